@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** What `playwright-core`'s `chromium.launch` needs to start the browser of this machine. */
+export interface ChromiumLaunch {
+  readonly executablePath: string
+  readonly args: string[]
+}
+
+/** A name in `PATH` or an absolute path; the first that can be run is taken. */
+const candidates = [
+  'chromium',
+  'chromium-browser',
+  'google-chrome',
+  'google-chrome-stable',
+  '/usr/bin/chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+]
+
+/**
+ * No sandbox: as root, and in most containers, Chromium refuses to start with one. The others stop
+ * traffic that the browser makes on its own account.
+ */
+const args = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+]
+
+const isExecutable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const inPath = (name: string): string | undefined =>
+  (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find(isExecutable)
+
+/**
+ * Where this machine has Chromium or Chrome.
+ *
+ * @returns The path, or `undefined` where there is none.
+ * @throws Error `CHROMIUM` is set and names nothing that can be run.
+ */
+export function findChromium(): string | undefined {
+  const named = process.env['CHROMIUM']
+  if (named !== undefined && named !== '') {
+    if (isExecutable(named)) return named
+    throw new Error(`CHROMIUM is "${named}", which cannot be run: correct or unset it`)
+  }
+  for (const candidate of candidates) {
+    const found = candidate.startsWith('/')
+      ? isExecutable(candidate)
+        ? candidate
+        : undefined
+      : inPath(candidate)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+async function installWithApt(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0 || inPath('apt-get') === undefined) return undefined
+  const options = {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 8 * 60_000,
+  }
+  // Another process of the same test run may be installing: wait for its lock instead of failing.
+  const lock = ['-o', 'DPkg::Lock::Timeout=300']
+  console.log('installing Chromium with apt-get, once for this machine')
+  await run('apt-get', [...lock, 'update', '-q'], options)
+  const install = ['install', '-q', '-y', '--no-install-recommends', 'chromium']
+  await run('apt-get', [...lock, ...install], options)
+  return findChromium()
+}
+
+/**
+ * How to start Chromium here; as root on Debian or Ubuntu it is installed when missing.
+ *
+ * @returns What to launch, or `undefined` where the machine has none: the suite is then skipped, and a
+ *   line on the console says what to install.
+ * @throws Error With `CI=true` a missing Chromium is a failure, since the suite would prove nothing.
+ */
+export async function ensureChromium(): Promise<ChromiumLaunch | undefined> {
+  let executablePath = findChromium()
+  let failure: unknown
+  if (executablePath === undefined) {
+    try {
+      executablePath = await installWithApt()
+    } catch (error) {
+      failure = error
+    }
+  }
+  if (executablePath !== undefined) return { executablePath, args: [...args] }
+  const remedy =
+    'browser tests need Chromium: install it (Debian: apt-get install chromium) ' +
+    'or name an executable in CHROMIUM'
+  if (process.env['CI'] === 'true') throw new Error(remedy, { cause: failure })
+  console.warn(`skipped: ${remedy}${failure instanceof Error ? `\n${failure.message}` : ''}`)
+  return undefined
+}
