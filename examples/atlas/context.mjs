@@ -1,0 +1,41 @@
+import { languageOf, languages } from './data/languages.mjs'
+
+const engineNames = { nunjucks: 'Nunjucks', handlebars: 'Handlebars', eta: 'Eta' }
+
+/**
+ * What every page knows, outside of its fragments.
+ *
+ * @param {import('express').Request} req
+ * @param {string} engine
+ * @param {{ id: string, name: string } | undefined} visitor - Left out by pages for everybody.
+ */
+export function pageContext(req, engine, visitor) {
+  const { tag: lang, dir } = languageOf(req.query.lang)
+  const query = lang === 'en' ? '' : `?lang=${lang}`
+  const page = req.path
+  const to = typeof req.query.to === 'string' && /^[A-Z]{3}$/.test(req.query.to) ? req.query.to : ''
+  return {
+    engine,
+    engineName: engineNames[engine],
+    base: `/${engine}`,
+    page,
+    query,
+    lang,
+    dir,
+    to,
+    visitor,
+    languages: languages.map(({ tag, name }) => ({ tag, name, current: tag === lang })),
+    engines: Object.entries(engineNames).map(([key, name]) => ({
+      name,
+      href: `/${key}${page}${sameQuery(lang, to)}`,
+      current: key === engine,
+    })),
+  }
+}
+
+function sameQuery(lang, to) {
+  const query = new URLSearchParams()
+  if (to !== '') query.set('to', to)
+  if (lang !== 'en') query.set('lang', lang)
+  return query.size === 0 ? '' : `?${query}`
+}
