@@ -1,0 +1,411 @@
+import { CacheBackendError, FragcacheError, MisuseError } from './errors.js'
+import {
+  checkKey,
+  checkVersion,
+  findKeyFaults,
+  warnOfKey,
+  type KeyFault,
+  type Version,
+} from './keys.js'
+import { chain, type MaybePromise } from './maybe-promise.js'
+import { OutageReporter, reportDamage } from './observe.js'
+import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
+import {
+  resolveSettings,
+  type CacheSettings,
+  type KnownSettings,
+  type ResolvedSettings,
+} from './settings.js'
+import { newTagVersion, tagKey, type TagVersions } from './tags.js'
+import type { Deadline } from './timeout.js'
+
+/** One entry to write. */
+export interface WriteEntry<Payload = Uint8Array> {
+  readonly key: string
+  readonly payload: Payload
+  readonly expiresAtMs: Deadline
+  /** Write only if no live entry is there. */
+  readonly ifAbsent?: boolean
+  /**
+   * Write only if the live entry is exactly this payload, or, together with `ifAbsent`, also if
+   * there is none (compare and set).
+   */
+  readonly replacing?: Payload
+}
+
+/**
+ * What became of a {@link WriteEntry}: written; refused by its condition; too large for the
+ * backend; or lost with a part of the store (the whole store failing rejects instead).
+ */
+export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
+
+/** A live entry that was looked up. */
+export interface Hit {
+  readonly value: unknown
+  /** The versions it was stored with; `undefined` without tags. */
+  readonly tags: TagVersions | undefined
+}
+
+/** The current versions of some tags. */
+export interface TagSnapshot {
+  readonly versions: TagVersions
+  /** Those whose counter does not exist yet: it is written, if still absent, with the entry. */
+  readonly unborn: readonly string[]
+}
+
+/** What {@link Backend.lookup} answers, in the order asked. */
+export interface Lookup {
+  readonly hits: readonly (Hit | undefined)[]
+  readonly snapshot: TagSnapshot
+}
+
+/** An entry for {@link Backend.store}. */
+export interface StoreRequest {
+  readonly storedKey: string
+  readonly value: unknown
+  readonly expiresAtMs: Deadline
+  readonly tags?: TagSnapshot | undefined
+  readonly ifAbsent?: boolean
+}
+
+export const NO_TAGS: TagSnapshot = Object.freeze({
+  versions: new Map<string, string>(),
+  unborn: [],
+})
+
+/**
+ * The lower half of a cache: what a backend implements, and how keys, values and tag versions are
+ * turned into what it sees. A backend sees stored keys, payloads and deadlines, nothing else.
+ *
+ * @typeParam Payload - What the backend keeps for a value. Bytes, unless {@link packValue} and
+ *   {@link unpackPayload} are overridden.
+ */
+export abstract class Backend<Payload = unknown> {
+  /** The name this cache has in its `Caches`; empty for a cache in none. */
+  readonly alias: string = ''
+
+  /** Whether the primitives answer at once instead of by promise, so that templates can render synchronously. */
+  readonly answersAtOnce: boolean = false
+
+  /** The settings with their defaults. */
+  protected readonly settings: ResolvedSettings
+
+  readonly #outages = new OutageReporter()
+
+  protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}) {
+    this.settings = resolveSettings(new.target.name, settings, known)
+  }
+
+  /* What a backend implements. */
+
+  /** Gives the payloads of the live entries, in the order asked, `undefined` for a miss. */
+  protected abstract readEntries(
+    keys: readonly string[],
+  ): MaybePromise<readonly (Payload | undefined)[]>
+
+  /**
+   * Writes entries, each with its own deadline (always in the future) and condition, and says what
+   * became of each. Conditions are atomic, also against other processes that share the store.
+   */
+  protected abstract writeEntries(
+    entries: readonly WriteEntry<Payload>[],
+  ): MaybePromise<readonly WriteOutcome[]>
+
+  /** Removes entries; `true` for each that was live. */
+  protected abstract removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
+
+  /** Gives a live entry a new deadline (always in the future); `false` if there is none. Atomic. */
+  protected abstract touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
+
+  /**
+   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), keeping its
+   * deadline. Atomic.
+   *
+   * @returns The new number; `undefined` if there is no live entry; `null` if it is no raw whole
+   *   number.
+   */
+  protected abstract incrementEntry(
+    key: string,
+    delta: number,
+  ): MaybePromise<number | null | undefined>
+
+  /** The deadline of a live entry; `undefined` if there is none. */
+  protected abstract readDeadline(key: string): MaybePromise<Deadline | undefined>
+
+  /** Removes everything this cache could have written. */
+  protected abstract removeAll(): MaybePromise<void>
+
+  /** Lets go of connections and timers. The next call opens them again. */
+  protected disconnect(): MaybePromise<void> {
+    return undefined
+  }
+
+  /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
+  protected onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
+    warnOfKey(storedKey, faults)
+  }
+
+  /** Turns a checked value into what this backend keeps. */
+  protected packValue(value: unknown, tags: TagVersions | undefined): Payload {
+    return pack(value, tags) as Payload
+  }
+
+  /** @throws Error: the payload is damaged. */
+  protected unpackPayload(payload: Payload): Unpacked {
+    return unpack(payload as Uint8Array)
+  }
+
+  /* What the upper half, the fragments and the pages use. */
+
+  /** @internal */
+  get backendName(): string {
+    return this.constructor.name
+  }
+
+  /** @internal The default timeout in seconds. */
+  get defaultTimeout() {
+    return this.settings.timeout
+  }
+
+  /**
+   * Makes the stored key of a key.
+   *
+   * @throws TypeError: the key is no text or empty, or the version is none.
+   */
+  makeKey(key: string, version?: Version): string {
+    checkKey(key)
+    if (version === undefined) return this.storedKeyOf(key, this.settings.version)
+    checkVersion(version)
+    return this.storedKeyOf(key, version)
+  }
+
+  private storedKeyOf(key: string, version: Version): string {
+    const storedKey: unknown = this.settings.keyFunction(key, this.settings.keyPrefix, version)
+    if (typeof storedKey === 'string' && storedKey !== '') return storedKey
+    throw new TypeError('keyFunction: it gave no text; make it return the stored key')
+  }
+
+  /** @internal Like {@link makeKey}, and checked for what this backend can take. */
+  checkedKey(key: string, version?: Version): string {
+    const storedKey = this.makeKey(key, version)
+    const faults = findKeyFaults(storedKey)
+    if (faults.length > 0) this.onKeyFaults(storedKey, faults)
+    return storedKey
+  }
+
+  /** @internal Looks up one key; the hot path of a cache that answers at once overrides it. */
+  lookupOne(storedKey: string): MaybePromise<Hit | undefined> {
+    return chain(this.lookup([storedKey], []), ({ hits }) => hits[0])
+  }
+
+  /**
+   * Reads entries and, in the same round trip, the versions of the tags they are expected to have.
+   * Tags that only the entries themselves name cost one round trip more.
+   *
+   * @internal
+   */
+  lookup(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
+    const asked = [...storedKeys, ...this.counterKeys(expected)]
+    return chain(this.readEntries(asked), (payloads) => {
+      const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
+      const current = new Map<string, string | undefined>()
+      expected.forEach((tag, i) => {
+        current.set(tag, this.readVersion(payloads[storedKeys.length + i]))
+      })
+      const learned = new Set<string>()
+      for (const entry of entries) {
+        for (const tag of entry?.tags?.keys() ?? []) if (!current.has(tag)) learned.add(tag)
+      }
+      const finish = (): Lookup => ({
+        hits: entries.map((entry) =>
+          entry === undefined || isCurrent(entry.tags, current) ? entry : undefined,
+        ),
+        snapshot: takeSnapshot(expected, current),
+      })
+      return learned.size === 0 ? finish() : chain(this.readVersions([...learned], current), finish)
+    })
+  }
+
+  /** @internal The versions as they are now. */
+  readTags(tags: readonly string[]): MaybePromise<TagSnapshot> {
+    if (tags.length === 0) return NO_TAGS
+    const current = new Map<string, string | undefined>()
+    return chain(this.readVersions(tags, current), () => takeSnapshot(tags, current))
+  }
+
+  private readVersions(
+    tags: readonly string[],
+    into: Map<string, string | undefined>,
+  ): MaybePromise<void> {
+    return chain(this.readEntries(this.counterKeys(tags)), (payloads) => {
+      tags.forEach((tag, i) => into.set(tag, this.readVersion(payloads[i])))
+    })
+  }
+
+  private counterKeys(tags: readonly string[]): readonly string[] {
+    return tags.map((tag) => this.checkedKey(tagKey(tag)))
+  }
+
+  private readVersion(payload: Payload | undefined): string | undefined {
+    if (payload === undefined) return undefined
+    try {
+      const { value } = this.unpackPayload(payload)
+      return typeof value === 'string' ? value : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Damaged or foreign bytes are a miss that is reported and removed, never a crash. */
+  private unpackEntry(storedKey: string, payload: Payload | undefined): Hit | undefined {
+    if (payload === undefined) return undefined
+    try {
+      return this.unpackPayload(payload)
+    } catch (error) {
+      reportDamage(this, this.backendName, storedKey, error)
+      return undefined
+    }
+  }
+
+  /**
+   * Writes entries and the counters their tags still lack, in one batch.
+   *
+   * @internal
+   */
+  store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
+    const writes: WriteEntry<Payload>[] = []
+    const gone: string[] = []
+    const places: (number | undefined)[] = []
+    const unborn = new Map<string, string>()
+    for (const { storedKey, value, expiresAtMs, tags, ifAbsent = false } of requests) {
+      for (const tag of tags?.unborn ?? []) {
+        const version = tags?.versions.get(tag)
+        if (version !== undefined) unborn.set(tag, version)
+      }
+      if (expiresAtMs !== null && expiresAtMs <= 0) {
+        gone.push(storedKey)
+        places.push(undefined)
+        continue
+      }
+      const versions = tags === undefined || tags.versions.size === 0 ? undefined : tags.versions
+      places.push(writes.length)
+      writes.push({
+        key: storedKey,
+        payload: this.packValue(value, versions),
+        expiresAtMs,
+        ifAbsent,
+      })
+    }
+    const entries = writes.length
+    for (const [tag, version] of unborn) {
+      const key = this.checkedKey(tagKey(tag))
+      const payload = this.packValue(version, undefined)
+      writes.push({ key, payload, expiresAtMs: null, ifAbsent: true })
+    }
+    const removed = gone.length === 0 ? undefined : this.removeEntries(gone)
+    return chain(removed as MaybePromise<unknown>, () => {
+      if (entries === 0) return requests.map(() => 'stored')
+      return chain(this.writeEntries(writes), (outcomes) => {
+        const oversize = writes.filter((write, i) => outcomes[i] === 'too_large' && !write.ifAbsent)
+        const swept =
+          oversize.length === 0 ? undefined : this.removeEntries(oversize.map(({ key }) => key))
+        return chain(swept as MaybePromise<unknown>, () =>
+          places.map((place) => (place === undefined ? 'stored' : (outcomes[place] ?? 'failed'))),
+        )
+      })
+    })
+  }
+
+  /** @internal Makes every entry stored with one of the tags a miss. */
+  bumpTags(tags: readonly string[]): MaybePromise<void> {
+    if (tags.length === 0) return undefined
+    const writes = tags.map((tag) => ({
+      key: this.checkedKey(tagKey(tag)),
+      payload: this.packValue(newTagVersion(), undefined),
+      expiresAtMs: null,
+    }))
+    return chain(this.writeEntries(writes), (outcomes) => {
+      if (outcomes.every((outcome) => outcome === 'stored')) return
+      throw new CacheBackendError(`${this.backendName}: a tag could not be invalidated`, {
+        backend: this.backendName,
+        operation: 'invalidateTags',
+      })
+    })
+  }
+
+  /**
+   * Runs a call against the store: failures become `CacheBackendError`s and are reported once per
+   * outage.
+   *
+   * @internal
+   */
+  guarded<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
+    let result: MaybePromise<T>
+    try {
+      result = action()
+    } catch (error) {
+      throw this.toFailure(operation, error)
+    }
+    if (!(result instanceof Promise)) return result
+    return result.then(
+      (value) => {
+        this.#outages.succeeded(this.alias, this.backendName)
+        return value
+      },
+      (error: unknown) => {
+        throw this.toFailure(operation, error)
+      },
+    )
+  }
+
+  private toFailure(operation: string, error: unknown): unknown {
+    if (isMisuse(error)) return error
+    const failure =
+      error instanceof CacheBackendError
+        ? error
+        : new CacheBackendError(`${this.backendName}: ${operation} failed: ${messageOf(error)}`, {
+            cause: error,
+            backend: this.backendName,
+            operation,
+          })
+    this.#outages.failed(this.alias, this.backendName, failure)
+    return failure
+  }
+}
+
+/** Errors that tell of the call, not of the store. */
+function isMisuse(error: unknown): boolean {
+  if (error instanceof IntegerOverflowError || error instanceof MisuseError) return true
+  return (
+    error instanceof FragcacheError &&
+    (!(error instanceof CacheBackendError) || error.code === 'FRAGCACHE_VALUE_TOO_LARGE')
+  )
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function isCurrent(
+  tags: TagVersions | undefined,
+  current: ReadonlyMap<string, string | undefined>,
+): boolean {
+  if (tags === undefined) return true
+  for (const [tag, version] of tags) if (current.get(tag) !== version) return false
+  return true
+}
+
+function takeSnapshot(
+  tags: readonly string[],
+  current: ReadonlyMap<string, string | undefined>,
+): TagSnapshot {
+  if (tags.length === 0) return NO_TAGS
+  const versions = new Map<string, string>()
+  const unborn: string[] = []
+  for (const tag of tags) {
+    const version = current.get(tag)
+    if (version === undefined) unborn.push(tag)
+    versions.set(tag, version ?? newTagVersion())
+  }
+  return { versions, unborn }
+}

@@ -1,0 +1,187 @@
+import type { Hit, TagSnapshot, WriteEntry, WriteOutcome } from '../backend.js'
+import { NO_TAGS } from '../backend.js'
+import { Cache } from '../cache.js'
+import { InvalidCacheBackendError, show } from '../errors.js'
+import { addIntegers, pack, unpack, type Unpacked } from '../serializer.js'
+import { resolveCount, type CacheSettings } from '../settings.js'
+import type { TagVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
+import { MemoryStore, Serialized, Tagged, type Limits, type MemoryPayload } from './memory-store.js'
+
+/** Options of {@link LocMemCache}. */
+export interface LocMemOptions {
+  /** Most entries it holds, never exceeded. Default 300. */
+  readonly maxEntries?: number | undefined
+  /**
+   * When it is full and nothing has expired, one in so many entries goes, the least recently used
+   * first. 0: all of them. Default 3.
+   */
+  readonly cullFrequency?: number | undefined
+  /** Most bytes of keys and values together; the least recently used go. Default: no limit. */
+  readonly maxBytes?: number | undefined
+}
+
+/** Settings of {@link LocMemCache}. */
+export interface LocMemSettings extends CacheSettings {
+  /** A name: caches of one name in a process share their entries. Default: a store of its own. */
+  readonly location?: string | undefined
+  readonly options?: LocMemOptions | undefined
+}
+
+/**
+ * A cache in this process's memory. It answers at once, so that templates over it can be rendered
+ * synchronously.
+ *
+ * @remarks Strings, numbers and other immutable values are kept by reference, anything else as a
+ *   serialized copy. Each process has its own; other processes see nothing of it.
+ * @see Django, "Local-memory caching"
+ */
+export class LocMemCache extends Cache<MemoryPayload> {
+  override readonly answersAtOnce = true
+  readonly #store: MemoryStore
+  readonly #limits: Limits
+  readonly #owner: string
+  #snapshot: TagSnapshot = NO_TAGS
+  #snapshotOf: readonly string[] = NO_TAGS.unborn
+  #snapshotCount = -1
+
+  /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
+  constructor(settings: LocMemSettings = {}) {
+    super(settings, { options: ['maxEntries', 'cullFrequency', 'maxBytes'] })
+    const { location, options = {} } = settings
+    if (location !== undefined && typeof location !== 'string') {
+      throw new InvalidCacheBackendError(
+        `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
+      )
+    }
+    const { maxEntries, cullFrequency, maxBytes } = options
+    this.#limits = {
+      maxEntries: resolveCount('LocMemCache', 'maxEntries', maxEntries, 300, 1),
+      cullFrequency: resolveCount('LocMemCache', 'cullFrequency', cullFrequency, 3, 0),
+      maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
+    }
+    this.#owner = this.settings.keyPrefix
+    this.#store = openStore(location, this.#limits.maxEntries)
+  }
+
+  override lookupOne(storedKey: string): Hit | undefined {
+    const entry = this.#store.get(storedKey)
+    return entry === undefined ? undefined : this.unpackPayload(entry.payload)
+  }
+
+  protected override readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {
+    return keys.map((key) => this.#store.get(key)?.payload)
+  }
+
+  protected override writeEntries(entries: readonly WriteEntry<MemoryPayload>[]): WriteOutcome[] {
+    return entries.map((entry) => this.#write(entry))
+  }
+
+  #write({
+    key,
+    payload,
+    expiresAtMs,
+    ifAbsent,
+    replacing,
+  }: WriteEntry<MemoryPayload>): WriteOutcome {
+    if (ifAbsent === true || replacing !== undefined) {
+      const kept = this.#store.get(key)?.payload
+      const allowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
+      if (!allowed) return 'refused'
+    }
+    const entry = { payload, expiresAtMs, owner: this.#owner }
+    return this.#store.set(key, entry, this.#limits) ? 'stored' : 'too_large'
+  }
+
+  protected override removeEntries(keys: readonly string[]): boolean[] {
+    return keys.map((key) => this.#store.get(key) !== undefined && this.#store.delete(key))
+  }
+
+  protected override touchEntry(key: string, expiresAtMs: Deadline): boolean {
+    return this.#store.touch(key, expiresAtMs)
+  }
+
+  protected override incrementEntry(key: string, delta: number): number | null | undefined {
+    const entry = this.#store.get(key)
+    if (entry === undefined) return undefined
+    if (!Number.isSafeInteger(entry.payload)) return null
+    const sum = addIntegers(entry.payload as number, delta)
+    entry.payload = sum
+    return sum
+  }
+
+  protected override readDeadline(key: string): Deadline | undefined {
+    return this.#store.get(key)?.expiresAtMs
+  }
+
+  protected override removeAll(): void {
+    this.#store.clear(this.#owner)
+  }
+
+  protected override packValue(value: unknown, tags: TagVersions | undefined): MemoryPayload {
+    const kept = isImmutable(value) ? value : new Serialized(pack(value))
+    return tags === undefined ? kept : new Tagged(kept, tags)
+  }
+
+  protected override unpackPayload(payload: MemoryPayload): Unpacked {
+    if (typeof payload === 'string') return { value: payload, tags: undefined }
+    const tagged = payload instanceof Tagged
+    const kept = tagged ? payload.value : payload
+    return {
+      value: kept instanceof Serialized ? unpack(kept.bytes).value : kept,
+      tags: tagged ? payload.tags : undefined,
+    }
+  }
+
+  /** @internal All variants of a fragment share one snapshot for as long as nothing is invalidated. */
+  override readTags(tags: readonly string[]): TagSnapshot {
+    if (tags.length === 0) return NO_TAGS
+    const count = this.#store.invalidationCount
+    const known = this.#snapshotCount === count && sameTags(this.#snapshotOf, tags)
+    if (!known) {
+      const version = String(count)
+      this.#snapshot = { versions: new Map(tags.map((tag) => [tag, version])), unborn: [] }
+      this.#snapshotOf = tags
+      this.#snapshotCount = count
+    }
+    return this.#snapshot
+  }
+
+  /** @internal */
+  override lookup(storedKeys: readonly string[], expected: readonly string[]) {
+    return {
+      hits: storedKeys.map((key) => this.lookupOne(key)),
+      snapshot: this.readTags(expected),
+    }
+  }
+
+  /** @internal */
+  override bumpTags(tags: readonly string[]): void {
+    this.#store.invalidate(tags)
+  }
+}
+
+function sameTags(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((tag, i) => tag === b[i]))
+}
+
+function isImmutable(value: unknown): value is string | number | boolean | bigint | null {
+  return typeof value !== 'object' || value === null
+}
+
+/** One process may load two copies of this package; a name means the same store in both. */
+const REGISTRY = Symbol.for('fragcache.locmem.stores.1')
+
+function openStore(location: string | undefined, capacity: number): MemoryStore {
+  if (location === undefined) return new MemoryStore(capacity)
+  const holder = globalThis as { [REGISTRY]?: Map<string, MemoryStore> }
+  const stores = (holder[REGISTRY] ??= new Map())
+  const store = stores.get(location)
+  if (store === undefined) {
+    const opened = new MemoryStore(capacity)
+    stores.set(location, opened)
+    return opened
+  }
+  store.reserve(capacity)
+  return store
+}

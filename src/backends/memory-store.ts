@@ -1,0 +1,236 @@
+import { LRUCache } from 'lru-cache'
+import type { TagVersions } from '../tags.js'
+import { isExpired, type Deadline } from '../timeout.js'
+import { DeadlineHeap } from './deadline-heap.js'
+
+/** A value that could be changed from outside, kept as bytes so that nobody can. */
+export class Serialized {
+  constructor(readonly bytes: Uint8Array) {}
+}
+
+/** A value with the tag versions it depends on. */
+export class Tagged {
+  /** The store's invalidation count when the tags were last found current. */
+  checkedAt = -1
+
+  constructor(
+    readonly value: Untagged,
+    readonly tags: TagVersions,
+  ) {}
+}
+
+export type Untagged = string | number | boolean | bigint | null | Serialized
+
+/** What local memory keeps for a value: immutable values by reference, anything else as bytes. */
+export type MemoryPayload = Untagged | Tagged
+
+/** An entry in local memory. */
+export interface MemoryEntry {
+  payload: MemoryPayload
+  expiresAtMs: Deadline
+  /** The key prefix of the cache that wrote it, so that `clear` spares its neighbours'. */
+  readonly owner: string
+}
+
+/** How much may be kept. */
+export interface Limits {
+  readonly maxEntries: number
+  /** Bytes of keys and values; `Infinity` for no limit. */
+  readonly maxBytes: number
+  /** One in so many live entries goes when it is full; 0: all. */
+  readonly cullFrequency: number
+}
+
+/** Tags whose last invalidation is remembered one by one. */
+const MAX_INVALIDATIONS = 10_000
+
+/**
+ * Entries of one location, shared by every cache of that name in the process.
+ *
+ * Tags cost no entries here: only the count of the latest invalidation of a tag is remembered, and
+ * an entry is stored with the count at the time its versions were read. Where the oldest of these
+ * memories are given up, what is older than them counts as invalidated.
+ */
+export class MemoryStore {
+  #entries: LRUCache<string, MemoryEntry>
+  #capacity: number
+  #bytes: number | undefined
+  readonly #deadlines = new DeadlineHeap()
+  readonly #invalidations = new Map<string, number>()
+  #invalidationCount = 0
+  #forgottenCount = 0
+
+  constructor(capacity: number) {
+    this.#capacity = capacity
+    this.#entries = new LRUCache({ max: capacity })
+  }
+
+  /** Makes room in the table for a cache that may keep more. */
+  reserve(capacity: number): void {
+    if (capacity <= this.#capacity) return
+    const grown = new LRUCache<string, MemoryEntry>({ max: capacity })
+    grown.load(this.#entries.dump())
+    this.#entries = grown
+    this.#capacity = capacity
+  }
+
+  /** How many entries are kept, expired ones included. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** The live entry of a key, which counts as used. What is dead goes. */
+  get(key: string): MemoryEntry | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return undefined
+    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry.payload)) {
+      this.delete(key)
+      return undefined
+    }
+    return entry
+  }
+
+  #isCurrent(payload: MemoryPayload): boolean {
+    if (!(payload instanceof Tagged) || payload.checkedAt === this.#invalidationCount) return true
+    for (const [tag, version] of payload.tags) {
+      const invalidatedAt = this.#invalidations.get(tag) ?? this.#forgottenCount
+      if (invalidatedAt > Number(version)) return false
+    }
+    payload.checkedAt = this.#invalidationCount
+    return true
+  }
+
+  set(key: string, entry: MemoryEntry, limits: Limits): boolean {
+    const old = this.#entries.peek(key)
+    if (limits.maxBytes !== Infinity && !this.#makeRoom(key, entry, old, limits)) return false
+    if (old === undefined && this.#entries.size >= limits.maxEntries) this.#cull(limits)
+    if (this.#bytes !== undefined) {
+      const replaced = this.#entries.peek(key)
+      this.#bytes += sizeOf(key, entry) - (replaced === undefined ? 0 : sizeOf(key, replaced))
+    }
+    this.#entries.set(key, entry)
+    if (entry.expiresAtMs !== null) this.#watch(key, entry.expiresAtMs)
+    return true
+  }
+
+  #watch(key: string, expiresAtMs: number): void {
+    this.#deadlines.push(expiresAtMs, key)
+    if (this.#deadlines.size <= 2 * this.#entries.size + 1000) return
+    this.#deadlines.rebuild(this.#allDeadlines())
+  }
+
+  *#allDeadlines(): Generator<[string, number]> {
+    for (const [key, { expiresAtMs }] of this.#entries.entries()) {
+      if (expiresAtMs !== null) yield [key, expiresAtMs]
+    }
+  }
+
+  touch(key: string, expiresAtMs: Deadline): boolean {
+    const entry = this.get(key)
+    if (entry === undefined) return false
+    entry.expiresAtMs = expiresAtMs
+    if (expiresAtMs !== null) this.#watch(key, expiresAtMs)
+    return true
+  }
+
+  delete(key: string): boolean {
+    const entry = this.#entries.peek(key)
+    if (entry === undefined) return false
+    if (this.#bytes !== undefined) this.#bytes -= sizeOf(key, entry)
+    return this.#entries.delete(key)
+  }
+
+  /** Removes the entries that caches with this key prefix wrote. */
+  clear(owner: string): void {
+    for (const [key, entry] of [...this.#entries.entries()]) {
+      if (entry.owner === owner) this.delete(key)
+    }
+    this.#deadlines.rebuild(this.#allDeadlines())
+  }
+
+  /** The count to store with an entry whose producer starts now. */
+  get invalidationCount(): number {
+    return this.#invalidationCount
+  }
+
+  invalidate(tags: readonly string[]): void {
+    const count = ++this.#invalidationCount
+    for (const tag of tags) {
+      this.#invalidations.delete(tag)
+      this.#invalidations.set(tag, count)
+    }
+    for (const [tag, invalidatedAt] of this.#invalidations) {
+      if (this.#invalidations.size <= MAX_INVALIDATIONS) break
+      this.#invalidations.delete(tag)
+      this.#forgottenCount = invalidatedAt
+    }
+  }
+
+  /** Expired entries go before live ones. */
+  #dropExpired(): void {
+    const nowMs = Date.now()
+    while (this.#deadlines.earliest <= nowMs) {
+      const key = this.#deadlines.pop()
+      if (key === undefined) return
+      const entry = this.#entries.peek(key)
+      if (entry !== undefined && isExpired(entry.expiresAtMs, nowMs)) this.delete(key)
+    }
+  }
+
+  #cull({ maxEntries, cullFrequency }: Limits): void {
+    this.#dropExpired()
+    if (this.#entries.size < maxEntries) return
+    if (cullFrequency === 0) {
+      this.#entries.clear()
+      this.#bytes = this.#bytes === undefined ? undefined : 0
+      return
+    }
+    // At least one must go, and where a neighbour keeps more, enough for this cache's own limit.
+    const size = this.#entries.size
+    const count = Math.max(Math.floor(size / cullFrequency), size - maxEntries + 1)
+    for (let i = 0; i < count; i++) this.#dropLeastRecentlyUsed()
+  }
+
+  #dropLeastRecentlyUsed(): boolean {
+    if (this.#bytes === undefined) return this.#entries.pop() !== undefined
+    const { value: key } = this.#entries.rkeys().next()
+    return typeof key === 'string' && this.delete(key)
+  }
+
+  /** @returns `false` if the entry alone is larger than everything may be. */
+  #makeRoom(
+    key: string,
+    entry: MemoryEntry,
+    old: MemoryEntry | undefined,
+    limits: Limits,
+  ): boolean {
+    const size = sizeOf(key, entry)
+    if (size > limits.maxBytes) return false
+    this.#bytes ??= this.#countBytes()
+    const added = size - (old === undefined ? 0 : sizeOf(key, old))
+    if (this.#bytes + added > limits.maxBytes) this.#dropExpired()
+    if (old !== undefined && this.#bytes + added > limits.maxBytes) this.delete(key)
+    while (this.#bytes + size > limits.maxBytes && this.#bytes + added > limits.maxBytes) {
+      if (!this.#dropLeastRecentlyUsed()) break
+    }
+    return true
+  }
+
+  #countBytes(): number {
+    let bytes = 0
+    for (const [key, entry] of this.#entries.entries()) bytes += sizeOf(key, entry)
+    return bytes
+  }
+}
+
+/** Bytes of the key and the value, not of what surrounds them. */
+function sizeOf(key: string, { payload }: MemoryEntry): number {
+  const value = payload instanceof Tagged ? payload.value : payload
+  return Buffer.byteLength(key) + sizeOfValue(value)
+}
+
+function sizeOfValue(value: Untagged): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (value instanceof Serialized) return value.bytes.byteLength
+  return 8
+}

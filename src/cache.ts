@@ -1,0 +1,545 @@
+import { Backend, NO_TAGS, type StoreRequest, type TagSnapshot } from './backend.js'
+import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
+import type { Version } from './keys.js'
+import type { MaybePromise } from './maybe-promise.js'
+import { operationChannel, type OperationMessage } from './observe.js'
+import { addIntegers, checkValue } from './serializer.js'
+import { SingleFlight } from './single-flight.js'
+import { checkTags } from './tags.js'
+import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
+
+/** Options of calls that name one or more keys. */
+export interface KeyOptions {
+  /** Default: the cache's version. */
+  readonly version?: Version | undefined
+}
+
+/** Options of {@link Cache.get}. */
+export interface GetOptions<T = unknown> extends KeyOptions {
+  /** What a miss gives. Default `undefined`. */
+  readonly default?: T | undefined
+}
+
+/** Options of {@link Cache.touch}. */
+export interface TouchOptions extends KeyOptions {
+  /** Seconds. Omitted: the cache's default. `null`: never expires. Zero or less: not kept. */
+  readonly timeout?: Timeout | undefined
+}
+
+/** Options of calls that store. */
+export interface SetOptions extends TouchOptions {
+  /** `invalidateTags` with any of them makes the entry a miss. */
+  readonly tags?: readonly string[] | undefined
+}
+
+const KEY_OPTIONS = ['version']
+const GET_OPTIONS = ['version', 'default']
+const TOUCH_OPTIONS = ['version', 'timeout']
+const SET_OPTIONS = ['version', 'timeout', 'tags']
+
+/** How often a counter with tags is tried again when another writer was faster. */
+const MAX_CONFLICTS = 10_000
+
+/**
+ * A cache: Django's low-level API over one backend.
+ *
+ * Every method rejects with `CacheBackendError` when the store fails, unless `ignoreErrors` is set:
+ * then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
+ * a finite number nor `null`, and unknown options are a `TypeError`.
+ *
+ * @see Django, "The low-level cache API"
+ */
+export abstract class Cache<Payload = unknown> extends Backend<Payload> {
+  readonly #flights = new SingleFlight()
+
+  /**
+   * Reads a value.
+   *
+   * @returns The value, or `default` (else `undefined`) if there is no live entry. What type it has
+   *   is the caller's claim; it is not checked. It is never the object that was stored.
+   */
+  async get<T = unknown>(key: string, options?: GetOptions<T>): Promise<T | undefined> {
+    if (options !== undefined) checkOptions(options, GET_OPTIONS)
+    const storedKey = this.checkedKey(key, options?.version)
+    const lookup = () => this.lookupOne(storedKey)
+    const hit =
+      this.answersAtOnce && !operationChannel.hasSubscribers
+        ? await lookup()
+        : await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
+    return hit === undefined ? options?.default : (hit.value as T)
+  }
+
+  /**
+   * Stores a value, replacing what was there.
+   *
+   * @throws TypeError: the value is `undefined` or holds a function, a symbol, a promise or a class
+   *   instance.
+   * @throws CacheBackendError `FRAGCACHE_VALUE_TOO_LARGE`: the old value is gone.
+   * @remarks The tag versions are read before the value is written.
+   */
+  async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
+    const request = this.#request(key, value, options)
+    const tags = this.#tags(options)
+    await this.#call(
+      'set',
+      [key],
+      async () => {
+        const [outcome] = await this.store([{ ...request, tags: await this.readTags(tags) }])
+        if (outcome === 'too_large') throw this.#tooLarge('set', key)
+        if (outcome === 'failed') throw new Error('the entry could not be written')
+      },
+      undefined,
+    )
+  }
+
+  /**
+   * Stores a value if there is no live entry under the key.
+   *
+   * @returns `true` if it was absent and is now stored. With a timeout of zero or less: whether it
+   *   was absent.
+   * @remarks Atomic: of any number of callers, in any number of processes, one is told `true`.
+   */
+  async add(key: string, value: unknown, options: SetOptions = {}): Promise<boolean> {
+    const request = this.#request(key, value, options)
+    const tags = this.#tags(options)
+    return this.#call(
+      'add',
+      [key],
+      async () => this.#add(key, { ...request, tags: await this.readTags(tags) }),
+      false,
+    )
+  }
+
+  async #add(key: string, request: StoreRequest): Promise<boolean> {
+    if (request.expiresAtMs !== null && request.expiresAtMs <= 0) {
+      return (await this.lookupOne(request.storedKey)) === undefined
+    }
+    const [outcome] = await this.store([{ ...request, ifAbsent: true }])
+    if (outcome === 'too_large') throw this.#tooLarge('add', key)
+    if (outcome !== 'refused') return outcome === 'stored'
+    return this.#addOverInvalidated(request)
+  }
+
+  /** An entry that its tags made a miss still lies in the store: replace exactly that one. */
+  async #addOverInvalidated(request: StoreRequest): Promise<boolean> {
+    const [payload] = await this.readEntries([request.storedKey])
+    if (payload === undefined) {
+      const [outcome] = await this.store([{ ...request, ifAbsent: true }])
+      return outcome === 'stored'
+    }
+    if (!(await this.#isInvalidated(request.storedKey, payload))) return false
+    const versions = request.tags?.versions
+    const [outcome] = await this.writeEntries([
+      {
+        key: request.storedKey,
+        payload: this.packValue(request.value, versions?.size ? versions : undefined),
+        expiresAtMs: request.expiresAtMs,
+        ifAbsent: true,
+        replacing: payload,
+      },
+    ])
+    return outcome === 'stored'
+  }
+
+  async #isInvalidated(storedKey: string, payload: Payload): Promise<boolean> {
+    try {
+      if (this.unpackPayload(payload).tags === undefined) return false
+    } catch {
+      return true
+    }
+    return (await this.lookupOne(storedKey)) === undefined
+  }
+
+  /**
+   * Gives a live entry a new deadline.
+   *
+   * @param options.timeout - Seconds from now. Omitted: the cache's default. Zero or less: the entry
+   *   goes.
+   * @returns `true` if a live entry was found.
+   */
+  async touch(key: string, options: TouchOptions = {}): Promise<boolean> {
+    checkOptions(options, TOUCH_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    const expiresAtMs = this.#deadline(options)
+    return this.#call(
+      'touch',
+      [key],
+      async () => {
+        if (expiresAtMs !== null && expiresAtMs <= 0) return this.#delete(storedKey)
+        // Both at once: an invalidated entry that lives on by this stays a miss.
+        const [hit, touched] = await Promise.all([
+          this.lookupOne(storedKey),
+          this.touchEntry(storedKey, expiresAtMs),
+        ])
+        return hit !== undefined && touched
+      },
+      false,
+    )
+  }
+
+  /** Removes an entry. @returns `true` if it was there, for one caller only. */
+  async delete(key: string, options: KeyOptions = {}): Promise<boolean> {
+    checkOptions(options, KEY_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    return this.#call('delete', [key], () => this.#delete(storedKey), false)
+  }
+
+  async #delete(storedKey: string): Promise<boolean> {
+    const hit = await this.lookupOne(storedKey)
+    const [removed] = await this.removeEntries([storedKey])
+    return hit !== undefined && removed === true
+  }
+
+  /** Whether there is a live entry; `null` is a value like any other. */
+  async has(key: string, options: KeyOptions = {}): Promise<boolean> {
+    checkOptions(options, KEY_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    const lookup = () => this.lookupOne(storedKey)
+    return (await this.#call('has', [key], lookup, undefined, (hit) => (hit ? 1 : 0))) !== undefined
+  }
+
+  /** Reads several values in one round trip. @returns The live ones, in the order asked. */
+  async getMany<T = unknown>(
+    keys: Iterable<string>,
+    options: KeyOptions = {},
+  ): Promise<Map<string, T>> {
+    checkOptions(options, KEY_OPTIONS)
+    const asked = [...new Set(checkKeys(keys))]
+    const storedKeys = asked.map((key) => this.checkedKey(key, options.version))
+    const found = new Map<string, T>()
+    if (asked.length === 0) return found
+    const lookup = await this.#call(
+      'getMany',
+      asked,
+      () => this.lookup(storedKeys, []),
+      undefined,
+      (result) => result?.hits.filter((hit) => hit !== undefined).length ?? 0,
+    )
+    asked.forEach((key, i) => {
+      const hit = lookup?.hits[i]
+      if (hit !== undefined) found.set(key, hit.value as T)
+    })
+    return found
+  }
+
+  /**
+   * Stores several values in one round trip.
+   *
+   * @param entries - A record, a `Map`, or pairs.
+   * @returns The keys that could not be stored; their old values are gone where the new ones were
+   *   too large.
+   */
+  async setMany(
+    entries: Iterable<readonly [string, unknown]> | Readonly<Record<string, unknown>>,
+    options: SetOptions = {},
+  ): Promise<string[]> {
+    checkOptions(options, SET_OPTIONS)
+    const pairs = toPairs(entries)
+    const requests = pairs.map(([key, value]) => this.#request(key, value, options))
+    const tags = this.#tags(options)
+    const keys = pairs.map(([key]) => key)
+    if (keys.length === 0) return []
+    return this.#call(
+      'setMany',
+      keys,
+      async () => {
+        const snapshot = await this.readTags(tags)
+        const outcomes = await this.store(requests.map((one) => ({ ...one, tags: snapshot })))
+        return keys.filter((_, i) => outcomes[i] !== 'stored')
+      },
+      keys,
+    )
+  }
+
+  /** Removes several entries in one round trip. */
+  async deleteMany(keys: Iterable<string>, options: KeyOptions = {}): Promise<void> {
+    checkOptions(options, KEY_OPTIONS)
+    const asked = [...new Set(checkKeys(keys))]
+    const storedKeys = asked.map((key) => this.checkedKey(key, options.version))
+    if (asked.length === 0) return
+    await this.#call(
+      'deleteMany',
+      asked,
+      async () => void (await this.removeEntries(storedKeys)),
+      undefined,
+    )
+  }
+
+  /**
+   * Reads a value, or makes and stores it.
+   *
+   * @param valueOrProducer - The value, or a function that makes it, by promise or at once.
+   * @throws What the producer throws; then nothing is stored, and the next call tries again.
+   * @remarks One producer at a time per stored key in this process; the others get its value, each
+   *   its own copy. Tag versions are read before the producer runs, so an invalidation meanwhile
+   *   wins.
+   */
+  async getOrSet<T = unknown>(
+    key: string,
+    valueOrProducer: T | (() => T | Promise<T>),
+    options: SetOptions = {},
+  ): Promise<T> {
+    checkOptions(options, SET_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    if (options.timeout !== undefined) checkTimeout(options.timeout)
+    const tags = this.#tags(options)
+    const value = await this.#flights.run(storedKey, async () => {
+      const found = await this.#call(
+        'getOrSet',
+        [key],
+        () => this.lookup([storedKey], tags),
+        undefined,
+        (lookup) => (lookup?.hits[0] ? 1 : 0),
+      )
+      const hit = found?.hits[0]
+      if (hit !== undefined) return hit.value
+      const made: unknown =
+        typeof valueOrProducer === 'function'
+          ? await (valueOrProducer as () => unknown)()
+          : await valueOrProducer
+      return this.#keepProduced(key, storedKey, made, options, found?.snapshot)
+    })
+    return this.#copy(value) as T
+  }
+
+  async #keepProduced(
+    key: string,
+    storedKey: string,
+    value: unknown,
+    options: SetOptions,
+    tags: TagSnapshot | undefined,
+  ): Promise<unknown> {
+    checkValue(value)
+    // The store could not be read: then its tag versions are unknown, and nothing may be kept.
+    if (tags === undefined) return value
+    const request = { storedKey, value, expiresAtMs: this.#deadline(options), tags }
+    const added = await this.#call('add', [key], () => this.#add(key, request), true)
+    if (added) return value
+    const hit = await this.#call('get', [key], () => this.lookupOne(storedKey), undefined)
+    return hit === undefined ? value : hit.value
+  }
+
+  /** Callers that share one flight must not share one object. */
+  #copy(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null) return value
+    return this.unpackPayload(this.packValue(value, undefined)).value
+  }
+
+  /**
+   * Adds to a whole number.
+   *
+   * @returns The new number. The entry keeps its remaining time.
+   * @throws CacheKeyNotFoundError: no live entry.
+   * @throws TypeError: the entry, or `delta`, is no whole number.
+   * @throws RangeError: the sum is beyond 2^53 - 1; the entry is unchanged.
+   * @remarks Atomic.
+   */
+  async incr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+    return this.#incr('incr', key, delta, options)
+  }
+
+  /** Subtracts from a whole number; otherwise as {@link incr}. */
+  async decr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+    checkDelta(delta)
+    return this.#incr('decr', key, -delta, options)
+  }
+
+  async #incr(operation: string, key: string, delta: number, options: KeyOptions): Promise<number> {
+    checkDelta(delta)
+    checkOptions(options, KEY_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    const action = async () => {
+      const sum = await this.incrementEntry(storedKey, delta)
+      return sum === null ? this.#incrOther(operation, storedKey, delta) : sum
+    }
+    const sum = await this.#call(operation, [key], action, undefined)
+    if (sum === undefined) throw new CacheKeyNotFoundError(key, operation)
+    return sum
+  }
+
+  /** What is no raw whole number may still be one stored with tags: compare and set. */
+  async #incrOther(
+    operation: string,
+    storedKey: string,
+    delta: number,
+  ): Promise<number | undefined> {
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const [payload] = await this.readEntries([storedKey])
+      const expiresAtMs = await this.readDeadline(storedKey)
+      const hit = await this.lookupOne(storedKey)
+      if (payload === undefined || hit === undefined || expiresAtMs === undefined) return undefined
+      if (!Number.isSafeInteger(hit.value)) {
+        throw new MisuseError(`${operation}: the entry ${show(storedKey)} is no whole number`)
+      }
+      const sum = addIntegers(hit.value as number, delta)
+      const [outcome] = await this.writeEntries([
+        {
+          key: storedKey,
+          payload: this.packValue(sum, hit.tags),
+          expiresAtMs,
+          replacing: payload,
+        },
+      ])
+      if (outcome === 'stored') return sum
+    }
+    throw new Error(`${operation}: other writers were always faster`)
+  }
+
+  /**
+   * Moves an entry to a higher version, keeping its remaining time and tags.
+   *
+   * @returns The new version.
+   * @throws CacheKeyNotFoundError: no live entry.
+   * @throws TypeError: the version or `delta` is no whole number.
+   */
+  async incrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+    checkDelta(delta)
+    checkOptions(options, KEY_OPTIONS)
+    const version = options.version ?? this.settings.version
+    if (!Number.isSafeInteger(version)) {
+      throw new TypeError(
+        `version: ${show(version)} cannot be counted; use set with the new version`,
+      )
+    }
+    const target = (version as number) + delta
+    const from = this.checkedKey(key, version)
+    const to = this.checkedKey(key, target)
+    const moved = await this.#call('incrVersion', [key], () => this.#move(from, to), false)
+    if (!moved) throw new CacheKeyNotFoundError(key, 'incrVersion')
+    return target
+  }
+
+  /** Moves an entry to a lower version; otherwise as {@link incrVersion}. */
+  async decrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+    checkDelta(delta)
+    return this.incrVersion(key, -delta, options)
+  }
+
+  async #move(from: string, to: string): Promise<boolean> {
+    const hit = await this.lookupOne(from)
+    const expiresAtMs = await this.readDeadline(from)
+    if (hit === undefined || expiresAtMs === undefined) return false
+    if (from === to) return true
+    const tags = hit.tags === undefined ? undefined : { versions: hit.tags, unborn: [] }
+    await this.store([{ storedKey: to, value: hit.value, expiresAtMs, tags }])
+    await this.removeEntries([from])
+    return true
+  }
+
+  /**
+   * Removes everything this cache could have written. Entries with another key prefix survive.
+   *
+   * @see The documentation of each backend for how it tells its own entries from others'.
+   */
+  async clear(): Promise<void> {
+    await this.#call('clear', [], () => this.removeAll(), undefined)
+  }
+
+  /**
+   * Makes every entry stored with any of the tags a miss, also one whose producer is running.
+   *
+   * @remarks One write, whatever the number of entries.
+   */
+  async invalidateTags(tags: readonly string[]): Promise<void> {
+    const stored = checkTags(tags)
+    await this.#call('invalidateTags', [], () => this.bumpTags(stored), undefined)
+  }
+
+  /** Lets go of connections and timers. A later call opens the cache again. */
+  async close(): Promise<void> {
+    await this.disconnect()
+  }
+
+  #request(key: string, value: unknown, options: SetOptions) {
+    checkOptions(options, SET_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    checkValue(value)
+    return { storedKey, value, expiresAtMs: this.#deadline(options) }
+  }
+
+  #deadline({ timeout = this.settings.timeout }: TouchOptions): Deadline {
+    checkTimeout(timeout)
+    return toDeadline(timeout, Date.now())
+  }
+
+  #tags({ tags }: SetOptions): readonly string[] {
+    return tags === undefined ? NO_TAGS.unborn : checkTags(tags)
+  }
+
+  #tooLarge(operation: string, key: string): CacheBackendError {
+    return new CacheBackendError(
+      `${operation}: the value for ${show(key)} is larger than ${this.backendName} takes; it was not stored and no older value is left`,
+      { code: 'FRAGCACHE_VALUE_TOO_LARGE', backend: this.backendName, operation, key },
+    )
+  }
+
+  async #call<T>(
+    operation: string,
+    keys: readonly string[],
+    action: () => MaybePromise<T>,
+    fallback: T,
+    countHits?: (result: T) => number,
+  ): Promise<T> {
+    const watched = operationChannel.hasSubscribers
+    const startedMs = watched ? performance.now() : 0
+    const publish = (hits: number, failure?: { error: unknown }) => {
+      operationChannel.publish({
+        alias: this.alias,
+        backend: this.backendName,
+        operation,
+        keys,
+        hits,
+        misses: countHits === undefined || failure !== undefined ? 0 : keys.length - hits,
+        durationMs: performance.now() - startedMs,
+        ...failure,
+      } satisfies OperationMessage)
+    }
+    let result: T
+    try {
+      result = await this.guarded(operation, action)
+    } catch (error) {
+      if (watched) publish(0, { error })
+      if (this.settings.ignoreErrors && isStoreFailure(error)) return fallback
+      throw error
+    }
+    if (watched) publish(countHits?.(result) ?? 0)
+    return result
+  }
+}
+
+/** Whether an error says that the store failed, rather than that the call was wrong. */
+export function isStoreFailure(error: unknown): boolean {
+  return error instanceof CacheBackendError && error.code === 'FRAGCACHE_BACKEND_FAILED'
+}
+
+function checkOptions(options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options: ${show(options)} is no object; write for example { timeout: 60 }`)
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    throw new TypeError(`options: unknown option ${show(name)}; known are ${known.join(', ')}`)
+  }
+}
+
+function checkDelta(delta: unknown): asserts delta is number {
+  if (Number.isSafeInteger(delta)) return
+  throw new TypeError(`delta: ${show(delta)} is no whole number`)
+}
+
+function checkKeys(keys: unknown): Iterable<string> {
+  if (typeof keys === 'object' && keys !== null && Symbol.iterator in keys) {
+    return keys as Iterable<string>
+  }
+  throw new TypeError(`keys: ${show(keys)} is no list of keys; give an array of texts`)
+}
+
+function toPairs(entries: unknown): (readonly [string, unknown])[] {
+  if (typeof entries !== 'object' || entries === null) {
+    throw new TypeError(`entries: ${show(entries)} is neither a record nor pairs of key and value`)
+  }
+  // A key given twice counts once, with its last value, as in a record.
+  return Symbol.iterator in entries
+    ? [...new Map(entries as Iterable<readonly [string, unknown]>)]
+    : Object.entries(entries)
+}

@@ -1,0 +1,97 @@
+import type { Cache } from './cache.js'
+import { InvalidCacheBackendError, show } from './errors.js'
+
+/**
+ * Caches by alias. Each is also a property of the object under its alias.
+ *
+ * @see Django, `django.core.cache.caches`
+ */
+export class Caches {
+  readonly #caches = new Map<string, Cache>()
+
+  /** @throws InvalidCacheBackendError: an alias is taken by a method, or something is no cache. */
+  constructor(caches: Readonly<Record<string, Cache>>) {
+    if (typeof caches !== 'object' || (caches as unknown) === null) {
+      throw new InvalidCacheBackendError(
+        `createCaches: ${show(caches)} is no set of caches; give an object such as { default: new LocMemCache() }`,
+      )
+    }
+    for (const [alias, cache] of Object.entries(caches)) this.#add(alias, cache)
+  }
+
+  #add(alias: string, cache: unknown): void {
+    if (alias === '' || alias in this) {
+      throw new InvalidCacheBackendError(
+        `createCaches: the alias ${JSON.stringify(alias)} is not free; choose another name`,
+      )
+    }
+    if (!isCache(cache)) {
+      throw new InvalidCacheBackendError(
+        `createCaches: ${alias}: ${show(cache)} is no cache; give an instance such as new LocMemCache()`,
+      )
+    }
+    // A cache under two aliases keeps the first as its name in messages.
+    if (cache.alias === '') (cache as { alias: string }).alias = alias
+    this.#caches.set(alias, cache)
+    Object.defineProperty(this, alias, { value: cache, enumerable: true })
+  }
+
+  /** @throws InvalidCacheBackendError: no cache has this alias. */
+  get(alias: string): Cache {
+    const cache = this.#caches.get(alias)
+    if (cache !== undefined) return cache
+    const known = this.aliases.map((one) => JSON.stringify(one)).join(', ')
+    throw new InvalidCacheBackendError(
+      `unknown cache ${show(alias)}; the caches are ${known === '' ? '(none)' : known}`,
+    )
+  }
+
+  has(alias: string): boolean {
+    return this.#caches.has(alias)
+  }
+
+  /** The aliases in the order given. */
+  get aliases(): string[] {
+    return [...this.#caches.keys()]
+  }
+
+  /**
+   * Invalidates tags in every cache.
+   *
+   * @throws The first failure, after all were tried.
+   */
+  async invalidateTags(tags: readonly string[]): Promise<void> {
+    await this.#inAll((cache) => cache.invalidateTags(tags))
+  }
+
+  /** Closes every cache. @throws The first failure, after all were tried. */
+  async close(): Promise<void> {
+    await this.#inAll((cache) => cache.close())
+  }
+
+  async #inAll(action: (cache: Cache) => Promise<void>): Promise<void> {
+    const caches = new Set(this.#caches.values())
+    const results = await Promise.allSettled([...caches].map(action))
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+}
+
+/** Structural, since one process may load two copies of this package. */
+function isCache(value: unknown): value is Cache {
+  if (typeof value !== 'object' || value === null) return false
+  const { getOrSet, makeKey, lookupOne } = value as Partial<Cache>
+  return [getOrSet, makeKey, lookupOne].every((method) => typeof method === 'function')
+}
+
+/**
+ * Names caches.
+ *
+ * @example
+ * const caches = createCaches({ default: new LocMemCache() })
+ * await caches.default.set('greeting', 'hello')
+ */
+export function createCaches<const C extends Readonly<Record<string, Cache>>>(
+  caches: C,
+): Caches & C {
+  return new Caches(caches) as Caches & C
+}

@@ -1,0 +1,140 @@
+/** Codes of every error this package throws by itself. They are stable: compare codes, not classes. */
+export type FragcacheErrorCode =
+  | 'FRAGCACHE_INVALID_BACKEND'
+  | 'FRAGCACHE_INVALID_KEY'
+  | 'FRAGCACHE_KEY_NOT_FOUND'
+  | 'FRAGCACHE_BACKEND_FAILED'
+  | 'FRAGCACHE_VALUE_TOO_LARGE'
+  | 'FRAGCACHE_TAG'
+  | 'FRAGCACHE_MISSING_PEER'
+
+/**
+ * The root of the error family.
+ *
+ * @remarks One process may load two copies of this package, so `instanceof` can fail where
+ *   `error.code` still tells the truth.
+ */
+export class FragcacheError extends Error {
+  readonly code: FragcacheErrorCode
+
+  constructor(code: FragcacheErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/**
+ * A cache that does not exist or is set up wrongly: an unknown alias, an unknown or contradictory
+ * setting, something that is no cache.
+ *
+ * @see Django, `InvalidCacheBackendError`
+ */
+export class InvalidCacheBackendError extends FragcacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('FRAGCACHE_INVALID_BACKEND', message, options)
+  }
+}
+
+/**
+ * A key that the backend cannot take. Only Memcached is that strict; the others warn.
+ *
+ * @see Django, `InvalidCacheKey`
+ */
+export class InvalidCacheKeyError extends FragcacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('FRAGCACHE_INVALID_KEY', message, options)
+  }
+}
+
+/** `incr`, `decr`, `incrVersion` or `decrVersion` of a key that is not there. */
+export class CacheKeyNotFoundError extends FragcacheError {
+  readonly key: string
+
+  constructor(key: string, operation: string) {
+    super('FRAGCACHE_KEY_NOT_FOUND', `${operation}: the key ${JSON.stringify(key)} is not there`)
+    this.key = key
+  }
+}
+
+/** What a {@link CacheBackendError} knows about the call that failed. */
+export interface CacheBackendErrorOptions extends ErrorOptions {
+  readonly code?: 'FRAGCACHE_BACKEND_FAILED' | 'FRAGCACHE_VALUE_TOO_LARGE'
+  readonly backend?: string
+  readonly operation?: string
+  readonly key?: string
+}
+
+/** The store behind a cache failed or did not answer in time; `cause` is what it said. */
+export class CacheBackendError extends FragcacheError {
+  readonly backend: string | undefined
+  readonly operation: string | undefined
+  readonly key: string | undefined
+
+  constructor(message: string, options: CacheBackendErrorOptions = {}) {
+    super(options.code ?? 'FRAGCACHE_BACKEND_FAILED', message, options)
+    this.backend = options.backend
+    this.operation = options.operation
+    this.key = options.key
+  }
+}
+
+/** Where a cache tag stands. */
+export interface TagPosition {
+  readonly template?: string | undefined
+  /** Counted from 1. */
+  readonly line?: number | undefined
+  readonly fragment?: string | undefined
+}
+
+/** A cache tag that is written wrongly or was given a value it cannot use. */
+export class CacheTagError extends FragcacheError {
+  readonly template: string | undefined
+  readonly line: number | undefined
+  readonly fragment: string | undefined
+
+  constructor(fault: string, position: TagPosition = {}, options?: ErrorOptions) {
+    super('FRAGCACHE_TAG', describePosition(position) + fault, options)
+    this.template = position.template
+    this.line = position.line
+    this.fragment = position.fragment
+  }
+}
+
+function describePosition({ template, line, fragment }: TagPosition): string {
+  const where = []
+  if (template !== undefined) where.push(template)
+  if (line !== undefined) where.push(`line ${line}`)
+  if (fragment !== undefined) where.push(`fragment ${JSON.stringify(fragment)}`)
+  return where.length === 0 ? 'cache tag: ' : `cache tag (${where.join(', ')}): `
+}
+
+/** A `TypeError` that the caller earned, told apart from one in a backend's own code. */
+export class MisuseError extends TypeError {
+  override readonly name = 'TypeError'
+}
+
+/** Shows a faulty value in a message: short, on one line, never throwing. */
+export function show(value: unknown): string {
+  let text: string
+  switch (typeof value) {
+    case 'string':
+      text = JSON.stringify(value)
+      break
+    case 'object':
+      text = value === null ? 'null' : `an object (${Object.prototype.toString.call(value)})`
+      break
+    case 'function':
+      text = 'a function'
+      break
+    case 'bigint':
+      text = `${value}n`
+      break
+    default:
+      text = String(value)
+  }
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}

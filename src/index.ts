@@ -1,0 +1,30 @@
+export { Cache } from './cache.js'
+export type { GetOptions, KeyOptions, SetOptions, TouchOptions } from './cache.js'
+export { Caches, createCaches } from './caches.js'
+export { LocMemCache } from './backends/locmem.js'
+export type { LocMemOptions, LocMemSettings } from './backends/locmem.js'
+export { DummyCache } from './backends/dummy.js'
+export type { WriteEntry, WriteOutcome } from './backend.js'
+export type { CacheSettings, KnownSettings, ResolvedSettings } from './settings.js'
+export type { KeyFault, KeyFunction, Version } from './keys.js'
+export type { Deadline, Timeout } from './timeout.js'
+export type { TagVersions } from './tags.js'
+export type { MaybePromise } from './maybe-promise.js'
+export { addIntegers, pack, readInteger, unpack } from './serializer.js'
+export type { Unpacked } from './serializer.js'
+export { isExpired } from './timeout.js'
+export type {
+  FragmentMessage,
+  FragmentOutcome,
+  OperationMessage,
+  OutageMessage,
+} from './observe.js'
+export {
+  CacheBackendError,
+  CacheKeyNotFoundError,
+  CacheTagError,
+  FragcacheError,
+  InvalidCacheBackendError,
+  InvalidCacheKeyError,
+} from './errors.js'
+export type { CacheBackendErrorOptions, FragcacheErrorCode, TagPosition } from './errors.js'

@@ -1,0 +1,90 @@
+import { channel } from 'node:diagnostics_channel'
+
+/** A message on the channel `fragcache:operation`: one call of the low-level API. */
+export interface OperationMessage {
+  /** The name the cache has in its `Caches`; empty for a cache in none. */
+  readonly alias: string
+  /** The backend's class name. */
+  readonly backend: string
+  readonly operation: string
+  /** The keys as the caller passed them. */
+  readonly keys: readonly string[]
+  readonly hits: number
+  readonly misses: number
+  readonly durationMs: number
+  readonly error?: unknown
+}
+
+/**
+ * What became of a fragment: found; made and stored; served past its time; taken from another's
+ * body; made and not stored; or its body threw.
+ */
+export type FragmentOutcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass' | 'error'
+
+/** A message on the channel `fragcache:fragment`: one fragment rendered. */
+export interface FragmentMessage {
+  readonly name: string
+  readonly key: string
+  readonly alias: string
+  readonly outcome: FragmentOutcome
+  /** Time the body took; 0 if it did not run. */
+  readonly bodyMs: number
+  readonly durationMs: number
+  readonly template?: string
+}
+
+/** A message on the channel `fragcache:outage`: when a store stopped answering, and when it is back. */
+export interface OutageMessage {
+  readonly alias: string
+  readonly backend: string
+  readonly error: unknown
+  /** Milliseconds since the epoch. */
+  readonly since: number
+  /** Milliseconds since the epoch; left out while the outage lasts. */
+  readonly until?: number
+}
+
+export const operationChannel = channel('fragcache:operation')
+export const fragmentChannel = channel('fragcache:fragment')
+export const outageChannel = channel('fragcache:outage')
+
+/** Reports the begin and the end of an outage once each, however many calls fail in between. */
+export class OutageReporter {
+  #outage: { readonly error: unknown; readonly since: number } | undefined
+
+  failed(alias: string, backend: string, error: unknown): void {
+    if (this.#outage !== undefined) return
+    const since = Date.now()
+    this.#outage = { error, since }
+    outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
+    process.emitWarning(
+      `${backend}${alias === '' ? '' : ` "${alias}"`} fails: ${String(error)}; reported once until it works again`,
+      { type: 'CacheOutageWarning', code: 'FRAGCACHE_OUTAGE' },
+    )
+  }
+
+  succeeded(alias: string, backend: string): void {
+    if (this.#outage === undefined) return
+    const { error, since } = this.#outage
+    this.#outage = undefined
+    outageChannel.publish({
+      alias,
+      backend,
+      error,
+      since,
+      until: Date.now(),
+    } satisfies OutageMessage)
+  }
+}
+
+const reportedDamage = new WeakSet<object>()
+
+/** Says once per cache that a stored entry could not be read; the entry counts as a miss. */
+export function reportDamage(cache: object, backend: string, storedKey: string, cause: unknown) {
+  if (reportedDamage.has(cache)) return
+  reportedDamage.add(cache)
+  process.emitWarning(
+    `${backend}: the entry ${JSON.stringify(storedKey)} could not be read and counts as a miss (${String(cause)}); reported once per cache`,
+    { type: 'CacheDamageWarning', code: 'FRAGCACHE_DAMAGED_ENTRY' },
+  )
+}

@@ -1,0 +1,129 @@
+import { InvalidCacheBackendError, show } from './errors.js'
+import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
+import { checkTimeout, type Timeout } from './timeout.js'
+
+/**
+ * What every backend's constructor takes: Django's `CACHES` entry in camel case.
+ *
+ * @see Django, settings, `CACHES`
+ */
+export interface CacheSettings {
+  /** Where the entries live; what it means belongs to the backend. */
+  readonly location?: string | readonly string[] | undefined
+  /** Default timeout in seconds. `null`: entries never expire. Zero: nothing is kept. Default 300. */
+  readonly timeout?: Timeout | undefined
+  /** Put in front of every key, so that sites can share a store. Default: none. */
+  readonly keyPrefix?: string | undefined
+  /** Default version of the entries. Default 1. */
+  readonly version?: Version | undefined
+  /** Makes stored keys. Default: `prefix:version:key`. */
+  readonly keyFunction?: KeyFunction | undefined
+  /** Turns failures of the store into misses instead of a `CacheBackendError`. Default `false`. */
+  readonly ignoreErrors?: boolean | undefined
+  /** Settings of the backend. */
+  readonly options?: object | undefined
+}
+
+/** The settings with their defaults. */
+export interface ResolvedSettings {
+  readonly timeout: Timeout
+  readonly keyPrefix: string
+  readonly version: Version
+  readonly keyFunction: KeyFunction
+  readonly ignoreErrors: boolean
+}
+
+/** The names a backend takes besides the common ones. */
+export interface KnownSettings {
+  readonly settings?: readonly string[]
+  /** The names in `options`. Left out: the backend checks them itself. */
+  readonly options?: readonly string[]
+}
+
+const COMMON = [
+  'location',
+  'timeout',
+  'keyPrefix',
+  'version',
+  'keyFunction',
+  'ignoreErrors',
+  'options',
+]
+
+/**
+ * Checks the settings and fills in the defaults.
+ *
+ * @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind.
+ */
+export function resolveSettings(
+  backend: string,
+  settings: unknown,
+  known: KnownSettings,
+): ResolvedSettings {
+  if (typeof settings !== 'object' || settings === null) {
+    throw new InvalidCacheBackendError(
+      `${backend}: ${show(settings)} are no settings; give an object such as { timeout: 300 }`,
+    )
+  }
+  checkNames(backend, 'setting', settings, [...COMMON, ...(known.settings ?? [])])
+  const given = settings as CacheSettings
+  const options = given.options ?? {}
+  if (typeof options !== 'object') {
+    throw new InvalidCacheBackendError(
+      `${backend}: options: ${show(options)} is no object; give an object such as { maxEntries: 1000 }`,
+    )
+  }
+  if (known.options !== undefined) checkNames(backend, 'option', options, known.options)
+  const { timeout = 300, keyPrefix = '', version = 1, ignoreErrors = false } = given
+  const keyFunction = given.keyFunction ?? defaultKeyFunction
+  check(backend, () => {
+    checkTimeout(timeout)
+    checkVersion(version)
+  })
+  if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
+  if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
+  if (typeof ignoreErrors !== 'boolean') refuse(backend, 'ignoreErrors', ignoreErrors, 'a boolean')
+  return { timeout, keyPrefix, version, keyFunction, ignoreErrors }
+}
+
+function check(backend: string, checks: () => void): void {
+  try {
+    checks()
+  } catch (error) {
+    throw new InvalidCacheBackendError(`${backend}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function checkNames(backend: string, what: string, given: object, known: readonly string[]): void {
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue
+    const remedy =
+      known.length === 0 ? `it takes no ${what}s` : `known ${what}s are ${known.join(', ')}`
+    throw new InvalidCacheBackendError(
+      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}`,
+    )
+  }
+}
+
+function refuse(backend: string, name: string, value: unknown, wanted: string): never {
+  throw new InvalidCacheBackendError(`${backend}: ${name}: ${show(value)} is not ${wanted}`)
+}
+
+/**
+ * Checks a whole number among a backend's options.
+ *
+ * @throws InvalidCacheBackendError: not a whole number, or less than `least`.
+ */
+export function resolveCount(
+  backend: string,
+  name: string,
+  value: unknown,
+  fallback: number,
+  least: number,
+): number {
+  if (value === undefined) return fallback
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value
+  throw new InvalidCacheBackendError(
+    `${backend}: ${name}: ${show(value)} is not a whole number of at least ${least}`,
+  )
+}

@@ -1,0 +1,39 @@
+import { show } from './errors.js'
+
+/** Seconds, fractions allowed. `null`: never expires. Zero or less: not kept. */
+export type Timeout = number | null
+
+/** A point in time in milliseconds since the epoch; `null`: never. */
+export type Deadline = number | null
+
+/** What {@link toDeadline} answers for a timeout of zero or less. */
+export const ALREADY_EXPIRED = 0
+
+/**
+ * Checks a timeout.
+ *
+ * @throws TypeError: not a finite number and not `null`.
+ */
+export function checkTimeout(timeout: unknown, name = 'timeout'): asserts timeout is Timeout {
+  if (timeout === null || (typeof timeout === 'number' && Number.isFinite(timeout))) return
+  throw new TypeError(
+    `${name}: ${show(timeout)} is no timeout; give seconds as a finite number, null for never, or leave it out for the cache's default`,
+  )
+}
+
+/**
+ * Turns seconds from now into a deadline.
+ *
+ * @returns Whole milliseconds, rounded up so that no timeout above zero is lost to rounding, or
+ *   {@link ALREADY_EXPIRED}.
+ */
+export function toDeadline(timeout: Timeout, nowMs: number): Deadline {
+  if (timeout === null) return null
+  if (timeout <= 0) return ALREADY_EXPIRED
+  return Math.min(Math.ceil(nowMs + timeout * 1000), Number.MAX_SAFE_INTEGER)
+}
+
+/** The only comparison of a deadline with a clock: at the deadline itself an entry is gone. */
+export function isExpired(expiresAtMs: Deadline, nowMs: number): boolean {
+  return expiresAtMs !== null && expiresAtMs <= nowMs
+}
