@@ -93,12 +93,16 @@ const zones = [
   },
 ]
 
+const siblings =
+  /^(src\/backends\/(?:locmem|dummy|file|redis|memcached|database|tiered)|adapters\/[^/]+)[/.]/
+
 /** Two backends, or two adapters, know nothing of each other. */
 function siblingFault(file, target) {
-  const [, folder, name] = /^(src\/backends|adapters)\/([^/.]+)/.exec(file) ?? []
-  if (folder === undefined || !target.startsWith(`${folder}/`)) return undefined
-  const [other] = target.slice(folder.length + 1).split(/[/.]/)
-  return other === name ? undefined : 'what two siblings need is a helper under both of them'
+  const own = siblings.exec(file)?.[1]
+  const other = siblings.exec(target)?.[1]
+  if (own === undefined || other === undefined || own === other) return undefined
+  if (own.startsWith('src/') !== other.startsWith('src/')) return undefined
+  return 'what two siblings need is a helper under both of them'
 }
 
 /** Why `file` may not import `specifier`, or `undefined` where it may. */
