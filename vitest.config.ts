@@ -1,10 +1,11 @@
-import { defineConfig } from 'vitest/config'
 import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
 
-const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 export default defineConfig({
   resolve: {
+    // Tests name the subpaths as users do and run the sources; test/package runs the built tarball.
     alias: [
       { find: /^fragcache$/, replacement: at('./src/index.ts') },
       { find: /^fragcache\/file$/, replacement: at('./src/backends/file.ts') },
@@ -18,5 +19,14 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 20_000,
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts', 'adapters/**/*.ts'],
+      reporter: ['text-summary', 'json-summary', 'html'],
+      thresholds: {
+        'src/**/*.ts': { lines: 95 },
+        'adapters/**/*.ts': { lines: 95 },
+      },
+    },
   },
 })
