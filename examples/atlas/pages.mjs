@@ -1,6 +1,6 @@
 import express from 'express'
 import { pageContext } from './context.mjs'
-import { countryOf, findCountry, findRegion, regions } from './data/countries.mjs'
+import { findCountry, findRegion, regions } from './data/countries.mjs'
 import { nameIn, officialNameIn } from './data/languages.mjs'
 import { NOTE_LENGTH } from './notes.mjs'
 import { sameOrigin } from './security.mjs'
@@ -100,7 +100,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
     const visitor = visitors.current(req)
     if (visitor === undefined) return res.redirect(303, back(req, '/visited'))
     if (req.body?.visited === 'no') visitor.visited.delete(country.cca3)
-    else visitor.visited.add(countryOf(country.cca3).cca3)
+    else visitor.visited.add(country.cca3)
     await invalidate(`visitor:${visitor.id}`)
     res.redirect(303, back(req, `/country/${country.cca3}`))
   })

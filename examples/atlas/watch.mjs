@@ -8,7 +8,7 @@ import { subscribe } from 'node:diagnostics_channel'
  * @property {number} startedAtMs
  * @property {{ name: string, alias: string, outcome: string, bodyMs?: number }[]} fragments
  *   What the library told about each fragment.
- * @property {string[]} bodies What the bodies that did run have asked for.
+ * @property {string[][]} bodies What the bodies that did run have asked for.
  * @property {{ outcome: string } | undefined} response What the library told about the whole page.
  */
 
@@ -29,20 +29,15 @@ export function watch(req, res, next) {
 }
 
 /**
- * Writes down each call of the functions that only bodies of fragments call. It is a count of our
- * own, beside what the library says of itself.
+ * Makes one function of many questions that writes down what it is asked. Only bodies of fragments
+ * ask, so this counts the bodies that did run, beside what the library says of itself.
  *
- * @template {Record<string, (...args: string[]) => unknown>} Queries
- * @param {Queries} queries
- * @returns {Queries}
+ * @param {Record<string, (...args: string[]) => unknown>} questions
+ * @returns {(name: string, ...args: string[]) => unknown}
  */
-export function counted(queries) {
-  const wrapped = Object.entries(queries).map(([name, query]) => [
-    name,
-    (...args) => {
-      accounts.getStore()?.bodies.push([name, ...args].join(' '))
-      return query(...args)
-    },
-  ])
-  return Object.fromEntries(wrapped)
+export function counting(questions) {
+  return (name, ...args) => {
+    accounts.getStore()?.bodies.push([name, ...args])
+    return questions[name](...args)
+  }
 }

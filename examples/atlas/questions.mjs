@@ -11,7 +11,7 @@ import {
   longestRoute,
   mostNeighbours,
 } from './data/statistics.mjs'
-import { counted } from './watch.mjs'
+import { counting } from './watch.mjs'
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const km = (distance) => `${number.format(distance)} km`
@@ -23,18 +23,19 @@ function brief(country, lang) {
 }
 
 /**
- * The questions that templates ask, each from inside the body of one fragment: when the fragment
- * is a hit, its question is not asked. What a template needs outside of fragments is in its context.
+ * What templates ask, each from inside the body of the fragment that has the name of the question:
+ * when the fragment is a hit, its question is not asked. What a template needs outside of fragments
+ * is in its context.
  *
  * @param {ReturnType<typeof import('./notes.mjs').createNotes>} notes
  * @param {ReturnType<typeof import('./visitors.mjs').createVisitors>} visitors
  */
-export function createQueries(notes, visitors) {
-  return counted({
-    worldMap: () => worldMap(),
-    mapOf: (code) => countryMap(code),
+export function createQuestions(notes, visitors) {
+  return counting({
+    world: () => worldMap(),
+    map: (code) => countryMap(code),
 
-    tileOf(slug, lang) {
+    tile(slug, lang) {
       const { name, members } = findRegion(slug)
       const area = members.reduce((sum, country) => sum + Math.max(country.area, 0), 0)
       return {
@@ -45,7 +46,7 @@ export function createQueries(notes, visitors) {
       }
     },
 
-    regionOf(slug, lang) {
+    region(slug, lang) {
       const { members } = findRegion(slug)
       const names = [...new Set(members.map((country) => country.subregion))].sort()
       return names.map((name) => ({
@@ -57,7 +58,7 @@ export function createQueries(notes, visitors) {
       }))
     },
 
-    cardOf(code, lang) {
+    card(code, lang) {
       const country = countryOf(code)
       return {
         ...brief(country, lang),
@@ -67,19 +68,20 @@ export function createQueries(notes, visitors) {
       }
     },
 
-    factsOf: (code, lang) => facts(countryOf(code), lang),
-    noteOf: (code) => ({ text: notes.get(code) }),
-    neighboursOf: (code) => neighboursOf(code),
-    mentionOf: (code, lang) => ({ ...brief(countryOf(code), lang), note: notes.get(code) }),
+    facts: (code, lang) => facts(countryOf(code), lang),
+    note: (code) => ({ text: notes.get(code) }),
+    neighbours: (code, lang) =>
+      sortedByName(neighboursOf(code).map(countryOf), lang).map(({ country }) => country.cca3),
+    mention: (code, lang) => ({ ...brief(countryOf(code), lang), note: notes.get(code) }),
 
-    nearestTo: (code, lang) =>
+    nearest: (code, lang) =>
       nearestCapitals(countryOf(code), 8).map(({ country, km: distance }) => ({
         ...brief(country, lang),
         capital: country.capital[0],
         distance: km(distance),
       })),
 
-    namesOf(code) {
+    names(code) {
       const country = countryOf(code)
       return languages.map(({ tag, name, dir }) => ({
         tag,
@@ -89,12 +91,11 @@ export function createQueries(notes, visitors) {
       }))
     },
 
-    routeBetween: (from, to, lang) => route(from, to, lang),
-    countryOptions: (lang) =>
-      sortedByName(countries, lang).map(({ country }) => brief(country, lang)),
-    recordsIn: (lang) => records(lang),
+    route: (from, to, lang) => route(from, to, lang),
+    options: (lang) => sortedByName(countries, lang).map(({ country }) => brief(country, lang)),
+    records: (lang) => records(lang),
 
-    greetingFor(id, lang) {
+    greeting(id, lang) {
       const visitor = visitors.get(id)
       return {
         hello: languageOf(lang).hello,
@@ -103,7 +104,7 @@ export function createQueries(notes, visitors) {
       }
     },
 
-    visitsOf(id, lang) {
+    visited(id, lang) {
       const visited = [...(visitors.get(id)?.visited ?? [])].map((code) => countryOf(code))
       const area = visited.reduce((sum, country) => sum + Math.max(country.area, 0), 0)
       const world = countries.reduce((sum, country) => sum + Math.max(country.area, 0), 0)

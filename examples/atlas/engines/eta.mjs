@@ -1,0 +1,12 @@
+import { Eta } from 'eta'
+import { cachePlugin } from 'fragcache/eta'
+import { viewsOf } from './views.mjs'
+
+/** The templates of views/eta, with their caches. */
+export function createEta(caches, ask) {
+  const eta = new Eta({ views: viewsOf('eta'), cache: true, plugins: [cachePlugin(caches)] })
+  return {
+    name: 'eta',
+    render: (page, context) => eta.renderAsync(`./${page}`, { ...context, ask }),
+  }
+}

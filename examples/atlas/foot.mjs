@@ -1,0 +1,81 @@
+import { escapeHtml } from './html.mjs'
+
+/**
+ * Middleware: puts a line at the end of a page that says what was a hit and what it cost. It comes
+ * after everything that is cached, so it is part of no fragment and of no cached response. With the
+ * request header `Atlas-Foot: off` pages are sent as they are.
+ */
+export function foot(req, res, next) {
+  if (req.method !== 'GET' || req.get('atlas-foot') === 'off') return next()
+  const end = res.end
+  res.end = function endWithFoot(chunk, ...rest) {
+    res.end = end
+    const isPage = /^text\/html\b/.test(String(res.getHeader('content-type') ?? ''))
+    if (res.headersSent || !isPage || chunk === undefined) return end.call(res, chunk, ...rest)
+    const page = Buffer.concat([Buffer.from(chunk), Buffer.from(footOf(res.locals.account))])
+    res.setHeader('Content-Length', page.length)
+    // What is sent now is true of this request alone.
+    res.setHeader('Cache-Control', 'private, no-store')
+    res.removeHeader('Expires')
+    return end.call(res, page)
+  }
+  next()
+}
+
+/** @param {import('./watch.mjs').Account} account */
+function footOf({ startedAtMs, fragments, bodies, response }) {
+  const total = milliseconds(performance.now() - startedAtMs)
+  const hits = fragments.filter(({ outcome }) => outcome === 'hit').length
+  const summary =
+    response?.outcome === 'hit'
+      ? 'The whole response was a hit: no template ran.'
+      : `${hits} of ${fragments.length} fragments were hits.`
+  return `<aside class="foot" aria-label="What this page cost">
+<p><b>${summary}</b> ${total}</p>
+${madeAgain(bodies)}
+${fragments.length > 0 ? tableOf(fragments) : ''}
+</aside>
+`
+}
+
+/** Which bodies did run: by the name of the fragment and what it varies on. */
+function madeAgain(bodies) {
+  const names = bodies.map((body) => `<li>${escapeHtml(body.map(shortened).join(' '))}</li>`)
+  if (names.length === 0) return ''
+  const list = `<ul class="made">${names.join('')}</ul>`
+  if (names.length <= 12) return `<p>Made for this page:</p>${list}`
+  return `<details><summary>${names.length} made for this page</summary>${list}</details>`
+}
+
+/** A visitor's random id would say nothing to anybody. */
+const shortened = (part) => (part.length > 12 ? 'you' : part)
+
+function tableOf(fragments) {
+  const byName = new Map()
+  for (const { name, alias, outcome, bodyMs = 0 } of fragments) {
+    const row = byName.get(name) ?? { alias, hits: 0, made: 0, bodyMs: 0 }
+    if (outcome === 'hit') row.hits += 1
+    else row.made += 1
+    row.bodyMs += bodyMs
+    byName.set(name, row)
+  }
+  const rows = [...byName].map(
+    ([name, { alias, hits, made, bodyMs }]) =>
+      `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(alias)}</td>` +
+      `<td class="number">${hits}</td><td class="number">${made}</td>` +
+      `<td class="number">${made > 0 ? milliseconds(bodyMs) : ''}</td></tr>`,
+  )
+  return `<details><summary>Fragment by fragment</summary>
+<div class="scroll" role="region" tabindex="0" aria-label="Fragments of this page">
+<table>
+<thead><tr><th scope="col">Fragment</th><th scope="col">Cache</th><th scope="col" class="number">Hits</th>
+<th scope="col" class="number">Made</th><th scope="col" class="number">Time in bodies</th></tr></thead>
+<tbody>
+${rows.join('\n')}
+</tbody>
+</table>
+</div>
+</details>`
+}
+
+const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`

@@ -1,0 +1,70 @@
+import express from 'express'
+import { responseCache } from 'fragcache/express'
+import { fileURLToPath } from 'node:url'
+import { cachesFor } from './caches.mjs'
+import { createEta } from './engines/eta.mjs'
+import { createHandlebars } from './engines/handlebars.mjs'
+import { createNunjucks } from './engines/nunjucks.mjs'
+import { foot } from './foot.mjs'
+import { createNotes } from './notes.mjs'
+import { createPages } from './pages.mjs'
+import { createQuestions } from './questions.mjs'
+import { securityHeaders } from './security.mjs'
+import { createVisitors } from './visitors.mjs'
+import { watch } from './watch.mjs'
+
+const makers = { nunjucks: createNunjucks, handlebars: createHandlebars, eta: createEta }
+
+/** The engines, by the first part of their pages' addresses. */
+export const engineNames = Object.keys(makers)
+
+/**
+ * The whole site.
+ *
+ * @param {string} [where] - Where to cache: `memory` or `file:DIRECTORY`.
+ */
+export async function createSite(where) {
+  const notes = createNotes()
+  const visitors = createVisitors()
+  const ask = createQuestions(notes, visitors)
+  const caches = new Map(engineNames.map((name) => [name, cachesFor(name, where)]))
+
+  // Notes and visitors are gone when the server stops, so what files still hold of them has to go.
+  for (const each of caches.values()) {
+    await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
+  }
+
+  // A note is shown by fragments of all three engines.
+  const invalidate = async (tag) => {
+    await Promise.all([...caches.values()].map((each) => each.invalidateTags([tag])))
+  }
+
+  const app = express()
+  app.disable('x-powered-by')
+  // A page ends with what it cost this time, so two answers are never the same.
+  app.disable('etag')
+  app.use(securityHeaders)
+  app.use(express.static(fileURLToPath(new URL('public/', import.meta.url)), { index: false }))
+  app.get('/', (req, res) => res.redirect(303, `/${engineNames[0]}/`))
+
+  for (const [name, make] of Object.entries(makers)) {
+    const pages = responseCache(caches.get(name), { alias: 'default', seconds: 600 })
+    const engine = make(caches.get(name), ask)
+    const cacheStatistics = pages.cachePage(600)
+    app.use(
+      `/${name}`,
+      watch,
+      foot,
+      createPages({ engine, notes, visitors, cacheStatistics, invalidate }),
+    )
+  }
+
+  app.use((req, res) => {
+    res.status(404).type('text').send('Not found\n')
+  })
+
+  const close = async () => {
+    await Promise.all([...caches.values()].map((each) => each.close()))
+  }
+  return { app, close }
+}
