@@ -1,4 +1,6 @@
-import { deserialize, serialize } from 'node:v8'
+import { isUtf8 } from 'node:buffer'
+import { types } from 'node:util'
+import { DefaultDeserializer, serialize } from 'node:v8'
 import { MisuseError, show } from './errors.js'
 import type { TagVersions } from './tags.js'
 
@@ -110,16 +112,47 @@ function unpackValue(bytes: Buffer): unknown {
   const kind = bytes[0]
   switch (kind) {
     case STRING:
+      if (!isUtf8(bytes.subarray(1))) throw new Error('payload: damaged text')
       return bytes.toString('utf8', 1)
     case BUFFER:
       return Buffer.from(bytes.subarray(1))
     case BYTES:
       return new Uint8Array(bytes.subarray(1))
     case STRUCTURED:
-      return deserialize(bytes.subarray(1))
+      return deserializeStructure(bytes.subarray(1))
     default:
       return parseInteger(bytes)
   }
+}
+
+function deserializeStructure(bytes: Buffer): unknown {
+  const reader = new DetachingDeserializer(bytes)
+  reader.readHeader()
+  const value: unknown = reader.readValue()
+  // Nothing of ours: undefined is never stored, it means a miss.
+  if (value === undefined) throw new Error('payload: no value')
+  return value
+}
+
+// Documented by Node, but not in its types.
+const { _readHostObject: readView } = DefaultDeserializer.prototype as unknown as {
+  readonly _readHostObject: (this: DefaultDeserializer) => ArrayBufferView
+}
+
+/**
+ * Node's own gives typed arrays and buffers that lie in the bytes read: to change one would change
+ * what the cache keeps, and its `buffer` shows whatever else lies there.
+ */
+class DetachingDeserializer extends DefaultDeserializer {
+  _readHostObject(): ArrayBufferView {
+    return detach(readView.call(this))
+  }
+}
+
+function detach(view: ArrayBufferView): ArrayBufferView {
+  if (Buffer.isBuffer(view)) return Buffer.from(view)
+  if (!(view instanceof DataView)) return (view as Uint8Array).slice()
+  return new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength))
 }
 
 /**
@@ -128,18 +161,20 @@ function unpackValue(bytes: Buffer): unknown {
  * @throws Error: it is none.
  */
 function parseInteger(bytes: Buffer): number {
-  const text = bytes.toString('latin1')
-  const value = /^-?(?:0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : NaN
-  if (!Number.isSafeInteger(value)) throw new Error('payload: unknown kind')
+  const value = readInteger(bytes)
+  if (value === undefined) throw new Error('payload: unknown kind')
   return value
 }
 
 /** Whether a payload is a raw whole number, and which. */
 export function readInteger(payload: Uint8Array): number | undefined {
-  const first = payload[0]
-  if (first === undefined || (first !== 0x2d && (first < 0x30 || first > 0x39))) return undefined
-  return parseInteger(asBuffer(payload))
+  if (payload.length > MAX_INTEGER_LENGTH) return undefined
+  const text = asBuffer(payload).toString('latin1')
+  const value = /^(?:0|-?[1-9][0-9]*)$/.test(text) ? Number(text) : NaN
+  return Number.isSafeInteger(value) ? value : undefined
 }
+
+const MAX_INTEGER_LENGTH = '-9007199254740991'.length
 
 /** A counter that would leave the range in which numbers are exact. */
 export class IntegerOverflowError extends RangeError {
@@ -166,8 +201,8 @@ function asBuffer(bytes: Uint8Array): Buffer {
 /**
  * Refuses what would not come back as it went in.
  *
- * @throws TypeError: `undefined`, a function, a symbol, a promise, a class instance or a proxy,
- *   at any depth.
+ * @throws TypeError: `undefined` itself, or at any depth a function, a symbol, a promise, a class
+ *   instance or a proxy.
  */
 export function checkValue(value: unknown): void {
   switch (typeof value) {
@@ -198,47 +233,66 @@ function checkStructure(root: unknown): void {
 }
 
 function pushParts(value: object, pending: unknown[]): void {
-  const kind = Object.prototype.toString.call(value)
+  if (types.isProxy(value)) {
+    throw new TypeError('value: a proxy cannot be stored; store a copy of what is behind it')
+  }
   if (Array.isArray(value)) {
-    // Not push(...value): the stack holds about 100 000 arguments.
-    for (const part of value as unknown[]) pending.push(part)
-  } else if (kind === '[object Map]') {
-    for (const [key, part] of value as Map<unknown, unknown>) pending.push(key, part)
-  } else if (kind === '[object Set]') {
-    for (const part of value as Set<unknown>) pending.push(part)
+    if (!isBuiltIn(value)) throw refusal(value)
+    for (const part of partsOf(value)) pending.push(part)
+  } else if (types.isMap(value)) {
+    if (!isBuiltIn(value)) throw refusal(value)
+    for (const [key, part] of value) pending.push(key, part)
+  } else if (types.isSet(value)) {
+    if (!isBuiltIn(value)) throw refusal(value)
+    for (const part of value) pending.push(part)
   } else if (isPlainObject(value)) {
-    for (const key of Object.keys(value)) pending.push((value as Record<string, unknown>)[key])
-  } else if (!isCloneable(value, kind)) {
-    throw new TypeError(
-      kind === '[object Promise]'
-        ? 'value: a promise cannot be stored; await it first'
-        : `value: an instance of ${className(value)} cannot be stored, it would lose its methods; store a plain object or an array`,
-    )
+    for (const part of Object.values(value)) pending.push(part)
+  } else if (!isCloneable(value) || !isBuiltIn(value)) {
+    throw refusal(value)
   }
 }
 
+/** Above this, an array is looked at by its keys: it may be empty but for a few. */
+const LONG = 1_000_000
+
+function partsOf(array: readonly unknown[]): readonly unknown[] {
+  return array.length > LONG ? Object.values(array) : array
+}
+
 function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  // Plain objects of another realm (a vm context) end their chain one step later too.
-  return prototype === null || Object.getPrototypeOf(prototype) === null
+  const prototype = Object.getPrototypeOf(value) as object | null
+  if (prototype === null) return true
+  // By its own property, since plain objects of another realm (a vm context) have another prototype.
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
 }
 
-const CLONEABLE = new Set(
-  ['Date', 'RegExp', 'Boolean', 'Number', 'String', 'BigInt', 'ArrayBuffer', 'Error'].map(
-    (name) => `[object ${name}]`,
-  ),
-)
+function isCloneable(value: object): boolean {
+  return (
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isArrayBuffer(value) ||
+    ArrayBuffer.isView(value) ||
+    types.isNativeError(value) ||
+    (types.isBoxedPrimitive(value) && !types.isSymbolObject(value))
+  )
+}
 
-/** Built-ins keep their class; a subclass of one would come back as the built-in, flattened. */
-function isCloneable(value: object, kind: string): boolean {
-  if (!CLONEABLE.has(kind) && !ArrayBuffer.isView(value)) return false
-  if (Buffer.isBuffer(value)) return true
+/** An instance of a subclass of a built-in would come back as the built-in, flattened. */
+function isBuiltIn(value: object): boolean {
+  if (Buffer.isBuffer(value)) return Object.getPrototypeOf(value) === Buffer.prototype
   const constructor: unknown = value.constructor
-  return typeof constructor === 'function' && isBuiltIn(constructor)
+  return (
+    typeof constructor === 'function' &&
+    Function.prototype.toString.call(constructor).endsWith('{ [native code] }')
+  )
 }
 
-function isBuiltIn(constructor: object): boolean {
-  return Function.prototype.toString.call(constructor).endsWith('{ [native code] }')
+function refusal(value: object): TypeError {
+  return new TypeError(
+    types.isPromise(value)
+      ? 'value: a promise cannot be stored; await it first'
+      : `value: an instance of ${className(value)} cannot be stored, it would lose its methods; store a plain object or an array`,
+  )
 }
 
 function className(value: object): string {
