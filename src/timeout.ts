@@ -30,7 +30,9 @@ export function checkTimeout(timeout: unknown, name = 'timeout'): asserts timeou
 export function toDeadline(timeout: Timeout, nowMs: number): Deadline {
   if (timeout === null) return null
   if (timeout <= 0) return ALREADY_EXPIRED
-  return Math.min(Math.ceil(nowMs + timeout * 1000), Number.MAX_SAFE_INTEGER)
+  // The sum alone would lose what is too small beside the date.
+  const expiresAtMs = Math.max(Math.ceil(nowMs + timeout * 1000), Math.floor(nowMs) + 1)
+  return Math.min(expiresAtMs, Number.MAX_SAFE_INTEGER)
 }
 
 /** The only comparison of a deadline with a clock: at the deadline itself an entry is gone. */
