@@ -1,0 +1,186 @@
+import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+
+/** One directive of a `Cache-Control` header. */
+export interface Directive {
+  /** In lower case. */
+  readonly name: string
+  /** As written, quotes included; `undefined` without `=`. */
+  readonly value: string | undefined
+}
+
+/** A `Cache-Control` header, as far as it could be read. */
+export interface CacheControl {
+  readonly directives: readonly Directive[]
+  /** Something does not follow the grammar, so that a directive may hide in it. */
+  readonly malformed: boolean
+}
+
+/** Directives that keep a response out of a shared cache. */
+export type Restriction = 'no-store' | 'private' | 'no-cache'
+
+/** Largest number of seconds that is told apart. @see RFC 9111 §1.2.2 */
+export const MAX_DELTA_SECONDS = 2 ** 31
+
+/**
+ * Reads a `Cache-Control` header; never throws.
+ *
+ * @param value - As `node:http` keeps it; several lines count as one list, but an open quote ends
+ *   with its line, so that it cannot swallow the next.
+ * @see RFC 9111 §5.2
+ */
+export function parseCacheControl(value: HeaderValue | undefined): CacheControl {
+  const directives: Directive[] = []
+  let malformed = false
+  for (const line of headerLines(value)) {
+    const members = splitList(line)
+    if (members.openQuote) malformed = true
+    for (const member of members.list) {
+      const directive = parseDirective(member)
+      directives.push(directive)
+      if (!isWellFormed(directive)) malformed = true
+    }
+  }
+  return { directives, malformed }
+}
+
+/** Splits at commas outside quotes; empty members are no members. @see RFC 9110 §5.6.1 */
+function splitList(line: string): {
+  readonly list: readonly string[]
+  readonly openQuote: boolean
+} {
+  const list: string[] = []
+  let start = 0
+  let quoted = false
+  for (let i = 0; i <= line.length; i++) {
+    const char = line[i]
+    if (char === '"') quoted = !quoted
+    else if (char === '\\' && quoted) i++
+    else if (char === undefined || (char === ',' && !quoted)) {
+      const member = trimWhitespace(line.slice(start, i))
+      if (member !== '') list.push(member)
+      start = i + 1
+    }
+  }
+  // A backslash at the very end skips the end itself.
+  const rest = trimWhitespace(line.slice(start))
+  if (start <= line.length && rest !== '') list.push(rest)
+  return { list, openQuote: quoted }
+}
+
+function parseDirective(member: string): Directive {
+  const equals = member.indexOf('=')
+  if (equals === -1) return { name: member.toLowerCase(), value: undefined }
+  return {
+    name: trimWhitespace(member.slice(0, equals)).toLowerCase(),
+    value: trimWhitespace(member.slice(equals + 1)),
+  }
+}
+
+const QUOTED_STRING = /^"(?:[^"\\]|\\.)*"$/s
+
+function isWellFormed({ name, value }: Directive): boolean {
+  if (!isToken(name)) return false
+  return value === undefined || isToken(value) || QUOTED_STRING.test(value)
+}
+
+const RESTRICTIONS = new Map<string, Restriction>([
+  ['no-store', 'no-store'],
+  ['nostore', 'no-store'],
+  ['private', 'private'],
+  ['no-cache', 'no-cache'],
+  ['nocache', 'no-cache'],
+])
+
+/**
+ * Whether the response may not be kept for others, and why.
+ *
+ * @remarks Fails closed. A qualified form (`private="set-cookie"`) counts as the plain one, `_` as
+ *   `-`; quotes hide nothing, since nobody can tell whose open quote they close; and where the
+ *   header does not follow the grammar, the mere appearance of one of the words is enough.
+ * @see RFC 9111 §5.2.2.4, §5.2.2.5, §5.2.2.7
+ */
+export function storingRestriction(
+  value: HeaderValue | undefined,
+  { directives, malformed }: CacheControl = parseCacheControl(value),
+): Restriction | undefined {
+  for (const { name } of directives) {
+    const restriction = RESTRICTIONS.get(name.replaceAll('_', '-'))
+    if (restriction !== undefined) return restriction
+  }
+  for (const line of headerLines(value)) {
+    if (!malformed && !line.includes('"')) continue
+    const found = findRestriction(line, malformed)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function findRestriction(line: string, anywhere: boolean): Restriction | undefined {
+  const pattern = anywhere
+    ? /private|no[-_ \t]?store|no[-_ \t]?cache/i
+    : /(?<=,\s*"?)(?:private|no[-_]?store|no[-_]?cache)(?=\s*"?\s*(?:[,=]|$))/i
+  const word = pattern.exec(line)?.[0]
+  return word === undefined
+    ? undefined
+    : RESTRICTIONS.get(word.toLowerCase().replace(/[_ \t]/, '-'))
+}
+
+/**
+ * A directive's seconds.
+ *
+ * @returns `undefined` if it is not there, `null` if it cannot be read; of several the shortest.
+ * @remarks Digits only, quotes accepted: neither a sign nor a fraction. @see RFC 9111 §1.2.2
+ */
+export function readSeconds({ directives }: CacheControl, name: string): number | null | undefined {
+  let seconds: number | undefined
+  for (const directive of directives) {
+    if (directive.name !== name) continue
+    const one = parseDeltaSeconds(directive.value)
+    if (one === null) return null
+    seconds = seconds === undefined ? one : Math.min(seconds, one)
+  }
+  return seconds
+}
+
+/** @returns `null` if the text is no number of seconds. */
+export function parseDeltaSeconds(text: string | undefined): number | null {
+  const digits = /^(?:([0-9]+)|"([0-9]+)")$/.exec(text ?? '')
+  if (digits === null) return null
+  return Math.min(Number(digits[1] ?? digits[2]), MAX_DELTA_SECONDS)
+}
+
+export function hasDirective({ directives }: CacheControl, name: string): boolean {
+  return directives.some((directive) => directive.name === name)
+}
+
+/**
+ * The header with a `max-age` of at most so many seconds.
+ *
+ * @returns A shorter `max-age` stays, and so does one that cannot be read, which every cache takes
+ *   for stale.
+ * @see Django, `patch_cache_control`
+ */
+export function limitMaxAge(value: HeaderValue | undefined, seconds: number): string {
+  const parsed = parseCacheControl(value)
+  const present = readSeconds(parsed, 'max-age')
+  // Behind an open quote it would be part of the quoted text.
+  if (parsed.malformed) {
+    const written = headerLines(value).join(', ')
+    return present === undefined ? `max-age=${seconds}, ${written}` : written
+  }
+  const members: string[] = []
+  let placed = false
+  for (const { name, value: argument } of parsed.directives) {
+    if (name !== 'max-age') {
+      members.push(argument === undefined ? name : `${name}=${argument}`)
+    } else if (present === null) {
+      members.push(argument === undefined ? name : `${name}=${argument}`)
+      placed = true
+    } else if (!placed) {
+      members.push(`max-age=${Math.min(present ?? seconds, seconds)}`)
+      placed = true
+    }
+  }
+  if (!placed) members.push(`max-age=${seconds}`)
+  return members.join(', ')
+}

@@ -1,0 +1,86 @@
+import { hash } from 'node:crypto'
+import { headerText, type HeaderFields } from './header-values.js'
+
+/** What makes the keys of a page, besides the values of the headers it varies on. */
+export interface PageAddress {
+  readonly keyPrefix: string
+  /** Absolute, as sent: no decoding, no normalising. */
+  readonly uri: string
+  readonly language?: string | undefined
+  readonly timeZone?: string | undefined
+}
+
+/**
+ * The key of the list of headers that the pages of a URI vary on.
+ *
+ * @see Django 6.1, `_generate_cache_header_key`
+ */
+export function headerListKey(address: PageAddress, uriHash = md5(address.uri)): string {
+  const suffix = keySuffix(address)
+  return `views.decorators.cache.cache_header.${address.keyPrefix}.${uriHash}${suffix}`
+}
+
+/**
+ * The key of a page.
+ *
+ * @param headerList - Names in lower case, in Django's order.
+ * @see Django 6.1, `_generate_cache_key`
+ */
+export function pageKey(
+  address: PageAddress,
+  method: string,
+  headerList: readonly string[],
+  headers: HeaderFields,
+  uriHash = md5(address.uri),
+): string {
+  const values = headerList.length === 0 ? MD5_OF_NOTHING : md5(netstrings(headerList, headers))
+  const suffix = keySuffix(address)
+  return `views.decorators.cache.cache_page.${address.keyPrefix}.${method}.${uriHash}.${values}${suffix}`
+}
+
+/** Lengths are marked and an absent header is no empty one, so that no two requests run together. */
+function netstrings(headerList: readonly string[], headers: HeaderFields): string {
+  let text = ''
+  for (const name of headerList) {
+    const value = headerText(headers, name)
+    text += value === undefined ? '-,' : `${Buffer.byteLength(value)}:${value},`
+  }
+  return text
+}
+
+function keySuffix({ language, timeZone }: PageAddress): string {
+  if (language === undefined && timeZone === undefined) return ''
+  return `${language === undefined ? '' : `.${language}`}${timeZone === undefined ? '' : `.${timeZone}`}`
+}
+
+/** For keys only: what is found under one is compared with the request once more. */
+export function md5(text: string): string {
+  return hash('md5', text)
+}
+
+const MD5_OF_NOTHING = md5('')
+
+/** Whether a language or time zone can be part of a key without being taken for another part. */
+export function isKeyPart(text: unknown): text is string {
+  return typeof text === 'string' && /^[A-Za-z0-9_@+\-/:]{1,64}$/.test(text)
+}
+
+const HOST = /^(?:[a-z0-9._-]+|\[[a-f0-9:.]+\])(?::[0-9]{1,5})?$/i
+
+/**
+ * The absolute URI of a request as sent.
+ *
+ * @param target - The request target; only the origin form (`/path?query`) is taken.
+ * @returns `undefined` if a part could be read as another part: a host such as `a.test/x?` would put
+ *   one page under another's key.
+ * @see Django, `host_validation_re`
+ */
+export function absoluteUri(
+  protocol: string,
+  host: string | undefined,
+  target: string,
+): string | undefined {
+  if (protocol !== 'http' && protocol !== 'https') return undefined
+  if (host === undefined || !HOST.test(host) || target[0] !== '/') return undefined
+  return `${protocol}://${host}${target}`
+}

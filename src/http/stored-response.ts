@@ -1,0 +1,213 @@
+import { headerText, type HeaderFields } from './header-values.js'
+
+/** A header as it is kept: one line, or several in their order. */
+export type StoredHeader = readonly [name: string, value: string | readonly string[]]
+
+/** A request header the response depends on, and what it said; `null` if it was absent. */
+export type NominatedHeader = readonly [name: string, value: string | null]
+
+/** What is kept of a response besides its body. */
+export interface StoredHead {
+  readonly status: number
+  /** Left out: the usual one of the status. */
+  readonly statusMessage?: string | undefined
+  /** In the order sent, names as written. */
+  readonly headers: readonly StoredHeader[]
+  /** Headers of the layers around the cache that the view took away. */
+  readonly removed: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly storedAtMs: number
+  /** How old it was when it was stored. */
+  readonly ageSeconds: number
+  /** Milliseconds since the epoch; `null`: without end. */
+  readonly freshUntilMs: number | null
+  /** Absolute, as sent. */
+  readonly uri: string
+  /** That of the URI's record when it was stored; another one there means it was invalidated. */
+  readonly generation: string
+  readonly nominated: readonly NominatedHeader[]
+  /** It said `public`. */
+  readonly isPublic: boolean
+}
+
+/** A response as it is kept. */
+export interface StoredResponse extends StoredHead {
+  readonly body: Buffer
+}
+
+/*
+ * "FCR1", u32 length of the head, u32 length of the body, the head as JSON, the body. The last
+ * character of the magic is the version of the format.
+ */
+const MAGIC = 0x31524346
+const PREFIX_BYTES = 12
+
+/** Turns a response into the bytes that are kept. */
+export function encodeStoredResponse(head: StoredHead, body: readonly Uint8Array[]): Buffer {
+  const json = Buffer.from(
+    JSON.stringify([
+      head.status,
+      head.statusMessage ?? null,
+      head.headers,
+      head.removed,
+      head.storedAtMs,
+      head.ageSeconds,
+      head.freshUntilMs,
+      head.uri,
+      head.generation,
+      head.nominated,
+      head.isPublic,
+    ]),
+  )
+  const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
+  prefix.writeUInt32LE(MAGIC, 0)
+  prefix.writeUInt32LE(json.length, 4)
+  let bodyLength = 0
+  for (const part of body) bodyLength += part.length
+  prefix.writeUInt32LE(bodyLength, 8)
+  return Buffer.concat([prefix, json, ...body])
+}
+
+/**
+ * Reads what was kept.
+ *
+ * @param value - Whatever the cache gave.
+ * @returns `undefined` if it is damaged, of another version or no response at all: a miss.
+ */
+export function decodeStoredResponse(value: unknown): StoredResponse | undefined {
+  if (!(value instanceof Uint8Array) || value.length < PREFIX_BYTES) return undefined
+  const bytes = Buffer.isBuffer(value)
+    ? value
+    : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  if (bytes.readUInt32LE(0) !== MAGIC) return undefined
+  const bodyStart = PREFIX_BYTES + bytes.readUInt32LE(4)
+  if (bytes.length !== bodyStart + bytes.readUInt32LE(8)) return undefined
+  let parts: unknown
+  try {
+    parts = JSON.parse(bytes.toString('utf8', PREFIX_BYTES, bodyStart))
+  } catch {
+    return undefined
+  }
+  return readHead(parts, bytes.subarray(bodyStart))
+}
+
+function readHead(parts: unknown, body: Buffer): StoredResponse | undefined {
+  if (!Array.isArray(parts) || parts.length !== 11) return undefined
+  const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
+  const [freshUntilMs, uri, generation, nominated, isPublic] = parts.slice(6) as unknown[]
+  if (!isStatus(status) || !isTextOrNull(statusMessage)) return undefined
+  if (!isListOf(headers, isStoredHeader) || !isListOf(removed, isText)) return undefined
+  if (!isNumber(storedAtMs) || !isNumber(ageSeconds)) return undefined
+  if (freshUntilMs !== null && !isNumber(freshUntilMs)) return undefined
+  if (!isText(uri) || !isText(generation) || typeof isPublic !== 'boolean') return undefined
+  if (!isListOf(nominated, isNominatedHeader)) return undefined
+  return {
+    status,
+    statusMessage: statusMessage ?? undefined,
+    headers,
+    removed,
+    storedAtMs,
+    ageSeconds,
+    freshUntilMs,
+    uri,
+    generation,
+    nominated,
+    isPublic,
+    body,
+  }
+}
+
+function isListOf<T>(value: unknown, isPart: (part: unknown) => part is T): value is readonly T[] {
+  return Array.isArray(value) && value.every(isPart)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string'
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number'
+}
+
+function isStatus(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599
+}
+
+function isStoredHeader(value: unknown): value is StoredHeader {
+  if (!Array.isArray(value) || value.length !== 2) return false
+  const [name, content] = value as unknown[]
+  if (typeof name !== 'string' || NEVER_REPLAYED.has(name.toLowerCase())) return false
+  return typeof content === 'string' || isListOf(content, isText)
+}
+
+function isNominatedHeader(value: unknown): value is NominatedHeader {
+  return Array.isArray(value) && value.length === 2 && isText(value[0]) && isTextOrNull(value[1])
+}
+
+/**
+ * Headers that belong to one connection, to one visitor, or are made anew for each answer.
+ *
+ * @see RFC 9110 §7.6.1, RFC 9111 §3.1
+ */
+const NEVER_REPLAYED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'set-cookie',
+  'set-cookie2',
+  'age',
+  'content-length',
+])
+
+/**
+ * The names that a response's own headers leave out of what is kept.
+ *
+ * @param headers - The response's, for what `Connection` names.
+ */
+export function neverReplayed(headers: HeaderFields): (name: string) => boolean {
+  const connection = headerText(headers, 'connection')
+  if (connection === undefined) return (name) => NEVER_REPLAYED.has(name)
+  const named = connection.split(',').map((name) => name.trim().toLowerCase())
+  return (name) => NEVER_REPLAYED.has(name) || named.includes(name)
+}
+
+/** What a request said of the headers in a list. */
+export function nominate(
+  headerList: readonly string[],
+  headers: HeaderFields,
+): readonly NominatedHeader[] {
+  return headerList.map((name) => [name, headerText(headers, name) ?? null] as const)
+}
+
+/**
+ * Whether a stored response was made for such a request.
+ *
+ * @remarks The key says so already, unless two processes learned different header lists at once;
+ *   then this tells the variants apart.
+ * @see RFC 9111 §4.1
+ */
+export function answersRequest(stored: StoredHead, uri: string, headers: HeaderFields): boolean {
+  if (stored.uri !== uri) return false
+  for (const [name, value] of stored.nominated) {
+    if ((headerText(headers, name) ?? null) !== value) return false
+  }
+  return true
+}
+
+/** Whole seconds since the response was made. @see RFC 9111 §4.2.3, `current_age` */
+export function currentAgeSeconds(stored: StoredHead, nowMs: number): number {
+  // A clock that was set back makes nothing younger than it came.
+  const residentSeconds = Math.max(0, nowMs - stored.storedAtMs) / 1000
+  return Math.floor(stored.ageSeconds + residentSeconds)
+}

@@ -1,0 +1,207 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  answersRequest,
+  currentAgeSeconds,
+  decodeStoredResponse,
+  encodeStoredResponse,
+  neverReplayed,
+  nominate,
+  type StoredHead,
+} from '../../src/http/stored-response.js'
+import { decodeUriRecord, encodeUriRecord } from '../../src/http/uri-record.js'
+
+const head: StoredHead = {
+  status: 200,
+  statusMessage: 'Fine',
+  headers: [
+    ['Content-Type', 'text/html; charset=utf-8'],
+    ['Link', ['</a>; rel=next', '</b>; rel=prev']],
+    ['x-CASE', 'é'],
+  ],
+  removed: ['X-Powered-By'],
+  storedAtMs: 1_700_000_000_000,
+  ageSeconds: 5,
+  freshUntilMs: 1_700_000_600_000,
+  uri: 'http://a.test/p?q=é',
+  generation: 'g1',
+  nominated: [
+    ['accept', 'text/html'],
+    ['cookie', null],
+  ],
+  isPublic: false,
+}
+
+/** The bytes of a stored response whose head is this JSON. */
+function withHead(json: string, body = ''): Buffer {
+  const bytes = Buffer.alloc(12)
+  bytes.write('FCR1', 'latin1')
+  bytes.writeUInt32LE(Buffer.byteLength(json), 4)
+  bytes.writeUInt32LE(Buffer.byteLength(body), 8)
+  return Buffer.concat([bytes, Buffer.from(json), Buffer.from(body)])
+}
+
+describe('a stored response', () => {
+  it('comes back as it went in, to the byte', () => {
+    const body = Buffer.from(Uint8Array.from({ length: 256 }, (_, i) => i))
+    const read = decodeStoredResponse(
+      encodeStoredResponse(head, [body.subarray(0, 9), body.subarray(9)]),
+    )
+    expect(read).toEqual({ ...head, body })
+  })
+
+  it('comes back without a body, without an end and with the usual status message', () => {
+    const plain = { ...head, statusMessage: undefined, freshUntilMs: null, isPublic: true }
+    const read = decodeStoredResponse(encodeStoredResponse(plain, []))
+    expect(read).toEqual({ ...plain, body: Buffer.alloc(0) })
+  })
+
+  it('is read from any view of the bytes', () => {
+    const bytes = encodeStoredResponse(head, [Buffer.from('body')])
+    const larger = new Uint8Array(bytes.length + 7)
+    larger.set(bytes, 7)
+    expect(decodeStoredResponse(larger.subarray(7))?.body.toString()).toBe('body')
+  })
+
+  it('is a miss wherever it is cut, prolonged or of another version', () => {
+    const bytes = encodeStoredResponse(head, [Buffer.from('body')])
+    for (let length = 0; length < bytes.length; length++) {
+      expect(decodeStoredResponse(bytes.subarray(0, length))).toBeUndefined()
+    }
+    expect(decodeStoredResponse(Buffer.concat([bytes, Buffer.from('x')]))).toBeUndefined()
+    const newer = Buffer.from(bytes)
+    newer.write('FCR2', 'latin1')
+    expect(decodeStoredResponse(newer)).toBeUndefined()
+  })
+
+  it.each([undefined, null, 1, 'FCR1', {}, [], head])('%j is a miss', (value) => {
+    expect(decodeStoredResponse(value)).toBeUndefined()
+  })
+
+  it('is a miss, never a crash, for any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.json(), (bytes, json) => {
+        expect(decodeStoredResponse(bytes)).toBeUndefined()
+        expect(decodeStoredResponse(withHead(json))).toBeUndefined()
+      }),
+    )
+  })
+
+  it('is a miss if any part of the head is of another kind', () => {
+    const parts = JSON.parse(encodeStoredResponse(head, []).toString('utf8', 12)) as unknown[]
+    expect(decodeStoredResponse(withHead(JSON.stringify(parts)))).toBeDefined()
+    const wrong: unknown[][] = [
+      [99, 600, 200.5, '200', null],
+      [1, []],
+      [null, {}, [['a']], [['a', 1]], [['a', 'b', 'c']], [[1, 'a']], [['a', ['b', 1]]]],
+      [null, 'x', [1]],
+      ['1', null],
+      ['1', null],
+      ['1'],
+      [null, 1],
+      [null, 1],
+      [null, [['a']], [['a', 1]], [[1, null]]],
+      [null, 1, 'true'],
+    ]
+    wrong.forEach((values, i) => {
+      for (const value of values) {
+        const changed = parts.with(i, value)
+        expect([i, value, decodeStoredResponse(withHead(JSON.stringify(changed)))]).toEqual([
+          i,
+          value,
+          undefined,
+        ])
+      }
+    })
+    expect(decodeStoredResponse(withHead(JSON.stringify(parts.slice(1))))).toBeUndefined()
+  })
+
+  it.each(['Set-Cookie', 'connection', 'TRANSFER-ENCODING', 'Content-Length', 'Age'])(
+    'is a miss if somebody put %s into it',
+    (name) => {
+      const bytes = encodeStoredResponse({ ...head, headers: [[name, 'x']] }, [])
+      expect(decodeStoredResponse(bytes)).toBeUndefined()
+    },
+  )
+
+  it('leaves out what belongs to the connection', () => {
+    const isLeftOut = neverReplayed({ connection: 'close, X-Hop' })
+    expect(['keep-alive', 'x-hop', 'upgrade', 'set-cookie'].every(isLeftOut)).toBe(true)
+    expect(['date', 'etag', 'x-hop2', 'cache-control'].some(isLeftOut)).toBe(false)
+    expect(neverReplayed({})('x-hop')).toBe(false)
+  })
+})
+
+describe('which request a stored response answers (RFC 9111 §4.1)', () => {
+  const stored = { ...head, nominated: nominate(['accept', 'cookie'], { accept: 'text/html' }) }
+  const uri = stored.uri
+
+  it('says what the request said of the headers it depends on', () => {
+    expect(stored.nominated).toEqual([
+      ['accept', 'text/html'],
+      ['cookie', null],
+    ])
+  })
+
+  it.each([
+    [{ accept: 'text/html' }, true],
+    [{ accept: 'text/html', 'x-other': '1' }, true],
+    [{ accept: 'text/html', cookie: '' }, false],
+    [{ accept: 'text/html', cookie: 'a=1' }, false],
+    [{ accept: 'text/plain' }, false],
+    [{}, false],
+  ])('%j: %s', (headers, expected) => {
+    expect(answersRequest(stored, uri, headers)).toBe(expected)
+  })
+
+  it('not one for another URI', () => {
+    expect(answersRequest(stored, `${uri}2`, { accept: 'text/html' })).toBe(false)
+  })
+})
+
+describe('the age of a stored response (RFC 9111 §4.2.3)', () => {
+  it('is the age it came with and the time since, in whole seconds', () => {
+    expect(currentAgeSeconds(head, head.storedAtMs)).toBe(5)
+    expect(currentAgeSeconds(head, head.storedAtMs + 999)).toBe(5)
+    expect(currentAgeSeconds(head, head.storedAtMs + 1000)).toBe(6)
+  })
+
+  it('is never less than it came with, though the clock was set back', () => {
+    expect(currentAgeSeconds(head, head.storedAtMs - 60_000)).toBe(5)
+  })
+})
+
+describe("a URI's record", () => {
+  const record = {
+    generation: 'g',
+    invalidated: true,
+    expiresAtMs: null,
+    headerList: ['accept', 'cookie'],
+  }
+
+  it('comes back as it went in', () => {
+    expect(decodeUriRecord(encodeUriRecord(record))).toEqual(record)
+    const ending = { ...record, invalidated: false, expiresAtMs: 7, headerList: [] }
+    expect(decodeUriRecord(encodeUriRecord(ending))).toEqual(ending)
+  })
+
+  it.each([
+    undefined,
+    null,
+    7,
+    '',
+    '{',
+    '[]',
+    '[2,"g",false,null,[]]',
+    '[1,"g",false,null]',
+    '[1,7,false,null,[]]',
+    '[1,"g",0,null,[]]',
+    '[1,"g",false,"7",[]]',
+    '[1,"g",false,null,null]',
+    '[1,"g",false,null,[7]]',
+    '[1,"g",false,null,["a b"]]',
+    Buffer.from(encodeUriRecord(record)),
+  ])('%j is a miss', (value) => {
+    expect(decodeUriRecord(value)).toBeUndefined()
+  })
+})
