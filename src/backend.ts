@@ -17,7 +17,7 @@ import {
   type ResolvedSettings,
 } from './settings.js'
 import { newTagVersion, tagKey, type TagVersions } from './tags.js'
-import type { Deadline } from './timeout.js'
+import type { Deadline, Timeout } from './timeout.js'
 
 /** One entry to write. */
 export interface WriteEntry<Payload = Uint8Array> {
@@ -163,7 +163,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /** @internal The default timeout in seconds. */
-  get defaultTimeout() {
+  get defaultTimeout(): Timeout {
     return this.settings.timeout
   }
 
@@ -356,6 +356,12 @@ export abstract class Backend<Payload = unknown> {
         throw this.toFailure(operation, error)
       },
     )
+  }
+
+  /** @internal Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
+  reportFailure(operation: string, error: unknown): void {
+    const failure = this.toFailure(operation, error)
+    if (!(failure instanceof CacheBackendError)) throw failure
   }
 
   private toFailure(operation: string, error: unknown): unknown {

@@ -1,7 +1,14 @@
-import { Backend, NO_TAGS, type StoreRequest, type TagSnapshot } from './backend.js'
+import {
+  Backend,
+  NO_TAGS,
+  type Lookup,
+  type StoreRequest,
+  type TagSnapshot,
+  type WriteOutcome,
+} from './backend.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
-import type { MaybePromise } from './maybe-promise.js'
+import { isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { SingleFlight } from './single-flight.js'
@@ -441,8 +448,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @remarks One write, whatever the number of entries.
    */
   async invalidateTags(tags: readonly string[]): Promise<void> {
-    const stored = checkTags(tags)
-    await this.#call('invalidateTags', [], () => this.bumpTags(stored), undefined)
+    await this.invalidateStoredTags(checkTags(tags))
+  }
+
+  /** @internal */
+  async invalidateStoredTags(tags: readonly string[]): Promise<void> {
+    await this.#call('invalidateTags', [], () => this.bumpTags(tags), undefined)
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
@@ -473,6 +484,41 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     )
   }
 
+  /**
+   * Reads for a fragment or a page: a store that fails is reported and gives `undefined`.
+   *
+   * @internal
+   */
+  tryLookup(
+    keys: readonly string[],
+    storedKeys: readonly string[],
+    expected: readonly string[],
+  ): MaybePromise<Lookup | undefined> {
+    return orUndefined(() =>
+      this.#observed(
+        keys.length === 1 ? 'get' : 'getMany',
+        keys,
+        () => this.lookup(storedKeys, expected),
+        ({ hits }) => hits.filter((hit) => hit !== undefined).length,
+      ),
+    )
+  }
+
+  /**
+   * Writes for fragments or pages: a store that fails is reported and gives `undefined`.
+   *
+   * @internal
+   */
+  tryStore(
+    keys: readonly string[],
+    requests: readonly StoreRequest[],
+  ): MaybePromise<readonly WriteOutcome[] | undefined> {
+    return orUndefined(() =>
+      this.#observed(keys.length === 1 ? 'set' : 'setMany', keys, () => this.store(requests)),
+    )
+  }
+
+  /** Like {@link #observed}, with what `ignoreErrors` answers for a store that fails. */
   async #call<T>(
     operation: string,
     keys: readonly string[],
@@ -480,9 +526,23 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     fallback: T,
     countHits?: (result: T) => number,
   ): Promise<T> {
-    const watched = operationChannel.hasSubscribers
-    const startedMs = watched ? performance.now() : 0
-    const publish = (hits: number, failure?: { error: unknown }) => {
+    try {
+      return await this.#observed(operation, keys, action, countHits)
+    } catch (error) {
+      if (this.settings.ignoreErrors && isStoreFailure(error)) return fallback
+      throw error
+    }
+  }
+
+  #observed<T>(
+    operation: string,
+    keys: readonly string[],
+    action: () => MaybePromise<T>,
+    countHits?: (result: T) => number,
+  ): MaybePromise<T> {
+    if (!operationChannel.hasSubscribers) return this.guarded(operation, action)
+    const startedMs = performance.now()
+    const publish = (hits: number, failure?: { readonly error: unknown }) => {
       operationChannel.publish({
         alias: this.alias,
         backend: this.backendName,
@@ -494,16 +554,35 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         ...failure,
       } satisfies OperationMessage)
     }
-    let result: T
-    try {
-      result = await this.guarded(operation, action)
-    } catch (error) {
-      if (watched) publish(0, { error })
-      if (this.settings.ignoreErrors && isStoreFailure(error)) return fallback
+    const succeeded = (result: T) => {
+      publish(countHits?.(result) ?? 0)
+      return result
+    }
+    const failed = (error: unknown) => {
+      publish(0, { error })
       throw error
     }
-    if (watched) publish(countHits?.(result) ?? 0)
-    return result
+    let result: MaybePromise<T>
+    try {
+      result = this.guarded(operation, action)
+    } catch (error) {
+      return failed(error)
+    }
+    return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
+  }
+}
+
+/** A failure of the store becomes `undefined`; what the caller did wrong stays an error. */
+function orUndefined<T>(action: () => MaybePromise<T>): MaybePromise<T | undefined> {
+  const failed = (error: unknown) => {
+    if (error instanceof CacheBackendError) return undefined
+    throw error
+  }
+  try {
+    const result = action()
+    return isPromise(result) ? result.catch(failed) : result
+  } catch (error) {
+    return failed(error)
   }
 }
 

@@ -28,3 +28,12 @@ export {
   InvalidCacheKeyError,
 } from './errors.js'
 export type { CacheBackendErrorOptions, FragcacheErrorCode, TagPosition } from './errors.js'
+export { makeTemplateFragmentKey } from './fragment/key.js'
+export type { FragmentKeyOptions } from './fragment/key.js'
+export { FragmentCache } from './fragment/render.js'
+export type {
+  FragmentCacheOptions,
+  FragmentOptions,
+  FragmentPlace,
+  FragmentWithBody,
+} from './fragment/render.js'

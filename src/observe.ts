@@ -80,7 +80,12 @@ export class OutageReporter {
 const reportedDamage = new WeakSet<object>()
 
 /** Says once per cache that a stored entry could not be read; the entry counts as a miss. */
-export function reportDamage(cache: object, backend: string, storedKey: string, cause: unknown) {
+export function reportDamage(
+  cache: object,
+  backend: string,
+  storedKey: string,
+  cause: unknown,
+): void {
   if (reportedDamage.has(cache)) return
   reportedDamage.add(cache)
   process.emitWarning(

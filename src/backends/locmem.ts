@@ -1,4 +1,4 @@
-import type { Hit, TagSnapshot, WriteEntry, WriteOutcome } from '../backend.js'
+import type { Hit, Lookup, TagSnapshot, WriteEntry, WriteOutcome } from '../backend.js'
 import { NO_TAGS } from '../backend.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
@@ -6,7 +6,15 @@ import { addIntegers, pack, unpack, type Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
-import { MemoryStore, Serialized, Tagged, type Limits, type MemoryPayload } from './memory-store.js'
+import {
+  isSerialized,
+  isTagged,
+  MemoryStore,
+  Serialized,
+  Tagged,
+  type Limits,
+  type MemoryPayload,
+} from './memory-store.js'
 
 /** Options of {@link LocMemCache}. */
 export interface LocMemOptions {
@@ -61,7 +69,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
       maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
     }
     this.#owner = this.settings.keyPrefix
-    this.#store = openStore(location, this.#limits.maxEntries)
+    this.#store = openStore(location)
   }
 
   override lookupOne(storedKey: string): Hit | undefined {
@@ -125,10 +133,10 @@ export class LocMemCache extends Cache<MemoryPayload> {
 
   protected override unpackPayload(payload: MemoryPayload): Unpacked {
     if (typeof payload === 'string') return { value: payload, tags: undefined }
-    const tagged = payload instanceof Tagged
+    const tagged = isTagged(payload)
     const kept = tagged ? payload.value : payload
     return {
-      value: kept instanceof Serialized ? unpack(kept.bytes).value : kept,
+      value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
       tags: tagged ? payload.tags : undefined,
     }
   }
@@ -148,7 +156,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
-  override lookup(storedKeys: readonly string[], expected: readonly string[]) {
+  override lookup(storedKeys: readonly string[], expected: readonly string[]): Lookup {
     return {
       hits: storedKeys.map((key) => this.lookupOne(key)),
       snapshot: this.readTags(expected),
@@ -157,7 +165,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
 
   /** @internal */
   override bumpTags(tags: readonly string[]): void {
-    this.#store.invalidate(tags)
+    this.#store.invalidate(this.#owner, tags)
   }
 }
 
@@ -172,16 +180,11 @@ function isImmutable(value: unknown): value is string | number | boolean | bigin
 /** One process may load two copies of this package; a name means the same store in both. */
 const REGISTRY = Symbol.for('fragcache.locmem.stores.1')
 
-function openStore(location: string | undefined, capacity: number): MemoryStore {
-  if (location === undefined) return new MemoryStore(capacity)
+function openStore(location: string | undefined): MemoryStore {
+  if (location === undefined) return new MemoryStore()
   const holder = globalThis as { [REGISTRY]?: Map<string, MemoryStore> }
   const stores = (holder[REGISTRY] ??= new Map())
-  const store = stores.get(location)
-  if (store === undefined) {
-    const opened = new MemoryStore(capacity)
-    stores.set(location, opened)
-    return opened
-  }
-  store.reserve(capacity)
+  const store = stores.get(location) ?? new MemoryStore()
+  stores.set(location, store)
   return store
 }

@@ -1,0 +1,234 @@
+import type { TagPosition } from '../errors.js'
+import { checkKeyword, faults, type Keyword } from './faults.js'
+import { toTimeout } from './spec.js'
+
+/** How an engine spells expressions. */
+export interface Dialect {
+  /** Characters that delimit texts. A backtick may hold `${…}`. */
+  readonly quotes: string
+  /** Whether a bar applies a filter and binds what stands on both its sides. */
+  readonly filterBar: boolean
+  /** Words that are operators and never an argument by themselves. */
+  readonly operatorWords: readonly string[]
+  /** Whether `/* … *\/` is a comment. */
+  readonly comments: boolean
+}
+
+/** The source of one argument. */
+export interface ArgumentSource {
+  readonly text: string
+  /** Where it begins in the tag's arguments. */
+  readonly offset: number
+}
+
+/** A tag's arguments, cut apart but not evaluated. */
+export interface TagArguments {
+  readonly timeout: ArgumentSource
+  readonly name: string
+  readonly varyOn: readonly ArgumentSource[]
+  readonly keywords: ReadonlyMap<Keyword, ArgumentSource>
+}
+
+/**
+ * Cuts the arguments of a cache tag apart: by white space outside quotes and brackets or, once there
+ * is a comma at the top level, by commas.
+ *
+ * @param source - What stands between the tag's name and its end.
+ * @throws CacheTagError: every fault that can be seen without evaluating anything.
+ */
+export function parseTagArguments(
+  source: string,
+  dialect: Dialect,
+  position: TagPosition = {},
+): TagArguments {
+  const scan = new Scanner(source, dialect, position)
+  const byCommas = scan.hasTopLevelComma()
+  const pieces = byCommas ? scan.splitAtCommas() : scan.splitAtSpaces()
+  const [timeout, nameSource, ...rest] = pieces
+  if (timeout === undefined || nameSource === undefined) throw faults.tooFewArguments(position)
+  if (keywordOf(timeout) !== undefined || keywordOf(nameSource) !== undefined) {
+    throw faults.tooFewArguments(position)
+  }
+  const name = unquote(nameSource.text)
+  if (name === '') throw faults.name(name, position)
+  const at = { ...position, fragment: name }
+  checkLiteralTimeout(timeout.text, at)
+  const varyOn: ArgumentSource[] = []
+  const keywords = new Map<Keyword, ArgumentSource>()
+  for (const piece of rest) {
+    const keyword = keywordOf(piece)
+    if (keyword === undefined) {
+      if (!byCommas) checkOperators(piece.text, dialect, at)
+      if (keywords.size > 0) throw faults.valueAfterKeyword(piece.text, at)
+      varyOn.push(piece)
+      continue
+    }
+    checkKeyword(keyword.name, at)
+    if (keyword.value.text === '') throw faults.keywordWithoutValue(keyword.name, at)
+    if (keywords.has(keyword.name)) throw faults.repeatedKeyword(keyword.name, at)
+    keywords.set(keyword.name, keyword.value)
+  }
+  if (!byCommas) checkOperators(timeout.text, dialect, at)
+  return { timeout, name, varyOn, keywords }
+}
+
+function keywordOf(
+  piece: ArgumentSource,
+): { readonly name: string; readonly value: ArgumentSource } | undefined {
+  const match = /^([A-Za-z_]\w*)\s*=(?![=>])\s*/.exec(piece.text)
+  if (match === null) return undefined
+  const begin = match[0].length
+  const value = { text: piece.text.slice(begin), offset: piece.offset + begin }
+  return { name: match[1] as string, value }
+}
+
+/** Quotes delimit a name and are no part of it, so that a fragment has one key in all engines. */
+function unquote(text: string): string {
+  const quote = text[0]
+  if ((quote !== '"' && quote !== "'") || text.length < 2 || !text.endsWith(quote)) return text
+  const inner = text.slice(1, -1)
+  return /^(?:[^\\]|\\.)*$/s.test(inner) && !hasBareQuote(inner, quote)
+    ? inner.replace(/\\(.)/gs, '$1')
+    : text
+}
+
+function hasBareQuote(inner: string, quote: string): boolean {
+  for (let i = 0; i < inner.length; i++) {
+    if (inner[i] === '\\') i++
+    else if (inner[i] === quote) return true
+  }
+  return false
+}
+
+/** A timeout written out can be checked before anything is rendered. */
+function checkLiteralTimeout(text: string, position: TagPosition): void {
+  if (/^[+-]?\d[\w.]*$/.test(text)) toTimeout(text.includes('.') ? Number(text) : text, position)
+  else if (/^(["'])[^"'\\]*\1$/.test(text)) toTimeout(text.slice(1, -1), position)
+}
+
+const OPERATOR_ONLY = /^(?:[-+*/%<>=&|^?:!~]+|\.+)$/
+const ENDS_IN_OPERATOR = /(?:[^+]\+|[^-]-|[*%<>=&|^?:!~])$/
+const BEGINS_WITH_OPERATOR = /^(?:[*%<>=&|^?:]|\/(?=[\w\s(]))/
+
+function checkOperators(text: string, dialect: Dialect, position: TagPosition): void {
+  if (OPERATOR_ONLY.test(text) || dialect.operatorWords.includes(text)) {
+    throw faults.bareOperator(text, position)
+  }
+  const bad = ENDS_IN_OPERATOR.exec(text) ?? BEGINS_WITH_OPERATOR.exec(text)
+  if (bad !== null) throw faults.bareOperator(text, position)
+}
+
+const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }
+
+/** Walks over a tag's source, stepping over texts, comments and brackets as wholes. */
+class Scanner {
+  readonly #source: string
+  readonly #dialect: Dialect
+  readonly #position: TagPosition
+
+  constructor(source: string, dialect: Dialect, position: TagPosition) {
+    this.#source = source
+    this.#dialect = dialect
+    this.#position = position
+  }
+
+  hasTopLevelComma(): boolean {
+    for (let at = 0; at < this.#source.length; at = this.#skip(at)) {
+      if (this.#source[at] === ',') return true
+    }
+    return false
+  }
+
+  splitAtCommas(): ArgumentSource[] {
+    const pieces: ArgumentSource[] = []
+    let begin = 0
+    for (let at = 0; at <= this.#source.length; at = this.#skip(at)) {
+      if (at < this.#source.length && this.#source[at] !== ',') continue
+      const piece = this.#trim(begin, at)
+      if (piece.text === '') throw faults.emptyArgument(this.#position)
+      pieces.push(piece)
+      begin = at + 1
+    }
+    return pieces
+  }
+
+  splitAtSpaces(): ArgumentSource[] {
+    const pieces: ArgumentSource[] = []
+    let begin = -1
+    for (let at = 0; at <= this.#source.length; at = this.#skip(at)) {
+      if (at < this.#source.length && !this.#isSpace(at)) {
+        if (begin < 0) begin = at
+        continue
+      }
+      if (begin >= 0 && !this.#isBound(begin, at)) {
+        pieces.push(this.#trim(begin, at))
+        begin = -1
+      }
+    }
+    return pieces
+  }
+
+  /** Whether a filter's bar stands on either side of the space, so that it separates nothing. */
+  #isBound(begin: number, at: number): boolean {
+    if (!this.#dialect.filterBar || at >= this.#source.length) return false
+    if (isFilterBar(this.#source.slice(begin, at).trimEnd(), -1)) return true
+    const next = this.#source.slice(at).trimStart()
+    return isFilterBar(next, 0)
+  }
+
+  #isSpace(at: number): boolean {
+    return /\s/.test(this.#source[at] as string) || this.#commentEnd(at) !== undefined
+  }
+
+  #commentEnd(at: number): number | undefined {
+    if (!this.#dialect.comments || !this.#source.startsWith('/*', at)) return undefined
+    const end = this.#source.indexOf('*/', at + 2)
+    if (end < 0) throw faults.unclosed('a comment', this.#position)
+    return end + 2
+  }
+
+  /** The place after whatever begins here. */
+  #skip(at: number): number {
+    if (at >= this.#source.length) return at + 1
+    const character = this.#source[at] as string
+    if (this.#dialect.quotes.includes(character)) return this.#skipText(at, character)
+    const closing = CLOSING[character]
+    if (closing !== undefined) return this.#skipBrackets(at, closing)
+    if (character === ')' || character === ']' || character === '}') {
+      throw faults.unclosed(`a bracket before ${JSON.stringify(character)}`, this.#position)
+    }
+    return this.#commentEnd(at) ?? at + 1
+  }
+
+  #skipText(at: number, quote: string): number {
+    let i = at + 1
+    while (i < this.#source.length) {
+      const character = this.#source[i]
+      if (character === '\\') i += 2
+      else if (character === quote) return i + 1
+      else if (quote === '`' && this.#source.startsWith('${', i)) i = this.#skip(i + 1)
+      else i++
+    }
+    throw faults.unclosed(`the text that begins with ${quote}`, this.#position)
+  }
+
+  #skipBrackets(at: number, closing: string): number {
+    let i = at + 1
+    while (i < this.#source.length) {
+      if (this.#source[i] === closing) return i + 1
+      i = this.#skip(i)
+    }
+    throw faults.unclosed(`the bracket ${this.#source[at] as string}`, this.#position)
+  }
+
+  #trim(begin: number, end: number): ArgumentSource {
+    const text = this.#source.slice(begin, end)
+    const leading = text.length - text.trimStart().length
+    return { text: text.trim(), offset: begin + leading }
+  }
+}
+
+/** A single bar; two are an operator. */
+function isFilterBar(text: string, at: 0 | -1): boolean {
+  return at === 0 ? /^\|(?!\|)/.test(text) : /(?:^|[^|])\|$/.test(text)
+}

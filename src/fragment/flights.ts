@@ -1,0 +1,73 @@
+import type { Cache } from '../cache.js'
+import type { Dependencies, Frame } from './frame.js'
+
+/** What a flight brings those who waited for it. */
+export interface Landed {
+  readonly text: string
+  readonly tags: Dependencies | undefined
+  /** Found, not made. */
+  readonly hit: boolean
+}
+
+/** One look-up and, after a miss, one body: whoever wants the same key meanwhile waits for it. */
+export class Flight {
+  /** Flights this one cannot end before. */
+  readonly needs = new Set<Flight>()
+  readonly landed: Promise<Landed | undefined>
+  #settle!: (landed: Landed | undefined) => void
+  #reject!: (error: unknown) => void
+
+  constructor() {
+    this.landed = new Promise((resolve, reject) => {
+      this.#settle = resolve
+      this.#reject = reject
+    })
+    // Mostly nobody waits, and then an error must not count as unhandled.
+    this.landed.catch(() => undefined)
+  }
+
+  /** Ends it; `undefined` tells those who wait to look for themselves. */
+  land(landed: Landed | undefined): void {
+    this.#settle(landed)
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error)
+  }
+
+  /** Whether waiting for this flight from inside a frame would wait for that frame itself. */
+  dependsOn(frame: Frame | undefined): boolean {
+    const waiting = new Set<Flight>()
+    for (let at = frame; at !== undefined; at = at.parent) {
+      if (at.flight !== undefined) waiting.add(at.flight)
+    }
+    return waiting.size > 0 && this.#reaches(waiting, new Set())
+  }
+
+  #reaches(targets: ReadonlySet<Flight>, seen: Set<Flight>): boolean {
+    if (targets.has(this)) return true
+    seen.add(this)
+    for (const next of this.needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
+    return false
+  }
+}
+
+const flightsOf = new WeakMap<Cache, Map<string, Flight>>()
+
+/** The flights over a cache by stored key, shared by everyone who renders with it. */
+export function flightsOver(cache: Cache): Map<string, Flight> {
+  const known = flightsOf.get(cache)
+  if (known !== undefined) return known
+  const flights = new Map<string, Flight>()
+  flightsOf.set(cache, flights)
+  return flights
+}
+
+/** Notes that what a frame is rendered for cannot end before a flight does. */
+export function needFrom(frame: Frame | undefined, flight: Flight): void {
+  for (let at = frame; at !== undefined; at = at.parent) {
+    if (at.flight === undefined) continue
+    at.flight.needs.add(flight)
+    return
+  }
+}

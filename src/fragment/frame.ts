@@ -1,0 +1,63 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Cache } from '../cache.js'
+import type { Flight } from './flights.js'
+
+/** Tags and their versions; `undefined` where a version still has to be read. */
+export type Dependencies = ReadonlyMap<string, string | undefined>
+
+/**
+ * What is being rendered and, later, stored: it collects the tags of everything inside it, at any
+ * depth, hit or miss, so that an invalidation of an inner part reaches the outer one too.
+ */
+export class Frame {
+  #tags: Map<string, string | undefined> | undefined
+
+  constructor(
+    readonly cache: Cache,
+    readonly parent: Frame | undefined,
+    readonly flight: Flight | undefined,
+  ) {}
+
+  /** Adds what an inner part depends on. The oldest version of a tag stays. */
+  depend(cache: Cache, tags: Dependencies | undefined): void {
+    if (tags === undefined) return
+    const own = (this.#tags ??= new Map<string, string | undefined>())
+    for (const [tag, version] of tags) {
+      if (own.has(tag)) continue
+      // Versions are counted per cache: in another one this tag has a version of its own.
+      own.set(tag, cache === this.cache ? version : undefined)
+    }
+  }
+
+  get tags(): Dependencies | undefined {
+    return this.#tags
+  }
+}
+
+const asynchronous = new AsyncLocalStorage<Frame | undefined>()
+let asynchronousUsed = false
+let synchronous: Frame | undefined
+
+/** The frame the calling code is rendered in. */
+export function currentFrame(): Frame | undefined {
+  if (synchronous !== undefined) return synchronous
+  return asynchronousUsed ? asynchronous.getStore() : undefined
+}
+
+/** Runs code that ends before it returns. */
+export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
+  const before = synchronous
+  synchronous = frame
+  try {
+    return action()
+  } finally {
+    synchronous = before
+  }
+}
+
+/** Runs code that may go on after it returned. */
+export function runAsyncIn<T>(frame: Frame, action: () => T): T {
+  asynchronousUsed = true
+  // What runs now must not be taken for a part of a synchronous body further out.
+  return runSyncIn(undefined, () => asynchronous.run(frame, action))
+}

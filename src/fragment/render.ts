@@ -1,0 +1,303 @@
+import type { StoreRequest, WriteOutcome } from '../backend.js'
+import type { Cache } from '../cache.js'
+import { Caches } from '../caches.js'
+import { show } from '../errors.js'
+import type { Version } from '../keys.js'
+import { checkTags, fragmentTag } from '../tags.js'
+import type { Timeout } from '../timeout.js'
+import { Attempt, openMany, openSync } from './attempt.js'
+import { checkKeyword, faults } from './faults.js'
+import { currentFrame } from './frame.js'
+import { checkName, makeTemplateFragmentKey } from './key.js'
+import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
+
+/** Options of {@link FragmentCache}. */
+export interface FragmentCacheOptions {
+  /** `'django<6.1'`: keys as Django made them before 6.1, see `makeTemplateFragmentKey`. */
+  readonly compat?: 'django<6.1' | undefined
+}
+
+/** A fragment that is rendered from code. */
+export interface FragmentOptions {
+  /** Part of the key. */
+  readonly name: string
+  /** Whole seconds, or text that reads as such. `null`: never expires. Left out: the cache's default. */
+  readonly timeout?: Timeout | string | undefined
+  /** The values that tell this variant from others. */
+  readonly varyOn?: readonly unknown[] | undefined
+  /** The alias of a cache. Left out: `template_fragments` if there is one, else `default`. */
+  readonly using?: string | undefined
+  /** `invalidateTags` with any of them makes the fragment, and whatever contains it, a miss. */
+  readonly tags?: readonly string[] | undefined
+  /** Version of the entry. Left out: the cache's. */
+  readonly version?: Version | undefined
+  /** Given and false: the body runs and nothing is read or stored. */
+  readonly if?: unknown
+  /** Where it is rendered, for messages and the channel `fragcache:fragment`. */
+  readonly template?: string | undefined
+}
+
+/** A fragment of {@link FragmentCache.renderMany}. */
+export interface FragmentWithBody extends FragmentOptions {
+  readonly body: () => string | Promise<string>
+}
+
+/** Where a fragment lives. */
+export interface FragmentPlace {
+  readonly using?: string | undefined
+  readonly version?: Version | undefined
+}
+
+const FROM_CODE = ['name', 'timeout', 'varyOn', 'using', 'tags', 'version', 'if', 'template']
+
+/**
+ * Fragments over named caches: a part of a page is looked up, or rendered once and stored.
+ *
+ * A cache that fails never fails a page: the body runs and nothing is stored.
+ *
+ * @see Django, "Template fragment caching"
+ */
+export class FragmentCache {
+  readonly caches: Caches
+  readonly #compat: 'django<6.1' | undefined
+  readonly #resolver: FragmentResolver
+
+  /** @throws TypeError: something is no `Caches`, or `compat` is unknown. */
+  constructor(caches: Caches, options: FragmentCacheOptions = {}) {
+    if (!isCaches(caches)) {
+      throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
+    }
+    const { compat } = options
+    if (compat !== undefined && (compat as string) !== 'django<6.1') {
+      throw new TypeError(`compat: ${show(compat)} is unknown; the only value is "django<6.1"`)
+    }
+    this.caches = caches
+    this.#compat = compat
+    this.#resolver = new FragmentResolver(caches, compat !== undefined)
+  }
+
+  /**
+   * Gives the fragment's text: from the cache, or from the body, which is then stored.
+   *
+   * @param body - Makes the text. A hit never runs it.
+   * @throws What the body throws; then nothing is stored.
+   * @throws CacheTagError: the timeout, the tags or the version cannot be used.
+   * @throws InvalidCacheBackendError: no cache has the alias `using`.
+   * @remarks One body at a time per key in this process; concurrent callers get its text or its
+   *   error.
+   */
+  async render(options: FragmentOptions, body: () => string | Promise<string>): Promise<string> {
+    checkBody(body)
+    const [text] = await this.#renderAll([this.#fragment(options)], [body])
+    return text as string
+  }
+
+  /**
+   * Gives the fragment's text without waiting.
+   *
+   * @param body - Makes the text at once.
+   * @throws CacheTagError: the cache answers asynchronously; use {@link render}.
+   * @throws Otherwise as {@link render}.
+   */
+  renderSync(options: FragmentOptions, body: () => string): string {
+    return this.renderTagSync(this.#fragment(options), body)
+  }
+
+  /**
+   * Renders many fragments with one read and one write per cache.
+   *
+   * @returns The texts, in the order given.
+   * @throws What the first body to fail throws; the texts of the others are stored all the same.
+   * @remarks The missing bodies run concurrently, two of one key only once.
+   */
+  async renderMany(fragments: Iterable<FragmentWithBody>): Promise<string[]> {
+    const given = [...fragments]
+    for (const { body } of given) checkBody(body)
+    return this.#renderAll(
+      given.map(({ body: _, ...options }) => this.#fragment(options)),
+      given.map(({ body }) => body),
+    )
+  }
+
+  async #renderAll(
+    fragments: readonly Fragment[],
+    bodies: readonly (() => string | Promise<string>)[],
+  ): Promise<string[]> {
+    const parent = currentFrame()
+    const writes = new WriteBatch()
+    const openings = openMany(
+      fragments,
+      fragments.map(() => parent),
+    )
+    const texts = await Promise.allSettled(
+      openings.map(async ({ opened }, i) => {
+        const found = await opened
+        if (!(found instanceof Attempt)) return found.text
+        const body = bodies[i] as () => string | Promise<string>
+        const text = await found.runAsync(async () =>
+          toText(await body(), fragments[i] as Fragment),
+        )
+        await writes.complete(found, text)
+        return text
+      }),
+    )
+    await writes.flush()
+    return texts.map((result) => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
+  }
+
+  /**
+   * Removes one variant.
+   *
+   * @returns `true` if it was there.
+   * @throws CacheBackendError: the store failed.
+   */
+  async delete(
+    name: string,
+    varyOn: readonly unknown[] = [],
+    place: FragmentPlace = {},
+  ): Promise<boolean> {
+    const key = this.makeKey(name, varyOn)
+    return this.#cacheOf(place).delete(key, { version: place.version })
+  }
+
+  /**
+   * Makes every variant of a fragment a miss, and whatever contains one, also what is being
+   * rendered now.
+   *
+   * @throws CacheBackendError: the store failed.
+   * @remarks One write, whatever the number of variants.
+   */
+  async invalidate(name: string, place: Pick<FragmentPlace, 'using'> = {}): Promise<void> {
+    checkName(name)
+    await this.#cacheOf(place).invalidateStoredTags([fragmentTag(name)])
+  }
+
+  /** The key of a variant, for use with the low-level API. */
+  makeKey(name: string, varyOn: readonly unknown[] = []): string {
+    return makeTemplateFragmentKey(name, varyOn, { compat: this.#compat })
+  }
+
+  #cacheOf({ using }: FragmentPlace): Cache {
+    return this.caches.get(using ?? this.#resolver.defaultAlias)
+  }
+
+  #fragment(options: FragmentOptions): Fragment {
+    if (typeof options !== 'object' || (options as unknown) === null) {
+      throw new TypeError(`options: ${show(options)} is no object; write { name: 'sidebar' }`)
+    }
+    const { name, timeout, varyOn = [], template } = options
+    checkName(name)
+    const site: TagSite = {
+      fragment: name,
+      template,
+      remedy: 'use render instead of renderSync',
+      fromCode: true,
+    }
+    for (const option of Object.keys(options)) {
+      if (!FROM_CODE.includes(option)) checkKeyword(option, site)
+    }
+    if (!Array.isArray(varyOn)) {
+      throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
+    }
+    if (options.tags !== undefined) checkTags(options.tags)
+    return this.resolveTag(site, { ...options, timeout, varyOn })
+  }
+
+  /** @internal Turns the values of a tag into a fragment. @throws CacheTagError */
+  resolveTag(site: TagSite, values: TagValues): Fragment {
+    return this.#resolver.resolve(site, values)
+  }
+
+  /** @internal Renders a tag in place. @throws CacheTagError: the cache answers asynchronously. */
+  renderTagSync(fragment: Fragment, body: () => string): string {
+    const { cache, alias, site } = fragment
+    if (!cache.answersAtOnce && !fragment.bypass) {
+      throw faults.synchronous(alias, site.remedy, site)
+    }
+    const opened = openSync(fragment, currentFrame())
+    if (typeof opened === 'string') return opened
+    const text = opened.runSync(() => toText(body(), fragment))
+    void opened.commit(text)
+    return text
+  }
+}
+
+/** What a batch of attempts stores: inner before outer, one write per cache. */
+export class WriteBatch {
+  readonly #writes = new Map<Cache, Write[]>()
+
+  /** Ends an attempt's body; its text is stored by {@link flush}. */
+  async complete(attempt: Attempt, text: string): Promise<void> {
+    let request: StoreRequest | undefined
+    try {
+      request = await attempt.complete(text)
+    } catch (error) {
+      attempt.fail(error)
+      throw error
+    }
+    if (request === undefined) {
+      attempt.stored(false)
+      return
+    }
+    const { cache } = attempt.fragment
+    const writes = this.#writes.get(cache)
+    if (writes === undefined) this.#writes.set(cache, [{ attempt, request }])
+    else writes.push({ attempt, request })
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all([...this.#writes].map(([cache, writes]) => store(cache, writes)))
+  }
+}
+
+interface Write {
+  readonly attempt: Attempt
+  readonly request: StoreRequest
+}
+
+async function store(cache: Cache, writes: readonly Write[]): Promise<void> {
+  let outcomes: readonly WriteOutcome[] | undefined
+  try {
+    outcomes = await cache.tryStore(
+      writes.map(({ attempt }) => attempt.fragment.variant.key),
+      writes.map(({ request }) => request),
+    )
+  } finally {
+    // Whatever happened, nobody may go on joining these.
+    writes.forEach(({ attempt }, i) => attempt.stored(outcomes?.[i] === 'stored'))
+  }
+}
+
+/** A body's text. @throws TypeError: it gave none, which would store "undefined" for everyone. */
+export function toText(value: unknown, { site }: Fragment): string {
+  if (typeof value === 'string') return value
+  if (value instanceof String) return value.toString()
+  throw new TypeError(
+    `the body of the fragment ${JSON.stringify(site.fragment)} gave ${show(value)} instead of a text`,
+  )
+}
+
+function checkBody(body: unknown): void {
+  if (typeof body === 'function') return
+  throw new TypeError(`body: ${show(body)} is no function; give one that makes the text`)
+}
+
+/** Structural, since one process may load two copies of this package. */
+function isCaches(value: unknown): value is Caches {
+  if (value instanceof Caches) return true
+  if (typeof value !== 'object' || value === null) return false
+  const { get, has, invalidateTags } = value as Partial<Caches>
+  return [get, has, invalidateTags].every((method) => typeof method === 'function')
+}
+
+/** What an adapter is given: caches, or fragments made from them. */
+export function toFragmentCache(caches: Caches | FragmentCache): FragmentCache {
+  if (caches instanceof FragmentCache) return caches
+  if (typeof (caches as Partial<FragmentCache> | null)?.renderTagSync === 'function') {
+    return caches as unknown as FragmentCache
+  }
+  return new FragmentCache(caches)
+}

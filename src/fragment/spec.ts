@@ -1,0 +1,187 @@
+import type { Cache } from '../cache.js'
+import type { Caches } from '../caches.js'
+import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
+import type { Version } from '../keys.js'
+import { userTag } from '../tags.js'
+import type { Timeout } from '../timeout.js'
+import { faults } from './faults.js'
+import { varyOnText } from './key.js'
+import { VariantTable, type Variant } from './variants.js'
+
+/** A cache tag as it stands in a template: what is known before anything is rendered. */
+export interface TagSite extends TagPosition {
+  /** The fragment's name. */
+  readonly fragment: string
+  /** What to call instead where synchronous rendering meets an asynchronous cache. */
+  readonly remedy: string
+  /** Called from code, not from a template: plain errors, and a timeout may be left out. */
+  readonly fromCode?: boolean
+}
+
+/** The values of a tag's arguments, as the engine gives them. */
+export interface TagValues {
+  /** `undefined` is a fault: in a template it is a misspelt variable. */
+  readonly timeout: unknown
+  readonly varyOn: readonly unknown[]
+  readonly using?: unknown
+  readonly tags?: unknown
+  readonly version?: unknown
+  /** Left out: cached. Given and falsy: rendered, not cached. */
+  readonly if?: unknown
+}
+
+/** A fragment that is about to be rendered. */
+export interface Fragment {
+  readonly site: TagSite
+  readonly alias: string
+  readonly cache: Cache
+  readonly variant: Variant
+  readonly timeout: Timeout
+  /** Stored tags: the name's, and those given. */
+  readonly tags: readonly string[]
+  /** Rendered without the cache. */
+  readonly bypass: boolean
+}
+
+const MAX_TABLES = 5_000
+
+/** Turns the values of a tag into a {@link Fragment}, with the same faults for every engine. */
+export class FragmentResolver {
+  readonly #caches: Caches
+  readonly #colliding: boolean
+  readonly #tables = new Map<Cache, Map<string, VariantTable>>()
+  readonly #warned = new Set<string>()
+  #tableCount = 0
+
+  constructor(caches: Caches, colliding: boolean) {
+    this.#caches = caches
+    this.#colliding = colliding
+  }
+
+  /** The alias that fragments use unless told otherwise. */
+  get defaultAlias(): string {
+    return this.#caches.has('template_fragments') ? 'template_fragments' : 'default'
+  }
+
+  /** @throws CacheTagError: a value cannot be used. */
+  resolve(site: TagSite, values: TagValues): Fragment {
+    const alias = values.using === undefined ? this.defaultAlias : toAlias(values.using, site)
+    const cache = this.#cache(alias, site)
+    const timeout =
+      values.timeout === undefined && site.fromCode === true
+        ? cache.defaultTimeout
+        : toTimeout(values.timeout, site)
+    const version = values.version === undefined ? undefined : toVersion(values.version, site)
+    const table = this.#table(cache, site.fragment, version)
+    const tags = values.tags === undefined ? table.tags : toTags(values.tags, table.tags, site)
+    return {
+      site,
+      alias,
+      cache,
+      variant: this.#variant(table, values.varyOn, site),
+      timeout,
+      tags,
+      bypass: 'if' in values && !values.if,
+    }
+  }
+
+  #cache(alias: string, site: TagSite): Cache {
+    try {
+      return this.#caches.get(alias)
+    } catch (error) {
+      if (site.fromCode === true) throw error
+      const { message } = error as InvalidCacheBackendError
+      throw faults.unknownCache(message, site, error)
+    }
+  }
+
+  #table(cache: Cache, name: string, version: Version | undefined): VariantTable {
+    let byName = this.#tables.get(cache)
+    if (byName === undefined) {
+      byName = new Map<string, VariantTable>()
+      this.#tables.set(cache, byName)
+    }
+    const id = version === undefined ? name : `${name}\n${typeof version}${version}`
+    const known = byName.get(id)
+    if (known !== undefined) return known
+    if (++this.#tableCount > MAX_TABLES) {
+      // Names made up at run time must not fill the memory.
+      this.#tables.clear()
+      byName = new Map<string, VariantTable>()
+      this.#tables.set(cache, byName)
+      this.#tableCount = 1
+    }
+    const table = new VariantTable(cache, name, version, this.#colliding)
+    byName.set(id, table)
+    return table
+  }
+
+  #variant(table: VariantTable, varyOn: readonly unknown[], site: TagSite): Variant {
+    try {
+      if (varyOn.length === 0) return table.find(NO_TEXTS)
+      const texts: string[] = []
+      for (const value of varyOn) {
+        if (value === undefined) this.#warnOfUndefined(site)
+        texts.push(varyOnText(value))
+      }
+      return table.find(texts)
+    } catch (error) {
+      if (site.fromCode === true) throw error
+      throw faults.varyOn((error as Error).message, site, error)
+    }
+  }
+
+  #warnOfUndefined(site: TagSite): void {
+    if (this.#warned.has(site.fragment) || this.#warned.size >= MAX_TABLES) return
+    this.#warned.add(site.fragment)
+    process.emitWarning(
+      `fragment ${JSON.stringify(site.fragment)}: a vary-on value is undefined and counts as the empty text; that is how two users come to share a fragment`,
+      { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },
+    )
+  }
+}
+
+const NO_TEXTS: readonly string[] = Object.freeze([])
+
+/**
+ * Reads a tag's timeout.
+ *
+ * @returns Whole seconds, or `null` for never.
+ * @throws CacheTagError: neither whole seconds, nor text that reads as such, nor none.
+ */
+export function toTimeout(value: unknown, position: TagPosition): Timeout {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value
+  if (value === null) return null
+  if (typeof value === 'string') {
+    if (/^\s*none\s*$/i.test(value)) return null
+    if (/^\s*[+-]?\d{1,15}\s*$/.test(value)) return Number(value)
+  }
+  if (typeof value === 'bigint' && Number.isSafeInteger(Number(value))) return Number(value)
+  throw faults.timeout(value, position)
+}
+
+function toAlias(value: unknown, position: TagPosition): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw faults.using(value, position)
+}
+
+function toVersion(value: unknown, position: TagPosition): Version {
+  if (typeof value === 'string' || (typeof value === 'number' && Number.isFinite(value))) {
+    return value
+  }
+  throw faults.version(value, position)
+}
+
+function toTags(value: unknown, own: readonly string[], position: TagPosition): readonly string[] {
+  const given: unknown = typeof value === 'string' ? [value] : value
+  if (!Array.isArray(given)) throw faults.tags(value, position)
+  const tags = [...own]
+  for (const tag of given as unknown[]) {
+    if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed()) {
+      throw faults.tags(tag, position)
+    }
+    const stored = userTag(tag)
+    if (!tags.includes(stored)) tags.push(stored)
+  }
+  return tags
+}
