@@ -28,7 +28,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
 
   /** A page that greets its visitor, so no cache between here and the visitor may keep it. */
   const view = (page, contextOf) => async (req, res, next) => {
-    const context = await contextOf(req, res)
+    const context = contextOf(req)
     if (context === undefined) return next()
     res.set('Cache-Control', 'private, no-store')
     await show(req, res, page, context, visitors.current(req))
@@ -52,7 +52,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
 
   router.get(
     '/country/:code',
-    view('country', (req, res) => {
+    view('country', (req) => {
       const country = findCountry(req.params.code)
       if (country === undefined) return undefined
       const { lang, to } = pageContext(req, engine.name)
@@ -81,7 +81,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
 
   // The same for everybody: no visitor goes into this page, so the whole response may be kept.
   router.get('/stats', cacheStatistics, (req, res) =>
-    show(req, res, 'stats', { title: 'Statistics' }),
+    show(req, res, 'stats', { title: 'Statistics', shared: true }),
   )
 
   const form = [sameOrigin, express.urlencoded({ extended: false, limit: '4kb' })]

@@ -14,8 +14,8 @@ import {
 import { counting } from './watch.mjs'
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
-const km = (distance) => `${number.format(distance)} km`
-const km2 = (area) => (area > 0 ? `${area < 10 ? area : number.format(area)} km²` : '–')
+const km = (distance) => `${number.format(distance)}\u00a0km`
+const km2 = (area) => (area > 0 ? `${area < 10 ? area : number.format(area)}\u00a0km²` : '–')
 
 /** What most lists show of a country. */
 function brief(country, lang) {
@@ -124,7 +124,6 @@ export function createQuestions(notes, visitors) {
 function facts(country, lang) {
   const spoken = new Intl.DisplayNames(lang, { type: 'language' })
   const money = new Intl.DisplayNames(lang, { type: 'currency' })
-  const { root, suffixes } = country.idd
   return [
     { label: 'Official name', value: officialNameIn(country, lang), lang },
     { label: 'Capital', value: country.capital.filter(Boolean).join(', ') },
@@ -144,14 +143,16 @@ function facts(country, lang) {
         .join(', '),
       lang,
     },
-    {
-      label: 'Calling code',
-      value: suffixes?.length === 1 ? root + suffixes[0] : (root ?? ''),
-    },
+    { label: 'Calling code', value: callingCodes(country.idd) },
     { label: 'Internet', value: country.tld.join(', ') },
     { label: 'Coast', value: country.landlocked ? 'landlocked' : 'by the sea' },
     { label: 'United Nations', value: country.unMember ? 'member' : 'not a member' },
   ].filter(({ value }) => value !== '')
+}
+
+/** Some countries share a root and list their area codes after it; then the root has to do. */
+function callingCodes({ root = '', suffixes = [] }) {
+  return suffixes.length < 4 ? suffixes.map((suffix) => root + suffix).join(', ') : root
 }
 
 /** The name of a code in the visitor's language; codes that are not known there stay English. */

@@ -29,10 +29,13 @@ export async function createSite(where) {
   const ask = createQuestions(notes, visitors)
   const caches = new Map(engineNames.map((name) => [name, cachesFor(name, where)]))
 
-  // Notes and visitors are gone when the server stops, so what files still hold of them has to go.
-  for (const each of caches.values()) {
-    await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
+  const clear = async () => {
+    for (const each of caches.values()) {
+      await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
+    }
   }
+  // Notes and visitors are gone when the server stops, so what files still hold of them has to go.
+  await clear()
 
   // A note is shown by fragments of all three engines.
   const invalidate = async (tag) => {
@@ -66,5 +69,5 @@ export async function createSite(where) {
   const close = async () => {
     await Promise.all([...caches.values()].map((each) => each.close()))
   }
-  return { app, close }
+  return { app, clear, close }
 }

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { subscribe } from 'node:diagnostics_channel'
+import { channel, subscribe } from 'node:diagnostics_channel'
 
 /**
  * What one request has cost so far.
@@ -15,6 +15,9 @@ import { subscribe } from 'node:diagnostics_channel'
 /** @type {AsyncLocalStorage<Account>} */
 const accounts = new AsyncLocalStorage()
 
+/** Each account when it is opened; it fills while its request is answered. */
+const opened = channel('atlas:account')
+
 subscribe('fragcache:fragment', (message) => accounts.getStore()?.fragments.push(message))
 subscribe('fragcache:response', (message) => {
   const account = accounts.getStore()
@@ -25,6 +28,7 @@ subscribe('fragcache:response', (message) => {
 export function watch(req, res, next) {
   const account = { startedAtMs: performance.now(), fragments: [], bodies: [], response: undefined }
   res.locals.account = account
+  opened.publish(account)
   accounts.run(account, next)
 }
 

@@ -58,14 +58,9 @@ function pathOf(rings, project, width, height) {
 
 /** A closed line in SVG's relative commands: half the bytes of absolute ones. */
 function stroke(points) {
-  let [lastX, lastY] = [0, 0]
-  const steps = points.map((point) => {
-    const [x, y] = point.map((n) => Math.round(n * FINE))
-    const step = `${x - lastX} ${y - lastY}`
-    ;[lastX, lastY] = [x, y]
-    return step
-  })
-  return `m${steps.join('l')}z`.replaceAll(' -', '-')
+  const whole = points.map(([x, y]) => [Math.round(x * FINE), Math.round(y * FINE)])
+  const steps = whole.slice(1).map(([x, y], i) => `l${x - whole[i][0]} ${y - whole[i][1]}`)
+  return `M${whole[0].join(' ')}${steps.join('')}z`.replaceAll(' -', '-')
 }
 
 const clamp = (n, max) => Math.min(Math.max(n, -MARGIN), max + MARGIN)

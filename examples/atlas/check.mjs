@@ -1,0 +1,131 @@
+import { subscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { countries, regions } from './data/countries.mjs'
+import { createSite, engineNames } from './site.mjs'
+
+/** Faults that are printed; a cache that keeps nothing would print thousands. */
+const MOST_FAULTS = 20
+
+/** Every page, by the name of its row in the table. */
+const pages = {
+  '/': ['/'],
+  '/region/…': regions.map(({ slug }) => `/region/${slug}`),
+  '/country/…': countries.map(({ cca3 }) => `/country/${cca3}`),
+  '/country/… in Arabic': ['FRA', 'ISL', 'VAT'].map((code) => `/country/${code}?lang=ar`),
+  '/country/…?to=…': ['FRA?to=PRT', 'NOR?to=ZAF', 'ISL?to=FRA'].map((route) => `/country/${route}`),
+  '/visited': ['/visited'],
+  '/stats': ['/stats', '/stats?lang=de'],
+  'a page that is not there': ['/nowhere'],
+}
+
+/**
+ * Asks for every page twice, first with empty caches, and prints what each time cost.
+ *
+ * @param {string} [where] - Where to cache; left out: in memory, then in files.
+ * @returns {Promise<number>} The exit code: 1 when a warm page ran a body or came out otherwise than
+ *   the cold one.
+ */
+export async function check(where) {
+  if (where !== undefined) return await checkOne(where)
+  const directory = await mkdtemp(join(tmpdir(), 'atlas-'))
+  try {
+    const inMemory = await checkOne('memory')
+    const inFiles = await checkOne(`file:${directory}`, 'file:…')
+    return Math.max(inMemory, inFiles)
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+async function checkOne(where, shown = where) {
+  const site = await createSite(where)
+  const server = site.app.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${server.address().port}`
+  const faults = []
+  console.log(`\n--cache ${shown}\n`)
+  printRow(['page', 'engine', 'pages', 'cold ms', 'warm ms', 'bodies cold', 'bodies warm'])
+  try {
+    for (const [name, paths] of Object.entries(pages)) {
+      for (const engine of engineNames) {
+        const row = await visitAll(site, `${origin}/${engine}`, paths, faults)
+        printRow([name, engine, paths.length, ms(row.coldMs), ms(row.warmMs), row.cold, row.warm])
+      }
+    }
+  } finally {
+    server.close()
+    server.closeAllConnections()
+    await site.close()
+  }
+  for (const fault of faults.slice(0, MOST_FAULTS)) console.error(fault)
+  if (faults.length > MOST_FAULTS) console.error(`… and ${faults.length - MOST_FAULTS} more`)
+  console.log(faults.length === 0 ? '\nEvery warm page is its cold page, and ran no body.' : '')
+  return faults.length === 0 ? 0 : 1
+}
+
+/** Pages are asked for as a visitor who is signed in, and without the line about this request. */
+async function visitAll(site, base, paths, faults) {
+  const cookie = await signIn(base)
+  const row = { coldMs: 0, warmMs: 0, cold: 0, warm: 0 }
+  for (const path of paths) {
+    await site.clear()
+    const cold = await get(base + path, cookie)
+    const warm = await get(base + path, cookie)
+    row.coldMs += cold.ms
+    row.warmMs += warm.ms
+    row.cold += cold.account.bodies.length
+    row.warm += warm.account.bodies.length
+    for (const fault of compare(cold, warm)) faults.push(`${base + path}: ${fault}`)
+  }
+  return row
+}
+
+function* compare(cold, warm) {
+  const { fragments, bodies, response } = warm.account
+  if (cold.account.bodies.length === 0) yield 'the cold page ran no body'
+  if (bodies.length > 0)
+    yield `the warm page ran ${bodies.map((body) => body.join(' ')).join(', ')}`
+  if (fragments.length === 0 && response?.outcome !== 'hit') yield 'the warm page had no hit'
+  for (const { name, outcome } of fragments) {
+    if (outcome !== 'hit') yield `the warm page has the fragment ${name} as ${outcome}`
+  }
+  if (warm.status !== cold.status) yield `status ${cold.status} cold, ${warm.status} warm`
+  if (!warm.body.equals(cold.body)) yield 'the warm page is not the cold page'
+  if (cold.status >= 500) yield `status ${cold.status}`
+}
+
+/** @type {import('./watch.mjs').Account | undefined} */
+let latest
+subscribe('atlas:account', (account) => {
+  latest = account
+})
+
+async function get(url, cookie) {
+  const startedAtMs = performance.now()
+  const response = await fetch(url, { headers: { cookie, 'atlas-foot': 'off' } })
+  const body = Buffer.from(await response.arrayBuffer())
+  return { status: response.status, body, ms: performance.now() - startedAtMs, account: latest }
+}
+
+async function signIn(base) {
+  const response = await fetch(`${base}/sign-in`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { origin: new URL(base).origin },
+    body: new URLSearchParams({ name: 'Ada' }),
+  })
+  return response.headers.getSetCookie()[0].split(';')[0]
+}
+
+const ms = (number) => number.toFixed(1)
+
+function printRow(cells) {
+  const widths = [26, 12, 6, 10, 10, 12, 12]
+  const padded = cells.map((cell, i) =>
+    i < 2 ? String(cell).padEnd(widths[i]) : String(cell).padStart(widths[i]),
+  )
+  console.log(padded.join('').trimEnd())
+}

@@ -1,0 +1,53 @@
+import { parseArgs } from 'node:util'
+import { createSite, engineNames } from './site.mjs'
+
+const usage = `Usage: npm run demo -- [options]
+
+  --port NUMBER         listen there; default: PORT, else any free port
+  --cache memory        keep everything in this process (default)
+  --cache file:DIR      keep everything in files below DIR
+  --check               run through all pages cold and warm, print what they cost, and stop
+`
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string', default: process.env.PORT || '0' },
+      cache: { type: 'string' },
+      check: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  const port = Number(values.port)
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new Error(`--port is ${JSON.stringify(values.port)}; give a number from 0 to 65535`)
+  }
+  return { ...values, port }
+}
+
+async function serve({ port, cache }) {
+  const { app, close } = await createSite(cache)
+  const server = app.listen(port, '127.0.0.1', (error) => {
+    if (error) throw error
+    const { port: actual } = server.address()
+    console.log(`Atlas is at http://127.0.0.1:${actual}/`)
+    for (const name of engineNames) console.log(`  http://127.0.0.1:${actual}/${name}/`)
+    console.log('Stop it with Ctrl+C.')
+  })
+  const stop = () => {
+    server.close(() => void close())
+    server.closeAllConnections()
+  }
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+}
+
+try {
+  const given = options()
+  if (given.help) console.log(usage)
+  else if (given.check) process.exitCode = await (await import('./check.mjs')).check(given.cache)
+  else await serve(given)
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}
