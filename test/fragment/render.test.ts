@@ -1,0 +1,370 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import {
+  CacheTagError,
+  createCaches,
+  FragmentCache,
+  InvalidCacheBackendError,
+  LocMemCache,
+  makeTemplateFragmentKey,
+  type FragmentMessage,
+} from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+function setUp() {
+  const caches = createCaches({
+    default: new LocMemCache(),
+    far: new AsyncTestCache({}),
+    other: new LocMemCache(),
+  })
+  return { caches, fragments: new FragmentCache(caches) }
+}
+
+/** A body that counts how often it ran. */
+function counting(text = 'x') {
+  const body = vi.fn(() => text)
+  return body
+}
+
+const messages: FragmentMessage[] = []
+const listen = (message: unknown) => messages.push(message as FragmentMessage)
+const outcomes = () => messages.map(({ name, outcome }) => `${name}:${outcome}`)
+
+beforeEach(() => {
+  messages.length = 0
+  subscribe('fragcache:fragment', listen)
+})
+
+afterEach(() => {
+  unsubscribe('fragcache:fragment', listen)
+  vi.useRealTimers()
+})
+
+describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
+  it('runs its body once and then comes from the cache under its Django key', async () => {
+    const { caches, fragments } = setUp()
+    const body = counting('<b>')
+    const options = { name: 'sidebar', timeout: 500, varyOn: ['ann'], using }
+    expect(await fragments.render(options, body)).toBe('<b>')
+    expect(await fragments.render(options, body)).toBe('<b>')
+    expect(body).toHaveBeenCalledTimes(1)
+    expect(await caches.get(using).get(makeTemplateFragmentKey('sidebar', ['ann']))).toBe('<b>')
+    expect(outcomes()).toEqual(['sidebar:miss', 'sidebar:hit'])
+    expect(messages[0]).toMatchObject({
+      alias: using,
+      key: makeTemplateFragmentKey('sidebar', ['ann']),
+    })
+  })
+
+  it('keeps variants apart, and deletes one of them', async () => {
+    const { fragments } = setUp()
+    const of = (user: string, text: string) =>
+      fragments.render({ name: 'n', timeout: 9, varyOn: [user], using }, () => text)
+    expect([await of('a', 'A'), await of('b', 'B'), await of('a', 'C')]).toEqual(['A', 'B', 'A'])
+    expect(await fragments.delete('n', ['a'], { using })).toBe(true)
+    expect(await fragments.delete('n', ['a'], { using })).toBe(false)
+    expect([await of('a', 'C'), await of('b', 'D')]).toEqual(['C', 'B'])
+  })
+
+  it('invalidates every variant of a name and nothing else', async () => {
+    const { fragments } = setUp()
+    const of = (name: string, user: string, text: string) =>
+      fragments.render({ name, timeout: 9, varyOn: [user], using }, () => text)
+    await Promise.all([of('n', 'a', '1'), of('n', 'b', '1'), of('m', 'a', '1')])
+    await fragments.invalidate('n', { using })
+    expect([await of('n', 'a', '2'), await of('n', 'b', '2'), await of('m', 'a', '2')]).toEqual([
+      '2',
+      '2',
+      '1',
+    ])
+  })
+
+  it('lets an invalidation during a render win', async () => {
+    const { caches, fragments } = setUp()
+    for (const invalidate of [
+      () => fragments.invalidate('n', { using }),
+      () => caches.invalidateTags(['t']),
+    ]) {
+      const options = { name: 'n', timeout: 9, tags: ['t'], using }
+      const slow = fragments.render(options, async () => {
+        await delay(5)
+        await invalidate()
+        return 'old'
+      })
+      expect(await slow).toBe('old')
+      expect(await fragments.render(options, () => 'new')).toBe('new')
+      await invalidate()
+    }
+  })
+
+  it('hands the tags of what is inside, hit or miss, to what is around it', async () => {
+    const { caches, fragments } = setUp()
+    const inner = (text: string) =>
+      fragments.render({ name: 'inner', timeout: 9, tags: ['country:fr'], using }, () => text)
+    const outer = (variant: number, text: string) =>
+      fragments.render(
+        { name: 'outer', timeout: 9, varyOn: [variant], using },
+        async () => `[${await inner(text)}]`,
+      )
+    expect([await outer(1, 'a'), await outer(2, 'b'), await outer(1, 'c')]).toEqual([
+      '[a]',
+      '[a]',
+      '[a]',
+    ])
+    await caches.invalidateTags(['country:fr'])
+    expect([await outer(1, 'd'), await outer(2, 'e')]).toEqual(['[d]', '[d]'])
+    await fragments.invalidate('inner', { using })
+    expect(await outer(2, 'f')).toBe('[f]')
+  })
+
+  it('hands tags on from one cache to another', async () => {
+    const { caches, fragments } = setUp()
+    const page = (text: string) =>
+      fragments.render({ name: 'o', timeout: 9, using }, () =>
+        fragments.render({ name: 'i', timeout: 9, tags: ['t'], using: 'other' }, () => text),
+      )
+    expect([await page('a'), await page('b')]).toEqual(['a', 'a'])
+    await caches.invalidateTags(['t'])
+    expect(await page('c')).toBe('c')
+  })
+
+  it('runs one body for concurrent renders of one key', async () => {
+    const { fragments } = setUp()
+    const body = vi.fn(async () => {
+      await delay(5)
+      return 'x'
+    })
+    const renders = Array.from({ length: 100 }, () =>
+      fragments.render({ name: 'n', timeout: 9, using }, body),
+    )
+    expect(new Set(await Promise.all(renders))).toEqual(new Set(['x']))
+    expect(body).toHaveBeenCalledTimes(1)
+    expect(outcomes().filter((one) => one === 'n:joined')).toHaveLength(99)
+  })
+
+  it('gives the waiters the error of the one body, stores nothing, and then tries again', async () => {
+    const { fragments } = setUp()
+    const failing = vi.fn(async () => {
+      await delay(5)
+      throw new Error('boom')
+    })
+    const options = { name: 'n', timeout: 9, using }
+    const results = await Promise.allSettled([
+      fragments.render(options, failing),
+      fragments.render(options, failing),
+    ])
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    expect(failing).toHaveBeenCalledTimes(1)
+    expect(outcomes()).toContain('n:error')
+    expect(await fragments.render(options, () => 'fine')).toBe('fine')
+  })
+
+  it('ends when two renders nest each other’s fragments crosswise', async () => {
+    const { fragments } = setUp()
+    const nest = (a: string, b: string) =>
+      fragments.render({ name: a, timeout: 9, using }, async () => {
+        await delay(2)
+        return a + (await fragments.render({ name: b, timeout: 9, using }, () => b))
+      })
+    const texts = await Promise.all([nest('p', 'q'), nest('q', 'p')])
+    expect(texts.map((text) => text[0])).toEqual(['p', 'q'])
+  })
+
+  it('renders a collection with the missing bodies only, in the order given', async () => {
+    const { fragments } = setUp()
+    await fragments.render({ name: 'row', timeout: 9, varyOn: [2], using }, () => 'two')
+    const bodies = [1, 2, 3, 1].map((n) => ({
+      name: 'row',
+      timeout: 9,
+      varyOn: [n],
+      using,
+      body: counting(`made ${n}`),
+    }))
+    expect(await fragments.renderMany(bodies)).toEqual(['made 1', 'two', 'made 3', 'made 1'])
+    expect(bodies.map(({ body }) => body.mock.calls.length)).toEqual([1, 0, 1, 0])
+  })
+
+  it('is rendered without the cache when `if` is false', async () => {
+    const { fragments } = setUp()
+    await fragments.render({ name: 'n', timeout: 9, using }, () => 'kept')
+    expect(await fragments.render({ name: 'n', timeout: 9, using, if: 0 }, () => 'new')).toBe('new')
+    expect(await fragments.render({ name: 'n', timeout: 9, using, if: 1 }, () => 'new')).toBe(
+      'kept',
+    )
+    expect(outcomes()).toEqual(['n:miss', 'n:bypass', 'n:hit'])
+  })
+
+  it('is not kept with a timeout of zero, and neither is what was there', async () => {
+    const { fragments } = setUp()
+    const of = (timeout: number | string | null, text: string) =>
+      fragments.render({ name: 'n', timeout, using }, () => text)
+    expect(await of(0, 'a')).toBe('a')
+    expect(await of(0, 'b')).toBe('b')
+    expect(await of('60', 'c')).toBe('c')
+    expect(await of(-1, 'd')).toBe('c')
+    expect(outcomes()).toEqual(['n:bypass', 'n:bypass', 'n:miss', 'n:hit'])
+  })
+
+  it('refuses what is no text, and stores nothing then', async () => {
+    const { fragments } = setUp()
+    const options = { name: 'n', timeout: 9, using }
+    await expect(fragments.render(options, () => undefined as unknown as string)).rejects.toThrow(
+      /gave undefined instead of a text/,
+    )
+    expect(await fragments.render(options, () => 'x')).toBe('x')
+  })
+
+  it('treats a foreign value under its key as a miss', async () => {
+    const { caches, fragments } = setUp()
+    await caches.get(using).set(fragments.makeKey('n'), { not: 'text' })
+    expect(await fragments.render({ name: 'n', timeout: 9, using }, () => 'x')).toBe('x')
+    expect(await caches.get(using).get(fragments.makeKey('n'))).toBe('x')
+  })
+})
+
+describe('many fragments over an asynchronous cache', () => {
+  it('cost one read and one write when cold, one read when warm', async () => {
+    const { caches, fragments } = setUp()
+    const far = caches.far
+    const rows = Array.from({ length: 20 }, (_, n) => ({
+      name: 'row',
+      timeout: n + 1,
+      varyOn: [n],
+      using: 'far',
+      body: () => `row ${n}`,
+    }))
+    const cold = await fragments.renderMany(rows)
+    expect([far.reads, far.writes]).toEqual([1, 1])
+    expect(await fragments.renderMany(rows)).toEqual(cold)
+    expect([far.reads, far.writes]).toEqual([2, 1])
+  })
+})
+
+describe('synchronous rendering', () => {
+  it('hits, misses and nests over a cache that answers at once', () => {
+    const { fragments } = setUp()
+    const page = () =>
+      fragments.renderSync(
+        { name: 'o', timeout: 9 },
+        () => `o(${fragments.renderSync({ name: 'i', timeout: 9 }, () => 'i')})`,
+      )
+    expect([page(), page()]).toEqual(['o(i)', 'o(i)'])
+    expect(outcomes()).toEqual(['i:miss', 'o:miss', 'o:hit'])
+  })
+
+  it('stores nothing when the body throws', () => {
+    const { fragments } = setUp()
+    const options = { name: 'n', timeout: 9 }
+    expect(() =>
+      fragments.renderSync(options, () => {
+        throw new Error('boom')
+      }),
+    ).toThrow('boom')
+    expect(fragments.renderSync(options, () => 'x')).toBe('x')
+    expect(outcomes()).toEqual(['n:error', 'n:miss'])
+  })
+
+  it('refuses an asynchronous cache and says what to call', () => {
+    const { fragments } = setUp()
+    expect(() => fragments.renderSync({ name: 'n', using: 'far' }, () => 'x')).toThrow(
+      /"far" answers asynchronously.*use render instead/,
+    )
+  })
+
+  it('expires at the deadline', () => {
+    vi.useFakeTimers({ now: 1_000_000 })
+    const { fragments } = setUp()
+    const of = (text: string) => fragments.renderSync({ name: 'n', timeout: 10 }, () => text)
+    expect(of('a')).toBe('a')
+    vi.setSystemTime(1_009_999)
+    expect(of('b')).toBe('a')
+    vi.setSystemTime(1_010_000)
+    expect(of('c')).toBe('c')
+  })
+})
+
+describe('which cache', () => {
+  it('is `using`, else template_fragments, else default', async () => {
+    const fragmentStore = new LocMemCache()
+    const caches = createCaches({ default: new LocMemCache(), template_fragments: fragmentStore })
+    const fragments = new FragmentCache(caches)
+    await fragments.render({ name: 'n' }, () => 'x')
+    await fragments.render({ name: 'm', using: 'default' }, () => 'y')
+    expect(await fragmentStore.get(fragments.makeKey('n'))).toBe('x')
+    expect(await caches.default.get(fragments.makeKey('m'))).toBe('y')
+  })
+
+  it('must exist', async () => {
+    const { fragments } = setUp()
+    await expect(fragments.render({ name: 'n', using: 'nope' }, () => 'x')).rejects.toThrow(
+      InvalidCacheBackendError,
+    )
+    await expect(fragments.delete('n', [], { using: 'nope' })).rejects.toThrow(/"nope"/)
+  })
+})
+
+describe('bad input', () => {
+  it.each([
+    [{ name: '' }, TypeError, /empty text/],
+    [{ name: 'n', timeout: 1.5 }, CacheTagError, /timeout is 1\.5/],
+    [{ name: 'n', timeout: 'soon' }, CacheTagError, /timeout is "soon"/],
+    [{ name: 'n', timeout: true }, CacheTagError, /timeout is true/],
+    [{ name: 'n', varyOn: 'ann' }, TypeError, /varyOn/],
+    [
+      { name: 'n', varyOn: [{ toString: Object.prototype.toString }] },
+      TypeError,
+      /text of its own/,
+    ],
+    [{ name: 'n', varyOn: [Symbol('s')] }, TypeError, /has no text/],
+    [{ name: 'n', varyOn: ['\ud800'] }, TypeError, /lone surrogate/],
+    [{ name: 'n', tags: [''] }, TypeError, /tags/],
+    [{ name: 'n', ttl: 5 }, CacheTagError, /unknown keyword "ttl"/],
+    [{ name: 'n', lock: true }, CacheTagError, /not supported yet/],
+  ])('%o is refused', async (options, kind, message) => {
+    const { fragments } = setUp()
+    const render = fragments.render(options as never, () => 'x')
+    await expect(render).rejects.toThrow(kind)
+    await expect(render).rejects.toThrow(message)
+  })
+
+  it('undefined among the vary-on values is the empty text, and warned of once per name', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const { fragments } = setUp()
+    const of = (value: unknown) =>
+      fragments.render({ name: 'n', timeout: 9, varyOn: [value] }, () => 'x')
+    await of(undefined)
+    await of(undefined)
+    expect(fragments.makeKey('n', [undefined])).toBe(makeTemplateFragmentKey('n', ['']))
+    expect(warn).toHaveBeenCalledTimes(1)
+    expect(warn.mock.calls[0]?.[0]).toMatch(/"n".*undefined/)
+    warn.mockRestore()
+  })
+})
+
+describe('a cache that is down', () => {
+  it('fails no fragment and is written to again once it is back', async () => {
+    const { caches, fragments } = setUp()
+    const options = { name: 'n', timeout: 9, using: 'far' }
+    caches.far.failing = true
+    const body = counting()
+    expect(await fragments.render(options, body)).toBe('x')
+    expect(await fragments.render(options, body)).toBe('x')
+    caches.far.failing = false
+    expect(await fragments.render(options, body)).toBe('x')
+    expect(await fragments.render(options, body)).toBe('x')
+    expect(body).toHaveBeenCalledTimes(3)
+    expect(outcomes()).toEqual(['n:bypass', 'n:bypass', 'n:miss', 'n:hit'])
+  })
+})
+
+describe('keys before Django 6.1', () => {
+  it('are used throughout with compat', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches, { compat: 'django<6.1' })
+    await fragments.render({ name: 'n', varyOn: ['a'] }, () => 'x')
+    const key = makeTemplateFragmentKey('n', ['a'], { compat: 'django<6.1' })
+    expect(await caches.default.get(key)).toBe('x')
+    expect(await fragments.delete('n', ['a'])).toBe(true)
+  })
+})
