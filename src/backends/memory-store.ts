@@ -24,11 +24,21 @@ export type Untagged = string | number | boolean | bigint | null | Serialized
 /** What local memory keeps for a value: immutable values by reference, anything else as bytes. */
 export type MemoryPayload = Untagged | Tagged
 
+// By shape: one process may load two copies of this package, whose classes differ, over one store.
+
+export function isTagged(payload: MemoryPayload): payload is Tagged {
+  return typeof payload === 'object' && payload !== null && 'tags' in payload
+}
+
+export function isSerialized(payload: MemoryPayload): payload is Serialized {
+  return typeof payload === 'object' && payload !== null && 'bytes' in payload
+}
+
 /** An entry in local memory. */
 export interface MemoryEntry {
   payload: MemoryPayload
   expiresAtMs: Deadline
-  /** The key prefix of the cache that wrote it, so that `clear` spares its neighbours'. */
+  /** The key prefix of the cache that wrote it: neighbours' `clear` and tags spare it. */
   readonly owner: string
 }
 
@@ -52,27 +62,17 @@ const MAX_INVALIDATIONS = 10_000
  * memories are given up, what is older than them counts as invalidated.
  */
 export class MemoryStore {
-  #entries: LRUCache<string, MemoryEntry>
-  #capacity: number
+  // Bounded by each cache's own limits. With lru-cache's `max` it would take the memory of a full
+  // table from the start: two gigabytes for a hundred million entries.
+  readonly #entries = new LRUCache<string, MemoryEntry>({
+    maxSize: Number.MAX_SAFE_INTEGER,
+    sizeCalculation: () => 1,
+  })
   #bytes: number | undefined
   readonly #deadlines = new DeadlineHeap()
   readonly #invalidations = new Map<string, number>()
   #invalidationCount = 0
   #forgottenCount = 0
-
-  constructor(capacity: number) {
-    this.#capacity = capacity
-    this.#entries = new LRUCache({ max: capacity })
-  }
-
-  /** Makes room in the table for a cache that may keep more. */
-  reserve(capacity: number): void {
-    if (capacity <= this.#capacity) return
-    const grown = new LRUCache<string, MemoryEntry>({ max: capacity })
-    grown.load(this.#entries.dump())
-    this.#entries = grown
-    this.#capacity = capacity
-  }
 
   /** How many entries are kept, expired ones included. */
   get size(): number {
@@ -83,17 +83,17 @@ export class MemoryStore {
   get(key: string): MemoryEntry | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry.payload)) {
+    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
       this.delete(key)
       return undefined
     }
     return entry
   }
 
-  #isCurrent(payload: MemoryPayload): boolean {
-    if (!(payload instanceof Tagged) || payload.checkedAt === this.#invalidationCount) return true
+  #isCurrent({ payload, owner }: MemoryEntry): boolean {
+    if (!isTagged(payload) || payload.checkedAt === this.#invalidationCount) return true
     for (const [tag, version] of payload.tags) {
-      const invalidatedAt = this.#invalidations.get(tag) ?? this.#forgottenCount
+      const invalidatedAt = this.#invalidations.get(ownTag(owner, tag)) ?? this.#forgottenCount
       if (invalidatedAt > Number(version)) return false
     }
     payload.checkedAt = this.#invalidationCount
@@ -101,13 +101,9 @@ export class MemoryStore {
   }
 
   set(key: string, entry: MemoryEntry, limits: Limits): boolean {
-    const old = this.#entries.peek(key)
-    if (limits.maxBytes !== Infinity && !this.#makeRoom(key, entry, old, limits)) return false
-    if (old === undefined && this.#entries.size >= limits.maxEntries) this.#cull(limits)
-    if (this.#bytes !== undefined) {
-      const replaced = this.#entries.peek(key)
-      this.#bytes += sizeOf(key, entry) - (replaced === undefined ? 0 : sizeOf(key, replaced))
-    }
+    if (limits.maxBytes !== Infinity && !this.#makeRoom(key, entry, limits)) return false
+    if (this.#entries.size >= limits.maxEntries && !this.#entries.has(key)) this.#cull(limits)
+    if (this.#bytes !== undefined) this.#bytes += sizeOf(key, entry) - this.#sizeAt(key)
     this.#entries.set(key, entry)
     if (entry.expiresAtMs !== null) this.#watch(key, entry.expiresAtMs)
     return true
@@ -153,11 +149,13 @@ export class MemoryStore {
     return this.#invalidationCount
   }
 
-  invalidate(tags: readonly string[]): void {
+  /** Makes a miss of what caches with this key prefix stored with one of the tags. */
+  invalidate(owner: string, tags: readonly string[]): void {
     const count = ++this.#invalidationCount
     for (const tag of tags) {
-      this.#invalidations.delete(tag)
-      this.#invalidations.set(tag, count)
+      const own = ownTag(owner, tag)
+      this.#invalidations.delete(own)
+      this.#invalidations.set(own, count)
     }
     for (const [tag, invalidatedAt] of this.#invalidations) {
       if (this.#invalidations.size <= MAX_INVALIDATIONS) break
@@ -198,22 +196,22 @@ export class MemoryStore {
   }
 
   /** @returns `false` if the entry alone is larger than everything may be. */
-  #makeRoom(
-    key: string,
-    entry: MemoryEntry,
-    old: MemoryEntry | undefined,
-    limits: Limits,
-  ): boolean {
+  #makeRoom(key: string, entry: MemoryEntry, { maxBytes }: Limits): boolean {
     const size = sizeOf(key, entry)
-    if (size > limits.maxBytes) return false
-    this.#bytes ??= this.#countBytes()
-    const added = size - (old === undefined ? 0 : sizeOf(key, old))
-    if (this.#bytes + added > limits.maxBytes) this.#dropExpired()
-    if (old !== undefined && this.#bytes + added > limits.maxBytes) this.delete(key)
-    while (this.#bytes + size > limits.maxBytes && this.#bytes + added > limits.maxBytes) {
-      if (!this.#dropLeastRecentlyUsed()) break
-    }
+    if (size > maxBytes) return false
+    const bytes = () => (this.#bytes ??= this.#countBytes())
+    const fits = () => bytes() - this.#sizeAt(key) + size <= maxBytes
+    if (!fits()) this.#dropExpired()
+    if (fits()) return true
+    // What is replaced goes in any case, so it goes before others do.
+    this.delete(key)
+    while (!fits() && this.#dropLeastRecentlyUsed());
     return true
+  }
+
+  #sizeAt(key: string): number {
+    const entry = this.#entries.peek(key)
+    return entry === undefined ? 0 : sizeOf(key, entry)
   }
 
   #countBytes(): number {
@@ -225,12 +223,15 @@ export class MemoryStore {
 
 /** Bytes of the key and the value, not of what surrounds them. */
 function sizeOf(key: string, { payload }: MemoryEntry): number {
-  const value = payload instanceof Tagged ? payload.value : payload
+  const value = isTagged(payload) ? payload.value : payload
   return Buffer.byteLength(key) + sizeOfValue(value)
 }
 
 function sizeOfValue(value: Untagged): number {
   if (typeof value === 'string') return Buffer.byteLength(value)
-  if (value instanceof Serialized) return value.bytes.byteLength
-  return 8
+  return isSerialized(value) ? value.bytes.byteLength : 8
+}
+
+function ownTag(owner: string, tag: string): string {
+  return `${owner}\0${tag}`
 }
