@@ -2,7 +2,10 @@ import { CacheBackendError, FragcacheError, MisuseError } from './errors.js'
 import {
   checkKey,
   checkVersion,
+  defaultKeyFunction,
   findKeyFaults,
+  isPortable,
+  MAX_KEY_BYTES,
   warnOfKey,
   type KeyFault,
   type Version,
@@ -16,8 +19,20 @@ import {
   type KnownSettings,
   type ResolvedSettings,
 } from './settings.js'
-import { newTagVersion, tagKey, type TagVersions } from './tags.js'
+import {
+  agreeOnBirths,
+  isBirthVersion,
+  isCurrent,
+  newTagVersion,
+  NO_TAGS,
+  tagKey,
+  takeSnapshot,
+  type TagSnapshot,
+  type TagVersions,
+} from './tags.js'
 import type { Deadline, Timeout } from './timeout.js'
+
+export { NO_TAGS, type TagSnapshot }
 
 /** One entry to write. */
 export interface WriteEntry<Payload = Uint8Array> {
@@ -46,13 +61,6 @@ export interface Hit {
   readonly tags: TagVersions | undefined
 }
 
-/** The current versions of some tags. */
-export interface TagSnapshot {
-  readonly versions: TagVersions
-  /** Those whose counter does not exist yet: it is written, if still absent, with the entry. */
-  readonly unborn: readonly string[]
-}
-
 /** What {@link Backend.lookup} answers, in the order asked. */
 export interface Lookup {
   readonly hits: readonly (Hit | undefined)[]
@@ -67,11 +75,6 @@ export interface StoreRequest {
   readonly tags?: TagSnapshot | undefined
   readonly ifAbsent?: boolean
 }
-
-export const NO_TAGS: TagSnapshot = Object.freeze({
-  versions: new Map<string, string>(),
-  unborn: [],
-})
 
 /**
  * The lower half of a cache: what a backend implements, and how keys, values and tag versions are
@@ -92,8 +95,15 @@ export abstract class Backend<Payload = unknown> {
 
   readonly #outages = new OutageReporter()
 
+  /** What the default key function puts in front of a key, if that is portable: the usual case. */
+  readonly #portablePrefix: string | undefined = undefined
+
   protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}) {
     this.settings = resolveSettings(new.target.name, settings, known)
+    const { keyFunction, keyPrefix, version } = this.settings
+    if (keyFunction !== defaultKeyFunction) return
+    const prefix = keyFunction('', keyPrefix, version)
+    if (isPortable(prefix, MAX_KEY_BYTES)) this.#portablePrefix = prefix
   }
 
   /* What a backend implements. */
@@ -187,6 +197,11 @@ export abstract class Backend<Payload = unknown> {
 
   /** @internal Like {@link makeKey}, and checked for what this backend can take. */
   checkedKey(key: string, version?: Version): string {
+    if (version === undefined && this.#portablePrefix !== undefined) {
+      if (isPortable(key, MAX_KEY_BYTES - this.#portablePrefix.length)) {
+        return this.#portablePrefix + key
+      }
+    }
     const storedKey = this.makeKey(key, version)
     const faults = findKeyFaults(storedKey)
     if (faults.length > 0) this.onKeyFaults(storedKey, faults)
@@ -243,7 +258,12 @@ export abstract class Backend<Payload = unknown> {
   }
 
   private counterKeys(tags: readonly string[]): readonly string[] {
-    return tags.map((tag) => this.checkedKey(tagKey(tag)))
+    return tags.map((tag) => this.counterKey(tag))
+  }
+
+  /** Of one version for all, so that a cache with another default version knows the same tags. */
+  private counterKey(tag: string): string {
+    return this.checkedKey(tagKey(tag), COUNTER_VERSION)
   }
 
   private readVersion(payload: Payload | undefined): string | undefined {
@@ -256,7 +276,7 @@ export abstract class Backend<Payload = unknown> {
     }
   }
 
-  /** Damaged or foreign bytes are a miss that is reported and removed, never a crash. */
+  /** Damaged or foreign bytes are a miss that is reported, never a crash. */
   private unpackEntry(storedKey: string, payload: Payload | undefined): Hit | undefined {
     if (payload === undefined) return undefined
     try {
@@ -273,57 +293,77 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
-    const writes: WriteEntry<Payload>[] = []
     const gone: string[] = []
-    const places: (number | undefined)[] = []
-    const unborn = new Map<string, string>()
-    for (const { storedKey, value, expiresAtMs, tags, ifAbsent = false } of requests) {
-      for (const tag of tags?.unborn ?? []) {
-        const version = tags?.versions.get(tag)
-        if (version !== undefined) unborn.set(tag, version)
-      }
+    const writes: TaggedWrite<Payload>[] = []
+    const places = new Map<StoreRequest, number>()
+    const births = new Map<string, string>()
+    for (const request of requests) {
+      const { storedKey, value, expiresAtMs, tags = NO_TAGS, ifAbsent = false } = request
       if (expiresAtMs !== null && expiresAtMs <= 0) {
         gone.push(storedKey)
-        places.push(undefined)
         continue
       }
-      const versions = tags === undefined || tags.versions.size === 0 ? undefined : tags.versions
-      places.push(writes.length)
-      writes.push({
-        key: storedKey,
-        payload: this.packValue(value, versions),
-        expiresAtMs,
-        ifAbsent,
-      })
+      const versions = agreeOnBirths(tags, births)
+      places.set(request, writes.length)
+      const payload = this.packValue(value, versions.size === 0 ? undefined : versions)
+      writes.push({ key: storedKey, payload, expiresAtMs, ifAbsent, value, versions })
     }
-    const entries = writes.length
-    for (const [tag, version] of unborn) {
-      const key = this.checkedKey(tagKey(tag))
-      const payload = this.packValue(version, undefined)
-      writes.push({ key, payload, expiresAtMs: null, ifAbsent: true })
-    }
+    const counters = [...births].map(([tag, version]) => this.newCounter(tag, version, true))
     const removed = gone.length === 0 ? undefined : this.removeEntries(gone)
     return chain(removed as MaybePromise<unknown>, () => {
-      if (entries === 0) return requests.map(() => 'stored')
-      return chain(this.writeEntries(writes), (outcomes) => {
+      if (writes.length === 0) return requests.map(() => 'stored')
+      return chain(this.writeEntries([...writes.map(asWriteEntry), ...counters]), (outcomes) => {
+        const born = [...births.keys()]
+        const late = born.filter((_, i) => outcomes[writes.length + i] === 'refused')
         const oversize = writes.filter((write, i) => outcomes[i] === 'too_large' && !write.ifAbsent)
         const swept =
           oversize.length === 0 ? undefined : this.removeEntries(oversize.map(({ key }) => key))
-        return chain(swept as MaybePromise<unknown>, () =>
-          places.map((place) => (place === undefined ? 'stored' : (outcomes[place] ?? 'failed'))),
-        )
+        const finish = () =>
+          requests.map((request) => {
+            const place = places.get(request)
+            return place === undefined ? 'stored' : (outcomes[place] ?? 'failed')
+          })
+        return chain(swept as MaybePromise<unknown>, () => {
+          if (late.length === 0) return finish()
+          const stored = writes.filter((_, i) => outcomes[i] === 'stored')
+          return chain(this.adoptBirths(stored, late), finish)
+        })
       })
+    })
+  }
+
+  private newCounter(tag: string, version: string, ifAbsent: boolean): WriteEntry<Payload> {
+    const payload = this.packValue(version, undefined)
+    return { key: this.counterKey(tag), payload, expiresAtMs: null, ifAbsent }
+  }
+
+  /**
+   * Another writer made a tag's counter between our reading and our writing: without its version,
+   * what we stored would never be found. What was invalidated meanwhile stays so.
+   */
+  private adoptBirths(
+    writes: readonly TaggedWrite<Payload>[],
+    late: readonly string[],
+  ): MaybePromise<unknown> {
+    const current = new Map<string, string | undefined>()
+    return chain(this.readVersions(late, current), () => {
+      const again: WriteEntry<Payload>[] = []
+      for (const { value, versions, ...write } of writes) {
+        const own = late.filter((tag) => versions.has(tag))
+        if (own.length === 0 || !own.every((tag) => isBirthVersion(current.get(tag)))) continue
+        const adopted = new Map(versions)
+        for (const tag of own) adopted.set(tag, current.get(tag) ?? '')
+        const payload = this.packValue(value, adopted)
+        again.push({ ...write, payload, ifAbsent: false, replacing: write.payload })
+      }
+      return again.length === 0 ? undefined : this.writeEntries(again)
     })
   }
 
   /** @internal Makes every entry stored with one of the tags a miss. */
   bumpTags(tags: readonly string[]): MaybePromise<void> {
     if (tags.length === 0) return undefined
-    const writes = tags.map((tag) => ({
-      key: this.checkedKey(tagKey(tag)),
-      payload: this.packValue(newTagVersion(), undefined),
-      expiresAtMs: null,
-    }))
+    const writes = tags.map((tag) => this.newCounter(tag, newTagVersion(), false))
     return chain(this.writeEntries(writes), (outcomes) => {
       if (outcomes.every((outcome) => outcome === 'stored')) return
       throw new CacheBackendError(`${this.backendName}: a tag could not be invalidated`, {
@@ -346,16 +386,14 @@ export abstract class Backend<Payload = unknown> {
     } catch (error) {
       throw this.toFailure(operation, error)
     }
-    if (!(result instanceof Promise)) return result
-    return result.then(
-      (value) => {
-        this.#outages.succeeded(this.alias, this.backendName)
-        return value
-      },
-      (error: unknown) => {
-        throw this.toFailure(operation, error)
-      },
-    )
+    const succeeded = (value: T) => {
+      this.#outages.succeeded(this.alias, this.backendName)
+      return value
+    }
+    if (!(result instanceof Promise)) return succeeded(result)
+    return result.then(succeeded, (error: unknown) => {
+      throw this.toFailure(operation, error)
+    })
   }
 
   /** @internal Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
@@ -379,6 +417,19 @@ export abstract class Backend<Payload = unknown> {
   }
 }
 
+const COUNTER_VERSION = 1
+
+/** A write with what it was made of, to make it anew. */
+interface TaggedWrite<Payload> extends WriteEntry<Payload> {
+  readonly value: unknown
+  readonly versions: TagVersions
+}
+
+function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload> {
+  const { key, payload, expiresAtMs, ifAbsent = false } = write
+  return { key, payload, expiresAtMs, ifAbsent }
+}
+
 /** Errors that tell of the call, not of the store. */
 function isMisuse(error: unknown): boolean {
   if (error instanceof IntegerOverflowError || error instanceof MisuseError) return true
@@ -390,28 +441,4 @@ function isMisuse(error: unknown): boolean {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function isCurrent(
-  tags: TagVersions | undefined,
-  current: ReadonlyMap<string, string | undefined>,
-): boolean {
-  if (tags === undefined) return true
-  for (const [tag, version] of tags) if (current.get(tag) !== version) return false
-  return true
-}
-
-function takeSnapshot(
-  tags: readonly string[],
-  current: ReadonlyMap<string, string | undefined>,
-): TagSnapshot {
-  if (tags.length === 0) return NO_TAGS
-  const versions = new Map<string, string>()
-  const unborn: string[] = []
-  for (const tag of tags) {
-    const version = current.get(tag)
-    if (version === undefined) unborn.push(tag)
-    versions.set(tag, version ?? newTagVersion())
-  }
-  return { versions, unborn }
 }

@@ -1,6 +1,7 @@
 import {
   Backend,
   NO_TAGS,
+  type Hit,
   type Lookup,
   type StoreRequest,
   type TagSnapshot,
@@ -68,11 +69,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   async get<T = unknown>(key: string, options?: GetOptions<T>): Promise<T | undefined> {
     if (options !== undefined) checkOptions(options, GET_OPTIONS)
     const storedKey = this.checkedKey(key, options?.version)
-    const lookup = () => this.lookupOne(storedKey)
-    const hit =
-      this.answersAtOnce && !operationChannel.hasSubscribers
-        ? await lookup()
-        : await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
+    let hit: Hit | undefined
+    if (this.answersAtOnce && !operationChannel.hasSubscribers && !this.settings.ignoreErrors) {
+      // The hot path: nothing to await, to report or to count.
+      const found = this.guarded('get', () => this.lookupOne(storedKey))
+      hit = isPromise(found) ? await found : found
+    } else {
+      const lookup = () => this.lookupOne(storedKey)
+      hit = await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
+    }
     return hit === undefined ? options?.default : (hit.value as T)
   }
 

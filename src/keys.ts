@@ -49,6 +49,18 @@ export function findKeyFaults(storedKey: string): readonly KeyFault[] {
   return faults
 }
 
+/** Whether a key is a text of visible ASCII of at most so many bytes: nothing else to check. */
+export function isPortable(key: unknown, maxBytes: number): key is string {
+  if (typeof key !== 'string') return false
+  const { length } = key
+  if (length === 0 || length > maxBytes) return false
+  for (let i = 0; i < length; i++) {
+    const unit = key.charCodeAt(i)
+    if (unit <= 0x20 || unit >= 0x7f) return false
+  }
+  return true
+}
+
 const NO_FAULTS: readonly KeyFault[] = Object.freeze([])
 
 const warned = new Set<KeyFault>()

@@ -1,0 +1,65 @@
+/**
+ * Measures functions against each other in one run: interleaved rounds, so that what else the
+ * machine does falls on all alike, and the median of the per-round ratios.
+ */
+
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 25)
+const ROUND_MS = Number(process.env.BENCH_ROUND_MS ?? 20)
+
+/** Where results go, so that no engine can leave the work out. */
+export const sink = { value: undefined }
+
+/**
+ * @param {Record<string, () => unknown>} subjects - The first is the baseline (1.0).
+ * @returns {Promise<Record<string, { ratio: number, ns: number }>>}
+ */
+export async function compare(subjects) {
+  const names = Object.keys(subjects)
+  const loops = {}
+  for (const name of names) loops[name] = await calibrate(subjects[name])
+  const times = Object.fromEntries(names.map((name) => [name, []]))
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
+      times[name].push(await time(subjects[name], loops[name]))
+    }
+  }
+  const base = times[names[0]]
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      {
+        ratio: median(times[name].map((ns, i) => ns / base[i])),
+        ns: median(times[name]),
+      },
+    ]),
+  )
+}
+
+async function calibrate(subject) {
+  let loops = 1
+  for (;;) {
+    const ns = (await time(subject, loops)) * loops
+    if (ns > ROUND_MS * 1e6) return Math.max(1, Math.round((loops * ROUND_MS * 1e6) / ns))
+    loops *= ns < ROUND_MS * 1e5 ? 8 : 2
+  }
+}
+
+/** Nanoseconds per call. */
+async function time(subject, loops) {
+  const isAsync = subject() instanceof Promise
+  const start = process.hrtime.bigint()
+  if (isAsync) for (let i = 0; i < loops; i++) sink.value = await subject()
+  else for (let i = 0; i < loops; i++) sink.value = subject()
+  return Number(process.hrtime.bigint() - start) / loops
+}
+
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/** A row of the report. `target` is the most that `ratio` may be. */
+export function row(name, ratio, target, detail = '') {
+  return { name, ratio, target, detail }
+}
