@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { inProject, samplesOf } from '../support/samples.js'
+
+const run = promisify(execFile)
+
+/** In the project and not under node_modules, so that `fragcache` means this package, built. */
+let folder: string
+
+beforeAll(async () => {
+  await run(process.execPath, [inProject('scripts/build.mjs'), '--if-stale'])
+  folder = mkdtempSync(inProject('.samples-'))
+}, 120_000)
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe('the samples of README.md', () => {
+  const samples = samplesOf('README.md')
+
+  it('are the three things people do, and the low-level API', () => {
+    expect(samples).toHaveLength(4)
+  })
+
+  it.each(samples)('$page:$line prints what it says', async ({ code, line, prints }) => {
+    const file = join(folder, `readme-${line}.mjs`)
+    writeFileSync(file, code)
+    const { stdout, stderr } = await run(process.execPath, [file])
+    expect(stderr).toBe('')
+    expect(stdout.trimEnd().split('\n')).toEqual(prints)
+  })
+})
