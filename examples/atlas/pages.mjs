@@ -69,7 +69,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
         noteLength: NOTE_LENGTH,
         saved: req.query.saved === 'note',
         visited: visitors.current(req)?.visited.has(country.cca3) ?? false,
-        target: target && { code: target.cca3, flag: target.flag, name: nameIn(target, lang) },
+        target: target && { code: target.cca3, name: nameIn(target, lang) },
       }
     }),
   )

@@ -9,7 +9,7 @@ export function createHandlebars(caches, ask) {
   const handlebars = Handlebars.create()
   const { renderAsync } = registerCache(handlebars, caches)
   handlebars.registerHelper('same', (a, b) => a === b)
-  handlebars.registerHelper('tag', (kind, id) => [`${kind}:${id}`])
+  handlebars.registerHelper('tagsOf', (kind, id) => [`${kind}:${id}`])
   // Handlebars hands its options to every helper as the last argument.
   handlebars.registerHelper('ask', (...args) => ask(...args.slice(0, -1)))
   const views = viewsOf('handlebars')

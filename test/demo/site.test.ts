@@ -1,0 +1,207 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runAtlas, startAtlas, type RunningAtlas } from './atlas.js'
+
+const engines = ['nunjucks', 'handlebars', 'eta']
+
+/** A page without what differs by engine and shows in no browser: white space and spellings. */
+const comparable = (page: string, engine: string): string =>
+  page
+    .replace(/<nav class="engines"[^]*?<\/nav>/, '')
+    .replaceAll(`/${engine}/`, '/ENGINE/')
+    .replace(/Made with fragcache and \w+/, '')
+    .replaceAll(/&#x3D;/g, '=')
+    .replaceAll(/&#(x27|39);/g, "'")
+    .replaceAll(/\s*(<[^>]+>)\s*/g, '$1')
+    .replaceAll(/\s+/g, ' ')
+
+/** Where two texts part; pages are too long to print. */
+const difference = (a: string, b: string): string | undefined => {
+  if (a === b) return undefined
+  let at = 0
+  while (a[at] === b[at]) at += 1
+  const from = Math.max(0, at - 60)
+  return `${a.slice(from, at + 60)} | ${b.slice(from, at + 60)}`
+}
+
+describe('npm run demo -- --check', () => {
+  it('finds that warm pages run no body and are the cold ones, in memory and in files', async () => {
+    const { code, output } = await runAtlas(['--check'])
+    expect(output).toContain('--cache memory')
+    expect(output).toContain('--cache file:…')
+    const rows = output.split('\n').filter((line) => /\b(nunjucks|handlebars|eta)\b/.test(line))
+    expect(rows).toHaveLength(2 * 3 * 8)
+    for (const row of rows) {
+      const [cold, warm] = row.trim().split(/\s+/).slice(-2).map(Number)
+      expect(cold, row).toBeGreaterThan(0)
+      expect(warm, row).toBe(0)
+    }
+    expect(output.match(/Every warm page is its cold page, and ran no body\./g)).toHaveLength(2)
+    expect(code, output).toBe(0)
+  }, 300_000)
+})
+
+describe('npm run demo', () => {
+  it('refuses options that it cannot follow, and names them', async () => {
+    for (const [args, complaint] of [
+      [['--port', '70000'], '--port is "70000"; give a number from 0 to 65535'],
+      [['--cache', 'redis'], '--cache is "redis"; say "memory" or "file:DIRECTORY"'],
+      [['--chekc'], "Unknown option '--chekc'"],
+    ] as const) {
+      const { code, output } = await runAtlas([...args])
+      expect(output).toContain(complaint)
+      expect(code).toBe(1)
+    }
+  }, 60_000)
+})
+
+describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
+  let site: RunningAtlas
+  let directory: string
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'atlas-test-'))
+    site = await startAtlas(kind === 'file' ? ['--cache', `file:${directory}`] : [])
+  }, 120_000)
+
+  afterAll(async () => {
+    expect(await site?.stop()).toBe(0)
+    await rm(directory, { recursive: true })
+  })
+
+  const get = (path: string, headers: Record<string, string> = {}) =>
+    fetch(site.origin + path, { redirect: 'manual', headers: { 'atlas-foot': 'off', ...headers } })
+
+  const post = (path: string, fields: Record<string, string>, headers: Record<string, string>) =>
+    fetch(site.origin + path, {
+      method: 'POST',
+      redirect: 'manual',
+      headers,
+      body: new URLSearchParams(fields),
+    })
+
+  const signIn = async (name: string) => {
+    const response = await post('/eta/sign-in', { name }, { origin: site.origin })
+    return response.headers.getSetCookie()[0] ?? ''
+  }
+
+  it('has the same pages in all three engines', async () => {
+    const paths = ['/', '/region/oceania', '/country/FRA?to=PRT&lang=ja', '/country/ISL?to=FRA']
+    for (const path of [...paths, '/visited', '/stats?lang=ar', '/nowhere']) {
+      const [first = '', ...others] = await Promise.all(
+        engines.map(async (engine) => {
+          const response = await get(`/${engine}${path}`)
+          return `${response.status} ${comparable(await response.text(), engine)}`
+        }),
+      )
+      for (const other of others) expect(difference(first, other), path).toBeUndefined()
+    }
+  })
+
+  it('shows what somebody wrote as text in every engine', async () => {
+    const hostile = `<script>alert(1)</script>"'&`
+    const saved = await post('/eta/country/DEU/note', { note: hostile }, { origin: site.origin })
+    expect(saved.status).toBe(303)
+    const cookie = (await signIn(hostile)).split(';')[0] ?? ''
+    for (const engine of engines) {
+      for (const path of ['/country/DEU', '/country/FRA', '/region/europe', '/visited']) {
+        const page = await (await get(`/${engine}${path}`, { cookie })).text()
+        expect(page).not.toContain('<script')
+        expect(page).toContain('&lt;script&gt;alert(1)')
+      }
+    }
+  })
+
+  it('takes forms from its own pages only', async () => {
+    for (const headers of [{}, { origin: 'https://example.com' }, { origin: 'null' }]) {
+      for (const path of ['/country/FRA/note', '/country/FRA/visited', '/sign-in', '/sign-out']) {
+        const response = await post(`/eta${path}`, { note: 'x', name: 'x' }, { ...headers })
+        expect(response.status).toBe(403)
+        expect(response.headers.getSetCookie()).toEqual([])
+      }
+    }
+    expect(await (await get('/eta/country/FRA')).text()).toContain('No note yet.')
+  })
+
+  it('knows a visitor by a signed cookie that scripts and other sites cannot use', async () => {
+    const cookie = await signIn('Grace')
+    expect(cookie).toMatch(/; HttpOnly; SameSite=Strict$/)
+    const [value = ''] = cookie.split(';')
+    expect(await (await get('/eta/visited', { cookie: value })).text()).toContain('Grace')
+    const [id] = value.split('.')
+    for (const forged of [`${id}.`, `${id}.AAAA`, `${value}A`, `x${value}`, 'atlas_visitor=']) {
+      expect(await (await get('/eta/visited', { cookie: forged })).text()).not.toContain('Grace')
+    }
+  })
+
+  it('never shows one visitor to another', async () => {
+    for (const engine of engines) {
+      const names = ['Ada', 'Grace', 'Katherine']
+      const cookies = await Promise.all(names.map((name) => signIn(name)))
+      const pages = await Promise.all(
+        [...cookies, ...cookies, ''].map(async (cookie) => {
+          const headers = { cookie: cookie.split(';')[0] ?? '' }
+          return await (await get(`/${engine}/country/PER`, headers)).text()
+        }),
+      )
+      for (const [index, page] of pages.entries()) {
+        const own = index < 6 ? names[index % 3] : undefined
+        for (const name of names) expect(page.includes(name)).toBe(name === own)
+      }
+    }
+  })
+
+  it('sends the statistics from the cache, to everybody alike', async () => {
+    for (const engine of engines) {
+      const cookie = (await signIn('Ada')).split(';')[0] ?? ''
+      const first = await get(`/${engine}/stats?lang=pt`, { cookie })
+      const again = await get(`/${engine}/stats?lang=pt`)
+      expect(first.headers.get('cache-control')).toContain('max-age=600')
+      expect(again.headers.get('cache-status')).toContain('hit')
+      const text = await first.text()
+      expect(difference(await again.text(), text)).toBeUndefined()
+      expect(text).not.toContain('Ada')
+      expect(text).not.toContain('Sign in')
+    }
+  })
+
+  it('puts its foot after what is cached, into no cache', async () => {
+    for (const engine of engines) {
+      const plain = await (await get(`/${engine}/stats`)).text()
+      const footed = await get(`/${engine}/stats`, { 'atlas-foot': 'on' })
+      const text = await footed.text()
+      expect(text.startsWith(plain)).toBe(true)
+      expect(text.slice(plain.length)).toContain('The whole response was a hit')
+      expect(footed.headers.get('content-length')).toBe(String(Buffer.byteLength(text)))
+      expect(footed.headers.get('cache-control')).toBe('private, no-store')
+      const after = await (await get(`/${engine}/stats`)).text()
+      expect(difference(after, plain)).toBeUndefined()
+    }
+  })
+
+  it('lets no cache keep a page that greets a visitor', async () => {
+    const response = await get('/eta/country/FRA')
+    expect(response.headers.get('cache-control')).toBe('private, no-store')
+  })
+
+  it('allows no script, and gives credit for its data', async () => {
+    const response = await get('/handlebars/country/FRA')
+    expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
+    const page = await response.text()
+    expect(page).toContain('https://github.com/mledoze/countries')
+    expect(page).toContain('https://opendatacommons.org/licenses/odbl/1.0/')
+  })
+
+  it('answers 404 where there is nothing, in every engine', async () => {
+    for (const path of ['/country/XXX', '/country/fra', '/region/atlantis', '/nowhere']) {
+      for (const engine of engines) {
+        const response = await get(`/${engine}${path}`)
+        expect(response.status).toBe(404)
+        expect(await response.text()).toContain('No such page')
+      }
+    }
+    expect((await get('/country/FRA')).status).toBe(404)
+  })
+})
