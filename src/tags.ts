@@ -56,3 +56,69 @@ let issued = 0
 export function newTagVersion(): string {
   return `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
 }
+
+const BIRTH = '+'
+
+/** Whether a counter was made for an entry and not invalidated since. */
+export function isBirthVersion(version: string | undefined): boolean {
+  return version?.startsWith(BIRTH) ?? false
+}
+
+/** The current versions of some tags. */
+export interface TagSnapshot {
+  readonly versions: TagVersions
+  /** Those whose counter does not exist yet: it is written, if still absent, with the entry. */
+  readonly unborn: readonly string[]
+}
+
+export const NO_TAGS: TagSnapshot = Object.freeze({
+  versions: new Map<string, string>(),
+  unborn: [],
+})
+
+/** Whether versions that were stored are still current. */
+export function isCurrent(
+  tags: TagVersions | undefined,
+  current: ReadonlyMap<string, string | undefined>,
+): boolean {
+  if (tags === undefined) return true
+  for (const [tag, version] of tags) if (current.get(tag) !== version) return false
+  return true
+}
+
+/** The snapshot of versions that were read; a tag without one gets the version of its birth. */
+export function takeSnapshot(
+  tags: readonly string[],
+  current: ReadonlyMap<string, string | undefined>,
+): TagSnapshot {
+  if (tags.length === 0) return NO_TAGS
+  const versions = new Map<string, string>()
+  const unborn: string[] = []
+  for (const tag of tags) {
+    const version = current.get(tag)
+    if (version === undefined) unborn.push(tag)
+    versions.set(tag, version ?? BIRTH + newTagVersion())
+  }
+  return { versions, unborn }
+}
+
+/**
+ * Gives all entries of one batch the same version of a tag without counter, though their snapshots
+ * were taken one by one.
+ *
+ * @param births - The versions agreed on so far; new ones are added.
+ */
+export function agreeOnBirths(
+  { versions, unborn }: TagSnapshot,
+  births: Map<string, string>,
+): TagVersions {
+  let agreed: Map<string, string> | undefined
+  for (const tag of unborn) {
+    const own = versions.get(tag)
+    if (own === undefined) continue
+    const version = births.get(tag) ?? own
+    births.set(tag, version)
+    if (version !== own) (agreed ??= new Map(versions)).set(tag, version)
+  }
+  return agreed ?? versions
+}
