@@ -59,6 +59,12 @@ const MAX_CONFLICTS = 10_000
  */
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #flights = new SingleFlight()
+  #invalidationsBegun = 0
+
+  /** @internal Who comes after an invalidation must not join what began before it. */
+  get invalidationsBegun(): number {
+    return this.#invalidationsBegun
+  }
 
   /**
    * Reads a value.
@@ -97,8 +103,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       [key],
       async () => {
         const [outcome] = await this.store([{ ...request, tags: await this.readTags(tags) }])
-        if (outcome === 'too_large') throw this.#tooLarge('set', key)
-        if (outcome === 'failed') throw new Error('the entry could not be written')
+        this.#checkStored(outcome, 'set', key)
       },
       undefined,
     )
@@ -197,6 +202,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   async #delete(storedKey: string): Promise<boolean> {
+    this.#flights.forget(storedKey)
     const hit = await this.lookupOne(storedKey)
     const [removed] = await this.removeEntries([storedKey])
     return hit !== undefined && removed === true
@@ -405,35 +411,46 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @throws TypeError: the version or `delta` is no whole number.
    */
   async incrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
-    checkDelta(delta)
-    checkOptions(options, KEY_OPTIONS)
-    const version = options.version ?? this.settings.version
-    if (!Number.isSafeInteger(version)) {
-      throw new TypeError(
-        `version: ${show(version)} cannot be counted; use set with the new version`,
-      )
-    }
-    const target = (version as number) + delta
-    const from = this.checkedKey(key, version)
-    const to = this.checkedKey(key, target)
-    const moved = await this.#call('incrVersion', [key], () => this.#move(from, to), false)
-    if (!moved) throw new CacheKeyNotFoundError(key, 'incrVersion')
-    return target
+    return this.#incrVersion('incrVersion', key, delta, options)
   }
 
   /** Moves an entry to a lower version; otherwise as {@link incrVersion}. */
   async decrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
     checkDelta(delta)
-    return this.incrVersion(key, -delta, options)
+    return this.#incrVersion('decrVersion', key, -delta, options)
   }
 
-  async #move(from: string, to: string): Promise<boolean> {
+  async #incrVersion(
+    operation: string,
+    key: string,
+    delta: number,
+    options: KeyOptions,
+  ): Promise<number> {
+    checkDelta(delta)
+    checkOptions(options, KEY_OPTIONS)
+    const version = options.version ?? this.settings.version
+    const target = Number.isSafeInteger(version) ? (version as number) + delta : NaN
+    if (!Number.isSafeInteger(target)) {
+      throw new TypeError(
+        `version: ${show(version)} cannot be counted by ${delta}; use set with the new version`,
+      )
+    }
+    const from = this.checkedKey(key, version)
+    const to = this.checkedKey(key, target)
+    const move = () => this.#move(operation, key, from, to)
+    const moved = await this.#call(operation, [key], move, false)
+    if (!moved) throw new CacheKeyNotFoundError(key, operation)
+    return target
+  }
+
+  async #move(operation: string, key: string, from: string, to: string): Promise<boolean> {
     const hit = await this.lookupOne(from)
     const expiresAtMs = await this.readDeadline(from)
     if (hit === undefined || expiresAtMs === undefined) return false
     if (from === to) return true
     const tags = hit.tags === undefined ? undefined : { versions: hit.tags, unborn: [] }
-    await this.store([{ storedKey: to, value: hit.value, expiresAtMs, tags }])
+    const [outcome] = await this.store([{ storedKey: to, value: hit.value, expiresAtMs, tags }])
+    this.#checkStored(outcome, operation, key)
     await this.removeEntries([from])
     return true
   }
@@ -445,6 +462,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    */
   async clear(): Promise<void> {
     await this.#call('clear', [], () => this.removeAll(), undefined)
+    this.#flights.forget()
   }
 
   /**
@@ -458,7 +476,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** @internal */
   async invalidateStoredTags(tags: readonly string[]): Promise<void> {
+    this.#invalidationsBegun++
+    // Who asks from now on must not be given what a producer began to make before.
+    this.#flights.forget()
     await this.#call('invalidateTags', [], () => this.bumpTags(tags), undefined)
+    this.#flights.forget()
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
@@ -480,6 +502,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   #tags({ tags }: SetOptions): readonly string[] {
     return tags === undefined ? NO_TAGS.unborn : checkTags(tags)
+  }
+
+  #checkStored(outcome: WriteOutcome | undefined, operation: string, key: string): void {
+    if (outcome === 'too_large') throw this.#tooLarge(operation, key)
+    if (outcome !== 'stored') throw new Error('the entry could not be written')
   }
 
   #tooLarge(operation: string, key: string): CacheBackendError {

@@ -207,8 +207,8 @@ export function openSync(
 function takeOff(fragment: Fragment, parent: Frame | undefined): Flight | undefined {
   const flights = flightsOver(fragment.cache)
   const { storedKey } = fragment.variant
-  if (flights.has(storedKey)) return undefined
-  const flight = new Flight()
+  if (flights.get(storedKey)?.isOutdated === false) return undefined
+  const flight = new Flight(fragment.cache)
   flights.set(storedKey, flight)
   needFrom(parent, flight)
   return flight
@@ -218,7 +218,8 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight | undefi
 export function flightToJoin(fragment: Fragment, parent: Frame | undefined): Flight | undefined {
   if (fragment.bypass) return undefined
   const running = flightsOver(fragment.cache).get(fragment.variant.storedKey)
-  return running === undefined || running.dependsOn(parent) ? undefined : running
+  if (running === undefined || running.isOutdated || running.dependsOn(parent)) return undefined
+  return running
 }
 
 function atOnce<T>(value: MaybePromise<T>): T {

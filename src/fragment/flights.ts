@@ -14,10 +14,14 @@ export class Flight {
   /** Flights this one cannot end before. */
   readonly needs = new Set<Flight>()
   readonly landed: Promise<Landed | undefined>
+  readonly #cache: Cache
+  readonly #begunAt: number
   #settle!: (landed: Landed | undefined) => void
   #reject!: (error: unknown) => void
 
-  constructor() {
+  constructor(cache: Cache) {
+    this.#cache = cache
+    this.#begunAt = cache.invalidationsBegun
     this.landed = new Promise((resolve, reject) => {
       this.#settle = resolve
       this.#reject = reject
@@ -33,6 +37,11 @@ export class Flight {
 
   fail(error: unknown): void {
     this.#reject(error)
+  }
+
+  /** Whether something was invalidated since it took off: what it brings may be too old to join. */
+  get isOutdated(): boolean {
+    return this.#begunAt !== this.#cache.invalidationsBegun
   }
 
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */

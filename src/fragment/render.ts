@@ -7,6 +7,7 @@ import { checkTags, fragmentTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
+import { flightsOver } from './flights.js'
 import { currentFrame } from './frame.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
@@ -159,8 +160,10 @@ export class FragmentCache {
     varyOn: readonly unknown[] = [],
     place: FragmentPlace = {},
   ): Promise<boolean> {
+    const cache = this.#cacheOf(place)
     const key = this.makeKey(name, varyOn)
-    return this.#cacheOf(place).delete(key, { version: place.version })
+    flightsOver(cache).delete(cache.checkedKey(key, place.version))
+    return cache.delete(key, { version: place.version })
   }
 
   /**

@@ -98,6 +98,22 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     }
   })
 
+  it.each([
+    ['an invalidation', (f: FragmentCache) => f.invalidate('n', { using })],
+    ['a deletion', (f: FragmentCache) => f.delete('n', [], { using })],
+  ])('is not joined after %s by who comes later', async (_, remove) => {
+    const { fragments } = setUp()
+    const options = { name: 'n', timeout: 9, using }
+    const slow = fragments.render(options, async () => {
+      await delay(20)
+      return 'old'
+    })
+    await delay(5)
+    await remove(fragments)
+    expect(await fragments.render(options, () => 'new')).toBe('new')
+    expect(await slow).toBe('old')
+  })
+
   it('hands the tags of what is inside, hit or miss, to what is around it', async () => {
     const { caches, fragments } = setUp()
     const inner = (text: string) =>
