@@ -29,7 +29,9 @@ function footOf({ startedAtMs, fragments, bodies, response }) {
   const summary =
     response?.outcome === 'hit'
       ? 'The whole response was a hit: no template ran.'
-      : `${hits} of ${fragments.length} fragments were hits.`
+      : fragments.length > 0
+        ? `${hits} of ${fragments.length} fragments were hits.`
+        : 'This page has no fragments.'
   return `<aside class="foot" aria-label="What this page cost">
 <p><b>${summary}</b> ${total}</p>
 ${madeAgain(bodies)}
