@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest'
+import { LocMemCache } from '../../src/index.js'
+import { SingleFlight } from '../../src/single-flight.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+/** A promise and the means to settle it (`Promise.withResolvers` came with Node 22). */
+function deferred<T>() {
+  let resolve!: (value: T) => void
+  const promise = new Promise<T>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
+describe('SingleFlight', () => {
+  it('runs an action once for ten thousand callers', async () => {
+    const flights = new SingleFlight()
+    let runs = 0
+    const action = async () => {
+      await Promise.resolve()
+      return ++runs
+    }
+    const results = await Promise.all(
+      Array.from({ length: 10_000 }, () => flights.run('k', action)),
+    )
+    expect(runs).toBe(1)
+    expect(results.every((result) => result === 1)).toBe(true)
+  })
+
+  it('runs actions of different keys side by side', async () => {
+    const flights = new SingleFlight()
+    const slow = deferred<string>()
+    const first = flights.run('a', () => slow.promise)
+    expect(await flights.run('b', async () => 'b')).toBe('b')
+    slow.resolve('a')
+    expect(await first).toBe('a')
+  })
+
+  it('gives an error to all who wait, and runs anew for the next', async () => {
+    const flights = new SingleFlight()
+    let runs = 0
+    const action = async () => {
+      runs++
+      await Promise.resolve()
+      if (runs === 1) throw new Error('first')
+      return 'second'
+    }
+    const results = await Promise.allSettled(
+      Array.from({ length: 100 }, () => flights.run('k', action)),
+    )
+    expect(results.every(({ status }) => status === 'rejected')).toBe(true)
+    expect(await flights.run('k', action)).toBe('second')
+    expect(runs).toBe(2)
+  })
+
+  it('starts anew after forgetting, and the older end does not end the newer', async () => {
+    const flights = new SingleFlight()
+    const [old, young] = [deferred<string>(), deferred<string>()]
+    const first = flights.run('k', () => old.promise)
+    flights.forget()
+    const second = flights.run('k', () => young.promise)
+    old.resolve('old')
+    expect(await first).toBe('old')
+    const third = flights.run('k', async () => 'a third run')
+    young.resolve('young')
+    expect(await Promise.all([second, third])).toEqual(['young', 'young'])
+  })
+})
+
+describe.each([
+  ['LocMemCache', LocMemCache],
+  ['AsyncTestCache', AsyncTestCache],
+])('getOrSet of %s', (_, Cache) => {
+  it('runs one producer for ten thousand callers', async () => {
+    const cache = new Cache()
+    let runs = 0
+    const produce = async () => {
+      runs++
+      await Promise.resolve()
+      return { run: runs }
+    }
+    const values = await Promise.all(
+      Array.from({ length: 10_000 }, () => cache.getOrSet('k', produce)),
+    )
+    expect(runs).toBe(1)
+    expect(values.every(({ run }) => run === 1)).toBe(true)
+    expect(new Set(values).size).toBe(10_000)
+  })
+
+  it('gives a caller that comes after an invalidation nothing made before it', async () => {
+    const cache = new Cache()
+    const started = deferred<void>()
+    const slow = deferred<string>()
+    const before = cache.getOrSet(
+      'k',
+      () => {
+        started.resolve()
+        return slow.promise
+      },
+      { tags: ['t'] },
+    )
+    await started.promise
+    await cache.invalidateTags(['t'])
+    const after = cache.getOrSet('k', async () => 'fresh', { tags: ['t'] })
+    expect(await after).toBe('fresh')
+    slow.resolve('stale')
+    expect(await before).toBe('fresh')
+    expect(await cache.get('k')).toBe('fresh')
+  })
+
+  it('gives a caller that comes after clear nothing made before it', async () => {
+    const cache = new Cache()
+    const started = deferred<void>()
+    const slow = deferred<string>()
+    const before = cache.getOrSet('k', () => {
+      started.resolve()
+      return slow.promise
+    })
+    await started.promise
+    await cache.clear()
+    expect(await cache.getOrSet('k', async () => 'fresh')).toBe('fresh')
+    slow.resolve('stale')
+    await before
+    expect(await cache.get('k')).toBe('fresh')
+  })
+
+  it('keeps versions apart', async () => {
+    const cache = new Cache()
+    const values = await Promise.all(
+      [1, 2].map((version) => cache.getOrSet('k', async () => version, { version })),
+    )
+    expect(values).toEqual([1, 2])
+  })
+})
