@@ -21,6 +21,14 @@ export function headerListKey(address: PageAddress, uriHash = md5(address.uri)):
 }
 
 /**
+ * The key of the generation of a URI's pages, whatever their language or time zone. It has no
+ * counterpart in Django.
+ */
+export function generationKey({ keyPrefix, uri }: PageAddress, uriHash = md5(uri)): string {
+  return `fragcache.page_generation.${keyPrefix}.${uriHash}`
+}
+
+/**
  * The key of a page.
  *
  * @param headerList - Names in lower case, in Django's order.

@@ -1,4 +1,5 @@
-import { headerText, type HeaderFields } from './header-values.js'
+import { headerText, isToken, type HeaderFields } from './header-values.js'
+import type { PageAddress } from './page-key.js'
 
 /** A header as it is kept: one line, or several in their order. */
 export type StoredHeader = readonly [name: string, value: string | readonly string[]]
@@ -23,7 +24,9 @@ export interface StoredHead {
   readonly freshUntilMs: number | null
   /** Absolute, as sent. */
   readonly uri: string
-  /** That of the URI's record when it was stored; another one there means it was invalidated. */
+  readonly language?: string | undefined
+  readonly timeZone?: string | undefined
+  /** Of the URI when it was stored; if it has another one now, this was invalidated. */
   readonly generation: string
   readonly nominated: readonly NominatedHeader[]
   /** It said `public`. */
@@ -54,6 +57,8 @@ export function encodeStoredResponse(head: StoredHead, body: readonly Uint8Array
       head.ageSeconds,
       head.freshUntilMs,
       head.uri,
+      head.language ?? null,
+      head.timeZone ?? null,
       head.generation,
       head.nominated,
       head.isPublic,
@@ -92,10 +97,13 @@ export function decodeStoredResponse(value: unknown): StoredResponse | undefined
 }
 
 function readHead(parts: unknown, body: Buffer): StoredResponse | undefined {
-  if (!Array.isArray(parts) || parts.length !== 11) return undefined
+  if (!Array.isArray(parts) || parts.length !== 13) return undefined
   const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
-  const [freshUntilMs, uri, generation, nominated, isPublic] = parts.slice(6) as unknown[]
-  if (!isStatus(status) || !isTextOrNull(statusMessage)) return undefined
+  const [freshUntilMs, uri, language, timeZone] = parts.slice(6) as unknown[]
+  const [generation, nominated, isPublic] = parts.slice(10) as unknown[]
+  if (!isStatus(status)) return undefined
+  if (statusMessage !== null && !isHeaderText(statusMessage)) return undefined
+  if (!isTextOrNull(language) || !isTextOrNull(timeZone)) return undefined
   if (!isListOf(headers, isStoredHeader) || !isListOf(removed, isText)) return undefined
   if (!isNumber(storedAtMs) || !isNumber(ageSeconds)) return undefined
   if (freshUntilMs !== null && !isNumber(freshUntilMs)) return undefined
@@ -110,6 +118,8 @@ function readHead(parts: unknown, body: Buffer): StoredResponse | undefined {
     ageSeconds,
     freshUntilMs,
     uri,
+    language: language ?? undefined,
+    timeZone: timeZone ?? undefined,
     generation,
     nominated,
     isPublic,
@@ -137,11 +147,17 @@ function isStatus(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599
 }
 
+/** What `res.setHeader` takes, so that replaying never throws. */
+function isHeaderText(value: unknown): value is string {
+  return typeof value === 'string' && !/[^\t\x20-\x7e\x80-\xff]/.test(value)
+}
+
 function isStoredHeader(value: unknown): value is StoredHeader {
   if (!Array.isArray(value) || value.length !== 2) return false
   const [name, content] = value as unknown[]
-  if (typeof name !== 'string' || NEVER_REPLAYED.has(name.toLowerCase())) return false
-  return typeof content === 'string' || isListOf(content, isText)
+  if (typeof name !== 'string' || !isToken(name)) return false
+  if (NEVER_REPLAYED.has(name.toLowerCase())) return false
+  return isHeaderText(content) || isListOf(content, isHeaderText)
 }
 
 function isNominatedHeader(value: unknown): value is NominatedHeader {
@@ -167,7 +183,6 @@ const NEVER_REPLAYED: ReadonlySet<string> = new Set([
   'set-cookie',
   'set-cookie2',
   'age',
-  'content-length',
 ])
 
 /**
@@ -197,8 +212,13 @@ export function nominate(
  *   then this tells the variants apart.
  * @see RFC 9111 §4.1
  */
-export function answersRequest(stored: StoredHead, uri: string, headers: HeaderFields): boolean {
-  if (stored.uri !== uri) return false
+export function answersRequest(
+  stored: StoredHead,
+  address: PageAddress,
+  headers: HeaderFields,
+): boolean {
+  if (stored.uri !== address.uri || stored.language !== address.language) return false
+  if (stored.timeZone !== address.timeZone) return false
   for (const [name, value] of stored.nominated) {
     if ((headerText(headers, name) ?? null) !== value) return false
   }

@@ -9,7 +9,12 @@ import {
   nominate,
   type StoredHead,
 } from '../../src/http/stored-response.js'
-import { decodeUriRecord, encodeUriRecord } from '../../src/http/uri-record.js'
+import {
+  decodeGeneration,
+  decodeHeaderList,
+  encodeGeneration,
+  encodeHeaderList,
+} from '../../src/http/page-records.js'
 
 const head: StoredHead = {
   status: 200,
@@ -24,6 +29,8 @@ const head: StoredHead = {
   ageSeconds: 5,
   freshUntilMs: 1_700_000_600_000,
   uri: 'http://a.test/p?q=é',
+  language: 'de',
+  timeZone: 'Europe/Berlin',
   generation: 'g1',
   nominated: [
     ['accept', 'text/html'],
@@ -51,7 +58,13 @@ describe('a stored response', () => {
   })
 
   it('comes back without a body, without an end and with the usual status message', () => {
-    const plain = { ...head, statusMessage: undefined, freshUntilMs: null, isPublic: true }
+    const plain = {
+      ...head,
+      statusMessage: undefined,
+      freshUntilMs: null,
+      isPublic: true,
+      language: undefined,
+    }
     const read = decodeStoredResponse(encodeStoredResponse(plain, []))
     expect(read).toEqual({ ...plain, body: Buffer.alloc(0) })
   })
@@ -92,13 +105,28 @@ describe('a stored response', () => {
     expect(decodeStoredResponse(withHead(JSON.stringify(parts)))).toBeDefined()
     const wrong: unknown[][] = [
       [99, 600, 200.5, '200', null],
-      [1, []],
-      [null, {}, [['a']], [['a', 1]], [['a', 'b', 'c']], [[1, 'a']], [['a', ['b', 1]]]],
+      [1, [], 'Fine\r\nX: 1'],
+      [
+        null,
+        {},
+        [['a', 'b\r\nset-cookie: c']],
+        [['a', ['b\n']]],
+        [['a b', 'c']],
+        [['', 'c']],
+        [['ü', 'c']],
+        [['a']],
+        [['a', 1]],
+        [['a', 'b', 'c']],
+        [[1, 'a']],
+        [['a', ['b', 1]]],
+      ],
       [null, 'x', [1]],
       ['1', null],
       ['1', null],
       ['1'],
       [null, 1],
+      [1, []],
+      [1, []],
       [null, 1],
       [null, [['a']], [['a', 1]], [[1, null]]],
       [null, 1, 'true'],
@@ -116,7 +144,7 @@ describe('a stored response', () => {
     expect(decodeStoredResponse(withHead(JSON.stringify(parts.slice(1))))).toBeUndefined()
   })
 
-  it.each(['Set-Cookie', 'connection', 'TRANSFER-ENCODING', 'Content-Length', 'Age'])(
+  it.each(['Set-Cookie', 'connection', 'TRANSFER-ENCODING', 'Age'])(
     'is a miss if somebody put %s into it',
     (name) => {
       const bytes = encodeStoredResponse({ ...head, headers: [[name, 'x']] }, [])
@@ -134,7 +162,7 @@ describe('a stored response', () => {
 
 describe('which request a stored response answers (RFC 9111 §4.1)', () => {
   const stored = { ...head, nominated: nominate(['accept', 'cookie'], { accept: 'text/html' }) }
-  const uri = stored.uri
+  const address = { keyPrefix: '', uri: stored.uri, language: 'de', timeZone: 'Europe/Berlin' }
 
   it('says what the request said of the headers it depends on', () => {
     expect(stored.nominated).toEqual([
@@ -151,11 +179,14 @@ describe('which request a stored response answers (RFC 9111 §4.1)', () => {
     [{ accept: 'text/plain' }, false],
     [{}, false],
   ])('%j: %s', (headers, expected) => {
-    expect(answersRequest(stored, uri, headers)).toBe(expected)
+    expect(answersRequest(stored, address, headers)).toBe(expected)
   })
 
-  it('not one for another URI', () => {
-    expect(answersRequest(stored, `${uri}2`, { accept: 'text/html' })).toBe(false)
+  it('not one for another URI, language or time zone', () => {
+    const headers = { accept: 'text/html' }
+    expect(answersRequest(stored, { ...address, uri: `${stored.uri}2` }, headers)).toBe(false)
+    expect(answersRequest(stored, { ...address, language: 'fr' }, headers)).toBe(false)
+    expect(answersRequest(stored, { ...address, timeZone: undefined }, headers)).toBe(false)
   })
 })
 
@@ -171,18 +202,17 @@ describe('the age of a stored response (RFC 9111 §4.2.3)', () => {
   })
 })
 
-describe("a URI's record", () => {
-  const record = {
-    generation: 'g',
-    invalidated: true,
-    expiresAtMs: null,
-    headerList: ['accept', 'cookie'],
-  }
+describe('the records of a URI', () => {
+  const generation = { generation: 'g', invalidated: true, expiresAtMs: null }
+  const list = { generation: 'g', expiresAtMs: 7, headerList: ['accept', 'cookie'] }
 
-  it('comes back as it went in', () => {
-    expect(decodeUriRecord(encodeUriRecord(record))).toEqual(record)
-    const ending = { ...record, invalidated: false, expiresAtMs: 7, headerList: [] }
-    expect(decodeUriRecord(encodeUriRecord(ending))).toEqual(ending)
+  it('come back as they went in', () => {
+    expect(decodeGeneration(encodeGeneration(generation))).toEqual(generation)
+    const ending = { ...generation, invalidated: false, expiresAtMs: 7 }
+    expect(decodeGeneration(encodeGeneration(ending))).toEqual(ending)
+    expect(decodeHeaderList(encodeHeaderList(list))).toEqual(list)
+    const empty = { ...list, expiresAtMs: null, headerList: [] }
+    expect(decodeHeaderList(encodeHeaderList(empty))).toEqual(empty)
   })
 
   it.each([
@@ -192,16 +222,27 @@ describe("a URI's record", () => {
     '',
     '{',
     '[]',
-    '[2,"g",false,null,[]]',
-    '[1,"g",false,null]',
-    '[1,7,false,null,[]]',
-    '[1,"g",0,null,[]]',
-    '[1,"g",false,"7",[]]',
-    '[1,"g",false,null,null]',
-    '[1,"g",false,null,[7]]',
-    '[1,"g",false,null,["a b"]]',
-    Buffer.from(encodeUriRecord(record)),
-  ])('%j is a miss', (value) => {
-    expect(decodeUriRecord(value)).toBeUndefined()
+    '[2,"g",false,null]',
+    '[1,"g",false]',
+    '[1,7,false,null]',
+    '[1,"g",0,null]',
+    '[1,"g",false,"7"]',
+    Buffer.from(encodeGeneration(generation)),
+    encodeHeaderList(list),
+  ])('%j is no generation', (value) => {
+    expect(decodeGeneration(value)).toBeUndefined()
+  })
+
+  it.each([
+    undefined,
+    '[2,"g",null,[]]',
+    '[1,7,null,[]]',
+    '[1,"g","7",[]]',
+    '[1,"g",null,null]',
+    '[1,"g",null,[7]]',
+    '[1,"g",null,["a b"]]',
+    encodeGeneration(generation),
+  ])('%j is no header list', (value) => {
+    expect(decodeHeaderList(value)).toBeUndefined()
   })
 })

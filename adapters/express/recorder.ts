@@ -1,0 +1,183 @@
+import type { Response } from 'express'
+import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
+import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
+
+/** Why a body was not recorded whole. */
+export type RecordingFault = 'incomplete' | 'content-length' | 'too-large' | 'trailers'
+
+/** A stream that was piped into a response. */
+interface Source {
+  readonly readableEnded?: boolean
+  readonly errored?: unknown
+}
+
+/**
+ * Copies what is written to a response, passing it on at once. What is copied is bounded, and
+ * given up as soon as it is clear that it will not be kept.
+ */
+export class BodyRecorder {
+  #parts: Buffer[] | undefined
+  #length = 0
+  #expectedLength: number | undefined
+  #closed = false
+  #isInEnd = false
+  readonly #sources: Source[] = []
+
+  /**
+   * @param maxBodyBytes - More is not kept.
+   * @param onFault - Called once if a recording that was begun fails.
+   * @param onEnd - Called when all of it was handed to the server, and again when it was sent if
+   *   the headers were not out by then.
+   */
+  constructor(
+    private readonly res: Response,
+    private readonly maxBodyBytes: number,
+    private readonly onFault: (fault: RecordingFault) => void,
+    private readonly onEnd: (body: readonly Buffer[]) => void,
+  ) {
+    this.#wrap()
+  }
+
+  #wrap(): void {
+    const { res } = this
+    const write = res.write.bind(res) as (...args: unknown[]) => boolean
+    const end = res.end.bind(res) as (...args: unknown[]) => Response
+    const addTrailers = res.addTrailers.bind(res)
+    res.write = (...args: unknown[]) => {
+      const flushed = write(...args)
+      // Where a layer around us ends by writing, the bytes are the same ones.
+      if (!this.#isInEnd) this.#record(args)
+      return flushed
+    }
+    res.end = (...args: unknown[]) => {
+      if (this.#isInEnd) return end(...args)
+      this.#isInEnd = true
+      const result = end(...args)
+      this.#record(args)
+      this.#finish()
+      return result
+    }
+    res.addTrailers = (headers) => {
+      this.#fail('trailers')
+      addTrailers(headers)
+    }
+    res.on('pipe', (source: Source) => void this.#sources.push(source))
+    res.on('close', () => {
+      this.#closed = true
+      this.#fail('incomplete')
+    })
+  }
+
+  /** Begins to copy, when the headers are about to be sent. */
+  start(headers: HeaderFields): void {
+    const length = headerText(headers, 'content-length')
+    this.#expectedLength = length === undefined ? undefined : Number(length)
+    this.#parts = []
+  }
+
+  /** Stops copying and lets go of what was copied. */
+  stop(): void {
+    this.#parts = undefined
+  }
+
+  #fail(fault: RecordingFault): void {
+    if (this.#parts === undefined) return
+    this.#parts = undefined
+    this.onFault(fault)
+  }
+
+  #record([chunk, encoding]: readonly unknown[]): void {
+    if (this.#parts === undefined) return
+    // A copy, since the view may use its buffer again.
+    if (typeof chunk === 'string') {
+      const known = typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8'
+      this.#keep(this.#parts, Buffer.from(chunk, known))
+    } else if (chunk instanceof Uint8Array) {
+      this.#keep(this.#parts, Buffer.from(chunk))
+    }
+  }
+
+  #keep(parts: Buffer[], part: Buffer): void {
+    this.#length += part.length
+    if (this.#length > this.maxBodyBytes) this.#fail('too-large')
+    else parts.push(part)
+  }
+
+  #finish(): void {
+    const parts = this.#parts
+    if (parts === undefined) return
+    if (this.#closed || this.res.destroyed || !this.#sources.every(isWhole)) {
+      return this.#fail('incomplete')
+    }
+    if (this.#expectedLength !== undefined && this.#expectedLength !== this.#length) {
+      return this.#fail('content-length')
+    }
+    // A layer around us may hold the end back, as express-session does, and still set a cookie.
+    if (this.res.headersSent) this.#hand(parts)
+    else this.res.on('finish', () => this.#hand(parts))
+  }
+
+  #hand(parts: Buffer[]): void {
+    if (this.#parts === undefined) return
+    this.#parts = undefined
+    this.onEnd(parts)
+  }
+}
+
+/** A stream that broke off was not piped to its end, though somebody ended the response. */
+function isWhole({ readableEnded, errored }: Source): boolean {
+  return readableEnded !== false && (errored === undefined || errored === null)
+}
+
+/** What the layers around the cache had set before it came by. */
+export type OuterHeaders = ReturnType<Response['getHeaders']>
+
+/** Headers that describe what is stored: they are kept though a layer around us set them first. */
+const OF_THE_RESPONSE = new Set([
+  'etag',
+  'last-modified',
+  'cache-control',
+  'expires',
+  'vary',
+  'date',
+])
+
+/**
+ * The headers of a response that belong to it, in their order.
+ *
+ * @param outer - What was set before the view: the layers around the cache set it again, for each
+ *   request anew, on a hit too.
+ * @returns Also the names of those the view took away.
+ */
+export function takeHeaders(
+  res: Response,
+  outer: OuterHeaders,
+  excluded: ReadonlySet<string>,
+): { readonly headers: readonly StoredHeader[]; readonly removed: readonly string[] } {
+  const isLeftOut = neverReplayed(res.getHeaders())
+  const headers: StoredHeader[] = []
+  for (const name of rawHeaderNames(res)) {
+    const lower = name.toLowerCase()
+    const value = res.getHeader(name)
+    if (value === undefined || isLeftOut(lower) || excluded.has(lower)) continue
+    if (isSame(outer[lower], value) && !isOfTheResponse(lower)) continue
+    headers.push([name, Array.isArray(value) ? [...value] : String(value)])
+  }
+  const removed = Object.keys(outer).filter((name) => !res.hasHeader(name) && !isLeftOut(name))
+  return { headers, removed }
+}
+
+function isOfTheResponse(name: string): boolean {
+  return name.startsWith('content-') || OF_THE_RESPONSE.has(name)
+}
+
+function isSame(a: HeaderValue | undefined, b: HeaderValue): boolean {
+  if (a === undefined) return false
+  return a === b || JSON.stringify(a) === JSON.stringify(b)
+}
+
+/** As written; the types of Node know it for requests only. */
+function rawHeaderNames(res: Response): readonly string[] {
+  const { getRawHeaderNames } = res as { getRawHeaderNames?: () => string[] }
+  return getRawHeaderNames?.call(res) ?? res.getHeaderNames()
+}

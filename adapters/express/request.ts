@@ -1,0 +1,86 @@
+import type { Request } from 'express'
+import { absoluteUri, isKeyPart } from '../../src/http/page-key.js'
+import { lookupRefusal, type LookupRefusal } from '../../src/http/policy.js'
+import type { Settings } from './options.js'
+import type { PageRequest } from './page-store.js'
+
+/** A request the cache is asked for, or why it is not. */
+export type Admission =
+  | { readonly request: PageRequest; readonly refusal?: undefined }
+  | {
+      readonly request?: undefined
+      readonly refusal: LookupRefusal | 'language-unreadable' | 'time-zone-unreadable'
+    }
+
+/** Reads what the cache needs to know of a request, once per request. */
+export function admit(req: Request, settings: Settings): Admission {
+  const method = requestLineMethod(req)
+  const { headers } = req
+  const uri = uriOf(req)
+  const refusal = lookupRefusal({ method, uri, headers })
+  if (refusal !== undefined || uri === undefined) return { refusal: refusal ?? 'uri-unreadable' }
+  const language = keyPart(settings.language, req)
+  if (language === null) return { refusal: 'language-unreadable' }
+  const timeZone = keyPart(settings.timeZone, req)
+  if (timeZone === null) return { refusal: 'time-zone-unreadable' }
+  return { request: { method, uri, language, timeZone, headers } }
+}
+
+/** The absolute URI as sent, scheme and host as Express derives them under its `trust proxy`. */
+export function uriOf(req: Request): string | undefined {
+  return absoluteUri(req.protocol, hostOf(req), req.originalUrl)
+}
+
+/**
+ * With the port, which `req.hostname` leaves out.
+ *
+ * @see Express, `req.host`
+ */
+function hostOf(req: Request): string | undefined {
+  const { host } = req.headers
+  const forwarded = req.headers['x-forwarded-host']
+  if (forwarded === undefined || forwarded === '') return host
+  const trusts = req.app.get('trust proxy fn') as (
+    address: string | undefined,
+    hop: number,
+  ) => boolean
+  if (!trusts(req.socket.remoteAddress, 0)) return host
+  const first = (typeof forwarded === 'string' ? forwarded : forwarded[0])?.split(',')[0]
+  return first?.trimEnd()
+}
+
+/**
+ * The method in the request line, unless an override made of it what is not for the cache.
+ *
+ * @remarks The middleware `method-override` keeps it as `req.originalMethod`.
+ */
+export function requestLineMethod(req: Request): string {
+  const { method } = req
+  if (method !== 'GET' && method !== 'HEAD') return method
+  const { originalMethod } = req as { originalMethod?: unknown }
+  return typeof originalMethod === 'string' ? originalMethod : method
+}
+
+/** @returns `null` if what the function gives, or throws, cannot be part of a key. */
+export function keyPart(
+  read: ((req: Request) => string | undefined) | undefined,
+  req: Request,
+): string | null | undefined {
+  if (read === undefined) return undefined
+  let part: unknown
+  try {
+    part = read(req)
+  } catch {
+    return null
+  }
+  return part === undefined || isKeyPart(part) ? part : null
+}
+
+/** In doubt, it is. */
+export function isPersonal(req: Request, settings: Settings): boolean {
+  try {
+    return settings.isPersonal(req)
+  } catch {
+    return true
+  }
+}
