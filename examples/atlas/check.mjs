@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { countries, regions } from './data/countries.mjs'
 import { createSite, engineNames } from './site.mjs'
 
@@ -107,7 +108,11 @@ async function get(url, cookie) {
   const startedAtMs = performance.now()
   const response = await fetch(url, { headers: { cookie, 'atlas-foot': 'off' } })
   const body = Buffer.from(await response.arrayBuffer())
-  return { status: response.status, body, ms: performance.now() - startedAtMs, account: latest }
+  const ms = performance.now() - startedAtMs
+  const account = latest
+  // A whole page is stored after it was sent: asking again at once would be too early.
+  while (response.headers.has('cache-status') && account.response === undefined) await setTimeout(1)
+  return { status: response.status, body, ms, account }
 }
 
 async function signIn(base) {

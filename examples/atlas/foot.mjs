@@ -1,37 +1,45 @@
 import { escapeHtml } from './html.mjs'
 
 /**
- * Middleware: puts a line at the end of a page that says what was a hit and what it cost. It comes
- * after everything that is cached, so it is part of no fragment and of no cached response. With the
+ * Middleware: puts a line at the end of a page that says what was a hit and what it cost. It stands
+ * around everything that is cached, so it is part of no fragment and of no cached response. With the
  * request header `Atlas-Foot: off` pages are sent as they are.
  */
 export function foot(req, res, next) {
   if (req.method !== 'GET' || req.get('atlas-foot') === 'off') return next()
-  const end = res.end
+  const { end, writeHead } = res
+  let length
+
+  // Not before this: what stands further in has to see, and may keep, the length of its own page.
+  res.writeHead = function writeHeadWithFoot(...args) {
+    if (length !== undefined) res.setHeader('Content-Length', length)
+    return writeHead.apply(res, args)
+  }
+
   res.end = function endWithFoot(chunk, ...rest) {
     res.end = end
     const isPage = /^text\/html\b/.test(String(res.getHeader('content-type') ?? ''))
-    if (res.headersSent || !isPage || chunk === undefined) return end.call(res, chunk, ...rest)
-    const page = Buffer.concat([Buffer.from(chunk), Buffer.from(footOf(res.locals.account))])
-    res.setHeader('Content-Length', page.length)
-    // What is sent now is true of this request alone.
-    res.setHeader('Cache-Control', 'private, no-store')
-    res.removeHeader('Expires')
+    if (res.headersSent || !isPage || !chunk) return end.call(res, chunk, ...rest)
+    const isHit = /\bhit\b/.test(String(res.getHeader('cache-status') ?? ''))
+    const page = Buffer.concat([Buffer.from(chunk), Buffer.from(footOf(res.locals.account, isHit))])
+    length = page.length
     return end.call(res, page)
   }
   next()
 }
 
-/** @param {import('./watch.mjs').Account} account */
-function footOf({ startedAtMs, fragments, bodies, response }) {
+/**
+ * @param {import('./watch.mjs').Account} account
+ * @param {boolean} isHit - Whether the whole response was.
+ */
+function footOf({ startedAtMs, fragments, bodies }, isHit) {
   const total = milliseconds(performance.now() - startedAtMs)
   const hits = fragments.filter(({ outcome }) => outcome === 'hit').length
-  const summary =
-    response?.outcome === 'hit'
-      ? 'The whole response was a hit: no template ran.'
-      : fragments.length > 0
-        ? `${hits} of ${fragments.length} fragments were hits.`
-        : 'This page has no fragments.'
+  const summary = isHit
+    ? 'The whole response was a hit: no template ran.'
+    : fragments.length > 0
+      ? `${hits} of ${fragments.length} fragments were hits.`
+      : 'This page has no fragments.'
   return `<aside class="foot" aria-label="What this page cost">
 <p><b>${summary}</b> ${total}</p>
 ${madeAgain(bodies)}

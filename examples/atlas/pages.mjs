@@ -79,10 +79,12 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
     view('visited', () => ({ title: 'Countries you have visited' })),
   )
 
-  // The same for everybody: no visitor goes into this page, so the whole response may be kept.
-  router.get('/stats', cacheStatistics, (req, res) =>
-    show(req, res, 'stats', { title: 'Statistics', shared: true }),
-  )
+  // The same for everybody: no visitor goes into this page, so the whole response may be kept. We
+  // keep it for as long as `cachePage` says, and could drop it any time; browsers are to ask.
+  router.get('/stats', cacheStatistics, async (req, res) => {
+    res.set('Cache-Control', 'public, max-age=0')
+    await show(req, res, 'stats', { title: 'Statistics', shared: true })
+  })
 
   const form = [sameOrigin, express.urlencoded({ extended: false, limit: '4kb' })]
 
