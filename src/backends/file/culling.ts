@@ -1,0 +1,217 @@
+import { isExpired } from '../../timeout.js'
+import type { EntryCount } from './count.js'
+import { peekEntryFile } from './entry-file.js'
+import type { Folders } from './folders.js'
+import { DamagedEntryError } from './format.js'
+import { mapLimited } from './limit.js'
+import type { Locks, Turn } from './locks.js'
+
+/** How much a location holds. */
+export interface Limits {
+  readonly maxEntries: number
+  /** One in so many entries goes when it is full; 0: all. */
+  readonly cullFrequency: number
+}
+
+/** By how many entries a cache may exceed its limit, with all processes together. */
+export function excessOf(maxEntries: number): number {
+  return Math.max(32, Math.floor(maxEntries / 10))
+}
+
+/** Up to so many entries are looked at one by one, so that expired ones surely go first. */
+const ALL = 1024
+/** Of more, so many are looked at. */
+const SAMPLE = 512
+/** A count that is so far from what the sample says is wrong; a smaller distance is chance. */
+const DOUBTFUL = 0.25
+
+/** What was looked at. */
+interface Survey {
+  readonly files: readonly SurveyedFile[]
+  /** How many entries there are by it. */
+  readonly total: number
+  readonly isWhole: boolean
+}
+
+interface SurveyedFile {
+  readonly shard: string
+  readonly file: string
+}
+
+interface Victim extends SurveyedFile {
+  /** It goes only if it still is dead once the shard is locked. */
+  readonly isDead: boolean
+}
+
+/** Keeps the number of entries within the limit. */
+export class Culling {
+  #running: Promise<boolean> | undefined
+
+  constructor(
+    private readonly folders: Folders,
+    private readonly locks: Locks,
+    private readonly count: EntryCount,
+    private readonly limits: Limits,
+  ) {}
+
+  /** Counts the files, or a part of them where they are many. */
+  async estimate(): Promise<number> {
+    return (await this.#survey(ALL)).total
+  }
+
+  /**
+   * Removes entries, in one call and one process at a time.
+   *
+   * @returns `false` if nothing could be removed.
+   */
+  async makeRoom(): Promise<boolean> {
+    this.#running ??= this.#makeRoom().finally(() => (this.#running = undefined))
+    return this.#running
+  }
+
+  async #makeRoom(): Promise<boolean> {
+    await this.locks.sweep()
+    return this.locks.run('cull', undefined, async (turn) => {
+      await this.count.refresh()
+      if (this.count.current < this.limits.maxEntries) return true
+      return this.limits.cullFrequency === 0
+        ? (await this.clear(undefined, turn)) > 0
+        : this.#cull(turn)
+    })
+  }
+
+  async #cull(turn: Turn): Promise<boolean> {
+    const { maxEntries, cullFrequency } = this.limits
+    const known = this.count.current
+    const survey = await this.#survey(known <= ALL ? ALL : SAMPLE)
+    const total = survey.isWhole ? survey.total : blend(known, survey.total)
+    if (total < maxEntries) {
+      await this.count.reset(total)
+      return true
+    }
+    const share = Math.floor(survey.files.length / cullFrequency)
+    const least = Math.min(total - maxEntries + 1, survey.files.length)
+    const victims = await this.#choose(survey.files, Math.max(share, least))
+    const removed = await this.#remove(victims, turn)
+    await this.count.reset(total - removed)
+    return removed > 0
+  }
+
+  /** Lists shards, in random order, until so many entries were seen or all are. */
+  async #survey(wanted: number): Promise<Survey> {
+    const shards = shuffle(await this.folders.shards())
+    const files: SurveyedFile[] = []
+    let listed = 0
+    // Several at a time where probably all are listed anyway.
+    const width = wanted === ALL ? 8 : 1
+    while (listed < shards.length && files.length < wanted) {
+      const some = shards.slice(listed, listed + width)
+      const found = await mapLimited(some, width, (shard) => this.folders.entries(shard))
+      some.forEach((shard, i) => files.push(...(found[i] ?? []).map((file) => ({ shard, file }))))
+      listed += some.length
+    }
+    const isWhole = listed === shards.length
+    const total = isWhole ? files.length : Math.round((files.length * shards.length) / listed)
+    return { files, total, isWhole }
+  }
+
+  /** What is dead goes in any case, then entries at random until it is enough. */
+  async #choose(files: readonly SurveyedFile[], quota: number): Promise<Victim[]> {
+    const nowMs = Date.now()
+    const dead: Victim[] = []
+    const live: Victim[] = []
+    await mapLimited(files, 8, async (one) => {
+      const isDead = await isDeadFile(one.file, nowMs)
+      ;(isDead ? dead : live).push({ ...one, isDead })
+    })
+    return [...dead, ...shuffle(live).slice(0, Math.max(0, quota - dead.length))]
+  }
+
+  async #remove(victims: readonly Victim[], turn: Turn): Promise<number> {
+    const byShard = new Map<string, Victim[]>()
+    for (const victim of victims) {
+      const some = byShard.get(victim.shard)
+      if (some === undefined) byShard.set(victim.shard, [victim])
+      else some.push(victim)
+    }
+    const removed = await mapLimited([...byShard], 4, async ([shard, some]) => {
+      await turn.showLife()
+      return this.#takeEach(
+        shard,
+        some.map(({ file }) => file),
+        async (file, i) => some[i]?.isDead !== true || isDeadFile(file, Date.now()),
+      )
+    })
+    return removed.reduce((sum, one) => sum + one, 0)
+  }
+
+  /** Takes those of a shard's files away that the test picks while the shard is locked. */
+  async #takeEach(
+    shard: string,
+    files: readonly string[],
+    goes: (file: string, index: number) => Promise<boolean>,
+  ): Promise<number> {
+    // Counted outside: a turn that is lost runs again and does not find again what it took.
+    let taken = 0
+    await this.locks.run(shard, undefined, async (turn) => {
+      await mapLimited(files, 8, async (file, i) => {
+        if ((await goes(file, i)) && (await turn.take(file))) taken++
+      })
+    })
+    return taken
+  }
+
+  /**
+   * Removes the entries that caches with this key prefix wrote, and what is damaged.
+   *
+   * @param owner - The key prefix; `undefined`: all entries.
+   * @returns How many went.
+   */
+  async clear(owner: string | undefined, cullTurn?: Turn): Promise<number> {
+    let found = 0
+    const removed = await mapLimited(await this.folders.shards(), 4, async (shard) => {
+      await cullTurn?.showLife()
+      const files = await this.folders.entries(shard)
+      if (files.length === 0) return 0
+      found += files.length
+      return this.#takeEach(shard, files, (file) => isOwnedBy(file, owner))
+    })
+    const gone = removed.reduce((sum, one) => sum + one, 0)
+    await this.count.reset(found - gone)
+    return gone
+  }
+}
+
+/** By its beginning alone. What cannot be opened at all is not known to be dead. */
+async function isDeadFile(file: string, nowMs: number): Promise<boolean> {
+  try {
+    return isExpired((await peekEntryFile(file)).expiresAtMs, nowMs)
+  } catch (error) {
+    return error instanceof DamagedEntryError
+  }
+}
+
+async function isOwnedBy(file: string, owner: string | undefined): Promise<boolean> {
+  if (owner === undefined) return true
+  try {
+    return (await peekEntryFile(file)).owner === owner
+  } catch (error) {
+    if (error instanceof DamagedEntryError) return true
+    throw error
+  }
+}
+
+/** A sample's own error is some five per cent; over several samples it averages out. */
+function blend(known: number, sampled: number): number {
+  if (Math.abs(sampled - known) > DOUBTFUL * known) return sampled
+  return Math.round(0.75 * known + 0.25 * sampled)
+}
+
+function shuffle<T>(items: readonly T[]): T[] {
+  const shuffled = [...items]
+  for (let i = shuffled.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1))
+    ;[shuffled[i], shuffled[j]] = [shuffled[j] as T, shuffled[i] as T]
+  }
+  return shuffled
+}

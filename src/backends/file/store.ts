@@ -1,0 +1,340 @@
+import { unlink } from 'node:fs/promises'
+import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import { isExpired } from '../../timeout.js'
+import { EntryCount } from './count.js'
+import { Culling, excessOf, type Limits } from './culling.js'
+import { codeOf, kindAt, readEntryFile, removeFile, unless } from './entry-file.js'
+import { Folders, isOpenToOthers, UnusableFolderError, type Place } from './folders.js'
+import {
+  DamagedEntryError,
+  encodeEntry,
+  MAX_FILE_BYTES,
+  sizeOfEntry,
+  type Entry,
+} from './format.js'
+import { Limiter } from './limit.js'
+import { Locks, type Turn } from './locks.js'
+
+/** Writers of one cache that are at work at a time. */
+const WRITERS = 16
+
+/** What is told of a file at an entry's place that could not be read as one. */
+export type DamageListener = (key: string, error: unknown) => void
+
+/** What {@link FileStore.update} makes of an entry. */
+export type Change = (entry: Entry) => Pick<Entry, 'payload' | 'expiresAtMs'> | undefined
+
+/** The entries of one location, on the disk. */
+export class FileStore {
+  readonly #folders: Folders
+  readonly #locks: Locks
+  readonly #count: EntryCount
+  readonly #culling: Culling
+  readonly #writers = new Limiter(WRITERS)
+  #opened: Promise<void> | undefined
+
+  /**
+   * @param location - An absolute path.
+   * @param owner - The key prefix entries are written with.
+   */
+  constructor(
+    location: string,
+    private readonly owner: string,
+    private readonly limits: Limits,
+    private readonly onDamage: DamageListener,
+  ) {
+    const folders = new Folders(location)
+    this.#folders = folders
+    this.#locks = new Locks(folders.work, () => folders.make())
+    this.#count = new EntryCount(folders.work, excessOf(limits.maxEntries), () =>
+      this.#culling.estimate(),
+    )
+    this.#culling = new Culling(folders, this.#locks, this.#count, limits)
+  }
+
+  /** Makes the location, and sweeps what killed writers left, once. */
+  async #open(): Promise<void> {
+    this.#opened ??= (async () => {
+      await this.#folders.make()
+      await warnIfOpenToOthers(this.#folders.location)
+      await this.#locks.sweep()
+    })()
+    try {
+      await this.#opened
+    } catch (error) {
+      this.#opened = undefined
+      throw error
+    }
+  }
+
+  /** The live entry of a key. */
+  async read(key: string): Promise<Entry | undefined> {
+    return this.#named(async () => {
+      const place = this.#folders.placeOf(key)
+      try {
+        return await this.#readLive(place)
+      } catch (error) {
+        if (!(error instanceof DamagedEntryError)) throw error
+        this.#report(place, error)
+        await this.#removeDamaged(place)
+        return undefined
+      }
+    })
+  }
+
+  #report(place: Place, { message }: DamagedEntryError): void {
+    this.onDamage(place.key, new DamagedEntryError(`${place.file}: ${message}`))
+  }
+
+  /** @throws DamagedEntryError */
+  async #readLive(place: Place): Promise<Entry | undefined> {
+    const [kind, entry] = await Promise.allSettled([
+      kindAt(place.folder),
+      readEntryFile(place.file),
+    ])
+    if (kind.status === 'rejected') throw kind.reason
+    if (kind.value === 'link') throw new DamagedEntryError('its folder is a link')
+    if (kind.value === undefined) return undefined
+    if (entry.status === 'rejected') throw entry.reason
+    const found = entry.value
+    if (found === undefined || found.key !== place.key) return undefined
+    return isExpired(found.expiresAtMs, Date.now()) ? undefined : found
+  }
+
+  /** Whoever finds damage clears it away, unless it was replaced meanwhile or cannot be. */
+  async #removeDamaged(place: Place): Promise<void> {
+    try {
+      if ((await kindAt(place.folder)) === 'link') {
+        await unlink(place.folder)
+        return
+      }
+      await this.#locks.run(place.shard, undefined, async (turn) => {
+        const isDamaged = await this.#readLive(place).then(
+          () => false,
+          (error: unknown) => error instanceof DamagedEntryError,
+        )
+        if (!isDamaged || (await kindAt(place.file)) === 'folder') return
+        if (await turn.take(place.file)) this.#count.removed(1)
+      })
+    } catch {
+      // It stays, and stays a miss.
+    }
+  }
+
+  /** What a writer finds: damage is as good as nothing. */
+  async #readForWriting(place: Place): Promise<Entry | undefined> {
+    try {
+      return await this.#readLive(place)
+    } catch (error) {
+      if (!(error instanceof DamagedEntryError)) throw error
+      this.#report(place, error)
+      return undefined
+    }
+  }
+
+  /** Writes an entry under its condition. */
+  async write(write: WriteEntry): Promise<WriteOutcome> {
+    return this.#named(async () => {
+      const { key, payload, expiresAtMs } = write
+      const entry = { owner: this.owner, key, expiresAtMs, payload }
+      if (sizeOfEntry(entry) > MAX_FILE_BYTES) return 'too_large'
+      const isConditional = write.ifAbsent === true || write.replacing !== undefined
+      const place = this.#folders.placeOf(key)
+      // Most refusals need no lock: the entry that refuses was there at some moment of this call.
+      if (isConditional && !isAllowed(write, await this.#readForWriting(place))) return 'refused'
+      try {
+        return await this.#writeCounted(place, encodeEntry(entry), async () => {
+          return !isConditional || isAllowed(write, await this.#readForWriting(place))
+        })
+      } catch (error) {
+        // A failed write must not leave the older value behind.
+        if (!isConditional) await this.#dropAfterFailure(place)
+        throw error
+      }
+    })
+  }
+
+  async #writeCounted(
+    place: Place,
+    bytes: Uint8Array,
+    isAllowedNow: () => Promise<boolean>,
+  ): Promise<WriteOutcome> {
+    await this.#open()
+    const isNew = !(await this.#prepare(place))
+    if (isNew) await this.#reserve()
+    let isWritten = false
+    try {
+      isWritten = await this.#turn(place, bytes, async (turn) => {
+        if (!(await isAllowedNow())) return false
+        await turn.commit(place.file, () => this.#folders.makeInside(place.folder))
+        return true
+      })
+    } finally {
+      if (isNew) this.#count.settle(isWritten)
+    }
+    if (isNew) await this.#count.share()
+    return isWritten ? 'stored' : 'refused'
+  }
+
+  /** Makes sure of the folders an entry is written through. @returns Whether a file is in its place. */
+  async #prepare(place: Place): Promise<boolean> {
+    const { folder, file } = place
+    const [work, shard, there] = await Promise.all([
+      kindAt(this.#folders.work),
+      unless(['ENOTDIR'], kindAt(folder)),
+      unless(['ENOTDIR'], kindAt(file)),
+    ])
+    if (work !== 'folder') await this.#folders.make()
+    if (shard !== 'folder') {
+      await this.#folders.makeInside(folder)
+      return false
+    }
+    if (there === 'folder') {
+      throw new UnusableFolderError(`${file} is in the way: it is a folder; remove it`)
+    }
+    return there !== undefined
+  }
+
+  async #reserve(): Promise<void> {
+    await this.#count.load()
+    while (this.#count.current >= this.limits.maxEntries) {
+      if (!(await this.#culling.makeRoom())) break
+    }
+    this.#count.reserve()
+  }
+
+  async #turn<T>(
+    place: Place,
+    draft: Uint8Array | undefined,
+    action: (turn: Turn) => Promise<T>,
+  ): Promise<T> {
+    return this.#writers.run(() => this.#locks.run(place.shard, draft, action))
+  }
+
+  async #dropAfterFailure(place: Place): Promise<void> {
+    try {
+      if ((await kindAt(place.folder)) === 'folder') await removeFile(place.file)
+    } catch {
+      // The failure itself is what the caller is told.
+    }
+  }
+
+  /**
+   * Replaces a live entry by what becomes of it, keeping its owner.
+   *
+   * @returns `false` if there is none, or the change gave none.
+   */
+  async update(key: string, change: Change): Promise<boolean> {
+    return this.#named(async () => {
+      const place = this.#folders.placeOf(key)
+      if (!(await this.#isThere(place))) return false
+      await this.#open()
+      return this.#turn(place, undefined, async (turn) => {
+        const entry = await this.#readForWriting(place)
+        const changed = entry === undefined ? undefined : change(entry)
+        if (entry === undefined || changed === undefined) return false
+        await turn.write(encodeEntry({ ...entry, ...changed }))
+        await turn.commit(place.file, () => this.#folders.makeInside(place.folder))
+        return true
+      })
+    })
+  }
+
+  /** Removes an entry. @returns Whether it was live. */
+  async remove(key: string): Promise<boolean> {
+    return this.#named(async () => {
+      const place = this.#folders.placeOf(key)
+      if (!(await this.#isThere(place))) return false
+      await this.#open()
+      let isGone = false
+      const wasLive = await this.#turn(place, undefined, async (turn) => {
+        const entry = await readAny(place)
+        if (entry !== undefined && entry.key !== key) return false
+        isGone = await turn.take(place.file)
+        return isGone && entry !== undefined && !isExpired(entry.expiresAtMs, Date.now())
+      })
+      if (isGone) {
+        this.#count.removed(1)
+        await this.#count.share()
+      }
+      return wasLive
+    })
+  }
+
+  async #isThere({ folder, file }: Place): Promise<boolean> {
+    const [shard, there] = await Promise.all([kindAt(folder), unless(['ENOTDIR'], kindAt(file))])
+    return shard === 'folder' && there !== undefined && there !== 'folder'
+  }
+
+  /** Removes the entries of this owner. */
+  async clear(): Promise<void> {
+    await this.#named(async () => {
+      if ((await kindAt(this.#folders.location)) === undefined) return
+      await this.#open()
+      await this.#culling.clear(this.owner)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#opened = undefined
+    await this.#count.close()
+    await this.#locks.close()
+  }
+
+  /** Says of every failure which location it is about. */
+  async #named<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action()
+    } catch (error) {
+      const code = codeOf(error)
+      const isOurs = error instanceof UnusableFolderError
+      if (!isOurs && (code === undefined || code.startsWith('FRAGCACHE_'))) throw error
+      throw Object.assign(
+        new Error(
+          `location ${JSON.stringify(this.#folders.location)}: ${remedyFor(code)}${(error as Error).message}`,
+          { cause: error },
+        ),
+        code === undefined ? {} : { code },
+      )
+    }
+  }
+}
+
+function remedyFor(code: string | undefined): string {
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return 'it is not writable or not readable for this process; '
+    case 'ENOTDIR':
+      return 'it is a file, or lies in one, and not a directory; '
+    default:
+      return ''
+  }
+}
+
+function isAllowed({ ifAbsent, replacing }: WriteEntry, entry: Entry | undefined): boolean {
+  if (entry === undefined) return ifAbsent === true
+  return replacing !== undefined && Buffer.compare(entry.payload, replacing) === 0
+}
+
+/** An entry that may be expired; damage is none. */
+async function readAny(place: Place): Promise<Entry | undefined> {
+  try {
+    return await readEntryFile(place.file)
+  } catch (error) {
+    if (error instanceof DamagedEntryError) return undefined
+    throw error
+  }
+}
+
+const warned = new Set<string>()
+
+async function warnIfOpenToOthers(location: string): Promise<void> {
+  if (warned.has(location) || !(await isOpenToOthers(location))) return
+  warned.add(location)
+  process.emitWarning(
+    `FileBasedCache: other users may write to ${JSON.stringify(location)}, and so choose what is read from the cache; use a directory of this user's own with mode 0700`,
+    { type: 'CacheLocationWarning', code: 'FRAGCACHE_SHARED_DIRECTORY' },
+  )
+}
