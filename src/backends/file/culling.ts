@@ -4,7 +4,7 @@ import { peekEntryFile } from './entry-file.js'
 import type { Folders } from './folders.js'
 import { DamagedEntryError } from './format.js'
 import { mapLimited } from './limit.js'
-import type { Locks, Turn } from './locks.js'
+import { BusyLockError, type Locks, type Turn } from './locks.js'
 
 /** How much a location holds. */
 export interface Limits {
@@ -71,13 +71,19 @@ export class Culling {
 
   async #makeRoom(): Promise<boolean> {
     await this.locks.sweep()
-    return this.locks.run('cull', undefined, async (turn) => {
-      await this.count.refresh()
-      if (this.count.current < this.limits.maxEntries) return true
-      return this.limits.cullFrequency === 0
-        ? (await this.clear(undefined, turn)) > 0
-        : this.#cull(turn)
-    })
+    try {
+      return await this.locks.run('cull', undefined, async (turn) => {
+        await this.count.refresh()
+        if (this.count.current < this.limits.maxEntries) return true
+        return this.limits.cullFrequency === 0
+          ? (await this.clear(undefined, turn)) > 0
+          : this.#cull(turn)
+      })
+    } catch (error) {
+      // Another process makes room, for a long time: no reason to fail this one's write.
+      if (error instanceof BusyLockError) return false
+      throw error
+    }
   }
 
   async #cull(turn: Turn): Promise<boolean> {

@@ -52,6 +52,11 @@ class LostLockError extends Error {
   override readonly name = 'LostLockError'
 }
 
+/** Others held the lock for as long as a call waits. */
+export class BusyLockError extends Error {
+  override readonly name = 'BusyLockError'
+}
+
 /** What a holder of a lock may do. */
 export interface Turn {
   /**
@@ -181,7 +186,7 @@ export class Locks {
           continue
         }
       }
-      if (nowMs > untilMs) throw new Error(`${lock} was always held by others`)
+      if (nowMs > untilMs) throw new BusyLockError(`${lock} was always held by others`)
       // At random, so that waiting processes do not come back all at once.
       await sleep(1 + Math.random() * Math.min(16, 2 + attempt))
     }

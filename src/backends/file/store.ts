@@ -94,7 +94,7 @@ export class FileStore {
     ])
     if (kind.status === 'rejected') throw kind.reason
     if (kind.value === 'link') throw new DamagedEntryError('its folder is a link')
-    if (kind.value === undefined) return undefined
+    if (kind.value !== 'folder') return undefined
     if (entry.status === 'rejected') throw entry.reason
     const found = entry.value
     if (found === undefined || found.key !== place.key) return undefined
@@ -108,13 +108,13 @@ export class FileStore {
         await unlink(place.folder)
         return
       }
+      if ((await this.#look(place)) !== 'file') return
       await this.#locks.run(place.shard, undefined, async (turn) => {
         const isDamaged = await this.#readLive(place).then(
           () => false,
           (error: unknown) => error instanceof DamagedEntryError,
         )
-        if (!isDamaged || (await kindAt(place.file)) === 'folder') return
-        if (await turn.take(place.file)) this.#count.removed(1)
+        if (isDamaged && (await turn.take(place.file))) this.#count.removed(1)
       })
     } catch {
       // It stays, and stays a miss.
@@ -160,7 +160,12 @@ export class FileStore {
     isAllowedNow: () => Promise<boolean>,
   ): Promise<WriteOutcome> {
     await this.#open()
-    const isNew = !(await this.#prepare(place))
+    const found = await this.#look(place)
+    if (found === 'folder') {
+      throw new UnusableFolderError(`${place.file} is in the way: it is a folder; remove it`)
+    }
+    const isNew = found !== 'file'
+    if (found === 'no shard') await this.#folders.makeInside(place.folder)
     if (isNew) await this.#reserve()
     let isWritten = false
     try {
@@ -176,23 +181,21 @@ export class FileStore {
     return isWritten ? 'stored' : 'refused'
   }
 
-  /** Makes sure of the folders an entry is written through. @returns Whether a file is in its place. */
-  async #prepare(place: Place): Promise<boolean> {
-    const { folder, file } = place
+  /**
+   * What is in an entry's place. Looked at before every change, since a link that came into the
+   * place of a folder must not lead out of the location.
+   */
+  async #look({ folder, file }: Place): Promise<'file' | 'folder' | 'nothing' | 'no shard'> {
     const [work, shard, there] = await Promise.all([
       kindAt(this.#folders.work),
-      unless(['ENOTDIR'], kindAt(folder)),
+      kindAt(folder),
       unless(['ENOTDIR'], kindAt(file)),
     ])
-    if (work !== 'folder') await this.#folders.make()
-    if (shard !== 'folder') {
-      await this.#folders.makeInside(folder)
-      return false
-    }
-    if (there === 'folder') {
-      throw new UnusableFolderError(`${file} is in the way: it is a folder; remove it`)
-    }
-    return there !== undefined
+    if (work === 'link') await this.#folders.make()
+    if (shard !== 'folder') return 'no shard'
+    if (there === undefined) return 'nothing'
+    // A link, a pipe: as good as a file, for it goes the same way.
+    return there === 'folder' ? 'folder' : 'file'
   }
 
   async #reserve(): Promise<void> {
@@ -227,7 +230,7 @@ export class FileStore {
   async update(key: string, change: Change): Promise<boolean> {
     return this.#named(async () => {
       const place = this.#folders.placeOf(key)
-      if (!(await this.#isThere(place))) return false
+      if ((await this.#look(place)) !== 'file') return false
       await this.#open()
       return this.#turn(place, undefined, async (turn) => {
         const entry = await this.#readForWriting(place)
@@ -244,7 +247,7 @@ export class FileStore {
   async remove(key: string): Promise<boolean> {
     return this.#named(async () => {
       const place = this.#folders.placeOf(key)
-      if (!(await this.#isThere(place))) return false
+      if ((await this.#look(place)) !== 'file') return false
       await this.#open()
       let isGone = false
       const wasLive = await this.#turn(place, undefined, async (turn) => {
@@ -261,16 +264,12 @@ export class FileStore {
     })
   }
 
-  async #isThere({ folder, file }: Place): Promise<boolean> {
-    const [shard, there] = await Promise.all([kindAt(folder), unless(['ENOTDIR'], kindAt(file))])
-    return shard === 'folder' && there !== undefined && there !== 'folder'
-  }
-
   /** Removes the entries of this owner. */
   async clear(): Promise<void> {
     await this.#named(async () => {
       if ((await kindAt(this.#folders.location)) === undefined) return
       await this.#open()
+      await this.#folders.make()
       await this.#culling.clear(this.owner)
     })
   }
