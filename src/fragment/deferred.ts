@@ -1,21 +1,26 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { randomBytes } from 'node:crypto'
 import { Attempt, flightToJoin, openMany, openSync, type Opening } from './attempt.js'
+import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
 import { currentFrame, type Frame } from './frame.js'
+import { findStray, Placeholders } from './placeholder.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
 
 /** A fragment whose text comes after its template is done. */
-export interface DeferredFragment {
+interface DeferredFragment {
   readonly fragment: Fragment
   readonly parent: Frame | undefined
   /** Renders the body now, possibly leaving placeholders. Not called where an attempt is running. */
   readonly body: () => string
   /** An in-place body that ended with placeholders in it. */
   readonly begun?: Begun
-  /** Applied wherever the text replaces the placeholder; what is stored stays as it was. */
-  place: (text: string) => string
+}
+
+/** A text to be changed once its placeholders are filled. */
+interface DeferredText {
+  readonly text: string
+  readonly change: (text: string) => string
 }
 
 /** A body that has run, possibly with placeholders in its text. */
@@ -38,87 +43,103 @@ export function currentSession(): DeferredSession | undefined {
  * new is stored in one write per cache.
  *
  * @param render - Renders the template; tags inside use {@link renderInSession}.
+ * @remarks Inside another such render it is a part of that one: a page and its layout may be
+ *   rendered one after the other, and what a helper carries from one to the other is filled there.
  */
 export async function renderDeferred(
   render: () => string | null | Promise<string | null>,
 ): Promise<string> {
+  const outer = currentSession()
+  if (outer !== undefined) return outer.resolve((await render()) ?? '')
   const session = new DeferredSession()
   used = true
-  return sessions.run(session, async () => session.resolve((await render()) ?? ''))
+  return sessions.run(session, async () => {
+    try {
+      return await session.resolve((await render()) ?? '')
+    } finally {
+      session.end()
+    }
+  })
 }
 
 /**
  * Renders a tag inside a session: in place where the cache answers at once, otherwise by a
  * placeholder.
+ *
+ * @param capture - Called where the body is to run after its template is done: gives a body that
+ *   renders then what `body` would render now.
  */
 export function renderInSession(
   session: DeferredSession,
   fragment: Fragment,
   body: () => string,
+  capture: () => () => string = () => body,
 ): string {
   const parent = currentFrame()
-  const deferred = { fragment, parent, body, place: same }
-  if (!fragment.cache.answersAtOnce && !fragment.bypass) return session.defer(deferred)
-  if (flightToJoin(fragment, parent) !== undefined) return session.defer(deferred)
+  const inPlace = fragment.cache.answersAtOnce || fragment.bypass
+  if (!inPlace || flightToJoin(fragment, parent) !== undefined) {
+    return session.defer({ fragment, parent, body: capture() })
+  }
   const opened = openSync(fragment, parent, true)
   if (typeof opened === 'string') return opened
-  const text = opened.runSync(() => toText(body(), fragment))
+  const text = opened.runSync(() => session.checkStray(toText(body(), fragment)))
   if (session.holdsPlaceholder(text)) {
-    return session.defer({ ...deferred, begun: { attempt: opened, text } })
+    return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
   void opened.commit(text)
   return text
 }
 
-const same = (text: string): string => text
-
-/**
- * The placeholders of one render.
- *
- * A placeholder is unguessable, so that content which looks like one stays inert, and fragile on
- * purpose: trimming, changing case, escaping or quoting damages everything but the digits, by which
- * the damage is found.
- */
+/** The fragments of one render that are put off, and their placeholders. */
 export class DeferredSession {
-  #nonce: string | undefined
-  #pattern: RegExp | undefined
-  readonly #deferred: DeferredFragment[] = []
+  #placeholders: Placeholders | undefined
+  readonly #deferred: (DeferredFragment | DeferredText)[] = []
   readonly #texts = new Map<DeferredFragment, Promise<string>>()
   readonly #writes = new WriteBatch()
 
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
-    const nonce = (this.#nonce ??= makeNonce())
-    const index = this.#deferred.push(deferred) - 1
-    return placeholder(nonce, index)
+    this.#placeholders ??= new Placeholders(deferred.fragment.site)
+    return this.#placeholders.make(this.#deferred.push(deferred) - 1)
+  }
+
+  /**
+   * Changes a text, and if placeholders are in it not before they are filled. What is stored for a
+   * fragment inside stays as it was.
+   *
+   * @returns The changed text, or what stands for it until the template is done.
+   */
+  change(text: string, change: (text: string) => string): string {
+    if (this.#placeholders === undefined || !this.holdsPlaceholder(text)) return change(text)
+    return this.#placeholders.make(this.#deferred.push({ text, change }) - 1)
   }
 
   /** Whether a text holds what is left of at least one placeholder. */
   holdsPlaceholder(text: string): boolean {
-    return this.#nonce !== undefined && text.includes(this.#nonce)
+    return this.#placeholders?.isIn(text) ?? false
   }
 
-  /** The fragments whose placeholders a text holds, in their order. */
-  fragmentsIn(text: string): DeferredFragment[] {
-    if (!this.holdsPlaceholder(text)) return []
-    const found = new Set<DeferredFragment>()
-    for (const [, index] of text.matchAll(this.#search())) {
+  #fragmentsIn(text: string, found = new Set<DeferredFragment>()): Set<DeferredFragment> {
+    for (const [, index] of this.#placeholders?.find(text) ?? []) {
       const deferred = this.#deferred[Number(index)]
-      if (deferred !== undefined) found.add(deferred)
+      if (deferred === undefined) continue
+      if ('change' in deferred) this.#fragmentsIn(deferred.text, found)
+      else found.add(deferred)
     }
-    return [...found]
+    return found
   }
 
   /**
    * Replaces every placeholder in a rendered template.
    *
-   * @throws CacheTagError: a placeholder was altered on its way into the text.
+   * @throws CacheTagError: a placeholder was altered on its way into the text, or is another
+   *   render's.
    * @throws What the first body to fail throws; what else was finished is stored all the same.
    */
   async resolve(text: string): Promise<string> {
-    if (!this.holdsPlaceholder(text)) return text
+    if (!this.holdsPlaceholder(text)) return this.checkStray(text)
     try {
-      this.#start(this.fragmentsIn(text))
+      this.#start([...this.#fragmentsIn(text)])
       return await this.#fill(text)
     } finally {
       await this.#settle()
@@ -134,16 +155,17 @@ export class DeferredSession {
     const fresh = level.filter((deferred) => !this.#texts.has(deferred))
     if (fresh.length === 0) return
     const unbegun = fresh.filter(({ begun }) => begun === undefined)
-    const openings = openMany(
+    const opened = openMany(
       unbegun.map(({ fragment }) => fragment),
       unbegun.map(({ parent }) => parent),
     )
+    const openings = new Map(unbegun.map((deferred, i) => [deferred, opened[i] as Opening]))
     const bodies = fresh.map(async (deferred): Promise<Begun | string> => {
       if (deferred.begun !== undefined) return deferred.begun
-      const opened = await (openings[unbegun.indexOf(deferred)] as Opening).opened
-      return opened instanceof Attempt ? this.#runBody(opened, deferred) : opened.text
+      const found = await (openings.get(deferred) as Opening).opened
+      return found instanceof Attempt ? this.#runBody(found, deferred) : found.text
     })
-    const isJoined = fresh.map((one) => openings[unbegun.indexOf(one)]?.joined === true)
+    const isJoined = fresh.map((one) => openings.get(one)?.joined === true)
     // One that joins must not hold up the others: the body it waits for may wait for one of them.
     const own = Promise.allSettled(bodies.filter((_, i) => !isJoined[i])).then((results) => {
       this.#start(results.flatMap((result) => this.#inside(result)))
@@ -161,7 +183,7 @@ export class DeferredSession {
 
   #inside(result: PromiseSettledResult<Begun | string>): DeferredFragment[] {
     if (result.status === 'rejected' || typeof result.value === 'string') return []
-    return this.fragmentsIn(result.value.text)
+    return [...this.#fragmentsIn(result.value.text)]
   }
 
   async #finish(body: Promise<Begun | string>, level: Promise<void> | undefined): Promise<string> {
@@ -169,7 +191,7 @@ export class DeferredSession {
     if (typeof begun === 'string') return begun
     let text: string
     try {
-      if (level === undefined) this.#start(this.fragmentsIn(begun.text))
+      if (level === undefined) this.#start([...this.#fragmentsIn(begun.text)])
       else await level
       text = await this.#fill(begun.text)
     } catch (error) {
@@ -189,18 +211,16 @@ export class DeferredSession {
   }
 
   async #fill(text: string): Promise<string> {
-    if (!this.holdsPlaceholder(text)) return text
+    if (!this.holdsPlaceholder(text)) return this.checkStray(text)
     let filled = ''
     let end = 0
-    for (const match of text.matchAll(this.#search())) {
+    for (const match of this.#placeholders?.find(text) ?? []) {
       const deferred = this.#deferred[Number(match[1])]
       // Only what stands between placeholders is checked: a fragment's text may hold anything.
       const between = text.slice(end, match.index)
       this.#checkUndamaged(between)
       filled += between
-      if (deferred !== undefined) {
-        filled += deferred.place((await this.#texts.get(deferred)) as string)
-      }
+      if (deferred !== undefined) filled += await this.#textOf(deferred)
       end = match.index + match[0].length
     }
     const rest = text.slice(end)
@@ -208,26 +228,45 @@ export class DeferredSession {
     return filled + rest
   }
 
+  async #textOf(deferred: DeferredFragment | DeferredText): Promise<string> {
+    if ('change' in deferred) return deferred.change(await this.#fill(deferred.text))
+    return (await this.#texts.get(deferred)) as string
+  }
+
   #checkUndamaged(text: string): void {
-    if (this.#nonce === undefined) return
-    const at = text.indexOf(this.#nonce)
-    if (at < 0) return
-    const index = /^-(\d+)/.exec(text.slice(at + this.#nonce.length))?.[1]
-    throw faults.altered(this.#deferred[Number(index)]?.fragment.site ?? {})
+    if (this.holdsPlaceholder(text)) throw faults.altered(this.#siteOfDamaged(text))
+    this.checkStray(text)
   }
 
-  #search(): RegExp {
-    return (this.#pattern ??= new RegExp(placeholder(this.#nonce ?? '', '(\\d+)'), 'g'))
+  /** @throws CacheTagError: another render's placeholder is in the text. */
+  checkStray(text: string): string {
+    const stray = findStray(text)
+    // One of its own may stand in a body that runs in place.
+    if (stray === undefined || this.holdsPlaceholder(text)) return text
+    throw faults.stray(stray)
   }
-}
 
-/** Digits survive a change of case, by which a damaged placeholder is still recognised. */
-function makeNonce(): string {
-  return BigInt(`0x${randomBytes(12).toString('hex')}`)
-    .toString()
-    .padStart(29, '0')
-}
+  #siteOfDamaged(text: string): TagPosition {
+    const damaged = this.#deferred[this.#placeholders?.indexOfDamaged(text) ?? -1]
+    const [fragment] =
+      damaged === undefined
+        ? this.#neverStarted()
+        : 'change' in damaged
+          ? this.#fragmentsIn(damaged.text)
+          : [damaged]
+    return fragment?.fragment.site ?? {}
+  }
 
-function placeholder(nonce: string, index: number | string): string {
-  return ` <fRaG "${nonce}-${index}' > `
+  /** Those whose placeholder was not found. */
+  #neverStarted(): DeferredFragment[] {
+    return this.#deferred.filter(
+      (deferred): deferred is DeferredFragment =>
+        !('change' in deferred) && !this.#texts.has(deferred),
+    )
+  }
+
+  /** Ends the render: nobody may go on waiting for a body whose placeholder was dropped. */
+  end(): void {
+    for (const { begun } of this.#neverStarted()) begun?.attempt.abandon()
+  }
 }

@@ -125,4 +125,10 @@ export const faults = {
       'its output was altered (transformed, escaped or cut) by a filter or helper around the tag; over an asynchronous cache the text comes after the template is done, so put the filter or helper inside the tag, or use a cache that answers at once (local memory)',
       position,
     ),
+
+  stray: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'its output was carried into another render, where its text is missing; render both inside one asynchronous render, or use a cache that answers at once (local memory)',
+      position,
+    ),
 }

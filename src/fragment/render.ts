@@ -252,7 +252,9 @@ export class WriteBatch {
   }
 
   async flush(): Promise<void> {
-    await Promise.all([...this.#writes].map(([cache, writes]) => store(cache, writes)))
+    const writes = [...this.#writes]
+    this.#writes.clear()
+    await Promise.all(writes.map(([cache, batch]) => store(cache, batch)))
   }
 }
 
