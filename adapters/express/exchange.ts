@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
+import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
 import { formatCacheStatus, type Handling } from '../../src/http/cache-status.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
@@ -48,6 +49,7 @@ export class Exchange {
   #outer: OuterHeaders | undefined
   #recorder: BodyRecorder | undefined
   #pending: Pending | undefined
+  readonly #frame: Frame
 
   private constructor(
     readonly place: Place,
@@ -55,6 +57,7 @@ export class Exchange {
     private readonly res: Response,
   ) {
     this.#pageSeconds = place.pageSeconds
+    this.#frame = new Frame(place.store.cache, currentFrame(), undefined)
   }
 
   /** The innermost exchange that has to do with a response. */
@@ -98,6 +101,7 @@ export class Exchange {
       (fault) => this.#report('bypass', fault),
       (body) => this.#onEnd(body),
     )
+    if (responseChannel.hasSubscribers) this.res.on('close', () => this.#recorder?.giveUp())
   }
 
   /** Leaves the request to the view: the cache has nothing to do with it. */
@@ -115,16 +119,18 @@ export class Exchange {
     this.#request = request
     this.#lookup = lookup
     const nowMs = Date.now()
-    this.#say({ hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
-    replay(this.req, this.res, page, nowMs)
+    replay(this.req, this.res, page, nowMs, () =>
+      this.#say({ hit: true, ttlSeconds: remainingSeconds(page, nowMs) }),
+    )
     this.#report('hit')
   }
 
   /** Leaves the request to the view; the answer is stored if it may be. */
-  forward(request: PageRequest, lookup: PageLookup): void {
+  forward(request: PageRequest, lookup: PageLookup, next: () => void): void {
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
+    runAsyncIn(this.#frame, next)
   }
 
   #onHeaders(): void {
@@ -192,11 +198,11 @@ export class Exchange {
       freshUntilMs: verdict.keepSeconds === null ? null : atMs + verdict.keepSeconds * 1000,
       isPublic: verdict.isPublic,
     }
-    this.place.store.store(this.#request, { head, body, vary: verdict.vary }, this.#lookup).then(
-      (outcome) => (outcome === 'stored' ? this.#report('miss') : this.#report('bypass', outcome)),
-      // The cache has told of its outage; the page is out already.
-      () => this.#report('bypass', 'cache-failed'),
-    )
+    const page = { head, body, vary: verdict.vary, frame: this.#frame }
+    this.place.store.store(this.#request, page, this.#lookup).then((outcome) => {
+      if (outcome === 'stored') this.#report('miss')
+      else this.#report('bypass', outcome)
+    }, warnOfFault)
   }
 
   /** Appends to `Cache-Status`: the member nearest to the origin comes first. */
@@ -229,4 +235,16 @@ export class Exchange {
     }
     responseChannel.publish(message)
   }
+}
+
+let warned = false
+
+/** The page is out already, or its view is asked: a fault of ours is told, once, and not thrown. */
+export function warnOfFault(error: unknown): void {
+  if (warned) return
+  warned = true
+  process.emitWarning(
+    `responseCache: an unexpected error, pages may not be cached; reported once: ${String(error)}`,
+    { type: 'ResponseCacheWarning', code: 'FRAGCACHE_RESPONSE_CACHE' },
+  )
 }

@@ -1,4 +1,7 @@
+import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
+import { CacheBackendError } from '../../src/errors.js'
+import type { Frame } from '../../src/fragment/frame.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import {
   generationKey,
@@ -13,7 +16,6 @@ import {
   encodeGeneration,
   encodeHeaderList,
   type GenerationRecord,
-  type HeaderListRecord,
 } from '../../src/http/page-records.js'
 import {
   answersRequest,
@@ -27,6 +29,7 @@ import { growHeaderList, toHeaderList } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { operationChannel } from '../../src/observe.js'
 import { newTagVersion } from '../../src/tags.js'
+import { isExpired, type Deadline } from '../../src/timeout.js'
 
 /** A request that may be answered from the cache. */
 export interface PageRequest {
@@ -55,13 +58,17 @@ export interface NewPage {
   readonly body: readonly Uint8Array[]
   /** The names in its `Vary`, in lower case. */
   readonly vary: readonly string[]
+  /** It collected what the fragments inside depend on. */
+  readonly frame: Frame
 }
 
 /**
  * What became of a response that was to be stored: it is; the URI was invalidated since its view
- * began; its time was up; the cache would not take it; or too many wait to be stored for this URI.
+ * began; its time was up; the cache would not take it; it failed; or too many wait to be stored for
+ * this URI.
  */
-export type StoreOutcome = 'stored' | 'invalidated' | 'stale' | 'cache-refused' | 'busy'
+export type StoreOutcome =
+  'stored' | 'invalidated' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
 
 /** How long anybody waits for the cache. Backends have shorter limits; this is for those without. */
 const LIMIT_MS = 2000
@@ -83,7 +90,10 @@ export class PageStore {
     readonly cache: Cache,
     readonly alias: string,
     readonly keyPrefix: string,
-  ) {}
+  ) {
+    // A prefix that the cache cannot take shows now, not page by page.
+    cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
+  }
 
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOf(request: PageRequest, headerList: readonly string[]): string {
@@ -140,34 +150,44 @@ export class PageStore {
     })
   }
 
-  #answersAtOnce(): boolean {
-    return this.cache.answersAtOnce && !operationChannel.hasSubscribers
-  }
-
+  /** Local memory is asked without detours while nobody watches. */
   #read(key: string): MaybePromise<unknown> {
-    if (!this.#answersAtOnce()) return this.cache.get(key)
-    return chain(this.cache.lookupOne(this.cache.checkedKey(key)), (hit) => hit?.value)
+    const { cache } = this
+    const storedKey = cache.checkedKey(key)
+    if (cache.answersAtOnce && !operationChannel.hasSubscribers) {
+      return chain(cache.lookupOne(storedKey), (hit) => hit?.value)
+    }
+    return chain(cache.tryLookup([key], [storedKey], []), (found) => orFail(found).hits[0]?.value)
   }
 
   #readPair(keys: readonly [string, string]): MaybePromise<readonly [unknown, unknown]> {
-    if (this.#answersAtOnce()) {
+    const { cache } = this
+    if (cache.answersAtOnce && !operationChannel.hasSubscribers) {
       return chain(this.#read(keys[0]), (first) =>
         chain(this.#read(keys[1]), (second) => [first, second] as const),
       )
     }
-    return this.cache.getMany(keys).then((found) => [found.get(keys[0]), found.get(keys[1])])
+    const storedKeys = keys.map((key) => cache.checkedKey(key))
+    return chain(cache.tryLookup(keys, storedKeys, []), (found) => {
+      const { hits } = orFail(found)
+      return [hits[0]?.value, hits[1]?.value] as const
+    })
   }
 
   /**
    * Stores a response.
    *
    * @param seen - What the lookup before the view found. An invalidation since then wins.
-   * @throws CacheBackendError: the cache failed, or took too long.
    * @remarks One at a time per URI in this process. Between processes nothing is lost that could
    *   make a page answer for another: at worst one is stored that nobody finds.
    */
   store(request: PageRequest, page: NewPage, seen: PageLookup): Promise<StoreOutcome> {
-    return this.#inTurn(request.uri, () => this.#store(request, page, seen))
+    return this.#inTurn(request.uri, () => this.#store(request, page, seen)).catch(
+      (error: unknown) => {
+        if (error instanceof CacheBackendError) return 'cache-failed'
+        throw error
+      },
+    )
   }
 
   #inTurn<T>(uri: string, write: () => Promise<T>): Promise<T | 'busy'> {
@@ -184,82 +204,81 @@ export class PageStore {
   }
 
   async #store(request: PageRequest, page: NewPage, seen: PageLookup): Promise<StoreOutcome> {
+    const { cache } = this
     const { freshUntilMs } = page.head
-    const nowMs = Date.now()
-    if (freshUntilMs !== null && freshUntilMs <= nowMs) return 'stale'
+    if (isExpired(freshUntilMs, Date.now())) return 'stale'
     const address = this.#address(request)
     const uriHash = md5(request.uri)
     const keys = [generationKey(address, uriHash), headerListKey(address, uriHash)] as const
     const [first, second] = await this.#readPair(keys)
-    const generation = await this.#settle(keys[0], decodeGeneration(first), seen, freshUntilMs)
-    if (generation === undefined) return 'invalidated'
+    const current = decodeGeneration(first)
+    if (!isStillSeen(current, seen)) return 'invalidated'
+    const generation = current?.generation ?? newTagVersion()
 
+    const list = decodeHeaderList(second)
+    const known = list?.generation === generation ? list : undefined
     const learned = toHeaderList(page.vary, request.language !== undefined)
-    const known = currentList(decodeHeaderList(second), generation.generation)
     const headerList = known === undefined ? learned : growHeaderList(known.headerList, learned)
+    const key = pageKey(address, 'GET', headerList, request.headers, uriHash)
     const bytes = encodeStoredResponse(
       {
         ...page.head,
         uri: request.uri,
         language: request.language,
         timeZone: request.timeZone,
-        generation: generation.generation,
+        generation,
         nominated: nominate(headerList, request.headers),
       },
       page.body,
     )
-    const key = pageKey(address, 'GET', headerList, request.headers, uriHash)
-    const timeout = freshUntilMs === null ? null : (freshUntilMs - nowMs) / 1000
-    const grown = headerList !== known?.headerList
-    const prolonged = known === undefined || isLater(freshUntilMs, known.expiresAtMs)
-    if (prolonged) {
-      const list = { generation: generation.generation, expiresAtMs: freshUntilMs, headerList }
-      const entries: [string, unknown][] = [
-        [keys[1], encodeHeaderList(list)],
-        [key, bytes],
-      ]
-      const failed = await this.cache.setMany(entries, { timeout })
-      return failed.length === 0 ? 'stored' : 'cache-refused'
-    }
-    if (grown) await this.#writeList(keys[1], { ...known, headerList }, nowMs)
-    await this.cache.set(key, bytes, { timeout })
-    return 'stored'
-  }
 
-  /**
-   * The generation a response belongs to; begins one if there is none.
-   *
-   * @returns `undefined` if the URI was invalidated since the view began.
-   */
-  async #settle(
-    key: string,
-    current: GenerationRecord | undefined,
-    seen: PageLookup,
-    freshUntilMs: number | null,
-  ): Promise<GenerationRecord | undefined> {
+    const writes: { key: string; value: unknown; expiresAtMs: Deadline; ifAbsent?: boolean }[] = []
     if (current === undefined) {
-      // It was there when the view began: invalidated by other means, such as `clear`.
-      if (seen.generation !== undefined) return undefined
-      const begun = { generation: newTagVersion(), invalidated: false, expiresAtMs: freshUntilMs }
-      const timeout = freshUntilMs === null ? null : (freshUntilMs - Date.now()) / 1000
-      if (await this.cache.add(key, encodeGeneration(begun), { timeout })) return begun
-      current = decodeGeneration(await this.cache.get(key))
+      const value = encodeGeneration({ generation, invalidated: false, expiresAtMs: freshUntilMs })
+      writes.push({ key: keys[0], value, expiresAtMs: freshUntilMs, ifAbsent: true })
+    } else if (isLater(freshUntilMs, current.expiresAtMs)) {
+      // Never written over: that could undo an invalidation of another process.
+      await cache.touch(keys[0], { timeout: secondsUntil(freshUntilMs) })
     }
-    if (current === undefined) return undefined
-    const isOurs =
-      seen.generation === undefined ? !current.invalidated : current.generation === seen.generation
-    if (!isOurs) return undefined
-    if (isLater(freshUntilMs, current.expiresAtMs)) {
-      const timeout = freshUntilMs === null ? null : (freshUntilMs - Date.now()) / 1000
-      await this.cache.touch(key, { timeout })
+    const expiresAtMs =
+      known === undefined || isLater(freshUntilMs, known.expiresAtMs)
+        ? freshUntilMs
+        : known.expiresAtMs
+    if (headerList !== known?.headerList || expiresAtMs !== known.expiresAtMs) {
+      const value = encodeHeaderList({ generation, expiresAtMs, headerList })
+      writes.push({ key: keys[1], value, expiresAtMs })
     }
-    return current
+    writes.push({ key, value: bytes, expiresAtMs: freshUntilMs })
+
+    const tags = await this.#snapshot(page.frame)
+    const outcomes = await cache.tryStore(
+      writes.map((write) => write.key),
+      writes.map((write, i) => ({
+        storedKey: cache.checkedKey(write.key),
+        value: write.value,
+        expiresAtMs: write.expiresAtMs,
+        ...(write.ifAbsent === true && { ifAbsent: true }),
+        ...(i === writes.length - 1 && { tags }),
+      })),
+    )
+    return orFail(outcomes).every((outcome) => outcome === 'stored') ? 'stored' : 'cache-refused'
   }
 
-  async #writeList(key: string, list: HeaderListRecord, nowMs: number): Promise<void> {
-    const { expiresAtMs } = list
-    const timeout = expiresAtMs === null ? null : (expiresAtMs - nowMs) / 1000
-    await this.cache.set(key, encodeHeaderList(list), { timeout })
+  /** What the fragments in the page depend on, the page depends on too. */
+  #snapshot({ tags }: Frame): MaybePromise<TagSnapshot> {
+    if (tags === undefined) return NO_TAGS
+    const versions = new Map<string, string>()
+    const unread: string[] = []
+    for (const [tag, version] of tags) {
+      if (version === undefined) unread.push(tag)
+      else versions.set(tag, version)
+    }
+    if (unread.length === 0) return { versions, unborn: [] }
+    return chain(this.cache.tryLookup([], [], unread), (found) => {
+      const { snapshot } = orFail(found)
+      for (const [tag, version] of snapshot.versions) versions.set(tag, version)
+      return { versions, unborn: snapshot.unborn }
+    })
   }
 
   /**
@@ -275,16 +294,27 @@ export class PageStore {
   }
 }
 
-function currentList(
-  list: HeaderListRecord | undefined,
-  generation: string,
-): HeaderListRecord | undefined {
-  return list?.generation === generation ? list : undefined
+/** Whether nobody invalidated the URI since the view began. */
+function isStillSeen(current: GenerationRecord | undefined, seen: PageLookup): boolean {
+  // What was there and is gone was invalidated by other means, such as `clear`.
+  if (current === undefined) return seen.generation === undefined
+  if (current.generation === seen.generation) return true
+  return seen.generation === undefined && !current.invalidated
+}
+
+/** The cache has reported its outage. */
+function orFail<T>(found: T | undefined): T {
+  if (found === undefined) throw new CacheBackendError('the cache failed')
+  return found
 }
 
 /** Deadlines; `null` is never. */
-function isLater(a: number | null, b: number | null): boolean {
+function isLater(a: Deadline, b: Deadline): boolean {
   return b !== null && (a === null || a > b)
+}
+
+function secondsUntil(deadline: Deadline): number | null {
+  return deadline === null ? null : (deadline - Date.now()) / 1000
 }
 
 function ignore(): void {
@@ -295,7 +325,7 @@ function ignore(): void {
 function withinLimit<T>(promise: Promise<T>, limitMs = LIMIT_MS): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Error(`the cache did not answer within ${limitMs} ms`)),
+      () => reject(new CacheBackendError(`the cache did not answer within ${limitMs} ms`)),
       limitMs,
     )
     promise.then(resolve, reject).finally(() => clearTimeout(timer))

@@ -19,7 +19,6 @@ export class BodyRecorder {
   #parts: Buffer[] | undefined
   #length = 0
   #expectedLength: number | undefined
-  #closed = false
   #isInEnd = false
   readonly #sources: Source[] = []
 
@@ -62,10 +61,6 @@ export class BodyRecorder {
       addTrailers(headers)
     }
     res.on('pipe', (source: Source) => void this.#sources.push(source))
-    res.on('close', () => {
-      this.#closed = true
-      this.#fail('incomplete')
-    })
   }
 
   /** Begins to copy, when the headers are about to be sent. */
@@ -75,9 +70,9 @@ export class BodyRecorder {
     this.#parts = []
   }
 
-  /** Stops copying and lets go of what was copied. */
-  stop(): void {
-    this.#parts = undefined
+  /** The connection is gone: what did not end by now never will. */
+  giveUp(): void {
+    this.#fail('incomplete')
   }
 
   #fail(fault: RecordingFault): void {
@@ -106,9 +101,8 @@ export class BodyRecorder {
   #finish(): void {
     const parts = this.#parts
     if (parts === undefined) return
-    if (this.#closed || this.res.destroyed || !this.#sources.every(isWhole)) {
-      return this.#fail('incomplete')
-    }
+    // The server destroys the response once the client is gone.
+    if (this.res.destroyed || !this.#sources.every(isWhole)) return this.#fail('incomplete')
     if (this.#expectedLength !== undefined && this.#expectedLength !== this.#length) {
       return this.#fail('content-length')
     }

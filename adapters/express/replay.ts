@@ -3,8 +3,18 @@ import { isConditional, isNotModified, isSentWithNotModified } from '../../src/h
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
 
-/** Answers a GET or HEAD with a stored response, or with a 304 if the client has the same. */
-export function replay(req: Request, res: Response, page: StoredResponse, nowMs: number): void {
+/**
+ * Answers a GET or HEAD with a stored response, or with a 304 if the client has the same.
+ *
+ * @param onHeaders - Called when the headers are set and not yet sent.
+ */
+export function replay(
+  req: Request,
+  res: Response,
+  page: StoredResponse,
+  nowMs: number,
+  onHeaders: () => void,
+): void {
   const notModified = isConditional(req.headers) && isNotModified(req.headers, fields(page), nowMs)
   for (const name of page.removed) res.removeHeader(name)
   for (const [name, value] of page.headers) {
@@ -12,6 +22,7 @@ export function replay(req: Request, res: Response, page: StoredResponse, nowMs:
     res.setHeader(name, value)
   }
   res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
+  onHeaders()
   if (notModified) {
     // What the layers around the cache said of a body.
     for (const name of ['Content-Type', 'Content-Length', 'Content-Encoding'])

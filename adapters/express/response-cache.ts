@@ -1,9 +1,9 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
-import { MisuseError, show } from '../../src/errors.js'
+import { CacheBackendError, MisuseError, show } from '../../src/errors.js'
 import { absoluteUri } from '../../src/http/page-key.js'
 import { isPromise } from '../../src/maybe-promise.js'
-import { Exchange, type Place } from './exchange.js'
+import { Exchange, warnOfFault, type Place } from './exchange.js'
 import {
   resolveOptions,
   resolvePageOptions,
@@ -140,26 +140,28 @@ function lookUp(exchange: Exchange, req: Request, res: Response, next: NextFunct
     next()
     return
   }
+  const fail = (error: unknown) => {
+    if (!(error instanceof CacheBackendError)) warnOfFault(error)
+    if (res.headersSent) return
+    exchange.pass('cache-failed')
+    next()
+  }
   let found
   try {
     found = store.lookup(request)
-  } catch {
-    exchange.pass('cache-failed')
-    next()
+  } catch (error) {
+    fail(error)
     return
   }
-  const settle = (lookup: PageLookup | undefined) => {
+  const settle = (lookup: PageLookup) => {
     // Somebody answered while the cache was asked, a time limit for example.
     if (res.headersSent) return
-    if (lookup === undefined) exchange.pass('cache-failed')
-    else if (answers(exchange, req, request, lookup)) return
-    else {
-      exchange.forward(request, lookup)
+    if (!answers(exchange, req, request, lookup)) {
       exchange.attach()
+      exchange.forward(request, lookup, next)
     }
-    next()
   }
-  if (isPromise(found)) void found.then(settle, () => settle(undefined))
+  if (isPromise(found)) void found.then(settle, fail)
   else settle(found)
 }
 

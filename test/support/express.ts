@@ -13,6 +13,18 @@ export const expressVersions = [
   { version: 'Express 5', express: express5 },
 ] as const
 
+const require = createRequire(import.meta.url)
+
+type Middleware = express5.RequestHandler
+
+// They have no types here.
+export const compression = require('compression') as (options?: object) => Middleware
+export const session = require('express-session') as (options: object) => Middleware
+export const methodOverride = require('method-override') as (
+  getter: string,
+  options?: object,
+) => Middleware
+
 /** What a client got. */
 export interface Answer {
   readonly status: number
@@ -57,6 +69,8 @@ export class Site {
   /** A GET unless told otherwise; waits for the whole answer. */
   async get(path: string, options: RequestOptions = {}): Promise<Answer> {
     const request = this.request(path, options)
+    // What comes after the answer is nobody's affair here.
+    request.on('error', () => undefined)
     request.end(options.body)
     const [response] = (await once(request, 'response')) as [http.IncomingMessage]
     const parts: Buffer[] = []
