@@ -428,7 +428,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   ): Promise<number> {
     checkDelta(delta)
     checkOptions(options, KEY_OPTIONS)
-    const version = options.version ?? this.settings.version
+    const { version = this.settings.version } = options
     const target = Number.isSafeInteger(version) ? (version as number) + delta : NaN
     if (!Number.isSafeInteger(target)) {
       throw new TypeError(
