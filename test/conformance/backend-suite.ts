@@ -1,0 +1,131 @@
+import { batches } from './backend/batches.js'
+import { counters } from './backend/counters.js'
+import { entries } from './backend/entries.js'
+import { Fixture, type Define } from './backend/fixture.js'
+import { keepsNothing } from './backend/keeps-nothing.js'
+import { keys, portableKeysOnly } from './backend/keys.js'
+import { lifecycle } from './backend/lifecycle.js'
+import { misuse } from './backend/misuse.js'
+import { producers } from './backend/producers.js'
+import { separation } from './backend/separation.js'
+import { tags } from './backend/tags.js'
+import { timeouts } from './backend/timeouts.js'
+import type { BackendUnderTest, Section, TestRunner, VariantName } from './backend/types.js'
+import { sizes, values } from './backend/values.js'
+
+export type {
+  BackendDifferences,
+  BackendOutage,
+  BackendUnderTest,
+  SuiteSettings,
+  TestRunner,
+  VariantName,
+} from './backend/types.js'
+
+/** How the same promises are tested under other settings. */
+const VARIANTS: Readonly<Record<VariantName, Fixture['variant']>> = {
+  plain: {},
+  prefix: { keyPrefix: 'suite' },
+  version: { version: 2 },
+  keyFunction: {
+    keyPrefix: 'suite',
+    keyFunction: (key, keyPrefix, version) => `CUSTOM-${keyPrefix}-${version}-${key}`,
+  },
+}
+
+/**
+ * Defines the tests that every backend has to pass: the whole low-level API, as its documentation
+ * promises it, once for each way of making keys.
+ *
+ * @param name - What the tests are called, usually the class.
+ * @param backend - How to make caches over one empty store, and where the backend differs.
+ * @param runner - `describe` and `it` of the test runner. Left out: the global ones, as jest has
+ *   them, else those of `node:test`.
+ * @throws TypeError: a declared difference has no reason.
+ * @example
+ * import { describe, it } from 'vitest'
+ * import { testBackend } from 'fragcache/testing'
+ *
+ * let store = new Map()
+ * testBackend(
+ *   'MapCache',
+ *   {
+ *     reset: () => {
+ *       store = new Map()
+ *     },
+ *     create: (settings) => new MapCache({ ...settings, options: { store } }),
+ *   },
+ *   { describe, it },
+ * )
+ */
+export function testBackend(
+  name: string,
+  backend: BackendUnderTest,
+  runner: TestRunner = findRunner(),
+): void {
+  const { differences = {}, variants = Object.keys(VARIANTS) as VariantName[] } = backend
+  for (const [difference, reason] of Object.entries(differences)) {
+    if (typeof reason === 'string' && reason.trim() !== '') continue
+    throw new TypeError(`testBackend: differences.${difference}: give the reason as text`)
+  }
+  runner.describe(name, () => {
+    for (const variant of variants) {
+      runner.describe(variant, () => {
+        for (const [title, section] of sectionsFor(backend)) {
+          runner.describe(title, () => section(definerFor(backend, variant, runner)))
+        }
+      })
+    }
+  })
+}
+
+function sectionsFor({ differences = {}, outage, damage }: BackendUnderTest): [string, Section][] {
+  const { keepsNothing: kept, portableKeysOnly: portable } = differences
+  if (kept !== undefined) {
+    return [
+      ['misuse', misuse],
+      [`keeps nothing: ${kept}`, keepsNothing],
+    ]
+  }
+  return [
+    ['entries', entries],
+    ['values', values],
+    ['sizes', sizes(differences)],
+    ['timeouts', timeouts],
+    ['counters', counters],
+    ['batches', batches],
+    ['getOrSet', producers],
+    ['separation', separation],
+    portable === undefined
+      ? ['keys', keys]
+      : [`takes portable keys only: ${portable}`, portableKeysOnly],
+    ['tags', tags],
+    ['misuse', misuse],
+    ['lifecycle', lifecycle(outage, damage)],
+  ]
+}
+
+function definerFor(backend: BackendUnderTest, variant: VariantName, runner: TestRunner): Define {
+  return (name, body) => {
+    runner.it(name, async () => {
+      await backend.reset()
+      const fixture = new Fixture(backend, VARIANTS[variant])
+      try {
+        await body(fixture)
+      } finally {
+        await fixture.close()
+        await backend.release?.()
+      }
+    })
+  }
+}
+
+function findRunner(): TestRunner {
+  const { describe, it } = globalThis as Partial<TestRunner>
+  if (typeof describe === 'function' && typeof it === 'function') return { describe, it }
+  const runner = process.getBuiltinModule('node:test')
+  return {
+    describe: (name, body) => void runner.describe(name, body),
+    it: (name, body) => void runner.it(name, body),
+  }
+}
