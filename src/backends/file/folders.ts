@@ -5,6 +5,8 @@ import { codeOf, FOLDER_MODE, kindAt, removeFile, unless } from './entry-file.js
 
 /** Where locks, files in the making and the count are. */
 const WORK = '.fragcache'
+/** How often a folder is made that is removed again meanwhile. */
+export const MAX_ATTEMPTS = 20
 const SHARD = /^[0-9a-f]{2}$/
 const ENTRY = /^[0-9a-f]{64}\.entry$/
 
@@ -75,7 +77,7 @@ export class Folders {
         return
       } catch (error) {
         const code = codeOf(error)
-        if (attempt >= 3 || (code !== 'ENOENT' && code !== 'EEXIST')) throw error
+        if (attempt >= MAX_ATTEMPTS || (code !== 'ENOENT' && code !== 'EEXIST')) throw error
         if (code === 'ENOENT') await makeLocation(this.location)
         else if (await isFolderOf(folder)) return
       }
@@ -96,7 +98,7 @@ async function isFolderOf(folder: string): Promise<boolean> {
 
 /** Makes a folder and those above it, all for their owner alone. What is there stays as it is. */
 async function makeLocation(location: string): Promise<void> {
-  for (let attempt = 0; attempt < 3; attempt++) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     try {
       await makeFolder(location)
       return
@@ -104,13 +106,16 @@ async function makeLocation(location: string): Promise<void> {
       const code = codeOf(error)
       if (code === 'EEXIST') {
         // The location itself may be a link: where the entries go is its owner's choice.
-        if ((await stat(location)).isDirectory()) return
+        const stats = await unless(['ENOENT'], stat(location))
+        if (stats?.isDirectory() === true) return
+        if (stats === undefined) continue
         throw new UnusableFolderError('it is a file, not a directory; name a directory')
       }
       if (code !== 'ENOENT' || dirname(location) === location) throw error
       await makeLocation(dirname(location))
     }
   }
+  throw new UnusableFolderError('it cannot be made; is it a link to nowhere?')
 }
 
 /** The umask takes from the mode given to `mkdir`, so it is set afterwards. */

@@ -15,7 +15,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, FOLDER_MODE, kindAt, removeFile, unless, writeNewFile } from './entry-file.js'
-import { modifiedAtMs } from './folders.js'
+import { MAX_ATTEMPTS, modifiedAtMs } from './folders.js'
 import { inTurn, mapLimited } from './limit.js'
 
 /*
@@ -40,7 +40,7 @@ const LEASE_MS = 1000
 /** How long a call waits for one lock before it fails. */
 const MAX_WAIT_MS = 10_000
 /** How often a call that lost its lock starts anew. */
-const MAX_ATTEMPTS = 100
+const MAX_STARTS = 100
 /** Leftovers of writers that are not known to be dead are swept at this age. */
 export const SAFE_AGE_MS = 5 * 60_000
 
@@ -108,7 +108,7 @@ export class Locks {
       try {
         return await this.#attempt(name, draft, action)
       } catch (error) {
-        if (!(error instanceof LostLockError) || attempt >= MAX_ATTEMPTS) throw error
+        if (!(error instanceof LostLockError) || attempt >= MAX_STARTS) throw error
       }
     }
   }
@@ -158,7 +158,7 @@ export class Locks {
         }
         return { token, path }
       } catch (error) {
-        if (codeOf(error) !== 'ENOENT' || attempt >= 3) throw error
+        if (codeOf(error) !== 'ENOENT' || attempt >= MAX_ATTEMPTS) throw error
         await this.ensure()
         await this.#discard(path)
       }
