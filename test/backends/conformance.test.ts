@@ -3,30 +3,17 @@ import { beforeAll, describe, it, vi } from 'vitest'
 import { DummyCache, LocMemCache } from '../../src/index.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { SteppedClock } from '../support/clock.js'
 
 // Damage and outages are reported as warnings; what they say is tested where it is written.
 beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 
-/** A clock that stands still but for what a test lets pass. Dates stay dates. */
-const fakeClock = {
-  start: () => {
-    let nowMs = Date.UTC(2026, 0, 1)
-    fakeClock.advance = (seconds) => {
-      nowMs = Math.round(nowMs + seconds * 1000)
-    }
-    vi.spyOn(Date, 'now').mockImplementation(() => nowMs)
-  },
-  advance: (_seconds: number): void => undefined,
-  stop: () => {
-    vi.mocked(Date.now).mockRestore()
-  },
-}
-
 let location = ''
+const clock = new SteppedClock()
 const freshLocation = () => {
-  fakeClock.start()
+  clock.start()
   location = randomUUID()
 }
 
@@ -35,8 +22,8 @@ testBackend(
   {
     reset: freshLocation,
     create: (settings) => new LocMemCache({ ...settings, location }),
-    advance: (seconds) => fakeClock.advance(seconds),
-    release: fakeClock.stop,
+    advance: clock.advance,
+    release: clock.stop,
   },
   { describe, it },
 )
@@ -47,8 +34,8 @@ testBackend(
     reset: freshLocation,
     create: (settings) =>
       new LocMemCache({ ...settings, location, options: { maxBytes: 2 ** 21 } }),
-    advance: (seconds) => fakeClock.advance(seconds),
-    release: fakeClock.stop,
+    advance: clock.advance,
+    release: clock.stop,
     differences: { refusesLargeValues: 'maxBytes is 2 MiB' },
     variants: ['plain'],
   },
@@ -81,8 +68,8 @@ function asynchronous(): BackendUnderTest {
       caches.push(cache)
       return cache
     },
-    advance: (seconds) => fakeClock.advance(seconds),
-    release: fakeClock.stop,
+    advance: clock.advance,
+    release: clock.stop,
     outage: { begin: setFailing(true), end: setFailing(false) },
     damage: (storedKey, bytes) => caches[0]?.plant(storedKey, bytes),
     differences: { refusesLargeValues: 'it takes a mebibyte' },

@@ -139,11 +139,14 @@ export function tags(test: Define): void {
     await assertMissing(cache, 'n')
   })
 
-  test('of fifty calls that count an entry with tags, none is lost', async (t) => {
+  test('of twenty calls that count an entry with tags, none is lost', async (t) => {
     const caches = [await t.open(), await t.open()] as const
     await caches[0].set('n', 0, { tags: ['t'] })
-    await Promise.all(Array.from({ length: 50 }, (_, i) => caches[i % 2 === 0 ? 0 : 1].incr('n')))
-    assert.equal(await caches[1].get('n'), 50)
+    const numbers = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => caches[i % 2 === 0 ? 0 : 1].incr('n')),
+    )
+    assert.equal(new Set(numbers).size, 20)
+    assert.equal(await caches[1].get('n'), 20)
   })
 
   test('touch and incrVersion keep tags', async (t) => {

@@ -1,0 +1,37 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, it, vi } from 'vitest'
+import { FileBasedCache } from '../../src/backends/file.js'
+import { testBackend } from '../conformance/backend-suite.js'
+import { SteppedClock } from '../support/clock.js'
+
+// Keys that are not portable are reported as warnings; what they say is tested where it is written.
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+let folder = ''
+const clock = new SteppedClock()
+
+testBackend(
+  'FileBasedCache',
+  {
+    reset: async () => {
+      folder = await mkdtemp(join(tmpdir(), 'fragcache-suite-'))
+      clock.start()
+    },
+    create: (settings) =>
+      new FileBasedCache({
+        ...settings,
+        location: join(folder, 'cache'),
+        options: { maxEntries: 2000 },
+      }),
+    advance: clock.advance,
+    release: async () => {
+      clock.stop()
+      await rm(folder, { recursive: true })
+    },
+  },
+  { describe, it },
+)
