@@ -2,12 +2,19 @@ import { STATUS_CODES } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
+import { parseCacheControl } from '../../src/http/cache-control.js'
 import { formatCacheStatus, type Handling } from '../../src/http/cache-status.js'
-import type { HeaderFields } from '../../src/http/header-values.js'
+import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
-import { judgeResponse, storeRefusal, type ResponseVerdict } from '../../src/http/policy.js'
+import {
+  judgeResponse,
+  storeRefusal,
+  type ResponseVerdict,
+  type StoreRefusal,
+} from '../../src/http/policy.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
+import { onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
 import type { PageLookup, PageRequest, PageStore } from './page-store.js'
 import { BodyRecorder, takeHeaders, type OuterHeaders } from './recorder.js'
@@ -35,6 +42,18 @@ interface Pending {
  */
 type Phase = 'waiting' | 'forwarded' | 'passed' | 'replaced'
 
+const SAYABLE = ['Cache-Control', 'Expires', 'Cache-Status'] as const
+
+type Sayable = Readonly<Record<(typeof SAYABLE)[number], HeaderValue | undefined>>
+
+function sayable(res: Response): Sayable {
+  return {
+    'Cache-Control': res.getHeader('Cache-Control'),
+    Expires: res.getHeader('Expires'),
+    'Cache-Status': res.getHeader('Cache-Status'),
+  }
+}
+
 const CURRENT = Symbol('fragcache.exchange')
 
 type Answering = Response & { [CURRENT]?: Exchange }
@@ -49,6 +68,9 @@ export class Exchange {
   #outer: OuterHeaders | undefined
   #recorder: BodyRecorder | undefined
   #pending: Pending | undefined
+  /** The headers that the cache speaks in, before it spoke and after. */
+  #said: Sayable | undefined
+  #saying: Sayable | undefined
   readonly #frame: Frame
 
   private constructor(
@@ -93,6 +115,7 @@ export class Exchange {
   attach(): void {
     if (this.#outer !== undefined) return
     this.#outer = this.res.getHeaders()
+    onLastWord(this.res, () => this.#onLastWord())
     onHeaders(this.res, () => this.#onHeaders())
     if (this.req.method === 'HEAD') return
     this.#recorder = new BodyRecorder(
@@ -119,6 +142,7 @@ export class Exchange {
     this.#request = request
     this.#lookup = lookup
     const nowMs = Date.now()
+    onLastWord(this.res, () => this.#keepCookieToItsOwner())
     replay(this.req, this.res, page, nowMs, () =>
       this.#say({ hit: true, ttlSeconds: remainingSeconds(page, nowMs) }),
     )
@@ -149,16 +173,60 @@ export class Exchange {
       nowMs,
     )
     const change = this.#change(this.#request)
+    const reason = change ?? (verdict.store ? undefined : verdict.reason)
+    this.#said = sayable(res)
     if (verdict.downstream !== undefined && change === undefined) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
       if (expires !== undefined) res.setHeader('Expires', expires)
     }
     if (verdict.store && change === undefined) this.#expect(verdict, nowMs)
-    const reason = change ?? (verdict.store ? undefined : verdict.reason)
-    const forward = this.#lookup?.headerList.length ? 'vary-miss' : 'uri-miss'
-    this.#say({ hit: false, forward, stored: this.#pending !== undefined, detail: reason })
+    this.#sayForward(reason)
+    this.#saying = sayable(res)
     if (reason !== undefined) this.#report('bypass', reason)
+  }
+
+  #sayForward(reason: string | undefined): void {
+    const forward = this.#lookup?.headerList.length ? 'vary-miss' : 'uri-miss'
+    this.#say({ hit: false, forward, stored: reason === undefined, detail: reason })
+  }
+
+  /** Takes back what later caches were told if a layer around us made the answer one visitor's. */
+  #onLastWord(): void {
+    const { res } = this
+    if (this.#said === undefined || this.#saying === undefined) return
+    const refusal = this.#refusal()
+    if (refusal === undefined) return
+    const wasPending = this.#pending !== undefined
+    this.#pending = undefined
+    this.#recorder?.stop()
+    for (const name of SAYABLE) {
+      const before = this.#said[name]
+      // What a layer around us said after us stays.
+      if (res.getHeader(name) !== this.#saying[name]) continue
+      if (before === undefined) res.removeHeader(name)
+      else res.setHeader(name, before)
+    }
+    this.#sayForward(refusal)
+    if (wasPending) this.#report('bypass', refusal)
+  }
+
+  /** The page is everybody's, a cookie that a layer around us sends with it is not. */
+  #keepCookieToItsOwner(): void {
+    const { res } = this
+    if (!res.hasHeader('Set-Cookie')) return
+    const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
+    const maxAge = directives.find(({ name }) => name === 'max-age')?.value
+    res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
+    res.removeHeader('Expires')
+  }
+
+  /** What the layers around us have made of the response may be for one visitor only. */
+  #refusal(): StoreRefusal | undefined {
+    const { statusCode: status } = this.res
+    const shown = status === 304 ? 200 : status
+    const headers = this.res.getHeaders() as HeaderFields
+    return storeRefusal({ status: shown, headers }, isPersonal(this.req, this.place.settings))
   }
 
   /** What the request was looked up as must be what it is answered as. */
@@ -184,14 +252,13 @@ export class Exchange {
     const pending = this.#pending
     if (pending === undefined || this.#request === undefined || this.#lookup === undefined) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
-    const final = { status: this.res.statusCode, headers: this.res.getHeaders() as HeaderFields }
-    const refusal = storeRefusal(final, isPersonal(this.req, this.place.settings))
+    const refusal = this.#refusal()
     if (refusal !== undefined) return this.#report('bypass', refusal)
     const { verdict, headers, atMs } = pending
-    const { statusMessage } = this.res
+    const { statusCode: status, statusMessage } = this.res
     const head = {
-      status: final.status,
-      statusMessage: statusMessage === STATUS_CODES[final.status] ? undefined : statusMessage,
+      status,
+      statusMessage: statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
       ...headers,
       storedAtMs: atMs,
       ageSeconds: verdict.ageSeconds,

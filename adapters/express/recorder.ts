@@ -25,8 +25,7 @@ export class BodyRecorder {
   /**
    * @param maxBodyBytes - More is not kept.
    * @param onFault - Called once if a recording that was begun fails.
-   * @param onEnd - Called when all of it was handed to the server, and again when it was sent if
-   *   the headers were not out by then.
+   * @param onEnd - Called when the whole body was handed to the server and the headers are out.
    */
   constructor(
     private readonly res: Response,
@@ -68,6 +67,11 @@ export class BodyRecorder {
     const length = headerText(headers, 'content-length')
     this.#expectedLength = length === undefined ? undefined : Number(length)
     this.#parts = []
+  }
+
+  /** Lets go of what was copied. */
+  stop(): void {
+    this.#parts = undefined
   }
 
   /** The connection is gone: what did not end by now never will. */

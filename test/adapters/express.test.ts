@@ -49,8 +49,8 @@ describe.each(expressVersions)('$version', ({ express }) => {
   async function siteOf(
     view: View,
     {
-      cache = new LocMemCache() as Cache,
-      seconds = 600 as number | null,
+      cache = new LocMemCache(),
+      seconds = 600,
       before = [] as View[],
       ...options
     }: ResponseCacheOptions & { cache?: Cache; before?: View[] } = {},
@@ -61,7 +61,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
     for (const middleware of before) app.use(middleware)
     app.all(/.*/, pages.cachePage(seconds), (req, res, next) => {
       runs.count++
-      return view(req, res, next) as void
+      return view(req, res, next)
     })
     return { site: await Site.open(app), runs, pages, app }
   }
@@ -218,7 +218,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
       let runs = 0
       app.get(/.*/, pages.cachePage(600), (req, res, next) => {
         runs++
-        return view(req, res, next) as void
+        return view(req, res, next)
       })
       // The same view without the cache.
       app.use((req, res, next) => view(req, res, next) as void)
@@ -282,7 +282,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
 
     it('passes on what a view throws at write, and stores nothing of it', async () => {
       const { site, runs } = await siteOf((_req, res) => {
-        expect(() => res.write(7 as unknown as string)).toThrow(TypeError)
+        expect(() => res.write(7)).toThrow(TypeError)
         res.end('x')
       })
       await site.get('/p')
