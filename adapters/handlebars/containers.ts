@@ -1,0 +1,169 @@
+import { currentSession, type DeferredSession } from '../../src/fragment/deferred.js'
+import type { TagSite } from '../../src/fragment/spec.js'
+import type {
+  Container,
+  ContainerState,
+  DataFrame,
+  Main,
+  PartialOptions,
+  Program,
+  TemplateSpec,
+} from './engine.js'
+
+const OWNER = Symbol('fragcache.owner')
+
+/** What is known of a compiled template. */
+export class Owner {
+  /** The name it was first called by as a partial. */
+  name: string | undefined
+  /** Its tags by fragment name. */
+  readonly sites = new Map<string, TagSite[]>()
+
+  constructor(readonly container: Container | undefined) {}
+}
+
+type Owned<T> = T & { [OWNER]?: Owner }
+
+/** The template a block's body belongs to, if it was made by an instance with the tag. */
+export function ownerOf(body: Program): Owner | undefined {
+  return (body as Owned<Program>)[OWNER]
+}
+
+/** The name of the partial that is being called, until its template begins. */
+let called: string | undefined
+
+/** The name of the template that is being compiled, if it is a partial. */
+export function calledPartial(): string | undefined {
+  return called
+}
+
+/**
+ * Makes a template's container known to the tags in it, its state to the bodies that run late, and
+ * partials to be indented once their text is there.
+ */
+export function instrument(spec: TemplateSpec): TemplateSpec {
+  const { main } = spec
+  if (typeof main !== 'function') return spec
+  const instrumented: Main = (container, context, helpers, partials, data, blockParams, depths) => {
+    const owner = (container as Owned<Container>)[OWNER] ?? own(container)
+    if (called !== undefined) {
+      owner.name ??= called
+      called = undefined
+    }
+    const session = currentSession()
+    if (session !== undefined) usedBy(session).containers.add(container)
+    return main(container, context, helpers, partials, data, blockParams, depths)
+  }
+  return { ...spec, main: instrumented }
+}
+
+function own(container: Owned<Container>): Owner {
+  const owner = new Owner(container)
+  container[OWNER] = owner
+  const { program, invokePartial } = container
+  container.program = (index, data, declaredBlockParams, blockParams, depths) => {
+    const body: Owned<Program> = program.call(
+      container,
+      index,
+      data,
+      declaredBlockParams,
+      blockParams,
+      depths,
+    )
+    body[OWNER] = owner
+    return body
+  }
+  container.invokePartial = (partial, context, options) => {
+    const outer = called
+    called = nameOf(partial, options)
+    try {
+      const { indent } = options
+      const session = indent ? currentSession() : undefined
+      if (session === undefined) return invokePartial.call(container, partial, context, options)
+      // Handlebars would indent the placeholders, not the lines of what comes in their place.
+      options.indent = undefined
+      const text = String(invokePartial.call(container, partial, context, options))
+      return session.change(text, (full) => indentLines(full, indent as string))
+    } finally {
+      called = outer
+    }
+  }
+  return owner
+}
+
+function nameOf(partial: unknown, { name }: PartialOptions): string | undefined {
+  if (name === undefined) return typeof partial === 'string' ? partial : undefined
+  return name === '@partial-block' ? undefined : name
+}
+
+/** As Handlebars does: every line, but not what follows the last line's end. */
+function indentLines(text: string, indent: string): string {
+  const lines = text.split('\n')
+  return lines
+    .map((line, i) => (line === '' && i + 1 === lines.length ? '' : indent + line))
+    .join('\n')
+}
+
+interface Capture extends ContainerState {
+  readonly container: Container
+}
+
+interface Used {
+  readonly containers: Set<Container>
+  /** The last capture; most tags of a render find everything as the one before did. */
+  last: readonly Capture[]
+}
+
+const usedInSession = new WeakMap<DeferredSession, Used>()
+
+function usedBy(session: DeferredSession): Used {
+  let used = usedInSession.get(session)
+  if (used === undefined) {
+    used = { containers: new Set(), last: [] }
+    usedInSession.set(session, used)
+  }
+  return used
+}
+
+/**
+ * Captures what the templates of a render look partials, helpers and hooks up in, so that a body
+ * may run after other renders of the same templates have set theirs.
+ *
+ * @returns Puts it back.
+ */
+export function captureContainers(session: DeferredSession): () => void {
+  const used = usedBy(session)
+  if (used.last.length !== used.containers.size || !used.last.every(isCurrent)) {
+    used.last = Array.from(used.containers, (container) => ({ container, ...stateOf(container) }))
+  }
+  const captures = used.last
+  return () => {
+    for (const { container, ...state } of captures) Object.assign(container, state)
+  }
+}
+
+function stateOf(container: Container): ContainerState {
+  const { helpers, partials, decorators, hooks, protoAccessControl } = container
+  return { helpers, partials, decorators, hooks, protoAccessControl }
+}
+
+function isCurrent(capture: Capture): boolean {
+  const { container } = capture
+  return (
+    capture.helpers === container.helpers &&
+    capture.partials === container.partials &&
+    capture.decorators === container.decorators &&
+    capture.hooks === container.hooks &&
+    capture.protoAccessControl === container.protoAccessControl
+  )
+}
+
+/** Copies a data frame and its parents, since loops change theirs with every turn. */
+export function copyFrames(frame: DataFrame): DataFrame {
+  const copy = Object.assign(
+    Object.create(Object.getPrototypeOf(frame) as object | null),
+    frame,
+  ) as DataFrame
+  if (typeof frame._parent === 'object') copy._parent = copyFrames(frame._parent)
+  return copy
+}

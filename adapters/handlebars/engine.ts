@@ -1,0 +1,102 @@
+import type Handlebars from 'handlebars'
+
+/**
+ * What the adapter uses of Handlebars beyond its published types: compiled programs and the
+ * container they run in (handlebars 4.7, `lib/handlebars/runtime.js`).
+ */
+
+/** A data frame: `@index`, `@root` and their kin. Helpers change it while they iterate. */
+export interface DataFrame {
+  _parent?: DataFrame
+  readonly [name: string]: unknown
+}
+
+/** The body of a block, as a helper gets it. */
+export interface Program {
+  (context: unknown, options?: { readonly data?: DataFrame }): unknown
+  /** Only on what Handlebars made. */
+  readonly program?: number
+  readonly blockParams?: number
+}
+
+/** The last argument of every helper. */
+export interface HelperOptions {
+  readonly fn?: Program
+  readonly inverse?: Program
+  readonly hash: Readonly<Record<string, unknown>>
+  readonly data?: DataFrame
+  readonly loc?: SourceLocation
+  /** Only with the compile option `stringParams`. */
+  readonly types?: readonly string[]
+}
+
+export interface SourceLocation {
+  /** The compile option `srcName`. */
+  readonly source?: string
+  readonly start: { readonly line: number }
+}
+
+export interface PartialOptions {
+  readonly name?: string
+  indent?: string | undefined
+}
+
+/** What of a container is set anew by each render, and so belongs to one only. */
+export interface ContainerState {
+  helpers: unknown
+  partials: unknown
+  decorators: unknown
+  hooks: unknown
+  protoAccessControl: unknown
+}
+
+/** One per compiled template, shared by all its renders. */
+export interface Container extends ContainerState {
+  readonly nullContext: object
+  program: (
+    this: Container,
+    index: number,
+    data: unknown,
+    declaredBlockParams: unknown,
+    blockParams: unknown,
+    depths: unknown,
+  ) => Program
+  invokePartial: (
+    this: Container,
+    partial: unknown,
+    context: unknown,
+    options: PartialOptions,
+  ) => unknown
+}
+
+export type Main = (
+  container: Container,
+  context: unknown,
+  helpers: unknown,
+  partials: unknown,
+  data: unknown,
+  blockParams: unknown,
+  depths: unknown,
+) => unknown
+
+export interface TemplateSpec {
+  readonly main?: Main
+}
+
+/** Compile options that change what a tag gets. */
+export interface ParseOptions {
+  readonly srcName?: string
+  readonly knownHelpers?: Readonly<Record<string, boolean>>
+  readonly knownHelpersOnly?: boolean
+  readonly stringParams?: boolean
+}
+
+/** An instance, with the members that are replaced. */
+export interface Instance {
+  registerHelper: typeof Handlebars.registerHelper
+  readonly helpers: Readonly<Record<string, unknown>>
+  template: (spec: TemplateSpec) => unknown
+  /** Left out in Handlebars' runtime-only build, as `compile`. */
+  parse?: (input: unknown, options?: ParseOptions) => unknown
+  readonly compile?: (source: string) => (context: unknown, options?: unknown) => string
+}

@@ -1,0 +1,123 @@
+import type { TagPosition } from '../../src/errors.js'
+import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
+import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
+import type { TagSite, TagValues } from '../../src/fragment/spec.js'
+import { captureContainers, copyFrames, Owner, ownerOf } from './containers.js'
+import type { HelperOptions, Program } from './engine.js'
+import { blockFaults } from './faults.js'
+
+const REMEDY = 'render with renderAsync, which registerCache gives'
+
+/** Only precompiled templates can make names up; then these must not fill the memory. */
+const MAX_NAMES = 1_000
+
+/** The helper `cache`: its arguments are the tag's, its last one Handlebars' options. */
+export type CacheHelper = (this: unknown, ...args: unknown[]) => string
+
+export function makeHelper(fragments: FragmentCache): CacheHelper {
+  const unowned = new Owner(undefined)
+  return function cache(...args) {
+    const options = args.pop() as HelperOptions | undefined
+    const body = options?.fn
+    if (options === undefined || typeof body !== 'function') {
+      throw blockFaults.inline(positionOf(options, undefined))
+    }
+    const owner = ownerOf(body)
+    const site = siteOf(owner ?? unowned, args, options, body)
+    // What Handlebars gives helpers for a missing context would count as one more level of `../`.
+    const context = this === owner?.container?.nullContext ? undefined : this
+    const fragment = fragments.resolveTag(site, valuesOf(context, args, options.hash, site))
+    const session = currentSession()
+    const render = (): string => toText(body(context))
+    if (session === undefined) return fragments.renderTagSync(fragment, render)
+    return renderInSession(session, fragment, render, () => {
+      if (owner === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
+      const data = options.data && copyFrames(options.data)
+      const restore = captureContainers(session)
+      return () => {
+        restore()
+        return toText(data === undefined ? body(context) : body(context, { data }))
+      }
+    })
+  }
+}
+
+/** A body of one expression gives that expression's value, whatever its type. */
+function toText(value: unknown): string {
+  return '' + (value as string)
+}
+
+function valuesOf(
+  context: unknown,
+  args: readonly unknown[],
+  hash: HelperOptions['hash'],
+  site: TagSite,
+): TagValues {
+  const timeout = args[0]
+  const varyOn = args.slice(2)
+  const { using, tags, version } = hash
+  // Given but undefined is a misspelt variable, which must not pass for left out.
+  if (using === undefined && 'using' in hash) throw faults.using(using, site)
+  if (tags === undefined && 'tags' in hash) throw faults.tags(tags, site)
+  if (version === undefined && 'version' in hash) throw faults.version(version, site)
+  if (!('if' in hash)) return { timeout, varyOn, using, tags, version }
+  return { timeout, varyOn, using, tags, version, if: isTrue(context, hash['if']) }
+}
+
+/** As the helper `if` sees it. */
+function isTrue(context: unknown, value: unknown): boolean {
+  const result: unknown = typeof value === 'function' ? value.call(context) : value
+  return Boolean(result) && !(Array.isArray(result) && result.length === 0)
+}
+
+/** The tag as it stands in its template; it is checked when it is met for the first time. */
+function siteOf(
+  owner: Owner,
+  args: readonly unknown[],
+  options: HelperOptions,
+  body: Program,
+): TagSite {
+  const name = args[1] as string
+  const line = options.loc?.start.line
+  const known = owner.sites.get(name)
+  if (known !== undefined) for (const site of known) if (site.line === line) return site
+  const position = positionOf(options, owner)
+  check(args, options, body, position)
+  const site: TagSite = { ...position, fragment: name, remedy: REMEDY }
+  if (known === undefined) {
+    if (owner.sites.size >= MAX_NAMES) owner.sites.clear()
+    owner.sites.set(name, [site])
+  } else known.push(site)
+  return site
+}
+
+/** What the parser checks too, unless the template was precompiled by another program. */
+function check(
+  args: readonly unknown[],
+  { inverse, hash, types }: HelperOptions,
+  body: Program,
+  position: TagPosition,
+): void {
+  const [, name] = args
+  const at = typeof name === 'string' ? { ...position, fragment: name } : position
+  if (types !== undefined) throw blockFaults.stringParams(at)
+  if (inverse?.program !== undefined) throw blockFaults.otherwise(at)
+  if (body.blockParams) throw blockFaults.blockParams(at)
+  if (args.length < 2) throw faults.tooFewArguments(position)
+  if (typeof name !== 'string' || name === '') throw faults.name(name, position)
+  for (const key of Object.keys(hash)) checkKeyword(key, at)
+}
+
+function positionOf(options: HelperOptions | undefined, owner: Owner | undefined): TagPosition {
+  return {
+    template: options?.loc?.source ?? owner?.name ?? fileOf(options?.data),
+    line: options?.loc?.start.line,
+  }
+}
+
+/** What express-handlebars says of the view it renders. */
+function fileOf(data: HelperOptions['data']): string | undefined {
+  const { filePath } = (data?.['exphbs'] ?? {}) as { readonly filePath?: unknown }
+  return typeof filePath === 'string' ? filePath : undefined
+}
