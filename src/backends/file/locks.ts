@@ -125,15 +125,16 @@ export class Locks {
       await hold.prepare(draft)
       const result = await inTurn(hold.lock, async () => {
         await this.#take(own, hold.lock)
-        let lost = false
+        let isDone = false
         try {
-          return await action(hold)
-        } catch (error) {
-          lost = error instanceof LostLockError
-          throw error
+          const given = await action(hold)
+          isDone = true
+          return given
         } finally {
           // What is lost is another's by now.
-          if (!lost) reusable = (await failureOf(rename(hold.lock, own.path))) === undefined
+          if (isDone || (await hold.isHeld())) {
+            reusable = (await failureOf(rename(hold.lock, own.path))) === undefined
+          }
         }
       })
       if (reusable) await hold.cleanUp()
@@ -283,14 +284,23 @@ class Hold implements Turn {
     }
   }
 
+  async isHeld(): Promise<boolean> {
+    return (await kindAt(this.#inside)) === 'folder'
+  }
+
   async commit(target: string, restore: () => Promise<void>): Promise<void> {
-    try {
-      await rename(join(this.#inside, 'new'), target)
-      this.#drafted = false
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error
-      await restore()
-      throw new LostLockError('the lock was lost')
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await rename(join(this.#inside, 'new'), target)
+        this.#drafted = false
+        return
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') throw error
+        if (attempt >= MAX_ATTEMPTS || !(await this.isHeld())) {
+          throw new LostLockError('the lock was lost')
+        }
+        await restore()
+      }
     }
   }
 
@@ -298,7 +308,7 @@ class Hold implements Turn {
     const code = await failureOf(rename(target, join(this.#inside, `gone-${this.#taken++}`)))
     if (code === undefined) return true
     if (code !== 'ENOENT') throw Object.assign(new Error(`${code}: ${target} stays`), { code })
-    if ((await kindAt(this.#inside)) !== 'folder') throw new LostLockError('the lock was lost')
+    if (!(await this.isHeld())) throw new LostLockError('the lock was lost')
     return false
   }
 
@@ -369,7 +379,9 @@ async function isDead(token: string): Promise<boolean> {
 
 async function isLeftover(token: string, ...paths: string[]): Promise<boolean> {
   if (await isDead(token)) return true
-  const times = await Promise.all(paths.map(modifiedAtMs))
+  // The draft's time is that of its last byte, the folder's that of its first.
+  const drafts = paths.map((path) => join(path, 'new'))
+  const times = await Promise.all([...paths, ...drafts].map(modifiedAtMs))
   const changedAtMs = Math.max(...times.map((time) => time ?? 0))
   return changedAtMs > 0 && Date.now() - changedAtMs > SAFE_AGE_MS
 }
