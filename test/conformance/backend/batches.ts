@@ -29,7 +29,7 @@ export function batches(test: Define): void {
     assert.equal((await cache.getMany([])).size, 0)
   })
 
-  test('getMany leaves out what has expired', async (t) => {
+  test.waiting('getMany leaves out what has expired', async (t) => {
     const cache = await t.open()
     await cache.set('a', 1, { timeout: t.short })
     await cache.set('b', 2)

@@ -37,17 +37,20 @@ export function counters(test: Define): void {
     assert.equal(await cache.incr('n'), 10)
   })
 
-  test('what is not there, or has expired, is FRAGCACHE_KEY_NOT_FOUND and stays away', async (t) => {
-    const cache = await t.open()
-    await cache.set('expired', 1, { timeout: t.short })
-    await t.passMost()
-    await t.passRest()
-    for (const key of ['missing', 'expired']) {
-      await assertCode(cache.incr(key), 'FRAGCACHE_KEY_NOT_FOUND')
-      await assertCode(cache.decr(key, 5), 'FRAGCACHE_KEY_NOT_FOUND')
-      await assertMissing(cache, key)
-    }
-  })
+  test.waiting(
+    'what is not there, or has expired, is FRAGCACHE_KEY_NOT_FOUND and stays away',
+    async (t) => {
+      const cache = await t.open()
+      await cache.set('expired', 1, { timeout: t.short })
+      await t.passMost()
+      await t.passRest()
+      for (const key of ['missing', 'expired']) {
+        await assertCode(cache.incr(key), 'FRAGCACHE_KEY_NOT_FOUND')
+        await assertCode(cache.decr(key, 5), 'FRAGCACHE_KEY_NOT_FOUND')
+        await assertMissing(cache, key)
+      }
+    },
+  )
 
   test('what is no whole number is a TypeError and stays as it is', async (t) => {
     const cache = await t.open()
@@ -89,7 +92,7 @@ export function counters(test: Define): void {
     assert.equal(await cache.incr('n', most), 0)
   })
 
-  test('the time that is left stays', async (t) => {
+  test.waiting('the time that is left stays', async (t) => {
     const cache = await t.open()
     await cache.set('n', 1, { timeout: t.short })
     await cache.set('m', 1, { timeout: t.short })
@@ -102,7 +105,7 @@ export function counters(test: Define): void {
     await assertMissing(cache, 'm')
   })
 
-  test('an entry without deadline gets none', async (t) => {
+  test.waiting('an entry without deadline gets none', async (t) => {
     const cache = await t.open({ timeout: t.short })
     await cache.set('n', 1, { timeout: null })
     await cache.incr('n')

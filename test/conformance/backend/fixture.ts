@@ -3,7 +3,11 @@ import type { Cache } from '../../../src/index.js'
 import type { BackendUnderTest, SuiteSettings } from './types.js'
 
 /** Defines one test of the suite. */
-export type Define = (name: string, body: (t: Fixture) => Promise<void>) => void
+export interface Define {
+  (name: string, body: (t: Fixture) => Promise<void>): void
+  /** One that lets time pass: with a real clock it runs under the first variant only. */
+  readonly waiting: (name: string, body: (t: Fixture) => Promise<void>) => void
+}
 
 /** A timeout that does not end during a test. */
 export const LONG = 1000

@@ -55,7 +55,7 @@ export function separation(test: Define): void {
     assert.equal(await cache.get('k', { version: 2 }), 'new')
   })
 
-  test('they keep the time that is left', async (t) => {
+  test.waiting('they keep the time that is left', async (t) => {
     const cache = await t.open({ version: 1 })
     await cache.set('k', 'v', { timeout: t.short })
     await cache.set('eternal', 'v', { timeout: null })
@@ -86,7 +86,7 @@ export function separation(test: Define): void {
     assert.equal(await cache.incr('n', 1, { version: 2 }), 6)
   })
 
-  test('what is not there, or has expired, is FRAGCACHE_KEY_NOT_FOUND', async (t) => {
+  test.waiting('what is not there, or has expired, is FRAGCACHE_KEY_NOT_FOUND', async (t) => {
     const cache = await t.open({ version: 1 })
     await cache.set('expired', 1, { timeout: t.short })
     await cache.set('k', 'stays', { version: 2 })

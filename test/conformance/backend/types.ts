@@ -49,7 +49,7 @@ export interface BackendUnderTest {
   readonly release?: (() => void | Promise<void>) | undefined
   /**
    * Lets time pass for the store, at once, as with a fake clock. Left out: the suite really waits,
-   * up to two seconds at a time, and leaves out what only a clock can show.
+   * a second or two at a time and about a minute in all, and leaves out what only a clock can show.
    */
   readonly advance?: ((seconds: number) => void | Promise<void>) | undefined
   /** Left out: failures are not tested. */
