@@ -83,7 +83,7 @@ function keywordOf(
 }
 
 /** Quotes delimit a name and are no part of it, so that a fragment has one key in all engines. */
-function unquote(text: string): string {
+export function unquote(text: string): string {
   const quote = text[0]
   if ((quote !== '"' && quote !== "'") || text.length < 2 || !text.endsWith(quote)) return text
   const inner = text.slice(1, -1)

@@ -14,7 +14,7 @@ import type { Fragment } from './spec.js'
 
 /**
  * A fragment that was not found: whoever opened it runs the body and then calls exactly one of
- * `commit`, `complete`, `abandon` and `fail`.
+ * `commit`, `complete`, `abandon`, `withdraw` and `fail`.
  */
 export class Attempt {
   readonly frame: Frame
@@ -119,6 +119,12 @@ export class Attempt {
   abandon(): void {
     this.flight?.land(undefined)
     this.#end('bypass')
+  }
+
+  /** The body is not going to run. */
+  withdraw(): void {
+    this.flight?.land(undefined)
+    release(this.fragment, this.flight)
   }
 
   /** The body threw. */

@@ -61,3 +61,35 @@ export function runAsyncIn<T>(frame: Frame, action: () => T): T {
   // What runs now must not be taken for a part of a synchronous body further out.
   return runSyncIn(undefined, () => asynchronous.run(frame, action))
 }
+
+/**
+ * Enters a frame by hand, for code that cannot be run by a callback and ends before anything else
+ * runs.
+ *
+ * @returns The frame to come back to, by the same function.
+ */
+export function swapSyncFrame(frame: Frame | undefined): Frame | undefined {
+  const before = synchronous
+  synchronous = frame
+  return before
+}
+
+/** The frame of the asynchronous context alone. */
+export function asyncFrame(): Frame | undefined {
+  return asynchronousUsed ? asynchronous.getStore() : undefined
+}
+
+/**
+ * Enters a frame by hand, for code that cannot be run by a callback and may wait in between. Only
+ * to be called right after an `await`: before it, the caller would be taken along.
+ */
+export function enterAsyncFrame(frame: Frame | undefined): void {
+  asynchronousUsed = true
+  asynchronous.enterWith(frame)
+}
+
+/** Whether a frame is another one or inside it. */
+export function isWithin(frame: Frame | undefined, outer: Frame): boolean {
+  for (let at = frame; at !== undefined; at = at.parent) if (at === outer) return true
+  return false
+}
