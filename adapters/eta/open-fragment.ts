@@ -1,0 +1,209 @@
+import { Attempt, open, type Opened } from '../../src/fragment/attempt.js'
+import {
+  asyncFrame,
+  currentFrame,
+  enterAsyncFrame,
+  swapSyncFrame,
+  type Frame,
+} from '../../src/fragment/frame.js'
+import type { Fragment } from '../../src/fragment/spec.js'
+import { etaFaults } from './faults.js'
+import type { EtaSite, TemplateRun } from './run.js'
+
+/**
+ * Why a fragment waits before its body: it is looked up, or joins another's body; or its body may
+ * wait, and so begins in a turn, and thereby in an asynchronous context, of its own.
+ */
+export type Wait = 'lookup' | 'turn'
+
+/** How a running body has its frame: not at all, as code that does not wait, or by its context. */
+type Mode = 'none' | 'synchronous' | 'asynchronous'
+
+/** A fragment that was not found at once. The code of its tag calls it, from its begin to its end. */
+export class OpenFragment {
+  /** Set by the template when the body has run to its end. */
+  done = false
+  /** Whether the template is to await {@link wait}. */
+  readonly waits: boolean
+  readonly site: EtaSite
+  readonly #run: TemplateRun
+  readonly #fragment: Fragment
+  readonly #parent: Frame | undefined
+  readonly #wait: Wait | undefined
+  #opened: Opened | undefined
+  #hasWaited = false
+  #failure: { readonly error: unknown } | undefined
+  #mode: Mode = 'none'
+  #below: OpenFragment | undefined
+  #frameBefore: Frame | undefined
+  #textBefore = ''
+
+  constructor(
+    run: TemplateRun,
+    site: EtaSite,
+    fragment: Fragment,
+    parent: Frame | undefined,
+    opened: Attempt | undefined,
+    wait: Wait | undefined,
+  ) {
+    this.#run = run
+    this.site = site
+    this.#fragment = fragment
+    this.#parent = parent
+    this.#opened = opened
+    this.#wait = wait
+    this.waits = wait !== undefined
+  }
+
+  get #attempt(): Attempt {
+    return this.#opened as Attempt
+  }
+
+  get frame(): Frame {
+    return this.#attempt.frame
+  }
+
+  /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
+  async wait(): Promise<void> {
+    this.#textBefore = this.#run.buffer.res
+    this.#run.suspend(this)
+    try {
+      if (this.#wait === 'lookup') this.#opened = await open(this.#fragment, this.#parent)
+    } catch (error) {
+      this.#failure = { error }
+    }
+    this.#hasWaited = true
+  }
+
+  /**
+   * The body is to begin.
+   *
+   * @returns `false`: there is a text, which is added, or there is no sense in it any more.
+   * @throws CacheTagError: the cache cannot be waited for here, or texts were mixed up.
+   * @throws What another body threw whose text was waited for.
+   */
+  begin(): boolean {
+    if (this.#hasWaited) {
+      if (!this.#resume()) return false
+    } else if (this.#opened === undefined) {
+      throw etaFaults.inFunction(this.#fragment.alias, this.site)
+    }
+    this.#below = this.#run.enter(this)
+    this.#attempt.bodyStarts()
+    if (this.#hasWaited && this.site.awaits) this.#enterAsync()
+    else this.#enterSync()
+    this.#textBefore = this.#run.buffer.res
+    if (!this.site.exposed) this.#run.buffer.res = ''
+    return true
+  }
+
+  /** @returns Whether the body is to run. */
+  #resume(): boolean {
+    let isAlone = false
+    try {
+      isAlone = this.#run.resume(this, this.#textBefore)
+    } finally {
+      if (!isAlone && this.#opened instanceof Attempt) this.#opened.withdraw()
+    }
+    if (!isAlone) return false
+    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.#opened instanceof Attempt) return true
+    this.#run.buffer.res += this.#opened?.text ?? ''
+    return false
+  }
+
+  /** The body threw. */
+  fail(error: unknown): void {
+    this.#failure = { error }
+  }
+
+  /**
+   * The body was left, one way or another.
+   *
+   * @throws CacheTagError: texts were mixed up.
+   */
+  end(): void {
+    const attempt = this.#attempt
+    attempt.bodyEnds()
+    let isAlone = false
+    try {
+      isAlone = this.#run.leave(this, this.#below)
+    } catch (error) {
+      if (this.#failure === undefined) throw error
+    } finally {
+      if (!isAlone) this.#drop()
+    }
+    if (!isAlone) return
+    const text = this.#takeText()
+    this.#leaveFrame()
+    if (this.#failure !== undefined) attempt.fail(this.#failure.error)
+    else if (this.done) this.#commit(text)
+    else attempt.abandon()
+  }
+
+  #takeText(): string {
+    const { buffer } = this.#run
+    const { res } = buffer
+    if (this.site.exposed) return res.slice(this.#textBefore.length)
+    buffer.res = this.#textBefore + res
+    return res
+  }
+
+  #commit(text: string): void {
+    const stored = this.#attempt.commit(copy(text))
+    if (stored instanceof Promise) this.#run.stores(stored)
+  }
+
+  #drop(): void {
+    this.#leaveFrame()
+    if (this.#failure === undefined) this.#attempt.abandon()
+    else this.#attempt.fail(this.#failure.error)
+  }
+
+  #enterSync(): void {
+    this.#mode = 'synchronous'
+    this.#frameBefore = swapSyncFrame(this.frame)
+  }
+
+  #enterAsync(): void {
+    this.#mode = 'asynchronous'
+    this.#frameBefore = asyncFrame()
+    enterAsyncFrame(this.frame)
+    this.#run.guard(this)
+  }
+
+  #leaveFrame(): void {
+    const isInside = currentFrame() === this.frame
+    if (this.#mode === 'synchronous' && isInside) swapSyncFrame(this.#frameBefore)
+    if (this.#mode === 'asynchronous') {
+      this.#run.unguard(this)
+      if (isInside) enterAsyncFrame(this.#frameBefore)
+    }
+    this.#mode = 'none'
+  }
+
+  /** Bodies that were not expected to wait are about to: a tag inside waits. */
+  static lift(top: OpenFragment | undefined): void {
+    let lowest: OpenFragment | undefined
+    for (let at = top; at !== undefined && at.#mode === 'synchronous'; at = at.#below) {
+      at.#mode = 'none'
+      lowest = at
+    }
+    if (lowest !== undefined) swapSyncFrame(lowest.#frameBefore)
+  }
+
+  /** They have waited, and go on in a turn of their own. */
+  static settle(top: OpenFragment | undefined): void {
+    const lifted: OpenFragment[] = []
+    for (let at = top; at !== undefined && at.#mode === 'none'; at = at.#below) lifted.push(at)
+    for (const fragment of lifted.reverse()) fragment.#enterAsync()
+  }
+}
+
+/**
+ * A text of its own: what a template puts out may be a part of a longer text, which would be kept
+ * for as long as the fragment.
+ */
+function copy(text: string): string {
+  return ` ${text}`.slice(1)
+}

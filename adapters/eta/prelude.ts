@@ -1,0 +1,50 @@
+import { RUNTIME } from './rewrite.js'
+import type { EtaConfig } from './types.js'
+
+const LAYOUT = '\nfunction layout(path, data) {'
+const BLOCKS = ['function block(name,fn){if(', 'async function blockAsync(name,fn){if(']
+const EPILOGUE = '\nif (__eta.layout) {'
+const RETURN = '\nreturn __eta.res;'
+
+/**
+ * Puts the run time into the code of a template that has cache tags.
+ *
+ * @throws Error: Eta makes its code in a way that this package does not know.
+ */
+export function addRuntime(code: string, config: EtaConfig): string {
+  if (!code.includes(`${RUNTIME}.open(`)) return code
+  const header = config.functionHeader.length
+  const layout = code.indexOf(LAYOUT, header)
+  const epilogue = code.lastIndexOf(EPILOGUE)
+  const end = code.lastIndexOf(RETURN)
+  if (layout < 0 || epilogue < layout || end < epilogue) {
+    throw new Error(
+      'fragcache/eta: this version of Eta compiles templates in an unknown way; use Eta 4',
+    )
+  }
+  const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
+  const bodyEnd = asynchronous ? `\n${FINISH}` : ''
+  const inside = guardCalls(code.slice(layout, end))
+  return code.slice(0, layout) + start(asynchronous) + inside + bodyEnd + code.slice(end)
+}
+
+const FINISH = `{const writes=${RUNTIME}.settled();if(writes!==undefined)await writes}`
+
+function start(asynchronous: boolean): string {
+  // The plugin is reached by the configuration, so that it lives as long as the engine.
+  const plugin = 'this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)'
+  const template = '()=>arguments.callee'
+  return `\nconst ${RUNTIME}=${plugin}.fragcache(this,__eta,options,${asynchronous},${template});`
+}
+
+/** What a hit would leave out must not be called inside a fragment. */
+function guardCalls(code: string): string {
+  let guarded = LAYOUT + `${RUNTIME}.outside('layout');` + code.slice(LAYOUT.length)
+  for (const block of BLOCKS) {
+    const at = guarded.indexOf(block)
+    if (at < 0) continue
+    const body = at + block.length - 'if('.length
+    guarded = `${guarded.slice(0, body)}${RUNTIME}.outside('block');${guarded.slice(body)}`
+  }
+  return guarded
+}
