@@ -35,6 +35,11 @@ export function entryPath(location: string, storedKey: string): string {
 
 /** The files of the entries of a location. */
 export async function entryFiles(location: string): Promise<string[]> {
-  const names = await readdir(location, { recursive: true })
-  return names.filter((name) => name.endsWith('.entry')).map((name) => join(location, name))
+  const shards = (await readdir(location)).filter((name) => /^[0-9a-f]{2}$/.test(name))
+  const found = await Promise.all(shards.map((shard) => readdir(join(location, shard))))
+  return found.flatMap((names, i) =>
+    names
+      .filter((name) => name.endsWith('.entry'))
+      .map((name) => join(location, shards[i] as string, name)),
+  )
 }

@@ -25,6 +25,9 @@ const SAMPLE = 512
 /** A count that is so far from what the sample says is wrong; a smaller distance is chance. */
 const DOUBTFUL = 0.25
 
+/** Leftovers are looked for at most once in so long. */
+const SWEEP_INTERVAL_MS = 60_000
+
 /** What was looked at. */
 interface Survey {
   readonly files: readonly SurveyedFile[]
@@ -46,6 +49,7 @@ interface Victim extends SurveyedFile {
 /** Keeps the number of entries within the limit. */
 export class Culling {
   #running: Promise<boolean> | undefined
+  #sweptAtMs = -Infinity
 
   constructor(
     private readonly folders: Folders,
@@ -70,20 +74,24 @@ export class Culling {
   }
 
   async #makeRoom(): Promise<boolean> {
-    await this.locks.sweep()
+    await this.#sweep()
     try {
       return await this.locks.run('cull', undefined, async (turn) => {
         await this.count.refresh()
-        if (this.count.current < this.limits.maxEntries) return true
-        return this.limits.cullFrequency === 0
-          ? (await this.clear(undefined, turn)) > 0
-          : this.#cull(turn)
+        return this.count.current < this.limits.maxEntries || this.#cull(turn)
       })
     } catch (error) {
       // Another process makes room, for a long time: no reason to fail this one's write.
       if (error instanceof BusyLockError) return false
       throw error
     }
+  }
+
+  async #sweep(): Promise<void> {
+    const nowMs = performance.now()
+    if (nowMs - this.#sweptAtMs < SWEEP_INTERVAL_MS) return
+    this.#sweptAtMs = nowMs
+    await this.locks.sweep()
   }
 
   async #cull(turn: Turn): Promise<boolean> {
@@ -95,6 +103,7 @@ export class Culling {
       await this.count.reset(total)
       return true
     }
+    if (cullFrequency === 0) return (await this.clear(undefined, turn)) > 0
     const share = Math.floor(survey.files.length / cullFrequency)
     const least = Math.min(total - maxEntries + 1, survey.files.length)
     const victims = await this.#choose(survey.files, Math.max(share, least))
