@@ -155,7 +155,10 @@ export class PageStore {
     const { cache } = this
     const storedKey = cache.checkedKey(key)
     if (cache.answersAtOnce && !operationChannel.hasSubscribers) {
-      return chain(cache.lookupOne(storedKey), (hit) => hit?.value)
+      return chain(
+        cache.guarded('get', () => cache.lookupOne(storedKey)),
+        (hit) => hit?.value,
+      )
     }
     return chain(cache.tryLookup([key], [storedKey], []), (found) => orFail(found).hits[0]?.value)
   }
@@ -235,7 +238,9 @@ export class PageStore {
     const writes: { key: string; value: unknown; expiresAtMs: Deadline; ifAbsent?: boolean }[] = []
     if (current === undefined) {
       const value = encodeGeneration({ generation, invalidated: false, expiresAtMs: freshUntilMs })
-      writes.push({ key: keys[0], value, expiresAtMs: freshUntilMs, ifAbsent: true })
+      // What is there and cannot be read is no invalidation to keep.
+      const ifAbsent = first === undefined
+      writes.push({ key: keys[0], value, expiresAtMs: freshUntilMs, ifAbsent })
     } else if (isLater(freshUntilMs, current.expiresAtMs)) {
       // Never written over: that could undo an invalidation of another process.
       await cache.touch(keys[0], { timeout: secondsUntil(freshUntilMs) })
@@ -261,7 +266,14 @@ export class PageStore {
         ...(i === writes.length - 1 && { tags }),
       })),
     )
-    return orFail(outcomes).every((outcome) => outcome === 'stored') ? 'stored' : 'cache-refused'
+    if (orFail(outcomes).every((outcome) => outcome === 'stored')) return 'stored'
+    if (current === undefined) await this.#clearDamage(keys[0])
+    return 'cache-refused'
+  }
+
+  /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
+  async #clearDamage(key: string): Promise<void> {
+    if (decodeGeneration(await this.#read(key)) === undefined) await this.cache.delete(key)
   }
 
   /** What the fragments in the page depend on, the page depends on too. */

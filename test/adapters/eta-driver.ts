@@ -3,7 +3,7 @@ import type { Caches, FragmentCache } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
 import { argumentsOf, endOf } from '../../adapters/eta/tag.js'
 import type { EtaPlugin } from '../../adapters/eta/types.js'
-import type { Driver, FragmentCase } from '../conformance/fragment-suite.js'
+import type { Driver, FragmentCase, Kind, Rendering } from '../conformance/fragment-suite.js'
 
 /** Makes plain blocks of the cache tags: what a template gives without them. */
 export const withoutTag: EtaPlugin = {
@@ -37,4 +37,40 @@ export const etaDriver: Driver = {
       ? (context) => eta.render(`@${entry}`, context)
       : async (context) => eta.renderAsync(`@${entry}`, context)
   },
+}
+
+type Row = Omit<FragmentCase, 'engine' | 'entry' | 'backend' | 'templates' | 'id'> & {
+  readonly templates?: Readonly<Record<string, string>>
+}
+
+export const both: readonly Kind[] = ['sync', 'async']
+
+/** Cases of one template, `main`, for one or both ways of rendering. */
+export function cases(
+  kinds: readonly Kind[],
+  id: string,
+  main: string,
+  { templates, ...rest }: Row,
+): FragmentCase[] {
+  return kinds.map((backend) => ({
+    ...rest,
+    id: `${id}, ${backend}`,
+    engine: 'eta',
+    entry: 'main',
+    backend,
+    templates: { main, ...templates },
+  }))
+}
+
+/** The same text twice, first by running so many bodies, then by none. */
+export function twice(output: string, bodyRuns: number): Rendering[] {
+  return again(output, bodyRuns, 0)
+}
+
+/** The same text twice, with so many bodies that run each time. */
+export function again(output: string, bodyRuns: number, andThen: number): Rendering[] {
+  return [
+    { output, bodyRuns },
+    { output, bodyRuns: andThen },
+  ]
 }

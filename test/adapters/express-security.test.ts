@@ -2,7 +2,7 @@ import type { Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
-import { expressVersions, methodOverride, session, Site, type Answer } from '../support/express.js'
+import { expressVersions, methodOverride, session, Site } from '../support/express.js'
 import { naiveCache } from '../support/naive-cache.js'
 
 type View = (req: Request, res: Response) => unknown
@@ -551,7 +551,7 @@ const attacks: Attack[] = [
         site.get('/p', { headers: { 'X-User': 'alice' } }),
         site.get('/p', { headers: { 'X-User': 'bob' } }),
       ])
-      return (bob).text.includes(SECRET)
+      return bob.text.includes(SECRET)
     },
     naiveWithstands: true,
   },

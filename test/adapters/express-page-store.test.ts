@@ -1,0 +1,249 @@
+import { CacheBackendError, LocMemCache } from 'fragcache'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { PageStore, type NewPage, type PageRequest } from '../../adapters/express/page-store.js'
+import { Frame } from '../../src/fragment/frame.js'
+import { generationKey, headerListKey } from '../../src/http/page-key.js'
+import { decodeHeaderList, encodeHeaderList } from '../../src/http/page-records.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+const T = 1_700_000_000_000
+
+function stopClock(...also: ('setTimeout' | 'clearTimeout')[]) {
+  vi.useFakeTimers({ toFake: ['Date', ...also], now: T })
+  onTestFinished(() => void vi.useRealTimers())
+}
+
+const request = (headers: Record<string, string> = {}): PageRequest => ({
+  method: 'GET',
+  uri: 'http://a.test/p',
+  language: undefined,
+  timeZone: undefined,
+  headers,
+})
+
+function page(
+  store: PageStore,
+  text: string,
+  { vary = [] as string[], seconds = 600 } = {},
+): NewPage {
+  return {
+    head: {
+      status: 200,
+      headers: [],
+      removed: [],
+      storedAtMs: Date.now(),
+      ageSeconds: 0,
+      freshUntilMs: Date.now() + seconds * 1000,
+      isPublic: false,
+    },
+    body: [Buffer.from(text)],
+    vary,
+    frame: new Frame(store.cache, undefined, undefined),
+  }
+}
+
+/** Looks up, and stores if nothing was found, as a request does. */
+async function visit(store: PageStore, of: PageRequest, made: NewPage): Promise<string> {
+  const found = await store.lookup(of)
+  if (found.page !== undefined) return found.page.body.toString()
+  return store.store(of, made, found)
+}
+
+/** It answers reads, and never writes. */
+class SlowlyWritingCache extends AsyncTestCache {
+  protected override writeEntries(): Promise<never> {
+    return new Promise(() => undefined)
+  }
+}
+
+const address = { keyPrefix: '', uri: 'http://a.test/p' }
+
+describe.each([
+  ['local memory', () => new LocMemCache()],
+  ['a cache that answers late', () => new AsyncTestCache()],
+])('pages in %s', (_name, newCache) => {
+  const newStore = () => new PageStore(newCache(), 'default', '')
+
+  it('are found by the headers their URI varies on, which only become more', async () => {
+    const store = newStore()
+    expect(await visit(store, request({ a: '1' }), page(store, 'one', { vary: ['a'] }))).toBe(
+      'stored',
+    )
+    expect(await visit(store, request({ a: '1' }), page(store, ''))).toBe('one')
+    expect(await visit(store, request({ a: '2' }), page(store, 'two'))).toBe('stored')
+    expect(await visit(store, request({ a: '2' }), page(store, ''))).toBe('two')
+    expect(await visit(store, request({ a: '1' }), page(store, ''))).toBe('one')
+    const grown = page(store, 'three', { vary: ['b'] })
+    expect(await visit(store, request({ a: '3', b: '1' }), grown)).toBe('stored')
+    expect(await visit(store, request({ a: '3', b: '1' }), page(store, ''))).toBe('three')
+    expect(await visit(store, request({ a: '3', b: '2' }), page(store, 'four'))).toBe('stored')
+    expect((await store.lookup(request())).headerList).toEqual(['a', 'b'])
+  })
+
+  it('live as long as they were given, whatever the others of their URI were given', async () => {
+    stopClock()
+    const store = newStore()
+    const of = (a: string) => request({ a })
+    await visit(store, of('1'), page(store, 'long', { vary: ['a'], seconds: 600 }))
+    await visit(store, of('2'), page(store, 'short', { vary: ['a'], seconds: 5 }))
+    await visit(store, of('3'), page(store, 'longest', { vary: ['a'], seconds: 900 }))
+    vi.setSystemTime(T + 5000)
+    expect((await store.lookup(of('2'))).page).toBeUndefined()
+    expect((await store.lookup(of('1'))).page?.body.toString()).toBe('long')
+    vi.setSystemTime(T + 600_000)
+    expect((await store.lookup(of('1'))).page).toBeUndefined()
+    expect((await store.lookup(of('3'))).page?.body.toString()).toBe('longest')
+    vi.setSystemTime(T + 900_000)
+    expect((await store.lookup(of('3'))).generation).toBeUndefined()
+  })
+
+  it('are not stored when their time is up, or their URI was invalidated meanwhile', async () => {
+    stopClock()
+    const store = newStore()
+    const late = page(store, 'late', { seconds: 0 })
+    expect(await visit(store, request(), late)).toBe('stale')
+    const before = await store.lookup(request())
+    await store.invalidate('http://a.test/p')
+    expect(await store.store(request(), page(store, 'old'), before)).toBe('invalidated')
+    const after = await store.lookup(request())
+    expect(await store.store(request(), page(store, 'new'), after)).toBe('stored')
+    // What another request made of the URI since changes nothing for the one before.
+    expect(await store.store(request(), page(store, 'old'), before)).toBe('invalidated')
+    expect(await visit(store, request(), page(store, ''))).toBe('new')
+  })
+
+  it('do not come back when the records of their URI are gone', async () => {
+    for (const key of [generationKey(address), headerListKey(address)]) {
+      const store = newStore()
+      await visit(store, request({ a: '1' }), page(store, 'old', { vary: ['a'] }))
+      await store.cache.delete(key)
+      expect((await store.lookup(request({ a: '1' }))).page).toBeUndefined()
+      // The page of another variant brings the list back, in a generation of its own if need be.
+      const seen = await store.lookup(request({ a: '2' }))
+      await store.store(request({ a: '2' }), page(store, 'new', { vary: ['a'] }), seen)
+      const found = (await store.lookup(request({ a: '1' }))).page?.body.toString()
+      expect(found).toBe(key === generationKey(address) ? undefined : 'old')
+    }
+  })
+
+  it('are not given for another although the keys are the same', async () => {
+    const store = newStore()
+    await visit(store, request({ a: '1' }), page(store, 'for a', { vary: ['a'] }))
+    // Another process, which had learned something else at the same time, wrote its list last.
+    const list = decodeHeaderList(await store.cache.get(headerListKey(address)))
+    await store.cache.set(
+      headerListKey(address),
+      encodeHeaderList({
+        expiresAtMs: null,
+        generation: list?.generation ?? '',
+        headerList: ['b'],
+      }),
+    )
+    expect(store.keyOf(request({ b: '1' }), ['b'])).toBe(store.keyOf(request({ a: '1' }), ['a']))
+    expect((await store.lookup(request({ b: '1' }))).page).toBeUndefined()
+  })
+
+  it('that cannot be read are misses, and are replaced', async () => {
+    for (const rubbish of ['', 'rubbish', Buffer.from('FCR1'), { status: 200 }, 7]) {
+      const store = newStore()
+      for (const key of [
+        generationKey(address),
+        headerListKey(address),
+        store.keyOf(request(), []),
+      ]) {
+        await visit(store, request(), page(store, 'old'))
+        await store.cache.set(key, rubbish)
+        const found = await store.lookup(request())
+        expect(found.page).toBeUndefined()
+        expect(await store.store(request(), page(store, 'new'), found)).toBe('stored')
+        expect((await store.lookup(request())).page?.body.toString()).toBe('new')
+      }
+    }
+  })
+})
+
+describe('a page that is being stored', () => {
+  it('is waited for by the next request of this process', async () => {
+    const store = new PageStore(new AsyncTestCache(), 'default', '')
+    const seen = await store.lookup(request())
+    const stored = store.store(request(), page(store, 'new'), seen)
+    expect((await store.lookup(request())).page?.body.toString()).toBe('new')
+    await stored
+  })
+
+  it('is waited for half a second at most', async () => {
+    stopClock('setTimeout', 'clearTimeout')
+    const store = new PageStore(new SlowlyWritingCache(), 'default', '')
+    const seen = await store.lookup(request())
+    const stored = store.store(request(), page(store, 'new'), seen)
+    let found: string | undefined
+    void Promise.resolve(store.lookup(request())).then(({ page }) => {
+      found = page === undefined ? 'nothing' : 'a page'
+    })
+    await vi.advanceTimersByTimeAsync(499)
+    expect(found).toBeUndefined()
+    await vi.advanceTimersByTimeAsync(1)
+    await vi.waitFor(() => expect(found).toBe('nothing'), { interval: 1 })
+    await vi.advanceTimersByTimeAsync(1500)
+    expect(await stored).toBe('cache-failed')
+  })
+
+  it('one of many of its URI, beyond a number, is not', async () => {
+    const store = new PageStore(new AsyncTestCache(), 'default', '')
+    const seen = await store.lookup(request())
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, () => store.store(request(), page(store, 'x'), seen)),
+    )
+    expect(outcomes.filter((outcome) => outcome === 'busy')).toHaveLength(4)
+    expect(outcomes.filter((outcome) => outcome === 'stored')).toHaveLength(16)
+    expect(await store.store(request(), page(store, 'x'), seen)).toBe('stored')
+  })
+})
+
+describe('a cache that fails', () => {
+  it('makes a lookup fail and a page unstored', async () => {
+    const cache = new AsyncTestCache()
+    const store = new PageStore(cache, 'default', '')
+    const seen = await store.lookup(request())
+    cache.failing = true
+    await expect(Promise.resolve(store.lookup(request()))).rejects.toThrow(CacheBackendError)
+    expect(await store.store(request(), page(store, 'x'), seen)).toBe('cache-failed')
+    await expect(store.invalidate('http://a.test/p')).rejects.toThrow(CacheBackendError)
+  })
+
+  it('and one that hangs, within two seconds', async () => {
+    stopClock('setTimeout', 'clearTimeout')
+    const cache = new AsyncTestCache()
+    const store = new PageStore(cache, 'default', '')
+    const seen = await store.lookup(request())
+    cache.hanging = true
+    const found = expect(Promise.resolve(store.lookup(request()))).rejects.toThrow(
+      'the cache did not answer within 2000 ms',
+    )
+    const outcome = store.store(request(), page(store, 'x'), seen)
+    await vi.advanceTimersByTimeAsync(2000)
+    await found
+    expect(await outcome).toBe('cache-failed')
+  })
+
+  it('a page it will not take is not stored', async () => {
+    const cache = new AsyncTestCache()
+    const store = new PageStore(cache, 'default', '')
+    cache.maxPayloadBytes = 300
+    expect(await visit(store, request(), page(store, 'x'.repeat(300)))).toBe('cache-refused')
+    expect((await store.lookup(request())).page).toBeUndefined()
+  })
+})
+
+describe('round trips', () => {
+  it('two to find a page, two to store one', async () => {
+    const cache = new AsyncTestCache()
+    const store = new PageStore(cache, 'default', '')
+    const seen = await store.lookup(request())
+    expect([cache.reads, cache.writes]).toEqual([1, 0])
+    await store.store(request(), page(store, 'x'), seen)
+    expect([cache.reads, cache.writes]).toEqual([2, 1])
+    await store.lookup(request())
+    expect([cache.reads, cache.writes]).toEqual([4, 1])
+  })
+})
