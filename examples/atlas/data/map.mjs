@@ -15,6 +15,8 @@ const ISLET = 1
 const MARGIN = 40
 /** A country smaller than this gets a ring around it. */
 const SPECK = 9
+/** Countries shown over the sea, beside the neighbours. */
+const NEARBY = 8
 /** Drawings are in tenths of a unit, so that whole numbers do. */
 const FINE = 10
 
@@ -37,21 +39,23 @@ function outlinesOf(code) {
 function pathOf(rings, project, width, height) {
   let path = ''
   for (const ring of rings) {
-    const points = ring.map(project)
-    const [left, right] = extent(points.map(([x]) => x))
-    const [top, bottom] = extent(points.map(([, y]) => y))
-    if (right < 0 || left > width || bottom < 0 || top > height) continue
-    if (right - left < ISLET && bottom - top < ISLET && rings.length > 1) continue
+    let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity]
     const kept = []
-    for (const [x, y] of points) {
+    for (const point of ring) {
+      const [x, y] = project(point)
+      left = Math.min(left, x)
+      right = Math.max(right, x)
+      top = Math.min(top, y)
+      bottom = Math.max(bottom, y)
       // Outside of the picture many points fall together on its margin and are left out too.
-      const point = [clamp(x, width), clamp(y, height)]
+      const drawn = [clamp(x, width), clamp(y, height)]
       const last = kept.at(-1)
-      if (last && Math.hypot(point[0] - last[0], point[1] - last[1]) < DETAIL) continue
-      kept.push(point)
+      if (last && Math.hypot(drawn[0] - last[0], drawn[1] - last[1]) < DETAIL) continue
+      kept.push(drawn)
     }
-    if (kept.length < 3) continue
-    path += stroke(kept)
+    const isInView = right >= 0 && left <= width && bottom >= 0 && top <= height
+    const isIslet = right - left < ISLET && bottom - top < ISLET && rings.length > 1
+    if (isInView && !isIslet && kept.length >= 3) path += stroke(kept)
   }
   return path
 }
@@ -131,7 +135,7 @@ function around(country, neighbours) {
     .filter((other) => other !== country)
     .map((other) => ({ code: other.cca3, km: distanceKm(country.latlng, other.latlng) }))
     .sort((a, b) => a.km - b.km)
-    .slice(0, 16)
+    .slice(0, NEARBY)
     .map(({ code }) => code)
   return [...new Set([...neighbours, ...near])].sort()
 }
