@@ -17,7 +17,7 @@ let scripts = 0
 /**
  * Starts a script as a process of its own. It may use top-level `await`, `process.send`, and
  * `FileBasedCache`, `Locks` and `FileStore`, which are imported for it; it ends by itself once
- * nothing is left to do.
+ * nothing is left to do, or its parent is gone.
  *
  * @param uid - Runs as this user, where the tests' own may choose.
  */
@@ -33,7 +33,10 @@ export async function startWorker(
      import { FileStore } from './src/backends/file/store.js'
      import { Locks } from './src/backends/file/locks.js'
      const args = process.argv.slice(2)
+     const orphaned = () => process.exit(1)
+     process.on('disconnect', orphaned)
      ${script}
+     process.off('disconnect', orphaned)
      process.disconnect?.()`,
   )
   const child = fork(path, options.args ?? [], {
