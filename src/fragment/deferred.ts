@@ -238,6 +238,11 @@ export class DeferredSession {
     this.checkStray(text)
   }
 
+  /** @throws CacheTagError: a text that is about to be altered holds a placeholder. */
+  checkFilled(text: string): void {
+    if (this.holdsPlaceholder(text)) throw faults.altered(this.#siteOfDamaged(text))
+  }
+
   /** @throws CacheTagError: another render's placeholder is in the text. */
   checkStray(text: string): string {
     const stray = findStray(text)
