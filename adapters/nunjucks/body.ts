@@ -1,0 +1,99 @@
+import type { TagSite } from '../../src/fragment/spec.js'
+import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
+import { nunjucksFaults } from './faults.js'
+import { superFrameOf, type Scope } from './scope.js'
+
+/** For the part of a compiled body that tells of variables it makes. */
+const UNHEARD = { set: () => undefined, setVariable: () => undefined, addExport: () => undefined }
+
+/** What went wrong in a body without being thrown. */
+interface BodyRun {
+  readonly site: TagSite
+  /** What the body was told. */
+  told?: { readonly error: unknown }
+  /** What a template inside, or around, was told. */
+  noted?: { readonly error: unknown }
+}
+
+let running: BodyRun | undefined
+
+/**
+ * Renders a tag's body.
+ *
+ * @returns What it renders, escaped where it has to be.
+ * @throws What it throws, also where the engine would go on and put out what it has.
+ */
+export function renderBody(
+  body: CompiledBody,
+  context: Context,
+  runtime: Runtime,
+  { frame, variables }: Scope,
+  site: TagSite,
+): string {
+  const { ctx, exported } = context
+  const exportedBefore = exported.length
+  const outer = running
+  const run: BodyRun = { site }
+  let ended = false
+  running = run
+  context.ctx = variables
+  try {
+    const macro = body(UNHEARD, runtime, context, frame, (error) => {
+      if (error === null || error === undefined) ended = true
+      else run.told ??= { error }
+    })
+    const text = macro().toString()
+    const failure = run.told ?? run.noted
+    if (failure !== undefined) throw failure.error
+    if (!ended) throw nunjucksFaults.asynchronousBody(site)
+    return text
+  } finally {
+    running = outer
+    context.ctx = ctx
+    // What a hit does not export a miss must not either.
+    exported.length = exportedBefore
+  }
+}
+
+/**
+ * Notes an error that a template hands on by callback. Inside a macro the engine hands it past the
+ * body to the page, goes on, and gives the body a text with a hole.
+ */
+export function noteFailure(error: unknown): void {
+  if (running !== undefined) running.noted ??= { error }
+}
+
+/** Runs a render of its own, whose errors reach whoever asked for it. */
+export function apartFromBodies<T>(render: () => T): T {
+  const outer = running
+  running = undefined
+  try {
+    return render()
+  } finally {
+    running = outer
+  }
+}
+
+/**
+ * Renders the block that `super()` in a body means.
+ *
+ * @param frame - The frame of the body.
+ */
+export function renderSuper(
+  env: unknown,
+  context: Context,
+  name: string,
+  block: BlockFunction,
+  runtime: Runtime,
+  frame: Frame,
+): unknown {
+  let told: { readonly error: unknown } | undefined
+  let text: string | null | undefined
+  context.getSuper(env, name, block, superFrameOf(frame), runtime, (error, rendered) => {
+    if (error === null || error === undefined) text ??= rendered
+    else told ??= { error }
+  })
+  if (told !== undefined) throw told.error
+  if (typeof text === 'string') return runtime.markSafe(text)
+  throw nunjucksFaults.asynchronousBody(running?.site ?? {})
+}

@@ -1,0 +1,199 @@
+import type { Environment } from 'nunjucks'
+
+/**
+ * What the adapter uses of Nunjucks beyond its published types (nunjucks 3.2, `src/`). All of it is
+ * reached through the environment, so that no second copy of the engine is loaded.
+ */
+
+export interface Token {
+  readonly type: string
+  readonly value: string
+  /** Counted from 0. */
+  readonly lineno: number
+  readonly colno: number
+}
+
+export interface Delimiters {
+  readonly BLOCK_END: string
+}
+
+export interface Tokenizer {
+  readonly str: string
+  readonly index: number
+  readonly tags: Delimiters
+  lineno: number
+  colno: number
+  in_code: boolean
+  forwardN(count: number): void
+}
+
+export interface Lexer {
+  lex(source: string, options: { readonly tags: Readonly<Record<string, string>> }): Tokenizer
+}
+
+export interface Parser {
+  readonly tokens: Tokenizer
+  readonly constructor: new (tokens: Tokenizer) => Parser
+  nextToken(): Token | null
+  peekToken(): Token | null
+  parseUntilBlocks(...names: readonly string[]): Node
+  parseExpression(): Node
+  advanceAfterBlockEnd(name: string): unknown
+}
+
+export interface Node {
+  readonly lineno: number
+  readonly colno: number
+  readonly fields: readonly string[]
+  readonly [field: string]: unknown
+  findAll: (type: unknown, results?: Node[]) => Node[]
+}
+
+export interface NodeList extends Node {
+  readonly children: Node[]
+}
+
+export type NodeClass<T extends Node = Node> = new (
+  lineno: number,
+  colno: number,
+  ...fields: readonly unknown[]
+) => T
+
+/** The node classes by name. */
+export interface Nodes {
+  readonly Node: NodeClass
+  readonly NodeList: NodeClass<NodeList>
+  readonly Literal: NodeClass
+  readonly Symbol: NodeClass
+  readonly Output: NodeClass<NodeList>
+  readonly TemplateData: NodeClass
+  readonly Macro: NodeClass
+  readonly Caller: NodeClass
+  readonly Block: NodeClass
+  readonly Extends: NodeClass
+  readonly Set: NodeClass
+  readonly Pair: NodeClass
+  readonly FunCall: NodeClass
+  readonly Filter: NodeClass
+  readonly FilterAsync: NodeClass
+  readonly CallExtensionAsync: NodeClass
+}
+
+export interface Frame {
+  readonly variables: Record<string, unknown>
+  readonly parent: Frame | undefined
+  readonly isolateWrites: boolean | undefined
+  topLevel: boolean
+}
+
+/** An error that knows its place in a template. */
+export interface LocatedError extends Error {
+  Update(path: string | undefined): Error
+}
+
+export interface Runtime {
+  readonly Frame: new () => Frame
+  markSafe(text: string): unknown
+  handleError(error: unknown, lineno: number, colno: number): LocatedError
+}
+
+export type RenderCallback = (error: Error | null | undefined, text?: string | null) => void
+
+export type BlockFunction = (
+  env: unknown,
+  context: Context,
+  frame: Frame,
+  runtime: Runtime,
+  callback: RenderCallback,
+) => void
+
+/** The variables of one render of one template. */
+export interface Context {
+  ctx: Record<string, unknown>
+  readonly exported: string[]
+  setVariable: (name: string, value: unknown) => void
+  getSuper(
+    env: unknown,
+    name: string,
+    block: BlockFunction,
+    frame: Frame,
+    runtime: Runtime,
+    callback: RenderCallback,
+  ): void
+}
+
+/** Takes what a compiled template holds in variables of its own. */
+export interface Keeper {
+  keep(name: string, value: unknown): void
+  /** In the place of the runtime's: what is looked up there is in the frame or the context. */
+  contextOrFrameLookup(): unknown
+}
+
+/** Line and column, counted from 0. */
+export type Place = readonly [lineno: number, colno: number]
+
+/** The function that a tag gives its body as, see `parse.ts`. */
+export interface CompiledBody {
+  /** Tells the place an error would be said to have, after setting it if one is given. */
+  (use: { readonly at: true }, place?: Place): Place
+  (use: Keeper, runtime: Keeper): void
+  /** Gives what renders the body. It calls `callback` at its end. */
+  (
+    use: object,
+    runtime: Runtime,
+    context: Context,
+    frame: Frame,
+    callback: RenderCallback,
+  ): () => { toString(): string }
+}
+
+export interface Template {
+  readonly path: string | undefined
+  readonly compiled: boolean
+  rootRenderFunc: BlockFunction
+  compile(): void
+  _compile: () => void
+  render: (
+    context?: unknown,
+    parentFrame?: Frame | RenderCallback | null,
+    callback?: RenderCallback,
+  ) => string | null
+}
+
+export interface Extension {
+  readonly tags?: readonly string[]
+}
+
+export type Filter = (this: unknown, ...args: unknown[]) => unknown
+
+/** An environment, with the members that are replaced. */
+export interface Engine {
+  readonly opts: { readonly dev: boolean }
+  readonly asyncFilters: readonly string[]
+  readonly extensionsList: readonly Extension[]
+  addExtension(name: string, extension: Extension): unknown
+  hasExtension(name: string): boolean
+  getFilter: (name: string) => Filter
+  getTemplate: (...args: unknown[]) => Template | undefined
+  render(
+    template: unknown,
+    context: object | undefined,
+    callback: RenderCallback,
+  ): string | null | undefined
+  renderString: (
+    source: string,
+    context: object | undefined,
+    options: StringOptions | RenderCallback | undefined,
+    callback?: RenderCallback,
+  ) => string | null
+}
+
+export interface StringOptions {
+  /** The template's name in messages, and what relative names start from. */
+  readonly path?: string | undefined
+}
+
+/** The same object, seen with its unpublished members. */
+export function engineOf(env: Environment): Engine {
+  return env as unknown as Engine
+}

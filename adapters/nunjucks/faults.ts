@@ -1,0 +1,37 @@
+import { CacheTagError, show, type TagPosition } from '../../src/errors.js'
+
+/** Faults that only Nunjucks' syntax allows. */
+export const nunjucksFaults = {
+  crossedEnd: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'this endcache stands inside another tag that was opened after the cache tag; close that one first',
+      position,
+    ),
+
+  expression: (text: string, reason: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(`the argument ${show(text)} cannot be read: ${reason}`, position),
+
+  asynchronousFilter: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `the filter ${show(name)} in its body is asynchronous; set a variable to the filter's result before the tag`,
+      position,
+    ),
+
+  asynchronousTag: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'an asynchronous tag of another extension stands in its body; put that tag around the cache tag',
+      position,
+    ),
+
+  asynchronousBody: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'its body did not end at once, because of an asynchronous filter, tag or loader in what it includes; let the code before the template wait for that, and give the template the result',
+      position,
+    ),
+
+  extendsInside: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'an extends tag stands in its body, and would be lost on a hit; put it at the top of the template',
+      position,
+    ),
+}

@@ -1,0 +1,191 @@
+import { renderDeferred } from '../../src/fragment/deferred.js'
+import { apartFromBodies, noteFailure } from './body.js'
+import { located, original } from './engine-errors.js'
+import type { BlockFunction, Engine, Frame, RenderCallback, Template } from './engine.js'
+
+type TemplateCallback = (error: Error | null | undefined, template?: Template) => void
+
+interface Named {
+  readonly name: string | undefined
+  readonly path: string | undefined
+}
+
+/** The names of templates, by their main function. */
+export class TemplateNames {
+  readonly #byRoot = new WeakMap<BlockFunction, Named>()
+
+  set(root: BlockFunction, named: Named): void {
+    this.#byRoot.set(root, named)
+  }
+
+  nameOf(root: unknown): string | undefined {
+    return this.#get(root)?.name
+  }
+
+  /** What the engine calls the template in its messages. */
+  pathOf(root: unknown): string | undefined {
+    return this.#get(root)?.path
+  }
+
+  #get(root: unknown): Named | undefined {
+    return typeof root === 'function' ? this.#byRoot.get(root as BlockFunction) : undefined
+  }
+}
+
+/**
+ * Renders by a callback or at once, as the engine does: with a callback over any cache, otherwise
+ * over those that answer at once.
+ */
+function renderTop(
+  render: (callback?: RenderCallback) => string | null,
+  callback: RenderCallback | undefined,
+): string | null {
+  if (callback === undefined) {
+    try {
+      return apartFromBodies(() => render())
+    } catch (error) {
+      throw original(error as Error)
+    }
+  }
+  const text = renderDeferred(
+    () =>
+      new Promise<string>((resolve, reject) => {
+        apartFromBodies(() =>
+          render((error, rendered) => {
+            if (error === null || error === undefined) resolve(rendered ?? '')
+            else reject(original(error))
+          }),
+        )
+      }),
+  )
+  void text.then(
+    // What the callback throws must not become a rejection nobody handles.
+    (rendered) => process.nextTick(callback, null, rendered),
+    (error: unknown) => process.nextTick(callback, error),
+  )
+  return null
+}
+
+/** Looks after every template that an environment hands out. */
+export class Templates {
+  readonly names = new TemplateNames()
+  readonly #engine: Engine
+  readonly #adopted = new WeakSet<Template>()
+  #compiling: string | undefined
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+    this.#watchGetTemplate()
+    this.#watchRenderString()
+  }
+
+  /** The name of the template that is being compiled. */
+  get compiling(): string | undefined {
+    return this.#compiling
+  }
+
+  #compile<T>(name: string | undefined, compile: () => T): T {
+    const outer = this.#compiling
+    this.#compiling = name
+    try {
+      return compile()
+    } finally {
+      this.#compiling = outer
+    }
+  }
+
+  #watchGetTemplate(): void {
+    const engine = this.#engine
+    const { getTemplate } = engine
+    engine.getTemplate = (...args) => {
+      const [wanted] = args
+      const name = nameOf(wanted)
+      const at = args.findIndex((arg) => typeof arg === 'function')
+      if (at < 0) {
+        // Wanted compiled, it is compiled before it can be adopted.
+        const template = this.#compile(name, () => getTemplate.apply(engine, args))
+        return template && this.#adopt(template, name)
+      }
+      const callback = args[at] as TemplateCallback
+      const isEager = at > 1 && Boolean(args[1])
+      if (isEager) args[1] = false
+      args[at] = ((error, template) => {
+        if (error || template === undefined) return callback(error, template)
+        this.#adopt(template, name)
+        if (isEager) {
+          try {
+            template.compile()
+          } catch (reason) {
+            return callback(located(reason as Error, template.path, engine.opts.dev))
+          }
+        }
+        callback(null, template)
+      }) satisfies TemplateCallback
+      return getTemplate.apply(engine, args)
+    }
+  }
+
+  #watchRenderString(): void {
+    const engine = this.#engine
+    const { renderString } = engine
+    engine.renderString = (source, context, options, callback) => {
+      const done = typeof options === 'function' ? options : callback
+      const settings = typeof options === 'function' ? undefined : options
+      return renderTop(
+        (inner) =>
+          this.#compile(settings?.path, () =>
+            renderString.call(engine, source, context, settings, inner),
+          ),
+        done,
+      )
+    }
+  }
+
+  #adopt(template: Template, name: string | undefined): Template {
+    if (this.#adopted.has(template)) return template
+    this.#adopted.add(template)
+    const { render, _compile: compile } = template
+    const named = { name: name ?? template.path, path: template.path }
+    const watchRoot = (): void => {
+      const root = template.rootRenderFunc
+      this.names.set(root, named)
+      template.rootRenderFunc = (env, context, frame, runtime, callback) => {
+        root(env, context, frame, runtime, (error, text) => {
+          if (error) noteFailure(error)
+          callback(error, text)
+        })
+      }
+    }
+    if (template.compiled) watchRoot()
+    template._compile = () => {
+      this.#compile(named.name, () => compile.call(template))
+      watchRoot()
+    }
+    template.render = (context, parentFrame, callback) => {
+      if (isFrame(parentFrame)) return render.call(template, context, parentFrame, callback)
+      const [given, done] = readRenderArguments(context, parentFrame, callback)
+      return renderTop((inner) => render.call(template, given, inner ?? null), done)
+    }
+    return template
+  }
+}
+
+/** A name that is relative to another template says nothing. */
+function nameOf(wanted: unknown): string | undefined {
+  const name: unknown = (wanted as { readonly raw?: unknown } | null)?.raw ?? wanted
+  return typeof name === 'string' && !/^\.\.?\//.test(name) ? name : undefined
+}
+
+function isFrame(value: unknown): value is Frame {
+  return typeof value === 'object' && value !== null
+}
+
+function readRenderArguments(
+  context: unknown,
+  parentFrame: unknown,
+  callback: RenderCallback | undefined,
+): [context: unknown, callback: RenderCallback | undefined] {
+  if (typeof context === 'function') return [{}, context as RenderCallback]
+  if (typeof parentFrame === 'function') return [context, parentFrame as RenderCallback]
+  return [context, callback]
+}
