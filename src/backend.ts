@@ -351,6 +351,7 @@ export abstract class Backend<Payload = unknown> {
       for (const { value, versions, ...write } of writes) {
         const own = late.filter((tag) => versions.has(tag))
         if (own.length === 0 || !own.every((tag) => isBirthVersion(current.get(tag)))) continue
+        if (own.every((tag) => current.get(tag) === versions.get(tag))) continue
         const adopted = new Map(versions)
         for (const tag of own) adopted.set(tag, current.get(tag) ?? '')
         const payload = this.packValue(value, adopted)

@@ -94,7 +94,7 @@ export class Attempt {
       return undefined
     }
     return chain(this.#dependencies(this.snapshot), (tags) => {
-      this.#give(text, tags.versions)
+      this.#give(text, tags.versions, tags.unborn)
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: text, expiresAtMs: ALREADY_EXPIRED }
@@ -104,9 +104,9 @@ export class Attempt {
     })
   }
 
-  #give(text: string, tags: Dependencies): void {
-    this.parent?.depend(this.fragment.cache, tags)
-    this.flight?.land({ text, tags, hit: false })
+  #give(text: string, tags: Dependencies, unborn?: readonly string[]): void {
+    this.parent?.depend(this.fragment.cache, tags, unborn)
+    this.flight?.land({ text, tags, unborn, hit: false })
   }
 
   /** Ends the attempt after {@link complete}. */
@@ -149,10 +149,11 @@ export class Attempt {
       if (version === undefined) unread.push(tag)
       else versions.set(tag, version)
     }
-    if (unread.length === 0) return { versions, unborn: own.unborn }
+    const unborn = [...new Set([...own.unborn, ...this.frame.unborn])]
+    if (unread.length === 0) return { versions, unborn }
     return chain(readTags(this.fragment.cache, unread), (read) => {
       for (const [tag, version] of read.versions) versions.set(tag, version)
-      return { versions, unborn: [...own.unborn, ...read.unborn] }
+      return { versions, unborn: [...unborn, ...read.unborn] }
     })
   }
 }
@@ -339,7 +340,7 @@ async function join(
   const landed = await running.landed
   // Its body was left early and gave nothing: look for ourselves.
   if (landed === undefined) return open(fragment, parent)
-  parent?.depend(fragment.cache, landed.tags)
+  parent?.depend(fragment.cache, landed.tags, landed.unborn)
   publish(fragment, landed.hit ? 'hit' : 'joined', startedMs, 0)
   return { text: landed.text }
 }

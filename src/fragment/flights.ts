@@ -5,6 +5,8 @@ import type { Dependencies, Frame } from './frame.js'
 export interface Landed {
   readonly text: string
   readonly tags: Dependencies | undefined
+  /** Tags whose counter was not there when their version was read. */
+  readonly unborn?: readonly string[] | undefined
   /** Found, not made. */
   readonly hit: boolean
 }

@@ -11,6 +11,7 @@ export type Dependencies = ReadonlyMap<string, string | undefined>
  */
 export class Frame {
   #tags: Map<string, string | undefined> | undefined
+  #unborn: Set<string> | undefined
 
   constructor(
     readonly cache: Cache,
@@ -18,19 +19,29 @@ export class Frame {
     readonly flight: Flight | undefined,
   ) {}
 
-  /** Adds what an inner part depends on. The oldest version of a tag stays. */
-  depend(cache: Cache, tags: Dependencies | undefined): void {
+  /**
+   * Adds what an inner part depends on. The oldest version of a tag stays.
+   *
+   * @param unborn - Tags whose counter was not there when their version was read.
+   */
+  depend(cache: Cache, tags: Dependencies | undefined, unborn: readonly string[] = []): void {
     if (tags === undefined) return
     const own = (this.#tags ??= new Map<string, string | undefined>())
     for (const [tag, version] of tags) {
       if (own.has(tag)) continue
       // Versions are counted per cache: in another one this tag has a version of its own.
       own.set(tag, cache === this.cache ? version : undefined)
+      if (cache === this.cache && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
     }
   }
 
   get tags(): Dependencies | undefined {
     return this.#tags
+  }
+
+  /** Those of the tags whose counter may have been made meanwhile, with another version. */
+  get unborn(): readonly string[] {
+    return this.#unborn === undefined ? [] : [...this.#unborn]
   }
 }
 
