@@ -69,9 +69,14 @@ export class Attempt {
     if (this.#bodyStartedMs !== 0) this.#bodyMs = performance.now() - this.#bodyStartedMs
   }
 
-  /** Stores the text. At once where the cache answers at once. */
-  commit(text: string): MaybePromise<void> {
-    return chain(this.complete(text), (request) => {
+  /**
+   * Stores the text. At once where the cache answers at once.
+   *
+   * @param after - Stores it only then; never rejects.
+   */
+  commit(text: string, after?: Promise<unknown>): MaybePromise<void> {
+    const completed = this.complete(text)
+    return chain(after === undefined ? completed : after.then(() => completed), (request) => {
       if (request === undefined) return this.stored(false)
       const { cache, variant } = this.fragment
       return chain(cache.tryStore([variant.key], [request]), (outcomes) =>
@@ -151,6 +156,10 @@ export class Attempt {
     }
     const unborn = [...new Set([...own.unborn, ...this.frame.unborn])]
     if (unread.length === 0) return { versions, unborn }
+    // What contains this must know of the tags at once: it may be done before they are read.
+    const known = new Map<string, string | undefined>(versions)
+    for (const tag of unread) known.set(tag, undefined)
+    this.parent?.depend(this.fragment.cache, known, unborn)
     return chain(readTags(this.fragment.cache, unread), (read) => {
       for (const [tag, version] of read.versions) versions.set(tag, version)
       return { versions, unborn: [...unborn, ...read.unborn] }

@@ -28,7 +28,8 @@ export class Frame {
     if (tags === undefined) return
     const own = (this.#tags ??= new Map<string, string | undefined>())
     for (const [tag, version] of tags) {
-      if (own.has(tag)) continue
+      // A version that is still to be read may have been read meanwhile.
+      if (own.get(tag) !== undefined || (own.has(tag) && version === undefined)) continue
       // Versions are counted per cache: in another one this tag has a version of its own.
       own.set(tag, cache === this.cache ? version : undefined)
       if (cache === this.cache && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
