@@ -37,6 +37,8 @@ export class OpenFragment {
   #below: OpenFragment | undefined
   #frameBefore: Frame | undefined
   #textBefore = ''
+  /** How much had been stored when the body began. */
+  #mark = 0
 
   constructor(
     run: TemplateRun,
@@ -89,6 +91,7 @@ export class OpenFragment {
       throw etaFaults.inFunction(this.#fragment.alias, this.site)
     }
     this.#below = this.#run.enter(this)
+    this.#mark = this.#run.storeCount
     this.#attempt.bodyStarts()
     if (this.#hasWaited && this.site.awaits) this.#enterAsync()
     else this.#enterSync()
@@ -149,8 +152,10 @@ export class OpenFragment {
     return res
   }
 
+  /** Stores the text in the background, after what is inside, which may have the same key. */
   #commit(text: string): void {
-    const stored = this.#attempt.commit(copy(text))
+    const inner = this.#fragment.cache.answersAtOnce ? undefined : this.#run.storedSince(this.#mark)
+    const stored = this.#attempt.commit(copy(text), inner)
     if (stored instanceof Promise) this.#run.stores(stored)
   }
 

@@ -40,7 +40,7 @@ export class TemplateRun {
   /** The fragments whose bodies may wait, the innermost last. */
   readonly #owners: OpenFragment[] = []
   #conflict: CacheTagError | undefined
-  #writes: Promise<void>[] | undefined
+  readonly #writes: Promise<void>[] = []
 
   constructor(
     fragments: FragmentCache,
@@ -111,7 +111,7 @@ export class TemplateRun {
    */
   settled(): Promise<unknown> | undefined {
     if (this.#conflict !== undefined) throw this.#conflict
-    return this.#writes && Promise.all(this.#writes)
+    return this.#writes.length === 0 ? undefined : Promise.all(this.#writes)
   }
 
   /* What its fragments call. */
@@ -119,8 +119,16 @@ export class TemplateRun {
   /** Something is being stored. */
   stores(write: Promise<void>): void {
     write.catch(() => undefined)
-    if (this.#writes === undefined) this.#writes = [write]
-    else this.#writes.push(write)
+    this.#writes.push(write)
+  }
+
+  get storeCount(): number {
+    return this.#writes.length
+  }
+
+  /** When everything is stored that began to be since the count was this; never rejects. */
+  storedSince(count: number): Promise<unknown> | undefined {
+    return count === this.#writes.length ? undefined : Promise.allSettled(this.#writes.slice(count))
   }
 
   /** A fragment waits. What runs meanwhile is in none of the bodies that are running here. */
