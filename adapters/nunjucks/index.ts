@@ -2,6 +2,7 @@ import type { Environment, Template } from 'nunjucks'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import { missingPeer } from '../../src/missing-peer.js'
 import { renderSuper } from './body.js'
 import { remembering } from './engine-errors.js'
 import {
@@ -63,6 +64,7 @@ const registered = new WeakMap<Engine, Registered>()
  * @param caches - Caches, or a `FragmentCache` made from them.
  * @returns `renderAsync` and `renderStringAsync`. Over a cache that answers at once (local memory)
  *   templates may be rendered as ever.
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `env`, as without the engine.
  * @throws TypeError: `env` is no environment, has another tag `cache`, or was registered with other
  *   caches; or `caches` are none. With the same caches, the same functions are returned.
  */
@@ -115,7 +117,8 @@ function makeResult(engine: Engine): NunjucksCache {
 }
 
 function checkEnvironment(env: unknown): Engine {
-  const { addExtension, getTemplate, extensionsList } = (env ?? {}) as Partial<Engine>
+  if (env === undefined || env === null) throw missingPeer('fragcache/nunjucks', 'nunjucks')
+  const { addExtension, getTemplate, extensionsList } = env as Partial<Engine>
   if (
     typeof addExtension !== 'function' ||
     typeof getTemplate !== 'function' ||
