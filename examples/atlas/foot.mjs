@@ -16,12 +16,15 @@ export function foot(req, res, next) {
     return writeHead.apply(res, args)
   }
 
-  res.end = function endWithFoot(chunk, ...rest) {
+  res.end = function endWithFoot(chunk, encoding, ...rest) {
     res.end = end
     const isPage = /^text\/html\b/.test(String(res.getHeader('content-type') ?? ''))
-    if (res.headersSent || !isPage || !chunk) return end.call(res, chunk, ...rest)
+    if (res.headersSent || !isPage || !chunk) return end.call(res, chunk, encoding, ...rest)
     const isHit = /\bhit\b/.test(String(res.getHeader('cache-status') ?? ''))
-    const page = Buffer.concat([Buffer.from(chunk), Buffer.from(footOf(res.locals.account, isHit))])
+    const page = Buffer.concat([
+      Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8'),
+      Buffer.from(footOf(res.locals.account, isHit)),
+    ])
     length = page.length
     return end.call(res, page)
   }
