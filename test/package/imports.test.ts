@@ -1,0 +1,104 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import ts from 'typescript'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Consumer, projectRoot, readManifest } from '../support/consumer.js'
+
+const manifest = readManifest(projectRoot)
+const dependencies = Object.keys(manifest.dependencies ?? {})
+const peers = Object.keys(manifest.peerDependencies)
+
+let consumer: Consumer
+beforeAll(async () => {
+  consumer = await Consumer.install()
+}, 120_000)
+afterAll(() => consumer.remove())
+
+const packageOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+
+/**
+ * Every file and package that loading `entry` can reach, Node's own modules left out. Packages named
+ * in a string that is handed to `require` count, as do dynamic imports and `typeof import(…)`.
+ */
+function reach(entry: string, files = new Set<string>(), packages = new Set<string>()) {
+  if (files.has(entry)) return { files, packages }
+  files.add(entry)
+  const text = readFileSync(entry, 'utf8')
+  for (const { fileName } of ts.preProcessFile(text, true, true).importedFiles) {
+    if (fileName.startsWith('.')) {
+      const target = join(dirname(entry), fileName)
+      reach(entry.endsWith('.d.ts') ? target.replace(/\.js$/, '.d.ts') : target, files, packages)
+    } else if (!fileName.startsWith('node:') && !builtinModules.includes(fileName)) {
+      packages.add(packageOf(fileName))
+    }
+  }
+  return { files, packages }
+}
+
+function entriesOf(subpath: string): string[] {
+  const target = manifest.exports[subpath]
+  if (target === undefined || typeof target === 'string') return []
+  return [target.default, target.types].map((path) => join(consumer.installed, path))
+}
+
+const packagesOf = (subpath: string): string[] => [
+  ...new Set(entriesOf(subpath).flatMap((entry) => [...reach(entry).packages])),
+]
+
+const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
+
+describe('what the built subpaths import', () => {
+  it('is declared: dependencies, and the peer a subpath is named for', () => {
+    for (const subpath of subpaths) {
+      const undeclared = packagesOf(subpath).filter(
+        (name) => !dependencies.includes(name) && name !== subpath.slice(2),
+      )
+      expect({ subpath, undeclared }).toEqual({ subpath, undeclared: [] })
+    }
+  })
+
+  it('is all that is declared', () => {
+    const imported = subpaths.flatMap(packagesOf)
+    expect(dependencies.filter((name) => !imported.includes(name))).toEqual([])
+    expect(peers.filter((name) => !imported.includes(name))).toEqual([])
+  })
+
+  it('leaves every peer optional', () => {
+    expect(Object.keys(manifest.peerDependenciesMeta).sort()).toEqual([...peers].sort())
+    for (const peer of peers)
+      expect(manifest.peerDependenciesMeta[peer]).toEqual({ optional: true })
+  })
+
+  it('gives types in every condition, from files that are there', () => {
+    for (const subpath of subpaths) {
+      const target = manifest.exports[subpath]
+      expect(Object.keys(target!)).toEqual(['types', 'default'])
+      for (const entry of entriesOf(subpath)) expect(existsSync(entry)).toBe(true)
+    }
+  })
+})
+
+describe('the tarball', () => {
+  it('holds what src, adapters and the published suite compile to, and nothing else', async () => {
+    const present = (await readdir(consumer.installed, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(consumer.installed, join(entry.parentPath, entry.name)))
+      .map((file) => file.replaceAll('\\', '/'))
+    const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
+    expect(present.filter((file) => !file.startsWith('dist/')).sort()).toEqual(documents)
+    const sourceOf = (file: string) => file.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts')
+    const built = present.filter((file) => file.startsWith('dist/'))
+    expect(built.filter((file) => !existsSync(join(projectRoot, sourceOf(file))))).toEqual([])
+    const suite = entriesOf('./testing')
+      .flatMap((entry) => [...reach(entry).files])
+      .map((file) => sourceOf(relative(consumer.installed, file)))
+    const tests = built.map(sourceOf).filter((file) => file.startsWith('test/'))
+    expect(tests.filter((file) => !suite.includes(file))).toEqual([])
+  })
+})

@@ -1,0 +1,144 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Consumer, projectRoot, run } from '../support/consumer.js'
+
+const tsconfig = (files: readonly string[]) =>
+  JSON.stringify({
+    compilerOptions: {
+      target: 'es2023',
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: false,
+      noEmit: true,
+    },
+    files,
+  })
+
+const core = `
+import {
+  createCaches, DummyCache, FragmentCache, LocMemCache, makeTemplateFragmentKey,
+  type Cache, type Caches,
+} from 'fragcache'
+import { FileBasedCache } from 'fragcache/file'
+
+const caches: Caches = createCaches({
+  default: new LocMemCache({ location: 'one', timeout: 300, options: { maxEntries: 10_000 } }),
+  files: new FileBasedCache({ location: '/var/cache/site', keyPrefix: 'shop', version: 2 }),
+  none: new DummyCache(),
+})
+const cache: Cache = caches.get('files')
+const fragments = new FragmentCache(caches)
+
+export async function use(): Promise<string> {
+  const missing: number | undefined = await cache.get<number>('count')
+  await cache.set('count', (missing ?? 0) + 1, { timeout: null, tags: ['user:7'] })
+  const added: boolean = await cache.add('count', 1, { timeout: 0.5, version: 3 })
+  const many: Map<string, unknown> = await cache.getMany(['a', 'b'])
+  const failed: string[] = await cache.setMany({ a: 1, b: 2 })
+  const count: number = await cache.incr('count')
+  const made: string = await cache.getOrSet('made', async () => 'value')
+  const html: string = await fragments.render(
+    { name: 'sidebar', timeout: 500, varyOn: [made], using: 'files', tags: ['user:7'] },
+    () => '<p></p>',
+  )
+  const deleted: boolean = await fragments.delete('sidebar', [made])
+  await fragments.invalidate('sidebar', { using: 'files' })
+  void [added, many, failed, count, deleted]
+  // @ts-expect-error: a timeout is a number of seconds or null
+  await cache.set('count', 1, { timeout: 'soon' })
+  // @ts-expect-error: an unknown option
+  await cache.set('count', 1, { ttl: 5 })
+  return html + makeTemplateFragmentKey('sidebar', [made], { compat: 'django<6.1' })
+}
+`
+
+const commonJs = `
+import fragcache = require('fragcache')
+const caches = fragcache.createCaches({ default: new fragcache.LocMemCache() })
+export const value: Promise<unknown> = caches.default.get('a')
+`
+
+const engines = {
+  nunjucks: `
+import nunjucks from 'nunjucks'
+import { createCaches, LocMemCache } from 'fragcache'
+import { registerCache } from 'fragcache/nunjucks'
+
+const caches = createCaches({ default: new LocMemCache() })
+const { renderAsync, renderStringAsync } = registerCache(new nunjucks.Environment(), caches)
+export const html: Promise<string> = renderAsync('page.njk', { user: 'ada' })
+export const text: Promise<string> = renderStringAsync('{{ user }}', { user: 'ada' })
+`,
+  handlebars: `
+import Handlebars from 'handlebars'
+import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
+import { registerCache } from 'fragcache/handlebars'
+
+const caches = createCaches({ default: new LocMemCache() })
+const { renderAsync } = registerCache(Handlebars, new FragmentCache(caches))
+const template = Handlebars.compile('{{user}}')
+export const html: Promise<string> = renderAsync(template, { user: 'ada' })
+`,
+  eta: `
+import { Eta } from 'eta'
+import { createCaches, LocMemCache } from 'fragcache'
+import { cachePlugin } from 'fragcache/eta'
+
+const caches = createCaches({ default: new LocMemCache() })
+export const eta = new Eta({ plugins: [cachePlugin(caches)] })
+`,
+  express: `
+import express from 'express'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/express'
+
+const pages = responseCache(createCaches({ default: new LocMemCache() }), { seconds: 600 })
+export const app = express()
+app.use(pages.cacheSite())
+app.get('/foo/:code', pages.cachePage(60 * 15), (request, response) => {
+  response.send(request.params.code)
+})
+`,
+}
+
+const ownBackend = `
+import { testBackend } from 'fragcache/testing'
+import { LocMemCache } from 'fragcache'
+
+testBackend('LocMemCache', {
+  reset: () => undefined,
+  create: (settings) => new LocMemCache({ ...settings, location: 'one' }),
+})
+`
+
+let consumer: Consumer
+beforeAll(async () => {
+  consumer = await Consumer.install()
+  await consumer.link('@types/node')
+}, 120_000)
+afterAll(() => consumer.remove())
+
+/** One run of the compiler, since it checks every library anew. */
+async function compile(sources: Readonly<Record<string, string>>) {
+  for (const [file, text] of Object.entries(sources)) await consumer.write(file, text)
+  await consumer.write('tsconfig.json', tsconfig(Object.keys(sources)))
+  const compiler = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc')
+  return run(process.execPath, [compiler, '-p', '.'], consumer.folder)
+}
+
+describe('the types in a strict project that checks its libraries', () => {
+  it('compile without any peer, as a module and as CommonJS', async () => {
+    const sources = { 'core.ts': core, 'common.cts': commonJs, 'own-backend.ts': ownBackend }
+    expect(await compile(sources)).toEqual({ code: 0, out: '', error: '' })
+  }, 120_000)
+
+  it('compile with every peer', async () => {
+    const packages = [...Object.keys(engines), '@types/nunjucks', '@types/express']
+    for (const name of packages) await consumer.link(name)
+    const sources = Object.entries(engines).map(([engine, text]) => [`${engine}.ts`, text])
+    expect(await compile(Object.fromEntries(sources))).toEqual({ code: 0, out: '', error: '' })
+  }, 120_000)
+})
