@@ -71,7 +71,7 @@ export class Exchange {
   /** The headers that the cache speaks in, before it spoke and after. */
   #said: Sayable | undefined
   #saying: Sayable | undefined
-  readonly #frame: Frame
+  #frame: Frame | undefined
 
   private constructor(
     readonly place: Place,
@@ -79,7 +79,6 @@ export class Exchange {
     private readonly res: Response,
   ) {
     this.#pageSeconds = place.pageSeconds
-    this.#frame = new Frame(place.store.cache, currentFrame(), undefined)
   }
 
   /** The innermost exchange that has to do with a response. */
@@ -154,6 +153,7 @@ export class Exchange {
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
+    this.#frame = new Frame(this.place.store.cache, currentFrame(), undefined)
     runAsyncIn(this.#frame, next)
   }
 
@@ -243,6 +243,7 @@ export class Exchange {
     const { res } = this
     // The Date of the answer, not that of a later hit.
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
+    if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
     const headers = takeHeaders(res, this.#outer ?? {}, this.place.settings.excludeHeaders)
     this.#pending = { verdict, headers, atMs }
     this.#recorder?.start(res.getHeaders())
@@ -250,7 +251,8 @@ export class Exchange {
 
   #onEnd(body: readonly Buffer[]): void {
     const pending = this.#pending
-    if (pending === undefined || this.#request === undefined || this.#lookup === undefined) return
+    const [request, lookup, frame] = [this.#request, this.#lookup, this.#frame]
+    if (!pending || !request || !lookup || !frame) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#report('bypass', refusal)
@@ -265,8 +267,8 @@ export class Exchange {
       freshUntilMs: verdict.keepSeconds === null ? null : atMs + verdict.keepSeconds * 1000,
       isPublic: verdict.isPublic,
     }
-    const page = { head, body, vary: verdict.vary, frame: this.#frame }
-    this.place.store.store(this.#request, page, this.#lookup).then((outcome) => {
+    const page = { head, body, vary: verdict.vary, frame }
+    this.place.store.store(request, page, lookup).then((outcome) => {
       if (outcome === 'stored') this.#report('miss')
       else this.#report('bypass', outcome)
     }, warnOfFault)
@@ -304,14 +306,25 @@ export class Exchange {
   }
 }
 
-let warned = false
+const warned = new Set<string>()
 
-/** The page is out already, or its view is asked: a fault of ours is told, once, and not thrown. */
+function warnOnce(code: string, message: string): void {
+  if (warned.has(code)) return
+  warned.add(code)
+  process.emitWarning(`responseCache: ${message}; said once`, {
+    type: 'ResponseCacheWarning',
+    code,
+  })
+}
+
+/** The page is out already, or its view is asked: a fault of ours is told and not thrown. */
 export function warnOfFault(error: unknown): void {
-  if (warned) return
-  warned = true
-  process.emitWarning(
-    `responseCache: an unexpected error, pages may not be cached; reported once: ${String(error)}`,
-    { type: 'ResponseCacheWarning', code: 'FRAGCACHE_RESPONSE_CACHE' },
-  )
+  const message = `an unexpected error, pages may not be cached: ${String(error)}`
+  warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
+}
+
+function warnOfNonce(): void {
+  const message =
+    'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'
+  warnOnce('FRAGCACHE_CSP_NONCE', message)
 }

@@ -21,6 +21,7 @@ import {
   answersRequest,
   decodeStoredResponse,
   encodeStoredResponse,
+  encodeStoredText,
   nominate,
   type StoredHead,
   type StoredResponse,
@@ -223,7 +224,9 @@ export class PageStore {
     const learned = toHeaderList(page.vary, request.language !== undefined)
     const headerList = known === undefined ? learned : growHeaderList(known.headerList, learned)
     const key = pageKey(address, 'GET', headerList, request.headers, uriHash)
-    const bytes = encodeStoredResponse(
+    // Texts are kept by reference where answers come at once; bytes would be copied on each hit.
+    const encode = cache.answersAtOnce ? encodeStoredText : encodeStoredResponse
+    const value = encode(
       {
         ...page.head,
         uri: request.uri,
@@ -253,7 +256,7 @@ export class PageStore {
       const value = encodeHeaderList({ generation, expiresAtMs, headerList })
       writes.push({ key: keys[1], value, expiresAtMs })
     }
-    writes.push({ key, value: bytes, expiresAtMs: freshUntilMs })
+    writes.push({ key, value, expiresAtMs: freshUntilMs })
 
     const tags = await this.#snapshot(page.frame)
     const outcomes = await cache.tryStore(

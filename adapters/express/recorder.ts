@@ -166,6 +166,8 @@ export function takeHeaders(
 }
 
 function isOfTheResponse(name: string): boolean {
+  // A policy may hold a nonce, and that of another request is none.
+  if (name.startsWith('content-security-policy')) return false
   return name.startsWith('content-') || OF_THE_RESPONSE.has(name)
 }
 

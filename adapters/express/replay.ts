@@ -36,7 +36,7 @@ export function replay(
   // In its old place if it had one.
   res.setHeader('Content-Length', page.body.length)
   if (req.method === 'HEAD') res.end()
-  else res.end(page.body)
+  else res.end(page.body, 'latin1')
 }
 
 function fields(page: StoredResponse): HeaderFields {

@@ -41,7 +41,7 @@ export interface ResponseCache {
    */
   updateCache(): RequestHandler
   /**
-   * The second half of `cacheSite`: answers from the cache.
+   * The second half of `cacheSite`: answers from the cache. Without the first half it is the whole.
    *
    * @see Django, `FetchFromCacheMiddleware`
    */

@@ -35,42 +35,64 @@ export interface StoredHead {
 
 /** A response as it is kept. */
 export interface StoredResponse extends StoredHead {
-  readonly body: Buffer
+  /** Bytes, or a text of one character per byte. */
+  readonly body: Buffer | string
 }
 
 /*
- * "FCR1", u32 length of the head, u32 length of the body, the head as JSON, the body. The last
- * character of the magic is the version of the format.
+ * As bytes: "FCR1", u32 length of the head, u32 length of the body, the head as JSON, the body. As a
+ * text, for a cache that keeps texts by reference and would copy bytes: the same with eight hex
+ * digits for each length and one character per byte. The last character of the magic is the version
+ * of the format.
  */
-const MAGIC = 0x31524346
+const MAGIC = 'FCR1'
+const MAGIC_NUMBER = 0x31524346
 const PREFIX_BYTES = 12
+const PREFIX_CHARACTERS = 20
 
 /** Turns a response into the bytes that are kept. */
 export function encodeStoredResponse(head: StoredHead, body: readonly Uint8Array[]): Buffer {
-  const json = Buffer.from(
-    JSON.stringify([
-      head.status,
-      head.statusMessage ?? null,
-      head.headers,
-      head.removed,
-      head.storedAtMs,
-      head.ageSeconds,
-      head.freshUntilMs,
-      head.uri,
-      head.language ?? null,
-      head.timeZone ?? null,
-      head.generation,
-      head.nominated,
-      head.isPublic,
-    ]),
-  )
+  const json = Buffer.from(writeHead(head))
   const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
-  prefix.writeUInt32LE(MAGIC, 0)
+  prefix.writeUInt32LE(MAGIC_NUMBER, 0)
   prefix.writeUInt32LE(json.length, 4)
-  let bodyLength = 0
-  for (const part of body) bodyLength += part.length
-  prefix.writeUInt32LE(bodyLength, 8)
+  prefix.writeUInt32LE(lengthOf(body), 8)
   return Buffer.concat([prefix, json, ...body])
+}
+
+/** Turns a response into the text that is kept. */
+export function encodeStoredText(head: StoredHead, body: readonly Uint8Array[]): string {
+  const json = writeHead(head)
+  const prefix = `${MAGIC}${toHex(json.length)}${toHex(lengthOf(body))}${json}`
+  return prefix + Buffer.concat(body).toString('latin1')
+}
+
+function lengthOf(body: readonly Uint8Array[]): number {
+  let length = 0
+  for (const part of body) length += part.length
+  return length
+}
+
+function toHex(length: number): string {
+  return length.toString(16).padStart(8, '0')
+}
+
+function writeHead(head: StoredHead): string {
+  return JSON.stringify([
+    head.status,
+    head.statusMessage ?? null,
+    head.headers,
+    head.removed,
+    head.storedAtMs,
+    head.ageSeconds,
+    head.freshUntilMs,
+    head.uri,
+    head.language ?? null,
+    head.timeZone ?? null,
+    head.generation,
+    head.nominated,
+    head.isPublic,
+  ])
 }
 
 /**
@@ -80,23 +102,34 @@ export function encodeStoredResponse(head: StoredHead, body: readonly Uint8Array
  * @returns `undefined` if it is damaged, of another version or no response at all: a miss.
  */
 export function decodeStoredResponse(value: unknown): StoredResponse | undefined {
+  if (typeof value === 'string') return decodeText(value)
   if (!(value instanceof Uint8Array) || value.length < PREFIX_BYTES) return undefined
   const bytes = Buffer.isBuffer(value)
     ? value
     : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  if (bytes.readUInt32LE(0) !== MAGIC) return undefined
+  if (bytes.readUInt32LE(0) !== MAGIC_NUMBER) return undefined
   const bodyStart = PREFIX_BYTES + bytes.readUInt32LE(4)
   if (bytes.length !== bodyStart + bytes.readUInt32LE(8)) return undefined
-  let parts: unknown
-  try {
-    parts = JSON.parse(bytes.toString('utf8', PREFIX_BYTES, bodyStart))
-  } catch {
-    return undefined
-  }
+  const parts = parse(bytes.toString('utf8', PREFIX_BYTES, bodyStart))
   return readHead(parts, bytes.subarray(bodyStart))
 }
 
-function readHead(parts: unknown, body: Buffer): StoredResponse | undefined {
+function decodeText(text: string): StoredResponse | undefined {
+  if (!text.startsWith(MAGIC)) return undefined
+  const bodyStart = PREFIX_CHARACTERS + Number.parseInt(text.slice(4, 12), 16)
+  if (text.length !== bodyStart + Number.parseInt(text.slice(12, 20), 16)) return undefined
+  return readHead(parse(text.slice(PREFIX_CHARACTERS, bodyStart)), text.slice(bodyStart))
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
+}
+
+function readHead(parts: unknown, body: Buffer | string): StoredResponse | undefined {
   if (!Array.isArray(parts) || parts.length !== 13) return undefined
   const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
   const [freshUntilMs, uri, language, timeZone] = parts.slice(6) as unknown[]

@@ -1,4 +1,4 @@
-import { createCaches, LocMemCache } from 'fragcache'
+import { createCaches, InvalidCacheKeyError, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -78,6 +78,19 @@ describe.each(expressVersions)('a page on $version is served', ({ express }) => 
     expect((await site.get('/p')).text).toBe('run 2')
     cache.fault = undefined
     expect((await site.get('/p')).text).toBe('run 1')
+  })
+
+  it('though the cache refuses the key, and that is said once', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => void warn.mockRestore())
+    const cache = new BrokenCache()
+    const { site } = await siteOver(cache)
+    cache.fault = new InvalidCacheKeyError('the stored key is not for this cache')
+    for (let run = 1; run <= 3; run++) expect((await site.get('/p')).text).toBe(`run ${run}`)
+    const said = warn.mock.calls.filter(([text]) => /^responseCache: an unexp/.test(String(text)))
+    // Once per process, and the same test ran on the other version of Express.
+    expect(said).toHaveLength(express === expressVersions[0].express ? 1 : 0)
+    if (said.length > 0) expect(said[0]?.[0]).toContain('not for this cache')
   })
 
   it('anew where what was stored is damaged', async () => {

@@ -316,6 +316,25 @@ describe('the two halves', () => {
     expect(second.headers).not.toHaveProperty('cache-control')
   })
 
+  it('and cachePage inside them store once, for the seconds of the view', async () => {
+    const pages = responseCache(newCaches())
+    const view = counting()
+    const app = express()
+    app.use(pages.updateCache(), pages.fetchFromCache(), pages.cachePage(60), view)
+    const site = await Site.open(app)
+    expect((await site.get('/p')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect((await site.get('/p')).cacheStatus).toMatch(/^fragcache; hit; ttl=(60|59)$/)
+    expect(view.counter.runs).toBe(1)
+  })
+
+  it('are whole where only the second one is', async () => {
+    const pages = responseCache(newCaches())
+    const view = counting()
+    const site = await Site.open(express().use(pages.fetchFromCache(), view))
+    await site.get('/p')
+    expect((await site.get('/p')).text).toBe('run 1')
+  })
+
   it('answer as cacheSite where nothing is between them, in one of them too', async () => {
     const pages = responseCache(newCaches())
     const view = counting()

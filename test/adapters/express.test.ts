@@ -393,6 +393,28 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect(warm.headers['content-type']).toBe('text/html; charset=utf-8')
     })
 
+    it('leave a policy with a nonce to the layer around, and warn of one that is stored', async () => {
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+      onTestFinished(() => void warn.mockRestore())
+      let nonce = 0
+      const policy = () => ({ 'Content-Security-Policy': `script-src 'nonce-${++nonce}'` })
+      const before: View[] = [
+        (_req, res, next) => {
+          res.set(policy())
+          next()
+        },
+      ]
+      const { site } = await siteOf((_req, res) => res.send('x'), { before })
+      await site.get('/p')
+      const warm = await site.get('/p')
+      expect(warm.headers['content-security-policy']).toBe("script-src 'nonce-2'")
+      const warnings = warn.mock.calls.map(([text]) => String(text))
+      // Once per process, and the same test ran on the other version of Express.
+      if (express === expressVersions[0].express) {
+        expect(warnings).toEqual([expect.stringContaining('a nonce that many get is none')])
+      }
+    })
+
     it('leave out what the site excludes', async () => {
       const { site } = await siteOf(
         (_req, res) => res.set({ 'X-Request-Id': '7', 'X-Other': '1' }).send('x'),

@@ -5,6 +5,7 @@ import {
   currentAgeSeconds,
   decodeStoredResponse,
   encodeStoredResponse,
+  encodeStoredText,
   neverReplayed,
   nominate,
   type StoredHead,
@@ -67,6 +68,24 @@ describe('a stored response', () => {
     }
     const read = decodeStoredResponse(encodeStoredResponse(plain, []))
     expect(read).toEqual({ ...plain, body: Buffer.alloc(0) })
+  })
+
+  it('comes back from a text too, one character per byte', () => {
+    const body = Buffer.from(Uint8Array.from({ length: 256 }, (_, i) => i))
+    const text = encodeStoredText(head, [body.subarray(0, 9), body.subarray(9)])
+    const read = decodeStoredResponse(text)
+    expect(read).toEqual({ ...head, body: body.toString('latin1') })
+    expect(Buffer.from(read?.body as string, 'latin1').equals(body)).toBe(true)
+    for (let length = 0; length < text.length; length++) {
+      expect(decodeStoredResponse(text.slice(0, length))).toBeUndefined()
+    }
+    for (const damaged of [
+      `${text}x`,
+      text.replace('FCR1', 'FCR2'),
+      text.replace('[200', '(200'),
+    ]) {
+      expect(decodeStoredResponse(damaged)).toBeUndefined()
+    }
   })
 
   it('is read from any view of the bytes', () => {
