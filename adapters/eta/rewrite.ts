@@ -66,6 +66,8 @@ interface OpenTag {
   readonly position: TagPosition
   awaits: boolean
   nests: boolean
+  /** Whether a generator function begins in the body, which a yield then belongs to. */
+  holdsGenerator: boolean
 }
 
 class Rewriter {
@@ -119,14 +121,16 @@ class Rewriter {
     for (const { text } of [args.timeout, ...args.varyOn, ...args.keywords.values()]) {
       checkExpression(text, named)
     }
-    this.#open.push({ at, args, position: named, awaits: false, nests: false })
+    const unknown = { awaits: false, nests: false, holdsGenerator: false }
+    this.#open.push({ at, args, position: named, ...unknown })
   }
 
   #body(code: string): void {
     const around = this.#open.at(-1)
     if (around === undefined) return
     if (/\bawait\b/.test(code)) around.awaits = true
-    if (holdsYield(code)) throw etaFaults.yields(around.position)
+    around.holdsGenerator ||= GENERATOR.test(code)
+    if (!around.holdsGenerator && holdsYield(code)) throw etaFaults.yields(around.position)
   }
 
   #end(name: string, node: TagNode, at: number, position: TagPosition): void {
@@ -180,9 +184,12 @@ function expression({ text }: ArgumentSource): string {
 
 const AsyncFunction = (async () => undefined).constructor as new (code: string) => unknown
 
+/** What needs no checking: a whole number, a variable's property, a text. */
+const PLAIN = /^(?:\d+|[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*|"[^"\\]*"|'[^'\\]*')$/
+
 /** Eta itself would show the whole compiled template. @throws CacheTagError */
 function checkExpression(text: string, position: TagPosition): void {
-  if (/^(?:[\w$.]+|"[^"\\]*"|'[^'\\]*')$/.test(text)) return
+  if (PLAIN.test(text)) return
   try {
     new AsyncFunction(`return (${text})`)
   } catch (error) {
@@ -193,6 +200,8 @@ function checkExpression(text: string, position: TagPosition): void {
 function escapeTemplate(text: string): string {
   return text.replace(/[\\`]|\$(?=\{)/g, '\\$&')
 }
+
+const GENERATOR = /function\s*\*|(?:^|[{},;\s])\*\s*[\w$[]/
 
 /** Whether code holds the keyword, outside of texts and comments. */
 function holdsYield(code: string): boolean {
