@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest'
+import {
+  Caches,
+  createCaches,
+  DummyCache,
+  FragmentCache,
+  InvalidCacheBackendError,
+  LocMemCache,
+} from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+describe('createCaches', () => {
+  it('gives each cache under its alias, in order', async () => {
+    const own = new LocMemCache()
+    const caches = createCaches({ default: own, 'with dash-and space': new DummyCache() })
+    expect(caches.default).toBe(own)
+    expect(caches.get('default')).toBe(own)
+    expect(caches['with dash-and space']).toBeInstanceOf(DummyCache)
+    expect(caches.aliases).toEqual(['default', 'with dash-and space'])
+    expect([caches.has('default'), caches.has('other')]).toEqual([true, false])
+    expect(caches).toBeInstanceOf(Caches)
+    expect(own.alias).toBe('default')
+  })
+
+  it('refuses an unknown alias, naming it and those there are', () => {
+    const caches = createCaches({ default: new DummyCache(), local: new DummyCache() })
+    expect(() => caches.get('x')).toThrow(InvalidCacheBackendError)
+    expect(() => caches.get('x')).toThrow('unknown cache "x"; the caches are "default", "local"')
+    expect(() => createCaches({}).get('default')).toThrow('the caches are (none)')
+  })
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'get', 'has', 'aliases'])(
+    'does not find %s where nobody put it',
+    (alias) => {
+      const caches = createCaches({ default: new DummyCache() })
+      expect(caches.has(alias)).toBe(false)
+      expect(() => caches.get(alias)).toThrow(InvalidCacheBackendError)
+    },
+  )
+
+  it.each([
+    'get',
+    'has',
+    'aliases',
+    'close',
+    'invalidateTags',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    '__proto__',
+    '__defineGetter__',
+    '',
+  ])('refuses the alias %j, which is taken', (alias) => {
+    const caches = JSON.parse(`{${JSON.stringify(alias)}: null}`) as Record<string, DummyCache>
+    Object.defineProperty(caches, alias, { value: new DummyCache(), enumerable: true })
+    expect(() => createCaches(caches)).toThrow(InvalidCacheBackendError)
+    expect(() => createCaches(caches)).toThrow(`the alias ${JSON.stringify(alias)} is not free`)
+  })
+
+  it.each([null, undefined, {}, 'redis://localhost', 7, LocMemCache, { get: () => 1 }])(
+    'refuses %s, which is no cache, naming its alias',
+    (wrong) => {
+      const make = () => createCaches({ default: new DummyCache(), wrong: wrong as never })
+      expect(make).toThrow(InvalidCacheBackendError)
+      expect(make).toThrow(/createCaches: wrong: .* is no cache; give an instance/)
+    },
+  )
+
+  it.each([null, undefined, 'abc', 7])('refuses %s, which is no set of caches', (wrong) => {
+    expect(() => createCaches(wrong as never)).toThrow(/is no set of caches; give an object/)
+  })
+
+  it('does not let an alias be given another cache', () => {
+    const caches = createCaches({ default: new DummyCache() })
+    expect(() => {
+      ;(caches as { default: unknown }).default = new LocMemCache()
+    }).toThrow(TypeError)
+  })
+
+  it('can be awaited and printed like any object', async () => {
+    const caches = createCaches({ default: new DummyCache(), then: new DummyCache() })
+    expect(await Promise.resolve(caches)).toBe(caches)
+    expect(Object.keys(caches)).toEqual(['default', 'then'])
+  })
+
+  it('lets one cache have two aliases; the first is its name', async () => {
+    const cache = new AsyncTestCache()
+    const caches = createCaches({ default: cache, template_fragments: cache })
+    expect(caches.template_fragments).toBe(cache)
+    expect(cache.alias).toBe('default')
+    await caches.invalidateTags(['t'])
+    expect(cache.writes).toBe(1)
+  })
+
+  it('is what FragmentCache is made of', async () => {
+    const fragments = new FragmentCache(createCaches({ default: new LocMemCache() }))
+    expect(await fragments.render({ name: 'f', timeout: 60 }, () => 'text')).toBe('text')
+  })
+})
+
+describe('all caches at once', () => {
+  class Failing extends AsyncTestCache {
+    closed = 0
+    protected override async disconnect(): Promise<void> {
+      this.closed++
+      if (this.failing) throw new Error(`close of ${this.alias} failed`)
+    }
+  }
+
+  it('close: each is closed once, also when one fails, and the first failure is thrown', async () => {
+    const [a, b, c] = [new Failing(), new Failing(), new Failing()]
+    a.failing = b.failing = true
+    await expect(createCaches({ a, b, c, d: c }).close()).rejects.toThrow('close of a failed')
+    expect([a.closed, b.closed, c.closed]).toEqual([1, 1, 1])
+  })
+
+  it('invalidateTags: reaches every cache, also when one fails', async () => {
+    const [a, b] = [new Failing(), new LocMemCache()]
+    const caches = createCaches({ a, b })
+    await b.set('k', 1, { tags: ['t'] })
+    a.failing = true
+    await expect(caches.invalidateTags(['t'])).rejects.toMatchObject({
+      code: 'FRAGCACHE_BACKEND_FAILED',
+    })
+    expect(await b.has('k')).toBe(false)
+    await expect(caches.invalidateTags('t' as never)).rejects.toThrow(TypeError)
+  })
+})
