@@ -30,9 +30,13 @@ export function addRuntime(code: string, config: EtaConfig): string {
 
 const FINISH = `{const writes=${RUNTIME}.settled();if(writes!==undefined)await writes}`
 
+const NO_PLUGIN =
+  'fragcache/eta: this template holds cache tags, but the plugins of the Eta that runs it do not; add cachePlugin(caches) to its option plugins'
+
 function start(asynchronous: boolean): string {
   // The plugin is reached by the configuration, so that it lives as long as the engine.
-  const plugin = 'this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)'
+  const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`
+  const plugin = `(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)??${none})`
   const template = '()=>arguments.callee'
   return `\nconst ${RUNTIME}=${plugin}.fragcache(this,__eta,options,${asynchronous},${template});`
 }
