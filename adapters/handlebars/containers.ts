@@ -29,12 +29,23 @@ export function ownerOf(body: Program): Owner | undefined {
   return (body as Owned<Program>)[OWNER]
 }
 
-/** The name of the partial that is being called, until its template begins. */
-let called: string | undefined
+/** A partial that is being called. */
+interface CalledPartial {
+  readonly name: string
+  /** It is registered as source, so it is about to be compiled, with its caller's options. */
+  readonly isSource: boolean
+}
 
-/** The name of the template that is being compiled, if it is a partial. */
-export function calledPartial(): string | undefined {
-  return called
+/** The partial that is being called, until its template begins. */
+let called: CalledPartial | undefined
+
+/**
+ * Names the template that is being compiled.
+ *
+ * @param srcName - The compile option; a partial that is source is compiled with its caller's.
+ */
+export function nameOfCompiled(srcName: string | undefined): string | undefined {
+  return called?.isSource === true ? called.name : (srcName ?? called?.name)
 }
 
 /**
@@ -47,7 +58,7 @@ export function instrument(spec: TemplateSpec): TemplateSpec {
   const instrumented: Main = (container, context, helpers, partials, data, blockParams, depths) => {
     const owner = (container as Owned<Container>)[OWNER] ?? own(container)
     if (called !== undefined) {
-      owner.name ??= called
+      owner.name ??= called.name
       called = undefined
     }
     const session = currentSession()
@@ -60,7 +71,10 @@ export function instrument(spec: TemplateSpec): TemplateSpec {
 function own(container: Owned<Container>): Owner {
   const owner = new Owner(container)
   container[OWNER] = owner
-  const { program, invokePartial } = container
+  const { fn, program, invokePartial } = container
+  // Handlebars looks the same decorator up each time, which costs as much as a warm fragment.
+  const codes: object[] = []
+  container.fn = (index) => (codes[index] ??= fn.call(container, index))
   container.program = (index, data, declaredBlockParams, blockParams, depths) => {
     const body: Owned<Program> = program.call(
       container,
@@ -75,7 +89,7 @@ function own(container: Owned<Container>): Owner {
   }
   container.invokePartial = (partial, context, options) => {
     const outer = called
-    called = nameOf(partial, options)
+    called = findCalled(partial, options)
     try {
       const { indent } = options
       const session = indent ? currentSession() : undefined
@@ -91,9 +105,16 @@ function own(container: Owned<Container>): Owner {
   return owner
 }
 
-function nameOf(partial: unknown, { name }: PartialOptions): string | undefined {
-  if (name === undefined) return typeof partial === 'string' ? partial : undefined
-  return name === '@partial-block' ? undefined : name
+function findCalled(
+  partial: unknown,
+  { name, partials }: PartialOptions,
+): CalledPartial | undefined {
+  if (name === undefined) {
+    // The name of a dynamic partial is a value.
+    if (typeof partial !== 'string') return undefined
+    return { name: partial, isSource: typeof partials?.[partial] === 'string' }
+  }
+  return name === '@partial-block' ? undefined : { name, isSource: typeof partial === 'string' }
 }
 
 /** As Handlebars does: every line, but not what follows the last line's end. */

@@ -38,6 +38,7 @@ export interface SourceLocation {
 
 export interface PartialOptions {
   readonly name?: string
+  readonly partials?: Readonly<Record<string, unknown>>
   indent?: string | undefined
 }
 
@@ -53,6 +54,8 @@ export interface ContainerState {
 /** One per compiled template, shared by all its renders. */
 export interface Container extends ContainerState {
   readonly nullContext: object
+  /** A program's code, with its decorator. */
+  fn: (this: Container, index: number) => object
   program: (
     this: Container,
     index: number,

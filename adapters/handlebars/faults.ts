@@ -17,6 +17,12 @@ export const blockFaults = {
   blockParams: (position: TagPosition): CacheTagError =>
     new CacheTagError('it has no block parameters; take "as |...|" out', position),
 
+  commas: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'Handlebars has no commas between arguments; separate them by white space, and put parentheses around a helper with arguments of its own',
+      position,
+    ),
+
   knownHelpersOnly: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'the template is compiled with knownHelpersOnly, but used the unknown helper cache; compile it with knownHelpers: { cache: true }',

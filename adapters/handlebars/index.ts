@@ -3,10 +3,12 @@ import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import { missingPeer } from '../../src/missing-peer.js'
 import { checkTags } from './check.js'
-import { calledPartial, instrument } from './containers.js'
+import { nameOfCompiled, instrument } from './containers.js'
 import type { Instance } from './engine.js'
 import { makeHelper } from './helper.js'
+import { explainSyntaxError } from './syntax-error.js'
 
 /** What {@link registerCache} gives. */
 export interface HandlebarsCache {
@@ -39,6 +41,9 @@ export type HandlebarsTemplate<Context = unknown> = (
 /** Most sources whose compiled templates are kept. */
 const MAX_SOURCES = 500
 
+/** Marks the helper, also for another copy of this package. */
+const OURS = Symbol.for('fragcache.handlebars')
+
 const instrumented = new WeakSet<object>()
 
 /**
@@ -51,7 +56,9 @@ const instrumented = new WeakSet<object>()
  * @param caches - Caches, or a `FragmentCache` made from them.
  * @returns `renderAsync`, which asynchronous caches need. Over a cache that answers at once (local
  *   memory) templates may be rendered as ever.
- * @throws TypeError: `handlebars` is no Handlebars instance, or `caches` are none.
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `handlebars`, as without the engine.
+ * @throws TypeError: `handlebars` is no Handlebars instance or has another helper of this name, or
+ *   `caches` are none.
  * @remarks Registered again, the caches given last are used.
  */
 export function registerCache(
@@ -59,7 +66,8 @@ export function registerCache(
   caches: Caches | FragmentCache,
 ): HandlebarsCache {
   const instance = checkInstance(handlebars)
-  instance.registerHelper('cache', makeHelper(toFragmentCache(caches)))
+  const helper = Object.assign(makeHelper(toFragmentCache(caches)), { [OURS]: true })
+  instance.registerHelper('cache', helper)
   if (!instrumented.has(instance)) {
     instrumented.add(instance)
     instrumentInstance(instance)
@@ -94,10 +102,19 @@ export function registerCache(
 }
 
 function checkInstance(handlebars: unknown): Instance {
+  if (handlebars === undefined || handlebars === null) {
+    throw missingPeer('fragcache/handlebars', 'handlebars')
+  }
   const { registerHelper, template, helpers } = (handlebars ?? {}) as Partial<Instance>
   if (typeof registerHelper !== 'function' || typeof template !== 'function' || !helpers) {
     throw new TypeError(
       `handlebars: ${show(handlebars)} is no Handlebars instance; give what import Handlebars from 'handlebars' gives`,
+    )
+  }
+  const known = helpers['cache']
+  if (known !== undefined && !(OURS in Object(known))) {
+    throw new TypeError(
+      'handlebars: it has another helper called "cache"; register that one under another name',
     )
   }
   return handlebars as Instance
@@ -109,8 +126,19 @@ function instrumentInstance(instance: Instance): void {
   instance.template = (spec) => template.call(instance, instrument(spec))
   if (parse === undefined) return
   instance.parse = (input, options) => {
-    const tree = parse.call(instance, input, options)
-    checkTags(tree, options, options?.srcName ?? calledPartial())
+    const name = nameOfCompiled(options?.srcName)
+    let tree: unknown
+    try {
+      tree = parse.call(
+        instance,
+        input,
+        name === undefined ? options : { ...options, srcName: name },
+      )
+    } catch (error) {
+      const { message } = error as Error
+      throw explainSyntaxError(message, String(input), name) ?? error
+    }
+    checkTags(tree, options, name)
     return tree
   }
 }
