@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { builtinModules } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { Consumer, projectRoot, readManifest } from '../support/consumer.js'
 
 const manifest = readManifest(projectRoot)
@@ -13,8 +13,8 @@ const peers = Object.keys(manifest.peerDependencies)
 let consumer: Consumer
 beforeAll(async () => {
   consumer = await Consumer.install()
+  return () => consumer.remove()
 }, 120_000)
-afterAll(() => consumer.remove())
 
 const packageOf = (specifier: string): string =>
   specifier

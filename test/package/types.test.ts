@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { Consumer, projectRoot, run } from '../support/consumer.js'
 
 const tsconfig = (files: readonly string[]) =>
@@ -118,8 +118,8 @@ let consumer: Consumer
 beforeAll(async () => {
   consumer = await Consumer.install()
   await consumer.link('@types/node')
+  return () => consumer.remove()
 }, 120_000)
-afterAll(() => consumer.remove())
 
 /** One run of the compiler, since it checks every library anew. */
 async function compile(sources: Readonly<Record<string, string>>) {
