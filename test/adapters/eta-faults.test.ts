@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Eta, type EtaConfig } from 'eta'
-import { createCaches, LocMemCache, type CacheTagError } from 'fragcache'
+import { createCaches, LocMemCache, type Caches, type CacheTagError } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -10,7 +10,7 @@ import { AsyncTestCache } from '../support/async-cache.js'
 const inMemory = () => createCaches({ default: new LocMemCache() })
 const farAway = () => createCaches({ default: new AsyncTestCache() })
 
-function etaOver(caches = inMemory(), config: Partial<EtaConfig> = {}): Eta {
+function etaOver(caches: Caches = inMemory(), config: Partial<EtaConfig> = {}): Eta {
   return new Eta({ ...config, plugins: [cachePlugin(caches)] })
 }
 
