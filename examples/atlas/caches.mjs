@@ -1,4 +1,4 @@
-import { createCaches, LocMemCache } from 'fragcache'
+import { createCaches, DummyCache, LocMemCache } from 'fragcache'
 import { FileBasedCache } from 'fragcache/file'
 import { join } from 'node:path'
 
@@ -8,7 +8,8 @@ import { join } from 'node:path'
  * comes out of each of them with links into its own pages.
  *
  * @param {string} engine
- * @param {string} [where] - `file:DIRECTORY`; left out: the memory of this process.
+ * @param {string} [where] - `memory`, of this process; `file:DIRECTORY`; or `none`, to see what pages
+ *   cost when nothing is kept.
  */
 export function cachesFor(engine, where = 'memory') {
   const cache = backend(where)
@@ -24,9 +25,10 @@ function backend(where) {
   if (where === 'memory') {
     return (name, settings) => new LocMemCache({ ...settings, location: `atlas-${name}` })
   }
+  if (where === 'none') return (name, { keyPrefix }) => new DummyCache({ keyPrefix })
   const [, directory] = /^file:(.+)$/.exec(where) ?? []
   if (directory === undefined) {
-    throw new Error(`--cache is ${JSON.stringify(where)}; say "memory" or "file:DIRECTORY"`)
+    throw new Error(`--cache is ${JSON.stringify(where)}; say "memory", "file:DIRECTORY" or "none"`)
   }
   return (name, settings) => new FileBasedCache({ ...settings, location: join(directory, name) })
 }

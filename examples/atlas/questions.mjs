@@ -146,7 +146,6 @@ function facts(country, lang) {
     { label: 'Calling code', value: callingCodes(country.idd) },
     { label: 'Internet', value: country.tld.join(', ') },
     { label: 'Coast', value: country.landlocked ? 'landlocked' : 'by the sea' },
-    { label: 'United Nations', value: country.unMember ? 'member' : 'not a member' },
   ].filter(({ value }) => value !== '')
 }
 

@@ -6,6 +6,7 @@ const usage = `Usage: npm run demo -- [options]
   --port NUMBER         listen there; default: PORT, else any free port
   --cache memory        keep everything in this process (default)
   --cache file:DIR      keep everything in files below DIR
+  --cache none          keep nothing, to see what pages cost then
   --check               run through all pages cold and warm, print what they cost, and stop
 `
 

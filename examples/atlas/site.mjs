@@ -21,7 +21,7 @@ export const engineNames = Object.keys(makers)
 /**
  * The whole site.
  *
- * @param {string} [where] - Where to cache: `memory` or `file:DIRECTORY`.
+ * @param {string} [where] - Where to cache: `memory`, `file:DIRECTORY` or `none`.
  */
 export async function createSite(where) {
   const notes = createNotes()

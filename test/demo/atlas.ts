@@ -3,6 +3,17 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Country } from 'world-countries'
 
+/** A page that was asked for, and what that cost. */
+export interface Visit {
+  readonly status: number
+  readonly body: Buffer
+  readonly account: {
+    readonly fragments: readonly { name: string; outcome: string }[]
+    readonly bodies: readonly (readonly string[])[]
+    readonly response: { outcome: string } | undefined
+  }
+}
+
 /** The parts of Atlas under test; it is plain JavaScript, so their types are stated here. */
 interface AtlasModules {
   'data/countries.mjs': {
@@ -31,6 +42,9 @@ interface AtlasModules {
   }
   'data/map.mjs': {
     countryMap(code: string): { shapes: { path: string; kind: string }[]; speck: boolean }
+  }
+  'compare.mjs': {
+    faultsOf(cold: Visit, warm: Visit): Iterable<string>
   }
   'notes.mjs': {
     createNotes(): { get(code: string): string; set(code: string, text: unknown): void }

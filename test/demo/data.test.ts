@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { atlas } from './atlas.js'
+import { atlas, type Visit } from './atlas.js'
 
 const { countries, countryOf, regions, sortedByName } = await atlas('data/countries.mjs')
 const { languageOf, languages, nameIn } = await atlas('data/languages.mjs')
@@ -7,6 +7,7 @@ const { distanceKm, nearestCapitals } = await atlas('data/distance.mjs')
 const { borders, landRoute } = await atlas('data/borders.mjs')
 const { doublyLandlocked, landMasses, longestRoute } = await atlas('data/statistics.mjs')
 const { countryMap } = await atlas('data/map.mjs')
+const { faultsOf } = await atlas('compare.mjs')
 const { createNotes } = await atlas('notes.mjs')
 
 describe('the border graph of Atlas', () => {
@@ -177,5 +178,41 @@ describe('notes of Atlas', () => {
     expect(notes.get('FRA')).toBe(`two lines ${'🗺'.repeat(270)}`)
     notes.set('FRA', undefined)
     expect(notes.get('FRA')).toBe('')
+  })
+})
+
+describe('the comparison of a cold and a warm page of Atlas', () => {
+  const page = (change: Partial<Visit['account']> & { body?: string; status?: number }): Visit => ({
+    status: change.status ?? 200,
+    body: Buffer.from(change.body ?? 'page'),
+    account: { fragments: [], bodies: [], response: undefined, ...change },
+  })
+  const cold = page({
+    bodies: [['card', 'FRA', 'en']],
+    fragments: [{ name: 'card', outcome: 'miss' }],
+  })
+  const hit = { fragments: [{ name: 'card', outcome: 'hit' }] }
+  const faults = (warm: Visit, first = cold) => [...faultsOf(first, warm)]
+
+  it('finds nothing wrong with hits that give the same bytes', () => {
+    expect(faults(page(hit))).toEqual([])
+    expect(faults(page({ response: { outcome: 'hit' } }))).toEqual([])
+  })
+
+  it('finds a body that ran, by our own count and by what the library says', () => {
+    expect(faults(page({ ...hit, bodies: [['card', 'FRA', 'en']] }))).toEqual([
+      'the warm page ran card FRA en',
+    ])
+    expect(faults(page({ fragments: [{ name: 'card', outcome: 'miss' }] }))).toEqual([
+      'the warm page has the fragment card as miss',
+    ])
+    expect(faults(page({}))).toEqual(['the warm page had no hit'])
+  })
+
+  it('finds another byte or status, and pages that prove nothing', () => {
+    expect(faults(page({ ...hit, body: 'pagé' }))).toEqual(['the warm page is not the cold page'])
+    expect(faults(page({ ...hit, status: 404 }))).toEqual(['status 200 cold, 404 warm'])
+    expect(faults(page(hit), page(hit))).toEqual(['the cold page ran no body'])
+    expect(faults(page({ ...hit, status: 500 }), { ...cold, status: 500 })).toEqual(['status 500'])
   })
 })

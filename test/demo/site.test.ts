@@ -40,14 +40,21 @@ describe('npm run demo -- --check', () => {
     }
     expect(output.match(/Every warm page is its cold page, and ran no body\./g)).toHaveLength(2)
     expect(code, output).toBe(0)
-  }, 300_000)
+  }, 600_000)
+
+  it('fails where nothing is kept', async () => {
+    const { code, output } = await runAtlas(['--check', '--cache', 'none'])
+    expect(output).toMatch(/\/nunjucks\/: the warm page ran .*tile europe en/)
+    expect(output).not.toContain('Every warm page is its cold page')
+    expect(code).toBe(1)
+  }, 120_000)
 })
 
 describe('npm run demo', () => {
   it('refuses options that it cannot follow, and names them', async () => {
     for (const [args, complaint] of [
       [['--port', '70000'], '--port is "70000"; give a number from 0 to 65535'],
-      [['--cache', 'redis'], '--cache is "redis"; say "memory" or "file:DIRECTORY"'],
+      [['--cache', 'redis'], '--cache is "redis"; say "memory", "file:DIRECTORY" or "none"'],
       [['--chekc'], "Unknown option '--chekc'"],
     ] as const) {
       const { code, output } = await runAtlas([...args])

@@ -1,0 +1,20 @@
+/**
+ * What is wrong with a page that was asked for twice, first with empty caches.
+ *
+ * @typedef {{ status: number, body: Buffer, account: import('./watch.mjs').Account }} Visit
+ * @param {Visit} cold
+ * @param {Visit} warm
+ */
+export function* faultsOf(cold, warm) {
+  const { fragments, bodies, response } = warm.account
+  if (cold.account.bodies.length === 0) yield 'the cold page ran no body'
+  if (bodies.length > 0)
+    yield `the warm page ran ${bodies.map((body) => body.join(' ')).join(', ')}`
+  if (fragments.length === 0 && response?.outcome !== 'hit') yield 'the warm page had no hit'
+  for (const { name, outcome } of fragments) {
+    if (outcome !== 'hit') yield `the warm page has the fragment ${name} as ${outcome}`
+  }
+  if (warm.status !== cold.status) yield `status ${cold.status} cold, ${warm.status} warm`
+  if (!warm.body.equals(cold.body)) yield 'the warm page is not the cold page'
+  if (cold.status >= 500) yield `status ${cold.status}`
+}
