@@ -16,7 +16,7 @@ export class LateFrame extends Frame {
   attach(own: Frame): void {
     this.#own = own
     ;(this as { parent: Frame | undefined }).parent = own
-    own.depend(this.cache, this.tags)
+    own.depend(this.cache, this.tags, this.unborn)
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {

@@ -216,15 +216,20 @@ export class FragmentCache {
 
   /** @internal Renders a tag in place. @throws CacheTagError: the cache answers asynchronously. */
   renderTagSync(fragment: Fragment, body: () => string): string {
-    const { cache, alias, site } = fragment
-    if (!cache.answersAtOnce && !fragment.bypass) {
-      throw faults.synchronous(alias, site.remedy, site)
-    }
-    const opened = openSync(fragment, currentFrame())
+    const opened = this.openTagSync(fragment)
     if (typeof opened === 'string') return opened
     const text = opened.runSync(() => toText(body(), fragment))
     void opened.commit(text)
     return text
+  }
+
+  /** @internal Looks a tag up in place. @throws CacheTagError: the cache answers asynchronously. */
+  openTagSync(fragment: Fragment): string | Attempt {
+    const { cache, alias, site } = fragment
+    if (!cache.answersAtOnce && !fragment.bypass) {
+      throw faults.synchronous(alias, site.remedy, site)
+    }
+    return openSync(fragment, currentFrame())
   }
 }
 

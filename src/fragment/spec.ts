@@ -16,6 +16,16 @@ export interface TagSite extends TagPosition {
   readonly remedy: string
   /** Called from code, not from a template: plain errors, and a timeout may be left out. */
   readonly fromCode?: boolean
+  /** @internal Where the tag's fragments live when it says nothing else. */
+  home?: Home
+}
+
+/** Where fragments live. */
+interface Home {
+  readonly resolver: FragmentResolver
+  readonly alias: string
+  readonly cache: Cache
+  readonly table: VariantTable
 }
 
 /** The values of a tag's arguments, as the engine gives them. */
@@ -65,14 +75,14 @@ export class FragmentResolver {
 
   /** @throws CacheTagError: a value cannot be used. */
   resolve(site: TagSite, values: TagValues): Fragment {
-    const alias = values.using === undefined ? this.defaultAlias : toAlias(values.using, site)
-    const cache = this.#cache(alias, site)
+    const { alias, cache, table } =
+      values.using === undefined && values.version === undefined
+        ? this.#homeOf(site)
+        : this.#findHome(site, values.using, values.version)
     const timeout =
       values.timeout === undefined && site.fromCode === true
         ? cache.defaultTimeout
         : toTimeout(values.timeout, site)
-    const version = values.version === undefined ? undefined : toVersion(values.version, site)
-    const table = this.#table(cache, site.fragment, version)
     const tags = values.tags === undefined ? table.tags : toTags(values.tags, table.tags, site)
     return {
       site,
@@ -83,6 +93,22 @@ export class FragmentResolver {
       tags,
       bypass: 'if' in values && !values.if,
     }
+  }
+
+  #homeOf(site: TagSite): Home {
+    const { home } = site
+    if (home !== undefined && home.resolver === this) return home
+    const found = this.#findHome(site, undefined, undefined)
+    // A call from code makes a site of its own each time.
+    if (site.fromCode !== true) site.home = found
+    return found
+  }
+
+  #findHome(site: TagSite, using: unknown, givenVersion: unknown): Home {
+    const alias = using === undefined ? this.defaultAlias : toAlias(using, site)
+    const cache = this.#cache(alias, site)
+    const version = givenVersion === undefined ? undefined : toVersion(givenVersion, site)
+    return { resolver: this, alias, cache, table: this.#table(cache, site.fragment, version) }
   }
 
   #cache(alias: string, site: TagSite): Cache {
@@ -118,17 +144,20 @@ export class FragmentResolver {
 
   #variant(table: VariantTable, varyOn: readonly unknown[], site: TagSite): Variant {
     try {
+      // Most tags have one value, or none: those are spared the list.
+      if (varyOn.length === 1) return table.findOne(this.#textOf(varyOn[0], site))
       if (varyOn.length === 0) return table.find(NO_TEXTS)
-      const texts: string[] = []
-      for (const value of varyOn) {
-        if (value === undefined) this.#warnOfUndefined(site)
-        texts.push(varyOnText(value))
-      }
-      return table.find(texts)
+      return table.find(varyOn.map((value) => this.#textOf(value, site)))
     } catch (error) {
       if (site.fromCode === true) throw error
       throw faults.varyOn((error as Error).message, site, error)
     }
+  }
+
+  #textOf(value: unknown, site: TagSite): string {
+    if (typeof value === 'string') return value
+    if (value === undefined) this.#warnOfUndefined(site)
+    return varyOnText(value)
   }
 
   #warnOfUndefined(site: TagSite): void {

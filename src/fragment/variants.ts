@@ -48,17 +48,20 @@ export class VariantTable {
   }
 
   /** @throws TypeError: a text holds a lone surrogate. */
+  findOne(text: string): Variant {
+    return this.#bySingle.get(text) ?? this.#remember(this.#bySingle, text, [text])
+  }
+
+  /** @throws TypeError: a text holds a lone surrogate. */
   find(texts: readonly string[]): Variant {
-    if (texts.length === 1) return this.#find(this.#bySingle, texts[0] as string, texts)
+    if (texts.length === 1) return this.findOne(texts[0] as string)
     if (texts.length === 0) return (this.#plain ??= this.#make(texts))
     let joined = ''
     for (const text of texts) joined += `${text.length}:${text},`
-    return this.#find(this.#byNetstring, joined, texts)
+    return this.#byNetstring.get(joined) ?? this.#remember(this.#byNetstring, joined, texts)
   }
 
-  #find(known: Map<string, Variant>, text: string, texts: readonly string[]): Variant {
-    const found = known.get(text)
-    if (found !== undefined) return found
+  #remember(known: Map<string, Variant>, text: string, texts: readonly string[]): Variant {
     const variant = this.#make(texts)
     if (text.length <= MAX_TEXT) {
       tables.add(this)
