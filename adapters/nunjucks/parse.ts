@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import { faults } from '../../src/fragment/faults.js'
 import type { TagPosition } from '../../src/errors.js'
@@ -61,7 +62,10 @@ export function parseTag(
   const body = parseBody(parser, position)
   open.pop()
   checkBody(body, nodes, asyncFilters, position)
-  return new TagCompiler(nodes, tag, position, asyncFilters).compile(source, body)
+  return new TagCompiler(nodes, parser.tokens.str, tag, position, asyncFilters).compile(
+    source,
+    body,
+  )
 }
 
 function parseBody(parser: Parser, position: TagPosition): Node {
@@ -94,14 +98,22 @@ function verbatim(code: string | (() => string)): { toString(): string } {
 /** Puts the pieces of one tag together. */
 class TagCompiler {
   readonly #nodes: Nodes
+  readonly #source: string
   readonly #tag: Token
   readonly #position: TagPosition
   readonly #asyncFilters: readonly string[]
   readonly #first: Node[] = []
   readonly #pieces: Node[] = []
 
-  constructor(nodes: Nodes, tag: Token, position: TagPosition, asyncFilters: readonly string[]) {
+  constructor(
+    nodes: Nodes,
+    source: string,
+    tag: Token,
+    position: TagPosition,
+    asyncFilters: readonly string[],
+  ) {
     this.#nodes = nodes
+    this.#source = source
     this.#tag = tag
     this.#position = position
     this.#asyncFilters = asyncFilters
@@ -114,7 +126,10 @@ class TagCompiler {
     const record: TagRecord = {
       name: source.arguments.name,
       line: this.#tag.lineno + 1,
-      ...(this.#position.template === undefined ? {} : { template: this.#position.template }),
+      ...(this.#position.template === undefined
+        ? { source: hash('md5', this.#source).slice(0, 8) }
+        : { template: this.#position.template }),
+      ...(source.arguments.keywords.size > 0 ? { hasKeywords: true } : {}),
       ...(usesSuper ? { usesSuper } : {}),
       ...(callerUse === 'none' ? {} : { callerUse }),
     }

@@ -17,11 +17,15 @@ export interface TagRecord {
   readonly line: number
   /** Left out: it was compiled without a name, or by itself beforehand. */
   readonly template?: string
+  /** What tells the tags of templates without a name from each other. */
+  readonly source?: string
+  readonly hasKeywords?: true
   readonly usesSuper?: true
   readonly callerUse?: CallerUse
 }
 
 interface Tag extends TagSite {
+  readonly hasKeywords: boolean
   readonly usesSuper: boolean
   readonly callerUse: CallerUse
 }
@@ -52,8 +56,6 @@ export class TagRenderer {
   readonly #names: TemplateNames
   readonly #isDev: () => boolean
   readonly #tags = new Map<string, Tag>()
-  /** Those of templates whose name is not in their code. */
-  readonly #byRoot = new WeakMap<BlockFunction, Map<string, Tag>>()
 
   constructor(fragments: FragmentCache, names: TemplateNames, isDev: () => boolean) {
     this.#fragments = fragments
@@ -80,50 +82,43 @@ export class TagRenderer {
   ): string {
     if (discarded) return ''
     try {
-      const tag = this.#tags.get(record) ?? this.#tagOf(record, root)
-      checkValues(values, tag)
+      const tag = this.#tags.get(record) ?? this.#makeTag(record, root)
+      if (tag.hasKeywords || typeof values.timeout === 'object') checkValues(values, tag)
       const fragment = this.#fragments.resolveTag(tag, values)
-      const call = { tag, context, frame, runtime, root, body }
       const session = currentSession()
-      if (session === undefined) {
-        return this.#fragments.renderTagSync(fragment, () => renderNow(call))
+      if (session !== undefined) {
+        const call = { tag, context, frame, runtime, root, body }
+        return renderInSession(
+          session,
+          fragment,
+          () => renderNow(call),
+          () => this.#putOff(fragment, call),
+        )
       }
-      return renderInSession(
-        session,
-        fragment,
-        () => renderNow(call),
-        () => this.#putOff(fragment, call),
-      )
+      const opened = this.#fragments.openTagSync(fragment)
+      // Nothing is made for the body before it has to run.
+      if (typeof opened === 'string') return opened
+      const text = opened.runSync(() => renderNow({ tag, context, frame, runtime, root, body }))
+      void opened.commit(text)
+      return text
     } catch (error) {
       throw remember(error)
     }
   }
 
-  #tagOf(record: string, root: BlockFunction): Tag {
-    const known = this.#byRoot.get(root)?.get(record)
-    if (known !== undefined) return known
-    const {
-      name,
-      line,
-      template,
-      usesSuper = false,
-      callerUse = 'none',
-    } = JSON.parse(record) as TagRecord
+  #makeTag(record: string, root: BlockFunction): Tag {
+    const parsed = JSON.parse(record) as TagRecord
     const tag: Tag = {
-      fragment: name,
-      line,
-      template: template ?? this.#names.nameOf(root),
+      fragment: parsed.name,
+      line: parsed.line,
+      template: parsed.template ?? this.#names.nameOf(root),
       remedy: REMEDY,
-      usesSuper,
-      callerUse,
+      hasKeywords: parsed.hasKeywords ?? false,
+      usesSuper: parsed.usesSuper ?? false,
+      callerUse: parsed.callerUse ?? 'none',
     }
-    let tags = this.#tags
-    if (template === undefined) {
-      tags = this.#byRoot.get(root) ?? new Map<string, Tag>()
-      this.#byRoot.set(root, tags)
-    }
-    if (tags.size >= MAX_TAGS) tags.clear()
-    tags.set(record, tag)
+    if (this.#tags.size >= MAX_TAGS) this.#tags.clear()
+    this.#tags.set(record, tag)
     return tag
   }
 
