@@ -125,7 +125,7 @@ export function show(value: unknown): string {
       text = JSON.stringify(value)
       break
     case 'object':
-      text = value === null ? 'null' : `an object (${Object.prototype.toString.call(value)})`
+      text = value === null ? 'null' : `an object${kindOf(value)}`
       break
     case 'function':
       text = 'a function'
@@ -137,4 +137,12 @@ export function show(value: unknown): string {
       text = String(value)
   }
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+function kindOf(value: object): string {
+  try {
+    return ` (${Object.prototype.toString.call(value)})`
+  } catch {
+    return ''
+  }
 }
