@@ -2,7 +2,11 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { FileBasedOptions } from '../../src/backends/file.js'
+import { EntryCount } from '../../src/backends/file/count.js'
+import { Culling } from '../../src/backends/file/culling.js'
+import { Folders } from '../../src/backends/file/folders.js'
 import { encodeEntry } from '../../src/backends/file/format.js'
+import { Locks } from '../../src/backends/file/locks.js'
 import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
 
 let location: string
@@ -140,6 +144,34 @@ describe('FileBasedCache when it is full', () => {
     expect(most).toBeLessThanOrEqual(62)
     expect(await count()).toBeLessThanOrEqual(30)
     expect(await count()).toBeGreaterThan(10)
+  })
+})
+
+describe('an entry that is replaced while room is made', () => {
+  it('stays, though it was seen expired', async () => {
+    const place = entryPath(location, ':1:a')
+    await plant(2)
+    const write = async (expiresAtMs: number | null) => {
+      await mkdir(dirname(place), { recursive: true })
+      const entry = { owner: '', key: ':1:a', expiresAtMs, payload: Buffer.from('1') }
+      await writeFile(place, encodeEntry(entry))
+    }
+    await write(1)
+    /** Another process sets the entry just before its shard is locked. */
+    class LateLocks extends Locks {
+      override async run<T>(...[name, draft, action]: Parameters<typeof Locks.prototype.run<T>>) {
+        if (name !== 'cull') await write(null)
+        return super.run(name, draft, action)
+      }
+    }
+    const folders = new Folders(location)
+    await folders.make()
+    const locks = new LateLocks(folders.work, async () => {})
+    const count = new EntryCount(folders.work, 32, async () => 3)
+    const culling = new Culling(folders, locks, count, { maxEntries: 3, cullFrequency: 3 })
+    await count.load()
+    expect(await culling.makeRoom()).toBe(false)
+    expect(await openFileCache({ location }).get('a')).toBe(1)
   })
 })
 

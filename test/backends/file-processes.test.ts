@@ -16,17 +16,26 @@ beforeEach(async () => {
   location = await temporaryFolder()
 })
 
-/** Runs the same script in so many processes at once. @returns What each sends. */
-async function inParallel(count: number, script: string): Promise<unknown[]> {
-  const opening = `const cache = new FileBasedCache({ location: args[0], options: { maxEntries: 10_000 } })
+/** Runs the same script in so many processes, begun together. @returns What each sends. */
+async function inParallel(count: number, script: string, maxEntries = 10_000): Promise<unknown[]> {
+  const whole = `
+    const cache = new FileBasedCache({ location: args[0], options: { maxEntries: ${maxEntries} } })
     const me = Number(args[1])
+    const go = new Promise((resolve) => process.once('message', resolve))
+    process.send('ready')
+    await go
     ${script}
     await cache.close()`
-  return Promise.all(
+  const workers = await Promise.all(
     Array.from({ length: count }, (_, i) =>
-      runWorker(bundle, opening, { args: [location, String(i)] }),
+      startWorker(bundle, whole, { args: [location, String(i)] }),
     ),
   )
+  await Promise.all(workers.map((worker) => worker.message()))
+  for (const { child } of workers) child.send('go')
+  const answers = await Promise.all(workers.map((worker) => worker.message()))
+  await Promise.all(workers.map(({ ended }) => ended))
+  return answers
 }
 
 const open = (options = { maxEntries: 10_000 }) => openFileCache({ location, options })
@@ -165,18 +174,12 @@ describe('many processes', { timeout: 60_000 }, () => {
   })
 
   it('keep within the limit together', async () => {
-    const most = (await Promise.all(
-      Array.from({ length: 4 }, (_, i) =>
-        runWorker(
-          bundle,
-          `const cache = new FileBasedCache({ location: args[0], options: { maxEntries: 60 } })
-           for (let i = 0; i < 100; i++) await cache.set('k' + args[1] + '.' + i, i)
-           process.send(1)`,
-          { args: [location, String(i)] },
-        ),
-      ),
-    )) as number[]
-    expect(most).toHaveLength(4)
+    await inParallel(
+      4,
+      `for (let i = 0; i < 100; i++) await cache.set('k' + me + '.' + i, i)
+       process.send(1)`,
+      60,
+    )
     const kept = (await entryFiles(location)).length
     expect(kept).toBeLessThanOrEqual(60 + 32)
     expect(kept).toBeGreaterThan(15)
@@ -306,6 +309,45 @@ describe('a process that was only slow', { timeout: 60_000 }, () => {
     expect(await worker.message()).toBe(2)
     await worker.ended
     expect(await open().get('n')).toBe(111)
+  })
+})
+
+describe('a process that takes every holder for dead', { timeout: 60_000 }, () => {
+  it('slows the others down, and makes them lose nothing', async () => {
+    await open().set('n', 0)
+    const revoker = await startWorker(
+      bundle,
+      `const { readdir, rename, rm } = await import('node:fs/promises')
+       const work = args[0] + '/.fragcache/'
+       let revoked = 0
+       process.on('message', () => { process.send(revoked); process.exit() })
+       process.send('ready')
+       for (let i = 0; ; i++) {
+         for (const lock of (await readdir(work)).filter((name) => name.startsWith('lock-'))) {
+           for (const holder of await readdir(work + lock).catch(() => [])) {
+             await rename(work + lock + '/' + holder, work + 'trash-x' + i).then(() => revoked++, () => {})
+             await rm(work + 'trash-x' + i, { recursive: true, force: true })
+           }
+         }
+         await new Promise((resolve) => setTimeout(resolve, 3))
+       }`,
+      { args: [location] },
+    )
+    await revoker.message()
+    const wins = await inParallel(
+      4,
+      `let wins = 0
+       for (let i = 0; i < 50; i++) {
+         await cache.incr('n')
+         if (await cache.add('k' + i, me)) wins++
+       }
+       process.send(wins)`,
+    )
+    revoker.child.send('enough')
+    expect(await revoker.message()).toBeGreaterThan(0)
+    await revoker.ended
+    expect(await open().get('n')).toBe(200)
+    expect((wins as number[]).reduce((sum, one) => sum + one, 0)).toBe(50)
   })
 })
 
