@@ -1,4 +1,4 @@
-import { NO_TAGS, type Hit, type Lookup, type StoreRequest, type TagSnapshot } from '../backend.js'
+import type { Hit, Lookup, StoreRequest, TagSnapshot } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import {
@@ -91,15 +91,15 @@ export class Attempt {
    * @returns What is to be stored, if anything. In either case `stored` must be called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
-    const { timeout, tags: own, variant } = this.fragment
+    const { timeout, variant } = this.fragment
     if (this.snapshot === undefined) {
-      const tags = new Map<string, string | undefined>(this.frame.tags)
-      for (const tag of own) if (!tags.has(tag)) tags.set(tag, undefined)
-      this.#give(text, tags)
+      this.#give(text, this.#unreadDependencies())
       return undefined
     }
     return chain(this.#dependencies(this.snapshot), (tags) => {
-      this.#give(text, tags.versions, tags.unborn)
+      this.#give(text, tags?.versions ?? this.#unreadDependencies(), tags?.unborn)
+      // Without all its versions an invalidation could not reach it.
+      if (tags === undefined) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: text, expiresAtMs: ALREADY_EXPIRED }
@@ -143,8 +143,18 @@ export class Attempt {
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
   }
 
-  /** The tag versions to store: the fragment's own and those of everything inside it. */
-  #dependencies(own: TagSnapshot): MaybePromise<TagSnapshot> {
+  /** What the text depends on, where the versions are not known. */
+  #unreadDependencies(): Dependencies {
+    const tags = new Map<string, string | undefined>(this.frame.tags)
+    for (const tag of this.fragment.tags) if (!tags.has(tag)) tags.set(tag, undefined)
+    return tags
+  }
+
+  /**
+   * The tag versions to store: the fragment's own and those of everything inside it; `undefined`
+   * if they cannot be read.
+   */
+  #dependencies(own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
     const inner = this.frame.tags
     if (inner === undefined) return own
     const versions = new Map(own.versions)
@@ -161,15 +171,16 @@ export class Attempt {
     for (const tag of unread) known.set(tag, undefined)
     this.parent?.depend(this.fragment.cache, known, unborn)
     return chain(readTags(this.fragment.cache, unread), (read) => {
+      if (read === undefined) return undefined
       for (const [tag, version] of read.versions) versions.set(tag, version)
       return { versions, unborn: [...unborn, ...read.unborn] }
     })
   }
 }
 
-/** A failing store must not fail the page; then nothing will be stored either. */
-function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapshot> {
-  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot ?? NO_TAGS)
+/** A store that fails must not fail the page: `undefined`. */
+function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapshot | undefined> {
+  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
 }
 
 /** A fragment that was found, or taken from another's body. */

@@ -374,6 +374,23 @@ describe('a cache that is down', () => {
   })
 })
 
+describe('a cache that cannot be read while a fragment is made', () => {
+  it('keeps nothing that an invalidation of an inner part could not reach', async () => {
+    const { caches, fragments } = setUp()
+    const page = (text: string, fail: boolean) =>
+      fragments.render({ name: 'o', timeout: 9, using: 'far' }, async () => {
+        const inner = await fragments.render({ name: 'i', timeout: 9, tags: ['t'] }, () => text)
+        // The outer cache's versions of the inner tags are read once the body is done.
+        if (fail) vi.spyOn(caches.far, 'tryLookup').mockResolvedValueOnce(undefined)
+        return inner
+      })
+    expect(await page('a', true)).toBe('a')
+    expect(outcomes()).toEqual(['i:miss', 'o:bypass'])
+    await caches.invalidateTags(['t'])
+    expect(await page('b', false)).toBe('b')
+  })
+})
+
 describe('keys before Django 6.1', () => {
   it('are used throughout with compat', async () => {
     const caches = createCaches({ default: new LocMemCache() })
