@@ -80,7 +80,7 @@ export class TagSource {
     try {
       expression = alone.parseExpression()
     } catch (error) {
-      throw fail((error as Error).message)
+      throw fail((error as Error).message.replace(ALONE.blockEnd, 'the end'))
     }
     const rest = alone.nextToken()
     if (rest?.type === 'block-end') return expression

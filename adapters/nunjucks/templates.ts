@@ -113,15 +113,22 @@ export class Templates {
         if (error || template === undefined) return callback(error, template)
         this.#adopt(template, name)
         if (isEager) {
-          try {
-            template.compile()
-          } catch (reason) {
-            return callback(located(reason as Error, template.path, engine.opts.dev))
-          }
+          const reason = this.#compileNow(template)
+          if (reason !== undefined) return callback(reason)
         }
         callback(null, template)
       }) satisfies TemplateCallback
       return getTemplate.apply(engine, args)
+    }
+  }
+
+  /** @returns What is wrong with the template, if anything. */
+  #compileNow(template: Template): Error | undefined {
+    try {
+      template.compile()
+      return undefined
+    } catch (error) {
+      return located(error as Error, template.path, this.#engine.opts.dev)
     }
   }
 
@@ -162,7 +169,13 @@ export class Templates {
       watchRoot()
     }
     template.render = (context, parentFrame, callback) => {
-      if (isFrame(parentFrame)) return render.call(template, context, parentFrame, callback)
+      if (isFrame(parentFrame)) {
+        // Of an included template the engine would tell in a later turn, past a synchronous render.
+        const error = this.#compileNow(template)
+        if (error === undefined) return render.call(template, context, parentFrame, callback)
+        callback?.(error)
+        return null
+      }
       const [given, done] = readRenderArguments(context, parentFrame, callback)
       return renderTop((inner) => render.call(template, given, inner ?? null), done)
     }
