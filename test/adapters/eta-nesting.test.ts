@@ -153,6 +153,63 @@ describe.each(kinds)('a fragment inside another, over %s', (_, make) => {
   })
 })
 
+describe('a fragment inside another, rendered synchronously', () => {
+  const ways: [string, string, Record<string, string>][] = [
+    ['directly', `<% cache 60 outer %>(${inner})<% endcache %>`, {}],
+    [
+      'by an include',
+      `<% cache 60 outer %>(<%~ include('@part') %>)<% endcache %>`,
+      { part: inner },
+    ],
+    [
+      'by a layout of an include',
+      `<% cache 60 outer %>(<%~ include('@mid') %>)<% endcache %>`,
+      { mid: `<% layout('@part') %>`, part: inner },
+    ],
+    [
+      'by capture in a callback',
+      `<% cache 60 outer %><% [1].forEach(() => { %>(<%~ capture(() => { %>${inner}<% }) %>)<% }) %><% endcache %>`,
+      {},
+    ],
+    [
+      'by a function of the data that renders by itself',
+      `<% cache 60 outer %>(<%~ it.render('@part', it) %>)<% endcache %>`,
+      { part: inner },
+    ],
+  ]
+
+  it.each(ways)(
+    '%s: what invalidates the inner one invalidates the outer one',
+    async (_, main, templates) => {
+      const caches = createCaches({ default: new LocMemCache() })
+      const eta = etaWith(caches, { main, ...templates })
+      const render = (template: string, data: object) => eta.render(template, data)
+      const page = () => expect(render('@main', { x: 1, render })).toBe('(1)')
+      expect(await outcomesOf(page)).toEqual(['inner miss', 'outer miss'])
+      expect(await outcomesOf(page)).toEqual(['outer hit'])
+      await caches.invalidateTags(['item:1'])
+      expect(await outcomesOf(page)).toEqual(['inner miss', 'outer miss'])
+      await new FragmentCache(caches).invalidate('outer')
+      expect(await outcomesOf(page)).toEqual(['inner hit', 'outer miss'])
+      await caches.invalidateTags(['item:1'])
+      expect(await outcomesOf(page)).toEqual(['inner miss', 'outer miss'])
+    },
+  )
+
+  it('is not taken to be inside one whose body was left', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const eta = etaWith(caches)
+    const leave = '<% for (;;) { %><% cache 60 left %><% break %><% endcache %><% } %>'
+    const fail = '<% cache 60 left %><% throw 1 %><% endcache %>'
+    expect(eta.renderString(leave, {})).toBe('')
+    expect(() => eta.renderString(fail, {})).toThrow()
+    const outer = `<% cache 60 outer %>${leave}<% endcache %>`
+    expect(eta.renderString(outer + inner, { x: 1 })).toBe('1')
+    await caches.invalidateTags(['item:1'])
+    expect(await outcomesOf(() => eta.renderString(outer, { x: 1 }))).toEqual(['outer hit'])
+  })
+})
+
 describe('a fragment in another cache than the one around it', () => {
   const main = `<% cache 60 page using='one' %>1<% cache 60 mid using=it.mid %>2<% cache 60 inner using='three' tags=['t'] %>3<% await it.wait() %><% endcache %><% endcache %><% endcache %>`
 
