@@ -24,7 +24,8 @@ const pages = {
 }
 
 /**
- * Asks for every page twice, first with empty caches, and prints what each time cost.
+ * Asks for every page twice, with empty caches at the beginning of each row, and prints what each
+ * time cost.
  *
  * @param {string} [where] - Where to cache; left out: in memory, then in files.
  * @returns {Promise<number>} The exit code: 1 when a warm page ran a body or came out otherwise than
@@ -54,7 +55,7 @@ async function checkOne(where, shown = where) {
     for (const [name, paths] of Object.entries(pages)) {
       for (const engine of engineNames) {
         if (faults.length >= MOST_FAULTS) break
-        const row = await visitAll(site, `${origin}/${engine}`, paths, faults)
+        const row = await visitAll(site, origin, engine, paths, faults)
         printRow([name, engine, paths.length, ms(row.coldMs), ms(row.warmMs), row.cold, row.warm])
       }
     }
@@ -69,11 +70,12 @@ async function checkOne(where, shown = where) {
 }
 
 /** Pages are asked for as a visitor who is signed in, and without the line about this request. */
-async function visitAll(site, base, paths, faults) {
+async function visitAll(site, origin, engine, paths, faults) {
+  const base = `${origin}/${engine}`
   const cookie = await signIn(base)
   const row = { coldMs: 0, warmMs: 0, cold: 0, warm: 0 }
+  await site.clear(engine)
   for (const path of paths) {
-    await site.clear()
     const cold = await get(base + path, cookie)
     const warm = await get(base + path, cookie)
     row.coldMs += cold.ms

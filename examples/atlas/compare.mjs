@@ -1,5 +1,5 @@
 /**
- * What is wrong with a page that was asked for twice, first with empty caches.
+ * What is wrong with a page that was asked for twice, and was new to the caches the first time.
  *
  * @typedef {{ status: number, body: Buffer, account: import('./watch.mjs').Account }} Visit
  * @param {Visit} cold

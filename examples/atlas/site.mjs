@@ -29,13 +29,12 @@ export async function createSite(where) {
   const ask = createQuestions(notes, visitors)
   const caches = new Map(engineNames.map((name) => [name, cachesFor(name, where)]))
 
-  const clear = async () => {
-    for (const each of caches.values()) {
-      await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
-    }
+  const clear = async (engine) => {
+    const each = caches.get(engine)
+    await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
   }
   // Notes and visitors are gone when the server stops, so what files still hold of them has to go.
-  await clear()
+  await Promise.all(engineNames.map(clear))
 
   // A note is shown by fragments of all three engines.
   const invalidate = async (tag) => {
