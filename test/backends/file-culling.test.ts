@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { FileBasedOptions } from '../../src/backends/file.js'
@@ -21,6 +21,13 @@ afterEach(() => {
 const open = (options: FileBasedOptions, more: { readonly keyPrefix?: string } = {}) =>
   openFileCache({ location, options, ...more })
 const count = async () => (await entryFiles(location)).length
+/** What the count says. */
+async function counted(): Promise<number> {
+  const names = await readdir(join(location, '.fragcache'))
+  const [name, ...more] = names.filter((one) => /^count-(0|[1-9][0-9]{0,14})$/.test(one))
+  expect(more).toEqual([])
+  return Number(name?.slice(6))
+}
 const pass = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000)
 
 /** Puts entries on the disk as another process would, without telling the count. */
@@ -201,44 +208,57 @@ describe('the count', () => {
     expect(await count()).toBeLessThanOrEqual(40)
   })
 
-  it.each(['', 'nonsense', '1\n2', '-5\n', '3\n\n', '\xff'.repeat(99)])(
-    'is found out anew where its file says %j',
-    async (text) => {
-      await plant(20)
-      await mkdir(join(location, '.fragcache'))
-      await writeFile(join(location, '.fragcache', 'count'), text)
-      await open({ maxEntries: 20, cullFrequency: 2 }).set('a', 1)
-      expect(await count()).toBe(11)
-    },
-  )
-
-  it('survives the end of a process, and is known to the next one', async () => {
-    const options = { maxEntries: 10_000 }
-    for (let i = 0; i < 3; i++) {
-      const cache = open(options)
-      await cache.setMany(Array.from({ length: 5 }, (_, k) => [`k${i}.${k}`, k] as const))
-      await cache.close()
-    }
-    const lines = (await readFile(join(location, '.fragcache', 'count'), 'utf8')).trim().split('\n')
-    expect(lines.reduce((sum, line) => sum + Number(line), 0)).toBe(15)
+  it.each([
+    'count',
+    'count-',
+    'count-0x10',
+    'count--5',
+    'count-007',
+    'count-5.5',
+    'count-9999999999999999',
+  ])('is found out anew where there is only %j', async (name) => {
+    await plant(20)
+    await mkdir(join(location, '.fragcache', name), { recursive: true })
+    await open({ maxEntries: 20, cullFrequency: 2 }).set('a', 1)
+    expect(await count()).toBe(11)
+    expect(await counted()).toBe(11)
   })
 
-  it('does not grow into a large file', async () => {
-    const cache = open({ maxEntries: 100_000 })
-    await mkdir(join(location, '.fragcache'))
-    const file = join(location, '.fragcache', 'count')
-    await writeFile(file, '1\n'.repeat(3000))
-    await cache.set('a', 1)
-    expect(Number(await readFile(file, 'utf8'))).toBe(3000)
+  it('is one again where two processes began one each', async () => {
+    await plant(20)
+    for (const name of ['count-3', 'count-21', 'count-20']) {
+      await mkdir(join(location, '.fragcache', name), { recursive: true })
+    }
+    await open({ maxEntries: 20, cullFrequency: 2 }).set('a', 1)
+    expect(await counted()).toBe(11)
+  })
+
+  it('survives the end of a process, and is known to the next one', async () => {
+    for (let i = 0; i < 3; i++) {
+      const cache = open({ maxEntries: 10_000 })
+      await cache.setMany(Array.from({ length: 5 }, (_, k) => [`k${i}.${k}`, k] as const))
+      await cache.close()
+      expect(await counted()).toBe(5 * (i + 1))
+    }
+  })
+
+  it('is shared by processes that add and remove in turn', async () => {
+    const [a, b] = [open({ maxEntries: 100 }), open({ maxEntries: 100 })]
+    for (let i = 0; i < 30; i++) await (i % 2 === 0 ? a : b).set(`k${i}`, i)
+    expect(await counted()).toBe(30)
+    for (let i = 0; i < 20; i++) await b.delete(`k${i}`)
+    await b.close()
+    expect(await counted()).toBe(10)
   })
 
   it('costs nothing where nothing is added', async () => {
     const cache = open({ maxEntries: 10 })
     await cache.set('a', 1)
-    const file = join(location, '.fragcache', 'count')
-    const before = await readFile(file, 'utf8')
+    await rm(join(location, '.fragcache', 'count-1'), { recursive: true })
     for (let i = 0; i < 20; i++) await cache.set('a', i)
-    expect(await readFile(file, 'utf8')).toBe(before)
+    expect(await readdir(join(location, '.fragcache'))).not.toContain('count-1')
+    await cache.set('b', 1)
+    expect(await counted()).toBe(2)
   })
 })
 

@@ -39,6 +39,9 @@ async function inParallel(count: number, script: string, maxEntries = 10_000): P
 }
 
 const open = (options = { maxEntries: 10_000 }) => openFileCache({ location, options })
+/** What lies in the location besides entries and their count. */
+const passing = async () =>
+  (await readdir(join(location, '.fragcache'))).filter((name) => !/^count-\d+$/.test(name))
 const shardOf = (key: string) => entryPath('', `:1:${key}`).slice(0, 2)
 
 describe('many processes', { timeout: 60_000 }, () => {
@@ -246,7 +249,7 @@ describe('a process that was killed', { timeout: 60_000 }, () => {
     await cache.close()
     await cache.set('other', 1)
     await cache.close()
-    expect(await readdir(join(location, '.fragcache'))).toEqual(['count'])
+    expect(await passing()).toEqual([])
   })
 
   it('in the middle of everything leaves a cache that works', async () => {
@@ -282,7 +285,7 @@ describe('a process that was killed', { timeout: 60_000 }, () => {
     await cache.clear()
     expect(await entryFiles(location)).toEqual([])
     await cache.close()
-    expect(await readdir(join(location, '.fragcache'))).toEqual(['count'])
+    expect(await passing()).toEqual([])
   })
 })
 

@@ -1,31 +1,29 @@
-import { open, rename } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { APPEND_FLAGS, READ_FLAGS, removeFile, writeNewFile } from './entry-file.js'
-import { newToken } from './locks.js'
+import { codeOf, FOLDER_MODE, unless } from './entry-file.js'
 
-/** A file of changes longer than this is written anew as their sum. */
-const MAX_BYTES = 4096
+/** How often a change is tried again when other processes were faster. */
+const MAX_ATTEMPTS = 50
 
 /**
  * How many entries a location holds, about.
  *
- * All processes add to one file, `.fragcache/count`: a line per change, their sum is the count. A
- * process writes when its own changes come to a step, so that adding an entry costs the same
- * however many there are, and reads the others' changes along with it. What a killed process had
- * not written yet, and what somebody removed by hand, is put right whenever room is made.
+ * The count of all processes together is the name of an empty folder, `.fragcache/count-123`:
+ * renaming it is a compare and set that costs one call. A process does so when its own changes come
+ * to a step, so that adding an entry costs the same however many there are. What a killed process
+ * had not counted yet, and what somebody removed by hand, is put right whenever room is made.
  */
 export class EntryCount {
-  readonly #path: string
   readonly #step: number
   #shared: number | undefined
-  /** Changes of this process that are not in the file yet. */
+  /** Changes of this process that are not in the name yet. */
   #pending = 0
   /** Entries that were added here and are not on the disk yet. */
   #unwritten = 0
   #running: Promise<unknown> | undefined
 
   /**
-   * @param work - The folder of the file.
+   * @param work - The folder that holds the count.
    * @param excess - By how many entries the cache may exceed its limit.
    * @param recount - Counts the files.
    */
@@ -34,16 +32,15 @@ export class EntryCount {
     excess: number,
     private readonly recount: () => Promise<number>,
   ) {
-    this.#path = join(work, 'count')
     this.#step = Math.max(1, Math.floor(excess / 32))
   }
 
-  /** The count as this process knows it; 0 before {@link load}. */
+  /** The count as this process knows it; of its own changes alone before {@link load}. */
   get current(): number {
     return (this.#shared ?? 0) + this.#pending
   }
 
-  /** Reads the file unless that was done before, and makes it if it is not there or damaged. */
+  /** Finds out the count, unless that was done before. */
   async load(): Promise<void> {
     if (this.#shared !== undefined) return
     await this.#alone(async () => {
@@ -51,14 +48,12 @@ export class EntryCount {
     })
   }
 
-  /** Reads the others' changes. */
+  /** Learns the others' changes. */
   async refresh(): Promise<void> {
-    await this.#alone(() => this.#exchange())
-  }
-
-  get #isDue(): boolean {
-    // A count that is too high does no harm for a while, and many removals are taken back soon.
-    return this.#pending >= this.#step || this.#pending <= -Math.max(this.#step, 16)
+    await this.#alone(async () => {
+      this.#shared = await this.#find()
+      await this.#exchange()
+    })
   }
 
   /** Counts an entry that is about to be written. */
@@ -77,7 +72,12 @@ export class EntryCount {
     this.#pending -= count
   }
 
-  /** Writes this process's changes if they have come to a step. */
+  get #isDue(): boolean {
+    // A count that is too high does no harm for a while, and many removals are taken back soon.
+    return this.#pending >= this.#step || this.#pending <= -Math.max(this.#step, 16)
+  }
+
+  /** Shares this process's changes if they have come to a step. */
   async share(): Promise<void> {
     if (!this.#isDue) return
     await this.#alone(async () => {
@@ -87,71 +87,89 @@ export class EntryCount {
 
   /** Sets the count to what was found on the disk. */
   async reset(found: number): Promise<void> {
-    this.#pending = this.#unwritten
-    this.#shared = found
-    await this.#alone(() => this.#write(found))
+    await this.#alone(() => this.#establish(found))
   }
 
-  /** Writes what is left to write, and forgets. */
+  /** Shares what is left to share, and forgets. */
   async close(): Promise<void> {
-    if (this.#shared === undefined) return
-    if (this.#pending !== 0) await this.#alone(() => this.#append(this.#pending)).catch(ignore)
-    this.#shared = undefined
-    this.#pending = 0
+    await this.#alone(async () => {
+      if (this.#shared !== undefined) await this.#add(this.#pending)
+      this.#shared = undefined
+      this.#pending = 0
+    })
   }
 
-  /** One at a time: who waited may find its changes written by the one before. */
+  /** One at a time: who waited may find its changes shared by the one before. */
   async #alone(action: () => Promise<unknown>): Promise<void> {
-    while (this.#running !== undefined) await this.#running.catch(ignore)
+    while (this.#running !== undefined) await this.#running.catch(() => {})
     this.#running = action().finally(() => (this.#running = undefined))
     await this.#running
   }
 
   async #exchange(): Promise<void> {
     const change = this.#pending
-    const text = await this.#append(change).catch(() => '')
-    const sum = sumOf(text)
-    if (sum === undefined) {
-      const found = await this.recount()
-      this.#pending = this.#unwritten
-      this.#shared = found
-      await this.#write(found)
-      return
-    }
-    this.#pending -= change
-    this.#shared = sum
-    if (text.length > MAX_BYTES) await this.#write(sum)
+    if (await this.#add(change)) this.#pending -= change
+    else await this.#establish(await this.recount())
   }
 
-  async #append(change: number): Promise<string> {
-    const handle = await open(this.#path, change === 0 ? READ_FLAGS : APPEND_FLAGS)
+  /** @returns `false` if there is no count to add to. */
+  async #add(change: number): Promise<boolean> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      this.#shared ??= await this.#find()
+      if (this.#shared === undefined || this.#shared + change < 0) return false
+      if (change === 0 || (await this.#rename(this.#shared, this.#shared + change))) {
+        this.#shared += change
+        return true
+      }
+      this.#shared = undefined
+    }
+    return false
+  }
+
+  /** @returns `false` if the count is another by now. */
+  async #rename(from: number, to: number): Promise<boolean> {
     try {
-      if (change !== 0) await handle.write(`${change}\n`)
-      const bytes = Buffer.alloc(4 * MAX_BYTES)
-      const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0)
-      return bytes.toString('latin1', 0, bytesRead)
-    } finally {
-      await handle.close()
+      await rename(this.#path(from), this.#path(to))
+      return true
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return false
+      // Without a count of all each process counts for itself: no reason to fail a call.
+      return true
     }
   }
 
-  /** Without a file each process counts for itself: no reason to fail a call. */
-  async #write(sum: number): Promise<void> {
-    const fresh = join(this.work, `count-${await newToken()}`)
+  async #establish(found: number): Promise<void> {
+    this.#pending = this.#unwritten
+    this.#shared = found
     try {
-      await writeNewFile(fresh, `${sum}\n`)
-      await rename(fresh, this.#path)
+      const [first, ...others] = await this.#findAll()
+      if (first === undefined) {
+        await mkdir(this.#path(found), { mode: FOLDER_MODE })
+        await chmod(this.#path(found), FOLDER_MODE)
+      } else {
+        await rename(this.#path(first), this.#path(found))
+      }
+      // Two processes made one each.
+      for (const other of others) if (other !== found) await rmdir(this.#path(other))
     } catch {
-      await removeFile(fresh).catch(ignore)
+      // As above.
     }
   }
-}
 
-function ignore(): void {}
+  async #find(): Promise<number | undefined> {
+    return (await this.#findAll())[0]
+  }
 
-/** @returns `undefined` for a file that is not as it was written. */
-function sumOf(text: string): number | undefined {
-  if (!/^(-?[0-9]{1,15}\n)+$/.test(text)) return undefined
-  const sum = text.split('\n').reduce((total, line) => total + Number(line), 0)
-  return sum >= 0 ? sum : undefined
+  /** The highest first. */
+  async #findAll(): Promise<number[]> {
+    const names = (await unless(['ENOENT', 'ENOTDIR'], readdir(this.work))) ?? []
+    return names
+      .flatMap((name) => /^count-(0|[1-9][0-9]{0,14})$/.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => b - a)
+  }
+
+  #path(count: number): string {
+    return join(this.work, `count-${count}`)
+  }
 }

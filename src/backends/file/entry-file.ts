@@ -16,9 +16,7 @@ const PEEK_BYTES = 512
 /** Windows has neither flag. */
 const flags = constants as { readonly O_NOFOLLOW?: number; readonly O_NONBLOCK?: number }
 /** A link is not followed, and opening a pipe does not wait for its other end. */
-const GUARDED = (flags.O_NOFOLLOW ?? 0) | (flags.O_NONBLOCK ?? 0)
-export const READ_FLAGS = constants.O_RDONLY | GUARDED
-export const APPEND_FLAGS = constants.O_RDWR | constants.O_APPEND | GUARDED
+const READ_FLAGS = constants.O_RDONLY | (flags.O_NOFOLLOW ?? 0) | (flags.O_NONBLOCK ?? 0)
 
 /** The operating system's name for what went wrong. */
 export function codeOf(error: unknown): string | undefined {
@@ -124,7 +122,7 @@ async function readUpTo(handle: FileHandle, length: number): Promise<Buffer> {
 }
 
 /** Makes a file that must not be there yet, readable for its owner alone whatever the umask is. */
-export async function writeNewFile(path: string, bytes: Uint8Array | string): Promise<void> {
+export async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
   await openFiles.run(async () => {
     const handle = await open(path, 'wx', FILE_MODE)
     try {

@@ -235,7 +235,7 @@ export class Locks {
         if (holder !== undefined && (await isLeftover(holder, join(path, holder)))) {
           await this.#revoke(path, holder)
         }
-      } else if (/^(own|trash|count)-/.test(name)) {
+      } else if (/^(own|trash)-/.test(name)) {
         const token = name.slice(name.indexOf('-') + 1)
         if (await isLeftover(token, path, join(path, token))) await this.#discard(path)
       }
