@@ -6,7 +6,7 @@ import { EntryCount } from '../../src/backends/file/count.js'
 import { Culling } from '../../src/backends/file/culling.js'
 import { Folders } from '../../src/backends/file/folders.js'
 import { encodeEntry } from '../../src/backends/file/format.js'
-import { Locks } from '../../src/backends/file/locks.js'
+import { BusyLockError, Locks } from '../../src/backends/file/locks.js'
 import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
 
 let location: string
@@ -179,6 +179,24 @@ describe('an entry that is replaced while room is made', () => {
     await count.load()
     expect(await culling.makeRoom()).toBe(false)
     expect(await openFileCache({ location }).get('a')).toBe(1)
+  })
+})
+
+describe('a cache whose room is being made by another process for very long', () => {
+  it('stores nevertheless', async () => {
+    class HeldLocks extends Locks {
+      override async run<T>(...[name, draft, action]: Parameters<typeof Locks.prototype.run<T>>) {
+        if (name === 'cull') throw new BusyLockError('held by others')
+        return super.run(name, draft, action)
+      }
+    }
+    const folders = new Folders(location)
+    await folders.make()
+    const locks = new HeldLocks(folders.work, async () => {})
+    const count = new EntryCount(folders.work, 32, async () => 3)
+    const culling = new Culling(folders, locks, count, { maxEntries: 3, cullFrequency: 3 })
+    // The caller takes that for its answer and writes, over the limit.
+    expect(await culling.makeRoom()).toBe(false)
   })
 })
 

@@ -266,6 +266,15 @@ describe('links', () => {
     expect(await readlink(location)).toBe(join(parent, 'real'))
   })
 
+  it('to nowhere in the place of the location are an error that names it', async () => {
+    await symlink(join(parent, 'nowhere'), location)
+    const cache = openFileCache({ location })
+    expect(await cache.get('a')).toBeUndefined()
+    await expect(cache.set('a', 1)).rejects.toThrow(
+      `location ${JSON.stringify(location)}: it cannot be made; is it a link to nowhere?`,
+    )
+  })
+
   it('of the hard kind are a miss, and only the name goes', async () => {
     const place = entryPath(location, ':1:a')
     await mkdir(dirname(place), { recursive: true })

@@ -169,14 +169,19 @@ describe('a damaged file', () => {
     expect(await exists(place)).toBe(false)
   })
 
-  it('that holds a whole entry of a value nobody can read is a miss', async () => {
+  it.each([
+    ['a structure', [4, 0xff, 0x0f, 0x6f, 0x22]],
+    ['a number', [0x31, 0x32, 0x78]],
+    ['nothing', []],
+  ])('that holds a whole entry, but %s nobody can read, is a miss', async (_, bytes) => {
     const cache = openFileCache({ location })
-    const payload = Buffer.from([4, 0xff, 0x0f, 0x6f, 0x22])
+    const payload = Buffer.from(bytes)
     const place = entryPath(location, ':1:key')
     await mkdir(dirname(place), { recursive: true })
     const entry = { owner: '', key: ':1:key', expiresAtMs: null, payload }
     await writeFile(place, encodeEntry(entry))
     expect(await cache.get('key')).toBeUndefined()
+    await expect(cache.incr('key')).rejects.toThrow('not there')
     expect(warnings).toHaveLength(1)
   })
 })
