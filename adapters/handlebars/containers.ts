@@ -1,14 +1,7 @@
-import { currentSession, type DeferredSession } from '../../src/fragment/deferred.js'
+import { currentSession } from '../../src/fragment/deferred.js'
 import type { TagSite } from '../../src/fragment/spec.js'
-import type {
-  Container,
-  ContainerState,
-  DataFrame,
-  Main,
-  PartialOptions,
-  Program,
-  TemplateSpec,
-} from './engine.js'
+import type { Container, Main, PartialOptions, Program, TemplateSpec } from './engine.js'
+import { scopeOf } from './scope.js'
 
 const OWNER = Symbol('fragcache.owner')
 
@@ -62,8 +55,12 @@ export function instrument(spec: TemplateSpec): TemplateSpec {
       called = undefined
     }
     const session = currentSession()
-    if (session !== undefined) usedBy(session).containers.add(container)
-    return main(container, context, helpers, partials, data, blockParams, depths)
+    if (session === undefined) {
+      return main(container, context, helpers, partials, data, blockParams, depths)
+    }
+    return scopeOf(session).run(container, () =>
+      main(container, context, helpers, partials, data, blockParams, depths),
+    )
   }
   return { ...spec, main: instrumented }
 }
@@ -123,68 +120,4 @@ function indentLines(text: string, indent: string): string {
   return lines
     .map((line, i) => (line === '' && i + 1 === lines.length ? '' : indent + line))
     .join('\n')
-}
-
-interface Capture extends ContainerState {
-  readonly container: Container
-}
-
-interface Used {
-  readonly containers: Set<Container>
-  /** The last capture; most tags of a render find everything as the one before did. */
-  last: readonly Capture[]
-}
-
-const usedInSession = new WeakMap<DeferredSession, Used>()
-
-function usedBy(session: DeferredSession): Used {
-  let used = usedInSession.get(session)
-  if (used === undefined) {
-    used = { containers: new Set(), last: [] }
-    usedInSession.set(session, used)
-  }
-  return used
-}
-
-/**
- * Captures what the templates of a render look partials, helpers and hooks up in, so that a body
- * may run after other renders of the same templates have set theirs.
- *
- * @returns Puts it back.
- */
-export function captureContainers(session: DeferredSession): () => void {
-  const used = usedBy(session)
-  if (used.last.length !== used.containers.size || !used.last.every(isCurrent)) {
-    used.last = Array.from(used.containers, (container) => ({ container, ...stateOf(container) }))
-  }
-  const captures = used.last
-  return () => {
-    for (const { container, ...state } of captures) Object.assign(container, state)
-  }
-}
-
-function stateOf(container: Container): ContainerState {
-  const { helpers, partials, decorators, hooks, protoAccessControl } = container
-  return { helpers, partials, decorators, hooks, protoAccessControl }
-}
-
-function isCurrent(capture: Capture): boolean {
-  const { container } = capture
-  return (
-    capture.helpers === container.helpers &&
-    capture.partials === container.partials &&
-    capture.decorators === container.decorators &&
-    capture.hooks === container.hooks &&
-    capture.protoAccessControl === container.protoAccessControl
-  )
-}
-
-/** Copies a data frame and its parents, since loops change theirs with every turn. */
-export function copyFrames(frame: DataFrame): DataFrame {
-  const copy = Object.assign(
-    Object.create(Object.getPrototypeOf(frame) as object | null),
-    frame,
-  ) as DataFrame
-  if (typeof frame._parent === 'object') copy._parent = copyFrames(frame._parent)
-  return copy
 }

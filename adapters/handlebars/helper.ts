@@ -3,9 +3,10 @@ import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import type { TagSite, TagValues } from '../../src/fragment/spec.js'
-import { captureContainers, copyFrames, Owner, ownerOf } from './containers.js'
+import { Owner, ownerOf } from './containers.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
+import { copyFrames, scopeOf } from './scope.js'
 
 const REMEDY = 'render with renderAsync, which registerCache gives'
 
@@ -34,11 +35,9 @@ export function makeHelper(fragments: FragmentCache): CacheHelper {
     return renderInSession(session, fragment, render, () => {
       if (owner === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
       const data = options.data && copyFrames(options.data)
-      const restore = captureContainers(session)
-      return () => {
-        restore()
-        return toText(data === undefined ? body(context) : body(context, { data }))
-      }
+      const runAsNow = scopeOf(session).capture()
+      return () =>
+        runAsNow(() => toText(data === undefined ? body(context) : body(context, { data })))
     })
   }
 }

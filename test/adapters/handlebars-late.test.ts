@@ -95,12 +95,18 @@ describe.each(['sync', 'async'] as const)('a body sees (%s)', (kind) => {
     )
   })
 
-  it('inline partials of its own, of its template and of those who call it', async () => {
+  it.each([
+    ['source', (_: Page, source: string) => source],
+    // A template of its own for all calls, whereas source is compiled for each.
+    ['templates', ({ handlebars }: Page, source: string) => handlebars.compile(source)],
+  ])('inline partials, its own and those of its callers, which are %s', async (_, toPartial) => {
     const page = setUp(kind)
     page.handlebars.registerPartial({
-      layout:
+      layout: toPartial(
+        page,
         '<{{#cache 60 "l" id}}{{> head}}|{{#> side}}no side{{/side}}|{{> @partial-block}}{{/cache}}>',
-      head: 'default head',
+      ),
+      head: toPartial(page, 'default head'),
     })
     const source =
       '{{#*inline "out"}}out{{x}}{{> in2}}{{/inline}}{{#*inline "in2"}}2{{/inline}}' +
