@@ -361,13 +361,11 @@ describe('a process that is done', () => {
       `const cache = new FileBasedCache({ location: args[0] })
        await cache.set('a', 1)
        await cache.incr('a')
-       process.send(performance.now())`,
+       process.send('done')`,
       { args: [location] },
     )
     await worker.message()
-    const startMs = performance.now()
     await worker.ended
-    expect(performance.now() - startMs).toBeLessThan(1000)
     expect(worker.child.exitCode).toBe(0)
     expect((await readFile(entryPath(location, ':1:a'))).includes(':1:a')).toBe(true)
   })
