@@ -23,12 +23,13 @@ export function addRuntime(code: string, config: EtaConfig): string {
     )
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
-  const bodyEnd = asynchronous ? `\n${FINISH}` : ''
+  const settled = `${RUNTIME}.settled()`
+  const finish = asynchronous
+    ? `{const writes=${settled};if(writes!==undefined)await writes}`
+    : `${settled};`
   const inside = guardCalls(code.slice(layout, end))
-  return code.slice(0, layout) + start(asynchronous) + inside + bodyEnd + code.slice(end)
+  return `${code.slice(0, layout)}${start(asynchronous)}${inside}\n${finish}${code.slice(end)}`
 }
-
-const FINISH = `{const writes=${RUNTIME}.settled();if(writes!==undefined)await writes}`
 
 const NO_PLUGIN =
   'fragcache/eta: this template holds cache tags, but the plugins of the Eta that runs it do not; add cachePlugin(caches) to its option plugins'

@@ -107,9 +107,12 @@ export class TemplateRun {
    * The template is done.
    *
    * @returns What is still being stored, if anything.
-   * @throws CacheTagError: texts were mixed up and the template went on all the same.
+   * @throws CacheTagError: texts were mixed up and the template went on all the same, or something
+   *   is still being rendered that nobody waited for.
    */
   settled(): Promise<unknown> | undefined {
+    const late = this.#waiting ?? this.#top
+    if (late !== undefined) this.clash(late.site)
     if (this.#conflict !== undefined) throw this.#conflict
     return this.#writes.length === 0 ? undefined : Promise.all(this.#writes)
   }

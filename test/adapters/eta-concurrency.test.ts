@@ -128,6 +128,34 @@ describe.each(kinds)('fragments rendered concurrently into one template, over %s
   })
 })
 
+describe.each(kinds)('a fragment that nobody waits for, over %s', (_, make) => {
+  const late = `<% (async () => { %>a<% cache 9 a %><% await it.wait() %>b<% endcache %><% })() %>`
+  const never = `<% (async () => { %><% cache 9 a %><% await new Promise(() => {}) %><% endcache %><% })() %>`
+
+  it.each([late, `${late}c`, `<% await it.wait(); %>${late}`, never])(
+    'fails the page, not the process: %s',
+    async (template) => {
+      const cache = make()
+      const eta = etaWith(createCaches({ default: cache }))
+      const unhandled = await unhandledIn(async () => {
+        await expect(eta.renderStringAsync(template, { wait: () => turns(3) })).rejects.toThrow(
+          /concurrently/,
+        )
+      })
+      expect(unhandled).toEqual([])
+      expect(await cache.has(makeTemplateFragmentKey('a'))).toBe(false)
+    },
+  )
+
+  it('fails a synchronous page as well', async () => {
+    const eta = etaWith(createCaches({ default: new LocMemCache() }))
+    const unhandled = await unhandledIn(async () => {
+      expect(() => eta.renderString(late, { wait: () => turns(3) })).toThrow(/concurrently/)
+    })
+    expect(unhandled).toEqual([])
+  })
+})
+
 describe('fragments in concurrent callbacks that do not wait', () => {
   it('work over local memory as without the tag', async () => {
     const eta = etaWith(createCaches({ default: new LocMemCache() }))

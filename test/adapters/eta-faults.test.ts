@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Eta, type EtaConfig } from 'eta'
 import { createCaches, LocMemCache, type Caches, type CacheTagError } from 'fragcache'
-import { cachePlugin } from 'fragcache/eta'
+import { cachePlugin, type EtaPlugin } from 'fragcache/eta'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 
@@ -11,7 +11,7 @@ const inMemory = () => createCaches({ default: new LocMemCache() })
 const farAway = () => createCaches({ default: new AsyncTestCache() })
 
 function etaOver(caches: Caches = inMemory(), config: Partial<EtaConfig> = {}): Eta {
-  return new Eta({ ...config, plugins: [cachePlugin(caches)] })
+  return new Eta({ plugins: [cachePlugin(caches)], ...config })
 }
 
 function faultOf(action: () => unknown): CacheTagError {
@@ -87,6 +87,19 @@ describe('a cache tag that is written wrongly', () => {
   it('is named by the innermost line that lacks its end', () => {
     const fault = faultOf(() => etaOver().compile('<% cache 5 a %>\n<% cache 5 b %>\n'))
     expect(fault).toMatchObject({ line: 2, fragment: 'b' })
+  })
+
+  it('has no line if another plugin put it there', () => {
+    const other: EtaPlugin = {
+      processAST: (ast) => [
+        ...ast,
+        { t: 'e', val: 'cache 5 a it.x +' },
+        { t: 'e', val: 'endcache' },
+      ],
+    }
+    const eta = etaOver(inMemory(), { plugins: [other, cachePlugin(inMemory())] })
+    const fault = faultOf(() => eta.compile('\n<% const cache = 5 %>\n'))
+    expect(fault.message).toMatch(/^cache tag \(fragment "a"\): .*put parentheses/)
   })
 
   it('does not hide a syntax error of the template itself', () => {
