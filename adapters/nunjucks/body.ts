@@ -27,7 +27,7 @@ export function renderBody(
   body: CompiledBody,
   context: Context,
   runtime: Runtime,
-  { frame, variables }: Scope,
+  { frame, variables, held }: Scope,
   site: TagSite,
 ): string {
   const { ctx, exported } = context
@@ -42,7 +42,7 @@ export function renderBody(
       if (error === null || error === undefined) ended = true
       else run.told ??= { error }
     })
-    const text = macro().toString()
+    const text = macro(...held).toString()
     const failure = run.told ?? run.noted
     if (failure !== undefined) throw failure.error
     if (!ended) throw nunjucksFaults.asynchronousBody(site)

@@ -124,7 +124,7 @@ export interface Context {
 
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
-  keep(name: string, value: unknown): void
+  keep(index: number, value: unknown): void
   /** In the place of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }
@@ -137,14 +137,14 @@ export interface CompiledBody {
   /** Tells the place an error would be said to have, after setting it if one is given. */
   (use: { readonly at: true }, place?: Place): Place
   (use: Keeper, runtime: Keeper): void
-  /** Gives what renders the body. It calls `callback` at its end. */
+  /** Gives what renders the body with the values it kept. It calls `callback` at its end. */
   (
     use: object,
     runtime: Runtime,
     context: Context,
     frame: Frame,
     callback: RenderCallback,
-  ): () => { toString(): string }
+  ): (...held: readonly unknown[]) => { toString(): string }
 }
 
 export interface Template {

@@ -28,6 +28,9 @@ export interface ParseSettings {
   readonly template: string | undefined
 }
 
+/** What the compiler can make a parameter of. */
+const IDENTIFIER_PART = /^[\p{ID_Continue}$]+$/u
+
 let results = 0
 
 /** The cache tags that are open in a parser, innermost last. */
@@ -184,26 +187,56 @@ class TagCompiler {
     this.#add('if (use.at) { if (runtime) { lineno = runtime[0]; colno = runtime[1]; } ')
     this.#add('return [lineno, colno]; }\n')
     this.#add('if (use.keep) {\n')
-    for (const name of variables) {
-      // A name may be bound in a scope that is closed by now, or not open yet.
-      this.#add(`try { use.keep(${JSON.stringify(name)}, `)
-      this.#pieces.push(this.#node(this.#nodes.Symbol, name))
-      this.#add('); } catch (e) {}\n')
-    }
+    const parameters = [...variables].map((name, i) => this.#addKept(name, i))
     this.#add('return;\n}\n')
-    // The macro is told to neither of them.
-    this.#add('var context = use, frame = use;\n')
+    // Neither is to be told of the macro. The frame stays the one of the code around, which macros
+    // of the same template change as well.
+    this.#add('var context = use, fragcacheFrame = frame;\nframe = use;\n')
     this.#pieces.push(
       this.#node(
         this.#nodes.Macro,
         this.#node(this.#nodes.Symbol, BODY),
-        this.#list([]),
-        this.#list([this.#code('frame = callerFrame;\n'), body, this.#code('cb(null);\n')]),
+        this.#list(parameters),
+        this.#list([this.#code('frame = fragcacheScope;\n'), body, this.#code('cb(null);\n')]),
       ),
     )
-    this.#add('context = fragcacheContext;\nframe = fragcacheScope;\nreturn ')
+    this.#add('context = fragcacheContext;\nframe = fragcacheFrame;\nreturn ')
     this.#pieces.push(this.#node(this.#nodes.Symbol, BODY))
     this.#add(';\n}')
+  }
+
+  /**
+   * Keeps a variable of the tag's place for the body.
+   *
+   * The engine's compiler holds some variables in JavaScript's (loop variables, arguments, macros,
+   * imports) and looks the others up while it renders. Only the former become parameters of the
+   * body, so that it finds each variable where it would without the tag.
+   *
+   * @returns The parameter.
+   */
+  #addKept(name: string, index: number): Node {
+    let isHeld = false
+    // A name may be held in a scope that is closed by now, or not open yet.
+    this.#pieces.push(
+      this.#code(() => {
+        isHeld = IDENTIFIER_PART.test(name)
+        return `try { use.keep(${index}, `
+      }),
+    )
+    const probe = {
+      // The compiler uses a name as a key and, for a variable it does not hold, in code.
+      [Symbol.toPrimitive](hint: string) {
+        if (hint === 'default') isHeld = false
+        return name
+      },
+    }
+    this.#pieces.push(this.#node(this.#nodes.Symbol, probe))
+    this.#add('); } catch (e) {}\n')
+    const parameter = this.#node(this.#nodes.Symbol, name)
+    Object.defineProperty(parameter, 'value', {
+      get: () => (isHeld ? name : `fragcache_unused_${index}`),
+    })
+    return parameter
   }
 
   /**

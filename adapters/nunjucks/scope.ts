@@ -8,9 +8,11 @@ export interface Scope {
   readonly frame: Frame
   /** The context's variables. */
   readonly variables: Record<string, unknown>
+  /** The variables of the tag's place that are none of the engine's frame or context. */
+  readonly held: readonly unknown[]
 }
 
-const UNBOUND = Symbol('unbound')
+const UNHELD = Symbol('unheld')
 
 /** Where the block that `super()` renders begins its own variables. */
 const superFrames = new WeakMap<Frame, Frame>()
@@ -26,7 +28,7 @@ export function takeScope(
   const frame = flatten(tagFrame, runtime)
   frame.topLevel = tagFrame.topLevel
   if (usesSuper) superFrames.set(frame, flatten(aroundBlock(tagFrame), runtime))
-  return { frame, variables: keepBound(body, frame, freeze(context)) }
+  return { frame, variables: freeze(context), held: keepHeld(body) }
 }
 
 /** One frame with the variables of all. */
@@ -60,33 +62,17 @@ export function superFrameOf(frame: Frame): Frame {
   return superFrames.get(frame) ?? frame
 }
 
-/**
- * Puts into the frame what the compiled template holds in variables of its own: the engine does not
- * tell its frame of `a` and `b` in `for a, b in rows`, nor of an argument that was left out.
- *
- * @returns The context's variables, without those that such an argument hides.
- */
-function keepBound(
-  body: CompiledBody,
-  frame: Frame,
-  variables: Record<string, unknown>,
-): Record<string, unknown> {
-  let visible = variables
+/** What the compiled template holds in variables of its own. */
+function keepHeld(body: CompiledBody): unknown[] {
+  const held: unknown[] = []
   const keeper: Keeper = {
-    contextOrFrameLookup: () => UNBOUND,
-    keep(name, value) {
-      if (value === UNBOUND) return
-      if (value !== undefined) {
-        frame.variables[name] = value
-        return
-      }
-      delete frame.variables[name]
-      if (visible === variables) visible = { ...variables }
-      visible[name] = undefined
+    contextOrFrameLookup: () => UNHELD,
+    keep(index, value) {
+      held[index] = value === UNHELD ? undefined : value
     },
   }
   body(keeper, keeper)
-  return visible
+  return held
 }
 
 /** Variables of contexts that are kept for a body, so that a change has to be made in a copy. */

@@ -114,7 +114,7 @@ export function readBody(body: Node, nodes: Nodes): BodyTraits {
       if (children.length === 0) return false
     }
     if (isA(node, nodes.Symbol)) {
-      const name = node['value'] as string
+      const name = String(node['value'])
       if (name === 'caller') callerUse = 'free'
       variables.add(name)
     }
