@@ -18,6 +18,9 @@ import { Locks, type Turn } from './locks.js'
 /** Writers of one cache that are at work at a time. */
 const WRITERS = 16
 
+/** How long one call makes room before it leaves the rest to later ones. */
+const MAX_CULLING_MS = 1000
+
 /** What is told of a file at an entry's place that could not be read as one. */
 export type DamageListener = (key: string, error: unknown) => void
 
@@ -200,8 +203,13 @@ export class FileStore {
 
   async #reserve(): Promise<void> {
     await this.#count.load()
-    while (this.#count.current >= this.limits.maxEntries) {
+    const { maxEntries } = this.limits
+    const startMs = performance.now()
+    while (this.#count.current >= maxEntries) {
       if (!(await this.#culling.makeRoom())) break
+      // A limit that was lowered by much is reached over several calls.
+      const isFar = this.#count.current > 2 * maxEntries + excessOf(maxEntries)
+      if (isFar && performance.now() - startMs > MAX_CULLING_MS) break
     }
     this.#count.reserve()
   }
