@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
-import { types } from 'node:util'
-import { DefaultDeserializer, serialize } from 'node:v8'
-import { MisuseError, show } from './errors.js'
+import { readGraph, toJson, writeGraph } from './structure.js'
 import type { TagVersions } from './tags.js'
+
+export { checkValue } from './value.js'
 
 /*
  * A payload is one of
@@ -10,14 +10,18 @@ import type { TagVersions } from './tags.js'
  *   0x01 + UTF-8        a string
  *   0x02 + bytes        a Buffer
  *   0x03 + bytes        a Uint8Array
- *   0x04 + V8 format    everything else
- *   0x05 + u32 + JSON   tag versions, then a payload of the kinds above
+ *   0x04 + JSON         objects and arrays that JSON can say in full
+ *   0x05 + u32 + JSON   tag versions, then a payload of the other kinds
+ *   0x06 + graph        everything else
+ *
+ * V8's own format is not read: two dozen hostile bytes make it take gigabytes, which ends the process.
  */
 const STRING = 1
 const BUFFER = 2
 const BYTES = 3
-const STRUCTURED = 4
+const JSON_TEXT = 4
 const TAGGED = 5
+const GRAPH = 6
 
 /** What a payload says. */
 export interface Unpacked {
@@ -41,36 +45,29 @@ export function pack(value: unknown, tags?: TagVersions): Uint8Array {
 
 function packValue(value: unknown): Uint8Array {
   if (typeof value === 'string') {
-    // UTF-8 would turn lone surrogates into U+FFFD; V8's format keeps them.
-    if (value.isWellFormed()) {
-      const bytes = Buffer.allocUnsafe(1 + Buffer.byteLength(value))
-      bytes[0] = STRING
-      bytes.write(value, 1, 'utf8')
-      return bytes
-    }
+    // UTF-8 would turn lone surrogates into U+FFFD; JSON escapes them.
+    if (value.isWellFormed()) return textWithKind(STRING, value)
   } else if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
     return Buffer.from(String(value), 'latin1')
   } else if (value instanceof Uint8Array && (Buffer.isBuffer(value) || isPlainUint8Array(value))) {
-    const bytes = Buffer.allocUnsafe(1 + value.length)
-    bytes[0] = Buffer.isBuffer(value) ? BUFFER : BYTES
-    bytes.set(value, 1)
-    return bytes
+    return withKind(Buffer.isBuffer(value) ? BUFFER : BYTES, value)
   }
-  const body = serializeStructure(value)
-  const bytes = Buffer.allocUnsafe(1 + body.length)
-  bytes[0] = STRUCTURED
-  bytes.set(body, 1)
+  const json = toJson(value)
+  return json === undefined ? withKind(GRAPH, writeGraph(value)) : textWithKind(JSON_TEXT, json)
+}
+
+function textWithKind(kind: number, text: string): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + Buffer.byteLength(text))
+  bytes[0] = kind
+  bytes.write(text, 1, 'utf8')
   return bytes
 }
 
-function serializeStructure(value: unknown): Buffer {
-  try {
-    return serialize(value)
-  } catch (error) {
-    throw new MisuseError(`value: it cannot be stored: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
+function withKind(kind: number, body: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + body.length)
+  bytes[0] = kind
+  bytes.set(body, 1)
+  return bytes
 }
 
 function isPlainUint8Array(value: Uint8Array): boolean {
@@ -112,47 +109,24 @@ function unpackValue(bytes: Buffer): unknown {
   const kind = bytes[0]
   switch (kind) {
     case STRING:
-      if (!isUtf8(bytes.subarray(1))) throw new Error('payload: damaged text')
-      return bytes.toString('utf8', 1)
+      return readText(bytes)
     case BUFFER:
       return Buffer.from(bytes.subarray(1))
     case BYTES:
       return new Uint8Array(bytes.subarray(1))
-    case STRUCTURED:
-      return deserializeStructure(bytes.subarray(1))
+    case JSON_TEXT:
+      return JSON.parse(readText(bytes)) as unknown
+    case GRAPH:
+      return readGraph(bytes.subarray(1))
     default:
       return parseInteger(bytes)
   }
 }
 
-function deserializeStructure(bytes: Buffer): unknown {
-  const reader = new DetachingDeserializer(bytes)
-  reader.readHeader()
-  const value: unknown = reader.readValue()
-  // Nothing of ours: undefined is never stored, it means a miss.
-  if (value === undefined) throw new Error('payload: no value')
-  return value
-}
-
-// Documented by Node, but not in its types.
-const { _readHostObject: readView } = DefaultDeserializer.prototype as unknown as {
-  readonly _readHostObject: (this: DefaultDeserializer) => ArrayBufferView
-}
-
-/**
- * Node's own gives typed arrays and buffers that lie in the bytes read: to change one would change
- * what the cache keeps, and its `buffer` shows whatever else lies there.
- */
-class DetachingDeserializer extends DefaultDeserializer {
-  _readHostObject(): ArrayBufferView {
-    return detach(readView.call(this))
-  }
-}
-
-function detach(view: ArrayBufferView): ArrayBufferView {
-  if (Buffer.isBuffer(view)) return Buffer.from(view)
-  if (!(view instanceof DataView)) return (view as Uint8Array).slice()
-  return new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength))
+/** What follows the kind. Replacement characters for damage would be a value nobody stored. */
+function readText(bytes: Buffer): string {
+  if (!isUtf8(bytes.subarray(1))) throw new Error('payload: damaged text')
+  return bytes.toString('utf8', 1)
 }
 
 /**
@@ -196,107 +170,4 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes)
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-/**
- * Refuses what would not come back as it went in.
- *
- * @throws TypeError: `undefined` itself, or at any depth a function, a symbol, a promise, a class
- *   instance or a proxy.
- */
-export function checkValue(value: unknown): void {
-  switch (typeof value) {
-    case 'string':
-    case 'number':
-    case 'boolean':
-    case 'bigint':
-      return
-    case 'undefined':
-      throw new TypeError('value: undefined is not a value (it means a miss); store null instead')
-    default:
-      checkStructure(value)
-  }
-}
-
-function checkStructure(root: unknown): void {
-  const seen = new Set<object>()
-  const pending: unknown[] = [root]
-  while (pending.length > 0) {
-    const value = pending.pop()
-    if (typeof value === 'function' || typeof value === 'symbol') {
-      throw new TypeError(`value: ${show(value)} cannot be stored; store data only`)
-    }
-    if (typeof value !== 'object' || value === null || seen.has(value)) continue
-    seen.add(value)
-    pushParts(value, pending)
-  }
-}
-
-function pushParts(value: object, pending: unknown[]): void {
-  if (types.isProxy(value)) {
-    throw new TypeError('value: a proxy cannot be stored; store a copy of what is behind it')
-  }
-  if (Array.isArray(value)) {
-    if (!isBuiltIn(value)) throw refusal(value)
-    for (const part of partsOf(value)) pending.push(part)
-  } else if (types.isMap(value)) {
-    if (!isBuiltIn(value)) throw refusal(value)
-    for (const [key, part] of value) pending.push(key, part)
-  } else if (types.isSet(value)) {
-    if (!isBuiltIn(value)) throw refusal(value)
-    for (const part of value) pending.push(part)
-  } else if (isPlainObject(value)) {
-    for (const part of Object.values(value)) pending.push(part)
-  } else if (!isCloneable(value) || !isBuiltIn(value)) {
-    throw refusal(value)
-  }
-}
-
-/** Above this, an array is looked at by its keys: it may be empty but for a few. */
-const LONG = 1_000_000
-
-function partsOf(array: readonly unknown[]): readonly unknown[] {
-  return array.length > LONG ? Object.values(array) : array
-}
-
-function isPlainObject(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as object | null
-  if (prototype === null) return true
-  // By its own property, since plain objects of another realm (a vm context) have another prototype.
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
-}
-
-function isCloneable(value: object): boolean {
-  return (
-    types.isDate(value) ||
-    types.isRegExp(value) ||
-    types.isArrayBuffer(value) ||
-    ArrayBuffer.isView(value) ||
-    types.isNativeError(value) ||
-    (types.isBoxedPrimitive(value) && !types.isSymbolObject(value))
-  )
-}
-
-/** An instance of a subclass of a built-in would come back as the built-in, flattened. */
-function isBuiltIn(value: object): boolean {
-  if (Buffer.isBuffer(value)) return Object.getPrototypeOf(value) === Buffer.prototype
-  const constructor: unknown = value.constructor
-  return (
-    typeof constructor === 'function' &&
-    Function.prototype.toString.call(constructor).endsWith('{ [native code] }')
-  )
-}
-
-function refusal(value: object): TypeError {
-  return new TypeError(
-    types.isPromise(value)
-      ? 'value: a promise cannot be stored; await it first'
-      : `value: an instance of ${className(value)} cannot be stored, it would lose its methods; store a plain object or an array`,
-  )
-}
-
-function className(value: object): string {
-  const constructor: unknown = value.constructor
-  const name = typeof constructor === 'function' ? constructor.name : ''
-  return name === '' ? 'a class' : name
 }

@@ -29,20 +29,6 @@ testBackend(
 )
 
 testBackend(
-  'LocMemCache with maxBytes',
-  {
-    reset: freshLocation,
-    create: (settings) =>
-      new LocMemCache({ ...settings, location, options: { maxBytes: 2 ** 21 } }),
-    advance: clock.advance,
-    release: clock.stop,
-    differences: { refusesLargeValues: 'maxBytes is 2 MiB' },
-    variants: ['plain'],
-  },
-  { describe, it },
-)
-
-testBackend(
   'DummyCache',
   {
     reset: () => undefined,

@@ -4,8 +4,11 @@ import { addIntegers, pack, readInteger, unpack } from '../../src/index.js'
 import { checkValue } from '../../src/serializer.js'
 
 const roundTrip = (value: unknown): unknown => unpack(pack(value)).value
-const STRUCTURED = 4
-const V8_HEADER = [0xff, 0x0f]
+/** A graph of these JSON parts and bytes, as a payload. */
+function graph(parts: unknown, bytes: readonly number[] = []): Uint8Array {
+  const json = Buffer.from(typeof parts === 'string' ? parts : JSON.stringify(parts))
+  return Uint8Array.from([6, json.length % 256, json.length >> 8, 0, 0, ...json, ...bytes])
+}
 
 describe('pack', () => {
   it('writes whole numbers as raw ASCII, so that a server can count with them', () => {
@@ -57,11 +60,95 @@ describe('pack', () => {
     }
   })
 
-  it('refuses a structure too deep for the stack with a TypeError', () => {
-    let value: unknown = 0
-    for (let i = 0; i < 200_000; i++) value = [value]
+  it('keeps a structure too deep for the stack', () => {
+    let value: unknown = 'deepest'
+    for (let i = 0; i < 200_000; i++) value = i % 2 === 0 ? [value] : { value }
     checkValue(value)
-    expect(() => pack(value)).toThrow(TypeError)
+    let read = roundTrip(value)
+    for (let depth = 200_000; depth > 0; depth--) {
+      read = Array.isArray(read) ? (read as unknown[])[0] : (read as { value: unknown }).value
+    }
+    expect(read).toBe('deepest')
+  })
+
+  it.each<readonly [string, () => unknown]>([
+    ['a match of a regular expression', () => /(.)b/.exec('xab')],
+    ['a hole and a property', () => Object.assign([1, , 3], { extra: [undefined] })], // eslint-disable-line no-sparse-arrays -- the case
+    ['undefined among elements', () => [undefined, 1, undefined]],
+    ['holes at the end', () => Object.assign(new Array<number>(5), { 0: 1 })],
+    ['one element far out', () => Object.assign([], { 3_000_000_000: { x: 1 } })],
+    [
+      'a property called __proto__',
+      () =>
+        Object.defineProperty([1], '__proto__', {
+          value: 2,
+          enumerable: true,
+          writable: true,
+          configurable: true,
+        }),
+    ],
+    [
+      'an error with a cause',
+      () => new TypeError('outer', { cause: new Error('inner', { cause: 1 }) }),
+    ],
+    ['an error without message', () => new SyntaxError()],
+    ['every number JSON lacks', () => [NaN, Infinity, -Infinity, -0, [0]]],
+    ['bigints of both signs', () => [0n, 255n, -255n, 2n ** 300n, -(2n ** 300n)]],
+    [
+      'keys of every kind in a Map',
+      () =>
+        new Map<unknown, unknown>([
+          [NaN, -0],
+          [{ a: 1 }, [2n]],
+          [new Date(1), /x/],
+          [undefined, null],
+        ]),
+    ],
+    [
+      'an object whose keys look like marks',
+      () => ({ u: undefined, '#': NaN, n: 1n, toJSON: 1, length: 2 }),
+    ],
+    [
+      'texts that look like marks',
+      () => [undefined, 'u', '#', 'A', '[1]', ['u'], [1], ['n', 'ff']],
+    ],
+    ['lone surrogates everywhere', () => [{ '\ud800': ['\udc00', undefined] }]],
+    [
+      'several views one after the other',
+      () => [
+        Buffer.from('ab'),
+        new Uint16Array([1, 2]),
+        new DataView(new ArrayBuffer(3)),
+        new ArrayBuffer(2),
+        Buffer.alloc(0),
+      ],
+    ],
+  ])('keeps %s', (_, make) => {
+    expect(roundTrip(make())).toStrictEqual(make())
+    expect(roundTrip({ in: new Set([make()]) })).toStrictEqual({ in: new Set([make()]) })
+  })
+
+  it('keeps what occurs twice, and what contains itself, in one piece', () => {
+    const shared = [1]
+    const set = new Set<unknown>()
+    const value = { a: shared, b: { c: shared }, set, map: new Map<unknown, unknown>() }
+    set.add(value)
+    value.map.set(set, value).set(value, value.map)
+    const read = roundTrip(value) as typeof value
+    expect(read.a).toBe(read.b.c)
+    expect([...read.set]).toEqual([read])
+    expect(read.map.get(read.set)).toBe(read)
+    expect(read.map.get(read)).toBe(read.map)
+  })
+
+  it('writes plain data as JSON, which any language reads', () => {
+    const value = { a: [1, 'é', null, { b: true }] }
+    expect(Buffer.from(pack(value)).subarray(1).toString()).toBe(JSON.stringify(value))
+  })
+
+  it('refuses a function that nobody checked', () => {
+    expect(() => pack({ f: () => 1 })).toThrow(TypeError)
+    expect(() => pack(Symbol('s'))).toThrow(TypeError)
   })
 })
 
@@ -124,10 +211,48 @@ describe('unpack', () => {
     ['a number that is not exact', [...Buffer.from('9007199254740993')]],
     ['a number of a thousand digits', [...Buffer.from('9'.repeat(1000))]],
     ['a sign alone', [0x2d]],
-    ['a structure without its header', [STRUCTURED]],
-    ['a structure cut off', [STRUCTURED, ...V8_HEADER, 0x22]],
-    ['the value undefined', [STRUCTURED, ...V8_HEADER, 0x5f]],
-    ['an unknown host object', [STRUCTURED, ...V8_HEADER, 0x5c, 0x7f, 1, 0]],
+    ['no JSON', [4]],
+    ['JSON cut off', [4, ...Buffer.from('{"a":1')]],
+    ['JSON with more behind it', [4, ...Buffer.from('{} x')]],
+    ['JSON that is no UTF-8', [4, 0x22, 0xff, 0x22]],
+    ['what V8 serializes', [4, 0xff, 0x0f, 0x6f, 0x7b, 0x00]],
+    ['a graph cut off', [6, 1, 0]],
+    ['a graph longer than it is', [6, 255, 255, 255, 255, 0x5b, 0x5d]],
+    ['a graph that is no list', graph({ a: 1 })],
+    ['an empty graph', graph([])],
+    ['a graph that is no JSON', graph('[')],
+    ['the value undefined', graph([['u']])],
+    ['an object that is not there', graph([[1]])],
+    ['an object before the first', graph([[0], {}])],
+    ['half an object', graph([[1.5], {}, {}])],
+    ['an object inside a value', graph([{}])],
+    ['a list inside a value', graph([[[1]], {}])],
+    ['a node that is a number', graph([[1], 7])],
+    ['a node that is null', graph([[1], null])],
+    ['a node of an unknown kind', graph([[1], ['Z']])],
+    ['a number that is none', graph([['#', '7']])],
+    ['a bigint that is none', graph([['n', 'xyz']])],
+    ['a bigint without digits', graph([['n', '-']])],
+    ['a date that is text', graph([[1], ['D', 'now']])],
+    ['a regular expression that is none', graph([[1], ['R', '(', '']])],
+    ['flags that are none', graph([[1], ['R', 'x', 'zz']])],
+    ['half a pair of a Map', graph([[1], ['M', 1]])],
+    ['an array of a negative length', graph([[1], ['S', -1]])],
+    ['an array that is too long', graph([[1], ['S', 2 ** 32]])],
+    ['an array without length', graph([[1], ['S', 'x']])],
+    ['an element beyond the length', graph([[1], ['S', 1, ['1', 2]]])],
+    ['the length as a property', graph([[1], ['S', 1, ['length', 9]]])],
+    ['an element that is no pair', graph([[1], ['S', 1, 7]])],
+    ['an error without name', graph([[1], ['X', null, 'm', null, null]])],
+    ['a box around an object', graph([[1], ['P', [2]], {}])],
+    ['a box around nothing', graph([[1], ['P', null]])],
+    ['a view of more than there is', graph([[1], ['B', 'Buffer', 3]], [1, 2])],
+    ['a view of less than there is', graph([[1], ['B', 'Buffer', 1]], [1, 2])],
+    ['a view of a negative length', graph([[1], ['B', 'Buffer', -1]])],
+    ['a view of half a byte', graph([[1], ['B', 'Buffer', 0.5]])],
+    ['a view of an unknown kind', graph([[1], ['B', 'Function', 1]], [1])],
+    ['a view of three halves of its elements', graph([[1], ['B', 'Uint16Array', 3]], [1, 2, 3])],
+    ['bytes that nothing refers to', graph([1], [1])],
     ['a tag header cut off', [5, 1, 0]],
     ['a tag header longer than the rest', [5, 255, 255, 255, 255, 0x5b, 0x5d, 1]],
     ['a tag header that is no JSON', [5, 2, 0, 0, 0, 0x5b, 0x7b, 1]],
@@ -143,6 +268,37 @@ describe('unpack', () => {
     const larger = new Uint8Array(payload.length + 20)
     larger.set(payload, 7)
     expect(unpack(larger.subarray(7, 7 + payload.length)).value).toEqual({ a: 'x' })
+  })
+})
+
+describe('hostile bytes', () => {
+  it('run nothing and reach no prototype', () => {
+    const parts = [[1], JSON.parse('{"__proto__":[2],"a":1}'), JSON.parse('{"polluted":true}')]
+    const read = unpack(graph(parts)).value as object
+    expect(Object.getPrototypeOf(read)).toBe(Object.prototype)
+    expect(Object.keys(read)).toEqual(['__proto__', 'a'])
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined()
+    const array = unpack(graph([[1], ['S', 0, ['__proto__', [2]]], {}])).value
+    expect(Object.getPrototypeOf(array)).toBe(Array.prototype)
+  })
+
+  it('take no more memory than a small multiple of their length', () => {
+    const before = process.memoryUsage()
+    const arrays = Array.from({ length: 2000 }, () => ['S', 30_000_000, ['29999999', 1]])
+    const many = unpack(graph([[1], ...arrays])).value as number[]
+    expect([many.length, many[29_999_999]]).toEqual([30_000_000, 1])
+    const views = Array.from({ length: 2000 }, () => ['B', 'Uint8Array', 10_000])
+    expect(() => unpack(graph([[1], ...views], new Array<number>(10_000).fill(7)))).toThrow()
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    expect(heapUsed + arrayBuffers - before.heapUsed - before.arrayBuffers).toBeLessThan(100e6)
+  })
+
+  it('take no time out of proportion: a number of a million digits, nested lists', () => {
+    const started = performance.now()
+    expect(unpack(graph([['n', 'f'.repeat(60_000)]])).value).toBe(16n ** 60_000n - 1n)
+    const nested = Buffer.from(`${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}`)
+    unpack(Buffer.concat([Buffer.from([4]), nested]))
+    expect(performance.now() - started).toBeLessThan(5000)
   })
 })
 
