@@ -264,6 +264,7 @@ describe('a sweep', () => {
     await writeFile(join(work, `own-${dead}`, dead, 'new'), 'half an entry')
     await mkdir(join(work, `trash-${dead}`))
     await hold('ab', dead)
+    await mkdir(join(work, 'lock-of-nobody'))
     await locks.sweep()
     expect(await names()).toEqual([])
   })

@@ -20,21 +20,32 @@ export class Limiter {
   }
 }
 
-/** Runs one action per item, so many at a time. @returns The results, in the items' order. */
+/**
+ * Runs one action per item, so many at a time.
+ *
+ * @returns The results, in the items' order.
+ * @throws The first failure, once none is at work any more; no more were begun after it.
+ */
 export async function mapLimited<T, U>(
   items: readonly T[],
   width: number,
   action: (item: T, index: number) => Promise<U>,
 ): Promise<U[]> {
   const results: U[] = []
+  const failures: unknown[] = []
   let next = 0
   const work = async () => {
-    while (next < items.length) {
+    while (next < items.length && failures.length === 0) {
       const index = next++
-      results[index] = await action(items[index] as T, index)
+      try {
+        results[index] = await action(items[index] as T, index)
+      } catch (error) {
+        failures.push(error)
+      }
     }
   }
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, work))
+  if (failures.length > 0) throw failures[0]
   return results
 }
 

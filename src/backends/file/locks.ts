@@ -232,9 +232,8 @@ export class Locks {
       const path = join(this.work, name)
       if (name.startsWith(LOCK)) {
         const [holder] = (await unless(['ENOENT', 'ENOTDIR'], readdir(path))) ?? []
-        if (holder !== undefined && (await isLeftover(holder, join(path, holder)))) {
-          await this.#revoke(path, holder)
-        }
+        if (holder === undefined) await failureOf(rmdir(path))
+        else if (await isLeftover(holder, join(path, holder))) await this.#revoke(path, holder)
       } else if (/^(own|trash)-/.test(name)) {
         const token = name.slice(name.indexOf('-') + 1)
         if (await isLeftover(token, path, join(path, token))) await this.#discard(path)
