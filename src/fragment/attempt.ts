@@ -132,9 +132,13 @@ export class Attempt {
     release(this.fragment, this.flight)
   }
 
-  /** The body threw. */
-  fail(error: unknown): void {
-    this.flight?.fail(error)
+  /**
+   * The body threw.
+   *
+   * @param unfinished - What it had put out by then, where that stays in the page.
+   */
+  fail(error: unknown, unfinished?: string): void {
+    this.flight?.fail(error, unfinished)
     this.#end('error')
   }
 

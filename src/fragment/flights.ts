@@ -16,6 +16,8 @@ export class Flight {
   /** Flights this one cannot end before. */
   readonly needs = new Set<Flight>()
   readonly landed: Promise<Landed | undefined>
+  /** After it failed: what the body had put out by then, for who renders in place. */
+  unfinished = ''
   readonly #cache: Cache
   readonly #begunAt: number
   #settle!: (landed: Landed | undefined) => void
@@ -37,7 +39,9 @@ export class Flight {
     this.#settle(landed)
   }
 
-  fail(error: unknown): void {
+  /** @param unfinished - What the body had put out before it threw. */
+  fail(error: unknown, unfinished = ''): void {
+    this.unfinished = unfinished
     this.#reject(error)
   }
 
