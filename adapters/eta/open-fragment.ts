@@ -1,4 +1,4 @@
-import { Attempt, open, type Opened } from '../../src/fragment/attempt.js'
+import { Attempt, flightToJoin, open, type Opened } from '../../src/fragment/attempt.js'
 import {
   asyncFrame,
   currentFrame,
@@ -19,6 +19,12 @@ export type Wait = 'lookup' | 'turn'
 /** How a running body has its frame: not at all, as code that does not wait, or by its context. */
 type Mode = 'none' | 'synchronous' | 'asynchronous'
 
+interface Failure {
+  readonly error: unknown
+  /** What the body that threw had put out by then, if it was another's. */
+  readonly unfinished?: string | undefined
+}
+
 /** A fragment that was not found at once. The code of its tag calls it, from its begin to its end. */
 export class OpenFragment {
   /** Set by the template when the body has run to its end. */
@@ -32,7 +38,7 @@ export class OpenFragment {
   readonly #wait: Wait | undefined
   #opened: Opened | undefined
   #hasWaited = false
-  #failure: { readonly error: unknown } | undefined
+  #failure: Failure | undefined
   #mode: Mode = 'none'
   #below: OpenFragment | undefined
   #frameBefore: Frame | undefined
@@ -69,10 +75,13 @@ export class OpenFragment {
   async wait(): Promise<void> {
     this.#textBefore = this.#run.buffer.res
     this.#run.suspend(this)
-    try {
-      if (this.#wait === 'lookup') this.#opened = await open(this.#fragment, this.#parent)
-    } catch (error) {
-      this.#failure = { error }
+    if (this.#wait === 'lookup') {
+      const flight = flightToJoin(this.#fragment, this.#parent)
+      try {
+        this.#opened = await open(this.#fragment, this.#parent)
+      } catch (error) {
+        this.#failure = { error, unfinished: flight?.unfinished }
+      }
     }
     this.#hasWaited = true
   }
@@ -109,7 +118,10 @@ export class OpenFragment {
       if (!isAlone && this.#opened instanceof Attempt) this.#opened.withdraw()
     }
     if (!isAlone) return false
-    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.#failure !== undefined) {
+      this.#run.buffer.res += this.#failure.unfinished ?? ''
+      throw this.#failure.error
+    }
     if (this.#opened instanceof Attempt) return true
     this.#run.buffer.res += this.#opened?.text ?? ''
     return false
@@ -139,7 +151,7 @@ export class OpenFragment {
     if (!isAlone) return
     const text = this.#takeText()
     this.#leaveFrame()
-    if (this.#failure !== undefined) attempt.fail(this.#failure.error)
+    if (this.#failure !== undefined) attempt.fail(this.#failure.error, text)
     else if (this.done) this.#commit(text)
     else attempt.abandon()
   }
@@ -155,8 +167,9 @@ export class OpenFragment {
   /** Stores the text in the background, after what is inside, which may have the same key. */
   #commit(text: string): void {
     const inner = this.#fragment.cache.answersAtOnce ? undefined : this.#run.storedSince(this.#mark)
-    const stored = this.#attempt.commit(copy(text), inner)
-    if (stored instanceof Promise) this.#run.stores(stored)
+    const attempt = this.#attempt
+    const stored = attempt.commit(copy(text), inner)
+    if (stored instanceof Promise) this.#run.stores(stored.catch(() => attempt.stored(false)))
   }
 
   #drop(): void {

@@ -1,4 +1,4 @@
-import { RUNTIME } from './rewrite.js'
+import { FINISH, RUNTIME } from './rewrite.js'
 import type { EtaConfig } from './types.js'
 
 const LAYOUT = '\nfunction layout(path, data) {'
@@ -23,12 +23,8 @@ export function addRuntime(code: string, config: EtaConfig): string {
     )
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
-  const settled = `${RUNTIME}.settled()`
-  const finish = asynchronous
-    ? `{const writes=${settled};if(writes!==undefined)await writes}`
-    : `${settled};`
-  const inside = guardCalls(code.slice(layout, end))
-  return `${code.slice(0, layout)}${start(asynchronous)}${inside}\n${finish}${code.slice(end)}`
+  const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
+  return code.slice(0, layout) + start(asynchronous) + inside + code.slice(end)
 }
 
 const NO_PLUGIN =
@@ -40,6 +36,14 @@ function start(asynchronous: boolean): string {
   const plugin = `(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)??${none})`
   const template = '()=>arguments.callee'
   return `\nconst ${RUNTIME}=${plugin}.fragcache(this,__eta,options,${asynchronous},${template});`
+}
+
+/** An asynchronous template is done when everything is stored. */
+function waitAtEnd(code: string, asynchronous: boolean): string {
+  const at = code.lastIndexOf(FINISH)
+  if (!asynchronous || at < 0) return code
+  const wait = `finally{const writes=${RUNTIME}.finish();if(writes!==undefined)await writes}`
+  return code.slice(0, at) + wait + code.slice(at + FINISH.length)
 }
 
 /** What a hit would leave out must not be called inside a fragment. */

@@ -25,6 +25,9 @@ export interface CompiledTag {
 /** The variable of a template through which its code reaches the run time. */
 export const RUNTIME = '__fragcache'
 
+/** How the code of a template ends; it is made to wait where it can. */
+export const FINISH = `finally{${RUNTIME}.finish()}`
+
 /**
  * Turns the cache tags of a template into JavaScript, one piece of code for one tag, around a body
  * that stays in place: it may be left by break, continue, return and throw as without the tag.
@@ -98,7 +101,17 @@ class Rewriter {
     })
     const unclosed = this.#open.at(-1)
     if (unclosed !== undefined) throw faults.missingEnd(unclosed.position)
-    return this.#rewritten
+    // However the template is left, nothing of its fragments goes on behind its back.
+    const lineNo = this.#ast.findLast((node) => typeof node !== 'string')?.lineNo
+    return [
+      { t: 'e', val: 'try{', lineNo: 1 },
+      ...this.#rewritten,
+      {
+        t: 'e',
+        val: `;}${catchCode(`${RUNTIME}.failed=true`)}${FINISH}`,
+        ...(lineNo && { lineNo }),
+      },
+    ]
   }
 
   #visit(node: TagNode, at: number): void {
@@ -163,10 +176,12 @@ class Rewriter {
 }
 
 function endCode(variable: string): string {
-  return (
-    `;${variable}.done=true}catch(__fragcacheError){${variable}.fail(__fragcacheError);` +
-    `throw __fragcacheError}finally{${variable}.end()}}}`
-  )
+  const caught = catchCode(`${variable}.fail(${RUNTIME}Error)`)
+  return `;${variable}.done=true}${caught}finally{${variable}.end()}}}`
+}
+
+function catchCode(action: string): string {
+  return `catch(${RUNTIME}Error){${action};throw ${RUNTIME}Error}`
 }
 
 function valuesCode({ timeout, varyOn, keywords }: TagArguments): string {

@@ -28,6 +28,8 @@ const REMEDY =
  *   is told by the asynchronous context.
  */
 export class TemplateRun {
+  /** Set by the template when it threw. */
+  failed = false
   readonly buffer: EtaBuffer
   readonly #fragments: FragmentCache
   readonly #sites: WeakMap<TemplateStringsArray, EtaSite>
@@ -104,24 +106,23 @@ export class TemplateRun {
   }
 
   /**
-   * The template is done.
+   * The template is left, one way or another.
    *
    * @returns What is still being stored, if anything.
-   * @throws CacheTagError: texts were mixed up and the template went on all the same, or something
-   *   is still being rendered that nobody waited for.
+   * @throws CacheTagError: it did not throw, but texts were mixed up, or something is still being
+   *   rendered that nobody waited for.
    */
-  settled(): Promise<unknown> | undefined {
+  finish(): Promise<unknown> | undefined {
     const late = this.#waiting ?? this.#top
     if (late !== undefined) this.clash(late.site)
-    if (this.#conflict !== undefined) throw this.#conflict
+    if (!this.failed && this.#conflict !== undefined) throw this.#conflict
     return this.#writes.length === 0 ? undefined : Promise.all(this.#writes)
   }
 
   /* What its fragments call. */
 
-  /** Something is being stored. */
+  /** Something is being stored. @param write - Never rejects. */
   stores(write: Promise<void>): void {
-    write.catch(() => undefined)
     this.#writes.push(write)
   }
 
@@ -131,7 +132,7 @@ export class TemplateRun {
 
   /** When everything is stored that began to be since the count was this; never rejects. */
   storedSince(count: number): Promise<unknown> | undefined {
-    return count === this.#writes.length ? undefined : Promise.allSettled(this.#writes.slice(count))
+    return count === this.#writes.length ? undefined : Promise.all(this.#writes.slice(count))
   }
 
   /** A fragment waits. What runs meanwhile is in none of the bodies that are running here. */

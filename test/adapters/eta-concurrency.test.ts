@@ -156,6 +156,29 @@ describe.each(kinds)('a fragment that nobody waits for, over %s', (_, make) => {
   })
 })
 
+describe('a template that is left early', () => {
+  it.each([
+    ['by throwing', `<% throw new Error('no') %>`],
+    ['by returning', `<% return 'text' %>`],
+  ])('%s is done when its fragments are stored', async (_, end) => {
+    const cache = new AsyncTestCache()
+    cache.latencyMs = 3
+    const eta = etaWith(createCaches({ default: cache }))
+    const template = `<% cache 9 outer %><% cache 9 inner %>x<% endcache %><% endcache %>${end}`
+    await eta.renderStringAsync(template, {}).catch(() => undefined)
+    const { bodyRuns } = await countBodies(() => turns(30))
+    expect(bodyRuns).toBe(0)
+    const keys = ['inner', 'outer'].map((name) => makeTemplateFragmentKey(name))
+    expect((await cache.getMany(keys)).size).toBe(2)
+  })
+
+  it('is told so if its texts were mixed up', async () => {
+    const eta = etaWith(createCaches({ default: new AsyncTestCache() }))
+    const template = `<% const row = async (x) => { %><% cache 9 a x %><%= x %><% endcache %><% }; await Promise.allSettled([row(1), row(2)]) %><% return __eta.res %>`
+    await expect(eta.renderStringAsync(template, {})).rejects.toThrow(/concurrently/)
+  })
+})
+
 describe('fragments in concurrent callbacks that do not wait', () => {
   it('work over local memory as without the tag', async () => {
     const eta = etaWith(createCaches({ default: new LocMemCache() }))

