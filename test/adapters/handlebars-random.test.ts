@@ -1,0 +1,137 @@
+import { registerCache } from 'fragcache/handlebars'
+import Handlebars from 'handlebars'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { createCaches, LocMemCache, type Cache, type Caches } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { makeRandomCase, makeRandomContext, type RandomCase } from './handlebars-random.js'
+
+/** Once `FRAGCACHE_SEEDS=1000-3000`, to look further. */
+const [from = 0, to = 40] = (process.env['FRAGCACHE_SEEDS'] ?? '')
+  .split('-')
+  .filter(Boolean)
+  .map(Number)
+
+/** Longer pages say nothing more and take long. */
+const MAX_LENGTH = 60_000
+
+interface Renders {
+  readonly sync: () => string
+  readonly async: () => Promise<string>
+}
+
+/**
+ * Sets a case up. Its tags vary on what their body gives without the cache, so that every stored
+ * text has one right place, and a body that gives something else when it runs late is seen.
+ *
+ * @param caches - Left out: without the tag.
+ */
+function setUp(one: RandomCase, caches?: Caches, runsTwice = false): Renders {
+  const handlebars = Handlebars.create()
+  const registered = caches && registerCache(handlebars, caches)
+  const cache = handlebars.helpers['cache']
+  let isPeeking = false
+  const peek = (body: () => string) => {
+    isPeeking = true
+    try {
+      return `${body()}`
+    } finally {
+      isPeeking = false
+    }
+  }
+  handlebars.registerHelper({
+    cached(this: unknown, timeout: number, name: string, options: Handlebars.HelperOptions) {
+      const body = () => options.fn(this)
+      if (isPeeking || (cache === undefined && !runsTwice)) return body()
+      const plain = peek(body)
+      if (cache === undefined) return body()
+      return cache.call(this, timeout, name, plain, options) as string
+    },
+    show: (value: unknown) => String(value),
+    wrap(this: unknown, { fn }: Handlebars.HelperOptions) {
+      return `[${fn(this)}]`
+    },
+    turns(this: unknown, { fn, data }: Handlebars.HelperOptions) {
+      const frame = Handlebars.createFrame(data) as { turn: number }
+      return [0, 1].map((turn) => fn(this, { data: Object.assign(frame, { turn }) })).join('')
+    },
+  })
+  const compile = (source: string) =>
+    one.precompiled
+      ? handlebars.template(
+          (0, eval)(
+            `(${handlebars.precompile(source, { ...one.options }) as string})`,
+          ) as TemplateSpecification,
+        )
+      : handlebars.compile(source, { ...one.options })
+  const partials = Object.fromEntries(
+    Object.entries(one.partials).map(([name, source]) => [
+      name,
+      one.precompiled ? compile(source) : source,
+    ]),
+  )
+  handlebars.registerPartial('slot', 'default slot')
+  if (!one.runtimePartials) handlebars.registerPartial(partials)
+  const options = one.runtimePartials
+    ? { partials: partials as Record<string, Handlebars.Template> as never }
+    : {}
+  const template = compile(one.main)
+  return {
+    sync: () => template(makeRandomContext(), options),
+    async: async () =>
+      (await registered?.renderAsync(template, makeRandomContext(), options)) ?? '',
+  }
+}
+
+function renderPlain(one: RandomCase): string | undefined {
+  let plain: string
+  try {
+    plain = setUp(one).sync()
+  } catch {
+    // Handlebars itself cannot render it, as a `../` beyond the root.
+    return undefined
+  }
+  // A partial that calls itself leaves its caller changed, so that a body run twice differs.
+  if (plain.length > MAX_LENGTH || setUp(one, undefined, true).sync() !== plain) return undefined
+  return plain
+}
+
+const near = () => new LocMemCache({ options: { maxEntries: 10_000 } })
+const far = () => new AsyncTestCache()
+const cachesOf = (make: () => Cache, makeLocal = make) =>
+  createCaches({ default: make(), local: makeLocal() })
+
+describe('templates made at random', () => {
+  let logged = 0
+  beforeAll(() => {
+    // Handlebars says of every property of a prototype once that it is refused.
+    vi.spyOn(Handlebars.logger, 'log').mockImplementation(() => void logged++)
+  })
+  afterAll(() => void vi.restoreAllMocks())
+
+  const seeds = Array.from({ length: to - from }, (_, i) => from + i)
+  let rendered = 0
+  it.each(seeds)('number %i gives the same over every cache as without the tag', async (seed) => {
+    const one = makeRandomCase(seed)
+    const plain = renderPlain(one)
+    if (plain === undefined) return
+    rendered++
+    const inPlace = setUp(one, cachesOf(near))
+    expect(inPlace.sync(), 'local memory, cold').toBe(plain)
+    expect(inPlace.sync(), 'local memory, warm').toBe(plain)
+    expect(await inPlace.async(), 'local memory, asynchronously, warm').toBe(plain)
+    expect(await setUp(one, cachesOf(near)).async(), 'local memory, asynchronously').toBe(plain)
+    const late = setUp(one, cachesOf(far))
+    expect(await late.async(), 'asynchronous, cold').toBe(plain)
+    expect(await late.async(), 'asynchronous, warm').toBe(plain)
+    const mixed = setUp(one, cachesOf(far, near))
+    expect(await mixed.async(), 'mixed, cold').toBe(plain)
+    expect(await mixed.async(), 'mixed, warm').toBe(plain)
+    const crowd = setUp(one, cachesOf(far))
+    const pages = await Promise.all([crowd.async(), crowd.async(), crowd.async()])
+    expect(pages, 'three at once').toEqual([plain, plain, plain])
+  })
+
+  it('are mostly ones that Handlebars can render', () => {
+    expect(rendered).toBeGreaterThan(seeds.length * 0.75)
+  })
+})
