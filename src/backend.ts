@@ -10,7 +10,7 @@ import {
   type KeyFault,
   type Version,
 } from './keys.js'
-import { chain, type MaybePromise } from './maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { OutageReporter, reportDamage } from './observe.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
 import {
@@ -391,8 +391,8 @@ export abstract class Backend<Payload = unknown> {
       this.#outages.succeeded(this.alias, this.backendName)
       return value
     }
-    if (!(result instanceof Promise)) return succeeded(result)
-    return result.then(succeeded, (error: unknown) => {
+    if (!isPromise(result)) return succeeded(result)
+    return Promise.resolve(result).then(succeeded, (error: unknown) => {
       throw this.toFailure(operation, error)
     })
   }
@@ -403,7 +403,8 @@ export abstract class Backend<Payload = unknown> {
     if (!(failure instanceof CacheBackendError)) throw failure
   }
 
-  private toFailure(operation: string, error: unknown): unknown {
+  /** @internal What a failed call rejects with; reports the outage. */
+  protected toFailure(operation: string, error: unknown): unknown {
     if (isMisuse(error)) return error
     const failure =
       error instanceof CacheBackendError

@@ -1,8 +1,10 @@
 /** What a cache that answers at once gives directly, and any other as a promise. */
 export type MaybePromise<T> = T | Promise<T>
 
+/** Also one of another realm, as under jest, or of a client library's own kind. */
 export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
-  return value instanceof Promise
+  if (typeof value !== 'object' || value === null) return false
+  return value instanceof Promise || ('then' in value && typeof value.then === 'function')
 }
 
 /** Goes on with a value, at once where it is there at once. */
@@ -10,5 +12,5 @@ export function chain<T, U>(
   value: MaybePromise<T>,
   next: (value: T) => MaybePromise<U>,
 ): MaybePromise<U> {
-  return isPromise(value) ? value.then(next) : next(value)
+  return isPromise(value) ? Promise.resolve(value).then(next) : next(value)
 }
