@@ -11,7 +11,8 @@ import { posix, relative, sep } from 'node:path'
  * @property {string} why - Said in the complaint.
  */
 
-const leaves = 'errors|keys|timeout|serializer|tags|settings|observe|maybe-promise|single-flight'
+const leaves =
+  'errors|keys|maybe-promise|missing-peer|observe|serializer|settings|single-flight|structure|tags|timeout|value'
 
 /** @type {readonly Zone[]} */
 const zones = [
