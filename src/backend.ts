@@ -397,6 +397,11 @@ export abstract class Backend<Payload = unknown> {
     })
   }
 
+  /** @internal Whether the last call failed: the next one that succeeds has an end to report. */
+  protected get isFailing(): boolean {
+    return this.#outages.isLasting
+  }
+
   /** @internal Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
   reportFailure(operation: string, error: unknown): void {
     const failure = this.toFailure(operation, error)

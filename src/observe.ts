@@ -63,6 +63,11 @@ export class OutageReporter {
     )
   }
 
+  /** Whether an end is still to be reported. */
+  get isLasting(): boolean {
+    return this.#outage !== undefined
+  }
+
   succeeded(alias: string, backend: string): void {
     if (this.#outage === undefined) return
     const { error, since } = this.#outage
