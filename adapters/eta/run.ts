@@ -3,7 +3,7 @@ import { flightToJoin, openSync } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
 import { currentFrame, isWithin } from '../../src/fragment/frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
-import type { TagSite, TagValues } from '../../src/fragment/spec.js'
+import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'
 import { OpenFragment } from './open-fragment.js'
 import type { CompiledTag } from './rewrite.js'
@@ -80,6 +80,7 @@ export class TemplateRun {
   open(site: EtaSite, values: TagValues): OpenFragment | null {
     if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
     if (this.#owners.length > 0) this.#checkFlow()
+    refuseUndefinedKeywords(site, values)
     const fragment = this.#fragments.resolveTag(site, values)
     const parent = currentFrame()
     if (!fragment.cache.answersAtOnce && !fragment.bypass) {
@@ -170,7 +171,10 @@ export class TemplateRun {
    */
   leave(fragment: OpenFragment, below: OpenFragment | undefined): boolean {
     if (this.#conflict !== undefined) return false
-    if (this.#top !== fragment || this.#waiting !== undefined) throw this.clash(fragment.site)
+    const isInside = currentFrame() === fragment.frame
+    if (!isInside || this.#top !== fragment || this.#waiting !== undefined) {
+      throw this.clash(fragment.site)
+    }
     this.#top = below
     return true
   }
