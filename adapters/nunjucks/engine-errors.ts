@@ -6,7 +6,7 @@ const MAX_KNOWN = 100
 
 const known = new Map<string, CacheTagError>()
 
-function isTagError(error: unknown): error is CacheTagError {
+export function isTagError(error: unknown): error is CacheTagError {
   return error instanceof Error && (error as Partial<CacheTagError>).code === 'FRAGCACHE_TAG'
 }
 

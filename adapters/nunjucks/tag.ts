@@ -6,7 +6,7 @@ import type { FragmentCache } from '../../src/fragment/render.js'
 import type { Fragment, TagSite, TagValues } from '../../src/fragment/spec.js'
 import { renderBody } from './body.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
-import { located, remember } from './engine-errors.js'
+import { isTagError, located, remember } from './engine-errors.js'
 import { takeScope } from './scope.js'
 import type { CallerUse } from './syntax-tree.js'
 import type { TemplateNames } from './templates.js'
@@ -148,6 +148,7 @@ export class TagRenderer {
       try {
         return renderBody(body, context, runtime, scope, tag)
       } catch (error) {
+        if (isTagError(error)) throw error
         const [line, column] = body({ at: true })
         const path = this.#names.pathOf(root) ?? tag.template
         throw located(runtime.handleError(error, line, column), path, this.#isDev())
