@@ -75,13 +75,25 @@ export class Consumer {
    */
   static async install(): Promise<Consumer> {
     const folder = await mkdtemp(join(tmpdir(), 'fragcache-consumer-'))
-    await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
-    const script = join(projectRoot, 'scripts', 'pack.mjs')
-    const tarball = await succeed(process.execPath, [script, folder], projectRoot)
-    const offline = ['--offline', '--install-links', '--ignore-scripts', '--no-audit', '--no-fund']
-    const dependencies = installedDependencies(readManifest(projectRoot))
-    await succeed('npm', ['install', ...offline, tarball, ...dependencies], folder)
-    return new Consumer(folder)
+    const consumer = new Consumer(folder)
+    try {
+      await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
+      const script = join(projectRoot, 'scripts', 'pack.mjs')
+      const tarball = await succeed(process.execPath, [script, folder], projectRoot)
+      const offline = [
+        '--offline',
+        '--install-links',
+        '--ignore-scripts',
+        '--no-audit',
+        '--no-fund',
+      ]
+      const dependencies = installedDependencies(readManifest(projectRoot))
+      await succeed('npm', ['install', ...offline, tarball, ...dependencies], folder)
+      return consumer
+    } catch (error) {
+      await consumer.remove()
+      throw error
+    }
   }
 
   /** Where the installed package lies. */
@@ -94,10 +106,6 @@ export class Consumer {
     const target = join(this.folder, 'node_modules', name)
     await mkdir(dirname(target), { recursive: true })
     await symlink(join(projectRoot, 'node_modules', name), target, 'junction')
-  }
-
-  async unlink(name: string): Promise<void> {
-    await rm(join(this.folder, 'node_modules', name))
   }
 
   /** Runs a program that prints; `kind` decides whether it may `import` or `require`. */
