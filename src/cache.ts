@@ -13,6 +13,7 @@ import { isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { SingleFlight } from './single-flight.js'
+import { noteInvalidation } from './invalidations.js'
 import { checkTags } from './tags.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
@@ -59,12 +60,9 @@ const MAX_CONFLICTS = 10_000
  */
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #flights = new SingleFlight()
-  #invalidationsBegun = 0
 
-  /** @internal Who comes after an invalidation must not join what began before it. */
-  get invalidationsBegun(): number {
-    return this.#invalidationsBegun
-  }
+  /** @internal Called with the stored key of an entry that is being removed; without: all are. */
+  readonly removalListeners: ((storedKey?: string) => void)[] = []
 
   /**
    * Reads a value.
@@ -76,9 +74,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (options !== undefined) checkOptions(options, GET_OPTIONS)
     const storedKey = this.checkedKey(key, options?.version)
     let hit: Hit | undefined
-    if (this.answersAtOnce && !operationChannel.hasSubscribers && !this.settings.ignoreErrors) {
-      // The hot path: nothing to await, to report or to count.
-      const found = this.guarded('get', () => this.lookupOne(storedKey))
+    const isWatched = operationChannel.hasSubscribers || this.isFailing
+    if (this.answersAtOnce && !isWatched && !this.settings.ignoreErrors) {
+      // The hot path: nothing to report or to count, and mostly nothing to await.
+      let found: MaybePromise<Hit | undefined>
+      try {
+        found = this.lookupOne(storedKey)
+      } catch (error) {
+        throw this.toFailure('get', error)
+      }
       hit = isPromise(found) ? await found : found
     } else {
       const lookup = () => this.lookupOne(storedKey)
@@ -202,7 +206,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   async #delete(storedKey: string): Promise<boolean> {
-    this.#flights.forget(storedKey)
+    this.#removing(storedKey)
     const hit = await this.lookupOne(storedKey)
     const [removed] = await this.removeEntries([storedKey])
     return hit !== undefined && removed === true
@@ -275,6 +279,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const asked = [...new Set(checkKeys(keys))]
     const storedKeys = asked.map((key) => this.checkedKey(key, options.version))
     if (asked.length === 0) return
+    for (const storedKey of storedKeys) this.#removing(storedKey)
     await this.#call(
       'deleteMany',
       asked,
@@ -301,7 +306,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const storedKey = this.checkedKey(key, options.version)
     if (options.timeout !== undefined) checkTimeout(options.timeout)
     const tags = this.#tags(options)
-    const value = await this.#flights.run(storedKey, async () => {
+    const value = await this.#flights.run(storedKey, async (run) => {
       const found = await this.#call(
         'getOrSet',
         [key],
@@ -313,8 +318,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       if (hit !== undefined) return hit.value
       const made: unknown =
         typeof valueOrProducer === 'function'
-          ? await (valueOrProducer as () => unknown)()
+          ? await run.produce(valueOrProducer as () => unknown)
           : await valueOrProducer
+      if (run.isForgotten) {
+        checkValue(made)
+        return made
+      }
       return this.#keepProduced(key, storedKey, made, options, found?.snapshot)
     })
     return this.#copy(value) as T
@@ -461,8 +470,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @see The documentation of each backend for how it tells its own entries from others'.
    */
   async clear(): Promise<void> {
+    this.#removing()
     await this.#call('clear', [], () => this.removeAll(), undefined)
-    this.#flights.forget()
+    this.#removing()
   }
 
   /**
@@ -476,16 +486,22 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** @internal */
   async invalidateStoredTags(tags: readonly string[]): Promise<void> {
-    this.#invalidationsBegun++
+    noteInvalidation(tags)
     // Who asks from now on must not be given what a producer began to make before.
-    this.#flights.forget()
+    this.#flights.detach()
     await this.#call('invalidateTags', [], () => this.bumpTags(tags), undefined)
-    this.#flights.forget()
+    this.#flights.detach()
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
   async close(): Promise<void> {
     await this.disconnect()
+  }
+
+  /** What is being made for a key that is removed meanwhile is older than the removal. */
+  #removing(storedKey?: string): void {
+    this.#flights.forget(storedKey)
+    for (const listener of this.removalListeners) listener(storedKey)
   }
 
   #request(key: string, value: unknown, options: SetOptions) {
@@ -530,7 +546,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       this.#observed(
         keys.length === 1 ? 'get' : 'getMany',
         keys,
-        () => this.lookup(storedKeys, expected),
+        () => withinLimit(this.lookup(storedKeys, expected)),
         ({ hits }) => hits.filter((hit) => hit !== undefined).length,
       ),
     )
@@ -546,7 +562,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     requests: readonly StoreRequest[],
   ): MaybePromise<readonly WriteOutcome[] | undefined> {
     return orUndefined(() =>
-      this.#observed(keys.length === 1 ? 'set' : 'setMany', keys, () => this.store(requests)),
+      this.#observed(keys.length === 1 ? 'set' : 'setMany', keys, () =>
+        withinLimit(this.store(requests)),
+      ),
     )
   }
 
@@ -602,6 +620,20 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
   }
+}
+
+/** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
+const LIMIT_MS = 2000
+
+/** Rejects if a store does not answer in time: one that hangs must not hang a page. */
+function withinLimit<T>(answer: MaybePromise<T>): MaybePromise<T> {
+  if (!isPromise(answer)) return answer
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`no answer within ${LIMIT_MS} ms`))
+    }, LIMIT_MS)
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 /** A failure of the store becomes `undefined`; what the caller did wrong stays an error. */

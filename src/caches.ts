@@ -64,6 +64,11 @@ export class Caches {
     await this.#inAll((cache) => cache.invalidateTags(tags))
   }
 
+  /** @internal */
+  async invalidateStoredTags(tagsFor: (cache: Cache) => readonly string[]): Promise<void> {
+    await this.#inAll((cache) => cache.invalidateStoredTags(tagsFor(cache)))
+  }
+
   /** Closes every cache. @throws The first failure, after all were tried. */
   async close(): Promise<void> {
     await this.#inAll((cache) => cache.close())

@@ -1,24 +1,83 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** One run of an action that others may be waiting for. */
+export class Run {
+  /** Its key was removed meanwhile: what it makes is not to be kept. */
+  isForgotten = false
+  result: Promise<unknown> | undefined
+  readonly #needs = new Set<Run>()
+
+  constructor(readonly parent: Run | undefined) {
+    if (parent !== undefined) parent.#needs.add(this)
+  }
+
+  /** Calls a producer, so that what it asks for in turn is known to be asked from here. */
+  produce<T>(producer: () => T): T {
+    used = true
+    return runs.run(this, producer)
+  }
+
+  /** Notes that this one cannot end before another. */
+  need(other: Run): void {
+    this.#needs.add(other)
+  }
+
+  /** Whether waiting for this run from inside another would wait for that one itself. */
+  dependsOn(inside: Run | undefined): boolean {
+    const waiting = new Set<Run>()
+    for (let at = inside; at !== undefined; at = at.parent) waiting.add(at)
+    return waiting.size > 0 && this.#reaches(waiting, new Set())
+  }
+
+  #reaches(targets: ReadonlySet<Run>, seen: Set<Run>): boolean {
+    if (targets.has(this)) return true
+    seen.add(this)
+    for (const next of this.#needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
+    return false
+  }
+}
+
+const runs = new AsyncLocalStorage<Run>()
+let used = false
+
 /**
  * Runs one action at a time per key; whoever comes meanwhile gets its result, or its error.
  *
- * @remarks Within this process and this instance.
+ * @remarks Within this process and this instance. Who would wait for itself, at once or in a circle,
+ *   runs the action by itself.
  */
 export class SingleFlight {
-  readonly #running = new Map<string, Promise<unknown>>()
+  readonly #running = new Map<string, Run>()
 
-  run<T>(key: string, action: () => Promise<T>): Promise<T> {
+  run<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
+    const inside = used ? runs.getStore() : undefined
     const running = this.#running.get(key)
-    if (running !== undefined) return running as Promise<T>
-    const flight = action().finally(() => {
-      if (this.#running.get(key) === flight) this.#running.delete(key)
+    if (running !== undefined) {
+      if (running.dependsOn(inside)) return action(new Run(inside))
+      inside?.need(running)
+      return running.result as Promise<T>
+    }
+    const run = new Run(inside)
+    this.#running.set(key, run)
+    const result = action(run).finally(() => {
+      if (this.#running.get(key) === run) this.#running.delete(key)
     })
-    this.#running.set(key, flight)
-    return flight
+    run.result = result
+    return result
   }
 
   /** Lets what is running end for those who wait already; whoever comes later starts anew. */
+  detach(): void {
+    this.#running.clear()
+  }
+
+  /** The same, and what is running is not to be kept: of one key, or of all. */
   forget(key?: string): void {
-    if (key === undefined) this.#running.clear()
-    else this.#running.delete(key)
+    const keys = key === undefined ? [...this.#running.keys()] : [key]
+    for (const one of keys) {
+      const run = this.#running.get(one)
+      if (run !== undefined) run.isForgotten = true
+      this.#running.delete(one)
+    }
   }
 }

@@ -13,6 +13,14 @@ export function fragmentTag(name: string): string {
   return `f:${name}`
 }
 
+/**
+ * What stands for a tag in an entry of another cache. Fragment names are per cache: a fragment of
+ * the same name there is another one.
+ */
+export function foreignTag(tag: string): string {
+  return tag.startsWith('f:') ? `x:${tag.slice(2)}` : tag
+}
+
 /** A user's tag as it is stored. */
 export function userTag(tag: string): string {
   return `t:${tag}`

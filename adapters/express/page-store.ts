@@ -259,6 +259,7 @@ export class PageStore {
     writes.push({ key, value, expiresAtMs: freshUntilMs })
 
     const tags = await this.#snapshot(page.frame)
+    if (tags === undefined) return 'invalidated'
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
       writes.map((write, i) => ({
@@ -279,8 +280,12 @@ export class PageStore {
     if (decodeGeneration(await this.#read(key)) === undefined) await this.cache.delete(key)
   }
 
-  /** What the fragments in the page depend on, the page depends on too. */
-  #snapshot({ tags }: Frame): MaybePromise<TagSnapshot> {
+  /**
+   * What the fragments in the page depend on, the page depends on too; `undefined` if it was
+   * invalidated meanwhile.
+   */
+  #snapshot(frame: Frame): MaybePromise<TagSnapshot | undefined> {
+    const { tags, unborn } = frame
     if (tags === undefined) return NO_TAGS
     const versions = new Map<string, string>()
     const unread: string[] = []
@@ -288,11 +293,12 @@ export class PageStore {
       if (version === undefined) unread.push(tag)
       else versions.set(tag, version)
     }
-    if (unread.length === 0) return { versions, unborn: [] }
+    if (unread.length === 0) return { versions, unborn }
     return chain(this.cache.tryLookup([], [], unread), (found) => {
       const { snapshot } = orFail(found)
+      if (frame.isOutdated(unread)) return undefined
       for (const [tag, version] of snapshot.versions) versions.set(tag, version)
-      return { versions, unborn: snapshot.unborn }
+      return { versions, unborn: [...unborn, ...snapshot.unborn] }
     })
   }
 

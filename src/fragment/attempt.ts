@@ -30,6 +30,7 @@ export class Attempt {
     readonly startedMs: number,
   ) {
     this.frame = new Frame(fragment.cache, parent, flight)
+    if (flight !== undefined) flight.frame = this.frame
   }
 
   /** Runs a body that ends before it returns. @throws What the body throws, after `fail`. */
@@ -98,8 +99,8 @@ export class Attempt {
     }
     return chain(this.#dependencies(this.snapshot), (tags) => {
       this.#give(text, tags?.versions ?? this.#unreadDependencies(), tags?.unborn)
-      // Without all its versions an invalidation could not reach it.
-      if (tags === undefined) return undefined
+      // Without all its versions an invalidation could not reach it; and a deletion wins.
+      if (tags === undefined || this.flight?.isDiscarded === true) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: text, expiresAtMs: ALREADY_EXPIRED }
@@ -175,7 +176,7 @@ export class Attempt {
     for (const tag of unread) known.set(tag, undefined)
     this.parent?.depend(this.fragment.cache, known, unborn)
     return chain(readTags(this.fragment.cache, unread), (read) => {
-      if (read === undefined) return undefined
+      if (read === undefined || this.frame.isOutdated(unread)) return undefined
       for (const [tag, version] of read.versions) versions.set(tag, version)
       return { versions, unborn: [...unborn, ...read.unborn] }
     })
@@ -239,7 +240,7 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight | undefi
   const flights = flightsOver(fragment.cache)
   const { storedKey } = fragment.variant
   if (flights.get(storedKey)?.isOutdated === false) return undefined
-  const flight = new Flight(fragment.cache)
+  const flight = new Flight(fragment.tags)
   flights.set(storedKey, flight)
   needFrom(parent, flight)
   return flight

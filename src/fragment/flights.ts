@@ -1,4 +1,5 @@
 import type { Cache } from '../cache.js'
+import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import type { Dependencies, Frame } from './frame.js'
 
 /** What a flight brings those who waited for it. */
@@ -18,14 +19,18 @@ export class Flight {
   readonly landed: Promise<Landed | undefined>
   /** After it failed: what the body had put out by then, for who renders in place. */
   unfinished = ''
-  readonly #cache: Cache
-  readonly #begunAt: number
+  /** Its key was removed meanwhile: what it brings is not to be kept. */
+  isDiscarded = false
+  /** What its body is rendered in, once it is. */
+  frame: Frame | undefined
+  readonly #tags: readonly string[]
+  readonly #begunAt = invalidationsSoFar()
   #settle!: (landed: Landed | undefined) => void
   #reject!: (error: unknown) => void
 
-  constructor(cache: Cache) {
-    this.#cache = cache
-    this.#begunAt = cache.invalidationsBegun
+  /** @param tags - The stored tags of the fragment itself. */
+  constructor(tags: readonly string[]) {
+    this.#tags = tags
     this.landed = new Promise((resolve, reject) => {
       this.#settle = resolve
       this.#reject = reject
@@ -45,9 +50,10 @@ export class Flight {
     this.#reject(error)
   }
 
-  /** Whether something was invalidated since it took off: what it brings may be too old to join. */
+  /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
-    return this.#begunAt !== this.#cache.invalidationsBegun
+    const inner = this.frame?.tags?.keys() ?? []
+    return wereInvalidatedSince([...this.#tags, ...inner], this.#begunAt)
   }
 
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */
@@ -75,6 +81,13 @@ export function flightsOver(cache: Cache): Map<string, Flight> {
   if (known !== undefined) return known
   const flights = new Map<string, Flight>()
   flightsOf.set(cache, flights)
+  cache.removalListeners.push((storedKey) => {
+    for (const key of storedKey === undefined ? [...flights.keys()] : [storedKey]) {
+      const flight = flights.get(key)
+      if (flight !== undefined) flight.isDiscarded = true
+      flights.delete(key)
+    }
+  })
   return flights
 }
 

@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Cache } from '../cache.js'
+import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
+import { foreignTag } from '../tags.js'
 import type { Flight } from './flights.js'
 
 /** Tags and their versions; `undefined` where a version still has to be read. */
@@ -12,6 +14,7 @@ export type Dependencies = ReadonlyMap<string, string | undefined>
 export class Frame {
   #tags: Map<string, string | undefined> | undefined
   #unborn: Set<string> | undefined
+  readonly #begunAt = invalidationsSoFar()
 
   constructor(
     readonly cache: Cache,
@@ -28,12 +31,23 @@ export class Frame {
     if (tags === undefined) return
     const own = (this.#tags ??= new Map<string, string | undefined>())
     for (const [tag, version] of tags) {
-      // A version that is still to be read may have been read meanwhile.
-      if (own.get(tag) !== undefined || (own.has(tag) && version === undefined)) continue
       // Versions are counted per cache: in another one this tag has a version of its own.
-      own.set(tag, cache === this.cache ? version : undefined)
-      if (cache === this.cache && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
+      const isForeign = cache !== this.cache
+      const ownTag = isForeign ? foreignTag(tag) : tag
+      const ownVersion = isForeign ? undefined : version
+      // A version that is still to be read may have been read meanwhile.
+      if (own.get(ownTag) !== undefined || (own.has(ownTag) && ownVersion === undefined)) continue
+      own.set(ownTag, ownVersion)
+      if (!isForeign && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
     }
+  }
+
+  /**
+   * Whether one of these tags, whose versions are read only after the body, was invalidated in this
+   * process since it began.
+   */
+  isOutdated(unread: Iterable<string>): boolean {
+    return wereInvalidatedSince(unread, this.#begunAt)
   }
 
   get tags(): Dependencies | undefined {

@@ -3,11 +3,10 @@ import type { Cache } from '../cache.js'
 import { Caches } from '../caches.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
-import { checkTags, fragmentTag } from '../tags.js'
+import { checkTags, foreignTag, fragmentTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
-import { flightsOver } from './flights.js'
 import { currentFrame } from './frame.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
@@ -160,10 +159,8 @@ export class FragmentCache {
     varyOn: readonly unknown[] = [],
     place: FragmentPlace = {},
   ): Promise<boolean> {
-    const cache = this.#cacheOf(place)
     const key = this.makeKey(name, varyOn)
-    flightsOver(cache).delete(cache.checkedKey(key, place.version))
-    return cache.delete(key, { version: place.version })
+    return this.#cacheOf(place).delete(key, { version: place.version })
   }
 
   /**
@@ -171,11 +168,16 @@ export class FragmentCache {
    * rendered now.
    *
    * @throws CacheBackendError: the store failed.
-   * @remarks One write, whatever the number of variants.
+   * @remarks One write per cache, whatever the number of variants.
    */
   async invalidate(name: string, place: Pick<FragmentPlace, 'using'> = {}): Promise<void> {
     checkName(name)
-    await this.#cacheOf(place).invalidateStoredTags([fragmentTag(name)])
+    const own = this.#cacheOf(place)
+    const tag = fragmentTag(name)
+    // What contains it may live in any of the caches.
+    await this.caches.invalidateStoredTags((cache) =>
+      cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)],
+    )
   }
 
   /** The key of a variant, for use with the low-level API. */

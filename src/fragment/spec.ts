@@ -75,12 +75,13 @@ export class FragmentResolver {
 
   /** @throws CacheTagError: a value cannot be used. */
   resolve(site: TagSite, values: TagValues): Fragment {
+    const { fromCode = false } = site
     const { alias, cache, table } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)
         : this.#findHome(site, values.using, values.version)
     const timeout =
-      values.timeout === undefined && site.fromCode === true
+      values.timeout === undefined && fromCode
         ? cache.defaultTimeout
         : toTimeout(values.timeout, site)
     const tags = values.tags === undefined ? table.tags : toTags(values.tags, table.tags, site)
@@ -91,7 +92,8 @@ export class FragmentResolver {
       variant: this.#variant(table, values.varyOn, site),
       timeout,
       tags,
-      bypass: 'if' in values && !values.if,
+      // From code, undefined is left out; in a template it is a variable that is not there.
+      bypass: 'if' in values && !values.if && !(fromCode && values.if === undefined),
     }
   }
 
@@ -168,6 +170,17 @@ export class FragmentResolver {
       { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },
     )
   }
+}
+
+/**
+ * Refuses keywords that were given and are undefined: a misspelt variable must not pass for left out.
+ *
+ * @throws CacheTagError
+ */
+export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void {
+  if ('using' in values && values.using === undefined) throw faults.using(undefined, site)
+  if ('tags' in values && values.tags === undefined) throw faults.tags(undefined, site)
+  if ('version' in values && values.version === undefined) throw faults.version(undefined, site)
 }
 
 const NO_TEXTS: readonly string[] = Object.freeze([])

@@ -318,3 +318,16 @@ describe('what a hit would leave out', () => {
     ).toBe('<1>')
   })
 })
+
+describe('a keyword whose value is not there', () => {
+  it.each([
+    ['using', 'using is undefined; give the alias of a cache'],
+    ['tags', 'tags is, or holds, undefined'],
+    ['version', 'version is undefined'],
+  ])('is refused: %s', (keyword, message) => {
+    const template = `<% cache 9 a ${keyword}=it.nosuch %>x<% endcache %>`
+    const fault = faultOf(() => etaOver().renderString(template, {}))
+    expect(fault.message).toContain(message)
+    expect(fault).toMatchObject({ fragment: 'a', line: 1 })
+  })
+})

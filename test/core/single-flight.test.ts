@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { LocMemCache } from '../../src/index.js'
 import { SingleFlight } from '../../src/single-flight.js'
@@ -130,5 +131,33 @@ describe.each([
       [1, 2].map((version) => cache.getOrSet('k', async () => version, { version })),
     )
     expect(values).toEqual([1, 2])
+  })
+})
+
+describe('producers that ask for each other', () => {
+  it('do not wait for themselves', async () => {
+    const cache = new LocMemCache()
+    expect(await cache.getOrSet('k', () => cache.getOrSet('k', () => 1))).toBe(1)
+  })
+
+  it('do not wait in a circle', async () => {
+    const cache = new LocMemCache()
+    const nest = (a: string, b: string) =>
+      cache.getOrSet(a, async () => {
+        await delay(2)
+        return a + (await cache.getOrSet(b, () => b))
+      })
+    const [first, second] = await Promise.all([nest('p', 'q'), nest('q', 'p')])
+    expect([first[0], second[0]]).toEqual(['p', 'q'])
+  })
+
+  it('do not keep what was removed while they made it', async () => {
+    const cache = new LocMemCache()
+    const old = cache.getOrSet('k', () => delay(20, 'old'))
+    await delay(2)
+    await cache.delete('k')
+    expect(await cache.getOrSet('k', () => 'new')).toBe('new')
+    expect(await old).toBe('old')
+    expect(await cache.get('k')).toBe('new')
   })
 })

@@ -209,6 +209,8 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
       'kept',
     )
     expect(outcomes()).toEqual(['n:miss', 'n:bypass', 'n:hit'])
+    const leftOut = { name: 'n', timeout: 9, using, if: undefined }
+    expect(await fragments.render(leftOut, () => 'new')).toBe('kept')
   })
 
   it('is not kept with a timeout of zero, and neither is what was there', async () => {
@@ -236,6 +238,99 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     await caches.get(using).set(fragments.makeKey('n'), { not: 'text' })
     expect(await fragments.render({ name: 'n', timeout: 9, using }, () => 'x')).toBe('x')
     expect(await caches.get(using).get(fragments.makeKey('n'))).toBe('x')
+  })
+})
+
+describe.each([
+  ['default', 'other'],
+  ['default', 'far'],
+  ['far', 'default'],
+])('a fragment in "%s" inside one in "%s"', (inner, outer) => {
+  const of = (fragments: FragmentCache, name: string, using: string, body: () => Promise<string>) =>
+    fragments.render({ name, timeout: 9, using, ...(name === 'i' && { tags: ['t'] }) }, body)
+
+  it.each([
+    ['its name', (fragments: FragmentCache) => fragments.invalidate('i', { using: inner })],
+    ['its tag', (fragments: FragmentCache) => fragments.caches.invalidateTags(['t'])],
+  ])('takes the outer one along when %s is invalidated', async (_, invalidate) => {
+    const { fragments } = setUp()
+    let made = 0
+    const page = () =>
+      of(fragments, 'o', outer, () => of(fragments, 'i', inner, async () => `v${++made}`))
+    expect([await page(), await page()]).toEqual(['v1', 'v1'])
+    await invalidate(fragments)
+    expect([await page(), await page()]).toEqual(['v2', 'v2'])
+  })
+
+  it('leaves a fragment of the same name in the other cache alone', async () => {
+    const { fragments } = setUp()
+    await of(fragments, 'i', outer, async () => 'kept')
+    await fragments.invalidate('i', { using: inner })
+    expect(await of(fragments, 'i', outer, async () => 'made again')).toBe('kept')
+  })
+
+  it('is not kept by the outer one when it is invalidated while that is made', async () => {
+    const { caches, fragments } = setUp()
+    let made = 0
+    const page = (slow: boolean) =>
+      of(fragments, 'o', outer, async () => {
+        const text = await of(fragments, 'i', inner, async () => `v${++made}`)
+        if (slow) await caches.invalidateTags(['t'])
+        return text
+      })
+    expect([await page(true), await page(false)]).toEqual(['v1', 'v2'])
+  })
+})
+
+describe('what is removed while it is made', () => {
+  it.each([
+    ['a deletion', (f: FragmentCache) => f.delete('n')],
+    ['a deletion of its key', (f: FragmentCache) => f.caches.get('default').delete(f.makeKey('n'))],
+    ['clear', (f: FragmentCache) => f.caches.get('default').clear()],
+  ])('is not stored over what was made after %s', async (_, remove) => {
+    const { fragments } = setUp()
+    const render = (text: string, ms: number) =>
+      fragments.render({ name: 'n', timeout: 9 }, async () => {
+        await delay(ms)
+        return text
+      })
+    const old = render('old', 30)
+    await delay(5)
+    await remove(fragments)
+    expect(await render('new', 1)).toBe('new')
+    expect(await old).toBe('old')
+    expect(await render('newer', 1)).toBe('new')
+  })
+})
+
+describe('two caches over one store', () => {
+  it('tell each other’s renders of an invalidation', async () => {
+    const one = new LocMemCache({ location: 'shared-by-two' })
+    const two = new LocMemCache({ location: 'shared-by-two' })
+    const fragments = new FragmentCache(createCaches({ default: one }))
+    const render = (text: string) =>
+      fragments.render({ name: 'n', timeout: 9, tags: ['t'] }, async () => {
+        await delay(10)
+        return text
+      })
+    const old = render('old')
+    await delay(2)
+    await two.invalidateTags(['t'])
+    expect(await render('new')).toBe('new')
+    expect(await old).toBe('old')
+  })
+})
+
+describe('a cache that hangs', () => {
+  it('does not hang the page', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const { caches, fragments } = setUp()
+    const never = new Promise<never>(() => undefined)
+    vi.spyOn(caches.far, 'lookup').mockReturnValue(never)
+    const text = fragments.render({ name: 'n', timeout: 9, using: 'far' }, () => 'x')
+    await vi.advanceTimersByTimeAsync(2000)
+    expect(await text).toBe('x')
+    expect(outcomes()).toEqual(['n:bypass'])
   })
 })
 
