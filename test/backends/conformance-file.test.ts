@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, it, vi } from 'vitest'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { testBackend } from '../conformance/backend-suite.js'
 import { SteppedClock } from '../support/clock.js'
+import { entryPath } from '../support/file-location.js'
 
 // Keys that are not portable are reported as warnings; what they say is tested where it is written.
 beforeAll(() => {
@@ -28,6 +29,7 @@ testBackend(
         options: { maxEntries: 2000 },
       }),
     advance: clock.advance,
+    damage: (storedKey, bytes) => writeFile(entryPath(join(folder, 'cache'), storedKey), bytes),
     release: async () => {
       clock.stop()
       await rm(folder, { recursive: true })
