@@ -12,7 +12,7 @@ import { posix, relative, sep } from 'node:path'
  */
 
 const leaves =
-  'errors|keys|maybe-promise|missing-peer|observe|serializer|settings|single-flight|structure|tags|timeout|value'
+  'errors|invalidations|keys|maybe-promise|missing-peer|observe|serializer|settings|single-flight|structure|tags|timeout|value'
 
 /** @type {readonly Zone[]} */
 const zones = [

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { inProject, samplesOf } from '../support/samples.js'
@@ -19,18 +19,27 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-describe('the samples of README.md', () => {
-  const samples = samplesOf('README.md')
+describe.each([
+  ['README.md', 4],
+  ['docs/nunjucks.md', 5],
+])('the samples of %s', (page, count) => {
+  const samples = samplesOf(page)
 
-  it('are the three things people do, and the low-level API', () => {
-    expect(samples).toHaveLength(4)
+  it('are found', () => {
+    expect(samples).toHaveLength(count)
   })
 
   it.each(samples)('$page:$line prints what it says', async ({ code, line, prints }) => {
-    const file = join(folder, `readme-${line}.mjs`)
+    const file = join(folder, `${basename(page)}-${line}.mjs`)
     writeFileSync(file, code)
     const { stdout, stderr } = await run(process.execPath, [file])
     expect(stderr).toBe('')
-    expect(stdout.trimEnd().split('\n')).toEqual(prints)
+    expect(
+      stdout
+        .split('\n')
+        .map((one) => one.trimEnd())
+        .join('\n')
+        .trimEnd(),
+    ).toBe(prints.join('\n'))
   })
 })
