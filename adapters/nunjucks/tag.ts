@@ -46,7 +46,7 @@ interface TagCall {
 const REMEDY = 'render with renderAsync, which registerCache gives, or give env.render a callback'
 
 /** Most tags that are remembered; templates made up at run time must not fill the memory. */
-const MAX_TAGS = 5_000
+const MAX_TAGS = 2_000
 
 const KEYWORDS = ['using', 'tags', 'version'] as const
 
