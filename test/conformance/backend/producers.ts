@@ -140,4 +140,32 @@ export function producers(test: Define): void {
     assert.equal(await cache.getOrSet('k', produce), 'of the other')
     assert.equal(await cache.get('k'), 'of the other')
   })
+
+  test('what is removed while it is made is not kept', async (t) => {
+    const cache = await t.open()
+    const removals = [
+      () => cache.delete('k'),
+      () => cache.deleteMany(['other', 'k']),
+      () => cache.clear(),
+    ]
+    for (const remove of removals) {
+      const produce = async () => {
+        await remove()
+        return 'made of old data'
+      }
+      assert.equal(await cache.getOrSet('k', produce), 'made of old data')
+      await assertMissing(cache, 'k')
+    }
+  })
+
+  test('a producer that asks for its own key, or in a circle, does not wait for ever', async (t) => {
+    const cache = await t.open()
+    const own = await cache.getOrSet('own', () => cache.getOrSet('own', () => 'inner'))
+    assert.equal(own, 'inner')
+    const circle = await cache.getOrSet('a', () =>
+      cache.getOrSet('b', () => cache.getOrSet('a', () => 'innermost')),
+    )
+    assert.equal(circle, 'innermost')
+    assert.equal(await cache.get('b'), 'innermost')
+  })
 }
