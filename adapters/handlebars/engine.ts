@@ -82,6 +82,9 @@ export type Main = (
   depths: unknown,
 ) => unknown
 
+/** A compiled template; as a partial it is called with more than the published options. */
+export type Render = (context: unknown, options?: unknown) => string
+
 export interface TemplateSpec {
   readonly main?: Main
 }
@@ -98,8 +101,8 @@ export interface ParseOptions {
 export interface Instance {
   registerHelper: typeof Handlebars.registerHelper
   readonly helpers: Readonly<Record<string, unknown>>
-  template: (spec: TemplateSpec) => unknown
+  template: (spec: TemplateSpec) => Render
   /** Left out in Handlebars' runtime-only build, as `compile`. */
   parse?: (input: unknown, options?: ParseOptions) => unknown
-  readonly compile?: (source: string) => (context: unknown, options?: unknown) => string
+  readonly compile?: (source: string) => Render
 }

@@ -3,10 +3,11 @@ import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import type { TagSite, TagValues } from '../../src/fragment/spec.js'
-import { Owner, ownerOf } from './containers.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
+import { templateOf } from './instrument.js'
 import { copyFrames, scopeOf } from './scope.js'
+import { Template } from './template.js'
 
 const REMEDY = 'render with renderAsync, which registerCache gives'
 
@@ -17,23 +18,23 @@ const MAX_NAMES = 1_000
 export type CacheHelper = (this: unknown, ...args: unknown[]) => string
 
 export function makeHelper(fragments: FragmentCache): CacheHelper {
-  const unowned = new Owner(undefined)
+  const unknown = new Template()
   return function cache(...args) {
     const options = args.pop() as HelperOptions | undefined
     const body = options?.fn
     if (options === undefined || typeof body !== 'function') {
       throw blockFaults.inline(positionOf(options, undefined))
     }
-    const owner = ownerOf(body)
-    const site = siteOf(owner ?? unowned, args, options, body)
+    const template = templateOf(body)
+    const site = siteOf(template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
-    const context = this === owner?.container?.nullContext ? undefined : this
+    const context = this === template?.container?.nullContext ? undefined : this
     const fragment = fragments.resolveTag(site, valuesOf(context, args, options.hash, site))
     const session = currentSession()
     const render = (): string => toText(body(context))
     if (session === undefined) return fragments.renderTagSync(fragment, render)
     return renderInSession(session, fragment, render, () => {
-      if (owner === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
+      if (template === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
       const data = options.data && copyFrames(options.data)
       const runAsNow = scopeOf(session).capture()
       return () =>
@@ -72,21 +73,21 @@ function isTrue(context: unknown, value: unknown): boolean {
 
 /** The tag as it stands in its template; it is checked when it is met for the first time. */
 function siteOf(
-  owner: Owner,
+  template: Template,
   args: readonly unknown[],
   options: HelperOptions,
   body: Program,
 ): TagSite {
   const name = args[1] as string
   const line = options.loc?.start.line
-  const known = owner.sites.get(name)
+  const known = template.sites.get(name)
   if (known !== undefined) for (const site of known) if (site.line === line) return site
-  const position = positionOf(options, owner)
+  const position = positionOf(options, template)
   check(args, options, body, position)
   const site: TagSite = { ...position, fragment: name, remedy: REMEDY }
   if (known === undefined) {
-    if (owner.sites.size >= MAX_NAMES) owner.sites.clear()
-    owner.sites.set(name, [site])
+    if (template.sites.size >= MAX_NAMES) template.sites.clear()
+    template.sites.set(name, [site])
   } else known.push(site)
   return site
 }
@@ -108,9 +109,12 @@ function check(
   for (const key of Object.keys(hash)) checkKeyword(key, at)
 }
 
-function positionOf(options: HelperOptions | undefined, owner: Owner | undefined): TagPosition {
+function positionOf(
+  options: HelperOptions | undefined,
+  template: Template | undefined,
+): TagPosition {
   return {
-    template: options?.loc?.source ?? owner?.name ?? fileOf(options?.data),
+    template: options?.loc?.source ?? template?.name ?? fileOf(options?.data),
     line: options?.loc?.start.line,
   }
 }

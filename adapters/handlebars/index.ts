@@ -5,9 +5,9 @@ import { renderDeferred } from '../../src/fragment/deferred.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { checkTags } from './check.js'
-import { nameOfCompiled, instrument } from './containers.js'
 import type { Instance } from './engine.js'
 import { makeHelper } from './helper.js'
+import { instrument, nameOfCompiled } from './instrument.js'
 import { explainSyntaxError } from './syntax-error.js'
 
 /** What {@link registerCache} gives. */
@@ -123,7 +123,7 @@ function checkInstance(handlebars: unknown): Instance {
 /** The instance's own methods are replaced, since only they see a template before it is rendered. */
 function instrumentInstance(instance: Instance): void {
   const { template, parse } = instance
-  instance.template = (spec) => template.call(instance, instrument(spec))
+  instance.template = (spec) => instrument(spec, (given) => template.call(instance, given))
   if (parse === undefined) return
   instance.parse = (input, options) => {
     const name = nameOfCompiled(options?.srcName)

@@ -1,30 +1,28 @@
 import type { DeferredSession } from '../../src/fragment/deferred.js'
 import type { Container, ContainerState, DataFrame } from './engine.js'
+import { stateOf, type Template } from './template.js'
 
 interface Capture extends ContainerState {
-  readonly container: Container
+  readonly template: Template
 }
 
-/** The templates that code of one render may look something up in. */
+/** The templates whose code may run in one render. */
 class Scope {
-  #containers = new Set<Container>()
+  #templates = new Set<Template>()
   #isNested = false
   /** The last capture; most tags of a render find everything as the one before did. */
   #last: readonly Capture[] = []
 
   /** Runs a template. */
-  run(container: Container, main: () => unknown): unknown {
-    const containers = this.#containers
+  run<T>(template: Template, main: () => T): T {
+    const templates = this.#templates
     // A partial's blocks end with it. A page's may be kept by a helper for the layout.
-    const endsHere = this.#isNested && !containers.has(container)
-    const wasNested = this.#isNested
-    containers.add(container)
-    this.#isNested = true
+    const endsHere = this.#isNested && !templates.has(template)
+    templates.add(template)
     try {
-      return main()
+      return this.#nest(templates, main)
     } finally {
-      this.#isNested = wasNested
-      if (endsHere) containers.delete(container)
+      if (endsHere) templates.delete(template)
     }
   }
 
@@ -36,30 +34,36 @@ class Scope {
    */
   capture(): <T>(body: () => T) => T {
     if (
-      this.#last.length !== this.#containers.size ||
-      !this.#last.every((one) => this.#containers.has(one.container) && isCurrent(one))
+      this.#last.length !== this.#templates.size ||
+      !this.#last.every((one) => this.#templates.has(one.template) && isCurrent(one))
     ) {
-      this.#last = Array.from(this.#containers, (container) => ({
-        container,
-        ...stateOf(container),
+      this.#last = Array.from(this.#templates, (template) => ({
+        template,
+        ...stateOf(template.container as Container),
       }))
     }
     const captures = this.#last
     return (body) => {
-      const outer = this.#containers
-      this.#containers = new Set()
-      for (const { container, ...state } of captures) {
-        Object.assign(container, state)
-        this.#containers.add(container)
+      const templates = new Set<Template>()
+      let runs = () => this.#nest(templates, body)
+      for (const { template, ...state } of captures) {
+        Object.assign(template.container as Container, state)
+        templates.add(template)
+        const inner = runs
+        runs = () => template.run(inner)
       }
-      const wasNested = this.#isNested
-      this.#isNested = true
-      try {
-        return body()
-      } finally {
-        this.#isNested = wasNested
-        this.#containers = outer
-      }
+      return runs()
+    }
+  }
+
+  #nest<T>(templates: Set<Template>, code: () => T): T {
+    const outer = [this.#templates, this.#isNested] as const
+    this.#templates = templates
+    this.#isNested = true
+    try {
+      return code()
+    } finally {
+      ;[this.#templates, this.#isNested] = outer
     }
   }
 }
@@ -75,19 +79,14 @@ export function scopeOf(session: DeferredSession): Scope {
   return scope
 }
 
-function stateOf(container: Container): ContainerState {
-  const { helpers, partials, decorators, hooks, protoAccessControl } = container
-  return { helpers, partials, decorators, hooks, protoAccessControl }
-}
-
-function isCurrent(capture: Capture): boolean {
-  const { container } = capture
+function isCurrent({ template, ...captured }: Capture): boolean {
+  const state = stateOf(template.container as Container)
   return (
-    capture.helpers === container.helpers &&
-    capture.partials === container.partials &&
-    capture.decorators === container.decorators &&
-    capture.hooks === container.hooks &&
-    capture.protoAccessControl === container.protoAccessControl
+    captured.helpers === state.helpers &&
+    captured.partials === state.partials &&
+    captured.decorators === state.decorators &&
+    captured.hooks === state.hooks &&
+    captured.protoAccessControl === state.protoAccessControl
   )
 }
 

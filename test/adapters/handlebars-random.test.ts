@@ -23,9 +23,9 @@ interface Renders {
  * Sets a case up. Its tags vary on what their body gives without the cache, so that every stored
  * text has one right place, and a body that gives something else when it runs late is seen.
  *
- * @param caches - Left out: without the tag.
+ * @param caches - Left out: Handlebars alone, without the tag.
  */
-function setUp(one: RandomCase, caches?: Caches, runsTwice = false): Renders {
+function setUp(one: RandomCase, caches?: Caches): Renders {
   const handlebars = Handlebars.create()
   const registered = caches && registerCache(handlebars, caches)
   const cache = handlebars.helpers['cache']
@@ -40,11 +40,11 @@ function setUp(one: RandomCase, caches?: Caches, runsTwice = false): Renders {
   }
   handlebars.registerHelper({
     cached(this: unknown, timeout: number, name: string, options: Handlebars.HelperOptions) {
-      const body = () => options.fn(this)
-      if (isPeeking || (cache === undefined && !runsTwice)) return body()
-      const plain = peek(body)
-      if (cache === undefined) return body()
-      return cache.call(this, timeout, name, plain, options) as string
+      // What Handlebars gives helpers for a missing context; without the tag it stays missing.
+      const isMissing = typeof this === 'object' && this !== null && Object.isSealed(this)
+      const body = () => options.fn(isMissing ? undefined : this)
+      if (isPeeking || cache === undefined) return body()
+      return cache.call(this, timeout, name, peek(body), options) as string
     },
     show: (value: unknown) => String(value),
     wrap(this: unknown, { fn }: Handlebars.HelperOptions) {
@@ -63,11 +63,12 @@ function setUp(one: RandomCase, caches?: Caches, runsTwice = false): Renders {
           ) as TemplateSpecification,
         )
       : handlebars.compile(source, { ...one.options })
+  const toPartial = (source: string) => {
+    if (caches === undefined) return oncePerDepth(() => compile(source))
+    return one.precompiled ? compile(source) : source
+  }
   const partials = Object.fromEntries(
-    Object.entries(one.partials).map(([name, source]) => [
-      name,
-      one.precompiled ? compile(source) : source,
-    ]),
+    Object.entries(one.partials).map(([name, source]) => [name, toPartial(source)]),
   )
   handlebars.registerPartial('slot', 'default slot')
   if (!one.runtimePartials) handlebars.registerPartial(partials)
@@ -82,17 +83,31 @@ function setUp(one: RandomCase, caches?: Caches, runsTwice = false): Renders {
   }
 }
 
+/**
+ * A template for each time the partial is inside itself: by itself, Handlebars lets the inner call
+ * change what the outer one looks partials up in.
+ */
+function oncePerDepth(make: () => Handlebars.TemplateDelegate): Handlebars.TemplateDelegate {
+  const templates: Handlebars.TemplateDelegate[] = []
+  let depth = 0
+  return (context, options) => {
+    const template = (templates[depth++] ??= make())
+    try {
+      return template(context, options)
+    } finally {
+      depth--
+    }
+  }
+}
+
 function renderPlain(one: RandomCase): string | undefined {
-  let plain: string
   try {
-    plain = setUp(one).sync()
+    const plain = setUp(one).sync()
+    return plain.length > MAX_LENGTH ? undefined : plain
   } catch {
     // Handlebars itself cannot render it, as a `../` beyond the root.
     return undefined
   }
-  // A partial that calls itself leaves its caller changed, so that a body run twice differs.
-  if (plain.length > MAX_LENGTH || setUp(one, undefined, true).sync() !== plain) return undefined
-  return plain
 }
 
 const near = () => new LocMemCache({ options: { maxEntries: 10_000 } })

@@ -1,25 +1,15 @@
 import { currentSession } from '../../src/fragment/deferred.js'
-import type { TagSite } from '../../src/fragment/spec.js'
-import type { Container, Main, PartialOptions, Program, TemplateSpec } from './engine.js'
+import type { Container, Main, PartialOptions, Program, Render, TemplateSpec } from './engine.js'
 import { scopeOf } from './scope.js'
+import { Template } from './template.js'
 
-const OWNER = Symbol('fragcache.owner')
+const TEMPLATE = Symbol('fragcache.template')
 
-/** What is known of a compiled template. */
-export class Owner {
-  /** The name it was first called by as a partial. */
-  name: string | undefined
-  /** Its tags by fragment name. */
-  readonly sites = new Map<string, TagSite[]>()
-
-  constructor(readonly container: Container | undefined) {}
-}
-
-type Owned<T> = T & { [OWNER]?: Owner }
+type Marked<T> = T & { [TEMPLATE]?: Template }
 
 /** The template a block's body belongs to, if it was made by an instance with the tag. */
-export function ownerOf(body: Program): Owner | undefined {
-  return (body as Owned<Program>)[OWNER]
+export function templateOf(body: Program): Template | undefined {
+  return (body as Marked<Program>)[TEMPLATE]
 }
 
 /** A partial that is being called. */
@@ -42,38 +32,47 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
 }
 
 /**
- * Makes a template's container known to the tags in it, its state to the bodies that run late, and
- * partials to be indented once their text is there.
+ * Makes a template whose tags know it, whose state is known to the bodies that run late, and whose
+ * partials are indented once their text is there.
+ *
+ * @param make - Handlebars' own way.
  */
-export function instrument(spec: TemplateSpec): TemplateSpec {
+export function instrument(spec: TemplateSpec, make: (spec: TemplateSpec) => Render): Render {
   const { main } = spec
-  if (typeof main !== 'function') return spec
-  const instrumented: Main = (container, context, helpers, partials, data, blockParams, depths) => {
-    const owner = (container as Owned<Container>)[OWNER] ?? own(container)
+  if (typeof main !== 'function') return make(spec)
+  const template = new Template()
+  const render = make({ ...spec, main: instrumentMain(main, template) })
+  const instrumented: Render = (context, options) => template.run(() => render(context, options))
+  return Object.assign(instrumented, render)
+}
+
+function instrumentMain(main: Main, template: Template): Main {
+  return (container, context, helpers, partials, data, blockParams, depths) => {
+    if (template.container === undefined) {
+      template.container = container
+      instrumentContainer(container, template)
+    }
     if (called !== undefined) {
-      owner.name ??= called.name
+      template.name ??= called.name
       called = undefined
     }
     const session = currentSession()
     if (session === undefined) {
       return main(container, context, helpers, partials, data, blockParams, depths)
     }
-    return scopeOf(session).run(container, () =>
+    return scopeOf(session).run(template, () =>
       main(container, context, helpers, partials, data, blockParams, depths),
     )
   }
-  return { ...spec, main: instrumented }
 }
 
-function own(container: Owned<Container>): Owner {
-  const owner = new Owner(container)
-  container[OWNER] = owner
+function instrumentContainer(container: Container, template: Template): void {
   const { fn, program, invokePartial } = container
   // Handlebars looks the same decorator up each time, which costs as much as a warm fragment.
   const codes: object[] = []
   container.fn = (index) => (codes[index] ??= fn.call(container, index))
   container.program = (index, data, declaredBlockParams, blockParams, depths) => {
-    const body: Owned<Program> = program.call(
+    const body: Marked<Program> = program.call(
       container,
       index,
       data,
@@ -81,7 +80,7 @@ function own(container: Owned<Container>): Owner {
       blockParams,
       depths,
     )
-    body[OWNER] = owner
+    body[TEMPLATE] = template
     return body
   }
   container.invokePartial = (partial, context, options) => {
@@ -99,7 +98,6 @@ function own(container: Owned<Container>): Owner {
       called = outer
     }
   }
-  return owner
 }
 
 function findCalled(
