@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { Attempt, flightToJoin, openMany, openSync, type Opening } from './attempt.js'
 import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
-import { currentFrame, type Frame } from './frame.js'
+import { currentFrame, isWithin, type Frame } from './frame.js'
 import { findStray, Placeholders } from './placeholder.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
@@ -82,12 +82,23 @@ export function renderInSession(
   }
   const opened = openSync(fragment, parent, true)
   if (typeof opened === 'string') return opened
+  const before = session.deferredCount
   const text = opened.runSync(() => session.checkStray(toText(body(), fragment)))
   if (session.holdsPlaceholder(text)) {
     return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
-  void opened.commit(text)
+  // What was put off inside and does not stand in the text was measured, or dropped.
+  if (session.deferredCount > before) opened.abandon()
+  else void opened.commit(text)
   return text
+}
+
+/**
+ * Whether something inside a fragment was put off and its placeholder never came into a text. It was
+ * dropped, or a filter or function made something else of the placeholder: such a text is not kept.
+ */
+function hasLost({ frame }: Attempt, lost: readonly DeferredFragment[]): boolean {
+  return lost.some(({ parent }) => isWithin(parent, frame))
 }
 
 /** The fragments of one render that are put off, and their placeholders. */
@@ -96,6 +107,11 @@ export class DeferredSession {
   readonly #deferred: (DeferredFragment | DeferredText)[] = []
   readonly #texts = new Map<DeferredFragment, Promise<string>>()
   readonly #writes = new WriteBatch()
+
+  /** How many were put off so far. */
+  get deferredCount(): number {
+    return this.#deferred.length
+  }
 
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
@@ -143,7 +159,8 @@ export class DeferredSession {
       return await this.#fill(text)
     } finally {
       await this.#settle()
-      await this.#writes.flush()
+      const lost = this.#neverStarted()
+      await this.#writes.flush((attempt) => hasLost(attempt, lost))
     }
   }
 

@@ -258,10 +258,17 @@ export class WriteBatch {
     else writes.push({ attempt, request })
   }
 
-  async flush(): Promise<void> {
+  /** @param isUnfit - Whether the text of an attempt must not be stored after all. */
+  async flush(isUnfit: (attempt: Attempt) => boolean = () => false): Promise<void> {
     const writes = [...this.#writes]
     this.#writes.clear()
-    await Promise.all(writes.map(([cache, batch]) => store(cache, batch)))
+    await Promise.all(
+      writes.map(async ([cache, batch]) => {
+        const fit = batch.filter(({ attempt }) => !isUnfit(attempt))
+        for (const write of batch) if (!fit.includes(write)) write.attempt.stored(false)
+        if (fit.length > 0) await store(cache, fit)
+      }),
+    )
   }
 }
 

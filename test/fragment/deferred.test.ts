@@ -84,6 +84,17 @@ describe('deferred fragments', () => {
     expect(bodies).toEqual([])
   })
 
+  it.each(['default', 'near'])(
+    'do not keep in "%s" what was made of a placeholder instead of its text',
+    async (using) => {
+      const { tag, bodies } = setUp()
+      const page = () => tag('o', () => `<${tag('i', () => 'x').length > 0}>`, { using })
+      expect(await renderDeferred(page)).toBe('<true>')
+      expect(await renderDeferred(page)).toBe('<true>')
+      expect(bodies).toEqual(['o', 'o'])
+    },
+  )
+
   it('store what was finished when one body throws, and release the failed one', async () => {
     const { tag, bodies } = setUp()
     const boom = () => {
