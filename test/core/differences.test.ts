@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import nunjucks from 'nunjucks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { registerCache } from '../../adapters/nunjucks/index.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import {
+  createCaches,
   DummyCache,
   InvalidCacheBackendError,
   LocMemCache,
@@ -291,6 +294,53 @@ const tests: Readonly<Record<string, () => Promise<void> | void>> = {
       expect(() => makeTemplateFragmentKey(name as never)).toThrow(/^name: /)
     }
   },
+
+  'Timeouts of the tag that are no whole seconds': async () => {
+    const { render } = tagged()
+    for (const timeout of ['50.9', 'true', 'false', '"5.5"']) {
+      await expect(render(`{% cache ${timeout} f %}x{% endcache %}`)).rejects.toMatchObject({
+        code: 'FRAGCACHE_TAG',
+      })
+    }
+  },
+
+  'Quotes around a fragment’s name': async () => {
+    const { cache, render } = tagged()
+    await render(`{% cache 60 "my-frag" %}x{% endcache %}`)
+    expect(await cache.get(makeTemplateFragmentKey('my-frag'))).toBe('x')
+    expect(await render(`{% cache 60 my-frag %}y{% endcache %}`)).toBe('x')
+    expect(await render(`{% cache 60 'my-frag' %}y{% endcache %}`)).toBe('x')
+  },
+
+  'Line ends inside a tag': async () => {
+    const { render } = tagged()
+    expect(await render('{% cache 60\n f\r\n  "a"\n %}x{% endcache %}')).toBe('x')
+  },
+
+  'The name after `endcache`': async () => {
+    const { render } = tagged()
+    expect(await render('{% cache 60 f %}x{% endcache f %}')).toBe('x')
+    await expect(render('{% cache 60 f %}x{% endcache g %}')).rejects.toMatchObject({
+      code: 'FRAGCACHE_TAG',
+    })
+  },
+
+  'Something else under a fragment’s key': async () => {
+    const { cache, render } = tagged()
+    const key = makeTemplateFragmentKey('f')
+    for (const other of [123, null, { a: 1 }, Buffer.from('x')]) {
+      await cache.set(key, other)
+      expect(await render('{% cache 60 f %}body{% endcache %}')).toBe('body')
+      expect(await cache.get(key)).toBe('body')
+    }
+  },
+}
+
+function tagged() {
+  const cache = new LocMemCache()
+  const environment = new nunjucks.Environment(null)
+  const { renderStringAsync } = registerCache(environment, createCaches({ default: cache }))
+  return { cache, render: (template: string) => renderStringAsync(template, {}) }
 }
 
 const warnedCodes = () =>
