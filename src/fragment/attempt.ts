@@ -121,6 +121,12 @@ export class Attempt {
     this.#end(stored && (timeout === null || timeout > 0) ? 'miss' : 'bypass')
   }
 
+  /** Tells those who wait to look for themselves, while this goes on or is given up. */
+  letGo(): void {
+    this.flight?.land(undefined)
+    release(this.fragment, this.flight)
+  }
+
   /** The body ran but its text is no fragment, for example because it was left early. */
   abandon(): void {
     this.flight?.land(undefined)

@@ -153,6 +153,7 @@ export class DeferredSession {
    * @throws What the first body to fail throws; what else was finished is stored all the same.
    */
   async resolve(text: string): Promise<string> {
+    this.#letGoOfDropped(text, 0)
     if (!this.holdsPlaceholder(text)) return this.checkStray(text)
     try {
       this.#start([...this.#fragmentsIn(text)])
@@ -195,7 +196,37 @@ export class DeferredSession {
   }
 
   #runBody(attempt: Attempt, { fragment, body }: DeferredFragment): Begun {
-    return { attempt, text: attempt.runSync(() => toText(body(), fragment)) }
+    const from = this.#deferred.length
+    const text = attempt.runSync(() => toText(body(), fragment))
+    this.#letGoOfDropped(text, from)
+    return { attempt, text }
+  }
+
+  /**
+   * Nobody may wait for an in-place body whose placeholder was dropped: it is filled late or never,
+   * and what is waited for may wait for them.
+   *
+   * @param from - The first that the text may have dropped.
+   */
+  #letGoOfDropped(text: string, from: number): void {
+    let kept: Set<DeferredFragment> | undefined
+    for (let i = from; i < this.#deferred.length; i++) {
+      const deferred = this.#deferred[i] as DeferredFragment | DeferredText
+      if ('change' in deferred || deferred.begun === undefined) continue
+      if (this.#texts.has(deferred)) continue
+      kept ??= this.#keptIn(text)
+      if (!kept.has(deferred)) deferred.begun.attempt.letGo()
+    }
+  }
+
+  /** The fragments in a text and in the in-place bodies in it. */
+  #keptIn(text: string, kept = new Set<DeferredFragment>()): Set<DeferredFragment> {
+    for (const deferred of this.#fragmentsIn(text)) {
+      if (kept.has(deferred)) continue
+      kept.add(deferred)
+      if (deferred.begun !== undefined) this.#keptIn(deferred.begun.text, kept)
+    }
+    return kept
   }
 
   #inside(result: PromiseSettledResult<Begun | string>): DeferredFragment[] {

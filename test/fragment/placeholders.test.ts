@@ -138,6 +138,43 @@ describe('a fragment rendered in place around one that comes later', () => {
     expect(bodies).toEqual(['outer', 'outer', 'inner'])
   })
 
+  it('lets a second one of its key in the same render go on when the first is dropped', async () => {
+    const { tag, bodies } = setUp()
+    const twice = () => {
+      page(tag)
+      return page(tag)
+    }
+    expect(await renderDeferred(twice)).toBe('o(i)')
+    expect(await renderDeferred(() => tag('around', twice))).toBe('o(i)')
+    expect(bodies.filter((name) => name === 'around')).toHaveLength(1)
+  })
+
+  it('lets another render go on that the first one waits for', async () => {
+    const { tag } = setUp()
+    const first = renderDeferred(() => {
+      page(tag)
+      return tag('shared', () => 's')
+    })
+    const second = renderDeferred(() => tag('shared', () => `s${page(tag)}`))
+    const [one, two] = await Promise.all([first, second])
+    expect(one).toBe('s')
+    expect(['s', 'so(i)']).toContain(two)
+  })
+
+  it('is filled where its placeholder was carried to, though nobody could wait for it', async () => {
+    const { tag, fragments } = setUp()
+    const html = await renderDeferred(async () => {
+      let aside = ''
+      const view = await renderDeferred(() => {
+        aside = page(tag)
+        return tag('view', () => 'V')
+      })
+      return `${view}${aside}`
+    })
+    expect(html).toBe('Vo(i)')
+    expect(await fragments.caches.get('near').get(fragments.makeKey('outer'))).toBe('o(i)')
+  })
+
   it('lets others go on when its template throws', async () => {
     const { tag } = setUp()
     const boom = () => {
