@@ -6,9 +6,24 @@ export class Run {
   isForgotten = false
   result: Promise<unknown> | undefined
   readonly #needs = new Set<Run>()
+  #hasEnded = false
 
   constructor(readonly parent: Run | undefined) {
-    if (parent !== undefined) parent.#needs.add(this)
+    parent?.need(this)
+  }
+
+  /**
+   * The run that the calling code is made in. What a producer leaves behind (a pool of connections, a
+   * timer) calls from inside its run for ever, but nobody waits for that run any more.
+   */
+  static get current(): Run | undefined {
+    const run = used ? runs.getStore() : undefined
+    return run === undefined || run.#hasEnded ? undefined : run
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#needs.clear()
   }
 
   /** Calls a producer, so that what it asks for in turn is known to be asked from here. */
@@ -50,16 +65,16 @@ export class SingleFlight {
   readonly #running = new Map<string, Run>()
 
   run<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    const inside = used ? runs.getStore() : undefined
+    const inside = Run.current
     const running = this.#running.get(key)
     if (running !== undefined) {
-      if (running.dependsOn(inside)) return action(new Run(inside))
+      if (running.dependsOn(inside)) return runAlone(new Run(inside), action)
       inside?.need(running)
       return running.result as Promise<T>
     }
     const run = new Run(inside)
     this.#running.set(key, run)
-    const result = action(run).finally(() => {
+    const result = runAlone(run, action).finally(() => {
       if (this.#running.get(key) === run) this.#running.delete(key)
     })
     run.result = result
@@ -80,4 +95,8 @@ export class SingleFlight {
       this.#running.delete(one)
     }
   }
+}
+
+function runAlone<T>(run: Run, action: (run: Run) => Promise<T>): Promise<T> {
+  return action(run).finally(() => run.end())
 }

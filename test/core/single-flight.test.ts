@@ -1,4 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { AsyncResource } from 'node:async_hooks'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { LocMemCache } from '../../src/index.js'
 import { SingleFlight } from '../../src/single-flight.js'
@@ -159,5 +162,32 @@ describe('producers that ask for each other', () => {
     expect(await cache.getOrSet('k', () => 'new')).toBe('new')
     expect(await old).toBe('old')
     expect(await cache.get('k')).toBe('new')
+  })
+})
+
+describe('what a producer leaves behind', () => {
+  it('holds nothing of what is made from there later', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const cache = new LocMemCache({ options: { maxEntries: 10 } })
+    let fromInside: (action: () => Promise<void>) => Promise<void> = async () => undefined
+    await cache.getOrSet('pool', () => {
+      // As a pool of connections does, made when it is first needed.
+      fromInside = AsyncResource.bind(async (action: () => Promise<void>) => action())
+      return 'made'
+    })
+    const round = () =>
+      fromInside(async () => {
+        for (let i = 0; i < 2000; i++)
+          await cache.getOrSet(`k${i}`, () => Buffer.alloc(5000, `${i}`).toString())
+      })
+    await round()
+    collectGarbage()
+    const before = process.memoryUsage().heapUsed
+    await round()
+    await round()
+    collectGarbage()
+    // The values alone would be 20 MB.
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(5e6)
   })
 })
