@@ -16,6 +16,10 @@ export function explainSyntaxError(
   source: string,
   template: string | undefined,
 ): CacheTagError | undefined {
+  const [, misnamed, misnamedLine] = /^cache doesn't match (\S+) - (\d+):/.exec(message) ?? []
+  if (misnamed !== undefined) {
+    return faults.wrongEnd(misnamed, { template, line: Number(misnamedLine) })
+  }
   const line = Number(/^Parse error on line (\d+)/.exec(message)?.[1])
   if (Number.isNaN(line)) return undefined
   for (const { index, 0: opening, 1: args = '' } of source.matchAll(OPENING)) {
@@ -29,13 +33,33 @@ export function explainSyntaxError(
     const fault = findFault(rest, position)
     if (fault !== undefined) return fault
   }
+  if (/got '(?:EOF|OPEN_ENDBLOCK|CLOSE|INVALID)'/.test(message)) {
+    return findUnbalanced(source, template)
+  }
   return undefined
+}
+
+/** The first tag that is not closed, or the first end without a tag. */
+function findUnbalanced(source: string, template: string | undefined): CacheTagError | undefined {
+  const open: TagPosition[] = []
+  for (const match of source.matchAll(/\{\{~?(#|\/)\s*cache(?=[\s~}])\s*([^}]*)/g)) {
+    const line = lineAt(source, match.index)
+    if (match[1] === '#') {
+      const fragment = /^\S+\s+(["'])(.+?)\1/.exec(match[2] ?? '')?.[2]
+      open.push({ template, line, fragment })
+    } else if (open.pop() === undefined) {
+      return faults.strayEnd({ template, line })
+    }
+  }
+  const unclosed = open.at(-1)
+  return unclosed === undefined ? undefined : faults.missingEnd(unclosed)
 }
 
 function findFault(pieces: readonly string[], position: TagPosition): CacheTagError | undefined {
   let keywords = 0
   for (let i = 0; i < pieces.length; i++) {
     const piece = pieces[i] as string
+    if (/^[-+*/%<>=&|^?:!~]+$/.test(piece)) return faults.bareOperator(piece, position)
     const [given, keyword] = /^(\w+)=/.exec(piece) ?? []
     if (keyword === undefined) {
       if (keywords > 0) return faults.valueAfterKeyword(piece, position)

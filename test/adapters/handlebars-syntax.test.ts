@@ -1,0 +1,34 @@
+import { createCaches, LocMemCache } from 'fragcache'
+import { registerCache } from 'fragcache/handlebars'
+import Handlebars from 'handlebars'
+import { describe, expect, it } from 'vitest'
+
+function faultOf(source: string): unknown {
+  const handlebars = Handlebars.create()
+  registerCache(handlebars, createCaches({ default: new LocMemCache() }))
+  try {
+    handlebars.compile(source)({})
+  } catch (error) {
+    return error
+  }
+  throw new Error('no fault')
+}
+
+describe('what the parser cannot make sense of, in the words of the other engines', () => {
+  it.each([
+    ['a\n{{#cache 9 "x"}}y', 2, /the endcache is missing/],
+    ['{{#if a}}\n{{#cache 9 "x"}}y{{/if}}', 2, /cache doesn't match if|endcache/],
+    ['a\nx{{/cache}}', 2, /this endcache has no cache tag before it/],
+    ['{{#cache 9 "x"}}y{{/cachee}}', 1, /this endcache names "cachee"/],
+    ['{{#cache 9 "x" a == 5}}y{{/cache}}', 1, /the operator "==" stands between arguments/],
+  ])('%j', (source, line, message) => {
+    const fault = faultOf(source)
+    expect(fault).toMatchObject({ code: 'FRAGCACHE_TAG', line })
+    expect((fault as Error).message).toMatch(message)
+  })
+
+  it('leaves errors outside of cache tags to the engine', () => {
+    expect(faultOf('{{#if a}}y')).not.toHaveProperty('code')
+    expect(faultOf('{{#cache 9 "x"}}{{a b=}}{{/cache}}')).not.toHaveProperty('code')
+  })
+})
