@@ -35,15 +35,14 @@ export function checkTags(tags: unknown): readonly string[] {
   if (typeof tags === 'string' || !isIterable(tags)) {
     throw new TypeError(`tags: ${show(tags)} is no list of tags; give an array of texts`)
   }
-  const stored: string[] = []
+  const stored = new Set<string>()
   for (const tag of tags) {
     if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed()) {
       throw new TypeError(`tags: ${show(tag)} is no tag; give a text of at least one character`)
     }
-    const one = userTag(tag)
-    if (!stored.includes(one)) stored.push(one)
+    stored.add(userTag(tag))
   }
-  return stored
+  return [...stored]
 }
 
 function isIterable(value: unknown): value is Iterable<unknown> {

@@ -161,6 +161,19 @@ describe('checkTags', () => {
   })
 })
 
+describe('many tags', () => {
+  it('take time in proportion: a hundred thousand invalidated at once', async () => {
+    const tags = Array.from({ length: 100_000 }, (_, i) => `user:${i}`)
+    for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
+      await cache.set('k', 1, { tags: ['user:99999'] })
+      const started = performance.now()
+      await cache.invalidateTags(tags)
+      expect(performance.now() - started).toBeLessThan(5000)
+      expect(await cache.has('k')).toBe(false)
+    }
+  })
+})
+
 describe('tagKey', () => {
   it('is short and portable, and another for every tag', () => {
     const tags = ['a', 'A', 'a b', 'ä', 'x'.repeat(120), 'x'.repeat(121), 'x'.repeat(122), '\n']
