@@ -14,8 +14,7 @@ export interface Landed {
 
 /** One look-up and, after a miss, one body: whoever wants the same key meanwhile waits for it. */
 export class Flight {
-  /** Flights this one cannot end before. */
-  readonly needs = new Set<Flight>()
+  readonly #needs = new Set<Flight>()
   readonly landed: Promise<Landed | undefined>
   /** After it failed: what the body had put out by then, for who renders in place. */
   unfinished = ''
@@ -25,6 +24,7 @@ export class Flight {
   frame: Frame | undefined
   readonly #tags: readonly string[]
   readonly #begunAt = invalidationsSoFar()
+  #hasEnded = false
   #settle!: (landed: Landed | undefined) => void
   #reject!: (error: unknown) => void
 
@@ -41,13 +41,28 @@ export class Flight {
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */
   land(landed: Landed | undefined): void {
+    this.#end()
     this.#settle(landed)
   }
 
   /** @param unfinished - What the body had put out before it threw. */
   fail(error: unknown, unfinished = ''): void {
     this.unfinished = unfinished
+    this.#end()
     this.#reject(error)
+  }
+
+  #end(): void {
+    this.#hasEnded = true
+    this.#needs.clear()
+  }
+
+  /**
+   * Notes that this one cannot end before another. What a body leaves behind (a pool of connections, a
+   * timer) renders from inside its frame for ever, but nothing of that is needed any more.
+   */
+  need(other: Flight): void {
+    if (!this.#hasEnded) this.#needs.add(other)
   }
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
@@ -68,7 +83,7 @@ export class Flight {
   #reaches(targets: ReadonlySet<Flight>, seen: Set<Flight>): boolean {
     if (targets.has(this)) return true
     seen.add(this)
-    for (const next of this.needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
+    for (const next of this.#needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
     return false
   }
 }
@@ -95,7 +110,7 @@ export function flightsOver(cache: Cache): Map<string, Flight> {
 export function needFrom(frame: Frame | undefined, flight: Flight): void {
   for (let at = frame; at !== undefined; at = at.parent) {
     if (at.flight === undefined) continue
-    at.flight.needs.add(flight)
+    at.flight.need(flight)
     return
   }
 }

@@ -3,7 +3,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
-import { LocMemCache } from '../../src/index.js'
+import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
 import { SingleFlight } from '../../src/single-flight.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
@@ -165,29 +165,44 @@ describe('producers that ask for each other', () => {
   })
 })
 
-describe('what a producer leaves behind', () => {
-  it('holds nothing of what is made from there later', async () => {
+describe('what a producer, or a body, leaves behind', () => {
+  const value = (i: number) => Buffer.alloc(5000, `${i}`).toString()
+
+  it.each<readonly [string, (cache: Cache, key: string, make: () => string) => Promise<unknown>]>([
+    ['getOrSet', (cache, key, make) => cache.getOrSet(key, make)],
+    [
+      'a fragment',
+      (cache, name, body) => fragmentsOver(cache).render({ name, timeout: 60, tags: [name] }, body),
+    ],
+  ])('holds nothing of what is made from there later: %s', async (_, make) => {
     setFlagsFromString('--expose-gc')
     const collectGarbage = runInNewContext('gc') as () => void
     const cache = new LocMemCache({ options: { maxEntries: 10 } })
     let fromInside: (action: () => Promise<void>) => Promise<void> = async () => undefined
-    await cache.getOrSet('pool', () => {
+    await make(cache, 'pool', () => {
       // As a pool of connections does, made when it is first needed.
       fromInside = AsyncResource.bind(async (action: () => Promise<void>) => action())
       return 'made'
     })
-    const round = () =>
+    const round = (from: number) =>
       fromInside(async () => {
-        for (let i = 0; i < 2000; i++)
-          await cache.getOrSet(`k${i}`, () => Buffer.alloc(5000, `${i}`).toString())
+        for (let i = from; i < from + 2000; i++) await make(cache, `k${i}`, () => value(i))
       })
-    await round()
+    await round(0)
     collectGarbage()
     const before = process.memoryUsage().heapUsed
-    await round()
-    await round()
+    await round(2000)
+    await round(4000)
     collectGarbage()
     // The values alone would be 20 MB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(5e6)
   })
 })
+
+const fragmentCaches = new WeakMap<Cache, FragmentCache>()
+
+function fragmentsOver(cache: Cache): FragmentCache {
+  const known = fragmentCaches.get(cache) ?? new FragmentCache(createCaches({ default: cache }))
+  fragmentCaches.set(cache, known)
+  return known
+}
