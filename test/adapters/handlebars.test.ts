@@ -272,6 +272,14 @@ describe.each(kinds)('errors of the tag (%s)', (kind) => {
     await expect(rendered).rejects.toMatchObject({ template: 'box', line: 3, fragment: 'n' })
   })
 
+  it('name the line of the one at fault among tags of one name', async () => {
+    const page = setUp(kind)
+    const source = '{{#cache a "n"}}x{{/cache}}\n{{#cache b "n"}}x{{/cache}}'
+    expect(await page.render(source, { a: 1, b: 1 })).toBe('x\nx')
+    await expect(page.render(source, { a: 1, b: 'y' })).rejects.toMatchObject({ line: 2 })
+    await expect(page.render(source, { a: 'y', b: 1 })).rejects.toMatchObject({ line: 1 })
+  })
+
   it('name the partial whose source is wrong', async () => {
     const page = setUp(kind)
     page.handlebars.registerPartial('box', 'a\n{{#cache 60 n}}{{/cache}}')
