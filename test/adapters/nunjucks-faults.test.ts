@@ -389,6 +389,16 @@ describe('an error in a body', () => {
   })
 })
 
+it('what a body would export cannot be imported, cold or warm', async () => {
+  const { env } = environment({
+    main: '{% from "macros" import m %}{{ m() }}',
+    macros: '{% cache 9 n %}{% macro m() %}m{% endmacro %}{% endcache %}',
+  })
+  for (let i = 0; i < 2; i++) {
+    expect((await failure(() => env.render('main'))).message).toMatch(/cannot import 'm'/)
+  }
+})
+
 describe('what answers asynchronously in a body', () => {
   const templates = {
     filter: '\n{% cache 9 n %}{{ x | later }}{% endcache %}',
@@ -400,6 +410,9 @@ describe('what answers asynchronously in a body', () => {
     block: '\n{% cache 9 n %}{% block c %}{{ x | later }}{% endblock %}{% endcache %}',
     include: '\n{% cache 9 n %}{% include "part" %}{% endcache %}',
     part: '{{ x | later }}',
+    child:
+      '{% extends "parent" %}{% block c %}{% cache 9 n %}{{ super() }}{% endcache %}{% endblock %}',
+    parent: '{% block c %}{{ x | later }}{% endblock %}',
     around: '{% set y = x | later %}{% cache 9 n y %}{{ y }}{% endcache %}',
   }
   let env: nunjucks.Environment
@@ -430,6 +443,11 @@ describe('what answers asynchronously in a body', () => {
       expect(error.message).toMatch(/line 2, fragment "n"\): its body did not end at once/)
       expect(error).toMatchObject({ code: 'FRAGCACHE_TAG', template: 'include' })
     }
+  })
+
+  it('in the parent’s block is told too', async () => {
+    const error = await failure(() => renderAsync('child', { x: 1 }))
+    expect(error.message).toMatch(/line 1, fragment "n"\): its body did not end at once/)
   })
 
   it('works around the tag, as it says', async () => {

@@ -155,6 +155,12 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
       '11 12 13 ',
     ),
     steady(
+      'a variable set in the body for a macro there',
+      1,
+      '{% cache 9 a %}{% set y = 2 %}{% macro m() %}{{ y }}{% endmacro %}{{ m() }}{% endcache %}',
+      '2',
+    ),
+    steady(
       'a set block in the body',
       1,
       '{% cache 9 a %}{% set q %}<{{ user }}>{% endset %}{{ q | safe }}{{ q }}{% endcache %}',
@@ -325,6 +331,15 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
         base: '{% block c %}base{{ n }}{% endblock %}',
       },
       '1base52base5',
+    ),
+    steady(
+      'super in a tag inside the tag, with the loop around the parent’s block',
+      6,
+      {
+        main: '{% extends "base" %}{% block c %}{% set i2 = i %}{% cache 9 a i %}{% cache 9 b i %}[{{ super() }}]{% endcache %}{% endcache %}{% endblock %}',
+        base: '{% for i in xs %}{% block c %}{{ i }}{{ i2 }}{{ loop.index }}{% endblock %}{% endfor %}',
+      },
+      '[11][22][33]',
     ),
     steady(
       'super inside and outside',
