@@ -8,7 +8,10 @@ export default defineConfig({
     // Tests name the subpaths as users do and run the sources; test/package runs the built tarball.
     alias: [
       { find: /^fragcache$/, replacement: at('./src/index.ts') },
-      { find: /^fragcache\/file$/, replacement: at('./src/backends/file.ts') },
+      {
+        find: /^fragcache\/(file|redis|memcached|database|tiered)$/,
+        replacement: at('./src/backends/$1.ts'),
+      },
       { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
       {
         find: /^fragcache\/(nunjucks|handlebars|eta|express)$/,
