@@ -1,3 +1,4 @@
+import { Circuit } from './circuit.js'
 import { CacheBackendError, FragcacheError, MisuseError } from './errors.js'
 import {
   checkKey,
@@ -30,6 +31,7 @@ import {
   type TagSnapshot,
   type TagVersions,
 } from './tags.js'
+import { TimeLimit } from './time-limit.js'
 import type { Deadline, Timeout } from './timeout.js'
 
 export { NO_TAGS, type TagSnapshot }
@@ -95,12 +97,24 @@ export abstract class Backend<Payload = unknown> {
 
   readonly #outages = new OutageReporter()
 
+  /** Only where the store is a server, which can be down or hang. */
+  readonly #circuit: Circuit | undefined
+  readonly #timeLimit: TimeLimit | undefined
+  #failures = 0
+
   /** What the default key function puts in front of a key, if that is portable: the usual case. */
   readonly #portablePrefix: string | undefined = undefined
 
   protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}) {
     this.settings = resolveSettings(new.target.name, settings, known)
-    const { keyFunction, keyPrefix, version } = this.settings
+    const { keyFunction, keyPrefix, version, timeLimitMs } = this.settings
+    if (known.server === true) {
+      this.#timeLimit = new TimeLimit(timeLimitMs)
+      this.#circuit = new Circuit(
+        () => this.#probe(),
+        () => this.#outages.succeeded(this.alias, this.backendName),
+      )
+    }
     if (keyFunction !== defaultKeyFunction) return
     const prefix = keyFunction('', keyPrefix, version)
     if (isPortable(prefix, MAX_KEY_BYTES)) this.#portablePrefix = prefix
@@ -375,26 +389,63 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
+   * Whether a failure says that the store cannot be reached or does not work, as opposed to an
+   * answer of a store that is alive. Only the former make calls fail at once for a while.
+   */
+  protected isOutage(error: unknown): boolean {
+    return !(error instanceof CacheBackendError)
+  }
+
+  /**
    * Runs a call against the store: failures become `CacheBackendError`s and are reported once per
-   * outage.
+   * outage. Where the store is a server, the call has its time limit, and fails at once while the
+   * server is known to be down.
    *
    * @internal
    */
   guarded<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
+    const circuit = this.#circuit
+    if (circuit?.isOpen === true) throw this.#notAsked(operation, circuit.lastError)
+    const failuresBefore = this.#failures
+    const succeeded = (value: T) => {
+      // What was asked before the last failure says nothing of the time since.
+      if (this.#failures === failuresBefore) {
+        this.#outages.succeeded(this.alias, this.backendName)
+        circuit?.succeeded()
+      }
+      return value
+    }
     let result: MaybePromise<T>
     try {
       result = action()
     } catch (error) {
       throw this.toFailure(operation, error)
     }
-    const succeeded = (value: T) => {
-      this.#outages.succeeded(this.alias, this.backendName)
-      return value
-    }
     if (!isPromise(result)) return succeeded(result)
-    return Promise.resolve(result).then(succeeded, (error: unknown) => {
+    // To go through a large store takes its time; each of its round trips is limited.
+    const limit = operation === 'clear' ? undefined : this.#timeLimit
+    const answer = limit === undefined ? Promise.resolve(result) : limit.race(result)
+    return answer.then(succeeded, (error: unknown) => {
       throw this.toFailure(operation, error)
     })
+  }
+
+  #notAsked(operation: string, cause: unknown): CacheBackendError {
+    return new CacheBackendError(
+      `${this.backendName}: ${operation} failed: not asked, since it fails again and again (${messageOf(cause)})`,
+      { cause, backend: this.backendName, operation },
+    )
+  }
+
+  /** Any answer will do. */
+  async #probe(): Promise<void> {
+    const answer = Promise.resolve(this.readEntries([this.checkedKey(PROBE_KEY)]))
+    await (this.#timeLimit?.race(answer) ?? answer)
+  }
+
+  /** Lets the next call find out by itself how the store is. */
+  protected forgetOutage(): void {
+    this.#circuit?.close()
   }
 
   /** @internal Whether the last call failed: the next one that succeeds has an end to report. */
@@ -419,12 +470,17 @@ export abstract class Backend<Payload = unknown> {
             backend: this.backendName,
             operation,
           })
+    this.#failures++
     this.#outages.failed(this.alias, this.backendName, failure)
+    if (this.isOutage(error)) this.#circuit?.failed(error)
     return failure
   }
 }
 
 const COUNTER_VERSION = 1
+
+/** Never stored. */
+const PROBE_KEY = 'fragcache.probe'
 
 /** A write with what it was made of, to make it anew. */
 interface TaggedWrite<Payload> extends WriteEntry<Payload> {

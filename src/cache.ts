@@ -495,6 +495,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** Lets go of connections and timers. A later call opens the cache again. */
   async close(): Promise<void> {
+    this.forgetOutage()
     await this.disconnect()
   }
 

@@ -31,6 +31,8 @@ export interface ResolvedSettings {
   readonly version: Version
   readonly keyFunction: KeyFunction
   readonly ignoreErrors: boolean
+  /** Milliseconds a call to a server may take. */
+  readonly timeLimitMs: number
 }
 
 /** The names a backend takes besides the common ones. */
@@ -38,7 +40,14 @@ export interface KnownSettings {
   readonly settings?: readonly string[]
   /** The names in `options`. Left out: the backend checks them itself. */
   readonly options?: readonly string[]
+  /**
+   * The store is a server. Then calls have a time limit (`options.timeLimitMs`, default 1000), and
+   * fail at once while the server is down.
+   */
+  readonly server?: boolean
 }
+
+const DEFAULT_TIME_LIMIT_MS = 1000
 
 const COMMON = [
   'location',
@@ -73,7 +82,15 @@ export function resolveSettings(
       `${backend}: options: ${show(options)} is no object; give an object such as { maxEntries: 1000 }`,
     )
   }
-  if (known.options !== undefined) checkNames(backend, 'option', options, known.options)
+  const ofServers = known.server === true ? ['timeLimitMs'] : []
+  if (known.options !== undefined) {
+    checkNames(backend, 'option', options, [...known.options, ...ofServers])
+  }
+  const { timeLimitMs: givenLimit } = options as { readonly timeLimitMs?: unknown }
+  const timeLimitMs =
+    known.server === true
+      ? resolveCount(backend, 'options.timeLimitMs', givenLimit, DEFAULT_TIME_LIMIT_MS, 1)
+      : DEFAULT_TIME_LIMIT_MS
   const { timeout = 300, keyPrefix = '', version = 1, ignoreErrors = false } = given
   const keyFunction = given.keyFunction ?? defaultKeyFunction
   check(backend, () => {
@@ -83,7 +100,7 @@ export function resolveSettings(
   if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
   if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
   if (typeof ignoreErrors !== 'boolean') refuse(backend, 'ignoreErrors', ignoreErrors, 'a boolean')
-  return { timeout, keyPrefix, version, keyFunction, ignoreErrors }
+  return { timeout, keyPrefix, version, keyFunction, ignoreErrors, timeLimitMs }
 }
 
 function check(backend: string, checks: () => void): void {

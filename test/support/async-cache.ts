@@ -41,8 +41,9 @@ export class AsyncTestCache extends Cache<Uint8Array> {
   #waiting: (() => void)[] = []
   readonly #entries: Map<string, Entry>
 
-  constructor(settings: CacheSettings = {}) {
-    super(settings, { options: [] })
+  /** @param server - With time limit and circuit, as the backends of servers have them. */
+  constructor(settings: CacheSettings = {}, server = false) {
+    super(settings, { options: [], server })
     const name = settings.location === undefined ? undefined : String(settings.location)
     this.#entries = (name === undefined ? undefined : shared.get(name)) ?? new Map<string, Entry>()
     if (name !== undefined) shared.set(name, this.#entries)

@@ -1,0 +1,70 @@
+/** Failures in a row after which a store is no longer asked. */
+const FAILURES_TO_OPEN = 3
+
+/** Milliseconds between two attempts to find out whether the store is back. */
+const PROBE_INTERVAL_MS = 100
+
+/**
+ * Lets calls to a store that is down fail at once. While it is open, the circuit asks the store by
+ * itself, so that no caller has to wait for the attempt; the first answer closes it.
+ *
+ * @remarks Its timer does not keep the process alive.
+ */
+export class Circuit {
+  readonly #probe: () => Promise<unknown>
+  readonly #closed: () => void
+  #failures = 0
+  #timer: NodeJS.Timeout | undefined
+  #lastError: unknown
+
+  /**
+   * @param probe - Asks the store; settles within the time limit of a call.
+   * @param closed - Called when a probe was answered.
+   */
+  constructor(probe: () => Promise<unknown>, closed: () => void) {
+    this.#probe = probe
+    this.#closed = closed
+  }
+
+  get isOpen(): boolean {
+    return this.#timer !== undefined
+  }
+
+  /** What the last call failed with. */
+  get lastError(): unknown {
+    return this.#lastError
+  }
+
+  failed(error: unknown): void {
+    this.#lastError = error
+    if (++this.#failures >= FAILURES_TO_OPEN) this.#open()
+  }
+
+  succeeded(): void {
+    if (this.#failures !== 0) this.close()
+  }
+
+  /** Stops asking, and lets calls through. */
+  close(): void {
+    this.#failures = 0
+    this.#lastError = undefined
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #open(): void {
+    // A probe that hangs does not keep the next from being sent: it may be sent on a new connection.
+    this.#timer ??= setInterval(() => {
+      this.#probe().then(() => {
+        if (!this.isOpen) return
+        this.close()
+        this.#closed()
+      }, ignore)
+    }, PROBE_INTERVAL_MS).unref()
+  }
+}
+
+/** The next probe follows. */
+function ignore(): void {
+  return undefined
+}

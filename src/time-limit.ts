@@ -1,0 +1,89 @@
+interface Waiting {
+  readonly dueMs: number
+  readonly late: () => void
+  previous: Waiting | undefined
+  next: Waiting | undefined
+}
+
+/**
+ * Rejects what is not answered in time. Since the limit is the same for all, calls fall due in the
+ * order they came, and one timer serves any number of them.
+ */
+export class TimeLimit {
+  readonly #limitMs: number
+  #first: Waiting | undefined
+  #last: Waiting | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs
+  }
+
+  /**
+   * Gives what the answer gives, if it comes in time.
+   *
+   * @throws Error: no answer within the limit. What the answer gives afterwards is dropped.
+   */
+  race<T>(answer: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const waiting = this.#add(() => {
+        reject(new Error(`no answer within ${this.#limitMs} ms`))
+      })
+      answer.then(
+        (value) => {
+          this.#remove(waiting)
+          resolve(value)
+        },
+        (error: unknown) => {
+          this.#remove(waiting)
+          reject(error as Error)
+        },
+      )
+    })
+  }
+
+  #add(late: () => void): Waiting {
+    const previous = this.#last
+    const dueMs = performance.now() + this.#limitMs
+    const waiting: Waiting = { dueMs, late, previous, next: undefined }
+    this.#last = waiting
+    if (previous === undefined) {
+      this.#first = waiting
+      this.#wait(this.#limitMs)
+    } else {
+      previous.next = waiting
+    }
+    return waiting
+  }
+
+  /** A timer that is already running is early for what is added later; it then goes on. */
+  #wait(ms: number): void {
+    if (this.#timer === undefined) this.#timer = setTimeout(this.#expire, Math.ceil(ms))
+    else this.#timer.ref()
+  }
+
+  #remove(waiting: Waiting): void {
+    const { previous, next } = waiting
+    if (previous === undefined) {
+      if (this.#first !== waiting) return
+      this.#first = next
+    } else {
+      previous.next = next
+    }
+    if (next === undefined) this.#last = previous
+    else next.previous = previous
+    waiting.previous = waiting.next = undefined
+    // An idle cache must not keep the process alive, nor set and clear a timer per call.
+    if (this.#first === undefined) this.#timer?.unref()
+  }
+
+  readonly #expire = (): void => {
+    this.#timer = undefined
+    const nowMs = performance.now()
+    for (let due = this.#first; due !== undefined && due.dueMs <= nowMs; due = this.#first) {
+      this.#remove(due)
+      due.late()
+    }
+    if (this.#first !== undefined) this.#wait(this.#first.dueMs - nowMs)
+  }
+}

@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CacheBackendError, type Cache } from '../../src/index.js'
+import { outageChannel, type OutageMessage } from '../../src/observe.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+const LIMIT_MS = 50
+
+let cache: AsyncTestCache
+let outages: OutageMessage[]
+const note = (message: unknown) => outages.push(message as OutageMessage)
+
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  cache = new AsyncTestCache({ options: { timeLimitMs: LIMIT_MS } }, true)
+  outages = []
+  outageChannel.subscribe(note)
+})
+
+afterEach(async () => {
+  outageChannel.unsubscribe(note)
+  await cache.close()
+  vi.restoreAllMocks()
+})
+
+/** How a call ended, and how often the store was asked for it. */
+async function asked(action: () => Promise<unknown>): Promise<{ error: unknown; times: number }> {
+  const before = cache.reads + cache.writes
+  const error: unknown = await action().then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  return { error, times: cache.reads + cache.writes - before }
+}
+
+async function failThreeTimes(of: Cache = cache): Promise<void> {
+  for (let i = 0; i < 3; i++) await expect(of.get('k')).rejects.toThrow(CacheBackendError)
+}
+
+describe('a server that does not answer', () => {
+  it('fails the call after the time limit, with the reason as its cause', async () => {
+    cache.hanging = true
+    const error: unknown = await cache.get('k').catch((reason: unknown) => reason)
+    cache.hanging = false
+    expect(error).toBeInstanceOf(CacheBackendError)
+    expect(error).toMatchObject({
+      operation: 'get',
+      cause: { message: 'no answer within 50 ms' },
+    })
+  })
+
+  it('fails a call of several round trips after one time limit', async () => {
+    cache.latencyMs = LIMIT_MS * 0.4
+    await expect(cache.set('k', 1, { tags: ['a'] })).rejects.toMatchObject({ operation: 'set' })
+  })
+
+  it('lets clear take as long as it takes', async () => {
+    cache.latencyMs = LIMIT_MS
+    await cache.clear()
+  })
+
+  it('fails fifty calls at once, and none that comes in time', async () => {
+    cache.hanging = true
+    const late = Promise.allSettled(Array.from({ length: 50 }, () => cache.get('k')))
+    await sleep(LIMIT_MS / 2)
+    const inTime = cache.set('other', 1)
+    expect(new Set((await late).map(({ status }) => status))).toEqual(new Set(['rejected']))
+    cache.hanging = false
+    await inTime
+  })
+
+  it('gives misses where errors are to be ignored', async () => {
+    const settings = { ignoreErrors: true, options: { timeLimitMs: LIMIT_MS } }
+    const lenient = new AsyncTestCache(settings, true)
+    lenient.hanging = true
+    expect(await lenient.get('k', { default: 'none' })).toBe('none')
+    lenient.hanging = false
+    await lenient.close()
+  })
+})
+
+describe('a server that fails again and again', () => {
+  it('is not asked after three failures in a row', async () => {
+    cache.failing = true
+    await failThreeTimes()
+    const { error, times } = await asked(() => cache.get('k'))
+    expect(error).toBeInstanceOf(CacheBackendError)
+    expect(String(error)).toContain('not asked')
+    expect(error).toMatchObject({ cause: { message: 'the test store is down' } })
+    expect(times).toBe(0)
+  })
+
+  it('is asked on while calls succeed in between', async () => {
+    for (let i = 0; i < 5; i++) {
+      cache.failing = true
+      await expect(cache.get('k')).rejects.toThrow()
+      await expect(cache.get('k')).rejects.toThrow()
+      cache.failing = false
+      await cache.get('k')
+    }
+    expect((await asked(() => cache.get('k'))).times).toBe(1)
+  })
+
+  it('is asked again by itself, without a caller that waits for the attempt', async () => {
+    cache.hanging = true
+    await failThreeTimes()
+    const before = cache.reads
+    await sleep(250)
+    expect(cache.reads).toBeGreaterThan(before)
+    expect((await asked(() => cache.get('k'))).times).toBe(0)
+    cache.hanging = false
+    await vi.waitFor(() => cache.get('k'), { timeout: 500, interval: 5 })
+  })
+
+  it('is reported once when it begins and once when it ends', async () => {
+    cache.failing = true
+    await failThreeTimes()
+    for (let i = 0; i < 10; i++) await expect(cache.get('k')).rejects.toThrow()
+    cache.failing = false
+    await vi.waitFor(() => cache.get('k'), { timeout: 500, interval: 5 })
+    expect(outages.map(({ until }) => until === undefined)).toEqual([true, false])
+  })
+
+  it('is not taken for back because of an answer to what was asked before', async () => {
+    cache.latencyMs = 10
+    const early = cache.get('k')
+    await sleep(5)
+    cache.reportFailure('get', new Error('gone'))
+    await early
+    expect(outages).toHaveLength(1)
+  })
+
+  it('is asked at once after the cache was closed', async () => {
+    cache.failing = true
+    await failThreeTimes()
+    await cache.close()
+    cache.failing = false
+    await cache.get('k')
+  })
+})
+
+describe('errors that are answers of a server that is alive', () => {
+  it('do not keep it from being asked', async () => {
+    vi.spyOn(cache as unknown as { isOutage(): boolean }, 'isOutage').mockReturnValue(false)
+    cache.failing = true
+    await failThreeTimes()
+    expect((await asked(() => cache.get('k'))).times).toBe(1)
+  })
+})
+
+describe('the option timeLimitMs', () => {
+  it.each([0, -1, 1.5, '1000', null])('refuses %j', (timeLimitMs) => {
+    expect(() => new AsyncTestCache({ options: { timeLimitMs } }, true)).toThrow(
+      /options\.timeLimitMs: .* is not a whole number of at least 1/,
+    )
+  })
+
+  it('belongs to servers only', () => {
+    expect(() => new AsyncTestCache({ options: { timeLimitMs: 1 } })).toThrow('unknown option')
+  })
+})
