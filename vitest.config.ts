@@ -21,6 +21,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/servers/keeper.ts'],
     testTimeout: 20_000,
     coverage: {
       provider: 'v8',

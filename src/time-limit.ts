@@ -36,7 +36,7 @@ export class TimeLimit {
         },
         (error: unknown) => {
           this.#remove(waiting)
-          reject(error as Error)
+          reject(error instanceof Error ? error : new Error(String(error), { cause: error }))
         },
       )
     })

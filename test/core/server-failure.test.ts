@@ -1,7 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheBackendError, type Cache } from '../../src/index.js'
-import { outageChannel, type OutageMessage } from '../../src/observe.js'
+import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 const LIMIT_MS = 50
@@ -14,11 +15,11 @@ beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   cache = new AsyncTestCache({ options: { timeLimitMs: LIMIT_MS } }, true)
   outages = []
-  outageChannel.subscribe(note)
+  subscribe('fragcache:outage', note)
 })
 
 afterEach(async () => {
-  outageChannel.unsubscribe(note)
+  unsubscribe('fragcache:outage', note)
   await cache.close()
   vi.restoreAllMocks()
 })

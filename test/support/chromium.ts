@@ -1,9 +1,4 @@
-import { execFile } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
-
-const run = promisify(execFile)
+import { inPath, installWithApt, isExecutable } from './executables.js'
 
 /** What `playwright-core`'s `chromium.launch` needs to start the browser of this machine. */
 export interface ChromiumLaunch {
@@ -35,22 +30,6 @@ const args = [
   '--no-first-run',
 ]
 
-const isExecutable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const inPath = (name: string): string | undefined =>
-  (process.env['PATH'] ?? '')
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
-    .find(isExecutable)
-
 /**
  * Where this machine has Chromium or Chrome.
  *
@@ -74,22 +53,6 @@ export function findChromium(): string | undefined {
   return undefined
 }
 
-async function installWithApt(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0 || inPath('apt-get') === undefined) return undefined
-  const options = {
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    maxBuffer: 64 * 1024 * 1024,
-    timeout: 8 * 60_000,
-  }
-  // Another process of the same test run may be installing: wait for its lock instead of failing.
-  const lock = ['-o', 'DPkg::Lock::Timeout=300']
-  console.log('installing Chromium with apt-get, once for this machine')
-  await run('apt-get', [...lock, 'update', '-q'], options)
-  const install = ['install', '-q', '-y', '--no-install-recommends', 'chromium']
-  await run('apt-get', [...lock, ...install], options)
-  return findChromium()
-}
-
 /**
  * How to start Chromium here; as root on Debian or Ubuntu it is installed when missing.
  *
@@ -102,7 +65,7 @@ export async function ensureChromium(): Promise<ChromiumLaunch | undefined> {
   let failure: unknown
   if (executablePath === undefined) {
     try {
-      executablePath = await installWithApt()
+      if (await installWithApt('Chromium', ['chromium'])) executablePath = findChromium()
     } catch (error) {
       failure = error
     }

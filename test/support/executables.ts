@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** Whether there is a file that this process may run. */
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The path of a name in `PATH`, or below one of the folders. */
+export function inPath(name: string, folders: readonly string[] = []): string | undefined {
+  return [...(process.env['PATH'] ?? '').split(delimiter), ...folders]
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find(isExecutable)
+}
+
+/**
+ * Installs packages with apt-get, where this process is root on Debian or Ubuntu.
+ *
+ * @returns Whether it was this process' to do.
+ * @throws Error: apt-get failed.
+ */
+export async function installWithApt(what: string, packages: readonly string[]): Promise<boolean> {
+  if (process.getuid?.() !== 0 || inPath('apt-get') === undefined) return false
+  console.log(`installing ${what} with apt-get, once for this machine`)
+  const options = {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 8 * 60_000,
+  }
+  // One process of a test run at a time, and apt's own lock for those of others.
+  const locked = [join(tmpdir(), 'fragcache-apt.lock'), 'apt-get', '-o', 'DPkg::Lock::Timeout=300']
+  await run('flock', [...locked, 'update', '-q'], options)
+  const install = ['install', '-q', '-y', '--no-install-recommends', ...packages]
+  await run('flock', [...locked, ...install], options)
+  return true
+}

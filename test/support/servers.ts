@@ -1,0 +1,34 @@
+import { inject } from 'vitest'
+
+export { startProxy, type Proxy } from './servers/proxy.js'
+export { freePort, startServer, type ServerOptions, type TestServer } from './servers/process.js'
+
+/** The servers that the suites of one run share. */
+export type ServerKind = 'redis' | 'memcached' | 'postgres' | 'mysql'
+
+/** What the keeper of the servers answers. */
+export type KeeperAnswer = { readonly url: string } | { readonly missing: string }
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Where the keeper of the shared servers is to be asked. */
+    serverKeeper: string
+  }
+}
+
+/**
+ * A server shared by all suites of the run, started when it is first asked for.
+ *
+ * @returns Its URL (`host:port` for Memcached), or `undefined` where the machine has no such server:
+ *   the suite is then skipped, and a line on the console says what to install.
+ * @throws Error With `CI=true` a missing server is a failure, since the suite would prove nothing.
+ */
+export async function sharedServer(kind: ServerKind): Promise<{ url: string } | undefined> {
+  const response = await fetch(`${inject('serverKeeper')}/${kind}`)
+  if (!response.ok) throw new Error(await response.text())
+  const answer = (await response.json()) as KeeperAnswer
+  if ('url' in answer) return answer
+  if (process.env['CI'] === 'true') throw new Error(answer.missing)
+  console.warn(`skipped: ${answer.missing}`)
+  return undefined
+}

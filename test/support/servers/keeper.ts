@@ -1,0 +1,89 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { TestProject } from 'vitest/node'
+import { inPath, installWithApt } from '../executables.js'
+import type { KeeperAnswer, ServerKind } from '../servers.js'
+import { startMemcached } from './memcached.js'
+import { startRedis } from './redis.js'
+
+interface Shared {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+interface Kind {
+  readonly name: string
+  /** Names a server that is there already. */
+  readonly variable: string
+  readonly isInstalled: () => boolean
+  readonly packages: readonly string[]
+  readonly start: () => Promise<Shared>
+}
+
+const kinds: Readonly<Partial<Record<ServerKind, Kind>>> = {
+  redis: {
+    name: 'Redis',
+    variable: 'REDIS_URL',
+    isInstalled: () => inPath('redis-server') !== undefined,
+    packages: ['redis-server'],
+    start: () => startRedis(),
+  },
+  memcached: {
+    name: 'Memcached',
+    variable: 'MEMCACHED',
+    isInstalled: () => inPath('memcached') !== undefined,
+    packages: ['memcached'],
+    start: async () => {
+      const server = await startMemcached(['-c', '4096'])
+      return { url: server.location, stop: server.stop }
+    },
+  },
+}
+
+/** Starts the servers that suites ask for, each once per run, and stops them at its end. */
+export default async function keepServers(project: TestProject): Promise<() => Promise<void>> {
+  const started = new Map<ServerKind, Promise<Shared | undefined>>()
+
+  const answer = async (kind: ServerKind): Promise<KeeperAnswer> => {
+    const known = kinds[kind]
+    if (known === undefined) throw new Error(`unknown server ${kind}`)
+    const { name, variable, packages } = known
+    const given = process.env[variable]
+    if (given !== undefined && given !== '') return { url: given }
+    if (!started.has(kind)) started.set(kind, start(known))
+    const server = await started.get(kind)
+    if (server !== undefined) return { url: server.url }
+    return {
+      missing: `these tests need ${name}: install it (Debian: apt-get install ${packages.join(' ')}) or name a server in ${variable}`,
+    }
+  }
+
+  const server = createServer((request, response) => {
+    answer((request.url ?? '').slice(1) as ServerKind).then(
+      (found) => response.end(JSON.stringify(found)),
+      (error: unknown) => response.writeHead(500).end(String(error)),
+    )
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  const { port } = server.address() as AddressInfo
+  project.provide('serverKeeper', `http://127.0.0.1:${port}`)
+
+  return async () => {
+    server.close()
+    server.closeAllConnections()
+    const all = await Promise.allSettled(started.values())
+    for (const one of all) if (one.status === 'fulfilled') await one.value?.stop()
+  }
+}
+
+async function start(kind: Kind): Promise<Shared | undefined> {
+  if (!kind.isInstalled()) {
+    try {
+      await installWithApt(kind.name, kind.packages)
+    } catch (error) {
+      console.warn(`${kind.name} could not be installed: ${String(error)}`)
+    }
+    if (!kind.isInstalled()) return undefined
+  }
+  return kind.start()
+}
