@@ -63,6 +63,18 @@ export interface Hit {
   readonly tags: TagVersions | undefined
 }
 
+/** What is told to somebody who keeps copies of entries. */
+export interface ChangeListener {
+  /** From now on every change is told. What was kept until now may be outdated. */
+  up(): void
+  /** From now on changes may go untold. */
+  down(): void
+  /** Entries, or counters of tags, were written or removed. */
+  changed(storedKeys: readonly string[]): void
+  /** Anything may have changed. */
+  changedAll(): void
+}
+
 /** What {@link Backend.lookup} answers, in the order asked. */
 export interface Lookup {
   readonly hits: readonly (Hit | undefined)[]
@@ -91,6 +103,9 @@ export abstract class Backend<Payload = unknown> {
 
   /** Whether the primitives answer at once instead of by promise, so that templates can render synchronously. */
   readonly answersAtOnce: boolean = false
+
+  /** @internal Whether a lookup may answer at once, from a memory in front of the store. */
+  readonly mayAnswerAtOnce: boolean = false
 
   /** The settings with their defaults. */
   protected readonly settings: ResolvedSettings
@@ -128,6 +143,18 @@ export abstract class Backend<Payload = unknown> {
   ): MaybePromise<readonly (Payload | undefined)[]>
 
   /**
+   * Reads entries for a lookup, and the counters of tags behind them, as {@link readEntries} does.
+   * A store with copies that lag may take the entries from one, but never the counters: what was
+   * invalidated would come back.
+   */
+  protected readCopies(
+    keys: readonly string[],
+    counterKeys: readonly string[],
+  ): MaybePromise<readonly (Payload | undefined)[]> {
+    return this.readEntries(counterKeys.length === 0 ? keys : [...keys, ...counterKeys])
+  }
+
+  /**
    * Writes entries, each with its own deadline (always in the future) and condition, and says what
    * became of each. Conditions are atomic, also against other processes that share the store.
    */
@@ -155,6 +182,32 @@ export abstract class Backend<Payload = unknown> {
 
   /** The deadline of a live entry; `undefined` if there is none. */
   protected abstract readDeadline(key: string): MaybePromise<Deadline | undefined>
+
+  /** The deadlines of several entries. A backend that can read them in one round trip overrides it. */
+  protected readDeadlines(
+    keys: readonly string[],
+  ): MaybePromise<readonly (Deadline | undefined)[]> {
+    const deadlines = keys.map((key) => this.readDeadline(key))
+    return deadlines.some(isPromise)
+      ? Promise.all(deadlines)
+      : (deadlines as (Deadline | undefined)[])
+  }
+
+  /**
+   * Whether what is read may be older than what was last written, as from a replica.
+   *
+   * @internal
+   */
+  readonly readsMayLag: boolean = false
+
+  /**
+   * Tells of every change of an entry, by whomever, for as long as it is connected. Only where the
+   * store does that by itself.
+   *
+   * @returns Ends it.
+   * @internal
+   */
+  watchChanges?(listener: ChangeListener): () => void
 
   /** Removes everything this cache could have written. */
   protected abstract removeAll(): MaybePromise<void>
@@ -222,9 +275,24 @@ export abstract class Backend<Payload = unknown> {
     return storedKey
   }
 
-  /** @internal Looks up one key; the hot path of a cache that answers at once overrides it. */
-  lookupOne(storedKey: string): MaybePromise<Hit | undefined> {
-    return chain(this.lookup([storedKey], []), ({ hits }) => hits[0])
+  /**
+   * Looks up one key; the hot path of a cache that answers at once overrides it.
+   *
+   * @internal
+   * @param toWrite - The answer decides about a write, or about what a write is said to have done:
+   *   it must not come from a copy.
+   */
+  lookupOne(storedKey: string, toWrite = false): MaybePromise<Hit | undefined> {
+    const keys = [storedKey]
+    const read = toWrite ? this.readEntries(keys) : this.readCopies(keys, NO_KEYS)
+    return chain(read, ([payload]) => {
+      const hit = this.unpackEntry(storedKey, payload)
+      if (hit?.tags === undefined) return hit
+      const current = new Map<string, string | undefined>()
+      return chain(this.readVersions([...hit.tags.keys()], current), () =>
+        isCurrent(hit.tags, current) ? hit : undefined,
+      )
+    })
   }
 
   /**
@@ -234,8 +302,7 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   lookup(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
-    const asked = [...storedKeys, ...this.counterKeys(expected)]
-    return chain(this.readEntries(asked), (payloads) => {
+    return chain(this.readCopies(storedKeys, this.counterKeys(expected)), (payloads) => {
       const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
       const current = new Map<string, string | undefined>()
       expected.forEach((tag, i) => {
@@ -275,8 +342,12 @@ export abstract class Backend<Payload = unknown> {
     return tags.map((tag) => this.counterKey(tag))
   }
 
-  /** Of one version for all, so that a cache with another default version knows the same tags. */
-  private counterKey(tag: string): string {
+  /**
+   * Of one version for all, so that a cache with another default version knows the same tags.
+   *
+   * @internal
+   */
+  counterKey(tag: string): string {
     return this.checkedKey(tagKey(tag), COUNTER_VERSION)
   }
 
@@ -478,6 +549,29 @@ export abstract class Backend<Payload = unknown> {
 }
 
 const COUNTER_VERSION = 1
+
+/** What a cache that stands on another cache needs of it: primitives and settings. */
+export interface Primitives<Payload> {
+  readonly settings: ResolvedSettings
+  readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
+  writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
+  removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
+  touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
+  incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined>
+  readDeadline(key: string): MaybePromise<Deadline | undefined>
+  readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
+  removeAll(): MaybePromise<void>
+  onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void
+  packValue(value: unknown, tags: TagVersions | undefined): Payload
+  unpackPayload(payload: Payload): Unpacked
+}
+
+/** What others must not call, for a cache that stands on this one. */
+export function primitivesOf<Payload>(backend: Backend<Payload>): Primitives<Payload> {
+  return backend as unknown as Primitives<Payload>
+}
+
+const NO_KEYS: readonly string[] = []
 
 /** Never stored. */
 const PROBE_KEY = 'fragcache.probe'

@@ -75,7 +75,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const storedKey = this.checkedKey(key, options?.version)
     let hit: Hit | undefined
     const isWatched = operationChannel.hasSubscribers || this.isFailing
-    if (this.answersAtOnce && !isWatched && !this.settings.ignoreErrors) {
+    const mayAnswerAtOnce = this.answersAtOnce || this.mayAnswerAtOnce
+    if (mayAnswerAtOnce && !isWatched && !this.settings.ignoreErrors) {
       // The hot path: nothing to report or to count, and mostly nothing to await.
       let found: MaybePromise<Hit | undefined>
       try {
@@ -83,7 +84,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       } catch (error) {
         throw this.toFailure('get', error)
       }
-      hit = isPromise(found) ? await found : found
+      if (isPromise(found)) {
+        const answer = found
+        hit = await this.guarded('get', () => answer)
+      } else {
+        hit = found
+      }
     } else {
       const lookup = () => this.lookupOne(storedKey)
       hit = await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
@@ -133,7 +139,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   async #add(key: string, request: StoreRequest): Promise<boolean> {
     if (request.expiresAtMs !== null && request.expiresAtMs <= 0) {
-      return (await this.lookupOne(request.storedKey)) === undefined
+      return (await this.lookupOne(request.storedKey, true)) === undefined
     }
     const [outcome] = await this.store([{ ...request, ifAbsent: true }])
     if (outcome === 'too_large') throw this.#tooLarge('add', key)
@@ -168,7 +174,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     } catch {
       return true
     }
-    return (await this.lookupOne(storedKey)) === undefined
+    return (await this.lookupOne(storedKey, true)) === undefined
   }
 
   /**
@@ -189,7 +195,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         if (expiresAtMs !== null && expiresAtMs <= 0) return this.#delete(storedKey)
         // Both at once: an invalidated entry that lives on by this stays a miss.
         const [hit, touched] = await Promise.all([
-          this.lookupOne(storedKey),
+          this.lookupOne(storedKey, true),
           this.touchEntry(storedKey, expiresAtMs),
         ])
         return hit !== undefined && touched
@@ -207,7 +213,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   async #delete(storedKey: string): Promise<boolean> {
     this.#removing(storedKey)
-    const hit = await this.lookupOne(storedKey)
+    const hit = await this.lookupOne(storedKey, true)
     const [removed] = await this.removeEntries([storedKey])
     return hit !== undefined && removed === true
   }
@@ -342,7 +348,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const request = { storedKey, value, expiresAtMs: this.#deadline(options), tags }
     const added = await this.#call('add', [key], () => this.#add(key, request), true)
     if (added) return value
-    const hit = await this.#call('get', [key], () => this.lookupOne(storedKey), undefined)
+    const hit = await this.#call('get', [key], () => this.lookupOne(storedKey, true), undefined)
     return hit === undefined ? value : hit.value
   }
 
@@ -393,7 +399,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     for (let i = 0; i < MAX_CONFLICTS; i++) {
       const [payload] = await this.readEntries([storedKey])
       const expiresAtMs = await this.readDeadline(storedKey)
-      const hit = await this.lookupOne(storedKey)
+      const hit = await this.lookupOne(storedKey, true)
       if (payload === undefined || hit === undefined || expiresAtMs === undefined) return undefined
       if (!Number.isSafeInteger(hit.value)) {
         throw new MisuseError(`${operation}: the entry ${show(storedKey)} is no whole number`)
@@ -453,7 +459,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   async #move(operation: string, key: string, from: string, to: string): Promise<boolean> {
-    const hit = await this.lookupOne(from)
+    const hit = await this.lookupOne(from, true)
     const expiresAtMs = await this.readDeadline(from)
     if (hit === undefined || expiresAtMs === undefined) return false
     if (from === to) return true
