@@ -4,6 +4,8 @@ import type { TestProject } from 'vitest/node'
 import { inPath, installWithApt } from '../executables.js'
 import type { KeeperAnswer, ServerKind } from '../servers.js'
 import { startMemcached } from './memcached.js'
+import { hasMysql, startMysql } from './mysql.js'
+import { hasPostgres, startPostgres } from './postgres.js'
 import { startRedis } from './redis.js'
 
 interface Shared {
@@ -20,7 +22,7 @@ interface Kind {
   readonly start: () => Promise<Shared>
 }
 
-const kinds: Readonly<Partial<Record<ServerKind, Kind>>> = {
+const kinds: Readonly<Record<ServerKind, Kind>> = {
   redis: {
     name: 'Redis',
     variable: 'REDIS_URL',
@@ -38,6 +40,20 @@ const kinds: Readonly<Partial<Record<ServerKind, Kind>>> = {
       return { url: server.location, stop: server.stop }
     },
   },
+  postgres: {
+    name: 'PostgreSQL',
+    variable: 'PG_URL',
+    isInstalled: hasPostgres,
+    packages: ['postgresql'],
+    start: () => startPostgres(),
+  },
+  mysql: {
+    name: 'MariaDB',
+    variable: 'MYSQL_URL',
+    isInstalled: hasMysql,
+    packages: ['mariadb-server'],
+    start: () => startMysql(),
+  },
 }
 
 /** Starts the servers that suites ask for, each once per run, and stops them at its end. */
@@ -45,7 +61,7 @@ export default async function keepServers(project: TestProject): Promise<() => P
   const started = new Map<ServerKind, Promise<Shared | undefined>>()
 
   const answer = async (kind: ServerKind): Promise<KeeperAnswer> => {
-    const known = kinds[kind]
+    const known: Kind | undefined = kinds[kind]
     if (known === undefined) throw new Error(`unknown server ${kind}`)
     const { name, variable, packages } = known
     const given = process.env[variable]

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process'
+import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { inPath } from '../executables.js'
+import { freePort, startServer, type TestServer } from './process.js'
+import { idsOf, ownerOf } from './user.js'
+
+const run = promisify(execFile)
+
+/** A PostgreSQL server of a test's own, on a port of 127.0.0.1. */
+export interface PostgresServer extends TestServer {
+  readonly port: number
+  readonly url: string
+}
+
+/** Where Debian keeps the programs of each version, the newest first. */
+async function versionFolders(): Promise<string[]> {
+  const versions = await readdir('/usr/lib/postgresql').catch(() => [])
+  return versions
+    .toSorted((a, b) => Number(b) - Number(a))
+    .map((version) => `/usr/lib/postgresql/${version}/bin`)
+}
+
+const folders = await versionFolders()
+
+/** Whether the programs of a server are there. */
+export function hasPostgres(): boolean {
+  return inPath('initdb', folders) !== undefined && inPath('postgres', folders) !== undefined
+}
+
+/** Starts PostgreSQL, which must be there, with a new cluster that goes with it. */
+export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+  const initdb = inPath('initdb', folders)
+  const postgres = inPath('postgres', folders)
+  if (initdb === undefined || postgres === undefined) throw new Error('PostgreSQL is not installed')
+  const folder = await mkdtemp(join(tmpdir(), 'fragcache-postgres-'))
+  const ids = await idsOf('postgres')
+  if (ids !== undefined) await chown(folder, ids.uid, ids.gid)
+  const data = join(folder, 'data')
+  await run(initdb, ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '-N'], {
+    ...ids,
+    cwd: folder,
+  })
+  const port = await freePort()
+  const own = [
+    'listen_addresses=127.0.0.1',
+    `unix_socket_directories=${folder}`,
+    'fsync=off',
+    'synchronous_commit=off',
+    'full_page_writes=off',
+    'max_connections=200',
+  ]
+  const server = await startServer({
+    command: postgres,
+    args: ['-D', data, '-p', String(port), ...[...own, ...settings].flatMap((one) => ['-c', one])],
+    listensAt: port,
+    ready: () =>
+      run(inPath('pg_isready', folders) ?? 'pg_isready', ['-h', '127.0.0.1', '-p', String(port)]),
+    ...ownerOf('postgres', ids),
+  })
+  return Object.assign(server, {
+    port,
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    stop: withoutFolder(server.stop, folder),
+  })
+}
+
+function withoutFolder(stop: () => Promise<void>, folder: string): () => Promise<void> {
+  return async () => {
+    await stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
