@@ -187,10 +187,17 @@ export abstract class Backend<Payload = unknown> {
   protected readDeadlines(
     keys: readonly string[],
   ): MaybePromise<readonly (Deadline | undefined)[]> {
-    const deadlines = keys.map((key) => this.readDeadline(key))
-    return deadlines.some(isPromise)
-      ? Promise.all(deadlines)
-      : (deadlines as (Deadline | undefined)[])
+    const deadlines: (Deadline | undefined)[] = []
+    const pending: Promise<void>[] = []
+    keys.forEach((key, i) => {
+      const deadline = this.readDeadline(key)
+      if (isPromise(deadline)) {
+        pending.push(deadline.then((value) => void (deadlines[i] = value)))
+      } else {
+        deadlines[i] = deadline
+      }
+    })
+    return pending.length === 0 ? deadlines : Promise.all(pending).then(() => deadlines)
   }
 
   /**
@@ -200,14 +207,21 @@ export abstract class Backend<Payload = unknown> {
    */
   readonly readsMayLag: boolean = false
 
+  /** @internal Whether {@link watchChanges} does anything. */
+  get tellsOfChanges(): boolean {
+    return false
+  }
+
   /**
-   * Tells of every change of an entry, by whomever, for as long as it is connected. Only where the
-   * store does that by itself.
+   * Tells of every change of an entry, by whomever, where the store does that by itself.
    *
-   * @returns Ends it.
+   * @returns Ends it. After it nothing is told.
    * @internal
    */
-  watchChanges?(listener: ChangeListener): () => void
+  watchChanges(listener: ChangeListener): () => MaybePromise<void> {
+    listener.down()
+    return () => undefined
+  }
 
   /** Removes everything this cache could have written. */
   protected abstract removeAll(): MaybePromise<void>

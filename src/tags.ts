@@ -49,11 +49,14 @@ function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.iterator in value
 }
 
+/** What the keys of all counters begin with. */
+export const TAG_KEY_PREFIX = 'fragcache.tag.'
+
 /** The key of a tag's counter: always short and portable, whatever the tag is. */
 export function tagKey(tag: string): string {
   return /^[\x21-\x7e]{1,120}$/.test(tag)
-    ? `fragcache.tag.${tag}`
-    : `fragcache.tag.md5.${createHash('md5').update(tag).digest('hex')}`
+    ? TAG_KEY_PREFIX + tag
+    : `${TAG_KEY_PREFIX}md5.${createHash('md5').update(tag).digest('hex')}`
 }
 
 const writer = randomBytes(6).toString('base64url')

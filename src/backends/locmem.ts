@@ -14,6 +14,7 @@ import {
   Tagged,
   type Limits,
   type MemoryPayload,
+  type Untagged,
 } from './memory-store.js'
 
 /** Options of {@link LocMemCache}. */
@@ -137,7 +138,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
     const kept = tagged ? payload.value : payload
     return {
       value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
-      tags: tagged ? payload.tags : undefined,
+      tags: tagged ? (payload.origin ?? payload.tags) : undefined,
     }
   }
 
@@ -161,6 +162,34 @@ export class LocMemCache extends Cache<MemoryPayload> {
       hits: storedKeys.map((key) => this.lookupOne(key)),
       snapshot: this.readTags(expected),
     }
+  }
+
+  /**
+   * Keeps a copy of an entry of another store, with the tag versions it has there.
+   *
+   * @param counters - What {@link bumpTags} is called with when one of its tags is invalidated.
+   * @param count - The {@link invalidationCount} before the entry was read.
+   * @internal
+   */
+  keepCopy(
+    storedKey: string,
+    { value, tags }: Hit,
+    expiresAtMs: Deadline,
+    counters: readonly string[],
+    count: number,
+  ): void {
+    const kept = this.packValue(value, undefined) as Untagged
+    let payload: MemoryPayload = kept
+    if (tags !== undefined) {
+      const version = String(count)
+      payload = new Tagged(kept, new Map(counters.map((counter) => [counter, version])), tags)
+    }
+    this.#write({ key: storedKey, payload, expiresAtMs })
+  }
+
+  /** @internal How often tags were invalidated. */
+  get invalidationCount(): number {
+    return this.#store.invalidationCount
   }
 
   /** @internal */

@@ -16,6 +16,8 @@ export class Tagged {
   constructor(
     readonly value: Untagged,
     readonly tags: TagVersions,
+    /** The versions in the store this is a copy from, if it is one. */
+    readonly origin?: TagVersions,
   ) {}
 }
 
