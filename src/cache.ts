@@ -575,6 +575,20 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     )
   }
 
+  /**
+   * Runs a call that a backend has besides these: observed and limited like them.
+   *
+   * @param fallback - What `ignoreErrors` answers for a store that fails.
+   */
+  protected callStore<T>(
+    operation: string,
+    keys: readonly string[],
+    action: () => MaybePromise<T>,
+    fallback: T,
+  ): Promise<T> {
+    return this.#call(operation, keys, action, fallback)
+  }
+
   /** Like {@link #observed}, with what `ignoreErrors` answers for a store that fails. */
   async #call<T>(
     operation: string,

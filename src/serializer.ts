@@ -33,17 +33,19 @@ export interface Unpacked {
  * Turns a value that {@link checkValue} let pass into bytes.
  *
  * @param tags - The tag versions to store beside it, if any.
+ * @param write - Turns the value itself into bytes, of which the first is not that of a tag header.
  */
-export function pack(value: unknown, tags?: TagVersions): Uint8Array {
-  if (tags === undefined) return packValue(value)
+export function pack(value: unknown, tags?: TagVersions, write = packValue): Uint8Array {
+  if (tags === undefined) return write(value)
   const header = Buffer.from(JSON.stringify([...tags]))
   const length = Buffer.alloc(5)
   length[0] = TAGGED
   length.writeUInt32LE(header.length, 1)
-  return Buffer.concat([length, header, packValue(value)])
+  return Buffer.concat([length, header, write(value)])
 }
 
-function packValue(value: unknown): Uint8Array {
+/** The bytes of a value without tags. */
+export function packValue(value: unknown): Uint8Array {
   if (typeof value === 'string') {
     // UTF-8 would turn lone surrogates into U+FFFD; JSON escapes them.
     if (value.isWellFormed()) return textWithKind(STRING, value)
@@ -77,16 +79,17 @@ function isPlainUint8Array(value: Uint8Array): boolean {
 /**
  * Reads a payload.
  *
+ * @param read - Reads what {@link pack}'s `write` wrote.
  * @throws Error: the bytes are damaged or not ours. Reading never runs code of theirs.
  */
-export function unpack(payload: Uint8Array): Unpacked {
+export function unpack(payload: Uint8Array, read = unpackValue): Unpacked {
   const bytes = asBuffer(payload)
-  if (bytes[0] !== TAGGED) return { value: unpackValue(bytes), tags: undefined }
+  if (bytes[0] !== TAGGED) return { value: read(bytes), tags: undefined }
   if (bytes.length < 5) throw new Error('payload: truncated tag header')
   const end = 5 + bytes.readUInt32LE(1)
   if (end >= bytes.length) throw new Error('payload: truncated tag header')
   return {
-    value: unpackValue(bytes.subarray(end)),
+    value: read(bytes.subarray(end)),
     tags: readTags(JSON.parse(bytes.toString('utf8', 5, end))),
   }
 }
@@ -105,7 +108,8 @@ function readTags(pairs: unknown): TagVersions {
   return tags
 }
 
-function unpackValue(bytes: Buffer): unknown {
+/** The value of bytes without tags. @throws Error: they are damaged. */
+export function unpackValue(bytes: Buffer): unknown {
   const kind = bytes[0]
   switch (kind) {
     case STRING:

@@ -1,0 +1,342 @@
+import type { ChangeListener, WriteEntry, WriteOutcome } from '../backend.js'
+import { Cache, type KeyOptions } from '../cache.js'
+import { CacheBackendError } from '../errors.js'
+import { checkVersion, defaultKeyFunction } from '../keys.js'
+import type { MaybePromise } from '../maybe-promise.js'
+import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
+import { addIntegers, type Unpacked } from '../serializer.js'
+import { resolveCount } from '../settings.js'
+import { tagKey, type TagVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
+import { LISTENING, watchKeys } from './redis/changes.js'
+import { Connection, failFast, GivenClient } from './redis/connection.js'
+import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
+import { Link, type ClientSource } from './redis/link.js'
+import { describeEndpoint, type Endpoint } from './redis/location.js'
+import { Scanner } from './redis/scanner.js'
+import { INCREMENT, REPLACE, run } from './redis/scripts.js'
+import { resolveFlush, resolveTarget, type RedisSettings, type Target } from './redis/settings.js'
+
+export type { FormatSettings, ValueSerializer } from '../payload-format.js'
+export type { RedisClient } from './redis/client.js'
+export type { RedisOptions, RedisSettings } from './redis/settings.js'
+
+/** Longest value a server takes, unless it is configured otherwise. */
+const MAX_VALUE_BYTES = 512 * 1024 * 1024
+
+/** What the keys of tags' counters begin with. */
+const TAG_COUNTERS = tagKey('t').slice(0, -1)
+
+const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: undefined }
+
+/**
+ * A cache on a Redis server, on a leader with replicas, on a Cluster or behind Sentinels.
+ *
+ * @remarks One connection per location, opened on first use, over which calls at the same time share
+ *   round trips. It does not keep the process alive. Deadlines are kept by the server, to the
+ *   millisecond; `add` and `incr` are atomic. Entries are read from a replica where there is one, and
+ *   may lag; tags always count at once.
+ * @see Django, "Redis"
+ */
+export class RedisCache extends Cache<Uint8Array> {
+  readonly #leader: Link
+  readonly #replicas: readonly Link[]
+  readonly #sources: readonly ClientSource[]
+  readonly #format: PayloadFormat
+  readonly #scanner: Scanner
+  readonly #flushOnClear: boolean
+  /** Makes the connection that is told of changes. */
+  readonly #listen: (() => ClientSource) | undefined
+
+  /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
+  constructor(settings: RedisSettings) {
+    super(settings, { settings: ['client', ...FORMAT_SETTINGS], server: true })
+    this.#format = new PayloadFormat('RedisCache', settings)
+    this.#flushOnClear = resolveFlush(settings)
+    const target = resolveTarget(settings)
+    const { timeLimitMs } = this.settings
+    this.#sources =
+      'client' in target
+        ? [new GivenClient(target.client, timeLimitMs)]
+        : target.endpoints.map((endpoint, i) =>
+            this.#connection(endpoint, target.clientOptions, i > 0),
+          )
+    this.#listen = this.#listenerOf(target)
+    const [leader, ...replicas] = this.#sources.map((source) => new Link(source)) as [
+      Link,
+      ...Link[],
+    ]
+    this.#leader = leader
+    this.#replicas = replicas
+    this.#scanner = new Scanner(leader, timeLimitMs)
+  }
+
+  #listenerOf(target: Target): (() => ClientSource) | undefined {
+    const { timeLimitMs } = this.settings
+    if ('endpoints' in target) {
+      const [leader = {}] = target.endpoints
+      return () => this.#connection(leader, { ...target.clientOptions, ...LISTENING }, false)
+    }
+    const { client } = target
+    if (client.isCluster || client.duplicate === undefined) return undefined
+    const connectLimitMs = Math.ceil(timeLimitMs / 2)
+    return () =>
+      new Connection({
+        name: 'the client that was given',
+        limitMs: timeLimitMs,
+        connectLimitMs,
+        options: () => ({ ...failFast(timeLimitMs, connectLimitMs), ...LISTENING }),
+        make: (options) => client.duplicate?.(options) ?? client,
+      })
+  }
+
+  #connection(endpoint: Endpoint, clientOptions: object, isReplica: boolean): Connection {
+    const { timeLimitMs } = this.settings
+    const { connectTimeout } = clientOptions as { readonly connectTimeout?: unknown }
+    const connectLimitMs = resolveCount(
+      'RedisCache',
+      'options.connectTimeout',
+      connectTimeout,
+      Math.ceil(timeLimitMs / 2),
+      1,
+    )
+    return new Connection({
+      name: describeEndpoint(endpoint),
+      limitMs: timeLimitMs,
+      connectLimitMs,
+      options: () => ({
+        // Half the time, so that the leader can still answer in place of a replica that hangs.
+        ...failFast(isReplica ? Math.ceil(timeLimitMs / 2) : timeLimitMs, connectLimitMs),
+        connectionName: `fragcache:${this.alias}`.replace(/[^\x21-\x7e]/g, '-'),
+        ...clientOptions,
+        ...endpoint,
+        ...tlsOf(endpoint, clientOptions),
+      }),
+    })
+  }
+
+  /** @internal */
+  override get readsMayLag(): boolean {
+    return this.#replicas.length > 0
+  }
+
+  protected override async readEntries(
+    keys: readonly string[],
+  ): Promise<(Uint8Array | undefined)[]> {
+    return orUndefined(await this.#leader.read(keys))
+  }
+
+  protected override async readCopies(
+    keys: readonly string[],
+    counterKeys: readonly string[],
+  ): Promise<(Uint8Array | undefined)[]> {
+    const replica = this.#replicas.length === 0 ? undefined : this.#pickReplica()
+    if (replica === undefined) {
+      const all = counterKeys.length === 0 ? keys : [...keys, ...counterKeys]
+      return orUndefined(await this.#leader.read(all))
+    }
+    const [entries, counters] = await Promise.all([
+      replica.read(keys).catch(() => this.#leader.read(keys)),
+      counterKeys.length === 0 ? [] : this.#leader.read(counterKeys),
+    ])
+    return orUndefined([...entries, ...counters])
+  }
+
+  /** One by chance of those that answer; `undefined`: none does. */
+  #pickReplica(): Link | undefined {
+    const ready = this.#replicas.filter(({ isReady }) => isReady)
+    const usable = ready.length > 0 ? ready : this.#replicas.filter(({ isLost }) => !isLost)
+    return usable[Math.floor(Math.random() * usable.length)]
+  }
+
+  protected override async writeEntries(
+    entries: readonly WriteEntry[],
+  ): Promise<readonly WriteOutcome[]> {
+    const [only] = entries
+    if (only !== undefined && entries.length === 1) return [await this.#write(only)]
+    const failures: unknown[] = []
+    const outcomes = await Promise.all(
+      entries.map((entry) =>
+        this.#write(entry).catch((error: unknown): WriteOutcome => {
+          failures.push(error)
+          return 'failed'
+        }),
+      ),
+    )
+    if (failures.length > 0 && failures.length === entries.length) throw failures[0]
+    return outcomes
+  }
+
+  async #write(entry: WriteEntry): Promise<WriteOutcome> {
+    const { key, payload, expiresAtMs, ifAbsent = false, replacing } = entry
+    if (payload.length > MAX_VALUE_BYTES) return 'too_large'
+    const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - Date.now())
+    if (replacing !== undefined) {
+      const args = [replacing, payload, ifAbsent ? 1 : 0, ttlMs]
+      return Number(await run(this.#leader, REPLACE, key, args)) === 1 ? 'stored' : 'refused'
+    }
+    const bytes = payload as Buffer
+    const leader = this.#leader
+    if (ifAbsent) {
+      const reply =
+        ttlMs === 0
+          ? await leader.command('set', key, bytes, 'NX')
+          : await leader.command('set', key, bytes, 'PX', ttlMs, 'NX')
+      return reply === null ? 'refused' : 'stored'
+    }
+    try {
+      if (ttlMs === 0) await leader.command('set', key, bytes)
+      else await leader.command('set', key, bytes, 'PX', ttlMs)
+      return 'stored'
+    } catch (error) {
+      // As when the server's memory is full. Nothing outdated may be served instead.
+      if (isReply(error)) await leader.command('unlink', key).catch(() => undefined)
+      throw error
+    }
+  }
+
+  protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
+    const removed = await Promise.all(keys.map((key) => this.#leader.command('unlink', key)))
+    return removed.map((count) => Number(count) === 1)
+  }
+
+  protected override async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
+    if (expiresAtMs === null) {
+      const [, isThere] = await Promise.all([
+        this.#leader.command('persist', key),
+        this.#leader.command('exists', key),
+      ])
+      return Number(isThere) === 1
+    }
+    const ttlMs = Math.max(1, expiresAtMs - Date.now())
+    return Number(await this.#leader.command('pexpire', key, ttlMs)) === 1
+  }
+
+  protected override async incrementEntry(
+    key: string,
+    delta: number,
+  ): Promise<number | null | undefined> {
+    const reply = await run(this.#leader, INCREMENT, key, [delta])
+    if (reply === null) return undefined
+    const text = String(reply)
+    if (text === 'x') return null
+    // Says what is wrong, since the sum is out of range.
+    if (text.startsWith('o')) return addIntegers(Number(text.slice(1)), delta)
+    return Number(text)
+  }
+
+  protected override async readDeadline(key: string): Promise<Deadline | undefined> {
+    const ms = Number(await this.#leader.command('pttl', key))
+    if (ms === -2) return undefined
+    return ms === -1 ? null : Date.now() + ms
+  }
+
+  protected override async removeAll(): Promise<void> {
+    if (this.#flushOnClear) return this.#scanner.flush()
+    const { keyFunction, keyPrefix, version } = this.settings
+    const space = keySpaceOf(keyFunction, keyPrefix, version)
+    if (space === undefined) {
+      throw new CacheBackendError(
+        'RedisCache: clear failed: keyFunction makes keys that cannot be told from those of another key prefix; let it put key and key prefix into them as they are',
+        { backend: 'RedisCache', operation: 'clear' },
+      )
+    }
+    await this.#scanner.remove(space.pattern, space.owns)
+  }
+
+  protected override async disconnect(): Promise<void> {
+    for (const link of [this.#leader, ...this.#replicas]) link.flush()
+    await Promise.all(this.#sources.map((source) => source.close()))
+  }
+
+  /** A Cluster tells only of each node's own keys, whose nodes change. @internal */
+  override get tellsOfChanges(): boolean {
+    return this.#listen !== undefined
+  }
+
+  /** @internal */
+  override watchChanges(listener: ChangeListener): () => MaybePromise<void> {
+    if (this.#listen === undefined) return super.watchChanges(listener)
+    const { keyFunction, keyPrefix } = this.settings
+    const prefix = keyFunction === defaultKeyFunction ? `${keyPrefix}:` : ''
+    return watchKeys(this.#listen(), prefix, listener)
+  }
+
+  /** An answer of a server that works, such as that it will not take the value, is no outage. */
+  protected override isOutage(error: unknown): boolean {
+    if (!isReply(error)) return super.isOutage(error)
+    return /^(?:LOADING|CLUSTERDOWN|MASTERDOWN|BUSY|NOAUTH|WRONGPASS)\b/.test(error.message)
+  }
+
+  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
+    return this.#format.pack(value, tags)
+  }
+
+  protected override unpackPayload(payload: Uint8Array): Unpacked {
+    return this.#format.unpack(payload)
+  }
+
+  /**
+   * How much longer an entry lives.
+   *
+   * @returns Seconds, to the millisecond; `null` if it never expires; `undefined` if it is not there.
+   */
+  async ttl(key: string, options: KeyOptions = {}): Promise<number | null | undefined> {
+    const storedKey = this.checkedKey(key, options.version)
+    const read = async () => {
+      const [hit, expiresAtMs] = await Promise.all([
+        this.lookupOne(storedKey, true),
+        this.readDeadline(storedKey),
+      ])
+      if (hit === undefined || expiresAtMs === undefined) return undefined
+      return expiresAtMs === null ? null : Math.max(0, expiresAtMs - Date.now()) / 1000
+    }
+    return this.callStore('ttl', [key], read, undefined)
+  }
+
+  /**
+   * Goes through the keys of one version, as callers pass them.
+   *
+   * @param pattern - In the server's own notation: `*`, `?`, `[a-z]`, `\` before what is meant as it
+   *   is. Default: all.
+   * @remarks Not a snapshot: a key may be given twice, and one that is stored meanwhile, or that was
+   *   invalidated by a tag, may or may not be. The server looks at every key it has, in steps between
+   *   which it does other work.
+   */
+  async *iterateKeys(
+    pattern = '*',
+    { version = this.settings.version }: KeyOptions = {},
+  ): AsyncGenerator<string, void, void> {
+    if (typeof pattern !== 'string') throw new TypeError('pattern: give a text such as "user:*"')
+    checkVersion(version)
+    const { keyFunction, keyPrefix } = this.settings
+    const around = surroundings(keyFunction, keyPrefix, version)
+    if (around === undefined) {
+      throw new TypeError('iterateKeys: keyFunction hides the keys; they cannot be read back')
+    }
+    const [before, after] = around
+    const steps = this.#scanner.scan(escapeGlob(before) + pattern + escapeGlob(after))
+    for (;;) {
+      const step = await this.callStore('iterateKeys', [], () => steps.next(), NO_MORE)
+      if (step.done === true) return
+      for (const storedKey of step.value) {
+        const key = storedKey.slice(before.length, storedKey.length - after.length)
+        if (!key.startsWith(TAG_COUNTERS)) yield key
+      }
+    }
+  }
+}
+
+function tlsOf(endpoint: Endpoint, clientOptions: object): object {
+  const { tls } = clientOptions as { readonly tls?: object }
+  return endpoint.tls === undefined || tls === undefined ? {} : { tls: { ...endpoint.tls, ...tls } }
+}
+
+function orUndefined(values: readonly (Buffer | null)[]): (Buffer | undefined)[] {
+  return values.map((value) => value ?? undefined)
+}
+
+/** What a server said, as opposed to what became of the connection. */
+function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError'
+}

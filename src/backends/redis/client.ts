@@ -1,0 +1,92 @@
+import { missingPeer } from '../../missing-peer.js'
+
+/**
+ * A client of the ioredis package, as this backend sees it: a `Redis`, a `Cluster`, or a `Redis` that
+ * asks Sentinels. Written out, so that the types of this package do not need those of ioredis.
+ */
+export interface RedisClient {
+  readonly status: string
+  readonly isCluster: boolean
+  connect(): Promise<void>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  disconnect(reconnect?: boolean): void
+}
+
+/** A part of a command. */
+export type Argument = string | number | Uint8Array
+
+/** What a command was answered. */
+export type Reply = string | number | Buffer | null | readonly Reply[]
+
+/** The commands that are used. */
+export type CommandName =
+  | 'eval'
+  | 'evalsha'
+  | 'exists'
+  | 'flushdb'
+  | 'mgetBuffer'
+  | 'persist'
+  | 'pexpire'
+  | 'pttl'
+  | 'scan'
+  | 'set'
+  | 'unlink'
+
+type Commands<Result> = {
+  readonly [Name in CommandName]: (...args: readonly (Argument | readonly Argument[])[]) => Result
+}
+
+interface CommandPipeline extends Commands<unknown> {
+  exec(): Promise<readonly (readonly [Error | null, Reply?])[] | null>
+}
+
+/** What of ioredis is used. */
+export interface IoClient extends Commands<Promise<Reply>> {
+  readonly status: string
+  readonly isCluster: boolean
+  readonly options: { readonly keyPrefix?: string | undefined }
+  /** The socket, while there is one. */
+  readonly stream?: { unref?(): unknown; destroy(error?: Error): unknown } | null
+  /** The timer of the next attempt to connect. */
+  readonly reconnectTimeout?: { unref?(): unknown } | null
+  connect(): Promise<void>
+  quit(): Promise<unknown>
+  disconnect(reconnect?: boolean): void
+  pipeline(): CommandPipeline
+  duplicate?(options: object): IoClient
+  nodes?(role: 'master'): readonly IoClient[]
+  on(event: string, listener: (...args: never[]) => void): unknown
+  once(event: string, listener: (...args: never[]) => void): unknown
+  off(event: string, listener: (...args: never[]) => void): unknown
+}
+
+/** Whether something is a client of ioredis. */
+export function isIoClient(client: unknown): client is IoClient {
+  if (typeof client !== 'object' || client === null) return false
+  const { status, mgetBuffer, pipeline, once } = client as Partial<IoClient>
+  return (
+    typeof status === 'string' &&
+    [mgetBuffer, pipeline, once].every((method) => typeof method === 'function')
+  )
+}
+
+/** Makes a client; loads the package on first use. @throws FragcacheError: it is not installed. */
+export async function createClient(options: object): Promise<IoClient> {
+  const { Redis } = await loadPackage()
+  return new Redis(options)
+}
+
+async function loadPackage(): Promise<{ Redis: new (options: object) => IoClient }> {
+  try {
+    return (await import('ioredis')) as unknown as { Redis: new (options: object) => IoClient }
+  } catch (error) {
+    if (isMissing(error)) throw missingPeer('fragcache/redis', 'ioredis')
+    throw error
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
+  return code === 'ERR_MODULE_NOT_FOUND' && String(message).includes('ioredis')
+}

@@ -1,0 +1,308 @@
+import type { Argument, CommandName, IoClient, Reply } from './client.js'
+
+/** Most keys of one MGET: the server does nothing else while it answers one. */
+const MAX_KEYS = 1000
+
+interface Read {
+  readonly keys: readonly string[]
+  readonly resolve: (values: readonly (Buffer | null)[]) => void
+  readonly reject: (error: unknown) => void
+  sinceMs: number
+}
+
+interface Command {
+  readonly name: CommandName
+  readonly args: readonly (Argument | readonly Argument[])[]
+  readonly resolve: (reply: Reply) => void
+  readonly reject: (error: unknown) => void
+  sinceMs: number
+}
+
+/** Gives a client that may be used, connected or not. */
+export interface ClientSource {
+  /** What the messages of errors call it. */
+  readonly name: string
+  /** Most milliseconds something waits for a connection. */
+  readonly limitMs: number
+  /** The client, if there is one. */
+  readonly current: IoClient | undefined
+  /** Makes the client on first use. */
+  open(): Promise<IoClient>
+  /** Why there is no connection, if that is known. */
+  readonly lastError: unknown
+  close(): Promise<void>
+}
+
+/**
+ * One connection, over which all that is asked in one turn of the event loop goes together: reads as
+ * one MGET, everything else as one pipeline. Nothing is ever left in the client's own queue to be
+ * sent when a lost connection is back: who asked was told of a failure by then.
+ */
+export class Link {
+  readonly #source: ClientSource
+  #reads: Read[] = []
+  #commands: Command[] = []
+  #isScheduled = false
+  #isWaiting = false
+
+  constructor(source: ClientSource) {
+    this.#source = source
+  }
+
+  /** Whether it could be asked right now. */
+  get isReady(): boolean {
+    return this.#source.current?.status === 'ready'
+  }
+
+  /** Whether the last that is known of it is a failure. */
+  get isLost(): boolean {
+    const { current, lastError } = this.#source
+    return lastError !== undefined || (current !== undefined && !isConnecting(current))
+  }
+
+  /** Reads texts and bytes; `null` where there is none, or something else. */
+  read(keys: readonly string[]): Promise<readonly (Buffer | null)[]> {
+    return new Promise((resolve, reject) => {
+      this.#reads.push({ keys, resolve, reject, sinceMs: 0 })
+      if (!this.#isScheduled) this.#schedule()
+    })
+  }
+
+  /** @throws ReplyError: what the server refused. Error: no connection, or it was lost. */
+  command(name: CommandName, ...args: (Argument | readonly Argument[])[]): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      this.#commands.push({ name, args, resolve, reject, sinceMs: 0 })
+      if (!this.#isScheduled) this.#schedule()
+    })
+  }
+
+  /** The client, connected. @throws Error: it could not be connected. */
+  async ready(): Promise<IoClient> {
+    const client = await this.#source.open()
+    if (isConnecting(client)) await isReadySoon(client)
+    if (client.status === 'ready') return client
+    throw this.#lost()
+  }
+
+  /** Sends what is collected, without waiting for the turn to end. */
+  flush(): void {
+    const reads = this.#reads
+    const commands = this.#commands
+    if (reads.length === 0 && commands.length === 0) return
+    const client = this.#source.current
+    if (client === undefined || client.status !== 'ready') {
+      this.#wait(client)
+      return
+    }
+    this.#reads = []
+    this.#commands = []
+    if (client.isCluster) sendOneByOne(client, reads, commands, this.#failed)
+    else send(client, reads, commands, this.#failed)
+  }
+
+  /** Rejects what is still waiting for a connection. */
+  rejectWaiting(error: unknown): void {
+    for (const one of [...this.#reads.splice(0), ...this.#commands.splice(0)]) one.reject(error)
+  }
+
+  #schedule(): void {
+    this.#isScheduled = true
+    setImmediate(this.#run)
+  }
+
+  readonly #run = (): void => {
+    this.#isScheduled = false
+    this.flush()
+  }
+
+  /** Keeps what was asked until there is a connection, unless it is known that there is none. */
+  #wait(client: IoClient | undefined): void {
+    if (client !== undefined && !isConnecting(client)) {
+      this.rejectWaiting(this.#lost())
+      return
+    }
+    this.#dropLate()
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    void this.#source
+      .open()
+      .then(isReadySoon)
+      .then(
+        (isReady) => {
+          this.#isWaiting = false
+          if (!isReady) this.rejectWaiting(this.#lost())
+          this.#dropLate()
+          this.flush()
+        },
+        (error: unknown) => {
+          this.#isWaiting = false
+          this.rejectWaiting(error)
+        },
+      )
+  }
+
+  /** What waited longer than anybody waits for it must not be done any more. */
+  #dropLate(): void {
+    const nowMs = performance.now()
+    const isInTime = (one: Read | Command) => {
+      // The clock is only asked for what has to wait.
+      if (one.sinceMs === 0) one.sinceMs = nowMs
+      if (nowMs - one.sinceMs < this.#source.limitMs) return true
+      one.reject(this.#lost())
+      return false
+    }
+    this.#reads = this.#reads.filter(isInTime)
+    this.#commands = this.#commands.filter(isInTime)
+  }
+
+  #lost(): Error {
+    const { name, lastError } = this.#source
+    return new Error(
+      `no connection to ${name}${lastError instanceof Error ? ` (${lastError.message})` : ''}`,
+      lastError === undefined ? undefined : { cause: lastError },
+    )
+  }
+
+  /** What a failed command rejects with. */
+  readonly #failed = (error: unknown): unknown => {
+    if (!(error instanceof Error)) return error
+    // The client puts the arguments there, and with them what is cached.
+    if ('command' in error) {
+      const { name } = error.command as { readonly name?: unknown }
+      error.command = { name }
+    }
+    // Says only that nothing was tried again; why is what the connection was lost with.
+    return error.name === 'MaxRetriesPerRequestError' ? this.#lost() : error
+  }
+}
+
+type Translate = (error: unknown) => unknown
+
+function send(
+  client: IoClient,
+  reads: readonly Read[],
+  commands: readonly Command[],
+  failed: Translate,
+): void {
+  if (commands.length === 0) {
+    for (const batch of batchesOf(reads)) sendReads(client, batch, failed)
+    return
+  }
+  const pipeline = client.pipeline()
+  for (const { name, args } of commands) pipeline[name](...args)
+  const batches = batchesOf(reads)
+  for (const batch of batches) pipeline.mgetBuffer(keysOf(batch))
+  pipeline.exec().then(
+    (results) => {
+      commands.forEach(({ resolve, reject }, i) => {
+        const [error, reply = null] = results?.[i] ?? [new Error('no reply')]
+        if (error === null) resolve(reply)
+        else reject(failed(error))
+      })
+      batches.forEach((batch, i) => {
+        const [error, reply] = results?.[commands.length + i] ?? [new Error('no reply')]
+        if (error === null) hand(batch, reply as readonly (Buffer | null)[])
+        else rejectAll(batch, failed(error))
+      })
+    },
+    (error: unknown) => {
+      rejectAll(commands, failed(error))
+      rejectAll(reads, failed(error))
+    },
+  )
+}
+
+function sendReads(client: IoClient, batch: readonly Read[], failed: Translate): void {
+  client.mgetBuffer(keysOf(batch)).then(
+    (reply) => hand(batch, reply as readonly (Buffer | null)[]),
+    (error: unknown) => rejectAll(batch, failed(error)),
+  )
+}
+
+/**
+ * On a Cluster every command goes where its key lives, and finds its own way when that changes. What
+ * is written in one turn still shares a round trip per node.
+ */
+function sendOneByOne(
+  client: IoClient,
+  reads: readonly Read[],
+  commands: readonly Command[],
+  failed: Translate,
+): void {
+  for (const { name, args, resolve, reject } of commands) {
+    client[name](...args).then(resolve, (error: unknown) => reject(failed(error)))
+  }
+  for (const { keys, resolve, reject } of reads) {
+    // MGET of one key, since GET fails where the key holds something else.
+    Promise.all(keys.map((key) => client.mgetBuffer(key))).then(
+      (replies) =>
+        resolve(replies.map((reply) => (reply as readonly (Buffer | null)[])[0] ?? null)),
+      (error: unknown) => reject(failed(error)),
+    )
+  }
+}
+
+/** As many reads together as one MGET may have keys; one read is never split. */
+function batchesOf(reads: readonly Read[]): readonly (readonly Read[])[] {
+  if (reads.length === 0) return []
+  if (reads.length === 1) return [reads]
+  const batches: Read[][] = []
+  let batch: Read[] = []
+  let count = 0
+  for (const read of reads) {
+    if (count > 0 && count + read.keys.length > MAX_KEYS) {
+      batches.push(batch)
+      batch = []
+      count = 0
+    }
+    batch.push(read)
+    count += read.keys.length
+  }
+  batches.push(batch)
+  return batches
+}
+
+function keysOf(batch: readonly Read[]): readonly string[] {
+  const first = batch[0]
+  if (batch.length === 1 && first !== undefined) return first.keys
+  const keys: string[] = []
+  for (const read of batch) for (const key of read.keys) keys.push(key)
+  return keys
+}
+
+function hand(batch: readonly Read[], values: readonly (Buffer | null)[]): void {
+  let start = 0
+  for (const { keys, resolve } of batch) {
+    const end = start + keys.length
+    resolve(batch.length === 1 ? values : values.slice(start, end))
+    start = end
+  }
+}
+
+function rejectAll(some: readonly (Read | Command)[], error: unknown): void {
+  for (const { reject } of some) reject(error)
+}
+
+function isConnecting({ status }: IoClient): boolean {
+  return status === 'wait' || status === 'connecting' || status === 'connect'
+}
+
+/** Waits for an attempt to connect, and says whether it succeeded. */
+function isReadySoon(client: IoClient): Promise<boolean> {
+  if (client.status === 'ready') return Promise.resolve(true)
+  return new Promise((resolve) => {
+    const settle = (isReady: boolean) => {
+      client.off('ready', succeeded)
+      client.off('close', failed)
+      client.off('end', failed)
+      resolve(isReady)
+    }
+    const succeeded = () => settle(true)
+    const failed = () => settle(false)
+    client.on('ready', succeeded)
+    client.on('close', failed)
+    client.on('end', failed)
+    // Says by its events what became of it.
+    if (client.status === 'wait') client.connect().catch(() => undefined)
+  })
+}

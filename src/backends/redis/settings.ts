@@ -1,0 +1,120 @@
+import { InvalidCacheBackendError, show } from '../../errors.js'
+import type { FormatSettings } from '../../payload-format.js'
+import type { CacheSettings } from '../../settings.js'
+import { isIoClient, type IoClient, type RedisClient } from './client.js'
+import { parseLocation, type Endpoint } from './location.js'
+
+/**
+ * Options of {@link RedisCache}: those below, and any of ioredis' own, which are handed on: `tls`,
+ * `username`, `password`, `db`, `sentinels`, `family` …
+ */
+export interface RedisOptions {
+  /** Milliseconds a call may take. Default 1000. */
+  readonly timeLimitMs?: number | undefined
+  /** Milliseconds to connect. Default: half of `timeLimitMs`. */
+  readonly connectTimeout?: number | undefined
+  /**
+   * `clear` empties the whole db (`FLUSHDB`), whoever else keeps something in it. Only without key
+   * prefix. Default `false`.
+   */
+  readonly flushOnClear?: boolean | undefined
+  readonly [option: string]: unknown
+}
+
+/** Settings of {@link RedisCache}. */
+export interface RedisSettings extends CacheSettings, FormatSettings {
+  /**
+   * `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix:///path?db=1` or the path of a
+   * socket. Several, in a list or split by `,` or `;`: the first is the leader, to which writes go;
+   * the others are its replicas, from one of which, by chance, each read comes.
+   */
+  readonly location?: string | readonly string[] | undefined
+  /**
+   * A client of ioredis in place of a location: a `Redis`, a `Cluster`, or a `Redis` that asks
+   * Sentinels. Its settings stay as they are, and it is yours to close.
+   */
+  readonly client?: RedisClient | undefined
+  readonly options?: RedisOptions | undefined
+}
+
+/** Where the servers are. */
+export type Target =
+  | { readonly client: IoClient }
+  | { readonly endpoints: readonly Endpoint[]; readonly clientOptions: object }
+
+const OWN_OPTIONS = ['timeLimitMs', 'flushOnClear']
+
+/** Options of the client that mean something else here, and what to do instead. */
+const REFUSED: Readonly<Record<string, string>> = {
+  host: 'name the host in the location',
+  port: 'name the port in the location',
+  path: 'name the socket in the location, such as "unix:///run/redis.sock"',
+  keyPrefix: 'use the setting keyPrefix',
+  lazyConnect: 'connections always open on first use',
+  monitor: 'a connection that monitors takes no other commands',
+}
+
+/**
+ * Finds out from the settings where the servers are.
+ *
+ * @throws InvalidCacheBackendError: a setting is missing, contradicts another or is of the wrong kind.
+ */
+export function resolveTarget({ location, client, options = {} }: RedisSettings): Target {
+  const clientOptions = Object.fromEntries(
+    Object.entries(options).filter(([name]) => !OWN_OPTIONS.includes(name)),
+  )
+  for (const name of Object.keys(clientOptions)) {
+    const remedy = REFUSED[name]
+    if (remedy !== undefined) throw refusal(`options.${name}: it is not taken here; ${remedy}`)
+  }
+  if (client !== undefined) return resolveClient(client, location, Object.keys(clientOptions))
+  if ('sentinels' in clientOptions) {
+    if (location !== undefined) {
+      throw refusal('options.sentinels: a location is given too; leave one of them out')
+    }
+    return { endpoints: [{}], clientOptions }
+  }
+  if (location === undefined) {
+    throw refusal(
+      'location: it is missing; give a URL such as "redis://127.0.0.1:6379", or a client of ioredis',
+    )
+  }
+  const endpoints = parseLocation(location)
+  for (const name of ['username', 'password', 'db'] as const) {
+    if (!(name in clientOptions) || endpoints.every((one) => one[name] === undefined)) continue
+    throw refusal(`options.${name}: the location says it too; leave it out of one of them`)
+  }
+  return { endpoints, clientOptions }
+}
+
+function resolveClient(client: unknown, location: unknown, optionNames: readonly string[]): Target {
+  if (!isIoClient(client)) {
+    throw refusal(`client: ${show(client)} is no client of ioredis; give a Redis or a Cluster`)
+  }
+  if (location !== undefined) {
+    throw refusal('client: a location is given too; leave one of them out')
+  }
+  const [name] = optionNames
+  if (name !== undefined) {
+    throw refusal(`options.${name}: the client that was given has its own; set it there`)
+  }
+  return { client }
+}
+
+/** Whether `clear` is to empty the db. */
+export function resolveFlush({ keyPrefix = '', options = {} }: RedisSettings): boolean {
+  const { flushOnClear = false } = options
+  if (typeof flushOnClear !== 'boolean') {
+    throw refusal(`options.flushOnClear: ${show(flushOnClear)} is not a boolean`)
+  }
+  if (flushOnClear && keyPrefix !== '') {
+    throw refusal(
+      `options.flushOnClear: entries of other key prefixes than ${show(keyPrefix)} would go too; leave out one of flushOnClear and keyPrefix`,
+    )
+  }
+  return flushOnClear
+}
+
+function refusal(fault: string): InvalidCacheBackendError {
+  return new InvalidCacheBackendError(`RedisCache: ${fault}`)
+}

@@ -1,0 +1,107 @@
+import { Redis } from 'ioredis'
+import { Redis as Redis5 } from 'ioredis5'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, it, vi } from 'vitest'
+import { RedisCache } from '../../src/backends/redis.js'
+import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
+import { sharedServer } from '../support/servers.js'
+import { startRedis } from '../support/servers/redis.js'
+
+// Damage, outages and keys that are not portable are reported as warnings; what they say is tested
+// where it is written.
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+const isThere = (await sharedServer('redis')) !== undefined
+// Of its own, since the suite also writes and clears without a key prefix.
+const server = isThere ? await startRedis() : undefined
+const url = server?.url ?? ''
+const control = new Redis(url, { lazyConnect: true })
+let given: Redis5
+afterAll(async () => {
+  control.disconnect()
+  await server?.stop()
+})
+
+const common = {
+  reset: async () => {
+    await control.flushall()
+  },
+  damage: async (storedKey, bytes) => {
+    await control.set(storedKey, Buffer.from(bytes))
+  },
+} satisfies Partial<BackendUnderTest>
+
+/** Lets time pass for the server by moving the deadlines of all keys; real time passes besides. */
+const AGE = `
+local keys = redis.call('KEYS', '*')
+for _, key in ipairs(keys) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then
+    if left <= tonumber(ARGV[1]) then redis.call('UNLINK', key)
+    else redis.call('PEXPIRE', key, left - ARGV[1]) end
+  end
+end`
+const aging = {
+  advance: async (seconds) => {
+    await control.eval(AGE, 0, Math.ceil(seconds * 1000))
+  },
+  differences: { wholeSecondClock: 'its time really passes, besides what the test lets pass' },
+} satisfies Partial<BackendUnderTest>
+
+describe.skipIf(!isThere)('RedisCache', () => {
+  testBackend(
+    'by its location',
+    {
+      ...common,
+      create: (settings) => new RedisCache({ ...settings, location: url }),
+      outage: {
+        begin: () => server?.pause(),
+        end: async () => {
+          server?.resume()
+          // It serves again within a second of its return (redis-outages.test.ts).
+          await sleep(1000)
+        },
+      },
+    },
+    { describe, it },
+  )
+
+  testBackend(
+    'with JSON and compression',
+    {
+      ...common,
+      ...aging,
+      // What damages the binary format is mostly good JSON.
+      damage: undefined,
+      create: (settings) =>
+        new RedisCache({
+          ...settings,
+          location: url,
+          serializer: 'json',
+          compress: { threshold: 100 },
+        }),
+      variants: ['prefix'],
+    },
+    { describe, it },
+  )
+
+  testBackend(
+    'over a client that was given, of ioredis 5, with a prefix of its own',
+    {
+      ...common,
+      ...aging,
+      damage: undefined,
+      reset: async () => {
+        await common.reset()
+        given = new Redis5(url, { keyPrefix: 'given[*]:' })
+        given.on('error', () => undefined)
+      },
+      create: (settings) => new RedisCache({ ...settings, client: given }),
+      release: () => given.disconnect(),
+      variants: ['plain', 'prefix'],
+    },
+    { describe, it },
+  )
+})
