@@ -205,7 +205,9 @@ export abstract class Backend<Payload = unknown> {
    *
    * @internal
    */
-  readonly readsMayLag: boolean = false
+  get readsMayLag(): boolean {
+    return false
+  }
 
   /** @internal Whether {@link watchChanges} does anything. */
   get tellsOfChanges(): boolean {

@@ -271,16 +271,19 @@ describe('other processes', () => {
 describe('an outer fragment over one in memory', () => {
   it('is found again, and made again when the inner one is invalidated elsewhere', async () => {
     const [a, b] = [open(), open()]
-    const pages = [a, b].map(({ cache }) => new FragmentCache(createCaches({ default: cache })))
+    const pages = [a, b].map(
+      ({ cache }) => new FragmentCache(createCaches({ default: cache })),
+    ) as [FragmentCache, FragmentCache]
     let runs = 0
-    const render = (at: number) =>
-      pages[at]?.render({ name: 'outer', timeout: 60 }, async () => {
+    const inner = { name: 'inner', timeout: 60, tags: ['t'] }
+    const render = (at: 0 | 1) =>
+      pages[at].render({ name: 'outer', timeout: 60 }, () => {
         runs++
-        return pages[at]?.render({ name: 'inner', timeout: 60, tags: ['t'] }, () => 'x')
+        return pages[at].render(inner, () => 'x')
       })
     await render(0)
-    await pages[1]?.render({ name: 'inner', timeout: 60, tags: ['t'] }, () => 'y')
-    await pages[1]?.invalidate('outer')
+    await pages[1].render(inner, () => 'y')
+    await pages[1].invalidate('outer')
     await render(1)
     await render(1)
     await render(0)
