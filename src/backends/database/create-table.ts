@@ -1,0 +1,152 @@
+import { InvalidCacheBackendError, show } from '../../errors.js'
+import { COLUMN_LENGTH } from './column-key.js'
+import { Statement, type Dialect, type Driver, type Parameter } from './driver.js'
+import { quote, quoteTable, showTable, type TableName } from './table-name.js'
+
+/** A table that a cache needs. */
+export interface NeededTable {
+  readonly name: TableName
+  readonly driver: Driver
+}
+
+/** How a cache says what table it needs; by name, since a process may load two copies. */
+export const NEEDED_TABLE = Symbol.for('fragcache.database.table.1')
+
+/** Options of {@link createCacheTable}. */
+export interface CreateCacheTableOptions {
+  /** Only tells what is missing. Default `false`. */
+  readonly dryRun?: boolean | undefined
+}
+
+/** What {@link createCacheTable} did, or would do, for one table. */
+export interface CreatedTable {
+  /** The table's name, as in the cache's location. */
+  readonly table: string
+  /** Whether the table was there before; then nothing is done. */
+  readonly existed: boolean
+  /** Whether it was made by this call. */
+  readonly created: boolean
+  /** The statements that make it; none where it existed. */
+  readonly sql: readonly string[]
+}
+
+/**
+ * Makes the tables of database caches, those that are missing.
+ *
+ * @param caches - A cache, several of them, or a `Caches`; caches of other backends are passed over.
+ * @returns What was done, or with `dryRun` what is to be done, for each table.
+ * @throws InvalidCacheBackendError: there is no database cache among them.
+ * @throws What the database said.
+ * @remarks Of several caches over one table one counts. The database is the one that is written to.
+ *   Tables that exist stay as they are. Processes may do this at the same time.
+ * @see Django, `createcachetable`
+ */
+export async function createCacheTable(
+  caches: unknown,
+  { dryRun = false }: CreateCacheTableOptions = {},
+): Promise<CreatedTable[]> {
+  const needed = neededTables(caches)
+  if (needed.length === 0) {
+    throw new InvalidCacheBackendError(
+      `createCacheTable: there is no DatabaseCache in ${show(caches)}; give one, a list of them, or what createCaches gave`,
+    )
+  }
+  const created: CreatedTable[] = []
+  for (const { name, driver } of needed) {
+    const table = showTable(name)
+    const existed = await exists(driver, name)
+    const sql = existed ? [] : tableSql(driver.dialect, name)
+    if (!dryRun) for (const one of sql) await ask(driver, one, [], false)
+    created.push({ table, existed, created: !existed && !dryRun, sql })
+  }
+  return created
+}
+
+function neededTables(caches: unknown): NeededTable[] {
+  const found = new Map<string, NeededTable[]>()
+  for (const cache of listOf(caches)) {
+    const needed = (cache as { readonly [NEEDED_TABLE]?: NeededTable } | null)?.[NEEDED_TABLE]
+    if (needed === undefined) continue
+    const name = showTable(needed.name)
+    const some = found.get(name) ?? []
+    if (!some.some(({ driver }) => isSame(driver, needed.driver))) some.push(needed)
+    found.set(name, some)
+  }
+  return [...found.values()].flat()
+}
+
+function listOf(caches: unknown): unknown[] {
+  if (typeof caches !== 'object' || caches === null) return []
+  if (NEEDED_TABLE in caches) return [caches]
+  return Symbol.iterator in caches ? [...(caches as Iterable<unknown>)] : Object.values(caches)
+}
+
+function isSame(a: Driver, b: Driver): boolean {
+  return a === b || a.database === b.database
+}
+
+async function exists(driver: Driver, { schema, table }: TableName): Promise<boolean> {
+  switch (driver.dialect) {
+    case 'postgresql': {
+      const [row] = await ask(driver, 'SELECT to_regclass(?)::text AS found', [
+        quoteTable('postgresql', { schema, table }),
+      ])
+      return row?.['found'] !== null && row?.['found'] !== undefined
+    }
+    case 'mysql': {
+      const inSchema = schema === undefined ? 'DATABASE()' : '?'
+      const parameters = schema === undefined ? [table] : [table, schema]
+      const sql = `SELECT 1 AS found FROM information_schema.tables WHERE table_name = CONVERT(? USING utf8) AND table_schema = ${inSchema === '?' ? 'CONVERT(? USING utf8)' : inSchema}`
+      return (await ask(driver, sql, parameters)).length > 0
+    }
+    case 'sqlite': {
+      const master = schema === undefined ? '' : `${quote('sqlite', schema)}.`
+      const sql = `SELECT 1 AS found FROM ${master}sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE`
+      return (await ask(driver, sql, [table])).length > 0
+    }
+  }
+}
+
+async function ask(
+  driver: Driver,
+  sql: string,
+  parameters: readonly Parameter[],
+  givesRows = true,
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const statement = new Statement(driver.dialect, sql, { givesRows, isUnlimited: true })
+  return (await driver.run(statement, parameters)).rows
+}
+
+interface Types {
+  readonly text: string
+  readonly bytes: string
+}
+
+const TYPES: Readonly<Record<Dialect, Types>> = {
+  postgresql: { text: `varchar(${COLUMN_LENGTH}) COLLATE "C"`, bytes: 'bytea' },
+  mysql: { text: `varbinary(${COLUMN_LENGTH})`, bytes: 'longblob' },
+  sqlite: { text: 'text', bytes: 'blob' },
+}
+
+/** The statements that make a table. */
+export function tableSql(dialect: Dialect, name: TableName): string[] {
+  const { text, bytes } = TYPES[dialect]
+  const number = dialect === 'sqlite' ? 'integer' : 'bigint'
+  const index = quote(dialect, `${name.table}_expires`)
+  const columns = [
+    `cache_key ${text} NOT NULL PRIMARY KEY`,
+    `value ${bytes}`,
+    `number ${number}`,
+    `expires ${number} NOT NULL`,
+    `key_prefix ${text} NOT NULL`,
+  ]
+  const mysqlIndex = dialect === 'mysql' ? [`INDEX ${index} (expires)`] : []
+  const create = `CREATE TABLE IF NOT EXISTS ${quoteTable(dialect, name)} (\n  ${[...columns, ...mysqlIndex].join(',\n  ')}\n)`
+  if (dialect === 'mysql') return [`${create} ENGINE=InnoDB`]
+  // SQLite wants the schema in front of the index, PostgreSQL puts it where the table is.
+  const [on, indexName] =
+    dialect === 'sqlite' && name.schema !== undefined
+      ? [quote(dialect, name.table), `${quote(dialect, name.schema)}.${index}`]
+      : [quoteTable(dialect, name), index]
+  return [create, `CREATE INDEX IF NOT EXISTS ${indexName} ON ${on} (expires, cache_key)`]
+}

@@ -1,0 +1,189 @@
+import { chain, type MaybePromise } from '../../maybe-promise.js'
+import { toColumn } from './column-key.js'
+import type { Answer, Parameter, Statement } from './driver.js'
+import type { Statements } from './statements.js'
+
+/** How much the table holds. */
+export interface Limits {
+  readonly maxEntries: number
+  /** One in so many entries goes when it is full; 0: all. */
+  readonly cullFrequency: number
+}
+
+/** Runs a statement on the database that is written to. */
+export type Run = (statement: Statement, parameters: readonly Parameter[]) => MaybePromise<Answer>
+
+/** Rows that go with one statement. */
+const BATCH = 500
+
+/** How often, at most, expired entries are removed while there is room. */
+const PURGE_INTERVAL_MS = 60_000
+
+/** Processes that may all fill the same table before it exceeds its limit by more than a tenth. */
+const PROCESSES = 8
+
+/**
+ * Keeps the number of entries in the table near its limit.
+ *
+ * A process may add some entries without asking. Only then does it count those in the table, up to
+ * the limit and no further, and is allowed a share of the room that is left: much where there is
+ * much, so that the cost per entry does not depend on the size of the table.
+ */
+export class Culling {
+  readonly #step: number
+  readonly #canWait: boolean
+  #allowance = 0
+  #purgedAtMs: number | undefined
+  #running: Promise<void> | undefined
+
+  /** @param waitMs - Most milliseconds a write waits for room; then room is made behind it. */
+  constructor(
+    private readonly run: Run,
+    private readonly statements: Statements,
+    private readonly limits: Limits,
+    private readonly waitMs: number,
+  ) {
+    this.#step = Math.max(1, Math.floor(limits.maxEntries / (10 * PROCESSES)))
+    this.#canWait = waitMs !== Infinity
+  }
+
+  /** Called before entries are written. */
+  makeRoom(entries: number): MaybePromise<void> {
+    if (this.#allowance >= entries) {
+      this.#allowance -= entries
+      return undefined
+    }
+    if (!this.#canWait) return this.#look(entries)
+    // One at a time; the others are counted by their own look afterwards.
+    this.#running ??= Promise.resolve(this.#look(entries)).finally(
+      () => (this.#running = undefined),
+    )
+    return within(this.waitMs, this.#running)
+  }
+
+  /** Called after so many entries were written: more at once than there was room for must go again. */
+  settle(entries: number): MaybePromise<void> {
+    if (entries <= this.#step) return undefined
+    this.#allowance = 0
+    return this.makeRoom(0.5)
+  }
+
+  /** Gives back what was not needed, since the entries were there before. */
+  refund(entries: number): void {
+    this.#allowance += entries
+  }
+
+  #look(entries: number): MaybePromise<void> {
+    const { maxEntries } = this.limits
+    return chain(this.#count(), (count) => {
+      const isFull = count > maxEntries
+      return chain(isFull ? this.#cull(count) : chain(this.#purge(), () => count), (left) => {
+        const room = Math.max(0, maxEntries - left)
+        const share = Math.max(this.#step, Math.floor(room / PROCESSES))
+        this.#allowance = Math.max(0, share - Math.ceil(entries))
+      })
+    })
+  }
+
+  /** Of an enormous number no more than twice the limit is known, and goes. */
+  #count(): MaybePromise<number> {
+    const statement = this.statements.countUpTo(2 * this.limits.maxEntries + 1)
+    return chain(this.run(statement, []), ({ rows }) => Number(rows[0]?.['entries'] ?? 0))
+  }
+
+  #cull(count: number): MaybePromise<number> {
+    const { cullFrequency, maxEntries } = this.limits
+    if (cullFrequency === 0) return chain(this.removePages(undefined), () => 0)
+    this.#purgedAtMs = Date.now()
+    return chain(this.#removeExpired(Infinity), () =>
+      chain(this.#count(), (left) => {
+        if (left <= maxEntries) return left
+        const quota = Math.max(Math.floor(left / cullFrequency), left - maxEntries)
+        return chain(this.#removeNext(quota), (removed) =>
+          Math.max(0, Math.min(count, left) - removed),
+        )
+      }),
+    )
+  }
+
+  /** Expired entries go now and then although there is room. */
+  #purge(): MaybePromise<unknown> {
+    const nowMs = Date.now()
+    if (this.#purgedAtMs !== undefined && Math.abs(nowMs - this.#purgedAtMs) < PURGE_INTERVAL_MS) {
+      return undefined
+    }
+    this.#purgedAtMs = nowMs
+    return this.#removeExpired(4 * BATCH)
+  }
+
+  #removeExpired(quota: number): MaybePromise<unknown> {
+    if (quota <= 0) return undefined
+    return chain(this.#removeOf(this.statements.expired(BATCH), [Date.now()]), (found) =>
+      found < BATCH ? undefined : this.#removeExpired(quota - found),
+    )
+  }
+
+  /** Of what is live, the entries go that would be gone first; the counters of tags never expire. */
+  #removeNext(quota: number, removed = 0): MaybePromise<number> {
+    const limit = Math.min(BATCH, quota - removed)
+    if (limit <= 0) return removed
+    return chain(this.#removeOf(this.statements.expiringNext(limit), []), (found) =>
+      found < limit ? removed + found : this.#removeNext(quota, removed + found),
+    )
+  }
+
+  /** What got a later deadline since it was chosen stays. */
+  #removeOf(choice: Statement, parameters: readonly Parameter[]): MaybePromise<number> {
+    return chain(this.run(choice, parameters), ({ rows }) => {
+      if (rows.length === 0) return 0
+      const keys = rows.map((row) => keyOf(row['cache_key'])).sort()
+      const latest = Number(rows.at(-1)?.['expires'])
+      const removal = this.statements.removeExpiring(keys.length)
+      return chain(this.run(removal, [...keys, latest]), () => rows.length)
+    })
+  }
+
+  /**
+   * Removes the entries of one key prefix, page by page, so that nobody waits for long.
+   *
+   * @param keyPrefix - `undefined`: all entries.
+   */
+  removePages(keyPrefix: string | undefined, after = ''): MaybePromise<void> {
+    const { statements } = this
+    const page =
+      keyPrefix === undefined
+        ? this.run(statements.page(BATCH), [after])
+        : this.run(statements.pageOf(BATCH), [toColumn(keyPrefix), after])
+    return chain(page, ({ rows }) => {
+      if (rows.length === 0) return undefined
+      const keys = rows.map((row) => keyOf(row['cache_key']))
+      const removal = statements.removeExpiring(keys.length)
+      return chain(this.run(removal, [...keys, Number.MAX_SAFE_INTEGER]), () =>
+        rows.length < BATCH ? undefined : this.removePages(keyPrefix, keys.at(-1)),
+      )
+    })
+  }
+
+  /** Lets the room be counted anew. */
+  forget(): void {
+    this.#allowance = 0
+  }
+}
+
+/** A key as drivers give it: MySQL's are binary. */
+export function keyOf(column: unknown): string {
+  return column instanceof Uint8Array ? Buffer.from(column).toString('latin1') : String(column)
+}
+
+/** Waits for room, but not for long. What fails behind the write fails the next one too. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto'
+import type { MaybePromise } from '../../maybe-promise.js'
+
+/** The kinds of SQL this package speaks. */
+export type Dialect = 'postgresql' | 'mysql' | 'sqlite'
+
+/** What is handed to a statement. */
+export type Parameter = string | number | Buffer | null
+
+/** One row of an answer, by column. */
+export type Row = Readonly<Record<string, unknown>>
+
+/** What a statement gave. */
+export interface Answer {
+  readonly rows: readonly Row[]
+  /** Rows that were changed, or that came back. */
+  readonly count: number
+  /** MySQL's `LAST_INSERT_ID`. */
+  readonly insertId?: unknown
+}
+
+/** Who runs the statements: the user's own connection. */
+export interface Driver {
+  readonly dialect: Dialect
+  /** Whether answers come at once instead of by promise. */
+  readonly answersAtOnce: boolean
+  /** What the user gave. */
+  readonly database: object
+  run(statement: Statement, parameters: readonly Parameter[]): MaybePromise<Answer>
+  /** The column `value` of the first row: the hot path. `undefined`: no row. */
+  readValue(statement: Statement, parameters: readonly Parameter[]): MaybePromise<unknown>
+  /** Called when the cache is used for the first time (again). */
+  open(): void
+  /** Lets go of what belongs to the cache. The connection is the user's and stays open. */
+  close(): void
+}
+
+/** What distinguishes a statement besides its text. */
+export interface StatementTraits {
+  /** It gives rows, `RETURNING` included. Default `false`. */
+  readonly givesRows?: boolean
+  /** It comes again and again with the same text, so that preparing it pays. Default `false`. */
+  readonly isFixed?: boolean
+  /** It may take its time. Default `false`. */
+  readonly isUnlimited?: boolean
+}
+
+/** A statement of ours. */
+export class Statement implements StatementTraits {
+  /** With the placeholders of the dialect. */
+  readonly sql: string
+  readonly givesRows: boolean
+  readonly isFixed: boolean
+  readonly isUnlimited: boolean
+  #name: string | undefined
+
+  /** @param marked - The text, with `?` for each parameter in their order and nowhere else. */
+  constructor(
+    dialect: Dialect,
+    readonly marked: string,
+    { givesRows = false, isFixed = false, isUnlimited = false }: StatementTraits = {},
+  ) {
+    this.givesRows = givesRows
+    this.isFixed = isFixed
+    this.isUnlimited = isUnlimited
+    let count = 0
+    this.sql = dialect === 'postgresql' ? marked.replace(/\?/g, () => `$${++count}`) : marked
+  }
+
+  /** The same for the same text, and for no other. */
+  get name(): string {
+    this.#name ??= `fragcache_${createHash('sha256').update(this.sql).digest('hex').slice(0, 24)}`
+    return this.#name
+  }
+}
+
+const NOTHING: Answer = { rows: [], count: 0 }
+
+/**
+ * Reads what drivers answer: rows, a count, or an object with one of them under the names that
+ * `pg`, `mysql2` and `better-sqlite3` use.
+ */
+export function toAnswer(given: unknown): Answer {
+  if (given === undefined || given === null) return NOTHING
+  if (typeof given === 'number' || typeof given === 'bigint') {
+    return { rows: [], count: Number(given) }
+  }
+  if (Array.isArray(given)) {
+    // mysql2's promises, and knex over it, give what came and the fields.
+    if (given.length === 2 && isResult(given[0]) && !isRow(given[1])) return toAnswer(given[0])
+    return { rows: given as Row[], count: given.length }
+  }
+  const { rows, rowCount, affectedRows, insertId, changes } = given as Readonly<
+    Record<string, unknown>
+  >
+  const found = Array.isArray(rows) ? (rows as Row[]) : []
+  const count = rowCount ?? affectedRows ?? changes ?? found.length
+  return { rows: found, count: Number(count), ...(insertId !== undefined && { insertId }) }
+}
+
+function isResult(value: unknown): boolean {
+  if (Array.isArray(value)) return true
+  return typeof value === 'object' && value !== null && 'affectedRows' in value
+}
+
+function isRow(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

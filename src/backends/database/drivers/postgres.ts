@@ -1,0 +1,157 @@
+import { toAnswer, type Answer, type Driver, type Parameter, type Statement } from '../driver.js'
+import { isAnswer } from '../failures.js'
+import { HangingConnections } from './hanging.js'
+import { Lender, type Lease } from './lease.js'
+import { quietly, type Listening } from './listening.js'
+
+type Callback<T> = (error: unknown, result: T) => void
+
+interface Query {
+  readonly name?: string
+  readonly text: string
+  readonly values: readonly Parameter[]
+  readonly query_timeout?: number
+}
+
+/** What is used of a client of `pg`. */
+export interface PgClient extends Listening {
+  query(query: Query, done: Callback<unknown>): unknown
+}
+
+/** What is used of a pool of `pg`. */
+export interface PgPool extends Listening {
+  connect(
+    done: (error: unknown, client: PgClient | undefined, release: (error?: Error) => void) => void,
+  ): unknown
+  readonly idleCount: number
+}
+
+/** A client as the pool keeps it while it is being opened. */
+interface OpeningClient {
+  readonly _connecting?: boolean
+  readonly _connected?: boolean
+  readonly connection?: { readonly stream?: { destroy(): void } }
+}
+
+/** A pool of `pg`. */
+export class PgPoolDriver implements Driver {
+  readonly dialect = 'postgresql'
+  readonly answersAtOnce = false
+  readonly #lender: Lender
+  readonly #hanging: HangingConnections
+  #unlisten: (() => void) | undefined
+
+  constructor(
+    readonly database: PgPool,
+    limitMs: number,
+  ) {
+    this.#hanging = new HangingConnections(
+      limitMs,
+      () => openingClients(database),
+      (client) => (client as OpeningClient).connection?.stream?.destroy(),
+    )
+    this.#lender = new Lender(limitMs, () => this.#hanging.end())
+  }
+
+  open(): void {
+    this.#unlisten ??= quietly(this.database)
+  }
+
+  close(): void {
+    this.#unlisten?.()
+    this.#unlisten = undefined
+  }
+
+  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+    return this.#lender.lend(statement.isUnlimited, (lease) =>
+      this.#ask(lease, statement, parameters),
+    )
+  }
+
+  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
+    return (await this.run(statement, parameters)).rows[0]?.['value']
+  }
+
+  #ask(lease: Lease, statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const mayOpen = this.database.idleCount === 0
+      this.database.connect((error, client, release) => {
+        if (client === undefined) {
+          reject(asError(error))
+          return
+        }
+        const isTaken = lease.take((isBroken) => {
+          client.removeListener('error', ignore)
+          release(isBroken ? new Error('fragcache: the connection is of no more use') : undefined)
+        })
+        if (!isTaken) return
+        // A connection that is lost while it is out tells so besides failing the query.
+        client.on('error', ignore)
+        client.query(toQuery(statement, parameters), (failure, result) => {
+          lease.end(Boolean(failure) && !isAnswer(failure))
+          if (failure) reject(asError(failure))
+          else resolve(toAnswer(result))
+        })
+      })
+      if (mayOpen) this.#hanging.note()
+    })
+  }
+}
+
+/** One client of `pg`. */
+export class PgClientDriver implements Driver {
+  readonly dialect = 'postgresql'
+  readonly answersAtOnce = false
+  #unlisten: (() => void) | undefined
+
+  constructor(
+    readonly database: PgClient,
+    private readonly limitMs: number,
+  ) {}
+
+  open(): void {
+    this.#unlisten ??= quietly(this.database)
+  }
+
+  close(): void {
+    this.#unlisten?.()
+    this.#unlisten = undefined
+  }
+
+  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+    const query = toQuery(statement, parameters)
+    const limited = statement.isUnlimited ? query : { ...query, query_timeout: this.limitMs }
+    return new Promise((resolve, reject) => {
+      this.database.query(limited, (failure, result) => {
+        if (failure) reject(asError(failure))
+        else resolve(toAnswer(result))
+      })
+    })
+  }
+
+  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
+    return (await this.run(statement, parameters)).rows[0]?.['value']
+  }
+}
+
+function toQuery(statement: Statement, values: readonly Parameter[]): Query {
+  return statement.isFixed
+    ? { name: statement.name, text: statement.sql, values }
+    : { text: statement.sql, values }
+}
+
+function* openingClients(pool: PgPool): Generator<object> {
+  const { _clients: clients } = pool as { readonly _clients?: unknown }
+  if (!Array.isArray(clients)) return
+  for (const client of clients as (object & OpeningClient)[]) {
+    if (client._connecting === true && client._connected !== true) yield client
+  }
+}
+
+function ignore(): void {
+  return undefined
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error })
+}

@@ -1,0 +1,51 @@
+import {
+  toAnswer,
+  type Answer,
+  type Dialect,
+  type Driver,
+  type Parameter,
+  type Statement,
+} from '../driver.js'
+import { withoutText } from './mysql.js'
+
+/** Anything that runs SQL. */
+export interface QueryDatabase {
+  readonly dialect: Dialect
+  /**
+   * Runs a statement.
+   *
+   * @param sql - With `$1`, `$2`, … for PostgreSQL, else with `?`.
+   * @param parameters - Text, whole numbers, `Buffer`s and `null`.
+   * @returns The rows of a statement that gives some (`SELECT`, `RETURNING`), by column, with binary
+   *   columns as bytes. Else how many rows were changed; with MySQL the client's own result, which
+   *   has `affectedRows` and `insertId`. `{ rows }` and `{ changes }` will do as well.
+   */
+  readonly query: (sql: string, parameters: readonly Parameter[]) => unknown
+}
+
+/** A function of the user's. */
+export class QueryDriver implements Driver {
+  readonly answersAtOnce = false
+  readonly dialect: Dialect
+
+  constructor(readonly database: QueryDatabase) {
+    this.dialect = database.dialect
+  }
+
+  open(): void {
+    return undefined
+  }
+
+  close(): void {
+    return undefined
+  }
+
+  async run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+    const given = this.dialect === 'mysql' ? withoutText(parameters) : parameters
+    return toAnswer(await this.database.query(statement.sql, given))
+  }
+
+  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
+    return (await this.run(statement, parameters)).rows[0]?.['value']
+  }
+}

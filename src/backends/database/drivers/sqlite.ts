@@ -1,0 +1,61 @@
+import type { Answer, Driver, Parameter, Row, Statement } from '../driver.js'
+
+interface Prepared {
+  all(...parameters: Parameter[]): Row[]
+  get(...parameters: Parameter[]): unknown
+  run(...parameters: Parameter[]): { readonly changes: number | bigint }
+  /** Only `better-sqlite3` gives the bare value then. */
+  pluck?(): unknown
+}
+
+/** What is used of `better-sqlite3`, `libsql` and `node:sqlite`. */
+export interface SqliteDatabase {
+  prepare(sql: string): Prepared
+}
+
+/** A database of `better-sqlite3`, `libsql` or `node:sqlite`. It answers at once. */
+export class SqliteDriver implements Driver {
+  readonly dialect = 'sqlite'
+  readonly answersAtOnce = true
+  readonly #prepared = new Map<string, Prepared>()
+  #reader: { readonly statement: Statement; readonly prepared: Prepared } | undefined
+
+  constructor(readonly database: SqliteDatabase) {}
+
+  open(): void {
+    return undefined
+  }
+
+  close(): void {
+    this.#prepared.clear()
+    this.#reader = undefined
+  }
+
+  run(statement: Statement, parameters: readonly Parameter[]): Answer {
+    const prepared = this.#prepare(statement)
+    if (statement.givesRows) {
+      const rows = prepared.all(...parameters)
+      return { rows, count: rows.length }
+    }
+    return { rows: [], count: Number(prepared.run(...parameters).changes) }
+  }
+
+  readValue(statement: Statement, [key = null, now = null]: readonly Parameter[]): unknown {
+    if (this.#reader?.statement !== statement) {
+      const prepared = this.database.prepare(statement.sql)
+      prepared.pluck?.()
+      this.#reader = { statement, prepared }
+    }
+    const row = this.#reader.prepared.get(key, now)
+    if (row === undefined || row === null || row instanceof Uint8Array) return row
+    return (row as Row)['value']
+  }
+
+  #prepare({ sql, isFixed }: Statement): Prepared {
+    const known = this.#prepared.get(sql)
+    if (known !== undefined) return known
+    const prepared = this.database.prepare(sql)
+    if (isFixed) this.#prepared.set(sql, prepared)
+    return prepared
+  }
+}

@@ -1,0 +1,101 @@
+import { CacheBackendError } from '../../errors.js'
+
+/** What drivers tell with an error, each in its way. */
+interface DriverError {
+  readonly code?: unknown
+  readonly errno?: unknown
+  readonly sqlState?: unknown
+  readonly severity?: unknown
+  readonly message?: unknown
+}
+
+const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE', 'ER_BAD_DB_ERROR'])
+const CONFLICT = new Set<unknown>(['40P01', '40001', 'ER_LOCK_DEADLOCK'])
+const TOO_LARGE = new Set<unknown>(['SQLITE_TOOBIG', 'ER_NET_PACKET_TOO_LARGE', '54000'])
+
+/** Of a server that is alive, but is going down, not ready, or takes no more connections. */
+const NOT_SERVING = new Set<unknown>([
+  'ER_SERVER_SHUTDOWN',
+  'ER_CON_COUNT_ERROR',
+  'ER_NORMAL_SHUTDOWN',
+  'ER_CONNECTION_KILLED',
+  'ER_NEW_ABORTING_CONNECTION',
+  'ER_TOO_MANY_USER_CONNECTIONS',
+])
+
+function errorsOf(error: unknown): DriverError[] {
+  const errors: DriverError[] = []
+  for (let one = error; typeof one === 'object' && one !== null && errors.length < 5;) {
+    errors.push(one)
+    one = (one as { readonly cause?: unknown }).cause
+  }
+  return errors
+}
+
+/** Whether the table is not there. */
+export function isMissingTable(error: unknown): boolean {
+  return errorsOf(error).some(
+    ({ code, message }) =>
+      MISSING_TABLE.has(code) ||
+      (/^SQLITE_ERROR$|^ERR_SQLITE_ERROR$/.test(String(code)) &&
+        /no such table|unknown database/.test(String(message))),
+  )
+}
+
+/** Whether the database gave up this statement in favour of another: it can be tried again. */
+export function isConflict(error: unknown): boolean {
+  return errorsOf(error).some(({ code }) => CONFLICT.has(code))
+}
+
+/** Whether what was to be written is larger than the database takes. */
+export function isTooLarge(error: unknown): boolean {
+  return errorsOf(error).some(
+    ({ code, message }) =>
+      TOO_LARGE.has(code) ||
+      /string or blob too big|Data too long|invalid memory alloc request size/.test(
+        String(message),
+      ),
+  )
+}
+
+/**
+ * Whether an error is the answer of a database that works: a statement it refused, as opposed to one
+ * it could not be asked.
+ */
+export function isAnswer(error: unknown): boolean {
+  return errorsOf(error).some(
+    (one) => isPostgresAnswer(one) || isMysqlAnswer(one) || isSqliteAnswer(one),
+  )
+}
+
+function isPostgresAnswer({ code, severity }: DriverError): boolean {
+  if (typeof code !== 'string' || typeof severity !== 'string' || code.length !== 5) return false
+  // Connection failures; no connection left; shutting down or starting; the disk.
+  return !/^(?:08|53|57P|58|F0|XX)/.test(code)
+}
+
+function isMysqlAnswer({ code, sqlState }: DriverError): boolean {
+  if (typeof code !== 'string' || !code.startsWith('ER_') || typeof sqlState !== 'string') {
+    return false
+  }
+  return !sqlState.startsWith('08') && !NOT_SERVING.has(code)
+}
+
+function isSqliteAnswer({ code, message }: DriverError): boolean {
+  if (typeof code !== 'string') return false
+  if (/^SQLITE_(?:ERROR|CONSTRAINT|MISMATCH|RANGE|TOOBIG|SCHEMA|FULL|READONLY)/.test(code))
+    return true
+  return (
+    code === 'ERR_SQLITE_ERROR' &&
+    !/locked|busy|disk|malformed|not a database/.test(String(message))
+  )
+}
+
+/** The failure of a call, with what to do about it. */
+export function toFailure(error: unknown, table: string): unknown {
+  if (!isMissingTable(error)) return error
+  return new CacheBackendError(
+    `DatabaseCache: the table ${table} is not there; make it with "fragcache createcachetable --config FILE", or with createCacheTable of "fragcache/database"`,
+    { cause: error, backend: 'DatabaseCache' },
+  )
+}

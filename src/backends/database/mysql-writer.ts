@@ -1,0 +1,184 @@
+import type { WriteOutcome } from '../../backend.js'
+import { chain, type MaybePromise } from '../../maybe-promise.js'
+import { keyOf, type Run } from './culling.js'
+import type { Answer } from './driver.js'
+import { isTooLarge } from './failures.js'
+import { inTurn, rescue } from './in-turn.js'
+import { INSERT_ID_OFFSET, REFUSED, type MysqlStatements } from './mysql-statements.js'
+import { toParameters, type WriteRow } from './row.js'
+import { byKey } from './standard-writer.js'
+import type { Writer, Written } from './writer.js'
+
+/** Below this nobody's server refuses a packet. */
+const SURE_BYTES = 256 * 1024
+
+/** What a row takes besides its value. */
+const ROW_BYTES = 2048
+
+const STORED: Written = { outcomes: ['stored'], inserted: 1 }
+const TOO_LARGE: Written = { outcomes: ['too_large'], inserted: 0 }
+
+/** Writes to MySQL and MariaDB. */
+export class MysqlWriter implements Writer {
+  #packetBytes: number | undefined
+
+  constructor(
+    readonly statements: MysqlStatements,
+    private readonly run: Run,
+    private readonly owner: string,
+  ) {}
+
+  write(rows: readonly WriteRow[]): MaybePromise<Written> {
+    const total = rows.reduce((sum, row) => sum + bytesOf(row), 0)
+    return chain(total <= SURE_BYTES ? Infinity : this.#maxPacket(), (most) =>
+      this.#write(rows, most),
+    )
+  }
+
+  #write(rows: readonly WriteRow[], most: number): MaybePromise<Written> {
+    const outcomes = new Map<WriteRow, WriteOutcome>()
+    let inserted = 0
+    const note = (some: readonly WriteRow[]) => (written: Written) => {
+      some.forEach((row, i) => outcomes.set(row, written.outcomes[i] ?? 'failed'))
+      inserted += written.inserted
+    }
+    const fitting: WriteRow[] = []
+    for (const row of rows) {
+      if (bytesOf(row) > most) outcomes.set(row, 'too_large')
+      else fitting.push(row)
+    }
+    const plain = fitting.filter(({ ifAbsent, replacing }) => !ifAbsent && replacing === undefined)
+    const others = fitting.filter(({ ifAbsent, replacing }) => ifAbsent || replacing !== undefined)
+    const chunks = chunksOf(plain.sort(byKey), most)
+    return chain(
+      inTurn(chunks, (chunk) => chain(this.#insertAll(chunk), note(chunk))),
+      () =>
+        chain(
+          inTurn(others.sort(byKey), (row) => chain(this.#writeIf(row), note([row]))),
+          () => ({ outcomes: rows.map((row) => outcomes.get(row) ?? 'failed'), inserted }),
+        ),
+    )
+  }
+
+  #insertAll(rows: readonly WriteRow[]): MaybePromise<Written> {
+    const parameters = rows.flatMap((row) => toParameters(row, this.owner))
+    const written = () =>
+      chain(this.run(this.statements.write(rows.length), parameters), ({ count }) => ({
+        outcomes: rows.map(() => 'stored' as const),
+        // A new row counts once, one that is changed twice.
+        inserted: Math.max(0, Math.min(rows.length, 2 * rows.length - count)),
+      }))
+    return rescue<Written>(written, (error) => {
+      if (!isTooLarge(error)) throw error
+      if (rows.length === 1) return TOO_LARGE
+      return chain(
+        inTurn(rows, (row) => this.#insertAll([row])),
+        (singles) => ({
+          outcomes: singles.flatMap(({ outcomes }) => outcomes),
+          inserted: singles.reduce((sum, { inserted }) => sum + inserted, 0),
+        }),
+      )
+    })
+  }
+
+  #writeIf(row: WriteRow): MaybePromise<Written> {
+    const written = () => {
+      if (row.replacing === undefined) return this.#addIfAbsent(row)
+      return chain(this.#replace(row), (written) =>
+        written.outcomes[0] === 'stored' || !row.ifAbsent ? written : this.#addIfAbsent(row),
+      )
+    }
+    return rescue<Written>(written, (error) => {
+      if (isTooLarge(error)) return TOO_LARGE
+      throw error
+    })
+  }
+
+  #addIfAbsent(row: WriteRow): MaybePromise<Written> {
+    const nowMs = Date.now()
+    const parameters = [...toParameters(row, this.owner), nowMs, nowMs, nowMs, nowMs]
+    return chain(this.run(this.statements.addIfAbsent, parameters), (answer) =>
+      Number(insertIdOf(answer)) === REFUSED ? { outcomes: ['refused'], inserted: 0 } : STORED,
+    )
+  }
+
+  #replace({ key, value, number, expires, replacing }: WriteRow): MaybePromise<Written> {
+    const column = replacing?.number === null ? 'value' : 'number'
+    const old = replacing?.[column] ?? null
+    const parameters = [value, number, expires, this.owner, key, Date.now(), old]
+    return chain(this.run(this.statements.replace(column), parameters), (answer) => ({
+      outcomes: [this.found(answer) ? 'stored' : 'refused'],
+      inserted: 0,
+    }))
+  }
+
+  increment(
+    key: string,
+    delta: number,
+    least: number,
+    most: number,
+  ): MaybePromise<number | undefined> {
+    const parameters = [delta, key, Date.now(), least, most]
+    return chain(this.run(this.statements.increment, parameters), (answer) => {
+      const id = insertIdOf(answer)
+      return id === 0n ? undefined : Number(id - INSERT_ID_OFFSET)
+    })
+  }
+
+  /** There is no telling what a `DELETE` of several keys found, so that is asked before. */
+  removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>> {
+    const sorted = [...keys].sort()
+    const nowMs = Date.now()
+    return chain(
+      this.run(this.statements.readDeadlines(sorted.length), [...sorted, nowMs]),
+      ({ rows }) =>
+        chain(
+          this.run(this.statements.removeMany(sorted.length), [...sorted, nowMs]),
+          () => new Set(rows.map((row) => keyOf(row['cache_key']))),
+        ),
+    )
+  }
+
+  found(answer: Answer): boolean {
+    return answer.count > 0 || (answer.insertId !== undefined && insertIdOf(answer) !== 0n)
+  }
+
+  #maxPacket(): MaybePromise<number> {
+    if (this.#packetBytes !== undefined) return this.#packetBytes
+    return chain(this.run(this.statements.maxPacket, []), ({ rows }) => {
+      this.#packetBytes = Number(rows[0]?.['bytes'])
+      return this.#packetBytes
+    })
+  }
+}
+
+function bytesOf({ value, replacing }: WriteRow): number {
+  return ROW_BYTES + (value?.length ?? 0) + (replacing?.value?.length ?? 0)
+}
+
+/** Several rows go as text, in which a byte takes two characters. */
+function chunksOf(rows: readonly WriteRow[], most: number): WriteRow[][] {
+  const chunks: WriteRow[][] = []
+  let left = 0
+  for (const row of rows) {
+    const bytes = 2 * bytesOf(row)
+    const chunk = chunks.at(-1)
+    if (chunk !== undefined && bytes <= left) {
+      chunk.push(row)
+      left -= bytes
+    } else {
+      chunks.push([row])
+      left = most - bytes
+    }
+  }
+  return chunks
+}
+
+function insertIdOf({ insertId }: Answer): bigint {
+  if (insertId === undefined || insertId === null) {
+    throw new Error(
+      'the query function gave no insertId; with the dialect "mysql" let it give the client\'s own result, as in (await pool.query(sql, parameters))[0]',
+    )
+  }
+  return BigInt(insertId as string | number | bigint)
+}

@@ -1,0 +1,72 @@
+import type { WriteEntry } from '../../backend.js'
+import { readInteger } from '../../serializer.js'
+import type { Deadline } from '../../timeout.js'
+import { toColumn } from './column-key.js'
+import type { Parameter } from './driver.js'
+
+/** What stands for "never": beyond any deadline, and exact in every driver's numbers. */
+const NEVER = Number.MAX_SAFE_INTEGER
+
+/** A deadline as it is stored. */
+export function toExpires(deadline: Deadline): number {
+  return deadline ?? NEVER
+}
+
+/** A deadline as it was stored; drivers give text, numbers or bigints. */
+export function fromExpires(expires: unknown): Deadline {
+  const deadline = Number(expires)
+  return deadline >= NEVER ? null : deadline
+}
+
+/** A payload as it is stored: whole numbers where the server can count with them. */
+export interface Content {
+  readonly value: Buffer | null
+  readonly number: number | null
+}
+
+export function toContent(payload: Uint8Array): Content {
+  const number = readInteger(payload)
+  return number === undefined ? { value: asBuffer(payload), number: null } : { value: null, number }
+}
+
+/** A row to write. */
+export interface WriteRow extends Content {
+  readonly key: string
+  readonly expires: number
+  readonly ifAbsent: boolean
+  readonly replacing: Content | undefined
+}
+
+export function toRow({ key, payload, expiresAtMs, ifAbsent, replacing }: WriteEntry): WriteRow {
+  return {
+    key: toColumn(key),
+    ...toContent(payload),
+    expires: toExpires(expiresAtMs),
+    ifAbsent: ifAbsent === true,
+    replacing: replacing === undefined ? undefined : toContent(replacing),
+  }
+}
+
+/** The parameters of a row, in the order of the columns. */
+export function toParameters(
+  { key, value, number, expires }: WriteRow,
+  owner: string,
+): Parameter[] {
+  return [key, value, number, expires, owner]
+}
+
+/** Bytes as drivers give them. */
+export function fromValue(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value
+  if (value === undefined || value === null) return undefined
+  if (value instanceof ArrayBuffer) return new Uint8Array(value)
+  throw new Error(
+    `the column "value" came back as ${typeof value}, not as bytes; make the query function give binary columns as Buffer`,
+  )
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

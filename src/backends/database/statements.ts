@@ -1,0 +1,166 @@
+import { Statement, type Dialect, type StatementTraits } from './driver.js'
+import { quoteTable, type TableName } from './table-name.js'
+
+/** The columns of a written row, in the order of its parameters. */
+export const COLUMNS = 'cache_key, value, number, expires, key_prefix'
+
+/** Parameters of a written row. */
+export const COLUMN_COUNT = 5
+
+/** Up to so many keys a statement's text is worth keeping. */
+const FIXED_KEYS = 16
+
+const ONCE: StatementTraits = {}
+/** Traits of a fixed statement that gives rows. */
+export const ROWS: StatementTraits = { isFixed: true, givesRows: true }
+
+/** `(?, ?), (?, ?)`. */
+export function places(rows: number, columns: number): string {
+  const row = `(${list(columns)})`
+  return rows === 1 ? row : new Array(rows).fill(row).join(', ')
+}
+
+/** `?, ?`. */
+export function list(count: number): string {
+  return count === 1 ? '?' : new Array(count).fill('?').join(', ')
+}
+
+/** Where the dialects differ within a statement. */
+export interface Parts {
+  /** The value as bytes, also where it is a number. */
+  readonly value: string
+  /** What a touched deadline is set to. */
+  readonly touched: string
+  /** Behind `INSERT … VALUES …`: what happens to rows that are there. */
+  readonly overwrite: string
+  /** Whether that gives `inserted`: whether each row was not there before. */
+  readonly tellsInserted?: boolean
+  /** How to have the rows given back that were changed. */
+  readonly returning?: string
+  readonly givesChanges?: boolean
+}
+
+/** The statements over one table that all dialects have in common. */
+export abstract class Statements {
+  protected readonly table: string
+  /** The key; now. Gives `value`. */
+  readonly read: Statement
+  /** The deadline; the key; now. */
+  readonly touch: Statement
+  /** The key; now. */
+  readonly remove: Statement
+  readonly #reads = new Map<number, Statement>()
+  readonly #writes = new Map<number, Statement>()
+
+  protected constructor(
+    readonly dialect: Dialect,
+    name: TableName,
+    private readonly parts: Parts,
+  ) {
+    this.table = quoteTable(dialect, name)
+    const { givesChanges = false, returning = '' } = parts
+    const changes = { isFixed: true, givesRows: givesChanges }
+    this.read = this.statement(
+      `SELECT ${parts.value} AS value FROM ${this.table} WHERE cache_key = ? AND expires > ?`,
+      ROWS,
+    )
+    this.touch = this.statement(
+      `UPDATE ${this.table} SET expires = ${parts.touched} WHERE cache_key = ? AND expires > ? ${returning}`,
+      changes,
+    )
+    this.remove = this.statement(
+      `DELETE FROM ${this.table} WHERE cache_key = ? AND expires > ? ${returning}`,
+      changes,
+    )
+  }
+
+  /** Rows, written in any case. */
+  write(rows: number): Statement {
+    return kept(this.#writes, rows, () =>
+      this.statement(
+        `INSERT INTO ${this.table} (${COLUMNS}) VALUES ${places(rows, COLUMN_COUNT)} ${this.parts.overwrite}`,
+        { isFixed: rows === 1, givesRows: this.parts.tellsInserted === true },
+      ),
+    )
+  }
+
+  /** Keys; now. Gives `cache_key` and `value`. */
+  readMany(keys: number): Statement {
+    return kept(this.#reads, keys, () =>
+      this.statement(
+        `SELECT cache_key, ${this.parts.value} AS value FROM ${this.table} WHERE cache_key IN (${list(keys)}) AND expires > ?`,
+        { givesRows: true, isFixed: keys <= FIXED_KEYS },
+      ),
+    )
+  }
+
+  /** Keys; now. Gives `cache_key` and `expires`. */
+  readDeadlines(keys: number): Statement {
+    return this.statement(
+      `SELECT cache_key, expires FROM ${this.table} WHERE cache_key IN (${list(keys)}) AND expires > ?`,
+      { givesRows: true },
+    )
+  }
+
+  /* Making room. */
+
+  /** Gives `entries`: how many there are, but no more than `most`. */
+  countUpTo(most: number): Statement {
+    return this.statement(
+      `SELECT count(1) AS entries FROM (SELECT 1 AS one FROM ${this.table} LIMIT ${most}) AS sample`,
+      ROWS,
+    )
+  }
+
+  /** Now. Gives `cache_key` and `expires` of what has expired, the oldest first. */
+  expired(limit: number): Statement {
+    return this.statement(
+      `SELECT cache_key, expires FROM ${this.table} WHERE expires <= ? ORDER BY expires, cache_key LIMIT ${limit}`,
+      ROWS,
+    )
+  }
+
+  /** Gives `cache_key` and `expires` of what expires next. */
+  expiringNext(limit: number): Statement {
+    return this.statement(
+      `SELECT cache_key, expires FROM ${this.table} ORDER BY expires, cache_key LIMIT ${limit}`,
+      { givesRows: true },
+    )
+  }
+
+  /** The key behind which to go on. Gives `cache_key` of any entries. */
+  page(limit: number): Statement {
+    return this.statement(
+      `SELECT cache_key FROM ${this.table} WHERE cache_key > ? ORDER BY cache_key LIMIT ${limit}`,
+      ROWS,
+    )
+  }
+
+  /** The key prefix; the key behind which to go on. Gives `cache_key`. */
+  pageOf(limit: number): Statement {
+    return this.statement(
+      `SELECT cache_key FROM ${this.table} WHERE key_prefix = ? AND cache_key > ? ORDER BY cache_key LIMIT ${limit}`,
+      ROWS,
+    )
+  }
+
+  /** Keys, sorted; the latest deadline that goes. */
+  abstract removeExpiring(keys: number): Statement
+
+  protected statement(marked: string, traits: StatementTraits = ONCE): Statement {
+    return new Statement(this.dialect, marked, traits)
+  }
+}
+
+/** Texts for a few rows come again and again; those for many do not. */
+export function kept(
+  known: Map<number, Statement>,
+  count: number,
+  make: () => Statement,
+): Statement {
+  const found = known.get(count)
+  if (found !== undefined) return found
+  const made = make()
+  if (count <= FIXED_KEYS) known.set(count, made)
+  return made
+}

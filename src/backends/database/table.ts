@@ -1,0 +1,211 @@
+import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
+import { addIntegers, readInteger } from '../../serializer.js'
+import type { Deadline } from '../../timeout.js'
+import { toColumn } from './column-key.js'
+import type { Route } from './connect.js'
+import { Culling, keyOf, type Limits, type Run } from './culling.js'
+import type { Answer, Driver, Parameter, Statement } from './driver.js'
+import { isConflict, toFailure } from './failures.js'
+import { inTurn, split } from './in-turn.js'
+import { MysqlStatements } from './mysql-statements.js'
+import { MysqlWriter } from './mysql-writer.js'
+import { fromExpires, fromValue, toExpires, toRow, type WriteRow } from './row.js'
+import { StandardStatements } from './standard-statements.js'
+import { StandardWriter } from './standard-writer.js'
+import { showTable, type TableName } from './table-name.js'
+import type { Writer } from './writer.js'
+
+/** Keys that are read with one statement: SQLite takes no more parameters. */
+const MOST_KEYS = 32_000
+
+/** How often a statement is tried again that the database gave up in favour of another. */
+const MOST_CONFLICTS = 8
+
+/** How often counting is tried again when what was found has changed since. */
+const MOST_ATTEMPTS = 1000
+
+/** The table of a cache, on the databases that it is read from and written to. */
+export class Table {
+  readonly #name: string
+  readonly #owner: string
+  readonly #writer: Writer
+  readonly #culling: Culling
+  readonly #write: Run
+
+  constructor(
+    name: TableName,
+    private readonly route: Route,
+    keyPrefix: string,
+    limits: Limits,
+    timeLimitMs: number,
+  ) {
+    this.#name = showTable(name)
+    this.#owner = keyPrefix
+    this.#write = (statement, parameters) => this.#run(route.write, statement, parameters)
+    const { dialect, answersAtOnce } = route.write
+    const owner = toColumn(keyPrefix)
+    this.#writer =
+      dialect === 'mysql'
+        ? new MysqlWriter(new MysqlStatements(name), this.#write, owner)
+        : new StandardWriter(new StandardStatements(dialect, name), this.#write, owner)
+    const waitMs = answersAtOnce ? Infinity : timeLimitMs / 4
+    this.#culling = new Culling(this.#write, this.#writer.statements, limits, waitMs)
+  }
+
+  /** The payload of one live entry. */
+  readOne(key: string, driver: Driver): MaybePromise<Uint8Array | undefined> {
+    const { read } = this.#writer.statements
+    if (driver.answersAtOnce) {
+      try {
+        return fromValue(driver.readValue(read, [toColumn(key), Date.now()]))
+      } catch (error) {
+        throw toFailure(error, this.#name)
+      }
+    }
+    const value = Promise.resolve(driver.readValue(read, [toColumn(key), Date.now()]))
+    return value.then(fromValue, (error: unknown) => {
+      throw toFailure(error, this.#name)
+    })
+  }
+
+  /** The payloads of live entries, in the order asked. */
+  readMany(
+    keys: readonly string[],
+    driver: Driver,
+  ): MaybePromise<readonly (Uint8Array | undefined)[]> {
+    const [first] = keys
+    if (first === undefined) return []
+    if (keys.length === 1) return chain(this.readOne(first, driver), (payload) => [payload])
+    const columns = keys.map(toColumn)
+    return chain(this.#select(columns, driver, 'readMany'), (found) =>
+      columns.map((column) => fromValue(found.get(column)?.['value'])),
+    )
+  }
+
+  readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]> {
+    const columns = keys.map(toColumn)
+    return chain(this.#select(columns, this.route.write, 'readDeadlines'), (found) =>
+      columns.map((column) => {
+        const row = found.get(column)
+        return row === undefined ? undefined : fromExpires(row['expires'])
+      }),
+    )
+  }
+
+  #select(
+    columns: readonly string[],
+    driver: Driver,
+    what: 'readMany' | 'readDeadlines',
+  ): MaybePromise<ReadonlyMap<string, Answer['rows'][number]>> {
+    const { statements } = this.#writer
+    const answers = inTurn(split([...new Set(columns)], MOST_KEYS), (some) =>
+      this.#run(driver, statements[what](some.length), [...some, Date.now()]),
+    )
+    return chain(
+      answers,
+      (all) =>
+        new Map(all.flatMap(({ rows }) => rows.map((row) => [keyOf(row['cache_key']), row]))),
+    )
+  }
+
+  write(entries: readonly WriteEntry[]): MaybePromise<readonly WriteOutcome[]> {
+    const rows = entries.map(toRow)
+    return chain(this.#culling.makeRoom(rows.length), () =>
+      chain(
+        inTurn(roundsOf(rows), (round) => this.#writeRound(round)),
+        (results) => {
+          const outcomes = new Map(results.flat())
+          return chain(this.#culling.settle(rows.length), () =>
+            rows.map((row) => outcomes.get(row) ?? 'failed'),
+          )
+        },
+      ),
+    )
+  }
+
+  #writeRound(rows: readonly WriteRow[]): MaybePromise<[WriteRow, WriteOutcome][]> {
+    return chain(this.#writer.write(rows), ({ outcomes, inserted }) => {
+      if (inserted < rows.length) this.#culling.refund(rows.length - inserted)
+      return rows.map((row, i) => [row, outcomes[i] ?? 'failed'])
+    })
+  }
+
+  /** @returns `true` for each that was live. */
+  remove(keys: readonly string[]): MaybePromise<readonly boolean[]> {
+    const [first] = keys
+    if (first === undefined) return []
+    const { statements } = this.#writer
+    if (keys.length === 1) {
+      return chain(this.#write(statements.remove, [toColumn(first), Date.now()]), ({ count }) => [
+        count > 0,
+      ])
+    }
+    const columns = keys.map(toColumn)
+    return chain(this.#writer.removeMany([...new Set(columns)]), (removed) => {
+      const left = new Set(removed)
+      return columns.map((column) => left.delete(column))
+    })
+  }
+
+  touch(key: string, expiresAtMs: Deadline): MaybePromise<boolean> {
+    const parameters = [toExpires(expiresAtMs), toColumn(key), Date.now()]
+    return chain(this.#write(this.#writer.statements.touch, parameters), (answer) =>
+      this.#writer.found(answer),
+    )
+  }
+
+  /** As a backend's `incrementEntry`. */
+  increment(key: string, delta: number, attempt = 1): MaybePromise<number | null | undefined> {
+    const least = -Number.MAX_SAFE_INTEGER - Math.min(0, delta)
+    const most = Number.MAX_SAFE_INTEGER - Math.max(0, delta)
+    return chain(this.#writer.increment(toColumn(key), delta, least, most), (sum) => {
+      if (sum !== undefined) return sum
+      // Why not? What is found by now may be another entry than the one that was not counted.
+      return chain(this.readOne(key, this.route.write), (payload) => {
+        if (payload === undefined) return undefined
+        const number = readInteger(payload)
+        if (number === undefined) return null
+        addIntegers(number, delta)
+        if (attempt >= MOST_ATTEMPTS) throw new Error('incr: other writers were always faster')
+        return this.increment(key, delta, attempt + 1)
+      })
+    })
+  }
+
+  clear(): MaybePromise<void> {
+    this.#culling.forget()
+    return this.#culling.removePages(this.#owner)
+  }
+
+  #run(
+    driver: Driver,
+    statement: Statement,
+    parameters: readonly Parameter[],
+    attempt = 1,
+  ): MaybePromise<Answer> {
+    let answer: MaybePromise<Answer>
+    try {
+      answer = driver.run(statement, parameters)
+    } catch (error) {
+      throw toFailure(error, this.#name)
+    }
+    if (!isPromise(answer)) return answer
+    return answer.catch((error: unknown) => {
+      if (!isConflict(error) || attempt >= MOST_CONFLICTS) throw toFailure(error, this.#name)
+      return this.#run(driver, statement, parameters, attempt + 1)
+    })
+  }
+}
+
+/** Entries of one key keep their order: one statement cannot write a row twice. */
+function roundsOf(rows: readonly WriteRow[]): readonly (readonly WriteRow[])[] {
+  if (rows.length === 1) return [rows]
+  const rounds: Map<string, WriteRow>[] = []
+  for (const row of rows) {
+    const round = rounds.find((one) => !one.has(row.key))
+    if (round === undefined) rounds.push(new Map([[row.key, row]]))
+    else round.set(row.key, row)
+  }
+  return rounds.map((round) => [...round.values()])
+}

@@ -1,0 +1,30 @@
+import type { WriteOutcome } from '../../backend.js'
+import type { MaybePromise } from '../../maybe-promise.js'
+import type { Answer } from './driver.js'
+import type { WriteRow } from './row.js'
+import type { Statements } from './statements.js'
+
+/** What became of written rows. */
+export interface Written {
+  readonly outcomes: readonly WriteOutcome[]
+  /** How many were not there before, or all where the dialect does not tell. */
+  readonly inserted: number
+}
+
+/** What the dialects do in different ways. */
+export interface Writer {
+  readonly statements: Statements
+  /** Writes rows of different keys. */
+  write(rows: readonly WriteRow[]): MaybePromise<Written>
+  /** @returns The new number; `undefined` if no entry could be counted on. */
+  increment(
+    key: string,
+    delta: number,
+    least: number,
+    most: number,
+  ): MaybePromise<number | undefined>
+  /** @returns Which keys were live. */
+  removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>>
+  /** Whether a statement about one row found it. */
+  found(answer: Answer): boolean
+}

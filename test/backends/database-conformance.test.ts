@@ -1,0 +1,92 @@
+import { beforeAll, afterAll, describe, it, vi } from 'vitest'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
+import { SteppedClock } from '../support/clock.js'
+import {
+  newTable,
+  openBetterSqlite3,
+  openKnex,
+  openLibsql,
+  openMysql,
+  openPostgres,
+  type OpenDatabase,
+} from '../support/databases.js'
+import { sharedServer } from '../support/servers.js'
+
+const postgres = await sharedServer('postgres')
+const mysql = await sharedServer('mysql')
+
+// Keys that are not portable are reported as warnings; what they say is tested where it is written.
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+/** One table, emptied before each test: the deadlines are compared with our own clock. */
+function over(open: () => OpenDatabase): BackendUnderTest {
+  const location = newTable()
+  const clock = new SteppedClock()
+  let opened: OpenDatabase | undefined
+  const create = (settings: object) =>
+    new DatabaseCache({
+      ...settings,
+      location,
+      database: opened?.database ?? {},
+      options: { maxEntries: 3000 },
+    })
+  beforeAll(async () => {
+    opened = open()
+    await createCacheTable(create({}))
+  })
+  afterAll(async () => {
+    await opened?.ask(`DROP TABLE ${location}`)
+    await opened?.end()
+  })
+  return {
+    reset: async () => {
+      clock.start()
+      await opened?.ask(`DELETE FROM ${location}`)
+    },
+    create,
+    advance: clock.advance,
+    release: clock.stop,
+    damage: async (storedKey, bytes) => {
+      await opened?.ask(`UPDATE ${location} SET value = ?, number = NULL WHERE cache_key = ?`, [
+        Buffer.from(bytes),
+        storedKey,
+      ])
+    },
+  }
+}
+
+const run = { describe, it }
+
+describe('SQLite', () => {
+  describe('better-sqlite3', () => testBackend('DatabaseCache', over(openBetterSqlite3), run))
+  describe('libsql', () => testBackend('DatabaseCache', over(openLibsql), run))
+  describe('knex', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openKnex('better-sqlite3', ':memory:')),
+      run,
+    ))
+})
+
+describe.skipIf(postgres === undefined)('PostgreSQL', () => {
+  const url = postgres?.url ?? ''
+  describe('pg', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openPostgres(url)),
+      run,
+    ))
+})
+
+describe.skipIf(mysql === undefined)('MySQL or MariaDB', () => {
+  const url = mysql?.url ?? ''
+  describe('mysql2', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openMysql(url)),
+      run,
+    ))
+})
