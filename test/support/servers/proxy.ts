@@ -11,7 +11,7 @@ export interface Proxy {
   cut(): void
   /** Takes connections and bytes, and passes nothing on, as a network that drops packets. */
   silence(): void
-  /** Ends the fault; what was held back by `silence` is passed on, as by retransmission. */
+  /** Ends the fault; what was held back is passed on, as by retransmission. */
   restore(): Promise<void>
   close(): Promise<void>
 }
@@ -19,6 +19,8 @@ export interface Proxy {
 /** Starts a proxy in front of a server: a port of 127.0.0.1 or the path of a socket. */
 export async function startProxy(to: { port: number } | { path: string }): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>()
+  /** Passes on what is late. */
+  const held = new WeakMap<readonly [Socket, Socket], () => void>()
   let silent = false
   let port = 0
 
@@ -34,9 +36,19 @@ export async function startProxy(to: { port: number } | { path: string }): Promi
     }
     for (const socket of pair) socket.on('error', end).on('close', end)
     client.on('data', (bytes) => upstream.write(bytes))
-    upstream.on('data', (bytes) => {
-      if (proxy.delayMs === 0) client.write(bytes)
-      else setTimeout(() => client.destroyed || client.write(bytes), proxy.delayMs)
+    const late: Buffer[] = []
+    const passOn = (count: number) => {
+      for (const bytes of late.splice(0, count)) if (!client.destroyed) client.write(bytes)
+    }
+    held.set(pair, () => passOn(late.length))
+    upstream.on('data', (bytes: Buffer) => {
+      // What comes later must not overtake what is still held back.
+      if (proxy.delayMs === 0 && late.length === 0) {
+        client.write(bytes)
+        return
+      }
+      late.push(bytes)
+      setTimeout(() => passOn(late.indexOf(bytes) + 1), proxy.delayMs)
     })
     if (silent) for (const socket of pair) socket.pause()
   })
@@ -69,6 +81,8 @@ export async function startProxy(to: { port: number } | { path: string }): Promi
     },
     restore: async () => {
       silent = false
+      proxy.delayMs = 0
+      for (const pair of pairs) held.get(pair)?.()
       if (!server.listening) await listen()
       for (const pair of pairs) for (const socket of pair) socket.resume()
     },
