@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makeTemplateFragmentKey } from './fragment/key.js'
 
@@ -49,7 +50,63 @@ stand in the key. A value that begins with a dash comes after "--".
   },
 }
 
-const commands = new Map<string, Command>([['key', key]])
+const createcachetable: Command = {
+  usage: 'fragcache createcachetable --config FILE [--dry-run]',
+  summary: 'make the missing tables of database caches',
+  help: `Makes the tables that the database caches of this application need, those that are not there yet,
+each on the database that its cache writes to.
+
+  --config FILE  a module whose default export (or whose export "caches") is what createCaches gave,
+                 or a list of caches; TypeScript where this Node runs it
+  --dry-run      print the SQL and change nothing`,
+  async run(args, { out }) {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { config: { type: 'string' }, 'dry-run': { type: 'boolean', default: false } },
+    })
+    if (positionals[0] !== undefined) {
+      throw new UsageError(`createcachetable: ${JSON.stringify(positionals[0])} is not expected`)
+    }
+    const { config, 'dry-run': dryRun } = values
+    if (config === undefined) throw new UsageError('createcachetable: --config FILE is missing')
+    const caches = await loadCaches(config)
+    // Only this command needs it.
+    const { createCacheTable } = await import('./backends/database.js')
+    const tables = await createCacheTable(caches, { dryRun })
+    for (const { table, existed, sql } of tables) {
+      if (existed) out(dryRun ? `-- ${table} is there` : `${table} is there`)
+      else out(dryRun ? sql.map((one) => `${one};`).join('\n') : `${table} is made`)
+    }
+  },
+}
+
+/** The caches that a module exports. */
+async function loadCaches(file: string): Promise<unknown> {
+  const path = resolve(file)
+  if (!existsSync(path)) throw new Error(`createcachetable: there is no file ${path}`)
+  let config: { readonly default?: unknown; readonly caches?: unknown }
+  try {
+    config = (await import(pathToFileURL(path).href)) as typeof config
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown }
+    if (code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error
+    throw new Error(
+      `createcachetable: this Node does not run ${path}; take a JavaScript file, or run this program with a loader, as in node --import tsx`,
+      { cause: error },
+    )
+  }
+  const caches = config.default ?? config.caches
+  if (caches !== undefined) return caches
+  throw new Error(
+    `createcachetable: ${path} exports no caches; write "export default createCaches({ … })"`,
+  )
+}
+
+const commands = new Map<string, Command>([
+  ['key', key],
+  ['createcachetable', createcachetable],
+])
 
 const overview = (): string => `fragcache COMMAND [ARGUMENTS]
 
@@ -125,5 +182,7 @@ if (started !== undefined && realpathSync(started) === fileURLToPath(import.meta
     error: (text) => void process.stderr.write(`${text}\n`),
   }).then((code) => {
     process.exitCode = code
+    // What the configuration opened, such as pools, is not this program's to close.
+    process.stdout.write('', () => process.stderr.write('', () => process.exit()))
   })
 }

@@ -56,7 +56,7 @@ export async function createCacheTable(
     const table = showTable(name)
     const existed = await exists(driver, name)
     const sql = existed ? [] : tableSql(driver.dialect, name)
-    if (!dryRun) for (const one of sql) await ask(driver, one, [], false)
+    if (!dryRun) for (const one of sql) await make(driver, one)
     created.push({ table, existed, created: !existed && !dryRun, sql })
   }
   return created
@@ -83,6 +83,17 @@ function listOf(caches: unknown): unknown[] {
 
 function isSame(a: Driver, b: Driver): boolean {
   return a === b || a.database === b.database
+}
+
+/** In PostgreSQL, who makes the same at the same moment fails in spite of `IF NOT EXISTS`. */
+async function make(driver: Driver, sql: string): Promise<void> {
+  try {
+    await ask(driver, sql, [], false)
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown }
+    if (code !== '23505' && code !== '42P07') throw error
+    await ask(driver, sql, [], false)
+  }
 }
 
 async function exists(driver: Driver, { schema, table }: TableName): Promise<boolean> {
