@@ -23,6 +23,9 @@ describe('the installed package', () => {
     expect(subpaths).toEqual([
       '.',
       './file',
+      './redis',
+      './database',
+      './tiered',
       './nunjucks',
       './handlebars',
       './eta',
@@ -89,6 +92,18 @@ describe('the installed package', () => {
     })
   })
 
+  it('says what to install when ioredis is not there', async () => {
+    const code = `
+      import { RedisCache } from 'fragcache/redis'
+      const cache = new RedisCache({ location: 'redis://127.0.0.1:1' })
+      await cache.get('k').catch(({ code, message }) => console.log(code, message))`
+    expect(await consumer.node('module', code)).toEqual({
+      code: 0,
+      out: 'FRAGCACHE_MISSING_PEER fragcache/redis needs the package "ioredis": npm install ioredis',
+      error: '',
+    })
+  })
+
   it('works without any peer', async () => {
     const code = `
       import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
@@ -103,9 +118,12 @@ describe('the installed package', () => {
 describe('the installed package with its peers', () => {
   beforeAll(() => Promise.all(peers.map((peer) => consumer.link(peer))))
 
-  it.each(peers)('loads fragcache/%s and its peer by import and by require', async (peer) => {
-    const imported = `await import('${peer}')\n${byImport(`fragcache/${peer}`)}`
-    const required = `require('${peer}')\n${byRequire(`fragcache/${peer}`)}`
+  const subpathOf = (peer: string) =>
+    peer === 'ioredis' ? 'redis' : subpaths.includes(`./${peer}`) ? peer : 'database'
+
+  it.each(peers)('loads %s and its subpath by import and by require', async (peer) => {
+    const imported = `await import('${peer}')\n${byImport(`fragcache/${subpathOf(peer)}`)}`
+    const required = `require('${peer}')\n${byRequire(`fragcache/${subpathOf(peer)}`)}`
     const { code, out, error } = await consumer.node('module', imported)
     expect({ code, error }).toEqual({ code: 0, error: '' })
     expect(out).not.toBe('')
