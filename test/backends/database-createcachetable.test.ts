@@ -270,7 +270,8 @@ describe('fragcache createcachetable', () => {
     )
     const pool = new pg.Pool({ connectionString: postgres?.url })
     Object.assign(globalThis, {
-      query: async (sql: string, values: unknown[]) => (await pool.query(sql, values)).rows,
+      query: async (sql: string, values: unknown[]) =>
+        (await pool.query(sql, values)).rows as unknown[],
     })
     const { code, error } = await run('--config', config)
     await pool.end()
