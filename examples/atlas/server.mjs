@@ -6,6 +6,8 @@ const usage = `Usage: npm run demo -- [options]
   --port NUMBER         listen there; default: PORT, else any free port
   --cache memory        keep everything in this process (default)
   --cache file:DIR      keep everything in files below DIR
+  --cache redis://HOST  on a Redis server; also memcached://HOST:PORT
+  --cache sqlite:FILE   in a database; also postgres://HOST/DATABASE, mysql://HOST/DATABASE
   --cache none          keep nothing, to see what pages cost then
   --check               run through all pages cold and warm, print what they cost, and stop
 `

@@ -10,6 +10,7 @@ import { createNotes } from './notes.mjs'
 import { createPages } from './pages.mjs'
 import { createQuestions } from './questions.mjs'
 import { securityHeaders } from './security.mjs'
+import { storeAt } from './stores.mjs'
 import { createVisitors } from './visitors.mjs'
 import { watch } from './watch.mjs'
 
@@ -21,19 +22,21 @@ export const engineNames = Object.keys(makers)
 /**
  * The whole site.
  *
- * @param {string} [where] - Where to cache: `memory`, `file:DIRECTORY` or `none`.
+ * @param {string} [where] - Where to cache, as after `--cache`. Default: in memory.
  */
 export async function createSite(where) {
   const notes = createNotes()
   const visitors = createVisitors()
   const ask = createQuestions(notes, visitors)
-  const caches = new Map(engineNames.map((name) => [name, cachesFor(name, where)]))
+  const store = await storeAt(where)
+  const caches = new Map(engineNames.map((name) => [name, cachesFor(name, store)]))
+  await store.prepare?.([...caches.values()].flatMap((each) => each.aliases.map(each.get, each)))
 
   const clear = async (engine) => {
     const each = caches.get(engine)
     await Promise.all(each.aliases.map((alias) => each.get(alias).clear()))
   }
-  // Notes and visitors are gone when the server stops, so what files still hold of them has to go.
+  // Notes and visitors are gone when the server stops, so what a store still holds of them has to go.
   await Promise.all(engineNames.map(clear))
 
   // A note is shown by fragments of all three engines.
@@ -67,6 +70,7 @@ export async function createSite(where) {
 
   const close = async () => {
     await Promise.all([...caches.values()].map((each) => each.close()))
+    await store.close?.()
   }
   return { app, clear, close }
 }

@@ -54,7 +54,10 @@ describe('npm run demo', () => {
   it('refuses options that it cannot follow, and names them', async () => {
     for (const [args, complaint] of [
       [['--port', '70000'], '--port is "70000"; give a number from 0 to 65535'],
-      [['--cache', 'redis'], '--cache is "redis"; say "memory", "file:DIRECTORY" or "none"'],
+      [
+        ['--cache', 'redis'],
+        '--cache is "redis"; say one of "memory", "file:DIRECTORY", "redis://',
+      ],
       [['--chekc'], "Unknown option '--chekc'"],
     ] as const) {
       const { code, output } = await runAtlas([...args])
