@@ -1,0 +1,195 @@
+import { connect, type Socket } from 'node:net'
+import { connectionError } from './faults.js'
+import type { ServerLocation } from './location.js'
+import { Outbox } from './outbox.js'
+import type { Protocol } from './protocol.js'
+import { failRequest, type Request } from './request.js'
+import type { Seen } from './seen.js'
+
+/** How the connections to a server are made. */
+export interface ConnectionSettings {
+  readonly location: ServerLocation
+  /** Without a byte for so long while answers are due, the connection is given up. */
+  readonly timeLimitMs: number
+  /** Finds out which protocol to speak; calls `ready` when commands may follow. */
+  readonly handshake: (connection: Connection, ready: () => void) => Protocol
+}
+
+/** Who is told what becomes of a connection. */
+export interface ConnectionListener {
+  ready(connection: Connection): void
+  /** @param error - Left out if it ended in order while nothing was asked. */
+  closed(connection: Connection, error: Error | undefined): void
+}
+
+/**
+ * One connection to a server. Commands are answered in the order they were sent; those sent in one
+ * turn of the event loop go out in one write. One that got no answer in time, or an answer that
+ * cannot be its own, ends the connection and with it everything that is still unanswered.
+ *
+ * @remarks It keeps the process alive only while answers are due.
+ */
+export class Connection {
+  readonly #location: ServerLocation
+  readonly #limitMs: number
+  readonly #listener: ConnectionListener
+  readonly #protocol: Protocol
+  readonly #socket: Socket
+  readonly #out = new Outbox()
+  #state: 'opening' | 'ready' | 'closed' = 'opening'
+  /** Sent while opening. */
+  #waiting: Request[] = []
+  /** Sent and not answered: those from `#answered` on. */
+  #sent: Request[] = []
+  #answered = 0
+  #load = 0
+  #isFlushing = false
+  #lastSignMs = performance.now()
+  #timer: NodeJS.Timeout | undefined
+
+  /** What the record of generations said at the time of the commands that now gather. */
+  seen: Seen | undefined
+
+  constructor(settings: ConnectionSettings, listener: ConnectionListener) {
+    this.#location = settings.location
+    this.#limitMs = settings.timeLimitMs
+    this.#listener = listener
+    this.#socket = connect({ ...settings.location.target, noDelay: true, keepAlive: true })
+    this.#socket.unref()
+    this.#protocol = settings.handshake(this, () => {
+      this.#open()
+    })
+    this.#socket.on('data', (chunk: Buffer) => {
+      this.#receive(chunk)
+    })
+    this.#socket.on('error', (error) => {
+      this.destroy(error)
+    })
+    this.#socket.on('close', () => {
+      this.destroy(this.pending > 0 || !this.isReady ? CLOSED : undefined)
+    })
+    this.#watch()
+  }
+
+  get isReady(): boolean {
+    return this.#state === 'ready'
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  /** Requests without an answer. */
+  get pending(): number {
+    return this.#sent.length - this.#answered + this.#waiting.length
+  }
+
+  /** How much is under way: requests, and kilobytes to be sent. */
+  get load(): number {
+    return this.pending + this.#load
+  }
+
+  /** Sends a command once the connection is ready. */
+  send(request: Request): void {
+    if (this.#state === 'ready') {
+      this.#write(request)
+      return
+    }
+    if (this.#state === 'closed') {
+      failRequest(request, connectionError(this.#location.name, CLOSED))
+      return
+    }
+    if (this.#waiting.length === 0) this.#socket.ref()
+    this.#waiting.push(request)
+  }
+
+  /** For the handshake: sends a command before the connection is ready. */
+  sendFirst(request: Request): void {
+    if (this.#state === 'opening') this.#write(request)
+  }
+
+  /** Ends it, and everything that is not answered. */
+  destroy(cause?: Error): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    clearTimeout(this.#timer)
+    this.#socket.destroy()
+    const unanswered = [...this.#sent.slice(this.#answered), ...this.#waiting]
+    this.#sent = []
+    this.#waiting = []
+    this.#answered = 0
+    const error = connectionError(this.#location.name, cause ?? CLOSED)
+    this.#listener.closed(this, cause === undefined ? undefined : error)
+    for (const request of unanswered) failRequest(request, error)
+  }
+
+  #open(): void {
+    if (this.#state !== 'opening') return
+    this.#state = 'ready'
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const request of waiting) this.#write(request)
+    this.#listener.ready(this)
+  }
+
+  #write(request: Request): void {
+    if (this.#sent.length === this.#answered) {
+      this.#lastSignMs = performance.now()
+      if (this.#state === 'ready') this.#socket.ref()
+      if (this.#timer === undefined) this.#watch()
+    }
+    this.#sent.push(request)
+    if (request.type === 'store') this.#load += request.value.length / 1024
+    this.#protocol.encode(request, this.#out)
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    process.nextTick(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    this.#isFlushing = false
+    this.seen = undefined
+    if (this.#state !== 'closed') this.#out.sendTo(this.#socket)
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#state === 'closed') return
+    this.#lastSignMs = performance.now()
+    try {
+      this.#protocol.receive(chunk, this.#next, this.#pop)
+    } catch (error) {
+      this.destroy(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  readonly #next = (): Request | undefined => this.#sent[this.#answered]
+
+  readonly #pop = (): void => {
+    this.#answered++
+    if (this.#answered < this.#sent.length) {
+      if (this.#answered >= 1024) {
+        this.#sent = this.#sent.slice(this.#answered)
+        this.#answered = 0
+      }
+      return
+    }
+    this.#sent.length = 0
+    this.#answered = 0
+    this.#load = 0
+    if (this.#waiting.length === 0) this.#socket.unref()
+  }
+
+  #watch(ms = this.#limitMs): void {
+    this.#timer = setTimeout(this.#check, Math.max(1, Math.ceil(ms))).unref()
+  }
+
+  readonly #check = (): void => {
+    this.#timer = undefined
+    if (this.#state === 'ready' && this.pending === 0) return
+    const quietMs = performance.now() - this.#lastSignMs
+    if (quietMs < this.#limitMs) this.#watch(this.#limitMs - quietMs)
+    else this.destroy(new Error(`no answer within ${this.#limitMs} ms`))
+  }
+}
+
+const CLOSED = new Error('the connection was closed')

@@ -1,0 +1,358 @@
+import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import { addIntegers } from '../../serializer.js'
+import type { Deadline } from '../../timeout.js'
+import type { Connection } from './connection.js'
+import { fromCounter, fromUnsigned, toCounter, toUnsigned } from './counter.js'
+import {
+  GENERATIONS_KEY,
+  generationOf,
+  newGenerations,
+  parseGenerations,
+  type Generations,
+} from './generations.js'
+import {
+  changeRecord,
+  checkToken,
+  clearNamespaces,
+  MAX_CONFLICTS,
+  settled,
+  tooManyConflicts,
+} from './records.js'
+import type { Item, StoreMode, StoreReply } from './request.js'
+import type { Servers, Spot } from './servers.js'
+import type { Seen } from './seen.js'
+import type { Server } from './server.js'
+import {
+  isCounter,
+  isForeign,
+  isOfGeneration,
+  isPast,
+  makeStamp,
+  readStampedDeadline,
+} from './stamp.js'
+import { wireKey } from './wire.js'
+
+/** What to read of an entry. */
+interface Wish {
+  readonly withValue: boolean
+  readonly withCas: boolean
+  readonly withSecondsLeft: boolean
+}
+
+const VALUE: Wish = { withValue: true, withCas: false, withSecondsLeft: false }
+const FLAGS: Wish = { withValue: false, withCas: false, withSecondsLeft: false }
+const TOKEN: Wish = { withValue: false, withCas: true, withSecondsLeft: false }
+const VALUE_AND_TOKEN: Wish = { withValue: true, withCas: true, withSecondsLeft: false }
+const SECONDS_LEFT: Wish = { withValue: false, withCas: false, withSecondsLeft: true }
+
+/** An entry as it lies there, and whether it counts. */
+interface Found {
+  readonly item: Item
+  readonly isLive: boolean
+}
+
+/**
+ * Entries as the base class wants them, over servers that know neither milliseconds, nor numbers
+ * below zero, nor key prefixes.
+ */
+export class Entries {
+  readonly #servers: Servers
+  readonly #flushes: boolean
+
+  /** @param flushes - `clear` empties the servers, and there are no generations. */
+  constructor(servers: Servers, flushes: boolean) {
+    this.#servers = servers
+    this.#flushes = flushes
+  }
+
+  /** Reads the payload of a live entry. */
+  read(
+    storedKey: string,
+    done: (error: Error | undefined, payload: Buffer | undefined) => void,
+  ): void {
+    try {
+      const spot = this.#servers.find(storedKey)
+      this.#get(spot, wireKey(storedKey), VALUE, (error, found) => {
+        done(error, found?.isLive === true ? payloadOf(found.item) : undefined)
+      })
+    } catch (error) {
+      done(error as Error, undefined)
+    }
+  }
+
+  #get(
+    spot: Spot,
+    key: string,
+    wish: Wish,
+    done: (error: Error | undefined, found: Found | undefined) => void,
+    connection = spot.server.acquire(),
+  ): void {
+    const seen = this.#see(spot.server, connection)
+    connection.send({
+      type: 'get',
+      key,
+      withValue: wish.withValue,
+      withCas: wish.withCas,
+      withSecondsLeft: wish.withSecondsLeft,
+      done: (error, item) => {
+        const failure = error ?? seen.error
+        if (failure !== undefined) done(failure, undefined)
+        else done(undefined, item && { item, isLive: this.#isLive(item, seen, spot) })
+      },
+    })
+  }
+
+  /** One promise per step: for what is not asked often. */
+  #peek(spot: Spot, key: string, wish: Wish): Promise<Found | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#get(spot, key, wish, (error, found) => {
+        if (error === undefined) resolve(found)
+        else reject(error)
+      })
+    })
+  }
+
+  #isLive({ flags }: Item, { record }: Seen, { namespace }: Spot): boolean {
+    if (isForeign(flags)) return true
+    if (isPast(flags, Date.now())) return false
+    if (this.#flushes) return true
+    return record !== undefined && isOfGeneration(flags, generationOf(record, namespace))
+  }
+
+  /** Asks for the generations, once for all commands that go out together. */
+  #see(server: Server, connection: Connection): Seen {
+    if (this.#flushes) return NOTHING_SEEN
+    if (connection.seen !== undefined) return connection.seen
+    const seen: Seen = { record: undefined, error: undefined }
+    connection.seen = seen
+    connection.send({
+      type: 'get',
+      key: GENERATIONS_KEY,
+      ...VALUE,
+      done: (error, item) => {
+        seen.error = error
+        if (error !== undefined) return
+        seen.record = item && readRecord(item, server.record)
+        if (seen.record !== undefined) server.record = seen.record
+      },
+    })
+    return seen
+  }
+
+  /** Writes an entry if its condition holds. */
+  async write(entry: WriteEntry): Promise<WriteOutcome> {
+    const spot = this.#servers.find(entry.key)
+    const key = wireKey(entry.key)
+    if (entry.replacing !== undefined) return this.#replace(spot, key, entry)
+    const mode = entry.ifAbsent === true ? 'add' : 'set'
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const written = await this.#store(spot, key, entry, mode)
+      // What lies there may be dead: then it counts as absent.
+      if (written === 'refused') return this.#replace(spot, key, entry)
+      if (written === 'outdated') {
+        if (mode === 'add') return this.#replace(spot, key, entry)
+        continue
+      }
+      return written === 'missing' ? 'refused' : written
+    }
+    throw tooManyConflicts()
+  }
+
+  async #replace(spot: Spot, key: string, entry: WriteEntry): Promise<WriteOutcome> {
+    const { ifAbsent = false, replacing } = entry
+    const wish = replacing === undefined ? TOKEN : VALUE_AND_TOKEN
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const found = await this.#peek(spot, key, wish)
+      const isAllowed =
+        found?.isLive === true
+          ? replacing !== undefined && Buffer.compare(payloadOf(found.item), replacing) === 0
+          : ifAbsent
+      if (!isAllowed) return 'refused'
+      const mode = found === undefined ? 'add' : 'cas'
+      const written = await this.#store(spot, key, entry, mode, found?.item.cas)
+      if (written === 'stored' || written === 'too_large') return written
+    }
+    throw tooManyConflicts()
+  }
+
+  /**
+   * Writes in the generation that was seen last.
+   *
+   * @returns `outdated`: there is a newer one, in which what was written is dead.
+   */
+  async #store(
+    spot: Spot,
+    key: string,
+    entry: Pick<WriteEntry, 'payload' | 'expiresAtMs'>,
+    mode: StoreMode,
+    cas?: string,
+  ): Promise<StoreReply | 'outdated'> {
+    if (mode === 'cas') checkToken(cas)
+    const { server, namespace } = spot
+    let record = server.record
+    if (record === undefined && !this.#flushes) record = await this.#begin(server)
+    const generation = record === undefined ? 0 : generationOf(record, namespace)
+    const counter = toCounter(entry.payload)
+    const stamp = makeStamp(entry.expiresAtMs, Date.now(), counter !== undefined, generation)
+    return new Promise((resolve, reject) => {
+      const connection = server.acquire()
+      const seen = this.#see(server, connection)
+      connection.send({
+        type: 'store',
+        mode,
+        key,
+        value: counter ?? entry.payload,
+        flags: stamp.flags,
+        exptime: stamp.exptime,
+        cas: cas ?? '0',
+        done: (error, reply) => {
+          const failure = error ?? seen.error
+          if (failure !== undefined || reply === undefined) {
+            reject(failure ?? new Error('no answer'))
+          } else if (this.#flushes || reply === 'too_large') resolve(reply)
+          else if (seen.record === undefined) {
+            // Lost with all it told of, or never made.
+            server.lost(record)
+            resolve('outdated')
+          } else if (generationOf(seen.record, namespace) !== generation) resolve('outdated')
+          else resolve(reply)
+        },
+      })
+    })
+  }
+
+  /** Reads the record of a server, or makes its first. */
+  #begin(server: Server): Promise<Generations> {
+    return server.beginning(async () => {
+      const { connection, lost } = { connection: server.acquire(), lost: server.lostRecord }
+      return changeRecord(connection, (known) => known ?? newGenerations(lost))
+    })
+  }
+
+  /** Removes an entry. @returns Whether it was live. */
+  remove(storedKey: string): Promise<boolean> {
+    const spot = this.#servers.find(storedKey)
+    const key = wireKey(storedKey)
+    return new Promise((resolve, reject) => {
+      const connection = spot.server.acquire()
+      let wasLive = false
+      const before = (_: Error | undefined, found: Found | undefined) => {
+        wasLive = found?.isLive === true
+      }
+      this.#get(spot, key, FLAGS, before, connection)
+      connection.send({
+        type: 'remove',
+        key,
+        done: (error, wasThere) => {
+          if (error === undefined) resolve(wasLive && wasThere === true)
+          else reject(error)
+        },
+      })
+    })
+  }
+
+  /** Gives a live entry a new deadline: writes it anew, since its deadline is part of what is stored. */
+  async touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
+    const spot = this.#servers.find(storedKey)
+    const key = wireKey(storedKey)
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const found = await this.#peek(spot, key, VALUE_AND_TOKEN)
+      if (found?.isLive !== true) return false
+      const entry = { payload: payloadOf(found.item), expiresAtMs }
+      const written = await this.#store(spot, key, entry, 'cas', found.item.cas)
+      if (written === 'stored') return true
+      if (written === 'missing') return false
+    }
+    throw tooManyConflicts()
+  }
+
+  /** Adds to a whole number, in one round trip. */
+  async increment(storedKey: string, delta: number): Promise<number | null | undefined> {
+    const spot = this.#servers.find(storedKey)
+    const key = wireKey(storedKey)
+    const { connection, before } = this.#note(spot, key)
+    const sum = await count(connection, key, toUnsigned(delta))
+    if (sum === undefined) return undefined
+    const found = before()
+    // Written anew between our two commands, or not live: then what was added to is not live either.
+    if (found?.isLive !== true) return undefined
+    if (sum === null) return null
+    const result = fromUnsigned(sum)
+    const isNumber = isForeign(found.item.flags) || isCounter(found.item.flags)
+    if (isNumber && result !== undefined) return result
+    await count(spot.server.acquire(), key, toUnsigned(-delta))
+    if (!isNumber) return null
+    const value = fromUnsigned(BigInt.asUintN(64, sum - BigInt(delta)))
+    return value === undefined ? null : addIntegers(value, delta)
+  }
+
+  /** Reads the flags of an entry on the connection on which a command is going to follow. */
+  #note(spot: Spot, key: string): { connection: Connection; before: () => Found | undefined } {
+    const connection = spot.server.acquire()
+    let noted: Found | undefined
+    let failure: Error | undefined
+    const done = (error: Error | undefined, found: Found | undefined) => {
+      failure = error
+      noted = found
+    }
+    this.#get(spot, key, FLAGS, done, connection)
+    return {
+      connection,
+      before: () => {
+        if (failure !== undefined) throw failure
+        return noted
+      },
+    }
+  }
+
+  /**
+   * The deadline of a live entry.
+   *
+   * @param fallbackMs - That of another program's entry where the server cannot tell it.
+   */
+  async deadline(storedKey: string, fallbackMs: Deadline): Promise<Deadline | undefined> {
+    const spot = this.#servers.find(storedKey)
+    const found = await this.#peek(spot, wireKey(storedKey), SECONDS_LEFT)
+    if (found?.isLive !== true) return undefined
+    const { flags, secondsLeft } = found.item
+    const deadline = readStampedDeadline(flags, secondsLeft, Date.now())
+    return deadline === undefined ? fallbackMs : deadline
+  }
+
+  /** Makes every entry of this cache a miss, on all servers. */
+  async clear(): Promise<void> {
+    await Promise.all(
+      this.#servers.cleared().map(async ({ server, namespaces }) => {
+        if (this.#flushes) await flush(server.acquire())
+        else server.record = await clearNamespaces(server.acquire(), server.record, namespaces)
+      }),
+    )
+  }
+}
+
+const NOTHING_SEEN: Seen = { record: undefined, error: undefined }
+
+function payloadOf({ value, flags }: Item): Buffer {
+  return isCounter(flags) || isForeign(flags) ? fromCounter(value) : value
+}
+
+function readRecord({ value }: Item, known: Generations | undefined): Generations | undefined {
+  const text = value.toString('latin1')
+  return text === known?.text ? known : parseGenerations(text)
+}
+
+function count(
+  connection: Connection,
+  key: string,
+  delta: bigint,
+): Promise<bigint | null | undefined> {
+  return new Promise((resolve, reject) => {
+    connection.send({ type: 'count', key, delta, done: settled(resolve, reject) })
+  })
+}
+
+async function flush(connection: Connection): Promise<void> {
+  await new Promise<string | undefined>((resolve, reject) => {
+    connection.send({ type: 'flush', done: settled(resolve, reject) })
+  })
+}

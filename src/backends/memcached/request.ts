@@ -1,0 +1,79 @@
+/** An entry as the server has it. */
+export interface Item {
+  /** Empty unless asked for. */
+  readonly value: Buffer
+  readonly flags: number
+  /** What changes with every change of the entry; decimal. Only if asked for. */
+  readonly cas: string | undefined
+  /** Seconds; -1: no end. Only if asked for, of a server that can say. */
+  readonly secondsLeft: number | undefined
+}
+
+/** How a write depends on what is there. */
+export type StoreMode = 'set' | 'add' | 'cas'
+
+/** What became of a write; `refused`: by its condition; `missing`: nothing there to compare with. */
+export type StoreReply = 'stored' | 'refused' | 'missing' | 'too_large'
+
+type Done<Reply> = (error: Error | undefined, reply: Reply) => void
+
+export interface GetRequest {
+  readonly type: 'get'
+  readonly key: string
+  readonly withValue: boolean
+  readonly withCas: boolean
+  readonly withSecondsLeft: boolean
+  readonly done: Done<Item | undefined>
+}
+
+export interface StoreRequest {
+  readonly type: 'store'
+  readonly mode: StoreMode
+  readonly key: string
+  readonly value: Uint8Array
+  readonly flags: number
+  readonly exptime: number
+  /** Of the entry to replace, in mode `cas`. */
+  readonly cas: string
+  readonly done: Done<StoreReply | undefined>
+}
+
+export interface RemoveRequest {
+  readonly type: 'remove'
+  readonly key: string
+  readonly done: Done<boolean | undefined>
+}
+
+/** Adds modulo 2^64. */
+export interface CountRequest {
+  readonly type: 'count'
+  readonly key: string
+  readonly delta: bigint
+  /** Gets the sum; `undefined` if nothing is there; `null` if it is no number. */
+  readonly done: Done<bigint | null | undefined>
+}
+
+/** A command with a line for an answer. */
+export interface LineRequest {
+  readonly type: 'version' | 'flush'
+  readonly done: Done<string | undefined>
+}
+
+export interface AuthRequest {
+  readonly type: 'auth'
+  readonly username: string
+  readonly password: string
+  readonly done: Done<string | undefined>
+}
+
+/**
+ * A command and what to do with its answer. Keys are as {@link wireKey} makes them: one character
+ * per byte.
+ */
+export type Request =
+  GetRequest | StoreRequest | RemoveRequest | CountRequest | LineRequest | AuthRequest
+
+/** Ends a request that gets no answer. */
+export function failRequest(request: Request, error: Error): void {
+  request.done(error, undefined)
+}

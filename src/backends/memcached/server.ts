@@ -1,0 +1,189 @@
+import { Connection, type ConnectionSettings } from './connection.js'
+import { connectionError, MemcachedConnectionError } from './faults.js'
+import type { Generations } from './generations.js'
+
+/** With so much under way on every connection, another one is opened. */
+const BUSY_LOAD = 64
+
+const FIRST_PROBE_MS = 20
+const LAST_PROBE_MS = 250
+
+/** A server that hangs may hold an attempt; so many are under way at a time. */
+const MAX_PROBES = 4
+
+/** One server: its connections, and whether it is known to be down. */
+export class Server {
+  readonly name: string
+  /** The record of generations as it was last seen. */
+  record: Generations | undefined
+  #lostRecord: Generations | undefined
+  #begun: Promise<Generations> | undefined
+
+  readonly #settings: ConnectionSettings
+  readonly #poolSize: number
+  readonly #beforeReturn: ((connection: Connection) => Promise<void>) | undefined
+  readonly #pool: Connection[] = []
+  #failure: Error | undefined
+  readonly #probes = new Set<Connection>()
+  #timer: NodeJS.Timeout | undefined
+  #probeMs = FIRST_PROBE_MS
+
+  /**
+   * @param beforeReturn - What to do on a server that is back before anything else is asked of it.
+   */
+  constructor(
+    settings: ConnectionSettings,
+    poolSize: number,
+    beforeReturn?: (connection: Connection) => Promise<void>,
+  ) {
+    this.name = settings.location.name
+    this.#settings = settings
+    this.#poolSize = poolSize
+    this.#beforeReturn = beforeReturn
+  }
+
+  get isDown(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** Connections there are, those of probes included. */
+  get connectionCount(): number {
+    return this.#pool.length + this.#probes.size
+  }
+
+  /**
+   * A connection to send commands on: the first that is not busy.
+   *
+   * @throws MemcachedConnectionError: the server is known to be down.
+   */
+  acquire(): Connection {
+    if (this.#failure !== undefined) throw this.#failure
+    let best: Connection | undefined
+    for (const connection of this.#pool) {
+      const { load } = connection
+      if (load < BUSY_LOAD) return connection
+      if (best === undefined || load < best.load) best = connection
+    }
+    if (best !== undefined && this.#pool.length >= this.#poolSize) return best
+    return this.#openPooled()
+  }
+
+  /** What the record said before it was lost; the next one must say something else. */
+  get lostRecord(): Generations | undefined {
+    return this.#lostRecord
+  }
+
+  /** The record is no longer on the server. */
+  lost(record: Generations | undefined): void {
+    if (record === undefined || this.record !== record) return
+    this.#lostRecord = record
+    this.record = undefined
+  }
+
+  /** Makes the record, once for all who need it. */
+  async beginning(make: () => Promise<Generations>): Promise<Generations> {
+    const begun = (this.#begun ??= make())
+    try {
+      this.record = await begun
+      return this.record
+    } finally {
+      if (this.#begun === begun) this.#begun = undefined
+    }
+  }
+
+  /** Ends all connections; everything unanswered is rejected. What was known of failures is forgotten. */
+  close(): void {
+    this.#failure = undefined
+    this.#endProbes()
+    for (const connection of this.#pool.splice(0)) {
+      connection.destroy(new Error('the cache was closed'))
+    }
+  }
+
+  #openPooled(): Connection {
+    let wasReady = false
+    const connection = new Connection(this.#settings, {
+      ready: () => {
+        wasReady = true
+      },
+      closed: (ended, error) => {
+        this.#drop(ended)
+        // One that is lost says little: the next attempt shows whether the server is there.
+        if (error !== undefined && (!wasReady || isHang(error))) this.#failed(error)
+      },
+    })
+    this.#pool.push(connection)
+    return connection
+  }
+
+  #drop(connection: Connection): void {
+    const place = this.#pool.indexOf(connection)
+    if (place !== -1) this.#pool.splice(place, 1)
+  }
+
+  #failed(error: Error): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    for (const connection of this.#pool.splice(0)) connection.destroy(error)
+    this.#probeMs = FIRST_PROBE_MS
+    this.#probeLater()
+  }
+
+  #probeLater(): void {
+    this.#timer = setTimeout(() => {
+      if (this.#probes.size < MAX_PROBES) this.#probe()
+      this.#probeMs = Math.min(this.#probeMs * 2, LAST_PROBE_MS)
+      this.#probeLater()
+    }, this.#probeMs).unref()
+  }
+
+  #probe(): void {
+    const probe = new Connection(this.#settings, {
+      ready: (connection) => {
+        this.#returned(connection)
+      },
+      closed: (connection, error) => {
+        this.#probes.delete(connection)
+        this.#drop(connection)
+        const isPooled = this.#failure === undefined
+        if (isPooled && error !== undefined && isHang(error)) this.#failed(error)
+        else if (!isPooled && error !== undefined) this.#failure = error
+      },
+    })
+    this.#probes.add(probe)
+  }
+
+  #returned(connection: Connection): void {
+    const pool = () => {
+      if (connection.isClosed || this.#failure === undefined) return
+      this.#probes.delete(connection)
+      this.#failure = undefined
+      this.#endProbes()
+      this.#pool.push(connection)
+    }
+    if (this.#beforeReturn === undefined) {
+      pool()
+      return
+    }
+    this.#beforeReturn(connection).then(pool, (error: unknown) => {
+      connection.destroy(connectionError(this.name, error))
+    })
+  }
+
+  #endProbes(): void {
+    clearTimeout(this.#timer)
+    for (const probe of this.#probes) {
+      this.#probes.delete(probe)
+      probe.destroy()
+    }
+  }
+}
+
+function isHang(error: Error): boolean {
+  const { cause } = error
+  return (
+    error instanceof MemcachedConnectionError &&
+    cause instanceof Error &&
+    cause.message.startsWith('no answer')
+  )
+}

@@ -1,0 +1,263 @@
+import { MemcachedReplyError } from './faults.js'
+import type { Outbox } from './outbox.js'
+import type { Protocol } from './protocol.js'
+import type {
+  CountRequest,
+  GetRequest,
+  Item,
+  LineRequest,
+  RemoveRequest,
+  Request,
+  StoreReply,
+  StoreRequest,
+} from './request.js'
+import { TextFrames, type TextFrame } from './text-frames.js'
+
+/** The words in which the two dialects of the text protocol differ. */
+interface Dialect {
+  get(request: GetRequest): string
+  /** The line before the value. */
+  store(request: StoreRequest): string
+  remove(request: RemoveRequest): string
+  count(request: CountRequest): string
+  /** Reads one frame. `MORE`: the answer goes on. */
+  readItem(request: GetRequest, frame: TextFrame): Item | undefined | typeof MORE
+  readonly storeReplies: ReadonlyMap<string, StoreReply>
+  readonly removeReplies: ReadonlyMap<string, boolean>
+  readCount(frame: TextFrame): string | undefined
+}
+
+const MORE = Symbol('more')
+const NO_VALUE = Buffer.alloc(0)
+
+/** Meta commands, which memcached has since 1.6: short, and they tell what time is left. */
+export class MetaDialect implements Dialect {
+  get({ key, withValue, withCas, withSecondsLeft }: GetRequest): string {
+    return `mg ${key} f${withValue ? ' v' : ''}${withCas ? ' c' : ''}${withSecondsLeft ? ' t' : ''}\r\n`
+  }
+
+  store({ mode, key, value, flags, exptime, cas }: StoreRequest): string {
+    const condition = mode === 'set' ? '' : mode === 'add' ? ' ME' : ` C${cas}`
+    return `ms ${key} ${value.length} F${flags} T${exptime}${condition}\r\n`
+  }
+
+  remove({ key }: RemoveRequest): string {
+    return `md ${key}\r\n`
+  }
+
+  count({ key, delta }: CountRequest): string {
+    return `ma ${key} D${delta} v\r\n`
+  }
+
+  readItem(_: GetRequest, { line, body }: TextFrame): Item | undefined {
+    if (line === 'EN') return undefined
+    if (body === undefined && !line.startsWith('HD')) throw unexpected(line)
+    let flags = 0
+    let cas: string | undefined
+    let secondsLeft: number | undefined
+    const marks = line.split(' ')
+    for (let i = body === undefined ? 1 : 2; i < marks.length; i++) {
+      const mark = marks[i] ?? ''
+      const token = mark.slice(1)
+      if (mark.startsWith('f')) flags = readNumber(token, line)
+      else if (mark.startsWith('c')) cas = token
+      else if (mark.startsWith('t')) secondsLeft = readNumber(token, line)
+    }
+    return { value: body ?? NO_VALUE, flags, cas, secondsLeft }
+  }
+
+  readonly storeReplies = new Map<string, StoreReply>([
+    ['HD', 'stored'],
+    ['NS', 'refused'],
+    ['EX', 'refused'],
+    ['NF', 'missing'],
+  ])
+
+  readonly removeReplies = new Map([
+    ['HD', true],
+    ['NF', false],
+  ])
+
+  readCount({ line, body }: TextFrame): string | undefined {
+    if (body !== undefined) return body.toString('latin1')
+    if (line === 'NF') return undefined
+    throw unexpected(line)
+  }
+}
+
+/** The commands that every memcached knows. */
+export class ClassicDialect implements Dialect {
+  #item: Item | undefined
+
+  get({ key, withCas }: GetRequest): string {
+    return `${withCas ? 'gets' : 'get'} ${key}\r\n`
+  }
+
+  store({ mode, key, value, flags, exptime, cas }: StoreRequest): string {
+    const condition = mode === 'cas' ? ` ${cas}` : ''
+    return `${mode} ${key} ${flags} ${exptime} ${value.length}${condition}\r\n`
+  }
+
+  remove({ key }: RemoveRequest): string {
+    return `delete ${key}\r\n`
+  }
+
+  count({ key, delta }: CountRequest): string {
+    return `incr ${key} ${delta}\r\n`
+  }
+
+  readItem({ key }: GetRequest, { line, body }: TextFrame): Item | undefined | typeof MORE {
+    if (body === undefined) {
+      if (line !== 'END') throw unexpected(line)
+      const item = this.#item
+      this.#item = undefined
+      return item
+    }
+    const [, itsKey, flags = '', , cas] = line.split(' ')
+    if (itsKey !== key || this.#item !== undefined) throw unexpected(line)
+    this.#item = { value: body, flags: readNumber(flags, line), cas, secondsLeft: undefined }
+    return MORE
+  }
+
+  readonly storeReplies = new Map<string, StoreReply>([
+    ['STORED', 'stored'],
+    ['NOT_STORED', 'refused'],
+    ['EXISTS', 'refused'],
+    ['NOT_FOUND', 'missing'],
+  ])
+
+  readonly removeReplies = new Map([
+    ['DELETED', true],
+    ['NOT_FOUND', false],
+  ])
+
+  readCount({ line }: TextFrame): string | undefined {
+    return line === 'NOT_FOUND' ? undefined : line
+  }
+}
+
+/** The text protocol, in one of its dialects. */
+export class TextProtocol implements Protocol {
+  readonly #frames = new TextFrames()
+  #dialect: Dialect
+
+  constructor(dialect: Dialect) {
+    this.#dialect = dialect
+  }
+
+  encode(request: Request, out: Outbox): void {
+    switch (request.type) {
+      case 'get':
+        out.text(this.#dialect.get(request))
+        break
+      case 'store':
+        out.text(this.#dialect.store(request))
+        out.bytes(request.value)
+        out.text('\r\n')
+        break
+      case 'remove':
+        out.text(this.#dialect.remove(request))
+        break
+      case 'count':
+        out.text(this.#dialect.count(request))
+        break
+      case 'flush':
+        out.text('flush_all\r\n')
+        break
+      case 'version':
+        out.text('version\r\n')
+        break
+      case 'auth':
+        throw new Error('the text protocol knows no SASL')
+    }
+  }
+
+  /** For what is encoded from now on; nothing may be unanswered. */
+  use(dialect: Dialect): void {
+    this.#dialect = dialect
+  }
+
+  receive(chunk: Buffer, next: () => Request | undefined, answered: () => void): void {
+    this.#frames.push(chunk)
+    for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
+      const request = next()
+      if (request === undefined) throw unexpected(frame.line)
+      this.#settle(request, frame, answered)
+    }
+  }
+
+  #settle(request: Request, frame: TextFrame, answered: () => void): void {
+    const error = frame.body === undefined ? readError(frame.line) : undefined
+    if (error !== undefined) {
+      this.#settleFailed(request, frame.line, error, answered)
+      return
+    }
+    switch (request.type) {
+      case 'get': {
+        const item = this.#dialect.readItem(request, frame)
+        if (item === MORE) return
+        answered()
+        request.done(undefined, item)
+        return
+      }
+      case 'store':
+        settle(request, this.#dialect.storeReplies.get(frame.line), frame, answered)
+        return
+      case 'remove':
+        settle(request, this.#dialect.removeReplies.get(frame.line), frame, answered)
+        return
+      case 'count': {
+        const sum = this.#dialect.readCount(frame)
+        if (sum !== undefined && !/^\d{1,20}$/.test(sum)) throw unexpected(sum)
+        answered()
+        request.done(undefined, sum === undefined ? undefined : BigInt(sum))
+        return
+      }
+      default:
+        settle(request as LineRequest, frame.line, frame, answered)
+    }
+  }
+
+  #settleFailed(request: Request, line: string, error: Error, answered: () => void): void {
+    if (request.type === 'store' && line.includes('too large')) {
+      answered()
+      request.done(undefined, 'too_large')
+    } else if (request.type === 'count' && line.includes('non-numeric')) {
+      answered()
+      request.done(undefined, null)
+    } else if (line.startsWith('SERVER_ERROR') || request.type === 'version') {
+      answered()
+      request.done(error, undefined)
+    } else {
+      // The server did not understand: what it makes of the bytes that follow nobody knows.
+      throw error
+    }
+  }
+}
+
+function settle<Reply>(
+  request: { readonly done: (error: undefined, reply: Reply) => void },
+  reply: Reply | undefined,
+  { line }: TextFrame,
+  answered: () => void,
+): void {
+  if (reply === undefined) throw unexpected(line)
+  answered()
+  request.done(undefined, reply)
+}
+
+function readError(line: string): MemcachedReplyError | undefined {
+  return line === 'ERROR' || line.startsWith('CLIENT_ERROR') || line.startsWith('SERVER_ERROR')
+    ? new MemcachedReplyError(line.slice(0, 200))
+    : undefined
+}
+
+function readNumber(text: string, line: string): number {
+  const number = Number(text)
+  if (text === '' || !Number.isSafeInteger(number)) throw unexpected(line)
+  return number
+}
+
+function unexpected(line: string): Error {
+  return new Error(`unexpected answer ${JSON.stringify(line.slice(0, 80))}`)
+}
