@@ -4,7 +4,7 @@ import Libsql from 'libsql'
 import createKnex from 'knex'
 import mysql, { type Pool as MysqlPool } from 'mysql2'
 import pg from 'pg'
-import type { DatabaseConnection } from '../../src/backends/database.js'
+import type { DatabaseConnection, Parameter } from '../../src/backends/database.js'
 
 /** A table's name that no other test uses. */
 export function newTable(): string {
@@ -16,6 +16,8 @@ export interface OpenDatabase {
   readonly database: DatabaseConnection
   /** Runs SQL with `?` for parameters and gives the rows. */
   readonly ask: (sql: string, parameters?: readonly unknown[]) => Promise<unknown[]>
+  /** Runs a statement in the dialect's own form and gives what the client answers. */
+  readonly native?: (sql: string, parameters: readonly Parameter[]) => unknown
   readonly end: () => Promise<void>
 }
 
@@ -28,6 +30,10 @@ export function openBetterSqlite3(file = ':memory:'): OpenDatabase {
       if (statement.reader) return statement.all(...parameters)
       statement.run(...parameters)
       return []
+    },
+    native: (sql, parameters) => {
+      const statement = database.prepare(sql)
+      return statement.reader ? statement.all(...parameters) : statement.run(...parameters).changes
     },
     end: async () => void database.close(),
   }
@@ -56,6 +62,7 @@ export function openPostgres(url: string, settings: pg.PoolConfig = {}): OpenDat
       const numbered = sql.replace(/\?/g, () => `$${++count}`)
       return (await pool.query(numbered, [...parameters])).rows as unknown[]
     },
+    native: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows as unknown[],
     end: () => pool.end(),
   }
 }
@@ -68,6 +75,7 @@ export function openMysql(url: string): OpenDatabase & { readonly database: Mysq
       const [rows] = await pool.promise().query(sql, [...parameters])
       return Array.isArray(rows) ? rows : []
     },
+    native: async (sql, parameters) => (await pool.promise().query(sql, [...parameters]))[0],
     end: () => pool.promise().end(),
   }
 }

@@ -1,3 +1,5 @@
+import { InvalidCacheBackendError } from '../../../errors.js'
+import { isPromise } from '../../../maybe-promise.js'
 import type { Answer, Driver, Parameter, Row, Statement } from '../driver.js'
 
 interface Prepared {
@@ -42,7 +44,7 @@ export class SqliteDriver implements Driver {
 
   readValue(statement: Statement, [key = null, now = null]: readonly Parameter[]): unknown {
     if (this.#reader?.statement !== statement) {
-      const prepared = this.database.prepare(statement.sql)
+      const prepared = this.#compile(statement.sql)
       prepared.pluck?.()
       this.#reader = { statement, prepared }
     }
@@ -54,8 +56,17 @@ export class SqliteDriver implements Driver {
   #prepare({ sql, isFixed }: Statement): Prepared {
     const known = this.#prepared.get(sql)
     if (known !== undefined) return known
-    const prepared = this.database.prepare(sql)
+    const prepared = this.#compile(sql)
     if (isFixed) this.#prepared.set(sql, prepared)
     return prepared
+  }
+
+  #compile(sql: string): Prepared {
+    const prepared = this.database.prepare(sql)
+    if (!isPromise<unknown>(prepared)) return prepared
+    prepared.catch(() => undefined)
+    throw new InvalidCacheBackendError(
+      'DatabaseCache: database: its statements are promises; give a database of "libsql" in place of libsql/promise',
+    )
   }
 }
