@@ -57,6 +57,53 @@ async function time(subject, loops) {
   return ((user + system) * 1000) / loops
 }
 
+/**
+ * Like {@link compare}, by the wall clock: for what waits for a server, whose time counts too.
+ *
+ * @param {Record<string, () => Promise<unknown>>} subjects - The first is the baseline (1.0).
+ * @returns {Promise<Record<string, { ratio: number, us: number }>>} Microseconds per call.
+ */
+export async function compareWaiting(subjects) {
+  const names = Object.keys(subjects)
+  const times = Object.fromEntries(names.map((name) => [name, []]))
+  for (let i = 0; i < 3; i++) for (const name of names) await timeWaiting(subjects[name])
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
+      times[name].push(await timeWaiting(subjects[name]))
+    }
+  }
+  const base = times[names[0]]
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      { ratio: median(times[name].map((us, i) => us / base[i])), us: median(times[name]) },
+    ]),
+  )
+}
+
+async function timeWaiting(subject) {
+  const startMs = performance.now()
+  const endMs = startMs + 3 * ROUND_MS
+  let count = 0
+  let nowMs
+  do {
+    sink.value = await subject()
+    count++
+    nowMs = performance.now()
+  } while (nowMs < endMs)
+  return ((nowMs - startMs) * 1000) / count
+}
+
+/** Calls it so many times at once, and waits for all. */
+export function inFlight(count, call) {
+  if (count === 1) return call
+  return () => {
+    const calls = []
+    for (let i = 0; i < count; i++) calls.push(call())
+    return Promise.all(calls)
+  }
+}
+
 export function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b)
   const middle = sorted.length >> 1
