@@ -24,6 +24,7 @@ describe('the installed package', () => {
       '.',
       './file',
       './redis',
+      './memcached',
       './database',
       './tiered',
       './nunjucks',
