@@ -303,12 +303,17 @@ export abstract class Backend<Payload = unknown> {
     const read = toWrite ? this.readEntries(keys) : this.readCopies(keys, NO_KEYS)
     return chain(read, ([payload]) => {
       const hit = this.unpackEntry(storedKey, payload)
-      if (hit?.tags === undefined) return hit
-      const current = new Map<string, string | undefined>()
-      return chain(this.readVersions([...hit.tags.keys()], current), () =>
-        isCurrent(hit.tags, current) ? hit : undefined,
-      )
+      return hit?.tags === undefined ? hit : this.confirmTags(hit)
     })
+  }
+
+  /** Reads the versions of an entry's tags: it is a hit if all are still current. */
+  protected confirmTags(hit: Hit): MaybePromise<Hit | undefined> {
+    const current = new Map<string, string | undefined>()
+    const tags = [...(hit.tags?.keys() ?? [])]
+    return chain(this.readVersions(tags, current), () =>
+      isCurrent(hit.tags, current) ? hit : undefined,
+    )
   }
 
   /**
@@ -378,7 +383,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /** Damaged or foreign bytes are a miss that is reported, never a crash. */
-  private unpackEntry(storedKey: string, payload: Payload | undefined): Hit | undefined {
+  protected unpackEntry(storedKey: string, payload: Payload | undefined): Hit | undefined {
     if (payload === undefined) return undefined
     try {
       return this.unpackPayload(payload)
@@ -394,6 +399,8 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
+    const [only] = requests
+    if (only !== undefined && requests.length === 1 && isSimple(only)) return this.storeSimple(only)
     const gone: string[] = []
     const writes: TaggedWrite<Payload>[] = []
     const places = new Map<StoreRequest, number>()
@@ -430,6 +437,17 @@ export abstract class Backend<Payload = unknown> {
           return chain(this.adoptBirths(stored, late), finish)
         })
       })
+    })
+  }
+
+  /** The usual one: to be kept, with nothing to be written but itself. */
+  private storeSimple(request: StoreRequest): MaybePromise<readonly WriteOutcome[]> {
+    const { storedKey, value, expiresAtMs, tags = NO_TAGS, ifAbsent = false } = request
+    const payload = this.packValue(value, tags.versions.size === 0 ? undefined : tags.versions)
+    const written = this.writeEntries([{ key: storedKey, payload, expiresAtMs, ifAbsent }])
+    return chain(written, (outcomes) => {
+      if (outcomes[0] !== 'too_large' || ifAbsent) return outcomes
+      return chain(this.removeEntries([storedKey]), () => outcomes)
     })
   }
 
@@ -502,18 +520,19 @@ export abstract class Backend<Payload = unknown> {
       }
       return value
     }
+    const toFailure = (error: unknown) => this.toFailure(operation, error)
     let result: MaybePromise<T>
     try {
       result = action()
     } catch (error) {
-      throw this.toFailure(operation, error)
+      throw toFailure(error)
     }
     if (!isPromise(result)) return succeeded(result)
     // To go through a large store takes its time; each of its round trips is limited.
     const limit = operation === 'clear' ? undefined : this.#timeLimit
-    const answer = limit === undefined ? Promise.resolve(result) : limit.race(result)
-    return answer.then(succeeded, (error: unknown) => {
-      throw this.toFailure(operation, error)
+    if (limit !== undefined) return limit.race(result, succeeded, toFailure)
+    return Promise.resolve(result).then(succeeded, (error: unknown) => {
+      throw toFailure(error)
     })
   }
 
@@ -547,7 +566,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /** @internal What a failed call rejects with; reports the outage. */
-  protected toFailure(operation: string, error: unknown): unknown {
+  protected toFailure(operation: string, error: unknown): Error {
     if (isMisuse(error)) return error
     const failure =
       error instanceof CacheBackendError
@@ -598,13 +617,17 @@ interface TaggedWrite<Payload> extends WriteEntry<Payload> {
   readonly versions: TagVersions
 }
 
+function isSimple({ expiresAtMs, tags = NO_TAGS }: StoreRequest): boolean {
+  return tags.unborn.length === 0 && (expiresAtMs === null || expiresAtMs > 0)
+}
+
 function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload> {
   const { key, payload, expiresAtMs, ifAbsent = false } = write
   return { key, payload, expiresAtMs, ifAbsent }
 }
 
 /** Errors that tell of the call, not of the store. */
-function isMisuse(error: unknown): boolean {
+function isMisuse(error: unknown): error is Error {
   if (error instanceof IntegerOverflowError || error instanceof MisuseError) return true
   return (
     error instanceof FragcacheError &&

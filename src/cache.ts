@@ -9,7 +9,7 @@ import {
 } from './backend.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
-import { isPromise, type MaybePromise } from './maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { SingleFlight } from './single-flight.js'
@@ -108,15 +108,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
     const request = this.#request(key, value, options)
     const tags = this.#tags(options)
-    await this.#call(
-      'set',
-      [key],
-      async () => {
-        const [outcome] = await this.store([{ ...request, tags: await this.readTags(tags) }])
+    const store = (snapshot: TagSnapshot) =>
+      chain(this.store([{ ...request, tags: snapshot }]), ([outcome]) => {
         this.#checkStored(outcome, 'set', key)
-      },
-      undefined,
-    )
+      })
+    const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))
+    await this.#call('set', [key], action, undefined)
   }
 
   /**
@@ -580,7 +577,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    *
    * @param fallback - What `ignoreErrors` answers for a store that fails.
    */
-  protected callStore<T>(
+  protected async callStore<T>(
     operation: string,
     keys: readonly string[],
     action: () => MaybePromise<T>,
@@ -590,7 +587,19 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** Like {@link #observed}, with what `ignoreErrors` answers for a store that fails. */
-  async #call<T>(
+  #call<T>(
+    operation: string,
+    keys: readonly string[],
+    action: () => MaybePromise<T>,
+    fallback: T,
+    countHits?: (result: T) => number,
+  ): MaybePromise<T> {
+    return this.settings.ignoreErrors
+      ? this.#callOrMiss(operation, keys, action, fallback, countHits)
+      : this.#observed(operation, keys, action, countHits)
+  }
+
+  async #callOrMiss<T>(
     operation: string,
     keys: readonly string[],
     action: () => MaybePromise<T>,
@@ -600,7 +609,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     try {
       return await this.#observed(operation, keys, action, countHits)
     } catch (error) {
-      if (this.settings.ignoreErrors && isStoreFailure(error)) return fallback
+      if (isStoreFailure(error)) return fallback
       throw error
     }
   }

@@ -1,7 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { constants, deflateSync, inflateSync } from 'node:zlib'
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
-import { pack, packValue, readInteger, unpack, unpackValue, type Unpacked } from './serializer.js'
+import {
+  pack,
+  packText,
+  packValue,
+  readInteger,
+  unpack,
+  unpackValue,
+  type Unpacked,
+} from './serializer.js'
 import { resolveCount } from './settings.js'
 import { toJson } from './structure.js'
 import type { TagVersions } from './tags.js'
@@ -88,9 +96,13 @@ export class PayloadFormat {
     this.#threshold = thresholdOf(backend, compress)
   }
 
-  /** Whether every value is stored as `serializer.ts` writes it. */
-  get isBare(): boolean {
-    return this.#format === BINARY && this.#threshold === Infinity
+  /**
+   * The same as {@link pack}, as the text whose UTF-8 the bytes are, where that is quick to have.
+   */
+  packText(value: unknown, tags?: TagVersions): string | undefined {
+    if (this.#format !== BINARY) return undefined
+    const text = packText(value, tags)
+    return text !== undefined && text.length < this.#threshold ? text : undefined
   }
 
   /** @throws TypeError: the user's serializer cannot write the value. */

@@ -23,6 +23,10 @@ const JSON_TEXT = 4
 const TAGGED = 5
 const GRAPH = 6
 
+const STRING_TEXT = String.fromCharCode(STRING)
+const JSON_TEXT_TEXT = String.fromCharCode(JSON_TEXT)
+const TAGGED_TEXT = String.fromCharCode(TAGGED)
+
 /** What a payload says. */
 export interface Unpacked {
   readonly value: unknown
@@ -42,6 +46,31 @@ export function pack(value: unknown, tags?: TagVersions, write = packValue): Uin
   length[0] = TAGGED
   length.writeUInt32LE(header.length, 1)
   return Buffer.concat([length, header, write(value)])
+}
+
+/**
+ * The same bytes as {@link pack} gives, as the text whose UTF-8 they are, for a client that writes
+ * texts faster than bytes.
+ *
+ * @returns `undefined` where they are no UTF-8, or a copy of bytes would be needed.
+ */
+export function packText(value: unknown, tags?: TagVersions): string | undefined {
+  const text = packValueText(value)
+  if (tags === undefined || text === undefined) return text
+  const header = JSON.stringify([...tags])
+  const length = Buffer.byteLength(header)
+  // The length is in bytes, which as text are characters below 0x80.
+  return length < 0x80
+    ? `${TAGGED_TEXT}${String.fromCharCode(length)}\0\0\0${header}${text}`
+    : undefined
+}
+
+function packValueText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value.isWellFormed() ? STRING_TEXT + value : undefined
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) return String(value)
+  if (value instanceof Uint8Array) return undefined
+  const json = toJson(value)
+  return json === undefined ? undefined : JSON_TEXT_TEXT + json
 }
 
 /** The bytes of a value without tags. */

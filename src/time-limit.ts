@@ -22,21 +22,27 @@ export class TimeLimit {
   /**
    * Gives what the answer gives, if it comes in time.
    *
+   * @param succeeded - Called at once with an answer that came in time.
+   * @param failed - Makes what the promise rejects with, of a failure in time or of the lack of one.
    * @throws Error: no answer within the limit. What the answer gives afterwards is dropped.
    */
-  race<T>(answer: Promise<T>): Promise<T> {
+  race<T>(
+    answer: Promise<T>,
+    succeeded: (value: T) => void = ignore,
+    failed: (error: unknown) => Error = asError,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const waiting = this.#add(() => {
-        reject(new Error(`no answer within ${this.#limitMs} ms`))
+        reject(failed(new Error(`no answer within ${this.#limitMs} ms`)))
       })
       answer.then(
         (value) => {
-          this.#remove(waiting)
+          if (!this.#remove(waiting)) return
+          succeeded(value)
           resolve(value)
         },
         (error: unknown) => {
-          this.#remove(waiting)
-          reject(error instanceof Error ? error : new Error(String(error), { cause: error }))
+          if (this.#remove(waiting)) reject(failed(error))
         },
       )
     })
@@ -62,10 +68,11 @@ export class TimeLimit {
     else this.#timer.ref()
   }
 
-  #remove(waiting: Waiting): void {
+  /** @returns Whether it was still waiting. */
+  #remove(waiting: Waiting): boolean {
     const { previous, next } = waiting
     if (previous === undefined) {
-      if (this.#first !== waiting) return
+      if (this.#first !== waiting) return false
       this.#first = next
     } else {
       previous.next = next
@@ -75,6 +82,7 @@ export class TimeLimit {
     waiting.previous = waiting.next = undefined
     // An idle cache must not keep the process alive, nor set and clear a timer per call.
     if (this.#first === undefined) this.#timer?.unref()
+    return true
   }
 
   readonly #expire = (): void => {
@@ -86,4 +94,12 @@ export class TimeLimit {
     }
     if (this.#first !== undefined) this.#wait(this.#first.dueMs - nowMs)
   }
+}
+
+function ignore(): void {
+  return undefined
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error })
 }

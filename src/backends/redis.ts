@@ -1,4 +1,4 @@
-import type { ChangeListener, WriteEntry, WriteOutcome } from '../backend.js'
+import type { ChangeListener, Hit, WriteEntry, WriteOutcome } from '../backend.js'
 import { Cache, type KeyOptions } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { checkVersion, defaultKeyFunction } from '../keys.js'
@@ -9,6 +9,7 @@ import { resolveCount } from '../settings.js'
 import { tagKey, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { LISTENING, watchKeys } from './redis/changes.js'
+import type { Argument, Reply } from './redis/client.js'
 import { Connection, failFast, GivenClient } from './redis/connection.js'
 import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
 import { Link, type ClientSource } from './redis/link.js'
@@ -24,6 +25,9 @@ export type { RedisOptions, RedisSettings } from './redis/settings.js'
 /** Longest value a server takes, unless it is configured otherwise. */
 const MAX_VALUE_BYTES = 512 * 1024 * 1024
 
+/** Bytes, or the text whose UTF-8 they are, which the client writes faster. */
+type Payload = Uint8Array | string
+
 /** What the keys of tags' counters begin with. */
 const TAG_COUNTERS = tagKey('t').slice(0, -1)
 
@@ -38,7 +42,7 @@ const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: un
  *   may lag; tags always count at once.
  * @see Django, "Redis"
  */
-export class RedisCache extends Cache<Uint8Array> {
+export class RedisCache extends Cache<Payload> {
   readonly #leader: Link
   readonly #replicas: readonly Link[]
   readonly #sources: readonly ClientSource[]
@@ -116,8 +120,18 @@ export class RedisCache extends Cache<Uint8Array> {
   }
 
   /** @internal */
-  override get readsMayLag(): boolean {
-    return this.#replicas.length > 0
+  override lookupOne(storedKey: string, toWrite = false): MaybePromise<Hit | undefined> {
+    if (this.#replicas.length > 0) return super.lookupOne(storedKey, toWrite)
+    return new Promise((resolve, reject) => {
+      this.#leader.sendRead(
+        [storedKey],
+        (values, place) => {
+          const hit = this.unpackEntry(storedKey, values[place] ?? undefined)
+          resolve(hit?.tags === undefined ? hit : this.confirmTags(hit))
+        },
+        reject,
+      )
+    })
   }
 
   protected override async readEntries(
@@ -149,50 +163,74 @@ export class RedisCache extends Cache<Uint8Array> {
     return usable[Math.floor(Math.random() * usable.length)]
   }
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry[],
+  protected override writeEntries(
+    entries: readonly WriteEntry<Payload>[],
   ): Promise<readonly WriteOutcome[]> {
     const [only] = entries
-    if (only !== undefined && entries.length === 1) return [await this.#write(only)]
+    if (only !== undefined && entries.length === 1) {
+      return new Promise((resolve, reject) => {
+        this.#write(only, (outcome) => resolve([outcome]), reject)
+      })
+    }
+    return this.#writeMany(entries)
+  }
+
+  async #writeMany(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
     const failures: unknown[] = []
     const outcomes = await Promise.all(
-      entries.map((entry) =>
-        this.#write(entry).catch((error: unknown): WriteOutcome => {
-          failures.push(error)
-          return 'failed'
-        }),
+      entries.map(
+        (entry) =>
+          new Promise<WriteOutcome>((resolve) => {
+            this.#write(entry, resolve, (error) => {
+              failures.push(error)
+              resolve('failed')
+            })
+          }),
       ),
     )
     if (failures.length > 0 && failures.length === entries.length) throw failures[0]
     return outcomes
   }
 
-  async #write(entry: WriteEntry): Promise<WriteOutcome> {
-    const { key, payload, expiresAtMs, ifAbsent = false, replacing } = entry
-    if (payload.length > MAX_VALUE_BYTES) return 'too_large'
+  #write(
+    { key, payload, expiresAtMs, ifAbsent = false, replacing }: WriteEntry<Payload>,
+    resolve: (outcome: WriteOutcome) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    if (payload.length > MAX_VALUE_BYTES) {
+      resolve('too_large')
+      return
+    }
     const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - Date.now())
     if (replacing !== undefined) {
       const args = [replacing, payload, ifAbsent ? 1 : 0, ttlMs]
-      return Number(await run(this.#leader, REPLACE, key, args)) === 1 ? 'stored' : 'refused'
+      run(this.#leader, REPLACE, key, args).then(
+        (reply) => resolve(Number(reply) === 1 ? 'stored' : 'refused'),
+        reject,
+      )
+      return
     }
-    const bytes = payload as Buffer
-    const leader = this.#leader
+    const args: Argument[] = ttlMs === 0 ? [key, payload] : [key, payload, 'PX', ttlMs]
     if (ifAbsent) {
-      const reply =
-        ttlMs === 0
-          ? await leader.command('set', key, bytes, 'NX')
-          : await leader.command('set', key, bytes, 'PX', ttlMs, 'NX')
-      return reply === null ? 'refused' : 'stored'
+      args.push('NX')
+      const done = (reply: Reply) => resolve(reply === null ? 'refused' : 'stored')
+      this.#leader.sendCommand('set', args, done, reject)
+      return
     }
-    try {
-      if (ttlMs === 0) await leader.command('set', key, bytes)
-      else await leader.command('set', key, bytes, 'PX', ttlMs)
-      return 'stored'
-    } catch (error) {
-      // As when the server's memory is full. Nothing outdated may be served instead.
-      if (isReply(error)) await leader.command('unlink', key).catch(() => undefined)
-      throw error
-    }
+    this.#leader.sendCommand(
+      'set',
+      args,
+      () => resolve('stored'),
+      (error) => {
+        if (!isReply(error)) {
+          reject(error)
+          return
+        }
+        // As when the server's memory is full. Nothing outdated may be served instead.
+        const refuse = () => reject(error)
+        this.#leader.sendCommand('unlink', [key], refuse, refuse)
+      },
+    )
   }
 
   protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
@@ -244,6 +282,11 @@ export class RedisCache extends Cache<Uint8Array> {
     await this.#scanner.remove(space.pattern, space.owns)
   }
 
+  /** @internal */
+  override get readsMayLag(): boolean {
+    return this.#replicas.length > 0
+  }
+
   protected override async disconnect(): Promise<void> {
     for (const link of [this.#leader, ...this.#replicas]) link.flush()
     await Promise.all(this.#sources.map((source) => source.close()))
@@ -268,12 +311,12 @@ export class RedisCache extends Cache<Uint8Array> {
     return /^(?:LOADING|CLUSTERDOWN|MASTERDOWN|BUSY|NOAUTH|WRONGPASS)\b/.test(error.message)
   }
 
-  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
-    return this.#format.pack(value, tags)
+  protected override packValue(value: unknown, tags: TagVersions | undefined): Payload {
+    return this.#format.packText(value, tags) ?? this.#format.pack(value, tags)
   }
 
-  protected override unpackPayload(payload: Uint8Array): Unpacked {
-    return this.#format.unpack(payload)
+  protected override unpackPayload(payload: Payload): Unpacked {
+    return this.#format.unpack(typeof payload === 'string' ? Buffer.from(payload) : payload)
   }
 
   /**

@@ -303,7 +303,7 @@ export class TieredCache extends Cache {
   }
 
   /** What the remote cache said of its failure, and has reported. */
-  protected override toFailure(operation: string, error: unknown): unknown {
+  protected override toFailure(operation: string, error: unknown): Error {
     return error instanceof CacheBackendError ? error : super.toFailure(operation, error)
   }
 

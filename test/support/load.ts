@@ -101,7 +101,7 @@ export class Load {
   #check(key: string, value: unknown): void {
     if (value === undefined) return
     if (typeof value === 'string' && value.startsWith(`${key}#`)) return
-    this.mixedUp.push(`${key} was given ${String(value)}`)
+    this.mixedUp.push(`${key} was given ${JSON.stringify(value)}`)
   }
 }
 

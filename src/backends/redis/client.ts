@@ -37,23 +37,23 @@ type Commands<Result> = {
   readonly [Name in CommandName]: (...args: readonly (Argument | readonly Argument[])[]) => Result
 }
 
-interface CommandPipeline extends Commands<unknown> {
-  exec(): Promise<readonly (readonly [Error | null, Reply?])[] | null>
-}
-
 /** What of ioredis is used. */
 export interface IoClient extends Commands<Promise<Reply>> {
   readonly status: string
   readonly isCluster: boolean
   readonly options: { readonly keyPrefix?: string | undefined }
   /** The socket, while there is one. */
-  readonly stream?: { unref?(): unknown; destroy(error?: Error): unknown } | null
+  readonly stream?: {
+    unref?(): unknown
+    destroy(error?: Error): unknown
+    cork?(): void
+    uncork?(): void
+  } | null
   /** The timer of the next attempt to connect. */
   readonly reconnectTimeout?: { unref?(): unknown } | null
   connect(): Promise<void>
   quit(): Promise<unknown>
   disconnect(reconnect?: boolean): void
-  pipeline(): CommandPipeline
   duplicate?(options: object): IoClient
   nodes?(role: 'master'): readonly IoClient[]
   on(event: string, listener: (...args: never[]) => void): unknown
@@ -64,10 +64,10 @@ export interface IoClient extends Commands<Promise<Reply>> {
 /** Whether something is a client of ioredis. */
 export function isIoClient(client: unknown): client is IoClient {
   if (typeof client !== 'object' || client === null) return false
-  const { status, mgetBuffer, pipeline, once } = client as Partial<IoClient>
+  const { status, mgetBuffer, connect, off } = client as Partial<IoClient>
   return (
     typeof status === 'string' &&
-    [mgetBuffer, pipeline, once].every((method) => typeof method === 'function')
+    [mgetBuffer, connect, off].every((method) => typeof method === 'function')
   )
 }
 

@@ -3,9 +3,11 @@ import type { Argument, CommandName, IoClient, Reply } from './client.js'
 /** Most keys of one MGET: the server does nothing else while it answers one. */
 const MAX_KEYS = 1000
 
+/** What was asked and is not sent yet: the entries of some keys. */
 interface Read {
   readonly keys: readonly string[]
-  readonly resolve: (values: readonly (Buffer | null)[]) => void
+  /** Called with the answers to all of a batch, of which its own start at a place. */
+  readonly resolve: (values: readonly (Buffer | null)[], start: number) => void
   readonly reject: (error: unknown) => void
   sinceMs: number
 }
@@ -63,17 +65,39 @@ export class Link {
   /** Reads texts and bytes; `null` where there is none, or something else. */
   read(keys: readonly string[]): Promise<readonly (Buffer | null)[]> {
     return new Promise((resolve, reject) => {
-      this.#reads.push({ keys, resolve, reject, sinceMs: 0 })
-      if (!this.#isScheduled) this.#schedule()
+      this.sendRead(
+        keys,
+        (values, start) => {
+          const isWhole = start === 0 && values.length === keys.length
+          resolve(isWhole ? values : values.slice(start, start + keys.length))
+        },
+        reject,
+      )
     })
+  }
+
+  /** As {@link read}, without a promise. */
+  sendRead(keys: readonly string[], resolve: Read['resolve'], reject: Read['reject']): void {
+    this.#reads.push({ keys, resolve, reject, sinceMs: 0 })
+    if (!this.#isScheduled) this.#schedule()
   }
 
   /** @throws ReplyError: what the server refused. Error: no connection, or it was lost. */
   command(name: CommandName, ...args: (Argument | readonly Argument[])[]): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      this.#commands.push({ name, args, resolve, reject, sinceMs: 0 })
-      if (!this.#isScheduled) this.#schedule()
+      this.sendCommand(name, args, resolve, reject)
     })
+  }
+
+  /** As {@link command}, without a promise. */
+  sendCommand(
+    name: CommandName,
+    args: Command['args'],
+    resolve: Command['resolve'],
+    reject: Command['reject'],
+  ): void {
+    this.#commands.push({ name, args, resolve, reject, sinceMs: 0 })
+    if (!this.#isScheduled) this.#schedule()
   }
 
   /** The client, connected. @throws Error: it could not be connected. */
@@ -96,13 +120,66 @@ export class Link {
     }
     this.#reads = []
     this.#commands = []
-    if (client.isCluster) sendOneByOne(client, reads, commands, this.#failed)
-    else send(client, reads, commands, this.#failed)
+    // As one write to the socket, where it is known.
+    const { stream } = client
+    stream?.cork?.()
+    for (const one of commands) this.#send(client, one)
+    if (client.isCluster) for (const one of reads) this.#readOneByOne(client, one)
+    else this.#readTogether(client, reads)
+    stream?.uncork?.()
   }
 
   /** Rejects what is still waiting for a connection. */
   rejectWaiting(error: unknown): void {
     for (const one of [...this.#reads.splice(0), ...this.#commands.splice(0)]) one.reject(error)
+  }
+
+  #send(client: IoClient, { name, args, resolve, reject }: Command): void {
+    client[name](...args).then(resolve, (error: unknown) => reject(this.#failed(error)))
+  }
+
+  #readTogether(client: IoClient, reads: readonly Read[]): void {
+    for (let first = 0; first < reads.length;) {
+      const keys: string[] = []
+      const batch: Read[] = []
+      for (let read = reads[first]; read !== undefined; read = reads[++first]) {
+        if (batch.length > 0 && keys.length + read.keys.length > MAX_KEYS) break
+        for (const key of read.keys) keys.push(key)
+        batch.push(read)
+      }
+      this.#readBatch(client, keys, batch)
+    }
+  }
+
+  #readBatch(client: IoClient, keys: readonly string[], batch: readonly Read[]): void {
+    client.mgetBuffer(keys).then(
+      (reply) => {
+        let start = 0
+        for (const read of batch) {
+          read.resolve(reply as readonly (Buffer | null)[], start)
+          start += read.keys.length
+        }
+      },
+      (error: unknown) => {
+        const failure = this.#failed(error)
+        for (const { reject } of batch) reject(failure)
+      },
+    )
+  }
+
+  /**
+   * On a Cluster every key is asked for where it lives, and the client finds its own way when that
+   * changes. By MGET, since GET fails where the key holds something else.
+   */
+  #readOneByOne(client: IoClient, { keys, resolve, reject }: Read): void {
+    Promise.all(keys.map((key) => client.mgetBuffer(key))).then(
+      (replies) =>
+        resolve(
+          replies.map((reply) => (reply as (Buffer | null)[])[0] ?? null),
+          0,
+        ),
+      (error: unknown) => reject(this.#failed(error)),
+    )
   }
 
   #schedule(): void {
@@ -174,113 +251,6 @@ export class Link {
     // Says only that nothing was tried again; why is what the connection was lost with.
     return error.name === 'MaxRetriesPerRequestError' ? this.#lost() : error
   }
-}
-
-type Translate = (error: unknown) => unknown
-
-function send(
-  client: IoClient,
-  reads: readonly Read[],
-  commands: readonly Command[],
-  failed: Translate,
-): void {
-  if (commands.length === 0) {
-    for (const batch of batchesOf(reads)) sendReads(client, batch, failed)
-    return
-  }
-  const pipeline = client.pipeline()
-  for (const { name, args } of commands) pipeline[name](...args)
-  const batches = batchesOf(reads)
-  for (const batch of batches) pipeline.mgetBuffer(keysOf(batch))
-  pipeline.exec().then(
-    (results) => {
-      commands.forEach(({ resolve, reject }, i) => {
-        const [error, reply = null] = results?.[i] ?? [new Error('no reply')]
-        if (error === null) resolve(reply)
-        else reject(failed(error))
-      })
-      batches.forEach((batch, i) => {
-        const [error, reply] = results?.[commands.length + i] ?? [new Error('no reply')]
-        if (error === null) hand(batch, reply as readonly (Buffer | null)[])
-        else rejectAll(batch, failed(error))
-      })
-    },
-    (error: unknown) => {
-      rejectAll(commands, failed(error))
-      rejectAll(reads, failed(error))
-    },
-  )
-}
-
-function sendReads(client: IoClient, batch: readonly Read[], failed: Translate): void {
-  client.mgetBuffer(keysOf(batch)).then(
-    (reply) => hand(batch, reply as readonly (Buffer | null)[]),
-    (error: unknown) => rejectAll(batch, failed(error)),
-  )
-}
-
-/**
- * On a Cluster every command goes where its key lives, and finds its own way when that changes. What
- * is written in one turn still shares a round trip per node.
- */
-function sendOneByOne(
-  client: IoClient,
-  reads: readonly Read[],
-  commands: readonly Command[],
-  failed: Translate,
-): void {
-  for (const { name, args, resolve, reject } of commands) {
-    client[name](...args).then(resolve, (error: unknown) => reject(failed(error)))
-  }
-  for (const { keys, resolve, reject } of reads) {
-    // MGET of one key, since GET fails where the key holds something else.
-    Promise.all(keys.map((key) => client.mgetBuffer(key))).then(
-      (replies) =>
-        resolve(replies.map((reply) => (reply as readonly (Buffer | null)[])[0] ?? null)),
-      (error: unknown) => reject(failed(error)),
-    )
-  }
-}
-
-/** As many reads together as one MGET may have keys; one read is never split. */
-function batchesOf(reads: readonly Read[]): readonly (readonly Read[])[] {
-  if (reads.length === 0) return []
-  if (reads.length === 1) return [reads]
-  const batches: Read[][] = []
-  let batch: Read[] = []
-  let count = 0
-  for (const read of reads) {
-    if (count > 0 && count + read.keys.length > MAX_KEYS) {
-      batches.push(batch)
-      batch = []
-      count = 0
-    }
-    batch.push(read)
-    count += read.keys.length
-  }
-  batches.push(batch)
-  return batches
-}
-
-function keysOf(batch: readonly Read[]): readonly string[] {
-  const first = batch[0]
-  if (batch.length === 1 && first !== undefined) return first.keys
-  const keys: string[] = []
-  for (const read of batch) for (const key of read.keys) keys.push(key)
-  return keys
-}
-
-function hand(batch: readonly Read[], values: readonly (Buffer | null)[]): void {
-  let start = 0
-  for (const { keys, resolve } of batch) {
-    const end = start + keys.length
-    resolve(batch.length === 1 ? values : values.slice(start, end))
-    start = end
-  }
-}
-
-function rejectAll(some: readonly (Read | Command)[], error: unknown): void {
-  for (const { reject } of some) reject(error)
 }
 
 function isConnecting({ status }: IoClient): boolean {
