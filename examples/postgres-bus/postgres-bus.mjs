@@ -1,0 +1,50 @@
+import pg from 'pg'
+
+const RETRY_MS = 200
+
+/**
+ * A bus over PostgreSQL's LISTEN and NOTIFY.
+ *
+ * @param {string} connectionString
+ * @param {string} channel - A name of lower-case letters, digits and underscores.
+ * @returns {import('fragcache/tiered').Bus & { close(): Promise<void> }}
+ */
+export function postgresBus(connectionString, channel = 'fragcache') {
+  const pool = new pg.Pool({ connectionString, max: 1 })
+  pool.on('error', () => undefined)
+  return {
+    async publish(text) {
+      await pool.query('SELECT pg_notify($1, $2)', [channel, text])
+    },
+
+    subscribe({ message, up, down }) {
+      let stopped = false
+      let retry
+      let client
+      const listen = async () => {
+        client = new pg.Client({ connectionString, keepAlive: true })
+        client.on('notification', ({ payload }) => message(payload ?? ''))
+        client.on('error', () => undefined)
+        client.on('end', () => {
+          down()
+          if (!stopped) retry = setTimeout(listen, RETRY_MS)
+        })
+        try {
+          await client.connect()
+          await client.query(`LISTEN ${channel}`)
+          up()
+        } catch {
+          await client.end().catch(() => undefined)
+        }
+      }
+      void listen()
+      return async () => {
+        stopped = true
+        clearTimeout(retry)
+        await client.end()
+      }
+    },
+
+    close: () => pool.end(),
+  }
+}
