@@ -2,13 +2,18 @@ import type { WriteEntry, WriteOutcome } from '../backend.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
 import { refuseKey, type KeyFault } from '../keys.js'
+import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
+import type { Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import type { TagVersions } from '../tags.js'
 import { toDeadline, type Deadline } from '../timeout.js'
 import { Entries } from './memcached/entries.js'
 import { MemcachedReplyError } from './memcached/faults.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
 import { parseLocations } from './memcached/location.js'
 import { Servers } from './memcached/servers.js'
+
+export type { FormatSettings, ValueSerializer } from '../payload-format.js'
 
 /** Options of {@link MemcachedCache}. */
 export interface MemcachedOptions {
@@ -46,7 +51,7 @@ export interface MemcachedOptions {
 }
 
 /** Settings of {@link MemcachedCache}. */
-export interface MemcachedSettings extends CacheSettings {
+export interface MemcachedSettings extends CacheSettings, FormatSettings {
   /**
    * `host:port` or `unix:/path`; several, as a list or split by `,` or `;`, are one ring, over which
    * the keys are spread as libmemcached does it.
@@ -78,12 +83,14 @@ const DEFAULT_POOL_SIZE = 2
  * @see Django, "Memcached"
  */
 export class MemcachedCache extends Cache<Uint8Array> {
+  readonly #format: PayloadFormat
   readonly #servers: Servers
   readonly #entries: Entries
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: MemcachedSettings) {
-    super(settings, { options: OPTIONS, server: true })
+    super(settings, { settings: FORMAT_SETTINGS, options: OPTIONS, server: true })
+    this.#format = new PayloadFormat('MemcachedCache', settings)
     const { location, options = {} } = settings
     const locations = parseLocations(location)
     const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
@@ -109,6 +116,14 @@ export class MemcachedCache extends Cache<Uint8Array> {
       handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
     })
     this.#entries = new Entries(this.#servers, flushOnClear)
+  }
+
+  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
+    return this.#format.pack(value, tags)
+  }
+
+  protected override unpackPayload(payload: Uint8Array): Unpacked {
+    return this.#format.unpack(payload)
   }
 
   protected override onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {

@@ -1,47 +1,42 @@
-import { connect } from 'node:net'
-import { beforeAll, describe, it, vi } from 'vitest'
-import { MemcachedCache, type MemcachedOptions } from '../../src/backends/memcached.js'
+import { afterAll, beforeAll, describe, it, vi } from 'vitest'
+import type { MemcachedOptions } from '../../src/backends/memcached.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
+import { SteppedClock } from '../support/clock.js'
+import { memcachedUnderTest } from '../support/memcached.js'
 import { sharedServer } from '../support/servers.js'
+import { startMemcached } from '../support/servers/memcached.js'
 
-const server = await sharedServer('memcached')
+const isThere = (await sharedServer('memcached')) !== undefined
+// The suite empties it again and again.
+const server = isThere ? await startMemcached() : undefined
+afterAll(() => server?.stop())
 
 // Damage and outages are reported as warnings; what they say is tested where it is written.
 beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 
-/** Sends lines as another program would, and gives what is answered to the last. */
-function tell(location: string, ...parts: readonly (string | Uint8Array)[]): Promise<string> {
-  const [host = '', port = ''] = location.split(':')
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port: Number(port) }, () => {
-      for (const part of parts) socket.write(part)
-    })
-    socket.once('data', (answer) => {
-      socket.destroy()
-      resolve(String(answer))
-    })
-    socket.once('error', reject)
-  })
-}
+const clock = new SteppedClock()
+const isExact = 'the stepped clock is not the server’s; by the real one, above, deadlines are exact'
 
-function over(location: string, options: MemcachedOptions): BackendUnderTest {
+/** Without waiting: what these spend time on is the same for all ways of speaking. */
+function stepped(options: MemcachedOptions): BackendUnderTest {
+  const backend = memcachedUnderTest(server?.location ?? '', options)
   return {
-    reset: async () => void (await tell(location, 'flush_all\r\n')),
-    create: (settings) => new MemcachedCache({ ...settings, location, options }),
-    damage: async (storedKey, bytes) => {
-      const line = `set ${storedKey} 0 0 ${bytes.length}\r\n`
-      await tell(location, line, bytes, '\r\n')
+    ...backend,
+    reset: async () => {
+      await backend.reset()
+      clock.start()
     },
-    differences: {
-      portableKeysOnly: 'Memcached takes no others',
-      refusesLargeValues: 'Memcached takes a mebibyte, unless it is started with -I',
-    },
+    release: clock.stop,
+    advance: clock.advance,
+    variants: ['prefix', 'keyFunction'],
+    differences: { ...backend.differences, wholeSecondClock: isExact },
   }
 }
 
 describe.skipIf(server === undefined)('MemcachedCache', () => {
-  const location = server?.url ?? ''
-  testBackend('meta commands', over(location, {}), { describe, it })
+  testBackend('meta commands', memcachedUnderTest(server?.location ?? ''), { describe, it })
+  testBackend('classic commands', stepped({ protocol: 'classic' }), { describe, it })
+  testBackend('binary protocol', stepped({ protocol: 'binary' }), { describe, it })
 })

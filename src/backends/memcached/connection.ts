@@ -52,7 +52,7 @@ export class Connection {
 
   constructor(settings: ConnectionSettings, listener: ConnectionListener) {
     this.#location = settings.location
-    this.#limitMs = settings.timeLimitMs
+    this.#limitMs = settings.timeLimitMs * SHARE_OF_LIMIT
     this.#listener = listener
     this.#socket = connect({ ...settings.location.target, noDelay: true, keepAlive: true })
     this.#socket.unref()
@@ -188,8 +188,11 @@ export class Connection {
     if (this.#state === 'ready' && this.pending === 0) return
     const quietMs = performance.now() - this.#lastSignMs
     if (quietMs < this.#limitMs) this.#watch(this.#limitMs - quietMs)
-    else this.destroy(new Error(`no answer within ${this.#limitMs} ms`))
+    else this.destroy(new Error(`no answer within ${Math.round(this.#limitMs)} ms`))
   }
 }
+
+/** Before the caller's own limit ends, so that it hears which server it was. */
+const SHARE_OF_LIMIT = 0.95
 
 const CLOSED = new Error('the connection was closed')

@@ -103,12 +103,9 @@ export class Entries {
   }
 
   /** One promise per step: for what is not asked often. */
-  #peek(spot: Spot, key: string, wish: Wish): Promise<Found | undefined> {
+  #peek(spot: Spot, key: string, wish: Wish, connection?: Connection): Promise<Found | undefined> {
     return new Promise((resolve, reject) => {
-      this.#get(spot, key, wish, (error, found) => {
-        if (error === undefined) resolve(found)
-        else reject(error)
-      })
+      this.#get(spot, key, wish, settled(resolve, reject), connection)
     })
   }
 
@@ -144,18 +141,27 @@ export class Entries {
     const spot = this.#servers.find(entry.key)
     const key = wireKey(entry.key)
     if (entry.replacing !== undefined) return this.#replace(spot, key, entry)
-    const mode = entry.ifAbsent === true ? 'add' : 'set'
+    if (entry.ifAbsent === true) return this.#add(spot, key, entry)
     for (let i = 0; i < MAX_CONFLICTS; i++) {
-      const written = await this.#store(spot, key, entry, mode)
-      // What lies there may be dead: then it counts as absent.
-      if (written === 'refused') return this.#replace(spot, key, entry)
-      if (written === 'outdated') {
-        if (mode === 'add') return this.#replace(spot, key, entry)
-        continue
-      }
+      const written = await this.#store(spot, key, entry, 'set')
+      if (written === 'outdated') continue
       return written === 'missing' ? 'refused' : written
     }
     throw tooManyConflicts()
+  }
+
+  /** Adds, and in the same round trip looks at what may be there already. */
+  async #add(spot: Spot, key: string, entry: WriteEntry): Promise<WriteOutcome> {
+    let there: Promise<Found | undefined> | undefined
+    const look = (connection: Connection) => {
+      there = this.#peek(spot, key, FLAGS, connection)
+      there.catch(ignore)
+    }
+    const written = await this.#store(spot, key, entry, 'add', undefined, look)
+    if (written === 'stored' || written === 'too_large') return written
+    if (written === 'refused' && (await there)?.isLive === true) return 'refused'
+    // What lies there is dead, and counts as absent.
+    return this.#replace(spot, key, entry)
   }
 
   async #replace(spot: Spot, key: string, entry: WriteEntry): Promise<WriteOutcome> {
@@ -178,6 +184,7 @@ export class Entries {
   /**
    * Writes in the generation that was seen last.
    *
+   * @param then - Called when the command is on its way, to let others follow it.
    * @returns `outdated`: there is a newer one, in which what was written is dead.
    */
   async #store(
@@ -186,6 +193,7 @@ export class Entries {
     entry: Pick<WriteEntry, 'payload' | 'expiresAtMs'>,
     mode: StoreMode,
     cas?: string,
+    then?: (connection: Connection) => void,
   ): Promise<StoreReply | 'outdated'> {
     if (mode === 'cas') checkToken(cas)
     const { server, namespace } = spot
@@ -218,14 +226,15 @@ export class Entries {
           else resolve(reply)
         },
       })
+      then?.(connection)
     })
   }
 
   /** Reads the record of a server, or makes its first. */
   #begin(server: Server): Promise<Generations> {
     return server.beginning(async () => {
-      const { connection, lost } = { connection: server.acquire(), lost: server.lostRecord }
-      return changeRecord(connection, (known) => known ?? newGenerations(lost))
+      const lost = server.lostRecord
+      return changeRecord(server.acquire(), (known) => known ?? newGenerations(lost))
     })
   }
 
@@ -331,6 +340,11 @@ export class Entries {
 }
 
 const NOTHING_SEEN: Seen = { record: undefined, error: undefined }
+
+/** Whoever needs the answer awaits it and sees the failure. */
+function ignore(): void {
+  return undefined
+}
 
 function payloadOf({ value, flags }: Item): Buffer {
   return isCounter(flags) || isForeign(flags) ? fromCounter(value) : value
