@@ -8,10 +8,16 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createCaches, FragmentCache } from '../dist/src/index.js'
+import { cachePlugin } from '../dist/adapters/eta/index.js'
+import { registerCache as registerHandlebars } from '../dist/adapters/handlebars/index.js'
+import { registerCache as registerNunjucks } from '../dist/adapters/nunjucks/index.js'
+import { createCaches } from '../dist/src/index.js'
 import { RedisCache } from '../dist/src/backends/redis.js'
 import { failFast } from '../dist/src/backends/redis/connection.js'
+import { Eta } from 'eta'
+import Handlebars from 'handlebars'
 import { Redis } from 'ioredis'
+import nunjucks from 'nunjucks'
 import { median, row, sink } from './measure.mjs'
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 25)
@@ -37,7 +43,7 @@ export async function run() {
     return [
       ...(await singles(cache, raw)),
       ...(await many(cache, raw)),
-      ...(await page(cache, raw)),
+      ...(await pages(cache, raw)),
     ]
   } finally {
     await cache.clear()
@@ -91,30 +97,69 @@ async function many(cache, raw) {
   return [row('redis getMany(100) / raw MGET + JSON.parse', ratio, TARGET, `${us.toFixed(0)} µs`)]
 }
 
-/** A page of twenty cached fragments against one MGET of twenty keys and a string built of them. */
-async function page(cache, raw) {
-  const fragments = new FragmentCache(createCaches({ default: cache }))
-  const names = Array.from({ length: 20 }, (_, i) => `part-${i}`)
-  const body = () => TEXT
-  const ours = async () => {
-    const parts = await Promise.all(
-      names.map((name) => fragments.render({ name, timeout: 500, varyOn: ['user'] }, body)),
-    )
-    return `<main>${parts.join('')}</main>`
-  }
-  await ours()
-  const rawKeys = names.map((name) => `raw-${name}`)
+/**
+ * A page of twenty cached fragments, each with one vary-on value, against one MGET of twenty keys and
+ * the same template with the texts as plain variables.
+ */
+async function pages(cache, raw) {
+  const numbers = Array.from({ length: 20 }, (_, i) => i)
+  const rawKeys = numbers.map((i) => `raw-part-${i}`)
   for (const key of rawKeys) await raw.set(key, TEXT)
-  const theirs = async () => `<main>${(await raw.mget(rawKeys)).join('')}</main>`
-  const { ratio, us, baseUs } = await compare(theirs, ours)
-  return [
-    row(
-      'page of 20 fragments on redis / MGET of 20 keys + render',
-      ratio,
-      1.3,
-      `${us.toFixed(0)} µs, raw ${baseUs.toFixed(0)} µs`,
-    ),
-  ]
+  const texts = Object.fromEntries(numbers.map((i) => [`text${i}`, TEXT]))
+  const caches = createCaches({ default: cache })
+  const rows = []
+  for (const [engine, { plain, cached }] of Object.entries(engines(caches, numbers))) {
+    const theirs = async () => {
+      const found = await raw.mget(rawKeys)
+      return plain({ user: 'ann', ...Object.fromEntries(found.map((one, i) => [`text${i}`, one])) })
+    }
+    const ours = () => cached({ user: 'ann', ...texts })
+    if ((await ours()) !== (await theirs())) throw new Error(`bench: ${engine}: the pages differ`)
+    const { ratio, us, baseUs } = await compare(theirs, ours)
+    const name = `20 fragments on redis in ${engine} / MGET of 20 keys + render`
+    rows.push(row(name, ratio, 1.3, `${us.toFixed(0)} µs, raw ${baseUs.toFixed(0)} µs`))
+  }
+  return rows
+}
+
+function engines(caches, numbers) {
+  const page = (part) => numbers.map((i) => `<div>${part(i)}</div>`).join('\n')
+  const env = new nunjucks.Environment(null, { autoescape: true })
+  const nunjucksCache = registerNunjucks(env, caches)
+  const nunjucksPlain = nunjucks.compile(
+    page((i) => `{{ text${i} }}`),
+    env,
+  )
+  const nunjucksCached = nunjucks.compile(
+    page((i) => `{% cache 500 n${i} user %}{{ text${i} }}{% endcache %}`),
+    env,
+  )
+  const handlebars = Handlebars.create()
+  const handlebarsCache = registerHandlebars(handlebars, caches)
+  const handlebarsPlain = handlebars.compile(page((i) => `{{text${i}}}`))
+  const handlebarsCached = handlebars.compile(
+    page((i) => `{{#cache 500 "h${i}" user}}{{text${i}}}{{/cache}}`),
+  )
+  const eta = new Eta({ plugins: [cachePlugin(caches)] })
+  const etaPlain = eta.compile(page((i) => `<%= it.text${i} %>`))
+  const etaCached = eta.compile(
+    page((i) => `<% cache 500 e${i} it.user %><%= it.text${i} %><% endcache %>`),
+    { async: true },
+  )
+  return {
+    Nunjucks: {
+      plain: (context) => nunjucksPlain.render(context),
+      cached: (context) => nunjucksCache.renderAsync(nunjucksCached, context),
+    },
+    Handlebars: {
+      plain: handlebarsPlain,
+      cached: (context) => handlebarsCache.renderAsync(handlebarsCached, context),
+    },
+    Eta: {
+      plain: (context) => eta.render(etaPlain, context),
+      cached: (context) => eta.renderAsync(etaCached, context),
+    },
+  }
 }
 
 function perSecond(us, flights) {
