@@ -30,9 +30,16 @@ const PROCESSES = 8
  * much, so that the cost per entry does not depend on the size of the table.
  */
 export class Culling {
+  /** How many entries a process adds at least between two counts. */
   readonly #step: number
-  readonly #canWait: boolean
+  /** By how many entries the table may exceed its limit. */
+  readonly #excess: number
   #allowance = 0
+  /** Entries that were added, or are being, and that the last count did not see. */
+  #added = 0
+  /** Entries that are being written. */
+  #inFlight = 0
+  #room: number | undefined
   #purgedAtMs: number | undefined
   #running: Promise<void> | undefined
 
@@ -43,44 +50,62 @@ export class Culling {
     private readonly limits: Limits,
     private readonly waitMs: number,
   ) {
+    this.#excess = Math.max(32, Math.floor(limits.maxEntries / 10))
     this.#step = Math.max(1, Math.floor(limits.maxEntries / (10 * PROCESSES)))
-    this.#canWait = waitMs !== Infinity
   }
 
   /** Called before entries are written. */
   makeRoom(entries: number): MaybePromise<void> {
-    if (this.#allowance >= entries) {
-      this.#allowance -= entries
-      return undefined
-    }
-    if (!this.#canWait) return this.#look(entries)
-    // One at a time; the others are counted by their own look afterwards.
-    this.#running ??= Promise.resolve(this.#look(entries)).finally(
-      () => (this.#running = undefined),
-    )
-    return within(this.waitMs, this.#running)
-  }
-
-  /** Called after so many entries were written: more at once than there was room for must go again. */
-  settle(entries: number): MaybePromise<void> {
-    if (entries <= this.#step) return undefined
-    this.#allowance = 0
-    return this.makeRoom(0.5)
-  }
-
-  /** Gives back what was not needed, since the entries were there before. */
-  refund(entries: number): void {
-    this.#allowance += entries
-  }
-
-  #look(entries: number): MaybePromise<void> {
+    this.#inFlight += entries
+    this.#added += entries
+    if (this.#added <= this.#allowance) return undefined
     const { maxEntries } = this.limits
+    const isNear = this.#room !== undefined && this.#room <= maxEntries / 2
+    return this.#lookAround(isNear)
+  }
+
+  /** Called where they were not written. */
+  abandon(entries: number): void {
+    this.#inFlight -= entries
+    this.#added -= entries
+  }
+
+  /** Called after they were written. */
+  settle(entries: number): MaybePromise<void> {
+    this.#inFlight -= entries
+    // More at once than there was room for must go again.
+    if (entries <= this.#step || this.#added <= this.#allowance) return undefined
+    return this.#lookAround(true)
+  }
+
+  /** Takes back what was not added, since the entries were there before. */
+  refund(entries: number): void {
+    this.#added -= entries
+  }
+
+  /** Does not wait where there was much room: what is added meanwhile is known to the next count. */
+  #lookAround(waits: boolean): MaybePromise<void> {
+    if (this.waitMs === Infinity) return this.#look()
+    this.#running ??= Promise.resolve(this.#look()).finally(() => (this.#running = undefined))
+    if (waits) return within(this.waitMs, this.#running)
+    // What fails here fails the write too.
+    this.#running.catch(() => undefined)
+    return undefined
+  }
+
+  #look(): MaybePromise<void> {
+    const { maxEntries } = this.limits
+    const unseen = this.#added - this.#inFlight
+    // The entry that is being written finds its place when there are no more than the limit.
+    const coming = Math.min(this.#excess, Math.max(0, this.#inFlight - 1))
     return chain(this.#count(), (count) => {
-      const isFull = count > maxEntries
-      return chain(isFull ? this.#cull(count) : chain(this.#purge(), () => count), (left) => {
-        const room = Math.max(0, maxEntries - left)
-        const share = Math.max(this.#step, Math.floor(room / PROCESSES))
-        this.#allowance = Math.max(0, share - Math.ceil(entries))
+      const isFull = count + coming > maxEntries
+      const left = isFull ? this.#cull(count, coming) : chain(this.#purge(), () => count)
+      return chain(left, (remaining) => {
+        const room = Math.max(0, maxEntries - remaining)
+        this.#room = room
+        this.#allowance = Math.max(this.#step, Math.floor(room / PROCESSES))
+        this.#added -= unseen
       })
     })
   }
@@ -91,17 +116,15 @@ export class Culling {
     return chain(this.run(statement, []), ({ rows }) => Number(rows[0]?.['entries'] ?? 0))
   }
 
-  #cull(count: number): MaybePromise<number> {
+  #cull(count: number, coming: number): MaybePromise<number> {
     const { cullFrequency, maxEntries } = this.limits
     if (cullFrequency === 0) return chain(this.removePages(undefined), () => 0)
     this.#purgedAtMs = Date.now()
-    return chain(this.#removeExpired(Infinity), () =>
-      chain(this.#count(), (left) => {
-        if (left <= maxEntries) return left
-        const quota = Math.max(Math.floor(left / cullFrequency), left - maxEntries)
-        return chain(this.#removeNext(quota), (removed) =>
-          Math.max(0, Math.min(count, left) - removed),
-        )
+    return chain(this.#removeExpired(Infinity), (expired) =>
+      chain(expired === 0 ? count : this.#count(), (left) => {
+        if (left + coming <= maxEntries) return left
+        const quota = Math.max(Math.floor(left / cullFrequency), left + coming - maxEntries)
+        return chain(this.#removeNext(quota), (removed) => Math.max(0, left - removed))
       }),
     )
   }
@@ -116,10 +139,10 @@ export class Culling {
     return this.#removeExpired(4 * BATCH)
   }
 
-  #removeExpired(quota: number): MaybePromise<unknown> {
-    if (quota <= 0) return undefined
+  #removeExpired(quota: number, removed = 0): MaybePromise<number> {
+    if (removed >= quota) return removed
     return chain(this.#removeOf(this.statements.expired(BATCH), [Date.now()]), (found) =>
-      found < BATCH ? undefined : this.#removeExpired(quota - found),
+      found < BATCH ? removed + found : this.#removeExpired(quota, removed + found),
     )
   }
 
@@ -167,6 +190,7 @@ export class Culling {
   /** Lets the room be counted anew. */
   forget(): void {
     this.#allowance = 0
+    this.#room = undefined
   }
 }
 

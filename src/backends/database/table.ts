@@ -7,7 +7,7 @@ import type { Route } from './connect.js'
 import { Culling, keyOf, type Limits, type Run } from './culling.js'
 import type { Answer, Driver, Parameter, Statement } from './driver.js'
 import { isConflict, toFailure } from './failures.js'
-import { inTurn, split } from './in-turn.js'
+import { inTurn, rescue, split } from './in-turn.js'
 import { MysqlStatements } from './mysql-statements.js'
 import { MysqlWriter } from './mysql-writer.js'
 import { fromExpires, fromValue, toExpires, toRow, type WriteRow } from './row.js'
@@ -111,17 +111,23 @@ export class Table {
 
   write(entries: readonly WriteEntry[]): MaybePromise<readonly WriteOutcome[]> {
     const rows = entries.map(toRow)
-    return chain(this.#culling.makeRoom(rows.length), () =>
-      chain(
-        inTurn(roundsOf(rows), (round) => this.#writeRound(round)),
-        (results) => {
-          const outcomes = new Map(results.flat())
-          return chain(this.#culling.settle(rows.length), () =>
-            rows.map((row) => outcomes.get(row) ?? 'failed'),
-          )
-        },
-      ),
+    const culling = this.#culling
+    const written = rescue(
+      () =>
+        chain(culling.makeRoom(rows.length), () =>
+          inTurn(roundsOf(rows), (round) => this.#writeRound(round)),
+        ),
+      (error) => {
+        culling.abandon(rows.length)
+        throw error
+      },
     )
+    return chain(written, (results) => {
+      const outcomes = new Map(results.flat())
+      return chain(culling.settle(rows.length), () =>
+        rows.map((row) => outcomes.get(row) ?? 'failed'),
+      )
+    })
   }
 
   #writeRound(rows: readonly WriteRow[]): MaybePromise<[WriteRow, WriteOutcome][]> {

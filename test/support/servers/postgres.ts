@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -60,16 +60,52 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       run(inPath('pg_isready', folders) ?? 'pg_isready', ['-h', '127.0.0.1', '-p', String(port)]),
     ...ownerOf('postgres', ids),
   })
-  return Object.assign(server, {
-    port,
-    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
-    stop: withoutFolder(server.stop, folder),
-  })
+  const { pause, resume, kill, stop } = server
+  // Each connection has a process of its own, which goes on without the first one.
+  const signal = (name: NodeJS.Signals) => {
+    for (const pid of childrenOf(server.pid)) send(pid, name)
+  }
+  return Object.defineProperties(server, {
+    pause: {
+      value: () => {
+        pause()
+        signal('SIGSTOP')
+      },
+    },
+    resume: {
+      value: () => {
+        signal('SIGCONT')
+        resume()
+      },
+    },
+    kill: {
+      value: async () => {
+        const children = childrenOf(server.pid)
+        await kill()
+        for (const pid of children) send(pid, 'SIGKILL')
+      },
+    },
+    stop: {
+      value: async () => {
+        signal('SIGCONT')
+        await stop()
+        await rm(folder, { recursive: true, force: true })
+      },
+    },
+    port: { value: port },
+    url: { value: `postgres://postgres@127.0.0.1:${port}/postgres` },
+  }) as PostgresServer
 }
 
-function withoutFolder(stop: () => Promise<void>, folder: string): () => Promise<void> {
-  return async () => {
-    await stop()
-    await rm(folder, { recursive: true, force: true })
+function childrenOf(pid: number): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return stdout.split(/\s+/).filter(Boolean).map(Number)
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has ended by itself.
   }
 }
