@@ -10,6 +10,7 @@ import {
   type WriteEntry,
   type WriteOutcome,
 } from '../backend.js'
+import type { Bus } from '../bus.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
 import { defaultKeyFunction, type KeyFault } from '../keys.js'
@@ -19,9 +20,9 @@ import type { CacheSettings } from '../settings.js'
 import { newTagVersion, TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { LocMemCache } from './locmem.js'
-import { BusEnd, type Bus } from './tiered/bus.js'
+import { BusEnd } from './tiered/bus.js'
 
-export type { Bus, BusListener } from './tiered/bus.js'
+export type { Bus, BusListener } from '../bus.js'
 
 /** Settings of {@link TieredCache}. Keys are made as `remote` makes them. */
 export interface TieredSettings extends Omit<CacheSettings, 'location' | 'options'> {
@@ -450,7 +451,7 @@ function isCache(value: unknown): value is Cache {
 }
 
 function isBus(value: unknown): value is Bus {
-  if (typeof value !== 'object' || (value) === null) return false
+  if (typeof value !== 'object' || value === null) return false
   const { publish, subscribe } = value as Partial<Bus>
   return typeof publish === 'function' && typeof subscribe === 'function'
 }

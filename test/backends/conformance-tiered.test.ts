@@ -45,7 +45,7 @@ testBackend(
     outage: { begin: setFailing(true), end: setFailing(false) },
     damage: (storedKey, bytes) => {
       remotes[0]?.plant(storedKey, bytes)
-      bus.inject(JSON.stringify(['whoever did it', [storedKey]]))
+      bus.inject(JSON.stringify(['whoever did it', 1, [storedKey]]))
     },
     differences: { refusesLargeValues: 'its remote cache takes a mebibyte' },
   },

@@ -337,6 +337,46 @@ describe('the connection to the bus', () => {
     ])
   })
 
+  it('notices by the next message that one was lost', async () => {
+    const [a, b] = [open(), open()]
+    await a.cache.setMany({ k: 'old', other: 1 })
+    await b.cache.getMany(['k', 'other'])
+    await a.cache.set('other', 2)
+    bus.swallows = true
+    await a.cache.set('k', 'new')
+    bus.swallows = false
+    await b.cache.get('k')
+    await a.cache.set('other', 3)
+    expect(await b.cache.get('k')).toBe('new')
+  })
+
+  it('notices by the next sign of life that the last message was lost', async () => {
+    const [a, b] = [open(), open()]
+    await a.cache.set('k', 'older')
+    await b.cache.get('k')
+    await a.cache.set('k', 'old')
+    await b.cache.get('k')
+    bus.swallows = true
+    await a.cache.set('k', 'new')
+    bus.swallows = false
+    expect(await b.cache.get('k')).toBe('old')
+    await expect.poll(() => b.cache.get('k'), { timeout: 2000, interval: 20 }).toBe('new')
+  })
+
+  it('counts as lost while it is silent, whatever it says itself', async () => {
+    const { cache, remote } = open()
+    await cache.set('k', 1)
+    expect(await readsOf(remote, () => cache.get('k'))).toBe(0)
+    bus.swallows = true
+    const isKept = async () => (await readsOf(remote, () => cache.get('k'))) === 0
+    await expect.poll(isKept, { timeout: 4000, interval: 50 }).toBe(false)
+    await cache.get('k')
+    expect(await isKept()).toBe(false)
+    bus.swallows = false
+    await expect.poll(isKept, { timeout: 2000, interval: 50 }).toBe(true)
+    await cache.close()
+  })
+
   it('is tried again when it could not be made, and the cache works meanwhile', async () => {
     bus.refusesSubscriptions = true
     const { cache, remote } = open()
@@ -352,7 +392,17 @@ describe('the connection to the bus', () => {
 
   it('takes what it cannot read for a change of anything', async () => {
     const [a, b] = [open(), open()]
-    for (const text of ['', '{', '[]', '["x"]', '["x",[1]]', '{"a":1}', '["x",null]', 'null']) {
+    for (const text of [
+      '',
+      '{',
+      '[]',
+      '["x"]',
+      '["x","y"]',
+      '["x",1,[1]]',
+      '{"a":1}',
+      '["x",1,null]',
+      'null',
+    ]) {
       await a.cache.set('k', 1)
       await b.cache.get('k')
       bus.inject(text)

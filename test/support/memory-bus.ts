@@ -7,12 +7,15 @@ export class MemoryBus {
   /** Messages can be sent, and reach everybody. */
   isUp = true
   refusesSubscriptions = false
+  /** Messages are taken, and reach nobody. */
+  swallows = false
 
   /** The bus as one process sees it. */
   readonly end: Bus = {
     publish: (text) => {
       if (!this.isUp) throw new Error('the bus is cut')
       this.messages.push(text)
+      if (this.swallows) return
       for (const { message } of this.#listeners) message(text)
     },
     subscribe: (listener) => {

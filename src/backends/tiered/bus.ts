@@ -1,30 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { ChangeListener } from '../../backend.js'
+import type { Bus } from '../../bus.js'
 import { CacheBackendError } from '../../errors.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import { OutageReporter } from '../../observe.js'
 import { TimeLimit } from '../../time-limit.js'
-
-/** What a {@link Bus} calls. */
-export interface BusListener {
-  /** A message that this or another process published. */
-  readonly message: (text: string) => void
-  /** From now on every message arrives. Called again after each {@link down}. */
-  readonly up: () => void
-  /** From now on messages may be lost: nothing is served from local memory until the next `up`. */
-  readonly down: () => void
-}
-
-/**
- * Tells processes of each other's changes: whatever carries a text of some kilobytes to all of them
- * within milliseconds, such as PostgreSQL's `NOTIFY`, NATS or the messages of `node:cluster`.
- */
-export interface Bus {
-  /** Sends a text to all processes. Rejects if it could not be sent; it is then sent again. */
-  publish(text: string): MaybePromise<void>
-  /** Starts listening, and calls `up` once it does. @returns Ends it. */
-  subscribe(listener: BusListener): MaybePromise<() => MaybePromise<void>>
-}
 
 /** Most characters of a message: PostgreSQL's `NOTIFY` takes 8000 bytes. */
 const MAX_MESSAGE_LENGTH = 2500
@@ -35,10 +15,22 @@ const RETRY_MS = 100
 /** Milliseconds within which a message has to be sent. */
 const SEND_LIMIT_MS = 1000
 
+/** Milliseconds between two signs of life, which also tell of the messages before. */
+const HEARTBEAT_MS = 500
+
+/** Milliseconds without a word, of its own either, after which a bus counts as lost. */
+const SILENCE_MS = 1500
+
+/** Most senders whose last number is remembered. */
+const MAX_SENDERS = 1000
+
 const BACKEND = 'TieredCache'
 
-/** A message: who sends it, and the stored keys that changed, or `null` for all. */
-type Message = readonly [from: string, keys: readonly string[] | null]
+/**
+ * A message: who sends it, its number, and the stored keys that changed, or `null` for all. A sign of
+ * life has no keys, and the number of the message before it.
+ */
+type Message = readonly [from: string, number: number, keys?: readonly string[] | null]
 
 /** The end of a bus in one cache: puts changes into messages, and sends again what was not sent. */
 export class BusEnd {
@@ -48,6 +40,7 @@ export class BusEnd {
   readonly #outages = new OutageReporter()
   readonly #alias: () => string
   #retry: NodeJS.Timeout | undefined
+  #sent = 0
 
   /** @param alias - What the cache is called in reports of outages. */
   constructor(bus: Bus, alias: () => string) {
@@ -57,22 +50,18 @@ export class BusEnd {
 
   /** Listens, and tries again where that fails. @returns Ends it. */
   listen(listener: ChangeListener): () => Promise<void> {
-    let isStopped = false
+    const listening = new Listening(this.#name, listener)
     let unsubscribe: (() => MaybePromise<void>) | undefined
     let retry: NodeJS.Timeout | undefined
-    const unlessStopped = (call: () => void) => {
-      if (!isStopped) call()
-    }
     const subscribe = async (): Promise<void> => {
       try {
         unsubscribe = await this.#bus.subscribe({
-          message: (text) => unlessStopped(() => this.#receive(text, listener)),
-          up: () =>
-            unlessStopped(() => {
-              this.#succeeded()
-              listener.up()
-            }),
-          down: () => unlessStopped(() => listener.down()),
+          message: (text) => listening.message(text),
+          up: () => {
+            this.#succeeded()
+            listening.up()
+          },
+          down: () => listening.down(),
         })
       } catch (error) {
         this.#failed('subscribe', error)
@@ -82,35 +71,38 @@ export class BusEnd {
       }
     }
     let subscribed = subscribe()
+    const heartbeat = setInterval(() => {
+      if (!listening.isUp) return
+      listening.checkSilence()
+      void this.#send([[this.#name, this.#sent]])
+    }, HEARTBEAT_MS).unref()
     return async () => {
-      isStopped = true
+      listening.stop()
+      clearInterval(heartbeat)
       await subscribed
       clearTimeout(retry)
       await unsubscribe?.()
     }
   }
 
-  /** What is no message of ours is as good as anything changed. */
-  #receive(text: string, listener: ChangeListener): void {
-    const message = parse(text)
-    if (message?.[0] === this.#name) return
-    const keys = message?.[1] ?? undefined
-    if (keys === undefined) listener.changedAll()
-    else listener.changed(keys)
-  }
-
   /** Resolves when it was sent, or is going to be sent again and again until it is. */
   async tell(keys: readonly string[] | null): Promise<void> {
     if (keys?.length === 0) return
+    const groups = keys === null ? [null] : groupsOf(keys)
+    const isSent = await this.#send(groups.map((group) => [this.#name, ++this.#sent, group]))
+    if (!isSent) this.#tellLater()
+  }
+
+  async #send(messages: readonly Message[]): Promise<boolean> {
+    const texts = messages.map((message) => JSON.stringify(message))
     try {
-      await this.#limit.race(
-        Promise.all(this.#messages(keys).map(async (text) => this.#bus.publish(text))),
-      )
-      this.#succeeded()
+      await this.#limit.race(Promise.all(texts.map(async (text) => this.#bus.publish(text))))
     } catch (error) {
       this.#failed('publish', error)
-      this.#tellLater()
+      return false
     }
+    this.#succeeded()
+    return true
   }
 
   #failed(operation: string, cause: unknown): void {
@@ -136,28 +128,108 @@ export class BusEnd {
       void this.tell(null)
     }, RETRY_MS).unref()
   }
+}
 
-  #messages(keys: readonly string[] | null): string[] {
-    if (keys === null) return [this.#message(null)]
-    const messages: string[] = []
-    let group: string[] = []
-    let length = 0
-    for (const key of keys) {
-      if (group.length > 0 && length + key.length > MAX_MESSAGE_LENGTH) {
-        messages.push(this.#message(group))
-        group = []
-        length = 0
-      }
-      group.push(key)
-      length += key.length + 3
+/** What one end has heard of the others, and whether it hears them all. */
+class Listening {
+  readonly #name: string
+  readonly #listener: ChangeListener
+  readonly #numbers = new Map<string, number>()
+  #isUp = false
+  #isSilent = false
+  #isStopped = false
+  #heardMs = 0
+  /** Not every bus brings back what oneself has published. */
+  #hearsItself = false
+
+  constructor(name: string, listener: ChangeListener) {
+    this.#name = name
+    this.#listener = listener
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  up(): void {
+    if (this.#isStopped) return
+    this.#numbers.clear()
+    this.#hearsItself = false
+    this.#isUp = true
+    this.#isSilent = false
+    this.#listener.up()
+  }
+
+  down(): void {
+    if (this.#isStopped) return
+    this.#isUp = false
+    this.#listener.down()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#isUp = false
+  }
+
+  /** A bus that no longer brings back one's own signs of life is lost, whatever it says itself. */
+  checkSilence(): void {
+    if (!this.#hearsItself || this.#isSilent) return
+    if (performance.now() - this.#heardMs < SILENCE_MS) return
+    this.#isSilent = true
+    this.#listener.down()
+  }
+
+  /** What is no message of ours is as good as anything changed. */
+  message(text: string): void {
+    if (this.#isStopped) return
+    const message = parse(text)
+    if (message === undefined) {
+      this.#listener.changedAll()
+      return
     }
-    if (group.length > 0) messages.push(this.#message(group))
-    return messages
+    const [from, number, keys] = message
+    if (from === this.#name) {
+      this.#heardItself()
+      return
+    }
+    if (this.#hasMissed(from, number, keys === undefined) || keys === null) {
+      this.#listener.changedAll()
+    } else if (keys !== undefined) {
+      this.#listener.changed(keys)
+    }
   }
 
-  #message(keys: readonly string[] | null): string {
-    return JSON.stringify([this.#name, keys] satisfies Message)
+  #heardItself(): void {
+    this.#heardMs = performance.now()
+    this.#hearsItself = true
+    if (!this.#isSilent || !this.#isUp) return
+    this.#isSilent = false
+    this.#listener.up()
   }
+
+  #hasMissed(from: string, number: number, isSignOfLife: boolean): boolean {
+    const last = this.#numbers.get(from)
+    if (last === undefined && this.#numbers.size >= MAX_SENDERS) this.#numbers.clear()
+    this.#numbers.set(from, Math.max(number, last ?? number))
+    return last !== undefined && number > last + (isSignOfLife ? 0 : 1)
+  }
+}
+
+/** Keys that go into one message together. */
+function groupsOf(keys: readonly string[]): string[][] {
+  const groups: string[][] = []
+  let group: string[] = []
+  let length = 0
+  for (const key of keys) {
+    if (group.length > 0 && length + key.length > MAX_MESSAGE_LENGTH) {
+      groups.push(group)
+      group = []
+      length = 0
+    }
+    group.push(key)
+    length += key.length + 3
+  }
+  return [...groups, group]
 }
 
 function parse(text: string): Message | undefined {
@@ -168,9 +240,10 @@ function parse(text: string): Message | undefined {
     return undefined
   }
   if (!Array.isArray(message)) return undefined
-  const [from, keys] = message as unknown[]
-  if (typeof from !== 'string') return undefined
-  if (keys === null) return [from, null]
+  const [from, number, keys] = message as unknown[]
+  if (typeof from !== 'string' || !Number.isSafeInteger(number)) return undefined
+  if (keys === undefined) return [from, number as number]
+  if (keys === null) return [from, number as number, null]
   if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string')) return undefined
-  return [from, keys]
+  return [from, number as number, keys]
 }
