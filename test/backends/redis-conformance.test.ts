@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
+import { ageKeys } from '../support/redis-aging.js'
 import { sharedServer } from '../support/servers.js'
 import { startRedis } from '../support/servers/redis.js'
 
@@ -33,20 +34,8 @@ const common = {
   },
 } satisfies Partial<BackendUnderTest>
 
-/** Lets time pass for the server by moving the deadlines of all keys; real time passes besides. */
-const AGE = `
-local keys = redis.call('KEYS', '*')
-for _, key in ipairs(keys) do
-  local left = redis.call('PTTL', key)
-  if left >= 0 then
-    if left <= tonumber(ARGV[1]) then redis.call('UNLINK', key)
-    else redis.call('PEXPIRE', key, left - ARGV[1]) end
-  end
-end`
 const aging = {
-  advance: async (seconds) => {
-    await control.eval(AGE, 0, Math.ceil(seconds * 1000))
-  },
+  advance: (seconds) => ageKeys(control, seconds),
   differences: { wholeSecondClock: 'its time really passes, besides what the test lets pass' },
 } satisfies Partial<BackendUnderTest>
 

@@ -101,7 +101,7 @@ export function toSettings(golden: GoldenSettings): CacheSettings {
 /** Where a case is replayed: caches over one empty store, and a clock that stands still. */
 export interface Stage {
   readonly open: (settings: CacheSettings) => Cache
-  readonly advance: (seconds: number) => void
+  readonly advance: (seconds: number) => void | Promise<void>
 }
 
 /**
@@ -119,7 +119,7 @@ export async function replay(golden: BackendCase, { open, advance }: Stage): Pro
   const outcomes: Outcome[] = []
   for (const step of golden.steps) {
     if (step.op === 'sleep') {
-      advance(step.args[0] as number)
+      await advance(step.args[0] as number)
       outcomes.push({ value: null })
       continue
     }
