@@ -1,0 +1,310 @@
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { BinaryProtocol } from '../../src/backends/memcached/binary.js'
+import { MemcachedReplyError } from '../../src/backends/memcached/faults.js'
+import type { Protocol } from '../../src/backends/memcached/protocol.js'
+import type { Request } from '../../src/backends/memcached/request.js'
+import { ClassicDialect, MetaDialect, TextProtocol } from '../../src/backends/memcached/text.js'
+
+type Kind = 'get' | 'set' | 'remove' | 'count' | 'flush'
+
+/** A request, and what settled it. */
+interface Asked {
+  readonly request: Request
+  readonly settled: unknown[]
+}
+
+function ask(kind: Kind, key = 'k'): Asked {
+  const settled: unknown[] = []
+  const done = (error: Error | undefined, reply: unknown) => void settled.push(error ?? reply)
+  const wish = { withValue: true, withCas: true, withSecondsLeft: true }
+  const value = Buffer.from('v')
+  const stored = { mode: 'set', value, flags: 1, exptime: 0, cas: '0' } as const
+  const requests: Readonly<Record<Kind, Request>> = {
+    get: { type: 'get', key, ...wish, done },
+    set: { type: 'store', key, ...stored, done },
+    remove: { type: 'remove', key, done },
+    count: { type: 'count', key, delta: 1n, done },
+    flush: { type: 'flush', done },
+  }
+  return { request: requests[kind], settled }
+}
+
+/** Lets a protocol take chunks as the answers to requests. */
+function receive(
+  protocol: Protocol,
+  asked: readonly Asked[],
+  chunks: readonly Buffer[],
+): unknown[] {
+  let answered = 0
+  for (const chunk of chunks) {
+    protocol.receive(
+      chunk,
+      () => asked[answered]?.request,
+      () => void answered++,
+    )
+  }
+  expect(answered).toBe(asked.filter(({ settled }) => settled.length > 0).length)
+  return asked.flatMap(({ settled }) => settled)
+}
+
+const meta = () => new TextProtocol(new MetaDialect())
+const classic = () => new TextProtocol(new ClassicDialect())
+
+const item = (value: Buffer, flags: number, cas: string, secondsLeft?: number) => ({
+  value,
+  flags,
+  cas,
+  secondsLeft,
+})
+
+/** One answer as a server would write it, and what is to become of it. */
+interface Answer {
+  readonly kind: Kind
+  readonly bytes: Buffer
+  readonly reply: unknown
+}
+
+/** Values that look like the protocol. */
+const values = fc.oneof(
+  fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+  fc
+    .array(fc.constantFrom('\r\n', 'END', 'EN', 'VA 3 f0', '\r', '\n', 'HD', 'SERVER_ERROR x', ' '))
+    .map((parts) => Buffer.from(parts.join(''))),
+  fc.integer({ min: 4000, max: 9000 }).map((length) => Buffer.alloc(length, '\r\n')),
+)
+const flags = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+const tokens = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n })
+const sums = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
+const line = (kind: Kind, text: string, reply: unknown): Answer => ({
+  kind,
+  bytes: Buffer.from(`${text}\r\n`),
+  reply,
+})
+
+const metaAnswers: fc.Arbitrary<Answer> = fc.oneof(
+  fc.tuple(values, flags, tokens, fc.integer({ min: -1, max: 1e6 })).map(([value, f, c, t]) => ({
+    kind: 'get' as const,
+    bytes: Buffer.concat([
+      Buffer.from(`VA ${value.length} f${f} c${c} t${t}\r\n`),
+      value,
+      Buffer.from('\r\n'),
+    ]),
+    reply: item(value, f, String(c), t),
+  })),
+  sums.map((sum) => line('count', `VA ${String(sum).length}\r\n${sum}`, sum)),
+  fc.constantFrom(
+    line('get', 'EN', undefined),
+    line('get', 'HD f7 c3 t-1', item(Buffer.alloc(0), 7, '3', -1)),
+    line('set', 'HD', 'stored'),
+    line('set', 'NS', 'refused'),
+    line('set', 'EX', 'refused'),
+    line('set', 'NF', 'missing'),
+    line('set', 'SERVER_ERROR object too large for cache', 'too_large'),
+    line(
+      'set',
+      'SERVER_ERROR out of memory',
+      new MemcachedReplyError('SERVER_ERROR out of memory'),
+    ),
+    line('remove', 'HD', true),
+    line('remove', 'NF', false),
+    line('count', 'NF', undefined),
+    line('count', 'CLIENT_ERROR cannot increment or decrement non-numeric value', null),
+    line('flush', 'OK', 'OK'),
+  ),
+)
+
+const classicAnswers: fc.Arbitrary<Answer> = fc.oneof(
+  fc.tuple(values, flags, tokens).map(([value, f, c]) => ({
+    kind: 'get' as const,
+    bytes: Buffer.concat([
+      Buffer.from(`VALUE k ${f} ${value.length} ${c}\r\n`),
+      value,
+      Buffer.from('\r\nEND\r\n'),
+    ]),
+    reply: item(value, f, String(c)),
+  })),
+  sums.map((sum) => line('count', String(sum), sum)),
+  fc.constantFrom(
+    line('get', 'END', undefined),
+    line('set', 'STORED', 'stored'),
+    line('set', 'NOT_STORED', 'refused'),
+    line('set', 'EXISTS', 'refused'),
+    line('set', 'NOT_FOUND', 'missing'),
+    line('remove', 'DELETED', true),
+    line('remove', 'NOT_FOUND', false),
+    line('count', 'NOT_FOUND', undefined),
+  ),
+)
+
+/** A reply of the binary protocol; the opaque is filled in by its place. */
+function binary(opcode: number, status: number, extras: Buffer, value: Buffer, cas = 0n): Buffer {
+  const header = Buffer.alloc(24)
+  header[0] = 0x81
+  header[1] = opcode
+  header[4] = extras.length
+  header.writeUInt16BE(status, 6)
+  header.writeUInt32BE(extras.length + value.length, 8)
+  header.writeBigUInt64BE(cas, 16)
+  return Buffer.concat([header, extras, value])
+}
+
+const none = Buffer.alloc(0)
+const u32 = (number: number) => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(number)
+  return bytes
+}
+const u64 = (number: bigint) => {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64BE(number)
+  return bytes
+}
+
+const binaryAnswers: fc.Arbitrary<Answer> = fc.oneof(
+  fc.tuple(values, flags, tokens).map(([value, f, c]) => ({
+    kind: 'get' as const,
+    bytes: binary(0x00, 0, u32(f), value, c),
+    reply: item(value, f, String(c)),
+  })),
+  sums.map((sum) => ({
+    kind: 'count' as const,
+    bytes: binary(0x05, 0, none, u64(sum)),
+    reply: sum,
+  })),
+  fc
+    .constantFrom<[Kind, number, number, unknown]>(
+      ['get', 0x00, 1, undefined],
+      ['set', 0x01, 0, 'stored'],
+      ['set', 0x01, 1, 'missing'],
+      ['set', 0x01, 2, 'refused'],
+      ['set', 0x01, 3, 'too_large'],
+      ['set', 0x01, 5, 'refused'],
+      ['remove', 0x04, 0, true],
+      ['remove', 0x04, 1, false],
+      ['count', 0x05, 1, undefined],
+      ['count', 0x05, 6, null],
+      ['get', 0x00, 0x82, new MemcachedReplyError('said')],
+    )
+    .map(([kind, opcode, status, reply]) => ({
+      kind,
+      bytes: binary(opcode, status, none, status === 0 ? none : Buffer.from('said')),
+      reply,
+    })),
+)
+
+/** @param places - Left out: between all bytes. */
+function cut(bytes: Buffer, places?: readonly number[]): Buffer[] {
+  if (places === undefined) return Array.from(bytes, (byte) => Buffer.from([byte]))
+  const cuts = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b)
+  return [0, ...cuts].map((start, i) => bytes.subarray(start, cuts[i] ?? bytes.length))
+}
+
+describe.each([
+  ['meta commands', meta, metaAnswers],
+  ['the classic commands', classic, classicAnswers],
+  ['the binary protocol', () => new BinaryProtocol(), binaryAnswers],
+] as const)('what is read of %s', (_, make, arbitrary) => {
+  it('is the same wherever the bytes are cut, and goes to the calls in their order', () => {
+    fc.assert(
+      fc.property(
+        fc.array(arbitrary, { minLength: 1, maxLength: 12 }),
+        fc.oneof(fc.array(fc.nat(200_000), { maxLength: 20 }), fc.constant(undefined)),
+        (answers, places) => {
+          const protocol = make()
+          const asked = answers.map(({ kind }) => ask(kind))
+          const out = { text: () => undefined, bytes: () => undefined }
+          for (const { request } of asked) protocol.encode(request, out as never)
+          const parts = answers.map(({ bytes }, i) => {
+            if (!(protocol instanceof BinaryProtocol)) return bytes
+            const numbered = Buffer.from(bytes)
+            numbered.writeUInt32BE(i, 12)
+            return numbered
+          })
+          const settled = receive(protocol, asked, cut(Buffer.concat(parts), places))
+          const isSame = isDeepStrictEqual(
+            settled,
+            answers.map(({ reply }) => reply),
+          )
+          expect(isSame).toBe(true)
+        },
+      ),
+      { numRuns: 200 },
+    )
+  })
+
+  it('is an answer or an error, whatever bytes come', () => {
+    const junk = fc.oneof(
+      fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes)),
+      fc.tuple(arbitrary, fc.nat(5000), fc.nat(255)).map(([{ bytes }, place, byte]) => {
+        const damaged = Buffer.from(bytes)
+        damaged[place % damaged.length] = byte
+        return damaged
+      }),
+    )
+    fc.assert(
+      fc.property(
+        fc.array(junk, { maxLength: 5 }),
+        fc.constantFrom<Kind>('get', 'set', 'remove', 'count'),
+        (chunks, kind) => {
+          const asked = [ask(kind), ask(kind), ask(kind)]
+          let answered = 0
+          try {
+            const protocol = make()
+            for (const chunk of chunks) {
+              protocol.receive(
+                chunk,
+                () => asked[answered]?.request,
+                () => void answered++,
+              )
+            }
+          } catch (error) {
+            expect(error).toBeInstanceOf(Error)
+          }
+          // None is settled twice, and none before one that was asked earlier.
+          asked.forEach(({ settled }, i) => {
+            expect(settled).toHaveLength(i < answered ? 1 : 0)
+          })
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('an answer that cannot be one', () => {
+  it.each([
+    ['to nothing that was asked', [], 'HD\r\n'],
+    ['of another command', ['get'], 'OK\r\n'],
+    ['without carriage return', ['get'], 'EN\n'],
+    ['with a value longer than announced', ['get'], 'VA 1 f0\r\nab\r\n'],
+    ['with a length that is no number', ['get'], 'VA x f0\r\n'],
+    ['with a length beyond every limit', ['get'], 'VA 9999999999 f0\r\n'],
+    ['with flags that are no number', ['get'], 'VA 1 fx\r\na\r\n'],
+    ['with a sum that is no number', ['count'], 'VA 3\r\nabc\r\n'],
+    ['that says we spoke wrongly', ['get'], 'CLIENT_ERROR bad command line format\r\n'],
+    ['that says nothing', ['get'], 'ERROR\r\n'],
+  ] as const)('%s ends the connection', (_, kinds, bytes) => {
+    const asked = kinds.map((kind) => ask(kind))
+    expect(() => receive(meta(), asked, [Buffer.from(bytes)])).toThrow()
+    expect(asked.flatMap(({ settled }) => settled)).toEqual([])
+  })
+
+  it('of another key ends the connection', () => {
+    const bytes = Buffer.from('VALUE other 0 1\r\nv\r\nEND\r\n')
+    expect(() => receive(classic(), [ask('get')], [bytes])).toThrow('unexpected answer')
+  })
+
+  it('with an endless line ends the connection before it fills the memory', () => {
+    expect(() => receive(meta(), [ask('get')], [Buffer.alloc(5000, 'x')])).toThrow('endless line')
+  })
+
+  it('with the opaque or opcode of another request ends a binary connection', () => {
+    const other = binary(0x00, 1, none, none)
+    other.writeUInt32BE(7, 12)
+    expect(() => receive(new BinaryProtocol(), [ask('get')], [other])).toThrow('nothing that was')
+    const opcode = binary(0x01, 0, none, none)
+    expect(() => receive(new BinaryProtocol(), [ask('get')], [opcode])).toThrow('another command')
+  })
+})
