@@ -15,15 +15,6 @@ interface ListeningClient extends IoClient {
   ping(): Promise<unknown>
 }
 
-/** What a client has to be told to listen, beside what makes it fail fast. */
-export const LISTENING = {
-  // The newer protocol tells of changes in frames that the client library drops.
-  protocol: 2,
-  autoResubscribe: false,
-  // A PING in time is all it ever asks.
-  maxRetriesPerRequest: 0,
-}
-
 /**
  * Has the server tell of every change of a key, by whichever client, for as long as the connection
  * stands, and again once it is back.

@@ -71,19 +71,27 @@ export function isIoClient(client: unknown): client is IoClient {
   )
 }
 
-/** Makes a client; loads the package on first use. @throws FragcacheError: it is not installed. */
-export async function createClient(options: object): Promise<IoClient> {
-  const { Redis } = await loadPackage()
-  return new Redis(options)
+interface Package {
+  readonly Redis: new (options: object) => IoClient
 }
 
-async function loadPackage(): Promise<{ Redis: new (options: object) => IoClient }> {
+/**
+ * Makes a client; loads the package on first use.
+ *
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: it is not installed.
+ */
+export async function createClient(
+  options: object,
+  load: () => Promise<unknown> = () => import('ioredis'),
+): Promise<IoClient> {
+  let loaded: Package
   try {
-    return (await import('ioredis')) as unknown as { Redis: new (options: object) => IoClient }
+    loaded = (await load()) as Package
   } catch (error) {
     if (isMissing(error)) throw missingPeer('fragcache/redis', 'ioredis')
     throw error
   }
+  return new loaded.Redis(options)
 }
 
 function isMissing(error: unknown): boolean {

@@ -40,7 +40,8 @@ function parseOne(text: unknown, name: string): Endpoint {
   if (text.startsWith('/')) return { path: text }
   let url: URL
   try {
-    url = new URL(text)
+    // Credentials without a host, as of a socket, are no URL to the standard.
+    url = new URL(text.replace(/^([a-z+]+:\/\/[^/?#]*@)(?=[/?#]|$)/i, '$1localhost'))
   } catch {
     throw refusal(name, `${show(withoutPassword(text))} is no URL`)
   }
@@ -56,8 +57,10 @@ function parseOne(text: unknown, name: string): Endpoint {
     ...dbOf(url, query, isSocket, name, shown),
   }
   if (isSocket) {
-    const path = decode(url.hostname + url.pathname, name, shown)
-    if (!path.startsWith('/')) throw refusal(name, `${shown} names no absolute path`)
+    const path = decode(url.pathname, name, shown)
+    if (path === '' || !['', 'localhost'].includes(url.hostname)) {
+      throw refusal(name, `${shown} names no absolute path`)
+    }
     return { ...endpoint, path }
   }
   const host = decode(url.hostname.replace(/^\[(.*)\]$/, '$1'), name, shown)
