@@ -5,20 +5,19 @@ import { checkVersion, defaultKeyFunction } from '../keys.js'
 import type { MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'
-import { resolveCount } from '../settings.js'
 import { tagKey, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
-import { LISTENING, watchKeys } from './redis/changes.js'
+import { watchKeys } from './redis/changes.js'
 import type { Argument, Reply } from './redis/client.js'
-import { Connection, failFast, GivenClient } from './redis/connection.js'
 import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
 import { Link, type ClientSource } from './redis/link.js'
-import { describeEndpoint, type Endpoint } from './redis/location.js'
 import { Scanner } from './redis/scanner.js'
 import { INCREMENT, REPLACE, run } from './redis/scripts.js'
-import { resolveFlush, resolveTarget, type RedisSettings, type Target } from './redis/settings.js'
+import { resolveFlush, resolveTarget, type RedisSettings } from './redis/settings.js'
+import { commandSources, listeningSource } from './redis/sources.js'
 
 export type { FormatSettings, ValueSerializer } from '../payload-format.js'
+export { RedisBus, type RedisBusSettings } from './redis/bus.js'
 export type { RedisClient } from './redis/client.js'
 export type { RedisOptions, RedisSettings } from './redis/settings.js'
 
@@ -59,13 +58,13 @@ export class RedisCache extends Cache<Payload> {
     this.#flushOnClear = resolveFlush(settings)
     const target = resolveTarget(settings)
     const { timeLimitMs } = this.settings
-    this.#sources =
-      'client' in target
-        ? [new GivenClient(target.client, timeLimitMs)]
-        : target.endpoints.map((endpoint, i) =>
-            this.#connection(endpoint, target.clientOptions, i > 0),
-          )
-    this.#listen = this.#listenerOf(target)
+    const sourceSettings = {
+      owner: 'RedisCache',
+      limitMs: timeLimitMs,
+      connectionName: () => `fragcache:${this.alias}`,
+    }
+    this.#sources = commandSources(target, sourceSettings)
+    this.#listen = listeningSource(target, sourceSettings)
     const [leader, ...replicas] = this.#sources.map((source) => new Link(source)) as [
       Link,
       ...Link[],
@@ -73,50 +72,6 @@ export class RedisCache extends Cache<Payload> {
     this.#leader = leader
     this.#replicas = replicas
     this.#scanner = new Scanner(leader, timeLimitMs)
-  }
-
-  #listenerOf(target: Target): (() => ClientSource) | undefined {
-    const { timeLimitMs } = this.settings
-    if ('endpoints' in target) {
-      const [leader = {}] = target.endpoints
-      return () => this.#connection(leader, { ...target.clientOptions, ...LISTENING }, false)
-    }
-    const { client } = target
-    if (client.isCluster || client.duplicate === undefined) return undefined
-    const connectLimitMs = Math.ceil(timeLimitMs / 2)
-    return () =>
-      new Connection({
-        name: 'the client that was given',
-        limitMs: timeLimitMs,
-        connectLimitMs,
-        options: () => ({ ...failFast(timeLimitMs, connectLimitMs), ...LISTENING }),
-        make: (options) => client.duplicate?.(options) ?? client,
-      })
-  }
-
-  #connection(endpoint: Endpoint, clientOptions: object, isReplica: boolean): Connection {
-    const { timeLimitMs } = this.settings
-    const { connectTimeout } = clientOptions as { readonly connectTimeout?: unknown }
-    const connectLimitMs = resolveCount(
-      'RedisCache',
-      'options.connectTimeout',
-      connectTimeout,
-      Math.ceil(timeLimitMs / 2),
-      1,
-    )
-    return new Connection({
-      name: describeEndpoint(endpoint),
-      limitMs: timeLimitMs,
-      connectLimitMs,
-      options: () => ({
-        // Half the time, so that the leader can still answer in place of a replica that hangs.
-        ...failFast(isReplica ? Math.ceil(timeLimitMs / 2) : timeLimitMs, connectLimitMs),
-        connectionName: `fragcache:${this.alias}`.replace(/[^\x21-\x7e]/g, '-'),
-        ...clientOptions,
-        ...endpoint,
-        ...tlsOf(endpoint, clientOptions),
-      }),
-    })
   }
 
   /** @internal */
@@ -368,11 +323,6 @@ export class RedisCache extends Cache<Payload> {
       }
     }
   }
-}
-
-function tlsOf(endpoint: Endpoint, clientOptions: object): object {
-  const { tls } = clientOptions as { readonly tls?: object }
-  return endpoint.tls === undefined || tls === undefined ? {} : { tls: { ...endpoint.tls, ...tls } }
 }
 
 function orUndefined(values: readonly (Buffer | null)[]): (Buffer | undefined)[] {
