@@ -111,10 +111,9 @@ export class RedisCache extends Cache<Payload> {
     return orUndefined([...entries, ...counters])
   }
 
-  /** One by chance of those that answer; `undefined`: none does. */
+  /** One by chance of those of which nothing bad is known; `undefined`: there is none. */
   #pickReplica(): Link | undefined {
-    const ready = this.#replicas.filter(({ isReady }) => isReady)
-    const usable = ready.length > 0 ? ready : this.#replicas.filter(({ isLost }) => !isLost)
+    const usable = this.#replicas.filter(({ isLost }) => !isLost)
     return usable[Math.floor(Math.random() * usable.length)]
   }
 

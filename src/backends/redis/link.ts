@@ -51,14 +51,10 @@ export class Link {
     this.#source = source
   }
 
-  /** Whether it could be asked right now. */
-  get isReady(): boolean {
-    return this.#source.current?.status === 'ready'
-  }
-
   /** Whether the last that is known of it is a failure. */
   get isLost(): boolean {
     const { current, lastError } = this.#source
+    if (current?.status === 'ready') return false
     return lastError !== undefined || (current !== undefined && !isConnecting(current))
   }
 
