@@ -2,11 +2,14 @@ import type { WriteEntry, WriteOutcome } from '../backend.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
+import type { Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { connect, type Route } from './database/connect.js'
 import { NEEDED_TABLE, type NeededTable } from './database/create-table.js'
-import { isAnswer } from './database/failures.js'
+import { explain, isAnswer } from './database/failures.js'
 import { Table } from './database/table.js'
 import { parseTableName } from './database/table-name.js'
 import type { QueryDatabase } from './database/drivers/query.js'
@@ -52,7 +55,7 @@ export interface DatabaseRoute {
 }
 
 /** Settings of {@link DatabaseCache}. */
-export interface DatabaseSettings extends CacheSettings {
+export interface DatabaseSettings extends CacheSettings, FormatSettings {
   /** The table: `table` or `schema.table`, of ASCII letters, digits and underscores. */
   readonly location: string
   /** Where the table is. */
@@ -76,23 +79,28 @@ export class DatabaseCache extends Cache<Uint8Array> {
   readonly [NEEDED_TABLE]: NeededTable
   readonly #route: Route
   readonly #table: Table
+  readonly #format: PayloadFormat
   #isOpen = false
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: DatabaseSettings) {
     super(settings, {
-      settings: ['database'],
+      settings: ['database', ...FORMAT_SETTINGS],
       options: ['maxEntries', 'cullFrequency'],
       server: true,
     })
     const { location, database, options = {} } = settings
+    this.#format = new PayloadFormat('DatabaseCache', settings)
     const name = parseTableName(location)
     const limits = {
       maxEntries: resolveCount('DatabaseCache', 'maxEntries', options.maxEntries, 300, 1),
       cullFrequency: resolveCount('DatabaseCache', 'cullFrequency', options.cullFrequency, 3, 0),
     }
     const { keyPrefix, timeLimitMs } = this.settings
-    this.#route = connect(database, timeLimitMs)
+    this.#route = connect(database, {
+      limitMs: timeLimitMs,
+      explain: (error) => explain(error, location),
+    })
     const { read, write } = this.#route
     this.answersAtOnce = read.answersAtOnce && write.answersAtOnce
     this[NEEDED_TABLE] = { name, driver: write }
@@ -166,6 +174,14 @@ export class DatabaseCache extends Cache<Uint8Array> {
   protected override removeAll(): MaybePromise<void> {
     this.#open()
     return this.#table.clear()
+  }
+
+  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
+    return this.#format.pack(value, tags)
+  }
+
+  protected override unpackPayload(payload: Uint8Array): Unpacked {
+    return this.#format.unpack(payload)
   }
 
   protected override disconnect(): void {

@@ -117,7 +117,7 @@ describe('the database', () => {
   })
 
   it('may not be libsql’s form with promises', async () => {
-    const cache = open({ database: new LibsqlPromise(':memory:') })
+    const cache = open({ database: new LibsqlPromise(':memory:', {}) })
     await expect(cache.get('k')).rejects.toThrow(/libsql.*in place of libsql\/promise/)
   })
 })

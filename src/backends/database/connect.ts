@@ -1,5 +1,5 @@
 import { InvalidCacheBackendError, show } from '../../errors.js'
-import type { Driver } from './driver.js'
+import type { Driver, DriverContext } from './driver.js'
 import { dialectOfKnex, KnexDriver, type Knex } from './drivers/knex.js'
 import {
   MysqlConnectionDriver,
@@ -27,7 +27,7 @@ export interface Route {
  *
  * @throws InvalidCacheBackendError: it is nothing that is known.
  */
-export function connect(database: unknown, limitMs: number): Route {
+export function connect(database: unknown, context: DriverContext): Route {
   if (
     isObject(database) &&
     ('write' in database || 'read' in database) &&
@@ -38,23 +38,23 @@ export function connect(database: unknown, limitMs: number): Route {
       throw refusal(`unknown name ${JSON.stringify(unknown)} beside write and read`)
     }
     const { write, read } = database
-    const writer = toDriver(write, 'database.write', limitMs)
+    const writer = toDriver(write, 'database.write', context)
     const reader =
-      read === undefined || read === write ? writer : toDriver(read, 'database.read', limitMs)
+      read === undefined || read === write ? writer : toDriver(read, 'database.read', context)
     if (writer.dialect !== reader.dialect) {
       throw refusal(`write speaks ${writer.dialect}, read speaks ${reader.dialect}`)
     }
     return { write: writer, read: reader }
   }
-  const driver = toDriver(database, 'database', limitMs)
+  const driver = toDriver(database, 'database', context)
   return { write: driver, read: driver }
 }
 
-function toDriver(database: unknown, name: string, limitMs: number): Driver {
+function toDriver(database: unknown, name: string, context: DriverContext): Driver {
   if (!isObject(database)) throw unknownDatabase(database, name)
   if ('dialect' in database && has(database, 'query')) {
     const query = database as object as QueryDatabase
-    if (DIALECTS.includes(query.dialect)) return new QueryDriver(query)
+    if (DIALECTS.includes(query.dialect)) return new QueryDriver(query, context)
     throw new InvalidCacheBackendError(
       `DatabaseCache: ${name}.dialect: ${show(query.dialect)} is not supported; known are ${DIALECTS.join(', ')}`,
     )
@@ -62,31 +62,31 @@ function toDriver(database: unknown, name: string, limitMs: number): Driver {
   if (has(database, 'raw') && isObject(database['client'])) {
     const knex = database as object as Knex
     const dialect = dialectOfKnex(knex)
-    if (dialect !== undefined) return new KnexDriver(knex, dialect)
+    if (dialect !== undefined) return new KnexDriver(knex, dialect, context)
     throw new InvalidCacheBackendError(
       `DatabaseCache: ${name}: knex's client ${show(knex.client.dialect)} is not supported; known are PostgreSQL, MySQL and SQLite`,
     )
   }
   if (has(database, 'prepare') && has(database, 'exec')) {
-    return new SqliteDriver(database as object as SqliteDatabase)
+    return new SqliteDriver(database as object as SqliteDatabase, context)
   }
-  if (has(database, 'execute') && has(database, 'query')) return mysqlDriver(database, limitMs)
+  if (has(database, 'execute') && has(database, 'query')) return mysqlDriver(database, context)
   if (has(database, 'query') && has(database, 'connect') && has(database, 'end')) {
     return 'totalCount' in database
-      ? new PgPoolDriver(database as object as PgPool, limitMs)
-      : new PgClientDriver(database as object as PgClient, limitMs)
+      ? new PgPoolDriver(database as object as PgPool, context)
+      : new PgClientDriver(database as object as PgClient, context)
   }
   throw unknownDatabase(database, name)
 }
 
 /** The forms with promises stand on those with callbacks, which are faster. */
-function mysqlDriver(database: Record<string, unknown>, limitMs: number): Driver {
+function mysqlDriver(database: Record<string, unknown>, context: DriverContext): Driver {
   const { pool, connection } = database
   const base = has(database, 'promise') ? database : isObject(pool) ? pool : connection
   if (!isObject(base)) throw unknownDatabase(database, 'database')
   return has(base, 'getConnection')
-    ? new MysqlPoolDriver(base as object as MysqlPool, limitMs)
-    : new MysqlConnectionDriver(base as object as MysqlConnection, limitMs)
+    ? new MysqlPoolDriver(base as object as MysqlPool, context)
+    : new MysqlConnectionDriver(base as object as MysqlConnection, context)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

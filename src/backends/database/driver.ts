@@ -27,12 +27,27 @@ export interface Driver {
   /** What the user gave. */
   readonly database: object
   run(statement: Statement, parameters: readonly Parameter[]): MaybePromise<Answer>
-  /** The column `value` of the first row: the hot path. `undefined`: no row. */
-  readValue(statement: Statement, parameters: readonly Parameter[]): MaybePromise<unknown>
+  /** Where answers come at once: the column `value` of the one row. `undefined`: no row. */
+  readValue?(statement: Statement, key: string, nowMs: number): unknown
   /** Called when the cache is used for the first time (again). */
   open(): void
   /** Lets go of what belongs to the cache. The connection is the user's and stays open. */
   close(): void
+}
+
+/** What a driver is told by the cache it belongs to. */
+export interface DriverContext {
+  /** Milliseconds a call may take. */
+  readonly limitMs: number
+  /** Says what to do about a failure, where that is known. */
+  readonly explain: (error: unknown) => Error
+}
+
+/** How often a statement is tried again that the database gave up in favour of another. */
+export const MOST_CONFLICTS = 8
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error })
 }
 
 /** What distinguishes a statement besides its text. */
@@ -41,7 +56,7 @@ export interface StatementTraits {
   readonly givesRows?: boolean
   /** It comes again and again with the same text, so that preparing it pays. Default `false`. */
   readonly isFixed?: boolean
-  /** It may take its time. Default `false`. */
+  /** It makes the table, and may take its time. Default `false`. */
   readonly isUnlimited?: boolean
 }
 

@@ -1,4 +1,5 @@
 import { CacheBackendError } from '../../errors.js'
+import { asError } from './driver.js'
 
 /** What drivers tell with an error, each in its way. */
 interface DriverError {
@@ -92,8 +93,8 @@ function isSqliteAnswer({ code, message }: DriverError): boolean {
 }
 
 /** The failure of a call, with what to do about it. */
-export function toFailure(error: unknown, table: string): unknown {
-  if (!isMissingTable(error)) return error
+export function explain(error: unknown, table: string): Error {
+  if (!isMissingTable(error)) return asError(error)
   return new CacheBackendError(
     `DatabaseCache: the table ${table} is not there; make it with "fragcache createcachetable --config FILE", or with createCacheTable of "fragcache/database"`,
     { cause: error, backend: 'DatabaseCache' },

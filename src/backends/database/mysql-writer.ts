@@ -63,10 +63,9 @@ export class MysqlWriter implements Writer {
   #insertAll(rows: readonly WriteRow[]): MaybePromise<Written> {
     const parameters = rows.flatMap((row) => toParameters(row, this.owner))
     const written = () =>
-      chain(this.run(this.statements.write(rows.length), parameters), ({ count }) => ({
+      chain(this.run(this.statements.write(rows.length), parameters), (answer) => ({
         outcomes: rows.map(() => 'stored' as const),
-        // A new row counts once, one that is changed twice.
-        inserted: Math.max(0, Math.min(rows.length, 2 * rows.length - count)),
+        inserted: this.insertedOf(answer, rows.length),
       }))
     return rescue<Written>(written, (error) => {
       if (!isTooLarge(error)) throw error
@@ -110,6 +109,11 @@ export class MysqlWriter implements Writer {
       outcomes: [this.found(answer) ? 'stored' : 'refused'],
       inserted: 0,
     }))
+  }
+
+  /** A new row counts once, one that is changed twice. */
+  insertedOf({ count }: Answer, rows: number): number {
+    return Math.max(0, Math.min(rows, 2 * rows - count))
   }
 
   increment(

@@ -75,7 +75,7 @@ export class StandardWriter implements Writer {
     const statement = this.statements.write(rows.length)
     return chain(this.run(statement, parameters), (answer) => ({
       outcomes: rows.map(() => 'stored' as const),
-      inserted: statement.givesRows ? answer.rows.filter(isInserted).length : rows.length,
+      inserted: this.insertedOf(answer, rows.length),
     }))
   }
 
@@ -118,6 +118,10 @@ export class StandardWriter implements Writer {
       outcomes: [this.found(answer) ? 'stored' : 'refused'],
       inserted: 0,
     }))
+  }
+
+  insertedOf(answer: Answer, rows: number): number {
+    return this.statements.dialect === 'postgresql' ? answer.rows.filter(isInserted).length : rows
   }
 
   increment(

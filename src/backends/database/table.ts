@@ -5,30 +5,32 @@ import type { Deadline } from '../../timeout.js'
 import { toColumn } from './column-key.js'
 import type { Route } from './connect.js'
 import { Culling, keyOf, type Limits, type Run } from './culling.js'
-import type { Answer, Driver, Parameter, Statement } from './driver.js'
-import { isConflict, toFailure } from './failures.js'
+import type { Answer, Driver } from './driver.js'
+import { isTooLarge } from './failures.js'
 import { inTurn, rescue, split } from './in-turn.js'
 import { MysqlStatements } from './mysql-statements.js'
 import { MysqlWriter } from './mysql-writer.js'
-import { fromExpires, fromValue, toExpires, toRow, type WriteRow } from './row.js'
+import { fromExpires, fromValue, toExpires, toParameters, toRow, type WriteRow } from './row.js'
 import { StandardStatements } from './standard-statements.js'
 import { StandardWriter } from './standard-writer.js'
-import { showTable, type TableName } from './table-name.js'
+import type { TableName } from './table-name.js'
 import type { Writer } from './writer.js'
 
 /** Keys that are read with one statement: SQLite takes no more parameters. */
 const MOST_KEYS = 32_000
 
-/** How often a statement is tried again that the database gave up in favour of another. */
-const MOST_CONFLICTS = 8
+const PLAIN_BYTES = 500_000
+
+const STORED: readonly WriteOutcome[] = ['stored']
+const TOO_LARGE: readonly WriteOutcome[] = ['too_large']
 
 /** How often counting is tried again when what was found has changed since. */
 const MOST_ATTEMPTS = 1000
 
 /** The table of a cache, on the databases that it is read from and written to. */
 export class Table {
-  readonly #name: string
   readonly #owner: string
+  readonly #ownerColumn: string
   readonly #writer: Writer
   readonly #culling: Culling
   readonly #write: Run
@@ -40,11 +42,11 @@ export class Table {
     limits: Limits,
     timeLimitMs: number,
   ) {
-    this.#name = showTable(name)
     this.#owner = keyPrefix
-    this.#write = (statement, parameters) => this.#run(route.write, statement, parameters)
+    this.#write = (statement, parameters) => route.write.run(statement, parameters)
     const { dialect, answersAtOnce } = route.write
     const owner = toColumn(keyPrefix)
+    this.#ownerColumn = owner
     this.#writer =
       dialect === 'mysql'
         ? new MysqlWriter(new MysqlStatements(name), this.#write, owner)
@@ -56,17 +58,9 @@ export class Table {
   /** The payload of one live entry. */
   readOne(key: string, driver: Driver): MaybePromise<Uint8Array | undefined> {
     const { read } = this.#writer.statements
-    if (driver.answersAtOnce) {
-      try {
-        return fromValue(driver.readValue(read, [toColumn(key), Date.now()]))
-      } catch (error) {
-        throw toFailure(error, this.#name)
-      }
-    }
-    const value = Promise.resolve(driver.readValue(read, [toColumn(key), Date.now()]))
-    return value.then(fromValue, (error: unknown) => {
-      throw toFailure(error, this.#name)
-    })
+    const column = toColumn(key)
+    if (driver.readValue !== undefined) return fromValue(driver.readValue(read, column, Date.now()))
+    return chain(driver.run(read, [column, Date.now()]), valueOf)
   }
 
   /** The payloads of live entries, in the order asked. */
@@ -76,7 +70,11 @@ export class Table {
   ): MaybePromise<readonly (Uint8Array | undefined)[]> {
     const [first] = keys
     if (first === undefined) return []
-    if (keys.length === 1) return chain(this.readOne(first, driver), (payload) => [payload])
+    if (keys.length === 1) {
+      if (driver.readValue !== undefined) return [this.readOne(first, driver) as Uint8Array]
+      const { read } = this.#writer.statements
+      return chain(driver.run(read, [toColumn(first), Date.now()]), (answer) => [valueOf(answer)])
+    }
     const columns = keys.map(toColumn)
     return chain(this.#select(columns, driver, 'readMany'), (found) =>
       columns.map((column) => fromValue(found.get(column)?.['value'])),
@@ -100,7 +98,7 @@ export class Table {
   ): MaybePromise<ReadonlyMap<string, Answer['rows'][number]>> {
     const { statements } = this.#writer
     const answers = inTurn(split([...new Set(columns)], MOST_KEYS), (some) =>
-      this.#run(driver, statements[what](some.length), [...some, Date.now()]),
+      driver.run(statements[what](some.length), [...some, Date.now()]),
     )
     return chain(
       answers,
@@ -110,6 +108,11 @@ export class Table {
   }
 
   write(entries: readonly WriteEntry[]): MaybePromise<readonly WriteOutcome[]> {
+    const [only] = entries
+    if (entries.length === 1 && only !== undefined && isPlain(only)) {
+      const room = this.#makeRoom()
+      return isPromise(room) ? room.then(() => this.#writePlain(only)) : this.#writePlain(only)
+    }
     const rows = entries.map(toRow)
     const culling = this.#culling
     const written = rescue(
@@ -128,6 +131,38 @@ export class Table {
         rows.map((row) => outcomes.get(row) ?? 'failed'),
       )
     })
+  }
+
+  /** For one entry. */
+  #makeRoom(): MaybePromise<void> {
+    return rescue(
+      () => this.#culling.makeRoom(1),
+      (error) => {
+        this.#culling.abandon(1)
+        throw error
+      },
+    )
+  }
+
+  /** The most usual case: one entry without conditions, for which there is room. */
+  #writePlain(entry: WriteEntry): MaybePromise<readonly WriteOutcome[]> {
+    const statement = this.#writer.statements.write(1)
+    const written = (answer: Answer): MaybePromise<readonly WriteOutcome[]> => {
+      if (this.#writer.insertedOf(answer, 1) === 0) this.#culling.refund(1)
+      void this.#culling.settle(1)
+      return STORED
+    }
+    const failed = (error: unknown): readonly WriteOutcome[] => {
+      this.#culling.abandon(1)
+      if (isTooLarge(error)) return TOO_LARGE
+      throw error
+    }
+    try {
+      const answer = this.#write(statement, toParameters(toRow(entry), this.#ownerColumn))
+      return isPromise(answer) ? answer.then(written, failed) : written(answer)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
   #writeRound(rows: readonly WriteRow[]): MaybePromise<[WriteRow, WriteOutcome][]> {
@@ -183,25 +218,15 @@ export class Table {
     this.#culling.forget()
     return this.#culling.removePages(this.#owner)
   }
+}
 
-  #run(
-    driver: Driver,
-    statement: Statement,
-    parameters: readonly Parameter[],
-    attempt = 1,
-  ): MaybePromise<Answer> {
-    let answer: MaybePromise<Answer>
-    try {
-      answer = driver.run(statement, parameters)
-    } catch (error) {
-      throw toFailure(error, this.#name)
-    }
-    if (!isPromise(answer)) return answer
-    return answer.catch((error: unknown) => {
-      if (!isConflict(error) || attempt >= MOST_CONFLICTS) throw toFailure(error, this.#name)
-      return this.#run(driver, statement, parameters, attempt + 1)
-    })
-  }
+function valueOf({ rows }: Answer): Uint8Array | undefined {
+  return fromValue(rows[0]?.['value'])
+}
+
+/** Large ones may be too large, which is another matter. */
+function isPlain({ ifAbsent, replacing, payload }: WriteEntry): boolean {
+  return ifAbsent !== true && replacing === undefined && payload.length <= PLAIN_BYTES
 }
 
 /** Entries of one key keep their order: one statement cannot write a row twice. */

@@ -1,12 +1,16 @@
 import {
+  asError,
+  MOST_CONFLICTS,
   toAnswer,
   type Answer,
   type Dialect,
   type Driver,
+  type DriverContext,
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { failureOf, withoutText } from './mysql.js'
+import { isConflict } from '../failures.js'
+import { failureOf, withoutText } from './failure.js'
 
 /** What is used of a knex instance. */
 export interface Knex {
@@ -36,6 +40,7 @@ export class KnexDriver implements Driver {
   constructor(
     readonly database: Knex,
     readonly dialect: Dialect,
+    private readonly context: DriverContext,
   ) {}
 
   open(): void {
@@ -46,22 +51,22 @@ export class KnexDriver implements Driver {
     return undefined
   }
 
-  async run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+  async run(statement: Statement, parameters: readonly Parameter[], attempt = 1): Promise<Answer> {
     const bindings = this.dialect === 'mysql' ? withoutText(parameters) : parameters
     try {
       return toAnswer(await this.database.raw(statement.marked, bindings))
     } catch (error) {
-      throw withoutValues(failureOf(error, statement))
+      if (attempt < MOST_CONFLICTS && isConflict(error)) {
+        return this.run(statement, parameters, attempt + 1)
+      }
+      throw failureOf(withoutValues(error), statement, this.context)
     }
-  }
-
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
   }
 }
 
 /** knex puts the statement with all its values in front of what the database said. */
-function withoutValues(error: Error): Error {
+function withoutValues(failure: unknown): Error {
+  const error = asError(failure)
   const end = error.message.lastIndexOf(' - ')
   if (end !== -1) error.message = error.message.slice(end + 3)
   return error

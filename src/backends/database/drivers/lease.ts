@@ -1,4 +1,5 @@
 import { TimeLimit } from '../../../time-limit.js'
+import { asError } from '../driver.js'
 
 /**
  * One call's use of a connection of a pool. When no answer comes in time the connection is given up,
@@ -7,6 +8,11 @@ import { TimeLimit } from '../../../time-limit.js'
 export class Lease {
   #isOver = false
   #release: ((isBroken: boolean) => void) | undefined
+
+  /** Whether the call has ended or was given up. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
 
   /**
    * @returns `false` where the call was given up while it waited for a connection: then nothing may
@@ -34,7 +40,7 @@ export class Lease {
 export class Lender {
   readonly #limit: TimeLimit
 
-  /** @param late - Called when a call that got no connection was given up. */
+  /** @param late - Called when a call was given up. */
   constructor(
     limitMs: number,
     private readonly late: () => void,
@@ -42,16 +48,16 @@ export class Lender {
     this.#limit = new TimeLimit(limitMs)
   }
 
-  async lend<T>(isUnlimited: boolean, use: (lease: Lease) => Promise<T>): Promise<T> {
+  lend<T>(isUnlimited: boolean, use: (lease: Lease) => Promise<T>): Promise<T> {
     const lease = new Lease()
     const answer = use(lease)
     if (isUnlimited) return answer
-    try {
-      return await this.#limit.race(answer)
-    } catch (error) {
-      lease.end(true)
-      this.late()
-      throw error
-    }
+    return this.#limit.race(answer, undefined, (error) => {
+      if (!lease.isOver) {
+        lease.end(true)
+        this.late()
+      }
+      return asError(error)
+    })
   }
 }

@@ -1,8 +1,17 @@
-import { toAnswer, type Answer, type Driver, type Parameter, type Statement } from '../driver.js'
-import { isAnswer } from '../failures.js'
+import {
+  asError,
+  MOST_CONFLICTS,
+  toAnswer,
+  type Answer,
+  type Driver,
+  type DriverContext,
+  type Parameter,
+  type Statement,
+} from '../driver.js'
+import { isAnswer, isConflict } from '../failures.js'
+import { failureOf, withoutText } from './failure.js'
 import { HangingConnections } from './hanging.js'
 import { Lender, type Lease } from './lease.js'
-import { asError } from './postgres.js'
 
 type Done = (error: unknown, result: unknown) => void
 
@@ -47,8 +56,9 @@ export class MysqlPoolDriver implements Driver {
 
   constructor(
     readonly database: MysqlPool,
-    limitMs: number,
+    private readonly context: DriverContext,
   ) {
+    const { limitMs } = context
     this.#hanging = new HangingConnections(
       limitMs,
       () => openingConnections(database),
@@ -71,10 +81,6 @@ export class MysqlPoolDriver implements Driver {
     )
   }
 
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
-  }
-
   #ask(lease: Lease, statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.database.getConnection((error, connection) => {
@@ -89,7 +95,7 @@ export class MysqlPoolDriver implements Driver {
         if (!isTaken) return
         send(connection, statement, parameters, undefined, (failure, result) => {
           lease.end(Boolean(failure) && !isAnswer(failure))
-          if (failure) reject(failureOf(failure, statement))
+          if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
         })
       })
@@ -105,7 +111,7 @@ export class MysqlConnectionDriver implements Driver {
 
   constructor(
     readonly database: MysqlConnection,
-    private readonly limitMs: number,
+    private readonly context: DriverContext,
   ) {}
 
   open(): void {
@@ -117,17 +123,13 @@ export class MysqlConnectionDriver implements Driver {
   }
 
   run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    const limitMs = statement.isUnlimited ? undefined : this.limitMs
+    const limitMs = statement.isUnlimited ? undefined : this.context.limitMs
     return new Promise((resolve, reject) => {
       send(this.database, statement, parameters, limitMs, (failure, result) => {
-        if (failure) reject(failureOf(failure, statement))
+        if (failure) reject(failureOf(failure, statement, this.context))
         else resolve(toAnswer(result))
       })
     })
-  }
-
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
   }
 }
 
@@ -146,23 +148,24 @@ function send(
     namedPlaceholders: false,
     ...(timeout !== undefined && { timeout }),
   }
-  if (statement.isFixed) connection.execute(query, done)
-  else connection.query(query, done)
+  ask(connection, statement.isFixed ? 'execute' : 'query', query, done)
 }
 
-/**
- * Where parameters are written into the text of the statement, text is escaped as the server may not
- * understand it (`NO_BACKSLASH_ESCAPES`); bytes are written in hexadecimal.
- */
-export function withoutText(parameters: readonly Parameter[]): readonly Parameter[] {
-  return parameters.map((one) => (typeof one === 'string' ? Buffer.from(one, 'latin1') : one))
-}
-
-/** What was written into the statement are values of the cache, which belong in no log. */
-export function failureOf(failure: unknown, { sql }: Statement): Error {
-  const error = asError(failure)
-  if ('sql' in error) error.sql = sql
-  return error
+/** Asks again where the server gave this statement up in favour of another. */
+function ask(
+  connection: MysqlConnection,
+  way: 'execute' | 'query',
+  query: Query,
+  done: Done,
+  attempt = 1,
+): void {
+  connection[way](query, (failure, result) => {
+    if (failure && attempt < MOST_CONFLICTS && isConflict(failure)) {
+      ask(connection, way, query, done, attempt + 1)
+    } else {
+      done(failure, result)
+    }
+  })
 }
 
 function* openingConnections(pool: MysqlPool): Generator<object> {

@@ -1,5 +1,15 @@
-import { toAnswer, type Answer, type Driver, type Parameter, type Statement } from '../driver.js'
-import { isAnswer } from '../failures.js'
+import {
+  asError,
+  MOST_CONFLICTS,
+  toAnswer,
+  type Answer,
+  type Driver,
+  type DriverContext,
+  type Parameter,
+  type Statement,
+} from '../driver.js'
+import { isAnswer, isConflict } from '../failures.js'
+import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
 import { Lender, type Lease } from './lease.js'
 import { quietly, type Listening } from './listening.js'
@@ -43,8 +53,9 @@ export class PgPoolDriver implements Driver {
 
   constructor(
     readonly database: PgPool,
-    limitMs: number,
+    private readonly context: DriverContext,
   ) {
+    const { limitMs } = context
     this.#hanging = new HangingConnections(
       limitMs,
       () => openingClients(database),
@@ -68,10 +79,6 @@ export class PgPoolDriver implements Driver {
     )
   }
 
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
-  }
-
   #ask(lease: Lease, statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const mayOpen = this.database.idleCount === 0
@@ -87,9 +94,9 @@ export class PgPoolDriver implements Driver {
         if (!isTaken) return
         // A connection that is lost while it is out tells so besides failing the query.
         client.on('error', ignore)
-        client.query(toQuery(statement, parameters), (failure, result) => {
+        ask(client, toQuery(statement, parameters), (failure, result) => {
           lease.end(Boolean(failure) && !isAnswer(failure))
-          if (failure) reject(asError(failure))
+          if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
         })
       })
@@ -106,7 +113,7 @@ export class PgClientDriver implements Driver {
 
   constructor(
     readonly database: PgClient,
-    private readonly limitMs: number,
+    private readonly context: DriverContext,
   ) {}
 
   open(): void {
@@ -120,17 +127,15 @@ export class PgClientDriver implements Driver {
 
   run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     const query = toQuery(statement, parameters)
-    const limited = statement.isUnlimited ? query : { ...query, query_timeout: this.limitMs }
+    const limited = statement.isUnlimited
+      ? query
+      : { ...query, query_timeout: this.context.limitMs }
     return new Promise((resolve, reject) => {
-      this.database.query(limited, (failure, result) => {
-        if (failure) reject(asError(failure))
+      ask(this.database, limited, (failure, result) => {
+        if (failure) reject(failureOf(failure, statement, this.context))
         else resolve(toAnswer(result))
       })
     })
-  }
-
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
   }
 }
 
@@ -152,6 +157,13 @@ function ignore(): void {
   return undefined
 }
 
-export function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error), { cause: error })
+/** Asks again where the server gave this statement up in favour of another. */
+function ask(client: PgClient, query: Query, done: Callback<unknown>, attempt = 1): void {
+  client.query(query, (failure, result) => {
+    if (failure && attempt < MOST_CONFLICTS && isConflict(failure)) {
+      ask(client, query, done, attempt + 1)
+    } else {
+      done(failure, result)
+    }
+  })
 }

@@ -1,12 +1,15 @@
 import {
+  MOST_CONFLICTS,
   toAnswer,
   type Answer,
   type Dialect,
   type Driver,
+  type DriverContext,
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { withoutText } from './mysql.js'
+import { isConflict } from '../failures.js'
+import { failureOf, withoutText } from './failure.js'
 
 /** Anything that runs SQL. */
 export interface QueryDatabase {
@@ -28,7 +31,10 @@ export class QueryDriver implements Driver {
   readonly answersAtOnce = false
   readonly dialect: Dialect
 
-  constructor(readonly database: QueryDatabase) {
+  constructor(
+    readonly database: QueryDatabase,
+    private readonly context: DriverContext,
+  ) {
     this.dialect = database.dialect
   }
 
@@ -40,12 +46,15 @@ export class QueryDriver implements Driver {
     return undefined
   }
 
-  async run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    const given = this.dialect === 'mysql' ? withoutText(parameters) : parameters
-    return toAnswer(await this.database.query(statement.sql, given))
-  }
-
-  async readValue(statement: Statement, parameters: readonly Parameter[]): Promise<unknown> {
-    return (await this.run(statement, parameters)).rows[0]?.['value']
+  async run(statement: Statement, parameters: readonly Parameter[], attempt = 1): Promise<Answer> {
+    const bindings = this.dialect === 'mysql' ? withoutText(parameters) : parameters
+    try {
+      return toAnswer(await this.database.query(statement.sql, bindings))
+    } catch (error) {
+      if (attempt < MOST_CONFLICTS && isConflict(error)) {
+        return this.run(statement, parameters, attempt + 1)
+      }
+      throw failureOf(error, statement, this.context)
+    }
   }
 }

@@ -1,6 +1,7 @@
 import { InvalidCacheBackendError } from '../../../errors.js'
 import { isPromise } from '../../../maybe-promise.js'
-import type { Answer, Driver, Parameter, Row, Statement } from '../driver.js'
+import type { Answer, Driver, DriverContext, Parameter, Row, Statement } from '../driver.js'
+import { failureOf } from './failure.js'
 
 interface Prepared {
   all(...parameters: Parameter[]): Row[]
@@ -22,7 +23,10 @@ export class SqliteDriver implements Driver {
   readonly #prepared = new Map<string, Prepared>()
   #reader: { readonly statement: Statement; readonly prepared: Prepared } | undefined
 
-  constructor(readonly database: SqliteDatabase) {}
+  constructor(
+    readonly database: SqliteDatabase,
+    private readonly context: DriverContext,
+  ) {}
 
   open(): void {
     return undefined
@@ -34,23 +38,31 @@ export class SqliteDriver implements Driver {
   }
 
   run(statement: Statement, parameters: readonly Parameter[]): Answer {
-    const prepared = this.#prepare(statement)
-    if (statement.givesRows) {
-      const rows = prepared.all(...parameters)
-      return { rows, count: rows.length }
+    try {
+      const prepared = this.#prepare(statement)
+      if (statement.givesRows) {
+        const rows = prepared.all(...parameters)
+        return { rows, count: rows.length }
+      }
+      return { rows: [], count: Number(prepared.run(...parameters).changes) }
+    } catch (error) {
+      throw failureOf(error, statement, this.context)
     }
-    return { rows: [], count: Number(prepared.run(...parameters).changes) }
   }
 
-  readValue(statement: Statement, [key = null, now = null]: readonly Parameter[]): unknown {
-    if (this.#reader?.statement !== statement) {
-      const prepared = this.#compile(statement.sql)
-      prepared.pluck?.()
-      this.#reader = { statement, prepared }
+  readValue(statement: Statement, key: string, nowMs: number): unknown {
+    try {
+      if (this.#reader?.statement !== statement) {
+        const prepared = this.#compile(statement.sql)
+        prepared.pluck?.()
+        this.#reader = { statement, prepared }
+      }
+      const row = this.#reader.prepared.get(key, nowMs)
+      if (row === undefined || row === null || row instanceof Uint8Array) return row
+      return (row as Row)['value']
+    } catch (error) {
+      throw failureOf(error, statement, this.context)
     }
-    const row = this.#reader.prepared.get(key, now)
-    if (row === undefined || row === null || row instanceof Uint8Array) return row
-    return (row as Row)['value']
   }
 
   #prepare({ sql, isFixed }: Statement): Prepared {
