@@ -24,10 +24,20 @@ interface Query {
   readonly namedPlaceholders: false
 }
 
+interface Send {
+  (query: Query, done: Done): unknown
+  (sql: string, values: readonly Parameter[], done: Done): unknown
+}
+
 /** What is used of a connection of `mysql2`. */
 export interface MysqlConnection {
-  execute(query: Query, done: Done): unknown
-  query(query: Query, done: Done): unknown
+  readonly config?: {
+    readonly rowsAsArray?: unknown
+    readonly typeCast?: unknown
+    readonly namedPlaceholders?: unknown
+  }
+  execute: Send
+  query: Send
 }
 
 /** One that belongs to a pool. */
@@ -137,35 +147,52 @@ function send(
   connection: MysqlConnection,
   statement: Statement,
   parameters: readonly Parameter[],
-  timeout: number | undefined,
+  limitMs: number | undefined,
   done: Done,
 ): void {
+  const { sql, isFixed } = statement
+  const values = isFixed ? parameters : withoutText(parameters)
+  const way = isFixed ? 'execute' : 'query'
+  if (limitMs === undefined && givesPlainRows(connection)) {
+    const attempt = (count: number) => {
+      connection[way](sql, values, (failure, result) => {
+        if (isToRepeat(failure, count)) attempt(count + 1)
+        else done(failure, result)
+      })
+    }
+    attempt(1)
+    return
+  }
   const query: Query = {
-    sql: statement.sql,
-    values: statement.isFixed ? parameters : withoutText(parameters),
+    sql,
+    values,
     rowsAsArray: false,
     typeCast: true,
     namedPlaceholders: false,
-    ...(timeout !== undefined && { timeout }),
+    ...(limitMs !== undefined && { timeout: limitMs }),
   }
-  ask(connection, statement.isFixed ? 'execute' : 'query', query, done)
+  const attempt = (count: number) => {
+    connection[way](query, (failure, result) => {
+      if (isToRepeat(failure, count)) attempt(count + 1)
+      else done(failure, result)
+    })
+  }
+  attempt(1)
 }
 
-/** Asks again where the server gave this statement up in favour of another. */
-function ask(
-  connection: MysqlConnection,
-  way: 'execute' | 'query',
-  query: Query,
-  done: Done,
-  attempt = 1,
-): void {
-  connection[way](query, (failure, result) => {
-    if (failure && attempt < MOST_CONFLICTS && isConflict(failure)) {
-      ask(connection, way, query, done, attempt + 1)
-    } else {
-      done(failure, result)
-    }
-  })
+/** Whether the server gave this statement up in favour of another. */
+function isToRepeat(failure: unknown, attempt: number): boolean {
+  return Boolean(failure) && attempt < MOST_CONFLICTS && isConflict(failure)
+}
+
+/** Whether rows come as they are expected without saying so each time, which takes longer. */
+function givesPlainRows({ config }: MysqlConnection): boolean {
+  return (
+    config !== undefined &&
+    config.rowsAsArray !== true &&
+    config.namedPlaceholders !== true &&
+    (config.typeCast === true || config.typeCast === undefined)
+  )
 }
 
 function* openingConnections(pool: MysqlPool): Generator<object> {
