@@ -7,10 +7,11 @@ import type { Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
 import type { TagVersions } from '../tags.js'
 import { toDeadline, type Deadline } from '../timeout.js'
-import { Entries } from './memcached/entries.js'
+import { Entries, toBytes } from './memcached/entries.js'
 import { MemcachedReplyError } from './memcached/faults.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
 import { parseLocations } from './memcached/location.js'
+import type { Payload } from './memcached/request.js'
 import { Servers } from './memcached/servers.js'
 
 export type { FormatSettings, ValueSerializer } from '../payload-format.js'
@@ -82,7 +83,7 @@ const DEFAULT_POOL_SIZE = 2
  *   must have their clocks right to the second.
  * @see Django, "Memcached"
  */
-export class MemcachedCache extends Cache<Uint8Array> {
+export class MemcachedCache extends Cache<Payload> {
   readonly #format: PayloadFormat
   readonly #servers: Servers
   readonly #entries: Entries
@@ -118,12 +119,14 @@ export class MemcachedCache extends Cache<Uint8Array> {
     this.#entries = new Entries(this.#servers, flushOnClear)
   }
 
-  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
-    return this.#format.pack(value, tags)
+  protected override packValue(value: unknown, tags: TagVersions | undefined): Payload {
+    const text = this.#format.packText(value, tags)
+    if (text === undefined) return this.#format.pack(value, tags)
+    return Buffer.byteLength(text) === text.length ? text : Buffer.from(text)
   }
 
-  protected override unpackPayload(payload: Uint8Array): Unpacked {
-    return this.#format.unpack(payload)
+  protected override unpackPayload(payload: Payload): Unpacked {
+    return this.#format.unpack(toBytes(payload))
   }
 
   protected override onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
@@ -138,6 +141,15 @@ export class MemcachedCache extends Cache<Uint8Array> {
   }
 
   protected override readEntries(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    const [only] = keys
+    if (only !== undefined && keys.length === 1) {
+      return new Promise((resolve, reject) => {
+        this.#entries.read(only, (error, payload) => {
+          if (error === undefined) resolve([payload])
+          else reject(error)
+        })
+      })
+    }
     return new Promise((resolve, reject) => {
       const payloads = new Array<Uint8Array | undefined>(keys.length)
       let left = keys.length
@@ -155,13 +167,25 @@ export class MemcachedCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override async writeEntries(entries: readonly WriteEntry[]): Promise<WriteOutcome[]> {
-    const written = await Promise.allSettled(entries.map((entry) => this.#entries.write(entry)))
-    const [failure] = written.filter((one) => one.status === 'rejected')
-    if (failure !== undefined && written.every(({ status }) => status === 'rejected')) {
-      throw failure.reason
-    }
-    return written.map((one) => (one.status === 'fulfilled' ? one.value : 'failed'))
+  protected override writeEntries(
+    entries: readonly WriteEntry<Payload>[],
+  ): Promise<WriteOutcome[]> {
+    return new Promise((resolve, reject) => {
+      const outcomes = new Array<WriteOutcome>(entries.length)
+      const failures: Error[] = []
+      let left = entries.length
+      if (left === 0) resolve(outcomes)
+      entries.forEach((entry, i) => {
+        this.#entries.write(entry, (error, outcome) => {
+          if (error !== undefined) failures.push(error)
+          outcomes[i] = outcome
+          if (--left > 0) return
+          const [failure] = failures
+          if (failure !== undefined && failures.length === entries.length) reject(failure)
+          else resolve(outcomes)
+        })
+      })
+    })
   }
 
   protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {

@@ -59,7 +59,9 @@ export class BinaryProtocol implements Protocol {
         extras.writeUInt32BE(request.exptime, 4)
         const opcode = request.mode === 'add' ? ADD : SET
         const cas = request.mode === 'cas' ? BigInt(request.cas) : 0n
-        this.#command(out, opcode, request.key, extras, request.value, cas)
+        const { value } = request
+        const bytes = typeof value === 'string' ? Buffer.from(value, 'latin1') : value
+        this.#command(out, opcode, request.key, extras, bytes, cas)
         break
       }
       case 'remove':

@@ -1,4 +1,5 @@
 import { readInteger } from '../../serializer.js'
+import type { Payload } from './request.js'
 
 /*
  * The server counts with 64 bits and without a sign, and goes on at zero beyond them. Counting modulo
@@ -7,11 +8,15 @@ import { readInteger } from '../../serializer.js'
  */
 
 /** A payload that is a whole number as the server counts it; `undefined`: it is none. */
-export function toCounter(payload: Uint8Array): Uint8Array | undefined {
-  const value = readInteger(payload)
+export function toCounter(payload: Payload): Payload | undefined {
+  if (payload.length > LONGEST) return undefined
+  const bytes = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
+  const value = readInteger(bytes)
   if (value === undefined) return undefined
-  return value >= 0 ? payload : Buffer.from(String(toUnsigned(value)), 'latin1')
+  return value >= 0 ? payload : String(toUnsigned(value))
 }
+
+const LONGEST = '-9007199254740991'.length
 
 /** The payload of what the server counted with; as it is, if it is none of ours. */
 export function fromCounter(bytes: Buffer): Buffer {

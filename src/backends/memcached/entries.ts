@@ -18,7 +18,7 @@ import {
   settled,
   tooManyConflicts,
 } from './records.js'
-import type { Item, StoreMode, StoreReply } from './request.js'
+import type { Item, Payload, StoreMode, StoreReply } from './request.js'
 import type { Servers, Spot } from './servers.js'
 import type { Seen } from './seen.js'
 import type { Server } from './server.js'
@@ -44,6 +44,9 @@ const FLAGS: Wish = { withValue: false, withCas: false, withSecondsLeft: false }
 const TOKEN: Wish = { withValue: false, withCas: true, withSecondsLeft: false }
 const VALUE_AND_TOKEN: Wish = { withValue: true, withCas: true, withSecondsLeft: false }
 const SECONDS_LEFT: Wish = { withValue: false, withCas: false, withSecondsLeft: true }
+
+/** What is written of an entry. */
+type Written = Pick<WriteEntry<Payload>, 'payload' | 'expiresAtMs'>
 
 /** An entry as it lies there, and whether it counts. */
 interface Found {
@@ -137,21 +140,50 @@ export class Entries {
   }
 
   /** Writes an entry if its condition holds. */
-  async write(entry: WriteEntry): Promise<WriteOutcome> {
-    const spot = this.#servers.find(entry.key)
-    const key = wireKey(entry.key)
-    if (entry.replacing !== undefined) return this.#replace(spot, key, entry)
-    if (entry.ifAbsent === true) return this.#add(spot, key, entry)
+  write(
+    entry: WriteEntry<Payload>,
+    done: (error: Error | undefined, outcome: WriteOutcome) => void,
+  ): void {
+    const again = (write: Promise<WriteOutcome>) => {
+      write.then(
+        (outcome) => {
+          done(undefined, outcome)
+        },
+        (error: unknown) => {
+          done(error as Error, 'failed')
+        },
+      )
+    }
+    try {
+      const spot = this.#servers.find(entry.key)
+      const key = wireKey(entry.key)
+      if (entry.replacing !== undefined) again(this.#replace(spot, key, entry))
+      else if (entry.ifAbsent === true) again(this.#add(spot, key, entry))
+      else if (spot.server.record === undefined && !this.#flushes) {
+        again(this.#set(spot, key, entry))
+      } else {
+        // The usual one: without a promise of its own.
+        this.#send(spot, key, entry, 'set', undefined, (error, written) => {
+          if (error !== undefined) done(error, 'failed')
+          else if (written === 'stored' || written === 'too_large') done(undefined, written)
+          else again(this.#set(spot, key, entry))
+        })
+      }
+    } catch (error) {
+      done(error as Error, 'failed')
+    }
+  }
+
+  async #set(spot: Spot, key: string, entry: WriteEntry<Payload>): Promise<WriteOutcome> {
     for (let i = 0; i < MAX_CONFLICTS; i++) {
       const written = await this.#store(spot, key, entry, 'set')
-      if (written === 'outdated') continue
-      return written === 'missing' ? 'refused' : written
+      if (written !== 'outdated') return written === 'missing' ? 'refused' : written
     }
     throw tooManyConflicts()
   }
 
   /** Adds, and in the same round trip looks at what may be there already. */
-  async #add(spot: Spot, key: string, entry: WriteEntry): Promise<WriteOutcome> {
+  async #add(spot: Spot, key: string, entry: WriteEntry<Payload>): Promise<WriteOutcome> {
     let there: Promise<Found | undefined> | undefined
     const look = (connection: Connection) => {
       there = this.#peek(spot, key, FLAGS, connection)
@@ -164,14 +196,14 @@ export class Entries {
     return this.#replace(spot, key, entry)
   }
 
-  async #replace(spot: Spot, key: string, entry: WriteEntry): Promise<WriteOutcome> {
+  async #replace(spot: Spot, key: string, entry: WriteEntry<Payload>): Promise<WriteOutcome> {
     const { ifAbsent = false, replacing } = entry
     const wish = replacing === undefined ? TOKEN : VALUE_AND_TOKEN
     for (let i = 0; i < MAX_CONFLICTS; i++) {
       const found = await this.#peek(spot, key, wish)
       const isAllowed =
         found?.isLive === true
-          ? replacing !== undefined && Buffer.compare(payloadOf(found.item), replacing) === 0
+          ? replacing !== undefined && payloadOf(found.item).equals(toBytes(replacing))
           : ifAbsent
       if (!isAllowed) return 'refused'
       const mode = found === undefined ? 'add' : 'cas'
@@ -181,53 +213,67 @@ export class Entries {
     throw tooManyConflicts()
   }
 
-  /**
-   * Writes in the generation that was seen last.
-   *
-   * @param then - Called when the command is on its way, to let others follow it.
-   * @returns `outdated`: there is a newer one, in which what was written is dead.
-   */
+  /** Writes in the generation of now, as {@link #send} does. */
   async #store(
     spot: Spot,
     key: string,
-    entry: Pick<WriteEntry, 'payload' | 'expiresAtMs'>,
+    entry: Written,
     mode: StoreMode,
     cas?: string,
     then?: (connection: Connection) => void,
   ): Promise<StoreReply | 'outdated'> {
     if (mode === 'cas') checkToken(cas)
-    const { server, namespace } = spot
-    let record = server.record
-    if (record === undefined && !this.#flushes) record = await this.#begin(server)
-    const generation = record === undefined ? 0 : generationOf(record, namespace)
-    const counter = toCounter(entry.payload)
-    const stamp = makeStamp(entry.expiresAtMs, Date.now(), counter !== undefined, generation)
+    const { server } = spot
+    if (server.record === undefined && !this.#flushes) await this.#begin(server)
     return new Promise((resolve, reject) => {
-      const connection = server.acquire()
-      const seen = this.#see(server, connection)
-      connection.send({
-        type: 'store',
-        mode,
-        key,
-        value: counter ?? entry.payload,
-        flags: stamp.flags,
-        exptime: stamp.exptime,
-        cas: cas ?? '0',
-        done: (error, reply) => {
-          const failure = error ?? seen.error
-          if (failure !== undefined || reply === undefined) {
-            reject(failure ?? new Error('no answer'))
-          } else if (this.#flushes || reply === 'too_large') resolve(reply)
-          else if (seen.record === undefined) {
-            // Lost with all it told of, or never made.
-            server.lost(record)
-            resolve('outdated')
-          } else if (generationOf(seen.record, namespace) !== generation) resolve('outdated')
-          else resolve(reply)
-        },
-      })
+      const connection = this.#send(spot, key, entry, mode, cas, settled(resolve, reject))
       then?.(connection)
     })
+  }
+
+  /**
+   * Writes in the generation that was seen last.
+   *
+   * @param done - Is told `outdated` if there is a newer one, in which what was written is dead.
+   */
+  #send(
+    spot: Spot,
+    key: string,
+    { payload, expiresAtMs }: Written,
+    mode: StoreMode,
+    cas: string | undefined,
+    done: (error: Error | undefined, written: StoreReply | 'outdated') => void,
+  ): Connection {
+    const { server, namespace } = spot
+    const { record } = server
+    const generation = record === undefined ? 0 : generationOf(record, namespace)
+    const counter = toCounter(payload)
+    const stamp = makeStamp(expiresAtMs, Date.now(), counter !== undefined, generation)
+    const connection = server.acquire()
+    const seen = this.#see(server, connection)
+    connection.send({
+      type: 'store',
+      mode,
+      key,
+      value: counter ?? payload,
+      flags: stamp.flags,
+      exptime: stamp.exptime,
+      cas: cas ?? '0',
+      done: (error, reply = 'refused') => {
+        const failure = error ?? seen.error
+        if (failure !== undefined || this.#flushes || reply === 'too_large') {
+          done(failure, reply)
+        } else if (seen.record === undefined) {
+          // Lost with all it told of, or never made.
+          server.lost(record)
+          done(undefined, 'outdated')
+        } else {
+          const isCurrent = generationOf(seen.record, namespace) === generation
+          done(undefined, isCurrent ? reply : 'outdated')
+        }
+      },
+    })
+    return connection
   }
 
   /** Reads the record of a server, or makes its first. */
@@ -341,6 +387,11 @@ export class Entries {
 
 const NOTHING_SEEN: Seen = { record: undefined, error: undefined }
 
+/** The bytes of a payload. */
+export function toBytes(payload: Payload): Uint8Array {
+  return typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
+}
+
 /** Whoever needs the answer awaits it and sees the failure. */
 function ignore(): void {
   return undefined
@@ -351,8 +402,7 @@ function payloadOf({ value, flags }: Item): Buffer {
 }
 
 function readRecord({ value }: Item, known: Generations | undefined): Generations | undefined {
-  const text = value.toString('latin1')
-  return text === known?.text ? known : parseGenerations(text)
+  return known?.bytes.equals(value) === true ? known : parseGenerations(value.toString('latin1'))
 }
 
 function count(

@@ -23,6 +23,7 @@ export interface Generations {
   readonly cleared: ReadonlyMap<string, number>
   /** The record as it is stored. */
   readonly text: string
+  readonly bytes: Buffer
 }
 
 /** The short name under which the record knows the entries of a key prefix. */
@@ -44,7 +45,7 @@ export function parseGenerations(text: string): Generations | undefined {
   for (const part of match[2]?.split(' ').slice(1) ?? []) {
     cleared.set(part.slice(0, 12), Number(part.slice(13)))
   }
-  return { base: Number(match[1]), cleared, text }
+  return { base: Number(match[1]), cleared, text, bytes: Buffer.from(text) }
 }
 
 /** The first record of a server, after one that was lost, if it is known. */
@@ -67,5 +68,6 @@ function latest({ base, cleared }: Generations): number {
 
 function format(base: number, cleared: ReadonlyMap<string, number>): Generations {
   const parts = [...cleared].map(([namespace, generation]) => ` ${namespace}=${generation}`)
-  return { base, cleared, text: `1 ${base}${parts.join('')}` }
+  const text = `1 ${base}${parts.join('')}`
+  return { base, cleared, text, bytes: Buffer.from(text) }
 }

@@ -1,3 +1,6 @@
+/** The bytes of a value; as text if they are ASCII, which spares a copy. */
+export type Payload = Uint8Array | string
+
 /** An entry as the server has it. */
 export interface Item {
   /** Empty unless asked for. */
@@ -30,7 +33,8 @@ export interface StoreRequest {
   readonly type: 'store'
   readonly mode: StoreMode
   readonly key: string
-  readonly value: Uint8Array
+  /** Bytes, or a text of ASCII. */
+  readonly value: Payload
   readonly flags: number
   readonly exptime: number
   /** Of the entry to replace, in mode `cas`. */

@@ -1,10 +1,21 @@
-/** One reply of the text protocol, or a part of one. */
-export interface TextFrame {
-  /** Without its line end. */
-  readonly line: string
+/**
+ * One reply of the text protocol, or a part of one, where it lies among what was received. It is
+ * looked at before anything else is read: then it is another.
+ */
+export class TextFrame {
+  bytes = EMPTY
+  /** The line, without its end. */
+  start = 0
+  end = 0
   /** What follows `VA` and `VALUE` lines, whatever bytes it has. */
-  readonly body: Buffer | undefined
+  body: Buffer | undefined
+
+  get line(): string {
+    return this.bytes.toString('latin1', this.start, this.end)
+  }
 }
+
+const EMPTY: Buffer = Buffer.alloc(0)
 
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
@@ -22,9 +33,10 @@ export class TextFrames {
   /** Parts of a value that has not arrived in full, and the bytes they have together. */
   #parts: Buffer[] = []
   #partsLength = 0
-  /** The line whose value is awaited, and that value's length with its line end. */
-  #line: string | undefined
+  /** The line has been read, and its value of so many bytes, its end included, is awaited. */
+  #isAwaited = false
   #needed = 0
+  readonly #frame = new TextFrame()
 
   push(chunk: Buffer): void {
     if (this.#parts.length > 0) {
@@ -45,33 +57,36 @@ export class TextFrames {
    * @throws Error: the bytes are not those of the protocol.
    */
   next(): TextFrame | undefined {
-    if (this.#line === undefined) {
-      const line = this.#takeLine()
-      if (line === undefined) return undefined
-      const length = bodyLength(line)
-      if (length === undefined) return { line, body: undefined }
-      this.#line = line
+    const frame = this.#frame
+    if (!this.#isAwaited) {
+      if (!this.#takeLine(frame)) return undefined
+      const length = bodyLength(frame)
+      frame.body = undefined
+      if (length === undefined) return frame
+      this.#isAwaited = true
       this.#needed = length + 2
     }
-    const body = this.#takeBody()
-    if (body === undefined) return undefined
-    const line = this.#line
-    this.#line = undefined
-    return { line, body }
+    frame.body = this.#takeBody()
+    if (frame.body === undefined) return undefined
+    this.#isAwaited = false
+    return frame
   }
 
-  #takeLine(): string | undefined {
-    const end = this.#buffer.indexOf(LINE_FEED, this.#position)
-    if (end === -1) {
-      if (this.#buffer.length - this.#position > MAX_LINE) throw new Error('endless line')
-      return undefined
-    }
+  #takeLine(frame: TextFrame): boolean {
     const start = this.#position
+    const end = this.#buffer.indexOf(LINE_FEED, start)
+    if (end === -1) {
+      if (this.#buffer.length - start > MAX_LINE) throw new Error('endless line')
+      return false
+    }
     if (end === start || this.#buffer[end - 1] !== CARRIAGE_RETURN || end - start > MAX_LINE) {
       throw new Error('damaged line')
     }
     this.#position = end + 1
-    return this.#buffer.toString('latin1', start, end - 1)
+    frame.bytes = this.#buffer
+    frame.start = start
+    frame.end = end - 1
+    return true
   }
 
   #takeBody(): Buffer | undefined {
@@ -98,15 +113,32 @@ export class TextFrames {
   }
 }
 
-const EMPTY = Buffer.alloc(0)
+const LETTER_V = 0x56
+const LETTER_A = 0x41
+const LETTER_L = 0x4c
+const SPACE = 0x20
+const ZERO = 0x30
 
 /** The length of the value behind a line, if there is one. */
-function bodyLength(line: string): number | undefined {
-  if (!line.startsWith('VA')) return undefined
-  const digits = line.startsWith('VA ')
-    ? /^VA (\d{1,10})(?: |$)/.exec(line)?.[1]
-    : /^VALUE [^ ]+ \d+ (\d{1,10})(?: |$)/.exec(line)?.[1]
-  const length = digits === undefined ? NaN : Number(digits)
-  if (!(length <= MAX_BODY)) throw new Error(`damaged line ${JSON.stringify(line.slice(0, 80))}`)
-  return length
+function bodyLength(frame: TextFrame): number | undefined {
+  const { bytes, start } = frame
+  if (bytes[start] !== LETTER_V || bytes[start + 1] !== LETTER_A) return undefined
+  const length =
+    bytes[start + 2] === LETTER_L
+      ? Number(/^VALUE [^ ]+ \d+ (\d{1,10})(?: |$)/.exec(frame.line)?.[1])
+      : readDigits(frame, start + 3)
+  if (length <= MAX_BODY) return length
+  throw new Error(`damaged line ${JSON.stringify(frame.line.slice(0, 80))}`)
+}
+
+/** The number that begins there and ends at a space or with the line; `NaN`: there is none. */
+export function readDigits({ bytes, end }: TextFrame, start: number): number {
+  let number = 0
+  let i = start
+  for (; i < end; i++) {
+    const digit = (bytes[i] as number) - ZERO
+    if (digit < 0 || digit > 9) break
+    number = number * 10 + digit
+  }
+  return i > start && i - start <= 10 && (i === end || bytes[i] === SPACE) ? number : NaN
 }

@@ -11,7 +11,7 @@ import type {
   StoreReply,
   StoreRequest,
 } from './request.js'
-import { TextFrames, type TextFrame } from './text-frames.js'
+import { readDigits, TextFrames, type TextFrame } from './text-frames.js'
 
 /** The words in which the two dialects of the text protocol differ. */
 interface Dialect {
@@ -29,6 +29,18 @@ interface Dialect {
 
 const MORE = Symbol('more')
 const NO_VALUE = Buffer.alloc(0)
+
+const SPACE = 0x20
+const MINUS = 0x2d
+const LETTER_H = 0x48
+const LETTER_C = 0x63
+const LETTER_F = 0x66
+const LETTER_T = 0x74
+
+function endOfToken({ bytes, end }: TextFrame, start: number): number {
+  const space = bytes.indexOf(SPACE, start)
+  return space === -1 || space > end ? end : space
+}
 
 /** Meta commands, which memcached has since 1.6: short, and they tell what time is left. */
 export class MetaDialect implements Dialect {
@@ -49,20 +61,26 @@ export class MetaDialect implements Dialect {
     return `ma ${key} D${delta} v\r\n`
   }
 
-  readItem(_: GetRequest, { line, body }: TextFrame): Item | undefined {
-    if (line === 'EN') return undefined
-    if (body === undefined && !line.startsWith('HD')) throw unexpected(line)
+  readItem(_: GetRequest, frame: TextFrame): Item | undefined {
+    const { bytes, start, end, body } = frame
+    if (body === undefined) {
+      if (frame.line === 'EN') return undefined
+      if (bytes[start] !== LETTER_H) throw unexpected(frame.line)
+    }
     let flags = 0
     let cas: string | undefined
     let secondsLeft: number | undefined
-    const marks = line.split(' ')
-    for (let i = body === undefined ? 1 : 2; i < marks.length; i++) {
-      const mark = marks[i] ?? ''
-      const token = mark.slice(1)
-      if (mark.startsWith('f')) flags = readNumber(token, line)
-      else if (mark.startsWith('c')) cas = token
-      else if (mark.startsWith('t')) secondsLeft = readNumber(token, line)
+    for (let i = start + 3; i < end; i++) {
+      if (bytes[i - 1] !== SPACE) continue
+      const mark = bytes[i]
+      if (mark === LETTER_F) flags = readDigits(frame, i + 1)
+      else if (mark === LETTER_C) {
+        cas = bytes.toString('latin1', i + 1, endOfToken(frame, i))
+      } else if (mark === LETTER_T) {
+        secondsLeft = bytes[i + 1] === MINUS ? -1 : readDigits(frame, i + 1)
+      }
     }
+    if (Number.isNaN(flags) || Number.isNaN(secondsLeft)) throw unexpected(frame.line)
     return { value: body ?? NO_VALUE, flags, cas, secondsLeft }
   }
 
@@ -152,7 +170,8 @@ export class TextProtocol implements Protocol {
         break
       case 'store':
         out.text(this.#dialect.store(request))
-        out.bytes(request.value)
+        if (typeof request.value === 'string') out.text(request.value)
+        else out.bytes(request.value)
         out.text('\r\n')
         break
       case 'remove':
@@ -187,11 +206,7 @@ export class TextProtocol implements Protocol {
   }
 
   #settle(request: Request, frame: TextFrame, answered: () => void): void {
-    const error = frame.body === undefined ? readError(frame.line) : undefined
-    if (error !== undefined) {
-      this.#settleFailed(request, frame.line, error, answered)
-      return
-    }
+    if (frame.body === undefined && this.#settleFailed(request, frame.line, answered)) return
     switch (request.type) {
       case 'get': {
         const item = this.#dialect.readItem(request, frame)
@@ -218,20 +233,25 @@ export class TextProtocol implements Protocol {
     }
   }
 
-  #settleFailed(request: Request, line: string, error: Error, answered: () => void): void {
+  /** @returns Whether the line is an error. */
+  #settleFailed(request: Request, line: string, answered: () => void): boolean {
+    const isOfServer = line.startsWith('SERVER_ERROR')
+    if (!isOfServer && line !== 'ERROR' && !line.startsWith('CLIENT_ERROR')) return false
+    const error = new MemcachedReplyError(line.slice(0, 200))
     if (request.type === 'store' && line.includes('too large')) {
       answered()
       request.done(undefined, 'too_large')
     } else if (request.type === 'count' && line.includes('non-numeric')) {
       answered()
       request.done(undefined, null)
-    } else if (line.startsWith('SERVER_ERROR') || request.type === 'version') {
+    } else if (isOfServer || request.type === 'version') {
       answered()
       request.done(error, undefined)
     } else {
       // The server did not understand: what it makes of the bytes that follow nobody knows.
       throw error
     }
+    return true
   }
 }
 
@@ -244,12 +264,6 @@ function settle<Reply>(
   if (reply === undefined) throw unexpected(line)
   answered()
   request.done(undefined, reply)
-}
-
-function readError(line: string): MemcachedReplyError | undefined {
-  return line === 'ERROR' || line.startsWith('CLIENT_ERROR') || line.startsWith('SERVER_ERROR')
-    ? new MemcachedReplyError(line.slice(0, 200))
-    : undefined
 }
 
 function readNumber(text: string, line: string): number {
