@@ -44,6 +44,7 @@ export interface IoClient extends Commands<Promise<Reply>> {
   readonly options: { readonly keyPrefix?: string | undefined }
   /** The socket, while there is one. */
   readonly stream?: {
+    readonly writable?: boolean
     unref?(): unknown
     destroy(error?: Error): unknown
     cork?(): void

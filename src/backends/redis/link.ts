@@ -54,8 +54,8 @@ export class Link {
   /** Whether the last that is known of it is a failure. */
   get isLost(): boolean {
     const { current, lastError } = this.#source
-    if (current?.status === 'ready') return false
-    return lastError !== undefined || (current !== undefined && !isConnecting(current))
+    if (current === undefined) return lastError !== undefined
+    return !isReady(current) && (lastError !== undefined || !isConnecting(current))
   }
 
   /** Reads texts and bytes; `null` where there is none, or something else. */
@@ -100,7 +100,7 @@ export class Link {
   async ready(): Promise<IoClient> {
     const client = await this.#source.open()
     if (isConnecting(client)) await isReadySoon(client)
-    if (client.status === 'ready') return client
+    if (isReady(client)) return client
     throw this.#lost()
   }
 
@@ -110,7 +110,7 @@ export class Link {
     const commands = this.#commands
     if (reads.length === 0 && commands.length === 0) return
     const client = this.#source.current
-    if (client === undefined || client.status !== 'ready') {
+    if (client === undefined || !isReady(client)) {
       this.#wait(client)
       return
     }
@@ -249,13 +249,18 @@ export class Link {
   }
 }
 
+/** A client whose socket has ended, which it has not been told yet, would keep commands for later. */
+function isReady({ status, stream }: IoClient): boolean {
+  return status === 'ready' && stream?.writable !== false
+}
+
 function isConnecting({ status }: IoClient): boolean {
   return status === 'wait' || status === 'connecting' || status === 'connect'
 }
 
 /** Waits for an attempt to connect, and says whether it succeeded. */
 function isReadySoon(client: IoClient): Promise<boolean> {
-  if (client.status === 'ready') return Promise.resolve(true)
+  if (isReady(client)) return Promise.resolve(true)
   return new Promise((resolve) => {
     const settle = (isReady: boolean) => {
       client.off('ready', succeeded)
