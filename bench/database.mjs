@@ -52,7 +52,8 @@ async function sqlite() {
     ours: () => cache.get(next()),
   })
   const sets = await compare({
-    raw: () => set.run(rawNext(), PAYLOAD, null, Date.now() + LIMIT_MS, ''),
+    // A deadline that stays the same would spare the index.
+    raw: () => set.run(rawNext(), PAYLOAD, null, Date.now() + LIMIT_MS + j, ''),
     ours: () => cache.set(next(), TEXT),
   })
   const detail = ({ raw, ours }) => `${rate(ours.ns / 1000)} a second, raw ${rate(raw.ns / 1000)}`
@@ -104,7 +105,7 @@ async function postgres() {
     },
     set: {
       name: 'raw_set',
-      text: 'INSERT INTO "fragcache_bench" (cache_key, value, number, expires, key_prefix) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (cache_key) DO UPDATE SET value = excluded.value, number = excluded.number, expires = excluded.expires, key_prefix = excluded.key_prefix RETURNING (xmax = 0) AS inserted',
+      text: 'INSERT INTO "fragcache_bench" (cache_key, value, number, expires, key_prefix) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (cache_key) DO UPDATE SET value = excluded.value, number = excluded.number, expires = excluded.expires, key_prefix = excluded.key_prefix',
     },
   }
   try {

@@ -19,6 +19,9 @@ const BATCH = 500
 /** How often, at most, expired entries are removed while there is room. */
 const PURGE_INTERVAL_MS = 60_000
 
+/** An allowance that is worth more than to know of each entry whether it was there before. */
+const MUCH = 16
+
 /** Processes that may all fill the same table before it exceeds its limit by more than a tenth. */
 const PROCESSES = 8
 
@@ -34,6 +37,8 @@ export class Culling {
   readonly #step: number
   /** By how many entries the table may exceed its limit. */
   readonly #excess: number
+  /** Most entries that are counted. */
+  readonly #most: number
   #allowance = 0
   /** Entries that were added, or are being, and that the last count did not see. */
   #added = 0
@@ -51,7 +56,13 @@ export class Culling {
     private readonly waitMs: number,
   ) {
     this.#excess = Math.max(32, Math.floor(limits.maxEntries / 10))
+    this.#most = 2 * limits.maxEntries + 1
     this.#step = Math.max(1, Math.floor(limits.maxEntries / (10 * PROCESSES)))
+  }
+
+  /** Whether many entries may be added before the table is looked at again. */
+  get hasMuchRoom(): boolean {
+    return this.#allowance >= MUCH
   }
 
   /** Called before entries are written. */
@@ -86,11 +97,21 @@ export class Culling {
   /** Does not wait where there was much room: what is added meanwhile is known to the next count. */
   #lookAround(waits: boolean): MaybePromise<void> {
     if (this.waitMs === Infinity) return this.#look()
+    const running = this.#running
+    if (!waits) {
+      // What fails here fails the write too.
+      this.#start().catch(() => undefined)
+      return undefined
+    }
+    if (running === undefined) return within(this.waitMs, this.#start())
+    // It may have counted before the entries came that this is about.
+    const again = () => (this.#added > this.#allowance ? this.#start() : undefined)
+    return within(this.waitMs, running.then(again))
+  }
+
+  #start(): Promise<void> {
     this.#running ??= Promise.resolve(this.#look()).finally(() => (this.#running = undefined))
-    if (waits) return within(this.waitMs, this.#running)
-    // What fails here fails the write too.
-    this.#running.catch(() => undefined)
-    return undefined
+    return this.#running
   }
 
   #look(): MaybePromise<void> {
@@ -110,9 +131,9 @@ export class Culling {
     })
   }
 
-  /** Of an enormous number no more than twice the limit is known, and goes. */
+  /** Of an enormous number no more is known than {@link #most}. */
   #count(): MaybePromise<number> {
-    const statement = this.statements.countUpTo(2 * this.limits.maxEntries + 1)
+    const statement = this.statements.countUpTo(this.#most)
     return chain(this.run(statement, []), ({ rows }) => Number(rows[0]?.['entries'] ?? 0))
   }
 
@@ -124,7 +145,10 @@ export class Culling {
       chain(expired === 0 ? count : this.#count(), (left) => {
         if (left + coming <= maxEntries) return left
         const quota = Math.max(Math.floor(left / cullFrequency), left + coming - maxEntries)
-        return chain(this.#removeNext(quota), (removed) => Math.max(0, left - removed))
+        return chain(this.#removeNext(quota), (removed) => {
+          if (left < this.#most || removed === 0) return Math.max(0, left - removed)
+          return chain(this.#count(), (rest) => this.#cull(rest, coming))
+        })
       }),
     )
   }

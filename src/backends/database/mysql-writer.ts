@@ -63,7 +63,7 @@ export class MysqlWriter implements Writer {
   #insertAll(rows: readonly WriteRow[]): MaybePromise<Written> {
     const parameters = rows.flatMap((row) => toParameters(row, this.owner))
     const written = () =>
-      chain(this.run(this.statements.write(rows.length), parameters), (answer) => ({
+      chain(this.run(this.statements.write(rows.length, true), parameters), (answer) => ({
         outcomes: rows.map(() => 'stored' as const),
         inserted: this.insertedOf(answer, rows.length),
       }))

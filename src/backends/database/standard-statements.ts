@@ -18,8 +18,7 @@ const OWN_PARTS: Readonly<Record<'postgresql' | 'sqlite', Pick<Parts, 'value'> &
     postgresql: {
       value: 'coalesce(value, number::text::bytea)',
       // A row that was there before has been locked by the transaction that updates it.
-      overwrite: `${OVERWRITE} RETURNING (xmax = 0) AS inserted`,
-      tellsInserted: true,
+      tellsInserted: 'RETURNING (xmax = 0) AS inserted',
     },
   }
 

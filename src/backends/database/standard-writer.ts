@@ -72,10 +72,10 @@ export class StandardWriter implements Writer {
       rows.length === 1 && only !== undefined
         ? toParameters(only, this.owner)
         : rows.flatMap((row) => toParameters(row, this.owner))
-    const statement = this.statements.write(rows.length)
+    const statement = this.statements.write(rows.length, true)
     return chain(this.run(statement, parameters), (answer) => ({
       outcomes: rows.map(() => 'stored' as const),
-      inserted: this.insertedOf(answer, rows.length),
+      inserted: this.insertedOf(answer, rows.length, true),
     }))
   }
 
@@ -120,8 +120,9 @@ export class StandardWriter implements Writer {
     }))
   }
 
-  insertedOf(answer: Answer, rows: number): number {
-    return this.statements.dialect === 'postgresql' ? answer.rows.filter(isInserted).length : rows
+  insertedOf({ rows }: Answer, count: number, told: boolean): number {
+    const isTold = told && this.statements.dialect === 'postgresql'
+    return isTold ? rows.filter(isInserted).length : count
   }
 
   increment(

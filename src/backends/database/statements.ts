@@ -33,8 +33,8 @@ export interface Parts {
   readonly touched: string
   /** Behind `INSERT … VALUES …`: what happens to rows that are there. */
   readonly overwrite: string
-  /** Whether that gives `inserted`: whether each row was not there before. */
-  readonly tellsInserted?: boolean
+  /** What makes that give `inserted`: whether each row was not there before. */
+  readonly tellsInserted?: string
   /** How to have the rows given back that were changed. */
   readonly returning?: string
   readonly givesChanges?: boolean
@@ -51,6 +51,7 @@ export abstract class Statements {
   readonly remove: Statement
   readonly #reads = new Map<number, Statement>()
   readonly #writes = new Map<number, Statement>()
+  readonly #tellingWrites = new Map<number, Statement>()
 
   protected constructor(
     readonly dialect: Dialect,
@@ -74,12 +75,19 @@ export abstract class Statements {
     )
   }
 
-  /** Rows, written in any case. */
-  write(rows: number): Statement {
-    return kept(this.#writes, rows, () =>
+  /**
+   * Rows, written in any case.
+   *
+   * @param tells - Whether it gives `inserted`, where that costs something: whether each row was not
+   *   there before.
+   */
+  write(rows: number, tells: boolean): Statement {
+    const { overwrite, tellsInserted } = this.parts
+    const tellsSo = tells && tellsInserted !== undefined
+    return kept(tellsSo ? this.#tellingWrites : this.#writes, rows, () =>
       this.statement(
-        `INSERT INTO ${this.table} (${COLUMNS}) VALUES ${places(rows, COLUMN_COUNT)} ${this.parts.overwrite}`,
-        { isFixed: rows === 1, givesRows: this.parts.tellsInserted === true },
+        `INSERT INTO ${this.table} (${COLUMNS}) VALUES ${places(rows, COLUMN_COUNT)} ${overwrite}${tellsSo ? ` ${tellsInserted}` : ''}`,
+        { isFixed: rows === 1, givesRows: tellsSo },
       ),
     )
   }

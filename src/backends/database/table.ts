@@ -146,9 +146,11 @@ export class Table {
 
   /** The most usual case: one entry without conditions, for which there is room. */
   #writePlain(entry: WriteEntry): MaybePromise<readonly WriteOutcome[]> {
-    const statement = this.#writer.statements.write(1)
+    // Where there is much room, to look somewhat sooner costs less than to be told each time.
+    const tells = !this.#culling.hasMuchRoom
+    const statement = this.#writer.statements.write(1, tells)
     const written = (answer: Answer): MaybePromise<readonly WriteOutcome[]> => {
-      if (this.#writer.insertedOf(answer, 1) === 0) this.#culling.refund(1)
+      if (this.#writer.insertedOf(answer, 1, tells) === 0) this.#culling.refund(1)
       void this.#culling.settle(1)
       return STORED
     }

@@ -16,8 +16,12 @@ export interface Writer {
   readonly statements: Statements
   /** Writes rows of different keys. */
   write(rows: readonly WriteRow[]): MaybePromise<Written>
-  /** How many of some plainly written rows were not there before, at most. */
-  insertedOf(answer: Answer, rows: number): number
+  /**
+   * How many of some plainly written rows were not there before, at most.
+   *
+   * @param told - Whether the statement was to tell.
+   */
+  insertedOf(answer: Answer, rows: number, told: boolean): number
   /** @returns The new number; `undefined` if no entry could be counted on. */
   increment(
     key: string,

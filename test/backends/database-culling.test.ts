@@ -1,0 +1,237 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import {
+  createCacheTable,
+  DatabaseCache,
+  type DatabaseOptions,
+  type Dialect,
+  type Parameter,
+} from '../../src/backends/database.js'
+import { SteppedClock } from '../support/clock.js'
+import {
+  newTable,
+  openBetterSqlite3,
+  openMysql,
+  openPostgres,
+  type OpenDatabase,
+} from '../support/databases.js'
+import { sharedServer } from '../support/servers.js'
+
+const postgres = await sharedServer('postgres')
+const mysql = await sharedServer('mysql')
+
+/** By how many a cache may exceed its limit. */
+const excessOf = (maxEntries: number) => Math.max(32, Math.floor(maxEntries / 10))
+
+const clock = new SteppedClock()
+const keysOf = (count: number, prefix = 'k') =>
+  Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
+
+function culls(dialect: Dialect, open: () => OpenDatabase): void {
+  let opened: OpenDatabase
+  let location = ''
+  let statements: string[] = []
+
+  const create = (options: DatabaseOptions, keyPrefix = '') =>
+    new DatabaseCache({
+      location,
+      keyPrefix,
+      database: opened.database,
+      options: { timeLimitMs: 20_000, ...options },
+    })
+  /** One whose statements are noted. */
+  const createNoting = (options: DatabaseOptions) =>
+    new DatabaseCache({
+      location,
+      database: {
+        dialect,
+        query: async (sql: string, parameters: readonly Parameter[]) => {
+          statements.push(sql)
+          return opened.native?.(sql, parameters)
+        },
+      },
+      options: { timeLimitMs: 20_000, ...options },
+    })
+  const countRows = async () => {
+    const [row] = await opened.ask(`SELECT count(*) AS entries FROM ${location}`)
+    return Number((row as { entries: unknown }).entries)
+  }
+
+  beforeAll(async () => {
+    opened = open()
+    location = newTable()
+    await createCacheTable(create({}))
+  })
+  afterAll(async () => {
+    await opened.ask(`DROP TABLE ${location}`)
+    await opened.end()
+  })
+  beforeEach(async () => {
+    await opened.ask(`DELETE FROM ${location}`)
+    statements = []
+    clock.start()
+  })
+  afterEach(() => {
+    clock.stop()
+    vi.restoreAllMocks()
+  })
+
+  it.each([10, 300, 1000])('never holds much more than %i entries', async (maxEntries) => {
+    const cache = create({ maxEntries })
+    let most = 0
+    for (const [i, key] of keysOf(2.5 * maxEntries).entries()) {
+      await cache.set(key, i)
+      if (i % 50 === 0 || maxEntries === 10) most = Math.max(most, await countRows())
+    }
+    expect(most).toBeGreaterThan(maxEntries * 0.6)
+    expect(most).toBeLessThanOrEqual(maxEntries + excessOf(maxEntries))
+  })
+
+  it('nor do several processes together', async () => {
+    const maxEntries = 200
+    const caches = Array.from({ length: 6 }, () => create({ maxEntries }))
+    let most = 0
+    for (let round = 0; round < 150; round++) {
+      await Promise.all(caches.map((cache, i) => cache.set(`p${i}-${round}`, round)))
+      if (round % 5 === 0) most = Math.max(most, await countRows())
+    }
+    expect(most).toBeGreaterThan(maxEntries * 0.6)
+    expect(most).toBeLessThanOrEqual(maxEntries + excessOf(maxEntries))
+  })
+
+  it('nor one with many callers at once', async () => {
+    const cache = create({ maxEntries: 200 })
+    let most = 0
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(keysOf(50, `r${round}-`).map((key) => cache.set(key, 1)))
+      most = Math.max(most, await countRows())
+    }
+    expect(most).toBeLessThanOrEqual(200 + excessOf(200))
+  })
+
+  it('nor after batches that are larger than it', async () => {
+    const cache = create({ maxEntries: 100 })
+    for (const prefix of ['a', 'b']) {
+      await cache.setMany(keysOf(1000, prefix).map((key) => [key, 1] as const))
+      expect(await countRows()).toBeLessThanOrEqual(100 + excessOf(100))
+    }
+    expect(await countRows()).toBeGreaterThan(0)
+  })
+
+  it('lets everything that has expired go before anything live', async () => {
+    const cache = create({ maxEntries: 100, cullFrequency: 2 })
+    const [dead, live] = [keysOf(60, 'dead'), keysOf(40, 'live')]
+    await cache.setMany(
+      live.map((key) => [key, 1] as const),
+      { timeout: 1000 },
+    )
+    await cache.setMany(
+      dead.map((key) => [key, 1] as const),
+      { timeout: 10 },
+    )
+    clock.advance(10)
+    await cache.setMany(
+      keysOf(30, 'new').map((key) => [key, 1] as const),
+      { timeout: 5 },
+    )
+    expect((await cache.getMany(live)).size).toBe(40)
+    expect((await cache.getMany(keysOf(30, 'new'))).size).toBe(30)
+    expect(await countRows()).toBeLessThanOrEqual(100)
+  })
+
+  it('then lets those go that would be gone first, and the counters of tags last', async () => {
+    const cache = create({ maxEntries: 60, cullFrequency: 2 })
+    await cache.set('tagged', 1, { tags: ['t'], timeout: 5000 })
+    await cache.setMany(
+      keysOf(27, 'late').map((key) => [key, 1] as const),
+      { timeout: 1000 },
+    )
+    await cache.setMany(
+      keysOf(31, 'soon').map((key) => [key, 1] as const),
+      { timeout: 100 },
+    )
+    for (const key of keysOf(8, 'new')) await cache.set(key, 1, { timeout: 500 })
+    expect(await cache.get('tagged')).toBe(1)
+    expect((await cache.getMany(keysOf(27, 'late'))).size).toBe(27)
+    expect((await cache.getMany(keysOf(31, 'soon'))).size).toBeLessThan(31)
+    expect((await cache.getMany(keysOf(8, 'new'))).size).toBe(8)
+  })
+
+  it('empties itself with a cullFrequency of 0', async () => {
+    const cache = create({ maxEntries: 50, cullFrequency: 0 })
+    const other = create({ maxEntries: 50 }, 'other')
+    await other.set('k', 1)
+    for (const key of keysOf(52)) await cache.set(key, 1)
+    expect(await countRows()).toBeLessThan(10)
+    expect(await other.get('k')).toBeUndefined()
+  })
+
+  it('removes what has expired now and then although there is room', async () => {
+    const cache = create({ maxEntries: 10_000 })
+    await cache.setMany(
+      keysOf(700, 'dead').map((key) => [key, 1] as const),
+      { timeout: 10 },
+    )
+    await cache.setMany(
+      keysOf(20, 'live').map((key) => [key, 1] as const),
+      { timeout: 1000 },
+    )
+    clock.advance(120)
+    await cache.setMany(
+      keysOf(2000, 'new').map((key) => [key, 1] as const),
+      { timeout: 1000 },
+    )
+    await vi.waitFor(async () => expect(await countRows()).toBe(2020), 3000)
+    expect((await cache.getMany(keysOf(20, 'live'))).size).toBe(20)
+  })
+
+  it('does not count with each set, nor more than it holds', async () => {
+    const cache = createNoting({ maxEntries: 1000 })
+    for (const key of keysOf(400)) await cache.set(key, 1)
+    for (const key of keysOf(400)) await cache.set(key, 2)
+    const counts = statements.filter((sql) => /count\(/i.test(sql))
+    expect(counts.length).toBeLessThan(40)
+    for (const sql of counts) expect(sql).toMatch(/LIMIT 2001\)/)
+    expect(statements.filter((sql) => sql.startsWith('INSERT'))).toHaveLength(800)
+  })
+
+  it('culls nothing where entries are replaced', async () => {
+    const cache = create({ maxEntries: 40 })
+    await cache.setMany(keysOf(40).map((key) => [key, 1] as const))
+    for (let round = 0; round < 5; round++)
+      for (const key of keysOf(40)) await cache.set(key, round)
+    expect((await cache.getMany(keysOf(40))).size).toBe(40)
+  })
+
+  it('never brings an expired entry back', async () => {
+    const cache = create({})
+    await cache.setMany({ n: 1, text: 'a' }, { timeout: 10 })
+    clock.advance(9.999)
+    expect(await cache.get('n')).toBe(1)
+    clock.advance(0.001)
+    expect(await cache.touch('n', { timeout: 100 })).toBe(false)
+    await expect(cache.incr('n')).rejects.toMatchObject({ code: 'FRAGCACHE_KEY_NOT_FOUND' })
+    expect(await cache.delete('n')).toBe(false)
+    expect((await cache.getMany(['n', 'text'])).size).toBe(0)
+    expect(await cache.add('n', 5)).toBe(true)
+    expect(await cache.incr('n')).toBe(6)
+  })
+
+  it('clear goes through thousands of entries of its prefix, and no others', async () => {
+    const [cache, other] = [create({ maxEntries: 5000 }), create({ maxEntries: 5000 }, 'other')]
+    await cache.setMany(keysOf(1700).map((key) => [key, 1] as const))
+    await other.setMany(keysOf(1300).map((key) => [key, 1] as const))
+    await cache.clear()
+    expect(await countRows()).toBe(1300)
+    expect((await other.getMany(keysOf(1300))).size).toBe(1300)
+  })
+}
+
+describe('culling on SQLite', () => culls('sqlite', openBetterSqlite3))
+
+describe.skipIf(postgres === undefined)('culling on PostgreSQL', () => {
+  culls('postgresql', () => openPostgres(postgres?.url ?? ''))
+})
+
+describe.skipIf(mysql === undefined)('culling on MySQL or MariaDB', () => {
+  culls('mysql', () => openMysql(mysql?.url ?? ''))
+})
