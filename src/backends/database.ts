@@ -10,6 +10,7 @@ import type { Deadline } from '../timeout.js'
 import { connect, type Route } from './database/connect.js'
 import { NEEDED_TABLE, type NeededTable } from './database/create-table.js'
 import { explain, isAnswer } from './database/failures.js'
+import { Replica } from './database/replica.js'
 import { Table } from './database/table.js'
 import { parseTableName } from './database/table-name.js'
 import type { QueryDatabase } from './database/drivers/query.js'
@@ -78,6 +79,7 @@ export class DatabaseCache extends Cache<Uint8Array> {
   /** @internal */
   readonly [NEEDED_TABLE]: NeededTable
   readonly #route: Route
+  readonly #replica: Replica
   readonly #table: Table
   readonly #format: PayloadFormat
   #isOpen = false
@@ -103,6 +105,7 @@ export class DatabaseCache extends Cache<Uint8Array> {
     })
     const { read, write } = this.#route
     this.answersAtOnce = read.answersAtOnce && write.answersAtOnce
+    this.#replica = new Replica(write, read, timeLimitMs, (error) => this.isOutage(error))
     this[NEEDED_TABLE] = { name, driver: write }
     this.#table = new Table(name, this.#route, keyPrefix, limits, timeLimitMs)
   }
@@ -128,7 +131,7 @@ export class DatabaseCache extends Cache<Uint8Array> {
       return this.readEntries(counterKeys.length === 0 ? keys : [...keys, ...counterKeys])
     }
     this.#open()
-    const entries = this.#table.readMany(keys, read)
+    const entries = this.#replica.read((driver) => this.#table.readMany(keys, driver))
     if (counterKeys.length === 0) return entries
     const counters = this.#table.readMany(counterKeys, write)
     if (!isPromise(entries) && !isPromise(counters)) return [...entries, ...counters]

@@ -116,14 +116,32 @@ describe('a primary and a replica', () => {
     expect(await render()).toBe('run 2')
   })
 
-  it('a replica that fails is a failure of lookups alone', async () => {
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  it('while the replica is down the primary answers, and one call at a time asks it again', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    await cache.set('k', 'new')
     database.replicaFails = true
-    await expect(cache.get('first')).rejects.toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
-    await cache.set('k', 1)
+    expect(await askedBy(() => cache.get('k'))).toEqual(['replica SELECT', 'primary SELECT'])
+    expect(await cache.get('k')).toBe('new')
+    expect(await askedBy(() => cache.getMany(['k', 'first']))).toEqual(['primary SELECT'])
+    vi.advanceTimersByTime(1000)
+    const asked = await askedBy(() => Promise.all([cache.get('k'), cache.get('k')]))
+    expect(asked.filter((one) => one.startsWith('replica'))).toHaveLength(1)
     database.replicaFails = false
     database.catchUp()
-    expect(await cache.get('k')).toBe(1)
+    vi.advanceTimersByTime(1000)
+    expect(await askedBy(() => cache.get('k'))).toEqual(['replica SELECT'])
+    expect(await askedBy(() => cache.get('k'))).toEqual(['replica SELECT'])
+    vi.useRealTimers()
+  })
+
+  it('a table that is missing on the replica is no reason to spare it', async () => {
+    const empty = new BetterSqlite3(':memory:')
+    const over = new DatabaseCache({
+      location: 'entries',
+      database: { write: database.primary, read: empty },
+    })
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    await expect(over.get('first')).rejects.toThrow(/the table entries is not there/)
     vi.restoreAllMocks()
   })
 
