@@ -10,6 +10,7 @@ const usage = `Usage: npm run demo -- [options]
   --cache sqlite:FILE   in a database; also postgres://HOST/DATABASE, mysql://HOST/DATABASE
   --cache none          keep nothing, to see what pages cost then
   --check               run through all pages cold and warm, print what they cost, and stop
+  --every NUMBER        with --check: of the countries only every so-many-th
 `
 
 function options() {
@@ -18,6 +19,7 @@ function options() {
       port: { type: 'string', default: process.env.PORT || '0' },
       cache: { type: 'string' },
       check: { type: 'boolean', default: false },
+      every: { type: 'string', default: '1' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -25,7 +27,11 @@ function options() {
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new Error(`--port is ${JSON.stringify(values.port)}; give a number from 0 to 65535`)
   }
-  return { ...values, port }
+  const every = Number(values.every)
+  if (!Number.isInteger(every) || every < 1) {
+    throw new Error(`--every is ${JSON.stringify(values.every)}; give a whole number from 1`)
+  }
+  return { ...values, port, every }
 }
 
 async function serve({ port, cache }) {
@@ -48,7 +54,7 @@ async function serve({ port, cache }) {
 try {
   const given = options()
   if (given.help) console.log(usage)
-  else if (given.check) process.exitCode = await (await import('./check.mjs')).check(given.cache)
+  else if (given.check) process.exitCode = await (await import('./check.mjs')).check(given)
   else await serve(given)
 } catch (error) {
   console.error(error.message)

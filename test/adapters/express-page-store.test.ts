@@ -183,7 +183,7 @@ describe('a page that is being stored', () => {
     await vi.advanceTimersByTimeAsync(499)
     expect(found).toBeUndefined()
     await vi.advanceTimersByTimeAsync(1)
-    await vi.waitFor(() => expect(found).toBe('nothing'), { interval: 1 })
+    await vi.waitFor(() => expect(found).toBe('nothing'), { interval: 1, timeout: 10_000 })
     await vi.advanceTimersByTimeAsync(1500)
     expect(await stored).toBe('cache-failed')
   })

@@ -28,7 +28,8 @@ const difference = (a: string, b: string): string | undefined => {
 
 describe('npm run demo -- --check', () => {
   it('finds that warm pages run no body and are the cold ones, in memory and in files', async () => {
-    const { code, output } = await runAtlas(['--check'])
+    // Every country is what `npm run demo -- --check` looks at, and `.ci/run` with it.
+    const { code, output } = await runAtlas(['--check', '--every', '10'])
     expect(output).toContain('--cache memory')
     expect(output).toContain('--cache file:…')
     const rows = output.split('\n').filter((line) => /\b(nunjucks|handlebars|eta)\b/.test(line))
@@ -58,6 +59,7 @@ describe('npm run demo', () => {
         ['--cache', 'redis'],
         '--cache is "redis"; say one of "memory", "file:DIRECTORY", "redis://',
       ],
+      [['--check', '--every', '0'], '--every is "0"; give a whole number from 1'],
       [['--chekc'], "Unknown option '--chekc'"],
     ] as const) {
       const { code, output } = await runAtlas([...args])
