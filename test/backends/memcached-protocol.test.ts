@@ -7,7 +7,7 @@ import type { Protocol } from '../../src/backends/memcached/protocol.js'
 import type { Request } from '../../src/backends/memcached/request.js'
 import { ClassicDialect, MetaDialect, TextProtocol } from '../../src/backends/memcached/text.js'
 
-type Kind = 'get' | 'set' | 'remove' | 'count' | 'flush'
+type Kind = 'get' | 'look' | 'set' | 'remove' | 'count' | 'flush'
 
 /** A request, and what settled it. */
 interface Asked {
@@ -23,6 +23,7 @@ function ask(kind: Kind, key = 'k'): Asked {
   const stored = { mode: 'set', value, flags: 1, exptime: 0, cas: '0' } as const
   const requests: Readonly<Record<Kind, Request>> = {
     get: { type: 'get', key, ...wish, done },
+    look: { type: 'get', key, ...wish, withValue: false, done },
     set: { type: 'store', key, ...stored, done },
     remove: { type: 'remove', key, done },
     count: { type: 'count', key, delta: 1n, done },
@@ -96,7 +97,8 @@ const metaAnswers: fc.Arbitrary<Answer> = fc.oneof(
   sums.map((sum) => line('count', `VA ${String(sum).length}\r\n${sum}`, sum)),
   fc.constantFrom(
     line('get', 'EN', undefined),
-    line('get', 'HD f7 c3 t-1', item(Buffer.alloc(0), 7, '3', -1)),
+    line('look', 'HD f7 c3 t-1', item(Buffer.alloc(0), 7, '3', -1)),
+    line('look', 'EN', undefined),
     line('set', 'HD', 'stored'),
     line('set', 'NS', 'refused'),
     line('set', 'EX', 'refused'),
@@ -277,6 +279,7 @@ describe('an answer that cannot be one', () => {
   it.each([
     ['to nothing that was asked', [], 'HD\r\n'],
     ['of another command', ['get'], 'OK\r\n'],
+    ['without the value that was asked for', ['get'], 'HD f0\r\n'],
     ['without carriage return', ['get'], 'EN\n'],
     ['with a value longer than announced', ['get'], 'VA 1 f0\r\nab\r\n'],
     ['with a length that is no number', ['get'], 'VA x f0\r\n'],

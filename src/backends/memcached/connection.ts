@@ -43,7 +43,8 @@ export class Connection {
   #sent: Request[] = []
   #answered = 0
   #load = 0
-  #isFlushing = false
+  /** Of those, the last ones that have not gone out yet. */
+  #gathered = 0
   #lastSignMs = performance.now()
   #timer: NodeJS.Timeout | undefined
 
@@ -141,13 +142,11 @@ export class Connection {
     this.#sent.push(request)
     if (request.type === 'store') this.#load += request.value.length / 1024
     this.#protocol.encode(request, this.#out)
-    if (this.#isFlushing) return
-    this.#isFlushing = true
-    process.nextTick(this.#flush)
+    if (++this.#gathered === 1) process.nextTick(this.#flush)
   }
 
   readonly #flush = (): void => {
-    this.#isFlushing = false
+    this.#gathered = 0
     this.seen = undefined
     if (this.#state !== 'closed') this.#out.sendTo(this.#socket)
   }
@@ -162,7 +161,9 @@ export class Connection {
     }
   }
 
-  readonly #next = (): Request | undefined => this.#sent[this.#answered]
+  /** What has not even gone out cannot have its answer. */
+  readonly #next = (): Request | undefined =>
+    this.#answered < this.#sent.length - this.#gathered ? this.#sent[this.#answered] : undefined
 
   readonly #pop = (): void => {
     this.#answered++

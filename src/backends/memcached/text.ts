@@ -61,11 +61,11 @@ export class MetaDialect implements Dialect {
     return `ma ${key} D${delta} v\r\n`
   }
 
-  readItem(_: GetRequest, frame: TextFrame): Item | undefined {
+  readItem({ withValue }: GetRequest, frame: TextFrame): Item | undefined {
     const { bytes, start, end, body } = frame
     if (body === undefined) {
       if (frame.line === 'EN') return undefined
-      if (bytes[start] !== LETTER_H) throw unexpected(frame.line)
+      if (withValue || bytes[start] !== LETTER_H) throw unexpected(frame.line)
     }
     let flags = 0
     let cas: string | undefined

@@ -1,0 +1,268 @@
+import { createServer, type AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { MemcachedCache, type MemcachedOptions } from '../../src/backends/memcached.js'
+import { parseLocations } from '../../src/backends/memcached/location.js'
+import { Ring } from '../../src/backends/memcached/ring.js'
+import { Load } from '../support/load.js'
+import { tell } from '../support/memcached.js'
+import { sharedServer, startProxy, type Proxy } from '../support/servers.js'
+import { startMemcached, type MemcachedServer } from '../support/servers/memcached.js'
+
+const isThere = (await sharedServer('memcached')) !== undefined
+
+const LIMIT_MS = 400
+const RECOVERY_MS = 1000
+
+const caches: MemcachedCache[] = []
+let servers: MemcachedServer[] = []
+
+beforeEach(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  if (isThere) servers = await Promise.all([0, 1, 2].map(() => startMemcached()))
+})
+afterEach(async () => {
+  for (const cache of caches.splice(0)) await cache.close()
+  await Promise.all(servers.map((server) => server.stop()))
+  vi.restoreAllMocks()
+})
+
+const locations = () => servers.map(({ location }) => location)
+
+function open(options: MemcachedOptions = {}, location: readonly string[] = locations()) {
+  const cache = new MemcachedCache({ location, options: { timeLimitMs: LIMIT_MS, ...options } })
+  caches.push(cache)
+  return cache
+}
+
+function placeOf(key: string, of: readonly string[] = locations()): number {
+  const ring = new Ring(parseLocations(of).map(({ ringName }) => ({ ringName, weight: 1 })))
+  return ring.find(key)
+}
+
+/** Keys by the server they live on, as many of each. */
+function keysByServer(count: number): string[][] {
+  const found: string[][] = [[], [], []]
+  for (let i = 0; found.some(({ length }) => length < count); i++) {
+    const own = found[placeOf(`:1:key-${i}`)]
+    if (own !== undefined && own.length < count) own.push(`key-${i}`)
+  }
+  return found
+}
+
+const failed = { code: 'FRAGCACHE_BACKEND_FAILED' }
+
+describe.skipIf(!isThere)('three Memcached servers', () => {
+  it('share the keys as the ring says, and batches go to all of them', async () => {
+    const cache = open()
+    const groups = keysByServer(20)
+    const entries = groups.flatMap((keys, i) => keys.map((key) => [key, i] as const))
+    expect(await cache.setMany(entries)).toEqual([])
+    for (const [i, location] of locations().entries()) {
+      const others = groups.filter((_, j) => j !== i).flat()
+      const own = groups[i] ?? []
+      const lines = [...own, ...others].map((key) => `get :1:${key}\r\n`).join('')
+      const answer = await tell(location, `${lines}mn\r\n`, 'MN\r\n')
+      expect([...answer.matchAll(/VALUE :1:(\S+)/g)].map(([, key]) => key)).toEqual(own)
+    }
+    expect([...(await cache.getMany(entries.map(([key]) => key)))]).toEqual(entries)
+    await cache.deleteMany(groups.flat())
+    expect((await cache.getMany(groups.flat())).size).toBe(0)
+  })
+
+  it('are all cleared, and share tags', async () => {
+    const [one, two] = [open(), open()]
+    const keys = keysByServer(5).flat()
+    await one.setMany(
+      keys.map((key) => [key, 1] as const),
+      { tags: ['t'] },
+    )
+    await two.invalidateTags(['t'])
+    expect((await one.getMany(keys)).size).toBe(0)
+    await one.setMany(keys.map((key) => [key, 2] as const))
+    await two.clear()
+    expect((await one.getMany(keys)).size).toBe(0)
+    await two.setMany(keys.map((key) => [key, 3] as const))
+    expect((await one.getMany(keys)).size).toBe(keys.length)
+  })
+
+  const faults = [
+    [
+      'killed',
+      (server: MemcachedServer) => server.kill(),
+      (server: MemcachedServer) => server.restart(),
+    ],
+    [
+      'stopped in its tracks',
+      (server: MemcachedServer) => {
+        server.pause()
+      },
+      (server: MemcachedServer) => {
+        server.resume()
+      },
+    ],
+    [
+      'ended in order',
+      (server: MemcachedServer) => server.stop(),
+      (server: MemcachedServer) => server.restart(),
+    ],
+  ] as const
+
+  it.each(faults)(
+    'of which one is %s fail for its keys alone, in time, and serve again within a second',
+    async (_, begin, end) => {
+      const cache = open()
+      const groups = keysByServer(10)
+      const broken = servers[1] as MemcachedServer
+      await cache.setMany(groups.flat().map((key) => [key, 1] as const))
+      await begin(broken)
+      // The first calls find out.
+      await Promise.all(
+        (groups[1] ?? []).map(async (key) => {
+          const startMs = performance.now()
+          await expect(cache.get(key)).rejects.toMatchObject(failed)
+          expect(performance.now() - startMs).toBeLessThan(LIMIT_MS + 300)
+        }),
+      )
+      for (let i = 0; i < 5; i++) {
+        const startMs = performance.now()
+        await expect(cache.get(groups[1]?.[i] ?? '')).rejects.toMatchObject(failed)
+        await expect(cache.set(groups[1]?.[i] ?? '', 2)).rejects.toMatchObject(failed)
+        expect(performance.now() - startMs).toBeLessThan(100)
+        expect(await cache.get(groups[0]?.[i] ?? '')).toBe(1)
+        await cache.set(groups[2]?.[i] ?? '', 2)
+      }
+      expect(await cache.setMany(groups.map(([key = '']) => [key, 3] as const))).toEqual([
+        groups[1]?.[0],
+      ])
+      await expect(cache.clear()).rejects.toMatchObject(failed)
+      await end(broken)
+      await vi.waitFor(() => cache.set(groups[1]?.[0] ?? '', 4), {
+        timeout: RECOVERY_MS,
+        interval: 20,
+      })
+      expect(await cache.get(groups[1]?.[0] ?? '')).toBe(4)
+    },
+  )
+
+  it.each(faults)('of which one is %s under load mix nothing up', async (_, begin, end) => {
+    const cache = open()
+    const load = new Load(cache)
+    await load.run(200)
+    expect(load.failures).toEqual([])
+    const broken = servers[2] as MemcachedServer
+    const running = load.run(1500)
+    await sleep(200)
+    await begin(broken)
+    await sleep(600)
+    await end(broken)
+    const backMs = performance.now()
+    await running
+    await load.run(RECOVERY_MS)
+    await load.run(200)
+    expect(load.mixedUp).toEqual([])
+    expect(load.pending).toBe(0)
+    expect(load.longestMs).toBeLessThan(LIMIT_MS + 400)
+    expect(load.failures.filter(({ endMs }) => endMs > backMs + RECOVERY_MS)).toEqual([])
+  })
+})
+
+describe.skipIf(!isThere)('failover', () => {
+  it('moves the keys of a server that is down to the others, and back', async () => {
+    const cache = open({ failover: true })
+    const groups = keysByServer(10)
+    const keys = groups.flat()
+    await cache.setMany(keys.map((key) => [key, 'before'] as const))
+    await servers[1]?.kill()
+    await vi.waitFor(() => cache.get(groups[1]?.[0] ?? ''), { timeout: 2000, interval: 10 })
+    // Its keys are misses once, and then live elsewhere; nobody else's moved.
+    expect([...(await cache.getMany(keys)).keys()]).toEqual([
+      ...(groups[0] ?? []),
+      ...(groups[2] ?? []),
+    ])
+    expect(await cache.setMany(keys.map((key) => [key, 'during'] as const))).toEqual([])
+    expect((await cache.getMany(keys)).size).toBe(keys.length)
+    await servers[1]?.restart()
+    await vi.waitFor(async () => expect((await cache.getMany(keys)).size).toBe(keys.length - 10), {
+      timeout: 2000,
+      interval: 20,
+    })
+    await cache.setMany(keys.map((key) => [key, 'after'] as const))
+    expect(new Set((await cache.getMany(keys)).values())).toEqual(new Set(['after']))
+  })
+
+  it('serves nothing outdated from a server that was only cut off', async () => {
+    const proxies: Proxy[] = []
+    for (const { port } of servers) proxies.push(await startProxy({ port }))
+    const through = proxies.map(({ port }) => `127.0.0.1:${port}`)
+    const cut = proxies[0] as Proxy
+    const cache = open({ failover: true }, through)
+    const keys = Array.from({ length: 60 }, (_, i) => `key-${i}`)
+    const its = keys.filter((key) => placeOf(`:1:${key}`, through) === 0)
+    expect(its.length).toBeGreaterThan(3)
+    for (const round of ['one', 'two']) {
+      await cache.setMany(its.map((key) => [key, `before ${round}`] as const))
+      cut.cut()
+      await vi.waitFor(() => cache.set(its[0] ?? '', `during ${round}`), {
+        timeout: 2000,
+        interval: 10,
+      })
+      // What the others kept from the last time is not found any more.
+      expect([...(await cache.getMany(its))]).toEqual([[its[0], `during ${round}`]])
+      await cache.setMany(its.map((key) => [key, `during ${round}`] as const))
+      await cut.restore()
+      await vi.waitFor(async () => expect((await cache.getMany(its)).size).toBe(0), {
+        timeout: 2000,
+        interval: 20,
+      })
+    }
+    await cache.close()
+    for (const proxy of proxies) await proxy.close()
+  })
+
+  it('is told of what was cleared meanwhile', async () => {
+    const cache = open({ failover: true })
+    const [key = ''] = keysByServer(1)[1] ?? []
+    await cache.set(key, 'before')
+    servers[1]?.pause()
+    await vi.waitFor(() => cache.set(key, 'during'), { timeout: 3000, interval: 10 })
+    await cache.clear()
+    expect(await cache.get(key)).toBeUndefined()
+    servers[1]?.resume()
+    await sleep(RECOVERY_MS)
+    expect(await cache.get(key)).toBeUndefined()
+    await cache.set(key, 'after')
+    expect(await tell(locations()[1] ?? '', `get :1:${key}\r\n`, 'END\r\n')).toContain('after')
+  })
+
+  it('fails where no server is left', async () => {
+    const cache = open({ failover: true })
+    await Promise.all(servers.map((server) => server.kill()))
+    await expect(cache.get('k')).rejects.toMatchObject(failed)
+    await expect(cache.set('k', 1)).rejects.toMatchObject(failed)
+    await Promise.all(servers.map((server) => server.restart()))
+    await vi.waitFor(() => cache.set('k', 1), { timeout: 2000, interval: 20 })
+    expect(await cache.get('k')).toBe(1)
+  })
+})
+
+describe('a server that speaks nonsense', () => {
+  it.each([
+    ['answers nobody asked for', 'VERSION 1.6.18\r\nHD\r\nHD\r\n'],
+    ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+    ['no end of a line', 'x'.repeat(10_000)],
+  ])('such as %s is a failure, not a hang', async (_, words) => {
+    const fake = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.on('data', () => socket.write(words))
+    })
+    await new Promise<void>((listening) => fake.listen(0, '127.0.0.1', listening))
+    const { port } = fake.address() as AddressInfo
+    const cache = open({}, [`127.0.0.1:${port}`])
+    const startMs = performance.now()
+    await expect(cache.get('k')).rejects.toMatchObject(failed)
+    expect(performance.now() - startMs).toBeLessThan(LIMIT_MS + 300)
+    await cache.close()
+    await new Promise((closed) => fake.close(closed))
+  })
+})
