@@ -325,6 +325,9 @@ export abstract class Backend<Payload = unknown> {
   lookup(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
     return chain(this.readCopies(storedKeys, this.counterKeys(expected)), (payloads) => {
       const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
+      if (expected.length === 0 && !entries.some((entry) => entry?.tags !== undefined)) {
+        return { hits: entries, snapshot: NO_TAGS }
+      }
       const current = new Map<string, string | undefined>()
       expected.forEach((tag, i) => {
         current.set(tag, this.readVersion(payloads[storedKeys.length + i]))

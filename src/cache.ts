@@ -106,10 +106,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @remarks The tag versions are read before the value is written.
    */
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
-    const request = this.#request(key, value, options)
+    const { storedKey, expiresAtMs } = this.#request(key, value, options)
     const tags = this.#tags(options)
     const store = (snapshot: TagSnapshot) =>
-      chain(this.store([{ ...request, tags: snapshot }]), ([outcome]) => {
+      chain(this.store([{ storedKey, value, expiresAtMs, tags: snapshot }]), ([outcome]) => {
         this.#checkStored(outcome, 'set', key)
       })
     const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))

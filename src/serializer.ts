@@ -158,9 +158,15 @@ export function unpackValue(bytes: Buffer): unknown {
 
 /** What follows the kind. Replacement characters for damage would be a value nobody stored. */
 function readText(bytes: Buffer): string {
-  if (!isUtf8(bytes.subarray(1))) throw new Error('payload: damaged text')
-  return bytes.toString('utf8', 1)
+  const text = bytes.toString('utf8', 1)
+  if (text.includes(REPLACEMENT) && !isUtf8(bytes.subarray(1))) {
+    throw new Error('payload: damaged text')
+  }
+  return text
 }
+
+/** What damage is read as; somebody may have stored it, too. */
+const REPLACEMENT = '\ufffd'
 
 /**
  * Reads a payload as a raw whole number.
