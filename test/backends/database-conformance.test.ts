@@ -1,13 +1,15 @@
 import { beforeAll, afterAll, describe, it, vi } from 'vitest'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { createCacheTable, DatabaseCache, type Dialect } from '../../src/backends/database.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
 import { SteppedClock } from '../support/clock.js'
 import {
   newTable,
+  hasNodeSqlite,
   openBetterSqlite3,
   openKnex,
   openLibsql,
   openMysql,
+  openNodeSqlite,
   openPostgres,
   type OpenDatabase,
 } from '../support/databases.js'
@@ -22,7 +24,7 @@ beforeAll(() => {
 })
 
 /** One table, emptied before each test: the deadlines are compared with our own clock. */
-function over(open: () => OpenDatabase): BackendUnderTest {
+function over(open: () => OpenDatabase, variants?: BackendUnderTest['variants']): BackendUnderTest {
   const location = newTable()
   const clock = new SteppedClock()
   let opened: OpenDatabase | undefined
@@ -47,6 +49,7 @@ function over(open: () => OpenDatabase): BackendUnderTest {
       await opened?.ask(`DELETE FROM ${location}`)
     },
     create,
+    variants,
     advance: clock.advance,
     release: clock.stop,
     damage: async (storedKey, bytes) => {
@@ -58,11 +61,27 @@ function over(open: () => OpenDatabase): BackendUnderTest {
   }
 }
 
+/** The same behind a function, as for a client that is not known. */
+function asFunction(dialect: Dialect, opened: OpenDatabase): OpenDatabase {
+  const { native } = opened
+  if (native === undefined) throw new Error('this one runs no statements by itself')
+  return { ...opened, database: { dialect, query: native } }
+}
+
 const run = { describe, it }
 
 describe('SQLite', () => {
   describe('better-sqlite3', () => testBackend('DatabaseCache', over(openBetterSqlite3), run))
   describe('libsql', () => testBackend('DatabaseCache', over(openLibsql), run))
+  describe('{ dialect, query }', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => asFunction('sqlite', openBetterSqlite3()), ['keyFunction']),
+      run,
+    ))
+  describe.skipIf(!hasNodeSqlite())('node:sqlite', () =>
+    testBackend('DatabaseCache', over(openNodeSqlite), run),
+  )
   describe('knex', () =>
     testBackend(
       'DatabaseCache',
@@ -79,6 +98,18 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
       over(() => openPostgres(url)),
       run,
     ))
+  describe('knex', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openKnex('pg', url), ['prefix']),
+      run,
+    ))
+  describe('{ dialect, query }', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => asFunction('postgresql', openPostgres(url)), ['keyFunction']),
+      run,
+    ))
 })
 
 describe.skipIf(mysql === undefined)('MySQL or MariaDB', () => {
@@ -87,6 +118,18 @@ describe.skipIf(mysql === undefined)('MySQL or MariaDB', () => {
     testBackend(
       'DatabaseCache',
       over(() => openMysql(url)),
+      run,
+    ))
+  describe('knex', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openKnex('mysql2', url), ['prefix']),
+      run,
+    ))
+  describe('{ dialect, query }', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => asFunction('mysql', openMysql(url)), ['keyFunction']),
       run,
     ))
 })

@@ -53,6 +53,33 @@ export function openLibsql(file = ':memory:'): OpenDatabase {
   }
 }
 
+interface NodeSqlite {
+  readonly DatabaseSync: new (file: string) => {
+    exec(sql: string): void
+    prepare(sql: string): {
+      all(...parameters: unknown[]): unknown[]
+    }
+    close(): void
+  }
+}
+
+/** Since Node 22.5. */
+export function hasNodeSqlite(): boolean {
+  return process.getBuiltinModule('node:module').isBuiltin('node:sqlite')
+}
+
+export function openNodeSqlite(file = ':memory:'): OpenDatabase {
+  // The types of the oldest Node that is supported do not know it.
+  const getModule: (name: string) => unknown = process.getBuiltinModule
+  const { DatabaseSync } = getModule('node:sqlite') as NodeSqlite
+  const database = new DatabaseSync(file)
+  return {
+    database,
+    ask: async (sql, parameters = []) => database.prepare(sql).all(...parameters),
+    end: async () => void database.close(),
+  }
+}
+
 export function openPostgres(url: string, settings: pg.PoolConfig = {}): OpenDatabase {
   const pool = new pg.Pool({ connectionString: url, ...settings })
   return {
