@@ -1,10 +1,11 @@
 import type { Redis } from 'ioredis'
+import type { Redis as Redis5 } from 'ioredis5'
 
 /**
  * Lets time pass for a Redis server: moves the deadlines of all keys of the db. Real time passes
  * besides, and the server's clock stays what it is.
  */
-export async function ageKeys(control: Redis, seconds: number): Promise<void> {
+export async function ageKeys(control: Redis | Redis5, seconds: number): Promise<void> {
   await control.eval(AGE, 0, Math.ceil(seconds * 1000))
 }
 

@@ -50,6 +50,8 @@ export interface IoClient extends Commands<Promise<Reply>> {
     cork?(): void
     uncork?(): void
   } | null
+  /** The timer that gives up a silent connection. */
+  socketTimeoutTimer?: NodeJS.Timeout | undefined
   /** The timer of the next attempt to connect. */
   readonly reconnectTimeout?: { unref?(): unknown } | null
   connect(): Promise<void>

@@ -101,6 +101,9 @@ export class Connection implements ClientSource {
     })
     client.on('close', () => {
       clearTimeout(welcome)
+      // ioredis 5 leaves it running, and it would end the next connection.
+      clearTimeout(client.socketTimeoutTimer)
+      client.socketTimeoutTimer = undefined
       this.#lastError ??= new Error('the connection was closed')
     })
     client.on('reconnecting', () => {
