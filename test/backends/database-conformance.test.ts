@@ -33,7 +33,7 @@ function over(open: () => OpenDatabase, variants?: BackendUnderTest['variants'])
       ...settings,
       location,
       database: opened?.database ?? {},
-      options: { maxEntries: 3000 },
+      options: { maxEntries: 3000, timeLimitMs: 20_000 },
     })
   beforeAll(async () => {
     opened = open()
@@ -72,7 +72,7 @@ const run = { describe, it }
 
 describe('SQLite', () => {
   describe('better-sqlite3', () => testBackend('DatabaseCache', over(openBetterSqlite3), run))
-  describe('libsql', () => testBackend('DatabaseCache', over(openLibsql), run))
+  describe('libsql', () => testBackend('DatabaseCache', over(openLibsql, ['plain', 'prefix']), run))
   describe('{ dialect, query }', () =>
     testBackend(
       'DatabaseCache',
@@ -85,7 +85,7 @@ describe('SQLite', () => {
   describe('knex', () =>
     testBackend(
       'DatabaseCache',
-      over(() => openKnex('better-sqlite3', ':memory:')),
+      over(() => openKnex('better-sqlite3', ':memory:'), ['plain']),
       run,
     ))
 })

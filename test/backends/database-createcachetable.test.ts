@@ -141,8 +141,11 @@ describe.skipIf(postgres === undefined)('createCacheTable on PostgreSQL', () => 
   it('may be asked by several processes at once', async () => {
     const location = newTable()
     const make = () => createCacheTable(new DatabaseCache({ location, database: opened.database }))
-    const results = await Promise.all(Array.from({ length: 8 }, make))
-    expect(results.flat()).toHaveLength(8)
+    for (let round = 0; round < 5; round++) {
+      await opened.ask(`DROP TABLE IF EXISTS ${location}`)
+      const results = await Promise.all(Array.from({ length: 8 }, make))
+      expect(results.flat()).toHaveLength(8)
+    }
     expect(await make()).toMatchObject([{ existed: true }])
     await opened.ask(`DROP TABLE ${location}`)
   })

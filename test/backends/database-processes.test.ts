@@ -24,7 +24,7 @@ beforeAll(async () => {
   database.pragma('synchronous = OFF')
   cache = new DatabaseCache({ location: 'entries', database, options: { maxEntries: 1000 } })
   await createCacheTable(cache)
-})
+}, 60_000)
 afterAll(async () => {
   database.close()
   rmSync(folder, { recursive: true })
@@ -58,7 +58,7 @@ async function inProcesses(script: string): Promise<unknown[]> {
   )
 }
 
-describe('several processes over one file of SQLite', () => {
+describe('several processes over one file of SQLite', { timeout: 60_000 }, () => {
   it('lose no incr', async () => {
     await cache.set('n', 0)
     const told = await inProcesses(`

@@ -85,14 +85,16 @@ function isSame(a: Driver, b: Driver): boolean {
   return a === b || a.database === b.database
 }
 
-/** In PostgreSQL, who makes the same at the same moment fails in spite of `IF NOT EXISTS`. */
-async function make(driver: Driver, sql: string): Promise<void> {
+/** What PostgreSQL says, in spite of `IF NOT EXISTS`, where another makes the same just now. */
+const MADE_BY_ANOTHER: readonly unknown[] = ['23505', '42P07', '42710']
+
+async function make(driver: Driver, sql: string, attempt = 1): Promise<void> {
   try {
     await ask(driver, sql, [], false)
   } catch (error) {
     const { code } = error as { readonly code?: unknown }
-    if (code !== '23505' && code !== '42P07') throw error
-    await ask(driver, sql, [], false)
+    if (attempt >= 5 || !MADE_BY_ANOTHER.includes(code)) throw error
+    await make(driver, sql, attempt + 1)
   }
 }
 
