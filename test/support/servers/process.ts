@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, connect, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inPath } from '../executables.js'
@@ -89,7 +90,10 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     get pid() {
       return child.pid ?? 0
     },
-    pause: () => void child.kill('SIGSTOP'),
+    pause: () => {
+      child.kill('SIGSTOP')
+      waitUntilStopped(child.pid ?? 0)
+    },
     resume: () => void child.kill('SIGCONT'),
     kill: () => end('SIGKILL'),
     restart: async () => {
@@ -97,6 +101,20 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       child = await run(options)
     },
     stop: () => end('SIGTERM'),
+  }
+}
+
+/** The signal takes effect a little later: until then a thread may still answer. Linux alone tells. */
+function waitUntilStopped(pid: number): void {
+  const untilMs = Date.now() + 1000
+  const isStopped = () =>
+    readdirSync(`/proc/${pid}/task`).every((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1').includes(') T '),
+    )
+  try {
+    while (!isStopped() && Date.now() < untilMs);
+  } catch {
+    // No /proc, or no such process any more.
   }
 }
 
