@@ -78,7 +78,7 @@ const DEFAULT_POOL_SIZE = 2
  *
  * @remarks Connections are opened on first use, carry all calls of one turn of the event loop in one
  *   write, and do not keep the process alive. `add`, `incr` and everything else that depends on what
- *   is there is atomic. Deadlines are kept to the millisecond up to 4 seconds, to 0.2 percent up to
+ *   is there is atomic. Deadlines are kept to 4 ms up to 4 seconds, to 0.4 percent up to
  *   17 minutes and to 2 seconds above; no entry outlives its deadline. Machines that share a server
  *   must have their clocks right to the second.
  * @see Django, "Memcached"

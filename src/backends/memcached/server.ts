@@ -3,7 +3,7 @@ import { connectionError, MemcachedConnectionError } from './faults.js'
 import type { Generations } from './generations.js'
 
 /** With so much under way on every connection, another one is opened. */
-const BUSY_LOAD = 64
+const BUSY_LOAD = 512
 
 const FIRST_PROBE_MS = 20
 const LAST_PROBE_MS = 250

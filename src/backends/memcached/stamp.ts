@@ -4,26 +4,34 @@ import type { Deadline } from '../../timeout.js'
  * What an entry carries beside its bytes: the 32 bits of client flags, which incr keeps. So the
  * bytes are the payload alone, and raw integers have a deadline in milliseconds, too.
  *
- *   31-28  scale: 0 another program's entry, 1-14 a unit of time, 15 no deadline
- *   27     a raw whole number
- *   26-15  the deadline in units, modulo 4096
- *   14-0   the generation; without deadline bits 26-0
+ *   31-29  scale: 0 another program's entry, 1-5 near, 6 far, 7 no deadline
+ *   28-6   near: 11 bits of deadline, 12 of generation
+ *          far: 3 bits of scale, 7 of deadline, 13 of generation
+ *          no deadline: 23 bits of generation
+ *   5-0    0, or 2: a raw whole number
  *
- * The unit is 2 ms for the shortest times and four times as much for each next scale. A deadline is
- * at most half of the 4096 units away when it is written, so that it can be told from its past.
+ * The last are those in which clients of other languages keep their types. With any other number
+ * there, one of them might take our bytes for a serialized object and run what it says; with 2,
+ * Python's read a number.
+ *
+ * A deadline is written in units, modulo what its bits hold, and is at most half of that away, so
+ * that it can be told from its past. The unit of scale 1 is 4 ms; each next is four times as much.
  */
-const NO_DEADLINE = 15
-const LARGEST_SCALE = 14
-const COUNTER = 1 << 27
-const TICKS = 4096
-const FARTHEST_TICKS = 2048
-/** Clocks of several machines differ: what is a little farther away is no past. */
-const SLACK_TICKS = 512
-const SHORT_GENERATION = 2 ** 15 - 1
-const LONG_GENERATION = 2 ** 27 - 1
+const NO_DEADLINE = 7
+const FAR = 6
+const COUNTER = 2
+const TYPE_BITS = 6
+const NEAR: Ticks = { bits: 11, generationBits: 12, firstUnitMs: 4, scales: 5 }
+const FAR_OFF: Ticks = { bits: 7, generationBits: 13, firstUnitMs: 2 ** 16, scales: 8 }
+const GENERATION_BITS = 23
 
-/** Up to this scale (17 minutes) the deadline is ours to enforce; above, the server's seconds do. */
-const LARGEST_EXACT_SCALE = 5
+/** How deadlines of some scales are written. */
+interface Ticks {
+  readonly bits: number
+  readonly generationBits: number
+  readonly firstUnitMs: number
+  readonly scales: number
+}
 
 /** Memcached takes larger numbers of seconds for a date. */
 const MAX_RELATIVE_SECONDS = 30 * 86_400
@@ -43,24 +51,38 @@ export function makeStamp(
   isCounter: boolean,
   generation: number,
 ): Stamp {
-  const counter = isCounter ? COUNTER : 0
+  const type = isCounter ? COUNTER : 0
   const leftMs = expiresAtMs === null ? Infinity : Math.max(1, expiresAtMs - nowMs)
-  const scale = scaleOf(leftMs)
-  if (expiresAtMs === null || scale === NO_DEADLINE) {
-    const flags = ((NO_DEADLINE << 28) | counter | (generation & LONG_GENERATION)) >>> 0
-    return { flags, exptime: expiresAtMs === null ? 0 : toDate(expiresAtMs) }
+  const near = scaleOf(leftMs, NEAR)
+  const far = near < NEAR.scales ? 0 : scaleOf(leftMs, FAR_OFF)
+  if (expiresAtMs === null || far === FAR_OFF.scales) {
+    const bits = generation % 2 ** GENERATION_BITS
+    const exptime = expiresAtMs === null ? 0 : toDate(expiresAtMs)
+    return { flags: pack(NO_DEADLINE, bits, type), exptime }
   }
-  const ticks = Math.floor(expiresAtMs / unitOf(scale)) % TICKS
-  const flags = ((scale << 28) | counter | (ticks << 15) | (generation & SHORT_GENERATION)) >>> 0
-  return { flags, exptime: toExptime(expiresAtMs, leftMs, scale) }
+  const isNear = near < NEAR.scales
+  const ticks = isNear ? NEAR : FAR_OFF
+  const scale = isNear ? near : far
+  const deadline = Math.floor(expiresAtMs / unitOf(ticks, scale)) % 2 ** ticks.bits
+  const bits =
+    (((isNear ? 0 : scale) * 2 ** ticks.bits + deadline) << ticks.generationBits) |
+    (generation % 2 ** ticks.generationBits)
+  return {
+    flags: pack(isNear ? scale + 1 : FAR, bits, type),
+    exptime: toExptime(expiresAtMs, leftMs, isNear),
+  }
+}
+
+function pack(scale: number, bits: number, type: number): number {
+  return scale * 2 ** 29 + bits * 2 ** TYPE_BITS + type
 }
 
 /**
  * An entry with n seconds lives between n - 1 and n. Where the deadline is in the flags the server
  * must only not be early, else it must not be late.
  */
-function toExptime(expiresAtMs: number, leftMs: number, scale: number): number {
-  if (scale <= LARGEST_EXACT_SCALE) return Math.ceil(leftMs / 1000) + 1
+function toExptime(expiresAtMs: number, leftMs: number, isNear: boolean): number {
+  if (isNear) return Math.ceil(leftMs / 1000) + 1
   const seconds = Math.floor(leftMs / 1000)
   return seconds <= MAX_RELATIVE_SECONDS ? seconds : toDate(expiresAtMs)
 }
@@ -71,38 +93,45 @@ function toDate(expiresAtMs: number): number {
   return seconds > MAX_DATE_SECONDS ? 0 : seconds
 }
 
-function scaleOf(leftMs: number): number {
-  for (let scale = 1; scale <= LARGEST_SCALE; scale++) {
-    if (leftMs <= FARTHEST_TICKS * unitOf(scale)) return scale
-  }
-  return NO_DEADLINE
+/** From 0; the number of scales: it is farther away than any of them can say. */
+function scaleOf(leftMs: number, ticks: Ticks): number {
+  const farthest = 2 ** (ticks.bits - 1)
+  let scale = 0
+  while (scale < ticks.scales && leftMs > farthest * unitOf(ticks, scale)) scale++
+  return scale
 }
 
-function unitOf(scale: number): number {
-  return 2 * 4 ** (scale - 1)
+function unitOf({ firstUnitMs }: Ticks, scale: number): number {
+  return firstUnitMs * 4 ** scale
 }
 
 /** Whether another program wrote the entry: it has no generation, and its deadline is the server's. */
 export function isForeign(flags: number): boolean {
-  return flags >>> 28 === 0
+  return flags >>> 29 === 0
 }
 
 /** Whether the bytes are a number the server counts with. */
 export function isCounter(flags: number): boolean {
-  return (flags & COUNTER) !== 0
+  return !isForeign(flags) && (flags & COUNTER) !== 0
 }
 
 /** Whether an entry was written in a generation. */
 export function isOfGeneration(flags: number, generation: number): boolean {
-  const mask = flags >>> 28 === NO_DEADLINE ? LONG_GENERATION : SHORT_GENERATION
-  return (flags & mask) === (generation & mask)
+  const scale = flags >>> 29
+  const count =
+    scale === NO_DEADLINE
+      ? GENERATION_BITS
+      : scale === FAR
+        ? FAR_OFF.generationBits
+        : NEAR.generationBits
+  const size = 2 ** count
+  return (flags >>> TYPE_BITS) % size === generation % size
 }
 
 /** Whether the deadline in the flags has passed, where it is ours to enforce. */
 export function isPast(flags: number, nowMs: number): boolean {
-  const scale = flags >>> 28
-  if (scale === 0 || scale > LARGEST_EXACT_SCALE) return false
-  return deadlineOf(flags, scale, nowMs) <= nowMs
+  const scale = flags >>> 29
+  return scale > 0 && scale < FAR && deadlineOf(flags, nowMs) <= nowMs
 }
 
 /**
@@ -117,21 +146,26 @@ export function readStampedDeadline(
   secondsLeft: number | undefined,
   nowMs: number,
 ): Deadline | undefined {
-  const scale = flags >>> 28
-  if (scale === NO_DEADLINE) return null
-  if (scale !== 0 && scale <= LARGEST_EXACT_SCALE) return deadlineOf(flags, scale, nowMs)
+  const scale = flags >>> 29
+  if (scale > 0 && scale < FAR) return deadlineOf(flags, nowMs)
   if (secondsLeft === -1) return null
   const byServer = secondsLeft === undefined ? undefined : nowMs + (secondsLeft - 1) * 1000
   if (scale === 0) return byServer
-  const byFlags = deadlineOf(flags, scale, nowMs)
+  if (scale === NO_DEADLINE) return byServer ?? null
+  const byFlags = deadlineOf(flags, nowMs)
   return byServer === undefined ? byFlags : Math.max(byFlags, byServer)
 }
 
-function deadlineOf(flags: number, scale: number, nowMs: number): number {
-  const unit = unitOf(scale)
+function deadlineOf(flags: number, nowMs: number): number {
+  const isFar = flags >>> 29 === FAR
+  const ticks = isFar ? FAR_OFF : NEAR
+  const scale = isFar ? (flags >>> 26) & 7 : (flags >>> 29) - 1
+  const unit = unitOf(ticks, scale)
+  const size = 2 ** ticks.bits
+  const written = (flags >>> (TYPE_BITS + ticks.generationBits)) % size
   const nowTicks = Math.floor(nowMs / unit)
-  const ticks = (flags >>> 15) & (TICKS - 1)
-  const ahead = (((ticks - nowTicks) % TICKS) + TICKS) % TICKS
-  const away = ahead > FARTHEST_TICKS + SLACK_TICKS ? ahead - TICKS : ahead
+  const ahead = (((written - nowTicks) % size) + size) % size
+  // Clocks of several machines differ: what is a little more than half away is no past.
+  const away = ahead > size * (1 / 2 + 1 / 8) ? ahead - size : ahead
   return (nowTicks + away) * unit
 }
