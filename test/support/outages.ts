@@ -102,6 +102,19 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
       return cache
     }
 
+    /** As `open`, and connected, however long a busy machine takes for that. */
+    const openConnected = async (proxied: boolean, settings: CacheSettings = {}) => {
+      const cache = await open(proxied, settings)
+      const isConnected = async () => {
+        const key = `connected-${Math.random()}`
+        await cache.set(key, 1)
+        expect(await cache.get(key)).toBe(1)
+      }
+      await vi.waitFor(isConnected, { timeout: 10_000, interval: 50 })
+      outages.length = 0
+      return cache
+    }
+
     beforeAll(async () => {
       server = await start()
     })
@@ -129,7 +142,7 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
     describe.each(FAULTS)('a server that is $name', ({ proxied, begin, end }) => {
       it('makes calls reject in time, hangs and mixes up nothing, and serves again within a second', async () => {
         const scene = { server, proxy }
-        const cache = await open(proxied)
+        const cache = await openConnected(proxied)
         const load = new Load(cache)
         await load.run(300)
         expect(load.failures).toEqual([])
@@ -164,8 +177,8 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
 
       it('costs a call next to nothing once that is known, and is a miss with ignoreErrors', async () => {
         const scene = { server, proxy }
-        const cache = await open(proxied)
-        const forgiving = await open(proxied, { ignoreErrors: true })
+        const cache = await openConnected(proxied)
+        const forgiving = await openConnected(proxied, { ignoreErrors: true })
         await cache.set('k', 1)
         await forgiving.set('k', 1)
         await begin(scene)
@@ -197,7 +210,7 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
 
       it('does not keep close from ending', async () => {
         const scene = { server, proxy }
-        const cache = await open(proxied)
+        const cache = await openConnected(proxied)
         await cache.set('k', 1)
         await begin(scene)
         try {
@@ -215,7 +228,7 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
     })
 
     it('is served by again after a restart under load', async () => {
-      const cache = await open(false)
+      const cache = await openConnected(false)
       const load = new Load(cache)
       await load.run(200)
       const running = load.run(1000)
@@ -243,7 +256,7 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
     })
 
     it('that is slow but within the time limit is no outage', async () => {
-      const cache = await open(true)
+      const cache = await openConnected(true)
       await cache.set('k', 1)
       proxy.delayMs = LIMIT_MS / 4
       const load = new Load(cache)
