@@ -162,7 +162,10 @@ function userFormat(serializer: ValueSerializer): Format {
         })
       }
       if (typeof written === 'string') return Buffer.from(written)
-      if (written instanceof Uint8Array) return written
+      // Clients take a Buffer for bytes, and may take anything else for a list.
+      if (written instanceof Uint8Array) {
+        return Buffer.from(written.buffer, written.byteOffset, written.byteLength)
+      }
       throw new MisuseError(
         `serializer: serialize gave ${show(written)}; make it give a text or bytes`,
       )

@@ -185,5 +185,13 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
         expect(String(await control.client('LIST'))).not.toContain('name=fragcache:')
       }
     })
+    // And again after close.
+    await vi.waitFor(async () => {
+      await Promise.all(Array.from({ length: 10 }, () => cache.get('k')))
+      await cache.set('k', 1)
+      for (const control of controls) {
+        expect(String(await control.client('LIST')).match(/name=fragcache:/g)).toHaveLength(1)
+      }
+    })
   })
 })

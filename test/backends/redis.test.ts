@@ -87,6 +87,19 @@ describe.skipIf(!isThere)('RedisCache', () => {
       expect(await cache.get('tagged')).toBe(undefined)
     })
 
+    it('and may be any bytes, in any kind of array', async () => {
+      const bytes = (text: string) => new TextEncoder().encode(`\0\xff${text}`)
+      const cache = open({
+        serializer: {
+          serialize: (value) => bytes(String(value)),
+          deserialize: (found) => new TextDecoder().decode(found).slice(2),
+        },
+      })
+      await cache.set('k', 'größe')
+      expect(await control.getBuffer(':1:k')).toEqual(Buffer.from(bytes('größe')))
+      expect(await cache.get('k')).toBe('größe')
+    })
+
     it('a serializer that throws is the caller’s mistake, no outage', async () => {
       const cache = open({
         serializer: {

@@ -84,8 +84,9 @@ export class Connection implements ClientSource {
   #watch(client: IoClient): void {
     const { connectLimitMs } = this.#settings
     let welcome: NodeJS.Timeout | undefined
+    const isCurrent = () => this.#client === client
     client.on('error', (error: Error) => {
-      this.#lastError = error
+      if (isCurrent()) this.#lastError = error
     })
     client.on('connect', () => {
       const { stream } = client
@@ -104,14 +105,16 @@ export class Connection implements ClientSource {
       // ioredis 5 leaves it running, and it would end the next connection.
       clearTimeout(client.socketTimeoutTimer)
       client.socketTimeoutTimer = undefined
-      this.#lastError ??= new Error('the connection was closed')
+      if (isCurrent()) this.#lastError ??= new Error('the connection was closed')
     })
     client.on('reconnecting', () => {
       client.reconnectTimeout?.unref?.()
     })
     client.on('end', () => {
       // It does not come back by itself; the next call makes another.
-      if (this.#client === client) this.#client = undefined
+      if (!isCurrent()) return
+      this.#client = undefined
+      this.#lastError = undefined
     })
   }
 
@@ -119,6 +122,7 @@ export class Connection implements ClientSource {
   async close(): Promise<void> {
     const client = this.#client ?? (await this.#opening?.catch(() => undefined))
     this.#client = undefined
+    this.#lastError = undefined
     if (client === undefined) return
     if (client.status === 'ready') await this.#farewell(client)
     const { stream } = client

@@ -119,10 +119,15 @@ export class Link {
     // As one write to the socket, where it is known.
     const { stream } = client
     stream?.cork?.()
-    for (const one of commands) this.#send(client, one)
-    if (client.isCluster) for (const one of reads) this.#readOneByOne(client, one)
-    else this.#readTogether(client, reads)
-    stream?.uncork?.()
+    try {
+      for (const one of commands) this.#send(client, one)
+      if (client.isCluster) for (const one of reads) this.#readOneByOne(client, one)
+      else this.#readTogether(client, reads)
+    } catch (error) {
+      for (const one of [...commands, ...reads]) one.reject(error)
+    } finally {
+      stream?.uncork?.()
+    }
   }
 
   /** Rejects what is still waiting for a connection. */
