@@ -1,7 +1,6 @@
 import BetterSqlite3 from 'better-sqlite3'
 import createKnex from 'knex'
 import Libsql from 'libsql'
-import LibsqlPromise from 'libsql/promise'
 import mysql from 'mysql2'
 import mysqlPromise from 'mysql2/promise'
 import pg from 'pg'
@@ -10,6 +9,11 @@ import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { createCaches, FragmentCache } from '../../src/index.js'
 
 const database = new BetterSqlite3(':memory:')
+
+// Its types name files that are not there.
+const { default: LibsqlPromise } = (await import('libsql/promise' as string)) as {
+  default: new (file: string, options: object) => object
+}
 const open = (settings: object) => new DatabaseCache({ location: 'entries', database, ...settings })
 
 describe('the name of the table', () => {
