@@ -11,7 +11,8 @@ import { createCaches, FragmentCache } from '../../src/index.js'
 const database = new BetterSqlite3(':memory:')
 
 // Its types name files that are not there.
-const { default: LibsqlPromise } = (await import('libsql/promise' as string)) as {
+const libsqlPromise: string = 'libsql/promise'
+const { default: LibsqlPromise } = (await import(libsqlPromise)) as {
   default: new (file: string, options: object) => object
 }
 const open = (settings: object) => new DatabaseCache({ location: 'entries', database, ...settings })
