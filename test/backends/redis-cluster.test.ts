@@ -5,7 +5,7 @@ import { RedisCache, type RedisClient } from '../../src/backends/redis.js'
 import { testBackend } from '../conformance/backend-suite.js'
 import { Load } from '../support/load.js'
 import { ageKeys } from '../support/redis-aging.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import type { RedisServer } from '../support/servers/redis.js'
 import { startCluster } from '../support/servers/redis-groups.js'
 
@@ -13,7 +13,7 @@ beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 const nodes = isThere ? await startCluster(3) : []
 const controls = nodes.map(({ url }) => new Redis(url).on('error', () => undefined))
 afterAll(async () => {

@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Redis as Redis5 } from 'ioredis5'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
 import { ageKeys } from '../support/redis-aging.js'
+import { canStartRedis } from '../support/redis.js'
 import { sharedServer } from '../support/servers.js'
 import { startRedis } from '../support/servers/redis.js'
 
@@ -14,7 +16,7 @@ beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 // Of its own, since the suite also writes and clears without a key prefix.
 const server = isThere ? await startRedis() : undefined
 const url = server?.url ?? ''
@@ -90,6 +92,35 @@ describe.skipIf(!isThere)('RedisCache', () => {
       create: (settings) => new RedisCache({ ...settings, client: given }),
       release: () => given.disconnect(),
       variants: ['plain', 'prefix'],
+    },
+    { describe, it },
+  )
+})
+
+const shared = await sharedServer('redis')
+
+describe.skipIf(shared === undefined)('RedisCache on a server that may be somebody’s own', () => {
+  let client: Redis
+  let corner = ''
+  testBackend(
+    'in a corner of its own',
+    {
+      reset: () => {
+        corner = `fragcache-test:${randomUUID()}:`
+        client = new Redis(shared?.url ?? '', { keyPrefix: corner })
+      },
+      create: (settings) => new RedisCache({ ...settings, client }),
+      release: async () => {
+        await new RedisCache({ client, keyFunction: (key) => key }).clear()
+        client.disconnect()
+      },
+      advance: async (seconds) => {
+        const bare = client.duplicate({ keyPrefix: '' })
+        await ageKeys(bare, seconds, `${corner}*`)
+        bare.disconnect()
+      },
+      differences: aging.differences,
+      variants: ['version'],
     },
     { describe, it },
   )

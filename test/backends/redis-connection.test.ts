@@ -9,10 +9,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
 import { createCaches, type Cache } from '../../src/index.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
-import { freePort, sharedServer, startServer, type TestServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
+import { freePort, startServer, type TestServer } from '../support/servers.js'
 import { startRedis, type RedisServer } from '../support/servers/redis.js'
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 
 describe.skipIf(!isThere)('the connections of RedisCache', () => {
   let server: RedisServer

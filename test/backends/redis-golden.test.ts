@@ -11,10 +11,10 @@ import {
   type Outcome,
 } from '../support/golden.js'
 import { ageKeys } from '../support/redis-aging.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import { startRedis } from '../support/servers/redis.js'
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 const server = isThere ? await startRedis() : undefined
 const control = new Redis(server?.url ?? '', { lazyConnect: true })
 afterAll(async () => {

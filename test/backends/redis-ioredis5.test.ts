@@ -4,14 +4,14 @@ import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend } from '../conformance/backend-suite.js'
 import { testOutages } from '../support/outages.js'
 import { ageKeys } from '../support/redis-aging.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import { startRedis } from '../support/servers/redis.js'
 
 // As where version 5 of the client is installed.
 vi.mock('ioredis', () => import('ioredis5'))
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 const server = isThere ? await startRedis() : undefined
 const control = new Redis(server?.url ?? '', { lazyConnect: true })
 afterAll(async () => {

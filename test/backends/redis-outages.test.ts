@@ -1,10 +1,10 @@
 import { describe } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
 import { testOutages } from '../support/outages.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import { startRedis } from '../support/servers/redis.js'
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 
 describe.skipIf(!isThere)('RedisCache and what becomes of its server', () => {
   testOutages('a Redis server', {

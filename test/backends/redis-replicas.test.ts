@@ -2,11 +2,11 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
 import { Load } from '../support/load.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import type { RedisServer } from '../support/servers/redis.js'
 import { startReplicated } from '../support/servers/redis-groups.js'
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 
 describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
   let servers: readonly RedisServer[] = []

@@ -2,10 +2,10 @@ import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
-import { sharedServer } from '../support/servers.js'
+import { canStartRedis } from '../support/redis.js'
 import { startRedis, type RedisServer } from '../support/servers/redis.js'
 
-const isThere = (await sharedServer('redis')) !== undefined
+const isThere = await canStartRedis()
 
 describe.skipIf(!isThere)('RedisCache', () => {
   let server: RedisServer
