@@ -1,6 +1,7 @@
 /**
- * `MemcachedCache` against a bare socket that says the same in the text protocol, over one server, in
- * one run: one call at a time and fifty at a time, by the wall clock. `MEMCACHED` names a server;
+ * `MemcachedCache` against a bare socket that has the same exchange with the server, in one run: one
+ * call at a time and fifty at a time, by the wall clock. By default every command goes together with
+ * one for the record of generations; with `flushOnClear` there is none. `MEMCACHED` names a server;
  * without it one is started.
  */
 import { connect } from 'node:net'
@@ -14,56 +15,76 @@ const TEXT = 'x'.repeat(500)
 /** What a call of ours may take of a raw one's time: 0.8 of its throughput. */
 const TARGET = 1 / 0.8
 
+const RECORD = 'mg fragcache:generations f v\r\n'
+
 /** @returns {Promise<ReturnType<typeof row>[]>} */
 export async function run() {
   const server = await memcachedServer()
-  const cache = new MemcachedCache({ location: server.location, keyPrefix: 'bench' })
   const raw = await RawSocket.open(server.location)
   try {
-    for (const key of KEYS) {
-      await cache.set(key, TEXT)
-      await raw.set(`raw-${key}`, TEXT)
-    }
-    let i = 0
-    let j = 0
-    const next = () => KEYS[i++ % KEYS.length]
-    const rawNext = () => `raw-${KEYS[j++ % KEYS.length]}`
-    const pairs = {
-      get: { raw: () => raw.get(rawNext()), ours: () => cache.get(next()) },
-      set: { raw: () => raw.set(rawNext(), TEXT), ours: () => cache.set(next(), TEXT) },
-    }
-    const rows = []
-    for (const [name, pair] of Object.entries(pairs)) {
-      for (const flights of [1, 50]) {
-        const { raw: base, ours } = await compareWaiting({
-          raw: inFlight(flights, pair.raw),
-          ours: inFlight(flights, pair.ours),
-        })
-        const detail = `${rate(ours.us, flights)} a second, raw ${rate(base.us, flights)}`
-        const title = `memcached ${name}, ${flights} in flight / bare socket`
-        rows.push(row(title, ours.ratio, TARGET, detail))
-      }
-    }
-    const rawKeys = KEYS.map((key) => `raw-${key}`)
-    const many = await compareWaiting({
-      raw: () => raw.getMany(rawKeys),
-      ours: () => cache.getMany(KEYS),
-    })
-    const detail = `${many.ours.us.toFixed(0)} µs`
-    rows.push(row('memcached getMany(100) / bare socket', many.ours.ratio, TARGET, detail))
-    return rows
+    return [
+      ...(await against(raw, RECORD, 'memcached', { location: server.location })),
+      ...(await against(raw, '', 'memcached with flushOnClear', {
+        location: server.location,
+        options: { flushOnClear: true },
+      })),
+    ]
   } finally {
-    await cache.close()
     raw.close()
     server.stop()
   }
+}
+
+/** @param record - What is asked beside every command. */
+async function against(raw, record, name, settings) {
+  const cache = new MemcachedCache(settings)
+  const replies = record === '' ? 1 : 2
+  for (const key of KEYS) {
+    await cache.set(key, TEXT)
+    await raw.ask(`ms raw-${key} ${TEXT.length} F0 T300\r\n${TEXT}\r\n`, 1)
+  }
+  let i = 0
+  let j = 0
+  const next = () => KEYS[i++ % KEYS.length]
+  const rawNext = () => `raw-${KEYS[j++ % KEYS.length]}`
+  const calls = {
+    get: {
+      raw: () => raw.ask(`${record}mg ${rawNext()} f v\r\n`, replies),
+      ours: () => cache.get(next()),
+    },
+    set: {
+      raw: () => raw.ask(`${record}ms ${rawNext()} ${TEXT.length} F0 T300\r\n${TEXT}\r\n`, replies),
+      ours: () => cache.set(next(), TEXT),
+    },
+  }
+  const rows = []
+  for (const [call, pair] of Object.entries(calls)) {
+    for (const flights of [1, 50]) {
+      const { raw: base, ours } = await compareWaiting({
+        raw: inFlight(flights, pair.raw),
+        ours: inFlight(flights, pair.ours),
+      })
+      const detail = `${rate(ours.us, flights)} a second, raw ${rate(base.us, flights)}`
+      const title = `${name} ${call}, ${flights} in flight / bare socket`
+      rows.push(row(title, ours.ratio, TARGET, detail))
+    }
+  }
+  const gets = record + KEYS.map((key) => `mg raw-${key} f v\r\n`).join('')
+  const many = await compareWaiting({
+    raw: () => raw.ask(gets, replies + KEYS.length - 1),
+    ours: () => cache.getMany(KEYS),
+  })
+  const detail = `${many.ours.us.toFixed(0)} µs, raw ${many.raw.us.toFixed(0)} µs`
+  rows.push(row(`${name} getMany(100) / bare socket`, many.ours.ratio, undefined, detail))
+  await cache.close()
+  return rows
 }
 
 function rate(us, flights) {
   return `${((flights * 1000) / us).toFixed(1)} k`
 }
 
-/** As little as can be done: commands in, answers out, in order, and the text of each value. */
+/** As little as can be done: commands out, answers in, in order, and the text of each value. */
 class RawSocket {
   #waiting = []
   #buffer = Buffer.alloc(0)
@@ -78,22 +99,11 @@ class RawSocket {
     return raw
   }
 
-  get(key) {
-    return this.#ask(`get ${key}\r\n`)
-  }
-
-  async getMany(keys) {
-    return this.#ask(`get ${keys.join(' ')}\r\n`, true)
-  }
-
-  set(key, text) {
-    return this.#ask(`set ${key} 0 300 ${text.length}\r\n${text}\r\n`)
-  }
-
-  #ask(command, many = false) {
+  /** Gives the values of so many answers. */
+  ask(commands, replies) {
     return new Promise((resolve) => {
-      this.#waiting.push({ resolve, many, values: [] })
-      this.socket.write(command, 'latin1')
+      this.#waiting.push({ resolve, replies, values: [] })
+      this.socket.write(commands, 'latin1')
     })
   }
 
@@ -105,16 +115,17 @@ class RawSocket {
       if (end === -1) break
       const line = buffer.toString('latin1', position, end)
       const first = this.#waiting[0]
-      if (line.startsWith('VALUE')) {
-        const length = Number(line.split(' ')[3])
-        if (buffer.length < end + 4 + length) break
+      let after = end + 2
+      if (line.startsWith('VA')) {
+        const length = Number(line.split(' ')[1])
+        after += length + 2
+        if (buffer.length < after) break
         first.values.push(buffer.toString('utf8', end + 2, end + 2 + length))
-        position = end + 4 + length
-        continue
       }
+      position = after
+      if (--first.replies > 0) continue
       this.#waiting.shift()
-      first.resolve(first.many ? first.values : first.values[0])
-      position = end + 2
+      first.resolve(first.values)
     }
     this.#buffer = buffer.subarray(position)
   }

@@ -265,4 +265,26 @@ describe('a server that speaks nonsense', () => {
     await cache.close()
     await new Promise((closed) => fake.close(closed))
   })
+
+  it('is let go of if its answers only trickle', async () => {
+    let closed = 0
+    const fake = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => {
+        socket.write('VERSION 1.6.18\r\nVA 100000 f0\r\n')
+        const trickle = setInterval(() => socket.write('x'), LIMIT_MS / 10)
+        socket.once('close', () => {
+          closed++
+          clearInterval(trickle)
+        })
+      })
+    })
+    await new Promise<void>((listening) => fake.listen(0, '127.0.0.1', listening))
+    const { port } = fake.address() as AddressInfo
+    const cache = open({}, [`127.0.0.1:${port}`])
+    await expect(cache.get('k')).rejects.toMatchObject(failed)
+    await vi.waitFor(() => expect(closed).toBeGreaterThan(0), 6 * LIMIT_MS)
+    await cache.close()
+    await new Promise((ended) => fake.close(ended))
+  })
 })

@@ -45,7 +45,9 @@ export class Connection {
   #load = 0
   /** Of those, the last ones that have not gone out yet. */
   #gathered = 0
+  /** When the last byte came, and the last answer that was complete; else when one fell due. */
   #lastSignMs = performance.now()
+  #lastAnswerMs = this.#lastSignMs
   #timer: NodeJS.Timeout | undefined
 
   /** What the record of generations said at the time of the commands that now gather. */
@@ -135,7 +137,7 @@ export class Connection {
 
   #write(request: Request): void {
     if (this.#sent.length === this.#answered) {
-      this.#lastSignMs = performance.now()
+      this.#lastSignMs = this.#lastAnswerMs = performance.now()
       if (this.#state === 'ready') this.#socket.ref()
       if (this.#timer === undefined) this.#watch()
     }
@@ -166,6 +168,7 @@ export class Connection {
     this.#answered < this.#sent.length - this.#gathered ? this.#sent[this.#answered] : undefined
 
   readonly #pop = (): void => {
+    this.#lastAnswerMs = this.#lastSignMs
     this.#answered++
     if (this.#answered < this.#sent.length) {
       if (this.#answered >= 1024) {
@@ -187,11 +190,17 @@ export class Connection {
   readonly #check = (): void => {
     this.#timer = undefined
     if (this.#state === 'ready' && this.pending === 0) return
-    const quietMs = performance.now() - this.#lastSignMs
-    if (quietMs < this.#limitMs) this.#watch(this.#limitMs - quietMs)
+    const nowMs = performance.now()
+    const quietMs = nowMs - this.#lastSignMs
+    // What trickles in never ends, while nobody waits for it any more.
+    const isTrickle = nowMs - this.#lastAnswerMs > TRICKLE_LIMITS * this.#limitMs
+    if (quietMs < this.#limitMs && !isTrickle) this.#watch(this.#limitMs - quietMs)
     else this.destroy(new Error(`no answer within ${Math.round(this.#limitMs)} ms`))
   }
 }
+
+/** So many time limits may one answer take, while its bytes come. */
+const TRICKLE_LIMITS = 4
 
 /** Before the caller's own limit ends, so that it hears which server it was. */
 const SHARE_OF_LIMIT = 0.95

@@ -18,7 +18,7 @@ import {
   settled,
   tooManyConflicts,
 } from './records.js'
-import type { Item, Payload, StoreMode, StoreReply } from './request.js'
+import { AS_EXPECTED, type Item, type Payload, type StoreMode, type StoreReply } from './request.js'
 import type { Servers, Spot } from './servers.js'
 import type { Seen } from './seen.js'
 import type { Server } from './server.js'
@@ -124,15 +124,19 @@ export class Entries {
     if (this.#flushes) return NOTHING_SEEN
     if (connection.seen !== undefined) return connection.seen
     const seen: Seen = { record: undefined, error: undefined }
+    const known = server.record
     connection.seen = seen
     connection.send({
       type: 'get',
       key: GENERATIONS_KEY,
-      ...VALUE,
+      withValue: true,
+      withCas: false,
+      withSecondsLeft: false,
+      expected: known?.bytes,
       done: (error, item) => {
-        seen.error = error
-        if (error !== undefined) return
-        seen.record = item && readRecord(item, server.record)
+        if (item === AS_EXPECTED) seen.record = known
+        else if (error !== undefined) seen.error = error
+        else if (item !== undefined) seen.record = readRecord(item, known)
         if (seen.record !== undefined) server.record = seen.record
       },
     })

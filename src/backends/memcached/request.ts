@@ -12,6 +12,14 @@ export interface Item {
   readonly secondsLeft: number | undefined
 }
 
+/** An entry with the value that was expected, which then is not read anew. */
+export const AS_EXPECTED: Item = {
+  value: Buffer.alloc(0),
+  flags: 0,
+  cas: undefined,
+  secondsLeft: undefined,
+}
+
 /** How a write depends on what is there. */
 export type StoreMode = 'set' | 'add' | 'cas'
 
@@ -26,6 +34,8 @@ export interface GetRequest {
   readonly withValue: boolean
   readonly withCas: boolean
   readonly withSecondsLeft: boolean
+  /** The value it usually has. If it does, the reply may be {@link AS_EXPECTED}. */
+  readonly expected?: Buffer | undefined
   readonly done: Done<Item | undefined>
 }
 

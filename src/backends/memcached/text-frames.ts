@@ -8,7 +8,14 @@ export class TextFrame {
   start = 0
   end = 0
   /** What follows `VA` and `VALUE` lines, whatever bytes it has. */
-  body: Buffer | undefined
+  hasBody = false
+  bodyBytes = EMPTY
+  bodyStart = 0
+  bodyEnd = 0
+
+  get body(): Buffer | undefined {
+    return this.hasBody ? this.bodyBytes.subarray(this.bodyStart, this.bodyEnd) : undefined
+  }
 
   get line(): string {
     return this.bytes.toString('latin1', this.start, this.end)
@@ -61,13 +68,12 @@ export class TextFrames {
     if (!this.#isAwaited) {
       if (!this.#takeLine(frame)) return undefined
       const length = bodyLength(frame)
-      frame.body = undefined
+      frame.hasBody = false
       if (length === undefined) return frame
       this.#isAwaited = true
       this.#needed = length + 2
     }
-    frame.body = this.#takeBody()
-    if (frame.body === undefined) return undefined
+    if (!this.#takeBody(frame)) return undefined
     this.#isAwaited = false
     return frame
   }
@@ -89,10 +95,10 @@ export class TextFrames {
     return true
   }
 
-  #takeBody(): Buffer | undefined {
+  #takeBody(frame: TextFrame): boolean {
     const needed = this.#needed
     if (this.#parts.length > 0) {
-      if (this.#partsLength < needed) return undefined
+      if (this.#partsLength < needed) return false
       this.#buffer = Buffer.concat(this.#parts)
       this.#position = 0
       this.#parts = []
@@ -101,7 +107,7 @@ export class TextFrames {
       this.#partsLength = this.#buffer.length - this.#position
       this.#buffer = EMPTY
       this.#position = 0
-      return undefined
+      return false
     }
     const start = this.#position
     const end = start + needed - 2
@@ -109,7 +115,11 @@ export class TextFrames {
       throw new Error('a value of another length than announced')
     }
     this.#position = end + 2
-    return this.#buffer.subarray(start, end)
+    frame.bodyBytes = this.#buffer
+    frame.bodyStart = start
+    frame.bodyEnd = end
+    frame.hasBody = true
+    return true
   }
 }
 

@@ -1,15 +1,16 @@
 import { MemcachedReplyError } from './faults.js'
 import type { Outbox } from './outbox.js'
 import type { Protocol } from './protocol.js'
-import type {
-  CountRequest,
-  GetRequest,
-  Item,
-  LineRequest,
-  RemoveRequest,
-  Request,
-  StoreReply,
-  StoreRequest,
+import {
+  AS_EXPECTED,
+  type CountRequest,
+  type GetRequest,
+  type Item,
+  type LineRequest,
+  type RemoveRequest,
+  type Request,
+  type StoreReply,
+  type StoreRequest,
 } from './request.js'
 import { readDigits, TextFrames, type TextFrame } from './text-frames.js'
 
@@ -37,6 +38,12 @@ const LETTER_C = 0x63
 const LETTER_F = 0x66
 const LETTER_T = 0x74
 
+function isBody({ bodyBytes, bodyStart, bodyEnd }: TextFrame, expected: Buffer): boolean {
+  return (
+    bodyEnd - bodyStart === expected.length && expected.compare(bodyBytes, bodyStart, bodyEnd) === 0
+  )
+}
+
 function endOfToken({ bytes, end }: TextFrame, start: number): number {
   const space = bytes.indexOf(SPACE, start)
   return space === -1 || space > end ? end : space
@@ -61,12 +68,12 @@ export class MetaDialect implements Dialect {
     return `ma ${key} D${delta} v\r\n`
   }
 
-  readItem({ withValue }: GetRequest, frame: TextFrame): Item | undefined {
-    const { bytes, start, end, body } = frame
-    if (body === undefined) {
+  readItem({ withValue, expected }: GetRequest, frame: TextFrame): Item | undefined {
+    const { bytes, start, end } = frame
+    if (!frame.hasBody) {
       if (frame.line === 'EN') return undefined
       if (withValue || bytes[start] !== LETTER_H) throw unexpected(frame.line)
-    }
+    } else if (expected !== undefined && isBody(frame, expected)) return AS_EXPECTED
     let flags = 0
     let cas: string | undefined
     let secondsLeft: number | undefined
@@ -81,7 +88,7 @@ export class MetaDialect implements Dialect {
       }
     }
     if (Number.isNaN(flags) || Number.isNaN(secondsLeft)) throw unexpected(frame.line)
-    return { value: body ?? NO_VALUE, flags, cas, secondsLeft }
+    return { value: frame.body ?? NO_VALUE, flags, cas, secondsLeft }
   }
 
   readonly storeReplies = new Map<string, StoreReply>([
@@ -206,7 +213,7 @@ export class TextProtocol implements Protocol {
   }
 
   #settle(request: Request, frame: TextFrame, answered: () => void): void {
-    if (frame.body === undefined && this.#settleFailed(request, frame.line, answered)) return
+    if (!frame.hasBody && this.#settleFailed(request, frame.line, answered)) return
     switch (request.type) {
       case 'get': {
         const item = this.#dialect.readItem(request, frame)
