@@ -1,6 +1,3 @@
-import { TimeLimit } from '../../../time-limit.js'
-import { asError } from '../driver.js'
-
 /**
  * One call's use of a connection of a pool. When no answer comes in time the connection is given up,
  * so that a server that hangs does not keep the whole pool.
@@ -8,6 +5,15 @@ import { asError } from '../driver.js'
 export class Lease {
   #isOver = false
   #release: ((isBroken: boolean) => void) | undefined
+
+  /**
+   * @param dueMs - By `performance.now()`.
+   * @param late - Called when it is given up.
+   */
+  constructor(
+    readonly dueMs: number,
+    private readonly late: () => void,
+  ) {}
 
   /** Whether the call has ended or was given up. */
   get isOver(): boolean {
@@ -19,6 +25,7 @@ export class Lease {
    *   be asked any more, since the caller was told that it failed.
    */
   take(release: (isBroken: boolean) => void): boolean {
+    if (!this.#isOver && performance.now() >= this.dueMs) this.giveUp()
     if (this.#isOver) {
       release(false)
       return false
@@ -34,30 +41,57 @@ export class Lease {
     this.#release = undefined
     release?.(isBroken)
   }
+
+  giveUp(): void {
+    this.end(true)
+    this.late()
+  }
 }
 
-/** Lends connections for as long as a call may take. */
-export class Lender {
-  readonly #limit: TimeLimit
+/** How often within the time limit is looked for what is late: the caller has its own, exact limit. */
+const LOOKS = 8
 
-  /** @param late - Called when a call was given up. */
+/** Lends connections for as long as a call may take. Its timer does not keep the process alive. */
+export class Lender {
+  #leases: Lease[] = []
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param late - Called when calls were given up. */
   constructor(
-    limitMs: number,
+    private readonly limitMs: number,
     private readonly late: () => void,
-  ) {
-    this.#limit = new TimeLimit(limitMs)
+  ) {}
+
+  /** @param use - Settles the promise with what the call gives. */
+  lend<T>(
+    isUnlimited: boolean,
+    use: (lease: Lease, resolve: (value: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const { limitMs } = this
+      const dueMs = isUnlimited ? Infinity : performance.now() + limitMs
+      const lease = new Lease(dueMs, () => reject(new Error(`no answer within ${limitMs} ms`)))
+      if (!isUnlimited) {
+        this.#leases.push(lease)
+        this.#timer ??= setInterval(this.#look, Math.ceil(limitMs / LOOKS)).unref()
+      }
+      use(lease, resolve, reject)
+    })
   }
 
-  lend<T>(isUnlimited: boolean, use: (lease: Lease) => Promise<T>): Promise<T> {
-    const lease = new Lease()
-    const answer = use(lease)
-    if (isUnlimited) return answer
-    return this.#limit.race(answer, undefined, (error) => {
-      if (!lease.isOver) {
-        lease.end(true)
-        this.late()
-      }
-      return asError(error)
+  readonly #look = (): void => {
+    const nowMs = performance.now()
+    let isLate = false
+    this.#leases = this.#leases.filter((lease) => {
+      if (lease.isOver) return false
+      if (nowMs < lease.dueMs) return true
+      lease.giveUp()
+      isLate = true
+      return false
     })
+    if (isLate) this.late()
+    if (this.#leases.length > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 }

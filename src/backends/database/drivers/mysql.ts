@@ -11,7 +11,7 @@ import {
 import { isAnswer, isConflict } from '../failures.js'
 import { failureOf, withoutText } from './failure.js'
 import { HangingConnections } from './hanging.js'
-import { Lender, type Lease } from './lease.js'
+import { Lender } from './lease.js'
 
 type Done = (error: unknown, result: unknown) => void
 
@@ -86,15 +86,10 @@ export class MysqlPoolDriver implements Driver {
   }
 
   run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited, (lease) =>
-      this.#ask(lease, statement, parameters),
-    )
-  }
-
-  #ask(lease: Lease, statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return new Promise((resolve, reject) => {
+    return this.#lender.lend(statement.isUnlimited, (lease, resolve, reject) => {
       this.database.getConnection((error, connection) => {
         if (connection === undefined) {
+          lease.end(true)
           reject(asError(error))
           return
         }

@@ -11,7 +11,7 @@ import {
 import { isAnswer, isConflict } from '../failures.js'
 import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
-import { Lender, type Lease } from './lease.js'
+import { Lender } from './lease.js'
 import { quietly, type Listening } from './listening.js'
 
 type Callback<T> = (error: unknown, result: T) => void
@@ -74,16 +74,11 @@ export class PgPoolDriver implements Driver {
   }
 
   run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited, (lease) =>
-      this.#ask(lease, statement, parameters),
-    )
-  }
-
-  #ask(lease: Lease, statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return new Promise((resolve, reject) => {
+    return this.#lender.lend(statement.isUnlimited, (lease, resolve, reject) => {
       const mayOpen = this.database.idleCount === 0
       this.database.connect((error, client, release) => {
         if (client === undefined) {
+          lease.end(true)
           reject(asError(error))
           return
         }
