@@ -86,6 +86,11 @@ export class TimeLimit {
   }
 
   readonly #expire = (): void => {
+    // A process that was busy reads only after its timers have fired what has long been there.
+    setImmediate(this.#expireDue)
+  }
+
+  readonly #expireDue = (): void => {
     this.#timer = undefined
     const nowMs = performance.now()
     for (let due = this.#first; due !== undefined && due.dueMs <= nowMs; due = this.#first) {
