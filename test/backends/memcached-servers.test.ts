@@ -246,6 +246,21 @@ describe.skipIf(!isThere)('failover', () => {
   })
 })
 
+describe.skipIf(!isThere)('a process that is busy', () => {
+  it('for longer than the time limit takes no answer that is there for late', async () => {
+    const cache = open({}, locations().slice(0, 1))
+    await cache.set('k', 1)
+    for (let i = 0; i < 3; i++) {
+      const asked = Promise.all([cache.get('k'), cache.getMany(['k']), cache.set('other', i)])
+      // What was asked goes out, and then nothing is read for a while.
+      await new Promise(setImmediate)
+      const untilMs = performance.now() + 1.5 * LIMIT_MS
+      while (performance.now() < untilMs);
+      expect(await asked).toEqual([1, new Map([['k', 1]]), undefined])
+    }
+  })
+})
+
 describe('a server that speaks nonsense', () => {
   it.each([
     ['answers nobody asked for', 'VERSION 1.6.18\r\nHD\r\nHD\r\n'],

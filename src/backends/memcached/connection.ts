@@ -189,13 +189,25 @@ export class Connection {
 
   readonly #check = (): void => {
     this.#timer = undefined
-    if (this.#state === 'ready' && this.pending === 0) return
+    // A process that was busy reads what has long been there only after its timers have fired.
+    if (this.#isOverdue()) setImmediate(this.#giveUp)
+    else if (!this.isClosed && (this.pending > 0 || !this.isReady)) {
+      this.#watch(this.#limitMs - (performance.now() - this.#lastSignMs))
+    }
+  }
+
+  #isOverdue(): boolean {
+    if (this.#state === 'closed' || (this.pending === 0 && this.isReady)) return false
     const nowMs = performance.now()
-    const quietMs = nowMs - this.#lastSignMs
     // What trickles in never ends, while nobody waits for it any more.
     const isTrickle = nowMs - this.#lastAnswerMs > TRICKLE_LIMITS * this.#limitMs
-    if (quietMs < this.#limitMs && !isTrickle) this.#watch(this.#limitMs - quietMs)
-    else this.destroy(new Error(`no answer within ${Math.round(this.#limitMs)} ms`))
+    return isTrickle || nowMs - this.#lastSignMs >= this.#limitMs
+  }
+
+  readonly #giveUp = (): void => {
+    if (this.#isOverdue())
+      this.destroy(new Error(`no answer within ${Math.round(this.#limitMs)} ms`))
+    else if (this.#timer === undefined && this.#state !== 'closed') this.#check()
   }
 }
 
