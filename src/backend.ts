@@ -116,6 +116,7 @@ export abstract class Backend<Payload = unknown> {
   readonly #circuit: Circuit | undefined
   readonly #timeLimit: TimeLimit | undefined
   #failures = 0
+  #isClosed = false
 
   /** What the default key function puts in front of a key, if that is portable: the usual case. */
   readonly #portablePrefix: string | undefined = undefined
@@ -323,6 +324,7 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   lookup(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
+    if (expected.length > 0) this.#requireStore()
     return chain(this.readCopies(storedKeys, this.counterKeys(expected)), (payloads) => {
       const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
       if (expected.length === 0 && !entries.some((entry) => entry?.tags !== undefined)) {
@@ -357,6 +359,7 @@ export abstract class Backend<Payload = unknown> {
     tags: readonly string[],
     into: Map<string, string | undefined>,
   ): MaybePromise<void> {
+    this.#requireStore()
     return chain(this.readEntries(this.counterKeys(tags)), (payloads) => {
       tags.forEach((tag, i) => into.set(tag, this.readVersion(payloads[i])))
     })
@@ -513,11 +516,14 @@ export abstract class Backend<Payload = unknown> {
    */
   guarded<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
     const circuit = this.#circuit
-    if (circuit?.isOpen === true) throw this.#notAsked(operation, circuit.lastError)
+    this.#isClosed = false
+    // Copies may still answer where the store they are of does not, and say nothing of it.
+    const isOfCopies = this.readsMayLag && READS.has(operation)
+    if (circuit?.isOpen === true && !isOfCopies) throw this.#notAsked(operation, circuit.lastError)
     const failuresBefore = this.#failures
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
-      if (this.#failures === failuresBefore) {
+      if (this.#failures === failuresBefore && !isOfCopies) {
         this.#outages.succeeded(this.alias, this.backendName)
         circuit?.succeeded()
       }
@@ -539,6 +545,11 @@ export abstract class Backend<Payload = unknown> {
     })
   }
 
+  /** What only the store itself can say fails at once while it is down, also where copies answer. */
+  #requireStore(): void {
+    if (this.#circuit?.isOpen === true) throw this.#notAsked('get', this.#circuit.lastError)
+  }
+
   #notAsked(operation: string, cause: unknown): CacheBackendError {
     return new CacheBackendError(
       `${this.backendName}: ${operation} failed: not asked, since it fails again and again (${messageOf(cause)})`,
@@ -552,8 +563,9 @@ export abstract class Backend<Payload = unknown> {
     await (this.#timeLimit?.race(answer) ?? answer)
   }
 
-  /** Lets the next call find out by itself how the store is. */
+  /** Lets the next call find out by itself how the store is; until then nobody asks it. */
   protected forgetOutage(): void {
+    this.#isClosed = true
     this.#circuit?.close()
   }
 
@@ -581,7 +593,7 @@ export abstract class Backend<Payload = unknown> {
           })
     this.#failures++
     this.#outages.failed(this.alias, this.backendName, failure)
-    if (this.isOutage(error)) this.#circuit?.failed(error)
+    if (this.isOutage(error) && !this.#isClosed) this.#circuit?.failed(error)
     return failure
   }
 }
@@ -610,6 +622,9 @@ export function primitivesOf<Payload>(backend: Backend<Payload>): Primitives<Pay
 }
 
 const NO_KEYS: readonly string[] = []
+
+/** Operations that a store with copies may answer from one. */
+const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
 
 /** Never stored. */
 const PROBE_KEY = 'fragcache.probe'

@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer'
 import { constants, deflateSync, inflateSync } from 'node:zlib'
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
 import {
-  pack,
   packText,
   packValue,
+  packWith,
   readInteger,
-  unpack,
   unpackValue,
+  unpackWith,
   type Unpacked,
 } from './serializer.js'
 import { resolveCount } from './settings.js'
@@ -97,7 +97,7 @@ export class PayloadFormat {
   }
 
   /**
-   * The same as {@link pack}, as the text whose UTF-8 the bytes are, where that is quick to have.
+   * The same as `pack`, as the text whose UTF-8 the bytes are, where that is quick to have.
    */
   packText(value: unknown, tags?: TagVersions): string | undefined {
     if (this.#format !== BINARY) return undefined
@@ -107,12 +107,12 @@ export class PayloadFormat {
 
   /** @throws TypeError: the user's serializer cannot write the value. */
   pack(value: unknown, tags?: TagVersions): Uint8Array {
-    return pack(value, tags, this.#write)
+    return packWith(this.#write, value, tags)
   }
 
   /** @throws Error: the bytes are damaged or not ours. */
   unpack(payload: Uint8Array): Unpacked {
-    return unpack(payload, this.#read)
+    return unpackWith(this.#read, payload)
   }
 
   readonly #write = (value: unknown): Uint8Array => {

@@ -27,6 +27,9 @@ const STRING_TEXT = String.fromCharCode(STRING)
 const JSON_TEXT_TEXT = String.fromCharCode(JSON_TEXT)
 const TAGGED_TEXT = String.fromCharCode(TAGGED)
 
+/** Most tags of an entry that is read: each is a counter to ask for. */
+const MAX_TAGS = 10_000
+
 /** What a payload says. */
 export interface Unpacked {
   readonly value: unknown
@@ -37,9 +40,21 @@ export interface Unpacked {
  * Turns a value that {@link checkValue} let pass into bytes.
  *
  * @param tags - The tag versions to store beside it, if any.
+ */
+export function pack(value: unknown, tags?: TagVersions): Uint8Array {
+  return packWith(packValue, value, tags)
+}
+
+/**
+ * The same with another format of values.
+ *
  * @param write - Turns the value itself into bytes, of which the first is not that of a tag header.
  */
-export function pack(value: unknown, tags?: TagVersions, write = packValue): Uint8Array {
+export function packWith(
+  write: (value: unknown) => Uint8Array,
+  value: unknown,
+  tags: TagVersions | undefined,
+): Uint8Array {
   if (tags === undefined) return write(value)
   const header = Buffer.from(JSON.stringify([...tags]))
   const length = Buffer.alloc(5)
@@ -108,15 +123,19 @@ function isPlainUint8Array(value: Uint8Array): boolean {
 /**
  * Reads a payload.
  *
- * @param read - Reads what {@link pack}'s `write` wrote.
  * @throws Error: the bytes are damaged or not ours. Reading never runs code of theirs.
  */
-export function unpack(payload: Uint8Array, read = unpackValue): Unpacked {
+export function unpack(payload: Uint8Array): Unpacked {
+  return unpackWith(unpackValue, payload)
+}
+
+/** The same for what {@link packWith} wrote. */
+export function unpackWith(read: (bytes: Buffer) => unknown, payload: Uint8Array): Unpacked {
   const bytes = asBuffer(payload)
   if (bytes[0] !== TAGGED) return { value: read(bytes), tags: undefined }
   if (bytes.length < 5) throw new Error('payload: truncated tag header')
   const end = 5 + bytes.readUInt32LE(1)
-  if (end >= bytes.length) throw new Error('payload: truncated tag header')
+  if (end > bytes.length) throw new Error('payload: truncated tag header')
   return {
     value: read(bytes.subarray(end)),
     tags: readTags(JSON.parse(bytes.toString('utf8', 5, end))),
@@ -124,7 +143,9 @@ export function unpack(payload: Uint8Array, read = unpackValue): Unpacked {
 }
 
 function readTags(pairs: unknown): TagVersions {
-  if (!Array.isArray(pairs)) throw new Error('payload: damaged tag header')
+  if (!Array.isArray(pairs) || pairs.length > MAX_TAGS) {
+    throw new Error('payload: damaged tag header')
+  }
   const tags = new Map<string, string>()
   for (const pair of pairs as unknown[]) {
     if (!Array.isArray(pair)) throw new Error('payload: damaged tag header')

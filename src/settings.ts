@@ -49,6 +49,9 @@ export interface KnownSettings {
 
 const DEFAULT_TIME_LIMIT_MS = 1000
 
+/** Longer, and a timer ends at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 const COMMON = [
   'location',
   'timeout',
@@ -93,6 +96,9 @@ export function resolveSettings(
       : DEFAULT_TIME_LIMIT_MS
   const { timeout = 300, keyPrefix = '', version = 1, ignoreErrors = false } = given
   const keyFunction = given.keyFunction ?? defaultKeyFunction
+  if (timeLimitMs > MAX_TIMER_MS) {
+    refuse(backend, 'options.timeLimitMs', timeLimitMs, `at most ${MAX_TIMER_MS}`)
+  }
   check(backend, () => {
     checkTimeout(timeout)
     checkVersion(version)

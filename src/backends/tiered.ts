@@ -71,14 +71,18 @@ export class TieredCache extends Cache {
   /** Whether changes are told just now, or nobody ever tells them. */
   #isTold: boolean
   #stop: (() => MaybePromise<void>) | undefined
+  /** Of changes that failed: to tell of them again. */
+  readonly #doubts = new Set<NodeJS.Timeout>()
+  #doubtfulUntilMs = 0
 
   /** @throws InvalidCacheBackendError: a setting is unknown, of the wrong kind or contradicts `remote`. */
   constructor(settings: TieredSettings) {
     const { local, remote, bus, localTimeout } = checkSettings(settings)
     const below = primitivesOf(remote)
-    const { keyPrefix, keyFunction, version, timeout } = below.settings
+    const { keyPrefix, keyFunction, ...defaults } = below.settings
+    const { version, timeout, ignoreErrors } = defaults
     super(
-      { version, timeout, ...withoutUndefined(settings), keyPrefix, keyFunction },
+      { version, timeout, ignoreErrors, ...withoutUndefined(settings), keyPrefix, keyFunction },
       { settings: ['local', 'remote', 'bus', 'localTimeout'], options: [] },
     )
     this.#local = local
@@ -157,7 +161,7 @@ export class TieredCache extends Cache {
   }
 
   #keep(storedKey: string, hit: Hit, expiresAtMs: Deadline, count: number): void {
-    if (!this.#isTold) return
+    if (!this.#isTold || this.#doubtfulUntilMs > performance.now()) return
     const counters =
       hit.tags === undefined
         ? NO_TAGS.unborn
@@ -244,17 +248,50 @@ export class TieredCache extends Cache {
     this.#start()
     const reading = new Reading(this.#local.invalidationCount)
     this.#readings.add(reading)
-    const done = this.#whatever(action, () => {
+    const finish = (): void => {
       // First, since what this change itself makes others lose is not lost to it.
       this.#readings.delete(reading)
       this.#lose(keys)
+    }
+    const done = (value: T): Promise<void> | undefined => {
+      finish()
+      // Before others are told, since from here on what they change is lost as usual.
+      succeeded?.(value, reading)
       return this.#busEnd?.tell(keys)
-    })
-    if (succeeded === undefined) return done
-    return chain(done, (result) => {
-      succeeded(result, reading)
+    }
+    const failed = (error: unknown): never => {
+      finish()
+      this.#doubt(keys)
+      throw error
+    }
+    let result: MaybePromise<T>
+    try {
+      result = action()
+    } catch (error) {
+      return failed(error)
+    }
+    if (!isPromise(result)) {
+      void done(result)
       return result
-    })
+    }
+    return result.then(async (value) => {
+      await done(value)
+      return value
+    }, failed)
+  }
+
+  /** A change that failed may still be carried out: until then, and once more after it, all is lost. */
+  #doubt(keys: readonly string[] | null): void {
+    if (this.#busEnd === undefined) return
+    void this.#busEnd.tell(keys)
+    const ms = 2 * this.#below.settings.timeLimitMs
+    this.#doubtfulUntilMs = performance.now() + ms
+    const again = setTimeout(() => {
+      this.#doubts.delete(again)
+      this.#lose(keys)
+      void this.#busEnd?.tell(keys)
+    }, ms).unref()
+    this.#doubts.add(again)
   }
 
   /** Runs something to its end, good or bad, and then something else. */
@@ -312,6 +349,8 @@ export class TieredCache extends Cache {
     const stop = this.#stop
     this.#stop = undefined
     this.#busEnd?.close()
+    for (const doubt of this.#doubts) clearTimeout(doubt)
+    this.#doubts.clear()
     if (stop !== undefined) {
       this.#lost()
       await stop()

@@ -9,6 +9,7 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
 } from '../../src/index.js'
+import { primitivesOf } from '../../src/backend.js'
 import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
@@ -219,6 +220,32 @@ describe('other processes', () => {
     expect(await a.cache.get('k')).toBe('second')
   })
 
+  it('do not keep what they wrote when another wrote before the message was sent', async () => {
+    const [a, b] = [open(), open()]
+    await b.cache.get('k')
+    bus.delayMs = 30
+    const slow = a.cache.set('k', 'first')
+    await vi.waitFor(async () => expect(await b.remote.get('k')).toBe('first'), { interval: 1 })
+    await Promise.all([slow, b.cache.set('k', 'second')])
+    expect(await a.cache.get('k')).toBe('second')
+    expect(await b.cache.get('k')).toBe('second')
+  })
+
+  it('are told again of a write that failed, since it may come late', async () => {
+    const [a, b] = [open(), open()]
+    vi.spyOn(primitivesOf(a.remote).settings, 'timeLimitMs', 'get').mockReturnValue(50)
+    await a.cache.set('k', 'old')
+    a.remote.failing = true
+    await expect(a.cache.set('k', 'late')).rejects.toThrow(CacheBackendError)
+    a.remote.failing = false
+    expect(await b.cache.get('k')).toBe('old')
+    expect(await a.cache.get('k')).toBe('old')
+    // The server carries out now what it was asked before.
+    await new AsyncTestCache({ location }).set('k', 'late')
+    await expect.poll(() => b.cache.get('k'), { timeout: 2000, interval: 5 }).toBe('late')
+    expect(await a.cache.get('k')).toBe('late')
+  })
+
   it('keep nothing of an entry whose tag was invalidated while it was read', async () => {
     const [a, b] = [open(), open()]
     await a.cache.set('k', 'old', { tags: ['t'] })
@@ -361,6 +388,32 @@ describe('the connection to the bus', () => {
     bus.swallows = false
     expect(await b.cache.get('k')).toBe('old')
     await expect.poll(() => b.cache.get('k'), { timeout: 2000, interval: 20 }).toBe('new')
+  })
+
+  it('costs the first calls its time limit where it hangs, and the others nothing', async () => {
+    const { cache } = open()
+    await cache.set('k', 0)
+    bus.hangs = true
+    await cache.set('k', 1)
+    const published = bus.published
+    const startedMs = performance.now()
+    for (let i = 0; i < 20; i++) await cache.set('k', i)
+    expect(performance.now() - startedMs).toBeLessThan(500)
+    expect(bus.published - published).toBeLessThanOrEqual(1)
+    bus.hangs = false
+    await expect.poll(() => bus.messages.some((text) => text.endsWith(',null]'))).toBe(true)
+    await cache.close()
+  })
+
+  it('is sent nothing by a cache that was closed', async () => {
+    const { cache } = open()
+    await cache.set('k', 0)
+    bus.isUp = false
+    await cache.set('k', 1)
+    await cache.close()
+    const published = bus.published
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(bus.published - published).toBeLessThanOrEqual(1)
   })
 
   it('counts as lost while it is silent, whatever it says itself', async () => {

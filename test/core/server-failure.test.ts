@@ -131,12 +131,58 @@ describe('a server that fails again and again', () => {
     expect(outages).toHaveLength(1)
   })
 
+  it('is not asked by a cache that was closed, also if calls fail after that', async () => {
+    cache.hanging = true
+    const calls = Array.from({ length: 5 }, () => cache.get('k').catch(() => 'failed'))
+    await cache.close()
+    expect(await Promise.all(calls)).toContain('failed')
+    const before = cache.reads
+    await sleep(250)
+    expect(cache.reads).toBe(before)
+    cache.hanging = false
+    await cache.get('k')
+  })
+
   it('is asked at once after the cache was closed', async () => {
     cache.failing = true
     await failThreeTimes()
     await cache.close()
     cache.failing = false
     await cache.get('k')
+  })
+})
+
+describe('a store with copies', () => {
+  /** Reads come from a copy that works, writes fail. */
+  function withCopies(): AsyncTestCache {
+    Object.defineProperty(cache, 'readsMayLag', { value: true })
+    const primitives = cache as unknown as {
+      readCopies: (keys: string[]) => Promise<undefined[]>
+    }
+    primitives.readCopies = (keys) => Promise.resolve(keys.map(() => undefined))
+    cache.failing = true
+    return cache
+  }
+
+  it('is read on while writes fail at once, and tells of one outage', async () => {
+    withCopies()
+    for (let i = 0; i < 20; i++) {
+      await expect(cache.set('k', 1)).rejects.toThrow(CacheBackendError)
+      expect(await cache.get('k')).toBeUndefined()
+    }
+    expect((await asked(() => cache.set('k', 1))).times).toBe(0)
+    expect(outages).toHaveLength(1)
+    cache.failing = false
+    await vi.waitFor(() => cache.set('k', 1), { timeout: 500, interval: 5 })
+    expect(outages.map(({ until }) => until === undefined)).toEqual([true, false])
+  })
+
+  it('does not wait for the versions of tags, which copies do not have', async () => {
+    withCopies()
+    for (let i = 0; i < 3; i++) await expect(cache.set('k', 1)).rejects.toThrow()
+    const { error, times } = await asked(() => cache.getOrSet('k', 1, { tags: ['t'] }))
+    expect(String(error)).toContain('not asked')
+    expect(times).toBe(0)
   })
 })
 
@@ -153,6 +199,12 @@ describe('the option timeLimitMs', () => {
   it.each([0, -1, 1.5, '1000', null])('refuses %j', (timeLimitMs) => {
     expect(() => new AsyncTestCache({ options: { timeLimitMs } }, true)).toThrow(
       /options\.timeLimitMs: .* is not a whole number of at least 1/,
+    )
+  })
+
+  it('refuses what no timer can wait for', () => {
+    expect(() => new AsyncTestCache({ options: { timeLimitMs: 2 ** 31 } }, true)).toThrow(
+      'options.timeLimitMs: 2147483648 is not at most 2147483647',
     )
   })
 

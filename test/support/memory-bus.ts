@@ -1,18 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bus, BusListener } from '../../src/backends/tiered.js'
 
 /** A bus within this process, with its faults. */
 export class MemoryBus {
   readonly #listeners = new Set<BusListener>()
   readonly messages: string[] = []
+  published = 0
   /** Messages can be sent, and reach everybody. */
   isUp = true
   refusesSubscriptions = false
   /** Messages are taken, and reach nobody. */
   swallows = false
+  /** Milliseconds until a message has arrived and its sender is told. */
+  delayMs = 0
+  /** Nobody is ever told whether a message was sent. */
+  hangs = false
 
   /** The bus as one process sees it. */
   readonly end: Bus = {
-    publish: (text) => {
+    publish: async (text) => {
+      this.published++
+      if (this.hangs) await new Promise(() => undefined)
+      if (this.delayMs > 0) await sleep(this.delayMs)
       if (!this.isUp) throw new Error('the bus is cut')
       this.messages.push(text)
       if (this.swallows) return

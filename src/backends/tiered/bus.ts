@@ -41,6 +41,9 @@ export class BusEnd {
   readonly #alias: () => string
   #retry: NodeJS.Timeout | undefined
   #sent = 0
+  #sending = 0
+  #isFailing = false
+  #isClosed = false
 
   /** @param alias - What the cache is called in reports of outages. */
   constructor(bus: Bus, alias: () => string) {
@@ -70,11 +73,12 @@ export class BusEnd {
         }, RETRY_MS).unref()
       }
     }
+    this.#isClosed = false
     let subscribed = subscribe()
     const heartbeat = setInterval(() => {
       if (!listening.isUp) return
       listening.checkSilence()
-      void this.#send([[this.#name, this.#sent]])
+      if (this.#sending === 0 && !this.#isFailing) void this.#send([[this.#name, this.#sent]])
     }, HEARTBEAT_MS).unref()
     return async () => {
       listening.stop()
@@ -85,9 +89,18 @@ export class BusEnd {
     }
   }
 
-  /** Resolves when it was sent, or is going to be sent again and again until it is. */
+  /**
+   * Resolves when it was sent, or is going to be made up for as soon as anything can be sent: a bus
+   * that hangs costs the first calls its limit, and the others nothing.
+   */
   async tell(keys: readonly string[] | null): Promise<void> {
     if (keys?.length === 0) return
+    if (this.#isFailing) {
+      // The number is missing to whoever hears the next message.
+      this.#sent++
+      this.#tellLater()
+      return
+    }
     const groups = keys === null ? [null] : groupsOf(keys)
     const isSent = await this.#send(groups.map((group) => [this.#name, ++this.#sent, group]))
     if (!isSent) this.#tellLater()
@@ -95,12 +108,17 @@ export class BusEnd {
 
   async #send(messages: readonly Message[]): Promise<boolean> {
     const texts = messages.map((message) => JSON.stringify(message))
+    this.#sending++
     try {
       await this.#limit.race(Promise.all(texts.map(async (text) => this.#bus.publish(text))))
     } catch (error) {
+      this.#isFailing = true
       this.#failed('publish', error)
       return false
+    } finally {
+      this.#sending--
     }
+    this.#isFailing = false
     this.#succeeded()
     return true
   }
@@ -117,15 +135,19 @@ export class BusEnd {
 
   /** Gives up what is still to be sent. */
   close(): void {
+    this.#isClosed = true
     clearTimeout(this.#retry)
     this.#retry = undefined
   }
 
   /** What was lost may be much by then: that anything may have changed says it all. */
   #tellLater(): void {
+    if (this.#isClosed) return
     this.#retry ??= setTimeout(() => {
-      this.#retry = undefined
-      void this.tell(null)
+      void this.#send([[this.#name, ++this.#sent, null]]).then((isSent) => {
+        this.#retry = undefined
+        if (!isSent) this.#tellLater()
+      })
     }, RETRY_MS).unref()
   }
 }
