@@ -11,7 +11,7 @@ import { parseLocation, type Endpoint } from './location.js'
 export interface RedisOptions {
   /** Milliseconds a call may take. Default 1000. */
   readonly timeLimitMs?: number | undefined
-  /** Milliseconds to connect. Default: half of `timeLimitMs`. */
+  /** Milliseconds to connect. Default: half of `timeLimitMs`, at least 500. */
   readonly connectTimeout?: number | undefined
   /**
    * `clear` empties the whole db (`FLUSHDB`), whoever else keeps something in it. Only without key

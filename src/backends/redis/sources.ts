@@ -46,7 +46,7 @@ export function listeningSource(
   }
   const { client } = target
   if (client.isCluster || client.duplicate === undefined) return undefined
-  const connectLimitMs = Math.ceil(limitMs / 2)
+  const connectLimitMs = connectLimitOf(limitMs)
   return () =>
     new Connection({
       name: 'the client that was given',
@@ -55,6 +55,13 @@ export function listeningSource(
       options: () => ({ ...failFast(limitMs, connectLimitMs), ...LISTENING }),
       make: (options) => client.duplicate?.(options) ?? client,
     })
+}
+
+/** A connection is for many calls: where they may take little, it may still take this long. */
+const LEAST_CONNECT_LIMIT_MS = 500
+
+function connectLimitOf(limitMs: number): number {
+  return Math.max(LEAST_CONNECT_LIMIT_MS, Math.ceil(limitMs / 2))
 }
 
 function connectionTo(
@@ -68,7 +75,7 @@ function connectionTo(
     owner,
     'options.connectTimeout',
     connectTimeout,
-    Math.ceil(limitMs / 2),
+    connectLimitOf(limitMs),
     1,
   )
   return new Connection({
