@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -319,6 +319,41 @@ describe.skipIf(!isThere)('connections', () => {
     await cache.close()
     await vi.waitFor(() => expect([...sockets].every(({ destroyed }) => destroyed)).toBe(true))
     fake.close()
+  })
+
+  it.each([
+    ['answers with an error', (socket: Socket) => void socket.write('ERROR\r\n'), {}],
+    [
+      'ends the connection',
+      (socket: Socket) => void socket.destroy(),
+      { protocol: 'classic' as const },
+    ],
+  ])('may lead to a proxy that knows the old commands alone and %s', async (_, refuse, options) => {
+    const seenCommands: string[] = []
+    const proxy = createServer((socket) => {
+      const [host = '', port = ''] = location.split(':')
+      const upstream = connect({ host, port: Number(port) })
+      upstream.on('data', (chunk) => socket.write(chunk))
+      socket.on('close', () => upstream.destroy())
+      socket.on('data', (chunk) => {
+        const command = chunk.toString('latin1').split(/[ \r]/)[0] ?? ''
+        seenCommands.push(command)
+        if (['get', 'gets', 'set', 'add', 'cas', 'delete', 'incr'].includes(command)) {
+          upstream.write(chunk)
+        } else refuse(socket)
+      })
+    })
+    await new Promise<void>((listening) => proxy.listen(0, '127.0.0.1', listening))
+    const { port } = proxy.address() as AddressInfo
+    const cache = open({ location: `127.0.0.1:${port}`, options })
+    await cache.set('k', 1)
+    expect(await cache.incr('k')).toBe(2)
+    expect(await cache.touch('k')).toBe(true)
+    await cache.clear()
+    expect(await cache.get('k')).toBeUndefined()
+    expect(seenCommands).not.toContain('mg')
+    await cache.close()
+    await new Promise((closed) => proxy.close(closed))
   })
 
   it('keep a script from ending only while calls are under way', async () => {

@@ -1,5 +1,6 @@
 import { BinaryProtocol } from './binary.js'
 import type { ConnectionSettings } from './connection.js'
+import { GENERATIONS_KEY } from './generations.js'
 import { ClassicDialect, MetaDialect, TextProtocol } from './text.js'
 
 /** Which commands are spoken. */
@@ -34,16 +35,32 @@ export function handshakeFor(
       return new BinaryProtocol()
     }
   }
+  if (speech !== 'auto') {
+    return (connection, ready) => {
+      // A proxy may know no `version`, and end the connection that asks for it.
+      queueMicrotask(() => {
+        connection.sendFirst({
+          type: 'get',
+          key: GENERATIONS_KEY,
+          withValue: true,
+          withCas: false,
+          withSecondsLeft: false,
+          done: (error) => {
+            if (error === undefined) ready()
+            else connection.destroy(error)
+          },
+        })
+      })
+      return new TextProtocol(speech === 'meta' ? new MetaDialect() : new ClassicDialect())
+    }
+  }
   return (connection, ready) => {
-    const protocol = new TextProtocol(speech === 'meta' ? new MetaDialect() : new ClassicDialect())
+    const protocol = new TextProtocol(new ClassicDialect())
     const done = (error: Error | undefined, version: string | undefined) => {
-      // A proxy may know no versions; then it answers with an error, and knows the old commands.
-      if (error !== undefined && !connection.isClosed && speech === 'auto') ready()
-      else if (error !== undefined) connection.destroy(error)
-      else {
-        if (speech === 'auto' && hasMeta(version)) protocol.use(new MetaDialect())
-        ready()
-      }
+      if (connection.isClosed) return
+      // What knows no versions knows the old commands.
+      if (error === undefined && hasMeta(version)) protocol.use(new MetaDialect())
+      ready()
     }
     queueMicrotask(() => {
       connection.sendFirst({ type: 'version', done })
