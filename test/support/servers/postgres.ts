@@ -2,6 +2,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { inPath } from '../executables.js'
 import { freePort, startServer, type TestServer } from './process.js'
@@ -60,10 +61,17 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       run(inPath('pg_isready', folders) ?? 'pg_isready', ['-h', '127.0.0.1', '-p', String(port)]),
     ...ownerOf('postgres', ids),
   })
-  const { pause, resume, kill, stop } = server
+  const { pause, resume, kill, restart, stop } = server
   // Each connection has a process of its own, which goes on without the first one.
   const signal = (name: NodeJS.Signals) => {
     for (const pid of childrenOf(server.pid)) send(pid, name)
+  }
+  const endNow = async () => {
+    const children = childrenOf(server.pid)
+    await kill()
+    for (const pid of children) send(pid, 'SIGKILL')
+    // The memory they share must be nobody's before the server can start again.
+    for (let i = 0; i < 400 && children.some((pid) => send(pid, 0)); i++) await sleep(5)
   }
   return Object.defineProperties(server, {
     pause: {
@@ -78,11 +86,11 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
         resume()
       },
     },
-    kill: {
+    kill: { value: endNow },
+    restart: {
       value: async () => {
-        const children = childrenOf(server.pid)
-        await kill()
-        for (const pid of children) send(pid, 'SIGKILL')
+        await endNow()
+        await restart()
       },
     },
     stop: {
@@ -102,10 +110,13 @@ function childrenOf(pid: number): number[] {
   return stdout.split(/\s+/).filter(Boolean).map(Number)
 }
 
-function send(pid: number, signal: NodeJS.Signals): void {
+/** @returns Whether it was there. */
+function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     process.kill(pid, signal)
+    return true
   } catch {
     // It has ended by itself.
+    return false
   }
 }
