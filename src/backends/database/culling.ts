@@ -1,6 +1,7 @@
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { toColumn } from './column-key.js'
 import type { Answer, Parameter, Statement } from './driver.js'
+import { repeat } from './in-turn.js'
 import type { Statements } from './statements.js'
 
 /** How much the table holds. */
@@ -163,20 +164,27 @@ export class Culling {
     return this.#removeExpired(4 * BATCH)
   }
 
-  #removeExpired(quota: number, removed = 0): MaybePromise<number> {
-    if (removed >= quota) return removed
-    return chain(this.#removeOf(this.statements.expired(BATCH), [Date.now()]), (found) =>
-      found < BATCH ? removed + found : this.#removeExpired(quota, removed + found),
-    )
+  #removeExpired(quota: number): MaybePromise<number> {
+    let removed = 0
+    const step = () =>
+      chain(this.#removeOf(this.statements.expired(BATCH), [Date.now()]), (found) => {
+        removed += found
+        return found === BATCH && removed < quota
+      })
+    return chain(repeat(step), () => removed)
   }
 
   /** Of what is live, the entries go that would be gone first; the counters of tags never expire. */
-  #removeNext(quota: number, removed = 0): MaybePromise<number> {
-    const limit = Math.min(BATCH, quota - removed)
-    if (limit <= 0) return removed
-    return chain(this.#removeOf(this.statements.expiringNext(limit), []), (found) =>
-      found < limit ? removed + found : this.#removeNext(quota, removed + found),
-    )
+  #removeNext(quota: number): MaybePromise<number> {
+    let removed = 0
+    const step = () => {
+      const limit = Math.min(BATCH, quota - removed)
+      return chain(this.#removeOf(this.statements.expiringNext(limit), []), (found) => {
+        removed += found
+        return found === limit && removed < quota
+      })
+    }
+    return chain(repeat(step), () => removed)
   }
 
   /** What got a later deadline since it was chosen stays. */
@@ -195,20 +203,26 @@ export class Culling {
    *
    * @param keyPrefix - `undefined`: all entries.
    */
-  removePages(keyPrefix: string | undefined, after = ''): MaybePromise<void> {
+  removePages(keyPrefix: string | undefined): MaybePromise<void> {
     const { statements } = this
-    const page =
-      keyPrefix === undefined
-        ? this.run(statements.page(BATCH), [after])
-        : this.run(statements.pageOf(BATCH), [toColumn(keyPrefix), after])
-    return chain(page, ({ rows }) => {
-      if (rows.length === 0) return undefined
-      const keys = rows.map((row) => keyOf(row['cache_key']))
-      const removal = statements.removeExpiring(keys.length)
-      return chain(this.run(removal, [...keys, Number.MAX_SAFE_INTEGER]), () =>
-        rows.length < BATCH ? undefined : this.removePages(keyPrefix, keys.at(-1)),
-      )
-    })
+    let after = ''
+    const step = () => {
+      const page =
+        keyPrefix === undefined
+          ? this.run(statements.page(BATCH), [after])
+          : this.run(statements.pageOf(BATCH), [toColumn(keyPrefix), after])
+      return chain(page, ({ rows }) => {
+        if (rows.length === 0) return false
+        const keys = rows.map((row) => keyOf(row['cache_key']))
+        after = keys.at(-1) ?? ''
+        const removal = statements.removeExpiring(keys.length)
+        return chain(
+          this.run(removal, [...keys, Number.MAX_SAFE_INTEGER]),
+          () => rows.length === BATCH,
+        )
+      })
+    }
+    return repeat(step)
   }
 
   /** Lets the room be counted anew. */

@@ -14,6 +14,15 @@ export function inTurn<T, U>(
   })
 }
 
+/** Does something again for as long as it says so, however often: at once it is a loop. */
+export function repeat(step: () => MaybePromise<boolean>): MaybePromise<void> {
+  for (;;) {
+    const more = step()
+    if (isPromise(more)) return more.then((goOn) => (goOn ? repeat(step) : undefined))
+    if (!more) return undefined
+  }
+}
+
 /** Handles a failure, at once or later. */
 export function rescue<T>(
   action: () => MaybePromise<T>,
