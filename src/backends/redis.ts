@@ -48,6 +48,8 @@ export class RedisCache extends Cache<Payload> {
   readonly #format: PayloadFormat
   readonly #scanner: Scanner
   readonly #flushOnClear: boolean
+  /** What a client that was given puts in front of every key by itself. */
+  readonly #clientPrefix: string
   /** Makes the connection that is told of changes. */
   readonly #listen: (() => ClientSource) | undefined
 
@@ -65,6 +67,7 @@ export class RedisCache extends Cache<Payload> {
     }
     this.#sources = commandSources(target, sourceSettings)
     this.#listen = listeningSource(target, sourceSettings)
+    this.#clientPrefix = 'client' in target ? (target.client.options.keyPrefix ?? '') : ''
     const [leader, ...replicas] = this.#sources.map((source) => new Link(source)) as [
       Link,
       ...Link[],
@@ -255,8 +258,12 @@ export class RedisCache extends Cache<Payload> {
   override watchChanges(listener: ChangeListener): () => MaybePromise<void> {
     if (this.#listen === undefined) return super.watchChanges(listener)
     const { keyFunction, keyPrefix } = this.settings
-    const prefix = keyFunction === defaultKeyFunction ? `${keyPrefix}:` : ''
-    return watchKeys(this.#listen(), prefix, listener)
+    const ofClient = this.#clientPrefix
+    const prefix = ofClient + (keyFunction === defaultKeyFunction ? `${keyPrefix}:` : '')
+    const changed = (keys: readonly string[]) => {
+      listener.changed(keys.map((key) => key.slice(ofClient.length)))
+    }
+    return watchKeys(this.#listen(), prefix, ofClient === '' ? listener : { ...listener, changed })
   }
 
   /** An answer of a server that works, such as that it will not take the value, is no outage. */

@@ -146,6 +146,11 @@ describe('settings of a bus', () => {
   const wrong: [string, object, RegExp][] = [
     ['no location', {}, /location: it is missing/],
     ['an unknown setting', { location: 'redis://h', chanel: 'x' }, /unknown setting "chanel"/],
+    [
+      'an option of caches',
+      { location: 'redis://h', options: { timeLimitMs: 5 } },
+      /options\.timeLimitMs: it belongs to a RedisCache/,
+    ],
     ['an empty channel', { location: 'redis://h', channel: '' }, /channel: "" is no name/],
   ]
   it.each(wrong)('refuse %s', (_, settings, message) => {

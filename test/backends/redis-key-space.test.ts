@@ -60,6 +60,9 @@ describe('the keys of a cache', () => {
     const reversed: KeyFunction = (key, prefix, version) => `${key}@${version}.${prefix}`
     expect(owns('k@1.p', 'p', reversed)).toBe(true)
     expect(owns('k@1.q', 'p', reversed)).toBe(false)
+    const versionFirst: KeyFunction = (key, prefix, version) => `${version}:${prefix}:${key}`
+    expect(owns('7:shop:k', 'shop', versionFirst)).toBe(true)
+    expect(owns('about:shop:hours', 'shop', versionFirst)).toBe(false)
     const without: KeyFunction = (key, prefix) => `${prefix}/${key}`
     expect(owns('p/k', 'p', without)).toBe(true)
     expect(owns('q/k', 'p', without)).toBe(false)

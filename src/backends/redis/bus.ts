@@ -1,9 +1,17 @@
 import type { Bus, BusListener } from '../../bus.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
+import { isRefusal } from './changes.js'
 import type { IoClient } from './client.js'
 import { Link, type ClientSource } from './link.js'
 import { resolveTarget, type RedisSettings } from './settings.js'
 import { commandSources, listeningSource, type SourceSettings } from './sources.js'
+
+function warnOfRefusal(channel: string, error: Error): void {
+  process.emitWarning(
+    `RedisBus: the server does not let this user listen to ${show(channel)} (${error.message}), so nothing is kept in local memory; give the user the channel (ACL SETUSER … &${channel})`,
+    { type: 'CacheOutageWarning', code: 'FRAGCACHE_NO_CHANNEL' },
+  )
+}
 
 /** Settings of {@link RedisBus}. */
 export interface RedisBusSettings extends Pick<RedisSettings, 'location' | 'client' | 'options'> {
@@ -55,6 +63,10 @@ export class RedisBus implements Bus {
         `RedisBus: channel: ${show(channel)} is no name of a channel`,
       )
     }
+    for (const name of ['timeLimitMs', 'flushOnClear']) {
+      if (!(name in (settings.options ?? {}))) continue
+      throw new InvalidCacheBackendError(`RedisBus: options.${name}: it belongs to a RedisCache`)
+    }
     const target = resolveTarget(settings)
     const sources: SourceSettings = {
       owner: 'RedisBus',
@@ -80,7 +92,9 @@ export class RedisBus implements Bus {
     const listen = () => {
       client.subscribe(channel).then(
         () => listener.up(),
-        () => undefined,
+        (error: unknown) => {
+          if (isRefusal(error)) warnOfRefusal(channel, error)
+        },
       )
     }
     const message = (from: string, text: string) => {

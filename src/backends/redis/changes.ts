@@ -72,7 +72,7 @@ export function watchKeys(
 }
 
 /** Trying again would not help: too old a server, or a user who may not. */
-function isRefusal(error: unknown): error is Error {
+export function isRefusal(error: unknown): error is Error {
   return (
     error instanceof Error && error.name === 'ReplyError' && /^(?:ERR|NOPERM)\b/.test(error.message)
   )

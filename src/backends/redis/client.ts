@@ -83,6 +83,15 @@ interface Package {
  *
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: it is not installed.
  */
+/** The client puts a command's arguments into its errors: passwords, or what is cached. */
+export function withoutArguments(error: Error): Error {
+  if ('command' in error) {
+    const { name } = error.command as { readonly name?: unknown }
+    error.command = { name }
+  }
+  return error
+}
+
 export async function createClient(
   options: object,
   load: () => Promise<unknown> = () => import('ioredis'),

@@ -1,4 +1,4 @@
-import { createClient, type IoClient } from './client.js'
+import { createClient, withoutArguments, type IoClient } from './client.js'
 import type { ClientSource } from './link.js'
 
 /** How a connection of this backend's own is made. */
@@ -33,8 +33,25 @@ export function failFast(limitMs: number, connectLimitMs: number): object {
     socketTimeout: limitMs,
     retryStrategy,
     sentinelRetryStrategy: retryStrategy,
-    // A leader that has become a replica: ask anew who leads.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    reconnectOnError: reconnectsFor(),
+  }
+}
+
+/** Milliseconds in which a server that takes no writes is left for it only once. */
+const READONLY_MS = 5000
+
+/**
+ * A leader that has become a replica: ask anew who leads. Not at every refused write, since what else
+ * is under way goes with the connection.
+ */
+function reconnectsFor(): (error: Error) => boolean {
+  let lastMs = -Infinity
+  return (error) => {
+    if (!error.message.startsWith('READONLY')) return false
+    const nowMs = performance.now()
+    if (nowMs - lastMs < READONLY_MS) return false
+    lastMs = nowMs
+    return true
   }
 }
 
@@ -86,6 +103,7 @@ export class Connection implements ClientSource {
     let welcome: NodeJS.Timeout | undefined
     const isCurrent = () => this.#client === client
     client.on('error', (error: Error) => {
+      withoutArguments(error)
       if (isCurrent()) this.#lastError = error
     })
     client.on('connect', () => {

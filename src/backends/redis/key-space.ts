@@ -1,4 +1,4 @@
-import type { KeyFunction, Version } from '../../keys.js'
+import { defaultKeyFunction, type KeyFunction, type Version } from '../../keys.js'
 
 /** Keys and versions that a key function is tried with. Letters and digits only: nothing to escape. */
 const KEYS = ['fragcache0key0one', 'fragcache0key0two'] as const
@@ -47,7 +47,7 @@ export function keySpaceOf(
   // A hash of the key, say, leaves no parts that stay.
   if (parts.join('\0') !== again.join('\0') || !parts.includes(KEY)) return undefined
   const pattern = parts.map((part) => (isMark(part) ? '*' : escapeGlob(part))).join('')
-  const owns = ownerTest(parts, ownVersion)
+  const owns = ownerTest(parts, ownVersion, keyFunction === defaultKeyFunction)
   const elsewhere = keyFunction(key, OTHER_PREFIX, version)
   const isBlindToPrefix = elsewhere === keyFunction(key, keyPrefix, version)
   if (!isBlindToPrefix && owns(elsewhere)) return undefined
@@ -66,7 +66,11 @@ function partsOf(storedKey: string, key: string, version: number): readonly stri
     .map((part) => (part === key ? KEY : part === String(version) ? VERSION : part))
 }
 
-function ownerTest(parts: readonly string[], ownVersion: Version): (storedKey: string) => boolean {
+function ownerTest(
+  parts: readonly string[],
+  ownVersion: Version,
+  isDefault: boolean,
+): (storedKey: string) => boolean {
   const build = (version: string, key: string) =>
     new RegExp(
       `^${parts
@@ -75,6 +79,8 @@ function ownerTest(parts: readonly string[], ownVersion: Version): (storedKey: s
       's',
     )
   const numbered = build(`(?:${NUMBER}|${escapeRegExp(String(ownVersion))})`, '.+')
+  // What stands where in another's keys is not known: only what can be nothing else goes.
+  if (!isDefault) return (storedKey) => numbered.test(storedKey)
   const any = build('.*?', '.+')
   const nested = nestedTest(parts)
   return (storedKey) => numbered.test(storedKey) || (any.test(storedKey) && !nested.test(storedKey))

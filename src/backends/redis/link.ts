@@ -1,4 +1,10 @@
-import type { Argument, CommandName, IoClient, Reply } from './client.js'
+import {
+  withoutArguments,
+  type Argument,
+  type CommandName,
+  type IoClient,
+  type Reply,
+} from './client.js'
 
 /** Most keys of one MGET: the server does nothing else while it answers one. */
 const MAX_KEYS = 1000
@@ -244,11 +250,7 @@ export class Link {
   /** What a failed command rejects with. */
   readonly #failed = (error: unknown): unknown => {
     if (!(error instanceof Error)) return error
-    // The client puts the arguments there, and with them what is cached.
-    if ('command' in error) {
-      const { name } = error.command as { readonly name?: unknown }
-      error.command = { name }
-    }
+    withoutArguments(error)
     // Says only that nothing was tried again; why is what the connection was lost with.
     return error.name === 'MaxRetriesPerRequestError' ? this.#lost() : error
   }

@@ -1,3 +1,4 @@
+import { CacheBackendError } from '../../errors.js'
 import { TimeLimit } from '../../time-limit.js'
 import type { IoClient, Reply } from './client.js'
 import { GivenClient } from './connection.js'
@@ -46,12 +47,18 @@ export class Scanner {
   /** Removes the keys that match and pass. */
   async remove(pattern: string, passes: (storedKey: string) => boolean): Promise<void> {
     for (const { link, prefix, isPartOfCluster } of await this.#nodes()) {
+      if (prefix === '' && /^\**$/.test(pattern)) {
+        throw new CacheBackendError(
+          'RedisCache: clear failed: every key of the server could be of this cache; set options.flushOnClear if that is meant, or let keyFunction put something of its own into the keys',
+          { backend: 'RedisCache', operation: 'clear' },
+        )
+      }
       for await (const found of this.#scanOne(link, prefix, pattern)) {
         const keys = found.filter(passes)
         if (keys.length === 0) continue
-        // Keys of one node may still be of different slots.
+        // Keys of one node may still be of different slots, and on their way to another node.
         const removed = isPartOfCluster
-          ? Promise.all(keys.map((key) => link.command('unlink', key)))
+          ? Promise.all(keys.map((key) => this.#link.command('unlink', key)))
           : link.command('unlink', keys)
         await this.#limit.race<unknown>(removed)
       }
