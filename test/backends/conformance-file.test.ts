@@ -29,6 +29,8 @@ testBackend(
         options: { maxEntries: 2000 },
       }),
     advance: clock.advance,
+    // The others make no difference to a file, which is named by a hash of its stored key.
+    variants: ['plain', 'keyFunction'],
     damage: (storedKey, bytes) => writeFile(entryPath(join(folder, 'cache'), storedKey), bytes),
     release: async () => {
       clock.stop()

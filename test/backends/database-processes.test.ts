@@ -52,7 +52,8 @@ async function inProcesses(script: string): Promise<unknown[]> {
         new Promise((resolve, reject) => {
           const child = fork(path, [String(i)])
           child.on('message', ({ answer }: { answer: unknown }) => resolve(answer))
-          child.on('exit', (code) => reject(new Error(`a process ended with ${code}`)))
+          // After its last message, which the end of the process may overtake.
+          child.on('disconnect', () => reject(new Error('a process ended without an answer')))
         }),
     ),
   )

@@ -312,7 +312,8 @@ describe('a large cache', () => {
     vi.spyOn(performance, 'now').mockImplementation(() => (nowMs += 2000))
     await cache.set('a', 1)
     vi.restoreAllMocks()
-    expect(await count()).toBeGreaterThan(1500)
+    // One sample at a time goes, not all that is too much.
+    expect(await count()).toBeGreaterThan(1000)
     expect(await count()).toBeLessThan(2500)
   })
 

@@ -20,8 +20,8 @@ export function excessOf(maxEntries: number): number {
 
 /** Up to so many entries are looked at one by one, so that expired ones surely go first. */
 const ALL = 1024
-/** Of more, so many are looked at. */
-const SAMPLE = 256
+/** Of more, so many are looked at: what is estimated by them is off by some three per cent. */
+const SAMPLE = 1024
 /** A count that is so far from what the sample says is wrong; a smaller distance is chance. */
 const DOUBTFUL = 0.25
 
@@ -216,7 +216,7 @@ async function isOwnedBy(file: string, owner: string | undefined): Promise<boole
   }
 }
 
-/** A sample’s own error is some six per cent; over several samples it averages out. */
+/** A sample’s own error averages out over several of them. */
 function blend(known: number, sampled: number): number {
   if (Math.abs(sampled - known) > DOUBTFUL * known) return sampled
   return Math.round(0.75 * known + 0.25 * sampled)
