@@ -24,8 +24,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/servers/keeper.ts'],
     testTimeout: 20_000,
-    // One more than there are cores: what waits for a server or a deadline leaves its core to others.
-    maxWorkers: availableParallelism() + 1,
+    // More than there are cores: what waits for a server or a deadline leaves its core to others.
+    maxWorkers: availableParallelism() + 2,
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'adapters/**/*.ts'],
