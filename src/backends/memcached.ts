@@ -30,7 +30,7 @@ export interface MemcachedOptions {
   readonly poolSize?: number | undefined
   /**
    * While a server is down, its keys live on the next one of the ring. What it still has when it is
-   * back counts as gone. Default `false`: calls for its keys fail.
+   * back counts as gone. Not with `flushOnClear`. Default `false`: calls for its keys fail.
    */
   readonly failover?: boolean | undefined
   /** The servers' shares of the keys, in the order of the locations. Default: equal. */
@@ -40,7 +40,8 @@ export interface MemcachedOptions {
   readonly password?: string | undefined
   /**
    * `clear` empties the servers altogether, whoever wrote the entries. Reads are a little cheaper,
-   * since there are no generations to compare. Only without `keyPrefix`. Default `false`.
+   * since there are no generations to compare. Only without `keyPrefix` and `failover`. Default
+   * `false`.
    */
   readonly flushOnClear?: boolean | undefined
   /**
@@ -100,6 +101,12 @@ export class MemcachedCache extends Cache<Payload> {
         `options.flushOnClear: clear would empty the servers of other key prefixes, too; leave it out, or keyPrefix ${show(this.settings.keyPrefix)}`,
       )
     }
+    const failover = checkFlag('failover', options.failover)
+    if (failover && flushOnClear) {
+      throw fault(
+        'options.failover: with options.flushOnClear there are no generations by which a server that returns could be told from one that is up to date, and it would serve outdated values; leave one of the two out',
+      )
+    }
     const credentials = checkCredentials(options)
     this.#servers = new Servers({
       locations,
@@ -112,7 +119,7 @@ export class MemcachedCache extends Cache<Payload> {
         DEFAULT_POOL_SIZE,
         1,
       ),
-      failover: checkFlag('failover', options.failover),
+      failover,
       timeLimitMs: this.settings.timeLimitMs,
       handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
     })

@@ -105,6 +105,13 @@ describe('the options of a MemcachedCache', () => {
     expect(new MemcachedCache({ location: LOCATION, options })).toBeInstanceOf(MemcachedCache)
   })
 
+  it('refuse failover with flushOnClear, which has nothing to make outdated entries misses', () => {
+    const options = { failover: true, flushOnClear: true }
+    const make = () => new MemcachedCache({ location: ['a:1', 'b:1'], options })
+    expect(make).toThrow(expect.objectContaining({ code: 'FRAGCACHE_INVALID_BACKEND' }) as Error)
+    expect(make).toThrow(/options\.failover.*options\.flushOnClear.*leave one of the two out/)
+  })
+
   it('open no connection before the cache is used', async () => {
     const before = process.getActiveResourcesInfo().length
     const cache = new MemcachedCache({ location: LOCATION })
