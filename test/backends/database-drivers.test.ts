@@ -285,6 +285,79 @@ describe('a function', () => {
   })
 })
 
+describe('a statement that the database gave up in favour of another', () => {
+  const DEADLOCK = Object.assign(new Error('Deadlock found'), {
+    code: 'ER_LOCK_DEADLOCK',
+    sqlState: '40001',
+  })
+  /** Gives up the first statement, and answers the next. */
+  const deadlocks = () => {
+    let asked = 0
+    return {
+      answer: () => (++asked > 1 ? { affectedRows: 1, insertId: 1 } : undefined),
+      asked: () => asked,
+    }
+  }
+  type Callback = (error: unknown, result?: unknown) => void
+  const connectionOver = (answer: () => unknown) => {
+    const send = (...given: unknown[]) => {
+      const result = answer()
+      const done = given.at(-1) as Callback
+      queueMicrotask(() => (result === undefined ? done(DEADLOCK) : done(null, result)))
+    }
+    return { execute: send, query: send, release: () => undefined, destroy: () => undefined }
+  }
+  const knexOver = (answer: () => unknown, isTransaction: boolean) => ({
+    isTransaction,
+    client: { dialect: 'mysql' },
+    raw: async () => answer() ?? Promise.reject(DEADLOCK),
+  })
+  const remove = (database: object) =>
+    new DatabaseCache({ location: 'entries', database }).deleteMany(['k'])
+
+  it('is repeated where the connection is ours for it alone', async () => {
+    for (const over of [
+      (answer: () => unknown) => ({
+        promise: () => undefined,
+        execute: () => undefined,
+        query: () => undefined,
+        getConnection: (done: Callback) => done(null, connectionOver(answer)),
+      }),
+      (answer: () => unknown) => knexOver(answer, false),
+    ]) {
+      const { answer, asked } = deadlocks()
+      await remove(over(answer))
+      expect(asked()).toBe(2)
+    }
+  })
+
+  it('fails where the transaction it ended may be of the application', async () => {
+    for (const over of [
+      (answer: () => unknown) => ({ ...connectionOver(answer), promise: () => undefined }),
+      (answer: () => unknown) => knexOver(answer, true),
+      (answer: () => unknown) => ({
+        dialect: 'mysql',
+        query: async () => answer() ?? Promise.reject(DEADLOCK),
+      }),
+    ]) {
+      const { answer, asked } = deadlocks()
+      await expect(remove(over(answer))).rejects.toThrow('Deadlock')
+      expect(asked()).toBe(1)
+    }
+    const client = {
+      connect: () => undefined,
+      end: () => undefined,
+      on: () => undefined,
+      removeListener: () => undefined,
+      query: vi.fn((_: unknown, done: Callback) =>
+        done(Object.assign(new Error('deadlock detected'), { code: '40P01', severity: 'ERROR' })),
+      ),
+    }
+    await expect(remove(client)).rejects.toThrow('deadlock')
+    expect(client.query).toHaveBeenCalledTimes(1)
+  })
+})
+
 describe('what a failure says', () => {
   const SECRET = 'a-secret-value'
 

@@ -14,6 +14,8 @@ import { failureOf, withoutText } from './failure.js'
 
 /** What is used of a knex instance. */
 export interface Knex {
+  /** Whether it is a transaction, of which a conflict ends more than our statement. */
+  readonly isTransaction?: unknown
   raw(sql: string, bindings: readonly Parameter[]): PromiseLike<unknown>
   readonly client: { readonly dialect?: unknown; readonly driverName?: unknown }
 }
@@ -56,7 +58,8 @@ export class KnexDriver implements Driver {
     try {
       return toAnswer(await this.database.raw(statement.marked, bindings))
     } catch (error) {
-      if (attempt < MOST_CONFLICTS && isConflict(error)) {
+      const { isTransaction } = this.database
+      if (isTransaction !== true && attempt < MOST_CONFLICTS && isConflict(error)) {
         return this.run(statement, parameters, attempt + 1)
       }
       throw failureOf(withoutValues(error), statement, this.context)

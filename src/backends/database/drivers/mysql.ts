@@ -98,7 +98,7 @@ export class MysqlPoolDriver implements Driver {
           else connection.release()
         })
         if (!isTaken) return
-        send(connection, statement, parameters, undefined, (failure, result) => {
+        send(connection, statement, parameters, undefined, MOST_CONFLICTS, (failure, result) => {
           lease.end(Boolean(failure) && !isAnswer(failure))
           if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
@@ -109,7 +109,10 @@ export class MysqlPoolDriver implements Driver {
   }
 }
 
-/** One connection of `mysql2`. */
+/**
+ * One connection of `mysql2`. Nothing is repeated: a deadlock ends the whole transaction, and that
+ * may be the application's.
+ */
 export class MysqlConnectionDriver implements Driver {
   readonly dialect = 'mysql'
   readonly answersAtOnce = false
@@ -130,7 +133,7 @@ export class MysqlConnectionDriver implements Driver {
   run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     const limitMs = statement.isUnlimited ? undefined : this.context.limitMs
     return new Promise((resolve, reject) => {
-      send(this.database, statement, parameters, limitMs, (failure, result) => {
+      send(this.database, statement, parameters, limitMs, 1, (failure, result) => {
         if (failure) reject(failureOf(failure, statement, this.context))
         else resolve(toAnswer(result))
       })
@@ -138,11 +141,13 @@ export class MysqlConnectionDriver implements Driver {
   }
 }
 
+/** @param attempts - How often it is tried where the server gives it up in favour of another. */
 function send(
   connection: MysqlConnection,
   statement: Statement,
   parameters: readonly Parameter[],
   limitMs: number | undefined,
+  attempts: number,
   done: Done,
 ): void {
   const { sql, isFixed } = statement
@@ -151,7 +156,7 @@ function send(
   if (limitMs === undefined && givesPlainRows(connection)) {
     const attempt = (count: number) => {
       connection[way](sql, values, (failure, result) => {
-        if (isToRepeat(failure, count)) attempt(count + 1)
+        if (count < attempts && isGivenUp(failure)) attempt(count + 1)
         else done(failure, result)
       })
     }
@@ -168,7 +173,7 @@ function send(
   }
   const attempt = (count: number) => {
     connection[way](query, (failure, result) => {
-      if (isToRepeat(failure, count)) attempt(count + 1)
+      if (count < attempts && isGivenUp(failure)) attempt(count + 1)
       else done(failure, result)
     })
   }
@@ -176,8 +181,8 @@ function send(
 }
 
 /** Whether the server gave this statement up in favour of another. */
-function isToRepeat(failure: unknown, attempt: number): boolean {
-  return Boolean(failure) && attempt < MOST_CONFLICTS && isConflict(failure)
+function isGivenUp(failure: unknown): boolean {
+  return Boolean(failure) && isConflict(failure)
 }
 
 /** Whether rows come as they are expected without saying so each time, which takes longer. */

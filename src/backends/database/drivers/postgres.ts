@@ -89,7 +89,7 @@ export class PgPoolDriver implements Driver {
         if (!isTaken) return
         // A connection that is lost while it is out tells so besides failing the query.
         client.on('error', ignore)
-        ask(client, toQuery(statement, parameters), (failure, result) => {
+        ask(client, toQuery(statement, parameters), MOST_CONFLICTS, (failure, result) => {
           lease.end(Boolean(failure) && !isAnswer(failure))
           if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
@@ -100,7 +100,10 @@ export class PgPoolDriver implements Driver {
   }
 }
 
-/** One client of `pg`. */
+/**
+ * One client of `pg`. Nothing is repeated: a conflict ends the whole transaction, and that may be the
+ * application's.
+ */
 export class PgClientDriver implements Driver {
   readonly dialect = 'postgresql'
   readonly answersAtOnce = false
@@ -126,7 +129,7 @@ export class PgClientDriver implements Driver {
       ? query
       : { ...query, query_timeout: this.context.limitMs }
     return new Promise((resolve, reject) => {
-      ask(this.database, limited, (failure, result) => {
+      ask(this.database, limited, 1, (failure, result) => {
         if (failure) reject(failureOf(failure, statement, this.context))
         else resolve(toAnswer(result))
       })
@@ -152,13 +155,10 @@ function ignore(): void {
   return undefined
 }
 
-/** Asks again where the server gave this statement up in favour of another. */
-function ask(client: PgClient, query: Query, done: Callback<unknown>, attempt = 1): void {
+/** @param attempts - How often it is asked where the server gives it up in favour of another. */
+function ask(client: PgClient, query: Query, attempts: number, done: Callback<unknown>): void {
   client.query(query, (failure, result) => {
-    if (failure && attempt < MOST_CONFLICTS && isConflict(failure)) {
-      ask(client, query, done, attempt + 1)
-    } else {
-      done(failure, result)
-    }
+    if (failure && attempts > 1 && isConflict(failure)) ask(client, query, attempts - 1, done)
+    else done(failure, result)
   })
 }

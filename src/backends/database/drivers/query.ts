@@ -1,5 +1,4 @@
 import {
-  MOST_CONFLICTS,
   toAnswer,
   type Answer,
   type Dialect,
@@ -8,7 +7,6 @@ import {
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { isConflict } from '../failures.js'
 import { failureOf, withoutText } from './failure.js'
 
 /** Anything that runs SQL. */
@@ -26,7 +24,10 @@ export interface QueryDatabase {
   readonly query: (sql: string, parameters: readonly Parameter[]) => unknown
 }
 
-/** A function of the user's. */
+/**
+ * A function of the user's. Nothing is repeated: a conflict ends the whole transaction, and that may
+ * be the application's.
+ */
 export class QueryDriver implements Driver {
   readonly answersAtOnce = false
   readonly dialect: Dialect
@@ -46,14 +47,11 @@ export class QueryDriver implements Driver {
     return undefined
   }
 
-  async run(statement: Statement, parameters: readonly Parameter[], attempt = 1): Promise<Answer> {
+  async run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     const bindings = this.dialect === 'mysql' ? withoutText(parameters) : parameters
     try {
       return toAnswer(await this.database.query(statement.sql, bindings))
     } catch (error) {
-      if (attempt < MOST_CONFLICTS && isConflict(error)) {
-        return this.run(statement, parameters, attempt + 1)
-      }
       throw failureOf(error, statement, this.context)
     }
   }
