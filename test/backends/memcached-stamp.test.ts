@@ -180,13 +180,37 @@ describe('generations', () => {
     expect(isOfGeneration(otherFlags, generationOf(record, other))).toBe(true)
   })
 
-  it('that were lost are followed by one that none had', () => {
+  it('that were lost are followed by one that none of them has in its stamps', () => {
     const mine = namespaceOf('shop')
     let record = newGenerations(undefined)
-    for (let i = 0; i < 5; i++) record = advance(record, [mine])
-    const later = newGenerations(record)
-    expect(generationOf(later, mine)).toBe(generationOf(record, mine) + 1)
-    expect(generationOf(later, namespaceOf('blog'))).toBeGreaterThan(generationOf(record, mine))
+    for (let i = 0; i < 200; i++) record = advance(record, [mine, namespaceOf(`p${i}`)])
+    const stamps = [record.base, ...record.cleared.values()].flatMap((generation) =>
+      [NOW + 60_000, NOW + DAY, null].map((ms) => makeStamp(ms, NOW, false, generation).flags),
+    )
+    for (let i = 0; i < 200; i++) {
+      const later = newGenerations(record)
+      for (const one of [later, advance(later, [mine])]) {
+        expect(stamps.some((flags) => isOfGeneration(flags, generationOf(one, mine)))).toBe(false)
+      }
+    }
+  })
+
+  it('that were lost and are remembered as of long ago are followed by none that was cleared since', () => {
+    const mine = namespaceOf('shop')
+    const remembered = newGenerations(undefined)
+    const cleared: number[] = []
+    let record = remembered
+    for (let i = 0; i < 10; i++) {
+      record = advance(record, [mine])
+      cleared.push(makeStamp(NOW + 60_000, NOW, false, generationOf(record, mine)).flags)
+    }
+    let revived = 0
+    for (let i = 0; i < 200; i++) {
+      const generation = generationOf(newGenerations(remembered), mine)
+      if (cleared.some((flags) => isOfGeneration(flags, generation))) revived++
+    }
+    // By chance: one in 400.
+    expect(revived).toBeLessThan(20)
   })
 
   it('of more key prefixes than the record may name begin anew, and revive nothing', () => {

@@ -152,6 +152,21 @@ describe.skipIf(!isThere).each(KINDS)('clear (%s)', (protocol) => {
     }
   })
 
+  it('revives nothing when the record is evicted and made anew by who knew an old one', async () => {
+    const [busy, idle] = [make(), make()]
+    await idle.set('known', 1)
+    for (let i = 0; i < 5; i++) {
+      await busy.clear()
+      await busy.set(`k${i}`, 'old', { timeout: null })
+    }
+    await busy.clear()
+    await tell(location, 'delete fragcache:generations\r\n')
+    await idle.set('other', 1)
+    for (const cache of [idle, busy]) {
+      expect((await cache.getMany(['k0', 'k1', 'k2', 'k3', 'k4', 'other'])).size).toBe(1)
+    }
+  })
+
   it('works over a record that somebody damaged', async () => {
     const cache = make()
     await cache.set('k', 1)

@@ -383,7 +383,10 @@ export class Entries {
     await Promise.all(
       this.#servers.cleared().map(async ({ server, namespaces }) => {
         if (this.#flushes) await flush(server.acquire())
-        else server.record = await clearNamespaces(server.acquire(), server.record, namespaces)
+        else {
+          const known = server.record ?? server.lostRecord
+          server.record = await clearNamespaces(server.acquire(), known, namespaces)
+        }
       }),
     )
   }

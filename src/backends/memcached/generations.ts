@@ -15,6 +15,9 @@ export const GENERATIONS_KEY = 'fragcache:generations'
 /** Namespaces that are told apart. With more, all start anew: their entries become misses. */
 const MAX_NAMESPACES = 256
 
+/** Of a generation every stamp has at least the remainder by this: 12 bits. */
+const STAMPED = 4096
+
 /** The generations on one server. */
 export interface Generations {
   /** Of every namespace that was not cleared since the record began. */
@@ -48,9 +51,20 @@ export function parseGenerations(text: string): Generations | undefined {
   return { base: Number(match[1]), cleared, text, bytes: Buffer.from(text) }
 }
 
-/** The first record of a server, after one that was lost, if it is known. */
+/**
+ * The first record of a server, after one that was lost, if it is known.
+ *
+ * @remarks What is known may be old: others may have cleared often since, and the numbers right after
+ *   it are those of what they cleared. Hence a random one, of which only that much is sure: entries of
+ *   the generations in `lost` are misses, also after the clear that may be why it is made.
+ */
 export function newGenerations(lost: Generations | undefined): Generations {
-  return format(lost === undefined ? randomInt(1, 2 ** 31) : latest(lost) + 1, new Map())
+  const known = lost === undefined ? [] : [lost.base, ...lost.cleared.values()]
+  const avoided = new Set(known.map((generation) => generation % STAMPED))
+  let base: number
+  do base = randomInt(1, 2 ** 31)
+  while (avoided.has(base % STAMPED) || avoided.has((base + 1) % STAMPED))
+  return format(base, new Map())
 }
 
 /** The record once some namespaces are cleared. */
@@ -59,7 +73,10 @@ export function advance(record: Generations, namespaces: readonly string[]): Gen
   for (const namespace of namespaces) {
     cleared.set(namespace, generationOf(record, namespace) + 1)
   }
-  return cleared.size > MAX_NAMESPACES ? newGenerations(record) : format(record.base, cleared)
+  // This record is not lost but the server's own, so that none of its names is ahead of the next.
+  return cleared.size > MAX_NAMESPACES
+    ? format(latest(record) + 1, new Map())
+    : format(record.base, cleared)
 }
 
 function latest({ base, cleared }: Generations): number {
