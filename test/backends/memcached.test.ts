@@ -371,6 +371,22 @@ describe.skipIf(!isThere)('connections', () => {
     await new Promise((closed) => proxy.close(closed))
   })
 
+  it.each(KINDS)(
+    'that are closed while they open are opened anew on use (%s)',
+    async (protocol) => {
+      const cache = open({ options: { protocol } })
+      for (let i = 0; i < 3; i++) {
+        const unanswered = cache.get('k').catch(String)
+        await Promise.resolve()
+        await cache.close()
+        expect(await unanswered).toContain('the cache was closed')
+        await cache.set('k', i)
+        expect(await cache.get('k')).toBe(i)
+        await cache.close()
+      }
+    },
+  )
+
   it('keep a script from ending only while calls are under way', async () => {
     const sources = await bundleSources()
     const script = join(sources.folder, 'src/backends/memcached.js')

@@ -107,7 +107,8 @@ export class Server {
         wasReady = true
       },
       closed: (ended, error) => {
-        this.#drop(ended)
+        // What is no longer pooled was ended here, which says nothing of the server.
+        if (!this.#drop(ended)) return
         // One that is lost says little: the next attempt shows whether the server is there.
         if (error !== undefined && (!wasReady || isHang(error))) this.#failed(error)
       },
@@ -116,9 +117,11 @@ export class Server {
     return connection
   }
 
-  #drop(connection: Connection): void {
+  /** @returns Whether it was pooled. */
+  #drop(connection: Connection): boolean {
     const place = this.#pool.indexOf(connection)
     if (place !== -1) this.#pool.splice(place, 1)
+    return place !== -1
   }
 
   #failed(error: Error): void {
