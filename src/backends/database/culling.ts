@@ -47,6 +47,8 @@ export class Culling {
   #inFlight = 0
   #room: number | undefined
   #purgedAtMs: number | undefined
+  /** The last key of those that never expire that went. */
+  #endlessBehind = ''
   #running: Promise<void> | undefined
 
   /** @param waitMs - Most milliseconds a write waits for room; then room is made behind it. */
@@ -133,8 +135,7 @@ export class Culling {
   }
 
   /** Of an enormous number no more is known than {@link #most}. */
-  #count(): MaybePromise<number> {
-    const statement = this.statements.countUpTo(this.#most)
+  #count(statement = this.statements.countUpTo(this.#most)): MaybePromise<number> {
     return chain(this.run(statement, []), ({ rows }) => Number(rows[0]?.['entries'] ?? 0))
   }
 
@@ -146,7 +147,7 @@ export class Culling {
       chain(expired === 0 ? count : this.#count(), (left) => {
         if (left + coming <= maxEntries) return left
         const quota = Math.max(Math.floor(left / cullFrequency), left + coming - maxEntries)
-        return chain(this.#removeNext(quota), (removed) => {
+        return chain(this.#removeNext(left, quota), (removed) => {
           if (left < this.#most || removed === 0) return Math.max(0, left - removed)
           return chain(this.#count(), (rest) => this.#cull(rest, coming))
         })
@@ -174,17 +175,44 @@ export class Culling {
     return chain(repeat(step), () => removed)
   }
 
-  /** Of what is live, the entries go that would be gone first; the counters of tags never expire. */
-  #removeNext(quota: number): MaybePromise<number> {
-    let removed = 0
-    const step = () => {
-      const limit = Math.min(BATCH, quota - removed)
-      return chain(this.#removeOf(this.statements.expiringNext(limit), []), (found) => {
-        removed += found
-        return found === limit && removed < quota
-      })
-    }
-    return chain(repeat(step), () => removed)
+  /**
+   * Of what is live, the entries go that would be gone first. What never expires goes in proportion
+   * to its share: with a tag per entry, counters would else take the place of all entries.
+   */
+  #removeNext(left: number, quota: number): MaybePromise<number> {
+    return chain(this.#count(this.statements.countEndlessUpTo(this.#most)), (endless) => {
+      const share = Math.min(1, endless / left)
+      let removed = 0
+      let removedEndless = 0
+      const step = () => {
+        const limit = Math.min(BATCH, quota - removed)
+        const limitEndless = Math.floor((removed + limit) * share) - removedEndless
+        return chain(this.#removeEndless(limitEndless), (foundEndless) => {
+          const limitNext = limit - foundEndless
+          return chain(this.#removeExpiring(limitNext), (found) => {
+            removedEndless += foundEndless
+            removed += foundEndless + found
+            return found === limitNext && removed < quota
+          })
+        })
+      }
+      return chain(repeat(step), () => removed)
+    })
+  }
+
+  #removeExpiring(limit: number): MaybePromise<number> {
+    return limit <= 0 ? 0 : this.#removeOf(this.statements.expiringNext(limit), [])
+  }
+
+  /** Goes round by key, since no deadline tells which of them are worth less. */
+  #removeEndless(limit: number): MaybePromise<number> {
+    if (limit <= 0) return 0
+    const behind = this.#endlessBehind
+    return chain(this.#removeOf(this.statements.endless(limit), [behind]), (found) => {
+      if (found === limit || behind === '') return found
+      this.#endlessBehind = ''
+      return chain(this.#removeEndless(limit - found), (more) => found + more)
+    })
   }
 
   /** What got a later deadline since it was chosen stays. */
@@ -193,6 +221,9 @@ export class Culling {
       if (rows.length === 0) return 0
       const keys = rows.map((row) => keyOf(row['cache_key'])).sort()
       const latest = Number(rows.at(-1)?.['expires'])
+      if (latest === Number.MAX_SAFE_INTEGER) {
+        this.#endlessBehind = keyOf(rows.at(-1)?.['cache_key'])
+      }
       const removal = this.statements.removeExpiring(keys.length)
       return chain(this.run(removal, [...keys, latest]), () => rows.length)
     })

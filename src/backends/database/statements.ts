@@ -136,6 +136,22 @@ export abstract class Statements {
     )
   }
 
+  /** Gives `entries`: how many never expire, but no more than `most`. */
+  countEndlessUpTo(most: number): Statement {
+    return this.statement(
+      `SELECT count(1) AS entries FROM (SELECT 1 AS one FROM ${this.table} WHERE expires = ${Number.MAX_SAFE_INTEGER} LIMIT ${most}) AS sample`,
+      ROWS,
+    )
+  }
+
+  /** The key behind which to go on. Gives `cache_key` and `expires` of what never expires. */
+  endless(limit: number): Statement {
+    return this.statement(
+      `SELECT cache_key, expires FROM ${this.table} WHERE expires = ${Number.MAX_SAFE_INTEGER} AND cache_key > ? ORDER BY expires, cache_key LIMIT ${limit}`,
+      { givesRows: true },
+    )
+  }
+
   /** The key behind which to go on. Gives `cache_key` of any entries. */
   page(limit: number): Statement {
     return this.statement(
