@@ -87,6 +87,30 @@ describe.skipIf(!isThere)('what other programs see in Memcached', () => {
     expect(await cache.get('theirs', { version: 2 })).toBe(-2)
   })
 
+  it.each(KINDS)('keeps their flags when its time to live is changed (%s)', async (protocol) => {
+    const cache = open({ options: { protocol }, serializer: 'json' })
+    const look = (key: string) => tell(location, `get :1:${key}\r\n`, 'END\r\n')
+    for (const [flags, bytes] of [
+      [1, '\x80\x04K\x01.'],
+      [16, '"text"'],
+      [2, '7'],
+    ] as const) {
+      const key = `theirs-${flags}`
+      const line = `set :1:${key} ${flags} 20 ${bytes.length}\r\n${bytes}\r\n`
+      await tell(location, Buffer.from(line, 'latin1'))
+      const before = await look(key)
+      // A pickle is a miss here.
+      expect(await cache.touch(key, { timeout: 600 })).toBe(flags !== 1)
+      expect(await look(key)).toBe(before)
+      expect(await tell(location, `mg :1:${key} t\r\n`)).toMatch(/^HD t(600|599|598)\r/)
+      expect(await cache.touch(key, { timeout: null })).toBe(flags !== 1)
+      expect(await tell(location, `mg :1:${key} t\r\n`)).toBe('HD t-1\r\n')
+      expect(await cache.touch(key, { timeout: 40 * 86_400 })).toBe(flags !== 1)
+      expect(await tell(location, `mg :1:${key} t\r\n`)).toMatch(/^HD t34[56]\d{4}\r/)
+    }
+    expect(await cache.touch('nobodys')).toBe(false)
+  })
+
   it('is not theirs to lose by our clear', async () => {
     const cache = open()
     await cache.set('ours', 1)

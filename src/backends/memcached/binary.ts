@@ -14,6 +14,7 @@ const DELETE = 0x04
 const INCREMENT = 0x05
 const FLUSH = 0x08
 const VERSION = 0x0b
+const TOUCH = 0x1c
 const AUTH = 0x21
 
 const OK = 0x00
@@ -67,6 +68,12 @@ export class BinaryProtocol implements Protocol {
       case 'remove':
         this.#command(out, DELETE, request.key)
         break
+      case 'touch': {
+        const extras = Buffer.allocUnsafe(4)
+        extras.writeUInt32BE(request.exptime, 0)
+        this.#command(out, TOUCH, request.key, extras)
+        break
+      }
       case 'count': {
         const extras = Buffer.alloc(20)
         extras.writeBigUInt64BE(request.delta, 0)
@@ -133,6 +140,8 @@ function opcodeOf(request: Request): number {
       return request.mode === 'add' ? ADD : SET
     case 'remove':
       return DELETE
+    case 'touch':
+      return TOUCH
     case 'count':
       return INCREMENT
     case 'flush':
@@ -163,6 +172,7 @@ function settle(request: Request, reply: Reply, answered: () => void): void {
       else request.done(error, undefined)
       return
     case 'remove':
+    case 'touch':
       request.done(status === NOT_FOUND ? undefined : error, status === OK)
       return
     case 'count':

@@ -23,6 +23,7 @@ import type { Servers, Spot } from './servers.js'
 import type { Seen } from './seen.js'
 import type { Server } from './server.js'
 import {
+  foreignExptime,
   isCounter,
   isForeign,
   isOfGeneration,
@@ -310,13 +311,19 @@ export class Entries {
     })
   }
 
-  /** Gives a live entry a new deadline: writes it anew, since its deadline is part of what is stored. */
+  /**
+   * Gives a live entry a new deadline: writes it anew, since its deadline is part of what is stored.
+   * Another program's keeps the flags by which that program reads it.
+   */
   async touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
     const spot = this.#servers.find(storedKey)
     const key = wireKey(storedKey)
     for (let i = 0; i < MAX_CONFLICTS; i++) {
       const found = await this.#peek(spot, key, VALUE_AND_TOKEN)
       if (found?.isLive !== true) return false
+      if (isForeign(found.item.flags)) {
+        return touch(spot.server.acquire(), key, foreignExptime(expiresAtMs, Date.now()))
+      }
       const entry = { payload: payloadOf(found.item), expiresAtMs }
       const written = await this.#store(spot, key, entry, 'cas', found.item.cas)
       if (written === 'stored') return true
@@ -419,6 +426,20 @@ function count(
 ): Promise<bigint | null | undefined> {
   return new Promise((resolve, reject) => {
     connection.send({ type: 'count', key, delta, done: settled(resolve, reject) })
+  })
+}
+
+function touch(connection: Connection, key: string, exptime: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const done = settled(resolve, reject)
+    connection.send({
+      type: 'touch',
+      key,
+      exptime,
+      done: (error, wasThere) => {
+        done(error, wasThere === true)
+      },
+    })
   })
 }
 

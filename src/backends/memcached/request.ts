@@ -58,6 +58,15 @@ export interface RemoveRequest {
   readonly done: Done<boolean | undefined>
 }
 
+/** Gives an entry another time to live, and leaves all else of it. */
+export interface TouchRequest {
+  readonly type: 'touch'
+  readonly key: string
+  readonly exptime: number
+  /** Gets whether it was there. */
+  readonly done: Done<boolean | undefined>
+}
+
 /** Adds modulo 2^64. */
 export interface CountRequest {
   readonly type: 'count'
@@ -85,7 +94,13 @@ export interface AuthRequest {
  * per byte.
  */
 export type Request =
-  GetRequest | StoreRequest | RemoveRequest | CountRequest | LineRequest | AuthRequest
+  | GetRequest
+  | StoreRequest
+  | RemoveRequest
+  | TouchRequest
+  | CountRequest
+  | LineRequest
+  | AuthRequest
 
 /** Ends a request that gets no answer. */
 export function failRequest(request: Request, error: Error): void {

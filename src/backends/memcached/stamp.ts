@@ -87,6 +87,16 @@ function toExptime(expiresAtMs: number, leftMs: number, isNear: boolean): number
   return seconds <= MAX_RELATIVE_SECONDS ? seconds : toDate(expiresAtMs)
 }
 
+/**
+ * What the server is told of the deadline of another program's entry, in whose flags there is none.
+ *
+ * @returns Seconds, or a date in seconds; 0: never.
+ */
+export function foreignExptime(expiresAtMs: Deadline, nowMs: number): number {
+  if (expiresAtMs === null) return 0
+  return Math.max(1, toExptime(expiresAtMs, expiresAtMs - nowMs, false))
+}
+
 function toDate(expiresAtMs: number): number {
   const seconds = Math.floor(expiresAtMs / 1000) - 1
   // Beyond the dates it knows, nothing is older than the server itself.

@@ -161,6 +161,12 @@ export class ClassicDialect implements Dialect {
   }
 }
 
+/** Of a command that both dialects share. */
+const TOUCH_REPLIES = new Map([
+  ['TOUCHED', true],
+  ['NOT_FOUND', false],
+])
+
 /** The text protocol, in one of its dialects. */
 export class TextProtocol implements Protocol {
   readonly #frames = new TextFrames()
@@ -183,6 +189,9 @@ export class TextProtocol implements Protocol {
         break
       case 'remove':
         out.text(this.#dialect.remove(request))
+        break
+      case 'touch':
+        out.text(`touch ${request.key} ${request.exptime}\r\n`)
         break
       case 'count':
         out.text(this.#dialect.count(request))
@@ -227,6 +236,9 @@ export class TextProtocol implements Protocol {
         return
       case 'remove':
         settle(request, this.#dialect.removeReplies.get(frame.line), frame, answered)
+        return
+      case 'touch':
+        settle(request, TOUCH_REPLIES.get(frame.line), frame, answered)
         return
       case 'count': {
         const sum = this.#dialect.readCount(frame)
