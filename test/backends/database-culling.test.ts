@@ -168,6 +168,36 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     expect(fewest).toBeGreaterThan(300 / 2 / 4)
   })
 
+  it('leaves what is there once other processes have made room', async () => {
+    const maxEntries = 6000
+    await create({ maxEntries }).setMany(
+      keysOf(maxEntries).map((key) => [key, 1] as const),
+      { timeout: 3600 },
+    )
+    const others = `DELETE FROM ${location} WHERE cache_key >= ':1:k01000' AND cache_key < ':1:k03000'`
+    let haveOthersRemoved = false
+    const cache = new DatabaseCache({
+      location,
+      database: {
+        dialect,
+        query: async (sql: string, parameters: readonly Parameter[]) => {
+          const answer = await opened.native?.(sql, parameters)
+          if (sql.startsWith('DELETE') && !haveOthersRemoved) {
+            haveOthersRemoved = true
+            await opened.ask(others)
+          }
+          return answer
+        },
+      },
+      options: { maxEntries, timeLimitMs: 20_000 },
+    })
+    await cache.setMany({ a: 1, b: 1 })
+    await vi.waitFor(() => expect(haveOthersRemoved).toBe(true), 5000)
+    // Room is made behind the write.
+    await new Promise((passed) => setTimeout(passed, 500))
+    expect(await countRows()).toBeGreaterThan(maxEntries / 2)
+  })
+
   it('empties itself with a cullFrequency of 0', async () => {
     const cache = create({ maxEntries: 50, cullFrequency: 0 })
     const other = create({ maxEntries: 50 }, 'other')
@@ -238,7 +268,22 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
   })
 }
 
-describe('culling on SQLite', () => culls('sqlite', openBetterSqlite3))
+describe('culling on SQLite', () => {
+  culls('sqlite', openBetterSqlite3)
+
+  it('at once, gets through a table that holds ten thousands times too much', async () => {
+    const { database, ask, end } = openBetterSqlite3()
+    const cache = new DatabaseCache({ location: 'entries', database, options: { maxEntries: 1 } })
+    await createCacheTable(cache)
+    await ask(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+       INSERT INTO entries SELECT 'k' || i, NULL, i, 9000000000000000 + i, '' FROM n`,
+    )
+    await cache.set('k', 1)
+    expect((await ask('SELECT * FROM entries')).length).toBeLessThanOrEqual(2)
+    await end()
+  })
+})
 
 describe.skipIf(postgres === undefined)('culling on PostgreSQL', () => {
   culls('postgresql', () => openPostgres(postgres?.url ?? ''))

@@ -17,6 +17,9 @@ export type Run = (statement: Statement, parameters: readonly Parameter[]) => Ma
 /** Rows that go with one statement. */
 const BATCH = 500
 
+/** How often, about, a process that removes many looks whether others have done it. */
+const COUNTS = 16
+
 /** How often, at most, expired entries are removed while there is room. */
 const PURGE_INTERVAL_MS = 60_000
 
@@ -143,16 +146,25 @@ export class Culling {
     const { cullFrequency, maxEntries } = this.limits
     if (cullFrequency === 0) return chain(this.removePages(undefined), () => 0)
     this.#purgedAtMs = Date.now()
-    return chain(this.#removeExpired(Infinity), (expired) =>
-      chain(expired === 0 ? count : this.#count(), (left) => {
-        if (left + coming <= maxEntries) return left
-        const quota = Math.max(Math.floor(left / cullFrequency), left + coming - maxEntries)
-        return chain(this.#removeNext(left, quota), (removed) => {
-          if (left < this.#most || removed === 0) return Math.max(0, left - removed)
-          return chain(this.#count(), (rest) => this.#cull(rest, coming))
-        })
-      }),
-    )
+    let left = count
+    // Of an enormous number it takes several rounds.
+    const round = () =>
+      chain(this.#removeExpired(Infinity), (expired) =>
+        chain(expired === 0 ? left : this.#count(), (counted) => {
+          left = counted
+          if (left + coming <= maxEntries) return false
+          const quota = Math.max(Math.floor(left / cullFrequency), left + coming - maxEntries)
+          return chain(this.#removeNext(left, quota), ({ removed, rest }) => {
+            left = rest
+            if (counted < this.#most || removed === 0) return false
+            return chain(this.#count(), (recounted) => {
+              left = recounted
+              return true
+            })
+          })
+        }),
+      )
+    return chain(repeat(round), () => left)
   }
 
   /** Expired entries go now and then although there is room. */
@@ -179,24 +191,36 @@ export class Culling {
    * Of what is live, the entries go that would be gone first. What never expires goes in proportion
    * to its share: with a tag per entry, counters would else take the place of all entries.
    */
-  #removeNext(left: number, quota: number): MaybePromise<number> {
+  #removeNext(
+    left: number,
+    quota: number,
+  ): MaybePromise<{ readonly removed: number; readonly rest: number }> {
+    const goal = Math.max(0, left - quota)
+    const stretch = Math.max(BATCH, Math.ceil(quota / COUNTS))
     return chain(this.#count(this.statements.countEndlessUpTo(this.#most)), (endless) => {
       const share = Math.min(1, endless / left)
-      let removed = 0
-      let removedEndless = 0
+      let [removed, removedEndless, rest, lookedAt] = [0, 0, left, 0]
       const step = () => {
-        const limit = Math.min(BATCH, quota - removed)
+        const limit = Math.min(BATCH, quota - removed, rest - goal)
         const limitEndless = Math.floor((removed + limit) * share) - removedEndless
         return chain(this.#removeEndless(limitEndless), (foundEndless) => {
           const limitNext = limit - foundEndless
           return chain(this.#removeExpiring(limitNext), (found) => {
             removedEndless += foundEndless
             removed += foundEndless + found
-            return found === limitNext && removed < quota
+            rest = Math.max(0, rest - foundEndless - found)
+            if (found < limitNext || removed >= quota || rest <= goal) return false
+            if (removed - lookedAt < stretch) return true
+            lookedAt = removed
+            // Other processes may be at the same.
+            return chain(this.#count(), (counted) => {
+              rest = counted
+              return rest > goal
+            })
           })
         })
       }
-      return chain(repeat(step), () => removed)
+      return chain(repeat(step), () => ({ removed, rest }))
     })
   }
 
