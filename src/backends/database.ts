@@ -9,7 +9,7 @@ import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { connect, type Route } from './database/connect.js'
 import { NEEDED_TABLE, type NeededTable } from './database/create-table.js'
-import { explain, isAnswer } from './database/failures.js'
+import { explain, isAnswer, isMissingTable } from './database/failures.js'
 import { Replica } from './database/replica.js'
 import { Table } from './database/table.js'
 import { parseTableName } from './database/table-name.js'
@@ -105,7 +105,9 @@ export class DatabaseCache extends Cache<Uint8Array> {
     })
     const { read, write } = this.#route
     this.answersAtOnce = read.answersAtOnce && write.answersAtOnce
-    this.#replica = new Replica(write, read, timeLimitMs, (error) => this.isOutage(error))
+    // A table that was made just now may not have reached the replica.
+    const isDown = (error: unknown) => this.isOutage(error) || isMissingTable(error)
+    this.#replica = new Replica(write, read, timeLimitMs, isDown)
     this[NEEDED_TABLE] = { name, driver: write }
     this.#table = new Table(name, this.#route, keyPrefix, limits, timeLimitMs)
   }

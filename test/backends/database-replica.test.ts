@@ -134,15 +134,34 @@ describe('a primary and a replica', () => {
     vi.useRealTimers()
   })
 
-  it('a table that is missing on the replica is no reason to spare it', async () => {
-    const empty = new BetterSqlite3(':memory:')
+  it('one that hangs is down: the primary answers within the time limit, and then at once', async () => {
+    let asked = 0
+    const hanging = {
+      dialect: 'sqlite' as const,
+      query: () => {
+        asked++
+        return new Promise(() => undefined)
+      },
+    }
     const over = new DatabaseCache({
       location: 'entries',
-      database: { write: database.primary, read: empty },
+      database: { write: database.primary, read: hanging },
+      options: { timeLimitMs: 2000 },
     })
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
-    await expect(over.get('first')).rejects.toThrow(/the table entries is not there/)
-    vi.restoreAllMocks()
+    expect(await over.get('first')).toBe(1)
+    const startMs = performance.now()
+    expect(await over.get('first')).toBe(1)
+    expect((await over.getMany(['first'])).get('first')).toBe(1)
+    expect(performance.now() - startMs).toBeLessThan(500)
+    expect(asked).toBe(1)
+  })
+
+  it('one without the table is down: it may come later', async () => {
+    const over = new DatabaseCache({
+      location: 'entries',
+      database: { write: database.primary, read: new BetterSqlite3(':memory:') },
+    })
+    expect(await over.get('first')).toBe(1)
   })
 
   it('one that answers at once does so', async () => {
