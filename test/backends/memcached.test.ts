@@ -275,6 +275,83 @@ describe.skipIf(!isThere)('numbers', () => {
   })
 })
 
+describe.skipIf(!isThere).each(KINDS)('counting what another adds meanwhile (%s)', (protocol) => {
+  const INCR = { auto: 'ma ', classic: 'incr ', binary: '\x80\x05' }[protocol]
+
+  /** A way to the server on which something may happen right before a number is added to. */
+  async function way(beforeCounting: () => Promise<unknown>) {
+    const sockets = new Set<Socket>()
+    const proxy = createServer({ noDelay: true }, (socket) => {
+      const [host = '', port = ''] = location.split(':')
+      const upstream = connect({ host, port: Number(port), noDelay: true })
+      for (const one of [socket, upstream]) sockets.add(one.on('error', () => undefined))
+      upstream.on('data', (chunk) => socket.write(chunk))
+      socket.on('data', (chunk) => {
+        const place = chunk.indexOf(INCR, 0, 'latin1')
+        if (place <= 0) {
+          upstream.write(chunk)
+          return
+        }
+        upstream.write(chunk.subarray(0, place))
+        upstream.once('data', () => {
+          void beforeCounting().then(() => upstream.write(chunk.subarray(place)))
+        })
+      })
+    })
+    await new Promise<void>((listening) => proxy.listen(0, '127.0.0.1', listening))
+    const { port } = proxy.address() as AddressInfo
+    const close = () => {
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+    }
+    return { location: `127.0.0.1:${port}`, close }
+  }
+
+  const hit = async (cache: MemcachedCache, key: string): Promise<number> => {
+    const sum = await cache.incr(key).catch(() => undefined)
+    if (sum !== undefined) return sum
+    return (await cache.add(key, 1)) ? 1 : cache.incr(key)
+  }
+
+  it.each(['absent', 'dead'])('counts nothing twice where the entry was %s', async (state) => {
+    const options = { protocol }
+    const [two, three] = [open({ options }), open({ options })]
+    let key = ''
+    let others: number[] = []
+    const between = async () => {
+      if (others.length > 0) return
+      others = [0]
+      others = [await hit(two, key)]
+      if (state === 'absent') others.push(await hit(three, key))
+    }
+    const { location: through, close } = await way(between)
+    const one = open({ location: through, options })
+    const keys = Array.from({ length: 200 }, (_, i) => `hits-${i}`)
+    if (state === 'dead') {
+      await two.setMany(keys.map((dead) => [dead, 70] as const))
+      await two.clear()
+    }
+    for (key of keys) {
+      others = []
+      const own = await hit(one, key)
+      const sums = [...others, own]
+      expect(sums).toEqual(state === 'absent' ? [1, 2, 3] : [1, 2])
+      expect(await two.get(key)).toBe(sums.length)
+    }
+    await one.close()
+    close()
+  })
+
+  it('by many at once loses nothing', async () => {
+    const clients = [0, 1, 2].map(() => open({ options: { protocol } }))
+    const keys = Array.from({ length: 400 }, (_, i) => `hits-${i}`)
+    const sums = await Promise.all(
+      clients.map((cache) => Promise.all(keys.map((key) => hit(cache, key)))),
+    )
+    expect(keys.map((_, i) => sums.map((own) => own[i]).sort())).toEqual(keys.map(() => [1, 2, 3]))
+  })
+})
+
 describe.skipIf(!isThere)('values', () => {
   it('that are too large are refused by name, and the old ones are gone', async () => {
     const cache = open()

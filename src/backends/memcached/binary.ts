@@ -177,7 +177,7 @@ function settle(request: Request, reply: Reply, answered: () => void): void {
       return
     case 'count':
       if (status === NO_NUMBER) request.done(undefined, null)
-      else request.done(status === NOT_FOUND ? undefined : error, sum)
+      else request.done(status === NOT_FOUND ? undefined : error, sum, String(reply.cas))
       return
     default:
       request.done(error, reply.value.toString('latin1'))

@@ -332,16 +332,20 @@ export class Entries {
     throw tooManyConflicts()
   }
 
-  /** Adds to a whole number, in one round trip. */
+  /** Adds to a whole number, in one round trip unless it is written anew meanwhile. */
   async increment(storedKey: string, delta: number): Promise<number | null | undefined> {
     const spot = this.#servers.find(storedKey)
     const key = wireKey(storedKey)
     const { connection, before } = this.#note(spot, key)
-    const sum = await count(connection, key, toUnsigned(delta))
+    const { sum, cas } = await count(connection, key, toUnsigned(delta))
     if (sum === undefined) return undefined
-    const found = before()
-    // Written anew between our two commands, or not live: then what was added to is not live either.
-    if (found?.isLive !== true) return undefined
+    let found = before()
+    if (found?.isLive !== true) {
+      if (sum === null) return undefined
+      // Either a dead entry was added to, or one that was written between our two commands.
+      found = await this.#recount(spot, key, found !== undefined, sum, cas)
+      if (found === undefined) return undefined
+    }
     if (sum === null) return null
     const result = fromUnsigned(sum)
     const isNumber = isForeign(found.item.flags) || isCounter(found.item.flags)
@@ -350,6 +354,31 @@ export class Entries {
     if (!isNumber) return null
     const value = fromUnsigned(BigInt.asUintN(64, sum - BigInt(delta)))
     return value === undefined ? null : addIntegers(value, delta)
+  }
+
+  /**
+   * Looks at an entry that was added to, though it was not live right before.
+   *
+   * @param wasThere - It was there, but dead.
+   * @param cas - The token it had after.
+   * @returns It, if it was live when it was added to.
+   */
+  async #recount(
+    spot: Spot,
+    key: string,
+    wasThere: boolean,
+    sum: bigint,
+    cas: string | undefined,
+  ): Promise<Found | undefined> {
+    const now = await this.#peek(spot, key, VALUE_AND_TOKEN)
+    if (now?.isLive !== true) return undefined
+    // What was written after nothing was there was live, whoever has changed it since.
+    if (!wasThere) return now
+    const hasToken = cas !== undefined && cas !== '0'
+    const isSame = hasToken
+      ? now.item.cas === cas
+      : now.item.value.toString('latin1').trimEnd() === String(sum)
+    return isSame ? now : undefined
   }
 
   /** Reads the flags of an entry on the connection on which a command is going to follow. */
@@ -423,9 +452,17 @@ function count(
   connection: Connection,
   key: string,
   delta: bigint,
-): Promise<bigint | null | undefined> {
+): Promise<{ readonly sum: bigint | null | undefined; readonly cas: string | undefined }> {
   return new Promise((resolve, reject) => {
-    connection.send({ type: 'count', key, delta, done: settled(resolve, reject) })
+    connection.send({
+      type: 'count',
+      key,
+      delta,
+      done: (error, sum, cas) => {
+        if (error === undefined) resolve({ sum, cas })
+        else reject(error)
+      },
+    })
   })
 }
 

@@ -72,8 +72,11 @@ export interface CountRequest {
   readonly type: 'count'
   readonly key: string
   readonly delta: bigint
-  /** Gets the sum; `undefined` if nothing is there; `null` if it is no number. */
-  readonly done: Done<bigint | null | undefined>
+  /**
+   * Gets the sum, and the token of what now is there if the server tells it; `undefined` if nothing
+   * is there; `null` if it is no number.
+   */
+  readonly done: (error: Error | undefined, sum: bigint | null | undefined, cas?: string) => void
 }
 
 /** A command with a line for an answer. */

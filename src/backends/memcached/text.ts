@@ -65,7 +65,7 @@ export class MetaDialect implements Dialect {
   }
 
   count({ key, delta }: CountRequest): string {
-    return `ma ${key} D${delta} v\r\n`
+    return `ma ${key} D${delta} v c\r\n`
   }
 
   readItem({ withValue, expected }: GetRequest, frame: TextFrame): Item | undefined {
@@ -243,8 +243,9 @@ export class TextProtocol implements Protocol {
       case 'count': {
         const sum = this.#dialect.readCount(frame)
         if (sum !== undefined && !/^\d{1,20}$/.test(sum)) throw unexpected(sum)
+        const cas = frame.hasBody ? / c(\d+)/.exec(frame.line)?.[1] : undefined
         answered()
-        request.done(undefined, sum === undefined ? undefined : BigInt(sum))
+        request.done(undefined, sum === undefined ? undefined : BigInt(sum), cas)
         return
       }
       default:
