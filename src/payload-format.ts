@@ -46,7 +46,7 @@ export const FORMAT_SETTINGS: readonly string[] = ['serializer', 'compress']
  *   bytes                      with a serializer of the user's
  *   0x07 + u8 + u32 + bytes    wrapped: 0 as it is or 1 compressed, and the length before
  * Nothing in JSON begins with a byte below 0x08. Where a serializer of the user's does, or gives what
- * reads as a whole number, its bytes are wrapped.
+ * reads as a whole number, here or to the server, its bytes are wrapped.
  */
 const TAGGED = 5
 const WRAPPED = 7
@@ -177,9 +177,25 @@ function userFormat(serializer: ValueSerializer): Format {
       return value
     },
     isAmbiguous: (bytes) =>
-      bytes[0] === TAGGED || bytes[0] === WRAPPED || readInteger(bytes) !== undefined,
+      bytes[0] === TAGGED ||
+      bytes[0] === WRAPPED ||
+      readInteger(bytes) !== undefined ||
+      isCountable(bytes),
   }
 }
+
+/** Whether a server might count with bytes that are no whole number to us, such as `007`. */
+function isCountable(bytes: Uint8Array): boolean {
+  const last = bytes[bytes.length - 1]
+  // Most bytes end in something else, and are not looked through.
+  if (last === undefined || (last !== SPACE && (last < DIGIT_0 || last > DIGIT_9))) return false
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return /^[\t-\r ]*\+?\d{1,20} *$/.test(text)
+}
+
+const SPACE = 0x20
+const DIGIT_0 = 0x30
+const DIGIT_9 = 0x39
 
 function thresholdOf(backend: string, compress: unknown): number {
   if (compress === undefined) return Infinity

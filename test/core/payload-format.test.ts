@@ -111,6 +111,17 @@ describe('a serializer of the user’s', () => {
     }
   })
 
+  it('never gives bytes that a server would count with', () => {
+    const countable = ['0012', '12 ', ' 12', '\t\n12', '+12', ' +0012   ', '9'.repeat(20), '00']
+    for (const value of countable) {
+      expect(own.pack(value)[0]).toBe(7)
+      expect(own.unpack(own.pack(value)).value).toBe(`read ${value}`)
+    }
+    for (const value of ['12x', 'x12', '1 2', '1.5', '9'.repeat(21), ' ', '+', '\u00a012']) {
+      expect(text(own.pack(value))).toBe(value)
+    }
+  })
+
   it('may have tags and compression', () => {
     const tags = new Map([['t:a', 'v1']])
     const both = format({
