@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { main } from '../../src/cli.js'
 import { createCaches, LocMemCache } from '../../src/index.js'
-import { newTable, openMysql, openPostgres } from '../support/databases.js'
+import { newTable, openBetterSqlite3, openMysql, openPostgres } from '../support/databases.js'
 import { sharedServer } from '../support/servers.js'
 import { inProject } from '../support/samples.js'
 
@@ -48,6 +48,46 @@ describe('createCacheTable', () => {
       { table: 'entries', existed: true, created: false, sql: [] },
     ])
     expect(await cache.get('k')).toBe('v')
+  })
+
+  it('makes the index that an earlier run did not come to', async () => {
+    const opened = [
+      openBetterSqlite3(),
+      ...(postgres === undefined ? [] : [openPostgres(postgres.url)]),
+      ...(mysql === undefined ? [] : [openMysql(mysql.url)]),
+    ]
+    for (const { database, ask, end } of opened) {
+      const location = newTable()
+      const cache = new DatabaseCache({ location, database })
+      const [missing] = await createCacheTable(cache, { dryRun: true })
+      await ask(missing?.sql[0] ?? '')
+      const [, ...rest] = missing?.sql ?? []
+      const told = { table: location, existed: true, created: false }
+      expect(await createCacheTable(cache, { dryRun: true })).toEqual([{ ...told, sql: rest }])
+      expect(await createCacheTable(cache)).toEqual([{ ...told, sql: rest }])
+      expect(await createCacheTable(cache)).toEqual([{ ...told, sql: [] }])
+      await ask(`DROP TABLE ${location}`)
+      await end()
+    }
+  })
+
+  it('refuses the table of another program', async () => {
+    const opened = [
+      openBetterSqlite3(),
+      ...(postgres === undefined ? [] : [openPostgres(postgres.url)]),
+      ...(mysql === undefined ? [] : [openMysql(mysql.url)]),
+    ]
+    for (const { database, ask, end } of opened) {
+      const location = newTable()
+      await ask(
+        `CREATE TABLE ${location} (cache_key varchar(255) PRIMARY KEY, value text, expires timestamp)`,
+      )
+      await expect(createCacheTable(new DatabaseCache({ location, database }))).rejects.toThrow(
+        `the table ${location} belongs to another program`,
+      )
+      await ask(`DROP TABLE ${location}`)
+      await end()
+    }
   })
 
   it('with dryRun tells what is missing and makes nothing', async () => {

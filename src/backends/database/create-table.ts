@@ -1,6 +1,7 @@
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import { COLUMN_LENGTH } from './column-key.js'
 import { Statement, type Dialect, type Driver, type Parameter } from './driver.js'
+import { COLUMNS } from './statements.js'
 import { quote, quoteTable, showTable, type TableName } from './table-name.js'
 
 /** A table that a cache needs. */
@@ -22,11 +23,11 @@ export interface CreateCacheTableOptions {
 export interface CreatedTable {
   /** The table's name, as in the cache's location. */
   readonly table: string
-  /** Whether the table was there before; then nothing is done. */
+  /** Whether the table was there before; then only its index is made, where that is missing. */
   readonly existed: boolean
-  /** Whether it was made by this call. */
+  /** Whether the table was made by this call. */
   readonly created: boolean
-  /** The statements that make it; none where it existed. */
+  /** The statements that make what is missing. */
   readonly sql: readonly string[]
 }
 
@@ -35,10 +36,11 @@ export interface CreatedTable {
  *
  * @param caches - A cache, several of them, or a `Caches`; caches of other backends are passed over.
  * @returns What was done, or with `dryRun` what is to be done, for each table.
- * @throws InvalidCacheBackendError: there is no database cache among them.
+ * @throws InvalidCacheBackendError: there is no database cache among them, or a table has that name
+ *   that belongs to another program.
  * @throws What the database said.
  * @remarks Of several caches over one table one counts. The database is the one that is written to.
- *   Tables that exist stay as they are. Processes may do this at the same time.
+ *   Tables that exist keep their columns. Processes may do this at the same time.
  * @see Django, `createcachetable`
  */
 export async function createCacheTable(
@@ -55,7 +57,8 @@ export async function createCacheTable(
   for (const { name, driver } of needed) {
     const table = showTable(name)
     const existed = await exists(driver, name)
-    const sql = existed ? [] : tableSql(driver.dialect, name)
+    if (existed) await checkColumns(driver, name)
+    const sql = existed ? await missingIndexSql(driver, name) : tableSql(driver.dialect, name)
     if (!dryRun) for (const one of sql) await make(driver, one)
     created.push({ table, existed, created: !existed && !dryRun, sql })
   }
@@ -118,6 +121,44 @@ async function exists(driver: Driver, { schema, table }: TableName): Promise<boo
       return (await ask(driver, sql, [table])).length > 0
     }
   }
+}
+
+/** What a database says where there is no such column. */
+function isMissingColumn(error: unknown): boolean {
+  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
+  return code === '42703' || code === 'ER_BAD_FIELD_ERROR' || /no such column/.test(String(message))
+}
+
+async function checkColumns(driver: Driver, name: TableName): Promise<void> {
+  try {
+    await ask(driver, `SELECT ${COLUMNS} FROM ${quoteTable(driver.dialect, name)} LIMIT 0`, [])
+  } catch (error) {
+    if (!isMissingColumn(error)) throw error
+    throw new InvalidCacheBackendError(
+      `createCacheTable: the table ${showTable(name)} belongs to another program: it lacks some of the columns ${COLUMNS}; give DatabaseCache another location`,
+      { cause: error },
+    )
+  }
+}
+
+/** A run that ended between the table and its index left the table without. */
+async function missingIndexSql(driver: Driver, name: TableName): Promise<string[]> {
+  const { dialect } = driver
+  if (dialect === 'mysql') return []
+  const [, sql] = tableSql(dialect, name)
+  if (sql === undefined) return []
+  const { schema } = name
+  const index = `${name.table}_expires`
+  if (dialect === 'postgresql') {
+    const sql = 'SELECT to_regclass(?)::text AS found'
+    const [row] = await ask(driver, sql, [quoteTable(dialect, { schema, table: index })])
+    if (typeof row?.['found'] === 'string') return []
+  } else {
+    const master = schema === undefined ? '' : `${quote(dialect, schema)}.`
+    const sql = `SELECT 1 AS found FROM ${master}sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE`
+    if ((await ask(driver, sql, [index])).length > 0) return []
+  }
+  return [sql]
 }
 
 async function ask(
