@@ -39,9 +39,10 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       options: { timeLimitMs: 20_000, ...options },
     })
   /** One whose statements are noted. */
-  const createNoting = (options: DatabaseOptions) =>
+  const createNoting = (options: DatabaseOptions, keyPrefix = '') =>
     new DatabaseCache({
       location,
+      keyPrefix,
       database: {
         dialect,
         query: async (sql: string, parameters: readonly Parameter[]) => {
@@ -265,6 +266,22 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     await cache.clear()
     expect(await countRows()).toBe(1300)
     expect((await other.getMany(keysOf(1300))).size).toBe(1300)
+  })
+
+  it('clear looks through many entries of others in stretches', async () => {
+    const others = create({ maxEntries: 20_000 }, 'n')
+    await others.setMany(keysOf(9000).map((key) => [key, 1] as const))
+    for (const prefix of ['a', 'z']) {
+      await create({ maxEntries: 20_000 }, prefix).setMany(
+        keysOf(600).map((key) => [key, 1] as const),
+      )
+    }
+    for (const keyPrefix of ['a', 'z']) {
+      statements = []
+      await createNoting({ maxEntries: 20_000 }, keyPrefix).clear()
+      expect(statements.filter((sql) => sql.includes('key_prefix =')).length).toBeGreaterThan(3)
+    }
+    expect(await countRows()).toBe(9000)
   })
 }
 

@@ -17,6 +17,9 @@ export type Run = (statement: Statement, parameters: readonly Parameter[]) => Ma
 /** Rows that go with one statement. */
 const BATCH = 500
 
+/** Rows that are looked through with one statement for those of a key prefix. */
+const STRETCH = 2000
+
 /** How often, about, a process that removes many looks whether others have done it. */
 const COUNTS = 16
 
@@ -260,23 +263,41 @@ export class Culling {
    */
   removePages(keyPrefix: string | undefined): MaybePromise<void> {
     const { statements } = this
-    let after = ''
-    const step = () => {
-      const page =
-        keyPrefix === undefined
-          ? this.run(statements.page(BATCH), [after])
-          : this.run(statements.pageOf(BATCH), [toColumn(keyPrefix), after])
-      return chain(page, ({ rows }) => {
+    if (keyPrefix === undefined) {
+      return this.#removeEach((after) => this.run(statements.page(BATCH), [after]), '')
+    }
+    const owner = toColumn(keyPrefix)
+    let behind = ''
+    // Where it has few entries among many, one page of them would take reading the whole table.
+    const stretch = () =>
+      chain(this.run(statements.later(STRETCH), [behind]), ({ rows }) => {
+        const last = rows[0] === undefined ? undefined : keyOf(rows[0]['cache_key'])
+        const bound = last === undefined ? [] : [last]
+        const pageOf = statements.pageOf(BATCH, last !== undefined)
+        const removed = this.#removeEach(
+          (after) => this.run(pageOf, [owner, after, ...bound]),
+          behind,
+        )
+        behind = last ?? ''
+        return chain(removed, () => last !== undefined)
+      })
+    return repeat(stretch)
+  }
+
+  /** @param page - Gives up to {@link BATCH} entries behind a key. */
+  #removeEach(page: (after: string) => MaybePromise<Answer>, behind: string): MaybePromise<void> {
+    let after = behind
+    const step = () =>
+      chain(page(after), ({ rows }) => {
         if (rows.length === 0) return false
         const keys = rows.map((row) => keyOf(row['cache_key']))
         after = keys.at(-1) ?? ''
-        const removal = statements.removeExpiring(keys.length)
+        const removal = this.statements.removeExpiring(keys.length)
         return chain(
           this.run(removal, [...keys, Number.MAX_SAFE_INTEGER]),
           () => rows.length === BATCH,
         )
       })
-    }
     return repeat(step)
   }
 

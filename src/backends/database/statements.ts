@@ -160,10 +160,19 @@ export abstract class Statements {
     )
   }
 
-  /** The key prefix; the key behind which to go on. Gives `cache_key`. */
-  pageOf(limit: number): Statement {
+  /** The key behind which to go on. Gives the `cache_key` so many rows later, if there is one. */
+  later(rows: number): Statement {
     return this.statement(
-      `SELECT cache_key FROM ${this.table} WHERE key_prefix = ? AND cache_key > ? ORDER BY cache_key LIMIT ${limit}`,
+      `SELECT cache_key FROM ${this.table} WHERE cache_key > ? ORDER BY cache_key LIMIT 1 OFFSET ${rows - 1}`,
+      ROWS,
+    )
+  }
+
+  /** The key prefix; the key behind which to go on; if it is bounded, the last. Gives `cache_key`. */
+  pageOf(limit: number, isBounded: boolean): Statement {
+    const bound = isBounded ? ' AND cache_key <= ?' : ''
+    return this.statement(
+      `SELECT cache_key FROM ${this.table} WHERE key_prefix = ? AND cache_key > ?${bound} ORDER BY cache_key LIMIT ${limit}`,
       ROWS,
     )
   }
