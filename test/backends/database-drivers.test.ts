@@ -259,6 +259,30 @@ describe('a function', () => {
     expect(await cache.get('k')).toBe(8)
   })
 
+  it('over MySQL is asked for many keys in statements that any server takes', async () => {
+    const keys = Array.from({ length: 10_000 }, (_, i) => String(i).padStart(240, 'k'))
+    const asked = { SELECT: 0, DELETE: 0 }
+    const cache = new DatabaseCache({
+      location: 'entries',
+      database: {
+        dialect: 'mysql',
+        query: query((sql, parameters) => {
+          const written = parameters.filter((one) => Buffer.isBuffer(one))
+          const bytes = written.reduce((sum, one) => sum + 2 * one.length + 3, sql.length)
+          if (bytes > 1_048_576) throw new Error(`a packet of ${bytes} bytes`)
+          const kind = sql.startsWith('SELECT') ? 'SELECT' : 'DELETE'
+          asked[kind] += written.length
+          if (kind === 'DELETE') return { affectedRows: 0, insertId: 0 }
+          return written.map((one) => ({ cache_key: one, value: Buffer.from('7'), expires: 9e15 }))
+        }),
+      },
+    })
+    expect((await cache.getMany(keys)).size).toBe(keys.length)
+    expect(asked).toEqual({ SELECT: keys.length, DELETE: 0 })
+    await cache.deleteMany(keys)
+    expect(asked.DELETE).toBe(keys.length)
+  })
+
   it('that refuses large values names them, alone and among others', async () => {
     const database = new BetterSqlite3(':memory:')
     const cache = await open({

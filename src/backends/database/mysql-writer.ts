@@ -131,16 +131,15 @@ export class MysqlWriter implements Writer {
 
   /** There is no telling what a `DELETE` of several keys found, so that is asked before. */
   removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>> {
-    const sorted = [...keys].sort()
     const nowMs = Date.now()
-    return chain(
-      this.run(this.statements.readDeadlines(sorted.length), [...sorted, nowMs]),
-      ({ rows }) =>
-        chain(
-          this.run(this.statements.removeMany(sorted.length), [...sorted, nowMs]),
-          () => new Set(rows.map((row) => keyOf(row['cache_key']))),
+    const removed = inTurn(keyChunksOf([...keys].sort()), (some) =>
+      chain(this.run(this.statements.readDeadlines(some.length), [...some, nowMs]), ({ rows }) =>
+        chain(this.run(this.statements.removeMany(some.length), [...some, nowMs]), () =>
+          rows.map((row) => keyOf(row['cache_key'])),
         ),
+      ),
     )
+    return chain(removed, (all) => new Set(all.flat()))
   }
 
   found(answer: Answer): boolean {
@@ -158,6 +157,25 @@ export class MysqlWriter implements Writer {
 
 function bytesOf({ key, value, replacing }: WriteRow): number {
   return ROW_BYTES + key.length + (value?.length ?? 0) + (replacing?.value?.length ?? 0)
+}
+
+/** What a key takes besides its bytes. */
+const KEY_BYTES = 8
+
+/** Cuts keys into pieces that any server takes with one statement. */
+export function keyChunksOf(keys: readonly string[]): readonly (readonly string[])[] {
+  const chunks: string[][] = []
+  let left = 0
+  for (const key of keys) {
+    const bytes = 2 * key.length + KEY_BYTES
+    if (bytes > left) {
+      chunks.push([])
+      left = SURE_BYTES
+    }
+    chunks.at(-1)?.push(key)
+    left -= bytes
+  }
+  return chunks
 }
 
 /** Several rows go as text, in which a byte takes two characters. */

@@ -9,7 +9,7 @@ import type { Answer, Driver } from './driver.js'
 import { isTooLarge } from './failures.js'
 import { inTurn, rescue, split } from './in-turn.js'
 import { MysqlStatements } from './mysql-statements.js'
-import { MysqlWriter } from './mysql-writer.js'
+import { keyChunksOf, MysqlWriter } from './mysql-writer.js'
 import { fromExpires, fromValue, toExpires, toParameters, toRow, type WriteRow } from './row.js'
 import { StandardStatements } from './standard-statements.js'
 import { StandardWriter } from './standard-writer.js'
@@ -97,7 +97,9 @@ export class Table {
     what: 'readMany' | 'readDeadlines',
   ): MaybePromise<ReadonlyMap<string, Answer['rows'][number]>> {
     const { statements } = this.#writer
-    const answers = inTurn(split([...new Set(columns)], MOST_KEYS), (some) =>
+    const unique = [...new Set(columns)]
+    const chunks = driver.dialect === 'mysql' ? keyChunksOf(unique) : split(unique, MOST_KEYS)
+    const answers = inTurn(chunks, (some) =>
       driver.run(statements[what](some.length), [...some, Date.now()]),
     )
     return chain(
