@@ -54,7 +54,7 @@ export class RedisCache extends Cache<Payload> {
   readonly #listen: (() => ClientSource) | undefined
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
-  constructor(settings: RedisSettings) {
+  constructor(settings: RedisSettings = {}) {
     super(settings, { settings: ['client', ...FORMAT_SETTINGS], server: true })
     this.#format = new PayloadFormat('RedisCache', settings)
     this.#flushOnClear = resolveFlush(settings)

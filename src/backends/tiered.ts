@@ -334,10 +334,14 @@ export class TieredCache extends Cache {
 
   /** The remote cache's own time limit, circuit and reports of outages apply. */
   #ask<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
-    if (this.#remote.alias === '' && this.alias !== '') {
-      ;(this.#remote as { alias: string }).alias = this.alias
-    }
+    this.#nameRemote()
     return this.#remote.guarded(operation, action)
+  }
+
+  /** In messages and at the server it goes by the name that this cache has. */
+  #nameRemote(): void {
+    if (this.#remote.alias !== '' || this.alias === '') return
+    ;(this.#remote as { alias: string }).alias = this.alias
   }
 
   /** What the remote cache said of its failure, and has reported. */
@@ -370,6 +374,7 @@ export class TieredCache extends Cache {
 
   #start(): void {
     if (this.#stop !== undefined || !this.#canBeTold) return
+    this.#nameRemote()
     const listener: ChangeListener = {
       up: () => {
         this.#loseAll()

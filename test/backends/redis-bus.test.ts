@@ -145,6 +145,7 @@ describe.skipIf(!isThere)('a bus over a Cluster', () => {
 describe('settings of a bus', () => {
   const wrong: [string, object, RegExp][] = [
     ['no location', {}, /location: it is missing/],
+    ['a text', 'redis://h' as unknown as object, /are no settings; give an object/],
     ['an unknown setting', { location: 'redis://h', chanel: 'x' }, /unknown setting "chanel"/],
     [
       'an option of caches',

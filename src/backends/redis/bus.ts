@@ -50,7 +50,12 @@ export class RedisBus implements Bus {
   readonly #listen: (() => ClientSource) | undefined
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
-  constructor(settings: RedisBusSettings) {
+  constructor(settings: RedisBusSettings = {}) {
+    if (typeof settings !== 'object' || (settings as unknown) === null) {
+      throw new InvalidCacheBackendError(
+        `RedisBus: ${show(settings)} are no settings; give an object such as { location: 'redis://127.0.0.1:6379' }`,
+      )
+    }
     const { channel = 'fragcache' } = settings
     for (const name of Object.keys(settings)) {
       if (KNOWN.includes(name)) continue

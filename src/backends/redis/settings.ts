@@ -51,6 +51,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   path: 'name the socket in the location, such as "unix:///run/redis.sock"',
   keyPrefix: 'use the setting keyPrefix',
   lazyConnect: 'connections always open on first use',
+  maxEntries: 'the server makes room by itself; set its maxmemory and maxmemory-policy',
+  cullFrequency: 'the server makes room by itself; set its maxmemory-policy',
   monitor: 'a connection that monitors takes no other commands',
 }
 
