@@ -25,7 +25,7 @@ export default defineConfig({
     globalSetup: ['test/support/servers/keeper.ts'],
     testTimeout: 20_000,
     // More than there are cores: what waits for a server or a deadline leaves its core to others.
-    maxWorkers: availableParallelism() + 2,
+    maxWorkers: availableParallelism() + 1,
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'adapters/**/*.ts'],
