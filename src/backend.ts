@@ -12,7 +12,7 @@ import {
   type Version,
 } from './keys.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import { OutageReporter, reportDamage } from './observe.js'
+import { OutageReporter, RefusalReporter, reportDamage } from './observe.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
 import {
   resolveSettings,
@@ -111,6 +111,7 @@ export abstract class Backend<Payload = unknown> {
   protected readonly settings: ResolvedSettings
 
   readonly #outages = new OutageReporter()
+  readonly #refusals = new RefusalReporter()
 
   /** Only where the store is a server, which can be down or hang. */
   readonly #circuit: Circuit | undefined
@@ -591,9 +592,13 @@ export abstract class Backend<Payload = unknown> {
             backend: this.backendName,
             operation,
           })
+    if (this.#circuit !== undefined && !this.isOutage(error)) {
+      this.#refusals.add(this.alias, this.backendName, failure)
+      return failure
+    }
     this.#failures++
     this.#outages.failed(this.alias, this.backendName, failure)
-    if (this.isOutage(error) && !this.#isClosed) this.#circuit?.failed(error)
+    if (!this.#isClosed) this.#circuit?.failed(error)
     return failure
   }
 }

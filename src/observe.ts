@@ -82,6 +82,24 @@ export class OutageReporter {
   }
 }
 
+/** Milliseconds between two reports of what a server that works refuses. */
+const REFUSAL_INTERVAL_MS = 60_000
+
+/** Says at most once a minute that a server refuses something: that is no outage, and has no end. */
+export class RefusalReporter {
+  #reportedMs = -Infinity
+
+  add(alias: string, backend: string, error: unknown): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#reportedMs < REFUSAL_INTERVAL_MS) return
+    this.#reportedMs = nowMs
+    process.emitWarning(
+      `${backend}${alias === '' ? '' : ` "${alias}"`} was refused something: ${String(error)}; reported at most once a minute`,
+      { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
+    )
+  }
+}
+
 const reportedDamage = new WeakSet<object>()
 
 /** Says once per cache that a stored entry could not be read; the entry counts as a miss. */

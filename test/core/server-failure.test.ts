@@ -193,6 +193,25 @@ describe('errors that are answers of a server that is alive', () => {
     await failThreeTimes()
     expect((await asked(() => cache.get('k'))).times).toBe(1)
   })
+
+  it('are no outage, however many come between calls that work, and warn once', async () => {
+    vi.spyOn(cache as unknown as { isOutage(): boolean }, 'isOutage').mockReturnValue(false)
+    const warn = vi.mocked(process.emitWarning)
+    warn.mockClear()
+    for (let i = 0; i < 20; i++) {
+      cache.failing = true
+      await expect(cache.set('k', 1)).rejects.toThrow(CacheBackendError)
+      cache.failing = false
+      await cache.get('k')
+    }
+    expect(outages).toEqual([])
+    expect(warn.mock.calls).toEqual([
+      [
+        expect.stringContaining('was refused something') as string,
+        { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
+      ],
+    ])
+  })
 })
 
 describe('the option timeLimitMs', () => {
