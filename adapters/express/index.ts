@@ -1,3 +1,23 @@
 export { responseCache, type ResponseCache } from './response-cache.js'
 export type { CachePageOptions, ResponseCacheOptions } from './options.js'
 export type { ResponseMessage, ResponseOutcome } from './channel.js'
+export {
+  addNeverCacheHeaders,
+  getMaxAge,
+  hasVaryHeader,
+  patchCacheControl,
+  patchResponseHeaders,
+  patchVaryHeaders,
+  type HeadersOfResponse,
+} from './header-helpers.js'
+export { cacheControl, neverCache, varyOnCookie, varyOnHeaders } from './header-middlewares.js'
+export type { CacheControlDirectives, DirectiveValue } from '../../src/http/patch-cache-control.js'
+export { conditionalGet } from './conditional-get.js'
+export {
+  condition,
+  etag,
+  lastModified,
+  type ConditionOptions,
+  type EtagFunction,
+  type LastModifiedFunction,
+} from './condition.js'

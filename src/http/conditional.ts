@@ -1,11 +1,51 @@
 import { headerOf, headerText, type HeaderFields } from './header-values.js'
 import { parseHttpDate } from './http-date.js'
 
+/** What the preconditions of a request make of it. */
+export type PreconditionVerdict = 'perform' | 'not-modified' | 'precondition-failed'
+
+/**
+ * Evaluates the preconditions of a request against the representation it is for; never throws.
+ *
+ * @param request.method - `not-modified` is for GET and HEAD; every other method fails instead.
+ * @param request.headers - By lower-case name.
+ * @param response.headers - `etag` and `last-modified` of the representation; neither: there is
+ *   none, which is what `*` asks for.
+ * @param nowMs - Tells which century a date with a two-digit year is in.
+ * @remarks A value that cannot be read counts for nothing, but one that is there all the same keeps
+ *   the weaker date next to it from deciding for a 304. Django compares dates also where a resource
+ *   has none (`If-Unmodified-Since` then fails); RFC 9110 §13.1.4 forbids that. `If-Range` is not
+ *   looked at.
+ * @see RFC 9110 §13.2.2, steps 1 to 4
+ * @see Django, `get_conditional_response`
+ */
+export function evaluatePreconditions(
+  request: { readonly method: string; readonly headers: HeaderFields },
+  response: { readonly headers: HeaderFields },
+  nowMs: number,
+): PreconditionVerdict {
+  const match = parseEntityTags(headerText(request.headers, 'if-match'))
+  if (match !== undefined) {
+    if (!matchesStrongly(match, response.headers)) return 'precondition-failed'
+  } else if (isModifiedSince(request.headers, 'if-unmodified-since', response.headers, nowMs)) {
+    return 'precondition-failed'
+  }
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  const noneMatch = parseEntityTags(headerText(request.headers, 'if-none-match'))
+  if (noneMatch !== undefined) {
+    if (!matchesWeakly(noneMatch, response.headers)) return 'perform'
+    return isRead ? 'not-modified' : 'precondition-failed'
+  }
+  if (!isRead || headerOf(request.headers, 'if-none-match') !== undefined) return 'perform'
+  const modified = isModifiedSince(request.headers, 'if-modified-since', response.headers, nowMs)
+  return modified === false ? 'not-modified' : 'perform'
+}
+
 /**
  * Whether the client's own copy is still the stored one, so that a 304 answers its GET or HEAD.
  *
  * @remarks `If-Match` and `If-Unmodified-Since` are left to origin servers, as RFC 9110 §13.1.1 and
- *   §13.1.4 let a cache.
+ *   §13.1.4 let a cache. Something is stored, so `If-None-Match: *` always matches.
  * @see RFC 9110 §13.2.2, steps 3 and 4
  */
 export function isNotModified(
@@ -14,31 +54,92 @@ export function isNotModified(
   nowMs: number,
 ): boolean {
   const noneMatch = headerText(request, 'if-none-match')
-  if (noneMatch !== undefined) return matchesAny(noneMatch, headerText(response, 'etag'))
-  const since = headerText(request, 'if-modified-since')
-  const modified = headerText(response, 'last-modified')
-  if (since === undefined || modified === undefined) return false
-  const sinceMs = parseHttpDate(since, nowMs)
-  const modifiedMs = parseHttpDate(modified, nowMs)
-  return sinceMs !== undefined && modifiedMs !== undefined && modifiedMs <= sinceMs
+  if (noneMatch !== undefined) {
+    const tags = parseEntityTags(noneMatch)
+    return tags === '*' || (tags !== undefined && matchesWeakly(tags, response))
+  }
+  return isModifiedSince(request, 'if-modified-since', response, nowMs) === false
 }
 
-const ENTITY_TAGS = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+/** `*`, or entity tags as written. */
+type EntityTags = '*' | readonly string[]
 
-/** Weak comparison. @see RFC 9110 §8.8.3.2 */
-function matchesAny(noneMatch: string, etag: string | undefined): boolean {
-  if (noneMatch.trim() === '*') return true
-  if (etag === undefined) return false
-  const stored = etag.replace(/^W\//, '')
-  for (const [tag] of noneMatch.matchAll(ENTITY_TAGS)) {
-    if (tag.replace(/^W\//, '') === stored) return true
+const MEMBER = /[ \t]*(?<tag>(?:W\/)?"[^"]*")[ \t]*(?:,|$)/y
+
+/**
+ * Reads a list of entity tags; a comma may be part of one.
+ *
+ * @returns `undefined` if there is nothing that can be read.
+ * @see RFC 9110 §8.8.3, §13.1.1
+ */
+function parseEntityTags(text: string | undefined): EntityTags | undefined {
+  if (text === undefined) return undefined
+  if (text.trim() === '*') return '*'
+  const tags: string[] = []
+  for (let at = 0; at < text.length;) {
+    MEMBER.lastIndex = at
+    const tag = MEMBER.exec(text)?.groups?.['tag']
+    if (tag !== undefined) {
+      tags.push(tag)
+      at = MEMBER.lastIndex
+    } else {
+      const comma = text.indexOf(',', at)
+      at = comma === -1 ? text.length : comma + 1
+    }
   }
-  return false
+  return tags.length === 0 ? undefined : tags
+}
+
+/** @see RFC 9110 §8.8.3.2 */
+function matchesStrongly(tags: EntityTags, response: HeaderFields): boolean {
+  if (tags === '*') return isThere(response)
+  const etag = headerText(response, 'etag')
+  return etag !== undefined && !etag.startsWith('W/') && tags.includes(etag)
+}
+
+/** @see RFC 9110 §8.8.3.2 */
+function matchesWeakly(tags: EntityTags, response: HeaderFields): boolean {
+  if (tags === '*') return isThere(response)
+  const etag = headerText(response, 'etag')
+  return etag !== undefined && tags.some((tag) => opaquePart(tag) === opaquePart(etag))
+}
+
+function opaquePart(etag: string): string {
+  return etag.startsWith('W/') ? etag.slice(2) : etag
+}
+
+function isThere(response: HeaderFields): boolean {
+  return (
+    headerOf(response, 'etag') !== undefined || headerOf(response, 'last-modified') !== undefined
+  )
+}
+
+/** @returns `undefined` if one of the two dates is missing or cannot be read. */
+function isModifiedSince(
+  request: HeaderFields,
+  name: 'if-modified-since' | 'if-unmodified-since',
+  response: HeaderFields,
+  nowMs: number,
+): boolean | undefined {
+  const since = headerText(request, name)
+  const modified = headerText(response, 'last-modified')
+  if (since === undefined || modified === undefined) return undefined
+  const sinceMs = parseHttpDate(since, nowMs)
+  const modifiedMs = parseHttpDate(modified, nowMs)
+  if (sinceMs === undefined || modifiedMs === undefined) return undefined
+  return modifiedMs > sinceMs
 }
 
 const SENT_WITH_304 = new Set(['content-location', 'content-security-policy'])
 
-/** Whether a stored header belongs on a 304: what describes the missing body does not. */
+/**
+ * Whether a response's header belongs on a 304: what describes the missing body does not.
+ *
+ * @remarks `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires` and `Vary` must. Of the
+ *   others Django sends only `Last-Modified` and cookies; what a browser checks on a 304 too, as the
+ *   headers of CORS, would be missing then.
+ * @see RFC 9110 §15.4.5
+ */
 export function isSentWithNotModified(name: string): boolean {
   return !name.startsWith('content-') || SENT_WITH_304.has(name)
 }
@@ -48,5 +149,14 @@ export function isConditional(request: HeaderFields): boolean {
   return (
     headerOf(request, 'if-none-match') !== undefined ||
     headerOf(request, 'if-modified-since') !== undefined
+  )
+}
+
+/** Whether the request has any of the headers {@link evaluatePreconditions} looks at. */
+export function hasPrecondition(request: HeaderFields): boolean {
+  return (
+    isConditional(request) ||
+    headerOf(request, 'if-match') !== undefined ||
+    headerOf(request, 'if-unmodified-since') !== undefined
   )
 }
