@@ -1,0 +1,179 @@
+import type { Express, Request, RequestHandler, Response } from 'express'
+import { createCaches, LocMemCache, type Caches } from 'fragcache'
+import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { expressVersions, Site } from './express.js'
+import { naiveCache, type NaiveOptions } from './naive-cache.js'
+
+export type View = (req: Request, res: Response) => unknown
+
+/** A view with a state, made anew for each run of an attack. */
+export interface FreshView {
+  readonly make: () => View
+}
+
+/** What an attack is made on. */
+export interface Target {
+  readonly site: Site
+  /** The keys of what the cache holds. */
+  readonly keys: () => Promise<readonly string[]>
+  /** Lets time pass for whoever asks for the date. */
+  readonly advance: (seconds: number) => void
+  /** Drops the pages of a path as the application would. */
+  readonly invalidate: (path: string) => Promise<void>
+}
+
+/** An attack: it succeeds if somebody gets what was another's, or what nobody should get. */
+export interface Attack {
+  readonly name: string
+  /** The advisory or the rule behind it. */
+  readonly about: string
+  readonly options?: ResponseCacheOptions
+  /** What stands around the view, the cache among it. Default: the cache, then the view. */
+  readonly layers?: (app: Express, cache: RequestHandler, view: RequestHandler) => void
+  readonly view: View | FreshView
+  readonly succeeds: (target: Target) => Promise<boolean>
+  /** The simple cache that falls for it. Default: one by URL alone. */
+  readonly naive?: NaiveOptions
+  /** What it is about is not done yet. */
+  readonly pending?: true
+  /** What it is about has no counterpart on one view, or on the whole site. */
+  readonly only?: 'site' | 'view'
+}
+
+export const SECRET = 'the secret of alice'
+
+/** Alice asks first, then Bob: does he get what is hers? */
+export async function bobGetsSecret(
+  { site }: Target,
+  alice: Record<string, string> = { 'X-User': 'alice' },
+  bob: Record<string, string> = { 'X-User': 'bob' },
+): Promise<boolean> {
+  await site.get('/p', { headers: alice })
+  return (await site.get('/p', { headers: bob })).text.includes(SECRET)
+}
+
+/** Alice asks, then Bob: is one of them given what the other, or somebody before, was given? */
+export async function someoneGetsAnothers(
+  { site }: Target,
+  alice: Record<string, string>,
+  bob: Record<string, string>,
+): Promise<boolean> {
+  const { text } = await site.get('/p', { headers: alice })
+  return text !== SECRET || (await site.get('/p', { headers: bob })).text.includes(SECRET)
+}
+
+/** A view that says to Alice what is hers, under these response headers. */
+export function secretView(setHeaders: (res: Response) => void): View {
+  return (req, res) => {
+    setHeaders(res)
+    res.end(req.headers['x-user'] === 'alice' ? SECRET : 'nothing')
+  }
+}
+
+/** A view that is told which of its runs it is. */
+export function countingView(
+  answer: (run: number, req: Request, res: Response) => unknown,
+): FreshView {
+  return {
+    make: () => {
+      let runs = 0
+      return (req, res) => answer(++runs, req, res)
+    },
+  }
+}
+
+/** A promise and what fulfils it. */
+export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  return { opened, open }
+}
+
+export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+/** The attacks of a theme, on both versions of Express: they fail on ours and succeed elsewhere. */
+export function describeAttacks(theme: string, attacks: readonly Attack[]): void {
+  describe.each(expressVersions)(`${theme}, on $version`, ({ express }) => {
+    afterEach(() => void vi.useRealTimers())
+
+    async function attacked(attack: Attack, attacked: Attacked): Promise<boolean> {
+      const app = express()
+      app.set('env', 'test')
+      const view = 'make' in attack.view ? attack.view.make() : attack.view
+      const handler: RequestHandler = (req, res) => void view(req, res)
+      if (attack.layers === undefined) app.use(attacked.cache, handler)
+      else attack.layers(app, attacked.cache, handler)
+      const site = await Site.open(app)
+      vi.useFakeTimers({ toFake: ['Date'] })
+      return attack.succeeds({
+        site,
+        keys: attacked.keys,
+        advance: (seconds) => void vi.setSystemTime(Date.now() + seconds * 1000),
+        invalidate: (path) => attacked.invalidate(site.origin + path),
+      })
+    }
+
+    function ours(attack: Attack, mount: (pages: ResponseCache) => RequestHandler): Attacked {
+      const { caches, keys } = observedCaches()
+      const pages = responseCache(caches, attack.options)
+      return { cache: mount(pages), keys, invalidate: (url) => pages.invalidate(url) }
+    }
+
+    const ready = attacks.filter(({ pending }) => pending !== true)
+    for (const { name, pending } of attacks) if (pending === true) it.todo(`withstands ${name}`)
+
+    it.each(ready.filter(({ only }) => only !== 'view'))(
+      'withstands $name ($about)',
+      async (attack) => {
+        expect(
+          await attacked(
+            attack,
+            ours(attack, (pages) => pages.cacheSite()),
+          ),
+        ).toBe(false)
+      },
+    )
+
+    it.each(ready.filter(({ only }) => only !== 'site'))(
+      'withstands $name on one view',
+      async (attack) => {
+        expect(
+          await attacked(
+            attack,
+            ours(attack, (pages) => pages.cachePage(600)),
+          ),
+        ).toBe(false)
+      },
+    )
+
+    it.each(attacks)('a simple cache falls for $name', async (attack) => {
+      const { middleware: cache, kept } = naiveCache(attack.naive)
+      const keys = () => Promise.resolve([...kept.keys()])
+      const invalidate = () => Promise.resolve()
+      expect(await attacked(attack, { cache, keys, invalidate })).toBe(true)
+    })
+  })
+}
+
+/** A cache, ours or a simple one. */
+interface Attacked {
+  readonly cache: RequestHandler
+  readonly keys: () => Promise<readonly string[]>
+  readonly invalidate: (url: string) => Promise<void>
+}
+
+/** Local memory whose keys can be seen. */
+function observedCaches(): {
+  readonly caches: Caches
+  readonly keys: () => Promise<readonly string[]>
+} {
+  const seen = new Set<string>()
+  const keyFunction = (key: string, keyPrefix: string, version: number | string): string => {
+    seen.add(key)
+    return `${keyPrefix}:${version}:${key}`
+  }
+  const caches = createCaches({ default: new LocMemCache({ keyFunction }) })
+  const keys = async () => [...(await caches.default.getMany([...seen])).keys()]
+  return { caches, keys }
+}
