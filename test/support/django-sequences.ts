@@ -6,8 +6,14 @@ import { Readable } from 'node:stream'
 import { gunzipSync } from 'node:zlib'
 import type { ErrorRequestHandler, Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
-import * as adapter from 'fragcache/express'
-import { responseCache, type ResponseCache } from 'fragcache/express'
+import {
+  cacheControl,
+  conditionalGet,
+  neverCache,
+  responseCache,
+  varyOnCookie,
+  type ResponseCache,
+} from 'fragcache/express'
 import onHeaders from 'on-headers'
 import { vi } from 'vitest'
 import { compression, type expressVersions } from './express.js'
@@ -358,7 +364,7 @@ function toMiddleware(name: string, pages: ResponseCache, { settings }: Sequence
     case 'gzip':
       return compression({ threshold: 200 })
     case 'condget':
-      return helper('conditionalGet')()
+      return conditionalGet()
     case 'common':
       // What it sets, Express sets too.
       return (_req, _res, next) => next()
@@ -381,21 +387,13 @@ function toDecorator([name, options]: Decorator, pages: ResponseCache): Handler 
         key.replace(/_(\w)/g, (_all, letter: string) => letter.toUpperCase()),
         value,
       ])
-      return helper('cacheControl')(Object.fromEntries(renamed))
+      return cacheControl(Object.fromEntries(renamed))
     }
     case 'never_cache':
-      return helper('neverCache')()
+      return neverCache()
     case 'vary_on_cookie':
-      return helper('varyOnCookie')()
+      return varyOnCookie()
   }
-}
-
-type Helper = (options?: object) => Handler
-
-function helper(name: string): Helper {
-  const found = (adapter as Readonly<Record<string, unknown>>)[name]
-  if (typeof found !== 'function') throw new Error(`no ${name}`)
-  return found as Helper
 }
 
 /** Django's session middleware, as far as it speaks to caches: who reads a session depends on it. */
