@@ -6,7 +6,16 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const PARTS = ['local-memory', 'pages', 'file-set', 'redis', 'memcached', 'database', 'tiered']
+const PARTS = [
+  'local-memory',
+  'pages',
+  'express',
+  'file-set',
+  'redis',
+  'memcached',
+  'database',
+  'tiered',
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -29,8 +29,17 @@ export async function memcachedServer() {
   return { location: `127.0.0.1:${port}`, stop }
 }
 
-async function start(command, args, port) {
-  const child = spawn(command, args, { stdio: 'ignore' })
+function start(command, args, port) {
+  return untilListening(spawn(command, args, { stdio: 'ignore' }), command, port)
+}
+
+/**
+ * Waits until something listens on the port.
+ *
+ * @returns {Promise<() => void>} Ends the process, which ends with ours too.
+ * @throws {Error} It could not be started, or ended.
+ */
+export async function untilListening(child, command, port) {
   const stop = () => void child.kill()
   process.once('exit', stop)
   let failure
@@ -54,7 +63,7 @@ function listens(port) {
   })
 }
 
-async function freePort() {
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const { port } = probe.address()
