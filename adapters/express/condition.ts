@@ -138,11 +138,12 @@ function toEntityTag(caller: string, tag: unknown): string | undefined {
   if (tag === undefined || tag === null) return undefined
   if (typeof tag === 'string') {
     const quoted = /^(?:W\/)?".*"$/.test(tag) ? tag : `"${tag}"`
-    // RFC 9110 §8.8.3, and spaces, which everybody copes with.
-    if (/^(?:W\/)?"[\x20\x21\x23-\x7e\x80-\xff]*"$/.test(quoted)) return quoted
+    // RFC 9110 §8.8.3, and spaces, which everybody copes with; but only ASCII, since Node sends
+    // what is beyond it as Latin-1 or as UTF-8, depending on the body.
+    if (/^(?:W\/)?"[\x20\x21\x23-\x7e]*"$/.test(quoted)) return quoted
   }
   throw new MisuseError(
-    `${caller}: the ETag function gave ${show(tag)}; give Latin-1 text without quotes inside it, such as a hash, or undefined`,
+    `${caller}: the ETag function gave ${show(tag)}; give ASCII text without quotes inside it, such as a hash, or undefined`,
   )
 }
 
