@@ -1,39 +1,58 @@
 import { STATUS_CODES } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
+import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
-import { parseCacheControl } from '../../src/http/cache-control.js'
-import { formatCacheStatus, type Handling } from '../../src/http/cache-status.js'
-import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
+import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
+import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
+import { compressBody } from '../../src/http/compress-body.js'
+import { isCompressible } from '../../src/http/content-coding.js'
+import { freshenHeaders } from '../../src/http/freshen.js'
+import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import {
   judgeResponse,
   storeRefusal,
+  type Downstream,
   type ResponseVerdict,
   type StoreRefusal,
 } from '../../src/http/policy.js'
-import type { StoredResponse } from '../../src/http/stored-response.js'
+import { standsInForError } from '../../src/http/reuse.js'
+import type { StoredHeader, StoredResponse } from '../../src/http/stored-response.js'
+import { parseVary } from '../../src/http/vary.js'
+import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
-import type { PageLookup, PageRequest, PageStore } from './page-store.js'
-import { BodyRecorder, takeHeaders, type OuterHeaders } from './recorder.js'
-import { remainingSeconds, replay } from './replay.js'
+import { profileOf, type PageFlight, type PageFlights } from './page-flights.js'
+import type { NewPage, PageLookup, PageRequest, PageStore } from './page-store.js'
+import { BodyRecorder, takeHeaders, type OuterHeaders, type Substitute } from './recorder.js'
+import { fieldsOf, prepareAnswer, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
+import { sendValidators } from './validators.js'
+import { warnOfFault, warnOfNonce } from './warnings.js'
 
 /** Where a middleware looks and stores, and for how long. */
 export interface Place {
   readonly settings: Settings
   readonly store: PageStore
+  readonly flights: PageFlights
   /** Of `cachePage`; `undefined` for the site's. */
   readonly pageSeconds: number | null | undefined
+  /** What the page depends on by itself. */
+  readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
+  /** Drops the pages of a URI, wherever they are kept. */
+  readonly invalidate: (uri: string) => void
 }
 
 /** A response that will be stored if it ends whole. */
 interface Pending {
   readonly verdict: Extract<ResponseVerdict, { store: true }>
   readonly headers: ReturnType<typeof takeHeaders>
+  readonly said: StoredResponse['said']
   readonly atMs: number
+  /** The page that was found to be right still: its body is stored again. */
+  readonly confirmed?: StoredResponse
 }
 
 /**
@@ -42,7 +61,7 @@ interface Pending {
  */
 type Phase = 'waiting' | 'forwarded' | 'passed' | 'replaced'
 
-const SAYABLE = ['Cache-Control', 'Expires', 'Cache-Status'] as const
+const SAYABLE = ['Cache-Control', 'Expires', 'Cache-Status', 'Vary'] as const
 
 type Sayable = Readonly<Record<(typeof SAYABLE)[number], HeaderValue | undefined>>
 
@@ -51,6 +70,7 @@ function sayable(res: Response): Sayable {
     'Cache-Control': res.getHeader('Cache-Control'),
     Expires: res.getHeader('Expires'),
     'Cache-Status': res.getHeader('Cache-Status'),
+    Vary: res.getHeader('Vary'),
   }
 }
 
@@ -58,13 +78,32 @@ const CURRENT = Symbol('fragcache.exchange')
 
 type Answering = Response & { [CURRENT]?: Exchange }
 
+/** Below it compressing saves less than a packet. */
+const MIN_COMPRESSED_BYTES = 1024
+
+/** What is taken from the view and the cache when a request goes to the view. */
+export interface Forwarding {
+  readonly request: PageRequest
+  readonly lookup: PageLookup
+  /** An older page, which the view may confirm or which may stand in for it. */
+  readonly stale?: StoredResponse | undefined
+  /** Others wait for what comes of it. */
+  readonly flight?: PageFlight | undefined
+  /** It is never stored, for this reason. */
+  readonly unstorable?: string | undefined
+}
+
 /** One request and its response, from the lookup to the store. */
-export class Exchange {
+export class Exchange implements Substitute {
   #phase: Phase = 'waiting'
   #pageSeconds: number | null | undefined
+  #tags: Place['tags']
   #isCacheDown = false
   #request: PageRequest | undefined
   #lookup: PageLookup | undefined
+  #forwarding: Forwarding | undefined
+  /** The client's headers, where the view sees others. */
+  #conditions: HeaderFields | undefined
   #outer: OuterHeaders | undefined
   #recorder: BodyRecorder | undefined
   #pending: Pending | undefined
@@ -72,6 +111,9 @@ export class Exchange {
   #said: Sayable | undefined
   #saying: Sayable | undefined
   #frame: Frame | undefined
+  #innerVary: readonly string[] = []
+  #isStoring = false
+  substitute: Substitute['substitute']
 
   private constructor(
     readonly place: Place,
@@ -79,6 +121,7 @@ export class Exchange {
     private readonly res: Response,
   ) {
     this.#pageSeconds = place.pageSeconds
+    this.#tags = place.tags
   }
 
   /** The innermost exchange that has to do with a response. */
@@ -90,12 +133,22 @@ export class Exchange {
   static begin(place: Place, req: Request, res: Response): Exchange {
     const answering = res as Answering
     const outer = answering[CURRENT]
-    if (outer !== undefined) outer.#phase = 'replaced'
+    if (outer !== undefined) outer.#standBack()
     return (answering[CURRENT] = new Exchange(place, req, res))
   }
 
   get isWaiting(): boolean {
     return this.#phase === 'waiting'
+  }
+
+  /** Tags whose versions have to be read before the view runs. */
+  get earlyTags(): readonly string[] {
+    return typeof this.#tags === 'function' ? [] : this.#tags
+  }
+
+  #standBack(): void {
+    this.#phase = 'replaced'
+    this.#forwarding?.flight?.land()
   }
 
   /**
@@ -107,6 +160,7 @@ export class Exchange {
     if (this.#phase === 'passed' && !this.#isCacheDown) return true
     if (this.#phase === 'waiting' || this.place.store !== place.store) return false
     if (place.pageSeconds !== undefined) this.#pageSeconds = place.pageSeconds
+    if (typeof place.tags === 'function' || place.tags.length > 0) this.#tags = place.tags
     return true
   }
 
@@ -120,10 +174,14 @@ export class Exchange {
     this.#recorder = new BodyRecorder(
       this.res,
       this.place.settings.maxBodyBytes,
-      (fault) => this.#report('bypass', fault),
+      (fault) => this.#refuse(fault),
       (body) => this.#onEnd(body),
+      this,
     )
-    if (responseChannel.hasSubscribers) this.res.on('close', () => this.#recorder?.giveUp())
+    this.res.on('close', () => {
+      this.#recorder?.giveUp()
+      if (!this.#isStoring) this.#forwarding?.flight?.land()
+    })
   }
 
   /** Leaves the request to the view: the cache has nothing to do with it. */
@@ -135,60 +193,234 @@ export class Exchange {
     this.#report('bypass', reason)
   }
 
+  /** Drops the pages that an unsafe request changes, when its answer is a good one. */
+  watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
+    onHeaders(this.res, () => {
+      const { statusCode } = this.res
+      if (statusCode < 200 || statusCode >= 400) return
+      for (const uri of targetsOf(this.res.getHeaders() as HeaderFields)) {
+        this.place.invalidate(uri)
+      }
+    })
+  }
+
   /** Answers with a stored response. */
-  answer(request: PageRequest, lookup: PageLookup, page: StoredResponse): void {
+  answer(
+    { request, lookup }: Forwarding,
+    page: StoredResponse,
+    outcome: 'hit' | 'joined' | 'stale',
+    detail?: string,
+  ): void {
     this.#phase = 'passed'
     this.#request = request
     this.#lookup = lookup
+    const { req, res } = this
     const nowMs = Date.now()
-    onLastWord(this.res, () => this.#keepCookieToItsOwner())
-    replay(this.req, this.res, page, nowMs, () =>
-      this.#say({ hit: true, ttlSeconds: remainingSeconds(page, nowMs) }),
+    onLastWord(res, () => this.#keepCookieToItsOwner())
+    const body = prepareAnswer(req, res, page, nowMs)
+    this.#say(
+      outcome === 'joined'
+        ? { hit: false, forward: forwardOf(lookup), stored: false, collapsed: true }
+        : { hit: true, ttlSeconds: remainingSeconds(page, nowMs), detail },
     )
-    this.#report('hit')
+    this.#report(outcome, detail)
+    // An argument that is undefined is a chunk to some layers.
+    if (body === undefined) res.end()
+    else res.end(body)
+  }
+
+  /** Answers that nothing stored can answer, to a request that wants nothing else. */
+  answerOnlyIfCached({ request, lookup }: Forwarding): void {
+    this.#phase = 'passed'
+    this.#request = request
+    this.#lookup = lookup
+    const { res } = this
+    res.statusCode = 504
+    res.setHeader('Cache-Control', 'no-store')
+    res.setHeader('Content-Length', 0)
+    this.#say({ hit: false, forward: forwardOf(lookup), stored: false, detail: 'only-if-cached' })
+    this.#report('bypass', 'only-if-cached')
+    res.end()
   }
 
   /** Leaves the request to the view; the answer is stored if it may be. */
-  forward(request: PageRequest, lookup: PageLookup, next: () => void): void {
+  forward(forwarding: Forwarding, next: () => void): void {
+    const { request, lookup, stale } = forwarding
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
+    this.#forwarding = forwarding
+    if (stale !== undefined) {
+      this.#conditions = this.req.headers
+      sendValidators(this.req, stale)
+    }
     this.#frame = new Frame(this.place.store.cache, currentFrame(), undefined)
+    this.#depend(lookup.tags)
     runAsyncIn(this.#frame, next)
   }
 
-  #onHeaders(): void {
-    if (this.#phase !== 'forwarded' || this.#request === undefined) return
-    const { res, place, req } = this
+  #depend({ versions, unborn }: TagSnapshot): void {
+    if (versions.size > 0) this.#frame?.depend(this.place.store.cache, versions, unborn)
+  }
+
+  /** The view's status is known, and nothing is sent yet. */
+  beforeHeaders(): void {
+    const { statusCode } = this.res
+    if (this.#phase !== 'forwarded' || this.substitute !== undefined) return
+    const { stale } = this.#forwarding ?? {}
+    if (stale === undefined) return
+    if (statusCode === 304) this.#confirm(stale)
+    else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
+  }
+
+  /** The view says that the older page is right still: it is answered, and kept anew. */
+  #confirm(stale: StoredResponse): void {
+    const { res, place } = this
     const { settings } = place
     const nowMs = Date.now()
-    const verdict = judgeResponse(
-      { method: this.#request.method, personal: isPersonal(req, settings) },
-      { status: res.statusCode, headers: res.getHeaders() },
+    if (!res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(nowMs))
+    const taken = takeHeaders(res, this.#outer ?? {}, settings.excludeHeaders, settings.rfc9111)
+    const headers = freshenHeaders(unsaid(stale), taken.headers)
+    const view = sayable(res)
+    for (const name of SAYABLE) {
+      // They are the view's no more.
+      if (name !== 'Cache-Status') res.removeHeader(name)
+    }
+    const cookies = res.getHeader('Set-Cookie')
+    const facts = {
+      ...fieldsOf({ headers }),
+      ...(cookies !== undefined && { 'set-cookie': cookies }),
+    }
+    const verdict = this.#judge(stale.status, facts, nowMs)
+    const reason = this.#refusalOf(verdict)
+    const said = verdict.downstream === undefined ? [] : saidOf(headers)
+    const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
+    const page: StoredResponse = {
+      ...stale,
+      headers: told,
+      said,
+      removed: [...new Set([...stale.removed, ...taken.removed])],
+      storedAtMs: nowMs,
+      ageSeconds: 0,
+    }
+    this.#answerInstead(page, nowMs, false)
+    if (view['Cache-Status'] !== undefined) res.setHeader('Cache-Status', view['Cache-Status'])
+    this.#said = undefined
+    this.#say({
+      hit: false,
+      forward: 'stale',
+      forwardStatus: 304,
+      stored: reason === undefined,
+      detail: reason,
+    })
+    if (verdict.store && reason === undefined) {
+      this.#innerVary = verdict.vary
+      const kept = { headers: told, removed: page.removed }
+      const pending = { verdict, headers: kept, said, atMs: nowMs, confirmed: stale }
+      this.#store(pending, [stale.body])
+    } else {
+      this.#refuse(reason ?? 'status')
+    }
+  }
+
+  /** The view failed: the older page answers once more. */
+  #standIn(stale: StoredResponse): void {
+    const { res } = this
+    const status = res.statusCode
+    const outer = this.#outer ?? {}
+    for (const name of res.getHeaderNames()) {
+      const before = outer[name]
+      if (before === undefined) res.removeHeader(name)
+      else res.setHeader(name, before)
+    }
+    const nowMs = Date.now()
+    this.#answerInstead(stale, nowMs, true)
+    const ttlSeconds = remainingSeconds(stale, nowMs)
+    this.#say({ hit: true, ttlSeconds, detail: `view-failed-${status}` })
+    this.#report('stale', `view-failed-${status}`)
+    this.#forwarding?.flight?.land({ page: stale, standsIn: true })
+  }
+
+  #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean): void {
+    const { req, res } = this
+    res.statusMessage = ''
+    const body = prepareAnswer(req, res, page, nowMs, this.#conditions ?? req.headers, withAge)
+    this.substitute = { body }
+  }
+
+  #judge(status: number, headers: HeaderFields, nowMs: number): ResponseVerdict {
+    const { settings } = this.place
+    return judgeResponse(
+      {
+        method: this.#request?.method ?? this.req.method,
+        personal: isPersonal(this.req, settings),
+        ranged: this.req.headers['range'] !== undefined,
+      },
+      { status, headers },
       {
         pageSeconds: this.#pageSeconds,
         siteSeconds: settings.seconds,
         maxBodyBytes: settings.maxBodyBytes,
+        statuses: settings.statuses,
+        rfc9111: settings.rfc9111,
+        revalidateSeconds: settings.revalidateSeconds,
+        staleIfError: settings.staleIfError,
+        staleWhileRevalidate: settings.staleWhileRevalidate,
       },
       nowMs,
     )
-    const change = this.#change(this.#request)
-    const reason = change ?? (verdict.store ? undefined : verdict.reason)
+  }
+
+  #refusalOf(verdict: ResponseVerdict): string | undefined {
+    const change = this.#request === undefined ? undefined : this.#change(this.#request)
+    if (change !== undefined) return change
+    if (!verdict.store) return verdict.reason
+    return this.#forwarding?.unstorable
+  }
+
+  #onHeaders(): void {
+    if (this.#phase !== 'forwarded' || this.#request === undefined) return
+    this.beforeHeaders()
+    if (this.substitute !== undefined) return
+    const { res } = this
+    const nowMs = Date.now()
+    const verdict = this.#judge(res.statusCode, res.getHeaders() as HeaderFields, nowMs)
+    const reason = this.#refusalOf(verdict)
+    const isAsLookedUp = this.#change(this.#request) === undefined
     this.#said = sayable(res)
-    if (verdict.downstream !== undefined && change === undefined) {
+    const said = verdict.downstream === undefined ? [] : saidOf(headersOf(res))
+    if (verdict.downstream !== undefined && isAsLookedUp) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
       if (expires !== undefined) res.setHeader('Expires', expires)
     }
-    if (verdict.store && change === undefined) this.#expect(verdict, nowMs)
+    if (verdict.store && reason === undefined) this.#expect(verdict, said, nowMs)
     this.#sayForward(reason)
     this.#saying = sayable(res)
-    if (reason !== undefined) this.#report('bypass', reason)
+    if (reason !== undefined) this.#refuse(reason)
+  }
+
+  /** The answer is this request's alone: nobody need wait for it. */
+  #refuse(reason: string): void {
+    this.#report('bypass', reason)
+    const { flight, lookup, request } = this.#forwarding ?? {}
+    if (flight === undefined || lookup === undefined || request === undefined) return
+    if (LASTING_REFUSALS.has(reason)) {
+      this.place.flights.mark(lookup.key, profileOf(request.headers))
+    }
+    flight.land()
   }
 
   #sayForward(reason: string | undefined): void {
-    const forward = this.#lookup?.headerList.length ? 'vary-miss' : 'uri-miss'
-    this.#say({ hit: false, forward, stored: reason === undefined, detail: reason })
+    const forward = this.#forward()
+    const { statusCode } = this.res
+    const forwardStatus = forward === 'stale' ? statusCode : undefined
+    this.#say({ hit: false, forward, forwardStatus, stored: reason === undefined, detail: reason })
+  }
+
+  #forward(): Forward {
+    if (this.#forwarding?.stale !== undefined) return 'stale'
+    return forwardOf(this.#lookup)
   }
 
   /** Takes back what later caches were told if a layer around us made the answer one visitor's. */
@@ -208,13 +440,13 @@ export class Exchange {
       else res.setHeader(name, before)
     }
     this.#sayForward(refusal)
-    if (wasPending) this.#report('bypass', refusal)
+    if (wasPending) this.#refuse(refusal)
   }
 
   /** The page is everybody's, a cookie that a layer around us sends with it is not. */
   #keepCookieToItsOwner(): void {
     const { res } = this
-    if (!res.hasHeader('Set-Cookie')) return
+    if (!res.hasHeader('Set-Cookie') || this.place.settings.rfc9111) return
     const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
     const maxAge = directives.find(({ name }) => name === 'max-age')?.value
     res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
@@ -224,9 +456,10 @@ export class Exchange {
   /** What the layers around us have made of the response may be for one visitor only. */
   #refusal(): StoreRefusal | undefined {
     const { statusCode: status } = this.res
+    const { settings } = this.place
     const shown = status === 304 ? 200 : status
     const headers = this.res.getHeaders() as HeaderFields
-    return storeRefusal({ status: shown, headers }, isPersonal(this.req, this.place.settings))
+    return storeRefusal({ status: shown, headers }, isPersonal(this.req, settings), settings)
   }
 
   /** What the request was looked up as must be what it is answered as. */
@@ -239,39 +472,135 @@ export class Exchange {
     return undefined
   }
 
-  #expect(verdict: Pending['verdict'], atMs: number): void {
+  #expect(verdict: Pending['verdict'], said: Pending['said'], atMs: number): void {
     const { res } = this
+    const { settings } = this.place
     // The Date of the answer, not that of a later hit.
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
     if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
-    const headers = takeHeaders(res, this.#outer ?? {}, this.place.settings.excludeHeaders)
-    this.#pending = { verdict, headers, atMs }
+    this.#innerVary = verdict.vary
+    if (this.req.headers.authorization !== undefined && !verdict.isForAuthorized) {
+      // Django, learn_cache_key: later caches are told what our key says.
+      res.vary('Authorization')
+    }
+    if (this.#isPrecompressed()) res.vary('Accept-Encoding')
+    if (typeof this.#tags === 'function') this.#dependLate(this.#tags)
+    const { excludeHeaders, rfc9111 } = settings
+    const headers = takeHeaders(res, this.#outer ?? {}, excludeHeaders, rfc9111)
+    this.#pending = { verdict, headers, said, atMs }
     this.#recorder?.start(res.getHeaders())
+  }
+
+  #dependLate(tagsOf: (req: Request, res: Response) => readonly string[]): void {
+    const tags = checkTags(tagsOf(this.req, this.res))
+    const unread = new Map(tags.map((tag) => [tag, undefined] as const))
+    this.#frame?.depend(this.place.store.cache, unread)
+  }
+
+  /** Whether compressed bodies will be kept too. */
+  #isPrecompressed(): boolean {
+    const { res } = this
+    if (this.place.settings.precompress.length === 0 || res.hasHeader('Content-Encoding')) {
+      return false
+    }
+    const headers = res.getHeaders() as HeaderFields
+    const control = parseCacheControl(headerText(headers, 'cache-control'))
+    // RFC 9110 §7.7: what must not be transformed is not.
+    if (hasDirective(control, 'no-transform')) return false
+    return isCompressible(headerText(headers, 'content-type'))
   }
 
   #onEnd(body: readonly Buffer[]): void {
     const pending = this.#pending
-    const [request, lookup, frame] = [this.#request, this.#lookup, this.#frame]
-    if (!pending || !request || !lookup || !frame) return
+    if (pending === undefined) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     const refusal = this.#refusal()
-    if (refusal !== undefined) return this.#report('bypass', refusal)
-    const { verdict, headers, atMs } = pending
-    const { statusCode: status, statusMessage } = this.res
-    const head = {
-      status,
-      statusMessage: statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
-      ...headers,
-      storedAtMs: atMs,
-      ageSeconds: verdict.ageSeconds,
-      freshUntilMs: verdict.keepSeconds === null ? null : atMs + verdict.keepSeconds * 1000,
-      isPublic: verdict.isPublic,
+    if (refusal !== undefined) return this.#refuse(refusal)
+    this.#store(pending, body)
+  }
+
+  #store(pending: Pending, body: readonly Buffer[]): void {
+    const [request, lookup, frame] = [this.#request, this.#lookup, this.#frame]
+    if (!request || !lookup || !frame) return
+    this.#isStoring = true
+    const { store, flights } = this.place
+    const flight = this.#forwarding?.flight
+    this.#toPage(pending, body, frame)
+      .then((page) => store.store(request, page, lookup))
+      .then(({ outcome, page }) => {
+        if (outcome === 'stored') this.#report('miss')
+        else this.#report('bypass', outcome)
+        if (page !== undefined && flight !== undefined) {
+          flights.unmark(lookup.key, profileOf(request.headers))
+        }
+        flight?.land({ page, standsIn: false })
+      })
+      .catch((error: unknown) => {
+        flight?.land()
+        warnOfFault(error)
+      })
+  }
+
+  async #toPage(pending: Pending, body: readonly Buffer[], frame: Frame): Promise<NewPage> {
+    const { verdict, headers, said, atMs, confirmed } = pending
+    const { statusCode, statusMessage } = this.res
+    const status = confirmed?.status ?? statusCode
+    const message = confirmed === undefined ? statusMessage : confirmed.statusMessage
+    const { keepSeconds, retention } = verdict
+    const freshUntilMs = keepSeconds === null ? null : atMs + keepSeconds * 1000
+    return {
+      head: {
+        status,
+        statusMessage: message === STATUS_CODES[status] ? undefined : message,
+        ...headers,
+        said,
+        storedAtMs: atMs,
+        ageSeconds: verdict.ageSeconds,
+        freshUntilMs,
+        ifErrorSeconds: retention.ifErrorSeconds,
+        whileRevalidateSeconds: retention.whileRevalidateSeconds,
+        isPublic: verdict.isPublic,
+        isForAuthorized: verdict.isForAuthorized,
+        mustValidate: verdict.mustValidate,
+        mayBeStale: retention.mayBeStale,
+      },
+      body,
+      encoded:
+        confirmed === undefined
+          ? await this.#compress(body, headers.headers)
+          : confirmed.codings.map(
+              ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
+            ),
+      vary: this.#varyOf(),
+      keptUntilMs: freshUntilMs === null ? null : freshUntilMs + retention.staleSeconds * 1000,
+      frame,
     }
-    const page = { head, body, vary: verdict.vary, frame }
-    this.place.store.store(request, page, lookup).then((outcome) => {
-      if (outcome === 'stored') this.#report('miss')
-      else this.#report('bypass', outcome)
-    }, warnOfFault)
+  }
+
+  /** What layers around us say the answer varies on counts too, but for how they encode it. */
+  #varyOf(): readonly string[] {
+    const inner = this.#innerVary
+    const own = ['accept-encoding', 'authorization']
+    const outer = parseVary(this.res.getHeader('Vary')).names.filter(
+      (name) => !inner.includes(name) && !own.includes(name),
+    )
+    return outer.length === 0 ? inner : [...inner, ...outer]
+  }
+
+  async #compress(
+    body: readonly Buffer[],
+    headers: readonly StoredHeader[],
+  ): Promise<NonNullable<NewPage['encoded']>> {
+    const { precompress } = this.place.settings
+    if (precompress.length === 0) return []
+    const fields = fieldsOf({ headers })
+    if (fields['content-encoding'] !== undefined || !namesEncoding(fields)) return []
+    const whole = Buffer.concat(body)
+    if (whole.length < MIN_COMPRESSED_BYTES) return []
+    const compressed = await Promise.all(
+      precompress.map(async (coding) => [coding, await compressBody(coding, whole)] as const),
+    )
+    return compressed.filter(([, one]) => one.length < whole.length)
   }
 
   /** Appends to `Cache-Status`: the member nearest to the origin comes first. */
@@ -306,25 +635,70 @@ export class Exchange {
   }
 }
 
-const warned = new Set<string>()
+/** They say something of the page, not of the state the view was in. */
+const LASTING_REFUSALS: ReadonlySet<string> = new Set([
+  'set-cookie',
+  'private',
+  'no-store',
+  'no-cache',
+  'vary-any',
+  'personal',
+  'event-stream',
+  'too-large',
+])
 
-function warnOnce(code: string, message: string): void {
-  if (warned.has(code)) return
-  warned.add(code)
-  process.emitWarning(`responseCache: ${message}; said once`, {
-    type: 'ResponseCacheWarning',
-    code,
+function forwardOf(lookup: PageLookup | undefined): Forward {
+  return lookup !== undefined && lookup.headerList.length > 0 ? 'vary-miss' : 'uri-miss'
+}
+
+/** An exchange without tags reads none. */
+export const NO_SNAPSHOT: TagSnapshot = NO_TAGS
+
+function namesEncoding(fields: HeaderFields): boolean {
+  return parseVary(fields['vary']).names.includes('accept-encoding')
+}
+
+/** Headers that caches after us are told the kept time in. */
+const TOLD = ['Cache-Control', 'Expires'] as const
+
+function headersOf(res: Response): readonly StoredHeader[] {
+  return TOLD.flatMap((name) => {
+    const value = res.getHeader(name)
+    return value === undefined
+      ? []
+      : [[name, Array.isArray(value) ? value : String(value)] as const]
   })
 }
 
-/** The page is out already, or its view is asked: a fault of ours is told and not thrown. */
-export function warnOfFault(error: unknown): void {
-  const message = `an unexpected error, pages may not be cached: ${String(error)}`
-  warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
+/** What the two said before. */
+function saidOf(headers: readonly StoredHeader[]): StoredResponse['said'] {
+  const fields = fieldsOf({ headers })
+  return TOLD.map((name) => {
+    const value = fields[name.toLowerCase()]
+    if (value === undefined) return [name, null] as const
+    return [name, typeof value === 'number' ? String(value) : value] as const
+  })
 }
 
-function warnOfNonce(): void {
-  const message =
-    'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'
-  warnOnce('FRAGCACHE_CSP_NONCE', message)
+/** The headers as the view said them. */
+function unsaid({ headers, said }: StoredResponse): readonly StoredHeader[] {
+  if (said.length === 0) return headers
+  const names = said.map(([name]) => name.toLowerCase())
+  const others = headers.filter(([name]) => !names.includes(name.toLowerCase()))
+  const before = said.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]))
+  return [...others, ...before]
+}
+
+/** The headers with what caches after us are told. */
+function tell(
+  headers: readonly StoredHeader[],
+  { cacheControl, expires }: Downstream,
+): readonly StoredHeader[] {
+  const others = headers.filter(([name]) => {
+    const lower = name.toLowerCase()
+    return lower !== 'cache-control' && !(lower === 'expires' && expires !== undefined)
+  })
+  const told: StoredHeader[] = [['Cache-Control', cacheControl]]
+  if (expires !== undefined) told.push(['Expires', expires])
+  return [...others, ...told]
 }

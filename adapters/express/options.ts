@@ -1,7 +1,12 @@
-import type { Request } from 'express'
+import type { Request, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
+import { availableCodings } from '../../src/http/compress-body.js'
+import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
+import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
+import { checkTags } from '../../src/tags.js'
+import { MAX_VARIANTS } from './page-store.js'
 
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions {
@@ -26,13 +31,64 @@ export interface ResponseCacheOptions {
   /**
    * Whether a request belongs to one visitor. Its answer is stored, and it is answered from the
    * cache, only where the response says `public` or varies on `Cookie`. Default: `req.user` or
-   * `req.auth` is set, or `req.session` holds data.
+   * `req.auth` is set, or `req.session` holds data. `false`: no request is.
    */
-  readonly isPersonal?: ((req: Request) => boolean) | undefined
+  readonly isPersonal?: ((req: Request) => boolean) | false | undefined
   /** Response headers that are made anew for each request and not kept, such as a request's id. */
   readonly excludeHeaders?: readonly string[] | undefined
   /** Whether responses say in `Cache-Status` how they came about. Default `true`. */
   readonly cacheStatus?: boolean | undefined
+  /** Statuses of responses that may be stored. Default: 200 alone. */
+  readonly statuses?: readonly number[] | undefined
+  /**
+   * Query parameters that are no part of a page's key, and that its view does not see. `ignore`:
+   * these, a trailing `*` stands for any ending; `only`: all others. Default: every query is its own
+   * page.
+   */
+  readonly query?: QueryRule | undefined
+  /**
+   * RFC 9111 to the letter instead of Django's rules: only responses that say how long they are
+   * fresh, or when they last changed, any status, `Set-Cookie` too; `no-cache` is kept and validated
+   * each time; requests are listened to. Default `false`.
+   *
+   * @see RFC 9111
+   */
+  readonly rfc9111?: boolean | undefined
+  /**
+   * Whether the `Cache-Control` of requests counts (`no-cache`, `no-store`, `max-age`, `max-stale`,
+   * `min-fresh`, `only-if-cached`). Default: only with `rfc9111`.
+   *
+   * @see RFC 9111 §5.2.1
+   */
+  readonly honorRequestDirectives?: boolean | undefined
+  /** Variants of one URL that are kept, for `Vary`; the oldest goes. Default 256. */
+  readonly maxVariants?: number | undefined
+  /**
+   * How long an expired response may be served while one request makes it anew: `true`, as long as
+   * the response's `stale-while-revalidate` says; or seconds, which are the most it may say, and what
+   * counts where it says nothing. Default: not at all; with `rfc9111`, `true`.
+   *
+   * @see RFC 5861 §3
+   */
+  readonly staleWhileRevalidate?: boolean | number | undefined
+  /** The same for a view that fails (5xx), and `stale-if-error`. @see RFC 5861 §4 */
+  readonly staleIfError?: boolean | number | undefined
+  /**
+   * Seconds for which an expired response with an ETag or a Last-Modified is kept, so that its view
+   * can say that nothing changed. Default: as long as it was fresh, a minute at least and an hour at
+   * most.
+   */
+  readonly revalidateSeconds?: number | undefined
+  /**
+   * Seconds that a request waits at most for another request's view of the same page. Default 5. Zero:
+   * each request runs the view.
+   */
+  readonly waitSeconds?: number | undefined
+  /**
+   * Codings in which a page is kept besides as it is, the best first: a compressed hit costs no more
+   * than a plain one. Default: none. One that this Node has not (`zstd` before 22.15) is left out.
+   */
+  readonly precompress?: readonly Coding[] | undefined
 }
 
 /** Options of `cachePage`. */
@@ -41,7 +97,16 @@ export interface CachePageOptions {
   readonly cache?: string | undefined
   /** Default: the factory's. */
   readonly keyPrefix?: string | undefined
+  /**
+   * What the page depends on besides the fragments in it: `invalidateTags` with one of them drops it.
+   * A function is asked when the answer is ready; an invalidation in another process while the view
+   * runs is then not seen.
+   */
+  readonly tags?: PageTags | undefined
 }
+
+/** Tags of a page, or a function that gives them when the answer is ready. */
+export type PageTags = readonly string[] | ((req: Request, res: Response) => readonly string[])
 
 /** The options with their defaults. */
 export interface Settings {
@@ -55,6 +120,21 @@ export interface Settings {
   /** In lower case. */
   readonly excludeHeaders: ReadonlySet<string>
   readonly cacheStatus: boolean
+  /** Nobody is personal. */
+  readonly isImpersonal: boolean
+  /** The site has a rule of its own for who is. */
+  readonly hasOwnIsPersonal: boolean
+  readonly statuses: ReadonlySet<number>
+  /** Whether a query parameter is part of the key; `undefined`: all are. */
+  readonly keepsParameter: ((name: string) => boolean) | undefined
+  readonly rfc9111: boolean
+  readonly honorRequestDirectives: boolean
+  readonly maxVariants: number
+  readonly staleWhileRevalidate: boolean | number
+  readonly staleIfError: boolean | number
+  readonly revalidateSeconds: number | undefined
+  readonly waitSeconds: number
+  readonly precompress: readonly Coding[]
 }
 
 const OPTIONS = [
@@ -67,8 +147,21 @@ const OPTIONS = [
   'isPersonal',
   'excludeHeaders',
   'cacheStatus',
+  'statuses',
+  'query',
+  'rfc9111',
+  'honorRequestDirectives',
+  'maxVariants',
+  'staleWhileRevalidate',
+  'staleIfError',
+  'revalidateSeconds',
+  'waitSeconds',
+  'precompress',
 ]
-const PAGE_OPTIONS = ['cache', 'keyPrefix']
+const PAGE_OPTIONS = ['cache', 'keyPrefix', 'tags']
+
+/** Three minutes are more than any proxy waits. */
+const MAX_WAIT_SECONDS = 180
 
 /**
  * Checks the options and fills in the defaults.
@@ -89,18 +182,47 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     isPersonal = looksPersonal,
     excludeHeaders = [],
     cacheStatus = true,
+    statuses = [200],
+    query,
+    rfc9111 = false,
+    honorRequestDirectives = rfc9111,
+    maxVariants = MAX_VARIANTS,
+    staleWhileRevalidate = rfc9111,
+    staleIfError = rfc9111,
+    revalidateSeconds,
+    waitSeconds = 5,
+    precompress = [],
   } = options
   caches.get(alias)
   checkSeconds('responseCache', seconds)
   checkKeyPrefix('responseCache', keyPrefix)
   checkFunction('language', language, '(req) => req.language')
   checkFunction('timeZone', timeZone, '(req) => req.timeZone')
-  checkFunction('isPersonal', isPersonal, '(req) => req.user !== undefined')
+  if (isPersonal !== false) {
+    checkFunction('isPersonal', isPersonal, '(req) => req.user !== undefined, or false')
+  }
   if (!Number.isSafeInteger(maxBodyBytes) || maxBodyBytes < 0) {
     refuse('responseCache', 'maxBodyBytes', maxBodyBytes, 'a whole number of bytes, 0 or more')
   }
-  if (typeof cacheStatus !== 'boolean') {
-    refuse('responseCache', 'cacheStatus', cacheStatus, 'true or false')
+  checkBoolean('cacheStatus', cacheStatus)
+  checkBoolean('rfc9111', rfc9111)
+  checkBoolean('honorRequestDirectives', honorRequestDirectives)
+  if (!Number.isSafeInteger(maxVariants) || maxVariants < 1) {
+    refuse('responseCache', 'maxVariants', maxVariants, 'a whole number, 1 or more')
+  }
+  checkStale('staleWhileRevalidate', staleWhileRevalidate)
+  checkStale('staleIfError', staleIfError)
+  if (revalidateSeconds !== undefined && !isDuration(revalidateSeconds)) {
+    refuse(
+      'responseCache',
+      'revalidateSeconds',
+      revalidateSeconds,
+      'a number of seconds, 0 or more',
+    )
+  }
+  if (!isDuration(waitSeconds) || waitSeconds > MAX_WAIT_SECONDS) {
+    const wanted = `a number of seconds from 0 to ${MAX_WAIT_SECONDS}`
+    refuse('responseCache', 'waitSeconds', waitSeconds, wanted)
   }
   return {
     alias,
@@ -109,9 +231,21 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     language,
     timeZone,
     maxBodyBytes,
-    isPersonal,
+    isPersonal: isPersonal === false ? () => false : isPersonal,
+    isImpersonal: isPersonal === false,
+    hasOwnIsPersonal: typeof options.isPersonal === 'function',
     excludeHeaders: resolveHeaderNames(excludeHeaders),
     cacheStatus,
+    statuses: resolveStatuses(statuses),
+    keepsParameter: query === undefined ? undefined : compileQueryRule(query),
+    rfc9111,
+    honorRequestDirectives,
+    maxVariants,
+    staleWhileRevalidate,
+    staleIfError,
+    revalidateSeconds,
+    waitSeconds,
+    precompress: resolveCodings(precompress),
   }
 }
 
@@ -126,13 +260,17 @@ export function resolvePageOptions(
   seconds: number | null,
   options: CachePageOptions,
   settings: Settings,
-): { readonly alias: string; readonly keyPrefix: string } {
+): {
+  readonly alias: string
+  readonly keyPrefix: string
+  readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
+} {
   checkSeconds('cachePage', seconds)
   checkNames('cachePage', options, PAGE_OPTIONS)
-  const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix } = options
+  const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options
   caches.get(alias)
   checkKeyPrefix('cachePage', keyPrefix)
-  return { alias, keyPrefix }
+  return { alias, keyPrefix, tags: typeof tags === 'function' ? tags : checkTags(tags) }
 }
 
 /**
@@ -184,6 +322,48 @@ function checkKeyPrefix(what: string, keyPrefix: unknown): void {
 function checkFunction(name: string, value: unknown, example: string): void {
   if (value === undefined || typeof value === 'function') return
   refuse('responseCache', name, value, `a function such as ${example}`)
+}
+
+function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') refuse('responseCache', name, value, 'true or false')
+}
+
+function isDuration(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+}
+
+function checkStale(name: string, value: unknown): void {
+  if (typeof value === 'boolean' || isDuration(value)) return
+  refuse('responseCache', name, value, 'true, false or a number of seconds, 0 or more')
+}
+
+/** Parts of a whole, and answers to conditions, are no pages. */
+const UNSTORABLE_STATUSES: readonly number[] = [206, 304]
+
+function resolveStatuses(statuses: unknown): ReadonlySet<number> {
+  if (!Array.isArray(statuses)) {
+    return refuse('responseCache', 'statuses', statuses, 'a list such as [200, 404]')
+  }
+  for (const status of statuses as unknown[]) {
+    const isFinal =
+      Number.isInteger(status) && (status as number) >= 200 && (status as number) < 600
+    if (isFinal && !UNSTORABLE_STATUSES.includes(status as number)) continue
+    refuse('responseCache', 'statuses', status, 'a status from 200 to 599 other than 206 and 304')
+  }
+  return new Set(statuses as number[])
+}
+
+const CODINGS: readonly Coding[] = ['br', 'gzip', 'zstd']
+
+function resolveCodings(codings: unknown): readonly Coding[] {
+  if (!Array.isArray(codings)) {
+    return refuse('responseCache', 'precompress', codings, "a list such as ['br', 'gzip']")
+  }
+  for (const coding of codings as unknown[]) {
+    if (CODINGS.includes(coding as Coding)) continue
+    refuse('responseCache', 'precompress', coding, `one of ${CODINGS.join(', ')}`)
+  }
+  return availableCodings([...new Set(codings as Coding[])])
 }
 
 function resolveHeaderNames(names: unknown): ReadonlySet<string> {

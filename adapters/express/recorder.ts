@@ -11,6 +11,14 @@ interface Source {
   readonly errored?: unknown
 }
 
+/** Somebody who may answer in the place of the view. */
+export interface Substitute {
+  /** Called before the first byte, while the headers can still be changed. */
+  beforeHeaders(): void
+  /** What is sent instead of what the view writes; `undefined`: that itself. */
+  readonly substitute: { readonly body: Buffer | undefined } | undefined
+}
+
 /**
  * Copies what is written to a response, passing it on at once. What is copied is bounded, and
  * given up as soon as it is clear that it will not be kept.
@@ -32,6 +40,7 @@ export class BodyRecorder {
     private readonly maxBodyBytes: number,
     private readonly onFault: (fault: RecordingFault) => void,
     private readonly onEnd: (body: readonly Buffer[]) => void,
+    private readonly instead: Substitute,
   ) {
     this.#wrap()
   }
@@ -42,6 +51,12 @@ export class BodyRecorder {
     const end = res.end.bind(res) as (...args: unknown[]) => Response
     const addTrailers = res.addTrailers.bind(res)
     res.write = (...args: unknown[]) => {
+      if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders()
+      if (this.instead.substitute !== undefined) {
+        const callback = args.find((arg) => typeof arg === 'function')
+        if (callback !== undefined) process.nextTick(callback as () => void)
+        return true
+      }
       const flushed = write(...args)
       // Where a layer around us ends by writing, the bytes are the same ones.
       if (!this.#isInEnd) this.#record(args)
@@ -50,6 +65,12 @@ export class BodyRecorder {
     res.end = (...args: unknown[]) => {
       if (this.#isInEnd) return end(...args)
       this.#isInEnd = true
+      if (!res.headersSent) this.instead.beforeHeaders()
+      const { substitute } = this.instead
+      if (substitute !== undefined) {
+        const callback = args.filter((arg) => typeof arg === 'function')
+        return end(...(substitute.body === undefined ? [] : [substitute.body]), ...callback)
+      }
       const result = end(...args)
       this.#record(args)
       this.#finish()
@@ -151,8 +172,9 @@ export function takeHeaders(
   res: Response,
   outer: OuterHeaders,
   excluded: ReadonlySet<string>,
+  withCookies = false,
 ): { readonly headers: readonly StoredHeader[]; readonly removed: readonly string[] } {
-  const isLeftOut = neverReplayed(res.getHeaders())
+  const isLeftOut = neverReplayed(res.getHeaders(), withCookies)
   const headers: StoredHeader[] = []
   for (const name of rawHeaderNames(res)) {
     const lower = name.toLowerCase()

@@ -1,52 +1,166 @@
-import type { Request, Response } from 'express'
-import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
-import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
-import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  evaluatePreconditions,
+  hasPrecondition,
+  isSentWithNotModified,
+} from '../../src/http/conditional.js'
+import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
+import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
+import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
+import {
+  currentAgeSeconds,
+  type StoredHeader,
+  type StoredResponse,
+} from '../../src/http/stored-response.js'
 
 /**
- * Answers a GET or HEAD with a stored response, or with a 304 if the client has the same.
+ * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304 or
+ * 412 where the request has conditions.
  *
- * @param onHeaders - Called when the headers are set and not yet sent.
+ * @param conditions - The request's headers as the client sent them.
+ * @param ageSeconds - Left out: no `Age` is sent, since the view has just confirmed it.
+ * @returns The body to end with; `undefined`: none.
+ * @see RFC 9110 §13.2.2, §14.2; RFC 9111 §4
  */
-export function replay(
-  req: Request,
-  res: Response,
+export function prepareAnswer(
+  req: IncomingMessage,
+  res: ServerResponse,
   page: StoredResponse,
   nowMs: number,
-  onHeaders: () => void,
-): void {
-  const notModified = isConditional(req.headers) && isNotModified(req.headers, fields(page), nowMs)
+  conditions: HeaderFields = req.headers,
+  withAge = true,
+): Buffer | undefined {
   for (const name of page.removed) res.removeHeader(name)
+  const method = req.method ?? 'GET'
+  if (page.status < 300 && hasPrecondition(conditions)) {
+    const request = { method, headers: conditions }
+    const verdict = evaluatePreconditions(request, { headers: fieldsOf(page) }, nowMs)
+    if (verdict === 'precondition-failed') return refuse(res)
+    if (verdict === 'not-modified') return notModified(res, page, nowMs, withAge)
+  }
+  const range = method === 'GET' && page.status === 200 ? conditions['range'] : undefined
+  const coding = range === undefined ? codingOf(page, conditions) : undefined
   for (const [name, value] of page.headers) {
-    if (notModified && !isSentWithNotModified(name.toLowerCase())) continue
-    res.setHeader(name, value)
+    res.setHeader(name, coding !== undefined && isETag(name) ? weakened(value) : value)
   }
-  res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
-  onHeaders()
-  if (notModified) {
-    // What the layers around the cache said of a body.
-    for (const name of ['Content-Type', 'Content-Length', 'Content-Encoding'])
-      res.removeHeader(name)
-    res.statusCode = 304
-    res.end()
-    return
-  }
+  if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   res.statusCode = page.status
   if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
+  if (range !== undefined) {
+    const part = preparePart(res, page, String(range), conditions, nowMs)
+    if (part !== undefined) return part
+  }
+  let { body } = page
+  if (coding !== undefined) {
+    res.setHeader('Content-Encoding', coding)
+    body = page.encoded[page.codings.findIndex(([name]) => name === coding)] ?? body
+  }
+  if (hasNoBody(page.status)) return undefined
   // In its old place if it had one.
-  res.setHeader('Content-Length', page.body.length)
-  if (req.method === 'HEAD') res.end()
-  else res.end(page.body, 'latin1')
+  res.setHeader('Content-Length', body.length)
+  return method === 'HEAD' ? undefined : body
 }
 
-function fields(page: StoredResponse): HeaderFields {
-  const headers: Record<string, HeaderValue> = {}
+function hasNoBody(status: number): boolean {
+  return status === 204 || status === 205
+}
+
+function isETag(name: string): boolean {
+  return name.length === 4 && name.toLowerCase() === 'etag'
+}
+
+/** Bytes in another coding are another representation: no strong validator is theirs too. */
+export function weakened(etag: StoredHeader[1]): string {
+  const text = String(etag)
+  return text.startsWith('W/') ? text : `W/${text}`
+}
+
+function codingOf({ codings }: StoredResponse, headers: HeaderFields): Coding | undefined {
+  if (codings.length === 0) return undefined
+  const available = codings.map(([coding]) => coding as Coding)
+  return chooseCoding(headerText(headers, 'accept-encoding'), available)
+}
+
+function notModified(
+  res: ServerResponse,
+  page: StoredResponse,
+  nowMs: number,
+  withAge: boolean,
+): undefined {
+  for (const [name, value] of page.headers) {
+    if (isSentWithNotModified(name.toLowerCase())) res.setHeader(name, value)
+  }
+  if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
+  // What the layers around the cache, or the view, said of a body.
+  for (const name of ['Content-Type', 'Content-Length', 'Content-Encoding']) res.removeHeader(name)
+  res.statusCode = 304
+  return undefined
+}
+
+function refuse(res: ServerResponse): undefined {
+  res.statusCode = 412
+  res.setHeader('Cache-Control', 'no-store')
+  res.setHeader('Content-Length', 0)
+  return undefined
+}
+
+/** @returns `undefined` if the whole answers. */
+function preparePart(
+  res: ServerResponse,
+  page: StoredResponse,
+  range: string,
+  conditions: HeaderFields,
+  nowMs: number,
+): Buffer | undefined {
+  if (!ifRangeHolds(conditions, fieldsOf(page), nowMs)) return undefined
+  const { body } = page
+  const ranges = selectRanges(range, body.length)
+  if (ranges === 'ignored') return undefined
+  res.statusMessage = ''
+  if (ranges === 'unsatisfiable') {
+    res.statusCode = 416
+    res.setHeader('Content-Range', contentRange(undefined, body.length))
+    for (const name of ['Content-Type', 'Content-Encoding', 'ETag', 'Last-Modified'])
+      res.removeHeader(name)
+    res.setHeader('Cache-Control', 'no-store')
+    res.removeHeader('Expires')
+    res.setHeader('Content-Length', 0)
+    return EMPTY
+  }
+  res.statusCode = 206
+  const [first] = ranges
+  if (ranges.length === 1 && first !== undefined) {
+    const part = body.subarray(first.first, first.last + 1)
+    res.setHeader('Content-Range', contentRange(first, body.length))
+    res.setHeader('Content-Length', part.length)
+    return part
+  }
+  const boundary = randomBytes(16).toString('hex')
+  const type = res.getHeader('Content-Type')
+  const parts = multipartRanges(
+    body,
+    ranges,
+    type === undefined ? undefined : String(type),
+    boundary,
+  )
+  res.setHeader('Content-Type', `multipart/byteranges; boundary=${boundary}`)
+  res.setHeader('Content-Length', parts.length)
+  return parts
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/** The headers of a stored response, by lower-case name. */
+export function fieldsOf(page: { readonly headers: readonly StoredHeader[] }): HeaderFields {
+  const headers = Object.create(null) as Record<string, HeaderValue>
   for (const [name, value] of page.headers) headers[name.toLowerCase()] = value
   return headers
 }
 
-/** Seconds a stored response is still fresh; `undefined`: without end. */
+/** Seconds a stored response is still fresh, negative if it is not; `undefined`: without end. */
 export function remainingSeconds(page: StoredResponse, nowMs: number): number | undefined {
   if (page.freshUntilMs === null) return undefined
-  return Math.max(0, Math.floor((page.freshUntilMs - nowMs) / 1000))
+  const seconds = (page.freshUntilMs - nowMs) / 1000
+  return seconds >= 0 ? Math.floor(seconds) : Math.ceil(seconds)
 }

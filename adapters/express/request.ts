@@ -1,6 +1,8 @@
-import type { Request } from 'express'
+import type { IncomingMessage } from 'node:http'
+import type { Application, Request } from 'express'
 import { absoluteUri, isKeyPart } from '../../src/http/page-key.js'
 import { lookupRefusal, type LookupRefusal } from '../../src/http/policy.js'
+import { narrowRequest } from './narrow.js'
 import type { Settings } from './options.js'
 import type { PageRequest } from './page-store.js'
 
@@ -12,10 +14,16 @@ export type Admission =
       readonly refusal: LookupRefusal | 'language-unreadable' | 'time-zone-unreadable'
     }
 
-/** Reads what the cache needs to know of a request, once per request. */
+/**
+ * Reads what the cache needs to know of a request, once per request. What of the query is no part of
+ * the key, the view does not see either.
+ */
 export function admit(req: Request, settings: Settings): Admission {
   const method = requestLineMethod(req)
   const { headers } = req
+  if (settings.keepsParameter !== undefined && (method === 'GET' || method === 'HEAD')) {
+    narrowRequest(req, settings.keepsParameter)
+  }
   const uri = uriOf(req)
   const refusal = lookupRefusal({ method, uri, headers })
   if (refusal !== undefined || uri === undefined) return { refusal: refusal ?? 'uri-unreadable' }
@@ -28,7 +36,36 @@ export function admit(req: Request, settings: Settings): Admission {
 
 /** The absolute URI as sent, scheme and host as Express derives them under its `trust proxy`. */
 export function uriOf(req: Request): string | undefined {
-  return absoluteUri(req.protocol, hostOf(req), req.originalUrl)
+  return absoluteUri(req.protocol, hostOf(req, req.app), req.originalUrl)
+}
+
+/**
+ * The same, before Express has seen the request.
+ *
+ * @param app - Whose `trust proxy` counts.
+ * @param target - The request target, as far as it is part of the key.
+ * @see Express, `req.protocol`
+ */
+export function rawUriOf(
+  req: IncomingMessage,
+  app: Application,
+  target: string,
+): string | undefined {
+  const { socket, headers } = req
+  const own = (socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http'
+  const forwarded = headers['x-forwarded-proto']
+  let protocol = own
+  if (forwarded !== undefined && forwarded !== '' && trusts(app, req)) {
+    const text = String(forwarded)
+    const comma = text.indexOf(',')
+    protocol = (comma === -1 ? text : text.slice(0, comma)).trim()
+  }
+  return absoluteUri(protocol, hostOf(req, app), target)
+}
+
+function trusts(app: Application, req: IncomingMessage): boolean {
+  const trust = app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean
+  return trust(req.socket.remoteAddress, 0)
 }
 
 /**
@@ -36,15 +73,10 @@ export function uriOf(req: Request): string | undefined {
  *
  * @see Express, `req.host`
  */
-function hostOf(req: Request): string | undefined {
+function hostOf(req: IncomingMessage, app: Application): string | undefined {
   const { host } = req.headers
   const forwarded = req.headers['x-forwarded-host']
-  if (forwarded === undefined || forwarded === '') return host
-  const trusts = req.app.get('trust proxy fn') as (
-    address: string | undefined,
-    hop: number,
-  ) => boolean
-  if (!trusts(req.socket.remoteAddress, 0)) return host
+  if (forwarded === undefined || forwarded === '' || !trusts(app, req)) return host
   const first = (typeof forwarded === 'string' ? forwarded : forwarded[0])?.split(',')[0]
   return first?.trimEnd()
 }

@@ -1,17 +1,25 @@
-import type { NextFunction, Request, RequestHandler, Response } from 'express'
+import type { RequestListener } from 'node:http'
+import type { Application, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { CacheBackendError, MisuseError, show } from '../../src/errors.js'
+import { headerOf, type HeaderFields } from '../../src/http/header-values.js'
 import { absoluteUri } from '../../src/http/page-key.js'
-import { isPromise } from '../../src/maybe-promise.js'
-import { Exchange, warnOfFault, type Place } from './exchange.js'
+import { narrowTarget } from '../../src/http/query.js'
+import { parseVary } from '../../src/http/vary.js'
+import { Exchange, type Place } from './exchange.js'
+import { listenInFront } from './listener.js'
 import {
   resolveOptions,
   resolvePageOptions,
   type CachePageOptions,
+  type PageTags,
   type ResponseCacheOptions,
 } from './options.js'
-import { PageStore, type PageLookup, type PageRequest } from './page-store.js'
-import { admit, isPersonal } from './request.js'
+import { PageFlights } from './page-flights.js'
+import { PageStore, type PageRequest } from './page-store.js'
+import { admit } from './request.js'
+import { lookUp, serve } from './serve.js'
+import { warnOfFault } from './warnings.js'
 
 /** Middlewares that answer from a cache, made by {@link responseCache}. */
 export interface ResponseCache {
@@ -50,11 +58,53 @@ export interface ResponseCache {
    * Drops every stored variant of a URL, and the answers of views that are running.
    *
    * @param url - Absolute, as clients send it: two spellings are two pages. A fragment is ignored.
-   * @throws TypeError: not an absolute http or https URL.
+   * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
    * @throws CacheBackendError: a cache failed; the pages may still be there.
    * @remarks Reaches every cache and key prefix that middlewares made here store in.
    */
-  invalidate(url: string | URL): Promise<void>
+  invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
+  /**
+   * The key of the page that a request gets, if its URL has pages.
+   *
+   * @returns `undefined` if no response of the URL is stored or learned of, or if the cache has
+   *   nothing to do with such a request. For HEAD it is that of GET's page.
+   * @throws CacheBackendError: the cache failed.
+   * @see Django, `get_cache_key`
+   */
+  getCacheKey(req: Request): Promise<string | undefined>
+  /**
+   * Learns from a response's `Vary` what the pages of its URL vary on.
+   *
+   * @returns The key of the request's page; `undefined` if such a response cannot have one.
+   * @throws CacheBackendError: the cache failed.
+   * @see Django, `learn_cache_key`
+   */
+  learnCacheKey(req: Request, res: Response): Promise<string | undefined>
+  /**
+   * Puts the cache in front of an application: hits are answered before Express starts, by the same
+   * rules and keys; everything else is handed on.
+   *
+   * @param app - The Express application; its `trust proxy` counts.
+   * @returns For `createServer`.
+   * @remarks Where the application has none of these middlewares, the listener caches the whole site
+   *   as {@link cacheSite} does. It knows no sessions yet: a request with `Cookie` is answered in
+   *   front only if the page varies on `Cookie`, says `public`, or `isPersonal` is `false`. With
+   *   `language`, `timeZone` or `honorRequestDirectives` all is handed on.
+   */
+  listener(app: Application): RequestListener
+}
+
+/** Options of `invalidate`. */
+export interface InvalidateOptions {
+  /**
+   * Only the variant of requests with these headers; those that are left out are absent. Default:
+   * every variant.
+   */
+  readonly vary?: Readonly<Record<string, string>> | undefined
+  /** With `vary`: the language that is part of the key. */
+  readonly language?: string | undefined
+  /** With `vary`: the time zone that is part of the key. */
+  readonly timeZone?: string | undefined
 }
 
 /**
@@ -69,36 +119,61 @@ export interface ResponseCache {
  */
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
   const settings = resolveOptions(caches, options)
-  const stores = new Map<string, PageStore>()
+  const parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
+  let isInApp = false
 
-  function placeOf(alias: string, keyPrefix: string, pageSeconds?: number | null): Place {
+  function placeOf(
+    alias: string,
+    keyPrefix: string,
+    pageSeconds?: number | null,
+    tags: PageTags = [],
+  ): Place {
     const id = JSON.stringify([alias, keyPrefix])
-    let store = stores.get(id)
-    if (store === undefined) {
-      store = new PageStore(caches.get(alias), alias, keyPrefix)
-      stores.set(id, store)
+    let part = parts.get(id)
+    if (part === undefined) {
+      const store = new PageStore(caches.get(alias), alias, keyPrefix, settings)
+      part = { store, flights: new PageFlights() }
+      parts.set(id, part)
     }
-    return { settings, store, pageSeconds }
+    return { settings, ...part, pageSeconds, tags, invalidate: dropQuietly }
   }
 
   const site = placeOf(settings.alias, settings.keyPrefix)
 
+  async function invalidateUri(uri: string): Promise<void> {
+    const drops = [...parts.values()].map(({ store }) => store.invalidate(uri))
+    const failed = (await Promise.allSettled(drops)).find(({ status }) => status === 'rejected')
+    if (failed?.status === 'rejected') throw failed.reason
+  }
+
+  function dropQuietly(uri: string): void {
+    // The cache has told of its outage.
+    invalidateUri(narrowed(uri)).catch(ignoreOutage)
+  }
+
+  function narrowed(uri: string): string {
+    return settings.keepsParameter === undefined ? uri : narrowTarget(uri, settings.keepsParameter)
+  }
+
   return {
     cacheSite() {
+      isInApp = true
       return function cacheSite(req, res, next) {
         serve(site, req, res, next)
       }
     },
 
     cachePage(seconds, pageOptions = {}) {
-      const { alias, keyPrefix } = resolvePageOptions(caches, seconds, pageOptions, settings)
-      const place = placeOf(alias, keyPrefix, seconds)
+      isInApp = true
+      const { alias, keyPrefix, tags } = resolvePageOptions(caches, seconds, pageOptions, settings)
+      const place = placeOf(alias, keyPrefix, seconds, tags)
       return function cachePage(req, res, next) {
         serve(place, req, res, next)
       }
     },
 
     updateCache() {
+      isInApp = true
       return function updateCache(req, res, next) {
         if (Exchange.current(res) === undefined) Exchange.begin(site, req, res).attach()
         next()
@@ -106,6 +181,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
     },
 
     fetchFromCache() {
+      isInApp = true
       return function fetchFromCache(req, res, next) {
         const exchange = Exchange.current(res)
         if (exchange?.isWaiting === true && exchange.place === site) {
@@ -116,68 +192,84 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       }
     },
 
-    async invalidate(url) {
-      const uri = toAbsoluteUri(url)
-      const failures: unknown[] = []
-      for (const store of stores.values()) {
-        await store.invalidate(uri).catch((error: unknown) => failures.push(error))
-      }
-      if (failures.length > 0) throw failures[0]
+    async invalidate(url, invalidateOptions = {}) {
+      const uri = narrowed(toAbsoluteUri(url))
+      const { vary, language, timeZone } = checkInvalidateOptions(invalidateOptions)
+      if (vary === undefined) return invalidateUri(uri)
+      const variant: PageRequest = { method: 'GET', uri, language, timeZone, headers: vary }
+      const drops = [...parts.values()].map(({ store }) => store.invalidateVariant(variant))
+      await Promise.all(drops)
+    },
+
+    async getCacheKey(req) {
+      const { request } = admit(req, settings)
+      if (request === undefined) return undefined
+      const { key, isKnown } = await site.store.lookup(request)
+      return isKnown ? key : undefined
+    },
+
+    async learnCacheKey(req, res) {
+      const { request } = admit(req, settings)
+      if (request === undefined) return undefined
+      const vary = parseVary(headerOf(res.getHeaders() as HeaderFields, 'vary'))
+      if (vary.any || vary.unreadable) return undefined
+      return site.store.learn(request, vary.names, settings.seconds)
+    },
+
+    listener(app) {
+      checkApplication(app)
+      return listenInFront(app, site, () => !isInApp)
     },
   }
 }
 
-function serve(place: Place, req: Request, res: Response, next: NextFunction): void {
-  if (Exchange.current(res)?.absorbs(place) === true) next()
-  else lookUp(Exchange.begin(place, req, res), req, res, next)
+function checkApplication(app: unknown): void {
+  const { handle, get } = (app ?? {}) as { readonly handle?: unknown; readonly get?: unknown }
+  if (typeof app === 'function' && typeof handle === 'function' && typeof get === 'function') return
+  throw new MisuseError(
+    `listener: ${show(app)} is no Express application; give what express() made`,
+  )
 }
 
-function lookUp(exchange: Exchange, req: Request, res: Response, next: NextFunction): void {
-  const { settings, store } = exchange.place
-  const { request, refusal } = admit(req, settings)
-  if (request === undefined) {
-    exchange.pass(refusal)
-    next()
-    return
+const INVALIDATE_OPTIONS = ['vary', 'language', 'timeZone']
+
+function checkInvalidateOptions(options: unknown): {
+  readonly vary: Readonly<Record<string, string>> | undefined
+  readonly language: string | undefined
+  readonly timeZone: string | undefined
+} {
+  if (typeof options !== 'object' || options === null) {
+    throw new MisuseError(`invalidate: ${show(options)} are no options; give an object`)
   }
-  const fail = (error: unknown) => {
-    if (!(error instanceof CacheBackendError)) warnOfFault(error)
-    if (res.headersSent) return
-    exchange.pass('cache-failed')
-    next()
+  for (const name of Object.keys(options)) {
+    if (INVALIDATE_OPTIONS.includes(name)) continue
+    throw new MisuseError(
+      `invalidate: unknown option ${show(name)}; known options are ${INVALIDATE_OPTIONS.join(', ')}`,
+    )
   }
-  let found
-  try {
-    found = store.lookup(request)
-  } catch (error) {
-    fail(error)
-    return
+  const { vary, language, timeZone } = options as InvalidateOptions
+  for (const [name, value] of Object.entries({ language, timeZone })) {
+    if (value === undefined || typeof value === 'string') continue
+    throw new MisuseError(`invalidate: ${name}: ${show(value)} is not a text`)
   }
-  const settle = (lookup: PageLookup) => {
-    // Somebody answered while the cache was asked, a time limit for example.
-    if (res.headersSent) return
-    if (!answers(exchange, req, request, lookup)) {
-      exchange.attach()
-      exchange.forward(request, lookup, next)
+  if (vary === undefined) return { vary, language, timeZone }
+  if (typeof vary !== 'object' || (vary as unknown) === null || Array.isArray(vary)) {
+    throw new MisuseError(
+      `invalidate: vary: ${show(vary)} is not an object such as { 'Accept-Language': 'de' }`,
+    )
+  }
+  const headers = Object.create(null) as Record<string, string>
+  for (const [name, value] of Object.entries(vary)) {
+    if (typeof value !== 'string') {
+      throw new MisuseError(`invalidate: vary: ${name}: ${show(value)} is not a text`)
     }
+    headers[name.toLowerCase()] = value
   }
-  if (isPromise(found)) void found.then(settle, fail)
-  else settle(found)
+  return { vary: headers, language, timeZone }
 }
 
-function answers(
-  exchange: Exchange,
-  req: Request,
-  request: PageRequest,
-  lookup: PageLookup,
-): boolean {
-  const { page, headerList } = lookup
-  if (page === undefined) return false
-  const isForAll = page.isPublic || headerList.includes('cookie')
-  // A signed-in visitor is not given what everybody is given, unless it is meant for them too.
-  if (!isForAll && isPersonal(req, exchange.place.settings)) return false
-  exchange.answer(request, lookup, page)
-  return true
+function ignoreOutage(error: unknown): void {
+  if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }
 
 function toAbsoluteUri(url: unknown): string {

@@ -91,22 +91,28 @@ const RESTRICTIONS = new Map<string, Restriction>([
   ['nocache', 'no-cache'],
 ])
 
+const NOTHING_LIFTED: readonly Restriction[] = Object.freeze([])
+
 /**
  * Whether the response may not be kept for others, and why.
  *
  * @remarks Fails closed. A qualified form (`private="set-cookie"`) counts as the plain one, `_` as
  *   `-`; quotes hide nothing, since nobody can tell whose open quote they close; and where the
  *   header does not follow the grammar, the mere appearance of one of the words is enough.
+ * @param lifted - These do not count, as far as the header follows the grammar.
  * @see RFC 9111 §5.2.2.4, §5.2.2.5, §5.2.2.7
  */
 export function storingRestriction(
   value: HeaderValue | undefined,
   { directives, malformed }: CacheControl = parseCacheControl(value),
+  lifted: readonly Restriction[] = NOTHING_LIFTED,
 ): Restriction | undefined {
   for (const { name } of directives) {
     const restriction = RESTRICTIONS.get(name.replaceAll('_', '-'))
-    if (restriction !== undefined) return restriction
+    if (restriction !== undefined && !lifted.includes(restriction)) return restriction
   }
+  // Who goes by the letter need not guess at words in quotes.
+  if (lifted.length > 0 && !malformed) return undefined
   for (const line of headerLines(value)) {
     if (!malformed && !line.includes('"')) continue
     const found = findRestriction(line, malformed)

@@ -19,10 +19,8 @@ export function explicitLifetimeSeconds(
   nowMs: number,
   cacheControl: CacheControl = parseCacheControl(headerOf(headers, 'cache-control')),
 ): number | null | undefined {
-  const shared = readSeconds(cacheControl, 's-maxage')
-  if (shared !== undefined) return shared
-  const maxAge = readSeconds(cacheControl, 'max-age')
-  if (maxAge !== undefined) return maxAge
+  const directive = directiveLifetimeSeconds(cacheControl)
+  if (directive !== undefined) return directive
   const expires = headerLines(headerOf(headers, 'expires'))
   if (expires.length === 0) return undefined
   const expiresMs = expires.length === 1 ? parseHttpDate(expires[0] ?? '', nowMs) : undefined
@@ -31,11 +29,18 @@ export function explicitLifetimeSeconds(
   return Math.max(0, (expiresMs - dateMs) / 1000)
 }
 
+/** As {@link explicitLifetimeSeconds}, of the directives alone. */
+export function directiveLifetimeSeconds(cacheControl: CacheControl): number | null | undefined {
+  const shared = readSeconds(cacheControl, 's-maxage')
+  return shared !== undefined ? shared : readSeconds(cacheControl, 'max-age')
+}
+
 /**
  * How old a response is when it reaches us; not zero if it comes from another cache.
  *
- * @returns Seconds. An `Age` or `Date` that cannot be read counts for nothing.
- * @see RFC 9111 §4.2.3, `corrected_initial_age`
+ * @returns Seconds. An `Age` or `Date` that cannot be read counts for nothing, and of several the
+ *   first counts.
+ * @see RFC 9111 §4.2.3, `corrected_initial_age`; §5.1
  */
 export function initialAgeSeconds(headers: HeaderFields, nowMs: number): number {
   const [first] = (headerText(headers, 'age') ?? '').split(',')

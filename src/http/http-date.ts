@@ -1,14 +1,14 @@
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 
 const IMF_FIXDATE =
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<time>\d\d:\d\d:\d\d) GMT$/
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<time>\d\d:\d\d:\d\d) GMT$/i
 const RFC_850 =
-  /^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<time>\d\d:\d\d:\d\d) GMT$/
+  /^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<time>\d\d:\d\d:\d\d) GMT$/i
 const ASCTIME =
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>\d\d:\d\d:\d\d) (?<year>\d{4})$/
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>\d\d:\d\d:\d\d) (?<year>\d{4})$/i
 
 /**
- * Reads an HTTP date in one of its three forms.
+ * Reads an HTTP date in one of its three forms, whatever the case of its letters.
  *
  * @param nowMs - Two-digit years more than 50 years ahead of it belong to the past century.
  * @returns Milliseconds since the epoch; `undefined` for anything else (`Date.parse` would take `0`
@@ -19,7 +19,7 @@ export function parseHttpDate(text: string, nowMs: number): number | undefined {
   const match = IMF_FIXDATE.exec(text) ?? RFC_850.exec(text) ?? ASCTIME.exec(text)
   if (match?.groups === undefined) return undefined
   const { day = '', month = '', year = '', time = '' } = match.groups
-  const monthIndex = MONTHS.indexOf(month)
+  const monthIndex = MONTHS.indexOf(month.toLowerCase())
   const [hours = NaN, minutes = NaN, seconds = NaN] = time.split(':').map(Number)
   if (monthIndex === -1 || hours > 23 || minutes > 59 || seconds > 60) return undefined
   const date = new Date(0)

@@ -28,6 +28,11 @@ export function generationKey({ keyPrefix, uri }: PageAddress, uriHash = md5(uri
   return `fragcache.page_generation.${keyPrefix}.${uriHash}`
 }
 
+/** The key of the list of a URI's variants in one language and time zone; none in Django. */
+export function variantsKey(address: PageAddress, uriHash = md5(address.uri)): string {
+  return `fragcache.page_variants.${address.keyPrefix}.${uriHash}${keySuffix(address)}`
+}
+
 /**
  * The key of a page.
  *
@@ -41,9 +46,23 @@ export function pageKey(
   headers: HeaderFields,
   uriHash = md5(address.uri),
 ): string {
-  const values = headerList.length === 0 ? MD5_OF_NOTHING : md5(netstrings(headerList, headers))
+  return variantKey(address, method, variantHash(headerList, headers), uriHash)
+}
+
+/** As {@link pageKey}, of a variant whose hash is known. */
+export function variantKey(
+  address: PageAddress,
+  method: string,
+  variant: string,
+  uriHash = md5(address.uri),
+): string {
   const suffix = keySuffix(address)
-  return `views.decorators.cache.cache_page.${address.keyPrefix}.${method}.${uriHash}.${values}${suffix}`
+  return `views.decorators.cache.cache_page.${address.keyPrefix}.${method}.${uriHash}.${variant}${suffix}`
+}
+
+/** What tells the variants of a URI apart: the values of the listed headers. */
+export function variantHash(headerList: readonly string[], headers: HeaderFields): string {
+  return headerList.length === 0 ? MD5_OF_NOTHING : md5(netstrings(headerList, headers))
 }
 
 /** Lengths are marked and an absent header is no empty one, so that no two requests run together. */

@@ -26,6 +26,16 @@ export interface HeaderListRecord {
   readonly headerList: readonly string[]
 }
 
+/** The variants of a URI's responses in one language and time zone, so that they can be bounded. */
+export interface VariantsRecord {
+  /** It counts in this generation only. */
+  readonly generation: string
+  /** Milliseconds since the epoch; `null`: never. */
+  readonly expiresAtMs: number | null
+  /** Their hashes, the oldest first. */
+  readonly variants: readonly string[]
+}
+
 const FORMAT = 1
 
 export function encodeGeneration(record: GenerationRecord): string {
@@ -34,6 +44,10 @@ export function encodeGeneration(record: GenerationRecord): string {
 
 export function encodeHeaderList(record: HeaderListRecord): string {
   return JSON.stringify([FORMAT, record.generation, record.expiresAtMs, record.headerList])
+}
+
+export function encodeVariants(record: VariantsRecord): string {
+  return JSON.stringify([FORMAT, record.generation, record.expiresAtMs, record.variants])
 }
 
 /**
@@ -56,6 +70,14 @@ export function decodeHeaderList(value: unknown): HeaderListRecord | undefined {
   return { generation, expiresAtMs, headerList }
 }
 
+/** As {@link decodeGeneration}. */
+export function decodeVariants(value: unknown): VariantsRecord | undefined {
+  const [generation, expiresAtMs, variants] = parse(value)
+  if (typeof generation !== 'string' || !isDeadline(expiresAtMs)) return undefined
+  if (!Array.isArray(variants) || !variants.every(isHash)) return undefined
+  return { generation, expiresAtMs, variants }
+}
+
 const NOTHING: readonly unknown[] = Object.freeze([])
 
 function parse(value: unknown): readonly unknown[] {
@@ -72,6 +94,10 @@ function parse(value: unknown): readonly unknown[] {
 
 function isDeadline(value: unknown): value is number | null {
   return value === null || typeof value === 'number'
+}
+
+function isHash(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
 }
 
 function isHeaderName(value: unknown): value is string {

@@ -2,10 +2,16 @@ import {
   hasDirective,
   limitMaxAge,
   parseCacheControl,
+  readSeconds,
   storingRestriction,
+  type CacheControl,
   type Restriction,
 } from './cache-control.js'
-import { explicitLifetimeSeconds, initialAgeSeconds } from './freshness.js'
+import {
+  directiveLifetimeSeconds,
+  explicitLifetimeSeconds,
+  initialAgeSeconds,
+} from './freshness.js'
 import { headerOf, headerText, type HeaderFields } from './header-values.js'
 import { formatHttpDate, parseHttpDate } from './http-date.js'
 import { parseVary } from './vary.js'
@@ -20,8 +26,7 @@ export interface RequestFacts {
 }
 
 /** Why a request is neither answered from the cache nor its answer stored. */
-export type LookupRefusal =
-  'method' | 'request-body' | 'authorization' | 'range' | 'upgrade' | 'uri-unreadable'
+export type LookupRefusal = 'method' | 'request-body' | 'upgrade' | 'uri-unreadable'
 
 /**
  * Whether the cache is asked at all.
@@ -31,10 +36,6 @@ export type LookupRefusal =
 export function lookupRefusal({ method, uri, headers }: RequestFacts): LookupRefusal | undefined {
   // RFC 9111 §4: other methods are written through.
   if (method !== 'GET' && method !== 'HEAD') return 'method'
-  // RFC 9111 §3.5. Not even an empty one: the view sees a difference.
-  if (headerOf(headers, 'authorization') !== undefined) return 'authorization'
-  // RFC 9111 §3.3: a part must never be stored as the whole.
-  if (headerOf(headers, 'range') !== undefined) return 'range'
   // RFC 9110 §9.3.1: what the body of a GET asks for is not in the key.
   if (hasBody(headers)) return 'request-body'
   if (headerOf(headers, 'upgrade') !== undefined) return 'upgrade'
@@ -72,44 +73,126 @@ export type StoreRefusal =
   | 'content-length'
   | 'too-large'
   | 'head'
+  | 'range'
+
+/** Which responses may be kept at all. */
+export interface StoreRules {
+  /** Default: 200 alone. */
+  readonly statuses?: ReadonlySet<number> | undefined
+  /**
+   * RFC 9111 to the letter: any final status, cookies too, if the response says itself how long it
+   * is fresh; `no-cache` is kept and validated each time.
+   */
+  readonly rfc9111?: boolean | undefined
+}
+
+const DEFAULT_STATUSES: ReadonlySet<number> = new Set([200])
+
+/** Parts of a whole, and what says something of a copy elsewhere. */
+const NEVER_STORED_STATUSES: ReadonlySet<number> = new Set([206, 304])
+
+/** What `must-understand` asks for. @see RFC 9110 §15, RFC 9111 §5.2.2.3 */
+const UNDERSTOOD_STATUSES: ReadonlySet<number> = new Set([
+  200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501,
+])
 
 /**
  * Whether a response is one for this request alone.
  *
  * @param personal - The request belongs to one visitor, as far as the site can tell.
  * @returns `undefined` if it may be given to others, else why not.
- * @see RFC 9111 §3
+ * @see RFC 9111 §3; RFC 9213 §2.2
  */
 export function storeRefusal(
   { status, headers }: ResponseFacts,
   personal: boolean,
+  rules: StoreRules = {},
 ): StoreRefusal | undefined {
-  if (status !== 200) return 'status'
-  if (headerOf(headers, 'set-cookie') !== undefined) return 'set-cookie'
-  const cacheControl = parseCacheControl(headerOf(headers, 'cache-control'))
-  const restriction = storingRestriction(headerOf(headers, 'cache-control'), cacheControl)
+  const { statuses = DEFAULT_STATUSES, rfc9111 = false } = rules
+  const { control, restriction } = controlOf(headers, rfc9111 ? status : undefined)
+  if (!isStorableStatus(status, rfc9111 ? undefined : statuses, control)) return 'status'
+  if (!rfc9111 && headerOf(headers, 'set-cookie') !== undefined) return 'set-cookie'
   if (restriction !== undefined) return restriction
   const vary = parseVary(headerOf(headers, 'vary'))
   if (vary.any) return 'vary-any'
   if (vary.unreadable) return 'vary-unreadable'
-  if (headerOf(headers, 'content-range') !== undefined) return 'content-range'
+  if (namesRange(headerText(headers, 'content-range'))) return 'content-range'
   if (headerOf(headers, 'trailer') !== undefined) return 'trailers'
   const coding = headerText(headers, 'transfer-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'transfer-encoding'
   if (/^\s*text\/event-stream\s*(?:;|$)/i.test(headerText(headers, 'content-type') ?? '')) {
     return 'event-stream'
   }
-  const shareable = vary.names.includes('cookie') || hasDirective(cacheControl, 'public')
+  const shareable = vary.names.includes('cookie') || hasDirective(control, 'public')
   return personal && !shareable ? 'personal' : undefined
 }
 
+/** On a whole response it means nothing, and what names no range makes no part of it. @see RFC 9110 §14.4 */
+function namesRange(contentRange: string | undefined): boolean {
+  return contentRange !== undefined && /[0-9*/=]/.test(contentRange)
+}
+
+function isStorableStatus(
+  status: number,
+  statuses: ReadonlySet<number> | undefined,
+  control: CacheControl,
+): boolean {
+  if (status < 200 || status > 599 || NEVER_STORED_STATUSES.has(status)) return false
+  if (statuses !== undefined) return statuses.has(status)
+  return !hasDirective(control, 'must-understand') || UNDERSTOOD_STATUSES.has(status)
+}
+
+interface StoringControl {
+  /** The directives that count for us. */
+  readonly control: CacheControl
+  /** They are those of `CDN-Cache-Control`; `Expires` does not count beside it. */
+  readonly targeted: boolean
+  readonly restriction: Restriction | undefined
+}
+
+/**
+ * The directives that a cache such as this one obeys.
+ *
+ * @remarks Fails closed: a `CDN-Cache-Control` that cannot be read, or that names no time, does not
+ *   lift what `Cache-Control` forbids.
+ * @param rfcStatus - The status, where RFC 9111 counts to the letter.
+ * @see RFC 9213 §2.2
+ */
+function controlOf(headers: HeaderFields, rfcStatus: number | undefined): StoringControl {
+  const value = headerOf(headers, 'cache-control')
+  const general = parseCacheControl(value)
+  const lifted = (control: CacheControl) =>
+    rfcStatus === undefined ? undefined : liftedRestrictions(control, rfcStatus)
+  const targetedValue = headerOf(headers, 'cdn-cache-control')
+  if (targetedValue !== undefined) {
+    const control = parseCacheControl(targetedValue)
+    const restriction = storingRestriction(targetedValue, control, lifted(control))
+    const isReadable = !control.malformed && typeof directiveLifetimeSeconds(control) === 'number'
+    if (restriction !== undefined || isReadable) return { control, targeted: true, restriction }
+  }
+  const restriction = storingRestriction(value, general, lifted(general))
+  return { control: general, targeted: false, restriction }
+}
+
+/** What does not keep a response from being stored by the letter of RFC 9111. */
+function liftedRestrictions(control: CacheControl, status: number): readonly Restriction[] {
+  // §5.2.2.3: beside must-understand, no-store is for those who do not.
+  const understood = hasDirective(control, 'must-understand') && UNDERSTOOD_STATUSES.has(status)
+  return understood ? ['no-cache', 'no-store'] : ['no-cache']
+}
+
 /** How long a response may be kept, and how large it may be. */
-export interface StoreOptions {
+export interface StoreOptions extends StoreRules {
   /** Of the view: wins over what the response says. `null`: kept without end. */
   readonly pageSeconds?: number | null | undefined
   /** For responses that say nothing. `null`: these are not kept. */
   readonly siteSeconds: number | null
   readonly maxBodyBytes: number
+  /** How long a response with a validator is kept to be validated. Default: see {@link retention}. */
+  readonly revalidateSeconds?: number | undefined
+  /** How long a stale one may stand in, at most. `true`: as the response says. Default: not. */
+  readonly staleIfError?: number | boolean | undefined
+  readonly staleWhileRevalidate?: number | boolean | undefined
 }
 
 /** What caches after us, the browser's among them, are told. */
@@ -119,18 +202,33 @@ export interface Downstream {
   readonly expires: string | undefined
 }
 
+/** How long a response is of use once it is stale, in seconds. */
+export interface Retention {
+  /** All in all. */
+  readonly staleSeconds: number
+  readonly ifErrorSeconds: number
+  readonly whileRevalidateSeconds: number
+  /** Nothing in it forbids to use it past its time. */
+  readonly mayBeStale: boolean
+}
+
 /** What becomes of a response. */
 export type ResponseVerdict =
   | {
       readonly store: true
       /** Seconds from now; `null`: without end. */
       readonly keepSeconds: number | null
+      readonly retention: Retention
       /** How old the response already is. */
       readonly ageSeconds: number
       /** The names in its `Vary`. */
       readonly vary: readonly string[]
       /** It said `public`: a visitor's own request may be answered with it too. */
       readonly isPublic: boolean
+      /** It may answer requests with `Authorization`, whoever asked first. */
+      readonly isForAuthorized: boolean
+      /** It is never used without asking the view. */
+      readonly mustValidate: boolean
       readonly downstream: Downstream | undefined
     }
   | {
@@ -142,38 +240,51 @@ export type ResponseVerdict =
 /**
  * Decides on a response whose headers are about to be sent.
  *
- * @param personal - The request belongs to one visitor, as far as the site can tell.
+ * @param request - `personal`: it belongs to one visitor, as far as the site can tell.
  * @param nowMs - Milliseconds since the epoch.
  * @see Django, `UpdateCacheMiddleware.process_response`; RFC 9111 §3, §4.2
  */
 export function judgeResponse(
-  request: { readonly method: string; readonly personal: boolean },
+  request: {
+    readonly method: string
+    readonly personal: boolean
+    /** It asked for parts: what came may be one. */
+    readonly ranged?: boolean
+  },
   response: ResponseFacts,
   options: StoreOptions,
   nowMs: number,
 ): ResponseVerdict {
   const { status, headers } = response
+  const { rfc9111 = false } = options
   // A 304 tells the client how long its own copy is fresh again; it is never stored itself.
   const shown = status === 304 ? { status: 200, headers } : response
-  const refusal = storeRefusal(shown, request.personal)
+  const refusal = storeRefusal(shown, request.personal, options)
   if (refusal !== undefined) return { store: false, reason: refusal, downstream: undefined }
 
-  const cacheControl = parseCacheControl(headerOf(headers, 'cache-control'))
-  const ageSeconds = initialAgeSeconds(headers, nowMs)
-  const lifetime = lifetimeSeconds(headers, options, nowMs)
+  const { control, targeted } = controlOf(headers, rfc9111 ? status : undefined)
+  const lifetime = lifetimeSeconds(shown, control, targeted, options, nowMs)
   if (typeof lifetime === 'string') return { store: false, reason: lifetime, downstream: undefined }
   const { seconds, explicit } = lifetime
+  const ageSeconds = initialAgeSeconds(headers, nowMs)
   // What the response says of itself counts from when it was made, what we were told from now.
   const keep = seconds !== null && explicit ? seconds - ageSeconds : seconds
-  if (explicit && keep !== null && keep <= 0) {
+  const mustValidate = rfc9111 && hasDirective(control, 'no-cache')
+  const retained = retention(headers, control, keep, options)
+  const isOfUse = (keep === null || keep > 0) && !mustValidate
+  if (explicit && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
     return { store: false, reason: 'stale', downstream: undefined }
   }
-  const downstream =
-    seconds === null || keep === null ? undefined : limitDownstream(headers, seconds, keep, nowMs)
+  // What a targeted field or the response itself said is theirs to say.
+  const saysItself = targeted || rfc9111 || seconds === null || keep === null
+  const downstream = saysItself ? undefined : limitDownstream(headers, seconds, keep, nowMs)
 
   if (status === 304) return { store: false, reason: 'status', downstream }
-  if (keep !== null && keep <= 0) return { store: false, reason: 'zero-seconds', downstream }
+  if (!explicit && keep !== null && keep <= 0) {
+    return { store: false, reason: 'zero-seconds', downstream }
+  }
   if (request.method === 'HEAD') return { store: false, reason: 'head', downstream }
+  if (request.ranged === true) return { store: false, reason: 'range', downstream }
   const length = headerText(headers, 'content-length')
   if (length !== undefined) {
     // Neither is kept here, so nobody after us is told to keep it either.
@@ -184,27 +295,115 @@ export function judgeResponse(
       return { store: false, reason: 'too-large', downstream: undefined }
     }
   }
+  const isPublic = hasDirective(control, 'public')
   return {
     store: true,
-    keepSeconds: keep,
+    keepSeconds: keep === null ? null : Math.max(0, keep),
+    retention: retained,
     ageSeconds,
     vary: parseVary(headerOf(headers, 'vary')).names,
-    isPublic: hasDirective(cacheControl, 'public'),
+    isPublic,
+    isForAuthorized: isPublic || (rfc9111 && saysSharedIsMeant(control)),
+    mustValidate,
     downstream,
   }
 }
 
+/** @see RFC 9111 §3.5 */
+function saysSharedIsMeant(control: CacheControl): boolean {
+  return hasDirective(control, 'must-revalidate') || hasDirective(control, 's-maxage')
+}
+
 /** How long the response is fresh, and whether it said so itself. */
 function lifetimeSeconds(
-  headers: HeaderFields,
-  { pageSeconds, siteSeconds }: StoreOptions,
+  { status, headers }: ResponseFacts,
+  control: CacheControl,
+  targeted: boolean,
+  { pageSeconds, siteSeconds, rfc9111 = false }: StoreOptions,
   nowMs: number,
 ): { readonly seconds: number | null; readonly explicit: boolean } | StoreRefusal {
   if (pageSeconds !== undefined) return { seconds: pageSeconds, explicit: false }
-  const explicit = explicitLifetimeSeconds(headers, nowMs)
+  const explicit = targeted
+    ? directiveLifetimeSeconds(control)
+    : explicitLifetimeSeconds(headers, nowMs, control)
   if (explicit === null) return 'freshness-unreadable'
   if (explicit !== undefined) return { seconds: explicit, explicit: true }
-  return siteSeconds === null ? 'no-freshness' : { seconds: siteSeconds, explicit: false }
+  if (!rfc9111) {
+    return siteSeconds === null ? 'no-freshness' : { seconds: siteSeconds, explicit: false }
+  }
+  // It is validated each time, so that it needs no time of its own.
+  if (hasDirective(control, 'no-cache')) return { seconds: 0, explicit: true }
+  const heuristic = heuristicSeconds(status, headers, control, nowMs)
+  return heuristic === undefined ? 'no-freshness' : { seconds: heuristic, explicit: true }
+}
+
+/** @see RFC 9110 §15.1 */
+const HEURISTIC_STATUSES: ReadonlySet<number> = new Set([
+  200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501,
+])
+
+/** @see RFC 9111 §4.2.2: a tenth of the time since it last changed */
+function heuristicSeconds(
+  status: number,
+  headers: HeaderFields,
+  control: CacheControl,
+  nowMs: number,
+): number | undefined {
+  if (!HEURISTIC_STATUSES.has(status) && !hasDirective(control, 'public')) return undefined
+  const modifiedMs = parseHttpDate(headerText(headers, 'last-modified') ?? '', nowMs)
+  if (modifiedMs === undefined) return undefined
+  const dateMs = parseHttpDate(headerText(headers, 'date') ?? '', nowMs) ?? nowMs
+  return Math.min(Math.max(0, dateMs - modifiedMs) / 10_000, MAX_HEURISTIC_SECONDS)
+}
+
+const MAX_HEURISTIC_SECONDS = 86_400
+
+/** Kept for validation at least so long, and at most: a page that is always asked for is cheap. */
+const MIN_REVALIDATE_SECONDS = 60
+const MAX_REVALIDATE_SECONDS = 3600
+
+/**
+ * How long a response is of use once it is stale. With a validator it is kept as long again as it
+ * was fresh, a minute at least and an hour at most.
+ *
+ * @see RFC 5861 §3, §4; RFC 9111 §4.2.4
+ */
+function retention(
+  headers: HeaderFields,
+  control: CacheControl,
+  keep: number | null,
+  options: StoreOptions,
+): Retention {
+  const mayBeStale = !STRICT.some((name) => hasDirective(control, name))
+  const ifErrorSeconds = mayBeStale
+    ? allowedSeconds(readSeconds(control, 'stale-if-error'), options.staleIfError)
+    : 0
+  const whileRevalidateSeconds = mayBeStale
+    ? allowedSeconds(readSeconds(control, 'stale-while-revalidate'), options.staleWhileRevalidate)
+    : 0
+  const forValidation = hasValidator(headers)
+    ? (options.revalidateSeconds ??
+      Math.min(Math.max(keep ?? 0, MIN_REVALIDATE_SECONDS), MAX_REVALIDATE_SECONDS))
+    : 0
+  const staleSeconds = Math.max(forValidation, ifErrorSeconds, whileRevalidateSeconds)
+  return { staleSeconds, ifErrorSeconds, whileRevalidateSeconds, mayBeStale }
+}
+
+/** With one of them nothing is served stale. @see RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10 */
+const STRICT = ['must-revalidate', 'proxy-revalidate', 's-maxage', 'no-cache']
+
+/** The option is the most a response may ask for, and what counts for those that ask for nothing. */
+function allowedSeconds(
+  asked: number | null | undefined,
+  option: number | boolean | undefined,
+): number {
+  if (option === undefined || option === false || asked === null) return 0
+  if (option === true) return asked ?? 0
+  return Math.max(0, Math.min(asked ?? option, option))
+}
+
+function hasValidator(headers: HeaderFields): boolean {
+  return headerOf(headers, 'etag') !== undefined || headerOf(headers, 'last-modified') !== undefined
 }
 
 /**

@@ -14,6 +14,8 @@ export interface StoredHead {
   readonly statusMessage?: string | undefined
   /** In the order sent, names as written. */
   readonly headers: readonly StoredHeader[]
+  /** What `Cache-Control` and `Expires` said before caches after us were told the time that is kept. */
+  readonly said: readonly (readonly [name: string, value: StoredHeader[1] | null])[]
   /** Headers of the layers around the cache that the view took away. */
   readonly removed: readonly string[]
   /** Milliseconds since the epoch. */
@@ -22,6 +24,10 @@ export interface StoredHead {
   readonly ageSeconds: number
   /** Milliseconds since the epoch; `null`: without end. */
   readonly freshUntilMs: number | null
+  /** How long after that it may stand in for a view that fails. */
+  readonly ifErrorSeconds: number
+  /** How long after that it may answer while it is made anew. */
+  readonly whileRevalidateSeconds: number
   /** Absolute, as sent. */
   readonly uri: string
   readonly language?: string | undefined
@@ -31,22 +37,31 @@ export interface StoredHead {
   readonly nominated: readonly NominatedHeader[]
   /** It said `public`. */
   readonly isPublic: boolean
+  /** It may answer requests with `Authorization`, whoever asked first. */
+  readonly isForAuthorized: boolean
+  /** It is never used without asking the view. */
+  readonly mustValidate: boolean
+  /** Nothing in it forbids to use it past its time. */
+  readonly mayBeStale: boolean
+  /** Where more than its identity is kept: the codings and their lengths, in the order kept. */
+  readonly codings: readonly (readonly [coding: string, length: number])[]
 }
 
 /** A response as it is kept. */
 export interface StoredResponse extends StoredHead {
-  /** Bytes, or a text of one character per byte. */
-  readonly body: Buffer | string
+  readonly body: Buffer
+  /** The body in each of the `codings`. */
+  readonly encoded: readonly Buffer[]
 }
 
 /*
- * As bytes: "FCR1", u32 length of the head, u32 length of the body, the head as JSON, the body. As a
- * text, for a cache that keeps texts by reference and would copy bytes: the same with eight hex
- * digits for each length and one character per byte. The last character of the magic is the version
- * of the format.
+ * As bytes: "FCR2", u32 length of the head, u32 length of the body, the head as JSON, the body, the
+ * body in each coding. As a text, for a cache that keeps texts by reference and would copy bytes: the
+ * same with eight hex digits for each length and one character per byte. The last character of the
+ * magic is the version of the format.
  */
-const MAGIC = 'FCR1'
-const MAGIC_NUMBER = 0x31524346
+const MAGIC = 'FCR2'
+const MAGIC_NUMBER = 0x32524346
 const PREFIX_BYTES = 12
 const PREFIX_CHARACTERS = 20
 
@@ -91,17 +106,45 @@ function writeHead(head: StoredHead): string {
     head.timeZone ?? null,
     head.generation,
     head.nominated,
-    head.isPublic,
+    flagsOf(head),
+    head.ifErrorSeconds,
+    head.whileRevalidateSeconds,
+    head.codings,
+    head.said,
   ])
+}
+
+const PUBLIC = 1
+const FOR_AUTHORIZED = 2
+const MUST_VALIDATE = 4
+const MAY_BE_STALE = 8
+
+function flagsOf(head: StoredHead): number {
+  return (
+    (head.isPublic ? PUBLIC : 0) |
+    (head.isForAuthorized ? FOR_AUTHORIZED : 0) |
+    (head.mustValidate ? MUST_VALIDATE : 0) |
+    (head.mayBeStale ? MAY_BE_STALE : 0)
+  )
 }
 
 /**
  * Reads what was kept.
  *
  * @param value - Whatever the cache gave.
+ * @param withCookies - One that sets cookies is taken.
  * @returns `undefined` if it is damaged, of another version or no response at all: a miss.
  */
-export function decodeStoredResponse(value: unknown): StoredResponse | undefined {
+export function decodeStoredResponse(
+  value: unknown,
+  withCookies = false,
+): StoredResponse | undefined {
+  const page = decode(value)
+  const setsCookies = page?.headers.some(([name]) => COOKIES.has(name.toLowerCase()))
+  return setsCookies === true && !withCookies ? undefined : page
+}
+
+function decode(value: unknown): StoredResponse | undefined {
   if (typeof value === 'string') return decodeText(value)
   if (!(value instanceof Uint8Array) || value.length < PREFIX_BYTES) return undefined
   const bytes = Buffer.isBuffer(value)
@@ -118,7 +161,8 @@ function decodeText(text: string): StoredResponse | undefined {
   if (!text.startsWith(MAGIC)) return undefined
   const bodyStart = PREFIX_CHARACTERS + Number.parseInt(text.slice(4, 12), 16)
   if (text.length !== bodyStart + Number.parseInt(text.slice(12, 20), 16)) return undefined
-  return readHead(parse(text.slice(PREFIX_CHARACTERS, bodyStart)), text.slice(bodyStart))
+  const body = Buffer.from(text.slice(bodyStart), 'latin1')
+  return readHead(parse(text.slice(PREFIX_CHARACTERS, bodyStart)), body)
 }
 
 function parse(json: string): unknown {
@@ -129,19 +173,24 @@ function parse(json: string): unknown {
   }
 }
 
-function readHead(parts: unknown, body: Buffer | string): StoredResponse | undefined {
-  if (!Array.isArray(parts) || parts.length !== 13) return undefined
+function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
+  if (!Array.isArray(parts) || parts.length !== 17) return undefined
   const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
   const [freshUntilMs, uri, language, timeZone] = parts.slice(6) as unknown[]
-  const [generation, nominated, isPublic] = parts.slice(10) as unknown[]
+  const [generation, nominated, flags, ifErrorSeconds] = parts.slice(10) as unknown[]
+  const [whileRevalidateSeconds, codings, said] = parts.slice(14) as unknown[]
   if (!isStatus(status)) return undefined
   if (statusMessage !== null && !isHeaderText(statusMessage)) return undefined
   if (!isTextOrNull(language) || !isTextOrNull(timeZone)) return undefined
   if (!isListOf(headers, isStoredHeader) || !isListOf(removed, isText)) return undefined
   if (!isNumber(storedAtMs) || !isNumber(ageSeconds)) return undefined
   if (freshUntilMs !== null && !isNumber(freshUntilMs)) return undefined
-  if (!isText(uri) || !isText(generation) || typeof isPublic !== 'boolean') return undefined
+  if (!isText(uri) || !isText(generation) || !isFlags(flags)) return undefined
   if (!isListOf(nominated, isNominatedHeader)) return undefined
+  if (!isNumber(ifErrorSeconds) || !isNumber(whileRevalidateSeconds)) return undefined
+  if (!isListOf(codings, isCoding) || !isListOf(said, isSaid)) return undefined
+  const split = splitBodies(bodies, codings)
+  if (split === undefined) return undefined
   return {
     status,
     statusMessage: statusMessage ?? undefined,
@@ -155,9 +204,28 @@ function readHead(parts: unknown, body: Buffer | string): StoredResponse | undef
     timeZone: timeZone ?? undefined,
     generation,
     nominated,
-    isPublic,
-    body,
+    isPublic: (flags & PUBLIC) !== 0,
+    isForAuthorized: (flags & FOR_AUTHORIZED) !== 0,
+    mustValidate: (flags & MUST_VALIDATE) !== 0,
+    mayBeStale: (flags & MAY_BE_STALE) !== 0,
+    ifErrorSeconds,
+    whileRevalidateSeconds,
+    codings,
+    said,
+    ...split,
   }
+}
+
+function splitBodies(
+  bodies: Buffer,
+  codings: StoredHead['codings'],
+): Pick<StoredResponse, 'body' | 'encoded'> | undefined {
+  let end = bodies.length
+  for (const [, length] of codings) end -= length
+  if (end < 0) return undefined
+  const body = bodies.subarray(0, end)
+  const encoded = codings.map(([, length]) => bodies.subarray(end, (end += length)))
+  return { body, encoded }
 }
 
 function isListOf<T>(value: unknown, isPart: (part: unknown) => part is T): value is readonly T[] {
@@ -176,6 +244,10 @@ function isNumber(value: unknown): value is number {
   return typeof value === 'number'
 }
 
+function isFlags(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 15
+}
+
 function isStatus(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599
 }
@@ -191,6 +263,20 @@ function isStoredHeader(value: unknown): value is StoredHeader {
   if (typeof name !== 'string' || !isToken(name)) return false
   if (NEVER_REPLAYED.has(name.toLowerCase())) return false
   return isHeaderText(content) || isListOf(content, isHeaderText)
+}
+
+function isSaid(value: unknown): value is StoredHead['said'][number] {
+  if (!Array.isArray(value) || value.length !== 2) return false
+  const [name, content] = value as unknown[]
+  return typeof name === 'string' && (content === null || isStoredHeader([name, content]))
+}
+
+function isCoding(value: unknown): value is readonly [string, number] {
+  if (!Array.isArray(value) || value.length !== 2) return false
+  const [coding, length] = value as unknown[]
+  return (
+    isText(coding) && isToken(coding) && Number.isSafeInteger(length) && (length as number) >= 0
+  )
 }
 
 function isNominatedHeader(value: unknown): value is NominatedHeader {
@@ -213,21 +299,27 @@ const NEVER_REPLAYED: ReadonlySet<string> = new Set([
   'proxy-authenticate',
   'proxy-authentication-info',
   'proxy-authorization',
-  'set-cookie',
-  'set-cookie2',
   'age',
 ])
+
+/** Kept in RFC mode alone, which asks for it. @see RFC 9111 §7.3 */
+const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2'])
 
 /**
  * The names that a response's own headers leave out of what is kept.
  *
  * @param headers - The response's, for what `Connection` names.
+ * @param withCookies - `Set-Cookie` is kept too.
  */
-export function neverReplayed(headers: HeaderFields): (name: string) => boolean {
+export function neverReplayed(
+  headers: HeaderFields,
+  withCookies = false,
+): (name: string) => boolean {
+  const isNever = (name: string) => NEVER_REPLAYED.has(name) || (!withCookies && COOKIES.has(name))
   const connection = headerText(headers, 'connection')
-  if (connection === undefined) return (name) => NEVER_REPLAYED.has(name)
+  if (connection === undefined) return isNever
   const named = connection.split(',').map((name) => name.trim().toLowerCase())
-  return (name) => NEVER_REPLAYED.has(name) || named.includes(name)
+  return (name) => isNever(name) || named.includes(name)
 }
 
 /** What a request said of the headers in a list. */

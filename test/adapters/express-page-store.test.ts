@@ -34,8 +34,15 @@ function page(
       storedAtMs: Date.now(),
       ageSeconds: 0,
       freshUntilMs: Date.now() + seconds * 1000,
+      ifErrorSeconds: 0,
+      whileRevalidateSeconds: 0,
+      said: [],
       isPublic: false,
+      isForAuthorized: false,
+      mustValidate: false,
+      mayBeStale: true,
     },
+    keptUntilMs: Date.now() + seconds * 1000,
     body: [Buffer.from(text)],
     vary,
     frame: new Frame(store.cache, undefined, undefined),
@@ -46,7 +53,7 @@ function page(
 async function visit(store: PageStore, of: PageRequest, made: NewPage): Promise<string> {
   const found = await store.lookup(of)
   if (found.page !== undefined) return found.page.body.toString()
-  return store.store(of, made, found)
+  return (await store.store(of, made, found)).outcome
 }
 
 /** It answers reads, and never writes. */
@@ -104,11 +111,11 @@ describe.each([
     expect(await visit(store, request(), late)).toBe('stale')
     const before = await store.lookup(request())
     await store.invalidate('http://a.test/p')
-    expect(await store.store(request(), page(store, 'old'), before)).toBe('invalidated')
+    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({ outcome: 'invalidated' })
     const after = await store.lookup(request())
-    expect(await store.store(request(), page(store, 'new'), after)).toBe('stored')
+    expect(await store.store(request(), page(store, 'new'), after)).toMatchObject({ outcome: 'stored' })
     // What another request made of the URI since changes nothing for the one before.
-    expect(await store.store(request(), page(store, 'old'), before)).toBe('invalidated')
+    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({ outcome: 'invalidated' })
     expect(await visit(store, request(), page(store, ''))).toBe('new')
   })
 
@@ -155,7 +162,7 @@ describe.each([
         await store.cache.set(key, rubbish)
         const found = await store.lookup(request())
         expect(found.page).toBeUndefined()
-        expect(await store.store(request(), page(store, 'new'), found)).toBe('stored')
+        expect(await store.store(request(), page(store, 'new'), found)).toMatchObject({ outcome: 'stored' })
         expect((await store.lookup(request())).page?.body.toString()).toBe('new')
       }
     }
@@ -185,7 +192,7 @@ describe('a page that is being stored', () => {
     await vi.advanceTimersByTimeAsync(1)
     await vi.waitFor(() => expect(found).toBe('nothing'), { interval: 1, timeout: 10_000 })
     await vi.advanceTimersByTimeAsync(1500)
-    expect(await stored).toBe('cache-failed')
+    expect(await stored).toMatchObject({ outcome: 'cache-failed' })
   })
 
   it('one of many of its URI, beyond a number, is not', async () => {
@@ -194,9 +201,9 @@ describe('a page that is being stored', () => {
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, () => store.store(request(), page(store, 'x'), seen)),
     )
-    expect(outcomes.filter((outcome) => outcome === 'busy')).toHaveLength(4)
-    expect(outcomes.filter((outcome) => outcome === 'stored')).toHaveLength(16)
-    expect(await store.store(request(), page(store, 'x'), seen)).toBe('stored')
+    expect(outcomes.filter(({ outcome }) => outcome === 'busy')).toHaveLength(4)
+    expect(outcomes.filter(({ outcome }) => outcome === 'stored')).toHaveLength(16)
+    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({ outcome: 'stored' })
   })
 })
 
@@ -207,7 +214,7 @@ describe('a cache that fails', () => {
     const seen = await store.lookup(request())
     cache.failing = true
     await expect(Promise.resolve(store.lookup(request()))).rejects.toThrow(CacheBackendError)
-    expect(await store.store(request(), page(store, 'x'), seen)).toBe('cache-failed')
+    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({ outcome: 'cache-failed' })
     await expect(store.invalidate('http://a.test/p')).rejects.toThrow(CacheBackendError)
   })
 
@@ -223,7 +230,7 @@ describe('a cache that fails', () => {
     const outcome = store.store(request(), page(store, 'x'), seen)
     await vi.advanceTimersByTimeAsync(2000)
     await found
-    expect(await outcome).toBe('cache-failed')
+    expect(await outcome).toMatchObject({ outcome: 'cache-failed' })
   })
 
   it('a page it will not take is not stored', async () => {
@@ -236,7 +243,7 @@ describe('a cache that fails', () => {
 })
 
 describe('round trips', () => {
-  it('two to find a page, two to store one', async () => {
+  it('one to find a page whose headers are known, two to store one', async () => {
     const cache = new AsyncTestCache()
     const store = new PageStore(cache, 'default', '')
     const seen = await store.lookup(request())
@@ -244,6 +251,19 @@ describe('round trips', () => {
     await store.store(request(), page(store, 'x'), seen)
     expect([cache.reads, cache.writes]).toEqual([2, 1])
     await store.lookup(request())
-    expect([cache.reads, cache.writes]).toEqual([4, 1])
+    expect([cache.reads, cache.writes]).toEqual([3, 1])
+  })
+
+  it('two to find one that varies on headers, and one from then on', async () => {
+    const cache = new AsyncTestCache()
+    const process1 = new PageStore(cache, 'default', '')
+    const varying = page(process1, 'x', { vary: ['a'] })
+    await process1.store(request(), varying, await process1.lookup(request()))
+    const process2 = new PageStore(cache, 'default', '')
+    const before = cache.reads
+    expect((await process2.lookup(request())).page).toBeDefined()
+    expect(cache.reads - before).toBe(2)
+    expect((await process2.lookup(request())).page).toBeDefined()
+    expect(cache.reads - before).toBe(3)
   })
 })

@@ -78,6 +78,7 @@ describe('HTTP dates', () => {
     'Tue, 14 Nov 2023 22:13:20 GMT',
     'Tuesday, 14-Nov-23 22:13:20 GMT',
     'Tue Nov 14 22:13:20 2023',
+    'tue, 14 NOV 2023 22:13:20 gMT',
   ])('reads %s', (text) => {
     expect(parseHttpDate(text, T)).toBe(T)
   })
@@ -102,9 +103,7 @@ describe('HTTP dates', () => {
     '1700000000',
     '2023-11-14T22:13:20Z',
     'Tue, 14 Nov 2023 22:13:20',
-    'Tue, 14 Nov 2023 22:13:20 gmt',
     'Tue, 14 Nov 2023 22:13:20 +0000',
-    'tue, 14 nov 2023 22:13:20 GMT',
     'Tue, 14 Nov 2023 24:13:20 GMT',
     'Tue, 14 Nov 2023 2:13:20 GMT',
     'Thu, 31 Feb 2023 22:13:20 GMT',

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
-import { judgeResponse, lookupRefusal, type StoreOptions } from '../../src/http/policy.js'
+import { judgeResponse, lookupRefusal, type Retention, type StoreOptions } from '../../src/http/policy.js'
 
 const T = 1_700_000_000_000
 
@@ -25,6 +25,7 @@ interface StoreRow {
   age?: number
   vary?: string[]
   public?: boolean
+  retention?: Partial<Retention>
   cacheControl?: string
   expires?: number
 }
@@ -61,6 +62,15 @@ describe('which responses are stored, how long, and what later caches are told',
         ? {
             store: true,
             keepSeconds: row.keep,
+            retention: {
+              staleSeconds: 0,
+              ifErrorSeconds: 0,
+              whileRevalidateSeconds: 0,
+              mayBeStale: true,
+              ...row.retention,
+            },
+            isForAuthorized: row.public ?? false,
+            mustValidate: false,
             ageSeconds: row.age ?? 0,
             vary: row.vary ?? [],
             isPublic: row.public ?? false,

@@ -1,0 +1,95 @@
+import { LRUCache } from 'lru-cache'
+import {
+  generationKey,
+  headerListKey,
+  md5,
+  pageKey,
+  type PageAddress,
+} from '../../src/http/page-key.js'
+import {
+  decodeGeneration,
+  decodeHeaderList,
+  type HeaderListRecord,
+} from '../../src/http/page-records.js'
+import type { HeaderFields } from '../../src/http/header-values.js'
+
+/** URIs that are remembered at once. */
+const MAX_URIS = 2000
+
+/** Longer ones are not worth the memory. */
+const MAX_URI_LENGTH = 2048
+
+const NO_HEADERS: readonly string[] = Object.freeze([])
+
+/**
+ * What a URI's last lookup found out, so that the next one of it need not do so again: the hashes and
+ * keys, and what its records said. Records are compared with what the cache gives now, so that this
+ * never answers for the cache.
+ */
+export class KnownUri {
+  readonly uriHash: string
+  readonly generationKey: string
+  readonly headerListKey: string
+  /** Tags that its page was found to have, which the next lookup reads along. */
+  tags: readonly string[] = NO_HEADERS
+  #generationValue: unknown
+  #generation: string | undefined
+  #listValue: unknown
+  #list: HeaderListRecord | undefined
+  #keyWithoutHeaders: string | undefined
+
+  constructor(readonly address: PageAddress) {
+    this.uriHash = md5(address.uri)
+    this.generationKey = generationKey(address, this.uriHash)
+    this.headerListKey = headerListKey(address, this.uriHash)
+  }
+
+  /** The headers it is likely to vary on. */
+  get guess(): readonly string[] {
+    return this.#list?.headerList ?? NO_HEADERS
+  }
+
+  /** Reads the record of its generation. */
+  readGeneration(value: unknown): string | undefined {
+    if (value !== this.#generationValue) {
+      this.#generation = decodeGeneration(value)?.generation
+      this.#generationValue = value
+    }
+    return this.#generation
+  }
+
+  /** Reads the record of its header list. */
+  readHeaderList(value: unknown): HeaderListRecord | undefined {
+    if (value !== this.#listValue) {
+      this.#list = decodeHeaderList(value)
+      this.#listValue = value
+    }
+    return this.#list
+  }
+
+  keyOf(headerList: readonly string[], headers: HeaderFields): string {
+    if (headerList.length > 0) {
+      return pageKey(this.address, 'GET', headerList, headers, this.uriHash)
+    }
+    return (this.#keyWithoutHeaders ??= pageKey(this.address, 'GET', [], {}, this.uriHash))
+  }
+}
+
+/** The URIs of late, bounded. */
+export class KnownUris {
+  readonly #uris = new LRUCache<string, KnownUri>({ max: MAX_URIS })
+
+  constructor(private readonly keyPrefix: string) {}
+
+  of(uri: string, language: string | undefined, timeZone: string | undefined): KnownUri {
+    const id =
+      language === undefined && timeZone === undefined
+        ? uri
+        : `${uri}\n${language ?? ''}\n${timeZone ?? ''}`
+    const known = this.#uris.get(id)
+    if (known !== undefined) return known
+    const made = new KnownUri({ keyPrefix: this.keyPrefix, uri, language, timeZone })
+    if (uri.length <= MAX_URI_LENGTH) this.#uris.set(id, made)
+    return made
+  }
+}

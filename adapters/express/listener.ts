@@ -1,0 +1,169 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Application, Request, Response } from 'express'
+import { formatCacheStatus } from '../../src/http/cache-status.js'
+import { hasPrecondition } from '../../src/http/conditional.js'
+import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
+import { headerText } from '../../src/http/header-values.js'
+import { lookupRefusal } from '../../src/http/policy.js'
+import { narrowTarget } from '../../src/http/query.js'
+import { judgeReuse } from '../../src/http/reuse.js'
+import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
+import { isPromise } from '../../src/maybe-promise.js'
+import { responseChannel } from './channel.js'
+import type { Place } from './exchange.js'
+import type { PageLookup, PageRequest } from './page-store.js'
+import { prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import { rawUriOf } from './request.js'
+import { keepEarlyLookup, serve } from './serve.js'
+
+/**
+ * A listener that answers hits before the application sees the request.
+ *
+ * @param cachesSite - Whether it has to do what `cacheSite` does, since nobody in the application
+ *   does.
+ */
+export function listenInFront(
+  app: Application,
+  site: Place,
+  cachesSite: () => boolean,
+): RequestListener {
+  const { settings, store } = site
+  // They may depend on what middlewares make of the request.
+  const knowsTooLittle =
+    settings.language !== undefined ||
+    settings.timeZone !== undefined ||
+    settings.honorRequestDirectives
+
+  function handOn(req: IncomingMessage, res: ServerResponse): void {
+    if (!cachesSite()) return void app(req, res)
+    const [request, response] = [req as Request, res as Response]
+    becomeExpress(app, request, response)
+    serve(site, request, response, () => void app(req, res))
+  }
+
+  return function listener(req, res) {
+    const request = knowsTooLittle ? undefined : toPageRequest(req, app, site)
+    if (request === undefined) return handOn(req, res)
+    const settle = (lookup: PageLookup) => {
+      const { page } = lookup
+      if (page !== undefined && mayAnswer(page, req, site)) {
+        if (judgeReuse(page, undefined, Date.now()) === 'fresh') {
+          return answer(req, res, page, site, { request, lookup })
+        }
+      }
+      keepEarlyLookup(req, { store, uri: request.uri, lookup })
+      handOn(req, res)
+    }
+    let found
+    try {
+      found = store.lookup(request)
+    } catch {
+      // Whoever looks next will tell.
+      return handOn(req, res)
+    }
+    if (isPromise(found)) found.then(settle, () => handOn(req, res))
+    else settle(found)
+  }
+}
+
+function toPageRequest(
+  req: IncomingMessage,
+  app: Application,
+  site: Place,
+): PageRequest | undefined {
+  const { method = '', url = '', headers } = req
+  const { keepsParameter } = site.settings
+  const target = keepsParameter === undefined ? url : narrowTarget(url, keepsParameter)
+  const uri = rawUriOf(req, app, target)
+  if (uri === undefined || lookupRefusal({ method, uri, headers }) !== undefined) return undefined
+  return { method, uri, language: undefined, timeZone: undefined, headers }
+}
+
+/** Nobody has said yet whose request it is. */
+function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Place): boolean {
+  if (page.isPublic || settings.isImpersonal) return true
+  if (page.nominated.some(([name]) => name === 'cookie')) return true
+  return !settings.hasOwnIsPersonal && req.headers.cookie === undefined
+}
+
+/** What Express makes of a request and a response when they come in. */
+function becomeExpress(app: Application, req: Request, res: Response): void {
+  const prototypes = app as unknown as { readonly request: object; readonly response: object }
+  Object.setPrototypeOf(req, prototypes.request)
+  Object.setPrototypeOf(res, prototypes.response)
+  req.res = res
+  ;(res as { req: Request }).req = req
+  req.originalUrl = req.url
+}
+
+/** A stored response as it goes over the wire. */
+interface Wire {
+  readonly headers: readonly string[]
+  readonly body: Buffer
+}
+
+const wires = new WeakMap<StoredResponse, Map<Coding | undefined, Wire>>()
+
+function wireOf(page: StoredResponse, coding: Coding | undefined): Wire {
+  let ofPage = wires.get(page)
+  if (ofPage === undefined) wires.set(page, (ofPage = new Map()))
+  let wire = ofPage.get(coding)
+  if (wire === undefined) ofPage.set(coding, (wire = makeWire(page, coding)))
+  return wire
+}
+
+function makeWire(page: StoredResponse, coding: Coding | undefined): Wire {
+  const i = page.codings.findIndex(([name]) => name === coding)
+  const body = page.encoded[i] ?? page.body
+  const headers: string[] = []
+  for (const [name, value] of page.headers) {
+    const lower = name.toLowerCase()
+    if (lower === 'content-length') continue
+    const values = typeof value === 'string' ? [value] : value
+    for (const one of values) {
+      headers.push(name, coding !== undefined && lower === 'etag' ? String(weakened(one)) : one)
+    }
+  }
+  if (coding !== undefined) headers.push('Content-Encoding', coding)
+  headers.push('Content-Length', String(body.length))
+  return { headers, body }
+}
+
+function answer(
+  req: IncomingMessage,
+  res: ServerResponse,
+  page: StoredResponse,
+  { settings, store }: Place,
+  { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
+): void {
+  const nowMs = Date.now()
+  const { headers } = req
+  const handling = { hit: true, ttlSeconds: remainingSeconds(page, nowMs) } as const
+  const isSimple =
+    page.status === 200 && headers['range'] === undefined && !hasPrecondition(headers)
+  if (isSimple) {
+    const coding = codingOf(page, req)
+    const wire = wireOf(page, coding)
+    const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
+    if (settings.cacheStatus) all.push('Cache-Status', formatCacheStatus(handling))
+    if (page.statusMessage === undefined) res.writeHead(page.status, all)
+    else res.writeHead(page.status, page.statusMessage, all)
+    if (req.method === 'HEAD') res.end()
+    else res.end(wire.body)
+  } else {
+    const body = prepareAnswer(req, res, page, nowMs)
+    if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
+    if (body === undefined) res.end()
+    else res.end(body)
+  }
+  if (!responseChannel.hasSubscribers) return
+  const { method, uri: url } = request
+  const key = store.keyOf(request, lookup.headerList)
+  responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
+}
+
+function codingOf(page: StoredResponse, { headers }: IncomingMessage): Coding | undefined {
+  if (page.codings.length === 0) return undefined
+  const available = page.codings.map(([coding]) => coding as Coding)
+  return chooseCoding(headerText(headers, 'accept-encoding'), available)
+}

@@ -1,0 +1,215 @@
+import type { NextFunction, Request, Response } from 'express'
+import { CacheBackendError } from '../../src/errors.js'
+import { hasPrecondition } from '../../src/http/conditional.js'
+import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
+import {
+  judgeReuse,
+  requestDirectives,
+  standsInForError,
+  type RequestDirectives,
+} from '../../src/http/reuse.js'
+import type { StoredResponse } from '../../src/http/stored-response.js'
+import { isPromise } from '../../src/maybe-promise.js'
+import { isDetached, runDetached } from './detached.js'
+import { Exchange, type Forwarding, type Place } from './exchange.js'
+import { profileOf, type PageFlight } from './page-flights.js'
+import type { PageLookup, PageRequest, PageStore } from './page-store.js'
+import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
+import { warnOfFault } from './warnings.js'
+
+interface EarlyLookup {
+  readonly store: PageStore
+  readonly uri: string
+  readonly lookup: PageLookup
+}
+
+const earlyLookups = new WeakMap<object, EarlyLookup>()
+
+/** What a listener in front has looked up already need not be looked up again. */
+export function keepEarlyLookup(req: object, early: EarlyLookup): void {
+  earlyLookups.set(req, early)
+}
+
+/** A page in the background is given up after so long. */
+const BACKGROUND_LIMIT_MS = 30_000
+
+/** Answers a request from the cache, or lets the view answer. */
+export function serve(place: Place, req: Request, res: Response, next: NextFunction): void {
+  if (Exchange.current(res)?.absorbs(place) === true) next()
+  else lookUp(Exchange.begin(place, req, res), req, res, next)
+}
+
+/** The part of {@link serve} that comes once it is clear which middleware has to do it. */
+export function lookUp(exchange: Exchange, req: Request, res: Response, next: NextFunction): void {
+  const { settings, store } = exchange.place
+  const { request, refusal } = admit(req, settings)
+  if (request === undefined) {
+    if (refusal === 'method') watchUnsafe(exchange, req)
+    exchange.pass(refusal)
+    next()
+    return
+  }
+  const asked = settings.honorRequestDirectives ? requestDirectives(request.headers) : undefined
+  if (asked?.noStore === true) {
+    exchange.pass('request-no-store')
+    next()
+    return
+  }
+  const fail = (error: unknown) => {
+    if (!(error instanceof CacheBackendError)) warnOfFault(error)
+    if (res.headersSent) return
+    exchange.pass('cache-failed')
+    next()
+  }
+  const ask = (isAgain: boolean) => {
+    let found
+    try {
+      const early = isAgain ? undefined : earlyLookups.get(req)
+      const isEarly = early?.store === store && early.uri === request.uri
+      found =
+        isEarly && exchange.earlyTags.length === 0 && request.language === undefined
+          ? early.lookup
+          : store.lookup(request, exchange.earlyTags)
+    } catch (error) {
+      fail(error)
+      return
+    }
+    const settle = (lookup: PageLookup) => {
+      // Somebody answered while the cache was asked, a time limit for example.
+      if (res.headersSent) return
+      const visit = { exchange, req, res, next, request, asked, isAgain, again: () => ask(true) }
+      decide(visit, lookup)
+    }
+    if (isPromise(found)) void found.then(settle, fail).catch(next)
+    else settle(found)
+  }
+  ask(false)
+}
+
+interface Visit {
+  readonly exchange: Exchange
+  readonly req: Request
+  readonly res: Response
+  readonly next: NextFunction
+  readonly request: PageRequest
+  readonly asked: RequestDirectives | undefined
+  /** It waited already, and is asked for once more. */
+  readonly isAgain: boolean
+  readonly again: () => void
+}
+
+function decide(visit: Visit, lookup: PageLookup): void {
+  const { exchange, req, request, asked } = visit
+  const nowMs = Date.now()
+  const page = usable(visit, lookup.page)
+  const forwarding = { request, lookup }
+  if (page !== undefined && !isDetached(req)) {
+    const reuse = judgeReuse(page, asked, nowMs)
+    switch (reuse) {
+      case 'fresh':
+        return exchange.answer(forwarding, page, 'hit')
+      case 'max-stale':
+        return exchange.answer(forwarding, page, 'stale', reuse)
+      case 'stale-while-revalidate':
+        refresh(visit, lookup)
+        return exchange.answer(forwarding, page, 'stale', reuse)
+      case 'validate':
+    }
+  }
+  if (asked?.onlyIfCached === true) return exchange.answerOnlyIfCached(forwarding)
+  goToView(visit, lookup, page)
+}
+
+/** A signed-in visitor is not given what everybody is given, unless it is meant for them too. */
+function usable(
+  { exchange, req }: Visit,
+  page: StoredResponse | undefined,
+): StoredResponse | undefined {
+  if (page === undefined) return undefined
+  const isForAll = page.isPublic || page.nominated.some(([name]) => name === 'cookie')
+  return !isForAll && isPersonal(req, exchange.place.settings) ? undefined : page
+}
+
+function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undefined): void {
+  const { exchange, req, request, isAgain } = visit
+  const { flights, settings } = exchange.place
+  const isRanged = request.headers['range'] !== undefined
+  const forwarding: Forwarding = {
+    request,
+    lookup,
+    // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
+    stale: isRanged || request.method === 'HEAD' ? undefined : page,
+  }
+  const waits = settings.waitSeconds > 0 && mayWait(visit)
+  if (!waits) return forward(visit, forwarding)
+  const flight = flights.of(lookup.key)
+  if (flight !== undefined && !isDetached(req)) {
+    if (isAgain) return forward(visit, forwarding)
+    void wait(visit, flight, forwarding).catch(visit.next)
+    return
+  }
+  const isWorthwhile = flight === undefined && mayLead(visit, page)
+  if (!isWorthwhile || flights.isMarked(lookup.key, profileOf(request.headers))) {
+    return forward(visit, forwarding)
+  }
+  const own = flights.lead(lookup.key, settings.waitSeconds * 1000)
+  forward(visit, { ...forwarding, flight: own })
+}
+
+/** Whoever has credentials neither leads nor waits, and so for those who want it their own way. */
+function mayWait({ request, asked, exchange, req }: Visit): boolean {
+  const { method, headers } = request
+  if (method !== 'GET' || headers['authorization'] !== undefined) return false
+  if (headers['range'] !== undefined || asked?.noCache === true) return false
+  return !isPersonal(req, exchange.place.settings)
+}
+
+/** What the view answers to conditions is not for others, but where they are replaced by ours. */
+function mayLead({ request }: Visit, page: StoredResponse | undefined): boolean {
+  return page !== undefined || !hasPrecondition(request.headers)
+}
+
+function forward({ exchange, next, request }: Visit, forwarding: Forwarding): void {
+  exchange.attach()
+  const isRanged = request.headers['range'] !== undefined
+  exchange.forward(isRanged ? { ...forwarding, unstorable: 'range' } : forwarding, next)
+}
+
+/** Waits for another request's view, and takes what it made if that is this one's page too. */
+async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): Promise<void> {
+  const { exchange, res, request, asked, again } = visit
+  const { page: landed, standsIn } = await flight.landed
+  if (res.headersSent || res.destroyed) return
+  if (landed === undefined) return forward(visit, forwarding)
+  const page = exchange.place.store.answers(landed, request) ? usable(visit, landed) : undefined
+  // Another variant: now it is known what the page varies on.
+  if (page === undefined) return again()
+  const nowMs = Date.now()
+  if (standsIn && standsInForError(page, nowMs)) {
+    return exchange.answer(forwarding, page, 'stale', 'view-failed')
+  }
+  if (judgeReuse(page, asked, nowMs) === 'fresh') {
+    return exchange.answer(forwarding, page, 'joined')
+  }
+  forward(visit, forwarding)
+}
+
+/** Makes a page anew in the background, once at a time. */
+function refresh({ exchange, req }: Visit, lookup: PageLookup): void {
+  const { flights } = exchange.place
+  if (flights.of(lookup.key) !== undefined || !flights.beginRefresh(lookup.key)) return
+  const end = () => flights.endRefresh(lookup.key)
+  try {
+    void runDetached(req, BACKGROUND_LIMIT_MS).done.then(end)
+  } catch (error) {
+    end()
+    warnOfFault(error)
+  }
+}
+
+function watchUnsafe(exchange: Exchange, req: Request): void {
+  const method = requestLineMethod(req)
+  const uri = uriOf(req)
+  if (uri === undefined || isSafe(method)) return
+  exchange.watchUnsafe((headers) => invalidatedUris(uri, headers))
+}

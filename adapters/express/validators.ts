@@ -1,0 +1,39 @@
+import type { Request } from 'express'
+import { headerText } from '../../src/http/header-values.js'
+import type { StoredResponse } from '../../src/http/stored-response.js'
+import { fieldsOf } from './replay.js'
+
+const CONDITIONS: readonly string[] = [
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+]
+
+/**
+ * Makes a request ask whether a stored page is right still, in place of what the client asked: that
+ * is answered from what comes of it.
+ *
+ * @remarks The client's own `req.headers` object is left as it is; the request gets another.
+ * @see RFC 9111 §4.3.1
+ */
+export function sendValidators(req: Request, page: StoredResponse): void {
+  const headers = { ...req.headers }
+  const rawHeaders: string[] = []
+  for (const name of CONDITIONS) Reflect.deleteProperty(headers, name)
+  for (let i = 0; i + 1 < req.rawHeaders.length; i += 2) {
+    const [name = '', value = ''] = req.rawHeaders.slice(i, i + 2)
+    if (!CONDITIONS.includes(name.toLowerCase())) rawHeaders.push(name, value)
+  }
+  const fields = fieldsOf(page)
+  const add = (name: string, value: string | undefined) => {
+    if (value === undefined) return
+    headers[name.toLowerCase()] = value
+    rawHeaders.push(name, value)
+  }
+  add('If-None-Match', headerText(fields, 'etag'))
+  add('If-Modified-Since', headerText(fields, 'last-modified'))
+  req.headers = headers
+  req.rawHeaders = rawHeaders
+}

@@ -1,0 +1,22 @@
+const warned = new Set<string>()
+
+function warnOnce(code: string, message: string): void {
+  if (warned.has(code)) return
+  warned.add(code)
+  process.emitWarning(`responseCache: ${message}; said once`, {
+    type: 'ResponseCacheWarning',
+    code,
+  })
+}
+
+/** The page is out already, or its view is asked: a fault of ours is told and not thrown. */
+export function warnOfFault(error: unknown): void {
+  const message = `an unexpected error, pages may not be cached: ${String(error)}`
+  warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
+}
+
+export function warnOfNonce(): void {
+  const message =
+    'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'
+  warnOnce('FRAGCACHE_CSP_NONCE', message)
+}

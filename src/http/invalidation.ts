@@ -1,0 +1,46 @@
+import { headerText, type HeaderFields } from './header-values.js'
+
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/** Whether a method changes nothing; of one that is not known it is not. @see RFC 9110 §9.2.1 */
+export function isSafe(method: string): boolean {
+  return SAFE.has(method)
+}
+
+/**
+ * The URIs whose pages a good answer to an unsafe request makes useless: its own, and those its
+ * `Location` and `Content-Location` name, if they are of the same origin.
+ *
+ * @param uri - Absolute, as sent.
+ * @param headers - Of the response.
+ * @remarks What another origin's pages are is not for this one to say: it could empty its cache.
+ * @see RFC 9111 §4.4
+ */
+export function invalidatedUris(uri: string, headers: HeaderFields): readonly string[] {
+  const uris = new Set([uri])
+  for (const name of ['location', 'content-location']) {
+    const target = headerText(headers, name)
+    if (target === undefined) continue
+    const named = resolve(uri, target)
+    if (named !== undefined) uris.add(named)
+  }
+  return [...uris]
+}
+
+/** @returns `undefined` if it is of another origin, or no URI. */
+function resolve(uri: string, target: string): string | undefined {
+  const [reference = ''] = target.split('#')
+  const origin = /^https?:\/\/[^/?#]+/.exec(uri)?.[0]
+  if (origin === undefined) return undefined
+  // As it will be sent: pages are told apart by their spelling.
+  if (reference.startsWith('/') && !reference.startsWith('//')) return origin + reference
+  if (reference.startsWith(`${origin}/`)) return reference
+  try {
+    const absolute = new URL(reference, uri)
+    return absolute.origin === new URL(uri).origin
+      ? origin + absolute.pathname + absolute.search
+      : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,51 @@
+import { headerText, type HeaderFields } from './header-values.js'
+
+/**
+ * What a request says of the headers in a list, spelled so that what means the same is the same.
+ *
+ * @remarks For the letter of RFC 9111 alone: Django's keys take the values as they were sent.
+ * @see RFC 9111 §4.1
+ */
+export function normalizedHeaders(
+  headerList: readonly string[],
+  headers: HeaderFields,
+): HeaderFields {
+  // Without a prototype: a header may be called __proto__.
+  const normalized = Object.create(null) as Record<string, string | undefined>
+  for (const name of headerList) {
+    const value = headerText(headers, name)
+    if (value === undefined) continue
+    normalized[name] =
+      name === 'accept-language' ? normalizedLanguages(value) : normalizedList(value)
+  }
+  return normalized
+}
+
+/** Blanks around the members of a list mean nothing. */
+function normalizedList(value: string): string {
+  // In quotes they may.
+  if (value.includes('"')) return value
+  return value
+    .split(',')
+    .map((member) => member.trim())
+    .join(', ')
+}
+
+/** Neither case nor the order of equal weights means anything. @see RFC 9110 §12.5.4 */
+function normalizedLanguages(value: string): string {
+  return value
+    .toLowerCase()
+    .split(',')
+    .map((member) => {
+      const [range = '', ...parameters] = member.split(';').map((part) => part.trim())
+      const weight = parameters.find((parameter) => parameter.startsWith('q='))
+      const quality = weight === undefined ? 1 : Number(weight.slice(2))
+      return {
+        text: [range, ...parameters].join(';'),
+        quality: Number.isNaN(quality) ? 0 : quality,
+      }
+    })
+    .sort((a, b) => b.quality - a.quality || (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
+    .map(({ text }) => text)
+    .join(', ')
+}
