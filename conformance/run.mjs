@@ -1,7 +1,9 @@
 /**
  * Runs the public HTTP cache conformance suite against our middleware:
- * `npm run conformance [-- --mode MODE] [--id ID] [--json] [--check] [--suite DIR]`.
+ * `npm run conformance [-- --mode MODE] [--id ID] [--json] [--check] [--published] [--suite DIR]`.
  *
+ * `--published` runs the tests as they are on npm, without what has changed since; `--suite` those of
+ * another copy, as they are.
  * `--check` compares with expected.json and exits with 1 at any difference.
  */
 import { fork } from 'node:child_process'
@@ -20,7 +22,8 @@ const { values } = parseArgs({
     id: { type: 'string', multiple: true },
     json: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
-    suite: { type: 'string', default: SUITE },
+    published: { type: 'boolean', default: false },
+    suite: { type: 'string' },
     child: { type: 'boolean', default: false },
   },
 })
@@ -34,8 +37,14 @@ else process.exitCode = await main()
 async function answerParent() {
   // The suite reports faults of its own on the standard output.
   if (values.id === undefined || values.check) console.log = () => undefined
-  const { mode, suite, id: ids } = values
-  const results = await runSuite({ suite, mode, ids, dump: ids !== undefined && !values.check })
+  const { mode, published, suite = SUITE, id: ids, check } = values
+  const results = await runSuite({
+    suite,
+    amended: suite === SUITE && !published,
+    mode,
+    ids,
+    dump: ids !== undefined && !check,
+  })
   process.send(results, () => process.exit())
 }
 
@@ -53,8 +62,9 @@ async function main() {
 }
 
 async function inChild(mode, ids = []) {
-  const args = ['--child', '--mode', mode, '--suite', values.suite]
-  if (values.check) args.push('--check')
+  const args = ['--child', '--mode', mode]
+  if (values.suite !== undefined) args.push('--suite', values.suite)
+  for (const flag of ['check', 'published']) if (values[flag]) args.push(`--${flag}`)
   const child = fork(fileURLToPath(import.meta.url), [
     ...args,
     ...ids.flatMap((id) => ['--id', id]),
