@@ -87,11 +87,12 @@ function precede(
   next: (error?: unknown) => void,
 ): void {
   checkResponse(caller, res)
+  const { method, headers } = req
   readValidators(caller, options, req).then((validators) => {
     // Somebody answered meanwhile, as for a time limit.
     if (res.headersSent) return
-    if (req.method === 'GET' || req.method === 'HEAD') offer(res, validators)
-    if (applyPreconditions(req, res, { ...validators })) res.end()
+    if (method === 'GET' || method === 'HEAD') offer(res, validators)
+    if (applyPreconditions({ method, headers }, res, { ...validators })) res.end()
     else next()
   }, next)
 }

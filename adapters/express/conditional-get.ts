@@ -33,16 +33,26 @@ export function conditionalGet(...none: readonly never[]): RequestHandler {
 type Write = (chunk?: unknown, ...rest: unknown[]) => boolean
 type End = (chunk?: unknown, ...rest: unknown[]) => Response
 
+/** A body as it is handed to the server. */
+interface Whole {
+  readonly chunk: string | Uint8Array
+  /** Of a text. */
+  readonly encoding: BufferEncoding
+}
+
 function watch(req: Request, res: Response): void {
+  // What the client asked, which a cache further in may put its own question in the place of.
+  const { method, headers } = req
+  const isAsked = hasPrecondition(headers)
   /** The body, if it is known as a whole before its headers are sent. */
-  let whole: Buffer | undefined
+  let whole: Whole | undefined
   let isBodyless = false
-  const isAsked = hasPrecondition(req.headers)
   onHeaders(res, () => {
     if (whole !== undefined && deservesEtag(res)) res.setHeader('ETag', etagOf(whole))
-    const isGood = res.statusCode >= 200 && res.statusCode < 300
-    if (!isGood || !isAsked) return
-    isBodyless = applyPreconditions(req, res, res.getHeaders())
+    if (!isAsked || res.statusCode < 200 || res.statusCode >= 300) return
+    // Django: without either there is nothing to compare.
+    if (!res.hasHeader('ETag') && !res.hasHeader('Last-Modified')) return
+    isBodyless = applyPreconditions({ method, headers }, res, res.getHeaders())
   })
   const write = res.write.bind(res) as Write
   const end = res.end.bind(res) as End
@@ -57,39 +67,33 @@ function watch(req: Request, res: Response): void {
     return true
   }
   res.end = (...args: unknown[]) => {
-    const [chunk, encoding] = args
-    if (!res.headersSent && mayHaveBody(res) && isChunk(chunk) && chunk.length > 0) {
-      whole = toBuffer(chunk, encoding)
-      if (isAsked) declareLength(res, whole.length)
+    if (!res.headersSent) {
+      whole = toWhole(res, args)
+      if (isAsked && whole !== undefined) declareLength(res, whole)
     }
     decideFirst()
     return isBodyless ? end(...args.filter(isFunction)) : end(...args)
   }
 }
 
-function mayHaveBody({ statusCode }: Response): boolean {
-  return statusCode !== 204 && statusCode !== 304
-}
-
-function isChunk(chunk: unknown): chunk is string | Uint8Array {
-  return typeof chunk === 'string' || chunk instanceof Uint8Array
+function toWhole(res: Response, [chunk, encoding]: readonly unknown[]): Whole | undefined {
+  if (res.statusCode === 204 || res.statusCode === 304) return undefined
+  if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return undefined
+  if (chunk.length === 0) return undefined
+  const isKnown = typeof encoding === 'string' && Buffer.isEncoding(encoding)
+  return { chunk, encoding: isKnown ? encoding : 'utf8' }
 }
 
 function isFunction(argument: unknown): argument is (error?: Error) => void {
   return typeof argument === 'function'
 }
 
-function toBuffer(chunk: string | Uint8Array, encoding: unknown): Buffer {
-  if (typeof chunk !== 'string') return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
-  return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
-}
-
 /** As the server does by itself where the headers are sent with the body. */
-function declareLength(res: Response, length: number): void {
+function declareLength(res: Response, { chunk, encoding }: Whole): void {
   const isSettled = ['Content-Length', 'Transfer-Encoding', 'Trailer'].some((name) =>
     res.hasHeader(name),
   )
-  if (!isSettled) res.setHeader('Content-Length', String(length))
+  if (!isSettled) res.setHeader('Content-Length', String(Buffer.byteLength(chunk, encoding)))
 }
 
 function deservesEtag(res: Response): boolean {
@@ -98,8 +102,11 @@ function deservesEtag(res: Response): boolean {
 }
 
 /** @see Django, `set_response_etag` */
-function etagOf(body: Buffer): string {
-  return `"${createHash('md5').update(body).digest('hex')}"`
+function etagOf({ chunk, encoding }: Whole): string {
+  const hash = createHash('md5')
+  if (typeof chunk === 'string') hash.update(chunk, encoding)
+  else hash.update(chunk)
+  return `"${hash.digest('hex')}"`
 }
 
 function callBack(args: readonly unknown[]): void {

@@ -6,12 +6,15 @@ import type { HeaderFields } from '../../src/http/header-values.js'
  * Evaluates a request's preconditions and, where they do not let it be performed, makes of the
  * response the answer that says so: status and headers, while they are not sent yet.
  *
+ * @param request - Its method and headers, as the client sent them.
  * @param headers - Where `etag` and `last-modified` of the representation are.
  * @returns Whether the response has become a 304 or 412, which has no body.
  */
-export function applyPreconditions(req: Request, res: Response, headers: HeaderFields): boolean {
-  const { method } = req
-  const request = { method, headers: req.headers }
+export function applyPreconditions(
+  request: Pick<Request, 'method' | 'headers'>,
+  res: Response,
+  headers: HeaderFields,
+): boolean {
   switch (evaluatePreconditions(request, { headers }, Date.now())) {
     case 'perform':
       return false

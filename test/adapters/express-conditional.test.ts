@@ -182,6 +182,32 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect(answer.text).toBe(status === 200 ? 'hello' : '')
     })
 
+    it.each([{ 'If-Match': '*' }, { 'If-Match': HELLO }, { 'If-None-Match': '*' }])(
+      'a stream without validators is sent in spite of %j',
+      async (headers) => {
+        const site = await siteOf(
+          conditionalGet(),
+          (_req, res) => (res.write('he'), res.end('llo')),
+        )
+        expect(await site.get('/', { headers })).toMatchObject({ status: 200, text: 'hello' })
+      },
+    )
+
+    it('answers what the client asked, whatever is asked further in', async () => {
+      const asks = (headers: OutgoingHttpHeaders): View => {
+        return (req, _res, next) => {
+          req.headers = headers as Request['headers']
+          next()
+        }
+      }
+      const view: View = (_req, res) => res.end('hello')
+      const changed = await siteOf(conditionalGet(), asks({ 'if-none-match': HELLO }), view)
+      expect(await changed.get('/')).toMatchObject({ status: 200, text: 'hello' })
+      const removed = await siteOf(conditionalGet(), asks({}), view)
+      const headers = { 'If-None-Match': HELLO }
+      expect(await removed.get('/', { headers })).toMatchObject({ status: 304, text: '' })
+    })
+
     it.each([201, 299])('compares answers with status %i', async (status) => {
       const site = await siteOf(conditionalGet(), (_req, res) => res.status(status).end('hello'))
       expect((await site.get('/', { headers: { 'If-None-Match': HELLO } })).status).toBe(304)
