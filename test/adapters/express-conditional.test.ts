@@ -374,6 +374,53 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect(runs()).toBe(1)
     })
 
+    describe('when a page has expired', () => {
+      async function expiredSite(
+        layer: RequestHandler,
+        order: 'inside' | 'outside',
+        asked: string,
+      ) {
+        stopClock()
+        let runs = 0
+        const app = bareApp()
+        const pages = responseCache(createCaches({ default: new LocMemCache() }))
+        const layers = [pages.cachePage(60), layer]
+        if (order === 'outside') layers.reverse()
+        app.get('/', ...layers, (req, res) => {
+          runs++
+          // Where a layer inside makes no ETag, the page has one all the same.
+          if (order === 'outside') res.set('ETag', asked)
+          res.end('hello')
+        })
+        const site = await Site.open(app)
+        await site.get('/')
+        vi.setSystemTime(Date.now() + 61_000)
+        return { site, runs: () => runs }
+      }
+
+      it.each<[string, RequestHandler, string, number]>([
+        ['conditionalGet', conditionalGet(), HELLO, 2],
+        ['etag', etag(() => 'v'), '"v"', 1],
+      ])('%s inside says that it is right still', async (_name, layer, tag, views) => {
+        const { site, runs } = await expiredSite(layer, 'inside', tag)
+        const plain = await site.get('/')
+        expect(plain).toMatchObject({ status: 200, text: 'hello' })
+        expect(plain.headers.etag).toBe(tag)
+        expect(runs()).toBe(views)
+        vi.setSystemTime(Date.now() + 61_000)
+        const conditional = await site.get('/', { headers: { 'If-None-Match': tag } })
+        expect(conditional).toMatchObject({ status: 304, text: '' })
+      })
+
+      it('conditionalGet outside sends the page to who did not ask', async () => {
+        const { site } = await expiredSite(conditionalGet(), 'outside', '"v"')
+        expect(await site.get('/')).toMatchObject({ status: 200, text: 'hello' })
+        vi.setSystemTime(Date.now() + 61_000)
+        const conditional = await site.get('/', { headers: { 'If-None-Match': '"v"' } })
+        expect(conditional).toMatchObject({ status: 304, text: '' })
+      })
+    })
+
     it.each(['inside', 'outside'] as const)('%s: a 412 is nobody else’s', async (order) => {
       const { site } = await cachedSite(order)
       const failed = await site.get('/', { headers: { 'If-Match': '"other"' } })
