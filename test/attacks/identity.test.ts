@@ -230,7 +230,6 @@ describeAttacks('who asks', [
   },
   {
     name: 'a session around the cache that says Vary: Cookie when it is nearly out',
-    pending: true,
     about: 'CVE-2023-30861, CVE-2026-35192: a session was read and the page does not say so',
     layers: (app, cache, view) => {
       app.use((_req, res, next) => {

@@ -11,8 +11,6 @@ interface Kept {
 export interface NaiveOptions {
   /** Default: the URL as sent. */
   readonly keyOf?: (req: Request) => string
-  /** These methods too are answered and kept; by default all are, under one key. */
-  readonly methods?: readonly string[]
   /** Default: for ever. */
   readonly seconds?: number
   /** Requests for what somebody asks for already get the same answer. */
@@ -29,6 +27,8 @@ export interface NaiveOptions {
   readonly bypass?: (req: Request) => boolean
   /** An answer to POST drops what it names, wherever that is. */
   readonly flushes?: boolean
+  /** Takes the method that a header names for that of the request. */
+  readonly overridden?: boolean
   /** Keeps private answers out by looking for the word. */
   readonly sparesPrivate?: boolean
   /** Tells where an answer is kept. */
@@ -52,7 +52,8 @@ export function naiveCache(options: NaiveOptions = {}): NaiveCache {
   const keyOf = options.keyOf ?? ((req: Request) => req.originalUrl)
 
   const middleware: RequestHandler = function naiveCache(req, res, next) {
-    const { method } = req
+    const override = options.overridden === true ? req.get('x-http-method-override') : undefined
+    const method = override ?? req.method
     if (options.bypass?.(req) === true) return next()
     if (options.flushes === true && method !== 'GET') {
       res.on('finish', () => flush(kept, req, res))

@@ -1,0 +1,305 @@
+import type { Request } from 'express'
+import {
+  countingView,
+  describeAttacks,
+  gate,
+  pause,
+  SECRET,
+  type Attack,
+  type FreshView,
+  type Target,
+} from '../support/attacks.js'
+import type { Answer } from '../support/express.js'
+
+/** Alice's view takes its time; Bob asks meanwhile. Does he get what is hers? */
+async function bobJoins(
+  { site }: Target,
+  alice: Record<string, string> = { 'X-User': 'alice' },
+  bob: Record<string, string> = { 'X-User': 'bob' },
+): Promise<boolean> {
+  const answers = await Promise.all([
+    site.get('/p', { headers: alice }),
+    pause(10).then(() => site.get('/p', { headers: bob })),
+  ])
+  return JSON.stringify(answers[1]).includes(SECRET)
+}
+
+const slowly = (answer: () => unknown): void => void setTimeout(answer, 40)
+
+/** How often the view runs for requests that come at once. */
+async function runsTogether({ site }: Target, path: string, count = 5): Promise<number> {
+  const answers = await Promise.all(Array.from({ length: count }, () => site.get(path)))
+  return new Set(answers.map(({ text }) => text)).size
+}
+
+/** Each run of the view has a body of its own; some requests make it private. */
+function sometimesPrivate(isPrivate: (req: Request) => boolean): FreshView {
+  return countingView((run, req, res) => {
+    if (isPrivate(req)) res.set('Cache-Control', 'private')
+    slowly(() => res.end(`run ${run}`))
+  })
+}
+
+/** One request makes the URL look private; is the view asked by everybody from then on? */
+async function spoilsJoining(
+  target: Target,
+  spoil: (path: string) => Promise<Answer>,
+): Promise<boolean> {
+  await spoil('/p')
+  return (await runsTogether(target, '/p')) > 1
+}
+
+describeAttacks('answers for those who wait', [
+  ...(
+    [
+      ['Cache-Control: private', { 'Cache-Control': 'private' }],
+      ['Cache-Control: no-store', { 'Cache-Control': 'no-store' }],
+      ['Set-Cookie', { 'Set-Cookie': 'sid=1' }],
+      ['Vary: *', { Vary: '*' }],
+      ['Vary: X-User', { Vary: 'X-User' }],
+      ['a status that is not stored', { Status: '404' }],
+    ] as const
+  ).map(([what, headers]): Attack => ({
+    name: `an answer with ${what}, handed to who waits for the same URL`,
+    about: 'CVE-2026-94544',
+    view: (req, res) =>
+      slowly(() => {
+        res.set(headers)
+        if ('Status' in headers) res.status(Number(headers.Status))
+        res.end(req.headers['x-user'] === 'alice' ? SECRET : 'nothing')
+      }),
+    succeeds: bobJoins,
+    naive: { joins: true },
+  })),
+  {
+    name: 'an answer to a request with Authorization, handed to who waits without',
+    about: 'CVE-2026-94544, CVE-2026-35193',
+    view: (req, res) =>
+      slowly(() => res.end(req.headers.authorization === undefined ? 'nothing' : SECRET)),
+    succeeds: (target) => bobJoins(target, { Authorization: 'Basic alice' }, {}),
+    naive: { joins: true },
+  },
+  {
+    name: 'an answer for nobody, handed to who waits with Authorization',
+    about: 'CVE-2026-94544, CVE-2026-35193',
+    view: (req, res) =>
+      slowly(() => res.end(req.headers.authorization === undefined ? SECRET : 'nothing')),
+    succeeds: (target) => bobJoins(target, {}, { Authorization: 'Basic bob' }),
+    naive: { joins: true },
+  },
+  {
+    name: 'an answer for a signed-in visitor, handed to who waits',
+    about: 'CVE-2026-94544',
+    layers: (app, cache, view) => {
+      app.use((req, _res, next) => {
+        if (req.headers['x-user'] === 'alice') Object.assign(req, { user: 'alice' })
+        next()
+      })
+      app.use(cache, view)
+    },
+    view: (req, res) =>
+      slowly(() => res.end(req.headers['x-user'] === 'alice' ? SECRET : 'nothing')),
+    succeeds: bobJoins,
+    naive: { joins: true },
+  },
+  {
+    name: 'an answer for nobody, handed to a signed-in visitor who waits',
+    about: 'CVE-2026-94544',
+    layers: (app, cache, view) => {
+      app.use((req, _res, next) => {
+        if (req.headers['x-user'] === 'bob') Object.assign(req, { user: 'bob' })
+        next()
+      })
+      app.use(cache, view)
+    },
+    view: (req, res) => slowly(() => res.end(req.headers['x-user'] === 'bob' ? 'for bob' : SECRET)),
+    succeeds: bobJoins,
+    naive: { joins: true },
+  },
+  {
+    name: 'an answer that a session around the cache makes one visitor’s, handed to who waits',
+    about: 'CVE-2026-94544: the cookie is set when the view has answered',
+    layers: (app, cache, view) => {
+      app.use((req, res, next) => {
+        const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => typeof res
+        res.writeHead = (...args: unknown[]) => {
+          if (req.headers['x-user'] === 'alice') res.setHeader('Set-Cookie', 'sid=alice')
+          return writeHead(...args)
+        }
+        next()
+      })
+      app.use(cache, view)
+    },
+    view: (req, res) =>
+      slowly(() => res.end(req.headers['x-user'] === 'alice' ? SECRET : 'nothing')),
+    succeeds: bobJoins,
+    naive: { joins: true },
+  },
+  {
+    name: 'an answer to a request for a part, handed to who waits for the whole',
+    about: 'RFC 9111 §3.3',
+    view: (req, res) =>
+      slowly(() => res.end('the whole'.slice(0, req.headers.range === undefined ? 9 : 3))),
+    succeeds: async ({ site }) => {
+      const part = site.get('/p', { headers: { Range: 'bytes=0-2' } })
+      await pause(10)
+      const whole = await site.get('/p')
+      await part
+      return whole.text !== 'the whole'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: "HEAD's answer, handed to who waits for GET's",
+    about: 'a HEAD that fills GET',
+    view: (req, res) => slowly(() => res.end(req.method === 'HEAD' ? '' : 'body')),
+    succeeds: async ({ site }) => {
+      const head = site.get('/p', { method: 'HEAD' })
+      await pause(10)
+      const get = await site.get('/p')
+      await head
+      return get.text !== 'body'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: "POST's answer, handed to who waits for GET's",
+    about: 'CVE-2026-85008',
+    view: (req, res) => slowly(() => res.end(`${req.method} answer`)),
+    succeeds: async ({ site }) => {
+      const post = site.get('/p', { method: 'POST' })
+      await pause(10)
+      const get = await site.get('/p')
+      await post
+      return get.text !== 'GET answer'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: 'a 304 for one client, handed to who waits without a copy',
+    about: 'RFC 9111 §4.3: it answers the condition of another',
+    view: (req, res) =>
+      slowly(() => {
+        res.set('ETag', '"1"')
+        if (req.headers['if-none-match'] === '"1"') res.status(304).end()
+        else res.end('the whole')
+      }),
+    succeeds: async ({ site }) => {
+      const alice = site.get('/p', { headers: { 'If-None-Match': '"1"' } })
+      await pause(10)
+      const bob = await site.get('/p')
+      await alice
+      return bob.text !== 'the whole'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: 'an error that one request provokes, handed to who waits',
+    about: 'CPDoS by joining',
+    view: (req, res) =>
+      slowly(() => {
+        if (req.headers['x-odd'] === undefined) res.end('fine')
+        else res.status(500).end('broken')
+      }),
+    succeeds: async ({ site }) => {
+      const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
+      await pause(10)
+      const answer = await site.get('/p')
+      await odd
+      return answer.text !== 'fine'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: 'half an answer, handed to who waits when its client has gone',
+    about: 'RFC 9112 §8',
+    view: (req, res) => {
+      res.write('the ')
+      if (req.headers['x-odd'] === undefined) slowly(() => res.end('whole'))
+      else slowly(() => req.socket.destroy())
+    },
+    succeeds: async ({ site }) => {
+      const odd = site.get('/p', { headers: { 'X-Odd': '1' } }).catch(() => undefined)
+      await pause(10)
+      const answer = await site.get('/p')
+      await odd
+      return answer.text !== 'the whole'
+    },
+    naive: { joins: true },
+  },
+  {
+    name: 'a view that one request makes hang, for all who wait',
+    about: 'waiting is bounded',
+    options: { waitSeconds: 0.05 },
+    view: {
+      make: () => {
+        const { opened, open } = gate()
+        return (req, res) => {
+          if (req.path === '/open') open()
+          if (req.headers['x-odd'] === undefined) return res.end('fine')
+          return opened.then(() => res.end('at last'))
+        }
+      },
+    },
+    succeeds: async ({ site }) => {
+      const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
+      await pause(10)
+      const waits = site.get('/p')
+      const answer = await Promise.race([waits, pause(1000)])
+      await site.get('/open')
+      await Promise.all([odd, waits])
+      return answer?.text !== 'fine'
+    },
+    naive: { joins: true },
+  },
+  ...(
+    [
+      ['Authorization', { Authorization: 'Basic eve' }],
+      ['Range', { Range: 'bytes=0-' }],
+      ['a body', { 'Content-Length': '4' }],
+    ] as const
+  ).map(([what, headers]): Attack => ({
+    name: `one private answer to a request with ${what}, after which nobody waits for another`,
+    about: 'the memory of what is not worth waiting for is not for anybody to write',
+    view: sometimesPrivate(
+      ({ headers: sent }) =>
+        sent.authorization !== undefined ||
+        sent.range !== undefined ||
+        sent['content-length'] !== undefined,
+    ),
+    succeeds: (target) =>
+      spoilsJoining(target, (path) =>
+        target.site.get(path, { headers, ...('Content-Length' in headers && { body: 'evil' }) }),
+      ),
+    naive: { joins: true, marks: true, sparesPrivate: true },
+  })),
+  {
+    name: 'one private answer to POST, after which nobody waits for another',
+    about: 'the memory of what is not worth waiting for is not for anybody to write',
+    view: sometimesPrivate(({ method }) => method === 'POST'),
+    succeeds: (target) =>
+      spoilsJoining(target, (path) => target.site.get(path, { method: 'POST' })),
+    naive: { joins: true, marks: true, sparesPrivate: true },
+  },
+  {
+    name: 'one private answer to a signed-in visitor, after which nobody waits for another',
+    about: 'the memory of what is not worth waiting for is not for anybody to write',
+    layers: (app, cache, view) => {
+      app.use((req, _res, next) => {
+        if (req.headers['x-user'] !== undefined) Object.assign(req, { user: 'eve' })
+        next()
+      })
+      app.use(cache, view)
+    },
+    view: sometimesPrivate(({ headers }) => headers['x-user'] !== undefined),
+    succeeds: (target) =>
+      spoilsJoining(target, (path) => target.site.get(path, { headers: { 'X-User': 'eve' } })),
+    naive: { joins: true, marks: true, sparesPrivate: true },
+  },
+  {
+    name: 'a hundred requests at once, each of which runs the view',
+    about: 'a stampede',
+    view: countingView((run, _req, res) => slowly(() => res.end(`run ${run}`))),
+    succeeds: async (target) => (await runsTogether(target, '/p', 100)) > 1,
+  },
+])
