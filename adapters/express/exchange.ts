@@ -47,6 +47,9 @@ export interface Place {
 
 /** A response that will be stored if it ends whole. */
 interface Pending {
+  /** As the view gave it: a layer around us may make a 304 of it for this client. */
+  readonly status: number
+  readonly statusMessage: string | undefined
   readonly verdict: Extract<ResponseVerdict, { store: true }>
   readonly headers: ReturnType<typeof takeHeaders>
   readonly said: StoredResponse['said']
@@ -316,7 +319,9 @@ export class Exchange implements Substitute {
     if (verdict.store && reason === undefined) {
       this.#innerVary = verdict.vary
       const kept = { headers: told, removed: page.removed }
-      const pending = { verdict, headers: kept, said, atMs: nowMs, confirmed: stale }
+      const { status, statusMessage } = stale
+      const facts = { status, statusMessage, verdict, headers: kept, said, atMs: nowMs }
+      const pending = { ...facts, confirmed: stale }
       this.#store(pending, [stale.body])
     } else {
       this.#refuse(reason ?? 'status')
@@ -487,7 +492,8 @@ export class Exchange implements Substitute {
     if (typeof this.#tags === 'function') this.#dependLate(this.#tags)
     const { excludeHeaders, rfc9111 } = settings
     const headers = takeHeaders(res, this.#outer ?? {}, excludeHeaders, rfc9111)
-    this.#pending = { verdict, headers, said, atMs }
+    const { statusCode: status, statusMessage } = res
+    this.#pending = { status, statusMessage, verdict, headers, said, atMs }
     this.#recorder?.start(res.getHeaders())
   }
 
@@ -542,16 +548,13 @@ export class Exchange implements Substitute {
   }
 
   async #toPage(pending: Pending, body: readonly Buffer[], frame: Frame): Promise<NewPage> {
-    const { verdict, headers, said, atMs, confirmed } = pending
-    const { statusCode, statusMessage } = this.res
-    const status = confirmed?.status ?? statusCode
-    const message = confirmed === undefined ? statusMessage : confirmed.statusMessage
+    const { status, statusMessage, verdict, headers, said, atMs, confirmed } = pending
     const { keepSeconds, retention } = verdict
     const freshUntilMs = keepSeconds === null ? null : atMs + keepSeconds * 1000
     return {
       head: {
         status,
-        statusMessage: message === STATUS_CODES[status] ? undefined : message,
+        statusMessage: statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
         ...headers,
         said,
         storedAtMs: atMs,

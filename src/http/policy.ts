@@ -275,8 +275,9 @@ export function judgeResponse(
   if (explicit && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
     return { store: false, reason: 'stale', downstream: undefined }
   }
-  // What a targeted field or the response itself said is theirs to say.
-  const saysItself = targeted || rfc9111 || seconds === null || keep === null
+  // Where the response alone decides, what it said stays as it said it.
+  const isItsOwnAffair = explicit && (targeted || rfc9111 || options.siteSeconds === null)
+  const saysItself = isItsOwnAffair || seconds === null || keep === null
   const downstream = saysItself ? undefined : limitDownstream(headers, seconds, keep, nowMs)
 
   if (status === 304) return { store: false, reason: 'status', downstream }

@@ -140,7 +140,7 @@ export function decodeStoredResponse(
   withCookies = false,
 ): StoredResponse | undefined {
   const page = decode(value)
-  const setsCookies = page?.headers.some(([name]) => COOKIES.has(name.toLowerCase()))
+  const setsCookies = page?.headers.some(([name]) => name.toLowerCase() === COOKIE)
   return setsCookies === true && !withCookies ? undefined : page
 }
 
@@ -303,7 +303,7 @@ const NEVER_REPLAYED: ReadonlySet<string> = new Set([
 ])
 
 /** Kept in RFC mode alone, which asks for it. @see RFC 9111 §7.3 */
-const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2'])
+const COOKIE = 'set-cookie'
 
 /**
  * The names that a response's own headers leave out of what is kept.
@@ -315,7 +315,7 @@ export function neverReplayed(
   headers: HeaderFields,
   withCookies = false,
 ): (name: string) => boolean {
-  const isNever = (name: string) => NEVER_REPLAYED.has(name) || (!withCookies && COOKIES.has(name))
+  const isNever = (name: string) => NEVER_REPLAYED.has(name) || (!withCookies && name === COOKIE)
   const connection = headerText(headers, 'connection')
   if (connection === undefined) return isNever
   const named = connection.split(',').map((name) => name.trim().toLowerCase())
