@@ -548,7 +548,10 @@ export class Exchange implements Substitute {
   }
 
   async #toPage(pending: Pending, body: readonly Buffer[], frame: Frame): Promise<NewPage> {
-    const { status, statusMessage, verdict, headers, said, atMs, confirmed } = pending
+    const { status, verdict, headers, said, atMs, confirmed } = pending
+    // What writeHead was given is not known before.
+    const isAsSent = confirmed === undefined && this.res.statusCode === status
+    const { statusMessage } = isAsSent ? this.res : pending
     const { keepSeconds, retention } = verdict
     const freshUntilMs = keepSeconds === null ? null : atMs + keepSeconds * 1000
     return {
