@@ -5,13 +5,13 @@ import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
 import { checkResponse } from './header-helpers.js'
 import { applyPreconditions } from './precondition.js'
 
-type Awaitable<T> = T | Promise<T>
-
 /**
  * The `ETag` of what a request is for, quoted or not, `W/` in front of a weak one; `undefined`: it
  * has none.
  */
-export type EtagFunction = (req: Request) => Awaitable<string | null | undefined>
+export type EtagFunction = (
+  req: Request,
+) => Promise<string | null | undefined> | string | null | undefined
 
 /**
  * When that was last modified which a request is for: a date, milliseconds since the epoch, or an
@@ -19,7 +19,7 @@ export type EtagFunction = (req: Request) => Awaitable<string | null | undefined
  */
 export type LastModifiedFunction = (
   req: Request,
-) => Awaitable<Date | number | string | null | undefined>
+) => Promise<Date | number | string | null | undefined> | Date | number | string | null | undefined
 
 /** Options of {@link condition}; at least one. */
 export interface ConditionOptions {
@@ -110,7 +110,7 @@ async function readValidators(
 }
 
 /** What is thrown at once is a rejection too. */
-async function ask<T>(read: ((req: Request) => Awaitable<T>) | undefined, req: Request) {
+async function ask<T>(read: ((req: Request) => Promise<T> | T) | undefined, req: Request) {
   return read?.(req)
 }
 

@@ -21,8 +21,9 @@ import { applyPreconditions } from './precondition.js'
  * @see Django 6.1, `django.middleware.http.ConditionalGetMiddleware`
  * @see RFC 9110 §13.2.2
  */
-export function conditionalGet(...none: readonly never[]): RequestHandler {
-  refuseArguments('conditionalGet', none)
+export function conditionalGet(): RequestHandler
+export function conditionalGet(...given: readonly unknown[]): RequestHandler {
+  refuseArguments('conditionalGet', given)
   return function conditionalGetMiddleware(req, res, next) {
     checkResponse('conditionalGet', res)
     if (req.method === 'GET') watch(req, res)

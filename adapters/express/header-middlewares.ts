@@ -68,8 +68,9 @@ function isRestriction({ name, value }: NewDirective): boolean {
  * @see Django 6.1, `django.views.decorators.cache.never_cache`
  * @see {@link addNeverCacheHeaders}
  */
-export function neverCache(...none: readonly never[]): RequestHandler {
-  refuseArguments('neverCache', none)
+export function neverCache(): RequestHandler
+export function neverCache(...given: readonly unknown[]): RequestHandler {
+  refuseArguments('neverCache', given)
   return function neverCacheMiddleware(_req, res, next) {
     whenSent('neverCache', res, () => addNeverCacheHeaders(res))
     next()
@@ -100,8 +101,9 @@ export function varyOnHeaders(...names: readonly string[]): RequestHandler {
  *
  * @see Django 6.1, `django.views.decorators.vary.vary_on_cookie`
  */
-export function varyOnCookie(...none: readonly never[]): RequestHandler {
-  refuseArguments('varyOnCookie', none)
+export function varyOnCookie(): RequestHandler
+export function varyOnCookie(...given: readonly unknown[]): RequestHandler {
+  refuseArguments('varyOnCookie', given)
   return function varyOnCookieMiddleware(_req, res, next) {
     addToVary('varyOnCookie', res, ['Cookie'])
     next()

@@ -13,26 +13,26 @@ export type DirectiveValue = boolean | number | string
  */
 export interface CacheControlDirectives {
   /** Takes the place of `private`. */
-  readonly public?: DirectiveValue | undefined
+  readonly public?: boolean | undefined
   /** Takes the place of `public`. A text names the headers that are private. */
-  readonly private?: DirectiveValue | undefined
+  readonly private?: boolean | string | undefined
   /** A text names the headers that must not be used again; `true` outweighs it. */
-  readonly noCache?: DirectiveValue | undefined
-  readonly noStore?: DirectiveValue | undefined
-  readonly noTransform?: DirectiveValue | undefined
-  readonly mustRevalidate?: DirectiveValue | undefined
-  readonly proxyRevalidate?: DirectiveValue | undefined
-  readonly mustUnderstand?: DirectiveValue | undefined
-  readonly immutable?: DirectiveValue | undefined
+  readonly noCache?: boolean | string | undefined
+  readonly noStore?: boolean | undefined
+  readonly noTransform?: boolean | undefined
+  readonly mustRevalidate?: boolean | undefined
+  readonly proxyRevalidate?: boolean | undefined
+  readonly mustUnderstand?: boolean | undefined
+  readonly immutable?: boolean | undefined
   /** Seconds. Of these and those the response has already, the fewer are written. */
-  readonly maxAge?: DirectiveValue | undefined
+  readonly maxAge?: number | undefined
   /** Seconds, for shared caches. Also `sMaxAge`. */
-  readonly sMaxage?: DirectiveValue | undefined
-  readonly sMaxAge?: DirectiveValue | undefined
+  readonly sMaxage?: number | undefined
+  readonly sMaxAge?: number | undefined
   /** Seconds. */
-  readonly staleWhileRevalidate?: DirectiveValue | undefined
+  readonly staleWhileRevalidate?: number | undefined
   /** Seconds. */
-  readonly staleIfError?: DirectiveValue | undefined
+  readonly staleIfError?: number | undefined
   readonly [extension: string]: DirectiveValue | undefined
 }
 
