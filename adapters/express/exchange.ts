@@ -558,7 +558,8 @@ export class Exchange implements Substitute {
       head: {
         status,
         statusMessage: statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
-        ...headers,
+        headers: this.#withVary(headers.headers),
+        removed: headers.removed,
         said,
         storedAtMs: atMs,
         ageSeconds: verdict.ageSeconds,
@@ -583,14 +584,24 @@ export class Exchange implements Substitute {
     }
   }
 
-  /** What layers around us say the answer varies on counts too, but for how they encode it. */
   #varyOf(): readonly string[] {
-    const inner = this.#innerVary
-    const own = ['accept-encoding', 'authorization']
-    const outer = parseVary(this.res.getHeader('Vary')).names.filter(
-      (name) => !inner.includes(name) && !own.includes(name),
-    )
-    return outer.length === 0 ? inner : [...inner, ...outer]
+    return [...this.#innerVary, ...this.#outerVary()]
+  }
+
+  /** What layers around us say the answer varies on counts too, but for how they encode it. */
+  #outerVary(): readonly string[] {
+    const known = [...this.#innerVary, 'accept-encoding', 'authorization']
+    const { names } = parseVary(this.res.getHeader('Vary'))
+    return names.filter((name) => !known.includes(name))
+  }
+
+  /** A layer around us need not say it again on a hit, and caches after us have to know. */
+  #withVary(headers: readonly StoredHeader[]): readonly StoredHeader[] {
+    const outer = this.#outerVary()
+    if (outer.length === 0) return headers
+    const value = fieldsOf({ headers })['vary']
+    const vary = [...(value === undefined ? [] : [value].flat()), ...outer].join(', ')
+    return [...headers.filter(([name]) => name.toLowerCase() !== 'vary'), ['Vary', vary]]
   }
 
   async #compress(

@@ -1,10 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import {
-  evaluatePreconditions,
-  hasPrecondition,
-  isSentWithNotModified,
-} from '../../src/http/conditional.js'
+import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
 import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
@@ -15,13 +11,14 @@ import {
 } from '../../src/http/stored-response.js'
 
 /**
- * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304 or
- * 412 where the request has conditions.
+ * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304
+ * where the client has it already.
  *
  * @param conditions - The request's headers as the client sent them.
  * @param ageSeconds - Left out: no `Age` is sent, since the view has just confirmed it.
  * @returns The body to end with; `undefined`: none.
- * @see RFC 9110 §13.2.2, §14.2; RFC 9111 §4
+ * @remarks `If-Match` and `If-Unmodified-Since` are not for caches.
+ * @see RFC 9110 §13.2.2, §14.2; RFC 9111 §4, §4.3.2
  */
 export function prepareAnswer(
   req: IncomingMessage,
@@ -33,11 +30,10 @@ export function prepareAnswer(
 ): Buffer | undefined {
   for (const name of page.removed) res.removeHeader(name)
   const method = req.method ?? 'GET'
-  if (page.status < 300 && hasPrecondition(conditions)) {
-    const request = { method, headers: conditions }
-    const verdict = evaluatePreconditions(request, { headers: fieldsOf(page) }, nowMs)
-    if (verdict === 'precondition-failed') return refuse(res)
-    if (verdict === 'not-modified') return notModified(res, page, nowMs, withAge)
+  if (page.status < 300 && isConditional(conditions)) {
+    if (isNotModified(conditions, fieldsOf(page), nowMs)) {
+      return notModified(res, page, nowMs, withAge)
+    }
   }
   const range = method === 'GET' && page.status === 200 ? conditions['range'] : undefined
   const coding = range === undefined ? codingOf(page, conditions) : undefined
@@ -95,13 +91,6 @@ function notModified(
   // What the layers around the cache, or the view, said of a body.
   for (const name of ['Content-Type', 'Content-Length', 'Content-Encoding']) res.removeHeader(name)
   res.statusCode = 304
-  return undefined
-}
-
-function refuse(res: ServerResponse): undefined {
-  res.statusCode = 412
-  res.setHeader('Cache-Control', 'no-store')
-  res.setHeader('Content-Length', 0)
   return undefined
 }
 
