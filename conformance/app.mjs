@@ -9,25 +9,34 @@ import { responseCache } from '../dist/adapters/express/index.js'
 import { createCaches, LocMemCache } from '../dist/src/index.js'
 import { listening } from './origin.mjs'
 
-/** What responseCache is set to, per mode. */
+/**
+ * What responseCache is set to, per mode. With the default rules these options: the suite has no
+ * response that is fresh for no reason of its own, serves stale ones where they say so, and has errors
+ * and redirects that say how long they are fresh.
+ */
 export const MODES = {
   rfc9111: { rfc9111: true },
-  default: { seconds: null },
+  default: {
+    seconds: null,
+    staleWhileRevalidate: true,
+    statuses: [200, 203, 204, 301, 308, 404, 410],
+  },
 }
 
 /**
  * @param {keyof typeof MODES} mode
  * @param {http.Server} origin
+ * @param {boolean} inFront - Whether `listener` answers hits before Express, and not `cacheSite`.
  * @returns {Promise<http.Server>} Listening on 127.0.0.1.
  */
-export async function startApp(mode, origin) {
+export async function startApp(mode, origin, inFront) {
   const caches = createCaches({ default: new LocMemCache({ options: { maxEntries: 100_000 } }) })
   const pages = responseCache(caches, MODES[mode])
   const app = express()
   app.disable('x-powered-by')
-  app.use(pages.cacheSite())
+  if (!inFront) app.use(pages.cacheSite())
   app.use(passTo(origin.address().port))
-  return listening(http.createServer(app))
+  return listening(http.createServer(inFront ? pages.listener(app) : app))
 }
 
 /** How one connection frames its messages; Node frames those of the next by itself. */

@@ -1,7 +1,9 @@
 /**
  * Runs the public HTTP cache conformance suite against our middleware:
- * `npm run conformance [-- --mode MODE] [--id ID] [--json] [--check] [--published] [--suite DIR]`.
+ * `npm run conformance [-- --mode MODE] [--id ID] [--listener] [--json] [--check] [--published]
+ * [--suite DIR]`.
  *
+ * `--listener` puts `pages.listener(app)` in the place of `cacheSite`.
  * `--published` runs the tests as they are on npm, without what has changed since; `--suite` those of
  * another copy, as they are.
  * `--check` compares with expected.json and exits with 1 at any difference.
@@ -20,6 +22,7 @@ const { values } = parseArgs({
   options: {
     mode: { type: 'string' },
     id: { type: 'string', multiple: true },
+    listener: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
     published: { type: 'boolean', default: false },
@@ -37,11 +40,12 @@ else process.exitCode = await main()
 async function answerParent() {
   // The suite reports faults of its own on the standard output.
   if (values.id === undefined || values.check) console.log = () => undefined
-  const { mode, published, suite = SUITE, id: ids, check } = values
+  const { mode, listener, published, suite = SUITE, id: ids, check } = values
   const results = await runSuite({
     suite,
     amended: suite === SUITE && !published,
     mode,
+    listener,
     ids,
     dump: ids !== undefined && !check,
   })
@@ -64,7 +68,7 @@ async function main() {
 async function inChild(mode, ids = []) {
   const args = ['--child', '--mode', mode]
   if (values.suite !== undefined) args.push('--suite', values.suite)
-  for (const flag of ['check', 'published']) if (values[flag]) args.push(`--${flag}`)
+  for (const flag of ['check', 'listener', 'published']) if (values[flag]) args.push(`--${flag}`)
   const child = fork(fileURLToPath(import.meta.url), [
     ...args,
     ...ids.flatMap((id) => ['--id', id]),

@@ -9,12 +9,12 @@ import { startOrigin } from './origin.mjs'
 /** @typedef {{ id: string, kind: 'required' | 'optimal' | 'check', passed: boolean, message: string }} Result */
 
 /**
- * @param {{ suite: string, amended: boolean, mode: string, ids?: string[], dump?: boolean }} options -
+ * @param {{ suite: string, amended: boolean, mode: string, listener: boolean, ids?: string[], dump?: boolean }} options -
  *   `suite` is the folder of the suite; `amended` whether what has changed since 0.4.5 is applied;
- *   `ids` the tests to run, all if left out; `dump` shows every message.
+ *   `listener` whether `listener` stands in for `cacheSite`; `ids` the tests to run, all if left out; `dump` shows every message.
  * @returns {Promise<Result[]>} One per test that concerns a shared cache in front of an origin.
  */
-export async function runSuite({ suite, amended, mode, ids, dump = false }) {
+export async function runSuite({ suite, amended, mode, listener, ids, dump = false }) {
   const load = (file) => import(pathToFileURL(path.join(suite, file)).href)
   const published = testsOf((await load('tests/index.mjs')).default)
   const tests = amended ? amend(published) : published
@@ -26,7 +26,7 @@ export async function runSuite({ suite, amended, mode, ids, dump = false }) {
   const { runTests, getResults } = await load('client/runner.mjs')
 
   const origin = await startOrigin(load, amended)
-  const app = await startApp(mode, origin)
+  const app = await startApp(mode, origin, listener)
   /** Test → request → its interim responses. */
   const interim = new Map(chosen.map(({ id }) => [id, []]))
   const fetch = async (url, init) => {
