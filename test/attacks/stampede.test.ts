@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import type { Request } from 'express'
 import {
   countingView,
@@ -295,6 +296,42 @@ describeAttacks('answers for those who wait', [
     succeeds: (target) =>
       spoilsJoining(target, (path) => target.site.get(path, { headers: { 'X-User': 'eve' } })),
     naive: { joins: true, marks: true, sparesPrivate: true },
+  },
+  {
+    pending: true,
+    name: 'one private answer to another Accept, after which nobody waits for another',
+    about: 'the memory of what is not worth waiting for is not for anybody to write',
+    view: countingView((run, _req, res) =>
+      res.format({
+        'text/html': () => slowly(() => res.end(`run ${run}`)),
+        'application/json': () => res.set('Cache-Control', 'private').end('{}'),
+      }),
+    ),
+    succeeds: (target) =>
+      spoilsJoining(target, (path) =>
+        target.site.get(path, { headers: { Accept: 'application/json' } }),
+      ),
+    naive: { joins: true, marks: true, sparesPrivate: true },
+  },
+  {
+    name: 'a client that reads nothing, and for whom all wait',
+    about: 'an answer is there when the view has made it, not when its client has read it',
+    options: { maxBodyBytes: 10_000_000 },
+    view: countingView((run, _req, res) =>
+      slowly(() => res.end(`run ${run} ${'x'.repeat(8_000_000)}`)),
+    ),
+    succeeds: async ({ site }) => {
+      const socket = connect(site.port, '127.0.0.1')
+      socket.write('GET /p HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+      socket.pause()
+      await pause(20)
+      const waits = site.get('/p', { headers: { Host: '127.0.0.1' } })
+      const answer = await Promise.race([waits, pause(2000)])
+      socket.destroy()
+      await waits
+      return answer === undefined
+    },
+    naive: { joins: true, joinsLate: true },
   },
   {
     name: 'a hundred requests at once, each of which runs the view',

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http'
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache, type Caches } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
@@ -104,7 +105,7 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
       const handler: RequestHandler = (req, res) => void view(req, res)
       if (attack.layers === undefined) app.use(attacked.cache, handler)
       else attack.layers(app, attacked.cache, handler)
-      const site = await Site.open(app)
+      const site = await Site.open(attacked.inFront?.(app) ?? app)
       vi.useFakeTimers({ toFake: ['Date'] })
       return attack.succeeds({
         site,
@@ -114,10 +115,13 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
       })
     }
 
-    function ours(attack: Attack, mount: (pages: ResponseCache) => RequestHandler): Attacked {
+    function ours(
+      attack: Attack,
+      mount: (pages: ResponseCache) => Pick<Attacked, 'cache' | 'inFront'>,
+    ): Attacked {
       const { caches, keys } = observedCaches()
       const pages = responseCache(caches, attack.options)
-      return { cache: mount(pages), keys, invalidate: (url) => pages.invalidate(url) }
+      return { ...mount(pages), keys, invalidate: (url) => pages.invalidate(url) }
     }
 
     const ready = attacks.filter(({ pending }) => pending !== true)
@@ -126,24 +130,27 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
     it.each(ready.filter(({ only }) => only !== 'view'))(
       'withstands $name ($about)',
       async (attack) => {
-        expect(
-          await attacked(
-            attack,
-            ours(attack, (pages) => pages.cacheSite()),
-          ),
-        ).toBe(false)
+        const target = ours(attack, (pages) => ({ cache: pages.cacheSite() }))
+        expect(await attacked(attack, target)).toBe(false)
       },
     )
 
     it.each(ready.filter(({ only }) => only !== 'site'))(
       'withstands $name on one view',
       async (attack) => {
-        expect(
-          await attacked(
-            attack,
-            ours(attack, (pages) => pages.cachePage(600)),
-          ),
-        ).toBe(false)
+        const target = ours(attack, (pages) => ({ cache: pages.cachePage(600) }))
+        expect(await attacked(attack, target)).toBe(false)
+      },
+    )
+
+    it.each(ready.filter(({ only }) => only !== 'view'))(
+      'withstands $name with a listener in front',
+      async (attack) => {
+        const target = ours(attack, (pages) => ({
+          cache: pages.cacheSite(),
+          inFront: (app) => pages.listener(app),
+        }))
+        expect(await attacked(attack, target)).toBe(false)
       },
     )
 
@@ -159,6 +166,8 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
 /** A cache, ours or a simple one. */
 interface Attacked {
   readonly cache: RequestHandler
+  /** What the server calls in place of the application. */
+  readonly inFront?: (app: Express) => RequestListener
   readonly keys: () => Promise<readonly string[]>
   readonly invalidate: (url: string) => Promise<void>
 }

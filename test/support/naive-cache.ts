@@ -15,6 +15,8 @@ export interface NaiveOptions {
   readonly seconds?: number
   /** Requests for what somebody asks for already get the same answer. */
   readonly joins?: boolean
+  /** They get it when the first of them has read it. */
+  readonly joinsLate?: boolean
   /** As `joins`, but where a private answer once came, never again: whoever asked for it. */
   readonly marks?: boolean
   /** What is stale is revalidated with its ETag; a 304 makes it fresh, whoever it was meant for. */
@@ -31,6 +33,8 @@ export interface NaiveOptions {
   readonly overridden?: boolean
   /** Keeps private answers out by looking for the word. */
   readonly sparesPrivate?: boolean
+  /** Of the headers it keeps the type alone. */
+  readonly bodyOnly?: boolean
   /** Tells where an answer is kept. */
   readonly tellsKey?: boolean
 }
@@ -72,7 +76,7 @@ export function naiveCache(options: NaiveOptions = {}): NaiveCache {
     if (isStale && options.revalidates === true && typeof etag === 'string') {
       req.headers['if-none-match'] ??= etag
     }
-    const result = record(res, (page) => {
+    const result = record(res, options.joinsLate === true, (page) => {
       running.delete(key)
       if (/private/.test(String(page.headers['cache-control']))) {
         if (options.marks === true) unshared.add(key)
@@ -97,14 +101,16 @@ export function naiveCache(options: NaiveOptions = {}): NaiveCache {
     if (options.tellsKey === true) res.setHeader('X-Cache', `hit; key="${key}"`)
     const { range } = req.headers
     if (options.ranges === true && range !== undefined) return answerParts(page, range, res)
-    res.writeHead(page.status, page.headers).end(page.body)
+    const type = page.headers['content-type'] ?? 'text/html'
+    const headers = options.bodyOnly === true ? { 'content-type': type } : page.headers
+    res.writeHead(page.status, headers).end(page.body)
   }
 
   return { middleware, kept }
 }
 
 /** Calls back when the response has ended, or been given up. */
-function record(res: Response, onEnd: (page: Kept) => Kept): Promise<Kept> {
+function record(res: Response, isLate: boolean, onEnd: (page: Kept) => Kept): Promise<Kept> {
   return new Promise((resolve) => {
     const parts: Buffer[] = []
     const write = res.write.bind(res) as (...args: unknown[]) => boolean
@@ -127,7 +133,7 @@ function record(res: Response, onEnd: (page: Kept) => Kept): Promise<Kept> {
     res.end = (...args: unknown[]) => {
       take(args[0])
       end(...args)
-      finish()
+      if (!isLate) finish()
       return res
     }
     res.on('close', finish)
