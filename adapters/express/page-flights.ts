@@ -27,6 +27,19 @@ export class PageFlight {
     this.#limit = setTimeout(() => this.land(), limitMs).unref()
   }
 
+  /** What it came to, or nothing if it takes longer. */
+  async landedBy(untilMs: number): Promise<Landing> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<Landing>((resolve) => {
+      timer = setTimeout(() => resolve(NOTHING), untilMs - Date.now()).unref()
+    })
+    try {
+      return await Promise.race([this.landed, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
   /** Ends the wait; only the first time counts. */
   land(landing: Landing = NOTHING): void {
     if (this.#isOver) return

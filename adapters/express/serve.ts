@@ -61,10 +61,10 @@ export function lookUp(exchange: Exchange, req: Request, res: Response, next: Ne
     exchange.pass('cache-failed')
     next()
   }
-  const ask = (isAgain: boolean) => {
+  const ask = (waited: Waited | undefined) => {
     let found
     try {
-      const early = isAgain ? undefined : earlyLookups.get(req)
+      const early = waited === undefined ? earlyLookups.get(req) : undefined
       const isEarly = early?.store === store && early.uri === request.uri
       found =
         isEarly && exchange.earlyTags.length === 0 && request.language === undefined
@@ -77,14 +77,24 @@ export function lookUp(exchange: Exchange, req: Request, res: Response, next: Ne
     const settle = (lookup: PageLookup) => {
       // Somebody answered while the cache was asked, a time limit for example.
       if (res.headersSent) return
-      const visit = { exchange, req, res, next, request, asked, isAgain, again: () => ask(true) }
+      const visit = { exchange, req, res, next, request, asked, waited, again: ask }
       decide(visit, lookup)
     }
     if (isPromise(found)) void found.then(settle, fail).catch(next)
     else settle(found)
   }
-  ask(false)
+  ask(undefined)
 }
+
+/** What a request has waited already. */
+interface Waited {
+  readonly times: number
+  /** It waits no longer than this, all in all. */
+  readonly untilMs: number
+}
+
+/** Each time a request learns of headers that the page varies on, and waits for its own variant. */
+const MAX_WAITS = 4
 
 interface Visit {
   readonly exchange: Exchange
@@ -93,9 +103,9 @@ interface Visit {
   readonly next: NextFunction
   readonly request: PageRequest
   readonly asked: RequestDirectives | undefined
-  /** It waited already, and is asked for once more. */
-  readonly isAgain: boolean
-  readonly again: () => void
+  readonly waited: Waited | undefined
+  /** Asks the cache once more. */
+  readonly again: (waited: Waited) => void
 }
 
 function decide(visit: Visit, lookup: PageLookup): void {
@@ -131,7 +141,7 @@ function usable(
 }
 
 function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undefined): void {
-  const { exchange, req, request, isAgain } = visit
+  const { exchange, req, request, waited } = visit
   const { flights, settings } = exchange.place
   const isRanged = request.headers['range'] !== undefined
   const forwarding: Forwarding = {
@@ -144,7 +154,7 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
   if (!waits) return forward(visit, forwarding)
   const flight = flights.of(lookup.key)
   if (flight !== undefined && !isDetached(req)) {
-    if (isAgain) return forward(visit, forwarding)
+    if (waited !== undefined && waited.times >= MAX_WAITS) return forward(visit, forwarding)
     void wait(visit, flight, forwarding).catch(visit.next)
     return
   }
@@ -177,13 +187,14 @@ function forward({ exchange, next, request }: Visit, forwarding: Forwarding): vo
 
 /** Waits for another request's view, and takes what it made if that is this one's page too. */
 async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): Promise<void> {
-  const { exchange, res, request, asked, again } = visit
-  const { page: landed, standsIn } = await flight.landed
+  const { exchange, res, request, asked, waited, again } = visit
+  const untilMs = waited?.untilMs ?? Date.now() + exchange.place.settings.waitSeconds * 1000
+  const { page: landed, standsIn } = await flight.landedBy(untilMs)
   if (res.headersSent || res.destroyed) return
   if (landed === undefined) return forward(visit, forwarding)
   const page = exchange.place.store.answers(landed, request) ? usable(visit, landed) : undefined
   // Another variant: now it is known what the page varies on.
-  if (page === undefined) return again()
+  if (page === undefined) return again({ times: (waited?.times ?? 0) + 1, untilMs })
   const nowMs = Date.now()
   if (standsIn && standsInForError(page, nowMs)) {
     return exchange.answer(forwarding, page, 'stale', 'view-failed')
