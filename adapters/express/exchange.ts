@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
@@ -22,7 +22,8 @@ import type { StoredHeader, StoredResponse } from '../../src/http/stored-respons
 import { parseVary } from '../../src/http/vary.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
-import { onLastWord } from './last-word.js'
+import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
+import { isInFront } from './front.js'
 import type { Settings } from './options.js'
 import { profileOf, type PageFlight, type PageFlights } from './page-flights.js'
 import type { NewPage, PageLookup, PageRequest, PageStore } from './page-store.js'
@@ -171,7 +172,7 @@ export class Exchange implements Substitute {
   attach(): void {
     if (this.#outer !== undefined) return
     this.#outer = this.res.getHeaders()
-    onLastWord(this.res, () => this.#onLastWord())
+    if (hasLayersAround(this.res)) onLastWord(this.res, () => this.#onLastWord())
     onHeaders(this.res, () => this.#onHeaders())
     if (this.req.method === 'HEAD') return
     this.#recorder = new BodyRecorder(
@@ -219,7 +220,7 @@ export class Exchange implements Substitute {
     this.#lookup = lookup
     const { req, res } = this
     const nowMs = Date.now()
-    onLastWord(res, () => this.#keepCookieToItsOwner())
+    if (hasLayersAround(res)) onLastWord(res, () => this.#keepCookieToItsOwner())
     const body = prepareAnswer(req, res, page, nowMs)
     this.#say(
       outcome === 'joined'
@@ -410,10 +411,16 @@ export class Exchange implements Substitute {
     this.#report('bypass', reason)
     const { flight, lookup, request } = this.#forwarding ?? {}
     if (flight === undefined || lookup === undefined || request === undefined) return
-    if (LASTING_REFUSALS.has(reason)) {
+    if (LASTING_REFUSALS.has(reason) && !this.#isChosenByHeaders()) {
       this.place.flights.mark(lookup.key, profileOf(request.headers))
     }
     flight.land()
+  }
+
+  /** What is private for one choice of the client's may be everybody's for another. */
+  #isChosenByHeaders(): boolean {
+    const { names } = parseVary(this.res.getHeader('Vary'))
+    return names.some((name) => name !== 'cookie' && name !== 'accept-encoding')
   }
 
   #sayForward(reason: string | undefined): void {
@@ -431,6 +438,7 @@ export class Exchange implements Substitute {
   /** Takes back what later caches were told if a layer around us made the answer one visitor's. */
   #onLastWord(): void {
     const { res } = this
+    if (this.substitute !== undefined) return this.#keepCookieToItsOwner()
     if (this.#said === undefined || this.#saying === undefined) return
     const refusal = this.#refusal()
     if (refusal === undefined) return
@@ -448,14 +456,8 @@ export class Exchange implements Substitute {
     if (wasPending) this.#refuse(refusal)
   }
 
-  /** The page is everybody's, a cookie that a layer around us sends with it is not. */
   #keepCookieToItsOwner(): void {
-    const { res } = this
-    if (!res.hasHeader('Set-Cookie') || this.place.settings.rfc9111) return
-    const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
-    const maxAge = directives.find(({ name }) => name === 'max-age')?.value
-    res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
-    res.removeHeader('Expires')
+    if (!this.place.settings.rfc9111) keepCookieToItsOwner(this.res)
   }
 
   /** What the layers around us have made of the response may be for one visitor only. */
@@ -570,6 +572,7 @@ export class Exchange implements Substitute {
         isForAuthorized: verdict.isForAuthorized,
         mustValidate: verdict.mustValidate,
         mayBeStale: retention.mayBeStale,
+        isWhole: isInFront(this.req),
       },
       body,
       encoded:
@@ -620,13 +623,8 @@ export class Exchange implements Substitute {
     return compressed.filter(([, one]) => one.length < whole.length)
   }
 
-  /** Appends to `Cache-Status`: the member nearest to the origin comes first. */
   #say(handling: Handling): void {
-    if (!this.place.settings.cacheStatus) return
-    const member = formatCacheStatus(handling)
-    const present = this.res.getHeader('Cache-Status')
-    const before = present === undefined ? '' : `${[present].flat().join(', ')}, `
-    this.res.setHeader('Cache-Status', before + member)
+    if (this.place.settings.cacheStatus) appendCacheStatus(this.res, handling)
   }
 
   #report(outcome: ResponseOutcome, reason?: string): void {
@@ -663,6 +661,14 @@ const LASTING_REFUSALS: ReadonlySet<string> = new Set([
   'event-stream',
   'too-large',
 ])
+
+/** The member nearest to the origin comes first. */
+export function appendCacheStatus(res: ServerResponse, handling: Handling): void {
+  const member = formatCacheStatus(handling)
+  const present = res.getHeader('Cache-Status')
+  const before = present === undefined ? '' : `${[present].flat().join(', ')}, `
+  res.setHeader('Cache-Status', before + member)
+}
 
 function forwardOf(lookup: PageLookup | undefined): Forward {
   return lookup !== undefined && lookup.headerList.length > 0 ? 'vary-miss' : 'uri-miss'

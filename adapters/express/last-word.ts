@@ -1,4 +1,10 @@
-import type { Response } from 'express'
+import type { ServerResponse } from 'node:http'
+import { parseCacheControl } from '../../src/http/cache-control.js'
+
+/** Whether somebody around the cache may still change the headers when the cache is done. */
+export function hasLayersAround(res: ServerResponse): boolean {
+  return Object.hasOwn(res, 'writeHead')
+}
 
 /**
  * Calls back when every layer around the cache has had its say, just before the headers become
@@ -8,9 +14,7 @@ import type { Response } from 'express'
  *   that. Where its internal one is missing, nobody is called; nothing is stored that should not be
  *   all the same, since the headers are looked at once more when the response has ended.
  */
-export function onLastWord(res: Response, listener: () => void): void {
-  // Nobody around us takes part.
-  if (!Object.hasOwn(res, 'writeHead')) return
+export function onLastWord(res: ServerResponse, listener: () => void): void {
   const hooked = res as unknown as { _storeHeader?: (...args: unknown[]) => unknown }
   const store = hooked._storeHeader
   if (typeof store !== 'function') return
@@ -18,4 +22,13 @@ export function onLastWord(res: Response, listener: () => void): void {
     listener()
     return store.apply(this, args)
   }
+}
+
+/** The page is everybody's, a cookie that a layer around us sends with it is not. */
+export function keepCookieToItsOwner(res: ServerResponse): void {
+  if (!res.hasHeader('Set-Cookie')) return
+  const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
+  const maxAge = directives.find(({ name }) => name === 'max-age')?.value
+  res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
+  res.removeHeader('Expires')
 }

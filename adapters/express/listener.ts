@@ -11,21 +11,24 @@ import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-re
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
 import type { Place } from './exchange.js'
+import { beginsWith, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page-store.js'
 import { prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { rawUriOf } from './request.js'
-import { keepEarlyLookup, serve } from './serve.js'
+import { serve } from './serve.js'
 
 /**
- * A listener that answers hits before the application sees the request.
+ * A listener that answers hits before the application sees the request: of pages that were made with
+ * nothing of the application before the cache, so that nothing is passed over.
  *
- * @param cachesSite - Whether it has to do what `cacheSite` does, since nobody in the application
- *   does.
+ * @param isOurs - Whether a middleware is the site's cache.
+ * @param isInApp - Whether there is any such middleware in the application.
  */
 export function listenInFront(
   app: Application,
   site: Place,
-  cachesSite: () => boolean,
+  isOurs: (middleware: unknown) => boolean,
+  isInApp: () => boolean,
 ): RequestListener {
   const { settings, store } = site
   // They may depend on what middlewares make of the request.
@@ -33,30 +36,39 @@ export function listenInFront(
     settings.language !== undefined ||
     settings.timeZone !== undefined ||
     settings.honorRequestDirectives
+  let position: 'cache' | 'before-cache' | 'apart' | undefined
+
+  /** Looked at when the first request comes: then the application is complete. */
+  function positionOf(): 'cache' | 'before-cache' | 'apart' {
+    if (!isInApp()) return 'cache'
+    return beginsWith(app, isOurs) ? 'before-cache' : 'apart'
+  }
 
   function handOn(req: IncomingMessage, res: ServerResponse): void {
-    if (!cachesSite()) return void app(req, res)
+    if (position !== 'cache') return void app(req, res)
     const [request, response] = [req as Request, res as Response]
     becomeExpress(app, request, response)
     serve(site, request, response, () => void app(req, res))
   }
 
   return function listener(req, res) {
-    const request = knowsTooLittle ? undefined : toPageRequest(req, app, site)
+    position ??= positionOf()
+    const isBlind = knowsTooLittle || position === 'apart'
+    const request = isBlind ? undefined : toPageRequest(req, app, site)
     if (request === undefined) return handOn(req, res)
     const settle = (lookup: PageLookup) => {
       const { page } = lookup
-      if (page !== undefined && mayAnswer(page, req, site)) {
+      if (page?.isWhole === true && mayAnswer(page, req, site)) {
         if (judgeReuse(page, undefined, Date.now()) === 'fresh') {
           return answer(req, res, page, site, { request, lookup })
         }
       }
-      keepEarlyLookup(req, { store, uri: request.uri, lookup })
+      passBehind(req, { isOutermost: true, store, uri: request.uri, lookup })
       handOn(req, res)
     }
     let found
     try {
-      found = store.lookup(request)
+      found = store.lookupAtOnce(request) ?? store.lookup(request)
     } catch {
       // Whoever looks next will tell.
       return handOn(req, res)

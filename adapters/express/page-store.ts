@@ -206,6 +206,47 @@ export class PageStore {
     )
   }
 
+  /**
+   * As {@link lookup}, where the cache answers at once and nobody watches it: without detours.
+   *
+   * @returns `undefined` where it has to be asked the other way.
+   */
+  lookupAtOnce(request: PageRequest): PageLookup | undefined {
+    const { cache } = this
+    if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
+    if (this.#invalidations.has(request.uri)) return undefined
+    const found = cache.guarded('getMany', () => this.#findAtOnce(request))
+    return isPromise(found) ? undefined : found
+  }
+
+  #findAtOnce(request: PageRequest): PageLookup {
+    const moment = this.#moment
+    const known = this.#knownOf(request)
+    const generation = known.readGeneration(this.#get(known.generationKey))
+    const list = known.readHeaderList(this.#get(known.headerListKey))
+    const isKnown = list !== undefined && list.generation === generation
+    const headerList = isKnown ? list.headerList : []
+    const keys = this.#candidates(known, request, headerList)
+    const key = keys[0] ?? ''
+    const page = isKnown
+      ? this.#pick(
+          known,
+          request,
+          generation,
+          keys,
+          keys.map((one) => this.#get(one)),
+        )
+      : undefined
+    return { page, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+  }
+
+  #get(key: string): unknown {
+    const { cache } = this
+    const hit = cache.lookupOne(cache.checkedKey(key))
+    if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
+    return hit?.value
+  }
+
   /** One read where the URI varies on what it varied on when it was last seen here, else two. */
   #find(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
     const moment = this.#moment
@@ -300,17 +341,11 @@ export class PageStore {
     tags: readonly string[],
   ): MaybePromise<{ readonly values: readonly unknown[]; readonly snapshot: TagSnapshot }> {
     const { cache } = this
-    const storedKeys = keys.map((key) => cache.checkedKey(key))
     if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
-      const values = cache.guarded('getMany', () =>
-        storedKeys.map((storedKey) => {
-          const hit = cache.lookupOne(storedKey)
-          if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
-          return hit?.value
-        }),
-      )
+      const values = cache.guarded('getMany', () => keys.map((key) => this.#get(key)))
       return chain(values, (all) => ({ values: all, snapshot: NO_TAGS }))
     }
+    const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
     return chain(cache.tryLookup(keys, storedKeys, expected), (answer) => {
       const { hits, snapshot } = orFail(answer)

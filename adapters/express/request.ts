@@ -36,11 +36,11 @@ export function admit(req: Request, settings: Settings): Admission {
 
 /** The absolute URI as sent, scheme and host as Express derives them under its `trust proxy`. */
 export function uriOf(req: Request): string | undefined {
-  return absoluteUri(req.protocol, hostOf(req, req.app), req.originalUrl)
+  return rawUriOf(req, req.app, req.originalUrl)
 }
 
 /**
- * The same, before Express has seen the request.
+ * The same, also before Express has seen the request.
  *
  * @param app - Whose `trust proxy` counts.
  * @param target - The request target, as far as it is part of the key.

@@ -87,9 +87,12 @@ export interface ResponseCache {
    * @param app - The Express application; its `trust proxy` counts.
    * @returns For `createServer`.
    * @remarks Where the application has none of these middlewares, the listener caches the whole site
-   *   as {@link cacheSite} does. It knows no sessions yet: a request with `Cookie` is answered in
-   *   front only if the page varies on `Cookie`, says `public`, or `isPersonal` is `false`. With
-   *   `language`, `timeZone` or `honorRequestDirectives` all is handed on.
+   *   as {@link cacheSite} does. Where `cacheSite` is the very first thing the application uses, its
+   *   pages are answered in front. Where it is not, or only views have a cache, what comes before
+   *   them (guards, security headers) must not be passed over, and all is handed on.
+   * @remarks Nobody has said yet whose request it is: one with `Cookie` is answered in front only if
+   *   the page varies on `Cookie`, says `public`, or `isPersonal` is `false`. With `language`,
+   *   `timeZone` or `honorRequestDirectives` all is handed on.
    */
   listener(app: Application): RequestListener
 }
@@ -120,7 +123,13 @@ export interface InvalidateOptions {
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
   const settings = resolveOptions(caches, options)
   const parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
+  const siteCaches = new WeakSet<RequestHandler>()
   let isInApp = false
+
+  function known(middleware: RequestHandler): RequestHandler {
+    siteCaches.add(middleware)
+    return middleware
+  }
 
   function placeOf(
     alias: string,
@@ -158,9 +167,9 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
   return {
     cacheSite() {
       isInApp = true
-      return function cacheSite(req, res, next) {
+      return known(function cacheSite(req, res, next) {
         serve(site, req, res, next)
-      }
+      })
     },
 
     cachePage(seconds, pageOptions = {}) {
@@ -218,7 +227,12 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
 
     listener(app) {
       checkApplication(app)
-      return listenInFront(app, site, () => !isInApp)
+      return listenInFront(
+        app,
+        site,
+        (middleware) => siteCaches.has(middleware as RequestHandler),
+        () => isInApp,
+      )
     },
   }
 }

@@ -11,32 +11,52 @@ import {
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise } from '../../src/maybe-promise.js'
 import { isDetached, runDetached } from './detached.js'
-import { Exchange, type Forwarding, type Place } from './exchange.js'
+import { responseChannel } from './channel.js'
+import { appendCacheStatus, Exchange, type Forwarding, type Place } from './exchange.js'
+import { takeLookup } from './front.js'
+import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
+import type { Settings } from './options.js'
+import { prepareAnswer, remainingSeconds } from './replay.js'
 import { profileOf, type PageFlight } from './page-flights.js'
-import type { PageLookup, PageRequest, PageStore } from './page-store.js'
+import type { PageLookup, PageRequest } from './page-store.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { warnOfFault } from './warnings.js'
-
-interface EarlyLookup {
-  readonly store: PageStore
-  readonly uri: string
-  readonly lookup: PageLookup
-}
-
-const earlyLookups = new WeakMap<object, EarlyLookup>()
-
-/** What a listener in front has looked up already need not be looked up again. */
-export function keepEarlyLookup(req: object, early: EarlyLookup): void {
-  earlyLookups.set(req, early)
-}
 
 /** A page in the background is given up after so long. */
 const BACKGROUND_LIMIT_MS = 30_000
 
 /** Answers a request from the cache, or lets the view answer. */
 export function serve(place: Place, req: Request, res: Response, next: NextFunction): void {
-  if (Exchange.current(res)?.absorbs(place) === true) next()
+  const current = Exchange.current(res)
+  if (current === undefined && answersAtOnce(place, req, res)) return
+  if (current?.absorbs(place) === true) next()
   else lookUp(Exchange.begin(place, req, res), req, res, next)
+}
+
+/** The usual hit in local memory, without anything that only others need. */
+function answersAtOnce({ settings, store }: Place, req: Request, res: Response): boolean {
+  if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return false
+  if (!store.cache.answersAtOnce || isDetached(req)) return false
+  const { request } = admit(req, settings)
+  if (request === undefined) return false
+  let page
+  try {
+    page = store.lookupAtOnce(request)?.page
+  } catch {
+    // Whoever asks once more will tell.
+    return false
+  }
+  const nowMs = Date.now()
+  if (page === undefined || !isUsable(page, req, settings)) return false
+  if (judgeReuse(page, undefined, nowMs) !== 'fresh') return false
+  if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
+  const body = prepareAnswer(req, res, page, nowMs)
+  if (settings.cacheStatus) {
+    appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
+  }
+  if (body === undefined) res.end()
+  else res.end(body)
+  return true
 }
 
 /** The part of {@link serve} that comes once it is clear which middleware has to do it. */
@@ -64,12 +84,9 @@ export function lookUp(exchange: Exchange, req: Request, res: Response, next: Ne
   const ask = (waited: Waited | undefined) => {
     let found
     try {
-      const early = waited === undefined ? earlyLookups.get(req) : undefined
-      const isEarly = early?.store === store && early.uri === request.uri
-      found =
-        isEarly && exchange.earlyTags.length === 0 && request.language === undefined
-          ? early.lookup
-          : store.lookup(request, exchange.earlyTags)
+      const isFirst = waited === undefined && exchange.earlyTags.length === 0
+      const early = isFirst ? takeLookup(req, store, request.uri) : undefined
+      found = early ?? store.lookup(request, exchange.earlyTags)
     } catch (error) {
       fail(error)
       return
@@ -130,14 +147,18 @@ function decide(visit: Visit, lookup: PageLookup): void {
   goToView(visit, lookup, page)
 }
 
-/** A signed-in visitor is not given what everybody is given, unless it is meant for them too. */
 function usable(
   { exchange, req }: Visit,
   page: StoredResponse | undefined,
 ): StoredResponse | undefined {
-  if (page === undefined) return undefined
-  const isForAll = page.isPublic || page.nominated.some(([name]) => name === 'cookie')
-  return !isForAll && isPersonal(req, exchange.place.settings) ? undefined : page
+  if (page === undefined || !isUsable(page, req, exchange.place.settings)) return undefined
+  return page
+}
+
+/** A signed-in visitor is not given what everybody is given, unless it is meant for them too. */
+function isUsable(page: StoredResponse, req: Request, settings: Settings): boolean {
+  if (page.isPublic || !isPersonal(req, settings)) return true
+  return page.nominated.some(([name]) => name === 'cookie')
 }
 
 function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undefined): void {

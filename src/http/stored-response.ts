@@ -43,6 +43,8 @@ export interface StoredHead {
   readonly mustValidate: boolean
   /** Nothing in it forbids to use it past its time. */
   readonly mayBeStale: boolean
+  /** Nothing stood before the cache when it was made, so that it is whole and anybody may ask for it. */
+  readonly isWhole: boolean
   /** Where more than its identity is kept: the codings and their lengths, in the order kept. */
   readonly codings: readonly (readonly [coding: string, length: number])[]
 }
@@ -118,13 +120,15 @@ const PUBLIC = 1
 const FOR_AUTHORIZED = 2
 const MUST_VALIDATE = 4
 const MAY_BE_STALE = 8
+const WHOLE = 16
 
 function flagsOf(head: StoredHead): number {
   return (
     (head.isPublic ? PUBLIC : 0) |
     (head.isForAuthorized ? FOR_AUTHORIZED : 0) |
     (head.mustValidate ? MUST_VALIDATE : 0) |
-    (head.mayBeStale ? MAY_BE_STALE : 0)
+    (head.mayBeStale ? MAY_BE_STALE : 0) |
+    (head.isWhole ? WHOLE : 0)
   )
 }
 
@@ -208,6 +212,7 @@ function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
     isForAuthorized: (flags & FOR_AUTHORIZED) !== 0,
     mustValidate: (flags & MUST_VALIDATE) !== 0,
     mayBeStale: (flags & MAY_BE_STALE) !== 0,
+    isWhole: (flags & WHOLE) !== 0,
     ifErrorSeconds,
     whileRevalidateSeconds,
     codings,
@@ -245,7 +250,7 @@ function isNumber(value: unknown): value is number {
 }
 
 function isFlags(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 15
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 31
 }
 
 function isStatus(value: unknown): value is number {

@@ -41,6 +41,7 @@ function page(
       isForAuthorized: false,
       mustValidate: false,
       mayBeStale: true,
+      isWhole: false,
     },
     keptUntilMs: Date.now() + seconds * 1000,
     body: [Buffer.from(text)],

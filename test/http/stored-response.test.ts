@@ -41,6 +41,7 @@ const head: StoredHead = {
   isForAuthorized: true,
   mustValidate: true,
   mayBeStale: false,
+  isWhole: true,
   ifErrorSeconds: 60,
   whileRevalidateSeconds: 30,
   said: [
@@ -157,7 +158,7 @@ describe('a stored response', () => {
       [1, []],
       [null, 1],
       [null, [['a']], [['a', 1]], [[1, null]]],
-      [null, 1.5, -1, 16, 'true', true],
+      [null, 1.5, -1, 32, 'true', true],
       [null, '1'],
       [null, '1'],
       [null, [['br']], [['br', -1]], [['br', 1]], [['b r', 0]]],
