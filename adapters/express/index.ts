@@ -1,5 +1,7 @@
-export { responseCache, type ResponseCache } from './response-cache.js'
-export type { CachePageOptions, ResponseCacheOptions } from './options.js'
+export { responseCache, type InvalidateOptions, type ResponseCache } from './response-cache.js'
+export type { CachePageOptions, PageTags, ResponseCacheOptions } from './options.js'
+export { TRACKING_PARAMETERS, type QueryRule } from '../../src/http/query.js'
+export type { Coding } from '../../src/http/content-coding.js'
 export type { ResponseMessage, ResponseOutcome } from './channel.js'
 export {
   addNeverCacheHeaders,
