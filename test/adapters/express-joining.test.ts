@@ -122,7 +122,10 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
       const ready = gate()
       const { site, runs, arrived } = await crowdedSite(
         async (req, res) => {
-          if (req.headers['if-none-match'] !== '"v1"') return res.set('ETag', '"v1"').end('page')
+          if (req.headers['if-none-match'] !== '"v1"') {
+            res.set('ETag', '"v1"').end('page')
+            return
+          }
           await ready.opened
           res.status(304).set('X-Run', String(runs.count)).end()
         },
@@ -259,7 +262,10 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
     it('to odd requests alone, still wait for one another', async () => {
       const ready = gate()
       const { site, runs, arrived } = await crowdedSite(async (req, res) => {
-        if (req.headers['x-odd'] !== undefined) return res.cookie('id', 'odd').send('odd')
+        if (req.headers['x-odd'] !== undefined) {
+          res.cookie('id', 'odd').send('odd')
+          return
+        }
         await ready.opened
         res.send('page')
       })
@@ -274,7 +280,10 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
     it('a failure is not remembered', async () => {
       const ready = gate()
       const { site, runs, arrived } = await crowdedSite(async (_req, res) => {
-        if (runs.count === 1) return res.sendStatus(503)
+        if (runs.count === 1) {
+          res.sendStatus(503)
+          return
+        }
         await ready.opened
         res.send('page')
       })
@@ -307,7 +316,10 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
     ])('where %s, go on by themselves', async (_name, fail) => {
       const ready = gate()
       const { site, runs, arrived } = await crowdedSite((req, res, next) => {
-        if (runs.count > 1) return res.send('page')
+        if (runs.count > 1) {
+          res.send('page')
+          return
+        }
         void ready.opened.then(() => {
           try {
             fail(req, res, next)
