@@ -298,7 +298,6 @@ describeAttacks('answers for those who wait', [
     naive: { joins: true, marks: true, sparesPrivate: true },
   },
   {
-    pending: true,
     name: 'one private answer to another Accept, after which nobody waits for another',
     about: 'the memory of what is not worth waiting for is not for anybody to write',
     view: countingView((run, _req, res) =>
