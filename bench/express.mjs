@@ -1,7 +1,8 @@
 /**
  * Hits of the response cache, and what else can answer a page from memory: processor time per request
  * as the operating system counts it for the server, which has one core, with the load from the other.
- * `BENCH_EXPRESS=4` takes Express 4. What is not installed is left out, with a line that says so.
+ * `BENCH_EXPRESS=4` takes Express 4, `BENCH_SUBJECTS="first app.use,cacheSite"` these alone. What is
+ * not installed is left out, with a line that says so.
  */
 import { Redis } from 'ioredis'
 import { spawn } from 'node:child_process'
@@ -22,6 +23,7 @@ const SIZES = { '10 kB': 10_000, '100 kB': 100_000 }
 
 const BASELINE = 'node:http'
 const PEERS = ['apicache', 'route-cache', 'ocache']
+const only = process.env.BENCH_SUBJECTS?.split(',')
 const SUBJECTS = [
   BASELINE,
   ...Object.keys(proxies),
@@ -34,7 +36,7 @@ const SUBJECTS = [
   'cacheSite, compressed',
   'listener, compressed',
   'cacheSite, Redis',
-]
+].filter((name) => name === BASELINE || only === undefined || only.includes(name))
 
 /** Ours, the subject it is compared with, and the most that it may take of it, per size. */
 const TARGETS = [
