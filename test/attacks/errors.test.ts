@@ -168,6 +168,34 @@ describeAttacks('what went wrong', [
     },
   },
   {
+    name: 'headers that cannot be read, which break the page for all',
+    about: 'malformed Age, Date, Expires, ETag and max-age never throw, and are no freshness',
+    only: 'site',
+    view: (req, res) => {
+      if (req.headers['x-odd'] !== undefined) {
+        res.set({
+          Age: '99999999999999999999',
+          Date: 'yesterday',
+          Expires: '-1',
+          ETag: '"',
+          'Last-Modified': 'Sun, 99 Foo 2026 99:99:99 GMT',
+          'Cache-Control': 'max-age=1e9, s-maxage=-1, max-age="',
+          'Content-Length': '4',
+        })
+      }
+      res.end('fine')
+    },
+    succeeds: async ({ site }) => {
+      const answers = [
+        await site.get('/p', { headers: { 'X-Odd': '1' } }),
+        await site.get('/p', { headers: { 'If-None-Match': '"', 'If-Modified-Since': 'x' } }),
+        await site.get('/p'),
+      ]
+      const isFine = answers.every(({ status, text }) => status === 200 && text === 'fine')
+      return !isFine || answers[2]?.headers['etag'] === '"'
+    },
+  },
+  {
     name: 'a body of any length, kept in memory',
     about: 'the copy is bounded',
     options: { maxBodyBytes: 1000 },

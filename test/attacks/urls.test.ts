@@ -169,6 +169,20 @@ describeAttacks('what is asked for', [
       return (await site.get('/p')).text !== 'GET answer'
     },
   },
+  {
+    name: 'a GET that an override in front of the cache makes a HEAD',
+    about: 'CVE-2019-19326: an answer without a body for all',
+    layers: (app, cache, view) => {
+      app.use(methodOverride('X-HTTP-Method-Override', { methods: ['GET', 'POST'] }), cache, view)
+    },
+    view: (req, res) => (req.method === 'HEAD' ? res.end() : res.end('body')),
+    succeeds: async ({ site }) => {
+      for (const method of ['GET', 'POST']) {
+        await site.get('/p', { method, headers: { 'X-HTTP-Method-Override': 'HEAD' } })
+      }
+      return (await site.get('/p')).text !== 'body'
+    },
+  },
   ...(
     [
       ['the order of parameters', '/p?a=1&b=2', '/p?b=2&a=1'],

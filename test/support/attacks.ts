@@ -93,8 +93,16 @@ export function gate(): { readonly opened: Promise<void>; readonly open: () => v
 
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
-/** The attacks of a theme, on both versions of Express: they fail on ours and succeed elsewhere. */
-export function describeAttacks(theme: string, attacks: readonly Attack[]): void {
+/**
+ * The attacks of a theme, on both versions of Express: they fail on ours and succeed elsewhere.
+ *
+ * @param options - `inHalves`: also on `updateCache` and `fetchFromCache`.
+ */
+export function describeAttacks(
+  theme: string,
+  attacks: readonly Attack[],
+  { inHalves = false }: { readonly inHalves?: boolean } = {},
+): void {
   describe.each(expressVersions)(`${theme}, on $version`, ({ express }) => {
     afterEach(() => void vi.useRealTimers())
 
@@ -154,6 +162,16 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
       },
     )
 
+    it.each(inHalves ? ready.filter(({ only }) => only !== 'view') : [])(
+      'withstands $name in two halves',
+      async (attack) => {
+        const target = ours(attack, (pages) => ({
+          cache: inTurn(pages.updateCache(), pages.fetchFromCache()),
+        }))
+        expect(await attacked(attack, target)).toBe(false)
+      },
+    )
+
     it.each(attacks)('a simple cache falls for $name', async (attack) => {
       const { middleware: cache, kept } = naiveCache(attack.naive)
       const keys = () => Promise.resolve([...kept.keys()])
@@ -161,6 +179,15 @@ export function describeAttacks(theme: string, attacks: readonly Attack[]): void
       expect(await attacked(attack, { cache, keys, invalidate })).toBe(true)
     })
   })
+}
+
+function inTurn(first: RequestHandler, second: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    first(req, res, (error?: unknown) => {
+      if (error === undefined) second(req, res, next)
+      else next(error)
+    })
+  }
 }
 
 /** A cache, ours or a simple one. */
