@@ -37,7 +37,11 @@ export function prepareAnswer(
   }
   const range = method === 'GET' && page.status === 200 ? conditions['range'] : undefined
   const coding = range === undefined ? codingOf(page, conditions) : undefined
+  let hasLength = false
   for (const [name, value] of page.headers) {
+    if (name.length === CONTENT_LENGTH.length && name.toLowerCase() === CONTENT_LENGTH) {
+      hasLength = true
+    }
     res.setHeader(name, coding !== undefined && isETag(name) ? weakened(value) : value)
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
@@ -53,10 +57,12 @@ export function prepareAnswer(
     body = page.encoded[page.codings.findIndex(([name]) => name === coding)] ?? body
   }
   if (hasNoBody(page.status)) return undefined
-  // In its old place if it had one.
-  res.setHeader('Content-Length', body.length)
+  // What was stored met its length, so that only another coding has another one.
+  if (!hasLength || coding !== undefined) res.setHeader('Content-Length', body.length)
   return method === 'HEAD' ? undefined : body
 }
+
+const CONTENT_LENGTH = 'content-length'
 
 function hasNoBody(status: number): boolean {
   return status === 204 || status === 205
