@@ -341,5 +341,5 @@ describeAttacks(
       },
     },
   ],
-  { inHalves: true },
+  { inHalves: true, later: true },
 )

@@ -3,6 +3,7 @@ import type { Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache, type Caches } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { AsyncTestCache } from './async-cache.js'
 import { expressVersions, Site } from './express.js'
 import { naiveCache, type NaiveOptions } from './naive-cache.js'
 
@@ -96,12 +97,13 @@ export const pause = (ms: number): Promise<void> => new Promise((done) => setTim
 /**
  * The attacks of a theme, on both versions of Express: they fail on ours and succeed elsewhere.
  *
- * @param options - `inHalves`: also on `updateCache` and `fetchFromCache`.
+ * @param options - `inHalves`: also on `updateCache` and `fetchFromCache`; `later`: also over a
+ *   cache that does not answer at once.
  */
 export function describeAttacks(
   theme: string,
   attacks: readonly Attack[],
-  { inHalves = false }: { readonly inHalves?: boolean } = {},
+  { inHalves = false, later = false }: { readonly inHalves?: boolean; later?: boolean } = {},
 ): void {
   describe.each(expressVersions)(`${theme}, on $version`, ({ express }) => {
     afterEach(() => void vi.useRealTimers())
@@ -126,8 +128,9 @@ export function describeAttacks(
     function ours(
       attack: Attack,
       mount: (pages: ResponseCache) => Pick<Attacked, 'cache' | 'inFront'>,
+      Backend: typeof LocMemCache | typeof AsyncTestCache = LocMemCache,
     ): Attacked {
-      const { caches, keys } = observedCaches()
+      const { caches, keys } = observedCaches(Backend)
       const pages = responseCache(caches, attack.options)
       return { ...mount(pages), keys, invalidate: (url) => pages.invalidate(url) }
     }
@@ -172,6 +175,14 @@ export function describeAttacks(
       },
     )
 
+    it.each(later ? ready.filter(({ only }) => only !== 'view') : [])(
+      'withstands $name over a cache that answers later',
+      async (attack) => {
+        const mount = (pages: ResponseCache) => ({ cache: pages.cacheSite() })
+        expect(await attacked(attack, ours(attack, mount, AsyncTestCache))).toBe(false)
+      },
+    )
+
     it.each(attacks)('a simple cache falls for $name', async (attack) => {
       const { middleware: cache, kept } = naiveCache(attack.naive)
       const keys = () => Promise.resolve([...kept.keys()])
@@ -199,8 +210,8 @@ interface Attacked {
   readonly invalidate: (url: string) => Promise<void>
 }
 
-/** Local memory whose keys can be seen. */
-function observedCaches(): {
+/** A cache whose keys can be seen. */
+function observedCaches(Backend: typeof LocMemCache | typeof AsyncTestCache): {
   readonly caches: Caches
   readonly keys: () => Promise<readonly string[]>
 } {
@@ -209,7 +220,7 @@ function observedCaches(): {
     seen.add(key)
     return `${keyPrefix}:${version}:${key}`
   }
-  const caches = createCaches({ default: new LocMemCache({ keyFunction }) })
+  const caches = createCaches({ default: new Backend({ keyFunction }) })
   const keys = async () => [...(await caches.default.getMany([...seen])).keys()]
   return { caches, keys }
 }
