@@ -67,7 +67,7 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
         },
         { cache: newCache() },
       )
-      const outcomes = watchOutcomes(site)
+      const outcomes = watchOutcomes(site.origin)
       const asked = ask(site, 50)
       await arrived(50)
       ready.open()

@@ -146,7 +146,7 @@ describe.each(expressVersions)('an expired page in $version', ({ express }) => {
 
     it.each(ways)('by %s it is sent whole, with the new headers', async (_way, view) => {
       const { site, runs, clock } = await validatedSite(view, { cache: newCache() })
-      const outcomes = watchOutcomes(site)
+      const outcomes = watchOutcomes(site.origin)
       const cold = await site.get('/p')
       clock.advance(61)
       const confirmed = await site.get('/p')

@@ -56,7 +56,7 @@ describe.each(expressVersions)('past its time, in $version', ({ express }) => {
       },
       { revalidateSeconds: 0, ...options },
     )
-    const outcomes = watchOutcomes(made.site)
+    const outcomes = watchOutcomes(made.site.origin)
     expect((await made.site.get('/p')).text).toBe('old')
     await eventually(() => outcomes.length === 1)
     outcomes.length = 0
@@ -352,7 +352,7 @@ describe.each(expressVersions)('past its time, in $version', ({ express }) => {
         },
         { page: [60], staleWhileRevalidate: 100 },
       )
-      const outcomes = watchOutcomes(site)
+      const outcomes = watchOutcomes(site.origin)
       await site.get('/p')
       clock.advance(61)
       expect((await site.get('/p')).headers['x-run']).toBe('1')
@@ -369,7 +369,7 @@ describe.each(expressVersions)('past its time, in $version', ({ express }) => {
         (_req, res) => (runs.count < 4 ? res.sendStatus(500) : res.send('new')),
         { staleWhileRevalidate: 100 },
       )
-      const outcomes = watchOutcomes(site)
+      const outcomes = watchOutcomes(site.origin)
       clock.advance(61)
       for (const run of [2, 3, 4]) {
         // The run before has to be over, which is after its response is.

@@ -65,7 +65,7 @@ export function stopClock(): { advance(seconds: number): void } {
 }
 
 /** What `fragcache:response` says of a site from now on: outcomes, with the reason if there is one. */
-export function watchOutcomes({ origin }: Site): string[] {
+export function watchOutcomes(origin: string): string[] {
   const outcomes: string[] = []
   const listen = (message: unknown) => {
     const { url, outcome, reason } = message as { url: string; outcome: string; reason?: string }
