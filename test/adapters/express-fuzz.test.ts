@@ -63,7 +63,7 @@ const spec = fc.record({
   variesOnAll: often(20, [false], true),
   status: often(8, [200], 204, 206, 301, 404, 500),
   setsCookie: often(20, [false], true),
-  way: often(5, ['send', 'pieces', 'writeHead', 'stream', 'late'], 'throw', 'broken'),
+  way: often(5, ['send', 'pieces', 'writeHead', 'stream', 'late'], 'throw', 'broken', 'cut'),
   hasEtag: fc.boolean(),
   isLong: fc.boolean(),
 })
@@ -168,6 +168,9 @@ function ask(port: number, asked: Asked, id: string): Promise<Got> {
 }
 
 const sessionOf = (cookie: string | undefined) => /sid=(\w+)/.exec(cookie ?? '')?.[1]
+
+/** Something came that must never be. */
+class Violation extends Error {}
 
 /** An application with a cache, its view, and everything that must never be. */
 class World {
@@ -311,7 +314,7 @@ class World {
           if (part !== bytes) this.#fail('other bytes of a part', asked, got)
         }
       }
-    } else if (status === 200 && run.spec.way !== 'broken') {
+    } else if (status === 200 && !isIncomplete(run.spec)) {
       const body = isCoded ? gunzipSync(got.body) : got.body
       if (!body.equals(run.body)) this.#fail('other bytes', asked, got)
     }
@@ -327,7 +330,7 @@ class World {
     if (run.headers.host !== asked.host) refuse('of another host')
     if (run.url !== this.#keyUrl(asked.path)) refuse('of another URL')
     if (spec.status !== 200 || spec.way === 'throw') refuse('of another status')
-    if (spec.way === 'broken') refuse('broken off')
+    if (isIncomplete(spec)) refuse('broken off')
     if (isForOne || spec.setsCookie || spec.variesOnAll) refuse('for one request alone')
     for (const name of spec.reads) {
       if (run.headers[name] !== asked.headers[name]) refuse(`made for another ${name}`)
@@ -351,13 +354,20 @@ class World {
     const run = this.runs[Number(headers['x-run'])]
     const text = body.toString().slice(0, 200)
     const known = run && { ...run, body: undefined }
-    throw new Error(
+    throw new Violation(
       `${why}: ${JSON.stringify({ asked, status, headers, text, run: known }, null, 1)}`,
     )
   }
 }
 
-function answer({ way, status }: Spec, body: Buffer, res: Response, next: NextFunction): void {
+const isIncomplete = ({ way }: Spec) => way === 'broken' || way === 'cut'
+
+function answer(
+  { way, status, isLong }: Spec,
+  body: Buffer,
+  res: Response,
+  next: NextFunction,
+): void {
   const half = body.length >> 1
   if (status === 206) res.set('Content-Range', `bytes 0-${body.length - 1}/${body.length + 1}`)
   switch (way) {
@@ -377,8 +387,18 @@ function answer({ way, status }: Spec, body: Buffer, res: Response, next: NextFu
     case 'late':
       setTimeout(() => res.type('text').send(body), 2)
       break
+    case 'cut': {
+      const source = Readable.from(
+        (function* () {
+          yield body.subarray(0, half)
+          throw new Error('the source fails')
+        })(),
+      )
+      source.on('error', () => res.end()).pipe(res.type('text'))
+      break
+    }
     case 'broken':
-      res.set('Content-Length', String(body.length))
+      if (isLong) res.set('Content-Length', String(body.length))
       res.write(body.subarray(0, half))
       setImmediate(() => res.destroy())
       break
@@ -403,10 +423,6 @@ async function switchable(): Promise<{ app: http.RequestListener; readonly port:
   })
   return Object.assign(site, { port })
 }
-
-/** What a cache by URL alone does wrong, whatever it is asked first. */
-const REASONS =
-  /a cookie came|method that passes|not of a GET|of another|broke|for one request|made for|stale/
 
 describe.each(expressVersions)('whatever is asked, in whichever order, in $version', (version) => {
   /** Plays random requests to random applications, and counts those that did not run a view. */
@@ -463,7 +479,7 @@ describe.each(expressVersions)('whatever is asked, in whichever order, in $versi
     const failure: unknown = await play(naive, { endOnFailure: true }, 'GET').catch(
       (error: unknown) => error,
     )
-    expect(String((failure as Error).cause)).toMatch(REASONS)
+    expect((failure as Error).cause).toBeInstanceOf(Violation)
   })
 
   it(
@@ -504,9 +520,7 @@ describe.each(expressVersions)('whatever is asked, in whichever order, in $versi
                 headers,
               } as Asked
               const answers = await Promise.all(
-                Array.from({ length: options.precompresses ? 1 : at }, (_, i) =>
-                  ask(site.port, asked, `r${i}`),
-                ),
+                Array.from({ length: at }, (_, i) => ask(site.port, asked, `r${i}`)),
               )
               const url = options.isNarrow ? path.replace('?utm_x=9', '') : path
               const key = JSON.stringify([url, same.reads.map((name) => headers[name])])
