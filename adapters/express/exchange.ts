@@ -23,7 +23,6 @@ import { parseVary } from '../../src/http/vary.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import { isInFront } from './front.js'
 import type { Settings } from './options.js'
 import { profileOf, type PageFlight, type PageFlights } from './page-flights.js'
 import type { NewPage, PageLookup, PageRequest, PageStore } from './page-store.js'
@@ -123,6 +122,8 @@ export class Exchange implements Substitute {
     readonly place: Place,
     private readonly req: Request,
     private readonly res: Response,
+    /** Nothing of the application comes before. */
+    private readonly isOutermost: boolean,
   ) {
     this.#pageSeconds = place.pageSeconds
     this.#tags = place.tags
@@ -134,11 +135,11 @@ export class Exchange implements Substitute {
   }
 
   /** Begins an exchange; one further out stands back. */
-  static begin(place: Place, req: Request, res: Response): Exchange {
+  static begin(place: Place, req: Request, res: Response, isOutermost = false): Exchange {
     const answering = res as Answering
     const outer = answering[CURRENT]
     if (outer !== undefined) outer.#standBack()
-    return (answering[CURRENT] = new Exchange(place, req, res))
+    return (answering[CURRENT] = new Exchange(place, req, res, isOutermost && outer === undefined))
   }
 
   get isWaiting(): boolean {
@@ -572,7 +573,7 @@ export class Exchange implements Substitute {
         isForAuthorized: verdict.isForAuthorized,
         mustValidate: verdict.mustValidate,
         mayBeStale: retention.mayBeStale,
-        isWhole: isInFront(this.req),
+        isWhole: this.isOutermost,
       },
       body,
       encoded:

@@ -3,8 +3,8 @@ import type { PageLookup, PageStore } from './page-store.js'
 
 /** What a listener in front has found out about a request before the application sees it. */
 interface Front {
-  /** Nothing that the application does comes before the cache. */
-  readonly isOutermost: boolean
+  /** The middleware that is the first thing the application uses. */
+  readonly first: unknown
   readonly store: PageStore
   readonly uri: string
   readonly lookup: PageLookup
@@ -16,9 +16,9 @@ export function passBehind(req: object, front: Front): void {
   fronts.set(req, front)
 }
 
-/** Whether the cache is the first to see a request, and so the last to see its answer. */
-export function isInFront(req: object): boolean {
-  return fronts.get(req)?.isOutermost === true
+/** Whether a middleware is the first to see a request, and so the last to see its answer. */
+export function isFirst(req: object, middleware: unknown): boolean {
+  return fronts.get(req)?.first === middleware
 }
 
 /** What was looked up in front already. */
@@ -29,30 +29,37 @@ export function takeLookup(req: object, store: PageStore, uri: string): PageLook
 }
 
 interface Layer {
-  readonly name?: unknown
   readonly handle?: unknown
+  readonly route?: unknown
+  /** Express 5: it is for every path. */
+  readonly slash?: unknown
+  /** Express 4: the same is in here. */
+  readonly regexp?: { readonly fast_slash?: unknown }
 }
 
-/** Express 4 puts these before what the application uses. */
-const OWN_LAYERS: readonly unknown[] = ['query', 'expressInit']
+/** Express 4 begins every application with two layers of its own. */
+const OWN_LAYERS_OF_4 = 2
 
 /**
- * Whether the first thing an application does with a request is one of these middlewares.
+ * The middleware that an application begins with, whatever the path.
  *
- * @remarks Where the application cannot be looked into, it is not.
+ * @returns `undefined` where it begins otherwise, or cannot be looked into.
  */
-export function beginsWith(app: Application, isMiddleware: (handle: unknown) => boolean): boolean {
-  const inner = app as unknown as Record<'router' | '_router', unknown>
+export function firstMiddleware(app: Application): unknown {
+  const inner = app as unknown as Record<
+    'router' | '_router',
+    { readonly stack?: unknown } | undefined
+  >
   // Express 4 throws where Express 5 has the router.
-  const router = inner._router ?? tryToRead(() => inner.router)
-  const stack = (router as { readonly stack?: unknown } | undefined)?.stack
-  if (!Array.isArray(stack)) return false
-  const first = (stack as Layer[]).find(({ name }) => !OWN_LAYERS.includes(name))
-  const path = (first as { readonly path?: unknown; readonly route?: unknown } | undefined)?.route
-  return first !== undefined && path === undefined && isMiddleware(first.handle)
+  const isExpress4 = inner._router !== undefined
+  const stack = (isExpress4 ? inner._router : tryToRead(() => inner.router))?.stack
+  if (!Array.isArray(stack)) return undefined
+  const first = (stack as Layer[])[isExpress4 ? OWN_LAYERS_OF_4 : 0]
+  if (first === undefined || first.route !== undefined) return undefined
+  return (isExpress4 ? first.regexp?.fast_slash : first.slash) === true ? first.handle : undefined
 }
 
-function tryToRead(read: () => unknown): unknown {
+function tryToRead<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch {

@@ -11,7 +11,7 @@ import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-re
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
 import type { Place } from './exchange.js'
-import { beginsWith, passBehind } from './front.js'
+import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page-store.js'
 import { prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { rawUriOf } from './request.js'
@@ -36,24 +36,27 @@ export function listenInFront(
     settings.language !== undefined ||
     settings.timeZone !== undefined ||
     settings.honorRequestDirectives
-  let position: 'cache' | 'before-cache' | 'apart' | undefined
+  const front = withoutVisitors(site)
+  let position: { readonly kind: 'cache' | 'before-cache' | 'apart'; first?: unknown } | undefined
 
   /** Looked at when the first request comes: then the application is complete. */
-  function positionOf(): 'cache' | 'before-cache' | 'apart' {
-    if (!isInApp()) return 'cache'
-    return beginsWith(app, isOurs) ? 'before-cache' : 'apart'
+  function findPosition(): NonNullable<typeof position> {
+    if (!isInApp()) return { kind: 'cache' }
+    const first = firstMiddleware(app)
+    return isOurs(first) ? { kind: 'before-cache', first } : { kind: 'apart' }
   }
 
   function handOn(req: IncomingMessage, res: ServerResponse): void {
-    if (position !== 'cache') return void app(req, res)
+    if (position?.kind !== 'cache') return void app(req, res)
     const [request, response] = [req as Request, res as Response]
     becomeExpress(app, request, response)
-    serve(site, request, response, () => void app(req, res))
+    serve(front, request, response, () => void app(req, res), true)
   }
 
   return function listener(req, res) {
-    position ??= positionOf()
-    const isBlind = knowsTooLittle || position === 'apart'
+    position ??= findPosition()
+    const { kind, first } = position
+    const isBlind = knowsTooLittle || kind === 'apart'
     const request = isBlind ? undefined : toPageRequest(req, app, site)
     if (request === undefined) return handOn(req, res)
     const settle = (lookup: PageLookup) => {
@@ -63,7 +66,7 @@ export function listenInFront(
           return answer(req, res, page, site, { request, lookup })
         }
       }
-      passBehind(req, { isOutermost: true, store, uri: request.uri, lookup })
+      passBehind(req, { first, store, uri: request.uri, lookup })
       handOn(req, res)
     }
     let found
@@ -96,6 +99,17 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
   if (page.isPublic || settings.isImpersonal) return true
   if (page.nominated.some(([name]) => name === 'cookie')) return true
   return !settings.hasOwnIsPersonal && req.headers.cookie === undefined
+}
+
+/**
+ * Where no session has been opened yet, a cookie may be that of a visitor who is signed in, unless
+ * the site can tell by itself.
+ */
+function withoutVisitors(site: Place): Place {
+  const { settings } = site
+  if (settings.isImpersonal || settings.hasOwnIsPersonal) return site
+  const isPersonal = (req: Request) => req.headers.cookie !== undefined || settings.isPersonal(req)
+  return { ...site, settings: { ...settings, isPersonal } }
 }
 
 /** What Express makes of a request and a response when they come in. */

@@ -7,6 +7,7 @@ import { absoluteUri } from '../../src/http/page-key.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
 import { Exchange, type Place } from './exchange.js'
+import { isFirst } from './front.js'
 import { listenInFront } from './listener.js'
 import {
   resolveOptions,
@@ -168,7 +169,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
     cacheSite() {
       isInApp = true
       return known(function cacheSite(req, res, next) {
-        serve(site, req, res, next)
+        serve(site, req, res, next, isFirst(req, cacheSite))
       })
     },
 
@@ -230,7 +231,8 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       return listenInFront(
         app,
         site,
-        (middleware) => siteCaches.has(middleware as RequestHandler),
+        (middleware) =>
+          typeof middleware === 'function' && siteCaches.has(middleware as RequestHandler),
         () => isInApp,
       )
     },

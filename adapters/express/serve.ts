@@ -25,12 +25,22 @@ import { warnOfFault } from './warnings.js'
 /** A page in the background is given up after so long. */
 const BACKGROUND_LIMIT_MS = 30_000
 
-/** Answers a request from the cache, or lets the view answer. */
-export function serve(place: Place, req: Request, res: Response, next: NextFunction): void {
+/**
+ * Answers a request from the cache, or lets the view answer.
+ *
+ * @param isOutermost - Nothing of the application comes before.
+ */
+export function serve(
+  place: Place,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  isOutermost = false,
+): void {
   const current = Exchange.current(res)
   if (current === undefined && answersAtOnce(place, req, res)) return
   if (current?.absorbs(place) === true) next()
-  else lookUp(Exchange.begin(place, req, res), req, res, next)
+  else lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next)
 }
 
 /** The usual hit in local memory, without anything that only others need. */
