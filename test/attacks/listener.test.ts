@@ -45,7 +45,6 @@ const attacks: readonly FrontAttack[] = [
   },
   {
     name: 'a page of one view behind a guard, where the site has its cache elsewhere',
-    pending: true,
     about: 'the cache comes first, but not for this path',
     app: (app, { site, view }) => {
       app.use('/public', site)
@@ -55,7 +54,6 @@ const attacks: readonly FrontAttack[] = [
   },
   {
     name: 'a site behind a guard with the name of a layer of Express',
-    pending: true,
     about: 'hits are answered before the guard is asked',
     app: (app, { site }) => {
       const query: RequestHandler = (req, res, next) => void guard(req, res, next)

@@ -249,7 +249,7 @@ describeAttacks(
         const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
         await pause(10)
         const waits = site.get('/p')
-        const answer = await Promise.race([waits, pause(1000)])
+        const answer = await Promise.race([waits, pause(2000)])
         await site.get('/open')
         await Promise.all([odd, waits])
         return answer?.text !== 'fine'
