@@ -1,5 +1,6 @@
 import type { Application } from 'express'
-import type { PageLookup, PageStore } from './page-store.js'
+import type { PageLookup } from './page.js'
+import type { PageStore } from './page-store.js'
 
 /** What a listener in front has found out about a request before the application sees it. */
 interface Front {

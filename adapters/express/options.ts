@@ -6,7 +6,7 @@ import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
 import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
 import { checkTags } from '../../src/tags.js'
-import { MAX_VARIANTS } from './page-store.js'
+import { MAX_VARIANTS } from './page-reader.js'
 
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions {

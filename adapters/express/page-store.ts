@@ -3,14 +3,7 @@ import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
 import type { Frame } from '../../src/fragment/frame.js'
-import type { HeaderFields } from '../../src/http/header-values.js'
-import {
-  generationKey,
-  pageKey,
-  variantHash,
-  variantKey,
-  variantsKey,
-} from '../../src/http/page-key.js'
+import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,
   decodeVariants,
@@ -21,8 +14,6 @@ import {
   type HeaderListRecord,
 } from '../../src/http/page-records.js'
 import {
-  answersRequest,
-  decodeStoredResponse,
   encodeStoredResponse,
   encodeStoredText,
   nominate,
@@ -30,81 +21,21 @@ import {
   type StoredResponse,
 } from '../../src/http/stored-response.js'
 import { growHeaderList, toHeaderList } from '../../src/http/vary.js'
-import { normalizedHeaders } from '../../src/http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { operationChannel } from '../../src/observe.js'
 import { newTagVersion } from '../../src/tags.js'
 import { isExpired, type Deadline } from '../../src/timeout.js'
-import { KnownUris, type KnownUri } from './known-uris.js'
-
-/** A request that may be answered from the cache. */
-export interface PageRequest {
-  /** `GET` or `HEAD`. */
-  readonly method: string
-  /** Absolute, as sent. */
-  readonly uri: string
-  readonly language: string | undefined
-  readonly timeZone: string | undefined
-  readonly headers: HeaderFields
-}
-
-/** What a lookup found. */
-export interface PageLookup {
-  /** Fresh or not. */
-  readonly page: StoredResponse | undefined
-  /** The URI's generation; `undefined` if there is none yet. */
-  readonly generation: string | undefined
-  /** The headers the URI's responses are known to vary on. */
-  readonly headerList: readonly string[]
-  /** The key the request's page has, as far as is known. */
-  readonly key: string
-  /** Its URI has pages, or had of late. */
-  readonly isKnown: boolean
-  /** The versions of the tags that were asked for. */
-  readonly tags: TagSnapshot
-  /** When, in the order of what happens in this store. */
-  readonly moment: number
-}
-
-/** A response to store. */
-export interface NewPage {
-  /** What the response itself knows of its head. */
-  readonly head: Omit<
-    StoredHead,
-    'uri' | 'language' | 'timeZone' | 'generation' | 'nominated' | 'codings'
-  >
-  readonly body: readonly Uint8Array[]
-  /** The body in other codings. */
-  readonly encoded?: readonly (readonly [coding: string, body: Buffer])[]
-  /** The names in its `Vary`, in lower case. */
-  readonly vary: readonly string[]
-  /** It is of use until then, fresh or not. Milliseconds since the epoch; `null`: without end. */
-  readonly keptUntilMs: Deadline
-  /** It collected what the fragments inside depend on. */
-  readonly frame: Frame
-}
-
-/**
- * What became of a response that was to be stored: it is; the URI was invalidated since its view
- * began; its time was up; the cache would not take it; it failed; or too many wait to be stored for
- * this URI.
- */
-export type StoreOutcome =
-  'stored' | 'invalidated' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
-
-/** How pages are kept. */
-export interface PageStoreOptions {
-  /** More of one URI, in one language and time zone, are not kept; the oldest goes. */
-  readonly maxVariants: number
-  /** Values of headers that mean the same make the same key, and pages may set cookies. */
-  readonly rfc9111: boolean
-}
-
-/** Variants of a URI that are kept, unless the site says otherwise. */
-export const MAX_VARIANTS = 256
-
-/** How long anybody waits for the cache. Backends have shorter limits; this is for those without. */
-const LIMIT_MS = 2000
+import { orFail, withinLimit } from './ask-cache.js'
+import type { KnownUri } from './known-uris.js'
+import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
+import {
+  AUTHORIZATION,
+  isAuthorized,
+  MAX_VARIANTS,
+  NO_TAG_NAMES,
+  PageReader,
+  type PageStoreOptions,
+} from './page-reader.js'
 
 /** How long a lookup waits for a page that is being stored. */
 const WRITING_LIMIT_MS = 500
@@ -115,20 +46,8 @@ const INVALIDATION_SECONDS = 300
 /** More responses of one URI than this do not wait for each other. */
 const MAX_WAITING = 16
 
-/** Bytes of pages that are kept decoded where the cache keeps them as texts. */
-const DECODED_BYTES = 16 * 1024 * 1024
-
 /** Dropped variants that are remembered, so that a view that is running does not bring one back. */
 const MAX_DROPPED = 1000
-
-const AUTHORIZATION: readonly string[] = ['authorization']
-
-const NO_TAG_NAMES: readonly string[] = Object.freeze([])
-
-interface Decoded {
-  readonly value: unknown
-  readonly page: StoredResponse
-}
 
 /** The pages in one cache under one key prefix. */
 export class PageStore {
@@ -136,9 +55,7 @@ export class PageStore {
   /** Invalidations that the cache has not confirmed yet. */
   readonly #invalidations = new Map<string, Promise<unknown>>()
   readonly #dropped = new LRUCache<string, number>({ max: MAX_DROPPED })
-  readonly #known: KnownUris
-  readonly #decoded: LRUCache<string, Decoded>
-  #moment = 0
+  readonly #reader: PageReader
 
   constructor(
     readonly cache: Cache,
@@ -148,31 +65,17 @@ export class PageStore {
   ) {
     // A prefix that the cache cannot take shows now, not page by page.
     cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
-    this.#known = new KnownUris(keyPrefix)
-    this.#decoded = new LRUCache({
-      maxSize: DECODED_BYTES,
-      maxEntrySize: DECODED_BYTES / 8,
-      sizeCalculation: ({ page }) => 512 + page.body.length,
-    })
+    this.#reader = new PageReader(cache, keyPrefix, options)
   }
 
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOf(request: PageRequest, headerList: readonly string[]): string {
-    // HEAD is answered from GET's page.
-    return this.#keyOf(this.#knownOf(request), headerList, request)
+    return this.#reader.keyOfPage(request, headerList)
   }
 
-  #knownOf({ uri, language, timeZone }: PageRequest): KnownUri {
-    return this.#known.of(uri, language, timeZone)
-  }
-
-  #keyOf(known: KnownUri, headerList: readonly string[], { headers }: PageRequest): string {
-    return known.keyOf(headerList, this.#valuesOf(headerList, headers))
-  }
-
-  /** What keys and comparisons take from a request. */
-  #valuesOf(headerList: readonly string[], headers: HeaderFields): HeaderFields {
-    return this.options.rfc9111 ? normalizedHeaders(headerList, headers) : headers
+  /** Whether a page that was just stored is the one a request would be given. */
+  answers(page: StoredResponse, request: PageRequest): boolean {
+    return this.#reader.answers(page, request)
   }
 
   /**
@@ -191,7 +94,7 @@ export class PageStore {
   }
 
   #lookup(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
-    const found = this.#find(request, tags)
+    const found = this.#reader.find(request, tags)
     if (!isPromise(found)) return found
     return withinLimit(
       found.then((lookup) => {
@@ -199,7 +102,7 @@ export class PageStore {
         if (writing === undefined) return lookup
         // Just answered here and on its way into the cache: worth a moment.
         return withinLimit(writing.last, WRITING_LIMIT_MS).then(
-          () => this.#find(request, tags),
+          () => this.#reader.find(request, tags),
           () => lookup,
         )
       }),
@@ -215,147 +118,8 @@ export class PageStore {
     const { cache } = this
     if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.#invalidations.has(request.uri)) return undefined
-    const found = cache.guarded('getMany', () => this.#findAtOnce(request))
+    const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
     return isPromise(found) ? undefined : found
-  }
-
-  #findAtOnce(request: PageRequest): PageLookup {
-    const moment = this.#moment
-    const known = this.#knownOf(request)
-    const generation = known.readGeneration(this.#get(known.generationKey))
-    const list = known.readHeaderList(this.#get(known.headerListKey))
-    const isKnown = list !== undefined && list.generation === generation
-    const headerList = isKnown ? list.headerList : []
-    const keys = this.#candidates(known, request, headerList)
-    const key = keys[0] ?? ''
-    const page = isKnown
-      ? this.#pick(
-          known,
-          request,
-          generation,
-          keys,
-          keys.map((one) => this.#get(one)),
-        )
-      : undefined
-    return { page, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
-  }
-
-  #get(key: string): unknown {
-    const { cache } = this
-    const hit = cache.lookupOne(cache.checkedKey(key))
-    if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
-    return hit?.value
-  }
-
-  /** One read where the URI varies on what it varied on when it was last seen here, else two. */
-  #find(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
-    const moment = this.#moment
-    const known = this.#knownOf(request)
-    const { guess } = known
-    const guessed = this.#candidates(known, request, guess)
-    const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.#read(records, known, tags), ({ values, snapshot }) => {
-      const generation = known.readGeneration(values[0])
-      const list = known.readHeaderList(values[1])
-      const headerList = list?.generation === generation ? list?.headerList : undefined
-      const found = { generation, headerList: headerList ?? [], tags: snapshot, moment }
-      if (headerList === undefined) {
-        return {
-          ...found,
-          page: undefined,
-          key: this.#candidates(known, request, [])[0] ?? '',
-          isKnown: false,
-        }
-      }
-      if (isSameList(headerList, guess)) {
-        const page = this.#pick(known, request, generation, guessed, values.slice(2))
-        return { ...found, page, key: guessed[0] ?? '', isKnown: true }
-      }
-      const keys = this.#candidates(known, request, headerList)
-      return chain(this.#read(keys, known, NO_TAG_NAMES), (second) => {
-        const page = this.#pick(known, request, generation, keys, second.values)
-        return { ...found, page, key: keys[0] ?? '', isKnown: true }
-      })
-    })
-  }
-
-  /**
-   * The keys a request's page may have. One with `Authorization` has pages of its own, and may have
-   * those that are meant for it too.
-   */
-  #candidates(
-    known: KnownUri,
-    request: PageRequest,
-    headerList: readonly string[],
-  ): readonly string[] {
-    const shared = this.#keyOf(known, headerList, request)
-    if (!isAuthorized(request) || headerList.includes('authorization')) return [shared]
-    return [this.#keyOf(known, growHeaderList(headerList, AUTHORIZATION), request), shared]
-  }
-
-  #pick(
-    known: KnownUri,
-    request: PageRequest,
-    generation: string | undefined,
-    keys: readonly string[],
-    values: readonly unknown[],
-  ): StoredResponse | undefined {
-    for (const [i, key] of keys.entries()) {
-      const page = this.#decode(key, values[i])
-      if (page === undefined || page.generation !== generation) continue
-      const isForThis =
-        !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
-      const { address } = known
-      if (isForThis && answersRequest(page, address, this.#valuesFor(page, request))) return page
-    }
-    return undefined
-  }
-
-  /** Whether a page that was just stored is the one a request would be given. */
-  answers(page: StoredResponse, request: PageRequest): boolean {
-    const { address } = this.#knownOf(request)
-    return answersRequest(page, address, this.#valuesFor(page, request))
-  }
-
-  #valuesFor({ nominated }: StoredHead, { headers }: PageRequest): HeaderFields {
-    if (!this.options.rfc9111) return headers
-    return normalizedHeaders(
-      nominated.map(([name]) => name),
-      headers,
-    )
-  }
-
-  #decode(key: string, value: unknown): StoredResponse | undefined {
-    if (value === undefined) return undefined
-    const decoded = typeof value === 'string' ? this.#decoded.get(key) : undefined
-    if (decoded !== undefined && decoded.value === value) return decoded.page
-    const page = decodeStoredResponse(value, this.options.rfc9111)
-    if (page !== undefined && typeof value === 'string') this.#decoded.set(key, { value, page })
-    return page
-  }
-
-  /** Local memory is asked without detours while nobody watches. */
-  #read(
-    keys: readonly string[],
-    known: KnownUri,
-    tags: readonly string[],
-  ): MaybePromise<{ readonly values: readonly unknown[]; readonly snapshot: TagSnapshot }> {
-    const { cache } = this
-    if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
-      const values = cache.guarded('getMany', () => keys.map((key) => this.#get(key)))
-      return chain(values, (all) => ({ values: all, snapshot: NO_TAGS }))
-    }
-    const storedKeys = keys.map((key) => cache.checkedKey(key))
-    const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
-    return chain(cache.tryLookup(keys, storedKeys, expected), (answer) => {
-      const { hits, snapshot } = orFail(answer)
-      const own = hits.find((hit) => hit?.tags !== undefined)?.tags
-      if (own !== undefined) known.tags = [...own.keys()]
-      return {
-        values: hits.map((hit) => hit?.value),
-        snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags),
-      }
-    })
   }
 
   /**
@@ -403,10 +167,10 @@ export class PageStore {
     const { keptUntilMs } = page
     if (isExpired(keptUntilMs, Date.now())) return { outcome: 'stale' }
     await this.#invalidations.get(request.uri)
-    const known = this.#knownOf(request)
+    const known = this.#reader.knownOf(request)
     const { address } = known
     const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
-    const [first, second, third] = (await this.#read(keys, known, NO_TAG_NAMES)).values
+    const [first, second, third] = (await this.#reader.read(keys, known, NO_TAG_NAMES)).values
     const current = decodeGeneration(first)
     if (!isStillSeen(current, seen)) return { outcome: 'invalidated' }
     const generation = current?.generation ?? newTagVersion()
@@ -418,7 +182,7 @@ export class PageStore {
     // Not in the list itself: whoever sends credentials would split everybody's pages.
     const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
     const keyedBy = isPrivateToSender ? growHeaderList(headerList, AUTHORIZATION) : headerList
-    const values = this.#valuesOf(keyedBy, request.headers)
+    const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
     if ((this.#dropped.get(key) ?? -1) > seen.moment) return { outcome: 'invalidated' }
@@ -486,7 +250,7 @@ export class PageStore {
       body: Buffer.concat(page.body),
       encoded: encoded.map(([, body]) => body),
     }
-    if (typeof value === 'string') this.#decoded.set(key, { value, page: stored })
+    this.#reader.remember(key, value, stored)
     return { outcome: 'stored', page: stored }
   }
 
@@ -519,7 +283,7 @@ export class PageStore {
   /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
-    const [value] = (await this.#read([key], known, NO_TAG_NAMES)).values
+    const [value] = (await this.#reader.read([key], known, NO_TAG_NAMES)).values
     if (decodeGeneration(value) === undefined) await this.cache.delete(key)
   }
 
@@ -557,9 +321,9 @@ export class PageStore {
     vary: readonly string[],
     seconds: number | null,
   ): Promise<string> {
-    const known = this.#knownOf(request)
+    const known = this.#reader.knownOf(request)
     const records = [known.generationKey, known.headerListKey]
-    const [first, second] = (await this.#read(records, known, NO_TAG_NAMES)).values
+    const [first, second] = (await this.#reader.read(records, known, NO_TAG_NAMES)).values
     const current = decodeGeneration(first)
     const generation = current?.generation ?? newTagVersion()
     const list = known.readHeaderList(second)
@@ -577,7 +341,7 @@ export class PageStore {
     }
     const record = encodeHeaderList({ generation, expiresAtMs, headerList })
     await this.cache.set(known.headerListKey, record, timeout)
-    return this.#candidates(known, request, headerList)[0] ?? ''
+    return this.#reader.candidates(known, request, headerList)[0] ?? ''
   }
 
   /**
@@ -607,10 +371,10 @@ export class PageStore {
    * @throws CacheBackendError: the cache failed; the page may still be there.
    */
   async invalidateVariant(variant: PageRequest): Promise<void> {
-    const known = this.#knownOf(variant)
+    const known = this.#reader.knownOf(variant)
     const { headerList } = await this.lookup(variant)
-    const keys = this.#candidates(known, variant, headerList)
-    const moment = ++this.#moment
+    const keys = this.#reader.candidates(known, variant, headerList)
+    const moment = ++this.#reader.moment
     for (const key of keys) this.#dropped.set(key, moment)
     await this.cache.deleteMany(keys)
   }
@@ -622,26 +386,6 @@ interface Write {
   readonly value: unknown
   readonly expiresAtMs: Deadline
   readonly ifAbsent?: boolean
-}
-
-function isAuthorized({ headers }: PageRequest): boolean {
-  return headers['authorization'] !== undefined
-}
-
-function isNominated({ nominated }: StoredHead, name: string): boolean {
-  return nominated.some((header) => header[0] === name)
-}
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
-}
-
-/** Only the tags that were asked for: others were read along for the page that is there. */
-function snapshotOf({ versions, unborn }: TagSnapshot, tags: readonly string[]): TagSnapshot {
-  return {
-    versions: new Map([...versions].filter(([tag]) => tags.includes(tag))),
-    unborn: unborn.filter((tag) => tags.includes(tag)),
-  }
 }
 
 /** The later of a page's deadline and a record's. */
@@ -661,12 +405,6 @@ function isStillSeen(current: GenerationRecord | undefined, seen: PageLookup): b
   return seen.generation === undefined && !current.invalidated
 }
 
-/** The cache has reported its outage. */
-function orFail<T>(found: T | undefined): T {
-  if (found === undefined) throw new CacheBackendError('the cache failed')
-  return found
-}
-
 /** Deadlines; `null` is never. */
 function isLater(a: Deadline, b: Deadline): boolean {
   return b !== null && (a === null || a > b)
@@ -678,15 +416,4 @@ function secondsUntil(deadline: Deadline): number | null {
 
 function ignore(): void {
   // Whoever asked for the write is told.
-}
-
-/** A cache that hangs must not keep a page waiting for ever. */
-function withinLimit<T>(promise: Promise<T>, limitMs = LIMIT_MS): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new CacheBackendError(`the cache did not answer within ${limitMs} ms`)),
-      limitMs,
-    )
-    promise.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }

@@ -4,7 +4,7 @@ import { absoluteUri, isKeyPart } from '../../src/http/page-key.js'
 import { lookupRefusal, type LookupRefusal } from '../../src/http/policy.js'
 import { narrowRequest } from './narrow.js'
 import type { Settings } from './options.js'
-import type { PageRequest } from './page-store.js'
+import type { PageRequest } from './page.js'
 
 /** A request the cache is asked for, or why it is not. */
 export type Admission =

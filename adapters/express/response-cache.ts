@@ -17,7 +17,8 @@ import {
   type ResponseCacheOptions,
 } from './options.js'
 import { PageFlights } from './page-flights.js'
-import { PageStore, type PageRequest } from './page-store.js'
+import type { PageRequest } from './page.js'
+import { PageStore } from './page-store.js'
 import { admit } from './request.js'
 import { lookUp, serve } from './serve.js'
 import { warnOfFault } from './warnings.js'

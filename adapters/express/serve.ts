@@ -18,7 +18,7 @@ import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.j
 import type { Settings } from './options.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
 import { profileOf, type PageFlight } from './page-flights.js'
-import type { PageLookup, PageRequest } from './page-store.js'
+import type { PageLookup, PageRequest } from './page.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { warnOfFault } from './warnings.js'
 

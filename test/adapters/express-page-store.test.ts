@@ -1,6 +1,7 @@
 import { CacheBackendError, LocMemCache } from 'fragcache'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { PageStore, type NewPage, type PageRequest } from '../../adapters/express/page-store.js'
+import type { NewPage, PageRequest } from '../../adapters/express/page.js'
+import { PageStore } from '../../adapters/express/page-store.js'
 import { Frame } from '../../src/fragment/frame.js'
 import { generationKey, headerListKey } from '../../src/http/page-key.js'
 import { decodeHeaderList, encodeHeaderList } from '../../src/http/page-records.js'
@@ -112,11 +113,17 @@ describe.each([
     expect(await visit(store, request(), late)).toBe('stale')
     const before = await store.lookup(request())
     await store.invalidate('http://a.test/p')
-    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({ outcome: 'invalidated' })
+    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({
+      outcome: 'invalidated',
+    })
     const after = await store.lookup(request())
-    expect(await store.store(request(), page(store, 'new'), after)).toMatchObject({ outcome: 'stored' })
+    expect(await store.store(request(), page(store, 'new'), after)).toMatchObject({
+      outcome: 'stored',
+    })
     // What another request made of the URI since changes nothing for the one before.
-    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({ outcome: 'invalidated' })
+    expect(await store.store(request(), page(store, 'old'), before)).toMatchObject({
+      outcome: 'invalidated',
+    })
     expect(await visit(store, request(), page(store, ''))).toBe('new')
   })
 
@@ -163,7 +170,9 @@ describe.each([
         await store.cache.set(key, rubbish)
         const found = await store.lookup(request())
         expect(found.page).toBeUndefined()
-        expect(await store.store(request(), page(store, 'new'), found)).toMatchObject({ outcome: 'stored' })
+        expect(await store.store(request(), page(store, 'new'), found)).toMatchObject({
+          outcome: 'stored',
+        })
         expect((await store.lookup(request())).page?.body.toString()).toBe('new')
       }
     }
@@ -204,7 +213,9 @@ describe('a page that is being stored', () => {
     )
     expect(outcomes.filter(({ outcome }) => outcome === 'busy')).toHaveLength(4)
     expect(outcomes.filter(({ outcome }) => outcome === 'stored')).toHaveLength(16)
-    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({ outcome: 'stored' })
+    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({
+      outcome: 'stored',
+    })
   })
 })
 
@@ -215,7 +226,9 @@ describe('a cache that fails', () => {
     const seen = await store.lookup(request())
     cache.failing = true
     await expect(Promise.resolve(store.lookup(request()))).rejects.toThrow(CacheBackendError)
-    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({ outcome: 'cache-failed' })
+    expect(await store.store(request(), page(store, 'x'), seen)).toMatchObject({
+      outcome: 'cache-failed',
+    })
     await expect(store.invalidate('http://a.test/p')).rejects.toThrow(CacheBackendError)
   })
 

@@ -1,0 +1,244 @@
+import { LRUCache } from 'lru-cache'
+import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
+import type { Cache } from '../../src/cache.js'
+import type { HeaderFields } from '../../src/http/header-values.js'
+import {
+  answersRequest,
+  decodeStoredResponse,
+  type StoredHead,
+  type StoredResponse,
+} from '../../src/http/stored-response.js'
+import { growHeaderList } from '../../src/http/vary.js'
+import { normalizedHeaders } from '../../src/http/vary-values.js'
+import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import { operationChannel } from '../../src/observe.js'
+import { orFail } from './ask-cache.js'
+import { KnownUris, type KnownUri } from './known-uris.js'
+import type { PageLookup, PageRequest } from './page.js'
+
+/** How pages are kept. */
+export interface PageStoreOptions {
+  /** More of one URI, in one language and time zone, are not kept; the oldest goes. */
+  readonly maxVariants: number
+  /** Values of headers that mean the same make the same key, and pages may set cookies. */
+  readonly rfc9111: boolean
+}
+
+/** Variants of a URI that are kept, unless the site says otherwise. */
+export const MAX_VARIANTS = 256
+
+/** Bytes of pages that are kept decoded where the cache keeps them as texts. */
+const DECODED_BYTES = 16 * 1024 * 1024
+
+export const AUTHORIZATION: readonly string[] = ['authorization']
+
+export const NO_TAG_NAMES: readonly string[] = Object.freeze([])
+
+interface Decoded {
+  readonly value: unknown
+  readonly page: StoredResponse
+}
+
+/** Reads the pages in one cache under one key prefix. */
+export class PageReader {
+  /** Counts what happens to pages, so that it is known what a view did not see. */
+  moment = 0
+  readonly #known: KnownUris
+  readonly #decoded: LRUCache<string, Decoded>
+
+  constructor(
+    readonly cache: Cache,
+    keyPrefix: string,
+    readonly options: PageStoreOptions,
+  ) {
+    this.#known = new KnownUris(keyPrefix)
+    this.#decoded = new LRUCache({
+      maxSize: DECODED_BYTES,
+      maxEntrySize: DECODED_BYTES / 8,
+      sizeCalculation: ({ page }) => 512 + page.body.length,
+    })
+  }
+
+  /** The key a request's page has, or would have, if its URI varies on these headers. */
+  keyOfPage(request: PageRequest, headerList: readonly string[]): string {
+    // HEAD is answered from GET's page.
+    return this.keyOf(this.knownOf(request), headerList, request)
+  }
+
+  knownOf({ uri, language, timeZone }: PageRequest): KnownUri {
+    return this.#known.of(uri, language, timeZone)
+  }
+
+  keyOf(known: KnownUri, headerList: readonly string[], { headers }: PageRequest): string {
+    return known.keyOf(headerList, this.valuesOf(headerList, headers))
+  }
+
+  /** What keys and comparisons take from a request. */
+  valuesOf(headerList: readonly string[], headers: HeaderFields): HeaderFields {
+    return this.options.rfc9111 ? normalizedHeaders(headerList, headers) : headers
+  }
+
+  findAtOnce(request: PageRequest): PageLookup {
+    const { moment } = this
+    const known = this.knownOf(request)
+    const generation = known.readGeneration(this.get(known.generationKey))
+    const list = known.readHeaderList(this.get(known.headerListKey))
+    const isKnown = list !== undefined && list.generation === generation
+    const headerList = isKnown ? list.headerList : []
+    const keys = this.candidates(known, request, headerList)
+    const key = keys[0] ?? ''
+    const page = isKnown
+      ? this.pick(
+          known,
+          request,
+          generation,
+          keys,
+          keys.map((one) => this.get(one)),
+        )
+      : undefined
+    return { page, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+  }
+
+  get(key: string): unknown {
+    const { cache } = this
+    const hit = cache.lookupOne(cache.checkedKey(key))
+    if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
+    return hit?.value
+  }
+
+  /** One read where the URI varies on what it varied on when it was last seen here, else two. */
+  find(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
+    const { moment } = this
+    const known = this.knownOf(request)
+    const { guess } = known
+    const guessed = this.candidates(known, request, guess)
+    const records = [known.generationKey, known.headerListKey, ...guessed]
+    return chain(this.read(records, known, tags), ({ values, snapshot }) => {
+      const generation = known.readGeneration(values[0])
+      const list = known.readHeaderList(values[1])
+      const headerList = list?.generation === generation ? list?.headerList : undefined
+      const found = { generation, headerList: headerList ?? [], tags: snapshot, moment }
+      if (headerList === undefined) {
+        return {
+          ...found,
+          page: undefined,
+          key: this.candidates(known, request, [])[0] ?? '',
+          isKnown: false,
+        }
+      }
+      if (isSameList(headerList, guess)) {
+        const page = this.pick(known, request, generation, guessed, values.slice(2))
+        return { ...found, page, key: guessed[0] ?? '', isKnown: true }
+      }
+      const keys = this.candidates(known, request, headerList)
+      return chain(this.read(keys, known, NO_TAG_NAMES), (second) => {
+        const page = this.pick(known, request, generation, keys, second.values)
+        return { ...found, page, key: keys[0] ?? '', isKnown: true }
+      })
+    })
+  }
+
+  /**
+   * The keys a request's page may have. One with `Authorization` has pages of its own, and may have
+   * those that are meant for it too.
+   */
+  candidates(
+    known: KnownUri,
+    request: PageRequest,
+    headerList: readonly string[],
+  ): readonly string[] {
+    const shared = this.keyOf(known, headerList, request)
+    if (!isAuthorized(request) || headerList.includes('authorization')) return [shared]
+    return [this.keyOf(known, growHeaderList(headerList, AUTHORIZATION), request), shared]
+  }
+
+  pick(
+    known: KnownUri,
+    request: PageRequest,
+    generation: string | undefined,
+    keys: readonly string[],
+    values: readonly unknown[],
+  ): StoredResponse | undefined {
+    for (const [i, key] of keys.entries()) {
+      const page = this.decode(key, values[i])
+      if (page === undefined || page.generation !== generation) continue
+      const isForThis =
+        !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
+      const { address } = known
+      if (isForThis && answersRequest(page, address, this.valuesFor(page, request))) return page
+    }
+    return undefined
+  }
+
+  /** Whether a page that was just stored is the one a request would be given. */
+  answers(page: StoredResponse, request: PageRequest): boolean {
+    const { address } = this.knownOf(request)
+    return answersRequest(page, address, this.valuesFor(page, request))
+  }
+
+  valuesFor({ nominated }: StoredHead, { headers }: PageRequest): HeaderFields {
+    if (!this.options.rfc9111) return headers
+    return normalizedHeaders(
+      nominated.map(([name]) => name),
+      headers,
+    )
+  }
+
+  decode(key: string, value: unknown): StoredResponse | undefined {
+    if (value === undefined) return undefined
+    const decoded = typeof value === 'string' ? this.#decoded.get(key) : undefined
+    if (decoded !== undefined && decoded.value === value) return decoded.page
+    const page = decodeStoredResponse(value, this.options.rfc9111)
+    if (page !== undefined && typeof value === 'string') this.#decoded.set(key, { value, page })
+    return page
+  }
+
+  /** What was just stored need not be decoded. */
+  remember(key: string, value: unknown, page: StoredResponse): void {
+    if (typeof value === 'string') this.#decoded.set(key, { value, page })
+  }
+
+  /** Local memory is asked without detours while nobody watches. */
+  read(
+    keys: readonly string[],
+    known: KnownUri,
+    tags: readonly string[],
+  ): MaybePromise<{ readonly values: readonly unknown[]; readonly snapshot: TagSnapshot }> {
+    const { cache } = this
+    if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
+      const values = cache.guarded('getMany', () => keys.map((key) => this.get(key)))
+      return chain(values, (all) => ({ values: all, snapshot: NO_TAGS }))
+    }
+    const storedKeys = keys.map((key) => cache.checkedKey(key))
+    const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
+    return chain(cache.tryLookup(keys, storedKeys, expected), (answer) => {
+      const { hits, snapshot } = orFail(answer)
+      const own = hits.find((hit) => hit?.tags !== undefined)?.tags
+      if (own !== undefined) known.tags = [...own.keys()]
+      return {
+        values: hits.map((hit) => hit?.value),
+        snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags),
+      }
+    })
+  }
+}
+
+export function isAuthorized({ headers }: PageRequest): boolean {
+  return headers['authorization'] !== undefined
+}
+
+function isNominated({ nominated }: StoredHead, name: string): boolean {
+  return nominated.some((header) => header[0] === name)
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
+}
+
+/** Only the tags that were asked for: others were read along for the page that is there. */
+function snapshotOf({ versions, unborn }: TagSnapshot, tags: readonly string[]): TagSnapshot {
+  return {
+    versions: new Map([...versions].filter(([tag]) => tags.includes(tag))),
+    unborn: unborn.filter((tag) => tags.includes(tag)),
+  }
+}

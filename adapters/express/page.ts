@@ -1,0 +1,60 @@
+import type { TagSnapshot } from '../../src/backend.js'
+import type { Frame } from '../../src/fragment/frame.js'
+import type { HeaderFields } from '../../src/http/header-values.js'
+import type { StoredHead, StoredResponse } from '../../src/http/stored-response.js'
+import type { Deadline } from '../../src/timeout.js'
+
+/** A request that may be answered from the cache. */
+export interface PageRequest {
+  /** `GET` or `HEAD`. */
+  readonly method: string
+  /** Absolute, as sent. */
+  readonly uri: string
+  readonly language: string | undefined
+  readonly timeZone: string | undefined
+  readonly headers: HeaderFields
+}
+
+/** What a lookup found. */
+export interface PageLookup {
+  /** Fresh or not. */
+  readonly page: StoredResponse | undefined
+  /** The URI's generation; `undefined` if there is none yet. */
+  readonly generation: string | undefined
+  /** The headers the URI's responses are known to vary on. */
+  readonly headerList: readonly string[]
+  /** The key the request's page has, as far as is known. */
+  readonly key: string
+  /** Its URI has pages, or had of late. */
+  readonly isKnown: boolean
+  /** The versions of the tags that were asked for. */
+  readonly tags: TagSnapshot
+  /** When, in the order of what happens in this store. */
+  readonly moment: number
+}
+
+/** A response to store. */
+export interface NewPage {
+  /** What the response itself knows of its head. */
+  readonly head: Omit<
+    StoredHead,
+    'uri' | 'language' | 'timeZone' | 'generation' | 'nominated' | 'codings'
+  >
+  readonly body: readonly Uint8Array[]
+  /** The body in other codings. */
+  readonly encoded?: readonly (readonly [coding: string, body: Buffer])[]
+  /** The names in its `Vary`, in lower case. */
+  readonly vary: readonly string[]
+  /** It is of use until then, fresh or not. Milliseconds since the epoch; `null`: without end. */
+  readonly keptUntilMs: Deadline
+  /** It collected what the fragments inside depend on. */
+  readonly frame: Frame
+}
+
+/**
+ * What became of a response that was to be stored: it is; the URI was invalidated since its view
+ * began; its time was up; the cache would not take it; it failed; or too many wait to be stored for
+ * this URI.
+ */
+export type StoreOutcome =
+  'stored' | 'invalidated' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
