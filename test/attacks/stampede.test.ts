@@ -300,6 +300,23 @@ describeAttacks(
         spoilsJoining(target, (path) => target.site.get(path, { headers: { 'X-User': 'eve' } })),
       naive: { joins: true, marks: true, sparesPrivate: true },
     },
+    ...(
+      [
+        ['Sec-Purpose', 'prefetch'],
+        ['Origin', 'https://evil.test'],
+        ['Referer', 'https://evil.test/'],
+        ['User-Agent', 'evil'],
+        ['X-Forwarded-For', '10.0.0.1'],
+      ] as const
+    ).map(([name, value]): Attack => ({
+      name: `one private answer to ${name}: ${value}, after which nobody waits for another`,
+      pending: true,
+      about: 'the memory of what is not worth waiting for is not for anybody to write',
+      view: sometimesPrivate(({ headers }) => headers[name.toLowerCase()] === value),
+      succeeds: (target) =>
+        spoilsJoining(target, (path) => target.site.get(path, { headers: { [name]: value } })),
+      naive: { joins: true, marks: true, sparesPrivate: true },
+    })),
     {
       name: 'one private answer to another Accept, after which nobody waits for another',
       about: 'the memory of what is not worth waiting for is not for anybody to write',
