@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { descendants, stopwatch } from './cpu-time.mjs'
 import { page, proxies, startProxy } from './express-subjects.mjs'
-import { median, row } from './measure.mjs'
+import { row } from './measure.mjs'
 import { redisServer } from './servers.mjs'
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9)
@@ -38,6 +38,9 @@ const SUBJECTS = [
   'cacheSite, Redis',
 ].filter((name) => name === BASELINE || only === undefined || only.includes(name))
 
+/** How far two figures that are the same may be apart. */
+const SPREAD = 1.05
+
 /** Ours, the subject it is compared with, and the most that it may take of it, per size. */
 const TARGETS = [
   ['cacheSite', 'first app.use', { '10 kB': 1.2, '100 kB': 1.2 }],
@@ -45,8 +48,8 @@ const TARGETS = [
   ['cacheSite', 'res.send', { '10 kB': 0.8, '100 kB': 0.35 }],
   ['cachePage', 'res.send', { '10 kB': 0.8, '100 kB': 0.35 }],
   ['listener', BASELINE, { '10 kB': 2, '100 kB': 1.5 }],
-  ['cacheSite, compressed', 'cacheSite', { '10 kB': 1, '100 kB': 1 }],
-  ['listener, compressed', 'listener', { '10 kB': 1, '100 kB': 1 }],
+  ['cacheSite, compressed', 'cacheSite', { '10 kB': SPREAD, '100 kB': SPREAD }],
+  ['listener, compressed', 'listener', { '10 kB': SPREAD, '100 kB': SPREAD }],
   ...PEERS.map((peer) => ['cacheSite', peer, { '10 kB': 1, '100 kB': 1 }]),
 ]
 
@@ -102,7 +105,7 @@ function figures(size, seconds) {
       `${size}: ${name}`,
       ratio(times, seconds[BASELINE]),
       undefined,
-      `${(median(times) * 1e6).toFixed(1)} µs of processor time`,
+      `${(typical(times) * 1e6).toFixed(1)} µs of processor time`,
     ),
   )
 }
@@ -114,9 +117,13 @@ function targets(size, seconds) {
   )
 }
 
-/** Of the same rounds, so that what else the machine did then falls on both. */
 function ratio(times, others) {
-  return median(times.map((time, i) => time / others[i]))
+  return typical(times) / typical(others)
+}
+
+/** The lower quartile: what else the machine does can only make a request dearer. */
+function typical(times) {
+  return [...times].sort((a, b) => a - b)[Math.floor((times.length - 1) / 4)]
 }
 
 /** Commands that a hit over Redis takes, each of which is a round trip where nothing else is asked. */
