@@ -20,6 +20,7 @@ import {
 import { standsInForError } from '../../src/http/reuse.js'
 import type { StoredHeader, StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'
+import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
@@ -166,8 +167,17 @@ export class Exchange implements Substitute {
     if (this.#phase === 'passed' && !this.#isCacheDown) return true
     if (this.#phase === 'waiting' || this.place.store !== place.store) return false
     if (place.pageSeconds !== undefined) this.#pageSeconds = place.pageSeconds
-    if (typeof place.tags === 'function' || place.tags.length > 0) this.#tags = place.tags
+    if (typeof place.tags === 'function') this.#tags = place.tags
     return true
+  }
+
+  /** Reads the versions of a middleware's tags, which the lookup further out did not know of. */
+  readTags({ tags, store }: Place): MaybePromise<void> {
+    if (typeof tags === 'function' || tags.length === 0 || this.#phase !== 'forwarded') return
+    return chain(store.cache.tryLookup([], [], tags), (found) => {
+      if (found === undefined) this.#dependLate(() => tags)
+      else this.#depend(found.snapshot)
+    })
   }
 
   /** Watches what is sent from here on. */

@@ -39,8 +39,11 @@ export function serve(
 ): void {
   const current = Exchange.current(res)
   if (current === undefined && answersAtOnce(place, req, res)) return
-  if (current?.absorbs(place) === true) next()
-  else lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next)
+  if (current?.absorbs(place) === true) {
+    const read = current.readTags(place)
+    if (isPromise(read)) void read.then(() => next(), next)
+    else next()
+  } else lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next)
 }
 
 /** The usual hit in local memory, without anything that only others need. */
