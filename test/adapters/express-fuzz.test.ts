@@ -113,6 +113,8 @@ const setup = fc.record({
   isNarrow: fc.boolean(),
   precompresses: fc.boolean(),
   maxVariants: fc.constantFrom(256, 2),
+  honorRequestDirectives: fc.boolean(),
+  statuses: fc.constantFrom<number[]>([200], [200, 204, 301, 404]),
   serves: fc.constantFrom<'stale' | 'fresh'>('fresh', 'fresh', 'stale'),
 })
 
@@ -190,6 +192,8 @@ class World {
     const options: ResponseCacheOptions = {
       seconds: SITE_SECONDS,
       maxVariants: setup.maxVariants,
+      honorRequestDirectives: setup.honorRequestDirectives,
+      statuses: setup.statuses,
       ...(setup.isNarrow && { query: { ignore: ['utm_*'] } }),
       ...(setup.precompresses && { precompress: ['gzip'] }),
       ...(setup.serves === 'stale' && { staleWhileRevalidate: 20, staleIfError: 20 }),
@@ -243,7 +247,8 @@ class World {
         return
       }
     }
-    res.set('X-Run', String(n)).status(spec.status)
+    // Express takes the status of the error page from here if it is one.
+    res.set('X-Run', String(n)).status(spec.way === 'throw' ? 500 : spec.status)
     if (spec.way === 'throw') throw new Error('the view fails')
     if (spec.status === 204) res.end()
     else answer(spec, body, res, next)
@@ -287,7 +292,7 @@ class World {
     }
     const run = this.runs[Number(n)]
     if (run === undefined) return this.#fail('a run that never was', asked, got)
-    if (got.isBroken && (run.id !== id || run.spec.way !== 'broken')) {
+    if (got.isBroken && (run.id !== id || !isIncomplete(run.spec))) {
       this.#fail('the answer broke off', asked, got)
     }
     this.#checkBytes(asked, got, run)
@@ -298,7 +303,7 @@ class World {
   #checkBytes(asked: Asked, got: Got, run: Run): void {
     const { status, headers } = got
     const isCoded = headers['content-encoding'] === 'gzip'
-    if (asked.method === 'HEAD' || status === 304) {
+    if (asked.method === 'HEAD' || status === 304 || status === 204) {
       if (got.body.length > 0) this.#fail('a body where there is none', asked, got)
     } else if (status === 206 && run.spec.status === 200) {
       const [, first, last] = /^bytes (\d+)-(\d+)\/\d+$/.exec(headers['content-range'] ?? '') ?? []
@@ -314,7 +319,7 @@ class World {
           if (part !== bytes) this.#fail('other bytes of a part', asked, got)
         }
       }
-    } else if (status === 200 && !isIncomplete(run.spec)) {
+    } else if (status !== 500 && status === run.spec.status && !isIncomplete(run.spec)) {
       const body = isCoded ? gunzipSync(got.body) : got.body
       if (!body.equals(run.body)) this.#fail('other bytes', asked, got)
     }
@@ -329,7 +334,8 @@ class World {
     if (run.method !== 'GET' || run.headers['content-length'] !== undefined) refuse('not of a GET')
     if (run.headers.host !== asked.host) refuse('of another host')
     if (run.url !== this.#keyUrl(asked.path)) refuse('of another URL')
-    if (spec.status !== 200 || spec.way === 'throw') refuse('of another status')
+    if (!this.setup.statuses.includes(spec.status) || spec.way === 'throw')
+      refuse('of another status')
     if (isIncomplete(spec)) refuse('broken off')
     if (isForOne || spec.setsCookie || spec.variesOnAll) refuse('for one request alone')
     for (const name of spec.reads) {
@@ -360,7 +366,8 @@ class World {
   }
 }
 
-const isIncomplete = ({ way }: Spec) => way === 'broken' || way === 'cut'
+const isIncomplete = ({ way, status }: Spec) =>
+  status !== 204 && (way === 'broken' || way === 'cut')
 
 function answer(
   { way, status, isLong }: Spec,
