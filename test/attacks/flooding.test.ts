@@ -65,7 +65,7 @@ describeAttacks('how much is kept', [
     options: { maxVariants: 8 },
     view: (req, res) => res.vary(req.get('x-name') ?? 'Accept').end('page'),
     succeeds: async ({ site, keys }) => {
-      await flood(site, 60, (i) => ({ header: `X-Name: X-${i}` }))
+      await flood(site, 60, (i) => ({ header: `X-Name: X-${i}\r\nX-${i - 1}: 1` }))
       return (await keys()).length > 8 + RECORDS
     },
     naive: { keyOf: (req) => `${req.originalUrl} ${req.get('x-name')}` },
