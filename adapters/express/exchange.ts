@@ -3,22 +3,19 @@ import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
-import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
-import { compressBody } from '../../src/http/compress-body.js'
-import { isCompressible } from '../../src/http/content-coding.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
-import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
+import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import {
   judgeResponse,
   storeRefusal,
-  type Downstream,
   type ResponseVerdict,
   type StoreRefusal,
 } from '../../src/http/policy.js'
 import { standsInForError } from '../../src/http/reuse.js'
-import type { StoredHeader, StoredResponse } from '../../src/http/stored-response.js'
+import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
+import { saidOf, tell, TOLD, unsaid } from '../../src/http/told-headers.js'
 import { parseVary } from '../../src/http/vary.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
@@ -29,7 +26,8 @@ import { profileOf, type PageFlight, type PageFlights } from './page-flights.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
 import { BodyRecorder, takeHeaders, type OuterHeaders, type Substitute } from './recorder.js'
-import { fieldsOf, prepareAnswer, remainingSeconds } from './replay.js'
+import { isPrecompressed, compressCopies } from './precompress.js'
+import { prepareAnswer, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { sendValidators } from './validators.js'
 import { warnOfFault, warnOfNonce } from './warnings.js'
@@ -82,9 +80,6 @@ function sayable(res: Response): Sayable {
 const CURRENT = Symbol('fragcache.exchange')
 
 type Answering = Response & { [CURRENT]?: Exchange }
-
-/** Below it compressing saves less than a packet. */
-const MIN_COMPRESSED_BYTES = 1024
 
 /** What is taken from the view and the cache when a request goes to the view. */
 export interface Forwarding {
@@ -214,7 +209,7 @@ export class Exchange implements Substitute {
     onHeaders(this.res, () => {
       const { statusCode } = this.res
       if (statusCode < 200 || statusCode >= 400) return
-      for (const uri of targetsOf(this.res.getHeaders() as HeaderFields)) {
+      for (const uri of targetsOf(this.res.getHeaders())) {
         this.place.invalidate(uri)
       }
     })
@@ -402,7 +397,7 @@ export class Exchange implements Substitute {
     if (this.substitute !== undefined) return
     const { res } = this
     const nowMs = Date.now()
-    const verdict = this.#judge(res.statusCode, res.getHeaders() as HeaderFields, nowMs)
+    const verdict = this.#judge(res.statusCode, res.getHeaders(), nowMs)
     const reason = this.#refusalOf(verdict)
     const isAsLookedUp = this.#change(this.#request) === undefined
     this.#said = sayable(res)
@@ -502,7 +497,7 @@ export class Exchange implements Substitute {
       // Django, learn_cache_key: later caches are told what our key says.
       res.vary('Authorization')
     }
-    if (this.#isPrecompressed()) res.vary('Accept-Encoding')
+    if (isPrecompressed(res, settings)) res.vary('Accept-Encoding')
     if (typeof this.#tags === 'function') this.#dependLate(this.#tags)
     const { excludeHeaders, rfc9111 } = settings
     const headers = takeHeaders(res, this.#outer ?? {}, excludeHeaders, rfc9111)
@@ -515,19 +510,6 @@ export class Exchange implements Substitute {
     const tags = checkTags(tagsOf(this.req, this.res))
     const unread = new Map(tags.map((tag) => [tag, undefined] as const))
     this.#frame?.depend(this.place.store.cache, unread)
-  }
-
-  /** Whether compressed bodies will be kept too. */
-  #isPrecompressed(): boolean {
-    const { res } = this
-    if (this.place.settings.precompress.length === 0 || res.hasHeader('Content-Encoding')) {
-      return false
-    }
-    const headers = res.getHeaders() as HeaderFields
-    const control = parseCacheControl(headerText(headers, 'cache-control'))
-    // RFC 9110 §7.7: what must not be transformed is not.
-    if (hasDirective(control, 'no-transform')) return false
-    return isCompressible(headerText(headers, 'content-type'))
   }
 
   #onEnd(body: readonly Buffer[]): void {
@@ -589,7 +571,7 @@ export class Exchange implements Substitute {
       body,
       encoded:
         confirmed === undefined
-          ? await this.#compress(body, headers.headers)
+          ? await compressCopies(body, headers.headers, this.place.settings)
           : confirmed.codings.map(
               ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
             ),
@@ -617,22 +599,6 @@ export class Exchange implements Substitute {
     const value = fieldsOf({ headers })['vary']
     const vary = [...(value === undefined ? [] : [value].flat()), ...outer].join(', ')
     return [...headers.filter(([name]) => name.toLowerCase() !== 'vary'), ['Vary', vary]]
-  }
-
-  async #compress(
-    body: readonly Buffer[],
-    headers: readonly StoredHeader[],
-  ): Promise<NonNullable<NewPage['encoded']>> {
-    const { precompress } = this.place.settings
-    if (precompress.length === 0) return []
-    const fields = fieldsOf({ headers })
-    if (fields['content-encoding'] !== undefined || !namesEncoding(fields)) return []
-    const whole = Buffer.concat(body)
-    if (whole.length < MIN_COMPRESSED_BYTES) return []
-    const compressed = await Promise.all(
-      precompress.map(async (coding) => [coding, await compressBody(coding, whole)] as const),
-    )
-    return compressed.filter(([, one]) => one.length < whole.length)
   }
 
   #say(handling: Handling): void {
@@ -689,13 +655,6 @@ function forwardOf(lookup: PageLookup | undefined): Forward {
 /** An exchange without tags reads none. */
 export const NO_SNAPSHOT: TagSnapshot = NO_TAGS
 
-function namesEncoding(fields: HeaderFields): boolean {
-  return parseVary(fields['vary']).names.includes('accept-encoding')
-}
-
-/** Headers that caches after us are told the kept time in. */
-const TOLD = ['Cache-Control', 'Expires'] as const
-
 function headersOf(res: Response): readonly StoredHeader[] {
   return TOLD.flatMap((name) => {
     const value = res.getHeader(name)
@@ -703,37 +662,4 @@ function headersOf(res: Response): readonly StoredHeader[] {
       ? []
       : [[name, Array.isArray(value) ? value : String(value)] as const]
   })
-}
-
-/** What the two said before. */
-function saidOf(headers: readonly StoredHeader[]): StoredResponse['said'] {
-  const fields = fieldsOf({ headers })
-  return TOLD.map((name) => {
-    const value = fields[name.toLowerCase()]
-    if (value === undefined) return [name, null] as const
-    return [name, typeof value === 'number' ? String(value) : value] as const
-  })
-}
-
-/** The headers as the view said them. */
-function unsaid({ headers, said }: StoredResponse): readonly StoredHeader[] {
-  if (said.length === 0) return headers
-  const names = said.map(([name]) => name.toLowerCase())
-  const others = headers.filter(([name]) => !names.includes(name.toLowerCase()))
-  const before = said.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]))
-  return [...others, ...before]
-}
-
-/** The headers with what caches after us are told. */
-function tell(
-  headers: readonly StoredHeader[],
-  { cacheControl, expires }: Downstream,
-): readonly StoredHeader[] {
-  const others = headers.filter(([name]) => {
-    const lower = name.toLowerCase()
-    return lower !== 'cache-control' && !(lower === 'expires' && expires !== undefined)
-  })
-  const told: StoredHeader[] = [['Cache-Control', cacheControl]]
-  if (expires !== undefined) told.push(['Expires', expires])
-  return [...others, ...told]
 }

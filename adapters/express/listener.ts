@@ -132,7 +132,7 @@ const wires = new WeakMap<StoredResponse, Map<Coding | undefined, Wire>>()
 
 function wireOf(page: StoredResponse, coding: Coding | undefined): Wire {
   let ofPage = wires.get(page)
-  if (ofPage === undefined) wires.set(page, (ofPage = new Map()))
+  if (ofPage === undefined) wires.set(page, (ofPage = new Map<Coding | undefined, Wire>()))
   let wire = ofPage.get(coding)
   if (wire === undefined) ofPage.set(coding, (wire = makeWire(page, coding)))
   return wire

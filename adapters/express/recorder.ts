@@ -54,7 +54,7 @@ export class BodyRecorder {
       if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders()
       if (this.instead.substitute !== undefined) {
         const callback = args.find((arg) => typeof arg === 'function')
-        if (callback !== undefined) process.nextTick(callback as () => void)
+        if (callback !== undefined) process.nextTick(callback)
         return true
       }
       const flushed = write(...args)

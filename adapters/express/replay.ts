@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
-import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
+import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
 import {
   currentAgeSeconds,
+  fieldsOf,
   type StoredHeader,
   type StoredResponse,
 } from '../../src/http/stored-response.js'
@@ -145,13 +146,6 @@ function preparePart(
 }
 
 const EMPTY = Buffer.alloc(0)
-
-/** The headers of a stored response, by lower-case name. */
-export function fieldsOf(page: { readonly headers: readonly StoredHeader[] }): HeaderFields {
-  const headers = Object.create(null) as Record<string, HeaderValue>
-  for (const [name, value] of page.headers) headers[name.toLowerCase()] = value
-  return headers
-}
 
 /** Seconds a stored response is still fresh, negative if it is not; `undefined`: without end. */
 export function remainingSeconds(page: StoredResponse, nowMs: number): number | undefined {

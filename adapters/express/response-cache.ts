@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http'
 import type { Application, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { CacheBackendError, MisuseError, show } from '../../src/errors.js'
-import { headerOf, type HeaderFields } from '../../src/http/header-values.js'
+import { headerOf } from '../../src/http/header-values.js'
 import { absoluteUri } from '../../src/http/page-key.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
@@ -222,7 +222,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
     async learnCacheKey(req, res) {
       const { request } = admit(req, settings)
       if (request === undefined) return undefined
-      const vary = parseVary(headerOf(res.getHeaders() as HeaderFields, 'vary'))
+      const vary = parseVary(headerOf(res.getHeaders(), 'vary'))
       if (vary.any || vary.unreadable) return undefined
       return site.store.learn(request, vary.names, settings.seconds)
     },

@@ -1,7 +1,6 @@
 import type { Request } from 'express'
 import { headerText } from '../../src/http/header-values.js'
-import type { StoredResponse } from '../../src/http/stored-response.js'
-import { fieldsOf } from './replay.js'
+import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
 
 const CONDITIONS: readonly string[] = [
   'if-match',

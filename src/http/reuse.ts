@@ -12,8 +12,6 @@ export type Reuse =
   | 'max-stale'
   /** The view is asked; it may say that nothing changed, or fail where a stale answer may stand in. */
   | 'validate'
-  /** Nothing. */
-  | 'none'
 
 /** What a request asks of the cache. @see RFC 9111 §5.2.1 */
 export interface RequestDirectives {

@@ -1,4 +1,4 @@
-import { headerText, isToken, type HeaderFields } from './header-values.js'
+import { headerText, isToken, type HeaderFields, type HeaderValue } from './header-values.js'
 import type { PageAddress } from './page-key.js'
 
 /** A header as it is kept: one line, or several in their order. */
@@ -360,4 +360,11 @@ export function currentAgeSeconds(stored: StoredHead, nowMs: number): number {
   // A clock that was set back makes nothing younger than it came.
   const residentSeconds = Math.max(0, nowMs - stored.storedAtMs) / 1000
   return Math.floor(stored.ageSeconds + residentSeconds)
+}
+
+/** The headers of a stored response, by lower-case name. */
+export function fieldsOf(page: { readonly headers: readonly StoredHeader[] }): HeaderFields {
+  const headers = Object.create(null) as Record<string, HeaderValue>
+  for (const [name, value] of page.headers) headers[name.toLowerCase()] = value
+  return headers
 }

@@ -1,0 +1,38 @@
+import type { Downstream } from './policy.js'
+import { fieldsOf, type StoredHeader, type StoredResponse } from './stored-response.js'
+
+/** Headers that caches after us are told the kept time in. */
+export const TOLD = ['Cache-Control', 'Expires'] as const
+
+/** What the two said before. */
+export function saidOf(headers: readonly StoredHeader[]): StoredResponse['said'] {
+  const fields = fieldsOf({ headers })
+  return TOLD.map((name) => {
+    const value = fields[name.toLowerCase()]
+    if (value === undefined) return [name, null] as const
+    return [name, typeof value === 'number' ? String(value) : value] as const
+  })
+}
+
+/** The headers as the view said them. */
+export function unsaid({ headers, said }: StoredResponse): readonly StoredHeader[] {
+  if (said.length === 0) return headers
+  const names = said.map(([name]) => name.toLowerCase())
+  const others = headers.filter(([name]) => !names.includes(name.toLowerCase()))
+  const before = said.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]))
+  return [...others, ...before]
+}
+
+/** The headers with what caches after us are told. */
+export function tell(
+  headers: readonly StoredHeader[],
+  { cacheControl, expires }: Downstream,
+): readonly StoredHeader[] {
+  const others = headers.filter(([name]) => {
+    const lower = name.toLowerCase()
+    return lower !== 'cache-control' && !(lower === 'expires' && expires !== undefined)
+  })
+  const told: StoredHeader[] = [['Cache-Control', cacheControl]]
+  if (expires !== undefined) told.push(['Expires', expires])
+  return [...others, ...told]
+}
