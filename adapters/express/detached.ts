@@ -164,8 +164,17 @@ function outermost(req: Request): RequestListener {
   return app
 }
 
+const fronts = new WeakSet<object>()
+
+/** Says of a listener that it hands on to the application, so that a detached run goes through it. */
+export function standInFront(listener: RequestListener): RequestListener {
+  fronts.add(listener)
+  return listener
+}
+
 function isApplication(listener: unknown): boolean {
   if (typeof listener !== 'function') return false
+  if (fronts.has(listener)) return true
   const { handle, set } = listener as { handle?: unknown; set?: unknown }
   return typeof handle === 'function' && typeof set === 'function'
 }

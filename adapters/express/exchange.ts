@@ -102,8 +102,8 @@ export class Exchange implements Substitute {
   #request: PageRequest | undefined
   #lookup: PageLookup | undefined
   #forwarding: Forwarding | undefined
-  /** The client's headers, where the view sees others. */
-  #conditions: HeaderFields | undefined
+  /** What the client asked, where the view is asked something else. */
+  #asked: Pick<Request, 'headers' | 'rawHeaders'> | undefined
   #outer: OuterHeaders | undefined
   #recorder: BodyRecorder | undefined
   #pending: Pending | undefined
@@ -150,6 +150,7 @@ export class Exchange implements Substitute {
 
   #standBack(): void {
     this.#phase = 'replaced'
+    if (this.#asked !== undefined) Object.assign(this.req, this.#asked)
     this.#forwarding?.flight?.land()
   }
 
@@ -170,7 +171,7 @@ export class Exchange implements Substitute {
   readTags({ tags, store }: Place): MaybePromise<void> {
     if (typeof tags === 'function' || tags.length === 0 || this.#phase !== 'forwarded') return
     return chain(store.cache.tryLookup([], [], tags), (found) => {
-      if (found === undefined) this.#dependLate(() => tags)
+      if (found === undefined) this.#dependLate(tags)
       else this.#depend(found.snapshot)
     })
   }
@@ -229,6 +230,7 @@ export class Exchange implements Substitute {
     const nowMs = Date.now()
     if (hasLayersAround(res)) onLastWord(res, () => this.#keepCookieToItsOwner())
     const body = prepareAnswer(req, res, page, nowMs)
+    this.#keepCookieToItsOwner()
     this.#say(
       outcome === 'joined'
         ? { hit: false, forward: forwardOf(lookup), stored: false, collapsed: true }
@@ -262,7 +264,8 @@ export class Exchange implements Substitute {
     this.#lookup = lookup
     this.#forwarding = forwarding
     if (stale !== undefined) {
-      this.#conditions = this.req.headers
+      const { headers, rawHeaders } = this.req
+      this.#asked = { headers, rawHeaders }
       sendValidators(this.req, stale)
     }
     this.#frame = new Frame(this.place.store.cache, currentFrame(), undefined)
@@ -357,7 +360,9 @@ export class Exchange implements Substitute {
   #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean): void {
     const { req, res } = this
     res.statusMessage = ''
-    const body = prepareAnswer(req, res, page, nowMs, this.#conditions ?? req.headers, withAge)
+    const conditions = this.#asked?.headers ?? req.headers
+    const body = prepareAnswer(req, res, page, nowMs, conditions, withAge)
+    this.#keepCookieToItsOwner()
     this.substitute = { body }
   }
 
@@ -398,7 +403,7 @@ export class Exchange implements Substitute {
     const { res } = this
     const nowMs = Date.now()
     const verdict = this.#judge(res.statusCode, res.getHeaders(), nowMs)
-    const reason = this.#refusalOf(verdict)
+    const reason = this.#refusalOf(verdict) ?? this.#dependOnTags(verdict)
     const isAsLookedUp = this.#change(this.#request) === undefined
     this.#said = sayable(res)
     const said = verdict.downstream === undefined ? [] : saidOf(headersOf(res))
@@ -416,8 +421,12 @@ export class Exchange implements Substitute {
   /** The answer is this request's alone: nobody need wait for it. */
   #refuse(reason: string): void {
     this.#report('bypass', reason)
-    const { flight, lookup, request } = this.#forwarding ?? {}
-    if (flight === undefined || lookup === undefined || request === undefined) return
+    if (this.#forwarding === undefined) return
+    const { flight, lookup, request, stale } = this.#forwarding
+    if (stale !== undefined && SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 500) {
+      this.place.store.drop(lookup.key).catch(warnOfFault)
+    }
+    if (flight === undefined) return
     if (LASTING_REFUSALS.has(reason) && !this.#isChosenByHeaders()) {
       this.place.flights.mark(lookup.key, profileOf(request.headers))
     }
@@ -498,7 +507,6 @@ export class Exchange implements Substitute {
       res.vary('Authorization')
     }
     if (isPrecompressed(res, settings)) res.vary('Accept-Encoding')
-    if (typeof this.#tags === 'function') this.#dependLate(this.#tags)
     const { excludeHeaders, rfc9111 } = settings
     const headers = takeHeaders(res, this.#outer ?? {}, excludeHeaders, rfc9111)
     const { statusCode: status, statusMessage } = res
@@ -506,8 +514,20 @@ export class Exchange implements Substitute {
     this.#recorder?.start(res.getHeaders())
   }
 
-  #dependLate(tagsOf: (req: Request, res: Response) => readonly string[]): void {
-    const tags = checkTags(tagsOf(this.req, this.res))
+  /** @returns Why the response is not stored after all. */
+  #dependOnTags(verdict: ResponseVerdict): string | undefined {
+    if (!verdict.store || typeof this.#tags !== 'function') return undefined
+    try {
+      this.#dependLate(checkTags(this.#tags(this.req, this.res)))
+      return undefined
+    } catch (error) {
+      // The page is not to fail for what only the cache wants to know.
+      warnOfFault(error)
+      return 'tags-unreadable'
+    }
+  }
+
+  #dependLate(tags: readonly string[]): void {
     const unread = new Map(tags.map((tag) => [tag, undefined] as const))
     this.#frame?.depend(this.place.store.cache, unread)
   }
@@ -627,6 +647,16 @@ export class Exchange implements Substitute {
     responseChannel.publish(message)
   }
 }
+
+/** The view was asked about an older page, and this says that it is no more. @see RFC 9111 §4.3.3 */
+const SUPERSEDING_REFUSALS: ReadonlySet<string> = new Set([
+  'status',
+  'set-cookie',
+  'private',
+  'no-store',
+  'no-cache',
+  'vary-any',
+])
 
 /** They say something of the page, not of the state the view was in. */
 const LASTING_REFUSALS: ReadonlySet<string> = new Set([

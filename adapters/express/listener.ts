@@ -10,6 +10,7 @@ import { judgeReuse } from '../../src/http/reuse.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
+import { isDetached, standInFront } from './detached.js'
 import type { Place } from './exchange.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -53,7 +54,7 @@ export function listenInFront(
     serve(front, request, response, () => void app(req, res), true)
   }
 
-  return function listener(req, res) {
+  return standInFront(function listener(req, res) {
     position ??= findPosition()
     const { kind, first } = position
     const isBlind = knowsTooLittle || kind === 'apart'
@@ -61,7 +62,7 @@ export function listenInFront(
     if (request === undefined) return handOn(req, res)
     const settle = (lookup: PageLookup) => {
       const { page } = lookup
-      if (page?.isWhole === true && mayAnswer(page, req, site)) {
+      if (page?.isWhole === true && !isDetached(req) && mayAnswer(page, req, site)) {
         if (judgeReuse(page, undefined, Date.now()) === 'fresh') {
           return answer(req, res, page, site, { request, lookup })
         }
@@ -78,7 +79,7 @@ export function listenInFront(
     }
     if (isPromise(found)) found.then(settle, () => handOn(req, res))
     else settle(found)
-  }
+  })
 }
 
 function toPageRequest(

@@ -116,11 +116,9 @@ const ORDINARY: ReadonlySet<string> = new Set([
   'if-modified-since',
   'if-none-match',
   'keep-alive',
-  'origin',
   'pragma',
   'priority',
   'referer',
-  'save-data',
   'sec-gpc',
   'te',
   'traceparent',
@@ -144,7 +142,7 @@ const ORDINARY: ReadonlySet<string> = new Set([
 export function profileOf(headers: Readonly<Record<string, unknown>>): string {
   let profile = ''
   for (const name of Object.keys(headers).sort()) {
-    if (!ORDINARY.has(name) && !name.startsWith('sec-')) profile += `\n${name}`
+    if (!ORDINARY.has(name) && !/^sec-(?:ch|fetch)-/.test(name)) profile += `\n${name}`
   }
   return profile
 }

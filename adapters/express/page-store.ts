@@ -185,7 +185,8 @@ export class PageStore {
     const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
-    if ((this.#dropped.get(key) ?? -1) > seen.moment) return { outcome: 'invalidated' }
+    const isDropped = () => (this.#dropped.get(key) ?? -1) > seen.moment
+    if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []
     const head: StoredHead = {
       ...page.head,
@@ -226,7 +227,7 @@ export class PageStore {
     writes.push({ key, value, expiresAtMs: keptUntilMs })
 
     const tags = await this.#snapshot(page.frame)
-    if (tags === undefined) return { outcome: 'invalidated' }
+    if (tags === undefined || isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
       writes.map((write, i) => ({
@@ -294,6 +295,7 @@ export class PageStore {
   #snapshot(frame: Frame): MaybePromise<TagSnapshot | undefined> {
     const { tags, unborn } = frame
     if (tags === undefined) return NO_TAGS
+    if (frame.isOutdated(tags.keys())) return undefined
     const versions = new Map<string, string>()
     const unread: string[] = []
     for (const [tag, version] of tags) {
@@ -342,6 +344,13 @@ export class PageStore {
     const record = encodeHeaderList({ generation, expiresAtMs, headerList })
     await this.cache.set(known.headerListKey, record, timeout)
     return this.#reader.candidates(known, request, headerList)[0] ?? ''
+  }
+
+  /** Drops one page, which its view says is no more. */
+  async drop(key: string): Promise<void> {
+    await this.cache.delete(key).catch((error: unknown) => {
+      if (!(error instanceof CacheBackendError)) throw error
+    })
   }
 
   /**

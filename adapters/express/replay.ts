@@ -4,6 +4,7 @@ import { isConditional, isNotModified, isSentWithNotModified } from '../../src/h
 import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
 import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
+import { joinVary } from '../../src/http/vary.js'
 import {
   currentAgeSeconds,
   fieldsOf,
@@ -43,7 +44,8 @@ export function prepareAnswer(
     if (name.length === CONTENT_LENGTH.length && name.toLowerCase() === CONTENT_LENGTH) {
       hasLength = true
     }
-    res.setHeader(name, coding !== undefined && isETag(name) ? weakened(value) : value)
+    if (name.length === 4) setShortHeader(res, name, value, coding !== undefined)
+    else res.setHeader(name, value)
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   res.statusCode = page.status
@@ -69,8 +71,22 @@ function hasNoBody(status: number): boolean {
   return status === 204 || status === 205
 }
 
-function isETag(name: string): boolean {
-  return name.length === 4 && name.toLowerCase() === 'etag'
+/** `ETag` and `Vary` depend on how and where a page is sent. */
+function setShortHeader(
+  res: ServerResponse,
+  name: string,
+  value: StoredHeader[1],
+  isEncoded: boolean,
+): void {
+  const lower = name.toLowerCase()
+  if (lower === 'etag' && isEncoded) {
+    res.setHeader(name, weakened(value))
+  } else if (lower === 'vary' && res.hasHeader('Vary')) {
+    // What layers around the cache vary on, such as CORS, is in no page.
+    res.setHeader(name, joinVary(value, res.getHeader('Vary') ?? ''))
+  } else {
+    res.setHeader(name, value)
+  }
 }
 
 /** Bytes in another coding are another representation: no strong validator is theirs too. */
@@ -92,7 +108,7 @@ function notModified(
   withAge: boolean,
 ): undefined {
   for (const [name, value] of page.headers) {
-    if (isSentWithNotModified(name.toLowerCase())) res.setHeader(name, value)
+    if (isSentWithNotModified(name.toLowerCase())) setShortHeader(res, name, value, false)
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   // What the layers around the cache, or the view, said of a body.

@@ -64,6 +64,7 @@ function answersAtOnce({ settings, store }: Place, req: Request, res: Response):
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return false
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
   const body = prepareAnswer(req, res, page, nowMs)
+  if (!settings.rfc9111) keepCookieToItsOwner(res)
   if (settings.cacheStatus) {
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }

@@ -1,4 +1,5 @@
 import type { StoredHeader } from './stored-response.js'
+import { joinVary } from './vary.js'
 
 /** They describe the body that is stored, which a 304 does not bring anew. */
 const OF_THE_BODY: ReadonlySet<string> = new Set([
@@ -30,11 +31,13 @@ export function freshenHeaders(
     const name = header[0].toLowerCase()
     if (!OF_THE_BODY.has(name)) fresh.set(name, header)
   }
-  const merged = stored.map((header) => {
+  const merged = stored.map((header): StoredHeader => {
     const name = header[0].toLowerCase()
     const newer = fresh.get(name)
     fresh.delete(name)
-    return newer ?? header
+    if (newer === undefined) return header
+    // What the body depends on, it still does.
+    return name === 'vary' ? [header[0], joinVary(header[1], newer[1])] : newer
   })
   return [...merged, ...fresh.values()]
 }

@@ -15,10 +15,17 @@ export function normalizedHeaders(
   for (const name of headerList) {
     const value = headerText(headers, name)
     if (value === undefined) continue
-    normalized[name] =
-      name === 'accept-language' ? normalizedLanguages(value) : normalizedList(value)
+    normalized[name] = normalizedValue(name, value)
   }
   return normalized
+}
+
+/** Their values are no lists, or must not be taken for another in any case. */
+const AS_SENT = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key'])
+
+function normalizedValue(name: string, value: string): string {
+  if (name === 'accept-language') return normalizedLanguages(value)
+  return AS_SENT.has(name) ? value : normalizedList(value)
 }
 
 /** Blanks around the members of a list mean nothing. */

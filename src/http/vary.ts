@@ -27,6 +27,17 @@ export function parseVary(value: HeaderValue | undefined): Vary {
   return { any, unreadable, names }
 }
 
+/** A `Vary` that names what either of two names; the first as it is if it has all. */
+export function joinVary(first: HeaderValue, second: HeaderValue): string {
+  const { names } = parseVary(first)
+  const text = headerLines(first).join(', ')
+  const added = headerLines(second)
+    .flatMap((line) => line.split(','))
+    .map(trimWhitespace)
+    .filter((name) => name !== '' && !names.includes(name.toLowerCase()))
+  return [text, ...new Set(added)].filter((part) => part !== '').join(', ')
+}
+
 /** A header's name as Django's `request.META` spells it. */
 export function djangoHeaderName(name: string): string {
   return `HTTP_${name.toUpperCase().replaceAll('-', '_')}`

@@ -5,7 +5,10 @@ import { expect, it, vi } from 'vitest'
 import { session, Site } from '../support/express.js'
 
 // As where Node has no hook behind the layers around the cache.
-vi.mock('../../adapters/express/last-word.js', () => ({ onLastWord: () => undefined }))
+vi.mock('../../adapters/express/last-word.js', async (importOriginal) => ({
+  ...(await importOriginal<object>()),
+  onLastWord: () => undefined,
+}))
 
 it('a cookie that a session around the cache sets late keeps the page from being stored', async () => {
   const app = express()

@@ -1,0 +1,185 @@
+import { Readable } from 'node:stream'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/express'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { eventually, expressVersions, Site } from '../support/express.js'
+
+const T = 1_700_000_000_000
+
+function stopClock() {
+  vi.useFakeTimers({ toFake: ['Date'], now: T })
+}
+
+afterEach(() => void vi.useRealTimers())
+
+describe.each(expressVersions)('layers, tags and older pages on $version', ({ express }) => {
+  const newCaches = () => createCaches({ default: new LocMemCache(), special: new LocMemCache() })
+
+  it('tags that cannot be told fail no page, and keep it from being stored', async () => {
+    const pages = responseCache(newCaches())
+    const tags = (req: { query: Record<string, unknown> }) => [req.query['tag'] as string]
+    const app = express()
+    app.get('/p', pages.cachePage(60, { tags }), (_req, res) => {
+      Readable.from(['a', 'b']).pipe(res)
+    })
+    const site = await Site.open(app)
+    const untold = await site.get('/p')
+    expect([untold.status, untold.text]).toEqual([200, 'ab'])
+    expect(untold.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=tags-unreadable')
+    expect((await site.get('/p?tag=x')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+  })
+
+  it('a cookie that was set before the cache goes out with a page marked private', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.use((req, res, next) => {
+      if (req.headers.cookie === undefined) res.cookie('visitor', 'id')
+      next()
+    })
+    app.use(pages.cacheSite(), (_req, res) => void res.send('page'))
+    const site = await Site.open(app)
+    await site.get('/p', { headers: { Cookie: 'visitor=1' } })
+    const hit = await site.get('/p')
+    expect(hit.cacheStatus).toMatch(/; hit/)
+    expect(hit.headers['set-cookie']).toHaveLength(1)
+    expect(hit.headers['cache-control']).toBe('private, max-age=600')
+    expect(hit.headers.expires).toBeUndefined()
+  })
+
+  it('a hit says what the layers around the cache vary on', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.use((req, res, next) => {
+      const { origin } = req.headers
+      if (origin !== undefined) res.set('Access-Control-Allow-Origin', origin).vary('Origin')
+      next()
+    })
+    app.use(pages.cacheSite(), (_req, res) => void res.vary('Accept').set('ETag', '"1"').send('x'))
+    const site = await Site.open(app)
+    await site.get('/p')
+    const headers = { Origin: 'https://a.test' }
+    const hit = await site.get('/p', { headers })
+    expect(hit.cacheStatus).toMatch(/; hit/)
+    expect(hit.headers['access-control-allow-origin']).toBe('https://a.test')
+    expect(hit.headers.vary).toBe('Accept, Origin')
+    const unchanged = await site.get('/p', { headers: { ...headers, 'If-None-Match': '"1"' } })
+    expect([unchanged.status, unchanged.headers.vary]).toEqual([304, 'Accept, Origin'])
+  })
+
+  it('a cache further in sees the conditions of the client, not those of the one around it', async () => {
+    stopClock()
+    const pages = responseCache(newCaches(), { seconds: 10 })
+    const special = pages.cachePage(60, { cache: 'special' })
+    const app = express()
+    let isOn = false
+    app.use(pages.cacheSite())
+    app.use(
+      (req, res, next) => (isOn ? special(req, res, next) : next()),
+      (_req, res) => void res.set('ETag', '"1"').send('page'),
+    )
+    const site = await Site.open(app)
+    await site.get('/p')
+    vi.setSystemTime(T + 20_000)
+    isOn = true
+    const other = await site.get('/p')
+    expect([other.status, other.text]).toEqual([200, 'page'])
+    expect(other.cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+  })
+
+  it.each([
+    ['local memory', () => new LocMemCache()],
+    ['a cache that answers late', () => new AsyncTestCache()],
+  ])('who asks after an invalidation gets nothing from before it: %s', async (_name, newCache) => {
+    const caches = createCaches({ default: newCache() })
+    const pages = responseCache(caches)
+    const app = express()
+    let content = 'old'
+    let answer: () => void = () => undefined
+    const runs: string[] = []
+    app.get('/p', pages.cachePage(60, { tags: ['t'] }), (_req, res) => {
+      const seen = content
+      runs.push(seen)
+      if (runs.length === 1) answer = () => void res.send(seen)
+      else res.send(seen)
+    })
+    const site = await Site.open(app)
+    const first = site.get('/p')
+    await eventually(() => runs.length === 1)
+    content = 'new'
+    await caches.invalidateTags(['t'])
+    const second = site.get('/p')
+    setTimeout(() => answer(), 20)
+    expect((await first).text).toBe('old')
+    expect((await second).text).toBe('new')
+    expect((await site.get('/p')).text).toBe('new')
+  })
+
+  it('a page that its view has withdrawn is not served stale any more', async () => {
+    stopClock()
+    const pages = responseCache(newCaches(), { seconds: 10, staleWhileRevalidate: 1000 })
+    const app = express()
+    let status = 200
+    let runs = 0
+    app.use(pages.cacheSite(), (_req, res) => void res.status(status).send(`run ${++runs}`))
+    const site = await Site.open(app)
+    await site.get('/p')
+    vi.setSystemTime(T + 20_000)
+    status = 410
+    expect((await site.get('/p')).text).toBe('run 1')
+    await eventually(() => runs === 2)
+    const gone = await site.get('/p')
+    expect([gone.status, gone.text]).toEqual([410, 'run 3'])
+  })
+
+  it('a page that is kept compressed says so after its view has confirmed it', async () => {
+    stopClock()
+    const pages = responseCache(newCaches(), { precompress: ['gzip'] })
+    const app = express()
+    const text = 'text '.repeat(1000)
+    app.get('/p', pages.cachePage(10), (_req, res) => void res.vary('X-T').type('text').send(text))
+    const site = await Site.open(app)
+    const headers = { 'Accept-Encoding': 'gzip' }
+    await vi.waitFor(async () => {
+      expect((await site.get('/p', { headers })).cacheStatus).toMatch(/; hit/)
+    })
+    vi.setSystemTime(T + 20_000)
+    const confirmed = await site.get('/p', { headers })
+    expect(confirmed.cacheStatus).toBe('fragcache; fwd=stale; fwd-status=304; stored')
+    const hit = await site.get('/p', { headers })
+    for (const answer of [confirmed, hit]) {
+      expect(answer.headers['content-encoding']).toBe('gzip')
+      expect(answer.headers.vary).toBe('X-T, Accept-Encoding')
+    }
+  })
+
+  describe.each([
+    ['alone', false],
+    ['in front of cacheSite', true],
+  ])('a listener %s', (_name, isInside) => {
+    it('has the page made anew in the background, and answers that in front', async () => {
+      stopClock()
+      const pages = responseCache(newCaches(), { seconds: 10, staleWhileRevalidate: 1000 })
+      const app = express()
+      if (isInside) app.use(pages.cacheSite())
+      let runs = 0
+      let calls = 0
+      app.use((_req, res) => void res.send(`run ${++runs}`))
+      const listener = pages.listener(app)
+      const handle = app.handle.bind(app) as (...args: unknown[]) => void
+      app.handle = ((...args: unknown[]) => {
+        calls++
+        handle(...args)
+      }) as typeof app.handle
+      const site = await Site.open(listener)
+      await site.get('/p')
+      vi.setSystemTime(T + 20_000)
+      expect((await site.get('/p')).text).toBe('run 1')
+      await eventually(() => runs === 2)
+      await vi.waitFor(async () => expect((await site.get('/p')).text).toBe('run 2'))
+      const before = calls
+      expect((await site.get('/p')).text).toBe('run 2')
+      expect([runs, calls - before]).toEqual([2, 0])
+    })
+  })
+})
