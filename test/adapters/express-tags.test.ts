@@ -114,6 +114,52 @@ describe.each(expressVersions)('the tags of a page in $version', ({ express }) =
     })
   })
 
+  it.each<[string, () => readonly string[]]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no tags')
+      },
+    ],
+    ['gives no list', () => 7 as unknown as string[]],
+  ])(
+    'a function that %s keeps the page out of the cache, and it is served',
+    async (_name, tags) => {
+      const { site, runs } = await cachedSite(
+        express,
+        async (_req, res) => {
+          await Promise.resolve()
+          res.send(`run ${runs.count}`)
+        },
+        { page: [60, { tags }] },
+      )
+      for (const run of [1, 2]) {
+        const answer = await site.get('/p')
+        expect(answer).toMatchObject({ status: 200, text: `run ${run}` })
+        expect(answer.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=tags-unreadable')
+      }
+    },
+  )
+
+  it('a list: count also after the view confirmed the page', async () => {
+    const clock = stopClock()
+    const { site, cache, runs } = await cachedSite(
+      express,
+      (req, res) => {
+        if (req.headers['if-none-match'] === '"v1"') res.status(304).end()
+        else res.set('ETag', '"v1"').end('page')
+      },
+      { page: [60, { tags: ['news'] }] },
+    )
+    await site.get('/p')
+    clock.advance(61)
+    await site.get('/p')
+    expect((await site.get('/p')).cacheStatus).toMatch(/^fragcache; hit/)
+    await cache.invalidateTags(['news'])
+    await site.get('/p')
+    expect(runs.count).toBe(3)
+  })
+
   it.each([7, 'news', [7], ['']])('%j are refused', (tags) => {
     const pages = responseCache(createCaches({ default: new LocMemCache() }))
     expect(() => pages.cachePage(60, { tags: tags as unknown as PageTags })).toThrow(TypeError)
