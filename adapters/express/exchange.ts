@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
-import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
+import type { TagSnapshot } from '../../src/backend.js'
 import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
 import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
@@ -22,10 +22,16 @@ import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
-import { profileOf, type PageFlight, type PageFlights } from './page-flights.js'
+import { NOTHING, profileOf, UNDECIDED, type PageFlight, type PageFlights } from './page-flights.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
-import { BodyRecorder, takeHeaders, type OuterHeaders, type Substitute } from './recorder.js'
+import {
+  BodyRecorder,
+  takeHeaders,
+  takePairs,
+  type OuterHeaders,
+  type Substitute,
+} from './recorder.js'
 import { isPrecompressed, compressCopies } from './precompress.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
@@ -85,8 +91,10 @@ type Answering = Response & { [CURRENT]?: Exchange }
 export interface Forwarding {
   readonly request: PageRequest
   readonly lookup: PageLookup
-  /** An older page, which the view may confirm or which may stand in for it. */
+  /** An older page, which may stand in for the view. */
   readonly stale?: StoredResponse | undefined
+  /** The view is asked whether that is right still. */
+  readonly validates?: boolean
   /** Others wait for what comes of it. */
   readonly flight?: PageFlight | undefined
   /** It is never stored, for this reason. */
@@ -182,6 +190,7 @@ export class Exchange implements Substitute {
     this.#outer = this.res.getHeaders()
     if (hasLayersAround(this.res)) onLastWord(this.res, () => this.#onLastWord())
     onHeaders(this.res, () => this.#onHeaders())
+    takePairs(this.res)
     if (this.req.method === 'HEAD') return
     this.#recorder = new BodyRecorder(
       this.res,
@@ -192,7 +201,8 @@ export class Exchange implements Substitute {
     )
     this.res.on('close', () => {
       this.#recorder?.giveUp()
-      if (!this.#isStoring) this.#forwarding?.flight?.land()
+      // Its client is gone: what the page is, nobody knows yet.
+      if (!this.#isStoring) this.#forwarding?.flight?.land(UNDECIDED)
     })
   }
 
@@ -207,6 +217,7 @@ export class Exchange implements Substitute {
 
   /** Drops the pages that an unsafe request changes, when its answer is a good one. */
   watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
+    takePairs(this.res)
     onHeaders(this.res, () => {
       const { statusCode } = this.res
       if (statusCode < 200 || statusCode >= 400) return
@@ -258,12 +269,12 @@ export class Exchange implements Substitute {
 
   /** Leaves the request to the view; the answer is stored if it may be. */
   forward(forwarding: Forwarding, next: () => void): void {
-    const { request, lookup, stale } = forwarding
+    const { request, lookup, stale, validates = false } = forwarding
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
     this.#forwarding = forwarding
-    if (stale !== undefined) {
+    if (stale !== undefined && validates) {
       const { headers, rawHeaders } = this.req
       this.#asked = { headers, rawHeaders }
       sendValidators(this.req, stale)
@@ -281,9 +292,9 @@ export class Exchange implements Substitute {
   beforeHeaders(): void {
     const { statusCode } = this.res
     if (this.#phase !== 'forwarded' || this.substitute !== undefined) return
-    const { stale } = this.#forwarding ?? {}
+    const { stale, validates = false } = this.#forwarding ?? {}
     if (stale === undefined) return
-    if (statusCode === 304) this.#confirm(stale)
+    if (statusCode === 304 && validates) this.#confirm(stale)
     else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
   }
 
@@ -306,7 +317,11 @@ export class Exchange implements Substitute {
       ...(cookies !== undefined && { 'set-cookie': cookies }),
     }
     const verdict = this.#judge(stale.status, facts, nowMs)
-    const reason = this.#refusalOf(verdict)
+    const { pageTags } = this.#lookup ?? {}
+    // What is in the body, the view does not make anew.
+    if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
+    const change = this.#request === undefined ? undefined : this.#change(this.#request)
+    const reason = this.#refusalOf(verdict, change) ?? this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
     const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
     const page: StoredResponse = {
@@ -354,7 +369,7 @@ export class Exchange implements Substitute {
     const ttlSeconds = remainingSeconds(stale, nowMs)
     this.#say({ hit: true, ttlSeconds, detail: `view-failed-${status}` })
     this.#report('stale', `view-failed-${status}`)
-    this.#forwarding?.flight?.land({ page: stale, standsIn: true })
+    this.#forwarding?.flight?.land({ ...NOTHING, page: stale, standsIn: true })
   }
 
   #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean): void {
@@ -389,8 +404,7 @@ export class Exchange implements Substitute {
     )
   }
 
-  #refusalOf(verdict: ResponseVerdict): string | undefined {
-    const change = this.#request === undefined ? undefined : this.#change(this.#request)
+  #refusalOf(verdict: ResponseVerdict, change: string | undefined): string | undefined {
     if (change !== undefined) return change
     if (!verdict.store) return verdict.reason
     return this.#forwarding?.unstorable
@@ -403,11 +417,11 @@ export class Exchange implements Substitute {
     const { res } = this
     const nowMs = Date.now()
     const verdict = this.#judge(res.statusCode, res.getHeaders(), nowMs)
-    const reason = this.#refusalOf(verdict) ?? this.#dependOnTags(verdict)
-    const isAsLookedUp = this.#change(this.#request) === undefined
+    const change = this.#change(this.#request)
+    const reason = this.#refusalOf(verdict, change) ?? this.#dependOnTags(verdict)
     this.#said = sayable(res)
     const said = verdict.downstream === undefined ? [] : saidOf(headersOf(res))
-    if (verdict.downstream !== undefined && isAsLookedUp) {
+    if (verdict.downstream !== undefined && change === undefined) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
       if (expires !== undefined) res.setHeader('Expires', expires)
@@ -422,11 +436,12 @@ export class Exchange implements Substitute {
   #refuse(reason: string): void {
     this.#report('bypass', reason)
     if (this.#forwarding === undefined) return
-    const { flight, lookup, request, stale } = this.#forwarding
-    if (stale !== undefined && SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 500) {
+    const { flight, lookup, request, validates = false } = this.#forwarding
+    if (validates && SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 500) {
       this.place.store.drop(lookup.key).catch(warnOfFault)
     }
     if (flight === undefined) return
+    if (reason === 'incomplete') return flight.land(UNDECIDED)
     if (LASTING_REFUSALS.has(reason) && !this.#isChosenByHeaders()) {
       this.place.flights.mark(lookup.key, profileOf(request.headers))
     }
@@ -447,7 +462,7 @@ export class Exchange implements Substitute {
   }
 
   #forward(): Forward {
-    if (this.#forwarding?.stale !== undefined) return 'stale'
+    if (this.#forwarding?.validates === true) return 'stale'
     return forwardOf(this.#lookup)
   }
 
@@ -512,6 +527,7 @@ export class Exchange implements Substitute {
     const { statusCode: status, statusMessage } = res
     this.#pending = { status, statusMessage, verdict, headers, said, atMs }
     this.#recorder?.start(res.getHeaders())
+    this.#forwarding?.flight?.begin()
   }
 
   /** @returns Why the response is not stored after all. */
@@ -552,10 +568,13 @@ export class Exchange implements Substitute {
       .then(({ outcome, page }) => {
         if (outcome === 'stored') this.#report('miss')
         else this.#report('bypass', outcome)
+        if (flight !== undefined && (outcome === 'cache-refused' || outcome === 'cache-failed')) {
+          flights.mark(lookup.key, profileOf(request.headers))
+        }
         if (page !== undefined && flight !== undefined) {
           flights.unmark(lookup.key, profileOf(request.headers))
         }
-        flight?.land({ page, standsIn: false })
+        flight?.land({ ...NOTHING, page })
       })
       .catch((error: unknown) => {
         flight?.land()
@@ -681,9 +700,6 @@ export function appendCacheStatus(res: ServerResponse, handling: Handling): void
 function forwardOf(lookup: PageLookup | undefined): Forward {
   return lookup !== undefined && lookup.headerList.length > 0 ? 'vary-miss' : 'uri-miss'
 }
-
-/** An exchange without tags reads none. */
-export const NO_SNAPSHOT: TagSnapshot = NO_TAGS
 
 function headersOf(res: Response): readonly StoredHeader[] {
   return TOLD.flatMap((name) => {

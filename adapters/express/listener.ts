@@ -2,8 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Application, Request, Response } from 'express'
 import { formatCacheStatus } from '../../src/http/cache-status.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
-import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
-import { headerText } from '../../src/http/header-values.js'
+import type { Coding } from '../../src/http/content-coding.js'
 import { lookupRefusal } from '../../src/http/policy.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { judgeReuse } from '../../src/http/reuse.js'
@@ -14,7 +13,7 @@ import { isDetached, standInFront } from './detached.js'
 import type { Place } from './exchange.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
-import { prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import { codingOf, prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
 
@@ -108,7 +107,7 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
  */
 function withoutVisitors(site: Place): Place {
   const { settings } = site
-  if (settings.isImpersonal || settings.hasOwnIsPersonal) return site
+  if (settings.isImpersonal) return site
   const isPersonal = (req: Request) => req.headers.cookie !== undefined || settings.isPersonal(req)
   return { ...site, settings: { ...settings, isPersonal } }
 }
@@ -169,7 +168,7 @@ function answer(
   const isSimple =
     page.status === 200 && headers['range'] === undefined && !hasPrecondition(headers)
   if (isSimple) {
-    const coding = codingOf(page, req)
+    const coding = codingOf(page, headers)
     const wire = wireOf(page, coding)
     const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
     if (settings.cacheStatus) all.push('Cache-Status', formatCacheStatus(handling))
@@ -187,10 +186,4 @@ function answer(
   const { method, uri: url } = request
   const key = store.keyOf(request, lookup.headerList)
   responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
-}
-
-function codingOf(page: StoredResponse, { headers }: IncomingMessage): Coding | undefined {
-  if (page.codings.length === 0) return undefined
-  const available = page.codings.map(([coding]) => coding as Coding)
-  return chooseCoding(headerText(headers, 'accept-encoding'), available)
 }

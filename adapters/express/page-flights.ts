@@ -7,24 +7,42 @@ export interface Landing {
   readonly page: StoredResponse | undefined
   /** The view failed, and this is an older page that stands in for it. */
   readonly standsIn: boolean
+  /** It came to no end that would say anything of the page: somebody else may try. */
+  readonly isUndecided: boolean
 }
 
-const NOTHING: Landing = Object.freeze({ page: undefined, standsIn: false })
+export const NOTHING: Landing = Object.freeze({
+  page: undefined,
+  standsIn: false,
+  isUndecided: false,
+})
+
+export const UNDECIDED: Landing = Object.freeze({ ...NOTHING, isUndecided: true })
 
 /** The run of a view for one page, which other requests of the page may wait for. */
 export class PageFlight {
   readonly landed: Promise<Landing>
   #land: (landing: Landing) => void = () => undefined
   #isOver = false
+  #hasBegun = false
   readonly #limit: NodeJS.Timeout
 
+  /**
+   * @param onOver - Told whether the answer had begun when the time was up: then it is a stream that
+   *   is not worth waiting for, and no view that is slow.
+   */
   constructor(
     limitMs: number,
-    private readonly onOver: () => void,
+    private readonly onOver: (isStream: boolean) => void,
   ) {
     this.landed = new Promise((resolve) => (this.#land = resolve))
     // A view that hangs holds up nobody for longer.
-    this.#limit = setTimeout(() => this.land(), limitMs).unref()
+    this.#limit = setTimeout(() => this.#end(NOTHING, this.#hasBegun), limitMs).unref()
+  }
+
+  /** The first bytes are out. */
+  begin(): void {
+    this.#hasBegun = true
   }
 
   /** What it came to, or nothing if it takes longer. */
@@ -42,10 +60,14 @@ export class PageFlight {
 
   /** Ends the wait; only the first time counts. */
   land(landing: Landing = NOTHING): void {
+    this.#end(landing, false)
+  }
+
+  #end(landing: Landing, isStream: boolean): void {
     if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#limit)
-    this.onOver()
+    this.onOver(isStream)
     this.#land(landing)
   }
 }
@@ -67,8 +89,11 @@ export class PageFlights {
   }
 
   /** Begins one; there must be none of this key. */
-  lead(key: string, limitMs: number): PageFlight {
-    const flight: PageFlight = new PageFlight(limitMs, () => this.#flights.delete(key))
+  lead(key: string, profile: string, limitMs: number): PageFlight {
+    const flight: PageFlight = new PageFlight(limitMs, (isStream) => {
+      this.#flights.delete(key)
+      if (isStream) this.mark(key, profile)
+    })
     this.#flights.set(key, flight)
     return flight
   }

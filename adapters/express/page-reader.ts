@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
+import { NO_TAGS, type Hit, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import {
@@ -38,6 +38,11 @@ interface Decoded {
   readonly value: unknown
   readonly page: StoredResponse
 }
+
+const NOTHING: Pick<PageLookup, 'page' | 'pageTags'> = Object.freeze({
+  page: undefined,
+  pageTags: undefined,
+})
 
 /** Reads the pages in one cache under one key prefix. */
 export class PageReader {
@@ -81,29 +86,22 @@ export class PageReader {
   findAtOnce(request: PageRequest): PageLookup {
     const { moment } = this
     const known = this.knownOf(request)
-    const generation = known.readGeneration(this.get(known.generationKey))
-    const list = known.readHeaderList(this.get(known.headerListKey))
+    const generation = known.readGeneration(this.get(known.generationKey)?.value)
+    const list = known.readHeaderList(this.get(known.headerListKey)?.value)
     const isKnown = list !== undefined && list.generation === generation
     const headerList = isKnown ? list.headerList : []
     const keys = this.candidates(known, request, headerList)
     const key = keys[0] ?? ''
-    const page = isKnown
-      ? this.pick(
-          known,
-          request,
-          generation,
-          keys,
-          keys.map((one) => this.get(one)),
-        )
-      : undefined
-    return { page, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+    const hits = isKnown ? keys.map((one) => this.get(one)) : []
+    const picked = this.pick(known, request, generation, keys, hits)
+    return { ...picked, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
   }
 
-  get(key: string): unknown {
+  get(key: string): Hit | undefined {
     const { cache } = this
     const hit = cache.lookupOne(cache.checkedKey(key))
     if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
-    return hit?.value
+    return hit
   }
 
   /** One read where the URI varies on what it varied on when it was last seen here, else two. */
@@ -113,27 +111,27 @@ export class PageReader {
     const { guess } = known
     const guessed = this.candidates(known, request, guess)
     const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.read(records, known, tags), ({ values, snapshot }) => {
-      const generation = known.readGeneration(values[0])
-      const list = known.readHeaderList(values[1])
+    return chain(this.read(records, known, tags), ({ hits, snapshot }) => {
+      const generation = known.readGeneration(hits[0]?.value)
+      const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.headerList : undefined
       const found = { generation, headerList: headerList ?? [], tags: snapshot, moment }
       if (headerList === undefined) {
         return {
           ...found,
-          page: undefined,
+          ...NOTHING,
           key: this.candidates(known, request, [])[0] ?? '',
           isKnown: false,
         }
       }
       if (isSameList(headerList, guess)) {
-        const page = this.pick(known, request, generation, guessed, values.slice(2))
-        return { ...found, page, key: guessed[0] ?? '', isKnown: true }
+        const picked = this.pick(known, request, generation, guessed, hits.slice(2))
+        return { ...found, ...picked, key: guessed[0] ?? '', isKnown: true }
       }
       const keys = this.candidates(known, request, headerList)
       return chain(this.read(keys, known, NO_TAG_NAMES), (second) => {
-        const page = this.pick(known, request, generation, keys, second.values)
-        return { ...found, page, key: keys[0] ?? '', isKnown: true }
+        const picked = this.pick(known, request, generation, keys, second.hits)
+        return { ...found, ...picked, key: keys[0] ?? '', isKnown: true }
       })
     })
   }
@@ -157,17 +155,20 @@ export class PageReader {
     request: PageRequest,
     generation: string | undefined,
     keys: readonly string[],
-    values: readonly unknown[],
-  ): StoredResponse | undefined {
+    hits: readonly (Hit | undefined)[],
+  ): Pick<PageLookup, 'page' | 'pageTags'> {
     for (const [i, key] of keys.entries()) {
-      const page = this.decode(key, values[i])
+      const hit = hits[i]
+      const page = this.decode(key, hit?.value)
       if (page === undefined || page.generation !== generation) continue
       const isForThis =
         !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
       const { address } = known
-      if (isForThis && answersRequest(page, address, this.valuesFor(page, request))) return page
+      if (isForThis && answersRequest(page, address, this.valuesFor(page, request))) {
+        return { page, pageTags: hit?.tags }
+      }
     }
-    return undefined
+    return NOTHING
   }
 
   /** Whether a page that was just stored is the one a request would be given. */
@@ -198,16 +199,21 @@ export class PageReader {
     if (typeof value === 'string') this.#decoded.set(key, { value, page })
   }
 
+  /** The values of records. */
+  async readValues(keys: readonly string[], known: KnownUri): Promise<readonly unknown[]> {
+    return (await this.read(keys, known, NO_TAG_NAMES)).hits.map((hit) => hit?.value)
+  }
+
   /** Local memory is asked without detours while nobody watches. */
   read(
     keys: readonly string[],
     known: KnownUri,
     tags: readonly string[],
-  ): MaybePromise<{ readonly values: readonly unknown[]; readonly snapshot: TagSnapshot }> {
+  ): MaybePromise<{ readonly hits: readonly (Hit | undefined)[]; readonly snapshot: TagSnapshot }> {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
-      const values = cache.guarded('getMany', () => keys.map((key) => this.get(key)))
-      return chain(values, (all) => ({ values: all, snapshot: NO_TAGS }))
+      const found = cache.guarded('getMany', () => keys.map((key) => this.get(key)))
+      return chain(found, (hits) => ({ hits, snapshot: NO_TAGS }))
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
@@ -215,10 +221,7 @@ export class PageReader {
       const { hits, snapshot } = orFail(answer)
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
       if (own !== undefined) known.tags = [...own.keys()]
-      return {
-        values: hits.map((hit) => hit?.value),
-        snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags),
-      }
+      return { hits, snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags) }
     })
   }
 }

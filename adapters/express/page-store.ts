@@ -46,6 +46,9 @@ const INVALIDATION_SECONDS = 300
 /** More responses of one URI than this do not wait for each other. */
 const MAX_WAITING = 16
 
+/** Failed invalidations that are remembered. */
+const MAX_OUTSTANDING = 10_000
+
 /** Dropped variants that are remembered, so that a view that is running does not bring one back. */
 const MAX_DROPPED = 1000
 
@@ -54,6 +57,8 @@ export class PageStore {
   readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
   /** Invalidations that the cache has not confirmed yet. */
   readonly #invalidations = new Map<string, Promise<unknown>>()
+  /** Those that failed, so that what they were to drop does not come back with the cache. */
+  readonly #outstanding = new LRUCache<string, true>({ max: MAX_OUTSTANDING })
   readonly #dropped = new LRUCache<string, number>({ max: MAX_DROPPED })
   readonly #reader: PageReader
 
@@ -88,7 +93,10 @@ export class PageStore {
   lookup(request: PageRequest, tags: readonly string[] = NO_TAG_NAMES): MaybePromise<PageLookup> {
     const invalidation = this.#invalidations.get(request.uri)
     if (invalidation !== undefined) {
-      return withinLimit(invalidation).then(() => this.#lookup(request, tags))
+      return withinLimit(invalidation).then(() => this.lookup(request, tags))
+    }
+    if (this.#outstanding.has(request.uri)) {
+      return this.invalidate(request.uri).then(() => this.#lookup(request, tags))
     }
     return this.#lookup(request, tags)
   }
@@ -117,7 +125,7 @@ export class PageStore {
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
     if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
-    if (this.#invalidations.has(request.uri)) return undefined
+    if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
     const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
     return isPromise(found) ? undefined : found
   }
@@ -170,7 +178,7 @@ export class PageStore {
     const known = this.#reader.knownOf(request)
     const { address } = known
     const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
-    const [first, second, third] = (await this.#reader.read(keys, known, NO_TAG_NAMES)).values
+    const [first, second, third] = await this.#reader.readValues(keys, known)
     const current = decodeGeneration(first)
     if (!isStillSeen(current, seen)) return { outcome: 'invalidated' }
     const generation = current?.generation ?? newTagVersion()
@@ -284,7 +292,7 @@ export class PageStore {
   /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
-    const [value] = (await this.#reader.read([key], known, NO_TAG_NAMES)).values
+    const [value] = await this.#reader.readValues([key], known)
     if (decodeGeneration(value) === undefined) await this.cache.delete(key)
   }
 
@@ -325,7 +333,7 @@ export class PageStore {
   ): Promise<string> {
     const known = this.#reader.knownOf(request)
     const records = [known.generationKey, known.headerListKey]
-    const [first, second] = (await this.#reader.read(records, known, NO_TAG_NAMES)).values
+    const [first, second] = await this.#reader.readValues(records, known)
     const current = decodeGeneration(first)
     const generation = current?.generation ?? newTagVersion()
     const list = known.readHeaderList(second)
@@ -363,11 +371,17 @@ export class PageStore {
     const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
-    const done = this.cache.set(key, encodeGeneration(record), { timeout: INVALIDATION_SECONDS })
+    const timeout = INVALIDATION_SECONDS
+    const done = withinLimit(this.cache.set(key, encodeGeneration(record), { timeout }))
     const settled = done.then(ignore, ignore)
     this.#invalidations.set(uri, settled)
     try {
       await done
+      this.#outstanding.delete(uri)
+    } catch (error) {
+      // Whoever asks for a page of it tries again first.
+      this.#outstanding.set(uri, true)
+      throw error
     } finally {
       if (this.#invalidations.get(uri) === settled) this.#invalidations.delete(uri)
     }

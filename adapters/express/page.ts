@@ -1,4 +1,5 @@
 import type { TagSnapshot } from '../../src/backend.js'
+import type { TagVersions } from '../../src/tags.js'
 import type { Frame } from '../../src/fragment/frame.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredHead, StoredResponse } from '../../src/http/stored-response.js'
@@ -27,6 +28,8 @@ export interface PageLookup {
   readonly key: string
   /** Its URI has pages, or had of late. */
   readonly isKnown: boolean
+  /** The versions of the tags that the page was stored with. */
+  readonly pageTags: TagVersions | undefined
   /** The versions of the tags that were asked for. */
   readonly tags: TagSnapshot
   /** When, in the order of what happens in this store. */

@@ -203,3 +203,16 @@ function rawHeaderNames(res: Response): readonly string[] {
   const { getRawHeaderNames } = res as { getRawHeaderNames?: () => string[] }
   return getRawHeaderNames?.call(res) ?? res.getHeaderNames()
 }
+
+/**
+ * Lets `res.writeHead` take pairs, as Node does: `on-headers` keeps only the last of those with one
+ * name, and lists it takes whole.
+ */
+export function takePairs(res: Response): void {
+  const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => Response
+  res.writeHead = (...args: unknown[]) => {
+    const last: unknown = args.at(-1)
+    const isPairs = Array.isArray(last) && last.length > 0 && last.every(Array.isArray)
+    return isPairs ? writeHead(...args.slice(0, -1), last.flat(1)) : writeHead(...args)
+  }
+}

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
-import { chooseCoding, type Coding } from '../../src/http/content-coding.js'
-import { headerText, type HeaderFields } from '../../src/http/header-values.js'
+import { chooseCoding, isCompressible, type Coding } from '../../src/http/content-coding.js'
+import { headerOf, headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
 import { joinVary } from '../../src/http/vary.js'
 import {
@@ -11,6 +11,7 @@ import {
   type StoredHeader,
   type StoredResponse,
 } from '../../src/http/stored-response.js'
+import { hasLayersAround } from './last-word.js'
 
 /**
  * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304
@@ -37,7 +38,8 @@ export function prepareAnswer(
       return notModified(res, page, nowMs, withAge)
     }
   }
-  const range = method === 'GET' && page.status === 200 ? conditions['range'] : undefined
+  const isRanged = method === 'GET' && page.status === 200 && conditions['range'] !== undefined
+  const range = isRanged && !mayBeEncoded(res, page, conditions) ? conditions['range'] : undefined
   const coding = range === undefined ? codingOf(page, conditions) : undefined
   let hasLength = false
   for (const [name, value] of page.headers) {
@@ -63,6 +65,14 @@ export function prepareAnswer(
   // What was stored met its length, so that only another coding has another one.
   if (!hasLength || coding !== undefined) res.setHeader('Content-Length', body.length)
   return method === 'HEAD' ? undefined : body
+}
+
+/** A layer around us might compress a part, whose bytes are then not those it says they are. */
+function mayBeEncoded(res: ServerResponse, page: StoredResponse, request: HeaderFields): boolean {
+  if (!hasLayersAround(res) || headerOf(request, 'accept-encoding') === undefined) return false
+  const fields = fieldsOf(page)
+  if (headerOf(fields, 'content-encoding') !== undefined) return false
+  return isCompressible(headerText(fields, 'content-type'))
 }
 
 const CONTENT_LENGTH = 'content-length'
@@ -95,7 +105,8 @@ export function weakened(etag: StoredHeader[1]): string {
   return text.startsWith('W/') ? text : `W/${text}`
 }
 
-function codingOf({ codings }: StoredResponse, headers: HeaderFields): Coding | undefined {
+/** The coding a client is sent a page in; `undefined`: none. */
+export function codingOf({ codings }: StoredResponse, headers: HeaderFields): Coding | undefined {
   if (codings.length === 0) return undefined
   const available = codings.map(([coding]) => coding as Coding)
   return chooseCoding(headerText(headers, 'accept-encoding'), available)

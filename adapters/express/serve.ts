@@ -38,30 +38,49 @@ export function serve(
   isOutermost = false,
 ): void {
   const current = Exchange.current(res)
-  if (current === undefined && answersAtOnce(place, req, res)) return
+  let early: Early | undefined
+  if (current === undefined) {
+    const tried = tryAtOnce(place, req, res)
+    if (tried === 'answered') return
+    early = tried
+  }
   if (current?.absorbs(place) === true) {
     const read = current.readTags(place)
     if (isPromise(read)) void read.then(() => next(), next)
     else next()
-  } else lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next)
+  } else {
+    lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next, early)
+  }
+}
+
+/** What is known of a request already. */
+interface Early {
+  readonly request: PageRequest
+  readonly refusal?: undefined
+  readonly lookup: PageLookup | undefined
 }
 
 /** The usual hit in local memory, without anything that only others need. */
-function answersAtOnce({ settings, store }: Place, req: Request, res: Response): boolean {
-  if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return false
-  if (!store.cache.answersAtOnce || isDetached(req)) return false
+function tryAtOnce(
+  { settings, store }: Place,
+  req: Request,
+  res: Response,
+): Early | 'answered' | undefined {
+  if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return undefined
+  if (!store.cache.answersAtOnce || isDetached(req)) return undefined
   const { request } = admit(req, settings)
-  if (request === undefined) return false
-  let page
+  if (request === undefined) return undefined
+  let lookup
   try {
-    page = store.lookupAtOnce(request)?.page
+    lookup = store.lookupAtOnce(request)
   } catch {
     // Whoever asks once more will tell.
-    return false
+    return { request, lookup }
   }
+  const page = lookup?.page
   const nowMs = Date.now()
-  if (page === undefined || !isUsable(page, req, settings)) return false
-  if (judgeReuse(page, undefined, nowMs) !== 'fresh') return false
+  if (page === undefined || !isUsable(page, req, settings)) return { request, lookup }
+  if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
   const body = prepareAnswer(req, res, page, nowMs)
   if (!settings.rfc9111) keepCookieToItsOwner(res)
@@ -70,13 +89,19 @@ function answersAtOnce({ settings, store }: Place, req: Request, res: Response):
   }
   if (body === undefined) res.end()
   else res.end(body)
-  return true
+  return 'answered'
 }
 
 /** The part of {@link serve} that comes once it is clear which middleware has to do it. */
-export function lookUp(exchange: Exchange, req: Request, res: Response, next: NextFunction): void {
+export function lookUp(
+  exchange: Exchange,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  known?: Early,
+): void {
   const { settings, store } = exchange.place
-  const { request, refusal } = admit(req, settings)
+  const { request, refusal } = known ?? admit(req, settings)
   if (request === undefined) {
     if (refusal === 'method') watchUnsafe(exchange, req)
     exchange.pass(refusal)
@@ -99,7 +124,7 @@ export function lookUp(exchange: Exchange, req: Request, res: Response, next: Ne
     let found
     try {
       const isFirst = waited === undefined && exchange.earlyTags.length === 0
-      const early = isFirst ? takeLookup(req, store, request.uri) : undefined
+      const early = isFirst ? (known?.lookup ?? takeLookup(req, store, request.uri)) : undefined
       found = early ?? store.lookup(request, exchange.earlyTags)
     } catch (error) {
       fail(error)
@@ -182,8 +207,9 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
   const forwarding: Forwarding = {
     request,
     lookup,
+    stale: page,
     // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
-    stale: isRanged || request.method === 'HEAD' ? undefined : page,
+    validates: page !== undefined && !isRanged && request.method !== 'HEAD',
   }
   const waits = settings.waitSeconds > 0 && mayWait(visit)
   if (!waits) return forward(visit, forwarding)
@@ -193,11 +219,10 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     void wait(visit, flight, forwarding).catch(visit.next)
     return
   }
+  const profile = profileOf(request.headers)
   const isWorthwhile = flight === undefined && mayLead(visit, page)
-  if (!isWorthwhile || flights.isMarked(lookup.key, profileOf(request.headers))) {
-    return forward(visit, forwarding)
-  }
-  const own = flights.lead(lookup.key, settings.waitSeconds * 1000)
+  if (!isWorthwhile || flights.isMarked(lookup.key, profile)) return forward(visit, forwarding)
+  const own = flights.lead(lookup.key, profile, settings.waitSeconds * 1000)
   forward(visit, { ...forwarding, flight: own })
 }
 
@@ -224,12 +249,14 @@ function forward({ exchange, next, request }: Visit, forwarding: Forwarding): vo
 async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): Promise<void> {
   const { exchange, res, request, asked, waited, again } = visit
   const untilMs = waited?.untilMs ?? Date.now() + exchange.place.settings.waitSeconds * 1000
-  const { page: landed, standsIn } = await flight.landedBy(untilMs)
+  const { page: landed, standsIn, isUndecided } = await flight.landedBy(untilMs)
   if (res.headersSent || res.destroyed) return
+  const askAgain = () => again({ times: (waited?.times ?? 0) + 1, untilMs })
+  if (isUndecided) return askAgain()
   if (landed === undefined) return forward(visit, forwarding)
   const page = exchange.place.store.answers(landed, request) ? usable(visit, landed) : undefined
   // Another variant: now it is known what the page varies on.
-  if (page === undefined) return again({ times: (waited?.times ?? 0) + 1, untilMs })
+  if (page === undefined) return askAgain()
   const nowMs = Date.now()
   if (standsIn && standsInForError(page, nowMs)) {
     return exchange.answer(forwarding, page, 'stale', 'view-failed')

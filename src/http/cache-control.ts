@@ -19,7 +19,7 @@ export interface CacheControl {
 export type Restriction = 'no-store' | 'private' | 'no-cache'
 
 /** Largest number of seconds that is told apart. @see RFC 9111 §1.2.2 */
-export const MAX_DELTA_SECONDS = 2 ** 31
+const MAX_DELTA_SECONDS = 2 ** 31
 
 /**
  * Reads a `Cache-Control` header; never throws.
@@ -159,8 +159,15 @@ export function hasDirective({ directives }: CacheControl, name: string): boolea
   return directives.some((directive) => directive.name === name)
 }
 
+/** A directive of so many seconds at most; one that cannot be read is no time. */
+function limited(name: string, argument: string | undefined, seconds: number): string {
+  const present = parseDeltaSeconds(argument)
+  if (present !== null) return `${name}=${Math.min(present, seconds)}`
+  return argument === undefined ? name : `${name}=${argument}`
+}
+
 /**
- * The header with a `max-age` of at most so many seconds.
+ * The header with a `max-age`, and an `s-maxage` if it has one, of at most so many seconds.
  *
  * @returns A shorter `max-age` stays, and so does one that cannot be read, which every cache takes
  *   for stale.
@@ -177,7 +184,9 @@ export function limitMaxAge(value: HeaderValue | undefined, seconds: number): st
   const members: string[] = []
   let placed = false
   for (const { name, value: argument } of parsed.directives) {
-    if (name !== 'max-age') {
+    if (name === 's-maxage') {
+      members.push(limited(name, argument, seconds))
+    } else if (name !== 'max-age') {
       members.push(argument === undefined ? name : `${name}=${argument}`)
     } else if (present === null) {
       members.push(argument === undefined ? name : `${name}=${argument}`)

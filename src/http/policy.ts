@@ -38,8 +38,13 @@ export function lookupRefusal({ method, uri, headers }: RequestFacts): LookupRef
   if (method !== 'GET' && method !== 'HEAD') return 'method'
   // RFC 9110 §9.3.1: what the body of a GET asks for is not in the key.
   if (hasBody(headers)) return 'request-body'
-  if (headerOf(headers, 'upgrade') !== undefined) return 'upgrade'
+  if (asksForUpgrade(headerText(headers, 'upgrade'))) return 'upgrade'
   return uri === undefined ? 'uri-unreadable' : undefined
+}
+
+/** Clients offer HTTP/2 without expecting it: that must not be a way around the cache. */
+function asksForUpgrade(upgrade: string | undefined): boolean {
+  return upgrade !== undefined && upgrade.trim().toLowerCase() !== 'h2c'
 }
 
 function hasBody(headers: HeaderFields): boolean {
