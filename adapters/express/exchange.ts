@@ -3,6 +3,7 @@ import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import type { TagSnapshot } from '../../src/backend.js'
 import { currentFrame, Frame, runAsyncIn } from '../../src/fragment/frame.js'
+import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
@@ -35,7 +36,7 @@ import {
 import { isPrecompressed, compressCopies } from './precompress.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
-import { sendValidators } from './validators.js'
+import { replaceConditions } from './validators.js'
 import { warnOfFault, warnOfNonce } from './warnings.js'
 
 /** Where a middleware looks and stores, and for how long. */
@@ -95,6 +96,8 @@ export interface Forwarding {
   readonly stale?: StoredResponse | undefined
   /** The view is asked whether that is right still. */
   readonly validates?: boolean
+  /** A page is there, but not for this visitor. */
+  readonly isPassedOver?: boolean
   /** Others wait for what comes of it. */
   readonly flight?: PageFlight | undefined
   /** It is never stored, for this reason. */
@@ -274,10 +277,12 @@ export class Exchange implements Substitute {
     this.#request = request
     this.#lookup = lookup
     this.#forwarding = forwarding
-    if (stale !== undefined && validates) {
+    // The whole is wanted, for others too; the client is told afterwards that it has it already.
+    const isForAll = forwarding.flight !== undefined && isConditional(this.req.headers)
+    if (validates || isForAll) {
       const { headers, rawHeaders } = this.req
       this.#asked = { headers, rawHeaders }
-      sendValidators(this.req, stale)
+      replaceConditions(this.req, validates ? stale : undefined)
     }
     this.#frame = new Frame(this.place.store.cache, currentFrame(), undefined)
     this.#depend(lookup.tags)
@@ -343,7 +348,10 @@ export class Exchange implements Substitute {
       detail: reason,
     })
     if (verdict.store && reason === undefined) {
-      this.#innerVary = verdict.vary
+      const nominated = stale.nominated.map(([name]) => name)
+      // What we added ourselves when it was stored is no header that it was made from.
+      const added = ['accept-encoding', 'authorization'].filter((name) => !nominated.includes(name))
+      this.#innerVary = verdict.vary.filter((name) => !added.includes(name))
       const kept = { headers: told, removed: page.removed }
       const { status, statusMessage } = stale
       const facts = { status, statusMessage, verdict, headers: kept, said, atMs: nowMs }
@@ -428,8 +436,22 @@ export class Exchange implements Substitute {
     }
     if (verdict.store && reason === undefined) this.#expect(verdict, said, nowMs)
     this.#sayForward(reason)
+    this.#leaveOutBody(nowMs)
     this.#saying = sayable(res)
     if (reason !== undefined) this.#refuse(reason)
+  }
+
+  /** A client that has the whole already is not sent it again, though the view was asked for it. */
+  #leaveOutBody(nowMs: number): void {
+    const { res } = this
+    const conditions = this.#asked?.headers
+    if (conditions === undefined || res.statusCode < 200 || res.statusCode >= 300) return
+    if (!isNotModified(conditions, res.getHeaders(), nowMs)) return
+    // Node sends no body with it, whatever the view writes.
+    res.statusCode = 304
+    for (const name of res.getHeaderNames()) {
+      if (!isSentWithNotModified(name)) res.removeHeader(name)
+    }
   }
 
   /** The answer is this request's alone: nobody need wait for it. */
@@ -463,6 +485,7 @@ export class Exchange implements Substitute {
 
   #forward(): Forward {
     if (this.#forwarding?.validates === true) return 'stale'
+    if (this.#forwarding?.isPassedOver === true) return 'bypass'
     return forwardOf(this.#lookup)
   }
 

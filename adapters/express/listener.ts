@@ -57,7 +57,12 @@ export function listenInFront(
     position ??= findPosition()
     const { kind, first } = position
     const isBlind = knowsTooLittle || kind === 'apart'
-    const request = isBlind ? undefined : toPageRequest(req, app, site)
+    let request: PageRequest | undefined
+    try {
+      request = isBlind ? undefined : toPageRequest(req, app, site)
+    } catch {
+      // A function of the site's threw; where Express asks it, its errors are handled.
+    }
     if (request === undefined) return handOn(req, res)
     const settle = (lookup: PageLookup) => {
       const { page } = lookup

@@ -291,8 +291,8 @@ function isSet(value: unknown): boolean {
 }
 
 function checkCaches(caches: unknown): void {
-  const { get } = (caches ?? {}) as Partial<Caches>
-  if (typeof get === 'function') return
+  const { get, aliases } = (caches ?? {}) as Partial<Caches>
+  if (typeof get === 'function' && aliases !== undefined) return
   throw new MisuseError(
     `responseCache: ${show(caches)} are no caches; give what createCaches returned`,
   )

@@ -167,7 +167,8 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
   }
 
   return {
-    cacheSite() {
+    cacheSite(...args: readonly unknown[]) {
+      checkNoArguments('cacheSite', args)
       isInApp = true
       return known(function cacheSite(req, res, next) {
         serve(site, req, res, next, isFirst(req, cacheSite))
@@ -183,7 +184,8 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       }
     },
 
-    updateCache() {
+    updateCache(...args: readonly unknown[]) {
+      checkNoArguments('updateCache', args)
       isInApp = true
       return function updateCache(req, res, next) {
         if (Exchange.current(res) === undefined) Exchange.begin(site, req, res).attach()
@@ -191,7 +193,8 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       }
     },
 
-    fetchFromCache() {
+    fetchFromCache(...args: readonly unknown[]) {
+      checkNoArguments('fetchFromCache', args)
       isInApp = true
       return function fetchFromCache(req, res, next) {
         const exchange = Exchange.current(res)
@@ -238,6 +241,14 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       )
     },
   }
+}
+
+/** `app.use(pages.cacheSite)` would leave every request without an answer. */
+function checkNoArguments(name: string, args: readonly unknown[]): void {
+  if (args.length === 0) return
+  throw new MisuseError(
+    `${name} takes no arguments and makes a middleware: write app.use(pages.${name}()), and give options such as seconds to responseCache`,
+  )
 }
 
 function checkApplication(app: unknown): void {

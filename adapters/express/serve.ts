@@ -1,6 +1,5 @@
 import type { NextFunction, Request, Response } from 'express'
 import { CacheBackendError } from '../../src/errors.js'
-import { hasPrecondition } from '../../src/http/conditional.js'
 import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
 import {
   judgeReuse,
@@ -210,18 +209,20 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     stale: page,
     // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
     validates: page !== undefined && !isRanged && request.method !== 'HEAD',
+    isPassedOver: page === undefined && lookup.page !== undefined,
   }
   const waits = settings.waitSeconds > 0 && mayWait(visit)
   if (!waits) return forward(visit, forwarding)
+  const profile = profileOf(request.headers)
+  if (flights.isMarked(lookup.key, profile)) return forward(visit, forwarding)
   const flight = flights.of(lookup.key)
   if (flight !== undefined && !isDetached(req)) {
     if (waited !== undefined && waited.times >= MAX_WAITS) return forward(visit, forwarding)
     void wait(visit, flight, forwarding).catch(visit.next)
     return
   }
-  const profile = profileOf(request.headers)
-  const isWorthwhile = flight === undefined && mayLead(visit, page)
-  if (!isWorthwhile || flights.isMarked(lookup.key, profile)) return forward(visit, forwarding)
+  // Nobody is to wait for an answer that nobody gets.
+  if (flight !== undefined || visit.res.destroyed) return forward(visit, forwarding)
   const own = flights.lead(lookup.key, profile, settings.waitSeconds * 1000)
   forward(visit, { ...forwarding, flight: own })
 }
@@ -232,11 +233,6 @@ function mayWait({ request, asked, exchange, req }: Visit): boolean {
   if (method !== 'GET' || headers['authorization'] !== undefined) return false
   if (headers['range'] !== undefined || asked?.noCache === true) return false
   return !isPersonal(req, exchange.place.settings)
-}
-
-/** What the view answers to conditions is not for others, but where they are replaced by ours. */
-function mayLead({ request }: Visit, page: StoredResponse | undefined): boolean {
-  return page !== undefined || !hasPrecondition(request.headers)
 }
 
 function forward({ exchange, next, request }: Visit, forwarding: Forwarding): void {

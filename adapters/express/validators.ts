@@ -14,10 +14,11 @@ const CONDITIONS: readonly string[] = [
  * Makes a request ask whether a stored page is right still, in place of what the client asked: that
  * is answered from what comes of it.
  *
+ * @param page - Left out: it asks for the whole.
  * @remarks The client's own `req.headers` object is left as it is; the request gets another.
  * @see RFC 9111 §4.3.1
  */
-export function sendValidators(req: Request, page: StoredResponse): void {
+export function replaceConditions(req: Request, page: StoredResponse | undefined): void {
   const headers = { ...req.headers }
   const rawHeaders: string[] = []
   for (const name of CONDITIONS) Reflect.deleteProperty(headers, name)
@@ -25,7 +26,7 @@ export function sendValidators(req: Request, page: StoredResponse): void {
     const [name = '', value = ''] = req.rawHeaders.slice(i, i + 2)
     if (!CONDITIONS.includes(name.toLowerCase())) rawHeaders.push(name, value)
   }
-  const fields = fieldsOf(page)
+  const fields = page === undefined ? {} : fieldsOf(page)
   const add = (name: string, value: string | undefined) => {
     if (value === undefined) return
     headers[name.toLowerCase()] = value

@@ -376,7 +376,7 @@ describe('visitors', () => {
     await ask()
     expect(runs()).toBe(1)
     const alice = await ask('alice')
-    expect(alice.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=personal')
+    expect(alice.cacheStatus).toBe('fragcache; fwd=bypass; detail=personal')
     expect(alice.headers).not.toHaveProperty('expires')
     await ask('alice')
     expect(runs()).toBe(3)

@@ -478,15 +478,36 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect((await site.get('/p', { headers: { 'If-None-Match': '"other"' } })).status).toBe(200)
     })
 
-    it('are not stored when the view answers them with a 304', async () => {
-      const { site, runs } = await siteOf((_req, res) => res.set('ETag', '"v"').send('body'))
+    it('fill a cold page with the whole, and get their 304', async () => {
+      const { site, runs } = await siteOf((_req, res) => {
+        res.set('ETag', '"v"').write('bo')
+        res.end('dy')
+      })
       const first = await site.get('/p', { headers: { 'If-None-Match': '"v"' } })
-      expect(first.status).toBe(304)
-      expect(first.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=status')
+      expect([first.status, first.text]).toEqual([304, ''])
+      expect(first.cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
       expect(first.headers['cache-control']).toBe('max-age=600')
+      expect(first.headers.etag).toBe('"v"')
       const second = await site.get('/p')
       expect([second.status, second.text]).toEqual([200, 'body'])
-      expect(runs.count).toBe(2)
+      const other = await site.get('/p', { headers: { 'If-None-Match': '"other"' } })
+      expect([other.status, other.text]).toEqual([200, 'body'])
+      expect(runs.count).toBe(1)
+    })
+
+    it('are the view’s own affair where its answers are for one visitor each', async () => {
+      const { site } = await siteOf((req, res) => {
+        if (req.headers['if-none-match'] === '"v"') return res.status(304).end()
+        return res.set('Cache-Control', 'private').set('ETag', '"v"').send('mine')
+      })
+      const headers = { 'If-None-Match': '"v"' }
+      const first = await site.get('/p', { headers })
+      expect([first.status, first.text]).toEqual([304, ''])
+      const again = await site.get('/p', { headers })
+      expect([again.status, again.cacheStatus]).toEqual([
+        304,
+        'fragcache; fwd=uri-miss; detail=status',
+      ])
     })
   })
 
