@@ -1,7 +1,8 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
+import { asMiddleware, type Middleware } from './middleware.js'
 import { checkResponse } from './header-helpers.js'
 import { applyPreconditions } from './precondition.js'
 
@@ -40,12 +41,12 @@ export interface ConditionOptions {
  * @see Django 6.1, `django.views.decorators.http.condition`
  * @see RFC 9110 §13.2.2
  */
-export function condition(options: ConditionOptions): RequestHandler {
+export function condition(options: ConditionOptions): Middleware {
   checkOptions(options)
   const { etag, lastModified } = options
-  return function conditionMiddleware(req, res, next) {
+  return asMiddleware(function conditionMiddleware(req, res, next) {
     precede('condition', { etag, lastModified }, req, res, next)
-  }
+  })
 }
 
 /**
@@ -54,11 +55,11 @@ export function condition(options: ConditionOptions): RequestHandler {
  * @throws TypeError: no function was given.
  * @see Django 6.1, `django.views.decorators.http.etag`
  */
-export function etag(read: EtagFunction): RequestHandler {
+export function etag(read: EtagFunction): Middleware {
   checkFunction('etag', 'the argument', read)
-  return function etagMiddleware(req, res, next) {
+  return asMiddleware(function etagMiddleware(req, res, next) {
     precede('etag', { etag: read }, req, res, next)
-  }
+  })
 }
 
 /**
@@ -67,11 +68,11 @@ export function etag(read: EtagFunction): RequestHandler {
  * @throws TypeError: no function was given.
  * @see Django 6.1, `django.views.decorators.http.last_modified`
  */
-export function lastModified(read: LastModifiedFunction): RequestHandler {
+export function lastModified(read: LastModifiedFunction): Middleware {
   checkFunction('lastModified', 'the argument', read)
-  return function lastModifiedMiddleware(req, res, next) {
+  return asMiddleware(function lastModifiedMiddleware(req, res, next) {
     precede('lastModified', { lastModified: read }, req, res, next)
-  }
+  })
 }
 
 interface Validators {

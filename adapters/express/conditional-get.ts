@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
+import { asMiddleware, type Middleware } from './middleware.js'
 import { checkResponse } from './header-helpers.js'
 import { refuseArguments } from './header-middlewares.js'
 import { applyPreconditions } from './precondition.js'
@@ -21,14 +22,14 @@ import { applyPreconditions } from './precondition.js'
  * @see Django 6.1, `django.middleware.http.ConditionalGetMiddleware`
  * @see RFC 9110 §13.2.2
  */
-export function conditionalGet(): RequestHandler
-export function conditionalGet(...given: readonly unknown[]): RequestHandler {
+export function conditionalGet(): Middleware
+export function conditionalGet(...given: readonly unknown[]): Middleware {
   refuseArguments('conditionalGet', given)
-  return function conditionalGetMiddleware(req, res, next) {
+  return asMiddleware(function conditionalGetMiddleware(req, res, next) {
     checkResponse('conditionalGet', res)
     if (req.method === 'GET') watch(req, res)
     next()
-  }
+  })
 }
 
 type Write = (chunk?: unknown, ...rest: unknown[]) => boolean

@@ -1,4 +1,4 @@
-import type { RequestHandler, Response } from 'express'
+import type { Response } from 'express'
 import onHeaders from 'on-headers'
 import { MisuseError, show } from '../../src/errors.js'
 import {
@@ -8,6 +8,7 @@ import {
   type NewDirective,
 } from '../../src/http/patch-cache-control.js'
 import { patchedVary, readHeaderNames } from '../../src/http/patch-headers.js'
+import { asMiddleware, type Middleware } from './middleware.js'
 import { addNeverCacheHeaders, checkResponse } from './header-helpers.js'
 
 /**
@@ -22,10 +23,10 @@ import { addNeverCacheHeaders, checkResponse } from './header-helpers.js'
  *   does not say whether an error handler answers.
  * @see Django 6.1, `django.views.decorators.cache.cache_control`
  */
-export function cacheControl(directives: CacheControlDirectives): RequestHandler {
+export function cacheControl(directives: CacheControlDirectives): Middleware {
   const all = readDirectives('cacheControl', directives).map(withNumber)
   const restrictions = all.filter(isRestriction)
-  return function cacheControlMiddleware(_req, res, next) {
+  return asMiddleware(function cacheControlMiddleware(_req, res, next) {
     checkResponse('cacheControl', res)
     onHeaders(res, () => {
       const isError = res.statusCode >= 400
@@ -35,7 +36,7 @@ export function cacheControl(directives: CacheControlDirectives): RequestHandler
       res.setHeader('Cache-Control', patchedCacheControl(present, added, 'cacheControl'))
     })
     next()
-  }
+  })
 }
 
 /** When the headers are sent it is too late to refuse a text. */
@@ -68,13 +69,13 @@ function isRestriction({ name, value }: NewDirective): boolean {
  * @see Django 6.1, `django.views.decorators.cache.never_cache`
  * @see {@link addNeverCacheHeaders}
  */
-export function neverCache(): RequestHandler
-export function neverCache(...given: readonly unknown[]): RequestHandler {
+export function neverCache(): Middleware
+export function neverCache(...given: readonly unknown[]): Middleware {
   refuseArguments('neverCache', given)
-  return function neverCacheMiddleware(_req, res, next) {
+  return asMiddleware(function neverCacheMiddleware(_req, res, next) {
     whenSent('neverCache', res, () => addNeverCacheHeaders(res))
     next()
-  }
+  })
 }
 
 /**
@@ -84,15 +85,15 @@ export function neverCache(...given: readonly unknown[]): RequestHandler {
  * @throws TypeError: no name was given, or something is no name of a header.
  * @see Django 6.1, `django.views.decorators.vary.vary_on_headers`
  */
-export function varyOnHeaders(...names: readonly string[]): RequestHandler {
+export function varyOnHeaders(...names: readonly string[]): Middleware {
   const read = readHeaderNames('varyOnHeaders', names)
   if (read.length === 0) {
     throw new MisuseError("varyOnHeaders: no header is named; give one such as 'Accept-Language'")
   }
-  return function varyOnHeadersMiddleware(_req, res, next) {
+  return asMiddleware(function varyOnHeadersMiddleware(_req, res, next) {
     addToVary('varyOnHeaders', res, read)
     next()
-  }
+  })
 }
 
 /**
@@ -101,13 +102,13 @@ export function varyOnHeaders(...names: readonly string[]): RequestHandler {
  *
  * @see Django 6.1, `django.views.decorators.vary.vary_on_cookie`
  */
-export function varyOnCookie(): RequestHandler
-export function varyOnCookie(...given: readonly unknown[]): RequestHandler {
+export function varyOnCookie(): Middleware
+export function varyOnCookie(...given: readonly unknown[]): Middleware {
   refuseArguments('varyOnCookie', given)
-  return function varyOnCookieMiddleware(_req, res, next) {
+  return asMiddleware(function varyOnCookieMiddleware(_req, res, next) {
     addToVary('varyOnCookie', res, ['Cookie'])
     next()
-  }
+  })
 }
 
 function addToVary(caller: string, res: Response, names: readonly string[]): void {

@@ -2,6 +2,7 @@ export { responseCache, type InvalidateOptions, type ResponseCache } from './res
 export type { CachePageOptions, PageTags, ResponseCacheOptions } from './options.js'
 export { TRACKING_PARAMETERS, type QueryRule } from '../../src/http/query.js'
 export type { Coding } from '../../src/http/content-coding.js'
+export type { Middleware } from './middleware.js'
 export type { ResponseMessage, ResponseOutcome } from './channel.js'
 export {
   addNeverCacheHeaders,

@@ -338,7 +338,7 @@ function checkStale(name: string, value: unknown): void {
 }
 
 /** Parts of a whole, and answers to conditions, are no pages. */
-const UNSTORABLE_STATUSES: readonly number[] = [206, 304]
+const UNSTORABLE_STATUSES: readonly number[] = [206, 304, 412]
 
 function resolveStatuses(statuses: unknown): ReadonlySet<number> {
   if (!Array.isArray(statuses)) {
@@ -348,7 +348,7 @@ function resolveStatuses(statuses: unknown): ReadonlySet<number> {
     const isFinal =
       Number.isInteger(status) && (status as number) >= 200 && (status as number) < 600
     if (isFinal && !UNSTORABLE_STATUSES.includes(status as number)) continue
-    refuse('responseCache', 'statuses', status, 'a status from 200 to 599 other than 206 and 304')
+    refuse('responseCache', 'statuses', status, 'a status from 200 to 599 other than 206, 304 and 412')
   }
   return new Set(statuses as number[])
 }

@@ -9,6 +9,7 @@ import { parseVary } from '../../src/http/vary.js'
 import { Exchange, type Place } from './exchange.js'
 import { isFirst } from './front.js'
 import { listenInFront } from './listener.js'
+import { asMiddleware, type Middleware } from './middleware.js'
 import {
   resolveOptions,
   resolvePageOptions,
@@ -31,7 +32,7 @@ export interface ResponseCache {
    *
    * @see Django, `CacheMiddleware`; RFC 9111
    */
-  cacheSite(): RequestHandler
+  cacheSite(): Middleware
   /**
    * Caches the page of one view.
    *
@@ -42,20 +43,20 @@ export interface ResponseCache {
    * @remarks Inside `cacheSite` the page is stored once, for these seconds.
    * @see Django, `cache_page`
    */
-  cachePage(seconds: number | null, options?: CachePageOptions): RequestHandler
+  cachePage(seconds: number | null, options?: CachePageOptions): Middleware
   /**
    * The first half of `cacheSite`: stores. Middlewares between it and {@link fetchFromCache} may
    * still set `Vary`, the language or the time zone.
    *
    * @see Django, `UpdateCacheMiddleware`
    */
-  updateCache(): RequestHandler
+  updateCache(): Middleware
   /**
    * The second half of `cacheSite`: answers from the cache. Without the first half it is the whole.
    *
    * @see Django, `FetchFromCacheMiddleware`
    */
-  fetchFromCache(): RequestHandler
+  fetchFromCache(): Middleware
   /**
    * Drops every stored variant of a URL, and the answers of views that are running.
    *
@@ -128,9 +129,9 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
   const siteCaches = new WeakSet<RequestHandler>()
   let isInApp = false
 
-  function known(middleware: RequestHandler): RequestHandler {
+  function known(middleware: RequestHandler): Middleware {
     siteCaches.add(middleware)
-    return middleware
+    return asMiddleware(middleware)
   }
 
   function placeOf(
@@ -179,31 +180,31 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       isInApp = true
       const { alias, keyPrefix, tags } = resolvePageOptions(caches, seconds, pageOptions, settings)
       const place = placeOf(alias, keyPrefix, seconds, tags)
-      return function cachePage(req, res, next) {
+      return asMiddleware(function cachePage(req, res, next) {
         serve(place, req, res, next)
-      }
+      })
     },
 
     updateCache(...args: readonly unknown[]) {
       checkNoArguments('updateCache', args)
       isInApp = true
-      return function updateCache(req, res, next) {
+      return asMiddleware(function updateCache(req, res, next) {
         if (Exchange.current(res) === undefined) Exchange.begin(site, req, res).attach()
         next()
-      }
+      })
     },
 
     fetchFromCache(...args: readonly unknown[]) {
       checkNoArguments('fetchFromCache', args)
       isInApp = true
-      return function fetchFromCache(req, res, next) {
+      return asMiddleware(function fetchFromCache(req, res, next) {
         const exchange = Exchange.current(res)
         if (exchange?.isWaiting === true && exchange.place === site) {
           lookUp(exchange, req, res, next)
         } else {
           serve(site, req, res, next)
         }
-      }
+      })
     },
 
     async invalidate(url, invalidateOptions = {}) {

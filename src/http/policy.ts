@@ -93,8 +93,8 @@ export interface StoreRules {
 
 const DEFAULT_STATUSES: ReadonlySet<number> = new Set([200])
 
-/** Parts of a whole, and what says something of a copy elsewhere. */
-const NEVER_STORED_STATUSES: ReadonlySet<number> = new Set([206, 304])
+/** Parts of a whole, and answers to conditions of one client. */
+const NEVER_STORED_STATUSES: ReadonlySet<number> = new Set([206, 304, 412])
 
 /** What `must-understand` asks for. @see RFC 9110 §15, RFC 9111 §5.2.2.3 */
 const UNDERSTOOD_STATUSES: ReadonlySet<number> = new Set([
@@ -328,7 +328,9 @@ function lifetimeSeconds(
   { pageSeconds, siteSeconds, rfc9111 = false }: StoreOptions,
   nowMs: number,
 ): { readonly seconds: number | null; readonly explicit: boolean } | StoreRefusal {
-  if (pageSeconds !== undefined) return { seconds: pageSeconds, explicit: false }
+  // By the letter, only what is a page has the time of a page; anything else has to say its own.
+  const isPage = !rfc9111 || (status === 200 && headerOf(headers, 'set-cookie') === undefined)
+  if (pageSeconds !== undefined && isPage) return { seconds: pageSeconds, explicit: false }
   const explicit = targeted
     ? directiveLifetimeSeconds(control)
     : explicitLifetimeSeconds(headers, nowMs, control)

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { createCaches, LocMemCache } from 'fragcache'
-import { responseCache } from 'fragcache/express'
+import { cacheControl, responseCache } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
@@ -28,6 +28,18 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
     expect([untold.status, untold.text]).toEqual([200, 'ab'])
     expect(untold.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=tags-unreadable')
     expect((await site.get('/p?tag=x')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+  })
+
+  it('a view behind a middleware of ours still knows the parameters of its route', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.get('/p/:id', cacheControl({ maxAge: 5 }), pages.cachePage(60), (req, res) => {
+      // That this compiles is what is tested.
+      const id: string = req.params.id
+      res.send(id)
+    })
+    const site = await Site.open(app)
+    expect((await site.get('/p/7')).text).toBe('7')
   })
 
   it('a cookie that was set before the cache goes out with a page marked private', async () => {
