@@ -1,0 +1,222 @@
+import { LocMemCache, type Cache } from 'fragcache'
+import { describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { cachedSite, gate, type CachedSiteOptions, type View } from '../support/cached-site.js'
+import {
+  eventually,
+  expressVersions,
+  type Answer,
+  type RequestOptions,
+} from '../support/express.js'
+
+const backends: [string, () => Cache][] = [
+  ['LocMemCache', () => new LocMemCache()],
+  ['a cache that answers late', () => new AsyncTestCache()],
+]
+
+/** Longer than a test may take: whoever waits for so long fails it. */
+const FOR_EVER = 180
+
+/** Enough turns of the event loop for the cache to be asked and for whoever waits to wait. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+describe.each(expressVersions)('in $version', ({ express }) => {
+  /** A site that tells when requests have come, and when their clients have gone. */
+  async function watchedSite(view: View, { before = [], ...options }: CachedSiteOptions = {}) {
+    let arrivals = 0
+    let closed = 0
+    const watch: View = (_req, res, next) => {
+      arrivals++
+      res.on('close', () => closed++)
+      next()
+    }
+    const made = await cachedSite(express, view, {
+      waitSeconds: FOR_EVER,
+      ...options,
+      before: [watch, ...before],
+    })
+    return {
+      ...made,
+      async arrived(requests: number) {
+        await eventually(() => arrivals >= requests)
+        await settle()
+      },
+      /** Asks; the result makes the client go away, and waits until the server knows. */
+      send(options?: RequestOptions): () => Promise<void> {
+        const request = made.site.request('/p', options)
+        request.on('error', () => undefined)
+        request.end()
+        return async () => {
+          const before = closed
+          request.destroy()
+          await eventually(() => closed > before)
+        }
+      },
+    }
+  }
+
+  function tally(answers: readonly Answer[]): Record<string, number> {
+    const counts: Record<string, number> = {}
+    for (const { text } of answers) counts[text] = (counts[text] ?? 0) + 1
+    return counts
+  }
+
+  describe('a client that goes away', () => {
+    it('before the cache is asked holds up nobody', async () => {
+      const reached = gate()
+      const ready = gate()
+      let isFirst = true
+      const { site, runs, send } = await watchedSite((_req, res) => res.send(`run ${runs.count}`), {
+        before: [
+          async (_req, _res, next) => {
+            if (isFirst) {
+              isFirst = false
+              reached.open()
+              await ready.opened
+            }
+            next()
+          },
+        ],
+      })
+      const goAway = send()
+      await reached.opened
+      await goAway()
+      ready.open()
+      await eventually(() => runs.count === 1)
+      expect((await site.get('/p')).text).toBe('run 2')
+      expect((await site.get('/p')).text).toBe('run 2')
+    })
+
+    it('while the cache is asked holds up nobody', async () => {
+      const cache = new AsyncTestCache()
+      const { site, runs, send } = await watchedSite((_req, res) => res.send(`run ${runs.count}`), {
+        cache,
+      })
+      cache.hanging = true
+      const goAway = send()
+      await eventually(() => cache.reads > 0)
+      await goAway()
+      cache.hanging = false
+      await eventually(() => runs.count === 1)
+      expect((await site.get('/p')).text).toBe('run 2')
+    })
+
+    it.each(backends)('while its view runs: one other takes its place: %s', async (_name, make) => {
+      const [first, second] = [gate(), gate()]
+      const { site, runs, send, arrived } = await watchedSite(
+        async (_req, res) => {
+          const run = runs.count
+          await (run === 1 ? first : second).opened
+          res.send(`run ${run}`)
+        },
+        { cache: make() },
+      )
+      const goAway = send()
+      await eventually(() => runs.count === 1)
+      const asked = Array.from({ length: 10 }, () => site.get('/p'))
+      await arrived(11)
+      await goAway()
+      await eventually(() => runs.count > 1)
+      await settle()
+      second.open()
+      expect(tally(await Promise.all(asked))).toEqual({ 'run 2': 10 })
+      expect(runs.count).toBe(2)
+      first.open()
+      await settle()
+      expect((await site.get('/p')).text).toBe('run 2')
+    })
+
+    it('in the middle of the answer: one other takes its place', async () => {
+      const { site, runs, send, arrived } = await watchedSite((_req, res) => {
+        const run = runs.count
+        res.write(`run ${run}`)
+        if (run > 1) res.end()
+      })
+      const goAway = send()
+      await eventually(() => runs.count === 1)
+      const asked = Array.from({ length: 10 }, () => site.get('/p'))
+      await arrived(11)
+      await goAway()
+      expect(tally(await Promise.all(asked))).toEqual({ 'run 2': 10 })
+      expect(runs.count).toBe(2)
+    })
+
+    it('one after the other: each time one other takes its place', async () => {
+      const last = gate()
+      const { site, runs, send, arrived } = await watchedSite(async (_req, res) => {
+        const run = runs.count
+        if (run === 3) await last.opened
+        // The others' clients do not wait for the end.
+        if (run >= 3) res.send(`run ${run}`)
+      })
+      const leave = [send()]
+      await eventually(() => runs.count === 1)
+      leave.push(send())
+      await arrived(2)
+      const asked = Array.from({ length: 5 }, () => site.get('/p'))
+      await arrived(7)
+      for (const [i, goAway] of leave.entries()) {
+        await goAway()
+        await eventually(() => runs.count === i + 2)
+        await settle()
+      }
+      last.open()
+      expect(tally(await Promise.all(asked))).toEqual({ 'run 3': 5 })
+      expect(runs.count).toBe(3)
+    })
+
+    it('does not make those wait whose page is known to be for one visitor', async () => {
+      const { site, runs, send } = await watchedSite((req, res) => {
+        // Odd requests get no answer at all.
+        if (req.headers['x-odd'] === undefined) res.set('Cache-Control', 'private').send('mine')
+      })
+      expect((await site.get('/p')).text).toBe('mine')
+      for (let i = 0; i < 3; i++) {
+        const goAway = send({ headers: { 'X-Odd': '1' } })
+        await eventually(() => runs.count === 2 + 2 * i)
+        expect((await site.get('/p')).text).toBe('mine')
+        await goAway()
+      }
+    })
+  })
+
+  it('an answer that goes on for longer than anybody waits makes nobody wait again', async () => {
+    const ends = gate()
+    const { site, runs } = await watchedSite(
+      async (_req, res) => {
+        res.write('line\n')
+        await ends.opened
+        res.end()
+      },
+      { waitSeconds: 0.05 },
+    )
+    const first = [site.get('/p'), site.get('/p')]
+    // The second one has waited in vain.
+    await eventually(() => runs.count === 2)
+    const later = Array.from({ length: 5 }, () => site.get('/p'))
+    await eventually(() => runs.count === 7)
+    ends.open()
+    for (const { text } of await Promise.all([...first, ...later])) expect(text).toBe('line\n')
+  })
+
+  it('a page that the cache does not take makes nobody wait again', async () => {
+    const ready = gate()
+    const cache = new AsyncTestCache()
+    cache.maxPayloadBytes = 10_000
+    const { site, runs } = await watchedSite(
+      async (_req, res) => {
+        if (runs.count > 1) await ready.opened
+        res.send('long '.repeat(4000))
+      },
+      { cache },
+    )
+    await site.get('/p')
+    await settle()
+    const asked = Array.from({ length: 5 }, () => site.get('/p'))
+    await eventually(() => runs.count === 6)
+    ready.open()
+    for (const { body } of await Promise.all(asked)) expect(body).toHaveLength(20_000)
+  })
+})
