@@ -220,7 +220,6 @@ export class Exchange implements Substitute {
 
   /** Drops the pages that an unsafe request changes, when its answer is a good one. */
   watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
-    takePairs(this.res)
     onHeaders(this.res, () => {
       const { statusCode } = this.res
       if (statusCode < 200 || statusCode >= 400) return
@@ -228,6 +227,7 @@ export class Exchange implements Substitute {
         this.place.invalidate(uri)
       }
     })
+    takePairs(this.res)
   }
 
   /** Answers with a stored response. */

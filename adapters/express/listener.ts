@@ -50,7 +50,18 @@ export function listenInFront(
     if (position?.kind !== 'cache') return void app(req, res)
     const [request, response] = [req as Request, res as Response]
     becomeExpress(app, request, response)
-    serve(front, request, response, () => void app(req, res), true)
+    let isInside = false
+    const next = () => {
+      isInside = true
+      app(req, res)
+    }
+    try {
+      serve(front, request, response, next, true)
+    } catch (error) {
+      if (isInside) throw error
+      // A function of the site's threw. No error handler is out here, so the cache is left out.
+      app(req, res)
+    }
   }
 
   return standInFront(function listener(req, res) {
