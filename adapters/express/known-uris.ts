@@ -37,6 +37,7 @@ export class KnownUri {
   #listValue: unknown
   #list: HeaderListRecord | undefined
   #keyWithoutHeaders: string | undefined
+  readonly #storedKeys = new Map<string, string>()
 
   constructor(readonly address: PageAddress) {
     this.uriHash = md5(address.uri)
@@ -51,20 +52,36 @@ export class KnownUri {
 
   /** Reads the record of its generation. */
   readGeneration(value: unknown): string | undefined {
-    if (value !== this.#generationValue) {
-      this.#generation = decodeGeneration(value)?.generation
-      this.#generationValue = value
-    }
+    if (value !== this.#generationValue) this.#generation = decodeGeneration(value)?.generation
+    // Texts that are the same one need not be compared next time.
+    this.#generationValue = value
     return this.#generation
   }
 
   /** Reads the record of its header list. */
   readHeaderList(value: unknown): HeaderListRecord | undefined {
-    if (value !== this.#listValue) {
-      this.#list = decodeHeaderList(value)
-      this.#listValue = value
-    }
+    if (value !== this.#listValue) this.#list = decodeHeaderList(value)
+    this.#listValue = value
     return this.#list
+  }
+
+  /**
+   * What a cache sees of a key that is the same for every request: a text that is made anew has to be
+   * hashed anew each time it is looked up.
+   */
+  storedKey(key: string, toStored: (key: string) => string): string {
+    let stored = this.#storedKeys.get(key)
+    if (stored === undefined) {
+      stored = toStored(key)
+      if (this.#isFixed(key)) this.#storedKeys.set(key, stored)
+    }
+    return stored
+  }
+
+  #isFixed(key: string): boolean {
+    return (
+      key === this.generationKey || key === this.headerListKey || key === this.#keyWithoutHeaders
+    )
   }
 
   keyOf(headerList: readonly string[], headers: HeaderFields): string {

@@ -35,7 +35,7 @@ export const AUTHORIZATION: readonly string[] = ['authorization']
 export const NO_TAG_NAMES: readonly string[] = Object.freeze([])
 
 interface Decoded {
-  readonly value: unknown
+  value: unknown
   readonly page: StoredResponse
 }
 
@@ -50,6 +50,7 @@ export class PageReader {
   moment = 0
   readonly #known: KnownUris
   readonly #decoded: LRUCache<string, Decoded>
+  readonly #toStored = (key: string) => this.cache.checkedKey(key)
 
   constructor(
     readonly cache: Cache,
@@ -86,20 +87,20 @@ export class PageReader {
   findAtOnce(request: PageRequest): PageLookup {
     const { moment } = this
     const known = this.knownOf(request)
-    const generation = known.readGeneration(this.get(known.generationKey)?.value)
-    const list = known.readHeaderList(this.get(known.headerListKey)?.value)
+    const generation = known.readGeneration(this.get(known, known.generationKey)?.value)
+    const list = known.readHeaderList(this.get(known, known.headerListKey)?.value)
     const isKnown = list !== undefined && list.generation === generation
     const headerList = isKnown ? list.headerList : []
     const keys = this.candidates(known, request, headerList)
     const key = keys[0] ?? ''
-    const hits = isKnown ? keys.map((one) => this.get(one)) : []
-    const picked = this.pick(known, request, generation, keys, hits)
-    return { ...picked, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+    const hits = isKnown ? keys.map((one) => this.get(known, one)) : []
+    // Copying properties by a spread would cost more than all the rest.
+    const { page, pageTags } = this.pick(known, request, generation, keys, hits)
+    return { page, pageTags, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
   }
 
-  get(key: string): Hit | undefined {
-    const { cache } = this
-    const hit = cache.lookupOne(cache.checkedKey(key))
+  get(known: KnownUri, key: string): Hit | undefined {
+    const hit = this.cache.lookupOne(known.storedKey(key, this.#toStored))
     if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
     return hit
   }
@@ -188,7 +189,11 @@ export class PageReader {
   decode(key: string, value: unknown): StoredResponse | undefined {
     if (value === undefined) return undefined
     const decoded = typeof value === 'string' ? this.#decoded.get(key) : undefined
-    if (decoded !== undefined && decoded.value === value) return decoded.page
+    if (decoded !== undefined && decoded.value === value) {
+      // Texts that are the same one need not be compared next time.
+      decoded.value = value
+      return decoded.page
+    }
     const page = decodeStoredResponse(value, this.options.rfc9111)
     if (page !== undefined && typeof value === 'string') this.#decoded.set(key, { value, page })
     return page
@@ -212,7 +217,7 @@ export class PageReader {
   ): MaybePromise<{ readonly hits: readonly (Hit | undefined)[]; readonly snapshot: TagSnapshot }> {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
-      const found = cache.guarded('getMany', () => keys.map((key) => this.get(key)))
+      const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
       return chain(found, (hits) => ({ hits, snapshot: NO_TAGS }))
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
