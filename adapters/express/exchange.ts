@@ -421,6 +421,8 @@ export class Exchange implements Substitute {
   #onHeaders(): void {
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
     this.beforeHeaders()
+    // The view has read them; the layers around us want to know what the client asked.
+    if (this.#asked !== undefined) Object.assign(this.req, this.#asked)
     if (this.substitute !== undefined) return
     const { res } = this
     const nowMs = Date.now()
