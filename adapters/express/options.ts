@@ -348,7 +348,12 @@ function resolveStatuses(statuses: unknown): ReadonlySet<number> {
     const isFinal =
       Number.isInteger(status) && (status as number) >= 200 && (status as number) < 600
     if (isFinal && !UNSTORABLE_STATUSES.includes(status as number)) continue
-    refuse('responseCache', 'statuses', status, 'a status from 200 to 599 other than 206, 304 and 412')
+    refuse(
+      'responseCache',
+      'statuses',
+      status,
+      'a status from 200 to 599 other than 206, 304 and 412',
+    )
   }
   return new Set(statuses as number[])
 }

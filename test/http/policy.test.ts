@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
-import { judgeResponse, lookupRefusal, type Retention, type StoreOptions } from '../../src/http/policy.js'
+import {
+  judgeResponse,
+  lookupRefusal,
+  type Retention,
+  type StoreOptions,
+} from '../../src/http/policy.js'
 
 const T = 1_700_000_000_000
 
