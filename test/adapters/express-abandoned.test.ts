@@ -1,7 +1,14 @@
 import { LocMemCache, type Cache } from 'fragcache'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import type { WriteEntry, WriteOutcome } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { cachedSite, gate, type CachedSiteOptions, type View } from '../support/cached-site.js'
+import {
+  cachedSite,
+  gate,
+  watchOutcomes,
+  type CachedSiteOptions,
+  type View,
+} from '../support/cached-site.js'
 import {
   eventually,
   expressVersions,
@@ -16,6 +23,26 @@ const backends: [string, () => Cache][] = [
 
 /** Longer than a test may take: whoever waits for so long fails it. */
 const FOR_EVER = 180
+
+/** Reads, but does not always write. */
+class Unwilling extends AsyncTestCache {
+  failsToWrite = false
+
+  protected override writeEntries(
+    entries: readonly WriteEntry<Uint8Array>[],
+  ): Promise<WriteOutcome[]> {
+    if (this.failsToWrite) return Promise.reject(new Error('the test store is read only'))
+    return super.writeEntries(entries)
+  }
+}
+
+const { setTimeout: realTimeout } = globalThis
+
+/** As `eventually`, also where timers are faked. */
+async function reallyEventually(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !holds(); i++) await new Promise((turn) => realTimeout(turn, 5))
+  if (!holds()) throw new Error('it did not happen within a second')
+}
 
 /** Enough turns of the event loop for the cache to be asked and for whoever waits to wait. */
 async function settle(): Promise<void> {
@@ -39,8 +66,9 @@ describe.each(expressVersions)('in $version', ({ express }) => {
     })
     return {
       ...made,
+      outcomes: watchOutcomes(made.site.origin),
       async arrived(requests: number) {
-        await eventually(() => arrivals >= requests)
+        await reallyEventually(() => arrivals >= requests)
         await settle()
       },
       /** Asks; the result makes the client go away, and waits until the server knows. */
@@ -183,29 +211,34 @@ describe.each(expressVersions)('in $version', ({ express }) => {
   })
 
   it('an answer that goes on for longer than anybody waits makes nobody wait again', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
     const ends = gate()
-    const { site, runs } = await watchedSite(
-      async (_req, res) => {
-        res.write('line\n')
-        await ends.opened
-        res.end()
-      },
-      { waitSeconds: 0.05 },
-    )
+    const { site, runs, arrived } = await watchedSite(async (_req, res) => {
+      res.write('line\n')
+      await ends.opened
+      res.end()
+    })
     const first = [site.get('/p'), site.get('/p')]
-    // The second one has waited in vain.
-    await eventually(() => runs.count === 2)
+    await arrived(2)
+    expect(runs.count).toBe(1)
+    await vi.advanceTimersByTimeAsync(FOR_EVER * 1000)
+    await reallyEventually(() => runs.count === 2)
+    // From here on the time stands still.
     const later = Array.from({ length: 5 }, () => site.get('/p'))
-    await eventually(() => runs.count === 7)
+    await reallyEventually(() => runs.count === 7)
     ends.open()
     for (const { text } of await Promise.all([...first, ...later])) expect(text).toBe('line\n')
   })
 
-  it('a page that the cache does not take makes nobody wait again', async () => {
+  it.each<[string, (cache: Unwilling) => void]>([
+    ['is too large for the cache', (cache) => (cache.maxPayloadBytes = 10_000)],
+    ['the cache fails to store', (cache) => (cache.failsToWrite = true)],
+  ])('a page that %s makes nobody wait again', async (_name, refuse) => {
     const ready = gate()
-    const cache = new AsyncTestCache()
-    cache.maxPayloadBytes = 10_000
-    const { site, runs } = await watchedSite(
+    const cache = new Unwilling()
+    refuse(cache)
+    const { site, runs, outcomes } = await watchedSite(
       async (_req, res) => {
         if (runs.count > 1) await ready.opened
         res.send('long '.repeat(4000))
@@ -213,7 +246,7 @@ describe.each(expressVersions)('in $version', ({ express }) => {
       { cache },
     )
     await site.get('/p')
-    await settle()
+    await eventually(() => outcomes.length === 1)
     const asked = Array.from({ length: 5 }, () => site.get('/p'))
     await eventually(() => runs.count === 6)
     ready.open()
