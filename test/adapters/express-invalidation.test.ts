@@ -142,19 +142,20 @@ describe.each(expressVersions)('an invalidation in $version', ({ express }) => {
 
   describe.each(backends)('by tag, of a page that its view has confirmed, over %s', (_n, make) => {
     async function confirmedSite(
-      view: (caches: ReturnType<typeof createCaches>) => Promise<string> | string,
+      view: (fragments: FragmentCache) => Promise<string> | string,
       tags?: PageTags,
     ) {
       const clock = stopClock()
       const cache = make()
       const caches = createCaches({ default: cache })
+      const fragments = new FragmentCache(caches)
       const pages = responseCache(caches)
       const app = express()
       const state = { content: 'old', confirms: true }
       const page = pages.cachePage(60, tags === undefined ? {} : { tags })
       app.get('/p', page, async (req, res) => {
         if (state.confirms && req.headers['if-none-match'] === '"v1"') return res.status(304).end()
-        const text = `${state.content} ${await view(caches)}`
+        const text = `${state.content} ${await view(fragments)}`
         return res.set('ETag', '"v1"').end(text)
       })
       const site = await Site.open(app)
@@ -176,9 +177,9 @@ describe.each(expressVersions)('an invalidation in $version', ({ express }) => {
       ['a function and a fragment in the body', () => ['other'], true],
     ])('drops it: %s', async (_name, tags, hasFragment) => {
       const { clock, cache, state, get } = await confirmedSite(
-        (caches) =>
+        (fragments) =>
           hasFragment
-            ? new FragmentCache(caches).render({ name: 'f', timeout: 9000, tags: ['t'] }, () => 'f')
+            ? fragments.render({ name: 'f', timeout: 9000, tags: ['t'] }, () => 'f')
             : 'none',
         tags,
       )
