@@ -100,8 +100,6 @@ export interface Forwarding {
   readonly isPassedOver?: boolean
   /** Others wait for what comes of it. */
   readonly flight?: PageFlight | undefined
-  /** It is never stored, for this reason. */
-  readonly unstorable?: string | undefined
 }
 
 /** One request and its response, from the lookup to the store. */
@@ -326,7 +324,7 @@ export class Exchange implements Substitute {
     // What is in the body, the view does not make anew.
     if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
-    const reason = this.#refusalOf(verdict, change) ?? this.#dependOnTags(verdict)
+    const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
     const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
     const page: StoredResponse = {
@@ -412,12 +410,6 @@ export class Exchange implements Substitute {
     )
   }
 
-  #refusalOf(verdict: ResponseVerdict, change: string | undefined): string | undefined {
-    if (change !== undefined) return change
-    if (!verdict.store) return verdict.reason
-    return this.#forwarding?.unstorable
-  }
-
   #onHeaders(): void {
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
     this.beforeHeaders()
@@ -428,7 +420,7 @@ export class Exchange implements Substitute {
     const nowMs = Date.now()
     const verdict = this.#judge(res.statusCode, res.getHeaders(), nowMs)
     const change = this.#change(this.#request)
-    const reason = this.#refusalOf(verdict, change) ?? this.#dependOnTags(verdict)
+    const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
     this.#said = sayable(res)
     const said = verdict.downstream === undefined ? [] : saidOf(headersOf(res))
     if (verdict.downstream !== undefined && change === undefined) {
@@ -690,6 +682,10 @@ export class Exchange implements Substitute {
     }
     responseChannel.publish(message)
   }
+}
+
+function reasonOf(verdict: ResponseVerdict): string | undefined {
+  return verdict.store ? undefined : verdict.reason
 }
 
 /** The view was asked about an older page, and this says that it is no more. @see RFC 9111 §4.3.3 */

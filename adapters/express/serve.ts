@@ -235,10 +235,9 @@ function mayWait({ request, asked, exchange, req }: Visit): boolean {
   return !isPersonal(req, exchange.place.settings)
 }
 
-function forward({ exchange, next, request }: Visit, forwarding: Forwarding): void {
+function forward({ exchange, next }: Visit, forwarding: Forwarding): void {
   exchange.attach()
-  const isRanged = request.headers['range'] !== undefined
-  exchange.forward(isRanged ? { ...forwarding, unstorable: 'range' } : forwarding, next)
+  exchange.forward(forwarding, next)
 }
 
 /** Waits for another request's view, and takes what it made if that is this one's page too. */
