@@ -155,6 +155,8 @@ function copyRawHeaders(rawHeaders: readonly string[], kept: IncomingHttpHeaders
 }
 
 function outermost(req: Request): RequestListener {
+  const front = fronts.get(req)
+  if (front !== undefined) return front
   const { server } = req.socket as { server?: Partial<Server> | null }
   const [called, ...others] = server?.listeners?.('request') ?? []
   // An application may be mounted in several others, and knows the last of them only.
@@ -164,17 +166,15 @@ function outermost(req: Request): RequestListener {
   return app
 }
 
-const fronts = new WeakSet<object>()
+const fronts = new WeakMap<object, RequestListener>()
 
-/** Says of a listener that it hands on to the application, so that a detached run goes through it. */
-export function standInFront(listener: RequestListener): RequestListener {
-  fronts.add(listener)
-  return listener
+/** Says which listener handed a request to the application, so that a detached run goes through it. */
+export function cameThrough(req: IncomingMessage, listener: RequestListener): void {
+  fronts.set(req, listener)
 }
 
 function isApplication(listener: unknown): boolean {
   if (typeof listener !== 'function') return false
-  if (fronts.has(listener)) return true
   const { handle, set } = listener as { handle?: unknown; set?: unknown }
   return typeof handle === 'function' && typeof set === 'function'
 }

@@ -36,7 +36,7 @@ import {
 import { isPrecompressed, compressCopies } from './precompress.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
-import { replaceConditions } from './validators.js'
+import { replaceConditions, restoreConditions } from './validators.js'
 import { warnOfFault, warnOfNonce } from './warnings.js'
 
 /** Where a middleware looks and stores, and for how long. */
@@ -122,6 +122,7 @@ export class Exchange implements Substitute {
   #frame: Frame | undefined
   #innerVary: readonly string[] = []
   #isStoring = false
+  #isSendingHead = false
   substitute: Substitute['substitute']
 
   private constructor(
@@ -159,7 +160,7 @@ export class Exchange implements Substitute {
 
   #standBack(): void {
     this.#phase = 'replaced'
-    if (this.#asked !== undefined) Object.assign(this.req, this.#asked)
+    this.#giveConditionsBack()
     this.#forwarding?.flight?.land()
   }
 
@@ -276,7 +277,7 @@ export class Exchange implements Substitute {
     this.#lookup = lookup
     this.#forwarding = forwarding
     // The whole is wanted, for others too; the client is told afterwards that it has it already.
-    const isForAll = forwarding.flight !== undefined && isConditional(this.req.headers)
+    const isForAll = forwarding.flight !== undefined && asksForChange(this.req.headers)
     if (validates || isForAll) {
       const { headers, rawHeaders } = this.req
       this.#asked = { headers, rawHeaders }
@@ -292,13 +293,24 @@ export class Exchange implements Substitute {
   }
 
   /** The view's status is known, and nothing is sent yet. */
-  beforeHeaders(): void {
-    const { statusCode } = this.res
+  beforeHeaders(isEnd: boolean): void {
     if (this.#phase !== 'forwarded' || this.substitute !== undefined) return
     const { stale, validates = false } = this.#forwarding ?? {}
-    if (stale === undefined) return
-    if (statusCode === 304 && validates) this.#confirm(stale)
-    else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
+    const { statusCode } = this.res
+    if (stale !== undefined) {
+      if (statusCode === 304 && validates) this.#confirm(stale)
+      else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
+    } else if (isEnd && this.#hasAlready()) {
+      // Decided before the body is handed on: with a 304 there must be none.
+      this.#isSendingHead = true
+      this.res.writeHead(statusCode)
+    }
+    this.#giveConditionsBack()
+  }
+
+  /** The view has read ours; the layers around us want to know what the client asked. */
+  #giveConditionsBack(): void {
+    if (this.#asked !== undefined) restoreConditions(this.req, this.#asked)
   }
 
   /** The view says that the older page is right still: it is answered, and kept anew. */
@@ -412,9 +424,7 @@ export class Exchange implements Substitute {
 
   #onHeaders(): void {
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
-    this.beforeHeaders()
-    // The view has read them; the layers around us want to know what the client asked.
-    if (this.#asked !== undefined) Object.assign(this.req, this.#asked)
+    if (!this.#isSendingHead) this.beforeHeaders(false)
     if (this.substitute !== undefined) return
     const { res } = this
     const nowMs = Date.now()
@@ -430,19 +440,25 @@ export class Exchange implements Substitute {
     }
     if (verdict.store && reason === undefined) this.#expect(verdict, said, nowMs)
     this.#sayForward(reason)
-    this.#leaveOutBody(nowMs)
+    // What is written in pieces, or not kept, is sent as it comes.
+    if (this.#isSendingHead && reason === undefined) this.#leaveOutBody()
     this.#saying = sayable(res)
     if (reason !== undefined) this.#refuse(reason)
   }
 
-  /** A client that has the whole already is not sent it again, though the view was asked for it. */
-  #leaveOutBody(nowMs: number): void {
+  #hasAlready(): boolean {
     const { res } = this
     const conditions = this.#asked?.headers
-    if (conditions === undefined || res.statusCode < 200 || res.statusCode >= 300) return
-    if (!isNotModified(conditions, res.getHeaders(), nowMs)) return
-    // Node sends no body with it, whatever the view writes.
+    if (conditions === undefined || res.statusCode < 200 || res.statusCode >= 300) return false
+    return isNotModified(conditions, res.getHeaders(), Date.now())
+  }
+
+  /** A client that has the whole already is not sent it again, though the view was asked for it. */
+  #leaveOutBody(): void {
+    const { res } = this
+    if (!this.#hasAlready()) return
     res.statusCode = 304
+    this.substitute = { body: undefined, isRecorded: true }
     for (const name of res.getHeaderNames()) {
       if (!isSentWithNotModified(name)) res.removeHeader(name)
     }
@@ -452,16 +468,32 @@ export class Exchange implements Substitute {
   #refuse(reason: string): void {
     this.#report('bypass', reason)
     if (this.#forwarding === undefined) return
-    const { flight, lookup, request, validates = false } = this.#forwarding
-    if (validates && SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 500) {
-      this.place.store.drop(lookup.key).catch(warnOfFault)
+    const { flight, lookup, request, stale, validates = false } = this.#forwarding
+    if (validates && stale !== undefined && this.#supersedes(reason, stale)) {
+      this.place.store.drop(request, lookup.key, stale).catch(warnOfFault)
     }
     if (flight === undefined) return
-    if (reason === 'incomplete') return flight.land(UNDECIDED)
+    if (reason === 'incomplete' && this.req.socket.destroyed) return flight.land(UNDECIDED)
     if (LASTING_REFUSALS.has(reason) && !this.#isChosenByHeaders()) {
       this.place.flights.mark(lookup.key, profileOf(request.headers))
     }
     flight.land()
+  }
+
+  /**
+   * Whether an answer that is not stored says of an expired page that it is no more: only one that
+   * anybody would have got, since the page is everybody's.
+   *
+   * @see RFC 9111 §4.3.3
+   */
+  #supersedes(reason: string, stale: StoredResponse): boolean {
+    const { request } = this.#forwarding ?? {}
+    if (request === undefined || profileOf(request.headers) !== '' || this.#isChosenByHeaders()) {
+      return false
+    }
+    if (stale.freshUntilMs === null || Date.now() < stale.freshUntilMs) return false
+    if (reason === 'status') return GONE.has(this.res.statusCode)
+    return SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 400
   }
 
   /** What is private for one choice of the client's may be everybody's for another. */
@@ -684,14 +716,19 @@ export class Exchange implements Substitute {
   }
 }
 
+/** Other conditions are the view's affair. */
+function asksForChange(headers: HeaderFields): boolean {
+  const others = ['if-match', 'if-unmodified-since'].some((name) => headers[name] !== undefined)
+  return isConditional(headers) && !others
+}
+
 function reasonOf(verdict: ResponseVerdict): string | undefined {
   return verdict.store ? undefined : verdict.reason
 }
 
-/** The view was asked about an older page, and this says that it is no more. @see RFC 9111 §4.3.3 */
+const GONE: ReadonlySet<number> = new Set([404, 410])
+
 const SUPERSEDING_REFUSALS: ReadonlySet<string> = new Set([
-  'status',
-  'set-cookie',
   'private',
   'no-store',
   'no-cache',

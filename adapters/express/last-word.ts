@@ -30,5 +30,6 @@ export function keepCookieToItsOwner(res: ServerResponse): void {
   const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
   const maxAge = directives.find(({ name }) => name === 'max-age')?.value
   res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
-  res.removeHeader('Expires')
+  // What is for CDNs would win over it.
+  for (const name of ['Expires', 'CDN-Cache-Control', 'Surrogate-Control']) res.removeHeader(name)
 }

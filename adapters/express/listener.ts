@@ -9,10 +9,11 @@ import { judgeReuse } from '../../src/http/reuse.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
-import { isDetached, standInFront } from './detached.js'
+import { cameThrough, isDetached } from './detached.js'
 import type { Place } from './exchange.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
+import { keepCookieToItsOwner } from './last-word.js'
 import { codingOf, prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
@@ -64,7 +65,8 @@ export function listenInFront(
     }
   }
 
-  return standInFront(function listener(req, res) {
+  return function listener(req, res) {
+    cameThrough(req, listener)
     position ??= findPosition()
     const { kind, first } = position
     const isBlind = knowsTooLittle || kind === 'apart'
@@ -94,7 +96,7 @@ export function listenInFront(
     }
     if (isPromise(found)) found.then(settle, () => handOn(req, res))
     else settle(found)
-  })
+  }
 }
 
 function toPageRequest(
@@ -182,7 +184,10 @@ function answer(
   const { headers } = req
   const handling = { hit: true, ttlSeconds: remainingSeconds(page, nowMs) } as const
   const isSimple =
-    page.status === 200 && headers['range'] === undefined && !hasPrecondition(headers)
+    page.status === 200 &&
+    headers['range'] === undefined &&
+    !hasPrecondition(headers) &&
+    res.getHeaderNames().length === 0
   if (isSimple) {
     const coding = codingOf(page, headers)
     const wire = wireOf(page, coding)
@@ -194,6 +199,7 @@ function answer(
     else res.end(wire.body)
   } else {
     const body = prepareAnswer(req, res, page, nowMs)
+    if (!settings.rfc9111) keepCookieToItsOwner(res)
     if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
     if (body === undefined) res.end()
     else res.end(body)

@@ -49,7 +49,9 @@ const MAX_WAITING = 16
 /** Failed invalidations that are remembered. */
 const MAX_OUTSTANDING = 10_000
 
-/** Dropped variants that are remembered, so that a view that is running does not bring one back. */
+const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
+
+/** Dropped variants, and URIs, that are remembered, so that a view that is running does not bring one back. */
 const MAX_DROPPED = 1000
 
 /** The pages in one cache under one key prefix. */
@@ -93,12 +95,13 @@ export class PageStore {
   lookup(request: PageRequest, tags: readonly string[] = NO_TAG_NAMES): MaybePromise<PageLookup> {
     const invalidation = this.#invalidations.get(request.uri)
     if (invalidation !== undefined) {
-      return withinLimit(invalidation).then(() => this.lookup(request, tags))
+      return withinLimit(invalidation).then(() => {
+        if (this.#outstanding.has(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
+        return this.#lookup(request, tags)
+      })
     }
-    if (this.#outstanding.has(request.uri)) {
-      return this.invalidate(request.uri).then(() => this.#lookup(request, tags))
-    }
-    return this.#lookup(request, tags)
+    if (!this.#outstanding.has(request.uri)) return this.#lookup(request, tags)
+    return this.invalidate(request.uri).then(() => this.#lookup(request, tags))
   }
 
   #lookup(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
@@ -193,7 +196,8 @@ export class PageStore {
     const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
-    const isDropped = () => (this.#dropped.get(key) ?? -1) > seen.moment
+    const isDropped = () =>
+      [key, request.uri].some((dropped) => (this.#dropped.get(dropped) ?? -1) > seen.moment)
     if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []
     const head: StoredHead = {
@@ -250,6 +254,8 @@ export class PageStore {
       if (current === undefined) await this.#clearDamage(known)
       return { outcome: 'cache-refused' }
     }
+    // Nobody who asks after an invalidation is handed what is from before it.
+    if (isDropped()) return { outcome: 'invalidated' }
     if (surplus.length > 0) {
       const gone = surplus.map((old) => variantKey(address, 'GET', old, known.uriHash))
       await cache.deleteMany(gone)
@@ -354,9 +360,16 @@ export class PageStore {
     return this.#reader.candidates(known, request, headerList)[0] ?? ''
   }
 
-  /** Drops one page, which its view says is no more. */
-  async drop(key: string): Promise<void> {
-    await this.cache.delete(key).catch((error: unknown) => {
+  /** Drops one page, which its view says is no more, unless another has taken its place. */
+  async drop(request: PageRequest, key: string, seen: StoredResponse): Promise<void> {
+    const known = this.#reader.knownOf(request)
+    const drop = async () => {
+      const [value] = await this.#reader.readValues([key], known)
+      const page = this.#reader.decode(key, value)
+      const isSeen = page?.generation === seen.generation && page.storedAtMs === seen.storedAtMs
+      if (isSeen) await this.cache.delete(key)
+    }
+    await this.#inTurn(request.uri, drop).catch((error: unknown) => {
       if (!(error instanceof CacheBackendError)) throw error
     })
   }
@@ -371,6 +384,7 @@ export class PageStore {
     const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
+    this.#dropped.set(uri, ++this.#reader.moment)
     const timeout = INVALIDATION_SECONDS
     const done = withinLimit(this.cache.set(key, encodeGeneration(record), { timeout }))
     const settled = done.then(ignore, ignore)
@@ -395,7 +409,9 @@ export class PageStore {
    */
   async invalidateVariant(variant: PageRequest): Promise<void> {
     const known = this.#reader.knownOf(variant)
-    const { headerList } = await this.lookup(variant)
+    const { headerList, isKnown } = await this.lookup(variant)
+    // Nobody can say yet which of the running views is that variant's.
+    if (!isKnown) return this.invalidate(variant.uri)
     const keys = this.#reader.candidates(known, variant, headerList)
     const moment = ++this.#reader.moment
     for (const key of keys) this.#dropped.set(key, moment)

@@ -13,10 +13,20 @@ interface Source {
 
 /** Somebody who may answer in the place of the view. */
 export interface Substitute {
-  /** Called before the first byte, while the headers can still be changed. */
-  beforeHeaders(): void
+  /**
+   * Called before the first byte, while the headers can still be changed.
+   *
+   * @param isEnd - What comes now is all.
+   */
+  beforeHeaders(isEnd: boolean): void
   /** What is sent instead of what the view writes; `undefined`: that itself. */
-  readonly substitute: { readonly body: Buffer | undefined } | undefined
+  readonly substitute:
+    | {
+        readonly body: Buffer | undefined
+        /** What the view writes is kept all the same. */
+        readonly isRecorded?: boolean
+      }
+    | undefined
 }
 
 /**
@@ -51,7 +61,7 @@ export class BodyRecorder {
     const end = res.end.bind(res) as (...args: unknown[]) => Response
     const addTrailers = res.addTrailers.bind(res)
     res.write = (...args: unknown[]) => {
-      if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders()
+      if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false)
       if (this.instead.substitute !== undefined) {
         const callback = args.find((arg) => typeof arg === 'function')
         if (callback !== undefined) process.nextTick(callback)
@@ -65,11 +75,16 @@ export class BodyRecorder {
     res.end = (...args: unknown[]) => {
       if (this.#isInEnd) return end(...args)
       this.#isInEnd = true
-      if (!res.headersSent) this.instead.beforeHeaders()
+      if (!res.headersSent) this.instead.beforeHeaders(true)
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
-        return end(...(substitute.body === undefined ? [] : [substitute.body]), ...callback)
+        const ended = end(...(substitute.body === undefined ? [] : [substitute.body]), ...callback)
+        if (substitute.isRecorded === true) {
+          this.#record(args)
+          this.#finish()
+        }
+        return ended
       }
       const result = end(...args)
       this.#record(args)

@@ -37,3 +37,21 @@ export function replaceConditions(req: Request, page: StoredResponse | undefined
   req.headers = headers
   req.rawHeaders = rawHeaders
 }
+
+/**
+ * Gives a request the conditions of its client back; what else was changed meanwhile stays.
+ *
+ * @param asked - As it was before {@link replaceConditions}.
+ */
+export function restoreConditions(
+  req: Request,
+  asked: Pick<Request, 'headers' | 'rawHeaders'>,
+): void {
+  const { headers } = req
+  for (const name of CONDITIONS) {
+    const value = asked.headers[name]
+    if (value === undefined) Reflect.deleteProperty(headers, name)
+    else headers[name] = value
+  }
+  req.rawHeaders = asked.rawHeaders
+}

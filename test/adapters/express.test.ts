@@ -480,8 +480,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
 
     it('fill a cold page with the whole, and get their 304', async () => {
       const { site, runs } = await siteOf((_req, res) => {
-        res.set('ETag', '"v"').write('bo')
-        res.end('dy')
+        res.set('ETag', '"v"').send('body')
       })
       const first = await site.get('/p', { headers: { 'If-None-Match': '"v"' } })
       expect([first.status, first.text]).toEqual([304, ''])
@@ -502,7 +501,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
       })
       const headers = { 'If-None-Match': '"v"' }
       const first = await site.get('/p', { headers })
-      expect([first.status, first.text]).toEqual([304, ''])
+      expect([first.status, first.text]).toEqual([200, 'mine'])
       const again = await site.get('/p', { headers })
       expect([again.status, again.cacheStatus]).toEqual([
         304,
