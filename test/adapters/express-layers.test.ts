@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { createCaches, LocMemCache } from 'fragcache'
 import { cacheControl, responseCache } from 'fragcache/express'
@@ -165,6 +166,137 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
     }
   })
 
+  it('a cold page that is written in pieces, or is none, is sent to a client with conditions', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.use(pages.cacheSite())
+    app.get('/pieces', (_req, res) => {
+      res.set('ETag', '"1"').write('one ')
+      setTimeout(() => res.end('two'), 20)
+    })
+    app.get('/events', (_req, res) => {
+      res.set('ETag', '"1"').type('text/event-stream').write('data: 1\n\n')
+    })
+    const site = await Site.open(app)
+    const headers = { 'If-None-Match': '*' }
+    const pieces = await site.get('/pieces', { headers })
+    expect([pieces.status, pieces.text]).toEqual([200, 'one two'])
+    const request = site.request('/events', { headers })
+    const first = await new Promise<string>((resolve) => {
+      request.on('response', (response) => response.once('data', (part) => resolve(String(part))))
+      request.end()
+    })
+    expect(first).toBe('data: 1\n\n')
+    request.on('error', () => undefined).destroy()
+  })
+
+  it('other conditions are the view’s affair, and what is written to the headers stays', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    const seen: unknown[] = []
+    app.use((req, res, next) => {
+      res.on('finish', () => seen.push([req.headers['if-none-match'], req.headers['x-user']]))
+      next()
+    })
+    app.use(pages.cacheSite(), (req, res) => {
+      req.headers['x-user'] = 'ann'
+      if (req.headers['if-match'] !== undefined) res.status(412).end()
+      else res.set('ETag', '"1"').send('page')
+    })
+    const site = await Site.open(app)
+    const both = { 'If-None-Match': '"0"', 'If-Match': '"2"' }
+    expect((await site.get('/a', { headers: both })).status).toBe(412)
+    expect((await site.get('/b', { headers: { 'If-None-Match': '"1"' } })).status).toBe(304)
+    expect((await site.get('/b')).text).toBe('page')
+    await eventually(() => seen.length === 3)
+    expect(seen).toEqual([
+      ['"0"', 'ann'],
+      ['"1"', 'ann'],
+      [undefined, undefined],
+    ])
+  })
+
+  it('a cookie is not for the CDN either', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.use((req, res, next) => {
+      if (req.headers.cookie === undefined) res.cookie('visitor', 'id')
+      next()
+    })
+    app.use(pages.cacheSite(), (_req, res) => {
+      res.set('CDN-Cache-Control', 'max-age=600').send('page')
+    })
+    const site = await Site.open(app)
+    await site.get('/p', { headers: { Cookie: 'visitor=1' } })
+    const hit = await site.get('/p')
+    expect(hit.headers['set-cookie']).toHaveLength(1)
+    expect(hit.headers['cdn-cache-control']).toBeUndefined()
+  })
+
+  it('an answer to one visitor drops no page of everybody', async () => {
+    stopClock()
+    const pages = responseCache(newCaches(), { seconds: 10, staleIfError: 1000 })
+    const app = express()
+    let isDown = false
+    app.use(pages.cacheSite(), (req, res) => {
+      if (req.headers.cookie !== undefined) res.set('Cache-Control', 'private').send('mine')
+      else if (req.headers['x-bad'] !== undefined) res.status(404).end()
+      else if (isDown) res.status(503).end()
+      else res.send('page')
+    })
+    const site = await Site.open(app)
+    await site.get('/p')
+    vi.setSystemTime(T + 20_000)
+    isDown = true
+    expect((await site.get('/p', { headers: { Cookie: 'a=1' } })).text).toBe('mine')
+    expect((await site.get('/p', { headers: { 'X-Bad': '1' } })).status).toBe(404)
+    const standIn = await site.get('/p')
+    expect([standIn.status, standIn.text]).toEqual([200, 'page'])
+  })
+
+  it('a variant can be dropped before it is known what the page varies on', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    let content = 'old'
+    let answer: (() => void) | undefined
+    app.use(pages.cacheSite(), (_req, res) => {
+      const seen = content
+      const send = () => void res.vary('X-A').send(seen)
+      if (answer === undefined) answer = send
+      else send()
+    })
+    const site = await Site.open(app)
+    const headers = { 'X-A': '1' }
+    const first = site.get('/p', { headers })
+    await eventually(() => answer !== undefined)
+    content = 'new'
+    await pages.invalidate(`${site.origin}/p`, { vary: headers })
+    answer?.()
+    expect((await first).text).toBe('old')
+    expect((await site.get('/p', { headers })).text).toBe('new')
+  })
+
+  it('a listener keeps what was set before it', async () => {
+    const pages = responseCache(newCaches(), { isPersonal: false })
+    const app = express()
+    app.use((_req, res) => void res.vary('Accept').send('page'))
+    const listener = pages.listener(app)
+    const site = await Site.open((req: IncomingMessage, res: ServerResponse) => {
+      const { origin } = req.headers
+      if (origin !== undefined) {
+        res.setHeader('Access-Control-Allow-Origin', origin)
+        res.setHeader('Vary', 'Origin')
+        res.setHeader('Set-Cookie', 'visitor=1')
+      }
+      listener(req, res)
+    })
+    await site.get('/p')
+    const hit = await site.get('/p', { headers: { Origin: 'https://a.test' } })
+    expect(hit.cacheStatus).toMatch(/; hit/)
+    expect(hit.headers.vary).toBe('Accept, Origin')
+    expect(hit.headers['cache-control']).toBe('private, max-age=600')
+  })
+
   describe.each([
     ['alone', false],
     ['in front of cacheSite', true],
@@ -184,7 +316,9 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
         calls++
         handle(...args)
       }
-      const site = await Site.open(listener)
+      const site = await Site.open((req: IncomingMessage, res: ServerResponse) =>
+        listener(req, res),
+      )
       await site.get('/p')
       vi.setSystemTime(T + 20_000)
       expect((await site.get('/p')).text).toBe('run 1')
