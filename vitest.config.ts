@@ -24,8 +24,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/servers/keeper.ts'],
     testTimeout: 20_000,
-    // More than there are cores: what waits for a server or a deadline leaves its core to others.
-    maxWorkers: availableParallelism() + 1,
+    // With more than there are cores, tests of time limits and of locks starve beside those that compute.
+    maxWorkers: availableParallelism(),
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'adapters/**/*.ts'],
