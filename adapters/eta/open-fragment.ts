@@ -5,7 +5,7 @@ import {
   enterAsyncFrame,
   swapSyncFrame,
   type Frame,
-} from '../../src/fragment/frame.js'
+} from '../../src/frame.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'
 import type { EtaSite, TemplateRun } from './run.js'

@@ -1,7 +1,7 @@
 import type { CacheTagError } from '../../src/errors.js'
 import { flightToJoin, openSync } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
-import { currentFrame, isWithin } from '../../src/fragment/frame.js'
+import { currentFrame, isWithin } from '../../src/frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
-import type { Frame } from '../../src/fragment/frame.js'
+import type { Frame } from '../../src/frame.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,

@@ -1,6 +1,6 @@
 import type { TagSnapshot } from '../../src/backend.js'
 import type { TagVersions } from '../../src/tags.js'
-import type { Frame } from '../../src/fragment/frame.js'
+import type { Frame } from '../../src/frame.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredHead, StoredResponse } from '../../src/http/stored-response.js'
 import type { Deadline } from '../../src/timeout.js'

@@ -1,6 +1,6 @@
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { faults } from '../../src/fragment/faults.js'
-import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/fragment/frame.js'
+import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/frame.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import type { Fragment, TagSite, TagValues } from '../../src/fragment/spec.js'

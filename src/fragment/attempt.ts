@@ -9,7 +9,7 @@ import {
 } from '../observe.js'
 import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
 import { Flight, flightsOver, needFrom } from './flights.js'
-import { Frame, runAsyncIn, runSyncIn, type Dependencies } from './frame.js'
+import { Frame, runAsyncIn, runSyncIn, type Dependencies } from '../frame.js'
 import type { Fragment } from './spec.js'
 
 /**

@@ -1,6 +1,6 @@
 import type { Cache } from '../cache.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
-import type { Dependencies, Frame } from './frame.js'
+import type { Dependencies, Frame } from '../frame.js'
 
 /** What a flight brings those who waited for it. */
 export interface Landed {

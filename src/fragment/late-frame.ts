@@ -1,5 +1,5 @@
 import type { Cache } from '../cache.js'
-import { Frame } from './frame.js'
+import { Frame } from '../frame.js'
 
 /**
  * What is rendered before it is known whether the fragment around it is needed at all. Once it is,

@@ -7,7 +7,7 @@ import { checkTags, foreignTag, fragmentTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
-import { currentFrame } from './frame.js'
+import { currentFrame } from '../frame.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
 

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Cache } from '../cache.js'
-import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
-import { foreignTag } from '../tags.js'
-import type { Flight } from './flights.js'
+import type { Cache } from './cache.js'
+import { invalidationsSoFar, wereInvalidatedSince } from './invalidations.js'
+import { foreignTag } from './tags.js'
+import type { Flight } from './fragment/flights.js'
 
 /** Tags and their versions; `undefined` where a version still has to be read. */
 export type Dependencies = ReadonlyMap<string, string | undefined>
