@@ -38,6 +38,9 @@ export interface TagValues {
   readonly version?: unknown
   /** Left out: cached. Given and falsy: rendered, not cached. */
   readonly if?: unknown
+  readonly lock?: unknown
+  readonly staleWhileRevalidate?: unknown
+  readonly staleIfError?: unknown
 }
 
 /** A fragment that is about to be rendered. */
