@@ -14,6 +14,7 @@ import {
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { OutageReporter, RefusalReporter, reportDamage } from './observe.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
+import { withStamp, type Stamp } from './stamp.js'
 import {
   resolveSettings,
   type CacheSettings,
@@ -22,10 +23,13 @@ import {
 } from './settings.js'
 import {
   agreeOnBirths,
+  currentUntil,
+  hardPart,
+  INVALIDATED,
   isBirthVersion,
-  isCurrent,
   newTagVersion,
   NO_TAGS,
+  softened,
   tagKey,
   takeSnapshot,
   type TagSnapshot,
@@ -61,6 +65,10 @@ export interface Hit {
   readonly value: unknown
   /** The versions it was stored with; `undefined` without tags. */
   readonly tags: TagVersions | undefined
+  /** Only of entries that may be served past their time, or are to be made again ahead of it. */
+  readonly stamp?: Stamp | undefined
+  /** Milliseconds since the epoch; `undefined`: it is fresh. Only told to who asks for stale ones. */
+  readonly staleSinceMs?: number | undefined
 }
 
 /** What is told to somebody who keeps copies of entries. */
@@ -87,6 +95,7 @@ export interface StoreRequest {
   readonly value: unknown
   readonly expiresAtMs: Deadline
   readonly tags?: TagSnapshot | undefined
+  readonly stamp?: Stamp | undefined
   readonly ifAbsent?: boolean
 }
 
@@ -109,6 +118,9 @@ export abstract class Backend<Payload = unknown> {
 
   /** The settings with their defaults. */
   protected readonly settings: ResolvedSettings
+
+  /** By stored key, the tags that entries were last read with, oldest first. */
+  #tagsOf: Map<string, readonly string[]> | undefined
 
   readonly #outages = new OutageReporter()
   readonly #refusals = new RefusalReporter()
@@ -299,54 +311,113 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    * @param toWrite - The answer decides about a write, or about what a write is said to have done:
    *   it must not come from a copy.
+   * @param stale - What is past its time is wanted too, as long as it was not invalidated.
    */
-  lookupOne(storedKey: string, toWrite = false): MaybePromise<Hit | undefined> {
+  lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
     const keys = [storedKey]
-    const read = toWrite ? this.readEntries(keys) : this.readCopies(keys, NO_KEYS)
-    return chain(read, ([payload]) => {
-      const hit = this.unpackEntry(storedKey, payload)
-      return hit?.tags === undefined ? hit : this.confirmTags(hit)
-    })
+    const counters = toWrite ? NO_KEYS : this.recallTags(storedKey)
+    if (counters.length > 0) this.#requireStore()
+    const read = toWrite
+      ? this.readEntries(keys)
+      : this.readCopies(keys, this.counterKeys(counters))
+    return chain(read, (payloads) => this.toHit(storedKey, payloads, 0, counters, stale))
   }
 
-  /** Reads the versions of an entry's tags: it is a hit if all are still current. */
-  protected confirmTags(hit: Hit): MaybePromise<Hit | undefined> {
+  /**
+   * Turns what was read for {@link lookupOne} into a hit.
+   *
+   * @param at - Where the entry's payload lies; those of the counters follow it.
+   * @param counters - The tags whose counters were read with it.
+   */
+  protected toHit(
+    storedKey: string,
+    payloads: readonly (Payload | null | undefined)[],
+    at: number,
+    counters: readonly string[],
+    stale: boolean,
+  ): MaybePromise<Hit | undefined> {
+    const hit = this.unpackEntry(storedKey, payloads[at] ?? undefined)
+    if (hit?.tags === undefined) return hit?.stamp === undefined ? hit : judge(hit, stale)
     const current = new Map<string, string | undefined>()
-    const tags = [...(hit.tags?.keys() ?? [])]
-    return chain(this.readVersions(tags, current), () =>
-      isCurrent(hit.tags, current) ? hit : undefined,
-    )
+    counters.forEach((tag, i) => {
+      current.set(tag, this.readVersion(payloads[at + 1 + i] ?? undefined))
+    })
+    const unread = [...hit.tags.keys()].filter((tag) => !current.has(tag))
+    if (unread.length === 0) return judge(hit, stale, current)
+    this.rememberTags(storedKey, hit.tags)
+    return chain(this.readVersions(unread, current), () => judge(hit, stale, current))
+  }
+
+  /** The tags an entry had when it was last read, to ask for their counters with it. */
+  protected recallTags(storedKey: string): readonly string[] {
+    return this.#tagsOf?.get(storedKey) ?? NO_TAGS.unborn
+  }
+
+  private rememberTags(storedKey: string, tags: TagVersions): void {
+    if (this.answersAtOnce || tags.size > MAX_RECALLED_TAGS) return
+    const known = (this.#tagsOf ??= new Map<string, readonly string[]>())
+    known.delete(storedKey)
+    known.set(storedKey, [...tags.keys()])
+    if (known.size <= MAX_RECALLED) return
+    for (const oldest of known.keys()) {
+      known.delete(oldest)
+      break
+    }
   }
 
   /**
    * Reads entries and, in the same round trip, the versions of the tags they are expected to have.
-   * Tags that only the entries themselves name cost one round trip more.
+   * Tags that only the entries themselves name, and did not when they were last read, cost one
+   * round trip more.
    *
+   * @param stale - What is past its time is wanted too, as long as it was not invalidated.
    * @internal
    */
-  lookup(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
-    if (expected.length > 0) this.#requireStore()
-    return chain(this.readCopies(storedKeys, this.counterKeys(expected)), (payloads) => {
+  lookup(
+    storedKeys: readonly string[],
+    expected: readonly string[],
+    stale = false,
+  ): MaybePromise<Lookup> {
+    const counters = this.#withRecalled(storedKeys, expected)
+    if (counters.length > 0) this.#requireStore()
+    return chain(this.readCopies(storedKeys, this.counterKeys(counters)), (payloads) => {
       const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
-      if (expected.length === 0 && !entries.some((entry) => entry?.tags !== undefined)) {
+      const isPlain = (entry: Hit | undefined) =>
+        entry?.tags === undefined && entry?.stamp === undefined
+      if (expected.length === 0 && entries.every(isPlain)) {
         return { hits: entries, snapshot: NO_TAGS }
       }
       const current = new Map<string, string | undefined>()
-      expected.forEach((tag, i) => {
+      counters.forEach((tag, i) => {
         current.set(tag, this.readVersion(payloads[storedKeys.length + i]))
       })
       const learned = new Set<string>()
-      for (const entry of entries) {
+      entries.forEach((entry, i) => {
+        const before = learned.size
         for (const tag of entry?.tags?.keys() ?? []) if (!current.has(tag)) learned.add(tag)
-      }
+        if (learned.size > before && entry?.tags !== undefined) {
+          this.rememberTags(storedKeys[i] as string, entry.tags)
+        }
+      })
       const finish = (): Lookup => ({
-        hits: entries.map((entry) =>
-          entry === undefined || isCurrent(entry.tags, current) ? entry : undefined,
-        ),
+        hits: entries.map((entry) => entry && judge(entry, stale, current)),
         snapshot: takeSnapshot(expected, current),
       })
       return learned.size === 0 ? finish() : chain(this.readVersions([...learned], current), finish)
     })
+  }
+
+  #withRecalled(storedKeys: readonly string[], expected: readonly string[]): readonly string[] {
+    if (this.#tagsOf === undefined) return expected
+    let all: string[] | undefined
+    for (const storedKey of storedKeys) {
+      for (const tag of this.recallTags(storedKey)) {
+        if ((all ?? expected).includes(tag)) continue
+        all ??= [...expected]
+        if (all.length - expected.length < MAX_RECALLED_TAGS) all.push(tag)
+      }
+    }
+    return all ?? expected
   }
 
   /** @internal The versions as they are now. */
@@ -413,15 +484,15 @@ export abstract class Backend<Payload = unknown> {
     const places = new Map<StoreRequest, number>()
     const births = new Map<string, string>()
     for (const request of requests) {
-      const { storedKey, value, expiresAtMs, tags = NO_TAGS, ifAbsent = false } = request
+      const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
       if (expiresAtMs !== null && expiresAtMs <= 0) {
         gone.push(storedKey)
         continue
       }
       const versions = agreeOnBirths(tags, births)
       places.set(request, writes.length)
-      const payload = this.packValue(value, versions.size === 0 ? undefined : versions)
-      writes.push({ key: storedKey, payload, expiresAtMs, ifAbsent, value, versions })
+      const payload = this.packValue(value, withStamp(versions, stamp))
+      writes.push({ key: storedKey, payload, expiresAtMs, ifAbsent, value, versions, stamp })
     }
     const counters = [...births].map(([tag, version]) => this.newCounter(tag, version, true))
     const removed = gone.length === 0 ? undefined : this.removeEntries(gone)
@@ -449,8 +520,8 @@ export abstract class Backend<Payload = unknown> {
 
   /** The usual one: to be kept, with nothing to be written but itself. */
   private storeSimple(request: StoreRequest): MaybePromise<readonly WriteOutcome[]> {
-    const { storedKey, value, expiresAtMs, tags = NO_TAGS, ifAbsent = false } = request
-    const payload = this.packValue(value, tags.versions.size === 0 ? undefined : tags.versions)
+    const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
+    const payload = this.packValue(value, withStamp(tags.versions, stamp))
     const written = this.writeEntries([{ key: storedKey, payload, expiresAtMs, ifAbsent }])
     return chain(written, (outcomes) => {
       if (outcomes[0] !== 'too_large' || ifAbsent) return outcomes
@@ -474,22 +545,29 @@ export abstract class Backend<Payload = unknown> {
     const current = new Map<string, string | undefined>()
     return chain(this.readVersions(late, current), () => {
       const again: WriteEntry<Payload>[] = []
-      for (const { value, versions, ...write } of writes) {
+      for (const { value, versions, stamp, ...write } of writes) {
         const own = late.filter((tag) => versions.has(tag))
         if (own.length === 0 || !own.every((tag) => isBirthVersion(current.get(tag)))) continue
         if (own.every((tag) => current.get(tag) === versions.get(tag))) continue
         const adopted = new Map(versions)
-        for (const tag of own) adopted.set(tag, current.get(tag) ?? '')
-        const payload = this.packValue(value, adopted)
+        // What was softly invalidated meanwhile is to count as stale.
+        for (const tag of own) adopted.set(tag, hardPart(current.get(tag) ?? ''))
+        const payload = this.packValue(value, withStamp(adopted, stamp))
         again.push({ ...write, payload, ifAbsent: false, replacing: write.payload })
       }
       return again.length === 0 ? undefined : this.writeEntries(again)
     })
   }
 
-  /** @internal Makes every entry stored with one of the tags a miss. */
-  bumpTags(tags: readonly string[]): MaybePromise<void> {
+  /**
+   * Makes every entry stored with one of the tags a miss.
+   *
+   * @param soft - Stale instead.
+   * @internal
+   */
+  bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
     if (tags.length === 0) return undefined
+    if (soft) return this.#softenTags(tags)
     const writes = tags.map((tag) => this.newCounter(tag, newTagVersion(), false))
     return chain(this.writeEntries(writes), (outcomes) => {
       if (outcomes.every((outcome) => outcome === 'stored')) return
@@ -498,6 +576,26 @@ export abstract class Backend<Payload = unknown> {
         operation: 'invalidateTags',
       })
     })
+  }
+
+  /** Compare and set, so that a hard invalidation by somebody else is not taken for ours. */
+  async #softenTags(tags: readonly string[]): Promise<void> {
+    let left = tags
+    for (let attempt = 0; left.length > 0 && attempt < MAX_SOFT_CONFLICTS; attempt++) {
+      const payloads = await this.readEntries(this.counterKeys(left))
+      const outcomes = await this.writeEntries(
+        left.map((tag, i) => {
+          const payload = payloads[i]
+          const version = this.readVersion(payload)
+          if (payload === undefined) return this.newCounter(tag, newTagVersion(), true)
+          const next = version === undefined ? newTagVersion() : softened(version, Date.now())
+          return { ...this.newCounter(tag, next, false), replacing: payload }
+        }),
+      )
+      left = left.filter((_, i) => outcomes[i] !== 'stored')
+    }
+    // Others were always faster, or it cannot be written so: gone is safer than as if nothing was.
+    if (left.length > 0) await this.bumpTags(left)
   }
 
   /**
@@ -605,6 +703,36 @@ export abstract class Backend<Payload = unknown> {
 
 const COUNTER_VERSION = 1
 
+/** Entries whose tags are remembered, and most tags of one. */
+const MAX_RECALLED = 5_000
+const MAX_RECALLED_TAGS = 50
+
+/** How often a tag is tried again to be softly invalidated when another was faster. */
+const MAX_SOFT_CONFLICTS = 20
+
+/** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
+export function judge(
+  hit: Hit,
+  stale: boolean,
+  current?: ReadonlyMap<string, string | undefined>,
+): Hit | undefined {
+  const { stamp } = hit
+  const softMs = current === undefined ? Infinity : currentUntil(hit.tags, current)
+  if (softMs === INVALIDATED) return undefined
+  if (softMs === Infinity && stamp === undefined) return hit
+  return judgeAge(hit, stale, softMs)
+}
+
+/** @param softMs - When one of its tags was softly invalidated; `Infinity`: none was. */
+export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefined {
+  const nowMs = Date.now()
+  const freshUntilMs = hit.stamp?.freshUntilMs ?? Infinity
+  const untilMs = freshUntilMs <= nowMs ? Math.min(freshUntilMs, softMs) : softMs
+  if (untilMs === Infinity) return hit
+  // The clock of who invalidated it may be ahead of ours.
+  return stale ? { ...hit, staleSinceMs: Math.min(untilMs, nowMs) } : undefined
+}
+
 /** What a cache that stands on another cache needs of it: primitives and settings. */
 export interface Primitives<Payload> {
   readonly settings: ResolvedSettings
@@ -638,6 +766,7 @@ const PROBE_KEY = 'fragcache.probe'
 interface TaggedWrite<Payload> extends WriteEntry<Payload> {
   readonly value: unknown
   readonly versions: TagVersions
+  readonly stamp: Stamp | undefined
 }
 
 function isSimple({ expiresAtMs, tags = NO_TAGS }: StoreRequest): boolean {

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { readGraph, toJson, writeGraph } from './structure.js'
+import { splitLabels, type Stamp } from './stamp.js'
 import type { TagVersions } from './tags.js'
 
 export { checkValue } from './value.js'
@@ -11,7 +12,7 @@ export { checkValue } from './value.js'
  *   0x02 + bytes        a Buffer
  *   0x03 + bytes        a Uint8Array
  *   0x04 + JSON         objects and arrays that JSON can say in full
- *   0x05 + u32 + JSON   tag versions, then a payload of the other kinds
+ *   0x05 + u32 + JSON   tag versions and stamp, then a payload of the other kinds
  *   0x06 + graph        everything else
  *
  * V8's own format is not read: two dozen hostile bytes make it take gigabytes, which ends the process.
@@ -34,6 +35,8 @@ const MAX_TAGS = 10_000
 export interface Unpacked {
   readonly value: unknown
   readonly tags: TagVersions | undefined
+  /** Only of entries that may be served past their time, or are to be made again ahead of it. */
+  readonly stamp?: Stamp | undefined
 }
 
 /**
@@ -132,14 +135,12 @@ export function unpack(payload: Uint8Array): Unpacked {
 /** The same for what {@link packWith} wrote. */
 export function unpackWith(read: (bytes: Buffer) => unknown, payload: Uint8Array): Unpacked {
   const bytes = asBuffer(payload)
-  if (bytes[0] !== TAGGED) return { value: read(bytes), tags: undefined }
+  if (bytes[0] !== TAGGED) return { value: read(bytes), tags: undefined, stamp: undefined }
   if (bytes.length < 5) throw new Error('payload: truncated tag header')
   const end = 5 + bytes.readUInt32LE(1)
   if (end > bytes.length) throw new Error('payload: truncated tag header')
-  return {
-    value: read(bytes.subarray(end)),
-    tags: readTags(JSON.parse(bytes.toString('utf8', 5, end))),
-  }
+  const { tags, stamp } = splitLabels(readTags(JSON.parse(bytes.toString('utf8', 5, end))))
+  return { value: read(bytes.subarray(end)), tags, stamp }
 }
 
 function readTags(pairs: unknown): TagVersions {

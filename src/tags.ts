@@ -67,6 +67,27 @@ export function newTagVersion(): string {
   return `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
 }
 
+const SOFT = '~'
+
+/**
+ * The version after a soft invalidation: what was stored with the one before is stale, not gone.
+ *
+ * @param atMs - When: milliseconds since the epoch.
+ */
+export function softened(version: string, atMs: number): string {
+  return `${hardPart(version)}${SOFT}${newTagVersion()}${SOFT}${atMs}`
+}
+
+/** Of a version, what only a hard invalidation changes. */
+export function hardPart(version: string): string {
+  const end = version.indexOf(SOFT)
+  return end < 0 ? version : version.slice(0, end)
+}
+
+function softenedAt(version: string): number {
+  return Number(version.slice(version.lastIndexOf(SOFT) + 1))
+}
+
 const BIRTH = '+'
 
 /** Whether a counter was made for an entry and not invalidated since. */
@@ -86,14 +107,28 @@ export const NO_TAGS: TagSnapshot = Object.freeze({
   unborn: [],
 })
 
-/** Whether versions that were stored are still current. */
-export function isCurrent(
+/** What {@link currentUntil} answers for versions of which one was invalidated. */
+export const INVALIDATED = -Infinity
+
+/**
+ * How long versions that were stored were current.
+ *
+ * @returns `Infinity`: they are; {@link INVALIDATED}; or, after a soft invalidation, its time in
+ *   milliseconds since the epoch.
+ */
+export function currentUntil(
   tags: TagVersions | undefined,
   current: ReadonlyMap<string, string | undefined>,
-): boolean {
-  if (tags === undefined) return true
-  for (const [tag, version] of tags) if (current.get(tag) !== version) return false
-  return true
+): number {
+  let untilMs = Infinity
+  if (tags === undefined) return untilMs
+  for (const [tag, version] of tags) {
+    const now = current.get(tag)
+    if (now === version) continue
+    if (now === undefined || hardPart(now) !== hardPart(version)) return INVALIDATED
+    untilMs = Math.min(untilMs, softenedAt(now))
+  }
+  return Number.isNaN(untilMs) ? INVALIDATED : untilMs
 }
 
 /** The snapshot of versions that were read; a tag without one gets the version of its birth. */

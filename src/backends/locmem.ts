@@ -1,9 +1,10 @@
 import type { Hit, Lookup, TagSnapshot, WriteEntry, WriteOutcome } from '../backend.js'
-import { NO_TAGS } from '../backend.js'
+import { judgeAge, NO_TAGS } from '../backend.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { addIntegers, pack, unpack, type Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import { splitLabels } from '../stamp.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import {
@@ -73,9 +74,15 @@ export class LocMemCache extends Cache<MemoryPayload> {
     this.#store = openStore(location)
   }
 
-  override lookupOne(storedKey: string): Hit | undefined {
+  override lookupOne(storedKey: string, _toWrite = false, stale = false): Hit | undefined {
     const entry = this.#store.get(storedKey)
-    return entry === undefined ? undefined : this.unpackPayload(entry.payload)
+    if (entry === undefined) return undefined
+    const { payload } = entry
+    const hit = this.unpackPayload(payload)
+    if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
+      return hit
+    }
+    return judgeAge(hit, stale, payload.softMs)
   }
 
   protected override readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {
@@ -127,18 +134,22 @@ export class LocMemCache extends Cache<MemoryPayload> {
     this.#store.clear(this.#owner)
   }
 
-  protected override packValue(value: unknown, tags: TagVersions | undefined): MemoryPayload {
+  protected override packValue(value: unknown, labels: TagVersions | undefined): MemoryPayload {
     const kept = isImmutable(value) ? value : new Serialized(pack(value))
-    return tags === undefined ? kept : new Tagged(kept, tags)
+    if (labels === undefined) return kept
+    const { tags = NO_VERSIONS, stamp } = splitLabels(labels)
+    return new Tagged(kept, tags, undefined, stamp)
   }
 
   protected override unpackPayload(payload: MemoryPayload): Unpacked {
-    if (typeof payload === 'string') return { value: payload, tags: undefined }
+    if (typeof payload === 'string') return { value: payload, tags: undefined, stamp: undefined }
     const tagged = isTagged(payload)
     const kept = tagged ? payload.value : payload
+    const tags = tagged ? (payload.origin ?? payload.tags) : undefined
     return {
       value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
-      tags: tagged ? (payload.origin ?? payload.tags) : undefined,
+      tags: tags?.size === 0 ? undefined : tags,
+      stamp: tagged ? payload.stamp : undefined,
     }
   }
 
@@ -157,9 +168,13 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
-  override lookup(storedKeys: readonly string[], expected: readonly string[]): Lookup {
+  override lookup(
+    storedKeys: readonly string[],
+    expected: readonly string[],
+    stale = false,
+  ): Lookup {
     return {
-      hits: storedKeys.map((key) => this.lookupOne(key)),
+      hits: storedKeys.map((key) => this.lookupOne(key, false, stale)),
       snapshot: this.readTags(expected),
     }
   }
@@ -173,16 +188,17 @@ export class LocMemCache extends Cache<MemoryPayload> {
    */
   keepCopy(
     storedKey: string,
-    { value, tags }: Hit,
+    { value, tags, stamp }: Hit,
     expiresAtMs: Deadline,
     counters: readonly string[],
     count: number,
   ): void {
     const kept = this.packValue(value, undefined) as Untagged
     let payload: MemoryPayload = kept
-    if (tags !== undefined) {
+    if (tags !== undefined || stamp !== undefined) {
       const version = String(count)
-      payload = new Tagged(kept, new Map(counters.map((counter) => [counter, version])), tags)
+      const versions = new Map(counters.map((counter) => [counter, version]))
+      payload = new Tagged(kept, versions, tags, stamp)
     }
     this.#write({ key: storedKey, payload, expiresAtMs })
   }
@@ -193,10 +209,12 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
-  override bumpTags(tags: readonly string[]): void {
-    this.#store.invalidate(this.#owner, tags)
+  override bumpTags(tags: readonly string[], soft = false): void {
+    this.#store.invalidate(this.#owner, tags, soft)
   }
 }
+
+const NO_VERSIONS: TagVersions = new Map()
 
 function sameTags(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((tag, i) => tag === b[i]))
@@ -207,7 +225,7 @@ function isImmutable(value: unknown): value is string | number | boolean | bigin
 }
 
 /** One process may load two copies of this package; a name means the same store in both. */
-const REGISTRY = Symbol.for('fragcache.locmem.stores.1')
+const REGISTRY = Symbol.for('fragcache.locmem.stores.2')
 
 function openStore(location: string | undefined): MemoryStore {
   if (location === undefined) return new MemoryStore()

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Stamp } from '../stamp.js'
 import type { TagVersions } from '../tags.js'
 import { isExpired, type Deadline } from '../timeout.js'
 import { DeadlineHeap } from './deadline-heap.js'
@@ -10,14 +11,17 @@ export class Serialized {
 
 /** A value with the tag versions it depends on. */
 export class Tagged {
-  /** The store's invalidation count when the tags were last found current. */
+  /** The store's invalidation count when the tags were last checked. */
   checkedAt = -1
+  /** When one of the tags was softly invalidated: milliseconds since the epoch. */
+  softMs = Infinity
 
   constructor(
     readonly value: Untagged,
     readonly tags: TagVersions,
     /** The versions in the store this is a copy from, if it is one. */
     readonly origin?: TagVersions,
+    readonly stamp?: Stamp,
   ) {}
 }
 
@@ -53,6 +57,11 @@ export interface Limits {
   readonly cullFrequency: number
 }
 
+interface SoftInvalidation {
+  readonly count: number
+  readonly atMs: number
+}
+
 /** Tags whose last invalidation is remembered one by one. */
 const MAX_INVALIDATIONS = 10_000
 
@@ -73,6 +82,7 @@ export class MemoryStore {
   #bytes: number | undefined
   readonly #deadlines = new DeadlineHeap()
   readonly #invalidations = new Map<string, number>()
+  readonly #softInvalidations = new Map<string, SoftInvalidation>()
   #invalidationCount = 0
   #forgottenCount = 0
 
@@ -94,10 +104,17 @@ export class MemoryStore {
 
   #isCurrent({ payload, owner }: MemoryEntry): boolean {
     if (!isTagged(payload) || payload.checkedAt === this.#invalidationCount) return true
+    let softMs = Infinity
     for (const [tag, version] of payload.tags) {
-      const invalidatedAt = this.#invalidations.get(ownTag(owner, tag)) ?? this.#forgottenCount
+      const own = ownTag(owner, tag)
+      const invalidatedAt = this.#invalidations.get(own) ?? this.#forgottenCount
       if (invalidatedAt > Number(version)) return false
+      if (this.#softInvalidations.size === 0) continue
+      const soft = this.#softInvalidations.get(own)
+      if (soft !== undefined && soft.count > Number(version)) softMs = Math.min(softMs, soft.atMs)
     }
+    // The first one counts, where there were several since.
+    payload.softMs = Math.min(payload.softMs, softMs)
     payload.checkedAt = this.#invalidationCount
     return true
   }
@@ -151,19 +168,37 @@ export class MemoryStore {
     return this.#invalidationCount
   }
 
-  /** Makes a miss of what caches with this key prefix stored with one of the tags. */
-  invalidate(owner: string, tags: readonly string[]): void {
+  /**
+   * Makes a miss of what caches with this key prefix stored with one of the tags.
+   *
+   * @param soft - Makes it stale instead.
+   */
+  invalidate(owner: string, tags: readonly string[], soft = false): void {
     const count = ++this.#invalidationCount
     for (const tag of tags) {
       const own = ownTag(owner, tag)
+      if (soft) {
+        this.#softInvalidations.delete(own)
+        this.#softInvalidations.set(own, { count, atMs: Date.now() })
+        continue
+      }
       this.#invalidations.delete(own)
       this.#invalidations.set(own, count)
     }
     for (const [tag, invalidatedAt] of this.#invalidations) {
       if (this.#invalidations.size <= MAX_INVALIDATIONS) break
       this.#invalidations.delete(tag)
-      this.#forgottenCount = invalidatedAt
+      this.#forget(invalidatedAt)
     }
+    for (const [tag, invalidation] of this.#softInvalidations) {
+      if (this.#softInvalidations.size <= MAX_INVALIDATIONS) break
+      this.#softInvalidations.delete(tag)
+      this.#forget(invalidation.count)
+    }
+  }
+
+  #forget(count: number): void {
+    this.#forgottenCount = Math.max(this.#forgottenCount, count)
   }
 
   /** Expired entries go before live ones. */

@@ -78,14 +78,24 @@ export class RedisCache extends Cache<Payload> {
   }
 
   /** @internal */
-  override lookupOne(storedKey: string, toWrite = false): MaybePromise<Hit | undefined> {
-    if (this.#replicas.length > 0) return super.lookupOne(storedKey, toWrite)
+  override lookupOne(
+    storedKey: string,
+    toWrite = false,
+    stale = false,
+  ): MaybePromise<Hit | undefined> {
+    if (this.#replicas.length > 0) return super.lookupOne(storedKey, toWrite, stale)
+    const counters = this.recallTags(storedKey)
+    const keys = [storedKey]
+    for (const tag of counters) keys.push(this.counterKey(tag))
     return new Promise((resolve, reject) => {
       this.#leader.sendRead(
-        [storedKey],
+        keys,
         (values, place) => {
-          const hit = this.unpackEntry(storedKey, values[place] ?? undefined)
-          resolve(hit?.tags === undefined ? hit : this.confirmTags(hit))
+          try {
+            resolve(this.toHit(storedKey, values, place, counters, stale))
+          } catch (error) {
+            reject(error)
+          }
         },
         reject,
       )

@@ -99,17 +99,22 @@ export class TieredCache extends Cache {
 
   /* Reading. */
 
-  override lookupOne(storedKey: string, toWrite = false): MaybePromise<Hit | undefined> {
-    if (toWrite) return this.#ask('get', () => this.#remote.lookupOne(storedKey, true))
+  override lookupOne(
+    storedKey: string,
+    toWrite = false,
+    stale = false,
+  ): MaybePromise<Hit | undefined> {
+    if (toWrite) return this.#ask('get', () => this.#remote.lookupOne(storedKey, true, stale))
     const hit = this.#isLocalUsable() ? this.#local.lookupOne(storedKey) : undefined
-    return hit ?? chain(this.#read([storedKey], []), ({ hits }) => hits[0])
+    return hit ?? chain(this.#read([storedKey], [], stale), ({ hits }) => hits[0])
   }
 
   override lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
+    stale = false,
   ): MaybePromise<Lookup> {
-    if (!this.#isLocalUsable()) return this.#read(storedKeys, expected)
+    if (!this.#isLocalUsable()) return this.#read(storedKeys, expected, stale)
     const found = storedKeys.map((key) => this.#local.lookupOne(key))
     const missing = storedKeys.filter((_, i) => found[i] === undefined)
     if (missing.length === 0 && storedKeys.length > 0) {
@@ -122,7 +127,7 @@ export class TieredCache extends Cache {
         },
       }
     }
-    return chain(this.#read(missing, expected), ({ hits, snapshot }) => {
+    return chain(this.#read(missing, expected, stale), ({ hits, snapshot }) => {
       let next = 0
       return { hits: found.map((hit) => hit ?? hits[next++]), snapshot }
     })
@@ -133,9 +138,13 @@ export class TieredCache extends Cache {
   }
 
   /** Reads from the remote cache, and keeps what it finds unless it changes meanwhile. */
-  #read(storedKeys: readonly string[], expected: readonly string[]): MaybePromise<Lookup> {
+  #read(
+    storedKeys: readonly string[],
+    expected: readonly string[],
+    stale: boolean,
+  ): MaybePromise<Lookup> {
     if (!this.#isLocalUsable() || storedKeys.length === 0) {
-      return this.#ask('get', () => this.#remote.lookup(storedKeys, expected))
+      return this.#ask('get', () => this.#remote.lookup(storedKeys, expected, stale))
     }
     const reading = new Reading(this.#local.invalidationCount)
     this.#readings.add(reading)
@@ -144,7 +153,7 @@ export class TieredCache extends Cache {
         this.#ask('get', () => {
           // Sent together. The other way round, a deadline could be that of an entry not read.
           const deadlines = this.#below.readDeadlines(storedKeys)
-          const lookup = this.#remote.lookup(storedKeys, expected)
+          const lookup = this.#remote.lookup(storedKeys, expected, stale)
           return both(lookup, deadlines)
         }),
       () => this.#readings.delete(reading),
@@ -154,6 +163,8 @@ export class TieredCache extends Cache {
         const hit = lookup.hits[i]
         const expiresAtMs = deadlines[i]
         if (hit === undefined || expiresAtMs === undefined || reading.hasLost(key)) return
+        // What is stale is about to be made again.
+        if (hit.staleSinceMs !== undefined) return
         this.#keep(key, hit, expiresAtMs, reading.count)
       })
       return lookup
@@ -186,12 +197,12 @@ export class TieredCache extends Cache {
       () => this.#ask('set', () => this.#remote.store(requests)),
       (outcomes, reading) => {
         requests.forEach((request, i) => {
-          const { storedKey, value, expiresAtMs, tags = NO_TAGS } = request
+          const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp } = request
           if (outcomes[i] !== 'stored' || tags.versions.size > 0 || reading.hasLost(storedKey))
             return
           // With tags it has to be read first: whether they are still current, the store decides.
           if (expiresAtMs !== null && expiresAtMs <= 0) return
-          this.#keep(storedKey, { value, tags: undefined }, expiresAtMs, reading.count)
+          this.#keep(storedKey, { value, tags: undefined, stamp }, expiresAtMs, reading.count)
         })
       },
     )
@@ -223,10 +234,10 @@ export class TieredCache extends Cache {
     )
   }
 
-  override bumpTags(tags: readonly string[]): MaybePromise<void> {
+  override bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
     const counters = tags.map((tag) => this.#remote.counterKey(tag))
     return this.#change(counters, () =>
-      this.#ask('invalidateTags', () => this.#remote.bumpTags(tags)),
+      this.#ask('invalidateTags', () => this.#remote.bumpTags(tags, soft)),
     )
   }
 
@@ -320,8 +331,8 @@ export class TieredCache extends Cache {
     return this.#ask('get', () => this.#below.readDeadline(key))
   }
 
-  protected override packValue(value: unknown, tags: TagVersions | undefined): unknown {
-    return this.#below.packValue(value, tags)
+  protected override packValue(value: unknown, labels: TagVersions | undefined): unknown {
+    return this.#below.packValue(value, labels)
   }
 
   protected override unpackPayload(payload: unknown): Unpacked {

@@ -1,0 +1,51 @@
+import type { TagVersions } from './tags.js'
+
+/**
+ * How old an entry may become, stored beside its tag versions. Only entries that may be served past
+ * their time, or that are to be made again ahead of it, have one: all others end at their deadline.
+ */
+export interface Stamp {
+  /** Milliseconds since the epoch; from then on the entry is stale. `Infinity`: never. */
+  readonly freshUntilMs: number
+  /** For how many milliseconds after that it is kept. */
+  readonly graceMs: number
+  /** How many milliseconds it took to make; 0 if that is not known. */
+  readonly costMs: number
+}
+
+/** Where it lies among the tag versions. No tag's stored form is like it: they begin with a letter. */
+const STAMP = '='
+
+/** What is stored beside a value: the versions of its tags, and its stamp. */
+export function withStamp(
+  versions: TagVersions | undefined,
+  stamp: Stamp | undefined,
+): TagVersions | undefined {
+  if (stamp === undefined)
+    return versions === undefined || versions.size === 0 ? undefined : versions
+  const { freshUntilMs, graceMs, costMs } = stamp
+  return new Map(versions).set(STAMP, `${freshUntilMs} ${graceMs} ${costMs}`)
+}
+
+/** What {@link withStamp} put together, apart again. */
+export interface Labels {
+  readonly tags: TagVersions | undefined
+  readonly stamp: Stamp | undefined
+}
+
+/** @throws Error: the stamp is damaged. */
+export function splitLabels(labels: TagVersions | undefined): Labels {
+  const text = labels?.get(STAMP)
+  if (labels === undefined || text === undefined) return { tags: labels, stamp: undefined }
+  const tags = new Map(labels)
+  tags.delete(STAMP)
+  return { tags: tags.size === 0 ? undefined : tags, stamp: readStamp(text) }
+}
+
+function readStamp(text: string): Stamp {
+  const [freshUntilMs = NaN, graceMs = NaN, costMs = NaN, ...rest] = text.split(' ').map(Number)
+  if (Number.isNaN(freshUntilMs + graceMs + costMs) || rest.length > 0) {
+    throw new Error('payload: damaged stamp')
+  }
+  return { freshUntilMs, graceMs, costMs }
+}
