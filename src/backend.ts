@@ -129,6 +129,7 @@ export abstract class Backend<Payload = unknown> {
   readonly #circuit: Circuit | undefined
   readonly #timeLimit: TimeLimit | undefined
   #failures = 0
+  #recoveries = 0
   #isClosed = false
 
   /** What the default key function puts in front of a key, if that is portable: the usual case. */
@@ -141,7 +142,7 @@ export abstract class Backend<Payload = unknown> {
       this.#timeLimit = new TimeLimit(timeLimitMs)
       this.#circuit = new Circuit(
         () => this.#probe(),
-        () => this.#outages.succeeded(this.alias, this.backendName),
+        () => this.#reportSuccess(),
       )
     }
     if (keyFunction !== defaultKeyFunction) return
@@ -620,15 +621,18 @@ export abstract class Backend<Payload = unknown> {
     const isOfCopies = this.readsMayLag && READS.has(operation)
     if (circuit?.isOpen === true && !isOfCopies) throw this.#notAsked(operation, circuit.lastError)
     const failuresBefore = this.#failures
+    const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
       if (this.#failures === failuresBefore && !isOfCopies) {
-        this.#outages.succeeded(this.alias, this.backendName)
+        this.#reportSuccess()
         circuit?.succeeded()
       }
       return value
     }
-    const toFailure = (error: unknown) => this.toFailure(operation, error)
+    // Nor does the failure of what was asked in an outage that is over begin another one.
+    const toFailure = (error: unknown) =>
+      this.toFailure(operation, error, recoveriesBefore !== this.#recoveries)
     let result: MaybePromise<T>
     try {
       result = action()
@@ -679,8 +683,18 @@ export abstract class Backend<Payload = unknown> {
     if (!(failure instanceof CacheBackendError)) throw failure
   }
 
-  /** @internal What a failed call rejects with; reports the outage. */
-  protected toFailure(operation: string, error: unknown): Error {
+  #reportSuccess(): void {
+    if (this.#outages.isLasting) this.#recoveries++
+    this.#outages.succeeded(this.alias, this.backendName)
+  }
+
+  /**
+   * What a failed call rejects with; reports the outage.
+   *
+   * @internal
+   * @param isLeftOver - The call began in an outage that is over, and says nothing of the time since.
+   */
+  protected toFailure(operation: string, error: unknown, isLeftOver = false): Error {
     if (isMisuse(error)) return error
     const failure =
       error instanceof CacheBackendError
@@ -694,6 +708,7 @@ export abstract class Backend<Payload = unknown> {
       this.#refusals.add(this.alias, this.backendName, failure)
       return failure
     }
+    if (isLeftOver) return failure
     this.#failures++
     this.#outages.failed(this.alias, this.backendName, failure)
     if (!this.#isClosed) this.#circuit?.failed(error)

@@ -20,6 +20,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   unsubscribe('fragcache:outage', note)
+  vi.useRealTimers()
   await cache.close()
   vi.restoreAllMocks()
 })
@@ -129,6 +130,33 @@ describe('a server that fails again and again', () => {
     cache.reportFailure('get', new Error('gone'))
     await early
     expect(outages).toHaveLength(1)
+  })
+
+  it('is not taken for down anew because of what was asked before it was back', async () => {
+    vi.useFakeTimers()
+    cache.hanging = true
+    const first = expect(cache.get('first')).rejects.toThrow(CacheBackendError)
+    await vi.advanceTimersByTimeAsync(0.6 * LIMIT_MS)
+    const later = Promise.allSettled(Array.from({ length: 5 }, () => cache.get('later')))
+    await vi.advanceTimersByTimeAsync(0.6 * LIMIT_MS)
+    await first
+    cache.lose()
+    await cache.get('new')
+    expect(outages.map(({ until }) => until === undefined)).toEqual([true, false])
+    await vi.advanceTimersByTimeAsync(0.6 * LIMIT_MS)
+    expect(new Set((await later).map(({ status }) => status))).toEqual(new Set(['rejected']))
+    expect(outages).toHaveLength(2)
+    expect((await asked(() => cache.get('k'))).times).toBe(1)
+  })
+
+  it('is taken for down anew by the first call since then that fails', async () => {
+    cache.failing = true
+    await expect(cache.get('k')).rejects.toThrow()
+    cache.failing = false
+    await cache.get('k')
+    cache.failing = true
+    await expect(cache.get('k')).rejects.toThrow()
+    expect(outages.map(({ until }) => until === undefined)).toEqual([true, false, true])
   })
 
   it('is not asked by a cache that was closed, also if calls fail after that', async () => {

@@ -60,6 +60,12 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     for (const goOn of this.#waiting.splice(0)) goOn()
   }
 
+  /** Gives what waits for an answer none for ever, as on a connection that is dead; others get theirs. */
+  lose(): void {
+    this.#waiting = []
+    this.#hanging = false
+  }
+
   /** The stored keys, expired ones included. */
   get storedKeys(): string[] {
     return [...this.#entries.keys()]
