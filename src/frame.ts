@@ -1,26 +1,73 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Cache } from './cache.js'
+import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince } from './invalidations.js'
-import { foreignTag } from './tags.js'
+import { chain, type MaybePromise } from './maybe-promise.js'
+import { checkTags, foreignTag, type TagSnapshot } from './tags.js'
+import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
+import type { HoleMarks } from './fragment/hole-marks.js'
+import type { HoleRenderer } from './fragment/holes.js'
 
 /** Tags and their versions; `undefined` where a version still has to be read. */
 export type Dependencies = ReadonlyMap<string, string | undefined>
+
+/** What a frame knows of the fragment it was made for. */
+export interface FramedFragment {
+  readonly site: TagPosition
+  /** The per-visitor inputs that its vary-on was made from. */
+  readonly declared: ReadonlySet<string> | undefined
+  readonly settings: { readonly strict: boolean }
+}
 
 /**
  * What is being rendered and, later, stored: it collects the tags of everything inside it, at any
  * depth, hit or miss, so that an invalidation of an inner part reaches the outer one too.
  */
 export class Frame {
+  /** Whether it is made under a lease: then nothing inside may wait for another one. */
+  holdsLease = false
   #tags: Map<string, string | undefined> | undefined
   #unborn: Set<string> | undefined
   readonly #begunAt = invalidationsSoFar()
+  /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
+  keeps = true
+  /** Left out: it is no fragment's, or of one that is not kept. */
+  fragment: FramedFragment | undefined
+  /** Fills the holes of what is rendered in it, if nothing around it is kept. */
+  holes: HoleRenderer | undefined
+  /** What to throw for a hole where there is nothing to fill it. */
+  holeFault: ((position: TagPosition) => CacheTagError) | undefined
+  /** What stands for holes in the texts inside it, if nothing around it is kept. */
+  marks: HoleMarks | undefined
+  /** It must not be stored: it holds what only one visitor may see. */
+  isUnfit = false
 
   constructor(
     readonly cache: Cache,
     readonly parent: Frame | undefined,
     readonly flight: Flight | undefined,
-  ) {}
+    /** Whether it must not live longer than anything inside. */
+    readonly isLimited = false,
+  ) {
+    this.wantsExpiry = isLimited || (parent?.wantsExpiry ?? false)
+    if (isLimited) anyIsLimited = true
+  }
+
+  /** Whether this or something around it asks how long what is inside lives. */
+  readonly wantsExpiry: boolean
+  #expiresAtMs = Infinity
+
+  /** Notes until when something inside lives. */
+  limit(expiresAtMs: Deadline | undefined): void {
+    if (typeof expiresAtMs === 'number')
+      this.#expiresAtMs = Math.min(this.#expiresAtMs, expiresAtMs)
+  }
+
+  /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
+  get bubbledExpiresAtMs(): number {
+    return this.#expiresAtMs
+  }
 
   /**
    * Adds what an inner part depends on. The oldest version of a tag stays.
@@ -62,12 +109,74 @@ export class Frame {
 
 const asynchronous = new AsyncLocalStorage<Frame | undefined>()
 let asynchronousUsed = false
+let anyIsLimited = false
 let synchronous: Frame | undefined
 
 /** The frame the calling code is rendered in. */
 export function currentFrame(): Frame | undefined {
   if (synchronous !== undefined) return synchronous
   return asynchronousUsed ? asynchronous.getStore() : undefined
+}
+
+/** Whether anybody in this process ever asked how long what is inside lives. */
+export function mayWantExpiry(): boolean {
+  return anyIsLimited
+}
+
+/** Whether something around the calling code is made under a lease. */
+export function isUnderLease(frame: Frame | undefined): boolean {
+  for (let at = frame; at !== undefined; at = at.parent) if (at.holdsLease) return true
+  return false
+}
+
+/**
+ * Says that what is being made depends on something that is in no cache: the fragments, pages and
+ * values around the calling code are invalidated with any of the tags. Where nothing is being made, it
+ * does nothing.
+ *
+ * @param tags - As for `invalidateTags`.
+ * @throws TypeError: not a list of texts, or an empty text.
+ * @remarks Holds across `await`, timers and streams that begin inside the body.
+ */
+export function dependOn(tags: readonly string[]): void {
+  const stored = checkTags(tags)
+  const frame = currentFrame()
+  if (frame === undefined) return
+  frame.depend(frame.cache, new Map(stored.map((tag) => [tag, undefined])))
+}
+
+/**
+ * The tag versions to store with what was made in a frame: its own and those of everything inside it.
+ *
+ * @param own - Read before it was made.
+ * @returns `undefined` if they cannot be read, or one was invalidated meanwhile.
+ */
+export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
+  const inner = frame.tags
+  if (inner === undefined) return own
+  const versions = new Map(own.versions)
+  const unread: string[] = []
+  for (const [tag, version] of inner) {
+    if (versions.has(tag)) continue
+    if (version === undefined) unread.push(tag)
+    else versions.set(tag, version)
+  }
+  const unborn = [...new Set([...own.unborn, ...frame.unborn])]
+  if (unread.length === 0) return { versions, unborn }
+  // What contains this must know of the tags at once: it may be done before they are read.
+  const known = new Map<string, string | undefined>(versions)
+  for (const tag of unread) known.set(tag, undefined)
+  frame.parent?.depend(frame.cache, known, unborn)
+  return chain(readTags(frame.cache, unread), (read) => {
+    if (read === undefined || frame.isOutdated(unread)) return undefined
+    for (const [tag, version] of read.versions) versions.set(tag, version)
+    return { versions, unborn: [...unborn, ...read.unborn] }
+  })
+}
+
+/** A store that fails must not fail the page: `undefined`. */
+function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapshot | undefined> {
+  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
 }
 
 /** Runs code that ends before it returns. */
@@ -82,7 +191,8 @@ export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
 }
 
 /** Runs code that may go on after it returned. */
-export function runAsyncIn<T>(frame: Frame, action: () => T): T {
+export function runAsyncIn<T>(frame: Frame | undefined, action: () => T): T {
+  if (frame === undefined && !asynchronousUsed) return runSyncIn(undefined, action)
   asynchronousUsed = true
   // What runs now must not be taken for a part of a synchronous body further out.
   return runSyncIn(undefined, () => asynchronous.run(frame, action))

@@ -1,6 +1,6 @@
 import type { Hit, Lookup, StoreRequest, TagSnapshot } from '../backend.js'
 import type { Cache } from '../cache.js'
-import { chain, type MaybePromise } from '../maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
   fragmentChannel,
   operationChannel,
@@ -8,7 +8,17 @@ import {
   type FragmentOutcome,
 } from '../observe.js'
 import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
+import { faults } from './faults.js'
 import { Flight, flightsOver, needFrom } from './flights.js'
+import {
+  canShow,
+  readParts,
+  show,
+  takeContent,
+  type Content,
+  type HoleRenderer,
+  type Shown,
+} from './holes.js'
 import { Frame, runAsyncIn, runSyncIn, type Dependencies } from '../frame.js'
 import type { Fragment } from './spec.js'
 
@@ -28,8 +38,15 @@ export class Attempt {
     readonly parent: Frame | undefined,
     readonly flight: Flight | undefined,
     readonly startedMs: number,
+    /** Renders the holes inside, if nothing around it is kept. */
+    holes?: HoleRenderer,
   ) {
     this.frame = new Frame(fragment.cache, parent, flight)
+    if (fragment.bypass) this.frame.keeps = false
+    else {
+      this.frame.fragment = fragment
+      this.frame.holes = holes
+    }
     if (flight !== undefined) flight.frame = this.frame
   }
 
@@ -74,9 +91,16 @@ export class Attempt {
    * Stores the text. At once where the cache answers at once.
    *
    * @param after - Stores it only then; never rejects.
+   * @throws CacheTagError: what stands for a hole was altered; after `fail`.
    */
   commit(text: string, after?: Promise<unknown>): MaybePromise<void> {
-    const completed = this.complete(text)
+    let completed: MaybePromise<StoreRequest | undefined>
+    try {
+      completed = this.complete(text)
+    } catch (error) {
+      this.fail(error)
+      throw error
+    }
     return chain(after === undefined ? completed : after.then(() => completed), (request) => {
       if (request === undefined) return this.stored(false)
       const { cache, variant } = this.fragment
@@ -90,29 +114,56 @@ export class Attempt {
    * Gives those who wait the text, without storing it yet.
    *
    * @returns What is to be stored, if anything. In either case `stored` must be called.
+   * @throws CacheTagError: what stands for a hole was altered. Then `fail` must be called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
-    const { timeout, variant } = this.fragment
+    const { timeout, variant, bypass } = this.fragment
+    const content = bypass ? text : takeContent(this.frame, text)
     if (this.snapshot === undefined) {
-      this.#give(text, this.#unreadDependencies())
+      this.#give(content, this.#unreadDependencies())
       return undefined
     }
     return chain(this.#dependencies(this.snapshot), (tags) => {
-      this.#give(text, tags?.versions ?? this.#unreadDependencies(), tags?.unborn)
+      this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn)
       // Without all its versions an invalidation could not reach it; and a deletion wins.
       if (tags === undefined || this.flight?.isDiscarded === true) return undefined
+      if (this.frame.isUnfit) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
-        return { storedKey: variant.storedKey, value: text, expiresAtMs: ALREADY_EXPIRED }
+        return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
       }
       const expiresAtMs = toDeadline(timeout, Date.now())
-      return { storedKey: variant.storedKey, value: text, expiresAtMs, tags }
+      return { storedKey: variant.storedKey, value: content, expiresAtMs, tags }
     })
   }
 
-  #give(text: string, tags: Dependencies, unborn?: readonly string[]): void {
+  #give(content: Content, tags: Dependencies, unborn?: readonly string[]): void {
     this.parent?.depend(this.fragment.cache, tags, unborn)
-    this.flight?.land({ text, tags, unborn, hit: false })
+    // What must not be stored for others must not be given to them in another way either.
+    this.flight?.land(this.frame.isUnfit ? undefined : { content, tags, unborn, hit: false })
+  }
+
+  /**
+   * What is put out for the body's text, whether it was completed or the body failed: with its holes
+   * filled if nothing around is kept, which is what `holes` were given for.
+   *
+   * @returns A promise only where the holes are rendered asynchronously.
+   * @throws CacheTagError: what stands for a hole was altered.
+   * @throws What a hole throws.
+   */
+  fillHoles(text: string): MaybePromise<string> {
+    return chain(this.showHoles(text), (shown) => shown.text)
+  }
+
+  /** As {@link fillHoles}, and tells which part is which. */
+  showHoles(text: string): MaybePromise<Shown> {
+    const { frame, parent, fragment } = this
+    // Only the outermost has any.
+    if (frame.marks === undefined) return { text }
+    return chain(show(takeContent(frame, text), parent, frame.holes, fragment.site), (shown) => {
+      if (shown === undefined) throw faults.lostHole(fragment.site)
+      return shown
+    })
   }
 
   /** Ends the attempt after {@link complete}. */
@@ -145,8 +196,20 @@ export class Attempt {
    * @param unfinished - What it had put out by then, where that stays in the page.
    */
   fail(error: unknown, unfinished?: string): void {
-    this.flight?.fail(error, unfinished)
+    if (this.flight !== undefined) {
+      // What one visitor's body put out must not reach another's page.
+      const left = unfinished !== undefined && !this.frame.isUnfit
+      this.flight.fail(error, left ? this.#unfinished(unfinished) : undefined)
+    }
     this.#end('error')
+  }
+
+  #unfinished(text: string): Content {
+    try {
+      return takeContent(this.frame, text)
+    } catch {
+      return ''
+    }
   }
 
   #end(outcome: FragmentOutcome): void {
@@ -195,9 +258,7 @@ function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapsh
 }
 
 /** A fragment that was found, or taken from another's body. */
-export interface Found {
-  readonly text: string
-}
+export type Found = Shown
 
 export type Opened = Attempt | Found
 
@@ -205,12 +266,29 @@ export type Opened = Attempt | Found
  * Looks a fragment up in a cache that answers at once.
  *
  * @param shared - Whether its body may go on after it returned, so that others are to join it.
+ * @param holes - Renders its holes, if nothing around it is kept.
+ * @throws CacheTagError: its holes are rendered asynchronously, or nothing can render them.
+ * @throws What a hole throws.
  */
 export function openSync(
   fragment: Fragment,
   parent: Frame | undefined,
   shared = false,
+  holes?: HoleRenderer,
 ): string | Attempt {
+  const opened = openHere(fragment, parent, shared, holes)
+  if (typeof opened === 'string' || !isPromise(opened)) return opened
+  opened.catch(() => undefined)
+  throw faults.asynchronousHole(fragment.site)
+}
+
+/** As {@link openSync}, but answers by promise where the holes are rendered asynchronously. */
+export function openHere(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  shared = false,
+  holes?: HoleRenderer,
+): MaybePromise<string | Attempt> {
   const startedMs = fragmentChannel.hasSubscribers ? performance.now() : 0
   const { cache, variant } = fragment
   if (fragment.bypass) return new Attempt(fragment, undefined, parent, undefined, startedMs)
@@ -236,9 +314,54 @@ export function openSync(
     publish(fragment, 'hit', startedMs, 0)
     return hit.value
   }
-  if (hit !== undefined) snapshot ??= atOnce(cache.readTags(fragment.tags))
+  if (hit !== undefined) {
+    const content = contentOf(hit, fragment, parent, holes)
+    if (content !== undefined) {
+      parent?.depend(cache, hit.tags)
+      publish(fragment, 'hit', startedMs, 0)
+      return chain(showFor({ fragment, parent, holes }, content, startedMs), (opened) =>
+        opened instanceof Attempt ? opened : opened.text,
+      )
+    }
+    snapshot ??= atOnce(cache.readTags(fragment.tags))
+  }
   const flight = shared ? takeOff(fragment, parent) : undefined
-  return new Attempt(fragment, snapshot, parent, flight, startedMs)
+  return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
+}
+
+/**
+ * What was found, if it is a fragment's and all its holes are still there.
+ *
+ * @throws CacheTagError: nothing can render its holes.
+ */
+function contentOf(
+  { value }: Hit,
+  fragment: Fragment,
+  parent: Frame | undefined,
+  holes: HoleRenderer | undefined,
+): Content | undefined {
+  if (typeof value === 'string') return value
+  const parts = readParts(value)
+  return parts && canShow(parts, parent, holes, fragment.site) ? parts : undefined
+}
+
+/** A fragment and where it stands. */
+interface Placed {
+  readonly fragment: Fragment
+  readonly parent: Frame | undefined
+  readonly holes: HoleRenderer | undefined
+}
+
+/** What a stored text is in its place. If a hole has gone meanwhile, its body runs and is not stored. */
+function showFor(
+  { fragment, parent, holes }: Placed,
+  content: Content,
+  startedMs: number,
+): MaybePromise<Opened> {
+  return chain(
+    show(content, parent, holes, fragment.site),
+    (shown) => shown ?? new Attempt(fragment, undefined, parent, undefined, startedMs, holes),
+  )
 }
 
 /** Starts a flight, unless one that could not be joined is already there. */
@@ -276,8 +399,12 @@ export interface Opening {
 }
 
 /** Looks a fragment up in any cache, or joins whoever is looking it up or rendering it now. */
-export async function open(fragment: Fragment, parent: Frame | undefined): Promise<Opened> {
-  const [opening] = openMany([fragment], [parent])
+export async function open(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  holes?: HoleRenderer,
+): Promise<Opened> {
+  const [opening] = openMany([fragment], [parent], [holes])
   return (opening as Opening).opened
 }
 
@@ -285,12 +412,14 @@ export async function open(fragment: Fragment, parent: Frame | undefined): Promi
 export function openMany(
   fragments: readonly Fragment[],
   parents: readonly (Frame | undefined)[],
+  renderers: readonly (HoleRenderer | undefined)[] = [],
 ): Opening[] {
   const startedMs = fragmentChannel.hasSubscribers ? performance.now() : 0
   const reads = new Map<Cache, Reading[]>()
   const openings: Opening[] = []
   fragments.forEach((fragment, at) => {
     const parent = parents[at]
+    const holes = renderers[at]
     if (fragment.bypass) {
       const attempt = new Attempt(fragment, undefined, parent, undefined, startedMs)
       openings[at] = { opened: Promise.resolve(attempt), joined: false }
@@ -299,10 +428,11 @@ export function openMany(
     const running = flightToJoin(fragment, parent)
     if (running !== undefined) {
       needFrom(parent, running)
-      openings[at] = { opened: join(running, fragment, parent, startedMs), joined: true }
+      const opened = join(running, { fragment, parent, holes }, startedMs)
+      openings[at] = { opened, joined: true }
       return
     }
-    const reading = { fragment, parent, at, flight: takeOff(fragment, parent) }
+    const reading = { fragment, parent, holes, at, flight: takeOff(fragment, parent) }
     const group = reads.get(fragment.cache)
     if (group === undefined) reads.set(fragment.cache, [reading])
     else group.push(reading)
@@ -321,9 +451,7 @@ export function openMany(
   return openings
 }
 
-interface Reading {
-  readonly fragment: Fragment
-  readonly parent: Frame | undefined
+interface Reading extends Placed {
   readonly at: number
   readonly flight: Flight | undefined
 }
@@ -338,21 +466,24 @@ async function lookupGroup(cache: Cache, group: readonly Reading[]): Promise<Loo
 
 function openFound(
   cache: Cache,
-  { fragment, parent, flight }: Reading,
+  reading: Reading,
   found: Lookup | undefined,
   at: number,
   startedMs: number,
-): Opened {
+): MaybePromise<Opened> {
+  const { fragment, parent, holes, flight } = reading
   const hit = found?.hits[at]
-  if (hit === undefined || typeof hit.value !== 'string') {
+  const content = hit && contentOf(hit, fragment, parent, holes)
+  if (hit === undefined || content === undefined) {
     const snapshot = found && pick(found.snapshot, fragment.tags)
-    return new Attempt(fragment, snapshot, parent, flight, startedMs)
+    return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
   }
   parent?.depend(cache, hit.tags)
-  flight?.land({ text: hit.value, tags: hit.tags, hit: true })
+  // Before its holes are filled, which is for each visitor to do.
+  flight?.land({ content, tags: hit.tags, hit: true })
   release(fragment, flight)
   publish(fragment, 'hit', startedMs, 0)
-  return { text: hit.value }
+  return showFor(reading, content, startedMs)
 }
 
 function release(fragment: Fragment, flight: Flight | undefined): void {
@@ -362,18 +493,19 @@ function release(fragment: Fragment, flight: Flight | undefined): void {
   if (flights.get(storedKey) === flight) flights.delete(storedKey)
 }
 
-async function join(
-  running: Flight,
-  fragment: Fragment,
-  parent: Frame | undefined,
-  startedMs: number,
-): Promise<Opened> {
+async function join(running: Flight, placed: Placed, startedMs: number): Promise<Opened> {
+  const { fragment, parent, holes } = placed
   const landed = await running.landed
   // Its body was left early and gave nothing: look for ourselves.
-  if (landed === undefined) return open(fragment, parent)
+  if (landed === undefined) return open(fragment, parent, holes)
+  const { content } = landed
+  if (typeof content !== 'string' && !canShow(content, parent, holes, fragment.site)) {
+    // Another engine's, or other templates': they are not found in the cache either.
+    return new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
+  }
   parent?.depend(fragment.cache, landed.tags, landed.unborn)
   publish(fragment, landed.hit ? 'hit' : 'joined', startedMs, 0)
-  return { text: landed.text }
+  return showFor(placed, content, startedMs)
 }
 
 /** Of the versions read for a whole batch, those of one fragment. */

@@ -1,8 +1,18 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Attempt, flightToJoin, openMany, openSync, type Opening } from './attempt.js'
+import {
+  Attempt,
+  flightToJoin,
+  openHere,
+  openMany,
+  type Found,
+  type Opened,
+  type Opening,
+} from './attempt.js'
 import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
 import { currentFrame, isWithin, type Frame } from '../frame.js'
+import { isPromise, type MaybePromise } from '../maybe-promise.js'
+import type { HoleRef, HoleRenderer } from './holes.js'
 import { findStray, Placeholders } from './placeholder.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
@@ -15,6 +25,10 @@ interface DeferredFragment {
   readonly body: () => string
   /** An in-place body that ended with placeholders in it. */
   readonly begun?: Begun
+  /** It was opened in place, and its holes are still being rendered. */
+  readonly opened?: Promise<Opened>
+  /** Renders its holes, if nothing around it is kept. */
+  readonly holes?: HoleRenderer | undefined
 }
 
 /** A text to be changed once its placeholders are filled. */
@@ -68,29 +82,70 @@ export async function renderDeferred(
  *
  * @param capture - Called where the body is to run after its template is done: gives a body that
  *   renders then what `body` would render now.
+ * @param holes - Renders its holes, if nothing around it is kept.
  */
 export function renderInSession(
   session: DeferredSession,
   fragment: Fragment,
   body: () => string,
   capture: () => () => string = () => body,
+  holes?: HoleRenderer,
 ): string {
   const parent = currentFrame()
   const inPlace = fragment.cache.answersAtOnce || fragment.bypass
   if (!inPlace || flightToJoin(fragment, parent) !== undefined) {
-    return session.defer({ fragment, parent, body: capture() })
+    return session.defer({
+      fragment,
+      parent,
+      body: capture(),
+      holes: capturedBy(session, holes),
+    })
   }
-  const opened = openSync(fragment, parent, true)
+  const opened = openHere(fragment, parent, true, holes && new SessionHoles(session, holes))
   if (typeof opened === 'string') return opened
+  if (isPromise(opened)) {
+    // What is still to come may stand anywhere in it.
+    const found = opened.then((late) => (typeof late === 'string' ? whole(late) : late))
+    return session.defer({ fragment, parent, body: capture(), opened: found })
+  }
   const before = session.deferredCount
   const text = opened.runSync(() => session.checkStray(toText(body(), fragment)))
   if (session.holdsPlaceholder(text)) {
+    opened.frame.holes = capturedBy(session, holes)
     return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
   // What was put off inside and does not stand in the text was measured, or dropped.
   if (session.deferredCount > before) opened.abandon()
   else void opened.commit(text)
-  return text
+  const shown = opened.showHoles(text)
+  return isPromise(shown) ? session.defer({ fragment, parent, body, opened: shown }) : shown.text
+}
+
+function capturedBy(
+  session: DeferredSession,
+  holes: HoleRenderer | undefined,
+): HoleRenderer | undefined {
+  return holes && new SessionHoles(session, holes.capture?.() ?? holes)
+}
+
+/** Holes that are rendered as a part of a session. */
+class SessionHoles implements HoleRenderer {
+  constructor(
+    readonly session: DeferredSession,
+    readonly holes: HoleRenderer,
+  ) {}
+
+  has(ref: HoleRef): boolean {
+    return this.holes.has(ref)
+  }
+
+  render(ref: HoleRef): MaybePromise<string | undefined> {
+    return this.session.renderHole(this.holes, ref)
+  }
+}
+
+function whole(text: string): Found {
+  return { text, pieces: [{ text, isHole: true }] }
 }
 
 /**
@@ -107,6 +162,9 @@ export class DeferredSession {
   readonly #deferred: (DeferredFragment | DeferredText)[] = []
   readonly #texts = new Map<DeferredFragment, Promise<string>>()
   readonly #writes = new WriteBatch()
+  /** Fragments in holes, to be read together. */
+  #soon: Promise<void> | undefined
+  readonly #inHoles: DeferredFragment[] = []
 
   /** How many were put off so far. */
   get deferredCount(): number {
@@ -172,16 +230,19 @@ export class DeferredSession {
   #start(level: readonly DeferredFragment[]): void {
     const fresh = level.filter((deferred) => !this.#texts.has(deferred))
     if (fresh.length === 0) return
-    const unbegun = fresh.filter(({ begun }) => begun === undefined)
-    const opened = openMany(
-      unbegun.map(({ fragment }) => fragment),
-      unbegun.map(({ parent }) => parent),
+    const unopened = fresh.filter(
+      ({ begun, opened }) => begun === undefined && opened === undefined,
     )
-    const openings = new Map(unbegun.map((deferred, i) => [deferred, opened[i] as Opening]))
-    const bodies = fresh.map(async (deferred): Promise<Begun | string> => {
+    const opened = openMany(
+      unopened.map(({ fragment }) => fragment),
+      unopened.map(({ parent }) => parent),
+      unopened.map(({ holes }) => holes),
+    )
+    const openings = new Map(unopened.map((deferred, i) => [deferred, opened[i] as Opening]))
+    const bodies = fresh.map(async (deferred): Promise<Begun | Found> => {
       if (deferred.begun !== undefined) return deferred.begun
-      const found = await (openings.get(deferred) as Opening).opened
-      return found instanceof Attempt ? this.#runBody(found, deferred) : found.text
+      const found = await (deferred.opened ?? (openings.get(deferred) as Opening).opened)
+      return found instanceof Attempt ? this.#runBody(found, deferred) : found
     })
     const isJoined = fresh.map((one) => openings.get(one)?.joined === true)
     // One that joins must not hold up the others: the body it waits for may wait for one of them.
@@ -189,7 +250,7 @@ export class DeferredSession {
       this.#start(results.flatMap((result) => this.#inside(result)))
     })
     fresh.forEach((deferred, i) => {
-      const text = this.#finish(bodies[i] as Promise<Begun | string>, isJoined[i] ? undefined : own)
+      const text = this.#finish(bodies[i] as Promise<Begun | Found>, isJoined[i] ? undefined : own)
       text.catch(() => undefined)
       this.#texts.set(deferred, text)
     })
@@ -229,24 +290,58 @@ export class DeferredSession {
     return kept
   }
 
-  #inside(result: PromiseSettledResult<Begun | string>): DeferredFragment[] {
-    if (result.status === 'rejected' || typeof result.value === 'string') return []
-    return [...this.#fragmentsIn(result.value.text)]
+  #inside(result: PromiseSettledResult<Begun | Found>): DeferredFragment[] {
+    if (result.status === 'rejected') return []
+    const { value } = result
+    return 'attempt' in value ? [...this.#fragmentsIn(value.text)] : this.#inHolesOf(value)
   }
 
-  async #finish(body: Promise<Begun | string>, level: Promise<void> | undefined): Promise<string> {
+  #inHolesOf({ pieces = [] }: Found): DeferredFragment[] {
+    return pieces.flatMap(({ text, isHole }) => (isHole ? [...this.#fragmentsIn(text)] : []))
+  }
+
+  async #finish(body: Promise<Begun | Found>, level: Promise<void> | undefined): Promise<string> {
     const begun = await body
-    if (typeof begun === 'string') return begun
+    if (!('attempt' in begun)) return this.#fillFound(begun)
+    const { attempt } = begun
     let text: string
     try {
       if (level === undefined) this.#start([...this.#fragmentsIn(begun.text)])
       else await level
       text = await this.#fill(begun.text)
     } catch (error) {
-      begun.attempt.fail(error)
+      attempt.fail(error)
       throw error
     }
-    await this.#writes.complete(begun.attempt, text)
+    await this.#writes.complete(attempt, text)
+    return this.#fillFound(await attempt.showHoles(text))
+  }
+
+  /** What is put off in holes is filled; the rest may hold anything. */
+  async #fillFound(found: Found): Promise<string> {
+    if (found.pieces === undefined) return found.text
+    await this.#startSoon(this.#inHolesOf(found))
+    let filled = ''
+    for (const { text, isHole } of found.pieces) filled += isHole ? await this.#fill(text) : text
+    return filled
+  }
+
+  /** Starts fragments together with what other holes bring at the same time. */
+  async #startSoon(fragments: readonly DeferredFragment[]): Promise<void> {
+    if (fragments.length === 0) return
+    this.#inHoles.push(...fragments)
+    this.#soon ??= Promise.resolve().then(() => {
+      this.#soon = undefined
+      this.#start(this.#inHoles.splice(0))
+    })
+    await this.#soon
+  }
+
+  /** Renders holes as a part of this session. */
+  renderHole(holes: HoleRenderer, ref: HoleRef): MaybePromise<string | undefined> {
+    const from = this.#deferred.length
+    const text = holes.render(ref)
+    if (typeof text === 'string') this.#letGoOfDropped(text, from)
     return text
   }
 

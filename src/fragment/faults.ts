@@ -131,4 +131,52 @@ export const faults = {
       'its output was carried into another render, where its text is missing; render both inside one asynchronous render, or use a cache that answers at once (local memory)',
       position,
     ),
+
+  alteredHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'the output of nocache was altered (transformed, escaped or cut) by a filter or helper around it; inside a cached body its text comes after the body is done, so put the filter or helper inside the nocache block',
+      position,
+    ),
+
+  strayHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'the output of nocache was carried out of the cached body around it into another render, where its text is missing; render it there',
+      position,
+    ),
+
+  unreachableHole: (engine: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `this nocache block of ${engine} could not be found again on a hit, because the outermost cache around it is rendered by another engine, or its template cannot be loaded by name; put it outside, or cache with the tag of its own engine, in a template that has a name`,
+      position,
+    ),
+
+  lostHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'a nocache block in it was not found any more when its body was done; its template was changed meanwhile, so render again',
+      position,
+    ),
+
+  holeFromCode: (fragment: string | undefined, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `there is a nocache block in it, and ${fragment === undefined ? 'what' : `the fragment ${show(fragment)}, which`} is rendered around it from code cannot fill that on a hit; render it with the engine's cache tag, or pass the option holes, for example holes: registered.holes(context)`,
+      position,
+    ),
+
+  holeInValue: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'this nocache block is rendered inside a value or a page that is stored as a whole and cannot be filled on a hit; render it outside of the producer, or give responseCache the option holes and render with res.render',
+      position,
+    ),
+
+  asynchronousHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'a nocache block in it is rendered asynchronously and this is synchronous rendering; render asynchronously',
+      position,
+    ),
+
+  undeclaredRead: (input: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `its body reads ${show(input)}, which is not in its vary-on: one visitor's output would reach others; add what is read to its vary-on, move that part into nocache, or give the option strict: false and it is not stored`,
+      position,
+    ),
 }

@@ -1,10 +1,13 @@
 import type { Cache } from '../cache.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import type { Dependencies, Frame } from '../frame.js'
+import type { TagPosition } from '../errors.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
+import { canShow, show, type Content, type HoleRenderer } from './holes.js'
 
 /** What a flight brings those who waited for it. */
 export interface Landed {
-  readonly text: string
+  readonly content: Content
   readonly tags: Dependencies | undefined
   /** Tags whose counter was not there when their version was read. */
   readonly unborn?: readonly string[] | undefined
@@ -16,8 +19,6 @@ export interface Landed {
 export class Flight {
   readonly #needs = new Set<Flight>()
   readonly landed: Promise<Landed | undefined>
-  /** After it failed: what the body had put out by then, for who renders in place. */
-  unfinished = ''
   /** Its key was removed meanwhile: what it brings is not to be kept. */
   isDiscarded = false
   /** What its body is rendered in, once it is. */
@@ -25,6 +26,7 @@ export class Flight {
   readonly #tags: readonly string[]
   readonly #begunAt = invalidationsSoFar()
   #hasEnded = false
+  #unfinished: Content = ''
   #settle!: (landed: Landed | undefined) => void
   #reject!: (error: unknown) => void
 
@@ -46,10 +48,32 @@ export class Flight {
   }
 
   /** @param unfinished - What the body had put out before it threw. */
-  fail(error: unknown, unfinished = ''): void {
-    this.unfinished = unfinished
+  fail(error: unknown, unfinished: Content = ''): void {
+    this.#unfinished = unfinished
     this.#end()
     this.#reject(error)
+  }
+
+  /** After it failed: what the body had put out by then, for who renders in place; without holes. */
+  get unfinished(): string {
+    const left = this.#unfinished
+    if (typeof left === 'string') return left
+    return left.filter((part) => typeof part === 'string').join('')
+  }
+
+  /**
+   * The same with the holes of whoever waited for it.
+   *
+   * @throws What a hole throws.
+   */
+  unfinishedHoles(
+    parent: Frame | undefined,
+    holes: HoleRenderer | undefined,
+    position: TagPosition,
+  ): MaybePromise<string> {
+    const left = this.#unfinished
+    if (typeof left === 'string' || !canShow(left, parent, holes, position)) return this.unfinished
+    return chain(show(left, parent, holes, position), (shown) => shown?.text ?? this.unfinished)
   }
 
   #end(): void {

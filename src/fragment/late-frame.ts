@@ -1,5 +1,7 @@
 import type { Cache } from '../cache.js'
 import { Frame } from '../frame.js'
+import type { HoleRenderer } from './holes.js'
+import type { Fragment } from './spec.js'
 
 /**
  * What is rendered before it is known whether the fragment around it is needed at all. Once it is,
@@ -8,14 +10,23 @@ import { Frame } from '../frame.js'
 export class LateFrame extends Frame {
   #own: Frame | undefined
 
-  constructor(cache: Cache, parent: Frame | undefined) {
+  /**
+   * @param fragment - The one around.
+   * @param holes - What it is rendered with.
+   */
+  constructor(cache: Cache, parent: Frame | undefined, fragment?: Fragment, holes?: HoleRenderer) {
     super(cache, parent, undefined)
+    this.fragment = fragment
+    this.holes = holes
   }
 
   /** Makes this frame a part of the fragment's own. */
   attach(own: Frame): void {
     this.#own = own
     ;(this as { parent: Frame | undefined }).parent = own
+    // Marks in its text are those of the outermost frame, which it was itself if there is none further out.
+    own.marks ??= this.marks
+    if (this.isUnfit) own.isUnfit = true
     own.depend(this.cache, this.tags, this.unborn)
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { TagSite } from './spec.js'
+import type { TagPosition } from '../errors.js'
 
 /** Digits by which a damaged placeholder is recognised. */
 const MARK_LENGTH = 12
@@ -7,7 +7,11 @@ const MARK_LENGTH = 12
 /** Renders whose placeholders are recognised when they turn up in another render. */
 const MAX_KNOWN = 4_096
 
-const siteByMark = new Map<string, TagSite>()
+/** The tags by the digits of their renders, for each kind of placeholder. */
+const known = { fRaG: new Map<string, TagPosition>(), hOlE: new Map<string, TagPosition>() }
+
+/** What stands in a placeholder and tells a fragment's from a hole's. */
+export type PlaceholderKind = keyof typeof known
 
 /**
  * The placeholders of one render.
@@ -19,27 +23,30 @@ const siteByMark = new Map<string, TagSite>()
 export class Placeholders {
   readonly #mark: string
   readonly #secret: string
+  readonly #kind: PlaceholderKind
   readonly #pattern: RegExp
 
   /** @param site - The tag that needs the first one. */
-  constructor(site: TagSite) {
+  constructor(site: TagPosition, kind: PlaceholderKind = 'fRaG') {
     const digits = BigInt(`0x${randomBytes(20).toString('hex')}`)
       .toString()
       .padStart(49, '0')
     this.#mark = digits.slice(-MARK_LENGTH)
     this.#secret = digits.slice(0, -MARK_LENGTH)
+    this.#kind = kind
     this.#pattern = new RegExp(this.make('(\\d+)', '\\1'), 'g')
-    siteByMark.set(this.#mark, site)
-    if (siteByMark.size > MAX_KNOWN) {
-      for (const oldest of siteByMark.keys()) {
-        siteByMark.delete(oldest)
+    const sites = known[kind]
+    sites.set(this.#mark, site)
+    if (sites.size > MAX_KNOWN) {
+      for (const oldest of sites.keys()) {
+        sites.delete(oldest)
         break
       }
     }
   }
 
   make(index: number | string, again = index): string {
-    return ` ${this.#mark}${this.#secret}-${index} <fRaG "' > ${again}-${this.#mark} `
+    return ` ${this.#mark}${this.#secret}-${index} <${this.#kind} "' > ${again}-${this.#mark} `
   }
 
   /** Whether a text holds a placeholder or what is left of one. */
@@ -63,11 +70,17 @@ export class Placeholders {
 }
 
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
-export function findStray(text: string): TagSite | undefined {
-  if (siteByMark.size === 0 || !text.includes(`<fRaG "' >`)) return undefined
-  for (const [, mark] of text.matchAll(/(?=(\d{12}))\d{49}-\d+ <fRaG "' >/g)) {
-    const site = siteByMark.get(mark as string)
+export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosition | undefined {
+  const sites = known[kind]
+  if (sites.size === 0 || !text.includes(`<${kind} "' >`)) return undefined
+  for (const [, mark] of text.matchAll(STRAY[kind])) {
+    const site = sites.get(mark as string)
     if (site !== undefined) return site
   }
   return undefined
+}
+
+const STRAY = {
+  fRaG: /(?=(\d{12}))\d{49}-\d+ <fRaG "' >/g,
+  hOlE: /(?=(\d{12}))\d{49}-\d+ <hOlE "' >/g,
 }

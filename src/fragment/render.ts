@@ -3,16 +3,25 @@ import type { Cache } from '../cache.js'
 import { Caches } from '../caches.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
+import { isPromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, fragmentTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
 import { currentFrame } from '../frame.js'
+import type { HoleRenderer } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
+import {
+  checkAdapterOptions,
+  toSettings,
+  type AdapterOptions,
+  type FragmentSettings,
+  type GuardOptions,
+} from './options.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
 
 /** Options of {@link FragmentCache}. */
-export interface FragmentCacheOptions {
+export interface FragmentCacheOptions extends GuardOptions {
   /** `'django<6.1'`: keys as Django made them before 6.1, see `makeTemplateFragmentKey`. */
   readonly compat?: 'django<6.1' | undefined
 }
@@ -35,6 +44,13 @@ export interface FragmentOptions {
   readonly if?: unknown
   /** Where it is rendered, for messages and the channel `fragcache:fragment`. */
   readonly template?: string | undefined
+  /**
+   * Renders the nocache blocks in it, in each visitor's context; what an engine's `holes(context)`
+   * gives. Not needed inside another fragment, whose own is used.
+   */
+  readonly holes?: HoleRenderer | undefined
+  /** The per-visitor inputs that `varyOn` was made from, such as `['user']`; see `strict`. */
+  readonly inputs?: readonly string[] | undefined
 }
 
 /** A fragment of {@link FragmentCache.renderMany}. */
@@ -48,7 +64,18 @@ export interface FragmentPlace {
   readonly version?: Version | undefined
 }
 
-const FROM_CODE = ['name', 'timeout', 'varyOn', 'using', 'tags', 'version', 'if', 'template']
+const FROM_CODE = [
+  'name',
+  'timeout',
+  'varyOn',
+  'using',
+  'tags',
+  'version',
+  'if',
+  'template',
+  'holes',
+  'inputs',
+]
 
 /**
  * Fragments over named caches: a part of a page is looked up, or rendered once and stored.
@@ -59,10 +86,12 @@ const FROM_CODE = ['name', 'timeout', 'varyOn', 'using', 'tags', 'version', 'if'
  */
 export class FragmentCache {
   readonly caches: Caches
+  /** The options it was made with. */
+  readonly options: FragmentCacheOptions
   readonly #compat: 'django<6.1' | undefined
   readonly #resolver: FragmentResolver
 
-  /** @throws TypeError: something is no `Caches`, or `compat` is unknown. */
+  /** @throws TypeError: something is no `Caches`, or an option is not what it should be. */
   constructor(caches: Caches, options: FragmentCacheOptions = {}) {
     if (!isCaches(caches)) {
       throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
@@ -71,9 +100,11 @@ export class FragmentCache {
     if (compat !== undefined && (compat as string) !== 'django<6.1') {
       throw new TypeError(`compat: ${show(compat)} is unknown; the only value is "django<6.1"`)
     }
+    const settings: FragmentSettings = toSettings(options)
     this.caches = caches
+    this.options = options
     this.#compat = compat
-    this.#resolver = new FragmentResolver(caches, compat !== undefined)
+    this.#resolver = new FragmentResolver(caches, compat !== undefined, settings)
   }
 
   /**
@@ -82,13 +113,14 @@ export class FragmentCache {
    * @param body - Makes the text. A hit never runs it.
    * @throws What the body throws; then nothing is stored.
    * @throws CacheTagError: the timeout, the tags or the version cannot be used.
+   * @throws CacheTagError: there is a nocache block in it that nothing can fill; see `holes`.
    * @throws InvalidCacheBackendError: no cache has the alias `using`.
    * @remarks One body at a time per key in this process; concurrent callers get its text or its
    *   error.
    */
   async render(options: FragmentOptions, body: () => string | Promise<string>): Promise<string> {
     checkBody(body)
-    const [text] = await this.#renderAll([this.#fragment(options)], [body])
+    const [text] = await this.#renderAll([this.#fragment(options)], [body], [options.holes])
     return text as string
   }
 
@@ -100,7 +132,7 @@ export class FragmentCache {
    * @throws Otherwise as {@link render}.
    */
   renderSync(options: FragmentOptions, body: () => string): string {
-    return this.renderTagSync(this.#fragment(options), body)
+    return this.renderTagSync(this.#fragment(options), body, options.holes)
   }
 
   /**
@@ -116,18 +148,21 @@ export class FragmentCache {
     return this.#renderAll(
       given.map(({ body: _, ...options }) => this.#fragment(options)),
       given.map(({ body }) => body),
+      given.map(({ holes }) => holes),
     )
   }
 
   async #renderAll(
     fragments: readonly Fragment[],
     bodies: readonly (() => string | Promise<string>)[],
+    holes: readonly (HoleRenderer | undefined)[],
   ): Promise<string[]> {
     const parent = currentFrame()
     const writes = new WriteBatch()
     const openings = openMany(
       fragments,
       fragments.map(() => parent),
+      holes,
     )
     const texts = await Promise.allSettled(
       openings.map(async ({ opened }, i) => {
@@ -138,7 +173,7 @@ export class FragmentCache {
           toText(await body(), fragments[i] as Fragment),
         )
         await writes.complete(found, text)
-        return text
+        return found.fillHoles(text)
       }),
     )
     await writes.flush()
@@ -208,6 +243,8 @@ export class FragmentCache {
       throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
     }
     if (options.tags !== undefined) checkTags(options.tags)
+    checkHoles(options.holes)
+    checkInputs(options.inputs)
     return this.resolveTag(site, { ...options, timeout, varyOn })
   }
 
@@ -216,22 +253,29 @@ export class FragmentCache {
     return this.#resolver.resolve(site, values)
   }
 
-  /** @internal Renders a tag in place. @throws CacheTagError: the cache answers asynchronously. */
-  renderTagSync(fragment: Fragment, body: () => string): string {
-    const opened = this.openTagSync(fragment)
+  /**
+   * @internal Renders a tag in place.
+   * @param holes - Renders its holes, if nothing around it is kept.
+   * @throws CacheTagError: the cache answers asynchronously.
+   */
+  renderTagSync(fragment: Fragment, body: () => string, holes?: HoleRenderer): string {
+    const opened = this.openTagSync(fragment, holes)
     if (typeof opened === 'string') return opened
     const text = opened.runSync(() => toText(body(), fragment))
     void opened.commit(text)
-    return text
+    const filled = opened.fillHoles(text)
+    if (!isPromise(filled)) return filled
+    filled.catch(() => undefined)
+    throw faults.asynchronousHole(fragment.site)
   }
 
   /** @internal Looks a tag up in place. @throws CacheTagError: the cache answers asynchronously. */
-  openTagSync(fragment: Fragment): string | Attempt {
+  openTagSync(fragment: Fragment, holes?: HoleRenderer): string | Attempt {
     const { cache, alias, site } = fragment
     if (!cache.answersAtOnce && !fragment.bypass) {
       throw faults.synchronous(alias, site.remedy, site)
     }
-    return openSync(fragment, currentFrame())
+    return openSync(fragment, currentFrame(), false, holes)
   }
 }
 
@@ -304,6 +348,21 @@ function checkBody(body: unknown): void {
   throw new TypeError(`body: ${show(body)} is no function; give one that makes the text`)
 }
 
+function checkHoles(holes: HoleRenderer | undefined): void {
+  if (holes === undefined) return
+  const { has, render } = holes as Partial<HoleRenderer>
+  if (typeof has === 'function' && typeof render === 'function') return
+  throw new TypeError(
+    `holes: ${show(holes)} cannot render holes; give what the engine's holes(context) gives`,
+  )
+}
+
+function checkInputs(inputs: unknown): void {
+  if (inputs === undefined) return
+  if (Array.isArray(inputs) && inputs.every((input) => typeof input === 'string')) return
+  throw new TypeError(`inputs: ${show(inputs)} is no list of names; give an array of texts`)
+}
+
 /** Structural, since one process may load two copies of this package. */
 function isCaches(value: unknown): value is Caches {
   if (value instanceof Caches) return true
@@ -312,11 +371,31 @@ function isCaches(value: unknown): value is Caches {
   return [get, has, invalidateTags].every((method) => typeof method === 'function')
 }
 
-/** What an adapter is given: caches, or fragments made from them. */
-export function toFragmentCache(caches: Caches | FragmentCache): FragmentCache {
-  if (caches instanceof FragmentCache) return caches
-  if (typeof (caches as Partial<FragmentCache> | null)?.renderTagSync === 'function') {
-    return caches as unknown as FragmentCache
-  }
-  return new FragmentCache(caches)
+/**
+ * What an adapter is given: caches, or fragments made from them.
+ *
+ * @param options - Those given go before those of the fragments.
+ * @throws TypeError: an option is not what it should be.
+ */
+export function toFragmentCache(
+  caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
+): FragmentCache {
+  checkAdapterOptions(options)
+  const { strict, bubbleTimeout } = options
+  if (!isFragmentCache(caches)) return new FragmentCache(caches, { strict, bubbleTimeout })
+  if (strict === undefined && bubbleTimeout === undefined) return caches
+  return new FragmentCache(caches.caches, {
+    ...caches.options,
+    ...(strict === undefined ? undefined : { strict }),
+    ...(bubbleTimeout === undefined ? undefined : { bubbleTimeout }),
+  })
+}
+
+/** Structural, as {@link isCaches}. */
+function isFragmentCache(value: Caches | FragmentCache): value is FragmentCache {
+  return (
+    value instanceof FragmentCache ||
+    typeof (value as Partial<FragmentCache> | null)?.renderTagSync === 'function'
+  )
 }

@@ -5,7 +5,9 @@ import type { Version } from '../keys.js'
 import { userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { faults } from './faults.js'
+import { endArguments } from './guard.js'
 import { varyOnText } from './key.js'
+import type { FragmentSettings } from './options.js'
 import { VariantTable, type Variant } from './variants.js'
 
 /** A cache tag as it stands in a template: what is known before anything is rendered. */
@@ -41,6 +43,10 @@ export interface TagValues {
   readonly lock?: unknown
   readonly staleWhileRevalidate?: unknown
   readonly staleIfError?: unknown
+  /** A digest of the template's source. */
+  readonly digest?: string | undefined
+  /** From code: the per-visitor inputs that `varyOn` was made from. */
+  readonly inputs?: readonly string[] | undefined
 }
 
 /** A fragment that is about to be rendered. */
@@ -54,6 +60,9 @@ export interface Fragment {
   readonly tags: readonly string[]
   /** Rendered without the cache. */
   readonly bypass: boolean
+  /** The per-visitor inputs that its vary-on was made from. */
+  readonly declared: ReadonlySet<string> | undefined
+  readonly settings: FragmentSettings
 }
 
 const MAX_TABLES = 5_000
@@ -64,11 +73,13 @@ export class FragmentResolver {
   readonly #colliding: boolean
   readonly #tables = new Map<Cache, Map<string, VariantTable>>()
   readonly #warned = new Set<string>()
+  readonly #settings: FragmentSettings
   #tableCount = 0
 
-  constructor(caches: Caches, colliding: boolean) {
+  constructor(caches: Caches, colliding: boolean, settings: FragmentSettings) {
     this.#caches = caches
     this.#colliding = colliding
+    this.#settings = settings
   }
 
   /** The alias that fragments use unless told otherwise. */
@@ -79,6 +90,8 @@ export class FragmentResolver {
   /** @throws CacheTagError: a value cannot be used. */
   resolve(site: TagSite, values: TagValues): Fragment {
     const { fromCode = false } = site
+    // What calls from code is not a tag, though it may stand in a tag's arguments.
+    const declared = fromCode ? toInputs(values.inputs) : endArguments()
     const { alias, cache, table } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)
@@ -92,11 +105,13 @@ export class FragmentResolver {
       site,
       alias,
       cache,
-      variant: this.#variant(table, values.varyOn, site),
+      variant: this.#variant(table, values, site),
       timeout,
       tags,
       // From code, undefined is left out; in a template it is a variable that is not there.
       bypass: 'if' in values && !values.if && !(fromCode && values.if === undefined),
+      declared,
+      settings: this.#settings,
     }
   }
 
@@ -147,8 +162,11 @@ export class FragmentResolver {
     return table
   }
 
-  #variant(table: VariantTable, varyOn: readonly unknown[], site: TagSite): Variant {
+  #variant(table: VariantTable, { varyOn, digest }: TagValues, site: TagSite): Variant {
     try {
+      if (digest !== undefined) {
+        return table.find([digest, ...varyOn.map((value) => this.#textOf(value, site))])
+      }
       // Most tags have one value, or none: those are spared the list.
       if (varyOn.length === 1) return table.findOne(this.#textOf(varyOn[0], site))
       if (varyOn.length === 0) return table.find(NO_TEXTS)
@@ -184,6 +202,10 @@ export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void 
   if ('using' in values && values.using === undefined) throw faults.using(undefined, site)
   if ('tags' in values && values.tags === undefined) throw faults.tags(undefined, site)
   if ('version' in values && values.version === undefined) throw faults.version(undefined, site)
+}
+
+function toInputs(inputs: readonly string[] | undefined): ReadonlySet<string> | undefined {
+  return inputs === undefined ? undefined : new Set(inputs)
 }
 
 const NO_TEXTS: readonly string[] = Object.freeze([])

@@ -1,0 +1,271 @@
+import type { TagPosition } from '../errors.js'
+import { currentFrame, runAsyncIn, type Frame } from '../frame.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { faults } from './faults.js'
+import { HoleMarks } from './hole-marks.js'
+import { findStray } from './placeholder.js'
+
+/** Which hole of which template: what is stored in its place. */
+export interface HoleRef {
+  /** The engine. */
+  readonly e: string
+  /** The template's name, as its loader knows it. */
+  readonly t: string
+  /** The hole in the template: the same for the same source, another for another. */
+  readonly h: string
+}
+
+/** Renders holes in the scope of the tag that it was made for. */
+export interface HoleRenderer {
+  /**
+   * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
+   * body runs. Never throws.
+   */
+  has(ref: HoleRef): boolean
+  /**
+   * The hole's text.
+   *
+   * @returns `undefined`: it is not there any more. A promise only in asynchronous rendering.
+   * @throws What the hole throws.
+   */
+  render(ref: HoleRef): MaybePromise<string | undefined>
+  /**
+   * Called where the tag is put off: gives one that renders later what this one would render now.
+   * Left out: it holds nothing that changes.
+   */
+  capture?(): HoleRenderer
+}
+
+/** An engine whose holes can be rendered in any context. */
+export interface HoleEngine {
+  readonly name: string
+  holes(context: unknown): HoleRenderer
+}
+
+/** Texts with the holes between them: begins and ends with a text, which may be empty. */
+export type Parts = readonly (string | HoleRef)[]
+
+/** What is stored for a fragment. */
+export type Content = string | Parts
+
+/** A text in the place where its fragment stands. */
+export interface Shown {
+  readonly text: string
+  /** Left out: holes of it are rendered further out, or there are none. */
+  readonly pieces?: readonly Piece[]
+}
+
+interface Piece {
+  readonly text: string
+  readonly isHole: boolean
+}
+
+/**
+ * What a nocache tag puts out: its body, or where something around it is kept what stands for it.
+ *
+ * @param inPlace - Renders the body here and now.
+ * @throws CacheTagError: nothing around it could render it on a hit.
+ * @throws What `inPlace` throws.
+ */
+export function renderHole<T>(ref: HoleRef, position: TagPosition, inPlace: () => T): string | T {
+  const frame = currentFrame()
+  const host = frame && hostOf(frame, position)
+  if (frame === undefined || host === undefined) return inPlace()
+  if (!host.holes.has(ref)) throw faults.unreachableHole(ref.e, position)
+  return mark(host, ref, frame, position)
+}
+
+/** Whether the calling code runs inside a body that is kept. */
+export function isKept(): boolean {
+  return outermostOf(currentFrame()) !== undefined
+}
+
+/**
+ * For what measures or changes a text, as filters do: the text of a hole is not there yet.
+ *
+ * @throws CacheTagError: the text holds what stands for a hole.
+ */
+export function refuseHoles(text: string): void {
+  const marks = outermostOf(currentFrame())?.marks
+  if (marks?.isIn(text) === true) throw marks.alteredIn(text)
+}
+
+/** Renders the holes of several engines. */
+export function holesOf(engines: Iterable<HoleEngine>, context: unknown): HoleRenderer {
+  return byName(new Map(Array.from(engines, (engine) => [engine.name, engine.holes(context)])))
+}
+
+function byName(renderers: ReadonlyMap<string, HoleRenderer>): HoleRenderer {
+  return {
+    has: (ref) => renderers.get(ref.e)?.has(ref) ?? false,
+    render: (ref) => renderers.get(ref.e)?.render(ref),
+    capture: () =>
+      byName(new Map(Array.from(renderers, ([name, one]) => [name, one.capture?.() ?? one]))),
+  }
+}
+
+/** A frame that can fill holes. */
+type Host = Frame & { readonly holes: HoleRenderer }
+
+/** The outermost frame around that is kept. */
+export function outermostOf(frame: Frame | undefined): Frame | undefined {
+  let outermost: Frame | undefined
+  for (let at = frame; at !== undefined; at = at.parent) if (at.keeps) outermost = at
+  return outermost
+}
+
+/**
+ * The frame that fills the holes met in a frame.
+ *
+ * @returns `undefined`: nothing around is kept.
+ * @throws CacheTagError: what is around is kept and cannot fill holes.
+ */
+function hostOf(frame: Frame, position: TagPosition): Host | undefined {
+  let host: Frame | undefined
+  for (let at: Frame | undefined = frame; at !== undefined; at = at.parent) {
+    if (!at.keeps) continue
+    if (at.fragment === undefined && at.holes === undefined) {
+      throw at.holeFault?.(position) ?? faults.holeInValue(position)
+    }
+    host = at
+  }
+  if (host === undefined) return undefined
+  if (host.holes === undefined) throw faults.holeFromCode(host.fragment?.site.fragment, position)
+  return host as Host
+}
+
+function mark(host: Host, ref: HoleRef, frame: Frame, position: TagPosition): string {
+  return (host.marks ??= new HoleMarks(position)).make(ref, frame, position)
+}
+
+/**
+ * Reads what is stored for a fragment, if it is no text.
+ *
+ * @returns `undefined`: it is nothing that {@link takeContent} gives.
+ */
+export function readParts(value: unknown): Parts | undefined {
+  if (!Array.isArray(value) || value.length < 3 || value.length % 2 === 0) return undefined
+  const isSound = (value as unknown[]).every((part, i) =>
+    i % 2 === 0 ? typeof part === 'string' : isRef(part),
+  )
+  return isSound ? (value as Parts) : undefined
+}
+
+/** As {@link readParts}, for texts too. */
+export function readContent(value: unknown): Content | undefined {
+  return typeof value === 'string' ? value : readParts(value)
+}
+
+function isRef(part: unknown): part is HoleRef {
+  if (typeof part !== 'object' || part === null || Object.keys(part).length !== 3) return false
+  const { e, t, h } = part as Partial<Record<string, unknown>>
+  return typeof e === 'string' && typeof t === 'string' && typeof h === 'string'
+}
+
+/**
+ * What is to be stored of a text made in a frame. Where it lacks a hole that was met, the frame becomes
+ * unfit to be stored.
+ *
+ * @throws CacheTagError: what stands for a hole was altered, or is another render's.
+ */
+export function takeContent(frame: Frame, text: string): Content {
+  const marks = outermostOf(frame)?.marks
+  if (marks === undefined) {
+    checkStray(text)
+    return text
+  }
+  const { content, hasLost } = marks.take(text, frame)
+  if (hasLost) frame.isUnfit = true
+  if (typeof content === 'string') checkStray(content)
+  else for (const part of content) if (typeof part === 'string') checkStray(part)
+  return content
+}
+
+/** @throws CacheTagError: another render's mark is in the text. */
+function checkStray(text: string): void {
+  const stray = findStray(text, 'hOlE')
+  if (stray !== undefined) throw faults.strayHole(stray)
+}
+
+/**
+ * Fills the holes of what is, or was, stored.
+ *
+ * @param outer - The frame around what was kept, which the holes are rendered in.
+ * @returns `undefined`: a hole is not there any more.
+ * @throws What a hole throws.
+ */
+export function fillContent(
+  content: Content,
+  holes: HoleRenderer,
+  outer: Frame | undefined,
+): MaybePromise<string | undefined> {
+  if (typeof content === 'string') return content
+  return chain(renderParts(content, holes, outer), (shown) => shown?.text)
+}
+
+/**
+ * Whether all holes of what was stored are still there.
+ *
+ * @param parent - The frame it is shown in.
+ * @param holes - Renders them if nothing around is kept.
+ * @throws CacheTagError: nothing can render them.
+ */
+export function canShow(
+  parts: Parts,
+  parent: Frame | undefined,
+  holes: HoleRenderer | undefined,
+  position: TagPosition,
+): boolean {
+  const renderer = (parent && hostOf(parent, position)?.holes) ?? holes
+  if (renderer === undefined) throw faults.holeFromCode(position.fragment, position)
+  return parts.every((part) => typeof part === 'string' || renderer.has(part))
+}
+
+/**
+ * Turns what was stored into a text for its place: with its holes filled, or where something around is
+ * kept with marks for them. To be called only after {@link canShow}.
+ *
+ * @returns `undefined`: a hole is not there any more.
+ * @throws What a hole throws.
+ */
+export function show(
+  content: Content,
+  parent: Frame | undefined,
+  holes: HoleRenderer | undefined,
+  position: TagPosition,
+): MaybePromise<Shown | undefined> {
+  if (typeof content === 'string') return { text: content }
+  const host = parent && hostOf(parent, position)
+  if (parent !== undefined && host !== undefined) {
+    let text = ''
+    for (const part of content) {
+      text += typeof part === 'string' ? part : mark(host, part, parent, position)
+    }
+    return { text }
+  }
+  if (holes === undefined) throw faults.holeFromCode(position.fragment, position)
+  return renderParts(content, holes, parent)
+}
+
+function renderParts(
+  parts: Parts,
+  holes: HoleRenderer,
+  outer: Frame | undefined,
+): MaybePromise<Shown | undefined> {
+  const render = () => parts.map((part) => (typeof part === 'string' ? part : holes.render(part)))
+  const texts = currentFrame() === outer ? render() : runAsyncIn(outer, render)
+  if (!texts.some(isPromise)) return join(parts, texts as (string | undefined)[])
+  const settled = Promise.all(texts.map((text) => Promise.resolve(text)))
+  return settled.then((all) => join(parts, all))
+}
+
+function join(parts: Parts, texts: readonly (string | undefined)[]): Shown | undefined {
+  const pieces: Piece[] = []
+  let joined = ''
+  for (const [i, text] of texts.entries()) {
+    if (text === undefined) return undefined
+    joined += text
+    pieces.push({ text, isHole: typeof parts[i] !== 'string' })
+  }
+  return { text: joined, pieces }
+}

@@ -1,0 +1,63 @@
+import { show } from '../errors.js'
+
+/** How the fragments of one `FragmentCache` are rendered. */
+export interface FragmentSettings {
+  /** Whether an undeclared read of a per-visitor input is an error, or keeps from being stored. */
+  readonly strict: boolean
+  /** Whether what contains a fragment lives no longer than it. */
+  readonly bubbleTimeout: boolean
+}
+
+/** Options that fragments have wherever they are rendered. */
+export interface GuardOptions {
+  /**
+   * Whether a fragment that reads a per-visitor input (see `guard` of `fragcache/express`) which its
+   * vary-on does not tell apart throws. Otherwise it is rendered and not stored. Left out: `true`,
+   * unless `NODE_ENV` is `production`.
+   */
+  readonly strict?: boolean | undefined
+  /** Whether what contains a fragment lives no longer than it does. Left out: `false`. */
+  readonly bubbleTimeout?: boolean | undefined
+}
+
+/** Options of every engine's adapter. */
+export interface AdapterOptions extends GuardOptions {
+  /**
+   * Whether a digest of the template's source, with all that it includes and extends, is part of each
+   * key, so that a changed template never shows old markup. Keys then differ from Django's. Left out:
+   * `false`.
+   */
+  readonly digest?: boolean | undefined
+}
+
+/** @throws TypeError: an option is not what it should be. */
+export function toSettings({ strict, bubbleTimeout }: GuardOptions): FragmentSettings {
+  checkFlag('strict', strict)
+  checkFlag('bubbleTimeout', bubbleTimeout)
+  return {
+    strict: strict ?? process.env['NODE_ENV'] !== 'production',
+    bubbleTimeout: bubbleTimeout ?? false,
+  }
+}
+
+const ADAPTER_OPTIONS = ['strict', 'bubbleTimeout', 'digest']
+
+/** @throws TypeError: they are no options of an adapter's. */
+export function checkAdapterOptions(options: unknown): asserts options is AdapterOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options: ${show(options)} is no object; write { digest: true }`)
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (!ADAPTER_OPTIONS.includes(name)) {
+      throw new TypeError(
+        `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}`,
+      )
+    }
+    checkFlag(name, value)
+  }
+}
+
+function checkFlag(name: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new TypeError(`${name}: ${show(value)} is neither true nor false`)
+}
