@@ -1,0 +1,241 @@
+import type { IncomingMessage } from 'node:http'
+import { MisuseError, show } from '../../src/errors.js'
+import { noteRead } from '../../src/fragment/guard.js'
+
+/** Options of {@link guard}. */
+export interface GuardOptions {
+  /**
+   * What else of a request differs per visitor: names of its properties and methods, or names with
+   * the path of each, such as `{ cart: 'session.cart', tenant: 'headers.x-tenant' }`.
+   */
+  readonly inputs?: readonly string[] | Readonly<Record<string, string>> | undefined
+}
+
+/** What reading a property tells, and what is below it. */
+interface Rule {
+  /** The inputs that are read with it; whatever is below it counts as these too. */
+  inputs: readonly string[]
+  readonly below: Map<string, Rule>
+}
+
+const HEADERS = ['headers', 'headersDistinct']
+
+/** Properties and methods of a request that differ per visitor, in Express and its usual middlewares. */
+const USUAL: readonly (readonly [input: string, path: string])[] = [
+  ['user', 'user'],
+  ['user', 'isAuthenticated'],
+  ['user', 'isUnauthenticated'],
+  ['auth', 'auth'],
+  ['session', 'session'],
+  ['session', 'sessionID'],
+  ['session', 'csrfToken'],
+  ['session', 'flash'],
+  ['cookies', 'cookies'],
+  ['cookies', 'signedCookies'],
+  ['cookies', 'headers.cookie'],
+  ['authorization', 'headers.authorization'],
+]
+
+/**
+ * A request as templates should get it: what they read of one visitor while a cached body is
+ * rendered is noted, so that a fragment whose vary-on does not name it is refused, or not stored.
+ *
+ * @param req - The request; it is not changed.
+ * @returns A stand-in for it, also for the objects below: `const { user } = guard(req)` and
+ *   `user.name` is noted when the name is read. Texts and numbers that were read before are not.
+ * @throws TypeError: `req` is no request, or an option is of the wrong kind.
+ * @throws CacheTagError: from a read, where fragments are `strict`.
+ * @remarks Noted are `user`, `auth`, `session`, `cookies` (also `signedCookies` and the header) and
+ *   `authorization`, and what `inputs` names. Outside cached bodies a read costs a function call.
+ * @example
+ * app.use((req, res, next) => { res.locals.req = guard(req); next() })
+ */
+export function guard<R extends IncomingMessage>(req: R, options: GuardOptions = {}): R {
+  const target = unwrap(req)
+  const { headers } = (target ?? {}) as Partial<IncomingMessage>
+  if (typeof headers !== 'object') {
+    throw new MisuseError(`guard: ${show(req)} is no request; give the one that the view got`)
+  }
+  const extra = checkOptions(options)
+  return wrap(target, extra.length === 0 ? usualRules : makeRules([...USUAL, ...extra]))
+}
+
+function checkOptions(options: unknown): readonly (readonly [input: string, path: string])[] {
+  if (typeof options !== 'object' || options === null) {
+    throw new MisuseError(`guard: ${show(options)} are no options; give an object`)
+  }
+  for (const name of Object.keys(options)) {
+    if (name === 'inputs') continue
+    throw new MisuseError(`guard: unknown option ${show(name)}; known options are inputs`)
+  }
+  const { inputs = [] } = options as { readonly inputs?: unknown }
+  if (typeof inputs !== 'object' || inputs === null) {
+    throw new MisuseError(
+      `guard: inputs: ${show(inputs)} is neither a list such as ['tenant'] nor an object such as { cart: 'session.cart' }`,
+    )
+  }
+  const isList = Array.isArray(inputs)
+  return Object.entries(inputs as Record<string, unknown>).map(([key, path]) => {
+    if (typeof path === 'string' && path.split('.').every((name) => name !== '')) {
+      return [isList ? path : key, path] as const
+    }
+    const name = isList ? 'inputs' : `inputs: ${key}`
+    throw new MisuseError(`guard: ${name}: ${show(path)} is no path such as 'session.cart'`)
+  })
+}
+
+const roots = new WeakSet<Rule>()
+const usualRules = makeRules(USUAL)
+
+function makeRules(inputs: readonly (readonly [input: string, path: string])[]): Rule {
+  const root = newRule()
+  roots.add(root)
+  for (const [input, path] of inputs) {
+    const [first = '', ...rest] = path.split('.')
+    if (!HEADERS.includes(first) || rest.length === 0) {
+      add(root, [first, ...rest], input)
+      continue
+    }
+    const names = rest.join('.').toLowerCase()
+    for (const headers of HEADERS) add(root, [headers, names], input)
+    add(root, ['rawHeaders'], input)
+  }
+  return root
+}
+
+function newRule(): Rule {
+  return { inputs: [], below: new Map() }
+}
+
+function add(root: Rule, path: readonly string[], input: string): void {
+  let rule = root
+  for (const name of path) {
+    let next = rule.below.get(name)
+    if (next === undefined) rule.below.set(name, (next = newRule()))
+    rule = next
+  }
+  if (!rule.inputs.includes(input)) rule.inputs = [...rule.inputs, input]
+}
+
+const NOTHING = newRule()
+
+/** The rule of a property; what is below an input is that input too. */
+function below(rule: Rule, key: string | symbol): Rule {
+  const next = typeof key === 'string' ? rule.below.get(key) : undefined
+  if (rule.inputs.length === 0) return next ?? NOTHING
+  if (next === undefined) return rule.below.size === 0 ? rule : leafOf(rule)
+  return next
+}
+
+const leaves = new WeakMap<Rule, Rule>()
+
+function leafOf(rule: Rule): Rule {
+  let leaf = leaves.get(rule)
+  if (leaf === undefined) leaves.set(rule, (leaf = { ...newRule(), inputs: rule.inputs }))
+  return leaf
+}
+
+function note({ inputs }: Rule): void {
+  for (const input of inputs) noteRead(input)
+}
+
+const targets = new WeakMap<object, object>()
+const standIns = new WeakMap<Rule, WeakMap<object, object>>()
+
+function unwrap<T>(value: T): T {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return value
+  return (targets.get(value) as T | undefined) ?? value
+}
+
+/** A value whose reads are noted; one that needs none comes back as it is. */
+function wrap<T>(value: T, rule: Rule): T {
+  if (rule.inputs.length === 0 && rule.below.size === 0) return value
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return value
+  if (targets.has(value)) return value
+  if (value instanceof Promise) return value.then((made: unknown) => wrap(made, rule)) as T
+  let ofRule = standIns.get(rule)
+  if (ofRule === undefined) standIns.set(rule, (ofRule = new WeakMap()))
+  const known = ofRule.get(value)
+  if (known !== undefined) return known as T
+  const made =
+    typeof value === 'function'
+      ? standInForFunction(value as CallableFunction, rule)
+      : standInFor(value, rule)
+  ofRule.set(value, made)
+  targets.set(made, value)
+  return made as T
+}
+
+/** Methods run on what they belong to, which may have private fields. */
+function standInForFunction(target: CallableFunction, rule: Rule): object {
+  return new Proxy(target, {
+    apply(_target, self, args: unknown[]) {
+      note(rule)
+      return wrap(Reflect.apply(target, unwrap(self), args.map(unwrap)) as unknown, rule)
+    },
+  })
+}
+
+function standInFor(target: object, rule: Rule): object {
+  const isRequest = roots.has(rule)
+  // What is frozen must be given as it is by a stand-in for itself, but not by one for another.
+  const shadow: object = Array.isArray(target) ? [] : {}
+  const read = (key: string | symbol): unknown => {
+    const own = below(rule, key)
+    note(own)
+    if (isRequest && (key === 'get' || key === 'header')) return headerReader(target, key, rule)
+    const value: unknown = Reflect.get(target, key, target)
+    if (typeof value === 'function' && own === NOTHING) return bound(value)
+    return wrap(value, own)
+  }
+  return new Proxy(shadow, {
+    get: (_shadow, key) => read(key),
+    has: (_shadow, key) => {
+      note(below(rule, key))
+      return Reflect.has(target, key)
+    },
+    ownKeys: () => {
+      note(rule)
+      return Reflect.ownKeys(target)
+    },
+    getOwnPropertyDescriptor: (_shadow, key) => {
+      note(below(rule, key))
+      const found = Reflect.getOwnPropertyDescriptor(target, key)
+      if (found === undefined) return undefined
+      if (key === 'length' && Array.isArray(target)) return { ...found, writable: true }
+      const { enumerable = false } = found
+      return { value: read(key), writable: true, enumerable, configurable: true }
+    },
+    set: (_shadow, key, value) => Reflect.set(target, key, unwrap(value as unknown), target),
+    deleteProperty: (_shadow, key) => Reflect.deleteProperty(target, key),
+    defineProperty: (_shadow, key, descriptor) => Reflect.defineProperty(target, key, descriptor),
+    getPrototypeOf: () => Reflect.getPrototypeOf(target),
+    preventExtensions: () => false,
+  })
+}
+
+const bounds = new WeakMap<CallableFunction, object>()
+
+/** A method that tells nothing of a visitor, to be called on a stand-in. */
+function bound(method: CallableFunction): unknown {
+  let made = bounds.get(method)
+  if (made === undefined) {
+    made = new Proxy(method, {
+      apply: (_method, self, args) => Reflect.apply(method, unwrap(self), args) as unknown,
+    })
+    bounds.set(method, made)
+  }
+  return made
+}
+
+/** @see Express, `req.get` */
+function headerReader(target: object, method: 'get' | 'header', rule: Rule): unknown {
+  const read = Reflect.get(target, method, target) as unknown
+  if (typeof read !== 'function') return read
+  const headers = rule.below.get('headers')
+  return (name: unknown): unknown => {
+    const lower = String(name).toLowerCase()
+    if (headers !== undefined) note(below(headers, lower))
+    return Reflect.apply(read, target, [name]) as unknown
+  }
+}
