@@ -97,6 +97,8 @@ export interface StoreRequest {
   readonly tags?: TagSnapshot | undefined
   readonly stamp?: Stamp | undefined
   readonly ifAbsent?: boolean
+  /** As in {@link WriteEntry}. */
+  readonly replacing?: unknown
 }
 
 /**
@@ -486,6 +488,7 @@ export abstract class Backend<Payload = unknown> {
     const births = new Map<string, string>()
     for (const request of requests) {
       const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
+      const replacing = request.replacing as Payload | undefined
       if (expiresAtMs !== null && expiresAtMs <= 0) {
         gone.push(storedKey)
         continue
@@ -493,7 +496,8 @@ export abstract class Backend<Payload = unknown> {
       const versions = agreeOnBirths(tags, births)
       places.set(request, writes.length)
       const payload = this.packValue(value, withStamp(versions, stamp))
-      writes.push({ key: storedKey, payload, expiresAtMs, ifAbsent, value, versions, stamp })
+      const condition = { ifAbsent, ...(replacing === undefined ? undefined : { replacing }) }
+      writes.push({ key: storedKey, payload, expiresAtMs, ...condition, value, versions, stamp })
     }
     const counters = [...births].map(([tag, version]) => this.newCounter(tag, version, true))
     const removed = gone.length === 0 ? undefined : this.removeEntries(gone)
@@ -784,13 +788,15 @@ interface TaggedWrite<Payload> extends WriteEntry<Payload> {
   readonly stamp: Stamp | undefined
 }
 
-function isSimple({ expiresAtMs, tags = NO_TAGS }: StoreRequest): boolean {
-  return tags.unborn.length === 0 && (expiresAtMs === null || expiresAtMs > 0)
+function isSimple({ expiresAtMs, tags = NO_TAGS, replacing }: StoreRequest): boolean {
+  if (tags.unborn.length > 0 || replacing !== undefined) return false
+  return expiresAtMs === null || expiresAtMs > 0
 }
 
 function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload> {
-  const { key, payload, expiresAtMs, ifAbsent = false } = write
-  return { key, payload, expiresAtMs, ifAbsent }
+  const { key, payload, expiresAtMs, ifAbsent = false, replacing } = write
+  const entry = { key, payload, expiresAtMs, ifAbsent }
+  return replacing === undefined ? entry : { ...entry, replacing }
 }
 
 /** Errors that tell of the call, not of the store. */

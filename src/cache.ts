@@ -9,11 +9,21 @@ import {
 } from './backend.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
+import { currentFrame, mayWantExpiry } from './frame.js'
+import { GetOrSet, lifetimeOf } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
-import { SingleFlight } from './single-flight.js'
 import { noteInvalidation } from './invalidations.js'
+import { withStamp, type Stamp } from './stamp.js'
+import {
+  toAgeing,
+  toBeta,
+  toGrace,
+  toLock,
+  type LockOptions,
+  type StaleOptions,
+} from './staleness.js'
 import { checkTags } from './tags.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
@@ -35,16 +45,45 @@ export interface TouchOptions extends KeyOptions {
   readonly timeout?: Timeout | undefined
 }
 
-/** Options of calls that store. */
-export interface SetOptions extends TouchOptions {
+/**
+ * Options of calls that store. With `staleWhileRevalidate` or `staleIfError` the entry is kept that
+ * much longer than its timeout, for a `getOrSet` with these options; to all other calls it is gone.
+ */
+export interface SetOptions extends TouchOptions, StaleOptions {
   /** `invalidateTags` with any of them makes the entry a miss. */
   readonly tags?: readonly string[] | undefined
+}
+
+/** Options of {@link Cache.getOrSet}. */
+export interface GetOrSetOptions extends SetOptions {
+  /**
+   * One producer at a time in all processes that share the store; the others wait up to `wait` seconds
+   * (5) and then make it themselves. The lease of one who died ends after `lease` seconds (10). Default:
+   * the cache's setting, else `false`.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /**
+   * Entries remember what they cost and are made again a little ahead of their time, by chance, so that
+   * they never end under load. `true` is 1; more is earlier. Default: the cache's setting, else `false`.
+   *
+   * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
+   */
+  readonly earlyRefresh?: boolean | number | undefined
+  /** Whether it lives no longer than anything it was made from. Default `false`. */
+  readonly bubbleTimeout?: boolean | undefined
+}
+
+/** Options of {@link Cache.invalidateTags}. */
+export interface InvalidateOptions {
+  /** Makes entries stale instead of gone: who allows it is served them once more. Default `false`. */
+  readonly soft?: boolean | undefined
 }
 
 const KEY_OPTIONS = ['version']
 const GET_OPTIONS = ['version', 'default']
 const TOUCH_OPTIONS = ['version', 'timeout']
-const SET_OPTIONS = ['version', 'timeout', 'tags']
+const SET_OPTIONS = ['version', 'timeout', 'tags', 'staleWhileRevalidate', 'staleIfError']
+const GET_OR_SET_OPTIONS = [...SET_OPTIONS, 'lock', 'earlyRefresh', 'bubbleTimeout']
 
 /** How often a counter with tags is tried again when another writer was faster. */
 const MAX_CONFLICTS = 10_000
@@ -59,7 +98,28 @@ const MAX_CONFLICTS = 10_000
  * @see Django, "The low-level cache API"
  */
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
-  readonly #flights = new SingleFlight()
+  readonly #made = new GetOrSet({
+    cache: this,
+    read: async ({ key, storedKey, tags }, stale) =>
+      this.#call(
+        'getOrSet',
+        [key],
+        () => this.lookup([storedKey], tags, stale),
+        undefined,
+        (lookup) => (lookup?.hits[0] ? 1 : 0),
+      ),
+    add: async ({ key }, request) => this.#call('add', [key], () => this.#add(key, request), true),
+    replace: async ({ key }, request, payload) => {
+      const entry = { ...request, ifAbsent: true, replacing: payload }
+      const [outcome] = await this.#call('set', [key], () => this.store([entry]), [])
+      if (outcome === 'too_large') throw this.#tooLarge('getOrSet', key)
+      return outcome === 'stored'
+    },
+    readPayload: async ({ key, storedKey }) =>
+      this.#call('get', [key], async () => (await this.readEntries([storedKey]))[0], undefined),
+    reread: async ({ key, storedKey }) =>
+      this.#call('get', [key], () => this.lookupOne(storedKey, true), undefined),
+  })
 
   /** @internal Called with the stored key of an entry that is being removed; without: all are. */
   readonly removalListeners: ((storedKey?: string) => void)[] = []
@@ -94,7 +154,23 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       const lookup = () => this.lookupOne(storedKey)
       hit = await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
     }
-    return hit === undefined ? options?.default : (hit.value as T)
+    if (hit === undefined) return options?.default
+    if (hit.tags !== undefined || mayWantExpiry()) await this.#dependOn(storedKey, hit)
+    return hit.value as T
+  }
+
+  /** What is being made around the caller is made from this. */
+  #dependOn(storedKey: string, hit: Hit): MaybePromise<void> {
+    const frame = currentFrame()
+    if (frame === undefined) return undefined
+    frame.depend(this, hit.tags)
+    return chain(lifetimeOf(this, storedKey, hit), (expiresAtMs) => frame.limit(expiresAtMs))
+  }
+
+  /** The same for what the caller stores: it is at hand there, and is not read. */
+  #dependOnStored({ tags }: StoreRequest): void {
+    if (tags === undefined || tags.versions.size === 0) return
+    currentFrame()?.depend(this, tags.versions, tags.unborn)
   }
 
   /**
@@ -106,12 +182,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @remarks The tag versions are read before the value is written.
    */
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
-    const { storedKey, expiresAtMs } = this.#request(key, value, options)
+    const request = this.#request(key, value, options)
     const tags = this.#tags(options)
-    const store = (snapshot: TagSnapshot) =>
-      chain(this.store([{ storedKey, value, expiresAtMs, tags: snapshot }]), ([outcome]) => {
+    const store = (snapshot: TagSnapshot) => {
+      const tagged = { ...request, tags: snapshot }
+      this.#dependOnStored(tagged)
+      return chain(this.store([tagged]), ([outcome]) => {
         this.#checkStored(outcome, 'set', key)
       })
+    }
     const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))
     await this.#call('set', [key], action, undefined)
   }
@@ -129,7 +208,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     return this.#call(
       'add',
       [key],
-      async () => this.#add(key, { ...request, tags: await this.readTags(tags) }),
+      async () => {
+        const tagged = { ...request, tags: await this.readTags(tags) }
+        this.#dependOnStored(tagged)
+        return this.#add(key, tagged)
+      },
       false,
     )
   }
@@ -156,7 +239,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const [outcome] = await this.writeEntries([
       {
         key: request.storedKey,
-        payload: this.packValue(request.value, versions?.size ? versions : undefined),
+        payload: this.packValue(request.value, withStamp(versions, request.stamp)),
         expiresAtMs: request.expiresAtMs,
         ifAbsent: true,
         replacing: payload,
@@ -167,7 +250,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   async #isInvalidated(storedKey: string, payload: Payload): Promise<boolean> {
     try {
-      if (this.unpackPayload(payload).tags === undefined) return false
+      const { tags, stamp } = this.unpackPayload(payload)
+      if (tags === undefined && stamp === undefined) return false
     } catch {
       return true
     }
@@ -195,10 +279,83 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
           this.lookupOne(storedKey, true),
           this.touchEntry(storedKey, expiresAtMs),
         ])
-        return hit !== undefined && touched
+        if (hit?.stamp === undefined) return hit !== undefined && touched
+        return this.#restamp('touch', storedKey, ({ graceMs, costMs }) => {
+          const ageing = toAgeing(expiresAtMs, graceMs / 1000, costMs)
+          return ageing.stamp === undefined ? undefined : { ...ageing, stamp: ageing.stamp }
+        })
       },
       false,
     )
+  }
+
+  /**
+   * Makes an entry stale from now on: a `getOrSet` with `staleWhileRevalidate` or `staleIfError` may
+   * still be served it, within these times and no longer than it would have lived; to all other calls it
+   * is gone. What is being made for the key is not kept.
+   *
+   * @returns `true` if it was there and fresh.
+   * @see Cache.delete, after which nobody is served it.
+   */
+  async expire(key: string, options: KeyOptions = {}): Promise<boolean> {
+    checkOptions(options, KEY_OPTIONS)
+    const storedKey = this.checkedKey(key, options.version)
+    this.#removing(storedKey)
+    const expire = () =>
+      this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
+        stamp: { ...stamp, freshUntilMs: Date.now() },
+        expiresAtMs,
+      }))
+    return this.#call('expire', [key], expire, false)
+  }
+
+  /**
+   * Gives a fresh entry another stamp, and another deadline with it.
+   *
+   * @param change - `undefined`: the entry stays as it is.
+   * @returns Whether it was there.
+   */
+  async #restamp(
+    operation: string,
+    storedKey: string,
+    change: (
+      stamp: Stamp,
+      expiresAtMs: Deadline,
+    ) => { readonly stamp: Stamp; readonly expiresAtMs: Deadline } | undefined,
+  ): Promise<boolean> {
+    return this.#rewrite(operation, storedKey, ({ value, tags, stamp }, deadline) => {
+      const changed = change(stamp ?? UNSTAMPED, deadline)
+      if (changed === undefined) return undefined
+      const payload = this.packValue(value, withStamp(tags, changed.stamp))
+      return { payload, expiresAtMs: changed.expiresAtMs }
+    })
+  }
+
+  /**
+   * Changes a fresh entry by compare and set.
+   *
+   * @returns `false` if there is none.
+   */
+  async #rewrite(
+    operation: string,
+    storedKey: string,
+    change: (
+      hit: Hit,
+      expiresAtMs: Deadline,
+    ) => { readonly payload: Payload; readonly expiresAtMs: Deadline } | undefined,
+  ): Promise<boolean> {
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const [payload] = await this.readEntries([storedKey])
+      const expiresAtMs = await this.readDeadline(storedKey)
+      const hit = await this.lookupOne(storedKey, true)
+      if (payload === undefined || hit === undefined || expiresAtMs === undefined) return false
+      const changed = change(hit, expiresAtMs)
+      if (changed === undefined) return true
+      const entry = { key: storedKey, ...changed, replacing: payload }
+      const [outcome] = await this.writeEntries([entry])
+      if (outcome === 'stored') return true
+    }
+    throw new Error(`${operation}: other writers were always faster`)
   }
 
   /** Removes an entry. @returns `true` if it was there, for one caller only. */
@@ -240,10 +397,14 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       undefined,
       (result) => result?.hits.filter((hit) => hit !== undefined).length ?? 0,
     )
-    asked.forEach((key, i) => {
+    for (const [i, key] of asked.entries()) {
       const hit = lookup?.hits[i]
-      if (hit !== undefined) found.set(key, hit.value as T)
-    })
+      if (hit === undefined) continue
+      found.set(key, hit.value as T)
+      if (hit.tags === undefined && !mayWantExpiry()) continue
+      const noted = this.#dependOn(storedKeys[i] as string, hit)
+      if (isPromise(noted)) await noted
+    }
     return found
   }
 
@@ -269,7 +430,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       keys,
       async () => {
         const snapshot = await this.readTags(tags)
-        const outcomes = await this.store(requests.map((one) => ({ ...one, tags: snapshot })))
+        const tagged = requests.map((one) => ({ ...one, tags: snapshot }))
+        if (tagged[0] !== undefined) this.#dependOnStored(tagged[0])
+        const outcomes = await this.store(tagged)
         return keys.filter((_, i) => outcomes[i] !== 'stored')
       },
       keys,
@@ -295,58 +458,48 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * Reads a value, or makes and stores it.
    *
    * @param valueOrProducer - The value, or a function that makes it, by promise or at once.
-   * @throws What the producer throws; then nothing is stored, and the next call tries again.
-   * @remarks One producer at a time per stored key in this process; the others get its value, each
-   *   its own copy. Tag versions are read before the producer runs, so an invalidation meanwhile
-   *   wins.
+   * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call
+   *   tries again. With `staleIfError` the old value is served instead, and the error reported on the
+   *   channel `fragcache:refresh`.
+   * @remarks One producer at a time per stored key in this process, and with `lock` in all; the others get
+   *   its value, each its own copy. Tag versions are read before the producer runs, so an invalidation
+   *   meanwhile wins. What the producer reads from caches, and `dependOn`, adds its tags to the entry's.
+   *   With `staleWhileRevalidate` and `earlyRefresh` the producer may run when nobody waits for it any
+   *   more: it must not use what ends with a request.
    */
   async getOrSet<T = unknown>(
     key: string,
     valueOrProducer: T | (() => T | Promise<T>),
-    options: SetOptions = {},
+    options: GetOrSetOptions = {},
   ): Promise<T> {
-    checkOptions(options, SET_OPTIONS)
+    checkOptions(options, GET_OR_SET_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     if (options.timeout !== undefined) checkTimeout(options.timeout)
-    const tags = this.#tags(options)
-    const value = await this.#flights.run(storedKey, async (run) => {
-      const found = await this.#call(
-        'getOrSet',
-        [key],
-        () => this.lookup([storedKey], tags),
-        undefined,
-        (lookup) => (lookup?.hits[0] ? 1 : 0),
-      )
-      const hit = found?.hits[0]
-      if (hit !== undefined) return hit.value
-      const made: unknown =
+    const { lock, earlyRefresh, bubbleTimeout = false } = options
+    if (typeof bubbleTimeout !== 'boolean') {
+      throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
+    }
+    const got = await this.#made.run({
+      key,
+      storedKey,
+      tags: this.#tags(options),
+      produce: (run) =>
         typeof valueOrProducer === 'function'
-          ? await run.produce(valueOrProducer as () => unknown)
-          : await valueOrProducer
-      if (run.isForgotten) {
-        checkValue(made)
-        return made
-      }
-      return this.#keepProduced(key, storedKey, made, options, found?.snapshot)
+          ? run.produce(valueOrProducer as () => unknown)
+          : valueOrProducer,
+      deadline: () => this.#deadline(options),
+      lock: lock === undefined ? this.settings.lock : toLock(lock),
+      beta: earlyRefresh === undefined ? this.settings.earlyRefresh : toBeta(earlyRefresh),
+      staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
+      staleIfError: toGrace('staleIfError', options.staleIfError),
+      isLimited: bubbleTimeout,
     })
-    return this.#copy(value) as T
-  }
-
-  async #keepProduced(
-    key: string,
-    storedKey: string,
-    value: unknown,
-    options: SetOptions,
-    tags: TagSnapshot | undefined,
-  ): Promise<unknown> {
-    checkValue(value)
-    // The store could not be read: then its tag versions are unknown, and nothing may be kept.
-    if (tags === undefined) return value
-    const request = { storedKey, value, expiresAtMs: this.#deadline(options), tags }
-    const added = await this.#call('add', [key], () => this.#add(key, request), true)
-    if (added) return value
-    const hit = await this.#call('get', [key], () => this.lookupOne(storedKey, true), undefined)
-    return hit === undefined ? value : hit.value
+    const frame = currentFrame()
+    if (frame !== undefined) {
+      frame.depend(this, got.tags, got.unborn)
+      frame.limit(got.expiresAtMs)
+    }
+    return this.#copy(got.value) as T
   }
 
   /** Callers that share one flight must not share one object. */
@@ -393,26 +546,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     storedKey: string,
     delta: number,
   ): Promise<number | undefined> {
-    for (let i = 0; i < MAX_CONFLICTS; i++) {
-      const [payload] = await this.readEntries([storedKey])
-      const expiresAtMs = await this.readDeadline(storedKey)
-      const hit = await this.lookupOne(storedKey, true)
-      if (payload === undefined || hit === undefined || expiresAtMs === undefined) return undefined
+    let sum = 0
+    const found = await this.#rewrite(operation, storedKey, (hit, expiresAtMs) => {
       if (!Number.isSafeInteger(hit.value)) {
         throw new MisuseError(`${operation}: the entry ${show(storedKey)} is no whole number`)
       }
-      const sum = addIntegers(hit.value as number, delta)
-      const [outcome] = await this.writeEntries([
-        {
-          key: storedKey,
-          payload: this.packValue(sum, hit.tags),
-          expiresAtMs,
-          replacing: payload,
-        },
-      ])
-      if (outcome === 'stored') return sum
-    }
-    throw new Error(`${operation}: other writers were always faster`)
+      sum = addIntegers(hit.value as number, delta)
+      return { payload: this.packValue(sum, withStamp(hit.tags, hit.stamp)), expiresAtMs }
+    })
+    return found ? sum : undefined
   }
 
   /**
@@ -461,7 +603,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (hit === undefined || expiresAtMs === undefined) return false
     if (from === to) return true
     const tags = hit.tags === undefined ? undefined : { versions: hit.tags, unborn: [] }
-    const [outcome] = await this.store([{ storedKey: to, value: hit.value, expiresAtMs, tags }])
+    const { value, stamp } = hit
+    const [outcome] = await this.store([{ storedKey: to, value, expiresAtMs, tags, stamp }])
     this.#checkStored(outcome, operation, key)
     await this.removeEntries([from])
     return true
@@ -481,19 +624,21 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   /**
    * Makes every entry stored with any of the tags a miss, also one whose producer is running.
    *
-   * @remarks One write, whatever the number of entries.
+   * @param options.soft - Makes them stale from now on instead: who asks with `staleWhileRevalidate` or
+   *   `staleIfError` may be served them, within these times and no longer than they would have lived.
+   * @remarks One write, whatever the number of entries; if soft, one read before it.
    */
-  async invalidateTags(tags: readonly string[]): Promise<void> {
-    await this.invalidateStoredTags(checkTags(tags))
+  async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
+    await this.invalidateStoredTags(checkTags(tags), isSoft(options))
   }
 
   /** @internal */
-  async invalidateStoredTags(tags: readonly string[]): Promise<void> {
+  async invalidateStoredTags(tags: readonly string[], soft = false): Promise<void> {
     noteInvalidation(tags)
     // Who asks from now on must not be given what a producer began to make before.
-    this.#flights.detach()
-    await this.#call('invalidateTags', [], () => this.bumpTags(tags), undefined)
-    this.#flights.detach()
+    this.#made.detach()
+    await this.#call('invalidateTags', [], () => this.bumpTags(tags, soft), undefined)
+    this.#made.detach()
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
@@ -504,7 +649,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** What is being made for a key that is removed meanwhile is older than the removal. */
   #removing(storedKey?: string): void {
-    this.#flights.forget(storedKey)
+    this.#made.forget(storedKey)
     for (const listener of this.removalListeners) listener(storedKey)
   }
 
@@ -512,7 +657,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, SET_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     checkValue(value)
-    return { storedKey, value, expiresAtMs: this.#deadline(options) }
+    const grace = Math.max(
+      toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
+      toGrace('staleIfError', options.staleIfError),
+    )
+    return { storedKey, value, ...toAgeing(this.#deadline(options), grace, undefined) }
   }
 
   #deadline({ timeout = this.settings.timeout }: TouchOptions): Deadline {
@@ -545,15 +694,25 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     keys: readonly string[],
     storedKeys: readonly string[],
     expected: readonly string[],
+    stale = false,
   ): MaybePromise<Lookup | undefined> {
     return orUndefined(() =>
       this.#observed(
         keys.length === 1 ? 'get' : 'getMany',
         keys,
-        () => withinLimit(this.lookup(storedKeys, expected)),
+        () => withinLimit(this.lookup(storedKeys, expected, stale)),
         ({ hits }) => hits.filter((hit) => hit !== undefined).length,
       ),
     )
+  }
+
+  /**
+   * Until when an entry lives; `undefined` if it is not there, or the store fails.
+   *
+   * @internal
+   */
+  tryReadDeadline(storedKey: string): MaybePromise<Deadline | undefined> {
+    return orUndefined(() => this.guarded('get', () => withinLimit(this.readDeadline(storedKey))))
   }
 
   /**
@@ -650,6 +809,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
   }
+}
+
+/** Of an entry without stamp: fresh while it is there, kept no longer, of unknown cost. */
+const UNSTAMPED: Stamp = { freshUntilMs: Infinity, graceMs: 0, costMs: 0 }
+
+/** @throws TypeError: an option is unknown or no boolean. */
+export function isSoft(options: InvalidateOptions): boolean {
+  checkOptions(options, ['soft'])
+  const { soft = false } = options
+  if (typeof soft === 'boolean') return soft
+  throw new TypeError(`soft: ${show(soft)} is neither true nor false`)
 }
 
 /** Milliseconds a page waits for a cache that does not answer, each time it is asked. */

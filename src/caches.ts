@@ -1,4 +1,4 @@
-import type { Cache } from './cache.js'
+import type { Cache, InvalidateOptions } from './cache.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 
 /**
@@ -58,15 +58,19 @@ export class Caches {
   /**
    * Invalidates tags in every cache.
    *
+   * @param options.soft - Makes entries stale instead of gone, see `Cache.invalidateTags`.
    * @throws The first failure, after all were tried.
    */
-  async invalidateTags(tags: readonly string[]): Promise<void> {
-    await this.#inAll((cache) => cache.invalidateTags(tags))
+  async invalidateTags(tags: readonly string[], options?: InvalidateOptions): Promise<void> {
+    await this.#inAll((cache) => cache.invalidateTags(tags, options))
   }
 
   /** @internal */
-  async invalidateStoredTags(tagsFor: (cache: Cache) => readonly string[]): Promise<void> {
-    await this.#inAll((cache) => cache.invalidateStoredTags(tagsFor(cache)))
+  async invalidateStoredTags(
+    tagsFor: (cache: Cache) => readonly string[],
+    soft = false,
+  ): Promise<void> {
+    await this.#inAll((cache) => cache.invalidateStoredTags(tagsFor(cache), soft))
   }
 
   /** Closes every cache. @throws The first failure, after all were tried. */

@@ -1,5 +1,14 @@
 export { Cache } from './cache.js'
-export type { GetOptions, KeyOptions, SetOptions, TouchOptions } from './cache.js'
+export type {
+  GetOptions,
+  GetOrSetOptions,
+  InvalidateOptions,
+  KeyOptions,
+  SetOptions,
+  TouchOptions,
+} from './cache.js'
+export type { LockOptions, StaleOptions } from './staleness.js'
+export { dependOn } from './frame.js'
 export { Caches, createCaches } from './caches.js'
 export { LocMemCache } from './backends/locmem.js'
 export type { LocMemOptions, LocMemSettings } from './backends/locmem.js'
@@ -18,6 +27,7 @@ export type {
   FragmentOutcome,
   OperationMessage,
   OutageMessage,
+  RefreshMessage,
 } from './observe.js'
 export {
   CacheBackendError,

@@ -44,9 +44,19 @@ export interface OutageMessage {
   readonly until?: number
 }
 
+/** A message on the channel `fragcache:refresh`: what was to be made anew could not be; the old is served. */
+export interface RefreshMessage {
+  readonly alias: string
+  /** The backend's class name. */
+  readonly backend: string
+  readonly key: string
+  readonly error: unknown
+}
+
 export const operationChannel = channel('fragcache:operation')
 export const fragmentChannel = channel('fragcache:fragment')
 export const outageChannel = channel('fragcache:outage')
+export const refreshChannel = channel('fragcache:refresh')
 
 /** Reports the begin and the end of an outage once each, however many calls fail in between. */
 export class OutageReporter {
@@ -98,6 +108,25 @@ export class RefusalReporter {
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
     )
   }
+}
+
+/** Milliseconds between two warnings of what could not be made anew. */
+const REFRESH_INTERVAL_MS = 60_000
+let refreshReportedMs = -Infinity
+
+/** Says that the old is served since the new could not be made: each time to who listens, else at most once a minute. */
+export function reportRefresh(message: RefreshMessage): void {
+  if (refreshChannel.hasSubscribers) {
+    refreshChannel.publish(message)
+    return
+  }
+  const nowMs = performance.now()
+  if (nowMs - refreshReportedMs < REFRESH_INTERVAL_MS) return
+  refreshReportedMs = nowMs
+  process.emitWarning(
+    `${message.backend}${message.alias === '' ? '' : ` "${message.alias}"`}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${String(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
+    { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },
+  )
 }
 
 const reportedDamage = new WeakSet<object>()

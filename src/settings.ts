@@ -1,5 +1,6 @@
 import { InvalidCacheBackendError, show } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
+import { toBeta, toLock, type Lock, type LockOptions } from './staleness.js'
 import { checkTimeout, type Timeout } from './timeout.js'
 
 /**
@@ -20,6 +21,16 @@ export interface CacheSettings {
   readonly keyFunction?: KeyFunction | undefined
   /** Turns failures of the store into misses instead of a `CacheBackendError`. Default `false`. */
   readonly ignoreErrors?: boolean | undefined
+  /**
+   * Whether what is missing is made by one process at a time while the others wait. Default `false`: by
+   * one caller in each process.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /**
+   * Whether what was costly to make is made again a little ahead of its time, by chance, so that it
+   * never ends under load; a number makes that earlier (above 1) or later. Default `false`.
+   */
+  readonly earlyRefresh?: boolean | number | undefined
   /** Settings of the backend. */
   readonly options?: object | undefined
 }
@@ -31,6 +42,9 @@ export interface ResolvedSettings {
   readonly version: Version
   readonly keyFunction: KeyFunction
   readonly ignoreErrors: boolean
+  readonly lock: Lock
+  /** Beta of XFetch; 0: never early. */
+  readonly earlyRefresh: number
   /** Milliseconds a call to a server may take. */
   readonly timeLimitMs: number
 }
@@ -59,6 +73,8 @@ const COMMON = [
   'version',
   'keyFunction',
   'ignoreErrors',
+  'lock',
+  'earlyRefresh',
   'options',
 ]
 
@@ -99,14 +115,27 @@ export function resolveSettings(
   if (timeLimitMs > MAX_TIMER_MS) {
     refuse(backend, 'options.timeLimitMs', timeLimitMs, `at most ${MAX_TIMER_MS}`)
   }
+  let lock: Lock = false
+  let earlyRefresh = 0
   check(backend, () => {
     checkTimeout(timeout)
     checkVersion(version)
+    lock = toLock(given.lock)
+    earlyRefresh = toBeta(given.earlyRefresh)
   })
   if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
   if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
   if (typeof ignoreErrors !== 'boolean') refuse(backend, 'ignoreErrors', ignoreErrors, 'a boolean')
-  return { timeout, keyPrefix, version, keyFunction, ignoreErrors, timeLimitMs }
+  return {
+    timeout,
+    keyPrefix,
+    version,
+    keyFunction,
+    ignoreErrors,
+    lock,
+    earlyRefresh,
+    timeLimitMs,
+  }
 }
 
 function check(backend: string, checks: () => void): void {

@@ -65,7 +65,19 @@ export class SingleFlight {
   readonly #running = new Map<string, Run>()
 
   run<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    const inside = Run.current
+    return this.#runInside(Run.current, key, action)
+  }
+
+  /** The same for what nobody is going to wait for. */
+  runDetached<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
+    return this.#runInside(undefined, key, action)
+  }
+
+  #runInside<T>(
+    inside: Run | undefined,
+    key: string,
+    action: (run: Run) => Promise<T>,
+  ): Promise<T> {
     const running = this.#running.get(key)
     if (running !== undefined) {
       if (running.dependsOn(inside)) return runAlone(new Run(inside), action)

@@ -303,7 +303,9 @@ export class RedisCache extends Cache<Payload> {
         this.readDeadline(storedKey),
       ])
       if (hit === undefined || expiresAtMs === undefined) return undefined
-      return expiresAtMs === null ? null : Math.max(0, expiresAtMs - Date.now()) / 1000
+      // It may be kept for longer than it is fresh.
+      const endMs = Math.min(expiresAtMs ?? Infinity, hit.stamp?.freshUntilMs ?? Infinity)
+      return endMs === Infinity ? null : Math.max(0, endMs - Date.now()) / 1000
     }
     return this.callStore('ttl', [key], read, undefined)
   }

@@ -80,9 +80,10 @@ export class TieredCache extends Cache {
     const { local, remote, bus, localTimeout } = checkSettings(settings)
     const below = primitivesOf(remote)
     const { keyPrefix, keyFunction, ...defaults } = below.settings
-    const { version, timeout, ignoreErrors } = defaults
+    const { version, timeout, ignoreErrors, lock, earlyRefresh } = defaults
+    const own = withoutUndefined(settings)
     super(
-      { version, timeout, ignoreErrors, ...withoutUndefined(settings), keyPrefix, keyFunction },
+      { version, timeout, ignoreErrors, lock, earlyRefresh, ...own, keyPrefix, keyFunction },
       { settings: ['local', 'remote', 'bus', 'localTimeout'], options: [] },
     )
     this.#local = local

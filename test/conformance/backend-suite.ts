@@ -5,9 +5,11 @@ import { Fixture, type Define } from './backend/fixture.js'
 import { keepsNothing } from './backend/keeps-nothing.js'
 import { keys, portableKeysOnly } from './backend/keys.js'
 import { lifecycle } from './backend/lifecycle.js'
+import { leases } from './backend/leases.js'
 import { misuse } from './backend/misuse.js'
 import { producers } from './backend/producers.js'
 import { separation } from './backend/separation.js'
+import { staleness } from './backend/staleness.js'
 import { tags } from './backend/tags.js'
 import { timeouts } from './backend/timeouts.js'
 import type { BackendUnderTest, Section, TestRunner, VariantName } from './backend/types.js'
@@ -102,6 +104,8 @@ function sectionsFor({ differences = {}, outage, damage }: BackendUnderTest): [s
       ? ['keys', keys]
       : [`takes portable keys only: ${portable}`, portableKeysOnly],
     ['tags', tags],
+    ['staleness', staleness],
+    ['leases', leases],
     ['misuse', misuse],
     ['lifecycle', lifecycle(outage, damage)],
   ]

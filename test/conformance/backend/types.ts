@@ -4,7 +4,7 @@ import type { Define } from './fixture.js'
 /** What the suite sets; the rest of a backend's settings are its author's. */
 export type SuiteSettings = Pick<
   CacheSettings,
-  'timeout' | 'keyPrefix' | 'version' | 'keyFunction' | 'ignoreErrors'
+  'timeout' | 'keyPrefix' | 'version' | 'keyFunction' | 'ignoreErrors' | 'lock'
 >
 
 /** `describe` and `it` as vitest, jest, mocha and `node:test` have them. */

@@ -1,0 +1,290 @@
+import type { Hit, Lookup, StoreRequest, TagSnapshot } from './backend.js'
+import type { Cache } from './cache.js'
+import {
+  currentFrame,
+  Frame,
+  isUnderLease,
+  runAsyncIn,
+  tagsToStore,
+  type Dependencies,
+} from './frame.js'
+import { Lease, leaseOrFind } from './lease.js'
+import { chain, type MaybePromise } from './maybe-promise.js'
+import { reportRefresh } from './observe.js'
+import { checkValue } from './serializer.js'
+import { SingleFlight, type Run } from './single-flight.js'
+import { isDueEarly, toAgeing, type Lock } from './staleness.js'
+import type { Deadline } from './timeout.js'
+
+/** A value to be read, or made. */
+export interface Wanted {
+  readonly key: string
+  readonly storedKey: string
+  /** Stored tags. */
+  readonly tags: readonly string[]
+  readonly produce: (run: Run) => unknown
+  /** The deadline of what is stored now. */
+  readonly deadline: () => Deadline
+  readonly lock: Lock
+  /** Beta of XFetch; 0: never early. */
+  readonly beta: number
+  /** Seconds. */
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  /** Whether it must not live longer than anything it was made from. */
+  readonly isLimited: boolean
+}
+
+/** A value and what it depends on. */
+export interface Got {
+  readonly value: unknown
+  readonly tags: Dependencies | undefined
+  /** Tags whose counter was not there when their version was read. */
+  readonly unborn: readonly string[]
+  /** `undefined`: not known. */
+  readonly expiresAtMs: Deadline | undefined
+}
+
+/** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
+export interface Access {
+  readonly cache: Cache
+  /** `undefined`: the store failed. */
+  readonly read: (wanted: Wanted, stale: boolean) => Promise<Lookup | undefined>
+  readonly add: (wanted: Wanted, request: StoreRequest) => Promise<boolean>
+  /** Writes if what lies there is still the payload that was read. */
+  readonly replace: (wanted: Wanted, request: StoreRequest, payload: unknown) => Promise<boolean>
+  readonly readPayload: (wanted: Wanted) => Promise<unknown>
+  readonly reread: (wanted: Wanted) => Promise<Hit | undefined>
+}
+
+const NONE: readonly string[] = []
+
+/**
+ * The way of a value that is read, or made by one caller for all: in this process always, in all
+ * processes with a lease.
+ */
+export class GetOrSet {
+  readonly #access: Access
+  readonly #flights = new SingleFlight()
+  readonly #refreshes = new SingleFlight()
+  readonly #refreshing = new Set<string>()
+
+  constructor(access: Access) {
+    this.#access = access
+  }
+
+  /** @throws What the producer throws, unless an old value may be served instead. */
+  run(wanted: Wanted): Promise<Got> {
+    return this.#flights.run(wanted.storedKey, (run) => this.#get(wanted, run))
+  }
+
+  /** Lets what is running end for those who wait already; whoever comes later starts anew. */
+  detach(): void {
+    this.#flights.detach()
+  }
+
+  /** The same, and what is running is not to be kept: of one stored key, or of all. */
+  forget(storedKey?: string): void {
+    this.#flights.forget(storedKey)
+    this.#refreshes.forget(storedKey)
+  }
+
+  async #get(wanted: Wanted, run: Run): Promise<Got> {
+    const { staleWhileRevalidate, staleIfError } = wanted
+    const mayBeStale = staleWhileRevalidate > 0 || staleIfError > 0
+    const found = await this.#access.read(wanted, mayBeStale)
+    const hit = found?.hits[0]
+    if (hit === undefined) return this.#make(wanted, run, found?.snapshot, undefined)
+    const nowMs = Date.now()
+    if (hit.staleSinceMs === undefined) {
+      if (isDueEarly(hit.stamp, wanted.beta, nowMs)) this.#refresh(wanted, hit)
+      return this.#toGot(wanted, hit)
+    }
+    if (nowMs < hit.staleSinceMs + staleWhileRevalidate * 1000) {
+      this.#refresh(wanted, hit)
+      return this.#toGot(wanted, hit)
+    }
+    return this.#make(wanted, run, found?.snapshot, hit)
+  }
+
+  #toGot({ storedKey }: Wanted, hit: Hit): MaybePromise<Got> {
+    const { value, tags } = hit
+    return chain(lifetimeOf(this.#access.cache, storedKey, hit), (expiresAtMs) => ({
+      value,
+      tags,
+      unborn: NONE,
+      expiresAtMs,
+    }))
+  }
+
+  /** @param old - What may be served if it cannot be made. */
+  async #make(
+    wanted: Wanted,
+    run: Run,
+    snapshot: TagSnapshot | undefined,
+    old: Hit | undefined,
+  ): Promise<Got> {
+    const { lock } = wanted
+    // Under a lease nobody waits for another: in a circle, two would wait for each other.
+    if (lock === false || snapshot === undefined || isUnderLease(currentFrame())) {
+      return this.#makeUnder(undefined, wanted, run, snapshot, old)
+    }
+    let latest: TagSnapshot | undefined = snapshot
+    const { lease, found } = await leaseOrFind(
+      this.#access.cache,
+      wanted.storedKey,
+      lock,
+      async () => {
+        const again = await this.#access.read(wanted, false)
+        latest = again?.snapshot
+        return again?.hits[0]
+      },
+    )
+    if (found !== undefined) return this.#toGot(wanted, found)
+    try {
+      return await this.#makeUnder(lease, wanted, run, latest, old)
+    } finally {
+      await lease?.release()
+    }
+  }
+
+  async #makeUnder(
+    lease: Lease | undefined,
+    wanted: Wanted,
+    run: Run,
+    snapshot: TagSnapshot | undefined,
+    old: Hit | undefined,
+  ): Promise<Got> {
+    const frame = this.#frame(currentFrame(), wanted, lease)
+    const startedMs = performance.now()
+    let value: unknown
+    try {
+      value = await runAsyncIn(frame, () => wanted.produce(run))
+    } catch (error) {
+      if (old === undefined || !isWithinError(old, wanted)) throw error
+      this.#report(wanted, error)
+      return this.#toGot(wanted, old)
+    }
+    checkValue(value)
+    const tags = snapshot === undefined ? undefined : await tagsToStore(frame, snapshot)
+    const { costMs, made } = this.#toMade(wanted, frame, value, tags, startedMs)
+    // The store could not be read, or what it was made from was invalidated: nothing may be kept.
+    if (tags === undefined || run.isForgotten || frame.isUnfit) return made
+    const added = await this.#access.add(wanted, this.#request(wanted, made, tags, costMs))
+    if (added) return made
+    const hit = await this.#access.reread(wanted)
+    return hit === undefined ? made : this.#toGot(wanted, hit)
+  }
+
+  #frame(parent: Frame | undefined, wanted: Wanted, lease: Lease | undefined): Frame {
+    const frame = new Frame(this.#access.cache, parent, undefined, wanted.isLimited)
+    frame.holdsLease = lease !== undefined
+    return frame
+  }
+
+  #toMade(
+    wanted: Wanted,
+    frame: Frame,
+    value: unknown,
+    tags: TagSnapshot | undefined,
+    startedMs: number,
+  ): { readonly made: Got; readonly costMs: number } {
+    const own = wanted.deadline()
+    const expiresAtMs =
+      wanted.isLimited && (own === null || own > frame.bubbledExpiresAtMs)
+        ? asDeadline(frame.bubbledExpiresAtMs)
+        : own
+    const made: Got = {
+      value,
+      tags: tags?.versions ?? unreadTags(wanted, frame),
+      unborn: tags?.unborn ?? NONE,
+      expiresAtMs,
+    }
+    return { made, costMs: performance.now() - startedMs }
+  }
+
+  #request(wanted: Wanted, made: Got, tags: TagSnapshot, costMs: number): StoreRequest {
+    const grace = Math.max(wanted.staleWhileRevalidate, wanted.staleIfError)
+    const ageing = toAgeing(made.expiresAtMs ?? null, grace, wanted.beta > 0 ? costMs : undefined)
+    return { storedKey: wanted.storedKey, value: made.value, ...ageing, tags }
+  }
+
+  /** Makes it anew while the old value is served, in nobody's time. */
+  #refresh(wanted: Wanted, old: Hit): void {
+    const { storedKey } = wanted
+    if (this.#refreshing.has(storedKey)) return
+    this.#refreshing.add(storedKey)
+    // In a context of its own: nobody waits for it, and what it depends on concerns nobody here.
+    runAsyncIn(undefined, () =>
+      this.#refreshes.runDetached(storedKey, (run) => this.#refreshNow(wanted, run, old)),
+    )
+      .catch((error: unknown) => this.#report(wanted, error))
+      .finally(() => this.#refreshing.delete(storedKey))
+  }
+
+  async #refreshNow(wanted: Wanted, run: Run, old: Hit): Promise<void> {
+    const { cache } = this.#access
+    const { lock, storedKey } = wanted
+    const lease = lock === false ? undefined : await Lease.take(cache, storedKey, lock.lease)
+    if (lock !== false && lease === undefined) return
+    try {
+      // Read before it is made, as are the versions of its tags: whoever writes meanwhile wins.
+      const payload = await this.#access.readPayload(wanted)
+      const found = await this.#access.read(wanted, true)
+      const hit = found?.hits[0]
+      if (found === undefined || (hit !== undefined && isNewer(hit, old))) return
+      const frame = this.#frame(undefined, wanted, lease)
+      const startedMs = performance.now()
+      const value = await runAsyncIn(frame, () => wanted.produce(run))
+      checkValue(value)
+      const tags = await tagsToStore(frame, found.snapshot)
+      if (tags === undefined || run.isForgotten || frame.isUnfit) return
+      const { made, costMs } = this.#toMade(wanted, frame, value, tags, startedMs)
+      await this.#access.replace(wanted, this.#request(wanted, made, tags, costMs), payload)
+    } finally {
+      await lease?.release()
+    }
+  }
+
+  #report({ key }: Wanted, error: unknown): void {
+    const { alias, backendName } = this.#access.cache
+    reportRefresh({ alias, backend: backendName, key, error })
+  }
+}
+
+/** Whether somebody else has made it anew since. */
+function isNewer(hit: Hit, old: Hit): boolean {
+  if (hit.staleSinceMs !== undefined) return false
+  return old.staleSinceMs !== undefined || hit.stamp?.freshUntilMs !== old.stamp?.freshUntilMs
+}
+
+function isWithinError({ staleSinceMs = 0 }: Hit, wanted: Wanted): boolean {
+  return Date.now() < staleSinceMs + wanted.staleIfError * 1000
+}
+
+function asDeadline(expiresAtMs: number): Deadline {
+  return expiresAtMs === Infinity ? null : expiresAtMs
+}
+
+/** What a value depends on, where the versions are not known. */
+function unreadTags(wanted: Wanted, frame: Frame): Dependencies {
+  const tags = new Map<string, string | undefined>(frame.tags)
+  for (const tag of wanted.tags) if (!tags.has(tag)) tags.set(tag, undefined)
+  return tags
+}
+
+/**
+ * Until when an entry lives, where something around the caller asks for that.
+ *
+ * @returns `undefined`: nobody asks, or it cannot be read.
+ */
+export function lifetimeOf(
+  cache: Cache,
+  storedKey: string,
+  hit: Hit,
+): MaybePromise<Deadline | undefined> {
+  if (currentFrame()?.wantsExpiry !== true) return undefined
+  if (hit.staleSinceMs !== undefined) return hit.staleSinceMs
+  if (hit.stamp !== undefined) return asDeadline(hit.stamp.freshUntilMs)
+  return cache.tryReadDeadline(storedKey)
+}

@@ -1,0 +1,143 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { primitivesOf, type Backend } from './backend.js'
+import { isPortable, MAX_KEY_BYTES } from './keys.js'
+import type { Lock } from './staleness.js'
+
+/** What the keys of all leases begin with. */
+const LEASE_KEY_PREFIX = 'fragcache.lock.'
+
+/** Leases are of one version for all, like the counters of tags. */
+const LEASE_VERSION = 1
+
+/** How long the note that a lease is free again lies about. */
+const FREE_MS = 1_000
+
+/** Milliseconds between two looks of one who waits: at first, and at most. */
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 200
+
+/**
+ * The right to make one entry, held by one process at a time: an entry of its own, written by `add`,
+ * with a token by which only its holder gives it up. It ends by itself.
+ *
+ * @remarks Exact as far as the store's `add` is. Who makes an entry for longer than the lease lasts is
+ *   no longer alone.
+ */
+export class Lease {
+  private constructor(
+    readonly cache: Backend,
+    readonly key: string,
+    readonly token: string,
+  ) {}
+
+  /**
+   * Takes a lease.
+   *
+   * @returns `undefined`: somebody else holds it.
+   * @throws CacheBackendError: the store failed.
+   */
+  static async take(
+    cache: Backend,
+    storedKey: string,
+    seconds: number,
+  ): Promise<Lease | undefined> {
+    const store = primitivesOf<unknown>(cache)
+    const lease = new Lease(cache, leaseKey(cache, storedKey), randomUUID())
+    const outcomes = await cache.guarded('lock', () =>
+      store.writeEntries([
+        {
+          key: lease.key,
+          payload: store.packValue(lease.token, undefined),
+          expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
+          ifAbsent: true,
+          replacing: store.packValue(FREE, undefined),
+        },
+      ]),
+    )
+    return outcomes[0] === 'stored' ? lease : undefined
+  }
+
+  /** Gives it up, unless it has ended and is another's. Never rejects: then it ends by itself. */
+  async release(): Promise<void> {
+    const store = primitivesOf<unknown>(this.cache)
+    try {
+      await this.cache.guarded('unlock', () =>
+        store.writeEntries([
+          {
+            key: this.key,
+            payload: store.packValue(FREE, undefined),
+            expiresAtMs: Date.now() + FREE_MS,
+            replacing: store.packValue(this.token, undefined),
+          },
+        ]),
+      )
+    } catch {
+      // The store's failure is reported, and is no fault of what was made under the lease.
+    }
+  }
+}
+
+/** Not like any token. */
+const FREE = 'free'
+
+function leaseKey(cache: Backend, storedKey: string): string {
+  const room = MAX_KEY_BYTES - cache.makeKey(LEASE_KEY_PREFIX, LEASE_VERSION).length
+  const name = isPortable(storedKey, room)
+    ? storedKey
+    : `md5.${createHash('md5').update(storedKey).digest('hex')}`
+  return cache.checkedKey(LEASE_KEY_PREFIX + name, LEASE_VERSION)
+}
+
+/** What {@link leaseOrFind} came to: at most one of both. */
+export interface LeaseOrFound<T> {
+  readonly lease?: Lease | undefined
+  readonly found?: T | undefined
+}
+
+/**
+ * Takes the lease of an entry, or waits for what its holder makes.
+ *
+ * @param find - Looks for the entry; `undefined`: it is not there.
+ * @returns Neither lease nor entry where the wait was over, or the store fails: then one makes it
+ *   without a lease, as without this.
+ * @throws What `find` throws.
+ */
+export async function leaseOrFind<T>(
+  cache: Backend,
+  storedKey: string,
+  { wait, lease: seconds }: Exclude<Lock, false>,
+  find: () => Promise<T | undefined>,
+): Promise<LeaseOrFound<T>> {
+  const endMs = Date.now() + wait * 1000
+  let pauseMs = FIRST_PAUSE_MS
+  for (;;) {
+    let lease: Lease | undefined
+    try {
+      lease = await Lease.take(cache, storedKey, seconds)
+    } catch {
+      return {}
+    }
+    let found: T | undefined
+    try {
+      // Also with the lease: whoever held it before may have made it since it was looked for.
+      found = await find()
+    } catch (error) {
+      await lease?.release()
+      throw error
+    }
+    if (found !== undefined) {
+      await lease?.release()
+      return { found }
+    }
+    if (lease !== undefined) return { lease }
+    const leftMs = endMs - Date.now()
+    if (leftMs <= 0) return {}
+    // Uneven, so that those who wait do not all come at once.
+    await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random())))
+    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,119 @@
+import { show } from './errors.js'
+import type { Stamp } from './stamp.js'
+import type { Deadline } from './timeout.js'
+
+/** For how long an entry may be served past its time. */
+export interface StaleOptions {
+  /**
+   * Seconds after the timeout for which the old value is served while one caller makes the new one.
+   * Default: none.
+   */
+  readonly staleWhileRevalidate?: number | undefined
+  /**
+   * Seconds after the timeout for which the old value is served if the new one cannot be made.
+   * Default: none.
+   */
+  readonly staleIfError?: number | undefined
+}
+
+/** The times of a lease. */
+export interface LockOptions {
+  /** Seconds others wait for the one who makes it; then they make it themselves. Default 5. */
+  readonly wait?: number | undefined
+  /** Seconds after which the lease of one who died is free again. Default 10. */
+  readonly lease?: number | undefined
+}
+
+/** {@link LockOptions} in full; `false`: no lease. */
+export type Lock = { readonly wait: number; readonly lease: number } | false
+
+const DEFAULT_WAIT = 5
+const DEFAULT_LEASE = 10
+
+/** More than any cache is going to keep an entry. */
+const MAX_SECONDS = 10 ** 10
+
+/** @throws TypeError: neither a boolean nor times in seconds. */
+export function toLock(lock: unknown): Lock {
+  if (lock === undefined || lock === false) return false
+  if (lock === true) return { wait: DEFAULT_WAIT, lease: DEFAULT_LEASE }
+  if (typeof lock !== 'object' || lock === null || Array.isArray(lock)) {
+    throw new TypeError(`lock: ${show(lock)} is none; give true, false or { wait: 5, lease: 10 }`)
+  }
+  for (const name of Object.keys(lock)) {
+    if (name === 'wait' || name === 'lease') continue
+    throw new TypeError(`lock: unknown option ${show(name)}; known are wait, lease`)
+  }
+  const { wait = DEFAULT_WAIT, lease = DEFAULT_LEASE } = lock as LockOptions
+  if (!isSeconds(wait)) throw noSeconds('lock.wait', wait)
+  if (!isSeconds(lease) || lease === 0) throw noSeconds('lock.lease', lease, 'above 0')
+  return { wait, lease }
+}
+
+/**
+ * How early hot entries are made again.
+ *
+ * @returns Beta of XFetch: 1 for `true`, 0 for not at all.
+ * @throws TypeError: neither a boolean nor a number of at least 0.
+ */
+export function toBeta(earlyRefresh: unknown): number {
+  if (earlyRefresh === undefined || earlyRefresh === false) return 0
+  if (earlyRefresh === true) return 1
+  if (isSeconds(earlyRefresh)) return earlyRefresh
+  throw new TypeError(
+    `earlyRefresh: ${show(earlyRefresh)} is none; give true, or a number of at least 0 by which it gets earlier`,
+  )
+}
+
+/** Seconds that an entry may be stale. @throws TypeError: no finite number of at least 0. */
+export function toGrace(name: 'staleWhileRevalidate' | 'staleIfError', seconds: unknown): number {
+  if (seconds === undefined) return 0
+  if (isSeconds(seconds)) return seconds
+  throw noSeconds(name, seconds)
+}
+
+function isSeconds(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= MAX_SECONDS
+}
+
+function noSeconds(name: string, value: unknown, least = 'of at least 0'): TypeError {
+  return new TypeError(`${name}: ${show(value)} is not a number of seconds ${least}`)
+}
+
+/** When an entry ends in the store, and what is stored beside it. */
+export interface Ageing {
+  readonly expiresAtMs: Deadline
+  readonly stamp: Stamp | undefined
+}
+
+/**
+ * Keeps an entry past the end of its time.
+ *
+ * @param freshUntilMs - The end of its time.
+ * @param graceSeconds - For how long it may be stale.
+ * @param costMs - What it took to make, where it is to be made again ahead of its time.
+ */
+export function toAgeing(
+  freshUntilMs: Deadline,
+  graceSeconds: number,
+  costMs: number | undefined,
+): Ageing {
+  const isKept = freshUntilMs === null || freshUntilMs > 0
+  if (!isKept || (graceSeconds === 0 && costMs === undefined)) {
+    return { expiresAtMs: freshUntilMs, stamp: undefined }
+  }
+  const graceMs = Math.ceil(graceSeconds * 1000)
+  const stamp = { freshUntilMs: freshUntilMs ?? Infinity, graceMs, costMs: Math.ceil(costMs ?? 0) }
+  return { expiresAtMs: freshUntilMs === null ? null : freshUntilMs + graceMs, stamp }
+}
+
+/**
+ * Whether an entry is to be made again ahead of its time, by chance: the nearer its end and the more
+ * it costs, the likelier.
+ *
+ * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
+ */
+export function isDueEarly(stamp: Stamp | undefined, beta: number, nowMs: number): boolean {
+  if (stamp === undefined || beta === 0 || stamp.costMs === 0) return false
+  return nowMs - stamp.costMs * beta * Math.log(Math.random()) >= stamp.freshUntilMs
+}
