@@ -2,7 +2,6 @@ import mysqlDriver from 'mysql2/promise'
 import pg from 'pg'
 import { describe } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
-import { Load } from '../support/load.js'
 import { openMysql, openPostgres } from '../support/databases.js'
 import { testOutages } from '../support/outages.js'
 import { sharedServer } from '../support/servers.js'
@@ -16,20 +15,6 @@ const location = 'entries'
 
 /** As many as ask at once, so that nobody waits for a connection. */
 const CALLERS = 20
-
-/**
- * Opens the connections and prepares the statements, each of which is a round trip more the first
- * time. Where the server is down, there is nothing to prepare.
- */
-async function prepareAll(cache: DatabaseCache): Promise<void> {
-  try {
-    await cache.has('prepared')
-    await new Load(cache).run(300)
-  } catch {
-    // The test begins with it.
-  }
-  await cache.close()
-}
 
 // The pools have no limits of their own that would help.
 describe.skipIf(!hasPostgres)('DatabaseCache and what becomes of its server', () => {
@@ -63,13 +48,12 @@ describe.skipIf(!hasMysql)('DatabaseCache and what becomes of its server', () =>
       await end()
       return server
     },
-    create: async (port, settings) => {
+    create: (port, settings) => {
       const pool = mysqlDriver.createPool({
         uri: `mysql://root@127.0.0.1:${port}/fragcache`,
         connectionLimit: CALLERS,
       })
       pools.push(pool)
-      await prepareAll(new DatabaseCache({ ...settings, location, database: pool }))
       return new DatabaseCache({ ...settings, location, database: pool })
     },
     release: async () => {

@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
-import { Load } from '../support/load.js'
+import { isForTime, Load } from '../support/load.js'
+import { ownTime } from '../support/own-time.js'
 import { canStartRedis } from '../support/redis.js'
 import type { RedisServer } from '../support/servers/redis.js'
 import { startReplicated, startSentinels, type Sentinels } from '../support/servers/redis-groups.js'
@@ -40,6 +41,10 @@ describe.skipIf(!isThere)('RedisCache behind Sentinels', { timeout: 60_000 }, ()
     return Number(answer)
   }
 
+  /** What failed later than it may, on however busy a machine. */
+  const lateFaults = (load: Load, untilMs: number) =>
+    load.failures.filter(({ endMs, error }) => endMs > untilMs && !isForTime(error))
+
   const open = () =>
     new RedisCache({ options: { sentinels: sentinels.addresses, name: 'main' }, keyPrefix: 's' })
 
@@ -58,23 +63,22 @@ describe.skipIf(!isThere)('RedisCache behind Sentinels', { timeout: 60_000 }, ()
     const cache = open()
     const before = await leaderPort()
     const load = new Load(cache)
-    await load.run(300)
-    expect(load.failures).toEqual([])
+    await load.settle(300)
+    expect(load.failures.filter(({ error }) => !isForTime(error))).toEqual([])
+    load.reset()
     const sentinel = new Redis(sentinels.addresses[0]?.port ?? 0)
     await sentinel.call('SENTINEL', 'FAILOVER', 'main')
     sentinel.disconnect()
     // The Sentinels let the old leader go on for some seconds after they have chosen the new one.
     const old = new Redis(before, { retryStrategy: () => 50 })
-    const running = load.run(14_000)
-    await vi.waitFor(async () => expect(await old.info('replication')).toContain('role:slave'), {
-      timeout: 14_000,
-      interval: 20,
-    })
-    const demotedMs = performance.now()
-    await running
-    await load.run(500)
+    const isDemoted = async () => {
+      expect(await old.info('replication')).toContain('role:slave')
+      return ownTime.now()
+    }
+    const demotedMs = await load.runUntil(vi.waitFor(isDemoted, { timeout: 30_000, interval: 20 }))
+    await load.settle(500)
     expect(load.firstSuccessAfter(demotedMs)).toBeLessThan(1000)
-    expect(load.failures.filter(({ endMs }) => endMs > demotedMs + 1500)).toEqual([])
+    expect(lateFaults(load, demotedMs + 1500)).toEqual([])
     expect(load.mixedUp).toEqual([])
     expect(load.longestMs).toBeLessThan(1400)
     old.disconnect()
@@ -108,24 +112,25 @@ describe.skipIf(!isThere)('RedisCache behind Sentinels', { timeout: 60_000 }, ()
   ])('goes over to the new leader when the old one dies under load: %s', async (_, make) => {
     const { cache, end } = make()
     const load = new Load(cache)
-    await load.run(300)
+    await load.settle(300)
+    load.reset()
     const before = await leaderPort()
     const dying = servers.find(({ port }) => port === before) as RedisServer
     await dying.kill()
-    const running = load.run(6000)
-    await vi.waitFor(async () => expect(await leaderPort()).not.toBe(before), {
-      timeout: 15_000,
-      interval: 50,
-    })
-    const switchedMs = performance.now()
-    await running
-    await load.run(1000)
+    const isSwitched = async () => {
+      expect(await leaderPort()).not.toBe(before)
+      return ownTime.now()
+    }
+    const switchedMs = await load.runUntil(
+      vi.waitFor(isSwitched, { timeout: 30_000, interval: 50 }),
+    )
+    await load.settle(500)
     expect(load.failures.length).toBeGreaterThan(0)
     for (const { error } of load.failures) {
       expect(error).toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
     }
     expect(load.firstSuccessAfter(switchedMs)).toBeLessThan(1500)
-    expect(load.failures.filter(({ endMs }) => endMs > switchedMs + 3000)).toEqual([])
+    expect(lateFaults(load, switchedMs + 3000)).toEqual([])
     expect(load.mixedUp).toEqual([])
     expect(load.longestMs).toBeLessThan(1400)
     await cache.close()

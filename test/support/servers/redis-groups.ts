@@ -79,7 +79,7 @@ export async function startSentinels(
       `dir ${leader.folder}`,
       `sentinel monitor main 127.0.0.1 ${leader.port} ${quorum}`,
       'sentinel down-after-milliseconds main 500',
-      'sentinel failover-timeout main 3000',
+      'sentinel failover-timeout main 1500',
     ]
     await writeFile(config, lines.join('\n'))
     const args = [config, '--sentinel']
@@ -87,6 +87,13 @@ export async function startSentinels(
     addresses.push({ host: '127.0.0.1', port })
   }
   for (const { port } of addresses) {
+    await withClient(`redis://127.0.0.1:${port}`, async (client) => {
+      // From Redis 7 on they can be told to look and to tell each other more often than usual, which
+      // is every ten and every two seconds.
+      await client
+        .call('SENTINEL', 'DEBUG', 'info-period', '500', 'publish-period', '500')
+        .catch(() => undefined)
+    })
     await untilSo(`redis://127.0.0.1:${port}`, async (client) => {
       const fields = (await client.call('SENTINEL', 'MASTER', 'main')) as string[]
       const valueOf = (name: string) => Number(fields[fields.indexOf(name) + 1])
