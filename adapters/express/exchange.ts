@@ -18,12 +18,24 @@ import { standsInForError } from '../../src/http/reuse.js'
 import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
 import { saidOf, tell, TOLD, unsaid } from '../../src/http/told-headers.js'
 import { parseVary } from '../../src/http/vary.js'
-import { chain, type MaybePromise } from '../../src/maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
 import { NOTHING, profileOf, UNDECIDED, type PageFlight, type PageFlights } from './page-flights.js'
+import {
+  fillPage,
+  HoleHeaders,
+  holeFault,
+  isFillable,
+  isOfOneFilling,
+  PageHoles,
+  sayForOneVisitor,
+  saysForOneVisitor,
+  VisitorHoles,
+  type HoledBody,
+} from './page-holes.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
 import {
@@ -34,7 +46,7 @@ import {
   type Substitute,
 } from './recorder.js'
 import { isPrecompressed, compressCopies } from './precompress.js'
-import { prepareAnswer, remainingSeconds } from './replay.js'
+import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
 import { warnOfFault, warnOfNonce } from './warnings.js'
@@ -120,7 +132,13 @@ export class Exchange implements Substitute {
   #said: Sayable | undefined
   #saying: Sayable | undefined
   #frame: Frame | undefined
+  /** Fills the holes for this visitor. */
+  #visitor: VisitorHoles | undefined
+  /** The holes of the page that the view makes. */
+  #holes: PageHoles | undefined
+  #holeHeaders: HoleHeaders | undefined
   #innerVary: readonly string[] = []
+  #isForOneVisitor = false
   #isStoring = false
   #isSendingHead = false
   substitute: Substitute['substitute']
@@ -229,12 +247,32 @@ export class Exchange implements Substitute {
     takePairs(this.res)
   }
 
-  /** Answers with a stored response. */
+  /**
+   * Fills the holes of a stored response for this visitor.
+   *
+   * @returns `undefined`: one of them is not there any more.
+   * @throws What a hole throws, also by promise.
+   */
+  fill(page: StoredResponse): MaybePromise<Buffer | undefined> {
+    const { holes } = this.place.settings
+    if (holes === undefined || !isFillable(page, holes)) return undefined
+    // HEAD is told nothing of the body.
+    if (this.req.method === 'HEAD') return EMPTY
+    this.#visitor ??= new VisitorHoles(holes, this.req, this.res)
+    return fillPage(page, this.#visitor)
+  }
+
+  /**
+   * Answers with a stored response.
+   *
+   * @param filled - Its body for this visitor, where it has holes.
+   */
   answer(
     { request, lookup }: Forwarding,
     page: StoredResponse,
     outcome: 'hit' | 'joined' | 'stale',
     detail?: string,
+    filled?: Buffer,
   ): void {
     this.#phase = 'passed'
     this.#request = request
@@ -242,7 +280,10 @@ export class Exchange implements Substitute {
     const { req, res } = this
     const nowMs = Date.now()
     if (hasLayersAround(res)) onLastWord(res, () => this.#keepCookieToItsOwner())
-    const body = prepareAnswer(req, res, page, nowMs)
+    const body =
+      filled === undefined
+        ? prepareAnswer(req, res, page, nowMs)
+        : prepareFilled(req, res, page, filled)
     this.#keepCookieToItsOwner()
     this.#say(
       outcome === 'joined'
@@ -283,9 +324,36 @@ export class Exchange implements Substitute {
       this.#asked = { headers, rawHeaders }
       replaceConditions(this.req, validates ? stale : undefined)
     }
-    this.#frame = new Frame(this.place.store.cache, currentFrame(), undefined)
+    const frame = new PageFrame(this.place.store.cache, frameAround(), undefined)
+    this.#frame = frame
     this.#depend(lookup.tags)
-    runAsyncIn(this.#frame, next)
+    this.#watchHoles(frame)
+    runAsyncIn(frame, next)
+  }
+
+  #watchHoles(frame: Frame): void {
+    const { req, res } = this
+    const { holes } = this.place.settings
+    frame.holeFault = holeFault(holes)
+    if (holes === undefined) return
+    this.#holeHeaders = new HoleHeaders(res)
+    this.#visitor ??= new VisitorHoles(holes, req, res)
+    this.#holes = new PageHoles(
+      req,
+      res,
+      frame,
+      this.#visitor,
+      () => this.#phase === 'forwarded',
+      () => this.#forgetConditions(),
+    )
+  }
+
+  /** A client's copy is of another filling, whatever it asks. */
+  #forgetConditions(): void {
+    if (this.res.headersSent) return
+    const { headers, rawHeaders } = this.req
+    this.#asked ??= { headers, rawHeaders }
+    replaceConditions(this.req, undefined)
   }
 
   #depend({ versions, unborn }: TagSnapshot): void {
@@ -300,7 +368,7 @@ export class Exchange implements Substitute {
     if (stale !== undefined) {
       if (statusCode === 304 && validates) this.#confirm(stale)
       else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
-    } else if (isEnd && this.#hasAlready()) {
+    } else if (isEnd && this.#holes?.isFilled !== true && this.#hasAlready()) {
       // Decided before the body is handed on: with a 304 there must be none.
       this.#isSendingHead = true
       this.res.writeHead(statusCode)
@@ -376,6 +444,8 @@ export class Exchange implements Substitute {
   #standIn(stale: StoredResponse): void {
     const { res } = this
     const status = res.statusCode
+    const filled = stale.holes === undefined ? undefined : this.#fillOrNothing(stale, status)
+    if (stale.holes !== undefined && filled === undefined) return
     const outer = this.#outer ?? {}
     for (const name of res.getHeaderNames()) {
       const before = outer[name]
@@ -383,18 +453,53 @@ export class Exchange implements Substitute {
       else res.setHeader(name, before)
     }
     const nowMs = Date.now()
-    this.#answerInstead(stale, nowMs, true)
+    this.#answerInstead(stale, nowMs, true, filled)
     const ttlSeconds = remainingSeconds(stale, nowMs)
     this.#say({ hit: true, ttlSeconds, detail: `view-failed-${status}` })
     this.#report('stale', `view-failed-${status}`)
     this.#forwarding?.flight?.land({ ...NOTHING, page: stale, standsIn: true })
   }
 
-  #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean): void {
+  /**
+   * The older page for this visitor.
+   *
+   * @returns `undefined` if its holes cannot be filled: then the view's failure is the answer.
+   */
+  #fillOrNothing(stale: StoredResponse, status: number): MaybePromise<Buffer | undefined> {
+    const { res } = this
+    let filled: MaybePromise<Buffer | undefined>
+    try {
+      filled = this.fill(stale)
+    } catch {
+      return undefined
+    }
+    if (!isPromise(filled)) return filled
+    const fail = () => {
+      // What the view wrote has been dropped by now.
+      if (res.headersSent) return void res.destroy()
+      res.statusCode = status
+      for (const name of res.getHeaderNames()) {
+        if (name.startsWith('content-')) res.removeHeader(name)
+      }
+      res.setHeader('Cache-Control', 'no-store')
+      return undefined
+    }
+    return filled.then((body) => body ?? fail(), fail)
+  }
+
+  #answerInstead(
+    page: StoredResponse,
+    nowMs: number,
+    withAge: boolean,
+    filled?: MaybePromise<Buffer | undefined>,
+  ): void {
     const { req, res } = this
     res.statusMessage = ''
     const conditions = this.#asked?.headers ?? req.headers
-    const body = prepareAnswer(req, res, page, nowMs, conditions, withAge)
+    const body =
+      filled === undefined
+        ? prepareAnswer(req, res, page, nowMs, conditions, withAge)
+        : prepareFilled(req, res, page, filled)
     this.#keepCookieToItsOwner()
     this.substitute = { body }
   }
@@ -428,12 +533,20 @@ export class Exchange implements Substitute {
     if (this.substitute !== undefined) return
     const { res } = this
     const nowMs = Date.now()
-    const verdict = this.#judge(res.statusCode, res.getHeaders(), nowMs)
+    const isFilled = this.#holes?.isFilled === true
+    // They are of this filling, and keep no page to be validated by them.
+    if (isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
+    const verdict = this.#judge(res.statusCode, this.#ofThePage(), nowMs)
     const change = this.#change(this.#request)
-    const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
+    const visitors = this.#isOneVisitors()
+    const reason = change ?? reasonOf(verdict) ?? visitors ?? this.#dependOnTags(verdict)
     this.#said = sayable(res)
-    const said = verdict.downstream === undefined ? [] : saidOf(headersOf(res))
-    if (verdict.downstream !== undefined && change === undefined) {
+    const isForOne = isFilled || visitors !== undefined
+    const said = verdict.downstream === undefined || isForOne ? [] : saidOf(headersOf(res))
+    if (isForOne) {
+      this.#isForOneVisitor = true
+      sayForOneVisitor(res)
+    } else if (verdict.downstream !== undefined && change === undefined) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
       if (expires !== undefined) res.setHeader('Expires', expires)
@@ -441,9 +554,29 @@ export class Exchange implements Substitute {
     if (verdict.store && reason === undefined) this.#expect(verdict, said, nowMs)
     this.#sayForward(reason)
     // What is written in pieces, or not kept, is sent as it comes.
-    if (this.#isSendingHead && reason === undefined) this.#leaveOutBody()
+    if (!isForOne && this.#isSendingHead && reason === undefined) this.#leaveOutBody()
     this.#saying = sayable(res)
     if (reason !== undefined) this.#refuse(reason)
+  }
+
+  /** Why the page itself is one visitor's, whatever it says. */
+  #isOneVisitors(): string | undefined {
+    if (this.#frame?.isUnfit === true) return 'undeclared-read'
+    if (this.#holes?.isFilled !== true) return undefined
+    if (!this.#holes.isOneText) return 'holes'
+    // By the letter of the RFC cookies are stored.
+    return this.#ofThePage()['set-cookie'] === undefined ? undefined : 'set-cookie'
+  }
+
+  /** The headers without those of the holes, and without what was said of the page with its holes filled. */
+  #ofThePage(): HeaderFields {
+    const headers: Record<string, HeaderValue | undefined> = { ...this.res.getHeaders() }
+    const isFilled = this.#holes?.isFilled === true
+    if (isFilled && this.#holeHeaders?.haveAllCookies === true) delete headers['set-cookie']
+    if (this.#said !== undefined && this.#isForOneVisitor && saysForOneVisitor(this.res)) {
+      headers['cache-control'] = this.#said['Cache-Control']
+    }
+    return headers
   }
 
   #hasAlready(): boolean {
@@ -527,6 +660,8 @@ export class Exchange implements Substitute {
     this.#recorder?.stop()
     for (const name of SAYABLE) {
       const before = this.#said[name]
+      // It is one visitor's in any case.
+      if (this.#isForOneVisitor && TOLD.some((told) => told === name)) continue
       // What a layer around us said after us stays.
       if (res.getHeader(name) !== this.#saying[name]) continue
       if (before === undefined) res.removeHeader(name)
@@ -545,7 +680,8 @@ export class Exchange implements Substitute {
     const { statusCode: status } = this.res
     const { settings } = this.place
     const shown = status === 304 ? 200 : status
-    const headers = this.res.getHeaders() as HeaderFields
+    const headers = this.#ofThePage()
+    if (this.#isForOneVisitor && headers['set-cookie'] !== undefined) return 'set-cookie'
     return storeRefusal({ status: shown, headers }, isPersonal(this.req, settings), settings)
   }
 
@@ -570,13 +706,23 @@ export class Exchange implements Substitute {
       // Django, learn_cache_key: later caches are told what our key says.
       res.vary('Authorization')
     }
-    if (isPrecompressed(res, settings)) res.vary('Accept-Encoding')
-    const { excludeHeaders, rfc9111 } = settings
-    const headers = takeHeaders(res, this.#outer ?? {}, excludeHeaders, rfc9111)
+    const { rfc9111 } = settings
+    const isFilled = this.#holes?.isFilled === true
+    if (!isFilled && isPrecompressed(res, settings)) res.vary('Accept-Encoding')
+    const excluded = this.#holes === undefined ? settings.excludeHeaders : this.#ofThisFilling()
+    const headers = takeHeaders(res, this.#outer ?? {}, excluded, rfc9111)
     const { statusCode: status, statusMessage } = res
     this.#pending = { status, statusMessage, verdict, headers, said, atMs }
     this.#recorder?.start(res.getHeaders())
     this.#forwarding?.flight?.begin()
+  }
+
+  /** Headers that are no part of a page that may have holes. */
+  #ofThisFilling(): ReadonlySet<string> {
+    const isFilled = this.#holes?.isFilled === true
+    const names = isFilled ? this.res.getHeaderNames().filter(isOfOneFilling) : []
+    const { excludeHeaders } = this.place.settings
+    return new Set([...excludeHeaders, ...names, ...(this.#holeHeaders?.names ?? [])])
   }
 
   /** @returns Why the response is not stored after all. */
@@ -603,16 +749,20 @@ export class Exchange implements Substitute {
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
-    this.#store(pending, body)
+    if (this.#frame?.isUnfit === true) return this.#refuse('undeclared-read')
+    if (this.#holes?.isFilled !== true) return this.#store(pending, body)
+    const kept = this.#holes.keep(Buffer.concat(body))
+    if (kept === undefined) return this.#refuse('holes')
+    this.#store(pending, [kept.body], kept.holes)
   }
 
-  #store(pending: Pending, body: readonly Buffer[]): void {
+  #store(pending: Pending, body: readonly Buffer[], holes?: HoledBody['holes']): void {
     const [request, lookup, frame] = [this.#request, this.#lookup, this.#frame]
     if (!request || !lookup || !frame) return
     this.#isStoring = true
     const { store, flights } = this.place
     const flight = this.#forwarding?.flight
-    this.#toPage(pending, body, frame)
+    this.#toPage(pending, body, frame, holes)
       .then((page) => store.store(request, page, lookup))
       .then(({ outcome, page }) => {
         if (outcome === 'stored') this.#report('miss')
@@ -631,7 +781,12 @@ export class Exchange implements Substitute {
       })
   }
 
-  async #toPage(pending: Pending, body: readonly Buffer[], frame: Frame): Promise<NewPage> {
+  async #toPage(
+    pending: Pending,
+    body: readonly Buffer[],
+    frame: Frame,
+    holes: HoledBody['holes'] | undefined,
+  ): Promise<NewPage> {
     const { status, verdict, headers, said, atMs, confirmed } = pending
     // What writeHead was given is not known before.
     const isAsSent = confirmed === undefined && this.res.statusCode === status
@@ -655,14 +810,17 @@ export class Exchange implements Substitute {
         mustValidate: verdict.mustValidate,
         mayBeStale: retention.mayBeStale,
         isWhole: this.isOutermost,
+        holes,
       },
       body,
       encoded:
-        confirmed === undefined
-          ? await compressCopies(body, headers.headers, this.place.settings)
-          : confirmed.codings.map(
-              ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
-            ),
+        holes !== undefined
+          ? []
+          : confirmed === undefined
+            ? await compressCopies(body, headers.headers, this.place.settings)
+            : confirmed.codings.map(
+                ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
+              ),
       vary: this.#varyOf(),
       keptUntilMs: freshUntilMs === null ? null : freshUntilMs + retention.staleSeconds * 1000,
       frame,
@@ -716,6 +874,17 @@ export class Exchange implements Substitute {
   }
 }
 
+const EMPTY = Buffer.alloc(0)
+
+/** What a page is made in. */
+class PageFrame extends Frame {}
+
+/** A page around is not kept once one inside is made, and what fills holes must find the inner one. */
+function frameAround(): Frame | undefined {
+  const around = currentFrame()
+  return around instanceof PageFrame ? undefined : around
+}
+
 /** Other conditions are the view's affair. */
 function asksForChange(headers: HeaderFields): boolean {
   const others = ['if-match', 'if-unmodified-since'].some((name) => headers[name] !== undefined)
@@ -745,6 +914,8 @@ const LASTING_REFUSALS: ReadonlySet<string> = new Set([
   'personal',
   'event-stream',
   'too-large',
+  'holes',
+  'undeclared-read',
 ])
 
 /** The member nearest to the origin comes first. */

@@ -1,5 +1,10 @@
 export { responseCache, type InvalidateOptions, type ResponseCache } from './response-cache.js'
-export type { CachePageOptions, PageTags, ResponseCacheOptions } from './options.js'
+export type {
+  CachePageOptions,
+  PageHoleOptions,
+  PageTags,
+  ResponseCacheOptions,
+} from './options.js'
 export { guard, type GuardOptions } from './guard.js'
 export { TRACKING_PARAMETERS, type QueryRule } from '../../src/http/query.js'
 export type { Coding } from '../../src/http/content-coding.js'

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { parseCacheControl } from '../../src/http/cache-control.js'
+import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 
 /** Whether somebody around the cache may still change the headers when the cache is done. */
 export function hasLayersAround(res: ServerResponse): boolean {
@@ -27,7 +27,10 @@ export function onLastWord(res: ServerResponse, listener: () => void): void {
 /** The page is everybody's, a cookie that a layer around us sends with it is not. */
 export function keepCookieToItsOwner(res: ServerResponse): void {
   if (!res.hasHeader('Set-Cookie')) return
-  const { directives } = parseCacheControl(res.getHeader('Cache-Control'))
+  const control = parseCacheControl(res.getHeader('Cache-Control'))
+  const { directives } = control
+  // Of a page with holes it says already that it is one visitor's.
+  if (hasDirective(control, 'private') && hasDirective(control, 'no-cache')) return
   const maxAge = directives.find(({ name }) => name === 'max-age')?.value
   res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
   // What is for CDNs would win over it.

@@ -17,6 +17,7 @@ import { keepCookieToItsOwner } from './last-word.js'
 import { codingOf, prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
+import { warnOfHolesInFront } from './warnings.js'
 
 /**
  * A listener that answers hits before the application sees the request: of pages that were made with
@@ -42,7 +43,11 @@ export function listenInFront(
 
   /** Looked at when the first request comes: then the application is complete. */
   function findPosition(): NonNullable<typeof position> {
-    if (!isInApp()) return { kind: 'cache' }
+    if (!isInApp()) {
+      if (settings.holes === undefined) return { kind: 'cache' }
+      warnOfHolesInFront()
+      return { kind: 'apart' }
+    }
     const first = firstMiddleware(app)
     return isOurs(first) ? { kind: 'before-cache', first } : { kind: 'apart' }
   }
@@ -80,7 +85,8 @@ export function listenInFront(
     const settle = (lookup: PageLookup) => {
       const { page } = lookup
       if (page?.isWhole === true && !isDetached(req) && mayAnswer(page, req, site)) {
-        if (judgeReuse(page, undefined, Date.now()) === 'fresh') {
+        // Who fills holes has to know the visitor.
+        if (page.holes === undefined && judgeReuse(page, undefined, Date.now()) === 'fresh') {
           return answer(req, res, page, site, { request, lookup })
         }
       }

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
+import type { HoleEngine } from '../../src/fragment/holes.js'
 import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
@@ -89,6 +90,26 @@ export interface ResponseCacheOptions {
    * than a plain one. Default: none. One that this Node has not (`zstd` before 22.15) is left out.
    */
   readonly precompress?: readonly Coding[] | undefined
+  /**
+   * Lets templates have `nocache` blocks in cached pages. Default: they are an error there, outside
+   * cached fragments too.
+   */
+  readonly holes?: PageHoleOptions | undefined
+}
+
+/**
+ * What fills the holes that `nocache` makes in a page, for each visitor anew.
+ *
+ * @remarks A page with holes is sent as `private, no-cache`, and without validators.
+ */
+export interface PageHoleOptions {
+  /** What `registerCache` or `cachePlugin` returned, of each engine that renders pages. */
+  readonly engines: readonly HoleEngine[]
+  /**
+   * The variables of the holes, made for each request from what is there before the view: neither
+   * what the view gives to `res.render` nor `res.locals` is seen by a hole.
+   */
+  readonly context: (req: Request, res: Response) => object | Promise<object>
 }
 
 /** Options of `cachePage`. */
@@ -135,6 +156,7 @@ export interface Settings {
   readonly revalidateSeconds: number | undefined
   readonly waitSeconds: number
   readonly precompress: readonly Coding[]
+  readonly holes: PageHoleOptions | undefined
 }
 
 const OPTIONS = [
@@ -157,6 +179,7 @@ const OPTIONS = [
   'revalidateSeconds',
   'waitSeconds',
   'precompress',
+  'holes',
 ]
 const PAGE_OPTIONS = ['cache', 'keyPrefix', 'tags']
 
@@ -192,6 +215,7 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     revalidateSeconds,
     waitSeconds = 5,
     precompress = [],
+    holes,
   } = options
   caches.get(alias)
   checkSeconds('responseCache', seconds)
@@ -246,6 +270,7 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     revalidateSeconds,
     waitSeconds,
     precompress: resolveCodings(precompress),
+    holes: resolveHoles(holes),
   }
 }
 
@@ -369,6 +394,38 @@ function resolveCodings(codings: unknown): readonly Coding[] {
     refuse('responseCache', 'precompress', coding, `one of ${CODINGS.join(', ')}`)
   }
   return availableCodings([...new Set(codings as Coding[])])
+}
+
+function resolveHoles(holes: unknown): PageHoleOptions | undefined {
+  if (holes === undefined) return undefined
+  const example =
+    'an object such as { engines: [registerCache(env, caches)], context: (req) => ({ user: req.user }) }'
+  if (typeof holes !== 'object' || holes === null) {
+    return refuse('responseCache', 'holes', holes, example)
+  }
+  checkNames('responseCache: holes', holes, ['engines', 'context'])
+  const { engines, context } = holes as Partial<PageHoleOptions>
+  if (!Array.isArray(engines) || engines.length === 0) {
+    return refuse(
+      'responseCache',
+      'holes.engines',
+      engines,
+      'a list such as [registerCache(env, caches)]',
+    )
+  }
+  for (const engine of engines as unknown[]) {
+    if (typeof (engine as Partial<HoleEngine> | null)?.holes === 'function') continue
+    refuse('responseCache', 'holes.engines', engine, 'what registerCache or cachePlugin returned')
+  }
+  if (typeof context !== 'function') {
+    return refuse(
+      'responseCache',
+      'holes.context',
+      context,
+      'a function such as (req) => ({ user: req.user })',
+    )
+  }
+  return { engines: [...(engines as readonly HoleEngine[])], context }
 }
 
 function resolveHeaderNames(names: unknown): ReadonlySet<string> {

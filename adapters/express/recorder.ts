@@ -1,5 +1,6 @@
 import type { Response } from 'express'
 import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
+import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
 
 /** Why a body was not recorded whole. */
@@ -22,7 +23,8 @@ export interface Substitute {
   /** What is sent instead of what the view writes; `undefined`: that itself. */
   readonly substitute:
     | {
-        readonly body: Buffer | undefined
+        /** A promise holds the end back; it never rejects. */
+        readonly body: MaybePromise<Buffer | undefined>
         /** What the view writes is kept all the same. */
         readonly isRecorded?: boolean
       }
@@ -79,7 +81,11 @@ export class BodyRecorder {
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
-        const ended = end(...(substitute.body === undefined ? [] : [substitute.body]), ...callback)
+        const finish = (body: Buffer | undefined) =>
+          res.destroyed ? res : end(...(body === undefined ? [] : [body]), ...callback)
+        const { body } = substitute
+        const ended = isPromise(body) ? res : finish(body)
+        if (isPromise(body)) void body.then(finish)
         if (substitute.isRecorded === true) {
           this.#record(args)
           this.#finish()

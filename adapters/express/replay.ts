@@ -11,7 +11,9 @@ import {
   type StoredHeader,
   type StoredResponse,
 } from '../../src/http/stored-response.js'
+import type { MaybePromise } from '../../src/maybe-promise.js'
 import { hasLayersAround } from './last-word.js'
+import { isOfOneFilling, sayForOneVisitor } from './page-holes.js'
 
 /**
  * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304
@@ -65,6 +67,31 @@ export function prepareAnswer(
   // What was stored met its length, so that only another coding has another one.
   if (!hasLength || coding !== undefined) res.setHeader('Content-Length', body.length)
   return method === 'HEAD' ? undefined : body
+}
+
+/**
+ * As {@link prepareAnswer}, for a page whose holes were filled for one visitor: always the whole, and
+ * nobody else's.
+ *
+ * @param filled - The body; a promise where it is not known yet how long it will be.
+ */
+export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
+  req: IncomingMessage,
+  res: ServerResponse,
+  page: StoredResponse,
+  filled: T,
+): T | undefined {
+  for (const name of page.removed) res.removeHeader(name)
+  for (const [name, value] of page.headers) {
+    if (!isOfOneFilling(name.toLowerCase())) setShortHeader(res, name, value, false)
+  }
+  res.statusCode = page.status
+  if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
+  sayForOneVisitor(res)
+  res.removeHeader('Content-Length')
+  if (hasNoBody(page.status) || req.method === 'HEAD') return undefined
+  if (Buffer.isBuffer(filled)) res.setHeader('Content-Length', filled.length)
+  return filled
 }
 
 /** A layer around us might compress a part, whose bytes are then not those it says they are. */

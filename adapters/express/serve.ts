@@ -8,7 +8,7 @@ import {
   type RequestDirectives,
 } from '../../src/http/reuse.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
-import { isPromise } from '../../src/maybe-promise.js'
+import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { isDetached, runDetached } from './detached.js'
 import { responseChannel } from './channel.js'
 import { appendCacheStatus, Exchange, type Forwarding, type Place } from './exchange.js'
@@ -16,6 +16,7 @@ import { takeLookup } from './front.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
+import { isFillable } from './page-holes.js'
 import { profileOf, type PageFlight } from './page-flights.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
@@ -78,7 +79,9 @@ function tryAtOnce(
   }
   const page = lookup?.page
   const nowMs = Date.now()
-  if (page === undefined || !isUsable(page, req, settings)) return { request, lookup }
+  if (page === undefined || page.holes !== undefined || !isUsable(page, req, settings)) {
+    return { request, lookup }
+  }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
   const body = prepareAnswer(req, res, page, nowMs)
@@ -163,8 +166,12 @@ interface Visit {
   readonly again: (waited: Waited) => void
 }
 
-function decide(visit: Visit, lookup: PageLookup): void {
+function decide(visit: Visit, found: PageLookup): void {
   const { exchange, req, request, asked } = visit
+  const { holes } = exchange.place.settings
+  // One with a hole that is not there any more is none.
+  const isThere = found.page === undefined || isFillable(found.page, holes)
+  const lookup = isThere ? found : { ...found, page: undefined }
   const nowMs = Date.now()
   const page = usable(visit, lookup.page)
   const forwarding = { request, lookup }
@@ -172,12 +179,12 @@ function decide(visit: Visit, lookup: PageLookup): void {
     const reuse = judgeReuse(page, asked, nowMs)
     switch (reuse) {
       case 'fresh':
-        return exchange.answer(forwarding, page, 'hit')
+        return respond(visit, forwarding, page, 'hit')
       case 'max-stale':
-        return exchange.answer(forwarding, page, 'stale', reuse)
+        return respond(visit, forwarding, page, 'stale', reuse)
       case 'stale-while-revalidate':
         refresh(visit, lookup)
-        return exchange.answer(forwarding, page, 'stale', reuse)
+        return respond(visit, forwarding, page, 'stale', reuse)
       case 'validate':
     }
   }
@@ -185,12 +192,39 @@ function decide(visit: Visit, lookup: PageLookup): void {
   goToView(visit, lookup, page)
 }
 
+/** Answers with a stored page, once what differs for this visitor is in it. */
+function respond(
+  visit: Visit,
+  forwarding: Forwarding,
+  page: StoredResponse,
+  outcome: Parameters<Exchange['answer']>[2],
+  detail?: string,
+): void {
+  const { exchange, res, next } = visit
+  if (page.holes === undefined) return exchange.answer(forwarding, page, outcome, detail)
+  const settle = (filled: Buffer | undefined) => {
+    if (res.headersSent || res.destroyed) return
+    if (filled !== undefined) return exchange.answer(forwarding, page, outcome, detail, filled)
+    // A hole is not there any more: the page is made anew.
+    goToView(visit, { ...forwarding.lookup, page: undefined }, undefined)
+  }
+  let filled: MaybePromise<Buffer | undefined>
+  try {
+    filled = exchange.fill(page)
+  } catch (error) {
+    return next(error)
+  }
+  if (isPromise(filled)) filled.then(settle, next).catch(next)
+  else settle(filled)
+}
+
 function usable(
   { exchange, req }: Visit,
   page: StoredResponse | undefined,
 ): StoredResponse | undefined {
-  if (page === undefined || !isUsable(page, req, exchange.place.settings)) return undefined
-  return page
+  const { settings } = exchange.place
+  if (page === undefined || !isUsable(page, req, settings)) return undefined
+  return isFillable(page, settings.holes) ? page : undefined
 }
 
 /** A signed-in visitor is not given what everybody is given, unless it is meant for them too. */
@@ -208,7 +242,8 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     lookup,
     stale: page,
     // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
-    validates: page !== undefined && !isRanged && request.method !== 'HEAD',
+    validates:
+      page !== undefined && page.holes === undefined && !isRanged && request.method !== 'HEAD',
     isPassedOver: page === undefined && lookup.page !== undefined,
   }
   const waits = settings.waitSeconds > 0 && mayWait(visit)
@@ -254,10 +289,10 @@ async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): P
   if (page === undefined) return askAgain()
   const nowMs = Date.now()
   if (standsIn && standsInForError(page, nowMs)) {
-    return exchange.answer(forwarding, page, 'stale', 'view-failed')
+    return respond(visit, forwarding, page, 'stale', 'view-failed')
   }
   if (judgeReuse(page, asked, nowMs) === 'fresh') {
-    return exchange.answer(forwarding, page, 'joined')
+    return respond(visit, forwarding, page, 'joined')
   }
   forward(visit, forwarding)
 }

@@ -20,3 +20,9 @@ export function warnOfNonce(): void {
     'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'
   warnOnce('FRAGCACHE_CSP_NONCE', message)
 }
+
+export function warnOfHolesInFront(): void {
+  const message =
+    'the option `holes` needs the cache inside the application, where the visitor is known; use cacheSite or cachePage there, the listener in front hands everything on'
+  warnOnce('FRAGCACHE_HOLES_IN_FRONT', message)
+}

@@ -7,6 +7,12 @@ export type StoredHeader = readonly [name: string, value: string | readonly stri
 /** A request header the response depends on, and what it said; `null` if it was absent. */
 export type NominatedHeader = readonly [name: string, value: string | null]
 
+/**
+ * A place in the body that is filled anew for each visitor: how many bytes stand before it, and what
+ * renders it: the engine, the template as its loader knows it, and which hole of that.
+ */
+export type StoredHole = readonly [at: number, engine: string, template: string, hole: string]
+
 /** What is kept of a response besides its body. */
 export interface StoredHead {
   readonly status: number
@@ -47,6 +53,8 @@ export interface StoredHead {
   readonly isWhole: boolean
   /** Where more than its identity is kept: the codings and their lengths, in the order kept. */
   readonly codings: readonly (readonly [coding: string, length: number])[]
+  /** In the order of the body, which is without them; left out: it is whole. */
+  readonly holes?: readonly StoredHole[] | undefined
 }
 
 /** A response as it is kept. */
@@ -113,6 +121,7 @@ function writeHead(head: StoredHead): string {
     head.whileRevalidateSeconds,
     head.codings,
     head.said,
+    ...(head.holes === undefined ? [] : [head.holes]),
   ])
 }
 
@@ -178,11 +187,11 @@ function parse(json: string): unknown {
 }
 
 function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
-  if (!Array.isArray(parts) || parts.length !== 17) return undefined
+  if (!Array.isArray(parts) || parts.length < 17 || parts.length > 18) return undefined
   const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
   const [freshUntilMs, uri, language, timeZone] = parts.slice(6) as unknown[]
   const [generation, nominated, flags, ifErrorSeconds] = parts.slice(10) as unknown[]
-  const [whileRevalidateSeconds, codings, said] = parts.slice(14) as unknown[]
+  const [whileRevalidateSeconds, codings, said, holes] = parts.slice(14) as unknown[]
   if (!isStatus(status)) return undefined
   if (statusMessage !== null && !isHeaderText(statusMessage)) return undefined
   if (!isTextOrNull(language) || !isTextOrNull(timeZone)) return undefined
@@ -195,6 +204,7 @@ function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
   if (!isListOf(codings, isCoding) || !isListOf(said, isSaid)) return undefined
   const split = splitBodies(bodies, codings)
   if (split === undefined) return undefined
+  if (parts.length === 18 && !areHoles(holes, split)) return undefined
   return {
     status,
     statusMessage: statusMessage ?? undefined,
@@ -217,6 +227,7 @@ function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
     whileRevalidateSeconds,
     codings,
     said,
+    holes: parts.length === 18 ? (holes as readonly StoredHole[]) : undefined,
     ...split,
   }
 }
@@ -231,6 +242,21 @@ function splitBodies(
   const body = bodies.subarray(0, end)
   const encoded = codings.map(([, length]) => bodies.subarray(end, (end += length)))
   return { body, encoded }
+}
+
+/** Whether they are places in this body, one after the other. A body with holes has no other coding. */
+function areHoles(
+  value: unknown,
+  { body, encoded }: Pick<StoredResponse, 'body' | 'encoded'>,
+): value is readonly StoredHole[] {
+  if (!isListOf(value, isHole) || value.length === 0 || encoded.length > 0) return false
+  return value.every(([at], i) => at <= body.length && at >= (value[i - 1]?.[0] ?? 0))
+}
+
+function isHole(value: unknown): value is StoredHole {
+  if (!Array.isArray(value) || value.length !== 4) return false
+  const [at, ...ref] = value as unknown[]
+  return Number.isSafeInteger(at) && (at as number) >= 0 && ref.every(isText)
 }
 
 function isListOf<T>(value: unknown, isPart: (part: unknown) => part is T): value is readonly T[] {

@@ -42,6 +42,7 @@ type Guarded = Request & {
   cookies: Record<string, string>
   signedCookies: Record<string, string>
   tenant: { id: string }
+  sessionID: string
   isAuthenticated: () => boolean
   csrfToken: () => string
 }
@@ -67,11 +68,11 @@ const reads: readonly (readonly [string, string, (req: Guarded) => unknown])[] =
   ['the names of its properties', 'user', (req) => Object.keys(req.user)],
   ['whether there is a user', 'user', (req) => 'user' in req],
   ['whether somebody is signed in', 'user', (req) => req.isAuthenticated()],
-  ['the session', 'session', (req) => req.session],
-  ['the number of a session', 'session', (req) => (req as { sessionID?: string }).sessionID],
+  ['the session', 'session', (req) => req.session.cart],
+  ['the number of a session', 'session', (req): unknown => req.sessionID],
   ['a token', 'session', (req) => req.csrfToken()],
-  ['a cookie', 'cookies', (req) => req.cookies['theme']],
-  ['a signed cookie', 'cookies', (req) => req.signedCookies['id']],
+  ['a cookie', 'cookies', (req): unknown => req.cookies['theme']],
+  ['a signed cookie', 'cookies', (req): unknown => req.signedCookies['id']],
   ['the header of cookies', 'cookies', (req) => req.headers.cookie],
   ['the same by get', 'cookies', (req) => req.get('Cookie')],
   ['Authorization', 'authorization', (req) => req.headers.authorization],
@@ -87,7 +88,7 @@ const free: readonly (readonly [string, (req: Guarded) => unknown])[] = [
   ['the method', (req) => req.method],
   ['the query', (req) => req.query['page']],
   ['what it accepts', (req) => req.accepts(['html', 'json'])],
-  ['another header', (req) => `${req.headers.host}${req.get('X-Kind')}${req.headers['x-kind']}`],
+  ['another header', (req) => [req.headers.host, req.get('X-Kind'), req.headers['x-kind']]],
   ['the tenant, unless it is named', (req) => req.tenant.id],
   ['the application', (req) => req.app.get('env') as string],
 ]

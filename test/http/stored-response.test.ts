@@ -69,6 +69,44 @@ describe('a stored response', () => {
     expect(read).toEqual({ ...head, body, encoded: [] })
   })
 
+  it.each([encodeStoredResponse, encodeStoredText])('comes back with its holes', (encode) => {
+    const holes = [
+      [0, 'nunjucks', 'a.njk', '0-1f'],
+      [3, 'nunjucks', 'é.njk', '1-2e'],
+      [3, 'eta', 'b', '0-3d'],
+      [4, 'eta', 'b', '0-3d'],
+    ] as const
+    const body = Buffer.from('é!?')
+    const read = decodeStoredResponse(encode({ ...head, holes }, [body]))
+    expect(read).toEqual({ ...head, holes, body, encoded: [] })
+  })
+
+  it.each<[string, unknown]>([
+    ['none', []],
+    ['no list', 7],
+    ['one beyond its end', [[5, 'e', 't', 'h']]],
+    ['one before its begin', [[-1, 'e', 't', 'h']]],
+    ['one at no place', [[0.5, 'e', 't', 'h']]],
+    [
+      'some in another order',
+      [
+        [3, 'e', 't', 'h'],
+        [2, 'e', 't', 'h'],
+      ],
+    ],
+    ['one without a name', [[0, 'e', 't']]],
+    ['one whose name is no text', [[0, 'e', 't', null]]],
+  ])('is a miss with holes that cannot be: %s', (_what, holes) => {
+    const bytes = encodeStoredResponse({ ...head, holes } as StoredHead, [Buffer.from('é!?')])
+    expect(decodeStoredResponse(bytes)).toBeUndefined()
+  })
+
+  it('is a miss with holes beside other codings, which have none', () => {
+    const holed = { ...head, holes: [[0, 'e', 't', 'h']] as const, codings: [['br', 1]] as const }
+    const bytes = encodeStoredResponse(holed, [Buffer.from('é!?'), Buffer.from('x')])
+    expect(decodeStoredResponse(bytes)).toBeUndefined()
+  })
+
   it('comes back without a body, without an end and with the usual status message', () => {
     const plain = {
       ...head,
