@@ -45,6 +45,13 @@ export interface Got {
   readonly expiresAtMs: Deadline | undefined
 }
 
+interface Made {
+  readonly made: Got
+  /** Until when it is to be kept. */
+  readonly deadline: Deadline
+  readonly costMs: number
+}
+
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
 export interface Access {
   readonly cache: Cache
@@ -167,10 +174,11 @@ export class GetOrSet {
     }
     checkValue(value)
     const tags = snapshot === undefined ? undefined : await tagsToStore(frame, snapshot)
-    const { costMs, made } = this.#toMade(wanted, frame, value, tags, startedMs)
+    const result = this.#toMade(wanted, frame, value, tags, startedMs)
+    const { made } = result
     // The store could not be read, or what it was made from was invalidated: nothing may be kept.
     if (tags === undefined || run.isForgotten || frame.isUnfit) return made
-    const added = await this.#access.add(wanted, this.#request(wanted, made, tags, costMs))
+    const added = await this.#access.add(wanted, this.#request(wanted, result, tags))
     if (added) return made
     const hit = await this.#access.reread(wanted)
     return hit === undefined ? made : this.#toGot(wanted, hit)
@@ -188,24 +196,23 @@ export class GetOrSet {
     value: unknown,
     tags: TagSnapshot | undefined,
     startedMs: number,
-  ): { readonly made: Got; readonly costMs: number } {
+  ): Made {
     const own = wanted.deadline()
-    const expiresAtMs =
-      wanted.isLimited && (own === null || own > frame.bubbledExpiresAtMs)
-        ? asDeadline(frame.bubbledExpiresAtMs)
-        : own
+    const limited = asDeadline(Math.min(own ?? Infinity, frame.bubbledExpiresAtMs))
     const made: Got = {
       value,
       tags: tags?.versions ?? unreadTags(wanted, frame),
       unborn: tags?.unborn ?? NONE,
-      expiresAtMs,
+      // What contains this is as old as what this contains, however long this itself is kept.
+      expiresAtMs: limited,
     }
-    return { made, costMs: performance.now() - startedMs }
+    const deadline = wanted.isLimited ? limited : own
+    return { made, deadline, costMs: performance.now() - startedMs }
   }
 
-  #request(wanted: Wanted, made: Got, tags: TagSnapshot, costMs: number): StoreRequest {
+  #request(wanted: Wanted, { made, deadline, costMs }: Made, tags: TagSnapshot): StoreRequest {
     const grace = Math.max(wanted.staleWhileRevalidate, wanted.staleIfError)
-    const ageing = toAgeing(made.expiresAtMs ?? null, grace, wanted.beta > 0 ? costMs : undefined)
+    const ageing = toAgeing(deadline, grace, wanted.beta > 0 ? costMs : undefined)
     return { storedKey: wanted.storedKey, value: made.value, ...ageing, tags }
   }
 
@@ -239,8 +246,8 @@ export class GetOrSet {
       checkValue(value)
       const tags = await tagsToStore(frame, found.snapshot)
       if (tags === undefined || run.isForgotten || frame.isUnfit) return
-      const { made, costMs } = this.#toMade(wanted, frame, value, tags, startedMs)
-      await this.#access.replace(wanted, this.#request(wanted, made, tags, costMs), payload)
+      const result = this.#toMade(wanted, frame, value, tags, startedMs)
+      await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
     } finally {
       await lease?.release()
     }
