@@ -1,4 +1,5 @@
 import type Handlebars from 'handlebars'
+import type { Node } from './syntax.js'
 
 /**
  * What the adapter uses of Handlebars beyond its published types: compiled programs and the
@@ -40,6 +41,10 @@ export interface PartialOptions {
   readonly name?: string
   readonly partials?: Readonly<Record<string, unknown>>
   indent?: string | undefined
+  readonly data?: unknown
+  readonly helpers?: unknown
+  readonly decorators?: unknown
+  readonly depths?: unknown
 }
 
 /** What of a container is set anew by each render, and so belongs to one only. */
@@ -56,6 +61,8 @@ export interface Container extends ContainerState {
   readonly nullContext: object
   /** A program's code, with its decorator. */
   fn: (this: Container, index: number) => object
+  /** A frame so many levels up. */
+  data: (value: unknown, depth: number) => unknown
   program: (
     this: Container,
     index: number,
@@ -87,6 +94,34 @@ export type Render = (context: unknown, options?: unknown) => string
 
 export interface TemplateSpec {
   readonly main?: Main
+  readonly useDepths?: boolean
+  readonly compat?: boolean
+  /** Only on what was compiled here: the options it was compiled with, and its partials will be. */
+  readonly compilerOptions?: object
+}
+
+/** Turns a syntax tree into operations, and one for each program inside. */
+export interface Compiler {
+  compiler: CompilerClass
+  compile(program: Node, options: object): object
+  StringLiteral(literal: Node): void
+  opcode(name: string, ...args: unknown[]): void
+}
+
+export interface CompilerClass {
+  new (): Compiler
+  readonly prototype: Compiler
+}
+
+/** Turns operations into JavaScript. */
+export interface JavaScriptCompiler {
+  compiler: unknown
+  compile(environment: object, options: object, context?: unknown, asObject?: boolean): unknown
+}
+
+export interface JavaScriptCompilerClass {
+  new (): JavaScriptCompiler
+  readonly prototype: JavaScriptCompiler
 }
 
 /** Compile options that change what a tag gets. */
@@ -95,6 +130,7 @@ export interface ParseOptions {
   readonly knownHelpers?: Readonly<Record<string, boolean>>
   readonly knownHelpersOnly?: boolean
   readonly stringParams?: boolean
+  readonly explicitPartialContext?: boolean
 }
 
 /** An instance, with the members that are replaced. */
@@ -104,5 +140,9 @@ export interface Instance {
   template: (spec: TemplateSpec) => Render
   /** Left out in Handlebars' runtime-only build, as `compile`. */
   parse?: (input: unknown, options?: ParseOptions) => unknown
-  readonly compile?: (source: string) => Render
+  precompile?: (input: unknown, options?: unknown) => unknown
+  compile?: (source: string, options?: object, ...more: unknown[]) => Render
+  Compiler?: CompilerClass
+  JavaScriptCompiler?: JavaScriptCompilerClass
+  readonly partials: Record<string, unknown>
 }

@@ -23,9 +23,9 @@ export const blockFaults = {
       position,
     ),
 
-  knownHelpersOnly: (position: TagPosition): CacheTagError =>
+  knownHelpersOnly: (helper: 'cache' | 'nocache', position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'the template is compiled with knownHelpersOnly, but used the unknown helper cache; compile it with knownHelpers: { cache: true }',
+      `the template is compiled with knownHelpersOnly, but used the unknown helper ${helper}; compile it with knownHelpers: { ${helper}: true }`,
       position,
     ),
 
@@ -38,6 +38,54 @@ export const blockFaults = {
   unregistered: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'its template was made before registerCache was called on the Handlebars instance; call registerCache before Handlebars.template, or use a cache that answers at once (local memory)',
+      position,
+    ),
+}
+
+const REMEDY =
+  'move the nocache block out of the cached body, or write what does not depend on the place, such as a path that begins with @root'
+
+/** Faults of nocache blocks. */
+export const holeFaults = {
+  inline: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'nocache is a block helper; write {{#nocache}} ... {{/nocache}}, or {{this.nocache}} for a variable of this name',
+      position,
+    ),
+
+  arguments: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'a nocache block has no arguments; write {{#nocache}}, or {{#this.nocache}} for a variable of this name',
+      position,
+    ),
+
+  otherwise: (position: TagPosition): CacheTagError =>
+    new CacheTagError('a nocache block has a body and no {{else}}', position),
+
+  blockParams: (position: TagPosition): CacheTagError =>
+    new CacheTagError('a nocache block has no block parameters; take "as |...|" out', position),
+
+  bound: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `the nocache block uses ${name}, which is set inside the cached body, so that it is not there on a hit; ${REMEDY}`,
+      position,
+    ),
+
+  ofContext: (path: string, block: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `the nocache block uses {{${path}}} of the context that {{#${block}}} sets inside the cached body, so that it is not there on a hit; ${REMEDY}; a helper of this name must be registered before the template is compiled`,
+      position,
+    ),
+
+  elsewhere: (what: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `the nocache block uses ${what}, which is another one where the outermost fragment or page around begins, so that a hit would show something else; ${REMEDY}`,
+      position,
+    ),
+
+  unknown: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'the template of the nocache block was precompiled without the tag; call registerCache on the Handlebars instance that precompiles it',
       position,
     ),
 }

@@ -1,12 +1,15 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import { cancelArguments } from '../../src/fragment/guard.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
-import type { TagSite, TagValues } from '../../src/fragment/spec.js'
+import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
+import type { Digests } from './digest.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
+import { partialsOf, TagHoles } from './holes.js'
 import { templateOf } from './instrument.js'
-import { copyFrames, scopeOf } from './scope.js'
+import type { TemplateRegistry } from './partials.js'
 import { Template } from './template.js'
 
 const REMEDY = 'render with renderAsync, which registerCache gives'
@@ -17,7 +20,11 @@ const MAX_NAMES = 1_000
 /** The helper `cache`: its arguments are the tag's, its last one Handlebars' options. */
 export type CacheHelper = (this: unknown, ...args: unknown[]) => string
 
-export function makeHelper(fragments: FragmentCache): CacheHelper {
+export function makeHelper(
+  fragments: FragmentCache,
+  registry: TemplateRegistry,
+  digests: Digests | undefined,
+): CacheHelper {
   const unknown = new Template()
   return function cache(...args) {
     const options = args.pop() as HelperOptions | undefined
@@ -29,17 +36,26 @@ export function makeHelper(fragments: FragmentCache): CacheHelper {
     const site = siteOf(template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
     const context = this === template?.container?.nullContext ? undefined : this
-    const fragment = fragments.resolveTag(site, valuesOf(context, args, options.hash, site))
+    // Nothing told where the evaluation of the values began.
+    if (template?.facts === undefined) cancelArguments()
+    const values = valuesOf(context, args, options.hash)
+    refuseUndefinedKeywords(site, values)
+    const partials = partialsOf(template)
+    const digest = digests?.digestOf(template, partials, site)
+    const fragment = fragments.resolveTag(
+      site,
+      digest === undefined ? values : { ...values, digest },
+    )
     const session = currentSession()
+    const holes = new TagHoles(registry, template, context, body, options.data, partials)
     const render = (): string => toText(body(context))
-    if (session === undefined) return fragments.renderTagSync(fragment, render)
-    return renderInSession(session, fragment, render, () => {
+    if (session === undefined) return fragments.renderTagSync(fragment, render, holes)
+    const capture = (): (() => string) => {
       if (template === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
-      const data = options.data && copyFrames(options.data)
-      const runAsNow = scopeOf(session).capture()
-      return () =>
-        runAsNow(() => toText(data === undefined ? body(context) : body(context, { data })))
-    })
+      const late = holes.capture()
+      return () => toText(late.renderBody())
+    }
+    return renderInSession(session, fragment, render, capture, holes)
   }
 }
 
@@ -52,17 +68,15 @@ function valuesOf(
   context: unknown,
   args: readonly unknown[],
   hash: HelperOptions['hash'],
-  site: TagSite,
 ): TagValues {
   const timeout = args[0]
   const varyOn = args.slice(2)
-  const { using, tags, version } = hash
-  // Given but undefined is a misspelt variable, which must not pass for left out.
-  if (using === undefined && 'using' in hash) throw faults.using(using, site)
-  if (tags === undefined && 'tags' in hash) throw faults.tags(tags, site)
-  if (version === undefined && 'version' in hash) throw faults.version(version, site)
-  if (!('if' in hash)) return { timeout, varyOn, using, tags, version }
-  return { timeout, varyOn, using, tags, version, if: isTrue(context, hash['if']) }
+  // Most tags have no keywords.
+  for (const _ in hash) {
+    const given = { ...hash, timeout, varyOn }
+    return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
+  }
+  return { timeout, varyOn }
 }
 
 /** As the helper `if` sees it. */
@@ -109,7 +123,7 @@ function check(
   for (const key of Object.keys(hash)) checkKeyword(key, at)
 }
 
-function positionOf(
+export function positionOf(
   options: HelperOptions | undefined,
   template: Template | undefined,
 ): TagPosition {

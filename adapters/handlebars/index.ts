@@ -2,16 +2,38 @@ import type Handlebars from 'handlebars'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
+import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
+import type { AdapterOptions } from '../../src/fragment/options.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
-import { checkTags } from './check.js'
+import { checkTags, type Findings } from './check.js'
+import { extendCompilers } from './compiler.js'
+import { Digests } from './digest.js'
 import type { Instance } from './engine.js'
-import { makeHelper } from './helper.js'
+import { makeHelper, positionOf } from './helper.js'
+import { ContextHoles, ENGINE, makeHoleHelper } from './holes.js'
 import { instrument, nameOfCompiled } from './instrument.js'
+import { TemplateRegistry } from './partials.js'
 import { explainSyntaxError } from './syntax-error.js'
+import type { Node } from './syntax.js'
+import type { Template } from './template.js'
 
 /** What {@link registerCache} gives. */
-export interface HandlebarsCache {
+export interface HandlebarsCache extends HoleEngine {
+  readonly name: 'handlebars'
+
+  /**
+   * Renders nocache blocks where no cache tag is around them: those of a cached page, and those of a
+   * fragment that is rendered from code.
+   *
+   * @param context - What they see, as the template sees it at its top.
+   * @param options - Handlebars' runtime options: helpers and partials that are not registered.
+   */
+  holes(
+    context: unknown,
+    options?: Pick<Handlebars.RuntimeOptions, 'helpers' | 'partials' | 'decorators' | 'data'>,
+  ): HoleRenderer
+
   /**
    * Renders a template over any cache.
    *
@@ -44,34 +66,39 @@ const MAX_SOURCES = 500
 /** Marks the helper, also for another copy of this package. */
 const OURS = Symbol.for('fragcache.handlebars')
 
-const instrumented = new WeakSet<object>()
-
 /**
- * Registers the block helper `cache`:
+ * Registers the block helper `cache`, and `nocache` for what is rendered anew on every hit:
  *
  *     {{#cache 500 "sidebar" user.username using="local"}} ... {{/cache}}
+ *     {{#nocache}} ... {{/nocache}}
  *
  * @param handlebars - The instance: what `import Handlebars from 'handlebars'` gives, or
  *   `Handlebars.create()`. Others are left alone. Call this before `Handlebars.template`.
  * @param caches - Caches, or a `FragmentCache` made from them.
+ * @param options - `strict`, `bubbleTimeout` and `digest`.
  * @returns `renderAsync`, which asynchronous caches need. Over a cache that answers at once (local
  *   memory) templates may be rendered as ever.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `handlebars`, as without the engine.
  * @throws TypeError: `handlebars` is no Handlebars instance or has another helper of this name, or
- *   `caches` are none.
- * @remarks Registered again, the caches given last are used.
+ *   `caches` are none, or an option is not what it should be.
+ * @remarks Registered again, the caches and options given last are used.
  */
 export function registerCache(
   handlebars: typeof Handlebars,
   caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
 ): HandlebarsCache {
   const instance = checkInstance(handlebars)
-  const helper = Object.assign(makeHelper(toFragmentCache(caches)), { [OURS]: true })
-  instance.registerHelper('cache', helper)
-  if (!instrumented.has(instance)) {
-    instrumented.add(instance)
-    instrumentInstance(instance)
+  const fragments = toFragmentCache(caches, options)
+  let registry = registries.get(instance)
+  if (registry === undefined) {
+    registry = instrumentInstance(instance)
+    registries.set(instance, registry)
   }
+  const templates = registry
+  const digests = options.digest === true ? new Digests(templates) : undefined
+  register(instance, 'cache', makeHelper(fragments, templates, digests))
+  register(instance, 'nocache', makeHoleHelper(templates, positionOf))
   const compiled = new Map<string, HandlebarsTemplate>()
   const compile = (source: string): HandlebarsTemplate => {
     const known = compiled.get(source)
@@ -87,6 +114,8 @@ export function registerCache(
     return template
   }
   return {
+    name: ENGINE,
+    holes: (context, given = {}) => new ContextHoles(templates, context, given),
     async renderAsync(template, context, options) {
       const render = typeof template === 'string' ? compile(template) : template
       if (typeof render !== 'function') {
@@ -111,34 +140,86 @@ function checkInstance(handlebars: unknown): Instance {
       `handlebars: ${show(handlebars)} is no Handlebars instance; give what import Handlebars from 'handlebars' gives`,
     )
   }
-  const known = helpers['cache']
-  if (known !== undefined && !(OURS in Object(known))) {
-    throw new TypeError(
-      'handlebars: it has another helper called "cache"; register that one under another name',
-    )
+  for (const name of ['cache', 'nocache']) {
+    const known = helpers[name]
+    if (known !== undefined && !(OURS in Object(known))) {
+      throw new TypeError(
+        `handlebars: it has another helper called "${name}"; register that one under another name`,
+      )
+    }
   }
   return handlebars as Instance
 }
 
+function register(
+  instance: Instance,
+  name: string,
+  helper: (this: unknown, ...args: unknown[]) => unknown,
+): void {
+  instance.registerHelper(name, Object.assign(helper, { [OURS]: true }))
+}
+
+/** What is known of each instance with the tag. */
+const registries = new WeakMap<object, TemplateRegistry>()
+
 /** The instance's own methods are replaced, since only they see a template before it is rendered. */
-function instrumentInstance(instance: Instance): void {
-  const { template, parse } = instance
-  instance.template = (spec) => instrument(spec, (given) => template.call(instance, given))
-  if (parse === undefined) return
+function instrumentInstance(instance: Instance): TemplateRegistry {
+  const { template, parse, compile } = instance
+  const registry = new TemplateRegistry(instance, parse)
+  const made = (one: Template): void => registry.add(one)
+  instance.template = (spec) => instrument(spec, (given) => template.call(instance, given), made)
+  if (compile !== undefined) {
+    instance.compile = (input, ...options) => {
+      const render = compile.call(instance, input, ...options)
+      registry.addSource(render, input)
+      return render
+    }
+  }
+  if (parse !== undefined) instrumentParser(instance, parse)
+  return registry
+}
+
+function instrumentParser(instance: Instance, parse: NonNullable<Instance['parse']>): void {
+  const { precompile, Compiler, JavaScriptCompiler } = instance
+  const findings = new WeakMap<object, Findings>()
+  let isPrecompiling = false
+  // The program that precompiles need not have the helpers of the one that renders.
+  const isHelper = (name: string): boolean | undefined =>
+    typeof instance.helpers[name] === 'function' || (isPrecompiling ? undefined : false)
+  if (precompile !== undefined) {
+    instance.precompile = (input, options) => {
+      const outer = isPrecompiling
+      isPrecompiling = true
+      try {
+        return precompile.call(instance, input, options)
+      } finally {
+        isPrecompiling = outer
+      }
+    }
+  }
+  if (Compiler !== undefined && JavaScriptCompiler !== undefined) {
+    extendCompilers(instance as Parameters<typeof extendCompilers>[0], (tree) => findings.get(tree))
+  }
   instance.parse = (input, options) => {
     const name = nameOfCompiled(options?.srcName)
-    let tree: unknown
+    let tree: Node
     try {
       tree = parse.call(
         instance,
         input,
         name === undefined ? options : { ...options, srcName: name },
-      )
+      ) as Node
     } catch (error) {
       const { message } = error as Error
       throw explainSyntaxError(message, String(input), name) ?? error
     }
-    checkTags(tree, options, name)
+    // A tree may be given again, to be compiled.
+    if (findings.has(tree)) return tree
+    const source = typeof input === 'string' ? input : undefined
+    findings.set(
+      tree,
+      checkTags({ tree, source, options: options ?? {}, template: name, isHelper }),
+    )
     return tree
   }
 }

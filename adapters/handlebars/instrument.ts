@@ -1,15 +1,36 @@
 import { currentSession } from '../../src/fragment/deferred.js'
+import { beginArguments } from '../../src/fragment/guard.js'
+import { BEGIN_ARGUMENTS } from './compiler.js'
 import type { Container, Main, PartialOptions, Program, Render, TemplateSpec } from './engine.js'
 import { scopeOf } from './scope.js'
 import { Template } from './template.js'
 
 const TEMPLATE = Symbol('fragcache.template')
+const DEPTHS = Symbol('fragcache.depths')
+const BLOCK_PARAMS = Symbol('fragcache.blockParams')
 
-type Marked<T> = T & { [TEMPLATE]?: Template }
+type Marked<T> = T & {
+  [TEMPLATE]?: Template
+  [DEPTHS]?: readonly unknown[]
+  [BLOCK_PARAMS]?: readonly unknown[]
+}
 
-/** The template a block's body belongs to, if it was made by an instance with the tag. */
-export function templateOf(body: Program): Template | undefined {
-  return (body as Marked<Program>)[TEMPLATE]
+/**
+ * The template a block's body, or a function that renders a whole template, belongs to, if it was made
+ * by an instance with the tag.
+ */
+export function templateOf(body: object): Template | undefined {
+  return (body as Marked<object>)[TEMPLATE]
+}
+
+/** The contexts around a block, its own first, if the template looks at any but its own. */
+export function depthsOf(body: Program): readonly unknown[] | undefined {
+  return (body as Marked<Program>)[DEPTHS]
+}
+
+/** The values of the block parameters around a block, if the template has any. */
+export function blockParamsOf(body: Program): readonly unknown[] | undefined {
+  return (body as Marked<Program>)[BLOCK_PARAMS]
 }
 
 /** A partial that is being called. */
@@ -21,6 +42,37 @@ interface CalledPartial {
 
 /** The partial that is being called, until its template begins. */
 let called: CalledPartial | undefined
+
+/** What is wanted of the template that is called next, instead of its text. */
+interface Wanted {
+  readonly hole: string | undefined
+  template: Template | undefined
+  text: string | undefined
+}
+
+let wanted: Wanted | undefined
+
+/**
+ * Calls a template for one of its holes.
+ *
+ * @param hole - Left out: only to know the template.
+ * @param call - Calls it, with what it is to see.
+ * @returns The template, if it was one that knows of this, and the hole's text, if it has the hole.
+ */
+export function callForHole(
+  hole: string | undefined,
+  call: () => unknown,
+): { readonly template: Template | undefined; readonly text: string | undefined } {
+  const outer = wanted
+  const asked: Wanted = { hole, template: undefined, text: undefined }
+  wanted = asked
+  try {
+    call()
+  } finally {
+    wanted = outer
+  }
+  return asked
+}
 
 /**
  * Names the template that is being compiled.
@@ -36,13 +88,22 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  * partials are indented once their text is there.
  *
  * @param make - Handlebars' own way.
+ * @param made - Told of each template.
  */
-export function instrument(spec: TemplateSpec, make: (spec: TemplateSpec) => Render): Render {
+export function instrument(
+  spec: TemplateSpec,
+  make: (spec: TemplateSpec) => Render,
+  made: (template: Template) => void,
+): Render {
   const { main } = spec
   if (typeof main !== 'function') return make(spec)
-  const template = new Template()
+  const template = new Template(spec)
   const render = make({ ...spec, main: instrumentMain(main, template) })
-  const instrumented: Render = (context, options) => template.run(() => render(context, options))
+  const instrumented: Marked<Render> = (context, options) =>
+    template.run(() => render(context, options))
+  instrumented[TEMPLATE] = template
+  template.render = instrumented
+  made(template)
   return Object.assign(instrumented, render)
 }
 
@@ -56,21 +117,49 @@ function instrumentMain(main: Main, template: Template): Main {
       template.name ??= called.name
       called = undefined
     }
+    const asked = wanted
+    wanted = undefined
     const session = currentSession()
-    if (session === undefined) {
+    if (session === undefined && asked === undefined) {
       return main(container, context, helpers, partials, data, blockParams, depths)
     }
-    return scopeOf(session).run(template, () =>
-      main(container, context, helpers, partials, data, blockParams, depths),
-    )
+    const code =
+      asked === undefined
+        ? () => main(container, context, helpers, partials, data, blockParams, depths)
+        : () => answer(asked, template, container, context, data, blockParams, depths)
+    return session === undefined ? code() : scopeOf(session).run(template, code)
   }
 }
 
+function answer(
+  asked: Wanted,
+  template: Template,
+  container: Container,
+  context: unknown,
+  data: unknown,
+  blockParams: unknown,
+  depths: unknown,
+): string {
+  asked.template = template
+  const hole = asked.hole === undefined ? undefined : template.hole(asked.hole)
+  // Its parameters are those of a block that does not run now.
+  if (hole === undefined || hole.uses.blockParams.length > 0) return ''
+  const params = blockParams && new Array<undefined>(hole.level).fill(undefined)
+  const body = container.program(hole.program, data, 0, params, depths)
+  asked.text = '' + (body(context) as string)
+  return ''
+}
+
 function instrumentContainer(container: Container, template: Template): void {
-  const { fn, program, invokePartial } = container
+  const { fn, data, program, invokePartial } = container
   // Handlebars looks the same decorator up each time, which costs as much as a warm fragment.
   const codes: object[] = []
   container.fn = (index) => (codes[index] ??= fn.call(container, index))
+  container.data = (value, depth) => {
+    if (depth !== BEGIN_ARGUMENTS) return data.call(container, value, depth)
+    beginArguments()
+    return undefined
+  }
   container.program = (index, data, declaredBlockParams, blockParams, depths) => {
     const body: Marked<Program> = program.call(
       container,
@@ -81,6 +170,8 @@ function instrumentContainer(container: Container, template: Template): void {
       depths,
     )
     body[TEMPLATE] = template
+    if (depths !== undefined) body[DEPTHS] = depths as readonly unknown[]
+    if (blockParams !== undefined) body[BLOCK_PARAMS] = blockParams as readonly unknown[]
     return body
   }
   container.invokePartial = (partial, context, options) => {

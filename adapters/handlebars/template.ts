@@ -1,5 +1,6 @@
 import type { TagSite } from '../../src/fragment/spec.js'
-import type { Container, ContainerState } from './engine.js'
+import type { Container, ContainerState, Render, TemplateSpec } from './engine.js'
+import { factsIn, type HoleFacts, type TemplateFacts } from './facts.js'
 
 /** A compiled template of an instance with the tag. */
 export class Template {
@@ -9,7 +10,37 @@ export class Template {
   name: string | undefined
   /** Its tags by fragment name. */
   readonly sites = new Map<string, TagSite[]>()
+  /** `undefined`: it was precompiled without the tag. */
+  readonly facts: TemplateFacts | undefined
+  /** Its partials look up names in what is around their caller too. */
+  readonly isCompat: boolean
+  /** What its partials are compiled with. */
+  readonly compilerOptions: object | undefined
+  /** Known once it is made. */
+  render: Render | undefined
   #running = 0
+
+  constructor(spec: TemplateSpec = {}) {
+    this.facts = factsIn(spec)
+    this.isCompat = spec.compat === true
+    this.compilerOptions = spec.compilerOptions
+  }
+
+  /** What its holes are found by: its name as a partial, or its source. */
+  get ref(): string {
+    return this.name ?? `~${this.facts?.hash ?? ''}`
+  }
+
+  isMeant(ref: string): boolean {
+    return this.name === ref || (this.facts !== undefined && ref === `~${this.facts.hash}`)
+  }
+
+  hole(id: string): HoleFacts | undefined {
+    const holes = this.facts?.holes
+    if (holes === undefined || !Object.hasOwn(holes, id)) return undefined
+    const hole = holes[id]
+    return hole !== undefined && hole.program >= 0 ? hole : undefined
+  }
 
   /**
    * Runs code of this template.

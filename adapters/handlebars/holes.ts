@@ -1,0 +1,322 @@
+import type { TagPosition } from '../../src/errors.js'
+import { currentSession } from '../../src/fragment/deferred.js'
+import { isKept, renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
+import { currentFrame, type Frame } from '../../src/frame.js'
+import type { Container, DataFrame, HelperOptions, Program, Render } from './engine.js'
+import { holeFaults } from './faults.js'
+import type { HoleUses } from './hole-uses.js'
+import { blockParamsOf, callForHole, depthsOf, templateOf } from './instrument.js'
+import type { TemplateRegistry } from './partials.js'
+import { findDifference, findLocal, type Place } from './places.js'
+import { copyFrames, scopeOf } from './scope.js'
+import type { Template } from './template.js'
+
+export const ENGINE = 'handlebars'
+
+type Partials = Record<string, unknown> | undefined
+
+/** The partials that can be called in a template now. */
+export function partialsOf(template: Template | undefined): Partials {
+  return template?.container?.partials as Partials
+}
+
+type Run = <T>(code: () => T) => T
+
+const atOnce: Run = (code) => code()
+
+/** Renders holes where a cache tag stands. */
+export class TagHoles implements HoleRenderer {
+  readonly #registry: TemplateRegistry
+  readonly #template: Template | undefined
+  readonly #context: unknown
+  readonly #body: Program
+  readonly #data: DataFrame | undefined
+  /** As they are at the tag; inside its body there may be others. */
+  readonly #partials: Partials
+  readonly #run: Run
+  #late: TagHoles | undefined
+
+  /** @param run - Runs code with all that it is looked up in as it was at the tag. */
+  constructor(
+    registry: TemplateRegistry,
+    template: Template | undefined,
+    context: unknown,
+    body: Program,
+    data: DataFrame | undefined,
+    partials: Partials,
+    run: Run = atOnce,
+  ) {
+    this.#registry = registry
+    this.#template = template
+    this.#context = context
+    this.#body = body
+    this.#data = data
+    this.#partials = partials
+    this.#run = run
+  }
+
+  /** Renders the tag's own body. */
+  renderBody(): unknown {
+    const data = this.#data
+    return this.#run(() =>
+      data === undefined ? this.#body(this.#context) : this.#body(this.#context, { data }),
+    )
+  }
+
+  has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
+    try {
+      const uses = this.#usesOf(ref)
+      if (uses === undefined) return false
+      if (inner === undefined || inner === this) return true
+      // Other engines see other things.
+      return inner instanceof TagHoles && inner.findAround(uses, parent) === undefined
+    } catch {
+      // A partial cannot be compiled any more.
+      return false
+    }
+  }
+
+  render({ e, t, h }: HoleRef): string | undefined {
+    if (e !== ENGINE) return undefined
+    return this.#run(() => {
+      const template = this.#template
+      const container = template?.container
+      if (container === undefined) return undefined
+      if (template?.isMeant(t) === true) {
+        const hole = template.hole(h)
+        if (hole !== undefined) return this.#renderOwn(container, hole.program, hole.level)
+      }
+      const call = this.#callOf(container, t)
+      return call && callForHole(h, call).text
+    })
+  }
+
+  capture(): TagHoles {
+    if (this.#late !== undefined) return this.#late
+    const session = currentSession()
+    if (session === undefined) return this
+    const data = this.#data && copyFrames(this.#data)
+    const run = scopeOf(session).capture()
+    this.#late = new TagHoles(
+      this.#registry,
+      this.#template,
+      this.#context,
+      this.#body,
+      data,
+      this.#partials,
+      run,
+    )
+    return this.#late
+  }
+
+  get #place(): Place {
+    const data = this.#data
+    return placeOf(this.#registry, this.#template, this.#context, this.#body, data, this.#partials)
+  }
+
+  #usesOf({ e, t, h }: HoleRef): HoleUses | undefined {
+    const template = this.#template
+    const container = template?.container
+    if (e !== ENGINE || container === undefined) return undefined
+    if (template?.isMeant(t) === true) {
+      const hole = template.hole(h)
+      if (hole !== undefined) return hole.uses
+    }
+    return this.#foreign(container, t)?.hole(h)?.uses
+  }
+
+  #foreign(container: Container, name: string): Template | undefined {
+    const partial = this.#registry.compiled(this.#partials, name, this.#template?.compilerOptions)
+    if (partial === undefined) return this.#registry.bySource(name)
+    return this.#registry.templateOf(partial, () => this.#callPartial(container, name, partial))
+  }
+
+  #renderOwn(container: Container, program: number, level: number): string {
+    const params = blockParamsOf(this.#body)
+    const padded = params && [
+      ...new Array<undefined>(Math.max(level - params.length, 0)).fill(undefined),
+      ...params.slice(Math.max(params.length - level, 0)),
+    ]
+    const body = container.program(program, this.#data, 0, padded, depthsOf(this.#body))
+    return '' + (body(this.#context) as string)
+  }
+
+  /** How another template is called from here, as a partial. */
+  #callOf(container: Container, name: string): (() => unknown) | undefined {
+    const partial = this.#registry.compiled(this.#partials, name, this.#template?.compilerOptions)
+    if (partial !== undefined) {
+      if (this.#foreign(container, name) === undefined) return undefined
+      return () => this.#callPartial(container, name, partial)
+    }
+    const render = this.#registry.bySource(name)?.render
+    return (
+      render && (() => render(this.#context, { ...this.#partialOptions(container), partial: true }))
+    )
+  }
+
+  #callPartial(container: Container, name: string, partial: object): unknown {
+    const { helpers, decorators } = container
+    return container.invokePartial(partial, this.#context, {
+      name,
+      helpers,
+      partials: this.#partials ?? {},
+      decorators,
+      data: this.#data,
+      ...this.#depths,
+    })
+  }
+
+  #partialOptions(container: Container) {
+    const { helpers, decorators, hooks, protoAccessControl } = container
+    const data = this.#data
+    const partials = this.#partials
+    return { helpers, partials, decorators, hooks, protoAccessControl, data, ...this.#depths }
+  }
+
+  /** Partials see them only with the compile option `compat`. */
+  get #depths(): { readonly depths?: readonly unknown[] } {
+    const depths = this.#template?.isCompat === true ? depthsOf(this.#body) : undefined
+    return depths === undefined ? {} : { depths }
+  }
+
+  /** Compares this tag's place, where a hole means what it means, with all around it that is kept. */
+  findAround(uses: HoleUses, parent: Frame | undefined): string | undefined {
+    return findAround(uses, this.#place, parent)
+  }
+
+  /** Compares the place where a hole stands with this tag's. */
+  findDifference(uses: HoleUses, inner: Place): string | undefined {
+    return findDifference(uses, inner, this.#place)
+  }
+}
+
+/** Renders holes in a context, where no tag is around them. */
+export class ContextHoles implements HoleRenderer {
+  readonly #registry: TemplateRegistry
+  readonly #context: unknown
+  readonly #options: ContextOptions
+
+  constructor(registry: TemplateRegistry, context: unknown, options: ContextOptions) {
+    this.#registry = registry
+    this.#context = context
+    this.#options = options
+  }
+
+  has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
+    try {
+      const uses = ref.e === ENGINE ? this.#find(ref.t)?.template.hole(ref.h)?.uses : undefined
+      if (uses === undefined) return false
+      if (inner === undefined || inner === this) return true
+      return inner instanceof TagHoles && inner.findAround(uses, parent) === undefined
+    } catch {
+      return false
+    }
+  }
+
+  render({ e, t, h }: HoleRef): string | undefined {
+    const found = e === ENGINE ? this.#find(t) : undefined
+    if (found?.template.hole(h) === undefined) return undefined
+    return callForHole(h, found.call).text
+  }
+
+  #find(name: string): { readonly template: Template; readonly call: () => unknown } | undefined {
+    const partial =
+      this.#registry.compiled(this.#options.partials, name, undefined) ??
+      this.#registry.compiled(this.#registry.instance.partials, name, undefined)
+    const render = (partial as Render | undefined) ?? this.#registry.bySource(name)?.render
+    if (render === undefined) return undefined
+    const call = () => render(this.#context, { ...this.#options })
+    const template = this.#registry.templateOf(render, call)
+    return template && { template, call }
+  }
+}
+
+/** Handlebars' runtime options that a hole outside of all tags is rendered with. */
+export interface ContextOptions {
+  readonly helpers?: Record<string, unknown>
+  readonly partials?: Record<string, unknown>
+  readonly decorators?: Record<string, unknown>
+  readonly data?: unknown
+}
+
+function placeOf(
+  registry: TemplateRegistry,
+  template: Template | undefined,
+  context: unknown,
+  body: Program,
+  data: DataFrame | undefined,
+  partials: Partials,
+): Place {
+  const container = template?.container
+  return {
+    template,
+    context,
+    data,
+    depths: depthsOf(body),
+    blockParams: blockParamsOf(body),
+    partials,
+    helper: (name) =>
+      registry.instance.helpers[name] ??
+      (container?.helpers as Record<string, unknown> | undefined)?.[name],
+    usesLoopData: (names) => usesLoopData(registry, partials, names),
+  }
+}
+
+function usesLoopData(
+  registry: TemplateRegistry,
+  partials: Partials,
+  names: readonly string[],
+): boolean {
+  const seen = new Set(names)
+  for (const name of seen) {
+    const partial = partials?.[name]
+    if (partial === undefined) continue
+    const facts = registry.factsOf(partial)
+    if (facts === undefined || facts.namesByExpression || facts.usesLoopData) return true
+    for (const inner of facts.partials) seen.add(inner)
+  }
+  return false
+}
+
+/** Compares a place with all around it that is kept. */
+function findAround(
+  uses: HoleUses,
+  inner: Place,
+  innermost: Frame | undefined,
+): string | undefined {
+  for (let frame = innermost; frame !== undefined; frame = frame.parent) {
+    if (!frame.keeps || frame.holes === undefined) continue
+    const { holes } = frame
+    const found =
+      holes instanceof TagHoles ? holes.findDifference(uses, inner) : findLocal(uses, inner)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** The helper `nocache`. */
+export function makeHoleHelper(
+  registry: TemplateRegistry,
+  positionOf: (options: HelperOptions | undefined, template: Template | undefined) => TagPosition,
+): (this: unknown, ...args: unknown[]) => string {
+  return function nocache(...args) {
+    const options = args.pop() as HelperOptions | undefined
+    const body = options?.fn
+    if (options === undefined || typeof body !== 'function') {
+      throw holeFaults.inline(positionOf(options, undefined))
+    }
+    const template = templateOf(body)
+    const context = this === template?.container?.nullContext ? undefined : this
+    const inPlace = (): string => '' + (body(context) as string)
+    if (!isKept()) return inPlace()
+    const position = positionOf(options, template)
+    const [id] = args
+    const hole = typeof id === 'string' ? template?.hole(id) : undefined
+    if (template === undefined || hole === undefined) throw holeFaults.unknown(position)
+    const partials = partialsOf(template)
+    const place = placeOf(registry, template, context, body, options.data, partials)
+    const different = findAround(hole.uses, place, currentFrame())
+    if (different !== undefined) throw holeFaults.elsewhere(different, position)
+    return renderHole({ e: ENGINE, t: template.ref, h: id as string }, position, inPlace)
+  }
+}

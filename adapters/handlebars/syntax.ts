@@ -1,0 +1,61 @@
+/** A node of Handlebars' syntax tree. */
+export interface Node {
+  readonly type: string
+  readonly loc?: { readonly start: Place; readonly end: Place }
+  path?: Node
+  readonly name?: Node
+  readonly params?: Node[]
+  readonly hash?: { readonly pairs: readonly { readonly key: string; readonly value: Node }[] }
+  readonly program?: Node | null
+  readonly inverse?: Node | null
+  readonly body?: readonly Node[]
+  readonly blockParams?: readonly string[] | null
+  readonly parts?: readonly string[]
+  readonly depth?: number
+  readonly data?: boolean
+  readonly original?: unknown
+  readonly value?: unknown
+}
+
+/** Lines count from 1, columns from 0. */
+interface Place {
+  readonly line: number
+  readonly column: number
+}
+
+/** Whether a path is a plain name: no `this.`, `../` or `@` before it, nothing after it. */
+export function isName({ parts, depth, original }: Node, name: string): boolean {
+  return original === name && !depth && (parts === undefined || parts.length === 1)
+}
+
+/** Whether a path begins with `this`, `./` or `../`, so that it is neither helper nor block parameter. */
+export function isScoped({ original }: Node): boolean {
+  return typeof original === 'string' && /^\.|this\b/.test(original)
+}
+
+/** The plain name that a path is, if it is one. */
+export function simpleName(path: Node): string | undefined {
+  const { parts, depth, data, original } = path
+  // A literal in the place of a name is looked up as one.
+  if (parts === undefined) return String(original)
+  if (parts.length !== 1 || depth || data === true || isScoped(path)) return undefined
+  return parts[0]
+}
+
+/** Whether a call has arguments, so that it can only be a helper's. */
+export function hasArguments({ type, params, hash }: Node): boolean {
+  return type === 'SubExpression' || params?.length !== 0 || Boolean(hash)
+}
+
+/** A part of a source, by the lines and columns at its ends. */
+export function sliceSource(source: string, { loc }: Node): string | undefined {
+  if (loc === undefined) return undefined
+  const lines = source.split(/\r\n|\r|\n/)
+  const { start, end } = loc
+  const taken = lines.slice(start.line - 1, end.line)
+  const last = taken.length - 1
+  if (last < 0) return undefined
+  taken[last] = (taken[last] as string).slice(0, end.column)
+  taken[0] = (taken[0] as string).slice(start.column)
+  return taken.join('\n')
+}
