@@ -1,4 +1,4 @@
-import type { TagSite } from '../../src/fragment/spec.js'
+import type { TagPosition } from '../../src/errors.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 import { superFrameOf, type Scope } from './scope.js'
@@ -8,7 +8,7 @@ const UNHEARD = { set: () => undefined, setVariable: () => undefined, addExport:
 
 /** What went wrong in a body without being thrown. */
 interface BodyRun {
-  readonly site: TagSite
+  readonly site: TagPosition
   /** What the body was told. */
   told?: { readonly error: unknown }
   /** What a template inside, or around, was told. */
@@ -28,7 +28,48 @@ export function renderBody(
   context: Context,
   runtime: Runtime,
   { frame, variables, held }: Scope,
-  site: TagSite,
+  site: TagPosition,
+): string {
+  return runIn(context, variables, site, (done) => {
+    const macro = body(UNHEARD, runtime, context, frame, (error) => done(error))
+    return macro(...held).toString()
+  })
+}
+
+/**
+ * Renders a block by itself.
+ *
+ * @param variables - Of the context.
+ * @throws As {@link renderBody}.
+ */
+export function renderBlock(
+  block: BlockFunction,
+  context: Context,
+  runtime: Runtime,
+  frame: Frame,
+  variables: Record<string, unknown>,
+  position: TagPosition,
+): string {
+  return runIn(context, variables, position, (done) => {
+    let text: string | null | undefined
+    block(context.env, context, frame, runtime, (error, rendered) => {
+      text ??= rendered
+      done(error)
+    })
+    return text ?? ''
+  })
+}
+
+/**
+ * Runs compiled code with other variables in its context, which it leaves as it was.
+ *
+ * @param start - Calls `done` at its end, with the error if there was one.
+ */
+function runIn(
+  context: Context,
+  variables: Record<string, unknown>,
+  site: TagPosition,
+  start: (done: (error: unknown) => void) => string,
 ): string {
   const { ctx, exported } = context
   const exportedBefore = exported.length
@@ -38,11 +79,10 @@ export function renderBody(
   running = run
   context.ctx = variables
   try {
-    const macro = body(UNHEARD, runtime, context, frame, (error) => {
+    const text = start((error) => {
       if (error === null || error === undefined) ended = true
       else run.told ??= { error }
     })
-    const text = macro(...held).toString()
     const failure = run.told ?? run.noted
     if (failure !== undefined) throw failure.error
     if (!ended) throw nunjucksFaults.asynchronousBody(site)

@@ -71,11 +71,19 @@ export interface Nodes {
   readonly Caller: NodeClass
   readonly Block: NodeClass
   readonly Extends: NodeClass
+  readonly Include: NodeClass
+  readonly Import: NodeClass
+  readonly FromImport: NodeClass
   readonly Set: NodeClass
+  readonly If: NodeClass
+  readonly For: NodeClass
+  readonly Switch: NodeClass
+  readonly Is: NodeClass
   readonly Pair: NodeClass
   readonly FunCall: NodeClass
   readonly Filter: NodeClass
   readonly FilterAsync: NodeClass
+  readonly CallExtension: NodeClass
   readonly CallExtensionAsync: NodeClass
 }
 
@@ -84,6 +92,8 @@ export interface Frame {
   readonly parent: Frame | undefined
   readonly isolateWrites: boolean | undefined
   topLevel: boolean
+  lookup(name: string): unknown
+  push(isolateWrites?: boolean): Frame
 }
 
 /** An error that knows its place in a template. */
@@ -109,6 +119,7 @@ export type BlockFunction = (
 
 /** The variables of one render of one template. */
 export interface Context {
+  readonly env: Engine
   ctx: Record<string, unknown>
   readonly exported: string[]
   setVariable: (name: string, value: unknown) => void
@@ -124,7 +135,7 @@ export interface Context {
 
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
-  keep(index: number, value: unknown): void
+  keep(index: number, value: unknown, name: string): void
   /** In the place of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }
@@ -147,12 +158,31 @@ export interface CompiledBody {
   ): (...held: readonly unknown[]) => { toString(): string }
 }
 
+/** The holes of a template are among its blocks. */
+export type Blocks = Readonly<Record<string, BlockFunction | undefined>>
+
+/** What a template is made of where it was compiled before. */
+export interface CompiledSource {
+  readonly type: 'code'
+  readonly obj: Readonly<Record<string, BlockFunction>>
+}
+
 export interface Template {
+  readonly constructor: new (
+    source: CompiledSource,
+    env: Engine,
+    path: string | undefined,
+  ) => Template
   readonly path: string | undefined
+  /** Only of a template that was compiled before. */
+  readonly tmplProps?: Readonly<Record<string, BlockFunction>>
+  readonly tmplStr?: string
+  readonly blocks: Blocks
   readonly compiled: boolean
   rootRenderFunc: BlockFunction
   compile(): void
   _compile: () => void
+  getExported: (...args: unknown[]) => void
   render: (
     context?: unknown,
     parentFrame?: Frame | RenderCallback | null,
@@ -169,12 +199,16 @@ export type Filter = (this: unknown, ...args: unknown[]) => unknown
 /** An environment, with the members that are replaced. */
 export interface Engine {
   readonly opts: { readonly dev: boolean }
+  readonly globals: Readonly<Record<string, unknown>>
+  readonly loaders: readonly { readonly async?: boolean }[]
   readonly asyncFilters: readonly string[]
   readonly extensionsList: readonly Extension[]
   addExtension(name: string, extension: Extension): unknown
   hasExtension(name: string): boolean
   getFilter: (name: string) => Filter
   getTemplate: (...args: unknown[]) => Template | undefined
+  invalidateCache: () => void
+  on(event: 'update', listener: () => void): unknown
   render(
     template: unknown,
     context: object | undefined,

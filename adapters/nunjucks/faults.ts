@@ -34,4 +34,46 @@ export const nunjucksFaults = {
       'an extends tag stands in its body, and would be lost on a hit; put it at the top of the template',
       position,
     ),
+
+  crossedTag: (end: string, open: string, openLine: number, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `this ${end} stands inside the ${open} tag of line ${openLine}; close that one first`,
+      position,
+    ),
+
+  strayHoleEnd: (position: TagPosition): CacheTagError =>
+    new CacheTagError('this endnocache has no nocache tag before it', position),
+
+  missingHoleEnd: (position: TagPosition): CacheTagError =>
+    new CacheTagError('the endnocache is missing', position),
+
+  holeArguments: (tag: string, text: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `${tag} takes no arguments, and is given ${show(text)}; leave them out`,
+      position,
+    ),
+
+  blockInHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'a block stands in this nocache block, and on a hit it is not known which template fills it; put the nocache tag inside the block',
+      position,
+    ),
+
+  superInHole: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'super() is called in this nocache block, and on a hit it is not known whose block that is; put the nocache tag into the block of the template that is extended',
+      position,
+    ),
+
+  holeUses: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `this nocache block uses ${show(name)}, which is made inside the cached body around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
+      position,
+    ),
+
+  holeSees: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `something that this nocache block includes or calls uses ${show(name)}, which is made inside the cached body around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
+      position,
+    ),
 }

@@ -1,9 +1,14 @@
 import type { Environment, Template } from 'nunjucks'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
+import { beginArguments } from '../../src/fragment/guard.js'
+import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
+import type { AdapterOptions } from '../../src/fragment/options.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { renderSuper } from './body.js'
+import { ContextHoles } from './context-holes.js'
+import { Digests } from './digest.js'
 import { remembering } from './engine-errors.js'
 import {
   engineOf,
@@ -14,7 +19,9 @@ import {
   type RenderCallback,
 } from './engine.js'
 import { watchFilters } from './filters.js'
-import { EXTENSION, parseTag } from './parse.js'
+import { ENGINE, Holes } from './holes.js'
+import { parseTag } from './parse.js'
+import { EXTENSION } from './parse-settings.js'
 import { TagRenderer } from './tag.js'
 import { Templates } from './templates.js'
 
@@ -24,8 +31,20 @@ export interface RenderStringOptions {
   readonly path?: string | undefined
 }
 
+export type { AdapterOptions } from '../../src/fragment/options.js'
+
 /** What {@link registerCache} gives. */
-export interface NunjucksCache {
+export interface NunjucksCache extends HoleEngine {
+  readonly name: 'nunjucks'
+
+  /**
+   * What fills the nocache blocks of stored fragments and pages where no cache tag is around: for the
+   * option `holes` of `responseCache`, and of `FragmentCache`'s `render`.
+   *
+   * @param context - The variables that the blocks see.
+   */
+  holes(context: unknown): HoleRenderer
+
   /**
    * Renders a template over any cache.
    *
@@ -49,58 +68,85 @@ export interface NunjucksCache {
 
 interface Registered {
   readonly caches: Caches
+  readonly options: AdapterOptions
   readonly result: NunjucksCache
 }
 
 const registered = new WeakMap<Engine, Registered>()
 
+const TAGS = ['cache', 'endcache', 'nocache', 'endnocache']
+
 /**
- * Registers the tag `cache`:
+ * Registers the tags `cache` and `nocache`:
  *
  *     {% cache 500 sidebar request.user.username|lower using="local" %} ... {% endcache %}
+ *
+ * What stands between `nocache` and `endnocache` inside is rendered anew on every hit.
  *
  * @param env - The environment, which is changed: its templates are rendered over any cache wherever
  *   a callback is given, as Express does. Others are left alone.
  * @param caches - Caches, or a `FragmentCache` made from them.
- * @returns `renderAsync` and `renderStringAsync`. Over a cache that answers at once (local memory)
+ * @param options - Left out: those of the `FragmentCache`, if that is given.
+ * @returns `renderAsync` and `renderStringAsync`, and `holes`. Over a cache that answers at once (local memory)
  *   templates may be rendered as ever.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `env`, as without the engine.
- * @throws TypeError: `env` is no environment, has another tag `cache`, or was registered with other
- *   caches; or `caches` are none. With the same caches, the same functions are returned.
+ * @throws TypeError: `env` is no environment, has another tag `cache` or `nocache`, or was registered
+ *   with other caches or options; `caches` are none; or an option is unknown or neither true nor false.
+ *   With the same caches and options, the same functions are returned.
  */
-export function registerCache(env: Environment, caches: Caches | FragmentCache): NunjucksCache {
+export function registerCache(
+  env: Environment,
+  caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
+): NunjucksCache {
   const engine = checkEnvironment(env)
-  const fragments = toFragmentCache(caches)
+  const fragments = toFragmentCache(caches, options)
   const before = registered.get(engine)
   if (before !== undefined) {
-    if (before.caches === fragments.caches) return before.result
+    if (before.caches === fragments.caches && areSame(before.options, options)) return before.result
     throw new TypeError(
-      'env: registerCache was called on it before, with other caches; make one environment for each',
+      'env: registerCache was called on it before, with other caches or options; make one environment for each',
     )
   }
   checkTagIsFree(engine)
+  const { digest = false } = options
   const templates = new Templates(engine)
-  const renderer = new TagRenderer(fragments, templates.names, () => engine.opts.dev)
-  watchFilters(engine)
+  const { names } = templates
+  const holes = new Holes(engine, names)
+  const renderer = new TagRenderer({
+    fragments,
+    names,
+    holes,
+    digests: digest ? new Digests(engine, names) : undefined,
+    isDev: () => engine.opts.dev,
+  })
+  watchFilters(engine, holes)
   const extension = {
-    tags: ['cache', 'endcache'],
+    tags: TAGS,
     parse: (parser: Parser, nodes: Nodes, lexer: Lexer) =>
       remembering(() =>
         parseTag(parser, nodes, lexer, {
           asyncFilters: engine.asyncFilters,
           template: templates.compiling,
+          digest,
         }),
       ),
+    argumentsBegin: beginArguments,
     run: renderer.run.bind(renderer),
+    hole: holes.run.bind(holes),
     parentBlock: renderSuper,
   }
   engine.addExtension(EXTENSION, extension)
-  const result = makeResult(engine)
-  registered.set(engine, { caches: fragments.caches, result })
+  const result = makeResult(engine, holes)
+  registered.set(engine, { caches: fragments.caches, options, result })
   return result
 }
 
-function makeResult(engine: Engine): NunjucksCache {
+function areSame(one: AdapterOptions, other: AdapterOptions): boolean {
+  return (['strict', 'bubbleTimeout', 'digest'] as const).every((name) => one[name] === other[name])
+}
+
+function makeResult(engine: Engine, holes: Holes): NunjucksCache {
   const promise = (start: (callback: RenderCallback) => void) =>
     new Promise<string>((resolve, reject) => {
       start((error, text) => {
@@ -109,6 +155,8 @@ function makeResult(engine: Engine): NunjucksCache {
       })
     })
   return Object.freeze<NunjucksCache>({
+    name: ENGINE,
+    holes: (context) => new ContextHoles(engine, holes, context),
     renderAsync: (template, context) =>
       promise((callback) => engine.render(template, context, callback)),
     renderStringAsync: (source, context, options) =>
@@ -132,10 +180,10 @@ function checkEnvironment(env: unknown): Engine {
 }
 
 function checkTagIsFree(engine: Engine): void {
-  const isTaken = engine.extensionsList.some(({ tags }) => tags?.includes('cache'))
-  if (isTaken || engine.hasExtension(EXTENSION)) {
+  const taken = TAGS.find((tag) => engine.extensionsList.some(({ tags }) => tags?.includes(tag)))
+  if (taken !== undefined || engine.hasExtension(EXTENSION)) {
     throw new TypeError(
-      'env: it has an extension with the tag "cache" already; remove that with env.removeExtension',
+      `env: it has an extension with the tag ${show(taken ?? 'cache')} already; remove that with env.removeExtension`,
     )
   }
 }

@@ -31,12 +31,61 @@ export function takeScope(
   return { frame, variables: freeze(context), held: keepHeld(body) }
 }
 
+/** A scope of its own for who may change it. */
+export function copyScope(scope: Scope, runtime: Runtime): Scope {
+  const frame = flatten(scope.frame, runtime)
+  frame.topLevel = scope.frame.topLevel
+  const superFrame = superFrames.get(scope.frame)
+  if (superFrame !== undefined) superFrames.set(frame, superFrame)
+  return { ...scope, frame }
+}
+
+/** Variables that must not be read in a frame, and what to throw if they are. */
+interface Hidden {
+  readonly names: readonly string[]
+  readonly fault: (name: string) => Error
+}
+
+const hiddenIn = new WeakMap<Frame, Hidden>()
+
+/** Makes every look-up of some variables an error, in a frame and in what is flattened from it. */
+export function hideIn(frame: Frame, hidden: Hidden): void {
+  hiddenIn.set(frame, hidden)
+  for (const name of hidden.names) forbid(frame.variables, name, hidden.fault)
+}
+
+/** Makes every look-up of a variable an error. What is copied does not have it. */
+export function forbid(
+  variables: Record<string, unknown>,
+  name: string,
+  fault: (name: string) => Error,
+): void {
+  Object.defineProperty(variables, name, {
+    configurable: true,
+    enumerable: false,
+    get() {
+      throw fault(name)
+    },
+    set(value: unknown) {
+      Object.defineProperty(variables, name, {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value,
+      })
+    },
+  })
+}
+
 /** One frame with the variables of all. */
-function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
+export function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
   const frames: Frame[] = []
   for (let at = inner; at !== undefined; at = at.parent) frames.push(at)
   const flat = new runtime.Frame()
-  for (const { variables } of frames.reverse()) {
+  for (const frame of frames.reverse()) {
+    const hidden = hiddenIn.get(frame)
+    if (hidden !== undefined) hideIn(flat, hidden)
+    const { variables } = frame
     for (const name in variables) {
       if (variables[name] !== undefined) flat.variables[name] = variables[name]
     }
@@ -72,6 +121,19 @@ function keepHeld(body: CompiledBody): unknown[] {
     },
   }
   body(keeper, keeper)
+  return held
+}
+
+/** What compiled code holds in variables of its own, by name. */
+export function heldBy(keep: (use: Keeper, runtime: Keeper) => void): Map<string, unknown> {
+  const held = new Map<string, unknown>()
+  const keeper: Keeper = {
+    contextOrFrameLookup: () => UNHELD,
+    keep(_index, value, name) {
+      if (value !== UNHELD) held.set(name, value)
+    },
+  }
+  keep(keeper, keeper)
   return held
 }
 

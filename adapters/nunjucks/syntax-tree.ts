@@ -18,7 +18,7 @@ export interface BodyTraits {
 }
 
 /** All classes have one type here, so that `instanceof` would narrow what is left to `never`. */
-const isA = (node: unknown, type: NodeClass): boolean => node instanceof type
+export const isA = (node: unknown, type: NodeClass): boolean => node instanceof type
 
 /** The parts of a node. A set block keeps its body outside its fields, where the engine's own walk misses it. */
 function fieldsOf(node: Node, nodes: Nodes): readonly string[] {
@@ -42,8 +42,18 @@ function changeChildren(node: Node, nodes: Nodes, change: (child: Node) => Node)
   }
 }
 
+/** The children of a node, in the order in which they stand. */
+export function partsOf(node: Node, nodes: Nodes): Node[] {
+  const parts: Node[] = []
+  changeChildren(node, nodes, (child) => {
+    parts.push(child)
+    return child
+  })
+  return parts
+}
+
 /** @param visit - Tells whether to go on to the children. */
-function walk(node: Node, nodes: Nodes, visit: (node: Node) => boolean): void {
+export function walk(node: Node, nodes: Nodes, visit: (node: Node) => boolean): void {
   if (!visit(node)) return
   changeChildren(node, nodes, (child) => {
     walk(child, nodes, visit)
@@ -102,11 +112,17 @@ export function checkBody(
   })
 }
 
-export function readBody(body: Node, nodes: Nodes): BodyTraits {
+/** @param readsOf - What a nocache block whose place the node is reads, if it is one. */
+export function readBody(
+  body: Node,
+  nodes: Nodes,
+  readsOf: (node: Node) => readonly string[] | undefined,
+): BodyTraits {
   const variables = new Set<string>()
   let callerUse: CallerUse = 'none'
   walk(body, nodes, (node) => {
     if (isApart(node, nodes)) return false
+    for (const name of readsOf(node) ?? []) variables.add(name)
     if (isCallOf(node, 'caller', nodes)) {
       const { children } = node['args'] as NodeList
       if (children.length > 0) callerUse = 'free'
@@ -121,6 +137,11 @@ export function readBody(body: Node, nodes: Nodes): BodyTraits {
     return true
   })
   return { variables, callerUse }
+}
+
+/** Whether this is `super()`, also one that a cache tag inside has replaced. */
+export function isSuperCall(node: Node, nodes: Nodes): boolean {
+  return superCalls.has(node) || isCallOf(node, 'super', nodes)
 }
 
 /**

@@ -88,6 +88,11 @@ export class TagSource {
   }
 }
 
+/** Reads the rest of a tag that has no arguments. The parser is moved to its end. */
+export function readRest(tokens: Tokenizer, position: TagPosition): string {
+  return cut(tokens, position).text.trim()
+}
+
 /**
  * Reads the rest of an end tag.
  *

@@ -1,15 +1,25 @@
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { faults } from '../../src/fragment/faults.js'
+import { cancelArguments } from '../../src/fragment/guard.js'
+import { outermostOf, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
 import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/frame.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
-import type { Fragment, TagSite, TagValues } from '../../src/fragment/spec.js'
+import {
+  refuseUndefinedKeywords,
+  type Fragment,
+  type TagSite,
+  type TagValues,
+} from '../../src/fragment/spec.js'
 import { renderBody } from './body.js'
+import type { Digests } from './digest.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
-import { takeScope } from './scope.js'
+import { tagHolesOf, type Holes, type TagHoles } from './holes.js'
+import { copyScope, freeze, heldBy, takeScope, type Scope } from './scope.js'
 import type { CallerUse } from './syntax-tree.js'
 import type { TemplateNames } from './templates.js'
+import { noteBody, type Vantage } from './vantage.js'
 
 /** What a compiled template says of a tag. */
 export interface TagRecord {
@@ -17,14 +27,18 @@ export interface TagRecord {
   readonly line: number
   /** Left out: it was compiled without a name, or by itself beforehand. */
   readonly template?: string
-  /** What tells the tags of templates without a name from each other. */
+  /** A hash of the template's source. It tells the tags of templates without a name from each other. */
   readonly source?: string
   readonly hasKeywords?: true
   readonly usesSuper?: true
   readonly callerUse?: CallerUse
+  /** A nocache block stands in its body. */
+  readonly hasHoles?: true
 }
 
 interface Tag extends TagSite {
+  readonly source: string | undefined
+  readonly hasHoles: boolean
   readonly hasKeywords: boolean
   readonly usesSuper: boolean
   readonly callerUse: CallerUse
@@ -33,34 +47,39 @@ interface Tag extends TagSite {
 /** The values of a tag's arguments, in an object of their own. */
 type Values = { -readonly [K in keyof TagValues]: TagValues[K] }
 
-/** Where a tag is being rendered. */
-interface TagCall {
-  readonly tag: Tag
-  readonly context: Context
-  readonly frame: Frame
-  readonly runtime: Runtime
-  readonly root: BlockFunction
-  readonly body: CompiledBody
-}
-
 const REMEDY = 'render with renderAsync, which registerCache gives, or give env.render a callback'
 
 /** Most tags that are remembered; templates made up at run time must not fill the memory. */
 const MAX_TAGS = 2_000
 
-const KEYWORDS = ['using', 'tags', 'version'] as const
+const KEYWORDS = [
+  'using',
+  'tags',
+  'version',
+  'lock',
+  'staleWhileRevalidate',
+  'staleIfError',
+] as const
+
+const NOTHING_HELD: ReadonlyMap<string, unknown> = new Map()
+
+/** What the tags of one environment have in common. */
+export interface TagSurroundings {
+  readonly fragments: FragmentCache
+  readonly names: TemplateNames
+  readonly holes: Holes
+  /** Left out: keys have no digest. */
+  readonly digests: Digests | undefined
+  readonly isDev: () => boolean
+}
 
 /** Renders the tags of one environment. */
 export class TagRenderer {
-  readonly #fragments: FragmentCache
-  readonly #names: TemplateNames
-  readonly #isDev: () => boolean
+  readonly #around: TagSurroundings
   readonly #tags = new Map<string, Tag>()
 
-  constructor(fragments: FragmentCache, names: TemplateNames, isDev: () => boolean) {
-    this.#fragments = fragments
-    this.#names = names
-    this.#isDev = isDev
+  constructor(around: TagSurroundings) {
+    this.#around = around
   }
 
   /**
@@ -80,27 +99,35 @@ export class TagRenderer {
     values: Values,
     body: CompiledBody,
   ): string {
-    if (discarded) return ''
+    if (discarded) {
+      cancelArguments()
+      return ''
+    }
     try {
+      const { fragments, digests } = this.#around
       const tag = this.#tags.get(record) ?? this.#makeTag(record, root)
       if (tag.hasKeywords || typeof values.timeout === 'object') checkValues(values, tag)
-      const fragment = this.#fragments.resolveTag(tag, values)
+      if (digests !== undefined) values.digest = digests.of(root, body, tag)
+      const fragment = fragments.resolveTag(tag, values)
+      const call = new TagCall(this.#around, tag, context, frame, runtime, root, body)
       const session = currentSession()
       if (session !== undefined) {
-        const call = { tag, context, frame, runtime, root, body }
         return renderInSession(
           session,
           fragment,
-          () => renderNow(call),
-          () => this.#putOff(fragment, call),
+          () => call.renderNow(),
+          () => call.putOff(fragment),
+          call,
         )
       }
-      const opened = this.#fragments.openTagSync(fragment)
-      // Nothing is made for the body before it has to run.
+      const opened = fragments.openTagSync(fragment, call)
+      // Nothing more is made for the body before it has to run.
       if (typeof opened === 'string') return opened
-      const text = opened.runSync(() => renderNow({ tag, context, frame, runtime, root, body }))
+      const text = opened.runSync(() => call.renderNow())
       void opened.commit(text)
-      return text
+      const filled = opened.fillHoles(text)
+      if (typeof filled === 'string') return filled
+      throw faults.asynchronousHole(tag)
     } catch (error) {
       throw remember(error)
     }
@@ -111,26 +138,138 @@ export class TagRenderer {
     const tag: Tag = {
       fragment: parsed.name,
       line: parsed.line,
-      template: parsed.template ?? this.#names.nameOf(root),
+      template: parsed.template ?? this.#around.names.nameOf(root),
       remedy: REMEDY,
+      source: parsed.source,
       hasKeywords: parsed.hasKeywords ?? false,
       usesSuper: parsed.usesSuper ?? false,
       callerUse: parsed.callerUse ?? 'none',
+      hasHoles: parsed.hasHoles ?? false,
     }
     if (this.#tags.size >= MAX_TAGS) this.#tags.clear()
     this.#tags.set(record, tag)
     return tag
   }
+}
+
+/** A tag that is being rendered: it renders its body, and the holes in it, in the scope of its place. */
+class TagCall implements TagHoles {
+  readonly #around: TagSurroundings
+  readonly #tag: Tag
+  readonly #context: Context
+  readonly frame: Frame
+  readonly #runtime: Runtime
+  readonly #root: BlockFunction
+  readonly #body: CompiledBody
+  /** Once the body has begun, or is put off. */
+  #scope: Scope | undefined
+  #isPutOff = false
+  #vantage: Vantage | undefined
+
+  constructor(
+    around: TagSurroundings,
+    tag: Tag,
+    context: Context,
+    frame: Frame,
+    runtime: Runtime,
+    root: BlockFunction,
+    body: CompiledBody,
+  ) {
+    this.#around = around
+    this.#tag = tag
+    this.#context = context
+    this.frame = frame
+    this.#runtime = runtime
+    this.#root = root
+    this.#body = body
+  }
+
+  has(ref: HoleRef, inner?: HoleRenderer): boolean {
+    try {
+      const { holes } = this.#around
+      const hole = holes.find(ref, this.#root)
+      if (hole === undefined) return false
+      const tag = tagHolesOf(inner)
+      return tag === undefined || tag === this || holes.meansTheSame(hole, tag, this)
+    } catch {
+      return false
+    }
+  }
+
+  render(ref: HoleRef): string | undefined {
+    const { holes, names, isDev } = this.#around
+    const hole = holes.find(ref, this.#root)
+    if (hole === undefined) return undefined
+    try {
+      return holes.render(hole, this.vantage, this.#runtime)
+    } catch (error) {
+      const isOwn = hole.template === undefined || hole.template === names.templateOf(this.#root)
+      if (isTagError(error) || (isOwn && !this.#isPutOff)) throw error
+      const path = isOwn ? this.#path : hole.template.path
+      throw located(error as Error, path, isDev())
+    }
+  }
+
+  capture(): HoleRenderer {
+    this.#keep()
+    void this.vantage
+    return this
+  }
+
+  get vantage(): Vantage {
+    return (this.#vantage ??= {
+      context: this.#context,
+      // What a body sets in the context it sets in a copy.
+      variables: this.#scope?.variables ?? freeze(this.#context),
+      frame: this.#isPutOff ? this.#keep().frame : this.frame,
+      held: this.#tag.hasHoles ? heldBy(this.#body) : NOTHING_HELD,
+    })
+  }
+
+  get #path(): string | undefined {
+    return this.#around.names.pathOf(this.#root) ?? this.#tag.template
+  }
+
+  #takeScope(): Scope {
+    const { usesSuper } = this.#tag
+    return takeScope(this.#context, this.frame, this.#runtime, this.#body, usesSuper)
+  }
+
+  /** Keeps what is needed to render later as now. */
+  #keep(): Scope {
+    if (!this.#isPutOff) {
+      this.#scope = this.#takeScope()
+      this.#vantage = undefined
+      this.#isPutOff = true
+    }
+    return this.#scope as Scope
+  }
+
+  renderNow(): string {
+    this.#scope ??= this.#takeScope()
+    return this.#render(this.#scope)
+  }
+
+  #render(scope: Scope): string {
+    const { frame } = this
+    const host = tagHolesOf(outermostOf(currentFrame())?.holes)
+    if (host !== undefined)
+      noteBody(scope.frame, { host, around: host === this ? undefined : frame })
+    return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag)
+  }
 
   /** Keeps what the body needs, to render it after its template is done. */
-  #putOff(fragment: Fragment, call: TagCall): () => string {
-    const { tag, context, frame, runtime, body, root } = call
-    const scope = takeScope(context, frame, runtime, body, tag.usesSuper)
+  putOff(fragment: Fragment): () => string {
+    const { callerUse } = this.#tag
+    const own = this.#keep()
+    const scope = copyScope(own, this.#runtime)
     // What a macro's caller puts in is a closure over variables that change.
     const late =
-      tag.callerUse === 'none' ? undefined : new LateFrame(fragment.cache, currentFrame())
-    if (tag.callerUse === 'free') {
-      const text = runSyncIn(late, () => renderBody(body, context, runtime, scope, tag))
+      callerUse === 'none'
+        ? undefined
+        : new LateFrame(fragment.cache, currentFrame(), fragment, this)
+    if (callerUse === 'free') {
+      const text = runSyncIn(late, () => this.#render(scope))
       return () => {
         attach(late)
         return text
@@ -141,25 +280,21 @@ export class TagRenderer {
       const text: unknown = runSyncIn(late, () => (caller as () => unknown)())
       scope.frame.variables['caller'] = () => text
     }
+    const body = this.#body
     const place = body({ at: true })
     return () => {
       attach(late)
       body({ at: true }, place)
       try {
-        return renderBody(body, context, runtime, scope, tag)
+        return this.#render(scope)
       } catch (error) {
         if (isTagError(error)) throw error
         const [line, column] = body({ at: true })
-        const path = this.#names.pathOf(root) ?? tag.template
-        throw located(runtime.handleError(error, line, column), path, this.#isDev())
+        const first = this.#runtime.handleError(error, line, column)
+        throw located(first, this.#path, this.#around.isDev())
       }
     }
   }
-}
-
-function renderNow({ tag, context, frame, runtime, body }: TagCall): string {
-  const scope = takeScope(context, frame, runtime, body, tag.usesSuper)
-  return renderBody(body, context, runtime, scope, tag)
 }
 
 /** Makes what was rendered early a part of the fragment that is rendered now. */
@@ -179,10 +314,10 @@ function checkValues(values: Values, tag: TagSite): void {
   for (const keyword of KEYWORDS) {
     if (!(keyword in values)) continue
     const value = plain(values[keyword])
-    if (value === undefined) throw faults[keyword](value, tag)
     values[keyword] = Array.isArray(value) ? value.map(plain) : value
   }
   if ('if' in values) values.if = plain(values.if)
+  refuseUndefinedKeywords(tag, values)
 }
 
 function plain(value: unknown): unknown {

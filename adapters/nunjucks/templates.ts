@@ -1,21 +1,49 @@
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { apartFromBodies, noteFailure } from './body.js'
 import { located, original } from './engine-errors.js'
-import type { BlockFunction, Engine, Frame, RenderCallback, Template } from './engine.js'
+import type { BlockFunction, Context, Engine, Frame, RenderCallback, Template } from './engine.js'
 
 type TemplateCallback = (error: Error | null | undefined, template?: Template) => void
 
 interface Named {
   readonly name: string | undefined
+  /** The name by which a loader gives it. */
+  readonly loadable: string | undefined
   readonly path: string | undefined
+  readonly template: Template
 }
 
-/** The names of templates, by their main function. */
+/** What is known of templates, by their main function. */
 export class TemplateNames {
   readonly #byRoot = new WeakMap<BlockFunction, Named>()
+  readonly #roots = new WeakMap<Template, BlockFunction>()
+  readonly #apart = new WeakSet<Context>()
 
   set(root: BlockFunction, named: Named): void {
     this.#byRoot.set(root, named)
+    this.#roots.set(named.template, root)
+  }
+
+  /** @returns `undefined`: it is not compiled yet. */
+  rootOf(template: Template): BlockFunction | undefined {
+    return this.#roots.get(template)
+  }
+
+  /** Notes the variables of a template that was imported without those around. */
+  setApart(context: Context): void {
+    this.#apart.add(context)
+  }
+
+  isApart(context: Context): boolean {
+    return this.#apart.has(context)
+  }
+
+  loadableNameOf(root: unknown): string | undefined {
+    return this.#get(root)?.loadable
+  }
+
+  templateOf(root: unknown): Template | undefined {
+    return this.#get(root)?.template
   }
 
   nameOf(root: unknown): string | undefined {
@@ -104,14 +132,14 @@ export class Templates {
       if (at < 0) {
         // Wanted compiled, it is compiled before it can be adopted.
         const template = this.#compile(name, () => getTemplate.apply(engine, args))
-        return template && this.#adopt(template, name)
+        return template && this.#adopt(template, name, isMadeByHand(wanted))
       }
       const callback = args[at] as TemplateCallback
       const isEager = at > 1 && Boolean(args[1])
       if (isEager) args[1] = false
       args[at] = ((error, template) => {
         if (error || template === undefined) return callback(error, template)
-        this.#adopt(template, name)
+        this.#adopt(template, name, isMadeByHand(wanted))
         if (isEager) {
           const reason = this.#compileNow(template)
           if (reason !== undefined) return callback(reason)
@@ -148,19 +176,36 @@ export class Templates {
     }
   }
 
-  #adopt(template: Template, name: string | undefined): Template {
+  #adopt(template: Template, name: string | undefined, isByHand: boolean): Template {
     if (this.#adopted.has(template)) return template
     this.#adopted.add(template)
-    const { render, _compile: compile } = template
-    const named = { name: name ?? template.path, path: template.path }
+    const { render, getExported, _compile: compile } = template
+    const known = name ?? template.path
+    const named = {
+      name: known,
+      loadable: isByHand ? undefined : known,
+      path: template.path,
+      template,
+    }
+    let isImportedApart = false
     const watchRoot = (): void => {
       const root = template.rootRenderFunc
       this.names.set(root, named)
       template.rootRenderFunc = (env, context, frame, runtime, callback) => {
+        if (isImportedApart) this.names.setApart(context)
         root(env, context, frame, runtime, (error, text) => {
           if (error) noteFailure(error)
           callback(error, text)
         })
+      }
+    }
+    template.getExported = (...args) => {
+      const before = isImportedApart
+      isImportedApart = typeof args[0] === 'function'
+      try {
+        getExported.apply(template, args)
+      } finally {
+        isImportedApart = before
       }
     }
     if (template.compiled) watchRoot()
@@ -181,6 +226,11 @@ export class Templates {
     }
     return template
   }
+}
+
+/** A template that no loader gives. */
+function isMadeByHand(wanted: unknown): boolean {
+  return typeof wanted === 'object' && wanted !== null && !('raw' in wanted)
 }
 
 /** A name that is relative to another template says nothing. */
