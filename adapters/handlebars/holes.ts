@@ -5,6 +5,7 @@ import { currentFrame, type Frame } from '../../src/frame.js'
 import type { Container, DataFrame, HelperOptions, Program, Render } from './engine.js'
 import { holeFaults } from './faults.js'
 import type { HoleUses } from './hole-uses.js'
+import { indentHole, withoutIndents } from './indent.js'
 import { blockParamsOf, callForHole, depthsOf, templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
 import { findDifference, findLocal, type Place } from './places.js'
@@ -65,18 +66,20 @@ export class TagHoles implements HoleRenderer {
 
   has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
     try {
-      const uses = this.#usesOf(ref)
-      if (uses === undefined) return false
-      if (inner === undefined || inner === this) return true
-      // Other engines see other things.
-      return inner instanceof TagHoles && inner.findAround(uses, parent) === undefined
+      const uses = this.#usesOf(withoutIndents(ref))
+      return uses !== undefined && isSameAround(uses, inner, parent)
     } catch {
       // A partial cannot be compiled any more.
       return false
     }
   }
 
-  render({ e, t, h }: HoleRef): string | undefined {
+  render(ref: HoleRef): string | undefined {
+    const text = this.#render(withoutIndents(ref))
+    return text && indentHole(ref, text)
+  }
+
+  #render({ e, t, h }: HoleRef): string | undefined {
     if (e !== ENGINE) return undefined
     return this.#run(() => {
       const template = this.#template
@@ -204,19 +207,20 @@ export class ContextHoles implements HoleRenderer {
 
   has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
     try {
-      const uses = ref.e === ENGINE ? this.#find(ref.t)?.template.hole(ref.h)?.uses : undefined
-      if (uses === undefined) return false
-      if (inner === undefined || inner === this) return true
-      return inner instanceof TagHoles && inner.findAround(uses, parent) === undefined
+      if (ref.e !== ENGINE) return false
+      const uses = this.#find(ref.t)?.template.hole(withoutIndents(ref).h)?.uses
+      return uses !== undefined && isSameAround(uses, inner, parent)
     } catch {
       return false
     }
   }
 
-  render({ e, t, h }: HoleRef): string | undefined {
-    const found = e === ENGINE ? this.#find(t) : undefined
+  render(ref: HoleRef): string | undefined {
+    const { h } = withoutIndents(ref)
+    const found = ref.e === ENGINE ? this.#find(ref.t) : undefined
     if (found?.template.hole(h) === undefined) return undefined
-    return callForHole(h, found.call).text
+    const { text } = callForHole(h, found.call)
+    return text && indentHole(ref, text)
   }
 
   #find(name: string): { readonly template: Template; readonly call: () => unknown } | undefined {
@@ -278,6 +282,22 @@ function usesLoopData(
   return false
 }
 
+/**
+ * Whether a stored hole means the same in the body it is put into.
+ *
+ * @param inner - Renders the holes of the tag it was stored for; left out: it is put into no body.
+ */
+function isSameAround(
+  uses: HoleUses,
+  inner: HoleRenderer | undefined,
+  parent: Frame | undefined,
+): boolean {
+  if (inner === undefined) return true
+  const own = inner.original ?? inner
+  // Other engines see other things.
+  return own instanceof TagHoles && own.findAround(uses, parent) === undefined
+}
+
 /** Compares a place with all around it that is kept. */
 function findAround(
   uses: HoleUses,
@@ -286,7 +306,7 @@ function findAround(
 ): string | undefined {
   for (let frame = innermost; frame !== undefined; frame = frame.parent) {
     if (!frame.keeps || frame.holes === undefined) continue
-    const { holes } = frame
+    const holes = frame.holes.original ?? frame.holes
     const found =
       holes instanceof TagHoles ? holes.findDifference(uses, inner) : findLocal(uses, inner)
     if (found !== undefined) return found

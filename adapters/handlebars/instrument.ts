@@ -1,7 +1,9 @@
 import { currentSession } from '../../src/fragment/deferred.js'
 import { beginArguments } from '../../src/fragment/guard.js'
+import { currentFrame } from '../../src/frame.js'
 import { BEGIN_ARGUMENTS } from './compiler.js'
 import type { Container, Main, PartialOptions, Program, Render, TemplateSpec } from './engine.js'
+import { indentText } from './indent.js'
 import { scopeOf } from './scope.js'
 import { Template } from './template.js'
 
@@ -180,11 +182,15 @@ function instrumentContainer(container: Container, template: Template): void {
     try {
       const { indent } = options
       const session = indent ? currentSession() : undefined
-      if (session === undefined) return invokePartial.call(container, partial, context, options)
+      const frame = indent ? currentFrame() : undefined
+      if (indent === undefined || (session === undefined && frame === undefined)) {
+        return invokePartial.call(container, partial, context, options)
+      }
       // Handlebars would indent the placeholders, not the lines of what comes in their place.
       options.indent = undefined
       const text = String(invokePartial.call(container, partial, context, options))
-      return session.change(text, (full) => indentLines(full, indent as string))
+      const indented = (full: string): string => indentText(frame, full, indent)
+      return session === undefined ? indented(text) : session.change(text, indented)
     } finally {
       called = outer
     }
@@ -201,12 +207,4 @@ function findCalled(
     return { name: partial, isSource: typeof partials?.[partial] === 'string' }
   }
   return name === '@partial-block' ? undefined : { name, isSource: typeof partial === 'string' }
-}
-
-/** As Handlebars does: every line, but not what follows the last line's end. */
-function indentLines(text: string, indent: string): string {
-  const lines = text.split('\n')
-  return lines
-    .map((line, i) => (line === '' && i + 1 === lines.length ? '' : indent + line))
-    .join('\n')
 }

@@ -9,7 +9,15 @@ interface Met {
   readonly ref: HoleRef
   readonly frame: Frame
   readonly position: TagPosition
+  /** Another mark stands in its place. */
+  isReplaced?: boolean
 }
+
+/**
+ * @param start - Where what stands for the hole begins in the text.
+ * @param end - Where it ends.
+ */
+export type ChangeHole = (ref: HoleRef, start: number, end: number) => HoleRef
 
 /** A text without marks. */
 export interface Taken {
@@ -59,11 +67,28 @@ export class HoleMarks {
     }
     const rest = text.slice(end)
     this.#checkUndamaged(rest)
-    const isLost = (met: Met) => !found.has(met) && isWithin(met.frame, frame)
+    const isLost = (met: Met) =>
+      met.isReplaced !== true && !found.has(met) && isWithin(met.frame, frame)
     return {
       content: parts.length === 0 ? rest : [...parts, rest],
       hasLost: this.#met.some(isLost),
     }
+  }
+
+  /** Gives the holes in a text other references; see `changeHoles`. */
+  change(text: string, change: ChangeHole): string {
+    let changed = ''
+    let end = 0
+    for (const match of this.#placeholders.find(text)) {
+      const met = this.#met[Number(match[1])]
+      if (met === undefined) continue
+      const after = match.index + match[0].length
+      met.isReplaced = true
+      const ref = change(met.ref, match.index, after)
+      changed += text.slice(end, match.index) + this.make(ref, met.frame, met.position)
+      end = after
+    }
+    return changed + text.slice(end)
   }
 
   #checkUndamaged(text: string): void {

@@ -2,7 +2,7 @@ import type { TagPosition } from '../errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
-import { HoleMarks } from './hole-marks.js'
+import { HoleMarks, type ChangeHole } from './hole-marks.js'
 import { findStray } from './placeholder.js'
 
 /** Which hole of which template: what is stored in its place. */
@@ -20,8 +20,13 @@ export interface HoleRenderer {
   /**
    * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
    * body runs. Never throws.
+   *
+   * @param inner - Given where a stored part with the hole is put into a body that is being made: the
+   *   renderer of its own tag. `false` then also means that the hole would have another meaning in the
+   *   scope of this one.
+   * @param parent - The frame of that body.
    */
-  has(ref: HoleRef): boolean
+  has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean
   /**
    * The hole's text.
    *
@@ -34,6 +39,8 @@ export interface HoleRenderer {
    * Left out: it holds nothing that changes.
    */
   capture?(): HoleRenderer
+  /** The engine's own, where this one is made around it. */
+  readonly original?: HoleRenderer
 }
 
 /** An engine whose holes can be rendered in any context. */
@@ -90,6 +97,16 @@ export function refuseHoles(text: string): void {
   if (marks?.isIn(text) === true) throw marks.alteredIn(text)
 }
 
+/**
+ * For an engine that changes a text in a way it can also change the holes' texts in, as by indenting
+ * it: gives each hole in the text another reference, by which that is done when it is rendered.
+ *
+ * @param frame - The frame that the text was made in.
+ */
+export function changeHoles(frame: Frame | undefined, text: string, change: ChangeHole): string {
+  return outermostOf(frame)?.marks?.change(text, change) ?? text
+}
+
 /** Renders the holes of several engines. */
 export function holesOf(engines: Iterable<HoleEngine>, context: unknown): HoleRenderer {
   return byName(new Map(Array.from(engines, (engine) => [engine.name, engine.holes(context)])))
@@ -97,7 +114,7 @@ export function holesOf(engines: Iterable<HoleEngine>, context: unknown): HoleRe
 
 function byName(renderers: ReadonlyMap<string, HoleRenderer>): HoleRenderer {
   return {
-    has: (ref) => renderers.get(ref.e)?.has(ref) ?? false,
+    has: (ref, ...inside) => renderers.get(ref.e)?.has(ref, ...inside) ?? false,
     render: (ref) => renderers.get(ref.e)?.render(ref),
     capture: () =>
       byName(new Map(Array.from(renderers, ([name, one]) => [name, one.capture?.() ?? one]))),
@@ -145,10 +162,12 @@ function mark(host: Host, ref: HoleRef, frame: Frame, position: TagPosition): st
  */
 export function readParts(value: unknown): Parts | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length % 2 === 0) return undefined
-  const isSound = (value as unknown[]).every((part, i) =>
-    i % 2 === 0 ? typeof part === 'string' : isRef(part),
-  )
-  return isSound ? (value as Parts) : undefined
+  // Not by a method that passes over what is not there.
+  for (let i = 0; i < value.length; i++) {
+    const part: unknown = value[i]
+    if (i % 2 === 0 ? typeof part !== 'string' : !isRef(part)) return undefined
+  }
+  return value as Parts
 }
 
 /** As {@link readParts}, for texts too. */
@@ -182,7 +201,7 @@ export function takeContent(frame: Frame, text: string): Content {
 }
 
 /** @throws CacheTagError: another render's mark is in the text. */
-function checkStray(text: string): void {
+export function checkStray(text: string): void {
   const stray = findStray(text, 'hOlE')
   if (stray !== undefined) throw faults.strayHole(stray)
 }
@@ -216,9 +235,13 @@ export function canShow(
   holes: HoleRenderer | undefined,
   position: TagPosition,
 ): boolean {
-  const renderer = (parent && hostOf(parent, position)?.holes) ?? holes
-  if (renderer === undefined) throw faults.holeFromCode(position.fragment, position)
-  return parts.every((part) => typeof part === 'string' || renderer.has(part))
+  const host = parent && hostOf(parent, position)
+  if (host !== undefined) {
+    const inner = holes?.original ?? holes
+    return parts.every((part) => typeof part === 'string' || host.holes.has(part, inner, parent))
+  }
+  if (holes === undefined) throw faults.holeFromCode(position.fragment, position)
+  return parts.every((part) => typeof part === 'string' || holes.has(part))
 }
 
 /**
