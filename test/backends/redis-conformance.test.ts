@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Redis as Redis5 } from 'ioredis5'
 import { afterAll, beforeAll, describe, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
+import { testInRealTime } from '../support/dealt-suite.js'
 import { ageKeys } from '../support/redis-aging.js'
 import { canStartRedis } from '../support/redis.js'
 import { sharedServer } from '../support/servers.js'
@@ -27,6 +27,11 @@ afterAll(async () => {
   await server?.stop()
 })
 
+/** So many are tested at the same time, where that takes real time. */
+const STORES = 8
+
+const WAITING = { timeout: 10_000, interval: 20 }
+
 const common = {
   reset: async () => {
     await control.flushall()
@@ -42,18 +47,47 @@ const aging = {
 } satisfies Partial<BackendUnderTest>
 
 describe.skipIf(!isThere)('RedisCache', () => {
+  testInRealTime(
+    'by its location, in real time',
+    Array.from({ length: STORES }, (_, i): BackendUnderTest => {
+      const location = `${url}/${i + 1}`
+      const ownControl = new Redis(location, { lazyConnect: true })
+      afterAll(() => ownControl.disconnect())
+      return {
+        reset: async () => void (await ownControl.flushdb()),
+        create: (settings) => new RedisCache({ ...settings, location }),
+      }
+    }),
+  )
+
+  let opened: RedisCache[] = []
   testBackend(
     'by its location',
     {
       ...common,
-      create: (settings) => new RedisCache({ ...settings, location: url }),
+      ...aging,
+      create: (settings) => {
+        const cache = new RedisCache({ ...settings, location: url })
+        opened.push(cache)
+        return cache
+      },
       outage: {
         begin: () => server?.pause(),
         end: async () => {
           server?.resume()
-          // It serves again within a second of its return (redis-outages.test.ts).
-          await sleep(1000)
+          // A cache that met the outage finds out by itself that it is over.
+          for (const cache of opened) {
+            const isBack = async () => {
+              await cache.set('is back', true)
+              if ((await cache.get('is back')) !== true) throw new Error('not yet')
+            }
+            await vi.waitFor(isBack, WAITING)
+            await cache.delete('is back')
+          }
         },
+      },
+      release: () => {
+        opened = []
       },
     },
     { describe, it },
