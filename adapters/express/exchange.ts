@@ -112,6 +112,8 @@ export interface Forwarding {
   readonly isPassedOver?: boolean
   /** Others wait for what comes of it. */
   readonly flight?: PageFlight | undefined
+  /** The page is made under a lease: nothing in it waits for another one. */
+  readonly isLeased?: boolean
 }
 
 /** One request and its response, from the lookup to the store. */
@@ -324,7 +326,9 @@ export class Exchange implements Substitute {
       this.#asked = { headers, rawHeaders }
       replaceConditions(this.req, validates ? stale : undefined)
     }
-    const frame = new PageFrame(this.place.store.cache, frameAround(), undefined)
+    const { store, settings } = this.place
+    const frame = new PageFrame(store.cache, frameAround(), undefined, settings.bubbleTimeout)
+    frame.holdsLease = forwarding.isLeased === true
     this.#frame = frame
     this.#depend(lookup.tags)
     this.#watchHoles(frame)
@@ -522,6 +526,7 @@ export class Exchange implements Substitute {
         revalidateSeconds: settings.revalidateSeconds,
         staleIfError: settings.staleIfError,
         staleWhileRevalidate: settings.staleWhileRevalidate,
+        endsAtMs: settings.bubbleTimeout ? this.#frame?.bubbledExpiresAtMs : undefined,
       },
       nowMs,
     )
@@ -792,7 +797,11 @@ export class Exchange implements Substitute {
     const isAsSent = confirmed === undefined && this.res.statusCode === status
     const { statusMessage } = isAsSent ? this.res : pending
     const { keepSeconds, retention } = verdict
-    const freshUntilMs = keepSeconds === null ? null : atMs + keepSeconds * 1000
+    const untilMs = keepSeconds === null ? Infinity : atMs + keepSeconds * 1000
+    // What was written in pieces may have met a shorter life since its headers were sent.
+    const endsAtMs = this.place.settings.bubbleTimeout ? frame.bubbledExpiresAtMs : Infinity
+    const endMs = Math.min(untilMs, endsAtMs)
+    const freshUntilMs = endMs === Infinity ? null : endMs
     return {
       head: {
         status,

@@ -6,6 +6,7 @@ import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
 import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
+import { toLock, type Lock, type LockOptions } from '../../src/staleness.js'
 import { checkTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from './page-reader.js'
 
@@ -95,6 +96,18 @@ export interface ResponseCacheOptions {
    * cached fragments too.
    */
   readonly holes?: PageHoleOptions | undefined
+  /**
+   * Whether a page lives no longer than what is in it: fragments, and values read by `getOrSet`.
+   * Default `false`.
+   */
+  readonly bubbleTimeout?: boolean | undefined
+  /**
+   * Whether one process at a time makes a page, where several share its cache: by a lease, for which
+   * others wait as long as `wait` says, 5 seconds unless told otherwise, before they run the view
+   * themselves. A lease whose holder died is free after `lease` seconds, 10 unless told otherwise.
+   * Default `false`.
+   */
+  readonly lock?: boolean | LockOptions | undefined
 }
 
 /**
@@ -157,6 +170,8 @@ export interface Settings {
   readonly waitSeconds: number
   readonly precompress: readonly Coding[]
   readonly holes: PageHoleOptions | undefined
+  readonly bubbleTimeout: boolean
+  readonly lock: Lock
 }
 
 const OPTIONS = [
@@ -180,6 +195,8 @@ const OPTIONS = [
   'waitSeconds',
   'precompress',
   'holes',
+  'bubbleTimeout',
+  'lock',
 ]
 const PAGE_OPTIONS = ['cache', 'keyPrefix', 'tags']
 
@@ -216,6 +233,8 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     waitSeconds = 5,
     precompress = [],
     holes,
+    bubbleTimeout = false,
+    lock = false,
   } = options
   caches.get(alias)
   checkSeconds('responseCache', seconds)
@@ -234,6 +253,7 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
   if (!Number.isSafeInteger(maxVariants) || maxVariants < 1) {
     refuse('responseCache', 'maxVariants', maxVariants, 'a whole number, 1 or more')
   }
+  checkBoolean('bubbleTimeout', bubbleTimeout)
   checkStale('staleWhileRevalidate', staleWhileRevalidate)
   checkStale('staleIfError', staleIfError)
   if (revalidateSeconds !== undefined && !isDuration(revalidateSeconds)) {
@@ -271,6 +291,8 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     waitSeconds,
     precompress: resolveCodings(precompress),
     holes: resolveHoles(holes),
+    bubbleTimeout,
+    lock: resolveLock(lock, waitSeconds),
   }
 }
 
@@ -394,6 +416,24 @@ function resolveCodings(codings: unknown): readonly Coding[] {
     refuse('responseCache', 'precompress', coding, `one of ${CODINGS.join(', ')}`)
   }
   return availableCodings([...new Set(codings as Coding[])])
+}
+
+function resolveLock(lock: unknown, waitSeconds: number): Lock {
+  if (typeof lock !== 'boolean' && (typeof lock !== 'object' || lock === null)) {
+    refuse('responseCache', 'lock', lock, 'true, false or an object such as { wait: 5, lease: 10 }')
+  }
+  let resolved: Lock
+  try {
+    resolved = toLock(lock)
+  } catch (error) {
+    throw new MisuseError(`responseCache: ${(error as Error).message}`)
+  }
+  if (resolved !== false && waitSeconds === 0) {
+    throw new MisuseError(
+      'responseCache: lock: with waitSeconds 0 each request runs the view; leave one of the two out',
+    )
+  }
+  return resolved
 }
 
 function resolveHoles(holes: unknown): PageHoleOptions | undefined {

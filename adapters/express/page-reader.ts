@@ -22,6 +22,9 @@ export interface PageStoreOptions {
   readonly maxVariants: number
   /** Values of headers that mean the same make the same key, and pages may set cookies. */
   readonly rfc9111: boolean
+  /** For how long pages may answer past their time: then those are wanted that softly ended. */
+  readonly staleWhileRevalidate?: boolean | number
+  readonly staleIfError?: boolean | number
 }
 
 /** Variants of a URI that are kept, unless the site says otherwise. */
@@ -39,9 +42,10 @@ interface Decoded {
   readonly page: StoredResponse
 }
 
-const NOTHING: Pick<PageLookup, 'page' | 'pageTags'> = Object.freeze({
+const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze({
   page: undefined,
   pageTags: undefined,
+  isSoft: false,
 })
 
 /** Reads the pages in one cache under one key prefix. */
@@ -50,6 +54,7 @@ export class PageReader {
   moment = 0
   readonly #known: KnownUris
   readonly #decoded: LRUCache<string, Decoded>
+  readonly #wantsStale: boolean
   readonly #toStored = (key: string) => this.cache.checkedKey(key)
 
   constructor(
@@ -58,6 +63,10 @@ export class PageReader {
     readonly options: PageStoreOptions,
   ) {
     this.#known = new KnownUris(keyPrefix)
+    const { staleWhileRevalidate = false, staleIfError = false } = options
+    this.#wantsStale = [staleWhileRevalidate, staleIfError].some(
+      (one) => one !== false && one !== 0,
+    )
     this.#decoded = new LRUCache({
       maxSize: DECODED_BYTES,
       maxEntrySize: DECODED_BYTES / 8,
@@ -95,12 +104,12 @@ export class PageReader {
     const key = keys[0] ?? ''
     const hits = isKnown ? keys.map((one) => this.get(known, one)) : []
     // Copying properties by a spread would cost more than all the rest.
-    const { page, pageTags } = this.pick(known, request, generation, keys, hits)
-    return { page, pageTags, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+    const { page, pageTags, isSoft } = this.pick(known, request, generation, keys, hits)
+    return { page, pageTags, isSoft, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
   }
 
   get(known: KnownUri, key: string): Hit | undefined {
-    const hit = this.cache.lookupOne(known.storedKey(key, this.#toStored))
+    const hit = this.cache.lookupOne(known.storedKey(key, this.#toStored), false, this.#wantsStale)
     if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
     return hit
   }
@@ -157,7 +166,7 @@ export class PageReader {
     generation: string | undefined,
     keys: readonly string[],
     hits: readonly (Hit | undefined)[],
-  ): Pick<PageLookup, 'page' | 'pageTags'> {
+  ): Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> {
     for (const [i, key] of keys.entries()) {
       const hit = hits[i]
       const page = this.decode(key, hit?.value)
@@ -166,7 +175,9 @@ export class PageReader {
         !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
       const { address } = known
       if (isForThis && answersRequest(page, address, this.valuesFor(page, request))) {
-        return { page, pageTags: hit?.tags }
+        const softMs = hit?.staleSinceMs
+        if (softMs === undefined) return { page, pageTags: hit?.tags, isSoft: false }
+        return { page: endedAt(page, softMs), pageTags: hit?.tags, isSoft: true }
       }
     }
     return NOTHING
@@ -222,13 +233,19 @@ export class PageReader {
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
-    return chain(cache.tryLookup(keys, storedKeys, expected), (answer) => {
+    return chain(cache.tryLookup(keys, storedKeys, expected, this.#wantsStale), (answer) => {
       const { hits, snapshot } = orFail(answer)
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
       if (own !== undefined) known.tags = [...own.keys()]
       return { hits, snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags) }
     })
   }
+}
+
+/** A page whose time is over earlier, by a soft invalidation; no request may ask for it all the same. */
+function endedAt(page: StoredResponse, softMs: number): StoredResponse {
+  const freshUntilMs = Math.min(page.freshUntilMs ?? Infinity, softMs)
+  return { ...page, freshUntilMs, mayBeStale: false }
 }
 
 export function isAuthorized({ headers }: PageRequest): boolean {

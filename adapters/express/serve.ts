@@ -1,5 +1,7 @@
 import type { NextFunction, Request, Response } from 'express'
 import { CacheBackendError } from '../../src/errors.js'
+import { currentFrame, isUnderLease } from '../../src/frame.js'
+import { leaseOrFind, type LeaseOrFound } from '../../src/lease.js'
 import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
 import {
   judgeReuse,
@@ -17,7 +19,7 @@ import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.j
 import type { Settings } from './options.js'
 import { prepareAnswer, remainingSeconds } from './replay.js'
 import { isFillable } from './page-holes.js'
-import { profileOf, type PageFlight } from './page-flights.js'
+import { NOTHING, profileOf, UNDECIDED, type PageFlight } from './page-flights.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { warnOfFault } from './warnings.js'
@@ -243,7 +245,11 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     stale: page,
     // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
     validates:
-      page !== undefined && page.holes === undefined && !isRanged && request.method !== 'HEAD',
+      page !== undefined &&
+      page.holes === undefined &&
+      lookup.isSoft !== true &&
+      !isRanged &&
+      request.method !== 'HEAD',
     isPassedOver: page === undefined && lookup.page !== undefined,
   }
   const waits = settings.waitSeconds > 0 && mayWait(visit)
@@ -259,7 +265,52 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
   // Nobody is to wait for an answer that nobody gets.
   if (flight !== undefined || visit.res.destroyed) return forward(visit, forwarding)
   const own = flights.lead(lookup.key, profile, settings.waitSeconds * 1000)
-  forward(visit, { ...forwarding, flight: own })
+  const leading = { ...forwarding, flight: own }
+  // In this process the flight is enough, and under a lease nobody waits for another one.
+  const isAlone = exchange.place.store.cache.answersAtOnce || isUnderLease(currentFrame())
+  if (settings.lock === false || isAlone) return forward(visit, leading)
+  void forwardUnderLease(visit, leading, settings.lock).catch(visit.next)
+}
+
+/** Runs the view as the only one in all processes, or answers with what another one has made of it. */
+async function forwardUnderLease(
+  visit: Visit,
+  forwarding: Forwarding & { readonly flight: PageFlight },
+  lock: Exclude<Settings['lock'], false>,
+): Promise<void> {
+  const { exchange, req, res, request, asked } = visit
+  const { cache } = exchange.place.store
+  const { flight, lookup } = forwarding
+  // A page in the background is another's affair while that one is at it.
+  let latest = lookup
+  const times = isDetached(req) ? { ...lock, wait: 0 } : lock
+  const find = async (): Promise<StoredResponse | undefined> => {
+    if (res.destroyed) return undefined
+    const again = await exchange.place.store.lookup(request, exchange.earlyTags)
+    if (again.key === lookup.key) latest = again
+    const found = usable(visit, again.page)
+    const isFresh = found !== undefined && judgeReuse(found, asked, Date.now()) === 'fresh'
+    return isFresh ? found : undefined
+  }
+  let taken: LeaseOrFound<StoredResponse> = {}
+  try {
+    taken = await leaseOrFind(cache, cache.checkedKey(lookup.key), times, find)
+  } catch (error) {
+    // Without the cache the view answers.
+    if (!(error instanceof CacheBackendError)) warnOfFault(error)
+  }
+  const { lease, found } = taken
+  if (lease !== undefined) void flight.landed.then(() => lease.release())
+  if (res.headersSent || res.destroyed) return flight.land(UNDECIDED)
+  if (found !== undefined) {
+    flight.land({ ...NOTHING, page: found })
+    return respond(visit, forwarding, found, 'hit')
+  }
+  if (lease === undefined && isDetached(req) && forwarding.stale !== undefined) {
+    flight.land()
+    return respond(visit, forwarding, forwarding.stale, 'stale')
+  }
+  forward(visit, { ...forwarding, lookup: latest, isLeased: lease !== undefined })
 }
 
 /** Whoever has credentials neither leads nor waits, and so for those who want it their own way. */

@@ -198,6 +198,8 @@ export interface StoreOptions extends StoreRules {
   /** How long a stale one may stand in, at most. `true`: as the response says. Default: not. */
   readonly staleIfError?: number | boolean | undefined
   readonly staleWhileRevalidate?: number | boolean | undefined
+  /** Something in the response lives no longer than this. Milliseconds since the epoch. */
+  readonly endsAtMs?: number | undefined
 }
 
 /** What caches after us, the browser's among them, are told. */
@@ -270,23 +272,28 @@ export function judgeResponse(
   const { control, targeted } = controlOf(headers, rfc9111 ? status : undefined)
   const lifetime = lifetimeSeconds(shown, control, targeted, options, nowMs)
   if (typeof lifetime === 'string') return { store: false, reason: lifetime, downstream: undefined }
-  const { seconds, explicit } = lifetime
+  const { explicit } = lifetime
   const ageSeconds = initialAgeSeconds(headers, nowMs)
   // What the response says of itself counts from when it was made, what we were told from now.
-  const keep = seconds !== null && explicit ? seconds - ageSeconds : seconds
+  const said =
+    lifetime.seconds !== null && explicit ? lifetime.seconds - ageSeconds : lifetime.seconds
+  const leftSeconds = ((options.endsAtMs ?? Infinity) - nowMs) / 1000
+  const isCut = leftSeconds < (said ?? Infinity)
+  const keep = isCut ? Math.max(0, leftSeconds) : said
+  const seconds = isCut ? keep : lifetime.seconds
   const mustValidate = rfc9111 && hasDirective(control, 'no-cache')
   const retained = retention(headers, control, keep, options)
   const isOfUse = (keep === null || keep > 0) && !mustValidate
-  if (explicit && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
+  if (explicit && !isCut && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
     return { store: false, reason: 'stale', downstream: undefined }
   }
   // Where the response alone decides, what it said stays as it said it.
-  const isItsOwnAffair = explicit && (targeted || rfc9111 || options.siteSeconds === null)
+  const isItsOwnAffair = explicit && !isCut && (targeted || rfc9111 || options.siteSeconds === null)
   const saysItself = isItsOwnAffair || seconds === null || keep === null
   const downstream = saysItself ? undefined : limitDownstream(headers, seconds, keep, nowMs)
 
   if (status === 304) return { store: false, reason: 'status', downstream }
-  if (!explicit && keep !== null && keep <= 0) {
+  if ((!explicit || isCut) && keep !== null && keep <= 0) {
     return { store: false, reason: 'zero-seconds', downstream }
   }
   if (request.method === 'HEAD') return { store: false, reason: 'head', downstream }
