@@ -1,30 +1,53 @@
 import type { Caches } from '../../src/caches.js'
+import type { HoleEngine } from '../../src/fragment/holes.js'
+import type { AdapterOptions } from '../../src/fragment/options.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import { ContextHoles, ENGINE } from './holes.js'
 import { addRuntime } from './prelude.js'
 import { rewriteTags } from './rewrite.js'
 import { Runtime } from './runtime.js'
+import type { Engine } from './templates.js'
 import type { EtaPlugin } from './types.js'
 
-export type { EtaPlugin }
+export type { AdapterOptions, EtaPlugin, HoleEngine }
+
+/** The plugin that {@link cachePlugin} makes. */
+export interface CachePlugin extends EtaPlugin, HoleEngine {
+  readonly name: 'eta'
+  /**
+   * Tells the plugin of an engine before that has rendered anything. Without it, pages stored by
+   * another process are made anew until the engine has rendered a template with tags here.
+   *
+   * @param eta - What `new Eta` made.
+   */
+  attach(eta: object): void
+}
 
 /**
- * Makes the plugin that gives Eta templates the cache tag:
+ * Makes the plugin that gives Eta templates the cache tag, and in it blocks that are never cached:
  *
- *     <% cache 500 sidebar it.user.username using="local" %> … <% endcache %>
+ *     <% cache 500 sidebar it.section using="local" %>
+ *       … <% nocache %><%= it.user.name %><% endnocache %> …
+ *     <% endcache %>
  *
  * The body stays in place: a hit adds the text, a miss runs the body and stores what it added.
  *
  * @param caches - What `createCaches` returned, or fragments made from it.
  * @returns An entry for Eta's option `plugins`. Engines may share it.
- * @throws TypeError: it is given neither.
+ * @throws TypeError: it is given neither, or an option is not what it should be.
  * @remarks `render` works with caches that answer at once (local memory, dummy), `renderAsync` with
  *   every cache. Faults of a tag are `CacheTagError`s, when the template is compiled where possible.
  * @see Django, "Template fragment caching"
  */
-export function cachePlugin(caches: Caches | FragmentCache): EtaPlugin {
-  const runtime = new Runtime(toFragmentCache(caches))
+export function cachePlugin(
+  caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
+): CachePlugin {
+  const runtime = new Runtime(toFragmentCache(caches, options))
+  const digests = options.digest === true
   let source: string | undefined
-  const plugin: EtaPlugin & Pick<Runtime, 'fragcache'> = {
+  const plugin: CachePlugin & Pick<Runtime, 'fragcache' | 'given'> = {
+    name: ENGINE,
     processTemplate(template) {
       // Kept until the same template is parsed, which Eta does next.
       source = template
@@ -33,12 +56,20 @@ export function cachePlugin(caches: Caches | FragmentCache): EtaPlugin {
     processAST(ast, config) {
       const parsed = source
       source = undefined
-      return config === undefined ? ast : rewriteTags(ast, parsed, config)
+      return config === undefined ? ast : rewriteTags(ast, parsed, config, digests)
     },
     processFnString(code, config) {
       return config === undefined ? code : addRuntime(code, config)
     },
     fragcache: (...run) => runtime.fragcache(...run),
+    given: (...include) => runtime.given(...include),
+    holes(context) {
+      const data = typeof context === 'object' && context !== null ? context : {}
+      // Engines may come to be known while it is used.
+      const engines = { [Symbol.iterator]: () => runtime.engines.values() }
+      return new ContextHoles(engines, data)
+    },
+    attach: (eta) => runtime.attach(eta as Engine),
   }
   return plugin
 }

@@ -3,12 +3,15 @@ import {
   asyncFrame,
   currentFrame,
   enterAsyncFrame,
+  isWithin,
   swapSyncFrame,
   type Frame,
 } from '../../src/frame.js'
+import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'
-import type { EtaSite, TemplateRun } from './run.js'
+import type { TagHoles } from './holes.js'
+import type { EtaSite, Owner, TemplateRun } from './run.js'
 
 /**
  * Why a fragment waits before its body: it is looked up, or joins another's body; or its body may
@@ -26,17 +29,23 @@ interface Failure {
 }
 
 /** A fragment that was not found at once. The code of its tag calls it, from its begin to its end. */
-export class OpenFragment {
+export class OpenFragment implements Owner {
   /** Set by the template when the body has run to its end. */
   done = false
+  /** Whether the template is to await {@link fill} after the end. */
+  fills = false
   /** Whether the template is to await {@link wait}. */
   readonly waits: boolean
   readonly site: EtaSite
   readonly #run: TemplateRun
   readonly #fragment: Fragment
   readonly #parent: Frame | undefined
+  readonly #holes: TagHoles
   readonly #wait: Wait | undefined
+  readonly #opening: Promise<string | Attempt> | undefined
   #opened: Opened | undefined
+  #filling: Promise<string> | undefined
+  #filled: string | undefined
   #hasWaited = false
   #failure: Failure | undefined
   #mode: Mode = 'none'
@@ -51,14 +60,19 @@ export class OpenFragment {
     site: EtaSite,
     fragment: Fragment,
     parent: Frame | undefined,
-    opened: Attempt | undefined,
+    holes: TagHoles,
+    opened: Attempt | Promise<string | Attempt> | undefined,
     wait: Wait | undefined,
   ) {
     this.#run = run
     this.site = site
     this.#fragment = fragment
     this.#parent = parent
-    this.#opened = opened
+    this.#holes = holes
+    if (opened instanceof Attempt) this.#opened = opened
+    this.#opening = isPromise(opened) ? opened : undefined
+    // Nobody may come to wait for it.
+    this.#opening?.catch(() => undefined)
     this.#wait = wait
     this.waits = wait !== undefined
   }
@@ -71,19 +85,41 @@ export class OpenFragment {
     return this.#attempt.frame
   }
 
+  get isCalling(): boolean {
+    return isWithin(currentFrame(), this.frame)
+  }
+
   /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
   async wait(): Promise<void> {
     this.#textBefore = this.#run.buffer.res
     this.#run.suspend(this)
-    if (this.#wait === 'lookup') {
-      const flight = flightToJoin(this.#fragment, this.#parent)
+    if (this.#opening !== undefined) {
       try {
-        this.#opened = await open(this.#fragment, this.#parent)
+        const opened = await this.#opening
+        this.#opened = typeof opened === 'string' ? { text: opened } : opened
       } catch (error) {
-        this.#failure = { error, unfinished: flight?.unfinished }
+        this.#failure = { error }
       }
+    } else if (this.#wait === 'lookup') {
+      await this.#lookUp()
     }
     this.#hasWaited = true
+  }
+
+  async #lookUp(): Promise<void> {
+    const flight = flightToJoin(this.#fragment, this.#parent)
+    try {
+      this.#opened = await open(this.#fragment, this.#parent, this.#holes)
+    } catch (error) {
+      this.#failure = { error }
+      if (flight === undefined) return
+      try {
+        const unfinished = await flight.unfinishedHoles(this.#parent, this.#holes, this.site)
+        this.#failure = { error, unfinished }
+      } catch {
+        // The body's own error goes before that of a block in it.
+      }
+    }
   }
 
   /**
@@ -154,14 +190,60 @@ export class OpenFragment {
     if (this.#failure !== undefined) attempt.fail(this.#failure.error, text)
     else if (this.done) this.#commit(text)
     else attempt.abandon()
+    this.#putOut(text)
   }
 
+  /** Takes what the body has put out from the buffer. */
   #takeText(): string {
     const { buffer } = this.#run
     const { res } = buffer
-    if (this.site.exposed) return res.slice(this.#textBefore.length)
-    buffer.res = this.#textBefore + res
-    return res
+    buffer.res = this.#textBefore
+    return this.site.exposed ? res.slice(this.#textBefore.length) : res
+  }
+
+  /** Adds a text, with its nocache blocks if nothing around is kept. */
+  #putOut(text: string): void {
+    let filled: MaybePromise<string>
+    try {
+      filled = this.#attempt.fillHoles(text)
+    } catch (error) {
+      // The body's own error goes before that of a block in it.
+      if (this.#failure === undefined) throw error
+      return
+    }
+    if (!isPromise(filled)) {
+      this.#run.buffer.res = this.#textBefore + filled
+      return
+    }
+    // Nobody may come to wait for it.
+    filled.catch(() => undefined)
+    this.#filling = filled
+    this.fills = true
+  }
+
+  /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
+  async fill(): Promise<void> {
+    this.#run.suspend(this)
+    try {
+      this.#filled = await this.#filling
+    } catch (error) {
+      this.#failure ??= { error }
+      this.#filled = ''
+    }
+  }
+
+  /**
+   * The nocache blocks are rendered.
+   *
+   * @throws CacheTagError: they cannot be waited for here, or texts were mixed up.
+   * @throws What a block threw.
+   */
+  filled(): void {
+    const isFailed = this.#failure !== undefined
+    if (this.#filled === undefined) throw etaFaults.holeInFunction(this.site)
+    if (!this.#run.resume(this, this.#textBefore)) return
+    this.#run.buffer.res += this.#filled
+    if (isFailed && this.#failure !== undefined) throw this.#failure.error
   }
 
   /** Stores the text in the background, after what is inside, which may have the same key. */

@@ -3,6 +3,7 @@ import type { EtaConfig } from './types.js'
 
 const LAYOUT = '\nfunction layout(path, data) {'
 const BLOCKS = ['function block(name,fn){if(', 'async function blockAsync(name,fn){if(']
+const INCLUDE = '\nlet include = ('
 const EPILOGUE = '\nif (__eta.layout) {'
 const RETURN = '\nreturn __eta.res;'
 
@@ -12,8 +13,8 @@ const RETURN = '\nreturn __eta.res;'
  * @throws Error: Eta makes its code in a way that this package does not know.
  */
 export function addRuntime(code: string, config: EtaConfig): string {
-  if (!code.includes(`${RUNTIME}.open(`)) return code
   const header = config.functionHeader.length
+  if (!code.includes(`${RUNTIME}.`)) return includes(code) ? noteGiven(code, header) : code
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)
   const end = code.lastIndexOf(RETURN)
@@ -24,18 +25,46 @@ export function addRuntime(code: string, config: EtaConfig): string {
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
   const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
-  return code.slice(0, layout) + start(asynchronous) + inside + code.slice(end)
+  const before = noteGiven(code.slice(0, layout), header)
+  return before + start(asynchronous, config) + inside + code.slice(end)
+}
+
+/** Whether a template without tags has something to do with others. */
+function includes(code: string): boolean {
+  const begin = code.indexOf(BLOCKS[1] as string)
+  const body = code.slice(code.indexOf('\n', begin), code.lastIndexOf(EPILOGUE))
+  return /\b(?:include(?:Async)?|layout)\b/.test(body)
+}
+
+/** Makes includes hand on what they were given, which nocache blocks further in may not use. */
+function noteGiven(code: string, header: number): string {
+  const at = code.indexOf(INCLUDE, header)
+  if (at < 0) return code
+  const end = code.indexOf('\n\n', at)
+  const given = `${PLUGIN}?.given`
+  return (
+    code.slice(0, at) +
+    code
+      .slice(at, end)
+      .replace(
+        /(\{\.\.\.(\S+), \.\.\.\(__eta_d \?\? \{\}\)\}), options\)/g,
+        (_, data: string, it: string) =>
+          `${data}, __eta_d?${given}(${it},__eta_d,options)??options:options)`,
+      ) +
+    code.slice(end)
+  )
 }
 
 const NO_PLUGIN =
   'fragcache/eta: this template holds cache tags, but the plugins of the Eta that runs it do not; add cachePlugin(caches) to its option plugins'
 
-function start(asynchronous: boolean): string {
-  // The plugin is reached by the configuration, so that it lives as long as the engine.
+/** The plugin is reached by the configuration, so that it lives as long as the engine. */
+const PLUGIN = '(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined))'
+
+function start(asynchronous: boolean, { varName }: EtaConfig): string {
   const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`
-  const plugin = `(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)??${none})`
-  const template = '()=>arguments.callee'
-  return `\nconst ${RUNTIME}=${plugin}.fragcache(this,__eta,options,${asynchronous},${template});`
+  const reach = `(${RUNTIME}Own)=>${RUNTIME}Own?arguments.callee:${varName}`
+  return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,options,${asynchronous},${reach});`
 }
 
 /** An asynchronous template is done when everything is stored. */

@@ -1,15 +1,48 @@
-import type { CacheTagError } from '../../src/errors.js'
-import { flightToJoin, openSync } from '../../src/fragment/attempt.js'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { flightToJoin, openHere, openSync } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
-import { currentFrame, isWithin } from '../../src/frame.js'
-import type { FragmentCache } from '../../src/fragment/render.js'
+import { beginArguments, cancelArguments } from '../../src/fragment/guard.js'
+import { outermostOf, renderHole } from '../../src/fragment/holes.js'
+import type { HoleRef } from '../../src/fragment/holes.js'
+import { findStray } from '../../src/fragment/placeholder.js'
+import type { CacheTagError, TagPosition } from '../../src/errors.js'
+import { currentFrame, runAsyncIn } from '../../src/frame.js'
+import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
+import { digestOf, type Digest } from './digest.js'
 import { etaFaults } from './faults.js'
+import { ENGINE, findGiven, runHole, TagHoles, type HoleClosures } from './holes.js'
 import { OpenFragment } from './open-fragment.js'
-import type { CompiledTag } from './rewrite.js'
+import type { CompiledHole, CompiledTag } from './rewrite.js'
+import type { Runtime } from './runtime.js'
+import {
+  findHole,
+  holesIn,
+  type Engine,
+  type FoundHole,
+  type Given,
+  type RunOptions,
+  type Template,
+} from './templates.js'
 
 /** A tag as the run time sees it; made once per compiled template. */
-export type EtaSite = TagSite & CompiledTag
+export interface EtaSite extends TagSite, CompiledTag {
+  readonly fragment: string
+  readonly line?: number | undefined
+  /** Of the template, as it was when the tag was last run. */
+  digest?: Digest
+}
+
+/** Whoever alone may write to a buffer. */
+export interface Owner {
+  readonly site: TagPosition
+  /** Whether the calling code is its. */
+  readonly isCalling: boolean
+}
+
+/** The nocache block that is being rendered asynchronously. */
+const captures = new AsyncLocalStorage<Owner>()
+const AsyncFunction = (async () => undefined).constructor
 
 /** The variable `__eta` of a template: what it has put out so far. */
 export interface EtaBuffer {
@@ -30,75 +63,138 @@ const REMEDY =
 export class TemplateRun {
   /** Set by the template when it threw. */
   failed = false
-  readonly buffer: EtaBuffer
-  readonly #fragments: FragmentCache
-  readonly #sites: WeakMap<TemplateStringsArray, EtaSite>
-  readonly #asynchronous: boolean
-  readonly #name: () => string | undefined
+  /** The nocache block that is rendered in place of the whole template. */
+  readonly asked: string | undefined
+  /** What the includes around were given inside of cached bodies. */
+  readonly given: Given | undefined
+  /** Whether a nocache block was met in a fragment of this run. */
+  hasHoles = false
+  readonly #runtime: Runtime
+  readonly #engine: Engine
+  readonly #filepath: string | undefined
+  readonly #reach: (wantsTemplate: boolean) => unknown
+  readonly #tagHoles = new TagHoles(this, undefined, {})
+  #name: string | undefined
+  #hasName = false
+  #digest: Digest | undefined
   /** The innermost fragment whose body is running. */
   #top: OpenFragment | undefined
   /** The fragment that waits before its body. */
   #waiting: OpenFragment | undefined
   /** The fragments whose bodies may wait, the innermost last. */
-  readonly #owners: OpenFragment[] = []
+  readonly #owners: Owner[] = []
+  /** What is in the buffer while it has an owner. */
+  #text = ''
   #conflict: CacheTagError | undefined
   readonly #writes: Promise<void>[] = []
 
+  /** @param reach - Gives the compiled template, or its data; throws for the first in strict code. */
   constructor(
-    fragments: FragmentCache,
-    sites: WeakMap<TemplateStringsArray, EtaSite>,
-    buffer: EtaBuffer,
-    asynchronous: boolean,
-    name: () => string | undefined,
+    runtime: Runtime,
+    engine: Engine,
+    readonly buffer: EtaBuffer,
+    options: RunOptions | undefined,
+    readonly asynchronous: boolean,
+    reach: (wantsTemplate: boolean) => unknown,
   ) {
-    this.#fragments = fragments
-    this.#sites = sites
-    this.buffer = buffer
-    this.#asynchronous = asynchronous
-    this.#name = name
+    this.#runtime = runtime
+    this.#engine = engine
+    this.#reach = reach
+    this.#filepath = options?.filepath
+    this.given = options?.fragcacheGiven
+    this.asked = options?.fragcacheHole
+    // What the block includes is rendered as a whole.
+    if (this.asked !== undefined) delete (options as RunOptions).fragcacheHole
   }
 
   /* What the code of a template calls. */
 
-  /** The tag whose JSON stands here. */
+  /** The tag whose JSON stands here. Its arguments are evaluated next. */
   site(strings: TemplateStringsArray): EtaSite {
-    const known = this.#sites.get(strings)
-    if (known !== undefined) return known
+    const site = this.#runtime.sites.get(strings) ?? this.#makeSite(strings)
+    if (site.awaitsArguments !== true) beginArguments()
+    return site
+  }
+
+  #makeSite(strings: TemplateStringsArray): EtaSite {
     const tag = JSON.parse(strings[0] ?? '') as CompiledTag
-    const site = { ...tag, template: this.#name(), remedy: REMEDY }
-    this.#sites.set(strings, site)
+    const site = { ...tag, template: this.#templateName, remedy: REMEDY }
+    this.#runtime.sites.set(strings, site)
     return site
   }
 
   /**
    * A tag begins.
    *
+   * @param closures - The nocache blocks in it.
    * @returns `null`: it was found and its text is added.
    * @throws CacheTagError: a value cannot be used, the cache cannot be waited for, or something else
    *   is being rendered into the same buffer.
    */
-  open(site: EtaSite, values: TagValues): OpenFragment | null {
+  open(site: EtaSite, values: TagValues, closures?: HoleClosures): OpenFragment | null {
+    if (site.awaitsArguments === true) cancelArguments()
     if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
     if (this.#owners.length > 0) this.#checkFlow()
     refuseUndefinedKeywords(site, values)
-    const fragment = this.#fragments.resolveTag(site, values)
+    const digest = site.source === undefined ? undefined : this.#digestOf(site)
+    const given = digest === undefined ? values : { ...values, digest }
+    const fragment = this.#runtime.fragments.resolveTag(site, given)
     const parent = currentFrame()
+    const holes = closures === undefined ? this.#tagHoles : new TagHoles(this, closures, site)
     if (!fragment.cache.answersAtOnce && !fragment.bypass) {
-      if (!this.#asynchronous) throw faults.synchronous(fragment.alias, REMEDY, site)
-      return new OpenFragment(this, site, fragment, parent, undefined, 'lookup')
+      if (!this.asynchronous) throw faults.synchronous(fragment.alias, REMEDY, site)
+      return new OpenFragment(this, site, fragment, parent, holes, undefined, 'lookup')
     }
-    const mayWait = site.awaits || (site.nests && this.#asynchronous)
-    const opened = openSync(fragment, parent, mayWait)
+    const mayWait = site.awaits || (site.nests && this.asynchronous)
+    const opened = this.asynchronous
+      ? openHere(fragment, parent, mayWait, holes)
+      : openSync(fragment, parent, mayWait, holes)
     if (typeof opened === 'string') {
       this.buffer.res += opened
       return null
     }
+    if (isPromise(opened)) {
+      return new OpenFragment(this, site, fragment, parent, holes, opened, 'lookup')
+    }
     const joins =
-      this.#asynchronous &&
+      this.asynchronous &&
       opened.flight === undefined &&
       flightToJoin(fragment, parent) !== undefined
     const wait = joins ? 'lookup' : site.awaits ? 'turn' : undefined
-    return new OpenFragment(this, site, fragment, parent, opened, wait)
+    return new OpenFragment(this, site, fragment, parent, holes, opened, wait)
+  }
+
+  /**
+   * A nocache block begins.
+   *
+   * @returns What stands for it; the empty text: nothing around is kept, and it is rendered in place.
+   * @throws CacheTagError: on a hit it could not be rendered, or would show something else.
+   */
+  hole(strings: TemplateStringsArray): string {
+    const host = outermostOf(currentFrame())
+    if (host === undefined) return ''
+    const hole = this.#runtime.holeAt(strings)
+    const position = { template: this.#templateName, line: hole.line }
+    if (host.holes !== undefined) {
+      const holes = host.holes instanceof TagHoles ? host.holes : undefined
+      if (holes?.run !== this || !holes.holds(hole.id)) {
+        this.#checkHole(hole, holes?.run, position)
+      }
+    }
+    return renderHole({ e: ENGINE, t: this.holeName, h: hole.id }, position, () => '')
+  }
+
+  /** @throws CacheTagError: a block cannot be rendered in the scope of another tag's. */
+  #checkHole(hole: CompiledHole, outermost: TemplateRun | undefined, position: TagPosition): void {
+    if (hole.lost !== undefined) throw etaFaults.lostFromHole(hole.lost, position)
+    if (hole.outer !== undefined) throw etaFaults.madeOutsideTag(hole.outer, position)
+    if (outermost === this) return
+    if (this.holeName === '') throw etaFaults.nameless(position)
+    const given = findGivenUnnoted(hole, this, outermost)
+    if (given === undefined) return
+    throw hole.uses === undefined
+      ? etaFaults.allGivenInside(given, position)
+      : etaFaults.givenInside(given, position)
   }
 
   /** @throws CacheTagError: `layout` or `block` is called inside a fragment. */
@@ -117,6 +213,7 @@ export class TemplateRun {
     const late = this.#waiting ?? this.#top
     if (late !== undefined) this.clash(late.site)
     if (!this.failed && this.#conflict !== undefined) throw this.#conflict
+    if (this.hasHoles && !this.failed) this.#checkStray()
     return this.#writes.length === 0 ? undefined : Promise.all(this.#writes)
   }
 
@@ -179,23 +276,23 @@ export class TemplateRun {
     return true
   }
 
-  /** From now on a body may wait. */
-  guard(fragment: OpenFragment): void {
-    if (this.#owners.push(fragment) > 1) return
-    let text = this.buffer.res
+  /** From now on only this may write. */
+  guard(owner: Owner): void {
+    if (this.#owners.push(owner) > 1) return
+    this.#text = this.buffer.res
     Object.defineProperty(this.buffer, 'res', {
       configurable: true,
       enumerable: true,
-      get: () => text,
+      get: () => this.#text,
       set: (value: string) => {
         this.#checkFlow()
-        text = value
+        this.#text = value
       },
     })
   }
 
-  unguard(fragment: OpenFragment): void {
-    const at = this.#owners.indexOf(fragment)
+  unguard(owner: Owner): void {
+    const at = this.#owners.indexOf(owner)
     if (at >= 0) this.#owners.splice(at, 1)
     if (at === 0 && this.#owners.length === 0) this.#unguardBuffer()
   }
@@ -208,12 +305,12 @@ export class TemplateRun {
 
   #checkFlow(): void {
     const owner = this.#owners.at(-1)
-    if (owner === undefined || isWithin(currentFrame(), owner.frame)) return
+    if (owner === undefined || owner.isCalling) return
     throw this.clash(owner.site)
   }
 
   /** Texts are mixed up. Nothing more is stored, and whoever noticed throws the error. */
-  clash(site: EtaSite): CacheTagError {
+  clash(site: TagPosition): CacheTagError {
     if (this.#conflict === undefined) {
       this.#conflict = etaFaults.concurrent(site)
       this.#top = undefined
@@ -223,4 +320,132 @@ export class TemplateRun {
     }
     return this.#conflict
   }
+
+  /* What its nocache blocks need. */
+
+  /** The template's data. */
+  get data(): object | undefined {
+    return this.#reach(false) as object | undefined
+  }
+
+  /** The template's name for what is stored; the empty text: it has none. */
+  get holeName(): string {
+    return this.#templateName ?? ''
+  }
+
+  get #templateName(): string | undefined {
+    if (!this.#hasName) {
+      this.#name = this.#runtime.nameOf(this.#engine, this.#filepath, this.#template)
+      this.#hasName = true
+    }
+    return this.#name
+  }
+
+  get #template(): Template | undefined {
+    try {
+      return this.#reach(true) as Template
+    } catch {
+      // The user's function header made the code strict.
+      return undefined
+    }
+  }
+
+  /** Finds a block, of this template or of another. */
+  findHole({ t, h }: HoleRef): FoundHole | undefined {
+    const template = t === this.holeName ? this.#template : undefined
+    if (template === undefined) return findHole(this.#engine, t, h, this.asynchronous)
+    const hole = holesIn(template).get(h)
+    return hole && { template, path: undefined, hole }
+  }
+
+  /** Renders a block with this template's data. */
+  renderHole(found: FoundHole): MaybePromise<string> {
+    return runHole(found, this.#engine, this.data, this.#filepath)
+  }
+
+  /** Runs code that writes to the buffer, for what it writes. */
+  capture(block: () => void | Promise<void>, site: TagPosition): MaybePromise<string> {
+    // Whoever looks the fragment up waits now, which is for the others; the block may hold tags.
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    const before = this.#swapText('')
+    const end = (): string => {
+      const text = this.#swapText(before)
+      if (this.#conflict !== undefined) throw this.#conflict
+      this.#waiting = waiting
+      return text
+    }
+    if (!(block instanceof AsyncFunction)) {
+      try {
+        void block()
+      } catch (error) {
+        end()
+        throw error
+      }
+      return end()
+    }
+    const owner: Owner = {
+      site,
+      get isCalling() {
+        return captures.getStore() === owner
+      },
+    }
+    this.guard(owner)
+    return captures.run(owner, async () => {
+      try {
+        await block()
+      } catch (error) {
+        this.unguard(owner)
+        end()
+        throw error
+      }
+      this.unguard(owner)
+      return end()
+    })
+  }
+
+  #swapText(text: string): string {
+    if (this.#owners.length > 0) {
+      const before = this.#text
+      this.#text = text
+      return before
+    }
+    const before = this.buffer.res
+    this.buffer.res = text
+    return before
+  }
+
+  /** @throws CacheTagError: what stands for a nocache block was carried out of its fragment. */
+  #checkStray(): void {
+    if (outermostOf(currentFrame()) !== undefined) return
+    const stray = findStray(this.buffer.res, 'hOlE')
+    if (stray !== undefined) throw faults.strayHole(stray)
+  }
+
+  #digestOf(site: EtaSite): string {
+    const known = (this.#digest ??= site.digest?.isCurrent === true ? site.digest : undefined)
+    const onDynamic = (name: string | undefined) =>
+      this.#runtime.warnOfDynamic(name ?? this.#templateName)
+    const digest =
+      known ??
+      digestOf(
+        site.source as NonNullable<EtaSite['source']>,
+        this.#engine,
+        this.#filepath,
+        this.asynchronous,
+        onDynamic,
+      )
+    this.#digest = digest
+    site.digest = digest
+    return digest.text
+  }
+}
+
+/** As {@link findGiven}; what it reads of the data, the template has not read. */
+function findGivenUnnoted(
+  hole: CompiledHole,
+  run: TemplateRun,
+  outermost: TemplateRun | undefined,
+): string | undefined {
+  return runAsyncIn(undefined, () => findGiven(hole, run, outermost))
 }

@@ -1,61 +1,105 @@
+import { currentFrame } from '../../src/frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { templateName } from './position.js'
+import type { CompiledHole } from './rewrite.js'
 import { TemplateRun, type EtaBuffer, type EtaSite } from './run.js'
+import type { Engine, RunOptions, Template } from './templates.js'
 
-/** What of an engine the run time looks at. */
-interface Engine {
-  readonly config: { readonly views?: string }
-  readonly templatesSync: unknown
-  readonly templatesAsync: unknown
-}
-
-/** What Eta hands to a template that it runs. */
-interface RunOptions {
-  readonly filepath?: string
-}
+/** Most templates of which it is remembered that a warning was given. */
+const MAX_WARNED = 1_000
 
 /** What the templates of one plugin share at run time. */
 export class Runtime {
-  readonly #fragments: FragmentCache
-  readonly #sites = new WeakMap<TemplateStringsArray, EtaSite>()
+  readonly sites = new WeakMap<TemplateStringsArray, EtaSite>()
+  readonly #holes = new WeakMap<TemplateStringsArray, CompiledHole>()
+  readonly #engines = new Set<WeakRef<Engine>>()
+  readonly #warned = new Set<string>()
+  #latest: Engine | undefined
+
+  readonly fragments: FragmentCache
 
   constructor(fragments: FragmentCache) {
-    this.#fragments = fragments
+    this.fragments = fragments
   }
 
   /**
    * Begins a run of a template. Called by its code.
    *
-   * @param callee - Gives the compiled template; throws in strict code.
+   * @param reach - Gives the compiled template, or its data; throws for the first in strict code.
    */
   fragcache(
     engine: Engine,
     buffer: EtaBuffer,
     options: RunOptions | undefined,
     asynchronous: boolean,
-    callee: () => unknown,
+    reach: (wantsTemplate: boolean) => unknown,
   ): TemplateRun {
-    const name = () => nameOf(engine, options, asynchronous, callee)
-    return new TemplateRun(this.#fragments, this.#sites, buffer, asynchronous, name)
+    if (engine !== this.#latest) this.attach(engine)
+    return new TemplateRun(this, engine, buffer, options, asynchronous, reach)
   }
-}
 
-/** A template in a string has no name, and one loaded by a name is given its includer's path. */
-function nameOf(
-  engine: Engine,
-  options: RunOptions | undefined,
-  asynchronous: boolean,
-  callee: () => unknown,
-): string | undefined {
-  const templates = asynchronous ? engine.templatesAsync : engine.templatesSync
-  const loaded = (templates as { cache?: Record<string, unknown> } | undefined)?.cache
-  try {
-    const template = callee()
-    for (const name in loaded) {
-      if (name.startsWith('@') && loaded[name] === template) return name
-    }
-  } catch {
-    // The user's function header made the code strict.
+  /**
+   * Notes what an include is given inside of a cached body.
+   *
+   * @param it - The data of the template that includes.
+   * @returns The options for the template that is included.
+   */
+  given(it: object, data: object, options: RunOptions | undefined): RunOptions | undefined {
+    if (data === it || currentFrame() === undefined) return options
+    return { ...options, fragcacheGiven: { data, of: it, up: options?.fragcacheGiven } }
   }
-  return options?.filepath && templateName(options.filepath, engine.config)
+
+  /** Notes an engine whose templates may hold nocache blocks. */
+  attach(engine: Engine): void {
+    this.#latest = engine
+    for (const known of this.#engines) {
+      const other = known.deref()
+      if (other === engine) return
+      if (other === undefined) this.#engines.delete(known)
+    }
+    this.#engines.add(new WeakRef(engine))
+  }
+
+  /** The engines that were noted. */
+  get engines(): Engine[] {
+    return Array.from(this.#engines, (known) => known.deref()).filter(
+      (engine) => engine !== undefined,
+    )
+  }
+
+  /** The nocache block whose JSON stands here. */
+  holeAt(strings: TemplateStringsArray): CompiledHole {
+    const known = this.#holes.get(strings)
+    if (known !== undefined) return known
+    const hole = JSON.parse(strings[0] ?? '') as CompiledHole
+    this.#holes.set(strings, hole)
+    return hole
+  }
+
+  /** A template in a string has no name, and one loaded by a name is given its includer's path. */
+  nameOf(
+    engine: Engine,
+    filepath: string | undefined,
+    template: Template | undefined,
+  ): string | undefined {
+    if (template !== undefined) {
+      for (const store of [engine.templatesSync, engine.templatesAsync]) {
+        const { cache } = store as { cache?: Record<string, unknown> }
+        for (const name in cache) {
+          if (name.startsWith('@') && cache[name] === template) return name
+        }
+      }
+    }
+    return filepath && templateName(filepath, engine.config)
+  }
+
+  /** Warns once that a template includes by an expression, which no digest can follow. */
+  warnOfDynamic(name = 'a template without a name'): void {
+    if (this.#warned.has(name) || this.#warned.size >= MAX_WARNED) return
+    this.#warned.add(name)
+    process.emitWarning(
+      `${name}: it includes by an expression, so that the digest of what includes it does not change with that; write the name out, or vary on it`,
+      { type: 'FragmentDigestWarning', code: 'FRAGCACHE_DYNAMIC_INCLUDE' },
+    )
+  }
 }

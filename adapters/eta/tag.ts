@@ -10,6 +10,7 @@ export const DIALECT: Dialect = {
 }
 
 const SPACE = String.raw`(?:\s|/\*[^]*?\*/)`
+const COMMENTS = new RegExp(`${SPACE}+$`)
 const OPENING = new RegExp(`^cache(?:${SPACE}+|$)`)
 const ENDING = new RegExp(`^endcache(?:${SPACE}+|(?=;)|$)`)
 
@@ -55,6 +56,23 @@ export function endOf(code: string): string | undefined {
   const rest = withoutSemicolon(code.slice(ending[0].length))
   if (/^[=(.,?:[&|+\-*/%<>^!`]/.test(rest)) return undefined
   return unquote(rest.replace(new RegExp(`${SPACE}+$`), ''))
+}
+
+const NOCACHE = new RegExp(`^(end)?nocache(?:${SPACE}+|(?=;)|$)`)
+
+/**
+ * What a tag is as a nocache tag, and what it gives, which must be nothing.
+ *
+ * @returns `undefined`: it is none but JavaScript with a variable of that name.
+ */
+export function nocacheOf(
+  code: string,
+): { readonly ends: boolean; readonly rest: string } | undefined {
+  const match = NOCACHE.exec(code)
+  if (match === null) return undefined
+  const rest = withoutSemicolon(code.slice(match[0].length)).replace(COMMENTS, '')
+  if (rest !== '' && !BEGINS_ARGUMENT.test(rest)) return undefined
+  return CONTINUES_EXPRESSION.test(rest) ? undefined : { ends: match[1] !== undefined, rest }
 }
 
 function withoutSemicolon(code: string): string {

@@ -1,7 +1,7 @@
 import { Eta, type EtaConfig } from 'eta'
 import type { Caches, FragmentCache } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
-import { argumentsOf, endOf } from '../../adapters/eta/tag.js'
+import { argumentsOf, endOf, nocacheOf } from '../../adapters/eta/tag.js'
 import type { EtaPlugin } from '../../adapters/eta/types.js'
 import type { Driver, FragmentCase, Kind, Rendering } from '../conformance/fragment-suite.js'
 
@@ -11,7 +11,9 @@ export const withoutTag: EtaPlugin = {
     ast.map((node) => {
       if (typeof node === 'string' || node.t !== 'e') return node
       if (argumentsOf(node.val) !== undefined) return { ...node, val: '{' }
-      return endOf(node.val) === undefined ? node : { ...node, val: '}' }
+      if (endOf(node.val) !== undefined) return { ...node, val: '}' }
+      const nocache = nocacheOf(node.val)
+      return nocache === undefined ? node : { ...node, val: nocache.ends ? '}' : '{' }
     }),
 }
 

@@ -43,7 +43,6 @@ describe('a cache tag that is written wrongly', () => {
     ['<% cache 1.5 a %>x<% endcache %>', /timeout is 1\.5/],
     ['<% cache "soon" a %>x<% endcache %>', /timeout is "soon"/],
     ['<% cache 5 a nope=1 %>x<% endcache %>', /unknown keyword "nope"/],
-    ['<% cache 5 a lock=true %>x<% endcache %>', /"lock" is not supported yet/],
     ['<% cache 5 a using="x" using="y" %>x<% endcache %>', /"using" is given twice/],
     ['<% cache 5 a using= "x" %>x<% endcache %>', /"using" has no value/],
     ['<% cache 5 a using="x" it.u %>x<% endcache %>', /stands after a keyword/],
