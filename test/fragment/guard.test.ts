@@ -1,0 +1,286 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CacheTagError, FragmentCache, type FragmentMessage } from '../../src/index.js'
+import { renderDeferred } from '../../src/fragment/deferred.js'
+import { beginArguments, cancelArguments, noteRead } from '../../src/fragment/guard.js'
+import { LateFrame } from '../../src/fragment/late-frame.js'
+import { Frame, runSyncIn } from '../../src/frame.js'
+import { HoleEngine } from './hole-engine.js'
+
+const ann = { name: 'Ann' }
+
+const messages: FragmentMessage[] = []
+const listen = (message: unknown) => messages.push(message as FragmentMessage)
+const outcomes = () => messages.map(({ name, outcome }) => `${name}:${outcome}`)
+
+beforeEach(() => {
+  messages.length = 0
+  subscribe('fragcache:fragment', listen)
+})
+
+afterEach(() => {
+  unsubscribe('fragcache:fragment', listen)
+  vi.unstubAllEnvs()
+})
+
+function setUp(strict: boolean) {
+  return new HoleEngine((caches) => new FragmentCache(caches, { strict }))
+}
+
+/** Reads what differs per visitor. */
+function read(input: string, text = input): string {
+  noteRead(input)
+  return text
+}
+
+/** The arguments of a tag that reads these inputs in them. */
+function reading(...inputs: string[]) {
+  beginArguments()
+  inputs.forEach(noteRead)
+  return { varyOn: inputs }
+}
+
+describe.each(['near', 'far'])('strictly, a fragment in "%s"', (using) => {
+  it('may read what its vary-on was made from, and nothing else of a visitor’s', async () => {
+    const engine = setUp(true)
+    const page = (...inputs: string[]) =>
+      renderDeferred(() =>
+        engine.tag('box', ann, () => read('user', 'Ann'), { ...reading(...inputs), using }),
+      )
+    expect(await page('user')).toBe('Ann')
+    expect(await page('session', 'user')).toBe('Ann')
+    const refused = page('session')
+    await expect(refused).rejects.toThrow(CacheTagError)
+    await expect(refused).rejects.toThrow(
+      /^cache tag \(page, line 1, fragment "box"\): its body reads "user", which is not in its vary-on: one visitor's output would reach others; add/,
+    )
+    expect(outcomes()).toEqual(['box:miss', 'box:miss', 'box:error'])
+  })
+
+  it('answers for what the fragments inside read, in bodies as in arguments', async () => {
+    const engine = setUp(true)
+    const page = (outer: readonly string[], inner: readonly string[]) =>
+      renderDeferred(() =>
+        engine.tag(
+          'outer',
+          ann,
+          () => engine.tag('inner', ann, () => read('user'), { ...reading(...inner), using }),
+          { ...reading(...outer), using },
+        ),
+      )
+    await expect(page([], ['user'])).rejects.toThrow(/fragment "outer".*reads "user"/)
+    await expect(page(['user'], [])).rejects.toThrow(/fragment "inner".*reads "user"/)
+    expect(await page(['user'], ['user'])).toBe('user')
+  })
+
+  it('answers for what an uncached fragment inside reads', async () => {
+    const engine = setUp(true)
+    await expect(
+      renderDeferred(() =>
+        engine.tag('on', ann, () => engine.tag('off', ann, () => read('user'), { if: false }), {
+          using,
+        }),
+      ),
+    ).rejects.toThrow(/fragment "on".*reads "user"/)
+  })
+
+  it('does not answer for what holes read', async () => {
+    const engine = setUp(true)
+    const page = () =>
+      renderDeferred(() =>
+        engine.tag('box', ann, () => `b${engine.nocache('h', ann, () => read('user', 'Ann'))}`, {
+          using,
+        }),
+      )
+    expect([await page(), await page()]).toEqual(['bAnn', 'bAnn'])
+    expect(outcomes()).toEqual(['box:miss', 'box:hit'])
+  })
+
+  it('is not stored though something inside hid the error', async () => {
+    const engine = setUp(true)
+    const page = () =>
+      renderDeferred(() =>
+        engine.tag(
+          'box',
+          ann,
+          () => {
+            try {
+              return read('user')
+            } catch {
+              return 'hidden'
+            }
+          },
+          { using },
+        ),
+      )
+    expect([await page(), await page()]).toEqual(['hidden', 'hidden'])
+    expect(outcomes()).toEqual(['box:bypass', 'box:bypass'])
+  })
+
+  it('counts no read of other arguments as its own', async () => {
+    const engine = setUp(true)
+    const page = (before: () => void) =>
+      renderDeferred(() => {
+        before()
+        return engine.tag('box', ann, () => read('user'), { using })
+      })
+    await expect(page(() => noteRead('user'))).rejects.toThrow(/reads "user"/)
+    // Given up by an error, and followed by another tag.
+    await expect(
+      page(() => {
+        reading('user')
+        beginArguments()
+      }),
+    ).rejects.toThrow(/reads "user"/)
+    await expect(
+      page(() => {
+        reading('user')
+        cancelArguments()
+        noteRead('user')
+      }),
+    ).rejects.toThrow(/reads "user"/)
+    await expect(
+      page(() => void engine.tag('other', ann, () => 'x', { ...reading('user'), using })),
+    ).rejects.toThrow(/fragment "box".*reads "user"/)
+  })
+
+  it('that uncached reads are no concern of is rendered as ever', async () => {
+    const engine = setUp(true)
+    const page = () =>
+      renderDeferred(
+        () =>
+          engine.tag('off', ann, () => read('user'), { using, if: false }) +
+          read('session') +
+          engine.tag('on', ann, () => '!', { using }),
+      )
+    expect([await page(), await page()]).toEqual(['usersession!', 'usersession!'])
+    expect(outcomes().at(-1)).toBe('on:hit')
+  })
+})
+
+describe.each(['near', 'far'])('leniently, a fragment in "%s"', (using) => {
+  it('is rendered and not stored, nor is what is around it, while what is inside is', async () => {
+    const engine = setUp(false)
+    const page = () =>
+      renderDeferred(() =>
+        engine.tag(
+          'outer',
+          ann,
+          () =>
+            engine.tag(
+              'middle',
+              ann,
+              () => engine.tag('inner', ann, () => read('user'), { ...reading('user'), using }),
+              { using },
+            ),
+          { ...reading('user'), using },
+        ),
+      )
+    expect([await page(), await page()]).toEqual(['user', 'user'])
+    expect(outcomes().filter((one) => one.startsWith('inner'))).toEqual(['inner:miss', 'inner:hit'])
+    expect(new Set(outcomes().filter((one) => !one.startsWith('inner')))).toEqual(
+      new Set(['middle:bypass', 'outer:bypass']),
+    )
+  })
+
+  it('is given to nobody who waits for it', async () => {
+    const engine = setUp(false)
+    const page = (name: string) =>
+      engine.fragments.render({ name: 'box', timeout: 9, using }, async () => {
+        await delay(2)
+        return read('user', name)
+      })
+    expect(await Promise.all(['Ann', 'Bob', 'Eve'].map(page))).toEqual(['Ann', 'Bob', 'Eve'])
+    expect(outcomes()).toEqual(['box:bypass', 'box:bypass', 'box:bypass'])
+  })
+
+  it('is given to nobody who waits for it in another session', async () => {
+    const engine = setUp(false)
+    const page = (name: string) =>
+      renderDeferred(() =>
+        engine.tag(
+          'box',
+          { name },
+          () => read('user', name) + engine.tag('far', ann, () => '!', { using: 'far' }),
+          { using },
+        ),
+      )
+    expect(await Promise.all(['Ann', 'Bob', 'Eve'].map(page))).toEqual(['Ann!', 'Bob!', 'Eve!'])
+  })
+})
+
+describe('guard rails', () => {
+  it('are strict unless it is production or says otherwise', () => {
+    const isStrict = (given?: boolean) => {
+      const engine = new HoleEngine((caches) => new FragmentCache(caches, { strict: given }))
+      try {
+        engine.tag('box', ann, () => read('user'))
+        return false
+      } catch {
+        return true
+      }
+    }
+    vi.stubEnv('NODE_ENV', 'development')
+    expect([isStrict(), isStrict(true), isStrict(false)]).toEqual([true, true, false])
+    vi.stubEnv('NODE_ENV', undefined)
+    expect(isStrict()).toBe(true)
+    vi.stubEnv('NODE_ENV', 'production')
+    expect([isStrict(), isStrict(true), isStrict(false)]).toEqual([false, true, false])
+  })
+
+  it('take the inputs of a fragment from code as they are given', async () => {
+    const { fragments } = setUp(true)
+    const render = (inputs: readonly string[] | undefined) =>
+      fragments.render({ name: 'box', timeout: 0, inputs }, () => read('user'))
+    expect(await render(['user'])).toBe('user')
+    await expect(render(['session'])).rejects.toThrow(/reads "user"/)
+    // A tag's arguments are no business of a fragment that is rendered while they are evaluated.
+    beginArguments()
+    noteRead('user')
+    await expect(render(undefined)).rejects.toThrow(/reads "user"/)
+    cancelArguments()
+    await expect(render(7 as never)).rejects.toThrow(/^inputs: 7 is no list of names/)
+    await expect(render([7] as never)).rejects.toThrow(/^inputs: .* is no list of names/)
+  })
+
+  it('hold across waiting, and never between renders that go on at the same time', async () => {
+    const { fragments } = setUp(true)
+    const render = (i: number) =>
+      fragments.render(
+        { name: 'box', timeout: 9, varyOn: [i], inputs: i % 2 === 0 ? ['user'] : [] },
+        async () => {
+          await delay(i % 7)
+          return read('user')
+        },
+      )
+    const results = await Promise.allSettled(Array.from({ length: 200 }, (_, i) => render(i)))
+    expect(results.map(({ status }) => status)).toEqual(
+      results.map((_, i) => (i % 2 === 0 ? 'fulfilled' : 'rejected')),
+    )
+  })
+
+  it('keep a page from being stored that holds what must not be, and no other', () => {
+    const engine = setUp(false)
+    const page = new Frame(engine.near, undefined, undefined)
+    runSyncIn(page, () => read('user'))
+    expect(page.isUnfit).toBe(false)
+    runSyncIn(page, () => engine.tag('ok', ann, () => read('user'), reading('user')))
+    expect(page.isUnfit).toBe(false)
+    runSyncIn(page, () => engine.tag('box', ann, () => read('user')))
+    expect(page.isUnfit).toBe(true)
+  })
+
+  it('reach what is rendered before its fragment is known to be needed', () => {
+    const engine = setUp(false)
+    const fragment = engine.fragments.resolveTag(
+      { fragment: 'box', remedy: '' },
+      { timeout: 9, varyOn: [] },
+    )
+    const late = new LateFrame(engine.near, undefined, fragment)
+    runSyncIn(late, () => read('user'))
+    const own = new Frame(engine.near, undefined, undefined)
+    late.attach(own)
+    expect(own.isUnfit).toBe(true)
+  })
+})
