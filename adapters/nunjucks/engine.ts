@@ -24,6 +24,7 @@ export interface Tokenizer {
   lineno: number
   colno: number
   in_code: boolean
+  nextToken: () => Token | null
   forwardN(count: number): void
 }
 

@@ -11,7 +11,7 @@ import type { BlockFunction, Context, Engine, Frame, Keeper, Runtime, Template }
 import { remember } from './engine-errors.js'
 import { nunjucksFaults } from './faults.js'
 import { HOLE_BLOCK, type HoleRecord } from './parse-hole.js'
-import { flatten, forbid, freeze, heldBy, hideIn } from './scope.js'
+import { forbid, freeze, heldBy, hideIn, merge } from './scope.js'
 import type { TemplateNames } from './templates.js'
 import { lookUp, namesMadeInside, namesSeen, type Vantage } from './vantage.js'
 
@@ -211,7 +211,8 @@ export function tagHolesOf(renderer: HoleRenderer | undefined): TagHoles | undef
   let at: unknown = renderer
   while (typeof at === 'object' && at !== null) {
     if ('vantage' in at && 'frame' in at) return at as TagHoles
-    at = (at as { readonly holes?: unknown }).holes
+    // A session wraps it.
+    at = (at as { readonly original?: unknown }).original
   }
   return undefined
 }
@@ -286,7 +287,7 @@ function renderAt(
   let known: Record<string, unknown> = variables
   const isOther = [...held].some(([name, value]) => !Object.is(frame.lookup(name), value))
   if (isElsewhere || isOther) {
-    seen = flatten(frame, runtime)
+    seen = merge(frame, runtime)
     for (const [name, value] of held) {
       if (value !== undefined) seen.variables[name] = value
       else {

@@ -33,7 +33,42 @@ export interface HoleRecord {
 /** The holes of the templates that are being compiled, by their place. */
 const holes = new WeakMap<Node, HoleRecord>()
 
-const holeCounts = new WeakMap<Parser, number>()
+/** The blocks of the holes that a parser has read. */
+const blocksOf = new WeakMap<Parser, Node[]>()
+
+/** Tokens for the end of a template with holes. */
+const ends = new WeakSet<Token>()
+
+/** Whether a tag is the one that {@link parseHole} has put at the end of the template. */
+export function isEndOfHoles(tag: Token): boolean {
+  return ends.has(tag)
+}
+
+/**
+ * What stands at the end of a template with holes: their blocks. The engine looks for blocks in most of
+ * a template, but neither in set blocks nor in switches.
+ */
+export function parseEndOfHoles(parser: Parser, nodes: Nodes, tag: Token): Node {
+  const end = new NodeFactory(nodes, tag).list([])
+  end.findAll = (type, results = []) => {
+    for (const block of blocksOf.get(parser) ?? []) {
+      if (block instanceof (type as typeof nodes.Node)) results.push(block)
+    }
+    return results
+  }
+  return end
+}
+
+/** Gives a parser one more tag at the end of its template. */
+function addEnd({ tokens }: Parser): void {
+  const next = tokens.nextToken.bind(tokens)
+  const added: Token[] = [
+    { type: 'block-start', value: '', lineno: 0, colno: 0 },
+    { type: 'symbol', value: 'nocache', lineno: 0, colno: 0 },
+  ]
+  for (const token of added) ends.add(token)
+  tokens.nextToken = () => next() ?? (tokens.in_code ? undefined : added.shift()) ?? null
+}
 
 /** What a nocache block whose place this is reads of the variables around it. */
 export function holeReads(node: Node): readonly string[] | undefined {
@@ -70,15 +105,22 @@ export function parseHole(
   parser.advanceAfterBlockEnd('endnocache')
   checkBody(body, nodes, asyncFilters, position)
   checkHole(body, nodes, position)
-  const index = holeCounts.get(parser) ?? 0
-  holeCounts.set(parser, index + 1)
+  const blocks = blocksOf.get(parser) ?? []
+  if (blocks.length === 0) {
+    blocksOf.set(parser, blocks)
+    addEnd(parser)
+  }
   const record: HoleRecord = {
-    id: `${index}_${hash('sha256', source).slice(0, 12)}`,
+    id: `${blocks.length}_${hash('sha256', source).slice(0, 12)}`,
     line: tag.lineno + 1,
     ...(template === undefined ? undefined : { template }),
     ...readHole(body, nodes),
   }
-  return compileHole(new NodeFactory(nodes, tag), record, body)
+  const make = new NodeFactory(nodes, tag)
+  const told = make.code(`if (env === null) return cb(null, ${JSON.stringify(record)});\n`)
+  const name = make.symbol(`${HOLE_BLOCK}${record.id}`)
+  blocks.push(make.make(nodes.Block, name, make.list([told, body])))
+  return compileHole(make, record)
 }
 
 /** @throws CacheTagError: the body needs what is not there when it is rendered by itself. */
@@ -114,22 +156,13 @@ function readHole(body: Node, nodes: Nodes): Pick<HoleRecord, 'reads' | 'include
   }
 }
 
-function compileHole(make: NodeFactory, record: HoleRecord, body: Node): Node {
-  const { nodes } = make
-  const name = `${HOLE_BLOCK}${record.id}`
-  const told = make.code(`if (env === null) return cb(null, ${JSON.stringify(record)});\n`)
-  const block = make.make(nodes.Block, make.symbol(name), make.list([told, body]))
+function compileHole(make: NodeFactory, record: HoleRecord): Node {
   const place = make.code('')
-  place.findAll = (type, results = []) => {
-    // It is no part of what stands around it, but has to be found as a block, and what is in it.
-    if (block instanceof (type as typeof nodes.Node)) results.push(block)
-    return block.findAll(type, results)
-  }
   holes.set(place, record)
   return make.list([
     place,
     make.code(
-      `var ${TEXT} = env.getExtension("${EXTENSION}").hole(b_${name}, context, frame, runtime, root, ` +
+      `var ${TEXT} = env.getExtension("${EXTENSION}").hole(b_${HOLE_BLOCK}${record.id}, context, frame, runtime, root, ` +
         'frame.topLevel && parentTemplate, function (use, runtime) {\n',
     ),
     ...record.reads.flatMap((one, i) => make.keep(one, i).pieces),

@@ -3,7 +3,14 @@ import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
 import type { Lexer, Node, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
-import { checkHoles, hasHole, holeReads, parseHole } from './parse-hole.js'
+import {
+  checkHoles,
+  hasHole,
+  holeReads,
+  isEndOfHoles,
+  parseEndOfHoles,
+  parseHole,
+} from './parse-hole.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
 import {
   BODY,
@@ -34,6 +41,7 @@ export function parseTag(
   settings: ParseSettings,
 ): Node {
   const tag = parser.nextToken() as Token
+  if (isEndOfHoles(tag)) return parseEndOfHoles(parser, nodes, tag)
   if (tag.value === 'nocache') return parseHole(parser, nodes, tag, settings)
   if (tag.value === 'cache') return parseCache(parser, nodes, lexer, tag, settings)
   throw strayEnd(parser, tag, settings.template)

@@ -33,7 +33,7 @@ export function takeScope(
 
 /** A scope of its own for who may change it. */
 export function copyScope(scope: Scope, runtime: Runtime): Scope {
-  const frame = flatten(scope.frame, runtime)
+  const frame = merge(scope.frame, runtime)
   frame.topLevel = scope.frame.topLevel
   const superFrame = superFrames.get(scope.frame)
   if (superFrame !== undefined) superFrames.set(frame, superFrame)
@@ -77,8 +77,17 @@ export function forbid(
   })
 }
 
+/** One frame with the variables of all, as they are now. */
+function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
+  const flat = merge(inner, runtime)
+  const loop: unknown = Object.getOwnPropertyDescriptor(flat.variables, 'loop')?.value
+  // The engine counts up in one object.
+  if (typeof loop === 'object' && loop !== null) flat.variables['loop'] = { ...loop }
+  return flat
+}
+
 /** One frame with the variables of all. */
-export function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
+export function merge(inner: Frame | undefined, runtime: Runtime): Frame {
   const frames: Frame[] = []
   for (let at = inner; at !== undefined; at = at.parent) frames.push(at)
   const flat = new runtime.Frame()
@@ -90,9 +99,6 @@ export function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
       if (variables[name] !== undefined) flat.variables[name] = variables[name]
     }
   }
-  const { loop } = flat.variables
-  // The engine counts up in one object.
-  if (typeof loop === 'object' && loop !== null) flat.variables['loop'] = { ...loop }
   return flat
 }
 

@@ -161,7 +161,7 @@ class TagCall implements TagHoles {
   readonly #runtime: Runtime
   readonly #root: BlockFunction
   readonly #body: CompiledBody
-  /** Once the body has begun, or is put off. */
+  /** What the holes see, once the body has begun or is put off. The body has a copy, which it changes. */
   #scope: Scope | undefined
   #isPutOff = false
   #vantage: Vantage | undefined
@@ -221,7 +221,7 @@ class TagCall implements TagHoles {
       context: this.#context,
       // What a body sets in the context it sets in a copy.
       variables: this.#scope?.variables ?? freeze(this.#context),
-      frame: this.#isPutOff ? this.#keep().frame : this.frame,
+      frame: this.#scope?.frame ?? this.frame,
       held: this.#tag.hasHoles ? heldBy(this.#body) : NOTHING_HELD,
     })
   }
@@ -237,17 +237,17 @@ class TagCall implements TagHoles {
 
   /** Keeps what is needed to render later as now. */
   #keep(): Scope {
-    if (!this.#isPutOff) {
+    this.#isPutOff = true
+    if (this.#scope === undefined) {
       this.#scope = this.#takeScope()
       this.#vantage = undefined
-      this.#isPutOff = true
     }
-    return this.#scope as Scope
+    return this.#scope
   }
 
   renderNow(): string {
     this.#scope ??= this.#takeScope()
-    return this.#render(this.#scope)
+    return this.#render(copyScope(this.#scope, this.#runtime))
   }
 
   #render(scope: Scope): string {

@@ -1,0 +1,388 @@
+import { CacheTagError, createCaches, LocMemCache, type Cache } from 'fragcache'
+import { registerCache } from 'fragcache/nunjucks'
+import nunjucks from 'nunjucks'
+import { describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { sources } from './nunjucks-driver.js'
+
+type Templates = Readonly<Record<string, string>>
+
+function setUp(templates: Templates, cache: Cache = new LocMemCache()) {
+  const env = new nunjucks.Environment(sources(templates))
+  env.addFilter(
+    'late',
+    (_text: string, done: (error: null, text: string) => void) => {
+      setImmediate(() => done(null, 'late'))
+    },
+    true,
+  )
+  return { env, ...registerCache(env, createCaches({ default: cache })) }
+}
+
+/** What a template's render throws, the same in each way of rendering it. */
+async function fault(templates: Templates, context: object = {}): Promise<CacheTagError> {
+  const errors: unknown[] = []
+  const { env } = setUp(templates)
+  try {
+    env.render('main', context)
+  } catch (error) {
+    errors.push(error)
+  }
+  for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
+    const { renderAsync } = setUp(templates, cache)
+    await renderAsync('main', context).catch((error: unknown) => errors.push(error))
+  }
+  expect(errors).toHaveLength(3)
+  const [first] = errors
+  for (const error of errors) {
+    expect(error).toMatchObject({ code: 'FRAGCACHE_TAG', message: (first as Error).message })
+  }
+  return first as CacheTagError
+}
+
+const END = '{% endnocache %}'
+
+describe('a nocache tag that is written wrongly is told when its template is compiled', () => {
+  it.each<[tag: string, says: RegExp]>([
+    ['{% nocache 9 %}x' + END, /nocache takes no arguments, and is given "9"/],
+    ['{% nocache user %}x' + END, /nocache takes no arguments, and is given "user"/],
+    ['{% nocache %}x{% endnocache a %}', /endnocache takes no arguments, and is given "a"/],
+    ['{% nocache %}x', /the endnocache is missing/],
+    ['{% if a %}{% nocache %}x{% endif %}', /the endnocache is missing/],
+    ['{% nocache', /the tag is not closed/],
+    ['x' + END, /this endnocache has no nocache tag before it/],
+    ['{% nocache %}{% if a %}' + END + '{% endif %}', /stands inside/],
+    [
+      '{% cache 9 n %}{% nocache %}x{% endcache %}',
+      /this endcache stands inside the nocache tag of line 3/,
+    ],
+    [
+      '{% nocache %}{% cache 9 n %}x' + END,
+      /this endnocache stands inside the cache tag of line 3/,
+    ],
+    ['{% nocache %}{% block b %}{% endblock %}' + END, /put the nocache tag inside the block/],
+    [
+      '{% block b %}{% nocache %}{{ super() }}' + END + '{% endblock %}',
+      /super\(\) is called in this/,
+    ],
+    [
+      '{% block b %}{% nocache %}{% cache 9 n %}{{ super() }}{% endcache %}' +
+        END +
+        '{% endblock %}',
+      /super\(\) is called in this/,
+    ],
+    ['{% nocache %}{% extends "base" %}' + END, /an extends tag stands in its body/],
+    ['{% nocache %}{{ a | late }}' + END, /the filter "late" in its body is asynchronous/],
+  ])('%s', async (tag, says) => {
+    const error = await fault({ main: `one\n\n${tag}` })
+    expect(error.message).toMatch(says)
+    expect(error).toMatchObject({ template: 'main', line: 3 })
+  })
+})
+
+/** Each has one name that its block uses and that is made in the cached body. */
+const made: Readonly<Record<string, readonly [name: string, templates: Templates]>> = {
+  'a loop variable': [
+    'x',
+    {
+      main: '{% cache 9 n %}{% for x in xs %}{% nocache %}{{ x }}{% endnocache %}{% endfor %}{% endcache %}',
+    },
+  ],
+  'one of a pair': [
+    'b',
+    {
+      main: '{% cache 9 n %}{% for a, b in rows %}{% nocache %}{{ b }}{% endnocache %}{% endfor %}{% endcache %}',
+    },
+  ],
+  loop: [
+    'loop',
+    {
+      main: '{% cache 9 n %}{% for x in xs %}{% nocache %}{{ loop.index }}{% endnocache %}{% endfor %}{% endcache %}',
+    },
+  ],
+  'a variable of asyncEach': [
+    'x',
+    {
+      main: '{% cache 9 n %}{% asyncEach x in xs %}{% nocache %}{{ x }}{% endnocache %}{% endeach %}{% endcache %}',
+    },
+  ],
+  'a variable that is set': [
+    'y',
+    {
+      main: '{% cache 9 n %}{% if a %}{% set y = 1 %}{% endif %}{% nocache %}{{ y }}{% endnocache %}{% endcache %}',
+    },
+  ],
+  'a variable that is set further down in the loop': [
+    'y',
+    {
+      main: '{% cache 9 n %}{% for x in xs %}{% nocache %}{{ y }}{% endnocache %}{% set y = x %}{% endfor %}{% endcache %}',
+    },
+  ],
+  'a set block': [
+    'y',
+    {
+      main: '{% cache 9 n %}{% set y %}a{% endset %}{% nocache %}{{ y }}{% endnocache %}{% endcache %}',
+    },
+  ],
+  'an argument of a macro inside': [
+    'x',
+    {
+      main: '{% cache 9 n %}{% macro m(x) %}{% nocache %}{{ x }}{% endnocache %}{% endmacro %}{{ m(1) }}{% endcache %}',
+    },
+  ],
+  'a macro inside': [
+    'm',
+    {
+      main: '{% cache 9 n %}{% macro m() %}{% endmacro %}{% nocache %}{{ m() }}{% endnocache %}{% endcache %}',
+    },
+  ],
+  'an import inside': [
+    'f',
+    {
+      main: '{% cache 9 n %}{% import "forms" as f %}{% nocache %}{{ f.m() }}{% endnocache %}{% endcache %}',
+      forms: '{% macro m() %}{% endmacro %}',
+    },
+  ],
+  'an argument of a call block inside': [
+    'x',
+    {
+      main: '{% macro m() %}{{ caller(1) }}{% endmacro %}{% cache 9 n %}{% call(x) m() %}{% nocache %}{{ x }}{% endnocache %}{% endcall %}{% endcache %}',
+    },
+  ],
+  'what a switch, an inner tag and an argument of its own hide': [
+    'x',
+    {
+      main: '{% for x in xs %}{% cache 9 n %}{% switch x %}{% case "a" %}{% for x in xs %}{% cache 9 m %}{% nocache %}{% cache 9 o x %}{% endcache %}{% endnocache %}{% endcache %}{% endfor %}{% endswitch %}{% endcache %}{% endfor %}',
+    },
+  ],
+  'the caller of the macro around': [
+    'caller',
+    {
+      main: '{% macro m() %}{% cache 9 n %}{% nocache %}{{ caller() }}{% endnocache %}{% endcache %}{% endmacro %}{% call m() %}{% endcall %}',
+    },
+  ],
+}
+
+describe('a nocache block that uses what is made in the cached body is refused', () => {
+  it.each(Object.entries(made))('when it is compiled: %s', async (_, [name, templates]) => {
+    const main = templates['main'] as string
+    const error = await fault({ ...templates, main: `\n${main}` }, { xs: [], rows: [] })
+    expect(error.message).toContain(`this nocache block uses "${name}", which is made inside`)
+    expect(error.message).toContain('move the nocache block or the variable out of the cached body')
+    expect(error).toMatchObject({ template: 'main', line: 2 })
+  })
+
+  it.each<[what: string, name: string, templates: Templates]>([
+    [
+      'a loop variable around an include',
+      'x',
+      {
+        main: '{% cache 9 n %}{% for x in xs %}{% include "part" %}{% endfor %}{% endcache %}',
+        part: '\n{% nocache %}{{ x }}{% endnocache %}',
+      },
+    ],
+    [
+      'a loop variable of an included template',
+      'x',
+      {
+        main: '{% cache 9 n %}{% include "part" %}{% endcache %}',
+        part: '\n{% for x in xs %}{% nocache %}{{ x }}{% endnocache %}{% endfor %}',
+      },
+    ],
+    [
+      'a pair of an included template',
+      'b',
+      {
+        main: '{% cache 9 n %}{% include "part" %}{% endcache %}',
+        part: '\n{% for a, b in rows %}{% nocache %}{{ b }}{% endnocache %}{% endfor %}',
+      },
+    ],
+    [
+      'what an included template sets',
+      'y',
+      {
+        main: '{% cache 9 n %}{% include "part" %}{% endcache %}',
+        part: '{% set y = 1 %}\n{% nocache %}{{ y }}{% endnocache %}',
+      },
+    ],
+    [
+      'what is set around an include',
+      'y',
+      {
+        main: '{% cache 9 n %}{% set y = 1 %}{% include "part" %}{% endcache %}',
+        part: '\n{% nocache %}{{ y }}{% endnocache %}',
+      },
+    ],
+    [
+      'an argument of a macro outside',
+      'x',
+      {
+        main: '{% macro m(x) %}\n{% nocache %}{{ x }}{% endnocache %}{% endmacro %}{% cache 9 n %}{{ m(1) }}{% endcache %}',
+        part: '',
+      },
+    ],
+    [
+      'an argument that was left out',
+      'x',
+      {
+        main: '{% macro m(x) %}\n{% nocache %}{{ x }}{% endnocache %}{% endmacro %}{% cache 9 n %}{{ m() }}{% endcache %}',
+      },
+    ],
+    [
+      'a variable that macros do not see',
+      'x',
+      {
+        main: '{% macro m() %}\n{% nocache %}{{ x }}{% endnocache %}{% endmacro %}{% for x in xs %}{% cache 9 n x %}{{ m() }}{% endcache %}{% endfor %}',
+      },
+    ],
+    [
+      'a variable that a macro imported without context does not see',
+      'user',
+      {
+        main: '{% import "forms" as forms %}{% cache 9 n %}{{ forms.m() }}{% endcache %}',
+        forms: '{% macro m() %}\n{% nocache %}{{ user }}{% endnocache %}{% endmacro %}',
+      },
+    ],
+    [
+      'and that is not there, by chance, either',
+      'nobody',
+      {
+        main: '{% import "forms" as forms %}{% cache 9 n %}{{ forms.m() }}{% endcache %}',
+        forms: '{% macro m() %}\n{% nocache %}{{ nobody }}{% endnocache %}{% endmacro %}',
+      },
+    ],
+    [
+      'what a call block sees and the macro’s tag does not',
+      'x',
+      {
+        main: '{% macro box() %}{% cache 9 n %}{{ caller() }}{% endcache %}{% endmacro %}{% for x in xs %}{% call box() %}\n{% nocache %}{{ x }}{% endnocache %}{% endcall %}{% endfor %}',
+      },
+    ],
+    [
+      'what an inner tag sees and the outer one does not',
+      'x',
+      {
+        main: '{% cache 9 n %}{% for x in xs %}{% include "part" %}{% endfor %}{% endcache %}',
+        part: '{% cache 9 m x %}\n{% nocache %}{{ x }}{% endnocache %}{% endcache %}',
+      },
+    ],
+    [
+      'a loop variable that has the value of the one outside',
+      'user',
+      {
+        main: '{% cache 9 n %}{% for user in [user] %}{% include "part" %}{% endfor %}{% endcache %}',
+        part: '\n{% nocache %}{{ user }}{% endnocache %}',
+      },
+    ],
+  ])('when it is rendered: %s', async (_, name, templates) => {
+    const context = { xs: ['a'], rows: [['a', 1]], user: 'ann' }
+    const error = await fault(templates, context)
+    expect(error.message).toContain(`this nocache block uses "${name}"`)
+    expect(error).toMatchObject({ line: 2, fragment: 'n' })
+  })
+
+  it('also where it was stored for an inner tag that was the outermost one', async () => {
+    const templates = {
+      main: '{% cache 9 outer %}{% for x in xs %}{% include "part" %}{% endfor %}{% endcache %}',
+      alone: '{% for x in xs %}{% include "part" %}{% endfor %}',
+      part: '{% cache 9 inner x %}<{% nocache %}{{ x }}{% endnocache %}>{% endcache %}',
+    }
+    for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
+      const { renderAsync } = setUp(templates, cache)
+      expect(await renderAsync('alone', { xs: [1, 2] })).toBe('<1><2>')
+      expect(await renderAsync('alone', { xs: [1, 2] })).toBe('<1><2>')
+      await expect(renderAsync('main', { xs: [1, 2] })).rejects.toThrow(/uses "x", which is made/)
+    }
+  })
+
+  it('and nothing is stored then', async () => {
+    const remote = new AsyncTestCache()
+    const { renderAsync } = setUp(
+      {
+        main: '{% cache 9 n %}{% include "part" %}{% endcache %}',
+        part: '{% set y = 1 %}{% nocache %}{{ y }}{% endnocache %}',
+      },
+      remote,
+    )
+    await expect(renderAsync('main')).rejects.toThrow(/uses "y"/)
+    expect(remote.storedKeys).toEqual([])
+  })
+})
+
+describe('what a nocache block includes or calls is refused what is made in the cached body', () => {
+  it.each<[what: string, templates: Templates]>([
+    [
+      'by an include',
+      {
+        main: '{% cache 9 n %}{% for x in xs %}{% nocache %}{% include "part" %}{% endnocache %}{% endfor %}{% endcache %}',
+        part: '{% if user == "bob" %}{{ x }}{% endif %}',
+      },
+    ],
+    [
+      'by a tag in it',
+      {
+        main: '{% cache 9 n %}{% for x in xs %}{% nocache %}{% cache 9 own user %}{% include "part" %}{% endcache %}{% endnocache %}{% endfor %}{% endcache %}',
+        part: '{% if user == "bob" %}{{ x }}{% endif %}',
+      },
+    ],
+    [
+      'by a macro of the template',
+      {
+        main: '{% macro m() %}{% if user == "bob" %}{{ x }}{% endif %}{% endmacro %}{% cache 9 n %}{% set x = 1 %}{% nocache %}{{ m() }}{% endnocache %}{% endcache %}',
+      },
+    ],
+  ])('%s, on a hit as on a miss', async (_, templates) => {
+    for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
+      const { renderAsync } = setUp(templates, cache)
+      const render = (user: string) => renderAsync('main', { user, xs: [1] })
+      expect(await render('ann')).toBe('')
+      await expect(render('bob')).rejects.toMatchObject({
+        code: 'FRAGCACHE_TAG',
+        message: expect.stringContaining('includes or calls uses "x"') as string,
+      })
+      expect(await render('ann')).toBe('')
+    }
+  })
+})
+
+describe('the output of a nocache block inside a cached body', () => {
+  const shapes: readonly [around: string, body: string][] = [
+    ['a filter block', '{% filter upper %}{% nocache %}{{ user }}{% endnocache %}{% endfilter %}'],
+    [
+      'a filter',
+      '{% set s %}<{% nocache %}{{ user }}{% endnocache %}>{% endset %}{{ s | length }}',
+    ],
+    ['escaping', '{% set s %}{% nocache %}{{ user }}{% endnocache %}{% endset %}{{ s }}'],
+  ]
+  it.each(shapes)('must not be altered by %s', async (_, body) => {
+    const error = await fault({ main: `{% cache 9 n %}${body}{% endcache %}` }, { user: 'ann' })
+    expect(error.message).toMatch(/the output of nocache was altered/)
+    expect(error).toMatchObject({ template: 'main', line: 1 })
+  })
+})
+
+describe('what a nocache block throws', () => {
+  it.each<[where: string, templates: Templates]>([
+    ['main', { main: '\n{% cache 9 n %}{% nocache %}{{ boom() }}{% endnocache %}{% endcache %}' }],
+    [
+      'part',
+      {
+        main: '{% cache 9 n %}{% include "part" %}{% endcache %}',
+        part: '\n{% nocache %}{{ boom() }}{% endnocache %}',
+      },
+    ],
+  ])('is told with its template and line: %s', async (where, templates) => {
+    for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
+      const { renderAsync } = setUp(templates, cache)
+      let calls = 0
+      const boom = () => {
+        if (++calls !== 2) throw new Error('no luck')
+        return 'luck'
+      }
+      const told = new RegExp(`\\(${where}\\)[^]*no luck`)
+      await expect(renderAsync('main', { boom })).rejects.toThrow(told)
+      expect((await renderAsync('main', { boom })).trim()).toBe('luck')
+      await expect(renderAsync('main', { boom })).rejects.toThrow(told)
+    }
+  })
+})
