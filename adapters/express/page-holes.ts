@@ -73,8 +73,8 @@ export class VisitorHoles implements HoleRenderer {
     if (isPromise(this.#context)) this.#context.catch(() => undefined)
   }
 
-  has(ref: HoleRef): boolean {
-    return knows(this.options, ref)
+  has(...asked: Parameters<HoleRenderer['has']>): boolean {
+    return probeOf(this.options).has(...asked)
   }
 
   render(ref: HoleRef): MaybePromise<string | undefined> {
@@ -125,18 +125,24 @@ function checkContext(context: unknown): object {
 /** Of several engines with one name, the one that has the hole. */
 function renderersOf(engines: readonly HoleEngine[], context: object): HoleRenderer {
   const renderers = engines.map((engine) => [engine.name, engine.holes(context)] as const)
-  const find = (ref: HoleRef) =>
-    renderers.find(([name, one]) => name === ref.e && one.has(ref))?.[1]
-  return { has: (ref) => find(ref) !== undefined, render: (ref) => find(ref)?.render(ref) }
+  const of = (ref: HoleRef) =>
+    renderers.filter(([name]) => name === ref.e).map(([, renderer]) => renderer)
+  return {
+    has: (ref, ...inside) => of(ref).some((renderer) => renderer.has(ref, ...inside)),
+    render: (ref) =>
+      of(ref)
+        .find((renderer) => renderer.has(ref))
+        ?.render(ref),
+  }
 }
 
 const probes = new WeakMap<PageHoleOptions, HoleRenderer>()
 
-/** Whether one of the engines has such a hole. */
-function knows(options: PageHoleOptions, ref: HoleRef): boolean {
+/** Tells which holes there are; the context is of no matter for that. */
+function probeOf(options: PageHoleOptions): HoleRenderer {
   let probe = probes.get(options)
   if (probe === undefined) probes.set(options, (probe = renderersOf(options.engines, {})))
-  return probe.has(ref)
+  return probe
 }
 
 const contents = new WeakMap<StoredResponse, Content>()
@@ -161,7 +167,8 @@ function contentOf(page: StoredResponse): Content {
 export function isFillable(page: StoredResponse, options: PageHoleOptions | undefined): boolean {
   if (page.holes === undefined) return true
   if (options === undefined) return false
-  return page.holes.every(([, e, t, h]) => knows(options, { e, t, h }))
+  const probe = probeOf(options)
+  return page.holes.every(([, e, t, h]) => probe.has({ e, t, h }))
 }
 
 /**
