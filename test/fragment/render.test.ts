@@ -431,7 +431,11 @@ describe('bad input', () => {
     [{ name: 'n', varyOn: ['\ud800'] }, TypeError, /lone surrogate/],
     [{ name: 'n', tags: [''] }, TypeError, /tags/],
     [{ name: 'n', ttl: 5 }, CacheTagError, /unknown keyword "ttl"/],
-    [{ name: 'n', lock: true }, CacheTagError, /not supported yet/],
+    [{ name: 'n', lock: 'yes' }, TypeError, /lock: "yes"/],
+    [{ name: 'n', lock: { wait: -1 } }, TypeError, /lock\.wait: -1/],
+    [{ name: 'n', staleWhileRevalidate: -1 }, TypeError, /staleWhileRevalidate: -1/],
+    [{ name: 'n', staleIfError: '5' }, TypeError, /staleIfError: "5"/],
+    [{ name: 'n', earlyRefresh: 'yes' }, TypeError, /earlyRefresh: "yes"/],
   ])('%o is refused', async (options, kind, message) => {
     const { fragments } = setUp()
     const render = fragments.render(options as never, () => 'x')
