@@ -1,7 +1,8 @@
 import type { TagPosition } from '../../src/errors.js'
-import { currentSession } from '../../src/fragment/deferred.js'
+import { currentSession, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
 import { currentFrame, type Frame } from '../../src/frame.js'
+import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Container, DataFrame, HelperOptions, Program, Render } from './engine.js'
 import { holeFaults } from './faults.js'
 import type { HoleUses } from './hole-uses.js'
@@ -76,7 +77,7 @@ export class TagHoles implements HoleRenderer {
 
   render(ref: HoleRef): string | undefined {
     const text = this.#render(withoutIndents(ref))
-    return text && indentHole(ref, text)
+    return text && indentLate(ref, text)
   }
 
   #render({ e, t, h }: HoleRef): string | undefined {
@@ -215,12 +216,13 @@ export class ContextHoles implements HoleRenderer {
     }
   }
 
-  render(ref: HoleRef): string | undefined {
+  render(ref: HoleRef): MaybePromise<string | undefined> {
     const { h } = withoutIndents(ref)
     const found = ref.e === ENGINE ? this.#find(ref.t) : undefined
-    if (found?.template.hole(h) === undefined) return undefined
-    const { text } = callForHole(h, found.call)
-    return text && indentHole(ref, text)
+    if (found?.template.hole(h)?.uses.blockParams.length !== 0) return undefined
+    // There may be cache tags in it, over any cache.
+    const rendered = renderMaybeDeferred(() => callForHole(h, found.call).text ?? '')
+    return chain(rendered, (text) => indentLate(ref, text))
   }
 
   #find(name: string): { readonly template: Template; readonly call: () => unknown } | undefined {
@@ -312,6 +314,13 @@ function findAround(
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** Indents a hole's text once the fragments in it are there. */
+function indentLate(ref: HoleRef, text: string): string {
+  const session = currentSession()
+  const indent = (full: string): string => indentHole(ref, full)
+  return session === undefined ? indent(text) : session.change(text, indent)
 }
 
 /** The helper `nocache`. */
