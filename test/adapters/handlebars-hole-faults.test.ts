@@ -218,7 +218,7 @@ describe('a template that was precompiled', () => {
     )
     registerCache(builder, createCaches({ default: new LocMemCache() }))
     const after = builder.precompile(source, options) as unknown as { code: string; map: string }
-    expect(Object.keys(after)).toEqual(Object.keys(before as unknown as object))
+    expect(Object.keys(after)).toEqual(Object.keys(before))
     const { default: _, ...names } = { default: 0, ...(JSON.parse(after.map) as { file: string }) }
     expect(names).toMatchObject({ file: 'a.js', sources: ['a.hbs'] })
     const template = load(builder, after.code)
