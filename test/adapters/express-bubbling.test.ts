@@ -322,26 +322,18 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
   describe.each(backends)('as long as what is in them, over %s', (_name, newCache) => {
     it('with bubbleTimeout a page ends with what ends first in it', async () => {
       const clock = stopClock()
-      let fragments: FragmentCache | undefined
-      const {
-        made,
-        get,
-        fragments: own,
-        caches,
-      } = await site(
+      const { made, get, fragments, caches } = await site(
         newCache(),
         async (req, res) => {
           const inner = () =>
             req.path === '/value'
               ? caches.default.getOrSet('value', 'v', { timeout: 30 })
-              : (fragments?.render({ name: 'inner', timeout: 30 }, () => 'i') ?? '')
-          res.send(
-            await fragments?.render({ name: 'outer', timeout: 300, varyOn: [req.path] }, inner),
-          )
+              : fragments.render({ name: 'inner', timeout: 30 }, () => 'i')
+          const outer = { name: 'outer', timeout: 300, varyOn: [req.path] }
+          res.send(await fragments.render(outer, inner))
         },
         { bubbleTimeout: true },
       )
-      fragments = own
       await made(['/p', '/value'])
       clock.advance(29)
       expect(await made(['/p', '/value'])).toEqual([])

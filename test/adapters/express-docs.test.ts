@@ -19,7 +19,7 @@ describe('the samples of docs/express.md', () => {
   const samples = samplesOf('docs/express.md')
 
   it('are there', () => {
-    expect(samples).toHaveLength(7)
+    expect(samples).toHaveLength(9)
   })
 
   it.each(samples)('$page:$line prints what it says', async ({ code, line, prints }) => {

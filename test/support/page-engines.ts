@@ -77,7 +77,7 @@ export const pageEngines: Readonly<Record<'nunjucks' | 'handlebars' | 'eta', Pag
       app.engine('eta', (file, data, done) => {
         eta.renderAsync(relative(views, file), data).then((html) => done(null, html), done)
       })
-      return plugin as unknown as HoleEngine
+      return plugin
     },
   },
 }
