@@ -15,6 +15,7 @@ import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { OutageReporter, RefusalReporter, reportDamage } from './observe.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
 import { withStamp, type Stamp } from './stamp.js'
+import type { Lock } from './staleness.js'
 import {
   resolveSettings,
   type CacheSettings,
@@ -270,6 +271,16 @@ export abstract class Backend<Payload = unknown> {
   /** @internal */
   get backendName(): string {
     return this.constructor.name
+  }
+
+  /** @internal */
+  get defaultLock(): Lock {
+    return this.settings.lock
+  }
+
+  /** @internal Beta of XFetch; 0: never early. */
+  get defaultBeta(): number {
+    return this.settings.earlyRefresh
   }
 
   /** @internal The default timeout in seconds. */

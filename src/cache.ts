@@ -164,7 +164,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const frame = currentFrame()
     if (frame === undefined) return undefined
     frame.depend(this, hit.tags)
-    return chain(lifetimeOf(this, storedKey, hit), (expiresAtMs) => frame.limit(expiresAtMs))
+    return chain(lifetimeOf(this, storedKey, hit, frame), (expiresAtMs) => frame.limit(expiresAtMs))
   }
 
   /** The same for what the caller stores: it is at hand there, and is not read. */
@@ -498,6 +498,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (frame !== undefined) {
       frame.depend(this, got.tags, got.unborn)
       frame.limit(got.expiresAtMs)
+      if (got.isOld) frame.holdOld()
     }
     return this.#copy(got.value) as T
   }

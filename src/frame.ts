@@ -27,6 +27,8 @@ export interface FramedFragment {
 export class Frame {
   /** Whether it is made under a lease: then nothing inside may wait for another one. */
   holdsLease = false
+  /** Whether something inside is past its time: what is made of it must not be stored as if it were new. */
+  holdsOld = false
   #tags: Map<string, string | undefined> | undefined
   #unborn: Set<string> | undefined
   readonly #begunAt = invalidationsSoFar()
@@ -62,6 +64,11 @@ export class Frame {
   limit(expiresAtMs: Deadline | undefined): void {
     if (typeof expiresAtMs === 'number')
       this.#expiresAtMs = Math.min(this.#expiresAtMs, expiresAtMs)
+  }
+
+  /** Notes that something inside is past its time. */
+  holdOld(): void {
+    for (let at: Frame | undefined = this; at !== undefined; at = at.parent) at.holdsOld = true
   }
 
   /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */

@@ -43,6 +43,8 @@ export interface Got {
   readonly unborn: readonly string[]
   /** `undefined`: not known. */
   readonly expiresAtMs: Deadline | undefined
+  /** Past its time. */
+  readonly isOld: boolean
 }
 
 interface Made {
@@ -116,12 +118,9 @@ export class GetOrSet {
 
   #toGot({ storedKey }: Wanted, hit: Hit): MaybePromise<Got> {
     const { value, tags } = hit
-    return chain(lifetimeOf(this.#access.cache, storedKey, hit), (expiresAtMs) => ({
-      value,
-      tags,
-      unborn: NONE,
-      expiresAtMs,
-    }))
+    const isOld = hit.staleSinceMs !== undefined
+    const lifetime = lifetimeOf(this.#access.cache, storedKey, hit, currentFrame())
+    return chain(lifetime, (expiresAtMs) => ({ value, tags, unborn: NONE, expiresAtMs, isOld }))
   }
 
   /** @param old - What may be served if it cannot be made. */
@@ -177,7 +176,7 @@ export class GetOrSet {
     const result = this.#toMade(wanted, frame, value, tags, startedMs)
     const { made } = result
     // The store could not be read, or what it was made from was invalidated: nothing may be kept.
-    if (tags === undefined || run.isForgotten || frame.isUnfit) return made
+    if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return made
     const added = await this.#access.add(wanted, this.#request(wanted, result, tags))
     if (added) return made
     const hit = await this.#access.reread(wanted)
@@ -205,6 +204,7 @@ export class GetOrSet {
       unborn: tags?.unborn ?? NONE,
       // What contains this is as old as what this contains, however long this itself is kept.
       expiresAtMs: limited,
+      isOld: frame.holdsOld,
     }
     const deadline = wanted.isLimited ? limited : own
     return { made, deadline, costMs: performance.now() - startedMs }
@@ -245,7 +245,7 @@ export class GetOrSet {
       const value = await runAsyncIn(frame, () => wanted.produce(run))
       checkValue(value)
       const tags = await tagsToStore(frame, found.snapshot)
-      if (tags === undefined || run.isForgotten || frame.isUnfit) return
+      if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return
       const result = this.#toMade(wanted, frame, value, tags, startedMs)
       await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
     } finally {
@@ -281,16 +281,18 @@ function unreadTags(wanted: Wanted, frame: Frame): Dependencies {
 }
 
 /**
- * Until when an entry lives, where something around the caller asks for that.
+ * Until when an entry lives, where something around it asks for that.
  *
+ * @param frame - What it is read in.
  * @returns `undefined`: nobody asks, or it cannot be read.
  */
 export function lifetimeOf(
   cache: Cache,
   storedKey: string,
   hit: Hit,
+  frame: Frame | undefined,
 ): MaybePromise<Deadline | undefined> {
-  if (currentFrame()?.wantsExpiry !== true) return undefined
+  if (frame?.wantsExpiry !== true) return undefined
   if (hit.staleSinceMs !== undefined) return hit.staleSinceMs
   if (hit.stamp !== undefined) return asDeadline(hit.stamp.freshUntilMs)
   return cache.tryReadDeadline(storedKey)

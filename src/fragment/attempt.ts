@@ -1,15 +1,21 @@
 import type { Hit, Lookup, StoreRequest, TagSnapshot } from '../backend.js'
 import type { Cache } from '../cache.js'
+import { CacheTagError } from '../errors.js'
+import { lifetimeOf } from '../get-or-set.js'
+import { Lease, leaseOrFind } from '../lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
   fragmentChannel,
   operationChannel,
+  reportRefresh,
   type FragmentMessage,
   type FragmentOutcome,
 } from '../observe.js'
-import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
+import { toAgeing } from '../staleness.js'
+import { ALREADY_EXPIRED, toDeadline, type Deadline } from '../timeout.js'
+import { beginRefresh, endRefresh, mayBeOld, oldOf, useOf, type Old } from './ageing.js'
 import { faults } from './faults.js'
-import { Flight, flightsOver, needFrom } from './flights.js'
+import { APART, Flight, flightsOver, needFrom, type Landed } from './flights.js'
 import {
   canShow,
   readParts,
@@ -19,7 +25,14 @@ import {
   type HoleRenderer,
   type Shown,
 } from './holes.js'
-import { Frame, runAsyncIn, runSyncIn, type Dependencies } from '../frame.js'
+import {
+  Frame,
+  isUnderLease,
+  runAsyncIn,
+  runSyncIn,
+  tagsToStore,
+  type Dependencies,
+} from '../frame.js'
 import type { Fragment } from './spec.js'
 
 /**
@@ -30,6 +43,10 @@ export class Attempt {
   readonly frame: Frame
   #bodyStartedMs = 0
   #bodyMs = 0
+  #old: Old | undefined
+  #lease: Lease | undefined
+  #isRefresh = false
+  #hasRecovered = false
 
   constructor(
     readonly fragment: Fragment,
@@ -41,7 +58,8 @@ export class Attempt {
     /** Renders the holes inside, if nothing around it is kept. */
     holes?: HoleRenderer,
   ) {
-    this.frame = new Frame(fragment.cache, parent, flight)
+    const isLimited = fragment.settings.bubbleTimeout && !fragment.bypass
+    this.frame = new Frame(fragment.cache, parent, flight, isLimited)
     if (fragment.bypass) this.frame.keeps = false
     else {
       this.frame.fragment = fragment
@@ -50,37 +68,107 @@ export class Attempt {
     if (flight !== undefined) flight.frame = this.frame
   }
 
+  /**
+   * Makes it anew in place of what was found.
+   *
+   * @param old - What may stand in if the body throws.
+   * @param isRefresh - The old is served to all others meanwhile.
+   */
+  replace(old: Old | undefined, isRefresh: boolean): this {
+    this.#old = old
+    this.#isRefresh = isRefresh
+    if (isRefresh) beginRefresh(this.fragment)
+    return this
+  }
+
+  /** Makes it under a lease, which ends with the attempt. */
+  under(lease: Lease | undefined): this {
+    this.#lease = lease
+    this.frame.holdsLease = lease !== undefined
+    return this
+  }
+
+  /** Whether others wait in other processes, so that it has to be stored as soon as it is made. */
+  get isUnderLease(): boolean {
+    return this.#lease !== undefined
+  }
+
+  /**
+   * What is served to all others while this is made.
+   *
+   * @returns `undefined`: nothing, they wait for it.
+   */
+  get served(): Old | undefined {
+    return this.#isRefresh ? this.#old : undefined
+  }
+
+  /** The same again as a part of nothing, to be made when whoever asked for it has what was found. */
+  apart(holes: HoleRenderer | undefined): Attempt {
+    const { fragment, snapshot, startedMs } = this
+    const attempt = new Attempt(fragment, snapshot, undefined, undefined, startedMs, holes)
+    return attempt.replace(undefined, this.#isRefresh).under(this.#lease)
+  }
+
   /** Runs a body that ends before it returns. @throws What the body throws, after `fail`. */
-  runSync<T>(body: () => T): T {
+  runSync(body: () => string): string {
     this.bodyStarts()
     try {
       const text = runSyncIn(this.frame, body)
       this.bodyEnds()
       return text
     } catch (error) {
-      this.bodyEnds()
-      this.fail(error)
-      throw error
+      return this.#recoverOrThrow(error)
     }
   }
 
   /** Runs any body. @throws What the body throws, after `fail`. */
-  async runAsync<T>(body: () => T | Promise<T>): Promise<T> {
+  async runAsync(body: () => string | Promise<string>): Promise<string> {
     this.bodyStarts()
     try {
       const text = await runAsyncIn(this.frame, body)
       this.bodyEnds()
       return text
     } catch (error) {
-      this.bodyEnds()
-      this.fail(error)
-      throw error
+      return this.#recoverOrThrow(error)
     }
+  }
+
+  #recoverOrThrow(error: unknown): string {
+    this.bodyEnds()
+    const old = this.recover(error)
+    if (old !== undefined) return old
+    this.fail(error)
+    throw error
+  }
+
+  /**
+   * What stands in for a body that threw, which is reported then. It goes on like a body's text, and is
+   * not stored.
+   *
+   * @returns `undefined`: nothing does, and `fail` must be called.
+   */
+  recover(error: unknown): string | undefined {
+    const { fragment, frame } = this
+    const old = this.#old
+    // What is wrong with a template would never be seen.
+    if (old === undefined || error instanceof CacheTagError) return undefined
+    if (Date.now() >= old.usableUntilMs) return undefined
+    const shown = show(old.content, frame, undefined, fragment.site)
+    if (shown === undefined || isPromise(shown)) return undefined
+    const { alias, cache, variant } = fragment
+    reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
+    this.#hasRecovered = true
+    frame.depend(cache, old.hit.tags)
+    frame.holdOld()
+    return shown.text
   }
 
   /** For bodies that are run by other means inside {@link frame}. */
   bodyStarts(): void {
-    if (fragmentChannel.hasSubscribers) this.#bodyStartedMs = performance.now()
+    const { ageing } = this.fragment
+    if (fragmentChannel.hasSubscribers || (ageing !== undefined && ageing.beta > 0)) {
+      this.#bodyStartedMs = performance.now()
+    }
   }
 
   bodyEnds(): void {
@@ -119,28 +207,46 @@ export class Attempt {
   complete(text: string): MaybePromise<StoreRequest | undefined> {
     const { timeout, variant, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
+    const own = toDeadline(timeout, Date.now())
+    const endMs = Math.min(own ?? Infinity, this.frame.bubbledExpiresAtMs)
     if (this.snapshot === undefined) {
-      this.#give(content, this.#unreadDependencies())
+      this.#give(content, this.#unreadDependencies(), [], endMs)
       return undefined
     }
-    return chain(this.#dependencies(this.snapshot), (tags) => {
-      this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn)
+    return chain(tagsToStore(this.frame, this.snapshot), (tags) => {
+      this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn, endMs)
       // Without all its versions an invalidation could not reach it; and a deletion wins.
       if (tags === undefined || this.flight?.isDiscarded === true) return undefined
-      if (this.frame.isUnfit) return undefined
+      if (this.frame.isUnfit || this.frame.holdsOld) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
       }
-      const expiresAtMs = toDeadline(timeout, Date.now())
-      return { storedKey: variant.storedKey, value: content, expiresAtMs, tags }
+      const isCut = this.frame.isLimited && endMs !== Infinity
+      const ageing = this.#ageing(isCut ? endMs : own)
+      return { storedKey: variant.storedKey, value: content, ...ageing, tags }
     })
   }
 
-  #give(content: Content, tags: Dependencies, unborn?: readonly string[]): void {
-    this.parent?.depend(this.fragment.cache, tags, unborn)
+  #ageing(freshUntilMs: Deadline): Pick<StoreRequest, 'expiresAtMs' | 'stamp'> {
+    const { ageing } = this.fragment
+    if (ageing === undefined) return { expiresAtMs: freshUntilMs }
+    const grace = Math.max(ageing.staleWhileRevalidate, ageing.staleIfError)
+    return toAgeing(freshUntilMs, grace, ageing.beta > 0 ? this.#bodyMs : undefined)
+  }
+
+  #give(
+    content: Content,
+    tags: Dependencies,
+    unborn: readonly string[] | undefined,
+    expiresAtMs: number,
+  ): void {
+    const { parent, frame } = this
+    parent?.depend(this.fragment.cache, tags, unborn)
+    parent?.limit(expiresAtMs)
+    const landed = { content, tags, unborn, hit: false, expiresAtMs, isOld: frame.holdsOld }
     // What must not be stored for others must not be given to them in another way either.
-    this.flight?.land(this.frame.isUnfit ? undefined : { content, tags, unborn, hit: false })
+    this.flight?.land(frame.isUnfit ? APART : landed)
   }
 
   /**
@@ -169,13 +275,14 @@ export class Attempt {
   /** Ends the attempt after {@link complete}. */
   stored(stored: boolean): void {
     const { timeout } = this.fragment
-    this.#end(stored && (timeout === null || timeout > 0) ? 'miss' : 'bypass')
+    if (this.#hasRecovered) this.#end('stale')
+    else this.#end(stored && (timeout === null || timeout > 0) ? 'miss' : 'bypass')
   }
 
   /** Tells those who wait to look for themselves, while this goes on or is given up. */
   letGo(): void {
     this.flight?.land(undefined)
-    release(this.fragment, this.flight)
+    this.#release()
   }
 
   /** The body ran but its text is no fragment, for example because it was left early. */
@@ -187,7 +294,14 @@ export class Attempt {
   /** The body is not going to run. */
   withdraw(): void {
     this.flight?.land(undefined)
+    this.#release()
+  }
+
+  #release(): void {
     release(this.fragment, this.flight)
+    if (this.#isRefresh) endRefresh(this.fragment)
+    void this.#lease?.release()
+    this.#lease = undefined
   }
 
   /**
@@ -213,7 +327,7 @@ export class Attempt {
   }
 
   #end(outcome: FragmentOutcome): void {
-    release(this.fragment, this.flight)
+    this.#release()
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
   }
 
@@ -223,38 +337,6 @@ export class Attempt {
     for (const tag of this.fragment.tags) if (!tags.has(tag)) tags.set(tag, undefined)
     return tags
   }
-
-  /**
-   * The tag versions to store: the fragment's own and those of everything inside it; `undefined`
-   * if they cannot be read.
-   */
-  #dependencies(own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
-    const inner = this.frame.tags
-    if (inner === undefined) return own
-    const versions = new Map(own.versions)
-    const unread: string[] = []
-    for (const [tag, version] of inner) {
-      if (versions.has(tag)) continue
-      if (version === undefined) unread.push(tag)
-      else versions.set(tag, version)
-    }
-    const unborn = [...new Set([...own.unborn, ...this.frame.unborn])]
-    if (unread.length === 0) return { versions, unborn }
-    // What contains this must know of the tags at once: it may be done before they are read.
-    const known = new Map<string, string | undefined>(versions)
-    for (const tag of unread) known.set(tag, undefined)
-    this.parent?.depend(this.fragment.cache, known, unborn)
-    return chain(readTags(this.fragment.cache, unread), (read) => {
-      if (read === undefined || this.frame.isOutdated(unread)) return undefined
-      for (const [tag, version] of read.versions) versions.set(tag, version)
-      return { versions, unborn: [...unborn, ...read.unborn] }
-    })
-  }
-}
-
-/** A store that fails must not fail the page: `undefined`. */
-function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapshot | undefined> {
-  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
 }
 
 /** A fragment that was found, or taken from another's body. */
@@ -290,18 +372,19 @@ export function openHere(
   holes?: HoleRenderer,
 ): MaybePromise<string | Attempt> {
   const startedMs = fragmentChannel.hasSubscribers ? performance.now() : 0
-  const { cache, variant } = fragment
+  const { cache, variant, ageing } = fragment
   if (fragment.bypass) return new Attempt(fragment, undefined, parent, undefined, startedMs)
   let hit: Hit | undefined
   let snapshot: TagSnapshot | undefined
+  const stale = ageing !== undefined && mayBeOld(fragment)
   if (operationChannel.hasSubscribers) {
-    const found = atOnce(cache.tryLookup([variant.key], [variant.storedKey], fragment.tags))
+    const found = atOnce(cache.tryLookup([variant.key], [variant.storedKey], fragment.tags, stale))
     hit = found?.hits[0]
     snapshot = found?.snapshot
   } else {
     // The hot path: no lists, no closures.
     try {
-      hit = atOnce(cache.lookupOne(variant.storedKey))
+      hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
       snapshot = hit === undefined ? atOnce(cache.readTags(fragment.tags)) : undefined
     } catch (error) {
       cache.reportFailure('get', error)
@@ -309,24 +392,52 @@ export function openHere(
       snapshot = undefined
     }
   }
-  if (hit !== undefined && typeof hit.value === 'string') {
-    parent?.depend(cache, hit.tags)
+  if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
+    if (parent !== undefined) atOnce(dependOnHit(fragment, hit, parent))
     publish(fragment, 'hit', startedMs, 0)
     return hit.value
   }
+  let old: Old | undefined
+  let isRefresh = false
   if (hit !== undefined) {
     const content = contentOf(hit, fragment, parent, holes)
     if (content !== undefined) {
-      parent?.depend(cache, hit.tags)
-      publish(fragment, 'hit', startedMs, 0)
-      return chain(showFor({ fragment, parent, holes }, content, startedMs), (opened) =>
-        opened instanceof Attempt ? opened : opened.text,
-      )
+      const use = useOf(fragment, hit)
+      if (use === 'fresh' || use === 'old') {
+        if (parent !== undefined) atOnce(dependOnHit(fragment, hit, parent))
+        publish(fragment, use === 'old' ? 'stale' : 'hit', startedMs, 0)
+        return chain(showFor({ fragment, parent, holes }, content, startedMs), (opened) =>
+          opened instanceof Attempt ? opened : opened.text,
+        )
+      }
+      old = oldOf(fragment, hit, content)
+      isRefresh = use === 'refresh'
     }
-    snapshot ??= atOnce(cache.readTags(fragment.tags))
+    snapshot ??= readTagsOrNone(fragment)
   }
-  const flight = shared ? takeOff(fragment, parent) : undefined
-  return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
+  const flight = shared && !isRefresh ? takeOff(fragment, parent) : undefined
+  const attempt = new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
+  return old === undefined ? attempt : attempt.replace(old, isRefresh)
+}
+
+/** A store that fails must not fail the page: `undefined`. */
+function readTagsOrNone({ cache, tags }: Fragment): TagSnapshot | undefined {
+  try {
+    return atOnce(cache.readTags(tags))
+  } catch (error) {
+    cache.reportFailure('get', error)
+    return undefined
+  }
+}
+
+/** What a frame is made of includes what was found. */
+function dependOnHit({ cache, variant }: Fragment, hit: Hit, frame: Frame): MaybePromise<void> {
+  frame.depend(cache, hit.tags)
+  if (hit.staleSinceMs !== undefined) frame.holdOld()
+  if (!frame.wantsExpiry) return undefined
+  return chain(lifetimeOf(cache, variant.storedKey, hit, frame), (expiresAtMs) =>
+    frame.limit(expiresAtMs),
+  )
 }
 
 /**
@@ -394,7 +505,10 @@ function atOnce<T>(value: MaybePromise<T>): T {
 /** A fragment that is being looked up. */
 export interface Opening {
   readonly opened: Promise<Opened>
-  /** It waits for another's body, which may in turn wait for what the caller has yet to run. */
+  /**
+   * It waits, or may wait, for another's body, here or in another process, which may in turn wait for what
+   * the caller has yet to run.
+   */
   readonly joined: boolean
 }
 
@@ -445,7 +559,9 @@ export function openMany(
         reading.flight?.fail(error)
         release(reading.fragment, reading.flight)
       })
-      openings[reading.at] = { opened, joined: false }
+      const { ageing } = reading.fragment
+      const mayWait = ageing !== undefined && ageing.lock !== false
+      openings[reading.at] = { opened, joined: mayWait }
     })
   }
   return openings
@@ -461,6 +577,7 @@ async function lookupGroup(cache: Cache, group: readonly Reading[]): Promise<Loo
     group.map(({ fragment }) => fragment.variant.key),
     group.map(({ fragment }) => fragment.variant.storedKey),
     [...new Set(group.flatMap(({ fragment }) => fragment.tags))],
+    group.some(({ fragment }) => mayBeOld(fragment)),
   )
 }
 
@@ -473,17 +590,104 @@ function openFound(
 ): MaybePromise<Opened> {
   const { fragment, parent, holes, flight } = reading
   const hit = found?.hits[at]
-  const content = hit && contentOf(hit, fragment, parent, holes)
+  let content: Content | undefined
+  try {
+    content = hit && contentOf(hit, fragment, parent, holes)
+  } catch (error) {
+    // Others may be able to render its holes.
+    flight?.land(undefined)
+    release(fragment, flight)
+    throw error
+  }
+  const snapshot = found && pick(found.snapshot, fragment.tags)
   if (hit === undefined || content === undefined) {
-    const snapshot = found && pick(found.snapshot, fragment.tags)
+    return openMissing(reading, snapshot, undefined, startedMs)
+  }
+  const use = useOf(fragment, hit)
+  if (use === 'too_old') {
+    return openMissing(reading, snapshot, oldOf(fragment, hit, content), startedMs)
+  }
+  if (use === 'refresh') return openRefresh(reading, snapshot, hit, content, startedMs)
+  return openHit(reading, hit, content, startedMs)
+}
+
+function openHit(
+  reading: Reading,
+  hit: Hit,
+  content: Content,
+  startedMs: number,
+): MaybePromise<Opened> {
+  const { fragment, parent } = reading
+  landHit(reading, hit, content)
+  const noted = parent === undefined ? undefined : dependOnHit(fragment, hit, parent)
+  publish(fragment, hit.staleSinceMs === undefined ? 'hit' : 'stale', startedMs, 0)
+  return chain(noted, () => showFor(reading, content, startedMs))
+}
+
+/** Before its holes are filled, which is for each visitor to do. */
+function landHit({ fragment, flight }: Reading, hit: Hit, content: Content): void {
+  const { tags, staleSinceMs } = hit
+  flight?.land({ content, tags, hit: true, isOld: staleSinceMs !== undefined })
+  release(fragment, flight)
+}
+
+/** Who found it makes it anew, if it is nobody else's turn; all others are served the old meanwhile. */
+function openRefresh(
+  reading: Reading,
+  snapshot: TagSnapshot | undefined,
+  hit: Hit,
+  content: Content,
+  startedMs: number,
+): MaybePromise<Opened> {
+  const { fragment, parent, holes } = reading
+  const { cache, variant, ageing } = fragment
+  const make = (lease: Lease | undefined) =>
+    new Attempt(fragment, snapshot, parent, undefined, startedMs, holes)
+      .replace(oldOf(fragment, hit, content), true)
+      .under(lease)
+  landHit(reading, hit, content)
+  if (ageing === undefined || ageing.lock === false || isUnderLease(parent)) return make(undefined)
+  beginRefresh(fragment)
+  return Lease.take(cache, variant.storedKey, ageing.lock.lease).then(
+    (lease) => {
+      if (lease !== undefined) return make(lease)
+      endRefresh(fragment)
+      return openHit(reading, hit, content, startedMs)
+    },
+    () => make(undefined),
+  )
+}
+
+/** @param old - What may stand in if the body throws. */
+function openMissing(
+  reading: Reading,
+  snapshot: TagSnapshot | undefined,
+  old: Old | undefined,
+  startedMs: number,
+): MaybePromise<Opened> {
+  const { fragment, parent, holes, flight } = reading
+  const { cache, variant, ageing } = fragment
+  const make = (latest: TagSnapshot | undefined) =>
+    new Attempt(fragment, latest, parent, flight, startedMs, holes).replace(old, false)
+  if (ageing === undefined) {
     return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
   }
-  parent?.depend(cache, hit.tags)
-  // Before its holes are filled, which is for each visitor to do.
-  flight?.land({ content, tags: hit.tags, hit: true })
-  release(fragment, flight)
-  publish(fragment, 'hit', startedMs, 0)
-  return showFor(reading, content, startedMs)
+  const { lock } = ageing
+  // Under a lease nobody waits for another: in a circle, two would wait for each other.
+  if (lock === false || snapshot === undefined || isUnderLease(parent)) return make(snapshot)
+  let latest: TagSnapshot | undefined = snapshot
+  const find = async () => {
+    const found = await cache.tryLookup([variant.key], [variant.storedKey], fragment.tags)
+    latest = found?.snapshot
+    const hit = found?.hits[0]
+    const content = hit && contentOf(hit, fragment, parent, holes)
+    return hit !== undefined && content !== undefined ? { hit, content } : undefined
+  }
+  return leaseOrFind(cache, variant.storedKey, lock, find).then(({ lease, found }) =>
+    found === undefined
+      ? make(latest).under(lease)
+      : openHit(reading, found.hit, found.content, startedMs),
+  )
 }
 
 function release(fragment: Fragment, flight: Flight | undefined): void {
@@ -498,14 +702,23 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
   const landed = await running.landed
   // Its body was left early and gave nothing: look for ourselves.
   if (landed === undefined) return open(fragment, parent, holes)
+  const alone = () => new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
+  if (landed === APART) return alone()
   const { content } = landed
-  if (typeof content !== 'string' && !canShow(content, parent, holes, fragment.site)) {
-    // Another engine's, or other templates': they are not found in the cache either.
-    return new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
+  // Another engine's holes, or other templates': they are not found in the cache either.
+  if (typeof content !== 'string' && !canShow(content, parent, holes, fragment.site)) return alone()
+  if (parent !== undefined) {
+    parent.depend(fragment.cache, landed.tags, landed.unborn)
+    parent.limit(landed.expiresAtMs)
+    if (landed.isOld === true) parent.holdOld()
   }
-  parent?.depend(fragment.cache, landed.tags, landed.unborn)
-  publish(fragment, landed.hit ? 'hit' : 'joined', startedMs, 0)
+  publish(fragment, outcomeOf(landed), startedMs, 0)
   return showFor(placed, content, startedMs)
+}
+
+function outcomeOf({ hit, isOld }: Landed): FragmentOutcome {
+  if (!hit) return 'joined'
+  return isOld === true ? 'stale' : 'hit'
 }
 
 /** Of the versions read for a whole batch, those of one fragment. */

@@ -12,7 +12,7 @@ import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
 import { currentFrame, isWithin, type Frame } from '../frame.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import type { HoleRef, HoleRenderer } from './holes.js'
+import { checkStray, isKept, type HoleRef, type HoleRenderer } from './holes.js'
 import { findStray, Placeholders } from './placeholder.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
@@ -77,6 +77,32 @@ export async function renderDeferred(
 }
 
 /**
+ * Renders what may hold fragments over any cache, such as a hole's body.
+ *
+ * @param render - Renders at once; tags inside use {@link renderInSession}.
+ * @returns The text, at once where nothing was put off. Inside another such render, what is put off is
+ *   filled there.
+ */
+export function renderMaybeDeferred(render: () => string): MaybePromise<string> {
+  if (currentSession() !== undefined) return render()
+  const session = new DeferredSession()
+  used = true
+  return sessions.run(session, () => {
+    let resolved: Promise<string> | undefined
+    try {
+      const text = render()
+      if (!session.holdsPlaceholder(text)) return session.checkStray(text)
+      resolved = session.resolve(text)
+      return resolved.finally(() => {
+        session.end()
+      })
+    } finally {
+      if (resolved === undefined) session.end()
+    }
+  })
+}
+
+/**
  * Renders a tag inside a session: in place where the cache answers at once, otherwise by a
  * placeholder.
  *
@@ -132,15 +158,15 @@ function capturedBy(
 class SessionHoles implements HoleRenderer {
   constructor(
     readonly session: DeferredSession,
-    readonly holes: HoleRenderer,
+    readonly original: HoleRenderer,
   ) {}
 
-  has(ref: HoleRef): boolean {
-    return this.holes.has(ref)
+  has(...asked: Parameters<HoleRenderer['has']>): boolean {
+    return this.original.has(...asked)
   }
 
   render(ref: HoleRef): MaybePromise<string | undefined> {
-    return this.session.renderHole(this.holes, ref)
+    return this.session.renderHole(this.original, ref)
   }
 }
 
@@ -212,6 +238,8 @@ export class DeferredSession {
    */
   async resolve(text: string): Promise<string> {
     this.#letGoOfDropped(text, 0)
+    // Inside a body that is kept, what stands for holes belongs into the text.
+    if (!isKept()) checkStray(text)
     if (!this.holdsPlaceholder(text)) return this.checkStray(text)
     try {
       this.#start([...this.#fragmentsIn(text)])
@@ -244,7 +272,7 @@ export class DeferredSession {
       const found = await (deferred.opened ?? (openings.get(deferred) as Opening).opened)
       return found instanceof Attempt ? this.#runBody(found, deferred) : found
     })
-    const isJoined = fresh.map((one) => openings.get(one)?.joined === true)
+    const isJoined = fresh.map((one) => openings.get(one)?.joined ?? one.opened !== undefined)
     // One that joins must not hold up the others: the body it waits for may wait for one of them.
     const own = Promise.allSettled(bodies.filter((_, i) => !isJoined[i])).then((results) => {
       this.#start(results.flatMap((result) => this.#inside(result)))
@@ -302,7 +330,11 @@ export class DeferredSession {
 
   async #finish(body: Promise<Begun | Found>, level: Promise<void> | undefined): Promise<string> {
     const begun = await body
-    if (!('attempt' in begun)) return this.#fillFound(begun)
+    if (!('attempt' in begun)) {
+      // What is in its holes is read together with what is in the bodies of its level.
+      if (begun.pieces !== undefined) await level
+      return this.#fillFound(begun)
+    }
     const { attempt } = begun
     let text: string
     try {
@@ -310,10 +342,15 @@ export class DeferredSession {
       else await level
       text = await this.#fill(begun.text)
     } catch (error) {
-      attempt.fail(error)
-      throw error
+      const old = attempt.recover(error)
+      if (old === undefined) {
+        attempt.fail(error)
+        throw error
+      }
+      text = old
     }
-    await this.#writes.complete(attempt, text)
+    const isUnfit = attempt.isUnderLease && hasLost(attempt, this.#neverStarted())
+    await this.#writes.complete(attempt, text, isUnfit)
     return this.#fillFound(await attempt.showHoles(text))
   }
 

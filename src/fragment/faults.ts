@@ -15,23 +15,17 @@ export const KEYWORDS = [
 
 export type Keyword = (typeof KEYWORDS)[number]
 
-/** Keywords that are reserved, so that templates written today mean the same tomorrow. */
-const NOT_YET: readonly Keyword[] = ['lock', 'staleWhileRevalidate', 'staleIfError']
-
 export function isKeyword(name: string): name is Keyword {
   return (KEYWORDS as readonly string[]).includes(name)
 }
 
-/** @throws CacheTagError: the keyword is unknown, or known but not supported yet. */
+/** @throws CacheTagError: the keyword is unknown. */
 export function checkKeyword(name: string, position: TagPosition): asserts name is Keyword {
   if (!isKeyword(name)) {
     throw new CacheTagError(
       `unknown keyword ${show(name)}; the keywords are ${KEYWORDS.join(', ')}`,
       position,
     )
-  }
-  if (NOT_YET.includes(name)) {
-    throw new CacheTagError(`the keyword "${name}" is not supported yet; leave it out`, position)
   }
 }
 
@@ -107,6 +101,12 @@ export const faults = {
       `tags is, or holds, ${show(value)}; give a text or a list of texts of at least one character`,
       position,
     ),
+
+  lock: (value: unknown, position: TagPosition): CacheTagError =>
+    new CacheTagError(`lock is ${show(value)}; give true or false`, position),
+
+  grace: (name: string, value: unknown, position: TagPosition): CacheTagError =>
+    new CacheTagError(`${name} is ${show(value)}; give seconds of at least 0`, position),
 
   version: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(`version is ${show(value)}; give a number (or a text)`, position),

@@ -2,6 +2,7 @@ import type { Cache } from '../cache.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import type { Dependencies, Frame } from '../frame.js'
 import type { TagPosition } from '../errors.js'
+import type { Deadline } from '../timeout.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { canShow, show, type Content, type HoleRenderer } from './holes.js'
 
@@ -13,12 +14,19 @@ export interface Landed {
   readonly unborn?: readonly string[] | undefined
   /** Found, not made. */
   readonly hit: boolean
+  /** Until when it lives, if that is known. */
+  readonly expiresAtMs?: Deadline | undefined
+  /** Past its time. */
+  readonly isOld?: boolean
 }
+
+/** What a flight brings that is nothing to others: each has to render for itself, and none is waited for. */
+export const APART = Symbol('apart')
 
 /** One look-up and, after a miss, one body: whoever wants the same key meanwhile waits for it. */
 export class Flight {
   readonly #needs = new Set<Flight>()
-  readonly landed: Promise<Landed | undefined>
+  readonly landed: Promise<Landed | typeof APART | undefined>
   /** Its key was removed meanwhile: what it brings is not to be kept. */
   isDiscarded = false
   /** What its body is rendered in, once it is. */
@@ -27,7 +35,7 @@ export class Flight {
   readonly #begunAt = invalidationsSoFar()
   #hasEnded = false
   #unfinished: Content = ''
-  #settle!: (landed: Landed | undefined) => void
+  #settle!: (landed: Landed | typeof APART | undefined) => void
   #reject!: (error: unknown) => void
 
   /** @param tags - The stored tags of the fragment itself. */
@@ -42,7 +50,7 @@ export class Flight {
   }
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */
-  land(landed: Landed | undefined): void {
+  land(landed: Landed | typeof APART | undefined): void {
     this.#end()
     this.#settle(landed)
   }

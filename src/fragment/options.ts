@@ -4,7 +4,7 @@ import { show } from '../errors.js'
 export interface FragmentSettings {
   /** Whether an undeclared read of a per-visitor input is an error, or keeps from being stored. */
   readonly strict: boolean
-  /** Whether what contains a fragment lives no longer than it. */
+  /** Whether a fragment lives no longer than what is in it. */
   readonly bubbleTimeout: boolean
 }
 
@@ -16,7 +16,10 @@ export interface GuardOptions {
    * unless `NODE_ENV` is `production`.
    */
   readonly strict?: boolean | undefined
-  /** Whether what contains a fragment lives no longer than it does. Left out: `false`. */
+  /**
+   * Whether a fragment lives no longer than the fragments and values in it. Pages have an option of their
+   * own for it. Left out: `false`.
+   */
   readonly bubbleTimeout?: boolean | undefined
 }
 

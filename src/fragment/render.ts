@@ -1,15 +1,18 @@
 import type { StoreRequest, WriteOutcome } from '../backend.js'
-import type { Cache } from '../cache.js'
+import { isSoft, type Cache, type InvalidateOptions } from '../cache.js'
 import { Caches } from '../caches.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import { isPromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, fragmentTag } from '../tags.js'
+import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
-import { currentFrame } from '../frame.js'
-import type { HoleRenderer } from './holes.js'
+import { currentFrame, runAsyncIn } from '../frame.js'
+import { reportRefresh } from '../observe.js'
+import type { Old } from './ageing.js'
+import { show as showContent, type HoleRenderer } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import {
   checkAdapterOptions,
@@ -45,6 +48,20 @@ export interface FragmentOptions {
   /** Where it is rendered, for messages and the channel `fragcache:fragment`. */
   readonly template?: string | undefined
   /**
+   * One body at a time in all processes that share the store, as for `getOrSet`. It has no effect in
+   * `renderSync`, which cannot wait. Left out: the cache's setting.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /** Whether it is made again a little ahead of its time, as for `getOrSet`. Left out: the cache's setting. */
+  readonly earlyRefresh?: boolean | number | undefined
+  /**
+   * Seconds after the timeout for which the old text is served while one makes the new one: `render` when
+   * nobody waits for it, `renderSync` and tags while that one waits.
+   */
+  readonly staleWhileRevalidate?: number | undefined
+  /** Seconds after the timeout for which the old text is served if the body throws. */
+  readonly staleIfError?: number | undefined
+  /**
    * Renders the nocache blocks in it, in each visitor's context; what an engine's `holes(context)`
    * gives. Not needed inside another fragment, whose own is used.
    */
@@ -73,6 +90,10 @@ const FROM_CODE = [
   'version',
   'if',
   'template',
+  'lock',
+  'earlyRefresh',
+  'staleWhileRevalidate',
+  'staleIfError',
   'holes',
   'inputs',
 ]
@@ -169,9 +190,16 @@ export class FragmentCache {
         const found = await opened
         if (!(found instanceof Attempt)) return found.text
         const body = bodies[i] as () => string | Promise<string>
-        const text = await found.runAsync(async () =>
-          toText(await body(), fragments[i] as Fragment),
-        )
+        const run = async () => toText(await body(), fragments[i] as Fragment)
+        const { served } = found
+        if (served !== undefined) {
+          const shown = await showOld(found, served, holes[i])
+          if (shown !== undefined) {
+            refresh(found.apart(holes[i]), run)
+            return shown
+          }
+        }
+        const text = await found.runAsync(run)
         await writes.complete(found, text)
         return found.fillHoles(text)
       }),
@@ -199,19 +227,41 @@ export class FragmentCache {
   }
 
   /**
+   * Makes one variant stale: those who allow it are served it while it is made anew.
+   *
+   * @returns `true` if it was there and fresh.
+   * @throws CacheBackendError: the store failed.
+   */
+  async expire(
+    name: string,
+    varyOn: readonly unknown[] = [],
+    place: FragmentPlace = {},
+  ): Promise<boolean> {
+    const key = this.makeKey(name, varyOn)
+    return this.#cacheOf(place).expire(key, { version: place.version })
+  }
+
+  /**
    * Makes every variant of a fragment a miss, and whatever contains one, also what is being
    * rendered now.
    *
+   * @param place.soft - Makes them stale instead, see `Cache.invalidateTags`.
    * @throws CacheBackendError: the store failed.
    * @remarks One write per cache, whatever the number of variants.
    */
-  async invalidate(name: string, place: Pick<FragmentPlace, 'using'> = {}): Promise<void> {
+  async invalidate(
+    name: string,
+    place: Pick<FragmentPlace, 'using'> & InvalidateOptions = {},
+  ): Promise<void> {
     checkName(name)
+    const { using: _, ...options } = place
+    const soft = isSoft(options)
     const own = this.#cacheOf(place)
     const tag = fragmentTag(name)
     // What contains it may live in any of the caches.
-    await this.caches.invalidateStoredTags((cache) =>
-      cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)],
+    await this.caches.invalidateStoredTags(
+      (cache) => (cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)]),
+      soft,
     )
   }
 
@@ -279,12 +329,39 @@ export class FragmentCache {
   }
 }
 
+/** What is served in place of what an attempt is going to make. @returns `undefined`: it cannot be. */
+async function showOld(
+  { fragment, parent }: Attempt,
+  { hit, content }: Old,
+  holes: HoleRenderer | undefined,
+): Promise<string | undefined> {
+  parent?.depend(fragment.cache, hit.tags)
+  if (hit.staleSinceMs !== undefined) parent?.holdOld()
+  return (await showContent(content, parent, holes, fragment.site))?.text
+}
+
+/** Makes a fragment anew in nobody's time. */
+function refresh(attempt: Attempt, body: () => Promise<string>): void {
+  const { cache, variant, alias } = attempt.fragment
+  const run = async () => {
+    const text = await attempt.runAsync(body)
+    await attempt.commit(text)
+  }
+  runAsyncIn(undefined, run).catch((error: unknown) => {
+    reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
+  })
+}
+
 /** What a batch of attempts stores: inner before outer, one write per cache. */
 export class WriteBatch {
   readonly #writes = new Map<Cache, Write[]>()
 
-  /** Ends an attempt's body; its text is stored by {@link flush}. */
-  async complete(attempt: Attempt, text: string): Promise<void> {
+  /**
+   * Ends an attempt's body; its text is stored by {@link flush}, or at once where others wait for it.
+   *
+   * @param isUnfit - Whether its text must not be stored after all, where it is stored at once.
+   */
+  async complete(attempt: Attempt, text: string, isUnfit = false): Promise<void> {
     let request: StoreRequest | undefined
     try {
       request = await attempt.complete(text)
@@ -297,6 +374,11 @@ export class WriteBatch {
       return
     }
     const { cache } = attempt.fragment
+    if (attempt.isUnderLease) {
+      if (isUnfit) attempt.stored(false)
+      else await store(cache, [{ attempt, request }])
+      return
+    }
     const writes = this.#writes.get(cache)
     if (writes === undefined) this.#writes.set(cache, [{ attempt, request }])
     else writes.push({ attempt, request })
@@ -308,7 +390,7 @@ export class WriteBatch {
     this.#writes.clear()
     await Promise.all(
       writes.map(async ([cache, batch]) => {
-        const fit = batch.filter(({ attempt }) => !isUnfit(attempt))
+        const fit = batch.filter(({ attempt }) => !attempt.frame.isUnfit && !isUnfit(attempt))
         for (const write of batch) if (!fit.includes(write)) write.attempt.stored(false)
         if (fit.length > 0) await store(cache, fit)
       }),

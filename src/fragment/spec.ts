@@ -2,6 +2,7 @@ import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
+import { toBeta, toGrace, toLock, type Lock } from '../staleness.js'
 import { userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { faults } from './faults.js'
@@ -43,6 +44,8 @@ export interface TagValues {
   readonly lock?: unknown
   readonly staleWhileRevalidate?: unknown
   readonly staleIfError?: unknown
+  /** From code. */
+  readonly earlyRefresh?: unknown
   /** A digest of the template's source. */
   readonly digest?: string | undefined
   /** From code: the per-visitor inputs that `varyOn` was made from. */
@@ -63,6 +66,18 @@ export interface Fragment {
   /** The per-visitor inputs that its vary-on was made from. */
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: FragmentSettings
+  /** Left out: one in this process makes it, and past its time it is gone. */
+  readonly ageing: FragmentAgeing | undefined
+}
+
+/** What becomes of a fragment that is missing in all processes, and of one past its time. */
+export interface FragmentAgeing {
+  readonly lock: Lock
+  /** Beta of XFetch; 0: never early. */
+  readonly beta: number
+  /** Seconds. */
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
 }
 
 const MAX_TABLES = 5_000
@@ -112,6 +127,7 @@ export class FragmentResolver {
       bypass: 'if' in values && !values.if && !(fromCode && values.if === undefined),
       declared,
       settings: this.#settings,
+      ageing: toAgeing(cache, values, site),
     }
   }
 
@@ -202,6 +218,50 @@ export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void 
   if ('using' in values && values.using === undefined) throw faults.using(undefined, site)
   if ('tags' in values && values.tags === undefined) throw faults.tags(undefined, site)
   if ('version' in values && values.version === undefined) throw faults.version(undefined, site)
+  if ('lock' in values && values.lock === undefined) throw faults.lock(undefined, site)
+  for (const name of GRACES) {
+    if (name in values && values[name] === undefined) throw faults.grace(name, undefined, site)
+  }
+}
+
+const GRACES = ['staleWhileRevalidate', 'staleIfError'] as const
+
+function toAgeing(cache: Cache, values: TagValues, site: TagSite): FragmentAgeing | undefined {
+  const { lock, earlyRefresh, staleWhileRevalidate, staleIfError } = values
+  const { defaultLock, defaultBeta } = cache
+  if (
+    lock === undefined &&
+    earlyRefresh === undefined &&
+    staleWhileRevalidate === undefined &&
+    staleIfError === undefined &&
+    defaultLock === false &&
+    defaultBeta === 0
+  ) {
+    return undefined
+  }
+  return {
+    lock: lock === undefined ? defaultLock : toTagLock(lock, site),
+    beta: earlyRefresh === undefined ? defaultBeta : toBeta(earlyRefresh),
+    staleWhileRevalidate: toTagGrace('staleWhileRevalidate', staleWhileRevalidate, site),
+    staleIfError: toTagGrace('staleIfError', staleIfError, site),
+  }
+}
+
+function toTagLock(value: unknown, site: TagSite): Lock {
+  if (site.fromCode === true) return toLock(value)
+  if (typeof value === 'boolean') return toLock(value)
+  throw faults.lock(value, site)
+}
+
+function toTagGrace(name: (typeof GRACES)[number], value: unknown, site: TagSite): number {
+  if (value === undefined) return 0
+  if (site.fromCode === true) return toGrace(name, value)
+  try {
+    const isNumeral = typeof value === 'string' && /^\s*\d{1,10}\s*$/.test(value)
+    return toGrace(name, isNumeral ? Number(value) : value)
+  } catch {
+    throw faults.grace(name, value, site)
+  }
 }
 
 function toInputs(inputs: readonly string[] | undefined): ReadonlySet<string> | undefined {

@@ -190,6 +190,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
 
   it('earlyRefresh of the cache: who is drawn makes it anew ahead of its time', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] })
+    vi.advanceTimersByTime(1)
     const random = vi.spyOn(Math, 'random').mockReturnValue(0.999)
     fragments = new FragmentCache(
       createCaches({
@@ -335,43 +336,43 @@ describe('lock', () => {
     expect(await second).toBe('made')
   })
 
-  it.each([
-    ['in one another', true],
-    ['side by side', false],
-  ])('fragments %s never make two processes wait for each other', async (__, isNested) => {
+  it('fragments in one another never make two processes wait for each other', async () => {
     const [here, there] = two()
     const lock = { wait: 1000, lease: 1000 }
     const inside = [gate(), gate()] as const
-    const renderPage = (fragments: FragmentCache, at: 0 | 1, names: readonly [string, string]) => {
-      const inner = () => fragments.render({ name: names[1], lock }, () => names[1])
-      const outer = () =>
-        fragments.render({ name: names[0], lock }, async () => {
-          inside[at].open()
-          await inside[1 - at]?.opened
-          return isNested ? `${names[0]}(${await inner()})` : names[0]
-        })
-      if (isNested) return outer()
-      return fragments
-        .renderMany([
-          {
-            name: names[0],
-            lock,
-            body: async () => {
-              inside[at].open()
-              await inside[1 - at]?.opened
-              return names[0]
-            },
-          },
-          { name: names[1], lock, body: () => names[1] },
-        ])
-        .then((texts) => texts.join('+'))
-    }
+    const renderPage = (fragments: FragmentCache, at: 0 | 1, [outer, inner]: [string, string]) =>
+      fragments.render({ name: outer, lock }, async () => {
+        inside[at].open()
+        await inside[1 - at]?.opened
+        return `${outer}(${await fragments.render({ name: inner, lock }, () => inner)})`
+      })
     const pages = await Promise.all([
       renderPage(here, 0, ['a', 'b']),
       renderPage(there, 1, ['b', 'a']),
     ])
-    expect(pages[0]).toMatch(/^a/)
-    expect(pages[1]).toMatch(/^b/)
+    expect(pages).toEqual(['a(b)', 'b(a)'])
+  })
+
+  it('nor do fragments side by side, of which each has taken the lease of one', async () => {
+    const lock = { wait: 1000, lease: 1000 }
+    for (let i = 0; i < 20; i++) {
+      const [here, there] = two()
+      const renderPage = (fragments: FragmentCache, names: readonly string[]) =>
+        fragments.renderMany(
+          names.map((name) => ({
+            name,
+            lock,
+            body: async () => {
+              await pause(1)
+              return name
+            },
+          })),
+        )
+      const first = renderPage(here, ['a', 'b', 'c'])
+      for (let turn = 0; turn < i; turn++) await soon()
+      expect(await renderPage(there, ['c', 'b', 'a'])).toEqual(['c', 'b', 'a'])
+      expect(await first).toEqual(['a', 'b', 'c'])
+    }
   })
 
   it('tags side by side in two pages being rendered do not either', async () => {

@@ -1,0 +1,59 @@
+import type { Hit } from '../backend.js'
+import type { Cache } from '../cache.js'
+import { isDueEarly } from '../staleness.js'
+import type { Content } from './holes.js'
+import type { Fragment } from './spec.js'
+
+/** What was found, past its time or not, for when the new one cannot be made. */
+export interface Old {
+  readonly hit: Hit
+  readonly content: Content
+  /** Milliseconds since the epoch. */
+  readonly usableUntilMs: number
+}
+
+/**
+ * What becomes of a fragment that was found: it is served; it is old and served, since somebody here
+ * makes it anew; whoever found it makes it anew, and others are served it meanwhile; or it is too old.
+ */
+export type Use = 'fresh' | 'old' | 'refresh' | 'too_old'
+
+/** Whether what is past its time is wanted too. */
+export function mayBeOld({ ageing }: Fragment): boolean {
+  return ageing !== undefined && (ageing.staleWhileRevalidate > 0 || ageing.staleIfError > 0)
+}
+
+/** What to do with a fragment that was found. */
+export function useOf(fragment: Fragment, hit: Hit): Use {
+  const { ageing, cache, variant } = fragment
+  const { staleSinceMs } = hit
+  if (ageing === undefined) return staleSinceMs === undefined ? 'fresh' : 'too_old'
+  const isRefreshed = refreshing.get(cache)?.has(variant.storedKey) === true
+  const nowMs = Date.now()
+  if (staleSinceMs === undefined) {
+    return !isRefreshed && isDueEarly(hit.stamp, ageing.beta, nowMs) ? 'refresh' : 'fresh'
+  }
+  if (nowMs >= staleSinceMs + ageing.staleWhileRevalidate * 1000) return 'too_old'
+  return isRefreshed ? 'old' : 'refresh'
+}
+
+/** What may stand in for a fragment whose body throws. */
+export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | undefined {
+  if (ageing === undefined) return undefined
+  const { staleWhileRevalidate, staleIfError } = ageing
+  const sinceMs = hit.staleSinceMs ?? Date.now()
+  const graceMs = Math.max(staleWhileRevalidate, staleIfError) * 1000
+  return { hit, content, usableUntilMs: sinceMs + graceMs }
+}
+
+const refreshing = new WeakMap<Cache, Set<string>>()
+
+/** Lets whoever finds the old meanwhile be served it. */
+export function beginRefresh({ cache, variant }: Fragment): void {
+  const keys = refreshing.get(cache) ?? new Set<string>()
+  refreshing.set(cache, keys.add(variant.storedKey))
+}
+
+export function endRefresh({ cache, variant }: Fragment): void {
+  refreshing.get(cache)?.delete(variant.storedKey)
+}
