@@ -68,7 +68,8 @@ export class Frame {
 
   /** Notes that something inside is past its time. */
   holdOld(): void {
-    for (let at: Frame | undefined = this; at !== undefined; at = at.parent) at.holdsOld = true
+    this.holdsOld = true
+    this.parent?.holdOld()
   }
 
   /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
