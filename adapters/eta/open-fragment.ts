@@ -3,9 +3,10 @@ import {
   asyncFrame,
   currentFrame,
   enterAsyncFrame,
+  Frame,
   isWithin,
+  runAsyncIn,
   swapSyncFrame,
-  type Frame,
 } from '../../src/frame.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Fragment } from '../../src/fragment/spec.js'
@@ -46,6 +47,7 @@ export class OpenFragment implements Owner {
   #opened: Opened | undefined
   #filling: Promise<string> | undefined
   #filled: string | undefined
+  #recovered: string | undefined
   #hasWaited = false
   #failure: Failure | undefined
   #mode: Mode = 'none'
@@ -91,6 +93,7 @@ export class OpenFragment implements Owner {
 
   /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
   async wait(): Promise<void> {
+    trackContexts(this.#fragment)
     this.#textBefore = this.#run.buffer.res
     this.#run.suspend(this)
     if (this.#opening !== undefined) {
@@ -163,9 +166,12 @@ export class OpenFragment implements Owner {
     return false
   }
 
-  /** The body threw. */
-  fail(error: unknown): void {
+  /** The body threw. @returns Whether what was stored before stands in for it. */
+  fail(error: unknown): boolean {
+    this.#recovered = this.#attempt.recover(error)
+    if (this.#recovered !== undefined) return true
     this.#failure = { error }
+    return false
   }
 
   /**
@@ -185,10 +191,11 @@ export class OpenFragment implements Owner {
       if (!isAlone) this.#drop()
     }
     if (!isAlone) return
-    const text = this.#takeText()
+    const text = this.#recovered ?? this.#takeText()
+    if (this.#recovered !== undefined) this.#run.buffer.res = this.#textBefore
     this.#leaveFrame()
     if (this.#failure !== undefined) attempt.fail(this.#failure.error, text)
-    else if (this.done) this.#commit(text)
+    else if (this.done || this.#recovered !== undefined) this.#commit(text)
     else attempt.abandon()
     this.#putOut(text)
   }
@@ -298,6 +305,18 @@ export class OpenFragment implements Owner {
     for (let at = top; at !== undefined && at.#mode === 'none'; at = at.#below) lifted.push(at)
     for (const fragment of lifted.reverse()) fragment.#enterAsync()
   }
+}
+
+let tracksContexts = false
+
+/**
+ * Makes the runtime track asynchronous contexts before one is entered by hand: in a context that it
+ * does not know yet, the frame would be entered for everything that runs outside of any.
+ */
+function trackContexts({ cache }: Fragment): void {
+  if (tracksContexts) return
+  tracksContexts = true
+  runAsyncIn(new Frame(cache, undefined, undefined), () => undefined)
 }
 
 /**

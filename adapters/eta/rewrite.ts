@@ -386,7 +386,7 @@ class Rewriter {
 }
 
 function endCode(variable: string): string {
-  const caught = catchCode(`${variable}.fail(${RUNTIME}Error)`)
+  const caught = `catch(${RUNTIME}Error){if(!${variable}.fail(${RUNTIME}Error))throw ${RUNTIME}Error}`
   const fill = `if(${variable}.fills){try{await (${variable}.fill())}catch{}${variable}.filled()}`
   return `;${variable}.done=true}${caught}finally{${variable}.end();${fill}}}}`
 }

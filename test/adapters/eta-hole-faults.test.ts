@@ -1,0 +1,355 @@
+import { createCaches, LocMemCache, type Cache, type CacheTagError } from 'fragcache'
+import { describe, expect, it } from 'vitest'
+import { countBodies } from '../conformance/fragment-suite.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { etaWith } from './eta-driver.js'
+
+const inMemory = () => createCaches({ default: new LocMemCache() })
+
+function faultOf(action: () => unknown): CacheTagError {
+  try {
+    action()
+  } catch (error) {
+    return error as CacheTagError
+  }
+  throw new Error('nothing was thrown')
+}
+
+const user = '<% nocache %><%= it.user %><% endnocache %>'
+
+describe('a nocache block that could not be rendered on a hit is refused when compiled', () => {
+  const made = /nocache uses "x", which is made inside the cached body/
+  const inside: [string, string][] = [
+    ['a constant', `<% const x = 1 %>`],
+    ['a later constant of several', `<% const a = [1, 2], b = { c: 1 }, x = 1 %>`],
+    ['a variable without a value', `<% let x %>`],
+    ['a var in a block', `<% { var x = 1 } %>`],
+    ['a pattern', `<% const { a, b: [x] } = it %>`],
+    ['a pattern with default values and the rest', `<% const { a = f(1, 2), ...x } = it %>`],
+    ['a function', `<% function x() {} %>`],
+    ['a generator function', `<% function* x() {} %>`],
+    ['a class', `<% class x {} %>`],
+    ['a loop', `<% for (const x of it.xs) { %>`],
+    ['a loop over keys', `<% for (let x in it.xs) { %>`],
+    ['a loop that counts', `<% for (let i = 0, x = 1; i < 2; i++) { %>`],
+    ['an awaiting loop', `<% for await (const [, x] of it.xs) { %>`],
+    ['an error', `<% try { f() } catch (x) { %>`],
+    ['a part of an error', `<% try { f() } catch ({ x }) { %>`],
+    ['an arrow function', `<% it.xs.forEach((y, x) => { %>`],
+    ['an arrow function without brackets', `<% it.xs.forEach(x => { %>`],
+    ['an arrow function around another', `<% it.xs.forEach(x => x.forEach(() => { %>`],
+    ['an async arrow function', `<% it.xs.map(async ({ x }) => { %>`],
+    ['a function expression', `<% it.xs.forEach(function (y = 1, ...x) { %>`],
+    ['a method', `<% const o = { m(x) { %>`],
+    ['a switch', `<% switch (1) { case 1: { const x = 1; %>`],
+    [
+      'a text with brackets before it',
+      `<% const t = '({[', u = \`\${'}'}{\`, r = /[/({]\\//, x = 1 %>`,
+    ],
+    ['a comment before it', `<% /* ( */ const // {\n x = 1 %>`],
+  ]
+
+  it.each(inside)('%s', (_, code) => {
+    const template = `\n<% cache 9 f %>\n${code}\n<% nocache %><%= x %><% endnocache %>`
+    const error = faultOf(() => etaWith(inMemory()).compile(template + '<% endcache %>'))
+    expect(error.message).toMatch(made)
+    expect(error).toMatchObject({ code: 'FRAGCACHE_TAG', line: 3 + code.split('\n').length })
+  })
+
+  it('also where the name is declared after it, or outside as well', () => {
+    const after = `<% cache 9 f %><% nocache %><%= x %><% endnocache %><% const x = 1 %><% endcache %>`
+    const shadowed = `<% const x = 1 %><% cache 9 f %><% { const x = 2 %><% nocache %><%= x %><% endnocache %><% } %><% endcache %>`
+    for (const template of [after, shadowed]) {
+      expect(faultOf(() => etaWith(inMemory()).compile(template)).message).toMatch(made)
+    }
+  })
+
+  it('also in the arguments of a tag in it, in a text and in a function', () => {
+    const uses = [
+      '<% cache 9 g x %>1<% endcache %>',
+      '<%= `${it.a}${[x]}` %>',
+      '<% const f = () => ({ a: [x] }) %><%= f().a %>',
+      '<%= { x }.x %>',
+      '<%= it.a ? x : 1 %>',
+      '<% it.a[x] %>',
+      '<%= -x %>',
+    ]
+    for (const use of uses) {
+      const template = `<% cache 9 f %><% const x = 1 %><% nocache %>${use}<% endnocache %><% endcache %>`
+      expect(faultOf(() => etaWith(inMemory()).compile(template)).message).toMatch(made)
+    }
+  })
+
+  it('not where the name is another’s', () => {
+    const uses = [
+      '<%= it.x %>',
+      '<%= it?.x %>',
+      '<%= ({ x: 1 }).x %>',
+      "<%= 'x' %>",
+      '<%= `x` %>',
+      '<% const x = 2 %><%= x %>',
+      '<%= [1].map((x) => x) %>',
+      '<%= [1].map(x => x + 1) %>',
+      '<% for (const x of [1]) { %><%= x %><% } %>',
+      '<% /* x */ // x\n %>',
+      '<%= /x/.source %>',
+    ]
+    for (const use of uses) {
+      const template = `<% cache 9 f %><% const x = 1 %><% nocache %>${use}<% endnocache %><% endcache %>`
+      expect(etaWith(inMemory()).compile(template)).toBeInstanceOf(Function)
+    }
+  })
+
+  const other: [string, string, RegExp][] = [
+    [
+      'a variable that the body changes',
+      `<% let n = 0 %><% cache 9 f %><% n++ %><% nocache %><%= n %><% endnocache %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'a variable that a function in the body changes',
+      `<% let n = 0 %><% cache 9 f %><% it.f(() => { [n] = [1] }) %><% nocache %><%= n %><% endnocache %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'a loop’s variable that is declared outside',
+      `<% let n; %><% cache 9 f %><% for (n of [1]) { %><% nocache %><%= n %><% endnocache %><% } %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'a property of the data that the body changes',
+      `<% cache 9 f %><% it.n = 1 %><% nocache %><%= it.n %><% endnocache %><% endcache %>`,
+      /uses "it", which the cached body around it changes/,
+    ],
+    [
+      'a property in something that the body changes',
+      `<% const o = {} %><% cache 9 f %><% o.a[1].b += 2 %><% nocache %><%= JSON.stringify(o) %><% endnocache %><% endcache %>`,
+      /uses "o", which the cached body around it changes/,
+    ],
+    [
+      'a variable that the block changes',
+      `<% let n = 0 %><% cache 9 f %><% nocache %><% n += 1 %><% endnocache %><%= n %><% endcache %>`,
+      /nocache changes "n", which is made outside/,
+    ],
+    [
+      'var',
+      `<% cache 9 f %><% nocache %><% var n = 1 %><%= n %><% endnocache %><% endcache %>`,
+      /nocache declares "n" by var/,
+    ],
+    [
+      'break',
+      `<% for (const x of it.xs) { %><% nocache %><% break %><% endnocache %><% } %>`,
+      /no JavaScript that can be run by itself on a hit \(Illegal break/,
+    ],
+    ['return', `<% nocache %><% if (it.x) return %><% endnocache %>`, /there is a return/],
+    [
+      'yield',
+      `<% function* g() { %><% nocache %><% yield 1 %><% endnocache %><% } %>`,
+      /no JavaScript that can be run by itself/,
+    ],
+    [
+      'a bracket that is closed outside',
+      `<% cache 9 f %><% nocache %><% if (it.x) { %>a<% endnocache %><% } %><% endcache %>`,
+      /a bracket is opened or closed/,
+    ],
+    [
+      'layout',
+      `<% cache 9 f %><% nocache %><% layout('@l') %><% endnocache %><% endcache %>`,
+      /nocache calls layout\(\)/,
+    ],
+    [
+      'block',
+      `<% cache 9 f %><% nocache %><%~ block('b') %><% endnocache %><% endcache %>`,
+      /nocache calls block\(\)/,
+    ],
+    ['arguments', `<% nocache 60 x %>a<% endnocache %>`, /take no arguments; leave out "60 x"/],
+    ['arguments of the end', `<% nocache %>a<% endnocache x %>`, /leave out "x"/],
+    ['no end', `\n<% nocache %>a`, /the endnocache is missing/],
+    ['no beginning', `a<% endnocache %>`, /no nocache tag before it/],
+    [
+      'a fragment that ends inside',
+      `<% cache 9 f %><% nocache %><% endcache %><% endnocache %>`,
+      /this endcache stands inside the other tag/,
+    ],
+    [
+      'a fragment that begins inside',
+      `<% nocache %><% cache 9 f %><% endnocache %><% endcache %>`,
+      /this endnocache stands inside the other tag/,
+    ],
+  ]
+
+  it.each(other)('%s', (_, template, message) => {
+    expect(faultOf(() => etaWith(inMemory()).compile(template)).message).toMatch(message)
+  })
+
+  it('JavaScript with variables of those names stays what it is', () => {
+    const template = `<% let nocache = 1, endnocache %><% nocache = nocache + 1 %><% nocache++ %><%= nocache %><% endnocache = (nocache) %><%= endnocache %>`
+    expect(etaWith(inMemory()).renderString(template, {})).toBe('33')
+  })
+})
+
+const stores: [string, () => Cache][] = [
+  ['local memory', () => new LocMemCache()],
+  ['an asynchronous cache', () => new AsyncTestCache()],
+]
+
+describe.each(stores)('a nocache block met in another template’s fragment, over %s', (_, make) => {
+  const main = `<% const row = { x: 1, it } %><% cache 60 outer %>[<%~ await includeAsync('@p', { x: 1 }) %>]<% endcache %>`
+  const refused: [string, string, string, RegExp][] = [
+    [
+      'what its template makes',
+      main,
+      `\n<% const n = 1 %><% nocache %><%= n %><% endnocache %>`,
+      /@p, line 2\): nocache uses "n", which its template makes outside of it/,
+    ],
+    [
+      'what its template makes around a fragment of its own',
+      main,
+      `<% const n = 1 %><% cache 60 inner %><% nocache %><%= n %><% endnocache %><% endcache %>`,
+      /nocache uses "n", which its template makes outside of it/,
+    ],
+    [
+      'what it is given',
+      main,
+      `<% nocache %><%= it.x %><% endnocache %>`,
+      /nocache uses "x", which is given to its template inside a cached body/,
+    ],
+    [
+      'perhaps what it is given',
+      main,
+      `<% nocache %><%~ await includeAsync('@q') %><% endnocache %>`,
+      /hands on all its template's data \(to include, a function or a variable\), and "x"/,
+    ],
+    [
+      'what is given further out, where that is the same by chance',
+      `<% cache 60 outer %><%~ await includeAsync('@mid', { same: 'me' }) %><% endcache %>`,
+      `<% nocache %><%= it.same %><% endnocache %>`,
+      /nocache uses "same", which is given/,
+    ],
+    [
+      'what its layout is given',
+      `<% cache 60 outer %><%~ await includeAsync('@laid') %><% endcache %>`,
+      `<% nocache %><%= it.title %><% endnocache %>`,
+      /nocache uses "title", which is given/,
+    ],
+    [
+      'what code gives it',
+      `<% cache 60 outer %><%~ await it.render('@p', { user: 'x' }) %><% endcache %>`,
+      user,
+      /nocache uses "user", which is given/,
+    ],
+    [
+      'a function of its block’s',
+      `<% cache 60 outer %><%~ await includeAsync('@p') %><% endcache %>`,
+      `<% layout('@l') %><% nocache %><%~ block('b') %><% endnocache %>`,
+      /nocache calls block\(\)/,
+    ],
+  ]
+
+  it.each(refused)(
+    'is refused if it uses %s, and nothing is stored',
+    async (_id, outer, p, message) => {
+      const eta = etaWith(createCaches({ default: make() }), {
+        main: outer,
+        p,
+        q: 'q',
+        mid: `<%~ await includeAsync('@p') %>`,
+        laid: `<% layout('@p', { title: 't' }) %>b`,
+        l: `<%~ it.body %>`,
+      })
+      const render = (name: string, data: object) => eta.renderAsync(name, data)
+      for (let i = 0; i < 2; i++) {
+        const failing = eta.renderAsync('@main', { user: 'Ann', same: 'me', render })
+        await expect(failing).rejects.toMatchObject({ code: 'FRAGCACHE_TAG' })
+        await expect(failing).rejects.toThrow(message)
+      }
+    },
+  )
+
+  it('and that was stored by itself before, is refused all the same', async () => {
+    const eta = etaWith(createCaches({ default: make() }), {
+      main: `<%~ await includeAsync('@p', { x: it.user }) %><% if (it.kept) { %><% cache 60 outer %>[<%~ await includeAsync('@p', { x: it.user }) %>]<% endcache %><% } %>`,
+      p: `<% cache 60 inner %>(<% nocache %><%= it.x %><% endnocache %>)<% endcache %>`,
+    })
+    for (const user of ['Ann', 'Bob']) {
+      expect(await eta.renderAsync('@main', { user })).toBe(`(${user})`)
+      const failing = eta.renderAsync('@main', { user, kept: true })
+      await expect(failing).rejects.toThrow(/nocache uses "x", which is given/)
+    }
+    expect(await eta.renderAsync('@main', { user: 'Cy' })).toBe('(Cy)')
+  })
+
+  it('is refused if its template has no name, save in its own fragment', async () => {
+    const eta = etaWith(createCaches({ default: make() }))
+    const nameless = eta.compile(user, { async: true })
+    const outer = `<% cache 60 outer %>[<%~ await it.eta.renderAsync(it.nameless, it) %>]<% endcache %>`
+    const data = { user: 'Ann', eta, nameless }
+    await expect(eta.renderStringAsync(outer, data)).rejects.toThrow(/its template has no name/)
+    const own = `<% cache 60 own %>[${user}]<% endcache %>`
+    expect(await eta.renderStringAsync(own, { user: 'Ann' })).toBe('[Ann]')
+    expect(await eta.renderStringAsync(own, { user: 'Bob' })).toBe('[Bob]')
+  })
+
+  it('whose text is carried out of the fragment never reaches a page', async () => {
+    const eta = etaWith(createCaches({ default: make() }))
+    const carried = `<% let text %><% cache 60 f %><% text = capture(() => { %>${user}<% }) %><% endcache %><%~ text %>`
+    await expect(eta.renderStringAsync(carried, { user: 'Ann' })).rejects.toThrow(
+      /was carried out of the cached body/,
+    )
+    const altered = `<% cache 60 f %><% const text = capture(() => { %>${user}<% }) %><%= text %><% endcache %>`
+    await expect(eta.renderStringAsync(altered, { user: 'Ann' })).rejects.toThrow(
+      /the output of nocache was altered/,
+    )
+  })
+
+  it('that is another one after its template changed makes the fragment a miss', async () => {
+    const caches = createCaches({ default: make() })
+    const main = `<% cache 60 outer %>[<%~ await includeAsync('@p') %>]<% endcache %>`
+    const before = etaWith(caches, { main, p: `<% nocache %>1<%= it.user %><% endnocache %>` })
+    expect(await before.renderAsync('@main', { user: 'Ann' })).toBe('[1Ann]')
+    const after = etaWith(caches, { main, p: `<% nocache %>2<%= it.user %><% endnocache %>` })
+    const first = await countBodies(() => after.renderAsync('@main', { user: 'Bob' }))
+    expect(first).toMatchObject({ outcome: '[2Bob]', bodyRuns: 1 })
+    const second = await countBodies(() => after.renderAsync('@main', { user: 'Cy' }))
+    expect(second).toMatchObject({ outcome: '[2Cy]', bodyRuns: 0 })
+  })
+
+  it('that throws fails the page on a hit as on a miss, and what is around it stays stored', async () => {
+    const eta = etaWith(createCaches({ default: make() }))
+    const template = `<% cache 60 f %>[<% nocache %><%= it.user() %><% endnocache %>]<% endcache %>`
+    const failing = () => {
+      throw new RangeError('no user')
+    }
+    for (let i = 0; i < 2; i++) {
+      await expect(eta.renderStringAsync(template, { user: failing })).rejects.toThrow('no user')
+    }
+    const data = { user: () => 'Ann' }
+    const { outcome, bodyRuns } = await countBodies(() => eta.renderStringAsync(template, data))
+    expect([outcome, bodyRuns]).toEqual(['[Ann]', 0])
+  })
+
+  it('is each visitor’s own where many wait for one body', async () => {
+    const eta = etaWith(createCaches({ default: make() }))
+    const template = `<% const n = it.n %><% cache 60 f %>[<% await it.wait() %><% nocache %><%= n %>,<%= await it.give(it.n) %><% endnocache %>]<% endcache %>`
+    const data = {
+      wait: () => new Promise((resolve) => setImmediate(resolve)),
+      give: async (value: unknown) => value,
+    }
+    const { outcome, bodyRuns } = await countBodies(() =>
+      Promise.all(
+        Array.from({ length: 50 }, (_n, n) => eta.renderStringAsync(template, { ...data, n })),
+      ),
+    )
+    expect(outcome).toEqual(Array.from({ length: 50 }, (_n, n) => `[${n},${n}]`))
+    expect(bodyRuns).toBe(1)
+  })
+
+  it('that waits while something else is written is told apart', async () => {
+    const eta = etaWith(createCaches({ default: make() }))
+    const template = `<% const n = 1; await Promise.all([(async () => { %><% cache 60 f %>[<% nocache %><%= await it.wait() ?? n %><% endnocache %>]<% endcache %><% })(), (async () => { await 0; await 0 %>text<% })()]) %>`
+    const data = { wait: () => new Promise((resolve) => setTimeout(resolve, 20)) }
+    for (let i = 0; i < 2; i++) {
+      await expect(eta.renderStringAsync(template, data)).rejects.toThrow(/rendered concurrently/)
+    }
+  })
+})
