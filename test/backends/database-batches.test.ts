@@ -28,6 +28,7 @@ function statementsOf(dialect: Dialect, open: () => OpenDatabase): void {
   let opened: OpenDatabase
   let location = ''
   let statements: string[] = []
+  let running = 0
   let cache: DatabaseCache
 
   beforeAll(async () => {
@@ -39,7 +40,12 @@ function statementsOf(dialect: Dialect, open: () => OpenDatabase): void {
         dialect,
         query: async (sql: string, parameters: readonly Parameter[]) => {
           statements.push(sql)
-          return opened.native?.(sql, parameters)
+          running++
+          try {
+            return await opened.native?.(sql, parameters)
+          } finally {
+            running--
+          }
         },
       },
       options: { maxEntries: 100_000, timeLimitMs: 10_000 },
@@ -56,7 +62,11 @@ function statementsOf(dialect: Dialect, open: () => OpenDatabase): void {
     statements = []
   })
 
+  /** What is asked behind a write, such as how much room there is, is not the next call's. */
+  const quiet = () => vi.waitFor(() => expect(running).toBe(0), { timeout: 15_000, interval: 5 })
+
   const taken = async (action: () => Promise<unknown>): Promise<number> => {
+    await quiet()
     statements = []
     await action()
     return statements.length
