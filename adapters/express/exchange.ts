@@ -567,6 +567,7 @@ export class Exchange implements Substitute {
   /** Why the page itself is one visitor's, whatever it says. */
   #isOneVisitors(): string | undefined {
     if (this.#frame?.isUnfit === true) return 'undeclared-read'
+    if (this.#holes?.isAstray === true) return 'holes'
     if (this.#holes?.isFilled !== true) return undefined
     if (!this.#holes.isOneText) return 'holes'
     // By the letter of the RFC cookies are stored.
@@ -755,6 +756,7 @@ export class Exchange implements Substitute {
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
     if (this.#frame?.isUnfit === true) return this.#refuse('undeclared-read')
+    if (this.#holes?.isAstray === true) return this.#refuse('holes')
     if (this.#holes?.isFilled !== true) return this.#store(pending, body)
     const kept = this.#holes.keep(Buffer.concat(body))
     if (kept === undefined) return this.#refuse('holes')

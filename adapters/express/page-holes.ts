@@ -10,7 +10,7 @@ import {
   type HoleRef,
   type HoleRenderer,
 } from '../../src/fragment/holes.js'
-import { Frame, runAsyncIn } from '../../src/frame.js'
+import { currentFrame, Frame, runAsyncIn } from '../../src/frame.js'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import type { StoredHole, StoredResponse } from '../../src/http/stored-response.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
@@ -265,6 +265,7 @@ export class HoleHeaders {
 /** The holes of one page that is being made. */
 export class PageHoles {
   readonly #rendered: Rendered[] = []
+  #isAstray = false
 
   /**
    * Watches what a view renders: templates may have holes then, and what is handed on is filled.
@@ -289,6 +290,8 @@ export class PageHoles {
       const own = new RenderFrame(frame, holes)
       runAsyncIn(own, () =>
         render(view, given, (error, text) => {
+          // Where an engine lost the way it was called, holes passed for text.
+          if (currentFrame() !== own) this.#isAstray = true
           // What goes on from here is no longer rendered by us.
           runAsyncIn(frame, () => this.#finish(own, error, text, whole))
         }),
@@ -300,6 +303,11 @@ export class PageHoles {
   /** Whether anything that was rendered is one visitor's. */
   get isFilled(): boolean {
     return this.#rendered.length > 0
+  }
+
+  /** Whether something was rendered out of sight, so that nobody knows whether it had holes. */
+  get isAstray(): boolean {
+    return this.#isAstray
   }
 
   /** Whether it is one text: what another may have been put into is one visitor's as a whole. */
@@ -320,6 +328,7 @@ export class PageHoles {
     try {
       content = takeContent(own, text)
       if (own.isUnfit) this.frame.isUnfit = true
+      if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
       filled = typeof content === 'string' ? content : this.holes.fill(content)
     } catch (fault) {
       return finish(fault as Error)
@@ -369,6 +378,12 @@ export class PageHoles {
 function cookiesOf(res: ServerResponse): readonly string[] {
   const cookies = res.getHeader('Set-Cookie')
   return cookies === undefined ? [] : [cookies].flat().map(String)
+}
+
+function tooLate(): CacheTagError {
+  return new CacheTagError(
+    'a nocache block came into a cached page after its headers were sent, which may have said that it is for everybody; call res.render before anything is written',
+  )
 }
 
 function notFound(): CacheTagError {

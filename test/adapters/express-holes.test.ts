@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
@@ -263,6 +263,99 @@ describe.each(expressVersions)('pages with holes in $version', ({ express }) => 
     expect(own).toBe(shown('ann'))
     expect(other).toContain('CacheTagError')
     expect(late).toContain('CacheTagError')
+  })
+
+  it('fail once the headers are sent, which said that the page is everybody’s', async () => {
+    const { site, runs } = await holedSite({
+      view: (_req, res) => {
+        res.write('begun ')
+        res.render('page', { run: 1 }, (error, text) => {
+          res.end(error === null ? text : String(error))
+        })
+      },
+    })
+    for (const user of ['ann', 'ben']) {
+      const { text } = await site.get('/p', as(user))
+      expect(text).toMatch(/^begun CacheTagError: .*after its headers were sent/)
+    }
+    expect(runs.count).toBeGreaterThan(0)
+  })
+
+  it('are no page where the engine lost the request on its way', async () => {
+    // As a pool of connections that calls back in the context of whoever opened it.
+    const pool = new AsyncResource('pool')
+    const { site, app, engine } = await holedSite({
+      view: (req, res) => res.render('page', { run: 1, user: userOf(req) }),
+    })
+    class View {
+      readonly path = 'here'
+      constructor(readonly name: string) {}
+      render(it: Record<string, unknown>, done: (error: unknown, text?: string) => void): void {
+        const render = () => {
+          engine.render(this.name, it).then((text) => done(null, text), done)
+        }
+        setImmediate(() => pool.runInAsyncScope(render))
+      }
+    }
+    app.set('view', View)
+    engine.replace('page', {
+      ...page,
+      holes: { name: ({ user }) => String(user), token: () => '' },
+    })
+    for (const user of ['ann', 'ben']) {
+      const { text, headers, cacheStatus } = await site.get('/p', as(user))
+      expect(text).toContain(user)
+      expect(headers['cache-control']).toBe('private, no-cache')
+      expect(cacheStatus).toMatch(/detail=holes$/)
+    }
+  })
+
+  it('are kept without the headers and cookies that come from a hole', async () => {
+    const { site, engine, runs, outcomes } = await holedSite({
+      context: (req, res) => ({ user: userOf(req), res }),
+      view: (_req, res) => {
+        res.set('X-View', 'kept')
+        res.render('page', { run: 1 })
+      },
+    })
+    engine.replace('page', {
+      body: async (_it, hole) => hole('form'),
+      holes: {
+        form: ({ user, res }) => {
+          ;(res as Response).cookie('csrf', user).set('X-Token', String(user)).vary('X-Kind')
+          return `form of ${String(user)}`
+        },
+      },
+    })
+    for (const user of ['ann', 'ben', 'cem']) {
+      const { text, headers } = await site.get('/p', as(user))
+      expect(text).toBe(`form of ${user}`)
+      expect(headers).toMatchObject({ 'x-token': user, 'x-view': 'kept' })
+      expect(headers['set-cookie']).toEqual([`csrf=${user}; Path=/`])
+      expect(headers['cache-control']).toBe('private, no-cache')
+      expect(headers.vary).toContain('X-Kind')
+      await eventually(() => outcomes.length > 0)
+    }
+    expect(runs.count).toBe(1)
+  })
+
+  it('have nothing of a visitor in the store', async () => {
+    const keys = new Set<string>()
+    const keyFunction = (key: string, prefix: string, version: number | string) => {
+      keys.add(key)
+      return `${prefix}:${version}:${key}`
+    }
+    const cache = new AsyncTestCache({ keyFunction })
+    const { site, outcomes } = await holedSite({ cache, precompress: ['gzip'] })
+    for (const path of ['/p', '/q']) await site.get(path, as('a-visitor'))
+    await eventually(() => outcomes.length === 2)
+    for (const path of ['/p', '/q']) await site.get(path, as('another'))
+    const values = [...(await cache.getMany(keys)).values()]
+    const bytes = values.map((value) =>
+      value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : JSON.stringify(value),
+    )
+    expect(bytes.filter((one) => one.includes('Hello '))).toHaveLength(2)
+    expect(bytes.join()).not.toMatch(/a-visitor|another/)
   })
 
   it('fail without the option, which the error names', async () => {

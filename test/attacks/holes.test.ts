@@ -1,6 +1,7 @@
 import { gunzipSync } from 'node:zlib'
 import type { Request, Response } from 'express'
-import type { ResponseCacheOptions } from 'fragcache/express'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import {
   bobGetsSecret,
   countingView,
@@ -324,6 +325,26 @@ describeAttacks(
         }),
       ),
     ),
+    {
+      name: 'a page that an inner cache filled, in the outer page for all',
+      about: 'CVE-2026-103004: what is found inside is lost to the outside',
+      layers: (app, cache, handler) => {
+        engine.install(app)
+        const inner = responseCache(createCaches({ default: new LocMemCache() }), {
+          holes: { engines: [engine], context: (req) => ({ user: userOf(req) }) },
+        })
+        app.use(cache, inner.cachePage(60), handler)
+      },
+      view: (req, res) => renderFor(req, res),
+      succeeds: async (target) => {
+        await alice(target)
+        if (hasSecret(await bob(target))) return true
+        // The inner page is found now, and what is around has nothing yet.
+        await target.invalidate('/p')
+        await alice(target)
+        return hasSecret(await bob(target))
+      },
+    },
     ...layouts,
     attack({
       name: 'a filled text that something was added to',
