@@ -43,7 +43,6 @@ export function noteRead(input: string): void {
   let isUnfit = false
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
     const { fragment } = at
-    if (!at.keeps) continue
     if (fragment !== undefined && fragment.declared?.has(input) !== true) {
       isUnfit = true
       if (fragment.settings.strict) guilty ??= faults.undeclaredRead(input, fragment.site)

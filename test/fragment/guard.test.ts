@@ -186,12 +186,18 @@ describe.each(['near', 'far'])('leniently, a fragment in "%s"', (using) => {
 
   it('is given to nobody who waits for it', async () => {
     const engine = setUp(false)
+    let running = 0
+    let most = 0
     const page = (name: string) =>
       engine.fragments.render({ name: 'box', timeout: 9, using }, async () => {
+        most = Math.max(most, ++running)
         await delay(2)
+        running--
         return read('user', name)
       })
     expect(await Promise.all(['Ann', 'Bob', 'Eve'].map(page))).toEqual(['Ann', 'Bob', 'Eve'])
+    // Nor do they wait for each other.
+    expect(most).toBe(2)
     expect(outcomes()).toEqual(['box:bypass', 'box:bypass', 'box:bypass'])
   })
 

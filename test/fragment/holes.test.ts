@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { CacheTagError } from '../../src/index.js'
 import { renderDeferred, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, refuseHoles, renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
+import { LateFrame } from '../../src/fragment/late-frame.js'
 import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
 
@@ -305,6 +306,8 @@ describe('what is stored for a fragment with holes', () => {
   ])('is a miss where somebody put %s in its place', async (_, value) => {
     for (const using of ['near', 'far']) {
       const engine = new HoleEngine()
+      engine.nocache('h', ann, () => '')
+      engine.ran.length = 0
       await engine.caches.get(using).set(engine.fragments.makeKey('box'), value)
       const page = () =>
         engine.tag('box', ann, () => `b${engine.nocache('h', ann, (v) => v.name)}`, { using })
@@ -449,6 +452,67 @@ describe('those who wait for a fragment with holes', () => {
 })
 
 describe('a session with holes', () => {
+  it('reads what is in holes and in bodies together', async () => {
+    const engine = new HoleEngine()
+    const far = { using: 'far' }
+    const page = () =>
+      renderDeferred(
+        () =>
+          engine.tag(
+            'found',
+            ann,
+            () => `f${engine.nocache('h', ann, (v) => engine.tag('x', v, () => 'x', far))}`,
+            far,
+          ) + engine.tag('made', ann, () => `m${engine.tag('y', ann, () => 'y', far)}`, far),
+      )
+    await page()
+    await engine.fragments.delete('made', [], far)
+    const before = engine.far.reads
+    expect(await page()).toBe('fxmy')
+    expect(engine.far.reads - before).toBe(2)
+  })
+
+  it('ends though a hole drops what others wait for', async () => {
+    const engine = new HoleEngine()
+    const part = (visitor: Visitor) =>
+      engine.tag(
+        'part',
+        visitor,
+        () => `p${engine.tag('far', visitor, () => 'f', { using: 'far' })}`,
+      )
+    const box = (visitor: Visitor) =>
+      renderDeferred(() =>
+        engine.tag(
+          'box',
+          visitor,
+          () => engine.nocache('h', visitor, (v) => (part(v), `<${part(v)}>`)),
+          { using: 'far' },
+        ),
+      )
+    expect([await box(ann), await box(bob)]).toEqual(['<pf>', '<pf>'])
+  })
+
+  it('keeps the scope of a tag whose body waits for what is inside', async () => {
+    const engine = new HoleEngine()
+    const scope = { name: '' }
+    const page = () =>
+      renderDeferred(() =>
+        ['Ann', 'Bob']
+          .map((name, i) => {
+            scope.name = name
+            return engine.tag(
+              'box',
+              scope,
+              () =>
+                `b${engine.nocache('h', scope, (v) => v.name)}${engine.tag('x', scope, () => 'x', { using: 'far' })}`,
+              { varyOn: [i] },
+            )
+          })
+          .join(),
+      )
+    expect([await page(), await page()]).toEqual(['bAnnx,bBobx', 'bAnnx,bBobx'])
+  })
+
   it('reads what is in holes together', async () => {
     const engine = new HoleEngine()
     const page = (visitor: Visitor) => () =>
@@ -679,6 +743,22 @@ describe('code around holes', () => {
         return String(text.length)
       })
     expect(page).toThrow(/line 2\): the output of nocache was altered/)
+  })
+
+  it('may render a part of a body before the body', () => {
+    const engine = new HoleEngine()
+    const holes = engine.holes(ann)
+    const site = { fragment: 'box', remedy: '' }
+    const fragment = engine.fragments.resolveTag(site, { timeout: 9, varyOn: [] })
+    const late = new LateFrame(engine.near, undefined, fragment, holes)
+    const early = runSyncIn(late, () => engine.nocache('h', ann, (v) => v.name))
+    expect(early).not.toBe('Ann')
+    const body = () => {
+      late.attach(currentFrame() as Frame)
+      return `<${early}${engine.nocache('i', ann, (v) => v.name)}>`
+    }
+    expect(engine.fragments.renderTagSync(fragment, body, holes)).toBe('<AnnAnn>')
+    expect(engine.fragments.renderTagSync(fragment, body, engine.holes(bob))).toBe('<BobBob>')
   })
 
   it('leaves the frame that it found', () => {
