@@ -14,25 +14,27 @@ export interface Bundle {
 }
 
 /**
- * Turns `src` into JavaScript in a temporary folder, file by file and without checking types, so
+ * Turns `src`, or more, into JavaScript in a temporary folder, file by file and without checking types, so
  * that a child process can import it without a build.
  */
-export async function bundleSources(): Promise<Bundle> {
+export async function bundleSources(folders: readonly string[] = ['src']): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), 'fragcache-bundle-'))
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'dir')
-  for (const path of await readdir(join(root, 'src'), { recursive: true })) {
-    if (!path.endsWith('.ts')) continue
-    const { outputText } = ts.transpileModule(await readFile(join(root, 'src', path), 'utf8'), {
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2023,
-        module: ts.ModuleKind.ESNext,
-        verbatimModuleSyntax: true,
-      },
-    })
-    const target = join(folder, 'src', path.replace(/\.ts$/, '.js'))
-    await mkdir(dirname(target), { recursive: true })
-    await writeFile(target, outputText)
+  for (const source of folders) {
+    for (const path of await readdir(join(root, source), { recursive: true })) {
+      if (!path.endsWith('.ts')) continue
+      const { outputText } = ts.transpileModule(await readFile(join(root, source, path), 'utf8'), {
+        compilerOptions: {
+          target: ts.ScriptTarget.ES2023,
+          module: ts.ModuleKind.ESNext,
+          verbatimModuleSyntax: true,
+        },
+      })
+      const target = join(folder, source, path.replace(/\.ts$/, '.js'))
+      await mkdir(dirname(target), { recursive: true })
+      await writeFile(target, outputText)
+    }
   }
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
 }
