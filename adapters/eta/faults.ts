@@ -107,12 +107,6 @@ export const etaFaults = {
       position,
     ),
 
-  notInContext: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache uses ${show(name)}, which the context that holes are rendered with does not have; add it to what the option holes.context returns`,
-      position,
-    ),
-
   nameless: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'this nocache block could not be found again on a hit, because its template has no name; render it by a name, from a file or after loadTemplate',

@@ -1,7 +1,6 @@
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
 import type { TagPosition } from '../../src/errors.js'
-import { etaFaults } from './faults.js'
 import type { CompiledHole } from './rewrite.js'
 import type { TemplateRun } from './run.js'
 import { findHole, type Engine, type FoundHole, type Given } from './templates.js'
@@ -82,11 +81,7 @@ export class ContextHoles implements HoleRenderer {
 
   render(ref: HoleRef): MaybePromise<string | undefined> {
     const found = this.#find(ref)
-    if (found === undefined) return undefined
-    const { uses = [], line } = found.hole
-    const missing = uses.find((name) => !(name in this.context))
-    if (missing !== undefined) throw etaFaults.notInContext(missing, { template: ref.t, line })
-    return runHole(found, found.engine, this.context, undefined)
+    return found && runHole(found, found.engine, this.context, undefined)
   }
 
   #find({ e, t, h }: HoleRef): (FoundHole & { readonly engine: Engine }) | undefined {
@@ -132,6 +127,8 @@ export function findGiven(
     const [own, outer] = [run.data ?? {}, outermost.data ?? {}]
     for (const name of uses ?? namesOf(own, outer)) if (differ(own, outer, name)) given.add(name)
   }
+  // A page's blocks have data of their own, whatever the view gives.
+  if (uses === undefined && outermost === undefined) return undefined
   if (uses === undefined) return given.values().next().value
   return uses.find((name) => given.has(name))
 }

@@ -19,7 +19,7 @@ describe('the samples of docs/eta.md', () => {
   const samples = samplesOf('docs/eta.md')
 
   it('are there', () => {
-    expect(samples).toHaveLength(6)
+    expect(samples).toHaveLength(7)
   })
 
   it.each(samples)('$page:$line prints what it says', async ({ code, line, prints }) => {

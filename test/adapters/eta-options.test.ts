@@ -96,21 +96,26 @@ describe('nocache blocks in what code renders', () => {
     expect(known).toMatchObject({ outcome: '[1Di]', bodyRuns: 0 })
   })
 
-  it('must not use what the context does not have, nor what the template makes', async () => {
+  it('must not use what the template makes', async () => {
     const caches = createCaches({ default: new LocMemCache() })
-    const made = engine(caches)
-    write('code', `<% nocache %><%= it.user %><% endnocache %>`)
-    await expect(
-      new FragmentCache(caches).render({ name: 'code', holes: made.plugin.holes({}) }, () =>
-        made.eta.renderAsync('code', { user: 'Ann' }),
-      ),
-    ).rejects.toThrow(
-      /nocache uses "user", which the context that holes are rendered with does not/,
-    )
     write('code', `<% const n = 1 %><% nocache %><%= n %><% endnocache %>`)
     await expect(render(caches, engine(caches), {})).rejects.toThrow(
       /"n", which its template makes/,
     )
+  })
+
+  it('may stand in a layout, and include', async () => {
+    const caches = createCaches({ default: new AsyncTestCache() })
+    write('code', `<% layout('around', { title: 't' }) %>body`)
+    write(
+      'around',
+      `<%= it.title %> <%~ it.body %> <% nocache %><%~ await includeAsync('menu') %><% endnocache %>`,
+    )
+    write('menu', `<<%= it.user %>>`)
+    const made = engine(caches)
+    expect(await render(caches, made, { user: 'Ann' })).toBe('t body <Ann>')
+    const { outcome, bodyRuns } = await countBodies(() => render(caches, made, { user: 'Bob' }))
+    expect([outcome, bodyRuns]).toEqual(['t body <Bob>', 0])
   })
 
   it('are refused without a context', async () => {
