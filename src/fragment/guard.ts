@@ -49,5 +49,7 @@ export function noteRead(input: string): void {
     }
     if (isUnfit) at.isUnfit = true
   }
-  if (guilty !== undefined) throw guilty
+  if (guilty === undefined) return
+  cancelArguments()
+  throw guilty
 }

@@ -106,7 +106,9 @@ export class FragmentResolver {
   resolve(site: TagSite, values: TagValues): Fragment {
     const { fromCode = false } = site
     // What calls from code is not a tag, though it may stand in a tag's arguments.
-    const declared = fromCode ? toInputs(values.inputs) : endArguments()
+    const read = fromCode ? toInputs(values.inputs) : endArguments()
+    // Without vary-on nothing tells visitors apart, whatever arguments that failed have left behind.
+    const declared = values.varyOn.length > 0 || fromCode ? read : undefined
     const { alias, cache, table } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)
