@@ -544,14 +544,15 @@ export class Exchange implements Substitute {
     const verdict = this.#judge(res.statusCode, this.#ofThePage(), nowMs)
     const change = this.#change(this.#request)
     const visitors = this.#isOneVisitors()
-    const reason = change ?? reasonOf(verdict) ?? visitors ?? this.#dependOnTags(verdict)
+    const old = this.#frame?.holdsOld === true ? 'stale-inside' : undefined
+    const reason = change ?? reasonOf(verdict) ?? visitors ?? old ?? this.#dependOnTags(verdict)
     this.#said = sayable(res)
     const isForOne = isFilled || visitors !== undefined
     const said = verdict.downstream === undefined || isForOne ? [] : saidOf(headersOf(res))
     if (isForOne) {
       this.#isForOneVisitor = true
       sayForOneVisitor(res)
-    } else if (verdict.downstream !== undefined && change === undefined) {
+    } else if (verdict.downstream !== undefined && change === undefined && old === undefined) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
       if (expires !== undefined) res.setHeader('Expires', expires)
@@ -756,6 +757,7 @@ export class Exchange implements Substitute {
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
     if (this.#frame?.isUnfit === true) return this.#refuse('undeclared-read')
+    if (this.#frame?.holdsOld === true) return this.#refuse('stale-inside')
     if (this.#holes?.isAstray === true) return this.#refuse('holes')
     if (this.#holes?.isFilled !== true) return this.#store(pending, body)
     const kept = this.#holes.keep(Buffer.concat(body))

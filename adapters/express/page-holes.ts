@@ -214,6 +214,10 @@ class RenderFrame extends Frame {
     this.page.depend(...dependencies)
   }
 
+  override holdOld(): void {
+    this.page.holdOld()
+  }
+
   override limit(...expiry: Parameters<Frame['limit']>): void {
     this.page.limit(...expiry)
   }

@@ -355,6 +355,22 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
       expect(headers['cache-control']).toBe('public, s-maxage=30, max-age=30')
     })
 
+    it('what is past its time is in no page that is kept', async () => {
+      const clock = stopClock()
+      const { made, get, caches } = await site(newCache(), async (_req, res) => {
+        const options = { timeout: 30, staleWhileRevalidate: 600 }
+        res.send(await caches.default.getOrSet('value', () => String(Date.now()), options))
+      })
+      const first = await get('/p')
+      clock.advance(31)
+      await caches.invalidateTags(['nothing'])
+      expect(await get('/q')).toBe(first)
+      // By now it was made anew, and so is the page.
+      await pause(20)
+      expect(await made(['/q'])).toEqual(['/q'])
+      expect(await get('/q')).not.toBe(first)
+    })
+
     it('without it a page lives on', async () => {
       const clock = stopClock()
       const { made } = await site(newCache(), async (_req, res) => {

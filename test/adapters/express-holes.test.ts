@@ -202,6 +202,35 @@ describe.each(expressVersions)('pages with holes in $version', ({ express }) => 
     })
   })
 
+  it.each(['send', 'write'])(
+    'that cannot be filled either let the view fail by %s',
+    async (how) => {
+      const clock = stopClock()
+      let fails = false
+      const { site, outcomes } = await holedSite({
+        staleIfError: 60,
+        context: async (req) => {
+          if (fails) throw new Error('no user')
+          return { user: userOf(req) }
+        },
+        view: (_req, res) => {
+          if (!fails) return res.render('page', { run: 1 })
+          res.statusCode = 503
+          if (how === 'write') res.write('do')
+          res.end('wn')
+        },
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      clock.advance(601)
+      fails = true
+      const { status, text, headers } = await site.get('/p', as('ben'))
+      expect(status).toBe(503)
+      expect(text).not.toContain('ann')
+      expect(headers['cache-control']).toBe('no-store')
+    },
+  )
+
   it('are no page where the text was changed after it was rendered', async () => {
     const { site, runs } = await holedSite({
       view: (_req, res, next) => {
