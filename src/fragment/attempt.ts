@@ -18,6 +18,7 @@ import { faults } from './faults.js'
 import { APART, Flight, flightsOver, needFrom, type Landed } from './flights.js'
 import {
   canShow,
+  outermostOf,
   readParts,
   show,
   takeContent,
@@ -105,7 +106,8 @@ export class Attempt {
   /** The same again as a part of nothing, to be made when whoever asked for it has what was found. */
   apart(holes: HoleRenderer | undefined): Attempt {
     const { fragment, snapshot, startedMs } = this
-    const attempt = new Attempt(fragment, snapshot, undefined, undefined, startedMs, holes)
+    const own = holes ?? outermostOf(this.parent)?.holes
+    const attempt = new Attempt(fragment, snapshot, undefined, undefined, startedMs, own)
     return attempt.replace(undefined, this.#isRefresh).under(this.#lease)
   }
 
@@ -153,13 +155,15 @@ export class Attempt {
     // What is wrong with a template would never be seen.
     if (old === undefined || error instanceof CacheTagError) return undefined
     if (Date.now() >= old.usableUntilMs) return undefined
+    outermostOf(frame)?.marks?.drop(frame)
     const shown = show(old.content, frame, undefined, fragment.site)
     if (shown === undefined || isPromise(shown)) return undefined
     const { alias, cache, variant } = fragment
     reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
     this.#hasRecovered = true
     frame.depend(cache, old.hit.tags)
-    frame.holdOld()
+    if (old.hit.staleSinceMs === undefined) this.parent?.limit(old.usableUntilMs)
+    else this.parent?.holdOld()
     return shown.text
   }
 
@@ -217,7 +221,7 @@ export class Attempt {
       this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn, endMs)
       // Without all its versions an invalidation could not reach it; and a deletion wins.
       if (tags === undefined || this.flight?.isDiscarded === true) return undefined
-      if (this.frame.isUnfit || this.frame.holdsOld) return undefined
+      if (this.frame.isUnfit || this.frame.holdsOld || this.#hasRecovered) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
@@ -244,7 +248,9 @@ export class Attempt {
     const { parent, frame } = this
     parent?.depend(this.fragment.cache, tags, unborn)
     parent?.limit(expiresAtMs)
-    const landed = { content, tags, unborn, hit: false, expiresAtMs, isOld: frame.holdsOld }
+    const isOld =
+      frame.holdsOld || (this.#hasRecovered && this.#old?.hit.staleSinceMs !== undefined)
+    const landed = { content, tags, unborn, hit: false, expiresAtMs, isOld }
     // What must not be stored for others must not be given to them in another way either.
     this.flight?.land(frame.isUnfit ? APART : landed)
   }
@@ -393,7 +399,10 @@ export function openHere(
     }
   }
   if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
-    if (parent !== undefined) atOnce(dependOnHit(fragment, hit, parent))
+    if (parent !== undefined) {
+      parent.depend(cache, hit.tags)
+      if (parent.wantsExpiry) atOnce(dependOnHit(fragment, hit, parent))
+    }
     publish(fragment, 'hit', startedMs, 0)
     return hit.value
   }

@@ -9,7 +9,7 @@ interface Met {
   readonly ref: HoleRef
   readonly frame: Frame
   readonly position: TagPosition
-  /** Another mark stands in its place. */
+  /** Something else stands in its place. */
   isReplaced?: boolean
 }
 
@@ -89,6 +89,11 @@ export class HoleMarks {
       end = after
     }
     return changed + text.slice(end)
+  }
+
+  /** Nothing of what was made in a frame so far is put out: its holes are not missed. */
+  drop(frame: Frame): void {
+    for (const met of this.#met) if (isWithin(met.frame, frame)) met.isReplaced = true
   }
 
   #checkUndamaged(text: string): void {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { CacheTagError } from '../../src/index.js'
 import { renderDeferred, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, refuseHoles, renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
@@ -652,6 +652,70 @@ describe('what may hold fragments over any cache', () => {
     await expect(
       renderMaybeDeferred(() => engine.tag('box', ann, boom, { using: 'far' })),
     ).rejects.toThrow('boom')
+  })
+})
+
+describe('a hole in a fragment that is past its time', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it.each(Object.entries(ways))(
+    'is filled for each visitor though the body fails, %s',
+    async (_, { using, render }) => {
+      vi.useFakeTimers({ toFake: ['Date'] })
+      const engine = new HoleEngine()
+      let fails = false
+      const page = (visitor: Visitor) => () =>
+        engine.tag(
+          'outer',
+          visitor,
+          () =>
+            `o${engine.tag(
+              'inner',
+              visitor,
+              () => {
+                const hole = engine.nocache('h', visitor, (v) => v.name)
+                if (fails) throw new Error('boom')
+                return `i${hole}`
+              },
+              { using, timeout: 10, staleIfError: 100 },
+            )}`,
+          { using, timeout: 5 },
+        )
+      expect(await render(page(ann))).toBe('oiAnn')
+      fails = true
+      vi.setSystemTime(Date.now() + 11_000)
+      expect(await render(page(bob))).toBe('oiBob')
+      expect(await Promise.all([render(page(ann)), render(page(bob))])).toEqual(['oiAnn', 'oiBob'])
+      fails = false
+      expect(await render(page(bob))).toBe('oiBob')
+      expect(engine.ran.filter((name) => name === 'inner').length).toBeGreaterThan(2)
+      expect(engine.ran.at(-1)).toBe('h')
+    },
+  )
+
+  it('is filled for each visitor while it is made anew by nobody', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const engine = new HoleEngine()
+    const render = (visitor: Visitor, text: string) =>
+      engine.fragments.render(
+        { name: 'outer', timeout: 5, holes: engine.holes(visitor) },
+        async () =>
+          `o${await engine.fragments.render(
+            { name: 'inner', timeout: 10, staleWhileRevalidate: 100 },
+            async () => {
+              await delay(1)
+              return text + engine.nocache('h', visitor, (v) => v.name)
+            },
+          )}`,
+      )
+    expect(await render(ann, 'old ')).toBe('oold Ann')
+    vi.setSystemTime(Date.now() + 11_000)
+    expect(await render(bob, 'new ')).toBe('oold Bob')
+    await delay(20)
+    expect(await render(bob, 'newer ')).toBe('onew Bob')
+    expect(await render(ann, 'newest ')).toBe('onew Ann')
   })
 })
 
