@@ -7,7 +7,7 @@ import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src
 import type { Digests } from './digest.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
-import { partialsOf, TagHoles } from './holes.js'
+import { partialsOf, TagHoles, type TagOptions } from './holes.js'
 import { templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
 import { Template } from './template.js'
@@ -38,24 +38,28 @@ export function makeHelper(
     const context = this === template?.container?.nullContext ? undefined : this
     // Nothing told where the evaluation of the values began.
     if (template?.facts === undefined) cancelArguments()
-    const values = valuesOf(context, args, options.hash)
-    refuseUndefinedKeywords(site, values)
+    const values = valuesOf(context, args, options.hash, site)
     const partials = partialsOf(template)
-    const digest = digests?.digestOf(template, partials, site)
     const fragment = fragments.resolveTag(
       site,
-      digest === undefined ? values : { ...values, digest },
+      digests === undefined
+        ? values
+        : { ...values, digest: digests.digestOf(template, partials, site) },
     )
-    const session = currentSession()
-    const holes = new TagHoles(registry, template, context, body, options.data, partials)
+    const holes = new TagHoles(registry, template, context, options as TagOptions, partials)
     const render = (): string => toText(body(context))
+    const session = currentSession()
     if (session === undefined) return fragments.renderTagSync(fragment, render, holes)
-    const capture = (): (() => string) => {
-      if (template === undefined && body.program !== undefined) throw blockFaults.unregistered(site)
-      const late = holes.capture()
-      return () => toText(late.renderBody())
-    }
-    return renderInSession(session, fragment, render, capture, holes)
+    const isKnown = template !== undefined || body.program === undefined
+    return renderInSession(session, fragment, render, captureOf(holes, isKnown, site), holes)
+  }
+}
+
+function captureOf(holes: TagHoles, isKnown: boolean, site: TagSite): () => () => string {
+  return () => {
+    if (!isKnown) throw blockFaults.unregistered(site)
+    const late = holes.capture()
+    return () => toText(late.renderBody())
   }
 }
 
@@ -68,12 +72,14 @@ function valuesOf(
   context: unknown,
   args: readonly unknown[],
   hash: HelperOptions['hash'],
+  site: TagSite,
 ): TagValues {
   const timeout = args[0]
   const varyOn = args.slice(2)
   // Most tags have no keywords.
   for (const _ in hash) {
     const given = { ...hash, timeout, varyOn }
+    refuseUndefinedKeywords(site, given)
     return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
   }
   return { timeout, varyOn }

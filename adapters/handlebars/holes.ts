@@ -22,47 +22,38 @@ export function partialsOf(template: Template | undefined): Partials {
   return template?.container?.partials as Partials
 }
 
-type Run = <T>(code: () => T) => T
+/** What a block's helper is told of its place. */
+export interface TagOptions {
+  readonly fn: Program
+  readonly data?: DataFrame | undefined
+}
 
-const atOnce: Run = (code) => code()
+/** What each tag's {@link TagHoles} becomes where it is put off. */
+const captures = new WeakMap<TagHoles, TagHoles>()
 
-/** Renders holes where a cache tag stands. */
+/**
+ * Renders holes where a cache tag stands. One is made for each tag that is met, hit or miss, and seldom
+ * used: hence few fields, and no private ones, which cost more to set.
+ */
 export class TagHoles implements HoleRenderer {
-  readonly #registry: TemplateRegistry
-  readonly #template: Template | undefined
-  readonly #context: unknown
-  readonly #body: Program
-  readonly #data: DataFrame | undefined
-  /** As they are at the tag; inside its body there may be others. */
-  readonly #partials: Partials
-  readonly #run: Run
-  #late: TagHoles | undefined
-
-  /** @param run - Runs code with all that it is looked up in as it was at the tag. */
   constructor(
-    registry: TemplateRegistry,
-    template: Template | undefined,
-    context: unknown,
-    body: Program,
-    data: DataFrame | undefined,
-    partials: Partials,
-    run: Run = atOnce,
-  ) {
-    this.#registry = registry
-    this.#template = template
-    this.#context = context
-    this.#body = body
-    this.#data = data
-    this.#partials = partials
-    this.#run = run
-  }
+    private readonly registry: TemplateRegistry,
+    private readonly template: Template | undefined,
+    private readonly context: unknown,
+    private readonly options: TagOptions,
+    /** As they are at the tag; inside its body there may be others. */
+    private readonly partials: Partials,
+  ) {}
 
   /** Renders the tag's own body. */
   renderBody(): unknown {
-    const data = this.#data
-    return this.#run(() =>
-      data === undefined ? this.#body(this.#context) : this.#body(this.#context, { data }),
-    )
+    const { fn, data } = this.options
+    return this.run(() => (data === undefined ? fn(this.context) : fn(this.context, { data })))
+  }
+
+  /** Runs code with all that it is looked up in as it was at the tag. */
+  protected run<T>(code: () => T): T {
+    return code()
   }
 
   has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
@@ -82,8 +73,8 @@ export class TagHoles implements HoleRenderer {
 
   #render({ e, t, h }: HoleRef): string | undefined {
     if (e !== ENGINE) return undefined
-    return this.#run(() => {
-      const template = this.#template
+    return this.run(() => {
+      const template = this.template
       const container = template?.container
       if (container === undefined) return undefined
       if (template?.isMeant(t) === true) {
@@ -96,30 +87,24 @@ export class TagHoles implements HoleRenderer {
   }
 
   capture(): TagHoles {
-    if (this.#late !== undefined) return this.#late
+    const known = captures.get(this)
+    if (known !== undefined) return known
     const session = currentSession()
     if (session === undefined) return this
-    const data = this.#data && copyFrames(this.#data)
-    const run = scopeOf(session).capture()
-    this.#late = new TagHoles(
-      this.#registry,
-      this.#template,
-      this.#context,
-      this.#body,
-      data,
-      this.#partials,
-      run,
-    )
-    return this.#late
+    const { registry, template, context, options, partials } = this
+    const data = options.data && copyFrames(options.data)
+    const late = new LateTagHoles(registry, template, context, { ...options, data }, partials)
+    late.runAsThen = scopeOf(session).capture()
+    captures.set(this, late)
+    return late
   }
 
   get #place(): Place {
-    const data = this.#data
-    return placeOf(this.#registry, this.#template, this.#context, this.#body, data, this.#partials)
+    return placeOf(this.registry, this.template, this.context, this.options, this.partials)
   }
 
   #usesOf({ e, t, h }: HoleRef): HoleUses | undefined {
-    const template = this.#template
+    const template = this.template
     const container = template?.container
     if (e !== ENGINE || container === undefined) return undefined
     if (template?.isMeant(t) === true) {
@@ -130,56 +115,56 @@ export class TagHoles implements HoleRenderer {
   }
 
   #foreign(container: Container, name: string): Template | undefined {
-    const partial = this.#registry.compiled(this.#partials, name, this.#template?.compilerOptions)
-    if (partial === undefined) return this.#registry.bySource(name)
-    return this.#registry.templateOf(partial, () => this.#callPartial(container, name, partial))
+    const partial = this.registry.compiled(this.partials, name, this.template?.compilerOptions)
+    if (partial === undefined) return this.registry.bySource(name)
+    return this.registry.templateOf(partial, () => this.#callPartial(container, name, partial))
   }
 
   #renderOwn(container: Container, program: number, level: number): string {
-    const params = blockParamsOf(this.#body)
+    const params = blockParamsOf(this.options.fn)
     const padded = params && [
       ...new Array<undefined>(Math.max(level - params.length, 0)).fill(undefined),
       ...params.slice(Math.max(params.length - level, 0)),
     ]
-    const body = container.program(program, this.#data, 0, padded, depthsOf(this.#body))
-    return '' + (body(this.#context) as string)
+    const body = container.program(program, this.options.data, 0, padded, depthsOf(this.options.fn))
+    return '' + (body(this.context) as string)
   }
 
   /** How another template is called from here, as a partial. */
   #callOf(container: Container, name: string): (() => unknown) | undefined {
-    const partial = this.#registry.compiled(this.#partials, name, this.#template?.compilerOptions)
+    const partial = this.registry.compiled(this.partials, name, this.template?.compilerOptions)
     if (partial !== undefined) {
       if (this.#foreign(container, name) === undefined) return undefined
       return () => this.#callPartial(container, name, partial)
     }
-    const render = this.#registry.bySource(name)?.render
+    const render = this.registry.bySource(name)?.render
     return (
-      render && (() => render(this.#context, { ...this.#partialOptions(container), partial: true }))
+      render && (() => render(this.context, { ...this.#partialOptions(container), partial: true }))
     )
   }
 
   #callPartial(container: Container, name: string, partial: object): unknown {
     const { helpers, decorators } = container
-    return container.invokePartial(partial, this.#context, {
+    return container.invokePartial(partial, this.context, {
       name,
       helpers,
-      partials: this.#partials ?? {},
+      partials: this.partials ?? {},
       decorators,
-      data: this.#data,
+      data: this.options.data,
       ...this.#depths,
     })
   }
 
   #partialOptions(container: Container) {
     const { helpers, decorators, hooks, protoAccessControl } = container
-    const data = this.#data
-    const partials = this.#partials
+    const data = this.options.data
+    const partials = this.partials
     return { helpers, partials, decorators, hooks, protoAccessControl, data, ...this.#depths }
   }
 
   /** Partials see them only with the compile option `compat`. */
   get #depths(): { readonly depths?: readonly unknown[] } {
-    const depths = this.#template?.isCompat === true ? depthsOf(this.#body) : undefined
+    const depths = this.template?.isCompat === true ? depthsOf(this.options.fn) : undefined
     return depths === undefined ? {} : { depths }
   }
 
@@ -191,6 +176,15 @@ export class TagHoles implements HoleRenderer {
   /** Compares the place where a hole stands with this tag's. */
   findDifference(uses: HoleUses, inner: Place): string | undefined {
     return findDifference(uses, inner, this.#place)
+  }
+}
+
+/** The same, where the tag was put off. */
+class LateTagHoles extends TagHoles {
+  runAsThen: (<T>(code: () => T) => T) | undefined
+
+  protected override run<T>(code: () => T): T {
+    return this.runAsThen === undefined ? code() : this.runAsThen(code)
   }
 }
 
@@ -249,8 +243,7 @@ function placeOf(
   registry: TemplateRegistry,
   template: Template | undefined,
   context: unknown,
-  body: Program,
-  data: DataFrame | undefined,
+  { fn, data }: TagOptions,
   partials: Partials,
 ): Place {
   const container = template?.container
@@ -258,8 +251,8 @@ function placeOf(
     template,
     context,
     data,
-    depths: depthsOf(body),
-    blockParams: blockParamsOf(body),
+    depths: depthsOf(fn),
+    blockParams: blockParamsOf(fn),
     partials,
     helper: (name) =>
       registry.instance.helpers[name] ??
@@ -343,7 +336,7 @@ export function makeHoleHelper(
     const hole = typeof id === 'string' ? template?.hole(id) : undefined
     if (template === undefined || hole === undefined) throw holeFaults.unknown(position)
     const partials = partialsOf(template)
-    const place = placeOf(registry, template, context, body, options.data, partials)
+    const place = placeOf(registry, template, context, { fn: body, data: options.data }, partials)
     const different = findAround(hole.uses, place, currentFrame())
     if (different !== undefined) throw holeFaults.elsewhere(different, position)
     return renderHole({ e: ENGINE, t: template.ref, h: id as string }, position, inPlace)
