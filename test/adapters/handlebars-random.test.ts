@@ -15,8 +15,8 @@ const [from = 0, to = 40] = (process.env['FRAGCACHE_SEEDS'] ?? '')
 const MAX_LENGTH = 60_000
 
 interface Renders {
-  readonly sync: () => string
-  readonly async: () => Promise<string>
+  readonly sync: (visitor?: string) => string
+  readonly async: (visitor?: string) => Promise<string>
 }
 
 /**
@@ -29,6 +29,7 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
   const handlebars = Handlebars.create()
   const registered = caches && registerCache(handlebars, caches)
   const cache = handlebars.helpers['cache']
+  const nocache = handlebars.helpers['nocache']
   let isPeeking = false
   const peek = (body: () => string) => {
     isPeeking = true
@@ -45,6 +46,13 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
       const body = () => options.fn(isMissing ? undefined : this)
       if (isPeeking || cache === undefined) return body()
       return cache.call(this, timeout, name, peek(body), options) as string
+    },
+    nocache(this: unknown, ...args: unknown[]) {
+      // What stands in holes is no part of what is kept.
+      if (isPeeking) return ''
+      if (nocache !== undefined) return nocache.apply(this, args) as string
+      const isMissing = typeof this === 'object' && this !== null && Object.isSealed(this)
+      return `${(args.at(-1) as Handlebars.HelperOptions).fn(isMissing ? undefined : this)}`
     },
     show: (value: unknown) => String(value),
     wrap(this: unknown, { fn }: Handlebars.HelperOptions) {
@@ -77,9 +85,9 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
     : {}
   const template = compile(one.main)
   return {
-    sync: () => template(makeRandomContext(), options),
-    async: async () =>
-      (await registered?.renderAsync(template, makeRandomContext(), options)) ?? '',
+    sync: (visitor) => template(makeRandomContext(visitor), options),
+    async: async (visitor) =>
+      (await registered?.renderAsync(template, makeRandomContext(visitor), options)) ?? '',
   }
 }
 
@@ -100,9 +108,9 @@ function oncePerDepth(make: () => Handlebars.TemplateDelegate): Handlebars.Templ
   }
 }
 
-function renderPlain(one: RandomCase): string | undefined {
+function renderPlain(one: RandomCase, visitor?: string): string | undefined {
   try {
-    const plain = setUp(one).sync()
+    const plain = setUp(one).sync(visitor)
     return plain.length > MAX_LENGTH ? undefined : plain
   } catch {
     // Handlebars itself cannot render it, as a `../` beyond the root.
@@ -148,5 +156,32 @@ describe('templates made at random', () => {
 
   it('are mostly ones that Handlebars can render', () => {
     expect(rendered).toBeGreaterThan(seeds.length * 0.75)
+  })
+
+  let same = 0
+  let refused = 0
+  it.each(seeds)('number %i with holes gives each visitor theirs, or is refused', async (seed) => {
+    const one = makeRandomCase(seed, true)
+    const plain = ['A', 'B'].map((visitor) => renderPlain(one, visitor))
+    if (plain.includes(undefined)) return
+    for (const caches of [cachesOf(near), cachesOf(far), cachesOf(far, near)]) {
+      const { async } = setUp(one, caches)
+      for (const visitor of [0, 1, 0, 1]) {
+        const text = await async('AB'[visitor]).catch((error: unknown) => {
+          expect(error).toHaveProperty('code', 'FRAGCACHE_TAG')
+          return undefined
+        })
+        if (text === undefined) refused++
+        else {
+          same++
+          expect(text).toBe(plain[visitor])
+        }
+      }
+    }
+  })
+
+  it('with holes are neither mostly refused nor never', () => {
+    expect(same).toBeGreaterThan(refused / 4)
+    expect(refused).toBeGreaterThan(0)
   })
 })

@@ -23,8 +23,12 @@ function randomNumbers(seed: number): () => number {
   }
 }
 
-/** Makes a template of whatever Handlebars has; `{{#cached}}` is the tag, see the test. */
-export function makeRandomCase(seed: number): RandomCase {
+/**
+ * Makes a template of whatever Handlebars has; `{{#cached}}` is the tag, see the test.
+ *
+ * @param holes - With nocache blocks in it.
+ */
+export function makeRandomCase(seed: number, holes = false): RandomCase {
   const random = randomNumbers(seed)
   const below = (limit: number) => Math.floor(random() * limit)
   const pick = (choices: readonly string[]) => choices[below(choices.length)] as string
@@ -47,9 +51,17 @@ export function makeRandomCase(seed: number): RandomCase {
     return `{{${strip()}#cached 60 "f${ids++}"${keywords}${strip()}}}${body}{{${strip()}/cached${strip()}}}`
   }
 
+  function hole(depth: number, level: number, params: readonly string[]): string {
+    const body = sometimes(0.6)
+      ? pick(['{{v}}', '{{@root.v}}', '{{@root.v}}', '{{../v}}', '{{show @root.v}}', '{{@index}}'])
+      : block(depth - 1, level, params)
+    return `${space()}{{${strip()}#nocache${strip()}}}${space()}${body}${space()}{{${strip()}/nocache${strip()}}}${space()}`
+  }
+
   /** @param level - Of the partial this stands in, so that they end; beyond the last: a leaf. */
   function statement(depth: number, level: number, params: readonly string[]): string {
     const inner = (more: readonly string[] = []) => block(depth - 1, level, [...params, ...more])
+    if (holes && sometimes(0.2)) return hole(depth, level, params)
     if (depth <= 0) return expression(params)
     switch (below(13)) {
       case 0:
@@ -120,15 +132,19 @@ export function makeRandomCase(seed: number): RandomCase {
   }
 }
 
-/** What the templates speak of. */
-export function makeRandomContext(): Record<string, unknown> {
+/**
+ * What the templates speak of.
+ *
+ * @param v - What differs per visitor, and stands in holes only.
+ */
+export function makeRandomContext(v = ''): Record<string, unknown> {
   const deep = [{ n: 11 }, { n: 12 }]
   return {
-    ...{ t: 'T', n: 0, h: '<i>&', num: 5, yes: true, no: false },
+    ...{ v, t: 'T', n: 0, h: '<i>&', num: 5, yes: true, no: false },
     names: Array.from({ length: PARTIALS }, (_, level) => `p${level}`),
     xs: [
-      { n: 1, xs: deep, ys: ['a', 'b'], t: 't1' },
-      { n: 2, ys: [], o: { k: 'v' }, sub: { n: 's2' } },
+      { n: 1, v: `${v}1`, xs: deep, ys: ['a', 'b'], t: 't1' },
+      { n: 2, v: `${v}2`, ys: [], o: { k: 'v' }, sub: { n: 's2' } },
       { n: 3 },
     ],
     ys: ['y1', 'y2'],
@@ -137,6 +153,6 @@ export function makeRandomContext(): Record<string, unknown> {
       ['m2', 7],
     ]),
     o: { a: 1, b: { n: 2, xs: [{ n: 'b1' }] } },
-    sub: { n: 'sub', xs: [{ n: 'z' }], o: { q: 1 } },
+    sub: { n: 'sub', v: `${v}s`, xs: [{ n: 'z' }], o: { q: 1 } },
   }
 }
