@@ -210,7 +210,13 @@ export class Exchange implements Substitute {
   attach(): void {
     if (this.#outer !== undefined) return
     this.#outer = this.res.getHeaders()
-    if (hasLayersAround(this.res)) onLastWord(this.res, () => this.#onLastWord())
+    if (hasLayersAround(this.res)) {
+      onLastWord(this.res, () => {
+        this.#onLastWord()
+        // Whatever a layer around us says of every response.
+        if (this.#isForOneVisitor) sayForOneVisitor(this.res)
+      })
+    }
     onHeaders(this.res, () => this.#onHeaders())
     takePairs(this.res)
     if (this.req.method === 'HEAD') return
@@ -281,7 +287,12 @@ export class Exchange implements Substitute {
     this.#lookup = lookup
     const { req, res } = this
     const nowMs = Date.now()
-    if (hasLayersAround(res)) onLastWord(res, () => this.#keepCookieToItsOwner())
+    if (hasLayersAround(res)) {
+      onLastWord(res, () => {
+        this.#keepCookieToItsOwner()
+        if (filled !== undefined) sayForOneVisitor(res)
+      })
+    }
     const body =
       filled === undefined
         ? prepareAnswer(req, res, page, nowMs)
@@ -450,6 +461,7 @@ export class Exchange implements Substitute {
     const status = res.statusCode
     const filled = stale.holes === undefined ? undefined : this.#fillOrNothing(stale, status)
     if (stale.holes !== undefined && filled === undefined) return
+    this.#isForOneVisitor = filled !== undefined
     const outer = this.#outer ?? {}
     for (const name of res.getHeaderNames()) {
       const before = outer[name]

@@ -1,7 +1,8 @@
 import { gunzipSync } from 'node:zlib'
-import type { Request, Response } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import onHeaders from 'on-headers'
 import {
   bobGetsSecret,
   countingView,
@@ -343,6 +344,36 @@ describeAttacks(
         await target.invalidate('/p')
         await alice(target)
         return hasSecret(await bob(target))
+      },
+    },
+    {
+      ...attack({
+        name: 'a filled page that a layer around says is everybody’s, made, found and past its time',
+        about: 'what a layer says of every response it cannot know of this one',
+        options: { staleIfError: 60 },
+        view: countingView((run, req, res) => {
+          if (run === 1) renderFor(req, res)
+          else res.status(500).end('failed')
+        }),
+        succeeds: async (target) => {
+          const answers = [await alice(target), await bob(target)]
+          target.advance(601)
+          answers.push(await bob(target))
+          return answers.some(({ status, headers }) => {
+            const said = headers['cache-control'] ?? ''
+            return status === 200 && (/public|max-age/.test(said) || 'cdn-cache-control' in headers)
+          })
+        },
+      }),
+      layers: (app, cache, handler) => {
+        engine.install(app)
+        const speak: RequestHandler = (_req, res, next) => {
+          onHeaders(res, () => {
+            res.set({ 'Cache-Control': 'public, max-age=60', 'CDN-Cache-Control': 'max-age=60' })
+          })
+          next()
+        }
+        app.use(speak, cache, handler)
       },
     },
     ...layouts,
