@@ -35,7 +35,7 @@ describe('the samples of docs/handlebars.md', () => {
   const express = samples.filter(({ code }) => code.includes("from 'express'"))
 
   it('are there', () => {
-    expect([samples.length, express.length]).toEqual([6, 2])
+    expect([samples.length, express.length]).toEqual([8, 2])
   })
 
   it.each(samples)('$page:$line prints what it says', async ({ code, line, prints }) => {
