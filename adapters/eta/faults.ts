@@ -107,6 +107,12 @@ export const etaFaults = {
       position,
     ),
 
+  placedBefore: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'it holds the body of the template that this is the layout of, in which a nocache block was rendered before, for one visitor; put the cache tag into that template, around the block, or cache the page',
+      position,
+    ),
+
   nameless: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'this nocache block could not be found again on a hit, because its template has no name; render it by a name, from a file or after loadTemplate',

@@ -257,6 +257,14 @@ export class OpenFragment implements Owner {
   #commit(text: string): void {
     const inner = this.#fragment.cache.answersAtOnce ? undefined : this.#run.storedSince(this.#mark)
     const attempt = this.#attempt
+    if (!this.#fragment.bypass) {
+      try {
+        this.#run.checkPlaced(text, this.site)
+      } catch (error) {
+        attempt.fail(error)
+        throw error
+      }
+    }
     const stored = attempt.commit(copy(text), inner)
     if (stored instanceof Promise) this.#run.stores(stored.catch(() => attempt.stored(false)))
   }

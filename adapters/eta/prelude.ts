@@ -4,6 +4,8 @@ import type { EtaConfig } from './types.js'
 const LAYOUT = '\nfunction layout(path, data) {'
 const BLOCKS = ['function block(name,fn){if(', 'async function blockAsync(name,fn){if(']
 const INCLUDE = '\nlet include = ('
+/** A template with a layout shares this with all that it includes and its layout. */
+const PLACED = '\nif(options)options.fragcachePlaced??={any:false,texts:[]};'
 const EPILOGUE = '\nif (__eta.layout) {'
 const RETURN = '\nreturn __eta.res;'
 
@@ -14,7 +16,10 @@ const RETURN = '\nreturn __eta.res;'
  */
 export function addRuntime(code: string, config: EtaConfig): string {
   const header = config.functionHeader.length
-  if (!code.includes(`${RUNTIME}.`)) return includes(code) ? noteGiven(code, header) : code
+  const hasLayout = /\blayout\b/.test(bodyOf(code))
+  if (!code.includes(`${RUNTIME}.`)) {
+    return includes(code) ? noteGiven(code, header, hasLayout) : code
+  }
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)
   const end = code.lastIndexOf(RETURN)
@@ -25,25 +30,30 @@ export function addRuntime(code: string, config: EtaConfig): string {
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
   const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
-  const before = noteGiven(code.slice(0, layout), header)
+  const before = noteGiven(code.slice(0, layout), header, hasLayout)
   return before + start(asynchronous, config) + inside + code.slice(end)
 }
 
 /** Whether a template without tags has something to do with others. */
 function includes(code: string): boolean {
+  return /\b(?:include(?:Async)?|layout)\b/.test(bodyOf(code))
+}
+
+/** What the template itself is compiled to. */
+function bodyOf(code: string): string {
   const begin = code.indexOf(BLOCKS[1] as string)
-  const body = code.slice(code.indexOf('\n', begin), code.lastIndexOf(EPILOGUE))
-  return /\b(?:include(?:Async)?|layout)\b/.test(body)
+  return code.slice(code.indexOf('\n', begin), code.lastIndexOf(EPILOGUE))
 }
 
 /** Makes includes hand on what they were given, which nocache blocks further in may not use. */
-function noteGiven(code: string, header: number): string {
+function noteGiven(code: string, header: number, hasLayout: boolean): string {
   const at = code.indexOf(INCLUDE, header)
   if (at < 0) return code
   const end = code.indexOf('\n\n', at)
   const given = `${PLUGIN}?.given`
   return (
     code.slice(0, at) +
+    (hasLayout ? PLACED : '') +
     code
       .slice(at, end)
       .replace(

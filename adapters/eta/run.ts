@@ -21,6 +21,7 @@ import {
   type Engine,
   type FoundHole,
   type Given,
+  type Placed,
   type RunOptions,
   type Template,
 } from './templates.js'
@@ -72,6 +73,7 @@ export class TemplateRun {
   readonly #runtime: Runtime
   readonly #engine: Engine
   readonly #filepath: string | undefined
+  readonly #placed: Placed | undefined
   readonly #reach: (wantsTemplate: boolean) => unknown
   readonly #tagHoles = new TagHoles(this, undefined, {})
   #name: string | undefined
@@ -102,6 +104,7 @@ export class TemplateRun {
     this.#reach = reach
     this.#filepath = options?.filepath
     this.given = options?.fragcacheGiven
+    this.#placed = options?.fragcachePlaced
     this.asked = options?.fragcacheHole
     // What the block includes is rendered as a whole.
     if (this.asked !== undefined) delete (options as RunOptions).fragcacheHole
@@ -172,7 +175,10 @@ export class TemplateRun {
    */
   hole(strings: TemplateStringsArray): string {
     const host = outermostOf(currentFrame())
-    if (host === undefined) return ''
+    if (host === undefined) {
+      if (this.#placed !== undefined) this.#placed.any = true
+      return ''
+    }
     const hole = this.#runtime.holeAt(strings)
     const position = { template: this.#templateName, line: hole.line }
     if (host.holes !== undefined) {
@@ -218,6 +224,13 @@ export class TemplateRun {
   }
 
   /* What its fragments call. */
+
+  /** @throws CacheTagError: a text holds what a layout was given with the blocks of one visitor in it. */
+  checkPlaced(text: string, site: EtaSite): void {
+    if (this.#placed?.texts.some((placed) => text.includes(placed)) === true) {
+      throw etaFaults.placedBefore(site)
+    }
+  }
 
   /** Something is being stored. @param write - Never rejects. */
   stores(write: Promise<void>): void {

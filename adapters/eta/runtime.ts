@@ -3,7 +3,7 @@ import type { FragmentCache } from '../../src/fragment/render.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './rewrite.js'
 import { TemplateRun, type EtaBuffer, type EtaSite } from './run.js'
-import type { Engine, RunOptions, Template } from './templates.js'
+import type { Engine, Placed, RunOptions, Template } from './templates.js'
 
 /** Most templates of which it is remembered that a warning was given. */
 const MAX_WARNED = 1_000
@@ -45,6 +45,7 @@ export class Runtime {
    * @returns The options for the template that is included.
    */
   given(it: object, data: object, options: RunOptions | undefined): RunOptions | undefined {
+    if (options?.fragcachePlaced?.any === true) notePlaced(options.fragcachePlaced, data)
     if (data === it || currentFrame() === undefined) return options
     return { ...options, fragcacheGiven: { data, of: it, up: options?.fragcacheGiven } }
   }
@@ -102,4 +103,13 @@ export class Runtime {
       { type: 'FragmentDigestWarning', code: 'FRAGCACHE_DYNAMIC_INCLUDE' },
     )
   }
+}
+
+/** Shorter texts may stand in another one by chance. */
+const MIN_TEXT = 16
+
+/** What a layout is given is text already, with the blocks of one visitor in it. */
+function notePlaced({ texts }: Placed, data: object): void {
+  const { body, __blocks: blocks } = data as { body?: unknown; __blocks?: unknown }
+  if (blocks !== undefined && typeof body === 'string' && body.length >= MIN_TEXT) texts.push(body)
 }

@@ -34,6 +34,16 @@ export interface RunOptions {
   fragcacheHole?: string | undefined
   /** What was given to the includes around, inside of cached bodies. */
   readonly fragcacheGiven?: Given | undefined
+  /** What a template, all it includes and its layout know of blocks that were rendered in place. */
+  fragcachePlaced?: Placed | undefined
+}
+
+/** Blocks that were rendered in place, because nothing around them was kept. */
+export interface Placed {
+  /** Whether there were any. */
+  any: boolean
+  /** The texts with them that a layout was given. */
+  readonly texts: string[]
 }
 
 /** What an include was given. */

@@ -352,4 +352,29 @@ describe.each(stores)('a nocache block met in another template’s fragment, ove
       await expect(eta.renderStringAsync(template, data)).rejects.toThrow(/rendered concurrently/)
     }
   })
+
+  it.each([
+    ['the page', `<% layout('@around') %>a body long enough ${user}`],
+    [
+      'an include of the page',
+      `<% layout('@around') %>a body long enough <%~ await includeAsync('@p') %>`,
+    ],
+  ])('in %s is not stored with a layout’s fragment around the body', async (_id, page) => {
+    const eta = etaWith(createCaches({ default: make() }), {
+      main: page,
+      p: user,
+      plain: `<% layout('@around') %>a body long enough`,
+      around: `<% cache 60 around %><main><%~ it.body %></main><% endcache %>`,
+      beside: `<% layout('@aside') %>a body long enough ${user}`,
+      aside: `<% cache 60 aside %>menu<% endcache %><%~ it.body %>`,
+    })
+    for (const name of ['Ann', 'Bob']) {
+      const failing = eta.renderAsync('@main', { user: name })
+      await expect(failing).rejects.toThrow(/it holds the body of the template/)
+      expect(await eta.renderAsync('@beside', { user: name })).toBe(
+        `menua body long enough ${name}`,
+      )
+    }
+    expect(await eta.renderAsync('@plain', {})).toBe('<main>a body long enough</main>')
+  })
 })
