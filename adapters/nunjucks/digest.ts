@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto'
 import type { BlockFunction, CompiledBody, Engine, Template } from './engine.js'
 import type { TemplateNames } from './templates.js'
 
-/** A text that a compiled template names a template by, or the beginning of an expression that does. */
+/**
+ * In compiled code: a text, or the look-up of a template by a text or, without a group, by an
+ * expression.
+ */
 const LOADED =
-  /\benv\.getTemplate\((?:("(?:[^"\\]|\\.)*"), (?:true|false), (?:"(?:[^"\\]|\\.)*"|undefined), (?:true|false), )?/g
+  /"(?:[^"\\]|\\.)*"|\benv\.getTemplate(\()(?:("(?:[^"\\]|\\.)*"), (?:true|false), (?:"(?:[^"\\]|\\.)*"|undefined), (?:true|false), )?/g
 
 /** What a template is made of. */
 interface Source {
@@ -103,7 +106,7 @@ export class Digests {
   #sourceOf(template: Template): Source {
     let source = this.#sources.get(template)
     if (source === undefined) {
-      source = readSource(template, this.#names.rootOf(template))
+      source = readSource(template, this.#names)
       this.#sources.set(template, source)
     }
     return source
@@ -119,7 +122,7 @@ export class Digests {
   }
 }
 
-function readSource(template: Template, root: BlockFunction | undefined): Source {
+function readSource(template: Template, templates: TemplateNames): Source {
   try {
     template.compile()
   } catch {
@@ -128,7 +131,9 @@ function readSource(template: Template, root: BlockFunction | undefined): Source
   }
   const { tmplProps, tmplStr, blocks } = template
   const functions =
-    tmplProps === undefined ? [root, ...Object.values(blocks)] : Object.values(tmplProps)
+    tmplProps === undefined
+      ? [templates.rootOf(template), ...Object.values(blocks)]
+      : Object.values(tmplProps)
   const code = functions.map(String)
   return readCode(tmplStr ?? code.join('\n'), code)
 }
@@ -137,7 +142,8 @@ function readSource(template: Template, root: BlockFunction | undefined): Source
 function readCode(text: string, code: readonly unknown[]): Source {
   const names = new Set<string>()
   let isOpen = false
-  for (const [, literal] of code.map(String).join('\n').matchAll(LOADED)) {
+  for (const [, isLookUp, literal] of code.map(String).join('\n').matchAll(LOADED)) {
+    if (isLookUp === undefined) continue
     const name = literal === undefined ? undefined : parseLiteral(literal)
     if (name === undefined) isOpen = true
     else names.add(name)

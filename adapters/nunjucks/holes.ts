@@ -253,9 +253,17 @@ function namesToHide(
     includes !== undefined ? [place, scope] : [contextOf(place), contextOf(scope)]
   const seen = new Set([...namesSeen(here), ...namesSeen(there)])
   const isOther = (name: string) =>
-    (includes !== undefined && made.has(name)) ||
-    !Object.is(lookUp(here, name), lookUp(there, name))
+    (includes !== undefined && made.has(name)) || !haveSame(name, here, there)
   return [...seen].filter((name) => isOther(name) && canBeStored(name)).sort()
+}
+
+function haveSame(name: string, here: Vantage, there: Vantage): boolean {
+  try {
+    return Object.is(lookUp(here, name), lookUp(there, name))
+  } catch {
+    // It is hidden already.
+    return false
+  }
 }
 
 /** No template can name anything else. */

@@ -128,10 +128,9 @@ class TagCompiler {
 
   #addValues(source: TagSource): void {
     const { timeout, varyOn, keywords } = source.arguments
-    // What the arguments read of a visitor is what the fragment tells visitors apart by.
-    const reads = varyOn.length > 0 || keywords.size > 0
-    if (reads) this.#add(`(env.getExtension("${EXTENSION}").argumentsBegin(), `)
-    this.#add('{ timeout: ')
+    // What the arguments read of a visitor is what the fragment tells visitors apart by. Also where
+    // there are none: what another tag's arguments read before they threw is not for this one.
+    this.#add(`(env.getExtension("${EXTENSION}").argumentsBegin(), { timeout: `)
     this.#addExpression(source, timeout)
     this.#add(', varyOn: [')
     varyOn.forEach((argument, i) => {
@@ -143,7 +142,7 @@ class TagCompiler {
       this.#add(`, "${keyword}": `)
       this.#addExpression(source, argument)
     }
-    this.#add(reads ? ' })' : ' }')
+    this.#add(' })')
   }
 
   #addExpression(source: TagSource, argument: ArgumentSource): void {

@@ -51,6 +51,10 @@ const hiddenIn = new WeakMap<Frame, Hidden>()
 /** Makes every look-up of some variables an error, in a frame and in what is flattened from it. */
 export function hideIn(frame: Frame, hidden: Hidden): void {
   hiddenIn.set(frame, hidden)
+  const resolve = frame.resolve.bind(frame)
+  // In loops the engine looks there for where to set a variable.
+  frame.resolve = (name, forWrite) =>
+    hidden.names.includes(name) ? undefined : resolve(name, forWrite)
   for (const name of hidden.names) forbid(frame.variables, name, hidden.fault)
 }
 

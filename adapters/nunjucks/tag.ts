@@ -275,8 +275,8 @@ class TagCall implements TagHoles {
         return text
       }
     }
-    const { caller } = scope.frame.variables
-    if (late !== undefined && typeof caller === 'function') {
+    const caller = late && scope.frame.variables['caller']
+    if (typeof caller === 'function') {
       const text: unknown = runSyncIn(late, () => (caller as () => unknown)())
       scope.frame.variables['caller'] = () => text
     }

@@ -1,4 +1,4 @@
-import { CacheTagError, createCaches, LocMemCache, type Cache } from 'fragcache'
+import { createCaches, LocMemCache, type Cache, type CacheTagError } from 'fragcache'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'

@@ -6,6 +6,7 @@ import { FileBasedCache } from 'fragcache/file'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
+import { evaluate } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
 
@@ -271,9 +272,10 @@ describe('templates that were compiled beforehand', () => {
       const code = nunjucks.precompileString(source, {
         name,
         env: builder,
-        wrapper: ((list: readonly { template: string }[]) => list[0]?.template) as never,
-      } as nunjucks.PrecompileOptions)
-      compiled[name] = (new Function(code) as () => unknown)()
+        // Its types say that it gets one.
+        wrapper: (list) => (list as unknown as { template: string }[])[0]?.template ?? '',
+      })
+      compiled[name] = evaluate<() => unknown>(`() => {'use strict';${code}}`)()
     }
     const loader = new nunjucks.PrecompiledLoader(compiled as never)
     const env = new nunjucks.Environment(loader)

@@ -13,7 +13,15 @@ type Part =
   | { readonly kind: 'set'; readonly from: number; readonly onto: number }
   | {
       readonly kind:
-        'for' | 'rows' | 'asyncEach' | 'if' | 'cache' | 'call' | 'cachedCall' | 'setBlock'
+        | 'for'
+        | 'rows'
+        | 'asyncEach'
+        | 'if'
+        | 'cache'
+        | 'nocache'
+        | 'call'
+        | 'cachedCall'
+        | 'setBlock'
       readonly body: readonly Part[]
       readonly which: number
     }
@@ -48,6 +56,8 @@ const { parts } = fc.letrec<{ part: Part; parts: readonly Part[] }>((tie) => ({
         'call' as const,
         'cachedCall' as const,
         'setBlock' as const,
+        'nocache' as const,
+        'nocache' as const,
       ),
       body: tie('parts'),
       which: fc.nat(20),
@@ -55,6 +65,28 @@ const { parts } = fc.letrec<{ part: Part; parts: readonly Part[] }>((tie) => ({
   ),
   parts: fc.array(tie('part'), { maxLength: 6, depthIdentifier: 'part' }),
 }))
+
+/** What a place in a template sees. */
+interface Scope {
+  /** Variables that may differ from one run of this place to the next. */
+  readonly visible: readonly string[]
+  /** Variables that may be set here again. A tag keeps its sets inside, as nothing does without it. */
+  readonly own: readonly string[]
+  /** Inside a tag: the variables that its place sees, which a nocache block may use. */
+  readonly outside: readonly string[] | undefined
+  readonly inHole: boolean
+}
+
+const names = (scope: Scope, more: readonly string[]): Scope => ({
+  ...scope,
+  visible: [...scope.visible, ...more],
+})
+
+/** In a loop, whose `loop` hides that of a loop around the tag. */
+const inLoop = (scope: Scope, more: readonly string[]): Scope => ({
+  ...names(scope, more),
+  outside: scope.outside?.filter((name) => name !== 'loop.index'),
+})
 
 /** Writes a template out, once with cache tags and once without. */
 class Writer {
@@ -65,39 +97,38 @@ class Writer {
     this.#tagged = tagged
   }
 
-  /**
-   * @param visible - Variables that may differ from one run of this place to the next.
-   * @param own - Variables that may be set here again. A tag keeps its sets inside, as nothing does
-   *   without it.
-   */
-  write(list: readonly Part[], visible: readonly string[], own: readonly string[] = []): string {
-    let known = visible
-    let settable = own
+  write(list: readonly Part[], scope: Scope): string {
+    let known = scope
     let text = ''
     for (const part of list) {
       if (part.kind === 'set') {
-        const name = settable[part.onto] ?? `v${this.#names++}`
+        const { own, visible } = known
+        const name = own[part.onto] ?? `v${this.#names++}`
         text += `{% set ${name} = ${this.#pick(known, part.from)} ~ "." %}`
-        if (!known.includes(name)) known = [...known, name]
-        if (!settable.includes(name)) settable = [...settable, name]
-      } else text += this.#part(part, known, settable)
+        if (!visible.includes(name)) known = names(known, [name])
+        if (!own.includes(name)) known = { ...known, own: [...own, name] }
+      } else text += this.#part(part, known)
     }
     return text
   }
 
-  #pick(visible: readonly string[], which: number): string {
-    const names = ['n', 'user', 'missing', ...visible]
-    return names[which % names.length] as string
+  #pick({ visible, outside }: Scope, which: number): string {
+    // What is kept for all must not hold what only one visitor is to see.
+    const all = ['n', 'user', 'missing', ...(outside === undefined ? ['visitor'] : []), ...visible]
+    return all[which % all.length] as string
   }
 
-  #part(
-    part: Exclude<Part, { kind: 'set' }>,
-    visible: readonly string[],
-    own: readonly string[],
-  ): string {
+  #part(part: Exclude<Part, { kind: 'set' }>, scope: Scope): string {
     const id = this.#names++
     if (part.kind === 'text') return part.text
-    const value = this.#pick(visible, part.which)
+    const value = this.#pick(scope, part.which)
+    const { visible } = scope
+    const apart: Scope = { ...scope, own: [] }
+    // By a fault of the engine a call block at the top of a template does not see `loop`. In a nocache
+    // block it does.
+    const called: Scope = scope.inHole
+      ? { ...apart, visible: visible.filter((name) => name !== 'loop.index') }
+      : apart
     switch (part.kind) {
       case 'variable':
         return `{{ ${value}${part.safe ? ' | safe' : ''} }}`
@@ -108,22 +139,35 @@ class Writer {
       case 'include':
         return `{% set at = ${value} or "-" %}{% include "part" %}`
       case 'if':
-        return `{% if ${value} %}${this.write(part.body, visible, own)}{% else %}no{% endif %}`
+        return `{% if ${value} %}${this.write(part.body, scope)}{% else %}no{% endif %}`
       case 'for':
-        return `{% for i${id} in [1, 2] %}${this.write(part.body, [...visible, `i${id}`, 'loop.index'], own)}{% endfor %}`
+        return `{% for i${id} in [1, 2] %}${this.write(part.body, inLoop(scope, [`i${id}`, 'loop.index']))}{% endfor %}`
       case 'asyncEach':
-        return `{% asyncEach i${id} in [1, 2] %}${this.write(part.body, [...visible, `i${id}`], own)}{% endeach %}`
+        return `{% asyncEach i${id} in [1, 2] %}${this.write(part.body, inLoop(scope, [`i${id}`]))}{% endeach %}`
       case 'rows':
-        return `{% for a${id}, b${id} in rows %}${this.write(part.body, [...visible, `a${id}`, `b${id}`], own)}{% endfor %}`
+        return `{% for a${id}, b${id} in rows %}${this.write(part.body, inLoop(scope, [`a${id}`, `b${id}`]))}{% endfor %}`
       case 'call':
-        return `{% call around(${value}) %}${this.write(part.body, visible)}{% endcall %}`
+        return `{% call around(${value}) %}${this.write(part.body, called)}{% endcall %}`
       case 'cachedCall':
-        // What the caller puts in has to be among the values that the macro's fragment varies on.
-        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, visible)}{% endcall %}`
+        // What the caller puts in has to be among the values that the macro's fragment varies on. The
+        // macro's tag sees nothing of the variables here.
+        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, { ...called, outside: scope.outside ?? [] })}{% endcall %}`
       case 'setBlock':
-        return `{% set b${id} %}${this.write(part.body, visible)}{% endset %}{{ b${id} | safe }}`
+        return `{% set b${id} %}${this.write(part.body, apart)}{% endset %}{{ b${id} | safe }}`
       case 'cache':
-        return this.#cache(`f${id} ${visible.join(' ')}`, this.write(part.body, visible))
+        return this.#cache(
+          `f${id} ${visible.join(' ')}`,
+          this.write(part.body, { ...apart, outside: scope.outside ?? visible }),
+        )
+      case 'nocache':
+        return this.#nocache(
+          this.write(part.body, {
+            visible: scope.outside ?? visible,
+            own: [],
+            outside: undefined,
+            inHole: true,
+          }),
+        )
     }
   }
 
@@ -131,27 +175,36 @@ class Writer {
     return this.#tagged ? `{% cache 60 ${args} %}${body}{% endcache %}` : body
   }
 
+  #nocache(body: string): string {
+    return this.#tagged ? `{% nocache %}${body}{% endnocache %}` : body
+  }
+
   templates(list: readonly Part[]): Record<string, string> {
+    const visitor = this.#nocache('{{ visitor }}')
     return {
       main:
         '{% macro plain(x, n) %}<{{ x }}{{ n }}{{ user }}>{% endmacro %}' +
-        `{% macro kept(x, id, n) %}${this.#cache('kept id x', '({{ x }}{{ n }}{{ id }})')}{% endmacro %}` +
+        `{% macro kept(x, id, n) %}${this.#cache('kept id x', `({{ x }}{{ n }}{{ id }}${visitor})`)}{% endmacro %}` +
         '{% macro around(x) %}[{{ x }}{{ caller() }}]{% endmacro %}' +
-        `{% macro keptAround(id, values) %}${this.#cache('keptAround id values', '{ {{ id }}{{ caller() }} }')}{% endmacro %}` +
-        this.write(list, []),
-      part: this.#cache('part at', 'p{{ at }}{{ n }}'),
+        `{% macro keptAround(id, values) %}${this.#cache('keptAround id values', `{ {{ id }}{{ caller() }}${visitor} }`)}{% endmacro %}` +
+        this.write(list, { visible: [], own: [], outside: undefined, inHole: false }),
+      part: this.#cache('part at', `p{{ at }}${visitor}{{ n }}`),
     }
   }
 }
 
-const context = () => ({
+const context = (visitor: string) => ({
   n: 7,
   user: '<ann>',
   rows: [
     ['r', 1],
     ['s', 2],
   ],
+  visitor,
 })
+
+/** Two who find it cold, or what the other has left, and one who finds all. */
+const visits = ['&ann', 'bob', '&ann']
 
 async function render(
   templates: Record<string, string>,
@@ -160,21 +213,24 @@ async function render(
 ): Promise<string[]> {
   const env = new nunjucks.Environment(sources(templates))
   const { renderAsync } = registerCache(env, createCaches({ default: cache }))
-  const once = async () =>
-    isAsync ? renderAsync('main', context()) : env.render('main', context())
-  return [await once(), await once()]
+  const texts: string[] = []
+  for (const visitor of visits) {
+    const given = context(visitor)
+    texts.push(isAsync ? await renderAsync('main', given) : env.render('main', given))
+  }
+  return texts
 }
 
-it('renders whatever template the same without the tag, cold and warm, in each way', async () => {
+it('renders whatever template the same without the tags, cold and warm, in each way', async () => {
   await fc.assert(
     fc.asyncProperty(parts, async (list) => {
       const plain = new nunjucks.Environment(sources(new Writer(false).templates(list)))
-      const expected = plain.render('main', context())
+      const expected = visits.map((visitor) => plain.render('main', context(visitor)))
       const templates = new Writer(true).templates(list)
       const limits = { options: { maxEntries: 10_000 } }
-      expect(await render(templates, new LocMemCache(limits), false)).toEqual([expected, expected])
-      expect(await render(templates, new LocMemCache(limits), true)).toEqual([expected, expected])
-      expect(await render(templates, new AsyncTestCache(), true)).toEqual([expected, expected])
+      expect(await render(templates, new LocMemCache(limits), false)).toEqual(expected)
+      expect(await render(templates, new LocMemCache(limits), true)).toEqual(expected)
+      expect(await render(templates, new AsyncTestCache(), true)).toEqual(expected)
     }),
     { numRuns: Number(process.env['FRAGCACHE_RANDOM_RUNS'] ?? 150) },
   )
