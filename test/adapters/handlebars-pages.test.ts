@@ -1,0 +1,114 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { callbackify, promisify } from 'node:util'
+import type { Express } from 'express'
+import { create } from 'express-handlebars'
+import { responseCache } from 'fragcache/express'
+import { registerCache, type HandlebarsCache } from 'fragcache/handlebars'
+import Handlebars from 'handlebars'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCaches, LocMemCache, type Cache, type Caches } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { expressVersions, Site } from '../support/express.js'
+
+type Engine = (file: string, options: object, done: (error: unknown, html?: string) => void) => void
+
+// It has no types of its own.
+interface Hbs {
+  readonly handlebars: typeof Handlebars
+  readonly __express: Engine
+  create(): Hbs
+}
+const hbs = createRequire(import.meta.url)('hbs') as Hbs
+
+const TOKEN = '<i>{{#nocache}}{{token}}{{/nocache}}</i>'
+const VIEWS = {
+  'home.hbs':
+    '<p>{{runs}} {{#nocache}}{{user}}{{/nocache}}</p>{{#each xs}}{{#nocache}}{{@root.token}}{{/nocache}}{{/each}}\n{{#cache 60 "part"}}[{{runs}} {{#nocache}}{{user}}{{/nocache}}{{> token}}]{{/cache}}.',
+  'local.hbs': '{{#each xs}}<p>{{#nocache}}{{this}}{{/nocache}}</p>{{/each}}',
+}
+const LAYOUT = '<body>{{{body}}}<b>{{#nocache}}{{user}}{{/nocache}}</b></body>'
+const shown = (user: string) =>
+  `<body><p>1 ${user}</p>t-${user}t-${user}\n[1 ${user}<i>t-${user}</i>].<b>${user}</b></body>`
+
+let views: string
+
+beforeAll(() => {
+  views = mkdtempSync(join(tmpdir(), 'fragcache-views-'))
+  mkdirSync(join(views, 'layouts'))
+  for (const [name, text] of Object.entries(VIEWS)) writeFileSync(join(views, name), text)
+  writeFileSync(join(views, 'layouts', 'main.hbs'), LAYOUT)
+  writeFileSync(join(views, 'layout.hbs'), LAYOUT)
+})
+
+afterAll(() => rmSync(views, { recursive: true, force: true }))
+
+/** As in the recipes. */
+const engines: Record<string, (app: Express, caches: Caches) => HandlebarsCache> = {
+  'express-handlebars': (app, caches) => {
+    const engine = create({ handlebars: Handlebars.create(), extname: '.hbs' })
+    const handlebars = engine.handlebars as typeof Handlebars
+    const handle = registerCache(handlebars, caches)
+    const { renderAsync } = handle
+    handlebars.registerPartial('token', TOKEN)
+    engine._renderTemplate = async (...args: Parameters<typeof renderAsync>) =>
+      (await renderAsync(...args)).trim()
+    app.engine(
+      'hbs',
+      callbackify((file: string, options: object) =>
+        renderAsync(() => engine.renderView(file, options) as Promise<string>),
+      ),
+    )
+    return handle
+  },
+  hbs: (app, caches) => {
+    const own = hbs.create()
+    const handle = registerCache(own.handlebars, caches)
+    own.handlebars.registerPartial('token', TOKEN)
+    const render = promisify(own.__express)
+    app.engine(
+      'hbs',
+      callbackify((file: string, options: object) =>
+        handle.renderAsync(() => render(file, options) as Promise<string>),
+      ),
+    )
+    return handle
+  },
+}
+
+const caches: [string, () => Cache][] = [
+  ['local memory', () => new LocMemCache()],
+  ['an asynchronous cache', () => new AsyncTestCache()],
+]
+
+describe.each(expressVersions)('cached pages with nocache blocks, $version', ({ express }) => {
+  describe.each(Object.entries(engines))('%s', (_, install) => {
+    it.each(caches)('are filled for each visitor, over %s', async (_name, make) => {
+      const app = express()
+      const all = createCaches({ default: make() })
+      const handle = install(app, all)
+      app.set('views', views)
+      app.set('view engine', 'hbs')
+      const of = (user: string) => ({ user, token: `t-${user}`, xs: [1, 2] })
+      const pages = responseCache(all, {
+        holes: { engines: [handle], context: (req) => of(req.get('X-User') ?? '') },
+      })
+      let runs = 0
+      app.get('/:view', pages.cachePage(60), (req, res) => {
+        runs++
+        res.render(String(req.params['view']), { ...of(req.get('X-User') ?? ''), runs })
+      })
+      const site = await Site.open(app)
+      for (const user of ['Ann', 'Bob', 'Ann']) {
+        const answer = await site.get('/home', { headers: { 'X-User': user } })
+        expect(answer.text).toBe(shown(user))
+      }
+      expect(runs).toBe(1)
+      const refused = await site.get('/local', { headers: { 'X-User': 'Ann' } })
+      expect(refused.status).toBe(500)
+      expect(refused.text).toMatch(/uses \{\{this}}/)
+    })
+  })
+})
