@@ -117,17 +117,18 @@ describe('a tag that is written wrongly is told when its template is compiled', 
     expect(error).toMatchObject({ line: 4, fragment: 'n' })
   })
 
-  it.each(['lock', 'staleWhileRevalidate', 'staleIfError'])(
-    'and %s is known or told by name',
-    async (keyword) => {
-      const { env } = environment({ main: `{% cache 9 n ${keyword}=1 ${BODY}` })
-      try {
-        expect(env.render('main')).toBe('x')
-      } catch (error) {
-        expect((error as Error).message).toContain(`"${keyword}" is not supported yet`)
-      }
-    },
-  )
+  it.each<[keyword: string, value: string, says: RegExp]>([
+    ['lock', '1', /lock is 1/],
+    ['lock', 'missing', /lock is undefined/],
+    ['staleWhileRevalidate', '"soon"', /staleWhileRevalidate is "soon"/],
+    ['staleWhileRevalidate', 'missing', /staleWhileRevalidate is undefined/],
+    ['staleIfError', '-1', /staleIfError is -1/],
+    ['staleIfError', 'missing', /staleIfError is undefined/],
+  ])('and the value of %s=%s when it is rendered', async (keyword, value, says) => {
+    const error = await fault(`{% cache 9 n ${keyword}=${value} ${BODY}`)
+    expect(error.message).toMatch(says)
+    expect(error).toMatchObject({ template: 'main', line: 1, fragment: 'n' })
+  })
 
   it('and an end with the right name is fine', () => {
     const { env } = environment({
