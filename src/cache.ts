@@ -100,7 +100,7 @@ const MAX_CONFLICTS = 10_000
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #made = new GetOrSet({
     cache: this,
-    read: async ({ key, storedKey, tags }, stale) =>
+    read: ({ key, storedKey, tags }, stale) =>
       this.#call(
         'getOrSet',
         [key],
@@ -108,6 +108,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         undefined,
         (lookup) => (lookup?.hits[0] ? 1 : 0),
       ),
+    deadline: (timeout) => this.#deadline({ timeout }),
     add: async ({ key }, request) => this.#call('add', [key], () => this.#add(key, request), true),
     replace: async ({ key }, request, payload) => {
       const entry = { ...request, ifAbsent: true, replacing: payload }
@@ -155,7 +156,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       hit = await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
     }
     if (hit === undefined) return options?.default
-    if (hit.tags !== undefined || mayWantExpiry()) await this.#dependOn(storedKey, hit)
+    if (hit.tags !== undefined || mayWantExpiry()) {
+      const noted = this.#dependOn(storedKey, hit)
+      if (isPromise(noted)) await noted
+    }
     return hit.value as T
   }
 
@@ -483,11 +487,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       key,
       storedKey,
       tags: this.#tags(options),
-      produce: (run) =>
-        typeof valueOrProducer === 'function'
-          ? run.produce(valueOrProducer as () => unknown)
-          : valueOrProducer,
-      deadline: () => this.#deadline(options),
+      source: valueOrProducer,
+      timeout: options.timeout,
       lock: lock === undefined ? this.settings.lock : toLock(lock),
       beta: earlyRefresh === undefined ? this.settings.earlyRefresh : toBeta(earlyRefresh),
       staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),

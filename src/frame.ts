@@ -3,7 +3,7 @@ import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince } from './invalidations.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
-import { checkTags, foreignTag, type TagSnapshot } from './tags.js'
+import { checkTags, foreignTag, type TagSnapshot, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
 import type { HoleMarks } from './fragment/hole-marks.js'
@@ -30,6 +30,10 @@ export class Frame {
   /** Whether something inside is past its time: what is made of it must not be stored as if it were new. */
   holdsOld = false
   #tags: Map<string, string | undefined> | undefined
+  /** What is still to be added to the tags, in order. */
+  #unmerged: Dependencies[] | undefined
+  /** Whether the tags are somebody else's by now, and must not be changed. */
+  #isHandedOver = false
   #unborn: Set<string> | undefined
   readonly #begunAt = invalidationsSoFar()
   /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
@@ -82,19 +86,44 @@ export class Frame {
    *
    * @param unborn - Tags whose counter was not there when their version was read.
    */
-  depend(cache: Cache, tags: Dependencies | undefined, unborn: readonly string[] = []): void {
+  depend(cache: Cache, tags: Dependencies | undefined, unborn: readonly string[] = NONE): void {
     if (tags === undefined) return
-    const own = (this.#tags ??= new Map<string, string | undefined>())
+    if (cache === this.cache && unborn.length === 0) {
+      // Most of what is made is asked for its tags once, at its end, or never.
+      if (this.#unmerged === undefined) this.#unmerged = [tags]
+      else this.#unmerged.push(tags)
+      return
+    }
+    const own = this.#merged()
     for (const [tag, version] of tags) {
       // Versions are counted per cache: in another one this tag has a version of its own.
       const isForeign = cache !== this.cache
       const ownTag = isForeign ? foreignTag(tag) : tag
-      const ownVersion = isForeign ? undefined : version
-      // A version that is still to be read may have been read meanwhile.
-      if (own.get(ownTag) !== undefined || (own.has(ownTag) && ownVersion === undefined)) continue
-      own.set(ownTag, ownVersion)
+      if (!add(own, ownTag, isForeign ? undefined : version)) continue
       if (!isForeign && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
     }
+  }
+
+  #merged(): Map<string, string | undefined> {
+    if (this.#isHandedOver) this.#tags = new Map(this.#tags)
+    this.#isHandedOver = false
+    const own = (this.#tags ??= new Map<string, string | undefined>())
+    const unmerged = this.#unmerged
+    this.#unmerged = undefined
+    for (const tags of unmerged ?? NONE_OF) tags.forEach((version, tag) => add(own, tag, version))
+    return own
+  }
+
+  /**
+   * Gives the tags away to be stored, together with others.
+   *
+   * @param others - Their versions go before its own.
+   */
+  handOver(others: TagVersions): Map<string, string | undefined> {
+    const own = this.#merged()
+    others.forEach((version, tag) => own.set(tag, version))
+    this.#isHandedOver = true
+    return own
   }
 
   /**
@@ -106,13 +135,24 @@ export class Frame {
   }
 
   get tags(): Dependencies | undefined {
-    return this.#tags
+    return this.#unmerged === undefined ? this.#tags : this.#merged()
   }
 
   /** Those of the tags whose counter may have been made meanwhile, with another version. */
   get unborn(): readonly string[] {
     return this.#unborn === undefined ? [] : [...this.#unborn]
   }
+}
+
+const NONE: readonly string[] = []
+const NONE_OF: readonly Dependencies[] = []
+
+/** @returns Whether it was not there: the oldest version stays. */
+function add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
+  // A version that is still to be read may have been read meanwhile.
+  if (own.get(tag) !== undefined || (version === undefined && own.has(tag))) return false
+  own.set(tag, version)
+  return true
 }
 
 const asynchronous = new AsyncLocalStorage<Frame | undefined>()
@@ -160,23 +200,20 @@ export function dependOn(tags: readonly string[]): void {
  * @returns `undefined` if they cannot be read, or one was invalidated meanwhile.
  */
 export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
-  const inner = frame.tags
-  if (inner === undefined) return own
-  const versions = new Map(own.versions)
+  if (frame.tags === undefined) return own
+  const known = frame.handOver(own.versions)
   const unread: string[] = []
-  for (const [tag, version] of inner) {
-    if (versions.has(tag)) continue
+  known.forEach((version, tag) => {
     if (version === undefined) unread.push(tag)
-    else versions.set(tag, version)
-  }
-  const unborn = [...new Set([...own.unborn, ...frame.unborn])]
-  if (unread.length === 0) return { versions, unborn }
+  })
+  const inner = frame.unborn
+  const unborn = inner.length === 0 ? own.unborn : [...new Set([...own.unborn, ...inner])]
+  if (unread.length === 0) return { versions: known as Map<string, string>, unborn }
   // What contains this must know of the tags at once: it may be done before they are read.
-  const known = new Map<string, string | undefined>(versions)
-  for (const tag of unread) known.set(tag, undefined)
   frame.parent?.depend(frame.cache, known, unborn)
   return chain(readTags(frame.cache, unread), (read) => {
     if (read === undefined || frame.isOutdated(unread)) return undefined
+    const versions = new Map(known as Map<string, string>)
     for (const [tag, version] of read.versions) versions.set(tag, version)
     return { versions, unborn: [...unborn, ...read.unborn] }
   })

@@ -4,6 +4,7 @@ import {
   currentFrame,
   Frame,
   isUnderLease,
+  mayWantExpiry,
   runAsyncIn,
   tagsToStore,
   type Dependencies,
@@ -14,7 +15,7 @@ import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
 import { SingleFlight, type Run } from './single-flight.js'
 import { isDueEarly, toAgeing, type Lock } from './staleness.js'
-import type { Deadline } from './timeout.js'
+import type { Deadline, Timeout } from './timeout.js'
 
 /** A value to be read, or made. */
 export interface Wanted {
@@ -22,9 +23,10 @@ export interface Wanted {
   readonly storedKey: string
   /** Stored tags. */
   readonly tags: readonly string[]
-  readonly produce: (run: Run) => unknown
-  /** The deadline of what is stored now. */
-  readonly deadline: () => Deadline
+  /** A value, or a function that makes it. */
+  readonly source: unknown
+  /** Seconds. */
+  readonly timeout: Timeout | undefined
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
   readonly beta: number
@@ -58,7 +60,9 @@ interface Made {
 export interface Access {
   readonly cache: Cache
   /** `undefined`: the store failed. */
-  readonly read: (wanted: Wanted, stale: boolean) => Promise<Lookup | undefined>
+  readonly read: (wanted: Wanted, stale: boolean) => MaybePromise<Lookup | undefined>
+  /** The deadline of what is stored now. */
+  readonly deadline: (timeout: Timeout | undefined) => Deadline
   readonly add: (wanted: Wanted, request: StoreRequest) => Promise<boolean>
   /** Writes if what lies there is still the payload that was read. */
   readonly replace: (wanted: Wanted, request: StoreRequest, payload: unknown) => Promise<boolean>
@@ -104,12 +108,11 @@ export class GetOrSet {
     const found = await this.#access.read(wanted, mayBeStale)
     const hit = found?.hits[0]
     if (hit === undefined) return this.#make(wanted, run, found?.snapshot, undefined)
-    const nowMs = Date.now()
     if (hit.staleSinceMs === undefined) {
-      if (isDueEarly(hit.stamp, wanted.beta, nowMs)) this.#refresh(wanted, hit)
+      if (isDueEarly(hit.stamp, wanted.beta)) this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
     }
-    if (nowMs < hit.staleSinceMs + staleWhileRevalidate * 1000) {
+    if (Date.now() < hit.staleSinceMs + staleWhileRevalidate * 1000) {
       this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
     }
@@ -119,6 +122,7 @@ export class GetOrSet {
   #toGot({ storedKey }: Wanted, hit: Hit): MaybePromise<Got> {
     const { value, tags } = hit
     const isOld = hit.staleSinceMs !== undefined
+    if (!mayWantExpiry()) return { value, tags, unborn: NONE, expiresAtMs: undefined, isOld }
     const lifetime = lifetimeOf(this.#access.cache, storedKey, hit, currentFrame())
     return chain(lifetime, (expiresAtMs) => ({ value, tags, unborn: NONE, expiresAtMs, isOld }))
   }
@@ -165,7 +169,7 @@ export class GetOrSet {
     const startedMs = performance.now()
     let value: unknown
     try {
-      value = await runAsyncIn(frame, () => wanted.produce(run))
+      value = await runAsyncIn(frame, () => produce(wanted, run))
     } catch (error) {
       if (old === undefined || !isWithinError(old, wanted)) throw error
       this.#report(wanted, error)
@@ -196,7 +200,7 @@ export class GetOrSet {
     tags: TagSnapshot | undefined,
     startedMs: number,
   ): Made {
-    const own = wanted.deadline()
+    const own = this.#access.deadline(wanted.timeout)
     const limited = asDeadline(Math.min(own ?? Infinity, frame.bubbledExpiresAtMs))
     const made: Got = {
       value,
@@ -242,7 +246,7 @@ export class GetOrSet {
       if (found === undefined || (hit !== undefined && isNewer(hit, old))) return
       const frame = this.#frame(undefined, wanted, lease)
       const startedMs = performance.now()
-      const value = await runAsyncIn(frame, () => wanted.produce(run))
+      const value = await runAsyncIn(frame, () => produce(wanted, run))
       checkValue(value)
       const tags = await tagsToStore(frame, found.snapshot)
       if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return
@@ -257,6 +261,10 @@ export class GetOrSet {
     const { alias, backendName } = this.#access.cache
     reportRefresh({ alias, backend: backendName, key, error })
   }
+}
+
+function produce({ source }: Wanted, run: Run): unknown {
+  return typeof source === 'function' ? run.produce(source as () => unknown) : source
 }
 
 /** Whether somebody else has made it anew since. */

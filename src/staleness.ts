@@ -113,7 +113,7 @@ export function toAgeing(
  *
  * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
  */
-export function isDueEarly(stamp: Stamp | undefined, beta: number, nowMs: number): boolean {
+export function isDueEarly(stamp: Stamp | undefined, beta: number): boolean {
   if (stamp === undefined || beta === 0 || stamp.costMs === 0) return false
-  return nowMs - stamp.costMs * beta * Math.log(Math.random()) >= stamp.freshUntilMs
+  return Date.now() - stamp.costMs * beta * Math.log(Math.random()) >= stamp.freshUntilMs
 }

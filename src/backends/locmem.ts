@@ -78,6 +78,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
     const entry = this.#store.get(storedKey)
     if (entry === undefined) return undefined
     const { payload } = entry
+    if (typeof payload === 'string') return { value: payload, tags: undefined, stamp: undefined }
     const hit = this.unpackPayload(payload)
     if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
       return hit

@@ -29,11 +29,10 @@ export function useOf(fragment: Fragment, hit: Hit): Use {
   const { staleSinceMs } = hit
   if (ageing === undefined) return staleSinceMs === undefined ? 'fresh' : 'too_old'
   const isRefreshed = refreshing.get(cache)?.has(variant.storedKey) === true
-  const nowMs = Date.now()
   if (staleSinceMs === undefined) {
-    return !isRefreshed && isDueEarly(hit.stamp, ageing.beta, nowMs) ? 'refresh' : 'fresh'
+    return !isRefreshed && isDueEarly(hit.stamp, ageing.beta) ? 'refresh' : 'fresh'
   }
-  if (nowMs >= staleSinceMs + ageing.staleWhileRevalidate * 1000) return 'too_old'
+  if (Date.now() >= staleSinceMs + ageing.staleWhileRevalidate * 1000) return 'too_old'
   return isRefreshed ? 'old' : 'refresh'
 }
 
@@ -41,7 +40,8 @@ export function useOf(fragment: Fragment, hit: Hit): Use {
 export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | undefined {
   if (ageing === undefined) return undefined
   const { staleWhileRevalidate, staleIfError } = ageing
-  const sinceMs = hit.staleSinceMs ?? Date.now()
+  // One that is made again ahead of its time is still good.
+  const sinceMs = hit.staleSinceMs ?? hit.stamp?.freshUntilMs ?? Infinity
   const graceMs = Math.max(staleWhileRevalidate, staleIfError) * 1000
   return { hit, content, usableUntilMs: sinceMs + graceMs }
 }
