@@ -124,10 +124,10 @@ class Writer {
     const value = this.#pick(scope, part.which)
     const { visible } = scope
     const apart: Scope = { ...scope, own: [] }
-    // By a fault of the engine a call block at the top of a template does not see `loop`. In a nocache
-    // block it does.
+    // By a fault of the engine a call block that stands in no block sees neither `loop` nor what is set
+    // around it. In a nocache block it does.
     const called: Scope = scope.inHole
-      ? { ...apart, visible: visible.filter((name) => name !== 'loop.index') }
+      ? { ...apart, visible: visible.filter((name) => /^[iab]\d/.test(name)) }
       : apart
     switch (part.kind) {
       case 'variable':
