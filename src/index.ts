@@ -47,3 +47,5 @@ export type {
   FragmentPlace,
   FragmentWithBody,
 } from './fragment/render.js'
+export type { HoleEngine, HoleRef, HoleRenderer } from './fragment/holes.js'
+export type { FragmentRules } from './fragment/options.js'

@@ -9,7 +9,7 @@ export interface FragmentSettings {
 }
 
 /** Options that fragments have wherever they are rendered. */
-export interface GuardOptions {
+export interface FragmentRules {
   /**
    * Whether a fragment that reads a per-visitor input (see `guard` of `fragcache/express`) which its
    * vary-on does not tell apart throws. Otherwise it is rendered and not stored. Left out: `true`,
@@ -24,7 +24,7 @@ export interface GuardOptions {
 }
 
 /** Options of every engine's adapter. */
-export interface AdapterOptions extends GuardOptions {
+export interface AdapterOptions extends FragmentRules {
   /**
    * Whether a digest of the template's source, with all that it includes and extends, is part of each
    * key, so that a changed template never shows old markup. Keys then differ from Django's. Left out:
@@ -34,7 +34,7 @@ export interface AdapterOptions extends GuardOptions {
 }
 
 /** @throws TypeError: an option is not what it should be. */
-export function toSettings({ strict, bubbleTimeout }: GuardOptions): FragmentSettings {
+export function toSettings({ strict, bubbleTimeout }: FragmentRules): FragmentSettings {
   checkFlag('strict', strict)
   checkFlag('bubbleTimeout', bubbleTimeout)
   return {

@@ -19,12 +19,12 @@ import {
   toSettings,
   type AdapterOptions,
   type FragmentSettings,
-  type GuardOptions,
+  type FragmentRules,
 } from './options.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
 
 /** Options of {@link FragmentCache}. */
-export interface FragmentCacheOptions extends GuardOptions {
+export interface FragmentCacheOptions extends FragmentRules {
   /** `'django<6.1'`: keys as Django made them before 6.1, see `makeTemplateFragmentKey`. */
   readonly compat?: 'django<6.1' | undefined
 }
