@@ -24,18 +24,9 @@ import { responseChannel, type ResponseMessage, type ResponseOutcome } from './c
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
 import { NOTHING, profileOf, UNDECIDED, type PageFlight, type PageFlights } from './page-flights.js'
-import {
-  fillPage,
-  HoleHeaders,
-  holeFault,
-  isFillable,
-  isOfOneFilling,
-  PageHoles,
-  sayForOneVisitor,
-  saysForOneVisitor,
-  VisitorHoles,
-  type HoledBody,
-} from './page-holes.js'
+import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
+import { holeFault, HoleHeaders, PageHoles, type HoledBody } from './page-holes.js'
+import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
 import {

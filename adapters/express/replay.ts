@@ -13,7 +13,7 @@ import {
 } from '../../src/http/stored-response.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { hasLayersAround } from './last-word.js'
-import { isOfOneFilling, sayForOneVisitor } from './page-holes.js'
+import { isOfOneFilling, sayForOneVisitor } from './one-visitor.js'
 
 /**
  * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304

@@ -408,6 +408,13 @@ describe.each(expressVersions)('pages with holes in $version', ({ express }) => 
     expect((await site.get('/p', as('ann'))).text).toContain('<what the view says>')
   })
 
+  it('take any name in the context', async () => {
+    const { site } = await holedSite({
+      context: (req) => ({ user: userOf(req), fault: 'mine', error: 'mine', then: undefined }),
+    })
+    expect((await site.get('/p', as('ann'))).text).toBe(shown('ann'))
+  })
+
   it('are found with what there was before the view, as they were made', async () => {
     const { site, outcomes } = await holedSite({
       context: (req, res) => {

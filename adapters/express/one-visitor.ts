@@ -1,0 +1,39 @@
+import type { ServerResponse } from 'node:http'
+import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
+
+/** What a response says that is filled for one visitor. */
+const FOR_ONE_VISITOR = 'private, no-cache'
+
+/** They tell of a body, or for how long it is good: each filling is another one. */
+const OF_ONE_FILLING: ReadonlySet<string> = new Set([
+  'accept-ranges',
+  'age',
+  'cdn-cache-control',
+  'content-digest',
+  'content-length',
+  'content-md5',
+  'date',
+  'digest',
+  'etag',
+  'expires',
+  'last-modified',
+  'repr-digest',
+  'surrogate-control',
+])
+
+/** Whether a header is of one filling of a page, and not of the page. */
+export function isOfOneFilling(name: string): boolean {
+  return name === 'cache-control' || OF_ONE_FILLING.has(name)
+}
+
+/** Makes a response say that it is one visitor's. */
+export function sayForOneVisitor(res: ServerResponse): void {
+  for (const name of OF_ONE_FILLING) if (name !== 'content-length') res.removeHeader(name)
+  const control = parseCacheControl(res.getHeader('Cache-Control'))
+  if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', FOR_ONE_VISITOR)
+}
+
+/** Whether it says so. */
+export function saysForOneVisitor(res: ServerResponse): boolean {
+  return res.getHeader('Cache-Control') === FOR_ONE_VISITOR
+}
