@@ -53,13 +53,15 @@ const engines: Record<string, (app: Express, caches: Caches) => HandlebarsCache>
     const handle = registerCache(handlebars, caches)
     const { renderAsync } = handle
     handlebars.registerPartial('token', TOKEN)
-    engine._renderTemplate = async (...args: Parameters<typeof renderAsync>) =>
-      (await renderAsync(...args)).trim()
+    Object.assign(engine, {
+      _renderTemplate: async (...args: Parameters<typeof renderAsync>) =>
+        (await renderAsync(...args)).trim(),
+    })
     app.engine(
       'hbs',
       callbackify((file: string, options: object) =>
-        renderAsync(() => engine.renderView(file, options) as Promise<string>),
-      ),
+        renderAsync(() => engine.renderView(file, options as never)),
+      ) as Engine,
     )
     return handle
   },
@@ -67,12 +69,12 @@ const engines: Record<string, (app: Express, caches: Caches) => HandlebarsCache>
     const own = hbs.create()
     const handle = registerCache(own.handlebars, caches)
     own.handlebars.registerPartial('token', TOKEN)
-    const render = promisify(own.__express)
+    const render = promisify(own.__express) as (file: string, options: object) => Promise<string>
     app.engine(
       'hbs',
       callbackify((file: string, options: object) =>
-        handle.renderAsync(() => render(file, options) as Promise<string>),
-      ),
+        handle.renderAsync(() => render(file, options)),
+      ) as Engine,
     )
     return handle
   },

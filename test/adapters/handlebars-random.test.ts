@@ -50,7 +50,7 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
     nocache(this: unknown, ...args: unknown[]) {
       // What stands in holes is no part of what is kept.
       if (isPeeking) return ''
-      if (nocache !== undefined) return nocache.apply(this, args) as string
+      if (nocache !== undefined) return Reflect.apply(nocache, this, args) as string
       const isMissing = typeof this === 'object' && this !== null && Object.isSealed(this)
       return `${(args.at(-1) as Handlebars.HelperOptions).fn(isMissing ? undefined : this)}`
     },

@@ -225,7 +225,7 @@ describe.each(kinds)('errors of the tag (%s)', (kind) => {
       '{{#cache 60 "n" colour="red"}}x{{/cache}}',
       /fragment "n"\): unknown keyword "colour"; the keywords are using, tags/,
     ],
-    ['{{#cache 60 "n" lock=true}}x{{/cache}}', /keyword "lock" is not supported yet/],
+    ['{{#cache 60 "n" lock=1}}x{{/cache}}', /fragment "n"\): lock is 1; give true or false/],
     ['{{#cache 60 "n" using="a" using="b"}}x{{/cache}}', /keyword "using" is given twice/],
     ['{{#cache 60 "n"}}x{{else}}y{{/cache}}', /fragment "n"\): it has no \{\{else\}\}/],
     ['{{#cache 60 "n"}}x{{else if a}}y{{/cache}}', /no \{\{else\}\}/],
@@ -487,7 +487,7 @@ describe.each(kinds)('precompiled templates (%s)', (kind) => {
       ['{{^cache 60 "n"}}{{/cache}}', /\{\{else\}\}/],
       ['{{#cache 60 "n" as |x|}}{{/cache}}', /block parameters/],
       ['{{#cache 60 "n" colour=1}}{{/cache}}', /line 1, fragment "n"\): unknown keyword "colour"/],
-      ['{{#cache 60 "n" lock=1}}{{/cache}}', /not supported yet/],
+      ['{{#cache 60 "n" lock=1}}{{/cache}}', /lock is 1/],
     ] as const) {
       await expect(render(wrong), wrong).rejects.toThrow(message)
       await expect(render(wrong), wrong).rejects.toThrow(CacheTagError)
