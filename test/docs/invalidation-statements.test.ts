@@ -380,6 +380,36 @@ describe('many at once', () => {
     await cache.getOrSet('made', produce, { timeout: 1 })
     await expect.poll(() => runs).toBe(2)
   })
+
+  it.each(kinds)(
+    'earlyRefresh: if it fails, the one that is there stays, over %s',
+    async (_, open) => {
+      clock.start()
+      vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+      const env = new nunjucks.Environment(null, { autoescape: true })
+      const caches = createCaches({ default: open({ earlyRefresh: true }) })
+      const { renderStringAsync } = registerCache(env, caches)
+      let fails = false
+      let runs = 0
+      env.addGlobal('news', () => {
+        const untilMs = performance.now() + 5
+        while (performance.now() < untilMs);
+        runs++
+        if (fails) throw new Error('no news')
+        return 'news'
+      })
+      const page = '{% cache 10 news %}{{ news() }}{% endcache %}'
+      expect(await renderStringAsync(page, {})).toBe('news')
+      fails = true
+      clock.advance(9.999)
+      vi.spyOn(Math, 'random').mockReturnValue(Number.MIN_VALUE)
+      expect(await renderStringAsync(page, {})).toBe('news')
+      expect(await renderStringAsync(page, {})).toBe('news')
+      expect(runs).toBe(3)
+      clock.advance(0.001)
+      await expect(renderStringAsync(page, {})).rejects.toThrow('no news')
+    },
+  )
 })
 
 it('a digest hides fragments from delete and expire, not from invalidate and tags', async () => {
