@@ -225,7 +225,6 @@ describe.each(kinds)('errors of the tag (%s)', (kind) => {
       '{{#cache 60 "n" colour="red"}}x{{/cache}}',
       /fragment "n"\): unknown keyword "colour"; the keywords are using, tags/,
     ],
-    ['{{#cache 60 "n" lock=1}}x{{/cache}}', /fragment "n"\): lock is 1; give true or false/],
     ['{{#cache 60 "n" using="a" using="b"}}x{{/cache}}', /keyword "using" is given twice/],
     ['{{#cache 60 "n"}}x{{else}}y{{/cache}}', /fragment "n"\): it has no \{\{else\}\}/],
     ['{{#cache 60 "n"}}x{{else if a}}y{{/cache}}', /no \{\{else\}\}/],
