@@ -24,6 +24,8 @@ export interface CompiledTag {
   readonly nests: boolean
   /** Whether the template looks at Eta's buffer, which must then hold all that came before. */
   readonly exposed: boolean
+  /** Whether there are keywords. */
+  readonly hasKeywords?: true
   /** Whether there is an `await` in the arguments. */
   readonly awaitsArguments?: true
   /** The template's source and the templates it names, for the digest. */
@@ -370,6 +372,7 @@ class Rewriter {
       awaits,
       nests,
       exposed: this.#exposed,
+      ...(args.keywords.size > 0 && { hasKeywords: true }),
       ...(given.some(({ text }) => /\bawait\b/.test(text)) && { awaitsArguments: true }),
       ...(this.#source && { source: this.#source }),
     }

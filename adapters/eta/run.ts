@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { flightToJoin, openHere, openSync } from '../../src/fragment/attempt.js'
+import { flightToJoin, openHere } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
 import { beginArguments, cancelArguments } from '../../src/fragment/guard.js'
 import { outermostOf, renderHole } from '../../src/fragment/holes.js'
@@ -138,7 +138,7 @@ export class TemplateRun {
     if (site.awaitsArguments === true) cancelArguments()
     if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
     if (this.#owners.length > 0) this.#checkFlow()
-    refuseUndefinedKeywords(site, values)
+    if (site.hasKeywords === true) refuseUndefinedKeywords(site, values)
     const digest = site.source === undefined ? undefined : this.#digestOf(site)
     const given = digest === undefined ? values : { ...values, digest }
     const fragment = this.#runtime.fragments.resolveTag(site, given)
@@ -149,14 +149,16 @@ export class TemplateRun {
       return new OpenFragment(this, site, fragment, parent, holes, undefined, 'lookup')
     }
     const mayWait = site.awaits || (site.nests && this.asynchronous)
-    const opened = this.asynchronous
-      ? openHere(fragment, parent, mayWait, holes)
-      : openSync(fragment, parent, mayWait, holes)
+    const opened = openHere(fragment, parent, mayWait, holes)
     if (typeof opened === 'string') {
       this.buffer.res += opened
       return null
     }
     if (isPromise(opened)) {
+      if (!this.asynchronous) {
+        opened.catch(() => undefined)
+        throw faults.asynchronousHole(site)
+      }
       return new OpenFragment(this, site, fragment, parent, holes, opened, 'lookup')
     }
     const joins =
