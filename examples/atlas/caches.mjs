@@ -11,7 +11,8 @@ import { createCaches } from 'fragcache'
 export function cachesFor(engine, { open }) {
   const keyPrefix = engine
   return createCaches({
-    default: open('pages', { keyPrefix, options: { maxEntries: 200 } }),
+    // A page has the tags of all that is in it, and where entries are files each tag has one too.
+    default: open('pages', { keyPrefix, options: { maxEntries: 5_000 } }),
     template_fragments: open('fragments', { keyPrefix, options: { maxEntries: 20_000 } }),
     maps: open('maps', { keyPrefix, options: { maxEntries: 2_000 } }),
   })

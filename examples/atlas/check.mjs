@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { countries, regions } from './data/countries.mjs'
+import { checkEdits } from './check-edits.mjs'
 import { faultsOf } from './compare.mjs'
 import { createSite, engineNames } from './site.mjs'
 
@@ -25,13 +26,13 @@ const pagesOf = (every) => ({
 
 /**
  * Asks for every page twice, with empty caches at the beginning of each row, and prints what each
- * time cost.
+ * time cost; then edits a note in every way that the form offers, and prints what that made again.
  *
  * @param {object} options
  * @param {string} [options.cache] - Where to cache; left out: in memory, then in files.
  * @param {number} [options.every] - Of the countries, only every so-many-th.
  * @returns {Promise<number>} The exit code: 1 when a warm page ran a body or came out otherwise than
- *   the cold one.
+ *   the cold one, or an edit made again anything but what shows the note.
  */
 export async function check({ cache, every = 1 }) {
   const pages = pagesOf(every)
@@ -62,13 +63,17 @@ async function checkOne(pages, where, shown = where) {
         printRow([name, engine, paths.length, ms(row.coldMs), ms(row.warmMs), row.cold, row.warm])
       }
     }
+    if (faults.length === 0) await editAll(site, origin, faults)
   } finally {
     server.close()
     server.closeAllConnections()
     await site.close()
   }
   for (const fault of faults.slice(0, MOST_FAULTS)) console.error(fault)
-  console.log(faults.length === 0 ? '\nEvery warm page is its cold page, and ran no body.' : '')
+  if (faults.length === 0) {
+    console.log('\nEvery warm page is its cold page, and ran no body.')
+    console.log('Every edit made again what it should, and nothing else.')
+  }
   return faults.length === 0 ? 0 : 1
 }
 
@@ -90,6 +95,26 @@ async function visitAll(site, origin, engine, paths, faults) {
   return row
 }
 
+async function editAll(site, origin, faults) {
+  console.log('')
+  printRow(['a note is edited', 'engine', '', '', 'bodies', 'whole pages', 'hits'])
+  for (const engine of engineNames) {
+    const base = `${origin}/${engine}`
+    const cookie = await signIn(base)
+    await site.clear(engine)
+    const edits = checkEdits({
+      base,
+      notes: site.notes,
+      get: (url) => get(url, cookie),
+      post: (url, fields) => post(url, fields, cookie),
+    })
+    for await (const { by, bodies, pages, kept, faults: found } of edits) {
+      printRow([`by ${by}`, engine, '', '', bodies, pages, kept])
+      faults.push(...found.map((fault) => `${base}, edit by ${by}: ${fault}`))
+    }
+  }
+}
+
 /** @type {import('./watch.mjs').Account | undefined} */
 let latest
 subscribe('atlas:account', (account) => {
@@ -107,13 +132,16 @@ async function get(url, cookie) {
   return { status: response.status, body, ms, account }
 }
 
-async function signIn(base) {
-  const response = await fetch(`${base}/sign-in`, {
+const post = (url, fields, cookie = '') =>
+  fetch(url, {
     method: 'POST',
     redirect: 'manual',
-    headers: { origin: new URL(base).origin },
-    body: new URLSearchParams({ name: 'Ada' }),
+    headers: { origin: new URL(url).origin, cookie },
+    body: new URLSearchParams(fields),
   })
+
+async function signIn(base) {
+  const response = await post(`${base}/sign-in`, { name: 'Ada' })
   return response.headers.getSetCookie()[0].split(';')[0]
 }
 

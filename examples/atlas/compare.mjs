@@ -10,7 +10,10 @@ export function* faultsOf(cold, warm) {
   if (cold.account.bodies.length === 0) yield 'the cold page ran no body'
   if (bodies.length > 0)
     yield `the warm page ran ${bodies.map((body) => body.join(' ')).join(', ')}`
-  if (fragments.length === 0 && response?.outcome !== 'hit') yield 'the warm page had no hit'
+  if (fragments.length === 0 && response === undefined) yield 'the warm page had no hit'
+  if (response !== undefined && response.outcome !== 'hit') {
+    yield `the warm page as a whole is ${[response.outcome, response.reason].filter(Boolean).join(': ')}`
+  }
   for (const { name, outcome } of fragments) {
     if (outcome !== 'hit') yield `the warm page has the fragment ${name} as ${outcome}`
   }

@@ -1,15 +1,20 @@
+import { guard } from 'fragcache/express'
 import { languageOf, languages } from './data/languages.mjs'
 
 const engineNames = { nunjucks: 'Nunjucks', handlebars: 'Handlebars', eta: 'Eta' }
 
+/** What `visitors.mjs` puts on a request. */
+const inputs = ['visitor', 'token']
+
 /**
- * What every page knows, outside of its fragments.
+ * What every page knows, outside of its fragments, and what is known to the holes of pages that are
+ * kept whole. Of the request, templates get a guarded one: a fragment in which somebody's name or token
+ * is read, and that does not vary on the visitor, is an error.
  *
  * @param {import('express').Request} req
  * @param {string} engine
- * @param {{ id: string, name: string } | undefined} visitor - Left out by pages for everybody.
  */
-export function pageContext(req, engine, visitor) {
+export function pageContext(req, engine) {
   const { tag: lang, dir } = languageOf(req.query.lang)
   const query = lang === 'en' ? '' : `?lang=${lang}`
   const page = req.path
@@ -23,7 +28,7 @@ export function pageContext(req, engine, visitor) {
     lang,
     dir,
     to,
-    visitor,
+    req: guard(req, { inputs }),
     languages: languages.map(({ tag, name }) => ({ tag, name, current: tag === lang })),
     engines: Object.entries(engineNames).map(([key, name]) => ({
       name,

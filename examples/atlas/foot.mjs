@@ -20,10 +20,17 @@ export function foot(req, res, next) {
     res.end = end
     const isPage = /^text\/html\b/.test(String(res.getHeader('content-type') ?? ''))
     if (res.headersSent || !isPage || !chunk) return end.call(res, chunk, encoding, ...rest)
-    const isHit = /\bhit\b/.test(String(res.getHeader('cache-status') ?? ''))
+    const status = String(res.getHeader('cache-status') ?? '')
+    const whole = !/\bhit\b/.test(status)
+      ? undefined
+      : /\bstale\b|stale-while/.test(status)
+        ? 'The whole page is an old one; it is made again behind it.'
+        : /\bprivate\b/.test(String(res.getHeader('cache-control') ?? ''))
+          ? 'The whole page was a hit; only its holes were rendered.'
+          : 'The whole response was a hit: no template ran.'
     const page = Buffer.concat([
       Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8'),
-      Buffer.from(footOf(res.locals.account, isHit)),
+      Buffer.from(footOf(res.locals.account, whole)),
     ])
     length = page.length
     return end.call(res, page)
@@ -33,16 +40,16 @@ export function foot(req, res, next) {
 
 /**
  * @param {import('./watch.mjs').Account} account
- * @param {boolean} isHit - Whether the whole response was.
+ * @param {string | undefined} whole - What there is to say of a response that came from the cache.
  */
-function footOf({ startedAtMs, fragments, bodies }, isHit) {
+function footOf({ startedAtMs, fragments, bodies }, whole) {
   const total = milliseconds(performance.now() - startedAtMs)
   const hits = fragments.filter(({ outcome }) => outcome === 'hit').length
-  const summary = isHit
-    ? 'The whole response was a hit: no template ran.'
-    : fragments.length > 0
+  const ofFragments =
+    fragments.length > 0
       ? `${hits} of ${fragments.length} fragments were hits.`
       : 'This page has no fragments.'
+  const summary = whole ?? ofFragments
   return `<aside class="foot" aria-label="What this page cost">
 <p><b>${summary}</b> ${total}</p>
 ${madeAgain(bodies)}
@@ -53,12 +60,15 @@ ${fragments.length > 0 ? tableOf(fragments) : ''}
 
 /** Which bodies did run: by the name of the fragment and what it varies on. */
 function madeAgain(bodies) {
-  const names = bodies.map((body) => `<li>${escapeHtml(body.map(shortened).join(' '))}</li>`)
+  const names = bodies.map((body) => `<li>${escapeHtml(labelOf(body))}</li>`)
   if (names.length === 0) return ''
   const list = `<ul class="made">${names.join('')}</ul>`
   if (names.length <= 12) return `<p>Made for this page:</p>${list}`
   return `<details><summary>${names.length} made for this page</summary>${list}</details>`
 }
+
+/** A body by what it asked: the name of its fragment and what it varies on. */
+export const labelOf = (body) => body.map(shortened).join(' ')
 
 /** A visitor's random id would say nothing to anybody. */
 const shortened = (part) => (part.length > 12 ? 'you' : part)

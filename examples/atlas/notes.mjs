@@ -12,7 +12,17 @@ export function createNotes() {
     ['UZB', 'Landlocked by landlocked countries, like Liechtenstein.'],
     ['VAT', 'The smallest of them all.'],
   ])
+  /** @type {Map<string, number>} */
+  const revisions = new Map()
   return {
+    /**
+     * Part of the key of the fragment with a country's note, such as `r1`.
+     *
+     * @param {string} code
+     */
+    revision: (code) => `r${revisions.get(code) ?? 1}`,
+    /** @param {string} code - The country whose note gets a new key. */
+    renew: (code) => revisions.set(code, (revisions.get(code) ?? 1) + 1),
     /** @param {string} code */
     get: (code) => notes.get(code) ?? '',
     /**

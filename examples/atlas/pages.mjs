@@ -2,36 +2,36 @@ import express from 'express'
 import { pageContext } from './context.mjs'
 import { findCountry, findRegion, regions } from './data/countries.mjs'
 import { nameIn, officialNameIn } from './data/languages.mjs'
-import { NOTE_LENGTH } from './notes.mjs'
+import { changes } from './changes.mjs'
 import { sameOrigin } from './security.mjs'
 
 /**
  * The pages of Atlas in one template engine.
  *
  * @param {object} site
- * @param {{ name: string, render: (page: string, context: object) => Promise<string> }} site.engine
+ * @param {{ name: string, extension: string }} site.engine
  * @param {ReturnType<typeof import('./notes.mjs').createNotes>} site.notes
  * @param {ReturnType<typeof import('./visitors.mjs').createVisitors>} site.visitors
- * @param {import('express').RequestHandler} site.cacheStatistics
- * @param {(tag: string) => Promise<void>} site.invalidate
+ * @param {ReturnType<typeof import('./survey.mjs').createSurveys>} site.surveys
+ * @param {import('express').RequestHandler} site.keep - Keeps whole pages.
+ * @param {readonly import('./changes.mjs').Site[]} site.sites - The caches of every engine: a note is
+ *   shown by all three.
  */
-export function createPages({ engine, notes, visitors, cacheStatistics, invalidate }) {
+export function createPages({ engine, notes, visitors, surveys, keep, sites }) {
   const router = express.Router({ strict: false })
 
-  const show = async (req, res, page, context, visitor) => {
-    const html = await engine.render(page, {
-      ...pageContext(req, engine.name, visitor),
+  const show = (req, res, page, context) =>
+    res.render(`${engine.name}/${page}.${engine.extension}`, {
+      ...pageContext(req, engine.name),
       ...context,
     })
-    res.type('html').send(html)
-  }
 
   /** A page that greets its visitor, so no cache between here and the visitor may keep it. */
-  const view = (page, contextOf) => async (req, res, next) => {
+  const view = (page, contextOf) => (req, res, next) => {
     const context = contextOf(req)
     if (context === undefined) return next()
     res.set('Cache-Control', 'private, no-store')
-    await show(req, res, page, context, visitors.current(req))
+    show(req, res, page, context)
   }
 
   router.get(
@@ -42,13 +42,13 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
     })),
   )
 
-  router.get(
-    '/region/:slug',
-    view('region', (req) => {
-      const region = findRegion(req.params.slug)
-      return region && { title: region.name, slug: region.slug, count: region.members.length }
-    }),
-  )
+  // Kept whole, for everybody: the visitor is greeted in a hole.
+  router.get('/region/:slug', keep, (req, res, next) => {
+    const region = findRegion(req.params.slug)
+    if (region === undefined) return next()
+    const { name, slug, members } = region
+    show(req, res, 'region', { title: name, slug, count: members.length })
+  })
 
   router.get(
     '/country/:code',
@@ -65,10 +65,9 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
         name,
         official: officialNameIn(country, lang),
         region: findRegion(country.region.toLowerCase()),
-        note: notes.get(country.cca3),
-        noteLength: NOTE_LENGTH,
-        saved: req.query.saved === 'note',
-        visited: visitors.current(req)?.visited.has(country.cca3) ?? false,
+        revision: notes.revision(country.cca3),
+        report: reportFor(req, country.cca3),
+        visited: req.visitor?.visited.has(country.cca3) ?? false,
         target: target && { code: target.cca3, name: nameIn(target, lang) },
       }
     }),
@@ -81,25 +80,45 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
 
   // The same for everybody: no visitor goes into this page, so the whole response may be kept. We
   // keep it for as long as `cachePage` says, and could drop it any time; browsers are to ask.
-  router.get('/stats', cacheStatistics, async (req, res) => {
+  router.get('/stats', keep, (req, res) => {
     res.set('Cache-Control', 'public, max-age=0')
-    await show(req, res, 'stats', { title: 'Statistics', shared: true })
+    show(req, res, 'stats', { title: 'Statistics', shared: true })
   })
+
+  const reportFor = (req, code) => {
+    const report = surveys.get(req.query.saved)
+    return report?.code === code && report.engine === engine.name ? report : undefined
+  }
 
   const form = [sameOrigin, express.urlencoded({ extended: false, limit: '4kb' })]
+  const ownForm = [...form, visitors.ownForm]
 
-  router.post('/country/:code/note', form, async (req, res, next) => {
+  const invalidate = (tag) => Promise.all(sites.map(({ caches }) => caches.invalidateTags([tag])))
+
+  router.post('/country/:code/note', ownForm, async (req, res, next) => {
     const country = findCountry(req.params.code)
     if (country === undefined) return next()
-    notes.set(country.cca3, req.body?.note)
-    await invalidate(`country:${country.cca3}`)
-    res.redirect(303, back(req, `/country/${country.cca3}`, { saved: 'note' }))
+    const { cca3: code } = country
+    const by = Object.hasOwn(changes, req.body.by) ? req.body.by : 'tag'
+    const { says, apply, reason } = changes[by]
+    const saved = await surveys.look(req, {
+      engine: engine.name,
+      code,
+      lang: pageContext(req, engine.name).lang,
+      says: says(code),
+      reason,
+      async change() {
+        notes.set(code, req.body.note)
+        await apply(sites, notes, code)
+      },
+    })
+    res.redirect(303, back(req, `/country/${code}`, { saved }))
   })
 
-  router.post('/country/:code/visited', form, async (req, res, next) => {
+  router.post('/country/:code/visited', ownForm, async (req, res, next) => {
     const country = findCountry(req.params.code)
     if (country === undefined) return next()
-    const visitor = visitors.current(req)
+    const { visitor } = req
     if (visitor === undefined) return res.redirect(303, back(req, '/visited'))
     if (req.body?.visited === 'no') visitor.visited.delete(country.cca3)
     else visitor.visited.add(country.cca3)
@@ -112,7 +131,7 @@ export function createPages({ engine, notes, visitors, cacheStatistics, invalida
     res.redirect(303, back(req, '/visited'))
   })
 
-  router.post('/sign-out', form, async (req, res) => {
+  router.post('/sign-out', ownForm, async (req, res) => {
     const visitor = visitors.signOut(req, res)
     if (visitor !== undefined) await invalidate(`visitor:${visitor.id}`)
     res.redirect(303, back(req, '/'))

@@ -11,6 +11,7 @@ import {
   longestRoute,
   mostNeighbours,
 } from './data/statistics.mjs'
+import { NOTE_LENGTH } from './notes.mjs'
 import { counting } from './watch.mjs'
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
@@ -69,7 +70,7 @@ export function createQuestions(notes, visitors) {
     },
 
     facts: (code, lang) => facts(countryOf(code), lang),
-    note: (code) => ({ text: notes.get(code) }),
+    note: (code, lang, revision) => ({ text: notes.get(code), length: NOTE_LENGTH, revision }),
     neighbours: (code, lang) =>
       sortedByName(neighboursOf(code).map(countryOf), lang).map(({ country }) => country.cca3),
     mention: (code, lang) => ({ ...brief(countryOf(code), lang), note: notes.get(code) }),

@@ -11,9 +11,8 @@ export function securityHeaders(req, res, next) {
 }
 
 /**
- * Middleware: a form is taken from our own pages only. Browsers send `Origin` with every POST, so no
- * token has to be put into pages, where a shared fragment could give it to another visitor. The
- * visitor's cookie is `SameSite=Strict` besides.
+ * Middleware: a form is taken from our own pages only. Browsers send `Origin` with every POST. The
+ * visitor's cookie is `SameSite=Strict` besides, and their forms have a token, see `visitors.mjs`.
  */
 export function sameOrigin(req, res, next) {
   if (req.get('origin') === `${req.protocol}://${req.get('host')}`) return next()

@@ -1,16 +1,22 @@
+import { FragmentCache } from 'fragcache'
 import express from 'express'
 import { responseCache } from 'fragcache/express'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { callbackify } from 'node:util'
 import { cachesFor } from './caches.mjs'
+import { pageContext } from './context.mjs'
 import { createEta } from './engines/eta.mjs'
 import { createHandlebars } from './engines/handlebars.mjs'
 import { createNunjucks } from './engines/nunjucks.mjs'
+import { views } from './engines/views.mjs'
 import { foot } from './foot.mjs'
 import { createNotes } from './notes.mjs'
 import { createPages } from './pages.mjs'
 import { createQuestions } from './questions.mjs'
 import { securityHeaders } from './security.mjs'
 import { storeAt } from './stores.mjs'
+import { createSurveys } from './survey.mjs'
 import { createVisitors } from './visitors.mjs'
 import { watch } from './watch.mjs'
 
@@ -39,29 +45,40 @@ export async function createSite(where) {
   // Notes and visitors are gone when the server stops, so what a store still holds of them has to go.
   await Promise.all(engineNames.map(clear))
 
-  // A note is shown by fragments of all three engines.
-  const invalidate = async (tag) => {
-    await Promise.all([...caches.values()].map((each) => each.invalidateTags([tag])))
-  }
+  const surveys = createSurveys()
+  const sites = [...caches.values()].map((each) => ({
+    caches: each,
+    fragments: new FragmentCache(each),
+  }))
 
   const app = express()
   app.disable('x-powered-by')
   // A page ends with what it cost this time, so two answers are never the same.
   app.disable('etag')
+  app.set('views', views)
+  app.enable('view cache')
   app.use(securityHeaders)
   app.use(express.static(fileURLToPath(new URL('public/', import.meta.url)), { index: false }))
   app.get('/', (req, res) => res.redirect(303, `/${engineNames[0]}/`))
+  app.use(visitors.recognize)
 
   for (const [name, make] of Object.entries(makers)) {
-    const pages = responseCache(caches.get(name), { alias: 'default', seconds: 600 })
     const engine = make(caches.get(name), ask)
-    const cacheStatistics = pages.cachePage(600)
-    app.use(
-      `/${name}`,
-      watch,
-      foot,
-      createPages({ engine, notes, visitors, cacheStatistics, invalidate }),
-    )
+    const { extension } = engine
+    const render = async (path, context) => engine.render(basename(path, `.${extension}`), context)
+    app.engine(extension, callbackify(render))
+    const pages = responseCache(caches.get(name), {
+      alias: 'default',
+      staleWhileRevalidate: 60,
+      staleIfError: 600,
+      lock: true,
+      holes: {
+        engines: [engine.holes],
+        context: (req) => ({ ...pageContext(req, name), ask }),
+      },
+    })
+    const keep = pages.cachePage(600)
+    app.use(`/${name}`, watch, foot, createPages({ engine, notes, visitors, surveys, keep, sites }))
   }
 
   app.use((req, res) => {
@@ -72,5 +89,5 @@ export async function createSite(where) {
     await Promise.all([...caches.values()].map((each) => each.close()))
     await store.close?.()
   }
-  return { app, clear, close }
+  return { app, notes, clear, close }
 }

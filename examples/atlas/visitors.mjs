@@ -14,17 +14,41 @@ export function createVisitors() {
   /** @type {Map<string, { id: string, name: string, visited: Set<string> }>} */
   const visitors = new Map()
 
-  const signature = (id) => createHmac('sha256', secret).update(id).digest('base64url')
+  const signature = (text) => createHmac('sha256', secret).update(text).digest('base64url')
+
+  const isSignature = (given, text) => {
+    const expected = Buffer.from(signature(text))
+    const actual = Buffer.from(String(given ?? ''))
+    return actual.length === expected.length && timingSafeEqual(actual, expected)
+  }
+
+  const current = (req) => {
+    const cookie = cookies(req.headers.cookie).get(COOKIE) ?? ''
+    const [id = '', given = ''] = cookie.split('.')
+    return isSignature(given, id) ? visitors.get(id) : undefined
+  }
+
+  /** What a token signs; no visitor's id has a colon in it. */
+  const formsOf = (req) => `form:${req.visitor?.id ?? ''}`
 
   return {
-    /** @param {import('express').Request} req */
-    current(req) {
-      const cookie = cookies(req.headers.cookie).get(COOKIE) ?? ''
-      const [id = '', given = ''] = cookie.split('.')
-      const expected = Buffer.from(signature(id))
-      const actual = Buffer.from(given)
-      if (actual.length !== expected.length || !timingSafeEqual(actual, expected)) return undefined
-      return visitors.get(id)
+    /** Middleware: says who asks, as `req.visitor`, and which token their forms have, as `req.token`. */
+    recognize(req, res, next) {
+      req.visitor = current(req)
+      req.token = signature(formsOf(req))
+      next()
+    },
+
+    /**
+     * Middleware, after the one that reads forms: takes those with the token of their visitor. All who
+     * are not signed in have one token; there is nothing of theirs that another could change.
+     */
+    ownForm(req, res, next) {
+      if (isSignature(req.body?.token, formsOf(req))) return next()
+      res
+        .status(403)
+        .type('text')
+        .send('This form is not yours, or too old: load its page again.\n')
     },
 
     /**
@@ -59,7 +83,7 @@ export function createVisitors() {
      * @param {import('express').Response} res - Loses the cookie.
      */
     signOut(req, res) {
-      const visitor = this.current(req)
+      const { visitor } = req
       if (visitor !== undefined) visitors.delete(visitor.id)
       res.clearCookie(COOKIE, { httpOnly: true, sameSite: 'strict', path: '/' })
       return visitor

@@ -12,6 +12,23 @@ import { channel, subscribe } from 'node:diagnostics_channel'
  * @property {{ outcome: string } | undefined} response What the library told about the whole page.
  */
 
+/** Accounts that somebody waits for, by what the request says in the header `Atlas-Account`. */
+const awaited = new Map()
+let names = 0
+
+/**
+ * Collects the accounts of a request that is about to be made: its own, and that of the run by which a
+ * page is made again behind an old one.
+ *
+ * @returns {{ name: string, accounts: Account[], end(): void }} `name` is for its header `Atlas-Account`.
+ */
+export function awaitAccounts() {
+  const name = String(++names)
+  const accounts = []
+  awaited.set(name, accounts)
+  return { name, accounts, end: () => void awaited.delete(name) }
+}
+
 /** @type {AsyncLocalStorage<Account>} */
 const accounts = new AsyncLocalStorage()
 
@@ -28,6 +45,7 @@ subscribe('fragcache:response', (message) => {
 export function watch(req, res, next) {
   const account = { startedAtMs: performance.now(), fragments: [], bodies: [], response: undefined }
   res.locals.account = account
+  awaited.get(req.get('atlas-account'))?.push(account)
   opened.publish(account)
   accounts.run(account, next)
 }

@@ -32,7 +32,8 @@ describe('npm run demo -- --check', () => {
     const { code, output } = await runAtlas(['--check', '--every', '10'])
     expect(output).toContain('--cache memory')
     expect(output).toContain('--cache file:…')
-    const rows = output.split('\n').filter((line) => /\b(nunjucks|handlebars|eta)\b/.test(line))
+    const lines = output.split('\n').filter((line) => /\b(nunjucks|handlebars|eta)\b/.test(line))
+    const rows = lines.filter((line) => !line.startsWith('by '))
     expect(rows).toHaveLength(2 * 3 * 8)
     for (const row of rows) {
       const [cold, warm] = row.trim().split(/\s+/).slice(-2).map(Number)
@@ -40,6 +41,22 @@ describe('npm run demo -- --check', () => {
       expect(warm, row).toBe(0)
     }
     expect(output.match(/Every warm page is its cold page, and ran no body\./g)).toHaveLength(2)
+
+    // France has eight neighbours; with its note, its card, its mention and its region that is twelve.
+    const edits = lines.filter((line) => line.startsWith('by '))
+    expect(edits).toHaveLength(2 * 3 * 4)
+    for (const edit of edits) {
+      const [, by = '', , bodies, pages] = edit.trim().split(/\s+/)
+      const [least, most, whole] = { tag: [12, 12, 1], soft: [12, 12, 1], key: [1, 1, 0] }[by] ?? [
+        250, 500, 6,
+      ]
+      expect(Number(bodies), edit).toBeGreaterThanOrEqual(Number(least))
+      expect(Number(bodies), edit).toBeLessThanOrEqual(Number(most))
+      expect(Number(pages), edit).toBe(whole)
+    }
+    expect(output.match(/Every edit made again what it should, and nothing else\./g)).toHaveLength(
+      2,
+    )
     expect(code, output).toBe(0)
   }, 600_000)
 
@@ -99,6 +116,18 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
     return response.headers.getSetCookie()[0] ?? ''
   }
 
+  /** The token in the form that edits a country's note. */
+  const tokenFor = async (path: string, cookie = '') => {
+    const page = await (await get(path, { cookie })).text()
+    return /name="token" value="([^"]+)"[^]*?id="text"/.exec(page)?.[1] ?? ''
+  }
+
+  const edit = async (engine: string, code: string, fields: Record<string, string>) => {
+    const path = `/${engine}/country/${code}`
+    const token = await tokenFor(path)
+    return post(`${path}/note`, { token, ...fields }, { origin: site.origin })
+  }
+
   it('has the same pages in all three engines', async () => {
     const paths = ['/', '/region/oceania', '/country/FRA?to=PRT&lang=ja', '/country/ISL?to=FRA']
     for (const path of [...paths, '/visited', '/stats?lang=ar', '/nowhere']) {
@@ -114,7 +143,7 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
 
   it('shows what somebody wrote as text in every engine', async () => {
     const hostile = `<script>alert(1)</script>"'&`
-    const saved = await post('/eta/country/DEU/note', { note: hostile }, { origin: site.origin })
+    const saved = await edit('eta', 'DEU', { note: hostile })
     expect(saved.status).toBe(303)
     const cookie = (await signIn(hostile)).split(';')[0] ?? ''
     for (const engine of engines) {
@@ -137,6 +166,61 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
     expect(await (await get('/eta/country/FRA')).text()).toContain('No note yet.')
   })
 
+  it('takes the forms of a visitor with the token of that visitor only', async () => {
+    const [ada = '', grace = ''] = (await Promise.all(['Ada', 'Grace'].map(signIn))).map(
+      (cookie) => cookie.split(';')[0],
+    )
+    const path = '/handlebars/country/CHE'
+    const tokens = {
+      own: await tokenFor(path, ada),
+      others: await tokenFor(path, grace),
+      nobodys: await tokenFor(path),
+    }
+    expect(new Set(Object.values(tokens)).size).toBe(3)
+    const send = (form: string, token: string) =>
+      post(form, { note: 'x', token }, { origin: site.origin, cookie: ada })
+    for (const form of [`${path}/note`, `${path}/visited`, '/handlebars/sign-out']) {
+      for (const token of [tokens.others, tokens.nobodys, '', `${tokens.own}x`]) {
+        expect((await send(form, token)).status, form).toBe(403)
+      }
+    }
+    expect(await (await get(path, { cookie: ada })).text()).toContain('No note yet.')
+    expect((await send('/handlebars/sign-out', tokens.own)).status).toBe(303)
+    expect(await (await get(path, { cookie: ada })).text()).not.toContain('Ada')
+  })
+
+  it('says after an edit what was made again, alike in every engine', async () => {
+    const reports = []
+    for (const engine of engines) {
+      const saved = await edit(engine, 'NOR', { note: `By ${engine}.`, by: 'tag' })
+      const page = await (await get(saved.headers.get('location') ?? '')).text()
+      expect(page).toContain(`By ${engine}.`)
+      const [report = ''] = /<section class="report"[^]*?<\/section>/.exec(page) ?? []
+      const text = comparable(report, engine)
+      for (const again of ['note NOR en r1', 'card NOR en', 'region europe en', 'mention NOR en']) {
+        expect(text).toContain(`<code>${again}</code>`)
+      }
+      expect(text.match(/<ul class="again">/g)).toHaveLength(3)
+      expect(text).toContain('The whole page was made again.')
+      reports.push(text)
+    }
+    expect(difference(String(reports[1]), String(reports[0]))).toBeUndefined()
+    expect(difference(String(reports[2]), String(reports[0]))).toBeUndefined()
+  }, 30_000)
+
+  it('remembers a report for the country and the engine it is about', async () => {
+    const saved = await edit('eta', 'ISL', { note: 'Ice.', by: 'key' })
+    const location = saved.headers.get('location') ?? ''
+    expect(await (await get(location)).text()).toContain('has a new key')
+    for (const other of [
+      location.replace('ISL', 'FRA'),
+      location.replace('eta', 'nunjucks'),
+      '/eta/country/ISL?saved=constructor',
+    ]) {
+      expect(await (await get(other)).text()).not.toContain('class="report"')
+    }
+  })
+
   it('knows a visitor by a signed cookie that scripts and other sites cannot use', async () => {
     const cookie = await signIn('Grace')
     expect(cookie).toMatch(/; HttpOnly; SameSite=Strict$/)
@@ -148,22 +232,29 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
     }
   })
 
-  it('never shows one visitor to another', async () => {
-    for (const engine of engines) {
-      const names = ['Ada', 'Grace', 'Katherine']
-      const cookies = await Promise.all(names.map((name) => signIn(name)))
-      const pages = await Promise.all(
-        [...cookies, ...cookies, ''].map(async (cookie) => {
-          const headers = { cookie: cookie.split(';')[0] ?? '' }
-          return await (await get(`/${engine}/country/PER`, headers)).text()
-        }),
-      )
-      for (const [index, page] of pages.entries()) {
-        const own = index < 6 ? names[index % 3] : undefined
-        for (const name of names) expect(page.includes(name)).toBe(name === own)
+  it.each(['/country/PER', '/region/oceania'])(
+    'never shows one visitor to another in %s',
+    async (path) => {
+      for (const engine of engines) {
+        const names = ['Ada', 'Grace', 'Katherine']
+        const cookies = await Promise.all(names.map((name) => signIn(name)))
+        const pages = await Promise.all(
+          [...cookies, ...cookies, ''].map(async (cookie) => {
+            const headers = { cookie: cookie.split(';')[0] ?? '' }
+            return await (await get(`/${engine}${path}`, headers)).text()
+          }),
+        )
+        for (const [index, page] of pages.entries()) {
+          const own = index < 6 ? names[index % 3] : undefined
+          for (const name of names) expect(page.includes(name)).toBe(name === own)
+          const tokens = [...page.matchAll(/name="token" value="([^"]+)"/g)].map(
+            ([, token]) => token,
+          )
+          expect(new Set(tokens).size).toBe(own === undefined && path !== '/country/PER' ? 0 : 1)
+        }
       }
-    }
-  })
+    },
+  )
 
   /** A whole page is stored after it was sent. */
   const untilStored = (path: string) =>
@@ -205,6 +296,23 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
   it('lets no cache keep a page that greets a visitor', async () => {
     const response = await get('/eta/country/FRA')
     expect(response.headers.get('cache-control')).toBe('private, no-store')
+  })
+
+  it('keeps the page of a region whole, and greets each visitor in it', async () => {
+    for (const engine of engines) {
+      const path = `/${engine}/region/americas`
+      await get(path)
+      await untilStored(path)
+      for (const name of ['Ada', 'Grace']) {
+        const cookie = (await signIn(name)).split(';')[0] ?? ''
+        const response = await get(path, { cookie })
+        expect(response.headers.get('cache-status')).toContain('hit')
+        expect(response.headers.get('cache-control')).toBe('private, no-cache')
+        const page = await response.text()
+        expect(page).toContain(`<bdi>${name}</bdi>`)
+        expect(page).toContain('name="token"')
+      }
+    }
   })
 
   it('allows no script, and gives credit for its data', async () => {

@@ -21,7 +21,9 @@ const stores: [string, string | undefined][] = [
 
 async function visit(origin: string, path: string): Promise<string> {
   const response = await fetch(origin + path, { headers: { 'atlas-foot': 'off' } })
-  return `${response.status} ${await response.text()}`
+  // Tokens of forms differ between two servers.
+  const page = (await response.text()).replaceAll(/name="token" value="[^"]+"/g, '')
+  return `${response.status} ${page}`
 }
 
 describe('Atlas', () => {

@@ -7,7 +7,7 @@ import { viewsOf } from './views.mjs'
 /** The templates of views/handlebars, with their caches. */
 export function createHandlebars(caches, ask) {
   const handlebars = Handlebars.create()
-  const { renderAsync } = registerCache(handlebars, caches)
+  const holes = registerCache(handlebars, caches, { digest: true })
   handlebars.registerHelper('same', (a, b) => a === b)
   handlebars.registerHelper('tagsOf', (kind, id) => [`${kind}:${id}`])
   // Handlebars hands its options to every helper as the last argument.
@@ -22,6 +22,8 @@ export function createHandlebars(caches, ask) {
   handlebars.registerPartial(Object.fromEntries(templates))
   return {
     name: 'handlebars',
-    render: (page, context) => renderAsync(templates.get(page), context),
+    extension: 'hbs',
+    render: (page, context) => holes.renderAsync(templates.get(page), context),
+    holes,
   }
 }

@@ -7,9 +7,11 @@ export function createNunjucks(caches, ask) {
   const loader = new nunjucks.FileSystemLoader(viewsOf('nunjucks'))
   const env = new nunjucks.Environment(loader, { autoescape: true })
   env.addGlobal('ask', ask)
-  const { renderAsync } = registerCache(env, caches)
+  const holes = registerCache(env, caches, { digest: true })
   return {
     name: 'nunjucks',
-    render: (page, context) => renderAsync(`${page}.njk`, context),
+    extension: 'njk',
+    render: (page, context) => holes.renderAsync(`${page}.njk`, context),
+    holes,
   }
 }
