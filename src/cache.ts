@@ -483,7 +483,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (typeof bubbleTimeout !== 'boolean') {
       throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
     }
-    const got = await this.#made.run({
+    const wanted = {
       key,
       storedKey,
       tags: this.#tags(options),
@@ -494,7 +494,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
-    })
+    }
+    const hit = this.#hitAtOnce(storedKey)
+    if (hit !== undefined) {
+      if (hit.tags !== undefined || mayWantExpiry()) await this.#dependOn(storedKey, hit)
+      return hit.value as T
+    }
+    const got = await this.#made.run(wanted)
     const frame = currentFrame()
     if (frame !== undefined) {
       frame.depend(this, got.tags, got.unborn)
@@ -502,6 +508,19 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       if (got.isOld) frame.holdOld()
     }
     return this.#copy(got.value) as T
+  }
+
+  /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
+  #hitAtOnce(storedKey: string): Hit | undefined {
+    if (!this.answersAtOnce || operationChannel.hasSubscribers) return undefined
+    if (this.isFailing || this.settings.ignoreErrors) return undefined
+    let hit: MaybePromise<Hit | undefined>
+    try {
+      hit = this.lookupOne(storedKey)
+    } catch (error) {
+      throw this.toFailure('getOrSet', error)
+    }
+    return hit === undefined || isPromise(hit) || hit.stamp !== undefined ? undefined : hit
   }
 
   /** Callers that share one flight must not share one object. */

@@ -1,4 +1,4 @@
-import type { Hit, Lookup, StoreRequest, TagSnapshot } from './backend.js'
+import { NO_TAGS, type Hit, type Lookup, type StoreRequest, type TagSnapshot } from './backend.js'
 import type { Cache } from './cache.js'
 import {
   currentFrame,
@@ -243,12 +243,14 @@ export class GetOrSet {
       const payload = await this.#access.readPayload(wanted)
       const found = await this.#access.read(wanted, true)
       const hit = found?.hits[0]
-      if (found === undefined || (hit !== undefined && isNewer(hit, old))) return
+      if (hit !== undefined && isNewer(hit, old)) return
+      const snapshot = await snapshotOf(cache, wanted.tags)
+      if (snapshot === undefined) return
       const frame = this.#frame(undefined, wanted, lease)
       const startedMs = performance.now()
       const value = await runAsyncIn(frame, () => produce(wanted, run))
       checkValue(value)
-      const tags = await tagsToStore(frame, found.snapshot)
+      const tags = await tagsToStore(frame, snapshot)
       if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return
       const result = this.#toMade(wanted, frame, value, tags, startedMs)
       await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
@@ -265,6 +267,20 @@ export class GetOrSet {
 
 function produce({ source }: Wanted, run: Run): unknown {
   return typeof source === 'function' ? run.produce(source as () => unknown) : source
+}
+
+/**
+ * The versions of tags for what is made in place of something that was found. A hit may have come from
+ * memory, and then nobody asked for them.
+ *
+ * @returns `undefined`: the store failed.
+ */
+export function snapshotOf(
+  cache: Cache,
+  tags: readonly string[],
+): MaybePromise<TagSnapshot | undefined> {
+  if (tags.length === 0) return NO_TAGS
+  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
 }
 
 /** Whether somebody else has made it anew since. */

@@ -1,7 +1,7 @@
 import type { Hit, Lookup, StoreRequest, TagSnapshot } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
-import { lifetimeOf } from '../get-or-set.js'
+import { lifetimeOf, snapshotOf } from '../get-or-set.js'
 import { Lease, leaseOrFind } from '../lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
@@ -616,7 +616,7 @@ function openFound(
   if (use === 'too_old') {
     return openMissing(reading, snapshot, oldOf(fragment, hit, content), startedMs)
   }
-  if (use === 'refresh') return openRefresh(reading, snapshot, hit, content, startedMs)
+  if (use === 'refresh') return openRefresh(reading, hit, content, startedMs)
   return openHit(reading, hit, content, startedMs)
 }
 
@@ -643,20 +643,21 @@ function landHit({ fragment, flight }: Reading, hit: Hit, content: Content): voi
 /** Who found it makes it anew, if it is nobody else's turn; all others are served the old meanwhile. */
 function openRefresh(
   reading: Reading,
-  snapshot: TagSnapshot | undefined,
   hit: Hit,
   content: Content,
   startedMs: number,
 ): MaybePromise<Opened> {
   const { fragment, parent, holes } = reading
-  const { cache, variant, ageing } = fragment
+  const { cache, variant, ageing, tags } = fragment
   const make = (lease: Lease | undefined) =>
-    new Attempt(fragment, snapshot, parent, undefined, startedMs, holes)
-      .replace(oldOf(fragment, hit, content), true)
-      .under(lease)
+    chain(snapshotOf(cache, tags), (snapshot) =>
+      new Attempt(fragment, snapshot, parent, undefined, startedMs, holes)
+        .replace(oldOf(fragment, hit, content), true)
+        .under(lease),
+    )
+  beginRefresh(fragment)
   landHit(reading, hit, content)
   if (ageing === undefined || ageing.lock === false || isUnderLease(parent)) return make(undefined)
-  beginRefresh(fragment)
   return Lease.take(cache, variant.storedKey, ageing.lock.lease).then(
     (lease) => {
       if (lease !== undefined) return make(lease)

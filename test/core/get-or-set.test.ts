@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createCaches, dependOn, LocMemCache, type RefreshMessage } from '../../src/index.js'
+import { TieredCache } from '../../src/backends/tiered.js'
 import { currentFrame } from '../../src/frame.js'
 import { isDueEarly } from '../../src/staleness.js'
 import { splitLabels, withStamp } from '../../src/stamp.js'
@@ -89,6 +90,42 @@ describe('early refresh', () => {
     expect(misses).toBe(0)
     expect(runs).toBeGreaterThanOrEqual(10)
     expect(runs).toBeLessThan(20)
+  })
+})
+
+describe.each([
+  ['an asynchronous cache', () => new AsyncTestCache()],
+  [
+    'tiers',
+    () =>
+      new TieredCache({
+        local: new LocMemCache(),
+        remote: new AsyncTestCache(),
+        localTimeout: 100,
+      }),
+  ],
+])('early refresh in %s', (_, create) => {
+  it('keeps what was made ahead of its time, also with tags', async () => {
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.9999)
+    const cache = create()
+    let runs = 0
+    const get = () =>
+      cache.getOrSet(
+        'k',
+        async () => {
+          await new Promise((resolve) => setTimeout(resolve, 10))
+          return ++runs
+        },
+        { tags: ['t'], timeout: 60, earlyRefresh: true },
+      )
+    expect([await get(), await get()]).toEqual([1, 1])
+    random.mockReturnValue(Number.MIN_VALUE)
+    expect(await get()).toBe(1)
+    random.mockReturnValue(0.9999)
+    await vi.waitFor(async () => expect(await cache.get('k')).toBe(2))
+    expect(await get()).toBe(2)
+    await cache.invalidateTags(['t'])
+    expect(await get()).toBe(3)
   })
 })
 
