@@ -294,7 +294,8 @@ describe('many at once', () => {
         ends.push(resolve)
         fails.push(reject)
       })
-    const runs = async (count: number) => expect.poll(() => ends.length).toBe(count)
+    const runs = async (count: number) =>
+      expect.poll(() => ends.length, { timeout: 15_000 }).toBe(count)
     return { produce, ends, fails, runs }
   }
 
@@ -372,13 +373,13 @@ describe('many at once', () => {
       await soon()
       return ++runs
     }
-    await cache.set('k', 'set', { timeout: 1 })
+    await cache.set('k', 'set', { timeout: 60 })
     expect(await cache.getOrSet('k', produce)).toBe('set')
     await soon()
     expect(runs).toBe(0)
     expect(await cache.getOrSet('made', produce, { timeout: 1 })).toBe(1)
     await cache.getOrSet('made', produce, { timeout: 1 })
-    await expect.poll(() => runs).toBe(2)
+    await expect.poll(() => runs, { timeout: 15_000 }).toBe(2)
   })
 
   it.each(kinds)(
