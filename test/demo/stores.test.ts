@@ -26,6 +26,43 @@ async function visit(origin: string, path: string): Promise<string> {
   return `${response.status} ${page}`
 }
 
+/** A visitor edits a note, and is told what was made again; the rest is as it was. */
+async function edit(origin: string): Promise<void> {
+  const send = (path: string, fields: Record<string, string>, cookie = '') =>
+    fetch(origin + path, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { origin, cookie },
+      body: new URLSearchParams(fields),
+    })
+  const signedIn = await send('/eta/sign-in', { name: 'Ada' })
+  const cookie = (signedIn.headers.getSetCookie()[0] ?? '').split(';')[0] ?? ''
+  const get = async (path: string) =>
+    await (await fetch(origin + path, { headers: { cookie } })).text()
+  for (const engine of engines) {
+    const own = `/${engine}/country/NOR`
+    const [, token = ''] = /name="token" value="([^"]+)"/.exec(await get(own)) ?? []
+    const note = `Edited in ${engine}.`
+    const saved = await send(`${own}/note`, { note, by: 'soft', token }, cookie)
+    expect(saved.status).toBe(303)
+    const page = await get(saved.headers.get('location') ?? '')
+    expect(page).toContain(note)
+    expect(page).toContain('The whole page was shown as it was, and made again behind it.')
+    const again = [...page.matchAll(/<li><code>([^<]+)<\/code>/g)].map(([, label]) => label)
+    expect(again.toSorted()).toEqual([
+      'card NOR en',
+      'mention NOR en',
+      'neighbours FIN en',
+      'note NOR en r1',
+      'region europe en',
+    ])
+    const region = await get(`/${engine}/region/europe`)
+    expect(region).toContain(note)
+    expect(region).toContain('<bdi>Ada</bdi>')
+    expect(region).toContain('The whole page was a hit; only its holes were rendered.')
+  }
+}
+
 describe('Atlas', () => {
   let inMemory: RunningAtlas
   beforeAll(async () => {
@@ -38,7 +75,7 @@ describe('Atlas', () => {
 
   for (const [name, where] of stores) {
     it.skipIf(where === undefined)(
-      `is the same on ${name}, cold and warm, as in memory`,
+      `is the same on ${name}, cold and warm, as in memory, and says what an edit made again`,
       async () => {
         const site = await startAtlas(['--cache', String(where)])
         try {
@@ -51,6 +88,7 @@ describe('Atlas', () => {
               expect((await visit(site.origin, page)) === expected, `${page} warm`).toBe(true)
             }
           }
+          await edit(site.origin)
         } finally {
           expect(await site.stop()).toBe(0)
         }
