@@ -116,7 +116,7 @@ describe.each([
           await new Promise((resolve) => setTimeout(resolve, 10))
           return ++runs
         },
-        { tags: ['t'], timeout: 60, earlyRefresh: true },
+        { tags: ['t'], timeout: 5, earlyRefresh: true },
       )
     expect([await get(), await get()]).toEqual([1, 1])
     random.mockReturnValue(Number.MIN_VALUE)
@@ -248,7 +248,7 @@ describe.each([
           }),
         ),
     ],
-  ])('%s: what changes it changes the value', async (__, touch) => {
+  ])('%s: what changes it changes the value', async (__, touch: () => unknown) => {
     const make = async () => {
       await touch()
       return 'made'
