@@ -1,3 +1,4 @@
+import { dependOn } from 'fragcache'
 import { borders, landRoute, neighboursOf } from './data/borders.mjs'
 import { countries, countryOf, findRegion, sortedByName } from './data/countries.mjs'
 import { distanceKm, nearestCapitals } from './data/distance.mjs'
@@ -73,7 +74,12 @@ export function createQuestions(notes, visitors) {
     note: (code, lang, revision) => ({ text: notes.get(code), length: NOTE_LENGTH, revision }),
     neighbours: (code, lang) =>
       sortedByName(neighboursOf(code).map(countryOf), lang).map(({ country }) => country.cca3),
-    mention: (code, lang) => ({ ...brief(countryOf(code), lang), note: notes.get(code) }),
+
+    // Its fragment names no tag: what it is made from says so itself.
+    mention(code, lang) {
+      dependOn([`country:${code}`])
+      return { ...brief(countryOf(code), lang), note: notes.get(code) }
+    },
 
     nearest: (code, lang) =>
       nearestCapitals(countryOf(code), 8).map(({ country, km: distance }) => ({
