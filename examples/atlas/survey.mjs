@@ -150,7 +150,9 @@ function describe({ outcome, fragments, bodies }, reason) {
     if (fragment.outcome !== 'hit') continue
     counts.set(fragment.name, (counts.get(fragment.name) ?? 0) + 1)
   }
-  const kept = [...counts].map(([name, count]) => (count > 1 ? `${name} ×\u00a0${count}` : name))
+  const kept = [...counts]
+    .sort()
+    .map(([name, count]) => (count > 1 ? `${name} ×\u00a0${count}` : name))
   return {
     outcome,
     whole: wholes[outcome] ?? '',
