@@ -93,7 +93,7 @@ describe('Atlas', () => {
           expect(await site.stop()).toBe(0)
         }
       },
-      60_000,
+      120_000,
     )
   }
 })
