@@ -1,31 +1,90 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-export default defineConfig({
-  resolve: {
-    // Tests name the subpaths as users do and run the sources; test/package runs the built tarball.
-    alias: [
-      { find: /^fragcache$/, replacement: at('./src/index.ts') },
-      {
-        find: /^fragcache\/(file|redis|memcached|database|tiered)$/,
-        replacement: at('./src/backends/$1.ts'),
-      },
-      { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
-      {
-        find: /^fragcache\/(nunjucks|handlebars|eta|express)$/,
-        replacement: at('./adapters/$1/index.ts'),
-      },
-    ],
+// Tests name the subpaths as users do and run the sources; test/package runs the built tarball.
+const alias = [
+  { find: /^fragcache$/, replacement: at('./src/index.ts') },
+  {
+    find: /^fragcache\/(file|redis|memcached|database|tiered)$/,
+    replacement: at('./src/backends/$1.ts'),
   },
+  { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
+  {
+    find: /^fragcache\/(nunjucks|handlebars|eta|express)$/,
+    replacement: at('./adapters/$1/index.ts'),
+  },
+]
+
+/**
+ * What needs neither a server nor a process of its own nor the whole machine. A process takes file
+ * after file, since to start one and to load all libraries costs more than most files do.
+ */
+const light = ['adapters', 'attacks', 'core', 'docs', 'fragment', 'http'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+)
+
+/** What would disturb others in the same process, or starts child processes. */
+const apart = [
+  'test/core/backend-suite.test.ts',
+  'test/core/custom-backend.test.ts',
+  // Of a process that has not rendered anything yet.
+  'test/adapters/eta-first-use.test.ts',
+  'test/docs/postgres-bus.test.ts',
+  'test/docs/samples.test.ts',
+]
+
+/** What depends on how soon others answer: outages, locks, failovers, many clients at once. */
+const timed = [
+  'test/backends/*-{outages,parallel,servers,sentinel,cluster,replicas,replica,locks}.test.ts',
+  'test/backends/{redis,memcached}-conformance.test.ts',
+  'test/backends/redis-{bus,connection,ioredis5}.test.ts',
+  'test/backends/{database,file,tiered}-processes.test.ts',
+  'test/{core,adapters}/*-processes.test.ts',
+  'test/backends/memcached.test.ts',
+  'test/backends/database-batches.test.ts',
+  'test/support/servers.test.ts',
+]
+
+/**
+ * Projects run one after the other: with more at a time than there are cores, tests of time limits and
+ * of locks starve beside those that compute.
+ */
+function project(
+  groupOrder: number,
+  name: string,
+  test: TestProjectInlineConfiguration['test'],
+): TestProjectInlineConfiguration {
+  return {
+    resolve: { alias },
+    test: {
+      name,
+      testTimeout: 20_000,
+      // Of tests that say that they wait for nothing but time.
+      maxConcurrency: 16,
+      maxWorkers: availableParallelism(),
+      sequence: { groupOrder },
+      ...test,
+    },
+  }
+}
+
+export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/servers/keeper.ts'],
-    testTimeout: 20_000,
-    // With more than there are cores, tests of time limits and of locks starve beside those that compute.
-    maxWorkers: availableParallelism(),
+    projects: [
+      project(0, 'timed', { include: timed }),
+      project(1, 'whole', { include: ['test/**/*.test.ts'], exclude: [...timed, ...light] }),
+      project(1, 'apart', { include: apart }),
+      project(2, 'light', {
+        include: light,
+        exclude: [...apart, ...timed],
+        isolate: false,
+        setupFiles: ['test/support/fresh-modules.ts'],
+      }),
+    ],
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'adapters/**/*.ts'],
