@@ -26,8 +26,6 @@ export interface CompiledTag {
   readonly exposed: boolean
   /** Whether there are keywords. */
   readonly hasKeywords?: true
-  /** Whether there is an `await` in the arguments. */
-  readonly awaitsArguments?: true
   /** The template's source and the templates it names, for the digest. */
   readonly source?: TemplateSource
 }
@@ -365,7 +363,6 @@ class Rewriter {
 
   #beginCode(variable: string, { args, position, awaits, nests, closures }: OpenTag): string {
     const { fragment = '', line } = position
-    const given = [args.timeout, ...args.varyOn, ...args.keywords.values()]
     const tag: CompiledTag = {
       fragment,
       line,
@@ -373,7 +370,6 @@ class Rewriter {
       nests,
       exposed: this.#exposed,
       ...(args.keywords.size > 0 && { hasKeywords: true }),
-      ...(given.some(({ text }) => /\bawait\b/.test(text)) && { awaitsArguments: true }),
       ...(this.#source && { source: this.#source }),
     }
     const holes = closures?.isUsed === true ? `,${closures.variable}` : ''
@@ -399,10 +395,14 @@ function catchCode(action: string): string {
 }
 
 function valuesCode({ timeout, varyOn, keywords }: TagArguments): string {
-  const values = [
-    `timeout:${/^none$/i.test(timeout.text) ? 'null' : expression(timeout)}`,
-    `varyOn:[${varyOn.map(expression).join(',')}]`,
-  ]
+  const values = [`timeout:${/^none$/i.test(timeout.text) ? 'null' : expression(timeout)}`]
+  const list = `[${varyOn.map(expression).join(',')}]`
+  // What these read of a visitor, and nothing else does, is what the fragment tells visitors apart by.
+  if (varyOn.length === 0 || varyOn.some(({ text }) => /\b(?:await|yield)\b/.test(text))) {
+    values.push(`varyOn:${list}`)
+  } else {
+    values.push(`varyOn:(${RUNTIME}.beginVaryOn(),${list})`, `declared:${RUNTIME}.endVaryOn()`)
+  }
   for (const [keyword, value] of keywords) values.push(`${keyword}:${expression(value)}`)
   return `{${values.join(',')}}`
 }

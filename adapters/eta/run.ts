@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { flightToJoin, openHere } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
-import { beginArguments, cancelArguments } from '../../src/fragment/guard.js'
+import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { outermostOf, renderHole } from '../../src/fragment/holes.js'
 import type { HoleRef } from '../../src/fragment/holes.js'
 import { findStray } from '../../src/fragment/placeholder.js'
@@ -112,11 +112,19 @@ export class TemplateRun {
 
   /* What the code of a template calls. */
 
-  /** The tag whose JSON stands here. Its arguments are evaluated next. */
+  /** The tag whose JSON stands here. */
   site(strings: TemplateStringsArray): EtaSite {
-    const site = this.#runtime.sites.get(strings) ?? this.#makeSite(strings)
-    if (site.awaitsArguments !== true) beginArguments()
-    return site
+    return this.#runtime.sites.get(strings) ?? this.#makeSite(strings)
+  }
+
+  /** A tag's vary-on values are evaluated next, without waiting. */
+  beginVaryOn(): void {
+    beginVaryOn()
+  }
+
+  /** They were. @returns What they have read of a visitor. */
+  endVaryOn(): ReadonlySet<string> | undefined {
+    return endVaryOn()
   }
 
   #makeSite(strings: TemplateStringsArray): EtaSite {
@@ -135,7 +143,6 @@ export class TemplateRun {
    *   is being rendered into the same buffer.
    */
   open(site: EtaSite, values: TagValues, closures?: HoleClosures): OpenFragment | null {
-    if (site.awaitsArguments === true) cancelArguments()
     if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
     if (this.#owners.length > 0) this.#checkFlow()
     if (site.hasKeywords === true) refuseUndefinedKeywords(site, values)

@@ -13,7 +13,7 @@ export interface Findings {
   readonly facts: TemplateFacts
   /** The nocache blocks by their programs' nodes; the programs' numbers are not known yet. */
   readonly holes: ReadonlyMap<Node, HoleFacts>
-  /** The names of cache tags: before each, the evaluation of the tag's values begins. */
+  /** The names of cache tags with vary-on values, whose evaluation begins there. */
   readonly names: ReadonlySet<Node>
 }
 
@@ -184,7 +184,7 @@ class Checker {
     if (name.value === '') throw faults.name('', position)
     params[0] = this.#checkTimeout(timeout, blockParams, at)
     this.#checkKeywords(node, at)
-    this.#names.add(name)
+    if (params.length > 2) this.#names.add(name)
   }
 
   /** @returns What is to stand there: `none` is a word as in the other engines, not a variable. */

@@ -3,8 +3,15 @@ import type { Instance } from './engine.js'
 import { FACTS, type HoleFacts, type TemplateFacts } from './facts.js'
 import type { Node } from './syntax.js'
 
-/** What `container.data` is asked for where the values of a tag begin; no frame is that deep. */
-export const BEGIN_ARGUMENTS = 2_147_483_647
+/** What `container.data` is asked for around a tag's vary-on values; no frame is that deep. */
+export const BEGIN_VARY_ON = 2_147_483_647
+export const END_VARY_ON = 2_147_483_646
+
+/** What stands behind a tag's vary-on values where nothing tells what they have read. */
+export const END = '\0fragcache'
+
+/** The node that stands behind a tag's vary-on values. */
+const END_NODE: Node = { type: 'StringLiteral', value: END, original: END }
 
 /** A compiled program, as Handlebars' two compilers hand it on. */
 interface Environment {
@@ -19,7 +26,7 @@ interface Pending {
 
 /**
  * Makes an instance's compilers put into each template what was found out about it, precompiled ones
- * included, and tell where the evaluation of a tag's values begins.
+ * included, and tell where the evaluation of a tag's vary-on values begins and ends.
  *
  * @param findingsOf - What was found in a template's tree.
  */
@@ -52,13 +59,26 @@ export function extendCompilers(
       }
     }
 
+    override setupFullMustacheParams(call: Node, ...more: unknown[]): readonly Node[] {
+      const { params = [] } = call
+      const isTag = current?.findings.names.has(params[1] as Node) === true
+      // Another copy of this package may have been here before.
+      const isWhole = !isTag || params.at(-1)?.value === END
+      const given = isWhole ? call : { ...call, params: [...params, END_NODE] }
+      return super.setupFullMustacheParams(given, ...more)
+    }
+
     override StringLiteral(literal: Node): void {
+      if (literal.value === END) {
+        this.opcode('pushLiteral', `(container.data(data,${END_VARY_ON})||${JSON.stringify(END)})`)
+        return
+      }
       if (current?.findings.names.has(literal) !== true) {
         super.StringLiteral(literal)
         return
       }
       const name = JSON.stringify(literal.value).replace(UNSAFE, escapeUnit)
-      this.opcode('pushLiteral', `(container.data(data,${BEGIN_ARGUMENTS}),${name})`)
+      this.opcode('pushLiteral', `(container.data(data,${BEGIN_VARY_ON}),${name})`)
     }
   }
   TagCompiler.prototype.compiler = TagCompiler

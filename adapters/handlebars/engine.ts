@@ -105,6 +105,8 @@ export interface Compiler {
   compiler: CompilerClass
   compile(program: Node, options: object): object
   StringLiteral(literal: Node): void
+  /** @returns The parameters. */
+  setupFullMustacheParams(call: Node, ...more: unknown[]): readonly Node[]
   opcode(name: string, ...args: unknown[]): void
 }
 

@@ -1,14 +1,13 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import { cancelArguments } from '../../src/fragment/guard.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
 import type { Digests } from './digest.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, TagHoles, type TagOptions } from './holes.js'
-import { templateOf } from './instrument.js'
+import { takeInputs, templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
 import { Template } from './template.js'
 
@@ -32,13 +31,12 @@ export function makeHelper(
     if (options === undefined || typeof body !== 'function') {
       throw blockFaults.inline(positionOf(options, undefined))
     }
+    const declared = takeInputs(args)
     const template = templateOf(body)
     const site = siteOf(template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
     const context = this === template?.container?.nullContext ? undefined : this
-    // Nothing told where the evaluation of the values began.
-    if (template?.facts === undefined) cancelArguments()
-    const values = valuesOf(context, args, options.hash, site)
+    const values = valuesOf(context, args, declared, options.hash, site)
     const partials = partialsOf(template)
     const fragment = fragments.resolveTag(
       site,
@@ -71,6 +69,7 @@ function toText(value: unknown): string {
 function valuesOf(
   context: unknown,
   args: readonly unknown[],
+  declared: ReadonlySet<string> | undefined,
   hash: HelperOptions['hash'],
   site: TagSite,
 ): TagValues {
@@ -78,11 +77,11 @@ function valuesOf(
   const varyOn = args.slice(2)
   // Most tags have no keywords.
   for (const _ in hash) {
-    const given = { ...hash, timeout, varyOn }
+    const given = { ...hash, timeout, varyOn, declared }
     refuseUndefinedKeywords(site, given)
     return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
   }
-  return { timeout, varyOn }
+  return { timeout, varyOn, declared }
 }
 
 /** As the helper `if` sees it. */

@@ -1,7 +1,7 @@
 import { currentSession } from '../../src/fragment/deferred.js'
-import { beginArguments } from '../../src/fragment/guard.js'
+import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { currentFrame } from '../../src/frame.js'
-import { BEGIN_ARGUMENTS } from './compiler.js'
+import { END, END_VARY_ON } from './compiler.js'
 import type { Container, Main, PartialOptions, Program, Render, TemplateSpec } from './engine.js'
 import { indentText } from './indent.js'
 import { scopeOf } from './scope.js'
@@ -10,6 +10,34 @@ import { Template } from './template.js'
 const TEMPLATE = Symbol('fragcache.template')
 const DEPTHS = Symbol('fragcache.depths')
 const BLOCK_PARAMS = Symbol('fragcache.blockParams')
+
+/** Marks what stands behind a tag's vary-on values, also for another copy of this package. */
+const INPUTS = Symbol.for('fragcache.handlebars.inputs')
+
+interface Inputs {
+  readonly [INPUTS]: ReadonlySet<string>
+}
+
+function wrapInputs(inputs: ReadonlySet<string> | undefined): Inputs | undefined {
+  return inputs && { [INPUTS]: inputs }
+}
+
+/**
+ * Takes what the compiler put behind a tag's vary-on values.
+ *
+ * @param args - The tag's; the last one is taken away if it was put there.
+ * @returns The per-visitor inputs that its vary-on values have read, if any.
+ */
+export function takeInputs(args: unknown[]): ReadonlySet<string> | undefined {
+  const last = args.at(-1)
+  if (last === END) {
+    args.pop()
+    return undefined
+  }
+  if (typeof last !== 'object' || last === null || !(INPUTS in last)) return undefined
+  args.pop()
+  return (last as Inputs)[INPUTS]
+}
 
 type Marked<T> = T & {
   [TEMPLATE]?: Template
@@ -158,8 +186,9 @@ function instrumentContainer(container: Container, template: Template): void {
   const codes: object[] = []
   container.fn = (index) => (codes[index] ??= fn.call(container, index))
   container.data = (value, depth) => {
-    if (depth !== BEGIN_ARGUMENTS) return data.call(container, value, depth)
-    beginArguments()
+    if (depth < END_VARY_ON) return data.call(container, value, depth)
+    if (depth === END_VARY_ON) return wrapInputs(endVaryOn())
+    beginVaryOn()
     return undefined
   }
   container.program = (index, data, declaredBlockParams, blockParams, depths) => {

@@ -1,7 +1,7 @@
 import type { Environment, Template } from 'nunjucks'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
-import { beginArguments } from '../../src/fragment/guard.js'
+import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
@@ -131,7 +131,8 @@ export function registerCache(
           digest,
         }),
       ),
-    argumentsBegin: beginArguments,
+    beginVaryOn,
+    endVaryOn,
     run: renderer.run.bind(renderer),
     hole: holes.run.bind(holes),
     parentBlock: renderSuper,

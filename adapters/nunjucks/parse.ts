@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
-import type { Lexer, Node, Nodes, Parser, Token } from './engine.js'
+import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
 import {
   checkHoles,
@@ -24,8 +24,11 @@ import { parseBody, strayEnd } from './tag-body.js'
 import { readEnd, TagSource } from './tag-source.js'
 import type { TagRecord } from './tag.js'
 
-/** A name in compiled code that no template's variable has. */
+/** Names in compiled code that no template's variable has. */
 const TEXT = 'fragcache_text'
+const TAG = 'fragcache_tag'
+const INPUTS = 'fragcache_inputs'
+const VALUE = 'fragcache_value'
 
 let results = 0
 
@@ -115,7 +118,8 @@ class TagCompiler {
       ...(hasHole(body, this.#nodes) ? { hasHoles: true } : {}),
     }
     this.#add(
-      `var ${TEXT} = env.getExtension("${EXTENSION}").run(${JSON.stringify(JSON.stringify(record))}, ` +
+      `var ${TAG} = env.getExtension("${EXTENSION}"), ` +
+        `${TEXT} = ${TAG}.run(${JSON.stringify(JSON.stringify(record))}, ` +
         // At the top of a template that extends another nothing is put out.
         'context, frame, runtime, root, frame.topLevel && parentTemplate, ',
     )
@@ -128,24 +132,30 @@ class TagCompiler {
 
   #addValues(source: TagSource): void {
     const { timeout, varyOn, keywords } = source.arguments
-    // What the arguments read of a visitor is what the fragment tells visitors apart by. Also where
-    // there are none: what another tag's arguments read before they threw is not for this one.
-    this.#add(`(env.getExtension("${EXTENSION}").argumentsBegin(), { timeout: `)
+    this.#add('{ timeout: ')
     this.#addExpression(source, timeout)
-    this.#add(', varyOn: [')
+    // What these read of a visitor, and nothing else does, is what the fragment tells visitors apart by.
+    const isRead = varyOn.length > 0
+    this.#add(isRead ? `, varyOn: (${TAG}.beginVaryOn(), [` : ', varyOn: [')
+    let wait = false
     varyOn.forEach((argument, i) => {
       if (i > 0) this.#add(', ')
-      this.#addExpression(source, argument)
+      for (const filter of this.#addExpression(source, argument)) {
+        wait = true
+        this.#declare(filter)
+      }
     })
-    this.#add(']')
+    if (wait) this.#first.unshift(this.#make.code(`var ${INPUTS} = undefined, ${VALUE};\n`))
+    this.#add(isRead ? `]), declared: ${TAG}.endVaryOn(${wait ? INPUTS : ''})` : ']')
     for (const [keyword, argument] of keywords) {
       this.#add(`, "${keyword}": `)
       this.#addExpression(source, argument)
     }
-    this.#add(' })')
+    this.#add(' }')
   }
 
-  #addExpression(source: TagSource, argument: ArgumentSource): void {
+  /** @returns Its asynchronous filters, which run before all else. */
+  #addExpression(source: TagSource, argument: ArgumentSource): readonly Node[] {
     const { first, expression } = liftAsyncFilters(
       source.parse(argument),
       this.#nodes,
@@ -154,6 +164,21 @@ class TagCompiler {
     )
     this.#first.push(...first)
     this.#pieces.push(expression)
+    return first
+  }
+
+  /** Notes what an asynchronous filter of a vary-on value is given, before it waits. */
+  #declare(filter: Node): void {
+    const { children } = filter['args'] as NodeList
+    const extension = `env.getExtension("${EXTENSION}")`
+    const last = children.length - 1
+    const wrap = (i: number, before: string, after: string): void => {
+      const child = children[i] as Node
+      children[i] = this.#make.list([this.#make.code(before), child, this.#make.code(after)])
+    }
+    const end = `${INPUTS} = ${extension}.endVaryOn(${INPUTS})`
+    wrap(last, `(${VALUE} = `, `, ${end}, ${VALUE})`)
+    wrap(0, `(${extension}.beginVaryOn(), `, ')')
   }
 
   /** A function of three uses; see `CompiledBody`. */

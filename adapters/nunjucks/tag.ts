@@ -1,6 +1,5 @@
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { faults } from '../../src/fragment/faults.js'
-import { cancelArguments } from '../../src/fragment/guard.js'
 import { outermostOf, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
 import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/frame.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
@@ -99,10 +98,7 @@ export class TagRenderer {
     values: Values,
     body: CompiledBody,
   ): string {
-    if (discarded) {
-      cancelArguments()
-      return ''
-    }
+    if (discarded) return ''
     try {
       const { fragments, digests } = this.#around
       const tag = this.#tags.get(record) ?? this.#makeTag(record, root)

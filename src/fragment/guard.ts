@@ -1,32 +1,37 @@
 import { currentFrame } from '../frame.js'
 import { faults } from './faults.js'
 
-/** Whether a tag's arguments are being evaluated, and what they have read so far. */
+/** Whether a tag's vary-on values are being evaluated, and what they have read so far. */
 let isOpen = false
 let inputs: Set<string> | undefined
 
 /**
- * Called before a tag's arguments are evaluated: the per-visitor inputs that are read from now on, and
- * until the tag is resolved, are those its vary-on tells apart. Evaluation must not wait in between.
+ * Called before a tag's vary-on values are evaluated, and no other argument of it: the per-visitor
+ * inputs that are read until {@link endVaryOn} are those the tag tells apart. Evaluation must not
+ * wait in between.
  */
-export function beginArguments(): void {
+export function beginVaryOn(): void {
   isOpen = true
   inputs = undefined
 }
 
-/** What was read since {@link beginArguments} counts for no tag. */
-export function cancelArguments(): void {
-  isOpen = false
-  inputs = undefined
+/**
+ * Called after a tag's vary-on values are evaluated.
+ *
+ * @param before - What others of its values have read, where some are evaluated earlier.
+ * @returns What they have read, if anything; for `TagValues.declared`. Nothing where another
+ *   tag was met in between.
+ */
+export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | undefined {
+  const read = isOpen ? inputs : undefined
+  closeVaryOn()
+  if (before === undefined || read === undefined) return read ?? before
+  return new Set([...before, ...read])
 }
 
-/** Ends the evaluation of a tag's arguments. @returns What they read, if anything. */
-export function endArguments(): ReadonlySet<string> | undefined {
-  if (!isOpen) return undefined
+function closeVaryOn(): void {
   isOpen = false
-  const read = inputs
   inputs = undefined
-  return read
 }
 
 /**
@@ -50,6 +55,6 @@ export function noteRead(input: string): void {
     if (isUnfit) at.isUnfit = true
   }
   if (guilty === undefined) return
-  cancelArguments()
+  closeVaryOn()
   throw guilty
 }

@@ -6,7 +6,6 @@ import { toBeta, toGrace, toLock, type Lock } from '../staleness.js'
 import { userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { faults } from './faults.js'
-import { endArguments } from './guard.js'
 import { varyOnText } from './key.js'
 import type { FragmentSettings } from './options.js'
 import { VariantTable, type Variant } from './variants.js'
@@ -48,6 +47,8 @@ export interface TagValues {
   readonly earlyRefresh?: unknown
   /** A digest of the template's source. */
   readonly digest?: string | undefined
+  /** From a tag: the per-visitor inputs that were read while `varyOn` was evaluated. */
+  readonly declared?: ReadonlySet<string> | undefined
   /** From code: the per-visitor inputs that `varyOn` was made from. */
   readonly inputs?: readonly string[] | undefined
 }
@@ -105,10 +106,7 @@ export class FragmentResolver {
   /** @throws CacheTagError: a value cannot be used. */
   resolve(site: TagSite, values: TagValues): Fragment {
     const { fromCode = false } = site
-    // What calls from code is not a tag, though it may stand in a tag's arguments.
-    const read = fromCode ? toInputs(values.inputs) : endArguments()
-    // Without vary-on nothing tells visitors apart, whatever arguments that failed have left behind.
-    const declared = values.varyOn.length > 0 || fromCode ? read : undefined
+    const declared = fromCode ? toInputs(values.inputs) : values.declared
     const { alias, cache, table } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheTagError, FragmentCache, type FragmentMessage } from '../../src/index.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
-import { beginArguments, cancelArguments, noteRead } from '../../src/fragment/guard.js'
+import { beginVaryOn, endVaryOn, noteRead } from '../../src/fragment/guard.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import { Frame, runSyncIn } from '../../src/frame.js'
 import { HoleEngine } from './hole-engine.js'
@@ -34,11 +34,11 @@ function read(input: string, text = input): string {
   return text
 }
 
-/** The arguments of a tag that reads these inputs in them. */
+/** The arguments of a tag that reads these inputs in its vary-on values. */
 function reading(...inputs: string[]) {
-  beginArguments()
+  beginVaryOn()
   inputs.forEach(noteRead)
-  return { varyOn: inputs }
+  return { varyOn: inputs, declared: endVaryOn() }
 }
 
 describe.each(['near', 'far'])('strictly, a fragment in "%s"', (using) => {
@@ -129,14 +129,13 @@ describe.each(['near', 'far'])('strictly, a fragment in "%s"', (using) => {
     // Given up by an error, and followed by another tag.
     await expect(
       page(() => {
-        reading('user')
-        beginArguments()
+        beginVaryOn()
+        noteRead('user')
       }),
     ).rejects.toThrow(/reads "user"/)
     await expect(
       page(() => {
         reading('user')
-        cancelArguments()
         noteRead('user')
       }),
     ).rejects.toThrow(/reads "user"/)
@@ -242,12 +241,36 @@ describe('guard rails', () => {
     expect(await render(['user'])).toBe('user')
     await expect(render(['session'])).rejects.toThrow(/reads "user"/)
     // A tag's arguments are no business of a fragment that is rendered while they are evaluated.
-    beginArguments()
+    beginVaryOn()
     noteRead('user')
     await expect(render(undefined)).rejects.toThrow(/reads "user"/)
-    cancelArguments()
+    endVaryOn()
     await expect(render(7 as never)).rejects.toThrow(/^inputs: 7 is no list of names/)
     await expect(render([7] as never)).rejects.toThrow(/^inputs: .* is no list of names/)
+  })
+
+  it('take what is read of a visitor between the first and the last vary-on value, and no more', () => {
+    const declared = (...steps: (() => void)[]) => {
+      beginVaryOn()
+      for (const step of steps) step()
+      return [...(endVaryOn() ?? [])]
+    }
+    const note = (input: string) => () => noteRead(input)
+    noteRead('user')
+    expect(declared()).toEqual([])
+    expect(declared(note('user'), note('session'), note('user'))).toEqual(['user', 'session'])
+    expect(declared()).toEqual([])
+    // A tag met in between takes what is its own; what is left over is not guessed at.
+    expect(declared(note('user'), () => void declared(note('cookies')))).toEqual([])
+    // Values that are evaluated apart.
+    beginVaryOn()
+    noteRead('user')
+    const first = endVaryOn()
+    beginVaryOn()
+    expect([...(endVaryOn(first) ?? [])]).toEqual(['user'])
+    beginVaryOn()
+    noteRead('cookies')
+    expect([...(endVaryOn(first) ?? [])]).toEqual(['user', 'cookies'])
   })
 
   it('hold across waiting, and never between renders that go on at the same time', async () => {
