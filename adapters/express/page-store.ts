@@ -54,6 +54,9 @@ const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outd
 /** Dropped variants, and URIs, that are remembered, so that a view that is running does not bring one back. */
 const MAX_DROPPED = 1000
 
+/** URIs of pages that were stored of late, so that a lookup that was under way is not late for them. */
+const MAX_ARRIVED = 1000
+
 /** The pages in one cache under one key prefix. */
 export class PageStore {
   readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
@@ -62,6 +65,9 @@ export class PageStore {
   /** Those that failed, so that what they were to drop does not come back with the cache. */
   readonly #outstanding = new LRUCache<string, true>({ max: MAX_OUTSTANDING })
   readonly #dropped = new LRUCache<string, number>({ max: MAX_DROPPED })
+  /** Pages that were stored; by URI, which of them was the last. */
+  #arrivals = 0
+  readonly #arrived = new LRUCache<string, number>({ max: MAX_ARRIVED })
   readonly #reader: PageReader
 
   constructor(
@@ -105,12 +111,18 @@ export class PageStore {
   }
 
   #lookup(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
+    const arrivals = this.#arrivals
     const found = this.#reader.find(request, tags)
     if (!isPromise(found)) return found
     return withinLimit(
       found.then((lookup) => {
-        const writing = lookup.page === undefined ? this.#writes.get(request.uri) : undefined
-        if (writing === undefined) return lookup
+        if (lookup.page !== undefined) return lookup
+        const writing = this.#writes.get(request.uri)
+        if (writing === undefined) {
+          // Stored here while the cache was asked: its answer may be older than the page.
+          const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
+          return isOvertaken ? this.#reader.find(request, tags) : lookup
+        }
         // Just answered here and on its way into the cache: worth a moment.
         return withinLimit(writing.last, WRITING_LIMIT_MS).then(
           () => this.#reader.find(request, tags),
@@ -254,6 +266,7 @@ export class PageStore {
       if (current === undefined) await this.#clearDamage(known)
       return { outcome: 'cache-refused' }
     }
+    this.#arrived.set(request.uri, ++this.#arrivals)
     // Nobody who asks after an invalidation is handed what is from before it.
     if (isDropped()) return { outcome: 'invalidated' }
     if (surplus.length > 0) {

@@ -175,6 +175,52 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
     })
   })
 
+  it('run no view again for a lookup that was answered only after the page was stored', async () => {
+    /** As over several connections: an answer may come after that to a later call. */
+    class OvertakenCache extends AsyncTestCache {
+      overtaken: ReturnType<typeof gate> | undefined
+      asked = 0
+
+      protected override async readEntries(keys: readonly string[]) {
+        this.asked++
+        const { overtaken } = this
+        this.overtaken = undefined
+        const found = await super.readEntries(keys)
+        await overtaken?.opened
+        return found
+      }
+    }
+    const cache = new OvertakenCache()
+    const ready = gate()
+    const { site, runs, arrived } = await crowdedSite(
+      async (_req, res) => {
+        await ready.opened
+        res.vary('Accept-Language').send(`run ${runs.count}`)
+      },
+      { cache },
+    )
+    const first = site.get('/p')
+    await arrived(1)
+    const late = gate()
+    cache.overtaken = late
+    const second = site.get('/p')
+    await arrived(2)
+    ready.open()
+    expect((await first).text).toBe('run 1')
+    // Its page is there, for whoever asks now.
+    expect((await site.get('/p')).cacheStatus).toMatch(/^fragcache; hit; ttl=/)
+    late.open()
+    const answer = await second
+    expect(answer.text).toBe('run 1')
+    expect(answer.cacheStatus).toMatch(/^fragcache; hit; ttl=/)
+    expect(runs.count).toBe(1)
+
+    // Where nothing was stored meanwhile the cache is asked once, and once more when the page is stored.
+    const { asked } = cache
+    expect((await site.get('/q')).text).toBe('run 2')
+    expect(cache.asked - asked).toBe(2)
+  })
+
   describe('whose answer is not for others', () => {
     const answers: [string, CachedSiteOptions, View][] = [
       ['with a cookie', {}, (_req, res) => res.cookie('id', 'x')],
