@@ -11,7 +11,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Locks, newToken } from '../../src/backends/file/locks.js'
 import { temporaryFolder } from '../support/file-location.js'
 
@@ -235,6 +235,35 @@ describe('a lock whose holder is gone', () => {
     })()
     expect(await locks.run('x', undefined, async () => isReleased)).toBe(true)
     await signs
+  })
+
+  it('is not taken for free by a process that was stopped and could not look', async () => {
+    const token = await strangeToken()
+    const inside = await hold('x', token)
+    let [nowMs, stepMs] = [0, 0]
+    let onLook = () => {}
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+      onLook()
+      return (nowMs += stepMs)
+    })
+    onTestFinished(() => clock.mockRestore())
+    const taken = locks.run('x', undefined, async () => 'mine')
+    const someLooks = async () => {
+      let left = 20
+      const looks = new Promise<void>((done) => (onLook = () => void (--left === 0 && done())))
+      await Promise.race([looks, taken])
+    }
+    await someLooks()
+    nowMs += 5000
+    await someLooks()
+    expect(await holderOf('x')).toBe(token)
+    // Half of its time, then a sign: the watch begins anew.
+    stepMs = 25
+    await someLooks()
+    await writeFile(join(inside, 'new'), 'a sign')
+    const signAtMs = nowMs
+    expect(await taken).toBe('mine')
+    expect(nowMs - signAtMs).toBeGreaterThan(950)
   })
 
   it('has one successor, however many wait for it', async () => {

@@ -35,8 +35,10 @@ import { inTurn, mapLimited } from './limit.js'
  * was revoked.
  */
 
-/** A holder that shows no sign of life for so long is taken for dead. */
+/** A holder that shows no sign of life for so long, while it is watched, is taken for dead. */
 const LEASE_MS = 1000
+/** Time between two looks counts for no more: whoever was held up meanwhile saw nothing of it. */
+const MAX_UNWATCHED_MS = 100
 /** How long a call waits for one lock before it fails. */
 const MAX_WAIT_MS = 10_000
 /** How often a call that lost its lock starts anew. */
@@ -168,26 +170,24 @@ export class Locks {
 
   async #take(own: Own, lock: string): Promise<void> {
     const untilMs = performance.now() + MAX_WAIT_MS
-    let seen: string | undefined
-    let seenAtMs = 0
+    const watch = new Watch()
     for (let attempt = 0; ; attempt++) {
       const code = await failureOf(rename(own.path, lock))
       if (code === undefined) return
       if (code === 'ENOENT') throw new LostLockError('its folder is gone')
       const holder = await this.#holderOf(lock, code)
-      const nowMs = performance.now()
-      if (holder !== undefined) {
-        const sign = `${holder} ${await signOfLife(join(lock, holder))}`
-        if (sign !== seen) {
-          seen = sign
-          seenAtMs = nowMs
-        }
-        if ((await isDead(holder)) || nowMs - seenAtMs >= LEASE_MS) {
+      if (holder === undefined) {
+        watch.begin()
+      } else {
+        const quietMs = await watch.look(async () => {
+          return `${holder} ${await signOfLife(join(lock, holder))}`
+        })
+        if (quietMs >= LEASE_MS || (await isDead(holder))) {
           await this.#revoke(lock, holder)
           continue
         }
       }
-      if (nowMs > untilMs) throw new BusyLockError(`${lock} was always held by others`)
+      if (performance.now() > untilMs) throw new BusyLockError(`${lock} was always held by others`)
       // At random, so that waiting processes do not come back all at once.
       await sleep(1 + Math.random() * Math.min(16, 2 + attempt))
     }
@@ -244,6 +244,39 @@ export class Locks {
   /** Removes the folders kept for the next turns. */
   async close(): Promise<void> {
     await mapLimited(this.#idle.splice(0), 8, ({ path }) => this.#discard(path))
+  }
+}
+
+/**
+ * How long nothing changed under the eyes of whoever looks again and again.
+ *
+ * @remarks A process that was stopped, or got no processor, has seen nothing of that time: what it
+ *   watches was stopped too, or is just about to show the next sign.
+ */
+class Watch {
+  #seen: string | undefined
+  #sinceMs = 0
+  #quietMs = 0
+
+  /** Forgets what was seen. */
+  begin(): void {
+    this.#seen = undefined
+  }
+
+  /** @returns The milliseconds for which it is known that nothing changed. */
+  async look(read: () => Promise<string>): Promise<number> {
+    // When exactly it was as it was read nobody knows: the first time counts late, later ones early.
+    const beforeMs = performance.now()
+    const sign = await read()
+    if (sign === this.#seen) {
+      this.#quietMs += Math.min(beforeMs - this.#sinceMs, MAX_UNWATCHED_MS)
+      this.#sinceMs = beforeMs
+    } else {
+      this.#seen = sign
+      this.#quietMs = 0
+      this.#sinceMs = performance.now()
+    }
+    return this.#quietMs
   }
 }
 
