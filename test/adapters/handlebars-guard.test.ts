@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import { runInThisContext } from 'node:vm'
 import { guard } from 'fragcache/express'
 import { registerCache } from 'fragcache/handlebars'
 import Handlebars from 'handlebars'
@@ -8,7 +9,11 @@ import { createCaches, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 function requestOf(name: string): IncomingMessage {
-  return guard(Object.assign(new IncomingMessage(new Socket()), { user: { name } }))
+  return guard(
+    Object.assign(new IncomingMessage(new Socket()), {
+      user: { name, seconds: 9, alias: 'default' },
+    }),
+  )
 }
 
 const kinds: [string, () => Cache][] = [
@@ -21,6 +26,8 @@ describe.each(kinds)('what differs per visitor, over %s', (_, make) => {
     const handlebars = Handlebars.create()
     const caches = createCaches({ default: make() })
     handlebars.registerHelper('name', (value: { name: string }) => value.name)
+    handlebars.registerHelper('not', (value: unknown) => !value)
+    handlebars.registerHelper('list', (...values: unknown[]) => values.slice(0, -1))
     const { renderAsync } = registerCache(handlebars, caches, { strict })
     return async (source: string, name: string) =>
       renderAsync(handlebars.compile(source), { req: requestOf(name), xs: [1] })
@@ -52,6 +59,68 @@ describe.each(kinds)('what differs per visitor, over %s', (_, make) => {
   ])('is free where it cannot reach another: %s', async (source) => {
     const render = start(true)
     for (const name of ['Ann', 'Bob', 'Ann', 'Bob']) expect(await render(source, name)).toBe(name)
+  })
+
+  it.each([
+    '{{#cache 60 "a" "en" tags=(list req.user.name)}}',
+    '{{#cache req.user.seconds "a" "en"}}',
+    '{{#cache 60 "a" "en" using=req.user.alias}}',
+    '{{#cache 60 "a" "en" version=req.user.name}}',
+    '{{#cache 60 "a" "en" if=req.user.name}}',
+    '{{#cache 60 "a" "en" lock=(not req.user.name)}}',
+    '{{#cache 60 "a" "en" staleIfError=req.user.seconds}}',
+    '{{#cache 60 "a" (list "en" xs) req.url tags=(list (name req.user)) version=1}}',
+    '{{#cache req.user.seconds "a" tags=(list req.user.name)}}',
+  ])('is not declared by what no value reads: %s', async (tag) => {
+    const source = `${tag}{{req.user.name}}{{/cache}}`
+    const render = start(true)
+    await expect(render(source, 'Ann')).rejects.toThrow(/req\.user|"user"/)
+    await expect(render(source, 'Bob')).rejects.toThrow(/req\.user|"user"/)
+    const lenient = start(false)
+    for (const name of ['Ann', 'Bob']) expect(await lenient(source, name)).toBe(name)
+  })
+
+  it.each([
+    '{{#cache req.user.seconds "a" req.user.name tags=(list "t") if=req.user.name}}',
+    '{{#cache 60 "a" "en" (name req.user) 7 version=req.user.name using="default"}}',
+    '{{#cache 60 "a" (list (list 1 req.user.name) 2) staleIfError=9}}',
+  ])('is declared by the values, whatever is around them: %s', async (tag) => {
+    const render = start(true)
+    const source = `${tag}{{req.user.name}}{{/cache}}`
+    for (const name of ['Ann', 'Bob', 'Ann']) expect(await render(source, name)).toBe(name)
+  })
+
+  it.each([{ compat: true }, { strict: true }, { data: false }, { knownHelpersOnly: true }])(
+    'is declared by the values alone in what was precompiled with %j',
+    async (given) => {
+      const knownHelpers = { cache: true, list: true } as never
+      const build = Handlebars.create()
+      registerCache(build, createCaches({ default: make() }))
+      const handlebars = Handlebars.create()
+      handlebars.registerHelper('list', (...values: unknown[]) => values.slice(0, -1))
+      const caches = createCaches({ default: make() })
+      const { renderAsync } = registerCache(handlebars, caches, { strict: true })
+      const render = (source: string, name: string) => {
+        const code = build.precompile(source, { ...given, knownHelpers }) as string
+        const spec = runInThisContext(`(${code})`) as Parameters<typeof handlebars.template>[0]
+        return renderAsync(handlebars.template(spec), { req: requestOf(name) })
+      }
+      const good = '{{#cache 60 "a" req.user.name}}{{req.user.name}}{{/cache}}'
+      for (const name of ['Ann', 'Bob', 'Ann']) expect(await render(good, name)).toBe(name)
+      const bad = '{{#cache 60 "b" "en" tags=(list req.user.name)}}{{req.user.name}}{{/cache}}'
+      await expect(render(bad, 'Ann')).rejects.toThrow(/"user"/)
+    },
+  )
+
+  it('is declared also where the tag was registered again', async () => {
+    const handlebars = Handlebars.create()
+    registerCache(handlebars, createCaches({ default: make() }))
+    const caches = createCaches({ default: make() })
+    const { renderAsync } = registerCache(handlebars, caches, { strict: true })
+    const source = '{{#cache 60 "a" req.user.name}}{{req.user.name}}{{/cache}}'
+    for (const name of ['Ann', 'Bob']) {
+      expect(await renderAsync(source, { req: requestOf(name) })).toBe(name)
+    }
   })
 
   it('does not count as declared by a tag whose values threw', async () => {

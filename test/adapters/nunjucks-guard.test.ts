@@ -14,9 +14,23 @@ function setUp(
   const env = new nunjucks.Environment(sources(templates))
   const caches = createCaches({ default: cache })
   const { renderAsync } = registerCache(env, caches, options)
+  const add = (filter: string, call: (done: () => void) => unknown) => {
+    const join = (...given: unknown[]) => {
+      const done = given.pop() as (error: null, value: string) => void
+      call(() => done(null, given.join()))
+    }
+    env.addFilter(filter, join, true)
+  }
+  add('slow', setImmediate)
+  // Where a filter answers later, the engine lets errors of what comes next go unhandled.
+  add('soon', (done) => done())
   const render = (name: string) =>
     renderAsync('main', {
-      req: guard({ headers: {}, user: { name }, session: { cart: name } } as never),
+      req: guard({
+        headers: {},
+        user: { name, seconds: 9, alias: 'default' },
+        session: { cart: name },
+      } as never),
       name,
     })
   return { env, caches, render, cache }
@@ -65,6 +79,60 @@ describe.each([
     const main = '{% extends "base" %}{% cache 9 n req.user.name %}x{% endcache %}'
     const { render } = setUp({ main, base }, { strict: true }, make())
     await expect(render('ann')).rejects.toThrow(/fragment "m".*reads "user"/)
+  })
+
+  it.each([
+    ['tags', '{% cache 9 n "en" tags=["u:" ~ req.user.name] %}'],
+    ['a timeout', '{% cache req.user.seconds n "en" %}'],
+    ['using', '{% cache 9 n "en" using=req.user.alias %}'],
+    ['version', '{% cache 9 n "en" version=req.user.name %}'],
+    ['if', '{% cache 9 n "en" if=req.user.name %}'],
+    ['lock', '{% cache 9 n "en" lock=(not req.user.name) %}'],
+    ['a grace', '{% cache 9 n "en" staleWhileRevalidate=req.user.seconds %}'],
+    ['the last of several', '{% cache 9, n, "en", using="default", tags=[req.user.name] %}'],
+    ['tags, beside another input', '{% cache 9 n req.session.cart tags=[req.user.name] %}'],
+    ['both sides, with no value', '{% cache req.user.seconds n tags=[req.user.name] %}'],
+    ['an asynchronous filter', '{% cache 9 n "en"|soon tags=[req.user.name|soon] %}'],
+  ])('is not declared by %s', async (_name, tag) => {
+    const main = `${tag}{{ req.user.name }}{% endcache %}`
+    const strict = setUp({ main }, { strict: true }, make())
+    await expect(strict.render('ann')).rejects.toThrow(/fragment "n".*reads "user"/)
+    await expect(strict.render('bob')).rejects.toThrow(/fragment "n".*reads "user"/)
+    const lenient = setUp({ main }, { strict: false }, make())
+    for (const name of ['ann', 'bob']) expect(await lenient.render(name)).toBe(name)
+  })
+
+  it.each([
+    '{% cache req.user.seconds n req.user.name tags=[req.session.cart] if=req.user.name %}',
+    '{% cache 9, n, "en", req.user.name, 7, version=req.user.name %}',
+    '{% cache 9 n req.user.name|slow %}',
+    '{% cache 9 n ("x" ~ req.user.name)|slow(1, 2) "en"|slow %}',
+    '{% cache 9 n "en"|slow(1, req.user.name) %}',
+    '{% cache 9 n "en"|slow req.user.name|slow|slow tags=[req.session.cart|slow] %}',
+  ])('is declared by its values, whatever is around them: %s', async (tag) => {
+    const main = `{% for x in [1, 2] %}${tag}{{ req.user.name }}{% endcache %}{% endfor %}`
+    const { render } = setUp({ main }, { strict: true }, make())
+    for (const name of ['ann', 'bob', 'ann']) expect(await render(name)).toBe(name + name)
+  })
+
+  it('is declared by the values of its own tag alone, also by those that wait', async () => {
+    const main =
+      '{% cache 9 n req.user.name|soon %}{% endcache %}{% cache 9 m 1|soon %}{{ req.user.name }}{% endcache %}'
+    const { render } = setUp({ main }, { strict: true }, make())
+    await expect(render('ann')).rejects.toThrow(/fragment "m".*reads "user"/)
+  })
+
+  it('is not declared by tags that failed while keywords were evaluated', async () => {
+    const main = '{% cache 9 n "en" tags=[attempt(req)] %}{{ req.user.name }}{% endcache %}'
+    const { env, render } = setUp({ main }, { strict: true }, make())
+    env.addGlobal('attempt', (req: object) => {
+      for (const rest of ['req.user.name nothing.at.all()', 'req.user.name using=nothing()']) {
+        const source = `{% cache 9 m ${rest} %}{% endcache %}`
+        expect(() => env.renderString(source, { req })).toThrow()
+      }
+      return 'tag'
+    })
+    await expect(render('ann')).rejects.toThrow(/fragment "n".*reads "user"/)
   })
 
   it('counts by the arguments of an inner tag too', async () => {
