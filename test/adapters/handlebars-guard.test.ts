@@ -102,7 +102,7 @@ describe.each(kinds)('what differs per visitor, over %s', (_, make) => {
       const { renderAsync } = registerCache(handlebars, caches, { strict: true })
       const render = (source: string, name: string) => {
         const code = build.precompile(source, { ...given, knownHelpers }) as string
-        const spec = runInThisContext(`(${code})`) as Parameters<typeof handlebars.template>[0]
+        const spec = runInThisContext(`(${code})`) as TemplateSpecification
         return renderAsync(handlebars.template(spec), { req: requestOf(name) })
       }
       const good = '{{#cache 60 "a" req.user.name}}{{req.user.name}}{{/cache}}'
@@ -130,6 +130,18 @@ describe.each(kinds)('what differs per visitor, over %s', (_, make) => {
     const bare = '{{#cache 60 "b"}}{{req.user.name}}{{/cache}}'
     await expect(render(bare, 'Ann')).rejects.toThrow(/req\.user|"user"/)
   })
+})
+
+it('a precompiled template has the same keys where nothing tells what its values read', () => {
+  const handlebars = Handlebars.create()
+  registerCache(handlebars, createCaches({ default: new LocMemCache() }))
+  const code = handlebars.precompile('{{#cache 60 "a" x 2 tags="t"}}{{n}}{{/cache}}') as string
+  const load = (instance: typeof Handlebars) =>
+    instance.template<object>(runInThisContext(`(${code})`) as TemplateSpecification)
+  const { helpers } = handlebars
+  expect(load(handlebars)({ x: 1, n: 1 })).toBe('1')
+  expect(load(Handlebars.create())({ x: 1, n: 2 }, { helpers })).toBe('1')
+  expect(load(Handlebars.create())({ x: 2, n: 3 }, { helpers })).toBe('3')
 })
 
 describe('the options of registerCache', () => {
