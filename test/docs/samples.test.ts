@@ -21,7 +21,7 @@ afterAll(() => {
 
 describe.each([
   ['README.md', 4],
-  ['docs/nunjucks.md', 5],
+  ['docs/nunjucks.md', 7],
 ])('the samples of %s', (page, count) => {
   const samples = samplesOf(page)
 
