@@ -2,7 +2,7 @@ import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import type { TagSnapshot } from '../../src/backend.js'
-import { currentFrame, Frame, runAsyncIn } from '../../src/frame.js'
+import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
 import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
@@ -22,10 +22,10 @@ import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import type { Settings } from './options.js'
+import type { PageHoleOptions, Settings } from './options.js'
 import { NOTHING, profileOf, UNDECIDED, type PageFlight, type PageFlights } from './page-flights.js'
 import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
-import { holeFault, HoleHeaders, PageHoles, type HoledBody } from './page-holes.js'
+import { holeFault, HoleHeaders, PageFrame, PageHoles, type HoledBody } from './page-holes.js'
 import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
@@ -156,8 +156,12 @@ export class Exchange implements Substitute {
   static begin(place: Place, req: Request, res: Response, isOutermost = false): Exchange {
     const answering = res as Answering
     const outer = answering[CURRENT]
-    if (outer !== undefined) outer.#standBack()
-    return (answering[CURRENT] = new Exchange(place, req, res, isOutermost && outer === undefined))
+    const exchange = new Exchange(place, req, res, isOutermost && outer === undefined)
+    if (outer !== undefined) {
+      outer.#standBack()
+      exchange.#holeHeaders = outer.#holeHeaders
+    }
+    return (answering[CURRENT] = exchange)
   }
 
   get isWaiting(): boolean {
@@ -205,7 +209,7 @@ export class Exchange implements Substitute {
       onLastWord(this.res, () => {
         this.#onLastWord()
         // Whatever a layer around us says of every response.
-        if (this.#isForOneVisitor) sayForOneVisitor(this.res)
+        if (this.#isForOneVisitor || this.#hasHoleHeaders) sayForOneVisitor(this.res)
       })
     }
     onHeaders(this.res, () => this.#onHeaders())
@@ -257,8 +261,7 @@ export class Exchange implements Substitute {
     if (holes === undefined || !isFillable(page, holes)) return undefined
     // HEAD is told nothing of the body.
     if (this.req.method === 'HEAD') return EMPTY
-    this.#visitor ??= new VisitorHoles(holes, this.req, this.res)
-    return fillPage(page, this.#visitor)
+    return fillPage(page, this.#visitorOf(holes))
   }
 
   /**
@@ -281,13 +284,14 @@ export class Exchange implements Substitute {
     if (hasLayersAround(res)) {
       onLastWord(res, () => {
         this.#keepCookieToItsOwner()
-        if (filled !== undefined) sayForOneVisitor(res)
+        if (filled !== undefined || this.#hasHoleHeaders) sayForOneVisitor(res)
       })
     }
     const body =
       filled === undefined
         ? prepareAnswer(req, res, page, nowMs)
         : prepareFilled(req, res, page, filled)
+    if (this.#hasHoleHeaders) sayForOneVisitor(res)
     this.#keepCookieToItsOwner()
     this.#say(
       outcome === 'joined'
@@ -342,16 +346,28 @@ export class Exchange implements Substitute {
     const { holes } = this.place.settings
     frame.holeFault = holeFault(holes)
     if (holes === undefined) return
-    this.#holeHeaders = new HoleHeaders(res)
-    this.#visitor ??= new VisitorHoles(holes, req, res)
     this.#holes = new PageHoles(
       req,
       res,
       frame,
-      this.#visitor,
+      this.#visitorOf(holes),
       () => this.#phase === 'forwarded',
-      () => this.#forgetConditions(),
+      (isForView) => {
+        if (isForView) this.#holeHeaders?.handOver()
+        this.#forgetConditions()
+      },
     )
+  }
+
+  /** Whoever fills the holes for this visitor; the headers that are set for it are watched. */
+  #visitorOf(holes: PageHoleOptions): VisitorHoles {
+    this.#holeHeaders ??= new HoleHeaders(this.res)
+    return (this.#visitor ??= new VisitorHoles(holes, this.req, this.res))
+  }
+
+  /** Whether what fills holes has set headers, though the page may have none: they are one visitor's. */
+  get #hasHoleHeaders(): boolean {
+    return this.#holeHeaders !== undefined && this.#holeHeaders.names.size > 0
   }
 
   /** A client's copy is of another filling, whatever it asks. */
@@ -393,14 +409,14 @@ export class Exchange implements Substitute {
     const { settings } = place
     const nowMs = Date.now()
     if (!res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(nowMs))
-    const taken = takeHeaders(res, this.#outer ?? {}, settings.excludeHeaders, settings.rfc9111)
+    const taken = takeHeaders(res, this.#outer ?? {}, this.#excluded(), settings.rfc9111)
     const headers = freshenHeaders(unsaid(stale), taken.headers)
     const view = sayable(res)
     for (const name of SAYABLE) {
       // They are the view's no more.
       if (name !== 'Cache-Status') res.removeHeader(name)
     }
-    const cookies = res.getHeader('Set-Cookie')
+    const cookies = this.#ofThePage()['set-cookie']
     const facts = {
       ...fieldsOf({ headers }),
       ...(cookies !== undefined && { 'set-cookie': cookies }),
@@ -422,6 +438,7 @@ export class Exchange implements Substitute {
       ageSeconds: 0,
     }
     this.#answerInstead(page, nowMs, false)
+    if (this.#hasHoleHeaders) sayForOneVisitor(res)
     if (view['Cache-Status'] !== undefined) res.setHeader('Cache-Status', view['Cache-Status'])
     this.#said = undefined
     this.#say({
@@ -562,8 +579,14 @@ export class Exchange implements Substitute {
     }
     if (verdict.store && reason === undefined) this.#expect(verdict, said, nowMs)
     this.#sayForward(reason)
+    if (!isForOne && this.#hasHoleHeaders) {
+      // The page is everybody's, and this answer is not.
+      this.#isForOneVisitor = true
+      sayForOneVisitor(res)
+    }
     // What is written in pieces, or not kept, is sent as it comes.
-    if (!isForOne && this.#isSendingHead && reason === undefined) this.#leaveOutBody()
+    const isForAll = !this.#isForOneVisitor && reason === undefined
+    if (isForAll && this.#isSendingHead) this.#leaveOutBody()
     this.#saying = sayable(res)
     if (reason !== undefined) this.#refuse(reason)
   }
@@ -573,7 +596,7 @@ export class Exchange implements Substitute {
     if (this.#frame?.isUnfit === true) return 'undeclared-read'
     if (this.#holes?.isAstray === true) return 'holes'
     if (this.#holes?.isFilled !== true) return undefined
-    if (!this.#holes.isOneText) return 'holes'
+    if (!this.#holes.isOneText || this.#holeHeaders?.mayBeOfText === true) return 'holes'
     // By the letter of the RFC cookies are stored.
     return this.#ofThePage()['set-cookie'] === undefined ? undefined : 'set-cookie'
   }
@@ -581,8 +604,7 @@ export class Exchange implements Substitute {
   /** The headers without those of the holes, and without what was said of the page with its holes filled. */
   #ofThePage(): HeaderFields {
     const headers: Record<string, HeaderValue | undefined> = { ...this.res.getHeaders() }
-    const isFilled = this.#holes?.isFilled === true
-    if (isFilled && this.#holeHeaders?.haveAllCookies === true) delete headers['set-cookie']
+    if (this.#holeHeaders?.haveAllCookies === true) delete headers['set-cookie']
     if (this.#said !== undefined && this.#isForOneVisitor && saysForOneVisitor(this.res)) {
       headers['cache-control'] = this.#said['Cache-Control']
     }
@@ -719,20 +741,20 @@ export class Exchange implements Substitute {
     const { rfc9111 } = settings
     const isFilled = this.#holes?.isFilled === true
     if (!isFilled && isPrecompressed(res, settings)) res.vary('Accept-Encoding')
-    const excluded = this.#holes === undefined ? settings.excludeHeaders : this.#ofThisFilling()
-    const headers = takeHeaders(res, this.#outer ?? {}, excluded, rfc9111)
+    const headers = takeHeaders(res, this.#outer ?? {}, this.#excluded(), rfc9111)
     const { statusCode: status, statusMessage } = res
     this.#pending = { status, statusMessage, verdict, headers, said, atMs }
     this.#recorder?.start(res.getHeaders())
     this.#forwarding?.flight?.begin()
   }
 
-  /** Headers that are no part of a page that may have holes. */
-  #ofThisFilling(): ReadonlySet<string> {
+  /** Headers that are no part of the page. */
+  #excluded(): ReadonlySet<string> {
+    const { excludeHeaders } = this.place.settings
+    if (this.#holeHeaders === undefined) return excludeHeaders
     const isFilled = this.#holes?.isFilled === true
     const names = isFilled ? this.res.getHeaderNames().filter(isOfOneFilling) : []
-    const { excludeHeaders } = this.place.settings
-    return new Set([...excludeHeaders, ...names, ...(this.#holeHeaders?.names ?? [])])
+    return new Set([...excludeHeaders, ...names, ...this.#holeHeaders.names])
   }
 
   /** @returns Why the response is not stored after all. */
@@ -812,7 +834,9 @@ export class Exchange implements Substitute {
     return {
       head: {
         status,
-        statusMessage: statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
+        // With holes it may have been made of what was in them.
+        statusMessage:
+          holes !== undefined || statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
         headers: this.#withVary(headers.headers),
         removed: headers.removed,
         said,
@@ -891,9 +915,6 @@ export class Exchange implements Substitute {
 }
 
 const EMPTY = Buffer.alloc(0)
-
-/** What a page is made in. */
-class PageFrame extends Frame {}
 
 /** A page around is not kept once one inside is made, and what fills holes must find the inner one. */
 function frameAround(): Frame | undefined {

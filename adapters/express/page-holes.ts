@@ -14,6 +14,9 @@ export interface HoledBody {
   readonly holes: readonly StoredHole[]
 }
 
+/** What a page is made in. */
+export class PageFrame extends Frame {}
+
 /** What a template made: its texts and holes, and the text that came of them. */
 interface Rendered {
   readonly content: Content
@@ -45,12 +48,38 @@ class RenderFrame extends Frame {
   }
 }
 
+/**
+ * Whether the calling code runs inside something that is kept by itself, such as a fragment or a value:
+ * what is rendered there is its, and must not have another's holes filled in it.
+ */
+function isInsideKept(): boolean {
+  for (let at = currentFrame(); at !== undefined; at = at.parent) {
+    if (at instanceof PageFrame || at instanceof RenderFrame) return false
+    if (at.keeps) return true
+  }
+  return false
+}
+
 type Finish = (error: Error | null, text?: string) => void
+
+/** They tell of no body more than that it is one, or are of no page that has holes. */
+const OF_ANY_TEXT: ReadonlySet<string> = new Set([
+  'cache-control',
+  'content-length',
+  'content-type',
+  'etag',
+  'expires',
+  'last-modified',
+  'vary',
+])
 
 /** The headers of a response that are set while its holes are filled: they are one visitor's. */
 export class HoleHeaders {
   readonly #names = new Set<string>()
   readonly #cookies = new Set<string>()
+  /** The status when a text with filled holes was first given to the view. */
+  #statusBefore: number | undefined
+  #isAnyOfText = false
 
   /** Watches from now on. */
   constructor(private readonly res: Response) {
@@ -67,13 +96,29 @@ export class HoleHeaders {
   }
 
   #note(name: string, value: number | string | readonly string[]): void {
-    if (!isFilling()) return
     const lower = name.toLowerCase()
+    if (!isFilling()) return this.#noteOfText(lower, value)
     // A page that varies on more is the safer one.
     if (lower !== 'vary') this.#names.add(lower)
     if (lower !== 'set-cookie') return
     const before = new Set(cookiesOf(this.res))
     for (const line of [value].flat().map(String)) if (!before.has(line)) this.#cookies.add(line)
+  }
+
+  #noteOfText(name: string, value: number | string | readonly string[]): void {
+    if (this.#statusBefore === undefined || OF_ANY_TEXT.has(name)) return
+    if (String(value) !== String(this.res.getHeader(name))) this.#isAnyOfText = true
+  }
+
+  /** The view has a text with filled holes from now on, to make of it what it likes. */
+  handOver(): void {
+    this.#statusBefore ??= this.res.statusCode
+  }
+
+  /** Whether the status or a header may have been made of a text with filled holes. */
+  get mayBeOfText(): boolean {
+    if (this.#statusBefore === undefined) return false
+    return this.#isAnyOfText || this.res.statusCode !== this.#statusBefore
   }
 
   /** In lower case. */
@@ -97,7 +142,8 @@ export class PageHoles {
    * Watches what a view renders: templates may have holes then, and what is handed on is filled.
    *
    * @param isMaking - Whether the page is still being made for this cache.
-   * @param onFilled - Called when holes were filled, before the text is handed on.
+   * @param onFilled - Called when holes were filled, before the text is handed on: to the client, or
+   *   to the view.
    */
   constructor(
     private readonly req: Request,
@@ -105,21 +151,22 @@ export class PageHoles {
     private readonly frame: Frame,
     private readonly holes: VisitorHoles,
     isMaking: () => boolean,
-    private readonly onFilled: () => void,
+    private readonly onFilled: (isForView: boolean) => void,
   ) {
     const render = res.render.bind(res) as (view: string, options: object, finish: Finish) => void
     const watched = (view: string, options?: object | Finish, callback?: Finish) => {
       const given = typeof options === 'function' ? {} : (options ?? {})
       const finish = typeof options === 'function' ? (options as Finish) : callback
-      const whole = finish ?? ((error, text) => this.#send(error, text))
-      if (!isMaking()) return render(view, given, whole)
+      if (!isMaking() || isInsideKept()) {
+        return render(view, given, finish ?? ((error, text) => this.#send(error, text)))
+      }
       const own = new RenderFrame(frame, holes)
       runAsyncIn(own, () =>
         render(view, given, (error, text) => {
           // Where an engine lost the way it was called, holes passed for text.
           if (currentFrame() !== own) this.#isAstray = true
           // What goes on from here is no longer rendered by us.
-          runAsyncIn(frame, () => this.#finish(own, error, text, whole))
+          runAsyncIn(frame, () => this.#finish(own, error, text, finish))
         }),
       )
     }
@@ -147,7 +194,13 @@ export class PageHoles {
     else this.res.send(text)
   }
 
-  #finish(own: Frame, error: Error | null, text: string | undefined, finish: Finish): void {
+  #finish(
+    own: Frame,
+    error: Error | null,
+    text: string | undefined,
+    given: Finish | undefined,
+  ): void {
+    const finish: Finish = given ?? ((fault, made) => this.#send(fault, made))
     if (error || typeof text !== 'string') return finish(error, text)
     let content: Content
     let filled: MaybePromise<string | undefined>
@@ -163,7 +216,7 @@ export class PageHoles {
     const settle = (made: string | undefined) => {
       if (made === undefined) return finish(notFound())
       this.#rendered.push({ content, text: made })
-      this.onFilled()
+      this.onFilled(given !== undefined)
       finish(null, made)
     }
     if (!isPromise(filled)) return settle(filled)

@@ -1,0 +1,303 @@
+import type { Request, RequestHandler, Response } from 'express'
+import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
+import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import onHeaders from 'on-headers'
+import { describe, expect, it } from 'vitest'
+import { stopClock, watchOutcomes } from '../support/cached-site.js'
+import { eventually, expressVersions, Site } from '../support/express.js'
+import { TinyEngine } from '../support/tiny-engine.js'
+
+const userOf = (req: Request): string => req.get('X-User') ?? 'nobody'
+const as = (user: string, more: Record<string, string> = {}) => ({
+  headers: { 'X-User': user, ...more },
+})
+
+const newCaches = () => createCaches({ default: new LocMemCache() })
+type SomeCaches = ReturnType<typeof newCaches>
+
+interface Setting extends ResponseCacheOptions {
+  readonly caches?: SomeCaches
+  readonly view: RequestHandler
+  readonly context?: (req: Request, res: Response) => object | Promise<object>
+  /** What stands around the cache, and what between it and the view. */
+  readonly outside?: RequestHandler
+  readonly inside?: RequestHandler
+}
+
+/** The text of a view, as promised. */
+function textOf(res: Response, view: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    res.render(view, {}, (error: unknown, text: string) => {
+      if (error instanceof Error) reject(error)
+      else resolve(text)
+    })
+  })
+}
+
+describe.each(expressVersions)('what holes give in $version', ({ express }) => {
+  async function holedSite({
+    caches = newCaches(),
+    view,
+    context,
+    outside,
+    inside,
+    ...options
+  }: Setting) {
+    const engine = new TinyEngine({
+      page: {
+        body: (_it, hole) => `Hello ${hole('name')}`,
+        holes: { name: ({ user }) => String(user) },
+      },
+      plain: { body: () => 'plain' },
+    })
+    const pages = responseCache(caches, {
+      isPersonal: false,
+      holes: { engines: [engine], context: context ?? ((req) => ({ user: userOf(req) })) },
+      ...options,
+    })
+    const app = express()
+    engine.install(app)
+    app.set('env', 'test')
+    const pass: RequestHandler = (_req, _res, next) => next()
+    app.use(outside ?? pass, pages.cachePage(600), inside ?? pass)
+    app.use((req, res, next) => void Promise.resolve(view(req, res, next)).catch(next))
+    app.use((error: unknown, _req: Request, res: Response, next: () => void) => {
+      if (res.headersSent) next()
+      else res.status(500).send(String(error))
+    })
+    const site = await Site.open(app)
+    return { site, outcomes: watchOutcomes(site.origin) }
+  }
+
+  describe('is for one visitor where res.render runs', () => {
+    const bodies: [string, (caches: SomeCaches, res: Response) => unknown][] = [
+      [
+        'in a value',
+        ({ default: cache }, res) => cache.getOrSet('html', () => textOf(res, 'page')),
+      ],
+      [
+        'in a fragment',
+        (caches, res) => new FragmentCache(caches).render({ name: 'x' }, () => textOf(res, 'page')),
+      ],
+      [
+        'in a fragment in a value',
+        (caches, res) =>
+          caches.default.getOrSet('html', () =>
+            new FragmentCache(caches).render({ name: 'x' }, () => textOf(res, 'page')),
+          ),
+      ],
+    ]
+
+    it.each(bodies)('%s, which cannot have the hole', async (_name, make) => {
+      const caches = newCaches()
+      const { site } = await holedSite({
+        caches,
+        view: async (_req, res) => {
+          res.send(`made: ${String(await make(caches, res))}`)
+        },
+      })
+      for (const user of ['ann', 'ben']) {
+        const { status, text } = await site.get('/p', as(user))
+        expect(status).toBe(500)
+        expect(text).toMatch(/^CacheTagError: .*nocache/)
+      }
+      expect(await caches.default.get('html')).toBeUndefined()
+    })
+
+    it('in a value, which may have a view without a hole, beside a page with one', async () => {
+      const caches = newCaches()
+      let made = 0
+      const { site, outcomes } = await holedSite({
+        caches,
+        view: async (_req, res) => {
+          await caches.default.getOrSet('html', async () => {
+            made++
+            return textOf(res, 'plain')
+          })
+          res.render('page')
+        },
+      })
+      expect((await site.get('/p', as('ann'))).text).toBe('Hello ann')
+      await eventually(() => outcomes.length === 1)
+      expect((await site.get('/p', as('ben'))).text).toBe('Hello ben')
+      expect((await site.get('/q', as('ben'))).text).toBe('Hello ben')
+      expect(made).toBe(1)
+      expect(outcomes).toEqual(['miss', 'hit', 'miss'])
+      expect(await caches.default.get('html')).toBe('plain')
+    })
+  })
+
+  describe('of headers by the context', () => {
+    const withToken = (req: Request, res: Response) => {
+      res.set('X-Token', userOf(req)).cookie('csrf', userOf(req))
+      return { user: userOf(req) }
+    }
+    const plain: RequestHandler = (_req, res) => res.render('plain')
+    /** As a session: its headers are the last ones. */
+    const layer: RequestHandler = (_req, res, next) => {
+      onHeaders(res, () => {
+        res.setHeader('X-Layer', 'here')
+      })
+      next()
+    }
+
+    it.each([
+      ['with nothing around the cache', undefined],
+      ['with a layer around the cache', layer],
+    ])('goes to nobody else by a page without a hole, %s', async (_name, outside) => {
+      const { site, outcomes } = await holedSite({
+        view: plain,
+        context: withToken,
+        ...(outside && { outside }),
+      })
+      const first = await site.get('/p', as('ann'))
+      expect(first.text).toBe('plain')
+      expect(first.headers).toMatchObject({
+        'x-token': 'ann',
+        'set-cookie': ['csrf=ann; Path=/'],
+        'cache-control': 'private, no-cache',
+      })
+      expect(first.headers).not.toHaveProperty('etag')
+      expect(first.headers).not.toHaveProperty('expires')
+      await eventually(() => outcomes.length === 1)
+      // The page itself is everybody's: no context is asked for it.
+      const second = await site.get('/p', as('ben'))
+      expect(outcomes).toEqual(['miss', 'hit'])
+      expect(second.headers['cache-control']).toBe('max-age=600')
+      expect(second.headers).toHaveProperty('etag')
+      expect(second.headers).not.toHaveProperty('x-token')
+      expect(second.headers).not.toHaveProperty('set-cookie')
+    })
+
+    it('is sent whole to who asks for a change', async () => {
+      const { site } = await holedSite({ view: plain, context: withToken })
+      const answer = await site.get('/p', as('ann', { 'If-None-Match': '*' }))
+      expect(answer).toMatchObject({ status: 200, text: 'plain' })
+      expect(answer.headers['cache-control']).toBe('private, no-cache')
+    })
+
+    it('keeps no cookie of the view’s own in a page', async () => {
+      const { site, outcomes } = await holedSite({
+        view: (_req, res) => {
+          res.cookie('of', 'the view')
+          res.render('plain')
+        },
+        context: withToken,
+      })
+      for (const user of ['ann', 'ben']) {
+        const { headers, cacheStatus } = await site.get('/p', as(user))
+        expect(headers['x-token']).toBe(user)
+        expect(cacheStatus).toMatch(/detail=set-cookie$/)
+        expect(headers['cache-control']).toBe('private, no-cache')
+      }
+      expect(outcomes).toEqual(['bypass set-cookie', 'bypass set-cookie'])
+    })
+
+    it('is not kept with a page that the view finds unchanged', async () => {
+      const clock = stopClock()
+      const { site, outcomes } = await holedSite({
+        revalidateSeconds: 600,
+        view: (req, res) => {
+          res.set('ETag', '"one"')
+          if (req.get('If-None-Match') === '"one"') res.status(304).end()
+          else res.render('plain')
+        },
+        context: withToken,
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      clock.advance(601)
+      const again = await site.get('/p', as('ben'))
+      expect(again).toMatchObject({ status: 200, text: 'plain' })
+      expect(again.cacheStatus).toMatch(/fwd=stale; fwd-status=304; stored/)
+      expect(again.headers['x-token']).toBe('ben')
+      expect(again.headers['cache-control']).toBe('private, no-cache')
+      await eventually(() => outcomes.length === 2)
+      const { headers } = await site.get('/p', as('cem'))
+      expect(outcomes[2]).toBe('hit')
+      expect(headers).not.toHaveProperty('x-token')
+      expect(headers).not.toHaveProperty('set-cookie')
+      expect(headers['cache-control']).toBe('max-age=600')
+    })
+  })
+
+  describe('of a text', () => {
+    const made: [string, (res: Response, text: string) => unknown][] = [
+      ['a header', (res, text) => res.set('X-Text', text).send(text)],
+      ['a header by writeHead', (res, text) => res.writeHead(200, { 'X-Text': text }).end(text)],
+      ['another value of a header', (res, text) => res.append('X-Before', text).send(text)],
+      ['the status', (res, text) => res.status(text.endsWith('ann') ? 404 : 200).send(text)],
+    ]
+
+    it.each(made)('is kept for nobody in %s', async (_name, send) => {
+      const { site } = await holedSite({
+        statuses: [200, 404],
+        view: (req, res, next) => {
+          res.set('X-Before', 'here')
+          res.render('page', {}, (error: unknown, text: string) => {
+            if (error instanceof Error) next(error)
+            else send(res, text)
+          })
+        },
+      })
+      const first = await site.get('/p', as('ann'))
+      expect(first.cacheStatus).toMatch(/detail=holes$/)
+      expect(first.headers['cache-control']).toBe('private, no-cache')
+      const second = await site.get('/p', as('ben'))
+      expect(second.text).toBe('Hello ben')
+      expect(JSON.stringify(second.headers)).not.toContain('ann')
+    })
+
+    it('is left out of the reason that goes with the status', async () => {
+      const { site, outcomes } = await holedSite({
+        view: (_req, res, next) => {
+          res.render('page', {}, (error: unknown, text: string) => {
+            if (error instanceof Error) return next(error)
+            res.statusMessage = text
+            res.send(text)
+          })
+        },
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      const response = await fetch(`${site.origin}/p`, as('ben'))
+      expect(await response.text()).toBe('Hello ben')
+      expect(response.statusText).toBe('OK')
+      expect(outcomes).toEqual(['miss', 'hit'])
+    })
+
+    it('is no matter for headers from before it was there, or with the same value', async () => {
+      const { site, outcomes } = await holedSite({
+        view: (_req, res, next) => {
+          res.set('X-Before', 'here')
+          res.render('page', {}, (error: unknown, text: string) => {
+            if (error instanceof Error) next(error)
+            else res.set('X-Before', 'here').type('html').send(text)
+          })
+        },
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      const { text, headers } = await site.get('/p', as('ben'))
+      expect(text).toBe('Hello ben')
+      expect(headers['x-before']).toBe('here')
+      expect(outcomes).toEqual(['miss', 'hit'])
+    })
+
+    it('is no matter for what a layer adds where res.render sends it', async () => {
+      const { site, outcomes } = await holedSite({
+        inside: (_req, res, next) => {
+          onHeaders(res, () => {
+            res.setHeader('X-Layer', 'here')
+          })
+          next()
+        },
+        view: (_req, res) => res.render('page'),
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      expect((await site.get('/p', as('ben'))).headers['x-layer']).toBe('here')
+      expect(outcomes).toEqual(['miss', 'hit'])
+    })
+  })
+})
