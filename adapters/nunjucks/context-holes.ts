@@ -3,7 +3,7 @@ import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
 import { apartFromBodies } from './body.js'
 import type { BlockFunction, Engine, Template } from './engine.js'
 import { located, original } from './engine-errors.js'
-import type { Hole, Holes } from './holes.js'
+import { tagHolesOf, type Hole, type Holes } from './holes.js'
 
 /** Renders holes with the variables of a context that is no template's, as a page's is. */
 export class ContextHoles implements HoleRenderer {
@@ -17,9 +17,12 @@ export class ContextHoles implements HoleRenderer {
     this.#context = context
   }
 
-  has(ref: HoleRef): boolean {
+  has(ref: HoleRef, inner?: HoleRenderer): boolean {
     try {
-      return this.#holes.find(ref)?.template !== undefined
+      const hole = this.#holes.find(ref)
+      if (hole?.template === undefined) return false
+      const tag = tagHolesOf(inner)
+      return tag === undefined || this.#holes.meansTheSame(hole, tag, undefined)
     } catch {
       return false
     }

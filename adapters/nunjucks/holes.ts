@@ -188,13 +188,15 @@ export class Holes {
    * that body.
    *
    * @param inner - What would render it for the tag.
-   * @param host - What renders the holes of the body.
+   * @param host - What renders the holes of the body. `undefined`: it is a page's, or one of code.
    */
-  meansTheSame({ record, hidden }: Hole, inner: TagHoles, host: TagHoles): boolean {
-    const made = namesMadeInside(inner.frame, host)
+  meansTheSame({ record, hidden }: Hole, inner: TagHoles, host: TagHoles | undefined): boolean {
+    const { vantage } = inner
+    // Where no tag is around every name counts, but none that is made after a tag that is put off.
+    const made = namesMadeInside(host === undefined ? vantage.frame : inner.frame, host)
     return (
-      record.reads.every((name) => isSame(name, inner.vantage, host.vantage, made, this.#names)) &&
-      namesToHide(record, inner.vantage, host.vantage, made).every((name) => hidden.includes(name))
+      record.reads.every((name) => isSame(name, vantage, host?.vantage, made, this.#names)) &&
+      namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
     )
   }
 

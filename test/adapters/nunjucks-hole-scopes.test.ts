@@ -1,0 +1,96 @@
+import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
+import { registerCache } from 'fragcache/nunjucks'
+import nunjucks from 'nunjucks'
+import { describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { sources } from './nunjucks-driver.js'
+
+type Templates = Readonly<Record<string, string>>
+
+const stores: readonly (readonly [string, () => Cache])[] = [
+  ['local memory', () => new LocMemCache()],
+  ['a cache that answers late', () => new AsyncTestCache()],
+]
+
+/** Renders by itself, or inside a fragment of code whose holes have a context of their own. */
+function setUp(templates: Templates, cache: Cache) {
+  const caches = createCaches({ default: cache })
+  const env = new nunjucks.Environment(sources(templates))
+  let bodies = 0
+  env.addGlobal('count', () => `${++bodies}`)
+  const { renderAsync, holes } = registerCache(env, caches)
+  const fragments = new FragmentCache(caches)
+  const context = { xs: ['A', 'B'], user: 'the view’s' }
+  return {
+    render: (given: object = {}) => renderAsync('main', { ...context, ...given }),
+    renderInside: (name: string, user: string) =>
+      fragments.render({ name, holes: holes({ user, x: `x of ${user}` }) }, () =>
+        renderAsync('main', context),
+      ),
+  }
+}
+
+describe.each(stores)('a stored fragment inside one that code renders, over %s', (_, make) => {
+  const apart: Readonly<Record<string, Templates>> = {
+    'a loop variable': {
+      main: '{% for x in xs %}{% cache 60 f x %}{{ x }}={% nocache %}{{ x }}{% endnocache %} {% endcache %}{% endfor %}',
+    },
+    'what is set around the tag': {
+      main: '{% set x = xs[0] %}{% cache 60 f %}{% nocache %}{{ x }}{% endnocache %}{% endcache %}',
+    },
+    'a macro’s argument': {
+      main: '{% macro m(x) %}{% cache 60 f x %}{% nocache %}{{ x }}{% endnocache %}{% endcache %}{% endmacro %}{{ m("A") }}{{ m("B") }}',
+    },
+    'the loop variable around an include with the tag': {
+      main: '{% for x in xs %}{% include "part" %}{% endfor %}',
+      part: '{% cache 60 f x %}{% nocache %}{{ x }}{% endnocache %}{% endcache %}',
+    },
+    'the loop variable around an include in the tag': {
+      main: '{% for x in xs %}{% cache 60 f x %}{% include "part" %}{% endcache %}{% endfor %}',
+      part: '{% nocache %}{{ x }}{% endnocache %}',
+    },
+  }
+  it.each(Object.entries(apart))('is refused if its hole uses %s', async (_what, templates) => {
+    const { render, renderInside } = setUp(templates, make())
+    const alone = await render()
+    expect(await render()).toBe(alone)
+    await expect(renderInside('code', 'ann')).rejects.toThrow(/uses "x", which is made/)
+    expect(await render()).toBe(alone)
+  })
+
+  it('is refused what its hole includes, if that uses a loop variable', async () => {
+    const { render, renderInside } = setUp(
+      {
+        main: '{% for x in xs %}{% cache 60 f x %}{% nocache %}{% include "part" %}{% endnocache %}{% endcache %}{% endfor %}',
+        part: '{{ x }}',
+      },
+      make(),
+    )
+    expect(await render()).toBe('AB')
+    await expect(renderInside('code', 'ann')).rejects.toThrow(/includes or calls uses "x"/)
+  })
+
+  it('is shown with the variables of that one if its hole uses nothing else', async () => {
+    const { render, renderInside } = setUp(
+      {
+        main: '{% for x in xs %}{% cache 60 f x %}{{ x }}{{ count() }}{% nocache %}<{{ user }}>{% endnocache %}{% endcache %}{% endfor %}',
+      },
+      make(),
+    )
+    expect(await render()).toBe('A1<the view’s>B2<the view’s>')
+    expect(await renderInside('code', 'ann')).toBe('A1<ann>B2<ann>')
+    expect(await renderInside('code', 'ben')).toBe('A1<ben>B2<ben>')
+    expect(await renderInside('other', 'ben')).toBe('A1<ben>B2<ben>')
+  })
+
+  it('is shown also where a variable that its hole uses is set after the tag', async () => {
+    const { render, renderInside } = setUp(
+      {
+        main: '{% for i in [1] %}{% cache 60 f %}{{ count() }}{% nocache %}<{{ user }}>{% endnocache %}{% endcache %}{% set user = "later" %}{{ user }}{% endfor %}',
+      },
+      make(),
+    )
+    expect(await render()).toBe('1<the view’s>later')
+    expect(await renderInside('code', 'ann')).toBe('1<ann>later')
+  })
+})
