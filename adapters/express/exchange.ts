@@ -1,10 +1,9 @@
-import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import type { TagSnapshot } from '../../src/backend.js'
 import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
 import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
-import { formatCacheStatus, type Forward, type Handling } from '../../src/http/cache-status.js'
+import type { Forward, Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
@@ -15,20 +14,30 @@ import {
   type StoreRefusal,
 } from '../../src/http/policy.js'
 import { standsInForError } from '../../src/http/reuse.js'
-import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
+import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
 import { saidOf, tell, TOLD, unsaid } from '../../src/http/told-headers.js'
 import { parseVary } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
+import {
+  appendCacheStatus,
+  forwardOf,
+  SAYABLE,
+  sayable,
+  toldHeadersOf,
+  type Sayable,
+} from './cache-headers.js'
+import { toNewPage, type Pending } from './new-page.js'
+import type { Forwarding, Place } from './place.js'
+import { isLasting, isSuperseding } from './refusals.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import type { PageHoleOptions, Settings } from './options.js'
-import { NOTHING, profileOf, UNDECIDED, type PageFlight, type PageFlights } from './page-flights.js'
+import type { PageHoleOptions } from './options.js'
+import { NOTHING, profileOf, UNDECIDED } from './page-flights.js'
 import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
 import { holeFault, HoleHeaders, PageFrame, PageHoles, type HoledBody } from './page-holes.js'
 import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
-import type { NewPage, PageLookup, PageRequest } from './page.js'
-import type { PageStore } from './page-store.js'
+import type { PageLookup, PageRequest } from './page.js'
 import {
   BodyRecorder,
   takeHeaders,
@@ -36,37 +45,11 @@ import {
   type OuterHeaders,
   type Substitute,
 } from './recorder.js'
-import { isPrecompressed, compressCopies } from './precompress.js'
+import { isPrecompressed } from './precompress.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
 import { warnOfFault, warnOfNonce } from './warnings.js'
-
-/** Where a middleware looks and stores, and for how long. */
-export interface Place {
-  readonly settings: Settings
-  readonly store: PageStore
-  readonly flights: PageFlights
-  /** Of `cachePage`; `undefined` for the site's. */
-  readonly pageSeconds: number | null | undefined
-  /** What the page depends on by itself. */
-  readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
-  /** Drops the pages of a URI, wherever they are kept. */
-  readonly invalidate: (uri: string) => void
-}
-
-/** A response that will be stored if it ends whole. */
-interface Pending {
-  /** As the view gave it: a layer around us may make a 304 of it for this client. */
-  readonly status: number
-  readonly statusMessage: string | undefined
-  readonly verdict: Extract<ResponseVerdict, { store: true }>
-  readonly headers: ReturnType<typeof takeHeaders>
-  readonly said: StoredResponse['said']
-  readonly atMs: number
-  /** The page that was found to be right still: its body is stored again. */
-  readonly confirmed?: StoredResponse
-}
 
 /**
  * `waiting`: no lookup yet. `forwarded`: the view answers, and its answer may be stored. `passed`:
@@ -74,38 +57,9 @@ interface Pending {
  */
 type Phase = 'waiting' | 'forwarded' | 'passed' | 'replaced'
 
-const SAYABLE = ['Cache-Control', 'Expires', 'Cache-Status', 'Vary'] as const
-
-type Sayable = Readonly<Record<(typeof SAYABLE)[number], HeaderValue | undefined>>
-
-function sayable(res: Response): Sayable {
-  return {
-    'Cache-Control': res.getHeader('Cache-Control'),
-    Expires: res.getHeader('Expires'),
-    'Cache-Status': res.getHeader('Cache-Status'),
-    Vary: res.getHeader('Vary'),
-  }
-}
-
 const CURRENT = Symbol('fragcache.exchange')
 
 type Answering = Response & { [CURRENT]?: Exchange }
-
-/** What is taken from the view and the cache when a request goes to the view. */
-export interface Forwarding {
-  readonly request: PageRequest
-  readonly lookup: PageLookup
-  /** An older page, which may stand in for the view. */
-  readonly stale?: StoredResponse | undefined
-  /** The view is asked whether that is right still. */
-  readonly validates?: boolean
-  /** A page is there, but not for this visitor. */
-  readonly isPassedOver?: boolean
-  /** Others wait for what comes of it. */
-  readonly flight?: PageFlight | undefined
-  /** The page is made under a lease: nothing in it waits for another one. */
-  readonly isLeased?: boolean
-}
 
 /** One request and its response, from the lookup to the store. */
 export class Exchange implements Substitute {
@@ -568,7 +522,7 @@ export class Exchange implements Substitute {
     const reason = change ?? reasonOf(verdict) ?? visitors ?? old ?? this.#dependOnTags(verdict)
     this.#said = sayable(res)
     const isForOne = isFilled || visitors !== undefined
-    const said = verdict.downstream === undefined || isForOne ? [] : saidOf(headersOf(res))
+    const said = verdict.downstream === undefined || isForOne ? [] : saidOf(toldHeadersOf(res))
     if (isForOne) {
       this.#isForOneVisitor = true
       sayForOneVisitor(res)
@@ -639,7 +593,7 @@ export class Exchange implements Substitute {
     }
     if (flight === undefined) return
     if (reason === 'incomplete' && this.req.socket.destroyed) return flight.land(UNDECIDED)
-    if (LASTING_REFUSALS.has(reason) && !this.#isChosenByHeaders()) {
+    if (isLasting(reason) && !this.#isChosenByHeaders()) {
       this.place.flights.mark(lookup.key, profileOf(request.headers))
     }
     flight.land()
@@ -657,8 +611,7 @@ export class Exchange implements Substitute {
       return false
     }
     if (stale.freshUntilMs === null || Date.now() < stale.freshUntilMs) return false
-    if (reason === 'status') return GONE.has(this.res.statusCode)
-    return SUPERSEDING_REFUSALS.has(reason) && this.res.statusCode < 400
+    return isSuperseding(reason, this.res.statusCode)
   }
 
   /** What is private for one choice of the client's may be everybody's for another. */
@@ -796,7 +749,10 @@ export class Exchange implements Substitute {
     this.#isStoring = true
     const { store, flights } = this.place
     const flight = this.#forwarding?.flight
-    this.#toPage(pending, body, frame, holes)
+    const { res, isOutermost } = this
+    const { settings } = this.place
+    const innerVary = this.#innerVary
+    toNewPage({ pending, body, frame, holes, res, settings, innerVary, isOutermost })
       .then((page) => store.store(request, page, lookup))
       .then(({ outcome, page }) => {
         if (outcome === 'stored') this.#report('miss')
@@ -813,78 +769,6 @@ export class Exchange implements Substitute {
         flight?.land()
         warnOfFault(error)
       })
-  }
-
-  async #toPage(
-    pending: Pending,
-    body: readonly Buffer[],
-    frame: Frame,
-    holes: HoledBody['holes'] | undefined,
-  ): Promise<NewPage> {
-    const { status, verdict, headers, said, atMs, confirmed } = pending
-    // What writeHead was given is not known before.
-    const isAsSent = confirmed === undefined && this.res.statusCode === status
-    const { statusMessage } = isAsSent ? this.res : pending
-    const { keepSeconds, retention } = verdict
-    const untilMs = keepSeconds === null ? Infinity : atMs + keepSeconds * 1000
-    // What was written in pieces may have met a shorter life since its headers were sent.
-    const endsAtMs = this.place.settings.bubbleTimeout ? frame.bubbledExpiresAtMs : Infinity
-    const endMs = Math.min(untilMs, endsAtMs)
-    const freshUntilMs = endMs === Infinity ? null : endMs
-    return {
-      head: {
-        status,
-        // With holes it may have been made of what was in them.
-        statusMessage:
-          holes !== undefined || statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
-        headers: this.#withVary(headers.headers),
-        removed: headers.removed,
-        said,
-        storedAtMs: atMs,
-        ageSeconds: verdict.ageSeconds,
-        freshUntilMs,
-        ifErrorSeconds: retention.ifErrorSeconds,
-        whileRevalidateSeconds: retention.whileRevalidateSeconds,
-        isPublic: verdict.isPublic,
-        isForAuthorized: verdict.isForAuthorized,
-        mustValidate: verdict.mustValidate,
-        mayBeStale: retention.mayBeStale,
-        isWhole: this.isOutermost,
-        holes,
-      },
-      body,
-      encoded:
-        holes !== undefined
-          ? []
-          : confirmed === undefined
-            ? await compressCopies(body, headers.headers, this.place.settings)
-            : confirmed.codings.map(
-                ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
-              ),
-      vary: this.#varyOf(),
-      keptUntilMs: freshUntilMs === null ? null : freshUntilMs + retention.staleSeconds * 1000,
-      frame,
-    }
-  }
-
-  #varyOf(): readonly string[] {
-    return [...this.#innerVary, ...this.#outerVary()]
-  }
-
-  /** What layers around us say the answer varies on counts too, but for how they encode it. */
-  #outerVary(): readonly string[] {
-    const known = [...this.#innerVary, 'accept-encoding', 'authorization']
-    const { names } = parseVary(this.res.getHeader('Vary'))
-    return names.filter((name) => !known.includes(name))
-  }
-
-  /** A layer around us need not say it again on a hit, and caches after us have to know. */
-  #withVary(headers: readonly StoredHeader[]): readonly StoredHeader[] {
-    const outer = this.#outerVary()
-    if (outer.length === 0) return headers
-    const value = fieldsOf({ headers })['vary']
-    const vary = [...(value === undefined ? [] : [value].flat()), ...outer].join(', ')
-    return [...headers.filter(([name]) => name.toLowerCase() !== 'vary'), ['Vary', vary]]
   }
 
   #say(handling: Handling): void {
@@ -930,48 +814,4 @@ function asksForChange(headers: HeaderFields): boolean {
 
 function reasonOf(verdict: ResponseVerdict): string | undefined {
   return verdict.store ? undefined : verdict.reason
-}
-
-const GONE: ReadonlySet<number> = new Set([404, 410])
-
-const SUPERSEDING_REFUSALS: ReadonlySet<string> = new Set([
-  'private',
-  'no-store',
-  'no-cache',
-  'vary-any',
-])
-
-/** They say something of the page, not of the state the view was in. */
-const LASTING_REFUSALS: ReadonlySet<string> = new Set([
-  'set-cookie',
-  'private',
-  'no-store',
-  'no-cache',
-  'vary-any',
-  'personal',
-  'event-stream',
-  'too-large',
-  'holes',
-  'undeclared-read',
-])
-
-/** The member nearest to the origin comes first. */
-export function appendCacheStatus(res: ServerResponse, handling: Handling): void {
-  const member = formatCacheStatus(handling)
-  const present = res.getHeader('Cache-Status')
-  const before = present === undefined ? '' : `${[present].flat().join(', ')}, `
-  res.setHeader('Cache-Status', before + member)
-}
-
-function forwardOf(lookup: PageLookup | undefined): Forward {
-  return lookup !== undefined && lookup.headerList.length > 0 ? 'vary-miss' : 'uri-miss'
-}
-
-function headersOf(res: Response): readonly StoredHeader[] {
-  return TOLD.flatMap((name) => {
-    const value = res.getHeader(name)
-    return value === undefined
-      ? []
-      : [[name, Array.isArray(value) ? value : String(value)] as const]
-  })
 }

@@ -10,7 +10,7 @@ import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-re
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
 import { cameThrough, isDetached } from './detached.js'
-import type { Place } from './exchange.js'
+import type { Place } from './place.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { keepCookieToItsOwner } from './last-word.js'

@@ -1,0 +1,35 @@
+import type { Request, Response } from 'express'
+import type { StoredResponse } from '../../src/http/stored-response.js'
+import type { Settings } from './options.js'
+import type { PageFlight, PageFlights } from './page-flights.js'
+import type { PageLookup, PageRequest } from './page.js'
+import type { PageStore } from './page-store.js'
+
+/** Where a middleware looks and stores, and for how long. */
+export interface Place {
+  readonly settings: Settings
+  readonly store: PageStore
+  readonly flights: PageFlights
+  /** Of `cachePage`; `undefined` for the site's. */
+  readonly pageSeconds: number | null | undefined
+  /** What the page depends on by itself. */
+  readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
+  /** Drops the pages of a URI, wherever they are kept. */
+  readonly invalidate: (uri: string) => void
+}
+
+/** What is taken from the view and the cache when a request goes to the view. */
+export interface Forwarding {
+  readonly request: PageRequest
+  readonly lookup: PageLookup
+  /** An older page, which may stand in for the view. */
+  readonly stale?: StoredResponse | undefined
+  /** The view is asked whether that is right still. */
+  readonly validates?: boolean
+  /** A page is there, but not for this visitor. */
+  readonly isPassedOver?: boolean
+  /** Others wait for what comes of it. */
+  readonly flight?: PageFlight | undefined
+  /** The page is made under a lease: nothing in it waits for another one. */
+  readonly isLeased?: boolean
+}
