@@ -54,6 +54,7 @@ interface Open {
 }
 
 const ASSIGNMENT = /^(?:=|\+=|-=|\*\*?=|\/=|%=|<<=|>>>?=|&&?=|\|\|?=|\^=|\?\?=|\+\+|--)$/
+const CHANGES_OBJECT = /^(?:assign|definePropert(?:y|ies)|setPrototypeOf)$/
 const CONTROL = new Set(['if', 'while', 'switch', 'with'])
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}', '${': '}' }
 
@@ -186,7 +187,9 @@ export class ScopeReader {
       before === '(' && isFor(tokens, at - 2) && (after === 'of' || after === 'in')
     const isChanged = ASSIGNMENT.test(after) || before === '++' || before === '--' || isLoopVariable
     const isDeleted = before === 'delete'
-    const does = !isChanged && !isDeleted ? 'read' : end === at + 1 ? 'assign' : 'change'
+    const isAltered = isAlteredByObject(tokens, at)
+    const isWhole = end === at + 1 && !isAltered
+    const does = !isChanged && !isDeleted && !isAltered ? 'read' : isWhole ? 'assign' : 'change'
     this.#note(name, property, does)
     // What gets a new value may be read as well.
     if (does === 'assign') this.#note(name, property, 'read')
@@ -218,7 +221,8 @@ export class ScopeReader {
     const next = tokens[at + 1]?.text
     if (tokens[at]?.text !== ')') {
       // A pattern that is assigned to.
-      const isPattern = isHere && next === '='
+      const isOfLoop = tokens[begin - 1]?.text === '(' && isFor(tokens, begin - 2)
+      const isPattern = isHere && (next === '=' || (isOfLoop && (next === 'of' || next === 'in')))
       if (isPattern)
         for (const name of namesIn(tokens, begin + 1)) this.#note(name, undefined, 'assign')
       return
@@ -266,6 +270,17 @@ function open(scope: Scope, place?: Open['place']): Open {
 function isFor(tokens: readonly Token[], at: number): boolean {
   const text = tokens[at]?.text
   return text === 'for' || (text === 'await' && tokens[at - 1]?.text === 'for')
+}
+
+/** Whether a variable is the first argument of a function of `Object` that changes it. */
+function isAlteredByObject(tokens: readonly Token[], at: number): boolean {
+  const [object, dot, name, bracket] = tokens.slice(Math.max(at - 4, 0), at)
+  return (
+    object?.text === 'Object' &&
+    dot?.text === '.' &&
+    CHANGES_OBJECT.test(name?.text ?? '') &&
+    bracket?.text === '('
+  )
 }
 
 /** Where what follows a variable, its properties and elements, ends. */

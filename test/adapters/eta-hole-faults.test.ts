@@ -117,6 +117,31 @@ describe('a nocache block that could not be rendered on a hit is refused when co
       /uses "n", which the cached body around it changes/,
     ],
     [
+      'a part of a loop’s pattern that is declared outside',
+      `<% let n; %><% cache 9 f %><% for ([n] of [[1]]) { %><% nocache %><%= n %><% endnocache %><% } %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'a property of a loop’s pattern that is declared outside',
+      `<% let n; %><% cache 9 f %><% for ({ a: n = 2 } of [{}]) { %><% nocache %><%= n %><% endnocache %><% } %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'a part of a key that a loop puts into a variable outside',
+      `<% let n; %><% cache 9 f %><% for ([n] in it.o) { %><% nocache %><%= n %><% endnocache %><% } %><% endcache %>`,
+      /uses "n", which the cached body around it changes/,
+    ],
+    [
+      'the data that the body assigns properties to',
+      `<% cache 9 f %><% Object.assign(it, { n: 1 }) %><% nocache %><%= it.n %><% endnocache %><% endcache %>`,
+      /uses "it", which the cached body around it changes/,
+    ],
+    [
+      'a property of the data that the body defines something in',
+      `<% cache 9 f %><% Object.defineProperty(it.n, 'a', { value: 1 }) %><% nocache %><%= it.n.a %><% endnocache %><% endcache %>`,
+      /uses "it", which the cached body around it changes/,
+    ],
+    [
       'a property of the data that the body changes',
       `<% cache 9 f %><% it.n = 1 %><% nocache %><%= it.n %><% endnocache %><% endcache %>`,
       /uses "it", which the cached body around it changes/,
@@ -180,6 +205,19 @@ describe('a nocache block that could not be rendered on a hit is refused when co
 
   it.each(other)('%s', (_, template, message) => {
     expect(faultOf(() => etaWith(inMemory()).compile(template)).message).toMatch(message)
+  })
+
+  it('not where the body changes something else', () => {
+    const bodies = [
+      `<% const o = Object.assign({}, it) %>`,
+      `<% Object.assign(it.other, { n: 1 }) %>`,
+      `<% const own = {}; Object.assign(own, it) %>`,
+      `<% for (const [n] of [[1]]) { %><%= n %><% } %>`,
+    ]
+    for (const body of bodies) {
+      const template = `<% let n = 1 %><% cache 9 f %>${body}<% nocache %><%= it.n + n %><% endnocache %><% endcache %>`
+      expect(etaWith(inMemory()).compile(template)).toBeInstanceOf(Function)
+    }
   })
 
   it('JavaScript with variables of those names stays what it is', () => {
