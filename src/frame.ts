@@ -48,6 +48,8 @@ export class Frame {
   marks: HoleMarks | undefined
   /** It must not be stored: it holds what only one visitor may see. */
   isUnfit = false
+  /** Whether something of one visitor was found while it was made, declared or not. */
+  tellsOfVisitor = false
 
   constructor(
     readonly cache: Cache,

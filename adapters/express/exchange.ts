@@ -545,9 +545,20 @@ export class Exchange implements Substitute {
     if (reason !== undefined) this.#refuse(reason)
   }
 
+  /**
+   * Whether what was read of one visitor may be seen in the page. Where pages have holes, what the page
+   * itself reads counts too: a hole is the place for it, unless each visitor has a page of their own.
+   */
+  get #isUnfit(): boolean {
+    if (this.#frame?.isUnfit === true) return true
+    if (this.#holes === undefined || this.#frame?.tellsOfVisitor !== true) return false
+    const { names } = parseVary(this.res.getHeader('Vary'))
+    return !names.some((name) => name === 'cookie' || name === 'authorization')
+  }
+
   /** Why the page itself is one visitor's, whatever it says. */
   #isOneVisitors(): string | undefined {
-    if (this.#frame?.isUnfit === true) return 'undeclared-read'
+    if (this.#isUnfit) return 'undeclared-read'
     if (this.#holes?.isAstray === true) return 'holes'
     if (this.#holes?.isFilled !== true) return undefined
     if (!this.#holes.isOneText || this.#holeHeaders?.mayBeOfText === true) return 'holes'
@@ -734,7 +745,7 @@ export class Exchange implements Substitute {
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
-    if (this.#frame?.isUnfit === true) return this.#refuse('undeclared-read')
+    if (this.#isUnfit) return this.#refuse('undeclared-read')
     if (this.#frame?.holdsOld === true) return this.#refuse('stale-inside')
     if (this.#holes?.isAstray === true) return this.#refuse('holes')
     if (this.#holes?.isFilled !== true) return this.#store(pending, body)

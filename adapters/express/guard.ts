@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { MisuseError, show } from '../../src/errors.js'
-import { noteRead } from '../../src/fragment/guard.js'
+import { noteFound, noteRead } from '../../src/fragment/guard.js'
 
 /** Options of {@link guard}. */
 export interface GuardOptions {
@@ -16,6 +16,8 @@ interface Rule {
   /** The inputs that are read with it; whatever is below it counts as these too. */
   inputs: readonly string[]
   readonly below: Map<string, Rule>
+  /** Whether it is one visitor's in any application. */
+  isVisitors: boolean
 }
 
 const HEADERS = ['headers', 'headersDistinct']
@@ -36,6 +38,9 @@ const USUAL: readonly (readonly [input: string, path: string])[] = [
   ['authorization', 'headers.authorization'],
 ]
 
+/** Objects that every visitor has: what is in them tells who it is. */
+const EVERYBODYS: ReadonlySet<string> = new Set(['session', 'cookies', 'signedCookies'])
+
 /**
  * A request as templates should get it: what they read of one visitor while a cached body is
  * rendered is noted, so that a fragment whose vary-on does not name it is refused, or not stored.
@@ -46,7 +51,9 @@ const USUAL: readonly (readonly [input: string, path: string])[] = [
  * @throws TypeError: `req` is no request, or an option is of the wrong kind.
  * @throws CacheTagError: from a read, where fragments are `strict`.
  * @remarks Noted are `user`, `auth`, `session`, `cookies` (also `signedCookies` and the header) and
- *   `authorization`, and what `inputs` names. Outside cached bodies a read costs a function call.
+ *   `authorization`, and what `inputs` names. Outside cached bodies a read costs a function call. With
+ *   the option `holes` of `responseCache` a page is not kept either where one of the first, as a user
+ *   there is, was read outside its holes.
  * @example
  * app.use((req, res, next) => { res.locals.req = guard(req); next() })
  */
@@ -57,7 +64,7 @@ export function guard<R extends IncomingMessage>(req: R, options: GuardOptions =
     throw new MisuseError(`guard: ${show(req)} is no request; give the one that the view got`)
   }
   const extra = checkOptions(options)
-  return wrap(target, extra.length === 0 ? usualRules : makeRules([...USUAL, ...extra]))
+  return wrap(target, extra.length === 0 ? usualRules : makeRules(extra))
 }
 
 function checkOptions(options: unknown): readonly (readonly [input: string, path: string])[] {
@@ -85,35 +92,49 @@ function checkOptions(options: unknown): readonly (readonly [input: string, path
 }
 
 const roots = new WeakSet<Rule>()
-const usualRules = makeRules(USUAL)
+const usualRules = makeRules([])
 
-function makeRules(inputs: readonly (readonly [input: string, path: string])[]): Rule {
+/** @param extra - Beside the usual ones. */
+function makeRules(extra: readonly (readonly [input: string, path: string])[]): Rule {
   const root = newRule()
   roots.add(root)
-  for (const [input, path] of inputs) {
-    const [first = '', ...rest] = path.split('.')
-    if (!HEADERS.includes(first) || rest.length === 0) {
-      add(root, [first, ...rest], input)
-      continue
-    }
-    const names = rest.join('.').toLowerCase()
-    for (const headers of HEADERS) add(root, [headers, names], input)
-    add(root, ['rawHeaders'], input)
-  }
+  // The request is in its response too, and its variables are mostly the same ones.
+  root.below.set('res', {
+    ...newRule(),
+    below: new Map([
+      ['req', root],
+      ['locals', root],
+    ]),
+  })
+  for (const [input, path] of USUAL) addPath(root, path, input, true)
+  for (const [input, path] of extra) addPath(root, path, input, false)
   return root
 }
 
-function newRule(): Rule {
-  return { inputs: [], below: new Map() }
+function newRule(isVisitors = false): Rule {
+  return { inputs: [], below: new Map(), isVisitors }
 }
 
-function add(root: Rule, path: readonly string[], input: string): void {
+function addPath(root: Rule, path: string, input: string, isVisitors: boolean): void {
+  const [first = '', ...rest] = path.split('.')
+  if (!HEADERS.includes(first) || rest.length === 0) {
+    add(root, [first, ...rest], input, isVisitors)
+    return
+  }
+  const names = rest.join('.').toLowerCase()
+  for (const headers of HEADERS) add(root, [headers, names], input, isVisitors)
+  add(root, ['rawHeaders'], input, isVisitors)
+}
+
+function add(root: Rule, path: readonly string[], input: string, isVisitors: boolean): void {
   let rule = root
   for (const name of path) {
     let next = rule.below.get(name)
-    if (next === undefined) rule.below.set(name, (next = newRule()))
+    // What is in something of a visitor's is the visitor's.
+    if (next === undefined) rule.below.set(name, (next = newRule(rule.isVisitors)))
     rule = next
   }
+  if (isVisitors) rule.isVisitors = true
   if (!rule.inputs.includes(input)) rule.inputs = [...rule.inputs, input]
 }
 
@@ -131,12 +152,20 @@ const leaves = new WeakMap<Rule, Rule>()
 
 function leafOf(rule: Rule): Rule {
   let leaf = leaves.get(rule)
-  if (leaf === undefined) leaves.set(rule, (leaf = { ...newRule(), inputs: rule.inputs }))
+  if (leaf === undefined) leaves.set(rule, (leaf = { ...rule, below: new Map() }))
   return leaf
 }
 
 function note({ inputs }: Rule): void {
   for (const input of inputs) noteRead(input)
+}
+
+/** Notes what a read gave, where it tells of a visitor: who is nobody has nothing there. */
+function noteValue({ isVisitors }: Rule, value: unknown): void {
+  // A method tells what it gives.
+  if (!isVisitors || !value || typeof value === 'function') return
+  if (Array.isArray(value) && value.length === 0) return
+  noteFound()
 }
 
 const targets = new WeakMap<object, object>()
@@ -171,7 +200,10 @@ function standInForFunction(target: CallableFunction, rule: Rule): object {
   return new Proxy(target, {
     apply(_target, self, args: unknown[]) {
       note(rule)
-      return wrap(Reflect.apply(target, unwrap(self), args.map(unwrap)) as unknown, rule)
+      const value = Reflect.apply(target, unwrap(self), args.map(unwrap)) as unknown
+      // It says of nobody that it is so.
+      noteValue(rule, target.name === 'isUnauthenticated' ? value !== true : value)
+      return wrap(value, rule)
     },
   })
 }
@@ -185,18 +217,25 @@ function standInFor(target: object, rule: Rule): object {
     note(own)
     if (isRequest && (key === 'get' || key === 'header')) return headerReader(target, key, rule)
     const value: unknown = Reflect.get(target, key, target)
+    const isEverybodys = isRequest && typeof value === 'object' && EVERYBODYS.has(String(key))
+    if (!isEverybodys) noteValue(own, value)
     if (typeof value === 'function' && own === NOTHING) return bound(value)
     return wrap(value, own)
   }
   return new Proxy(shadow, {
     get: (_shadow, key) => read(key),
     has: (_shadow, key) => {
-      note(below(rule, key))
-      return Reflect.has(target, key)
+      const own = below(rule, key)
+      note(own)
+      const isThere = Reflect.has(target, key)
+      noteValue(own, isThere)
+      return isThere
     },
     ownKeys: () => {
       note(rule)
-      return Reflect.ownKeys(target)
+      const keys = Reflect.ownKeys(target)
+      noteValue(rule, keys)
+      return keys
     },
     getOwnPropertyDescriptor: (_shadow, key) => {
       note(below(rule, key))
@@ -235,7 +274,11 @@ function headerReader(target: object, method: 'get' | 'header', rule: Rule): unk
   const headers = rule.below.get('headers')
   return (name: unknown): unknown => {
     const lower = String(name).toLowerCase()
-    if (headers !== undefined) note(below(headers, lower))
-    return Reflect.apply(read, target, [name]) as unknown
+    const value = Reflect.apply(read, target, [name]) as unknown
+    if (headers === undefined) return value
+    const own = below(headers, lower)
+    note(own)
+    noteValue(own, value)
+    return value
   }
 }

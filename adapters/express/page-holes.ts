@@ -207,6 +207,7 @@ export class PageHoles {
     try {
       content = takeContent(own, text)
       if (own.isUnfit) this.frame.isUnfit = true
+      if (own.tellsOfVisitor) this.frame.tellsOfVisitor = true
       if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
       filled = typeof content === 'string' ? content : this.holes.fill(content)
     } catch (fault) {

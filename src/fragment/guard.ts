@@ -58,3 +58,11 @@ export function noteRead(input: string): void {
   closeVaryOn()
   throw guilty
 }
+
+/**
+ * Notes that what was read of one visitor is there, and so may be seen in what is being made. A text of
+ * a fragment that did declare it is one visitor's in a page too.
+ */
+export function noteFound(): void {
+  for (let at = currentFrame(); at !== undefined; at = at.parent) at.tellsOfVisitor = true
+}

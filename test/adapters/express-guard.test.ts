@@ -47,7 +47,8 @@ type Guarded = Request & {
   csrfToken: () => string
 }
 
-const signIn: RequestHandler = (req, _res, next) => {
+const signIn: RequestHandler = (req, res, next) => {
+  Object.assign(res.locals, { user: new User('Ann'), title: 'Home' })
   Object.assign(req, {
     user: new User('Ann'),
     cookies: { theme: 'dark' },
@@ -68,6 +69,8 @@ const reads: readonly (readonly [string, string, (req: Guarded) => unknown])[] =
   ['the names of its properties', 'user', (req) => Object.keys(req.user)],
   ['whether there is a user', 'user', (req) => 'user' in req],
   ['whether somebody is signed in', 'user', (req) => req.isAuthenticated()],
+  ['the user of its response', 'user', (req) => (req.res?.req as Guarded).user.name],
+  ['a user among the variables', 'user', (req): unknown => req.res?.locals['user']],
   ['the session', 'session', (req) => req.session.cart],
   ['the number of a session', 'session', (req): unknown => req.sessionID],
   ['a token', 'session', (req) => req.csrfToken()],
@@ -90,6 +93,8 @@ const free: readonly (readonly [string, (req: Guarded) => unknown])[] = [
   ['what it accepts', (req) => req.accepts(['html', 'json'])],
   ['another header', (req) => [req.headers.host, req.get('X-Kind'), req.headers['x-kind']]],
   ['the tenant, unless it is named', (req) => req.tenant.id],
+  ['another variable', (req): unknown => req.res?.locals['title']],
+  ['a header of its response', (req) => req.res?.get('X-Powered-By')],
   ['the application', (req) => req.app.get('env') as string],
 ]
 

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
-import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { guard, responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import onHeaders from 'on-headers'
 import { describe, expect, it } from 'vitest'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
@@ -49,6 +49,10 @@ describe.each(expressVersions)('what holes give in $version', ({ express }) => {
         holes: { name: ({ user }) => String(user) },
       },
       plain: { body: () => 'plain' },
+      layout: {
+        body: (it, hole) => `${String((it['read'] as () => unknown)())} ${hole('name')}`,
+        holes: { name: ({ user }) => String(user) },
+      },
     })
     const pages = responseCache(caches, {
       isPersonal: false,
@@ -298,6 +302,150 @@ describe.each(expressVersions)('what holes give in $version', ({ express }) => {
       await eventually(() => outcomes.length === 1)
       expect((await site.get('/p', as('ben'))).headers['x-layer']).toBe('here')
       expect(outcomes).toEqual(['miss', 'hit'])
+    })
+  })
+
+  describe('by a guarded request', () => {
+    type SomeRequest = Request & {
+      readonly user?: { readonly name: string; readonly isAdmin: boolean }
+      readonly session: { readonly cart?: string; readonly messages: readonly string[] }
+      readonly isAuthenticated: () => boolean
+      readonly isUnauthenticated: () => boolean
+      readonly cookies: Record<string, string>
+    }
+    const signIn: RequestHandler = (req, _res, next) => {
+      const name = req.get('X-User')
+      const isIn = name !== undefined
+      Object.assign(req, {
+        ...(isIn && { user: { name, isAdmin: false } }),
+        session: { messages: [], ...(isIn && { cart: `cart of ${name}` }) },
+        cookies: { ...(isIn && { id: name }) },
+        isAuthenticated: () => isIn,
+        isUnauthenticated() {
+          return !isIn
+        },
+      })
+      next()
+    }
+
+    async function guardedSite(
+      read: (req: SomeRequest, caches: SomeCaches) => unknown,
+      more: Partial<Setting> = {},
+    ) {
+      const caches = newCaches()
+      return holedSite({
+        caches,
+        outside: signIn,
+        view: (req, res) => {
+          const guarded = guard(req as SomeRequest)
+          res.render('layout', { read: () => read(guarded, caches) })
+        },
+        ...more,
+      })
+    }
+
+    const reads: [string, (req: SomeRequest, caches: SomeCaches) => unknown][] = [
+      ['a name', (req) => req.user?.name],
+      ['whether there is a user', (req) => (req.user ? 'in' : 'out')],
+      ['whether there is one, by its name', (req) => 'user' in req],
+      ['whether somebody is signed in', (req) => (req.isAuthenticated() ? 'in' : 'out')],
+      ['whether nobody is', (req) => (req.isUnauthenticated() ? 'out' : 'in')],
+      ['something of a session', (req) => req.session.cart ?? 'nothing'],
+      ['a cookie', (req): unknown => req.cookies['id']],
+      ['its header', (req): unknown => req.get('Cookie') ?? 'none'],
+      ['whose response has the user', (req) => (req.res?.req as SomeRequest).user?.name],
+    ]
+
+    it.each(reads)('is kept for nobody where the page reads %s', async (_what, read) => {
+      const { site, outcomes } = await guardedSite((...given) => String(read(...given)))
+      const withCookie = { headers: { 'X-User': 'ann', Cookie: 'id=ann' } }
+      const first = await site.get('/p', withCookie)
+      expect(first.cacheStatus).toMatch(/detail=undeclared-read$/)
+      expect(first.headers['cache-control']).toBe('private, no-cache')
+      // Who is nobody has nothing there, and the page is kept.
+      const { text } = await site.get('/p')
+      expect(text).toMatch(/ nobody$/)
+      expect(text).not.toContain('ann')
+      await eventually(() => outcomes.length === 2)
+      expect((await site.get('/p')).text).toBe(text)
+      expect(outcomes).toEqual(['bypass undeclared-read', 'miss', 'hit'])
+    })
+
+    it('is kept for nobody by a fragment that tells visitors apart', async () => {
+      const { site } = await holedSite({
+        outside: signIn,
+        isPersonal: false,
+        view: async (req, res) => {
+          const { user } = guard(req as SomeRequest)
+          const fragments = new FragmentCache(newCaches())
+          const spec = { name: 'x', varyOn: [user?.name], inputs: ['user'] }
+          const text = await fragments.render(spec, () => String(user?.name))
+          res.render('layout', { read: () => text })
+        },
+      })
+      expect((await site.get('/p', as('ann'))).text).toBe('ann ann')
+      expect((await site.get('/p', as('ben'))).text).toBe('ben ben')
+    })
+
+    it.each<[string, (req: SomeRequest) => unknown]>([
+      ['a path', (req) => req.path],
+      ['a session without looking at it', (req) => typeof req.session],
+      ['messages that nobody has sent', (req) => req.session.messages.length],
+      ['cookies that were not sent', (req): unknown => req.cookies['none']],
+    ])('is kept for all where the page reads %s', async (_what, read) => {
+      const { site, outcomes } = await guardedSite((req) => String(read(req)))
+      const { text } = await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      expect((await site.get('/p', as('ben'))).text).toBe(text.replace('ann', 'ben'))
+      expect(outcomes).toEqual(['miss', 'hit'])
+    })
+
+    it('is kept where each visitor has a page of their own', async () => {
+      const { site, outcomes } = await guardedSite((req) => req.user?.name, {
+        inside: (_req, res, next) => {
+          res.vary('Cookie')
+          next()
+        },
+      })
+      const withCookie = (user: string) => ({ headers: { 'X-User': user, Cookie: `id=${user}` } })
+      expect((await site.get('/p', withCookie('ann'))).text).toBe('ann ann')
+      await eventually(() => outcomes.length === 1)
+      expect((await site.get('/p', withCookie('ben'))).text).toBe('ben ben')
+      await eventually(() => outcomes.length === 2)
+      expect((await site.get('/p', withCookie('ann'))).text).toBe('ann ann')
+      expect(outcomes).toEqual(['miss', 'miss', 'hit'])
+    })
+
+    it('is kept with a hole that reads it', async () => {
+      const { site, outcomes } = await guardedSite(() => 'for all', {
+        context: (req) => {
+          const guarded = guard(req as SomeRequest)
+          return {
+            get user() {
+              return guarded.user?.name
+            },
+          }
+        },
+      })
+      for (const user of ['ann', 'ben']) {
+        expect((await site.get('/p', as(user))).text).toBe(`for all ${user}`)
+        await eventually(() => outcomes.length > 0)
+      }
+      expect(outcomes).toEqual(['miss', 'hit'])
+    })
+
+    it('is kept by the rules for fragments alone where pages have no holes', async () => {
+      const { site, outcomes } = await holedSite({
+        outside: signIn,
+        holes: undefined,
+        view: (req, res) => {
+          const { user } = guard(req as SomeRequest)
+          res.send(user === undefined ? 'out' : 'in')
+        },
+      })
+      await site.get('/p', as('ann'))
+      await eventually(() => outcomes.length === 1)
+      expect(outcomes).toEqual(['miss'])
     })
   })
 })
