@@ -94,6 +94,7 @@ export interface Frame {
   readonly isolateWrites: boolean | undefined
   topLevel: boolean
   lookup(name: string): unknown
+  set: (name: string, value: unknown, resolveUp?: boolean) => void
   resolve: (name: string, forWrite?: boolean) => Frame | undefined
   push(isolateWrites?: boolean): Frame
 }

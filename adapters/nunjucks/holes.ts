@@ -13,7 +13,14 @@ import { nunjucksFaults } from './faults.js'
 import { HOLE_BLOCK, type HoleRecord } from './parse-hole.js'
 import { forbid, freeze, heldBy, hideIn, merge } from './scope.js'
 import type { TemplateNames } from './templates.js'
-import { lookUp, namesMadeInside, namesSeen, type Vantage } from './vantage.js'
+import {
+  lookUp,
+  namesMadeInside,
+  namesSeen,
+  nextMoment,
+  type TagPlace,
+  type Vantage,
+} from './vantage.js'
 
 /** The name of this engine in stored holes. */
 export const ENGINE = 'nunjucks'
@@ -37,7 +44,7 @@ export interface Hole {
 export interface TagHoles extends HoleRenderer {
   readonly vantage: Vantage
   /** Where the tag stands. */
-  readonly frame: Frame
+  readonly place: TagPlace
 }
 
 const records = new WeakMap<BlockFunction, HoleRecord>()
@@ -123,7 +130,7 @@ export class Holes {
     position: TagPosition,
   ): readonly string[] {
     const host = tagHolesOf(renderer)
-    const made = namesMadeInside(place.frame, host)
+    const made = namesMadeInside({ frame: place.frame, moment: nextMoment() }, host)
     for (const name of record.reads) {
       if (!isSame(name, place, host?.vantage, made, this.#names)) {
         throw nunjucksFaults.holeUses(name, position)
@@ -193,7 +200,10 @@ export class Holes {
   meansTheSame({ record, hidden }: Hole, inner: TagHoles, host: TagHoles | undefined): boolean {
     const { vantage } = inner
     // Where no tag is around every name counts, but none that is made after a tag that is put off.
-    const made = namesMadeInside(host === undefined ? vantage.frame : inner.frame, host)
+    const made = namesMadeInside(
+      host === undefined ? { ...inner.place, frame: vantage.frame } : inner.place,
+      host,
+    )
     return (
       record.reads.every((name) => isSame(name, vantage, host?.vantage, made, this.#names)) &&
       namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
@@ -212,7 +222,7 @@ export class Holes {
 export function tagHolesOf(renderer: HoleRenderer | undefined): TagHoles | undefined {
   let at: unknown = renderer
   while (typeof at === 'object' && at !== null) {
-    if ('vantage' in at && 'frame' in at) return at as TagHoles
+    if ('vantage' in at && 'place' in at) return at as TagHoles
     // A session wraps it.
     at = (at as { readonly original?: unknown }).original
   }

@@ -18,7 +18,7 @@ import { tagHolesOf, type Holes, type TagHoles } from './holes.js'
 import { copyScope, freeze, heldBy, takeScope, type Scope } from './scope.js'
 import type { CallerUse } from './syntax-tree.js'
 import type { TemplateNames } from './templates.js'
-import { noteBody, type Vantage } from './vantage.js'
+import { nextMoment, noteBody, type TagPlace, type Vantage } from './vantage.js'
 
 /** What a compiled template says of a tag. */
 export interface TagRecord {
@@ -153,7 +153,7 @@ class TagCall implements TagHoles {
   readonly #around: TagSurroundings
   readonly #tag: Tag
   readonly #context: Context
-  readonly frame: Frame
+  readonly place: TagPlace
   readonly #runtime: Runtime
   readonly #root: BlockFunction
   readonly #body: CompiledBody
@@ -174,7 +174,7 @@ class TagCall implements TagHoles {
     this.#around = around
     this.#tag = tag
     this.#context = context
-    this.frame = frame
+    this.place = { frame, moment: nextMoment() }
     this.#runtime = runtime
     this.#root = root
     this.#body = body
@@ -217,7 +217,7 @@ class TagCall implements TagHoles {
       context: this.#context,
       // What a body sets in the context it sets in a copy.
       variables: this.#scope?.variables ?? freeze(this.#context),
-      frame: this.#scope?.frame ?? this.frame,
+      frame: this.#scope?.frame ?? this.place.frame,
       held: this.#tag.hasHoles ? heldBy(this.#body) : NOTHING_HELD,
     })
   }
@@ -228,7 +228,7 @@ class TagCall implements TagHoles {
 
   #takeScope(): Scope {
     const { usesSuper } = this.#tag
-    return takeScope(this.#context, this.frame, this.#runtime, this.#body, usesSuper)
+    return takeScope(this.#context, this.place.frame, this.#runtime, this.#body, usesSuper)
   }
 
   /** Keeps what is needed to render later as now. */
@@ -247,10 +247,10 @@ class TagCall implements TagHoles {
   }
 
   #render(scope: Scope): string {
-    const { frame } = this
+    const { place } = this
     const host = tagHolesOf(outermostOf(currentFrame())?.holes)
     if (host !== undefined)
-      noteBody(scope.frame, { host, around: host === this ? undefined : frame })
+      noteBody(scope.frame, { host, around: host === this ? undefined : place })
     return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag)
   }
 

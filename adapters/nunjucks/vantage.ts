@@ -31,31 +31,56 @@ const bodies = new WeakMap<Frame, BodyFrame>()
 interface BodyFrame {
   /** What renders the holes of the outermost body around. */
   readonly host: object
-  /** The frame of the tag; `undefined`: it is the outermost one. */
-  readonly around: Frame | undefined
+  /** Where the tag stands; `undefined`: it is the outermost one. */
+  readonly around: TagPlace | undefined
+  /** What the body has set so far, and when first. */
+  readonly made: Map<string, number>
 }
 
-/** Notes that the body of a tag is rendered in a frame. */
-export function noteBody(frame: Frame, body: BodyFrame): void {
-  bodies.set(frame, body)
+/** The place of a tag in its template. */
+export interface TagPlace {
+  readonly frame: Frame
+  /** When the tag was met, by {@link nextMoment}. */
+  readonly moment: number
+}
+
+let moments = 0
+
+/** Tells what is set before a tag from what is set after it, since bodies may run later. */
+export const nextMoment = (): number => ++moments
+
+/** Notes that the body of a tag is rendered in a frame, before it begins. */
+export function noteBody(frame: Frame, body: Pick<BodyFrame, 'host' | 'around'>): void {
+  const made = new Map<string, number>()
+  bodies.set(frame, { ...body, made })
+  const set = frame.set.bind(frame)
+  frame.set = (name, ...rest) => {
+    const [variable = name] = name.split('.')
+    if (!made.has(variable)) made.set(variable, nextMoment())
+    set(name, ...rest)
+  }
 }
 
 /**
- * The names of the variables that are made between a place and the outermost body around it. Of what is
- * set in the body itself only the values can tell.
+ * The names of the variables that are made between a place and the outermost body around it, also
+ * where they happen to have the values that they have outside.
  *
+ * @param place - Where to begin; a tag's place, or a hole's, which is met now.
  * @param host - What renders the holes of that body. `undefined`: what is around it is no tag's body,
  *   so that all is made inside.
  */
-export function namesMadeInside(place: Frame, host: object | undefined): Set<string> {
+export function namesMadeInside(place: TagPlace, host: object | undefined): Set<string> {
   const inner = new Set<string>()
   // Where the place is in a macro's caller, these are outside: the values tell.
   const atTops = new Set<string>()
-  for (let at: Frame | undefined = place; at !== undefined;) {
+  let { moment } = place
+  for (let at: Frame | undefined = place.frame; at !== undefined;) {
     const body = bodies.get(at)
     if (body !== undefined && body.host === host) {
+      for (const [name, since] of body.made) if (since < moment) inner.add(name)
       if (body.around === undefined) return new Set([...inner, ...atTops])
-      at = body.around
+      at = body.around.frame
+      moment = body.around.moment
       continue
     }
     const names = at.topLevel ? atTops : inner

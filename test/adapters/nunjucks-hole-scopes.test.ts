@@ -94,3 +94,39 @@ describe.each(stores)('a stored fragment inside one that code renders, over %s',
     expect(await renderInside('code', 'ann')).toBe('1<ann>later')
   })
 })
+
+describe.each(stores)('a hole in what a cached body includes, over %s', (_, make) => {
+  const hole = '[{% nocache %}{{ user }}{% endnocache %}]'
+  it.each<[how: string, main: string]>([
+    ['sets', '{% cache 60 f %}{% set user = user or "guest" %}{% include "part" %}{% endcache %}'],
+    [
+      'sets around an inner tag',
+      '{% cache 60 f %}{% set user = user or "guest" %}{% cache 60 g %}{% include "part" %}{% endcache %}{% endcache %}',
+    ],
+    [
+      'sets in an inner tag',
+      '{% cache 60 f %}{% cache 60 g %}{% set user = user or "guest" %}{% include "part" %}{% endcache %}{% endcache %}',
+    ],
+    [
+      'sets in a loop',
+      '{% set user = user or "guest" %}{% cache 60 f %}{% for x in xs %}{% set user = user or "guest" %}{% endfor %}{% include "part" %}{% endcache %}',
+    ],
+  ])('may not use what that %s, also if it has the same value outside', async (_how, main) => {
+    const { render } = setUp({ main, part: hole }, make())
+    for (const user of ['ann', undefined]) {
+      await expect(render({ user })).rejects.toThrow(/uses "user", which is made/)
+    }
+  })
+
+  it('may use what that sets afterwards', async () => {
+    const { render } = setUp(
+      {
+        main: '{% cache 60 f %}{% include "part" %}{% cache 60 g %}{% include "part" %}{% endcache %}{% set user = "later" %}{{ user }}{% endcache %}',
+        part: hole,
+      },
+      make(),
+    )
+    expect(await render({ user: 'ann' })).toBe('[ann][ann]later')
+    expect(await render({ user: 'ben' })).toBe('[ben][ben]later')
+  })
+})
