@@ -63,7 +63,8 @@ export class Digests {
         ? // A template without a name is compiled for each render: its source is known to the tag.
           readCode(tag.source ?? '', [root, body])
         : this.#sourceOf(template)
-    const digest = this.#digest(own, tag.template ?? '')
+    // The engine takes relative names from there.
+    const digest = this.#digest(own, template?.path ?? tag.template ?? '')
     this.#known.set(root, { epoch: this.#epoch, digest })
     return digest
   }

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { evaluate } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
@@ -163,4 +166,17 @@ it('without digests keys are those that Django makes', async () => {
   expect(cache.storedKeys).toContain(
     `:1:${new FragmentCache(createCaches({ default: cache })).makeKey('n', ['a'])}`,
   )
+})
+
+it('a digest follows names relative to the template’s file', async () => {
+  const views = mkdtempSync(join(tmpdir(), 'fragcache-digest-'))
+  onTestFinished(() => rmSync(views, { recursive: true, force: true }))
+  writeFileSync(join(views, 'main.njk'), '{% cache 60 f %}{% include "./part.njk" %}{% endcache %}')
+  const all = createCaches({ default: new LocMemCache() })
+  for (const text of ['old', 'new']) {
+    writeFileSync(join(views, 'part.njk'), text)
+    const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(views))
+    const { renderAsync } = registerCache(env, all, { digest: true })
+    expect(await renderAsync('main.njk', {})).toBe(text)
+  }
 })
