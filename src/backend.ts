@@ -756,8 +756,9 @@ export function judge(
 /** @param softMs - When one of its tags was softly invalidated; `Infinity`: none was. */
 export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefined {
   const nowMs = Date.now()
-  const freshUntilMs = hit.stamp?.freshUntilMs ?? Infinity
-  const untilMs = freshUntilMs <= nowMs ? Math.min(freshUntilMs, softMs) : softMs
+  const { freshUntilMs = Infinity, isExpired = false } = hit.stamp ?? {}
+  const hasEnded = isExpired || freshUntilMs <= nowMs
+  const untilMs = hasEnded ? Math.min(freshUntilMs, softMs) : softMs
   if (untilMs === Infinity) return hit
   // The clock of who invalidated it may be ahead of ours.
   return stale ? { ...hit, staleSinceMs: Math.min(untilMs, nowMs) } : undefined

@@ -25,6 +25,7 @@ import {
   type StaleOptions,
 } from './staleness.js'
 import { checkTags } from './tags.js'
+import { withinLimit } from './time-limit.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
 /** Options of calls that name one or more keys. */
@@ -108,10 +109,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         undefined,
         (lookup) => (lookup?.hits[0] ? 1 : 0),
       ),
+    tryRead: ({ key, storedKey, tags }) => this.tryLookup([key], [storedKey], tags, true),
     deadline: (timeout) => this.#deadline({ timeout }),
     add: async ({ key }, request) => this.#call('add', [key], () => this.#add(key, request), true),
     replace: async ({ key }, request, payload) => {
-      const entry = { ...request, ifAbsent: true, replacing: payload }
+      // What was there and is gone was removed.
+      const entry = { ...request, ifAbsent: payload === undefined, replacing: payload }
       const [outcome] = await this.#call('set', [key], () => this.store([entry]), [])
       if (outcome === 'too_large') throw this.#tooLarge('getOrSet', key)
       return outcome === 'stored'
@@ -187,6 +190,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    */
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
     const request = this.#request(key, value, options)
+    const { storedKey } = request
     const tags = this.#tags(options)
     const store = (snapshot: TagSnapshot) => {
       const tagged = { ...request, tags: snapshot }
@@ -197,6 +201,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))
     await this.#call('set', [key], action, undefined)
+    // Who asks from now on gets this, and not what a look-up found before.
+    this.#made.detach(storedKey)
   }
 
   /**
@@ -280,9 +286,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         if (expiresAtMs !== null && expiresAtMs <= 0) return this.#delete(storedKey)
         // Both at once: an invalidated entry that lives on by this stays a miss.
         const [hit, touched] = await Promise.all([
-          this.lookupOne(storedKey, true),
+          this.lookupOne(storedKey, true, true),
           this.touchEntry(storedKey, expiresAtMs),
         ])
+        if (hit?.staleSinceMs !== undefined) {
+          await this.#untouch(storedKey, hit)
+          return false
+        }
         if (hit?.stamp === undefined) return hit !== undefined && touched
         return this.#restamp('touch', storedKey, ({ graceMs, costMs }) => {
           const ageing = toAgeing(expiresAtMs, graceMs / 1000, costMs)
@@ -291,6 +301,14 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       },
       false,
     )
+  }
+
+  /** What is past its time is kept no longer, and no shorter, than it was to be. */
+  async #untouch(storedKey: string, { stamp }: Hit): Promise<void> {
+    if (stamp === undefined) return
+    const endMs = stamp.freshUntilMs + stamp.graceMs
+    if (endMs > Date.now() && endMs < Infinity) await this.touchEntry(storedKey, endMs)
+    else if (endMs <= Date.now()) await this.removeEntries([storedKey])
   }
 
   /**
@@ -307,10 +325,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     this.#removing(storedKey)
     const expire = () =>
       this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
-        stamp: { ...stamp, freshUntilMs: Date.now() },
+        stamp: { ...stamp, freshUntilMs: Date.now(), isExpired: true },
         expiresAtMs,
       }))
-    return this.#call('expire', [key], expire, false)
+    const expired = await this.#call('expire', [key], expire, false)
+    this.#removing(storedKey)
+    return expired
   }
 
   /**
@@ -373,6 +393,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     this.#removing(storedKey)
     const hit = await this.lookupOne(storedKey, true)
     const [removed] = await this.removeEntries([storedKey])
+    this.#made.forget(storedKey)
     return hit !== undefined && removed === true
   }
 
@@ -437,6 +458,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         const tagged = requests.map((one) => ({ ...one, tags: snapshot }))
         if (tagged[0] !== undefined) this.#dependOnStored(tagged[0])
         const outcomes = await this.store(tagged)
+        for (const { storedKey } of requests) this.#made.detach(storedKey)
         return keys.filter((_, i) => outcomes[i] !== 'stored')
       },
       keys,
@@ -500,11 +522,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       if (hit.tags !== undefined || mayWantExpiry()) await this.#dependOn(storedKey, hit)
       return hit.value as T
     }
-    const got = await this.#made.run(wanted)
     const frame = currentFrame()
+    frame?.announce(wanted.tags)
+    const got = await this.#made.run(wanted)
     if (frame !== undefined) {
       frame.depend(this, got.tags, got.unborn)
-      frame.limit(got.expiresAtMs)
+      const isUnknown = got.expiresAtMs === undefined && frame.wantsExpiry
+      frame.limit(isUnknown ? await this.readLifetime(storedKey) : got.expiresAtMs)
       if (got.isOld) frame.holdOld()
     }
     return this.#copy(got.value) as T
@@ -655,11 +679,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** @internal */
   async invalidateStoredTags(tags: readonly string[], soft = false): Promise<void> {
-    noteInvalidation(tags)
     // Who asks from now on must not be given what a producer began to make before.
-    this.#made.detach()
+    noteInvalidation(tags, soft)
     await this.#call('invalidateTags', [], () => this.bumpTags(tags, soft), undefined)
-    this.#made.detach()
+    noteInvalidation(tags, soft)
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
@@ -728,12 +751,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /**
-   * Until when an entry lives; `undefined` if it is not there, or the store fails.
+   * Until when an entry lives: no longer than now if it is gone meanwhile, or the store fails.
    *
    * @internal
    */
-  tryReadDeadline(storedKey: string): MaybePromise<Deadline | undefined> {
-    return orUndefined(() => this.guarded('get', () => withinLimit(this.readDeadline(storedKey))))
+  readLifetime(storedKey: string): MaybePromise<Deadline> {
+    const read = () => this.guarded('get', () => withinLimit(this.readDeadline(storedKey)))
+    return chain(orUndefined(read), (deadline) => (deadline === undefined ? Date.now() : deadline))
   }
 
   /**
@@ -841,20 +865,6 @@ export function isSoft(options: InvalidateOptions): boolean {
   const { soft = false } = options
   if (typeof soft === 'boolean') return soft
   throw new TypeError(`soft: ${show(soft)} is neither true nor false`)
-}
-
-/** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
-const LIMIT_MS = 2000
-
-/** Rejects if a store does not answer in time: one that hangs must not hang a page. */
-function withinLimit<T>(answer: MaybePromise<T>): MaybePromise<T> {
-  if (!isPromise(answer)) return answer
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`no answer within ${LIMIT_MS} ms`))
-    }, LIMIT_MS)
-    answer.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }
 
 /** A failure of the store becomes `undefined`; what the caller did wrong stays an error. */

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
-import { invalidationsSoFar, wereInvalidatedSince } from './invalidations.js'
+import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
 import { checkTags, foreignTag, type TagSnapshot, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
@@ -32,6 +32,11 @@ export class Frame {
   #tags: Map<string, string | undefined> | undefined
   /** What is still to be added to the tags, in order. */
   #unmerged: Dependencies[] | undefined
+  /** Of what is still being made inside. */
+  readonly #announced: string[] = []
+  #hasEnded = false
+  #toRead: string[] | undefined
+  #reading: Promise<void> | undefined
   /** Whether the tags are somebody else's by now, and must not be changed. */
   #isHandedOver = false
   #unborn: Set<string> | undefined
@@ -89,7 +94,7 @@ export class Frame {
    * @param unborn - Tags whose counter was not there when their version was read.
    */
   depend(cache: Cache, tags: Dependencies | undefined, unborn: readonly string[] = NONE): void {
-    if (tags === undefined) return
+    if (tags === undefined || this.#hasEnded) return
     if (cache === this.cache && unborn.length === 0) {
       // Most of what is made is asked for its tags once, at its end, or never.
       if (this.#unmerged === undefined) this.#unmerged = [tags]
@@ -101,9 +106,81 @@ export class Frame {
       // Versions are counted per cache: in another one this tag has a version of its own.
       const isForeign = cache !== this.cache
       const ownTag = isForeign ? foreignTag(tag) : tag
-      if (!add(own, ownTag, isForeign ? undefined : version)) continue
+      const ownVersion = isForeign ? undefined : version
+      if (!add(own, ownTag, ownVersion)) continue
+      if (ownVersion === undefined) {
+        this.#announced.push(ownTag)
+        this.#readSoon(ownTag)
+      }
       if (!isForeign && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
     }
+  }
+
+  /**
+   * Tells this and what is around it of tags of something that is about to be made inside: who asks for
+   * one of these after an invalidation must not be given what is being made now.
+   */
+  announce(tags: readonly string[]): void {
+    if (tags.length === 0) return
+    if (!this.#hasEnded) this.#announced.push(...tags)
+    this.parent?.announce(tags)
+  }
+
+  /** Whether something it is made from was invalidated in this process since it began. */
+  isOutdatedBy(tags: Iterable<string>): boolean {
+    return (
+      this.isOutdated(tags) ||
+      this.isOutdated(this.tags?.keys() ?? NONE) ||
+      this.isOutdated(this.#announced)
+    )
+  }
+
+  /**
+   * Ends it: what a body leaves behind (a pool of connections, a timer) runs inside its frame for ever, but
+   * is no part of it any more.
+   */
+  end(): void {
+    this.#hasEnded = true
+    this.holdsLease = false
+  }
+
+  /** Notes tags whose versions nobody has read yet. They are read at once: an invalidation from now on wins. */
+  dependUnread(tags: readonly string[]): void {
+    if (this.#hasEnded) return
+    const own = this.#merged()
+    for (const tag of tags) if (add(own, tag)) this.#readSoon(tag)
+    // They are read in a moment, and an invalidation may come before.
+    this.#announced.push(...tags)
+  }
+
+  /** With others that come at the same time. A cache that answers at once is asked at the end. */
+  #readSoon(tag: string): void {
+    if (this.cache.answersAtOnce) return
+    if (this.#toRead !== undefined) {
+      this.#toRead.push(tag)
+      return
+    }
+    const toRead = [tag]
+    this.#toRead = toRead
+    const before = this.#reading
+    this.#reading = Promise.resolve().then(async () => {
+      this.#toRead = undefined
+      // What cannot be read now is read at the end.
+      const found = await Promise.resolve(readTags(this.cache, toRead)).catch(() => undefined)
+      await before
+      if (found === undefined) return
+      const own = this.#merged()
+      for (const [read, version] of found.versions) {
+        if (add(own, read, version) && found.unborn.includes(read)) {
+          ;(this.#unborn ??= new Set()).add(read)
+        }
+      }
+    })
+  }
+
+  /** Waits for the versions that are being read. Never rejects. */
+  get versionsRead(): Promise<void> | undefined {
+    return this.#reading
   }
 
   #merged(): Map<string, string | undefined> {
@@ -126,6 +203,11 @@ export class Frame {
     others.forEach((version, tag) => own.set(tag, version))
     this.#isHandedOver = true
     return own
+  }
+
+  /** Whether one of these tags was invalidated for good in this process since it began. */
+  wasLost(tags: Dependencies | undefined): boolean {
+    return tags !== undefined && wereLostSince(tags.keys(), this.#begunAt)
   }
 
   /**
@@ -182,7 +264,7 @@ export function isUnderLease(frame: Frame | undefined): boolean {
 /**
  * Says that what is being made depends on something that is in no cache: the fragments, pages and
  * values around the calling code are invalidated with any of the tags. Where nothing is being made, it
- * does nothing.
+ * does nothing. Call it before the data is read: an invalidation from then on wins, in any process.
  *
  * @param tags - As for `invalidateTags`.
  * @throws TypeError: not a list of texts, or an empty text.
@@ -192,7 +274,7 @@ export function dependOn(tags: readonly string[]): void {
   const stored = checkTags(tags)
   const frame = currentFrame()
   if (frame === undefined) return
-  frame.depend(frame.cache, new Map(stored.map((tag) => [tag, undefined])))
+  frame.dependUnread(stored)
 }
 
 /**
@@ -203,7 +285,19 @@ export function dependOn(tags: readonly string[]): void {
  */
 export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
   if (frame.tags === undefined) return own
+  const reading = frame.versionsRead
+  return reading === undefined
+    ? collectTags(frame, own)
+    : reading.then(() => collectTags(frame, own))
+}
+
+function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
+  if (frame.isOutdatedBy(NONE)) return undefined
   const known = frame.handOver(own.versions)
+  if (known.size > MAX_STORED_TAGS) {
+    warnOfTags(known.size)
+    return undefined
+  }
   const unread: string[] = []
   known.forEach((version, tag) => {
     if (version === undefined) unread.push(tag)
@@ -219,6 +313,19 @@ export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSna
     for (const [tag, version] of read.versions) versions.set(tag, version)
     return { versions, unborn: [...unborn, ...read.unborn] }
   })
+}
+
+/** More are not read back: each is a counter to ask for. */
+const MAX_STORED_TAGS = 50_000
+let hasWarnedOfTags = false
+
+function warnOfTags(count: number): void {
+  if (hasWarnedOfTags) return
+  hasWarnedOfTags = true
+  process.emitWarning(
+    `something depends on ${count} tags, and is not stored: at most ${MAX_STORED_TAGS} are; give what is inside fewer, coarser tags; reported once`,
+    { type: 'CacheTagsWarning', code: 'FRAGCACHE_TOO_MANY_TAGS' },
+  )
 }
 
 /** A store that fails must not fail the page: `undefined`. */

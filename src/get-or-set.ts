@@ -9,6 +9,7 @@ import {
   tagsToStore,
   type Dependencies,
 } from './frame.js'
+import { invalidationsSoFar } from './invalidations.js'
 import { Lease, leaseOrFind } from './lease.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe.js'
@@ -45,8 +46,18 @@ export interface Got {
   readonly unborn: readonly string[]
   /** `undefined`: not known. */
   readonly expiresAtMs: Deadline | undefined
-  /** Past its time. */
+  /** Past its time, or made from something that is. */
   readonly isOld: boolean
+  /** It must not be given to anybody but who made it. */
+  readonly isApart: boolean
+  /** Given where it was found past its time. */
+  readonly served: Served | undefined
+}
+
+interface Served {
+  readonly staleSinceMs: number
+  /** In place of a new one that could not be made. */
+  readonly afterError: boolean
 }
 
 interface Made {
@@ -61,6 +72,8 @@ export interface Access {
   readonly cache: Cache
   /** `undefined`: the store failed. */
   readonly read: (wanted: Wanted, stale: boolean) => MaybePromise<Lookup | undefined>
+  /** Also what is past its time. `undefined`: the store failed. Never rejects for that. */
+  readonly tryRead: (wanted: Wanted) => MaybePromise<Lookup | undefined>
   /** The deadline of what is stored now. */
   readonly deadline: (timeout: Timeout | undefined) => Deadline
   readonly add: (wanted: Wanted, request: StoreRequest) => Promise<boolean>
@@ -87,13 +100,26 @@ export class GetOrSet {
   }
 
   /** @throws What the producer throws, unless an old value may be served instead. */
-  run(wanted: Wanted): Promise<Got> {
-    return this.#flights.run(wanted.storedKey, (run) => this.#get(wanted, run))
+  async run(wanted: Wanted): Promise<Got> {
+    // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
+    const mayBeHeldUp = !isUnderLease(currentFrame())
+    for (;;) {
+      let isOwn = false
+      const get = (run: Run) => {
+        isOwn = true
+        return this.#get(wanted, run)
+      }
+      const got = await this.#flights.run(wanted.storedKey, get, mayBeHeldUp)
+      // What holds one visitor's output is nobody else's.
+      if (got.isApart && !isOwn) return this.#flights.runAlone(wanted.storedKey, get)
+      if (got.served === undefined || mayServe(wanted, got.served)) return got
+      // Who it was waited for allows what is old, and this one does not.
+    }
   }
 
   /** Lets what is running end for those who wait already; whoever comes later starts anew. */
-  detach(): void {
-    this.#flights.detach()
+  detach(storedKey: string): void {
+    this.#flights.detach(storedKey)
   }
 
   /** The same, and what is running is not to be kept: of one stored key, or of all. */
@@ -103,6 +129,11 @@ export class GetOrSet {
   }
 
   async #get(wanted: Wanted, run: Run): Promise<Got> {
+    // Under a lease it is not going to wait for another.
+    run.mayWait = wanted.lock !== false && !isUnderLease(currentFrame())
+    const begunAt = invalidationsSoFar()
+    // While it is looked up, nobody knows its tags.
+    run.isOutdated = () => invalidationsSoFar() !== begunAt
     const { staleWhileRevalidate, staleIfError } = wanted
     const mayBeStale = staleWhileRevalidate > 0 || staleIfError > 0
     const found = await this.#access.read(wanted, mayBeStale)
@@ -119,12 +150,15 @@ export class GetOrSet {
     return this.#make(wanted, run, found?.snapshot, hit)
   }
 
-  #toGot({ storedKey }: Wanted, hit: Hit): MaybePromise<Got> {
-    const { value, tags } = hit
-    const isOld = hit.staleSinceMs !== undefined
-    if (!mayWantExpiry()) return { value, tags, unborn: NONE, expiresAtMs: undefined, isOld }
+  #toGot({ storedKey }: Wanted, hit: Hit, afterError = false): MaybePromise<Got> {
+    const { value, tags, staleSinceMs } = hit
+    const isOld = staleSinceMs !== undefined
+    const served = isOld ? { staleSinceMs, afterError } : undefined
+    const base = { value, tags, unborn: NONE, isOld, served, isApart: false }
+    const got = { ...base, expiresAtMs: undefined }
+    if (!mayWantExpiry()) return got
     const lifetime = lifetimeOf(this.#access.cache, storedKey, hit, currentFrame())
-    return chain(lifetime, (expiresAtMs) => ({ value, tags, unborn: NONE, expiresAtMs, isOld }))
+    return chain(lifetime, (expiresAtMs) => ({ ...base, expiresAtMs }))
   }
 
   /** @param old - What may be served if it cannot be made. */
@@ -150,11 +184,12 @@ export class GetOrSet {
         return again?.hits[0]
       },
     )
+    run.mayWait = false
     if (found !== undefined) return this.#toGot(wanted, found)
     try {
       return await this.#makeUnder(lease, wanted, run, latest, old)
     } finally {
-      await lease?.release()
+      void lease?.release()
     }
   }
 
@@ -165,26 +200,46 @@ export class GetOrSet {
     snapshot: TagSnapshot | undefined,
     old: Hit | undefined,
   ): Promise<Got> {
+    run.mayWait = false
     const frame = this.#frame(currentFrame(), wanted, lease)
+    run.isOutdated = () => frame.isOutdatedBy(wanted.tags)
+    frame.parent?.announce(wanted.tags)
+    this.#refreshing.delete(wanted.storedKey)
     const startedMs = performance.now()
     let value: unknown
     try {
       value = await runAsyncIn(frame, () => produce(wanted, run))
     } catch (error) {
-      if (old === undefined || !isWithinError(old, wanted)) throw error
+      const left =
+        old === undefined || run.isForgotten ? undefined : await this.#leftOf(old, wanted)
+      if (left === undefined || !isWithinError(left, wanted)) throw error
       this.#report(wanted, error)
-      return this.#toGot(wanted, old)
+      return this.#toGot(wanted, left, true)
     }
     checkValue(value)
     const tags = snapshot === undefined ? undefined : await tagsToStore(frame, snapshot)
     const result = this.#toMade(wanted, frame, value, tags, startedMs)
     const { made } = result
     // The store could not be read, or what it was made from was invalidated: nothing may be kept.
-    if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return made
+    const isOutdated = frame.isOutdatedBy(wanted.tags)
+    frame.end()
+    if (isOutdated && !run.isForgotten && !frame.isUnfit) {
+      // Somebody may have made it anew since.
+      const newer = await this.#access.reread(wanted)
+      return newer === undefined ? made : this.#toGot(wanted, newer)
+    }
+    if (tags === undefined || run.isForgotten) return made
+    if (frame.isUnfit || frame.holdsOld || hasEnded(result)) return made
     const added = await this.#access.add(wanted, this.#request(wanted, result, tags))
     if (added) return made
     const hit = await this.#access.reread(wanted)
     return hit === undefined ? made : this.#toGot(wanted, hit)
+  }
+
+  /** What is left of an old value after its producer failed: it may have been removed meanwhile. */
+  async #leftOf(old: Hit, wanted: Wanted): Promise<Hit | undefined> {
+    const found = await this.#access.tryRead(wanted)
+    return found === undefined ? old : found.hits[0]
   }
 
   #frame(parent: Frame | undefined, wanted: Wanted, lease: Lease | undefined): Frame {
@@ -209,6 +264,8 @@ export class GetOrSet {
       // What contains this is as old as what this contains, however long this itself is kept.
       expiresAtMs: limited,
       isOld: frame.holdsOld,
+      isApart: frame.isUnfit,
+      served: undefined,
     }
     const deadline = wanted.isLimited ? limited : own
     return { made, deadline, costMs: performance.now() - startedMs }
@@ -251,11 +308,15 @@ export class GetOrSet {
       const value = await runAsyncIn(frame, () => produce(wanted, run))
       checkValue(value)
       const tags = await tagsToStore(frame, snapshot)
-      if (tags === undefined || run.isForgotten || frame.isUnfit || frame.holdsOld) return
+      const isOutdated = frame.isOutdatedBy(wanted.tags)
+      frame.end()
+      if (tags === undefined || isOutdated || run.isForgotten) return
+      if (frame.isUnfit || frame.holdsOld) return
       const result = this.#toMade(wanted, frame, value, tags, startedMs)
+      if (hasEnded(result)) return
       await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
     } finally {
-      await lease?.release()
+      void lease?.release()
     }
   }
 
@@ -263,6 +324,13 @@ export class GetOrSet {
     const { alias, backendName } = this.#access.cache
     reportRefresh({ alias, backend: backendName, key, error })
   }
+}
+
+/** Whether what it was made from ended while it was made. */
+function hasEnded({ deadline, made }: Made): boolean {
+  return (
+    deadline !== null && deadline > 0 && deadline === made.expiresAtMs && deadline <= Date.now()
+  )
 }
 
 function produce({ source }: Wanted, run: Run): unknown {
@@ -289,8 +357,15 @@ function isNewer(hit: Hit, old: Hit): boolean {
   return old.staleSinceMs !== undefined || hit.stamp?.freshUntilMs !== old.stamp?.freshUntilMs
 }
 
-function isWithinError({ staleSinceMs = 0 }: Hit, wanted: Wanted): boolean {
+function isWithinError({ staleSinceMs = Infinity }: Hit, wanted: Wanted): boolean {
   return Date.now() < staleSinceMs + wanted.staleIfError * 1000
+}
+
+/** Whether a caller may be given what was served to another. */
+function mayServe(wanted: Wanted, { staleSinceMs, afterError }: Served): boolean {
+  const { staleWhileRevalidate, staleIfError } = wanted
+  const grace = afterError ? Math.max(staleIfError, staleWhileRevalidate) : staleWhileRevalidate
+  return grace > 0 && Date.now() <= staleSinceMs + grace * 1000
 }
 
 function asDeadline(expiresAtMs: number): Deadline {
@@ -308,7 +383,7 @@ function unreadTags(wanted: Wanted, frame: Frame): Dependencies {
  * Until when an entry lives, where something around it asks for that.
  *
  * @param frame - What it is read in.
- * @returns `undefined`: nobody asks, or it cannot be read.
+ * @returns `undefined`: nobody asks.
  */
 export function lifetimeOf(
   cache: Cache,
@@ -319,5 +394,5 @@ export function lifetimeOf(
   if (frame?.wantsExpiry !== true) return undefined
   if (hit.staleSinceMs !== undefined) return hit.staleSinceMs
   if (hit.stamp !== undefined) return asDeadline(hit.stamp.freshUntilMs)
-  return cache.tryReadDeadline(storedKey)
+  return cache.readLifetime(storedKey)
 }

@@ -1,10 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { primitivesOf, type Backend } from './backend.js'
 import { isPortable, MAX_KEY_BYTES } from './keys.js'
 import type { Lock } from './staleness.js'
+import { withinLimit } from './time-limit.js'
 
 /** What the keys of all leases begin with. */
-const LEASE_KEY_PREFIX = 'fragcache.lock.'
+export const LEASE_KEY_PREFIX = 'fragcache.lock.'
 
 /** Leases are of one version for all, like the counters of tags. */
 const LEASE_VERSION = 1
@@ -27,7 +28,7 @@ export class Lease {
   private constructor(
     readonly cache: Backend,
     readonly key: string,
-    readonly token: string,
+    readonly token: number,
   ) {}
 
   /**
@@ -42,17 +43,19 @@ export class Lease {
     seconds: number,
   ): Promise<Lease | undefined> {
     const store = primitivesOf<unknown>(cache)
-    const lease = new Lease(cache, leaseKey(cache, storedKey), randomUUID())
+    const lease = new Lease(cache, leaseKey(cache, storedKey), randomInt(1, MAX_TOKEN))
     const outcomes = await cache.guarded('lock', () =>
-      store.writeEntries([
-        {
-          key: lease.key,
-          payload: store.packValue(lease.token, undefined),
-          expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
-          ifAbsent: true,
-          replacing: store.packValue(FREE, undefined),
-        },
-      ]),
+      withinLimit(
+        store.writeEntries([
+          {
+            key: lease.key,
+            payload: store.packValue(lease.token, undefined),
+            expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
+            ifAbsent: true,
+            replacing: store.packValue(FREE, undefined),
+          },
+        ]),
+      ),
     )
     return outcomes[0] === 'stored' ? lease : undefined
   }
@@ -62,14 +65,16 @@ export class Lease {
     const store = primitivesOf<unknown>(this.cache)
     try {
       await this.cache.guarded('unlock', () =>
-        store.writeEntries([
-          {
-            key: this.key,
-            payload: store.packValue(FREE, undefined),
-            expiresAtMs: Date.now() + FREE_MS,
-            replacing: store.packValue(this.token, undefined),
-          },
-        ]),
+        withinLimit(
+          store.writeEntries([
+            {
+              key: this.key,
+              payload: store.packValue(FREE, undefined),
+              expiresAtMs: Date.now() + FREE_MS,
+              replacing: store.packValue(this.token, undefined),
+            },
+          ]),
+        ),
       )
     } catch {
       // The store's failure is reported, and is no fault of what was made under the lease.
@@ -77,8 +82,12 @@ export class Lease {
   }
 }
 
-/** Not like any token. */
-const FREE = 'free'
+/*
+ * Whole numbers, which no serializer of the user's is asked for: it may write the same value differently
+ * each time.
+ */
+const FREE = 0
+const MAX_TOKEN = 2 ** 48 - 1
 
 function leaseKey(cache: Backend, storedKey: string): string {
   const room = MAX_KEY_BYTES - cache.makeKey(LEASE_KEY_PREFIX, LEASE_VERSION).length
@@ -122,11 +131,11 @@ export async function leaseOrFind<T>(
       // Also with the lease: whoever held it before may have made it since it was looked for.
       found = await find()
     } catch (error) {
-      await lease?.release()
+      void lease?.release()
       throw error
     }
     if (found !== undefined) {
-      await lease?.release()
+      void lease?.release()
       return { found }
     }
     if (lease !== undefined) return { lease }

@@ -29,7 +29,7 @@ const JSON_TEXT_TEXT = String.fromCharCode(JSON_TEXT)
 const TAGGED_TEXT = String.fromCharCode(TAGGED)
 
 /** Most tags of an entry that is read: each is a counter to ask for. */
-const MAX_TAGS = 10_000
+const MAX_TAGS = 100_000
 
 /** What a payload says. */
 export interface Unpacked {

@@ -4,7 +4,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export class Run {
   /** Its key was removed meanwhile: what it makes is not to be kept. */
   isForgotten = false
+  /** It waits, or may yet wait, for something that is made elsewhere. */
+  mayWait = false
+  /** Whether what it makes is too old for who asks now. */
+  isOutdated: () => boolean = isNever
   result: Promise<unknown> | undefined
+  /** An outdated one of the same key that still runs. */
+  replaced: Run | undefined
   readonly #needs = new Set<Run>()
   #hasEnded = false
 
@@ -21,9 +27,19 @@ export class Run {
     return run === undefined || run.#hasEnded ? undefined : run
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
   end(): void {
     this.#hasEnded = true
     this.#needs.clear()
+  }
+
+  /** What it makes is not to be kept, nor what those make that it took the place of. */
+  forget(): void {
+    this.isForgotten = true
+    this.replaced?.forget()
   }
 
   /** Calls a producer, so that what it asks for in turn is known to be asked from here. */
@@ -37,19 +53,32 @@ export class Run {
     this.#needs.add(other)
   }
 
+  /** Whether it, or one it needs, waits or may yet wait for something that is made elsewhere. */
+  get mayHoldUp(): boolean {
+    return this.#needsOne((run) => run.mayWait, new Set())
+  }
+
+  #needsOne(is: (run: Run) => boolean, seen: Set<Run>): boolean {
+    if (is(this)) return true
+    seen.add(this)
+    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
+    return false
+  }
+
   /** Whether waiting for this run from inside another would wait for that one itself. */
   dependsOn(inside: Run | undefined): boolean {
     const waiting = new Set<Run>()
     for (let at = inside; at !== undefined; at = at.parent) waiting.add(at)
-    return waiting.size > 0 && this.#reaches(waiting, new Set())
+    return waiting.size > 0 && this.#needsOne((run) => waiting.has(run), new Set())
   }
+}
 
-  #reaches(targets: ReadonlySet<Run>, seen: Set<Run>): boolean {
-    if (targets.has(this)) return true
-    seen.add(this)
-    for (const next of this.#needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
-    return false
-  }
+function isNever(): boolean {
+  return false
+}
+
+function isAlways(): boolean {
+  return true
 }
 
 const runs = new AsyncLocalStorage<Run>()
@@ -59,51 +88,88 @@ let used = false
  * Runs one action at a time per key; whoever comes meanwhile gets its result, or its error.
  *
  * @remarks Within this process and this instance. Who would wait for itself, at once or in a circle,
- *   runs the action by itself.
+ *   runs the action by itself. Who finds a run that is outdated starts anew.
  */
 export class SingleFlight {
   readonly #running = new Map<string, Run>()
 
-  run<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    return this.#runInside(Run.current, key, action)
+  /** @param mayBeHeldUp - Whether it may wait for a run that itself waits for something made elsewhere. */
+  run<T>(key: string, action: (run: Run) => Promise<T>, mayBeHeldUp = true): Promise<T> {
+    return this.#runInside(Run.current, key, action, mayBeHeldUp)
+  }
+
+  /** Runs an action that nobody joins. */
+  runAlone<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
+    return this.#runBeside(this.#running.get(key), new Run(Run.current), key, action)
+  }
+
+  /** Its key may be removed meanwhile, so it has to be found. */
+  #runBeside<T>(
+    running: Run | undefined,
+    run: Run,
+    key: string,
+    action: (run: Run) => Promise<T>,
+  ): Promise<T> {
+    if (running === undefined) {
+      run.isOutdated = isAlways
+      this.#running.set(key, run)
+    } else {
+      run.replaced = running.replaced
+      running.replaced = run
+    }
+    const result = runAlone(run, action).finally(() => this.#ended(key, run))
+    run.result = result
+    return result
+  }
+
+  #ended(key: string, run: Run): void {
+    if (this.#running.get(key) !== run) return
+    // Those that it took the place of may still be running, and their key may still be removed.
+    let next = run.replaced
+    while (next?.hasEnded === true) next = next.replaced
+    if (next === undefined) this.#running.delete(key)
+    else this.#running.set(key, next)
   }
 
   /** The same for what nobody is going to wait for. */
   runDetached<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    return this.#runInside(undefined, key, action)
+    return this.#runInside(undefined, key, action, true)
   }
 
   #runInside<T>(
     inside: Run | undefined,
     key: string,
     action: (run: Run) => Promise<T>,
+    mayBeHeldUp: boolean,
   ): Promise<T> {
     const running = this.#running.get(key)
-    if (running !== undefined) {
-      if (running.dependsOn(inside)) return runAlone(new Run(inside), action)
+    if (running?.isOutdated() === false) {
+      const isHeldUp = !mayBeHeldUp && running.mayHoldUp
+      if (isHeldUp || running.dependsOn(inside)) {
+        return this.#runBeside(running, new Run(inside), key, action)
+      }
       inside?.need(running)
       return running.result as Promise<T>
     }
     const run = new Run(inside)
+    run.replaced = running
     this.#running.set(key, run)
-    const result = runAlone(run, action).finally(() => {
-      if (this.#running.get(key) === run) this.#running.delete(key)
-    })
+    const result = runAlone(run, action).finally(() => this.#ended(key, run))
     run.result = result
     return result
   }
 
   /** Lets what is running end for those who wait already; whoever comes later starts anew. */
-  detach(): void {
-    this.#running.clear()
+  detach(key: string): void {
+    const run = this.#running.get(key)
+    if (run !== undefined) run.isOutdated = isAlways
   }
 
   /** The same, and what is running is not to be kept: of one key, or of all. */
   forget(key?: string): void {
     const keys = key === undefined ? [...this.#running.keys()] : [key]
     for (const one of keys) {
-      const run = this.#running.get(one)
-      if (run !== undefined) run.isForgotten = true
+      this.#running.get(one)?.forget()
       this.#running.delete(one)
     }
   }

@@ -11,6 +11,8 @@ export interface Stamp {
   readonly graceMs: number
   /** How many milliseconds it took to make; 0 if that is not known. */
   readonly costMs: number
+  /** It was made stale, whatever a clock that is behind says. */
+  readonly isExpired?: boolean | undefined
 }
 
 /** Where it lies among the tag versions. No tag's stored form is like it: they begin with a letter. */
@@ -23,9 +25,12 @@ export function withStamp(
 ): TagVersions | undefined {
   if (stamp === undefined)
     return versions === undefined || versions.size === 0 ? undefined : versions
-  const { freshUntilMs, graceMs, costMs } = stamp
-  return new Map(versions).set(STAMP, `${freshUntilMs} ${graceMs} ${costMs}`)
+  const { freshUntilMs, graceMs, costMs, isExpired } = stamp
+  const end = isExpired === true ? ` ${EXPIRED}` : ''
+  return new Map(versions).set(STAMP, `${freshUntilMs} ${graceMs} ${costMs}${end}`)
 }
+
+const EXPIRED = 'expired'
 
 /** What {@link withStamp} put together, apart again. */
 export interface Labels {
@@ -43,9 +48,14 @@ export function splitLabels(labels: TagVersions | undefined): Labels {
 }
 
 function readStamp(text: string): Stamp {
-  const [freshUntilMs = NaN, graceMs = NaN, costMs = NaN, ...rest] = text.split(' ').map(Number)
+  const words = text.split(' ')
+  const isExpired = words[3] === EXPIRED
+  if (isExpired) words.pop()
+  const [freshUntilMs = NaN, graceMs = NaN, costMs = NaN, ...rest] = words.map(Number)
   if (Number.isNaN(freshUntilMs + graceMs + costMs) || rest.length > 0) {
     throw new Error('payload: damaged stamp')
   }
-  return { freshUntilMs, graceMs, costMs }
+  return isExpired
+    ? { freshUntilMs, graceMs, costMs, isExpired }
+    : { freshUntilMs, graceMs, costMs }
 }

@@ -67,15 +67,24 @@ export function newTagVersion(): string {
   return `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
 }
 
+/** What {@link currentUntil} answers for versions of which one was invalidated. */
+export const INVALIDATED = -Infinity
+
 const SOFT = '~'
 
+/** Most soft invalidations of a tag that are remembered; what is older than them counts as gone. */
+export const MAX_SOFT_HISTORY = 8
+
 /**
- * The version after a soft invalidation: what was stored with the one before is stale, not gone.
+ * The version after a soft invalidation: what was stored with the one before is stale, not gone. It
+ * says when each of the last ones was, so that what is old does not get younger by another.
  *
  * @param atMs - When: milliseconds since the epoch.
  */
 export function softened(version: string, atMs: number): string {
-  return `${hardPart(version)}${SOFT}${newTagVersion()}${SOFT}${atMs}`
+  const [hard = '', ...history] = version.split(SOFT)
+  const kept = [...history, newTagVersion(), String(atMs)].slice(-2 * MAX_SOFT_HISTORY)
+  return [hard, ...kept].join(SOFT)
 }
 
 /** Of a version, what only a hard invalidation changes. */
@@ -84,8 +93,19 @@ export function hardPart(version: string): string {
   return end < 0 ? version : version.slice(0, end)
 }
 
-function softenedAt(version: string): number {
-  return Number(version.slice(version.lastIndexOf(SOFT) + 1))
+/**
+ * When the first soft invalidation was after a version.
+ *
+ * @returns {@link INVALIDATED}: it is no longer known.
+ */
+function softenedAfter(version: string, now: string): number {
+  const history = now.split(SOFT).slice(1)
+  const last = version.split(SOFT).at(-2)
+  if (last === undefined) {
+    return history.length < 2 * MAX_SOFT_HISTORY ? Number(history[1]) : INVALIDATED
+  }
+  const at = history.indexOf(last)
+  return at < 0 ? INVALIDATED : Number(history[at + 3])
 }
 
 const BIRTH = '+'
@@ -107,9 +127,6 @@ export const NO_TAGS: TagSnapshot = Object.freeze({
   unborn: [],
 })
 
-/** What {@link currentUntil} answers for versions of which one was invalidated. */
-export const INVALIDATED = -Infinity
-
 /**
  * How long versions that were stored were current.
  *
@@ -126,7 +143,7 @@ export function currentUntil(
     const now = current.get(tag)
     if (now === version) continue
     if (now === undefined || hardPart(now) !== hardPart(version)) return INVALIDATED
-    untilMs = Math.min(untilMs, softenedAt(now))
+    untilMs = Math.min(untilMs, softenedAfter(version, now))
   }
   return Number.isNaN(untilMs) ? INVALIDATED : untilMs
 }

@@ -1,3 +1,5 @@
+import { isPromise, type MaybePromise } from './maybe-promise.js'
+
 interface Waiting {
   readonly dueMs: number
   readonly late: () => void
@@ -107,4 +109,18 @@ function ignore(): void {
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error), { cause: error })
+}
+
+/** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
+const LIMIT_MS = 2000
+
+/** Rejects if a store does not answer in time: one that hangs must not hang a page. */
+export function withinLimit<T>(answer: MaybePromise<T>): MaybePromise<T> {
+  if (!isPromise(answer)) return answer
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`no answer within ${LIMIT_MS} ms`))
+    }, LIMIT_MS)
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }

@@ -320,6 +320,12 @@ export class PageStore {
    * invalidated meanwhile.
    */
   #snapshot(frame: Frame): MaybePromise<TagSnapshot | undefined> {
+    const { versionsRead } = frame
+    if (versionsRead === undefined) return this.#snapshotNow(frame)
+    return versionsRead.then(() => this.#snapshotNow(frame))
+  }
+
+  #snapshotNow(frame: Frame): MaybePromise<TagSnapshot | undefined> {
     const { tags, unborn } = frame
     if (tags === undefined) return NO_TAGS
     if (frame.isOutdated(tags.keys())) return undefined

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Stamp } from '../stamp.js'
-import type { TagVersions } from '../tags.js'
+import { MAX_SOFT_HISTORY, type TagVersions } from '../tags.js'
 import { isExpired, type Deadline } from '../timeout.js'
 import { DeadlineHeap } from './deadline-heap.js'
 
@@ -82,7 +82,8 @@ export class MemoryStore {
   #bytes: number | undefined
   readonly #deadlines = new DeadlineHeap()
   readonly #invalidations = new Map<string, number>()
-  readonly #softInvalidations = new Map<string, SoftInvalidation>()
+  readonly #softInvalidations = new Map<string, readonly SoftInvalidation[]>()
+  #forgottenSoftCount = 0
   #invalidationCount = 0
   #forgottenCount = 0
 
@@ -109,12 +110,17 @@ export class MemoryStore {
       const own = ownTag(owner, tag)
       const invalidatedAt = this.#invalidations.get(own) ?? this.#forgottenCount
       if (invalidatedAt > Number(version)) return false
-      if (this.#softInvalidations.size === 0) continue
       const soft = this.#softInvalidations.get(own)
-      if (soft !== undefined && soft.count > Number(version)) softMs = Math.min(softMs, soft.atMs)
+      if (soft === undefined) {
+        if (this.#forgottenSoftCount > Number(version)) return false
+        continue
+      }
+      // The first one since counts; where it may be one that is forgotten, the entry is gone.
+      const at = soft.findIndex(({ count }) => count > Number(version))
+      if (at === 0 && soft.length >= MAX_SOFT_HISTORY) return false
+      softMs = Math.min(softMs, soft[at]?.atMs ?? Infinity)
     }
-    // The first one counts, where there were several since.
-    payload.softMs = Math.min(payload.softMs, softMs)
+    payload.softMs = softMs
     payload.checkedAt = this.#invalidationCount
     return true
   }
@@ -178,8 +184,10 @@ export class MemoryStore {
     for (const tag of tags) {
       const own = ownTag(owner, tag)
       if (soft) {
+        const before = this.#softInvalidations.get(own) ?? []
         this.#softInvalidations.delete(own)
-        this.#softInvalidations.set(own, { count, atMs: Date.now() })
+        const history = [...before, { count, atMs: Date.now() }].slice(-MAX_SOFT_HISTORY)
+        this.#softInvalidations.set(own, history)
         continue
       }
       this.#invalidations.delete(own)
@@ -188,17 +196,13 @@ export class MemoryStore {
     for (const [tag, invalidatedAt] of this.#invalidations) {
       if (this.#invalidations.size <= MAX_INVALIDATIONS) break
       this.#invalidations.delete(tag)
-      this.#forget(invalidatedAt)
+      this.#forgottenCount = invalidatedAt
     }
-    for (const [tag, invalidation] of this.#softInvalidations) {
+    for (const [tag, history] of this.#softInvalidations) {
       if (this.#softInvalidations.size <= MAX_INVALIDATIONS) break
       this.#softInvalidations.delete(tag)
-      this.#forget(invalidation.count)
+      this.#forgottenSoftCount = history.at(-1)?.count ?? this.#forgottenSoftCount
     }
-  }
-
-  #forget(count: number): void {
-    this.#forgottenCount = Math.max(this.#forgottenCount, count)
   }
 
   /** Expired entries go before live ones. */

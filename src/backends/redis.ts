@@ -2,10 +2,11 @@ import type { ChangeListener, Hit, WriteEntry, WriteOutcome } from '../backend.j
 import { Cache, type KeyOptions } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { checkVersion, defaultKeyFunction } from '../keys.js'
+import { LEASE_KEY_PREFIX } from '../lease.js'
 import type { MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'
-import { tagKey, type TagVersions } from '../tags.js'
+import { TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { watchKeys } from './redis/changes.js'
 import type { Argument, Reply } from './redis/client.js'
@@ -27,8 +28,8 @@ const MAX_VALUE_BYTES = 512 * 1024 * 1024
 /** Bytes, or the text whose UTF-8 they are, which the client writes faster. */
 type Payload = Uint8Array | string
 
-/** What the keys of tags' counters begin with. */
-const TAG_COUNTERS = tagKey('t').slice(0, -1)
+/** What the keys of entries begin with that are nobody's values. */
+const OWN_KEYS = [TAG_KEY_PREFIX, LEASE_KEY_PREFIX]
 
 const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: undefined }
 
@@ -94,7 +95,7 @@ export class RedisCache extends Cache<Payload> {
           try {
             resolve(this.toHit(storedKey, values, place, counters, stale))
           } catch (error) {
-            reject(error)
+            reject(error instanceof Error ? error : new Error(String(error)))
           }
         },
         reject,
@@ -337,7 +338,7 @@ export class RedisCache extends Cache<Payload> {
       if (step.done === true) return
       for (const storedKey of step.value) {
         const key = storedKey.slice(before.length, storedKey.length - after.length)
-        if (!key.startsWith(TAG_COUNTERS)) yield key
+        if (!OWN_KEYS.some((prefix) => key.startsWith(prefix))) yield key
       }
     }
   }

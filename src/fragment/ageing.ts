@@ -46,14 +46,40 @@ export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | u
   return { hit, content, usableUntilMs: sinceMs + graceMs }
 }
 
-const refreshing = new WeakMap<Cache, Set<string>>()
+/** A fragment that is being made anew. */
+export class Refresh {
+  /** Its key was removed meanwhile: what is made is not to be kept. */
+  isDiscarded = false
 
-/** Lets whoever finds the old meanwhile be served it. */
-export function beginRefresh({ cache, variant }: Fragment): void {
-  const keys = refreshing.get(cache) ?? new Set<string>()
-  refreshing.set(cache, keys.add(variant.storedKey))
+  constructor(readonly fragment: Fragment) {}
+
+  end(): void {
+    const { cache, variant } = this.fragment
+    const running = refreshing.get(cache)
+    if (running?.get(variant.storedKey) === this) running.delete(variant.storedKey)
+  }
 }
 
-export function endRefresh({ cache, variant }: Fragment): void {
-  refreshing.get(cache)?.delete(variant.storedKey)
+const refreshing = new WeakMap<Cache, Map<string, Refresh>>()
+
+/** Lets whoever finds the old meanwhile be served it. */
+export function beginRefresh(fragment: Fragment): Refresh {
+  const refresh = new Refresh(fragment)
+  refreshesOver(fragment.cache).set(fragment.variant.storedKey, refresh)
+  return refresh
+}
+
+function refreshesOver(cache: Cache): Map<string, Refresh> {
+  const known = refreshing.get(cache)
+  if (known !== undefined) return known
+  const running = new Map<string, Refresh>()
+  refreshing.set(cache, running)
+  cache.removalListeners.push((storedKey) => {
+    for (const key of storedKey === undefined ? [...running.keys()] : [storedKey]) {
+      const refresh = running.get(key)
+      if (refresh !== undefined) refresh.isDiscarded = true
+      running.delete(key)
+    }
+  })
+  return running
 }

@@ -13,7 +13,7 @@ import {
 } from '../observe.js'
 import { toAgeing } from '../staleness.js'
 import { ALREADY_EXPIRED, toDeadline, type Deadline } from '../timeout.js'
-import { beginRefresh, endRefresh, mayBeOld, oldOf, useOf, type Old } from './ageing.js'
+import { beginRefresh, mayBeOld, oldOf, useOf, type Old, type Refresh } from './ageing.js'
 import { faults } from './faults.js'
 import { APART, Flight, flightsOver, needFrom, type Landed } from './flights.js'
 import {
@@ -46,7 +46,7 @@ export class Attempt {
   #bodyMs = 0
   #old: Old | undefined
   #lease: Lease | undefined
-  #isRefresh = false
+  #refresh: Refresh | undefined
   #hasRecovered = false
 
   constructor(
@@ -66,19 +66,22 @@ export class Attempt {
       this.frame.fragment = fragment
       this.frame.holes = holes
     }
-    if (flight !== undefined) flight.frame = this.frame
+    if (flight !== undefined) {
+      flight.frame = this.frame
+      flight.mayWait = false
+    }
+    if (!fragment.bypass) parent?.announce(fragment.tags)
   }
 
   /**
    * Makes it anew in place of what was found.
    *
    * @param old - What may stand in if the body throws.
-   * @param isRefresh - The old is served to all others meanwhile.
+   * @param refresh - Given where the old is served to all others meanwhile.
    */
-  replace(old: Old | undefined, isRefresh: boolean): this {
+  replace(old: Old | undefined, refresh?: Refresh): this {
     this.#old = old
-    this.#isRefresh = isRefresh
-    if (isRefresh) beginRefresh(this.fragment)
+    this.#refresh = refresh
     return this
   }
 
@@ -100,7 +103,7 @@ export class Attempt {
    * @returns `undefined`: nothing, they wait for it.
    */
   get served(): Old | undefined {
-    return this.#isRefresh ? this.#old : undefined
+    return this.#refresh === undefined ? undefined : this.#old
   }
 
   /** The same again as a part of nothing, to be made when whoever asked for it has what was found. */
@@ -108,7 +111,7 @@ export class Attempt {
     const { fragment, snapshot, startedMs } = this
     const own = holes ?? outermostOf(this.parent)?.holes
     const attempt = new Attempt(fragment, snapshot, undefined, undefined, startedMs, own)
-    return attempt.replace(undefined, this.#isRefresh).under(this.#lease)
+    return attempt.replace(undefined, this.#refresh).under(this.#lease)
   }
 
   /** Runs a body that ends before it returns. @throws What the body throws, after `fail`. */
@@ -154,13 +157,16 @@ export class Attempt {
     const old = this.#old
     // What is wrong with a template would never be seen.
     if (old === undefined || error instanceof CacheTagError) return undefined
-    if (Date.now() >= old.usableUntilMs) return undefined
+    if (Date.now() >= old.usableUntilMs || this.#isDiscarded) return undefined
+    if (frame.wasLost(old.hit.tags)) return undefined
     outermostOf(frame)?.marks?.drop(frame)
     const shown = show(old.content, frame, undefined, fragment.site)
     if (shown === undefined || isPromise(shown)) return undefined
     const { alias, cache, variant } = fragment
     reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
     this.#hasRecovered = true
+    // First, since the oldest versions count: those of what the failed body has read are newer.
+    this.parent?.depend(cache, old.hit.tags)
     frame.depend(cache, old.hit.tags)
     if (old.hit.staleSinceMs === undefined) this.parent?.limit(old.usableUntilMs)
     else this.parent?.holdOld()
@@ -220,16 +226,24 @@ export class Attempt {
     return chain(tagsToStore(this.frame, this.snapshot), (tags) => {
       this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn, endMs)
       // Without all its versions an invalidation could not reach it; and a deletion wins.
-      if (tags === undefined || this.flight?.isDiscarded === true) return undefined
+      if (tags === undefined || this.#isDiscarded) return undefined
+      // It would take the place of what was made after the invalidation.
+      if (this.frame.isOutdatedBy(tags.versions.keys())) return undefined
       if (this.frame.isUnfit || this.frame.holdsOld || this.#hasRecovered) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
       }
       const isCut = this.frame.isLimited && endMs !== Infinity
+      if (isCut && endMs <= Date.now()) return undefined
       const ageing = this.#ageing(isCut ? endMs : own)
       return { storedKey: variant.storedKey, value: content, ...ageing, tags }
     })
+  }
+
+  /** Whether its key was removed since it began. */
+  get #isDiscarded(): boolean {
+    return this.flight?.isDiscarded === true || this.#refresh?.isDiscarded === true
   }
 
   #ageing(freshUntilMs: Deadline): Pick<StoreRequest, 'expiresAtMs' | 'stamp'> {
@@ -252,7 +266,7 @@ export class Attempt {
       frame.holdsOld || (this.#hasRecovered && this.#old?.hit.staleSinceMs !== undefined)
     const landed = { content, tags, unborn, hit: false, expiresAtMs, isOld }
     // What must not be stored for others must not be given to them in another way either.
-    this.flight?.land(frame.isUnfit ? APART : landed)
+    this.flight?.land(frame.isUnfit && !this.#hasRecovered ? APART : landed)
   }
 
   /**
@@ -305,7 +319,7 @@ export class Attempt {
 
   #release(): void {
     release(this.fragment, this.flight)
-    if (this.#isRefresh) endRefresh(this.fragment)
+    this.#refresh?.end()
     void this.#lease?.release()
     this.#lease = undefined
   }
@@ -334,6 +348,7 @@ export class Attempt {
 
   #end(outcome: FragmentOutcome): void {
     this.#release()
+    this.frame.end()
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
   }
 
@@ -426,7 +441,8 @@ export function openHere(
   }
   const flight = shared && !isRefresh ? takeOff(fragment, parent) : undefined
   const attempt = new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
-  return old === undefined ? attempt : attempt.replace(old, isRefresh)
+  if (old === undefined) return attempt
+  return attempt.replace(old, isRefresh ? beginRefresh(fragment) : undefined)
 }
 
 /** A store that fails must not fail the page: `undefined`. */
@@ -440,7 +456,11 @@ function readTagsOrNone({ cache, tags }: Fragment): TagSnapshot | undefined {
 }
 
 /** What a frame is made of includes what was found. */
-function dependOnHit({ cache, variant }: Fragment, hit: Hit, frame: Frame): MaybePromise<void> {
+export function dependOnHit(
+  { cache, variant }: Fragment,
+  hit: Hit,
+  frame: Frame,
+): MaybePromise<void> {
   frame.depend(cache, hit.tags)
   if (hit.staleSinceMs !== undefined) frame.holdOld()
   if (!frame.wantsExpiry) return undefined
@@ -484,12 +504,22 @@ function showFor(
   )
 }
 
-/** Starts a flight, unless one that could not be joined is already there. */
-function takeOff(fragment: Fragment, parent: Frame | undefined): Flight | undefined {
+/** Starts a flight: beside one that could not be joined, if there is one. */
+function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
   const flights = flightsOver(fragment.cache)
   const { storedKey } = fragment.variant
-  if (flights.get(storedKey)?.isOutdated === false) return undefined
+  const running = flights.get(storedKey)
   const flight = new Flight(fragment.tags)
+  const { ageing } = fragment
+  // Under a lease it is not going to wait for another.
+  flight.mayWait = ageing !== undefined && ageing.lock !== false && !isUnderLease(parent)
+  if (running?.isOutdated === false) {
+    // Nobody joins it, but its key may be removed meanwhile.
+    flight.replaced = running.replaced
+    running.replaced = flight
+    return flight
+  }
+  flight.replaced = running
   flights.set(storedKey, flight)
   needFrom(parent, flight)
   return flight
@@ -500,6 +530,8 @@ export function flightToJoin(fragment: Fragment, parent: Frame | undefined): Fli
   if (fragment.bypass) return undefined
   const running = flightsOver(fragment.cache).get(fragment.variant.storedKey)
   if (running === undefined || running.isOutdated || running.dependsOn(parent)) return undefined
+  // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
+  if (isUnderLease(parent) && running.mayHoldUp) return undefined
   return running
 }
 
@@ -555,6 +587,7 @@ export function openMany(
       openings[at] = { opened, joined: true }
       return
     }
+    parent?.announce(fragment.tags)
     const reading = { fragment, parent, holes, at, flight: takeOff(fragment, parent) }
     const group = reads.get(fragment.cache)
     if (group === undefined) reads.set(fragment.cache, [reading])
@@ -636,7 +669,8 @@ function openHit(
 /** Before its holes are filled, which is for each visitor to do. */
 function landHit({ fragment, flight }: Reading, hit: Hit, content: Content): void {
   const { tags, staleSinceMs } = hit
-  flight?.land({ content, tags, hit: true, isOld: staleSinceMs !== undefined })
+  const expiresAtMs = staleSinceMs ?? hit.stamp?.freshUntilMs
+  flight?.land({ content, tags, hit: true, isOld: staleSinceMs !== undefined, expiresAtMs })
   release(fragment, flight)
 }
 
@@ -652,16 +686,16 @@ function openRefresh(
   const make = (lease: Lease | undefined) =>
     chain(snapshotOf(cache, tags), (snapshot) =>
       new Attempt(fragment, snapshot, parent, undefined, startedMs, holes)
-        .replace(oldOf(fragment, hit, content), true)
+        .replace(oldOf(fragment, hit, content), refresh)
         .under(lease),
     )
-  beginRefresh(fragment)
+  const refresh = beginRefresh(fragment)
   landHit(reading, hit, content)
   if (ageing === undefined || ageing.lock === false || isUnderLease(parent)) return make(undefined)
   return Lease.take(cache, variant.storedKey, ageing.lock.lease).then(
     (lease) => {
       if (lease !== undefined) return make(lease)
-      endRefresh(fragment)
+      refresh.end()
       return openHit(reading, hit, content, startedMs)
     },
     () => make(undefined),
@@ -678,7 +712,7 @@ function openMissing(
   const { fragment, parent, holes, flight } = reading
   const { cache, variant, ageing } = fragment
   const make = (latest: TagSnapshot | undefined) =>
-    new Attempt(fragment, latest, parent, flight, startedMs, holes).replace(old, false)
+    new Attempt(fragment, latest, parent, flight, startedMs, holes).replace(old)
   if (ageing === undefined) {
     return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
   }
@@ -704,7 +738,12 @@ function release(fragment: Fragment, flight: Flight | undefined): void {
   if (flight === undefined) return
   const flights = flightsOver(fragment.cache)
   const { storedKey } = fragment.variant
-  if (flights.get(storedKey) === flight) flights.delete(storedKey)
+  if (flights.get(storedKey) !== flight) return
+  // One that it took the place of may still be on its way, and its key may still be removed.
+  let next = flight.replaced
+  while (next?.hasEnded === true) next = next.replaced
+  if (next === undefined) flights.delete(storedKey)
+  else flights.set(storedKey, next)
 }
 
 async function join(running: Flight, placed: Placed, startedMs: number): Promise<Opened> {
@@ -717,10 +756,15 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
   const { content } = landed
   // Another engine's holes, or other templates': they are not found in the cache either.
   if (typeof content !== 'string' && !canShow(content, parent, holes, fragment.site)) return alone()
+  // Who made, or found, it allows what is old, and this one does not.
+  if (landed.isOld === true && !mayBeOld(fragment)) return open(fragment, parent, holes)
   if (parent !== undefined) {
     parent.depend(fragment.cache, landed.tags, landed.unborn)
-    parent.limit(landed.expiresAtMs)
     if (landed.isOld === true) parent.holdOld()
+    const { expiresAtMs } = landed
+    const isUnknown = expiresAtMs === undefined && parent.wantsExpiry
+    const { cache, variant } = fragment
+    parent.limit(isUnknown ? await cache.readLifetime(variant.storedKey) : expiresAtMs)
   }
   publish(fragment, outcomeOf(landed), startedMs, 0)
   return showFor(placed, content, startedMs)

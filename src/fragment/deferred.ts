@@ -141,8 +141,8 @@ export function renderInSession(
     return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
   // What was put off inside and does not stand in the text was measured, or dropped.
-  if (session.deferredCount > before) opened.abandon()
-  else void opened.commit(text)
+  if (session.deferredCount > before) opened.frame.isUnfit = true
+  void opened.commit(text)
   const shown = opened.showHoles(text)
   return isPromise(shown) ? session.defer({ fragment, parent, body, opened: shown }) : shown.text
 }

@@ -20,6 +20,8 @@ export interface Landed {
   readonly isOld?: boolean
 }
 
+const NONE: readonly string[] = []
+
 /** What a flight brings that is nothing to others: each has to render for itself, and none is waited for. */
 export const APART = Symbol('apart')
 
@@ -29,6 +31,10 @@ export class Flight {
   readonly landed: Promise<Landed | typeof APART | undefined>
   /** Its key was removed meanwhile: what it brings is not to be kept. */
   isDiscarded = false
+  /** An outdated one of the same key that is still on its way. */
+  replaced: Flight | undefined
+  /** It waits, or may yet wait, for what another process makes. */
+  mayWait = false
   /** What its body is rendered in, once it is. */
   frame: Frame | undefined
   readonly #tags: readonly string[]
@@ -47,6 +53,10 @@ export class Flight {
     })
     // Mostly nobody waits, and then an error must not count as unhandled.
     this.landed.catch(() => undefined)
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
   }
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */
@@ -99,8 +109,27 @@ export class Flight {
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
-    const inner = this.frame?.tags?.keys() ?? []
-    return wereInvalidatedSince([...this.#tags, ...inner], this.#begunAt)
+    // While it is looked up, nobody knows its tags.
+    if (this.frame === undefined) return invalidationsSoFar() !== this.#begunAt
+    return wereInvalidatedSince(this.#tags, this.#begunAt) || this.frame.isOutdatedBy(NONE)
+  }
+
+  /** What it brings is not to be kept, nor what those bring that it took the place of. */
+  discard(): void {
+    this.isDiscarded = true
+    this.replaced?.discard()
+  }
+
+  /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
+  get mayHoldUp(): boolean {
+    return this.#needsOne((flight) => flight.mayWait, new Set())
+  }
+
+  #needsOne(is: (flight: Flight) => boolean, seen: Set<Flight>): boolean {
+    if (is(this)) return true
+    seen.add(this)
+    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
+    return false
   }
 
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */
@@ -109,14 +138,7 @@ export class Flight {
     for (let at = frame; at !== undefined; at = at.parent) {
       if (at.flight !== undefined) waiting.add(at.flight)
     }
-    return waiting.size > 0 && this.#reaches(waiting, new Set())
-  }
-
-  #reaches(targets: ReadonlySet<Flight>, seen: Set<Flight>): boolean {
-    if (targets.has(this)) return true
-    seen.add(this)
-    for (const next of this.#needs) if (!seen.has(next) && next.#reaches(targets, seen)) return true
-    return false
+    return waiting.size > 0 && this.#needsOne((flight) => waiting.has(flight), new Set())
   }
 }
 
@@ -130,8 +152,7 @@ export function flightsOver(cache: Cache): Map<string, Flight> {
   flightsOf.set(cache, flights)
   cache.removalListeners.push((storedKey) => {
     for (const key of storedKey === undefined ? [...flights.keys()] : [storedKey]) {
-      const flight = flights.get(key)
-      if (flight !== undefined) flight.isDiscarded = true
+      flights.get(key)?.discard()
       flights.delete(key)
     }
   })

@@ -275,11 +275,23 @@ function renderParts(
   holes: HoleRenderer,
   outer: Frame | undefined,
 ): MaybePromise<Shown | undefined> {
-  const render = () => parts.map((part) => (typeof part === 'string' ? part : holes.render(part)))
+  const render = () => renderEach(parts, holes)
   const texts = currentFrame() === outer ? render() : runAsyncIn(outer, render)
   if (!texts.some(isPromise)) return join(parts, texts as (string | undefined)[])
   const settled = Promise.all(texts.map((text) => Promise.resolve(text)))
   return settled.then((all) => join(parts, all))
+}
+
+function renderEach(parts: Parts, holes: HoleRenderer): MaybePromise<string | undefined>[] {
+  const texts: MaybePromise<string | undefined>[] = []
+  try {
+    for (const part of parts) texts.push(typeof part === 'string' ? part : holes.render(part))
+  } catch (error) {
+    // Nobody is going to ask for those that are on their way.
+    for (const text of texts) if (isPromise(text)) text.catch(() => undefined)
+    throw error
+  }
+  return texts
 }
 
 function join(parts: Parts, texts: readonly (string | undefined)[]): Shown | undefined {

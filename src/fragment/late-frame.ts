@@ -1,5 +1,6 @@
 import type { Cache } from '../cache.js'
 import { Frame } from '../frame.js'
+import type { Deadline } from '../timeout.js'
 import type { HoleRenderer } from './holes.js'
 import type { Fragment } from './spec.js'
 
@@ -28,6 +29,13 @@ export class LateFrame extends Frame {
     own.marks ??= this.marks
     if (this.isUnfit) own.isUnfit = true
     own.depend(this.cache, this.tags, this.unborn)
+    own.limit(this.bubbledExpiresAtMs)
+    if (this.holdsOld) own.holdOld()
+  }
+
+  override limit(expiresAtMs: Deadline | undefined): void {
+    if (this.#own === undefined) super.limit(expiresAtMs)
+    else this.#own.limit(expiresAtMs)
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {

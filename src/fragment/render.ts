@@ -7,7 +7,7 @@ import { isPromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, fragmentTag } from '../tags.js'
 import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
-import { Attempt, openMany, openSync } from './attempt.js'
+import { Attempt, dependOnHit, openMany, openSync } from './attempt.js'
 import { checkKeyword, faults } from './faults.js'
 import { currentFrame, runAsyncIn } from '../frame.js'
 import { reportRefresh } from '../observe.js'
@@ -331,13 +331,19 @@ export class FragmentCache {
 
 /** What is served in place of what an attempt is going to make. @returns `undefined`: it cannot be. */
 async function showOld(
-  { fragment, parent }: Attempt,
+  attempt: Attempt,
   { hit, content }: Old,
   holes: HoleRenderer | undefined,
 ): Promise<string | undefined> {
-  parent?.depend(fragment.cache, hit.tags)
-  if (hit.staleSinceMs !== undefined) parent?.holdOld()
-  return (await showContent(content, parent, holes, fragment.site))?.text
+  const { fragment, parent } = attempt
+  try {
+    if (parent !== undefined) await dependOnHit(fragment, hit, parent)
+    return (await showContent(content, parent, holes, fragment.site))?.text
+  } catch (error) {
+    // A hole of one visitor's threw: the next may begin again.
+    attempt.withdraw()
+    throw error
+  }
 }
 
 /** Makes a fragment anew in nobody's time. */
