@@ -49,6 +49,8 @@ export class Frame {
   holes: HoleRenderer | undefined
   /** What to throw for a hole where there is nothing to fill it. */
   holeFault: ((position: TagPosition) => CacheTagError) | undefined
+  /** Whether a hole was rendered in it, or in something inside it, though it keeps nothing. */
+  hasShownHoles = false
   /** What stands for holes in the texts inside it, if nothing around it is kept. */
   marks: HoleMarks | undefined
   /** It must not be stored: it holds what only one visitor may see. */

@@ -35,7 +35,15 @@ import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.j
 import type { PageHoleOptions } from './options.js'
 import { NOTHING, profileOf, UNDECIDED } from './page-flights.js'
 import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
-import { holeFault, HoleHeaders, PageFrame, PageHoles, type HoledBody } from './page-holes.js'
+import {
+  holeFault,
+  HoleHeaders,
+  PageFrame,
+  PageHoles,
+  PassedFrame,
+  watchPassed,
+  type HoledBody,
+} from './page-holes.js'
 import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
 import type { PageLookup, PageRequest } from './page.js'
 import {
@@ -129,6 +137,7 @@ export class Exchange implements Substitute {
 
   #standBack(): void {
     this.#phase = 'replaced'
+    if (this.#frame !== undefined) this.#frame.keeps = false
     this.#giveConditionsBack()
     this.#forwarding?.flight?.land()
   }
@@ -184,12 +193,39 @@ export class Exchange implements Substitute {
   }
 
   /** Leaves the request to the view: the cache has nothing to do with it. */
-  pass(reason: string): void {
+  pass(reason: string, next: () => void): void {
     this.#phase = 'passed'
     this.#isCacheDown = reason === 'cache-failed'
     const forward = reason === 'method' ? 'method' : 'bypass'
     this.#say({ hit: false, forward, stored: false, detail: reason })
     this.#report('bypass', reason)
+    this.letThrough(this.place, next)
+  }
+
+  /**
+   * Goes on to the view, or to what comes before it. Where the cache has nothing to do with the request,
+   * a page with holes is one visitor's all the same, and says so.
+   */
+  letThrough({ settings, store }: Place, next: () => void): void {
+    if (this.#phase !== 'passed' || settings.holes === undefined || this.#frame !== undefined) {
+      next()
+      return
+    }
+    const { req, res } = this
+    const frame = new PassedFrame(store.cache, frameAround(), undefined)
+    this.#frame = frame
+    if (hasLayersAround(res)) onLastWord(res, () => this.#tellOfShownHoles())
+    onHeaders(res, () => this.#tellOfShownHoles())
+    takePairs(res)
+    watchPassed(req, res, frame, () => this.#phase === 'passed')
+    runAsyncIn(frame, next)
+  }
+
+  /** Holes that were rendered where they stand, in a page that is not kept. */
+  #tellOfShownHoles(): void {
+    if (this.#frame?.hasShownHoles !== true) return
+    this.#isForOneVisitor = true
+    sayForOneVisitor(this.res)
   }
 
   /** Drops the pages that an unsafe request changes, when its answer is a good one. */
@@ -507,6 +543,7 @@ export class Exchange implements Substitute {
   }
 
   #onHeaders(): void {
+    if (this.#phase === 'replaced') return this.#tellOfShownHoles()
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
     if (!this.#isSendingHead) this.beforeHeaders(false)
     if (this.substitute !== undefined) return

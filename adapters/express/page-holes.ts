@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { CacheTagError, type TagPosition } from '../../src/errors.js'
 import { takeContent, type Content, type HoleRenderer } from '../../src/fragment/holes.js'
-import { currentFrame, Frame, runAsyncIn } from '../../src/frame.js'
+import { currentFrame, Frame, isWithin, runAsyncIn } from '../../src/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { PageHoleOptions } from './options.js'
@@ -16,6 +16,24 @@ export interface HoledBody {
 
 /** What a page is made in. */
 export class PageFrame extends Frame {}
+
+/** What a page is made in that the cache has nothing to do with, but that may have holes. */
+export class PassedFrame extends PageFrame {
+  override keeps = false
+
+  // The cache, which may be down, is not to be asked for what nobody stores.
+  override depend(...dependencies: Parameters<Frame['depend']>): void {
+    this.parent?.depend(...dependencies)
+  }
+
+  override dependUnread(...tags: Parameters<Frame['dependUnread']>): void {
+    this.parent?.dependUnread(...tags)
+  }
+
+  override limit(...expiry: Parameters<Frame['limit']>): void {
+    this.parent?.limit(...expiry)
+  }
+}
 
 /** What a template made: its texts and holes, and the text that came of them. */
 interface Rendered {
@@ -61,6 +79,8 @@ function isInsideKept(): boolean {
 }
 
 type Finish = (error: Error | null, text?: string) => void
+
+type Render = (view: string, options: object, finish: Finish) => void
 
 /** They tell of no body more than that it is one, or are of no page that has holes. */
 const OF_ANY_TEXT: ReadonlySet<string> = new Set([
@@ -133,6 +153,59 @@ export class HoleHeaders {
   }
 }
 
+/**
+ * Watches what a view renders in a page that is not kept: where the way from `res.render` to a hole is
+ * lost, by a view or by an engine, the page is taken to have one.
+ *
+ * @param isPassed - Whether no cache further in has taken it over.
+ */
+export function watchPassed(
+  req: Request,
+  res: Response,
+  frame: PassedFrame,
+  isPassed: () => boolean,
+): void {
+  const render = res.render.bind(res) as Render
+  const watched = (view: string, options?: object | Finish, callback?: Finish) => {
+    const { given, finish } = renderArguments(req, res, options, callback)
+    const isAround = isWithin(currentFrame(), frame)
+    if (!isPassed() || (isAround && isInsideKept())) return render(view, given, finish)
+    const around = isAround ? currentFrame() : frame
+    runAsyncIn(around, () =>
+      render(view, given, (error, text) => {
+        if (currentFrame() !== around) frame.hasShownHoles = true
+        runAsyncIn(around, () => finish(error, text))
+      }),
+    )
+  }
+  res.render = watched as Response['render']
+}
+
+/** @see Express, `res.render` */
+function renderArguments(
+  req: Request,
+  res: Response,
+  options: object | Finish | undefined,
+  callback: Finish | undefined,
+): { readonly given: object; readonly finish: Finish } {
+  const finish = typeof options === 'function' ? (options as Finish) : callback
+  return {
+    given: typeof options === 'function' ? {} : (options ?? {}),
+    finish: finish ?? ((error, text) => sendRendered(req, res, error, text)),
+  }
+}
+
+/** @see Express, `res.render` */
+function sendRendered(
+  req: Request,
+  res: Response,
+  error: Error | null,
+  text: string | undefined,
+): void {
+  if (error) (req as { next?: (error: unknown) => void }).next?.(error)
+  else res.send(text)
+}
+
 /** The holes of one page that is being made. */
 export class PageHoles {
   readonly #rendered: Rendered[] = []
@@ -153,7 +226,7 @@ export class PageHoles {
     isMaking: () => boolean,
     private readonly onFilled: (isForView: boolean) => void,
   ) {
-    const render = res.render.bind(res) as (view: string, options: object, finish: Finish) => void
+    const render = res.render.bind(res) as Render
     const watched = (view: string, options?: object | Finish, callback?: Finish) => {
       const given = typeof options === 'function' ? {} : (options ?? {})
       const finish = typeof options === 'function' ? (options as Finish) : callback
@@ -188,10 +261,8 @@ export class PageHoles {
     return this.#rendered.length === 1
   }
 
-  /** @see Express, `res.render` */
   #send(error: Error | null, text: string | undefined): void {
-    if (error) (this.req as { next?: (error: unknown) => void }).next?.(error)
-    else this.res.send(text)
+    sendRendered(this.req, this.res, error, text)
   }
 
   #finish(

@@ -50,8 +50,9 @@ export function serve(
   }
   if (current?.absorbs(place) === true) {
     const read = current.readTags(place)
-    if (isPromise(read)) void read.then(() => next(), next)
-    else next()
+    const goOn = () => current.letThrough(place, next)
+    if (isPromise(read)) void read.then(goOn, next)
+    else goOn()
   } else {
     lookUp(Exchange.begin(place, req, res, isOutermost), req, res, next, early)
   }
@@ -110,21 +111,18 @@ export function lookUp(
   const { request, refusal } = known ?? admit(req, settings)
   if (request === undefined) {
     if (refusal === 'method') watchUnsafe(exchange, req)
-    exchange.pass(refusal)
-    next()
+    exchange.pass(refusal, next)
     return
   }
   const asked = settings.honorRequestDirectives ? requestDirectives(request.headers) : undefined
   if (asked?.noStore === true) {
-    exchange.pass('request-no-store')
-    next()
+    exchange.pass('request-no-store', next)
     return
   }
   const fail = (error: unknown) => {
     if (!(error instanceof CacheBackendError)) warnOfFault(error)
     if (res.headersSent) return
-    exchange.pass('cache-failed')
-    next()
+    exchange.pass('cache-failed', next)
   }
   const ask = (waited: Waited | undefined) => {
     let found

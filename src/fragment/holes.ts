@@ -77,9 +77,17 @@ interface Piece {
 export function renderHole<T>(ref: HoleRef, position: TagPosition, inPlace: () => T): string | T {
   const frame = currentFrame()
   const host = frame && hostOf(frame, position)
-  if (frame === undefined || host === undefined) return inPlace()
+  if (frame === undefined || host === undefined) {
+    noteShown(frame)
+    return inPlace()
+  }
   if (!host.holes.has(ref)) throw faults.unreachableHole(ref.e, position)
   return mark(host, ref, frame, position)
+}
+
+/** Tells what is around that it has a hole's text. */
+function noteShown(frame: Frame | undefined): void {
+  for (let at = frame; at !== undefined; at = at.parent) at.hasShownHoles = true
 }
 
 /** Whether the calling code runs inside a body that is kept. */
@@ -275,6 +283,7 @@ function renderParts(
   holes: HoleRenderer,
   outer: Frame | undefined,
 ): MaybePromise<Shown | undefined> {
+  noteShown(outer)
   const render = () => renderEach(parts, holes)
   const texts = currentFrame() === outer ? render() : runAsyncIn(outer, render)
   if (!texts.some(isPromise)) return join(parts, texts as (string | undefined)[])

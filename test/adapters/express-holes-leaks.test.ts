@@ -1,8 +1,9 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
+import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { guard, responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import onHeaders from 'on-headers'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 import { TinyEngine } from '../support/tiny-engine.js'
@@ -12,7 +13,7 @@ const as = (user: string, more: Record<string, string> = {}) => ({
   headers: { 'X-User': user, ...more },
 })
 
-const newCaches = () => createCaches({ default: new LocMemCache() })
+const newCaches = (cache: Cache = new LocMemCache()) => createCaches({ default: cache })
 type SomeCaches = ReturnType<typeof newCaches>
 
 interface Setting extends ResponseCacheOptions {
@@ -302,6 +303,128 @@ describe.each(expressVersions)('what holes give in $version', ({ express }) => {
       await eventually(() => outcomes.length === 1)
       expect((await site.get('/p', as('ben'))).headers['x-layer']).toBe('here')
       expect(outcomes).toEqual(['miss', 'hit'])
+    })
+  })
+
+  describe('is nobody else’s where the cache has nothing to do with the request', () => {
+    const PUBLIC = 'public, max-age=100'
+    /** A view that says of every page that it is everybody's. */
+    const shows =
+      (show: (res: Response, next: (error: unknown) => void) => unknown): RequestHandler =>
+      (req, res, next) => {
+        res.locals['user'] = userOf(req)
+        res.set({ 'Cache-Control': PUBLIC, 'CDN-Cache-Control': PUBLIC })
+        res.set('Last-Modified', new Date(0).toUTCString())
+        show(res, next)
+      }
+    const cacheDown = () => {
+      const cache = new AsyncTestCache()
+      cache.failing = true
+      return newCaches(cache)
+    }
+    const noStore = { 'Cache-Control': 'no-store' }
+
+    const passes: [string, () => Partial<Setting>, Record<string, string>, string, string?][] = [
+      ['while it is down', () => ({ caches: cacheDown() }), {}, 'cache-failed'],
+      ['as a client asks', () => ({ honorRequestDirectives: true }), noStore, 'request-no-store'],
+      ['by its method', () => ({}), {}, 'method', 'POST'],
+      [
+        'while it is down, with a layer around that says more',
+        () => ({
+          caches: cacheDown(),
+          outside: (_req, res, next) => {
+            onHeaders(res, () => {
+              res.setHeader('Cache-Control', PUBLIC)
+            })
+            next()
+          },
+        }),
+        {},
+        'cache-failed',
+      ],
+    ]
+    const shown: [string, Parameters<typeof shows>[0]][] = [
+      ['res.render', (res) => res.render('page')],
+      [
+        'a callback of res.render',
+        (res, next) => {
+          res.render('page', {}, (error: unknown, text: string) => {
+            if (error instanceof Error) next(error)
+            else res.send(text)
+          })
+        },
+      ],
+    ]
+
+    for (const [how, show] of shown) {
+      it.each(passes)(`by ${how}, %s`, async (_name, options, headers, detail, method = 'GET') => {
+        const { site, outcomes } = await holedSite({ view: shows(show), ...options() })
+        const answer = await site.get('/p', { method, ...as('ann', headers) })
+        expect(answer).toMatchObject({ status: 200, text: 'Hello ann' })
+        expect(outcomes).toEqual([`bypass ${detail}`])
+        expect(answer.headers['cache-control']).toBe('private, no-cache')
+        for (const name of ['etag', 'last-modified', 'expires', 'cdn-cache-control']) {
+          expect(answer.headers).not.toHaveProperty(name)
+        }
+      })
+    }
+
+    it.each(passes.slice(0, 3))(
+      'but its view’s to tell for a page without a hole, %s',
+      async (_name, options, headers, _detail, method = 'GET') => {
+        const { site } = await holedSite({
+          view: shows((res) => res.render('plain')),
+          ...options(),
+        })
+        const answer = await site.get('/p', { method, ...as('ann', headers) })
+        expect(answer).toMatchObject({ status: 200, text: 'plain' })
+        expect(answer.headers['cache-control']).toBe(PUBLIC)
+        expect(answer.headers).toHaveProperty('etag')
+      },
+    )
+
+    it('by a view that renders in another’s context, while the cache is down', async () => {
+      const waiting: (() => void)[] = []
+      // Another's context, as that of a pool that was there before.
+      const timer = setInterval(() => waiting.splice(0).forEach((goOn) => goOn()), 1)
+      onTestFinished(() => clearInterval(timer))
+      const { site } = await holedSite({
+        caches: cacheDown(),
+        inside: (_req, res, next) => {
+          const render = res.render.bind(res) as (...given: unknown[]) => void
+          res.render = (...given: unknown[]) => {
+            waiting.push(() => render(...given))
+          }
+          next()
+        },
+        view: shows((res) => res.render('page')),
+      })
+      const { text, headers } = await site.get('/p', as('ann'))
+      expect(text).toBe('Hello ann')
+      expect(headers['cache-control']).toBe('private, no-cache')
+    })
+
+    it.each([
+      ['which fails', {}, undefined],
+      ['which its client does not want', { honorRequestDirectives: true }, noStore],
+    ])('in a page of two caches, the inner of %s', async (_name, options, headers) => {
+      for (const hasHoles of [true, false]) {
+        const inner = responseCache(headers === undefined ? cacheDown() : newCaches(), {
+          isPersonal: false,
+          ...(hasHoles && { holes: { engines: [new TinyEngine({})], context: () => ({}) } }),
+          ...options,
+        })
+        const { site } = await holedSite({
+          inside: inner.cachePage(60),
+          view: shows((res) => res.render('page')),
+        })
+        for (const user of ['ann', 'ben']) {
+          const answer = await site.get('/p', as(user, headers))
+          expect(answer).toMatchObject({ status: 200, text: `Hello ${user}` })
+          expect(answer.headers['cache-control']).toBe('private, no-cache')
+          expect(answer.headers).not.toHaveProperty('etag')
+        }
+      }
     })
   })
 
