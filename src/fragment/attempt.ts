@@ -439,7 +439,9 @@ export function openHere(
     }
     snapshot ??= readTagsOrNone(fragment)
   }
-  const flight = shared && !isRefresh ? takeOff(fragment, parent) : undefined
+  // Who finds one to join does so; it has none of its own.
+  const isFirst = shared && !isRefresh && flightToJoin(fragment, parent) === undefined
+  const flight = isFirst ? takeOff(fragment, parent) : undefined
   const attempt = new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
   if (old === undefined) return attempt
   return attempt.replace(old, isRefresh ? beginRefresh(fragment) : undefined)
