@@ -463,7 +463,9 @@ export class Exchange implements Substitute {
     const outer = this.#outer ?? {}
     for (const name of res.getHeaderNames()) {
       const before = outer[name]
-      if (before === undefined) res.removeHeader(name)
+      // Without the view's own, Node adds none: it is of this answer, unless the page has one.
+      if (name === 'date') res.setHeader(name, before ?? formatHttpDate(Date.now()))
+      else if (before === undefined) res.removeHeader(name)
       else res.setHeader(name, before)
     }
     const nowMs = Date.now()

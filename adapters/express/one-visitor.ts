@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
+import { formatHttpDate } from '../../src/http/http-date.js'
 
 /** What a response says that is filled for one visitor. */
 const FOR_ONE_VISITOR = 'private, no-cache'
@@ -28,7 +29,11 @@ export function isOfOneFilling(name: string): boolean {
 
 /** Makes a response say that it is one visitor's. */
 export function sayForOneVisitor(res: ServerResponse): void {
-  for (const name of OF_ONE_FILLING) if (name !== 'content-length') res.removeHeader(name)
+  for (const name of OF_ONE_FILLING) {
+    if (name !== 'content-length' && name !== 'date') res.removeHeader(name)
+  }
+  // Where it was taken away, Node would add none.
+  if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(Date.now()))
   const control = parseCacheControl(res.getHeader('Cache-Control'))
   if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', FOR_ONE_VISITOR)
 }

@@ -3,6 +3,7 @@ import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { guard, responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import onHeaders from 'on-headers'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { renderHole } from '../../src/fragment/holes.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
@@ -343,7 +344,20 @@ describe.each(expressVersions)('what holes give in $version', ({ express }) => {
         'cache-failed',
       ],
     ]
+    const engineOfFragments = new TinyEngine({
+      fragment: { body: () => '', holes: { name: ({ user }) => String(user) } },
+    })
+    const fragments = new FragmentCache(newCaches())
     const shown: [string, Parameters<typeof shows>[0]][] = [
+      [
+        'a fragment with a hole',
+        async (res) => {
+          const holes = engineOfFragments.holes({ user: res.locals['user'] as string })
+          const ref = { e: 'tiny', t: 'fragment', h: 'name' }
+          const body = () => `Hello ${renderHole(ref, { template: 'fragment', line: 1 }, () => '')}`
+          res.send(await fragments.render({ name: 'x', holes }, body))
+        },
+      ],
       ['res.render', (res) => res.render('page')],
       [
         'a callback of res.render',
@@ -425,6 +439,49 @@ describe.each(expressVersions)('what holes give in $version', ({ express }) => {
           expect(answer.headers).not.toHaveProperty('etag')
         }
       }
+    })
+  })
+
+  describe('is dated when it is filled', () => {
+    const AT = 1_700_000_000_000
+
+    it.each<[string, RequestHandler | undefined]>([
+      ['with nothing around the cache', undefined],
+      [
+        'with a layer around the cache',
+        (_req, res, next) => {
+          onHeaders(res, () => {
+            res.setHeader('X-Layer', 'here')
+          })
+          next()
+        },
+      ],
+    ])('for a miss, a hit and where the view failed, %s', async (_name, outside) => {
+      const clock = stopClock()
+      let hasFailed = false
+      const { site, outcomes } = await holedSite({
+        staleIfError: 86_400,
+        view: (_req, res) => {
+          res.set('Date', new Date(0).toUTCString())
+          if (hasFailed) res.status(503).send('failed')
+          else res.render('page')
+        },
+        ...(outside && { outside }),
+      })
+      const dates: (string | undefined)[] = []
+      for (const seconds of [0, 10, 700]) {
+        clock.advance(seconds)
+        hasFailed = seconds > 0
+        const { text, headers } = await site.get('/p', as('ann'))
+        expect(text).toBe('Hello ann')
+        dates.push(headers.date)
+        await eventually(() => outcomes.length === dates.length)
+      }
+      expect(outcomes).toEqual(['miss', 'hit', 'stale view-failed-503'])
+      expect(dates[0]).toBe(new Date(AT).toUTCString())
+      // Of a hit Node says it by its own clock.
+      expect(dates[1]).toBeDefined()
+      expect(dates[2]).toBe(new Date(AT + 710_000).toUTCString())
     })
   })
 
