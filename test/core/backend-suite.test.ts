@@ -12,7 +12,11 @@ type Options = { readonly options: { readonly store: Store } }
 type Make = new (settings: CacheSettings & Options) => MapCache
 
 /** Runs the suite over a backend and gives the names of the tests that failed. */
-async function failuresOf(Backend: Make, more: Partial<BackendUnderTest> = {}): Promise<string[]> {
+async function failuresOf(
+  Backend: Make,
+  more: Partial<BackendUnderTest> = {},
+  wanted?: RegExp,
+): Promise<string[]> {
   let store: Store = new Map()
   const clock = new SteppedClock()
   const titles: string[] = []
@@ -40,7 +44,11 @@ async function failuresOf(Backend: Make, more: Partial<BackendUnderTest> = {}): 
     },
   )
   const failed: string[] = []
-  for (const [title, body] of tests) await body().catch(() => failed.push(title))
+  for (const [title, body] of tests) {
+    await body().catch(() => failed.push(title))
+    // What is broken may make later tests wait for what never comes.
+    if (wanted !== undefined && failed.some((one) => wanted.test(one))) break
+  }
   return failed
 }
 
@@ -271,7 +279,7 @@ describe('the conformance suite', () => {
   })
 
   it.each(Object.entries(broken))('finds a backend that %s', async (_, [Backend, test]) => {
-    expect(await failuresOf(Backend)).toContainEqual(expect.stringMatching(test))
+    expect(await failuresOf(Backend, {}, test)).toContainEqual(expect.stringMatching(test))
   })
 
   it('asks a difference for its reason, and names the reason', () => {
