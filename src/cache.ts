@@ -15,6 +15,7 @@ import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
+import { releasesOver } from './lease.js'
 import { withStamp, type Stamp } from './stamp.js'
 import {
   toAgeing,
@@ -687,6 +688,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** Lets go of connections and timers. A later call opens the cache again. */
   async close(): Promise<void> {
+    // A write after it would open the connection again.
+    await releasesOver(this)
     this.forgetOutage()
     await this.disconnect()
   }

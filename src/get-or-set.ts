@@ -189,7 +189,7 @@ export class GetOrSet {
     try {
       return await this.#makeUnder(lease, wanted, run, latest, old)
     } finally {
-      void lease?.release()
+      await lease?.release()
     }
   }
 
@@ -316,7 +316,7 @@ export class GetOrSet {
       if (hasEnded(result)) return
       await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
     } finally {
-      void lease?.release()
+      await lease?.release()
     }
   }
 

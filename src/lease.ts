@@ -62,6 +62,15 @@ export class Lease {
 
   /** Gives it up, unless it has ended and is another's. Never rejects: then it ends by itself. */
   async release(): Promise<void> {
+    const releases = releasing.get(this.cache) ?? new Set<Promise<void>>()
+    releasing.set(this.cache, releases)
+    const release = this.#release()
+    releases.add(release)
+    await release
+    releases.delete(release)
+  }
+
+  async #release(): Promise<void> {
     const store = primitivesOf<unknown>(this.cache)
     try {
       await this.cache.guarded('unlock', () =>
@@ -95,6 +104,13 @@ function leaseKey(cache: Backend, storedKey: string): string {
     ? storedKey
     : `md5.${createHash('md5').update(storedKey).digest('hex')}`
   return cache.checkedKey(LEASE_KEY_PREFIX + name, LEASE_VERSION)
+}
+
+const releasing = new WeakMap<Backend, Set<Promise<void>>>()
+
+/** Waits until the leases that are being given up are. Never rejects. */
+export async function releasesOver(cache: Backend): Promise<void> {
+  await Promise.all(releasing.get(cache) ?? [])
 }
 
 /** What {@link leaseOrFind} came to: at most one of both. */
@@ -131,11 +147,11 @@ export async function leaseOrFind<T>(
       // Also with the lease: whoever held it before may have made it since it was looked for.
       found = await find()
     } catch (error) {
-      void lease?.release()
+      await lease?.release()
       throw error
     }
     if (found !== undefined) {
-      void lease?.release()
+      await lease?.release()
       return { found }
     }
     if (lease !== undefined) return { lease }
