@@ -288,9 +288,12 @@ export function dependOn(tags: readonly string[]): void {
 export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
   if (frame.tags === undefined) return own
   const reading = frame.versionsRead
-  return reading === undefined
-    ? collectTags(frame, own)
-    : reading.then(() => collectTags(frame, own))
+  if (reading === undefined) return collectTags(frame, own)
+  // What contains this must know of the tags at once: it may be done before they are read.
+  const known = new Map<string, string | undefined>(frame.tags)
+  own.versions.forEach((version, tag) => known.set(tag, version))
+  frame.parent?.depend(frame.cache, known, [...own.unborn, ...frame.unborn])
+  return reading.then(() => collectTags(frame, own))
 }
 
 function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
