@@ -110,7 +110,7 @@ const releasing = new WeakMap<Backend, Set<Promise<void>>>()
 
 /** Waits until the leases that are being given up are. Never rejects. */
 export async function releasesOver(cache: Backend): Promise<void> {
-  await Promise.all(releasing.get(cache) ?? [])
+  for (const release of [...(releasing.get(cache) ?? [])]) await release
 }
 
 /** What {@link leaseOrFind} came to: at most one of both. */
