@@ -1,0 +1,259 @@
+/**
+ * What the inspector's page asks its server for, as JSON. All paths are relative to the place the
+ * inspector is mounted at.
+ *
+ * | Request | Answer |
+ * |---|---|
+ * | `GET api/overview` | {@link Overview} |
+ * | `GET api/fragments` | {@link Rows} of {@link FragmentStats} |
+ * | `GET api/routes` | {@link Rows} of {@link RouteStats} |
+ * | `GET api/responses` | {@link Rows} of {@link ResponseRow}, the latest first |
+ * | `GET api/entry?alias=&key=&version=` | {@link Entry} |
+ * | `GET api/events` | server-sent events; each `batch` is a {@link Batch} |
+ * | `POST api/delete` | {@link DeleteRequest} to {@link ActionResult} |
+ * | `POST api/invalidate` | {@link InvalidateRequest} to {@link ActionResult} |
+ * | `POST api/clear` | {@link ClearRequest} to {@link ActionResult} |
+ * | `POST api/reset` | `{}` to {@link ActionResult} |
+ *
+ * A request that is refused or wrong is answered by {@link Failure}, with a status of 400 or more.
+ */
+
+/** The header that carries the page's token with each POST. */
+export const TOKEN_HEADER = 'x-fragcache-token'
+
+/** What one cache did since its figures were reset. */
+export interface CacheStats {
+  readonly alias: string
+  /** The backend's class name. */
+  readonly backend: string
+  readonly hits: number
+  readonly misses: number
+  readonly sets: number
+  readonly deletes: number
+  readonly errors: number
+  /** Of payloads whose size is known. */
+  readonly bytesWritten?: number
+  /** Of the reads that were timed. */
+  readonly reads: { readonly count: number; readonly meanMs: number; readonly p99Ms: number }
+  readonly timeSavedMs: number
+}
+
+/** What became of one fragment since the figures were reset. */
+export interface FragmentStats {
+  readonly name: string
+  readonly alias: string
+  readonly hits: number
+  readonly misses: number
+  readonly stale: number
+  readonly joined: number
+  readonly bypasses: number
+  readonly errors: number
+  /** Mean of the bodies that ran. */
+  readonly bodyMs: number
+  readonly timeSavedMs: number
+  /** An estimate. */
+  readonly variants: number
+  readonly meanBytes?: number
+}
+
+/** What became of one route since the figures were reset. */
+export interface RouteStats {
+  /** Such as `GET /countries/:code`. */
+  readonly route: string
+  readonly alias: string
+  readonly hits: number
+  readonly misses: number
+  readonly stale: number
+  readonly joined: number
+  readonly bypasses: number
+  /** Mean of the views that ran. */
+  readonly viewMs: number
+  readonly timeSavedMs: number
+  /** An estimate. */
+  readonly variants: number
+  readonly meanBytes?: number
+  /** How often an answer was not stored or not looked for, by reason. */
+  readonly reasons: Readonly<Record<string, number>>
+}
+
+/** What a store says of itself. */
+export interface ServerStats {
+  readonly backend: string
+  readonly entries?: number
+  readonly bytes?: number
+  readonly maxBytes?: number
+  readonly hits?: number
+  readonly misses?: number
+  readonly evictions?: number
+  readonly uptimeSeconds?: number
+  readonly version?: string
+  readonly servers?: readonly (ServerStats & { readonly name: string })[]
+  readonly error?: string
+}
+
+/** One interval of a cache's history. */
+export interface Point {
+  /** The interval's end, in milliseconds since the epoch. */
+  readonly atMs: number
+  readonly hits: number
+  readonly misses: number
+  readonly errors: number
+  readonly meanMs: number
+  readonly p99Ms: number
+}
+
+/** A time in which a store did not answer. */
+export interface Outage {
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number
+  /** Left out while it lasts. */
+  readonly untilMs?: number
+  readonly error: string
+}
+
+/** One cache in the overview. */
+export interface AliasRow extends CacheStats {
+  /** Whether other processes see the same entries. */
+  readonly isShared: boolean
+  readonly server?: ServerStats
+  /** The one that lasts. */
+  readonly outage?: { readonly sinceMs: number; readonly error: string }
+  /** The latest last. */
+  readonly outages: readonly Outage[]
+  /** One point every five seconds of the last fifteen minutes, the latest last. */
+  readonly history: readonly Point[]
+}
+
+/** A set-up that is likely to harm. */
+export interface Risk {
+  /** Names a section of `help`. */
+  readonly code: string
+  readonly severity: 'high' | 'medium' | 'low'
+  /** The fragment, route or cache it is about. */
+  readonly subject: string
+  readonly sentence: string
+  /** Relative to the page, such as `help#hit-ratio-zero`. */
+  readonly href: string
+}
+
+export interface Overview {
+  readonly nowMs: number
+  /** Since when the figures count. */
+  readonly sinceMs: number
+  readonly pid: number
+  /** Of this package. */
+  readonly version: string
+  /** Of Node. */
+  readonly node: string
+  /** Whether `POST api/invalidate` takes a URL. */
+  readonly canInvalidateUrls: boolean
+  readonly aliases: readonly AliasRow[]
+  readonly fragmentCount: number
+  readonly routeCount: number
+  /** Reads, writes, fragments and responses in the last interval of the history, per second. */
+  readonly eventsPerSecond: number
+  /** The worst first. */
+  readonly risks: readonly Risk[]
+}
+
+export interface Rows<T> {
+  readonly rows: readonly T[]
+}
+
+/** A response that was not answered from the cache, and why. */
+export interface ResponseRow {
+  readonly id: number
+  readonly atMs: number
+  readonly method: string
+  readonly url: string
+  readonly route?: string
+  readonly alias: string
+  readonly outcome: string
+  readonly reason?: string
+  readonly sentence: string
+  /** Relative to the page, such as `help#set-cookie`. */
+  readonly href: string
+  readonly key: string
+}
+
+/** One entry of a cache. */
+export interface Entry {
+  readonly found: boolean
+  readonly alias: string
+  readonly key: string
+  readonly version: string
+  readonly storedKey: string
+  readonly tags: readonly string[]
+  /** Milliseconds since the epoch; `null`: never. */
+  readonly expiresAtMs: number | null
+  /** Milliseconds since the epoch; `null`: never. */
+  readonly freshUntilMs: number | null
+  readonly isStale: boolean
+  readonly bytes?: number
+  /** The beginning of the value as text. */
+  readonly preview?: string
+  readonly previewKind: 'text' | 'json' | 'binary' | 'page'
+  /** Whether the preview ends before the value does. */
+  readonly isTruncated: boolean
+}
+
+export type FeedKind =
+  'operation' | 'fragment' | 'response' | 'outage' | 'refresh' | 'warning' | 'audit'
+
+/** Something that happened in a cache. */
+export interface FeedEvent {
+  readonly id: number
+  readonly atMs: number
+  readonly kind: FeedKind
+  /** Empty where no cache is meant. */
+  readonly alias: string
+  readonly title: string
+  readonly outcome?: string
+  readonly durationMs?: number
+  readonly key?: string
+  readonly detail?: string
+  /** Relative to the page. */
+  readonly href?: string
+}
+
+/** What happened since the batch before: a sample if that was much. */
+export interface Batch {
+  readonly events: readonly FeedEvent[]
+  /** How many there were. */
+  readonly seen: number
+  /** How many of them are not in `events`. */
+  readonly dropped: number
+}
+
+export interface DeleteRequest {
+  readonly alias: string
+  readonly key: string
+  readonly version?: string | number
+}
+
+/** Exactly one of `fragment`, `tag` and `url`. */
+export interface InvalidateRequest {
+  readonly fragment?: string
+  /** The cache of the fragment; without it, where the fragment's variants are looked for. */
+  readonly using?: string
+  readonly tag?: string
+  /** Of a fragment or a tag: makes entries stale instead of gone. */
+  readonly soft?: boolean
+  /** Absolute. */
+  readonly url?: string
+}
+
+export interface ClearRequest {
+  readonly alias: string
+}
+
+/** What an action did, in a sentence. */
+export interface ActionResult {
+  readonly ok: true
+  readonly sentence: string
+}
+
+/** Why a request was refused. */
+export interface Failure {
+  readonly error: string
+}
