@@ -4,7 +4,7 @@ import { createCaches, dependOn, FragmentCache, LocMemCache, type Cache } from '
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { stopClock, watchOutcomes } from '../support/cached-site.js'
+import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 import { pageEngines } from '../support/page-engines.js'
 
@@ -264,14 +264,17 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
     })
 
     it('an invalidation during a slow view wins', async () => {
+      const [begun, wasInvalidated] = [gate(), gate()]
       const { caches, made, get } = await site(newCache(), async (_req, res) => {
         dependOn(['x'])
-        await pause(20)
+        begun.open()
+        await wasInvalidated.opened
         res.send('page')
       })
       const slow = get('/p')
-      await pause(8)
+      await begun.opened
       await caches.invalidateTags(['x'])
+      wasInvalidated.open()
       await slow
       expect(await made(['/p'])).toEqual(['/p'])
       expect(await made(['/p'])).toEqual([])
