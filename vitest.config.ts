@@ -13,7 +13,7 @@ const alias = [
   },
   { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
   {
-    find: /^fragcache\/(nunjucks|handlebars|eta|express)$/,
+    find: /^fragcache\/(nunjucks|handlebars|eta|express|inspector|metrics)$/,
     replacement: at('./adapters/$1/index.ts'),
   },
 ]
