@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
+import { isTargeted } from './one-visitor.js'
 
 /** Whether somebody around the cache may still change the headers when the cache is done. */
 export function hasLayersAround(res: ServerResponse): boolean {
@@ -33,6 +34,7 @@ export function keepCookieToItsOwner(res: ServerResponse): void {
   if (hasDirective(control, 'private') && hasDirective(control, 'no-cache')) return
   const maxAge = directives.find(({ name }) => name === 'max-age')?.value
   res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
-  // What is for CDNs would win over it.
-  for (const name of ['Expires', 'CDN-Cache-Control', 'Surrogate-Control']) res.removeHeader(name)
+  for (const name of res.getHeaderNames()) {
+    if (name === 'expires' || isTargeted(name)) res.removeHeader(name)
+  }
 }

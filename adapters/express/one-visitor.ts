@@ -9,7 +9,6 @@ const FOR_ONE_VISITOR = 'private, no-cache'
 const OF_ONE_FILLING: ReadonlySet<string> = new Set([
   'accept-ranges',
   'age',
-  'cdn-cache-control',
   'content-digest',
   'content-length',
   'content-md5',
@@ -19,18 +18,30 @@ const OF_ONE_FILLING: ReadonlySet<string> = new Set([
   'expires',
   'last-modified',
   'repr-digest',
-  'surrogate-control',
 ])
+
+/**
+ * Whether a header tells caches of one kind, such as those of a CDN, how long to keep a response: there
+ * it wins over `Cache-Control`.
+ *
+ * @see RFC 9213 §2.1, §3.1
+ */
+export function isTargeted(name: string): boolean {
+  return TARGETED.test(name)
+}
+
+const TARGETED = /-cache-control$|^(?:surrogate|edge)-control$|^x-accel-expires$/
 
 /** Whether a header is of one filling of a page, and not of the page. */
 export function isOfOneFilling(name: string): boolean {
-  return name === 'cache-control' || OF_ONE_FILLING.has(name)
+  return name === 'cache-control' || OF_ONE_FILLING.has(name) || isTargeted(name)
 }
 
 /** Makes a response say that it is one visitor's. */
 export function sayForOneVisitor(res: ServerResponse): void {
-  for (const name of OF_ONE_FILLING) {
-    if (name !== 'content-length' && name !== 'date') res.removeHeader(name)
+  for (const name of res.getHeaderNames()) {
+    if (name === 'cache-control' || name === 'content-length' || name === 'date') continue
+    if (isOfOneFilling(name)) res.removeHeader(name)
   }
   // Where it was taken away, Node would add none.
   if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(Date.now()))

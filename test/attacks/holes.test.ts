@@ -39,6 +39,18 @@ const engine = new TinyEngine({
   },
 })
 
+/** What a cache in front obeys rather than `Cache-Control`. */
+const TARGETED = [
+  'CDN-Cache-Control',
+  'Cloudflare-CDN-Cache-Control',
+  'Edge-Control',
+  'Netlify-CDN-Cache-Control',
+  'Surrogate-Control',
+  'Vercel-CDN-Cache-Control',
+  'X-Accel-Expires',
+  'X-LiteSpeed-Cache-Control',
+]
+
 /** What the view gives, a cache without holes keeps. */
 function renderFor(req: Request, res: Response, text = 'the page'): void {
   res.render('page', { user: userOf(req), text })
@@ -208,14 +220,14 @@ describeAttacks(
       name: 'a filled page in a cache behind, which the view wants there',
       about: 'RFC 9213: what is for CDNs wins over Cache-Control',
       view: (req, res) => {
-        res.set('CDN-Cache-Control', 'max-age=60').set('Surrogate-Control', 'max-age=60')
+        for (const name of TARGETED) res.set(name, 'max-age=60')
         res.set('Cache-Control', 'public, max-age=60, s-maxage=60').set('Expires', '0')
         renderFor(req, res)
       },
       succeeds: async (target) => {
         const answers = [await alice(target), await bob(target)]
         return answers.some(({ headers }) => {
-          const names = ['cdn-cache-control', 'surrogate-control', 'expires']
+          const names = [...TARGETED, 'Expires'].map((name) => name.toLowerCase())
           return (
             names.some((name) => name in headers) ||
             /public|s-max/.test(headers['cache-control'] ?? '')
