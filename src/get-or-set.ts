@@ -211,7 +211,7 @@ export class GetOrSet {
       value = await runAsyncIn(frame, () => produce(wanted, run))
     } catch (error) {
       const left =
-        old === undefined || run.isForgotten ? undefined : await this.#leftOf(old, wanted)
+        old === undefined || run.isDiscarded ? undefined : await this.#leftOf(old, wanted)
       if (left === undefined || !isWithinError(left, wanted)) throw error
       this.#report(wanted, error)
       return this.#toGot(wanted, left, true)
@@ -223,12 +223,12 @@ export class GetOrSet {
     // The store could not be read, or what it was made from was invalidated: nothing may be kept.
     const isOutdated = frame.isOutdatedBy(wanted.tags)
     frame.end()
-    if (isOutdated && !run.isForgotten && !frame.isUnfit) {
+    if (isOutdated && !run.isDiscarded && !frame.isUnfit) {
       // Somebody may have made it anew since.
       const newer = await this.#access.reread(wanted)
       return newer === undefined ? made : this.#toGot(wanted, newer)
     }
-    if (tags === undefined || run.isForgotten) return made
+    if (tags === undefined || run.isDiscarded) return made
     if (frame.isUnfit || frame.holdsOld || hasEnded(result)) return made
     const added = await this.#access.add(wanted, this.#request(wanted, result, tags))
     if (added) return made
@@ -310,7 +310,7 @@ export class GetOrSet {
       const tags = await tagsToStore(frame, snapshot)
       const isOutdated = frame.isOutdatedBy(wanted.tags)
       frame.end()
-      if (tags === undefined || isOutdated || run.isForgotten) return
+      if (tags === undefined || isOutdated || run.isDiscarded) return
       if (frame.isUnfit || frame.holdsOld) return
       const result = this.#toMade(wanted, frame, value, tags, startedMs)
       if (hasEnded(result)) return

@@ -1,20 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { InFlight } from './in-flight.js'
 
 /** One run of an action that others may be waiting for. */
-export class Run {
-  /** Its key was removed meanwhile: what it makes is not to be kept. */
-  isForgotten = false
-  /** It waits, or may yet wait, for something that is made elsewhere. */
-  mayWait = false
+export class Run extends InFlight {
   /** Whether what it makes is too old for who asks now. */
   isOutdated: () => boolean = isNever
   result: Promise<unknown> | undefined
-  /** An outdated one of the same key that still runs. */
-  replaced: Run | undefined
-  readonly #needs = new Set<Run>()
-  #hasEnded = false
 
   constructor(readonly parent: Run | undefined) {
+    super()
     parent?.need(this)
   }
 
@@ -24,22 +18,7 @@ export class Run {
    */
   static get current(): Run | undefined {
     const run = used ? runs.getStore() : undefined
-    return run === undefined || run.#hasEnded ? undefined : run
-  }
-
-  get hasEnded(): boolean {
-    return this.#hasEnded
-  }
-
-  end(): void {
-    this.#hasEnded = true
-    this.#needs.clear()
-  }
-
-  /** What it makes is not to be kept, nor what those make that it took the place of. */
-  forget(): void {
-    this.isForgotten = true
-    this.replaced?.forget()
+    return run === undefined || run.hasEnded ? undefined : run
   }
 
   /** Calls a producer, so that what it asks for in turn is known to be asked from here. */
@@ -48,28 +27,11 @@ export class Run {
     return runs.run(this, producer)
   }
 
-  /** Notes that this one cannot end before another. */
-  need(other: Run): void {
-    this.#needs.add(other)
-  }
-
-  /** Whether it, or one it needs, waits or may yet wait for something that is made elsewhere. */
-  get mayHoldUp(): boolean {
-    return this.#needsOne((run) => run.mayWait, new Set())
-  }
-
-  #needsOne(is: (run: Run) => boolean, seen: Set<Run>): boolean {
-    if (is(this)) return true
-    seen.add(this)
-    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
-    return false
-  }
-
   /** Whether waiting for this run from inside another would wait for that one itself. */
   dependsOn(inside: Run | undefined): boolean {
-    const waiting = new Set<Run>()
+    const waiting = new Set<InFlight>()
     for (let at = inside; at !== undefined; at = at.parent) waiting.add(at)
-    return waiting.size > 0 && this.#needsOne((run) => waiting.has(run), new Set())
+    return this.needsAnyOf(waiting)
   }
 }
 
@@ -114,8 +76,7 @@ export class SingleFlight {
       run.isOutdated = isAlways
       this.#running.set(key, run)
     } else {
-      run.replaced = running.replaced
-      running.replaced = run
+      run.goBeside(running)
     }
     const result = runAlone(run, action).finally(() => this.#ended(key, run))
     run.result = result
@@ -124,9 +85,7 @@ export class SingleFlight {
 
   #ended(key: string, run: Run): void {
     if (this.#running.get(key) !== run) return
-    // Those that it took the place of may still be running, and their key may still be removed.
-    let next = run.replaced
-    while (next?.hasEnded === true) next = next.replaced
+    const next = run.successor
     if (next === undefined) this.#running.delete(key)
     else this.#running.set(key, next)
   }
@@ -152,7 +111,7 @@ export class SingleFlight {
       return running.result as Promise<T>
     }
     const run = new Run(inside)
-    run.replaced = running
+    run.takePlaceOf(running)
     this.#running.set(key, run)
     const result = runAlone(run, action).finally(() => this.#ended(key, run))
     run.result = result
@@ -169,7 +128,7 @@ export class SingleFlight {
   forget(key?: string): void {
     const keys = key === undefined ? [...this.#running.keys()] : [key]
     for (const one of keys) {
-      this.#running.get(one)?.forget()
+      this.#running.get(one)?.discard()
       this.#running.delete(one)
     }
   }

@@ -1,4 +1,5 @@
 import type { Cache } from '../cache.js'
+import { InFlight } from '../in-flight.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import type { Dependencies, Frame } from '../frame.js'
 import type { TagPosition } from '../errors.js'
@@ -26,26 +27,19 @@ const NONE: readonly string[] = []
 export const APART = Symbol('apart')
 
 /** One look-up and, after a miss, one body: whoever wants the same key meanwhile waits for it. */
-export class Flight {
-  readonly #needs = new Set<Flight>()
+export class Flight extends InFlight {
   readonly landed: Promise<Landed | typeof APART | undefined>
-  /** Its key was removed meanwhile: what it brings is not to be kept. */
-  isDiscarded = false
-  /** An outdated one of the same key that is still on its way. */
-  replaced: Flight | undefined
-  /** It waits, or may yet wait, for what another process makes. */
-  mayWait = false
   /** What its body is rendered in, once it is. */
   frame: Frame | undefined
   readonly #tags: readonly string[]
   readonly #begunAt = invalidationsSoFar()
-  #hasEnded = false
   #unfinished: Content = ''
   #settle!: (landed: Landed | typeof APART | undefined) => void
   #reject!: (error: unknown) => void
 
   /** @param tags - The stored tags of the fragment itself. */
   constructor(tags: readonly string[]) {
+    super()
     this.#tags = tags
     this.landed = new Promise((resolve, reject) => {
       this.#settle = resolve
@@ -55,20 +49,16 @@ export class Flight {
     this.landed.catch(() => undefined)
   }
 
-  get hasEnded(): boolean {
-    return this.#hasEnded
-  }
-
   /** Ends it; `undefined` tells those who wait to look for themselves. */
   land(landed: Landed | typeof APART | undefined): void {
-    this.#end()
+    this.end()
     this.#settle(landed)
   }
 
   /** @param unfinished - What the body had put out before it threw. */
   fail(error: unknown, unfinished: Content = ''): void {
     this.#unfinished = unfinished
-    this.#end()
+    this.end()
     this.#reject(error)
   }
 
@@ -94,19 +84,6 @@ export class Flight {
     return chain(show(left, parent, holes, position), (shown) => shown?.text ?? this.unfinished)
   }
 
-  #end(): void {
-    this.#hasEnded = true
-    this.#needs.clear()
-  }
-
-  /**
-   * Notes that this one cannot end before another. What a body leaves behind (a pool of connections, a
-   * timer) renders from inside its frame for ever, but nothing of that is needed any more.
-   */
-  need(other: Flight): void {
-    if (!this.#hasEnded) this.#needs.add(other)
-  }
-
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
     // While it is looked up, nobody knows its tags.
@@ -114,31 +91,13 @@ export class Flight {
     return wereInvalidatedSince(this.#tags, this.#begunAt) || this.frame.isOutdatedBy(NONE)
   }
 
-  /** What it brings is not to be kept, nor what those bring that it took the place of. */
-  discard(): void {
-    this.isDiscarded = true
-    this.replaced?.discard()
-  }
-
-  /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
-  get mayHoldUp(): boolean {
-    return this.#needsOne((flight) => flight.mayWait, new Set())
-  }
-
-  #needsOne(is: (flight: Flight) => boolean, seen: Set<Flight>): boolean {
-    if (is(this)) return true
-    seen.add(this)
-    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
-    return false
-  }
-
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */
   dependsOn(frame: Frame | undefined): boolean {
-    const waiting = new Set<Flight>()
+    const waiting = new Set<InFlight>()
     for (let at = frame; at !== undefined; at = at.parent) {
       if (at.flight !== undefined) waiting.add(at.flight)
     }
-    return waiting.size > 0 && this.#needsOne((flight) => waiting.has(flight), new Set())
+    return this.needsAnyOf(waiting)
   }
 }
 

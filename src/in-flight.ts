@@ -1,0 +1,72 @@
+/**
+ * Something that is being made under a key, and that others may wait for: who waits for whom, so that
+ * nobody waits for itself, and what of the same key is still on its way, so that a removal reaches it.
+ */
+export abstract class InFlight {
+  /** Its key was removed meanwhile: what it makes is not to be kept. */
+  isDiscarded = false
+  /** It waits, or may yet wait, for what another process makes. */
+  mayWait = false
+  /** An outdated one of the same key that is still on its way. */
+  replaced: this | undefined
+  readonly #needs = new Set<this>()
+  #hasEnded = false
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#needs.clear()
+  }
+
+  /** What it makes is not to be kept, nor what those make that it took the place of. */
+  discard(): void {
+    this.isDiscarded = true
+    this.replaced?.discard()
+  }
+
+  /** Comes after one of the same key, which may still be on its way, and its key may still be removed. */
+  takePlaceOf(running: this | undefined): void {
+    this.replaced = running
+  }
+
+  /** Goes beside one of the same key that keeps its place. */
+  goBeside(running: this): void {
+    this.replaced = running.replaced
+    running.replaced = this
+  }
+
+  /** Of those that it took the place of, or that went beside it, the first that is still on its way. */
+  get successor(): this | undefined {
+    let next = this.replaced
+    while (next?.hasEnded === true) next = next.replaced
+    return next
+  }
+
+  /**
+   * Notes that this one cannot end before another. What a producer or a body leaves behind (a pool of
+   * connections, a timer) asks from inside it for ever, but nothing of that is needed any more.
+   */
+  need(other: this): void {
+    if (!this.#hasEnded) this.#needs.add(other)
+  }
+
+  /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
+  get mayHoldUp(): boolean {
+    return this.#needsOne((one) => one.mayWait, new Set())
+  }
+
+  /** Whether it is, or needs, one of these. */
+  protected needsAnyOf(these: ReadonlySet<InFlight>): boolean {
+    return these.size > 0 && this.#needsOne((one) => these.has(one), new Set())
+  }
+
+  #needsOne(is: (one: this) => boolean, seen: Set<this>): boolean {
+    if (is(this)) return true
+    seen.add(this)
+    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
+    return false
+  }
+}
