@@ -34,6 +34,7 @@ import {
   tagsToStore,
   type Dependencies,
 } from '../frame.js'
+import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
 
 /**
@@ -176,7 +177,8 @@ export class Attempt {
   /** For bodies that are run by other means inside {@link frame}. */
   bodyStarts(): void {
     const { ageing } = this.fragment
-    if (fragmentChannel.hasSubscribers || (ageing !== undefined && ageing.beta > 0)) {
+    const isWatched = fragmentChannel.hasSubscribers || observer !== undefined
+    if (isWatched || (ageing !== undefined && ageing.beta > 0)) {
       this.#bodyStartedMs = performance.now()
     }
   }
@@ -285,9 +287,13 @@ export class Attempt {
   showHoles(text: string): MaybePromise<Shown> {
     const { frame, parent, fragment } = this
     // Only the outermost has any.
-    if (frame.marks === undefined) return { text }
+    if (frame.marks === undefined) {
+      observer?.shown({ fragment, parent, frame, text })
+      return { text }
+    }
     return chain(show(takeContent(frame, text), parent, frame.holes, fragment.site), (shown) => {
       if (shown === undefined) throw faults.lostHole(fragment.site)
+      observer?.shown({ fragment, parent, frame, text: shown.text })
       return shown
     })
   }
@@ -350,6 +356,7 @@ export class Attempt {
     this.#release()
     this.frame.end()
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
+    observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs)
   }
 
   /** What the text depends on, where the versions are not known. */
@@ -419,6 +426,7 @@ export function openHere(
       if (parent.wantsExpiry) atOnce(dependOnHit(fragment, hit, parent))
     }
     publish(fragment, 'hit', startedMs, 0)
+    observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
   }
   let old: Old | undefined
@@ -429,8 +437,10 @@ export function openHere(
       const use = useOf(fragment, hit)
       if (use === 'fresh' || use === 'old') {
         if (parent !== undefined) atOnce(dependOnHit(fragment, hit, parent))
-        publish(fragment, use === 'old' ? 'stale' : 'hit', startedMs, 0)
-        return chain(showFor({ fragment, parent, holes }, content, startedMs), (opened) =>
+        const outcome = use === 'old' ? 'stale' : 'hit'
+        publish(fragment, outcome, startedMs, 0)
+        const placed = { fragment, parent, holes }
+        return chain(showFor(placed, content, startedMs, outcome, hit), (opened) =>
           opened instanceof Attempt ? opened : opened.text,
         )
       }
@@ -499,11 +509,16 @@ function showFor(
   { fragment, parent, holes }: Placed,
   content: Content,
   startedMs: number,
+  outcome: FragmentOutcome,
+  hit?: Hit,
 ): MaybePromise<Opened> {
-  return chain(
-    show(content, parent, holes, fragment.site),
-    (shown) => shown ?? new Attempt(fragment, undefined, parent, undefined, startedMs, holes),
-  )
+  return chain(show(content, parent, holes, fragment.site), (shown) => {
+    if (shown === undefined) {
+      return new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
+    }
+    observer?.shown({ fragment, parent, text: shown.text, outcome, hit })
+    return shown
+  })
 }
 
 /** Starts a flight: beside one that could not be joined, if there is one. */
@@ -664,8 +679,9 @@ function openHit(
   const { fragment, parent } = reading
   landHit(reading, hit, content)
   const noted = parent === undefined ? undefined : dependOnHit(fragment, hit, parent)
-  publish(fragment, hit.staleSinceMs === undefined ? 'hit' : 'stale', startedMs, 0)
-  return chain(noted, () => showFor(reading, content, startedMs))
+  const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
+  publish(fragment, outcome, startedMs, 0)
+  return chain(noted, () => showFor(reading, content, startedMs, outcome, hit))
 }
 
 /** Before its holes are filled, which is for each visitor to do. */
@@ -768,8 +784,9 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
     const { cache, variant } = fragment
     parent.limit(isUnknown ? await cache.readLifetime(variant.storedKey) : expiresAtMs)
   }
-  publish(fragment, outcomeOf(landed), startedMs, 0)
-  return showFor(placed, content, startedMs)
+  const outcome = outcomeOf(landed)
+  publish(fragment, outcome, startedMs, 0)
+  return showFor(placed, content, startedMs, outcome)
 }
 
 function outcomeOf({ hit, isOld }: Landed): FragmentOutcome {

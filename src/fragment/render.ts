@@ -21,6 +21,7 @@ import {
   type FragmentSettings,
   type FragmentRules,
 } from './options.js'
+import { observer } from './shown.js'
 import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
 
 /** Options of {@link FragmentCache}. */
@@ -195,6 +196,8 @@ export class FragmentCache {
         if (served !== undefined) {
           const shown = await showOld(found, served, holes[i])
           if (shown !== undefined) {
+            const { fragment, parent } = found
+            observer?.shown({ fragment, parent, text: shown, outcome: 'stale', hit: served.hit })
             refresh(found.apart(holes[i]), run)
             return shown
           }

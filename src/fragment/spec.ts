@@ -83,6 +83,14 @@ export interface FragmentAgeing {
 
 const MAX_TABLES = 5_000
 
+/** By what all fragments of one resolver have in common: no fragment has to carry it. */
+const cachesBySettings = new WeakMap<FragmentSettings, Caches>()
+
+/** The caches that a fragment's alias is one of. */
+export function cachesOf({ settings }: Fragment): Caches | undefined {
+  return cachesBySettings.get(settings)
+}
+
 /** Turns the values of a tag into a {@link Fragment}, with the same faults for every engine. */
 export class FragmentResolver {
   readonly #caches: Caches
@@ -96,6 +104,7 @@ export class FragmentResolver {
     this.#caches = caches
     this.#colliding = colliding
     this.#settings = settings
+    cachesBySettings.set(settings, caches)
   }
 
   /** The alias that fragments use unless told otherwise. */

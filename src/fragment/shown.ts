@@ -1,0 +1,34 @@
+import type { Hit } from '../backend.js'
+import type { Frame } from '../frame.js'
+import type { FragmentOutcome } from '../observe.js'
+import type { Fragment } from './spec.js'
+
+/** A fragment whose text was handed to what is around it. */
+export interface ShownFragment {
+  readonly fragment: Fragment
+  /** What it stands in. */
+  readonly parent: Frame | undefined
+  /** As it is handed on: what is put off around it, or rendered for each visitor, still has to come. */
+  readonly text: string
+  /** What it was made in; left out: it was found, or is another's. */
+  readonly frame?: Frame
+  /** Left out: `ended` tells. */
+  readonly outcome?: FragmentOutcome
+  /** What was found. */
+  readonly hit?: Hit | undefined
+}
+
+/** Somebody who looks at fragments while they are rendered, and changes nothing. Must not throw. */
+export interface FragmentObserver {
+  shown(fragment: ShownFragment): void
+  /** After `shown`, or without it where the text is put out nowhere. */
+  ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void
+}
+
+/** Nobody looks, as a rule: then this is all that it costs. */
+export let observer: FragmentObserver | undefined
+
+/** Sets the one who looks; for the whole process. */
+export function observeFragments(by: FragmentObserver): void {
+  observer = by
+}
