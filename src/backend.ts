@@ -14,6 +14,7 @@ import {
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { OutageReporter, RefusalReporter, reportDamage } from './observe.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
+import type { ServerFigures } from './server-stats.js'
 import { withStamp, type Stamp } from './stamp.js'
 import type { Lock } from './staleness.js'
 import {
@@ -249,6 +250,20 @@ export abstract class Backend<Payload = unknown> {
   /** Lets go of connections and timers. The next call opens them again. */
   protected disconnect(): MaybePromise<void> {
     return undefined
+  }
+
+  /**
+   * What the store tells of itself, for `caches.serverStats()`: a few round trips, whatever it holds.
+   * Default: nothing.
+   */
+  protected readServerStats(): MaybePromise<ServerFigures | undefined> {
+    return undefined
+  }
+
+  /** Bytes that are kept for a payload; `undefined`: not known. Default: of bytes and texts their own. */
+  protected sizeOfPayload(payload: Payload): number | undefined {
+    if (typeof payload === 'string') return Buffer.byteLength(payload)
+    return payload instanceof Uint8Array ? payload.byteLength : undefined
   }
 
   /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
@@ -775,6 +790,8 @@ export interface Primitives<Payload> {
   readDeadline(key: string): MaybePromise<Deadline | undefined>
   readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
   removeAll(): MaybePromise<void>
+  readServerStats(): MaybePromise<ServerFigures | undefined>
+  sizeOfPayload(payload: Payload): number | undefined
   onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void
   packValue(value: unknown, tags: TagVersions | undefined): Payload
   unpackPayload(payload: Payload): Unpacked

@@ -9,6 +9,7 @@ import {
 } from './backend.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
+import { toDescription, type EntryDescription } from './describe.js'
 import { currentFrame, mayWantExpiry } from './frame.js'
 import { GetOrSet, lifetimeOf } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
@@ -16,6 +17,7 @@ import { operationChannel, type OperationMessage } from './observe.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
 import { releasesOver } from './lease.js'
+import type { ServerStats } from './server-stats.js'
 import { withStamp, type Stamp } from './stamp.js'
 import {
   toAgeing,
@@ -684,6 +686,39 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     noteInvalidation(tags, soft)
     await this.#call('invalidateTags', [], () => this.bumpTags(tags, soft), undefined)
     noteInvalidation(tags, soft)
+  }
+
+  /**
+   * Tells what is known of an entry, for who looks at the cache: what it is, what it depends on, how long
+   * it lives. Also of what may only be served stale.
+   *
+   * @param key - As for `get`; the keys of fragments and pages are keys like any other.
+   * @returns `undefined`: there is no such entry, or it was invalidated.
+   * @remarks Neither a hit nor a miss. Of an entry that is written meanwhile it may tell some things as
+   *   they were before and others as they are after.
+   */
+  async describe(key: string, options: KeyOptions = {}): Promise<EntryDescription | undefined> {
+    checkOptions(options, KEY_OPTIONS)
+    const { version = this.settings.version } = options
+    const storedKey = this.checkedKey(key, version)
+    const read = async () => {
+      const [hit, expiresAtMs, [payload]] = await Promise.all([
+        this.lookupOne(storedKey, true, true),
+        this.readDeadline(storedKey),
+        this.readEntries([storedKey]),
+      ])
+      if (hit === undefined || expiresAtMs === undefined) return undefined
+      const bytes = payload === undefined ? undefined : this.sizeOfPayload(payload)
+      const { alias } = this
+      return toDescription({ key, storedKey, version, alias, hit, expiresAtMs, bytes })
+    }
+    return this.#call('describe', [key], read, undefined)
+  }
+
+  /** @internal What the store tells of itself; a store that fails rejects, whatever `ignoreErrors` says. */
+  async readOwnServerStats(): Promise<ServerStats | undefined> {
+    const figures = await this.guarded('serverStats', () => this.readServerStats())
+    return figures === undefined ? undefined : { backend: this.backendName, ...figures }
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */

@@ -1,5 +1,7 @@
 import type { Cache, InvalidateOptions } from './cache.js'
 import { InvalidCacheBackendError, show } from './errors.js'
+import type { ServerStats } from './server-stats.js'
+import { withinLimit } from './time-limit.js'
 
 /**
  * Caches by alias. Each is also a property of the object under its alias.
@@ -65,6 +67,23 @@ export class Caches {
     await this.#inAll((cache) => cache.invalidateTags(tags, options))
   }
 
+  /**
+   * Asks the stores what they tell of themselves: entries, bytes, hits and misses of all their clients.
+   *
+   * @returns By alias, those that tell anything. A store that fails, or does not answer in time, has
+   *   `error`; it never rejects.
+   */
+  async serverStats(): Promise<Readonly<Record<string, ServerStats>>> {
+    const asked = new Map<Cache, Promise<ServerStats | undefined>>()
+    for (const cache of new Set(this.#caches.values())) asked.set(cache, serverStatsOf(cache))
+    const found: [string, ServerStats][] = []
+    for (const [alias, cache] of this.#caches) {
+      const stats = await asked.get(cache)
+      if (stats !== undefined) found.push([alias, stats])
+    }
+    return Object.fromEntries(found)
+  }
+
   /** @internal */
   async invalidateStoredTags(
     tagsFor: (cache: Cache) => readonly string[],
@@ -82,6 +101,19 @@ export class Caches {
     const caches = new Set(this.#caches.values())
     const results = await Promise.allSettled([...caches].map(action))
     for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+}
+
+async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {
+  // One of another copy of this package may know nothing of it.
+  if (typeof (cache as Partial<Cache>).readOwnServerStats !== 'function') return undefined
+  try {
+    return await withinLimit(cache.readOwnServerStats())
+  } catch (error) {
+    return {
+      backend: cache.backendName,
+      error: error instanceof Error ? error.message : String(error),
+    }
   }
 }
 

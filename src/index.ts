@@ -8,6 +8,8 @@ export type {
   TouchOptions,
 } from './cache.js'
 export type { LockOptions, StaleOptions } from './staleness.js'
+export type { EntryDescription } from './describe.js'
+export type { NamedServerFigures, ServerFigures, ServerStats } from './server-stats.js'
 export { dependOn } from './frame.js'
 export { Caches, createCaches } from './caches.js'
 export { LocMemCache } from './backends/locmem.js'

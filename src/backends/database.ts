@@ -4,6 +4,7 @@ import { CacheBackendError } from '../errors.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import type { Unpacked } from '../serializer.js'
+import type { ServerFigures } from '../server-stats.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
@@ -13,6 +14,7 @@ import { explain, isAnswer, isMissingTable } from './database/failures.js'
 import { Replica } from './database/replica.js'
 import { Table } from './database/table.js'
 import { parseTableName } from './database/table-name.js'
+import { measureTable } from './database/usage.js'
 import type { QueryDatabase } from './database/drivers/query.js'
 
 export {
@@ -82,6 +84,7 @@ export class DatabaseCache extends Cache<Uint8Array> {
   readonly #replica: Replica
   readonly #table: Table
   readonly #format: PayloadFormat
+  readonly #maxEntries: number
   #isOpen = false
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
@@ -98,6 +101,7 @@ export class DatabaseCache extends Cache<Uint8Array> {
       maxEntries: resolveCount('DatabaseCache', 'maxEntries', options.maxEntries, 300, 1),
       cullFrequency: resolveCount('DatabaseCache', 'cullFrequency', options.cullFrequency, 3, 0),
     }
+    this.#maxEntries = limits.maxEntries
     const { keyPrefix, timeLimitMs } = this.settings
     this.#route = connect(database, {
       limitMs: timeLimitMs,
@@ -179,6 +183,13 @@ export class DatabaseCache extends Cache<Uint8Array> {
   protected override removeAll(): MaybePromise<void> {
     this.#open()
     return this.#table.clear()
+  }
+
+  protected override readServerStats(): MaybePromise<ServerFigures> {
+    this.#open()
+    const { name, driver } = this[NEEDED_TABLE]
+    const maxEntries = this.#maxEntries
+    return chain(measureTable(driver, name), (figures) => ({ ...figures, maxEntries }))
   }
 
   protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {

@@ -4,6 +4,7 @@ import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { reportDamage } from '../observe.js'
 import { addIntegers, pack, readInteger } from '../serializer.js'
+import type { ServerFigures } from '../server-stats.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
 import type { Deadline } from '../timeout.js'
 import { mapLimited } from './file/limit.js'
@@ -49,6 +50,7 @@ const BATCH = 16
  */
 export class FileBasedCache extends Cache<Uint8Array> {
   readonly #store: FileStore
+  readonly #maxEntries: number
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {
@@ -58,6 +60,7 @@ export class FileBasedCache extends Cache<Uint8Array> {
       maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
       cullFrequency: resolveCount('FileBasedCache', 'cullFrequency', options.cullFrequency, 3, 0),
     }
+    this.#maxEntries = limits.maxEntries
     this.#store = new FileStore(
       resolve(checkLocation(location)),
       this.settings.keyPrefix,
@@ -119,6 +122,10 @@ export class FileBasedCache extends Cache<Uint8Array> {
 
   protected override async removeAll(): Promise<void> {
     await this.#store.clear()
+  }
+
+  protected override async readServerStats(): Promise<ServerFigures> {
+    return { scope: 'machine', ...(await this.#store.measure()), maxEntries: this.#maxEntries }
   }
 
   protected override async disconnect(): Promise<void> {

@@ -7,11 +7,13 @@ import { resolveCount, type CacheSettings } from '../settings.js'
 import { splitLabels } from '../stamp.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
+import type { ServerFigures } from '../server-stats.js'
 import {
   isSerialized,
   isTagged,
   MemoryStore,
   Serialized,
+  sizeOfPayload,
   Tagged,
   type Limits,
   type MemoryPayload,
@@ -152,6 +154,22 @@ export class LocMemCache extends Cache<MemoryPayload> {
       tags: tags?.size === 0 ? undefined : tags,
       stamp: tagged ? payload.stamp : undefined,
     }
+  }
+
+  protected override readServerStats(): ServerFigures {
+    const { maxEntries, maxBytes } = this.#limits
+    const { size, bytes } = this.#store
+    return {
+      scope: 'process',
+      entries: size,
+      maxEntries,
+      ...(bytes === undefined ? undefined : { bytes }),
+      ...(maxBytes === Infinity ? undefined : { maxBytes }),
+    }
+  }
+
+  protected override sizeOfPayload(payload: MemoryPayload): number {
+    return sizeOfPayload(payload)
   }
 
   /** @internal All variants of a fragment share one snapshot for as long as nothing is invalidated. */

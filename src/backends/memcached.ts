@@ -5,6 +5,7 @@ import { refuseKey, type KeyFault } from '../keys.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import type { Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import { askEach, together, type ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
 import { toDeadline, type Deadline } from '../timeout.js'
 import { Entries, toBytes } from './memcached/entries.js'
@@ -216,6 +217,14 @@ export class MemcachedCache extends Cache<Payload> {
 
   protected override async removeAll(): Promise<void> {
     await this.#entries.clear()
+  }
+
+  protected override async readServerStats(): Promise<ServerFigures> {
+    const asked = this.#servers.all.map((server) => ({
+      name: server.name,
+      ask: () => server.stats(),
+    }))
+    return together(await askEach(asked))
   }
 
   protected override disconnect(): void {

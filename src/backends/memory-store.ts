@@ -92,6 +92,11 @@ export class MemoryStore {
     return this.#entries.size
   }
 
+  /** Bytes of keys and values; only known while something limits them. */
+  get bytes(): number | undefined {
+    return this.#bytes
+  }
+
   /** The live entry of a key, which counts as used. What is dead goes. */
   get(key: string): MemoryEntry | undefined {
     const entry = this.#entries.get(key)
@@ -264,8 +269,12 @@ export class MemoryStore {
 
 /** Bytes of the key and the value, not of what surrounds them. */
 function sizeOf(key: string, { payload }: MemoryEntry): number {
-  const value = isTagged(payload) ? payload.value : payload
-  return Buffer.byteLength(key) + sizeOfValue(value)
+  return Buffer.byteLength(key) + sizeOfPayload(payload)
+}
+
+/** Bytes of a value alone. */
+export function sizeOfPayload(payload: MemoryPayload): number {
+  return sizeOfValue(isTagged(payload) ? payload.value : payload)
 }
 
 function sizeOfValue(value: Untagged): number {

@@ -6,6 +6,7 @@ import { LEASE_KEY_PREFIX } from '../lease.js'
 import type { MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'
+import type { ServerFigures } from '../server-stats.js'
 import { TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { watchKeys } from './redis/changes.js'
@@ -13,6 +14,7 @@ import type { Argument, Reply } from './redis/client.js'
 import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
 import { Link, type ClientSource } from './redis/link.js'
 import { Scanner } from './redis/scanner.js'
+import { readFigures } from './redis/server-figures.js'
 import { INCREMENT, REPLACE, run } from './redis/scripts.js'
 import { resolveFlush, resolveTarget, type RedisSettings } from './redis/settings.js'
 import { commandSources, listeningSource } from './redis/sources.js'
@@ -248,6 +250,15 @@ export class RedisCache extends Cache<Payload> {
       )
     }
     await this.#scanner.remove(space.pattern, space.owns)
+  }
+
+  protected override readServerStats(): Promise<ServerFigures> {
+    const [leader = '', ...replicas] = this.#sources.map(({ name }) => name)
+    return readFigures(
+      { name: leader, link: this.#leader },
+      this.#replicas.map((link, i) => ({ name: replicas[i] ?? '', link })),
+      this.settings.timeLimitMs,
+    )
   }
 
   /** @internal */

@@ -16,6 +16,7 @@ import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
 import { defaultKeyFunction, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { Unpacked } from '../serializer.js'
+import type { ServerFigures } from '../server-stats.js'
 import type { CacheSettings } from '../settings.js'
 import { newTagVersion, TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
@@ -338,6 +339,14 @@ export class TieredCache extends Cache {
 
   protected override unpackPayload(payload: unknown): Unpacked {
     return this.#below.unpackPayload(payload)
+  }
+
+  protected override readServerStats(): MaybePromise<ServerFigures | undefined> {
+    return this.#ask('serverStats', () => this.#below.readServerStats())
+  }
+
+  protected override sizeOfPayload(payload: unknown): number | undefined {
+    return this.#below.sizeOfPayload(payload)
   }
 
   protected override onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {

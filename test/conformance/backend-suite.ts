@@ -1,5 +1,6 @@
 import { batches } from './backend/batches.js'
 import { counters } from './backend/counters.js'
+import { describing } from './backend/describing.js'
 import { entries } from './backend/entries.js'
 import { Fixture, type Define } from './backend/fixture.js'
 import { keepsNothing } from './backend/keeps-nothing.js'
@@ -105,6 +106,7 @@ function sectionsFor({ differences = {}, outage, damage }: BackendUnderTest): [s
       : [`takes portable keys only: ${portable}`, portableKeysOnly],
     ['tags', tags],
     ['staleness', staleness],
+    ['describe', describing],
     ['leases', leases],
     ['misuse', misuse],
     ['lifecycle', lifecycle(outage, damage)],

@@ -14,6 +14,7 @@ import {
 } from './format.js'
 import { Limiter } from './limit.js'
 import { Locks, type Turn } from './locks.js'
+import { measureUsage, type Usage } from './usage.js'
 
 /** Writers of one cache that are at work at a time. */
 const WRITERS = 16
@@ -280,6 +281,11 @@ export class FileStore {
       await this.#folders.make()
       await this.#culling.clear(this.owner)
     })
+  }
+
+  /** Counts the entries, expired ones included, and their bytes; where they are many, by a sample. */
+  async measure(): Promise<Usage> {
+    return this.#named(() => measureUsage(this.#folders))
   }
 
   async close(): Promise<void> {

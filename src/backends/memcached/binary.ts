@@ -1,7 +1,7 @@
 import { MemcachedReplyError } from './faults.js'
 import type { Outbox } from './outbox.js'
 import type { Protocol } from './protocol.js'
-import type { Item, Request } from './request.js'
+import type { Item, Request, StatsRequest } from './request.js'
 
 const REQUEST = 0x80
 const REPLY = 0x81
@@ -14,6 +14,7 @@ const DELETE = 0x04
 const INCREMENT = 0x05
 const FLUSH = 0x08
 const VERSION = 0x0b
+const STAT = 0x10
 const TOUCH = 0x1c
 const AUTH = 0x21
 
@@ -39,7 +40,7 @@ interface Reply {
   readonly status: number
   readonly cas: bigint
   readonly extras: Buffer
-  /** Without the key. */
+  readonly key: Buffer
   readonly value: Buffer
 }
 
@@ -48,6 +49,8 @@ export class BinaryProtocol implements Protocol {
   readonly #frames = new BinaryFrames()
   #sent = 0
   #answered = 0
+  /** Of an answer that goes on. */
+  #stats = new Map<string, string>()
 
   encode(request: Request, out: Outbox): void {
     switch (request.type) {
@@ -86,6 +89,9 @@ export class BinaryProtocol implements Protocol {
         break
       case 'version':
         this.#command(out, VERSION, '')
+        break
+      case 'stats':
+        this.#command(out, STAT, request.subject)
         break
       case 'auth': {
         const words = Buffer.from(`\0${request.username}\0${request.password}`)
@@ -126,7 +132,18 @@ export class BinaryProtocol implements Protocol {
         throw new Error('an answer to nothing that was asked')
       }
       if (reply.opcode !== opcodeOf(request)) throw new Error('an answer to another command')
+      if (request.type === 'stats' && reply.status === OK && reply.key.length > 0) {
+        this.#stats.set(reply.key.toString('latin1'), reply.value.toString('latin1'))
+        continue
+      }
       this.#answered = (this.#answered + 1) % 2 ** 32
+      if (request.type === 'stats') {
+        const stats = this.#stats
+        this.#stats = new Map()
+        answered()
+        request.done(reply.status === OK ? undefined : toError(reply), stats)
+        continue
+      }
       settle(request, reply, answered)
     }
   }
@@ -148,12 +165,14 @@ function opcodeOf(request: Request): number {
       return FLUSH
     case 'version':
       return VERSION
+    case 'stats':
+      return STAT
     case 'auth':
       return AUTH
   }
 }
 
-function settle(request: Request, reply: Reply, answered: () => void): void {
+function settle(request: Exclude<Request, StatsRequest>, reply: Reply, answered: () => void): void {
   const { status } = reply
   // Before anything is settled: what is read wrongly ends the connection.
   const item = request.type === 'get' && status === OK ? readItem(reply) : undefined
@@ -240,6 +259,7 @@ export class BinaryFrames {
       status: buffer.readUInt16BE(6),
       cas: buffer.readBigUInt64BE(16),
       extras: buffer.subarray(HEADER_LENGTH, extrasEnd),
+      key: buffer.subarray(extrasEnd, valueStart),
       value: buffer.subarray(valueStart, end),
     }
     buffer = buffer.subarray(end)

@@ -85,6 +85,14 @@ export interface LineRequest {
   readonly done: Done<string | undefined>
 }
 
+/** What the server tells of itself, by name. */
+export interface StatsRequest {
+  readonly type: 'stats'
+  /** Empty for what it counts; `settings` for how it was set up. */
+  readonly subject: '' | 'settings'
+  readonly done: Done<ReadonlyMap<string, string> | undefined>
+}
+
 export interface AuthRequest {
   readonly type: 'auth'
   readonly username: string
@@ -103,6 +111,7 @@ export type Request =
   | TouchRequest
   | CountRequest
   | LineRequest
+  | StatsRequest
   | AuthRequest
 
 /** Ends a request that gets no answer. */

@@ -1,6 +1,8 @@
 import { Connection, type ConnectionSettings } from './connection.js'
-import { connectionError, MemcachedConnectionError } from './faults.js'
+import { clockAhead, countOf, known, type ServerFigures } from '../../server-stats.js'
+import { connectionError, MemcachedConnectionError, MemcachedReplyError } from './faults.js'
 import type { Generations } from './generations.js'
+import { settled } from './records.js'
 
 /** With so much under way on every connection, another one is opened. */
 const BUSY_LOAD = 512
@@ -100,6 +102,40 @@ export class Server {
     }
   }
 
+  /**
+   * Asks what the server tells of itself, over a connection of its own: a proxy that knows no such
+   * command may end the connection, and with it everything that is under way there.
+   *
+   * @throws MemcachedReplyError: it tells nothing of itself. MemcachedConnectionError: it is down.
+   */
+  async stats(): Promise<ServerFigures> {
+    if (this.#failure !== undefined) throw this.#failure
+    let isReady = false
+    const connection = new Connection(this.#settings, {
+      ready: () => {
+        isReady = true
+      },
+      closed: () => undefined,
+    })
+    const ask = (subject: '' | 'settings') =>
+      new Promise<ReadonlyMap<string, string> | undefined>((resolve, reject) => {
+        connection.send({ type: 'stats', subject, done: settled(resolve, reject) })
+      })
+    const sentAtMs = Date.now()
+    try {
+      const [counts, settings] = await Promise.all([ask(''), ask('settings')])
+      return figuresOf(counts ?? NOTHING, settings ?? NOTHING, sentAtMs, Date.now())
+    } catch (error) {
+      if (!isReady || (error instanceof Error && isHang(error))) throw error
+      throw new MemcachedReplyError(
+        `${this.name}: it does not answer to stats; is it a proxy? (${(error as Error).message})`,
+        { cause: error },
+      )
+    } finally {
+      connection.destroy()
+    }
+  }
+
   #openPooled(): Connection {
     let wasReady = false
     const connection = new Connection(this.#settings, {
@@ -180,6 +216,39 @@ export class Server {
       probe.destroy()
     }
   }
+}
+
+const NOTHING: ReadonlyMap<string, string> = new Map()
+
+function figuresOf(
+  counts: ReadonlyMap<string, string>,
+  settings: ReadonlyMap<string, string>,
+  sentAtMs: number,
+  receivedAtMs: number,
+): ServerFigures {
+  const seconds = countOf(counts.get('time'))
+  return known({
+    scope: 'shared' as const,
+    entries: countOf(counts.get('curr_items')),
+    bytes: countOf(counts.get('bytes')),
+    maxBytes: countOf(counts.get('limit_maxbytes')),
+    maxEntryBytes: countOf(settings.get('item_size_max')),
+    hits: countOf(counts.get('get_hits')),
+    misses: countOf(counts.get('get_misses')),
+    evictions: countOf(counts.get('evictions')),
+    // Its other policy is to refuse what does not fit.
+    evictionPolicy: settings.get('evictions') === 'off' ? 'noeviction' : undefined,
+    uptimeSeconds: countOf(counts.get('uptime')),
+    version: counts.get('version'),
+    clockAheadMs: seconds === undefined ? undefined : ahead(seconds, sentAtMs, receivedAtMs),
+  })
+}
+
+/** Its clock tells whole seconds, and is itself set once a second. */
+function ahead(seconds: number, sentAtMs: number, receivedAtMs: number): number {
+  const leastMs = clockAhead(seconds * 1000, sentAtMs, receivedAtMs)
+  if (leastMs > 0) return leastMs
+  return Math.min(0, clockAhead(seconds * 1000 + 2000, sentAtMs, receivedAtMs))
 }
 
 function isHang(error: Error): boolean {

@@ -171,6 +171,8 @@ const TOUCH_REPLIES = new Map([
 export class TextProtocol implements Protocol {
   readonly #frames = new TextFrames()
   #dialect: Dialect
+  /** Of an answer that goes on. */
+  #stats = new Map<string, string>()
 
   constructor(dialect: Dialect) {
     this.#dialect = dialect
@@ -201,6 +203,9 @@ export class TextProtocol implements Protocol {
         break
       case 'version':
         out.text('version\r\n')
+        break
+      case 'stats':
+        out.text(request.subject === '' ? 'stats\r\n' : `stats ${request.subject}\r\n`)
         break
       case 'auth':
         throw new Error('the text protocol knows no SASL')
@@ -246,6 +251,20 @@ export class TextProtocol implements Protocol {
         const cas = frame.hasBody ? / c(\d+)/.exec(frame.line)?.[1] : undefined
         answered()
         request.done(undefined, sum === undefined ? undefined : BigInt(sum), cas)
+        return
+      }
+      case 'stats': {
+        const { line } = frame
+        if (line !== 'END') {
+          const [word, name = '', ...value] = line.split(' ')
+          if (word !== 'STAT') throw unexpected(line)
+          this.#stats.set(name, value.join(' '))
+          return
+        }
+        const stats = this.#stats
+        this.#stats = new Map()
+        answered()
+        request.done(undefined, stats)
         return
       }
       default:

@@ -21,16 +21,19 @@ export type Reply = string | number | Buffer | null | readonly Reply[]
 
 /** The commands that are used. */
 export type CommandName =
+  | 'dbsize'
   | 'eval'
   | 'evalsha'
   | 'exists'
   | 'flushdb'
+  | 'info'
   | 'mgetBuffer'
   | 'persist'
   | 'pexpire'
   | 'pttl'
   | 'scan'
   | 'set'
+  | 'time'
   | 'unlink'
 
 type Commands<Result> = {
@@ -41,7 +44,11 @@ type Commands<Result> = {
 export interface IoClient extends Commands<Promise<Reply>> {
   readonly status: string
   readonly isCluster: boolean
-  readonly options: { readonly keyPrefix?: string | undefined }
+  readonly options: {
+    readonly keyPrefix?: string | undefined
+    readonly host?: string | undefined
+    readonly port?: number | undefined
+  }
   /** The socket, while there is one. */
   readonly stream?: {
     readonly writable?: boolean

@@ -7,6 +7,7 @@ export function keepsNothing(test: Define): void {
     assert.equal(await cache.set('k', 1), undefined)
     await assertMissing(cache, 'k')
     assert.equal(await cache.get('k', { default: 7 }), 7)
+    assert.equal(await cache.describe('k'), undefined)
     assert.equal(await cache.add('k', 1), true)
     assert.equal(await cache.add('k', 1), true)
     assert.equal(await cache.touch('k'), false)
