@@ -13,10 +13,21 @@ const nodeGlobals = Object.fromEntries(
   Object.getOwnPropertyNames(globalThis).map((name) => [name, 'readonly']),
 )
 const browserGlobals = Object.fromEntries(
-  ['document', 'window', 'location', 'history', 'localStorage', 'matchMedia'].map((name) => [
-    name,
-    'readonly',
-  ]),
+  [
+    'document',
+    'window',
+    'location',
+    'history',
+    'localStorage',
+    'matchMedia',
+    'getComputedStyle',
+    'requestAnimationFrame',
+    'Element',
+    'EventSource',
+    'HTMLElement',
+    'Node',
+    'ResizeObserver',
+  ].map((name) => [name, 'readonly']),
 )
 
 export default defineConfig([
@@ -38,7 +49,7 @@ export default defineConfig([
     languageOptions: { globals: nodeGlobals },
   },
   {
-    files: ['examples/**/public/**/*.js'],
+    files: ['examples/**/public/**/*.js', 'adapters/*/*/client/*.js'],
     languageOptions: { globals: browserGlobals },
   },
   {

@@ -1,4 +1,5 @@
-// Compiles src, adapters and the published conformance suite into dist/.
+// Compiles src, adapters and the published conformance suite into dist/, and copies what adapters hand to
+// browsers as it is.
 //
 //   node scripts/build.mjs              compile
 //   node scripts/build.mjs --if-stale   compile unless dist/ was made from exactly these sources
@@ -8,8 +9,8 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -21,8 +22,22 @@ const state = join(root, 'node_modules', '.cache', 'fragcache-build')
 const stamp = join(state, 'sources.sha256')
 const lock = join(state, 'lock')
 
+/** What is for browsers: scripts and style sheets beside the sources, not compiled. */
+async function assetFiles() {
+  const entries = await readdir(join(root, 'adapters'), { recursive: true })
+  return entries
+    .filter((entry) => /\.(js|css)$/.test(entry))
+    .map((entry) => join('adapters', entry))
+    .sort()
+}
+
 async function sourceFiles() {
-  const files = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json']
+  const files = [
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package-lock.json',
+    ...(await assetFiles()),
+  ]
   for (const folder of ['src', 'adapters', 'test/conformance']) {
     if (!existsSync(join(root, folder))) continue
     for (const entry of await readdir(join(root, folder), { recursive: true })) {
@@ -79,6 +94,13 @@ function compile(outDir) {
   })
 }
 
+async function copyAssets(outDir) {
+  for (const file of await assetFiles()) {
+    await mkdir(join(outDir, dirname(file)), { recursive: true })
+    await copyFile(join(root, file), join(outDir, file))
+  }
+}
+
 /**
  * Makes dist/ unless it is there and made from exactly these sources.
  *
@@ -93,6 +115,7 @@ export async function build({ force = false } = {}) {
     const old = join(root, `dist.${process.pid}.old`)
     try {
       await compile(fresh)
+      await copyAssets(fresh)
       if (existsSync(dist)) await rename(dist, old)
       await rename(fresh, dist)
       await writeFile(stamp, hash)

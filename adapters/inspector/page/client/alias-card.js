@@ -1,0 +1,368 @@
+import { createChart } from './chart.js'
+import { el, fill, setText, uniqueId } from './dom.js'
+import {
+  bytes,
+  clock,
+  count,
+  duration,
+  exact,
+  percent,
+  plural,
+  ratio,
+  relative,
+  time,
+} from './format.js'
+
+/**
+ * @import {AliasRow, Point, ServerStats} from '../../api.js'
+ */
+
+const spanMs = 15 * 60_000
+
+/**
+ * A list of names and figures that is written again without being made again.
+ *
+ * @param {string} className
+ */
+function figures(className) {
+  const element = el('dl', { class: className })
+  /** @type {Map<string, HTMLElement>} */
+  const values = new Map()
+  /** @param {readonly (readonly [name: string, value: string, hint?: string])[]} rows */
+  function update(rows) {
+    if ([...values.keys()].join('\n') !== rows.map(([name]) => name).join('\n')) {
+      values.clear()
+      fill(
+        element,
+        ...rows.map(([name, , hint]) => {
+          const value = el('dd')
+          values.set(name, value)
+          return el('div', { title: hint }, el('dt', {}, name), value)
+        }),
+      )
+    }
+    for (const [name, value] of rows) {
+      const place = values.get(name)
+      if (place) setText(place, value)
+    }
+  }
+  return { element, update }
+}
+
+/** @param {ServerStats} server */
+function serverRows(server) {
+  /** @type {[name: string, value: string | undefined][]} */
+  const rows = [
+    ['Hit ratio', known(percent, ratioOf(server))],
+    ['Hits', known(count, server.hits)],
+    ['Misses', known(count, server.misses)],
+    ['Entries', known(count, server.entries)],
+    ['Size', known(bytes, server.bytes)],
+    ['Size limit', known(bytes, server.maxBytes || undefined)],
+    ['Evictions', known(count, server.evictions)],
+    [
+      'Up for',
+      server.uptimeSeconds === undefined ? undefined : duration(server.uptimeSeconds * 1000),
+    ],
+    ['Version', server.version],
+    ['Failure', server.error],
+  ]
+  return rows.filter(/** @returns {row is [string, string]} */ (row) => row[1] !== undefined)
+}
+
+/** @param {ServerStats} server */
+function ratioOf({ hits, misses }) {
+  return hits === undefined || misses === undefined ? undefined : ratio(hits, misses)
+}
+
+/**
+ * @param {(value: number) => string} format
+ * @param {number | undefined} value
+ */
+function known(format, value) {
+  return value === undefined ? undefined : format(value)
+}
+
+/** @param {readonly Point[]} history */
+function ratioSummary(history) {
+  const shares = history
+    .map(({ hits, misses }) => ratio(hits, misses))
+    .filter((share) => share !== undefined)
+  const last = shares.at(-1)
+  if (last === undefined) return 'Hit ratio over the last 15 minutes: nothing was read.'
+  return (
+    `Hit ratio over the last 15 minutes: between ${percent(Math.min(...shares))} and ` +
+    `${percent(Math.max(...shares))}, lately ${percent(last)}.`
+  )
+}
+
+/** @param {readonly Point[]} history */
+function latencySummary(history) {
+  const read = history.filter(({ meanMs, p99Ms }) => meanMs > 0 || p99Ms > 0)
+  const last = read.at(-1)
+  if (last === undefined) return 'Read latency over the last 15 minutes: nothing was timed.'
+  return (
+    `Read latency over the last 15 minutes: mean lately ${duration(last.meanMs)}, 99th percentile ` +
+    `lately ${duration(last.p99Ms)} and at most ${duration(Math.max(...read.map(({ p99Ms }) => p99Ms)))}.`
+  )
+}
+
+/**
+ * Sums up the history by minute, the latest first.
+ *
+ * @param {readonly Point[]} history
+ */
+function byMinute(history) {
+  /** @type {Map<number, Point[]>} */
+  const minutes = new Map()
+  for (const point of history) {
+    const minute = Math.floor(point.atMs / 60_000) * 60_000
+    const points = minutes.get(minute) ?? []
+    points.push(point)
+    minutes.set(minute, points)
+  }
+  return [...minutes].reverse().map(([atMs, points]) => {
+    const sum = (/** @type {'hits' | 'misses' | 'errors'} */ name) =>
+      points.reduce((total, point) => total + point[name], 0)
+    const reads = sum('hits') + sum('misses')
+    const timed = points.reduce((ms, point) => ms + point.meanMs * (point.hits + point.misses), 0)
+    return {
+      atMs,
+      hits: sum('hits'),
+      misses: sum('misses'),
+      errors: sum('errors'),
+      meanMs: reads === 0 ? undefined : timed / reads,
+      p99Ms: reads === 0 ? undefined : Math.max(...points.map(({ p99Ms }) => p99Ms)),
+    }
+  })
+}
+
+/** @param {readonly Point[]} history */
+function minuteTable(history) {
+  const headings = ['From', 'Hits', 'Misses', 'Hit ratio', 'Errors', 'Mean read', 'Highest p99']
+  return el(
+    'table',
+    {},
+    el(
+      'thead',
+      {},
+      el(
+        'tr',
+        {},
+        ...headings.map((text, index) =>
+          el('th', { scope: 'col', class: index > 0 && 'number' }, text),
+        ),
+      ),
+    ),
+    el(
+      'tbody',
+      {},
+      ...byMinute(history).map(({ atMs, hits, misses, errors, meanMs, p99Ms }) =>
+        el(
+          'tr',
+          {},
+          el('th', { scope: 'row' }, clock(atMs)),
+          ...[
+            count(hits),
+            count(misses),
+            percent(ratio(hits, misses)),
+            count(errors),
+            duration(meanMs),
+            duration(p99Ms),
+          ].map((text) => el('td', { class: 'number' }, text)),
+        ),
+      ),
+    ),
+  )
+}
+
+/** @param {number} value */
+function roundUp(value) {
+  const power = 10 ** Math.floor(Math.log10(value))
+  const step = [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value) ?? 10
+  return step * power
+}
+
+/**
+ * One cache in the overview; it is written again at each poll, so that what is focused, selected or
+ * open stays so.
+ *
+ * @param {string} alias
+ */
+export function createAliasCard(alias) {
+  const headingId = uniqueId('alias')
+  const backend = el('span', { class: 'backend' })
+  const sharing = el('span', { class: 'badge' })
+  const state = el('p', { class: 'state' })
+  const ours = figures('figures')
+  const servers = el('div', { class: 'servers' })
+  const outages = el('div', { class: 'outages' })
+  const ratioChart = createChart({ title: 'Hit ratio', format: percent, spanText: '15 min ago' })
+  const latencyChart = createChart({
+    title: 'Read latency',
+    format: duration,
+    spanText: '15 min ago',
+  })
+  const table = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' })
+  table.setAttribute('aria-label', `Figures of ${alias} by minute, scrollable`)
+  const details = el(
+    'details',
+    { ontoggle: showMinutes },
+    el('summary', {}, 'The charts in figures, by minute'),
+    table,
+  )
+  /** @type {readonly Point[]} */
+  let history = []
+
+  function showMinutes() {
+    if (!details.open) return
+    if (history.length > 0) fill(table, minuteTable(history))
+    else fill(table, el('p', {}, 'There are figures five seconds after the first read.'))
+  }
+
+  const element = el(
+    'section',
+    { class: 'card alias', 'aria-labelledby': headingId },
+    el('div', { class: 'card-head' }, el('h3', { id: headingId }, alias), backend, sharing, state),
+    el('div', { class: 'charts' }, ratioChart.element, latencyChart.element),
+    ours.element,
+    servers,
+    outages,
+    details,
+  )
+
+  /**
+   * @param {AliasRow} row
+   * @param {number} now
+   */
+  function update(row, now) {
+    history = row.history
+    setText(backend, row.backend)
+    setText(sharing, row.isShared ? 'shared by processes' : 'this process only')
+    element.classList.toggle('is-out', row.outage !== undefined)
+    const [mark, text] = row.outage
+      ? ['✕', `Does not answer since ${relative(row.outage.sinceMs)}: ${row.outage.error}`]
+      : row.hits + row.misses + row.sets > 0
+        ? ['✓', 'Answers']
+        : ['○', 'Not used yet: open a page of the site that has something in this cache']
+    if (state.dataset.text !== text) {
+      state.dataset.text = text
+      fill(state, el('span', { 'aria-hidden': 'true' }, `${mark} `), text)
+    }
+    ours.update([
+      ['Hit ratio', percent(ratio(row.hits, row.misses)), 'Hits of all reads'],
+      ['Hits', count(row.hits)],
+      ['Misses', count(row.misses)],
+      ['Sets', count(row.sets)],
+      ['Deletes', count(row.deletes)],
+      ['Errors', count(row.errors)],
+      ['Mean read', duration(row.reads.count === 0 ? undefined : row.reads.meanMs)],
+      [
+        'Read p99',
+        duration(row.reads.count === 0 ? undefined : row.reads.p99Ms),
+        'Of 100 reads, 99 took no longer',
+      ],
+      ['Written', bytes(row.bytesWritten), 'Payloads whose size is known'],
+      ['Time saved', duration(row.timeSavedMs), 'What the bodies would have taken'],
+    ])
+    updateCharts(row, now)
+    updateServers(row.server)
+    updateOutages(row)
+    showMinutes()
+  }
+
+  /**
+   * @param {AliasRow} row
+   * @param {number} now
+   */
+  function updateCharts(row, now) {
+    const span = {
+      fromMs: now - spanMs,
+      untilMs: now,
+      bands: row.outages.map(({ sinceMs, untilMs }) => ({
+        fromMs: sinceMs,
+        untilMs: untilMs ?? now,
+      })),
+    }
+    ratioChart.update({
+      ...span,
+      top: 1,
+      summary: ratioSummary(history),
+      lines: [
+        {
+          name: 'hit ratio',
+          points: history.map(({ atMs, hits, misses }) => ({ atMs, value: ratio(hits, misses) })),
+        },
+      ],
+    })
+    const read = history.filter(({ meanMs, p99Ms }) => meanMs > 0 || p99Ms > 0)
+    latencyChart.update({
+      ...span,
+      top: roundUp(Math.max(0.001, ...read.map(({ p99Ms }) => p99Ms))),
+      summary: latencySummary(history),
+      lines: [
+        { name: 'mean', points: read.map(({ atMs, meanMs }) => ({ atMs, value: meanMs })) },
+        { name: 'p99', points: read.map(({ atMs, p99Ms }) => ({ atMs, value: p99Ms })) },
+      ],
+    })
+  }
+
+  /** @param {ServerStats | undefined} server */
+  function updateServers(server) {
+    const stamp = JSON.stringify(server ?? null)
+    if (servers.dataset.stamp === stamp) return
+    servers.dataset.stamp = stamp
+    if (server === undefined) {
+      fill(servers)
+      return
+    }
+    const several = server.servers ?? []
+    const parts = [server, ...several].map((part) => ({
+      title: 'name' in part ? String(part.name) : `The store’s own figures (${part.backend})`,
+      rows: serverRows(part),
+    }))
+    fill(
+      servers,
+      ...parts
+        .filter(({ rows }) => rows.length > 0)
+        .map(({ title, rows }) => {
+          const list = figures('figures server')
+          list.update(rows)
+          return el('div', {}, el('h4', {}, title), list.element)
+        }),
+    )
+  }
+
+  /** @param {AliasRow} row */
+  function updateOutages({ outages: list }) {
+    const stamp = JSON.stringify(list)
+    if (outages.dataset.stamp === stamp) return
+    outages.dataset.stamp = stamp
+    if (list.length === 0) {
+      fill(outages)
+      return
+    }
+    fill(
+      outages,
+      el('h4', {}, plural(list.length, 'outage')),
+      el(
+        'ul',
+        {},
+        ...list
+          .toReversed()
+          .slice(0, 5)
+          .map(({ sinceMs, untilMs, error }) =>
+            el(
+              'li',
+              { title: exact(sinceMs) },
+              time(sinceMs),
+              untilMs === undefined ? ', lasting: ' : `, for ${duration(untilMs - sinceMs)}: `,
+              error,
+            ),
+          ),
+      ),
+    )
+  }
+
+  return { element, update }
+}

@@ -1,0 +1,124 @@
+import { el, fill, setText, svg, uniqueId } from './dom.js'
+
+/**
+ * @typedef {object} Line
+ * @property {string} name
+ * @property {readonly { readonly atMs: number, readonly value: number | undefined }[]} points
+ */
+
+/**
+ * @typedef {object} ChartData
+ * @property {readonly Line[]} lines
+ * @property {number} fromMs
+ * @property {number} untilMs
+ * @property {number} top - The value at the upper edge; the lower one is 0.
+ * @property {readonly { readonly fromMs: number, readonly untilMs: number }[]} bands - Outages.
+ * @property {string} summary - The chart in a sentence.
+ */
+
+const width = 600
+const height = 100
+
+/** Above this, what lies between two points is not known. */
+const longestGapMs = 11_000
+
+/**
+ * A chart of lines over time. It is an image to who cannot see it, named by a sentence that says what
+ * it shows.
+ *
+ * @param {{ title: string, format: (value: number) => string, spanText: string }} setup
+ */
+export function createChart({ title, format, spanText }) {
+  const titleId = uniqueId('chart')
+  const bands = svg('g', { class: 'bands' })
+  const lines = svg('g', { class: 'lines' })
+  const image = svg(
+    'svg',
+    { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img' },
+    svg(
+      'g',
+      { class: 'grid' },
+      ...[0, 0.5, 1].map((share) =>
+        svg('line', { x1: 0, x2: width, y1: share * height, y2: share * height }),
+      ),
+    ),
+    bands,
+    lines,
+  )
+  const scale = [el('span'), el('span'), el('span')]
+  const legend = el('ul', { class: 'legend', 'aria-hidden': 'true' })
+  const element = el(
+    'figure',
+    { class: 'chart', 'aria-labelledby': titleId },
+    el('figcaption', {}, el('span', { id: titleId }, title), legend),
+    el(
+      'div',
+      { class: 'plot' },
+      el('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale),
+      image,
+    ),
+    el(
+      'div',
+      { class: 'span', 'aria-hidden': 'true' },
+      el('span', {}, spanText),
+      el('span', {}, 'now'),
+    ),
+  )
+
+  /** @param {ChartData} data */
+  function update(data) {
+    const { fromMs, untilMs, top, summary } = data
+    const x = (/** @type {number} */ ms) =>
+      Math.min(width, Math.max(0, ((ms - fromMs) / (untilMs - fromMs)) * width))
+    const y = (/** @type {number} */ value) => height - (Math.min(value, top) / top) * height
+    image.setAttribute('aria-label', summary)
+    for (const [index, label] of scale.entries()) setText(label, format(top * (1 - index / 2)))
+    fill(
+      bands,
+      ...data.bands
+        .filter((band) => band.untilMs > fromMs)
+        .map((band) =>
+          svg('rect', {
+            x: x(band.fromMs),
+            y: 0,
+            width: Math.max(2, x(band.untilMs) - x(band.fromMs)),
+            height,
+          }),
+        ),
+    )
+    fill(
+      lines,
+      ...data.lines.map(({ points }, index) =>
+        svg('path', { class: `line line-${index + 1}`, d: pathOf(points, x, y) }),
+      ),
+    )
+    const names = [
+      ...(data.lines.length > 1
+        ? data.lines.map(({ name }, index) => ({ name, mark: `key key-${index + 1}` }))
+        : []),
+      ...(bands.childElementCount > 0 ? [{ name: 'outage', mark: 'key key-outage' }] : []),
+    ]
+    fill(legend, ...names.map(({ name, mark }) => el('li', {}, el('span', { class: mark }), name)))
+  }
+
+  return { element, update }
+}
+
+/**
+ * @param {Line['points']} points
+ * @param {(ms: number) => number} x
+ * @param {(value: number) => number} y
+ */
+function pathOf(points, x, y) {
+  let path = ''
+  /** @type {number | undefined} */
+  let lastMs
+  for (const { atMs, value } of points) {
+    if (value === undefined) continue
+    const at = `${x(atMs).toFixed(1)} ${y(value).toFixed(1)}`
+    // A line of no length is drawn as a dot.
+    path += lastMs !== undefined && atMs - lastMs <= longestGapMs ? `L${at}` : `M${at}h0`
+    lastMs = atMs
+  }
+  return path
+}

@@ -1,0 +1,132 @@
+import { createAliasCard } from './alias-card.js'
+import { el, emptyState, fill, setText } from './dom.js'
+import { count, plural, time } from './format.js'
+import { ask } from './notices.js'
+import { addressOf } from './requests.js'
+
+/**
+ * @import {Overview, Risk} from '../../api.js'
+ * @import {App} from './app.js'
+ */
+
+const severities = {
+  high: { mark: '▲', name: 'High risk' },
+  medium: { mark: '◆', name: 'Medium risk' },
+  low: { mark: '●', name: 'Low risk' },
+}
+
+/** @param {Risk} risk */
+function riskItem({ severity, subject, sentence, href }) {
+  const { mark, name } = severities[severity]
+  return el(
+    'li',
+    { class: `risk risk-${severity}` },
+    el(
+      'p',
+      {},
+      el(
+        'strong',
+        { class: 'risk-level' },
+        el('span', { 'aria-hidden': 'true' }, `${mark} `),
+        name,
+      ),
+      ' ',
+      el('code', {}, subject),
+    ),
+    el(
+      'p',
+      {},
+      sentence,
+      ' ',
+      el('a', { href: addressOf(href), 'aria-label': `What to do about ${subject}` }, 'What to do'),
+    ),
+  )
+}
+
+/**
+ * The caches, how they do, and what is risky about them.
+ *
+ * @param {App} app
+ */
+export function createOverview(app) {
+  const since = el('p', { class: 'since' })
+  const risks = el('section', { class: 'risks', 'aria-label': 'Risky set-ups', hidden: true })
+  const cards = el('div', { class: 'cards' })
+  /** @type {Map<string, ReturnType<typeof createAliasCard>>} */
+  const byAlias = new Map()
+  const element = el(
+    'div',
+    {},
+    el(
+      'div',
+      { class: 'toolbar' },
+      since,
+      el('button', { type: 'button', onclick: () => void reset() }, 'Reset figures'),
+    ),
+    risks,
+    cards,
+  )
+
+  async function reset() {
+    const answer = await ask({
+      title: 'Reset the figures?',
+      text: 'All counts of this process start at nought again. What is cached stays.',
+      confirm: 'Reset figures',
+    })
+    if (answer !== undefined) await app.act('api/reset', {})
+  }
+
+  /** @param {Overview} overview */
+  function update(overview) {
+    if (since.dataset.since !== String(overview.sinceMs)) {
+      since.dataset.since = String(overview.sinceMs)
+      fill(since, 'Counted since ', time(overview.sinceMs), el('span', { class: 'rate' }))
+    }
+    const rate = since.querySelector('.rate')
+    if (rate) {
+      const { fragmentCount, routeCount, eventsPerSecond } = overview
+      setText(
+        rate,
+        ` · ${plural(fragmentCount, 'fragment')} · ${plural(routeCount, 'route')} · ` +
+          `${count(eventsPerSecond)} ${Math.round(eventsPerSecond) === 1 ? 'event' : 'events'} a second`,
+      )
+    }
+    updateRisks(overview.risks)
+    for (const row of overview.aliases) {
+      let card = byAlias.get(row.alias)
+      if (card === undefined) {
+        card = createAliasCard(row.alias)
+        byAlias.set(row.alias, card)
+        cards.append(card.element)
+      }
+      card.update(row, overview.nowMs)
+    }
+    if (overview.aliases.length === 0 && cards.childElementCount === 0) {
+      cards.append(
+        emptyState('There is no cache.', 'Give createCaches at least one alias, such as default.'),
+      )
+    }
+  }
+
+  /** @param {readonly Risk[]} list */
+  function updateRisks(list) {
+    const stamp = JSON.stringify(list)
+    if (risks.dataset.stamp === stamp) return
+    risks.dataset.stamp = stamp
+    risks.hidden = list.length === 0
+    fill(
+      risks,
+      el('h3', {}, plural(list.length, 'risky set-up')),
+      el('ul', {}, ...list.map(riskItem)),
+    )
+  }
+
+  return {
+    element,
+    show() {
+      if (app.overview) update(app.overview)
+    },
+    hide() {},
+    update,
+  }
+}

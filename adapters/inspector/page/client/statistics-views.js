@@ -1,0 +1,226 @@
+import { el } from './dom.js'
+import { bytes, count, duration, percent, unknown } from './format.js'
+import { ask } from './notices.js'
+import { createStatistics } from './statistics.js'
+
+/**
+ * @import {FragmentStats, RouteStats} from '../../api.js'
+ * @import {App} from './app.js'
+ * @import {Column} from './table.js'
+ */
+
+/** Where everything beyond the names that are told apart is counted. */
+const others = '(others)'
+
+/**
+ * @typedef {object} Outcomes
+ * @property {number} hits
+ * @property {number} misses
+ * @property {number} stale
+ * @property {number} joined
+ * @property {number} bypasses
+ * @property {number} [errors]
+ */
+
+/**
+ * The share of uses that were answered from the cache at once.
+ *
+ * @param {Outcomes} row
+ */
+function shareOf({ hits, stale, joined, misses, bypasses, errors = 0 }) {
+  const all = hits + stale + joined + misses + bypasses + errors
+  return all === 0 ? undefined : (hits + stale) / all
+}
+
+/** @param {number | undefined} share */
+function meter(share) {
+  const bar = el('span', { class: 'meter', 'aria-hidden': 'true' }, el('span'))
+  if (bar.firstElementChild instanceof HTMLElement) {
+    bar.firstElementChild.style.width = `${(share ?? 0) * 100}%`
+  }
+  return el('span', { class: 'metered' }, bar, percent(share))
+}
+
+/**
+ * @template T
+ * @param {string} id
+ * @param {string} label
+ * @param {(row: T) => number | undefined} value
+ * @param {(value: number | undefined) => string} format
+ * @param {string} [hint]
+ * @returns {Column<T>}
+ */
+function figure(id, label, value, format, hint) {
+  return {
+    id,
+    label,
+    width: 6,
+    isNumeric: true,
+    sortBy: value,
+    show: (row) => format(value(row)),
+    ...(hint !== undefined && { hint }),
+  }
+}
+
+/**
+ * What both kinds of rows count.
+ *
+ * @template {Outcomes & { timeSavedMs: number, variants: number, meanBytes?: number }} T
+ * @param {Column<T>} time
+ * @returns {Column<T>[]}
+ */
+function shared(time) {
+  return [
+    figure('hits', 'Hits', (row) => row.hits, count, 'Answered from the cache'),
+    figure('misses', 'Misses', (row) => row.misses, count, 'Made and stored'),
+    {
+      ...figure('ratio', 'Hit ratio', shareOf, percent, 'Answered from the cache at once, of all'),
+      width: 8,
+      show: (row) => meter(shareOf(row)),
+    },
+    time,
+    { ...figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration), width: 7 },
+    figure('variants', 'Variants', (row) => row.variants, count, 'An estimate'),
+    figure('size', 'Mean size', (row) => row.meanBytes, bytes),
+    figure(
+      'stale',
+      'Stale',
+      (row) => row.stale,
+      count,
+      'Answered from the cache, made again behind',
+    ),
+    figure('joined', 'Joined', (row) => row.joined, count, 'Waited for what another was making'),
+    {
+      ...figure('bypasses', 'Bypassed', (row) => row.bypasses, count, 'Made and not stored'),
+      width: 6.5,
+    },
+  ]
+}
+
+/** @type {Column<{ readonly alias: string }>} */
+const aliasColumn = {
+  id: 'alias',
+  label: 'Cache',
+  width: 7,
+  sortBy: (row) => row.alias,
+  show: (row) => row.alias,
+  title: (row) => row.alias,
+}
+
+/** @param {App} app */
+export function createFragments(app) {
+  /** @type {readonly Column<FragmentStats>[]} */
+  const columns = [
+    {
+      id: 'name',
+      label: 'Fragment',
+      width: 14,
+      sortBy: (row) => row.name,
+      show: (row) => row.name,
+      title: (row) => row.name,
+    },
+    aliasColumn,
+    ...shared(
+      figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
+    ),
+    figure('errors', 'Errors', (row) => row.errors, count, 'The body threw'),
+  ]
+  return createStatistics(app, {
+    view: 'fragments',
+    path: 'api/fragments',
+    noun: 'fragment',
+    filterLabel: 'Filter by name',
+    textOf: (row) => row.name,
+    columns,
+    action: {
+      label: 'Invalidate',
+      nameOf: (row) => row.name,
+      applies: (row) => row.name !== others,
+      run: (row) => void invalidate(row),
+    },
+    note:
+      'Hit ratio: the share of uses that were answered from the cache at once, stale ones among them. ' +
+      'The arrow keys lead from row to row.',
+    nothing: [
+      'No fragment was used yet.',
+      'Open a page of the site that has a cache tag, then refresh this table.',
+    ],
+  })
+
+  /** @param {FragmentStats} row */
+  async function invalidate({ name, alias }) {
+    const answer = await ask({
+      title: 'Invalidate this fragment?',
+      text: `All variants of “${name}” in the cache “${alias}” are made anew when they are next asked for.`,
+      confirm: 'Invalidate',
+    })
+    if (answer !== undefined) await app.act('api/invalidate', { fragment: name, using: alias })
+  }
+}
+
+/** @param {Readonly<Record<string, number>>} reasons */
+function reasonText(reasons) {
+  const sortedReasons = Object.entries(reasons).sort(([, a], [, b]) => b - a)
+  return sortedReasons.map(([reason, times]) => `${reason} ×${count(times)}`).join(', ') || unknown
+}
+
+/** @param {App} app */
+export function createRoutes(app) {
+  /** @type {readonly Column<RouteStats>[]} */
+  const columns = [
+    {
+      id: 'route',
+      label: 'Route',
+      width: 16,
+      sortBy: (row) => row.route,
+      show: (row) => row.route,
+      title: (row) => row.route,
+    },
+    aliasColumn,
+    ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
+    {
+      id: 'reasons',
+      label: 'Why not cached',
+      width: 14,
+      sortBy: (row) => Object.values(row.reasons).reduce((sum, times) => sum + times, 0),
+      show: (row) => reasonText(row.reasons),
+      title: (row) => reasonText(row.reasons),
+    },
+  ]
+  return createStatistics(app, {
+    view: 'routes',
+    path: 'api/routes',
+    noun: 'route',
+    filterLabel: 'Filter by method or path',
+    textOf: (row) => row.route,
+    columns,
+    action: {
+      label: 'Invalidate',
+      nameOf: (row) => row.route,
+      applies: (row) => row.route !== others && app.overview?.canInvalidateUrls === true,
+      run: (row) => void invalidate(row),
+    },
+    note:
+      'Hit ratio: the share of requests that were answered from the cache at once, stale ones among ' +
+      'them. The arrow keys lead from row to row.',
+    nothing: [
+      'No route was asked for yet.',
+      'Open a page of the site that is behind cacheSite or cachePage, then refresh this table.',
+    ],
+  })
+
+  /** @param {RouteStats} row */
+  async function invalidate({ route }) {
+    const path = route.replace(/^[A-Z-]+ /, '')
+    const isPattern = /[:*(]/.test(path)
+    const url = await ask({
+      title: 'Invalidate a URL of this route?',
+      text: isPattern
+        ? `Put values in place of the parameters of ${path}. All variants of the page go.`
+        : 'All variants of the page go; they are made anew when they are next asked for.',
+      confirm: 'Invalidate',
+      input: { label: 'URL', type: 'url', value: `${location.origin}${path}` },
+    })
+    if (url !== undefined) await app.act('api/invalidate', { url })
+  }
+}
