@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
-import { assertTypeError, LONG, type Define } from './fixture.js'
+import { assertTypeError, type Define } from './fixture.js'
+
+/** A timeout in seconds that does not end during a test, and twice it is told well by every store. */
+const LONG = 300
 
 /** Deadlines of a long time may be kept somewhat coarsely. */
 const COARSENESS = 0.01
@@ -9,6 +12,11 @@ function assertAbout(actualMs: number | null | undefined, expectedMs: number, se
   const distanceMs = Math.abs((actualMs as number) - expectedMs)
   const allowedMs = seconds * 1000 * COARSENESS + 2000
   assert.ok(distanceMs <= allowedMs, `${distanceMs} ms off`)
+}
+
+/** Such as cannot be compressed. */
+function bytes(length: number): Uint8Array {
+  return Uint8Array.from({ length }, () => Math.floor(Math.random() * 256))
 }
 
 export function describing(test: Define): void {
@@ -37,15 +45,15 @@ export function describing(test: Define): void {
 
   test('a larger entry is described with more bytes, where they are known', async (t) => {
     const cache = await t.open()
-    await cache.set('small', 'x'.repeat(10))
-    await cache.set('large', 'x'.repeat(1000))
+    await cache.set('small', bytes(10))
+    await cache.set('large', bytes(1000))
     const small = (await cache.describe('small'))?.bytes
     const large = (await cache.describe('large'))?.bytes
     if (small === undefined) {
       assert.equal(large, undefined)
       return
     }
-    assert.equal(large, small + 990)
+    assert.ok(large !== undefined && large >= small + 990, `${small} and ${large} bytes`)
   })
 
   test('what never expires, and null, are described too', async (t) => {
