@@ -26,7 +26,7 @@ async function failureOf(response) {
  * @param {string} path
  * @param {RequestInit} [init]
  */
-async function ask(path, init) {
+async function send(path, init) {
   let response
   try {
     response = await fetch(addressOf(path), {
@@ -48,7 +48,7 @@ async function ask(path, init) {
  * @returns {Promise<T>}
  */
 export function getJson(path, query) {
-  return ask(query === undefined ? path : `${path}?${new URLSearchParams(query).toString()}`)
+  return send(query === undefined ? path : `${path}?${new URLSearchParams(query).toString()}`)
 }
 
 /** @param {string} name */
@@ -64,7 +64,7 @@ function meta(name) {
  * @returns {Promise<ActionResult>}
  */
 export function postJson(path, body) {
-  return ask(path, {
+  return send(path, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
