@@ -112,7 +112,7 @@ export class GetOrSet {
       const got = await this.#flights.run(wanted.storedKey, get, mayBeHeldUp)
       // What holds one visitor's output is nobody else's.
       if (got.isApart && !isOwn) return this.#flights.runAlone(wanted.storedKey, get)
-      if (got.served === undefined || mayServe(wanted, got.served)) return got
+      if (isOwn || got.served === undefined || mayServe(wanted, got.served)) return got
       // Who it was waited for allows what is old, and this one does not.
     }
   }
@@ -205,6 +205,20 @@ export class GetOrSet {
     run.isOutdated = () => frame.isOutdatedBy(wanted.tags)
     frame.parent?.announce(wanted.tags)
     this.#refreshing.delete(wanted.storedKey)
+    try {
+      return await this.#makeIn(frame, wanted, run, snapshot, old)
+    } finally {
+      frame.end()
+    }
+  }
+
+  async #makeIn(
+    frame: Frame,
+    wanted: Wanted,
+    run: Run,
+    snapshot: TagSnapshot | undefined,
+    old: Hit | undefined,
+  ): Promise<Got> {
     const startedMs = performance.now()
     let value: unknown
     try {
@@ -221,9 +235,7 @@ export class GetOrSet {
     const result = this.#toMade(wanted, frame, value, tags, startedMs)
     const { made } = result
     // The store could not be read, or what it was made from was invalidated: nothing may be kept.
-    const isOutdated = frame.isOutdatedBy(wanted.tags)
-    frame.end()
-    if (isOutdated && !run.isDiscarded && !frame.isUnfit) {
+    if (frame.isOutdatedBy(wanted.tags) && !run.isDiscarded && !frame.isUnfit) {
       // Somebody may have made it anew since.
       const newer = await this.#access.reread(wanted)
       return newer === undefined ? made : this.#toGot(wanted, newer)
@@ -304,20 +316,33 @@ export class GetOrSet {
       const snapshot = await snapshotOf(cache, wanted.tags)
       if (snapshot === undefined) return
       const frame = this.#frame(undefined, wanted, lease)
-      const startedMs = performance.now()
-      const value = await runAsyncIn(frame, () => produce(wanted, run))
-      checkValue(value)
-      const tags = await tagsToStore(frame, snapshot)
-      const isOutdated = frame.isOutdatedBy(wanted.tags)
-      frame.end()
-      if (tags === undefined || isOutdated || run.isDiscarded) return
-      if (frame.isUnfit || frame.holdsOld) return
-      const result = this.#toMade(wanted, frame, value, tags, startedMs)
-      if (hasEnded(result)) return
-      await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
+      try {
+        await this.#refreshIn(frame, wanted, run, snapshot, payload)
+      } finally {
+        frame.end()
+      }
     } finally {
       await lease?.release()
     }
+  }
+
+  /** @param payload - What is to be replaced. */
+  async #refreshIn(
+    frame: Frame,
+    wanted: Wanted,
+    run: Run,
+    snapshot: TagSnapshot,
+    payload: unknown,
+  ): Promise<void> {
+    const startedMs = performance.now()
+    const value = await runAsyncIn(frame, () => produce(wanted, run))
+    checkValue(value)
+    const tags = await tagsToStore(frame, snapshot)
+    if (tags === undefined || frame.isOutdatedBy(wanted.tags) || run.isDiscarded) return
+    if (frame.isUnfit || frame.holdsOld) return
+    const result = this.#toMade(wanted, frame, value, tags, startedMs)
+    if (hasEnded(result)) return
+    await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
   }
 
   #report({ key }: Wanted, error: unknown): void {

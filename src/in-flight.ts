@@ -7,8 +7,9 @@ export abstract class InFlight {
   isDiscarded = false
   /** It waits, or may yet wait, for what another process makes. */
   mayWait = false
-  /** An outdated one of the same key that is still on its way. */
+  /** One of the same key that is still on its way: what this took the place of, or went beside this. */
   replaced: this | undefined
+  #before: InFlight | undefined
   readonly #needs = new Set<this>()
   #hasEnded = false
 
@@ -17,28 +18,34 @@ export abstract class InFlight {
   }
 
   end(): void {
+    if (this.#hasEnded) return
     this.#hasEnded = true
     this.#needs.clear()
+    // Under a key that is never quiet, those that have ended would pile up.
+    if (this.#before !== undefined) this.#before.replaced = this.replaced
+    if (this.replaced !== undefined) this.replaced.#before = this.#before
   }
 
   /** What it makes is not to be kept, nor what those make that it took the place of. */
   discard(): void {
     this.isDiscarded = true
-    this.replaced?.discard()
+    for (let at = this.replaced; at !== undefined; at = at.replaced) at.isDiscarded = true
   }
 
-  /** Comes after one of the same key, which may still be on its way, and its key may still be removed. */
+  /** Comes in place of one of the same key, whose key may still be removed while it is on its way. */
   takePlaceOf(running: this | undefined): void {
-    this.replaced = running
+    this.replaced = running?.hasEnded === true ? running.successor : running
+    if (this.replaced !== undefined) this.replaced.#before = this
   }
 
-  /** Goes beside one of the same key that keeps its place. */
+  /** Goes beside one of the same key, which keeps its place. */
   goBeside(running: this): void {
-    this.replaced = running.replaced
+    this.takePlaceOf(running.replaced)
     running.replaced = this
+    this.#before = running
   }
 
-  /** Of those that it took the place of, or that went beside it, the first that is still on its way. */
+  /** What has the place of one that has ended. */
   get successor(): this | undefined {
     let next = this.replaced
     while (next?.hasEnded === true) next = next.replaced

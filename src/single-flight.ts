@@ -5,6 +5,8 @@ import { InFlight } from './in-flight.js'
 export class Run extends InFlight {
   /** Whether what it makes is too old for who asks now. */
   isOutdated: () => boolean = isNever
+  /** Whether nobody is to join it, or nobody any more. */
+  isClosed = false
   result: Promise<unknown> | undefined
 
   constructor(readonly parent: Run | undefined) {
@@ -39,10 +41,6 @@ function isNever(): boolean {
   return false
 }
 
-function isAlways(): boolean {
-  return true
-}
-
 const runs = new AsyncLocalStorage<Run>()
 let used = false
 
@@ -62,23 +60,17 @@ export class SingleFlight {
 
   /** Runs an action that nobody joins. */
   runAlone<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    return this.#runBeside(this.#running.get(key), new Run(Run.current), key, action)
+    const run = new Run(Run.current)
+    run.isClosed = true
+    const running = this.#running.get(key)
+    if (running === undefined) this.#running.set(key, run)
+    else run.goBeside(running)
+    return this.#start(key, run, action)
   }
 
-  /** Its key may be removed meanwhile, so it has to be found. */
-  #runBeside<T>(
-    running: Run | undefined,
-    run: Run,
-    key: string,
-    action: (run: Run) => Promise<T>,
-  ): Promise<T> {
-    if (running === undefined) {
-      run.isOutdated = isAlways
-      this.#running.set(key, run)
-    } else {
-      run.goBeside(running)
-    }
-    const result = runAlone(run, action).finally(() => this.#ended(key, run))
+  /** Whatever it is joined by, its key may be removed meanwhile: it has to be found until it ends. */
+  #start<T>(key: string, run: Run, action: (run: Run) => Promise<T>): Promise<T> {
+    const result = runToEnd(run, action).finally(() => this.#ended(key, run))
     run.result = result
     return result
   }
@@ -102,26 +94,26 @@ export class SingleFlight {
     mayBeHeldUp: boolean,
   ): Promise<T> {
     const running = this.#running.get(key)
-    if (running?.isOutdated() === false) {
-      const isHeldUp = !mayBeHeldUp && running.mayHoldUp
-      if (isHeldUp || running.dependsOn(inside)) {
-        return this.#runBeside(running, new Run(inside), key, action)
-      }
+    const isOpen = running !== undefined && !running.isClosed && !running.isOutdated()
+    const isHeldUp = isOpen && !mayBeHeldUp && running.mayHoldUp
+    if (isOpen && !isHeldUp && !running.dependsOn(inside)) {
       inside?.need(running)
       return running.result as Promise<T>
     }
     const run = new Run(inside)
-    run.takePlaceOf(running)
-    this.#running.set(key, run)
-    const result = runAlone(run, action).finally(() => this.#ended(key, run))
-    run.result = result
-    return result
+    if (isOpen) {
+      run.goBeside(running)
+    } else {
+      run.takePlaceOf(running)
+      this.#running.set(key, run)
+    }
+    return this.#start(key, run, action)
   }
 
   /** Lets what is running end for those who wait already; whoever comes later starts anew. */
   detach(key: string): void {
     const run = this.#running.get(key)
-    if (run !== undefined) run.isOutdated = isAlways
+    if (run !== undefined) run.isClosed = true
   }
 
   /** The same, and what is running is not to be kept: of one key, or of all. */
@@ -134,6 +126,6 @@ export class SingleFlight {
   }
 }
 
-function runAlone<T>(run: Run, action: (run: Run) => Promise<T>): Promise<T> {
+function runToEnd<T>(run: Run, action: (run: Run) => Promise<T>): Promise<T> {
   return action(run).finally(() => run.end())
 }

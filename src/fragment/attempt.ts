@@ -532,11 +532,10 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
   flight.mayWait = ageing !== undefined && ageing.lock !== false && !isUnderLease(parent)
   if (running?.isOutdated === false) {
     // Nobody joins it, but its key may be removed meanwhile.
-    flight.replaced = running.replaced
-    running.replaced = flight
+    flight.goBeside(running)
     return flight
   }
-  flight.replaced = running
+  flight.takePlaceOf(running)
   flights.set(storedKey, flight)
   needFrom(parent, flight)
   return flight
@@ -758,8 +757,7 @@ function release(fragment: Fragment, flight: Flight | undefined): void {
   const { storedKey } = fragment.variant
   if (flights.get(storedKey) !== flight) return
   // One that it took the place of may still be on its way, and its key may still be removed.
-  let next = flight.replaced
-  while (next?.hasEnded === true) next = next.replaced
+  const next = flight.successor
   if (next === undefined) flights.delete(storedKey)
   else flights.set(storedKey, next)
 }
