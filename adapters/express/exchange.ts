@@ -48,6 +48,7 @@ import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
 import type { PageLookup, PageRequest } from './page.js'
 import {
   BodyRecorder,
+  bytesOf,
   takeHeaders,
   takePairs,
   type OuterHeaders,
@@ -94,6 +95,12 @@ export class Exchange implements Substitute {
   #holeHeaders: HoleHeaders | undefined
   #innerVary: readonly string[] = []
   #isForOneVisitor = false
+  /** Whether it is told when the layers around it have had their say. */
+  #hasLastWord = false
+  /** The headers before they said that the answer is one visitor's. */
+  #saidForAll: HeaderFields | undefined
+  /** What the body begins with, where that is known before the headers are sent. */
+  #first: { readonly args: readonly unknown[]; readonly isAll: boolean } | undefined
   #isStoring = false
   #isSendingHead = false
   substitute: Substitute['substitute']
@@ -169,10 +176,10 @@ export class Exchange implements Substitute {
     if (this.#outer !== undefined) return
     this.#outer = this.res.getHeaders()
     if (hasLayersAround(this.res)) {
-      onLastWord(this.res, () => {
+      this.#hasLastWord = onLastWord(this.res, () => {
         this.#onLastWord()
         // Whatever a layer around us says of every response.
-        if (this.#isForOneVisitor || this.#hasHoleHeaders) sayForOneVisitor(this.res)
+        if (this.#isForOneVisitor || this.#hasHoleHeaders) this.#sayForOneVisitor()
       })
     }
     onHeaders(this.res, () => this.#onHeaders())
@@ -373,8 +380,9 @@ export class Exchange implements Substitute {
   }
 
   /** The view's status is known, and nothing is sent yet. */
-  beforeHeaders(isEnd: boolean): void {
+  beforeHeaders(isEnd: boolean, first?: readonly unknown[]): void {
     if (this.#phase !== 'forwarded' || this.substitute !== undefined) return
+    if (first !== undefined) this.#first = { args: first, isAll: isEnd }
     const { stale, validates = false } = this.#forwarding ?? {}
     const { statusCode } = this.res
     if (stale !== undefined) {
@@ -564,7 +572,7 @@ export class Exchange implements Substitute {
     const said = verdict.downstream === undefined || isForOne ? [] : saidOf(toldHeadersOf(res))
     if (isForOne) {
       this.#isForOneVisitor = true
-      sayForOneVisitor(res)
+      this.#sayUnlessLater()
     } else if (verdict.downstream !== undefined && change === undefined && old === undefined) {
       const { cacheControl, expires } = verdict.downstream
       res.setHeader('Cache-Control', cacheControl)
@@ -575,7 +583,7 @@ export class Exchange implements Substitute {
     if (!isForOne && this.#hasHoleHeaders) {
       // The page is everybody's, and this answer is not.
       this.#isForOneVisitor = true
-      sayForOneVisitor(res)
+      this.#sayUnlessLater()
     }
     // What is written in pieces, or not kept, is sent as it comes.
     const isForAll = !this.#isForOneVisitor && reason === undefined
@@ -601,16 +609,38 @@ export class Exchange implements Substitute {
     if (this.#holes?.isAstray === true) return 'holes'
     if (this.#holes?.isFilled !== true) return undefined
     if (!this.#holes.isOneText || this.#holeHeaders?.mayBeOfText === true) return 'holes'
+    if (!this.#mayBeOneText(this.#holes)) return 'holes'
     // By the letter of the RFC cookies are stored.
     return this.#ofThePage()['set-cookie'] === undefined ? undefined : 'set-cookie'
+  }
+
+  /** Whether the body may be, to the byte, the text whose holes were filled. */
+  #mayBeOneText(holes: PageHoles): boolean {
+    const coding = this.res.getHeader('Content-Encoding')
+    if (coding !== undefined && coding !== 'identity') return false
+    if (this.#first === undefined) return true
+    return holes.mayKeep(bytesOf(this.#first.args) ?? EMPTY, this.#first.isAll)
+  }
+
+  /** Layers around us say what they have to say of the page first. */
+  #sayUnlessLater(): void {
+    if (!this.#hasLastWord) this.#sayForOneVisitor()
+  }
+
+  #sayForOneVisitor(): void {
+    this.#saidForAll ??= this.res.getHeaders()
+    sayForOneVisitor(this.res)
   }
 
   /** The headers without those of the holes, and without what was said of the page with its holes filled. */
   #ofThePage(): HeaderFields {
     const headers: Record<string, HeaderValue | undefined> = { ...this.res.getHeaders() }
     if (this.#holeHeaders?.haveAllCookies === true) delete headers['set-cookie']
-    if (this.#said !== undefined && this.#isForOneVisitor && saysForOneVisitor(this.res)) {
-      headers['cache-control'] = this.#said['Cache-Control']
+    if (this.#saidForAll !== undefined && saysForOneVisitor(this.res)) {
+      for (const [name, value] of Object.entries(this.#saidForAll)) {
+        if (isOfOneFilling(name)) headers[name] = value
+      }
+      if (!('cache-control' in this.#saidForAll)) delete headers['cache-control']
     }
     return headers
   }

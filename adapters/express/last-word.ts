@@ -14,15 +14,17 @@ export function hasLayersAround(res: ServerResponse): boolean {
  * @remarks `on-headers` asks the layers from the inside out, and Node has no public hook behind
  *   that. Where its internal one is missing, nobody is called; nothing is stored that should not be
  *   all the same, since the headers are looked at once more when the response has ended.
+ * @returns Whether the listener will be called.
  */
-export function onLastWord(res: ServerResponse, listener: () => void): void {
+export function onLastWord(res: ServerResponse, listener: () => void): boolean {
   const hooked = res as unknown as { _storeHeader?: (...args: unknown[]) => unknown }
   const store = hooked._storeHeader
-  if (typeof store !== 'function') return
+  if (typeof store !== 'function') return false
   hooked._storeHeader = function storeHeader(...args) {
     listener()
     return store.apply(this, args)
   }
+  return true
 }
 
 /** The page is everybody's, a cookie that a layer around us sends with it is not. */

@@ -251,7 +251,10 @@ export class PageHoles {
     return this.#rendered.length > 0
   }
 
-  /** Whether something was rendered out of sight, so that nobody knows whether it had holes. */
+  /**
+   * Whether something was rendered out of sight, so that nobody knows whether it had holes, or a hole
+   * is not in the text it was met in.
+   */
   get isAstray(): boolean {
     return this.#isAstray
   }
@@ -276,8 +279,10 @@ export class PageHoles {
     let content: Content
     let filled: MaybePromise<string | undefined>
     try {
-      content = takeContent(own, text)
       if (own.isUnfit) this.frame.isUnfit = true
+      content = takeContent(own, text)
+      // Something was made of what stands for a hole.
+      if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true
       if (own.tellsOfVisitor) this.frame.tellsOfVisitor = true
       if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
       filled = typeof content === 'string' ? content : this.holes.fill(content)
@@ -297,6 +302,16 @@ export class PageHoles {
       .catch((fault: unknown) => {
         this.#send(fault as Error, undefined)
       })
+  }
+
+  /**
+   * Whether a body that begins so may be kept.
+   *
+   * @param isAll - Nothing follows.
+   */
+  mayKeep(first: Buffer, isAll: boolean): boolean {
+    const text = Buffer.from(this.#rendered[0]?.text ?? '')
+    return isAll ? first.equals(text) : first.equals(text.subarray(0, first.length))
   }
 
   /**

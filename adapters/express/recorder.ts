@@ -18,8 +18,9 @@ export interface Substitute {
    * Called before the first byte, while the headers can still be changed.
    *
    * @param isEnd - What comes now is all.
+   * @param first - What comes now, as `res.write` and `res.end` take it.
    */
-  beforeHeaders(isEnd: boolean): void
+  beforeHeaders(isEnd: boolean, first: readonly unknown[]): void
   /** What is sent instead of what the view writes; `undefined`: that itself. */
   readonly substitute:
     | {
@@ -63,7 +64,7 @@ export class BodyRecorder {
     const end = res.end.bind(res) as (...args: unknown[]) => Response
     const addTrailers = res.addTrailers.bind(res)
     res.write = (...args: unknown[]) => {
-      if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false)
+      if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false, args)
       if (this.instead.substitute !== undefined) {
         const callback = args.find((arg) => typeof arg === 'function')
         if (callback !== undefined) process.nextTick(callback)
@@ -77,7 +78,7 @@ export class BodyRecorder {
     res.end = (...args: unknown[]) => {
       if (this.#isInEnd) return end(...args)
       this.#isInEnd = true
-      if (!res.headersSent) this.instead.beforeHeaders(true)
+      if (!res.headersSent) this.instead.beforeHeaders(true, args)
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
@@ -127,15 +128,10 @@ export class BodyRecorder {
     this.onFault(fault)
   }
 
-  #record([chunk, encoding]: readonly unknown[]): void {
+  #record(args: readonly unknown[]): void {
     if (this.#parts === undefined) return
-    // A copy, since the view may use its buffer again.
-    if (typeof chunk === 'string') {
-      const known = typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8'
-      this.#keep(this.#parts, Buffer.from(chunk, known))
-    } else if (chunk instanceof Uint8Array) {
-      this.#keep(this.#parts, Buffer.from(chunk))
-    }
+    const bytes = bytesOf(args)
+    if (bytes !== undefined) this.#keep(this.#parts, bytes)
   }
 
   #keep(parts: Buffer[], part: Buffer): void {
@@ -162,6 +158,18 @@ export class BodyRecorder {
     this.#parts = undefined
     this.onEnd(parts)
   }
+}
+
+/**
+ * A copy of what `res.write` or `res.end` is given, since the view may use its buffer again.
+ *
+ * @returns `undefined`: it is given nothing.
+ */
+export function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefined {
+  if (typeof chunk === 'string') {
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  return chunk instanceof Uint8Array ? Buffer.from(chunk) : undefined
 }
 
 /** A stream that broke off was not piped to its end, though somebody ended the response. */
