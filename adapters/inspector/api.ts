@@ -54,6 +54,8 @@ export interface FragmentStats {
   /** An estimate. */
   readonly variants: number
   readonly meanBytes?: number
+  /** Mean of the hits that were timed. */
+  readonly hitMs?: number
 }
 
 /** What became of one route since the figures were reset. */
@@ -76,9 +78,20 @@ export interface RouteStats {
   readonly reasons: Readonly<Record<string, number>>
 }
 
+/** What the caches did since the figures were reset. */
+export interface CachesStats {
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number
+  readonly aliases: Readonly<Record<string, CacheStats>>
+  readonly fragments: readonly FragmentStats[]
+  readonly routes: readonly RouteStats[]
+}
+
 /** What a store says of itself. */
 export interface ServerStats {
   readonly backend: string
+  /** Who shares the entries. */
+  readonly scope?: 'process' | 'machine' | 'shared'
   readonly entries?: number
   readonly bytes?: number
   readonly maxBytes?: number
@@ -87,8 +100,13 @@ export interface ServerStats {
   readonly evictions?: number
   readonly uptimeSeconds?: number
   readonly version?: string
-  readonly servers?: readonly (ServerStats & { readonly name: string })[]
+  readonly servers?: readonly NamedServerStats[]
   readonly error?: string
+}
+
+/** What one server of several says of itself. */
+export interface NamedServerStats extends Omit<ServerStats, 'backend'> {
+  readonly name: string
 }
 
 /** One interval of a cache's history. */
@@ -184,6 +202,8 @@ export interface Entry {
   readonly version: string
   readonly storedKey: string
   readonly tags: readonly string[]
+  /** The fragments that it is, or holds: to invalidate one of them makes it a miss too. */
+  readonly fragments: readonly string[]
   /** Milliseconds since the epoch; `null`: never. */
   readonly expiresAtMs: number | null
   /** Milliseconds since the epoch; `null`: never. */
@@ -234,7 +254,7 @@ export interface DeleteRequest {
 /** Exactly one of `fragment`, `tag` and `url`. */
 export interface InvalidateRequest {
   readonly fragment?: string
-  /** The cache of the fragment; without it, where the fragment's variants are looked for. */
+  /** The alias of the fragment's cache. Left out: fragments of that name in every cache. */
   readonly using?: string
   readonly tag?: string
   /** Of a fragment or a tag: makes entries stale instead of gone. */

@@ -1,0 +1,135 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Caches } from '../../src/caches.js'
+import { MisuseError, show } from '../../src/errors.js'
+
+/** Drops the stored pages of a URL; what `responseCache` returned has it. */
+export interface PagesOfUrls {
+  invalidate(url: string): Promise<void>
+}
+
+/** Declared as methods, so that functions fit that take Express' own request. */
+interface OfRequest {
+  authorize(
+    req: IncomingMessage,
+    res: ServerResponse,
+    next: (error?: unknown) => void,
+  ): boolean | Promise<boolean> | void | Promise<void>
+  user(req: IncomingMessage): string | undefined
+}
+
+/** Says who may; or a middleware, with three parameters, that lets through who may. */
+export type Authorizing = OfRequest['authorize']
+
+/** Says who a request is of. */
+export type Naming = OfRequest['user']
+
+/** Options of `inspector`. */
+export interface InspectorOptions {
+  /**
+   * Who may see the inspector and act by it. Asked for every request, before anything else.
+   *
+   * Gives `true`, at once or by promise; everything else, an error too, is a refusal, answered with 403
+   * unless it has answered itself. A function of three parameters is taken for a middleware: it allows
+   * by `next()`.
+   *
+   * Without it only requests from this machine are allowed, made to `localhost` and over no proxy; where
+   * `NODE_ENV` is `production` there is no inspector without it.
+   */
+  readonly authorize?: Authorizing | undefined
+  /** What `responseCache` returned: then URLs can be invalidated. Default: they can not. */
+  readonly pages?: PagesOfUrls | undefined
+  /** Who a request is of, for the channel `fragcache:audit`. Default: nobody is named. */
+  readonly user?: Naming | undefined
+  /**
+   * Processes that share a port need the same one, of at least 32 characters, so that an action is taken
+   * by another one than that which made the page. Default: each process has its own.
+   */
+  readonly secret?: string | undefined
+  /** Most live feeds at once. Default 20. */
+  readonly maxFeeds?: number | undefined
+}
+
+/** The option `authorize`, and how it is to be asked. */
+export interface Authorize {
+  readonly isMiddleware: boolean
+  readonly ask: (
+    req: IncomingMessage,
+    res: ServerResponse,
+    next: (error?: unknown) => void,
+  ) => unknown
+}
+
+/** The options with their defaults. */
+export interface Settings {
+  readonly authorize: Authorize | undefined
+  readonly pages: PagesOfUrls | undefined
+  readonly userOf: (req: IncomingMessage) => string | undefined
+  readonly secret: string | undefined
+  readonly maxFeeds: number
+}
+
+const KNOWN = ['authorize', 'pages', 'user', 'secret', 'maxFeeds']
+const MIN_SECRET = 32
+
+/**
+ * Checks the options.
+ *
+ * @throws TypeError: an option is unknown or of the wrong kind, or there is no `authorize` in production.
+ */
+export function resolveOptions(options: unknown): Settings {
+  if (typeof options !== 'object' || options === null) {
+    throw new MisuseError(`inspector: ${show(options)} are no options; give an object`)
+  }
+  for (const name of Object.keys(options)) {
+    if (KNOWN.includes(name)) continue
+    throw new MisuseError(
+      `inspector: unknown option ${show(name)}; known options are ${KNOWN.join(', ')}`,
+    )
+  }
+  const given = options as InspectorOptions
+  const { authorize, pages, user, secret, maxFeeds = 20 } = given
+  for (const [name, value] of Object.entries({ authorize, user })) {
+    if (value === undefined || typeof value === 'function') continue
+    throw new MisuseError(`inspector: ${name}: ${show(value)} is no function; give (req) => …`)
+  }
+  if (authorize === undefined && process.env['NODE_ENV'] === 'production') {
+    throw new MisuseError(
+      'inspector: authorize is left out and NODE_ENV is production, so that anybody could read and clear the caches; give authorize: (req) => true for those who may',
+    )
+  }
+  if (
+    pages !== undefined &&
+    typeof (pages as Partial<PagesOfUrls> | null)?.invalidate !== 'function'
+  ) {
+    throw new MisuseError(
+      `inspector: pages: ${show(pages)} cannot invalidate; give what responseCache returned`,
+    )
+  }
+  if (secret !== undefined && (typeof secret !== 'string' || secret.length < MIN_SECRET)) {
+    // What it is must not be told.
+    throw new MisuseError(`inspector: secret: give a text of at least ${MIN_SECRET} characters`)
+  }
+  if (!Number.isSafeInteger(maxFeeds) || maxFeeds < 1) {
+    throw new MisuseError(`inspector: maxFeeds: ${show(maxFeeds)} is no positive whole number`)
+  }
+  return {
+    authorize: authorize && {
+      isMiddleware: authorize.length >= 3,
+      ask: (req, res, next) => authorize.call(given, req, res, next),
+    },
+    pages,
+    userOf: (req) => user?.call(given, req),
+    secret,
+    maxFeeds,
+  }
+}
+
+/** @throws TypeError: it is no `Caches`. */
+export function checkCaches(caches: unknown): asserts caches is Caches {
+  const { aliases, stats } = (caches ?? {}) as {
+    readonly aliases?: unknown
+    readonly stats?: unknown
+  }
+  if (Array.isArray(aliases) && typeof stats === 'function') return
+  throw new MisuseError(`inspector: ${show(caches)} is no Caches; give what createCaches returned`)
+}

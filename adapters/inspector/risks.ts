@@ -1,0 +1,176 @@
+import cluster from 'node:cluster'
+import type { AliasRow, CachesStats, FragmentStats, Risk, RouteStats } from './api.js'
+import { explain } from './reasons.js'
+import { isRiskCode, riskText } from './risk-texts.js'
+import { cutText } from './text.js'
+import type { Warned } from './warnings.js'
+
+/** So many reads without a hit are no accident. */
+const MANY_READS = 100
+const MANY_VARIANTS = 1000
+/** So many answers that were never stored are no accident. */
+const MANY_BYPASSES = 20
+/** More are not listed. */
+const MAX_RISKS = 200
+
+/** Where something counts that has no name of its own. */
+const OTHERS = '(others)'
+
+/** Reasons that are meant by whoever made the view or the request. */
+const MEANT: ReadonlySet<string> = new Set([
+  'method',
+  'upgrade',
+  'event-stream',
+  'no-store',
+  'private',
+  'head',
+  'range',
+  'only-if-cached',
+  'request-no-store',
+])
+
+/** What risks are looked for in. */
+export interface RiskFacts {
+  readonly aliases: readonly Pick<
+    AliasRow,
+    'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage'
+  >[]
+  readonly stats: Pick<CachesStats, 'fragments' | 'routes'>
+  readonly warnings: readonly Warned[]
+  /** Whether this process is one of several of the application. */
+  readonly isOneOfMany: boolean
+}
+
+/** Whether a process manager runs the application several times over. */
+export function isOneOfMany(env: NodeJS.ProcessEnv = process.env): boolean {
+  if (cluster.isWorker) return true
+  // PM2 numbers its processes, and says how many there are.
+  const instance = Number(env['NODE_APP_INSTANCE'] ?? 0)
+  return instance > 0 || Number(env['instances'] ?? 0) > 1
+}
+
+/** Looks for set-ups that are likely to harm, the worst first. */
+export function findRisks(facts: RiskFacts): readonly Risk[] {
+  const risks = [
+    ...aliasRisks(facts),
+    ...facts.stats.fragments.flatMap(fragmentRisks),
+    ...facts.stats.routes.flatMap(routeRisks),
+    ...facts.warnings.map(warningRisk),
+  ]
+  const rank = { high: 0, medium: 1, low: 2 }
+  return risks.sort((a, b) => rank[a.severity] - rank[b.severity]).slice(0, MAX_RISKS)
+}
+
+function risk(
+  code: string,
+  subject: string,
+  sentence: string,
+  severity = riskText(code).severity,
+): Risk {
+  return { code, severity, subject: cutText(subject, 200), sentence, href: `help#${code}` }
+}
+
+function aliasRisks({ aliases, isOneOfMany }: RiskFacts): Risk[] {
+  return aliases.flatMap((row) => {
+    const subject = `cache ${row.alias}`
+    const risks: Risk[] = []
+    if (row.outage !== undefined) {
+      const { error } = row.outage
+      risks.push(risk('outage', subject, `${row.backend} does not answer: ${error}`))
+    }
+    const isUsed = row.hits + row.misses + row.sets > 0
+    if (isOneOfMany && !row.isShared && isUsed && row.backend !== 'DummyCache') {
+      const sentence = `${row.backend} is the memory of this process alone, and this is one of several processes.`
+      risks.push(risk('local-memory-in-cluster', subject, sentence))
+    }
+    if (row.hits === 0 && row.misses >= MANY_READS && row.backend !== 'DummyCache') {
+      const sentence = `${row.misses} keys were looked up, and none was there.`
+      risks.push(risk('hit-ratio-zero', subject, sentence))
+    }
+    return risks
+  })
+}
+
+type Made = FragmentStats | RouteStats
+
+function sharedRisks(one: Made, subject: string): Risk[] {
+  const { hits, misses, stale, joined, variants } = one
+  const risks: Risk[] = []
+  if (hits + stale === 0 && misses >= MANY_READS) {
+    const sentence = `It was made ${misses} times and never found.`
+    risks.push(risk('hit-ratio-zero', subject, sentence))
+  }
+  if (variants >= MANY_VARIANTS) {
+    const isWorthIt = hits + stale + joined > misses
+    const sentence = `About ${variants} variants of it were stored.`
+    risks.push(risk('many-variants', subject, sentence, isWorthIt ? 'low' : undefined))
+  }
+  return risks
+}
+
+function fragmentRisks(one: FragmentStats): Risk[] {
+  const subject = `fragment ${one.name}`
+  if (one.name === OTHERS) {
+    const sentence = 'There are more than 10 000 fragment names; the others are counted together.'
+    return [risk('names-past-limit', 'fragments', sentence)]
+  }
+  const risks = sharedRisks(one, subject)
+  const { hitMs, bodyMs, hits, bypasses } = one
+  if (hitMs !== undefined && hits >= MANY_READS && bodyMs > 0 && hitMs > bodyMs) {
+    const sentence = `A hit takes ${ms(hitMs)}, its body ${ms(bodyMs)}.`
+    risks.push(risk('slower-cached', subject, sentence))
+  }
+  if (bypasses >= MANY_BYPASSES && isNeverStored(one)) {
+    const sentence = `It was rendered ${bypasses} times and never stored.`
+    risks.push(risk('never-stored', subject, sentence, 'low'))
+  }
+  return risks
+}
+
+function routeRisks(one: RouteStats): Risk[] {
+  const subject = one.route
+  if (subject === OTHERS) {
+    const sentence = 'There are more than 10 000 routes; the others are counted together.'
+    return [risk('names-past-limit', 'routes', sentence)]
+  }
+  const risks = sharedRisks(one, subject)
+  const reads = one.reasons['undeclared-read'] ?? 0
+  if (reads > 0) {
+    const sentence = `${reads} of its pages read something of one visitor in a cached body that does not vary on it.`
+    risks.push(risk('visitor-in-body', subject, sentence))
+  }
+  const [reason, count] = mostFrequent(one.reasons)
+  const isMeant = reason === undefined || MEANT.has(reason) || reason === 'undeclared-read'
+  if (one.bypasses >= MANY_BYPASSES && isNeverStored(one) && !isMeant) {
+    const { sentence } = explain('bypass', reason)
+    const why = `None of its ${one.bypasses} answers was stored; for ${count} of them: ${sentence}`
+    risks.push({
+      ...risk('never-stored', subject, why),
+      href: `help#${explain('bypass', reason).code}`,
+    })
+  }
+  return risks
+}
+
+function isNeverStored({ hits, misses, stale, joined }: Made): boolean {
+  return hits + misses + stale + joined === 0
+}
+
+function mostFrequent(
+  reasons: Readonly<Record<string, number>>,
+): readonly [string | undefined, number] {
+  let most: readonly [string | undefined, number] = [undefined, 0]
+  for (const [reason, count] of Object.entries(reasons)) if (count > most[1]) most = [reason, count]
+  return most
+}
+
+function warningRisk({ code, message }: Warned): Risk {
+  const { severity } = riskText(code)
+  const [subject = ''] = message.split(': ')
+  const found = { code, severity, subject: cutText(subject, 200), sentence: cutText(message) }
+  return { ...found, href: isRiskCode(code) ? `help#${code}` : 'help' }
+}
+
+function ms(value: number): string {
+  return `${value < 1 ? value.toFixed(3) : value.toFixed(1)} ms`
+}

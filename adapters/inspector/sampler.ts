@@ -1,0 +1,53 @@
+import type { Batch } from './api.js'
+import { toFeedEvent, type Happening } from './events.js'
+import { Reservoir } from './reservoir.js'
+
+/** Most events of one batch. */
+export const MAX_EVENTS = 50
+
+/** Places that are kept for each kind that comes later, where there are any of it. */
+const KEPT_PLACES = 5
+
+/** What is rare comes before what is many. */
+const TIERS: readonly (readonly Happening['kind'][])[] = [
+  ['outage', 'refresh', 'warning', 'audit'],
+  ['response'],
+  ['fragment'],
+  ['operation'],
+]
+
+/** Collects what happens until it is sent: a sample of bounded size, the rare before the many. */
+export class Sampler {
+  readonly #tiers: readonly Reservoir<Happening>[]
+  readonly #tierOf = new Map<Happening['kind'], Reservoir<Happening>>()
+  #id = 0
+
+  constructor(random: () => number = Math.random) {
+    this.#tiers = TIERS.map((kinds) => {
+      const reservoir = new Reservoir<Happening>(MAX_EVENTS, random)
+      for (const kind of kinds) this.#tierOf.set(kind, reservoir)
+      return reservoir
+    })
+  }
+
+  add(happening: Happening, atMs: number): void {
+    this.#tierOf.get(happening.kind)?.add(++this.#id, atMs, happening)
+  }
+
+  /** @returns `undefined` if nothing has happened. */
+  take(): Batch | undefined {
+    const seen = this.#tiers.reduce((sum, tier) => sum + tier.seen, 0)
+    if (seen === 0) return undefined
+    let left = MAX_EVENTS
+    const taken = this.#tiers.flatMap((tier, i) => {
+      const later = this.#tiers.slice(i + 1).filter((one) => one.seen > 0).length
+      const part = tier.take(Math.max(0, left - KEPT_PLACES * later))
+      left -= part.length
+      return part
+    })
+    const events = taken
+      .sort((a, b) => a.id - b.id)
+      .map(({ id, atMs, what }) => toFeedEvent(id, atMs, what))
+    return { events, seen, dropped: seen - events.length }
+  }
+}
