@@ -149,7 +149,7 @@ export function createActions(app) {
 
   function update() {
     setChoices(alias, aliasChoices(app))
-    setChoices(using, [['', 'where its variants are'], ...aliasChoices(app)])
+    setChoices(using, [['', 'all'], ...aliasChoices(app)])
     const canInvalidateUrls = app.overview?.canInvalidateUrls !== false
     url.disabled = !canInvalidateUrls
     urlButton.disabled = !canInvalidateUrls

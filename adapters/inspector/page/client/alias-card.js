@@ -49,7 +49,7 @@ function figures(className) {
   return { element, update }
 }
 
-/** @param {ServerStats} server */
+/** @param {Omit<ServerStats, 'backend'>} server */
 function serverRows(server) {
   /** @type {[name: string, value: string | undefined][]} */
   const rows = [
@@ -65,12 +65,11 @@ function serverRows(server) {
       server.uptimeSeconds === undefined ? undefined : duration(server.uptimeSeconds * 1000),
     ],
     ['Version', server.version],
-    ['Failure', server.error],
   ]
   return rows.filter(/** @returns {row is [string, string]} */ (row) => row[1] !== undefined)
 }
 
-/** @param {ServerStats} server */
+/** @param {Omit<ServerStats, 'backend'>} server */
 function ratioOf({ hits, misses }) {
   return hits === undefined || misses === undefined ? undefined : ratio(hits, misses)
 }
@@ -179,7 +178,7 @@ function minuteTable(history) {
 /** @param {number} value */
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(value))
-  const step = [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value) ?? 10
+  const step = [1, 1.5, 2, 3, 4, 6, 8, 10].find((factor) => factor * power >= value) ?? 10
   return step * power
 }
 
@@ -197,12 +196,17 @@ export function createAliasCard(alias) {
   const ours = figures('figures')
   const servers = el('div', { class: 'servers' })
   const outages = el('div', { class: 'outages' })
-  const ratioChart = createChart({ title: 'Hit ratio', format: percent, spanText: '15 min ago' })
+  const ratioChart = createChart({
+    title: 'Hit ratio',
+    format: (share) => percent(share).replace('.0', ''),
+    spanText: '15 min ago',
+  })
   const latencyChart = createChart({
     title: 'Read latency',
     format: duration,
     spanText: '15 min ago',
   })
+  const charts = el('div', { class: 'charts' }, ratioChart.element, latencyChart.element)
   const table = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' })
   table.setAttribute('aria-label', `Figures of ${alias} by minute, scrollable`)
   const details = el(
@@ -224,7 +228,7 @@ export function createAliasCard(alias) {
     'section',
     { class: 'card alias', 'aria-labelledby': headingId },
     el('div', { class: 'card-head' }, el('h3', { id: headingId }, alias), backend, sharing, state),
-    el('div', { class: 'charts' }, ratioChart.element, latencyChart.element),
+    charts,
     ours.element,
     servers,
     outages,
@@ -239,10 +243,16 @@ export function createAliasCard(alias) {
     history = row.history
     setText(backend, row.backend)
     setText(sharing, row.isShared ? 'shared by processes' : 'this process only')
+    const isUsed =
+      row.hits + row.misses + row.sets + row.deletes + row.errors > 0 || row.outages.length > 0
     element.classList.toggle('is-out', row.outage !== undefined)
+    element.classList.toggle('is-unused', !isUsed)
+    charts.hidden = !isUsed
+    ours.element.hidden = !isUsed
+    details.hidden = !isUsed
     const [mark, text] = row.outage
       ? ['✕', `Does not answer since ${relative(row.outage.sinceMs)}: ${row.outage.error}`]
-      : row.hits + row.misses + row.sets > 0
+      : isUsed
         ? ['✓', 'Answers']
         : ['○', 'Not used yet: open a page of the site that has something in this cache']
     if (state.dataset.text !== text) {
@@ -320,15 +330,22 @@ export function createAliasCard(alias) {
     const parts = [server, ...several].map((part) => ({
       title: 'name' in part ? String(part.name) : `The store’s own figures (${part.backend})`,
       rows: serverRows(part),
+      failure: part.error,
     }))
     fill(
       servers,
       ...parts
-        .filter(({ rows }) => rows.length > 0)
-        .map(({ title, rows }) => {
+        .filter(({ rows, failure }) => rows.length > 0 || failure !== undefined)
+        .map(({ title, rows, failure }) => {
           const list = figures('figures server')
           list.update(rows)
-          return el('div', {}, el('h4', {}, title), list.element)
+          return el(
+            'div',
+            {},
+            el('h4', {}, title),
+            failure !== undefined && el('p', { class: 'server-failure' }, `✕ ${failure}`),
+            rows.length > 0 && list.element,
+          )
         }),
     )
   }

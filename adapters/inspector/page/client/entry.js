@@ -123,6 +123,9 @@ export function createEntry(app) {
         ],
         ['Size', bytes(entry.bytes)],
         ['Tags', tags(entry)],
+        ...(entry.fragments.length > 0
+          ? [/** @type {const} */ (['Fragments', fragments(entry)])]
+          : []),
       ]),
       el('h3', {}, `Preview: ${previewKinds[entry.previewKind]}`),
       entry.preview === undefined
@@ -158,20 +161,44 @@ export function createEntry(app) {
   /** @param {Entry} entry */
   function tags(entry) {
     if (entry.tags.length === 0) return 'none'
+    return names(entry.tags, 'tag', (tag) =>
+      invalidate('tag', `Everything that carries the tag “${tag}” is gone, in all caches.`, {
+        tag,
+      }),
+    )
+  }
+
+  /** @param {Entry} entry */
+  function fragments(entry) {
+    return names(entry.fragments, 'fragment', (fragment) =>
+      invalidate(
+        'fragment',
+        `All variants of “${fragment}” in the cache “${entry.alias}” are gone, and pages that hold one.`,
+        { fragment, using: entry.alias },
+      ),
+    )
+  }
+
+  /**
+   * @param {readonly string[]} list
+   * @param {string} noun
+   * @param {(name: string) => Promise<void>} run
+   */
+  function names(list, noun, run) {
     return el(
       'ul',
       { class: 'tags' },
-      ...entry.tags.map((tag) =>
+      ...list.map((name) =>
         el(
           'li',
           {},
-          el('code', {}, tag),
+          el('code', {}, name),
           el(
             'button',
             {
               type: 'button',
-              'aria-label': `Invalidate tag ${tag}`,
-              onclick: () => void invalidate(tag),
+              'aria-label': `Invalidate ${noun} ${name}`,
+              onclick: () => void run(name),
             },
             'Invalidate',
           ),
@@ -180,14 +207,15 @@ export function createEntry(app) {
     )
   }
 
-  /** @param {string} tag */
-  async function invalidate(tag) {
-    const answer = await ask({
-      title: 'Invalidate this tag?',
-      text: `Everything that carries the tag “${tag}” is gone, in all caches.`,
-      confirm: 'Invalidate',
-    })
-    if (answer !== undefined) await app.act('api/invalidate', { tag })
+  /**
+   * @param {string} noun
+   * @param {string} text
+   * @param {object} body
+   */
+  async function invalidate(noun, text, body) {
+    const title = `Invalidate this ${noun}?`
+    const answer = await ask({ title, text, confirm: 'Invalidate' })
+    if (answer !== undefined) await app.act('api/invalidate', body)
   }
 
   /** @param {Entry} entry */

@@ -54,7 +54,8 @@ function figure(id, label, value, format, hint) {
   return {
     id,
     label,
-    width: 6,
+    // As wide as its heading with the mark of its order, and a figure of seven places.
+    width: Math.max(5, label.length * 0.5 + 1.5),
     isNumeric: true,
     sortBy: value,
     show: (row) => format(value(row)),
@@ -75,11 +76,11 @@ function shared(time) {
     figure('misses', 'Misses', (row) => row.misses, count, 'Made and stored'),
     {
       ...figure('ratio', 'Hit ratio', shareOf, percent, 'Answered from the cache at once, of all'),
-      width: 8,
+      width: 7.5,
       show: (row) => meter(shareOf(row)),
     },
     time,
-    { ...figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration), width: 7 },
+    figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration),
     figure('variants', 'Variants', (row) => row.variants, count, 'An estimate'),
     figure('size', 'Mean size', (row) => row.meanBytes, bytes),
     figure(
@@ -90,10 +91,7 @@ function shared(time) {
       'Answered from the cache, made again behind',
     ),
     figure('joined', 'Joined', (row) => row.joined, count, 'Waited for what another was making'),
-    {
-      ...figure('bypasses', 'Bypassed', (row) => row.bypasses, count, 'Made and not stored'),
-      width: 6.5,
-    },
+    figure('bypasses', 'Bypassed', (row) => row.bypasses, count, 'Made and not stored'),
   ]
 }
 
@@ -101,7 +99,7 @@ function shared(time) {
 const aliasColumn = {
   id: 'alias',
   label: 'Cache',
-  width: 7,
+  width: 5.5,
   sortBy: (row) => row.alias,
   show: (row) => row.alias,
   title: (row) => row.alias,
@@ -114,7 +112,7 @@ export function createFragments(app) {
     {
       id: 'name',
       label: 'Fragment',
-      width: 14,
+      width: 13,
       sortBy: (row) => row.name,
       show: (row) => row.name,
       title: (row) => row.name,
@@ -171,7 +169,7 @@ export function createRoutes(app) {
     {
       id: 'route',
       label: 'Route',
-      width: 16,
+      width: 12.5,
       sortBy: (row) => row.route,
       show: (row) => row.route,
       title: (row) => row.route,
@@ -181,7 +179,7 @@ export function createRoutes(app) {
     {
       id: 'reasons',
       label: 'Why not cached',
-      width: 14,
+      width: 8,
       sortBy: (row) => Object.values(row.reasons).reduce((sum, times) => sum + times, 0),
       show: (row) => reasonText(row.reasons),
       title: (row) => reasonText(row.reasons),

@@ -84,7 +84,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const group = el('colgroup')
     for (const [index, size] of [
       ...columns.map((column) => column.width),
-      ...(action ? [7] : []),
+      ...(action ? [6] : []),
     ].entries()) {
       const column = el('col')
       // The first one stays in sight, and has to leave room for the others.
@@ -251,7 +251,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     render()
     const row = rows[activeIndex]
     const button = row && drawn.get(keyOf(row))?.element.querySelector('.row-action button')
-    if (button instanceof HTMLElement) button.focus({ preventScroll: true })
+    if (button instanceof HTMLElement) button.focus()
   }
 
   body.addEventListener('keydown', (event) => {
