@@ -23,6 +23,7 @@ import {
   type KnownSettings,
   type ResolvedSettings,
 } from './settings.js'
+import { Counts } from './stats/counts.js'
 import {
   agreeOnBirths,
   currentUntil,
@@ -125,6 +126,9 @@ export abstract class Backend<Payload = unknown> {
 
   /** By stored key, the tags that entries were last read with, oldest first. */
   #tagsOf: Map<string, readonly string[]> | undefined
+
+  /** @internal */
+  readonly counts = new Counts()
 
   readonly #outages = new OutageReporter()
   readonly #refusals = new RefusalReporter()
@@ -522,6 +526,7 @@ export abstract class Backend<Payload = unknown> {
       const versions = agreeOnBirths(tags, births)
       places.set(request, writes.length)
       const payload = this.packValue(value, withStamp(versions, stamp))
+      this.#countBytes(payload)
       const condition = { ifAbsent, ...(replacing === undefined ? undefined : { replacing }) }
       writes.push({ key: storedKey, payload, expiresAtMs, ...condition, value, versions, stamp })
     }
@@ -549,10 +554,16 @@ export abstract class Backend<Payload = unknown> {
     })
   }
 
+  #countBytes(payload: Payload): void {
+    const bytes = sizeOf(payload)
+    if (bytes !== undefined) this.counts.bytesWritten = (this.counts.bytesWritten ?? 0) + bytes
+  }
+
   /** The usual one: to be kept, with nothing to be written but itself. */
   private storeSimple(request: StoreRequest): MaybePromise<readonly WriteOutcome[]> {
     const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
     const payload = this.packValue(value, withStamp(tags.versions, stamp))
+    this.#countBytes(payload)
     const written = this.writeEntries([{ key: storedKey, payload, expiresAtMs, ifAbsent }])
     return chain(written, (outcomes) => {
       if (outcomes[0] !== 'too_large' || ifAbsent) return outcomes
@@ -649,7 +660,10 @@ export abstract class Backend<Payload = unknown> {
     this.#isClosed = false
     // Copies may still answer where the store they are of does not, and say nothing of it.
     const isOfCopies = this.readsMayLag && READS.has(operation)
-    if (circuit?.isOpen === true && !isOfCopies) throw this.#notAsked(operation, circuit.lastError)
+    if (circuit?.isOpen === true && !isOfCopies) {
+      this.counts.errors++
+      throw this.#notAsked(operation, circuit.lastError)
+    }
     const failuresBefore = this.#failures
     const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
@@ -726,6 +740,7 @@ export abstract class Backend<Payload = unknown> {
    */
   protected toFailure(operation: string, error: unknown, isLeftOver = false): Error {
     if (isMisuse(error)) return error
+    this.counts.errors++
     const failure =
       error instanceof CacheBackendError
         ? error
@@ -826,6 +841,12 @@ function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload>
   const { key, payload, expiresAtMs, ifAbsent = false, replacing } = write
   const entry = { key, payload, expiresAtMs, ifAbsent }
   return replacing === undefined ? entry : { ...entry, replacing }
+}
+
+/** Bytes; of a text its length, which is near enough and costs nothing. */
+function sizeOf(payload: unknown): number | undefined {
+  if (typeof payload === 'string') return payload.length
+  return payload instanceof Uint8Array ? payload.byteLength : undefined
 }
 
 /** Errors that tell of the call, not of the store. */

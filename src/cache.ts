@@ -11,9 +11,10 @@ import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './e
 import type { Version } from './keys.js'
 import { toDescription, type EntryDescription } from './describe.js'
 import { currentFrame, mayWantExpiry } from './frame.js'
-import { GetOrSet, lifetimeOf } from './get-or-set.js'
+import { GetOrSet, lifetimeOf, type Wanted } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
+import type { Counting, Counts } from './stats/counts.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
 import { releasesOver } from './lease.js'
@@ -27,7 +28,7 @@ import {
   type LockOptions,
   type StaleOptions,
 } from './staleness.js'
-import { checkTags } from './tags.js'
+import { checkEntryTags, checkTags } from './tags.js'
 import { withinLimit } from './time-limit.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
@@ -110,15 +111,16 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         [key],
         () => this.lookup([storedKey], tags, stale),
         undefined,
-        (lookup) => (lookup?.hits[0] ? 1 : 0),
+        FIRST_OF_LOOKUP,
       ),
     tryRead: ({ key, storedKey, tags }) => this.tryLookup([key], [storedKey], tags, true),
     deadline: (timeout) => this.#deadline({ timeout }),
-    add: async ({ key }, request) => this.#call('add', [key], () => this.#add(key, request), true),
+    add: async ({ key }, request) =>
+      this.#call('add', [key], () => this.#add(key, request), true, IF_ADDED),
     replace: async ({ key }, request, payload) => {
       // What was there and is gone was removed.
       const entry = { ...request, ifAbsent: payload === undefined, replacing: payload }
-      const [outcome] = await this.#call('set', [key], () => this.store([entry]), [])
+      const [outcome] = await this.#call('set', [key], () => this.store([entry]), [], IF_STORED)
       if (outcome === 'too_large') throw this.#tooLarge('getOrSet', key)
       return outcome === 'stored'
     },
@@ -140,11 +142,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   async get<T = unknown>(key: string, options?: GetOptions<T>): Promise<T | undefined> {
     if (options !== undefined) checkOptions(options, GET_OPTIONS)
     const storedKey = this.checkedKey(key, options?.version)
+    const { counts } = this
     let hit: Hit | undefined
     const isWatched = operationChannel.hasSubscribers || this.isFailing
     const mayAnswerAtOnce = this.answersAtOnce || this.mayAnswerAtOnce
     if (mayAnswerAtOnce && !isWatched && !this.settings.ignoreErrors) {
-      // The hot path: nothing to report or to count, and mostly nothing to await.
+      // The hot path: nothing to report, and mostly nothing to await.
+      const startedMs = counts.isSampled() ? performance.now() : -1
       let found: MaybePromise<Hit | undefined>
       try {
         found = this.lookupOne(storedKey)
@@ -152,14 +156,18 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         throw this.toFailure('get', error)
       }
       if (isPromise(found)) {
-        const answer = found
+        const [answer, askedMs] = [found, performance.now()]
         hit = await this.guarded('get', () => answer)
+        counts.reads.add(performance.now() - askedMs)
       } else {
         hit = found
+        if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
       }
+      if (hit === undefined) counts.misses++
+      else counts.hits++
     } else {
       const lookup = () => this.lookupOne(storedKey)
-      hit = await this.#call('get', [key], lookup, undefined, (found) => (found ? 1 : 0))
+      hit = await this.#call('get', [key], lookup, undefined, IF_FOUND)
     }
     if (hit === undefined) return options?.default
     if (hit.tags !== undefined || mayWantExpiry()) {
@@ -203,7 +211,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       })
     }
     const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))
-    await this.#call('set', [key], action, undefined)
+    await this.#call('set', [key], action, undefined, ONE_SET)
     // Who asks from now on gets this, and not what a look-up found before.
     this.#made.detach(storedKey)
   }
@@ -227,6 +235,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         return this.#add(key, tagged)
       },
       false,
+      IF_ADDED,
     )
   }
 
@@ -389,7 +398,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   async delete(key: string, options: KeyOptions = {}): Promise<boolean> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
-    return this.#call('delete', [key], () => this.#delete(storedKey), false)
+    return this.#call('delete', [key], () => this.#delete(storedKey), false, IF_DELETED)
   }
 
   async #delete(storedKey: string): Promise<boolean> {
@@ -405,7 +414,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     const lookup = () => this.lookupOne(storedKey)
-    return (await this.#call('has', [key], lookup, undefined, (hit) => (hit ? 1 : 0))) !== undefined
+    return (await this.#call('has', [key], lookup, undefined, IF_FOUND)) !== undefined
   }
 
   /** Reads several values in one round trip. @returns The live ones, in the order asked. */
@@ -423,7 +432,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       asked,
       () => this.lookup(storedKeys, []),
       undefined,
-      (result) => result?.hits.filter((hit) => hit !== undefined).length ?? 0,
+      ALL_OF_LOOKUP,
     )
     for (const [i, key] of asked.entries()) {
       const hit = lookup?.hits[i]
@@ -465,6 +474,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         return keys.filter((_, i) => outcomes[i] !== 'stored')
       },
       keys,
+      { sets: (failed) => keys.length - failed.length },
     )
   }
 
@@ -480,6 +490,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       asked,
       async () => void (await this.removeEntries(storedKeys)),
       undefined,
+      { deletes: () => asked.length },
     )
   }
 
@@ -520,14 +531,19 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
     }
-    const hit = this.#hitAtOnce(storedKey)
+    const hit = this.#hitAtOnce(wanted)
     if (hit !== undefined) {
-      if (hit.tags !== undefined || mayWantExpiry()) await this.#dependOn(storedKey, hit)
+      if (hit.tags !== undefined || mayWantExpiry()) {
+        const noted = this.#dependOn(storedKey, hit)
+        if (isPromise(noted)) await noted
+      }
       return hit.value as T
     }
     const frame = currentFrame()
     frame?.announce(wanted.tags)
-    const got = await this.#made.run(wanted)
+    const timed = new TimedSource(valueOrProducer, this.counts)
+    const got = await this.#made.run({ ...wanted, source: timed.source })
+    if (!timed.hasRun) this.counts.valueHits++
     if (frame !== undefined) {
       frame.depend(this, got.tags, got.unborn)
       const isUnknown = got.expiresAtMs === undefined && frame.wantsExpiry
@@ -538,16 +554,24 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
-  #hitAtOnce(storedKey: string): Hit | undefined {
+  #hitAtOnce({ storedKey, beta }: Pick<Wanted, 'storedKey' | 'beta'>): Hit | undefined {
     if (!this.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.isFailing || this.settings.ignoreErrors) return undefined
+    const { counts } = this
+    const startedMs = counts.isSampled() ? performance.now() : -1
     let hit: MaybePromise<Hit | undefined>
     try {
       hit = this.lookupOne(storedKey)
     } catch (error) {
       throw this.toFailure('getOrSet', error)
     }
-    return hit === undefined || isPromise(hit) || hit.stamp !== undefined ? undefined : hit
+    if (hit === undefined || isPromise(hit)) return undefined
+    // Whether it is due is drawn once, and there.
+    if (beta > 0 && hit.stamp !== undefined && hit.stamp.costMs > 0) return undefined
+    if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
+    counts.hits++
+    counts.valueHits++
+    return hit
   }
 
   /** Callers that share one flight must not share one object. */
@@ -752,7 +776,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   #tags({ tags }: SetOptions): readonly string[] {
-    return tags === undefined ? NO_TAGS.unborn : checkTags(tags)
+    return tags === undefined ? NO_TAGS.unborn : checkEntryTags(tags)
   }
 
   #checkStored(outcome: WriteOutcome | undefined, operation: string, key: string): void {
@@ -783,7 +807,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         keys.length === 1 ? 'get' : 'getMany',
         keys,
         () => withinLimit(this.lookup(storedKeys, expected, stale)),
-        ({ hits }) => hits.filter((hit) => hit !== undefined).length,
+        ALL_OF_LOOKUP,
       ),
     )
   }
@@ -808,8 +832,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     requests: readonly StoreRequest[],
   ): MaybePromise<readonly WriteOutcome[] | undefined> {
     return orUndefined(() =>
-      this.#observed(keys.length === 1 ? 'set' : 'setMany', keys, () =>
-        withinLimit(this.store(requests)),
+      this.#observed(
+        keys.length === 1 ? 'set' : 'setMany',
+        keys,
+        () => withinLimit(this.store(requests)),
+        IF_STORED,
       ),
     )
   }
@@ -834,11 +861,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     keys: readonly string[],
     action: () => MaybePromise<T>,
     fallback: T,
-    countHits?: (result: T) => number,
+    counting?: Counting<T>,
   ): MaybePromise<T> {
     return this.settings.ignoreErrors
-      ? this.#callOrMiss(operation, keys, action, fallback, countHits)
-      : this.#observed(operation, keys, action, countHits)
+      ? this.#callOrMiss(operation, keys, action, fallback, counting)
+      : this.#observed(operation, keys, action, counting)
   }
 
   async #callOrMiss<T>(
@@ -846,10 +873,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     keys: readonly string[],
     action: () => MaybePromise<T>,
     fallback: T,
-    countHits?: (result: T) => number,
+    counting?: Counting<T>,
   ): Promise<T> {
     try {
-      return await this.#observed(operation, keys, action, countHits)
+      return await this.#observed(operation, keys, action, counting)
     } catch (error) {
       if (isStoreFailure(error)) return fallback
       throw error
@@ -860,28 +887,19 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     operation: string,
     keys: readonly string[],
     action: () => MaybePromise<T>,
-    countHits?: (result: T) => number,
+    counting?: Counting<T>,
   ): MaybePromise<T> {
-    if (!operationChannel.hasSubscribers) return this.guarded(operation, action)
     const startedMs = performance.now()
-    const publish = (hits: number, failure?: { readonly error: unknown }) => {
-      operationChannel.publish({
-        alias: this.alias,
-        backend: this.backendName,
-        operation,
-        keys,
-        hits,
-        misses: countHits === undefined || failure !== undefined ? 0 : keys.length - hits,
-        durationMs: performance.now() - startedMs,
-        ...failure,
-      } satisfies OperationMessage)
-    }
     const succeeded = (result: T) => {
-      publish(countHits?.(result) ?? 0)
+      const durationMs = performance.now() - startedMs
+      const hits = this.#count(keys, result, durationMs, counting)
+      const misses = counting?.hits === undefined ? 0 : keys.length - hits
+      this.#publish(operation, keys, { hits, misses, durationMs })
       return result
     }
     const failed = (error: unknown) => {
-      publish(0, { error })
+      const durationMs = performance.now() - startedMs
+      this.#publish(operation, keys, { hits: 0, misses: 0, durationMs, error })
       throw error
     }
     let result: MaybePromise<T>
@@ -891,6 +909,78 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       return failed(error)
     }
     return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
+  }
+
+  /** @returns The number of hits. */
+  #count<T>(
+    keys: readonly string[],
+    result: T,
+    durationMs: number,
+    counting: Counting<T> | undefined,
+  ): number {
+    if (counting === undefined) return 0
+    const { counts } = this
+    if (counting.sets !== undefined) counts.sets += counting.sets(result)
+    if (counting.deletes !== undefined) counts.deletes += counting.deletes(result)
+    if (counting.hits === undefined) return 0
+    const hits = counting.hits(result)
+    counts.hits += hits
+    counts.misses += keys.length - hits
+    if (keys.length > 0) counts.reads.add(durationMs)
+    return hits
+  }
+
+  #publish(
+    operation: string,
+    keys: readonly string[],
+    outcome: Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'>,
+  ): void {
+    if (!operationChannel.hasSubscribers) return
+    const { alias, backendName: backend } = this
+    operationChannel.publish({
+      alias,
+      backend,
+      operation,
+      keys,
+      ...outcome,
+    } satisfies OperationMessage)
+  }
+}
+
+const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }
+const FIRST_OF_LOOKUP: Counting<Lookup | undefined> = {
+  hits: (found) => (found?.hits[0] === undefined ? 0 : 1),
+}
+const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {
+  hits: (found) => found?.hits.filter((hit) => hit !== undefined).length ?? 0,
+}
+const ONE_SET: Counting<unknown> = { sets: () => 1 }
+const IF_ADDED: Counting<boolean> = { sets: (added) => (added ? 1 : 0) }
+const IF_STORED: Counting<readonly WriteOutcome[]> = {
+  sets: (outcomes) => outcomes.filter((outcome) => outcome === 'stored').length,
+}
+const IF_DELETED: Counting<boolean> = { deletes: (deleted) => (deleted ? 1 : 0) }
+
+/** Where the value comes from; if a producer makes it, its time counts. */
+class TimedSource {
+  readonly source: unknown
+  hasRun = false
+
+  constructor(source: unknown, counts: Counts) {
+    if (typeof source !== 'function') {
+      this.source = source
+      return
+    }
+    const produce = source as () => unknown
+    this.source = () => {
+      this.hasRun = true
+      const startedMs = performance.now()
+      return chain(produce(), (value) => {
+        counts.producerRuns++
+        counts.producerMs += performance.now() - startedMs
+        return value
+      })
+    }
   }
 }
 

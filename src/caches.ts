@@ -1,6 +1,8 @@
 import type { Cache, InvalidateOptions } from './cache.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
+import { statsOf, type CachesStats } from './stats.js'
+import { CachesTallies } from './stats/tally.js'
 import { withinLimit } from './time-limit.js'
 
 /**
@@ -10,6 +12,7 @@ import { withinLimit } from './time-limit.js'
  */
 export class Caches {
   readonly #caches = new Map<string, Cache>()
+  readonly #tallies = new CachesTallies()
 
   /** @throws InvalidCacheBackendError: an alias is taken by a method, or something is no cache. */
   constructor(caches: Readonly<Record<string, Cache>>) {
@@ -82,6 +85,28 @@ export class Caches {
       if (stats !== undefined) found.push([alias, stats])
     }
     return Object.fromEntries(found)
+  }
+
+  /** @internal */
+  get tallies(): CachesTallies {
+    return this.#tallies
+  }
+
+  /**
+   * What the caches, the fragments and the pages on them did in this process: hits, misses, what bodies
+   * and reads took, and what was saved. It is always counted, and costs a hit next to nothing.
+   *
+   * @returns A snapshot. At most 10 000 fragment names and as many routes are told apart; what comes
+   *   after them counts under `(others)`.
+   */
+  stats(): CachesStats {
+    return statsOf(this.#caches, this.#tallies)
+  }
+
+  /** Begins to count anew: the figures of {@link stats} are zero from now on. */
+  resetStats(): void {
+    this.#tallies.reset()
+    for (const cache of this.#caches.values()) cache.counts.reset()
   }
 
   /** @internal */

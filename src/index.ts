@@ -8,6 +8,7 @@ export type {
   TouchOptions,
 } from './cache.js'
 export type { LockOptions, StaleOptions } from './staleness.js'
+export type { CachesStats, CacheStats, FragmentStats, ReadTimes, RouteStats } from './stats.js'
 export type { EntryDescription } from './describe.js'
 export type { NamedServerFigures, ServerFigures, ServerStats } from './server-stats.js'
 export { dependOn } from './frame.js'
@@ -40,6 +41,17 @@ export {
   InvalidCacheKeyError,
 } from './errors.js'
 export type { CacheBackendErrorOptions, FragcacheErrorCode, TagPosition } from './errors.js'
+export { logAccess } from './access-log.js'
+export type {
+  AccessLog,
+  AccessLogger,
+  AccessLogOptions,
+  LogEvents,
+  LogLevels,
+  LogMethod,
+  LogOutcome,
+} from './access-log.js'
+export type { ShownKeys } from './shown-key.js'
 export { makeTemplateFragmentKey } from './fragment/key.js'
 export type { FragmentKeyOptions } from './fragment/key.js'
 export { FragmentCache } from './fragment/render.js'

@@ -37,18 +37,22 @@ import {
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
 
+/** In place of the moment when something began. */
+const UNTIMED = -1
+
 /**
  * A fragment that was not found: whoever opened it runs the body and then calls exactly one of
  * `commit`, `complete`, `abandon`, `withdraw` and `fail`.
  */
 export class Attempt {
   readonly frame: Frame
-  #bodyStartedMs = 0
+  #bodyStartedMs = UNTIMED
   #bodyMs = 0
   #old: Old | undefined
   #lease: Lease | undefined
   #refresh: Refresh | undefined
   #hasRecovered = false
+  #bytes = 0
 
   constructor(
     readonly fragment: Fragment,
@@ -176,15 +180,13 @@ export class Attempt {
 
   /** For bodies that are run by other means inside {@link frame}. */
   bodyStarts(): void {
-    const { ageing } = this.fragment
-    const isWatched = fragmentChannel.hasSubscribers || observer !== undefined
-    if (isWatched || (ageing !== undefined && ageing.beta > 0)) {
-      this.#bodyStartedMs = performance.now()
-    }
+    this.#bodyStartedMs = performance.now()
   }
 
   bodyEnds(): void {
-    if (this.#bodyStartedMs !== 0) this.#bodyMs = performance.now() - this.#bodyStartedMs
+    if (this.#bodyStartedMs === UNTIMED) return
+    this.#bodyMs = performance.now() - this.#bodyStartedMs
+    this.fragment.tally.ran(this.#bodyMs)
   }
 
   /**
@@ -239,6 +241,7 @@ export class Attempt {
       const isCut = this.frame.isLimited && endMs !== Infinity
       if (isCut && endMs <= Date.now()) return undefined
       const ageing = this.#ageing(isCut ? endMs : own)
+      this.#bytes = sizeOf(content)
       return { storedKey: variant.storedKey, value: content, ...ageing, tags }
     })
   }
@@ -300,9 +303,11 @@ export class Attempt {
 
   /** Ends the attempt after {@link complete}. */
   stored(stored: boolean): void {
-    const { timeout } = this.fragment
+    const { timeout, variant, tally } = this.fragment
+    const isKept = stored && (timeout === null || timeout > 0)
+    if (isKept) tally.stored(variant.key, this.#bytes)
     if (this.#hasRecovered) this.#end('stale')
-    else this.#end(stored && (timeout === null || timeout > 0) ? 'miss' : 'bypass')
+    else this.#end(isKept ? 'miss' : 'bypass')
   }
 
   /** Tells those who wait to look for themselves, while this goes on or is given up. */
@@ -399,8 +404,9 @@ export function openHere(
   shared = false,
   holes?: HoleRenderer,
 ): MaybePromise<string | Attempt> {
-  const startedMs = fragmentChannel.hasSubscribers ? performance.now() : 0
-  const { cache, variant, ageing } = fragment
+  const { cache, variant, ageing, tally } = fragment
+  const isTimed = fragmentChannel.hasSubscribers || tally.isSampled()
+  const startedMs = isTimed ? performance.now() : UNTIMED
   if (fragment.bypass) return new Attempt(fragment, undefined, parent, undefined, startedMs)
   let hit: Hit | undefined
   let snapshot: TagSnapshot | undefined
@@ -413,7 +419,13 @@ export function openHere(
     // The hot path: no lists, no closures.
     try {
       hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
-      snapshot = hit === undefined ? atOnce(cache.readTags(fragment.tags)) : undefined
+      if (isTimed) cache.counts.reads.add(performance.now() - startedMs)
+      if (hit === undefined) {
+        cache.counts.misses++
+        snapshot = atOnce(cache.readTags(fragment.tags))
+      } else {
+        cache.counts.hits++
+      }
     } catch (error) {
       cache.reportFailure('get', error)
       hit = undefined
@@ -585,7 +597,8 @@ export function openMany(
   parents: readonly (Frame | undefined)[],
   renderers: readonly (HoleRenderer | undefined)[] = [],
 ): Opening[] {
-  const startedMs = fragmentChannel.hasSubscribers ? performance.now() : 0
+  const isTimed = fragmentChannel.hasSubscribers || fragments[0]?.tally.isSampled() === true
+  const startedMs = isTimed ? performance.now() : UNTIMED
   const reads = new Map<Cache, Reading[]>()
   const openings: Opening[] = []
   fragments.forEach((fragment, at) => {
@@ -802,12 +815,26 @@ function pick(snapshot: TagSnapshot, tags: readonly string[]): TagSnapshot {
   return { versions, unborn: snapshot.unborn.filter((tag) => versions.has(tag)) }
 }
 
+/** In bytes. */
+function sizeOf(content: Content): number {
+  if (typeof content === 'string') return Buffer.byteLength(content)
+  let bytes = 0
+  for (const part of content) if (typeof part === 'string') bytes += Buffer.byteLength(part)
+  return bytes
+}
+
 function publish(
-  { site, variant, alias }: Fragment,
+  { site, variant, alias, tally }: Fragment,
   outcome: FragmentOutcome,
   startedMs: number,
   bodyMs: number,
 ): void {
+  if (outcome === 'hit') {
+    tally.hits++
+    if (startedMs !== UNTIMED) tally.timed(performance.now() - startedMs)
+  } else {
+    tally.count(outcome)
+  }
   if (!fragmentChannel.hasSubscribers) return
   fragmentChannel.publish({
     name: site.fragment,
@@ -815,7 +842,7 @@ function publish(
     alias,
     outcome,
     bodyMs,
-    durationMs: startedMs === 0 ? 0 : performance.now() - startedMs,
+    durationMs: startedMs === UNTIMED ? 0 : performance.now() - startedMs,
     ...(site.template === undefined ? undefined : { template: site.template }),
   } satisfies FragmentMessage)
 }

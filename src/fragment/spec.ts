@@ -3,7 +3,8 @@ import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
 import { toBeta, toGrace, toLock, type Lock } from '../staleness.js'
-import { userTag } from '../tags.js'
+import type { Tally } from '../stats/tally.js'
+import { MAX_GIVEN_TAGS, userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
 import { faults } from './faults.js'
 import { varyOnText } from './key.js'
@@ -28,6 +29,7 @@ interface Home {
   readonly alias: string
   readonly cache: Cache
   readonly table: VariantTable
+  readonly tally: Tally
 }
 
 /** The values of a tag's arguments, as the engine gives them. */
@@ -69,6 +71,8 @@ export interface Fragment {
   readonly settings: FragmentSettings
   /** Left out: one in this process makes it, and past its time it is gone. */
   readonly ageing: FragmentAgeing | undefined
+  /** Where it is counted what becomes of it. */
+  readonly tally: Tally
 }
 
 /** What becomes of a fragment that is missing in all processes, and of one past its time. */
@@ -116,7 +120,7 @@ export class FragmentResolver {
   resolve(site: TagSite, values: TagValues): Fragment {
     const { fromCode = false } = site
     const declared = fromCode ? toInputs(values.inputs) : values.declared
-    const { alias, cache, table } =
+    const { alias, cache, table, tally } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)
         : this.#findHome(site, values.using, values.version)
@@ -137,6 +141,7 @@ export class FragmentResolver {
       declared,
       settings: this.#settings,
       ageing: toAgeing(cache, values, site),
+      tally,
     }
   }
 
@@ -153,7 +158,9 @@ export class FragmentResolver {
     const alias = using === undefined ? this.defaultAlias : toAlias(using, site)
     const cache = this.#cache(alias, site)
     const version = givenVersion === undefined ? undefined : toVersion(givenVersion, site)
-    return { resolver: this, alias, cache, table: this.#table(cache, site.fragment, version) }
+    const table = this.#table(cache, site.fragment, version)
+    const tally = this.#caches.tallies.fragments.of(alias, site.fragment)
+    return { resolver: this, alias, cache, table, tally }
   }
 
   #cache(alias: string, site: TagSite): Cache {
@@ -311,13 +318,14 @@ function toVersion(value: unknown, position: TagPosition): Version {
 function toTags(value: unknown, own: readonly string[], position: TagPosition): readonly string[] {
   const given: unknown = typeof value === 'string' ? [value] : value
   if (!Array.isArray(given)) throw faults.tags(value, position)
-  const tags = [...own]
+  const tags = new Set(own)
   for (const tag of given as unknown[]) {
     if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed()) {
       throw faults.tags(tag, position)
     }
-    const stored = userTag(tag)
-    if (!tags.includes(stored)) tags.push(stored)
+    tags.add(userTag(tag))
   }
-  return tags
+  const count = tags.size - own.length
+  if (count > MAX_GIVEN_TAGS) throw faults.tooManyTags(count, MAX_GIVEN_TAGS, position)
+  return [...tags]
 }
