@@ -1,9 +1,12 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Cache, Caches } from 'fragcache'
+import { createCacheTable, DatabaseCache } from 'fragcache/database'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { main } from '../../src/cli.js'
 import { SampleRunner } from '../support/run-sample.js'
 import { blocksOf, inProject, pages, type Sample } from '../support/samples.js'
 import { sharedServer, type ServerKind } from '../support/servers.js'
@@ -46,6 +49,44 @@ const notRun: readonly (Named & { readonly because: string })[] = [
     page: 'docs/backends/tiered.md',
     has: 'new RedisBus(',
     because: 'It names a cluster; test/backends/redis-bus.test.ts runs both.',
+  },
+]
+
+/** Languages that nothing here runs: a page that shows any is listed, with the reason. */
+const onlyShown: readonly {
+  readonly language: string
+  readonly page: string
+  readonly because: string
+}[] = [
+  {
+    language: 'text',
+    page: 'README.md',
+    because: 'It shows three spellings of one tag, of which each is run on its own page.',
+  },
+  {
+    language: 'text',
+    page: 'docs/eta.md',
+    because: 'It names the parts of the tag; test/conformance/fragment-suite.ts uses each of them.',
+  },
+  {
+    language: 'text',
+    page: 'docs/handlebars.md',
+    because: 'It names the parts of the tag; test/conformance/fragment-suite.ts uses each of them.',
+  },
+  {
+    language: 'text',
+    page: 'docs/nunjucks.md',
+    because: 'It names the parts of the tag; test/conformance/fragment-suite.ts uses each of them.',
+  },
+  {
+    language: 'python',
+    page: 'docs/backends/database.md',
+    because: 'These are the settings of Django, which no test installs.',
+  },
+  {
+    language: 'python',
+    page: 'docs/backends/memcached.md',
+    because: 'These are the settings of Django, which no test installs.',
   },
 ]
 
@@ -105,10 +146,12 @@ function poolFor(name: string): string {
 const isNamed = ({ page, code }: Sample) => (one: Named) => one.page === page && code.includes(one.has) // prettier-ignore
 const whole = (sample: Sample) => pieces.find(isNamed(sample))?.within(sample.code) ?? sample.code
 
-/** Pages that are followed from their first block to their last. */
+/** Pages whose files and commands a test of their own follows, from the first to the last. */
 const followed: Readonly<Record<string, string>> = {
   'docs/getting-started.md': 'test/docs/getting-started.test.ts',
 }
+const isFollowed = ({ page, file, language }: Sample) =>
+  page in followed && (file !== undefined || ['sh', 'text'].includes(language))
 
 const manifest = JSON.parse(readFileSync(inProject('package.json'), 'utf8')) as {
   peerDependencies: Record<string, string>
@@ -117,7 +160,7 @@ const manifest = JSON.parse(readFileSync(inProject('package.json'), 'utf8')) as 
 
 const blocks = pages.flatMap(blocksOf)
 const running = blocks.filter(
-  (block) => !(block.page in followed) && !notRun.some((one) => isNamed(block)(one)),
+  (block) => !isFollowed(block) && !notRun.some((one) => isNamed(block)(one)),
 )
 const inLanguage = (...languages: string[]) =>
   running.filter(({ language }) => languages.includes(language))
@@ -127,10 +170,17 @@ describe('the lists of what is not run as it stands', () => {
     expect(blocks.filter((block) => isNamed(block)(one))).toHaveLength(1)
   })
 
-  it('have every block that is in no language that is run', () => {
-    const known = ['js', 'ts', 'sh', 'sql', 'text', 'python', 'json']
-    const unknown = running.filter(({ language }) => !known.includes(language))
-    expect(unknown.map(({ page, line, language }) => `${page}:${line} ${language}`)).toEqual([])
+  it('have every block of a language that is not run', () => {
+    const isListed = ({ page, language }: Sample) =>
+      onlyShown.some((one) => one.page === page && one.language === language)
+    const unlisted = running.filter(
+      (block) => !['js', 'mjs', 'ts', 'sh', 'sql'].includes(block.language) && !isListed(block),
+    )
+    expect(unlisted.map(({ page, line, language }) => `${page}:${line} ${language}`)).toEqual([])
+  })
+
+  it.each(onlyShown)('$page: there is $language', ({ page, language }) => {
+    expect(running.some((block) => block.page === page && block.language === language)).toBe(true)
   })
 })
 
@@ -153,6 +203,19 @@ const shell: readonly { readonly line: RegExp; readonly check: (rest: string) =>
     },
   },
 ]
+
+/** What the command line finds where a page shows no configuration of its own. */
+const configuration = `
+  import { join } from 'node:path'
+  import Database from 'better-sqlite3'
+  import { createCaches } from 'fragcache'
+  import { DatabaseCache } from 'fragcache/database'
+
+  const database = new Database(join(import.meta.dirname, 'cache.sqlite'))
+  export default createCaches({
+    default: new DatabaseCache({ location: 'fragcache_entries', database }),
+  })
+`
 
 /** How pages name the servers that the run has. */
 const addresses: readonly (readonly [ServerKind, RegExp])[] = [
@@ -201,8 +264,8 @@ describe('programs', () => {
       for (const cache of cachesIn(exports)) {
         opened.push(cache)
         // Of the same modules as the sample's own.
-        const { createCacheTable } = await import('fragcache/database')
-        if (code.includes('DATABASE_URL')) await createCacheTable([cache])
+        const database = await import('fragcache/database')
+        if (code.includes('DATABASE_URL')) await database.createCacheTable([cache])
         await cache.set('sample', sample.page, { timeout: 60, tags: ['sample'] })
         expect(await cache.get('sample')).toBe(sample.page)
       }
@@ -217,6 +280,22 @@ describe('programs', () => {
   }
 })
 
+describe('statements', () => {
+  it.for(inLanguage('sql'))('$page:$line is run by PostgreSQL', async ({ code }, { skip }) => {
+    const server = await sharedServer('postgres')
+    if (server === undefined) return skip()
+    const pool = new pg.Pool({ connectionString: server.url, max: 1 })
+    try {
+      const [table = ''] = /fragcache_entries/.exec(code) ?? []
+      await createCacheTable([new DatabaseCache({ location: table, database: pool })])
+      const results = [await pool.query(code)].flat()
+      expect(results.map(({ command }) => command)).not.toEqual([])
+    } finally {
+      await pool.end()
+    }
+  })
+})
+
 describe('shell', () => {
   const lines = inLanguage('sh').flatMap(({ page, line, code }) =>
     code
@@ -225,10 +304,51 @@ describe('shell', () => {
       .filter(({ text }) => text !== ''),
   )
 
-  it.each(lines)('$page:$line can be run: $text', ({ text }) => {
+  const isOurs = ({ text }: { text: string }) => /^(?:npx )?fragcache /.test(text)
+
+  it.each(lines.filter((one) => !isOurs(one)))('$page:$line can be run: $text', ({ text }) => {
     const rule = shell.find(({ line }) => line.test(text))
     expect(rule, text).toBeDefined()
     rule?.check(rule.line.exec(text)?.[1] ?? '')
+  })
+
+  describe('of fragcache', () => {
+    const home = process.cwd()
+    const folders = new Map<string, string>()
+
+    afterAll(() => {
+      process.chdir(home)
+      for (const folder of folders.values()) rmSync(folder, { recursive: true, force: true })
+    })
+
+    /** Where the reader of a page is: with the files that it names, or with a configuration. */
+    function folderOf(page: string): string {
+      const known = folders.get(page)
+      if (known !== undefined) return known
+      const folder = mkdtempSync(inProject('test/.samples-'))
+      folders.set(page, folder)
+      for (const name of ['caches.js', 'fragcache.config.js']) {
+        writeFileSync(join(folder, name), configuration)
+      }
+      for (const { file, code } of blocksOf(page)) {
+        if (file !== undefined) writeFileSync(join(folder, file), code)
+      }
+      return folder
+    }
+
+    it.each(lines.filter(isOurs))(
+      '$page:$line does what it says: $text',
+      async ({ page, text }) => {
+        process.chdir(folderOf(page))
+        const errors: string[] = []
+        const words = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(
+          ([, quoted, bare]) => quoted ?? bare,
+        )
+        const args = words.slice(words.indexOf('fragcache') + 1) as string[]
+        const code = await main(args, { out: () => undefined, error: (line) => errors.push(line) })
+        expect({ code, errors }).toEqual({ code: 0, errors: [] })
+      },
+    )
   })
 })
 
