@@ -27,6 +27,18 @@ export function count(number) {
   return number === undefined ? unknown : whole.format(number)
 }
 
+/**
+ * A count that takes little room, whatever it is.
+ *
+ * @param {number | undefined} number
+ */
+export function short(number) {
+  if (number === undefined || number < 1e6) return count(number)
+  return number < 1e9
+    ? `${fine.format(number / 1e6)}${space}M`
+    : `${fine.format(number / 1e9)}${space}G`
+}
+
 /** @param {number | undefined} ms */
 export function duration(ms) {
   if (ms === undefined) return unknown

@@ -34,12 +34,14 @@ function titleOf({ title, detail, key }) {
 
 /** @param {FeedEvent} event */
 function links({ alias, key, href, title }) {
+  // A key that was shortened leads nowhere.
+  const isWhole = key !== undefined && key !== '' && !key.endsWith('…')
   return el(
     'span',
     {},
     href !== undefined && el('a', { href: addressOf(href), 'aria-label': `Why: ${title}` }, 'Why'),
-    href !== undefined && key !== undefined && ' ',
-    key !== undefined &&
+    href !== undefined && isWhole && ' ',
+    isWhole &&
       el(
         'a',
         { href: hashOf('entry', { alias, key }), 'aria-label': `Entry of ${title}` },

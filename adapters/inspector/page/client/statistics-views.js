@@ -1,5 +1,5 @@
 import { el } from './dom.js'
-import { bytes, count, duration, percent, unknown } from './format.js'
+import { bytes, count, duration, percent, short, unknown } from './format.js'
 import { ask } from './notices.js'
 import { createStatistics } from './statistics.js'
 
@@ -54,11 +54,12 @@ function figure(id, label, value, format, hint) {
   return {
     id,
     label,
-    // As wide as its heading with the mark of its order, and a figure of seven places.
-    width: Math.max(5, label.length * 0.5 + 1.5),
+    // As wide as its heading with the mark of its order, and a figure of six places.
+    width: Math.max(4.5, label.length * 0.5 + 2),
     isNumeric: true,
     sortBy: value,
     show: (row) => format(value(row)),
+    ...(format === short && { title: (/** @type {T} */ row) => count(value(row)) }),
     ...(hint !== undefined && { hint }),
   }
 }
@@ -72,8 +73,8 @@ function figure(id, label, value, format, hint) {
  */
 function shared(time) {
   return [
-    figure('hits', 'Hits', (row) => row.hits, count, 'Answered from the cache'),
-    figure('misses', 'Misses', (row) => row.misses, count, 'Made and stored'),
+    figure('hits', 'Hits', (row) => row.hits, short, 'Answered from the cache'),
+    figure('misses', 'Misses', (row) => row.misses, short, 'Made and stored'),
     {
       ...figure('ratio', 'Hit ratio', shareOf, percent, 'Answered from the cache at once, of all'),
       width: 7.5,
@@ -81,7 +82,7 @@ function shared(time) {
     },
     time,
     figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration),
-    figure('variants', 'Variants', (row) => row.variants, count, 'An estimate'),
+    figure('variants', 'Variants', (row) => row.variants, short, 'An estimate'),
     figure('size', 'Mean size', (row) => row.meanBytes, bytes),
     figure(
       'stale',
@@ -90,8 +91,8 @@ function shared(time) {
       count,
       'Answered from the cache, made again behind',
     ),
-    figure('joined', 'Joined', (row) => row.joined, count, 'Waited for what another was making'),
-    figure('bypasses', 'Bypassed', (row) => row.bypasses, count, 'Made and not stored'),
+    figure('joined', 'Joined', (row) => row.joined, short, 'Waited for what another was making'),
+    figure('bypasses', 'Bypassed', (row) => row.bypasses, short, 'Made and not stored'),
   ]
 }
 
@@ -112,7 +113,7 @@ export function createFragments(app) {
     {
       id: 'name',
       label: 'Fragment',
-      width: 13,
+      width: 11.5,
       sortBy: (row) => row.name,
       show: (row) => row.name,
       title: (row) => row.name,
@@ -121,7 +122,7 @@ export function createFragments(app) {
     ...shared(
       figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
     ),
-    figure('errors', 'Errors', (row) => row.errors, count, 'The body threw'),
+    figure('errors', 'Errors', (row) => row.errors, short, 'The body threw'),
   ]
   return createStatistics(app, {
     view: 'fragments',
@@ -169,7 +170,7 @@ export function createRoutes(app) {
     {
       id: 'route',
       label: 'Route',
-      width: 12.5,
+      width: 10.5,
       sortBy: (row) => row.route,
       show: (row) => row.route,
       title: (row) => row.route,
@@ -178,8 +179,9 @@ export function createRoutes(app) {
     ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
     {
       id: 'reasons',
-      label: 'Why not cached',
-      width: 8,
+      label: 'Reasons',
+      hint: 'Why it was not cached, and how often',
+      width: 6,
       sortBy: (row) => Object.values(row.reasons).reduce((sum, times) => sum + times, 0),
       show: (row) => reasonText(row.reasons),
       title: (row) => reasonText(row.reasons),

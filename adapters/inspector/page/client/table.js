@@ -84,7 +84,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const group = el('colgroup')
     for (const [index, size] of [
       ...columns.map((column) => column.width),
-      ...(action ? [6] : []),
+      ...(action ? [6.75] : []),
     ].entries()) {
       const column = el('col')
       // The first one stays in sight, and has to leave room for the others.
