@@ -1,0 +1,405 @@
+import type { Caches } from './caches.js'
+import { show } from './errors.js'
+import { isPromise } from './maybe-promise.js'
+import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
+import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
+import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
+
+/** A method of a logger: it takes a line of text, or an object and a text. */
+export type LogMethod = (...args: never[]) => unknown
+
+/**
+ * What {@link logAccess} writes to: `console`, pino, and what has their methods. Other levels are its
+ * methods of that name.
+ */
+export interface AccessLogger {
+  readonly info: LogMethod
+  readonly warn: LogMethod
+  readonly error: LogMethod
+}
+
+/** What is logged. */
+export type LogEvents = 'operations' | 'fragments' | 'responses' | 'outages' | 'refreshes'
+
+/**
+ * What became of it: for operations `hit`, `miss` (at least one key was not there), `ok` (nothing was
+ * looked up) and `error`; for fragments and responses their outcome; for outages `outage` and
+ * `recovery`; and `refresh` for what could not be made anew, so that the old was served.
+ */
+export type LogOutcome =
+  | 'hit'
+  | 'miss'
+  | 'stale'
+  | 'joined'
+  | 'bypass'
+  | 'ok'
+  | 'error'
+  | 'outage'
+  | 'recovery'
+  | 'refresh'
+
+/** The level of each outcome; `false`: it is not logged. Those left out keep their default. */
+export type LogLevels = Readonly<Partial<Record<LogOutcome, string | false>>>
+
+/** Options of {@link logAccess}. */
+export interface AccessLogOptions {
+  /** Default: `console`. */
+  readonly logger?: AccessLogger | undefined
+  /**
+   * The level of what is no failure, or that of each outcome. A level is the name of a method of the
+   * logger. Default `'info'`; and always, unless given one by one, `error` for errors and outages and
+   * `warn` for refreshes that failed.
+   */
+  readonly level?: string | LogLevels | undefined
+  /** Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. */
+  readonly sample?: number | undefined
+  /**
+   * How keys and addresses are shown: `'none'`; `'hash'`, ten digits which tell them apart; `'short'`,
+   * the first twenty characters and the hash, of an address its path; or `'full'`. Default `'short'`.
+   */
+  readonly keys?: ShownKeys | undefined
+  /** Default: all. */
+  readonly events?: readonly LogEvents[] | undefined
+  /**
+   * `'object'`: the logger takes an object and a text, as pino does. `'text'`: it takes one line, as
+   * `console` does. Default: `'object'` for a logger that has pino's `bindings`, else `'text'`.
+   */
+  readonly format?: 'object' | 'text' | undefined
+}
+
+/** What {@link logAccess} gives. */
+export interface AccessLog {
+  /** Ends it. More than once is no error. */
+  close(): void
+}
+
+const OPTIONS = ['logger', 'level', 'sample', 'keys', 'events', 'format']
+const EVENTS: readonly LogEvents[] = [
+  'operations',
+  'fragments',
+  'responses',
+  'outages',
+  'refreshes',
+]
+
+const DEFAULT_LEVELS: Readonly<Record<LogOutcome, string | false>> = {
+  hit: 'info',
+  miss: 'info',
+  stale: 'info',
+  joined: 'info',
+  bypass: 'info',
+  ok: 'info',
+  error: 'error',
+  outage: 'error',
+  recovery: 'info',
+  refresh: 'warn',
+}
+
+/** Outcomes that `level: 'debug'` leaves at their own level. */
+const FAILURES: readonly string[] = ['error', 'outage', 'recovery', 'refresh']
+
+/** Keys of one operation that are shown. */
+const MAX_KEYS = 10
+
+/**
+ * Logs what caches do: what was looked up, rendered and answered, with what outcome, and every failure.
+ * Values are never logged.
+ *
+ * @param caches - What `createCaches` gave. Of two sets of caches in one process those with the same
+ *   alias and the same backend cannot be told apart.
+ * @throws TypeError: an option is unknown or not what it should be, or the logger has no such level.
+ * @remarks A logger that throws is reported once as a warning and harms nothing else.
+ */
+export function logAccess(caches: Caches, options: AccessLogOptions = {}): AccessLog {
+  checkKnown('logAccess', options, OPTIONS)
+  return { close: new Writer(new Watched('logAccess', caches), options).listen() }
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Turns messages into lines, and writes them. */
+class Writer {
+  readonly #caches: Watched
+  readonly #logger: AccessLogger
+  readonly #levels: Readonly<Record<LogOutcome, string | false>>
+  readonly #keys: ShownKeys
+  readonly #events: readonly LogEvents[]
+  readonly #takesObject: boolean
+  readonly #sample: number
+  /** Messages without a failure that are passed over before the next is logged. */
+  #gap: number
+  #isWriting = false
+  #isReported = false
+
+  constructor(caches: Watched, options: AccessLogOptions) {
+    const {
+      logger = console,
+      level = 'info',
+      sample = 1,
+      keys = 'short',
+      events = EVENTS,
+    } = options
+    this.#caches = caches
+    this.#levels = toLevels(level)
+    this.#logger = checkLogger(logger, this.#levels)
+    this.#keys = checkShownKeys('logAccess', keys)
+    this.#events = checkEvents(events)
+    this.#takesObject = takesObject(logger, options.format)
+    if (typeof sample !== 'number' || !(sample >= 0 && sample <= 1)) {
+      throw new TypeError(`logAccess: sample: ${show(sample)} is no number from 0 to 1`)
+    }
+    this.#sample = sample
+    this.#gap = this.#nextGap()
+  }
+
+  listen(): () => void {
+    const all: Record<LogEvents, Listeners> = {
+      operations: { operation: (message) => this.#operation(message) },
+      fragments: { fragment: (message) => this.#fragment(message) },
+      responses: { response: (message) => this.#response(message) },
+      outages: { outage: (message) => this.#outage(message) },
+      refreshes: { refresh: (message) => this.#refresh(message) },
+    }
+    let end: (() => void) | undefined = listen(
+      'logAccess',
+      Object.assign({}, ...this.#events.map((event) => all[event])) as Listeners,
+    )
+    return () => {
+      end?.()
+      end = undefined
+    }
+  }
+
+  #operation(message: OperationMessage): void {
+    const { alias, backend, operation, keys, hits, misses, durationMs, error } = message
+    if (error === undefined && this.#isPassedOver()) return
+    if (!this.#caches.owns(alias, backend)) return
+    const outcome = error !== undefined ? 'error' : misses > 0 ? 'miss' : hits > 0 ? 'hit' : 'ok'
+    this.#write(outcome, `cache ${operation}: ${outcome}`, () => ({
+      event: 'operation',
+      alias,
+      backend,
+      operation,
+      outcome,
+      ...this.#shownKeys(keys),
+      hits,
+      misses,
+      durationMs: rounded(durationMs),
+      ...(error !== undefined && { error: this.#shownError(error, keys) }),
+    }))
+  }
+
+  #fragment(message: FragmentMessage): void {
+    const { name, key, alias, outcome, bodyMs, durationMs, template } = message
+    if (outcome !== 'error' && this.#isPassedOver()) return
+    if (!this.#caches.aliases.has(alias)) return
+    this.#write(outcome, `cache fragment: ${outcome}`, () => ({
+      event: 'fragment',
+      fragment: name,
+      alias,
+      outcome,
+      key: shownKey(key, this.#keys),
+      bodyMs: rounded(bodyMs),
+      durationMs: rounded(durationMs),
+      template,
+    }))
+  }
+
+  #response(message: ResponseTold): void {
+    if (this.#isPassedOver()) return
+    const { method, url, key, alias, outcome, reason } = message
+    if (!this.#caches.aliases.has(alias)) return
+    this.#write(outcome as LogOutcome, `cache response: ${outcome}`, () => ({
+      event: 'response',
+      method,
+      url: shownUrl(url, this.#keys),
+      alias,
+      outcome,
+      reason,
+      key: shownKey(key, this.#keys),
+    }))
+  }
+
+  #outage({ alias, backend, error, since, until }: OutageMessage): void {
+    if (!this.#caches.owns(alias, backend)) return
+    const outcome = until === undefined ? 'outage' : 'recovery'
+    this.#write(outcome, `cache ${outcome}`, () => ({
+      event: 'outage',
+      alias,
+      backend,
+      outcome,
+      since: new Date(since).toISOString(),
+      ...(until !== undefined && { durationMs: until - since }),
+      error: this.#shownError(error, []),
+    }))
+  }
+
+  #refresh({ alias, backend, key, error }: RefreshMessage): void {
+    if (!this.#caches.owns(alias, backend)) return
+    this.#write('refresh', 'cache refresh failed: the old is served', () => ({
+      event: 'refresh',
+      alias,
+      backend,
+      outcome: 'refresh',
+      key: shownKey(key, this.#keys),
+      error: this.#shownError(error, [key], false),
+    }))
+  }
+
+  /** A number is drawn for each that is logged, not for each that is not. */
+  #isPassedOver(): boolean {
+    if (this.#gap > 0) {
+      this.#gap--
+      return true
+    }
+    this.#gap = this.#nextGap()
+    return false
+  }
+
+  #nextGap(): number {
+    if (this.#sample === 1) return 0
+    if (this.#sample === 0) return Infinity
+    return Math.floor(Math.log(1 - Math.random()) / Math.log(1 - this.#sample))
+  }
+
+  #shownKeys(keys: readonly string[]): Fields | undefined {
+    if (this.#keys === 'none' || keys.length === 0) return { keyCount: keys.length }
+    const shown = keys.slice(0, MAX_KEYS).map((key) => shownKey(key, this.#keys))
+    return { keys: shown, keyCount: keys.length }
+  }
+
+  #shownError(error: unknown, keys: readonly string[], isStores = true): Fields {
+    if (typeof error !== 'object' || error === null) return { name: typeof error }
+    const { name, code, message } = error as Readonly<Record<string, unknown>>
+    // What tells a caller of a mistake shows keys in part; the code says enough.
+    const isShown = this.#keys === 'full' || !isStores || code === 'FRAGCACHE_BACKEND_FAILED'
+    return {
+      name: String(name),
+      ...(typeof code === 'string' && { code }),
+      ...(isShown &&
+        typeof message === 'string' && { message: withShownKeys(message, keys, this.#keys) }),
+    }
+  }
+
+  #write(outcome: LogOutcome, text: string, fieldsOf: () => Fields): void {
+    const level: string | false | undefined = this.#levels[outcome]
+    // A logger that uses the cache itself would log itself without end.
+    if (typeof level !== 'string' || this.#isWriting) return
+    this.#isWriting = true
+    try {
+      const { isLevelEnabled } = this.#logger as { isLevelEnabled?: unknown }
+      if (typeof isLevelEnabled === 'function') {
+        if (isLevelEnabled.call(this.#logger, level) === false) return
+      }
+      const fields = withoutUndefined(fieldsOf())
+      const written = this.#takesObject
+        ? this.#call(level, fields, text)
+        : this.#call(level, toLine(text, fields))
+      if (isPromise(written)) written.then(undefined, (error: unknown) => this.#failed(error))
+    } catch (error) {
+      this.#failed(error)
+    } finally {
+      this.#isWriting = false
+    }
+  }
+
+  #call(level: string, ...args: readonly unknown[]): unknown {
+    const method = (this.#logger as unknown as Readonly<Record<string, unknown>>)[level]
+    return (method as (...args: readonly unknown[]) => unknown).apply(this.#logger, [...args])
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isReported) return
+    this.#isReported = true
+    warn('logAccess: the logger', error)
+  }
+}
+
+function toLevels(level: string | LogLevels): Readonly<Record<LogOutcome, string | false>> {
+  const levels = { ...DEFAULT_LEVELS }
+  const outcomes = Object.keys(levels) as LogOutcome[]
+  if (typeof level === 'string') {
+    for (const one of outcomes) if (!FAILURES.includes(one)) levels[one] = level
+    return levels
+  }
+  checkKnown('logAccess: level', level, outcomes)
+  for (const one of outcomes) {
+    const given = level[one]
+    if (given === undefined) continue
+    if (given !== false && typeof given !== 'string') {
+      throw new TypeError(
+        `logAccess: level: ${one}: ${show(given)} is neither the name of a level nor false`,
+      )
+    }
+    levels[one] = given
+  }
+  return levels
+}
+
+function checkLogger(
+  logger: AccessLogger,
+  levels: Readonly<Record<LogOutcome, string | false>>,
+): AccessLogger {
+  if (
+    (typeof logger !== 'object' && typeof logger !== 'function') ||
+    (logger as unknown) === null
+  ) {
+    throw new TypeError(`logAccess: logger: ${show(logger)} is no logger; give console or pino()`)
+  }
+  const methods = logger as unknown as Readonly<Record<string, unknown>>
+  for (const [outcome, level] of Object.entries(levels)) {
+    if (level === false || typeof methods[level] === 'function') continue
+    throw new TypeError(
+      `logAccess: level: the logger has no method ${show(level)}, the level of ${show(outcome)}`,
+    )
+  }
+  return logger
+}
+
+function checkEvents(events: readonly LogEvents[]): readonly LogEvents[] {
+  if (!(events instanceof Array)) {
+    throw new TypeError(
+      `logAccess: events: ${show(events)} is no list; give some of ${EVENTS.join(', ')}`,
+    )
+  }
+  for (const event of events) {
+    if (EVENTS.includes(event)) continue
+    throw new TypeError(
+      `logAccess: events: ${show(event)} is unknown; known are ${EVENTS.join(', ')}`,
+    )
+  }
+  return [...new Set(events)]
+}
+
+function takesObject(logger: object, format: 'object' | 'text' | undefined): boolean {
+  if (format === undefined) {
+    return typeof (logger as { readonly bindings?: unknown }).bindings === 'function'
+  }
+  if ((['object', 'text'] as readonly unknown[]).includes(format)) return format === 'object'
+  throw new TypeError(`logAccess: format: ${show(format)} is neither "object" nor "text"`)
+}
+
+function withoutUndefined(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
+
+/** Microseconds are enough. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}
+
+/** Names and values on one line; a value that could end it, or pass for another name, is quoted. */
+function toLine(text: string, fields: Fields): string {
+  const parts = Object.entries(fields)
+    .filter(([name]) => name !== 'event' && name !== 'outcome')
+    .map(([name, value]) => `${name}=${toWord(value)}`)
+  return [text, ...parts].join(' ')
+}
+
+function toWord(value: unknown): string {
+  if (typeof value === 'number') return String(value)
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return typeof value === 'string' && !/^[\p{L}\p{N}_.:/#…-]+$/u.test(text)
+    ? JSON.stringify(text)
+    : text
+}
