@@ -1,0 +1,139 @@
+import { createRequire } from 'node:module'
+import type { MeterProvider, TracerProvider } from '@opentelemetry/api'
+import type { Caches } from '../../src/caches.js'
+import { show } from '../../src/errors.js'
+import { missingPeer } from '../../src/missing-peer.js'
+import { checkShownKeys, type ShownKeys } from '../../src/shown-key.js'
+import { checkKnown, Watched } from '../../src/watch.js'
+import { MetricsSession } from './opentelemetry-metrics.js'
+import { SpansSession, type SpanKinds } from './opentelemetry-spans.js'
+import { checkMaxNames, MAX_NAMES } from './options.js'
+import { join } from './sessions.js'
+
+const require = createRequire(import.meta.url)
+
+/** As much of OpenTelemetry's `MeterProvider` as is used here. */
+export interface MeterSource {
+  getMeter(name: string): object
+}
+
+/** As much of OpenTelemetry's `TracerProvider` as is used here. */
+export interface TracerSource {
+  getTracer(name: string): object
+}
+
+/** Options of {@link openTelemetry}. */
+export interface OpenTelemetryOptions {
+  /** Default: the one that is set with `metrics.setGlobalMeterProvider`, which must be there by then. */
+  readonly meterProvider?: MeterSource | undefined
+  /** Default: the one that is set with `trace.setGlobalTracerProvider`, which may come later. */
+  readonly tracerProvider?: TracerSource | undefined
+  /**
+   * Of what spans are made: of all, of nothing, or of what is named here; responses are told of on the
+   * span around. Default `true`.
+   */
+  readonly spans?:
+    | boolean
+    | {
+        readonly operations?: boolean | undefined
+        readonly fragments?: boolean | undefined
+        readonly responses?: boolean | undefined
+      }
+    | undefined
+  /** How keys are shown on spans, as for `logAccess`; metrics have none. Default `'none'`. */
+  readonly keys?: ShownKeys | undefined
+  /** Fragment names that are told apart; all others are `(others)`. Default 200. */
+  readonly maxNames?: number | undefined
+}
+
+/** What {@link openTelemetry} gives. */
+export interface OpenTelemetry {
+  /** Ends it. More than once is no error. */
+  close(): void
+}
+
+const KINDS = ['operations', 'fragments', 'responses'] as const
+
+/**
+ * Tells OpenTelemetry what caches do: as metrics, and as spans within the trace that is active.
+ *
+ * @param caches - What `createCaches` gave. Of two sets of caches in one process those with the same
+ *   alias and the same backend cannot be told apart.
+ * @returns To end it.
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: @opentelemetry/api is not installed.
+ * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
+ *   the same provider.
+ * @remarks Counters are added up here and asked for when metrics are exported. Of caches that answer at
+ *   once the duration of about one operation in 64 is recorded. Caches begin no traces: without an active
+ *   span, or where its trace is not sampled, there are no spans.
+ * @see OpenTelemetry, semantic conventions: there are none for caches; `error.type` is theirs
+ */
+export function openTelemetry(caches: Caches, options: OpenTelemetryOptions = {}): OpenTelemetry {
+  const caller = 'openTelemetry'
+  checkKnown(caller, options, ['meterProvider', 'tracerProvider', 'spans', 'keys', 'maxNames'])
+  const { keys = 'none', maxNames = MAX_NAMES } = options
+  const watched = new Watched(caller, caches)
+  checkMaxNames(caller, maxNames)
+  checkShownKeys(caller, keys)
+  const kinds = toKinds(caller, options.spans)
+  const api = load()
+  const meters = options.meterProvider ?? api.metrics.getMeterProvider()
+  const tracers = options.tracerProvider ?? api.trace.getTracerProvider()
+  checkSource(caller, 'meterProvider', meters, 'getMeter')
+  checkSource(caller, 'tracerProvider', tracers, 'getTracer')
+  const metrics = { maxNames }
+  const ends = [
+    join(caller, meters, 'metrics', watched, metrics, () => {
+      return new MetricsSession((meters as MeterProvider).getMeter('fragcache'), metrics)
+    }),
+  ]
+  if (KINDS.some((kind) => kinds[kind])) {
+    const settings = { ...kinds, keys, maxNames }
+    const begin = () => {
+      const tracer = (tracers as TracerProvider).getTracer('fragcache')
+      return new SpansSession(api, tracer, settings)
+    }
+    try {
+      ends.push(join(caller, tracers, 'spans', watched, settings, begin))
+    } catch (error) {
+      for (const end of ends) end()
+      throw error
+    }
+  }
+  return {
+    close() {
+      for (const end of ends) end()
+    },
+  }
+}
+
+/** Only here, so that the subpath loads without it. */
+function load(): typeof import('@opentelemetry/api') {
+  try {
+    return require('@opentelemetry/api') as typeof import('@opentelemetry/api')
+  } catch (error) {
+    const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
+    if (code === 'MODULE_NOT_FOUND' && String(message).includes("'@opentelemetry/api'")) {
+      throw missingPeer('fragcache/metrics (openTelemetry)', '@opentelemetry/api')
+    }
+    throw error
+  }
+}
+
+function toKinds(caller: string, spans: OpenTelemetryOptions['spans'] = true): SpanKinds {
+  if (typeof spans === 'boolean') {
+    return { operations: spans, fragments: spans, responses: spans }
+  }
+  checkKnown(`${caller}: spans`, spans, KINDS)
+  for (const kind of KINDS) {
+    if (spans[kind] === undefined || typeof spans[kind] === 'boolean') continue
+    throw new TypeError(`${caller}: spans: ${kind}: ${show(spans[kind])} is neither true nor false`)
+  }
+  const { operations = false, fragments = false, responses = false } = spans
+  return { operations, fragments, responses }
+}
+
+function checkSource(caller: string, option: string, source: object, method: string): void {
+  if (typeof (Object(source) as Readonly<Record<string, unknown>>)[method] === 'function') return
+  throw new TypeError(`${caller}: ${option}: ${show(source)} has no method ${method}`)
+}
