@@ -103,6 +103,10 @@ export class Exchange implements Substitute {
   #first: { readonly args: readonly unknown[]; readonly isAll: boolean } | undefined
   #isStoring = false
   #isSendingHead = false
+  /** When the view was asked, and how long it took; 0: it was not. */
+  #askedMs = 0
+  #viewMs = 0
+  #bytes = 0
   substitute: Substitute['substitute']
 
   private constructor(
@@ -335,6 +339,7 @@ export class Exchange implements Substitute {
     this.#frame = frame
     this.#depend(lookup.tags)
     this.#watchHoles(frame)
+    this.#askedMs = performance.now()
     runAsyncIn(frame, next)
   }
 
@@ -809,6 +814,7 @@ export class Exchange implements Substitute {
   }
 
   #onEnd(body: readonly Buffer[]): void {
+    this.#viewEnds()
     const pending = this.#pending
     if (pending === undefined) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
@@ -823,10 +829,15 @@ export class Exchange implements Substitute {
     this.#store(pending, [kept.body], kept.holes)
   }
 
+  #viewEnds(): void {
+    if (this.#askedMs !== 0 && this.#viewMs === 0) this.#viewMs = performance.now() - this.#askedMs
+  }
+
   #store(pending: Pending, body: readonly Buffer[], holes?: HoledBody['holes']): void {
     const [request, lookup, frame] = [this.#request, this.#lookup, this.#frame]
     if (!request || !lookup || !frame) return
     this.#isStoring = true
+    this.#bytes = body.reduce((sum, { length }) => sum + length, 0)
     const { store, flights } = this.place
     const flight = this.#forwarding?.flight
     const { res, isOutermost } = this
@@ -856,9 +867,8 @@ export class Exchange implements Substitute {
   }
 
   #report(outcome: ResponseOutcome, reason?: string): void {
-    if (!responseChannel.hasSubscribers) return
-    const { store } = this.place
     const { req } = this
+    const { store } = this.place
     const request = this.#request ?? {
       method: req.method,
       uri: uriOf(req) ?? req.originalUrl,
@@ -866,10 +876,17 @@ export class Exchange implements Substitute {
       timeZone: undefined,
       headers: req.headers,
     }
+    const key = () => store.keyOf(request, this.#lookup?.headerList ?? [])
+    const tally = this.place.routes.of(req, request.uri, store.alias)
+    tally.count(outcome, reason)
+    this.#viewEnds()
+    if (this.#viewMs > 0) tally.ran(this.#viewMs)
+    if (outcome === 'miss') tally.stored(key(), this.#bytes)
+    if (!responseChannel.hasSubscribers) return
     const message: ResponseMessage = {
       method: req.method,
       url: request.uri,
-      key: store.keyOf(request, this.#lookup?.headerList ?? []),
+      key: key(),
       alias: store.alias,
       outcome,
       ...(reason !== undefined && { reason }),

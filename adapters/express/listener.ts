@@ -183,7 +183,7 @@ function answer(
   req: IncomingMessage,
   res: ServerResponse,
   page: StoredResponse,
-  { settings, store }: Place,
+  { settings, store, routes }: Place,
   { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
 ): void {
   const nowMs = Date.now()
@@ -210,6 +210,7 @@ function answer(
     if (body === undefined) res.end()
     else res.end(body)
   }
+  routes.of(req, request.uri, store.alias).hits++
   if (!responseChannel.hasSubscribers) return
   const { method, uri: url } = request
   const key = store.keyOf(request, lookup.headerList)

@@ -229,7 +229,12 @@ export class PageReader {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
       const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
-      return chain(found, (hits) => ({ hits, snapshot: NO_TAGS }))
+      return chain(found, (hits) => {
+        const count = hits.filter((hit) => hit !== undefined).length
+        cache.counts.hits += count
+        cache.counts.misses += hits.length - count
+        return { hits, snapshot: NO_TAGS }
+      })
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
-import type { Frame } from '../../src/frame.js'
+import { warnOfTags, type Frame } from '../../src/frame.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,
@@ -142,7 +142,10 @@ export class PageStore {
     if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
     const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
-    return isPromise(found) ? undefined : found
+    if (isPromise(found)) return undefined
+    if (found?.page === undefined) cache.counts.misses++
+    else cache.counts.hits++
+    return found
   }
 
   /**
@@ -250,6 +253,10 @@ export class PageStore {
         : this.#count(variant, generation, third, page, writes, keys[2] ?? '')
     writes.push({ key, value, expiresAtMs: keptUntilMs })
 
+    if (page.frame.hasTooManyTags) {
+      warnOfTags()
+      return { outcome: 'cache-refused' }
+    }
     const tags = await this.#snapshot(page.frame)
     if (tags === undefined || isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(

@@ -4,12 +4,15 @@ import type { Settings } from './options.js'
 import type { PageFlight, PageFlights } from './page-flights.js'
 import type { PageLookup, PageRequest } from './page.js'
 import type { PageStore } from './page-store.js'
+import type { Routes } from './routes.js'
 
 /** Where a middleware looks and stores, and for how long. */
 export interface Place {
   readonly settings: Settings
   readonly store: PageStore
   readonly flights: PageFlights
+  /** Where it is counted what becomes of requests. */
+  readonly routes: Routes
   /** Of `cachePage`; `undefined` for the site's. */
   readonly pageSeconds: number | null | undefined
   /** What the page depends on by itself. */

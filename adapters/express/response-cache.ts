@@ -22,6 +22,7 @@ import { PageFlights } from './page-flights.js'
 import type { PageRequest } from './page.js'
 import { PageStore } from './page-store.js'
 import { admit } from './request.js'
+import { Routes } from './routes.js'
 import { lookUp, serve } from './serve.js'
 import { warnOfFault } from './warnings.js'
 
@@ -127,6 +128,7 @@ export interface InvalidateOptions {
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
   const settings = resolveOptions(caches, options)
   const parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
+  const routes = new Routes(caches.tallies.routes)
   const siteCaches = new WeakSet<RequestHandler>()
   let isInApp = false
 
@@ -148,7 +150,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       part = { store, flights: new PageFlights() }
       parts.set(id, part)
     }
-    return { settings, ...part, pageSeconds, tags, invalidate: dropQuietly }
+    return { settings, ...part, routes, pageSeconds, tags, invalidate: dropQuietly }
   }
 
   const site = placeOf(settings.alias, settings.keyPrefix)

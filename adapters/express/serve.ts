@@ -67,7 +67,7 @@ interface Early {
 
 /** The usual hit in local memory, without anything that only others need. */
 function tryAtOnce(
-  { settings, store }: Place,
+  { settings, store, routes }: Place,
   req: Request,
   res: Response,
 ): Early | 'answered' | undefined {
@@ -94,6 +94,7 @@ function tryAtOnce(
   if (settings.cacheStatus) {
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }
+  routes.of(req, request.uri, store.alias).hits++
   if (body === undefined) res.end()
   else res.end(body)
   return 'answered'

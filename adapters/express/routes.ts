@@ -1,0 +1,53 @@
+import type { IncomingMessage } from 'node:http'
+import type { Tallies, Tally } from '../../src/stats/tally.js'
+
+/** What Express knows of a request once it has found the route. */
+interface Routed {
+  readonly method?: string | undefined
+  readonly baseUrl?: string
+  readonly route?: { readonly path?: unknown }
+}
+
+/** Most URIs whose route is remembered. */
+const MAX_URIS = 10_000
+
+/**
+ * Where it is counted what becomes of requests, by route. A hit for the whole site is answered before
+ * there is a route: what it was when the page was made is remembered.
+ */
+export class Routes {
+  readonly #tallies: Tallies
+  readonly #byUri = new Map<string, Tally>()
+
+  constructor(tallies: Tallies) {
+    this.#tallies = tallies
+  }
+
+  /** @param uri - Of the page, however the request was written. */
+  of(req: IncomingMessage, uri: string, alias: string): Tally {
+    const known = this.#byUri.get(uri)
+    const { method, route, baseUrl = '' } = req as Routed
+    // HEAD and GET share their pages.
+    const verb = method === 'HEAD' ? 'GET' : (method ?? 'GET')
+    if (route === undefined) {
+      if (known?.alias === alias && verb === 'GET') return known
+      return this.#tallies.of(alias, `${verb} (any)`)
+    }
+    const path = `${baseUrl}${String(route.path)}`
+    const name = `${verb} ${path}`
+    if (known?.name === name && known.alias === alias) return known
+    const tally = this.#tallies.of(alias, name)
+    if (verb === 'GET') this.#remember(uri, tally)
+    return tally
+  }
+
+  #remember(uri: string, tally: Tally): void {
+    this.#byUri.delete(uri)
+    this.#byUri.set(uri, tally)
+    if (this.#byUri.size <= MAX_URIS) return
+    for (const oldest of this.#byUri.keys()) {
+      this.#byUri.delete(oldest)
+      return
+    }
+  }
+}

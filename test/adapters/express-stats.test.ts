@@ -1,0 +1,74 @@
+import type { Express } from 'express'
+import { createCaches, LocMemCache, type CachesStats, type RouteStats } from 'fragcache'
+import { responseCache } from 'fragcache/express'
+import { describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { eventually, expressVersions, Site } from '../support/express.js'
+
+const kinds = [
+  ['a cache that answers at once', () => new LocMemCache()],
+  ['a cache that answers by promise', () => new AsyncTestCache()],
+] as const
+
+describe.each(expressVersions)('statistics of routes in $version', ({ express }) => {
+  describe.each(kinds)('over %s', (_kind, newCache) => {
+    async function start(install: (app: Express, pages: ReturnType<typeof responseCache>) => void) {
+      const caches = createCaches({ default: newCache() })
+      const app = express()
+      install(app, responseCache(caches, { seconds: 60 }))
+      const site = await Site.open(app)
+      return { caches, site }
+    }
+
+    const routeOf = ({ routes }: CachesStats, name: string): RouteStats | undefined =>
+      routes.find(({ route }) => route === name)
+
+    it('tell pages by the pattern of the route, and what was saved', async () => {
+      const { caches, site } = await start((app, pages) => {
+        app.get('/countries/:code', pages.cachePage(60), (req, res) => {
+          setTimeout(() => res.send(`page of ${req.params['code']}`), 5)
+        })
+      })
+      for (const path of ['/countries/fr', '/countries/de', '/countries/fr', '/countries/fr']) {
+        await site.get(path)
+      }
+      const told = routeOf(caches.stats(), 'GET /countries/:code')
+      expect(told).toMatchObject({ alias: 'default', hits: 2, misses: 2, bypasses: 0, variants: 2 })
+      expect(told?.meanBytes).toBe('page of fr'.length)
+      expect(told?.viewMs).toBeGreaterThanOrEqual(4)
+      expect(told?.timeSavedMs).toBeCloseTo(2 * (told?.viewMs ?? 0))
+      expect(caches.stats().routes).toHaveLength(1)
+    })
+
+    it('know the route of what the site’s cache answers before there is one', async () => {
+      const { caches, site } = await start((app, pages) => {
+        app.use(pages.cacheSite())
+        const shop = express.Router()
+        shop.get('/items/:id', (_req, res) => void res.send('item'))
+        app.use('/shop', shop)
+      })
+      for (let i = 0; i < 3; i++) await site.get('/shop/items/7')
+      expect(routeOf(caches.stats(), 'GET /shop/items/:id')).toMatchObject({ hits: 2, misses: 1 })
+    })
+
+    it('tell why pages are not kept, and do not mix methods', async () => {
+      const { caches, site } = await start((app, pages) => {
+        app.use(pages.cacheSite())
+        app.get('/me', (_req, res) => void res.set('Cache-Control', 'private').send('me'))
+        app.post('/me', (_req, res) => void res.send('changed'))
+      })
+      await site.get('/me')
+      await site.get('/me')
+      await site.get('/me', { method: 'POST' })
+      await eventually(() => routeOf(caches.stats(), 'GET /me')?.bypasses === 2)
+      expect(routeOf(caches.stats(), 'GET /me')).toMatchObject({
+        hits: 0,
+        misses: 0,
+        bypasses: 2,
+        reasons: { private: 2 },
+      })
+      const posted = caches.stats().routes.filter(({ route }) => route.startsWith('POST'))
+      expect(posted).toMatchObject([{ bypasses: 1, reasons: { method: 1 } }])
+    })
+  })
+})
