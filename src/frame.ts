@@ -3,7 +3,7 @@ import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
-import { checkTags, foreignTag, type TagSnapshot, type TagVersions } from './tags.js'
+import { checkTags, foreignTag, MAX_TAGS, type TagSnapshot, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
 import type { HoleMarks } from './fragment/hole-marks.js'
@@ -32,8 +32,8 @@ export class Frame {
   #tags: Map<string, string | undefined> | undefined
   /** What is still to be added to the tags, in order. */
   #unmerged: Dependencies[] | undefined
-  /** Of what is still being made inside. */
-  readonly #announced: string[] = []
+  /** Of what is still being made inside; no more are kept than tells that there are too many. */
+  #announced: Set<string> | undefined
   #hasEnded = false
   #toRead: string[] | undefined
   #reading: Promise<void> | undefined
@@ -100,10 +100,11 @@ export class Frame {
     if (cache === this.cache && unborn.length === 0) {
       // Most of what is made is asked for its tags once, at its end, or never.
       if (this.#unmerged === undefined) this.#unmerged = [tags]
-      else this.#unmerged.push(tags)
+      else if (this.#unmerged.push(tags) >= MAX_UNMERGED) this.#merged()
       return
     }
     const own = this.#merged()
+    const without = new Set(unborn)
     for (const [tag, version] of tags) {
       // Versions are counted per cache: in another one this tag has a version of its own.
       const isForeign = cache !== this.cache
@@ -111,10 +112,10 @@ export class Frame {
       const ownVersion = isForeign ? undefined : version
       if (!add(own, ownTag, ownVersion)) continue
       if (ownVersion === undefined) {
-        this.#announced.push(ownTag)
+        this.#expect(ownTag)
         this.#readSoon(ownTag)
       }
-      if (!isForeign && unborn.includes(tag)) (this.#unborn ??= new Set()).add(tag)
+      if (!isForeign && without.has(tag)) (this.#unborn ??= new Set()).add(tag)
     }
   }
 
@@ -124,17 +125,31 @@ export class Frame {
    */
   announce(tags: readonly string[]): void {
     if (tags.length === 0) return
-    if (!this.#hasEnded) this.#announced.push(...tags)
+    if (!this.#hasEnded) for (const tag of tags) this.#expect(tag)
     this.parent?.announce(tags)
+  }
+
+  #expect(tag: string): void {
+    const announced = (this.#announced ??= new Set())
+    if (announced.size <= MAX_TAGS) announced.add(tag)
   }
 
   /** Whether something it is made from was invalidated in this process since it began. */
   isOutdatedBy(tags: Iterable<string>): boolean {
+    if (invalidationsSoFar() === this.#begunAt) return false
+    const announced = this.#announced ?? NO_NAMES
+    // Of too many not all are known: it may be any of them.
+    if (announced.size > MAX_TAGS || this.hasTooManyTags) return true
     return (
       this.isOutdated(tags) ||
       this.isOutdated(this.tags?.keys() ?? NONE) ||
-      this.isOutdated(this.#announced)
+      this.isOutdated(announced)
     )
+  }
+
+  /** Whether it depends on more than can be stored. Then it is not known on what all. */
+  get hasTooManyTags(): boolean {
+    return (this.tags?.size ?? 0) > MAX_TAGS
   }
 
   /**
@@ -150,9 +165,11 @@ export class Frame {
   dependUnread(tags: readonly string[]): void {
     if (this.#hasEnded) return
     const own = this.#merged()
-    for (const tag of tags) if (add(own, tag)) this.#readSoon(tag)
-    // They are read in a moment, and an invalidation may come before.
-    this.#announced.push(...tags)
+    for (const tag of tags) {
+      if (add(own, tag)) this.#readSoon(tag)
+      // It is read in a moment, and an invalidation may come before.
+      this.#expect(tag)
+    }
   }
 
   /** With others that come at the same time. A cache that answers at once is asked at the end. */
@@ -164,20 +181,21 @@ export class Frame {
     }
     const toRead = [tag]
     this.#toRead = toRead
-    const before = this.#reading
-    this.#reading = Promise.resolve().then(async () => {
+    const reading = Promise.resolve().then(async () => {
       this.#toRead = undefined
       // What cannot be read now is read at the end.
       const found = await Promise.resolve(readTags(this.cache, toRead)).catch(() => undefined)
-      await before
       if (found === undefined) return
       const own = this.#merged()
+      const without = new Set(found.unborn)
       for (const [read, version] of found.versions) {
-        if (add(own, read, version) && found.unborn.includes(read)) {
+        if (add(own, read, version) && without.has(read)) {
           ;(this.#unborn ??= new Set()).add(read)
         }
       }
     })
+    const before = this.#reading
+    this.#reading = before === undefined ? reading : reading.then(() => before)
   }
 
   /** Waits for the versions that are being read. Never rejects. */
@@ -232,11 +250,17 @@ export class Frame {
 
 const NONE: readonly string[] = []
 const NONE_OF: readonly Dependencies[] = []
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+/** After so many it is cheaper to merge them than to keep them. */
+const MAX_UNMERGED = 1_000
 
 /** @returns Whether it was not there: the oldest version stays. */
 function add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
   // A version that is still to be read may have been read meanwhile.
   if (own.get(tag) !== undefined || (version === undefined && own.has(tag))) return false
+  // What cannot be stored any more needs no more of them.
+  if (own.size > MAX_TAGS && !own.has(tag)) return false
   own.set(tag, version)
   return true
 }
@@ -299,8 +323,8 @@ export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSna
 function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
   if (frame.isOutdatedBy(NONE)) return undefined
   const known = frame.handOver(own.versions)
-  if (known.size > MAX_STORED_TAGS) {
-    warnOfTags(known.size)
+  if (known.size > MAX_TAGS) {
+    warnOfTags()
     return undefined
   }
   const unread: string[] = []
@@ -320,15 +344,14 @@ function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot |
   })
 }
 
-/** More are not read back: each is a counter to ask for. */
-const MAX_STORED_TAGS = 50_000
 let hasWarnedOfTags = false
 
-function warnOfTags(count: number): void {
+/** Tells once in this process that something is not stored since it depends on too much. */
+export function warnOfTags(): void {
   if (hasWarnedOfTags) return
   hasWarnedOfTags = true
   process.emitWarning(
-    `something depends on ${count} tags, and is not stored: at most ${MAX_STORED_TAGS} are; give what is inside fewer, coarser tags; reported once`,
+    `something depends on more than ${MAX_TAGS} tags, and is not stored; give what is inside fewer, coarser tags; reported once`,
     { type: 'CacheTagsWarning', code: 'FRAGCACHE_TOO_MANY_TAGS' },
   )
 }

@@ -1,3 +1,6 @@
+/** So many that are needed are kept before it is looked which of them have ended. */
+const FIRST_SWEEP = 64
+
 /**
  * Something that is being made under a key, and that others may wait for: who waits for whom, so that
  * nobody waits for itself, and what of the same key is still on its way, so that a removal reaches it.
@@ -11,6 +14,7 @@ export abstract class InFlight {
   replaced: this | undefined
   #before: InFlight | undefined
   readonly #needs = new Set<this>()
+  #sweepAt = FIRST_SWEEP
   #hasEnded = false
 
   get hasEnded(): boolean {
@@ -57,7 +61,12 @@ export abstract class InFlight {
    * connections, a timer) asks from inside it for ever, but nothing of that is needed any more.
    */
   need(other: this): void {
-    if (!this.#hasEnded) this.#needs.add(other)
+    if (this.#hasEnded) return
+    this.#needs.add(other)
+    if (this.#needs.size < this.#sweepAt) return
+    // What takes long may ask for any number, one after the other.
+    for (const one of this.#needs) if (one.#hasEnded) this.#needs.delete(one)
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#needs.size)
   }
 
   /** Whether it, or one it needs, waits or may yet wait for what another process makes. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readGraph, toJson, writeGraph } from './structure.js'
 import { splitLabels, type Stamp } from './stamp.js'
-import type { TagVersions } from './tags.js'
+import { MAX_TAGS, type TagVersions } from './tags.js'
 
 export { checkValue } from './value.js'
 
@@ -28,8 +28,8 @@ const STRING_TEXT = String.fromCharCode(STRING)
 const JSON_TEXT_TEXT = String.fromCharCode(JSON_TEXT)
 const TAGGED_TEXT = String.fromCharCode(TAGGED)
 
-/** Most tags of an entry that is read: each is a counter to ask for. */
-const MAX_TAGS = 100_000
+/** Most pairs that are read, lest hostile bytes make us ask for any number of counters; one is the stamp. */
+const MAX_PAIRS = MAX_TAGS + 1
 
 /** What a payload says. */
 export interface Unpacked {
@@ -144,7 +144,7 @@ export function unpackWith(read: (bytes: Buffer) => unknown, payload: Uint8Array
 }
 
 function readTags(pairs: unknown): TagVersions {
-  if (!Array.isArray(pairs) || pairs.length > MAX_TAGS) {
+  if (!Array.isArray(pairs) || pairs.length > MAX_PAIRS) {
     throw new Error('payload: damaged tag header')
   }
   const tags = new Map<string, string>()

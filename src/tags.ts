@@ -45,6 +45,25 @@ export function checkTags(tags: unknown): readonly string[] {
   return [...stored]
 }
 
+/** Most tags that may be given for one entry. */
+export const MAX_GIVEN_TAGS = 10_000
+
+/** Most tags of one entry, with those it has by itself, as that of a fragment's name. */
+export const MAX_TAGS = MAX_GIVEN_TAGS + 8
+
+/**
+ * Checks the tags that somebody gives an entry. Each is a counter to ask for whenever it is read.
+ *
+ * @throws TypeError: as {@link checkTags}, or more than {@link MAX_GIVEN_TAGS}.
+ */
+export function checkEntryTags(tags: unknown): readonly string[] {
+  const stored = checkTags(tags)
+  if (stored.length <= MAX_GIVEN_TAGS) return stored
+  throw new TypeError(
+    `tags: ${stored.length} are too many for one entry, of which each reading asks for all; give at most ${MAX_GIVEN_TAGS}, for example one for a whole table in place of one per row`,
+  )
+}
+
 function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.iterator in value
 }

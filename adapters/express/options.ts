@@ -7,7 +7,7 @@ import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
 import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
 import { toLock, type Lock, type LockOptions } from '../../src/staleness.js'
-import { checkTags } from '../../src/tags.js'
+import { checkEntryTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from './page-reader.js'
 
 /** Options of {@link responseCache}. */
@@ -317,7 +317,7 @@ export function resolvePageOptions(
   const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options
   caches.get(alias)
   checkKeyPrefix('cachePage', keyPrefix)
-  return { alias, keyPrefix, tags: typeof tags === 'function' ? tags : checkTags(tags) }
+  return { alias, keyPrefix, tags: typeof tags === 'function' ? tags : checkEntryTags(tags) }
 }
 
 /**

@@ -102,6 +102,12 @@ export const faults = {
       position,
     ),
 
+  tooManyTags: (count: number, most: number, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `tags holds ${count} of them; give at most ${most}, for example one for a whole table in place of one per row`,
+      position,
+    ),
+
   lock: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(`lock is ${show(value)}; give true or false`, position),
 

@@ -4,7 +4,7 @@ import { Caches } from '../caches.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import { isPromise } from '../maybe-promise.js'
-import { checkTags, foreignTag, fragmentTag } from '../tags.js'
+import { checkEntryTags, foreignTag, fragmentTag } from '../tags.js'
 import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, dependOnHit, openMany, openSync } from './attempt.js'
@@ -295,7 +295,7 @@ export class FragmentCache {
     if (!Array.isArray(varyOn)) {
       throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
     }
-    if (options.tags !== undefined) checkTags(options.tags)
+    if (options.tags !== undefined) checkEntryTags(options.tags)
     checkHoles(options.holes)
     checkInputs(options.inputs)
     return this.resolveTag(site, { ...options, timeout, varyOn })
