@@ -9,22 +9,25 @@ const BITS = 2048
  */
 export class Distinct {
   #bits: Uint8Array | undefined
+  #unset = BITS
 
   add(text: string): void {
     const bits = (this.#bits ??= new Uint8Array(BITS / 8))
     const bit = hash(text) % BITS
-    bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7))
+    const [at, mask] = [bit >> 3, 1 << (bit & 7)]
+    const byte = bits[at] as number
+    if ((byte & mask) !== 0) return
+    bits[at] = byte | mask
+    this.#unset--
   }
 
   get estimate(): number {
-    if (this.#bits === undefined) return 0
-    let unset = 0
-    for (const byte of this.#bits) for (let i = 0; i < 8; i++) if ((byte & (1 << i)) === 0) unset++
-    return Math.round(BITS * Math.log(BITS / Math.max(unset, 1)))
+    return Math.round(BITS * Math.log(BITS / Math.max(this.#unset, 1)))
   }
 
   reset(): void {
     this.#bits = undefined
+    this.#unset = BITS
   }
 }
 

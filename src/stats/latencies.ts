@@ -39,6 +39,25 @@ export class Latencies {
     return 2 ** ((BUCKETS - 1) / PER_DOUBLING) / 1000
   }
 
+  copy(): Latencies {
+    return new Latencies().#set(this, undefined)
+  }
+
+  /** Those that came after a copy was made; all of them if it was reset since. */
+  since(before: Latencies): Latencies {
+    return new Latencies().#set(this, before.#count <= this.#count ? before : undefined)
+  }
+
+  #set(all: Latencies, without: Latencies | undefined): this {
+    this.#count = all.#count - (without === undefined ? 0 : without.#count)
+    this.#sumMs = all.#sumMs - (without === undefined ? 0 : without.#sumMs)
+    for (let i = 0; i < BUCKETS; i++) {
+      const earlier = without === undefined ? 0 : (without.#buckets[i] as number)
+      this.#buckets[i] = (all.#buckets[i] as number) - earlier
+    }
+    return this
+  }
+
   reset(): void {
     this.#buckets.fill(0)
     this.#count = 0

@@ -181,6 +181,21 @@ describe('latencies', () => {
     expect(latencies.meanMs).toBeCloseTo(50.05)
   })
 
+  it('tell of those since a copy alone, and of all where they were set back', () => {
+    const latencies = new Latencies()
+    for (let i = 0; i < 100; i++) latencies.add(500)
+    const before = latencies.copy()
+    for (let i = 0; i < 10; i++) latencies.add(1)
+    const since = latencies.since(before)
+    expect(since.count).toBe(10)
+    expect(since.meanMs).toBeCloseTo(1)
+    expect(since.quantileMs(0.99)).toBeLessThan(1.2)
+    expect(before.count).toBe(100)
+    latencies.reset()
+    latencies.add(2)
+    expect(latencies.since(before).count).toBe(1)
+  })
+
   it('take the shortest and the longest', () => {
     const latencies = new Latencies()
     for (const ms of [0, 1e-9, 1e12]) latencies.add(ms)
