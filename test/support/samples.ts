@@ -13,6 +13,8 @@ export interface Sample {
   readonly code: string
   /** What its `// prints:` comments promise, in order. */
   readonly prints: readonly string[]
+  /** What its `// warns:` comments promise: a part of each warning, in order. */
+  readonly warns: readonly string[]
 }
 
 const root = new URL('../../', import.meta.url)
@@ -37,6 +39,10 @@ export const pages: readonly string[] = [
   ...markdownIn('examples'),
 ]
 
+function promisesOf(code: string, verb: string): string[] {
+  return [...code.matchAll(new RegExp(`// ${verb}: (.*)$`, 'gm'))].map((one) => one[1] as string)
+}
+
 /** The blocks of a page, given by its path in the project; also those within lists. */
 export function blocksOf(page: string): Sample[] {
   const text = readFileSync(inProject(page), 'utf8')
@@ -50,7 +56,8 @@ export function blocksOf(page: string): Sample[] {
       language,
       ...(file === undefined ? {} : { file }),
       code,
-      prints: [...code.matchAll(/\/\/ prints: (.*)$/gm)].map((one) => one[1] as string),
+      prints: promisesOf(code, 'prints'),
+      warns: promisesOf(code, 'warns'),
     })
   }
   return blocks
