@@ -87,15 +87,17 @@ export class SpansSession implements Session {
     })
   }
 
-  /** It has no duration of its own: it is told of on the span of the request. */
+  /** It has no duration of its own: it is told of on the span of the request, or after that has ended. */
   #response({ alias, outcome, reason }: ResponseTold): void {
     const parent = this.#parent()
-    if (parent?.isRecording() !== true || !this.#owns(alias)) return
-    parent.setAttributes({
+    if (parent === undefined || !this.#owns(alias)) return
+    const attributes = {
       'fragcache.response.alias': alias,
       'fragcache.response.outcome': outcome,
       ...(reason !== undefined && { 'fragcache.response.reason': reason }),
-    })
+    }
+    if (parent.isRecording()) parent.setAttributes(attributes)
+    else this.#span(`response ${alias}`, 0, undefined, attributes)
   }
 
   /** The span around, if its trace is recorded: caches begin no traces. */

@@ -29,8 +29,8 @@ export interface OpenTelemetryOptions {
   /** Default: the one that is set with `trace.setGlobalTracerProvider`, which may come later. */
   readonly tracerProvider?: TracerSource | undefined
   /**
-   * Of what spans are made: of all, of nothing, or of what is named here; responses are told of on the
-   * span around. Default `true`.
+   * Of what spans are made: of all, of nothing, or of what is named here. Responses are told of on the
+   * span around, as long as that has not ended. Default `true`.
    */
   readonly spans?:
     | boolean
