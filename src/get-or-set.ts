@@ -15,7 +15,7 @@ import { chain, type MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
 import { SingleFlight, type Run } from './single-flight.js'
-import { isDueEarly, toAgeing, type Lock } from './staleness.js'
+import { isDueEarly, patienceOf, toAgeing, type Lock } from './staleness.js'
 import type { Deadline, Timeout } from './timeout.js'
 
 /** A value to be read, or made. */
@@ -67,6 +67,13 @@ interface Made {
   readonly costMs: number
 }
 
+/** Something that is made anew in nobody's time. */
+interface Refreshing {
+  /** How long it is waited for before another may begin. */
+  readonly patienceMs: number
+  readonly untilMs: number
+}
+
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
 export interface Access {
   readonly cache: Cache
@@ -93,7 +100,7 @@ export class GetOrSet {
   readonly #access: Access
   readonly #flights = new SingleFlight()
   readonly #refreshes = new SingleFlight()
-  readonly #refreshing = new Set<string>()
+  readonly #refreshing = new Map<string, Refreshing>()
 
   constructor(access: Access) {
     this.#access = access
@@ -126,6 +133,8 @@ export class GetOrSet {
   forget(storedKey?: string): void {
     this.#flights.forget(storedKey)
     this.#refreshes.forget(storedKey)
+    if (storedKey === undefined) this.#refreshing.clear()
+    else this.#refreshing.delete(storedKey)
   }
 
   async #get(wanted: Wanted, run: Run): Promise<Got> {
@@ -291,15 +300,22 @@ export class GetOrSet {
 
   /** Makes it anew while the old value is served, in nobody's time. */
   #refresh(wanted: Wanted, old: Hit): void {
-    const { storedKey } = wanted
-    if (this.#refreshing.has(storedKey)) return
-    this.#refreshing.add(storedKey)
+    const { storedKey, lock } = wanted
+    const before = this.#refreshing.get(storedKey)
+    if (before !== undefined && Date.now() < before.untilMs) return
+    // One that hangs is to hold nothing up, and one that is slow is not to be run ever more often.
+    const patienceMs = before === undefined ? patienceOf(lock) : 2 * before.patienceMs
+    const refreshing = { patienceMs, untilMs: Date.now() + patienceMs }
+    this.#refreshing.set(storedKey, refreshing)
+    if (before !== undefined) this.#refreshes.detach(storedKey)
     // In a context of its own: nobody waits for it, and what it depends on concerns nobody here.
     runAsyncIn(undefined, () =>
       this.#refreshes.runDetached(storedKey, (run) => this.#refreshNow(wanted, run, old)),
     )
       .catch((error: unknown) => this.#report(wanted, error))
-      .finally(() => this.#refreshing.delete(storedKey))
+      .finally(() => {
+        if (this.#refreshing.get(storedKey) === refreshing) this.#refreshing.delete(storedKey)
+      })
   }
 
   async #refreshNow(wanted: Wanted, run: Run, old: Hit): Promise<void> {

@@ -6,7 +6,8 @@ import type { Deadline } from './timeout.js'
 export interface StaleOptions {
   /**
    * Seconds after the timeout for which the old value is served while one caller makes the new one.
-   * Default: none.
+   * Default: none. Who takes longer for it than a lease lasts (10 seconds without `lock`) is no longer
+   * waited for: another begins too.
    */
   readonly staleWhileRevalidate?: number | undefined
   /**
@@ -48,6 +49,11 @@ export function toLock(lock: unknown): Lock {
   if (!isSeconds(wait)) throw noSeconds('lock.wait', wait)
   if (!isSeconds(lease) || lease === 0) throw noSeconds('lock.lease', lease, 'above 0')
   return { wait, lease }
+}
+
+/** How long something that is made anew in nobody's time is waited for before another may begin: as a lease. */
+export function patienceOf(lock: Lock): number {
+  return (lock === false ? DEFAULT_LEASE : lock.lease) * 1000
 }
 
 /**

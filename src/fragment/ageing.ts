@@ -1,6 +1,7 @@
 import type { Hit } from '../backend.js'
 import type { Cache } from '../cache.js'
-import { isDueEarly } from '../staleness.js'
+import { InFlight } from '../in-flight.js'
+import { isDueEarly, patienceOf } from '../staleness.js'
 import type { Content } from './holes.js'
 import type { Fragment } from './spec.js'
 
@@ -28,7 +29,7 @@ export function useOf(fragment: Fragment, hit: Hit): Use {
   const { ageing, cache, variant } = fragment
   const { staleSinceMs } = hit
   if (ageing === undefined) return staleSinceMs === undefined ? 'fresh' : 'too_old'
-  const isRefreshed = refreshing.get(cache)?.has(variant.storedKey) === true
+  const isRefreshed = refreshing.get(cache)?.get(variant.storedKey)?.isWaitedFor === true
   if (staleSinceMs === undefined) {
     return !isRefreshed && isDueEarly(hit.stamp, ageing.beta) ? 'refresh' : 'fresh'
   }
@@ -47,16 +48,38 @@ export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | u
 }
 
 /** A fragment that is being made anew. */
-export class Refresh {
-  /** Its key was removed meanwhile: what is made is not to be kept. */
-  isDiscarded = false
+export class Refresh extends InFlight {
+  /** How long it is waited for before another may begin. */
+  readonly #patienceMs: number
+  readonly #untilMs: number
 
-  constructor(readonly fragment: Fragment) {}
+  /** @param running - One of the same key that was waited for long enough. */
+  constructor(
+    readonly fragment: Fragment,
+    running: Refresh | undefined,
+  ) {
+    super()
+    this.takePlaceOf(running)
+    const { ageing } = fragment
+    // One that is slow is not to be run ever more often.
+    this.#patienceMs =
+      running === undefined ? patienceOf(ageing?.lock ?? false) : 2 * running.#patienceMs
+    this.#untilMs = Date.now() + this.#patienceMs
+  }
 
-  end(): void {
+  /** Whether others are served the old until it is made. A body may hang. */
+  get isWaitedFor(): boolean {
+    return Date.now() < this.#untilMs
+  }
+
+  override end(): void {
+    super.end()
     const { cache, variant } = this.fragment
     const running = refreshing.get(cache)
-    if (running?.get(variant.storedKey) === this) running.delete(variant.storedKey)
+    if (running?.get(variant.storedKey) !== this) return
+    const next = this.successor
+    if (next === undefined) running.delete(variant.storedKey)
+    else running.set(variant.storedKey, next)
   }
 }
 
@@ -64,9 +87,21 @@ const refreshing = new WeakMap<Cache, Map<string, Refresh>>()
 
 /** Lets whoever finds the old meanwhile be served it. */
 export function beginRefresh(fragment: Fragment): Refresh {
-  const refresh = new Refresh(fragment)
-  refreshesOver(fragment.cache).set(fragment.variant.storedKey, refresh)
+  const { cache, variant } = fragment
+  const running = refreshesOver(cache)
+  const refresh = new Refresh(fragment, running.get(variant.storedKey))
+  running.set(variant.storedKey, refresh)
   return refresh
+}
+
+/**
+ * Lets none of those that began before something that is going to be stored take its place.
+ *
+ * @param own - What it was made by, if by one of them.
+ */
+export function supersede({ cache, variant }: Fragment, own: Refresh | undefined): void {
+  const earlier = own === undefined ? refreshing.get(cache)?.get(variant.storedKey) : own.replaced
+  earlier?.discard()
 }
 
 function refreshesOver(cache: Cache): Map<string, Refresh> {
@@ -76,8 +111,7 @@ function refreshesOver(cache: Cache): Map<string, Refresh> {
   refreshing.set(cache, running)
   cache.removalListeners.push((storedKey) => {
     for (const key of storedKey === undefined ? [...running.keys()] : [storedKey]) {
-      const refresh = running.get(key)
-      if (refresh !== undefined) refresh.isDiscarded = true
+      running.get(key)?.discard()
       running.delete(key)
     }
   })

@@ -13,7 +13,15 @@ import {
 } from '../observe.js'
 import { toAgeing } from '../staleness.js'
 import { ALREADY_EXPIRED, toDeadline, type Deadline } from '../timeout.js'
-import { beginRefresh, mayBeOld, oldOf, useOf, type Old, type Refresh } from './ageing.js'
+import {
+  beginRefresh,
+  mayBeOld,
+  oldOf,
+  supersede,
+  useOf,
+  type Old,
+  type Refresh,
+} from './ageing.js'
 import { faults } from './faults.js'
 import { APART, Flight, flightsOver, needFrom, type Landed } from './flights.js'
 import {
@@ -241,6 +249,7 @@ export class Attempt {
       const isCut = this.frame.isLimited && endMs !== Infinity
       if (isCut && endMs <= Date.now()) return undefined
       const ageing = this.#ageing(isCut ? endMs : own)
+      if (this.fragment.ageing !== undefined) supersede(this.fragment, this.#refresh)
       this.#bytes = sizeOf(content)
       return { storedKey: variant.storedKey, value: content, ...ageing, tags }
     })
