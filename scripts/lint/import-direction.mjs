@@ -28,9 +28,9 @@ const zones = [
   },
   {
     from: /^src\//,
-    except: /^src\/backends\//,
+    except: /^src\/(backends\/|cli\/|cli\.ts$)/,
     deny: /^npm:/,
-    why: 'only a backend or an adapter needs a package',
+    why: 'only a backend, an adapter or the command line needs a package',
   },
   {
     from: new RegExp(`^src/(${leaves})\\.ts$`),

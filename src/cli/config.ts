@@ -1,0 +1,117 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Cache } from '../cache.js'
+import { createCaches, type Caches } from '../caches.js'
+import { CommandError, UsageError } from './faults.js'
+
+/** The names that are looked for in the folder where the tool runs, in this order. */
+export const CONFIG_FILES = ['fragcache.config.js', 'fragcache.config.mjs', 'fragcache.config.ts']
+
+/** What of an application's response cache is used here. */
+export interface InvalidatesPages {
+  invalidate(url: string, options?: { readonly soft?: boolean }): Promise<void>
+}
+
+/** What a configuration file exports. */
+export interface Config {
+  readonly path: string
+  /** What it exports as caches, unchecked. */
+  readonly exported: unknown
+  readonly pages: InvalidatesPages | undefined
+}
+
+/**
+ * Loads the configuration.
+ *
+ * @param command - For messages.
+ * @param file - Left out: one of {@link CONFIG_FILES} in the working folder.
+ * @throws UsageError: there is none. CommandError: it cannot be loaded, or exports no caches.
+ */
+export async function loadConfig(command: string, file: string | undefined): Promise<Config> {
+  const path = file === undefined ? findConfig(command) : resolve(file)
+  if (!existsSync(path)) throw new CommandError(`${command}: there is no file ${path}`)
+  const loaded = await load(command, path)
+  const main = (await loaded['default']) ?? loaded['caches']
+  if (main === undefined) {
+    throw new CommandError(
+      `${command}: ${path} exports no caches; write "export default createCaches({ … })"`,
+    )
+  }
+  const isPair = isObject(main) && !isCaches(main) && isCaches(main['caches'])
+  const exported = isPair ? main['caches'] : main
+  const pages = (isPair ? main['pages'] : undefined) ?? loaded['pages']
+  if (pages !== undefined && !isInvalidator(pages)) {
+    throw new CommandError(
+      `${command}: ${path} exports something else as "pages"; give what responseCache gave`,
+    )
+  }
+  return { path, exported, pages }
+}
+
+function findConfig(command: string): string {
+  const found = CONFIG_FILES.find((name) => existsSync(resolve(name)))
+  if (found !== undefined) return resolve(found)
+  throw new UsageError(
+    `${command}: --config FILE is missing, and there is no fragcache.config.js, .mjs or .ts in this folder`,
+  )
+}
+
+async function load(command: string, path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown }
+    if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+      throw new CommandError(
+        `${command}: this Node does not run ${path}; take a JavaScript file, or run this program with a loader, as in node --import tsx`,
+        { cause: error },
+      )
+    }
+    throw new CommandError(
+      `${command}: ${path} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * The caches of a configuration by alias; of one cache alone: under `default`.
+ *
+ * @throws CommandError: they have no aliases.
+ */
+export function cachesOf(command: string, { exported, path }: Config): Caches {
+  if (isCaches(exported)) return exported
+  if (isCache(exported)) return createCaches({ default: exported })
+  if (isObject(exported) && !Array.isArray(exported)) {
+    const caches = Object.values(exported)
+    if (caches.length > 0 && caches.every(isCache)) {
+      return createCaches(exported as Readonly<Record<string, Cache>>)
+    }
+  }
+  throw new CommandError(
+    `${command}: ${path} exports no caches with names; write "export default createCaches({ default: … })"`,
+  )
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+/** By what it can do, since the application may have another copy of this package. */
+function isCaches(value: unknown): value is Caches {
+  if (!isObject(value)) return false
+  const methods = ['get', 'has', 'invalidateTags', 'close', 'invalidateStoredTags']
+  return (
+    Array.isArray(value['aliases']) && methods.every((name) => typeof value[name] === 'function')
+  )
+}
+
+function isCache(value: unknown): value is Cache {
+  if (!isObject(value)) return false
+  return ['getOrSet', 'makeKey', 'lookupOne'].every((name) => typeof value[name] === 'function')
+}
+
+function isInvalidator(value: unknown): value is InvalidatesPages {
+  return isObject(value) && typeof value['invalidate'] === 'function'
+}

@@ -1,0 +1,125 @@
+import { FragmentCache } from '../fragment/render.js'
+import { CommandError, UsageError } from './faults.js'
+import type { Session } from './session.js'
+import { DONE, type ExitCode } from './terminal.js'
+
+export interface InvalidateArguments {
+  readonly fragment?: string | undefined
+  readonly tag?: string | undefined
+  readonly url?: string | undefined
+  readonly using?: string | undefined
+  readonly soft?: boolean | undefined
+}
+
+/** Checks what needs no caches. @throws UsageError */
+export function checkInvalidation({ fragment, tag, url, using }: InvalidateArguments): void {
+  const given = Object.entries({ fragment, tag, url }).filter(([, value]) => value !== undefined)
+  if (given.length !== 1) {
+    throw new UsageError(
+      given.length === 0
+        ? 'invalidate: say what: --fragment NAME, --tag TAG or --url URL'
+        : `invalidate: one at a time: --${given.map(([name]) => name).join(' and --')} are given`,
+    )
+  }
+  const [[name, value] = ['', '']] = given
+  if (value === '') throw new UsageError(`invalidate: --${name} is empty`)
+  if (url !== undefined && using !== undefined) {
+    throw new UsageError(
+      'invalidate: --using has no effect with --url: a URL is invalidated wherever it is kept',
+    )
+  }
+  if (url !== undefined && !URL.canParse(url)) {
+    throw new UsageError(
+      `invalidate: --url ${JSON.stringify(url)} is no whole URL; give one such as https://example.com/countries/de`,
+    )
+  }
+}
+
+/** Makes a fragment, whatever has a tag, or a page a miss; if soft, stale. */
+export async function invalidate(session: Session, args: InvalidateArguments): Promise<ExitCode> {
+  const { fragment, tag, url, using, soft = false } = args
+  if (using !== undefined) session.cache(using)
+  if (url !== undefined) {
+    await invalidateUrl(session, url, soft)
+  } else if (fragment !== undefined) {
+    await invalidateFragment(session, fragment, using, soft)
+  } else if (tag !== undefined) {
+    await invalidateTag(session, tag, using, soft)
+  }
+  return DONE
+}
+
+const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
+
+async function invalidateUrl(session: Session, url: string, soft: boolean): Promise<void> {
+  const { pages, path } = session.config
+  if (pages === undefined) {
+    throw new CommandError(
+      `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with what responseCache gave`,
+    )
+  }
+  await sayUnreachable(session, session.caches.aliases)
+  await pages.invalidate(url, { soft })
+  session.result({ url, soft }, () => `${url}: every stored variant is ${became(soft)}`)
+}
+
+async function invalidateFragment(
+  session: Session,
+  fragment: string,
+  using: string | undefined,
+  soft: boolean,
+): Promise<void> {
+  const { caches } = session
+  const alias = using ?? ['template_fragments', 'default'].find((name) => caches.has(name))
+  if (alias === undefined) {
+    throw new CommandError(
+      'invalidate: there is no cache called template_fragments or default; name the one with --using',
+    )
+  }
+  await session.reachable(alias)
+  await sayUnreachable(session, caches.aliases)
+  await new FragmentCache(caches).invalidate(fragment, { using: alias, soft })
+  session.result(
+    { fragment, using: alias, soft },
+    () => `fragment ${JSON.stringify(fragment)} in ${alias}: every variant is ${became(soft)}`,
+  )
+}
+
+async function invalidateTag(
+  session: Session,
+  tag: string,
+  using: string | undefined,
+  soft: boolean,
+): Promise<void> {
+  const { caches } = session
+  let reached = [using ?? '']
+  if (using === undefined) {
+    const away = await sayUnreachable(session, caches.aliases)
+    reached = caches.aliases.filter((alias) => !away.includes(alias))
+    if (reached.length === 0) {
+      throw new CommandError('invalidate: there is no cache that can be reached from here')
+    }
+    await caches.invalidateTags([tag], { soft })
+  } else {
+    await (await session.reachable(using)).invalidateTags([tag], { soft })
+  }
+  session.result(
+    { tag, aliases: reached, soft },
+    () =>
+      `tag ${JSON.stringify(tag)} in ${reached.join(', ')}: what was stored with it is ${became(soft)}`,
+  )
+}
+
+/** @returns The aliases. */
+async function sayUnreachable(
+  session: Session,
+  aliases: readonly string[],
+): Promise<readonly string[]> {
+  const away = await session.unreachable(aliases)
+  if (away.length > 0) {
+    session.say(
+      `invalidate: not reached, since it is in the memory of the application's own process: ${away.join(', ')}`,
+    )
+  }
+  return away
+}

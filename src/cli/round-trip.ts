@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import type { Cache } from '../cache.js'
+import { messageOf } from './faults.js'
+import type { Finding } from './findings.js'
+
+/** What a round trip showed. */
+export interface RoundTrip {
+  /** Milliseconds from writing an entry until it was read. */
+  readonly ms: number | undefined
+  readonly findings: readonly Finding[]
+}
+
+/** Short enough that what is left behind by a run that was ended goes by itself. */
+const TIMEOUT_SECONDS = 60
+
+/** Of all runs the same, since the counter of a tag stays. */
+const TAG = 'fragcache.check'
+
+/** How often the tag is tried again when another run invalidates it meanwhile. */
+const ATTEMPTS = 5
+
+/** Most milliseconds for one cache, all calls together. */
+const LIMIT_MS = 10_000
+
+/** A key that nobody else uses. */
+export function newCheckKey(): string {
+  return `fragcache.check.${randomBytes(8).toString('hex')}`
+}
+
+/** Writes, reads, counts, tags and removes an entry of its own. */
+export async function makeRoundTrip(cache: Cache, key: string): Promise<RoundTrip> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<RoundTrip>((resolve) => {
+    timer = setTimeout(() => {
+      resolve({ ms: undefined, findings: [failureOf(`no answer within ${LIMIT_MS / 1000} s`)] })
+    }, LIMIT_MS)
+  })
+  try {
+    return await Promise.race([tryAll(cache, key), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function tryAll(cache: Cache, key: string): Promise<RoundTrip> {
+  const options = { timeout: TIMEOUT_SECONDS }
+  const value = { text: 'fragcache check', number: 7 }
+  let ms: number | undefined
+  try {
+    const startedMs = performance.now()
+    await cache.set(key, value, options)
+    const read = await cache.get(key)
+    ms = performance.now() - startedMs
+    if (read === undefined) return { ms: undefined, findings: [keepsNothing(cache)] }
+    const findings: Finding[] = []
+    if (JSON.stringify(read) !== JSON.stringify(value)) {
+      findings.push(wrong('changed', 'what is read is not what was written'))
+    }
+    await cache.set(key, 1, options)
+    if ((await cache.incr(key)) !== 2) findings.push(wrong('count', 'incr does not count'))
+    if (!(await invalidatesByTag(cache, key))) {
+      findings.push(wrong('tags', 'an entry is there although its tag was invalidated'))
+    }
+    await cache.set(key, value, options)
+    if (!(await cache.delete(key)) || (await cache.get(key)) !== undefined) {
+      findings.push(wrong('delete', 'an entry that was deleted is there'))
+    }
+    return { ms, findings }
+  } catch (error) {
+    return { ms: undefined, findings: [failureOf(messageOf(error))] }
+  } finally {
+    await cache.delete(key).catch(() => undefined)
+  }
+}
+
+async function invalidatesByTag(cache: Cache, key: string): Promise<boolean> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    await cache.set(key, 1, { timeout: TIMEOUT_SECONDS, tags: [TAG] })
+    const wasThere = await cache.has(key)
+    await cache.invalidateTags([TAG])
+    if (await cache.has(key)) return false
+    if (wasThere) return true
+  }
+  return true
+}
+
+function wrong(code: string, sentence: string): Finding {
+  return {
+    level: 'wrong',
+    code,
+    sentence,
+    remedy: 'read from the server that is written to, or report a fault of the backend',
+  }
+}
+
+function keepsNothing(cache: Cache): Finding {
+  if (cache.backendName === 'DummyCache') {
+    return {
+      level: 'risk',
+      code: 'keeps-nothing',
+      sentence: 'it keeps nothing (DummyCache)',
+      remedy: 'in production take another backend',
+    }
+  }
+  return {
+    level: 'wrong',
+    code: 'keeps-nothing',
+    sentence: 'what is written cannot be read',
+    remedy:
+      'if ignoreErrors is set, leave it out for this check to see the failure; else give the store more room',
+  }
+}
+
+const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
+  [/createcachetable/, 'no-table', 'run fragcache createcachetable'],
+  [
+    /NOAUTH|WRONGPASS|refuses options\.username|authentication|password/i,
+    'no-access',
+    'check user and password of the location',
+  ],
+  [/NOPERM|permission|EACCES|not writable/i, 'no-access', 'give this user the right to use it'],
+  [/ENOTFOUND|EAI_AGAIN/, 'unreachable', 'check the name of the host in the location'],
+  [
+    /ECONNREFUSED|no connection|no answer|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,
+    'unreachable',
+    'start the server, or check the location and the network on the way to it',
+  ],
+  [/install/, 'missing-package', 'install the package'],
+  [/MISCONF|OOM|READONLY/, 'refused', 'look into the configuration and the memory of the server'],
+]
+
+/** What a failure means, and what to do about it. */
+export function failureOf(message: string): Finding {
+  const [, code, remedy] = REMEDIES.find(([pattern]) => pattern.test(message)) ?? [
+    undefined,
+    'failed',
+    'see what the server and its log say',
+  ]
+  return { level: 'wrong', code, sentence: message, remedy }
+}

@@ -1,0 +1,101 @@
+import type { Cache } from '../cache.js'
+import type { Caches } from '../caches.js'
+import { cachesOf, loadConfig, type Config } from './config.js'
+import { CommandError, UsageError } from './faults.js'
+import { toJson, visible, visibleName, type CliOutput } from './terminal.js'
+
+/** What all commands over caches take. */
+export interface CommonOptions {
+  readonly config?: string | undefined
+  readonly json?: boolean | undefined
+}
+
+/** One run of a command: its caches, and where its result goes. */
+export class Session {
+  constructor(
+    readonly command: string,
+    readonly config: Config,
+    readonly caches: Caches,
+    private readonly output: CliOutput,
+    readonly isJson: boolean,
+  ) {}
+
+  get isTerminal(): boolean {
+    return this.output.isTerminal === true
+  }
+
+  /** What ends a command that runs until it is told to end. */
+  untilInterrupted(): AbortSignal | undefined {
+    return this.output.untilInterrupted?.()
+  }
+
+  /** Writes the result: as JSON where that was asked for, else as people read it. */
+  result(json: unknown, text: () => string): void {
+    this.output.out(this.isJson ? toJson(json) : visible(text()))
+  }
+
+  /** Says something that is not the result. */
+  say(text: string): void {
+    this.output.error(`fragcache: ${visible(text)}`)
+  }
+
+  /** Lets what is written next take the place of what was. */
+  clearScreen(): void {
+    if (this.isTerminal) this.output.out('\x1b[H\x1b[2J\x1b[3J')
+  }
+
+  /** @throws UsageError: there is no such alias. */
+  cache(alias: string): Cache {
+    if (this.caches.has(alias)) return this.caches.get(alias)
+    throw new UsageError(
+      `${this.command}: ${JSON.stringify(alias)} is no alias; the caches are ${this.caches.aliases.map(visibleName).join(', ')}`,
+    )
+  }
+
+  /**
+   * A cache whose entries can be reached from here.
+   *
+   * @throws UsageError: there is no such alias. CommandError: it is in another process's memory.
+   */
+  async reachable(alias: string): Promise<Cache> {
+    const cache = this.cache(alias)
+    if (await isOfProcess(cache)) {
+      throw new CommandError(
+        `${this.command}: ${alias} (${cache.backendName}) keeps its entries in the memory of the application's own process, which this command cannot reach; use the inspector there`,
+      )
+    }
+    return cache
+  }
+
+  /** The aliases whose entries are in other processes' memory. */
+  async unreachable(aliases: readonly string[]): Promise<string[]> {
+    const answers = await Promise.all(
+      aliases.map(async (alias) => ({ alias, isAway: await isOfProcess(this.caches.get(alias)) })),
+    )
+    return answers.filter(({ isAway }) => isAway).map(({ alias }) => alias)
+  }
+}
+
+/** Whether a cache lives in the memory of whoever uses it. */
+async function isOfProcess(cache: Cache): Promise<boolean> {
+  // Memory answers; who does not is a server that is down, of which the command itself tells.
+  const stats = await cache.readOwnServerStats().catch(() => undefined)
+  return stats?.scope === 'process'
+}
+
+/** Runs a command over the caches of the configuration, and closes them. */
+export async function withCaches<T>(
+  command: string,
+  { config: file, json = false }: CommonOptions,
+  output: CliOutput,
+  action: (session: Session) => Promise<T>,
+): Promise<T> {
+  const config = await loadConfig(command, file)
+  const caches = cachesOf(command, config)
+  try {
+    return await action(new Session(command, config, caches, output, json))
+  } finally {
+    // What was done is done, whatever closing says.
+    await caches.close().catch(() => undefined)
+  }
+}
