@@ -357,7 +357,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
-   * Turns what was read for {@link lookupOne} into a hit.
+   * Turns what was read for `lookupOne` into a hit.
    *
    * @param at - Where the entry's payload lies; those of the counters follow it.
    * @param counters - The tags whose counters were read with it.

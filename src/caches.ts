@@ -51,6 +51,7 @@ export class Caches {
     )
   }
 
+  /** Whether a cache has this alias. */
   has(alias: string): boolean {
     return this.#caches.has(alias)
   }

@@ -16,8 +16,11 @@ import {
 
 /** A response whose headers are not sent yet: Express's, or that of `node:http`. */
 export interface HeadersOfResponse {
+  /** As that of `node:http`. */
   getHeader(name: string): OutgoingHttpHeader | undefined
+  /** As that of `node:http`. */
   setHeader(name: string, value: string): unknown
+  /** As that of `node:http`. */
   hasHeader(name: string): boolean
 }
 

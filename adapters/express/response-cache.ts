@@ -95,7 +95,8 @@ export interface ResponseCache {
    *   as {@link cacheSite} does. Where `cacheSite` is the very first thing the application uses, its
    *   pages are answered in front. Where it is not, or only views have a cache, what comes before
    *   them (guards, security headers) must not be passed over, and all is handed on.
-   * @remarks Nobody has said yet whose request it is: one with `Cookie` is answered in front only if
+   *
+   *   Nobody has said yet whose request it is: one with `Cookie` is answered in front only if
    *   the page varies on `Cookie`, says `public`, or `isPersonal` is `false`. With `language`,
    *   `timeZone` or `honorRequestDirectives` all is handed on.
    */

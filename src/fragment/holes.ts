@@ -46,6 +46,7 @@ export interface HoleRenderer {
 /** An engine whose holes can be rendered in any context. */
 export interface HoleEngine {
   readonly name: string
+  /** What fills holes. @param context - The variables that they see. */
   holes(context: unknown): HoleRenderer
 }
 

@@ -7,9 +7,13 @@ import { missingPeer } from '../../missing-peer.js'
 export interface RedisClient {
   readonly status: string
   readonly isCluster: boolean
+  /** As that of ioredis. */
   connect(): Promise<void>
+  /** As that of ioredis. */
   on(event: 'error', listener: (error: Error) => void): unknown
+  /** As that of ioredis. */
   off(event: 'error', listener: (error: Error) => void): unknown
+  /** As that of ioredis. */
   disconnect(reconnect?: boolean): void
 }
 
