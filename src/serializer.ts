@@ -40,7 +40,7 @@ export interface Unpacked {
 }
 
 /**
- * Turns a value that {@link checkValue} let pass into bytes.
+ * Turns a value that `checkValue` let pass into bytes.
  *
  * @param tags - The tag versions to store beside it, if any.
  */

@@ -4,6 +4,7 @@ import { MisuseError, show } from '../../src/errors.js'
 
 /** Drops the stored pages of a URL; what `responseCache` returned has it. */
 export interface PagesOfUrls {
+  /** As that of `responseCache`. */
   invalidate(url: string): Promise<void>
 }
 

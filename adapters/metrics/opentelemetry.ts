@@ -14,11 +14,13 @@ const require = createRequire(import.meta.url)
 
 /** As much of OpenTelemetry's `MeterProvider` as is used here. */
 export interface MeterSource {
+  /** As that of OpenTelemetry. */
   getMeter(name: string): object
 }
 
 /** As much of OpenTelemetry's `TracerProvider` as is used here. */
 export interface TracerSource {
+  /** As that of OpenTelemetry. */
   getTracer(name: string): object
 }
 

@@ -12,8 +12,11 @@ const require = createRequire(import.meta.url)
 
 /** As much of prom-client's `Registry` as is used here. */
 export interface PrometheusRegister {
+  /** As that of prom-client. */
   registerMetric(metric: never): void
+  /** As that of prom-client. */
   getSingleMetric(name: string): unknown
+  /** As that of prom-client. */
   removeSingleMetric(name: string): void
 }
 

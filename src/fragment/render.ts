@@ -73,6 +73,7 @@ export interface FragmentOptions {
 
 /** A fragment of {@link FragmentCache.renderMany}. */
 export interface FragmentWithBody extends FragmentOptions {
+  /** Runs where the fragment is not stored. */
   readonly body: () => string | Promise<string>
 }
 

@@ -9,7 +9,9 @@ export type SuiteSettings = Pick<
 
 /** `describe` and `it` as vitest, jest, mocha and `node:test` have them. */
 export interface TestRunner {
+  /** As that of `node:test`. */
   readonly describe: (name: string, body: () => void) => void
+  /** As that of `node:test`. */
   readonly it: (name: string, body: () => Promise<void>) => void
 }
 
@@ -33,7 +35,9 @@ export interface BackendDifferences {
 
 /** How to make the store of a backend fail and work again. */
 export interface BackendOutage {
+  /** From its end on the store fails. */
   readonly begin: () => void | Promise<void>
+  /** From its end on the store works again. */
   readonly end: () => void | Promise<void>
   /** Most seconds a call may take to fail. Default 1.5. */
   readonly limitSeconds?: number | undefined
