@@ -31,7 +31,7 @@ const browserGlobals = Object.fromEntries(
 )
 
 export default defineConfig([
-  globalIgnores(['dist/', 'dist.*/', 'coverage/']),
+  globalIgnores(['dist/', 'dist.*/', 'coverage/', 'docs/api/']),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     plugins: { fragcache: { rules: { 'import-direction': importDirection } } },
