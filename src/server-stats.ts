@@ -76,8 +76,13 @@ export function together(servers: readonly NamedServerFigures[]): ServerFigures 
     all['clockAheadMs'] = clocks.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))
   }
   const failed = servers.find(({ error }) => error !== undefined)
-  if (failed !== undefined) all['error'] = `${failed.name}: ${failed.error}`
+  if (failed !== undefined) all['error'] = withName(failed.name, failed.error)
   return all
+}
+
+/** A server's failure that says which server it was, once. */
+export function withName(name: string, error = ''): string {
+  return error.includes(name) ? error : `${name}: ${error}`
 }
 
 /** A whole number that a server wrote as text; `undefined`: it is none. */

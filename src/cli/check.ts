@@ -124,7 +124,7 @@ function ofAll(aliases: readonly string[]): Finding[] {
 
 const LEVELS: readonly Level[] = ['wrong', 'risk', 'note']
 
-function sorted(findings: readonly Finding[]): Finding[] {
+function sorted<F extends Finding>(findings: readonly F[]): F[] {
   return LEVELS.flatMap((level) => findings.filter((one) => one.level === level))
 }
 
@@ -145,16 +145,19 @@ function toText(
     { title: 'RESULT' },
     { title: 'ROUND TRIP', isNumber: true },
   ]
-  const named = [
-    ...reports.flatMap(({ alias, findings }) => findings.map((one) => ({ who: alias, ...one }))),
-    ...general.map((one) => ({ who: 'all', ...one })),
-  ]
-  const paragraphs = LEVELS.flatMap((level) => named.filter((one) => one.level === level)).map(
-    ({ level, who, sentence, remedy }) =>
-      [
-        wrap(`${level.padEnd(5)}  `, `${visibleName(who)}: ${visibleName(sentence)}`),
-        wrap('       -> ', visibleName(remedy)),
-      ].join('\n'),
+  const named = new Map<string, Finding & { readonly who: string[] }>()
+  const note = (who: string, finding: Finding) => {
+    const same = named.get(finding.code + finding.sentence)
+    if (same === undefined) named.set(finding.code + finding.sentence, { ...finding, who: [who] })
+    else same.who.push(who)
+  }
+  for (const { alias, findings } of reports) for (const one of findings) note(alias, one)
+  for (const one of general) note('all', one)
+  const paragraphs = sorted([...named.values()]).map(({ level, who, sentence, remedy }) =>
+    [
+      wrap(`${level.padEnd(5)}  `, `${visibleName(who.join(', '))}: ${visibleName(sentence)}`),
+      wrap('       -> ', visibleName(remedy)),
+    ].join('\n'),
   )
   const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
   const summary = `${wrong} wrong, ${count(risks, 'risk')}, ${count(notes, 'note')}`

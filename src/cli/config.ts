@@ -10,7 +10,7 @@ export const CONFIG_FILES = ['fragcache.config.js', 'fragcache.config.mjs', 'fra
 
 /** What of an application's response cache is used here. */
 export interface InvalidatesPages {
-  invalidate(url: string, options?: { readonly soft?: boolean }): Promise<void>
+  invalidate(url: string): Promise<void>
 }
 
 /** What a configuration file exports. */

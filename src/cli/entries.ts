@@ -27,7 +27,7 @@ export async function getEntry(
 ): Promise<ExitCode> {
   const cache = await session.reachable(alias)
   const version = toVersion('get', keyVersion)
-  const entry = await cache.describe(key, { version })
+  const entry = await session.strictly(() => cache.describe(key, { version }))
   const isFound = entry !== undefined && !entry.isStale
   if (!isFound) {
     const asked = { alias, key, storedKey: cache.makeKey(key, version), found: false }
@@ -54,7 +54,7 @@ export async function deleteEntry(
 ): Promise<ExitCode> {
   const cache = await session.reachable(alias)
   const version = toVersion('delete', keyVersion)
-  const deleted = await cache.delete(key, { version })
+  const deleted = await session.strictly(() => cache.delete(key, { version }))
   const storedKey = cache.makeKey(key, version)
   session.result({ alias, key, storedKey, deleted }, () =>
     deleted
@@ -67,7 +67,7 @@ export async function deleteEntry(
 /** Removes what a cache could have written. */
 export async function clearCache(session: Session, alias: string): Promise<ExitCode> {
   const cache = await session.reachable(alias)
-  await cache.clear()
+  await session.strictly(() => cache.clear())
   session.result({ alias, cleared: true }, () => `${alias} is cleared`)
   return DONE
 }

@@ -1,4 +1,4 @@
-import type { ServerFigures, ServerStats } from '../server-stats.js'
+import { withName, type ServerFigures, type ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
 import { showBytes, showCount, showDuration } from './terminal.js'
 
@@ -114,7 +114,7 @@ function ofServers({ servers = [] }: ServerStats): Finding[] {
     .map(({ name, error }) => ({
       level: 'wrong',
       code: 'server-down',
-      sentence: `${name} does not answer: ${error}`,
+      sentence: `a server does not answer: ${withName(name, error)}`,
       remedy: 'start it, or take it out of the location',
     }))
 }

@@ -1,5 +1,5 @@
 import { FragmentCache } from '../fragment/render.js'
-import { CommandError, UsageError } from './faults.js'
+import { CommandError, messageOf, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import { DONE, type ExitCode } from './terminal.js'
 
@@ -12,7 +12,7 @@ export interface InvalidateArguments {
 }
 
 /** Checks what needs no caches. @throws UsageError */
-export function checkInvalidation({ fragment, tag, url, using }: InvalidateArguments): void {
+export function checkInvalidation({ fragment, tag, url, using, soft }: InvalidateArguments): void {
   const given = Object.entries({ fragment, tag, url }).filter(([, value]) => value !== undefined)
   if (given.length !== 1) {
     throw new UsageError(
@@ -28,6 +28,9 @@ export function checkInvalidation({ fragment, tag, url, using }: InvalidateArgum
       'invalidate: --using has no effect with --url: a URL is invalidated wherever it is kept',
     )
   }
+  if (url !== undefined && soft === true) {
+    throw new UsageError('invalidate: --soft has no effect with --url: pages are made anew')
+  }
   if (url !== undefined && !URL.canParse(url)) {
     throw new UsageError(
       `invalidate: --url ${JSON.stringify(url)} is no whole URL; give one such as https://example.com/countries/de`,
@@ -40,7 +43,7 @@ export async function invalidate(session: Session, args: InvalidateArguments): P
   const { fragment, tag, url, using, soft = false } = args
   if (using !== undefined) session.cache(using)
   if (url !== undefined) {
-    await invalidateUrl(session, url, soft)
+    await invalidateUrl(session, url)
   } else if (fragment !== undefined) {
     await invalidateFragment(session, fragment, using, soft)
   } else if (tag !== undefined) {
@@ -51,7 +54,7 @@ export async function invalidate(session: Session, args: InvalidateArguments): P
 
 const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
 
-async function invalidateUrl(session: Session, url: string, soft: boolean): Promise<void> {
+async function invalidateUrl(session: Session, url: string): Promise<void> {
   const { pages, path } = session.config
   if (pages === undefined) {
     throw new CommandError(
@@ -59,8 +62,8 @@ async function invalidateUrl(session: Session, url: string, soft: boolean): Prom
     )
   }
   await sayUnreachable(session, session.caches.aliases)
-  await pages.invalidate(url, { soft })
-  session.result({ url, soft }, () => `${url}: every stored variant is ${became(soft)}`)
+  await session.strictly(() => pages.invalidate(url))
+  session.result({ url }, () => `${url}: every stored variant is invalidated`)
 }
 
 async function invalidateFragment(
@@ -78,7 +81,8 @@ async function invalidateFragment(
   }
   await session.reachable(alias)
   await sayUnreachable(session, caches.aliases)
-  await new FragmentCache(caches).invalidate(fragment, { using: alias, soft })
+  const fragments = new FragmentCache(caches)
+  await inAll(session, () => fragments.invalidate(fragment, { using: alias, soft }))
   session.result(
     { fragment, using: alias, soft },
     () => `fragment ${JSON.stringify(fragment)} in ${alias}: every variant is ${became(soft)}`,
@@ -99,15 +103,26 @@ async function invalidateTag(
     if (reached.length === 0) {
       throw new CommandError('invalidate: there is no cache that can be reached from here')
     }
-    await caches.invalidateTags([tag], { soft })
+    await inAll(session, () => caches.invalidateTags([tag], { soft }))
   } else {
-    await (await session.reachable(using)).invalidateTags([tag], { soft })
+    const cache = await session.reachable(using)
+    await session.strictly(() => cache.invalidateTags([tag], { soft }))
   }
   session.result(
     { tag, aliases: reached, soft },
     () =>
       `tag ${JSON.stringify(tag)} in ${reached.join(', ')}: what was stored with it is ${became(soft)}`,
   )
+}
+
+async function inAll(session: Session, action: () => Promise<void>): Promise<void> {
+  try {
+    await session.strictly(action)
+  } catch (error) {
+    throw new CommandError(`invalidate: ${messageOf(error)}; every other cache was told`, {
+      cause: error,
+    })
+  }
 }
 
 /** @returns The aliases. */

@@ -148,7 +148,7 @@ fragcache stats --watch --json >> stats.jsonl`,
 
   addOverCaches(
     'get',
-    'ALIAS KEY [--key-version VERSION] [--info] [--config FILE] [--json]',
+    'ALIAS KEY [--key-version VERSION] [--info]\n       [--config FILE] [--json]',
     'print the value of an entry',
     `Prints the value that the cache ALIAS has under KEY, the key as the application passes
 it, without prefix and version. What a terminal would obey is shown as \\x1b and the like;
@@ -211,16 +211,17 @@ ${CONFIG}`,
 
   addOverCaches(
     'invalidate',
-    '--fragment NAME | --tag TAG | --url URL [--using ALIAS] [--soft] [--config FILE] [--json]',
+    '--fragment NAME | --tag TAG | --url URL [--using ALIAS] [--soft]\n       [--config FILE] [--json]',
     'make a fragment, what has a tag, or a page a miss',
     `Makes every variant of a fragment a miss, or every entry that was stored with a tag, or
-every stored variant of a page. With --soft they become stale instead: who allows that
-is served them once more while they are made anew. It does not ask first.
+every stored variant of a page. With --soft what has a fragment or a tag becomes stale
+instead: who allows that is served it once more while it is made anew. It does not ask
+first.
 
 ${CONFIG} --url needs the pages.`,
     `fragcache invalidate --fragment sidebar
 fragcache invalidate --tag country:de
-fragcache invalidate --url https://example.com/countries/de --soft`,
+fragcache invalidate --url https://example.com/countries/de`,
   )
     .option('--fragment <NAME>', 'every variant of this fragment, and whatever contains one')
     .option('--tag <TAG>', 'whatever was stored with this tag, in all caches')

@@ -1,5 +1,7 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
+import { operationChannel, type OperationMessage } from '../observe.js'
 import { cachesOf, loadConfig, type Config } from './config.js'
 import { CommandError, UsageError } from './faults.js'
 import { toJson, visible, visibleName, type CliOutput } from './terminal.js'
@@ -65,6 +67,27 @@ export class Session {
       )
     }
     return cache
+  }
+
+  /**
+   * Does something of which a failure is to be told, also where the caches ignore failures.
+   *
+   * @throws What a call to a store failed with.
+   */
+  async strictly<T>(action: () => Promise<T>): Promise<T> {
+    const failures: unknown[] = []
+    const note = (message: unknown) => {
+      const { error } = message as OperationMessage
+      if (error !== undefined) failures.push(error)
+    }
+    subscribe(operationChannel.name, note)
+    try {
+      const result = await action()
+      if (failures.length > 0) throw failures[0]
+      return result
+    } finally {
+      unsubscribe(operationChannel.name, note)
+    }
   }
 
   /** The aliases whose entries are in other processes' memory. */

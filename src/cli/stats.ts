@@ -8,6 +8,7 @@ import {
   showCount,
   showDuration,
   table,
+  wrap,
   type Column,
   type ExitCode,
 } from './terminal.js'
@@ -109,7 +110,10 @@ function toText(aliases: Readonly<Record<string, ServerStats>>): string {
     }
     if (error !== undefined) notes.push(`${alias}: ${error}`)
   }
-  return [table(COLUMNS, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n')
+  return [
+    table(COLUMNS, rows),
+    ...(notes.length === 0 ? [] : ['', ...notes.map((note) => wrap('', note))]),
+  ].join('\n')
 }
 
 function versionOf({ version, error }: NamedServerFigures): string {

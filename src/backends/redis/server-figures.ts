@@ -5,6 +5,7 @@ import {
   countOf,
   known,
   together,
+  withName,
   type ServerFigures,
 } from '../../server-stats.js'
 import type { Reply } from './client.js'
@@ -56,7 +57,7 @@ export async function readFigures(
   return {
     ...figures,
     servers: [{ name: leader.name, ...figures }, ...others],
-    ...(failed === undefined ? undefined : { error: `${failed.name}: ${failed.error}` }),
+    ...(failed === undefined ? undefined : { error: withName(failed.name, failed.error) }),
   }
 }
 

@@ -1,0 +1,291 @@
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { RedisCache } from '../../src/backends/redis.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import Database from 'better-sqlite3'
+import { createCaches, FragmentCache, type Cache } from '../../src/index.js'
+import { freePort, sharedServer } from '../support/servers.js'
+import { configure, ownFolder, run, runJson } from './support.js'
+
+// Outages are reported as warnings; what they say is tested where it is written.
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+const [redis, memcached] = [await sharedServer('redis'), await sharedServer('memcached')]
+const folder = ownFolder()
+const keyPrefix = `cli-${randomUUID()}`
+const file = join(folder, 'cache.db')
+
+/** The same store as the configuration names, as the application has it. */
+const stores: [string, string, () => Promise<Cache>][] = [
+  [
+    'SQLite',
+    `new DatabaseCache({ location: 'entries', database: new Database(${JSON.stringify(file)}), keyPrefix })`,
+    async () => {
+      const database = new Database(file)
+      const cache = new DatabaseCache({ location: 'entries', database, keyPrefix })
+      await createCacheTable(cache)
+      return cache
+    },
+  ],
+]
+if (redis !== undefined) {
+  const location = redis.url
+  stores.push([
+    'Redis',
+    `new RedisCache({ location: ${JSON.stringify(location)}, keyPrefix })`,
+    () => Promise.resolve(new RedisCache({ location, keyPrefix })),
+  ])
+}
+if (memcached !== undefined) {
+  const location = memcached.url
+  stores.push([
+    'Memcached',
+    `new MemcachedCache({ location: ${JSON.stringify(location)}, keyPrefix })`,
+    () => Promise.resolve(new MemcachedCache({ location, keyPrefix })),
+  ])
+}
+
+function configOf(expression: string): string {
+  return configure(
+    folder,
+    `const keyPrefix = ${JSON.stringify(keyPrefix)}
+     export default createCaches({ default: ${expression}, local: new LocMemCache() })`,
+  )
+}
+
+describe.each(stores)('fragcache over %s', (_, expression, open) => {
+  const config = configOf(expression)
+  let cache: Cache
+  beforeAll(async () => {
+    cache = await open()
+    return () => cache.close()
+  })
+  const over = (...args: string[]) => run([...args, '--config', config])
+  const overJson = (...args: string[]) => runJson([...args, '--config', config])
+
+  it('get prints the value that the application stored, and nothing else', async () => {
+    await cache.set('text', 'hello\nworld')
+    expect(await over('get', 'default', 'text')).toEqual({
+      code: 0,
+      out: 'hello\nworld',
+      error: '',
+    })
+    await cache.set('number', 42)
+    expect((await over('get', 'default', 'number')).out).toBe('42')
+  })
+
+  it('get of a missing key answers 1 and names the stored key', async () => {
+    const { code, out, error } = await over('get', 'default', 'none')
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(error).toContain(JSON.stringify(cache.makeKey('none')))
+  })
+
+  it('get --json tells the value exactly, with its tags and its times', async () => {
+    const value = { a: [1, null, 'x'] }
+    await cache.set('object', value, { tags: ['t', 'user:7'], timeout: 100 })
+    const { code, json } = await overJson('get', 'default', 'object')
+    expect(code).toBe(0)
+    expect(json).toMatchObject({
+      alias: 'default',
+      key: 'object',
+      storedKey: cache.makeKey('object'),
+      version: 1,
+      found: true,
+      value,
+      tags: ['t', 'user:7'],
+      fragments: [],
+      isStale: false,
+    })
+    const { expiresAtMs } = json as { expiresAtMs: number }
+    expect(Math.abs(expiresAtMs - Date.now() - 100_000)).toBeLessThan(15_000)
+    expect(await overJson('get', 'default', 'none')).toMatchObject({
+      code: 1,
+      json: { found: false, key: 'none', isStale: false },
+    })
+  })
+
+  it('get --json tells bytes as base64, and what is no JSON as text', async () => {
+    await cache.set('bytes', Buffer.from([0, 255]))
+    expect((await overJson('get', 'default', 'bytes')).json).toMatchObject({ valueBase64: 'AP8=' })
+    await cache.set('map', new Map([['a', 1n]]))
+    expect((await overJson('get', 'default', 'map')).json).toMatchObject({
+      valueText: "Map(1) { 'a' => 1n }",
+    })
+  })
+
+  it('get takes a version, as a number or as text', async () => {
+    await cache.set('k', 'two', { version: 2 })
+    await cache.set('k', 'draft', { version: 'draft' })
+    expect((await over('get', 'default', 'k', '--key-version', '2')).out).toBe('two')
+    expect((await over('get', 'default', 'k', '--key-version', 'draft')).out).toBe('draft')
+    expect((await over('get', 'default', 'k', '--key-version', '3')).code).toBe(1)
+  })
+
+  it('get does not show what is past its time', async () => {
+    await cache.set('stale', 'old', { timeout: 100, staleIfError: 100 })
+    await cache.expire('stale')
+    const { code, out, error } = await over('get', 'default', 'stale')
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(error).toContain('past its time')
+    expect((await overJson('get', 'default', 'stale')).json).toMatchObject({
+      found: false,
+      isStale: true,
+    })
+  })
+
+  it('get shows what a terminal would obey instead of letting it', async () => {
+    await cache.set('evil', 'a\x1b[2Jb\x9bc\x07\u202ed\r\te')
+    const { out } = await over('get', 'default', 'evil')
+    expect(out).toBe('a\\x1b[2Jb\\x9bc\\x07\\u202ed\\x0d\te')
+    const { out: json } = await overJson('get', 'default', 'evil')
+    // eslint-disable-next-line no-control-regex -- these are looked for
+    expect(json).not.toMatch(/[\x00-\x1f\x7f-\x9f\u202e]/)
+    expect(JSON.parse(json)).toMatchObject({ value: 'a\x1b[2Jb\x9bc\x07\u202ed\r\te' })
+  })
+
+  it('get --info tells what is known of an entry, hostile tags on one line', async () => {
+    await cache.set('k', 'v', { tags: ['one', 'two\n\x1b[2J'], timeout: null })
+    const { code, out } = await over('get', 'default', 'k', '--info')
+    expect(code).toBe(0)
+    expect(out.split('\n').map((line) => line.slice(0, 12).trim())).toEqual([
+      'cache',
+      'key',
+      'stored key',
+      'version',
+      'expires',
+      'size',
+      'tags',
+      'fragments',
+    ])
+    expect(out).toContain('expires     never')
+    expect(out).toContain('two\\n\\x1b[2J')
+  })
+
+  it('finds a fragment by the key that fragcache key prints', async () => {
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    await fragments.render({ name: 'sidebar', varyOn: ['alice', 7], tags: ['user:7'] }, () => '<p>')
+    const { out: key } = await run(['key', 'sidebar', 'alice', '7'])
+    const { json } = await overJson('get', 'default', key)
+    expect(json).toMatchObject({ value: '<p>', tags: ['user:7'], fragments: ['sidebar'] })
+  })
+
+  it('delete says whether the entry was there', async () => {
+    await cache.set('k', 1)
+    expect(await over('delete', 'default', 'k')).toEqual({
+      code: 0,
+      out: '"k" is deleted from default',
+      error: '',
+    })
+    expect(await cache.has('k')).toBe(false)
+    const again = await over('delete', 'default', 'k')
+    expect(again.code).toBe(0)
+    expect(again.out).toContain('was not in default')
+    expect((await overJson('delete', 'default', 'k')).json).toEqual({
+      alias: 'default',
+      key: 'k',
+      storedKey: cache.makeKey('k'),
+      deleted: false,
+    })
+  })
+
+  it('clear removes what the cache keeps, and says so', async () => {
+    await cache.setMany({ a: 1, b: 2 })
+    expect(await over('clear', 'default')).toEqual({
+      code: 0,
+      out: 'default is cleared',
+      error: '',
+    })
+    expect((await cache.getMany(['a', 'b'])).size).toBe(0)
+    expect((await overJson('clear', 'default')).json).toEqual({ alias: 'default', cleared: true })
+  })
+
+  it('invalidate --tag makes what has the tag a miss, and says what it cannot reach', async () => {
+    await cache.set('k', 1, { tags: ['country:de'] })
+    await cache.set('other', 2)
+    const { code, out, error } = await over('invalidate', '--tag', 'country:de')
+    expect({ code, out }).toEqual({
+      code: 0,
+      out: 'tag "country:de" in default: what was stored with it is invalidated',
+    })
+    expect(error).toMatch(/not reached.*: local$/)
+    expect(await cache.has('k')).toBe(false)
+    expect(await cache.get('other')).toBe(2)
+  })
+
+  it('invalidate --soft makes it stale', async () => {
+    await cache.set('k', 'old', { tags: ['t'], staleWhileRevalidate: 100 })
+    const { json } = await overJson('invalidate', '--tag', 't', '--using', 'default', '--soft')
+    expect(json).toEqual({ tag: 't', aliases: ['default'], soft: true })
+    expect(await cache.describe('k')).toMatchObject({ value: 'old', isStale: true })
+  })
+
+  it('invalidate --fragment makes every variant a miss', async () => {
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    const render = (name: string) =>
+      fragments.render({ name: 'menu', varyOn: [name] }, () => `made for ${name}`)
+    await render('a')
+    await render('b')
+    const { code, json } = await overJson('invalidate', '--fragment', 'menu')
+    expect(code).toBe(0)
+    expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false })
+    for (const name of ['a', 'b']) {
+      expect(await cache.has(fragments.makeKey('menu', [name]))).toBe(false)
+    }
+  })
+})
+
+describe('fragcache over caches that it cannot reach', () => {
+  it('says of local memory that it is the application’s, and answers 1', async () => {
+    const config = configure(folder, 'export default createCaches({ default: new LocMemCache() })')
+    const calls = [
+      ['get', 'default', 'k'],
+      ['delete', 'default', 'k'],
+      ['clear', 'default'],
+      ['invalidate', '--fragment', 'x'],
+      ['invalidate', '--tag', 'x'],
+    ]
+    for (const args of calls) {
+      const { code, out, error } = await run([...args, '--config', config])
+      expect({ args, code, out }).toEqual({ args, code: 1, out: '' })
+      expect(error).toMatch(/in the memory of the application's own process|no cache that can be/)
+    }
+  })
+
+  it.each([
+    [
+      'Redis',
+      (port: number) => `new RedisCache({ location: 'redis://127.0.0.1:${port}', options })`,
+    ],
+    [
+      'Redis whose failures are ignored',
+      (port: number) =>
+        `new RedisCache({ location: 'redis://127.0.0.1:${port}', ignoreErrors: true, options })`,
+    ],
+    [
+      'Memcached',
+      (port: number) => `new MemcachedCache({ location: '127.0.0.1:${port}', options })`,
+    ],
+  ])('answers 1 in time where the server is down: %s', async (_, expression) => {
+    const config = configure(
+      folder,
+      `const options = { timeLimitMs: 300 }
+       export default createCaches({ default: ${expression(await freePort())} })`,
+    )
+    const calls = [
+      ['get', 'default', 'k'],
+      ['delete', 'default', 'k'],
+      ['clear', 'default'],
+      ['invalidate', '--fragment', 'x'],
+      ['invalidate', '--tag', 'x', '--using', 'default'],
+    ]
+    for (const args of calls) {
+      const { code, out, error } = await run([...args, '--config', config])
+      expect({ args, code, out }).toEqual({ args, code: 1, out: '' })
+      expect(error).toMatch(/^fragcache: .*(ECONNREFUSED|no connection)/)
+    }
+  })
+})
