@@ -1,3 +1,6 @@
+import type { NamedServerFigures, ServerStats } from '../../src/server-stats.js'
+import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/stats.js'
+
 /**
  * What the inspector's page asks its server for, as JSON. All paths are relative to the place the
  * inspector is mounted at.
@@ -21,93 +24,7 @@
 /** The header that carries the page's token with each POST. */
 export const TOKEN_HEADER = 'x-fragcache-token'
 
-/** What one cache did since its figures were reset. */
-export interface CacheStats {
-  readonly alias: string
-  /** The backend's class name. */
-  readonly backend: string
-  readonly hits: number
-  readonly misses: number
-  readonly sets: number
-  readonly deletes: number
-  readonly errors: number
-  /** Of payloads whose size is known. */
-  readonly bytesWritten?: number
-  /** Of the reads that were timed. */
-  readonly reads: { readonly count: number; readonly meanMs: number; readonly p99Ms: number }
-  readonly timeSavedMs: number
-}
-
-/** What became of one fragment since the figures were reset. */
-export interface FragmentStats {
-  readonly name: string
-  readonly alias: string
-  readonly hits: number
-  readonly misses: number
-  readonly stale: number
-  readonly joined: number
-  readonly bypasses: number
-  readonly errors: number
-  /** Mean of the bodies that ran. */
-  readonly bodyMs: number
-  readonly timeSavedMs: number
-  /** An estimate. */
-  readonly variants: number
-  readonly meanBytes?: number
-  /** Mean of the hits that were timed. */
-  readonly hitMs?: number
-}
-
-/** What became of one route since the figures were reset. */
-export interface RouteStats {
-  /** Such as `GET /countries/:code`. */
-  readonly route: string
-  readonly alias: string
-  readonly hits: number
-  readonly misses: number
-  readonly stale: number
-  readonly joined: number
-  readonly bypasses: number
-  /** Mean of the views that ran. */
-  readonly viewMs: number
-  readonly timeSavedMs: number
-  /** An estimate. */
-  readonly variants: number
-  readonly meanBytes?: number
-  /** How often an answer was not stored or not looked for, by reason. */
-  readonly reasons: Readonly<Record<string, number>>
-}
-
-/** What the caches did since the figures were reset. */
-export interface CachesStats {
-  /** Milliseconds since the epoch. */
-  readonly sinceMs: number
-  readonly aliases: Readonly<Record<string, CacheStats>>
-  readonly fragments: readonly FragmentStats[]
-  readonly routes: readonly RouteStats[]
-}
-
-/** What a store says of itself. */
-export interface ServerStats {
-  readonly backend: string
-  /** Who shares the entries. */
-  readonly scope?: 'process' | 'machine' | 'shared'
-  readonly entries?: number
-  readonly bytes?: number
-  readonly maxBytes?: number
-  readonly hits?: number
-  readonly misses?: number
-  readonly evictions?: number
-  readonly uptimeSeconds?: number
-  readonly version?: string
-  readonly servers?: readonly NamedServerStats[]
-  readonly error?: string
-}
-
-/** What one server of several says of itself. */
-export interface NamedServerStats extends Omit<ServerStats, 'backend'> {
-  readonly name: string
-}
+export type { CachesStats, CacheStats, FragmentStats, NamedServerFigures, RouteStats, ServerStats }
 
 /** One interval of a cache's history. */
 export interface Point {
@@ -154,6 +71,7 @@ export interface Risk {
   readonly href: string
 }
 
+/** What `api/overview` answers. */
 export interface Overview {
   readonly nowMs: number
   /** Since when the figures count. */
@@ -174,6 +92,7 @@ export interface Overview {
   readonly risks: readonly Risk[]
 }
 
+/** What the tables answer. */
 export interface Rows<T> {
   readonly rows: readonly T[]
 }
@@ -217,6 +136,7 @@ export interface Entry {
   readonly isTruncated: boolean
 }
 
+/** What an event of the feed is about. */
 export type FeedKind =
   'operation' | 'fragment' | 'response' | 'outage' | 'refresh' | 'warning' | 'audit'
 
@@ -245,6 +165,7 @@ export interface Batch {
   readonly dropped: number
 }
 
+/** What `api/delete` takes. */
 export interface DeleteRequest {
   readonly alias: string
   readonly key: string
@@ -263,6 +184,7 @@ export interface InvalidateRequest {
   readonly url?: string
 }
 
+/** What `api/clear` takes. */
 export interface ClearRequest {
   readonly alias: string
 }

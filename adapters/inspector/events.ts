@@ -4,10 +4,10 @@ import type {
   OutageMessage,
   RefreshMessage,
 } from '../../src/observe.js'
+import type { ResponseTold } from '../../src/watch.js'
 import type { FeedEvent } from './api.js'
 import type { AuditMessage } from './audit.js'
 import { explain } from './reasons.js'
-import type { ResponseTold } from './responses.js'
 import { isRiskCode } from './risk-texts.js'
 import { cutText, errorText } from './text.js'
 import type { Warned } from './warnings.js'
@@ -68,7 +68,7 @@ function operationDetails(message: OperationMessage): Details {
   if (error !== undefined) details.push(errorText(error))
   return {
     alias,
-    title: operation,
+    title: cutText(operation),
     ...(error !== undefined
       ? { outcome: 'error' }
       : hits + misses > 0 && { outcome: misses === 0 ? 'hit' : hits === 0 ? 'miss' : 'mixed' }),

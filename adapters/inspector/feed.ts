@@ -9,8 +9,8 @@ const BATCH_MS = 250
 const HEARTBEAT_BATCHES = 60
 /** A client that has more than this still to read is passed over. */
 const MAX_UNREAD_BYTES = 256 * 1024
-/** One that is passed over for ten seconds is let go. */
-const MAX_PASSED_OVER = 40
+/** One that is passed over for five seconds is let go. */
+const MAX_PASSED_OVER = 20
 /** So long a client may take to read the end. */
 const LAST_WORD_MS = 1000
 /** Milliseconds after which a page asks again. */

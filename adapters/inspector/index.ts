@@ -1,23 +1,278 @@
-import { randomBytes } from 'node:crypto'
+import { createRequire } from 'node:module'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
+import { warn } from '../../src/watch.js'
+import { askAccess } from './access.js'
+import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
+import type { ActionResult, Failure } from './api.js'
+import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
+import { readJson, RequestFault } from './body.js'
+import { describeEntry } from './entry.js'
+import { helpHtml } from './help.js'
+import { Observer } from './observer.js'
+import { checkCaches, resolveOptions, type InspectorOptions, type Settings } from './options.js'
 import { pageHtml } from './page/html.js'
+import {
+  isSameOrigin,
+  newNonce,
+  PageToken,
+  setSafeHeaders,
+  type ExpressRequest,
+} from './security.js'
 
 export type * from './api.js'
+export type { AuditAction, AuditMessage } from './audit.js'
+export type { InspectorOptions, PagesOfUrls } from './options.js'
+export {
+  overlay,
+  type OverlayMiddleware,
+  type OverlayOptions,
+  type OverlayPosition,
+} from './overlay/index.js'
 
-/** The inspector: a page that shows what the caches do. */
-export function inspector(
-  _caches: Caches,
-): (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void {
-  const token = randomBytes(24).toString('base64url')
-  return function inspector(_req, res) {
-    const nonce = randomBytes(18).toString('base64url')
-    res.setHeader('Content-Type', 'text/html; charset=utf-8')
-    res.setHeader('Cache-Control', 'private, no-store')
-    res.setHeader(
-      'Content-Security-Policy',
-      `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-    )
-    res.end(pageHtml({ nonce, token, version: '' }))
+/** A middleware that answers everything below the path that it is mounted at. */
+export interface Inspector {
+  (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): void
+  /** Ends the live feeds, and lets go of timers and listeners. */
+  close(): void
+}
+
+/**
+ * A page that shows what the caches do, and lets whoever may see it delete and invalidate.
+ *
+ * @param caches - What `createCaches` returned.
+ * @throws TypeError: an option is unknown or of the wrong kind, or `NODE_ENV` is `production` and there is
+ *   no `authorize`.
+ * @remarks Mount it in front of `cacheSite`, so that its own requests are not looked up. It is never
+ *   cached in either place. The history and the latest responses begin with the first visit, and end
+ *   fifteen minutes after the last one; a live feed is listened to as long as somebody looks.
+ *
+ *   What it shows is of this process.
+ * @example
+ * app.use('/__cache', inspector(caches, { authorize: (req) => req.user?.isAdmin === true }))
+ */
+export function inspector(caches: Caches, options: InspectorOptions = {}): Inspector {
+  const settings = resolveOptions(options)
+  checkCaches(caches)
+  const server = new InspectorServer(caches, settings)
+  function inspector(req: IncomingMessage, res: ServerResponse): void {
+    void server.answer(req, res)
   }
+  return Object.assign(inspector, { close: () => server.close() })
+}
+
+type Answerer = (req: ExpressRequest, res: ServerResponse, query: string) => void | Promise<void>
+
+const ACTIONS: readonly AuditAction[] = ['delete', 'invalidate', 'clear', 'reset']
+
+class InspectorServer {
+  readonly #observer: Observer
+  readonly #token: PageToken
+  readonly #version = (
+    createRequire(import.meta.url)('fragcache/package.json') as { readonly version: string }
+  ).version
+  readonly #targets: Targets
+  readonly #routes: ReadonlyMap<string, Answerer>
+  #isClosed = false
+
+  constructor(
+    private readonly caches: Caches,
+    private readonly settings: Settings,
+  ) {
+    this.#observer = new Observer(caches, settings.maxFeeds)
+    this.#token = new PageToken(settings.secret)
+    this.#targets = { caches, pages: settings.pages, reset: () => this.#observer.reset() }
+    this.#routes = this.#makeRoutes()
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#observer.close()
+  }
+
+  /** Never rejects. */
+  async answer(req: ExpressRequest, res: ServerResponse): Promise<void> {
+    try {
+      setSafeHeaders(res)
+      const access = await askAccess(this.settings.authorize, req, res)
+      if (access === 'answered') return
+      // Whoever was asked may have set others.
+      setSafeHeaders(res)
+      if (access === 'denied') return this.#deny(req, res)
+      await this.#route(req, res)
+    } catch (error) {
+      this.#fail(req, res, error)
+    }
+  }
+
+  #deny(req: ExpressRequest, res: ServerResponse): void {
+    const error =
+      this.settings.authorize === undefined
+        ? 'Without the option authorize only requests from this machine to localhost are answered.'
+        : 'Forbidden'
+    sendJson(req, res, 403, { error } satisfies Failure)
+  }
+
+  async #route(req: ExpressRequest, res: ServerResponse): Promise<void> {
+    if (this.#isClosed) throw new RequestFault(503, 'The inspector is closed.')
+    const { path, query } = partsOf(req.url ?? '/')
+    // As it was sent: what Express makes of a path is not looked at twice.
+    const answer = this.#routes.get(path)
+    const action = ACTIONS.find((name) => path === `/api/${name}`)
+    const { method } = req
+    const isRead = method === 'GET' || method === 'HEAD'
+    if (answer === undefined && action === undefined) throw new RequestFault(404, 'Not found.')
+    if (action === undefined ? !isRead : method !== 'POST') {
+      res.setHeader('Allow', action === undefined ? 'GET, HEAD' : 'POST')
+      throw new RequestFault(405, `${shown(method ?? '')} is not answered here.`)
+    }
+    if (path === '/' && redirectToDirectory(req, res, query)) return
+    this.#observer.use(req.baseUrl ?? '')
+    if (action === undefined) await answer?.(req, res, query)
+    else await this.#act(action, req, res)
+  }
+
+  #makeRoutes(): ReadonlyMap<string, Answerer> {
+    const observer = this.#observer
+    const { pages } = this.settings
+    const version = this.#version
+    const facts = { version, canInvalidateUrls: pages !== undefined }
+    return new Map<string, Answerer>([
+      [
+        '/',
+        (req, res) =>
+          sendHtml(req, res, (nonce) => pageHtml({ nonce, token: this.#token.text, version })),
+      ],
+      ['/help', (req, res) => sendHtml(req, res, helpHtml)],
+      [
+        '/api/overview',
+        async (req, res) => sendJson(req, res, 200, await observer.overview(facts)),
+      ],
+      [
+        '/api/fragments',
+        (req, res) => sendJson(req, res, 200, { rows: observer.stats().fragments }),
+      ],
+      ['/api/routes', (req, res) => sendJson(req, res, 200, { rows: observer.stats().routes })],
+      ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
+      [
+        '/api/entry',
+        async (req, res, query) =>
+          sendJson(req, res, 200, await describeEntry(this.caches, new URLSearchParams(query))),
+      ],
+      [
+        '/api/events',
+        (req, res) => {
+          if (observer.feed.connect(req, res)) return
+          res.setHeader('Retry-After', '30')
+          throw new RequestFault(503, 'Too many pages look at what happens; close some.')
+        },
+      ],
+    ])
+  }
+
+  async #act(name: AuditAction, req: ExpressRequest, res: ServerResponse): Promise<void> {
+    let action: Action | undefined
+    try {
+      checkOrigin(req, this.#token)
+      action = toAction(name, await readJson(req), this.#targets)
+      const sentence = await action.run()
+      this.#audit(name, action, req, undefined)
+      sendJson(req, res, 200, { ok: true, sentence } satisfies ActionResult)
+    } catch (error) {
+      const fault = toFault(error)
+      this.#audit(name, action, req, fault)
+      if (fault.status === 500) warn('inspector', error)
+      throw fault
+    }
+  }
+
+  #audit(
+    name: AuditAction,
+    action: Action | undefined,
+    req: ExpressRequest,
+    fault: RequestFault | undefined,
+  ): void {
+    if (!auditChannel.hasSubscribers) return
+    const ip = req.ip ?? req.socket.remoteAddress
+    const user = this.#userOf(req)
+    auditChannel.publish({
+      action: name,
+      ...(action?.alias !== undefined && { alias: action.alias }),
+      target: action?.target ?? '',
+      atMs: Date.now(),
+      ok: fault === undefined,
+      ...(fault !== undefined && { error: fault.message }),
+      ...(ip !== undefined && { ip }),
+      ...(user !== undefined && { user }),
+    } satisfies AuditMessage)
+  }
+
+  #userOf(req: ExpressRequest): string | undefined {
+    try {
+      const user: unknown = this.settings.userOf(req)
+      return typeof user === 'string' ? user : undefined
+    } catch {
+      // What was done is told all the same.
+      return undefined
+    }
+  }
+
+  #fail(req: ExpressRequest, res: ServerResponse, error: unknown): void {
+    const { status, message } = toFault(error)
+    if (status === 500 && !(error instanceof RequestFault)) warn('inspector', error)
+    if (res.headersSent) return void res.destroy()
+    // What is left of a body is not read.
+    if (!req.complete) res.setHeader('Connection', 'close')
+    sendJson(req, res, status, { error: message } satisfies Failure)
+  }
+}
+
+/** @throws RequestFault: no page of ours, opened here, has sent it. */
+function checkOrigin(req: ExpressRequest, token: PageToken): void {
+  if (!isSameOrigin(req)) {
+    throw new RequestFault(403, 'Only a page of this very site may do that.')
+  }
+  if (token.isIn(req)) return
+  throw new RequestFault(
+    403,
+    'The token is missing, or another process has given it: load the page anew. Processes that share a port need the option secret.',
+  )
+}
+
+function partsOf(url: string): { readonly path: string; readonly query: string } {
+  const at = url.indexOf('?')
+  return at === -1 ? { path: url, query: '' } : { path: url.slice(0, at), query: url.slice(at + 1) }
+}
+
+/** The page's own addresses are relative to a path that ends in a slash. */
+function redirectToDirectory(req: ExpressRequest, res: ServerResponse, query: string): boolean {
+  const { path } = partsOf(req.originalUrl ?? req.url ?? '/')
+  if (path.endsWith('/')) return false
+  // Relative, and with its dot no other site's: what a proxy cut off in front stays.
+  const location = `./${path.slice(path.lastIndexOf('/') + 1)}/${query === '' ? '' : `?${query}`}`
+  res.statusCode = 302
+  res.setHeader('Location', location)
+  res.end()
+  return true
+}
+
+function sendHtml(req: ExpressRequest, res: ServerResponse, make: (nonce: string) => string): void {
+  const nonce = newNonce()
+  setSafeHeaders(res, nonce)
+  send(req, res, 'text/html; charset=utf-8', make(nonce))
+}
+
+function sendJson(req: ExpressRequest, res: ServerResponse, status: number, value: unknown): void {
+  res.statusCode = status
+  send(req, res, 'application/json; charset=utf-8', JSON.stringify(value))
+}
+
+function send(req: ExpressRequest, res: ServerResponse, type: string, text: string): void {
+  if (res.headersSent || res.destroyed) return
+  const body = Buffer.from(text)
+  res.setHeader('Content-Type', type)
+  res.setHeader('Content-Length', body.length)
+  if (req.method === 'HEAD') res.end()
+  else res.end(body)
 }

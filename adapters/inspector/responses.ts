@@ -1,16 +1,7 @@
+import type { ResponseTold } from '../../src/watch.js'
 import type { ResponseRow } from './api.js'
 import { explain } from './reasons.js'
 import { cutText } from './text.js'
-
-/** What is used of a message on the channel `fragcache:response`. */
-export interface ResponseTold {
-  readonly method: string
-  readonly url: string
-  readonly key: string
-  readonly alias: string
-  readonly outcome: string
-  readonly reason?: string
-}
 
 const MAX_RESPONSES = 200
 

@@ -125,6 +125,16 @@ const RISKS: Readonly<Record<string, RiskText>> = {
     meaning: 'Something that watches the cache failed, as a logger or a metric. The cache goes on.',
     remedy: 'Look at the error in the message.',
   },
+  FRAGCACHE_OVERLAY: {
+    severity: 'low',
+    meaning: 'The overlay cannot draw on a page.',
+    remedy: 'See the message of the warning. Visitors are sent the page as it is.',
+  },
+  FRAGCACHE_OVERLAY_FAILED: {
+    severity: 'low',
+    meaning: 'The overlay failed to draw on a page, which is sent as it is.',
+    remedy: 'Look at the error in the message.',
+  },
   FRAGCACHE_HOLES_IN_FRONT: {
     severity: 'low',
     meaning: 'The listener in front cannot fill holes and hands everything on.',

@@ -1,0 +1,247 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Cache } from '../../src/cache.js'
+import type { Caches } from '../../src/caches.js'
+import { listen, Watched, type ResponseTold } from '../../src/watch.js'
+import type {
+  AliasRow,
+  CachesStats,
+  CacheStats,
+  Overview,
+  ResponseRow,
+  ServerStats,
+} from './api.js'
+import { AUDIT_CHANNEL, type AuditMessage } from './audit.js'
+import type { Happening } from './events.js'
+import { Feed } from './feed.js'
+import { History, INTERVAL_MS } from './history.js'
+import { Outages } from './outages.js'
+import { Responses } from './responses.js'
+import { findRisks, isOneOfMany } from './risks.js'
+import { onFragcacheWarning, type Warned } from './warnings.js'
+
+/** So long after the last request the inspector goes on to listen. */
+const IDLE_MS = 15 * 60_000
+/** The stores are not asked more often. */
+const SERVER_STATS_MS = 5000
+/** More different warnings are not remembered. */
+const MAX_WARNINGS = 100
+/** More places that one inspector is mounted at are not told apart. */
+const MAX_PLACES = 16
+
+const WHO = 'inspector'
+
+/** Watches the caches for the inspector: all the time what is rare, the rest while somebody looks. */
+export class Observer {
+  readonly feed: Feed
+  readonly #watched: Watched
+  readonly #history = new History()
+  readonly #outages: Outages
+  readonly #responses = new Responses()
+  readonly #warnings = new Map<string, Warned>()
+  /** Paths that the inspector is mounted at: its own requests are no subject of it. */
+  readonly #places = new Set<string>()
+  readonly #ends: (() => void)[]
+  #endLooking: (() => void) | undefined
+  #lastUseMs = 0
+  #serverStats:
+    { readonly atMs: number; readonly asked: ReturnType<Caches['serverStats']> } | undefined
+
+  constructor(
+    private readonly caches: Caches,
+    maxFeeds: number,
+  ) {
+    this.#watched = new Watched(WHO, caches)
+    this.#outages = new Outages(this.#watched.backends.keys())
+    this.feed = new Feed(maxFeeds, (tell) => this.#tellAll(tell))
+    this.#ends = [
+      listen(WHO, {
+        outage: (message) => {
+          if (this.#watched.owns(message.alias, message.backend)) this.#outages.add(message)
+        },
+      }),
+      onFragcacheWarning((warned) => this.#remember(warned)),
+    ]
+  }
+
+  /** Notes that somebody looks, at a place. */
+  use(place: string): void {
+    if (place !== '' && this.#places.size < MAX_PLACES) this.#places.add(place)
+    this.#lastUseMs = Date.now()
+    this.#endLooking ??= this.#look()
+  }
+
+  close(): void {
+    this.feed.close()
+    this.#endLooking?.()
+    this.#endLooking = undefined
+    for (const end of this.#ends) end()
+  }
+
+  /** Begins all figures anew. */
+  reset(): void {
+    this.caches.resetStats()
+    this.#responses.clear()
+  }
+
+  stats(): CachesStats {
+    const stats = this.caches.stats()
+    const routes = stats.routes.filter(({ route }) => !this.#isOwnPath(pathOf(route)))
+    return { ...stats, routes }
+  }
+
+  responses(): readonly ResponseRow[] {
+    return this.#responses.rows()
+  }
+
+  async overview(facts: Pick<Overview, 'version' | 'canInvalidateUrls'>): Promise<Overview> {
+    const servers = await this.#askServers()
+    const stats = this.stats()
+    const aliases = Object.values(stats.aliases).map((row) => this.#aliasRow(row, servers))
+    return {
+      ...facts,
+      nowMs: Date.now(),
+      sinceMs: stats.sinceMs,
+      pid: process.pid,
+      node: process.version,
+      aliases,
+      fragmentCount: stats.fragments.length,
+      routeCount: stats.routes.length,
+      eventsPerSecond: this.#history.eventsPerSecond,
+      risks: findRisks({
+        aliases,
+        stats,
+        warnings: [...this.#warnings.values()],
+        isOneOfMany: isOneOfMany(),
+      }),
+    }
+  }
+
+  #aliasRow(row: CacheStats, servers: Readonly<Record<string, ServerStats>>): AliasRow {
+    const { alias } = row
+    const cache = this.caches.get(alias)
+    // Of a cache with two aliases, messages carry the first.
+    const told = cache.alias
+    const lasting = this.#outages.lasting(told)
+    const server = servers[alias]
+    return {
+      ...row,
+      isShared: isShared(cache, server),
+      ...(server !== undefined && { server }),
+      ...(lasting !== undefined && {
+        outage: { sinceMs: lasting.sinceMs, error: lasting.error },
+      }),
+      outages: this.#outages.of(told),
+      history: this.#history.of(alias),
+    }
+  }
+
+  /** Several pages that look at once ask once. */
+  #askServers(): ReturnType<Caches['serverStats']> {
+    const nowMs = Date.now()
+    if (this.#serverStats === undefined || nowMs - this.#serverStats.atMs >= SERVER_STATS_MS) {
+      this.#serverStats = { atMs: nowMs, asked: this.caches.serverStats() }
+    }
+    return this.#serverStats.asked
+  }
+
+  #remember(warned: Warned): void {
+    const { code, message } = warned
+    const id = `${code}\n${message}`
+    if (this.#warnings.size < MAX_WARNINGS || this.#warnings.has(id)) this.#warnings.set(id, warned)
+  }
+
+  /** What is listened to, and counted, while somebody looks now and then. */
+  #look(): () => void {
+    this.#history.pause()
+    this.#sample()
+    const timer = setInterval(() => {
+      const isIdle = Date.now() - this.#lastUseMs > IDLE_MS && !this.feed.hasClients
+      if (isIdle) this.#stopLooking()
+      else this.#sample()
+    }, INTERVAL_MS).unref()
+    const end = listen(WHO, {
+      response: (message) => {
+        if (this.#isShown(message)) this.#responses.add(message, Date.now())
+      },
+    })
+    return () => {
+      clearInterval(timer)
+      end()
+    }
+  }
+
+  #stopLooking(): void {
+    this.#endLooking?.()
+    this.#endLooking = undefined
+  }
+
+  #sample(): void {
+    this.#history.sample(
+      this.caches.aliases.map((alias) => [alias, this.caches.get(alias).counts] as const),
+      Date.now(),
+    )
+  }
+
+  #tellAll(tell: (happening: Happening) => void): () => void {
+    const watched = this.#watched
+    const end = listen(WHO, {
+      operation: (message) => {
+        if (watched.owns(message.alias, message.backend)) tell({ kind: 'operation', message })
+      },
+      fragment: (message) => {
+        if (watched.aliases.has(message.alias)) tell({ kind: 'fragment', message })
+      },
+      response: (message) => {
+        if (this.#isShown(message)) tell({ kind: 'response', message })
+      },
+      outage: (message) => {
+        if (watched.owns(message.alias, message.backend)) tell({ kind: 'outage', message })
+      },
+      refresh: (message) => {
+        if (watched.owns(message.alias, message.backend)) tell({ kind: 'refresh', message })
+      },
+    })
+    const onAudit = (message: unknown) => tell({ kind: 'audit', message: message as AuditMessage })
+    subscribe(AUDIT_CHANNEL, onAudit)
+    const endWarnings = onFragcacheWarning((message) => tell({ kind: 'warning', message }))
+    return () => {
+      end()
+      unsubscribe(AUDIT_CHANNEL, onAudit)
+      endWarnings()
+    }
+  }
+
+  #isShown({ alias, url }: ResponseTold): boolean {
+    return this.#watched.aliases.has(alias) && !this.#isOwnPath(pathOf(url))
+  }
+
+  #isOwnPath(path: string): boolean {
+    for (const place of this.#places) {
+      if (path === place || path.startsWith(`${place}/`)) return true
+    }
+    return false
+  }
+}
+
+/** Of a URL, or of a route such as `GET /countries/:code`. */
+function pathOf(text: string): string {
+  return text
+    .replace(/^[A-Z]+ /, '')
+    .replace(/^[a-z]+:\/\/[^/?#]*/i, '')
+    .replace(/[?#].*$/s, '')
+}
+
+const LOCAL: ReadonlySet<string> = new Set(['LocMemCache', 'DummyCache'])
+
+/** Whether other processes see the same entries; where the store does not say, by what it is. */
+function isShared(cache: Cache, server: ServerStats | undefined): boolean {
+  if (server?.scope !== undefined) return server.scope !== 'process'
+  for (
+    let at: object | null = cache;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
+    if (LOCAL.has((at.constructor as { readonly name: string }).name)) return false
+  }
+  return true
+}

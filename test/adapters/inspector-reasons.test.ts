@@ -1,0 +1,235 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+import { allReasons, explain } from '../../adapters/inspector/reasons.js'
+import { allRisks, riskText } from '../../adapters/inspector/risk-texts.js'
+import { responseCache } from '../../adapters/express/index.js'
+import { createCaches, LocMemCache } from '../../src/index.js'
+import { projectRoot } from '../support/consumer.js'
+import { Inspected } from './inspector-support.js'
+
+const adapter = 'adapters/express'
+const files = [
+  ...readdirSync(join(projectRoot, adapter)).map((name) => `${adapter}/${name}`),
+  'src/http/policy.ts',
+  'src/http/cache-control.ts',
+  'src/http/reuse.ts',
+]
+
+function parse(file: string): ts.SourceFile {
+  const source = readFileSync(join(projectRoot, file), 'utf8')
+  return ts.createSourceFile(file, source, ts.ScriptTarget.Latest, true)
+}
+
+/** Types whose members are reasons. */
+const TYPES = [
+  'LookupRefusal',
+  'Admission',
+  'StoreRefusal',
+  'Restriction',
+  'RecordingFault',
+  'StoreOutcome',
+  'Reuse',
+]
+/** Calls that are given a reason. */
+const CALLS = ['pass', '#refuse', '#report', 'answer', 'respond', '#fail']
+/** What stands in the same places and is none: outcomes, and what is not told. */
+const NONE = new Set(['stored', 'fresh', 'validate', 'hit', 'miss', 'joined', 'bypass'])
+
+/** Every reason that the code names, in the places where reasons are named. */
+function reasonsInCode(): Set<string> {
+  const found = new Set<string>()
+  const literals = (node: ts.Node): void => {
+    if (ts.isStringLiteral(node) && !NONE.has(node.text)) found.add(node.text)
+    if (ts.isTemplateExpression(node)) found.add(`${node.head.text}503`)
+    ts.forEachChild(node, literals)
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeAliasDeclaration(node) && TYPES.includes(node.name.text)) literals(node.type)
+    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
+      if (CALLS.includes(node.expression.name.text)) node.arguments.forEach(literalArgument)
+    }
+    if (ts.isCallExpression(node) && ts.isIdentifier(node.expression)) {
+      if (CALLS.includes(node.expression.text)) node.arguments.forEach(literalArgument)
+    }
+    // What becomes of a response is decided in functions and constants that give a text or nothing.
+    if (node.getSourceFile().fileName.endsWith('exchange.ts')) {
+      if (ts.isReturnStatement(node) && node.expression) textOrNothing(node.expression)
+      if (ts.isVariableDeclaration(node) && node.initializer) textOrNothing(node.initializer)
+    }
+    ts.forEachChild(node, visit)
+  }
+  const literalArgument = (node: ts.Node): void => {
+    if (ts.isStringLiteral(node) || ts.isTemplateExpression(node)) literals(node)
+  }
+  const textOrNothing = (node: ts.Node): void => {
+    if (ts.isStringLiteral(node)) literals(node)
+    if (!ts.isConditionalExpression(node)) return
+    const parts = [node.whenTrue, node.whenFalse]
+    const isOrNothing = parts.some((part) => part.getText() === 'undefined')
+    if (isOrNothing) parts.forEach(textOrNothing)
+  }
+  for (const file of files) visit(parse(file))
+  return found
+}
+
+/** Every code that a warning of this package has. */
+function warningsInCode(): Set<string> {
+  const found = new Set<string>()
+  const folders = ['src', 'adapters'].flatMap((folder) =>
+    readdirSync(join(projectRoot, folder), { recursive: true, encoding: 'utf8' }).map(
+      (name) => `${folder}/${name}`,
+    ),
+  )
+  for (const file of folders.filter((name) => name.endsWith('.ts'))) {
+    const text = readFileSync(join(projectRoot, file), 'utf8')
+    // A warning has a type beside its code, or is handed its code by name.
+    const pattern = /type: '\w+Warning',?\s+code:([^}]+)\}|warnOnce\('(\w+)'|const code = ('\w+')/g
+    for (const [, inline = '', once = '', named = ''] of text.matchAll(pattern)) {
+      for (const [code] of `${inline} ${once} ${named}`.matchAll(/FRAGCACHE_\w+/g)) found.add(code)
+    }
+  }
+  return found
+}
+
+const known = new Set(allReasons().map(({ code }) => code))
+
+describe('why a response was not answered from the cache', () => {
+  const reasons = reasonsInCode()
+
+  it('is looked for where the code says it', () => {
+    // If the code is arranged in another way, this test has to be too.
+    expect([...reasons]).toEqual(
+      expect.arrayContaining([
+        'method',
+        'language-unreadable',
+        'set-cookie',
+        'no-store',
+        'incomplete',
+        'cache-refused',
+        'busy',
+        'method-changed',
+        'undeclared-read',
+        'stale-inside',
+        'tags-unreadable',
+        'only-if-cached',
+        'request-no-store',
+        'max-stale',
+        'view-failed',
+        'view-failed-503',
+      ]),
+    )
+    expect(reasons.size).toBeGreaterThan(40)
+  })
+
+  it.each([...reasons])('has a sentence for %s', (reason) => {
+    const { code, sentence, remedy } = explain('bypass', reason)
+    expect(code).not.toBe('unknown')
+    expect(known).toContain(code)
+    expect(sentence).toMatch(/^[A-Z].{15,}[.]$/)
+    expect(remedy).toMatch(/^[A-Z].{10,}[.]$/)
+  })
+
+  it('has sentences for nothing else', () => {
+    const codes = new Set([...reasons].map((reason) => explain('bypass', reason).code))
+    const others = [...known].filter((code) => !codes.has(code))
+    expect(others.sort()).toEqual(['joined', 'miss', 'unknown'])
+  })
+
+  it('is told of what the code does not name too', () => {
+    expect(explain('bypass', 'constructor').code).toBe('unknown')
+    expect(explain('bypass', 'something-new').sentence).toMatch(/not answered from the cache/)
+    expect(explain('miss', undefined).sentence).toMatch(/Now it is/)
+    expect(explain('stale', 'view-failed-502').sentence).toContain('502')
+  })
+})
+
+describe('a warning of the process', () => {
+  const codes = warningsInCode()
+
+  it('is looked for where the code says it', () => {
+    expect([...codes]).toEqual(
+      expect.arrayContaining([
+        'FRAGCACHE_OUTAGE',
+        'FRAGCACHE_UNDEFINED_VARY_ON',
+        'FRAGCACHE_KEY_TOO_LONG',
+        'FRAGCACHE_KEY_BAD_CHARACTERS',
+        'FRAGCACHE_CSP_NONCE',
+        'FRAGCACHE_RESPONSE_CACHE',
+        'FRAGCACHE_OPEN_DIGEST',
+        'FRAGCACHE_WATCH_FAILED',
+      ]),
+    )
+  })
+
+  it.each([...codes])('is explained: %s', (code) => {
+    expect(allRisks().map(([one]) => one)).toContain(code)
+    expect(riskText(code).remedy).toMatch(/[.]$/)
+  })
+})
+
+describe('the help', () => {
+  it('has a section for every reason and every risk, each once', async () => {
+    const inspected = await Inspected.open()
+    const { text, headers } = await inspected.get('/help')
+    expect(headers['content-type']).toBe('text/html; charset=utf-8')
+    const ids = [...text.matchAll(/<section id="([^"]+)">/g)].map(([, id]) => id)
+    const codes = [...known, ...allRisks().map(([code]) => code)]
+    expect([...ids].sort()).toEqual([...codes].sort())
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(text).toContain('href="./"')
+  })
+
+  it('has the section that a row leads to', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const pages = responseCache(caches, { seconds: 60 })
+    const inspected = await Inspected.open(caches, {}, (app) => {
+      app.get('/cookie', pages.cachePage(60), (_req, res) => void res.cookie('a', 'b').send('x'))
+      app.get('/fine', pages.cachePage(60), (_req, res) => void res.send('x'))
+    })
+    await inspected.overview()
+    for (const path of ['/cookie', '/fine', '/fine']) await inspected.site.get(path)
+    const rows = await inspected.responses()
+    expect(
+      rows.map(({ method, url, alias, outcome, reason, href, sentence }) => [
+        `${method} ${new URL(url).pathname} ${alias}`,
+        outcome,
+        reason,
+        href,
+        sentence,
+      ]),
+    ).toEqual([
+      [
+        'GET /fine default',
+        'miss',
+        undefined,
+        'help#miss',
+        'The page was not in the cache. Now it is.',
+      ],
+      [
+        'GET /cookie default',
+        'bypass',
+        'set-cookie',
+        'help#set-cookie',
+        'The response sets a cookie, and a cookie belongs to one visitor.',
+      ],
+    ])
+    const { text } = await inspected.get('/help')
+    for (const { href } of rows) expect(text).toContain(`id="${href.slice('help#'.length)}"`)
+  })
+
+  it('keeps no more than the latest 200 of them', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const pages = responseCache(caches, { seconds: 60 })
+    const inspected = await Inspected.open(caches, {}, (app) => {
+      app.use('/p', pages.cachePage(60), (_req, res) => void res.send('x'))
+    })
+    await inspected.overview()
+    for (let i = 0; i < 230; i++) await inspected.site.get(`/p/${i}`)
+    const rows = await inspected.responses()
+    expect(rows.map(({ url }) => Number(new URL(url).pathname.slice(3)))).toEqual(
+      Array.from({ length: 200 }, (_, i) => 229 - i),
+    )
+  })
+})
