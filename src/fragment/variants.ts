@@ -7,6 +7,8 @@ import { fragmentKey } from './key.js'
 export interface Variant {
   readonly key: string
   readonly storedKey: string
+  /** Given in the tag; `undefined`: the cache's own. */
+  readonly version: Version | undefined
 }
 
 /** Most variants whose keys are remembered; making one anew costs an MD5. */
@@ -73,6 +75,7 @@ export class VariantTable {
 
   #make(texts: readonly string[]): Variant {
     const key = fragmentKey(this.name, texts, this.colliding)
-    return { key, storedKey: this.cache.checkedKey(key, this.version) }
+    const { version } = this
+    return { key, storedKey: this.cache.checkedKey(key, version), version }
   }
 }

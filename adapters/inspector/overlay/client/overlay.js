@@ -1,0 +1,551 @@
+/* global addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, sessionStorage, Text */
+;(() => {
+  /** @typedef {import('../facts.js').OverlayData} OverlayData */
+  /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
+  /** @typedef {{ facts: FragmentFacts, range: Range, box: HTMLElement, chip: HTMLButtonElement, rect: DOMRect | undefined }} Outline */
+
+  const source = document.querySelector('script[data-fragcache-overlay]')
+  if (source === null) return
+  /** @type {OverlayData} */
+  const data = JSON.parse(source.textContent ?? '')
+  const loadedMs = Date.now()
+  // The page's own scripts find it as it is without the overlay.
+  source.remove()
+  document.currentScript?.remove()
+
+  const OUTCOMES = ['hit', 'miss', 'stale', 'joined', 'bypass', 'error']
+  /** @type {Readonly<Record<string, string>>} */
+  const SENTENCES = {
+    hit: 'Found in the cache.',
+    miss: 'Not in the cache: the body ran, and its text is stored.',
+    stale: 'Past its time: served while it is made anew, or since its body failed.',
+    joined: 'Another request was making it, and its text is shared.',
+    bypass: 'The body ran and nothing is stored: the tag says so, or its text is not to be kept.',
+    error: 'The body threw; what it had put out until then stands here.',
+  }
+  /** @type {Readonly<Record<string, string>>} */
+  const UNPLACED = {
+    empty: 'it has no text',
+    changed: 'its text is not on the page, or was changed after it was put out',
+    closed: 'it stands in an attribute, a script, a title or the like',
+    hidden: 'it takes no room in the window',
+  }
+
+  const STYLE = `
+    :host { all: initial; display: block; position: fixed; inset: 0; z-index: 2147483647;
+      pointer-events: none; font: 13px/1.45 system-ui, sans-serif; color-scheme: light dark;
+      --paper: #fff; --ink: #16181d; --soft: #4b5260; --line: #b9bfca; --press: #eef1f6; --focus: #1a56c4 }
+    @media (prefers-color-scheme: dark) {
+      :host { --paper: #1b1e24; --ink: #eceef2; --soft: #b4bac6; --line: #4d5460; --press: #2b3038; --focus: #8ab4ff }
+    }
+    @media print { :host { display: none } }
+    [hidden] { display: none !important }
+    * { box-sizing: border-box }
+    ol, ul, dl, dd, p { margin: 0; padding: 0; list-style: none }
+    .layer { position: fixed; inset: 0; overflow: clip }
+    .box { position: absolute; border: 2px solid; border-radius: 3px; pointer-events: none }
+    .box::after { content: ''; position: absolute; inset: -3px; border: 1px solid #fff9; border-radius: 4px }
+    .hit { --own: #0b6b2e; --on: #fff } .miss { --own: #b3261e; --on: #fff }
+    .stale { --own: #ffbf47; --on: #3a2600 } .bypass { --own: #5b6068; --on: #fff }
+    .joined { --own: #1a56c4; --on: #fff } .error { --own: #7a1fa2; --on: #fff }
+    .none { --own: #3a3f48; --on: #fff }
+    .box { border-color: var(--own) }
+    .box.hit { border-style: solid } .box.miss { border-style: dashed } .box.stale { border-style: dotted; border-width: 3px }
+    .box.bypass { border-style: double; border-width: 4px } .box.joined { border-style: ridge; border-width: 4px }
+    .box.error { border-style: dashed; border-width: 4px }
+    .box.marked { background: color-mix(in srgb, var(--own) 12%, transparent) }
+    button { font: inherit; color: inherit; cursor: pointer; pointer-events: auto }
+    button:focus-visible, .list:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px }
+    .chip { position: absolute; z-index: 1; margin: 0; padding: 0 6px; border: 1px solid #fff; border-radius: 9px; white-space: nowrap;
+      background: var(--own); color: var(--on); font-size: 11px; line-height: 16px; font-weight: 600 }
+    .chip::before { content: ''; position: absolute; inset: -4px }
+    .word { display: inline-block; padding: 0 7px; border-radius: 9px; background: var(--own); color: var(--on); font-weight: 600; font-size: 12px }
+    .card, .bar { pointer-events: auto; background: var(--paper); color: var(--ink); border: 1px solid var(--line); border-radius: 8px;
+      box-shadow: 0 4px 18px #0005 }
+    .card { position: fixed; z-index: 2; width: min(340px, calc(100vw - 16px)); max-height: min(420px, calc(100vh - 16px)); overflow: auto; padding: 10px 12px }
+    .title { font-weight: 700; font-size: 14px; overflow-wrap: anywhere }
+    .title .word { margin-inline-end: 6px }
+    dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 10px; margin: 8px 0 }
+    dt { color: var(--soft) } dd { overflow-wrap: anywhere }
+    .mono { font-family: ui-monospace, monospace; font-size: 12px }
+    .acts { display: flex; flex-wrap: wrap; gap: 6px }
+    .acts button, .bar button { min-height: 28px; padding: 2px 9px; border: 1px solid var(--line); border-radius: 6px; background: var(--paper); overflow-wrap: anywhere; text-align: start }
+    .acts button:hover, .bar button:hover, button[aria-pressed='true'] { background: var(--press) }
+    .acts button:disabled { color: var(--soft); cursor: default }
+    .note { color: var(--soft) } .note:empty { display: none }
+    .bar { position: fixed; z-index: 3; max-width: min(440px, calc(100vw - 16px)); padding: 8px 10px }
+    .row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 8px }
+    .counts { display: flex; flex-wrap: wrap; gap: 4px 8px }
+    .more { margin-top: 8px } .list { max-height: 40vh; overflow: auto } .list li { overflow-wrap: anywhere; margin-top: 4px }
+    .bottom-right { right: 8px; bottom: 8px } .bottom-left { left: 8px; bottom: 8px }
+    .top-right { right: 8px; top: 8px } .top-left { left: 8px; top: 8px }`
+
+  /**
+   * @template {keyof HTMLElementTagNameMap} K
+   * @param {K} name
+   * @param {string} [className]
+   * @param {...(string | Node)} content
+   * @returns {HTMLElementTagNameMap[K]}
+   */
+  function make(name, className = '', ...content) {
+    const element = document.createElement(name)
+    if (className !== '') element.className = className
+    element.append(...content)
+    return element
+  }
+
+  /** @param {string} text @param {() => void} onClick */
+  function makeButton(text, onClick) {
+    const button = make('button', '', text)
+    button.type = 'button'
+    button.addEventListener('click', onClick)
+    return button
+  }
+
+  /** @param {number} ms */
+  function duration(ms) {
+    if (ms < 10) return `${Math.round(ms * 10) / 10} ms`
+    if (ms < 1000) return `${Math.round(ms)} ms`
+    const s = Math.round(ms / 1000)
+    if (s < 120) return `${s} s`
+    if (s < 7200) return `${Math.floor(s / 60)} min ${s % 60} s`
+    if (s < 172_800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
+    return `${Math.floor(s / 86_400)} days`
+  }
+
+  /** What lasts over a reload of this tab; a page may forbid it. */
+  const memory = {
+    /** @param {string} name */
+    get(name) {
+      try {
+        return sessionStorage.getItem(`fragcache-overlay ${name}`)
+      } catch {
+        return null
+      }
+    },
+    /** @param {string} name @param {string} value */
+    set(name, value) {
+      try {
+        sessionStorage.setItem(`fragcache-overlay ${name}`, value)
+      } catch {
+        // Then it does not last.
+      }
+    },
+  }
+
+  /** Takes the marks out of the page. @returns {Map<number, Range>} Where they were. */
+  function takeMarks() {
+    const own = new RegExp(`^(/?)${data.mark} (\\d+)$`)
+    /** @type {[Comment, boolean, number][]} */
+    const marks = []
+    const walker = document.createTreeWalker(document, NodeFilter.SHOW_COMMENT)
+    while (walker.nextNode() !== null) {
+      const comment = /** @type {Comment} */ (walker.currentNode)
+      const found = own.exec(comment.data)
+      if (found !== null) marks.push([comment, found[1] === '/', Number(found[2])])
+    }
+    /** @type {Map<number, Range>} */
+    const ranges = new Map()
+    for (const [comment, isEnd, id] of marks) {
+      const range = ranges.get(id)
+      if (!isEnd) {
+        const begun = document.createRange()
+        begun.setStartAfter(comment)
+        ranges.set(id, begun)
+      } else range?.setEndBefore(comment)
+    }
+    // Ranges follow what happens to the page, so nothing has to stay in it.
+    /** @type {Set<Node>} */
+    const split = new Set()
+    for (const [comment] of marks) {
+      const { previousSibling: before, nextSibling: after, parentNode: parent } = comment
+      comment.remove()
+      if (before instanceof Text && after instanceof Text && parent !== null) split.add(parent)
+    }
+    for (const parent of split) parent.normalize()
+    return ranges
+  }
+
+  const host = document.createElement('fragcache-overlay')
+  const root = host.attachShadow({ mode: 'open' })
+  const sheet = new CSSStyleSheet()
+  sheet.replaceSync(STYLE)
+  root.adoptedStyleSheets = [sheet]
+  const aside = make('aside')
+  aside.setAttribute('aria-label', 'Cache overlay')
+  const layer = make('ol', 'layer')
+  layer.setAttribute('aria-label', 'Fragments of the page')
+  const card = make('div', 'card')
+  card.id = 'card'
+  card.setAttribute('role', 'group')
+
+  /** @type {Outline[]} */
+  const outlines = []
+  /** @type {Outline | undefined} */
+  let shown
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let pending
+
+  /** @param {FragmentFacts} facts */
+  const wordOf = ({ outcome, cameIn }) => (cameIn === undefined ? outcome : `${outcome}, inside`)
+
+  /** @param {string | undefined} cameIn @param {string} outcome */
+  function sentenceOf(cameIn, outcome) {
+    if (cameIn === undefined) return SENTENCES[outcome] ?? outcome
+    const what = cameIn === 'page' ? 'the page' : `“${cameIn}”`
+    return `Came along in ${what} (${outcome}); it was not looked up itself.`
+  }
+
+  /** @param {FragmentFacts} facts @returns {[string, string, boolean?][]} */
+  function rowsOf(facts) {
+    const passedMs = Date.now() - loadedMs
+    const { ageMs, remainingMs, bodyMs, bytes, template, line, tags } = facts
+    /** @type {[string, string, boolean?][]} */
+    const rows = [
+      ['Key', facts.key, true],
+      ['Alias', facts.alias],
+    ]
+    if (template !== undefined) {
+      rows.push(['Template', line === undefined ? template : `${template}, line ${line}`])
+    }
+    rows.push(['Age', ageMs === undefined ? 'not known' : duration(ageMs + passedMs)])
+    if (!facts.isStored) rows.push(['Time left', 'not in the cache'])
+    else if (facts.isStale) rows.push(['Time left', 'past its time'])
+    else if (remainingMs === null) rows.push(['Time left', 'never expires'])
+    else if (remainingMs !== undefined) {
+      const leftMs = remainingMs - passedMs
+      rows.push(['Time left', leftMs > 0 ? duration(leftMs) : 'past its time'])
+    }
+    rows.push(['Body', bodyMs === undefined ? 'not run here' : duration(bodyMs)])
+    if (bytes !== undefined) rows.push(['Size', `${bytes} bytes`])
+    rows.push(['Tags', tags.length === 0 ? 'none' : tags.join(', ')])
+    return rows
+  }
+
+  /** @param {object} body @param {HTMLElement} note @param {HTMLElement} acts */
+  async function invalidate(body, note, acts) {
+    const buttons = [...acts.querySelectorAll('button')]
+    for (const button of buttons) button.disabled = true
+    let message
+    try {
+      const response = await fetch(data.action, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', [data.tokenHeader]: data.token },
+        body: JSON.stringify(body),
+      })
+      const answer = await response.json()
+      if (answer.ok === true) {
+        memory.set('message', answer.message)
+        if (data.page.method === 'GET') location.reload()
+        else note.textContent = `${answer.message} Load the page again to see it.`
+        return
+      }
+      message = answer.error
+    } catch {
+      message =
+        "The server was not reached. If the site is up, its content security policy lacks connect-src 'self'."
+    }
+    note.textContent = message
+    for (const button of buttons) button.disabled = false
+  }
+
+  /** @param {Outline} outline */
+  function fillCard({ facts }) {
+    const word = make('span', `word ${facts.outcome}`, wordOf(facts))
+    const list = make('dl')
+    for (const [name, value, isCode] of rowsOf(facts)) {
+      list.append(make('dt', '', name), make('dd', isCode === true ? 'mono' : '', value))
+    }
+    const note = make('p', 'note')
+    note.setAttribute('role', 'status')
+    const acts = make('div', 'acts')
+    if (facts.caches >= 0) {
+      const { caches } = facts
+      const fragment = { caches, fragment: facts.name, using: facts.alias }
+      acts.append(
+        makeButton(`Invalidate “${facts.name}”`, () => void invalidate(fragment, note, acts)),
+      )
+      for (const tag of facts.tags) {
+        acts.append(
+          makeButton(`Invalidate tag “${tag}”`, () => void invalidate({ caches, tag }, note, acts)),
+        )
+      }
+    }
+    const sentence = make('p', 'note', sentenceOf(facts.cameIn, facts.outcome))
+    if (!facts.isSure)
+      sentence.append(' The same text stands here more than once; this may be another.')
+    card.setAttribute('aria-label', `Fragment ${facts.name}`)
+    card.replaceChildren(make('p', 'title', word, facts.name), sentence, list, acts, note)
+  }
+
+  function placeCard() {
+    if (shown?.rect === undefined) return
+    const anchor = shown.chip.getBoundingClientRect()
+    const { offsetWidth: width, offsetHeight: height } = card
+    const left = Math.min(Math.max(anchor.left, 8), innerWidth - width - 8)
+    const below = anchor.bottom + 4
+    const top = below + height <= innerHeight - 8 ? below : anchor.top - 4 - height
+    card.style.left = `${Math.max(left, 8)}px`
+    card.style.top = `${Math.min(Math.max(top, 8), Math.max(innerHeight - height - 8, 8))}px`
+  }
+
+  /** @param {Outline} outline */
+  function open(outline) {
+    clearTimeout(pending)
+    if (shown === outline) return
+    close()
+    shown = outline
+    fillCard(outline)
+    outline.box.classList.add('marked')
+    outline.box.append(card)
+    outline.chip.setAttribute('aria-expanded', 'true')
+    placeCard()
+  }
+
+  function close() {
+    clearTimeout(pending)
+    if (shown === undefined) return
+    const { box, chip } = shown
+    const hadFocus = card.contains(root.activeElement)
+    shown = undefined
+    box.classList.remove('marked')
+    chip.setAttribute('aria-expanded', 'false')
+    card.remove()
+    if (hadFocus) chip.focus()
+  }
+
+  /** @param {() => void} action @param {number} ms */
+  function soon(action, ms) {
+    clearTimeout(pending)
+    pending = setTimeout(action, ms)
+  }
+
+  /** @param {Outline} outline */
+  function bringIntoView({ range, rect }) {
+    if (rect !== undefined && rect.bottom > 0 && rect.top < innerHeight) return
+    const { startContainer: start, startOffset } = range
+    const node = start.childNodes[startOffset] ?? start
+    const element = node instanceof Element ? node : node.parentElement
+    element?.scrollIntoView({ block: 'center' })
+    update()
+  }
+
+  /** @param {FragmentFacts} facts @param {Range} range */
+  function outline(facts, range) {
+    const box = make('li', `box ${facts.outcome}`)
+    const chip = make('button', 'chip', wordOf(facts))
+    chip.type = 'button'
+    chip.setAttribute('aria-label', `${wordOf(facts)}: fragment ${facts.name}`)
+    chip.setAttribute('aria-expanded', 'false')
+    box.append(chip)
+    layer.append(box)
+    const one = { facts, range, box, chip, rect: undefined }
+    chip.addEventListener('focus', () => {
+      bringIntoView(one)
+      open(one)
+    })
+    chip.addEventListener('click', () => open(one))
+    box.addEventListener('focusout', (event) => {
+      if (event.relatedTarget instanceof Node && box.contains(event.relatedTarget)) return
+      if (shown === one) close()
+    })
+    outlines.push(one)
+  }
+
+  /** Chips must not lie on each other: those of what is inside often begin at the same corner. */
+  function placeChips() {
+    /** @type {{ left: number, top: number, right: number }[]} */
+    const taken = []
+    for (const { rect, box, chip } of outlines) {
+      if (rect === undefined || rect.bottom < 0 || rect.top > innerHeight) continue
+      const width = chip.offsetWidth
+      let left = Math.min(Math.max(rect.left, 0), Math.max(innerWidth - width, 0))
+      const top = Math.max(rect.top - 15, 0)
+      for (let at = 0; at < taken.length; at++) {
+        const other = taken[at]
+        if (other === undefined || Math.abs(other.top - top) >= 18) continue
+        if (left >= other.right || left + width <= other.left) continue
+        left = other.right + 2
+        at = -1
+        if (left + width > innerWidth) break
+      }
+      left = Math.min(left, Math.max(innerWidth - width, 0))
+      taken.push({ left, top, right: left + width })
+      const own = box.getBoundingClientRect()
+      chip.style.left = `${left - own.left - box.clientLeft}px`
+      chip.style.top = `${top - own.top - box.clientTop}px`
+    }
+  }
+
+  function update() {
+    if (layer.hidden) return
+    const found = outlines.map(({ range }) => range.getBoundingClientRect())
+    found.forEach((rect, at) => {
+      const one = /** @type {Outline} */ (outlines[at])
+      const isSeen = rect.width >= 2 && rect.height >= 2
+      one.rect = isSeen ? rect : undefined
+      one.box.hidden = !isSeen
+      if (!isSeen) return
+      const { style } = one.box
+      // What has the same edges as what is around it is drawn a little inside.
+      const depth = depthOf(one.facts)
+      const inset = Math.min(depth * 2, rect.width / 6, rect.height / 6)
+      style.left = `${rect.left + inset}px`
+      style.top = `${rect.top + inset}px`
+      style.width = `${rect.width - 2 * inset}px`
+      style.height = `${rect.height - 2 * inset}px`
+    })
+    placeChips()
+    placeCard()
+  }
+
+  /** @param {FragmentFacts} facts */
+  function depthOf({ around }) {
+    let depth = 0
+    for (let at = around; at !== undefined; at = data.fragments[at]?.around) depth++
+    return depth
+  }
+
+  let isScheduled = false
+  function schedule() {
+    if (isScheduled) return
+    isScheduled = true
+    requestAnimationFrame(() => {
+      isScheduled = false
+      update()
+    })
+  }
+
+  /** @param {PointerEvent} event */
+  function onMove(event) {
+    if (event.pointerType !== 'mouse' || layer.hidden) return
+    const path = event.composedPath()
+    if (path.includes(card)) return clearTimeout(pending)
+    // What is in use by the keyboard stays.
+    if (shown !== undefined && shown.box.contains(root.activeElement)) return
+    const own = path.includes(host) ? outlines.find(({ chip }) => path.includes(chip)) : undefined
+    const { clientX: x, clientY: y } = event
+    const isAt = (/** @type {DOMRect | undefined} */ rect) =>
+      rect !== undefined && x >= rect.left && x < rect.right && y >= rect.top && y < rect.bottom
+    const isOnBar = path.includes(bar)
+    const over = own ?? (isOnBar ? undefined : outlines.findLast(({ rect }) => isAt(rect)))
+    if (over === shown) {
+      if (over !== undefined) clearTimeout(pending)
+    } else if (over !== undefined) soon(() => open(over), 200)
+    else if (shown !== undefined) soon(close, 300)
+  }
+
+  /** @param {string} outcome @param {string} text */
+  const wordFor = (outcome, text) => make('span', `word ${outcome}`, text)
+
+  const bar = make('div', `bar ${data.position}`)
+  bar.setAttribute('role', 'group')
+  bar.setAttribute('aria-label', 'Cache of this page')
+
+  function fillBar() {
+    const { page, fragments, failed } = data
+    /** @type {string} */
+    const own = page.outcome ?? 'none'
+    const row = make('div', 'row')
+    row.append(wordFor(own, page.outcome === undefined ? 'page not in a cache' : `page ${own}`))
+    const counts = make('ul', 'counts')
+    for (const outcome of OUTCOMES) {
+      const count =
+        fragments.filter((one) => one.outcome === outcome).length +
+        (outcome === 'error' ? failed.length : 0)
+      if (count > 0) counts.append(make('li', '', wordFor(outcome, `${count} ${outcome}`)))
+    }
+    if (counts.childElementCount > 0) row.append(counts)
+    else row.append(make('span', 'note', 'no fragments'))
+
+    const more = make('div', 'more')
+    more.id = 'more'
+    more.hidden = memory.get('more') !== 'yes'
+    const rows = make('dl')
+    /** @param {string} name @param {string | undefined} value @param {boolean} [isCode] */
+    const add = (name, value, isCode = false) => {
+      if (value !== undefined && value !== '') {
+        rows.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
+      }
+    }
+    add('Page', page.outcome === undefined ? 'no cache of responses had to do with it' : own)
+    add('Why', page.reason)
+    add('Key', page.key, true)
+    add('Alias', page.alias)
+    add('Status', String(page.status))
+    add('Took', duration(page.tookMs))
+    add('Cache-Control', page.cacheControl, true)
+    add('Cache-Status', page.cacheStatus, true)
+    more.append(rows)
+    if (page.sentence !== undefined) more.append(make('p', 'note', page.sentence))
+    if (page.remedy !== undefined) more.append(make('p', 'note', page.remedy))
+    const drawn = new Set(outlines.map(({ facts }) => facts.id))
+    const hidden = fragments.filter(({ id }) => !drawn.has(id))
+    if (hidden.length + failed.length > 0) {
+      const list = make('ul', 'list')
+      list.tabIndex = 0
+      list.setAttribute('aria-label', 'Fragments without an outline')
+      for (const facts of hidden) {
+        const why = UNPLACED[facts.unplaced ?? 'hidden'] ?? ''
+        list.append(make('li', '', wordFor(facts.outcome, wordOf(facts)), ` ${facts.name}: ${why}`))
+      }
+      for (const { name } of failed) {
+        list.append(make('li', '', wordFor('error', 'error'), ` ${name}: its body threw`))
+      }
+      more.append(make('p', '', 'Without an outline:'), list)
+    }
+
+    const details = makeButton('Details', () => {
+      more.hidden = !more.hidden
+      details.setAttribute('aria-expanded', String(!more.hidden))
+      memory.set('more', more.hidden ? 'no' : 'yes')
+    })
+    details.setAttribute('aria-expanded', String(!more.hidden))
+    details.setAttribute('aria-controls', more.id)
+    const toggle = makeButton('Outlines', () => setOutlines(layer.hidden !== false))
+    /** @param {boolean} isOn */
+    const setOutlines = (isOn) => {
+      if (!isOn) close()
+      layer.hidden = !isOn
+      toggle.setAttribute('aria-pressed', String(isOn))
+      memory.set('outlines', isOn ? 'on' : 'off')
+      update()
+    }
+    row.append(toggle, details)
+    const note = make('p', 'note', memory.get('message') ?? '')
+    note.setAttribute('role', 'status')
+    memory.set('message', '')
+    bar.append(row, note, more)
+    setOutlines(memory.get('outlines') !== 'off')
+  }
+
+  const ranges = takeMarks()
+  for (const facts of data.fragments) {
+    const range = ranges.get(facts.id)
+    if (range !== undefined) outline(facts, range)
+  }
+  aside.append(layer, bar)
+  root.append(aside)
+  document.documentElement.append(host)
+  fillBar()
+
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') close()
+  })
+  document.addEventListener('pointermove', onMove, { passive: true })
+  addEventListener('scroll', schedule, { capture: true, passive: true })
+  for (const name of ['resize', 'load']) addEventListener(name, schedule)
+  for (const name of ['load', 'transitionend', 'animationend', 'toggle']) {
+    document.addEventListener(name, schedule, { capture: true, passive: true })
+  }
+  new MutationObserver(schedule).observe(document.documentElement, {
+    attributes: true,
+    characterData: true,
+    childList: true,
+    subtree: true,
+  })
+  const sizes = new ResizeObserver(schedule)
+  sizes.observe(document.documentElement)
+  if (document.body !== null) sizes.observe(document.body)
+  schedule()
+})()

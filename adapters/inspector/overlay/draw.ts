@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { OverlayData } from './facts.js'
+import type { Placed } from './locate.js'
+
+let script: string | undefined
+
+/** The script that draws, read when it is first asked for. */
+export function overlayScript(): string {
+  return (script ??= readFileSync(new URL('./client/overlay.js', import.meta.url), 'utf8'))
+}
+
+/** Something that no page can hold by chance or by intent. */
+export function newMark(): string {
+  return randomBytes(9).toString('base64url').replaceAll('-', '_')
+}
+
+/**
+ * Puts marks around the fragments of a page, and adds what draws them.
+ *
+ * @param end - Where scripts are added.
+ * @param nonce - For the script; left out: the page needs none.
+ */
+export function draw(
+  html: string,
+  placed: readonly Placed[],
+  data: OverlayData,
+  end: number,
+  nonce: string | undefined,
+): string {
+  const { mark } = data
+  const inserts: (readonly [at: number, order: number, text: string])[] = []
+  placed.forEach(({ place }, id) => {
+    if (typeof place === 'string') return
+    // At one place what ends comes before what begins: the inner ends first, the outer begins first.
+    inserts.push([place.start, placed.length + id, `<!--${mark} ${id}-->`])
+    inserts.push([place.end, -id, `<!--/${mark} ${id}-->`])
+  })
+  const attribute = nonce === undefined ? '' : ` nonce="${nonce}"`
+  const scripts =
+    `<script type="application/json" data-fragcache-overlay>${inScript(data)}</script>` +
+    `<script${attribute}>${overlayScript()}</script>`
+  inserts.push([end, Infinity, scripts])
+  inserts.sort(([at, order], [otherAt, otherOrder]) => at - otherAt || order - otherOrder)
+  let drawn = ''
+  let from = 0
+  for (const [at, , text] of inserts) {
+    drawn += html.slice(from, at) + text
+    from = at
+  }
+  return drawn + html.slice(from)
+}
+
+/** JSON that no parser of HTML takes for markup. */
+function inScript(data: OverlayData): string {
+  return JSON.stringify(data).replaceAll('<', '\\u003c')
+}

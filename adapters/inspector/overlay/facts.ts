@@ -1,0 +1,178 @@
+import type { EntryDescription } from '../../../src/describe.js'
+import type { FragmentOutcome } from '../../../src/observe.js'
+import type { Placed, Unplaced } from './locate.js'
+import type { PageTold } from './record.js'
+
+/** What is shown of one fragment. */
+export interface FragmentFacts {
+  readonly id: number
+  readonly name: string
+  readonly alias: string
+  readonly key: string
+  /** Of what came along in something that was found: what became of that. */
+  readonly outcome: FragmentOutcome
+  /** The fragment, or the page, that it came along in. */
+  readonly cameIn?: string
+  /** The fragment around. */
+  readonly around?: number
+  readonly template?: string
+  readonly line?: number
+  /** Left out: not known. */
+  readonly ageMs?: number
+  /** `null`: it never ends. Left out: it is not in the cache, or not known. */
+  readonly remainingMs?: number | null
+  readonly isStored: boolean
+  readonly isStale: boolean
+  /** Left out: it was made elsewhere, or not at all. */
+  readonly bodyMs?: number
+  readonly bytes?: number
+  readonly tags: readonly string[]
+  /** Which of the page's caches its alias is one of. */
+  readonly caches: number
+  /** Left out: it has an outline. */
+  readonly unplaced?: Unplaced
+  readonly isSure: boolean
+}
+
+/** What is shown of the page. */
+export interface PageFacts extends Partial<PageTold> {
+  /** A sentence on the reason. */
+  readonly sentence?: string
+  readonly remedy?: string
+  readonly method: string
+  readonly status: number
+  readonly tookMs: number
+  /** The headers that the overlay changes, as the application has set them. */
+  readonly cacheControl: string
+  readonly cacheStatus: string
+}
+
+/** What the script in the page is given. */
+export interface OverlayData {
+  /** In the page's marks. */
+  readonly mark: string
+  readonly position: string
+  /** Where actions are posted to, and what goes with them. */
+  readonly action: string
+  readonly tokenHeader: string
+  readonly token: string
+  readonly page: PageFacts
+  readonly fragments: readonly FragmentFacts[]
+  /** Fragments whose body threw and that put out nothing. */
+  readonly failed: readonly { readonly name: string; readonly alias: string }[]
+}
+
+/** More are not asked for. */
+const MAX_DESCRIBED = 500
+/** A store that is slow must not hold the page. */
+const MAX_WAIT_MS = 1_000
+
+/**
+ * Tells of the fragments of a page what there is to tell.
+ *
+ * @param page - The page's own outcome, where it was found: then what is in it came along.
+ * @param numberOf - A number for the caches that a fragment belongs to.
+ */
+export async function toFacts(
+  placed: readonly Placed[],
+  page: FragmentOutcome | undefined,
+  numberOf: (one: Placed) => number,
+): Promise<readonly FragmentFacts[]> {
+  const ids = new Map(placed.map((one, id) => [one, id]))
+  const described = await describeAll(placed)
+  const nowMs = Date.now()
+  return placed.map((one, id): FragmentFacts => {
+    const { seen, container, place, isSure } = one
+    const { fragment, bodyMs } = seen
+    const { site, alias, variant } = fragment
+    const source = sourceOf(one)
+    const entry = described.get(idOf(one))
+    const endMs = entry?.freshUntilMs
+    const madeAtMs = ageSource(one, entry, nowMs)
+    const around = container && ids.get(container)
+    return {
+      id,
+      name: site.fragment,
+      alias,
+      key: variant.key,
+      outcome: source.outcome ?? page ?? 'hit',
+      ...(source !== one && { cameIn: source.seen.fragment.site.fragment }),
+      ...(source.outcome === undefined && { cameIn: 'page' }),
+      ...(around !== undefined && { around }),
+      ...(site.template !== undefined && { template: site.template }),
+      ...(site.line !== undefined && { line: site.line }),
+      ...(madeAtMs !== undefined && { ageMs: Math.max(nowMs - madeAtMs, 0) }),
+      ...(endMs !== undefined && { remainingMs: endMs === null ? null : endMs - nowMs }),
+      isStored: entry !== undefined,
+      isStale: entry?.isStale === true,
+      ...(bodyMs !== undefined && { bodyMs }),
+      ...(entry?.bytes !== undefined && { bytes: entry.bytes }),
+      tags: tagsOf(one, entry),
+      caches: numberOf(one),
+      ...(typeof place === 'string' && { unplaced: place }),
+      isSure,
+    }
+  })
+}
+
+/** Whose outcome it shares: its own, or that of what it came along in. */
+function sourceOf(one: Placed): Placed {
+  let source = one
+  while (source.outcome === undefined && source.container !== undefined) source = source.container
+  return source
+}
+
+/** When its text was made, as far as that can be told. */
+function ageSource(
+  { seen, outcome }: Placed,
+  entry: EntryDescription | undefined,
+  nowMs: number,
+): number | undefined {
+  const { madeAtMs, fragment } = seen
+  const { timeout } = fragment
+  const isMadeNow = outcome !== undefined && outcome !== 'hit' && outcome !== 'stale'
+  if (isMadeNow) return madeAtMs ?? nowMs
+  const endMs = entry?.freshUntilMs ?? undefined
+  if (endMs === undefined || entry?.isStale === true || timeout === null) return madeAtMs
+  const startMs = endMs - timeout * 1000
+  // Another process may have made it anew since, and its time may be cut to that of what is in it.
+  const isOwn = madeAtMs !== undefined && madeAtMs >= startMs - TOLERANCE_MS
+  if (isOwn && (startMs > nowMs || Math.abs(madeAtMs - startMs) < TOLERANCE_MS)) return madeAtMs
+  return startMs <= nowMs ? startMs : undefined
+}
+
+const TOLERANCE_MS = 2_000
+
+const USER_TAG = 't:'
+
+function tagsOf({ seen }: Placed, entry: EntryDescription | undefined): readonly string[] {
+  const own = seen.tags.flatMap((tag) =>
+    tag.startsWith(USER_TAG) ? [tag.slice(USER_TAG.length)] : [],
+  )
+  return [...new Set([...own, ...(entry?.tags ?? [])])]
+}
+
+async function describeAll(
+  placed: readonly Placed[],
+): Promise<ReadonlyMap<string, EntryDescription>> {
+  const found = new Map<string, EntryDescription>()
+  const wanted = new Map(placed.map((one) => [idOf(one), one.seen.fragment]))
+  const asked = [...wanted].slice(0, MAX_DESCRIBED).map(async ([id, { cache, variant }]) => {
+    const { key, version } = variant
+    try {
+      const entry = await cache.describe(key, version === undefined ? {} : { version })
+      if (entry !== undefined) found.set(id, entry)
+    } catch {
+      // The store has told of its fault; the page is drawn without.
+    }
+  })
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise((resolve) => (timer = setTimeout(resolve, MAX_WAIT_MS)))
+  await Promise.race([Promise.all(asked), limit])
+  clearTimeout(timer)
+  return new Map(found)
+}
+
+function idOf({ seen: { fragment } }: Placed): string {
+  return `${fragment.alias}\n${fragment.variant.storedKey}`
+}

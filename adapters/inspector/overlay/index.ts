@@ -1,0 +1,295 @@
+import { subscribe } from 'node:diagnostics_channel'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { cachesOf } from '../../../src/fragment/spec.js'
+import type { FragmentOutcome } from '../../../src/observe.js'
+import { askAccess } from '../access.js'
+import { TOKEN_HEADER } from '../api.js'
+import { explain } from '../reasons.js'
+import { PageToken, type ExpressRequest } from '../security.js'
+import { answerAction, KnownCaches } from './actions.js'
+import { draw, newMark, overlayScript } from './draw.js'
+import { toFacts, type PageFacts } from './facts.js'
+import { holdPages, valueOf, type HeaderPairs, type HeldPage, type NotHeld } from './held.js'
+import { locate } from './locate.js'
+import { resolveOverlayOptions, type OverlayOptions, type OverlaySettings } from './options.js'
+import { allowing, hashSource, permitOf } from './policy.js'
+import {
+  currentRecord,
+  layouts,
+  recordIn,
+  RequestRecord,
+  type PageTold,
+  type Seen,
+} from './record.js'
+import { scanHtml, type Scan } from './scan.js'
+
+export type { OverlayOptions, OverlayPosition } from './options.js'
+
+/** A middleware of Express, as far as the overlay needs one. */
+export type OverlayMiddleware = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  next: (error?: unknown) => void,
+) => void
+
+/**
+ * Draws on the pages of a site, in development, what became of each fragment in them: an outline by
+ * outcome with a label of its name, key, age, remaining time, body time and tags, and a bar with what
+ * became of the page. A button invalidates a fragment or a tag.
+ *
+ * It comes before everything else: `app.use(overlay())`. What is stored, and what everything inside sees,
+ * is the same to the byte as without it: fragments are found in the finished page by their texts, and the
+ * marks for the browser are put in after everybody else is done with it. Only what a browser asks for as a
+ * document is drawn on, as HTML in UTF-8; such an answer says `Cache-Control: no-store` to it.
+ *
+ * @returns Where `NODE_ENV` is `production`, a middleware that does nothing; it warns once.
+ * @throws TypeError: an option is unknown or of the wrong kind.
+ */
+export function overlay(options: OverlayOptions = {}): OverlayMiddleware {
+  const settings = resolveOverlayOptions(options)
+  if (process.env['NODE_ENV'] === 'production') {
+    warnOnce(
+      'production',
+      'NODE_ENV is production, where the overlay does nothing; leave app.use(overlay()) to development',
+    )
+    return function overlay(_req, _res, next) {
+      next()
+    }
+  }
+  watchPages()
+  const drawing = new Drawing(settings)
+  return function overlay(req, res, next) {
+    drawing.handle(req, res, next)
+  }
+}
+
+class Drawing {
+  readonly #token = new PageToken(undefined)
+  readonly #known = new KnownCaches()
+
+  constructor(readonly settings: OverlaySettings) {}
+
+  handle(req: ExpressRequest, res: ServerResponse, next: (error?: unknown) => void): void {
+    const isAction = pathOf(req) === this.settings.path
+    if (!isAction && !wantsDocument(req)) {
+      // What is made now may be found in a page later.
+      recordIn(new RequestRecord(), next)
+      return
+    }
+    const { authorize } = this.settings
+    const asked = authorize && { isMiddleware: false as const, ask: authorize }
+    void askAccess(asked, req, res).then((access) => {
+      if (access === 'answered') return
+      if (access === 'allowed' && isAction) {
+        void answerAction(req, res, this.#known, this.#token)
+        return
+      }
+      const record = new RequestRecord()
+      if (access === 'allowed') this.#prepare(req, res, record)
+      else if (authorize === undefined) warnOfStranger(req)
+      recordIn(record, next)
+    })
+  }
+
+  #prepare(req: ExpressRequest, res: ServerResponse, record: RequestRecord): void {
+    if (isCachedAround(res)) {
+      warnOnce(
+        'order',
+        'a cache of responses comes before the overlay, and would store what is drawn; so nothing is drawn: put app.use(overlay()) before everything else, and let the cache be a middleware, not a listener around the application',
+      )
+      return
+    }
+    // The browser's copy has marks of another time: the page has to come whole.
+    delete req.headers['if-none-match']
+    delete req.headers['if-modified-since']
+    const startedMs = performance.now()
+    const hash = hashSource(overlayScript())
+    holdPages(req, res, {
+      headers: (pairs) => changeHeaders(pairs, hash),
+      draw: (page) => this.#draw(page, req, record, startedMs),
+      onNotHeld: warnOfPage,
+    })
+  }
+
+  async #draw(
+    page: HeldPage,
+    req: ExpressRequest,
+    record: RequestRecord,
+    startedMs: number,
+  ): Promise<string> {
+    const { html, headers } = page
+    const scan = scanHtml(html)
+    const permit = permitIn(headers, scan)
+    if (scan.end === undefined) {
+      warnOnce('end', 'a page ends inside of a tag, a comment or a script, and is not drawn on')
+      return html
+    }
+    if (!permit.isAllowed) {
+      warnOnce(
+        'policy',
+        'a meta element of a page has a content security policy that allows no script of the overlay, so that nothing is drawn: give it a nonce, or send it as a header in development',
+      )
+      return html
+    }
+    const tookMs = performance.now() - startedMs
+    await pageTold(record, headers)
+    const told = record.page
+    const url = `${req.headers.host ?? ''}${req.originalUrl ?? req.url ?? ''}`
+    const placed = locate(html, scan, outerOf(record, url, html))
+    const isFound = told !== undefined && isHit(told.outcome)
+    const outcome = isFound ? (told.outcome as FragmentOutcome) : undefined
+    const fragments = await toFacts(placed, outcome, ({ seen }) => {
+      const caches = cachesOf(seen.fragment)
+      return caches === undefined ? -1 : this.#known.numberOf(caches)
+    })
+    const data = {
+      mark: newMark(),
+      position: this.settings.position,
+      action: `${req.baseUrl ?? ''}${this.settings.path}`,
+      tokenHeader: TOKEN_HEADER,
+      token: this.#token.text,
+      page: toPageFacts(page, req, told, tookMs),
+      fragments,
+      failed: record.failed.map(({ site, alias }) => ({ name: site.fragment, alias })),
+    }
+    return draw(html, placed, data, scan.end, permit.nonce)
+  }
+}
+
+/** The fragments of a page; where the page was found, what was put into it when it was made. */
+function outerOf(record: RequestRecord, url: string, html: string): readonly Seen[] {
+  const { outer, page } = record
+  if (page === undefined) return outer
+  if (!isHit(page.outcome)) {
+    layouts.addPage(url, html, outer)
+    return outer
+  }
+  const idOf = ({ fragment }: Seen) => `${fragment.alias}\n${fragment.variant.storedKey}`
+  // What is rendered for each visitor is told by this request itself.
+  const now = new Set(outer.map(idOf))
+  const before = layouts.ofPage(url, html)?.inner ?? []
+  return [...before.filter((seen) => !now.has(idOf(seen))), ...outer]
+}
+
+function isHit(outcome: string): boolean {
+  return outcome === 'hit' || outcome === 'stale' || outcome === 'joined'
+}
+
+function toPageFacts(
+  { status, headers }: HeldPage,
+  req: ExpressRequest,
+  told: PageTold | undefined,
+  tookMs: number,
+): PageFacts {
+  const explained =
+    told === undefined || told.outcome === 'hit' ? undefined : explain(told.outcome, told.reason)
+  return {
+    ...told,
+    ...(explained && { sentence: explained.sentence, remedy: explained.remedy }),
+    method: req.method ?? 'GET',
+    status,
+    tookMs,
+    cacheControl: valueOf(headers, 'cache-control'),
+    cacheStatus: valueOf(headers, 'cache-status'),
+  }
+}
+
+const POLICIES = ['content-security-policy', 'content-security-policy-report-only']
+
+function changeHeaders(pairs: HeaderPairs, hash: string): HeaderPairs {
+  const policies = pairs.flatMap(([name, value]) =>
+    name.toLowerCase() === POLICIES[0] ? [value].flat() : [],
+  )
+  const { nonce } = permitOf(policies, hash)
+  const changed = pairs
+    .filter(([name]) => !['cache-control', 'expires', 'pragma'].includes(name.toLowerCase()))
+    .map(([name, value]) =>
+      POLICIES.includes(name.toLowerCase())
+        ? ([name, [value].flat().map((policy) => allowing(policy, nonce, hash))] as const)
+        : ([name, value] as const),
+    )
+  return [...changed, ['Cache-Control', 'no-store']]
+}
+
+/** What headers forbid, {@link changeHeaders} has allowed; what the page forbids stays forbidden. */
+function permitIn(headers: HeaderPairs, { policies }: Scan): ReturnType<typeof permitOf> {
+  const hash = hashSource(overlayScript())
+  const { nonce } = permitOf([valueOf(headers, 'content-security-policy')], hash)
+  const own = permitOf(policies, hash)
+  return { nonce: nonce ?? own.nonce, isAllowed: own.isAllowed }
+}
+
+/** What became of a page that is stored is told after it is stored. */
+const MAX_WAIT_MS = 300
+
+async function pageTold(record: RequestRecord, headers: HeaderPairs): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  const isToCome = /\bfragcache;[^,]*\bstored\b/.test(valueOf(headers, 'cache-status'))
+  if (record.page !== undefined || !isToCome) return
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, MAX_WAIT_MS)
+    record.onPage = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+  })
+}
+
+let isWatchingPages = false
+
+function watchPages(): void {
+  if (isWatchingPages) return
+  isWatchingPages = true
+  subscribe('fragcache:response', (message) => currentRecord()?.tell(message as PageTold))
+}
+
+/** Whether a browser asks for a document, to show it by itself. */
+function wantsDocument({ method, headers }: IncomingMessage): boolean {
+  if (method === 'HEAD' || method === 'OPTIONS') return false
+  const destination = headers['sec-fetch-dest']
+  if (destination !== undefined) {
+    return destination === 'document' || destination === 'iframe' || destination === 'frame'
+  }
+  return (headers.accept ?? '').includes('text/html') && headers['x-requested-with'] === undefined
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.split('?', 1)[0] as string
+}
+
+/** Whether a middleware or a listener has begun to keep the response; their mark is in the Express adapter. */
+function isCachedAround(res: ServerResponse): boolean {
+  return Object.getOwnPropertySymbols(res).some(
+    ({ description }) => description === 'fragcache.exchange',
+  )
+}
+
+const warned = new Set<string>()
+
+function warnOnce(about: string, message: string): void {
+  if (warned.has(about)) return
+  warned.add(about)
+  process.emitWarning(`overlay: ${message}; reported once`, {
+    type: 'CacheOverlayWarning',
+    code: 'FRAGCACHE_OVERLAY',
+  })
+}
+
+function warnOfStranger({ socket }: IncomingMessage): void {
+  warnOnce(
+    'stranger',
+    `a page was asked for from ${String(socket.remoteAddress)}, over a proxy or by another name than localhost, and is not drawn on; give overlay the option authorize: (req) => true for those who may see it`,
+  )
+}
+
+const NOT_HELD: Readonly<Record<NotHeld, string>> = {
+  'too-long': 'a page is longer than 8 MiB, and is not drawn on',
+  'too-slow': 'a page did not end within 10 seconds of its beginning, and is not drawn on',
+  charset: 'a page is in another charset than UTF-8, and is not drawn on',
+  coding: 'a page is in a content coding that Node does not know, and is not drawn on',
+  node: 'this version of Node has no place to draw on pages at, and none is drawn on',
+}
+
+function warnOfPage(why: NotHeld): void {
+  warnOnce(why, NOT_HELD[why])
+}

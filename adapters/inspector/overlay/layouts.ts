@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Cache } from '../../../src/cache.js'
+import type { Fragment } from '../../../src/fragment/spec.js'
+import type { Seen } from './record.js'
+
+/** Characters of all that is remembered. */
+const MAX_SIZE = 32 * 1024 * 1024
+
+/** What a fragment or a page was made of: a hit does not render what is in it. */
+export interface Layout {
+  readonly inner: readonly Seen[]
+  readonly madeAtMs: number | undefined
+  readonly bodyMs: number | undefined
+}
+
+/** What was put into fragments and pages that this process has made: a bounded memory. */
+export class Layouts {
+  readonly #known = new LRUCache<string, Layout>({
+    maxSize: MAX_SIZE,
+    sizeCalculation: ({ inner }, key) => key.length + 100 + sizeOf(inner),
+  })
+
+  addFragment(seen: Seen): void {
+    const { inner, madeAtMs, bodyMs } = seen
+    this.#known.set(keyOf(seen.fragment), { inner: inner.map(asPart), madeAtMs, bodyMs })
+  }
+
+  ofFragment(fragment: Fragment): Layout | undefined {
+    return this.#known.get(keyOf(fragment))
+  }
+
+  /** @param url - Where the page is; the latest is found by it where another visitor's differs a little. */
+  addPage(url: string, html: string, inner: readonly Seen[]): void {
+    const layout = { inner: inner.map(asPart), madeAtMs: undefined, bodyMs: undefined }
+    this.#known.set(`page ${digestOf(html)}`, layout)
+    this.#known.set(`url ${url}`, layout)
+  }
+
+  ofPage(url: string, html: string): Layout | undefined {
+    return this.#known.get(`page ${digestOf(html)}`) ?? this.#known.get(`url ${url}`)
+  }
+}
+
+/** What came along in something that was found has no outcome of its own. */
+function asPart({ fragment, text, inner, madeAtMs, bodyMs, tags }: Seen): Seen {
+  return { fragment, text, inner: inner.map(asPart), madeAtMs, bodyMs, tags }
+}
+
+function sizeOf(inner: readonly Seen[]): number {
+  return inner.reduce((sum, seen) => sum + 300 + seen.text.length + sizeOf(seen.inner), 0)
+}
+
+function digestOf(html: string): string {
+  return createHash('sha256').update(html).digest('base64')
+}
+
+const numbers = new WeakMap<Cache, number>()
+let count = 0
+
+function keyOf({ cache, variant }: Fragment): string {
+  let number = numbers.get(cache)
+  if (number === undefined) numbers.set(cache, (number = count++))
+  return `fragment ${number} ${variant.storedKey}`
+}

@@ -1,0 +1,143 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { isWithin, type Frame } from '../../../src/frame.js'
+import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
+import type { Fragment } from '../../../src/fragment/spec.js'
+import type { FragmentOutcome } from '../../../src/observe.js'
+import { Layouts } from './layouts.js'
+
+/** A fragment as it was put out, with those in it. */
+export interface Seen {
+  readonly fragment: Fragment
+  /** What was put out; other texts may have been put into it since. */
+  readonly text: string
+  readonly inner: readonly Seen[]
+  /** Of the text: when it was made, if that was here. Milliseconds since the epoch. */
+  readonly madeAtMs: number | undefined
+  /** How long its body took when it was made, if that was here. */
+  readonly bodyMs: number | undefined
+  /** Its tags as they are stored, and those of all that is in it. */
+  readonly tags: readonly string[]
+}
+
+/** A fragment of this request. */
+export interface SeenNow extends Seen {
+  readonly outcome: FragmentOutcome
+}
+
+interface Note {
+  readonly shown: ShownFragment
+  inner: Note[]
+  readonly known: ReturnType<Layouts['ofFragment']>
+  readonly atMs: number
+}
+
+interface Ended {
+  readonly fragment: Fragment
+  readonly outcome: FragmentOutcome
+  readonly bodyMs: number
+}
+
+/** What a request put out of the page's own outcome, on the channel `fragcache:response`. */
+export interface PageTold {
+  readonly outcome: string
+  readonly reason?: string
+  readonly key: string
+  readonly alias: string
+}
+
+/** What was found inside of fragments and pages when they were made. */
+export const layouts = new Layouts()
+
+/** What one request puts out. */
+export class RequestRecord {
+  /** Those that stand in nothing, so far. */
+  #outer: Note[] = []
+  readonly #notes = new Map<Frame, Note>()
+  readonly #ended = new Map<Frame, Ended>()
+  page: PageTold | undefined
+  /** Called when the page's outcome is known. */
+  onPage: (() => void) | undefined
+
+  shown(shown: ShownFragment): void {
+    const { fragment, frame } = shown
+    const known = frame === undefined ? layouts.ofFragment(fragment) : undefined
+    const note: Note = { shown, inner: [], known, atMs: Date.now() }
+    if (frame !== undefined) {
+      // What is inside was put out before.
+      const isInside = ({ shown: { parent } }: Note) => isWithin(parent, frame)
+      note.inner = this.#outer.filter(isInside)
+      if (note.inner.length > 0) this.#outer = this.#outer.filter((other) => !isInside(other))
+      this.#notes.set(frame, note)
+      this.#remember(frame)
+    }
+    this.#outer.push(note)
+  }
+
+  ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void {
+    this.#ended.set(frame, { fragment, outcome, bodyMs })
+    this.#remember(frame)
+  }
+
+  /** Once it is known both what was made and that it is stored. */
+  #remember(frame: Frame): void {
+    const note = this.#notes.get(frame)
+    if (note === undefined || this.#ended.get(frame)?.outcome !== 'miss') return
+    layouts.addFragment(this.#toSeen(note))
+  }
+
+  tell(page: PageTold): void {
+    this.page = page
+    this.onPage?.()
+  }
+
+  /** Those that stand in nothing. */
+  get outer(): readonly SeenNow[] {
+    return this.#outer.map((note) => this.#toSeen(note))
+  }
+
+  /** Fragments whose body threw and which put out nothing. */
+  get failed(): readonly Fragment[] {
+    return Array.from(this.#ended).flatMap(([frame, { fragment, outcome }]) =>
+      outcome === 'error' && !this.#notes.has(frame) ? [fragment] : [],
+    )
+  }
+
+  #toSeen({ shown, inner, known, atMs }: Note): SeenNow {
+    const { fragment, frame, text, hit } = shown
+    const ended = frame && this.#ended.get(frame)
+    const isMade = frame !== undefined
+    return {
+      fragment,
+      text,
+      outcome: shown.outcome ?? ended?.outcome ?? 'miss',
+      inner: isMade ? inner.map((note) => this.#toSeen(note)) : (known?.inner ?? []),
+      madeAtMs: isMade ? atMs : known?.madeAtMs,
+      bodyMs: isMade ? ended?.bodyMs : (known?.bodyMs ?? costOf(hit?.stamp?.costMs)),
+      tags: [...new Set([...fragment.tags, ...((frame?.tags ?? hit?.tags)?.keys() ?? [])])],
+    }
+  }
+}
+
+function costOf(costMs: number | undefined): number | undefined {
+  return costMs === undefined || costMs === 0 ? undefined : costMs
+}
+
+const records = new AsyncLocalStorage<RequestRecord>()
+let isObserving = false
+
+/** Runs what answers a request, and notes what it puts out. */
+export function recordIn(record: RequestRecord, run: () => void): void {
+  if (!isObserving) {
+    isObserving = true
+    observeFragments({
+      shown: (shown) => records.getStore()?.shown(shown),
+      ended: (...told) => records.getStore()?.ended(...told),
+    })
+  }
+  records.run(record, run)
+}
+
+/** The record of the request that is being answered. */
+export function currentRecord(): RequestRecord | undefined {
+  return records.getStore()
+}
