@@ -12,6 +12,12 @@ import type { HoleRenderer } from './fragment/holes.js'
 /** Tags and their versions; `undefined` where a version still has to be read. */
 export type Dependencies = ReadonlyMap<string, string | undefined>
 
+/**
+ * Per-visitor inputs that vary-on values have read while they are being evaluated: those of a tag, and
+ * after them those of the tags that they render. See `beginVaryOn`.
+ */
+export const varyOnReads: (Set<string> | undefined)[] = []
+
 /** What a frame knows of the fragment it was made for. */
 export interface FramedFragment {
   readonly site: TagPosition
@@ -57,6 +63,8 @@ export class Frame {
   isUnfit = false
   /** Whether something of one visitor was found while it was made, declared or not. */
   tellsOfVisitor = false
+  /** How many tags around were having their vary-on values evaluated when it began. */
+  readonly varyOnDepth = varyOnReads.length
 
   constructor(
     readonly cache: Cache,

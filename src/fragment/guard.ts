@@ -1,37 +1,29 @@
-import { currentFrame } from '../frame.js'
+import { currentFrame, varyOnReads } from '../frame.js'
 import { faults } from './faults.js'
 
-/** Whether a tag's vary-on values are being evaluated, and what they have read so far. */
-let isOpen = false
-let inputs: Set<string> | undefined
+/** More tags are not in one another's values: they are left from values that threw. */
+const MAX_DEPTH = 32
 
 /**
  * Called before a tag's vary-on values are evaluated, and no other argument of it: the per-visitor
  * inputs that are read until {@link endVaryOn} are those the tag tells apart. Evaluation must not
- * wait in between.
+ * wait in between; it may render other tags.
  */
 export function beginVaryOn(): void {
-  isOpen = true
-  inputs = undefined
+  if (varyOnReads.length >= MAX_DEPTH) varyOnReads.length = 0
+  varyOnReads.push(undefined)
 }
 
 /**
  * Called after a tag's vary-on values are evaluated.
  *
  * @param before - What others of its values have read, where some are evaluated earlier.
- * @returns What they have read, if anything; for `TagValues.declared`. Nothing where another
- *   tag was met in between.
+ * @returns What they have read, if anything; for `TagValues.declared`.
  */
 export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | undefined {
-  const read = isOpen ? inputs : undefined
-  closeVaryOn()
+  const read = varyOnReads.pop()
   if (before === undefined || read === undefined) return read ?? before
   return new Set([...before, ...read])
-}
-
-function closeVaryOn(): void {
-  isOpen = false
-  inputs = undefined
 }
 
 /**
@@ -43,10 +35,13 @@ function closeVaryOn(): void {
  * @throws CacheTagError: there is such a fragment, and its rules are strict.
  */
 export function noteRead(input: string): void {
-  if (isOpen) (inputs ??= new Set()).add(input)
+  const frame = currentFrame()
+  const last = varyOnReads.length - 1
+  // What a body reads that is rendered while a tag's values are evaluated does not tell visitors apart.
+  if (last >= (frame?.varyOnDepth ?? 0)) (varyOnReads[last] ??= new Set()).add(input)
   let guilty: Error | undefined
   let isUnfit = false
-  for (let at = currentFrame(); at !== undefined; at = at.parent) {
+  for (let at = frame; at !== undefined; at = at.parent) {
     const { fragment } = at
     if (fragment !== undefined && fragment.declared?.has(input) !== true) {
       isUnfit = true
@@ -55,7 +50,8 @@ export function noteRead(input: string): void {
     if (isUnfit) at.isUnfit = true
   }
   if (guilty === undefined) return
-  closeVaryOn()
+  // Nobody ends those that it is thrown through.
+  varyOnReads.length = 0
   throw guilty
 }
 

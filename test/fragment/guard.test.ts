@@ -260,8 +260,20 @@ describe('guard rails', () => {
     expect(declared()).toEqual([])
     expect(declared(note('user'), note('session'), note('user'))).toEqual(['user', 'session'])
     expect(declared()).toEqual([])
-    // A tag met in between takes what is its own; what is left over is not guessed at.
-    expect(declared(note('user'), () => void declared(note('cookies')))).toEqual([])
+    // A tag met in between takes what is its own.
+    const inner: string[][] = []
+    const tag = () => void inner.push(declared(note('cookies')))
+    expect(declared(note('user'), tag, note('session'))).toEqual(['user', 'session'])
+    expect(inner).toEqual([['cookies']])
+    // One whose values throw leaves nothing to those after it.
+    const fail = () => {
+      declared(note('cookies'), () => {
+        throw new Error('no value')
+      })
+    }
+    for (let i = 0; i < 100; i++) expect(fail).toThrow('no value')
+    expect(declared(note('user'))).toEqual(['user'])
+    expect(declared()).toEqual([])
     // Values that are evaluated apart.
     beginVaryOn()
     noteRead('user')
@@ -271,6 +283,15 @@ describe('guard rails', () => {
     beginVaryOn()
     noteRead('cookies')
     expect([...(endVaryOn(first) ?? [])]).toEqual(['user', 'cookies'])
+  })
+
+  it('take nothing of what is read in a body that is rendered for a value', () => {
+    const { fragments } = setUp(false)
+    beginVaryOn()
+    noteRead('session')
+    fragments.renderSync({ name: 'inner', timeout: 0 }, () => read('user'))
+    noteRead('cookies')
+    expect([...(endVaryOn() ?? [])]).toEqual(['session', 'cookies'])
   })
 
   it('hold across waiting, and never between renders that go on at the same time', async () => {
