@@ -7,17 +7,20 @@ export interface TemplateSource {
   readonly hash: string
   /** The templates it names, by include or as its layout. */
   readonly names: readonly string[]
-  /** Whether it also includes by an expression, which cannot be followed. */
+  /** Whether it also includes by an expression, or by another name, which cannot be followed. */
   readonly isDynamic: boolean
 }
 
 const CALL =
   /(?<![.\w$])(?:include(?:Async)?|layout)\s*\(\s*(?:(["'`])((?:(?!\1|\$\{)[^\\\n])*)\1\s*[,)])?/g
 
+/** One of them that is handed on, to be called by another name. */
+const ALIAS = /[=(,:?[{&|]\s*(?:include(?:Async)?|layout)\s*(?=[,;)\]}\n]|$)/m
+
 /** @param code - The JavaScript in the template. */
 export function templateSource(source: string, code: string): TemplateSource {
   const names = new Set<string>()
-  let isDynamic = false
+  let isDynamic = ALIAS.test(code)
   for (const [, , name] of code.matchAll(CALL)) {
     if (name === undefined || name === '') isDynamic = true
     else names.add(name)
@@ -48,7 +51,7 @@ const EPILOGUE = /\nif \(__eta\.layout\) \{[^]*$/
  * Makes the digest of a template.
  *
  * @param path - The template's own path, which the names in it are relative to.
- * @param onDynamic - Called with a template that includes by an expression.
+ * @param onDynamic - Called with a template that includes by an expression, or by another name.
  */
 export function digestOf(
   source: TemplateSource,

@@ -94,11 +94,21 @@ export type Render = (context: unknown, options?: unknown) => string
 
 export interface TemplateSpec {
   readonly main?: Main
+  /** What is declared at its top, such as inline partials. */
+  readonly main_d?: Decorate
   readonly useDepths?: boolean
   readonly compat?: boolean
   /** Only on what was compiled here: the options it was compiled with, and its partials will be. */
   readonly compilerOptions?: object
 }
+
+/** Runs the decorators of a template. */
+export type Decorate = (
+  fn: unknown,
+  props: unknown,
+  container: Container,
+  ...more: unknown[]
+) => unknown
 
 /** Turns a syntax tree into operations, and one for each program inside. */
 export interface Compiler {

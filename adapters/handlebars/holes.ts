@@ -9,7 +9,7 @@ import type { HoleUses } from './hole-uses.js'
 import { indentHole, withoutIndents } from './indent.js'
 import { blockParamsOf, callForHole, depthsOf, templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
-import { findDifference, findLocal, type Place } from './places.js'
+import { findDifference, findLocal, isInline, type Place } from './places.js'
 import { copyFrames, scopeOf } from './scope.js'
 import type { Template } from './template.js'
 
@@ -203,7 +203,8 @@ export class ContextHoles implements HoleRenderer {
   has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean {
     try {
       if (ref.e !== ENGINE) return false
-      const uses = this.#find(ref.t)?.template.hole(withoutIndents(ref).h)?.uses
+      const { t, h } = withoutIndents(ref)
+      const uses = this.#find(t, h)?.template.hole(h)?.uses
       return uses !== undefined && isSameAround(uses, inner, parent)
     } catch {
       return false
@@ -212,23 +213,46 @@ export class ContextHoles implements HoleRenderer {
 
   render(ref: HoleRef): MaybePromise<string | undefined> {
     const { h } = withoutIndents(ref)
-    const found = ref.e === ENGINE ? this.#find(ref.t) : undefined
+    const found = ref.e === ENGINE ? this.#find(ref.t, h) : undefined
     if (found?.template.hole(h)?.uses.blockParams.length !== 0) return undefined
     // There may be cache tags in it, over any cache.
     const rendered = renderMaybeDeferred(() => callForHole(h, found.call).text ?? '')
     return chain(rendered, (text) => indentLate(ref, text))
   }
 
-  #find(name: string): { readonly template: Template; readonly call: () => unknown } | undefined {
+  #find(name: string, hole: string): Found | undefined {
+    const registry = this.#registry
     const partial =
-      this.#registry.compiled(this.#options.partials, name, undefined) ??
-      this.#registry.compiled(this.#registry.instance.partials, name, undefined)
-    const render = (partial as Render | undefined) ?? this.#registry.bySource(name)?.render
+      registry.compiled(this.#options.partials, name, undefined) ??
+      registry.compiled(registry.instance.partials, name, undefined)
+    const found = this.#toFound(partial as Render | undefined, {})
+    if (found?.template.hole(hole) !== undefined) return found
+    // View engines give each render its partials, and register none.
+    const known = registry.bySource(name) ?? registry.byName(name, hole)
+    return this.#toFound(known?.render, { partials: templatesIn(partialsOf(known)) })
+  }
+
+  #toFound(render: Render | undefined, defaults: ContextOptions): Found | undefined {
     if (render === undefined) return undefined
-    const call = () => render(this.#context, { ...this.#options })
+    const call = () => render(this.#context, { ...defaults, ...this.#options })
     const template = this.#registry.templateOf(render, call)
     return template && { template, call }
   }
+}
+
+/** A template, and how it is called. */
+interface Found {
+  readonly template: Template
+  readonly call: () => unknown
+}
+
+/** The partials of a render that was another visitor's: what is no template may be one's own. */
+function templatesIn(partials: Partials): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(partials ?? {}).filter(
+      ([, partial]) => typeof partial === 'function' && '_setup' in partial && !isInline(partial),
+    ),
+  )
 }
 
 /** Handlebars' runtime options that a hole outside of all tags is rendered with. */

@@ -167,7 +167,9 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
   const { template, parse, compile } = instance
   const registry = new TemplateRegistry(instance, parse)
   const made = (one: Template): void => registry.add(one)
-  instance.template = (spec) => instrument(spec, (given) => template.call(instance, given), made)
+  const named = (name: string, one: Template): void => registry.addName(name, one)
+  instance.template = (spec) =>
+    instrument(spec, (given) => template.call(instance, given), made, named)
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {
       const render = compile.call(instance, input, ...options)

@@ -2,7 +2,15 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { currentFrame } from '../../src/frame.js'
 import { END, END_VARY_ON } from './compiler.js'
-import type { Container, Main, PartialOptions, Program, Render, TemplateSpec } from './engine.js'
+import type {
+  Container,
+  Decorate,
+  Main,
+  PartialOptions,
+  Program,
+  Render,
+  TemplateSpec,
+} from './engine.js'
 import { indentText } from './indent.js'
 import { scopeOf } from './scope.js'
 import { Template } from './template.js'
@@ -119,16 +127,22 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  *
  * @param make - Handlebars' own way.
  * @param made - Told of each template.
+ * @param named - Told of the name it was first called by as a partial.
  */
 export function instrument(
   spec: TemplateSpec,
   make: (spec: TemplateSpec) => Render,
   made: (template: Template) => void,
+  named: (name: string, template: Template) => void,
 ): Render {
-  const { main } = spec
+  const { main, main_d: decorate } = spec
   if (typeof main !== 'function') return make(spec)
   const template = new Template(spec)
-  const render = make({ ...spec, main: instrumentMain(main, template) })
+  const render = make({
+    ...spec,
+    main: instrumentMain(main, template, named),
+    ...(typeof decorate === 'function' && { main_d: instrumentDecorators(decorate, template) }),
+  })
   const instrumented: Marked<Render> = (context, options) =>
     template.run(() => render(context, options))
   instrumented[TEMPLATE] = template
@@ -137,14 +151,32 @@ export function instrument(
   return Object.assign(instrumented, render)
 }
 
-function instrumentMain(main: Main, template: Template): Main {
+/** A template's own inline partials are made before anything of it runs. */
+function instrumentDecorators(decorate: Decorate, template: Template): Decorate {
+  return (fn, props, container, ...more) => {
+    takeContainer(container, template)
+    return decorate(fn, props, container, ...more)
+  }
+}
+
+function takeContainer(container: Container, template: Template): void {
+  if (template.container !== undefined) return
+  template.container = container
+  instrumentContainer(container, template)
+}
+
+function instrumentMain(
+  main: Main,
+  template: Template,
+  named: (name: string, template: Template) => void,
+): Main {
   return (container, context, helpers, partials, data, blockParams, depths) => {
-    if (template.container === undefined) {
-      template.container = container
-      instrumentContainer(container, template)
-    }
+    takeContainer(container, template)
     if (called !== undefined) {
-      template.name ??= called.name
+      if (template.name === undefined) {
+        template.name = called.name
+        named(called.name, template)
+      }
       called = undefined
     }
     const asked = wanted

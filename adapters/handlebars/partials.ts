@@ -14,6 +14,8 @@ export class TemplateRegistry {
   readonly instance: Instance
   readonly #parse: Instance['parse']
   readonly #withHoles = new Map<string, Template>()
+  /** By a partial's name and one of its holes: those that only a render was given, too. */
+  readonly #partialsWithHoles = new Map<string, Template>()
   readonly #facts = new Map<string, TemplateFacts | undefined>()
   /** The sources of templates that are compiled when they are first rendered. */
   readonly #sources = new WeakMap<object, string>()
@@ -31,6 +33,19 @@ export class TemplateRegistry {
     if (facts === undefined || Object.keys(facts.holes).length === 0) return
     if (this.#withHoles.size >= MAX_REMEMBERED) this.#withHoles.clear()
     this.#withHoles.set(template.ref, template)
+  }
+
+  /** Notes the name that a template with holes was called by. */
+  addName(name: string, template: Template): void {
+    for (const hole of Object.keys(template.facts?.holes ?? {})) {
+      if (this.#partialsWithHoles.size >= MAX_REMEMBERED) this.#partialsWithHoles.clear()
+      this.#partialsWithHoles.set(JSON.stringify([name, hole]), template)
+    }
+  }
+
+  /** A partial with a hole that this process has rendered, registered or not. */
+  byName(name: string, hole: string): Template | undefined {
+    return this.#partialsWithHoles.get(JSON.stringify([name, hole]))
   }
 
   /** Notes what a template was compiled from. */

@@ -186,6 +186,31 @@ describe('the digest', () => {
     expect(await new FragmentCache(caches).delete('plain', [1])).toBe(false)
   })
 
+  it.each([
+    `<% const i = include %><% cache 60 d %><%~ i('@a') %><% endcache %>`,
+    `<% const f = { include } %><% cache 60 d %><%~ f.include('@a') %><% endcache %>`,
+    `<% const f = (i) => i('@a') %><% cache 60 d %><%~ f(include) %><% endcache %>`,
+    `<% const i = [include]; %><% cache 60 d %><%~ i[0]('@a') %><% endcache %>`,
+  ])('warns of an include by another name: %s', (page) => {
+    const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const { eta } = engine(createCaches({ default: new LocMemCache() }), { digest: true })
+    eta.loadTemplate('@a', 'a')
+    eta.loadTemplate('@alias', page)
+    for (let i = 0; i < 2; i++) expect(eta.render('@alias', {})).toBe('a')
+    const texts = warnings.mock.calls.map(([text]) => String(text))
+    expect(texts.filter((text) => text.startsWith('@alias: it includes by'))).toHaveLength(1)
+  })
+
+  it('warns of no include that it follows, nor of anything of such a name', () => {
+    const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const { eta } = engine(createCaches({ default: new LocMemCache() }), { digest: true })
+    eta.loadTemplate('@a', 'a')
+    const page = `<% const o = { layout: 1 } %><% cache 60 d it.include %><%~ include('@a') %><%= o.layout %><% endcache %>`
+    eta.loadTemplate('@plain', page)
+    expect(eta.render('@plain', { include: 1 })).toBe('a1')
+    expect(warnings).not.toHaveBeenCalled()
+  })
+
   it('warns once of an include that it cannot follow', async () => {
     const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     const { eta } = engine(createCaches({ default: new LocMemCache() }), { digest: true })

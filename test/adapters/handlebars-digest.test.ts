@@ -83,6 +83,21 @@ describe('the digest of a template', () => {
     expect([one({}), other({}), one({}), other({})]).toEqual(['1x', '2y', '1x', '2y'])
   })
 
+  it('covers an inline partial at the top of a view, used in a partial', () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const store = caches()
+    const partials = { w: '{{#cache 60 "a"}}{{run}}{{> z}}{{/cache}}' }
+    const view = (text: string) => `{{#*inline "z"}}${text}{{/inline}}{{> w}}`
+    const before = start(store, partials)
+    expect([before.render(view('x')), before.render(view('x'))]).toEqual(['1x', '1x'])
+    // After a deployment.
+    const after = start(store, partials)
+    expect(after.render(view('y'))).toBe('1y')
+    expect(after.render(view('x'))).toBe('1x')
+    expect(after.runs()).toBe(1)
+    expect(warn).not.toHaveBeenCalled()
+  })
+
   it('is in precompiled templates, and a template without one is refused', () => {
     const builder = Handlebars.create()
     registerCache(builder, caches())

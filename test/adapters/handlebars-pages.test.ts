@@ -27,7 +27,13 @@ const TOKEN = '<i>{{#nocache}}{{token}}{{/nocache}}</i>'
 const VIEWS = {
   'home.hbs':
     '<p>{{runs}} {{#nocache}}{{user}}{{/nocache}}</p>{{#each xs}}{{#nocache}}{{@root.token}}{{/nocache}}{{/each}}\n{{#cache 60 "part"}}[{{runs}} {{#nocache}}{{user}}{{/nocache}}{{> token}}]{{/cache}}.',
+  'boxed.hbs': '<p>{{runs}}{{> box}}{{#nocache}}{{> box}}{{/nocache}}</p>',
   'local.hbs': '{{#each xs}}<p>{{#nocache}}{{this}}{{/nocache}}</p>{{/each}}',
+}
+/** As a view engine finds them by itself. */
+const PARTIALS = {
+  box: '[{{#nocache}}{{user}}{{> inner}}{{/nocache}}{{> inner}}]',
+  inner: '<u>{{#nocache}}{{token}}{{/nocache}}</u>',
 }
 const LAYOUT = '<body>{{{body}}}<b>{{#nocache}}{{user}}{{/nocache}}</b></body>'
 const shown = (user: string) =>
@@ -37,10 +43,13 @@ let views: string
 
 beforeAll(() => {
   views = mkdtempSync(join(tmpdir(), 'fragcache-views-'))
-  mkdirSync(join(views, 'layouts'))
+  for (const folder of ['layouts', 'partials']) mkdirSync(join(views, folder))
   for (const [name, text] of Object.entries(VIEWS)) writeFileSync(join(views, name), text)
   writeFileSync(join(views, 'layouts', 'main.hbs'), LAYOUT)
   writeFileSync(join(views, 'layout.hbs'), LAYOUT)
+  for (const [name, text] of Object.entries(PARTIALS)) {
+    writeFileSync(join(views, 'partials', `${name}.hbs`), text)
+  }
 })
 
 afterAll(() => rmSync(views, { recursive: true, force: true }))
@@ -48,7 +57,11 @@ afterAll(() => rmSync(views, { recursive: true, force: true }))
 /** As in the recipes. */
 const engines: Record<string, (app: Express, caches: Caches) => HandlebarsCache> = {
   'express-handlebars': (app, caches) => {
-    const engine = create({ handlebars: Handlebars.create(), extname: '.hbs' })
+    const engine = create({
+      handlebars: Handlebars.create(),
+      extname: '.hbs',
+      partialsDir: join(views, 'partials'),
+    })
     const handlebars = engine.handlebars as typeof Handlebars
     const handle = registerCache(handlebars, caches)
     const { renderAsync } = handle
@@ -69,6 +82,7 @@ const engines: Record<string, (app: Express, caches: Caches) => HandlebarsCache>
     const own = hbs.create()
     const handle = registerCache(own.handlebars, caches)
     own.handlebars.registerPartial('token', TOKEN)
+    own.handlebars.registerPartial(PARTIALS)
     const render = promisify(own.__express) as (file: string, options: object) => Promise<string>
     app.engine(
       'hbs',
@@ -108,6 +122,12 @@ describe.each(expressVersions)('cached pages with nocache blocks, $version', ({ 
         expect(answer.text).toBe(shown(user))
       }
       expect(runs).toBe(1)
+      for (const user of ['Ann', 'Bob', 'Ann']) {
+        const { text } = await site.get('/boxed', { headers: { 'X-User': user } })
+        const box = `[${user}<u>t-${user}</u><u>t-${user}</u>]`
+        expect(text).toBe(`<body><p>2${box}${box}</p><b>${user}</b></body>`)
+      }
+      expect(runs).toBe(2)
       const refused = await site.get('/local', { headers: { 'X-User': 'Ann' } })
       expect(refused.status).toBe(500)
       expect(refused.text).toMatch(/uses \{\{this}}/)
