@@ -11,18 +11,21 @@ export const sink = { value: undefined }
 
 /**
  * @param {Record<string, () => unknown>} subjects - The first is the baseline (1.0).
+ * @param {(name: string) => void} prepare - Called before a subject's turn, which it is no part of.
  * @returns {Promise<Record<string, { ratio: number, ns: number }>>}
  */
-export async function compare(subjects) {
+export async function compare(subjects, prepare = () => undefined) {
   const names = Object.keys(subjects)
   const loops = {}
   for (const name of names) {
+    prepare(name)
     // Until the engine has compiled it for good.
     for (let i = 0; i < 4; i++) loops[name] = await calibrate(subjects[name])
   }
   const times = Object.fromEntries(names.map((name) => [name, []]))
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
+      prepare(name)
       times[name].push(await time(subjects[name], loops[name]))
     }
   }

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 const PARTS = [
   'local-memory',
   'invalidation',
+  'watching',
   'pages',
   'express',
   'file-set',
