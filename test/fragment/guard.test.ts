@@ -1,26 +1,18 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { CacheTagError, FragmentCache, type FragmentMessage } from '../../src/index.js'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { CacheTagError, FragmentCache } from '../../src/index.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn, noteRead } from '../../src/fragment/guard.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import { Frame, runSyncIn } from '../../src/frame.js'
 import { HoleEngine } from './hole-engine.js'
+import { fragmentsTold } from './told.js'
 
 const ann = { name: 'Ann' }
 
-const messages: FragmentMessage[] = []
-const listen = (message: unknown) => messages.push(message as FragmentMessage)
-const outcomes = () => messages.map(({ name, outcome }) => `${name}:${outcome}`)
-
-beforeEach(() => {
-  messages.length = 0
-  subscribe('fragcache:fragment', listen)
-})
+const { outcomes } = fragmentsTold()
 
 afterEach(() => {
-  unsubscribe('fragcache:fragment', listen)
   vi.unstubAllEnvs()
 })
 

@@ -1,6 +1,5 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   CacheTagError,
   createCaches,
@@ -8,9 +7,9 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
   makeTemplateFragmentKey,
-  type FragmentMessage,
 } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { fragmentsTold } from './told.js'
 
 function setUp() {
   const caches = createCaches({
@@ -27,17 +26,9 @@ function counting(text = 'x') {
   return body
 }
 
-const messages: FragmentMessage[] = []
-const listen = (message: unknown) => messages.push(message as FragmentMessage)
-const outcomes = () => messages.map(({ name, outcome }) => `${name}:${outcome}`)
-
-beforeEach(() => {
-  messages.length = 0
-  subscribe('fragcache:fragment', listen)
-})
+const { messages, outcomes } = fragmentsTold()
 
 afterEach(() => {
-  unsubscribe('fragcache:fragment', listen)
   vi.useRealTimers()
 })
 
