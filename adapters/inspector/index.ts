@@ -23,6 +23,12 @@ import {
 export type * from './api.js'
 export type { AuditAction, AuditMessage } from './audit.js'
 export type { InspectorOptions, PagesOfUrls } from './options.js'
+export {
+  overlay,
+  type OverlayMiddleware,
+  type OverlayOptions,
+  type OverlayPosition,
+} from './overlay/index.js'
 
 /** A middleware that answers everything below the path that it is mounted at. */
 export interface Inspector {
