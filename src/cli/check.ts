@@ -18,11 +18,12 @@ interface Report {
 export async function checkCaches(session: Session): Promise<ExitCode> {
   const { caches } = session
   const { aliases } = caches
+  // First, since a full store makes room for what is written here.
+  const stats = await caches.serverStats()
   const together = await sharedStores(aliases.map((alias) => [alias, caches.get(alias)]))
   const trips = await Promise.all(
     aliases.map((alias) => makeRoundTrip(caches.get(alias), newCheckKey())),
   )
-  const stats = await caches.serverStats()
   const reports = aliases.map((alias, i): Report => {
     const cache = caches.get(alias)
     const { ms, findings: ofTrip = [] } = trips[i] ?? {}

@@ -116,7 +116,7 @@ servers are set up. Answers 1 if something is wrong, 0 if there are only risks.
 
 ${CONFIG}`,
     `fragcache check
-fragcache check --json | jq '.aliases[] | select(.findings[].level == "wrong")'`,
+fragcache check --json | jq '.aliases[] | {alias, findings}'`,
   ).action(async (options: CommonOptions) => {
     await run('check', options, async (session) => {
       const { checkCaches } = await import('./check.js')
@@ -172,7 +172,7 @@ fragcache get default user:7 --json | jq .value`,
 
   addOverCaches(
     'delete',
-    'ALIAS KEY [--key-version VERSION] [--config FILE] [--json]',
+    'ALIAS KEY [--key-version VERSION]\n       [--config FILE] [--json]',
     'remove an entry',
     `Removes the entry that the cache ALIAS has under KEY, and says whether it was there.
 That it was not there is no failure.
@@ -211,7 +211,7 @@ ${CONFIG}`,
 
   addOverCaches(
     'invalidate',
-    '--fragment NAME | --tag TAG | --url URL [--using ALIAS] [--soft]\n       [--config FILE] [--json]',
+    '--fragment NAME | --tag TAG | --url URL\n       [--using ALIAS] [--soft] [--config FILE] [--json]',
     'make a fragment, what has a tag, or a page a miss',
     `Makes every variant of a fragment a miss, or every entry that was stored with a tag, or
 every stored variant of a page. With --soft what has a fragment or a tag becomes stale

@@ -1,0 +1,293 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { bundleSources, type Bundle } from '../support/bundle.js'
+import { freePort, sharedServer } from '../support/servers.js'
+import { configure, imports, ownFolder, run, runJson } from './support.js'
+
+// Outages and odd keys are reported as warnings; what they say is tested where it is written.
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+const redis = await sharedServer('redis')
+const folder = ownFolder()
+
+const COMMANDS = [
+  'key',
+  'createcachetable',
+  'check',
+  'stats',
+  'get',
+  'delete',
+  'clear',
+  'invalidate',
+]
+
+describe('fragcache --help', () => {
+  it('names every command and where to begin', async () => {
+    const { code, out } = await run(['--help'])
+    expect(code).toBe(0)
+    for (const command of COMMANDS) expect(out).toMatch(new RegExp(`^  ${command}\\b`, 'm'))
+    expect(out).toContain('fragcache check')
+  })
+
+  it.each(COMMANDS)('teaches %s: with examples, exit codes, in 80 columns', async (command) => {
+    const { code, out, error } = await run([command, '--help'])
+    expect({ code, error }).toEqual({ code: 0, error: '' })
+    expect(out).toContain(`Usage: fragcache ${command}`)
+    expect(out).toMatch(/Examples:\n {2}fragcache /)
+    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 called wrongly.')
+    expect(out).toContain('--json')
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+    expect((await run(['help', command])).out).toBe(out)
+  })
+})
+
+describe('fragcache, called wrongly', () => {
+  const config = configure(folder, 'export default createCaches({ default: new DummyCache() })')
+
+  it.each([
+    [['get'], 'get: ALIAS is missing'],
+    [['get', 'default', '--config', config], 'get: KEY is missing'],
+    [['get', 'default', 'k', 'more', '--config', config], 'get: too many arguments'],
+    [['get', 'nope', 'k', '--config', config], '"nope" is no alias; the caches are default'],
+    [['get', 'default', 'k', '--key-version', '', '--config', config], '--key-version is empty'],
+    [['clear', '--config', config], 'clear: ALIAS is missing'],
+    [['clear', 'default', '--forse', '--config', config], "'--forse'"],
+    [['clear', 'default', '--config'], 'argument missing'],
+    [['check'], '--config FILE is missing, and there is no fragcache.config.js'],
+    [['stats', '--interval', '5', '--config', config], 'no effect without --watch'],
+    [['stats', '--watch', '--interval', '0', '--config', config], 'no number of seconds'],
+    [['invalidate', '--config', config], 'say what: --fragment NAME'],
+    [['invalidate', '--tag', 'a', '--url', 'https://a.b/', '--config', config], 'one at a time'],
+    [['invalidate', '--tag', '', '--config', config], '--tag is empty'],
+    [['invalidate', '--url', '/relative', '--config', config], 'is no whole URL'],
+    [['invalidate', '--url', 'https://a.b/', '--soft', '--config', config], '--soft has no effect'],
+    [['invalidate', '--url', 'https://a.b/', '--using', 'x', '--config', config], '--using has no'],
+    [['invalidate', '--tag', 'a', '--using', 'nope', '--config', config], '"nope" is no alias'],
+  ])('%j answers 2 and says why', async (args, message) => {
+    const { code, out, error } = await run(args)
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(error).toContain(message)
+    expect(error).toMatch(/\nSee fragcache --help\.$/)
+  })
+
+  it('suggests what may have been meant', async () => {
+    expect((await run(['stat'])).error).toContain('(Did you mean stats?)')
+  })
+
+  it('shows hostile names instead of letting the terminal obey them', async () => {
+    const name = 'a\x1b]0;owned\x07\u202e'
+    const calls = [
+      [name],
+      ['get', name, 'k', '--config', config],
+      ['get', 'default', name, '--config', config],
+      ['delete', 'default', name, '--config', config],
+      ['invalidate', '--fragment', name, '--config', config],
+      ['invalidate', '--tag', name, '--config', config],
+      ['check', '--config', `${name}.mjs`],
+    ]
+    for (const args of calls) {
+      const { out, error } = await run(args)
+      // eslint-disable-next-line no-control-regex -- these are looked for
+      expect(out + error).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/)
+    }
+  })
+})
+
+describe('the configuration', () => {
+  it('may be caches, one cache, a record of them, or caches with pages', async () => {
+    const forms = [
+      'export default createCaches({ default: new DummyCache() })',
+      'export default new DummyCache()',
+      'export default { default: new DummyCache() }',
+      'export const caches = createCaches({ default: new DummyCache() })',
+      'export default { caches: createCaches({ default: new DummyCache() }) }',
+      'export default Promise.resolve(createCaches({ default: new DummyCache() }))',
+    ]
+    for (const form of forms) {
+      const { code, json } = await runJson([
+        'clear',
+        'default',
+        '--config',
+        configure(folder, form),
+      ])
+      expect({ form, code, json }).toEqual({
+        form,
+        code: 0,
+        json: { alias: 'default', cleared: true },
+      })
+    }
+  })
+
+  it.each([
+    ['export default 7', 'exports no caches with names'],
+    ['export default [new DummyCache()]', 'exports no caches with names'],
+    ['export const other = 1', 'exports no caches; write'],
+    ['throw new Error("boom\\x1b[2J")', 'cannot be loaded: boom\\x1b[2J'],
+    [
+      'export default createCaches({ default: new DummyCache() }); export const pages = 1',
+      '"pages"',
+    ],
+  ])('answers 1 and says what is wrong with it: %s', async (code, message) => {
+    const { code: exit, out, error } = await run(['check', '--config', configure(folder, code)])
+    expect({ exit, out }).toEqual({ exit: 1, out: '' })
+    expect(error).toContain(message)
+  })
+
+  it('invalidate --url calls what the configuration exports as pages, and needs it', async () => {
+    const config = configure(
+      folder,
+      `const caches = createCaches({ default: new DummyCache() })
+       globalThis.invalidatedUrls = []
+       const pages = { invalidate: async (url) => void globalThis.invalidatedUrls.push(url) }
+       export default { caches, pages }`,
+    )
+    const url = 'https://example.com/countries/de?x=1'
+    expect(await runJson(['invalidate', '--url', url, '--config', config])).toMatchObject({
+      code: 0,
+      json: { url },
+    })
+    const { invalidatedUrls } = globalThis as { invalidatedUrls?: string[] }
+    expect(invalidatedUrls).toEqual([url])
+    const without = configure(folder, 'export default createCaches({ default: new DummyCache() })')
+    const { code, error } = await run(['invalidate', '--url', url, '--config', without])
+    expect(code).toBe(1)
+    expect(error).toContain('export { caches, pages }')
+  })
+})
+
+describe('fragcache stats', () => {
+  it('tells the servers’ figures, and where the others are seen', async () => {
+    const config = configure(
+      folder,
+      `const files = new FileBasedCache({ location: ${JSON.stringify(join(folder, 'stats'))}, options: { maxEntries: 70 } })
+       await files.set('k', 'x'.repeat(2000))
+       export default createCaches({ default: files, local: new LocMemCache(), none: new DummyCache() })`,
+    )
+    const { code, json, error } = await runJson(['stats', '--config', config])
+    expect(code).toBe(0)
+    expect(error).toMatch(/inspector and its metrics/)
+    expect(json).toMatchObject({ atMs: expect.any(Number) as number })
+    const { aliases } = json as { aliases: Record<string, unknown> }
+    expect(aliases).toMatchObject({
+      default: { backend: 'FileBasedCache', scope: 'machine', entries: 1, maxEntries: 70 },
+      none: { backend: 'DummyCache' },
+    })
+    // Nothing of what this process's own memory holds.
+    expect(aliases['local']).toEqual({ backend: 'LocMemCache', scope: 'process' })
+    const { out } = await run(['stats', '--config', config])
+    expect(out.split('\n')[0]).toMatch(/^CACHE +BACKEND +ENTRIES +SIZE +LIMIT +HITS/)
+    expect(out).toMatch(/^default +FileBased +1 +2\.\d kB +70 /m)
+    expect(out).toContain("local: in the memory of the application's own process")
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+  })
+
+  it('answers 1 where a server does not answer, with the figures of the others', async () => {
+    const config = configure(
+      folder,
+      `export default createCaches({
+         default: new RedisCache({ location: 'redis://127.0.0.1:${await freePort()}', options: { timeLimitMs: 300 } }),
+         files: new FileBasedCache({ location: ${JSON.stringify(join(folder, 'none'))} }),
+       })`,
+    )
+    const { code, json } = await runJson(['stats', '--config', config])
+    expect(code).toBe(1)
+    expect(json).toMatchObject({
+      aliases: {
+        default: { backend: 'RedisCache', error: expect.any(String) as string },
+        files: { entries: 0, bytes: 0 },
+      },
+    })
+  })
+})
+
+describe('the program', () => {
+  let bundle: Bundle
+  let app: string
+  beforeAll(async () => {
+    bundle = await bundleSources()
+    // The version is read as the package's own.
+    mkdirSync(join(bundle.folder, 'app'))
+    app = join(bundle.folder, 'app')
+    writeFileSync(join(app, 'package.json'), '{ "type": "module" }')
+    writeFileSync(
+      join(app, 'fragcache.config.js'),
+      `${imports(bundle.folder, 'js')}
+       export default createCaches({
+         default: new FileBasedCache({ location: ${JSON.stringify(join(folder, 'program'))} }),
+         ${redis === undefined ? '' : `redis: new RedisCache({ location: ${JSON.stringify(redis.url)}, keyPrefix: 'program' }),`}
+       })`,
+    )
+  })
+  afterAll(() => bundle.remove())
+
+  function start(...args: string[]) {
+    const child = spawn(process.execPath, [join(bundle.folder, 'src/cli.js'), ...args], {
+      cwd: app,
+    })
+    let [out, error] = ['', '']
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()))
+    const ended = once(child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as string | null,
+      out,
+      error,
+    }))
+    return { child, ended, printed: () => out }
+  }
+
+  it('finds fragcache.config.js in its folder, and ends by itself', async () => {
+    expect(await start('clear', 'default').ended).toEqual({
+      code: 0,
+      signal: null,
+      out: 'default is cleared\n',
+      error: '',
+    })
+    expect(await start('get', 'default', 'none', '--json').ended).toMatchObject({ code: 1 })
+  })
+
+  it('runs through a link, as npm installs it', async () => {
+    const link = join(bundle.folder, 'fragcache')
+    symlinkSync(join(bundle.folder, 'src/cli.js'), link)
+    const child = spawn(process.execPath, [link, 'key', 'sidebar'])
+    let out = ''
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
+    const [code] = (await once(child, 'close')) as [number]
+    expect({ code, out }).toEqual({
+      code: 0,
+      out: 'template.cache.sidebar.d41d8cd98f00b204e9800998ecf8427e\n',
+    })
+  })
+
+  it('stats --watch tells them again and again, one line of JSON each, until Ctrl-C', async () => {
+    const { child, ended, printed } = start('stats', '--watch', '--interval', '0.1', '--json')
+    await expect.poll(() => printed().split('\n').length, { timeout: 15_000 }).toBeGreaterThan(3)
+    child.kill('SIGINT')
+    const { code, signal, out } = await ended
+    expect({ code, signal }).toEqual({ code: 0, signal: null })
+    for (const line of out.trimEnd().split('\n')) {
+      expect(JSON.parse(line)).toMatchObject({ aliases: { default: { scope: 'machine' } } })
+    }
+  })
+
+  it('ends quietly when nobody reads any more', async () => {
+    const { child, ended, printed } = start('stats', '--watch', '--interval', '0.1')
+    await expect.poll(() => printed().length, { timeout: 15_000 }).toBeGreaterThan(0)
+    child.stdout.destroy()
+    const { code, error } = await ended
+    expect(code).toBe(0)
+    expect(error).not.toMatch(/EPIPE/)
+  })
+
+  it('prints no escape sequences where nobody looks on', async () => {
+    const { child, ended, printed } = start('stats', '--watch', '--interval', '0.1')
+    await expect.poll(() => printed().split('CACHE').length, { timeout: 15_000 }).toBeGreaterThan(2)
+    child.kill('SIGINT')
+    expect((await ended).out).not.toContain('\x1b')
+  })
+})
