@@ -29,6 +29,7 @@ import {
   type Sayable,
 } from './cache-headers.js'
 import { toNewPage, type Pending } from './new-page.js'
+import { watchErrorHandlers } from './error-handlers.js'
 import type { Forwarding, Place } from './place.js'
 import { isLasting, isSuperseding } from './refusals.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
@@ -49,6 +50,7 @@ import type { PageLookup, PageRequest } from './page.js'
 import {
   BodyRecorder,
   bytesOf,
+  VIEWS_OWN,
   takeHeaders,
   takePairs,
   type OuterHeaders,
@@ -107,6 +109,9 @@ export class Exchange implements Substitute {
   #askedMs = 0
   #viewMs = 0
   #bytes = 0
+  /** No older page stands in: its holes cannot be filled. */
+  #isViewsOwn = false
+  #forwardedMs = 0
   substitute: Substitute['substitute']
 
   private constructor(
@@ -144,6 +149,11 @@ export class Exchange implements Substitute {
   /** Tags whose versions have to be read before the view runs. */
   get earlyTags(): readonly string[] {
     return typeof this.#tags === 'function' ? [] : this.#tags
+  }
+
+  /** An error handler takes over: a page that was begun is not whole, whoever ends it. */
+  breakOff(): void {
+    this.#recorder?.breakOff()
   }
 
   #standBack(): void {
@@ -196,6 +206,7 @@ export class Exchange implements Substitute {
       (body) => this.#onEnd(body),
       this,
     )
+    watchErrorHandlers(this.req, (res) => Exchange.current(res)?.breakOff())
     this.res.on('close', () => {
       this.#recorder?.giveUp()
       // Its client is gone: what the page is, nobody knows yet.
@@ -326,6 +337,7 @@ export class Exchange implements Substitute {
     this.#request = request
     this.#lookup = lookup
     this.#forwarding = forwarding
+    this.#forwardedMs = Date.now()
     // The whole is wanted, for others too; the client is told afterwards that it has it already.
     const isForAll = forwarding.flight !== undefined && asksForChange(this.req.headers)
     if (validates || isForAll) {
@@ -390,9 +402,11 @@ export class Exchange implements Substitute {
     if (first !== undefined) this.#first = { args: first, isAll: isEnd }
     const { stale, validates = false } = this.#forwarding ?? {}
     const { statusCode } = this.res
-    if (stale !== undefined) {
+    if (stale !== undefined && !this.#isViewsOwn) {
       if (statusCode === 304 && validates) this.#confirm(stale)
-      else if (statusCode >= 500 && standsInForError(stale, Date.now())) this.#standIn(stale)
+      else if (statusCode >= 500 && standsInForError(stale, Date.now())) {
+        this.#standIn(stale, first !== undefined)
+      }
     } else if (isEnd && this.#holes?.isFilled !== true && this.#hasAlready()) {
       // Decided before the body is handed on: with a 304 there must be none.
       this.#isSendingHead = true
@@ -466,21 +480,65 @@ export class Exchange implements Substitute {
     }
   }
 
-  /** The view failed: the older page answers once more. */
-  #standIn(stale: StoredResponse): void {
+  /**
+   * The view failed: the older page answers once more, unless its holes cannot be filled.
+   *
+   * @param mayWait - What the view writes can be held back: its headers are not on their way yet.
+   */
+  #standIn(stale: StoredResponse, mayWait: boolean): void {
     const { res } = this
     const status = res.statusCode
-    const filled = stale.holes === undefined ? undefined : this.#fillOrNothing(stale, status)
-    if (stale.holes !== undefined && filled === undefined) return
+    if (stale.holes === undefined) return this.#standInNow(stale, status, undefined)
+    let filled: MaybePromise<Buffer | undefined>
+    try {
+      filled = this.fill(stale)
+    } catch (error) {
+      return this.#leaveToView(error)
+    }
+    if (!isPromise(filled)) {
+      if (filled === undefined) return this.#leaveToView()
+      return this.#standInNow(stale, status, filled)
+    }
+    if (!mayWait) {
+      filled.catch(() => undefined)
+      return this.#leaveToView()
+    }
+    const leave = (error?: unknown): typeof VIEWS_OWN => {
+      this.#leaveToView(error)
+      return VIEWS_OWN
+    }
+    const body = filled.then((text) => {
+      if (text === undefined || res.headersSent) return leave()
+      this.#standInNow(stale, status, text)
+      return text
+    }, leave)
+    this.substitute = { body }
+  }
+
+  /** The view's failure is the answer after all. */
+  #leaveToView(error?: unknown): void {
+    if (error !== undefined) warnOfFault(error)
+    this.#isViewsOwn = true
+    this.substitute = undefined
+  }
+
+  #standInNow(stale: StoredResponse, status: number, filled: Buffer | undefined): void {
+    const { res } = this
     this.#isForOneVisitor = filled !== undefined
+    const ofHoles = this.#holeHeaders
     const outer = this.#outer ?? {}
     for (const name of res.getHeaderNames()) {
+      if (name === 'set-cookie') continue
+      if (ofHoles?.names.has(name) === true) continue
       const before = outer[name]
       // Without the view's own, Node adds none: it is of this answer, unless the page has one.
       if (name === 'date') res.setHeader(name, before ?? formatHttpDate(Date.now()))
       else if (before === undefined) res.removeHeader(name)
       else res.setHeader(name, before)
     }
+    const cookies = [outer['set-cookie'] ?? [], ofHoles?.cookies ?? []].flat().map(String)
+    if (cookies.length === 0) res.removeHeader('Set-Cookie')
+    else res.setHeader('Set-Cookie', [...new Set(cookies)])
     const nowMs = Date.now()
     this.#answerInstead(stale, nowMs, true, filled)
     const ttlSeconds = remainingSeconds(stale, nowMs)
@@ -489,39 +547,7 @@ export class Exchange implements Substitute {
     this.#forwarding?.flight?.land({ ...NOTHING, page: stale, standsIn: true })
   }
 
-  /**
-   * The older page for this visitor.
-   *
-   * @returns `undefined` if its holes cannot be filled: then the view's failure is the answer.
-   */
-  #fillOrNothing(stale: StoredResponse, status: number): MaybePromise<Buffer | undefined> {
-    const { res } = this
-    let filled: MaybePromise<Buffer | undefined>
-    try {
-      filled = this.fill(stale)
-    } catch {
-      return undefined
-    }
-    if (!isPromise(filled)) return filled
-    const fail = () => {
-      // What the view wrote has been dropped by now.
-      if (res.headersSent) return void res.destroy()
-      res.statusCode = status
-      for (const name of res.getHeaderNames()) {
-        if (name.startsWith('content-')) res.removeHeader(name)
-      }
-      res.setHeader('Cache-Control', 'no-store')
-      return undefined
-    }
-    return filled.then((body) => body ?? fail(), fail)
-  }
-
-  #answerInstead(
-    page: StoredResponse,
-    nowMs: number,
-    withAge: boolean,
-    filled?: MaybePromise<Buffer | undefined>,
-  ): void {
+  #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean, filled?: Buffer): void {
     const { req, res } = this
     res.statusMessage = ''
     const conditions = this.#asked?.headers ?? req.headers
@@ -843,7 +869,8 @@ export class Exchange implements Substitute {
     const { res, isOutermost } = this
     const { settings } = this.place
     const innerVary = this.#innerVary
-    toNewPage({ pending, body, frame, holes, res, settings, innerVary, isOutermost })
+    const costMs = this.place.earlyRefresh > 0 ? Date.now() - this.#forwardedMs : undefined
+    toNewPage({ pending, body, frame, holes, res, settings, innerVary, isOutermost, costMs })
       .then((page) => store.store(request, page, lookup))
       .then(({ outcome, page }) => {
         if (outcome === 'stored') this.#report('miss')

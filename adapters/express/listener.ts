@@ -10,6 +10,7 @@ import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-re
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from './channel.js'
 import { cameThrough, isDetached } from './detached.js'
+import { isChosenEarly } from './early-refresh.js'
 import type { Place } from './place.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -86,7 +87,8 @@ export function listenInFront(
       const { page } = lookup
       if (page?.isWhole === true && !isDetached(req) && mayAnswer(page, req, site)) {
         // Who fills holes has to know the visitor.
-        if (page.holes === undefined && judgeReuse(page, undefined, Date.now()) === 'fresh') {
+        const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
+        if (page.holes === undefined && isFresh && !isChosenEarly(req, page, site.earlyRefresh)) {
           return answer(req, res, page, site, { request, lookup })
         }
       }

@@ -35,11 +35,13 @@ interface Ended {
   readonly innerVary: readonly string[]
   /** Nothing of the application comes before the cache. */
   readonly isOutermost: boolean
+  /** Milliseconds it took; left out: it is not made again ahead of its time. */
+  readonly costMs: number | undefined
 }
 
 /** The page to store of a response that ended whole. */
 export async function toNewPage(ended: Ended): Promise<NewPage> {
-  const { pending, body, frame, holes, res, settings, innerVary, isOutermost } = ended
+  const { pending, body, frame, holes, res, settings, innerVary, isOutermost, costMs } = ended
   const outerVary = outerVaryOf(res, innerVary)
   const { status, verdict, headers, said, atMs, confirmed } = pending
   // What writeHead was given is not known before.
@@ -71,6 +73,7 @@ export async function toNewPage(ended: Ended): Promise<NewPage> {
       mayBeStale: retention.mayBeStale,
       isWhole: isOutermost,
       holes,
+      costMs,
     },
     body,
     encoded:

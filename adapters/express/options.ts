@@ -6,7 +6,7 @@ import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
 import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
-import { toLock, type Lock, type LockOptions } from '../../src/staleness.js'
+import { toBeta, toLock, type Lock, type LockOptions } from '../../src/staleness.js'
 import { checkEntryTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from './page-reader.js'
 
@@ -108,6 +108,12 @@ export interface ResponseCacheOptions {
    * Default `false`.
    */
   readonly lock?: boolean | LockOptions | undefined
+  /**
+   * Whether a page that takes long to make is made again a little before its end, by chance and in the
+   * background, so that one that is asked for all the time never ends: `true`, or a number by which it
+   * gets earlier. Default `false`.
+   */
+  readonly earlyRefresh?: boolean | number | undefined
 }
 
 /**
@@ -137,6 +143,8 @@ export interface CachePageOptions {
    * runs is then not seen.
    */
   readonly tags?: PageTags | undefined
+  /** Default: the factory's. Inside `cacheSite` only the factory's counts. */
+  readonly earlyRefresh?: boolean | number | undefined
 }
 
 /** Tags of a page, or a function that gives them when the answer is ready. */
@@ -172,6 +180,8 @@ export interface Settings {
   readonly holes: PageHoleOptions | undefined
   readonly bubbleTimeout: boolean
   readonly lock: Lock
+  /** Beta of XFetch; 0: not at all. */
+  readonly earlyRefresh: number
 }
 
 const OPTIONS = [
@@ -197,8 +207,9 @@ const OPTIONS = [
   'holes',
   'bubbleTimeout',
   'lock',
+  'earlyRefresh',
 ]
-const PAGE_OPTIONS = ['cache', 'keyPrefix', 'tags']
+const PAGE_OPTIONS = ['cache', 'keyPrefix', 'tags', 'earlyRefresh']
 
 /** Three minutes are more than any proxy waits. */
 const MAX_WAIT_SECONDS = 180
@@ -293,6 +304,7 @@ export function resolveOptions(caches: Caches, options: ResponseCacheOptions): S
     holes: resolveHoles(holes),
     bubbleTimeout,
     lock: resolveLock(lock, waitSeconds),
+    earlyRefresh: resolveEarlyRefresh('responseCache', options.earlyRefresh),
   }
 }
 
@@ -311,13 +323,23 @@ export function resolvePageOptions(
   readonly alias: string
   readonly keyPrefix: string
   readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
+  readonly earlyRefresh: number
 } {
   checkSeconds('cachePage', seconds)
   checkNames('cachePage', options, PAGE_OPTIONS)
   const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options
   caches.get(alias)
   checkKeyPrefix('cachePage', keyPrefix)
-  return { alias, keyPrefix, tags: typeof tags === 'function' ? tags : checkEntryTags(tags) }
+  const { earlyRefresh } = options
+  return {
+    alias,
+    keyPrefix,
+    tags: typeof tags === 'function' ? tags : checkEntryTags(tags),
+    earlyRefresh:
+      earlyRefresh === undefined
+        ? settings.earlyRefresh
+        : resolveEarlyRefresh('cachePage', earlyRefresh),
+  }
 }
 
 /**
@@ -434,6 +456,14 @@ function resolveLock(lock: unknown, waitSeconds: number): Lock {
     )
   }
   return resolved
+}
+
+function resolveEarlyRefresh(what: string, earlyRefresh: unknown): number {
+  try {
+    return toBeta(earlyRefresh)
+  } catch (error) {
+    throw new MisuseError(`${what}: ${(error as Error).message}`)
+  }
 }
 
 function resolveHoles(holes: unknown): PageHoleOptions | undefined {

@@ -146,6 +146,11 @@ export class HoleHeaders {
     return this.#names
   }
 
+  /** The cookies among them. */
+  get cookies(): readonly string[] {
+    return cookiesOf(this.res).filter((line) => this.#cookies.has(line))
+  }
+
   /** Whether the response sets cookies, and all of them are those of its holes. */
   get haveAllCookies(): boolean {
     const cookies = cookiesOf(this.res)

@@ -15,6 +15,8 @@ export interface Place {
   readonly routes: Routes
   /** Of `cachePage`; `undefined` for the site's. */
   readonly pageSeconds: number | null | undefined
+  /** By how much earlier than its end a page is made again, by chance; 0: never. */
+  readonly earlyRefresh: number
   /** What the page depends on by itself. */
   readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
   /** Drops the pages of a URI, wherever they are kept. */

@@ -12,6 +12,9 @@ interface Source {
   readonly errored?: unknown
 }
 
+/** What stands for the view's own answer where something was to be sent instead of it. */
+export const VIEWS_OWN: unique symbol = Symbol('the answer of the view')
+
 /** Somebody who may answer in the place of the view. */
 export interface Substitute {
   /**
@@ -24,8 +27,11 @@ export interface Substitute {
   /** What is sent instead of what the view writes; `undefined`: that itself. */
   readonly substitute:
     | {
-        /** A promise holds the end back; it never rejects. */
-        readonly body: MaybePromise<Buffer | undefined>
+        /**
+         * A promise holds the answer back, and never rejects. Where it gives `VIEWS_OWN` there is no
+         * substitute any more, and what the view writes is sent after all.
+         */
+        readonly body: MaybePromise<Buffer | typeof VIEWS_OWN | undefined>
         /** What the view writes is kept all the same. */
         readonly isRecorded?: boolean
       }
@@ -41,6 +47,9 @@ export class BodyRecorder {
   #length = 0
   #expectedLength: number | undefined
   #isInEnd = false
+  /** What the view wrote while it was not known whether that is sent; `undefined`: too much. */
+  #held: (readonly unknown[])[] | undefined = []
+  #heldBytes = 0
   readonly #sources: Source[] = []
 
   /**
@@ -63,13 +72,26 @@ export class BodyRecorder {
     const write = res.write.bind(res) as (...args: unknown[]) => boolean
     const end = res.end.bind(res) as (...args: unknown[]) => Response
     const addTrailers = res.addTrailers.bind(res)
+    /** @returns Whether it can be: else a part of the answer would pass for the whole. */
+    const sendHeld = (): boolean => {
+      const held = this.#held
+      this.#held = []
+      if (held === undefined) res.destroy()
+      for (const args of held ?? []) {
+        write(...args)
+        this.#record(args)
+      }
+      return held !== undefined
+    }
     res.write = (...args: unknown[]) => {
       if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false, args)
       if (this.instead.substitute !== undefined) {
+        if (isPromise(this.instead.substitute.body)) this.#hold(args)
         const callback = args.find((arg) => typeof arg === 'function')
         if (callback !== undefined) process.nextTick(callback)
         return true
       }
+      if (this.#held?.length !== 0 && !sendHeld()) return false
       const flushed = write(...args)
       // Where a layer around us ends by writing, the bytes are the same ones.
       if (!this.#isInEnd) this.#record(args)
@@ -82,8 +104,15 @@ export class BodyRecorder {
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
-        const finish = (body: Buffer | undefined) =>
-          res.destroyed ? res : end(...(body === undefined ? [] : [body]), ...callback)
+        const finish = (body: Buffer | typeof VIEWS_OWN | undefined) => {
+          if (res.destroyed) return res
+          if (body !== VIEWS_OWN) return end(...(body === undefined ? [] : [body]), ...callback)
+          if (!sendHeld()) return res
+          end(...args)
+          this.#record(args)
+          this.#finish()
+          return res
+        }
         const { body } = substitute
         const ended = isPromise(body) ? res : finish(body)
         if (isPromise(body)) void body.then(finish)
@@ -93,6 +122,7 @@ export class BodyRecorder {
         }
         return ended
       }
+      if (this.#held?.length !== 0 && !sendHeld()) return res
       const result = end(...args)
       this.#record(args)
       this.#finish()
@@ -115,6 +145,20 @@ export class BodyRecorder {
   /** Lets go of what was copied. */
   stop(): void {
     this.#parts = undefined
+  }
+
+  /** Keeps what the view writes until it is known whether it is sent. */
+  #hold(args: readonly unknown[]): void {
+    const bytes = bytesOf(args)
+    if (bytes === undefined || this.#held === undefined) return
+    this.#heldBytes += bytes.length
+    if (this.#heldBytes > this.maxBodyBytes) this.#held = undefined
+    else this.#held.push([bytes])
+  }
+
+  /** Somebody else goes on with what the view began: whatever comes now is not its whole. */
+  breakOff(): void {
+    if (!this.#isInEnd) this.#fail('incomplete')
   }
 
   /** The connection is gone: what did not end by now never will. */

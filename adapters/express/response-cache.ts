@@ -143,6 +143,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
     keyPrefix: string,
     pageSeconds?: number | null,
     tags: PageTags = [],
+    earlyRefresh = settings.earlyRefresh,
   ): Place {
     const id = JSON.stringify([alias, keyPrefix])
     let part = parts.get(id)
@@ -151,7 +152,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       part = { store, flights: new PageFlights() }
       parts.set(id, part)
     }
-    return { settings, ...part, routes, pageSeconds, tags, invalidate: dropQuietly }
+    return { settings, ...part, routes, pageSeconds, tags, earlyRefresh, invalidate: dropQuietly }
   }
 
   const site = placeOf(settings.alias, settings.keyPrefix)
@@ -182,8 +183,8 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
 
     cachePage(seconds, pageOptions = {}) {
       isInApp = true
-      const { alias, keyPrefix, tags } = resolvePageOptions(caches, seconds, pageOptions, settings)
-      const place = placeOf(alias, keyPrefix, seconds, tags)
+      const own = resolvePageOptions(caches, seconds, pageOptions, settings)
+      const place = placeOf(own.alias, own.keyPrefix, seconds, own.tags, own.earlyRefresh)
       return asMiddleware(function cachePage(req, res, next) {
         serve(place, req, res, next)
       })

@@ -15,6 +15,7 @@ import { isDetached, runDetached } from './detached.js'
 import { responseChannel } from './channel.js'
 import { appendCacheStatus } from './cache-headers.js'
 import { Exchange } from './exchange.js'
+import { isChosenEarly } from './early-refresh.js'
 import type { Forwarding, Place } from './place.js'
 import { takeLookup } from './front.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
@@ -67,7 +68,7 @@ interface Early {
 
 /** The usual hit in local memory, without anything that only others need. */
 function tryAtOnce(
-  { settings, store, routes }: Place,
+  { settings, store, routes, earlyRefresh }: Place,
   req: Request,
   res: Response,
 ): Early | 'answered' | undefined {
@@ -88,6 +89,7 @@ function tryAtOnce(
     return { request, lookup }
   }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
+  if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
   const body = prepareAnswer(req, res, page, nowMs)
   if (!settings.rfc9111) keepCookieToItsOwner(res)
@@ -182,6 +184,7 @@ function decide(visit: Visit, found: PageLookup): void {
     const reuse = judgeReuse(page, asked, nowMs)
     switch (reuse) {
       case 'fresh':
+        if (isChosenEarly(req, page, exchange.place.earlyRefresh)) refresh(visit, lookup)
         return respond(visit, forwarding, page, 'hit')
       case 'max-stale':
         return respond(visit, forwarding, page, 'stale', reuse)
@@ -290,8 +293,9 @@ async function forwardUnderLease(
     const again = await exchange.place.store.lookup(request, exchange.earlyTags)
     if (again.key === lookup.key) latest = again
     const found = usable(visit, again.page)
-    const isFresh = found !== undefined && judgeReuse(found, asked, Date.now()) === 'fresh'
-    return isFresh ? found : undefined
+    if (found === undefined || judgeReuse(found, asked, Date.now()) !== 'fresh') return undefined
+    // One that is made again ahead of its time is found as it was.
+    return isDetached(req) && isSame(found, forwarding.stale) ? undefined : found
   }
   let taken: LeaseOrFound<StoredResponse> = {}
   try {
@@ -312,6 +316,10 @@ async function forwardUnderLease(
     return respond(visit, forwarding, forwarding.stale, 'stale')
   }
   forward(visit, { ...forwarding, lookup: latest, isLeased: lease !== undefined })
+}
+
+function isSame(page: StoredResponse, other: StoredResponse | undefined): boolean {
+  return page.storedAtMs === other?.storedAtMs && page.generation === other.generation
 }
 
 /** Whoever has credentials neither leads nor waits, and so for those who want it their own way. */

@@ -55,6 +55,8 @@ export interface StoredHead {
   readonly codings: readonly (readonly [coding: string, length: number])[]
   /** In the order of the body, which is without them; left out: it is whole. */
   readonly holes?: readonly StoredHole[] | undefined
+  /** Milliseconds it took to make; left out: it is not made again ahead of its time. */
+  readonly costMs?: number | undefined
 }
 
 /** A response as it is kept. */
@@ -121,7 +123,8 @@ function writeHead(head: StoredHead): string {
     head.whileRevalidateSeconds,
     head.codings,
     head.said,
-    ...(head.holes === undefined ? [] : [head.holes]),
+    ...(head.holes === undefined && head.costMs === undefined ? [] : [head.holes ?? null]),
+    ...(head.costMs === undefined ? [] : [head.costMs]),
   ])
 }
 
@@ -187,11 +190,11 @@ function parse(json: string): unknown {
 }
 
 function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
-  if (!Array.isArray(parts) || parts.length < 17 || parts.length > 18) return undefined
+  if (!Array.isArray(parts) || parts.length < 17 || parts.length > 19) return undefined
   const [status, statusMessage, headers, removed, storedAtMs, ageSeconds] = parts as unknown[]
   const [freshUntilMs, uri, language, timeZone] = parts.slice(6) as unknown[]
   const [generation, nominated, flags, ifErrorSeconds] = parts.slice(10) as unknown[]
-  const [whileRevalidateSeconds, codings, said, holes] = parts.slice(14) as unknown[]
+  const [whileRevalidateSeconds, codings, said, holes, costMs] = parts.slice(14) as unknown[]
   if (!isStatus(status)) return undefined
   if (statusMessage !== null && !isHeaderText(statusMessage)) return undefined
   if (!isTextOrNull(language) || !isTextOrNull(timeZone)) return undefined
@@ -204,7 +207,9 @@ function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
   if (!isListOf(codings, isCoding) || !isListOf(said, isSaid)) return undefined
   const split = splitBodies(bodies, codings)
   if (split === undefined) return undefined
-  if (parts.length === 18 && !areHoles(holes, split)) return undefined
+  const isWithout = parts.length === 17 || (parts.length === 19 && holes === null)
+  if (!isWithout && !areHoles(holes, split)) return undefined
+  if (parts.length === 19 && !isNumber(costMs)) return undefined
   return {
     status,
     statusMessage: statusMessage ?? undefined,
@@ -227,7 +232,8 @@ function readHead(parts: unknown, bodies: Buffer): StoredResponse | undefined {
     whileRevalidateSeconds,
     codings,
     said,
-    holes: parts.length === 18 ? (holes as readonly StoredHole[]) : undefined,
+    holes: isWithout ? undefined : (holes as readonly StoredHole[]),
+    costMs: costMs as number | undefined,
     ...split,
   }
 }
