@@ -17,7 +17,20 @@ import {
  * @import {AliasRow, Point, ServerStats} from '../../api.js'
  */
 
-const spanMs = 15 * 60_000
+/** A chart shows no less, so that its first minute is no single step. */
+const shortestSpanMs = 60_000
+const longestSpanMs = 15 * 60_000
+
+/**
+ * How long a time the charts show.
+ *
+ * @param {readonly Point[]} history
+ * @param {number} now
+ */
+function spanOf([first], now) {
+  const known = first === undefined ? 0 : now - first.atMs
+  return Math.min(longestSpanMs, Math.max(shortestSpanMs, known))
+}
 
 /**
  * A list of names and figures that is written again without being made again.
@@ -82,26 +95,32 @@ function known(format, value) {
   return value === undefined ? undefined : format(value)
 }
 
-/** @param {readonly Point[]} history */
-function ratioSummary(history) {
+/**
+ * @param {readonly Point[]} history
+ * @param {string} span
+ */
+function ratioSummary(history, span) {
   const shares = history
     .map(({ hits, misses }) => ratio(hits, misses))
     .filter((share) => share !== undefined)
   const last = shares.at(-1)
-  if (last === undefined) return 'Hit ratio over the last 15 minutes: nothing was read.'
+  if (last === undefined) return `Hit ratio over the last ${span}: nothing was read.`
   return (
-    `Hit ratio over the last 15 minutes: between ${percent(Math.min(...shares))} and ` +
+    `Hit ratio over the last ${span}: between ${percent(Math.min(...shares))} and ` +
     `${percent(Math.max(...shares))}, lately ${percent(last)}.`
   )
 }
 
-/** @param {readonly Point[]} history */
-function latencySummary(history) {
+/**
+ * @param {readonly Point[]} history
+ * @param {string} span
+ */
+function latencySummary(history, span) {
   const read = history.filter(({ meanMs, p99Ms }) => meanMs > 0 || p99Ms > 0)
   const last = read.at(-1)
-  if (last === undefined) return 'Read latency over the last 15 minutes: nothing was timed.'
+  if (last === undefined) return `Read latency over the last ${span}: nothing was timed.`
   return (
-    `Read latency over the last 15 minutes: mean lately ${duration(last.meanMs)}, 99th percentile ` +
+    `Read latency over the last ${span}: mean lately ${duration(last.meanMs)}, 99th percentile ` +
     `lately ${duration(last.p99Ms)} and at most ${duration(Math.max(...read.map(({ p99Ms }) => p99Ms)))}.`
   )
 }
@@ -199,12 +218,10 @@ export function createAliasCard(alias) {
   const ratioChart = createChart({
     title: 'Hit ratio',
     format: (share) => percent(share).replace('.0', ''),
-    spanText: '15 min ago',
   })
   const latencyChart = createChart({
     title: 'Read latency',
     format: duration,
-    spanText: '15 min ago',
   })
   const charts = el('div', { class: 'charts' }, ratioChart.element, latencyChart.element)
   const table = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' })
@@ -286,9 +303,12 @@ export function createAliasCard(alias) {
    * @param {number} now
    */
   function updateCharts(row, now) {
+    const spanMs = spanOf(history, now)
+    const spanText = duration(spanMs)
     const span = {
       fromMs: now - spanMs,
       untilMs: now,
+      spanText: `${spanText} ago`,
       bands: row.outages.map(({ sinceMs, untilMs }) => ({
         fromMs: sinceMs,
         untilMs: untilMs ?? now,
@@ -297,7 +317,7 @@ export function createAliasCard(alias) {
     ratioChart.update({
       ...span,
       top: 1,
-      summary: ratioSummary(history),
+      summary: ratioSummary(history, spanText),
       lines: [
         {
           name: 'hit ratio',
@@ -309,7 +329,7 @@ export function createAliasCard(alias) {
     latencyChart.update({
       ...span,
       top: roundUp(Math.max(0.001, ...read.map(({ p99Ms }) => p99Ms))),
-      summary: latencySummary(history),
+      summary: latencySummary(history, spanText),
       lines: [
         { name: 'mean', points: read.map(({ atMs, meanMs }) => ({ atMs, value: meanMs })) },
         { name: 'p99', points: read.map(({ atMs, p99Ms }) => ({ atMs, value: p99Ms })) },

@@ -13,6 +13,7 @@ import { el, fill, setText, svg, uniqueId } from './dom.js'
  * @property {number} untilMs
  * @property {number} top - The value at the upper edge; the lower one is 0.
  * @property {readonly { readonly fromMs: number, readonly untilMs: number }[]} bands - Outages.
+ * @property {string} spanText - How long ago the left edge is.
  * @property {string} summary - The chart in a sentence.
  */
 
@@ -26,9 +27,9 @@ const longestGapMs = 11_000
  * A chart of lines over time. It is an image to who cannot see it, named by a sentence that says what
  * it shows.
  *
- * @param {{ title: string, format: (value: number) => string, spanText: string }} setup
+ * @param {{ title: string, format: (value: number) => string }} setup
  */
-export function createChart({ title, format, spanText }) {
+export function createChart({ title, format }) {
   const titleId = uniqueId('chart')
   const bands = svg('g', { class: 'bands' })
   const lines = svg('g', { class: 'lines' })
@@ -45,6 +46,7 @@ export function createChart({ title, format, spanText }) {
     bands,
     lines,
   )
+  const start = el('span')
   const scale = [el('span'), el('span'), el('span')]
   const legend = el('ul', { class: 'legend', 'aria-hidden': 'true' })
   const element = el(
@@ -57,12 +59,7 @@ export function createChart({ title, format, spanText }) {
       el('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale),
       image,
     ),
-    el(
-      'div',
-      { class: 'span', 'aria-hidden': 'true' },
-      el('span', {}, spanText),
-      el('span', {}, 'now'),
-    ),
+    el('div', { class: 'span', 'aria-hidden': 'true' }, start, el('span', {}, 'now')),
   )
 
   /** @param {ChartData} data */
@@ -72,6 +69,7 @@ export function createChart({ title, format, spanText }) {
       Math.min(width, Math.max(0, ((ms - fromMs) / (untilMs - fromMs)) * width))
     const y = (/** @type {number} */ value) => height - (Math.min(value, top) / top) * height
     image.setAttribute('aria-label', summary)
+    setText(start, data.spanText)
     for (const [index, label] of scale.entries()) setText(label, format(top * (1 - index / 2)))
     fill(
       bands,
