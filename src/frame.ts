@@ -295,6 +295,22 @@ export function isUnderLease(frame: Frame | undefined): boolean {
   return false
 }
 
+/** The fragment on its way that a frame is rendered for. */
+export function flightAround(frame: Frame | undefined): Flight | undefined {
+  for (let at = frame; at !== undefined; at = at.parent)
+    if (at.flight !== undefined) return at.flight
+  return undefined
+}
+
+/** All that are, from the inside out. */
+export function flightsAround(frame: Frame | undefined): Flight[] {
+  const flights: Flight[] = []
+  for (let at = frame; at !== undefined; at = at.parent) {
+    if (at.flight !== undefined) flights.push(at.flight)
+  }
+  return flights
+}
+
 /**
  * Says that what is being made depends on something that is in no cache: the fragments, pages and
  * values around the calling code are invalidated with any of the tags. Where nothing is being made, it

@@ -3,7 +3,7 @@ import type { Cache } from './cache.js'
 import {
   currentFrame,
   Frame,
-  isUnderLease,
+  flightsAround,
   mayWantExpiry,
   runAsyncIn,
   tagsToStore,
@@ -14,7 +14,7 @@ import { Lease, leaseOrFind } from './lease.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
-import { SingleFlight, type Run } from './single-flight.js'
+import { mustNotWait, SingleFlight, type Run } from './single-flight.js'
 import { isDueEarly, patienceOf, toAgeing, type Lock } from './staleness.js'
 import type { Deadline, Timeout } from './timeout.js'
 
@@ -109,14 +109,16 @@ export class GetOrSet {
   /** @throws What the producer throws, unless an old value may be served instead. */
   async run(wanted: Wanted): Promise<Got> {
     // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
-    const mayBeHeldUp = !isUnderLease(currentFrame())
+    const frame = currentFrame()
+    const mayBeHeldUp = !mustNotWait(frame)
+    const around = frame === undefined ? undefined : flightsAround(frame)
     for (;;) {
       let isOwn = false
       const get = (run: Run) => {
         isOwn = true
         return this.#get(wanted, run)
       }
-      const got = await this.#flights.run(wanted.storedKey, get, mayBeHeldUp)
+      const got = await this.#flights.run(wanted.storedKey, get, mayBeHeldUp, around)
       // What holds one visitor's output is nobody else's.
       if (got.isApart && !isOwn) return this.#flights.runAlone(wanted.storedKey, get)
       if (isOwn || got.served === undefined || mayServe(wanted, got.served)) return got
@@ -139,7 +141,7 @@ export class GetOrSet {
 
   async #get(wanted: Wanted, run: Run): Promise<Got> {
     // Under a lease it is not going to wait for another.
-    run.mayWait = wanted.lock !== false && !isUnderLease(currentFrame())
+    run.mayWait = wanted.lock !== false && !run.isUrgent && !mustNotWait(currentFrame())
     const begunAt = invalidationsSoFar()
     // While it is looked up, nobody knows its tags.
     run.isOutdated = () => invalidationsSoFar() !== begunAt
@@ -179,7 +181,8 @@ export class GetOrSet {
   ): Promise<Got> {
     const { lock } = wanted
     // Under a lease nobody waits for another: in a circle, two would wait for each other.
-    if (lock === false || snapshot === undefined || isUnderLease(currentFrame())) {
+    const mayWait = !run.isUrgent && !mustNotWait(currentFrame())
+    if (lock === false || snapshot === undefined || !mayWait) {
       return this.#makeUnder(undefined, wanted, run, snapshot, old)
     }
     let latest: TagSnapshot | undefined = snapshot

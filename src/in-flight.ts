@@ -13,9 +13,10 @@ export abstract class InFlight {
   /** One of the same key that is still on its way: what this took the place of, or went beside this. */
   replaced: this | undefined
   #before: InFlight | undefined
-  readonly #needs = new Set<this>()
+  readonly #needs = new Set<InFlight>()
   #sweepAt = FIRST_SWEEP
   #hasEnded = false
+  #isUrgent = false
 
   get hasEnded(): boolean {
     return this.#hasEnded
@@ -60,13 +61,26 @@ export abstract class InFlight {
    * Notes that this one cannot end before another. What a producer or a body leaves behind (a pool of
    * connections, a timer) asks from inside it for ever, but nothing of that is needed any more.
    */
-  need(other: this): void {
+  need(other: InFlight): void {
     if (this.#hasEnded) return
+    if (this.#isUrgent) other.hurry()
     this.#needs.add(other)
     if (this.#needs.size < this.#sweepAt) return
     // What takes long may ask for any number, one after the other.
     for (const one of this.#needs) if (one.#hasEnded) this.#needs.delete(one)
     this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#needs.size)
+  }
+
+  /** Whether somebody who holds a lease waits for it: then it waits for nobody else's lease any more. */
+  get isUrgent(): boolean {
+    return this.#isUrgent
+  }
+
+  /** Notes that somebody who holds a lease waits for it, and so for all it needs now or later. */
+  hurry(): void {
+    if (this.#isUrgent || this.#hasEnded) return
+    this.#isUrgent = true
+    for (const one of this.#needs) one.hurry()
   }
 
   /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
@@ -79,7 +93,7 @@ export abstract class InFlight {
     return these.size > 0 && this.#needsOne((one) => these.has(one), new Set())
   }
 
-  #needsOne(is: (one: this) => boolean, seen: Set<this>): boolean {
+  #needsOne(is: (one: InFlight) => boolean, seen: Set<InFlight>): boolean {
     if (is(this)) return true
     seen.add(this)
     for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { flightAround, isUnderLease, type Frame } from './frame.js'
 import { InFlight } from './in-flight.js'
 
 /** One run of an action that others may be waiting for. */
@@ -29,13 +30,33 @@ export class Run extends InFlight {
     return runs.run(this, producer)
   }
 
-  /** Whether waiting for this run from inside another would wait for that one itself. */
-  dependsOn(inside: Run | undefined): boolean {
-    const waiting = new Set<InFlight>()
-    for (let at = inside; at !== undefined; at = at.parent) waiting.add(at)
+  /**
+   * Whether waiting for this run from inside another would wait for that one itself.
+   *
+   * @param around - What else waits for it then.
+   */
+  dependsOn(inside: Run | undefined, around: Iterable<InFlight> = NOBODY): boolean {
+    const waiting = new Set<InFlight>(around)
+    addRunsAround(inside, waiting)
     return this.needsAnyOf(waiting)
   }
 }
+
+/**
+ * Whether what the calling code makes in a frame must not wait for a lease: something around it holds
+ * one, or is waited for by somebody who does. In a circle, all would wait.
+ */
+export function mustNotWait(frame: Frame | undefined): boolean {
+  if (isUnderLease(frame) || Run.current?.isUrgent === true) return true
+  return flightAround(frame)?.isUrgent === true
+}
+
+/** Adds a run and all that it is made inside of. */
+export function addRunsAround(inside: Run | undefined, to: Set<InFlight>): void {
+  for (let at = inside; at !== undefined; at = at.parent) to.add(at)
+}
+
+const NOBODY: readonly InFlight[] = []
 
 function isNever(): boolean {
   return false
@@ -53,9 +74,17 @@ let used = false
 export class SingleFlight {
   readonly #running = new Map<string, Run>()
 
-  /** @param mayBeHeldUp - Whether it may wait for a run that itself waits for something made elsewhere. */
-  run<T>(key: string, action: (run: Run) => Promise<T>, mayBeHeldUp = true): Promise<T> {
-    return this.#runInside(Run.current, key, action, mayBeHeldUp)
+  /**
+   * @param mayBeHeldUp - Whether it may wait for a run that itself waits for something made elsewhere.
+   * @param around - What else than runs it is asked for in, from the inside out.
+   */
+  run<T>(
+    key: string,
+    action: (run: Run) => Promise<T>,
+    mayBeHeldUp = true,
+    around: readonly InFlight[] = NOBODY,
+  ): Promise<T> {
+    return this.#runInside(Run.current, key, action, mayBeHeldUp, around)
   }
 
   /** Runs an action that nobody joins. */
@@ -84,7 +113,7 @@ export class SingleFlight {
 
   /** The same for what nobody is going to wait for. */
   runDetached<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    return this.#runInside(undefined, key, action, true)
+    return this.#runInside(undefined, key, action, true, NOBODY)
   }
 
   #runInside<T>(
@@ -92,15 +121,19 @@ export class SingleFlight {
     key: string,
     action: (run: Run) => Promise<T>,
     mayBeHeldUp: boolean,
+    around: readonly InFlight[],
   ): Promise<T> {
     const running = this.#running.get(key)
     const isOpen = running !== undefined && !running.isClosed && !running.isOutdated()
     const isHeldUp = isOpen && !mayBeHeldUp && running.mayHoldUp
-    if (isOpen && !isHeldUp && !running.dependsOn(inside)) {
+    if (isOpen && !isHeldUp && !running.dependsOn(inside, around)) {
       inside?.need(running)
+      around[0]?.need(running)
+      if (!mayBeHeldUp) running.hurry()
       return running.result as Promise<T>
     }
     const run = new Run(inside)
+    around[0]?.need(run)
     if (isOpen) {
       run.goBeside(running)
     } else {

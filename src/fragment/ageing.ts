@@ -59,7 +59,6 @@ export class Refresh extends InFlight {
     running: Refresh | undefined,
   ) {
     super()
-    this.takePlaceOf(running)
     const { ageing } = fragment
     // One that is slow is not to be run ever more often.
     this.#patienceMs =
@@ -89,7 +88,9 @@ const refreshing = new WeakMap<Cache, Map<string, Refresh>>()
 export function beginRefresh(fragment: Fragment): Refresh {
   const { cache, variant } = fragment
   const running = refreshesOver(cache)
-  const refresh = new Refresh(fragment, running.get(variant.storedKey))
+  const before = running.get(variant.storedKey)
+  const refresh = new Refresh(fragment, before)
+  refresh.takePlaceOf(before)
   running.set(variant.storedKey, refresh)
   return refresh
 }

@@ -43,6 +43,7 @@ import {
   type Dependencies,
 } from '../frame.js'
 import { observer } from './shown.js'
+import { mustNotWait } from '../single-flight.js'
 import type { Fragment } from './spec.js'
 
 /** In place of the moment when something began. */
@@ -550,7 +551,7 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
   const flight = new Flight(fragment.tags)
   const { ageing } = fragment
   // Under a lease it is not going to wait for another.
-  flight.mayWait = ageing !== undefined && ageing.lock !== false && !isUnderLease(parent)
+  flight.mayWait = ageing !== undefined && ageing.lock !== false && !mustNotWait(parent)
   if (running?.isOutdated === false) {
     // Nobody joins it, but its key may be removed meanwhile.
     flight.goBeside(running)
@@ -568,7 +569,7 @@ export function flightToJoin(fragment: Fragment, parent: Frame | undefined): Fli
   const running = flightsOver(fragment.cache).get(fragment.variant.storedKey)
   if (running === undefined || running.isOutdated || running.dependsOn(parent)) return undefined
   // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
-  if (isUnderLease(parent) && running.mayHoldUp) return undefined
+  if (mustNotWait(parent) && running.mayHoldUp) return undefined
   return running
 }
 
@@ -757,7 +758,7 @@ function openMissing(
   }
   const { lock } = ageing
   // Under a lease nobody waits for another: in a circle, two would wait for each other.
-  if (lock === false || snapshot === undefined || isUnderLease(parent)) return make(snapshot)
+  if (lock === false || snapshot === undefined || mustNotWait(parent)) return make(snapshot)
   let latest: TagSnapshot | undefined = snapshot
   const find = async () => {
     const found = await cache.tryLookup([variant.key], [variant.storedKey], fragment.tags)

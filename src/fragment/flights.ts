@@ -1,7 +1,14 @@
 import type { Cache } from '../cache.js'
 import { InFlight } from '../in-flight.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
-import type { Dependencies, Frame } from '../frame.js'
+import {
+  flightAround,
+  flightsAround,
+  isUnderLease,
+  type Dependencies,
+  type Frame,
+} from '../frame.js'
+import { addRunsAround, Run } from '../single-flight.js'
 import type { TagPosition } from '../errors.js'
 import type { Deadline } from '../timeout.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
@@ -93,10 +100,8 @@ export class Flight extends InFlight {
 
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */
   dependsOn(frame: Frame | undefined): boolean {
-    const waiting = new Set<InFlight>()
-    for (let at = frame; at !== undefined; at = at.parent) {
-      if (at.flight !== undefined) waiting.add(at.flight)
-    }
+    const waiting = new Set<InFlight>(flightsAround(frame))
+    addRunsAround(Run.current, waiting)
     return this.needsAnyOf(waiting)
   }
 }
@@ -120,9 +125,7 @@ export function flightsOver(cache: Cache): Map<string, Flight> {
 
 /** Notes that what a frame is rendered for cannot end before a flight does. */
 export function needFrom(frame: Frame | undefined, flight: Flight): void {
-  for (let at = frame; at !== undefined; at = at.parent) {
-    if (at.flight === undefined) continue
-    at.flight.need(flight)
-    return
-  }
+  if (isUnderLease(frame)) flight.hurry()
+  Run.current?.need(flight)
+  flightAround(frame)?.need(flight)
 }
