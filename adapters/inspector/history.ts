@@ -1,3 +1,4 @@
+import { Latencies } from '../../src/stats/latencies.js'
 import type { Point } from './api.js'
 
 /** Milliseconds between two points. */
@@ -12,11 +13,7 @@ export interface Counted {
   readonly sets: number
   readonly deletes: number
   readonly errors: number
-  readonly reads: {
-    readonly count: number
-    readonly meanMs: number
-    quantileMs(share: number): number
-  }
+  readonly reads: Latencies
 }
 
 interface Sums {
@@ -24,11 +21,11 @@ interface Sums {
   readonly misses: number
   readonly errors: number
   readonly events: number
-  readonly reads: number
-  readonly readsMs: number
+  /** A copy: the cache's own goes on. */
+  readonly reads: Latencies
 }
 
-const NOTHING: Sums = { hits: 0, misses: 0, errors: 0, events: 0, reads: 0, readsMs: 0 }
+const NOTHING: Sums = { hits: 0, misses: 0, errors: 0, events: 0, reads: new Latencies() }
 
 /** What each cache did from one sample to the next. */
 export class History {
@@ -47,14 +44,14 @@ export class History {
       this.#before.set(alias, now)
       if (isFirst) continue
       // Counts that fell were reset in between.
-      const since = now.events < before.events || now.reads < before.reads ? NOTHING : before
+      const since = now.events < before.events ? NOTHING : before
       events += now.events - since.events
       this.#add(alias, {
         atMs,
         hits: now.hits - since.hits,
         misses: now.misses - since.misses,
         errors: now.errors - since.errors,
-        ...timesOf(counted, now, since),
+        ...timesOf(now.reads.since(since.reads)),
       })
     }
     const seconds = (atMs - (this.#atMs ?? atMs)) / 1000
@@ -87,22 +84,10 @@ export class History {
 }
 
 function sumsOf({ hits, misses, sets, deletes, errors, reads }: Counted): Sums {
-  return {
-    hits,
-    misses,
-    errors,
-    events: hits + misses + sets + deletes + errors,
-    reads: reads.count,
-    readsMs: reads.count * reads.meanMs,
-  }
+  const events = hits + misses + sets + deletes + errors
+  return { hits, misses, errors, events, reads: reads.copy() }
 }
 
-/** The mean is that of the interval; the slowest of a hundred is of all reads there were. */
-function timesOf({ reads }: Counted, now: Sums, since: Sums): Pick<Point, 'meanMs' | 'p99Ms'> {
-  const count = now.reads - since.reads
-  if (count <= 0) return { meanMs: 0, p99Ms: 0 }
-  return {
-    meanMs: Math.max(0, (now.readsMs - since.readsMs) / count),
-    p99Ms: reads.quantileMs(0.99),
-  }
+function timesOf(reads: Latencies): Pick<Point, 'meanMs' | 'p99Ms'> {
+  return { meanMs: reads.meanMs, p99Ms: reads.quantileMs(0.99) }
 }
