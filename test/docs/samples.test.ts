@@ -153,6 +153,7 @@ const whole = (sample: Sample) => pieces.find(isNamed(sample))?.within(sample.co
 
 /** Pages whose files and commands a test of their own follows, from the first to the last. */
 const followed: Readonly<Record<string, string>> = {
+  'docs/command-line.md': 'test/docs/command-line.test.ts',
   'docs/getting-started.md': 'test/docs/getting-started.test.ts',
 }
 const isFollowed = ({ page, file, language }: Sample) =>
