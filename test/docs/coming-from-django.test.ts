@@ -5,6 +5,7 @@ import * as eta from 'fragcache/eta'
 import * as express from 'fragcache/express'
 import * as file from 'fragcache/file'
 import * as handlebars from 'fragcache/handlebars'
+import * as inspector from 'fragcache/inspector'
 import * as memcached from 'fragcache/memcached'
 import * as nunjucks from 'fragcache/nunjucks'
 import * as redis from 'fragcache/redis'
@@ -54,6 +55,7 @@ describe('docs/coming-from-django.md', () => {
     ...express,
     ...file,
     ...handlebars,
+    ...inspector,
     ...memcached,
     ...nunjucks,
     ...redis,
