@@ -73,18 +73,27 @@ const syntaxes: Readonly<Record<Engine, Syntax>> = {
 /** What would run if it were put into a page as it is. */
 export const hostile = `</script><img src=x onerror="window.isHacked=1">--><!-- "'`
 
+/** A page without anything that is rendered for each visitor. */
+export const withoutHoles = (engine: Engine): string => atlas(engine, false)
+
+/** A page with a fragment whose body throws. */
+export function broken(engine: Engine): string {
+  const body = { nunjucks: '{{ fail() }}', handlebars: '{{fail}}', eta: '<% it.fail() %>' }
+  return `<!doctype html><p>${syntaxes[engine].cache('broken', body[engine])}</p>`
+}
+
 /** A page with fragments of all kinds in all kinds of places. */
-export function atlas(engine: Engine): string {
+export function atlas(engine: Engine, hasHoles = true): string {
   const { cache, value, each, hole, datum } = syntaxes[engine]
   const row = cache(
     'row',
-    `<tr><th scope="row">${value('place')}</th><td>${cache('people', `${value('population')} people`, { on: 'place' })}</td></tr>`,
+    `<tr><th scope="row">${value('place')}</th><td>${cache('people', `${datum('population')} people`, { on: 'place' })}</td></tr>`,
     { on: 'place' },
   )
   return [
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${cache('title', 'Atlas')}</title>`,
     '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">',
-    '<style>body{font:16px/1.5 system-ui;margin:0 auto;padding:16px;max-width:720px}table{border-collapse:collapse}td,th{padding:4px 12px}</style></head>',
+    '<style>body{font:16px/1.5 system-ui;margin:0 auto;padding:16px;max-width:720px}table{border-collapse:collapse}td,th{padding:4px 12px}body{background:#fff;color:#111}a{color:#0645ad}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}a{color:#9cf}}</style></head>',
     `<body class="${cache('theme', 'plain')}"><header>`,
     cache(
       'menu',
@@ -100,7 +109,7 @@ export function atlas(engine: Engine): string {
       timeout: 1,
       keywords: { staleWhileRevalidate: '600' },
     }),
-    cache('greeting', `<p>Hello ${hole(datum('visitor'))}!</p>`),
+    cache('greeting', `<p>Hello ${hasHoles ? hole(datum('visitor')) : 'you'}!</p>`),
     cache('nothing', ''),
     `<script>window.fromScript = "${cache('setting', 'on')}"</script>`,
     '</main></body></html>',
@@ -131,7 +140,7 @@ export class DrawnSite {
   ) {}
 
   static async start(engine: Engine, options: SiteOptions = {}): Promise<DrawnSite> {
-    const { cache = new LocMemCache(), template = atlas } = options
+    const { cache = new LocMemCache(), template = (name: Engine) => atlas(name) } = options
     const caches = createCaches({ default: cache })
     const time = { now: 9 }
     const app = express()
@@ -186,6 +195,9 @@ function dataAt(time: number, req: Request): Data {
     visitor: typeof visitor === 'string' ? visitor : 'Ann',
     places: ['Oslo', 'Rome'],
     population: 700,
+    fail: () => {
+      throw new Error('the body fails')
+    },
   }
 }
 

@@ -177,10 +177,16 @@ function findAll(text: string, pieces: readonly string[], within: Span): readonl
       end = at + piece.length
     }
     if (end > within.end) return places
-    places.push({ start, end })
+    if (!isTagName(text, start)) places.push({ start, end })
     start = text.indexOf(first, end)
   }
   return places
+}
+
+/** Nobody renders those. */
+function isTagName(text: string, start: number): boolean {
+  const before = text[start - 1]
+  return before === '<' || (before === '/' && text[start - 2] === '<')
 }
 
 interface Squeezed {

@@ -185,6 +185,8 @@
   let shown
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let pending
+  /** Whether the focus comes back to where a card was opened from. */
+  let isClosing = false
 
   /** @param {FragmentFacts} facts */
   const wordOf = ({ outcome, cameIn }) => (cameIn === undefined ? outcome : `${outcome}, inside`)
@@ -311,7 +313,10 @@
     box.classList.remove('marked')
     chip.setAttribute('aria-expanded', 'false')
     card.remove()
-    if (hadFocus) chip.focus()
+    if (!hadFocus) return
+    isClosing = true
+    chip.focus()
+    isClosing = false
   }
 
   /** @param {() => void} action @param {number} ms */
@@ -341,6 +346,7 @@
     layer.append(box)
     const one = { facts, range, box, chip, rect: undefined }
     chip.addEventListener('focus', () => {
+      if (isClosing) return
       bringIntoView(one)
       open(one)
     })
