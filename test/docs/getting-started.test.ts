@@ -89,7 +89,7 @@ describe('who follows docs/getting-started.md', () => {
         }
       }
     }
-    const lines = (text: string) => text.split('\n').filter((line) => line.trim() !== '')
+    const lines = (text: string) => text.trimEnd().split('\n')
     expect(lines(shown).map((line) => line.replace(/ttl=60$/, 'ttl=59'))).toEqual(lines(expected))
   })
 })

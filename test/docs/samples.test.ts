@@ -176,6 +176,11 @@ describe('the lists of what is not run as it stands', () => {
     expect(blocks.filter((block) => isNamed(block)(one))).toHaveLength(1)
   })
 
+  it.each(Object.entries(followed))('%s is followed by %s', (page, test) => {
+    expect(pages).toContain(page)
+    expect(readFileSync(inProject(test), 'utf8')).toContain(page)
+  })
+
   it('have every block of a language that is not run', () => {
     const isListed = ({ page, language }: Sample) =>
       onlyShown.some((one) => one.page === page && one.language === language)
