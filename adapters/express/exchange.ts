@@ -19,6 +19,7 @@ import { saidOf, tell, TOLD, unsaid } from '../../src/http/told-headers.js'
 import { parseVary } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { checkTags } from '../../src/tags.js'
+import { isUnwatched } from '../../src/unwatched.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import {
   appendCacheStatus,
@@ -894,6 +895,7 @@ export class Exchange implements Substitute {
   }
 
   #report(outcome: ResponseOutcome, reason?: string): void {
+    if (isUnwatched(this.res)) return
     const { req } = this
     const { store } = this.place
     const request = this.#request ?? {

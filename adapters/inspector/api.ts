@@ -86,7 +86,7 @@ export interface Overview {
   readonly aliases: readonly AliasRow[]
   readonly fragmentCount: number
   readonly routeCount: number
-  /** Reads, writes, fragments and responses in the last interval of the history, per second. */
+  /** Keys that were looked up, stored or deleted in the last interval of the history, per second. */
   readonly eventsPerSecond: number
   /** The worst first. */
   readonly risks: readonly Risk[]

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
+import { leaveUnwatched } from '../../src/unwatched.js'
 import { warn } from '../../src/watch.js'
 import { askAccess } from './access.js'
 import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
@@ -68,9 +69,7 @@ const ACTIONS: readonly AuditAction[] = ['delete', 'invalidate', 'clear', 'reset
 class InspectorServer {
   readonly #observer: Observer
   readonly #token: PageToken
-  readonly #version = (
-    createRequire(import.meta.url)('fragcache/package.json') as { readonly version: string }
-  ).version
+  readonly #version = packageVersion()
   readonly #targets: Targets
   readonly #routes: ReadonlyMap<string, Answerer>
   #isClosed = false
@@ -94,6 +93,7 @@ class InspectorServer {
   /** Never rejects. */
   async answer(req: ExpressRequest, res: ServerResponse): Promise<void> {
     try {
+      leaveUnwatched(res)
       setSafeHeaders(res)
       const access = await askAccess(this.settings.authorize, req, res)
       if (access === 'answered') return
@@ -225,6 +225,16 @@ class InspectorServer {
     // What is left of a body is not read.
     if (!req.complete) res.setHeader('Connection', 'close')
     sendJson(req, res, status, { error: message } satisfies Failure)
+  }
+}
+
+/** Only shown: where the application is bundled there is no such file. */
+function packageVersion(): string {
+  try {
+    const load = createRequire(import.meta.url)
+    return (load('fragcache/package.json') as { readonly version: string }).version
+  } catch {
+    return ''
   }
 }
 

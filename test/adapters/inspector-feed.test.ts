@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import type http from 'node:http'
 import net from 'node:net'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { AuditMessage, Batch, FeedEvent } from '../../adapters/inspector/index.js'
 import type { Happening } from '../../adapters/inspector/events.js'
 import { MAX_EVENTS, Sampler } from '../../adapters/inspector/sampler.js'
@@ -309,6 +309,19 @@ describe('the feed', () => {
     expect(most).toBeLessThan(256 * 1024 + 50 * 7000)
     expect(reader.hasEnded).toBe(false)
   }, 90_000)
+
+  it('is not silent for longer than a proxy waits', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const inspected = await Inspected.open()
+    const listener = await inspected.listen()
+    vi.advanceTimersByTime(14_000)
+    await inspected.overview()
+    expect(listener.comments).toEqual([])
+    vi.advanceTimersByTime(2000)
+    await eventually(() => listener.comments.length > 0)
+    expect(listener.batches).toEqual([])
+  })
 
   it('ends with the inspector', async () => {
     const inspected = await Inspected.open()
