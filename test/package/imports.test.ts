@@ -51,6 +51,15 @@ const packagesOf = (subpath: string): string[] => [
   ...new Set(entriesOf(subpath).flatMap((entry) => [...reach(entry).packages])),
 ]
 
+/** What the programs of the package import. */
+const packagesOfPrograms = (): string[] => [
+  ...new Set(
+    Object.values(manifest.bin).flatMap((path) => [
+      ...reach(join(consumer.installed, path)).packages,
+    ]),
+  ),
+]
+
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
 
 /** The packages a subpath may import: the one it is named for, unless that has another name. */
@@ -69,8 +78,8 @@ describe('what the built subpaths import', () => {
     }
   })
 
-  it('is all that is declared', () => {
-    const imported = subpaths.flatMap(packagesOf)
+  it('is all that is declared, with what the programs import', () => {
+    const imported = [...subpaths.flatMap(packagesOf), ...packagesOfPrograms()]
     expect(dependencies.filter((name) => !imported.includes(name))).toEqual([])
     expect(peers.filter((name) => !imported.includes(name))).toEqual(handedIn)
   })

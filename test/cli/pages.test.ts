@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import express from 'express'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { responseCache } from '../../adapters/express/index.js'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { createCaches } from '../../src/index.js'
+import { inProject } from '../support/samples.js'
+import { configure, ownFolder, run } from './support.js'
+
+describe('fragcache invalidate --url', () => {
+  it('makes a page a miss that the application stored, and no other', async () => {
+    const folder = ownFolder()
+    const file = join(folder, `${randomUUID()}.db`)
+    const database = new Database(file)
+    onTestFinished(() => void database.close())
+    const cache = new DatabaseCache({ location: 'entries', database })
+    await createCacheTable(cache)
+    const pages = responseCache(createCaches({ default: cache }), {
+      alias: 'default',
+      seconds: 600,
+    })
+    let runs = 0
+    const app = express()
+    app.use(pages.cacheSite())
+    app.get('/countries/:code', (_req, res) => void res.send(`made ${++runs}`))
+    const server = app.listen(0)
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as { port: number }
+    const site = `http://127.0.0.1:${port}`
+    const visit = async (path: string) => (await fetch(site + path)).text()
+    expect([await visit('/countries/de'), await visit('/countries/fr')]).toEqual([
+      'made 1',
+      'made 2',
+    ])
+    expect([await visit('/countries/de'), await visit('/countries/fr')]).toEqual([
+      'made 1',
+      'made 2',
+    ])
+    const config = configure(
+      folder,
+      `import { responseCache } from ${JSON.stringify(inProject('adapters/express/index.ts'))}
+       const database = new Database(${JSON.stringify(file)})
+       const caches = createCaches({ default: new DatabaseCache({ location: 'entries', database }) })
+       export default { caches, pages: responseCache(caches, { alias: 'default', seconds: 600 }) }`,
+    )
+    expect(await run(['invalidate', '--url', `${site}/countries/de`, '--config', config])).toEqual({
+      code: 0,
+      out: `${site}/countries/de: every stored variant is invalidated`,
+      error: '',
+    })
+    expect([await visit('/countries/de'), await visit('/countries/fr')]).toEqual([
+      'made 3',
+      'made 2',
+    ])
+  })
+})
