@@ -15,13 +15,16 @@ const tagOf = (code) => `country:${code}`
  *
  * @type {Record<string, {
  *   says: (code: string) => string,
- *   apply: (sites: readonly Site[], notes: Notes, code: string) => Promise<unknown>,
+ *   apply: (sites: readonly Site[], notes: Notes, code: string, here: Here) => Promise<unknown>,
  *   reason: (body: readonly string[], code: string) => string | undefined,
  * }>}
  * @typedef {{
+ *   name: string,
  *   caches: import('fragcache').Caches,
  *   fragments: import('fragcache').FragmentCache,
  * }} Site The caches of one engine.
+ * @typedef {Site & { seen: readonly { name: string, alias: string, key: string }[] }} Here The engine
+ *   whose page the form is on, and the fragments that were seen there.
  * @typedef {ReturnType<typeof import('./notes.mjs').createNotes>} Notes
  */
 export const changes = {
@@ -50,6 +53,18 @@ export const changes = {
       SHOWING.includes(name)
         ? `named ${name}`
         : around([name, ...values], 'contains one of that name'),
+  },
+  expire: {
+    says: () =>
+      'The note on this page is past its time, by its key: it may be shown as it was while it is made ' +
+      'again. What shows it elsewhere is not asked, and keeps the old one until its own time is over.',
+    apply: (_sites, _notes, _code, { caches, seen }) =>
+      Promise.all(
+        seen
+          .filter(({ name }) => name === 'note')
+          .map(({ alias, key }) => caches.get(alias).expire(key)),
+      ),
+    reason: ([name]) => (name === 'note' ? 'past its time' : undefined),
   },
   key: {
     says: () =>

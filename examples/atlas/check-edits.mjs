@@ -33,11 +33,12 @@ const expected = {
     pages: allRegions,
     shows: true,
   }),
-  key: (revision) => ({
-    bodies: [`note ${CODE} en ${revision(CODE)}`],
-    pages: [],
-    shows: false,
-  }),
+  expire: theNoteAlone,
+  key: theNoteAlone,
+}
+
+function theNoteAlone(revision) {
+  return { bodies: [`note ${CODE} en ${revision(CODE)}`], pages: [], shows: false }
 }
 
 function whatContainsTheTag(revision) {

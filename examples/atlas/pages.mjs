@@ -90,6 +90,8 @@ export function createPages({ engine, notes, visitors, surveys, keep, sites }) {
     return report?.code === code && report.engine === engine.name ? report : undefined
   }
 
+  const here = sites.find(({ name }) => name === engine.name)
+
   const form = [sameOrigin, express.urlencoded({ extended: false, limit: '4kb' })]
   const ownForm = [...form, visitors.ownForm]
 
@@ -107,9 +109,9 @@ export function createPages({ engine, notes, visitors, surveys, keep, sites }) {
       lang: pageContext(req, engine.name).lang,
       says: says(code),
       reason,
-      async change() {
+      async change(seen) {
         notes.set(code, req.body.note)
-        await apply(sites, notes, code)
+        await apply(sites, notes, code, { ...here, seen })
       },
     })
     res.redirect(303, back(req, `/country/${code}`, { saved }))

@@ -46,7 +46,8 @@ export async function createSite(where) {
   await Promise.all(engineNames.map(clear))
 
   const surveys = createSurveys()
-  const sites = [...caches.values()].map((each) => ({
+  const sites = [...caches].map(([name, each]) => ({
+    name,
     caches: each,
     fragments: new FragmentCache(each),
   }))
@@ -72,6 +73,7 @@ export async function createSite(where) {
       staleWhileRevalidate: 60,
       staleIfError: 600,
       lock: true,
+      earlyRefresh: true,
       holes: {
         engines: [engine.holes],
         context: (req) => ({ ...pageContext(req, name), ask }),

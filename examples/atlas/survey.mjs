@@ -32,8 +32,9 @@ export function createSurveys() {
 
   const survey = async (req, { engine, code, lang, says, change, reason }) => {
     const pages = pagesAround(code, lang)
-    for (const { path } of pages) await visit(req, engine, path)
-    await change()
+    const before = []
+    for (const { path } of pages) before.push(await visit(req, engine, path))
+    await change(before[0].fragments)
     const shown = []
     for (const page of pages) {
       const seen = await visit(req, engine, page.path)

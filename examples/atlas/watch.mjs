@@ -6,7 +6,7 @@ import { channel, subscribe } from 'node:diagnostics_channel'
  *
  * @typedef {object} Account
  * @property {number} startedAtMs
- * @property {{ name: string, alias: string, outcome: string, bodyMs?: number }[]} fragments
+ * @property {{ name: string, alias: string, key: string, outcome: string, bodyMs?: number }[]} fragments
  *   What the library told about each fragment.
  * @property {string[][]} bodies What the bodies that did run have asked for.
  * @property {{ outcome: string } | undefined} response What the library told about the whole page.
