@@ -380,7 +380,9 @@ function takesObject(logger: object, format: 'object' | 'text' | undefined): boo
 }
 
 function withoutUndefined(fields: Fields): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+  const defined: Record<string, unknown> = {}
+  for (const name in fields) if (fields[name] !== undefined) defined[name] = fields[name]
+  return defined
 }
 
 /** Microseconds are enough. */
@@ -390,16 +392,14 @@ function rounded(ms: number): number {
 
 /** Names and values on one line; a value that could end it, or pass for another name, is quoted. */
 function toLine(text: string, fields: Fields): string {
-  const parts = Object.entries(fields)
-    .filter(([name]) => name !== 'event' && name !== 'outcome')
-    .map(([name, value]) => `${name}=${toWord(value)}`)
-  return [text, ...parts].join(' ')
+  let line = text
+  for (const name in fields) {
+    if (name !== 'event' && name !== 'outcome') line += ` ${name}=${toWord(fields[name])}`
+  }
+  return line
 }
 
 function toWord(value: unknown): string {
   if (typeof value === 'number') return String(value)
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return typeof value === 'string' && !/^[\p{L}\p{N}_.:/#…-]+$/u.test(text)
-    ? JSON.stringify(text)
-    : text
+  return typeof value === 'string' && /^[\w.:/#…-]+$/.test(value) ? value : JSON.stringify(value)
 }
