@@ -31,6 +31,8 @@ describe('the installed package', () => {
       './handlebars',
       './eta',
       './express',
+      './inspector',
+      './metrics',
       './testing',
     ])
   })
@@ -71,6 +73,26 @@ describe('the installed package', () => {
       })
     },
   )
+
+  it.each([
+    ['prometheusMetrics', 'prom-client'],
+    ['openTelemetry', '@opentelemetry/api'],
+  ])('says what to install when %s finds no %s', async (name, peer) => {
+    const code = `
+      const { createCaches, LocMemCache } = await import('fragcache')
+      const metrics = await import('fragcache/metrics')
+      try {
+        metrics.${name}(createCaches({ default: new LocMemCache() }))
+      } catch (error) {
+        console.log(error.code, '|', error.message)
+      }
+    `
+    expect(await consumer.node('module', code)).toEqual({
+      code: 0,
+      error: '',
+      out: `FRAGCACHE_MISSING_PEER | fragcache/metrics (${name}) needs the package "${peer}": npm install ${peer}`,
+    })
+  })
 
   // No adapter imports its engine: it works on the instance that the user hands in.
   it.each([
