@@ -237,6 +237,7 @@ interface DrawnData {
     readonly id: number
     readonly name: string
     readonly outcome: string
+    readonly cameIn?: string
   })[]
   readonly failed: readonly { readonly name: string }[]
 }

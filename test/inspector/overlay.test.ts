@@ -35,7 +35,7 @@ function outcomes(html: string): Record<string, string> {
   return Object.fromEntries(
     dataIn(html).fragments.map(({ name, outcome, cameIn }) => [
       name,
-      cameIn === undefined ? outcome : `${outcome} in ${String(cameIn)}`,
+      cameIn === undefined ? outcome : `${outcome} in ${cameIn}`,
     ]),
   )
 }
@@ -331,7 +331,9 @@ describe('the overlay', () => {
     for (let i = 0; i < 2; i++) {
       expect(await (await late.get()).text()).not.toContain('data-fragcache-overlay')
     }
-    expect(String(warnings.mock.calls.flat())).toContain('before everything else')
+    expect(warnings.mock.calls.map(([message]) => String(message)).join()).toContain(
+      'before everything else',
+    )
   })
 
   it.each([

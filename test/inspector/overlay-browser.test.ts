@@ -1,0 +1,227 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import {
+  chromium,
+  type Browser,
+  type BrowserContextOptions,
+  type Locator,
+  type Page,
+} from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ensureChromium } from '../support/chromium.js'
+import { atlas, DrawnSite, engines, hostile } from './overlay-site.js'
+
+const launch = await ensureChromium()
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const screenshot = new URL('../../docs/images/overlay.png', import.meta.url)
+
+const widths = [375, 1440]
+
+const chip = (page: Page, name: string): Locator =>
+  page.locator('fragcache-overlay').getByRole('button', { name, exact: true })
+
+const card = (page: Page): Locator => page.locator('fragcache-overlay .card')
+
+const words = (page: Page): Promise<string[]> =>
+  page.locator('fragcache-overlay .chip').allInnerTexts()
+
+describe.skipIf(launch === undefined)('the overlay in a browser', () => {
+  let browser: Browser
+
+  beforeAll(async () => {
+    browser = await chromium.launch(launch)
+  }, 60_000)
+
+  afterAll(async () => {
+    await browser?.close()
+  })
+
+  /** Opens a site's page in a context of its own, and ends with whether it ran without a fault. */
+  async function onPage(
+    site: DrawnSite,
+    options: BrowserContextOptions,
+    work: (page: Page) => Promise<void>,
+  ): Promise<void> {
+    const context = await browser.newContext(options)
+    try {
+      await context.addInitScript(axe)
+      const page = await context.newPage()
+      page.setDefaultTimeout(10_000)
+      const faults: string[] = []
+      page.on('pageerror', (error) => faults.push(error.message))
+      page.on('console', (message) => {
+        if (message.type() === 'error') faults.push(message.text())
+      })
+      await page.goto(site.origin)
+      await work(page)
+      expect(await page.evaluate('window.isHacked')).toBe(undefined)
+      expect(faults).toEqual([])
+    } finally {
+      await context.close()
+      await site.close()
+    }
+  }
+
+  const violations = (page: Page): Promise<unknown> =>
+    page.evaluate(
+      `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))`,
+    )
+
+  const geometry = (page: Page): Promise<unknown> =>
+    page.evaluate(`(() => {
+      const boxes = [...document.querySelectorAll('body, body *:not(script)')].map((element) => {
+        const { x, y, width, height } = element.getBoundingClientRect()
+        return [element.tagName, x, y, width, height].join(' ')
+      })
+      const { scrollWidth, scrollHeight } = document.documentElement
+      return { boxes, scrollWidth, scrollHeight, html: document.body.outerHTML }
+    })()`)
+
+  describe.each(engines)('in %s', (engine) => {
+    it('leaves the page as it is, and is accessible, at both widths and in both schemes', async () => {
+      const plain: unknown[] = []
+      await onPage(await DrawnSite.start(engine, { overlay: 'none' }), {}, async (page) => {
+        for (const width of widths) {
+          await page.setViewportSize({ width, height: 700 })
+          plain.push(await geometry(page))
+        }
+      })
+      await onPage(await DrawnSite.start(engine), {}, async (page) => {
+        await page.getByRole('button', { name: 'Details' }).click()
+        await chip(page, 'miss: fragment menu').focus()
+        for (const [at, width] of widths.entries()) {
+          await page.setViewportSize({ width, height: 700 })
+          expect(await geometry(page)).toEqual(plain[at])
+          for (const colorScheme of ['light', 'dark'] as const) {
+            await page.emulateMedia({ colorScheme })
+            expect(await violations(page), `${width} ${colorScheme}`).toEqual([])
+          }
+          await expect
+            .poll(async () => {
+              const own = (await card(page).boundingBox())!
+              return own.x >= 0 && own.x + own.width <= width
+            })
+            .toBe(true)
+        }
+      })
+    })
+
+    it('labels fragments for the mouse and for the keyboard, and invalidates them', async () => {
+      const options = { viewport: { width: 1440, height: 800 } }
+      await onPage(await DrawnSite.start(engine), options, async (page) => {
+        await page.locator('fragcache-overlay .bar').waitFor()
+        expect(new Set(await words(page))).toEqual(new Set(['miss', 'bypass']))
+        await page.reload()
+        await page.locator('fragcache-overlay .bar').waitFor()
+        // In the order of the page, the outer before the inner.
+        expect((await words(page)).slice(0, 4)).toEqual([
+          'hit',
+          'hit, inside',
+          'hit',
+          'hit, inside',
+        ])
+
+        // Each outline lies around what its fragment has put out.
+        const table = (await page.locator('tr').first().boundingBox())!
+        const row = (await page.locator('fragcache-overlay .box').nth(2).boundingBox())!
+        expect(Math.abs(table.x - row.x)).toBeLessThan(4)
+        expect(Math.abs(table.width - row.width)).toBeLessThan(8)
+
+        // The mouse: the innermost that it is over.
+        await page.getByText('700 people').first().hover()
+        await card(page).waitFor()
+        expect(await card(page).getAttribute('aria-label')).toBe('Fragment people')
+        expect(await card(page).innerText()).toContain('Came along in “row” (hit)')
+        await page.mouse.move(1400, 300)
+        await card(page).waitFor({ state: 'hidden' })
+
+        // The keyboard: one after the other, with the buttons of each behind it.
+        await chip(page, 'hit: fragment menu').focus()
+        await card(page).waitFor()
+        const text = await card(page).innerText()
+        expect(text).toMatch(/Key\s+template\.cache\.menu\./)
+        expect(text).toMatch(/Alias\s+default/)
+        expect(text).toMatch(/Age\s+[\d.]+ m?s/)
+        expect(text).toMatch(/Time left\s+\d+ s/)
+        expect(text).toMatch(/Body\s+[\d.]+ ms/)
+        expect(text).toContain(hostile)
+        await page.keyboard.press('Tab')
+        const invalidate = page.getByRole('button', { name: 'Invalidate “menu”', exact: true })
+        expect(await invalidate.evaluate((element) => element.matches(':focus'))).toBe(true)
+        await page.keyboard.press('Escape')
+        await card(page).waitFor({ state: 'hidden' })
+        await chip(page, 'hit: fragment menu').click()
+        await Promise.all([page.waitForEvent('load'), invalidate.click()])
+        await chip(page, 'miss: fragment menu').waitFor()
+        await chip(page, 'hit: fragment greeting').waitFor()
+        expect(await page.locator('fragcache-overlay .bar').innerText()).toContain(
+          'Every variant of the fragment "menu" is gone.',
+        )
+
+        // What has no outline is named.
+        await page.getByRole('button', { name: 'Details' }).click()
+        const list = page.getByRole('list', { name: 'Fragments without an outline' })
+        expect((await list.innerText()).split('\n').length).toBe(4)
+
+        // It can be taken off, and stays so.
+        await page.getByRole('button', { name: 'Outlines' }).click()
+        expect(await page.locator('fragcache-overlay .box:visible').count()).toBe(0)
+        await page.reload()
+        await page.locator('fragcache-overlay .bar').waitFor()
+        expect(await page.locator('fragcache-overlay .box:visible').count()).toBe(0)
+      })
+    })
+  })
+
+  it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1')('is shown in the documentation', async () => {
+    const viewport = { width: 960, height: 640 }
+    await onPage(await DrawnSite.start('nunjucks'), { viewport }, async (page) => {
+      await page.reload()
+      await chip(page, 'hit: fragment menu').focus()
+      await card(page).waitFor()
+      await page.screenshot({ path: fileURLToPath(screenshot) })
+    })
+  })
+
+  it('follows what happens to the page', async () => {
+    await onPage(
+      await DrawnSite.start('eta'),
+      { viewport: { width: 900, height: 400 } },
+      async (page) => {
+        const box = page.locator('fragcache-overlay .box').nth(0)
+        await box.waitFor()
+        const before = (await box.boundingBox())!
+        await page.evaluate(`document.body.style.paddingTop = '216px'`)
+        await expect.poll(async () => (await box.boundingBox())?.y).toBe(before.y + 200)
+        await page.evaluate(`document.querySelector('nav').remove()`)
+        await box.waitFor({ state: 'hidden' })
+        await page.evaluate(`document.body.style.paddingTop = '2000px'`)
+        // What is out of sight is brought there with the focus.
+        await chip(page, 'miss: fragment greeting').focus()
+        await expect.poll(() => page.evaluate('scrollY')).toBeGreaterThan(500)
+        await card(page).waitFor()
+      },
+    )
+  })
+
+  it('runs under a strict policy, and says what keeps its buttons from working', async () => {
+    const site = await DrawnSite.start('eta', {
+      inside: [
+        (_req, res, next) => {
+          res.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
+          next()
+        },
+      ],
+      template: (engine) => atlas(engine).replace(/<script>[^]*?<\/script>/, ''),
+    })
+    const context = await browser.newContext()
+    const page = await context.newPage()
+    await page.goto(site.origin)
+    await chip(page, 'miss: fragment menu').focus()
+    await page.getByRole('button', { name: 'Invalidate “menu”', exact: true }).click()
+    await page.getByText("connect-src 'self'").waitFor()
+    await context.close()
+    await site.close()
+  })
+})
