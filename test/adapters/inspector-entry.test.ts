@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { Failure } from '../../adapters/inspector/index.js'
+import type { Failure, ResponseRow } from '../../adapters/inspector/index.js'
 import { MAX_PREVIEW, previewOf } from '../../adapters/inspector/preview.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
@@ -148,9 +148,14 @@ describe.each(['local memory', 'redis', 'memcached'])('an entry in %s', (kind) =
         res.cookie('session', 'secret').type('html').send('<h1>Grüße</h1>')
       }),
     )
+    // The first call loads the client and connects, which a page does not wait for.
+    await cache.get('anything')
     await inspected.overview()
     await inspected.site.get('/')
-    const [row] = await inspected.responses()
+    let row: ResponseRow | undefined
+    // It is told once it is stored, after it is sent.
+    for (let i = 0; i < 100 && row === undefined; i++) [row] = await inspected.responses()
+    expect(row?.outcome).toBe('miss')
     const entry = await inspected.entry('default', row?.key ?? '')
     expect(entry).toMatchObject({ found: true, previewKind: 'page', isTruncated: false })
     const [head = '', body] = (entry.preview ?? '').split('\n\n')
@@ -163,14 +168,14 @@ describe.each(['local memory', 'redis', 'memcached'])('an entry in %s', (kind) =
 })
 
 async function newCache(kind: string): Promise<Cache | undefined> {
-  const keyPrefix = `entry${process.pid}`
+  const settings = { keyPrefix: `entry${process.pid}`, options: { timeLimitMs: 10_000 } }
   if (kind === 'redis') {
     const server = await sharedServer('redis')
-    return server && new RedisCache({ location: server.url, keyPrefix })
+    return server && new RedisCache({ ...settings, location: server.url })
   }
   if (kind === 'memcached') {
     const server = await sharedServer('memcached')
-    return server && new MemcachedCache({ location: server.url, keyPrefix })
+    return server && new MemcachedCache({ ...settings, location: server.url })
   }
   return new LocMemCache()
 }

@@ -279,12 +279,13 @@ describe('the overview', () => {
     const redis = await sharedServer('redis')
     const memcached = await sharedServer('memcached')
     if (redis === undefined || memcached === undefined) return
+    const settings = {
+      keyPrefix: `inspector${process.pid}`,
+      options: { timeLimitMs: 10_000 },
+    }
     const caches = createCaches({
-      redis: new RedisCache({ location: redis.url, keyPrefix: `inspector${process.pid}` }),
-      memcached: new MemcachedCache({
-        location: memcached.url,
-        keyPrefix: `inspector${process.pid}`,
-      }),
+      redis: new RedisCache({ ...settings, location: redis.url }),
+      memcached: new MemcachedCache({ ...settings, location: memcached.url }),
       local: new LocMemCache(),
       none: new DummyCache(),
     })
