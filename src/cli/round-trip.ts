@@ -121,7 +121,7 @@ const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
   [/NOPERM|permission|EACCES|not writable/i, 'no-access', 'give this user the right to use it'],
   [/ENOTFOUND|EAI_AGAIN/, 'unreachable', 'check the name of the host in the location'],
   [
-    /ECONNREFUSED|no connection|no answer|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,
+    /ECONNREFUSED|no connection|no answer|no welcome|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,
     'unreachable',
     'start the server, or check the location and the network on the way to it',
   ],

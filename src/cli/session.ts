@@ -14,6 +14,8 @@ export interface CommonOptions {
 
 /** One run of a command: its caches, and where its result goes. */
 export class Session {
+  #before = ''
+
   constructor(
     readonly command: string,
     readonly config: Config,
@@ -33,7 +35,8 @@ export class Session {
 
   /** Writes the result: as JSON where that was asked for, else as people read it. */
   result(json: unknown, text: () => string): void {
-    this.output.out(this.isJson ? toJson(json) : visible(text()))
+    this.output.out(this.isJson ? toJson(json) : this.#before + visible(text()))
+    this.#before = ''
   }
 
   /** Says something that is not the result. */
@@ -41,9 +44,9 @@ export class Session {
     this.output.error(`fragcache: ${visible(text)}`)
   }
 
-  /** Lets what is written next take the place of what was. */
-  clearScreen(): void {
-    if (this.isTerminal) this.output.out('\x1b[H\x1b[2J\x1b[3J')
+  /** Lets the next result take the place of what a terminal shows. */
+  replaceScreen(): void {
+    if (this.isTerminal) this.#before = CLEAR_SCREEN
   }
 
   /** @throws UsageError: there is no such alias. */
@@ -98,6 +101,9 @@ export class Session {
     return answers.filter(({ isAway }) => isAway).map(({ alias }) => alias)
   }
 }
+
+/** Home; clear what is there, and what was scrolled away. */
+const CLEAR_SCREEN = '\x1b[H\x1b[2J\x1b[3J'
 
 /** Whether a cache lives in the memory of whoever uses it. */
 async function isOfProcess(cache: Cache): Promise<boolean> {

@@ -48,7 +48,7 @@ export async function showStats(
   const signal = session.untilInterrupted()
   for (let isFirst = true; signal?.aborted !== true; isFirst = false) {
     const stats = await session.caches.serverStats()
-    if (!session.isJson && session.isTerminal) session.clearScreen()
+    if (!session.isJson && session.isTerminal) session.replaceScreen()
     else if (!session.isJson && !isFirst) session.result(undefined, () => '')
     write(session, stats)
     await pause(intervalMs, signal)

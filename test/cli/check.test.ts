@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { judge, isOlder, type Finding } from '../../src/cli/findings.js'
@@ -173,6 +175,39 @@ describe('fragcache check', () => {
     expect(exit).toBe(1)
     expect(codesOf('default')).toEqual(['no-access'])
     expect(JSON.stringify(report)).not.toContain('hunter2')
+  })
+
+  it.skipIf(!redis)('says so where a server may not tell of itself', async () => {
+    const user = ['--user', 'app', 'on', '>pw', '~*', '&*', '+@all', '-info']
+    const server = await startRedis(user)
+    onTestFinished(() => server.stop())
+    const location = server.url.replace('//', '//app:pw@')
+    const { exit, codesOf } = await check(
+      `export default createCaches({ default: new RedisCache({ location: ${JSON.stringify(location)} }) })`,
+    )
+    expect(exit).toBe(0)
+    expect(codesOf('default')).toEqual(['no-figures'])
+  })
+
+  it('ends in time where servers accept and never answer', async () => {
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => void sockets.add(socket)).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const { port } = server.address() as AddressInfo
+    const { exit, codesOf } = await check(
+      `const options = { timeLimitMs: 300 }
+       export default createCaches({
+         default: new RedisCache({ location: 'redis://127.0.0.1:${port}', options }),
+         memcached: new MemcachedCache({ location: '127.0.0.1:${port}', options }),
+       })`,
+    )
+    expect(exit).toBe(1)
+    expect(codesOf('default')).toEqual(['unreachable'])
+    expect(codesOf('memcached')).toEqual(['unreachable'])
   })
 
   it.skipIf(!memcached)('finds how a Memcached is set up, and which server is down', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { main } from '../../src/cli.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { freePort, sharedServer } from '../support/servers.js'
 import { configure, imports, ownFolder, run, runJson } from './support.js'
@@ -205,6 +206,26 @@ describe('fragcache stats', () => {
   })
 })
 
+describe('fragcache stats --watch', () => {
+  it('draws over what a terminal shows, and ends when it is told to', async () => {
+    const config = configure(folder, 'export default createCaches({ default: new DummyCache() })')
+    const interruption = new AbortController()
+    const shown: string[] = []
+    const code = await main(['stats', '--watch', '--interval', '0.1', '--config', config], {
+      out: (text) => {
+        shown.push(text)
+        if (shown.length === 2) interruption.abort()
+      },
+      error: () => undefined,
+      isTerminal: true,
+      untilInterrupted: () => interruption.signal,
+    })
+    expect(code).toBe(0)
+    expect(shown).toHaveLength(2)
+    for (const text of shown) expect(text.startsWith('\x1b[H\x1b[2J\x1b[3JCACHE')).toBe(true)
+  })
+})
+
 describe('the program', () => {
   let bundle: Bundle
   let app: string
@@ -222,7 +243,7 @@ describe('the program', () => {
          ${redis === undefined ? '' : `redis: new RedisCache({ location: ${JSON.stringify(redis.url)}, keyPrefix: 'program' }),`}
        })`,
     )
-  })
+  }, 60_000)
   afterAll(() => bundle.remove())
 
   function start(...args: string[]) {
@@ -249,6 +270,23 @@ describe('the program', () => {
       error: '',
     })
     expect(await start('get', 'default', 'none', '--json').ended).toMatchObject({ code: 1 })
+  })
+
+  it('loads TypeScript where this Node does, else says what to do', async () => {
+    writeFileSync(
+      join(app, 'typed.ts'),
+      `${imports(bundle.folder, 'js')}
+       const alias: string = 'default'
+       export default createCaches({ [alias]: new DummyCache() })`,
+    )
+    const { code, error } = await start('clear', 'default', '--config', 'typed.ts').ended
+    const { typescript } = process.features as { typescript?: unknown }
+    if (Boolean(typescript)) {
+      expect(code).toBe(0)
+    } else {
+      expect(code).toBe(1)
+      expect(error).toMatch(/this Node does not run .*typed\.ts; take a JavaScript file/)
+    }
   })
 
   it('runs through a link, as npm installs it', async () => {
