@@ -16,6 +16,15 @@ const launch = await ensureChromium()
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const screenshot = new URL('../../docs/images/overlay.png', import.meta.url)
 
+/** What the documentation shows. */
+const documented = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Teas</title>
+<style>body{font:17px/1.6 system-ui;margin:24px auto;padding:0 24px;max-width:820px;color:#222}nav a{margin-right:20px}
+.teas{display:grid;grid-template-columns:1fr 1fr 1fr;gap:24px}.teas div{background:#f4f1ea;padding:8px 16px}</style></head><body>
+{% cache 600 "menu" tags=menuTags %}<nav><a href="/">Teas</a>{% cache 900 "cart-link" %}<a href="/cart">Cart</a>{% endcache %}</nav>{% endcache %}
+<h1>Teas of the season</h1><div class="teas">
+{% for tea in ["Darjeeling", "Gyokuro", "Rooibos"] %}{% cache 60 "tea" tea tags=("prices" if loop.last else "teas") %}<div><h2>{{ tea }}</h2><p>A cup of {{ tea }}.</p></div>{% endcache %}{% endfor %}
+</div><p>{% cache 60 "clock" if=false %}Open since {{ hour }} o’clock.{% endcache %}</p></body></html>`
+
 const widths = [375, 1440]
 
 const chip = (page: Page, name: string): Locator =>
@@ -175,8 +184,14 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
   })
 
   it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1')('is shown in the documentation', async () => {
-    const viewport = { width: 960, height: 640 }
-    await onPage(await DrawnSite.start('nunjucks'), { viewport }, async (page) => {
+    const site = await DrawnSite.start('nunjucks', {
+      pages: {},
+      template: () => documented,
+      data: () => ({ menuTags: ['navigation'], hour: 9 }),
+    })
+    const viewport = { width: 960, height: 560 }
+    await onPage(site, { viewport }, async (page) => {
+      await site.caches.invalidateTags(['prices'])
       await page.reload()
       await chip(page, 'hit: fragment menu').focus()
       await card(page).waitFor()

@@ -63,6 +63,9 @@ export function overlay(options: OverlayOptions = {}): OverlayMiddleware {
   }
 }
 
+/** Requests that an overlay has seen: of several in an application, the first draws. */
+const begun = new WeakSet<IncomingMessage>()
+
 class Drawing {
   readonly #token = new PageToken(undefined)
   readonly #known = new KnownCaches()
@@ -70,6 +73,11 @@ class Drawing {
   constructor(readonly settings: OverlaySettings) {}
 
   handle(req: ExpressRequest, res: ServerResponse, next: (error?: unknown) => void): void {
+    if (begun.has(req)) {
+      next()
+      return
+    }
+    begun.add(req)
     const isAction = pathOf(req) === this.settings.path
     if (!isAction && !wantsDocument(req)) {
       // What is made now may be found in a page later.

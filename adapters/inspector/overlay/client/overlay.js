@@ -282,13 +282,17 @@
 
   function placeCard() {
     if (shown?.rect === undefined) return
+    const { rect } = shown
     const anchor = shown.chip.getBoundingClientRect()
     const { offsetWidth: width, offsetHeight: height } = card
-    const left = Math.min(Math.max(anchor.left, 8), innerWidth - width - 8)
-    const below = anchor.bottom + 4
-    const top = below + height <= innerHeight - 8 ? below : anchor.top - 4 - height
-    card.style.left = `${Math.max(left, 8)}px`
-    card.style.top = `${Math.min(Math.max(top, 8), Math.max(innerHeight - height - 8, 8))}px`
+    // Where it hides nothing of the fragment, if there is such a place.
+    const under = [rect.bottom + 4, anchor.bottom + 4]
+    const over = [rect.top - 4 - height, anchor.top - 4 - height]
+    const fits = (/** @type {number} */ top) => top >= 8 && top + height <= innerHeight - 8
+    const top =
+      [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at)) ?? 8
+    card.style.left = `${Math.max(Math.min(Math.max(anchor.left, 8), innerWidth - width - 8), 8)}px`
+    card.style.top = `${top}px`
   }
 
   /** @param {Outline} outline */
