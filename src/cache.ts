@@ -11,7 +11,7 @@ import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './e
 import type { Version } from './keys.js'
 import { toDescription, type EntryDescription } from './describe.js'
 import { currentFrame, mayWantExpiry } from './frame.js'
-import { GetOrSet, lifetimeOf, type Wanted } from './get-or-set.js'
+import { GetOrSet, lifetimeOf } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { operationChannel, type OperationMessage } from './observe.js'
 import type { Counting, Counts } from './stats/counts.js'
@@ -21,6 +21,7 @@ import { releasesOver } from './lease.js'
 import type { ServerStats } from './server-stats.js'
 import { withStamp, type Stamp } from './stamp.js'
 import {
+  isDueEarly,
   toAgeing,
   toBeta,
   toGrace,
@@ -531,8 +532,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
     }
-    const hit = this.#hitAtOnce(wanted)
-    if (hit !== undefined) {
+    const hit = this.#hitAtOnce(storedKey)
+    const isDue = isDueEarly(hit?.stamp, wanted.beta)
+    if (hit !== undefined && !isDue) {
+      this.counts.hits++
+      this.counts.valueHits++
       if (hit.tags !== undefined || mayWantExpiry()) {
         const noted = this.#dependOn(storedKey, hit)
         if (isPromise(noted)) await noted
@@ -542,7 +546,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const frame = currentFrame()
     frame?.announce(wanted.tags)
     const timed = new TimedSource(valueOrProducer, this.counts)
-    const got = await this.#made.run({ ...wanted, source: timed.source })
+    const got = await this.#made.run({ ...wanted, source: timed.source, isDue })
     if (!timed.hasRun) this.counts.valueHits++
     if (frame !== undefined) {
       frame.depend(this, got.tags, got.unborn)
@@ -554,7 +558,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
-  #hitAtOnce({ storedKey, beta }: Pick<Wanted, 'storedKey' | 'beta'>): Hit | undefined {
+  #hitAtOnce(storedKey: string): Hit | undefined {
     if (!this.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.isFailing || this.settings.ignoreErrors) return undefined
     const { counts } = this
@@ -565,12 +569,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     } catch (error) {
       throw this.toFailure('getOrSet', error)
     }
-    if (hit === undefined || isPromise(hit)) return undefined
-    // Whether it is due is drawn once, and there.
-    if (beta > 0 && hit.stamp !== undefined && hit.stamp.costMs > 0) return undefined
+    if (isPromise(hit)) return undefined
     if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
-    counts.hits++
-    counts.valueHits++
     return hit
   }
 

@@ -36,6 +36,8 @@ export interface Wanted {
   readonly staleIfError: number
   /** Whether it must not live longer than anything it was made from. */
   readonly isLimited: boolean
+  /** It was found, and drawn to be made again early: chance is asked once. */
+  readonly isDue: boolean
 }
 
 /** A value and what it depends on. */
@@ -151,7 +153,7 @@ export class GetOrSet {
     const hit = found?.hits[0]
     if (hit === undefined) return this.#make(wanted, run, found?.snapshot, undefined)
     if (hit.staleSinceMs === undefined) {
-      if (isDueEarly(hit.stamp, wanted.beta)) this.#refresh(wanted, hit)
+      if (wanted.isDue || isDueEarly(hit.stamp, wanted.beta)) this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
     }
     if (Date.now() < hit.staleSinceMs + staleWhileRevalidate * 1000) {
