@@ -257,7 +257,7 @@ describe.skipIf(launch === undefined)('Atlas in a browser', () => {
       expect(tabs).toBeLessThan(20)
       await page.keyboard.press('Tab')
       expect(
-        await focused.evaluate('(element) => getComputedStyle(element).outlineStyle'),
+        await focused.evaluate((element) => getComputedStyle(element).outlineStyle),
       ).not.toBe('none')
     }
     await page.keyboard.type('Portugal')
