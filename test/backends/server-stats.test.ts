@@ -164,9 +164,9 @@ describe.skipIf(memcached === undefined)('caches.serverStats of Memcached', () =
   it('tells the same over the binary protocol', async () => {
     const server = await startMemcached()
     onTestFinished(() => server.stop())
-    const [text, binary] = (['auto', 'binary'] as const).map(
-      (protocol) => new MemcachedCache({ location: server.location, options: { protocol } }),
-    ) as [Cache, Cache]
+    const speaking = (protocol: 'auto' | 'binary') =>
+      new MemcachedCache({ location: server.location, options: { protocol } })
+    const [text, binary] = [speaking('auto'), speaking('binary')]
     await text.set('k', 1)
     const comparable = ({ entries, maxBytes, maxEntryBytes, version }: ServerStats) => ({
       entries,
