@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { basename, dirname, extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Eta } from 'eta'
 import express, { type Request, type Response } from 'express'
 import { createCaches, LocMemCache, type Cache, type Caches } from 'fragcache'
@@ -12,6 +14,7 @@ import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
 import Handlebars from 'handlebars'
 import nunjucks from 'nunjucks'
 import { expect } from 'vitest'
+import type { HoleEngine } from '../../src/fragment/holes.js'
 
 export const engines = ['nunjucks', 'handlebars', 'eta'] as const
 
@@ -121,6 +124,8 @@ export interface SiteOptions {
   readonly cache?: Cache
   /** Caches whole pages too. */
   readonly pages?: ResponseCacheOptions
+  /** Whether the holes of pages are filled for each visitor. */
+  readonly fillsHoles?: boolean
   readonly template?: (engine: Engine) => string
   /** Before the overlay. */
   readonly before?: readonly express.RequestHandler[]
@@ -147,12 +152,21 @@ export class DrawnSite {
     for (const layer of options.before ?? []) app.use(layer)
     if (options.overlay !== 'none') app.use(overlay(options.overlay))
     for (const layer of options.inside ?? []) app.use(layer)
-    if (options.pages !== undefined) app.use(responseCache(caches, options.pages).cacheSite())
-    const render = rendererOf(engine, caches, template(engine))
+    const { render, handle } = rendererOf(engine, caches, template(engine))
+    if (options.pages !== undefined) {
+      const context = (req: Request) => dataAt(time.now, req)
+      const holes = options.fillsHoles === true ? { engines: [handle], context } : undefined
+      app.use(responseCache(caches, { ...options.pages, holes }).cacheSite())
+    }
+    // Express wants a file for each view: it is given this one, and the template in its place.
+    const own = fileURLToPath(import.meta.url)
+    app.set('views', dirname(own))
+    app.engine(extname(own), (_file, data, done) => {
+      render(data as Data).then((html) => done(null, html), done)
+    })
     app.get('/', async (req, res) => {
       if (options.view !== undefined) return void (await options.view(req, res))
-      const own = options.data?.(req) ?? {}
-      res.send(await render({ ...dataAt(time.now, req), ...own }))
+      res.render(basename(own), { ...dataAt(time.now, req), ...options.data?.(req) })
     })
     app.get('/favicon.ico', (_req, res) => void res.status(204).end())
     app.get(
@@ -187,7 +201,7 @@ export const DOCUMENT = { Accept: 'text/html', 'Sec-Fetch-Dest': 'document' } as
 export const PLAIN = { Accept: '*/*' } as const
 
 function dataAt(time: number, req: Request): Data {
-  const { visitor } = req.query
+  const visitor = req.query['visitor'] ?? req.get('X-Visitor')
   return {
     time,
     isCached: false,
@@ -201,29 +215,33 @@ function dataAt(time: number, req: Request): Data {
   }
 }
 
-function rendererOf(
-  engine: Engine,
-  caches: Caches,
-  template: string,
-): (data: Data) => Promise<string> {
+interface Renderer {
+  readonly render: (data: Data) => Promise<string>
+  /** Renders the holes of pages. */
+  readonly handle: HoleEngine
+}
+
+function rendererOf(engine: Engine, caches: Caches, template: string): Renderer {
   switch (engine) {
     case 'nunjucks': {
-      const env = new nunjucks.Environment([], { autoescape: true })
+      const loader = { getSource: () => ({ src: template, path: 'atlas.njk', noCache: false }) }
+      const env = new nunjucks.Environment([loader], { autoescape: true })
       const handle = registerNunjucks(env, caches)
-      const compiled = new nunjucks.Template(template, env, 'atlas.njk', true)
-      return async (data) => await handle.renderAsync(compiled, data)
+      return { handle, render: (data) => handle.renderAsync('atlas.njk', data) }
     }
     case 'handlebars': {
       const handlebars = Handlebars.create()
       const handle = registerHandlebars(handlebars, caches)
+      handlebars.registerPartial('atlas', template)
       const compiled = handlebars.compile(template)
-      return async (data) => await handle.renderAsync(compiled, data)
+      return { handle, render: (data) => handle.renderAsync(compiled, data) }
     }
     case 'eta': {
-      const eta = new Eta({ plugins: [cachePlugin(caches)] })
+      const handle = cachePlugin(caches)
+      const eta = new Eta({ plugins: [handle] })
       const names = 'time, isCached, menuTags, visitor, places, population'
       eta.loadTemplate('@page', `<% const { ${names} } = it %>${template}`, { async: true })
-      return async (data) => await eta.renderAsync('@page', data)
+      return { handle, render: (data) => eta.renderAsync('@page', data) }
     }
   }
 }

@@ -159,6 +159,18 @@ describe.each(engines)('the overlay of %s', (engine) => {
     })
   })
 
+  it('finds again what came along in a page that is another for each visitor', async () => {
+    const site = await start(engine, { pages: {}, fillsHoles: true })
+    const outcomesOfPage: unknown[] = []
+    for (const visitor of ['Ann', 'Ann', 'Bob']) {
+      const html = await (await site.get({ ...DOCUMENT, 'X-Visitor': visitor })).text()
+      outcomesOfPage.push(dataIn(html).page['outcome'], dataIn(html).page['reason'])
+      expect(markedIn(html, factsOf(html, 'people').id)).toBe('700 people')
+      expect(markedIn(html, factsOf(html, 'greeting').id)).toBe(`<p>Hello ${visitor}!</p>`)
+    }
+    expect(outcomesOfPage).toEqual(['miss', undefined, 'hit', undefined, 'hit', undefined])
+  })
+
   it('names what threw', async () => {
     const site = await start(engine, { template: broken })
     const answer = await site.get()
