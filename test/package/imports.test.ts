@@ -128,4 +128,15 @@ describe('the tarball', () => {
     const tests = built.map(sourceOf).filter((file) => file.startsWith('test/'))
     expect(tests.filter((file) => !suite.includes(file))).toEqual([])
   })
+
+  it('holds the scripts and style sheets that its pages are made of', async () => {
+    const sources = await readdir(join(projectRoot, 'adapters'), { recursive: true })
+    const assets = sources.filter((file) => /\.(js|css)$/.test(file))
+    expect(assets).toContain(join('inspector', 'page', 'page.css'))
+    for (const file of assets) {
+      expect(readFileSync(join(consumer.installed, 'dist', 'adapters', file), 'utf8')).toBe(
+        readFileSync(join(projectRoot, 'adapters', file), 'utf8'),
+      )
+    }
+  })
 })

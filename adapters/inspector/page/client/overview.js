@@ -31,7 +31,7 @@ function riskItem({ severity, subject, sentence, href }) {
         name,
       ),
       ' ',
-      el('code', {}, subject),
+      subject !== sentence && el('code', {}, subject),
     ),
     el(
       'p',

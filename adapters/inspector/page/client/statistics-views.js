@@ -67,7 +67,7 @@ function figure(id, label, value, format, hint) {
 /**
  * What both kinds of rows count.
  *
- * @template {Outcomes & { timeSavedMs: number, variants: number, meanBytes?: number }} T
+ * @template {Outcomes & { alias: string, timeSavedMs: number, variants: number, meanBytes?: number }} T
  * @param {Column<T>} time
  * @returns {Column<T>[]}
  */
@@ -84,11 +84,12 @@ function shared(time) {
     figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration),
     figure('variants', 'Variants', (row) => row.variants, short, 'An estimate'),
     figure('size', 'Mean size', (row) => row.meanBytes, bytes),
+    aliasColumn,
     figure(
       'stale',
       'Stale',
       (row) => row.stale,
-      count,
+      short,
       'Answered from the cache, made again behind',
     ),
     figure('joined', 'Joined', (row) => row.joined, short, 'Waited for what another was making'),
@@ -118,7 +119,6 @@ export function createFragments(app) {
       show: (row) => row.name,
       title: (row) => row.name,
     },
-    aliasColumn,
     ...shared(
       figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
     ),
@@ -175,7 +175,6 @@ export function createRoutes(app) {
       show: (row) => row.route,
       title: (row) => row.route,
     },
-    aliasColumn,
     ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
     {
       id: 'reasons',
