@@ -930,6 +930,18 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     return hits
   }
 
+  /**
+   * Tells of a look-up that was made without {@link tryLookup}, to who listens.
+   *
+   * @internal
+   */
+  tellOfLookup(key: string, isFound: boolean, durationMs: number, error?: unknown): void {
+    const failure = error === undefined ? undefined : { error }
+    const hits = isFound ? 1 : 0
+    const misses = isFound || failure !== undefined ? 0 : 1
+    this.#publish('get', [key], { hits, misses, durationMs, ...failure })
+  }
+
   #publish(
     operation: string,
     keys: readonly string[],
@@ -937,13 +949,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   ): void {
     if (!operationChannel.hasSubscribers) return
     const { alias, backendName: backend } = this
-    operationChannel.publish({
+    const { hits, misses, durationMs, error } = outcome
+    const message: OperationMessage = {
       alias,
       backend,
       operation,
       keys,
-      ...outcome,
-    } satisfies OperationMessage)
+      hits,
+      misses,
+      durationMs,
+    }
+    operationChannel.publish(error === undefined ? message : { ...message, error })
   }
 }
 

@@ -415,39 +415,41 @@ export function openHere(
   holes?: HoleRenderer,
 ): MaybePromise<string | Attempt> {
   const { cache, variant, ageing, tally } = fragment
-  const isTimed = fragmentChannel.hasSubscribers || tally.isSampled()
+  const isSampled = tally.isSampled()
+  const isTold = operationChannel.hasSubscribers
+  const isTimed = isSampled || isTold || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
   if (fragment.bypass) return new Attempt(fragment, undefined, parent, undefined, startedMs)
   let hit: Hit | undefined
   let snapshot: TagSnapshot | undefined
+  let lookupMs = 0
   const stale = ageing !== undefined && mayBeOld(fragment)
-  if (operationChannel.hasSubscribers) {
-    const found = atOnce(cache.tryLookup([variant.key], [variant.storedKey], fragment.tags, stale))
-    hit = found?.hits[0]
-    snapshot = found?.snapshot
-  } else {
-    // The hot path: no lists, no closures.
-    try {
-      hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
-      if (isTimed) cache.counts.reads.add(performance.now() - startedMs)
-      if (hit === undefined) {
-        cache.counts.misses++
-        snapshot = atOnce(cache.readTags(fragment.tags))
-      } else {
-        cache.counts.hits++
-      }
-    } catch (error) {
-      cache.reportFailure('get', error)
-      hit = undefined
-      snapshot = undefined
+  // The hot path: no lists, no closures, and the clock is read twice at most.
+  try {
+    hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
+    if (isTimed) lookupMs = performance.now() - startedMs
+    if (isSampled) cache.counts.reads.add(lookupMs)
+    if (isTold) cache.tellOfLookup(variant.key, hit !== undefined, lookupMs)
+    if (hit === undefined) {
+      cache.counts.misses++
+      snapshot = atOnce(cache.readTags(fragment.tags))
+    } else {
+      cache.counts.hits++
     }
+  } catch (error) {
+    cache.reportFailure('get', error)
+    if (isTold) cache.tellOfLookup(variant.key, false, performance.now() - startedMs, error)
+    hit = undefined
+    snapshot = undefined
   }
   if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
     if (parent !== undefined) {
       parent.depend(cache, hit.tags)
       if (parent.wantsExpiry) atOnce(dependOnHit(fragment, hit, parent))
     }
-    publish(fragment, 'hit', startedMs, 0)
+    tally.hits++
+    if (isSampled) tally.timed(lookupMs)
+    if (fragmentChannel.hasSubscribers) tell(fragment, 'hit', 0, lookupMs)
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
   }
@@ -552,6 +554,8 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
   const { ageing } = fragment
   // Under a lease it is not going to wait for another.
   flight.mayWait = ageing !== undefined && ageing.lock !== false && !mustNotWait(parent)
+  // Also where nobody joins it: what it waits for must not wait for what is around it.
+  needFrom(parent, flight)
   if (running?.isOutdated === false) {
     // Nobody joins it, but its key may be removed meanwhile.
     flight.goBeside(running)
@@ -559,7 +563,6 @@ function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
   }
   flight.takePlaceOf(running)
   flights.set(storedKey, flight)
-  needFrom(parent, flight)
   return flight
 }
 
@@ -834,11 +837,12 @@ function sizeOf(content: Content): number {
 }
 
 function publish(
-  { site, variant, alias, tally }: Fragment,
+  fragment: Fragment,
   outcome: FragmentOutcome,
   startedMs: number,
   bodyMs: number,
 ): void {
+  const { tally } = fragment
   if (outcome === 'hit') {
     tally.hits++
     if (startedMs !== UNTIMED) tally.timed(performance.now() - startedMs)
@@ -846,13 +850,17 @@ function publish(
     tally.count(outcome)
   }
   if (!fragmentChannel.hasSubscribers) return
-  fragmentChannel.publish({
-    name: site.fragment,
-    key: variant.key,
-    alias,
-    outcome,
-    bodyMs,
-    durationMs: startedMs === UNTIMED ? 0 : performance.now() - startedMs,
-    ...(site.template === undefined ? undefined : { template: site.template }),
-  } satisfies FragmentMessage)
+  tell(fragment, outcome, bodyMs, startedMs === UNTIMED ? 0 : performance.now() - startedMs)
+}
+
+function tell(
+  { site, variant, alias }: Fragment,
+  outcome: FragmentOutcome,
+  bodyMs: number,
+  durationMs: number,
+): void {
+  const { fragment: name, template } = site
+  const { key } = variant
+  const message: FragmentMessage = { name, key, alias, outcome, bodyMs, durationMs }
+  fragmentChannel.publish(template === undefined ? message : { ...message, template })
 }
