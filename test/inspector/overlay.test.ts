@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { LocMemCache, type Cache } from 'fragcache'
-import { overlay, type AuditMessage } from 'fragcache/inspector'
+import type { RequestHandler } from 'express'
+import { createCaches, LocMemCache, type Cache } from 'fragcache'
+import { inspector, overlay, type AuditMessage } from 'fragcache/inspector'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { compression } from '../support/express.js'
@@ -255,6 +256,14 @@ describe('the overlay', () => {
     onTestFinished(() => void vi.restoreAllMocks())
     const site = await start('eta')
     expect(await (await site.get(headers)).text()).not.toContain('data-fragcache-overlay')
+  })
+
+  it('does not draw on the inspector', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const site = await start('eta', { inside: [inspector(caches) as RequestHandler] })
+    const answer = await site.get()
+    expect(await answer.text()).toContain('Cache inspector')
+    expect(await (await site.get()).text()).not.toContain('data-fragcache-overlay')
   })
 
   it('draws for whom authorize allows, and for nobody where it throws', async () => {

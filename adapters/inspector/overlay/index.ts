@@ -126,6 +126,7 @@ class Drawing {
     startedMs: number,
   ): Promise<string> {
     const { html, headers } = page
+    if (html.includes(OF_INSPECTOR)) return html
     const scan = scanHtml(html)
     const permit = permitIn(headers, scan)
     if (scan.end === undefined) {
@@ -163,6 +164,9 @@ class Drawing {
     return draw(html, placed, data, scan.end, permit.nonce)
   }
 }
+
+/** In the inspector's own page, which has nothing to draw on. */
+const OF_INSPECTOR = '<meta name="fragcache-token"'
 
 /** The fragments of a page; where the page was found, what was put into it when it was made. */
 function outerOf(record: RequestRecord, url: string, html: string): readonly Seen[] {
