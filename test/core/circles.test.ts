@@ -99,3 +99,35 @@ describe.each<[string, () => Cache]>([
     expect(texts.map((text) => text[0])).toEqual(['v', 'f'])
   })
 })
+
+describe.each<[string, () => Cache]>([
+  ['LocMemCache', () => new LocMemCache()],
+  ['AsyncTestCache', () => new AsyncTestCache()],
+])('what is made beside one that it could not wait for, in %s', (_, create) => {
+  it.each<[string, (cache: Cache) => Ask]>([
+    ['values', value],
+    ['fragments', fragment],
+  ])('is not waited for by what it waits for itself: %s', async (__, open) => {
+    const ask = open(create())
+    const gates = { first: gate(), outer: gate(), inner: gate() }
+    const first = ask('first', async () => {
+      await gates.first.opened
+      return ask('outer', async () => 'not asked for')
+    })
+    const outer = ask('outer', async () => {
+      await gates.outer.opened
+      const beside = async () => `beside(${await ask('inner', async () => 'not asked for')})`
+      return `outer(${await ask('first', beside)})`
+    })
+    const inner = ask('inner', async () => {
+      await gates.inner.opened
+      return `inner(${await ask('outer', async () => 'made again')})`
+    })
+    for (const { open: goOn } of [gates.first, gates.outer, gates.inner]) {
+      await settle()
+      goOn()
+    }
+    const [, , text] = await Promise.all([first, outer, inner])
+    expect(text).toBe('inner(made again)')
+  })
+})
