@@ -312,7 +312,8 @@ export class GetOrSet {
     const patienceMs = before === undefined ? patienceOf(lock) : 2 * before.patienceMs
     const refreshing = { patienceMs, untilMs: Date.now() + patienceMs }
     this.#refreshing.set(storedKey, refreshing)
-    if (before !== undefined) this.#refreshes.detach(storedKey)
+    // One that it was made anew without may hang, too.
+    this.#refreshes.detach(storedKey)
     // In a context of its own: nobody waits for it, and what it depends on concerns nobody here.
     runAsyncIn(undefined, () =>
       this.#refreshes.runDetached(storedKey, (run) => this.#refreshNow(wanted, run, old)),

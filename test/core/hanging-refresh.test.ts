@@ -8,7 +8,7 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 60; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
 
-const ageing = { timeout: 10, staleWhileRevalidate: 1000 }
+const timeout = 10
 
 type Ask = (make: () => Promise<string>) => Promise<string>
 
@@ -17,20 +17,22 @@ interface Subject {
   remove: () => Promise<unknown>
 }
 
-const subjects: [string, (cache: Cache, lock: boolean) => Subject][] = [
+type Open = (cache: Cache, lock: boolean, staleWhileRevalidate?: number) => Subject
+
+const subjects: [string, Open][] = [
   [
     'a value',
-    (cache, lock) => ({
-      ask: (make) => cache.getOrSet('k', make, { ...ageing, lock }),
+    (cache, lock, staleWhileRevalidate = 1000) => ({
+      ask: (make) => cache.getOrSet('k', make, { timeout, staleWhileRevalidate, lock }),
       remove: () => cache.delete('k'),
     }),
   ],
   [
     'a fragment',
-    (cache, lock) => {
+    (cache, lock, staleWhileRevalidate = 1000) => {
       const fragments = new FragmentCache(createCaches({ default: cache }))
       return {
-        ask: (make) => fragments.render({ name: 'f', ...ageing, lock }, make),
+        ask: (make) => fragments.render({ name: 'f', timeout, staleWhileRevalidate, lock }, make),
         remove: () => fragments.delete('f'),
       }
     },
@@ -122,6 +124,22 @@ describe.each(subjects)('a refresh of %s that does not end', (_, open) => {
       await end(1)
       await end(2)
       expect(await firstOf(find, end)).toBe('made 3')
+    })
+
+    it('is joined by no other once it was made anew without it', async () => {
+      const clock = new SteppedClock()
+      clock.start()
+      const { ask } = open(create(), false, 5)
+      await ask(async () => 'old')
+      clock.advance(12)
+      expect(await ask(() => new Promise(() => undefined))).toBe('old')
+      await settle()
+      clock.advance(6)
+      expect(await ask(async () => 'newer')).toBe('newer')
+      clock.advance(12)
+      expect(await ask(async () => 'newest')).toBe('newer')
+      await settle()
+      expect(await ask(async () => 'not asked for')).toBe('newest')
     })
 
     /** What is made where nothing is there. */
