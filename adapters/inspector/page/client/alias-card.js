@@ -29,7 +29,9 @@ const longestSpanMs = 15 * 60_000
  */
 function spanOf([first], now) {
   const known = first === undefined ? 0 : now - first.atMs
-  return Math.min(longestSpanMs, Math.max(shortestSpanMs, known))
+  // The oldest point of a full history is a little younger than the whole time.
+  if (known > longestSpanMs - 30_000) return longestSpanMs
+  return Math.max(shortestSpanMs, known)
 }
 
 /**
@@ -218,10 +220,12 @@ export function createAliasCard(alias) {
   const ratioChart = createChart({
     title: 'Hit ratio',
     format: (share) => percent(share).replace('.0', ''),
+    nothing: 'Nothing was read.',
   })
   const latencyChart = createChart({
     title: 'Read latency',
     format: duration,
+    nothing: 'No read was timed.',
   })
   const charts = el('div', { class: 'charts' }, ratioChart.element, latencyChart.element)
   const table = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' })

@@ -27,9 +27,10 @@ const longestGapMs = 11_000
  * A chart of lines over time. It is an image to who cannot see it, named by a sentence that says what
  * it shows.
  *
- * @param {{ title: string, format: (value: number) => string }} setup
+ * @param {{ title: string, format: (value: number) => string, nothing: string }} setup - `nothing`
+ *   stands in a chart without a point.
  */
-export function createChart({ title, format }) {
+export function createChart({ title, format, nothing }) {
   const titleId = uniqueId('chart')
   const bands = svg('g', { class: 'bands' })
   const lines = svg('g', { class: 'lines' })
@@ -47,6 +48,7 @@ export function createChart({ title, format }) {
     lines,
   )
   const start = el('span')
+  const empty = el('p', { class: 'plot-empty', 'aria-hidden': 'true' }, nothing)
   const scale = [el('span'), el('span'), el('span')]
   const legend = el('ul', { class: 'legend', 'aria-hidden': 'true' })
   const element = el(
@@ -58,6 +60,7 @@ export function createChart({ title, format }) {
       { class: 'plot' },
       el('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale),
       image,
+      empty,
     ),
     el('div', { class: 'span', 'aria-hidden': 'true' }, start, el('span', {}, 'now')),
   )
@@ -70,7 +73,13 @@ export function createChart({ title, format }) {
     const y = (/** @type {number} */ value) => height - (Math.min(value, top) / top) * height
     image.setAttribute('aria-label', summary)
     setText(start, data.spanText)
-    for (const [index, label] of scale.entries()) setText(label, format(top * (1 - index / 2)))
+    const isEmpty = data.lines.every(({ points }) =>
+      points.every(({ value }) => value === undefined),
+    )
+    empty.hidden = !isEmpty
+    for (const [index, label] of scale.entries()) {
+      setText(label, isEmpty ? '' : format(top * (1 - index / 2)))
+    }
     fill(
       bands,
       ...data.bands
