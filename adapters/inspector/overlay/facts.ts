@@ -21,7 +21,8 @@ export interface FragmentFacts {
   readonly ageMs?: number
   /** `null`: it never ends. Left out: it is not in the cache, or not known. */
   readonly remainingMs?: number | null
-  readonly isStored: boolean
+  /** Left out: its store was not asked, or did not answer in time. */
+  readonly isStored?: boolean
   readonly isStale: boolean
   /** Left out: it was made elsewhere, or not at all. */
   readonly bodyMs?: number
@@ -103,7 +104,7 @@ export async function toFacts(
       ...(site.line !== undefined && { line: site.line }),
       ...(madeAtMs !== undefined && { ageMs: Math.max(nowMs - madeAtMs, 0) }),
       ...(endMs !== undefined && { remainingMs: endMs === null ? null : endMs - nowMs }),
-      isStored: entry !== undefined,
+      ...(described.has(idOf(one)) && { isStored: entry !== undefined }),
       isStale: entry?.isStale === true,
       ...(bodyMs !== undefined && { bodyMs }),
       ...(entry?.bytes !== undefined && { bytes: entry.bytes }),
@@ -154,14 +155,13 @@ function tagsOf({ seen }: Placed, entry: EntryDescription | undefined): readonly
 
 async function describeAll(
   placed: readonly Placed[],
-): Promise<ReadonlyMap<string, EntryDescription>> {
-  const found = new Map<string, EntryDescription>()
+): Promise<ReadonlyMap<string, EntryDescription | undefined>> {
+  const found = new Map<string, EntryDescription | undefined>()
   const wanted = new Map(placed.map((one) => [idOf(one), one.seen.fragment]))
   const asked = [...wanted].slice(0, MAX_DESCRIBED).map(async ([id, { cache, variant }]) => {
     const { key, version } = variant
     try {
-      const entry = await cache.describe(key, version === undefined ? {} : { version })
-      if (entry !== undefined) found.set(id, entry)
+      found.set(id, await cache.describe(key, version === undefined ? {} : { version }))
     } catch {
       // The store has told of its fault; the page is drawn without.
     }

@@ -2,7 +2,7 @@
 ;(() => {
   /** @typedef {import('../facts.js').OverlayData} OverlayData */
   /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
-  /** @typedef {{ facts: FragmentFacts, range: Range, box: HTMLElement, chip: HTMLButtonElement, rect: DOMRect | undefined }} Outline */
+  /** @typedef {{ facts: FragmentFacts, range: Range, box: HTMLElement, chip: HTMLButtonElement, rect: DOMRect | undefined, inset: number, border: number, chipWidth: number }} Outline */
 
   const source = document.querySelector('script[data-fragcache-overlay]')
   if (source === null) return
@@ -211,7 +211,8 @@
       rows.push(['Template', line === undefined ? template : `${template}, line ${line}`])
     }
     rows.push(['Age', ageMs === undefined ? 'not known' : duration(ageMs + passedMs)])
-    if (!facts.isStored) rows.push(['Time left', 'not in the cache'])
+    if (facts.isStored === undefined) rows.push(['Time left', 'not known'])
+    else if (!facts.isStored) rows.push(['Time left', 'not in the cache'])
     else if (facts.isStale) rows.push(['Time left', 'past its time'])
     else if (remainingMs === null) rows.push(['Time left', 'never expires'])
     else if (remainingMs !== undefined) {
@@ -348,7 +349,8 @@
     chip.setAttribute('aria-expanded', 'false')
     box.append(chip)
     layer.append(box)
-    const one = { facts, range, box, chip, rect: undefined }
+    /** @type {Outline} */
+    const one = { facts, range, box, chip, rect: undefined, inset: 0, border: 0, chipWidth: 0 }
     chip.addEventListener('focus', () => {
       if (isClosing) return
       bringIntoView(one)
@@ -366,9 +368,16 @@
   function placeChips() {
     /** @type {{ left: number, top: number, right: number }[]} */
     const taken = []
-    for (const { rect, box, chip } of outlines) {
-      if (rect === undefined || rect.bottom < 0 || rect.top > innerHeight) continue
-      const width = chip.offsetWidth
+    const seen = outlines.filter(
+      ({ rect }) => rect !== undefined && rect.bottom >= 0 && rect.top <= innerHeight,
+    )
+    // Measured once, and before anything is moved: each measure after a move is a layout.
+    for (const one of seen) {
+      one.chipWidth ||= one.chip.offsetWidth
+      one.border ||= one.box.clientLeft
+    }
+    for (const { rect, chip, chipWidth: width, inset, border } of seen) {
+      if (rect === undefined) continue
       let left = Math.min(Math.max(rect.left, 0), Math.max(innerWidth - width, 0))
       const top = Math.max(rect.top - 15, 0)
       for (let at = 0; at < taken.length; at++) {
@@ -381,9 +390,8 @@
       }
       left = Math.min(left, Math.max(innerWidth - width, 0))
       taken.push({ left, top, right: left + width })
-      const own = box.getBoundingClientRect()
-      chip.style.left = `${left - own.left - box.clientLeft}px`
-      chip.style.top = `${top - own.top - box.clientTop}px`
+      chip.style.left = `${left - rect.left - inset - border}px`
+      chip.style.top = `${top - rect.top - inset - border}px`
     }
   }
 
@@ -400,6 +408,7 @@
       // What has the same edges as what is around it is drawn a little inside.
       const depth = depthOf(one.facts)
       const inset = Math.min(depth * 2, rect.width / 6, rect.height / 6)
+      one.inset = inset
       style.left = `${rect.left + inset}px`
       style.top = `${rect.top + inset}px`
       style.width = `${rect.width - 2 * inset}px`
