@@ -21,7 +21,7 @@ export interface ShownFragment {
 /** Somebody who looks at fragments while they are rendered, and changes nothing. Must not throw. */
 export interface FragmentObserver {
   shown(fragment: ShownFragment): void
-  /** After `shown`, or without it where the text is put out nowhere. */
+  /** Before or after `shown`, or without it where the text is put out nowhere. */
   ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void
 }
 
