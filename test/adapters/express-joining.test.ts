@@ -503,13 +503,12 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
       Object.assign(req, { user: req.headers['x-user'] })
       next()
     }
-    const own: [string, RequestOptions][] = [
-      ...kinds,
+    const conditions: [string, RequestOptions][] = [
       ['If-None-Match', { headers: { 'If-None-Match': '"mine"' } }],
       ['If-Modified-Since', { headers: { 'If-Modified-Since': 'Tue, 14 Nov 2023 00:00:00 GMT' } }],
     ]
 
-    it.each(own)('%s: nobody waits for them', async (_name, options) => {
+    it.each(kinds)('%s: nobody waits for them', async (_name, options) => {
       const ready = gate()
       const { site, runs, arrived } = await crowdedSite(
         async (_req, res) => {
@@ -542,6 +541,25 @@ describe.each(expressVersions)('concurrent requests in $version', ({ express }) 
       ready.open()
       expect((await slow).headers['x-run']).toBe('1')
     })
+
+    it.each(conditions)(
+      '%s: others wait for them, and get the whole page',
+      async (_name, options) => {
+        const ready = gate()
+        const { site, runs, arrived } = await crowdedSite(async (_req, res) => {
+          await ready.opened
+          res.send(`run ${runs.count}`)
+        })
+        const leader = site.get('/p', options)
+        await arrived(1)
+        const other = site.get('/p')
+        await arrived(2)
+        ready.open()
+        expect(await leader).toMatchObject({ status: 200, text: 'run 1' })
+        expect(await other).toMatchObject({ status: 200, text: 'run 1' })
+        expect(runs.count).toBe(1)
+      },
+    )
 
     it('a copy: they wait, and are told whether it is right still', async () => {
       const ready = gate()
