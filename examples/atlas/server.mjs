@@ -9,6 +9,7 @@ const usage = `Usage: npm run demo -- [options]
   --cache redis://HOST  on a Redis server; also memcached://HOST:PORT
   --cache sqlite:FILE   in a database; also postgres://HOST/DATABASE, mysql://HOST/DATABASE
   --cache none          keep nothing, to see what pages cost then
+  --overlay             outline on each page what became of its fragments
   --check               run through all pages cold and warm, print what they cost, and stop
   --every NUMBER        with --check: of the countries only every so-many-th
 `
@@ -18,6 +19,7 @@ function options() {
     options: {
       port: { type: 'string', default: process.env.PORT || '0' },
       cache: { type: 'string' },
+      overlay: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false },
       every: { type: 'string', default: '1' },
       help: { type: 'boolean', short: 'h', default: false },
@@ -34,13 +36,15 @@ function options() {
   return { ...values, port, every }
 }
 
-async function serve({ port, cache }) {
-  const { app, close } = await createSite(cache)
+async function serve({ port, cache, overlay: isOutlined }) {
+  const { app, close } = await createSite(cache, { isOutlined })
   const server = app.listen(port, '127.0.0.1', (error) => {
     if (error) throw error
     const { port: actual } = server.address()
     console.log(`Atlas is at http://127.0.0.1:${actual}/`)
     for (const name of engineNames) console.log(`  http://127.0.0.1:${actual}/${name}/`)
+    console.log('What its caches do:')
+    for (const name of engineNames) console.log(`  http://127.0.0.1:${actual}/__cache/${name}/`)
     console.log('Stop it with Ctrl+C.')
   })
   const stop = () => {

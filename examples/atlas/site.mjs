@@ -1,6 +1,7 @@
 import { FragmentCache } from 'fragcache'
 import express from 'express'
 import { responseCache } from 'fragcache/express'
+import { inspector, overlay } from 'fragcache/inspector'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { callbackify } from 'node:util'
@@ -29,8 +30,10 @@ export const engineNames = Object.keys(makers)
  * The whole site.
  *
  * @param {string} [where] - Where to cache, as after `--cache`. Default: in memory.
+ * @param {object} [options]
+ * @param {boolean} [options.isOutlined] - Whether pages show what became of each fragment.
  */
-export async function createSite(where) {
+export async function createSite(where, { isOutlined = false } = {}) {
   const notes = createNotes()
   const visitors = createVisitors()
   const ask = createQuestions(notes, visitors)
@@ -58,10 +61,13 @@ export async function createSite(where) {
   app.disable('etag')
   app.set('views', views)
   app.enable('view cache')
+  if (isOutlined) app.use(overlay())
   app.use(securityHeaders)
   app.use(express.static(fileURLToPath(new URL('public/', import.meta.url)), { index: false }))
   app.get('/', (req, res) => res.redirect(303, `/${engineNames[0]}/`))
   app.use(visitors.recognize)
+
+  const inspectors = []
 
   for (const [name, make] of Object.entries(makers)) {
     const engine = make(caches.get(name), ask)
@@ -80,6 +86,10 @@ export async function createSite(where) {
       },
     })
     const keep = pages.cachePage(600)
+    // Only this machine may look, since nobody is told otherwise.
+    const inspected = inspector(caches.get(name), { pages })
+    inspectors.push(inspected)
+    app.use(`/__cache/${name}`, inspected)
     app.use(`/${name}`, watch, foot, createPages({ engine, notes, visitors, surveys, keep, sites }))
   }
 
@@ -88,6 +98,7 @@ export async function createSite(where) {
   })
 
   const close = async () => {
+    for (const each of inspectors) each.close()
     await Promise.all([...caches.values()].map((each) => each.close()))
     await store.close?.()
   }
