@@ -1,5 +1,5 @@
 import { Eta } from 'eta'
-import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
+import { createCaches, FragmentCache, LocMemCache, type Caches } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
 import { registerCache as registerHandlebars } from 'fragcache/handlebars'
 import { overlay } from 'fragcache/inspector'
@@ -11,7 +11,6 @@ import { AsyncTestCache } from '../support/async-cache.js'
 import { expressVersions, Site } from '../support/express.js'
 import { dataIn, DOCUMENT, markedIn, undrawn } from './overlay-site.js'
 
-type Caches = ReturnType<typeof createCaches>
 type Render = (caches: Caches) => () => string | Promise<string>
 
 const expected = '<ul><li>a</li></ul><p>b</p>'
