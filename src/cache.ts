@@ -406,7 +406,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     this.#removing(storedKey)
     const hit = await this.lookupOne(storedKey, true)
     const [removed] = await this.removeEntries([storedKey])
-    this.#made.forget(storedKey)
+    // Who asks from now on must not be given what was found in between.
+    this.#removing(storedKey)
     return hit !== undefined && removed === true
   }
 
@@ -486,13 +487,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const storedKeys = asked.map((key) => this.checkedKey(key, options.version))
     if (asked.length === 0) return
     for (const storedKey of storedKeys) this.#removing(storedKey)
-    await this.#call(
-      'deleteMany',
-      asked,
-      async () => void (await this.removeEntries(storedKeys)),
-      undefined,
-      { deletes: () => asked.length },
-    )
+    const remove = () => this.removeEntries(storedKeys)
+    await this.#call('deleteMany', asked, remove, [], IF_REMOVED)
+    for (const storedKey of storedKeys) this.#removing(storedKey)
   }
 
   /**
@@ -609,6 +606,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     const sum = await this.#call(operation, [key], action, undefined)
     if (sum === undefined) throw new CacheKeyNotFoundError(key, operation)
+    this.#made.detach(storedKey)
     return sum
   }
 
@@ -674,11 +672,14 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const expiresAtMs = await this.readDeadline(from)
     if (hit === undefined || expiresAtMs === undefined) return false
     if (from === to) return true
+    this.#removing(from)
     const tags = hit.tags === undefined ? undefined : { versions: hit.tags, unborn: [] }
     const { value, stamp } = hit
     const [outcome] = await this.store([{ storedKey: to, value, expiresAtMs, tags, stamp }])
     this.#checkStored(outcome, operation, key)
     await this.removeEntries([from])
+    this.#removing(from)
+    this.#made.detach(to)
     return true
   }
 
@@ -974,6 +975,9 @@ const ONE_SET: Counting<unknown> = { sets: () => 1 }
 const IF_ADDED: Counting<boolean> = { sets: (added) => (added ? 1 : 0) }
 const IF_STORED: Counting<readonly WriteOutcome[]> = {
   sets: (outcomes) => outcomes.filter((outcome) => outcome === 'stored').length,
+}
+const IF_REMOVED: Counting<readonly boolean[]> = {
+  deletes: (removed) => removed.filter((isRemoved) => isRemoved).length,
 }
 const IF_DELETED: Counting<boolean> = { deletes: (deleted) => (deleted ? 1 : 0) }
 

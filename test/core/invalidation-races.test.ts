@@ -1,5 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { LocMemCache } from '../../src/index.js'
+import {
+  createCaches,
+  FragmentCache,
+  LocMemCache,
+  type Cache,
+  type WriteEntry,
+  type WriteOutcome,
+} from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 
@@ -231,6 +238,8 @@ describe('values that two processes share', () => {
 /** A store of which one answer comes late. */
 class LateAnswer extends AsyncTestCache {
   until: Promise<void> | undefined
+  /** Nothing is changed before. */
+  changesFrom: Promise<void> | undefined
 
   protected override async readEntries(
     keys: readonly string[],
@@ -240,6 +249,18 @@ class LateAnswer extends AsyncTestCache {
     const answer = await super.readEntries(keys)
     await until
     return answer
+  }
+
+  protected override async writeEntries(
+    entries: readonly WriteEntry<Uint8Array>[],
+  ): Promise<WriteOutcome[]> {
+    await this.changesFrom
+    return super.writeEntries(entries)
+  }
+
+  protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
+    await this.changesFrom
+    return super.removeEntries(keys)
   }
 }
 
@@ -257,6 +278,40 @@ describe('values', () => {
     late.open()
     expect(await newer).toBe(2)
     await older
+  })
+
+  it.each<[string, (cache: Cache, key: string) => Promise<unknown>]>([
+    ['delete', (cache, key) => cache.delete(key)],
+    ['deleteMany', (cache, key) => cache.deleteMany([key])],
+    ['expire', (cache, key) => cache.expire(key)],
+    ['incrVersion', (cache, key) => cache.incrVersion(key)],
+  ])('nobody is given what was found during a %s that has ended', async (_, remove) => {
+    for (const kind of ['a value', 'a fragment']) {
+      const cache = new LateAnswer()
+      const fragments = new FragmentCache(createCaches({ default: cache }))
+      const key = kind === 'a value' ? 'k' : fragments.makeKey('f')
+      const ask = (made: string) =>
+        kind === 'a value'
+          ? cache.getOrSet(key, () => made)
+          : fragments.render({ name: 'f', timeout: 60 }, () => made)
+      await ask('old')
+      const removal = gate()
+      cache.changesFrom = removal.opened
+      const removed = remove(cache, key)
+      await settle()
+      const late = gate()
+      cache.until = late.opened
+      const older = ask('made meanwhile')
+      await settle()
+      cache.until = undefined
+      removal.open()
+      await removed
+      const newer = ask('new')
+      await settle()
+      late.open()
+      expect([kind, await newer]).toEqual([kind, 'new'])
+      await older
+    }
   })
 
   it('one past its time is not touched and is served as long as it would have been', async () => {

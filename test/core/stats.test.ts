@@ -24,7 +24,7 @@ describe.each(kinds)('statistics of %s', (_, newCache) => {
     await cache.getMany(['a', 'b', 'x', 'y'])
     await cache.delete('a')
     await cache.delete('a')
-    await cache.deleteMany(['c', 'd'])
+    await cache.deleteMany(['c', 'd', 'not there'])
     expect(caches.stats().aliases.default).toMatchObject({
       alias: 'default',
       backend: cache.backendName,
