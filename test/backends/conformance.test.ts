@@ -59,6 +59,8 @@ function asynchronous(): BackendUnderTest {
     outage: { begin: setFailing(true), end: setFailing(false) },
     damage: (storedKey, bytes) => caches[0]?.plant(storedKey, bytes),
     differences: { refusesLargeValues: 'it takes a mebibyte' },
+    // The two that differ most: the class of which it is one makes the keys.
+    variants: ['plain', 'keyFunction'],
   }
 }
 
