@@ -141,10 +141,13 @@ export class PageStore {
     const { cache } = this
     if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
+    const { counts } = cache
+    const startedMs = counts.isSampled() ? performance.now() : -1
     const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
     if (isPromise(found)) return undefined
-    if (found?.page === undefined) cache.counts.misses++
-    else cache.counts.hits++
+    if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
+    if (found.page === undefined) counts.misses++
+    else counts.hits++
     return found
   }
 

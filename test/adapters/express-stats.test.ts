@@ -51,6 +51,14 @@ describe.each(expressVersions)('statistics of routes in $version', ({ express })
       expect(routeOf(caches.stats(), 'GET /shop/items/:id')).toMatchObject({ hits: 2, misses: 1 })
     })
 
+    it('time reads of pages', async () => {
+      const { caches, site } = await start((app, pages) => {
+        app.get('/', pages.cachePage(60), (_req, res) => void res.send('home'))
+      })
+      for (let i = 0; i < 130; i++) await site.get('/')
+      expect(caches.stats().aliases.default?.reads.count).toBeGreaterThan(0)
+    })
+
     it('tell why pages are not kept, and do not mix methods', async () => {
       const { caches, site } = await start((app, pages) => {
         app.use(pages.cacheSite())
