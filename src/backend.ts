@@ -1,4 +1,5 @@
 import { Circuit } from './circuit.js'
+import { messageOfError } from './error-text.js'
 import { CacheBackendError, FragcacheError, MisuseError } from './errors.js'
 import {
   checkKey,
@@ -699,7 +700,7 @@ export abstract class Backend<Payload = unknown> {
 
   #notAsked(operation: string, cause: unknown): CacheBackendError {
     return new CacheBackendError(
-      `${this.backendName}: ${operation} failed: not asked, since it fails again and again (${messageOf(cause)})`,
+      `${this.backendName}: ${operation} failed: not asked, since it fails again and again (${messageOfError(cause)})`,
       { cause, backend: this.backendName, operation },
     )
   }
@@ -744,11 +745,14 @@ export abstract class Backend<Payload = unknown> {
     const failure =
       error instanceof CacheBackendError
         ? error
-        : new CacheBackendError(`${this.backendName}: ${operation} failed: ${messageOf(error)}`, {
-            cause: error,
-            backend: this.backendName,
-            operation,
-          })
+        : new CacheBackendError(
+            `${this.backendName}: ${operation} failed: ${messageOfError(error)}`,
+            {
+              cause: error,
+              backend: this.backendName,
+              operation,
+            },
+          )
     if (this.#circuit !== undefined && !this.isOutage(error)) {
       this.#refusals.add(this.alias, this.backendName, failure)
       return failure
@@ -856,8 +860,4 @@ function isMisuse(error: unknown): error is Error {
     error instanceof FragcacheError &&
     (!(error instanceof CacheBackendError) || error.code === 'FRAGCACHE_VALUE_TOO_LARGE')
   )
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,4 +1,5 @@
 import type { Cache, InvalidateOptions } from './cache.js'
+import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
 import { statsOf, type CachesStats } from './stats.js'
@@ -138,7 +139,7 @@ async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {
   } catch (error) {
     return {
       backend: cache.backendName,
-      error: error instanceof Error ? error.message : String(error),
+      error: messageOfError(error),
     }
   }
 }

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import { textOfError } from './error-text.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -68,7 +69,7 @@ export class OutageReporter {
     this.#outage = { error, since }
     outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
     process.emitWarning(
-      `${backend}${alias === '' ? '' : ` "${alias}"`} fails: ${String(error)}; reported once until it works again`,
+      `${backend}${alias === '' ? '' : ` "${alias}"`} fails: ${textOfError(error)}; reported once until it works again`,
       { type: 'CacheOutageWarning', code: 'FRAGCACHE_OUTAGE' },
     )
   }
@@ -104,7 +105,7 @@ export class RefusalReporter {
     if (nowMs - this.#reportedMs < REFUSAL_INTERVAL_MS) return
     this.#reportedMs = nowMs
     process.emitWarning(
-      `${backend}${alias === '' ? '' : ` "${alias}"`} was refused something: ${String(error)}; reported at most once a minute`,
+      `${backend}${alias === '' ? '' : ` "${alias}"`} was refused something: ${textOfError(error)}; reported at most once a minute`,
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
     )
   }
@@ -124,7 +125,7 @@ export function reportRefresh(message: RefreshMessage): void {
   if (nowMs - refreshReportedMs < REFRESH_INTERVAL_MS) return
   refreshReportedMs = nowMs
   process.emitWarning(
-    `${message.backend}${message.alias === '' ? '' : ` "${message.alias}"`}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${String(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
+    `${message.backend}${message.alias === '' ? '' : ` "${message.alias}"`}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },
   )
 }
@@ -141,7 +142,7 @@ export function reportDamage(
   if (reportedDamage.has(cache)) return
   reportedDamage.add(cache)
   process.emitWarning(
-    `${backend}: the entry ${JSON.stringify(storedKey)} could not be read and counts as a miss (${String(cause)}); reported once per cache`,
+    `${backend}: the entry ${JSON.stringify(storedKey)} could not be read and counts as a miss (${textOfError(cause)}); reported once per cache`,
     { type: 'CacheDamageWarning', code: 'FRAGCACHE_DAMAGED_ENTRY' },
   )
 }

@@ -1,3 +1,5 @@
+import { messageOfError } from './error-text.js'
+
 /** Figures that a store keeps of itself; what it does not know is left out. */
 export interface ServerFigures {
   /**
@@ -125,7 +127,7 @@ export async function askEach(
         return { name, ...(await ask()) }
       } catch (error) {
         failures.push(error)
-        return { name, error: error instanceof Error ? error.message : String(error) }
+        return { name, error: messageOfError(error) }
       }
     }),
   )

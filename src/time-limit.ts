@@ -1,3 +1,4 @@
+import { textOfError } from './error-text.js'
 import { isPromise, type MaybePromise } from './maybe-promise.js'
 
 interface Waiting {
@@ -108,7 +109,7 @@ function ignore(): void {
 }
 
 function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error), { cause: error })
+  return error instanceof Error ? error : new Error(textOfError(error), { cause: error })
 }
 
 /** Milliseconds a page waits for a cache that does not answer, each time it is asked. */

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Caches } from './caches.js'
+import { textOfError } from './error-text.js'
 import { show } from './errors.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 
@@ -92,7 +93,7 @@ export function listen(who: string, listeners: Listeners): () => void {
 
 /** Says that watching failed; what is watched goes on. */
 export function warn(who: string, error: unknown): void {
-  process.emitWarning(`${who} failed: ${String(error)}; reported once`, {
+  process.emitWarning(`${who} failed: ${textOfError(error)}; reported once`, {
     type: 'CacheWatchWarning',
     code: 'FRAGCACHE_WATCH_FAILED',
   })

@@ -1,3 +1,5 @@
+import { textOfError } from '../../src/error-text.js'
+
 const warned = new Set<string>()
 
 function warnOnce(code: string, message: string): void {
@@ -11,7 +13,7 @@ function warnOnce(code: string, message: string): void {
 
 /** The page is out already, or its view is asked: a fault of ours is told and not thrown. */
 export function warnOfFault(error: unknown): void {
-  const message = `an unexpected error, pages may not be cached: ${String(error)}`
+  const message = `an unexpected error, pages may not be cached: ${textOfError(error)}`
   warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
 }
 

@@ -1,3 +1,5 @@
+import { messageOfError } from '../../src/error-text.js'
+
 const MAX_TEXT = 1000
 
 /** A text that somebody else made, short enough for a table of them. */
@@ -9,5 +11,5 @@ export function cutText(text: string, limit = MAX_TEXT): string {
 
 /** What an error says. */
 export function errorText(error: unknown): string {
-  return cutText(error instanceof Error ? error.message : String(error))
+  return cutText(messageOfError(error))
 }

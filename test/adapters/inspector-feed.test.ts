@@ -187,6 +187,30 @@ describe.each(expressVersions)('the feed, on $version', ({ express }) => {
     })
   })
 
+  it('goes on whatever was thrown that it tells of', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const inspected = await open(caches)
+    const listener = await inspected.listen()
+    const thrown: readonly unknown[] = [
+      Object.create(null),
+      Object.assign(new Error('x'), { message: undefined }),
+      Object.assign(new Error('x'), { message: { status: 500 } }),
+    ]
+    for (const [i, one] of thrown.entries()) {
+      const key = `k${i}`
+      await caches.default.set(key, 'old', { staleWhileRevalidate: 60 })
+      await caches.default.expire(key)
+      const failing = () => {
+        throw one
+      }
+      expect(await caches.default.getOrSet(key, failing, { staleWhileRevalidate: 60 })).toBe('old')
+    }
+    await listener.event(({ kind, key }) => kind === 'refresh' && key === 'k2')
+    expect(
+      listener.events.filter(({ kind }) => kind === 'refresh').map(({ detail }) => detail),
+    ).toEqual(['an error without a text', 'Error', 'Error: [object Object]'])
+  })
+
   it('tells nothing of other caches of the process', async () => {
     const caches = createCaches({ mine: new LocMemCache() })
     const others = createCaches({ theirs: new LocMemCache() })
