@@ -164,16 +164,23 @@ describe('how the script runs under a content security policy', () => {
   })
 
   it.each([
-    ["default-src 'none'; img-src *", `default-src ${hash}; img-src *`],
+    [
+      "default-src 'none'; img-src *",
+      `default-src 'none'; img-src *; script-src ${hash}; connect-src 'self'`,
+    ],
     ["script-src 'self'; default-src *", `script-src 'self' ${hash}; default-src *`],
     [
-      "script-src 'self', default-src 'self'",
-      `script-src 'self' ${hash}, default-src 'self' ${hash}`,
+      "script-src 'self', default-src 'self';",
+      `script-src 'self' ${hash}, default-src 'self'; script-src 'self' ${hash}`,
+    ],
+    [
+      "script-src 'nonce-abc'; connect-src https://api.example",
+      "script-src 'nonce-abc'; connect-src https://api.example 'self'",
     ],
     ["script-src 'unsafe-inline'", "script-src 'unsafe-inline'"],
     ["script-src 'nonce-abc'", "script-src 'nonce-abc'"],
     ["img-src 'self'", "img-src 'self'"],
-  ])('allows it alone in %s', (policy, expected) => {
+  ])('allows it, and to ask the site, in %s', (policy, expected) => {
     expect(allowing(policy, 'abc', hash)).toBe(expected)
     expect(permitOf([allowing(policy, 'abc', hash)], hash).isAllowed).toBe(true)
   })

@@ -321,7 +321,7 @@ describe('the overlay', () => {
 
   it.each([
     ["script-src 'nonce-abc'", /<script nonce="abc">/, "script-src 'nonce-abc'"],
-    ["default-src 'self'", /<script>/, /^default-src 'self' 'sha256-[\w+/]+=*'$/],
+    ["default-src 'self'", /<script>/, /^default-src 'self'; script-src 'self' 'sha256-[\w+/]+=*'$/],
   ])('runs under the policy %s', async (policy, script, expected) => {
     const site = await start('eta', {
       view: (_req, res) =>
@@ -330,6 +330,16 @@ describe('the overlay', () => {
     const answer = await site.get()
     expect(await answer.text()).toMatch(script)
     expect(answer.headers.get('content-security-policy')).toMatch(expected)
+  })
+
+  it('is told where it stands, also in pages of a router further in', async () => {
+    const site = await start('eta', {
+      view: (req, res) => {
+        req.baseUrl = '/shop'
+        res.send('<!doctype html><p>a</p>')
+      },
+    })
+    expect(await (await site.get()).text()).toContain('"action":"/__fragcache/overlay"')
   })
 
   it('lets nothing of a name, a key or a tag out of its data', async () => {

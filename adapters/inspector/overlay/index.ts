@@ -112,9 +112,11 @@ class Drawing {
     delete req.headers['if-modified-since']
     const startedMs = performance.now()
     const hash = hashSource(overlayScript())
+    // Where the overlay stands; a router further in has another one when the page is done.
+    const action = `${req.baseUrl ?? ''}${this.settings.path}`
     holdPages(req, res, {
       headers: (pairs) => changeHeaders(pairs, hash),
-      draw: (page) => this.#draw(page, req, record, startedMs),
+      draw: (page) => this.#draw(page, req, record, { startedMs, action }),
       onNotHeld: warnOfPage,
     })
   }
@@ -123,7 +125,7 @@ class Drawing {
     page: HeldPage,
     req: ExpressRequest,
     record: RequestRecord,
-    startedMs: number,
+    { startedMs, action }: { readonly startedMs: number; readonly action: string },
   ): Promise<string> {
     const { html, headers } = page
     if (html.includes(OF_INSPECTOR)) return html
@@ -154,7 +156,7 @@ class Drawing {
     const data = {
       mark: newMark(),
       position: this.settings.position,
-      action: `${req.baseUrl ?? ''}${this.settings.path}`,
+      action,
       tokenHeader: TOKEN_HEADER,
       token: this.#token.text,
       page: toPageFacts(page, req, told, tookMs),

@@ -36,27 +36,38 @@ export function permitOf(values: readonly string[], hash: string): ScriptPermit 
 }
 
 /**
- * A value of `Content-Security-Policy` that allows one more script.
+ * A value of `Content-Security-Policy` that allows one more script, and that it asks this site.
  *
  * @returns The same where it does so already.
  */
 export function allowing(value: string, nonce: string | undefined, hash: string): string {
   return policiesIn(value)
     .map((policy) => {
-      const effective = ofScripts(policy)
-      if (effective === undefined || allows(effective, nonce, hash)) return policy
-      return policy
-        .split(';')
-        .map((text) => {
-          const directive = toDirective(text)
-          if (directive.name !== effective.name) return text
-          const sources = directive.sources.filter((source) => source.toLowerCase() !== "'none'")
-          return ` ${[directive.name, ...sources, hash].join(' ')}`
-        })
-        .join(';')
-        .trim()
+      const scripts = ofScripts(policy)
+      const isRun = scripts === undefined || allows(scripts, nonce, hash)
+      const run = isRun ? policy : widened(policy, scripts, 'script-src', hash)
+      const asked = effective(run, ['connect-src', 'default-src'])
+      const mayAsk = asked === undefined || asked.sources.some((source) => MAY_ASK.test(source))
+      return mayAsk ? run : widened(run, asked, 'connect-src', "'self'")
     })
     .join(', ')
+}
+
+const MAY_ASK = /^('self'|\*)$/i
+
+/**
+ * A policy with one more source. What falls back to `default-src` gets a directive of its own, so that
+ * nothing else is allowed more than before.
+ */
+function widened(policy: string, given: Directive, name: string, source: string): string {
+  const sources = given.sources.filter((one) => one.toLowerCase() !== "'none'")
+  const more = [...sources, source].join(' ')
+  if (given.name === 'default-src') return `${policy.replace(/;?\s*$/, '')}; ${name} ${more}`
+  return policy
+    .split(';')
+    .map((text) => (toDirective(text).name === given.name ? ` ${given.name} ${more}` : text))
+    .join(';')
+    .trim()
 }
 
 /** One header may hold several. */
@@ -72,10 +83,15 @@ function toDirective(text: string): Directive {
   return { name: name.toLowerCase(), sources }
 }
 
-/** What a policy says of `script` elements; of two directives with one name, the first counts. */
+/** What a policy says of `script` elements. */
 function ofScripts(policy: string): Directive | undefined {
+  return effective(policy, OF_SCRIPT_ELEMENTS)
+}
+
+/** Of two directives with one name, the first counts. */
+function effective(policy: string, names: readonly string[]): Directive | undefined {
   const directives = policy.split(';').map(toDirective)
-  for (const name of OF_SCRIPT_ELEMENTS) {
+  for (const name of names) {
     const found = directives.find((directive) => directive.name === name)
     if (found !== undefined) return found
   }
