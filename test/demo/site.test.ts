@@ -27,24 +27,23 @@ const difference = (a: string, b: string): string | undefined => {
 }
 
 describe('npm run demo -- --check', () => {
-  it('finds that warm pages run no body and are the cold ones, in memory and in files', async () => {
-    // Every country is what `npm run demo -- --check` looks at, and `.ci/run` with it.
-    const { code, output } = await runAtlas(['--check', '--every', '10'])
+  it('finds that warm pages run no body and are the cold ones, and that edits make again what they should', async () => {
+    // Every country, in memory and in files, is what `.ci/run` has it look at.
+    const { code, output } = await runAtlas(['--check', '--cache', 'memory', '--every', '50'])
     expect(output).toContain('--cache memory')
-    expect(output).toContain('--cache file:…')
     const lines = output.split('\n').filter((line) => /\b(nunjucks|handlebars|eta)\b/.test(line))
     const rows = lines.filter((line) => !line.startsWith('by '))
-    expect(rows).toHaveLength(2 * 3 * 8)
+    expect(rows).toHaveLength(3 * 8)
     for (const row of rows) {
       const [cold, warm] = row.trim().split(/\s+/).slice(-2).map(Number)
       expect(cold, row).toBeGreaterThan(0)
       expect(warm, row).toBe(0)
     }
-    expect(output.match(/Every warm page is its cold page, and ran no body\./g)).toHaveLength(2)
+    expect(output).toContain('Every warm page is its cold page, and ran no body.')
 
     // France has eight neighbours; with its note, its card, its mention and its region that is twelve.
     const edits = lines.filter((line) => line.startsWith('by '))
-    expect(edits).toHaveLength(2 * 3 * 5)
+    expect(edits).toHaveLength(3 * 5)
     for (const edit of edits) {
       const [, by = '', , bodies, pages] = edit.trim().split(/\s+/)
       const known = { tag: [12, 12, 1], soft: [12, 12, 1], expire: [1, 1, 0], key: [1, 1, 0] }
@@ -53,9 +52,7 @@ describe('npm run demo -- --check', () => {
       expect(Number(bodies), edit).toBeLessThanOrEqual(Number(most))
       expect(Number(pages), edit).toBe(whole)
     }
-    expect(output.match(/Every edit made again what it should, and nothing else\./g)).toHaveLength(
-      2,
-    )
+    expect(output).toContain('Every edit made again what it should, and nothing else.')
     expect(code, output).toBe(0)
   }, 600_000)
 
