@@ -1,4 +1,4 @@
-import type { Hit, Lookup, StoreRequest, TagSnapshot } from '../backend.js'
+import { NO_TAGS, type Hit, type Lookup, type StoreRequest, type TagSnapshot } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
 import { lifetimeOf, snapshotOf } from '../get-or-set.js'
@@ -213,7 +213,7 @@ export class Attempt {
       throw error
     }
     return chain(after === undefined ? completed : after.then(() => completed), (request) => {
-      if (request === undefined) return this.stored(false)
+      if (request === undefined || !this.isStillFit(request)) return this.stored(false)
       const { cache, variant } = this.fragment
       return chain(cache.tryStore([variant.key], [request]), (outcomes) =>
         this.stored(outcomes?.[0] === 'stored'),
@@ -254,6 +254,14 @@ export class Attempt {
       this.#bytes = sizeOf(content)
       return { storedKey: variant.storedKey, value: content, ...ageing, tags }
     })
+  }
+
+  /**
+   * Whether what was completed may still be stored: since then its key may have been removed, or what it
+   * depends on been invalidated and made anew.
+   */
+  isStillFit({ tags = NO_TAGS }: StoreRequest): boolean {
+    return !this.#isDiscarded && !this.frame.isOutdatedBy(tags.versions.keys())
   }
 
   /** Whether its key was removed since it began. */

@@ -400,7 +400,10 @@ export class WriteBatch {
     this.#writes.clear()
     await Promise.all(
       writes.map(async ([cache, batch]) => {
-        const fit = batch.filter(({ attempt }) => !attempt.frame.isUnfit && !isUnfit(attempt))
+        const fit = batch.filter(
+          ({ attempt, request }) =>
+            !attempt.frame.isUnfit && attempt.isStillFit(request) && !isUnfit(attempt),
+        )
         for (const write of batch) if (!fit.includes(write)) write.attempt.stored(false)
         if (fit.length > 0) await store(cache, fit)
       }),

@@ -179,6 +179,46 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
   })
 })
 
+describe.each<[string, () => LocMemCache | AsyncTestCache]>([
+  ['local memory', () => new LocMemCache()],
+  ['an asynchronous store', () => new AsyncTestCache()],
+])('fragments in %s that are stored together, later than they were made', (_, create) => {
+  /** Two, of which the second is made only when it is told to; between them something happens. */
+  async function between(happens: (cache: Cache, fragments: FragmentCache) => Promise<unknown>) {
+    const cache = create()
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    const last = slow(() => 'last')
+    const many = fragments.renderMany([
+      { name: 'f', ...ageing, body: () => 'old' },
+      { name: 'last', ...ageing, body: last.produce },
+    ])
+    await last.started
+    await settle()
+    await happens(cache, fragments)
+    last.end()
+    await many
+    return fragments.render({ name: 'f', ...ageing }, () => 'made again')
+  }
+
+  const ageing = { timeout: 100, tags: ['t'], staleWhileRevalidate: 50 }
+
+  it.each<[string, (cache: Cache, fragments: FragmentCache) => Promise<unknown>]>([
+    ['deleted', (_cache, fragments) => fragments.delete('f')],
+    ['expired', (_cache, fragments) => fragments.expire('f')],
+    ['cleared', (cache) => cache.clear()],
+  ])('do not come back once they are %s', async (__, remove) => {
+    expect(await between(remove)).toBe('made again')
+  })
+
+  it('do not take the place of what was made after an invalidation', async () => {
+    const found = await between(async (cache, fragments) => {
+      await cache.invalidateTags(['t'], { soft: true })
+      await fragments.render({ name: 'f', ...ageing }, () => 'newer')
+    })
+    expect(found).toBe('newer')
+  })
+})
+
 describe('values that two processes share', () => {
   it('what one removes while the other refreshes it stays removed', async () => {
     const [here, there] = two()
