@@ -187,7 +187,7 @@ describe.skipIf(launch === undefined)('Atlas in a browser', () => {
       expect(elsewhere).toContain('note PER en r1')
 
       // A new key: nothing else hears of it.
-      await save('left alone', 'keyed')
+      await save('left alone; this page’s note gets a new key', 'keyed')
       expect(await report()).toEqual([
         ['France', [`note FRA en ${next}`]],
         ...['Europe', 'Andorra', 'Peru', 'Statistics'].map((name) => [name, []]),
@@ -207,39 +207,42 @@ describe.skipIf(launch === undefined)('Atlas in a browser', () => {
     60_000,
   )
 
-  it.each([
-    [375, 'light'],
-    [375, 'dark'],
-    [1440, 'light'],
-    [1440, 'dark'],
-  ] as const)(
-    'fits %d pixels in %s, with text that stands out',
-    async (width, colorScheme) => {
-      const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme })
-      const page = await context.newPage()
-      // With the form open, and after it was sent.
-      await page.goto(`${site.origin}/eta/country/COD`)
-      await page.getByText('Edit the note').click()
-      const open = await page.evaluate<Measured>(measure)
-      expect(open.excess, 'the form scrolls sideways').toBeLessThanOrEqual(0)
-      await page.getByLabel('dropped, by the names').check()
-      await page.getByRole('button', { name: 'Save the note' }).click()
-      await page.locator('.report').waitFor()
-      const report = new URL(page.url()).pathname.slice('/eta'.length) + new URL(page.url()).search
-      const paths = ['/', '/region/asia', '/country/COD?to=KOR', '/visited', '/stats']
-      for (const path of [report, ...paths]) {
-        await page.goto(`${site.origin}/eta${path}`)
-        for (const summary of await page.locator('.report summary').all()) await summary.click()
+  const screens = [375, 1440].flatMap((width) =>
+    (['light', 'dark'] as const).map((colorScheme) => ({ width, colorScheme })),
+  )
+
+  it('fits 375 and 1440 pixels in light and dark, with text that stands out', async () => {
+    const context = await browser.newContext()
+    const page = await context.newPage()
+    /** The page that is open, on each of the screens. */
+    const expectFitting = async (what: string) => {
+      for (const { width, colorScheme } of screens) {
+        await page.setViewportSize({ width, height: 800 })
+        await page.emulateMedia({ colorScheme })
         const { excess, contrasts } = await page.evaluate<Measured>(measure)
-        expect(excess, `${path} scrolls sideways`).toBeLessThanOrEqual(0)
-        for (const { what, ratio } of contrasts) {
-          expect(ratio, `contrast of ${what} on ${path}`).toBeGreaterThanOrEqual(4.5)
+        const where = `${what}, ${width} pixels wide in ${colorScheme}`
+        expect(excess, `${where} scrolls sideways`).toBeLessThanOrEqual(0)
+        for (const { what: text, ratio } of contrasts) {
+          expect(ratio, `contrast of ${text} on ${where}`).toBeGreaterThanOrEqual(4.5)
         }
       }
-      await context.close()
-    },
-    60_000,
-  )
+    }
+
+    // With the form open, and after it was sent.
+    await page.goto(`${site.origin}/eta/country/COD`)
+    await page.getByText('Edit the note').click()
+    await expectFitting('the form')
+    await page.getByLabel('dropped, by the names').check()
+    await page.getByRole('button', { name: 'Save the note' }).click()
+    await page.locator('.report').waitFor()
+    for (const summary of await page.locator('.report summary').all()) await summary.click()
+    await expectFitting('the report')
+    for (const path of ['/', '/region/asia', '/country/COD?to=KOR', '/visited', '/stats']) {
+      await page.goto(`${site.origin}/eta${path}`)
+      await expectFitting(path)
+    }
+    await context.close()
+  }, 60_000)
 
   it('is used by keyboard alone, and first offers to skip to the content', async () => {
     const context = await browser.newContext()
@@ -256,9 +259,9 @@ describe.skipIf(launch === undefined)('Atlas in a browser', () => {
     for (let tabs = 0; (await focused.getAttribute('id')) !== 'to'; tabs++) {
       expect(tabs).toBeLessThan(20)
       await page.keyboard.press('Tab')
-      expect(
-        await focused.evaluate((element) => getComputedStyle(element).outlineStyle),
-      ).not.toBe('none')
+      expect(await focused.evaluate((element) => getComputedStyle(element).outlineStyle)).not.toBe(
+        'none',
+      )
     }
     await page.keyboard.type('Portugal')
     await page.keyboard.press('Tab')
