@@ -138,6 +138,24 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
     expect((await control.info('keyspace')).match(/db\d+/g)).toEqual(['db0', 'db7', 'db8'])
   })
 
+  it('serve nothing where the server refuses the db, rather than another db', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    await control.set('theirs', 1)
+    await control.call('ACL', 'SETUSER', 'eve', 'on', '>pw', '~*', '+@all', '-select')
+    const faults = [
+      ['ERR DB index is out of range', { location: `${server.url}/99999` }],
+      ['NOPERM', { location: `redis://eve:pw@127.0.0.1:${server.port}/3` }],
+    ] as const
+    for (const [fault, settings] of faults) {
+      const cache = open(settings)
+      await expect(cache.set('k', 1)).rejects.toThrow(fault)
+      await expect(cache.get('k')).rejects.toThrow(fault)
+      await expect(cache.clear()).rejects.toThrow(fault)
+      await expect(cache.incr('k')).rejects.toThrow(fault)
+    }
+    expect(await control.keys('*')).toEqual(['theirs'])
+  })
+
   it('take user and password from the URL and from the options', async () => {
     await control.call('ACL', 'SETUSER', 'ann', 'on', '>p@ss,;/', '~*', '+@all')
     const host = `127.0.0.1:${server.port}`

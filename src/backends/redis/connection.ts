@@ -55,6 +55,12 @@ function reconnectsFor(): (error: Error) => boolean {
   }
 }
 
+/** Whether the server refused the db: there is no such one, or the user may not choose. */
+function isOfSelect(error: Error): boolean {
+  const { command } = error as { readonly command?: { readonly name?: unknown } }
+  return command?.name === 'select'
+}
+
 /** A client that is opened on first use, connects anew by itself, and keeps no process alive. */
 export class Connection implements ClientSource {
   readonly #settings: ConnectionSettings
@@ -105,6 +111,8 @@ export class Connection implements ClientSource {
     client.on('error', (error: Error) => {
       withoutArguments(error)
       if (isCurrent()) this.#lastError = error
+      // The library goes on, and everything would be read from db 0, written there and cleared there.
+      if (isOfSelect(error)) client.stream?.destroy(error)
     })
     client.on('connect', () => {
       const { stream } = client
