@@ -50,6 +50,8 @@ export class BodyRecorder {
   /** What the view wrote while it was not known whether that is sent; `undefined`: too much. */
   #held: (readonly unknown[])[] | undefined = []
   #heldBytes = 0
+  /** The view has ended, and it is not known yet what is sent. */
+  #isHeldBack = false
   readonly #sources: Source[] = []
 
   /**
@@ -86,7 +88,7 @@ export class BodyRecorder {
     res.write = (...args: unknown[]) => {
       if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false, args)
       if (this.instead.substitute !== undefined) {
-        if (isPromise(this.instead.substitute.body)) this.#hold(args)
+        if (isPromise(this.instead.substitute.body) && !this.#isInEnd) this.#hold(args)
         const callback = args.find((arg) => typeof arg === 'function')
         if (callback !== undefined) process.nextTick(callback)
         return true
@@ -98,13 +100,18 @@ export class BodyRecorder {
       return flushed
     }
     res.end = (...args: unknown[]) => {
-      if (this.#isInEnd) return end(...args)
+      if (this.#isInEnd) {
+        const hasMore = (bytesOf(args)?.length ?? 0) > 0
+        // As after any end; with more than that, somebody else answers.
+        return this.#isHeldBack && !hasMore ? this.#onFinish(args) : end(...args)
+      }
       this.#isInEnd = true
       if (!res.headersSent) this.instead.beforeHeaders(true, args)
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
         const finish = (body: Buffer | typeof VIEWS_OWN | undefined) => {
+          this.#isHeldBack = false
           if (res.destroyed) return res
           if (body !== VIEWS_OWN) return end(...(body === undefined ? [] : [body]), ...callback)
           if (!sendHeld()) return res
@@ -114,6 +121,7 @@ export class BodyRecorder {
           return res
         }
         const { body } = substitute
+        this.#isHeldBack = isPromise(body)
         const ended = isPromise(body) ? res : finish(body)
         if (isPromise(body)) void body.then(finish)
         if (substitute.isRecorded === true) {
@@ -145,6 +153,13 @@ export class BodyRecorder {
   /** Lets go of what was copied. */
   stop(): void {
     this.#parts = undefined
+  }
+
+  /** @see Node, `response.end` of one that has ended */
+  #onFinish(args: readonly unknown[]): Response {
+    const callback = args.find((arg) => typeof arg === 'function')
+    if (callback !== undefined) this.res.on('finish', callback as () => void)
+    return this.res
   }
 
   /** Keeps what the view writes until it is known whether it is sent. */

@@ -95,6 +95,24 @@ describe.each(expressVersions)('a page with holes whose view fails, in $version'
       },
     ],
     [
+      'and ends it once more',
+      (req, res) => {
+        res
+          .status(503)
+          .set('X-Failed', 'yes')
+          .send(`failed for ${userOf(req)}`)
+        res.end()
+      },
+    ],
+    [
+      'in pieces, and ends it once more',
+      (req, res) => {
+        res.status(503).set('X-Failed', 'yes').write('failed ')
+        res.end(`for ${userOf(req)}`)
+        res.end()
+      },
+    ],
+    [
       'in a stream',
       (req, res) => {
         res.status(503).set('X-Failed', 'yes')
