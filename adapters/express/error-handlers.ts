@@ -2,51 +2,87 @@ import type { Request, Response } from 'express'
 
 /** What Express's routers are made of, as far as it is looked at here. */
 interface Layer {
-  /** An error handler has four parameters. */
-  readonly handle?: { readonly length: number }
+  /** An error handler has four parameters; a router has layers of its own. */
+  readonly handle?: { readonly length: number; readonly stack?: unknown }
 }
 
-type HandleError = (this: Layer, error: unknown, req: Request, res: Response, next: unknown) => void
+type HandleError = (
+  this: Layer,
+  error: unknown,
+  req: Request,
+  res: Response,
+  next: unknown,
+) => unknown
 
 /** Of Express 4 and of Express 5. */
 const NAMES = ['handle_error', 'handleError']
 
 const watched = new WeakSet<object>()
 
+/** Routers that were looked through, with how many layers they had then. */
+const lookedThrough = new WeakMap<object, number>()
+
 /**
- * Tells from now on of each error that Express gives to an error handler, in any application of this
- * copy of Express: nothing public says so, and a page that such a handler ends is no whole one.
+ * Tells from now on of each error that Express gives to an error handler, in any application of those
+ * copies of Express that the request is in: nothing public says so, and a page that such a handler ends is
+ * no whole one.
  *
+ * @param req - As the view has it: the applications looked at are the one it is in and those around.
  * @param onError - Called before the handler is.
  * @remarks Where Express's routers are made otherwise, nobody is told.
  */
 export function watchErrorHandlers(req: Request, onError: (res: Response) => void): void {
-  const layer = layersOf(req)?.[0]
-  if (typeof layer !== 'object') return
+  const seen = new Set<App>()
+  for (let app = req.app as App | undefined; app !== undefined; app = app.parent) {
+    if (seen.has(app)) return
+    seen.add(app)
+    watchRouter(routerOf(app), onError)
+  }
+}
+
+/** A router may be of another copy than the application, or router, that it is used in. */
+function watchRouter(router: Router | undefined, onError: (res: Response) => void): void {
+  const stack = router?.stack
+  if (router === undefined || !Array.isArray(stack)) return
+  if (lookedThrough.get(router) === stack.length) return
+  lookedThrough.set(router, stack.length)
+  for (const layer of stack as readonly (Layer | undefined)[]) {
+    if (typeof layer !== 'object') continue
+    watchLayers(layer, onError)
+    if (typeof layer.handle === 'function') watchRouter(layer.handle, onError)
+  }
+}
+
+function watchLayers(layer: Layer, onError: (res: Response) => void): void {
   const made = Object.getPrototypeOf(layer) as Record<string, HandleError | undefined> | null
   if (made === null || watched.has(made)) return
   watched.add(made)
   for (const name of NAMES) {
     const handle = made[name]
     if (typeof handle !== 'function') continue
-    made[name] = function (error, request, response, next) {
-      if (this.handle?.length === 4) onError(response)
-      handle.call(this, error, request, response, next)
-    }
+    // Where it cannot be set, the page is not to fail for it.
+    Reflect.set(made, name, function (this: Layer, ...args: Parameters<HandleError>) {
+      if (this.handle?.length === 4) onError(args[2])
+      return handle.apply(this, args)
+    })
   }
 }
 
-function layersOf({ app }: Request): readonly Layer[] | undefined {
-  const { _router } = (app ?? {}) as { readonly _router?: Partial<Router> }
-  if (_router !== undefined) return _router.stack
+function routerOf(app: App): Router | undefined {
   try {
-    return (app as { readonly router?: Partial<Router> } | undefined)?.router?.stack
+    return app._router ?? app.router
   } catch {
     // Express 4 throws where it is asked.
     return undefined
   }
 }
 
+interface App {
+  readonly _router?: Router
+  readonly router?: Router
+  readonly parent?: App
+}
+
 interface Router {
-  readonly stack: readonly Layer[]
+  readonly stack?: unknown
 }

@@ -207,7 +207,6 @@ export class Exchange implements Substitute {
       (body) => this.#onEnd(body),
       this,
     )
-    watchErrorHandlers(this.req, (res) => Exchange.current(res)?.breakOff())
     this.res.on('close', () => {
       this.#recorder?.giveUp()
       // Its client is gone: what the page is, nobody knows yet.
@@ -809,7 +808,10 @@ export class Exchange implements Substitute {
     const headers = takeHeaders(res, this.#outer ?? {}, this.#excluded(), rfc9111)
     const { statusCode: status, statusMessage } = res
     this.#pending = { status, statusMessage, verdict, headers, said, atMs }
-    this.#recorder?.start(res.getHeaders())
+    if (this.#recorder !== undefined) {
+      watchErrorHandlers(this.req, (failed) => Exchange.current(failed)?.breakOff())
+      this.#recorder.start(res.getHeaders())
+    }
     this.#forwarding?.flight?.begin()
   }
 

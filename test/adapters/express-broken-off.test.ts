@@ -1,4 +1,6 @@
-import { Router, type ErrorRequestHandler, type RequestHandler } from 'express'
+import { createRequire } from 'node:module'
+import type express5 from 'express'
+import { Router, type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
@@ -132,4 +134,80 @@ describe.each(expressVersions)('a page that was begun, in $version', ({ version,
     expect((await site.get('/p')).text).toBe('instead of it')
     expect(outcomes).toEqual(['miss', 'hit'])
   })
+})
+
+describe('a page that was begun, where there are several copies of Express', () => {
+  const require = createRequire(import.meta.url)
+
+  /** A copy that nobody has used yet. */
+  function copyOf(name: 'express' | 'express4'): typeof express5 {
+    for (const path of Object.keys(require.cache)) {
+      if (/\/node_modules\/(?:express4?|router)\//.test(path)) delete require.cache[path]
+    }
+    return require(name) as typeof express5
+  }
+
+  const failsFirst = (): RequestHandler => {
+    let runs = 0
+    return (_req, res, next) => {
+      res.write('half ')
+      if (++runs === 1) next(new Error('the data is gone'))
+      else res.end('and half')
+    }
+  }
+  const justEnds: ErrorRequestHandler = (_error, _req, res, _next) => {
+    res.end()
+  }
+  const newPages = () => responseCache(createCaches({ default: new LocMemCache() }))
+
+  async function expectNotKept(app: Express) {
+    app.set('env', 'test')
+    const site = await Site.open(app)
+    const outcomes = watchOutcomes(site.origin)
+    expect((await site.get('/p')).text).toBe('half ')
+    expect((await site.get('/p')).text).toBe('half and half')
+    expect(outcomes[0]).toBe('bypass incomplete')
+  }
+
+  for (const [outer, inner] of [
+    ['express', 'express4'],
+    ['express4', 'express'],
+  ] as const) {
+    it(`is not kept where an error handler of ${inner} inside ${outer} ends it`, async () => {
+      const app = copyOf(outer)()
+      const sub = copyOf(inner)()
+      sub.get('/p', failsFirst()).use(justEnds)
+      app.use(newPages().cacheSite()).use(sub)
+      await expectNotKept(app)
+    })
+
+    it(`is not kept where an error handler of ${outer} around ${inner} ends it`, async () => {
+      const app = copyOf(outer)()
+      const sub = copyOf(inner)()
+      sub.get('/p', newPages().cachePage(60), failsFirst())
+      app.use(sub).use(justEnds)
+      await expectNotKept(app)
+    })
+
+    it(`is not kept where a router of ${inner} in ${outer} ends it`, async () => {
+      const app = copyOf(outer)()
+      const router = copyOf(inner).Router()
+      router.get('/p', newPages().cachePage(60), failsFirst())
+      router.use(justEnds)
+      app.use(copyOf(outer).Router().use(router))
+      await expectNotKept(app)
+    })
+
+    it(`is made where nothing of ${outer} can be changed`, async () => {
+      const app = copyOf(outer)()
+      app.get('/p', newPages().cachePage(60), (_req, res) => void res.send('page'))
+      const { _router } = app as { _router?: Express['router'] }
+      for (const layer of (_router ?? app.router).stack) {
+        Object.freeze(Object.getPrototypeOf(layer))
+      }
+      const site = await Site.open(app)
+      const texts = [(await site.get('/p')).text, (await site.get('/p')).text]
+      expect(texts).toEqual(['page', 'page'])
+    })
+  }
 })
