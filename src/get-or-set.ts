@@ -217,6 +217,7 @@ export class GetOrSet {
     run.mayWait = false
     const frame = this.#frame(currentFrame(), wanted, lease)
     run.isOutdated = () => frame.isOutdatedBy(wanted.tags)
+    run.isMaking = true
     frame.parent?.announce(wanted.tags)
     this.#refreshing.delete(wanted.storedKey)
     try {

@@ -1,3 +1,5 @@
+import { invalidationsSoFar } from './invalidations.js'
+
 /** So many that are needed are kept before it is looked which of them have ended. */
 const FIRST_SWEEP = 64
 
@@ -17,6 +19,7 @@ export abstract class InFlight {
   #sweepAt = FIRST_SWEEP
   #hasEnded = false
   #isUrgent = false
+  protected readonly begunAt = invalidationsSoFar()
 
   get hasEnded(): boolean {
     return this.#hasEnded
@@ -86,6 +89,17 @@ export abstract class InFlight {
   /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
   get mayHoldUp(): boolean {
     return this.#needsOne((one) => one.mayWait, new Set())
+  }
+
+  /** Whether what it is made from was invalidated in this process since it began, as far as that is known. */
+  protected get isMadeOfOld(): boolean {
+    return false
+  }
+
+  /** Whether that is so of one that it waits for: it is going to be made from the same. */
+  get waitsForOld(): boolean {
+    if (invalidationsSoFar() === this.begunAt) return false
+    return this.#needsOne((one) => !one.#hasEnded && one.isMadeOfOld, new Set())
   }
 
   /** Whether it is, or needs, one of these. */

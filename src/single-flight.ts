@@ -6,6 +6,8 @@ import { InFlight } from './in-flight.js'
 export class Run extends InFlight {
   /** Whether what it makes is too old for who asks now. */
   isOutdated: () => boolean = isNever
+  /** Whether it is past looking for what is there already. */
+  isMaking = false
   /** Whether nobody is to join it, or nobody any more. */
   isClosed = false
   result: Promise<unknown> | undefined
@@ -28,6 +30,10 @@ export class Run extends InFlight {
   produce<T>(producer: () => T): T {
     used = true
     return runs.run(this, producer)
+  }
+
+  protected override get isMadeOfOld(): boolean {
+    return this.isMaking && this.isOutdated()
   }
 
   /**
@@ -124,7 +130,8 @@ export class SingleFlight {
     around: readonly InFlight[],
   ): Promise<T> {
     const running = this.#running.get(key)
-    const isOpen = running !== undefined && !running.isClosed && !running.isOutdated()
+    const isOutdated = running !== undefined && (running.isOutdated() || running.waitsForOld)
+    const isOpen = running !== undefined && !running.isClosed && !isOutdated
     const isHeldUp = isOpen && !mayBeHeldUp && running.mayHoldUp
     if (isOpen && !isHeldUp && !running.dependsOn(inside, around)) {
       inside?.need(running)

@@ -39,7 +39,6 @@ export class Flight extends InFlight {
   /** What its body is rendered in, once it is. */
   frame: Frame | undefined
   readonly #tags: readonly string[]
-  readonly #begunAt = invalidationsSoFar()
   #unfinished: Content = ''
   #settle!: (landed: Landed | typeof APART | undefined) => void
   #reject!: (error: unknown) => void
@@ -94,8 +93,13 @@ export class Flight extends InFlight {
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
     // While it is looked up, nobody knows its tags.
-    if (this.frame === undefined) return invalidationsSoFar() !== this.#begunAt
-    return wereInvalidatedSince(this.#tags, this.#begunAt) || this.frame.isOutdatedBy(NONE)
+    if (this.frame === undefined) return invalidationsSoFar() !== this.begunAt
+    return this.isMadeOfOld || this.waitsForOld
+  }
+
+  protected override get isMadeOfOld(): boolean {
+    if (this.frame === undefined) return false
+    return wereInvalidatedSince(this.#tags, this.begunAt) || this.frame.isOutdatedBy(NONE)
   }
 
   /** Whether waiting for this flight from inside a frame would wait for that frame itself. */

@@ -157,6 +157,32 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
     expect(await after).toBe('new')
   })
 
+  it.each(['a value', 'a fragment'])(
+    'who asks for %s after an invalidation does not join one that waits for another, of something older',
+    async (kind) => {
+      const cache = create()
+      const fragments = new FragmentCache(createCaches({ default: cache }))
+      const ask = (name: string, make: () => Promise<string>, tags: string[] = []) =>
+        kind === 'a value'
+          ? cache.getOrSet(name, make, { tags })
+          : fragments.render({ name, tags, timeout: 60 }, make)
+      let data = 'old'
+      const innermost = slow(() => data)
+      const tagged = () => ask('innermost', innermost.produce, ['t'])
+      const joined = ask('joined', tagged)
+      await innermost.started
+      const before = ask('outer', () => ask('joined', tagged))
+      await settle()
+      data = 'new'
+      await cache.invalidateTags(['t'])
+      const after = ask('outer', () => ask('joined', () => ask('innermost', async () => data)))
+      await settle()
+      innermost.end()
+      expect(await after).toBe('new')
+      await Promise.all([joined, before])
+    },
+  )
+
   it('an inner value of many outer ones, all under leases, is made once', async () => {
     const cache = create()
     let runs = 0
