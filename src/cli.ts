@@ -3,9 +3,10 @@ import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
-import { messageOf, UsageError } from './cli/faults.js'
+import { UsageError } from './cli/faults.js'
 import { makeProgram, VersionShown } from './cli/program.js'
 import { DONE, FAILED, MISUSED, visible, type CliOutput } from './cli/terminal.js'
+import { messageOfError } from './error-text.js'
 
 export type { CliOutput } from './cli/terminal.js'
 
@@ -32,7 +33,7 @@ export async function main(args: readonly string[], output: CliOutput): Promise<
       output.error(visible(`fragcache: ${message}\nSee fragcache --help.`))
       return MISUSED
     }
-    output.error(visible(`fragcache: ${messageOf(error)}`))
+    output.error(visible(`fragcache: ${messageOfError(error)}`))
     return FAILED
   }
 }
@@ -60,8 +61,16 @@ function runAsProgram(): void {
   process.on('warning', ({ name, message }) => {
     if (!SAID_ANYWAY.includes(name)) process.stderr.write(`${visible(`${name}: ${message}`)}\n`)
   })
+  let isOver = false
+  // A configuration may end the process, or wait for what does not come: then nothing was done.
+  process.once('exit', (code) => {
+    if (isOver || code !== DONE) return
+    process.stderr.write('fragcache: the process ended before the command was done\n')
+    process.exitCode = FAILED
+  })
   // Who reads the result may have read enough, as head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    isOver = true
     process.exit(error.code === 'EPIPE' ? DONE : FAILED)
   })
   void main(process.argv.slice(2), {
@@ -74,6 +83,7 @@ function runAsProgram(): void {
       return interruption.signal
     },
   }).then((code) => {
+    isOver = true
     process.exitCode = code
     // What the configuration opened, such as pools, is not this program's to close.
     process.stdout.write('', () => process.stderr.write('', () => process.exit()))

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Cache } from '../cache.js'
 import { createCaches, type Caches } from '../caches.js'
+import { messageOfError } from '../error-text.js'
 import { CommandError, UsageError } from './faults.js'
 
 /** The names that are looked for in the folder where the tool runs, in this order. */
@@ -32,7 +33,7 @@ export async function loadConfig(command: string, file: string | undefined): Pro
   const path = file === undefined ? findConfig(command) : resolve(file)
   if (!existsSync(path)) throw new CommandError(`${command}: there is no file ${path}`)
   const loaded = await load(command, path)
-  const main = (await loaded['default']) ?? loaded['caches']
+  const main = loaded['default'] ?? loaded['caches']
   if (main === undefined) {
     throw new CommandError(
       `${command}: ${path} exports no caches; write "export default createCaches({ … })"`,
@@ -59,19 +60,19 @@ function findConfig(command: string): string {
 
 async function load(command: string, path: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
+    const loaded = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
+    return { ...loaded, default: await loaded['default'] }
   } catch (error) {
-    const { code } = error as { readonly code?: unknown }
+    const { code } = (error ?? {}) as { readonly code?: unknown }
     if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
       throw new CommandError(
         `${command}: this Node does not run ${path}; take a JavaScript file, or run this program with a loader, as in node --import tsx`,
         { cause: error },
       )
     }
-    throw new CommandError(
-      `${command}: ${path} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    )
+    throw new CommandError(`${command}: ${path} cannot be loaded: ${messageOfError(error)}`, {
+      cause: error,
+    })
   }
 }
 

@@ -3,8 +3,3 @@ export class UsageError extends Error {}
 
 /** What cannot be done, in words that are all there is to say. */
 export class CommandError extends Error {}
-
-/** An error on one line, whatever was thrown. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}

@@ -1,5 +1,6 @@
+import { messageOfError } from '../error-text.js'
 import { FragmentCache } from '../fragment/render.js'
-import { CommandError, messageOf, UsageError } from './faults.js'
+import { CommandError, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import { DONE, type ExitCode } from './terminal.js'
 
@@ -119,7 +120,7 @@ async function inAll(session: Session, action: () => Promise<void>): Promise<voi
   try {
     await session.strictly(action)
   } catch (error) {
-    throw new CommandError(`invalidate: ${messageOf(error)}; every other cache was told`, {
+    throw new CommandError(`invalidate: ${messageOfError(error)}; every other cache was told`, {
       cause: error,
     })
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Cache } from '../cache.js'
-import { messageOf } from './faults.js'
+import { messageOfError } from '../error-text.js'
 import type { Finding } from './findings.js'
 
 /** What a round trip showed. */
@@ -67,7 +67,7 @@ async function tryAll(cache: Cache, key: string): Promise<RoundTrip> {
     }
     return { ms, findings }
   } catch (error) {
-    return { ms: undefined, findings: [failureOf(messageOf(error))] }
+    return { ms: undefined, findings: [failureOf(messageOfError(error))] }
   } finally {
     await cache.delete(key).catch(() => undefined)
   }
@@ -119,6 +119,7 @@ const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
     'check user and password of the location',
   ],
   [/NOPERM|permission|EACCES|not writable/i, 'no-access', 'give this user the right to use it'],
+  [/DB index/, 'no-db', 'name a db that the server has, or let it have more: databases'],
   [/ENOTFOUND|EAI_AGAIN/, 'unreachable', 'check the name of the host in the location'],
   [
     /ECONNREFUSED|no connection|no answer|no welcome|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,

@@ -290,6 +290,29 @@ describe('the program', () => {
     }
   })
 
+  it.each([
+    ['fails to load by what has no text', 'throw Object.create(null)'],
+    ['exports what is never there', "export default Promise.reject(new Error('late'))"],
+  ])('names the configuration that %s', async (_, code) => {
+    writeFileSync(join(app, 'faulty.mjs'), code)
+    const { code: exitCode, error } = await start('clear', 'default', '--config', 'faulty.mjs')
+      .ended
+    expect(exitCode).toBe(1)
+    expect(error).toMatch(/faulty\.mjs cannot be loaded: (?:an error without a text|late)\n/)
+  })
+
+  it.each([
+    ['waits for what does not come', 'await new Promise(() => undefined)'],
+    ['ends the process', 'process.exit(0)'],
+  ])('does not call done what a configuration kept from it that %s', async (_, code) => {
+    writeFileSync(join(app, 'ending.mjs'), code)
+    expect(await start('clear', 'default', '--config', 'ending.mjs').ended).toMatchObject({
+      code: 1,
+      out: '',
+      error: 'fragcache: the process ended before the command was done\n',
+    })
+  })
+
   it('runs through a link, as npm installs it', async () => {
     const link = join(bundle.folder, 'fragcache')
     symlinkSync(join(bundle.folder, 'src/cli.js'), link)
