@@ -11,6 +11,9 @@ interface Routed {
 /** Most URIs whose route is remembered. */
 const MAX_URIS = 10_000
 
+/** Longer ones are not worth the memory: anybody may send any number of them. */
+const MAX_URI_LENGTH = 1024
+
 /**
  * Where it is counted what becomes of requests, by route. A hit for the whole site is answered before
  * there is a route: what it was when the page was made is remembered.
@@ -37,7 +40,7 @@ export class Routes {
     const name = `${verb} ${path}`
     if (known?.name === name && known.alias === alias) return known
     const tally = this.#tallies.of(alias, name)
-    if (verb === 'GET') this.#remember(uri, tally)
+    if (verb === 'GET' && uri.length <= MAX_URI_LENGTH) this.#remember(uri, tally)
     return tally
   }
 
