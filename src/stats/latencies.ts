@@ -45,7 +45,12 @@ export class Latencies {
 
   /** Those that came after a copy was made; all of them if it was reset since. */
   since(before: Latencies): Latencies {
-    return new Latencies().#set(this, before.#count <= this.#count ? before : undefined)
+    return new Latencies().#set(this, this.#goesOnFrom(before) ? before : undefined)
+  }
+
+  /** After a reset there may be more of them again, but hardly as many of each kind. */
+  #goesOnFrom(before: Latencies): boolean {
+    return before.#buckets.every((count, i) => count <= (this.#buckets[i] as number))
   }
 
   #set(all: Latencies, without: Latencies | undefined): this {

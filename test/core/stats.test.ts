@@ -194,6 +194,9 @@ describe('latencies', () => {
     latencies.reset()
     latencies.add(2)
     expect(latencies.since(before).count).toBe(1)
+    for (let i = 0; i < 200; i++) latencies.add(2)
+    expect(latencies.since(before).quantileMs(0.99)).toBeCloseTo(2, 0)
+    expect(latencies.since(before).count).toBe(201)
   })
 
   it('take the shortest and the longest', () => {
