@@ -319,9 +319,26 @@ describe('the overlay', () => {
     expect(await (await site.get()).text()).toBe(`${long}${long}<p>end</p>`)
   })
 
+  it('leaves a page that names no charset and is in another as it is', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => void vi.restoreAllMocks())
+    const latin = Buffer.from('<p>caf\xe9</p>', 'latin1')
+    const site = await start('eta', {
+      view: (_req, res) => {
+        res.setHeader('Content-Type', 'text/html')
+        res.end(latin)
+      },
+    })
+    expect(Buffer.from(await (await site.get()).arrayBuffer())).toEqual(latin)
+  })
+
   it.each([
     ["script-src 'nonce-abc'", /<script nonce="abc">/, "script-src 'nonce-abc'"],
-    ["default-src 'self'", /<script>/, /^default-src 'self'; script-src 'self' 'sha256-[\w+/]+=*'$/],
+    [
+      "default-src 'self'",
+      /<script>/,
+      /^default-src 'self'; script-src 'self' 'sha256-[\w+/]+=*'$/,
+    ],
   ])('runs under the policy %s', async (policy, script, expected) => {
     const site = await start('eta', {
       view: (_req, res) =>

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   brotliCompressSync,
@@ -187,7 +188,13 @@ class Hold {
     const coding = this.#coding as Coding
     try {
       const { statusCode: status } = this.res
-      const html = coding.decode(sent).toString('utf8')
+      const bytes = coding.decode(sent)
+      if (!isUtf8(bytes)) {
+        // It names no charset, and is in another: as text it would lose what it says.
+        this.holder.onNotHeld('charset')
+        return sent
+      }
+      const html = bytes.toString('utf8')
       const drawn = await this.holder.draw({ status, headers: this.#headers, html })
       return coding.encode(Buffer.from(drawn))
     } catch (error) {
