@@ -1,7 +1,13 @@
+import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { locate } from '../../adapters/inspector/overlay/locate.js'
 import { allowing, hashSource, permitOf } from '../../adapters/inspector/overlay/policy.js'
-import type { Seen } from '../../adapters/inspector/overlay/record.js'
+import {
+  MAX_NOTED,
+  recordIn,
+  RequestRecord,
+  type Seen,
+} from '../../adapters/inspector/overlay/record.js'
 import { isOpen, scanHtml } from '../../adapters/inspector/overlay/scan.js'
 
 /** The places of `|` in a text without them, and whether a comment may stand there. */
@@ -184,4 +190,20 @@ describe('how the script runs under a content security policy', () => {
     expect(allowing(policy, 'abc', hash)).toBe(expected)
     expect(permitOf([allowing(policy, 'abc', hash)], hash).isAllowed).toBe(true)
   })
+})
+
+it('what a request began and that goes on without end is noted in bounded memory', () => {
+  const fragments = new FragmentCache(createCaches({ default: new LocMemCache() }))
+  const record = new RequestRecord()
+  const failing = () => {
+    throw new Error('boom')
+  }
+  recordIn(record, () => {
+    for (let i = 0; i < MAX_NOTED + 100; i++) {
+      fragments.renderSync({ name: 'tick' }, () => 'text')
+      expect(() => fragments.renderSync({ name: 'faulty' }, failing)).toThrow('boom')
+    }
+  })
+  expect(record.outer).toHaveLength(MAX_NOTED)
+  expect(record.failed.length).toBeLessThanOrEqual(MAX_NOTED)
 })

@@ -48,17 +48,25 @@ export interface PageTold {
 /** What was found inside of fragments and pages when they were made. */
 export const layouts = new Layouts()
 
+/**
+ * More are not noted. A request may begin what outlives it, as a timer or a connection does, and that
+ * would go on to be noted for as long as the process runs.
+ */
+export const MAX_NOTED = 10_000
+
 /** What one request puts out. */
 export class RequestRecord {
   /** Those that stand in nothing, so far. */
   #outer: Note[] = []
   readonly #notes = new Map<Frame, Note>()
   readonly #ended = new Map<Frame, Ended>()
+  #count = 0
   page: PageTold | undefined
   /** Called when the page's outcome is known. */
   onPage: (() => void) | undefined
 
   shown(shown: ShownFragment): void {
+    if (++this.#count > MAX_NOTED) return
     const { fragment, frame } = shown
     const known = frame === undefined ? layouts.ofFragment(fragment) : undefined
     const note: Note = { shown, inner: [], known, atMs: Date.now() }
@@ -74,6 +82,7 @@ export class RequestRecord {
   }
 
   ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void {
+    if (this.#ended.size >= MAX_NOTED) return
     this.#ended.set(frame, { fragment, outcome, bodyMs })
     this.#remember(frame)
   }
