@@ -50,8 +50,8 @@ const timed = [
 ]
 
 /**
- * Projects run one after the other: with more at a time than there are cores, tests of time limits and
- * of locks starve beside those that compute.
+ * Projects run one after the other: beside those that compute, tests of time limits and of locks
+ * starve.
  */
 function project(
   groupOrder: number,
@@ -65,7 +65,8 @@ function project(
       testTimeout: 20_000,
       // Of tests that say that they wait for nothing but time.
       maxConcurrency: 16,
-      maxWorkers: availableParallelism(),
+      // One more than there are cores: most files wait now and then, many of them most of the time.
+      maxWorkers: availableParallelism() + 1,
       sequence: { groupOrder },
       ...test,
     },
