@@ -8,6 +8,8 @@ export class Latencies {
   readonly #buckets = new Uint32Array(BUCKETS)
   #count = 0
   #sumMs = 0
+  /** How often it was reset. */
+  #epoch = 0
 
   add(ms: number): void {
     this.#count++
@@ -45,15 +47,11 @@ export class Latencies {
 
   /** Those that came after a copy was made; all of them if it was reset since. */
   since(before: Latencies): Latencies {
-    return new Latencies().#set(this, this.#goesOnFrom(before) ? before : undefined)
-  }
-
-  /** After a reset there may be more of them again, but hardly as many of each kind. */
-  #goesOnFrom(before: Latencies): boolean {
-    return before.#buckets.every((count, i) => count <= (this.#buckets[i] as number))
+    return new Latencies().#set(this, before.#epoch === this.#epoch ? before : undefined)
   }
 
   #set(all: Latencies, without: Latencies | undefined): this {
+    this.#epoch = all.#epoch
     this.#count = all.#count - (without === undefined ? 0 : without.#count)
     this.#sumMs = all.#sumMs - (without === undefined ? 0 : without.#sumMs)
     for (let i = 0; i < BUCKETS; i++) {
@@ -65,6 +63,7 @@ export class Latencies {
 
   reset(): void {
     this.#buckets.fill(0)
+    this.#epoch++
     this.#count = 0
     this.#sumMs = 0
   }
