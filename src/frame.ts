@@ -191,8 +191,12 @@ export class Frame {
     this.#toRead = toRead
     const reading = Promise.resolve().then(async () => {
       this.#toRead = undefined
-      // What cannot be read now is read at the end.
-      const found = await Promise.resolve(readTags(this.cache, toRead)).catch(() => undefined)
+      let found: TagSnapshot | undefined
+      try {
+        found = await readTags(this.cache, toRead)
+      } catch {
+        // It is read at the end, where somebody is told: here nobody may be waiting.
+      }
       if (found === undefined) return
       const own = this.#merged()
       const without = new Set(found.unborn)

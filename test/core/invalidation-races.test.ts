@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   createCaches,
+  dependOn,
   FragmentCache,
+  InvalidCacheKeyError,
   LocMemCache,
   type Cache,
   type WriteEntry,
@@ -378,6 +380,26 @@ describe('values', () => {
       expect([kind, await newer]).toEqual([kind, 'new'])
       await older
     }
+  })
+
+  it('a tag whose counter can have no key fails nothing but what is made with it', async () => {
+    const unhandled: unknown[] = []
+    const note = (error: unknown) => void unhandled.push(error)
+    process.on('unhandledRejection', note)
+    const keyFunction = (key: string) => {
+      if (key.includes('unspeakable')) throw new InvalidCacheKeyError('no such key')
+      return key
+    }
+    const cache = new AsyncTestCache({ keyFunction })
+    const asked = cache.getOrSet('k', async () => {
+      dependOn(['unspeakable'])
+      await settle()
+      return fail()
+    })
+    await expect(asked).rejects.toThrow('the producer failed')
+    await settle()
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
   })
 
   it('one past its time is not touched and is served as long as it would have been', async () => {
