@@ -3,6 +3,7 @@ import { show } from './errors.js'
 import { isPromise } from './maybe-promise.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
+import { toVisibleJson } from './visible-json.js'
 import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
 
 /** A method of a logger: it takes a line of text, or an object and a text. */
@@ -401,5 +402,5 @@ function toLine(text: string, fields: Fields): string {
 
 function toWord(value: unknown): string {
   if (typeof value === 'number') return String(value)
-  return typeof value === 'string' && /^[\w.:/#…-]+$/.test(value) ? value : JSON.stringify(value)
+  return typeof value === 'string' && /^[\w.:/#…-]+$/.test(value) ? value : toVisibleJson(value)
 }

@@ -1,3 +1,7 @@
+import { BIDI } from '../visible-json.js'
+
+export { toVisibleJson as toJson } from '../visible-json.js'
+
 /** Where the command line tool writes; a test hands in its own. */
 export interface CliOutput {
   /** The result, and nothing else. A line, or several. */
@@ -20,14 +24,8 @@ export type ExitCode = typeof DONE | typeof FAILED | typeof MISUSED
 /** Columns that a table and a paragraph keep to. */
 export const WIDTH = 80
 
-/** What turns the order of what is shown around. */
-const BIDI = '\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069'
-
 /** What a terminal obeys instead of showing it; of control characters all but tab and line feed. */
 const OBEYED = new RegExp(`[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f${BIDI}]`, 'g')
-
-/** The same in JSON, which escapes the first ones by itself. */
-const OBEYED_IN_JSON = new RegExp(`[\\x7f-\\x9f${BIDI}]`, 'g')
 
 /** A text that a terminal shows as it is, lines and tabs kept. */
 export function visible(text: string): string {
@@ -42,14 +40,6 @@ export function visible(text: string): string {
 /** A name on one line. */
 export function visibleName(text: string): string {
   return visible(text).replace(/[\n\t]/g, (character) => (character === '\n' ? '\\n' : '\\t'))
-}
-
-/** JSON on one line that reads as the same in any terminal. */
-export function toJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    OBEYED_IN_JSON,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
 }
 
 /** A column of a table. */

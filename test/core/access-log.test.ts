@@ -246,6 +246,15 @@ describe('keys', () => {
     expect(logger.lines[0]).not.toContain('\n')
   })
 
+  it('cannot make a terminal do something, nor turn a line around', async () => {
+    const logger = consoleLike()
+    const caches = createCaches({ default: new LocMemCache() })
+    log(caches, { logger, events: ['operations'] })
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    await caches.default.get('a\x1b[31m\x9b2J\u202eb')
+    expect(logger.lines[0]).toContain(String.raw`keys=["a\u001b[31m\u009b2J\u202eb"]`)
+  })
+
   it('of many are shown ten', async () => {
     const { logger, records } = pinoToMemory()
     const caches = createCaches({ default: new LocMemCache() })
