@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, parse, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Cache } from '../cache.js'
 import { createCaches, type Caches } from '../caches.js'
@@ -70,10 +70,37 @@ async function load(command: string, path: string): Promise<Readonly<Record<stri
         { cause: error },
       )
     }
-    throw new CommandError(`${command}: ${path} cannot be loaded: ${messageOfError(error)}`, {
-      cause: error,
-    })
+    throw new CommandError(
+      `${command}: ${path} cannot be loaded: ${messageOfError(error)}${remedyOf(path, error)}`,
+      { cause: error },
+    )
   }
+}
+
+/** What Node says of a module's syntax in a file that it takes for CommonJS. */
+const MODULE_SYNTAX = /outside a module|Unexpected token 'export'|top level bodies of modules/
+
+function remedyOf(path: string, error: unknown): string {
+  const { ext, name } = parse(path)
+  if (ext !== '.js' || !(error instanceof SyntaxError) || !MODULE_SYNTAX.test(error.message)) {
+    return ''
+  }
+  if (packageTypeOf(dirname(path)) === 'module') return ''
+  return `; its package is of type commonjs, so name it ${name}.mjs`
+}
+
+/** The `type` of the package that a folder belongs to. */
+function packageTypeOf(folder: string): unknown {
+  const file = resolve(folder, 'package.json')
+  if (existsSync(file)) {
+    try {
+      return (JSON.parse(readFileSync(file, 'utf8')) as { readonly type?: unknown } | null)?.type
+    } catch {
+      return undefined
+    }
+  }
+  const parent = dirname(folder)
+  return parent === folder ? undefined : packageTypeOf(parent)
 }
 
 /**

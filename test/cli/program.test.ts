@@ -272,6 +272,21 @@ describe('the program', () => {
     expect(await start('get', 'default', 'none', '--json').ended).toMatchObject({ code: 1 })
   })
 
+  it.each([
+    ['an import', "import { createCaches } from 'fragcache'\nexport default createCaches({})"],
+    ['an export', 'export default {}'],
+    ['a top-level await', 'await 1'],
+  ])('tells how to name a configuration with %s in a package of type commonjs', async (_, code) => {
+    const older = join(bundle.folder, 'older')
+    mkdirSync(older, { recursive: true })
+    writeFileSync(join(older, 'package.json'), '{ "type": "commonjs" }')
+    writeFileSync(join(older, 'fragcache.config.js'), code)
+    const config = join(older, 'fragcache.config.js')
+    const { code: exitCode, error } = await start('clear', 'default', '--config', config).ended
+    expect(exitCode).toBe(1)
+    expect(error).toContain('; its package is of type commonjs, so name it fragcache.config.mjs')
+  })
+
   it('loads TypeScript where this Node does, else says what to do', async () => {
     writeFileSync(
       join(app, 'typed.ts'),
