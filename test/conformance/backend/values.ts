@@ -243,11 +243,7 @@ export function values(test: Define): void {
 
 /** Bytes that neither compress nor repeat. */
 function noise(length: number): Buffer {
-  const blocks: Buffer[] = []
-  for (let i = 0; i * 32 < length; i++) {
-    blocks.push(createHash('sha256').update(String(i)).digest())
-  }
-  return Buffer.concat(blocks).subarray(0, length)
+  return createHash('shake256', { outputLength: length }).update('noise').digest()
 }
 
 export function sizes({ refusesLargeValues }: BackendDifferences): Section {
