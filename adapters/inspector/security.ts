@@ -101,10 +101,13 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-i
  * Whether a request comes from this machine and knows it: neither over a proxy, nor for a name that
  * somebody else has let point here.
  */
-export function isLocal({ socket, headers }: IncomingMessage): boolean {
+export function isLocal({ socket, headers, httpVersion }: IncomingMessage): boolean {
   const address = (socket.remoteAddress ?? '').replace(/^::ffff:/i, '')
   if (address !== '::1' && !/^127\.\d+\.\d+\.\d+$/.test(address)) return false
   if (FORWARDED.some((name) => headers[name] !== undefined)) return false
+  // What nginx speaks to whom it hands on to, with a host of this machine and none of those headers, as
+  // long as nobody tells it otherwise; browsers have not spoken it for long.
+  if (httpVersion === '1.0') return false
   const host = (headers.host ?? '').toLowerCase().replace(/:\d+$/, '')
   return (
     host === 'localhost' ||

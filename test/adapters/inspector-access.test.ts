@@ -185,6 +185,14 @@ describe('without authorize', () => {
   })
 })
 
+it('a request as nginx hands it on by default, without authorize, is refused', async () => {
+  const { site } = await Inspected.open()
+  const lines = (version: string) =>
+    `GET /__cache/api/overview HTTP/${version}\r\nHost: 127.0.0.1:3000\r\nConnection: close\r\n\r\n`
+  expect(await site.raw(lines('1.0'))).toMatch(/^HTTP\/1\.1 403 /)
+  expect(await site.raw(lines('1.1'))).toMatch(/^HTTP\/1\.1 200 /)
+})
+
 it('a request without a host, without authorize, is refused', async () => {
   const { site } = await Inspected.open()
   const answer = await site.raw('GET /__cache/api/overview HTTP/1.0\r\n\r\n')
