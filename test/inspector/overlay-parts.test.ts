@@ -37,6 +37,12 @@ describe('where an HTML text has room for a comment', () => {
     ['<table>|<tr>|<td>|</td></tr></table>', [true, true, true]],
     ['<svg><title/>|<text>|</text></svg>|', [true, true, true]],
     ['<svg><![CDATA[ <b>| ]]>|</svg>', [false, true]],
+    [
+      '|<template>|<p>|</p>|<template>|</template>|</template>|',
+      [true, ...Array<false>(5).fill(false), true],
+    ],
+    ['<svg><template>|</template>|</svg>|', [true, true, true]],
+    ['<p>|<template>|<p>', [true, false]],
     ['a < b| && c > d|', [true, true]],
     ['<?php | ?>|', [false, true]],
     ['</ |>|', [false, true]],
@@ -190,6 +196,12 @@ describe('how the script runs under a content security policy', () => {
     expect(allowing(policy, 'abc', hash)).toBe(expected)
     expect(permitOf([allowing(policy, 'abc', hash)], hash).isAllowed).toBe(true)
   })
+})
+
+it('scripts and policies of a template are those of no page', () => {
+  const policy = `<meta http-equiv="content-security-policy" content="script-src 'none'">`
+  const html = `<body><template><body>${policy}</body></template><p>a</p></body>`
+  expect(scanHtml(html)).toMatchObject({ end: html.lastIndexOf('</body>'), policies: [] })
 })
 
 it('what a request began and that goes on without end is noted in bounded memory', () => {

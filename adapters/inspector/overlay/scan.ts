@@ -48,9 +48,12 @@ export function scanHtml(html: string): Scan {
   const policies: string[] = []
   let bodyEnd: number | undefined
   let foreign = 0
+  // What is in a template is in no page: scripts copy it, and marks in it would come along.
+  let templates = 0
+  let templateStart = 0
   let at = html.indexOf('<')
   while (at >= 0) {
-    const start = at
+    let start = at
     let end: number | undefined
     const next = html[at + 1] ?? ''
     if (next === '!') end = endOfDeclaration(html, at)
@@ -60,7 +63,9 @@ export function scanHtml(html: string): Scan {
       else {
         const tag = readTag(html, at + 2)
         end = tag?.end
-        if (tag?.name === 'body' || (tag?.name === 'html' && bodyEnd === undefined)) bodyEnd = start
+        const isPagesEnd = tag?.name === 'body' || (tag?.name === 'html' && bodyEnd === undefined)
+        if (isPagesEnd && templates === 0) bodyEnd = start
+        if (tag?.name === 'template' && templates > 0 && --templates === 0) start = templateStart
         if (tag !== undefined && FOREIGN.has(tag.name) && foreign > 0) foreign--
       }
     } else if (isLetter(next)) {
@@ -68,10 +73,11 @@ export function scanHtml(html: string): Scan {
       end = tag?.end
       if (tag !== undefined) {
         const endsItself = foreign > 0 && tag.isSelfClosing
+        if (tag.name === 'template' && foreign === 0 && templates++ === 0) templateStart = start
         if (FOREIGN.has(tag.name) && !tag.isSelfClosing) foreign++
         else if (tag.name === 'plaintext' && foreign === 0) end = undefined
         else if (RAW.has(tag.name) && !endsItself) end = endOfRaw(html, tag)
-        if (tag.name === 'meta') addPolicy(tag, policies)
+        if (tag.name === 'meta' && templates === 0) addPolicy(tag, policies)
       }
     } else {
       // A sign, not a tag.
@@ -79,11 +85,15 @@ export function scanHtml(html: string): Scan {
       continue
     }
     if (end === undefined) {
-      closed.push({ start, end: html.length + 1 })
+      closed.push({ start: templates > 0 ? templateStart : start, end: html.length + 1 })
       return { closed, end: bodyEnd, policies }
     }
-    closed.push({ start, end })
+    if (templates === 0) closed.push({ start, end })
     at = html.indexOf('<', end)
+  }
+  if (templates > 0) {
+    closed.push({ start: templateStart, end: html.length + 1 })
+    return { closed, end: bodyEnd, policies }
   }
   return { closed, end: bodyEnd ?? html.length, policies }
 }
