@@ -7,7 +7,7 @@ import type { Container, DataFrame, HelperOptions, Program, Render } from './eng
 import { holeFaults } from './faults.js'
 import type { HoleUses } from './hole-uses.js'
 import { indentHole, withoutIndents } from './indent.js'
-import { blockParamsOf, callForHole, depthsOf, templateOf } from './instrument.js'
+import { blockParamsOf, callForHole, depthsOf, isOfOneRender, templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
 import { findDifference, findLocal, isInline, type Place } from './places.js'
 import { copyFrames, scopeOf } from './scope.js'
@@ -250,7 +250,11 @@ interface Found {
 function templatesIn(partials: Partials): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(partials ?? {}).filter(
-      ([, partial]) => typeof partial === 'function' && '_setup' in partial && !isInline(partial),
+      ([, partial]) =>
+        typeof partial === 'function' &&
+        '_setup' in partial &&
+        !isInline(partial) &&
+        !isOfOneRender(partial),
     ),
   )
 }

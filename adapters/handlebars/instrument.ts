@@ -78,6 +78,22 @@ interface CalledPartial {
   readonly isSource: boolean
 }
 
+const ofOneRender = new WeakSet<object>()
+
+/** Whether a partial was an option of a single `res.render`, and may hold what only its visitor may see. */
+export function isOfOneRender(partial: object): boolean {
+  return ofOneRender.has(partial)
+}
+
+/** @param context - Express' options of a render, and what it found, are all its variables. */
+function noteOwnPartials(context: unknown): void {
+  const { partials } = (context ?? {}) as { readonly partials?: unknown }
+  if (typeof partials !== 'object' || partials === null) return
+  for (const partial of Object.values(partials) as unknown[]) {
+    if (typeof partial === 'function') ofOneRender.add(partial)
+  }
+}
+
 /** The partial that is being called, until its template begins. */
 let called: CalledPartial | undefined
 
@@ -178,6 +194,8 @@ function instrumentMain(
         named(called.name, template)
       }
       called = undefined
+    } else {
+      noteOwnPartials(context)
     }
     const asked = wanted
     wanted = undefined

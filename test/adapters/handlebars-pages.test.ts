@@ -28,6 +28,7 @@ const VIEWS = {
   'home.hbs':
     '<p>{{runs}} {{#nocache}}{{user}}{{/nocache}}</p>{{#each xs}}{{#nocache}}{{@root.token}}{{/nocache}}{{/each}}\n{{#cache 60 "part"}}[{{runs}} {{#nocache}}{{user}}{{/nocache}}{{> token}}]{{/cache}}.',
   'boxed.hbs': '<p>{{runs}}{{> box}}{{#nocache}}{{> box}}{{/nocache}}</p>',
+  'own.hbs': '<p>{{#nocache}}{{> greeting}}{{/nocache}}</p>',
   'local.hbs': '{{#each xs}}<p>{{#nocache}}{{this}}{{/nocache}}</p>{{/each}}',
 }
 /** As a view engine finds them by itself. */
@@ -132,5 +133,38 @@ describe.each(expressVersions)('cached pages with nocache blocks, $version', ({ 
       expect(refused.status).toBe(500)
       expect(refused.text).toMatch(/uses \{\{this}}/)
     })
+  })
+
+  it('have no partial that another visitor’s view gave to res.render', async () => {
+    const app = express()
+    app.set('env', 'test')
+    const all = createCaches({ default: new LocMemCache() })
+    const engine = create({
+      handlebars: Handlebars.create(),
+      extname: '.hbs',
+      defaultLayout: false,
+    })
+    const handlebars = engine.handlebars as typeof Handlebars
+    const handle = registerCache(handlebars, all)
+    const { renderAsync } = handle
+    app.engine(
+      'hbs',
+      callbackify((file: string, options: object) =>
+        renderAsync(() => engine.renderView(file, options as never)),
+      ) as Engine,
+    )
+    app.set('views', views)
+    app.set('view engine', 'hbs')
+    const pages = responseCache(all, { holes: { engines: [handle], context: () => ({}) } })
+    app.get('/own', pages.cachePage(60), (req, res) => {
+      const greeting = handlebars.compile(`Hello ${req.get('X-User')}`)
+      res.render('own', { partials: { greeting } })
+    })
+    const site = await Site.open(app)
+    for (const user of ['Ann', 'Bob']) {
+      const { status, text } = await site.get('/own', { headers: { 'X-User': user } })
+      expect(status).toBe(500)
+      expect(text).toMatch(/partial greeting could not be found/)
+    }
   })
 })
