@@ -43,9 +43,9 @@ const outside = new AsyncResource('fragcache.detached')
  * @param limitMs - The run is aborted after so many milliseconds. The timer keeps no process alive.
  * @returns At once; the application is called in a later turn of the event loop, so that headers
  *   can be added before.
- * @remarks The application is the one that the server calls; where that is no Express application,
- *   it is the outermost one that `req.app` is mounted in. Views, error handlers and log lines are
- *   the same as for a client's request.
+ * @remarks What is run is what the server calls for a request; where there is no server, it is the
+ *   outermost application that `req.app` is mounted in. Views, error handlers and log lines are the
+ *   same as for a client's request.
  */
 export function runDetached(req: Request, limitMs: number): DetachedRun {
   const listener = outermost(req)
@@ -155,12 +155,13 @@ function copyRawHeaders(rawHeaders: readonly string[], kept: IncomingHttpHeaders
 }
 
 function outermost(req: Request): RequestListener {
+  const { server } = req.socket as { server?: Partial<Server> | null }
+  // Whatever comes before the application may tell it whose request it is, or which site's.
+  if ((server?.listenerCount?.('request') ?? 0) > 0) {
+    return (request, response) => void server?.emit?.('request', request, response)
+  }
   const front = fronts.get(req)
   if (front !== undefined) return front
-  const { server } = req.socket as { server?: Partial<Server> | null }
-  const [called, ...others] = server?.listeners?.('request') ?? []
-  // An application may be mounted in several others, and knows the last of them only.
-  if (others.length === 0 && isApplication(called)) return called as RequestListener
   let app: Application = req.app
   for (let parent = parentOf(app); parent !== undefined; parent = parentOf(app)) app = parent
   return app
@@ -171,12 +172,6 @@ const fronts = new WeakMap<object, RequestListener>()
 /** Says which listener handed a request to the application, so that a detached run goes through it. */
 export function cameThrough(req: IncomingMessage, listener: RequestListener): void {
   fronts.set(req, listener)
-}
-
-function isApplication(listener: unknown): boolean {
-  if (typeof listener !== 'function') return false
-  const { handle, set } = listener as { handle?: unknown; set?: unknown }
-  return typeof handle === 'function' && typeof set === 'function'
 }
 
 function parentOf(app: Application): Application | undefined {

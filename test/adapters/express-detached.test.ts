@@ -216,7 +216,7 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
     await runs[0]?.done
     expect(order).toEqual(['outer  /mid/in/p?a=1', 'middle /mid /in/p?a=1', 'inner /mid/in /p?a=1'])
 
-    // Where the server calls something else, the applications' own word counts.
+    // Also where the server calls them by something else.
     order.length = 0
     const { middleware: other, runs: otherRuns } = behind()
     const app = express().use(note('outer'))
@@ -228,6 +228,21 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
     await wrapped.get('/in/p')
     await otherRuns[0]?.done
     expect(order).toEqual(['outer  /in/p', 'inner /in /p'])
+  })
+
+  it('goes through what the server calls around the applications', async () => {
+    const seen: unknown[] = []
+    const { middleware, runs } = behind()
+    const app = express().use(middleware, (req, res) => {
+      seen.push((req as { tenant?: unknown }).tenant)
+      res.end()
+    })
+    const site = await Site.open((req: IncomingMessage, res: ServerResponse) => {
+      app(Object.assign(req, { tenant: req.headers.host?.split('.')[0] }), res)
+    })
+    await site.get('/p', { headers: { Host: 'ann.example' } })
+    await runs[0]?.done
+    expect(seen).toEqual(['ann'])
   })
 
   it('knows what the original socket knew, also of TLS', async () => {
@@ -260,16 +275,14 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
     const storage = new AsyncLocalStorage<string>()
     const seen: unknown[] = []
     const { middleware, runs } = behind()
-    const app = express().use(middleware, (_req, res) => {
+    const app = express().use(middleware, (_req, res) => void res.end())
+    const site = await Site.open((req: IncomingMessage, res: ServerResponse) => {
       seen.push(storage.getStore())
-      res.end()
+      storage.run('of the client', () => void app(req, res))
     })
-    const site = await Site.open((req: IncomingMessage, res: ServerResponse) =>
-      storage.run('of the client', () => void app(req, res)),
-    )
     await site.get('/p')
     await runs[0]?.done
-    expect(seen).toEqual([undefined])
+    expect(seen).toEqual([undefined, undefined])
   })
 
   it('sends what every way of answering sends, to nobody', async () => {
