@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 /** So many are tested at the same time, where that takes real time. */
-const STORES = 8
+const STORES = 12
 
 const WAITING = { timeout: 10_000, interval: 20 }
 
