@@ -12,7 +12,7 @@ import { expressVersions, Site } from '../support/express.js'
 import { naiveCache } from '../support/naive-cache.js'
 
 /** At most so long each; more finds more: `FUZZ_SECONDS=60`. */
-const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 3)
+const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 2)
 
 /**
  * Begins no run once the time is up. The last one comes to its end: one that was left to itself would
