@@ -219,6 +219,7 @@ export class FragmentCache {
    * Removes one variant.
    *
    * @returns `true` if it was there.
+   * @throws TypeError: `varyOn` is no array, or holds what has no text.
    * @throws CacheBackendError: the store failed.
    */
   async delete(
@@ -234,6 +235,7 @@ export class FragmentCache {
    * Makes one variant stale: those who allow it are served it while it is made anew.
    *
    * @returns `true` if it was there and fresh.
+   * @throws TypeError: `varyOn` is no array, or holds what has no text.
    * @throws CacheBackendError: the store failed.
    */
   async expire(
@@ -269,8 +271,13 @@ export class FragmentCache {
     )
   }
 
-  /** The key of a variant, for use with the low-level API. */
+  /**
+   * The key of a variant, for use with the low-level API.
+   *
+   * @throws TypeError: `varyOn` is no array, or holds what has no text.
+   */
   makeKey(name: string, varyOn: readonly unknown[] = []): string {
+    checkVaryOn(varyOn)
     return makeTemplateFragmentKey(name, varyOn, { compat: this.#compat })
   }
 
@@ -293,9 +300,7 @@ export class FragmentCache {
     for (const option of Object.keys(options)) {
       if (!FROM_CODE.includes(option)) checkKeyword(option, site)
     }
-    if (!Array.isArray(varyOn)) {
-      throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
-    }
+    checkVaryOn(varyOn)
     if (options.tags !== undefined) checkEntryTags(options.tags)
     checkHoles(options.holes)
     checkInputs(options.inputs)
@@ -441,6 +446,12 @@ export function toText(value: unknown, { site }: Fragment): string {
 function checkBody(body: unknown): void {
   if (typeof body === 'function') return
   throw new TypeError(`body: ${show(body)} is no function; give one that makes the text`)
+}
+
+/** A text is a list too, of its characters: that would be another variant. */
+function checkVaryOn(varyOn: unknown): void {
+  if (Array.isArray(varyOn)) return
+  throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
 }
 
 function checkHoles(holes: HoleRenderer | undefined): void {

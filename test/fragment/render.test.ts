@@ -434,6 +434,17 @@ describe('bad input', () => {
     await expect(render).rejects.toThrow(message)
   })
 
+  it.each([
+    ['delete', (f: FragmentCache, varyOn: never) => f.delete('n', varyOn)],
+    ['expire', (f: FragmentCache, varyOn: never) => f.expire('n', varyOn)],
+    ['makeKey', async (f: FragmentCache, varyOn: never) => f.makeKey('n', varyOn)],
+  ])('a text in the place of the values is refused by %s', async (_, call) => {
+    const { fragments } = setUp()
+    const called = call(fragments, 'fr' as never)
+    await expect(called).rejects.toThrow(TypeError)
+    await expect(called).rejects.toThrow('varyOn: "fr" is no list of values; give an array')
+  })
+
   it('undefined among the vary-on values is the empty text, and warned of once per name', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     const { fragments } = setUp()
