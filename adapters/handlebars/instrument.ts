@@ -90,8 +90,12 @@ function noteOwnPartials(context: unknown): void {
   const { partials } = (context ?? {}) as { readonly partials?: unknown }
   if (typeof partials !== 'object' || partials === null) return
   for (const partial of Object.values(partials) as unknown[]) {
-    if (typeof partial === 'function') ofOneRender.add(partial)
+    if (isFunction(partial)) ofOneRender.add(partial)
   }
+}
+
+function isFunction(value: unknown): value is object {
+  return typeof value === 'function'
 }
 
 /** The partial that is being called, until its template begins. */
