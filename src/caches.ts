@@ -151,6 +151,17 @@ function isCache(value: unknown): value is Cache {
   return [getOrSet, makeKey, lookupOne].every((method) => typeof method === 'function')
 }
 
+/** Structural, since one process may load two copies of this package. A cache alone has no aliases. */
+export function isCaches(value: unknown): value is Caches {
+  if (value instanceof Caches) return true
+  if (typeof value !== 'object' || value === null) return false
+  const { aliases, get, has, invalidateTags } = value as Partial<Caches>
+  return (
+    Array.isArray(aliases) &&
+    [get, has, invalidateTags].every((method) => typeof method === 'function')
+  )
+}
+
 /**
  * Names caches.
  *

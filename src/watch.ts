@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Caches } from './caches.js'
+import { isCaches, type Caches } from './caches.js'
 import { textOfError } from './error-text.js'
 import { show } from './errors.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
@@ -112,11 +112,4 @@ export function checkKnown(caller: string, options: unknown, known: readonly str
     if (known.includes(name)) continue
     throw new TypeError(`${caller}: unknown option ${show(name)}; known are ${known.join(', ')}`)
   }
-}
-
-/** Structural, since one process may load two copies of this package. */
-function isCaches(value: unknown): value is Caches {
-  if (typeof value !== 'object' || value === null) return false
-  const { get, aliases } = value as Partial<Caches>
-  return typeof get === 'function' && Array.isArray(aliases)
 }

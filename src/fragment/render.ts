@@ -1,6 +1,6 @@
 import type { StoreRequest, WriteOutcome } from '../backend.js'
 import { isSoft, type Cache, type InvalidateOptions } from '../cache.js'
-import { Caches } from '../caches.js'
+import { isCaches, type Caches } from '../caches.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import { isPromise } from '../maybe-promise.js'
@@ -469,14 +469,6 @@ function checkInputs(inputs: unknown): void {
   throw new TypeError(`inputs: ${show(inputs)} is no list of names; give an array of texts`)
 }
 
-/** Structural, since one process may load two copies of this package. */
-function isCaches(value: unknown): value is Caches {
-  if (value instanceof Caches) return true
-  if (typeof value !== 'object' || value === null) return false
-  const { get, has, invalidateTags } = value as Partial<Caches>
-  return [get, has, invalidateTags].every((method) => typeof method === 'function')
-}
-
 /**
  * What an adapter is given: caches, or fragments made from them.
  *
@@ -498,7 +490,7 @@ export function toFragmentCache(
   })
 }
 
-/** Structural, as {@link isCaches}. */
+/** Structural, since one process may load two copies of this package. */
 function isFragmentCache(value: Caches | FragmentCache): value is FragmentCache {
   return (
     value instanceof FragmentCache ||

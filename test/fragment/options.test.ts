@@ -1,5 +1,10 @@
+import Handlebars from 'handlebars'
+import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
-import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { cachePlugin } from '../../adapters/eta/index.js'
+import { registerCache as registerHandlebars } from '../../adapters/handlebars/index.js'
+import { registerCache as registerNunjucks } from '../../adapters/nunjucks/index.js'
+import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
 import { toFragmentCache } from '../../src/fragment/render.js'
 import { noteRead } from '../../src/fragment/guard.js'
 
@@ -26,6 +31,19 @@ function isStrict(fragments: FragmentCache): boolean {
     return true
   }
 }
+
+describe('a cache in the place of caches', () => {
+  const one = new LocMemCache() as unknown as Caches
+  it.each<[string, () => unknown]>([
+    ['FragmentCache', () => new FragmentCache(one)],
+    ['the tag of Nunjucks', () => registerNunjucks(new nunjucks.Environment(), one)],
+    ['the helper of Handlebars', () => registerHandlebars(Handlebars.create(), one)],
+    ['the plugin of Eta', () => cachePlugin(one)],
+  ])('is refused at once by %s', (_, make) => {
+    expect(make).toThrow(TypeError)
+    expect(make).toThrow(/^caches: .* is none; give what createCaches returned$/)
+  })
+})
 
 describe('the digest of a template', () => {
   it.each([[[]], [['a']], [['a', 7]]])(
