@@ -90,6 +90,11 @@ export interface TagPosition {
   readonly fragment?: string | undefined
 }
 
+/** The same, or that it is no tag: a fragment rendered from code. */
+export interface FragmentPosition extends TagPosition {
+  readonly fromCode?: boolean
+}
+
 /** A cache tag that is written wrongly or was given a value it cannot use. */
 export class CacheTagError extends FragcacheError {
   readonly template: string | undefined
@@ -104,7 +109,11 @@ export class CacheTagError extends FragcacheError {
   }
 }
 
-function describePosition({ template, line, fragment }: TagPosition): string {
+function describePosition({ template, line, fragment, fromCode }: FragmentPosition): string {
+  if (fromCode === true) {
+    const place = template === undefined ? '' : ` (${template})`
+    return `fragment ${JSON.stringify(fragment)}${place}: `
+  }
   const where = []
   if (template !== undefined) where.push(template)
   if (line !== undefined) where.push(`line ${line}`)

@@ -1,4 +1,4 @@
-import { CacheTagError, show, type TagPosition } from '../errors.js'
+import { CacheTagError, show, type FragmentPosition, type TagPosition } from '../errors.js'
 
 /**
  * The faults of a cache tag, in the same words for every engine.
@@ -30,6 +30,12 @@ export function checkKeyword(name: string, position: TagPosition): asserts name 
 }
 
 export const faults = {
+  unknownOption: (name: string, known: readonly string[], position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `unknown option ${show(name)}; the options are ${known.join(', ')}`,
+      position,
+    ),
+
   tooFewArguments: (position: TagPosition): CacheTagError =>
     new CacheTagError('it needs a timeout and a fragment name, for example: 500 sidebar', position),
 
@@ -78,9 +84,9 @@ export const faults = {
       position,
     ),
 
-  timeout: (value: unknown, position: TagPosition): CacheTagError =>
+  timeout: (value: unknown, position: FragmentPosition): CacheTagError =>
     new CacheTagError(
-      `the timeout is ${show(value)}; give whole seconds, or none for never`,
+      `the timeout is ${show(value)}; give whole seconds, or ${position.fromCode === true ? 'null' : 'none'} for never`,
       position,
     ),
 

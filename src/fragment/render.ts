@@ -8,7 +8,7 @@ import { checkEntryTags, foreignTag, fragmentTag } from '../tags.js'
 import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
 import { Attempt, dependOnHit, openMany, openSync } from './attempt.js'
-import { checkKeyword, faults } from './faults.js'
+import { faults } from './faults.js'
 import { currentFrame, runAsyncIn } from '../frame.js'
 import { reportRefresh } from '../observe.js'
 import type { Old } from './ageing.js'
@@ -298,7 +298,7 @@ export class FragmentCache {
       fromCode: true,
     }
     for (const option of Object.keys(options)) {
-      if (!FROM_CODE.includes(option)) checkKeyword(option, site)
+      if (!FROM_CODE.includes(option)) throw faults.unknownOption(option, FROM_CODE, site)
     }
     checkVaryOn(varyOn)
     if (options.tags !== undefined) checkEntryTags(options.tags)

@@ -421,7 +421,16 @@ describe('bad input', () => {
     [{ name: 'n', varyOn: [Symbol('s')] }, TypeError, /has no text/],
     [{ name: 'n', varyOn: ['\ud800'] }, TypeError, /lone surrogate/],
     [{ name: 'n', tags: [''] }, TypeError, /tags/],
-    [{ name: 'n', ttl: 5 }, CacheTagError, /unknown keyword "ttl"/],
+    [
+      { name: 'n', ttl: 5 },
+      CacheTagError,
+      /^fragment "n": unknown option "ttl"; the options are name, timeout, varyOn, using, tags, /,
+    ],
+    [
+      { name: 'n', timeout: 'abc', template: 'page.html' },
+      CacheTagError,
+      /^fragment "n" \(page\.html\): the timeout is "abc"; give whole seconds, or null for never$/,
+    ],
     [{ name: 'n', lock: 'yes' }, TypeError, /lock: "yes"/],
     [{ name: 'n', lock: { wait: -1 } }, TypeError, /lock\.wait: -1/],
     [{ name: 'n', staleWhileRevalidate: -1 }, TypeError, /staleWhileRevalidate: -1/],
