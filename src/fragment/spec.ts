@@ -29,7 +29,6 @@ interface Home {
   readonly alias: string
   readonly cache: Cache
   readonly table: VariantTable
-  readonly tally: Tally
 }
 
 /** The values of a tag's arguments, as the engine gives them. */
@@ -120,7 +119,7 @@ export class FragmentResolver {
   resolve(site: TagSite, values: TagValues): Fragment {
     const { fromCode = false } = site
     const declared = fromCode ? toInputs(values.inputs) : values.declared
-    const { alias, cache, table, tally } =
+    const { alias, cache, table } =
       values.using === undefined && values.version === undefined
         ? this.#homeOf(site)
         : this.#findHome(site, values.using, values.version)
@@ -141,7 +140,7 @@ export class FragmentResolver {
       declared,
       settings: this.#settings,
       ageing: toAgeing(cache, values, site),
-      tally,
+      tally: table.tally,
     }
   }
 
@@ -158,9 +157,8 @@ export class FragmentResolver {
     const alias = using === undefined ? this.defaultAlias : toAlias(using, site)
     const cache = this.#cache(alias, site)
     const version = givenVersion === undefined ? undefined : toVersion(givenVersion, site)
-    const table = this.#table(cache, site.fragment, version)
-    const tally = this.#caches.tallies.fragments.of(alias, site.fragment)
-    return { resolver: this, alias, cache, table, tally }
+    const table = this.#table(alias, cache, site.fragment, version)
+    return { resolver: this, alias, cache, table }
   }
 
   #cache(alias: string, site: TagSite): Cache {
@@ -173,7 +171,7 @@ export class FragmentResolver {
     }
   }
 
-  #table(cache: Cache, name: string, version: Version | undefined): VariantTable {
+  #table(alias: string, cache: Cache, name: string, version: Version | undefined): VariantTable {
     let byName = this.#tables.get(cache)
     if (byName === undefined) {
       byName = new Map<string, VariantTable>()
@@ -189,7 +187,9 @@ export class FragmentResolver {
       this.#tables.set(cache, byName)
       this.#tableCount = 1
     }
-    const table = new VariantTable(cache, name, version, this.#colliding)
+    // A cache under two aliases is counted under the first.
+    const tally = this.#caches.tallies.fragments.of(alias, name)
+    const table = new VariantTable(cache, name, version, this.#colliding, tally)
     byName.set(id, table)
     return table
   }

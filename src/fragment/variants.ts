@@ -1,5 +1,6 @@
 import type { Cache } from '../cache.js'
 import type { Version } from '../keys.js'
+import type { Tally } from '../stats/tally.js'
 import { fragmentTag } from '../tags.js'
 import { fragmentKey } from './key.js'
 
@@ -40,6 +41,8 @@ export class VariantTable {
     readonly name: string,
     readonly version: Version | undefined,
     readonly colliding: boolean,
+    /** Where it is counted what becomes of the fragment. */
+    readonly tally: Tally,
   ) {
     this.tags = [fragmentTag(name)]
   }

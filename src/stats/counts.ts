@@ -17,11 +17,10 @@ export class Counts {
   valueHits = 0
   producerRuns = 0
   producerMs = 0
-  #tick = 0
 
   /** Whether this call is one of those that are timed. */
   isSampled(): boolean {
-    return (++this.#tick & SAMPLE_MASK) === 0
+    return ((this.hits + this.misses) & SAMPLE_MASK) === 0
   }
 
   reset(): void {

@@ -26,7 +26,6 @@ export class Tally {
   readonly variants = new Distinct()
   /** Why it was not stored, or not looked for; made with the first. */
   reasons: Map<string, number> | undefined
-  #tick = 0
 
   constructor(
     readonly alias: string,
@@ -35,7 +34,7 @@ export class Tally {
 
   /** Whether this hit is one of those that are timed. */
   isSampled(): boolean {
-    return (++this.#tick & SAMPLE_MASK) === 0
+    return (this.hits & SAMPLE_MASK) === 0
   }
 
   count(outcome: Outcome, reason?: string): void {
