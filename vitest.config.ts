@@ -77,7 +77,8 @@ export default defineConfig({
   test: {
     globalSetup: ['test/support/servers/keeper.ts'],
     projects: [
-      project(0, 'timed', { include: timed }),
+      // Limits of time are told from a starved machine with no more files than cores.
+      project(0, 'timed', { include: timed, maxWorkers: availableParallelism() }),
       project(1, 'whole', { include: ['test/**/*.test.ts'], exclude: [...timed, ...light] }),
       project(1, 'apart', { include: apart }),
       project(2, 'light', {
