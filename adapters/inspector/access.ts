@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import { textOfError } from '../../src/error-text.js'
+import { show } from '../../src/errors.js'
 import { isPromise } from '../../src/maybe-promise.js'
 import type { Authorize } from './options.js'
 import { isLocal, type ExpressRequest } from './security.js'
@@ -20,12 +22,40 @@ export async function askAccess(
   let isAllowed: boolean
   try {
     isAllowed = await decide(authorize, req, res)
-  } catch {
+  } catch (error) {
+    warnOnce(authorize, `threw ${textOfError(error)}`)
     isAllowed = false
   }
   // Whoever has answered, by a redirect to a sign-in for example, has decided.
   if (res.headersSent || res.writableEnded || res.destroyed) return 'answered'
   return isAllowed ? 'allowed' : 'denied'
+}
+
+/** What was said of whom already, once for each kind of fault. */
+const warned = new WeakMap<Authorize, Set<string>>()
+
+function warnOnce(authorize: Authorize, fault: string): void {
+  const known = warned.get(authorize) ?? new Set<string>()
+  warned.set(authorize, known)
+  const kind = fault.split(' ')[0] as string
+  if (known.has(kind)) return
+  known.add(kind)
+  process.emitWarning(
+    `inspector: authorize ${fault}, and who asked was refused; give (req) => true for those who may; said once`,
+    { type: 'CacheInspectorWarning', code: 'FRAGCACHE_INSPECTOR_AUTHORIZE' },
+  )
+}
+
+/** Only `true` itself allows: what is merely not empty may be a mistake. */
+function isTrue(authorize: Authorize, answer: unknown): boolean {
+  if (answer === true) return true
+  if (answer) warnOnce(authorize, `gave ${nameOf(answer)}, not true`)
+  return false
+}
+
+/** A text or an object may be a secret of the visitor's. */
+function nameOf(answer: unknown): string {
+  return typeof answer === 'string' ? 'a text' : show(answer)
 }
 
 /** Whoever says by a value says nothing by this. */
@@ -38,7 +68,9 @@ function decide(
 ): boolean | Promise<boolean> {
   if (!authorize.isMiddleware) {
     const answer = authorize.ask(req, res, ignore)
-    return isPromise(answer) ? answer.then((isAllowed) => isAllowed === true) : answer === true
+    return isPromise(answer)
+      ? answer.then((given) => isTrue(authorize, given))
+      : isTrue(authorize, answer)
   }
   return new Promise((resolve, reject) => {
     // A middleware that answers calls nobody back.

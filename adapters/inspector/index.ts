@@ -50,7 +50,12 @@ export interface Inspector {
  *
  *   What it shows is of this process.
  * @example
- * app.use('/__cache', inspector(caches, { authorize: (req) => req.user?.isAdmin === true }))
+ * app.use(
+ *   '/__cache',
+ *   inspector(caches, {
+ *     authorize: (req: IncomingMessage & { user?: { isAdmin: boolean } }) => req.user?.isAdmin === true,
+ *   }),
+ * )
  */
 export function inspector(caches: Caches, options: InspectorOptions = {}): Inspector {
   const settings = resolveOptions(options)

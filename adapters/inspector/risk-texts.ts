@@ -77,6 +77,19 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A stored page has a nonce in its Content-Security-Policy, and a nonce that many get is none.',
     remedy: 'Use hashes, or leave such pages out of the cache.',
   },
+  FRAGCACHE_INSPECTOR_AUTHORIZE: {
+    severity: 'medium',
+    meaning:
+      'The option authorize of the inspector threw, or gave something other than true or false, and who asked was refused.',
+    remedy: 'Give true for those who may, and false for all others.',
+  },
+  FRAGCACHE_PAGE_TAGS: {
+    severity: 'medium',
+    meaning:
+      'The function tags of a cachePage threw or gave no list of texts, and the pages of its route are not kept.',
+    remedy:
+      'Correct the function: it is asked when the answer is ready, with the request and the response.',
+  },
   FRAGCACHE_OUTAGE: {
     severity: 'medium',
     meaning: 'A store did not answer for a while.',

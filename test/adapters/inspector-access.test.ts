@@ -124,6 +124,41 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     }
   })
 
+  it.each<[string, () => unknown, string]>([
+    [
+      'throws',
+      () => {
+        throw new RangeError('no session')
+      },
+      'authorize threw RangeError: no session, ',
+    ],
+    ['gives what is only truthy', () => 1, 'authorize gave 1, not true, '],
+    ['promises what is only truthy', async () => 'root', 'authorize gave a text, not true, '],
+  ])('is nobody where authorize %s, and that is said once', async (_, authorize, message) => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => warn.mockRestore())
+    const options = { authorize } as InspectorOptions
+    const inspected = await Inspected.open(newCaches(), options, undefined, express5)
+    for (let i = 0; i < 2; i++) expect((await inspected.get('/')).status).toBe(403)
+    const said = warn.mock.calls.filter(
+      ([, about]) => (about as { code?: string }).code === 'FRAGCACHE_INSPECTOR_AUTHORIZE',
+    )
+    expect(said).toHaveLength(1)
+    expect(said[0]?.[0]).toContain(message)
+  })
+
+  it.each([undefined, null, false, 0, ''])(
+    'is nobody where authorize gives %o, of which nothing is said',
+    async (answer) => {
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+      onTestFinished(() => warn.mockRestore())
+      const options = { authorize: () => answer } as unknown as InspectorOptions
+      const inspected = await Inspected.open(newCaches(), options, undefined, express5)
+      expect((await inspected.get('/')).status).toBe(403)
+      expect(warn).not.toHaveBeenCalled()
+    },
+  )
+
   it('is answered by authorize itself where that does', async () => {
     const inspected = await Inspected.open(
       newCaches(),
