@@ -57,11 +57,12 @@ import {
   type OuterHeaders,
   type Substitute,
 } from './recorder.js'
+import { routeName } from './routes.js'
 import { isPrecompressed } from './precompress.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
-import { warnOfFault, warnOfNonce } from './warnings.js'
+import { warnOfFault, warnOfNonce, warnOfTags } from './warnings.js'
 
 /**
  * `waiting`: no lookup yet. `forwarded`: the view answers, and its answer may be stored. `passed`:
@@ -832,7 +833,7 @@ export class Exchange implements Substitute {
       return undefined
     } catch (error) {
       // The page is not to fail for what only the cache wants to know.
-      warnOfFault(error)
+      warnOfTags(routeName(this.req), error)
       return 'tags-unreadable'
     }
   }

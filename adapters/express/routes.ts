@@ -8,6 +8,17 @@ interface Routed {
   readonly route?: { readonly path?: unknown }
 }
 
+/** HEAD and GET share their pages. */
+function verbOf(method = 'GET'): string {
+  return method === 'HEAD' ? 'GET' : method
+}
+
+/** Such as `GET /countries/:code`; `GET (any)` before there is a route. */
+export function routeName(req: IncomingMessage): string {
+  const { method, route, baseUrl = '' } = req as Routed
+  return `${verbOf(method)} ${route === undefined ? '(any)' : `${baseUrl}${String(route.path)}`}`
+}
+
 /** Most URIs whose route is remembered. */
 const MAX_URIS = 10_000
 
@@ -29,15 +40,13 @@ export class Routes {
   /** @param uri - Of the page, however the request was written. */
   of(req: IncomingMessage, uri: string, alias: string): Tally {
     const known = this.#byUri.get(uri)
-    const { method, route, baseUrl = '' } = req as Routed
-    // HEAD and GET share their pages.
-    const verb = method === 'HEAD' ? 'GET' : (method ?? 'GET')
+    const { method, route } = req as Routed
+    const verb = verbOf(method)
+    const name = routeName(req)
     if (route === undefined) {
       if (known?.alias === alias && verb === 'GET') return known
-      return this.#tallies.of(alias, `${verb} (any)`)
+      return this.#tallies.of(alias, name)
     }
-    const path = `${baseUrl}${String(route.path)}`
-    const name = `${verb} ${path}`
     if (known?.name === name && known.alias === alias) return known
     const tally = this.#tallies.of(alias, name)
     if (verb === 'GET' && uri.length <= MAX_URI_LENGTH) this.#remember(uri, tally)

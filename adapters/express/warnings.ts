@@ -17,6 +17,26 @@ export function warnOfFault(error: unknown): void {
   warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
 }
 
+/** More routes whose tags fail are not told apart. */
+const MAX_FAULTS = 1000
+
+const routesWarned = new Set<string>()
+
+/**
+ * The function `tags` of a `cachePage` threw or gave no list: said once for each route and kind of error.
+ *
+ * @param route - Such as `GET /countries/:code`: no address of a visitor's.
+ */
+export function warnOfTags(route: string, error: unknown): void {
+  const fault = `${route} ${error instanceof Error ? error.name : typeof error}`
+  if (routesWarned.has(fault) || routesWarned.size >= MAX_FAULTS) return
+  routesWarned.add(fault)
+  process.emitWarning(
+    `cachePage: tags of ${route}: ${textOfError(error)}; its pages are not kept, give a function that returns a list of texts; said once`,
+    { type: 'ResponseCacheWarning', code: 'FRAGCACHE_PAGE_TAGS' },
+  )
+}
+
 export function warnOfNonce(): void {
   const message =
     'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'

@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { createCaches, LocMemCache } from 'fragcache'
 import { cacheControl, responseCache } from 'fragcache/express'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 
@@ -29,6 +30,35 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
     expect([untold.status, untold.text]).toEqual([200, 'ab'])
     expect(untold.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=tags-unreadable')
     expect((await site.get('/p?tag=x')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+  })
+
+  it('tags that cannot be told are warned of by name, once for each fault of a route', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => warn.mockRestore())
+    const pages = responseCache(newCaches())
+    const app = express()
+    // Warnings are told once per process: each version has routes of its own.
+    const base = `/${randomUUID()}`
+    const shop = express.Router()
+    app.use(base, shop)
+    const throwing = () => {
+      throw new RangeError('no such product')
+    }
+    shop.get('/throws/:id', pages.cachePage(60, { tags: throwing }), (_req, res) => void res.end())
+    const noList = (() => 'news') as never
+    shop.get('/gives/:id', pages.cachePage(60, { tags: noList }), (_req, res) => void res.end())
+    const site = await Site.open(app)
+    for (const path of ['throws/1', 'throws/2', 'gives/1', 'gives/2']) {
+      await site.get(`${base}/${path}`)
+    }
+    expect(warn.mock.calls.map(([text]) => text)).toEqual([
+      expect.stringContaining(
+        `cachePage: tags of GET ${base}/throws/:id: RangeError: no such product`,
+      ),
+      expect.stringMatching(
+        new RegExp(`^cachePage: tags of GET ${base}/gives/:id: TypeError: tags`),
+      ),
+    ])
   })
 
   it('a view behind a middleware of ours still knows the parameters of its route', async () => {
