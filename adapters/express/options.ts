@@ -325,6 +325,10 @@ export function resolvePageOptions(
   readonly tags: readonly string[] | ((req: Request, res: Response) => readonly string[])
   readonly earlyRefresh: number
 } {
+  if (typeof seconds === 'object' && (seconds as unknown) !== null) {
+    const wanted = 'a finite number or null; did you forget to call it: cachePage(60)?'
+    refuse('cachePage', 'seconds', seconds, wanted)
+  }
   checkSeconds('cachePage', seconds)
   checkNames('cachePage', options, PAGE_OPTIONS)
   const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options

@@ -186,6 +186,11 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       const own = resolvePageOptions(caches, seconds, pageOptions, settings)
       const place = placeOf(own.alias, own.keyPrefix, seconds, own.tags, own.earlyRefresh)
       return asMiddleware(function cachePage(req, res, next) {
+        if ((res as Response | undefined) === undefined) {
+          throw new MisuseError(
+            'cachePage: it gives a middleware, which wraps no view; write app.get(path, pages.cachePage(60), view)',
+          )
+        }
         serve(place, req, res, next)
       })
     },

@@ -359,6 +359,26 @@ describe.each(expressVersions)('in $version', ({ express }) => {
       },
     )
 
+    it('a view in the place of a request: cachePage is no decorator', () => {
+      const pages = responseCache(createCaches({ default: new LocMemCache() }))
+      const decorate = pages.cachePage(60) as unknown as (view: () => void) => unknown
+      expect(() => decorate(() => undefined)).toThrow(TypeError)
+      expect(() => decorate(() => undefined)).toThrow(
+        'cachePage: it gives a middleware, which wraps no view; write app.get(path, pages.cachePage(60), view)',
+      )
+    })
+
+    it('a request in the place of seconds: cachePage was not called', async () => {
+      const pages = responseCache(createCaches({ default: new LocMemCache() }))
+      const app = express()
+      app.set('env', 'test')
+      app.get('/p', pages.cachePage as never)
+      const site = await Site.open(app)
+      const { status, text } = await site.get('/p')
+      expect(status).toBe(500)
+      expect(text).toContain('did you forget to call it: cachePage(60)?')
+    })
+
     it('a cache in the place of caches', () => {
       expect(() => responseCache(new LocMemCache() as unknown as Caches)).toThrow(
         /^responseCache: .* are no caches; give what createCaches returned$/,
