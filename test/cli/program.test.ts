@@ -243,7 +243,7 @@ describe('the program', () => {
          ${redis === undefined ? '' : `redis: new RedisCache({ location: ${JSON.stringify(redis.url)}, keyPrefix: 'program' }),`}
        })`,
     )
-  }, 60_000)
+  }, 180_000)
   afterAll(() => bundle.remove())
 
   function start(...args: string[]) {
