@@ -22,6 +22,11 @@ export class Caches {
         `createCaches: ${show(caches)} is no set of caches; give an object such as { default: new LocMemCache() }`,
       )
     }
+    if (isCache(caches)) {
+      throw new InvalidCacheBackendError(
+        `createCaches: ${show(caches)} is a cache without a name; give { default: … }`,
+      )
+    }
     for (const [alias, cache] of Object.entries(caches)) this.#add(alias, cache)
   }
 

@@ -66,6 +66,13 @@ describe('createCaches', () => {
     },
   )
 
+  it('refuses a cache alone, and says how to name it', () => {
+    expect(() => createCaches(new LocMemCache() as never)).toThrow(InvalidCacheBackendError)
+    expect(() => createCaches(new LocMemCache() as never)).toThrow(
+      /^createCaches: .* is a cache without a name; give \{ default: … \}$/,
+    )
+  })
+
   it.each([null, undefined, 'abc', 7])('refuses %s, which is no set of caches', (wrong) => {
     expect(() => createCaches(wrong as never)).toThrow(/is no set of caches; give an object/)
   })
