@@ -55,7 +55,8 @@ export class FileBasedCache extends Cache<Uint8Array> {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {
     super(settings, { options: ['maxEntries', 'cullFrequency'] })
-    const { location, options = {} } = settings
+    const given: Partial<FileBasedSettings> = (settings as FileBasedSettings | undefined) ?? {}
+    const { location, options = {} } = given
     const limits = {
       maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
       cullFrequency: resolveCount('FileBasedCache', 'cullFrequency', options.cullFrequency, 3, 0),

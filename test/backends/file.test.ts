@@ -18,6 +18,12 @@ afterEach(() => {
 const open = (settings: Partial<FileBasedSettings> = {}) => openFileCache({ location, ...settings })
 
 describe('the settings of FileBasedCache', () => {
+  it('refuse to be made of nothing', () => {
+    const make = () => Reflect.construct(FileBasedCache, []) as unknown
+    expect(make).toThrow(InvalidCacheBackendError)
+    expect(make).toThrow('FileBasedCache: location: it is missing; name a directory')
+  })
+
   it.each([undefined, '', 7, ['a', 'b'], 'a\0b', null])('refuse the location %j', (wrong) => {
     expect(() => new FileBasedCache({ location: wrong as string })).toThrow(
       InvalidCacheBackendError,
