@@ -390,6 +390,7 @@ describe('the overlay', () => {
     [{ authorize: true }, /authorize: true is no function/],
     [{ path: 'overlay' }, /path: "overlay" is no path/],
     ['top-left', /are no options/],
+    [createCaches({ default: new LocMemCache() }), /^overlay: it takes no caches, /],
   ])('refuses the options %j', (options, message) => {
     expect(() => overlay(options as never)).toThrow(message)
   })

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
 
 /** Where the overlay's bar stands. */
@@ -34,6 +35,11 @@ export interface OverlaySettings {
 export function resolveOverlayOptions(options: unknown): OverlaySettings {
   if (typeof options !== 'object' || options === null) {
     throw new MisuseError(`overlay: ${show(options)} are no options; give an object, or nothing`)
+  }
+  if (isCaches(options)) {
+    throw new MisuseError(
+      'overlay: it takes no caches, since it sees those of every fragment; give an object of options, or nothing',
+    )
   }
   for (const name of Object.keys(options)) {
     if (KNOWN.includes(name)) continue
