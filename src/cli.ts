@@ -23,7 +23,7 @@ export async function main(args: readonly string[], output: CliOutput): Promise<
   try {
     if (args.length === 0) throw new UsageError('a command is missing')
     const { command, code } = makeProgram(version, output)
-    await command.parseAsync([...args], { from: 'user' })
+    await command.parseAsync(commandFirst(args), { from: 'user' })
     return code()
   } catch (error) {
     if (error instanceof VersionShown) return DONE
@@ -36,6 +36,15 @@ export async function main(args: readonly string[], output: CliOutput): Promise<
     output.error(visible(`fragcache: ${messageOfError(error)}`))
     return FAILED
   }
+}
+
+/** The option of nearly every command may stand before it too. */
+function commandFirst(args: readonly string[]): string[] {
+  const isApart = args[0] === '--config' || args[0] === '-c'
+  if (!isApart && args[0]?.startsWith('--config=') !== true) return [...args]
+  const count = isApart ? 2 : 1
+  const [command, ...rest] = args.slice(count)
+  return command === undefined ? [...args] : [command, ...args.slice(0, count), ...rest]
 }
 
 /** What the parser says, in this tool's own words. */

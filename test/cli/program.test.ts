@@ -76,6 +76,14 @@ describe('fragcache, called wrongly', () => {
     expect(error).toMatch(/\nSee fragcache --help\.$/)
   })
 
+  it.each([
+    [['--config', config, 'clear', 'default']],
+    [['-c', config, 'clear', 'default']],
+    [[`--config=${config}`, 'clear', 'default']],
+  ])('takes the configuration in front of the command too: %j', async (args) => {
+    expect(await run(args)).toMatchObject({ code: 0, out: 'default is cleared' })
+  })
+
   it('suggests what may have been meant', async () => {
     expect((await run(['stat'])).error).toContain('(Did you mean stats?)')
   })
