@@ -55,8 +55,8 @@ export class FileBasedCache extends Cache<Uint8Array> {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {
     super(settings, { options: ['maxEntries', 'cullFrequency'] })
-    const given: Partial<FileBasedSettings> = (settings as FileBasedSettings | undefined) ?? {}
-    const { location, options = {} } = given
+    // Nothing at all has no location either.
+    const { location, options = {} }: Partial<FileBasedSettings> = { ...settings }
     const limits = {
       maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
       cullFrequency: resolveCount('FileBasedCache', 'cullFrequency', options.cullFrequency, 3, 0),
