@@ -111,6 +111,7 @@ export class Observer {
         aliases,
         stats,
         warnings: [...this.#warnings.values()],
+        nowMs: Date.now(),
         isOneOfMany: isOneOfMany(),
       }),
     }

@@ -10,6 +10,8 @@ const MANY_READS = 100
 const MANY_VARIANTS = 1000
 /** So many answers that were never stored are no accident. */
 const MANY_BYPASSES = 20
+/** So long an outage is told of when it is over. */
+const RECENT_MS = 60_000
 /** More are not listed. */
 const MAX_RISKS = 200
 
@@ -33,8 +35,9 @@ const MEANT: ReadonlySet<string> = new Set([
 export interface RiskFacts {
   readonly aliases: readonly Pick<
     AliasRow,
-    'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage'
+    'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage' | 'outages'
   >[]
+  readonly nowMs: number
   readonly stats: Pick<CachesStats, 'fragments' | 'routes'>
   readonly warnings: readonly Warned[]
   /** Whether this process is one of several of the application. */
@@ -55,10 +58,21 @@ export function findRisks(facts: RiskFacts): readonly Risk[] {
     ...aliasRisks(facts),
     ...facts.stats.fragments.flatMap(fragmentRisks),
     ...facts.stats.routes.flatMap(routeRisks),
-    ...facts.warnings.map(warningRisk),
+    ...facts.warnings.filter((warned) => isCurrent(warned, facts)).map(warningRisk),
   ]
   const rank = { high: 0, medium: 1, low: 2 }
   return risks.sort((a, b) => rank[a.severity] - rank[b.severity]).slice(0, MAX_RISKS)
+}
+
+/** An outage that is over is soon no risk any more. */
+function isCurrent({ code, message, atMs }: Warned, { aliases, nowMs }: RiskFacts): boolean {
+  if (code !== 'FRAGCACHE_OUTAGE' || nowMs - atMs < RECENT_MS) return true
+  const own = aliases.filter(({ alias, backend }) =>
+    message.startsWith(`${backend} "${alias}" fails:`),
+  )
+  return own.some(({ outages }) =>
+    outages.some(({ untilMs }) => untilMs === undefined || nowMs - untilMs < RECENT_MS),
+  )
 }
 
 function risk(
