@@ -220,12 +220,12 @@ export function createAliasCard(alias) {
   const ratioChart = createChart({
     title: 'Hit ratio',
     format: (share) => percent(share).replace('.0', ''),
-    nothing: 'Nothing was read.',
+    nothing: 'Nothing was read (history begins with the first visit).',
   })
   const latencyChart = createChart({
     title: 'Read latency',
     format: duration,
-    nothing: 'No read was timed.',
+    nothing: 'No read was timed (history begins with the first visit).',
   })
   const charts = el('div', { class: 'charts' }, ratioChart.element, latencyChart.element)
   const table = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' })
