@@ -28,7 +28,8 @@ interface StoreAttack {
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'fragcache-attack-'))
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
+  // A page is stored after it was answered, maybe while its folder is being removed.
+  onTestFinished(() => rmSync(path, { recursive: true, force: true, maxRetries: 10 }))
   return path
 }
 
