@@ -287,7 +287,7 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
 
   it('sends what every way of answering sends, to nobody', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'fragcache-detached-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     writeFileSync(join(folder, 'file.txt'), 'f'.repeat(200_000))
     const long = 'x'.repeat(1000)
     const views: [View, RegExp][] = [

@@ -47,7 +47,7 @@ beforeAll(() => {
 })
 
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  rmSync(folder, { recursive: true, force: true })
 })
 
 const backends: [string, () => Cache][] = [

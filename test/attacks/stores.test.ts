@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { once } from 'node:events'
 import { createServer, connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -29,7 +30,7 @@ interface StoreAttack {
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'fragcache-attack-'))
   // A page is stored after it was answered, maybe while its folder is being removed.
-  onTestFinished(() => rmSync(path, { recursive: true, force: true, maxRetries: 10 }))
+  onTestFinished(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
   return path
 }
 
