@@ -112,7 +112,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         [key],
         () => this.lookup([storedKey], tags, stale),
         undefined,
-        FIRST_OF_LOOKUP,
+        ALL_OF_LOOKUP,
       ),
     tryRead: ({ key, storedKey, tags }) => this.tryLookup([key], [storedKey], tags, true),
     deadline: (timeout) => this.#deadline({ timeout }),
@@ -157,7 +157,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         throw this.toFailure('get', error)
       }
       if (isPromise(found)) {
-        const [answer, askedMs] = [found, performance.now()]
+        const answer = found
+        const askedMs = performance.now()
         hit = await this.guarded('get', () => answer)
         counts.reads.add(performance.now() - askedMs)
       } else {
@@ -890,17 +891,21 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     action: () => MaybePromise<T>,
     counting?: Counting<T>,
   ): MaybePromise<T> {
-    const startedMs = performance.now()
+    const isTold = operationChannel.hasSubscribers
+    const isRead = counting?.hits !== undefined && keys.length > 0
+    const isTimed = isRead && (!this.answersAtOnce || this.counts.isSampled())
+    const startedMs = isTold || isTimed ? performance.now() : 0
     const succeeded = (result: T) => {
-      const durationMs = performance.now() - startedMs
-      const hits = this.#count(keys, result, durationMs, counting)
+      const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
+      if (isTimed) this.counts.reads.add(durationMs)
+      const hits = counting === undefined ? 0 : this.#count(keys, result, counting)
       const misses = counting?.hits === undefined ? 0 : keys.length - hits
-      this.#publish(operation, keys, { hits, misses, durationMs })
+      if (isTold) this.#publish(operation, keys, { hits, misses, durationMs })
       return result
     }
     const failed = (error: unknown) => {
       const durationMs = performance.now() - startedMs
-      this.#publish(operation, keys, { hits: 0, misses: 0, durationMs, error })
+      if (isTold) this.#publish(operation, keys, { hits: 0, misses: 0, durationMs, error })
       throw error
     }
     let result: MaybePromise<T>
@@ -913,22 +918,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** @returns The number of hits. */
-  #count<T>(
-    keys: readonly string[],
-    result: T,
-    durationMs: number,
-    counting: Counting<T> | undefined,
-  ): number {
-    if (counting === undefined) return 0
+  #count<T>(keys: readonly string[], result: T, { sets, deletes, hits }: Counting<T>): number {
     const { counts } = this
-    if (counting.sets !== undefined) counts.sets += counting.sets(result)
-    if (counting.deletes !== undefined) counts.deletes += counting.deletes(result)
-    if (counting.hits === undefined) return 0
-    const hits = counting.hits(result)
-    counts.hits += hits
-    counts.misses += keys.length - hits
-    if (keys.length > 0) counts.reads.add(durationMs)
-    return hits
+    if (sets !== undefined) counts.sets += sets(result)
+    if (deletes !== undefined) counts.deletes += deletes(result)
+    if (hits === undefined) return 0
+    const found = hits(result)
+    counts.hits += found
+    counts.misses += keys.length - found
+    return found
   }
 
   /**
@@ -948,7 +946,6 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     keys: readonly string[],
     outcome: Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'>,
   ): void {
-    if (!operationChannel.hasSubscribers) return
     const { alias, backendName: backend } = this
     const { hits, misses, durationMs, error } = outcome
     const message: OperationMessage = {
@@ -965,9 +962,6 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 }
 
 const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }
-const FIRST_OF_LOOKUP: Counting<Lookup | undefined> = {
-  hits: (found) => (found?.hits[0] === undefined ? 0 : 1),
-}
 const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {
   hits: (found) => found?.hits.filter((hit) => hit !== undefined).length ?? 0,
 }

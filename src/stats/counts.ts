@@ -1,7 +1,7 @@
 import { Latencies } from './latencies.js'
 
 /** One in so many calls that are answered at once is timed: to read the clock costs as much as some of them. */
-const SAMPLE_MASK = 63
+const SAMPLED = 64
 
 /** What one cache did, counted in place: a hit costs an addition. */
 export class Counts {
@@ -17,16 +17,22 @@ export class Counts {
   valueHits = 0
   producerRuns = 0
   producerMs = 0
+  /** After so many keys the next call is timed; a call may be of several. */
+  #nextSampled = 0
 
   /** Whether this call is one of those that are timed. */
   isSampled(): boolean {
-    return ((this.hits + this.misses) & SAMPLE_MASK) === 0
+    const lookedUp = this.hits + this.misses
+    if (lookedUp < this.#nextSampled) return false
+    this.#nextSampled = lookedUp + SAMPLED
+    return true
   }
 
   reset(): void {
     this.hits = this.misses = this.sets = this.deletes = this.errors = 0
     this.valueHits = this.producerRuns = this.producerMs = 0
     this.bytesWritten = undefined
+    this.#nextSampled = 0
     this.reads.reset()
   }
 }

@@ -127,6 +127,17 @@ describe('statistics of time', () => {
   })
 })
 
+describe('statistics of reads of several keys', () => {
+  it('time a sample of these too, however many each is of', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    await caches.default.get('a')
+    for (let i = 0; i < 320; i++) await caches.default.getMany(['a', 'b'])
+    const { count } = caches.stats().aliases.default?.reads ?? {}
+    expect(count).toBeGreaterThanOrEqual(9)
+    expect(count).toBeLessThanOrEqual(12)
+  })
+})
+
 describe('statistics of failures', () => {
   it('count calls that failed, and those that were not asked any more', async () => {
     const cache = new AsyncTestCache()
