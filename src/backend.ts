@@ -556,7 +556,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   #countBytes(payload: Payload): void {
-    const bytes = sizeOf(payload)
+    const bytes = this.sizeOfPayload(payload)
     if (bytes !== undefined) this.counts.bytesWritten = (this.counts.bytesWritten ?? 0) + bytes
   }
 
@@ -845,12 +845,6 @@ function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload>
   const { key, payload, expiresAtMs, ifAbsent = false, replacing } = write
   const entry = { key, payload, expiresAtMs, ifAbsent }
   return replacing === undefined ? entry : { ...entry, replacing }
-}
-
-/** Bytes; of a text its length, which is near enough and costs nothing. */
-function sizeOf(payload: unknown): number | undefined {
-  if (typeof payload === 'string') return payload.length
-  return payload instanceof Uint8Array ? payload.byteLength : undefined
 }
 
 /** Errors that tell of the call, not of the store. */
