@@ -435,15 +435,12 @@ export function openHere(
   // The hot path: no lists, no closures, and the clock is read twice at most.
   try {
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
+    if (hit === undefined) snapshot = atOnce(cache.readTags(fragment.tags))
     if (isTimed) lookupMs = performance.now() - startedMs
     if (isSampled) cache.counts.reads.add(lookupMs)
+    if (hit === undefined) cache.counts.misses++
+    else cache.counts.hits++
     if (isTold) cache.tellOfLookup(variant.key, hit !== undefined, lookupMs)
-    if (hit === undefined) {
-      cache.counts.misses++
-      snapshot = atOnce(cache.readTags(fragment.tags))
-    } else {
-      cache.counts.hits++
-    }
   } catch (error) {
     cache.reportFailure('get', error)
     if (isTold) cache.tellOfLookup(variant.key, false, performance.now() - startedMs, error)
@@ -851,14 +848,10 @@ function publish(
   bodyMs: number,
 ): void {
   const { tally } = fragment
-  if (outcome === 'hit') {
-    tally.hits++
-    if (startedMs !== UNTIMED) tally.timed(performance.now() - startedMs)
-  } else {
-    tally.count(outcome)
-  }
-  if (!fragmentChannel.hasSubscribers) return
-  tell(fragment, outcome, bodyMs, startedMs === UNTIMED ? 0 : performance.now() - startedMs)
+  const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
+  tally.count(outcome)
+  if (outcome === 'hit' && startedMs !== UNTIMED) tally.timed(durationMs)
+  if (fragmentChannel.hasSubscribers) tell(fragment, outcome, bodyMs, durationMs)
 }
 
 function tell(
