@@ -4,8 +4,8 @@ import type { Tallies, Tally } from '../../src/stats/tally.js'
 /** What Express knows of a request once it has found the route. */
 interface Routed {
   readonly method?: string | undefined
-  readonly baseUrl?: string
-  readonly route?: { readonly path?: unknown }
+  readonly baseUrl?: string | undefined
+  readonly route?: { readonly path?: unknown } | undefined
 }
 
 /** HEAD and GET share their pages. */
@@ -31,7 +31,7 @@ const MAX_URI_LENGTH = 1024
  */
 export class Routes {
   readonly #tallies: Tallies
-  readonly #byUri = new Map<string, Tally>()
+  readonly #byUri = new Map<string, Known>()
 
   constructor(tallies: Tallies) {
     this.#tallies = tallies
@@ -39,27 +39,35 @@ export class Routes {
 
   /** @param uri - Of the page, however the request was written. */
   of(req: IncomingMessage, uri: string, alias: string): Tally {
-    const known = this.#byUri.get(uri)
-    const { method, route } = req as Routed
-    const verb = verbOf(method)
-    const name = routeName(req)
-    if (route === undefined) {
-      if (known?.alias === alias && verb === 'GET') return known
-      return this.#tallies.of(alias, name)
+    const { method, route, baseUrl } = req as Routed
+    const isOfPage = verbOf(method) === 'GET'
+    const known = isOfPage ? this.#byUri.get(uri) : undefined
+    if (known?.tally.alias === alias) {
+      const { routed } = known
+      const isSame = routed.route === route && routed.baseUrl === baseUrl
+      // To make a name of it would cost a hit more than all the rest.
+      if (route === undefined || isSame) return known.tally
     }
-    if (known?.name === name && known.alias === alias) return known
-    const tally = this.#tallies.of(alias, name)
-    if (verb === 'GET' && uri.length <= MAX_URI_LENGTH) this.#remember(uri, tally)
+    const tally = this.#tallies.of(alias, routeName(req))
+    if (isOfPage && route !== undefined && uri.length <= MAX_URI_LENGTH) {
+      this.#remember(uri, { tally, routed: { route, baseUrl } })
+    }
     return tally
   }
 
-  #remember(uri: string, tally: Tally): void {
+  #remember(uri: string, known: Known): void {
     this.#byUri.delete(uri)
-    this.#byUri.set(uri, tally)
+    this.#byUri.set(uri, known)
     if (this.#byUri.size <= MAX_URIS) return
     for (const oldest of this.#byUri.keys()) {
       this.#byUri.delete(oldest)
       return
     }
   }
+}
+
+/** The route that a page's URI had when it was last seen with one. */
+interface Known {
+  readonly tally: Tally
+  readonly routed: Routed
 }
