@@ -69,7 +69,7 @@ export class OutageReporter {
     this.#outage = { error, since }
     outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
     process.emitWarning(
-      `${backend}${alias === '' ? '' : ` "${alias}"`} fails: ${textOfError(error)}; reported once until it works again`,
+      `${nameOf(alias, backend)} fails: ${textOfError(error)}; reported once until it works again`,
       { type: 'CacheOutageWarning', code: 'FRAGCACHE_OUTAGE' },
     )
   }
@@ -93,27 +93,40 @@ export class OutageReporter {
   }
 }
 
-/** Milliseconds between two reports of what a server that works refuses. */
-const REFUSAL_INTERVAL_MS = 60_000
+/** Milliseconds between two warnings of the same kind. */
+const INTERVAL_MS = 60_000
+
+/** Whether it is time to warn again, of what has no end that could be told. */
+class OnceAMinute {
+  #lastMs = -Infinity
+
+  isDue(): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#lastMs < INTERVAL_MS) return false
+    this.#lastMs = nowMs
+    return true
+  }
+}
+
+/** A cache as it is called in warnings. */
+function nameOf(alias: string, backend: string): string {
+  return alias === '' ? backend : `${backend} "${alias}"`
+}
 
 /** Says at most once a minute that a server refuses something: that is no outage, and has no end. */
 export class RefusalReporter {
-  #reportedMs = -Infinity
+  readonly #warning = new OnceAMinute()
 
   add(alias: string, backend: string, error: unknown): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#reportedMs < REFUSAL_INTERVAL_MS) return
-    this.#reportedMs = nowMs
+    if (!this.#warning.isDue()) return
     process.emitWarning(
-      `${backend}${alias === '' ? '' : ` "${alias}"`} was refused something: ${textOfError(error)}; reported at most once a minute`,
+      `${nameOf(alias, backend)} was refused something: ${textOfError(error)}; reported at most once a minute`,
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
     )
   }
 }
 
-/** Milliseconds between two warnings of what could not be made anew. */
-const REFRESH_INTERVAL_MS = 60_000
-let refreshReportedMs = -Infinity
+const refreshWarning = new OnceAMinute()
 
 /** Says that the old is served since the new could not be made: each time to who listens, else at most once a minute. */
 export function reportRefresh(message: RefreshMessage): void {
@@ -121,11 +134,9 @@ export function reportRefresh(message: RefreshMessage): void {
     refreshChannel.publish(message)
     return
   }
-  const nowMs = performance.now()
-  if (nowMs - refreshReportedMs < REFRESH_INTERVAL_MS) return
-  refreshReportedMs = nowMs
+  if (!refreshWarning.isDue()) return
   process.emitWarning(
-    `${message.backend}${message.alias === '' ? '' : ` "${message.alias}"`}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
+    `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },
   )
 }
