@@ -167,11 +167,10 @@ export class GetOrSet {
     const { value, tags, staleSinceMs } = hit
     const isOld = staleSinceMs !== undefined
     const served = isOld ? { staleSinceMs, afterError } : undefined
-    const base = { value, tags, unborn: NONE, isOld, served, isApart: false }
-    const got = { ...base, expiresAtMs: undefined }
+    const got = { value, tags, unborn: NONE, isOld, served, isApart: false, expiresAtMs: undefined }
     if (!mayWantExpiry()) return got
     const lifetime = lifetimeOf(this.#access.cache, storedKey, hit, currentFrame())
-    return chain(lifetime, (expiresAtMs) => ({ ...base, expiresAtMs }))
+    return chain(lifetime, (expiresAtMs) => ({ ...got, expiresAtMs }))
   }
 
   /** @param old - What may be served if it cannot be made. */
