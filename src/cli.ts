@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
 import { UsageError } from './cli/faults.js'
-import { makeProgram, VersionShown } from './cli/program.js'
+import { makeProgram } from './cli/program.js'
 import { DONE, FAILED, MISUSED, visible, type CliOutput } from './cli/terminal.js'
 import { messageOfError } from './error-text.js'
 
@@ -26,7 +26,6 @@ export async function main(args: readonly string[], output: CliOutput): Promise<
     await command.parseAsync(commandFirst(args), { from: 'user' })
     return code()
   } catch (error) {
-    if (error instanceof VersionShown) return DONE
     if (error instanceof CommanderError && error.exitCode === 0) return DONE
     if (error instanceof UsageError || error instanceof CommanderError) {
       const message = error instanceof CommanderError ? explain(error, args) : error.message

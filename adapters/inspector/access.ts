@@ -41,7 +41,7 @@ function warnOnce(authorize: Authorize, fault: string): void {
   if (known.has(kind)) return
   known.add(kind)
   process.emitWarning(
-    `inspector: authorize ${fault}, and who asked was refused; give (req) => true for those who may; said once`,
+    `${authorize.of}: authorize ${fault}, and who asked was refused; give (req) => true for those who may; said once`,
     { type: 'CacheInspectorWarning', code: 'FRAGCACHE_INSPECTOR_AUTHORIZE' },
   )
 }
@@ -75,7 +75,20 @@ function decide(
   return new Promise((resolve, reject) => {
     // A middleware that answers calls nobody back.
     res.once('close', () => resolve(false))
-    const given = authorize.ask(req, res, (error) => resolve(error === undefined || error === null))
-    if (isPromise(given)) given.catch(reject)
+    let hasCalled = false
+    const given = authorize.ask(req, res, (error) => {
+      hasCalled = true
+      resolve(error === undefined || error === null)
+    })
+    // Whoever gives a value will most likely never call, and would be waited for without end.
+    const refuse = (answer: unknown) => {
+      if (typeof answer !== 'boolean' || hasCalled) return
+      if (!res.headersSent) {
+        warnOnce(authorize, `gave ${answer} and, of three parameters, has to allow by next()`)
+      }
+      resolve(false)
+    }
+    if (isPromise(given)) given.then(refuse, reject)
+    else refuse(given)
   })
 }

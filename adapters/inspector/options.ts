@@ -31,7 +31,7 @@ export interface InspectorOptions {
    *
    * Gives `true`, at once or by promise; everything else, an error too, is a refusal, answered with 403
    * unless it has answered itself. A function of three parameters is taken for a middleware: it allows
-   * by `next()`.
+   * by `next()`, and `true` or `false` from it is a refusal too.
    *
    * Without it only requests from this machine are allowed, made to `localhost` and over no proxy; where
    * `NODE_ENV` is `production` there is no inspector without it.
@@ -52,6 +52,8 @@ export interface InspectorOptions {
 
 /** The option `authorize`, and how it is to be asked. */
 export interface Authorize {
+  /** Whose option it is, for warnings. */
+  readonly of: 'inspector' | 'overlay'
   readonly isMiddleware: boolean
   readonly ask: (
     req: IncomingMessage,
@@ -115,6 +117,7 @@ export function resolveOptions(options: unknown): Settings {
   }
   return {
     authorize: authorize && {
+      of: 'inspector',
       isMiddleware: authorize.length >= 3,
       ask: (req, res, next) => authorize.call(given, req, res, next),
     },

@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { makeTemplateFragmentKey } from '../fragment/key.js'
 import type { CreateTableOptions } from './create-table.js'
 import type { EntryOptions } from './entries.js'
@@ -44,7 +44,7 @@ export function makeProgram(version: () => string, output: CliOutput): Program {
   program.option('-v, --version', 'print the version of this package')
   program.on('option:version', () => {
     output.out(version())
-    throw new VersionShown()
+    throw new CommanderError(DONE, 'commander.version', '(outputVersion)')
   })
 
   const add = (name: string, args: string, summary: string, text: string, examples: string) =>
@@ -247,9 +247,6 @@ ${EXIT_CODES}`,
   )
   return { command: program, code: () => code }
 }
-
-/** Ends the parser, with everything done. */
-export class VersionShown extends Error {}
 
 const EXIT_CODES = `Exit codes: ${DONE} done, ${FAILED} failed, ${MISUSED} called wrongly.`
 

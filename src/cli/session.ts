@@ -107,7 +107,8 @@ const CLEAR_SCREEN = '\x1b[H\x1b[2J\x1b[3J'
 
 /** Whether a cache lives in the memory of whoever uses it. */
 async function isOfProcess(cache: Cache): Promise<boolean> {
-  // Memory answers; who does not is a server that is down, of which the command itself tells.
+  // Memory answers at once. Of servers, figures cost round trips, or a look through a table or a folder.
+  if (!cache.answersAtOnce) return false
   const stats = await cache.readOwnServerStats().catch(() => undefined)
   return stats?.scope === 'process'
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedServerFigures, ServerFigures, ServerStats } from '../server-stats.js'
 import { UsageError } from './faults.js'
 import type { Session } from './session.js'
@@ -51,7 +52,8 @@ export async function showStats(
     if (!session.isJson && session.isTerminal) session.replaceScreen()
     else if (!session.isJson && !isFirst) session.result(undefined, () => '')
     write(session, stats)
-    await pause(intervalMs, signal)
+    // An interruption ends the pause, and with it the loop.
+    await sleep(intervalMs, undefined, { signal }).catch(() => undefined)
   }
   return DONE
 }
@@ -137,17 +139,4 @@ function cellsOf(figures: ServerFigures): string[] {
 function showRatio(hits: number | undefined, misses: number | undefined): string {
   if (hits === undefined || misses === undefined || hits + misses === 0) return '-'
   return `${((100 * hits) / (hits + misses)).toFixed(1)} %`
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, ms)
-    if (signal?.aborted === true) end()
-    else signal?.addEventListener('abort', end)
-  })
 }

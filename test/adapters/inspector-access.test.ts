@@ -87,6 +87,8 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     ],
     ['a rejection', () => Promise.reject(new Error('no session store'))],
     ['a middleware that hands on an error', (_req, _res, next) => next(new Error('no'))],
+    ['a boolean though it has three parameters', (_req, _res, _next) => true],
+    ['a promise of one though it has three parameters', async (_req, _res, _next) => false],
     ['a middleware that goes to another route', (_req, _res, next) => next('route')],
   ]
 
@@ -124,7 +126,7 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     }
   })
 
-  it.each<[string, () => unknown, string]>([
+  it.each<[string, (...given: unknown[]) => unknown, string]>([
     [
       'throws',
       () => {
@@ -134,6 +136,11 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     ],
     ['gives what is only truthy', () => 1, 'authorize gave 1, not true, '],
     ['promises what is only truthy', async () => 'root', 'authorize gave a text, not true, '],
+    [
+      'has three parameters and gives true',
+      (_req, _res, _next) => true,
+      'authorize gave true and, of three parameters, has to allow by next(), ',
+    ],
   ])('is nobody where authorize %s, and that is said once', async (_, authorize, message) => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     onTestFinished(() => warn.mockRestore())

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   createCaches,
+  FragmentCache,
   LocMemCache,
   type Cache,
   type OperationMessage,
@@ -122,6 +123,22 @@ describe('fragcache:operation', () => {
     listen('fragcache:operation')
     await new LocMemCache().get('k')
     expect(published).toHaveBeenCalledOnce()
+  })
+})
+
+describe('fragcache:operation of a fragment', () => {
+  it('tells of its look-up once, also where its tags cannot be read', () => {
+    class TagsFail extends LocMemCache {
+      override readTags(): never {
+        throw new Error('the counters are gone')
+      }
+    }
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const fragments = new FragmentCache(createCaches({ default: new TagsFail() }))
+    const messages = listen<OperationMessage>('fragcache:operation')
+    expect(fragments.renderSync({ name: 'card', timeout: 60 }, () => 'made')).toBe('made')
+    expect(messages).toMatchObject([{ operation: 'get', hits: 0, misses: 0 }])
+    expect(messages[0]?.error).toBeInstanceOf(Error)
   })
 })
 

@@ -281,7 +281,12 @@ describe('the overlay', () => {
       )
     expect(await isDrawn({ 'X-User': 'ann', 'X-Forwarded-For': '10.0.0.1' })).toBe(true)
     expect(await isDrawn({ 'X-User': 'bob' })).toBe(false)
-    expect(await isDrawn({})).toBe(false)
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => warn.mockRestore())
+    for (let i = 0; i < 2; i++) expect(await isDrawn({})).toBe(false)
+    expect(warn.mock.calls.map(([message]) => message)).toEqual([
+      expect.stringContaining('overlay: authorize threw Error: nobody, '),
+    ])
   })
 
   it.each(['gzip', 'br', 'deflate'])('draws on pages that are sent in %s', async (coding) => {

@@ -85,8 +85,7 @@ class Drawing {
       return
     }
     const { authorize } = this.settings
-    const asked = authorize && { isMiddleware: false as const, ask: authorize }
-    void askAccess(asked, req, res).then((access) => {
+    void askAccess(authorize, req, res).then((access) => {
       if (access === 'answered') return
       if (access === 'allowed' && isAction) {
         void answerAction(req, res, this.#known, this.#token)

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
+import type { Authorize } from '../options.js'
 
 /** Where the overlay's bar stands. */
 export type OverlayPosition = 'bottom-right' | 'bottom-left' | 'top-right' | 'top-left'
@@ -27,7 +28,7 @@ const KNOWN = ['position', 'authorize', 'path']
 /** The options with their defaults. */
 export interface OverlaySettings {
   readonly position: OverlayPosition
-  readonly authorize: ((req: IncomingMessage) => boolean | Promise<boolean>) | undefined
+  readonly authorize: Authorize | undefined
   readonly path: string
 }
 
@@ -67,7 +68,11 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   return {
     position,
-    authorize: authorize && ((req) => (given as Required<OverlayOptions>).authorize(req)),
+    authorize: authorize && {
+      of: 'overlay',
+      isMiddleware: false,
+      ask: (req) => (given as Required<OverlayOptions>).authorize(req),
+    },
     path,
   }
 }
