@@ -115,13 +115,29 @@ function asError(error: unknown): Error {
 /** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
 const LIMIT_MS = 2000
 
-/** Rejects if a store does not answer in time: one that hangs must not hang a page. */
-export function withinLimit<T>(answer: MaybePromise<T>): MaybePromise<T> {
+/** From how many milliseconds on a timer that fires late tells of a process that was busy. */
+const BUSY_MS = 20
+
+/**
+ * Rejects if a store does not answer in time: one that hangs must not hang a page. The time for which
+ * this process was too busy to look for the answer is given back, up to the limit once more.
+ *
+ * @param failureOf - Makes what the promise then rejects with.
+ */
+export function withinLimit<T>(
+  answer: MaybePromise<T>,
+  limitMs = LIMIT_MS,
+  failureOf: (message: string) => Error = Error,
+): MaybePromise<T> {
   if (!isPromise(answer)) return answer
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`no answer within ${LIMIT_MS} ms`))
-    }, LIMIT_MS)
+    const dueMs = performance.now() + limitMs
+    const fail = () => reject(failureOf(`no answer within ${limitMs} ms`))
+    let timer = setTimeout(() => {
+      const lateMs = performance.now() - dueMs
+      if (lateMs < BUSY_MS) fail()
+      else timer = setTimeout(fail, Math.min(lateMs, limitMs))
+    }, limitMs)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

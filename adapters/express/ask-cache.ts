@@ -1,7 +1,5 @@
 import { CacheBackendError } from '../../src/errors.js'
-
-/** How long anybody waits for the cache. Backends have shorter limits; this is for those without. */
-const LIMIT_MS = 2000
+import { withinLimit as limited } from '../../src/time-limit.js'
 
 /** A cache that fails has reported its outage. */
 export function orFail<T>(found: T | undefined): T {
@@ -10,12 +8,6 @@ export function orFail<T>(found: T | undefined): T {
 }
 
 /** A cache that hangs must not keep a page waiting for ever. */
-export function withinLimit<T>(promise: Promise<T>, limitMs = LIMIT_MS): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new CacheBackendError(`the cache did not answer within ${limitMs} ms`)),
-      limitMs,
-    )
-    promise.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
+export async function withinLimit<T>(promise: Promise<T>, limitMs?: number): Promise<T> {
+  return limited(promise, limitMs, (message) => new CacheBackendError(`the cache gave ${message}`))
 }

@@ -88,7 +88,7 @@ describe.each(expressVersions)('an invalidation in $version', ({ express }) => {
     onTestFinished(() => void vi.useRealTimers())
     cache.losesNext = true
     state.content = 'new'
-    const told = expect(pages.invalidate(url)).rejects.toThrow('did not answer within 2000 ms')
+    const told = expect(pages.invalidate(url)).rejects.toThrow('gave no answer within 2000 ms')
     await vi.advanceTimersByTimeAsync(2000)
     await told
     const after = await site.get('/p')

@@ -62,10 +62,12 @@ describe('a server that does not answer', () => {
   })
 
   it('fails fifty calls at once, and none that comes in time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'setImmediate', 'performance'] })
     cache.hanging = true
     const late = Promise.allSettled(Array.from({ length: 50 }, () => cache.get('k')))
-    await sleep(LIMIT_MS / 2)
+    await vi.advanceTimersByTimeAsync(LIMIT_MS / 2)
     const inTime = cache.set('other', 1)
+    await vi.advanceTimersByTimeAsync(LIMIT_MS / 2 + 1)
     expect(new Set((await late).map(({ status }) => status))).toEqual(new Set(['rejected']))
     cache.hanging = false
     await inTime
