@@ -3,6 +3,7 @@ import { show } from './errors.js'
 import { isPromise } from './maybe-promise.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
+import { HITS_OF_SUM } from './stats/counts.js'
 import { toVisibleJson } from './visible-json.js'
 import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
 
@@ -52,7 +53,10 @@ export interface AccessLogOptions {
    * `warn` for refreshes that failed.
    */
   readonly level?: string | LogLevels | undefined
-  /** Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. */
+  /**
+   * Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. Up to
+   * 1/256, hits that are answered at once are drawn many at a time, which costs them next to nothing.
+   */
   readonly sample?: number | undefined
   /**
    * How keys and addresses are shown: `'none'`; `'hash'`, ten digits which tell them apart; `'short'`,
@@ -98,6 +102,9 @@ const DEFAULT_LEVELS: Readonly<Record<LogOutcome, string | false>> = {
 
 /** Outcomes that `level: 'debug'` leaves at their own level. */
 const FAILURES: readonly string[] = ['error', 'outage', 'recovery', 'refresh']
+
+/** Of a smaller share, hits that are told of many at a time are enough to draw from. */
+const SHARE_OF_SUMS = 1 / HITS_OF_SUM
 
 /** Keys of one operation that are shown. */
 const MAX_KEYS = 10
@@ -154,9 +161,15 @@ class Writer {
   }
 
   listen(): () => void {
+    const isOfSums = this.#sample <= SHARE_OF_SUMS
+    if (isOfSums) this.#caches.tellSums()
     const all: Record<LogEvents, Listeners> = {
-      operations: { operation: (message) => this.#operation(message) },
-      fragments: { fragment: (message) => this.#fragment(message) },
+      operations: isOfSums
+        ? { 'operation-sum': ({ message, count }) => this.#operation(message, count) }
+        : { operation: (message) => this.#operation(message) },
+      fragments: isOfSums
+        ? { 'fragment-sum': ({ message, count }) => this.#fragment(message, count) }
+        : { fragment: (message) => this.#fragment(message) },
       responses: { response: (message) => this.#response(message) },
       outages: { outage: (message) => this.#outage(message) },
       refreshes: { refresh: (message) => this.#refresh(message) },
@@ -171,9 +184,11 @@ class Writer {
     }
   }
 
-  #operation(message: OperationMessage): void {
+  /** @param count - How many it stands for: one of them is written, unless it is known by number only. */
+  #operation(message: OperationMessage, count = 1): void {
     const { alias, backend, operation, keys, hits, misses, durationMs, error } = message
-    if (error === undefined && this.#isPassedOver()) return
+    if (error === undefined && this.#isPassedOver(count)) return
+    if (hits > 0 && keys.length === 0) return
     if (!this.#caches.owns(alias, backend)) return
     const outcome = error !== undefined ? 'error' : misses > 0 ? 'miss' : hits > 0 ? 'hit' : 'ok'
     this.#write(outcome, `cache ${operation}: ${outcome}`, () => ({
@@ -183,16 +198,17 @@ class Writer {
       operation,
       outcome,
       ...this.#shownKeys(keys),
-      hits,
+      hits: count > 1 ? 1 : hits,
       misses,
       durationMs: rounded(durationMs),
       ...(error !== undefined && { error: this.#shownError(error, keys) }),
     }))
   }
 
-  #fragment(message: FragmentMessage): void {
+  #fragment(message: FragmentMessage, count = 1): void {
     const { name, key, alias, outcome, bodyMs, durationMs, template } = message
-    if (outcome !== 'error' && this.#isPassedOver()) return
+    if (outcome !== 'error' && this.#isPassedOver(count)) return
+    if (key === '') return
     if (!this.#caches.aliases.has(alias)) return
     this.#write(outcome, `cache fragment: ${outcome}`, () => ({
       event: 'fragment',
@@ -248,9 +264,9 @@ class Writer {
   }
 
   /** A number is drawn for each that is logged, not for each that is not. */
-  #isPassedOver(): boolean {
-    if (this.#gap > 0) {
-      this.#gap--
+  #isPassedOver(count = 1): boolean {
+    if (this.#gap >= count) {
+      this.#gap -= count
       return true
     }
     this.#gap = this.#nextGap()

@@ -13,8 +13,14 @@ import { toDescription, type EntryDescription } from './describe.js'
 import { currentFrame, mayWantExpiry } from './frame.js'
 import { GetOrSet, lifetimeOf } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import { operationChannel, type OperationMessage } from './observe.js'
-import type { Counting, Counts } from './stats/counts.js'
+import {
+  isToldOfOperations,
+  operationChannel,
+  operationSumChannel,
+  type OperationMessage,
+  type Sum,
+} from './observe.js'
+import { HITS_OF_SUM, type Counting, type Counts } from './stats/counts.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
 import { releasesOver } from './lease.js'
@@ -149,24 +155,24 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const mayAnswerAtOnce = this.answersAtOnce || this.mayAnswerAtOnce
     if (mayAnswerAtOnce && !isWatched && !this.settings.ignoreErrors) {
       // The hot path: nothing to report, and mostly nothing to await.
-      const startedMs = counts.isSampled() ? performance.now() : -1
+      const isTimed = counts.isSampled()
+      const startedMs = isTimed ? performance.now() : 0
       let found: MaybePromise<Hit | undefined>
       try {
         found = this.lookupOne(storedKey)
       } catch (error) {
-        throw this.toFailure('get', error)
+        throw this.#failedAtOnce('get', key, error)
       }
       if (isPromise(found)) {
         const answer = found
-        const askedMs = performance.now()
-        hit = await this.guarded('get', () => answer)
-        counts.reads.add(performance.now() - askedMs)
+        hit = await this.#observed('get', [key], () => answer, IF_FOUND)
       } else {
         hit = found
-        if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
+        if (hit === undefined) counts.misses++
+        else counts.hits++
+        if (isTimed) this.timedAtOnce(key, hit !== undefined, performance.now() - startedMs)
+        else if (hit === undefined) this.tellOfMiss(key)
       }
-      if (hit === undefined) counts.misses++
-      else counts.hits++
     } else {
       const lookup = () => this.lookupOne(storedKey)
       hit = await this.#call('get', [key], lookup, undefined, IF_FOUND)
@@ -530,7 +536,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
     }
-    const hit = this.#hitAtOnce(storedKey)
+    const hit = this.#hitAtOnce(key, storedKey)
     const isDue = isDueEarly(hit?.stamp, wanted.beta)
     if (hit !== undefined && !isDue) {
       this.counts.hits++
@@ -556,19 +562,21 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
-  #hitAtOnce(storedKey: string): Hit | undefined {
+  #hitAtOnce(key: string, storedKey: string): Hit | undefined {
     if (!this.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.isFailing || this.settings.ignoreErrors) return undefined
     const { counts } = this
-    const startedMs = counts.isSampled() ? performance.now() : -1
+    const isTimed = counts.isSampled()
+    const startedMs = isTimed ? performance.now() : 0
     let hit: MaybePromise<Hit | undefined>
     try {
       hit = this.lookupOne(storedKey)
     } catch (error) {
-      throw this.toFailure('getOrSet', error)
+      throw this.#failedAtOnce('getOrSet', key, error)
     }
     if (isPromise(hit)) return undefined
-    if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
+    // One that is not there is looked up once more, and told of then.
+    if (isTimed) this.timedAtOnce(key, true, performance.now() - startedMs)
     return hit
   }
 
@@ -891,7 +899,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     action: () => MaybePromise<T>,
     counting?: Counting<T>,
   ): MaybePromise<T> {
-    const isTold = operationChannel.hasSubscribers
+    const isTold = isToldOfOperations()
     const isRead = counting?.hits !== undefined && keys.length > 0
     const isTimed = isRead && (!this.answersAtOnce || this.counts.isSampled())
     const startedMs = isTold || isTimed ? performance.now() : 0
@@ -925,8 +933,50 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (hits === undefined) return 0
     const found = hits(result)
     counts.hits += found
+    counts.told(found)
     counts.misses += keys.length - found
     return found
+  }
+
+  /**
+   * Of a look-up that was answered at once, timed and counted: the hits since the last one are told of with
+   * it, to who adds up.
+   *
+   * @internal
+   */
+  timedAtOnce(key: string, isFound: boolean, durationMs: number): void {
+    this.counts.reads.add(durationMs)
+    if (isFound) this.tellHits([key], durationMs)
+    else this.tellOfMiss(key, durationMs)
+  }
+
+  /**
+   * Tells who adds up of the hits that were answered at once and not told of yet.
+   *
+   * @param keys - Of the last one, where it is at hand: then only if they are many.
+   * @internal
+   */
+  tellHits(keys: readonly string[] = [], durationMs = this.counts.reads.meanMs): void {
+    const count = this.counts.takeUntold(keys.length === 0 ? 1 : HITS_OF_SUM)
+    if (count === 0 || !operationSumChannel.hasSubscribers) return
+    const { alias, backendName: backend } = this
+    tellSum({ alias, backend, operation: 'get', keys, hits: count, misses: 0, durationMs }, count)
+  }
+
+  /**
+   * Tells who adds up of a look-up that was answered at once, and found nothing.
+   *
+   * @internal
+   */
+  tellOfMiss(key: string, durationMs?: number): void {
+    if (!operationSumChannel.hasSubscribers) return
+    this.tellOfLookup(key, false, durationMs ?? this.counts.reads.meanMs)
+  }
+
+  #failedAtOnce(operation: string, key: string, error: unknown): Error {
+    const failure = this.toFailure(operation, error)
+    if (isToldOfOperations()) this.tellOfLookup(key, false, 0, failure)
+    return failure
   }
 
   /**
@@ -938,6 +988,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const failure = error === undefined ? undefined : { error }
     const hits = isFound ? 1 : 0
     const misses = isFound || failure !== undefined ? 0 : 1
+    this.counts.told(hits)
     this.#publish('get', [key], { hits, misses, durationMs, ...failure })
   }
 
@@ -948,17 +999,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   ): void {
     const { alias, backendName: backend } = this
     const { hits, misses, durationMs, error } = outcome
-    const message: OperationMessage = {
-      alias,
-      backend,
-      operation,
-      keys,
-      hits,
-      misses,
-      durationMs,
-    }
-    operationChannel.publish(error === undefined ? message : { ...message, error })
+    const about = { alias, backend, operation, keys, hits, misses, durationMs }
+    const message: OperationMessage = error === undefined ? about : { ...about, error }
+    if (operationChannel.hasSubscribers) operationChannel.publish(message)
+    if (operationSumChannel.hasSubscribers) tellSum(message, 1)
   }
+}
+
+function tellSum(message: OperationMessage, count: number): void {
+  operationSumChannel.publish({ message, count } satisfies Sum<OperationMessage>)
 }
 
 const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }

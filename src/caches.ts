@@ -1,6 +1,7 @@
 import type { Cache, InvalidateOptions } from './cache.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
+import { tellFragmentHits } from './observe.js'
 import type { ServerStats } from './server-stats.js'
 import { statsOf, type CachesStats } from './stats.js'
 import { CachesTallies } from './stats/tally.js'
@@ -112,8 +113,20 @@ export class Caches {
 
   /** Begins to count anew: the figures of {@link stats} are zero from now on. */
   resetStats(): void {
+    this.tellSums()
     this.#tallies.reset()
     for (const cache of this.#caches.values()) cache.counts.reset()
+  }
+
+  /**
+   * Tells those who add up of all hits that they were not told of yet. Who begins to listen calls it first,
+   * so as not to be told of earlier ones.
+   *
+   * @internal
+   */
+  tellSums(): void {
+    for (const cache of this.#caches.values()) cache.tellHits()
+    for (const tally of this.#tallies.fragments) tellFragmentHits(tally)
   }
 
   /** @internal */

@@ -155,7 +155,7 @@ function toFragmentStats(tally: Tally): FragmentStats {
     name: tally.name,
     ...toOutcomeStats(tally),
     bodyMs: meanMadeMs(tally),
-    ...(tally.timedHits > 0 && { hitMs: tally.hitMs / tally.timedHits }),
+    ...(tally.timedHits > 0 && { hitMs: tally.meanHitMs }),
   }
 }
 

@@ -2,7 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { isCaches, type Caches } from './caches.js'
 import { textOfError } from './error-text.js'
 import { show } from './errors.js'
-import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
+import type {
+  FragmentMessage,
+  OperationMessage,
+  OutageMessage,
+  RefreshMessage,
+  Sum,
+} from './observe.js'
 
 /** What is used here of a message on the channel `fragcache:response`. */
 export interface ResponseTold {
@@ -18,6 +24,8 @@ export interface ResponseTold {
 export interface Listeners {
   readonly operation?: (message: OperationMessage) => void
   readonly fragment?: (message: FragmentMessage) => void
+  readonly 'operation-sum'?: (sum: Sum<OperationMessage>) => void
+  readonly 'fragment-sum'?: (sum: Sum<FragmentMessage>) => void
   readonly response?: (message: ResponseTold) => void
   readonly outage?: (message: OutageMessage) => void
   readonly refresh?: (message: RefreshMessage) => void
@@ -37,7 +45,10 @@ export class Watched {
    * @param caller - What was called, for the error.
    * @throws TypeError: something is no `Caches`.
    */
-  constructor(caller: string, caches: Caches) {
+  constructor(
+    caller: string,
+    private readonly caches: Caches,
+  ) {
     if (!isCaches(caches)) {
       throw new TypeError(
         `${caller}: caches: ${show(caches)} is none; give what createCaches returned`,
@@ -54,6 +65,11 @@ export class Watched {
     }
     this.backends = backends
     this.aliases = aliases
+  }
+
+  /** Has all hits told of that were not yet: before sums are read, and before one listens to them. */
+  tellSums(): void {
+    this.caches.tellSums()
   }
 
   /** Whether a message of an operation, an outage or a refresh is of these caches. */

@@ -11,7 +11,7 @@ import {
 import { growHeaderList } from '../../src/http/vary.js'
 import { normalizedHeaders } from '../../src/http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
-import { operationChannel } from '../../src/observe.js'
+import { isToldOfOperations } from '../../src/observe.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -227,7 +227,7 @@ export class PageReader {
     tags: readonly string[],
   ): MaybePromise<{ readonly hits: readonly (Hit | undefined)[]; readonly snapshot: TagSnapshot }> {
     const { cache } = this
-    if (cache.answersAtOnce && tags.length === 0 && !operationChannel.hasSubscribers) {
+    if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
       const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
       return chain(found, (hits) => {
         const count = hits.filter((hit) => hit !== undefined).length

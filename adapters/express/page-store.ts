@@ -142,12 +142,15 @@ export class PageStore {
     if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
     if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
     const { counts } = cache
-    const startedMs = counts.isSampled() ? performance.now() : -1
+    const isTimed = counts.isSampled()
+    const startedMs = isTimed ? performance.now() : 0
     const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
     if (isPromise(found)) return undefined
-    if (startedMs >= 0) counts.reads.add(performance.now() - startedMs)
-    if (found.page === undefined) counts.misses++
-    else counts.hits++
+    const isFound = found.page !== undefined
+    if (isFound) counts.hits++
+    else counts.misses++
+    if (isTimed) cache.timedAtOnce(found.key, isFound, performance.now() - startedMs)
+    else if (!isFound) cache.tellOfMiss(found.key)
     return found
   }
 

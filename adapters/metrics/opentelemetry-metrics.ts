@@ -12,7 +12,7 @@ import type { Session } from './sessions.js'
 import { FRAGMENT_OUTCOMES, RESULTS, Tally, type CacheTally, type FragmentTally } from './tally.js'
 
 /** Mean number of operations of a cache that answers at once, of which the duration of one is recorded. */
-const MEAN_GAP = 64
+const MEAN_GAP = 1024
 
 /** The metrics of one meter. */
 export class MetricsSession implements Session {
@@ -35,11 +35,12 @@ export class MetricsSession implements Session {
       unit: 's',
       advice,
     })
-    const operation = (message: OperationMessage, cache: CacheTally) => {
+    const operation = (message: OperationMessage, cache: CacheTally, count: number) => {
       const isFailure = message.error !== undefined
-      if (cache.answersAtOnce && !isFailure && this.#gap-- > 0) return
-      // By chance, since pages ask in patterns.
       if (cache.answersAtOnce && !isFailure) {
+        this.#gap -= count
+        if (this.#gap >= 0) return
+        // By chance, since pages ask in patterns.
         this.#gap = Math.floor(Math.random() * (2 * MEAN_GAP - 1))
       }
       durations.record(message.durationMs / 1000, {

@@ -66,7 +66,7 @@ const KINDS = ['operations', 'fragments', 'responses'] as const
  * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
  *   the same provider.
  * @remarks Counters are added up here and asked for when metrics are exported. Of caches that answer at
- *   once the duration of about one operation in 64 is recorded. Caches begin no traces: without an active
+ *   once the duration of about one operation in 1024 is recorded. Caches begin no traces: without an active
  *   span, or where its trace is not sampled, there are no spans.
  * @see OpenTelemetry, semantic conventions: there are none for caches; `error.type` is theirs
  */

@@ -89,7 +89,7 @@ class AliasTally {
 
 /** Called besides the counting. */
 export interface TallyHooks {
-  readonly operation?: (message: OperationMessage, cache: CacheTally) => void
+  readonly operation?: (message: OperationMessage, cache: CacheTally, count: number) => void
   readonly fragment?: (message: FragmentMessage, fragment: FragmentTally) => void
 }
 
@@ -118,8 +118,8 @@ export class Tally {
     readonly hooks: TallyHooks = {},
   ) {
     this.#end = listen(who, {
-      operation: (message) => this.#operation(message),
-      fragment: (message) => this.#fragment(message),
+      'operation-sum': ({ message, count }) => this.#operation(message, count),
+      'fragment-sum': ({ message, count }) => this.#fragment(message, count),
       response: (message) => this.#response(message),
       outage: (message) => this.#outage(message),
       refresh: (message) => this.#refresh(message),
@@ -128,17 +128,19 @@ export class Tally {
 
   /** Counts these caches too. */
   add(watched: Watched): void {
+    watched.tellSums()
     this.#watched.push(watched)
-    this.#settle()
+    this.#assign()
   }
 
   /** Counts these no more, unless they were added once more; their sums stay. */
   remove(watched: Watched): void {
+    watched.tellSums()
     this.#watched.splice(this.#watched.indexOf(watched), 1)
-    this.#settle()
+    this.#assign()
   }
 
-  #settle(): void {
+  #assign(): void {
     for (const tallies of this.#caches.values()) {
       for (const tally of tallies) tally.isWatched = this.#owns(tally.alias, tally.backend)
     }
@@ -171,8 +173,14 @@ export class Tally {
     this.#end()
   }
 
+  /** Hits that are told of many at a time are counted by now. */
+  #settle(): void {
+    for (const watched of this.#watched) watched.tellSums()
+  }
+
   /** Begins at zero. What lasts, lasts. */
   reset(): void {
+    this.#settle()
     for (const cache of this.caches()) {
       cache.operations.clear()
       cache.hits = cache.misses = cache.outages = cache.failedRefreshes = 0
@@ -186,10 +194,12 @@ export class Tally {
   }
 
   caches(): CacheTally[] {
+    this.#settle()
     return [...this.#caches.values()].flat()
   }
 
   fragments(): FragmentTally[] {
+    this.#settle()
     return [...this.#aliases.values()].flatMap(({ fragments }) => [...fragments.values()])
   }
 
@@ -208,7 +218,7 @@ export class Tally {
     return undefined
   }
 
-  #operation(message: OperationMessage): void {
+  #operation(message: OperationMessage, count: number): void {
     const cache = this.#cacheOf(message.alias, message.backend)
     if (cache === undefined) return
     const { operation, hits, misses, durationMs } = message
@@ -219,28 +229,28 @@ export class Tally {
     }
     cache.hits += hits
     cache.misses += misses
-    tally.results[resultOf(message)]++
-    tally.count++
-    tally.sumMs += durationMs
+    tally.results[resultOf(message)] += count
+    tally.count += count
+    tally.sumMs += durationMs * count
     const { bounds } = this
     let place = 0
     while (place < bounds.length && durationMs > (bounds[place] as number)) place++
-    tally.buckets[place] = (tally.buckets[place] as number) + 1
-    this.hooks.operation?.(message, cache)
+    tally.buckets[place] = (tally.buckets[place] as number) + count
+    this.hooks.operation?.(message, cache, count)
   }
 
-  #fragment(message: FragmentMessage): void {
+  #fragment(message: FragmentMessage, count: number): void {
     const { name, alias, outcome, bodyMs, durationMs } = message
     const own = this.#aliases.get(alias)
     if (own?.isWatched !== true) return
     const tally = own.fragments.get(name) ?? this.#newFragment(own.fragments, alias, name)
-    tally.outcomes[outcome]++
+    tally.outcomes[outcome] += count
     if (bodyMs > 0) {
       tally.bodies++
       tally.bodyMs += bodyMs
     } else if (tally.bodies > 0 && (outcome === 'hit' || outcome === 'stale')) {
       const savedMs = tally.bodyMs / tally.bodies - durationMs
-      if (savedMs > 0) tally.savedMs += savedMs
+      if (savedMs > 0) tally.savedMs += savedMs * count
     }
     this.hooks.fragment?.(message, tally)
   }

@@ -6,8 +6,12 @@ import { Lease, leaseOrFind } from '../lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
   fragmentChannel,
+  isToldOfFragments,
+  isToldOfOperations,
   operationChannel,
   reportRefresh,
+  tellFragmentHits,
+  tellOfFragment,
   type FragmentMessage,
   type FragmentOutcome,
 } from '../observe.js'
@@ -427,7 +431,9 @@ export function openHere(
   const isTold = operationChannel.hasSubscribers
   const isTimed = isSampled || isTold || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
-  if (fragment.bypass) return new Attempt(fragment, undefined, parent, undefined, startedMs)
+  if (fragment.bypass) {
+    return new Attempt(fragment, undefined, parent, undefined, toldFrom(startedMs))
+  }
   let hit: Hit | undefined
   let snapshot: TagSnapshot | undefined
   let lookupMs = 0
@@ -437,13 +443,23 @@ export function openHere(
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
     if (hit === undefined) snapshot = atOnce(cache.readTags(fragment.tags))
     if (isTimed) lookupMs = performance.now() - startedMs
-    if (isSampled) cache.counts.reads.add(lookupMs)
     if (hit === undefined) cache.counts.misses++
     else cache.counts.hits++
-    if (isTold) cache.tellOfLookup(variant.key, hit !== undefined, lookupMs)
+    if (isTold) {
+      if (isSampled) cache.counts.reads.add(lookupMs)
+      cache.tellOfLookup(variant.key, hit !== undefined, lookupMs)
+    } else if (isSampled) cache.timedAtOnce(variant.key, hit !== undefined, lookupMs)
+    else if (hit === undefined) cache.tellOfMiss(variant.key)
   } catch (error) {
     cache.reportFailure('get', error)
-    if (isTold) cache.tellOfLookup(variant.key, false, performance.now() - startedMs, error)
+    if (isToldOfOperations()) {
+      cache.tellOfLookup(
+        variant.key,
+        false,
+        startedMs === UNTIMED ? 0 : performance.now() - startedMs,
+        error,
+      )
+    }
     hit = undefined
     snapshot = undefined
   }
@@ -454,7 +470,7 @@ export function openHere(
     }
     tally.hits++
     if (isSampled) tally.timed(lookupMs)
-    if (fragmentChannel.hasSubscribers) tell(fragment, 'hit', 0, lookupMs)
+    if (isTimed) tellOfHit(fragment, lookupMs)
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
   }
@@ -481,9 +497,14 @@ export function openHere(
   // Who finds one to join does so; it has none of its own.
   const isFirst = shared && !isRefresh && flightToJoin(fragment, parent) === undefined
   const flight = isFirst ? takeOff(fragment, parent) : undefined
-  const attempt = new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
+  const attempt = new Attempt(fragment, snapshot, parent, flight, toldFrom(startedMs), holes)
   if (old === undefined) return attempt
   return attempt.replace(old, isRefresh ? beginRefresh(fragment) : undefined)
+}
+
+/** Of what is no hit each is told: its time counts from now on if it was not taken before. */
+function toldFrom(startedMs: number): number {
+  return startedMs === UNTIMED && isToldOfFragments() ? performance.now() : startedMs
 }
 
 /** A store that fails must not fail the page: `undefined`. */
@@ -615,7 +636,7 @@ export function openMany(
   parents: readonly (Frame | undefined)[],
   renderers: readonly (HoleRenderer | undefined)[] = [],
 ): Opening[] {
-  const isTimed = fragmentChannel.hasSubscribers || fragments[0]?.tally.isSampled() === true
+  const isTimed = isToldOfFragments() || fragments[0]?.tally.isSampled() === true
   const startedMs = isTimed ? performance.now() : UNTIMED
   const reads = new Map<Cache, Reading[]>()
   const openings: Opening[] = []
@@ -851,17 +872,28 @@ function publish(
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
   tally.count(outcome)
   if (outcome === 'hit' && startedMs !== UNTIMED) tally.timed(durationMs)
-  if (fragmentChannel.hasSubscribers) tell(fragment, outcome, bodyMs, durationMs)
+  if (outcome !== 'hit') {
+    if (isToldOfFragments()) tellOfFragment(messageOf(fragment, outcome, bodyMs, durationMs))
+  } else if (startedMs !== UNTIMED) tellOfHit(fragment, durationMs)
 }
 
-function tell(
+/** Of those that were answered at once, who adds up is told many at a time. */
+function tellOfHit(fragment: Fragment, durationMs: number): void {
+  const { tally, cache } = fragment
+  if (fragmentChannel.hasSubscribers || !cache.answersAtOnce) {
+    tally.told(1)
+    tellOfFragment(messageOf(fragment, 'hit', 0, durationMs))
+  } else tellFragmentHits(tally, () => messageOf(fragment, 'hit', 0, durationMs))
+}
+
+function messageOf(
   { site, variant, alias }: Fragment,
   outcome: FragmentOutcome,
   bodyMs: number,
   durationMs: number,
-): void {
+): FragmentMessage {
   const { fragment: name, template } = site
   const { key } = variant
   const message: FragmentMessage = { name, key, alias, outcome, bodyMs, durationMs }
-  fragmentChannel.publish(template === undefined ? message : { ...message, template })
+  return template === undefined ? message : { ...message, template }
 }

@@ -20,6 +20,8 @@ export class Tally {
   /** Of the hits that were timed. */
   timedHits = 0
   hitMs = 0
+  /** How many of the hits were told of on the channel of sums, or to nobody. */
+  #told = 0
   /** Of what was stored. */
   sized = 0
   bytes = 0
@@ -60,6 +62,24 @@ export class Tally {
     this.hitMs += hitMs
   }
 
+  /** Of the hits that were timed. */
+  get meanHitMs(): number {
+    return this.timedHits === 0 ? 0 : this.hitMs / this.timedHits
+  }
+
+  /** Hits were told of one by one. */
+  told(hits: number): void {
+    this.#told += hits
+  }
+
+  /** @returns How many hits are to be told of in one sum; 0 while they are fewer than that. */
+  takeUntold(atLeast: number): number {
+    const untold = this.hits - this.#told
+    if (untold < atLeast) return 0
+    this.#told = this.hits
+    return untold
+  }
+
   get total(): number {
     return this.hits + this.misses + this.stale + this.joined + this.bypasses + this.errors
   }
@@ -73,6 +93,7 @@ export class Tally {
   reset(): void {
     this.hits = this.misses = this.stale = this.joined = this.bypasses = this.errors = 0
     this.made = this.madeMs = this.timedHits = this.hitMs = this.sized = this.bytes = 0
+    this.#told = 0
     this.reasons = undefined
     this.variants.reset()
   }

@@ -57,6 +57,25 @@ describe('the counters of operations', () => {
     })
   })
 
+  it('are right at each scrape where many hits are told at once, of pages too', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const { scrape } = measure(caches)
+    const app = express()
+    app.use(responseCache(caches).cacheSite())
+    app.get('/', (_req, res) => res.send('page'))
+    const site = await Site.open(app)
+    const series = 'alias=default,backend=LocMemCache'
+    await caches.default.set('a', 1)
+    for (let times = 0; times < 3; times++) {
+      for (let i = 0; i < 100; i++) await site.get('/')
+      for (let i = 0; i < 1000; i++) await caches.default.get('a')
+      const { hits, misses } = caches.stats().aliases.default ?? {}
+      const seen = await scrape()
+      expect(seen.values('fragcache_hits_total')).toEqual({ [series]: hits })
+      expect(seen.values('fragcache_misses_total')).toEqual({ [series]: misses })
+    }
+  })
+
   it('are zero before anything happened, so that the first increase is seen', async () => {
     const { scrape } = measure(createCaches({ default: new LocMemCache() }))
     const seen = await scrape()

@@ -1,0 +1,216 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
+import type { FragmentMessage, OperationMessage, Sum } from '../../src/observe.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+const ends: (() => void)[] = []
+
+function listen<Message>(channel: string, tell: (message: Message) => void): () => void {
+  const listener = (message: unknown) => tell(message as Message)
+  subscribe(channel, listener)
+  const end = () => void unsubscribe(channel, listener)
+  ends.push(end)
+  return end
+}
+
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+afterEach(() => {
+  for (const end of ends.splice(0)) end()
+  vi.restoreAllMocks()
+})
+
+/** Adds up what is told from now on, and takes away what was counted before. */
+function addUp(caches: Caches) {
+  caches.tellSums()
+  const sums = new Map<string, number>()
+  const add = (name: string, count: number) => {
+    if (count > 0) sums.set(name, (sums.get(name) ?? 0) + count)
+  }
+  let messages = 0
+  listen<Sum<OperationMessage>>('fragcache:operation-sum', ({ message, count }) => {
+    messages++
+    const { alias, hits, misses, error } = message
+    // Where it stands for several, they are hits of one key each.
+    if (count > 1) expect([hits, misses]).toEqual([count, 0])
+    add(`${alias} hits`, hits)
+    add(`${alias} misses`, misses)
+    add(`${alias} errors`, error === undefined ? 0 : 1)
+  })
+  listen<Sum<FragmentMessage>>('fragcache:fragment-sum', ({ message, count }) => {
+    messages++
+    add(`${message.alias} ${message.name} ${message.outcome}`, count)
+  })
+  return {
+    sums: () => {
+      caches.tellSums()
+      return Object.fromEntries([...sums].sort())
+    },
+    get messages() {
+      return messages
+    },
+  }
+}
+
+function countedBy(caches: Caches): Readonly<Record<string, number>> {
+  const { aliases, fragments } = caches.stats()
+  const found = Object.entries(aliases).flatMap(([alias, { hits, misses, errors }]) => [
+    [`${alias} hits`, hits] as const,
+    [`${alias} misses`, misses] as const,
+    [`${alias} errors`, errors] as const,
+  ])
+  const shown = fragments.flatMap(({ alias, name, hits, misses, bypasses }) => [
+    [`${alias} ${name} hit`, hits] as const,
+    [`${alias} ${name} miss`, misses] as const,
+    [`${alias} ${name} bypass`, bypasses] as const,
+  ])
+  return Object.fromEntries([...found, ...shown].filter(([, count]) => count > 0).sort())
+}
+
+class Shaky extends LocMemCache {
+  failing = false
+  override lookupOne(...given: Parameters<LocMemCache['lookupOne']>) {
+    if (this.failing) throw new Error('gone')
+    return super.lookupOne(...given)
+  }
+}
+
+describe('who adds up', () => {
+  it('is told of hits in local memory many at a time, of all in the end', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    await caches.default.set('a', 1)
+    const made = () => 'menu'
+    fragments.renderSync({ name: 'menu' }, made)
+    const told = addUp(caches)
+    for (let i = 0; i < 10_000; i++) {
+      await caches.default.get('a')
+      await caches.default.getOrSet('a', 2)
+      fragments.renderSync({ name: 'menu' }, made)
+    }
+    expect(told.messages).toBeLessThan(200)
+    expect(told.sums()).toEqual({ 'default hits': 30_000, 'default menu hit': 10_000 })
+    expect(told.sums()).toEqual({ 'default hits': 30_000, 'default menu hit': 10_000 })
+  })
+
+  it('is told of the key and the time of one of them', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    await caches.default.set('a', 1)
+    const told: Sum<OperationMessage>[] = []
+    listen<Sum<OperationMessage>>('fragcache:operation-sum', (sum) => told.push(sum))
+    for (let i = 0; i < 1000; i++) await caches.default.get('a')
+    expect(told.length).toBeGreaterThan(1)
+    for (const { message, count } of told) {
+      expect(message).toMatchObject({ alias: 'default', backend: 'LocMemCache', keys: ['a'] })
+      expect(message.operation).toBe('get')
+      expect(message.hits).toBe(count)
+      expect(message.durationMs).toBeGreaterThan(0)
+    }
+  })
+
+  it('is told of the rest at once, with its own time', async () => {
+    const caches = createCaches({ default: new LocMemCache(), late: new AsyncTestCache() })
+    const told: Sum<OperationMessage>[] = []
+    listen<Sum<OperationMessage>>('fragcache:operation-sum', (sum) => told.push(sum))
+    await caches.default.get('not there')
+    await caches.default.set('a', 1)
+    await caches.late.set('a', 1)
+    await caches.late.get('a')
+    expect(told.map(({ message, count }) => [message.alias, message.operation, count])).toEqual([
+      ['default', 'get', 1],
+      ['default', 'set', 1],
+      ['late', 'set', 1],
+      ['late', 'get', 1],
+    ])
+  })
+
+  it('begins late, and is told of nothing earlier', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    await caches.default.set('a', 1)
+    const use = async () => {
+      for (let i = 0; i < 300; i++) await caches.default.get('a')
+      for (let i = 0; i < 300; i++) fragments.renderSync({ name: 'menu' }, () => 'menu')
+    }
+    await use()
+    const first = addUp(caches)
+    await use()
+    const second = addUp(caches)
+    await use()
+    const once = { 'default hits': 600, 'default menu hit': 300 }
+    expect(second.sums()).toEqual(once)
+    expect(first.sums()).toEqual({ 'default hits': 1200, 'default menu hit': 600 })
+  })
+
+  it.each([1, 2, 3, 4, 5])('is told of what stats count, whatever happens (%i)', async (seed) => {
+    let state = seed
+    const random = (below: number) => (state = (state * 48271) % 2147483647) % below
+    const local = new Shaky()
+    const caches = createCaches({ default: local, late: new AsyncTestCache() })
+    const fragments = new FragmentCache(caches)
+    const told = addUp(caches)
+    let endFull: (() => void) | undefined
+    const keys = ['a', 'b', 'c']
+    for (let i = 0; i < 1500; i++) {
+      const using = random(4) === 0 ? 'late' : 'default'
+      const cache = caches.get(using)
+      const key = keys[random(3)] as string
+      switch (random(12)) {
+        case 0:
+          await cache.set(key, i)
+          break
+        case 1:
+          await cache.getMany([key, 'd'])
+          break
+        case 2:
+          await cache.getOrSet(key, () => i)
+          break
+        case 3:
+          if (random(8) === 0) await cache.delete(key)
+          break
+        case 4:
+          if (random(8) === 0) await fragments.delete('menu', [key], { using })
+          break
+        case 5:
+          await fragments.render({ name: 'menu', varyOn: [key], using }, () => 'menu')
+          break
+        case 6:
+          fragments.renderSync({ name: 'menu', varyOn: [key] }, () => 'menu')
+          break
+        case 7:
+          fragments.renderSync({ name: 'menu', varyOn: [key], if: false }, () => 'menu')
+          break
+        case 8:
+          local.failing = random(3) === 0
+          await local.get(key).catch(() => undefined)
+          local.failing = false
+          break
+        case 9:
+          if (random(3) === 0) {
+            endFull ??= listen('fragcache:operation', () => undefined)
+            listen('fragcache:fragment', () => undefined)
+          } else {
+            endFull?.()
+            endFull = undefined
+          }
+          break
+        default:
+          for (let n = random(40); n > 0; n--) await cache.get(key)
+      }
+    }
+    expect(told.sums()).toEqual(countedBy(caches))
+  })
+
+  it('is told of what was counted before that begins anew', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    await caches.default.set('a', 1)
+    const told = addUp(caches)
+    for (let i = 0; i < 10; i++) await caches.default.get('a')
+    caches.resetStats()
+    for (let i = 0; i < 10; i++) await caches.default.get('a')
+    expect(told.sums()).toEqual({ 'default hits': 20 })
+    expect(caches.stats().aliases.default?.hits).toBe(10)
+  })
+})
