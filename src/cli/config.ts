@@ -58,22 +58,32 @@ function findConfig(command: string): string {
   )
 }
 
-async function load(command: string, path: string): Promise<Readonly<Record<string, unknown>>> {
+async function load(command: string, path: string): Promise<Exports> {
   try {
-    const loaded = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
+    const loaded = await importModule(path)
     return { ...loaded, default: await loaded['default'] }
   } catch (error) {
-    const { code } = (error ?? {}) as { readonly code?: unknown }
-    if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-      throw new CommandError(
-        `${command}: this Node does not run ${path}; take a JavaScript file, or run this program with a loader, as in node --import tsx`,
-        { cause: error },
-      )
-    }
     throw new CommandError(
       `${command}: ${path} cannot be loaded: ${messageOfError(error)}${remedyOf(path, error)}`,
       { cause: error },
     )
+  }
+}
+
+type Exports = Readonly<Record<string, unknown>>
+
+/** Codes of Node for TypeScript that it does not run: before 22.18 any, later what is not only types. */
+const NO_TYPESCRIPT = ['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX']
+
+async function importModule(path: string): Promise<Exports> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Exports
+  } catch (error) {
+    const { code } = (error ?? {}) as { readonly code?: unknown }
+    if (!NO_TYPESCRIPT.some((one) => one === code)) throw error
+    // Only then: it is large, and most never need it.
+    const { createJiti } = await import('jiti')
+    return createJiti(path, { fsCache: false }).import<Exports>(path)
   }
 }
 

@@ -295,22 +295,30 @@ describe('the program', () => {
     expect(error).toContain('; its package is of type commonjs, so name it fragcache.config.mjs')
   })
 
-  it('loads TypeScript where this Node does, else says what to do', async () => {
-    writeFileSync(
-      join(app, 'typed.ts'),
-      `${imports(bundle.folder, 'js')}
-       const alias: string = 'default'
-       export default createCaches({ [alias]: new DummyCache() })`,
-    )
-    const { code, error } = await start('clear', 'default', '--config', 'typed.ts').ended
-    // "strip" or "transform", where there is such a thing.
-    const { typescript = false } = process.features as { typescript?: string | false }
-    if (typescript !== false) {
-      expect(code).toBe(0)
-    } else {
-      expect(code).toBe(1)
-      expect(error).toMatch(/this Node does not run .*typed\.ts; take a JavaScript file/)
-    }
+  it.each([
+    ['types alone', 'const alias: string = "default"'],
+    ['an import of more TypeScript', "import { alias } from './alias.js'"],
+    ['what is more than types', "enum Alias { first = 'default' }\nconst alias = Alias.first"],
+  ])('loads TypeScript with %s, on every Node', async (_, code) => {
+    writeFileSync(join(app, 'alias.ts'), "export const alias: string = 'default'")
+    const config = `${imports(bundle.folder, 'js')}
+      ${code}
+      export default createCaches({ [alias]: new DummyCache() })`
+    writeFileSync(join(app, 'typed.ts'), config)
+    const {
+      code: exitCode,
+      error,
+      out,
+    } = await start('clear', 'default', '--config', 'typed.ts').ended
+    expect([error, exitCode]).toEqual(['', 0])
+    expect(out).toBe('default is cleared\n')
+  })
+
+  it('names the configuration in TypeScript that is wrong', async () => {
+    writeFileSync(join(app, 'wrong.ts'), 'const alias: string =')
+    const { code, error } = await start('check', '--config', 'wrong.ts').ended
+    expect(code).toBe(1)
+    expect(error).toMatch(/wrong\.ts cannot be loaded: /)
   })
 
   it.each([
