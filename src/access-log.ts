@@ -3,7 +3,7 @@ import { show } from './errors.js'
 import { isPromise } from './maybe-promise.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
-import { HITS_OF_SUM } from './stats/counts.js'
+import { HITS_OF_SUM } from './stats/told.js'
 import { toVisibleJson } from './visible-json.js'
 import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
 

@@ -20,7 +20,8 @@ import {
   type OperationMessage,
   type Sum,
 } from './observe.js'
-import { HITS_OF_SUM, type Counting, type Counts } from './stats/counts.js'
+import type { Counting, Counts } from './stats/counts.js'
+import { HITS_OF_SUM } from './stats/told.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
 import { releasesOver } from './lease.js'
@@ -933,7 +934,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (hits === undefined) return 0
     const found = hits(result)
     counts.hits += found
-    counts.told(found)
+    counts.told.add(found)
     counts.misses += keys.length - found
     return found
   }
@@ -957,7 +958,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @internal
    */
   tellHits(keys: readonly string[] = [], durationMs = this.counts.reads.meanMs): void {
-    const count = this.counts.takeUntold(keys.length === 0 ? 1 : HITS_OF_SUM)
+    const { told, hits } = this.counts
+    const count = told.takeRest(hits, keys.length === 0 ? 1 : HITS_OF_SUM)
     if (count === 0 || !operationSumChannel.hasSubscribers) return
     const { alias, backendName: backend } = this
     tellSum({ alias, backend, operation: 'get', keys, hits: count, misses: 0, durationMs }, count)
@@ -988,7 +990,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const failure = error === undefined ? undefined : { error }
     const hits = isFound ? 1 : 0
     const misses = isFound || failure !== undefined ? 0 : 1
-    this.counts.told(hits)
+    this.counts.told.add(hits)
     this.#publish('get', [key], { hits, misses, durationMs, ...failure })
   }
 

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { textOfError } from './error-text.js'
-import { HITS_OF_SUM } from './stats/counts.js'
 import type { Tally } from './stats/tally.js'
+import { HITS_OF_SUM } from './stats/told.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -98,7 +98,7 @@ export function tellOfFragment(message: FragmentMessage): void {
  * @param toLast - Makes the message of the last one, where it is at hand: then only if they are many.
  */
 export function tellFragmentHits(tally: Tally, toLast?: () => FragmentMessage): void {
-  const count = tally.takeUntold(toLast === undefined ? 1 : HITS_OF_SUM)
+  const count = tally.told.takeRest(tally.hits, toLast === undefined ? 1 : HITS_OF_SUM)
   if (count === 0 || !fragmentSumChannel.hasSubscribers) return
   const message = toLast?.() ?? {
     name: tally.name,

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { messageOfError } from '../error-text.js'
 import { makeTemplateFragmentKey } from '../fragment/key.js'
 import type { CreateTableOptions } from './create-table.js'
 import type { EntryOptions } from './entries.js'
@@ -261,7 +262,11 @@ interface KeyOptions {
 
 function makeKey(name: string | undefined, varyOn: readonly string[], { compat }: KeyOptions) {
   if (name === undefined) throw new UsageError('key: the fragment NAME is missing')
-  if (compat === undefined) return makeTemplateFragmentKey(name, varyOn)
-  if (compat === 'django<6.1') return makeTemplateFragmentKey(name, varyOn, { compat })
+  try {
+    if (compat === undefined) return makeTemplateFragmentKey(name, varyOn)
+    if (compat === 'django<6.1') return makeTemplateFragmentKey(name, varyOn, { compat })
+  } catch (error) {
+    throw new UsageError(`key: ${messageOfError(error)}`, { cause: error })
+  }
   throw new UsageError(`key: --compat takes 'django<6.1', not ${JSON.stringify(compat)}`)
 }

@@ -881,7 +881,7 @@ function publish(
 function tellOfHit(fragment: Fragment, durationMs: number): void {
   const { tally, cache } = fragment
   if (fragmentChannel.hasSubscribers || !cache.answersAtOnce) {
-    tally.told(1)
+    tally.told.add(1)
     tellOfFragment(messageOf(fragment, 'hit', 0, durationMs))
   } else tellFragmentHits(tally, () => messageOf(fragment, 'hit', 0, durationMs))
 }

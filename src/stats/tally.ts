@@ -1,4 +1,5 @@
 import { Distinct } from './distinct.js'
+import { Told } from './told.js'
 
 /** What became of a fragment or of a request for a page. */
 export type Outcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass' | 'error'
@@ -20,8 +21,7 @@ export class Tally {
   /** Of the hits that were timed. */
   timedHits = 0
   hitMs = 0
-  /** How many of the hits were told of on the channel of sums, or to nobody. */
-  #told = 0
+  readonly told = new Told()
   /** Of what was stored. */
   sized = 0
   bytes = 0
@@ -67,19 +67,6 @@ export class Tally {
     return this.timedHits === 0 ? 0 : this.hitMs / this.timedHits
   }
 
-  /** Hits were told of one by one. */
-  told(hits: number): void {
-    this.#told += hits
-  }
-
-  /** @returns How many hits are to be told of in one sum; 0 while they are fewer than that. */
-  takeUntold(atLeast: number): number {
-    const untold = this.hits - this.#told
-    if (untold < atLeast) return 0
-    this.#told = this.hits
-    return untold
-  }
-
   get total(): number {
     return this.hits + this.misses + this.stale + this.joined + this.bypasses + this.errors
   }
@@ -93,7 +80,7 @@ export class Tally {
   reset(): void {
     this.hits = this.misses = this.stale = this.joined = this.bypasses = this.errors = 0
     this.made = this.madeMs = this.timedHits = this.hitMs = this.sized = this.bytes = 0
-    this.#told = 0
+    this.told.reset()
     this.reasons = undefined
     this.variants.reset()
   }

@@ -51,6 +51,7 @@ describe('fragcache, called wrongly', () => {
   const config = configure(folder, 'export default createCaches({ default: new DummyCache() })')
 
   it.each([
+    [['key', ''], 'the empty text is no fragment name'],
     [['get'], 'get: ALIAS is missing'],
     [['get', 'default', '--config', config], 'get: KEY is missing'],
     [['get', 'default', 'k', 'more', '--config', config], 'get: too many arguments'],

@@ -109,6 +109,25 @@ export function field(label, control, hint) {
 }
 
 /**
+ * Narrows what is listed below it while somebody types.
+ *
+ * @param {readonly HTMLElement[]} fields
+ * @param {() => void} refresh
+ */
+export function filterForm(fields, refresh) {
+  return el(
+    'form',
+    {
+      class: 'toolbar',
+      role: 'search',
+      onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
+    },
+    ...fields,
+    el('button', { type: 'button', onclick: refresh }, 'Refresh'),
+  )
+}
+
+/**
  * A check box with its label behind.
  *
  * @param {string} label

@@ -1,5 +1,5 @@
 import { outcomeBadge } from './badges.js'
-import { el, emptyState, field, fill, setChoices, setText } from './dom.js'
+import { el, emptyState, field, filterForm, fill, setChoices, setText } from './dom.js'
 import { plural, time } from './format.js'
 import { hashOf, keepInHash } from './hash.js'
 import { announceError } from './notices.js'
@@ -61,16 +61,9 @@ export function createResponses() {
   const element = el(
     'div',
     {},
-    el(
-      'form',
-      {
-        class: 'toolbar',
-        role: 'search',
-        onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
-      },
-      field('Filter by URL or reason', filter),
-      field('Outcome', outcome),
-      el('button', { type: 'button', onclick: () => void load() }, 'Refresh'),
+    filterForm(
+      [field('Filter by URL or reason', filter), field('Outcome', outcome)],
+      () => void load(),
     ),
     shown,
     place,

@@ -84,7 +84,7 @@ function shared(time) {
     figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration),
     figure('variants', 'Variants', (row) => row.variants, short, 'An estimate'),
     figure('size', 'Mean size', (row) => row.meanBytes, bytes),
-    aliasColumn,
+    nameColumn('alias', 'Cache', 5.5),
     figure(
       'stale',
       'Stale',
@@ -97,28 +97,25 @@ function shared(time) {
   ]
 }
 
-/** @type {Column<{ readonly alias: string }>} */
-const aliasColumn = {
-  id: 'alias',
-  label: 'Cache',
-  width: 5.5,
-  sortBy: (row) => row.alias,
-  show: (row) => row.alias,
-  title: (row) => row.alias,
+/**
+ * A column of names, whole on hover.
+ *
+ * @template {string} Id
+ * @param {Id} id
+ * @param {string} label
+ * @param {number} width
+ * @returns {Column<Readonly<Record<Id, string>>>}
+ */
+function nameColumn(id, label, width) {
+  const name = (/** @type {Readonly<Record<Id, string>>} */ row) => row[id]
+  return { id, label, width, sortBy: name, show: name, title: name }
 }
 
 /** @param {App} app */
 export function createFragments(app) {
   /** @type {readonly Column<FragmentStats>[]} */
   const columns = [
-    {
-      id: 'name',
-      label: 'Fragment',
-      width: 11.5,
-      sortBy: (row) => row.name,
-      show: (row) => row.name,
-      title: (row) => row.name,
-    },
+    nameColumn('name', 'Fragment', 11.5),
     ...shared(
       figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
     ),
@@ -167,14 +164,7 @@ function reasonText(reasons) {
 export function createRoutes(app) {
   /** @type {readonly Column<RouteStats>[]} */
   const columns = [
-    {
-      id: 'route',
-      label: 'Route',
-      width: 10.5,
-      sortBy: (row) => row.route,
-      show: (row) => row.route,
-      title: (row) => row.route,
-    },
+    nameColumn('route', 'Route', 10.5),
     ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
     {
       id: 'reasons',

@@ -1,5 +1,5 @@
 import { aliasChoices } from './app.js'
-import { el, emptyState, field, setChoices, setText } from './dom.js'
+import { el, emptyState, field, filterForm, setChoices, setText } from './dom.js'
 import { clock, plural } from './format.js'
 import { keepInHash } from './hash.js'
 import { announceError } from './notices.js'
@@ -53,17 +53,7 @@ export function createStatistics(app, setup) {
   const element = el(
     'div',
     {},
-    el(
-      'form',
-      {
-        class: 'toolbar',
-        role: 'search',
-        onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
-      },
-      field(setup.filterLabel, filter),
-      field('Cache', alias),
-      el('button', { type: 'button', onclick: () => void load() }, 'Refresh'),
-    ),
+    filterForm([field(setup.filterLabel, filter), field('Cache', alias)], () => void load()),
     shown,
     place,
     el('p', { class: 'hint' }, setup.note),
