@@ -4,14 +4,7 @@
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { MeterProvider } from '@opentelemetry/sdk-metrics'
-import { Eta } from 'eta'
-import express from 'express'
-import Handlebars from 'handlebars'
 import { Agent, createServer, request } from 'node:http'
-import nunjucks from 'nunjucks'
-import { pino } from 'pino'
-import { Registry } from 'prom-client'
 
 const TEXT = 'x'.repeat(500)
 const COUNT = 20
@@ -24,38 +17,21 @@ const STRETCH_MS = 40
 const STRETCHES = 12
 
 /** @param {string} folder - Of a build; empty: this one. */
-async function load(folder) {
-  const at = (subpath, file) =>
-    folder === '' ? import(subpath) : import(pathToFileURL(join(folder, file)).href)
-  const { createCaches, FragmentCache, LocMemCache } = await at('fragcache', 'src/index.js')
-  const { registerCache: registerNunjucks } = await at(
-    'fragcache/nunjucks',
-    'adapters/nunjucks/index.js',
-  )
-  const { registerCache: registerHandlebars } = await at(
-    'fragcache/handlebars',
-    'adapters/handlebars/index.js',
-  )
-  const { cachePlugin } = await at('fragcache/eta', 'adapters/eta/index.js')
-  return {
-    createCaches,
-    FragmentCache,
-    LocMemCache,
-    registerNunjucks,
-    registerHandlebars,
-    cachePlugin,
-  }
-}
+const loader = (folder) => (subpath, file) =>
+  folder === '' ? import(subpath) : import(pathToFileURL(join(folder, file)).href)
 
 /** Everything on for these caches. */
 async function watch(caches) {
+  const { MeterProvider } = await import('@opentelemetry/sdk-metrics')
+  const { pino } = await import('pino')
+  const { Registry } = await import('prom-client')
   const { logAccess } = await import('fragcache')
   const { inspector } = await import('fragcache/inspector')
   const { openTelemetry, prometheusMetrics } = await import('fragcache/metrics')
   inspector(caches, { authorize: () => true })
   prometheusMetrics(caches, { register: new Registry() })
   openTelemetry(caches, { meterProvider: new MeterProvider(), spans: false })
-  logAccess(caches, { logger: pino({}, { write: () => undefined }), sample: 0.001 })
+  logAccess(caches, { logger: pino({}, { write: () => undefined }), sample: 0.0001 })
 }
 
 const inMemory = (lib) =>
@@ -77,23 +53,27 @@ const subjects = {
     const options = KEYS.map((key) => ({ name: 'n', timeout: 500, varyOn: [key] }))
     return { caches, call: () => fragments.renderSync(options[i++ % KEYS.length], body) }
   },
-  'page of 20 fragments, Nunjucks': (lib) => {
+  'page of 20 fragments, Nunjucks': async (lib) => {
     const caches = inMemory(lib)
-    const page = nunjucksPage(lib, caches)
+    const page = await nunjucksPage(lib, caches)
     return { caches, call: () => page.render(context) }
   },
-  'page of 20 fragments, Handlebars': (lib) => {
+  'page of 20 fragments, Handlebars': async (lib) => {
+    const { default: Handlebars } = await import('handlebars')
     const caches = inMemory(lib)
     const instance = Handlebars.create()
-    lib.registerHandlebars(instance, caches)
+    const { registerCache } = await lib.load('fragcache/handlebars', 'adapters/handlebars/index.js')
+    registerCache(instance, caches)
     const page = instance.compile(
       around((i) => `{{#cache 500 "f${i}" user}}{{text}}{{/cache}}`, '{{others.[%]}}'),
     )
     return { caches, call: () => page(context) }
   },
-  'page of 20 fragments, Eta': (lib) => {
+  'page of 20 fragments, Eta': async (lib) => {
+    const { Eta } = await import('eta')
     const caches = inMemory(lib)
-    const eta = new Eta({ plugins: [lib.cachePlugin(caches)] })
+    const { cachePlugin } = await lib.load('fragcache/eta', 'adapters/eta/index.js')
+    const eta = new Eta({ plugins: [cachePlugin(caches)] })
     const page = eta.compile(
       around(
         (i) => `<% cache 500 f${i} it.user %><%= it.text %><% endcache %>`,
@@ -112,6 +92,7 @@ const subjects = {
     return { caches, call: () => caches.default.get('key') }
   },
   'page over HTTP': async (lib) => {
+    const { default: express } = await import('express')
     const { responseCache } = await import('fragcache/express')
     const caches = inMemory(lib)
     const app = express()
@@ -120,8 +101,9 @@ const subjects = {
     return { caches, call: await visit(app) }
   },
   'page rendered with 20 fragments, Nunjucks over HTTP': async (lib) => {
+    const { default: express } = await import('express')
     const caches = inMemory(lib)
-    const page = nunjucksPage(lib, caches)
+    const page = await nunjucksPage(lib, caches)
     const app = express()
     app.get('/page', (_req, res) => res.send(page.render(context)))
     return { caches, call: await visit(app) }
@@ -135,9 +117,11 @@ function around(fragment, value) {
     .join('\n')
 }
 
-function nunjucksPage(lib, caches) {
+async function nunjucksPage(lib, caches) {
+  const { default: nunjucks } = await import('nunjucks')
   const env = new nunjucks.Environment(null, { autoescape: true })
-  lib.registerNunjucks(env, caches)
+  const { registerCache } = await lib.load('fragcache/nunjucks', 'adapters/nunjucks/index.js')
+  registerCache(env, caches)
   return nunjucks.compile(
     around((i) => `{% cache 500 f${i} user %}{{ text }}{% endcache %}`, '{{ others[%] }}'),
     env,
@@ -172,7 +156,8 @@ async function stretch(call, count) {
 }
 
 const [, , subject, mode] = process.argv
-const lib = await load(mode === 'before' ? process.env.BENCH_BASE : '')
+const load = loader(mode === 'before' ? process.env.BENCH_BASE : '')
+const lib = { ...(await load('fragcache', 'src/index.js')), load }
 const { caches, call } = await subjects[subject](lib)
 // A hit from here on.
 await call()

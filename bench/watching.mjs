@@ -1,16 +1,17 @@
 /**
  * What it costs that somebody can watch: while nobody does, against an older build (`BENCH_BASE`: the
  * folder of its `dist`; left out, these are not measured); and with everything on (the inspector mounted,
- * Prometheus, OpenTelemetry's metrics, and an access log of one in a thousand by pino) against nobody.
+ * Prometheus, OpenTelemetry's metrics, and an access log of one in ten thousand by pino) against nobody.
  *
- * Each is measured in processes of its own, in turns: code that was compiled while nobody watched is
- * compiled anew once somebody does, and two builds in one process share what is compiled. What else the
- * machine does only adds to a time, so the least of the turns counts.
+ * Each of the two is measured in a process of its own: code that was compiled while nobody watched is
+ * compiled anew once somebody does, and two builds in one process share what is compiled. Both run at the
+ * same time, so that what else the machine does falls on both, and the median of the ratios counts.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { row } from './measure.mjs'
+import { median, row } from './measure.mjs'
 import { redisServer } from './servers.mjs'
 
 const TURNS = Number(process.env.BENCH_TURNS ?? 12)
@@ -35,49 +36,49 @@ const SERVED = [
 const program = fileURLToPath(new URL('./watching-process.mjs', import.meta.url))
 
 /** @returns Nanoseconds of processor time per call. */
-function measure(subject, mode, env) {
-  const child = spawnSync(process.execPath, ['--expose-gc', program, subject, mode], {
+async function measure(subject, mode, env) {
+  const child = spawn(process.execPath, ['--expose-gc', program, subject, mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    encoding: 'utf8',
     env: { ...process.env, ...env },
   })
-  if (child.status !== 0) throw new Error(`bench: ${subject}, ${mode} ended with ${child.status}`)
-  return Number(child.stdout)
+  let printed = ''
+  child.stdout.setEncoding('utf8').on('data', (text) => (printed += text))
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`bench: ${subject}, ${mode} ended with ${code}`)
+  return Number(printed)
 }
 
-function least(subject, modes, env) {
-  const times = Object.fromEntries(modes.map((mode) => [mode, Infinity]))
+/** @returns How long the second takes, in parts of the first. */
+async function compare(subject, modes, env) {
+  const turns = []
   for (let turn = 0; turn < TURNS; turn++) {
-    for (const mode of turn % 2 === 0 ? modes : [...modes].reverse()) {
-      times[mode] = Math.min(times[mode], measure(subject, mode, env))
-    }
+    turns.push(await Promise.all(modes.map((mode) => measure(subject, mode, env))))
   }
-  return times
+  const [first, second] = modes.map((_, i) => median(turns.map((times) => times[i])))
+  const ratio = median(turns.map(([one, other]) => other / one))
+  return { ratio, detail: `${time(first)} and ${time(second)}` }
 }
 
 const time = (ns) => (ns < 1e4 ? `${ns.toFixed(0)} ns` : `${(ns / 1000).toFixed(1)} µs`)
 
 export async function run() {
   const base = process.env.BENCH_BASE
-  const modes = base === undefined ? ['nobody', 'everything'] : ['before', 'nobody', 'everything']
   const server = await redisServer()
   const env = { BENCH_BASE: base === undefined ? '' : resolve(base), BENCH_REDIS: server.url }
-  const quiet = []
-  const watched = []
+  const rows = []
+  const add = async (subject, modes, names, target) => {
+    const { ratio, detail } = await compare(subject, modes, env)
+    rows.push(row(`hit, ${subject}: ${names}`, ratio, target, detail))
+  }
   try {
+    for (const subject of base === undefined ? [] : LOCAL) {
+      await add(subject, ['before', 'nobody'], 'nobody watching / before', QUIET)
+    }
     for (const subject of [...LOCAL, ...SERVED]) {
-      const isLocal = LOCAL.includes(subject)
-      const { before, nobody, everything } = least(subject, isLocal ? modes : modes.slice(-2), env)
-      if (before !== undefined) {
-        const detail = `${time(before)} and ${time(nobody)}`
-        quiet.push(row(`hit, ${subject}: nobody watching / before`, nobody / before, QUIET, detail))
-      }
-      const name = `hit, ${subject}: everything on / nobody watching`
-      const detail = `${time(nobody)} and ${time(everything)}`
-      watched.push(row(name, everything / nobody, WATCHED, detail))
+      await add(subject, ['nobody', 'everything'], 'everything on / nobody watching', WATCHED)
     }
   } finally {
     server.stop()
   }
-  return [...quiet, ...watched]
+  return rows
 }

@@ -55,7 +55,7 @@ export interface AccessLogOptions {
   readonly level?: string | LogLevels | undefined
   /**
    * Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. Up to
-   * 1/256, hits that are answered at once are drawn many at a time, which costs them next to nothing.
+   * 1/1024, hits that are answered at once are drawn many at a time, which costs them next to nothing.
    */
   readonly sample?: number | undefined
   /**

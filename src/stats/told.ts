@@ -1,5 +1,5 @@
 /** Hits that are answered at once and told of in one message: to make it takes as long as some of them. */
-export const HITS_OF_SUM = 256
+export const HITS_OF_SUM = 1024
 
 /** How many of the hits that were counted were told of one by one, in a sum, or to nobody. */
 export class Told {

@@ -304,8 +304,8 @@ describe('sample', () => {
     const logger = consoleLike()
     const caches = createCaches({ default: new LocMemCache() })
     await caches.default.set('a', 1)
-    log(caches, { logger, sample: 0.002 })
-    for (let i = 0; i < 100_000; i++) await caches.default.get('a')
+    log(caches, { logger, sample: 0.0005 })
+    for (let i = 0; i < 400_000; i++) await caches.default.get('a')
     // 200 in places for 390, drawn with 40 %: give or take ten times the standard deviation.
     expect(logger.lines.length).toBeGreaterThan(60)
     expect(logger.lines.length).toBeLessThan(260)
