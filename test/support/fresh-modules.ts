@@ -1,11 +1,22 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
 import { afterAll, vi } from 'vitest'
 
 // Files that share a process each get modules of their own, with what those remember.
 vi.resetModules()
 
-// Who is left behind would be told of all that the files after it do, and slow them down.
+const used = new Set<AsyncLocalStorage<unknown>>()
+const { run } = AsyncLocalStorage.prototype
+AsyncLocalStorage.prototype.run = function (this: AsyncLocalStorage<unknown>, ...given: unknown[]) {
+  used.add(this)
+  return Reflect.apply(run, this, given) as unknown
+} as typeof run
+
 afterAll(() => {
+  AsyncLocalStorage.prototype.run = run
+  // Each that was ever used costs every promise of the process from then on.
+  for (const storage of used) storage.disable()
+  // Who is left behind would be told of all that the files after it do, and slow them down too.
   const names = ['operation', 'operation-sum', 'fragment', 'fragment-sum', 'response', 'outage']
   const left = names.filter((name) => channel(`fragcache:${name}`).hasSubscribers)
   if (left.length > 0) throw new Error(`somebody still listens to ${left.join(', ')}`)
