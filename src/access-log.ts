@@ -3,7 +3,7 @@ import { show } from './errors.js'
 import { isPromise } from './maybe-promise.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
-import { HITS_OF_SUM } from './stats/told.js'
+import { HITS_OF_SUM } from './stats/at-once.js'
 import { toVisibleJson } from './visible-json.js'
 import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
 
@@ -55,7 +55,7 @@ export interface AccessLogOptions {
   readonly level?: string | LogLevels | undefined
   /**
    * Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. Up to
-   * 1/1024, hits that are answered at once are drawn many at a time, which costs them next to nothing.
+   * 1/8192, hits that are answered at once are drawn many at a time, which costs them next to nothing.
    */
   readonly sample?: number | undefined
   /**
@@ -103,8 +103,8 @@ const DEFAULT_LEVELS: Readonly<Record<LogOutcome, string | false>> = {
 /** Outcomes that `level: 'debug'` leaves at their own level. */
 const FAILURES: readonly string[] = ['error', 'outage', 'recovery', 'refresh']
 
-/** Of a smaller share, hits that are told of many at a time are enough to draw from. */
-const SHARE_OF_SUMS = 1 / HITS_OF_SUM
+/** Of no larger share, hits that are told of many at a time are enough to draw from. */
+const SHARE_OF_SUMS = 1 / (8 * HITS_OF_SUM)
 
 /** Keys of one operation that are shown. */
 const MAX_KEYS = 10
@@ -184,11 +184,10 @@ class Writer {
     }
   }
 
-  /** @param count - How many it stands for: one of them is written, unless it is known by number only. */
+  /** @param count - How many it stands for: one of them is written. */
   #operation(message: OperationMessage, count = 1): void {
     const { alias, backend, operation, keys, hits, misses, durationMs, error } = message
     if (error === undefined && this.#isPassedOver(count)) return
-    if (hits > 0 && keys.length === 0) return
     if (!this.#caches.owns(alias, backend)) return
     const outcome = error !== undefined ? 'error' : misses > 0 ? 'miss' : hits > 0 ? 'hit' : 'ok'
     this.#write(outcome, `cache ${operation}: ${outcome}`, () => ({
@@ -208,7 +207,6 @@ class Writer {
   #fragment(message: FragmentMessage, count = 1): void {
     const { name, key, alias, outcome, bodyMs, durationMs, template } = message
     if (outcome !== 'error' && this.#isPassedOver(count)) return
-    if (key === '') return
     if (!this.#caches.aliases.has(alias)) return
     this.#write(outcome, `cache fragment: ${outcome}`, () => ({
       event: 'fragment',
@@ -269,7 +267,9 @@ class Writer {
       this.#gap -= count
       return true
     }
-    this.#gap = this.#nextGap()
+    // Where the next one is among them too, what comes next is written in its place.
+    const left = count - this.#gap - 1
+    this.#gap = Math.max(0, this.#nextGap() - left)
     return false
   }
 

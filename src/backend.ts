@@ -718,7 +718,7 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /** @internal Whether the last call failed: the next one that succeeds has an end to report. */
-  protected get isFailing(): boolean {
+  get isFailing(): boolean {
     return this.#outages.isLasting
   }
 

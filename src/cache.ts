@@ -20,8 +20,8 @@ import {
   type OperationMessage,
   type Sum,
 } from './observe.js'
+import { HITS_OF_SUM } from './stats/at-once.js'
 import type { Counting, Counts } from './stats/counts.js'
-import { HITS_OF_SUM } from './stats/told.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
 import { releasesOver } from './lease.js'
@@ -156,7 +156,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const mayAnswerAtOnce = this.answersAtOnce || this.mayAnswerAtOnce
     if (mayAnswerAtOnce && !isWatched && !this.settings.ignoreErrors) {
       // The hot path: nothing to report, and mostly nothing to await.
-      const isTimed = counts.isSampled()
+      const isTimed = counts.isTimed()
       const startedMs = isTimed ? performance.now() : 0
       let found: MaybePromise<Hit | undefined>
       try {
@@ -537,11 +537,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
     }
+    const isTold = operationChannel.hasSubscribers
+    const startedMs = isTold ? performance.now() : 0
     const hit = this.#hitAtOnce(key, storedKey)
     const isDue = isDueEarly(hit?.stamp, wanted.beta)
     if (hit !== undefined && !isDue) {
       this.counts.hits++
       this.counts.valueHits++
+      if (isTold) {
+        const durationMs = performance.now() - startedMs
+        this.tellOfLookup(key, true, durationMs, { operation: 'getOrSet' })
+      } else this.counts.valuesAtOnce++
       if (hit.tags !== undefined || mayWantExpiry()) {
         const noted = this.#dependOn(storedKey, hit)
         if (isPromise(noted)) await noted
@@ -564,10 +570,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
   #hitAtOnce(key: string, storedKey: string): Hit | undefined {
-    if (!this.answersAtOnce || operationChannel.hasSubscribers) return undefined
-    if (this.isFailing || this.settings.ignoreErrors) return undefined
+    if (!this.answersAtOnce || this.isFailing || this.settings.ignoreErrors) return undefined
     const { counts } = this
-    const isTimed = counts.isSampled()
+    const isTimed = counts.isTimed()
     const startedMs = isTimed ? performance.now() : 0
     let hit: MaybePromise<Hit | undefined>
     try {
@@ -577,7 +582,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     if (isPromise(hit)) return undefined
     // One that is not there is looked up once more, and told of then.
-    if (isTimed) this.timedAtOnce(key, true, performance.now() - startedMs)
+    if (isTimed && hit !== undefined) this.timedAtOnce(key, true, performance.now() - startedMs)
     return hit
   }
 
@@ -902,7 +907,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   ): MaybePromise<T> {
     const isTold = isToldOfOperations()
     const isRead = counting?.hits !== undefined && keys.length > 0
-    const isTimed = isRead && (!this.answersAtOnce || this.counts.isSampled())
+    const isTimed = isRead && (!this.answersAtOnce || this.counts.isTimed())
     const startedMs = isTold || isTimed ? performance.now() : 0
     const succeeded = (result: T) => {
       const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
@@ -934,35 +939,47 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (hits === undefined) return 0
     const found = hits(result)
     counts.hits += found
-    counts.told.add(found)
+    counts.atOnce.told(found)
     counts.misses += keys.length - found
     return found
   }
 
   /**
-   * Of a look-up that was answered at once, timed and counted: the hits since the last one are told of with
-   * it, to who adds up.
+   * Of a look-up that was answered at once, timed and counted: who adds up is told of it, of hits once they
+   * are many.
    *
    * @internal
    */
   timedAtOnce(key: string, isFound: boolean, durationMs: number): void {
-    this.counts.reads.add(durationMs)
-    if (isFound) this.tellHits([key], durationMs)
-    else this.tellOfMiss(key, durationMs)
+    const { reads, atOnce } = this.counts
+    reads.add(durationMs)
+    atOnce.timed(key, durationMs)
+    if (isFound) this.tellHits(HITS_OF_SUM)
+    else this.tellOfMiss(key)
   }
 
   /**
-   * Tells who adds up of the hits that were answered at once and not told of yet.
+   * Tells who adds up of the hits that were answered at once, by the last of them that was timed.
    *
-   * @param keys - Of the last one, where it is at hand: then only if they are many.
+   * @param atLeast - Of fewer it is told later.
    * @internal
    */
-  tellHits(keys: readonly string[] = [], durationMs = this.counts.reads.meanMs): void {
-    const { told, hits } = this.counts
-    const count = told.takeRest(hits, keys.length === 0 ? 1 : HITS_OF_SUM)
-    if (count === 0 || !operationSumChannel.hasSubscribers) return
+  tellHits(atLeast = 1): void {
+    const { counts } = this
+    const count = counts.atOnce.takeUntold(counts.hits, atLeast)
+    if (count === 0) return
+    const values = counts.takeValues()
+    if (!operationSumChannel.hasSubscribers) return
+    if (values > 0) this.#tellSum('getOrSet', values)
+    if (count > values) this.#tellSum('get', count - values)
+  }
+
+  #tellSum(operation: string, count: number): void {
     const { alias, backendName: backend } = this
-    tellSum({ alias, backend, operation: 'get', keys, hits: count, misses: 0, durationMs }, count)
+    const { lastKey, lastMs: durationMs } = this.counts.atOnce
+    const keys = lastKey === undefined ? [] : [lastKey]
+    const message = { alias, backend, operation, keys, hits: count, misses: 0, durationMs }
+    operationSumChannel.publish({ message, count } satisfies Sum<OperationMessage>)
   }
 
   /**
@@ -970,14 +987,16 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    *
    * @internal
    */
-  tellOfMiss(key: string, durationMs?: number): void {
+  tellOfMiss(key: string): void {
     if (!operationSumChannel.hasSubscribers) return
-    this.tellOfLookup(key, false, durationMs ?? this.counts.reads.meanMs)
+    this.tellOfLookup(key, false, this.counts.atOnce.lastMs)
   }
 
   #failedAtOnce(operation: string, key: string, error: unknown): Error {
     const failure = this.toFailure(operation, error)
-    if (isToldOfOperations()) this.tellOfLookup(key, false, 0, failure)
+    if (isToldOfOperations()) {
+      this.tellOfLookup(key, false, 0, { operation, error: failure })
+    }
     return failure
   }
 
@@ -986,12 +1005,19 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    *
    * @internal
    */
-  tellOfLookup(key: string, isFound: boolean, durationMs: number, error?: unknown): void {
-    const failure = error === undefined ? undefined : { error }
+  tellOfLookup(
+    key: string,
+    isFound: boolean,
+    durationMs: number,
+    {
+      operation = 'get',
+      ...failure
+    }: { readonly operation?: string; readonly error?: unknown } = {},
+  ): void {
     const hits = isFound ? 1 : 0
-    const misses = isFound || failure !== undefined ? 0 : 1
-    this.counts.told.add(hits)
-    this.#publish('get', [key], { hits, misses, durationMs, ...failure })
+    const misses = isFound || failure.error !== undefined ? 0 : 1
+    this.counts.atOnce.told(hits)
+    this.#publish(operation, [key], { hits, misses, durationMs, ...failure })
   }
 
   #publish(
@@ -1004,12 +1030,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const about = { alias, backend, operation, keys, hits, misses, durationMs }
     const message: OperationMessage = error === undefined ? about : { ...about, error }
     if (operationChannel.hasSubscribers) operationChannel.publish(message)
-    if (operationSumChannel.hasSubscribers) tellSum(message, 1)
+    if (operationSumChannel.hasSubscribers) {
+      operationSumChannel.publish({ message, count: 1 } satisfies Sum<OperationMessage>)
+    }
   }
-}
-
-function tellSum(message: OperationMessage, count: number): void {
-  operationSumChannel.publish({ message, count } satisfies Sum<OperationMessage>)
 }
 
 const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }

@@ -1,7 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { textOfError } from './error-text.js'
 import type { Tally } from './stats/tally.js'
-import { HITS_OF_SUM } from './stats/told.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -62,7 +61,7 @@ export interface RefreshMessage {
  * for hits that were answered at once: of those many at a time, since a message takes longer than they do.
  */
 export interface Sum<Message> {
-  /** Where it stands for several: of the last that was timed, without keys where none was. */
+  /** Where it stands for several: of the last one that was timed. */
   readonly message: Message
   /** How many it stands for; the `hits` of an operation are of all of them. */
   readonly count: number
@@ -93,21 +92,17 @@ export function tellOfFragment(message: FragmentMessage): void {
 }
 
 /**
- * Tells who adds up of the hits of a fragment that were not told of yet.
+ * Tells who adds up of the hits of a fragment that were answered at once, by the last of them that was timed.
  *
- * @param toLast - Makes the message of the last one, where it is at hand: then only if they are many.
+ * @param atLeast - Of fewer it is told later.
  */
-export function tellFragmentHits(tally: Tally, toLast?: () => FragmentMessage): void {
-  const count = tally.told.takeRest(tally.hits, toLast === undefined ? 1 : HITS_OF_SUM)
+export function tellFragmentHits(tally: Tally, atLeast = 1): void {
+  const count = tally.atOnce.takeUntold(tally.hits, atLeast)
   if (count === 0 || !fragmentSumChannel.hasSubscribers) return
-  const message = toLast?.() ?? {
-    name: tally.name,
-    key: '',
-    alias: tally.alias,
-    outcome: 'hit',
-    bodyMs: 0,
-    durationMs: tally.meanHitMs,
-  }
+  const { lastKey: key = '', lastMs: durationMs } = tally.atOnce
+  // Names past the limit share a tally, and its name.
+  const { name, alias } = tally
+  const message: FragmentMessage = { name, key, alias, outcome: 'hit', bodyMs: 0, durationMs }
   fragmentSumChannel.publish({ message, count } satisfies Sum<FragmentMessage>)
 }
 

@@ -36,7 +36,7 @@ export interface Listeners {
  * caches of one process that share both cannot be told apart.
  */
 export class Watched {
-  /** By the alias that their messages carry: the backends, and whether they answer without waiting. */
+  /** By the alias that their messages carry: the backends, and whether they can answer without waiting. */
   readonly backends: ReadonlyMap<string, ReadonlyMap<string, boolean>>
   /** Every alias that the messages of fragments and responses may carry. */
   readonly aliases: ReadonlySet<string>
@@ -58,10 +58,10 @@ export class Watched {
     const aliases = new Set<string>()
     for (const name of caches.aliases) {
       // A cache under two aliases keeps the first as its name in messages.
-      const { alias, backendName, answersAtOnce } = caches.get(name)
+      const { alias, backendName, answersAtOnce, mayAnswerAtOnce } = caches.get(name)
       aliases.add(name).add(alias)
       const known = backends.get(alias) ?? new Map<string, boolean>()
-      backends.set(alias, known.set(backendName, answersAtOnce))
+      backends.set(alias, known.set(backendName, answersAtOnce || mayAnswerAtOnce))
     }
     this.backends = backends
     this.aliases = aliases
@@ -69,7 +69,8 @@ export class Watched {
 
   /** Has all hits told of that were not yet: before sums are read, and before one listens to them. */
   tellSums(): void {
-    this.caches.tellSums()
+    // Those of another copy of this package may be older.
+    ;(this.caches as Partial<Pick<Caches, 'tellSums'>>).tellSums?.()
   }
 
   /** Whether a message of an operation, an outage or a refresh is of these caches. */

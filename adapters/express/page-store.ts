@@ -133,23 +133,33 @@ export class PageStore {
   }
 
   /**
-   * As {@link lookup}, where the cache answers at once and nobody watches it: without detours.
+   * As {@link lookup}, where the cache answers at once: without detours, as one look-up of the page.
    *
    * @returns `undefined` where it has to be asked the other way.
    */
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
-    if (!cache.answersAtOnce || operationChannel.hasSubscribers) return undefined
+    if (!cache.answersAtOnce || cache.isFailing) return undefined
     if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
     const { counts } = cache
-    const isTimed = counts.isSampled()
-    const startedMs = isTimed ? performance.now() : 0
-    const found = cache.guarded('getMany', () => this.#reader.findAtOnce(request))
-    if (isPromise(found)) return undefined
+    const isTold = operationChannel.hasSubscribers
+    const isTimed = counts.isTimed()
+    const startedMs = isTold || isTimed ? performance.now() : 0
+    let found: PageLookup
+    try {
+      found = this.#reader.findAtOnce(request)
+    } catch {
+      // Asked the other way, it fails again, and that is told.
+      return undefined
+    }
+    const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
     const isFound = found.page !== undefined
     if (isFound) counts.hits++
     else counts.misses++
-    if (isTimed) cache.timedAtOnce(found.key, isFound, performance.now() - startedMs)
+    if (isTold) {
+      if (isTimed) counts.reads.add(durationMs)
+      cache.tellOfLookup(found.key, isFound, durationMs)
+    } else if (isTimed) cache.timedAtOnce(found.key, isFound, durationMs)
     else if (!isFound) cache.tellOfMiss(found.key)
     return found
   }

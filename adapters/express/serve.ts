@@ -76,13 +76,7 @@ function tryAtOnce(
   if (!store.cache.answersAtOnce || isDetached(req)) return undefined
   const { request } = admit(req, settings)
   if (request === undefined) return undefined
-  let lookup
-  try {
-    lookup = store.lookupAtOnce(request)
-  } catch {
-    // Whoever asks once more will tell.
-    return { request, lookup }
-  }
+  const lookup = store.lookupAtOnce(request)
   const page = lookup?.page
   const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined || !isUsable(page, req, settings)) {
@@ -132,7 +126,8 @@ export function lookUp(
     try {
       const isFirst = waited === undefined && exchange.earlyTags.length === 0
       const early = isFirst ? (known?.lookup ?? takeLookup(req, store, request.uri)) : undefined
-      found = early ?? store.lookup(request, exchange.earlyTags)
+      found = early ?? (isFirst ? store.lookupAtOnce(request) : undefined)
+      found ??= store.lookup(request, exchange.earlyTags)
     } catch (error) {
       fail(error)
       return

@@ -5,6 +5,9 @@ import { isPromise } from '../../src/maybe-promise.js'
 import type { Authorize } from './options.js'
 import { isLocal, type ExpressRequest } from './security.js'
 
+/** A middleware that takes longer to decide is told of. */
+const PATIENCE_MS = 5000
+
 /** What came of asking who may: it is answered already where whoever was asked did so. */
 export type Access = 'allowed' | 'denied' | 'answered'
 
@@ -23,7 +26,7 @@ export async function askAccess(
   try {
     isAllowed = await decide(authorize, req, res)
   } catch (error) {
-    warnOnce(authorize, `threw ${textOfError(error)}`)
+    warnOnce(authorize, `threw ${textOfError(error)}, and who asked was refused`)
     isAllowed = false
   }
   // Whoever has answered, by a redirect to a sign-in for example, has decided.
@@ -41,7 +44,7 @@ function warnOnce(authorize: Authorize, fault: string): void {
   if (known.has(kind)) return
   known.add(kind)
   process.emitWarning(
-    `${authorize.of}: authorize ${fault}, and who asked was refused; give (req) => true for those who may; said once`,
+    `${authorize.of}: authorize ${fault}; give (req) => true for those who may; said once`,
     { type: 'CacheInspectorWarning', code: 'FRAGCACHE_INSPECTOR_AUTHORIZE' },
   )
 }
@@ -49,7 +52,7 @@ function warnOnce(authorize: Authorize, fault: string): void {
 /** Only `true` itself allows: what is merely not empty may be a mistake. */
 function isTrue(authorize: Authorize, answer: unknown): boolean {
   if (answer === true) return true
-  if (answer) warnOnce(authorize, `gave ${nameOf(answer)}, not true`)
+  if (answer) warnOnce(authorize, `gave ${nameOf(answer)}, not true, and who asked was refused`)
   return false
 }
 
@@ -66,29 +69,24 @@ function decide(
   req: ExpressRequest,
   res: ServerResponse,
 ): boolean | Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
   if (!authorize.isMiddleware) {
     const answer = authorize.ask(req, res, ignore)
     return isPromise(answer)
       ? answer.then((given) => isTrue(authorize, given))
       : isTrue(authorize, answer)
   }
-  return new Promise((resolve, reject) => {
+  return new Promise<boolean>((resolve, reject) => {
     // A middleware that answers calls nobody back.
     res.once('close', () => resolve(false))
-    let hasCalled = false
-    const given = authorize.ask(req, res, (error) => {
-      hasCalled = true
-      resolve(error === undefined || error === null)
-    })
-    // Whoever gives a value will most likely never call, and would be waited for without end.
-    const refuse = (answer: unknown) => {
-      if (typeof answer !== 'boolean' || hasCalled) return
-      if (!res.headersSent) {
-        warnOnce(authorize, `gave ${answer} and, of three parameters, has to allow by next()`)
-      }
-      resolve(false)
-    }
-    if (isPromise(given)) given.then(refuse, reject)
-    else refuse(given)
-  })
+    const given = authorize.ask(req, res, (error) => resolve(error === undefined || error === null))
+    // What it gives says nothing else: many end in a call that happens to give true, and go on later.
+    if (isPromise(given)) given.catch(reject)
+    timer = setTimeout(() => {
+      warnOnce(
+        authorize,
+        `takes (req, res, next) and has for ${PATIENCE_MS / 1000} s neither called next() nor answered, and who asked waits`,
+      )
+    }, PATIENCE_MS).unref()
+  }).finally(() => clearTimeout(timer))
 }

@@ -31,7 +31,7 @@ export interface InspectorOptions {
    *
    * Gives `true`, at once or by promise; everything else, an error too, is a refusal, answered with 403
    * unless it has answered itself. A function of three parameters is taken for a middleware: it allows
-   * by `next()`, and `true` or `false` from it is a refusal too.
+   * by `next()`, and what it gives says nothing.
    *
    * Without it only requests from this machine are allowed, made to `localhost` and over no proxy; where
    * `NODE_ENV` is `production` there is no inspector without it.

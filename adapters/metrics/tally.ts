@@ -46,7 +46,7 @@ export class CacheTally {
   constructor(
     readonly alias: string,
     readonly backend: string,
-    /** Whether it answers without waiting, in less time than it takes to tell of it. */
+    /** Whether it can answer without waiting, in less time than it takes to tell of it. */
     readonly answersAtOnce: boolean,
   ) {}
 }

@@ -16,6 +16,7 @@ import {
   type FragmentOutcome,
 } from '../observe.js'
 import { toAgeing } from '../staleness.js'
+import { HITS_OF_SUM } from '../stats/at-once.js'
 import { ALREADY_EXPIRED, toDeadline, type Deadline } from '../timeout.js'
 import {
   beginRefresh,
@@ -427,7 +428,7 @@ export function openHere(
   holes?: HoleRenderer,
 ): MaybePromise<string | Attempt> {
   const { cache, variant, ageing, tally } = fragment
-  const isSampled = tally.isSampled()
+  const isSampled = tally.isTimed()
   const isTold = operationChannel.hasSubscribers
   const isTimed = isSampled || isTold || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
@@ -453,12 +454,8 @@ export function openHere(
   } catch (error) {
     cache.reportFailure('get', error)
     if (isToldOfOperations()) {
-      cache.tellOfLookup(
-        variant.key,
-        false,
-        startedMs === UNTIMED ? 0 : performance.now() - startedMs,
-        error,
-      )
+      const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
+      cache.tellOfLookup(variant.key, false, failedMs, { error })
     }
     hit = undefined
     snapshot = undefined
@@ -469,7 +466,7 @@ export function openHere(
       if (parent.wantsExpiry) atOnce(dependOnHit(fragment, hit, parent))
     }
     tally.hits++
-    if (isSampled) tally.timed(lookupMs)
+    if (isSampled) tally.timed(variant.key, lookupMs)
     if (isTimed) tellOfHit(fragment, lookupMs)
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
@@ -636,7 +633,7 @@ export function openMany(
   parents: readonly (Frame | undefined)[],
   renderers: readonly (HoleRenderer | undefined)[] = [],
 ): Opening[] {
-  const isTimed = isToldOfFragments() || fragments[0]?.tally.isSampled() === true
+  const isTimed = isToldOfFragments() || fragments[0]?.tally.isTimed() === true
   const startedMs = isTimed ? performance.now() : UNTIMED
   const reads = new Map<Cache, Reading[]>()
   const openings: Opening[] = []
@@ -868,22 +865,27 @@ function publish(
   startedMs: number,
   bodyMs: number,
 ): void {
-  const { tally } = fragment
+  const { tally, variant } = fragment
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
   tally.count(outcome)
-  if (outcome === 'hit' && startedMs !== UNTIMED) tally.timed(durationMs)
-  if (outcome !== 'hit') {
-    if (isToldOfFragments()) tellOfFragment(messageOf(fragment, outcome, bodyMs, durationMs))
-  } else if (startedMs !== UNTIMED) tellOfHit(fragment, durationMs)
+  if (outcome === 'hit') {
+    if (startedMs === UNTIMED) return
+    tally.timed(variant.key, durationMs)
+    tellOfHit(fragment, durationMs)
+  } else if (isToldOfFragments()) {
+    // In the order in which they came: what hits saved is told by the bodies that ran before.
+    tellFragmentHits(tally)
+    tellOfFragment(messageOf(fragment, outcome, bodyMs, durationMs))
+  }
 }
 
 /** Of those that were answered at once, who adds up is told many at a time. */
 function tellOfHit(fragment: Fragment, durationMs: number): void {
   const { tally, cache } = fragment
   if (fragmentChannel.hasSubscribers || !cache.answersAtOnce) {
-    tally.told.add(1)
+    tally.atOnce.told(1)
     tellOfFragment(messageOf(fragment, 'hit', 0, durationMs))
-  } else tellFragmentHits(tally, () => messageOf(fragment, 'hit', 0, durationMs))
+  } else tellFragmentHits(tally, HITS_OF_SUM)
 }
 
 function messageOf(

@@ -1,8 +1,5 @@
+import { AtOnce } from './at-once.js'
 import { Latencies } from './latencies.js'
-import { Told } from './told.js'
-
-/** One in so many calls that are answered at once is timed: to read the clock costs as much as some of them. */
-const SAMPLED = 64
 
 /** What one cache did, counted in place: a hit costs an addition. */
 export class Counts {
@@ -18,24 +15,29 @@ export class Counts {
   valueHits = 0
   producerRuns = 0
   producerMs = 0
-  readonly told = new Told()
-  /** After so many keys the next call is timed; a call may be of several. */
-  #nextSampled = 0
+  readonly atOnce = new AtOnce()
+  /** Of those of `getOrSet`, what is told of as such. */
+  valuesAtOnce = 0
+  #valuesTold = 0
 
-  /** Whether this call is one of those that are timed. */
-  isSampled(): boolean {
-    const lookedUp = this.hits + this.misses
-    if (lookedUp < this.#nextSampled) return false
-    this.#nextSampled = lookedUp + SAMPLED
-    return true
+  /** Whether this look-up, if it is answered at once, is one of those that are timed. */
+  isTimed(): boolean {
+    return this.atOnce.isTimed(this.hits + this.misses)
+  }
+
+  /** How many values `getOrSet` found at once since it was asked last. */
+  takeValues(): number {
+    const values = this.valuesAtOnce - this.#valuesTold
+    this.#valuesTold = this.valuesAtOnce
+    return values
   }
 
   reset(): void {
     this.hits = this.misses = this.sets = this.deletes = this.errors = 0
     this.valueHits = this.producerRuns = this.producerMs = 0
     this.bytesWritten = undefined
-    this.#nextSampled = 0
-    this.told.reset()
+    this.valuesAtOnce = this.#valuesTold = 0
+    this.atOnce.reset()
     this.reads.reset()
   }
 }

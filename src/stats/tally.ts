@@ -1,11 +1,8 @@
+import { AtOnce } from './at-once.js'
 import { Distinct } from './distinct.js'
-import { Told } from './told.js'
 
 /** What became of a fragment or of a request for a page. */
 export type Outcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass' | 'error'
-
-/** One in so many hits is timed. */
-const SAMPLE_MASK = 63
 
 /** What became of one fragment's renderings, or of one route's requests, counted in place. */
 export class Tally {
@@ -21,7 +18,7 @@ export class Tally {
   /** Of the hits that were timed. */
   timedHits = 0
   hitMs = 0
-  readonly told = new Told()
+  readonly atOnce = new AtOnce()
   /** Of what was stored. */
   sized = 0
   bytes = 0
@@ -34,9 +31,9 @@ export class Tally {
     readonly name: string,
   ) {}
 
-  /** Whether this hit is one of those that are timed. */
-  isSampled(): boolean {
-    return (this.hits & SAMPLE_MASK) === 0
+  /** Whether this one, if it is a hit, is one of those that are timed. */
+  isTimed(): boolean {
+    return this.atOnce.isTimed(this.hits)
   }
 
   count(outcome: Outcome, reason?: string): void {
@@ -57,9 +54,10 @@ export class Tally {
     this.bytes += bytes
   }
 
-  timed(hitMs: number): void {
+  timed(key: string, hitMs: number): void {
     this.timedHits++
     this.hitMs += hitMs
+    this.atOnce.timed(key, hitMs)
   }
 
   /** Of the hits that were timed. */
@@ -80,7 +78,7 @@ export class Tally {
   reset(): void {
     this.hits = this.misses = this.stale = this.joined = this.bypasses = this.errors = 0
     this.made = this.madeMs = this.timedHits = this.hitMs = this.sized = this.bytes = 0
-    this.told.reset()
+    this.atOnce.reset()
     this.reasons = undefined
     this.variants.reset()
   }

@@ -1,7 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Express } from 'express'
 import { createCaches, LocMemCache, type CachesStats, type RouteStats } from 'fragcache'
 import { responseCache } from 'fragcache/express'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 
@@ -39,6 +40,26 @@ describe.each(expressVersions)('statistics of routes in $version', ({ express })
       expect(told?.timeSavedMs).toBeCloseTo(2 * (told?.viewMs ?? 0))
       expect(caches.stats().routes).toHaveLength(1)
     })
+
+    it.each(['fragcache:operation', 'fragcache:operation-sum', 'fragcache:response'])(
+      'are the same while somebody listens to %s',
+      async (channel) => {
+        const use = async () => {
+          const { caches, site } = await start((app, pages) => {
+            app.use(pages.cacheSite())
+            app.get('/', (_req, res) => void res.send('page'))
+          })
+          for (let i = 0; i < 10; i++) await site.get('/')
+          const { hits, misses, errors } = caches.stats().aliases['default'] ?? {}
+          return { hits, misses, errors }
+        }
+        const unwatched = await use()
+        const listener = () => undefined
+        subscribe(channel, listener)
+        onTestFinished(() => void unsubscribe(channel, listener))
+        expect(await use()).toEqual(unwatched)
+      },
+    )
 
     it('know the route of what the site’s cache answers before there is one', async () => {
       const { caches, site } = await start((app, pages) => {

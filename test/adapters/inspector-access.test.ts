@@ -87,8 +87,6 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     ],
     ['a rejection', () => Promise.reject(new Error('no session store'))],
     ['a middleware that hands on an error', (_req, _res, next) => next(new Error('no'))],
-    ['a boolean though it has three parameters', (_req, _res, _next) => true],
-    ['a promise of one though it has three parameters', async (_req, _res, _next) => false],
     ['a middleware that goes to another route', (_req, _res, next) => next('route')],
   ]
 
@@ -118,6 +116,9 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
       async () => true,
       (_req, _res, next) => next(),
       (_req, _res, next) => void setImmediate(next),
+      // As one does that ends in a call such as `emitter.emit`.
+      (_req, _res, next) => setImmediate(next) !== undefined,
+      async (_req, _res, next) => setImmediate(next) === undefined,
     ]
     for (const authorize of allowing) {
       const inspected = await Inspected.open(newCaches(), { authorize }, undefined, express)
@@ -136,11 +137,6 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     ],
     ['gives what is only truthy', () => 1, 'authorize gave 1, not true, '],
     ['promises what is only truthy', async () => 'root', 'authorize gave a text, not true, '],
-    [
-      'has three parameters and gives true',
-      (_req, _res, _next) => true,
-      'authorize gave true and, of three parameters, has to allow by next(), ',
-    ],
   ])('is nobody where authorize %s, and that is said once', async (_, authorize, message) => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     onTestFinished(() => warn.mockRestore())
@@ -165,6 +161,39 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
       expect(warn).not.toHaveBeenCalled()
     },
   )
+
+  it('is known late where a middleware gives something and answers by itself', async () => {
+    const authorize: InspectorOptions['authorize'] = (_req, res, _next) => {
+      setImmediate(() => res.writeHead(302, { Location: '/sign-in' }).end())
+      return true
+    }
+    const inspected = await Inspected.open(newCaches(), { authorize }, undefined, express)
+    expect((await inspected.get('/')).status).toBe(302)
+  })
+
+  it('is waited for where a middleware does not decide, and that is said once', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => {
+      vi.useRealTimers()
+      warn.mockRestore()
+    })
+    const asked: (() => void)[] = []
+    const authorize: InspectorOptions['authorize'] = (_req, _res, next) => {
+      asked.push(next)
+      return true
+    }
+    const inspected = await Inspected.open(newCaches(), { authorize }, undefined, express)
+    const answers = [inspected.get('/'), inspected.get('/')]
+    await vi.waitUntil(() => asked.length === 2, { interval: 1 })
+    expect(warn).not.toHaveBeenCalled()
+    vi.advanceTimersByTime(5000)
+    expect(warn.mock.calls.map(([message]) => message)).toEqual([
+      expect.stringContaining('has for 5 s neither called next() nor answered'),
+    ])
+    for (const next of asked) next()
+    for (const answer of answers) expect((await answer).status).toBe(200)
+  })
 
   it('is answered by authorize itself where that does', async () => {
     const inspected = await Inspected.open(

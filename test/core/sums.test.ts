@@ -213,4 +213,113 @@ describe('who adds up', () => {
     expect(told.sums()).toEqual({ 'default hits': 20 })
     expect(caches.stats().aliases.default?.hits).toBe(10)
   })
+
+  it('is told of values by the name of the call that found them', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    await caches.default.set('a', 1)
+    const told = new Map<string, number>()
+    caches.tellSums()
+    listen<Sum<OperationMessage>>('fragcache:operation-sum', ({ message, count }) => {
+      told.set(message.operation, (told.get(message.operation) ?? 0) + count)
+    })
+    for (let i = 0; i < 3000; i++) await caches.default.getOrSet('a', 2)
+    for (let i = 0; i < 100; i++) await caches.default.get('a')
+    caches.tellSums()
+    expect(Object.fromEntries(told)).toEqual({ getOrSet: 3000, get: 100 })
+  })
+
+  it('is told of the time that hits took of late, not of others', async () => {
+    let nowMs = 1000
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+    class Disk extends LocMemCache {
+      tookMs = 0
+      override lookupOne(...given: Parameters<LocMemCache['lookupOne']>) {
+        nowMs += this.tookMs
+        return super.lookupOne(...given)
+      }
+    }
+    const disk = new Disk()
+    const caches = createCaches({ default: disk })
+    await disk.set('a', 1)
+    for (let i = 0; i < 10_000; i++) await disk.get('a')
+    caches.tellSums()
+    const told: number[] = []
+    listen<Sum<OperationMessage>>('fragcache:operation-sum', ({ message }) => {
+      told.push(message.durationMs)
+    })
+    disk.tookMs = 8
+    for (let times = 0; times < 3; times++) {
+      for (let i = 0; i < 200; i++) await disk.get('a')
+      caches.tellSums()
+    }
+    now.mockRestore()
+    expect(told).toEqual([8, 8, 8])
+  })
+
+  it('is told of hits before what is made after them', () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    fragments.renderSync({ name: 'menu' }, () => 'menu')
+    caches.tellSums()
+    const told: string[] = []
+    listen<Sum<FragmentMessage>>('fragcache:fragment-sum', ({ message, count }) => {
+      told.push(`${count} ${message.outcome}`)
+    })
+    for (let i = 0; i < 100; i++) fragments.renderSync({ name: 'menu' }, () => 'menu')
+    fragments.renderSync({ name: 'menu', varyOn: ['other'] }, () => 'menu')
+    expect(told).toEqual(['100 hit', '1 miss'])
+  })
+
+  it('is told of names past the limit under one name', () => {
+    const caches = createCaches({ default: new LocMemCache({ options: { maxEntries: 20_000 } }) })
+    const fragments = new FragmentCache(caches)
+    const use = (name: string) => fragments.renderSync({ name }, () => 'text')
+    for (let i = 0; i < 10_000; i++) use(`name-${i}`)
+    use('late-a')
+    use('late-b')
+    caches.tellSums()
+    const told = new Map<string, number>()
+    listen<Sum<FragmentMessage>>('fragcache:fragment-sum', ({ message, count }) => {
+      told.set(message.name, (told.get(message.name) ?? 0) + count)
+    })
+    for (let i = 0; i < 3000; i++) {
+      use('late-a')
+      use('late-b')
+    }
+    caches.tellSums()
+    expect(Object.fromEntries(told)).toEqual({ '(others)': 6000 })
+  })
+
+  it('is told of any of the keys that are asked for in turn', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    for (const key of ['hot', 'last']) await caches.default.set(key, 1)
+    const told = new Set<unknown>()
+    listen<Sum<OperationMessage>>('fragcache:operation-sum', ({ message }) => {
+      told.add(message.keys[0])
+    })
+    for (let page = 0; page < 16_000; page++) {
+      for (let i = 0; i < 3; i++) await caches.default.get('hot')
+      await caches.default.get('last')
+    }
+    // About 62 are told of, of which one in four is "last".
+    expect(told).toEqual(new Set(['hot', 'last']))
+  })
+
+  it('changes no counts by listening', async () => {
+    const use = async (watch: () => void) => {
+      const caches = createCaches({ default: new LocMemCache() })
+      watch()
+      await caches.default.set('a', 1)
+      for (let i = 0; i < 50; i++) {
+        await Promise.all([1, 2, 3].map(() => caches.default.getOrSet('a', 2)))
+      }
+      await caches.default.get('b')
+      const { hits, misses, errors } = caches.stats().aliases.default ?? {}
+      return { hits, misses, errors }
+    }
+    const unwatched = await use(() => undefined)
+    expect(unwatched).toEqual({ hits: 150, misses: 1, errors: 0 })
+    expect(await use(() => listen('fragcache:operation-sum', () => undefined))).toEqual(unwatched)
+    expect(await use(() => listen('fragcache:operation', () => undefined))).toEqual(unwatched)
+  })
 })
