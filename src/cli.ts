@@ -3,10 +3,9 @@ import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
-import { UsageError } from './cli/faults.js'
+import { saidOf, UsageError } from './cli/faults.js'
 import { makeProgram } from './cli/program.js'
 import { DONE, FAILED, MISUSED, visible, type CliOutput } from './cli/terminal.js'
-import { messageOfError } from './error-text.js'
 
 export type { CliOutput } from './cli/terminal.js'
 
@@ -20,21 +19,33 @@ const version = (): string =>
  * @returns The exit code: 0 done, 1 failed, 2 called wrongly. It never throws.
  */
 export async function main(args: readonly string[], output: CliOutput): Promise<number> {
+  const { command, code } = makeProgram(version, output)
+  const ordered = commandFirst(args)
+  const name = command.commands.find((one) => one.name() === ordered[0])?.name()
   try {
     if (args.length === 0) throw new UsageError('a command is missing')
-    const { command, code } = makeProgram(version, output)
-    await command.parseAsync(commandFirst(args), { from: 'user' })
+    await command.parseAsync(ordered, { from: 'user' })
     return code()
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return DONE
     if (error instanceof UsageError || error instanceof CommanderError) {
-      const message = error instanceof CommanderError ? explain(error, args) : error.message
-      output.error(visible(`fragcache: ${message}\nSee fragcache --help.`))
+      const message = error instanceof CommanderError ? explain(error, name) : error.message
+      const help = name === undefined ? '--help' : `${name} --help`
+      output.error(visible(`fragcache: ${message}\nSee fragcache ${help}.`))
       return MISUSED
     }
-    output.error(visible(`fragcache: ${messageOfError(error)}`))
+    output.error(visible(`fragcache: ${after(name, saidOf(error))}`))
     return FAILED
   }
+}
+
+/** What is wrong, after the name of the command, as the messages begin that are a command's own. */
+function after(command: string | undefined, message: string): string {
+  if (command === undefined) return message
+  const before = `${command}: `
+  // Some functions are called as the command is.
+  const isNamed = message.toLowerCase().startsWith(before)
+  return before + (isNamed ? message.slice(before.length) : message)
 }
 
 /** The option of nearly every command may stand before it too. */
@@ -47,18 +58,17 @@ function commandFirst(args: readonly string[]): string[] {
 }
 
 /** What the parser says, in this tool's own words. */
-function explain({ code, message }: CommanderError, args: readonly string[]): string {
+function explain({ code, message }: CommanderError, command: string | undefined): string {
   const said = message.replace(/^error: /, '')
   if (code === 'commander.unknownCommand') {
     const [, name = '', hint = ''] = /^unknown command '(.*)'(?:\n(.*))?$/s.exec(said) ?? []
     return `${JSON.stringify(name)} is no command${hint === '' ? '' : ` ${hint}`}`
   }
-  const command = args.find((arg) => !arg.startsWith('-')) ?? ''
   if (code === 'commander.missingArgument') {
     const [, name = ''] = /'(.*)'/s.exec(said) ?? []
-    return `${command}: ${name} is missing`
+    return after(command, `${name} is missing`)
   }
-  return `${command}: ${said.replace('\n', ' ')}`
+  return after(command, said.replace('\n', ' '))
 }
 
 /** Warnings of what a command itself fails with and says. */

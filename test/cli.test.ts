@@ -78,7 +78,7 @@ describe('fragcache key', () => {
     expect(await run('key')).toEqual({
       code: 2,
       out: '',
-      error: 'fragcache: key: the fragment NAME is missing\nSee fragcache --help.',
+      error: 'fragcache: key: NAME is missing\nSee fragcache key --help.',
     })
     const compat = await run('key', 'sidebar', '--compat', 'django<5')
     expect(compat.code).toBe(2)
@@ -88,10 +88,10 @@ describe('fragcache key', () => {
     expect(option.error).toContain("'--colour'")
   })
 
-  it('answers 1 when the key cannot be made', async () => {
+  it('answers 2 when there is no key for what it is given', async () => {
     const { code, out, error } = await run('key', 'sidebar', '\ud800')
-    expect({ code, out }).toEqual({ code: 1, out: '' })
-    expect(error).toMatch(/^fragcache: .*surrogate/)
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(error).toMatch(/^fragcache: key: .*surrogate/)
   })
 })
 
@@ -106,6 +106,7 @@ describe('fragcache', () => {
     const { code, out } = await run('--help')
     expect(code).toBe(0)
     expect(out).toContain('fragcache key NAME')
+    expect(out).toMatch(/^ {2}key .*<NAME>/m)
     expect(out).toContain('Exit codes: 0 done, 1 failed, 2 called wrongly.')
     expect(await run('-h')).toEqual({ code: 0, out, error: '' })
   })

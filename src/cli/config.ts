@@ -27,11 +27,12 @@ export interface Config {
  *
  * @param command - For messages.
  * @param file - Left out: one of {@link CONFIG_FILES} in the working folder.
- * @throws UsageError: there is none. CommandError: it cannot be loaded, or exports no caches.
+ * @throws UsageError: there is none, or not where `file` says. CommandError: it cannot be loaded, or
+ *   exports no caches.
  */
 export async function loadConfig(command: string, file: string | undefined): Promise<Config> {
   const path = file === undefined ? findConfig(command) : resolve(file)
-  if (!existsSync(path)) throw new CommandError(`${command}: there is no file ${path}`)
+  if (!existsSync(path)) throw new UsageError(`${command}: there is no file ${path}`)
   const loaded = await load(command, path)
   const main = loaded['default'] ?? loaded['caches']
   if (main === undefined) {
@@ -64,7 +65,7 @@ async function load(command: string, path: string): Promise<Exports> {
     return { ...loaded, default: await loaded['default'] }
   } catch (error) {
     throw new CommandError(
-      `${command}: ${path} cannot be loaded: ${messageOfError(error)}${remedyOf(path, error)}`,
+      `${command}: ${path} cannot be loaded: ${onOneLine(error)}${remedyOf(path, error)}`,
       { cause: error },
     )
   }
@@ -75,16 +76,28 @@ type Exports = Readonly<Record<string, unknown>>
 /** Codes of Node for TypeScript that it does not run: before 22.18 any, later what is not only types. */
 const NO_TYPESCRIPT = ['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX']
 
+const TYPESCRIPT = /\.[cm]?ts$/
+
 async function importModule(path: string): Promise<Exports> {
-  try {
-    return (await import(pathToFileURL(path).href)) as Exports
-  } catch (error) {
-    const { code } = (error ?? {}) as { readonly code?: unknown }
-    if (!NO_TYPESCRIPT.some((one) => one === code)) throw error
-    // Only then: it is large, and most never need it.
-    const { createJiti } = await import('jiti')
-    return createJiti(path, { fsCache: false }).import<Exports>(path)
-  }
+  if (!TYPESCRIPT.test(path)) return (await import(pathToFileURL(path).href)) as Exports
+  // Node runs some TypeScript from 22.18 on, and takes no './caches.js' for caches.ts.
+  const { createJiti } = await import('jiti')
+  return createJiti(path, { fsCache: false }).import<Exports>(path)
+}
+
+function isNoTypeScript(error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown }
+  return NO_TYPESCRIPT.some((one) => one === code)
+}
+
+/** What an error says, without the stack of files that a missing module or wrong syntax comes with. */
+function onOneLine(error: unknown): string {
+  const message = messageOfError(error)
+  const [first = '', second] = message.split(/\s*\n\s*/, 2)
+  if (second === undefined) return message
+  if (second === 'Require stack:') return first
+  // The second line says where.
+  return first.startsWith('ParseError: ') ? `${first}: ${second}` : message
 }
 
 /** What Node says of a module's syntax in a file that it takes for CommonJS. */
@@ -92,6 +105,12 @@ const MODULE_SYNTAX = /outside a module|Unexpected token 'export'|top level bodi
 
 function remedyOf(path: string, error: unknown): string {
   const { ext, name } = parse(path)
+  if (!TYPESCRIPT.test(path) && isNoTypeScript(error)) {
+    // There are other extensions that Node does not know.
+    return /^Unknown file extension "(?!\.[cm]?ts")/.test(messageOfError(error))
+      ? ''
+      : `; this Node does not run the TypeScript that it imports: name it ${name}.ts, then all of it is loaded`
+  }
   if (ext !== '.js' || !(error instanceof SyntaxError) || !MODULE_SYNTAX.test(error.message)) {
     return ''
   }
@@ -130,6 +149,14 @@ export function cachesOf(command: string, { exported, path }: Config): Caches {
   throw new CommandError(
     `${command}: ${path} exports no caches with names; write "export default createCaches({ default: … })"`,
   )
+}
+
+/** The caches in whatever is exported as such, a list too, with their aliases or numbers. */
+export function cachesIn(exported: unknown): (readonly [name: string, cache: Cache])[] {
+  if (isCaches(exported)) return exported.aliases.map((alias) => [alias, exported.get(alias)])
+  if (isCache(exported)) return [['default', exported]]
+  if (!isObject(exported)) return []
+  return Object.entries(exported).flatMap(([name, one]) => (isCache(one) ? [[name, one]] : []))
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,7 +1,9 @@
 import { createCacheTable } from '../backends/database.js'
-import { loadConfig } from './config.js'
+import { NEEDED_TABLE } from '../backends/database/create-table.js'
+import { cachesIn, loadConfig } from './config.js'
+import { CommandError } from './faults.js'
 import type { CommonOptions } from './session.js'
-import { DONE, toJson, visible, type CliOutput, type ExitCode } from './terminal.js'
+import { DONE, toJson, visible, visibleName, type CliOutput, type ExitCode } from './terminal.js'
 
 export interface CreateTableOptions extends CommonOptions {
   readonly dryRun?: boolean | undefined
@@ -12,7 +14,15 @@ export async function createTables(
   { config, json = false, dryRun = false }: CreateTableOptions,
   { out }: CliOutput,
 ): Promise<ExitCode> {
-  const { exported } = await loadConfig('createcachetable', config)
+  const { exported, path } = await loadConfig('createcachetable', config)
+  const caches = cachesIn(exported)
+  // Else what is in it is not known here.
+  if (caches.length > 0 && !caches.some(([, cache]) => NEEDED_TABLE in cache)) {
+    const others = caches.map(([name, cache]) => `${visibleName(name)}: ${cache.backendName}`)
+    throw new CommandError(
+      `createcachetable: there is no DatabaseCache among the caches of ${path} (${others.join(', ')}); no other needs a table`,
+    )
+  }
   const tables = await createCacheTable(exported, { dryRun })
   if (json) {
     out(toJson({ dryRun, tables }))

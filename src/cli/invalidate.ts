@@ -1,6 +1,7 @@
-import { messageOfError } from '../error-text.js'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { FragmentCache } from '../fragment/render.js'
-import { CommandError, UsageError } from './faults.js'
+import { operationChannel, type OperationMessage } from '../observe.js'
+import { CommandError, saidOf, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import { DONE, type ExitCode } from './terminal.js'
 
@@ -62,8 +63,14 @@ async function invalidateUrl(session: Session, url: string): Promise<void> {
       `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with what responseCache gave`,
     )
   }
-  await sayUnreachable(session, session.caches.aliases)
-  await session.strictly(() => pages.invalidate(url))
+  const aliases = await aliasesUsed(session, () => pages.invalidate(url))
+  const away = await session.unreachable(aliases)
+  if (aliases.length > 0 && away.length === aliases.length) {
+    throw new CommandError(
+      `invalidate: the pages are kept in the memory of the application's own process (${away.join(', ')}), which this command cannot reach; use the inspector there`,
+    )
+  }
+  sayUnreached(session, away)
   session.result({ url }, () => `${url}: every stored variant is invalidated`)
 }
 
@@ -81,7 +88,11 @@ async function invalidateFragment(
     )
   }
   await session.reachable(alias)
-  await sayUnreachable(session, caches.aliases)
+  sayUnreached(
+    session,
+    await session.unreachable(caches.aliases),
+    '; what contains the fragment may stay there',
+  )
   const fragments = new FragmentCache(caches)
   await inAll(session, () => fragments.invalidate(fragment, { using: alias, soft }))
   session.result(
@@ -99,7 +110,8 @@ async function invalidateTag(
   const { caches } = session
   let reached = [using ?? '']
   if (using === undefined) {
-    const away = await sayUnreachable(session, caches.aliases)
+    const away = await session.unreachable(caches.aliases)
+    sayUnreached(session, away)
     reached = caches.aliases.filter((alias) => !away.includes(alias))
     if (reached.length === 0) {
       throw new CommandError('invalidate: there is no cache that can be reached from here')
@@ -120,22 +132,29 @@ async function inAll(session: Session, action: () => Promise<void>): Promise<voi
   try {
     await session.strictly(action)
   } catch (error) {
-    throw new CommandError(`invalidate: ${messageOfError(error)}; every other cache was told`, {
+    throw new CommandError(`invalidate: ${saidOf(error)}; every other cache was told`, {
       cause: error,
     })
   }
 }
 
-/** @returns The aliases. */
-async function sayUnreachable(
-  session: Session,
-  aliases: readonly string[],
-): Promise<readonly string[]> {
-  const away = await session.unreachable(aliases)
-  if (away.length > 0) {
-    session.say(
-      `invalidate: not reached, since it is in the memory of the application's own process: ${away.join(', ')}`,
-    )
+/** The caches that something uses; only caches know which ones keep the pages. */
+async function aliasesUsed(session: Session, action: () => Promise<void>): Promise<string[]> {
+  const used = new Set<string>()
+  const note = (message: unknown) => void used.add((message as OperationMessage).alias)
+  subscribe(operationChannel.name, note)
+  try {
+    await session.strictly(action)
+  } finally {
+    unsubscribe(operationChannel.name, note)
   }
-  return away
+  return session.caches.aliases.filter((alias) => used.has(alias))
+}
+
+/** Says which caches were left out, and what that means where it is not plain. */
+function sayUnreached(session: Session, away: readonly string[], meaning = ''): void {
+  if (away.length === 0) return
+  session.say(
+    `invalidate: not reached, since it is in the memory of the application's own process: ${away.join(', ')}${meaning}`,
+  )
 }

@@ -17,7 +17,7 @@ export interface Program {
 
 const CONFIG = `The configuration is FILE, or fragcache.config.js, .mjs or .ts in this folder. Its default
 export is what createCaches gave, or { caches, pages } with what responseCache gave.
-TypeScript is loaded where this Node runs it.`
+TypeScript is loaded by jiti, on every Node.`
 
 /**
  * Describes the command line. What a command needs is loaded when it runs: `key` needs next to
@@ -79,13 +79,13 @@ after "--".`,
 fragcache key sidebar alice 7
 fragcache get default "$(fragcache key sidebar alice 7)"`,
   )
-    .argument('[NAME]')
+    .argument('<NAME>')
     .argument('[VARY...]')
     .option(
       '--compat <VERSION>',
       "'django<6.1': the key of Django before 6.1, where different values can share one key",
     )
-    .action((name: string | undefined, varyOn: string[], options: KeyOptions) => {
+    .action((name: string, varyOn: string[], options: KeyOptions) => {
       const key = makeKey(name, varyOn, options)
       output.out(options.json === true ? toJson({ key }) : key)
     })
@@ -260,8 +260,7 @@ interface KeyOptions {
   readonly json?: boolean | undefined
 }
 
-function makeKey(name: string | undefined, varyOn: readonly string[], { compat }: KeyOptions) {
-  if (name === undefined) throw new UsageError('key: the fragment NAME is missing')
+function makeKey(name: string, varyOn: readonly string[], { compat }: KeyOptions) {
   try {
     if (compat === undefined) return makeTemplateFragmentKey(name, varyOn)
     if (compat === 'django<6.1') return makeTemplateFragmentKey(name, varyOn, { compat })

@@ -285,7 +285,7 @@ describe('fragcache createcachetable', () => {
     expect(await run('--config', 'x', 'y')).toMatchObject({ code: 2 })
     expect(await run('--colour')).toMatchObject({ code: 2 })
     expect(await run('--config', join(folder, 'missing.mjs'))).toMatchObject({
-      code: 1,
+      code: 2,
       error: expect.stringMatching(/there is no file .*missing\.mjs/) as string,
     })
     const { config } = configure('none', `export const other = 1`)
@@ -298,6 +298,28 @@ describe('fragcache createcachetable', () => {
       code: 1,
       error: expect.stringContaining('no DatabaseCache') as string,
     })
+  })
+
+  it('names the caches of which none needs a table', async () => {
+    const index = JSON.stringify(inProject('src/index.ts'))
+    const dummies = `new DummyCache(), pages: new DummyCache()`
+    for (const [name, exported, caches] of [
+      ['record', `{ default: ${dummies} }`, 'default: DummyCache, pages: DummyCache'],
+      ['caches', `createCaches({ default: ${dummies} })`, 'default: DummyCache, pages: DummyCache'],
+      ['list', '[new DummyCache()]', '0: DummyCache'],
+      ['one', 'new DummyCache()', 'default: DummyCache'],
+    ] as const) {
+      const { config } = configure(
+        name,
+        `import { createCaches, DummyCache } from ${index}
+         export default ${exported}`,
+      )
+      expect(await run('--config', config)).toEqual({
+        code: 1,
+        out: '',
+        error: `fragcache: createcachetable: there is no DatabaseCache among the caches of ${config} (${caches}); no other needs a table`,
+      })
+    }
   })
 
   it.skipIf(postgres === undefined)('names the database’s own fault', async () => {
@@ -320,7 +342,9 @@ describe('fragcache createcachetable', () => {
     await pool.end()
     expect({ code, error }).toMatchObject({
       code: 1,
-      error: expect.stringContaining('schema "nowhere" does not exist') as string,
+      error: expect.stringMatching(
+        /^fragcache: createcachetable: .*schema "nowhere" does not exist/,
+      ) as string,
     })
   })
 })

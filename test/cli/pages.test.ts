@@ -38,11 +38,12 @@ describe('fragcache invalidate --url', () => {
       'made 1',
       'made 2',
     ])
+    // Local memory that keeps no pages is not spoken of.
     const config = configure(
       folder,
       `import { responseCache } from ${JSON.stringify(inProject('adapters/express/index.ts'))}
        const database = new Database(${JSON.stringify(file)})
-       const caches = createCaches({ default: new DatabaseCache({ location: 'entries', database }) })
+       const caches = createCaches({ default: new DatabaseCache({ location: 'entries', database }), local: new LocMemCache() })
        export default { caches, pages: responseCache(caches, { alias: 'default', seconds: 600 }) }`,
     )
     expect(await run(['invalidate', '--url', `${site}/countries/de`, '--config', config])).toEqual({
@@ -54,5 +55,18 @@ describe('fragcache invalidate --url', () => {
       'made 3',
       'made 2',
     ])
+  })
+
+  it('answers 1 where pages are kept in the memory of the application', async () => {
+    const config = configure(
+      ownFolder(),
+      `import { responseCache } from ${JSON.stringify(inProject('adapters/express/index.ts'))}
+       const caches = createCaches({ default: new LocMemCache(), other: new DummyCache() })
+       export default { caches, pages: responseCache(caches, { alias: 'default', seconds: 600 }) }`,
+    )
+    const args = ['invalidate', '--url', 'https://example.com/', '--config', config]
+    const { code, out, error } = await run(args)
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(error).toMatch(/^fragcache: invalidate: the pages are kept .* process \(default\), /)
   })
 })

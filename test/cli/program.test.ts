@@ -61,6 +61,7 @@ describe('fragcache, called wrongly', () => {
     [['clear', 'default', '--forse', '--config', config], "'--forse'"],
     [['clear', 'default', '--config'], 'argument missing'],
     [['check'], '--config FILE is missing, and there is no fragcache.config.js'],
+    [['check', '--config', 'none.mjs'], 'check: there is no file /'],
     [['stats', '--interval', '5', '--config', config], 'no effect without --watch'],
     [['stats', '--watch', '--interval', '0', '--config', config], 'no number of seconds'],
     [['invalidate', '--config', config], 'say what: --fragment NAME'],
@@ -74,7 +75,7 @@ describe('fragcache, called wrongly', () => {
     const { code, out, error } = await run(args)
     expect({ code, out }).toEqual({ code: 2, out: '' })
     expect(error).toContain(message)
-    expect(error).toMatch(/\nSee fragcache --help\.$/)
+    expect(error.split('\n').at(-1)).toBe(`See fragcache ${args[0]} --help.`)
   })
 
   it.each([
@@ -83,6 +84,14 @@ describe('fragcache, called wrongly', () => {
     [[`--config=${config}`, 'clear', 'default']],
   ])('takes the configuration in front of the command too: %j', async (args) => {
     expect(await run(args)).toMatchObject({ code: 0, out: 'default is cleared' })
+  })
+
+  it('names the command, not the configuration in front of it', async () => {
+    const { code, error } = await run(['--config', config, 'get'])
+    expect({ code, error }).toEqual({
+      code: 2,
+      error: 'fragcache: get: ALIAS is missing\nSee fragcache get --help.',
+    })
   })
 
   it('suggests what may have been meant', async () => {
@@ -315,11 +324,30 @@ describe('the program', () => {
     expect(out).toBe('default is cleared\n')
   })
 
-  it('names the configuration in TypeScript that is wrong', async () => {
-    writeFileSync(join(app, 'wrong.ts'), 'const alias: string =')
-    const { code, error } = await start('check', '--config', 'wrong.ts').ended
-    expect(code).toBe(1)
-    expect(error).toMatch(/wrong\.ts cannot be loaded: /)
+  it.each([
+    ['is wrong', 'const alias: string ='],
+    ['imports what is not there', "import './nowhere.js'"],
+    ['imports a package that is not installed', "import 'fragcache-is-not-installed'"],
+  ])('names the configuration in TypeScript that %s, on one line', async (_, code) => {
+    writeFileSync(join(app, 'wrong.ts'), code)
+    const { code: exitCode, error } = await start('check', '--config', 'wrong.ts').ended
+    expect(exitCode).toBe(1)
+    expect(error).toMatch(/^fragcache: check: .*wrong\.ts cannot be loaded: .+\n$/)
+  })
+
+  it('runs a configuration once that imports what Node does not run, and says what helps', async () => {
+    // On every Node: no types alone.
+    writeFileSync(join(app, 'enum.ts'), 'export enum Alias { first }')
+    writeFileSync(join(app, 'once.mjs'), "console.log('ran')\nawait import('./enum.ts')")
+    const { code, out, error } = await start('check', '--config', 'once.mjs').ended
+    expect({ code, out }).toEqual({ code: 1, out: 'ran\n' })
+    expect(error).toMatch(/once\.mjs cannot be loaded: .*; this Node does not run .* once\.ts/)
+  })
+
+  it('keeps all that a configuration itself says', async () => {
+    writeFileSync(join(app, 'told.ts'), "throw new Error('two\\nlines')")
+    const { error } = await start('check', '--config', 'told.ts').ended
+    expect(error).toMatch(/told\.ts cannot be loaded: two\nlines\n$/)
   })
 
   it.each([
