@@ -429,8 +429,7 @@ export function openHere(
 ): MaybePromise<string | Attempt> {
   const { cache, variant, ageing, tally } = fragment
   const isSampled = tally.isTimed()
-  const isTold = operationChannel.hasSubscribers
-  const isTimed = isSampled || isTold || fragmentChannel.hasSubscribers
+  const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
   if (fragment.bypass) {
     return new Attempt(fragment, undefined, parent, undefined, toldFrom(startedMs))
@@ -443,20 +442,11 @@ export function openHere(
   try {
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
     if (hit === undefined) snapshot = atOnce(cache.readTags(fragment.tags))
-    if (isTimed) lookupMs = performance.now() - startedMs
-    if (hit === undefined) cache.counts.misses++
-    else cache.counts.hits++
-    if (isTold) {
-      if (isSampled) cache.counts.reads.add(lookupMs)
-      cache.tellOfLookup(variant.key, hit !== undefined, lookupMs)
-    } else if (isSampled) cache.timedAtOnce(variant.key, hit !== undefined, lookupMs)
-    else if (hit === undefined) cache.tellOfMiss(variant.key)
+    if (hit !== undefined && !isTimed) cache.counts.hits++
+    else lookupMs = noteLookup(fragment, hit !== undefined, startedMs, isSampled)
   } catch (error) {
     cache.reportFailure('get', error)
-    if (isToldOfOperations()) {
-      const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-      cache.tellOfLookup(variant.key, false, failedMs, { error })
-    }
+    tellOfFailure(fragment, startedMs, error)
     hit = undefined
     snapshot = undefined
   }
@@ -466,8 +456,10 @@ export function openHere(
       if (parent.wantsExpiry) atOnce(dependOnHit(fragment, hit, parent))
     }
     tally.hits++
-    if (isSampled) tally.timed(variant.key, lookupMs)
-    if (isTimed) tellOfHit(fragment, lookupMs)
+    if (isTimed) {
+      if (isSampled) tally.timed(variant.key, lookupMs)
+      tellOfHit(fragment, lookupMs)
+    }
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
   }
@@ -497,6 +489,31 @@ export function openHere(
   const attempt = new Attempt(fragment, snapshot, parent, flight, toldFrom(startedMs), holes)
   if (old === undefined) return attempt
   return attempt.replace(old, isRefresh ? beginRefresh(fragment) : undefined)
+}
+
+/** Counts a look-up that is no hit which nobody times, and tells of it. @returns How long it took. */
+function noteLookup(
+  { cache, variant }: Fragment,
+  isFound: boolean,
+  startedMs: number,
+  isSampled: boolean,
+): number {
+  const { counts } = cache
+  const lookupMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
+  if (isFound) counts.hits++
+  else counts.misses++
+  if (operationChannel.hasSubscribers) {
+    if (isSampled) counts.reads.add(lookupMs)
+    cache.tellOfLookup(variant.key, isFound, lookupMs)
+  } else if (isSampled) cache.timedAtOnce(variant.key, isFound, lookupMs)
+  else if (!isFound) cache.tellOfMiss(variant.key)
+  return lookupMs
+}
+
+function tellOfFailure({ cache, variant }: Fragment, startedMs: number, error: unknown): void {
+  if (!isToldOfOperations()) return
+  const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
+  cache.tellOfLookup(variant.key, false, failedMs, { error })
 }
 
 /** Of what is no hit each is told: its time counts from now on if it was not taken before. */
