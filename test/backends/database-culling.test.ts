@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   createCacheTable,
@@ -30,6 +31,8 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
   let opened: OpenDatabase
   let location = ''
   let statements: string[] = []
+  /** How long counting takes. */
+  let countMs = 0
 
   const create = (options: DatabaseOptions, keyPrefix = '') =>
     new DatabaseCache({
@@ -47,6 +50,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
         dialect,
         query: async (sql: string, parameters: readonly Parameter[]) => {
           statements.push(sql)
+          if (sql.includes('count(')) await sleep(countMs)
           return opened.native?.(sql, parameters)
         },
       },
@@ -69,6 +73,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
   beforeEach(async () => {
     await opened.ask(`DELETE FROM ${location}`)
     statements = []
+    countMs = 0
     clock.start()
   })
   afterEach(() => {
@@ -235,6 +240,17 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     expect(counts.length).toBeLessThan(40)
     for (const sql of counts) expect(sql).toMatch(/LIMIT 2001\)/)
     expect(statements.filter((sql) => sql.startsWith('INSERT'))).toHaveLength(800)
+  })
+
+  it('waits for a slow count before the table may be full', async () => {
+    countMs = 50
+    const cache = createNoting({ maxEntries: 10, cullFrequency: 2 })
+    for (const key of keysOf(11)) await cache.set(key, 1)
+    expect(await countRows()).toBe(11)
+    await sleep(3 * countMs)
+    expect(await countRows()).toBe(11)
+    await cache.set('last', 1)
+    expect(await countRows()).toBe(7)
   })
 
   it('culls nothing where entries are replaced', async () => {

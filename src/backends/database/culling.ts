@@ -79,9 +79,9 @@ export class Culling {
     this.#inFlight += entries
     this.#added += entries
     if (this.#added <= this.#allowance) return undefined
-    const { maxEntries } = this.limits
-    const isNear = this.#room !== undefined && this.#room <= maxEntries / 2
-    return this.#lookAround(isNear)
+    // Of what came since the last count, which others may have answered before it.
+    const left = (this.#room ?? 0) - this.#added
+    return this.#lookAround(left <= this.limits.maxEntries / 2)
   }
 
   /** Called where they were not written. */
