@@ -11,7 +11,7 @@ import type { BlockFunction, Context, Engine, Frame, Keeper, Runtime, Template }
 import { remember } from './engine-errors.js'
 import { nunjucksFaults } from './faults.js'
 import { HOLE_BLOCK, type HoleRecord } from './parse-hole.js'
-import { forbid, freeze, heldBy, hideIn, merge } from './scope.js'
+import { addHeld, forbid, freeze, heldBy, hideIn, merge } from './scope.js'
 import type { TemplateNames } from './templates.js'
 import {
   lookUp,
@@ -245,11 +245,24 @@ function isSame(
   if (made.has(name)) return false
   if (scope === undefined) return !place.held.has(name) && !place.context.exported.includes(name)
   const value = lookUp(place, name)
-  if (!Object.is(value, lookUp(scope, name))) return false
+  if (!Object.is(value, lookUp(scope, name)) || isOfCallOnly(name, place, scope)) return false
   if (value !== undefined) return true
   // Nothing here, and by chance nothing there.
   const isApart = names.isApart(place.context) && !names.isApart(scope.context)
   return !isApart && place.held.has(name) === scope.held.has(name)
+}
+
+/**
+ * Whether a variable is known to compiled code alone, as those of a loop around a call block are: the
+ * engine gives that block the frames of the macro. A macro or an import is never by chance the same as
+ * something else, and what a whole template sets is exported.
+ */
+function isOfCallOnly(name: string, place: Vantage, scope: Vantage): boolean {
+  const { context, frame, held } = place
+  const value = held.get(name)
+  if (value === undefined || Object(value) === value || scope.held.has(name)) return false
+  const isSetAtTop = name.startsWith('_') || context.exported.includes(name)
+  return !isSetAtTop && !Object.is(frame.lookup(name), value)
 }
 
 function namesToHide(
@@ -308,14 +321,9 @@ function renderAt(
   const isOther = [...held].some(([name, value]) => !Object.is(frame.lookup(name), value))
   if (isElsewhere || isOther) {
     seen = merge(frame, runtime)
-    for (const [name, value] of held) {
-      if (value !== undefined) seen.variables[name] = value
-      else {
-        // It hides others of its name.
-        delete seen.variables[name]
-        known = { ...known, [name]: undefined }
-      }
-    }
+    addHeld(seen, held)
+    for (const [name, value] of held)
+      if (value === undefined) known = { ...known, [name]: undefined }
   }
   if (hidden.length > 0) {
     const fault = (name: string) => remember(nunjucksFaults.holeSees(name, position)) as Error

@@ -81,13 +81,28 @@ export function forbid(
   })
 }
 
+/** What loops tell of themselves, as it was for one turn. */
+const turns = new WeakSet<object>()
+
 /** One frame with the variables of all, as they are now. */
 function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
   const flat = merge(inner, runtime)
   const loop: unknown = Object.getOwnPropertyDescriptor(flat.variables, 'loop')?.value
-  // The engine counts up in one object.
-  if (typeof loop === 'object' && loop !== null) flat.variables['loop'] = { ...loop }
+  // The engine counts up in one object. A tag in the body of another has the same turn as that one.
+  if (typeof loop === 'object' && loop !== null && !turns.has(loop)) {
+    const turn = { ...loop }
+    turns.add(turn)
+    flat.variables['loop'] = turn
+  }
   return flat
+}
+
+/** The names in a merged frame that no frame but that of a whole template had. */
+const topNames = new WeakMap<Frame, Set<string>>()
+
+/** Whether a variable is one of its template, rather than of a loop, macro or block in it. */
+export function isAtTop(frame: Frame, name: string): boolean {
+  return frame.topLevel || topNames.get(frame)?.has(name) === true
 }
 
 /** One frame with the variables of all. */
@@ -95,15 +110,36 @@ export function merge(inner: Frame | undefined, runtime: Runtime): Frame {
   const frames: Frame[] = []
   for (let at = inner; at !== undefined; at = at.parent) frames.push(at)
   const flat = new runtime.Frame()
+  let tops: Set<string> | undefined
   for (const frame of frames.reverse()) {
     const hidden = hiddenIn.get(frame)
     if (hidden !== undefined) hideIn(flat, hidden)
     const { variables } = frame
     for (const name in variables) {
-      if (variables[name] !== undefined) flat.variables[name] = variables[name]
+      if (variables[name] === undefined) continue
+      flat.variables[name] = variables[name]
+      if (isAtTop(frame, name)) (tops ??= new Set()).add(name)
+      else tops?.delete(name)
     }
   }
+  if (tops !== undefined) topNames.set(flat, tops)
   return flat
+}
+
+/** Adds what compiled code holds in variables of its own, which come first, to a merged frame. */
+export function addHeld(frame: Frame, held: ReadonlyMap<string, unknown>): void {
+  let tops = topNames.get(frame)
+  for (const [name, value] of held) {
+    if (value === undefined) {
+      // It hides others of its name.
+      delete frame.variables[name]
+      continue
+    }
+    // The engine puts all but macros and imports of a whole template into its frames too.
+    if (!(name in frame.variables)) (tops ??= new Set()).add(name)
+    frame.variables[name] = value
+  }
+  if (tops !== undefined) topNames.set(frame, tops)
 }
 
 /** The frame around the block, since the engine begins `super()` before the block sets anything. */

@@ -1,4 +1,5 @@
 import type { Context, Frame } from './engine.js'
+import { isAtTop } from './scope.js'
 
 /** Where a variable is looked up: at a hole, or at the tag in whose scope it is rendered. */
 export interface Vantage {
@@ -83,8 +84,7 @@ export function namesMadeInside(place: TagPlace, host: object | undefined): Set<
       moment = body.around.moment
       continue
     }
-    const names = at.topLevel ? atTops : inner
-    for (const name in at.variables) names.add(name)
+    for (const name in at.variables) (isAtTop(at, name) ? atTops : inner).add(name)
     at = at.parent
   }
   return host === undefined ? new Set([...inner, ...atTops]) : inner

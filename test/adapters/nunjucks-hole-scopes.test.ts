@@ -83,6 +83,16 @@ describe.each(stores)('a stored fragment inside one that code renders, over %s',
     expect(await renderInside('other', 'ben')).toBe('A1<ben>B2<ben>')
   })
 
+  it('may use the loop around it, at any depth', async () => {
+    const { render } = setUp(
+      {
+        main: '{% for x in xs %}{% cache 60 f x %}{% cache 60 g x %}{% nocache %}{{ loop.index }}{% cache 60 h x loop.index %}{{ x }}{{ count() }}{% endcache %}{% endnocache %}{% endcache %}{% endcache %}{% endfor %}',
+      },
+      make(),
+    )
+    for (let i = 0; i < 3; i++) expect(await render()).toBe('1A12B2')
+  })
+
   it('is shown also where a variable that its hole uses is set after the tag', async () => {
     const { render, renderInside } = setUp(
       {
@@ -128,5 +138,35 @@ describe.each(stores)('a hole in what a cached body includes, over %s', (_, make
     )
     expect(await render({ user: 'ann' })).toBe('[ann][ann]later')
     expect(await render({ user: 'ben' })).toBe('[ben][ben]later')
+  })
+})
+
+describe.each(stores)('a hole in what a caller puts into a cached macro, over %s', (_, make) => {
+  const macros =
+    '{% macro plain(x) %}<{{ x }}>{% endmacro %}' +
+    '{% macro box() %}{% cache 60 box %}[{{ caller() }}]{% endcache %}{% endmacro %}'
+  const call = (body: string) =>
+    `{% call box() %}{{ count() }}{% nocache %}${body}{% endnocache %}{% endcall %}`
+  const inside = (outer: string, body: string) => outer.replace('HERE', call(body))
+  const places = [
+    'HERE',
+    '{% nocache %}HERE{% endnocache %}',
+    '{% block b %}{% nocache %}HERE{% endnocache %}{% endblock %}',
+    '{% cache 60 f %}{% nocache %}HERE{% endnocache %}{% endcache %}',
+    '{% for y in xs %}{% if loop.first %}{% cache 60 f %}{% nocache %}HERE{% endnocache %}{% endcache %}{% endif %}{% endfor %}',
+    '{% cache 60 f %}{% nocache %}{% cache 60 g %}{% nocache %}HERE{% endnocache %}{% endcache %}{% endnocache %}{% endcache %}',
+  ]
+
+  it.each(places)('may use macros and what the template has set, in %s', async (place) => {
+    const main = `${macros}{% set mark = "!" %}${inside(place, '{{ plain(user) }}{{ mark }}')}`
+    const { render } = setUp({ main }, make())
+    expect(await render({ user: 'ann' })).toBe('[1<ann>!]')
+    expect(await render({ user: 'ben' })).toBe('[1<ben>!]')
+  })
+
+  it.each(places)('may not use what a loop has set, in %s', async (place) => {
+    const main = `${macros}{% for x in xs %}${inside(place, '{{ x }}')}{% endfor %}`
+    const { render } = setUp({ main }, make())
+    await expect(render({ x: 'A' })).rejects.toThrow(/uses "x", which is made/)
   })
 })
