@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { createCaches, LocMemCache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { fc, runsOf } from '../support/random.js'
 import { etaWith } from './eta-driver.js'
 
 /** A piece of a template, made of the variables in scope and of whether a loop is around. */
@@ -115,7 +115,7 @@ describe('a template put together at random', () => {
           expect(await outcome(() => eta.renderString(source, data))).toEqual(expected)
         }
       }),
-      { numRuns: 200 },
+      { numRuns: runsOf(200) },
     )
   })
 
@@ -138,7 +138,7 @@ describe('a template put together at random', () => {
         // A body that was left early runs again, and so do those around it.
         if (!/break|continue|throw/.test(source)) expect(bodyRuns).toBe(0)
       }),
-      { numRuns: 100 },
+      { numRuns: runsOf(100) },
     )
   })
 })

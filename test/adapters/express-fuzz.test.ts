@@ -5,11 +5,11 @@ import { gunzipSync } from 'node:zlib'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
-import fc from 'fast-check'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { expressVersions, Site } from '../support/express.js'
 import { naiveCache } from '../support/naive-cache.js'
+import { fc } from '../support/random.js'
 
 /** At most so long each; more finds more: `FUZZ_SECONDS=60`. */
 const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 2)

@@ -1,10 +1,10 @@
 import { createRequire } from 'node:module'
 import type { NextFunction, Request, Response } from 'express'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { narrowRequest } from '../../adapters/express/narrow.js'
 import { compileQueryRule, narrowTarget, type QueryRule } from '../../src/http/query.js'
 import { expressVersions, Site } from '../support/express.js'
+import { fc } from '../support/random.js'
 
 const parseUrl = createRequire(createRequire(import.meta.url).resolve('express'))('parseurl') as {
   (req: Request): unknown

@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
 import { expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { fc, runsOf } from '../support/random.js'
 import { sources } from './nunjucks-driver.js'
 
 /** A part of a template, before its tags and variables have names. */
@@ -126,9 +126,8 @@ class Writer {
     const apart: Scope = { ...scope, own: [] }
     // By a fault of the engine a call block that stands in no block sees neither `loop` nor what is set
     // around it. In a nocache block it does.
-    const called: Scope = scope.inHole
-      ? { ...apart, visible: visible.filter((name) => /^[iab]\d/.test(name)) }
-      : apart
+    const seesAlike: Scope = { ...apart, visible: visible.filter((name) => /^[iab]\d/.test(name)) }
+    const called = scope.inHole ? seesAlike : apart
     switch (part.kind) {
       case 'variable':
         return `{{ ${value}${part.safe ? ' | safe' : ''} }}`
@@ -149,9 +148,9 @@ class Writer {
       case 'call':
         return `{% call around(${value}) %}${this.write(part.body, called)}{% endcall %}`
       case 'cachedCall':
-        // What the caller puts in has to be among the values that the macro's fragment varies on. The
-        // macro's tag sees nothing of the variables here.
-        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, { ...called, outside: scope.outside ?? [] })}{% endcall %}`
+        // What the caller puts in has to be among the values that the macro's fragment varies on, with
+        // the value that it has there. The macro's tag sees nothing of the variables here.
+        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, { ...seesAlike, outside: scope.outside ?? [] })}{% endcall %}`
       case 'setBlock':
         return `{% set b${id} %}${this.write(part.body, apart)}{% endset %}{{ b${id} | safe }}`
       case 'cache':
@@ -232,6 +231,6 @@ it('renders whatever template the same without the tags, cold and warm, in each 
       expect(await render(templates, new LocMemCache(limits), true)).toEqual(expected)
       expect(await render(templates, new AsyncTestCache(), true)).toEqual(expected)
     }),
-    { numRuns: Number(process.env['FRAGCACHE_RANDOM_RUNS'] ?? 150) },
+    { numRuns: runsOf(150) },
   )
-}, 120_000)
+})

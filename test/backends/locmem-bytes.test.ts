@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { LocMemCache } from '../../src/index.js'
+import { fc } from '../support/random.js'
 
 const MAX_BYTES = 100
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { InvalidCacheBackendError, LocMemCache, type LocMemOptions } from '../../src/index.js'
+import { fc } from '../support/random.js'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] })

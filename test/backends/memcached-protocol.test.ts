@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BinaryProtocol } from '../../src/backends/memcached/binary.js'
 import { MemcachedReplyError } from '../../src/backends/memcached/faults.js'
 import type { Protocol } from '../../src/backends/memcached/protocol.js'
 import type { Request } from '../../src/backends/memcached/request.js'
 import { ClassicDialect, MetaDialect, TextProtocol } from '../../src/backends/memcached/text.js'
+import { fc } from '../support/random.js'
 
 type Kind = 'get' | 'look' | 'set' | 'remove' | 'count' | 'flush'
 

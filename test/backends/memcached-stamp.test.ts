@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   fromCounter,
@@ -21,6 +20,7 @@ import {
   makeStamp,
   readStampedDeadline,
 } from '../../src/backends/memcached/stamp.js'
+import { fc } from '../support/random.js'
 
 const NOW = 1_790_000_000_123
 const DAY = 86_400_000

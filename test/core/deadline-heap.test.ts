@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DeadlineHeap } from '../../src/backends/deadline-heap.js'
+import { fc } from '../support/random.js'
 
 /** All keys, as the heap gives them. */
 function drain(heap: DeadlineHeap): string[] {

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { LocMemCache, pack, unpack, type Unpacked } from '../../src/index.js'
 import { checkValue } from '../../src/serializer.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { fc } from '../support/random.js'
 
 const { tree } = fc.letrec<{ tree: unknown; leaf: unknown }>((tie) => ({
   leaf: fc.oneof(

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module'
 import * as zlib from 'node:zlib'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { availableCodings, compressBody } from '../../src/http/compress-body.js'
 import { chooseCoding, isCompressible, type Coding } from '../../src/http/content-coding.js'
+import { fc } from '../support/random.js'
 
 const require = createRequire(import.meta.url)
 // What the middleware `compression` goes by.

@@ -1,10 +1,10 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { formatCacheStatus } from '../../src/http/cache-status.js'
 import { limitMaxAge, parseCacheControl, storingRestriction } from '../../src/http/cache-control.js'
 import { isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
 import { growHeaderList, parseVary, toHeaderList } from '../../src/http/vary.js'
+import { fc } from '../support/random.js'
 
 const T = 1_700_000_000_000
 

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compileQueryRule, narrowTarget, TRACKING_PARAMETERS } from '../../src/http/query.js'
 import type { QueryRule } from '../../src/http/query.js'
+import { fc } from '../support/random.js'
 
 const narrow = (rule: QueryRule, target: string) => narrowTarget(target, compileQueryRule(rule))
 

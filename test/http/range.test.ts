@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   contentRange,
@@ -7,6 +6,7 @@ import {
   selectRanges,
   type ByteRange,
 } from '../../src/http/range.js'
+import { fc } from '../support/random.js'
 
 const T = Date.UTC(2026, 0, 1)
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   answersRequest,
@@ -16,6 +15,7 @@ import {
   encodeGeneration,
   encodeHeaderList,
 } from '../../src/http/page-records.js'
+import { fc } from '../support/random.js'
 
 const head: StoredHead = {
   status: 200,
