@@ -105,32 +105,40 @@ describe.skipIf(postgres === undefined)('pg', () => {
     }
   })
 
-  it('a call that was given up while it waited for a connection is never run', async () => {
-    const proxy = await startProxy({ port: Number(new URL(connectionString).port) })
-    ends.push(() => proxy.close())
-    const pool = new pg.Pool({
-      connectionString: connectionString.replace(/:\d+\//, `:${proxy.port}/`),
-      max: 1,
-    })
-    ends.unshift(() => pool.end())
-    const direct = new pg.Pool({ connectionString })
-    ends.unshift(() => direct.end())
-    const location = newTable()
-    const watching = await open(direct, { location })
-    const cache = new DatabaseCache({ location, database: pool, options: { timeLimitMs: 200 } })
-    await cache.set('k', 'before')
-    proxy.silence()
-    const first = cache.get('k')
-    const waiting = cache.set('k', 'late')
-    await expect(first).rejects.toThrow('no answer within 200 ms')
-    await expect(waiting).rejects.toThrow('no answer within 200 ms')
-    await proxy.restore()
-    await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'), 2000)
-    await new Promise((passed) => setTimeout(passed, 200))
-    expect(await watching.get('k')).toBe('before')
-    expect(pool.waitingCount).toBe(0)
-    expect(pool.totalCount).toBe(1)
-  })
+  it.each([
+    ['first statement', true],
+    ['statements after it has counted', false],
+  ])(
+    'of a call that was given up while it waited, no %s is ever run',
+    async (_what, hasCounted) => {
+      const proxy = await startProxy({ port: Number(new URL(connectionString).port) })
+      ends.push(() => proxy.close())
+      const pool = new pg.Pool({
+        connectionString: connectionString.replace(/:\d+\//, `:${proxy.port}/`),
+        max: 1,
+      })
+      ends.unshift(() => pool.end())
+      const direct = new pg.Pool({ connectionString })
+      ends.unshift(() => direct.end())
+      const location = newTable()
+      const watching = await open(direct, { location })
+      const cache = new DatabaseCache({ location, database: pool, options: { timeLimitMs: 200 } })
+      await watching.set('k', 'before')
+      if (hasCounted) await cache.set('k', 'before')
+      else await cache.get('k')
+      proxy.silence()
+      const first = cache.get('k')
+      const waiting = cache.set('k', 'late')
+      await expect(first).rejects.toThrow('no answer within 200 ms')
+      await expect(waiting).rejects.toThrow('no answer within 200 ms')
+      await proxy.restore()
+      await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'), 2000)
+      await new Promise((passed) => setTimeout(passed, 200))
+      expect(await watching.get('k')).toBe('before')
+      expect(pool.waitingCount).toBe(0)
+      expect(pool.totalCount).toBe(1)
+    },
+  )
 
   it('one client that hangs fails in time', async () => {
     const proxy = await startProxy({ port: Number(new URL(connectionString).port) })

@@ -11,8 +11,12 @@ export interface Limits {
   readonly cullFrequency: number
 }
 
-/** Runs a statement on the database that is written to. */
-export type Run = (statement: Statement, parameters: readonly Parameter[]) => MaybePromise<Answer>
+/** Runs a statement on the database that is written to, as a driver does. */
+export type Run = (
+  statement: Statement,
+  parameters: readonly Parameter[],
+  dueMs?: number,
+) => MaybePromise<Answer>
 
 /** Rows that go with one statement. */
 const BATCH = 500

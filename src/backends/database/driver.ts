@@ -26,7 +26,11 @@ export interface Driver {
   readonly answersAtOnce: boolean
   /** What the user gave. */
   readonly database: object
-  run(statement: Statement, parameters: readonly Parameter[]): MaybePromise<Answer>
+  /**
+   * @param dueMs - By `performance.now()`: when the call that this is a part of ends. Where a
+   *   connection comes only then the statement is not run. Left out: it is a call of its own.
+   */
+  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): MaybePromise<Answer>
   /** Where answers come at once: the column `value` of the one row. `undefined`: no row. */
   readValue?(statement: Statement, key: string, nowMs: number): unknown
   /** Called when the cache is used for the first time (again). */

@@ -28,14 +28,14 @@ export class MysqlWriter implements Writer {
     private readonly owner: string,
   ) {}
 
-  write(rows: readonly WriteRow[]): MaybePromise<Written> {
+  write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const total = rows.reduce((sum, row) => sum + 2 * bytesOf(row), 0)
-    return chain(total <= SURE_BYTES ? Infinity : this.#maxPacket(), (most) =>
-      this.#write(rows, most),
+    return chain(total <= SURE_BYTES ? Infinity : this.#maxPacket(dueMs), (most) =>
+      this.#write(rows, most, dueMs),
     )
   }
 
-  #write(rows: readonly WriteRow[], most: number): MaybePromise<Written> {
+  #write(rows: readonly WriteRow[], most: number, dueMs: number): MaybePromise<Written> {
     const outcomes = new Map<WriteRow, WriteOutcome>()
     let inserted = 0
     const note = (some: readonly WriteRow[]) => (written: Written) => {
@@ -51,19 +51,19 @@ export class MysqlWriter implements Writer {
     const others = fitting.filter(({ ifAbsent, replacing }) => ifAbsent || replacing !== undefined)
     const chunks = chunksOf(plain.sort(byKey), most)
     return chain(
-      inTurn(chunks, (chunk) => chain(this.#insertAll(chunk), note(chunk))),
+      inTurn(chunks, (chunk) => chain(this.#insertAll(chunk, dueMs), note(chunk))),
       () =>
         chain(
-          inTurn(others.sort(byKey), (row) => chain(this.#writeIf(row), note([row]))),
+          inTurn(others.sort(byKey), (row) => chain(this.#writeIf(row, dueMs), note([row]))),
           () => ({ outcomes: rows.map((row) => outcomes.get(row) ?? 'failed'), inserted }),
         ),
     )
   }
 
-  #insertAll(rows: readonly WriteRow[]): MaybePromise<Written> {
+  #insertAll(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const parameters = rows.flatMap((row) => toParameters(row, this.owner))
     const written = () =>
-      chain(this.run(this.statements.write(rows.length, true), parameters), (answer) => ({
+      chain(this.run(this.statements.write(rows.length, true), parameters, dueMs), (answer) => ({
         outcomes: rows.map(() => 'stored' as const),
         inserted: this.insertedOf(answer, rows.length),
       }))
@@ -71,7 +71,7 @@ export class MysqlWriter implements Writer {
       if (!isTooLarge(error)) throw error
       if (rows.length === 1) return TOO_LARGE
       return chain(
-        inTurn(rows, (row) => this.#insertAll([row])),
+        inTurn(rows, (row) => this.#insertAll([row], dueMs)),
         (singles) => ({
           outcomes: singles.flatMap(({ outcomes }) => outcomes),
           inserted: singles.reduce((sum, { inserted }) => sum + inserted, 0),
@@ -80,11 +80,11 @@ export class MysqlWriter implements Writer {
     })
   }
 
-  #writeIf(row: WriteRow): MaybePromise<Written> {
+  #writeIf(row: WriteRow, dueMs: number): MaybePromise<Written> {
     const written = () => {
-      if (row.replacing === undefined) return this.#addIfAbsent(row)
-      return chain(this.#replace(row), (written) =>
-        written.outcomes[0] === 'stored' || !row.ifAbsent ? written : this.#addIfAbsent(row),
+      if (row.replacing === undefined) return this.#addIfAbsent(row, dueMs)
+      return chain(this.#replace(row, dueMs), (written) =>
+        written.outcomes[0] === 'stored' || !row.ifAbsent ? written : this.#addIfAbsent(row, dueMs),
       )
     }
     return rescue<Written>(written, (error) => {
@@ -93,19 +93,22 @@ export class MysqlWriter implements Writer {
     })
   }
 
-  #addIfAbsent(row: WriteRow): MaybePromise<Written> {
+  #addIfAbsent(row: WriteRow, dueMs: number): MaybePromise<Written> {
     const nowMs = Date.now()
     const parameters = [...toParameters(row, this.owner), nowMs, nowMs, nowMs, nowMs]
-    return chain(this.run(this.statements.addIfAbsent, parameters), (answer) =>
+    return chain(this.run(this.statements.addIfAbsent, parameters, dueMs), (answer) =>
       Number(insertIdOf(answer)) === REFUSED ? { outcomes: ['refused'], inserted: 0 } : STORED,
     )
   }
 
-  #replace({ key, value, number, expires, replacing }: WriteRow): MaybePromise<Written> {
+  #replace(
+    { key, value, number, expires, replacing }: WriteRow,
+    dueMs: number,
+  ): MaybePromise<Written> {
     const column = replacing?.number === null ? 'value' : 'number'
     const old = replacing?.[column] ?? null
     const parameters = [value, number, expires, this.owner, key, Date.now(), old]
-    return chain(this.run(this.statements.replace(column), parameters), (answer) => ({
+    return chain(this.run(this.statements.replace(column), parameters, dueMs), (answer) => ({
       outcomes: [this.found(answer) ? 'stored' : 'refused'],
       inserted: 0,
     }))
@@ -121,22 +124,25 @@ export class MysqlWriter implements Writer {
     delta: number,
     least: number,
     most: number,
+    dueMs: number,
   ): MaybePromise<number | undefined> {
     const parameters = [delta, key, Date.now(), least, most]
-    return chain(this.run(this.statements.increment, parameters), (answer) => {
+    return chain(this.run(this.statements.increment, parameters, dueMs), (answer) => {
       const id = insertIdOf(answer)
       return id === 0n ? undefined : Number(id - INSERT_ID_OFFSET)
     })
   }
 
   /** There is no telling what a `DELETE` of several keys found, so that is asked before. */
-  removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>> {
+  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
     const nowMs = Date.now()
     const removed = inTurn(keyChunksOf([...keys].sort()), (some) =>
-      chain(this.run(this.statements.readDeadlines(some.length), [...some, nowMs]), ({ rows }) =>
-        chain(this.run(this.statements.removeMany(some.length), [...some, nowMs]), () =>
-          rows.map((row) => keyOf(row['cache_key'])),
-        ),
+      chain(
+        this.run(this.statements.readDeadlines(some.length), [...some, nowMs], dueMs),
+        ({ rows }) =>
+          chain(this.run(this.statements.removeMany(some.length), [...some, nowMs], dueMs), () =>
+            rows.map((row) => keyOf(row['cache_key'])),
+          ),
       ),
     )
     return chain(removed, (all) => new Set(all.flat()))
@@ -146,9 +152,9 @@ export class MysqlWriter implements Writer {
     return answer.count > 0 || (answer.insertId !== undefined && insertIdOf(answer) !== 0n)
   }
 
-  #maxPacket(): MaybePromise<number> {
+  #maxPacket(dueMs: number): MaybePromise<number> {
     if (this.#packetBytes !== undefined) return this.#packetBytes
-    return chain(this.run(this.statements.maxPacket, []), ({ rows }) => {
+    return chain(this.run(this.statements.maxPacket, [], dueMs), ({ rows }) => {
       this.#packetBytes = Number(rows[0]?.['bytes'])
       return this.#packetBytes
     })

@@ -24,8 +24,8 @@ export class StandardWriter implements Writer {
     this.#most = MOST_PARAMETERS[statements.dialect]
   }
 
-  write(rows: readonly WriteRow[]): MaybePromise<Written> {
-    if (rows.length === 1 && !isConditional(rows[0])) return this.#insert(rows)
+  write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
+    if (rows.length === 1 && !isConditional(rows[0])) return this.#insert(rows, dueMs)
     const updates = rows.filter(isUpdate)
     const inserts = rows.filter((row) => !isUpdate(row)).sort(byKey)
     // A row with conditions has up to four parameters more.
@@ -37,28 +37,28 @@ export class StandardWriter implements Writer {
       inserted += written.inserted
     }
     return chain(
-      inTurn(chunks, (chunk) => chain(this.#insert(chunk), note(chunk))),
+      inTurn(chunks, (chunk) => chain(this.#insert(chunk, dueMs), note(chunk))),
       () =>
         chain(
-          inTurn(updates.sort(byKey), (row) => chain(this.#replace(row), note([row]))),
+          inTurn(updates.sort(byKey), (row) => chain(this.#replace(row, dueMs), note([row]))),
           () => ({ outcomes: rows.map((row) => outcomes.get(row) ?? 'failed'), inserted }),
         ),
     )
   }
 
-  #insert(rows: readonly WriteRow[]): MaybePromise<Written> {
+  #insert(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     return rescue(
-      () => (rows.some(isConditional) ? this.#insertIf(rows) : this.#insertAll(rows)),
-      (error) => this.#insertLess(rows, error),
+      () => (rows.some(isConditional) ? this.#insertIf(rows, dueMs) : this.#insertAll(rows, dueMs)),
+      (error) => this.#insertLess(rows, error, dueMs),
     )
   }
 
   /** What is too large is told of the row that it is. */
-  #insertLess(rows: readonly WriteRow[], error: unknown): MaybePromise<Written> {
+  #insertLess(rows: readonly WriteRow[], error: unknown, dueMs: number): MaybePromise<Written> {
     if (!isTooLarge(error)) throw error
     if (rows.length === 1) return { outcomes: ['too_large'], inserted: 0 }
     return chain(
-      inTurn(split(rows, Math.ceil(rows.length / 2)), (half) => this.#insert(half)),
+      inTurn(split(rows, Math.ceil(rows.length / 2)), (half) => this.#insert(half, dueMs)),
       (halves) => ({
         outcomes: halves.flatMap(({ outcomes }) => outcomes),
         inserted: halves.reduce((sum, { inserted }) => sum + inserted, 0),
@@ -66,20 +66,20 @@ export class StandardWriter implements Writer {
     )
   }
 
-  #insertAll(rows: readonly WriteRow[]): MaybePromise<Written> {
+  #insertAll(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const [only] = rows
     const parameters =
       rows.length === 1 && only !== undefined
         ? toParameters(only, this.owner)
         : rows.flatMap((row) => toParameters(row, this.owner))
     const statement = this.statements.write(rows.length, true)
-    return chain(this.run(statement, parameters), (answer) => ({
+    return chain(this.run(statement, parameters, dueMs), (answer) => ({
       outcomes: rows.map(() => 'stored' as const),
       inserted: this.insertedOf(answer, rows.length, true),
     }))
   }
 
-  #insertIf(rows: readonly WriteRow[]): MaybePromise<Written> {
+  #insertIf(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const conditional = rows.filter(isConditional)
     const bytes: Parameter[] = []
     const numbers: Parameter[] = []
@@ -101,7 +101,7 @@ export class StandardWriter implements Writer {
       ...bytes,
       ...numbers,
     ]
-    return chain(this.run(statement, parameters), ({ rows: stored }) => {
+    return chain(this.run(statement, parameters, dueMs), ({ rows: stored }) => {
       const keys = new Set(stored.map((row) => keyOf(row['cache_key'])))
       return {
         outcomes: rows.map(({ key }) => (keys.has(key) ? 'stored' : 'refused')),
@@ -110,11 +110,14 @@ export class StandardWriter implements Writer {
     })
   }
 
-  #replace({ key, value, number, expires, replacing }: WriteRow): MaybePromise<Written> {
+  #replace(
+    { key, value, number, expires, replacing }: WriteRow,
+    dueMs: number,
+  ): MaybePromise<Written> {
     const column = replacing?.number === null ? 'value' : 'number'
     const old = replacing?.[column] ?? null
     const parameters = [value, number, expires, this.owner, key, Date.now(), old]
-    return chain(this.run(this.statements.replace(column), parameters), (answer) => ({
+    return chain(this.run(this.statements.replace(column), parameters, dueMs), (answer) => ({
       outcomes: [this.found(answer) ? 'stored' : 'refused'],
       inserted: 0,
     }))
@@ -130,9 +133,10 @@ export class StandardWriter implements Writer {
     delta: number,
     least: number,
     most: number,
+    dueMs: number,
   ): MaybePromise<number | undefined> {
     const parameters = [delta, key, Date.now(), least, most]
-    return chain(this.run(this.statements.increment, parameters), ({ rows, count }) => {
+    return chain(this.run(this.statements.increment, parameters, dueMs), ({ rows, count }) => {
       const number = rows[0]?.['number']
       if (number === undefined && count > 0) {
         throw new Error(
@@ -143,9 +147,9 @@ export class StandardWriter implements Writer {
     })
   }
 
-  removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>> {
+  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
     const removed = inTurn(split([...keys].sort(), this.#most), (some) =>
-      this.run(this.statements.removeMany(some.length), [...some, Date.now()]),
+      this.run(this.statements.removeMany(some.length), [...some, Date.now()], dueMs),
     )
     return chain(
       removed,

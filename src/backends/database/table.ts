@@ -34,6 +34,8 @@ export class Table {
   readonly #writer: Writer
   readonly #culling: Culling
   readonly #write: Run
+  /** How long a call may take, of however many statements. */
+  readonly #limitMs: number
 
   constructor(
     name: TableName,
@@ -43,7 +45,12 @@ export class Table {
     timeLimitMs: number,
   ) {
     this.#owner = keyPrefix
-    this.#write = (statement, parameters) => route.write.run(statement, parameters)
+    this.#write = (statement, parameters, dueMs) => {
+      if (dueMs !== undefined && performance.now() >= dueMs) {
+        throw new Error(`no answer within ${timeLimitMs} ms`)
+      }
+      return route.write.run(statement, parameters, dueMs)
+    }
     const { dialect, answersAtOnce } = route.write
     const owner = toColumn(keyPrefix)
     this.#ownerColumn = owner
@@ -52,7 +59,13 @@ export class Table {
         ? new MysqlWriter(new MysqlStatements(name), this.#write, owner)
         : new StandardWriter(new StandardStatements(dialect, name), this.#write, owner)
     const waitMs = answersAtOnce ? Infinity : timeLimitMs / 4
+    this.#limitMs = answersAtOnce ? Infinity : timeLimitMs
     this.#culling = new Culling(this.#write, this.#writer.statements, limits, waitMs)
+  }
+
+  /** When a call that begins now ends. */
+  get #dueMs(): number {
+    return this.#limitMs === Infinity ? Infinity : performance.now() + this.#limitMs
   }
 
   /** The payload of one live entry. */
@@ -111,16 +124,19 @@ export class Table {
 
   write(entries: readonly WriteEntry[]): MaybePromise<readonly WriteOutcome[]> {
     const [only] = entries
+    const dueMs = this.#dueMs
     if (entries.length === 1 && only !== undefined && isPlain(only)) {
       const room = this.#makeRoom()
-      return isPromise(room) ? room.then(() => this.#writePlain(only)) : this.#writePlain(only)
+      return isPromise(room)
+        ? room.then(() => this.#writePlain(only, dueMs))
+        : this.#writePlain(only, dueMs)
     }
     const rows = entries.map(toRow)
     const culling = this.#culling
     const written = rescue(
       () =>
         chain(culling.makeRoom(rows.length), () =>
-          inTurn(roundsOf(rows), (round) => this.#writeRound(round)),
+          inTurn(roundsOf(rows), (round) => this.#writeRound(round, dueMs)),
         ),
       (error) => {
         culling.abandon(rows.length)
@@ -147,7 +163,7 @@ export class Table {
   }
 
   /** The most usual case: one entry without conditions, for which there is room. */
-  #writePlain(entry: WriteEntry): MaybePromise<readonly WriteOutcome[]> {
+  #writePlain(entry: WriteEntry, dueMs: number): MaybePromise<readonly WriteOutcome[]> {
     // Where there is much room, to look somewhat sooner costs less than to be told each time.
     const tells = !this.#culling.hasMuchRoom
     const statement = this.#writer.statements.write(1, tells)
@@ -162,15 +178,16 @@ export class Table {
       throw error
     }
     try {
-      const answer = this.#write(statement, toParameters(toRow(entry), this.#ownerColumn))
+      const parameters = toParameters(toRow(entry), this.#ownerColumn)
+      const answer = this.#write(statement, parameters, dueMs)
       return isPromise(answer) ? answer.then(written, failed) : written(answer)
     } catch (error) {
       return failed(error)
     }
   }
 
-  #writeRound(rows: readonly WriteRow[]): MaybePromise<[WriteRow, WriteOutcome][]> {
-    return chain(this.#writer.write(rows), ({ outcomes, inserted }) => {
+  #writeRound(rows: readonly WriteRow[], dueMs: number): MaybePromise<[WriteRow, WriteOutcome][]> {
+    return chain(this.#writer.write(rows, dueMs), ({ outcomes, inserted }) => {
       if (inserted < rows.length) this.#culling.refund(rows.length - inserted)
       return rows.map((row, i) => [row, outcomes[i] ?? 'failed'])
     })
@@ -187,7 +204,7 @@ export class Table {
       ])
     }
     const columns = keys.map(toColumn)
-    return chain(this.#writer.removeMany([...new Set(columns)]), (removed) => {
+    return chain(this.#writer.removeMany([...new Set(columns)], this.#dueMs), (removed) => {
       const left = new Set(removed)
       return columns.map((column) => left.delete(column))
     })
@@ -201,10 +218,15 @@ export class Table {
   }
 
   /** As a backend's `incrementEntry`. */
-  increment(key: string, delta: number, attempt = 1): MaybePromise<number | null | undefined> {
+  increment(
+    key: string,
+    delta: number,
+    attempt = 1,
+    dueMs = this.#dueMs,
+  ): MaybePromise<number | null | undefined> {
     const least = -Number.MAX_SAFE_INTEGER - Math.min(0, delta)
     const most = Number.MAX_SAFE_INTEGER - Math.max(0, delta)
-    return chain(this.#writer.increment(toColumn(key), delta, least, most), (sum) => {
+    return chain(this.#writer.increment(toColumn(key), delta, least, most, dueMs), (sum) => {
       if (sum !== undefined) return sum
       // Why not? What is found by now may be another entry than the one that was not counted.
       return chain(this.readOne(key, this.route.write), (payload) => {
@@ -213,7 +235,7 @@ export class Table {
         if (number === undefined) return null
         addIntegers(number, delta)
         if (attempt >= MOST_ATTEMPTS) throw new Error('incr: other writers were always faster')
-        return this.increment(key, delta, attempt + 1)
+        return this.increment(key, delta, attempt + 1, dueMs)
       })
     })
   }

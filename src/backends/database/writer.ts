@@ -14,8 +14,12 @@ export interface Written {
 /** What the dialects do in different ways. */
 export interface Writer {
   readonly statements: Statements
-  /** Writes rows of different keys. */
-  write(rows: readonly WriteRow[]): MaybePromise<Written>
+  /**
+   * Writes rows of different keys.
+   *
+   * @param dueMs - As a driver's, here and below.
+   */
+  write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written>
   /**
    * How many of some plainly written rows were not there before, at most.
    *
@@ -28,9 +32,10 @@ export interface Writer {
     delta: number,
     least: number,
     most: number,
+    dueMs: number,
   ): MaybePromise<number | undefined>
   /** @returns Which keys were live. */
-  removeMany(keys: readonly string[]): MaybePromise<ReadonlySet<string>>
+  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>>
   /** Whether a statement about one row found it. */
   found(answer: Answer): boolean
 }

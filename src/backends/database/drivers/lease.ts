@@ -62,16 +62,19 @@ export class Lender {
     private readonly late: () => void,
   ) {}
 
-  /** @param use - Settles the promise with what the call gives. */
+  /**
+   * @param callDueMs - When the call ends that this is a part of; left out: after the limit.
+   * @param use - Settles the promise with what the call gives.
+   */
   lend<T>(
-    isUnlimited: boolean,
+    callDueMs: number | undefined,
     use: (lease: Lease, resolve: (value: T) => void, reject: (error: Error) => void) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const { limitMs } = this
-      const dueMs = isUnlimited ? Infinity : performance.now() + limitMs
+      const dueMs = callDueMs ?? performance.now() + limitMs
       const lease = new Lease(dueMs, () => reject(new Error(`no answer within ${limitMs} ms`)))
-      if (!isUnlimited) {
+      if (dueMs !== Infinity) {
         this.#leases.push(lease)
         this.#timer ??= setInterval(this.#look, Math.ceil(limitMs / LOOKS)).unref()
       }

@@ -85,8 +85,8 @@ export class MysqlPoolDriver implements Driver {
     return undefined
   }
 
-  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited, (lease, resolve, reject) => {
+  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
+    return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
       this.database.getConnection((error, connection) => {
         if (connection === undefined) {
           lease.end(true)

@@ -73,8 +73,8 @@ export class PgPoolDriver implements Driver {
     this.#unlisten = undefined
   }
 
-  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited, (lease, resolve, reject) => {
+  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
+    return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
       const mayOpen = this.database.idleCount === 0
       this.database.connect((error, client, release) => {
         if (client === undefined) {
