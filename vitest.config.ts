@@ -45,7 +45,7 @@ const timed = [
   'test/backends/{database,file,tiered}-processes.test.ts',
   'test/{core,adapters}/*-processes.test.ts',
   'test/backends/memcached.test.ts',
-  'test/backends/database-batches.test.ts',
+  'test/backends/{database-batches,database-drivers,server-stats}.test.ts',
   'test/support/servers.test.ts',
 ]
 
