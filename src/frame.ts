@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncSlot } from './async-slot.js'
 import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
@@ -277,15 +277,14 @@ function add(own: Map<string, string | undefined>, tag: string, version?: string
   return true
 }
 
-const asynchronous = new AsyncLocalStorage<Frame | undefined>()
-let asynchronousUsed = false
+const asynchronous = new AsyncSlot<Frame>()
 let anyIsLimited = false
 let synchronous: Frame | undefined
 
 /** The frame the calling code is rendered in. */
 export function currentFrame(): Frame | undefined {
   if (synchronous !== undefined) return synchronous
-  return asynchronousUsed ? asynchronous.getStore() : undefined
+  return asynchronous.current
 }
 
 /** Whether anybody in this process ever asked how long what is inside lives. */
@@ -402,8 +401,7 @@ export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
 
 /** Runs code that may go on after it returned. */
 export function runAsyncIn<T>(frame: Frame | undefined, action: () => T): T {
-  if (frame === undefined && !asynchronousUsed) return runSyncIn(undefined, action)
-  asynchronousUsed = true
+  if (frame === undefined && !asynchronous.isUsed) return runSyncIn(undefined, action)
   // What runs now must not be taken for a part of a synchronous body further out.
   return runSyncIn(undefined, () => asynchronous.run(frame, action))
 }
@@ -422,7 +420,7 @@ export function swapSyncFrame(frame: Frame | undefined): Frame | undefined {
 
 /** The frame of the asynchronous context alone. */
 export function asyncFrame(): Frame | undefined {
-  return asynchronousUsed ? asynchronous.getStore() : undefined
+  return asynchronous.current
 }
 
 /**
@@ -430,8 +428,7 @@ export function asyncFrame(): Frame | undefined {
  * to be called right after an `await`: before it, the caller would be taken along.
  */
 export function enterAsyncFrame(frame: Frame | undefined): void {
-  asynchronousUsed = true
-  asynchronous.enterWith(frame)
+  asynchronous.enter(frame)
 }
 
 /** Whether a frame is another one or inside it. */

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncSlot } from './async-slot.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
 import { InFlight } from './in-flight.js'
 
@@ -22,13 +22,12 @@ export class Run extends InFlight {
    * timer) calls from inside its run for ever, but nobody waits for that run any more.
    */
   static get current(): Run | undefined {
-    const run = used ? runs.getStore() : undefined
+    const run = runs.current
     return run === undefined || run.hasEnded ? undefined : run
   }
 
   /** Calls a producer, so that what it asks for in turn is known to be asked from here. */
   produce<T>(producer: () => T): T {
-    used = true
     return runs.run(this, producer)
   }
 
@@ -68,8 +67,7 @@ function isNever(): boolean {
   return false
 }
 
-const runs = new AsyncLocalStorage<Run>()
-let used = false
+const runs = new AsyncSlot<Run>()
 
 /**
  * Runs one action at a time per key; whoever comes meanwhile gets its result, or its error.

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncSlot } from '../../src/async-slot.js'
 import { flightToJoin, openHere } from '../../src/fragment/attempt.js'
 import { faults } from '../../src/fragment/faults.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
@@ -42,7 +42,7 @@ export interface Owner {
 }
 
 /** The nocache block that is being rendered asynchronously. */
-const captures = new AsyncLocalStorage<Owner>()
+const captures = new AsyncSlot<Owner>()
 const AsyncFunction = (async () => undefined).constructor
 
 /** The variable `__eta` of a template: what it has put out so far. */
@@ -409,7 +409,7 @@ export class TemplateRun {
     const owner: Owner = {
       site,
       get isCalling() {
-        return captures.getStore() === owner
+        return captures.current === owner
       },
     }
     this.guard(owner)

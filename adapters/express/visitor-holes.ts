@@ -1,5 +1,6 @@
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import type { Request, Response } from 'express'
+import { AsyncSlot } from '../../src/async-slot.js'
 import { MisuseError, show } from '../../src/errors.js'
 import {
   fillContent,
@@ -14,11 +15,11 @@ import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { PageHoleOptions } from './options.js'
 
 /** Whose headers are set while something runs: those of the holes, and of what they need. */
-const whileFilling = new AsyncLocalStorage<boolean>()
+const whileFilling = new AsyncSlot<boolean>()
 
 /** Whether the calling code fills holes. */
 export function isFilling(): boolean {
-  return whileFilling.getStore() === true
+  return whileFilling.current === true
 }
 
 /** What the context could not be made for. */

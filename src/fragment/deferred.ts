@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   Attempt,
   flightToJoin,
@@ -8,6 +7,7 @@ import {
   type Opened,
   type Opening,
 } from './attempt.js'
+import { AsyncSlot } from '../async-slot.js'
 import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
 import { currentFrame, isWithin, type Frame } from '../frame.js'
@@ -43,12 +43,11 @@ interface Begun {
   readonly text: string
 }
 
-const sessions = new AsyncLocalStorage<DeferredSession>()
-let used = false
+const sessions = new AsyncSlot<DeferredSession>()
 
 /** The session of the asynchronous render that is going on. */
 export function currentSession(): DeferredSession | undefined {
-  return used ? sessions.getStore() : undefined
+  return sessions.current
 }
 
 /**
@@ -66,7 +65,6 @@ export async function renderDeferred(
   const outer = currentSession()
   if (outer !== undefined) return outer.resolve((await render()) ?? '')
   const session = new DeferredSession()
-  used = true
   return sessions.run(session, async () => {
     try {
       return await session.resolve((await render()) ?? '')
@@ -86,7 +84,6 @@ export async function renderDeferred(
 export function renderMaybeDeferred(render: () => string): MaybePromise<string> {
   if (currentSession() !== undefined) return render()
   const session = new DeferredSession()
-  used = true
   return sessions.run(session, () => {
     let resolved: Promise<string> | undefined
     try {

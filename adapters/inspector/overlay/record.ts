@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncSlot } from '../../../src/async-slot.js'
 import { isWithin, type Frame } from '../../../src/frame.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
@@ -131,7 +131,7 @@ function costOf(costMs: number | undefined): number | undefined {
   return costMs === undefined || costMs === 0 ? undefined : costMs
 }
 
-const records = new AsyncLocalStorage<RequestRecord>()
+const records = new AsyncSlot<RequestRecord>()
 let isObserving = false
 
 /** Runs what answers a request, and notes what it puts out. */
@@ -139,8 +139,8 @@ export function recordIn(record: RequestRecord, run: () => void): void {
   if (!isObserving) {
     isObserving = true
     observeFragments({
-      shown: (shown) => records.getStore()?.shown(shown),
-      ended: (...told) => records.getStore()?.ended(...told),
+      shown: (shown) => records.current?.shown(shown),
+      ended: (...told) => records.current?.ended(...told),
     })
   }
   records.run(record, run)
@@ -148,5 +148,5 @@ export function recordIn(record: RequestRecord, run: () => void): void {
 
 /** The record of the request that is being answered. */
 export function currentRecord(): RequestRecord | undefined {
-  return records.getStore()
+  return records.current
 }
