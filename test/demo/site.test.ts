@@ -93,7 +93,7 @@ describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
 
   afterAll(async () => {
     expect(await site?.stop()).toBe(0)
-    await rm(directory, { recursive: true })
+    await rm(directory, { recursive: true, maxRetries: 10 })
   })
 
   const get = (path: string, headers: Record<string, string> = {}) =>

@@ -70,7 +70,7 @@ describe('Atlas', () => {
   }, 120_000)
   afterAll(async () => {
     await inMemory.stop()
-    await rm(folder, { recursive: true })
+    await rm(folder, { recursive: true, maxRetries: 10 })
   })
 
   for (const [name, where] of stores) {

@@ -400,12 +400,13 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
             if (isFirst) row?.setAttribute('data-marked', '')
             return row?.hasAttribute('data-marked') === true
           }, mark)
-        expect(await isMarked(true)).toBe(true)
+        await expect.poll(() => isMarked(true)).toBe(true)
         const counted = await page.locator('.live .shown').innerText()
         await page.getByRole('button', { name: 'Resume' }).click()
         await expect.poll(() => page.locator('.live .shown').innerText()).not.toBe(counted)
         await expect.poll(() => page.locator('.live .shown').innerText()).not.toContain('paused')
-        expect(await isMarked(false)).toBe(true)
+        // Rows are scrolled to before they are drawn, in the same frame.
+        await expect.poll(() => isMarked(false)).toBe(true)
       } finally {
         clearInterval(timer)
       }
