@@ -33,6 +33,9 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
   let statements: string[] = []
   /** How long counting takes. */
   let countMs = 0
+  let failsToCount = false
+  /** How long writing takes. */
+  let insertMs = 0
 
   const create = (options: DatabaseOptions, keyPrefix = '') =>
     new DatabaseCache({
@@ -50,7 +53,11 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
         dialect,
         query: async (sql: string, parameters: readonly Parameter[]) => {
           statements.push(sql)
-          if (sql.includes('count(')) await sleep(countMs)
+          if (sql.includes('count(')) {
+            await sleep(countMs)
+            if (failsToCount) throw new Error('canceling statement due to statement timeout')
+          }
+          if (sql.startsWith('INSERT')) await sleep(insertMs)
           return opened.native?.(sql, parameters)
         },
       },
@@ -74,6 +81,8 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     await opened.ask(`DELETE FROM ${location}`)
     statements = []
     countMs = 0
+    insertMs = 0
+    failsToCount = false
     clock.start()
   })
   afterEach(() => {
@@ -251,6 +260,31 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     expect(await countRows()).toBe(11)
     await cache.set('last', 1)
     expect(await countRows()).toBe(7)
+  })
+
+  it('writes also where counting fails, or is slow as long as the room is unknown', async () => {
+    failsToCount = true
+    const cache = createNoting({ maxEntries: 10 })
+    for (const key of keysOf(5)) await cache.set(key, 1)
+    failsToCount = false
+    await cache.clear()
+    countMs = 400
+    const startMs = performance.now()
+    const slow = createNoting({ maxEntries: 1000, timeLimitMs: 1200 })
+    for (const key of keysOf(20)) await slow.set(key, 1)
+    // One of them has waited, for a quarter of the limit.
+    expect(performance.now() - startMs).toBeLessThan(20 * 300)
+    await sleep(2 * countMs)
+    expect(await countRows()).toBe(20)
+  })
+
+  it('comes back to its limit after a batch that was given up', async () => {
+    insertMs = 150
+    const cache = createNoting({ maxEntries: 100, timeLimitMs: 400 })
+    // In three statements or more.
+    const batch = keysOf(15_000).map((key) => [key, 1] as const)
+    await expect(cache.setMany(batch)).rejects.toThrow('no answer within 400 ms')
+    await expect.poll(countRows).toBeLessThanOrEqual(100 + excessOf(100))
   })
 
   it('culls nothing where entries are replaced', async () => {

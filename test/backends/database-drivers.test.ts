@@ -344,8 +344,8 @@ describe('a statement that the database gave up in favour of another', () => {
     client: { dialect: 'mysql' },
     raw: async () => answer() ?? Promise.reject(DEADLOCK),
   })
-  const remove = (database: object) =>
-    new DatabaseCache({ location: 'entries', database }).deleteMany(['k'])
+  const remove = (database: object, keys = ['k']) =>
+    new DatabaseCache({ location: 'entries', database }).deleteMany(keys)
 
   it('is repeated where the connection is ours for it alone', async () => {
     for (const over of [
@@ -357,9 +357,13 @@ describe('a statement that the database gave up in favour of another', () => {
       }),
       (answer: () => unknown) => knexOver(answer, false),
     ]) {
-      const { answer, asked } = deadlocks()
-      await remove(over(answer))
-      expect(asked()).toBe(2)
+      const one = deadlocks()
+      await remove(over(one.answer))
+      expect(one.asked()).toBe(2)
+      // With MySQL those of several are looked for first.
+      const two = deadlocks()
+      await remove(over(two.answer), ['k', 'l'])
+      expect(two.asked()).toBe(3)
     }
   })
 

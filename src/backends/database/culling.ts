@@ -1,7 +1,7 @@
-import { chain, type MaybePromise } from '../../maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { toColumn } from './column-key.js'
 import type { Answer, Parameter, Statement } from './driver.js'
-import { repeat } from './in-turn.js'
+import { repeat, rescue } from './in-turn.js'
 import type { Statements } from './statements.js'
 
 /** How much the table holds. */
@@ -56,6 +56,8 @@ export class Culling {
   /** Entries that are being written. */
   #inFlight = 0
   #room: number | undefined
+  /** Whether a write has waited for {@link #room} to be known. */
+  #hasWaited = false
   #purgedAtMs: number | undefined
   /** The last key of those that never expire that went. */
   #endlessBehind = ''
@@ -83,15 +85,35 @@ export class Culling {
     this.#inFlight += entries
     this.#added += entries
     if (this.#added <= this.#allowance) return undefined
-    // Of what came since the last count, which others may have answered before it.
-    const left = (this.#room ?? 0) - this.#added
+    if (this.#room === undefined) return this.#lookFirst()
+    // Others may have been written while the last count was still on its way.
+    const left = this.#room - this.#added
     return this.#lookAround(left <= this.limits.maxEntries / 2)
+  }
+
+  /** One write waits, and fails for nothing of it: where counting is slow, or fails, writing may not be. */
+  #lookFirst(): MaybePromise<void> {
+    const waits = !this.#hasWaited
+    this.#hasWaited = true
+    const looking = this.#lookAround(waits)
+    return isPromise(looking) ? looking.catch(() => undefined) : looking
   }
 
   /** Called where they were not written. */
   abandon(entries: number): void {
     this.#inFlight -= entries
     this.#added -= entries
+  }
+
+  /** Called where a part of them may have been written. */
+  leaveOpen(entries: number): void {
+    this.#inFlight -= entries
+    if (this.#added > this.#allowance) {
+      void rescue(
+        () => this.#lookAround(false),
+        () => undefined,
+      )
+    }
   }
 
   /** Called after they were written. */
@@ -309,6 +331,7 @@ export class Culling {
   forget(): void {
     this.#allowance = 0
     this.#room = undefined
+    this.#hasWaited = false
   }
 }
 

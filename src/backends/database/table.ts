@@ -126,22 +126,21 @@ export class Table {
     const [only] = entries
     const dueMs = this.#dueMs
     if (entries.length === 1 && only !== undefined && isPlain(only)) {
-      const room = this.#makeRoom()
+      const room = this.#makeRoom(1)
       return isPromise(room)
         ? room.then(() => this.#writePlain(only, dueMs))
         : this.#writePlain(only, dueMs)
     }
     const rows = entries.map(toRow)
     const culling = this.#culling
-    const written = rescue(
-      () =>
-        chain(culling.makeRoom(rows.length), () =>
-          inTurn(roundsOf(rows), (round) => this.#writeRound(round, dueMs)),
-        ),
-      (error) => {
-        culling.abandon(rows.length)
-        throw error
-      },
+    const written = chain(this.#makeRoom(rows.length), () =>
+      rescue(
+        () => inTurn(roundsOf(rows), (round) => this.#writeRound(round, dueMs)),
+        (error) => {
+          culling.leaveOpen(rows.length)
+          throw error
+        },
+      ),
     )
     return chain(written, (results) => {
       const outcomes = new Map(results.flat())
@@ -151,12 +150,11 @@ export class Table {
     })
   }
 
-  /** For one entry. */
-  #makeRoom(): MaybePromise<void> {
+  #makeRoom(entries: number): MaybePromise<void> {
     return rescue(
-      () => this.#culling.makeRoom(1),
+      () => this.#culling.makeRoom(entries),
       (error) => {
-        this.#culling.abandon(1)
+        this.#culling.abandon(entries)
         throw error
       },
     )

@@ -53,14 +53,24 @@ export class KnexDriver implements Driver {
     return undefined
   }
 
-  async run(statement: Statement, parameters: readonly Parameter[], attempt = 1): Promise<Answer> {
+  run(statement: Statement, parameters: readonly Parameter[], dueMs = Infinity): Promise<Answer> {
+    return this.#try(statement, parameters, dueMs, 1)
+  }
+
+  async #try(
+    statement: Statement,
+    parameters: readonly Parameter[],
+    dueMs: number,
+    attempt: number,
+  ): Promise<Answer> {
     const bindings = this.dialect === 'mysql' ? withoutText(parameters) : parameters
     try {
       return toAnswer(await this.database.raw(statement.marked, bindings))
     } catch (error) {
       const { isTransaction } = this.database
-      if (isTransaction !== true && attempt < MOST_CONFLICTS && isConflict(error)) {
-        return this.run(statement, parameters, attempt + 1)
+      const mayTryAgain = isTransaction !== true && attempt < MOST_CONFLICTS && isConflict(error)
+      if (mayTryAgain && performance.now() < dueMs) {
+        return this.#try(statement, parameters, dueMs, attempt + 1)
       }
       throw failureOf(withoutValues(error), statement, this.context)
     }
