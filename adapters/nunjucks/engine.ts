@@ -14,7 +14,12 @@ export interface Token {
 }
 
 export interface Delimiters {
+  readonly BLOCK_START: string
   readonly BLOCK_END: string
+  readonly VARIABLE_START: string
+  readonly VARIABLE_END: string
+  readonly COMMENT_START: string
+  readonly COMMENT_END: string
 }
 
 export interface Tokenizer {

@@ -132,7 +132,7 @@ export class Holes {
     const host = tagHolesOf(renderer)
     const made = namesMadeInside({ frame: place.frame, moment: nextMoment() }, host)
     for (const name of record.reads) {
-      if (!isSame(name, place, host?.vantage, made, this.#names)) {
+      if (!isSame(name, record, place, host?.vantage, made, this.#names)) {
         throw nunjucksFaults.holeUses(name, position)
       }
     }
@@ -205,8 +205,9 @@ export class Holes {
       host,
     )
     return (
-      record.reads.every((name) => isSame(name, vantage, host?.vantage, made, this.#names)) &&
-      namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
+      record.reads.every((name) =>
+        isSame(name, record, vantage, host?.vantage, made, this.#names),
+      ) && namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
     )
   }
 
@@ -237,6 +238,7 @@ export function tagHolesOf(renderer: HoleRenderer | undefined): TagHoles | undef
  */
 function isSame(
   name: string,
+  record: HoleRecord,
   place: Vantage,
   scope: Vantage | undefined,
   made: ReadonlySet<string>,
@@ -245,7 +247,8 @@ function isSame(
   if (made.has(name)) return false
   if (scope === undefined) return !place.held.has(name) && !place.context.exported.includes(name)
   const value = lookUp(place, name)
-  if (!Object.is(value, lookUp(scope, name)) || isOfCallOnly(name, place, scope)) return false
+  if (!Object.is(value, lookUp(scope, name)) || isOfCallOnly(name, record, place, scope))
+    return false
   if (value !== undefined) return true
   // Nothing here, and by chance nothing there.
   const isApart = names.isApart(place.context) && !names.isApart(scope.context)
@@ -253,16 +256,18 @@ function isSame(
 }
 
 /**
- * Whether a variable is known to compiled code alone, as those of a loop around a call block are: the
- * engine gives that block the frames of the macro. A macro or an import is never by chance the same as
- * something else, and what a whole template sets is exported.
+ * Whether a variable may be one of a loop or macro around a call block, which the engine renders in the
+ * frames of the macro that it calls: compiled code alone has it, and on a hit nobody.
  */
-function isOfCallOnly(name: string, place: Vantage, scope: Vantage): boolean {
-  const { context, frame, held } = place
+function isOfCallOnly(
+  name: string,
+  { bound }: HoleRecord,
+  { frame, held }: Vantage,
+  scope: Vantage,
+): boolean {
+  if (bound?.includes(name) !== true || scope.held.has(name)) return false
   const value = held.get(name)
-  if (value === undefined || Object(value) === value || scope.held.has(name)) return false
-  const isSetAtTop = name.startsWith('_') || context.exported.includes(name)
-  return !isSetAtTop && !Object.is(frame.lookup(name), value)
+  return value !== undefined && !Object.is(frame.lookup(name), value)
 }
 
 function namesToHide(
@@ -321,7 +326,7 @@ function renderAt(
   const isOther = [...held].some(([name, value]) => !Object.is(frame.lookup(name), value))
   if (isElsewhere || isOther) {
     seen = merge(frame, runtime)
-    addHeld(seen, held)
+    addHeld(seen, held, recordOf(block).bound)
     for (const [name, value] of held)
       if (value === undefined) known = { ...known, [name]: undefined }
   }

@@ -126,8 +126,16 @@ export function merge(inner: Frame | undefined, runtime: Runtime): Frame {
   return flat
 }
 
-/** Adds what compiled code holds in variables of its own, which come first, to a merged frame. */
-export function addHeld(frame: Frame, held: ReadonlyMap<string, unknown>): void {
+/**
+ * Adds what compiled code holds in variables of its own, which come first, to a merged frame.
+ *
+ * @param bound - The names that may be those of loops, macros or call blocks.
+ */
+export function addHeld(
+  frame: Frame,
+  held: ReadonlyMap<string, unknown>,
+  bound: readonly string[] = [],
+): void {
   let tops = topNames.get(frame)
   for (const [name, value] of held) {
     if (value === undefined) {
@@ -135,8 +143,8 @@ export function addHeld(frame: Frame, held: ReadonlyMap<string, unknown>): void 
       delete frame.variables[name]
       continue
     }
-    // The engine puts all but macros and imports of a whole template into its frames too.
-    if (!(name in frame.variables)) (tops ??= new Set()).add(name)
+    // Macros and imports of a whole template are in none of the engine's frames.
+    if (!(name in frame.variables) && !bound.includes(name)) (tops ??= new Set()).add(name)
     frame.variables[name] = value
   }
   if (tops !== undefined) topNames.set(frame, tops)

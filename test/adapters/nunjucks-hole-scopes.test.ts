@@ -169,4 +169,40 @@ describe.each(stores)('a hole in what a caller puts into a cached macro, over %s
     const { render } = setUp({ main }, make())
     await expect(render({ x: 'A' })).rejects.toThrow(/uses "x", which is made/)
   })
+
+  const chances: readonly (readonly [what: string, main: string])[] = [
+    ['an object that a macro is given', '{% macro m(x) %}HERE{% endmacro %}{{ m(x) }}{{ m(y) }}'],
+    ['an object of a loop', '{% for x in pair %}HERE{% endfor %}'],
+    ['a variable with an underscore', '{% for _x in xs %}HERE{% endfor %}'],
+    ['a loop variable that hides one', '{% set x = "A" %}{% for x in xs %}HERE{% endfor %}'],
+    ['what a call block is given', '{% call(x) twice() %}HERE{% endcall %}'],
+  ]
+  it.each(chances)('may not use %s, also if it is the same by chance', async (what, main) => {
+    const name = main.includes('_x') ? '_x' : 'x'
+    const twice = '{% macro twice() %}{{ caller("A") }}{{ caller("B") }}{% endmacro %}'
+    const used = main.replace('HERE', call(`{{ ${name} }}`))
+    const { render } = setUp({ main: macros + twice + used }, make())
+    const x = what.includes('object') ? { toString: () => 'A' } : 'A'
+    const given = { x, y: { toString: () => 'B' }, pair: [x, 'B'], _x: 'A' }
+    await expect(render(given)).rejects.toThrow(`uses "${name}", which is made`)
+  })
+
+  it('may use what the template imports', async () => {
+    const lib = '{% set mark = "!" %}{% macro shout(x) %}{{ x }}!{% endmacro %}'
+    const imports = '{% from "lib" import mark, shout %}{% import "lib" as lib %}'
+    const body = '{{ shout(user) }}{{ mark }}{{ lib.mark }}{{ lib.shout(user) }}'
+    for (const place of places) {
+      const main = macros + imports + inside(place, body)
+      const { render } = setUp({ main, lib }, make())
+      expect(await render({ user: 'ann' })).toBe('[1ann!!!ann!]')
+      expect(await render({ user: 'ben' })).toBe('[1ben!!!ben!]')
+    }
+  })
+
+  it('may use it also where raw text cannot be read', async () => {
+    const main = `${macros}{% raw %}{{ § {%  {% endraw %}{% set mark = "!" %}${call('{{ user }}')}`
+    const { render } = setUp({ main }, make())
+    expect(await render({ user: 'ann' })).toBe('{{ § {%  [1ann]')
+    expect(await render({ user: 'ben' })).toBe('{{ § {%  [1ben]')
+  })
 })
