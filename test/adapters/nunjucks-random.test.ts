@@ -126,8 +126,13 @@ class Writer {
     const apart: Scope = { ...scope, own: [] }
     // By a fault of the engine a call block that stands in no block sees neither `loop` nor what is set
     // around it. In a nocache block it does.
-    const seesAlike: Scope = { ...apart, visible: visible.filter((name) => /^[iab]\d/.test(name)) }
-    const called = scope.inHole ? seesAlike : apart
+    const isSeen = (name: string) => /^[iab]\d/.test(name)
+    const seesAlike: Scope = {
+      ...apart,
+      visible: visible.filter(isSeen),
+      outside: scope.outside?.filter(isSeen),
+    }
+    const called = scope.inHole ? seesAlike : { ...apart, outside: seesAlike.outside }
     switch (part.kind) {
       case 'variable':
         return `{{ ${value}${part.safe ? ' | safe' : ''} }}`
@@ -150,7 +155,7 @@ class Writer {
       case 'cachedCall':
         // What the caller puts in has to be among the values that the macro's fragment varies on, with
         // the value that it has there. The macro's tag sees nothing of the variables here.
-        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, { ...seesAlike, outside: scope.outside ?? [] })}{% endcall %}`
+        return `{% call keptAround("${id}", [${visible.join(', ')}]) %}${this.write(part.body, { ...seesAlike, outside: seesAlike.outside ?? [] })}{% endcall %}`
       case 'setBlock':
         return `{% set b${id} %}${this.write(part.body, apart)}{% endset %}{{ b${id} | safe }}`
       case 'cache':
