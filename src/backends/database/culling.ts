@@ -1,4 +1,4 @@
-import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
+import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { toColumn } from './column-key.js'
 import type { Answer, Parameter, Statement } from './driver.js'
 import { repeat, rescue } from './in-turn.js'
@@ -20,6 +20,9 @@ export type Run = (
 
 /** Rows that go with one statement. */
 const BATCH = 500
+
+/** Rows that go with one where the table is small, so that processes that do it together leave some. */
+const LEAST_BATCH = 16
 
 /** Rows that are looked through with one statement for those of a key prefix. */
 const STRETCH = 2000
@@ -56,8 +59,8 @@ export class Culling {
   /** Entries that are being written. */
   #inFlight = 0
   #room: number | undefined
-  /** Whether a write has waited for {@link #room} to be known. */
-  #hasWaited = false
+  /** Whether the look that is to tell {@link #room} has failed, or took too long to be waited for. */
+  #isSlow = false
   #purgedAtMs: number | undefined
   /** The last key of those that never expire that went. */
   #endlessBehind = ''
@@ -91,12 +94,14 @@ export class Culling {
     return this.#lookAround(left <= this.limits.maxEntries / 2)
   }
 
-  /** One write waits, and fails for nothing of it: where counting is slow, or fails, writing may not be. */
+  /** Where counting is slow, or fails, writing may not be: no write fails for it, and few wait. */
   #lookFirst(): MaybePromise<void> {
-    const waits = !this.#hasWaited
-    this.#hasWaited = true
-    const looking = this.#lookAround(waits)
-    return isPromise(looking) ? looking.catch(() => undefined) : looking
+    return rescue(
+      () => this.#lookAround(!this.#isSlow),
+      () => {
+        this.#isSlow = true
+      },
+    )
   }
 
   /** Called where they were not written. */
@@ -121,7 +126,11 @@ export class Culling {
     this.#inFlight -= entries
     // More at once than there was room for must go again.
     if (entries <= this.#step || this.#added <= this.#allowance) return undefined
-    return this.#lookAround(true)
+    // They are stored, whatever becomes of the others.
+    return rescue(
+      () => this.#lookAround(true),
+      () => undefined,
+    )
   }
 
   /** Takes back what was not added, since the entries were there before. */
@@ -138,15 +147,31 @@ export class Culling {
       this.#start().catch(() => undefined)
       return undefined
     }
-    if (running === undefined) return within(this.waitMs, this.#start())
+    if (running === undefined) return this.#within(this.#start())
     // It may have counted before the entries came that this is about.
     const again = () => (this.#added > this.#allowance ? this.#start() : undefined)
-    return within(this.waitMs, running.then(again))
+    return this.#within(running.then(again))
   }
 
   #start(): Promise<void> {
     this.#running ??= Promise.resolve(this.#look()).finally(() => (this.#running = undefined))
     return this.#running
+  }
+
+  /** Waits for room, but not for long. What fails behind the write fails the next one too. */
+  async #within(work: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.#isSlow = true
+        resolve()
+      }, this.waitMs)
+    })
+    try {
+      await Promise.race([work, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #look(): MaybePromise<void> {
@@ -160,6 +185,7 @@ export class Culling {
       return chain(left, (remaining) => {
         const room = Math.max(0, maxEntries - remaining)
         this.#room = room
+        this.#isSlow = false
         this.#allowance = Math.max(this.#step, Math.floor(room / PROCESSES))
         this.#added -= unseen
       })
@@ -225,12 +251,14 @@ export class Culling {
     quota: number,
   ): MaybePromise<{ readonly removed: number; readonly rest: number }> {
     const goal = Math.max(0, left - quota)
-    const stretch = Math.max(BATCH, Math.ceil(quota / COUNTS))
+    const { maxEntries } = this.limits
+    const batch = Math.min(BATCH, Math.max(LEAST_BATCH, Math.floor(maxEntries / 10)))
+    const stretch = Math.max(batch, Math.ceil(quota / COUNTS))
     return chain(this.#count(this.statements.countEndlessUpTo(this.#most)), (endless) => {
       const share = Math.min(1, endless / left)
       let [removed, removedEndless, rest, lookedAt] = [0, 0, left, 0]
       const step = () => {
-        const limit = Math.min(BATCH, quota - removed, rest - goal)
+        const limit = Math.min(batch, quota - removed, rest - goal)
         const limitEndless = Math.floor((removed + limit) * share) - removedEndless
         return chain(this.#removeEndless(limitEndless), (foundEndless) => {
           const limitNext = limit - foundEndless
@@ -331,24 +359,11 @@ export class Culling {
   forget(): void {
     this.#allowance = 0
     this.#room = undefined
-    this.#hasWaited = false
+    this.#isSlow = false
   }
 }
 
 /** A key as drivers give it: MySQL's are binary. */
 export function keyOf(column: unknown): string {
   return column instanceof Uint8Array ? Buffer.from(column).toString('latin1') : String(column)
-}
-
-/** Waits for room, but not for long. What fails behind the write fails the next one too. */
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  try {
-    await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
