@@ -3,6 +3,7 @@ import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
 import { apartFromBodies } from './body.js'
 import type { BlockFunction, Engine, Template } from './engine.js'
 import { located, original } from './engine-errors.js'
+import { NOTHING_HELD } from './held.js'
 import { tagHolesOf, type Hole, type Holes } from './holes.js'
 
 /** Renders holes with the variables of a context that is no template's, as a page's is. */
@@ -39,7 +40,7 @@ export class ContextHoles implements HoleRenderer {
     let text = ''
     const root: BlockFunction = (_env, context, frame, runtime, callback) => {
       const { ctx: variables } = context
-      text = this.#holes.render(hole, { context, variables, frame, held: new Map() }, runtime)
+      text = this.#holes.render(hole, { context, variables, frame, held: NOTHING_HELD }, runtime)
       callback(null, text)
     }
     // A template that is nothing but the hole: the engine makes its context and frame.

@@ -14,12 +14,7 @@ export interface Token {
 }
 
 export interface Delimiters {
-  readonly BLOCK_START: string
   readonly BLOCK_END: string
-  readonly VARIABLE_START: string
-  readonly VARIABLE_END: string
-  readonly COMMENT_START: string
-  readonly COMMENT_END: string
 }
 
 export interface Tokenizer {
@@ -143,7 +138,12 @@ export interface Context {
 
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
-  keep(index: number, value: unknown, name: string): void
+  /**
+   * @param isInner - Whether it belongs to a loop or a call block, rather than to a whole template,
+   *   block or macro.
+   * @param id - What compiled code calls it.
+   */
+  keep(index: number, value: unknown, name: string, isInner: boolean, id?: string): void
   /** In the place of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }

@@ -10,10 +10,12 @@ import { renderBlock } from './body.js'
 import type { BlockFunction, Context, Engine, Frame, Keeper, Runtime, Template } from './engine.js'
 import { remember } from './engine-errors.js'
 import { nunjucksFaults } from './faults.js'
+import { NOTHING_HELD } from './held.js'
 import { HOLE_BLOCK, type HoleRecord } from './parse-hole.js'
 import { addHeld, forbid, freeze, heldBy, hideIn, merge } from './scope.js'
 import type { TemplateNames } from './templates.js'
 import {
+  isBound,
   lookUp,
   namesMadeInside,
   namesSeen,
@@ -27,8 +29,6 @@ export const ENGINE = 'nunjucks'
 
 /** Most holes of templates without a name that are remembered. */
 const MAX_LOOSE = 1_000
-
-const NOTHING_HELD: ReadonlyMap<string, unknown> = new Map()
 
 /** A hole that was found. */
 export interface Hole {
@@ -132,7 +132,7 @@ export class Holes {
     const host = tagHolesOf(renderer)
     const made = namesMadeInside({ frame: place.frame, moment: nextMoment() }, host)
     for (const name of record.reads) {
-      if (!isSame(name, record, place, host?.vantage, made, this.#names)) {
+      if (!isSame(name, place, host?.vantage, made, this.#names)) {
         throw nunjucksFaults.holeUses(name, position)
       }
     }
@@ -205,9 +205,8 @@ export class Holes {
       host,
     )
     return (
-      record.reads.every((name) =>
-        isSame(name, record, vantage, host?.vantage, made, this.#names),
-      ) && namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
+      record.reads.every((name) => isSame(name, vantage, host?.vantage, made, this.#names)) &&
+      namesToHide(record, vantage, host?.vantage, made).every((name) => hidden.includes(name))
     )
   }
 
@@ -238,7 +237,6 @@ export function tagHolesOf(renderer: HoleRenderer | undefined): TagHoles | undef
  */
 function isSame(
   name: string,
-  record: HoleRecord,
   place: Vantage,
   scope: Vantage | undefined,
   made: ReadonlySet<string>,
@@ -247,8 +245,7 @@ function isSame(
   if (made.has(name)) return false
   if (scope === undefined) return !place.held.has(name) && !place.context.exported.includes(name)
   const value = lookUp(place, name)
-  if (!Object.is(value, lookUp(scope, name)) || isOfCallOnly(name, record, place, scope))
-    return false
+  if (!Object.is(value, lookUp(scope, name)) || isOfCallOnly(name, place, scope)) return false
   if (value !== undefined) return true
   // Nothing here, and by chance nothing there.
   const isApart = names.isApart(place.context) && !names.isApart(scope.context)
@@ -259,15 +256,12 @@ function isSame(
  * Whether a variable may be one of a loop or macro around a call block, which the engine renders in the
  * frames of the macro that it calls: compiled code alone has it, and on a hit nobody.
  */
-function isOfCallOnly(
-  name: string,
-  { bound }: HoleRecord,
-  { frame, held }: Vantage,
-  scope: Vantage,
-): boolean {
-  if (bound?.includes(name) !== true || scope.held.has(name)) return false
+function isOfCallOnly(name: string, { frame, held }: Vantage, scope: Vantage): boolean {
   const value = held.get(name)
-  return value !== undefined && !Object.is(frame.lookup(name), value)
+  if (value === undefined || scope.held.has(name) || Object.is(frame.lookup(name), value)) {
+    return false
+  }
+  return isBound(name, held, frame)
 }
 
 function namesToHide(
@@ -326,7 +320,7 @@ function renderAt(
   const isOther = [...held].some(([name, value]) => !Object.is(frame.lookup(name), value))
   if (isElsewhere || isOther) {
     seen = merge(frame, runtime)
-    addHeld(seen, held, recordOf(block).bound)
+    addHeld(seen, held, (name) => isBound(name, held, frame))
     for (const [name, value] of held)
       if (value === undefined) known = { ...known, [name]: undefined }
   }

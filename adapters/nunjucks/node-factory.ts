@@ -48,23 +48,45 @@ export class NodeFactory {
    */
   keep(name: string, index: number): { readonly pieces: Node[]; readonly isHeld: () => boolean } {
     let isHeld = false
-    const probe = {
-      // The compiler uses a name as a key and, for a variable it does not hold, in code.
-      [Symbol.toPrimitive](hint: string) {
-        if (hint === 'default') isHeld = false
-        return name
-      },
-    }
+    let levels = 0
+    let allLevels = 0
+    const isIdentifier = IDENTIFIER_PART.test(name)
+    const found = this.#probe(name, (hint) => {
+      if (hint === 'default') isHeld = false
+      else levels++
+    })
+    const nothing = this.#probe('fragcache_nothing', (hint) => {
+      if (hint !== 'default') allLevels++
+    })
     const pieces = [
       // A name may be held in a scope that is closed by now, or not open yet.
       this.code(() => {
-        isHeld = IDENTIFIER_PART.test(name)
-        return `try { use.keep(${index}, `
+        isHeld = isIdentifier
+        levels = allLevels = 0
+        return `try { use.keep(${index}, /* `
       }),
-      markProbe(this.symbol(probe)),
-      this.code(`, ${JSON.stringify(name)}); } catch (e) {}\n`),
+      nothing,
+      this.code(' */ '),
+      found,
+      this.code(() => `, ${JSON.stringify(name)}, ${levels < allLevels}`),
+      ...(isIdentifier ? [this.code(', `'), this.#probe(name), this.code('`')] : []),
+      this.code('); } catch (e) {}\n'),
     ]
     return { pieces, isHeld: () => isHeld }
+  }
+
+  /**
+   * A variable for which the compiler is watched: it uses the name as a key at each level of its scopes
+   * and, for a variable it does not hold, in code.
+   */
+  #probe(name: string, used: (hint: string) => void = () => undefined): Node {
+    const probe = {
+      [Symbol.toPrimitive](hint: string) {
+        used(hint)
+        return name
+      },
+    }
+    return markProbe(this.symbol(probe))
   }
 }
 

@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
 import type { TagPosition } from '../../src/errors.js'
-import { boundNames } from './bound-names.js'
-import type { Lexer, Node, Nodes, Parser, Token } from './engine.js'
+import type { Node, Nodes, Parser, Token } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 import { traceNames } from './names.js'
 import { NodeFactory } from './node-factory.js'
@@ -25,8 +24,6 @@ export interface HoleRecord {
   readonly template?: string
   /** The variables of its surroundings that it reads. */
   readonly reads: readonly string[]
-  /** Those of them that loops, macros or call blocks of the template make. */
-  readonly bound?: readonly string[]
   /** It includes something that sees all variables. */
   readonly includes?: true
   /** It calls something that sees the context. */
@@ -90,7 +87,6 @@ export function holeReads(node: Node): readonly string[] | undefined {
 export function parseHole(
   parser: Parser,
   nodes: Nodes,
-  lexer: Lexer,
   tag: Token,
   { asyncFilters, template }: ParseSettings,
 ): Node {
@@ -114,15 +110,11 @@ export function parseHole(
     blocksOf.set(parser, blocks)
     addEnd(parser)
   }
-  const read = readHole(body, nodes)
-  const names = boundNames(parser.tokens, lexer)
-  const bound = read.reads.filter((name) => names.has(name))
   const record: HoleRecord = {
     id: `${blocks.length}_${hash('sha256', source).slice(0, 12)}`,
     line: tag.lineno + 1,
     ...(template === undefined ? undefined : { template }),
-    ...read,
-    ...(bound.length === 0 ? undefined : { bound }),
+    ...readHole(body, nodes),
   }
   const make = new NodeFactory(nodes, tag)
   const told = make.code(`if (env === null) return cb(null, ${JSON.stringify(record)});\n`)

@@ -45,7 +45,7 @@ export function parseTag(
 ): Node {
   const tag = parser.nextToken() as Token
   if (isEndOfHoles(tag)) return parseEndOfHoles(parser, nodes, tag)
-  if (tag.value === 'nocache') return parseHole(parser, nodes, lexer, tag, settings)
+  if (tag.value === 'nocache') return parseHole(parser, nodes, tag, settings)
   if (tag.value === 'cache') return parseCache(parser, nodes, lexer, tag, settings)
   throw strayEnd(parser, tag, settings.template)
 }

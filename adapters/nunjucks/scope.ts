@@ -1,4 +1,5 @@
 import type { CompiledBody, Context, Frame, Keeper, Runtime } from './engine.js'
+import { Held } from './held.js'
 
 /**
  * The variables a body sees. They are its own: what it sets stays inside on a miss, as it does on a
@@ -129,13 +130,9 @@ export function merge(inner: Frame | undefined, runtime: Runtime): Frame {
 /**
  * Adds what compiled code holds in variables of its own, which come first, to a merged frame.
  *
- * @param bound - The names that may be those of loops, macros or call blocks.
+ * @param isBound - Whether a variable is one of a loop, macro or call block.
  */
-export function addHeld(
-  frame: Frame,
-  held: ReadonlyMap<string, unknown>,
-  bound: readonly string[] = [],
-): void {
+export function addHeld(frame: Frame, held: Held, isBound: (name: string) => boolean): void {
   let tops = topNames.get(frame)
   for (const [name, value] of held) {
     if (value === undefined) {
@@ -144,7 +141,7 @@ export function addHeld(
       continue
     }
     // Macros and imports of a whole template are in none of the engine's frames.
-    if (!(name in frame.variables) && !bound.includes(name)) (tops ??= new Set()).add(name)
+    if (!(name in frame.variables) && !isBound(name)) (tops ??= new Set()).add(name)
     frame.variables[name] = value
   }
   if (tops !== undefined) topNames.set(frame, tops)
@@ -179,12 +176,16 @@ function keepHeld(body: CompiledBody): unknown[] {
 }
 
 /** What compiled code holds in variables of its own, by name. */
-export function heldBy(keep: (use: Keeper, runtime: Keeper) => void): Map<string, unknown> {
-  const held = new Map<string, unknown>()
+export function heldBy(keep: (use: Keeper, runtime: Keeper) => void): Held {
+  const held = new Held()
   const keeper: Keeper = {
     contextOrFrameLookup: () => UNHELD,
-    keep(_index, value, name) {
-      if (value !== UNHELD) held.set(name, value)
+    keep(_index, value, name, isInner, id) {
+      if (value === UNHELD) return
+      held.set(name, value)
+      if (isInner) held.inner.add(name)
+      // So the engine's compiler names parameters.
+      else if (id?.startsWith('l_') === true) held.parameters.add(name)
     },
   }
   keep(keeper, keeper)

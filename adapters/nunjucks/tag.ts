@@ -18,6 +18,7 @@ import { tagHolesOf, type Holes, type TagHoles } from './holes.js'
 import { copyScope, freeze, heldBy, takeScope, type Scope } from './scope.js'
 import type { CallerUse } from './syntax-tree.js'
 import type { TemplateNames } from './templates.js'
+import { NOTHING_HELD } from './held.js'
 import { nextMoment, noteBody, type TagPlace, type Vantage } from './vantage.js'
 
 /** What a compiled template says of a tag. */
@@ -59,8 +60,6 @@ const KEYWORDS = [
   'staleWhileRevalidate',
   'staleIfError',
 ] as const
-
-const NOTHING_HELD: ReadonlyMap<string, unknown> = new Map()
 
 /** What the tags of one environment have in common. */
 export interface TagSurroundings {
@@ -250,7 +249,7 @@ class TagCall implements TagHoles {
     const { place } = this
     const host = tagHolesOf(outermostOf(currentFrame())?.holes)
     if (host !== undefined)
-      noteBody(scope.frame, { host, around: host === this ? undefined : place })
+      noteBody(scope.frame, { host, around: host === this ? undefined : place, tag: this })
     return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag)
   }
 

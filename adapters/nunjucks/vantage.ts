@@ -1,4 +1,5 @@
 import type { Context, Frame } from './engine.js'
+import type { Held } from './held.js'
 import { isAtTop } from './scope.js'
 
 /** Where a variable is looked up: at a hole, or at the tag in whose scope it is rendered. */
@@ -8,7 +9,7 @@ export interface Vantage {
   readonly variables: Readonly<Record<string, unknown>>
   readonly frame: Frame
   /** The variables that compiled code holds in variables of its own; these come first. */
-  readonly held: ReadonlyMap<string, unknown>
+  readonly held: Held
 }
 
 /** The value a variable has there. */
@@ -30,6 +31,7 @@ function lookUpIn(
 const bodies = new WeakMap<Frame, BodyFrame>()
 
 interface BodyFrame {
+  readonly tag: { readonly vantage: Vantage; readonly place: TagPlace }
   /** What renders the holes of the outermost body around. */
   readonly host: object
   /** Where the tag stands; `undefined`: it is the outermost one. */
@@ -51,7 +53,7 @@ let moments = 0
 export const nextMoment = (): number => ++moments
 
 /** Notes that the body of a tag is rendered in a frame, before it begins. */
-export function noteBody(frame: Frame, body: Pick<BodyFrame, 'host' | 'around'>): void {
+export function noteBody(frame: Frame, body: Omit<BodyFrame, 'made'>): void {
   const made = new Map<string, number>()
   bodies.set(frame, { ...body, made })
   const set = frame.set.bind(frame)
@@ -88,6 +90,22 @@ export function namesMadeInside(place: TagPlace, host: object | undefined): Set<
     at = at.parent
   }
   return host === undefined ? new Set([...inner, ...atTops]) : inner
+}
+
+/**
+ * Whether a variable that compiled code holds is one of a loop, macro or call block, rather than a macro
+ * or an import of the whole template.
+ */
+export function isBound(name: string, held: Held, frame: Frame): boolean {
+  if (held.inner.has(name)) return true
+  if (!held.parameters.has(name)) return false
+  for (let at: Frame | undefined = frame; at !== undefined; at = at.parent) {
+    const { tag } = bodies.get(at) ?? {}
+    if (tag === undefined) continue
+    const around = tag.vantage.held
+    return !around.has(name) || isBound(name, around, tag.place.frame)
+  }
+  return true
 }
 
 /** Every name that a frame or its context knows. */

@@ -147,6 +147,7 @@ describe.each(stores)('a hole in what a caller puts into a cached macro, over %s
     '{% macro box() %}{% cache 60 box %}[{{ caller() }}]{% endcache %}{% endmacro %}'
   const call = (body: string) =>
     `{% call box() %}{{ count() }}{% nocache %}${body}{% endnocache %}{% endcall %}`
+  const shown = '{% macro icon(x) %}<{{ x }}>{% endmacro %}'
   const inside = (outer: string, body: string) => outer.replace('HERE', call(body))
   const places = [
     'HERE',
@@ -175,13 +176,19 @@ describe.each(stores)('a hole in what a caller puts into a cached macro, over %s
     ['an object of a loop', '{% for x in pair %}HERE{% endfor %}'],
     ['a variable with an underscore', '{% for _x in xs %}HERE{% endfor %}'],
     ['a loop variable that hides one', '{% set x = "A" %}{% for x in xs %}HERE{% endfor %}'],
+    ['what a loop imports', '{% for i in xs %}{% from "lib" import x %}HERE{% endfor %}'],
+    [
+      'a loop behind raw text that reads as a comment',
+      '{% raw %}@media print {#id{color:red}}{% endraw %}{% for x in xs %}HERE{% endfor %}{# #}',
+    ],
     ['what a call block is given', '{% call(x) twice() %}HERE{% endcall %}'],
   ]
   it.each(chances)('may not use %s, also if it is the same by chance', async (what, main) => {
     const name = main.includes('_x') ? '_x' : 'x'
     const twice = '{% macro twice() %}{{ caller("A") }}{{ caller("B") }}{% endmacro %}'
     const used = main.replace('HERE', call(`{{ ${name} }}`))
-    const { render } = setUp({ main: macros + twice + used }, make())
+    const lib = '{% set x = "A" %}'
+    const { render } = setUp({ main: macros + twice + used, lib }, make())
     const x = what.includes('object') ? { toString: () => 'A' } : 'A'
     const given = { x, y: { toString: () => 'B' }, pair: [x, 'B'], _x: 'A' }
     await expect(render(given)).rejects.toThrow(`uses "${name}", which is made`)
@@ -199,10 +206,28 @@ describe.each(stores)('a hole in what a caller puts into a cached macro, over %s
     }
   })
 
-  it('may use it also where raw text cannot be read', async () => {
-    const main = `${macros}{% raw %}{{ § {%  {% endraw %}{% set mark = "!" %}${call('{{ user }}')}`
-    const { render } = setUp({ main }, make())
-    expect(await render({ user: 'ann' })).toBe('{{ § {%  [1ann]')
-    expect(await render({ user: 'ben' })).toBe('{{ § {%  [1ben]')
+  it.each([
+    ['a parameter of its own name', '{% macro icon(icon) %}<{{ icon }}>{% endmacro %}'],
+    ['a loop', `${shown}{% for icon in [] %}{% endfor %}`],
+    ['a parameter elsewhere', `${shown}{% macro z(icon) %}{% endmacro %}`],
+    ['raw text', `${shown}{% raw %}{% for icon in x %} {{ § #} {% endraw %}`],
+  ])('may use a macro although its name is that of %s too', async (_what, definition) => {
+    for (const place of places) {
+      const { render } = setUp(
+        { main: definition + macros + inside(place, '{{ icon(user) }}') },
+        make(),
+      )
+      expect(await render({ user: 'ann' })).toMatch(/\[1<ann>\]$/)
+      expect(await render({ user: 'ben' })).toMatch(/\[1<ben>\]$/)
+    }
   })
+})
+
+it('a hole in a call block may use what the macro is given too', async () => {
+  const main =
+    '{% macro card(x) %}{% cache 60 card x %}[{{ caller() }}]{% endcache %}{% endmacro %}' +
+    '{% for x in xs %}{% call card(x) %}{{ count() }}{% nocache %}{{ x }}{{ user }}{% endnocache %}{% endcall %}{% endfor %}'
+  const { render } = setUp({ main }, new LocMemCache())
+  expect(await render({ user: 'ann' })).toBe('[1Aann][2Bann]')
+  expect(await render({ user: 'ben' })).toBe('[1Aben][2Bben]')
 })
