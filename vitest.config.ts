@@ -46,6 +46,7 @@ const timed = [
   'test/{core,adapters}/*-processes.test.ts',
   'test/backends/{memcached,redis,tiered}.test.ts',
   'test/backends/{database-batches,database-drivers,server-stats}.test.ts',
+  'test/cli/{check,entries}.test.ts',
   'test/support/servers.test.ts',
 ]
 

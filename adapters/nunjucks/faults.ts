@@ -67,7 +67,13 @@ export const nunjucksFaults = {
 
   holeUses: (name: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `this nocache block uses ${show(name)}, which is made inside the cached body around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
+      `this nocache block uses ${show(name)}, which is made inside the cached body or page around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
+      position,
+    ),
+
+  holeOfMacro: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `this nocache block uses ${show(name)}, and stands in a macro that is imported without context, which does not see what the cached body around sees; write {% import … with context %}`,
       position,
     ),
 

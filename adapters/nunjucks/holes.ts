@@ -133,7 +133,9 @@ export class Holes {
     const made = namesMadeInside({ frame: place.frame, moment: nextMoment() }, host)
     for (const name of record.reads) {
       if (!isSame(name, place, host?.vantage, made, this.#names)) {
-        throw nunjucksFaults.holeUses(name, position)
+        const isOutside =
+          !made.has(name) && lookUp(place, name) === undefined && this.#names.isApart(place.context)
+        throw nunjucksFaults[isOutside ? 'holeOfMacro' : 'holeUses'](name, position)
       }
     }
     return namesToHide(record, place, host?.vantage, made)

@@ -231,3 +231,17 @@ it('a hole in a call block may use what the macro is given too', async () => {
   expect(await render({ user: 'ann' })).toBe('[1Aann][2Bann]')
   expect(await render({ user: 'ben' })).toBe('[1Aben][2Bben]')
 })
+
+it('a hole in a macro that is imported without context is told to want it', async () => {
+  const setUpWith = (end: string) => {
+    const lib = '{% macro hello(n) %}{{ n }} {% nocache %}{{ user }}{% endnocache %}{% endmacro %}'
+    const main = `{% from "lib" import hello${end} %}{% cache 60 f %}{{ hello("x") }}{% endcache %}`
+    return setUp({ main, lib }, new LocMemCache())
+  }
+  await expect(setUpWith('').render({ user: 'ann' })).rejects.toThrow(
+    /uses "user", and stands in a macro that is imported without context.*with context/,
+  )
+  const { render } = setUpWith(' with context')
+  expect(await render({ user: 'ann' })).toBe('x ann')
+  expect(await render({ user: 'ben' })).toBe('x ben')
+})

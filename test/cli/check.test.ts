@@ -143,9 +143,10 @@ describe('fragcache check', () => {
     const bounded = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
     onTestFinished(async () => void (await Promise.all([bare.stop(), bounded.stop()])))
     const { exit, codesOf } = await check(
-      `export default createCaches({
-         default: new RedisCache({ location: ${JSON.stringify(bare.url)} }),
-         good: new RedisCache({ location: ${JSON.stringify(bounded.url)}, keyPrefix: 'shop' }),
+      `const options = { timeLimitMs: 20_000 }
+       export default createCaches({
+         default: new RedisCache({ location: ${JSON.stringify(bare.url)}, options }),
+         good: new RedisCache({ location: ${JSON.stringify(bounded.url)}, keyPrefix: 'shop', options }),
        })`,
     )
     expect(exit).toBe(0)
