@@ -10,7 +10,8 @@ const caches: FileBasedCache[] = []
 
 afterEach(async () => {
   for (const cache of caches.splice(0)) await cache.close()
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true, maxRetries: 10 })
+  for (const folder of folders.splice(0))
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 /** An empty folder that goes after the test. */
