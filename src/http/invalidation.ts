@@ -1,8 +1,22 @@
 import { headerText, type HeaderFields } from './header-values.js'
 
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+const SAFE: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PRI',
+  'PROPFIND',
+  'QUERY',
+  'REPORT',
+  'SEARCH',
+  'TRACE',
+])
 
-/** Whether a method changes nothing; of one that is not known it is not. @see RFC 9110 §9.2.1 */
+/**
+ * Whether a method changes nothing; one that is not registered may change anything.
+ *
+ * @see RFC 9110 §9.2.1; IANA's HTTP Method Registry
+ */
 export function isSafe(method: string): boolean {
   return SAFE.has(method)
 }
