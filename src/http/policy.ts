@@ -128,8 +128,20 @@ export function storeRefusal(
   if (/^\s*text\/event-stream\s*(?:;|$)/i.test(headerText(headers, 'content-type') ?? '')) {
     return 'event-stream'
   }
-  const shareable = vary.names.includes('cookie') || hasDirective(control, 'public')
+  const shareable = vary.names.includes('cookie') || isPublicWithTime(control)
   return personal && !shareable ? 'personal' : undefined
+}
+
+/**
+ * Whether a response says that it is for everybody, whoever asked. With a time of zero beside it
+ * `public` says so of nothing: Express writes `public, max-age=0` for every file that it sends.
+ *
+ * @see RFC 9111 §3.5, §5.2.2.9
+ */
+function isPublicWithTime(control: CacheControl): boolean {
+  if (!hasDirective(control, 'public')) return false
+  const seconds = directiveLifetimeSeconds(control)
+  return seconds === undefined || (seconds !== null && seconds > 0)
 }
 
 /** On a whole response it means nothing, and what names no range makes no part of it. @see RFC 9110 §14.4 */
@@ -158,8 +170,8 @@ interface StoringControl {
 /**
  * The directives that a cache such as this one obeys.
  *
- * @remarks Fails closed: a `CDN-Cache-Control` that cannot be read, or that names no time, does not
- *   lift what `Cache-Control` forbids.
+ * @remarks Fails closed: `CDN-Cache-Control` never lifts `private` or `no-store`, and only one that
+ *   can be read and names a time lifts `no-cache`.
  * @param rfcStatus - The status, where RFC 9111 counts to the letter.
  * @see RFC 9213 §2.2
  */
@@ -168,16 +180,18 @@ function controlOf(headers: HeaderFields, rfcStatus: number | undefined): Storin
   const general = parseCacheControl(value)
   const lifted = (control: CacheControl) =>
     rfcStatus === undefined ? undefined : liftedRestrictions(control, rfcStatus)
-  const targetedValue = headerOf(headers, 'cdn-cache-control')
-  if (targetedValue !== undefined) {
-    const control = parseCacheControl(targetedValue)
-    const restriction = storingRestriction(targetedValue, control, lifted(control))
-    const isReadable = !control.malformed && typeof directiveLifetimeSeconds(control) === 'number'
-    if (restriction !== undefined || isReadable) return { control, targeted: true, restriction }
-  }
   const restriction = storingRestriction(value, general, lifted(general))
-  return { control: general, targeted: false, restriction }
+  const targetedValue = headerOf(headers, 'cdn-cache-control')
+  if (targetedValue === undefined) return { control: general, targeted: false, restriction }
+  const control = parseCacheControl(targetedValue)
+  const own = storingRestriction(targetedValue, control, lifted(control))
+  const isReadable = !control.malformed && typeof directiveLifetimeSeconds(control) === 'number'
+  if (own === undefined && !isReadable) return { control: general, targeted: false, restriction }
+  return { control, targeted: true, restriction: own ?? storingRestriction(value, general, LIFTED) }
 }
+
+/** What a `CDN-Cache-Control` with a time of its own may allow against `Cache-Control`. */
+const LIFTED: readonly Restriction[] = ['no-cache']
 
 /** What does not keep a response from being stored by the letter of RFC 9111. */
 function liftedRestrictions(control: CacheControl, status: number): readonly Restriction[] {
@@ -230,7 +244,7 @@ export type ResponseVerdict =
       readonly ageSeconds: number
       /** The names in its `Vary`. */
       readonly vary: readonly string[]
-      /** It said `public`: a visitor's own request may be answered with it too. */
+      /** It said `public`, with a time above zero: any visitor's request may be answered with it. */
       readonly isPublic: boolean
       /** It may answer requests with `Authorization`, whoever asked first. */
       readonly isForAuthorized: boolean
@@ -308,7 +322,7 @@ export function judgeResponse(
       return { store: false, reason: 'too-large', downstream: undefined }
     }
   }
-  const isPublic = hasDirective(control, 'public')
+  const isPublic = isPublicWithTime(control)
   return {
     store: true,
     keepSeconds: keep === null ? null : Math.max(0, keep),
