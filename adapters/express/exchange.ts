@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import type { TagSnapshot } from '../../src/backend.js'
+import { CacheBackendError } from '../../src/errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
 import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
 import type { Forward, Handling } from '../../src/http/cache-status.js'
@@ -34,7 +35,7 @@ import { watchErrorHandlers } from './error-handlers.js'
 import type { Forwarding, Place } from './place.js'
 import { isLasting, isSuperseding } from './refusals.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import type { PageHoleOptions } from './options.js'
+import type { PageHoleOptions, Settings } from './options.js'
 import { NOTHING, profileOf, UNDECIDED } from './page-flights.js'
 import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
 import {
@@ -47,6 +48,7 @@ import {
   type HoledBody,
 } from './page-holes.js'
 import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
+import { VisitorWatch } from './visitor-watch.js'
 import type { PageLookup, PageRequest } from './page.js'
 import {
   BodyRecorder,
@@ -62,13 +64,14 @@ import { isPrecompressed } from './precompress.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
-import { warnOfFault, warnOfNonce, warnOfTags } from './warnings.js'
+import { warnOfFault, warnOfNonce, warnOfTags, warnOfTrust } from './warnings.js'
 
 /**
  * `waiting`: no lookup yet. `forwarded`: the view answers, and its answer may be stored. `passed`:
- * the cache has nothing to do with it. `replaced`: a cache further in takes care of it.
+ * the cache has nothing to do with it. `aside`: nothing was found, and nothing here stores. `replaced`: a
+ * cache further in takes care of it.
  */
-type Phase = 'waiting' | 'forwarded' | 'passed' | 'replaced'
+type Phase = 'waiting' | 'forwarded' | 'passed' | 'aside' | 'replaced'
 
 const CURRENT = Symbol('fragcache.exchange')
 
@@ -85,6 +88,7 @@ export class Exchange implements Substitute {
   #forwarding: Forwarding | undefined
   /** What the client asked, where the view is asked something else. */
   #asked: Pick<Request, 'headers' | 'rawHeaders'> | undefined
+  #isVisitors = false
   #outer: OuterHeaders | undefined
   #recorder: BodyRecorder | undefined
   #pending: Pending | undefined
@@ -92,6 +96,8 @@ export class Exchange implements Substitute {
   #said: Sayable | undefined
   #saying: Sayable | undefined
   #frame: Frame | undefined
+  /** Tells whom the answer belongs to. */
+  #watch: VisitorWatch | undefined
   /** Fills the holes for this visitor. */
   #visitor: VisitorHoles | undefined
   /** The holes of the page that the view makes. */
@@ -148,6 +154,11 @@ export class Exchange implements Substitute {
     return this.#phase === 'waiting'
   }
 
+  /** It has left the request to whatever comes behind. */
+  get isAside(): boolean {
+    return this.#phase === 'aside'
+  }
+
   /** Tags whose versions have to be read before the view runs. */
   get earlyTags(): readonly string[] {
     return typeof this.#tags === 'function' ? [] : this.#tags
@@ -167,15 +178,31 @@ export class Exchange implements Substitute {
 
   /**
    * Whether this exchange already does what a middleware further in wants, so that a page is looked
-   * up and stored once. The time of the innermost counts.
+   * up and stored once, for the shortest of the times that views are given.
+   *
+   * @see Django, `CacheMiddleware`: the outer `cache_page` stores last
    */
   absorbs(place: Place): boolean {
+    if (this.#phase === 'aside') return false
     // What kept the request from one cache keeps it from any, unless it was that cache itself.
     if (this.#phase === 'passed' && !this.#isCacheDown) return true
     if (this.#phase === 'waiting' || this.place.store !== place.store) return false
-    if (place.pageSeconds !== undefined) this.#pageSeconds = place.pageSeconds
+    this.#pageSeconds = shorter(this.#pageSeconds, place.pageSeconds)
     if (typeof place.tags === 'function') this.#tags = place.tags
     return true
+  }
+
+  /**
+   * Notes whether the site knows the visitor, as it does now: between the two halves of the cache, and
+   * behind it, a layer may take away what the visitor came with.
+   */
+  noteVisitor(): void {
+    this.#isVisitors ||= isPersonal(this.req, this.place.settings)
+  }
+
+  /** Whether the site knew the visitor when the cache was asked. */
+  get isVisitors(): boolean {
+    return this.#isVisitors
   }
 
   /** Reads the versions of a middleware's tags, which the lookup further out did not know of. */
@@ -217,12 +244,23 @@ export class Exchange implements Substitute {
 
   /** Leaves the request to the view: the cache has nothing to do with it. */
   pass(reason: string, next: () => void): void {
+    if (this.place.isReadOnly === true) return this.stepAside(reason, next)
     this.#phase = 'passed'
     this.#isCacheDown = reason === 'cache-failed'
     const forward = reason === 'method' ? 'method' : 'bypass'
     this.#say({ hit: false, forward, stored: false, detail: reason })
     this.#report('bypass', reason)
     this.letThrough(this.place, next)
+  }
+
+  /** Goes on to the view with nothing changed: a middleware that only reads has found no page. */
+  stepAside(reason: string, next: () => void): void {
+    this.#phase = 'aside'
+    onHeaders(this.res, () => {
+      if (this.#phase === 'aside') this.#report('bypass', reason)
+    })
+    takePairs(this.res)
+    next()
   }
 
   /**
@@ -333,11 +371,14 @@ export class Exchange implements Substitute {
 
   /** Leaves the request to the view; the answer is stored if it may be. */
   forward(forwarding: Forwarding, next: () => void): void {
-    const { request, lookup, stale, validates = false } = forwarding
+    const { lookup, stale, validates = false } = forwarding
+    // What a layer behind the cache deletes was sent all the same.
+    const request = { ...forwarding.request, headers: { ...forwarding.request.headers } }
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
-    this.#forwarding = forwarding
+    this.#watch = new VisitorWatch(this.req, request, this.place.settings, this.#isVisitors)
+    this.#forwarding = { ...forwarding, request }
     this.#forwardedMs = Date.now()
     // The whole is wanted, for others too; the client is told afterwards that it has it already.
     const isForAll = forwarding.flight !== undefined && asksForChange(this.req.headers)
@@ -352,6 +393,7 @@ export class Exchange implements Substitute {
     this.#frame = frame
     this.#depend(lookup.tags)
     this.#watchHoles(frame)
+    this.#watch.begin()
     this.#askedMs = performance.now()
     runAsyncIn(frame, next)
   }
@@ -388,9 +430,13 @@ export class Exchange implements Substitute {
   /** A client's copy is of another filling, whatever it asks. */
   #forgetConditions(): void {
     if (this.res.headersSent) return
-    const { headers, rawHeaders } = this.req
+    const { headers, rawHeaders } = this.#quietly(() => ({
+      headers: this.req.headers,
+      rawHeaders: this.req.rawHeaders,
+    }))
     this.#asked ??= { headers, rawHeaders }
-    replaceConditions(this.req, undefined)
+    this.#quietly(() => replaceConditions(this.req, undefined))
+    this.#watch?.watchHeaders()
   }
 
   #depend({ versions, unborn }: TagSnapshot): void {
@@ -444,7 +490,8 @@ export class Exchange implements Substitute {
     // What is in the body, the view does not make anew.
     if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
-    const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
+    const reason =
+      change ?? reasonOf(verdict) ?? this.#lateCookies(verdict) ?? this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
     const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
     const page: StoredResponse = {
@@ -562,11 +609,13 @@ export class Exchange implements Substitute {
 
   #judge(status: number, headers: HeaderFields, nowMs: number): ResponseVerdict {
     const { settings } = this.place
+    const visitor = this.#watch?.visitor
     return judgeResponse(
       {
         method: this.#request?.method ?? this.req.method,
-        personal: isPersonal(this.req, settings),
-        ranged: this.req.headers['range'] !== undefined,
+        // A layer around us may say yet that the page varies on Cookie.
+        visitor: visitor?.reason === 'cookies-read' && this.#hasLastWord ? undefined : visitor,
+        ranged: this.#request?.headers['range'] !== undefined,
       },
       { status, headers },
       {
@@ -589,6 +638,8 @@ export class Exchange implements Substitute {
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
     if (!this.#isSendingHead) this.beforeHeaders(false)
     if (this.substitute !== undefined) return
+    this.#watch?.sendHeaders()
+    this.#learnOfCookies()
     const { res } = this
     const nowMs = Date.now()
     const isFilled = this.#holes?.isFilled === true
@@ -700,8 +751,14 @@ export class Exchange implements Substitute {
     this.#report('bypass', reason)
     if (this.#forwarding === undefined) return
     const { flight, lookup, request, stale, validates = false } = this.#forwarding
+    const { store } = this.place
+    const { isKnown, headerList } = lookup
     if (validates && stale !== undefined && this.#supersedes(reason, stale)) {
-      this.place.store.drop(request, lookup.key, stale).catch(warnOfFault)
+      store.drop(request, lookup.key, stale).catch(warnOfFault)
+    }
+    if (this.#watch?.hasReadCookies === true && isKnown && !headerList.includes('cookie')) {
+      // A page that was made without reading them must not be found by those who have some.
+      store.learn(request, ['cookie'], 0).catch(ignoreFailure)
     }
     if (flight === undefined) return
     if (reason === 'incomplete' && this.req.socket.destroyed) return flight.land(UNDECIDED)
@@ -779,17 +836,58 @@ export class Exchange implements Substitute {
     const shown = status === 304 ? 200 : status
     const headers = this.#ofThePage()
     if (this.#isForOneVisitor && headers['set-cookie'] !== undefined) return 'set-cookie'
-    return storeRefusal({ status: shown, headers }, isPersonal(this.req, settings), settings)
+    return storeRefusal({ status: shown, headers }, this.#watch?.visitor, settings)
+  }
+
+  /** Remembers that cookies were read, for pages of the same handler that are made without reading any. */
+  #learnOfCookies(): void {
+    if (this.#request === undefined || this.#watch?.hasReadCookies !== true) return
+    this.place.store.noteCookies(this.#request, this.#route)
+  }
+
+  get #route(): object | undefined {
+    return (this.req as { readonly route?: object }).route
+  }
+
+  /**
+   * Whether a page that does not say so depends on cookies: they were read while it was made, or while
+   * other pages of its handler were.
+   */
+  #dependsOnCookies({ isPublic, vary }: Extract<ResponseVerdict, { store: true }>): boolean {
+    if (isPublic || vary.includes('cookie') || this.#request === undefined) return false
+    const watch = this.#watch
+    if (watch === undefined || watch.hasOwnRule) return false
+    return watch.hasReadCookies || this.place.store.readsCookies(this.#request, this.#route)
+  }
+
+  /** Cookies were read when it was said already what the page varies on. */
+  #lateCookies(verdict: ResponseVerdict): StoreRefusal | undefined {
+    if (!verdict.store || this.#watch?.hasReadCookies !== true) return undefined
+    if (verdict.isPublic || this.#innerVary.includes('cookie')) return undefined
+    return verdict.vary.includes('cookie') ? undefined : 'cookies-read'
   }
 
   /** What the request was looked up as must be what it is answered as. */
   #change({ method, language, timeZone }: PageRequest): string | undefined {
     const { settings } = this.place
+    if (this.#watch?.hasOtherOrigin === true) {
+      warnOfTrust()
+      return 'trust-changed'
+    }
     if (requestLineMethod(this.req) !== method || this.req.method !== method)
       return 'method-changed'
-    if (keyPart(settings.language, this.req) !== language) return 'language-changed'
-    if (keyPart(settings.timeZone, this.req) !== timeZone) return 'time-zone-changed'
+    if (this.#tells(settings.language) !== language) return 'language-changed'
+    if (this.#tells(settings.timeZone) !== timeZone) return 'time-zone-changed'
     return undefined
+  }
+
+  #tells(read: Settings['language']): string | null | undefined {
+    return this.#quietly(() => keyPart(read, this.req))
+  }
+
+  /** What functions of the site read for the cache is no part of the page. */
+  #quietly<T>(action: () => T): T {
+    return this.#watch === undefined ? action() : this.#watch.quietly(action)
   }
 
   #expect(verdict: Pending['verdict'], said: Pending['said'], atMs: number): void {
@@ -799,7 +897,12 @@ export class Exchange implements Substitute {
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
     if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
     this.#innerVary = verdict.vary
-    if (this.req.headers.authorization !== undefined && !verdict.isForAuthorized) {
+    if (this.#dependsOnCookies(verdict)) {
+      // It was made for those without cookies, and is nobody else's.
+      this.#innerVary = [...verdict.vary, 'cookie']
+      res.vary('Cookie')
+    }
+    if (this.#request?.headers['authorization'] !== undefined && !verdict.isForAuthorized) {
       // Django, learn_cache_key: later caches are told what our key says.
       res.vary('Authorization')
     }
@@ -828,8 +931,10 @@ export class Exchange implements Substitute {
   /** @returns Why the response is not stored after all. */
   #dependOnTags(verdict: ResponseVerdict): string | undefined {
     if (!verdict.store || typeof this.#tags !== 'function') return undefined
+    const { req, res } = this
+    const tags = this.#tags
     try {
-      this.#dependLate(checkTags(this.#tags(this.req, this.res)))
+      this.#dependLate(checkTags(this.#quietly(() => tags(req, res))))
       return undefined
     } catch (error) {
       // The page is not to fail for what only the cache wants to know.
@@ -848,7 +953,8 @@ export class Exchange implements Substitute {
     const pending = this.#pending
     if (pending === undefined) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
-    const refusal = this.#refusal()
+    this.#learnOfCookies()
+    const refusal = this.#refusal() ?? this.#lateCookies(pending.verdict)
     if (refusal !== undefined) return this.#refuse(refusal)
     if (this.#isUnfit) return this.#refuse('undeclared-read')
     if (this.#frame?.holdsOld === true) return this.#refuse('stale-inside')
@@ -929,10 +1035,25 @@ export class Exchange implements Substitute {
 
 const EMPTY = Buffer.alloc(0)
 
+/** `undefined`: no time is given; `null`: without end. */
+function shorter(
+  a: number | null | undefined,
+  b: number | null | undefined,
+): number | null | undefined {
+  if (a === undefined || b === undefined) return a === undefined ? b : a
+  if (a === null || b === null) return a === null ? b : a
+  return Math.min(a, b)
+}
+
 /** A page around is not kept once one inside is made, and what fills holes must find the inner one. */
 function frameAround(): Frame | undefined {
   const around = currentFrame()
   return around instanceof PageFrame ? undefined : around
+}
+
+/** The cache has told of its outage. */
+function ignoreFailure(error: unknown): void {
+  if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }
 
 /** Other conditions are the view's affair. */

@@ -16,6 +16,7 @@ import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { keepCookieToItsOwner } from './last-word.js'
 import { codingOf, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import { receivedFields } from './received.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
 import { warnOfHolesInFront } from './warnings.js'
@@ -112,7 +113,8 @@ function toPageRequest(
   app: Application,
   site: Place,
 ): PageRequest | undefined {
-  const { method = '', url = '', headers } = req
+  const { method = '', url = '' } = req
+  const headers = receivedFields(req)
   const { keepsParameter } = site.settings
   const target = keepsParameter === undefined ? url : narrowTarget(url, keepsParameter)
   const uri = rawUriOf(req, app, target)

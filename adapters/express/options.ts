@@ -9,6 +9,7 @@ import { compileQueryRule, type QueryRule } from '../../src/http/query.js'
 import { toBeta, toLock, type Lock, type LockOptions } from '../../src/staleness.js'
 import { checkEntryTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from './page-reader.js'
+import { receivedFields } from './received.js'
 
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions {
@@ -32,8 +33,9 @@ export interface ResponseCacheOptions {
   readonly maxBodyBytes?: number | undefined
   /**
    * Whether a request belongs to one visitor. Its answer is stored, and it is answered from the
-   * cache, only where the response says `public` or varies on `Cookie`. Default: `req.user` or
-   * `req.auth` is set, or `req.session` holds data. `false`: no request is.
+   * cache, only where the response says `public`, with a time above zero, or varies on `Cookie`.
+   * Default: `req.user` or `req.auth` is set, `req.session` holds data or is one that the visitor came
+   * with, or something behind the cache reads the visitor's cookies. `false`: no request is.
    */
   readonly isPersonal?: ((req: Request) => boolean) | false | undefined
   /** Response headers that are made anew for each request and not kept, such as a request's id. */
@@ -347,16 +349,32 @@ export function resolvePageOptions(
 }
 
 /**
- * Whether somebody is signed in, as far as the usual middlewares tell.
+ * Whether somebody is known to the site, as far as the usual middlewares tell.
  *
- * @remarks A session that was only opened does not count, one that holds anything does: what a
- *   visitor did, a flash message, the secret behind a form's token.
+ * @remarks A session that was only just opened does not count. One that holds anything does: what a
+ *   visitor did, a flash message, the secret behind a form's token; and so does an empty one that the
+ *   visitor came with, since a layer may have taken out what it held in order to show it.
  */
 function looksPersonal(req: Request): boolean {
-  const { user, auth, session } = req as { user?: unknown; auth?: unknown; session?: unknown }
+  const { user, auth, session, sessionID } = req as {
+    user?: unknown
+    auth?: unknown
+    session?: unknown
+    sessionID?: unknown
+  }
   if (isSet(user) || isSet(auth)) return true
+  // express-session; it has made another id where the visitor's is not known to it.
+  if (typeof sessionID === 'string' && hasCookieWith(req, sessionID)) return true
   if (typeof session !== 'object' || session === null) return false
+  // cookie-session
+  if ((session as { readonly isNew?: unknown }).isNew === false) return true
   return Object.keys(session).some((name) => name !== 'cookie')
+}
+
+function hasCookieWith(req: Request, text: string): boolean {
+  const cookie = receivedFields(req)['cookie']
+  if (typeof cookie !== 'string' || text === '') return false
+  return cookie.includes(text) || cookie.includes(encodeURIComponent(text))
 }
 
 function isSet(value: unknown): boolean {

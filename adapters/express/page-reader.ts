@@ -15,6 +15,7 @@ import { isToldOfOperations } from '../../src/observe.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
 import type { PageLookup, PageRequest } from './page.js'
+import { ROUTED } from './received.js'
 
 /** How pages are kept. */
 export interface PageStoreOptions {
@@ -77,7 +78,7 @@ export class PageReader {
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOfPage(request: PageRequest, headerList: readonly string[]): string {
     // HEAD is answered from GET's page.
-    return this.keyOf(this.knownOf(request), headerList, request)
+    return this.keyOf(this.knownOf(request), withRouted(headerList, request), request)
   }
 
   knownOf({ uri, language, timeZone }: PageRequest): KnownUri {
@@ -148,16 +149,17 @@ export class PageReader {
 
   /**
    * The keys a request's page may have. One with `Authorization` has pages of its own, and may have
-   * those that are meant for it too.
+   * those that are meant for it too. One that is routed elsewhere than it was sent has only pages of its own.
    */
   candidates(
     known: KnownUri,
     request: PageRequest,
     headerList: readonly string[],
   ): readonly string[] {
-    const shared = this.keyOf(known, headerList, request)
-    if (!isAuthorized(request) || headerList.includes('authorization')) return [shared]
-    return [this.keyOf(known, growHeaderList(headerList, AUTHORIZATION), request), shared]
+    const list = withRouted(headerList, request)
+    const shared = this.keyOf(known, list, request)
+    if (!isAuthorized(request) || list.includes('authorization')) return [shared]
+    return [this.keyOf(known, growHeaderList(list, AUTHORIZATION), request), shared]
   }
 
   pick(
@@ -251,6 +253,19 @@ export class PageReader {
 function endedAt(page: StoredResponse, softMs: number): StoredResponse {
   const freshUntilMs = Math.min(page.freshUntilMs ?? Infinity, softMs)
   return { ...page, freshUntilMs, mayBeStale: false }
+}
+
+const ROUTED_LIST: readonly string[] = [ROUTED]
+
+/**
+ * The fields that key a request's page. A rewritten target is none of the list itself: those who are
+ * routed where they asked for would look for other pages.
+ */
+export function withRouted(
+  headerList: readonly string[],
+  { headers }: PageRequest,
+): readonly string[] {
+  return headers[ROUTED] === undefined ? headerList : growHeaderList(headerList, ROUTED_LIST)
 }
 
 export function isAuthorized({ headers }: PageRequest): boolean {

@@ -34,6 +34,7 @@ import {
   MAX_VARIANTS,
   NO_TAG_NAMES,
   PageReader,
+  withRouted,
   type PageStoreOptions,
 } from './page-reader.js'
 
@@ -69,6 +70,7 @@ export class PageStore {
   #arrivals = 0
   readonly #arrived = new LRUCache<string, number>({ max: MAX_ARRIVED })
   readonly #reader: PageReader
+  readonly #cookieRoutes = new WeakSet<object>()
 
   constructor(
     readonly cache: Cache,
@@ -84,6 +86,18 @@ export class PageStore {
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOf(request: PageRequest, headerList: readonly string[]): string {
     return this.#reader.keyOfPage(request, headerList)
+  }
+
+  /** Remembers that the handler of a route, or of a URI, reads cookies. */
+  noteCookies(request: PageRequest, route: object | undefined): void {
+    if (route !== undefined) this.#cookieRoutes.add(route)
+    this.#reader.knownOf(request).readsCookies = true
+  }
+
+  /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
+  readsCookies(request: PageRequest, route: object | undefined): boolean {
+    if (route !== undefined && this.#cookieRoutes.has(route)) return true
+    return this.#reader.knownOf(request).readsCookies
   }
 
   /** Whether a page that was just stored is the one a request would be given. */
@@ -223,7 +237,8 @@ export class PageStore {
     const headerList = before === undefined ? learned : growHeaderList(before.headerList, learned)
     // Not in the list itself: whoever sends credentials would split everybody's pages.
     const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
-    const keyedBy = isPrivateToSender ? growHeaderList(headerList, AUTHORIZATION) : headerList
+    const routed = withRouted(headerList, request)
+    const keyedBy = isPrivateToSender ? growHeaderList(routed, AUTHORIZATION) : routed
     const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)

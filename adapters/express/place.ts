@@ -13,6 +13,8 @@ export interface Place {
   readonly flights: PageFlights
   /** Where it is counted what becomes of requests. */
   readonly routes: Routes
+  /** It only looks: what it does not find, another middleware may store. */
+  readonly isReadOnly?: boolean
   /** Of `cachePage`; `undefined` for the site's. */
   readonly pageSeconds: number | null | undefined
   /** By how much earlier than its end a page is made again, by chance; 0: never. */

@@ -17,6 +17,7 @@ const LASTING_REFUSALS: ReadonlySet<string> = new Set([
   'no-cache',
   'vary-any',
   'personal',
+  'cookies-read',
   'event-stream',
   'too-large',
   'holes',

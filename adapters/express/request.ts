@@ -1,10 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { Application, Request } from 'express'
+import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { absoluteUri, isKeyPart } from '../../src/http/page-key.js'
 import { lookupRefusal, type LookupRefusal } from '../../src/http/policy.js'
 import { narrowRequest } from './narrow.js'
 import type { Settings } from './options.js'
 import type { PageRequest } from './page.js'
+import { receivedFields } from './received.js'
 
 /** A request the cache is asked for, or why it is not. */
 export type Admission =
@@ -20,11 +22,11 @@ export type Admission =
  */
 export function admit(req: Request, settings: Settings): Admission {
   const method = requestLineMethod(req)
-  const { headers } = req
   if (settings.keepsParameter !== undefined && (method === 'GET' || method === 'HEAD')) {
     narrowRequest(req, settings.keepsParameter)
   }
   const uri = uriOf(req)
+  const headers = receivedFields(req)
   const refusal = lookupRefusal({ method, uri, headers })
   if (refusal !== undefined || uri === undefined) return { refusal: refusal ?? 'uri-unreadable' }
   const language = keyPart(settings.language, req)
@@ -50,8 +52,9 @@ export function rawUriOf(
   req: IncomingMessage,
   app: Application,
   target: string,
+  headers: HeaderFields = req.headers,
 ): string | undefined {
-  const { socket, headers } = req
+  const { socket } = req
   const own = (socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http'
   const forwarded = headers['x-forwarded-proto']
   let protocol = own
@@ -60,7 +63,16 @@ export function rawUriOf(
     const comma = text.indexOf(',')
     protocol = (comma === -1 ? text : text.slice(0, comma)).trim()
   }
-  return absoluteUri(protocol, hostOf(req, app), target)
+  return absoluteUri(protocol, hostOf(req, app, headers), target)
+}
+
+/** Scheme and host of a request with these header fields, under the `trust proxy` of an application. */
+export function originOf(
+  req: IncomingMessage,
+  app: Application,
+  headers: HeaderFields,
+): string | undefined {
+  return rawUriOf(req, app, '/', headers)
 }
 
 function trusts(app: Application, req: IncomingMessage): boolean {
@@ -73,12 +85,12 @@ function trusts(app: Application, req: IncomingMessage): boolean {
  *
  * @see Express, `req.host`
  */
-function hostOf(req: IncomingMessage, app: Application): string | undefined {
-  const { host } = req.headers
-  const forwarded = req.headers['x-forwarded-host']
-  if (forwarded === undefined || forwarded === '' || !trusts(app, req)) return host
-  const first = (typeof forwarded === 'string' ? forwarded : forwarded[0])?.split(',')[0]
-  return first?.trimEnd()
+function hostOf(req: IncomingMessage, app: Application, headers: HeaderFields): string | undefined {
+  const forwarded = headerText(headers, 'x-forwarded-host')
+  if (forwarded === undefined || forwarded === '' || !trusts(app, req)) {
+    return headerText(headers, 'host')
+  }
+  return forwarded.split(',', 1)[0]?.trimEnd()
 }
 
 /**

@@ -54,7 +54,8 @@ export interface ResponseCache {
    */
   updateCache(): Middleware
   /**
-   * The second half of `cacheSite`: answers from the cache. Without the first half it is the whole.
+   * The second half of `cacheSite`: answers from the cache. Without the first half it stores nothing
+   * and leaves every other answer as it is; what `cachePage` stores behind it, it answers with.
    *
    * @see Django, `FetchFromCacheMiddleware`
    */
@@ -156,6 +157,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
   }
 
   const site = placeOf(settings.alias, settings.keyPrefix)
+  const reading: Place = { ...site, isReadOnly: true }
 
   async function invalidateUri(uri: string): Promise<void> {
     const drops = [...parts.values()].map(({ store }) => store.invalidate(uri))
@@ -199,7 +201,12 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       checkNoArguments('updateCache', args)
       isInApp = true
       return asMiddleware(function updateCache(req, res, next) {
-        if (Exchange.current(res) === undefined) Exchange.begin(site, req, res).attach()
+        const exchange = Exchange.current(res)
+        if (exchange === undefined || exchange.isAside) {
+          const begun = Exchange.begin(site, req, res)
+          begun.noteVisitor()
+          begun.attach()
+        }
         next()
       })
     },
@@ -212,7 +219,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
         if (exchange?.isWaiting === true && exchange.place === site) {
           lookUp(exchange, req, res, next)
         } else {
-          serve(site, req, res, next)
+          serve(reading, req, res, next)
         }
       })
     },

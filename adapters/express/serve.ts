@@ -79,9 +79,8 @@ function tryAtOnce(
   const lookup = store.lookupAtOnce(request)
   const page = lookup?.page
   const nowMs = Date.now()
-  if (page === undefined || page.holes !== undefined || !isUsable(page, req, settings)) {
-    return { request, lookup }
-  }
+  if (page === undefined || page.holes !== undefined) return { request, lookup }
+  if (!isForVisitors(page) && isPersonal(req, settings)) return { request, lookup }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
@@ -111,6 +110,7 @@ export function lookUp(
     exchange.pass(refusal, next)
     return
   }
+  exchange.noteVisitor()
   const asked = settings.honorRequestDirectives ? requestDirectives(request.headers) : undefined
   if (asked?.noStore === true) {
     exchange.pass('request-no-store', next)
@@ -219,24 +219,22 @@ function respond(
   else settle(filled)
 }
 
-function usable(
-  { exchange, req }: Visit,
-  page: StoredResponse | undefined,
-): StoredResponse | undefined {
+function usable({ exchange }: Visit, page: StoredResponse | undefined): StoredResponse | undefined {
   const { settings } = exchange.place
-  if (page === undefined || !isUsable(page, req, settings)) return undefined
+  if (page === undefined || (exchange.isVisitors && !isForVisitors(page))) return undefined
   return isFillable(page, settings.holes) ? page : undefined
 }
 
-/** A signed-in visitor is not given what everybody is given, unless it is meant for them too. */
-function isUsable(page: StoredResponse, req: Request, settings: Settings): boolean {
-  if (page.isPublic || !isPersonal(req, settings)) return true
-  return page.nominated.some(([name]) => name === 'cookie')
+/** Whether visitors whom the site knows are given a page too. */
+function isForVisitors({ isPublic, nominated }: StoredResponse): boolean {
+  // One that was made without cookies tells nobody from others.
+  return isPublic || nominated.some(([name, value]) => name === 'cookie' && value !== null)
 }
 
 function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undefined): void {
   const { exchange, req, request, waited } = visit
-  const { flights, settings } = exchange.place
+  const { flights, settings, isReadOnly } = exchange.place
+  if (isReadOnly === true) return exchange.stepAside('no-update-cache', visit.next)
   const isRanged = request.headers['range'] !== undefined
   const forwarding: Forwarding = {
     request,
@@ -318,11 +316,11 @@ function isSame(page: StoredResponse, other: StoredResponse | undefined): boolea
 }
 
 /** Whoever has credentials neither leads nor waits, and so for those who want it their own way. */
-function mayWait({ request, asked, exchange, req }: Visit): boolean {
+function mayWait({ request, asked, exchange }: Visit): boolean {
   const { method, headers } = request
   if (method !== 'GET' || headers['authorization'] !== undefined) return false
   if (headers['range'] !== undefined || asked?.noCache === true) return false
-  return !isPersonal(req, exchange.place.settings)
+  return !exchange.isVisitors
 }
 
 function forward({ exchange, next }: Visit, forwarding: Forwarding): void {

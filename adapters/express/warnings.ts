@@ -43,6 +43,12 @@ export function warnOfNonce(): void {
   warnOnce('FRAGCACHE_CSP_NONCE', message)
 }
 
+export function warnOfTrust(): void {
+  const message =
+    'a page is not stored, since it was keyed under one `trust proxy` and made by a mounted application under another, which takes X-Forwarded-Host or X-Forwarded-Proto of any client; set `trust proxy` on the outermost application alone'
+  warnOnce('FRAGCACHE_TRUST_PROXY', message)
+}
+
 export function warnOfHolesInFront(): void {
   const message =
     'the option `holes` needs the cache inside the application, where the visitor is known; use cacheSite or cachePage there, the listener in front hands everything on'

@@ -95,8 +95,12 @@ const REASONS: Readonly<Record<string, Told>> = {
     'Nothing: such a view does not belong in a cache.',
   ],
   personal: [
-    'The request is of a visitor who is signed in, or has a session, and the page does not say that it is for others too.',
-    'Let the page vary on Cookie, or say `Cache-Control: public` if everybody may see it, or put what is personal in holes.',
+    'The request is of a visitor who is signed in, or came with a session, and the page does not say that it is for others too.',
+    'Let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it, or put what is personal in holes.',
+  ],
+  'cookies-read': [
+    'The request has cookies, and something behind the cache read them, so that the page may be that visitor’s.',
+    'Put sessions, sign-in and cookie parsers in front of the cache; or let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it.',
   ],
   'freshness-unreadable': [
     'The response says how long it is fresh in a way that cannot be read.',
@@ -138,6 +142,14 @@ const REASONS: Readonly<Record<string, Told>> = {
   'method-changed': [
     'The method changed between the look-up and the answer.',
     'Put `method-override` in front of the cache.',
+  ],
+  'no-update-cache': [
+    'There was no page, and nothing stores one: `fetchFromCache` has no `updateCache` in front of it.',
+    'Use `cacheSite`, or put `updateCache` in front of `fetchFromCache`; views can have a `cachePage` of their own.',
+  ],
+  'trust-changed': [
+    'A mounted application has a `trust proxy` of its own, so that the page may name a host that any client can choose.',
+    'Set `trust proxy` on the outermost application alone.',
   ],
   'language-changed': [
     'The language changed between the look-up and the answer.',

@@ -77,6 +77,12 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A stored page has a nonce in its Content-Security-Policy, and a nonce that many get is none.',
     remedy: 'Use hashes, or leave such pages out of the cache.',
   },
+  FRAGCACHE_TRUST_PROXY: {
+    severity: 'high',
+    meaning:
+      'A mounted application takes X-Forwarded-Host or X-Forwarded-Proto of any client, while the page is keyed without them; such pages are not stored.',
+    remedy: 'Set `trust proxy` on the outermost application alone.',
+  },
   FRAGCACHE_INSPECTOR_AUTHORIZE: {
     severity: 'medium',
     meaning:

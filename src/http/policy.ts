@@ -70,7 +70,7 @@ export type StoreRefusal =
   | 'trailers'
   | 'transfer-encoding'
   | 'event-stream'
-  | 'personal'
+  | PersonalReason
   | 'freshness-unreadable'
   | 'no-freshness'
   | 'stale'
@@ -79,6 +79,19 @@ export type StoreRefusal =
   | 'too-large'
   | 'head'
   | 'range'
+
+/**
+ * Why a response belongs to the visitor who asked: they are known to the site (`personal`), or their
+ * cookies were read while it was made.
+ */
+export type PersonalReason = 'personal' | 'cookies-read'
+
+/** A request that belongs to a visitor. */
+export interface Visitor {
+  readonly reason: PersonalReason
+  /** A `Cookie` tells the visitor from others. */
+  readonly hasCookie: boolean
+}
 
 /** Which responses may be kept at all. */
 export interface StoreRules {
@@ -104,13 +117,13 @@ const UNDERSTOOD_STATUSES: ReadonlySet<number> = new Set([
 /**
  * Whether a response is one for this request alone.
  *
- * @param personal - The request belongs to one visitor, as far as the site can tell.
+ * @param visitor - Whom the request belongs to, as far as the site can tell; `undefined`: nobody.
  * @returns `undefined` if it may be given to others, else why not.
  * @see RFC 9111 §3; RFC 9213 §2.2
  */
 export function storeRefusal(
   { status, headers }: ResponseFacts,
-  personal: boolean,
+  visitor: Visitor | undefined,
   rules: StoreRules = {},
 ): StoreRefusal | undefined {
   const { statuses = DEFAULT_STATUSES, rfc9111 = false } = rules
@@ -128,8 +141,9 @@ export function storeRefusal(
   if (/^\s*text\/event-stream\s*(?:;|$)/i.test(headerText(headers, 'content-type') ?? '')) {
     return 'event-stream'
   }
-  const shareable = vary.names.includes('cookie') || isPublicWithTime(control)
-  return personal && !shareable ? 'personal' : undefined
+  if (visitor === undefined || isPublicWithTime(control)) return undefined
+  // Without a cookie the visitor's page would be that of everybody who sends none.
+  return visitor.hasCookie && vary.names.includes('cookie') ? undefined : visitor.reason
 }
 
 /**
@@ -261,14 +275,14 @@ export type ResponseVerdict =
 /**
  * Decides on a response whose headers are about to be sent.
  *
- * @param request - `personal`: it belongs to one visitor, as far as the site can tell.
+ * @param request - `visitor`: whom it belongs to, as far as the site can tell.
  * @param nowMs - Milliseconds since the epoch.
  * @see Django, `UpdateCacheMiddleware.process_response`; RFC 9111 §3, §4.2
  */
 export function judgeResponse(
   request: {
     readonly method: string
-    readonly personal: boolean
+    readonly visitor: Visitor | undefined
     /** It asked for parts: what came may be one. */
     readonly ranged?: boolean
   },
@@ -280,7 +294,7 @@ export function judgeResponse(
   const { rfc9111 = false } = options
   // A 304 tells the client how long its own copy is fresh again; it is never stored itself.
   const shown = status === 304 ? { status: 200, headers } : response
-  const refusal = storeRefusal(shown, request.personal, options)
+  const refusal = storeRefusal(shown, request.visitor, options)
   if (refusal !== undefined) return { store: false, reason: refusal, downstream: undefined }
 
   const { control, targeted } = controlOf(headers, rfc9111 ? status : undefined)

@@ -21,7 +21,13 @@ export function normalizedHeaders(
 }
 
 /** Their values are no lists, or must not be taken for another in any case. */
-const AS_SENT = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key'])
+const AS_SENT = new Set([
+  'authorization',
+  'cookie',
+  'proxy-authorization',
+  'x-api-key',
+  'routed url',
+])
 
 function normalizedValue(name: string, value: string): string {
   if (name === 'accept-language') return normalizedLanguages(value)

@@ -223,7 +223,22 @@ describe('seconds', () => {
 })
 
 describe('one cache inside another', () => {
-  it('stores a page once, for the seconds of the inner one', async () => {
+  it.each<[number | null, number | null, number]>([
+    [60, 600, 60],
+    [600, 60, 60],
+    [null, 60, 60],
+    [60, null, 60],
+  ])('cachePage(%s) around cachePage(%s) keeps %i seconds', async (outer, inner, seconds) => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.get('/p', pages.cachePage(outer), pages.cachePage(inner), counting())
+    const site = await Site.open(app)
+    expect((await site.get('/p')).headers['cache-control']).toBe(`max-age=${seconds}`)
+    const ttl = Number(/ttl=(\d+)/.exec((await site.get('/p')).cacheStatus ?? '')?.[1])
+    expect([seconds, seconds - 1]).toContain(ttl)
+  })
+
+  it('stores a page once, for the shortest of the seconds that views are given', async () => {
     const cache = new AsyncTestCache()
     const pages = responseCache(createCaches({ default: cache }), { seconds: 600 })
     const view = counting()
@@ -328,12 +343,36 @@ describe('the two halves', () => {
     expect(view.counter.runs).toBe(1)
   })
 
-  it('are whole where only the second one is', async () => {
+  it('store nothing, and change no header, where only the second one is', async () => {
+    const pages = responseCache(newCaches())
+    const view: View = (_req, res) => res.set('Cache-Control', 'max-age=60').send('page')
+    const bare = await Site.open(express().use(view))
+    const site = await Site.open(express().use(pages.fetchFromCache(), view))
+    const messages = listen()
+    for (const method of ['GET', 'GET', 'HEAD', 'POST']) {
+      const [plain, answer] = [await bare.get('/p', { method }), await site.get('/p', { method })]
+      const { date: _before, ...expected } = plain.headers
+      const { date: _after, ...headers } = answer.headers
+      expect(headers).toEqual(expected)
+    }
+    expect(messages.map(({ outcome, reason }) => `${outcome} ${reason}`)).toEqual([
+      ...(Array(3).fill('bypass no-update-cache') as string[]),
+      'bypass method',
+    ])
+  })
+
+  it('answer with what cachePage has stored behind the second one', async () => {
     const pages = responseCache(newCaches())
     const view = counting()
-    const site = await Site.open(express().use(pages.fetchFromCache(), view))
-    await site.get('/p')
-    expect((await site.get('/p')).text).toBe('run 1')
+    const before = { count: 0 }
+    const app = express()
+    app.use(pages.fetchFromCache())
+    app.use((_req, _res, next) => (before.count++, next()))
+    app.get('/p', pages.cachePage(60), view)
+    const site = await Site.open(app)
+    expect((await site.get('/p')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect((await site.get('/p')).cacheStatus).toMatch(/^fragcache; hit/)
+    expect([view.counter.runs, before.count]).toEqual([1, 1])
   })
 
   it('answer as cacheSite where nothing is between them, in one of them too', async () => {

@@ -27,13 +27,14 @@ const TYPES = [
   'LookupRefusal',
   'Admission',
   'StoreRefusal',
+  'PersonalReason',
   'Restriction',
   'RecordingFault',
   'StoreOutcome',
   'Reuse',
 ]
 /** Calls that are given a reason. */
-const CALLS = ['pass', '#refuse', '#report', 'answer', 'respond', '#fail']
+const CALLS = ['pass', 'stepAside', '#refuse', '#report', 'answer', 'respond', '#fail']
 /** What stands in the same places and is none: outcomes, and what is not told. */
 const NONE = new Set(['stored', 'fresh', 'validate', 'hit', 'miss', 'joined', 'bypass'])
 

@@ -21,7 +21,7 @@ interface LookupRow {
 interface StoreRow {
   id: string
   rfc: string
-  request?: { method?: string; personal?: boolean }
+  request?: { method?: string; personal?: boolean; hasCookie?: boolean }
   status?: number
   headers: HeaderFields
   options?: Partial<StoreOptions>
@@ -49,8 +49,13 @@ describe('which requests the cache is asked for', () => {
 
 describe('which responses are stored, how long, and what later caches are told', () => {
   it.each(rows.store)('$id ($rfc)', (row) => {
+    const { personal, hasCookie = false } = row.request ?? {}
+    const visitor = personal === true ? { reason: 'personal' as const, hasCookie } : undefined
     const verdict = judgeResponse(
-      { method: row.request?.method ?? 'GET', personal: row.request?.personal ?? false },
+      {
+        method: row.request?.method ?? 'GET',
+        visitor,
+      },
       { status: row.status ?? 200, headers: row.headers },
       { siteSeconds: 600, maxBodyBytes: 1_048_576, ...row.options },
       T,

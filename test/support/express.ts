@@ -20,6 +20,8 @@ type Middleware = express5.RequestHandler
 // They have no types here.
 export const compression = require('compression') as (options?: object) => Middleware
 export const session = require('express-session') as (options: object) => Middleware
+export const cookieSession = require('cookie-session') as (options: object) => Middleware
+export const cookieParser = require('cookie-parser') as () => Middleware
 export const methodOverride = require('method-override') as (
   getter: string,
   options?: object,

@@ -1,0 +1,69 @@
+import type { IncomingMessage } from 'node:http'
+import type { Request } from 'express'
+import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
+
+/** No header has such a name, so that no client can send it. */
+export const ROUTED = 'routed url'
+
+/**
+ * The header fields by which a request is judged and its page is keyed. They are those of `req.headers`,
+ * and in addition what was received of `Cookie` and `Authorization`: a layer that reads a credential and
+ * then deletes or rewrites it makes the request no less that visitor's. Where a layer in front of the
+ * cache rewrote `req.url`, the target that is routed is a field too, called {@link ROUTED}.
+ *
+ * @returns `req.headers` itself where that says all there is to say.
+ */
+export function receivedFields(req: Request | IncomingMessage): HeaderFields {
+  const { headers } = req
+  let fields: Record<string, HeaderValue | undefined> | undefined
+  const set = (name: string, value: string | undefined) => {
+    if (value === undefined || value === headers[name]) return
+    fields ??= { ...headers }
+    const left = headers[name]
+    // What is left may be another visitor's credential: both tell requests apart.
+    fields[name] = left === undefined ? value : `${value}\n${String(left)}`
+  }
+  const { cookie, authorization } = rawCredentials(req.rawHeaders)
+  set('cookie', cookie)
+  set('authorization', authorization)
+  const routed = routedTarget(req as Partial<Request>)
+  if (routed !== undefined) (fields ??= { ...headers })[ROUTED] = routed
+  return fields ?? headers
+}
+
+/** As Node makes them of the lines that came: cookies are joined, of credentials the first counts. */
+function rawCredentials(rawHeaders: readonly string[]): {
+  readonly cookie: string | undefined
+  readonly authorization: string | undefined
+} {
+  let cookie: string | undefined
+  let authorization: string | undefined
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const { length } = rawHeaders[i] ?? ''
+    if (length === 6 && rawHeaders[i]?.toLowerCase() === 'cookie') {
+      cookie = cookie === undefined ? rawHeaders[i + 1] : `${cookie}; ${rawHeaders[i + 1] ?? ''}`
+    } else if (length === 13 && rawHeaders[i]?.toLowerCase() === 'authorization') {
+      authorization ??= rawHeaders[i + 1]
+    }
+  }
+  return { cookie, authorization }
+}
+
+/**
+ * The target that Express routes, where a layer in front of the cache made another of it than what was
+ * asked for: by a language, a tenant or a device, for example.
+ *
+ * @returns `undefined`: it is what was asked for.
+ */
+function routedTarget({
+  baseUrl = '',
+  url = '',
+  originalUrl = url,
+}: Partial<Request>): string | undefined {
+  const routed = baseUrl + url
+  if (routed === originalUrl) return undefined
+  // Where a mounted application or router takes the whole path, Express adds a slash to what is left.
+  if (baseUrl !== '' && url.startsWith('/') && baseUrl + url.slice(1) === originalUrl)
+    return undefined
+  return routed
+}
