@@ -8,15 +8,6 @@ import { blockFaults, holeFaults } from './faults.js'
 import { LOOP_DATA, usesOf, type HoleUses } from './hole-uses.js'
 import { hasArguments, isName, simpleName, sliceSource, type Node } from './syntax.js'
 
-/** What was found in a template's syntax tree. */
-export interface Findings {
-  readonly facts: TemplateFacts
-  /** The nocache blocks by their programs' nodes; the programs' numbers are not known yet. */
-  readonly holes: ReadonlyMap<Node, HoleFacts>
-  /** The names of cache tags with vary-on values, whose evaluation begins there. */
-  readonly names: ReadonlySet<Node>
-}
-
 /** What is parsed. */
 export interface Parsed {
   readonly tree: Node
@@ -25,6 +16,10 @@ export interface Parsed {
   readonly options: ParseOptions
   /** Its name, if it has one. */
   readonly template: string | undefined
+  /** Takes the names of cache tags with vary-on values. */
+  readonly names?: Pick<WeakSet<Node>, 'add'>
+  /** Whether there is a tag of this name. */
+  readonly isTag: (name: Tag) => boolean
   /** Whether a name is a helper's; `undefined`: that is not known yet. */
   readonly isHelper: (name: string) => boolean | undefined
 }
@@ -33,12 +28,13 @@ export interface Parsed {
  * Checks the tags of a template once it is parsed: everything that is wrong whatever the context will
  * be. Gives each nocache block its identity.
  *
+ * @returns What was found, but for the numbers of programs.
  * @throws CacheTagError
  */
-export function checkTags(parsed: Parsed): Findings {
+export function checkTags(parsed: Parsed): TemplateFacts {
   const checker = new Checker(parsed)
   checker.visit(parsed.tree, OUTSIDE)
-  return checker.findings
+  return checker.facts
 }
 
 /** The outermost tag of the template around a node, if it keeps its body in any case. */
@@ -62,16 +58,14 @@ interface Surroundings {
 
 const OUTSIDE: Surroundings = { params: [], programs: [], loops: 0, kept: undefined }
 
-type Tag = 'cache' | 'nocache'
+export type Tag = 'cache' | 'nocache'
 
 /** What a nocache block is known by. */
 const ID = /^\d+-[0-9a-f]{12}$/
 
 class Checker {
   readonly #parsed: Parsed
-  readonly #holes = new Map<Node, HoleFacts>()
-  readonly #byId: Record<string, HoleFacts> = {}
-  readonly #names = new Set<Node>()
+  readonly #holes: Record<string, HoleFacts> = {}
   readonly #partials = new Set<string>()
   #namesByExpression = false
   #usesLoopData = false
@@ -80,19 +74,15 @@ class Checker {
     this.#parsed = parsed
   }
 
-  get findings(): Findings {
+  get facts(): TemplateFacts {
     const { source, tree } = this.#parsed
     return {
-      facts: {
-        form: FACTS_FORM,
-        hash: digestOf(source ?? JSON.stringify(tree)),
-        partials: [...this.#partials].sort(),
-        namesByExpression: this.#namesByExpression,
-        usesLoopData: this.#usesLoopData,
-        holes: this.#byId,
-      },
+      form: FACTS_FORM,
+      hash: digestOf(source ?? JSON.stringify(tree)),
+      partials: [...this.#partials].sort(),
+      namesByExpression: this.#namesByExpression,
+      usesLoopData: this.#usesLoopData,
       holes: this.#holes,
-      names: this.#names,
     }
   }
 
@@ -153,6 +143,7 @@ class Checker {
     }
     const tag = (['cache', 'nocache'] as const).find((name) => path && isName(path, name))
     if (tag === undefined || params.includes(tag)) return undefined
+    if (!this.#parsed.isTag(tag)) return undefined
     if (tag === 'nocache' && type === 'BlockStatement') return tag
     return hasArguments(node) || !this.#isUnknown(tag) ? tag : undefined
   }
@@ -184,7 +175,7 @@ class Checker {
     if (name.value === '') throw faults.name('', position)
     params[0] = this.#checkTimeout(timeout, blockParams, at)
     this.#checkKeywords(node, at)
-    if (params.length > 2) this.#names.add(name)
+    if (params.length > 2) this.#parsed.names?.add(name)
   }
 
   /** @returns What is to stand there: `none` is a word as in the other engines, not a variable. */
@@ -233,12 +224,10 @@ class Checker {
     const uses = usesOf(program, around.programs, options)
     const { kept } = around
     if (kept !== undefined) this.#checkBound(uses, kept, { ...position, fragment: kept.fragment })
-    const index = Object.keys(this.#byId).length
+    const index = Object.keys(this.#holes).length
     const text = source === undefined ? undefined : sliceSource(source, node)
     const id = isKnown ? known : `${index}-${digestOf(text ?? JSON.stringify(node)).slice(0, 12)}`
-    const facts: HoleFacts = { program: -1, level: around.programs.length, uses }
-    this.#byId[id] = facts
-    this.#holes.set(program, facts)
+    this.#holes[id] = { program: -1, level: around.programs.length, uses }
     params[0] = {
       type: 'StringLiteral',
       value: id,

@@ -113,7 +113,6 @@ export type Decorate = (
 /** Turns a syntax tree into operations, and one for each program inside. */
 export interface Compiler {
   compiler: CompilerClass
-  compile(program: Node, options: object): object
   StringLiteral(literal: Node): void
   /** @returns The parameters. */
   setupFullMustacheParams(call: Node, ...more: unknown[]): readonly Node[]
@@ -123,17 +122,6 @@ export interface Compiler {
 export interface CompilerClass {
   new (): Compiler
   readonly prototype: Compiler
-}
-
-/** Turns operations into JavaScript. */
-export interface JavaScriptCompiler {
-  compiler: unknown
-  compile(environment: object, options: object, context?: unknown, asObject?: boolean): unknown
-}
-
-export interface JavaScriptCompilerClass {
-  new (): JavaScriptCompiler
-  readonly prototype: JavaScriptCompiler
 }
 
 /** Compile options that change what a tag gets. */
@@ -155,6 +143,5 @@ export interface Instance {
   precompile?: (input: unknown, options?: unknown) => unknown
   compile?: (source: string, options?: object, ...more: unknown[]) => Render
   Compiler?: CompilerClass
-  JavaScriptCompiler?: JavaScriptCompilerClass
   readonly partials: Record<string, unknown>
 }

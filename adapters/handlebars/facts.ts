@@ -20,8 +20,8 @@ export interface TemplateFacts {
 
 /** A nocache block. */
 export interface HoleFacts {
-  /** The number of its program in the compiled template. */
-  program: number
+  /** The number of its program in the compiled template; -1: not known. */
+  readonly program: number
   /** How many blocks stand around it. */
   readonly level: number
   readonly uses: HoleUses
@@ -32,8 +32,38 @@ export const FACTS_FORM = 1
 /** The property of a compiled template that holds its facts. */
 export const FACTS = 'fragcache'
 
+/** How Handlebars' code calls the helper of a nocache block, with the number of its program. */
+const CALLS =
+  /"(\d+-[0-9a-f]{12})",\{"name":"nocache","hash":\{\}(?:,"hashIds":\{\})?,"fn":container\.program\((\d+),/g
+
+/**
+ * Gives each nocache block the number of its program, which only the code tells.
+ *
+ * @param code - What Handlebars made of the template these facts are of. No text in it can look like a
+ *   call, since its quotes would be escaped.
+ */
+export function withPrograms(facts: TemplateFacts, code: string): TemplateFacts {
+  const holes = { ...facts.holes }
+  for (const [, id = '', program] of code.matchAll(CALLS)) {
+    const hole = holes[id]
+    if (hole !== undefined) holes[id] = { ...hole, program: Number(program) }
+  }
+  return { ...facts, holes }
+}
+
 /** The facts in a compiled template, if they are of this form. */
 export function factsIn(spec: unknown): TemplateFacts | undefined {
   const facts = (spec as Record<string, TemplateFacts | undefined>)[FACTS]
   return facts?.form === FACTS_FORM ? facts : undefined
+}
+
+/** A value as JavaScript that may stand in a script element too. */
+export function toLiteral(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE, escapeUnit)
+}
+
+const UNSAFE = /[\u2028\u2029<]/g
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }

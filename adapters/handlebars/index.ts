@@ -6,16 +6,15 @@ import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
 import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
-import { checkTags, type Findings } from './check.js'
-import { extendCompilers } from './compiler.js'
+import { extendCompiler } from './compiler.js'
 import { Digests } from './digest.js'
-import type { Instance } from './engine.js'
+import type { Instance, Main, Render, TemplateSpec } from './engine.js'
+import { factsIn } from './facts.js'
 import { makeHelper, positionOf } from './helper.js'
 import { ContextHoles, ENGINE, makeHoleHelper } from './holes.js'
-import { instrument, nameOfCompiled } from './instrument.js'
+import { instrument } from './instrument.js'
+import { ParsedTemplates } from './parsed.js'
 import { TemplateRegistry } from './partials.js'
-import { explainSyntaxError } from './syntax-error.js'
-import type { Node } from './syntax.js'
 import type { Template } from './template.js'
 
 /** What {@link registerCache} gives. */
@@ -164,12 +163,17 @@ const registries = new WeakMap<object, TemplateRegistry>()
 
 /** The instance's own methods are replaced, since only they see a template before it is rendered. */
 function instrumentInstance(instance: Instance): TemplateRegistry {
-  const { template, parse, compile } = instance
+  const { template, parse, compile, precompile } = instance
   const registry = new TemplateRegistry(instance, parse)
+  const found = new ParsedTemplates(instance)
   const made = (one: Template): void => registry.add(one)
   const named = (name: string, one: Template): void => registry.addName(name, one)
-  instance.template = (spec) =>
-    instrument(spec, (given) => template.call(instance, given), made, named)
+  instance.template = (spec) => {
+    const make = (given: TemplateSpec): Render => template.call(instance, given)
+    // What is none is refused by Handlebars.
+    if (!isTemplateSpec(spec)) return make(spec)
+    return instrument(spec, factsIn(spec) ?? found.factsOf(spec), make, made, named)
+  }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {
       const render = compile.call(instance, input, ...options)
@@ -177,51 +181,20 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
       return render
     }
   }
-  if (parse !== undefined) instrumentParser(instance, parse)
+  if (precompile !== undefined) {
+    instance.precompile = (input, options) =>
+      found.precompile(options, (given) => precompile.call(instance, input, given))
+  }
+  if (instance.Compiler !== undefined) {
+    extendCompiler(instance as Required<Pick<Instance, 'Compiler'>>, found.names)
+  }
+  if (parse !== undefined) {
+    instance.parse = (input, options) =>
+      found.parse(input, options, (given) => parse.call(instance, input, given))
+  }
   return registry
 }
 
-function instrumentParser(instance: Instance, parse: NonNullable<Instance['parse']>): void {
-  const { precompile, Compiler, JavaScriptCompiler } = instance
-  const findings = new WeakMap<object, Findings>()
-  let isPrecompiling = false
-  // The program that precompiles need not have the helpers of the one that renders.
-  const isHelper = (name: string): boolean | undefined =>
-    typeof instance.helpers[name] === 'function' || (isPrecompiling ? undefined : false)
-  if (precompile !== undefined) {
-    instance.precompile = (input, options) => {
-      const outer = isPrecompiling
-      isPrecompiling = true
-      try {
-        return precompile.call(instance, input, options)
-      } finally {
-        isPrecompiling = outer
-      }
-    }
-  }
-  if (Compiler !== undefined && JavaScriptCompiler !== undefined) {
-    extendCompilers(instance as Parameters<typeof extendCompilers>[0], (tree) => findings.get(tree))
-  }
-  instance.parse = (input, options) => {
-    const name = nameOfCompiled(options?.srcName)
-    let tree: Node
-    try {
-      tree = parse.call(
-        instance,
-        input,
-        name === undefined ? options : { ...options, srcName: name },
-      ) as Node
-    } catch (error) {
-      const { message } = error as Error
-      throw explainSyntaxError(message, String(input), name) ?? error
-    }
-    // A tree may be given again, to be compiled.
-    if (findings.has(tree)) return tree
-    const source = typeof input === 'string' ? input : undefined
-    findings.set(
-      tree,
-      checkTags({ tree, source, options: options ?? {}, template: name, isHelper }),
-    )
-    return tree
-  }
+function isTemplateSpec(spec: unknown): spec is TemplateSpec & { readonly main: Main } {
+  return typeof (spec as Partial<TemplateSpec> | null | undefined)?.main === 'function'
 }

@@ -11,6 +11,7 @@ import type {
   Render,
   TemplateSpec,
 } from './engine.js'
+import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
 import { scopeOf } from './scope.js'
 import { Template } from './template.js'
@@ -145,19 +146,20 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  * Makes a template whose tags know it, whose state is known to the bodies that run late, and whose
  * partials are indented once their text is there.
  *
+ * @param facts - Left out: it was precompiled without the tag.
  * @param make - Handlebars' own way.
  * @param made - Told of each template.
  * @param named - Told of the name it was first called by as a partial.
  */
 export function instrument(
-  spec: TemplateSpec,
+  spec: TemplateSpec & { readonly main: Main },
+  facts: TemplateFacts | undefined,
   make: (spec: TemplateSpec) => Render,
   made: (template: Template) => void,
   named: (name: string, template: Template) => void,
 ): Render {
   const { main, main_d: decorate } = spec
-  if (typeof main !== 'function') return make(spec)
-  const template = new Template(spec)
+  const template = new Template(spec, facts)
   const render = make({
     ...spec,
     main: instrumentMain(main, template, named),

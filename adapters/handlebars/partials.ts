@@ -85,8 +85,9 @@ export class TemplateRegistry {
           source,
           options: {},
           template: undefined,
+          isTag: (name) => name in this.instance.helpers,
           isHelper: () => undefined,
-        }).facts
+        })
     } catch {
       // Its faults are told when it is rendered.
     }

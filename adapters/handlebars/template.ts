@@ -1,6 +1,6 @@
 import type { TagSite } from '../../src/fragment/spec.js'
 import type { Container, ContainerState, Render, TemplateSpec } from './engine.js'
-import { factsIn, type HoleFacts, type TemplateFacts } from './facts.js'
+import type { HoleFacts, TemplateFacts } from './facts.js'
 
 /** A compiled template of an instance with the tag. */
 export class Template {
@@ -20,8 +20,8 @@ export class Template {
   render: Render | undefined
   #running = 0
 
-  constructor(spec: TemplateSpec = {}) {
-    this.facts = factsIn(spec)
+  constructor(spec: TemplateSpec = {}, facts?: TemplateFacts) {
+    this.facts = facts
     this.isCompat = spec.compat === true
     this.compilerOptions = spec.compilerOptions
   }
