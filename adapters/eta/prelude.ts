@@ -18,7 +18,7 @@ export function addRuntime(code: string, config: EtaConfig): string {
   const header = config.functionHeader.length
   const hasLayout = /\blayout\b/.test(bodyOf(code))
   if (!code.includes(`${RUNTIME}.`)) {
-    return includes(code) ? noteGiven(code, header, hasLayout) : code
+    return includes(code) ? noteGiven(code, config, hasLayout) : code
   }
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)
@@ -30,7 +30,7 @@ export function addRuntime(code: string, config: EtaConfig): string {
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
   const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
-  const before = noteGiven(code.slice(0, layout), header, hasLayout)
+  const before = noteGiven(code.slice(0, layout), config, hasLayout)
   return before + start(asynchronous, config) + inside + code.slice(end)
 }
 
@@ -46,21 +46,20 @@ function bodyOf(code: string): string {
 }
 
 /** Makes includes hand on what they were given, which nocache blocks further in may not use. */
-function noteGiven(code: string, header: number, hasLayout: boolean): string {
-  const at = code.indexOf(INCLUDE, header)
+function noteGiven(
+  code: string,
+  { functionHeader, varName }: EtaConfig,
+  hasLayout: boolean,
+): string {
+  const at = code.indexOf(INCLUDE, functionHeader.length)
   if (at < 0) return code
   const end = code.indexOf('\n\n', at)
-  const given = `${PLUGIN}?.given`
+  const data = `{...${varName}, ...(__eta_d ?? {})}, `
+  const given = `__eta_d?${PLUGIN}?.given(${varName},__eta_d,options)??options:options)`
   return (
     code.slice(0, at) +
     (hasLayout ? PLACED : '') +
-    code
-      .slice(at, end)
-      .replace(
-        /(\{\.\.\.(\S+), \.\.\.\(__eta_d \?\? \{\}\)\}), options\)/g,
-        (_, data: string, it: string) =>
-          `${data}, __eta_d?${given}(${it},__eta_d,options)??options:options)`,
-      ) +
+    code.slice(at, end).replaceAll(`${data}options)`, () => data + given) +
     code.slice(end)
   )
 }

@@ -9,6 +9,7 @@ import { faults } from '../../src/fragment/faults.js'
 import { templateSource, type TemplateSource } from './digest.js'
 import { etaFaults } from './faults.js'
 import { checkHole, checkHoleCode, type HoleFacts, type ReadHole } from './hole-check.js'
+import { tokenize } from './javascript.js'
 import { findTemplate, LineFinder } from './position.js'
 import { ScopeReader, type Scope } from './scopes.js'
 import { argumentsOf, DIALECT, endOf, nocacheOf } from './tag.js'
@@ -467,9 +468,8 @@ const GENERATOR = /function\s*\*|(?:^|[{},;\s])\*\s*[\w$[]/
 /** Whether code holds the keyword, outside of texts and comments. */
 function holdsYield(code: string): boolean {
   if (!code.includes('yield')) return false
-  const bare = code.replace(
-    /\/\*[^]*?\*\/|\/\/.*|"(?:\\[^]|[^"\\])*"|'(?:\\[^]|[^'\\])*'|`(?:\\[^]|[^`\\])*`/g,
-    '',
+  const tokens = tokenize(code)
+  return tokens.some(
+    ({ kind, text }, at) => kind === 'keyword' && text === 'yield' && tokens[at + 1]?.text !== ':',
   )
-  return /(?<![.\w$])yield(?![\w$]|\s*:)/.test(bare)
 }

@@ -9,11 +9,6 @@ export const DIALECT: Dialect = {
   comments: true,
 }
 
-const SPACE = String.raw`(?:\s|/\*[^]*?\*/)`
-const COMMENTS = new RegExp(`${SPACE}+$`)
-const OPENING = new RegExp(`^cache(?:${SPACE}+|$)`)
-const ENDING = new RegExp(`^endcache(?:${SPACE}+|(?=;)|$)`)
-
 /** What can begin an argument and cannot continue an expression that began with `cache`. */
 const BEGINS_ARGUMENT = /^(?:[\w$"'{\p{ID_Start}]|\.\d|[-+](?=[\w$.("'])|[!~](?!=))/u
 const CONTINUES_EXPRESSION = /^(?:in|instanceof)(?![\w$])/
@@ -25,9 +20,9 @@ const CONTINUES_EXPRESSION = /^(?:in|instanceof)(?![\w$])/
  * @returns `undefined`: it is no cache tag but JavaScript with a variable of that name.
  */
 export function argumentsOf(code: string): string | undefined {
-  const opening = OPENING.exec(code)
-  if (opening === null) return undefined
-  const rest = withoutSemicolon(code.slice(opening[0].length))
+  const begin = afterWord(code, 'cache')
+  if (begin === undefined || code[begin] === ';') return undefined
+  const rest = withoutSemicolon(code.slice(begin))
   if (rest === '') return code.includes(';') ? undefined : rest
   if (CONTINUES_EXPRESSION.test(rest)) return undefined
   return BEGINS_ARGUMENT.test(rest) || isBracketedTimeout(rest) ? rest : undefined
@@ -51,14 +46,11 @@ function isBracketedTimeout(rest: string): boolean {
  * @returns `undefined`: it is no endcache tag but JavaScript with a variable of that name.
  */
 export function endOf(code: string): string | undefined {
-  const ending = ENDING.exec(code)
-  if (ending === null) return undefined
-  const rest = withoutSemicolon(code.slice(ending[0].length))
-  if (/^[=(.,?:[&|+\-*/%<>^!`]/.test(rest)) return undefined
-  return unquote(rest.replace(new RegExp(`${SPACE}+$`), ''))
+  const begin = afterWord(code, 'endcache')
+  if (begin === undefined) return undefined
+  const rest = withoutTrail(code.slice(begin))
+  return /^[=(.,?:[&|+\-*/%<>^!`]/.test(rest) ? undefined : unquote(rest)
 }
-
-const NOCACHE = new RegExp(`^(end)?nocache(?:${SPACE}+|(?=;)|$)`)
 
 /**
  * What a tag is as a nocache tag, and what it gives, which must be nothing.
@@ -68,13 +60,60 @@ const NOCACHE = new RegExp(`^(end)?nocache(?:${SPACE}+|(?=;)|$)`)
 export function nocacheOf(
   code: string,
 ): { readonly ends: boolean; readonly rest: string } | undefined {
-  const match = NOCACHE.exec(code)
-  if (match === null) return undefined
-  const rest = withoutSemicolon(code.slice(match[0].length)).replace(COMMENTS, '')
+  const ends = code.startsWith('end')
+  const begin = afterWord(code, ends ? 'endnocache' : 'nocache')
+  if (begin === undefined) return undefined
+  const rest = withoutTrail(code.slice(begin))
   if (rest !== '' && !BEGINS_ARGUMENT.test(rest)) return undefined
-  return CONTINUES_EXPRESSION.test(rest) ? undefined : { ends: match[1] !== undefined, rest }
+  return CONTINUES_EXPRESSION.test(rest) ? undefined : { ends, rest }
+}
+
+/** @returns Where what follows a word and the blanks after it begins, if the code begins with it. */
+function afterWord(code: string, word: string): number | undefined {
+  if (!code.startsWith(word)) return undefined
+  const begin = skipBlanks(code, word.length)
+  const isWhole = begin > word.length || begin === code.length || code[begin] === ';'
+  return isWhole ? begin : undefined
+}
+
+const BLANKS = /\s*/y
+
+/** Where white space and comments end that begin at a place. */
+function skipBlanks(code: string, begin: number): number {
+  let at = begin
+  for (;;) {
+    BLANKS.lastIndex = at
+    BLANKS.test(code)
+    at = BLANKS.lastIndex
+    const end = code.startsWith('/*', at) ? code.indexOf('*/', at + 2) : -1
+    if (end < 0) return at
+    at = end + 2
+  }
+}
+
+const TEXT = /"(?:\\[^]|[^"\\])*"|'(?:\\[^]|[^'\\])*'/y
+
+/** Code that begins with a name, in quotes or without, less the blanks and the semicolon behind it. */
+function withoutTrail(code: string): string {
+  const bare = withoutBlanks(code)
+  return bare.endsWith(';') ? withoutBlanks(bare.slice(0, -1)) : bare
+}
+
+function withoutBlanks(code: string): string {
+  TEXT.lastIndex = 0
+  let at = TEXT.test(code) ? TEXT.lastIndex : 0
+  let end = at
+  while (at < code.length) {
+    const next = skipBlanks(code, at)
+    // A comment that is not closed.
+    if (next === at && code.startsWith('/*', at)) return code
+    if (next === at) end = ++at
+    else at = next
+  }
+  return code.slice(0, end)
 }
 
 function withoutSemicolon(code: string): string {
-  return code.replace(/\s*;?\s*$/, '')
+  const bare = code.trimEnd()
+  return bare.endsWith(';') ? bare.slice(0, -1).trimEnd() : bare
 }

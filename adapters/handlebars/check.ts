@@ -6,7 +6,7 @@ import type { ParseOptions } from './engine.js'
 import { FACTS_FORM, type HoleFacts, type TemplateFacts } from './facts.js'
 import { blockFaults, holeFaults } from './faults.js'
 import { LOOP_DATA, usesOf, type HoleUses } from './hole-uses.js'
-import { hasArguments, isName, simpleName, sliceSource, type Node } from './syntax.js'
+import { hasArguments, isName, linesOf, simpleName, sliceLines, type Node } from './syntax.js'
 
 /** What is parsed. */
 export interface Parsed {
@@ -69,6 +69,8 @@ class Checker {
   readonly #partials = new Set<string>()
   #namesByExpression = false
   #usesLoopData = false
+  #holeCount = 0
+  #sourceLines: readonly string[] | undefined
 
   constructor(parsed: Parsed) {
     this.#parsed = parsed
@@ -224,8 +226,9 @@ class Checker {
     const uses = usesOf(program, around.programs, options)
     const { kept } = around
     if (kept !== undefined) this.#checkBound(uses, kept, { ...position, fragment: kept.fragment })
-    const index = Object.keys(this.#holes).length
-    const text = source === undefined ? undefined : sliceSource(source, node)
+    const index = this.#holeCount++
+    this.#sourceLines ??= source === undefined ? undefined : linesOf(source)
+    const text = this.#sourceLines && sliceLines(this.#sourceLines, node)
     const id = isKnown ? known : `${index}-${digestOf(text ?? JSON.stringify(node)).slice(0, 12)}`
     this.#holes[id] = { program: -1, level: around.programs.length, uses }
     params[0] = {

@@ -3,7 +3,7 @@ import { faults } from '../../src/fragment/faults.js'
 import { blockFaults } from './faults.js'
 
 const OPENING = /\{\{~?#\s*cache\s((?:"[^"]*"|'[^']*'|[^}])*)/g
-const PIECE = /(?:"[^"]*"|'[^']*'|\([^)]*\)|\[[^\]]*\]|[^\s,"'([])+|,/g
+const PIECE = /(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|\([^)]*(?:\)|$)|\[[^\]]*(?:\]|$)|[^\s,"'([])+|,/g
 
 /**
  * Says in the words of the other engines what Handlebars' parser could not make sense of, if that
@@ -22,9 +22,10 @@ export function explainSyntaxError(
   }
   const line = Number(/^Parse error on line (\d+)/.exec(message)?.[1])
   if (Number.isNaN(line)) return undefined
+  const lineAt = lineCounter(source)
   for (const { index, 0: opening, 1: args = '' } of source.matchAll(OPENING)) {
-    const first = lineAt(source, index)
-    if (line < first || line > lineAt(source, index + opening.length)) continue
+    const first = lineAt(index)
+    if (line < first || line > lineAt(index + opening.length)) continue
     const pieces: readonly string[] = args.match(PIECE) ?? []
     const [, name, ...rest] = pieces.filter((piece) => piece !== ',')
     const fragment = /^(["'])(.+)\1$/.exec(name ?? '')?.[2]
@@ -42,8 +43,9 @@ export function explainSyntaxError(
 /** The first tag that is not closed, or the first end without a tag. */
 function findUnbalanced(source: string, template: string | undefined): CacheTagError | undefined {
   const open: TagPosition[] = []
+  const lineAt = lineCounter(source)
   for (const match of source.matchAll(/\{\{~?(#|\/)\s*cache(?=[\s~}])\s*([^}]*)/g)) {
-    const line = lineAt(source, match.index)
+    const line = lineAt(match.index)
     if (match[1] === '#') {
       const fragment = /^\S+\s+(["'])(.+?)\1/.exec(match[2] ?? '')?.[2]
       open.push({ template, line, fragment })
@@ -75,6 +77,12 @@ function findFault(pieces: readonly string[], position: TagPosition): CacheTagEr
   return undefined
 }
 
-function lineAt(source: string, index: number): number {
-  return source.slice(0, index).split('\n').length
+/** @returns The line of a place that is not before the one asked for last. */
+function lineCounter(source: string): (index: number) => number {
+  let line = 1
+  let next = source.indexOf('\n')
+  return (index) => {
+    for (; next >= 0 && next < index; next = source.indexOf('\n', next + 1)) line++
+    return line
+  }
 }

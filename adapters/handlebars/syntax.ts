@@ -47,10 +47,14 @@ export function hasArguments({ type, params, hash }: Node): boolean {
   return type === 'SubExpression' || params?.length !== 0 || Boolean(hash)
 }
 
+/** The lines of a source as Handlebars counts them. */
+export function linesOf(source: string): readonly string[] {
+  return source.split(/\r\n|\r|\n/)
+}
+
 /** A part of a source, by the lines and columns at its ends. */
-export function sliceSource(source: string, { loc }: Node): string | undefined {
+export function sliceLines(lines: readonly string[], { loc }: Node): string | undefined {
   if (loc === undefined) return undefined
-  const lines = source.split(/\r\n|\r|\n/)
   const { start, end } = loc
   const taken = lines.slice(start.line - 1, end.line)
   const last = taken.length - 1

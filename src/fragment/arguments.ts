@@ -155,25 +155,29 @@ class Scanner {
   splitAtSpaces(): ArgumentSource[] {
     const pieces: ArgumentSource[] = []
     let begin = -1
-    for (let at = 0; at <= this.#source.length; at = this.#skip(at)) {
-      if (at < this.#source.length && !this.#isSpace(at)) {
-        if (begin < 0) begin = at
-        continue
+    let end = 0
+    for (let at = 0; at < this.#source.length; at = this.#skip(at)) {
+      if (this.#isSpace(at)) continue
+      if (begin < 0) begin = at
+      else if (end < at && !this.#isBound(end, at)) {
+        pieces.push(this.#trim(begin, end))
+        begin = at
       }
-      if (begin >= 0 && !this.#isBound(begin, at)) {
-        pieces.push(this.#trim(begin, at))
-        begin = -1
-      }
+      end = this.#skip(at)
     }
+    if (begin >= 0) pieces.push(this.#trim(begin, end))
     return pieces
   }
 
   /** Whether a filter's bar stands on either side of the space, so that it separates nothing. */
-  #isBound(begin: number, at: number): boolean {
-    if (!this.#dialect.filterBar || at >= this.#source.length) return false
-    if (isFilterBar(this.#source.slice(begin, at).trimEnd(), -1)) return true
-    const next = this.#source.slice(at).trimStart()
-    return isFilterBar(next, 0)
+  #isBound(end: number, next: number): boolean {
+    return this.#dialect.filterBar && (this.#isBar(end - 1) || this.#isBar(next))
+  }
+
+  /** Whether a single bar stands there; two are an operator. */
+  #isBar(at: number): boolean {
+    const source = this.#source
+    return source[at] === '|' && source[at - 1] !== '|' && source[at + 1] !== '|'
   }
 
   #isSpace(at: number): boolean {
@@ -226,9 +230,4 @@ class Scanner {
     const leading = text.length - text.trimStart().length
     return { text: text.trim(), offset: begin + leading }
   }
-}
-
-/** A single bar; two are an operator. */
-function isFilterBar(text: string, at: 0 | -1): boolean {
-  return at === 0 ? /^\|(?!\|)/.test(text) : /(?:^|[^|])\|$/.test(text)
 }

@@ -63,7 +63,8 @@ export class Placeholders {
   indexOfDamaged(text: string): number | undefined {
     const { index } =
       new RegExp(`${this.#secret}-(?<index>\\d+)`).exec(text)?.groups ??
-      new RegExp(`(?<index>\\d+)-${this.#mark}`).exec(text)?.groups ??
+      // No index has more digits; a text may.
+      new RegExp(`(?<index>\\d{1,9})-${this.#mark}`).exec(text)?.groups ??
       {}
     return index === undefined ? undefined : Number(index)
   }

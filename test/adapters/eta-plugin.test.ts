@@ -5,7 +5,7 @@ import { Eta } from 'eta'
 import { createCaches, FragmentCache, LocMemCache, makeTemplateFragmentKey } from 'fragcache'
 import { cachePlugin, type EtaPlugin } from 'fragcache/eta'
 import { describe, expect, it } from 'vitest'
-import { argumentsOf, endOf } from '../../adapters/eta/tag.js'
+import { argumentsOf, endOf, nocacheOf } from '../../adapters/eta/tag.js'
 import { etaWith } from './eta-driver.js'
 
 const inMemory = () => createCaches({ default: new LocMemCache() })
@@ -94,8 +94,36 @@ describe('what is a cache tag', () => {
     ['endcache "my sidebar" ;', 'my sidebar'],
     ['endcache /* sidebar */', ''],
     ['endcache sidebar /* end */', 'sidebar'],
+    ['endcache sidebar /* a */ ; /* b */', 'sidebar'],
+    ['endcache "a /* b */"', 'a /* b */'],
+    ["endcache 'it\\'s' // */ /**/", "'it\\'s' // */"],
   ])('%s ends it', (code, name) => {
     expect(endOf(code)).toBe(name)
+  })
+
+  it.each(['nocache', 'nocache;', 'nocache /* a */', 'nocache ; /* a */', 'nocache/* a *//* b */'])(
+    '%s begins a hole',
+    (code) => {
+      expect(nocacheOf(code)).toEqual({ ends: false, rest: '' })
+      expect(nocacheOf(`end${code}`)).toEqual({ ends: true, rest: '' })
+    },
+  )
+
+  const many = 100_000
+  it.each([
+    ['blanks', ' '.repeat(many)],
+    ['comments', '/**/'.repeat(many)],
+    ['comments that are not closed', '/*'.repeat(many)],
+    ['stars', '/*/'.repeat(many)],
+    ['semicolons', ';'.repeat(many)],
+    ['texts that are not closed', `"${'\\"'.repeat(many)}`],
+  ])('is read to its end with 100,000 %s in it', (_, inner) => {
+    for (const word of ['cache', 'endcache', 'nocache', 'endnocache']) {
+      for (const code of [`${word} x${inner}x`, `${word} ${inner}x`, `${word}${inner}`]) {
+        const tags = [argumentsOf(code), endOf(code), nocacheOf(code)]
+        expect(tags.filter((tag) => tag !== undefined).length).toBeLessThan(2)
+      }
+    }
   })
 
   it.each(['endcache()', 'endcache = 1', 'endcache.x', 'endcaches', 'endcache && x'])(

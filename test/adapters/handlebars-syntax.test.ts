@@ -27,6 +27,20 @@ describe('what the parser cannot make sense of, in the words of the other engine
     expect((fault as Error).message).toMatch(message)
   })
 
+  it.each(['(', '[', '"', "'", ' ', '\\"', 'a=', '('.repeat(9) + '\n'])(
+    'is found in a tag with 50,000 times %j',
+    (inner) => {
+      const source = `\n{{#cache 9 "x" ${inner.repeat(50_000)} }}y{{/cachee}}`
+      expect(faultOf(source)).toBeInstanceOf(Error)
+    },
+  )
+
+  it('is found behind 50,000 other tags, with its line', () => {
+    const tag = '{{#cache 9 "x"}}y{{/cache}}\n'
+    const fault = faultOf(`${tag.repeat(50_000)}{{#cache 9 "x" a ==}}{{/cache}}`)
+    expect(fault).toMatchObject({ code: 'FRAGCACHE_TAG', line: 50_001 })
+  })
+
   it('leaves errors outside of cache tags to the engine', () => {
     expect(faultOf('{{#if a}}y')).not.toHaveProperty('code')
     expect(faultOf('{{#cache 9 "x"}}{{a b=}}{{/cache}}')).not.toHaveProperty('code')

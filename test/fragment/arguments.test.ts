@@ -72,6 +72,12 @@ describe('arguments separated by commas', () => {
   })
 })
 
+it('a bar binds over any number of blanks', () => {
+  const blanks = ' '.repeat(100_000)
+  const bound = `a${blanks}|${blanks}upper`
+  expect(parse(`9 n ${bound}${blanks}b${blanks}`)).toEqual(['9', 'n', [bound, 'b'], {}])
+})
+
 describe('faults', () => {
   it.each([
     ['', /timeout and a fragment name/],
