@@ -11,6 +11,7 @@ type Piece = (scope: Scope) => string
 interface Scope {
   readonly variables: readonly string[]
   readonly inLoop: boolean
+  readonly inTag: boolean
   readonly asynchronous: boolean
   /** Gives every tag a name of its own. */
   readonly count: { value: number }
@@ -41,6 +42,11 @@ const leaf: fc.Arbitrary<Piece> = fc.oneof(
       (scope) =>
         `<% if (${condition(scope, n)}) throw 'thrown' %>`,
   ),
+  fc.nat(2).map(
+    (n): Piece =>
+      (scope) =>
+        scope.asynchronous ? `<% if (${condition(scope, n)}) await it.refuse() %>` : '',
+  ),
   fc.constant<Piece>(({ asynchronous, variables }) =>
     asynchronous ? `<% await it.wait() %><%= await it.give(${variables.at(-1) ?? 0}) %>` : '.',
   ),
@@ -55,7 +61,8 @@ const { piece } = fc.letrec<{ piece: Piece; pieces: Piece }>((tie) => ({
     leaf,
     tie('pieces').map((body): Piece => (scope) => {
       const name = `f${scope.count.value++}`
-      return `<% cache 60 ${name} ${scope.variables.join(' ')} %>${body(scope)}<% endcache %>`
+      const inside = { ...scope, inTag: true }
+      return `<% cache 60 ${name} ${scope.variables.join(' ')} %>${body(inside)}<% endcache %>`
     }),
     tie('pieces').map((body): Piece => (scope) => {
       const variable = `v${scope.variables.length}`
@@ -78,13 +85,30 @@ const { piece } = fc.letrec<{ piece: Piece; pieces: Piece }>((tie) => ({
         ? `<% { const text = await captureAsync(async () => { %>${body(inside)}<% }) %>{<%~ text %>}<% } %>`
         : `<% ;[1].forEach(() => { %>${body(inside)}<% }) %>`
     }),
+    tie('pieces').map((body): Piece => (scope) => {
+      const inside = { ...scope, inLoop: false }
+      return scope.asynchronous
+        ? `<% { const own = async () => { %>${body(inside)}<% }; await own(); try { %>(<% await own() %>)<% } catch { %>?<% } } %>`
+        : `<% { const own = () => { %>${body(inside)}<% }; own() %>{<%~ capture(own) %>}<% } %>`
+    }),
+    tie('pieces').map((body): Piece => (scope) => {
+      // Eta's blocks are refused inside of a tag, since a hit would leave them out.
+      if (scope.inTag) return body(scope)
+      const inside = { ...scope, inLoop: false }
+      const name = `'b${scope.count.value++}'`
+      return scope.asynchronous
+        ? `<%~ await blockAsync(${name}, async () => { %>${body(inside)}<% }) %>`
+        : `<%~ block(${name}, () => { %>${body(inside)}<% }) %>`
+    }),
   ),
 }))
 
 const template = (asynchronous: boolean) =>
   fc.array(piece, { minLength: 1, maxLength: 4 }).map((parts) =>
     parts
-      .map((part) => part({ variables: [], inLoop: false, asynchronous, count: { value: 0 } }))
+      .map((part) =>
+        part({ variables: [], inLoop: false, inTag: false, asynchronous, count: { value: 0 } }),
+      )
       .join('')
       // Pieces count their names from zero.
       .replace(/(cache 60 f\d+)/g, (_, tag: string, at: number) => `${tag}at${at}`),
@@ -94,6 +118,10 @@ describe('a template put together at random', () => {
   const data = {
     wait: () => new Promise((resolve) => setImmediate(resolve)),
     give: async (value: unknown) => value,
+    refuse: async () => {
+      await data.wait()
+      throw new Error('refused')
+    },
   }
   const outcome = async (action: () => string | Promise<string>) => {
     try {
@@ -136,7 +164,7 @@ describe('a template put together at random', () => {
         const { outcome: warm, bodyRuns } = await countBodies(render)
         expect(warm).toEqual(expected)
         // A body that was left early runs again, and so do those around it.
-        if (!/break|continue|throw/.test(source)) expect(bodyRuns).toBe(0)
+        if (!/break|continue|throw|refuse/.test(source)) expect(bodyRuns).toBe(0)
       }),
       { numRuns: runsOf(100) },
     )

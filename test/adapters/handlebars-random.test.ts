@@ -15,6 +15,8 @@ const [from = 0, to = 40] = (process.env['FRAGCACHE_SEEDS'] ?? '')
 const MAX_LENGTH = 60_000
 
 interface Renders {
+  /** Which calls of `boom` throw, by what they are given. */
+  fails: (call: number) => boolean
   readonly sync: (visitor?: string) => string
   readonly async: (visitor?: string) => Promise<string>
 }
@@ -54,6 +56,18 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
       const isMissing = typeof this === 'object' && this !== null && Object.isSealed(this)
       return `${(args.at(-1) as Handlebars.HelperOptions).fn(isMissing ? undefined : this)}`
     },
+    boom(call: number) {
+      if (!isPeeking && renders.fails(call)) throw new Error('boom')
+      return `b${call}`
+    },
+    attempt(this: unknown, { fn }: Handlebars.HelperOptions) {
+      try {
+        return fn(this)
+      } catch (error) {
+        if ((error as Error).message !== 'boom') throw error
+        return '[caught]'
+      }
+    },
     show: (value: unknown) => String(value),
     wrap(this: unknown, { fn }: Handlebars.HelperOptions) {
       return `[${fn(this)}]`
@@ -84,11 +98,13 @@ function setUp(one: RandomCase, caches?: Caches): Renders {
     ? { partials: partials as Record<string, Handlebars.Template> as never }
     : {}
   const template = compile(one.main)
-  return {
+  const renders: Renders = {
+    fails: () => false,
     sync: (visitor) => template(makeRandomContext(visitor), options),
     async: async (visitor) =>
       (await registered?.renderAsync(template, makeRandomContext(visitor), options)) ?? '',
   }
+  return renders
 }
 
 /**
@@ -158,10 +174,50 @@ describe('templates made at random', () => {
     expect(rendered).toBeGreaterThan(seeds.length * 0.75)
   })
 
+  const outcomes = { thrown: 0, caught: 0, whole: 0 }
+  it.each(seeds)('number %i with errors in it fails, or is caught, as without', async (seed) => {
+    const one = makeRandomCase(seed, 'errors')
+    const whole = renderPlain(one)
+    if (whole === undefined) return
+    const fails = (call: number) => (call * 7 + seed) % 3 === 0
+    const outcomeOf = async (render: () => unknown) => {
+      try {
+        return String(await render())
+      } catch (error) {
+        expect(error).toHaveProperty('message', 'boom')
+        return 'thrown'
+      }
+    }
+    const failing = (caches?: Caches) => Object.assign(setUp(one, caches), { fails })
+    const plain = failing()
+    const outcome = await outcomeOf(() => plain.sync())
+    outcomes[outcome === 'thrown' ? 'thrown' : outcome === whole ? 'whole' : 'caught']++
+    const catches = JSON.stringify(one).includes('#attempt')
+    const near1 = failing(cachesOf(near))
+    expect(await outcomeOf(() => near1.sync()), 'local memory, cold').toBe(outcome)
+    expect(await outcomeOf(() => near1.sync()), 'local memory, again').toBe(outcome)
+    expect(await outcomeOf(() => near1.async()), 'local memory, asynchronously').toBe(outcome)
+    const late = failing(seed % 2 === 0 ? cachesOf(far) : cachesOf(far, near))
+    // A body that runs when its template is done is beyond a helper that catches.
+    const late1 = await outcomeOf(() => late.async())
+    if (!catches || late1 !== 'thrown') expect(late1, 'asynchronous, cold').toBe(outcome)
+    expect(await outcomeOf(() => late.async()), 'asynchronous, again').toBe(late1)
+    if (catches) return
+    for (const renders of [near1, late]) {
+      renders.fails = () => false
+      expect(await renders.async(), 'once nothing fails').toBe(whole)
+      expect(await renders.async(), 'once nothing fails, warm').toBe(whole)
+    }
+  })
+
+  it('with errors throw, catch, and are left whole', () => {
+    expect(Math.min(...Object.values(outcomes))).toBeGreaterThan(0)
+  })
+
   let same = 0
   let refused = 0
   it.each(seeds)('number %i with holes gives each visitor theirs, or is refused', async (seed) => {
-    const one = makeRandomCase(seed, true)
+    const one = makeRandomCase(seed, 'holes')
     const plain = ['A', 'B'].map((visitor) => renderPlain(one, visitor))
     if (plain.includes(undefined)) return
     for (const caches of [cachesOf(near), cachesOf(far), cachesOf(far, near)]) {

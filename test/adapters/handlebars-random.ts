@@ -26,9 +26,9 @@ function randomNumbers(seed: number): () => number {
 /**
  * Makes a template of whatever Handlebars has; `{{#cached}}` is the tag, see the test.
  *
- * @param holes - With nocache blocks in it.
+ * @param has - Nocache blocks; or `{{boom 7}}`, which may throw, and `{{#attempt}}`, which catches that.
  */
-export function makeRandomCase(seed: number, holes = false): RandomCase {
+export function makeRandomCase(seed: number, has?: 'holes' | 'errors'): RandomCase {
   const random = randomNumbers(seed)
   const below = (limit: number) => Math.floor(random() * limit)
   const pick = (choices: readonly string[]) => choices[below(choices.length)] as string
@@ -61,7 +61,12 @@ export function makeRandomCase(seed: number, holes = false): RandomCase {
   /** @param level - Of the partial this stands in, so that they end; beyond the last: a leaf. */
   function statement(depth: number, level: number, params: readonly string[]): string {
     const inner = (more: readonly string[] = []) => block(depth - 1, level, [...params, ...more])
-    if (holes && sometimes(0.2)) return hole(depth, level, params)
+    if (has === 'holes' && sometimes(0.2)) return hole(depth, level, params)
+    if (has === 'errors' && sometimes(0.1))
+      return pick([`{{boom ${ids++}}}`, `{{show (boom ${ids++})}}`])
+    if (has === 'errors' && depth > 0 && sometimes(0.1)) {
+      return `{{#attempt}}${space()}${inner()}{{boom ${ids++}}}${inner()}{{/attempt}}`
+    }
     if (depth <= 0) return expression(params)
     switch (below(13)) {
       case 0:
