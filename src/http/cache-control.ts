@@ -1,4 +1,5 @@
 import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+import { isTooLong, MAX_MEMBERS, splitQuotedList } from './lists.js'
 
 /** One directive of a `Cache-Control` header. */
 export interface Directive {
@@ -21,50 +22,28 @@ export type Restriction = 'no-store' | 'private' | 'no-cache'
 /** Largest number of seconds that is told apart. @see RFC 9111 §1.2.2 */
 const MAX_DELTA_SECONDS = 2 ** 31
 
+/** What stands for a header that is too long to be read: any directive may be in it. */
+const UNREAD: CacheControl = Object.freeze({
+  directives: Object.freeze([Object.freeze({ name: 'no-store', value: undefined })]),
+  malformed: true,
+})
+
 /**
  * Reads a `Cache-Control` header; never throws.
  *
  * @param value - As `node:http` keeps it; several lines count as one list, but an open quote ends
  *   with its line, so that it cannot swallow the next.
+ * @returns For one of more than 8192 characters or 100 directives a malformed `no-store` alone,
+ *   whatever it says.
  * @see RFC 9111 §5.2
  */
 export function parseCacheControl(value: HeaderValue | undefined): CacheControl {
-  const directives: Directive[] = []
-  let malformed = false
-  for (const line of headerLines(value)) {
-    const members = splitList(line)
-    if (members.openQuote) malformed = true
-    for (const member of members.list) {
-      const directive = parseDirective(member)
-      directives.push(directive)
-      if (!isWellFormed(directive)) malformed = true
-    }
-  }
+  if (isTooLong(value)) return UNREAD
+  const lists = headerLines(value).map((line) => splitQuotedList(line, MAX_MEMBERS))
+  const directives = lists.flatMap(({ members }) => members.map(parseDirective))
+  if (directives.length > MAX_MEMBERS) return UNREAD
+  const malformed = lists.some(({ openQuote }) => openQuote) || !directives.every(isWellFormed)
   return { directives, malformed }
-}
-
-/** Splits at commas outside quotes; empty members are no members. @see RFC 9110 §5.6.1 */
-function splitList(line: string): {
-  readonly list: readonly string[]
-  readonly openQuote: boolean
-} {
-  const list: string[] = []
-  let start = 0
-  let quoted = false
-  for (let i = 0; i <= line.length; i++) {
-    const char = line[i]
-    if (char === '"') quoted = !quoted
-    else if (char === '\\' && quoted) i++
-    else if (char === undefined || (char === ',' && !quoted)) {
-      const member = trimWhitespace(line.slice(start, i))
-      if (member !== '') list.push(member)
-      start = i + 1
-    }
-  }
-  // A backslash at the very end skips the end itself.
-  const rest = trimWhitespace(line.slice(start))
-  if (start <= line.length && rest !== '') list.push(rest)
-  return { list, openQuote: quoted }
 }
 
 function parseDirective(member: string): Directive {
@@ -121,14 +100,24 @@ export function storingRestriction(
   return undefined
 }
 
+const RESTRICTING = /private|no[-_ \t]?store|no[-_ \t]?cache/i
+
 function findRestriction(line: string, anywhere: boolean): Restriction | undefined {
-  const pattern = anywhere
-    ? /private|no[-_ \t]?store|no[-_ \t]?cache/i
-    : /(?<=,\s*"?)(?:private|no[-_]?store|no[-_]?cache)(?=\s*"?\s*(?:[,=]|$))/i
-  const word = pattern.exec(line)?.[0]
-  return word === undefined
-    ? undefined
-    : RESTRICTIONS.get(word.toLowerCase().replace(/[_ \t]/, '-'))
+  if (anywhere) {
+    const word = RESTRICTING.exec(line)?.[0]
+    return word === undefined ? undefined : restrictionOf(word)
+  }
+  // The first member is read as such, whatever its quotes.
+  for (const part of line.split(',').slice(1)) {
+    const [word = ''] = part.replaceAll('"', '').split('=', 1)
+    const restriction = restrictionOf(word.trim())
+    if (restriction !== undefined) return restriction
+  }
+  return undefined
+}
+
+function restrictionOf(word: string): Restriction | undefined {
+  return RESTRICTIONS.get(word.toLowerCase().replace(/[_ \t]/, '-'))
 }
 
 /**

@@ -1,5 +1,12 @@
-import { headerOf, headerText, type HeaderFields } from './header-values.js'
+import {
+  headerOf,
+  headerText,
+  skipBlanks,
+  trimWhitespace,
+  type HeaderFields,
+} from './header-values.js'
 import { parseHttpDate } from './http-date.js'
+import { isTooLong, MAX_MEMBERS } from './lists.js'
 
 /** What the preconditions of a request make of it. */
 export type PreconditionVerdict = 'perform' | 'not-modified' | 'precondition-failed'
@@ -13,7 +20,9 @@ export type PreconditionVerdict = 'perform' | 'not-modified' | 'precondition-fai
  *   none, which is what `*` asks for.
  * @param nowMs - Tells which century a date with a two-digit year is in.
  * @remarks A value that cannot be read counts for nothing, but one that is there all the same keeps
- *   the weaker date next to it from deciding for a 304. Django compares dates also where a resource
+ *   the weaker date next to it from deciding for a 304. A list of more than 8192 characters or 100
+ *   tags is not read: it may hold the tag or not, so that nothing is changed (412) and GET and HEAD
+ *   get the whole. Django compares dates also where a resource
  *   has none (`If-Unmodified-Since` then fails); RFC 9110 §13.1.4 forbids that. `If-Range` is not
  *   looked at.
  * @see RFC 9110 §13.2.2, steps 1 to 4
@@ -33,7 +42,9 @@ export function evaluatePreconditions(
   const isRead = request.method === 'GET' || request.method === 'HEAD'
   const noneMatch = parseEntityTags(headerText(request.headers, 'if-none-match'))
   if (noneMatch !== undefined) {
-    if (!matchesWeakly(noneMatch, response.headers)) return 'perform'
+    if (noneMatch === 'unread' ? isRead : !matchesWeakly(noneMatch, response.headers)) {
+      return 'perform'
+    }
     return isRead ? 'not-modified' : 'precondition-failed'
   }
   if (!isRead || headerOf(request.headers, 'if-none-match') !== undefined) return 'perform'
@@ -45,7 +56,8 @@ export function evaluatePreconditions(
  * Whether the client's own copy is still the stored one, so that a 304 answers its GET or HEAD.
  *
  * @remarks `If-Match` and `If-Unmodified-Since` are left to origin servers, as RFC 9110 §13.1.1 and
- *   §13.1.4 let a cache. Something is stored, so `If-None-Match: *` always matches.
+ *   §13.1.4 let a cache. Something is stored, so `If-None-Match: *` always matches; a list of more
+ *   than 8192 characters or 100 tags never does.
  * @see RFC 9110 §13.2.2, steps 3 and 4
  */
 export function isNotModified(
@@ -56,52 +68,66 @@ export function isNotModified(
   const noneMatch = headerText(request, 'if-none-match')
   if (noneMatch !== undefined) {
     const tags = parseEntityTags(noneMatch)
-    return tags === '*' || (tags !== undefined && matchesWeakly(tags, response))
+    if (tags === undefined || tags === 'unread') return false
+    return tags === '*' || matchesWeakly(tags, response)
   }
   return isModifiedSince(request, 'if-modified-since', response, nowMs) === false
 }
 
-/** `*`, or entity tags as written. */
-type EntityTags = '*' | readonly string[]
-
-const MEMBER = /[ \t]*(?<tag>(?:W\/)?"[^"]*")[ \t]*(?:,|$)/y
+/** `*`, entity tags as written, or more of them than are read. */
+type EntityTags = '*' | 'unread' | readonly string[]
 
 /**
- * Reads a list of entity tags; a comma may be part of one.
+ * Reads a list of entity tags, in time linear in its length; a comma may be part of one.
  *
- * @returns `undefined` if there is nothing that can be read.
+ * @returns `undefined` if there is nothing that can be read, `unread` for more than 8192 characters
+ *   or 100 tags.
  * @see RFC 9110 §8.8.3, §13.1.1
  */
 function parseEntityTags(text: string | undefined): EntityTags | undefined {
   if (text === undefined) return undefined
-  if (text.trim() === '*') return '*'
+  if (isTooLong(text)) return 'unread'
+  if (trimWhitespace(text) === '*') return '*'
   const tags: string[] = []
   for (let at = 0; at < text.length;) {
-    MEMBER.lastIndex = at
-    const tag = MEMBER.exec(text)?.groups?.['tag']
-    if (tag !== undefined) {
-      tags.push(tag)
-      at = MEMBER.lastIndex
+    const start = skipBlanks(text, at)
+    const end = endOfTag(text, start)
+    const next = end === undefined ? undefined : skipBlanks(text, end)
+    if (next !== undefined && (next === text.length || text[next] === ',')) {
+      tags.push(text.slice(start, end))
+      at = next + 1
     } else {
       const comma = text.indexOf(',', at)
       at = comma === -1 ? text.length : comma + 1
     }
   }
+  if (tags.length > MAX_MEMBERS) return 'unread'
   return tags.length === 0 ? undefined : tags
+}
+
+/** Unlike in a quoted string, a backslash in it is one. */
+function endOfTag(text: string, start: number): number | undefined {
+  const open = text.startsWith('W/', start) ? start + 2 : start
+  if (text[open] !== '"') return undefined
+  const close = text.indexOf('"', open + 1)
+  return close === -1 ? undefined : close + 1
 }
 
 /** @see RFC 9110 §8.8.3.2 */
 function matchesStrongly(tags: EntityTags, response: HeaderFields): boolean {
+  if (tags === 'unread') return false
   if (tags === '*') return isThere(response)
   const etag = headerText(response, 'etag')
   return etag !== undefined && !etag.startsWith('W/') && tags.includes(etag)
 }
 
 /** @see RFC 9110 §8.8.3.2 */
-function matchesWeakly(tags: EntityTags, response: HeaderFields): boolean {
+function matchesWeakly(tags: Exclude<EntityTags, 'unread'>, response: HeaderFields): boolean {
   if (tags === '*') return isThere(response)
   const etag = headerText(response, 'etag')
-  return etag !== undefined && tags.some((tag) => opaquePart(tag) === opaquePart(etag))
+  if (etag === undefined) return false
+  const opaque = opaquePart(etag)
+  return tags.some((tag) => opaquePart(tag) === opaque)
 }
 
 function opaquePart(etag: string): string {

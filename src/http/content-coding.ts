@@ -1,4 +1,5 @@
 import { trimWhitespace } from './header-values.js'
+import { readList } from './lists.js'
 
 /** A content coding that a stored response can be kept in. */
 export type Coding = 'br' | 'gzip' | 'zstd'
@@ -10,9 +11,9 @@ const ELEMENT = /^([^;\s]+)(?:[ \t]*;[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?$
  *
  * @param acceptEncoding - The request's `Accept-Encoding`.
  * @param available - The one wanted most comes first: it decides where the client does not care.
- * @returns `undefined`: as it is. So too if the header is absent or malformed, since a client that
- *   can decode says so, and if it excludes everything there is: a page it cannot read is no worse
- *   than none.
+ * @returns `undefined`: as it is. So too if the header is absent, malformed, or has more than 8192
+ *   characters or 100 codings, since a client that can decode says so, and if it excludes everything
+ *   there is: a page it cannot read is no worse than none.
  * @see RFC 9110 §12.5.3, §12.4.2 (weights), §8.4.1.3 (`x-gzip`)
  */
 export function chooseCoding(
@@ -39,10 +40,10 @@ export function chooseCoding(
 
 /** Weights by coding in lower case; `undefined` if an element cannot be read. */
 function parseWeights(text: string): ReadonlyMap<string, number> | undefined {
+  const elements = readList(text)
+  if (elements === undefined) return undefined
   const weights = new Map<string, number>()
-  for (const member of text.split(',')) {
-    const element = trimWhitespace(member)
-    if (element === '') continue
+  for (const element of elements) {
     const match = ELEMENT.exec(element)
     if (match === null) return undefined
     const [, name = '', q = '1'] = match

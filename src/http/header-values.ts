@@ -36,5 +36,24 @@ export function isToken(text: string): boolean {
 
 /** Cuts spaces and tabs from both ends, nothing else. @see RFC 9110 §5.6.3 */
 export function trimWhitespace(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '')
+  return trimmedPart(text, 0, text.length)
+}
+
+/** A part of a text, as {@link trimWhitespace} cuts it. */
+export function trimmedPart(text: string, from: number, to: number): string {
+  const start = skipBlanks(text, from, to)
+  let end = to
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+/** Where the spaces and tabs that begin at a place end. */
+export function skipBlanks(text: string, from: number, to = text.length): number {
+  let end = from
+  while (end < to && isBlank(text.charCodeAt(end))) end++
+  return end
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }

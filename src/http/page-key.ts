@@ -92,14 +92,15 @@ export function isKeyPart(text: unknown): text is string {
   return typeof text === 'string' && /^[A-Za-z0-9_@+\-/:]{1,64}$/.test(text)
 }
 
-const HOST = /^(?:[a-z0-9._-]+|\[[a-f0-9:.]+\])(?::[0-9]{1,5})?$/i
+/** No name in the DNS is longer. @see RFC 3986 §3.2.2 */
+const HOST = /^(?:[a-z0-9._-]{1,255}|\[[a-f0-9:.]{1,255}\])(?::[0-9]{1,5})?$/i
 
 /**
  * The absolute URI of a request as sent.
  *
  * @param target - The request target; only the origin form (`/path?query`) is taken.
  * @returns `undefined` if a part could be read as another part: a host such as `a.test/x?` would put
- *   one page under another's key.
+ *   one page under another's key; so too for a host of more than 255 characters.
  * @see Django, `host_validation_re`
  */
 export function absoluteUri(

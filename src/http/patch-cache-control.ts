@@ -1,5 +1,6 @@
 import { MisuseError, show } from '../errors.js'
 import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+import { listMembers, splitQuotedList } from './lists.js'
 
 /** What a directive may be given. */
 export type DirectiveValue = boolean | number | string
@@ -128,7 +129,7 @@ function checkValue(caller: string, option: string, value: unknown): DirectiveVa
 /** What a directive is followed by; of `no-cache` every value that occurs. */
 interface Present {
   readonly name: string
-  readonly values: readonly DirectiveValue[]
+  readonly values: DirectiveValue[]
 }
 
 /**
@@ -173,24 +174,18 @@ function readPresent(value: HeaderValue | undefined): Map<string, Present> {
     const equals = member.indexOf('=')
     const name = trimWhitespace(equals === -1 ? member : member.slice(0, equals)).toLowerCase()
     const argument = equals === -1 ? true : trimWhitespace(member.slice(equals + 1))
-    const earlier = name === 'no-cache' ? (present.get(name)?.values ?? []) : []
-    present.set(name, { name, values: [...earlier, argument] })
+    const earlier = name === 'no-cache' ? present.get(name) : undefined
+    if (earlier === undefined) present.set(name, { name, values: [argument] })
+    else earlier.values.push(argument)
   }
   return present
 }
 
-const QUOTED_OR_NOT = /(?:"(?:[^"\\]|\\.)*"|[^",])+/g
-
 /** Splits at commas outside quoted strings; inside them, one space follows each, as Django writes. */
-function splitMembers(line: string): string[] {
-  const members = isBalanced(line) ? (line.match(QUOTED_OR_NOT) ?? []) : line.split(',')
-  return members
-    .map((member) => trimWhitespace(member).replace(/[ \t]*,[ \t]*/g, ', '))
-    .filter((member) => member !== '')
-}
-
-function isBalanced(text: string): boolean {
-  return /^(?:[^"]|"(?:[^"\\]|\\.)*")*$/.test(text)
+function splitMembers(line: string): readonly string[] {
+  const { members, openQuote } = splitQuotedList(line)
+  if (openQuote) return listMembers(line)
+  return members.map((member) => member.split(',').map(trimWhitespace).join(', '))
 }
 
 /** Whole seconds as Python reads them. */
@@ -220,7 +215,7 @@ function write(directives: ReadonlyMap<string, Present>): string {
     const kept = name === 'no-cache' && values.includes(true) ? [true] : new Set(values)
     for (const value of kept) {
       const member = value === true ? name : `${name}=${pythonText(value)}`
-      ;(isBalanced(member) ? members : unclosed).push(member)
+      ;(splitQuotedList(member).openQuote ? unclosed : members).push(member)
     }
   }
   return [...members, ...unclosed].join(', ')

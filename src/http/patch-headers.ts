@@ -1,6 +1,7 @@
 import { MisuseError, show } from '../errors.js'
 import { parseCacheControl } from './cache-control.js'
-import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+import { isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+import { listMembers } from './lists.js'
 import { readInteger } from './patch-cache-control.js'
 
 /**
@@ -33,7 +34,7 @@ export function readHeaderNames(caller: string, names: unknown): readonly string
  * @see Django, `patch_vary_headers`
  */
 export function patchedVary(value: HeaderValue | undefined, names: readonly string[]): string {
-  const present = varyMembers(value)
+  const present = listMembers(value)
   const known = new Set(present.map((name) => name.toLowerCase()))
   const all = [...present, ...names.filter((name) => !known.has(name.toLowerCase()))]
   return all.includes('*') ? '*' : all.join(', ')
@@ -42,13 +43,7 @@ export function patchedVary(value: HeaderValue | undefined, names: readonly stri
 /** Whether a `Vary` names a header, in any case. @see Django, `has_vary_header` */
 export function varyIncludes(value: HeaderValue | undefined, name: string): boolean {
   const wanted = trimWhitespace(name).toLowerCase()
-  return varyMembers(value).some((member) => member.toLowerCase() === wanted)
-}
-
-function varyMembers(value: HeaderValue | undefined): string[] {
-  return headerLines(value)
-    .flatMap((line) => line.split(',').map(trimWhitespace))
-    .filter((member) => member !== '')
+  return listMembers(value).some((member) => member.toLowerCase() === wanted)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { headerText, trimWhitespace, type HeaderFields } from './header-values.js'
 import { parseHttpDate } from './http-date.js'
+import { readList } from './lists.js'
 
 /** Bytes of a body, both ends included, counted from 0. */
 export interface ByteRange {
@@ -16,18 +17,18 @@ const MAX_RANGES = 16
  * @param length - Of the whole body, in bytes.
  * @returns The ranges, in the order asked for. `unsatisfiable`: it asks for nothing that is there,
  *   which a 416 answers. `ignored`: the whole body answers it, since its unit is not `bytes`, it
- *   does not follow the grammar, the body is empty, or it asks for more than 16 ranges or more
- *   bytes than the whole has: overlapping ranges would make a short request a very long answer.
+ *   does not follow the grammar, the body is empty, it has more than 8192 characters, or it asks for
+ *   more than 16 ranges or more bytes than the whole has: overlapping ranges would make a short
+ *   request a very long answer.
  * @see RFC 9110 §14.1.2, §14.2, §17.15 (denial of service using Range); CVE-2011-3192
  */
 export function selectRanges(
   range: string,
   length: number,
 ): 'ignored' | 'unsatisfiable' | readonly ByteRange[] {
-  const set = /^bytes=(.*)$/is.exec(trimWhitespace(range))?.[1]
-  if (set === undefined || length === 0) return 'ignored'
-  const specs = set.split(',').map(trimWhitespace)
-  const asked = specs.filter((spec) => spec !== '')
+  const set = trimWhitespace(range)
+  if (length === 0 || !/^bytes=/i.test(set)) return 'ignored'
+  const asked = readList(set.slice('bytes='.length)) ?? []
   if (asked.length === 0 || asked.length > MAX_RANGES) return 'ignored'
   const ranges: ByteRange[] = []
   let total = 0

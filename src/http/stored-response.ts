@@ -1,4 +1,5 @@
 import { headerText, isToken, type HeaderFields, type HeaderValue } from './header-values.js'
+import { listMembers } from './lists.js'
 import type { PageAddress } from './page-key.js'
 
 /** A header as it is kept: one line, or several in their order. */
@@ -355,8 +356,8 @@ export function neverReplayed(
   const isNever = (name: string) => NEVER_REPLAYED.has(name) || (!withCookies && name === COOKIE)
   const connection = headerText(headers, 'connection')
   if (connection === undefined) return isNever
-  const named = connection.split(',').map((name) => name.trim().toLowerCase())
-  return (name) => isNever(name) || named.includes(name)
+  const named = new Set(listMembers(connection).map((name) => name.toLowerCase()))
+  return (name) => isNever(name) || named.has(name)
 }
 
 /** What a request said of the headers in a list. */

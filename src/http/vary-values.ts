@@ -1,9 +1,11 @@
-import { headerText, type HeaderFields } from './header-values.js'
+import { headerText, trimWhitespace, type HeaderFields } from './header-values.js'
+import { readList } from './lists.js'
 
 /**
  * What a request says of the headers in a list, spelled so that what means the same is the same.
  *
- * @remarks For the letter of RFC 9111 alone: Django's keys take the values as they were sent.
+ * @remarks For the letter of RFC 9111 alone: Django's keys take the values as they were sent. So does
+ *   this with a list of more than 8192 characters or 100 members.
  * @see RFC 9111 §4.1
  */
 export function normalizedHeaders(
@@ -34,29 +36,25 @@ function normalizedValue(name: string, value: string): string {
   return AS_SENT.has(name) ? value : normalizedList(value)
 }
 
-/** Blanks around the members of a list mean nothing. */
+/** Blanks around the members of a list mean nothing, nor do empty members. */
 function normalizedList(value: string): string {
   // In quotes they may.
   if (value.includes('"')) return value
-  return value
-    .split(',')
-    .map((member) => member.trim())
-    .join(', ')
+  return readList(value)?.join(', ') ?? value
 }
 
 /** Neither case nor the order of equal weights means anything. @see RFC 9110 §12.5.4 */
 function normalizedLanguages(value: string): string {
-  return value
-    .toLowerCase()
-    .split(',')
-    .map((member) => {
-      const [range = '', ...parameters] = member.split(';').map((part) => part.trim())
-      const weight = parameters.find((parameter) => parameter.startsWith('q='))
-      const quality = weight === undefined ? 1 : Number(weight.slice(2))
-      return {
-        text: [range, ...parameters].join(';'),
-        quality: Number.isNaN(quality) ? 0 : quality,
-      }
+  const ranges = readList(value.toLowerCase())?.map((member) =>
+    member.split(';', 3).map(trimWhitespace),
+  )
+  // Nothing but a weight may follow a language.
+  if (ranges === undefined || ranges.some((parts) => parts.length > 2)) return value
+  return ranges
+    .map((parts) => {
+      const weight = parts[1]
+      const quality = weight?.startsWith('q=') === true ? Number(weight.slice(2)) : 1
+      return { text: parts.join(';'), quality: Number.isNaN(quality) ? 0 : quality }
     })
     .sort((a, b) => b.quality - a.quality || (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
     .map(({ text }) => text)

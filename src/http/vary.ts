@@ -1,10 +1,14 @@
-import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
+import { headerLines, isToken, type HeaderValue } from './header-values.js'
+import { isTooLong, listMembers, MAX_MEMBERS } from './lists.js'
 
 /** A response's `Vary` header. */
 export interface Vary {
   /** It says `*`: no other request may have this response. */
   readonly any: boolean
-  /** A member is no header name, so that what the response depends on is unknown. */
+  /**
+   * What the response depends on is unknown: a member is no header name, or there are more than 100
+   * of them or more than 8192 characters, which no request could be compared by.
+   */
   readonly unreadable: boolean
   /** In lower case, as often as written. */
   readonly names: readonly string[]
@@ -14,27 +18,23 @@ export interface Vary {
 export function parseVary(value: HeaderValue | undefined): Vary {
   const names: string[] = []
   let any = false
-  let unreadable = false
-  for (const line of headerLines(value)) {
-    for (const member of line.split(',')) {
-      const name = trimWhitespace(member).toLowerCase()
-      if (name === '') continue
-      if (name === '*') any = true
-      else if (isToken(name)) names.push(name)
-      else unreadable = true
-    }
+  const members = listMembers(value)
+  // The names are told all the same: whoever asks for one of them has to find it.
+  let unreadable = isTooLong(value) || members.length > MAX_MEMBERS
+  for (const member of members) {
+    const name = member.toLowerCase()
+    if (name === '*') any = true
+    else if (isToken(name)) names.push(name)
+    else unreadable = true
   }
   return { any, unreadable, names }
 }
 
 /** A `Vary` that names what either of two names; the first as it is if it has all. */
 export function joinVary(first: HeaderValue, second: HeaderValue): string {
-  const { names } = parseVary(first)
+  const known = new Set(parseVary(first).names)
   const text = headerLines(first).join(', ')
-  const added = headerLines(second)
-    .flatMap((line) => line.split(','))
-    .map(trimWhitespace)
-    .filter((name) => name !== '' && !names.includes(name.toLowerCase()))
+  const added = listMembers(second).filter((name) => !known.has(name.toLowerCase()))
   return [text, ...new Set(added)].filter((part) => part !== '').join(', ')
 }
 
