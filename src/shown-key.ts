@@ -37,7 +37,7 @@ export function shownKey(key: string, way: ShownKeys): string | undefined {
 /** A page's address, shown in the same way; the short form is its path, since queries carry secrets. */
 export function shownUrl(url: string, way: ShownKeys): string | undefined {
   if (way !== 'short') return shownKey(url, way)
-  const path = url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '')
+  const path = url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*/s, '')
   return path === '' ? '/' : path
 }
 

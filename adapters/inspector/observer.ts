@@ -229,7 +229,7 @@ function pathOf(text: string): string {
   return text
     .replace(/^[A-Z]+ /, '')
     .replace(/^[a-z]+:\/\/[^/?#]*/i, '')
-    .replace(/[?#].*$/s, '')
+    .replace(/[?#].*/s, '')
 }
 
 const LOCAL: ReadonlySet<string> = new Set(['LocMemCache', 'DummyCache'])

@@ -93,7 +93,8 @@ function isNoTypeScript(error: unknown): boolean {
 /** What an error says, without the stack of files that a missing module or wrong syntax comes with. */
 function onOneLine(error: unknown): string {
   const message = messageOfError(error)
-  const [first = '', second] = message.split(/\s*\n\s*/, 2)
+  const lines = message.split('\n').map((line) => line.trim())
+  const [first = '', second] = lines.filter((line) => line !== '')
   if (second === undefined) return message
   if (second === 'Require stack:') return first
   // The second line says where.

@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cachesOf } from '../../../src/fragment/spec.js'
+import { listMembers } from '../../../src/http/lists.js'
 import type { FragmentOutcome } from '../../../src/observe.js'
 import { askAccess } from '../access.js'
 import { TOKEN_HEADER } from '../api.js'
@@ -237,7 +238,7 @@ const MAX_WAIT_MS = 300
 
 async function pageTold(record: RequestRecord, headers: HeaderPairs): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
-  const isToCome = /\bfragcache;[^,]*\bstored\b/.test(valueOf(headers, 'cache-status'))
+  const isToCome = listMembers(valueOf(headers, 'cache-status')).some(saysStored)
   if (record.page !== undefined || !isToCome) return
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, MAX_WAIT_MS)
@@ -246,6 +247,11 @@ async function pageTold(record: RequestRecord, headers: HeaderPairs): Promise<vo
       resolve()
     }
   })
+}
+
+/** Of a member of `Cache-Status`. */
+function saysStored(member: string): boolean {
+  return member.startsWith('fragcache;') && member.split(/; */).includes('stored')
 }
 
 let isWatchingPages = false

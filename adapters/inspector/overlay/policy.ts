@@ -62,7 +62,10 @@ const MAY_ASK = /^('self'|\*)$/i
 function widened(policy: string, given: Directive, name: string, source: string): string {
   const sources = given.sources.filter((one) => one.toLowerCase() !== "'none'")
   const more = [...sources, source].join(' ')
-  if (given.name === 'default-src') return `${policy.replace(/;?\s*$/, '')}; ${name} ${more}`
+  if (given.name === 'default-src') {
+    const whole = policy.trimEnd()
+    return `${whole.endsWith(';') ? whole.slice(0, -1) : whole}; ${name} ${more}`
+  }
   return policy
     .split(';')
     .map((text) => (toDirective(text).name === given.name ? ` ${given.name} ${more}` : text))
