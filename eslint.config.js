@@ -1,5 +1,6 @@
 import js from '@eslint/js'
 import { defineConfig, globalIgnores } from 'eslint/config'
+import regexp from 'eslint-plugin-regexp'
 import tseslint from 'typescript-eslint'
 import { importDirection } from './scripts/lint/import-direction.mjs'
 
@@ -47,6 +48,16 @@ export default defineConfig([
   {
     files: javascript,
     languageOptions: { globals: nodeGlobals },
+  },
+  {
+    // What somebody sends is read in time linear in its length; tests choose what they read.
+    files: [...typescript, ...javascript],
+    ignores: ['test/**'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential', ignoreSticky: false }],
+    },
   },
   {
     files: ['examples/**/public/**/*.js', 'adapters/*/*/client/*.js'],
