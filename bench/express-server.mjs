@@ -45,6 +45,15 @@ const subjects = {
     app.get('/page', pagesOf().cachePage(600), view)
     return app
   },
+  'cacheSite, RFC 9111': () => {
+    const app = express()
+    app.set('trust proxy', true)
+    app.use(pagesOf({ rfc9111: true }).cacheSite())
+    app.get('/page', (req, res) =>
+      res.set('Cache-Control', 'max-age=600').vary('Accept-Language').send(html),
+    )
+    return app
+  },
   listener: () => {
     const pages = pagesOf()
     if (pages.listener === undefined) throw new Error('there is no listener')
