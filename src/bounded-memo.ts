@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto'
+
+/** Longer keys are kept as digests. */
+const MAX_KEY_LENGTH = 256
+
+/** Bytes that an entry costs beside its key and its value. */
+const ENTRY_BYTES = 100
+
+/**
+ * A key as it is remembered: a long one as its SHA-256, so that nobody fills the memory with long
+ * names, and nobody finds two of one digest.
+ */
+export function shortKey(key: string): string {
+  if (key.length <= MAX_KEY_LENGTH) return key
+  return `sha256 ${createHash('sha256').update(key).digest('base64')}`
+}
+
+/** At most so many bytes, for what may take two in each character. */
+export function bytesOfText(text: string): number {
+  return 2 * text.length + 16
+}
+
+/**
+ * Bytes that several memos share.
+ *
+ * What is remembered is in one of two generations. What is new, and what is used again, is in the recent
+ * one; once that has taken half of the bytes, it becomes the older one, and what was in the older one
+ * until then is forgotten, in all of the memos at once. So nothing is kept in order, to look something
+ * up costs what it costs in a `Map`, and what was used within the last half is there.
+ */
+export class MemoBudget {
+  readonly #members = new Set<WeakRef<Generations>>()
+  #bytes = 0
+
+  /** @param maxBytes - Of both generations together. */
+  constructor(readonly maxBytes: number) {}
+
+  /** @returns Whether it may be kept: nothing takes a large part of the budget alone. */
+  charge(bytes: number): boolean {
+    if (bytes > this.maxBytes / 64) return false
+    this.#bytes += bytes
+    if (this.#bytes > this.maxBytes / 2) {
+      this.#bytes = bytes
+      this.#turn()
+    }
+    return true
+  }
+
+  /** A memo that nobody holds any more is not held by its budget either. */
+  join(member: Generations): void {
+    this.#members.add(new WeakRef(member))
+  }
+
+  #turn(): void {
+    for (const ref of this.#members) {
+      if (ref.deref()?.turn() !== true) this.#members.delete(ref)
+    }
+  }
+}
+
+/**
+ * What is remembered of requests and renders by all of this process, except pages. The memory does not
+ * grow beyond this, however many URLs, header fields, hosts and vary-on values visitors think up.
+ */
+export const MEMO_BYTES = 16 * 1024 * 1024
+
+const shared = new MemoBudget(MEMO_BYTES)
+
+/** A memo's two generations. */
+abstract class Generations {
+  #isMember = false
+  #isInUse = false
+
+  constructor(private readonly budget: MemoBudget) {}
+
+  /** @returns Whether it may be kept. */
+  protected admit(bytes: number): boolean {
+    if (!this.budget.charge(bytes)) return false
+    if (!this.#isMember) {
+      this.#isMember = true
+      this.budget.join(this)
+    }
+    this.#isInUse = true
+    return true
+  }
+
+  /** @returns Whether there is anything left in it. */
+  turn(): boolean {
+    this.forgetOlder()
+    this.#isMember = this.#isInUse
+    this.#isInUse = false
+    return this.#isMember
+  }
+
+  /** The recent generation becomes the older one. */
+  protected abstract forgetOlder(): void
+}
+
+/**
+ * Remembers what was found out, by a text that visitors may choose: bounded by bytes, and so by number.
+ *
+ * @remarks Anything may be forgotten at any time, so it holds nothing that cannot be found out again.
+ *   A value is charged when it is set: what changes in it later is not to grow, or to be set again.
+ */
+export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
+  #recent = new Map<string, V>()
+  #older = new Map<string, V>()
+
+  /**
+   * @param bytesOf - What a value takes, without its key.
+   * @param budget - Default: the one that all memos of the process share.
+   */
+  constructor(
+    private readonly bytesOf: (value: V) => number,
+    budget: MemoBudget = shared,
+  ) {
+    super(budget)
+  }
+
+  get(key: string): V | undefined {
+    const short = shortKey(key)
+    const value = this.#recent.get(short)
+    if (value !== undefined) return value
+    const older = this.#older.get(short)
+    if (older !== undefined) this.#keep(short, older)
+    return older
+  }
+
+  set(key: string, value: V): void {
+    const short = shortKey(key)
+    this.#older.delete(short)
+    if (!this.#keep(short, value)) this.#recent.delete(short)
+  }
+
+  delete(key: string): void {
+    const short = shortKey(key)
+    this.#recent.delete(short)
+    this.#older.delete(short)
+  }
+
+  #keep(short: string, value: V): boolean {
+    if (this.#recent.get(short) === value) return true
+    if (!this.admit(ENTRY_BYTES + bytesOfText(short) + this.bytesOf(value))) return false
+    this.#recent.set(short, value)
+    return true
+  }
+
+  protected override forgetOlder(): void {
+    this.#older = this.#recent
+    this.#recent = new Map()
+  }
+}
+
+/** As {@link BoundedMemo}, by an object: what was found out of it goes when the object does. */
+export class BoundedWeakMemo<K extends object, V extends NonNullable<unknown>> extends Generations {
+  #recent = new WeakMap<K, V>()
+  #older = new WeakMap<K, V>()
+
+  /** @param bytesOf - What a value takes. */
+  constructor(
+    private readonly bytesOf: (value: V) => number,
+    budget: MemoBudget = shared,
+  ) {
+    super(budget)
+  }
+
+  get(key: K): V | undefined {
+    const value = this.#recent.get(key)
+    if (value !== undefined) return value
+    const older = this.#older.get(key)
+    if (older !== undefined) this.set(key, older)
+    return older
+  }
+
+  set(key: K, value: V): void {
+    if (this.admit(ENTRY_BYTES + this.bytesOf(value))) this.#recent.set(key, value)
+    else this.#recent.delete(key)
+  }
+
+  protected override forgetOlder(): void {
+    this.#older = this.#recent
+    this.#recent = new WeakMap()
+  }
+}
