@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
-/** Longer keys are kept as digests. */
-const MAX_KEY_LENGTH = 256
+/** Longer keys are kept as digests: to make one costs more than to look up what is not very long. */
+const MAX_KEY_LENGTH = 2048
 
 /** Bytes that an entry costs beside its key and its value. */
 const ENTRY_BYTES = 100
@@ -9,15 +9,22 @@ const ENTRY_BYTES = 100
 /**
  * A key as it is remembered: a long one as its SHA-256, so that nobody fills the memory with long
  * names, and nobody finds two of one digest.
+ *
+ * @param maxLength - In UTF-16 code units.
  */
-export function shortKey(key: string): string {
-  if (key.length <= MAX_KEY_LENGTH) return key
-  return `sha256 ${createHash('sha256').update(key).digest('base64')}`
+export function shortKey(key: string, maxLength = MAX_KEY_LENGTH): string {
+  if (key.length <= maxLength) return key
+  return `sha256 ${hash('sha256', key, 'base64')}`
 }
 
 /** At most so many bytes, for what may take two in each character. */
 export function bytesOfText(text: string): number {
   return 2 * text.length + 16
+}
+
+/** As {@link bytesOfText}, of a list. */
+export function bytesOfTexts(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + 8 + bytesOfText(text), 16)
 }
 
 /**
@@ -104,7 +111,7 @@ abstract class Generations {
  */
 export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
   #recent = new Map<string, V>()
-  #older = new Map<string, V>()
+  #older: Map<string, V> = NONE as Map<string, V>
 
   /**
    * @param bytesOf - What a value takes, without its key.
@@ -118,18 +125,19 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
   }
 
   get(key: string): V | undefined {
-    const short = shortKey(key)
-    const value = this.#recent.get(short)
-    if (value !== undefined) return value
+    // Most of what is asked for is here, and costs no more than in a table of its own.
+    return this.#recent.get(key) ?? this.#find(shortKey(key))
+  }
+
+  #find(short: string): V | undefined {
     const older = this.#older.get(short)
-    if (older !== undefined) this.#keep(short, older)
+    if (older === undefined) return this.#recent.get(short)
+    this.#keep(short, older)
     return older
   }
 
   set(key: string, value: V): void {
-    const short = shortKey(key)
-    this.#older.delete(short)
-    if (!this.#keep(short, value)) this.#recent.delete(short)
+    this.#keep(shortKey(key), value)
   }
 
   delete(key: string): void {
@@ -138,11 +146,18 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     this.#older.delete(short)
   }
 
-  #keep(short: string, value: V): boolean {
-    if (this.#recent.get(short) === value) return true
-    if (!this.admit(ENTRY_BYTES + bytesOfText(short) + this.bytesOf(value))) return false
-    this.#recent.set(short, value)
-    return true
+  #keep(short: string, value: V): void {
+    const before = this.#recent.get(short)
+    const bytes = this.bytesOf(value)
+    const isKept = this.admit(
+      before === undefined || before === value
+        ? ENTRY_BYTES + bytesOfText(short) + bytes
+        : // What it takes the place of was charged.
+          Math.max(0, bytes - this.bytesOf(before)),
+    )
+    this.#older.delete(short)
+    if (isKept) this.#recent.set(short, value)
+    else this.#recent.delete(short)
   }
 
   protected override forgetOlder(): void {
@@ -150,6 +165,9 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     this.#recent = new Map()
   }
 }
+
+/** A generation that nothing was ever in. */
+const NONE: Map<string, unknown> = new Map()
 
 /** As {@link BoundedMemo}, by an object: what was found out of it goes when the object does. */
 export class BoundedWeakMemo<K extends object, V extends NonNullable<unknown>> extends Generations {

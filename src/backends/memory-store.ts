@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import { shortKey } from '../bounded-memo.js'
+import { Moments } from '../moments.js'
 import type { Stamp } from '../stamp.js'
 import { MAX_SOFT_HISTORY, type TagVersions } from '../tags.js'
 import { isExpired, type Deadline } from '../timeout.js'
@@ -62,8 +64,11 @@ interface SoftInvalidation {
   readonly atMs: number
 }
 
-/** Tags whose last invalidation is remembered one by one. */
-const MAX_INVALIDATIONS = 10_000
+/** Tags whose soft invalidations are remembered one by one. */
+const MAX_SOFT = 10_000
+
+/** Longer tags are kept as digests. */
+const MAX_TAG_LENGTH = 64
 
 /**
  * Entries of one location, shared by every cache of that name in the process.
@@ -81,11 +86,10 @@ export class MemoryStore {
   })
   #bytes: number | undefined
   readonly #deadlines = new DeadlineHeap()
-  readonly #invalidations = new Map<string, number>()
+  readonly #invalidations = new Moments()
   readonly #softInvalidations = new Map<string, readonly SoftInvalidation[]>()
   #forgottenSoftCount = 0
   #invalidationCount = 0
-  #forgottenCount = 0
 
   /** How many entries are kept, expired ones included. */
   get size(): number {
@@ -113,8 +117,7 @@ export class MemoryStore {
     let softMs = Infinity
     for (const [tag, version] of payload.tags) {
       const own = ownTag(owner, tag)
-      const invalidatedAt = this.#invalidations.get(own) ?? this.#forgottenCount
-      if (invalidatedAt > Number(version)) return false
+      if (this.#invalidations.of(own) > Number(version)) return false
       const soft = this.#softInvalidations.get(own)
       if (soft === undefined) {
         if (this.#forgottenSoftCount > Number(version)) return false
@@ -141,7 +144,8 @@ export class MemoryStore {
 
   #watch(key: string, expiresAtMs: number): void {
     this.#deadlines.push(expiresAtMs, key)
-    if (this.#deadlines.size <= 2 * this.#entries.size + 1000) return
+    // Deadlines of what is gone hold its key.
+    if (this.#deadlines.size <= 2 * this.#entries.size + 100) return
     this.#deadlines.rebuild(this.#allDeadlines())
   }
 
@@ -195,16 +199,10 @@ export class MemoryStore {
         this.#softInvalidations.set(own, history)
         continue
       }
-      this.#invalidations.delete(own)
-      this.#invalidations.set(own, count)
-    }
-    for (const [tag, invalidatedAt] of this.#invalidations) {
-      if (this.#invalidations.size <= MAX_INVALIDATIONS) break
-      this.#invalidations.delete(tag)
-      this.#forgottenCount = invalidatedAt
+      this.#invalidations.note(own, count)
     }
     for (const [tag, history] of this.#softInvalidations) {
-      if (this.#softInvalidations.size <= MAX_INVALIDATIONS) break
+      if (this.#softInvalidations.size <= MAX_SOFT) break
       this.#softInvalidations.delete(tag)
       this.#forgottenSoftCount = history.at(-1)?.count ?? this.#forgottenSoftCount
     }
@@ -283,5 +281,5 @@ function sizeOfValue(value: Untagged): number {
 }
 
 function ownTag(owner: string, tag: string): string {
-  return `${owner}\0${tag}`
+  return shortKey(`${owner}\0${tag}`, MAX_TAG_LENGTH)
 }
