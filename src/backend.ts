@@ -1,3 +1,4 @@
+import { BoundedMemo, bytesOfTexts } from './bounded-memo.js'
 import { Circuit } from './circuit.js'
 import { messageOfError } from './error-text.js'
 import { CacheBackendError, FragcacheError, MisuseError } from './errors.js'
@@ -73,6 +74,11 @@ export interface Hit {
   readonly stamp?: Stamp | undefined
   /** Milliseconds since the epoch; `undefined`: it is fresh. Only told to who asks for stale ones. */
   readonly staleSinceMs?: number | undefined
+  /**
+   * Where the value itself is kept in memory: the same object for as long as the entry has this value,
+   * and given up with it.
+   */
+  readonly entry?: object | undefined
 }
 
 /** What is told to somebody who keeps copies of entries. */
@@ -126,7 +132,7 @@ export abstract class Backend<Payload = unknown> {
   protected readonly settings: ResolvedSettings
 
   /** By stored key, the tags that entries were last read with, oldest first. */
-  #tagsOf: Map<string, readonly string[]> | undefined
+  #tagsOf: BoundedMemo<readonly string[]> | undefined
 
   /** @internal */
   readonly counts = new Counts()
@@ -389,14 +395,10 @@ export abstract class Backend<Payload = unknown> {
 
   private rememberTags(storedKey: string, tags: TagVersions): void {
     if (this.answersAtOnce || tags.size > MAX_RECALLED_TAGS) return
-    const known = (this.#tagsOf ??= new Map<string, readonly string[]>())
-    known.delete(storedKey)
-    known.set(storedKey, [...tags.keys()])
-    if (known.size <= MAX_RECALLED) return
-    for (const oldest of known.keys()) {
-      known.delete(oldest)
-      break
-    }
+    this.#tagsOf ??= new BoundedMemo(bytesOfTexts)
+    const known = this.#tagsOf.get(storedKey)
+    if (known?.length === tags.size && known.every((tag) => tags.has(tag))) return
+    this.#tagsOf.set(storedKey, [...tags.keys()])
   }
 
   /**
@@ -767,8 +769,7 @@ export abstract class Backend<Payload = unknown> {
 
 const COUNTER_VERSION = 1
 
-/** Entries whose tags are remembered, and most tags of one. */
-const MAX_RECALLED = 5_000
+/** Most tags of an entry that are remembered. */
 const MAX_RECALLED_TAGS = 50
 
 /** How often a tag is tried again to be softly invalidated when another was faster. */

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { BoundedMemo, bytesOfText, bytesOfTexts } from '../../src/bounded-memo.js'
 import {
   generationKey,
   headerListKey,
@@ -13,11 +13,12 @@ import {
 } from '../../src/http/page-records.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 
-/** URIs that are remembered at once. */
-const MAX_URIS = 2000
-
 /** Longer ones are not worth the memory. */
 const MAX_URI_LENGTH = 2048
+
+/** What is known of a URI beside the URI itself, its tags and the key prefix, which is in each key. */
+const KNOWN_BYTES = 1500
+const KEYS = 6
 
 const NO_HEADERS: readonly string[] = Object.freeze([])
 
@@ -94,21 +95,36 @@ export class KnownUri {
   }
 }
 
-/** The URIs of late, bounded. */
+/** The URIs of late. */
 export class KnownUris {
-  readonly #uris = new LRUCache<string, KnownUri>({ max: MAX_URIS })
+  readonly #uris = new BoundedMemo(bytesOfKnown)
 
   constructor(private readonly keyPrefix: string) {}
 
   of(uri: string, language: string | undefined, timeZone: string | undefined): KnownUri {
-    const id =
-      language === undefined && timeZone === undefined
-        ? uri
-        : `${uri}\n${language ?? ''}\n${timeZone ?? ''}`
+    const id = idOf(uri, language, timeZone)
     const known = this.#uris.get(id)
     if (known !== undefined) return known
     const made = new KnownUri({ keyPrefix: this.keyPrefix, uri, language, timeZone })
     if (uri.length <= MAX_URI_LENGTH) this.#uris.set(id, made)
     return made
   }
+
+  /** Notes the tags that a URI's page has. */
+  learnTags(known: KnownUri, tags: ReadonlyMap<string, unknown>): void {
+    if (known.tags.length === tags.size && known.tags.every((tag) => tags.has(tag))) return
+    known.tags = [...tags.keys()]
+    const { uri, language, timeZone } = known.address
+    // It takes more now than was counted.
+    if (uri.length <= MAX_URI_LENGTH) this.#uris.set(idOf(uri, language, timeZone), known)
+  }
+}
+
+function idOf(uri: string, language: string | undefined, timeZone: string | undefined): string {
+  if (language === undefined && timeZone === undefined) return uri
+  return `${uri}\n${language ?? ''}\n${timeZone ?? ''}`
+}
+
+function bytesOfKnown({ address: { uri, keyPrefix }, tags }: KnownUri): number {
+  return KNOWN_BYTES + bytesOfText(uri) + KEYS * keyPrefix.length + bytesOfTexts(tags)
 }

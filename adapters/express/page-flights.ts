@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { BoundedMemo } from '../../src/bounded-memo.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 
 /** What the view of one request came to. */
@@ -72,9 +72,6 @@ export class PageFlight {
   }
 }
 
-/** Marks that are kept at once. */
-const MAX_MARKS = 2000
-
 /** A mark counts for so long. */
 const MARK_MS = 10_000
 
@@ -82,7 +79,7 @@ const MARK_MS = 10_000
 export class PageFlights {
   readonly #flights = new Map<string, PageFlight>()
   readonly #refreshing = new Set<string>()
-  readonly #marks = new LRUCache<string, number>({ max: MAX_MARKS })
+  readonly #marks = new BoundedMemo<number>(() => 16)
 
   of(key: string): PageFlight | undefined {
     return this.#flights.get(key)

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { BoundedMemo, bytesOfText } from '../../src/bounded-memo.js'
 import type { Tallies, Tally } from '../../src/stats/tally.js'
 
 /** What Express knows of a request once it has found the route. */
@@ -19,19 +20,13 @@ export function routeName(req: IncomingMessage): string {
   return `${verbOf(method)} ${route === undefined ? '(any)' : `${baseUrl}${String(route.path)}`}`
 }
 
-/** Most URIs whose route is remembered. */
-const MAX_URIS = 10_000
-
-/** Longer ones are not worth the memory: anybody may send any number of them. */
-const MAX_URI_LENGTH = 1024
-
 /**
  * Where it is counted what becomes of requests, by route. A hit for the whole site is answered before
  * there is a route: what it was when the page was made is remembered.
  */
 export class Routes {
   readonly #tallies: Tallies
-  readonly #byUri = new Map<string, Known>()
+  readonly #byUri = new BoundedMemo(bytesOfKnown)
 
   constructor(tallies: Tallies) {
     this.#tallies = tallies
@@ -49,20 +44,8 @@ export class Routes {
       if (route === undefined || isSame) return known.tally
     }
     const tally = this.#tallies.of(alias, routeName(req))
-    if (isOfPage && route !== undefined && uri.length <= MAX_URI_LENGTH) {
-      this.#remember(uri, { tally, routed: { route, baseUrl } })
-    }
+    if (isOfPage && route !== undefined) this.#byUri.set(uri, { tally, routed: { route, baseUrl } })
     return tally
-  }
-
-  #remember(uri: string, known: Known): void {
-    this.#byUri.delete(uri)
-    this.#byUri.set(uri, known)
-    if (this.#byUri.size <= MAX_URIS) return
-    for (const oldest of this.#byUri.keys()) {
-      this.#byUri.delete(oldest)
-      return
-    }
   }
 }
 
@@ -70,4 +53,8 @@ export class Routes {
 interface Known {
   readonly tally: Tally
   readonly routed: Routed
+}
+
+function bytesOfKnown({ routed: { baseUrl = '' } }: Known): number {
+  return 100 + bytesOfText(baseUrl)
 }

@@ -1,3 +1,4 @@
+import { shortKey } from '../../src/bounded-memo.js'
 import { textOfError } from '../../src/error-text.js'
 
 const warned = new Set<string>()
@@ -28,7 +29,7 @@ const routesWarned = new Set<string>()
  * @param route - Such as `GET /countries/:code`: no address of a visitor's.
  */
 export function warnOfTags(route: string, error: unknown): void {
-  const fault = `${route} ${error instanceof Error ? error.name : typeof error}`
+  const fault = shortKey(`${route} ${error instanceof Error ? error.name : typeof error}`, 256)
   if (routesWarned.has(fault) || routesWarned.size >= MAX_FAULTS) return
   routesWarned.add(fault)
   process.emitWarning(

@@ -1,6 +1,7 @@
 import type { Attributes, Span, Tracer } from '@opentelemetry/api'
 import type { FragmentMessage, OperationMessage } from '../../src/observe.js'
 import { shownKey, type ShownKeys } from '../../src/shown-key.js'
+import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
 import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
 import { errorType } from './error-type.js'
 import type { Session } from './sessions.js'
@@ -137,7 +138,7 @@ export class SpansSession implements Session {
 
   #nameOf(name: string): string {
     if (this.#names.has(name)) return name
-    if (this.#names.size >= this.settings.maxNames) return OTHERS
+    if (this.#names.size >= this.settings.maxNames || name.length > MAX_NAME_LENGTH) return OTHERS
     this.#names.add(name)
     return name
   }

@@ -5,6 +5,7 @@ import type {
   OutageMessage,
   RefreshMessage,
 } from '../../src/observe.js'
+import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
 import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
 
 /** What stands for all names past the limit. */
@@ -256,7 +257,8 @@ export class Tally {
   }
 
   #newFragment(fragments: Map<string, FragmentTally>, alias: string, name: string): FragmentTally {
-    const known = this.#names < this.maxNames ? name : OTHERS
+    const isTold = this.#names < this.maxNames && name.length <= MAX_NAME_LENGTH
+    const known = isTold ? name : OTHERS
     if (known === name) this.#names++
     return getOrAdd(fragments, known, () => new FragmentTally(known, alias))
   }

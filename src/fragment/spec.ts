@@ -1,3 +1,4 @@
+import { BoundedMemo, bytesOfText, shortKey } from '../bounded-memo.js'
 import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
@@ -84,7 +85,11 @@ export interface FragmentAgeing {
   readonly staleIfError: number
 }
 
-const MAX_TABLES = 5_000
+/** Fragments that were warned of; more are not told apart. */
+const MAX_WARNED = 1000
+
+/** Names made up at run time must not fill the memory. */
+const bytesOfTable = ({ name }: VariantTable): number => 1000 + 2 * bytesOfText(name)
 
 /** By what all fragments of one resolver have in common: no fragment has to carry it. */
 const cachesBySettings = new WeakMap<FragmentSettings, Caches>()
@@ -98,10 +103,9 @@ export function cachesOf({ settings }: Fragment): Caches | undefined {
 export class FragmentResolver {
   readonly #caches: Caches
   readonly #colliding: boolean
-  readonly #tables = new Map<Cache, Map<string, VariantTable>>()
+  readonly #tables = new Map<Cache, BoundedMemo<VariantTable>>()
   readonly #warned = new Set<string>()
   readonly #settings: FragmentSettings
-  #tableCount = 0
 
   constructor(caches: Caches, colliding: boolean, settings: FragmentSettings) {
     this.#caches = caches
@@ -174,19 +178,12 @@ export class FragmentResolver {
   #table(alias: string, cache: Cache, name: string, version: Version | undefined): VariantTable {
     let byName = this.#tables.get(cache)
     if (byName === undefined) {
-      byName = new Map<string, VariantTable>()
+      byName = new BoundedMemo(bytesOfTable)
       this.#tables.set(cache, byName)
     }
     const id = version === undefined ? name : `${name}\n${typeof version}${version}`
     const known = byName.get(id)
     if (known !== undefined) return known
-    if (++this.#tableCount > MAX_TABLES) {
-      // Names made up at run time must not fill the memory.
-      this.#tables.clear()
-      byName = new Map<string, VariantTable>()
-      this.#tables.set(cache, byName)
-      this.#tableCount = 1
-    }
     // A cache under two aliases is counted under the first.
     const tally = this.#caches.tallies.fragments.of(alias, name)
     const table = new VariantTable(cache, name, version, this.#colliding, tally)
@@ -216,8 +213,9 @@ export class FragmentResolver {
   }
 
   #warnOfUndefined(site: TagSite): void {
-    if (this.#warned.has(site.fragment) || this.#warned.size >= MAX_TABLES) return
-    this.#warned.add(site.fragment)
+    const name = shortKey(site.fragment)
+    if (this.#warned.has(name) || this.#warned.size >= MAX_WARNED) return
+    this.#warned.add(name)
     process.emitWarning(
       `fragment ${JSON.stringify(site.fragment)}: a vary-on value is undefined and counts as the empty text; that is how two users come to share a fragment`,
       { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },

@@ -1,3 +1,4 @@
+import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
 import type { Cache } from '../cache.js'
 import type { Version } from '../keys.js'
 import type { Tally } from '../stats/tally.js'
@@ -12,28 +13,18 @@ export interface Variant {
   readonly version: Version | undefined
 }
 
-/** Most variants whose keys are remembered; making one anew costs an MD5. */
-const MAX_REMEMBERED = 20_000
+/** What a variant takes beside its two keys. */
+const VARIANT_BYTES = 100
 
-/** Vary-on texts longer than this are hashed every time rather than remembered. */
-const MAX_TEXT = 512
+const bytesOfVariant = ({ key, storedKey }: Variant): number =>
+  VARIANT_BYTES + bytesOfText(key) + bytesOfText(storedKey)
 
-const tables = new Set<VariantTable>()
-let remembered = 0
-
-function remember(): void {
-  if (++remembered <= MAX_REMEMBERED) return
-  for (const table of tables) table.forget()
-  tables.clear()
-  remembered = 0
-}
-
-/** The variants of one fragment name in one cache: a bounded memory of recent keys. */
+/** The variants of one fragment name in one cache: a memo of recent keys, since each costs an MD5. */
 export class VariantTable {
   /** What an entry of this fragment always depends on. */
   readonly tags: readonly string[]
-  readonly #bySingle = new Map<string, Variant>()
-  readonly #byNetstring = new Map<string, Variant>()
+  readonly #bySingle = new BoundedMemo(bytesOfVariant)
+  #byNetstring: BoundedMemo<Variant> | undefined
   #plain: Variant | undefined
 
   constructor(
@@ -47,11 +38,6 @@ export class VariantTable {
     this.tags = [fragmentTag(name)]
   }
 
-  forget(): void {
-    this.#bySingle.clear()
-    this.#byNetstring.clear()
-  }
-
   /** @throws TypeError: a text holds a lone surrogate. */
   findOne(text: string): Variant {
     return this.#bySingle.get(text) ?? this.#remember(this.#bySingle, text, [text])
@@ -63,16 +49,13 @@ export class VariantTable {
     if (texts.length === 0) return (this.#plain ??= this.#make(texts))
     let joined = ''
     for (const text of texts) joined += `${text.length}:${text},`
+    this.#byNetstring ??= new BoundedMemo(bytesOfVariant)
     return this.#byNetstring.get(joined) ?? this.#remember(this.#byNetstring, joined, texts)
   }
 
-  #remember(known: Map<string, Variant>, text: string, texts: readonly string[]): Variant {
+  #remember(known: BoundedMemo<Variant>, text: string, texts: readonly string[]): Variant {
     const variant = this.#make(texts)
-    if (text.length <= MAX_TEXT) {
-      tables.add(this)
-      known.set(text, variant)
-      remember()
-    }
+    known.set(text, variant)
     return variant
   }
 

@@ -99,6 +99,9 @@ export const OTHERS = '(others)'
 /** Most names that are told apart. */
 export const MAX_NAMES = 10_000
 
+/** Longer names count as others: a path that a router is mounted at may have any part of a URL in it. */
+export const MAX_NAME_LENGTH = 256
+
 /** Tallies by alias and name, in bounded memory whatever the number of names. */
 export class Tallies {
   readonly #byAlias = new Map<string, Map<string, Tally>>()
@@ -112,7 +115,8 @@ export class Tallies {
     }
     const known = byName.get(name)
     if (known !== undefined) return known
-    if (this.#size >= MAX_NAMES && name !== OTHERS) return this.of(alias, OTHERS)
+    const isRefused = this.#size >= MAX_NAMES || name.length > MAX_NAME_LENGTH
+    if (isRefused && name !== OTHERS) return this.of(alias, OTHERS)
     const tally = new Tally(alias, name)
     byName.set(name, tally)
     this.#size++
