@@ -12,6 +12,7 @@ const PARTS = [
   'watching',
   'pages',
   'parsers',
+  'memory',
   'express',
   'fields',
   'file-set',

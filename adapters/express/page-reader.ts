@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import { NO_TAGS, type Hit, type TagSnapshot } from '../../src/backend.js'
+import { BoundedWeakMemo, MemoBudget } from '../../src/bounded-memo.js'
 import type { Cache } from '../../src/cache.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import {
@@ -31,16 +31,18 @@ export interface PageStoreOptions {
 /** Variants of a URI that are kept, unless the site says otherwise. */
 export const MAX_VARIANTS = 256
 
-/** Bytes of pages that are kept decoded where the cache keeps them as texts. */
-const DECODED_BYTES = 16 * 1024 * 1024
+/** Bytes of pages that this process keeps decoded, beside the texts that caches keep. */
+export const DECODED_BYTES = 32 * 1024 * 1024
+
+const decodedPages = new MemoBudget(DECODED_BYTES)
 
 export const AUTHORIZATION: readonly string[] = ['authorization']
 
 export const NO_TAG_NAMES: readonly string[] = Object.freeze([])
 
 interface Decoded {
-  value: unknown
   readonly page: StoredResponse
+  readonly bytes: number
 }
 
 const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze({
@@ -54,7 +56,8 @@ export class PageReader {
   /** Counts what happens to pages, so that it is known what a view did not see. */
   moment = 0
   readonly #known: KnownUris
-  readonly #decoded: LRUCache<string, Decoded>
+  /** By where the text is kept, so that a page which is evicted, or replaced, is not kept here. */
+  readonly #decoded = new BoundedWeakMemo<object, Decoded>(({ bytes }) => bytes, decodedPages)
   readonly #wantsStale: boolean
   readonly #toStored = (key: string) => this.cache.checkedKey(key)
 
@@ -68,11 +71,6 @@ export class PageReader {
     this.#wantsStale = [staleWhileRevalidate, staleIfError].some(
       (one) => one !== false && one !== 0,
     )
-    this.#decoded = new LRUCache({
-      maxSize: DECODED_BYTES,
-      maxEntrySize: DECODED_BYTES / 8,
-      sizeCalculation: ({ page }) => 512 + page.body.length,
-    })
   }
 
   /** The key a request's page has, or would have, if its URI varies on these headers. */
@@ -169,9 +167,9 @@ export class PageReader {
     keys: readonly string[],
     hits: readonly (Hit | undefined)[],
   ): Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> {
-    for (const [i, key] of keys.entries()) {
+    for (let i = 0; i < keys.length; i++) {
       const hit = hits[i]
-      const page = this.decode(key, hit?.value)
+      const page = this.decode(hit)
       if (page === undefined || page.generation !== generation) continue
       const isForThis =
         !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
@@ -199,22 +197,15 @@ export class PageReader {
     )
   }
 
-  decode(key: string, value: unknown): StoredResponse | undefined {
-    if (value === undefined) return undefined
-    const decoded = typeof value === 'string' ? this.#decoded.get(key) : undefined
-    if (decoded !== undefined && decoded.value === value) {
-      // Texts that are the same one need not be compared next time.
-      decoded.value = value
-      return decoded.page
-    }
+  decode(hit: Hit | undefined): StoredResponse | undefined {
+    if (hit === undefined) return undefined
+    const { value, entry } = hit
+    const decoded = entry && this.#decoded.get(entry)
+    if (decoded !== undefined) return decoded.page
     const page = decodeStoredResponse(value, this.options.rfc9111)
-    if (page !== undefined && typeof value === 'string') this.#decoded.set(key, { value, page })
+    if (page === undefined || entry === undefined || typeof value !== 'string') return page
+    this.#decoded.set(entry, { page, bytes: bytesOfPage(page, value) })
     return page
-  }
-
-  /** What was just stored need not be decoded. */
-  remember(key: string, value: unknown, page: StoredResponse): void {
-    if (typeof value === 'string') this.#decoded.set(key, { value, page })
   }
 
   /** The values of records. */
@@ -243,7 +234,7 @@ export class PageReader {
     return chain(cache.tryLookup(keys, storedKeys, expected, this.#wantsStale), (answer) => {
       const { hits, snapshot } = orFail(answer)
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
-      if (own !== undefined) known.tags = [...own.keys()]
+      if (own !== undefined) this.#known.learnTags(known, own)
       return { hits, snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags) }
     })
   }
@@ -270,6 +261,12 @@ export function withRouted(
 
 export function isAuthorized({ headers }: PageRequest): boolean {
   return headers['authorization'] !== undefined
+}
+
+/** The bytes of the bodies, and the head, whose texts are several. */
+function bytesOfPage({ body, encoded }: StoredResponse, text: string): number {
+  const bodies = encoded.reduce((sum, { length }) => sum + length, body.length)
+  return 1000 + bodies + 3 * (text.length - bodies)
 }
 
 function isNominated({ nominated }: StoredHead, name: string): boolean {

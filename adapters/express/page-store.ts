@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { BoundedMemo, shortKey } from '../../src/bounded-memo.js'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
@@ -22,6 +23,7 @@ import {
 } from '../../src/http/stored-response.js'
 import { growHeaderList, toHeaderList } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import { Moments } from '../../src/moments.js'
 import { operationChannel } from '../../src/observe.js'
 import { newTagVersion } from '../../src/tags.js'
 import { isExpired, type Deadline } from '../../src/timeout.js'
@@ -52,12 +54,6 @@ const MAX_OUTSTANDING = 10_000
 
 const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
 
-/** Dropped variants, and URIs, that are remembered, so that a view that is running does not bring one back. */
-const MAX_DROPPED = 1000
-
-/** URIs of pages that were stored of late, so that a lookup that was under way is not late for them. */
-const MAX_ARRIVED = 1000
-
 /** The pages in one cache under one key prefix. */
 export class PageStore {
   readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
@@ -65,10 +61,11 @@ export class PageStore {
   readonly #invalidations = new Map<string, Promise<unknown>>()
   /** Those that failed, so that what they were to drop does not come back with the cache. */
   readonly #outstanding = new LRUCache<string, true>({ max: MAX_OUTSTANDING })
-  readonly #dropped = new LRUCache<string, number>({ max: MAX_DROPPED })
+  /** When variants, and URIs, were dropped, so that a view that is running does not bring one back. */
+  readonly #dropped = new Moments()
   /** Pages that were stored; by URI, which of them was the last. */
   #arrivals = 0
-  readonly #arrived = new LRUCache<string, number>({ max: MAX_ARRIVED })
+  readonly #arrived = new BoundedMemo<number>(() => 16)
   readonly #reader: PageReader
   readonly #cookieRoutes = new WeakSet<object>()
 
@@ -116,12 +113,16 @@ export class PageStore {
     const invalidation = this.#invalidations.get(request.uri)
     if (invalidation !== undefined) {
       return withinLimit(invalidation).then(() => {
-        if (this.#outstanding.has(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
+        if (this.#isOutstanding(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
         return this.#lookup(request, tags)
       })
     }
-    if (!this.#outstanding.has(request.uri)) return this.#lookup(request, tags)
+    if (!this.#isOutstanding(request.uri)) return this.#lookup(request, tags)
     return this.invalidate(request.uri).then(() => this.#lookup(request, tags))
+  }
+
+  #isOutstanding(uri: string): boolean {
+    return this.#outstanding.size > 0 && this.#outstanding.has(shortKey(uri))
   }
 
   #lookup(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
@@ -154,7 +155,7 @@ export class PageStore {
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
     if (!cache.answersAtOnce || cache.isFailing) return undefined
-    if (this.#invalidations.has(request.uri) || this.#outstanding.has(request.uri)) return undefined
+    if (this.#invalidations.has(request.uri) || this.#isOutstanding(request.uri)) return undefined
     const { counts } = cache
     const isTold = operationChannel.hasSubscribers
     const isTimed = counts.isTimed()
@@ -243,7 +244,7 @@ export class PageStore {
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
     const isDropped = () =>
-      [key, request.uri].some((dropped) => (this.#dropped.get(dropped) ?? -1) > seen.moment)
+      [key, request.uri].some((dropped) => this.#dropped.of(dropped) > seen.moment)
     if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []
     const head: StoredHead = {
@@ -316,7 +317,6 @@ export class PageStore {
       body: Buffer.concat(page.body),
       encoded: encoded.map(([, body]) => body),
     }
-    this.#reader.remember(key, value, stored)
     return { outcome: 'stored', page: stored }
   }
 
@@ -422,7 +422,7 @@ export class PageStore {
     const known = this.#reader.knownOf(request)
     const drop = async () => {
       const [value] = await this.#reader.readValues([key], known)
-      const page = this.#reader.decode(key, value)
+      const page = this.#reader.decode({ value, tags: undefined })
       const isSeen = page?.generation === seen.generation && page.storedAtMs === seen.storedAtMs
       if (isSeen) await this.cache.delete(key)
     }
@@ -441,17 +441,17 @@ export class PageStore {
     const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
-    this.#dropped.set(uri, ++this.#reader.moment)
+    this.#dropped.note(uri, ++this.#reader.moment)
     const timeout = INVALIDATION_SECONDS
     const done = withinLimit(this.cache.set(key, encodeGeneration(record), { timeout }))
     const settled = done.then(ignore, ignore)
     this.#invalidations.set(uri, settled)
     try {
       await done
-      this.#outstanding.delete(uri)
+      this.#outstanding.delete(shortKey(uri))
     } catch (error) {
       // Whoever asks for a page of it tries again first.
-      this.#outstanding.set(uri, true)
+      this.#outstanding.set(shortKey(uri), true)
       throw error
     } finally {
       if (this.#invalidations.get(uri) === settled) this.#invalidations.delete(uri)
@@ -471,7 +471,7 @@ export class PageStore {
     if (!isKnown) return this.invalidate(variant.uri)
     const keys = this.#reader.candidates(known, variant, headerList)
     const moment = ++this.#reader.moment
-    for (const key of keys) this.#dropped.set(key, moment)
+    for (const key of keys) this.#dropped.note(key, moment)
     await this.cache.deleteMany(keys)
   }
 }

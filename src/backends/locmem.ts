@@ -16,6 +16,7 @@ import {
   sizeOfPayload,
   Tagged,
   type Limits,
+  type MemoryEntry,
   type MemoryPayload,
   type Untagged,
 } from './memory-store.js'
@@ -80,8 +81,10 @@ export class LocMemCache extends Cache<MemoryPayload> {
     const entry = this.#store.get(storedKey)
     if (entry === undefined) return undefined
     const { payload } = entry
-    if (typeof payload === 'string') return { value: payload, tags: undefined, stamp: undefined }
-    const hit = this.unpackPayload(payload)
+    if (typeof payload === 'string') {
+      return { value: payload, tags: undefined, stamp: undefined, entry }
+    }
+    const hit = hitOf(payload, entry)
     if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
       return hit
     }
@@ -145,15 +148,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   protected override unpackPayload(payload: MemoryPayload): Unpacked {
-    if (typeof payload === 'string') return { value: payload, tags: undefined, stamp: undefined }
-    const tagged = isTagged(payload)
-    const kept = tagged ? payload.value : payload
-    const tags = tagged ? (payload.origin ?? payload.tags) : undefined
-    return {
-      value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
-      tags: tags?.size === 0 ? undefined : tags,
-      stamp: tagged ? payload.stamp : undefined,
-    }
+    return hitOf(payload)
   }
 
   protected override readServerStats(): ServerFigures {
@@ -230,6 +225,18 @@ export class LocMemCache extends Cache<MemoryPayload> {
   /** @internal */
   override bumpTags(tags: readonly string[], soft = false): void {
     this.#store.invalidate(this.#owner, tags, soft)
+  }
+}
+
+function hitOf(payload: MemoryPayload, entry?: MemoryEntry): Hit {
+  const tagged = isTagged(payload)
+  const kept = tagged ? payload.value : payload
+  const tags = tagged ? (payload.origin ?? payload.tags) : undefined
+  return {
+    value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
+    tags: tags?.size === 0 ? undefined : tags,
+    stamp: tagged ? payload.stamp : undefined,
+    entry,
   }
 }
 
