@@ -93,6 +93,11 @@ export class Frame {
     this.parent?.holdOld()
   }
 
+  /** Whether what is rendered in it comes into what is around it. */
+  get isPart(): boolean {
+    return true
+  }
+
   /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
   get bubbledExpiresAtMs(): number {
     return this.#expiresAtMs
@@ -431,8 +436,10 @@ export function enterAsyncFrame(frame: Frame | undefined): void {
   asynchronous.enter(frame)
 }
 
-/** Whether a frame is another one or inside it. */
+/** Whether a frame is another one or a part of it. */
 export function isWithin(frame: Frame | undefined, outer: Frame): boolean {
-  for (let at = frame; at !== undefined; at = at.parent) if (at === outer) return true
+  for (let at = frame; at !== undefined; at = at.isPart ? at.parent : undefined) {
+    if (at === outer) return true
+  }
   return false
 }

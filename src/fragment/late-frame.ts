@@ -21,6 +21,10 @@ export class LateFrame extends Frame {
     this.holes = holes
   }
 
+  override get isPart(): boolean {
+    return this.#own !== undefined
+  }
+
   /** Makes this frame a part of the fragment's own. */
   attach(own: Frame): void {
     this.#own = own
