@@ -3,8 +3,12 @@ import { BODY, isA, partsOf } from './syntax-tree.js'
 
 /** What is met on the way through a part of a template, in the order of rendering. */
 export interface NameVisitor {
-  /** A variable is read. */
-  reads?(name: string, made: ReadonlySet<string>): void
+  /**
+   * A variable is read.
+   *
+   * @param symbol - Where it is named. Left out: a nocache block reads it.
+   */
+  reads?(name: string, made: ReadonlySet<string>, symbol?: Node): void
   /** @returns What a nocache block reads of the variables around it, if the node is one. */
   hole?(node: Node, made: ReadonlySet<string>): Iterable<string> | undefined
   /** Something is included or imported that sees all variables here. */
@@ -50,7 +54,7 @@ class NameTracer {
     const holeReads = this.#visitor.hole?.(node, made)
     if (holeReads !== undefined) for (const name of holeReads) this.#read(name, made)
     else if (isA(node, nodes.Symbol)) {
-      if (!probes.has(node)) this.#read(String(node['value']), made)
+      if (!probes.has(node)) this.#read(String(node['value']), made, node)
     } else if (isA(node, nodes.Set)) this.#set(node, made)
     else if (isA(node, nodes.For)) this.#loop(node, made)
     else if (isA(node, nodes.Macro)) this.#macro(node, made)
@@ -72,8 +76,8 @@ class NameTracer {
     }
   }
 
-  #read(name: string, made: ReadonlySet<string>): void {
-    this.#visitor.reads?.(name, made)
+  #read(name: string, made: ReadonlySet<string>, symbol?: Node): void {
+    this.#visitor.reads?.(name, made, symbol)
   }
 
   #set(node: Node, made: Set<string>): void {

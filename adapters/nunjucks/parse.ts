@@ -12,14 +12,8 @@ import {
   parseHole,
 } from './parse-hole.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
-import {
-  BODY,
-  checkBody,
-  isInside,
-  liftAsyncFilters,
-  readBody,
-  replaceSuper,
-} from './syntax-tree.js'
+import { BODY, checkBody, isInside, liftAsyncFilters, replaceSuper } from './syntax-tree.js'
+import { readBody } from './read-body.js'
 import { parseBody, strayEnd } from './tag-body.js'
 import { readEnd, TagSource } from './tag-source.js'
 import type { TagRecord } from './tag.js'

@@ -1,21 +1,6 @@
 import type { TagPosition } from '../../src/errors.js'
-import type { Node, NodeClass, NodeList, Nodes } from './engine.js'
+import type { Node, NodeClass, Nodes } from './engine.js'
 import { nunjucksFaults } from './faults.js'
-
-/** How a body uses the `caller` of the macro around it. */
-export type CallerUse =
-  | 'none'
-  /** Only as `caller()`. */
-  | 'plain'
-  /** With arguments, or as a value. */
-  | 'free'
-
-/** What the tag has to know about its body. */
-export interface BodyTraits {
-  /** Every variable the body names. */
-  readonly variables: ReadonlySet<string>
-  readonly callerUse: CallerUse
-}
 
 /** All classes have one type here, so that `instanceof` would narrow what is left to `never`. */
 export const isA = (node: unknown, type: NodeClass): boolean => node instanceof type
@@ -68,7 +53,7 @@ export const BODY = '_fragcache body'
 const superCalls = new WeakSet<Node>()
 
 /** Whether this has none of the variables around it. */
-function isApart(node: Node, nodes: Nodes): boolean {
+export function isApart(node: Node, nodes: Nodes): boolean {
   if (isA(node, nodes.Block)) return true
   if (!isA(node, nodes.Macro) || isA(node, nodes.Caller)) return false
   return (node['name'] as Node)['value'] !== BODY
@@ -84,7 +69,7 @@ export function isInside(node: Node, outer: Node, nodes: Nodes): boolean {
   return found
 }
 
-function isCallOf(node: Node, name: string, nodes: Nodes): boolean {
+export function isCallOf(node: Node, name: string, nodes: Nodes): boolean {
   if (!isA(node, nodes.FunCall) || isA(node, nodes.Filter)) return false
   const called = node['name']
   return isA(called, nodes.Symbol) && (called as Node)['value'] === name
@@ -110,33 +95,6 @@ export function checkBody(
     }
     return true
   })
-}
-
-/** @param readsOf - What a nocache block whose place the node is reads, if it is one. */
-export function readBody(
-  body: Node,
-  nodes: Nodes,
-  readsOf: (node: Node) => readonly string[] | undefined,
-): BodyTraits {
-  const variables = new Set<string>()
-  let callerUse: CallerUse = 'none'
-  walk(body, nodes, (node) => {
-    if (isApart(node, nodes)) return false
-    for (const name of readsOf(node) ?? []) variables.add(name)
-    if (isCallOf(node, 'caller', nodes)) {
-      const { children } = node['args'] as NodeList
-      if (children.length > 0) callerUse = 'free'
-      else if (callerUse === 'none') callerUse = 'plain'
-      if (children.length === 0) return false
-    }
-    if (isA(node, nodes.Symbol)) {
-      const name = String(node['value'])
-      if (name === 'caller') callerUse = 'free'
-      variables.add(name)
-    }
-    return true
-  })
-  return { variables, callerUse }
 }
 
 /** Whether this is `super()`, also one that a cache tag inside has replaced. */

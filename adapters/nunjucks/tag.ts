@@ -12,11 +12,11 @@ import {
 } from '../../src/fragment/spec.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
-import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
+import type { BlockFunction, CompiledBody, Context, Frame, Place, Runtime } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
 import { tagHolesOf, type Holes, type TagHoles } from './holes.js'
 import { copyScope, freeze, heldBy, takeScope, type Scope } from './scope.js'
-import type { CallerUse } from './syntax-tree.js'
+import type { CallerUse } from './read-body.js'
 import type { TemplateNames } from './templates.js'
 import { NOTHING_HELD } from './held.js'
 import { nextMoment, noteBody, type TagPlace, type Vantage } from './vantage.js'
@@ -255,30 +255,28 @@ class TagCall implements TagHoles {
 
   /** Keeps what the body needs, to render it after its template is done. */
   putOff(fragment: Fragment): () => string {
-    const { callerUse } = this.#tag
     const own = this.#keep()
     const scope = copyScope(own, this.#runtime)
-    // What a macro's caller puts in is a closure over variables that change.
-    const late =
-      callerUse === 'none'
-        ? undefined
-        : new LateFrame(fragment.cache, currentFrame(), fragment, this)
-    if (callerUse === 'free') {
-      const text = runSyncIn(late, () => this.#render(scope))
-      return () => {
-        attach(late)
-        return text
-      }
-    }
-    const caller = late && scope.frame.variables['caller']
-    if (typeof caller === 'function') {
-      const text: unknown = runSyncIn(late, () => (caller as () => unknown)())
-      scope.frame.variables['caller'] = () => text
-    }
-    const body = this.#body
-    const place = body({ at: true })
+    const render = this.#renderAt(this.#body({ at: true }), scope)
+    const { variables } = scope.frame
+    const { caller } = variables
+    const { callerUse } = this.#tag
+    if (typeof caller !== 'function' || callerUse === 'none') return render
+    // What a call block puts in is a closure over variables that change.
+    const late = new LateFrame(fragment.cache, currentFrame(), fragment, this)
+    const renderEarly = <T>(action: () => T) => settle(() => runSyncIn(late, action))
+    const renderLate = callerUse === 'free' ? renderEarly(render) : render
+    if (callerUse === 'plain') variables['caller'] = renderEarly(caller as () => unknown)
     return () => {
       attach(late)
+      return renderLate()
+    }
+  }
+
+  /** @param place - Of the tag, for errors. */
+  #renderAt(place: Place, scope: Scope): () => string {
+    const body = this.#body
+    return () => {
       body({ at: true }, place)
       try {
         return this.#render(scope)
@@ -288,6 +286,18 @@ class TagCall implements TagHoles {
         const first = this.#runtime.handleError(error, line, column)
         throw located(first, this.#path, this.#around.isDev())
       }
+    }
+  }
+}
+
+/** Runs something now. @returns What gives its result, or throws its error, each time. */
+function settle<T>(action: () => T): () => T {
+  try {
+    const result = action()
+    return () => result
+  } catch (error) {
+    return () => {
+      throw error
     }
   }
 }
