@@ -188,6 +188,7 @@ export class DeferredSession {
   /** Fragments in holes, to be read together. */
   #soon: Promise<void> | undefined
   readonly #inHoles: DeferredFragment[] = []
+  #hasEnded = false
 
   /** How many were put off so far. */
   get deferredCount(): number {
@@ -196,6 +197,8 @@ export class DeferredSession {
 
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
+    // A template may go on after its render has failed.
+    if (this.#hasEnded) deferred.begun?.attempt.abandon()
     this.#placeholders ??= new Placeholders(deferred.fragment.site)
     return this.#placeholders.make(this.#deferred.push(deferred) - 1)
   }
@@ -449,6 +452,7 @@ export class DeferredSession {
 
   /** Ends the render: nobody may go on waiting for a body whose placeholder was dropped. */
   end(): void {
+    this.#hasEnded = true
     for (const { begun } of this.#neverStarted()) begun?.attempt.abandon()
   }
 }
