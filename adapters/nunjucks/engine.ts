@@ -210,8 +210,9 @@ export interface Engine {
   readonly globals: Readonly<Record<string, unknown>>
   readonly loaders: readonly { readonly async?: boolean }[]
   readonly asyncFilters: readonly string[]
-  readonly extensionsList: readonly Extension[]
-  addExtension(name: string, extension: Extension): unknown
+  readonly extensions: Record<string, Extension>
+  readonly extensionsList: Extension[]
+  addExtension: (name: string, extension: Extension) => unknown
   hasExtension(name: string): boolean
   getFilter: (name: string) => Filter
   getTemplate: (...args: unknown[]) => Template | undefined

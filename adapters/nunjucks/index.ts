@@ -8,6 +8,7 @@ import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.j
 import { missingPeer } from '../../src/missing-peer.js'
 import { renderSuper } from './body.js'
 import { ContextHoles } from './context-holes.js'
+import { guardContinuations } from './continuations.js'
 import { Digests } from './digest.js'
 import { remembering } from './engine-errors.js'
 import {
@@ -138,6 +139,7 @@ export function registerCache(
     parentBlock: renderSuper,
   }
   engine.addExtension(EXTENSION, extension)
+  guardContinuations(engine)
   const result = makeResult(engine, holes)
   registered.set(engine, { caches: fragments.caches, options, result })
   return result

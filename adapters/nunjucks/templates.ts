@@ -1,7 +1,11 @@
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { apartFromBodies, noteFailure } from './body.js'
+import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
 import type { BlockFunction, Context, Engine, Frame, RenderCallback, Template } from './engine.js'
+
+/** The place of the callback where compiled code asks for a template. */
+const COMPILED_CALLBACK = 4
 
 type TemplateCallback = (error: Error | null | undefined, template?: Template) => void
 
@@ -137,7 +141,7 @@ export class Templates {
       const callback = args[at] as TemplateCallback
       const isEager = at > 1 && Boolean(args[1])
       if (isEager) args[1] = false
-      args[at] = ((error, template) => {
+      const take: TemplateCallback = (error, template) => {
         if (error || template === undefined) return callback(error, template)
         this.#adopt(template, name, isMadeByHand(wanted))
         if (isEager) {
@@ -145,8 +149,14 @@ export class Templates {
           if (reason !== undefined) return callback(reason)
         }
         callback(null, template)
-      }) satisfies TemplateCallback
-      return getTemplate.apply(engine, args)
+      }
+      const load = (done: TemplateCallback): Template | undefined => {
+        args[at] = done
+        return getTemplate.apply(engine, args)
+      }
+      return at === COMPILED_CALLBACK && engine.loaders.some((loader) => loader.async === true)
+        ? withContinuation(take, load)
+        : load(take)
     }
   }
 
