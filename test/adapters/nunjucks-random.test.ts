@@ -20,12 +20,16 @@ type Part =
         | 'cache'
         | 'nocache'
         | 'call'
+        | 'ownCall'
         | 'cachedCall'
         | 'setBlock'
       readonly body: readonly Part[]
       readonly which: number
     }
-  | { readonly kind: 'macro' | 'cachedMacro' | 'include'; readonly which: number }
+  | {
+      readonly kind: 'macro' | 'cachedMacro' | 'include' | 'slow' | 'failing' | 'inBody'
+      readonly which: number
+    }
 
 const { parts } = fc.letrec<{ part: Part; parts: readonly Part[] }>((tie) => ({
   part: fc.oneof(
@@ -41,7 +45,16 @@ const { parts } = fc.letrec<{ part: Part; parts: readonly Part[] }>((tie) => ({
     }),
     fc.record({ kind: fc.constant('set' as const), from: fc.nat(20), onto: fc.nat(3) }),
     fc.record({
-      kind: fc.constantFrom('macro' as const, 'cachedMacro' as const, 'include' as const),
+      kind: fc.constantFrom(
+        'macro' as const,
+        'cachedMacro' as const,
+        'include' as const,
+        'slow' as const,
+        'slow' as const,
+        'failing' as const,
+        'inBody' as const,
+        'inBody' as const,
+      ),
       which: fc.nat(20),
     }),
     fc.record({
@@ -54,6 +67,7 @@ const { parts } = fc.letrec<{ part: Part; parts: readonly Part[] }>((tie) => ({
         'cache' as const,
         'cache' as const,
         'call' as const,
+        'ownCall' as const,
         'cachedCall' as const,
         'setBlock' as const,
         'nocache' as const,
@@ -75,6 +89,10 @@ interface Scope {
   /** Inside a tag: the variables that its place sees, which a nocache block may use. */
   readonly outside: readonly string[] | undefined
   readonly inHole: boolean
+  /** Whether an asynchronous filter may stand here: not in bodies, nor where the engine loses its output. */
+  readonly mayWait: boolean
+  /** Whether what stands here is in a cached body, none of which is run on a hit. */
+  readonly isKept: boolean
 }
 
 const names = (scope: Scope, more: readonly string[]): Scope => ({
@@ -123,7 +141,7 @@ class Writer {
     if (part.kind === 'text') return part.text
     const value = this.#pick(scope, part.which)
     const { visible } = scope
-    const apart: Scope = { ...scope, own: [] }
+    const apart: Scope = { ...scope, own: [], mayWait: false }
     // By a fault of the engine a call block that stands in no block sees neither `loop` nor what is set
     // around it. In a nocache block it does.
     const isSeen = (name: string) => /^[iab]\d/.test(name)
@@ -134,6 +152,12 @@ class Writer {
     }
     const called = scope.inHole ? seesAlike : { ...apart, outside: seesAlike.outside }
     switch (part.kind) {
+      case 'failing':
+        return '{{ failing() }}'
+      case 'inBody':
+        return scope.isKept ? '{{ inBody() }}' : ''
+      case 'slow':
+        return `{{ ${value}${scope.mayWait ? ' | slow' : ''} }}`
       case 'variable':
         return `{{ ${value}${part.safe ? ' | safe' : ''} }}`
       case 'macro':
@@ -152,6 +176,8 @@ class Writer {
         return `{% for a${id}, b${id} in rows %}${this.write(part.body, inLoop(scope, [`a${id}`, `b${id}`]))}{% endfor %}`
       case 'call':
         return `{% call around(${value}) %}${this.write(part.body, called)}{% endcall %}`
+      case 'ownCall':
+        return `{% macro own${id}(x) %}<{{ x }}{{ caller() }}>{% endmacro %}{% call own${id}(${value}) %}${this.write(part.body, called)}{% endcall %}`
       case 'cachedCall':
         // What the caller puts in has to be among the values that the macro's fragment varies on, with
         // the value that it has there. The macro's tag sees nothing of the variables here.
@@ -160,8 +186,8 @@ class Writer {
         return `{% set b${id} %}${this.write(part.body, apart)}{% endset %}{{ b${id} | safe }}`
       case 'cache':
         return this.#cache(
-          `f${id} ${visible.join(' ')}`,
-          this.write(part.body, { ...apart, outside: scope.outside ?? visible }),
+          `f${id} ${visible.join(' ')}${scope.mayWait && part.which % 3 === 0 ? ' n|slow' : ''}`,
+          this.write(part.body, { ...apart, outside: scope.outside ?? visible, isKept: true }),
         )
       case 'nocache':
         return this.#nocache(
@@ -170,6 +196,8 @@ class Writer {
             own: [],
             outside: undefined,
             inHole: true,
+            mayWait: false,
+            isKept: false,
           }),
         )
     }
@@ -188,11 +216,18 @@ class Writer {
     return {
       main:
         '{% macro plain(x, n) %}<{{ x }}{{ n }}{{ user }}>{% endmacro %}' +
-        `{% macro kept(x, id, n) %}${this.#cache('kept id x', `({{ x }}{{ n }}{{ id }}${visitor})`)}{% endmacro %}` +
+        `{% macro kept(x, id, n) %}${this.#cache('kept id x', `({{ x }}{{ n }}{{ id }}{{ inBody() }}${visitor})`)}{% endmacro %}` +
         '{% macro around(x) %}[{{ x }}{{ caller() }}]{% endmacro %}' +
         `{% macro keptAround(id, values) %}${this.#cache('keptAround id values', `{ {{ id }}{{ caller() }}${visitor} }`)}{% endmacro %}` +
-        this.write(list, { visible: [], own: [], outside: undefined, inHole: false }),
-      part: this.#cache('part at', `p{{ at }}${visitor}{{ n }}`),
+        this.write(list, {
+          visible: [],
+          own: [],
+          outside: undefined,
+          inHole: false,
+          mayWait: true,
+          isKept: false,
+        }),
+      part: this.#cache('part at', `p{{ at }}${visitor}{{ n }}{{ inBody() }}`),
     }
   }
 }
@@ -207,29 +242,66 @@ const context = (visitor: string) => ({
   visitor,
 })
 
-/** Two who find it cold, or what the other has left, and one who finds all. */
-const visits = ['&ann', 'bob', '&ann']
+/** One who finds it cold and whose functions fail, two who find what is left, and one who finds all. */
+const visits = ['failing', '&ann', 'bob', '&ann']
+
+/** What each visit was given, and how often the last one ran a part of a cached body. */
+interface Shown {
+  readonly texts: readonly string[]
+  readonly inBodies: number
+}
+
+/** @param isAsync - Whether filters answer in a later turn. */
+function makeEnvironment(templates: Record<string, string>, isAsync: boolean) {
+  const env = new nunjucks.Environment(sources(templates))
+  let inBodies = 0
+  let isFailing = false
+  env.addGlobal('inBody', () => {
+    inBodies++
+    return ''
+  })
+  env.addGlobal('failing', () => {
+    if (isFailing) throw new Error('it failed')
+    return ''
+  })
+  const slow = (value: unknown, callback: (error: null, value: unknown) => void) => {
+    if (isAsync) setImmediate(callback, null, value)
+    else callback(null, value)
+  }
+  env.addFilter('slow', slow as never, true)
+  const show = async (render: (given: object) => unknown): Promise<Shown> => {
+    const texts: string[] = []
+    for (const visitor of visits) {
+      inBodies = 0
+      isFailing = visitor === 'failing'
+      try {
+        texts.push(String(await render(context(visitor))))
+      } catch (error) {
+        if (!isFailing || !String(error).includes('it failed')) throw error
+        texts.push('failed')
+      }
+    }
+    return { texts, inBodies }
+  }
+  return { env, show }
+}
 
 async function render(
   templates: Record<string, string>,
   cache: Cache,
   isAsync: boolean,
-): Promise<string[]> {
-  const env = new nunjucks.Environment(sources(templates))
+): Promise<Shown> {
+  const { env, show } = makeEnvironment(templates, isAsync)
   const { renderAsync } = registerCache(env, createCaches({ default: cache }))
-  const texts: string[] = []
-  for (const visitor of visits) {
-    const given = context(visitor)
-    texts.push(isAsync ? await renderAsync('main', given) : env.render('main', given))
-  }
-  return texts
+  return show((given) => (isAsync ? renderAsync('main', given) : env.render('main', given)))
 }
 
 it('renders whatever template the same without the tags, cold and warm, in each way', async () => {
   await fc.assert(
     fc.asyncProperty(parts, async (list) => {
-      const plain = new nunjucks.Environment(sources(new Writer(false).templates(list)))
-      const expected = visits.map((visitor) => plain.render('main', context(visitor)))
+      const plain = makeEnvironment(new Writer(false).templates(list), false)
+      const { texts } = await plain.show((given) => plain.env.render('main', given))
+      const expected = { texts, inBodies: 0 }
       const templates = new Writer(true).templates(list)
       const limits = { options: { maxEntries: 10_000 } }
       expect(await render(templates, new LocMemCache(limits), false)).toEqual(expected)
