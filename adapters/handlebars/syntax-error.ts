@@ -3,7 +3,7 @@ import { faults } from '../../src/fragment/faults.js'
 import { blockFaults } from './faults.js'
 
 const OPENING = /\{\{~?#\s*cache\s((?:"[^"]*"|'[^']*'|[^}])*)/g
-const PIECE = /(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|\([^)]*(?:\)|$)|\[[^\]]*(?:\]|$)|[^\s,"'([])+|,/g
+const PIECE = /(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|\[[^\]]*\]?|[^\s,"'([])+|,/g
 
 /**
  * Says in the words of the other engines what Handlebars' parser could not make sense of, if that

@@ -22,7 +22,7 @@ interface Visitor {
 }
 type Done = (done: () => void) => void
 
-const visitorOf = (req: object): Visitor => req as Visitor
+const visitorOf = (req: object): Visitor => req
 
 const expressSession = (): RequestHandler =>
   session({ secret: 's', resave: false, saveUninitialized: false })

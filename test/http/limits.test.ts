@@ -23,7 +23,7 @@ const stretched = (text: string, length: number) => {
 
 const judge = (headers: Record<string, string | string[]>) => {
   const verdict = judgeResponse(
-    { method: 'GET', personal: false },
+    { method: 'GET', visitor: undefined },
     { status: 200, headers },
     { siteSeconds: 600, maxBodyBytes: 1e6 },
     T,
