@@ -31,8 +31,6 @@ export class KnownUri {
   readonly uriHash: string
   readonly generationKey: string
   readonly headerListKey: string
-  /** Its handler was seen to read cookies. */
-  readsCookies = false
   /** Tags that its page was found to have, which the next lookup reads along. */
   tags: readonly string[] = NO_HEADERS
   #generationValue: unknown

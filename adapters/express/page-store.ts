@@ -67,7 +67,9 @@ export class PageStore {
   #arrivals = 0
   readonly #arrived = new BoundedMemo<number>(() => 16)
   readonly #reader: PageReader
+  /** Whose handlers were seen to read cookies. */
   readonly #cookieRoutes = new WeakSet<object>()
+  readonly #cookieUris = new BoundedMemo<true>(() => 0)
 
   constructor(
     readonly cache: Cache,
@@ -88,13 +90,13 @@ export class PageStore {
   /** Remembers that the handler of a route, or of a URI, reads cookies. */
   noteCookies(request: PageRequest, route: object | undefined): void {
     if (route !== undefined) this.#cookieRoutes.add(route)
-    this.#reader.knownOf(request).readsCookies = true
+    this.#cookieUris.set(request.uri, true)
   }
 
   /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
   readsCookies(request: PageRequest, route: object | undefined): boolean {
     if (route !== undefined && this.#cookieRoutes.has(route)) return true
-    return this.#reader.knownOf(request).readsCookies
+    return this.#cookieUris.get(request.uri) === true
   }
 
   /** Whether a page that was just stored is the one a request would be given. */
