@@ -4,6 +4,7 @@ import onHeaders from 'on-headers'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
 import { asMiddleware, type Middleware } from './middleware.js'
+import { declareLength, willMakeEtag } from './client-conditions.js'
 import { checkResponse } from './header-helpers.js'
 import { refuseArguments } from './header-middlewares.js'
 import { applyPreconditions } from './precondition.js'
@@ -46,6 +47,7 @@ function watch(req: Request, res: Response): void {
   // What the client asked, which a cache further in may put its own question in the place of.
   const { method, headers } = req
   const isAsked = hasPrecondition(headers)
+  willMakeEtag(res)
   /** The body, if it is known as a whole before its headers are sent. */
   let whole: Whole | undefined
   let isBodyless = false
@@ -71,7 +73,7 @@ function watch(req: Request, res: Response): void {
   res.end = (...args: unknown[]) => {
     if (!res.headersSent) {
       whole = toWhole(res, args)
-      if (isAsked && whole !== undefined) declareLength(res, whole)
+      if (isAsked) declareLength(res, args)
     }
     decideFirst()
     return isBodyless ? end(...args.filter(isFunction)) : end(...args)
@@ -88,14 +90,6 @@ function toWhole(res: Response, [chunk, encoding]: readonly unknown[]): Whole | 
 
 function isFunction(argument: unknown): argument is (error?: Error) => void {
   return typeof argument === 'function'
-}
-
-/** As the server does by itself where the headers are sent with the body. */
-function declareLength(res: Response, { chunk, encoding }: Whole): void {
-  const isSettled = ['Content-Length', 'Transfer-Encoding', 'Trailer'].some((name) =>
-    res.hasHeader(name),
-  )
-  if (!isSettled) res.setHeader('Content-Length', String(Buffer.byteLength(chunk, encoding)))
 }
 
 function deservesEtag(res: Response): boolean {

@@ -3,7 +3,7 @@ import onHeaders from 'on-headers'
 import type { TagSnapshot } from '../../src/backend.js'
 import { CacheBackendError } from '../../src/errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
-import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
+import { isConditional } from '../../src/http/conditional.js'
 import type { Forward, Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
@@ -30,6 +30,13 @@ import {
   toldHeadersOf,
   type Sayable,
 } from './cache-headers.js'
+import {
+  asksForChange,
+  attachInside,
+  declareLength,
+  hasAlready,
+  makesEtagInside,
+} from './client-conditions.js'
 import { toNewPage, type Pending } from './new-page.js'
 import { watchErrorHandlers } from './error-handlers.js'
 import type { Forwarding, Place } from './place.js'
@@ -60,6 +67,7 @@ import {
   type Substitute,
 } from './recorder.js'
 import { routeName } from './routes.js'
+import { becomeNotModified } from './precondition.js'
 import { isPrecompressed } from './precompress.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
@@ -218,6 +226,7 @@ export class Exchange implements Substitute {
   attach(): void {
     if (this.#outer !== undefined) return
     this.#outer = this.res.getHeaders()
+    attachInside(this.res)
     if (hasLayersAround(this.res)) {
       this.#hasLastWord = onLastWord(this.res, () => {
         this.#onLastWord()
@@ -454,12 +463,27 @@ export class Exchange implements Substitute {
       else if (statusCode >= 500 && standsInForError(stale, Date.now())) {
         this.#standIn(stale, first !== undefined)
       }
-    } else if (isEnd && this.#holes?.isFilled !== true && this.#hasAlready()) {
-      // Decided before the body is handed on: with a 304 there must be none.
-      this.#isSendingHead = true
-      this.res.writeHead(statusCode)
     }
     this.#giveConditionsBack()
+    if (first === undefined || this.substitute !== undefined) return
+    // Decided before the body is handed on, since with a 304 there must be none.
+    if (!this.#hasAlready() && !(this.#isAskedForChange && makesEtagInside(this.res))) return
+    this.#isSendingHead = true
+    if (isEnd) declareLength(this.res, first)
+    this.res.writeHead(statusCode)
+  }
+
+  /** Whether the client wants what has changed only, and it is for us to tell it. */
+  get #isAskedForChange(): boolean {
+    const { statusCode } = this.res
+    if (this.#asked === undefined || statusCode < 200 || statusCode >= 300) return false
+    return isConditional(this.#asked.headers)
+  }
+
+  #hasAlready(): boolean {
+    const { res } = this
+    if (this.#asked === undefined || !this.#isAskedForChange) return false
+    return hasAlready(this.#asked.headers, res.getHeaders(), res, Date.now())
   }
 
   /** The view has read ours; the layers around us want to know what the client asked. */
@@ -668,9 +692,7 @@ export class Exchange implements Substitute {
       this.#isForOneVisitor = true
       this.#sayUnlessLater()
     }
-    // What is written in pieces, or not kept, is sent as it comes.
-    const isForAll = !this.#isForOneVisitor && reason === undefined
-    if (isForAll && this.#isSendingHead) this.#leaveOutBody()
+    if (!this.#isForOneVisitor) this.#leaveOutBody()
     this.#saying = sayable(res)
     if (reason !== undefined) this.#refuse(reason)
   }
@@ -728,22 +750,12 @@ export class Exchange implements Substitute {
     return headers
   }
 
-  #hasAlready(): boolean {
-    const { res } = this
-    const conditions = this.#asked?.headers
-    if (conditions === undefined || res.statusCode < 200 || res.statusCode >= 300) return false
-    return isNotModified(conditions, res.getHeaders(), Date.now())
-  }
-
   /** A client that has the whole already is not sent it again, though the view was asked for it. */
   #leaveOutBody(): void {
     const { res } = this
     if (!this.#hasAlready()) return
-    res.statusCode = 304
+    becomeNotModified(res)
     this.substitute = { body: undefined, isRecorded: true }
-    for (const name of res.getHeaderNames()) {
-      if (!isSentWithNotModified(name)) res.removeHeader(name)
-    }
   }
 
   /** The answer is this request's alone: nobody need wait for it. */
@@ -1054,12 +1066,6 @@ function frameAround(): Frame | undefined {
 /** The cache has told of its outage. */
 function ignoreFailure(error: unknown): void {
   if (!(error instanceof CacheBackendError)) warnOfFault(error)
-}
-
-/** Other conditions are the view's affair. */
-function asksForChange(headers: HeaderFields): boolean {
-  const others = ['if-match', 'if-unmodified-since'].some((name) => headers[name] !== undefined)
-  return isConditional(headers) && !others
 }
 
 function reasonOf(verdict: ResponseVerdict): string | undefined {

@@ -27,8 +27,12 @@ export function applyPreconditions(
   }
 }
 
-/** @see RFC 9110 §15.4.5 */
-function becomeNotModified(res: Response): void {
+/**
+ * Makes of a response, before its headers are sent, the one that says that the client has it already.
+ *
+ * @see RFC 9110 §15.4.5
+ */
+export function becomeNotModified(res: Response): void {
   setStatus(res, 304)
   for (const name of res.getHeaderNames()) {
     if (!isSentWithNotModified(name) || isOfTransfer(name)) res.removeHeader(name)

@@ -50,6 +50,7 @@ export class BodyRecorder {
   /** What the view wrote while it was not known whether that is sent; `undefined`: too much. */
   #held: (readonly unknown[])[] | undefined = []
   #heldBytes = 0
+  #wastedBytes = 0
   /** The view has ended, and it is not known yet what is sent. */
   #isHeldBack = false
   readonly #sources: Source[] = []
@@ -89,9 +90,11 @@ export class BodyRecorder {
       if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false, args)
       if (this.instead.substitute !== undefined) {
         if (isPromise(this.instead.substitute.body) && !this.#isInEnd) this.#hold(args)
+        if (this.instead.substitute.isRecorded === true && !this.#isInEnd) this.#record(args)
+        if (this.instead.substitute.body === undefined) this.#waste(args, end)
         const callback = args.find((arg) => typeof arg === 'function')
         if (callback !== undefined) process.nextTick(callback)
-        return true
+        return !res.writableEnded
       }
       if (this.#held?.length !== 0 && !sendHeld()) return false
       const flushed = write(...args)
@@ -113,7 +116,8 @@ export class BodyRecorder {
         const finish = (body: Buffer | typeof VIEWS_OWN | undefined) => {
           this.#isHeldBack = false
           if (res.destroyed) return res
-          if (body !== VIEWS_OWN) return end(...(body === undefined ? [] : [body]), ...callback)
+          if (body === undefined) return end(...callback)
+          if (body !== VIEWS_OWN) return end(body, ...callback)
           if (!sendHeld()) return res
           end(...args)
           this.#record(args)
@@ -169,6 +173,13 @@ export class BodyRecorder {
     this.#heldBytes += bytes.length
     if (this.#heldBytes > this.maxBodyBytes) this.#held = undefined
     else this.#held.push([bytes])
+  }
+
+  /** What the client does not want and nobody keeps is not waited for to the end, if there is much of it. */
+  #waste([chunk]: readonly unknown[], end: () => unknown): void {
+    if (this.#parts !== undefined || this.res.writableEnded) return
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) this.#wastedBytes += chunk.length
+    if (this.#wastedBytes > this.maxBodyBytes) end()
   }
 
   /** Somebody else goes on with what the view began: whatever comes now is not its whole. */

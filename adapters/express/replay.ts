@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isConditional, isNotModified, isSentWithNotModified } from '../../src/http/conditional.js'
+import { isConditional, isSentWithNotModified } from '../../src/http/conditional.js'
 import { chooseCoding, isCompressible, type Coding } from '../../src/http/content-coding.js'
 import { headerOf, headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
@@ -12,6 +12,7 @@ import {
   type StoredResponse,
 } from '../../src/http/stored-response.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'
+import { hasAlready } from './client-conditions.js'
 import { hasLayersAround } from './last-word.js'
 import { isOfOneFilling, sayForOneVisitor } from './one-visitor.js'
 
@@ -36,8 +37,8 @@ export function prepareAnswer(
   for (const name of page.removed) res.removeHeader(name)
   const method = req.method ?? 'GET'
   if (page.status < 300 && isConditional(conditions)) {
-    if (isNotModified(conditions, fieldsOf(page), nowMs)) {
-      return notModified(res, page, nowMs, withAge)
+    if (hasAlready(conditions, fieldsOf(page), res, nowMs)) {
+      return notModified(res, page, nowMs, withAge, codingOf(page, conditions) !== undefined)
     }
   }
   const isRanged = method === 'GET' && page.status === 200 && conditions['range'] !== undefined
@@ -144,9 +145,10 @@ function notModified(
   page: StoredResponse,
   nowMs: number,
   withAge: boolean,
+  isEncoded: boolean,
 ): undefined {
   for (const [name, value] of page.headers) {
-    if (isSentWithNotModified(name.toLowerCase())) setShortHeader(res, name, value, false)
+    if (isSentWithNotModified(name.toLowerCase())) setShortHeader(res, name, value, isEncoded)
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   // What the layers around the cache, or the view, said of a body.

@@ -14,6 +14,7 @@ import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { isDetached, runDetached } from './detached.js'
 import { responseChannel } from './channel.js'
 import { appendCacheStatus } from './cache-headers.js'
+import { mayBeReplaced } from './client-conditions.js'
 import { Exchange } from './exchange.js'
 import { isChosenEarly } from './early-refresh.js'
 import type { Forwarding, Place } from './place.js'
@@ -243,6 +244,7 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     // A part is no answer to whether the whole is right still, nor does HEAD bring the whole.
     validates:
       page !== undefined &&
+      mayBeReplaced(request.headers) &&
       page.holes === undefined &&
       lookup.isSoft !== true &&
       !isRanged &&
