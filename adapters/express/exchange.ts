@@ -69,7 +69,7 @@ import {
 import { routeName } from './routes.js'
 import { becomeNotModified } from './precondition.js'
 import { isPrecompressed } from './precompress.js'
-import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
+import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal, keyPart, requestLineMethod, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
 import { warnOfFault, warnOfNonce, warnOfTags, warnOfTrust } from './warnings.js'
@@ -359,9 +359,7 @@ export class Exchange implements Substitute {
         : { hit: true, ttlSeconds: remainingSeconds(page, nowMs), detail },
     )
     this.#report(outcome, detail)
-    // An argument that is undefined is a chunk to some layers.
-    if (body === undefined) res.end()
-    else res.end(body)
+    endWith(res, body)
   }
 
   /** Answers that nothing stored can answer, to a request that wants nothing else. */

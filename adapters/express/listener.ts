@@ -15,7 +15,7 @@ import type { Place } from './place.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { keepCookieToItsOwner } from './last-word.js'
-import { codingOf, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
 import { receivedFields } from './received.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
@@ -211,8 +211,7 @@ function answer(
     const body = prepareAnswer(req, res, page, nowMs)
     if (!settings.rfc9111) keepCookieToItsOwner(res)
     if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
-    if (body === undefined) res.end()
-    else res.end(body)
+    endWith(res, body)
   }
   routes.of(req, request.uri, store.alias).hits++
   if (!responseChannel.hasSubscribers) return

@@ -1,6 +1,7 @@
 import type { Response } from 'express'
 import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/header-values.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import { keepLetters } from './replay.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
 
 /** Why a body was not recorded whole. */
@@ -117,7 +118,10 @@ export class BodyRecorder {
           this.#isHeldBack = false
           if (res.destroyed) return res
           if (body === undefined) return end(...callback)
-          if (body !== VIEWS_OWN) return end(body, ...callback)
+          if (body !== VIEWS_OWN) {
+            keepLetters(res)
+            return end(body, ...callback)
+          }
           if (!sendHeld()) return res
           end(...args)
           this.#record(args)

@@ -95,6 +95,27 @@ export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
   return filled
 }
 
+/** Ends an answer with what {@link prepareAnswer} gave. */
+export function endWith(res: ServerResponse, body: Buffer | undefined): void {
+  // An argument that is undefined is a chunk to some layers.
+  if (body === undefined) {
+    res.end()
+  } else {
+    keepLetters(res)
+    res.end(body)
+  }
+}
+
+/**
+ * Sends the headers ahead of the body where one of them would be changed otherwise: what Node sends
+ * together with a body in `Content-Disposition`, it takes for bytes of UTF-8, and `ä` is none.
+ */
+export function keepLetters(res: ServerResponse): void {
+  const disposition = res.getHeader('Content-Disposition')
+  if (disposition === undefined || !/[\x80-\xff]/.test(String(disposition))) return
+  if (!res.headersSent) res.writeHead(res.statusCode)
+}
+
 /** A layer around us might compress a part, whose bytes are then not those it says they are. */
 function mayBeEncoded(res: ServerResponse, page: StoredResponse, request: HeaderFields): boolean {
   if (!hasLayersAround(res) || headerOf(request, 'accept-encoding') === undefined) return false

@@ -21,7 +21,7 @@ import type { Forwarding, Place } from './place.js'
 import { takeLookup } from './front.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
-import { prepareAnswer, remainingSeconds } from './replay.js'
+import { endWith, prepareAnswer, remainingSeconds } from './replay.js'
 import { isFillable } from './visitor-holes.js'
 import { NOTHING, profileOf, UNDECIDED, type PageFlight } from './page-flights.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -91,8 +91,7 @@ function tryAtOnce(
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }
   routes.of(req, request.uri, store.alias).hits++
-  if (body === undefined) res.end()
-  else res.end(body)
+  endWith(res, body)
   return 'answered'
 }
 
