@@ -658,6 +658,8 @@ export class Exchange implements Substitute {
   #onHeaders(): void {
     if (this.#phase === 'replaced') return this.#tellOfShownHoles()
     if (this.#phase !== 'forwarded' || this.#request === undefined) return
+    // RFC 9112 §6.2: there is not both, and what is sent in chunks is as long as it is.
+    if (this.res.hasHeader('Transfer-Encoding')) this.res.removeHeader('Content-Length')
     if (!this.#isSendingHead) this.beforeHeaders(false)
     if (this.substitute !== undefined) return
     this.#watch?.sendHeaders()

@@ -15,7 +15,14 @@ import type { Place } from './place.js'
 import { firstMiddleware, passBehind } from './front.js'
 import type { PageLookup, PageRequest } from './page.js'
 import { keepCookieToItsOwner } from './last-word.js'
-import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import {
+  codingOf,
+  endWith,
+  isRangeForView,
+  prepareAnswer,
+  remainingSeconds,
+  weakened,
+} from './replay.js'
 import { receivedFields } from './received.js'
 import { rawUriOf } from './request.js'
 import { serve } from './serve.js'
@@ -124,6 +131,7 @@ function toPageRequest(
 
 /** Nobody has said yet whose request it is. */
 function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Place): boolean {
+  if (isRangeForView(req, page)) return false
   if (page.isPublic || settings.isImpersonal) return true
   if (page.nominated.some(([name]) => name === 'cookie')) return true
   return !settings.hasOwnIsPersonal && req.headers.cookie === undefined

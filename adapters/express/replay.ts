@@ -41,7 +41,11 @@ export function prepareAnswer(
       return notModified(res, page, nowMs, withAge, codingOf(page, conditions) !== undefined)
     }
   }
-  const isRanged = method === 'GET' && page.status === 200 && conditions['range'] !== undefined
+  const isRanged =
+    method === 'GET' &&
+    page.status === 200 &&
+    conditions['range'] !== undefined &&
+    !refusesRanges(page)
   const range = isRanged && !mayBeEncoded(res, page, conditions) ? conditions['range'] : undefined
   const coding = range === undefined ? codingOf(page, conditions) : undefined
   let hasLength = false
@@ -114,6 +118,21 @@ export function keepLetters(res: ServerResponse): void {
   const disposition = res.getHeader('Content-Disposition')
   if (disposition === undefined || !/[\x80-\xff]/.test(String(disposition))) return
   if (!res.headersSent) res.writeHead(res.statusCode)
+}
+
+function refusesRanges(page: StoredResponse): boolean {
+  return headerText(fieldsOf(page), 'accept-ranges')?.toLowerCase() === 'none'
+}
+
+/**
+ * Whether a request's `Range` cannot be read while the view says that it takes ranges, so that what it
+ * makes of this one is the answer.
+ */
+export function isRangeForView(req: IncomingMessage, page: StoredResponse): boolean {
+  const { range } = req.headers
+  if (range === undefined || req.method !== 'GET' || page.status !== 200) return false
+  if (headerText(fieldsOf(page), 'accept-ranges') !== 'bytes') return false
+  return selectRanges(range, page.body.length) === 'ignored'
 }
 
 /** A layer around us might compress a part, whose bytes are then not those it says they are. */

@@ -21,7 +21,7 @@ import type { Forwarding, Place } from './place.js'
 import { takeLookup } from './front.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
 import type { Settings } from './options.js'
-import { endWith, prepareAnswer, remainingSeconds } from './replay.js'
+import { endWith, isRangeForView, prepareAnswer, remainingSeconds } from './replay.js'
 import { isFillable } from './visitor-holes.js'
 import { NOTHING, profileOf, UNDECIDED, type PageFlight } from './page-flights.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -81,6 +81,7 @@ function tryAtOnce(
   const page = lookup?.page
   const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined) return { request, lookup }
+  if (isRangeForView(req, page)) return { request, lookup }
   if (!isForVisitors(page) && isPersonal(req, settings)) return { request, lookup }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
@@ -219,9 +220,13 @@ function respond(
   else settle(filled)
 }
 
-function usable({ exchange }: Visit, page: StoredResponse | undefined): StoredResponse | undefined {
+function usable(
+  { exchange, req }: Visit,
+  page: StoredResponse | undefined,
+): StoredResponse | undefined {
   const { settings } = exchange.place
-  if (page === undefined || (exchange.isVisitors && !isForVisitors(page))) return undefined
+  if (page === undefined || isRangeForView(req, page)) return undefined
+  if (exchange.isVisitors && !isForVisitors(page)) return undefined
   return isFillable(page, settings.holes) ? page : undefined
 }
 

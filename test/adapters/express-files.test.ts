@@ -71,4 +71,87 @@ describe.each(expressVersions)('in $version', ({ express }) => {
       expect(disposition(stale)).toBe(NAMED)
     })
   })
+
+  describe('ranges', () => {
+    const malformed = ['bytes=5-2', 'bytes=a-b', 'bytes=', 'items=0-1', 'bytes=0-1,5-2']
+
+    it.each(malformed)('that are none (%s) get what the view makes of them', async (range) => {
+      const view: View = (_req, res, next) => res.sendFile(file, next)
+      const onError = (error: unknown, _req: unknown, res: Parameters<View>[1]) =>
+        res.status((error as { status: number }).status).end()
+      const plain = express()
+      plain.use(view)
+      plain.use((error: unknown, req: never, res: never, _next: unknown) =>
+        onError(error, req, res),
+      )
+      const headers = { Range: range }
+      const expected = await (await Site.open(plain)).get('/p', { headers })
+      const { site } = await cachedSite(express, view, { page: [60], onError })
+      for (const when of ['cold', 'stored']) {
+        const { status, text } = await site.get('/p', { headers })
+        expect([when, status, text]).toEqual([when, expected.status, expected.text])
+        await site.get('/p')
+      }
+    })
+
+    it('are seen by a view that reads them, where nothing is stored', async () => {
+      const { site } = await cachedSite(express, (req, res) => {
+        res.set('Cache-Control', 'private').send(`asked ${req.get('Range')}`)
+      })
+      const headers = { Range: 'bytes=0-1' }
+      for (let i = 0; i < 2; i++)
+        expect((await site.get('/p', { headers })).text).toBe('asked bytes=0-1')
+    })
+
+    it('are not made of a page that says it has none', async () => {
+      const { site } = await cachedSite(express, (_req, res) => {
+        res.set('Accept-Ranges', 'none').send(TEXT)
+      })
+      await site.get('/p')
+      const whole = await site.get('/p', { headers: { Range: 'bytes=0-1' } })
+      expect([whole.status, whole.text]).toEqual([200, TEXT])
+      expect(whole.cacheStatus).toMatch(/; hit/)
+    })
+  })
+
+  it('what is sent in chunks keeps no length that it was given beside', async () => {
+    const { site } = await cachedSite(express, (_req, res) => {
+      res.set({ 'Transfer-Encoding': 'chunked', 'Content-Length': '3' })
+      res.write('in ')
+      res.end('chunks')
+    })
+    const cold = await site.get('/p')
+    expect([cold.text, cold.headers['content-length']]).toEqual(['in chunks', undefined])
+    const hit = await site.get('/p')
+    expect(hit.cacheStatus).toMatch(/; hit/)
+    expect([hit.text, hit.headers['content-length']]).toEqual(['in chunks', '9'])
+    expect(hit.headers).not.toHaveProperty('transfer-encoding')
+  })
+
+  it.each<[string, object, string, string]>([
+    ['as they come', {}, 'public, max-age=0', 'public, max-age=0'],
+    ['cacheControl: false', { cacheControl: false }, 'max-age=60', 'max-age=600'],
+    ['maxAge', { maxAge: '1h' }, 'public, max-age=60', 'public, max-age=3600'],
+    [
+      'immutable',
+      { maxAge: '1h', immutable: true },
+      'public, max-age=60, immutable',
+      'public, max-age=3600, immutable',
+    ],
+  ])(
+    'options of sendFile, %s: what caches after us are told',
+    async (_name, options, page, site) => {
+      const view: View = (_req, res) => res.sendFile(file, options)
+      const behindPage = await cachedSite(express, view, { page: [60] })
+      const behindSite = await cachedSite(express, view)
+      for (const [expected, cached] of [
+        [page, behindPage],
+        [site, behindSite],
+      ] as const) {
+        for (let i = 0; i < 2; i++) {
+          expect((await cached.site.get('/p')).headers['cache-control']).toBe(expected)
+        }
+      }
+    },
+  )
 })
