@@ -5,15 +5,18 @@ import { headerOf, headerText, type HeaderFields } from '../../src/http/header-v
 
 /**
  * Whether the view may be asked for the whole, or whether a stored page is right still, in place of what
- * the client asks. `If-Match` and `If-Unmodified-Since` are the view's affair, and so is `*`, which no
- * `ETag` answers.
+ * the client asks. `If-Match` and `If-Unmodified-Since` are the view's affair.
  */
 export function mayBeReplaced(request: HeaderFields): boolean {
   const isForView =
     headerOf(request, 'if-match') !== undefined ||
-    headerOf(request, 'if-unmodified-since') !== undefined ||
-    headerText(request, 'if-none-match')?.trim() === '*'
+    headerOf(request, 'if-unmodified-since') !== undefined
   return !isForView
+}
+
+/** Whether a client asks whether there is anything, of which only what is stored can tell. */
+export function asksForAny(request: HeaderFields): boolean {
+  return headerText(request, 'if-none-match')?.trim() === '*'
 }
 
 /** Whether a client asks for a page only if it has changed, and the cache can tell it. */

@@ -31,6 +31,7 @@ import {
   type Sayable,
 } from './cache-headers.js'
 import {
+  asksForAny,
   asksForChange,
   attachInside,
   declareLength,
@@ -475,7 +476,7 @@ export class Exchange implements Substitute {
   get #isAskedForChange(): boolean {
     const { statusCode } = this.res
     if (this.#asked === undefined || statusCode < 200 || statusCode >= 300) return false
-    return isConditional(this.#asked.headers)
+    return isConditional(this.#asked.headers) && !asksForAny(this.#asked.headers)
   }
 
   #hasAlready(): boolean {
