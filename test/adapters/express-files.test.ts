@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ErrorRequestHandler } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -81,9 +82,8 @@ describe.each(expressVersions)('in $version', ({ express }) => {
         res.status((error as { status: number }).status).end()
       const plain = express()
       plain.use(view)
-      plain.use((error: unknown, req: never, res: never, _next: unknown) =>
-        onError(error, req, res),
-      )
+      const handler: ErrorRequestHandler = (error, req, res, _next) => void onError(error, req, res)
+      plain.use(handler)
       const headers = { Range: range }
       const expected = await (await Site.open(plain)).get('/p', { headers })
       const { site } = await cachedSite(express, view, { page: [60], onError })
