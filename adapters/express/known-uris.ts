@@ -38,6 +38,8 @@ export class KnownUri {
   #listValue: unknown
   #list: HeaderListRecord | undefined
   #keyWithoutHeaders: string | undefined
+  /** The key of those who send none of the headers in a list: mostly everybody's without a cookie. */
+  #absent: { readonly headerList: readonly string[]; readonly key: string } | undefined
   readonly #storedKeys = new Map<string, string>()
 
   constructor(readonly address: PageAddress) {
@@ -80,16 +82,25 @@ export class KnownUri {
   }
 
   #isFixed(key: string): boolean {
-    return (
-      key === this.generationKey || key === this.headerListKey || key === this.#keyWithoutHeaders
-    )
+    if (key === this.generationKey || key === this.headerListKey) return true
+    return key === this.#keyWithoutHeaders || key === this.#absent?.key
   }
 
   keyOf(headerList: readonly string[], headers: HeaderFields): string {
-    if (headerList.length > 0) {
-      return pageKey(this.address, 'GET', headerList, headers, this.uriHash)
+    if (headerList.length === 0) {
+      return (this.#keyWithoutHeaders ??= this.#make(headerList, headers))
     }
-    return (this.#keyWithoutHeaders ??= pageKey(this.address, 'GET', [], {}, this.uriHash))
+    if (headerList.some((name) => headers[name] !== undefined)) {
+      return this.#make(headerList, headers)
+    }
+    if (this.#absent?.headerList !== headerList) {
+      this.#absent = { headerList, key: this.#make(headerList, headers) }
+    }
+    return this.#absent.key
+  }
+
+  #make(headerList: readonly string[], headers: HeaderFields): string {
+    return pageKey(this.address, 'GET', headerList, headers, this.uriHash)
   }
 }
 
