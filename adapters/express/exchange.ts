@@ -13,6 +13,7 @@ import {
   storeRefusal,
   type ResponseVerdict,
   type StoreRefusal,
+  type Visitor,
 } from '../../src/http/policy.js'
 import { standsInForError } from '../../src/http/reuse.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
@@ -385,7 +386,15 @@ export class Exchange implements Substitute {
     this.#phase = 'forwarded'
     this.#request = request
     this.#lookup = lookup
-    this.#watch = new VisitorWatch(this.req, request, this.place.settings, this.#isVisitors)
+    const isKnownToRead = () => this.place.store.readsCookies(request, this.#route)
+    const { req } = this
+    this.#watch = new VisitorWatch(
+      req,
+      request,
+      this.place.settings,
+      this.#isVisitors,
+      isKnownToRead,
+    )
     this.#forwarding = { ...forwarding, request }
     this.#forwardedMs = Date.now()
     // The whole is wanted, for others too; the client is told afterwards that it has it already.
@@ -508,13 +517,17 @@ export class Exchange implements Substitute {
       ...fieldsOf({ headers }),
       ...(cookies !== undefined && { 'set-cookie': cookies }),
     }
-    const verdict = this.#judge(stale.status, facts, nowMs)
+    const verdict = this.#judge(stale.status, facts, nowMs, this.#watch?.visitor)
     const { pageTags } = this.#lookup ?? {}
     // What is in the body, the view does not make anew.
     if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
     const reason =
-      change ?? reasonOf(verdict) ?? this.#lateCookies(verdict) ?? this.#dependOnTags(verdict)
+      change ??
+      reasonOf(verdict) ??
+      // The stored page was made without reading cookies, and says so.
+      (verdict.store && this.#lacksVary(verdict, verdict.vary) ? 'cookies-read' : undefined) ??
+      this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
     const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
     const page: StoredResponse = {
@@ -630,14 +643,17 @@ export class Exchange implements Substitute {
     this.substitute = { body }
   }
 
-  #judge(status: number, headers: HeaderFields, nowMs: number): ResponseVerdict {
+  #judge(
+    status: number,
+    headers: HeaderFields,
+    nowMs: number,
+    visitor: Visitor | undefined,
+  ): ResponseVerdict {
     const { settings } = this.place
-    const visitor = this.#watch?.visitor
     return judgeResponse(
       {
         method: this.#request?.method ?? this.req.method,
-        // A layer around us may say yet that the page varies on Cookie.
-        visitor: visitor?.reason === 'cookies-read' && this.#hasLastWord ? undefined : visitor,
+        visitor,
         ranged: this.#request?.headers['range'] !== undefined,
       },
       { status, headers },
@@ -670,7 +686,10 @@ export class Exchange implements Substitute {
     const isFilled = this.#holes?.isFilled === true
     // They are of this filling, and keep no page to be validated by them.
     if (isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
-    const verdict = this.#judge(res.statusCode, this.#ofThePage(), nowMs)
+    const visitor = this.#watch?.visitor
+    // A layer around us may say yet that the page varies on Cookie: then it is asked once more.
+    const known = visitor?.reason === 'cookies-read' && this.#hasLastWord ? undefined : visitor
+    const verdict = this.#judge(res.statusCode, this.#ofThePage(), nowMs, known)
     const change = this.#change(this.#request)
     const visitors = this.#isOneVisitors()
     const old = this.#frame?.holdsOld === true ? 'stale-inside' : undefined
@@ -862,22 +881,10 @@ export class Exchange implements Substitute {
     return (this.req as { readonly route?: object }).route
   }
 
-  /**
-   * Whether a page that does not say so depends on cookies: they were read while it was made, or while
-   * other pages of its handler were.
-   */
-  #dependsOnCookies({ isPublic, vary }: Extract<ResponseVerdict, { store: true }>): boolean {
-    if (isPublic || vary.includes('cookie') || this.#request === undefined) return false
-    const watch = this.#watch
-    if (watch === undefined || watch.hasOwnRule) return false
-    return watch.hasReadCookies || this.place.store.readsCookies(this.#request, this.#route)
-  }
-
-  /** Cookies were read when it was said already what the page varies on. */
-  #lateCookies(verdict: ResponseVerdict): StoreRefusal | undefined {
-    if (!verdict.store || this.#watch?.hasReadCookies !== true) return undefined
-    if (verdict.isPublic || this.#innerVary.includes('cookie')) return undefined
-    return verdict.vary.includes('cookie') ? undefined : 'cookies-read'
+  /** Whether the page is for those without cookies alone, and does not say so. */
+  #lacksVary(verdict: ResponseVerdict, vary: readonly string[]): boolean {
+    if (!verdict.store || verdict.isPublic || vary.includes('cookie')) return false
+    return this.#watch?.isForThoseWithoutCookies === true
   }
 
   /** What the request was looked up as must be what it is answered as. */
@@ -910,8 +917,7 @@ export class Exchange implements Substitute {
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
     if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
     this.#innerVary = verdict.vary
-    if (this.#dependsOnCookies(verdict)) {
-      // It was made for those without cookies, and is nobody else's.
+    if (this.#lacksVary(verdict, verdict.vary)) {
       this.#innerVary = [...verdict.vary, 'cookie']
       res.vary('Cookie')
     }
@@ -967,8 +973,10 @@ export class Exchange implements Substitute {
     if (pending === undefined) return
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     this.#learnOfCookies()
-    const refusal = this.#refusal() ?? this.#lateCookies(pending.verdict)
+    const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
+    // They were read when it was said already what the page varies on.
+    if (this.#lacksVary(pending.verdict, this.#innerVary)) return this.#refuse('cookies-read')
     if (this.#isUnfit) return this.#refuse('undeclared-read')
     if (this.#frame?.holdsOld === true) return this.#refuse('stale-inside')
     if (this.#holes?.isAstray === true) return this.#refuse('holes')

@@ -27,26 +27,40 @@ export class VisitorWatch {
   /**
    * @param request - As the cache was asked for it.
    * @param wasPersonal - The site knew the visitor then.
+   * @param isKnownToRead - Whether the handler was seen to read cookies for other requests.
    */
   constructor(
     private readonly req: Request,
     private readonly request: PageRequest,
     private readonly settings: Settings,
     private readonly wasPersonal: boolean,
+    private readonly isKnownToRead: () => boolean,
   ) {
     this.#app = req.app
   }
 
-  /**
-   * Whether a page for those whom the site does not know depends on cookies, if only on there being none.
-   */
+  /** Whether cookies were read while a page was made for somebody whom the site does not know. */
   get hasReadCookies(): boolean {
-    return this.#hasReadCookies && !this.wasPersonal && !this.hasOwnRule
+    return this.#hasReadCookies && this.#isOnWatch
   }
 
-  /** The site has said itself whom an answer belongs to. */
-  get hasOwnRule(): boolean {
-    return this.settings.hasOwnIsPersonal || this.settings.isImpersonal
+  /** Whether the page is what it is since no cookies came: to those who have some it may be another. */
+  get isForThoseWithoutCookies(): boolean {
+    return !this.#hasCookie && this.#dependsOnCookies
+  }
+
+  get #dependsOnCookies(): boolean {
+    return this.#isOnWatch && (this.#hasReadCookies || this.isKnownToRead())
+  }
+
+  /** Neither did the site know the visitor, nor has it a rule of its own for whom an answer belongs to. */
+  get #isOnWatch(): boolean {
+    const { hasOwnIsPersonal, isImpersonal } = this.settings
+    return !this.wasPersonal && !hasOwnIsPersonal && !isImpersonal
+  }
+
+  get #hasCookie(): boolean {
+    return this.request.headers['cookie'] !== undefined
   }
 
   /** Watches what the handler reads from here on. */
@@ -84,13 +98,12 @@ export class VisitorWatch {
 
   /** Whom the answer belongs to; `undefined`: it may be everybody's. */
   get visitor(): Visitor | undefined {
-    const { req, request, settings } = this
-    const hasCookie = request.headers['cookie'] !== undefined
+    const { req, settings } = this
+    const hasCookie = this.#hasCookie
     if (this.wasPersonal || this.quietly(() => isPersonal(req, settings))) {
       return { reason: 'personal', hasCookie }
     }
-    if (!hasCookie || !this.#hasReadCookies || this.hasOwnRule) return undefined
-    return { reason: 'cookies-read', hasCookie }
+    return hasCookie && this.#dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
   }
 
   /** Whether the page was made under another `trust proxy` than it was keyed under, and it matters. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
+import onHeaders from 'on-headers'
 import { responseCache } from 'fragcache/express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -17,7 +18,13 @@ import { cookieParser, cookieSession, expressVersions, session, Site } from '../
 
 interface Visitor {
   user?: string | null
-  session?: { user?: string; flash?: string; destroy?: Done; regenerate?: Done } | null
+  session?: {
+    user?: string
+    flash?: string
+    items?: number
+    destroy?: Done
+    regenerate?: Done
+  } | null
   cookies?: Record<string, string>
 }
 type Done = (done: () => void) => void
@@ -123,6 +130,34 @@ const readBehind = readers.flatMap(([way, read]): Attack[] =>
       res.end(user === 'alice' ? SECRET : `for ${user ?? 'nobody'}`)
     },
     succeeds: (target) => isGivenAway(target, { Cookie: 'user=alice' }, { Cookie: 'user=bob' }),
+  })),
+)
+
+/** What is shown changes while the cookie stays the same. */
+const carts = ['nothing', 'a layer that waits for the headers'].flatMap((around): Attack[] =>
+  sessions.slice(0, 1).map(([library, make]) => ({
+    name: `a cart in ${library} behind the cache, with ${around} around the cache`,
+    about: 'what was made for a visitor is not kept for that visitor either',
+    layers: (app, cache, view) => {
+      if (around !== 'nothing') {
+        app.use((_req, res, next) => {
+          onHeaders(res, () => res.setHeader('X-Time', '1'))
+          next()
+        })
+      }
+      app.use(cache, make(), login, view)
+    },
+    view: (req, res) => {
+      const session = visitorOf(req).session
+      if (session?.user !== undefined) session.items = (session.items ?? 0) + 1
+      res.end(`${session?.items ?? 'no'} items`)
+    },
+    succeeds: async (target) => {
+      const alice = { headers: await loggedIn(target, 'user=alice') }
+      const seen: string[] = []
+      for (let i = 0; i < 3; i++) seen.push((await target.site.get('/p', alice)).text)
+      return seen.join() !== '1 items,2 items,3 items'
+    },
   })),
 )
 
@@ -306,6 +341,7 @@ describeAttacks(
   [
     ...signedInBehind,
     ...readBehind,
+    ...carts,
     ...tokens,
     ...flashes,
     ...loggedOut,
