@@ -44,7 +44,7 @@ import { watchErrorHandlers } from './error-handlers.js'
 import type { Forwarding, Place } from './place.js'
 import { isLasting, isSuperseding } from './refusals.js'
 import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import type { PageHoleOptions, Settings } from './options.js'
+import type { PageHoleOptions } from './options.js'
 import { NOTHING, profileOf, UNDECIDED } from './page-flights.js'
 import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
 import {
@@ -57,6 +57,7 @@ import {
   type HoledBody,
 } from './page-holes.js'
 import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
+import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
 import type { PageLookup, PageRequest } from './page.js'
 import {
@@ -108,6 +109,7 @@ export class Exchange implements Substitute {
   #frame: Frame | undefined
   /** Tells whom the answer belongs to. */
   #watch: VisitorWatch | undefined
+  #outerWatch: VisitorWatch | undefined
   /** Fills the holes for this visitor. */
   #visitor: VisitorHoles | undefined
   /** The holes of the page that the view makes. */
@@ -156,6 +158,7 @@ export class Exchange implements Substitute {
     if (outer !== undefined) {
       outer.#standBack()
       exchange.#holeHeaders = outer.#holeHeaders
+      exchange.#outerWatch = outer.#watch
     }
     return (answering[CURRENT] = exchange)
   }
@@ -387,12 +390,13 @@ export class Exchange implements Substitute {
     this.#request = request
     this.#lookup = lookup
     const isKnownToRead = () => this.place.store.readsCookies(request, this.#route)
-    const { req } = this
+    const { req, place } = this
     this.#watch = new VisitorWatch(
       req,
       request,
-      this.place.settings,
+      place.settings,
       this.#isVisitors,
+      this.#outerWatch,
       isKnownToRead,
     )
     this.#forwarding = { ...forwarding, request }
@@ -447,12 +451,12 @@ export class Exchange implements Substitute {
   /** A client's copy is of another filling, whatever it asks. */
   #forgetConditions(): void {
     if (this.res.headersSent) return
-    const { headers, rawHeaders } = this.#quietly(() => ({
+    const { headers, rawHeaders } = unnoticed(() => ({
       headers: this.req.headers,
       rawHeaders: this.req.rawHeaders,
     }))
     this.#asked ??= { headers, rawHeaders }
-    this.#quietly(() => replaceConditions(this.req, undefined))
+    unnoticed(() => replaceConditions(this.req, undefined))
     this.#watch?.watchHeaders()
   }
 
@@ -868,7 +872,7 @@ export class Exchange implements Substitute {
     const shown = status === 304 ? 200 : status
     const headers = this.#ofThePage()
     if (this.#isForOneVisitor && headers['set-cookie'] !== undefined) return 'set-cookie'
-    return storeRefusal({ status: shown, headers }, this.#watch?.visitor, settings)
+    return storeRefusal({ status: shown, headers }, this.#watch?.visitor, Date.now(), settings)
   }
 
   /** Remembers that cookies were read, for pages of the same handler that are made without reading any. */
@@ -896,18 +900,9 @@ export class Exchange implements Substitute {
     }
     if (requestLineMethod(this.req) !== method || this.req.method !== method)
       return 'method-changed'
-    if (this.#tells(settings.language) !== language) return 'language-changed'
-    if (this.#tells(settings.timeZone) !== timeZone) return 'time-zone-changed'
+    if (keyPart(settings.language, this.req) !== language) return 'language-changed'
+    if (keyPart(settings.timeZone, this.req) !== timeZone) return 'time-zone-changed'
     return undefined
-  }
-
-  #tells(read: Settings['language']): string | null | undefined {
-    return this.#quietly(() => keyPart(read, this.req))
-  }
-
-  /** What functions of the site read for the cache is no part of the page. */
-  #quietly<T>(action: () => T): T {
-    return this.#watch === undefined ? action() : this.#watch.quietly(action)
   }
 
   #expect(verdict: Pending['verdict'], said: Pending['said'], atMs: number): void {
@@ -953,7 +948,7 @@ export class Exchange implements Substitute {
     const { req, res } = this
     const tags = this.#tags
     try {
-      this.#dependLate(checkTags(this.#quietly(() => tags(req, res))))
+      this.#dependLate(checkTags(unnoticed(() => tags(req, res))))
       return undefined
     } catch (error) {
       // The page is not to fail for what only the cache wants to know.

@@ -134,7 +134,7 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
   if (isRangeForView(req, page)) return false
   if (page.isPublic || settings.isImpersonal) return true
   if (page.nominated.some(([name]) => name === 'cookie')) return true
-  return !settings.hasOwnIsPersonal && req.headers.cookie === undefined
+  return !settings.hasOwnIsPersonal && receivedFields(req)['cookie'] === undefined
 }
 
 /**
@@ -144,7 +144,8 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
 function withoutVisitors(site: Place): Place {
   const { settings } = site
   if (settings.isImpersonal) return site
-  const isPersonal = (req: Request) => req.headers.cookie !== undefined || settings.isPersonal(req)
+  const isPersonal = (req: Request) =>
+    receivedFields(req)['cookie'] !== undefined || settings.isPersonal(req)
   return { ...site, settings: { ...settings, isPersonal } }
 }
 

@@ -8,6 +8,7 @@ import {
   type StoredHead,
   type StoredResponse,
 } from '../../src/http/stored-response.js'
+import { ROUTED } from '../../src/http/page-key.js'
 import { growHeaderList } from '../../src/http/vary.js'
 import { normalizedHeaders } from '../../src/http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
@@ -15,7 +16,6 @@ import { isToldOfOperations } from '../../src/observe.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
 import type { PageLookup, PageRequest } from './page.js'
-import { ROUTED } from './received.js'
 
 /** How pages are kept. */
 export interface PageStoreOptions {

@@ -69,7 +69,9 @@ export class PageStore {
   readonly #reader: PageReader
   /** Whose handlers were seen to read cookies. */
   readonly #cookieRoutes = new WeakSet<object>()
-  readonly #cookieUris = new BoundedMemo<true>(() => 0)
+  /** Where there is no route; what is forgotten counts as one of them. */
+  readonly #cookieUris = new Moments()
+  #cookieReads = 0
 
   constructor(
     readonly cache: Cache,
@@ -89,14 +91,14 @@ export class PageStore {
 
   /** Remembers that the handler of a route, or of a URI, reads cookies. */
   noteCookies(request: PageRequest, route: object | undefined): void {
-    if (route !== undefined) this.#cookieRoutes.add(route)
-    this.#cookieUris.set(request.uri, true)
+    if (route === undefined) this.#cookieUris.note(request.uri, ++this.#cookieReads)
+    else this.#cookieRoutes.add(route)
   }
 
   /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
   readsCookies(request: PageRequest, route: object | undefined): boolean {
-    if (route !== undefined && this.#cookieRoutes.has(route)) return true
-    return this.#cookieUris.get(request.uri) === true
+    if (route !== undefined) return this.#cookieRoutes.has(route)
+    return this.#cookieUris.of(request.uri) > 0
   }
 
   /** Whether a page that was just stored is the one a request would be given. */

@@ -1,21 +1,27 @@
 import type { IncomingMessage } from 'node:http'
 import type { Request } from 'express'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
-
-/** No header has such a name, so that no client can send it. */
-export const ROUTED = 'routed url'
+import { ROUTED } from '../../src/http/page-key.js'
+import { isWatched, unnoticed } from './unnoticed.js'
 
 /**
  * The header fields by which a request is judged and its page is keyed. They are those of `req.headers`,
  * and in addition what was received of `Cookie` and `Authorization`: a layer that reads a credential and
  * then deletes or rewrites it makes the request no less that visitor's. Where a layer in front of the
- * cache rewrote `req.url`, the target that is routed is a field too, called {@link ROUTED}.
+ * cache rewrote `req.url`, the target that is routed is a field too, called `ROUTED`.
  *
  * @returns `req.headers` itself where that says all there is to say.
  */
 export function receivedFields(req: Request | IncomingMessage): HeaderFields {
+  return unnoticed(() => read(req))
+}
+
+function read(req: Request | IncomingMessage): HeaderFields {
   const { headers } = req
-  let fields: Record<string, HeaderValue | undefined> | undefined
+  // What stands in a key is read later, too.
+  let fields: Record<string, HeaderValue | undefined> | undefined = isWatched(headers)
+    ? { ...headers }
+    : undefined
   const set = (name: string, value: string | undefined) => {
     if (value === undefined || value === headers[name]) return
     fields ??= { ...headers }
@@ -63,7 +69,6 @@ function routedTarget({
   const routed = baseUrl + url
   if (routed === originalUrl) return undefined
   // Where a mounted application or router takes the whole path, Express adds a slash to what is left.
-  if (baseUrl !== '' && url.startsWith('/') && baseUrl + url.slice(1) === originalUrl)
-    return undefined
-  return routed
+  const isCutOff = baseUrl !== '' && /^\/(?:$|[?.])/.test(url)
+  return isCutOff && baseUrl + url.slice(1) === originalUrl ? undefined : routed
 }

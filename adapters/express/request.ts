@@ -7,6 +7,7 @@ import { narrowRequest } from './narrow.js'
 import type { Settings } from './options.js'
 import type { PageRequest } from './page.js'
 import { receivedFields } from './received.js'
+import { unnoticed } from './unnoticed.js'
 
 /** A request the cache is asked for, or why it is not. */
 export type Admission =
@@ -113,7 +114,7 @@ export function keyPart(
   if (read === undefined) return undefined
   let part: unknown
   try {
-    part = read(req)
+    part = unnoticed(() => read(req))
   } catch {
     return null
   }
@@ -123,7 +124,7 @@ export function keyPart(
 /** In doubt, it is. */
 export function isPersonal(req: Request, settings: Settings): boolean {
   try {
-    return settings.isPersonal(req)
+    return unnoticed(() => settings.isPersonal(req))
   } catch {
     return true
   }

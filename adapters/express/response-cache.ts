@@ -218,8 +218,13 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
         const exchange = Exchange.current(res)
         if (exchange?.isWaiting === true && exchange.place === site) {
           lookUp(exchange, req, res, next)
-        } else {
+        } else if (exchange === undefined || exchange.isAside) {
           serve(reading, req, res, next)
+        } else if (exchange.absorbs(site)) {
+          exchange.letThrough(site, next)
+        } else {
+          // Another cache has to do with the response, and nothing here takes its place.
+          next()
         }
       })
     },

@@ -47,6 +47,11 @@ export class Routes {
     if (isOfPage && route !== undefined) this.#byUri.set(uri, { tally, routed: { route, baseUrl } })
     return tally
   }
+
+  /** The route of a request, or the one that its page's URI had when it was last seen with one. */
+  routeOf(req: IncomingMessage, uri: string): object | undefined {
+    return (req as Routed).route ?? this.#byUri.get(uri)?.routed.route
+  }
 }
 
 /** The route that a page's URI had when it was last seen with one. */

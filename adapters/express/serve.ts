@@ -68,11 +68,8 @@ interface Early {
 }
 
 /** The usual hit in local memory, without anything that only others need. */
-function tryAtOnce(
-  { settings, store, routes, earlyRefresh }: Place,
-  req: Request,
-  res: Response,
-): Early | 'answered' | undefined {
+function tryAtOnce(place: Place, req: Request, res: Response): Early | 'answered' | undefined {
+  const { settings, store, routes, earlyRefresh } = place
   if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return undefined
   if (!store.cache.answersAtOnce || isDetached(req)) return undefined
   const { request } = admit(req, settings)
@@ -82,7 +79,9 @@ function tryAtOnce(
   const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined) return { request, lookup }
   if (isRangeForView(req, page)) return { request, lookup }
-  if (!isForVisitors(page) && isPersonal(req, settings)) return { request, lookup }
+  if (!isForVisitors(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
+    return { request, lookup }
+  }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
@@ -221,13 +220,20 @@ function respond(
 }
 
 function usable(
-  { exchange, req }: Visit,
+  { exchange, req, request }: Visit,
   page: StoredResponse | undefined,
 ): StoredResponse | undefined {
-  const { settings } = exchange.place
+  const { place, isVisitors } = exchange
   if (page === undefined || isRangeForView(req, page)) return undefined
-  if (exchange.isVisitors && !isForVisitors(page)) return undefined
-  return isFillable(page, settings.holes) ? page : undefined
+  if (!isForVisitors(page) && (isVisitors || mayKnow(place, req, request))) return undefined
+  return isFillable(page, place.settings.holes) ? page : undefined
+}
+
+/** Whether the request has cookies, and the handler of its page reads them: it may know the visitor. */
+function mayKnow({ settings, store, routes }: Place, req: Request, request: PageRequest): boolean {
+  if (request.headers['cookie'] === undefined) return false
+  if (settings.hasOwnIsPersonal || settings.isImpersonal) return false
+  return store.readsCookies(request, routes.routeOf(req, request.uri))
 }
 
 /** Whether visitors whom the site knows are given a page too. */

@@ -1,42 +1,48 @@
+import { inspect } from 'node:util'
 import type { Request } from 'express'
 import type { Visitor } from '../../src/http/policy.js'
 import type { Settings } from './options.js'
 import type { PageRequest } from './page.js'
 import { isPersonal, originOf } from './request.js'
+import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
-type Cookies = Record<(typeof COOKIES)[number], unknown>
-
-const COOKIES = ['cookies', 'signedCookies'] as const
+/** Properties of a request that hold its cookies, whoever parsed them. */
+const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
 
 /**
  * What tells whom an answer belongs to while its handler runs: what the request had when the cache was
  * asked, and whether anything behind the cache reads its cookies.
  *
  * @remarks What is left when the answer is judged does not count: a log-out page has no user any more,
- *   and a flash message is taken out of the session by being shown.
+ *   and a flash message is taken out of the session by being shown. The objects of the request stay what
+ *   they are, so that whatever can be done with them can be done still; only how they are read is seen.
  */
 export class VisitorWatch {
   readonly #app: Request['app']
-  #hasReadCookies = false
+  readonly #wasPersonal: boolean
+  #hasReadCookies: boolean
   #hasOtherOrigin = false
-  #isQuiet = false
   /** Layers around the cache read cookies, too, while the headers are made. */
   #isSendingHeaders = false
 
   /**
    * @param request - As the cache was asked for it.
    * @param wasPersonal - The site knew the visitor then.
+   * @param outer - Of a cache further out, behind which this one stands.
    * @param isKnownToRead - Whether the handler was seen to read cookies for other requests.
    */
   constructor(
     private readonly req: Request,
     private readonly request: PageRequest,
     private readonly settings: Settings,
-    private readonly wasPersonal: boolean,
+    wasPersonal: boolean,
+    outer: VisitorWatch | undefined,
     private readonly isKnownToRead: () => boolean,
   ) {
     this.#app = req.app
+    this.#wasPersonal = wasPersonal || (outer !== undefined && outer.#wasPersonal)
+    this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
   }
 
   /** Whether cookies were read while a page was made for somebody whom the site does not know. */
@@ -56,7 +62,7 @@ export class VisitorWatch {
   /** Neither did the site know the visitor, nor has it a rule of its own for whom an answer belongs to. */
   get #isOnWatch(): boolean {
     const { hasOwnIsPersonal, isImpersonal } = this.settings
-    return !this.wasPersonal && !hasOwnIsPersonal && !isImpersonal
+    return !this.#wasPersonal && !hasOwnIsPersonal && !isImpersonal
   }
 
   get #hasCookie(): boolean {
@@ -65,19 +71,8 @@ export class VisitorWatch {
 
   /** Watches what the handler reads from here on. */
   begin(): void {
-    const { req } = this
     this.watchHeaders()
-    this.#watchRawHeaders(req)
-    const parsed: Cookies = req
-    for (const name of COOKIES) {
-      const cookies = parsed[name]
-      if (typeof cookies === 'object' && cookies !== null) parsed[name] = this.#standIn(cookies)
-    }
-  }
-
-  /** To be called again where the request was given another `req.headers`. */
-  watchHeaders(): void {
-    this.req.headers = this.#standInForHeaders(this.req.headers)
+    for (const name of COOKIES) this.#watchProperty(name)
   }
 
   /** What is read from here until the headers are out is not read for the page. */
@@ -85,22 +80,10 @@ export class VisitorWatch {
     this.#isSendingHeaders = true
   }
 
-  /** Runs what the site tells the cache of a request: nothing that it reads gets into the page. */
-  quietly<T>(action: () => T): T {
-    const before = this.#isQuiet
-    this.#isQuiet = true
-    try {
-      return action()
-    } finally {
-      this.#isQuiet = before
-    }
-  }
-
   /** Whom the answer belongs to; `undefined`: it may be everybody's. */
   get visitor(): Visitor | undefined {
-    const { req, settings } = this
     const hasCookie = this.#hasCookie
-    if (this.wasPersonal || this.quietly(() => isPersonal(req, settings))) {
+    if (this.#wasPersonal || isPersonal(this.req, this.settings)) {
       return { reason: 'personal', hasCookie }
     }
     return hasCookie && this.#dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
@@ -118,7 +101,7 @@ export class VisitorWatch {
   }
 
   #note(): void {
-    if (this.#isQuiet || isFilling()) return
+    if (isUnnoticed() || isFilling()) return
     if (this.#isSendingHeaders && this.req.res?.headersSent !== true) return
     this.#hasReadCookies = true
   }
@@ -130,52 +113,93 @@ export class VisitorWatch {
     }
   }
 
-  #standInForHeaders(headers: Request['headers']): Request['headers'] {
-    return new Proxy(headers, {
-      get: (target, name) => {
+  /**
+   * Watches the object that `req.headers` is; to be called again where the request was given another.
+   *
+   * @remarks No stand-in: those can be neither cloned nor sent to a worker. What is there is read by
+   *   accessors. What is not there is looked for in the prototype. And who has read each of the fields has
+   *   made a copy, which has no cookies where none came. Not seen is who only asks whether a field is an
+   *   own property, or lists their names.
+   */
+  watchHeaders(): void {
+    const { headers } = this.req
+    if (!Object.isExtensible(headers)) return this.#note()
+    const unread = new Set(Object.keys(headers))
+    for (const name of unread) {
+      const before = Object.getOwnPropertyDescriptor(headers, name)
+      if (before?.configurable !== true) continue
+      let value: unknown = before.value
+      Object.defineProperty(headers, name, {
+        configurable: true,
+        enumerable: true,
+        get: () => {
+          this.#read(name)
+          if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#note()
+          return before.get === undefined ? value : (before.get.call(headers) as unknown)
+        },
+        set: (changed: unknown) => {
+          if (before.set === undefined) value = changed
+          else before.set.call(headers, changed)
+        },
+      })
+    }
+    const prototype = Object.getPrototypeOf(headers) as object | null
+    Object.setPrototypeOf(headers, this.#prototypeOver(prototype, headers))
+    watchObject(headers)
+  }
+
+  #prototypeOver(prototype: object | null, headers: object): object {
+    return new Proxy(prototype ?? (Object.create(null) as object), {
+      get: (target, name, receiver) => {
+        // Who prints them sees values.
+        if (name === inspect.custom) return () => ({ ...headers })
         this.#read(name)
-        return Reflect.get(target, name) as unknown
+        return Reflect.get(target, name, receiver) as unknown
       },
       has: (target, name) => {
         this.#read(name)
         return Reflect.has(target, name)
       },
-      getOwnPropertyDescriptor: (target, name) => {
-        this.#read(name)
-        return Reflect.getOwnPropertyDescriptor(target, name)
-      },
-      // A copy has the cookies, or has none.
-      ownKeys: (target) => {
-        this.#note()
-        return Reflect.ownKeys(target)
-      },
     })
   }
 
-  /** Node makes `headersDistinct` of them, too. */
-  #watchRawHeaders(req: Request): void {
-    let { rawHeaders } = req
-    Object.defineProperty(req, 'rawHeaders', {
+  #watchProperty(name: (typeof COOKIES)[number]): void {
+    const { req } = this
+    if (!(name in req)) return
+    const before = descriptorOf(req, name)
+    const own = Object.getOwnPropertyDescriptor(req, name)
+    if (own?.configurable === false) return this.#note()
+    let value: unknown = before?.value
+    Object.defineProperty(req, name, {
       configurable: true,
-      enumerable: true,
+      enumerable: before?.enumerable === true,
       get: () => {
         this.#note()
-        return rawHeaders
+        return before?.get === undefined ? value : (before.get.call(req) as unknown)
       },
-      set: (value: string[]) => void (rawHeaders = value),
+      set: (changed: unknown) => {
+        if (before?.set === undefined) value = changed
+        else before.set.call(req, changed)
+      },
     })
   }
+}
 
-  #standIn(cookies: object): object {
-    const note = () => this.#note()
-    return new Proxy(cookies, {
-      get: (target, name) => (note(), Reflect.get(target, name) as unknown),
-      has: (target, name) => (note(), Reflect.has(target, name)),
-      getOwnPropertyDescriptor: (target, name) => (
-        note(),
-        Reflect.getOwnPropertyDescriptor(target, name)
-      ),
-      ownKeys: (target) => (note(), Reflect.ownKeys(target)),
-    })
+/** Whether an object has no property left of these. */
+function isGone(names: ReadonlySet<string>, object: object): boolean {
+  for (const name of names) if (Object.hasOwn(object, name)) return false
+  return true
+}
+
+/** Of the object itself, or of the nearest prototype that has one. */
+function descriptorOf(object: object, name: string): PropertyDescriptor | undefined {
+  for (
+    let at: object | null = object;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
+    const found = Object.getOwnPropertyDescriptor(at, name)
+    if (found !== undefined) return found
   }
+  return undefined
 }

@@ -1,6 +1,12 @@
 import { hash } from 'node:crypto'
 import { headerText, type HeaderFields } from './header-values.js'
 
+/**
+ * What stands among the header fields of a request for the target that is routed, where that is not what
+ * was asked for. No header has such a name, so that no client can send it.
+ */
+export const ROUTED = 'routed url'
+
 /** What makes the keys of a page, besides the values of the headers it varies on. */
 export interface PageAddress {
   readonly keyPrefix: string

@@ -124,6 +124,7 @@ const UNDERSTOOD_STATUSES: ReadonlySet<number> = new Set([
 export function storeRefusal(
   { status, headers }: ResponseFacts,
   visitor: Visitor | undefined,
+  nowMs: number,
   rules: StoreRules = {},
 ): StoreRefusal | undefined {
   const { statuses = DEFAULT_STATUSES, rfc9111 = false } = rules
@@ -141,20 +142,21 @@ export function storeRefusal(
   if (/^\s*text\/event-stream\s*(?:;|$)/i.test(headerText(headers, 'content-type') ?? '')) {
     return 'event-stream'
   }
-  if (visitor === undefined || isPublicWithTime(control)) return undefined
+  if (visitor === undefined || isPublicWithTime(headers, control, nowMs)) return undefined
   // Without a cookie the visitor's page would be that of everybody who sends none.
   return visitor.hasCookie && vary.names.includes('cookie') ? undefined : visitor.reason
 }
 
 /**
  * Whether a response says that it is for everybody, whoever asked. With a time of zero beside it
- * `public` says so of nothing: Express writes `public, max-age=0` for every file that it sends.
+ * `public` says so of nothing: Express writes `public, max-age=0` for every file that it sends. Where it
+ * names no time, the site has given one.
  *
  * @see RFC 9111 §3.5, §5.2.2.9
  */
-function isPublicWithTime(control: CacheControl): boolean {
+function isPublicWithTime(headers: HeaderFields, control: CacheControl, nowMs: number): boolean {
   if (!hasDirective(control, 'public')) return false
-  const seconds = directiveLifetimeSeconds(control)
+  const seconds = explicitLifetimeSeconds(headers, nowMs, control)
   return seconds === undefined || (seconds !== null && seconds > 0)
 }
 
@@ -294,7 +296,7 @@ export function judgeResponse(
   const { rfc9111 = false } = options
   // A 304 tells the client how long its own copy is fresh again; it is never stored itself.
   const shown = status === 304 ? { status: 200, headers } : response
-  const refusal = storeRefusal(shown, request.visitor, options)
+  const refusal = storeRefusal(shown, request.visitor, nowMs, options)
   if (refusal !== undefined) return { store: false, reason: refusal, downstream: undefined }
 
   const { control, targeted } = controlOf(headers, rfc9111 ? status : undefined)
@@ -336,7 +338,7 @@ export function judgeResponse(
       return { store: false, reason: 'too-large', downstream: undefined }
     }
   }
-  const isPublic = isPublicWithTime(control)
+  const isPublic = isPublicWithTime(headers, control, nowMs)
   return {
     store: true,
     keepSeconds: keep === null ? null : Math.max(0, keep),

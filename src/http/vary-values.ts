@@ -1,5 +1,6 @@
 import { headerText, trimWhitespace, type HeaderFields } from './header-values.js'
 import { readList } from './lists.js'
+import { ROUTED } from './page-key.js'
 
 /**
  * What a request says of the headers in a list, spelled so that what means the same is the same.
@@ -23,13 +24,7 @@ export function normalizedHeaders(
 }
 
 /** Their values are no lists, or must not be taken for another in any case. */
-const AS_SENT = new Set([
-  'authorization',
-  'cookie',
-  'proxy-authorization',
-  'x-api-key',
-  'routed url',
-])
+const AS_SENT = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key', ROUTED])
 
 function normalizedValue(name: string, value: string): string {
   if (name === 'accept-language') return normalizedLanguages(value)

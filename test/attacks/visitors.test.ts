@@ -473,6 +473,23 @@ describe.each(expressVersions)(
       },
     )
 
+    it('a slash more in front of a mounted router is another page', async () => {
+      const mounted = (...layers: RequestHandler[]) => {
+        const app = express()
+        app.use((req, _res, next) => {
+          if (req.get('X-Two') !== undefined) req.url = req.url.replace('/m/', '/m//')
+          next()
+        })
+        return app.use('/m', ...layers, (req, res) => void res.send(`at ${req.url}`))
+      }
+      const plain = await Site.open(mounted())
+      const site = await Site.open(mounted(newPages().cacheSite()))
+      for (const headers of [{}, { 'X-Two': '1' }, {}]) {
+        const { text } = await plain.get('/m/x', { headers })
+        expect((await site.get('/m/x', { headers })).text).toBe(text)
+      }
+    })
+
     it.each(['/m', '/m/', '/m?a=1', '/m/?a=1', '/m/p', '/m//p', '/M/p', '/m%2fp'])(
       'what Express cuts off %s for a mounted router is no other page',
       async (path) => {

@@ -1,0 +1,338 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { RequestListener } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MessageChannel } from 'node:worker_threads'
+import { inspect } from 'node:util'
+import v8 from 'node:v8'
+import type { Request, RequestHandler, Response } from 'express'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { registerCache } from 'fragcache/nunjucks'
+import nunjucks from 'nunjucks'
+import onHeaders from 'on-headers'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { watchOutcomes } from '../support/cached-site.js'
+import { eventually, expressVersions, Site } from '../support/express.js'
+
+const ANN = { headers: { Cookie: 'user=ann' } }
+const BEN = { headers: { Cookie: 'user=ben' } }
+
+const newCaches = () => createCaches({ default: new LocMemCache(), special: new LocMemCache() })
+const newPages = (options?: ResponseCacheOptions) => responseCache(newCaches(), options)
+const userOf = (req: Request) => /user=(\w+)/.exec(req.headers.cookie ?? '')?.[1] ?? 'nobody'
+const greet: RequestHandler = (req, res) => void res.send(`for ${userOf(req)}`)
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fragcache-watch-'))
+  writeFileSync(join(folder, 'page.njk'), 'Hello {% nocache %}{{ user }}{% endnocache %}')
+})
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe.each(expressVersions)('who reads cookies, on $version', ({ express }) => {
+  const opened = (...layers: RequestHandler[]) => Site.open(express().use(...layers))
+
+  it('is told by its reason, and says what its pages vary on', async () => {
+    const site = await opened(newPages().cacheSite(), greet)
+    const own = await site.get('/p', ANN)
+    expect(own.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=cookies-read')
+    expect(own.headers).not.toHaveProperty('expires')
+    const shared = await site.get('/p')
+    expect(shared.cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect(shared.headers.vary).toBe('Cookie')
+    const hit = await site.get('/p')
+    expect(hit.cacheStatus).toMatch(/^fragcache; hit/)
+    expect(hit.headers.vary).toBe('Cookie')
+    expect((await site.get('/p', BEN)).text).toBe('for ben')
+  })
+
+  it.each<[string, ResponseCacheOptions, (res: Response) => unknown]>([
+    ['says public', {}, (res) => res.set('Cache-Control', 'public, max-age=60')],
+    ['varies on Cookie', {}, (res) => res.vary('Cookie')],
+    ['is nobody’s, as the site says', { isPersonal: () => false }, () => undefined],
+    ['is nobody’s in any case', { isPersonal: false }, () => undefined],
+  ])('is of no matter where the page %s', async (_name, options, say) => {
+    let runs = 0
+    const site = await opened(newPages(options).cacheSite(), (req, res) => {
+      say(res)
+      res.send(`run ${++runs}, ${userOf(req).length > 0}`)
+    })
+    const first = await site.get('/p', ANN)
+    expect(first.cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect((await site.get('/p', ANN)).text).toBe(first.text)
+  })
+
+  it.each(['cachePage', 'cacheSite'])(
+    'is remembered of its route, for pages that are made without (%s)',
+    async (kind) => {
+      const pages = newPages()
+      const app = express()
+      if (kind === 'cacheSite') app.use(pages.cacheSite())
+      const view: RequestHandler = (req, res) => {
+        res.send(req.params['id'] === '2' ? `for ${userOf(req)}` : `run for ${req.url}`)
+      }
+      if (kind === 'cacheSite') app.get('/i/:id', view)
+      else app.get('/i/:id', pages.cachePage(60), view)
+      const site = await Site.open(app)
+      await site.get('/i/1')
+      expect((await site.get('/i/1', ANN)).cacheStatus).toMatch(/^fragcache; hit/)
+      await site.get('/i/2', ANN)
+      expect((await site.get('/i/1', ANN)).cacheStatus).toBe(
+        'fragcache; fwd=bypass; detail=cookies-read',
+      )
+      expect((await site.get('/i/3')).headers.vary).toBe('Cookie')
+      expect((await site.get('/i/3', ANN)).cacheStatus).toMatch(/detail=cookies-read$/)
+    },
+  )
+
+  const onDemand: RequestHandler = (req, res) => {
+    if (req.headers['x-read'] === undefined) res.send('for all')
+    else res.send(`for ${userOf(req)}`)
+  }
+
+  it('is remembered of its URL where there is no route', async () => {
+    const site = await opened(newPages().cacheSite(), onDemand)
+    await site.get('/p', { headers: { ...ANN.headers, 'X-Read': '1' } })
+    expect((await site.get('/p')).headers.vary).toBe('Cookie')
+    expect((await site.get('/p', ANN)).cacheStatus).toMatch(/detail=cookies-read$/)
+  })
+
+  it('is told to other processes where they have a page already', async () => {
+    const caches = newCaches()
+    const options = { honorRequestDirectives: true }
+    const [here, there] = [responseCache(caches, options), responseCache(caches, options)]
+    const site = await opened(here.cacheSite(), onDemand)
+    const other = await opened(there.cacheSite(), onDemand)
+    const headers = { ...ANN.headers, Host: 'a.test' }
+    await site.get('/p', { headers: { Host: 'a.test' } })
+    expect((await site.get('/p', { headers })).cacheStatus).toMatch(/^fragcache; hit/)
+    await other.get('/p', { headers: { ...headers, 'X-Read': '1', 'Cache-Control': 'no-cache' } })
+    expect((await site.get('/p', { headers })).cacheStatus).not.toMatch(/^fragcache; hit/)
+  })
+
+  it('after the first bytes are out keeps the page from being stored', async () => {
+    const site = await opened(newPages().cacheSite(), (req, res) => {
+      res.write('for ')
+      setImmediate(() => res.end(userOf(req)))
+    })
+    const outcomes = watchOutcomes(site.origin)
+    await site.get('/p')
+    await eventually(() => outcomes.length === 1)
+    expect((await site.get('/p', ANN)).text).toBe('for ann')
+    await eventually(() => outcomes.length === 2)
+    expect(outcomes).toEqual(['bypass cookies-read', 'bypass cookies-read'])
+  })
+
+  it('around the cache, while the headers are made, is not the page', async () => {
+    const site = await opened(
+      (req, res, next) => {
+        onHeaders(res, () => void res.setHeader('X-User', userOf(req)))
+        next()
+      },
+      newPages().cacheSite(),
+      (_req, res) => void res.send('page'),
+    )
+    expect((await site.get('/p', ANN)).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect((await site.get('/p', BEN)).cacheStatus).toMatch(/^fragcache; hit/)
+  })
+
+  it('and knows a visitor without any gives no page that was made for those without', async () => {
+    const site = await opened(
+      (req, _res, next) => {
+        if (req.headers['x-user'] !== undefined) Object.assign(req, { user: req.headers['x-user'] })
+        next()
+      },
+      newPages().cacheSite(),
+      (req, res) => {
+        void userOf(req)
+        res.send(`for ${String((req as { user?: string }).user)}`)
+      },
+    )
+    await site.get('/p')
+    expect((await site.get('/p', { headers: { 'X-User': 'ann' } })).text).toBe('for ann')
+  })
+
+  it('for the holes of a page does not make the page a visitor’s', async () => {
+    const caches = newCaches()
+    const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(folder))
+    const engine = registerCache(env, caches)
+    const app = express()
+    env.express(app)
+    const pages = responseCache(caches, {
+      holes: { engines: [engine], context: (req) => ({ user: userOf(req) }) },
+    })
+    app.use(pages.cacheSite(), (_req, res) => res.render('page.njk'))
+    const site = await Site.open(app)
+    const outcomes = watchOutcomes(site.origin)
+    expect((await site.get('/p', ANN)).text).toBe('Hello ann')
+    await eventually(() => outcomes.length === 1)
+    expect((await site.get('/p', BEN)).text).toBe('Hello ben')
+    expect(outcomes).toEqual(['miss', 'hit'])
+  })
+
+  it('in front of one cache and behind another makes pages of neither for all', async () => {
+    const pages = newPages()
+    const site = await opened(
+      pages.cacheSite(),
+      (req, res, next) => {
+        res.locals['user'] = userOf(req)
+        next()
+      },
+      pages.cachePage(60, { cache: 'special' }),
+      (_req, res) => void res.send(`for ${String(res.locals['user'])}`),
+    )
+    for (let round = 0; round < 2; round++) {
+      expect((await site.get('/p', ANN)).text).toBe('for ann')
+      expect((await site.get('/p')).text).toBe('for nobody')
+      expect((await site.get('/p', BEN)).text).toBe('for ben')
+    }
+  })
+
+  it('is seen where a layer in front had Node make headersDistinct', async () => {
+    const site = await opened(
+      (req, _res, next) => {
+        void req.headersDistinct
+        next()
+      },
+      newPages().cacheSite(),
+      (req, res) => void res.send(`for ${req.headersDistinct['cookie']?.[0] ?? 'nobody'}`),
+    )
+    expect((await site.get('/p', ANN)).text).toBe('for user=ann')
+    expect((await site.get('/p')).text).toBe('for nobody')
+    expect((await site.get('/p', BEN)).text).toBe('for user=ben')
+  })
+
+  it('is not the cache itself, when a view asks for its key', async () => {
+    const pages = newPages()
+    const site = await opened(pages.cacheSite(), (req, res, next) => {
+      pages.getCacheKey(req).then(() => res.send('page'), next)
+    })
+    expect((await site.get('/p', ANN)).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+    expect((await site.get('/p', BEN)).cacheStatus).toMatch(/^fragcache; hit/)
+  })
+
+  it('is judged in front of Express by what was received', async () => {
+    const pages = newPages()
+    const listener = pages.listener(
+      express().use((req, res) => void res.send(`for ${String((req as { who?: string }).who)}`)),
+    )
+    const stripping: RequestListener = (req, res) => {
+      Object.assign(req, { who: req.headers.cookie ?? 'nobody' })
+      delete req.headers.cookie
+      listener(req, res)
+    }
+    const site = await Site.open(stripping)
+    expect((await site.get('/p', ANN)).text).toBe('for user=ann')
+    expect((await site.get('/p')).text).toBe('for nobody')
+    expect((await site.get('/p', BEN)).text).toBe('for user=ben')
+  })
+
+  describe('harms nothing that a view does with its request', () => {
+    /** What a view makes of its request, with the cache and without. */
+    async function compared(
+      see: (req: Request) => unknown,
+      front: RequestHandler = (_q, _r, next) => next(),
+    ) {
+      const view: RequestHandler = (req, res) => void res.json({ seen: see(req) })
+      const plain = await opened(front, view)
+      const site = await opened(front, newPages().cacheSite(), view)
+      for (const cookie of [undefined, 'user=ann']) {
+        const headers = {
+          Host: 'a.test',
+          'X-A': '1',
+          ...(cookie !== undefined && { Cookie: cookie }),
+        }
+        const expected = await plain.get('/p', { headers })
+        expect(expected.status).toBe(200)
+        const { status, text } = await site.get('/p', { headers })
+        expect([status, text]).toEqual([200, expected.text])
+      }
+    }
+
+    it.each<[string, (req: Request) => unknown]>([
+      ['structuredClone', (req) => structuredClone(req.headers)],
+      ['v8.serialize', (req) => v8.deserialize(v8.serialize(req.headers)) as unknown],
+      [
+        'postMessage',
+        (req) => {
+          const { port1, port2 } = new MessageChannel()
+          port1.postMessage(req.headers)
+          port1.close()
+          port2.close()
+        },
+      ],
+      ['inspect', (req) => inspect(req.headers)],
+      ['JSON', (req) => req.headers],
+      ['keys', (req) => [Object.keys(req.headers), Object.entries(req.headers)]],
+      ['in', (req) => ['cookie' in req.headers, 'host' in req.headers, 'toString' in req.headers]],
+      ['hasOwn', (req) => Object.hasOwn(req.headers, 'x-a')],
+      ['new Headers', (req) => [...new Headers(req.headers as Record<string, string>)]],
+      ['symbols', (req) => Object.getOwnPropertySymbols(req.headers)],
+      [
+        'writing',
+        (req) => {
+          req.headers['x-a'] = '2'
+          req.headers['x-b'] = '3'
+          delete req.headers.host
+          return [req.headers, req.get('X-A'), req.get('Host')]
+        },
+      ],
+      [
+        'replacing',
+        (req) => {
+          req.headers = { 'x-a': '4' }
+          req.rawHeaders = ['X-A', '4']
+          return [req.headers, req.rawHeaders, req.get('X-A')]
+        },
+      ],
+      ['rawHeaders', (req) => req.rawHeaders],
+      ['headersDistinct', (req) => req.headersDistinct],
+    ])('%s', async (_name, see) => compared(see))
+
+    it('frozen headers', async () => {
+      await compared(
+        (req) => req.headers,
+        (req, _res, next) => (Object.freeze(req.headers), next()),
+      )
+    })
+
+    const cookies = () => new Map([['a', '1']])
+    it.each<[string, (req: Request) => void]>([
+      ['a Map', (req) => Object.assign(req, { cookies: cookies() })],
+      ['a getter', (req) => Object.defineProperty(req, 'cookies', { get: cookies })],
+      [
+        'a getter that can be changed',
+        (req) => Object.defineProperty(req, 'cookies', { get: cookies, configurable: true }),
+      ],
+      ['read-only', (req) => Object.defineProperty(req, 'cookies', { value: cookies() })],
+    ])('req.cookies as %s', async (_name, put) => {
+      await compared(
+        (req) => (req as unknown as { cookies: Map<string, string> }).cookies.get('a'),
+        (req, _res, next) => (put(req), next()),
+      )
+    })
+  })
+})
+
+describe.each(expressVersions)('a cache that only reads, on $version', ({ express }) => {
+  it.each(['cacheSite', 'cachePage'] as const)(
+    'takes nothing from a %s around it',
+    async (kind) => {
+      const [around, inside] = [newPages(), newPages()]
+      let runs = 0
+      const outer = kind === 'cacheSite' ? around.cacheSite() : around.cachePage(60)
+      const site = await Site.open(
+        express().use(
+          outer,
+          inside.fetchFromCache(),
+          (_req, res) => void res.send(`run ${++runs}`),
+        ),
+      )
+      expect((await site.get('/p')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+      expect((await site.get('/p')).text).toBe('run 1')
+    },
+  )
+})
