@@ -6,15 +6,27 @@ const MAX_KEY_LENGTH = 2048
 /** Bytes that an entry costs beside its key and its value. */
 const ENTRY_BYTES = 100
 
+/** What a text is remembered by: itself, or its digest, which is a number, since no text equals one. */
+export type ShortKey = string | bigint
+
+/** Bytes of a digest, as a number of 256 bits. */
+const DIGEST_BYTES = 64
+
 /**
  * A key as it is remembered: a long one as its SHA-256, so that nobody fills the memory with long
- * names, and nobody finds two of one digest.
+ * names, and nobody finds two texts that are remembered as one.
  *
  * @param maxLength - In UTF-16 code units.
  */
-export function shortKey(key: string, maxLength = MAX_KEY_LENGTH): string {
+export function shortKey(key: string, maxLength = MAX_KEY_LENGTH): ShortKey {
   if (key.length <= maxLength) return key
-  return `sha256 ${hash('sha256', key, 'base64')}`
+  // UTF-8 has one and the same character for all lone surrogates.
+  const units = Buffer.from(key, 'utf16le')
+  return BigInt(`0x${hash('sha256', units, 'hex')}`)
+}
+
+function bytesOfKey(short: ShortKey): number {
+  return typeof short === 'string' ? bytesOfText(short) : DIGEST_BYTES
 }
 
 /** At most so many bytes, for what may take two in each character. */
@@ -110,8 +122,8 @@ abstract class Generations {
  *   A value is charged when it is set: what changes in it later is not to grow, or to be set again.
  */
 export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
-  #recent = new Map<string, V>()
-  #older: Map<string, V> = NONE as Map<string, V>
+  #recent = new Map<ShortKey, V>()
+  #older: Map<ShortKey, V> = NONE as Map<ShortKey, V>
 
   /**
    * @param bytesOf - What a value takes, without its key.
@@ -129,7 +141,7 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     return this.#recent.get(key) ?? this.#find(shortKey(key))
   }
 
-  #find(short: string): V | undefined {
+  #find(short: ShortKey): V | undefined {
     const older = this.#older.get(short)
     if (older === undefined) return this.#recent.get(short)
     this.#keep(short, older)
@@ -146,12 +158,12 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     this.#older.delete(short)
   }
 
-  #keep(short: string, value: V): void {
+  #keep(short: ShortKey, value: V): void {
     const before = this.#recent.get(short)
     const bytes = this.bytesOf(value)
     const isKept = this.admit(
       before === undefined || before === value
-        ? ENTRY_BYTES + bytesOfText(short) + bytes
+        ? ENTRY_BYTES + bytesOfKey(short) + bytes
         : // What it takes the place of was charged.
           Math.max(0, bytes - this.bytesOf(before)),
     )
@@ -167,7 +179,7 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
 }
 
 /** A generation that nothing was ever in. */
-const NONE: Map<string, unknown> = new Map()
+const NONE: Map<ShortKey, unknown> = new Map()
 
 /** As {@link BoundedMemo}, by an object: what was found out of it goes when the object does. */
 export class BoundedWeakMemo<K extends object, V extends NonNullable<unknown>> extends Generations {

@@ -1,4 +1,4 @@
-import { shortKey } from './bounded-memo.js'
+import { shortKey, type ShortKey } from './bounded-memo.js'
 
 /** Names that are remembered one by one. */
 const MAX_NAMES = 10_000
@@ -12,7 +12,7 @@ const MAX_NAME_LENGTH = 64
  * when the latest of the forgotten did.
  */
 export class Moments {
-  readonly #latest = new Map<string, number>()
+  readonly #latest = new Map<ShortKey, number>()
   /** Goes on where it was: to look for the oldest from the beginning would pass all that are gone. */
   readonly #oldest = this.#latest.keys()
   #forgotten = 0
@@ -22,8 +22,8 @@ export class Moments {
     this.#latest.delete(short)
     this.#latest.set(short, moment)
     if (this.#latest.size <= MAX_NAMES) return
-    const oldest = this.#oldest.next().value as string
-    this.#forgotten = this.of(oldest)
+    const oldest = this.#oldest.next().value as ShortKey
+    this.#forgotten = this.#latest.get(oldest) ?? this.#forgotten
     this.#latest.delete(oldest)
   }
 

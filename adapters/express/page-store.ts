@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { BoundedMemo, shortKey } from '../../src/bounded-memo.js'
+import { BoundedMemo, shortKey, type ShortKey } from '../../src/bounded-memo.js'
 import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
@@ -60,7 +60,7 @@ export class PageStore {
   /** Invalidations that the cache has not confirmed yet. */
   readonly #invalidations = new Map<string, Promise<unknown>>()
   /** Those that failed, so that what they were to drop does not come back with the cache. */
-  readonly #outstanding = new LRUCache<string, true>({ max: MAX_OUTSTANDING })
+  readonly #outstanding = new LRUCache<ShortKey, true>({ max: MAX_OUTSTANDING })
   /** When variants, and URIs, were dropped, so that a view that is running does not bring one back. */
   readonly #dropped = new Moments()
   /** Pages that were stored; by URI, which of them was the last. */

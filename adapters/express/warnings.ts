@@ -1,4 +1,4 @@
-import { shortKey } from '../../src/bounded-memo.js'
+import { shortKey, type ShortKey } from '../../src/bounded-memo.js'
 import { textOfError } from '../../src/error-text.js'
 
 const warned = new Set<string>()
@@ -21,7 +21,7 @@ export function warnOfFault(error: unknown): void {
 /** More routes whose tags fail are not told apart. */
 const MAX_FAULTS = 1000
 
-const routesWarned = new Set<string>()
+const routesWarned = new Set<ShortKey>()
 
 /**
  * The function `tags` of a `cachePage` threw or gave no list: said once for each route and kind of error.

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { shortKey } from '../bounded-memo.js'
+import { shortKey, type ShortKey } from '../bounded-memo.js'
 import { Moments } from '../moments.js'
 import type { Stamp } from '../stamp.js'
 import { MAX_SOFT_HISTORY, type TagVersions } from '../tags.js'
@@ -87,7 +87,7 @@ export class MemoryStore {
   #bytes: number | undefined
   readonly #deadlines = new DeadlineHeap()
   readonly #invalidations = new Moments()
-  readonly #softInvalidations = new Map<string, readonly SoftInvalidation[]>()
+  readonly #softInvalidations = new Map<ShortKey, readonly SoftInvalidation[]>()
   #forgottenSoftCount = 0
   #invalidationCount = 0
 
@@ -118,7 +118,7 @@ export class MemoryStore {
     for (const [tag, version] of payload.tags) {
       const own = ownTag(owner, tag)
       if (this.#invalidations.of(own) > Number(version)) return false
-      const soft = this.#softInvalidations.get(own)
+      const soft = this.#softHistory(own)
       if (soft === undefined) {
         if (this.#forgottenSoftCount > Number(version)) return false
         continue
@@ -131,6 +131,11 @@ export class MemoryStore {
     payload.softMs = softMs
     payload.checkedAt = this.#invalidationCount
     return true
+  }
+
+  #softHistory(own: string): readonly SoftInvalidation[] | undefined {
+    if (this.#softInvalidations.size === 0) return undefined
+    return this.#softInvalidations.get(shortKey(own, MAX_TAG_LENGTH))
   }
 
   set(key: string, entry: MemoryEntry, limits: Limits): boolean {
@@ -193,10 +198,11 @@ export class MemoryStore {
     for (const tag of tags) {
       const own = ownTag(owner, tag)
       if (soft) {
-        const before = this.#softInvalidations.get(own) ?? []
-        this.#softInvalidations.delete(own)
+        const short = shortKey(own, MAX_TAG_LENGTH)
+        const before = this.#softInvalidations.get(short) ?? []
+        this.#softInvalidations.delete(short)
         const history = [...before, { count, atMs: Date.now() }].slice(-MAX_SOFT_HISTORY)
-        this.#softInvalidations.set(own, history)
+        this.#softInvalidations.set(short, history)
         continue
       }
       this.#invalidations.note(own, count)
@@ -281,5 +287,5 @@ function sizeOfValue(value: Untagged): number {
 }
 
 function ownTag(owner: string, tag: string): string {
-  return shortKey(`${owner}\0${tag}`, MAX_TAG_LENGTH)
+  return `${owner}\0${tag}`
 }

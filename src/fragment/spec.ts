@@ -1,4 +1,4 @@
-import { BoundedMemo, bytesOfText, shortKey } from '../bounded-memo.js'
+import { BoundedMemo, bytesOfText, shortKey, type ShortKey } from '../bounded-memo.js'
 import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
@@ -104,7 +104,7 @@ export class FragmentResolver {
   readonly #caches: Caches
   readonly #colliding: boolean
   readonly #tables = new Map<Cache, BoundedMemo<VariantTable>>()
-  readonly #warned = new Set<string>()
+  readonly #warned = new Set<ShortKey>()
   readonly #settings: FragmentSettings
 
   constructor(caches: Caches, colliding: boolean, settings: FragmentSettings) {

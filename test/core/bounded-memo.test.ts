@@ -8,6 +8,7 @@ import {
   MemoBudget,
   shortKey,
 } from '../../src/bounded-memo.js'
+import { spellingsOf } from '../support/digests.js'
 
 const BYTES = 100_000
 
@@ -82,8 +83,42 @@ describe('a bounded memo', () => {
     expect(names.map((name) => memo.get(name))).toEqual(names.map((name) => name.slice(-10)))
     memo.delete(names[3] ?? '')
     expect(memo.get(names[3] ?? '')).toBeUndefined()
-    expect(shortKey(long).length).toBeLessThan(60)
+    expect(String(shortKey(long)).length).toBeLessThan(80)
     expect(shortKey('short')).toBe('short')
+  })
+
+  it('takes no short key for a long one, however it is spelt', () => {
+    const long = 'alice'.repeat(1000)
+    for (const spelling of spellingsOf(long)) {
+      const memo = memoOf()
+      memo.set(long, 'long')
+      expect(memo.get(spelling), spelling).toBeUndefined()
+      memo.set(spelling, 'short')
+      expect([memo.get(long), memo.get(spelling)]).toEqual(['long', 'short'])
+      memo.delete(spelling)
+      expect([memo.get(long), memo.get(spelling)]).toEqual(['long', undefined])
+      memo.set(spelling, 'short')
+      memo.delete(long)
+      expect([memo.get(long), memo.get(spelling)]).toEqual([undefined, 'short'])
+    }
+  })
+
+  it('takes no short key for a long one after both have become older', () => {
+    const long = 'alice'.repeat(1000)
+    for (const spelling of spellingsOf(long)) {
+      const memo = memoOf()
+      memo.set(long, 'long')
+      memo.set(spelling, 'short')
+      for (const name of namesTo(200)) memo.set(name, name)
+      expect([memo.get(spelling), memo.get(long)]).toEqual(['short', 'long'])
+    }
+  })
+
+  it('tells long keys apart that differ in a lone surrogate', () => {
+    const memo = memoOf()
+    const keys = ['\ud800', '\ud801', '\ufffd'].map((end) => 'x'.repeat(5000) + end)
+    for (const key of keys) memo.set(key, key.slice(-1))
+    expect(keys.map((key) => memo.get(key))).toEqual(['\ud800', '\ud801', '\ufffd'])
   })
 
   it('does not keep one value that would take the place of many', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Moments } from '../../src/moments.js'
+import { spellingsOf } from '../support/digests.js'
 
 /** So many are remembered one by one. */
 const KEPT = 10_000
@@ -34,5 +35,12 @@ describe('moments', () => {
     moments.note(`${long}a`, 1)
     moments.note(`${long}b`, 2)
     expect([moments.of(`${long}a`), moments.of(`${long}b`), moments.of(long)]).toEqual([1, 2, 0])
+  })
+
+  it('take no short name for a long one, however it is spelt', () => {
+    const moments = new Moments()
+    const long = 'x'.repeat(10_000)
+    moments.note(long, 1)
+    for (const spelling of spellingsOf(long)) expect(moments.of(spelling), spelling).toBe(0)
   })
 })

@@ -9,6 +9,7 @@ import {
   makeTemplateFragmentKey,
 } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { spellingsOf } from '../support/digests.js'
 import { fragmentsTold } from './told.js'
 
 function setUp() {
@@ -56,6 +57,17 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     expect(await fragments.delete('n', ['a'], { using })).toBe(true)
     expect(await fragments.delete('n', ['a'], { using })).toBe(false)
     expect([await of('a', 'C'), await of('b', 'D')]).toEqual(['C', 'B'])
+  })
+
+  it('keeps a long vary-on value, or name, apart from all ways to write its digest', async () => {
+    const { fragments } = setUp()
+    const long = 'alice'.repeat(1000)
+    for (const text of [long, ...spellingsOf(long)]) {
+      const value = { name: 'n', timeout: 9, varyOn: [text], using }
+      expect(await fragments.render(value, () => text)).toBe(text)
+      const name = { name: text, timeout: 9, varyOn: ['a'], using }
+      expect(await fragments.render(name, () => text)).toBe(text)
+    }
   })
 
   it('invalidates every variant of a name and nothing else', async () => {
