@@ -104,6 +104,8 @@ export class FragmentResolver {
   readonly #caches: Caches
   readonly #colliding: boolean
   readonly #tables = new Map<Cache, BoundedMemo<VariantTable>>()
+  /** Of names with a version given: in one memo, a name could be spelt as another one with its version. */
+  readonly #versioned = new Map<Cache, BoundedMemo<VariantTable>>()
   readonly #warned = new Set<ShortKey>()
   readonly #settings: FragmentSettings
 
@@ -176,18 +178,19 @@ export class FragmentResolver {
   }
 
   #table(alias: string, cache: Cache, name: string, version: Version | undefined): VariantTable {
-    let byName = this.#tables.get(cache)
-    if (byName === undefined) {
-      byName = new BoundedMemo(bytesOfTable)
-      this.#tables.set(cache, byName)
+    const memos = version === undefined ? this.#tables : this.#versioned
+    let memo = memos.get(cache)
+    if (memo === undefined) {
+      memo = new BoundedMemo(bytesOfTable)
+      memos.set(cache, memo)
     }
-    const id = version === undefined ? name : `${name}\n${typeof version}${version}`
-    const known = byName.get(id)
+    const id = version === undefined ? name : `${name.length}:${name}${typeof version}${version}`
+    const known = memo.get(id)
     if (known !== undefined) return known
     // A cache under two aliases is counted under the first.
     const tally = this.#caches.tallies.fragments.of(alias, name)
     const table = new VariantTable(cache, name, version, this.#colliding, tally)
-    byName.set(id, table)
+    memo.set(id, table)
     return table
   }
 

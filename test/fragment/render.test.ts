@@ -70,6 +70,17 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     }
   })
 
+  it('keeps a version of a name apart from every other name', async () => {
+    const { fragments } = setUp()
+    const of = (name: string, version?: number | string) =>
+      fragments.render({ name, version, timeout: 9, using }, () => `${name} in ${version}`)
+    for (const name of ['n', 'n\nnumber2', 'n\nstringa', '1:nnumber2', '1:nstringa']) {
+      expect(await of(name)).toBe(`${name} in undefined`)
+    }
+    expect(await of('n', 2)).toBe('n in 2')
+    expect(await of('n', 'a')).toBe('n in a')
+  })
+
   it('invalidates every variant of a name and nothing else', async () => {
     const { fragments } = setUp()
     const of = (name: string, user: string, text: string) =>
