@@ -1,12 +1,12 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Context, Engine, Extension, Filter } from './engine.js'
-import { EXTENSION } from './parse-settings.js'
+import { ASYNCHRONOUS } from './other-tags.js'
 
 /** What compiled code hands out, to go on there once something has answered. */
 type Continuation<R extends unknown[] = unknown[]> = (
   error: Error | null | undefined,
   ...results: R
-) => void
+) => unknown
 
 /**
  * Hands out a continuation whose errors reach whoever renders.
@@ -25,12 +25,15 @@ export function withContinuation<T, R extends unknown[]>(
   let failure: { readonly error: unknown } | undefined
   const guarded: Continuation<R> = (...answer) => {
     try {
-      goOn(...answer)
+      // An asynchronous filter that compiled code calls as a synchronous one ends with a function of
+      // the template's, which is no continuation.
+      return goOn(...answer)
     } catch (error) {
       // Compiled code is still there to catch it. Whoever calls back may be an async function, whose
       // promise would reject.
       if (!hasReturned) failure ??= { error }
       else (goOn as Continuation)(error instanceof Error ? error : new Error(String(error)))
+      return undefined
     }
   }
   let result: T
@@ -70,47 +73,25 @@ function guardFilters(engine: Engine): void {
 }
 
 function guardExtensions(engine: Engine): void {
-  const { addExtension, extensions, extensionsList } = engine
-  for (const [name, extension] of Object.entries(extensions)) {
-    if (name === EXTENSION) continue
-    const guarded = guardExtension(extension)
-    extensions[name] = guarded
-    extensionsList.splice(extensionsList.indexOf(extension), 1, guarded)
+  const { getExtension } = engine
+  engine.getExtension = (name, use) => {
+    const extension = getExtension.call(engine, name)
+    return use === ASYNCHRONOUS && extension !== undefined ? guardMethods(extension) : extension
   }
-  engine.addExtension = (name, extension) =>
-    addExtension.call(engine, name, guardExtension(extension))
 }
 
-/** The compiler does not tell which method a tag calls, nor do precompiled templates. */
-function guardExtension(extension: Extension): Extension {
-  const methods = new WeakMap<object, unknown>()
-  const guard = (method: (...args: unknown[]) => unknown) =>
-    function (this: unknown, ...args: unknown[]): unknown {
-      const own = this === proxy ? extension : this
-      const goOn = args.at(-1)
-      // A body has one parameter.
-      const isAsynchronous = typeof goOn === 'function' && goOn.length === 2 && isContext(args[0])
-      if (!isAsynchronous) return method.apply(own, args)
-      return withContinuation(goOn as Continuation, (inner) =>
-        method.apply(own, [...args.slice(0, -1), inner]),
-      )
-    }
-  const proxy = new Proxy(extension, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name)
-      if (typeof value !== 'function' || isFixed(target, name)) return value
-      if (!methods.has(value)) methods.set(value, guard(value as never))
-      return methods.get(value)
+/** @returns What has the extension's methods, for calls that end with a continuation. */
+function guardMethods(extension: Extension): Extension {
+  return new Proxy<Extension>({} as Extension, {
+    get(_, name) {
+      const method: unknown = Reflect.get(extension, name)
+      if (typeof method !== 'function') return method
+      return (...args: unknown[]): unknown => {
+        const goOn = args.pop() as Continuation
+        return withContinuation(goOn, (inner): unknown => method.call(extension, ...args, inner))
+      }
     },
-    set: (target, name, value) => Reflect.set(target, name, value),
   })
-  return proxy
-}
-
-/** Whether a proxy must show the property as it is. */
-function isFixed(target: object, name: string | symbol): boolean {
-  const { configurable, writable } = Object.getOwnPropertyDescriptor(target, name) ?? {}
-  return configurable === false && writable === false
 }
 
 function isContext(value: unknown): value is Context {

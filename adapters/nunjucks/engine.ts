@@ -200,6 +200,7 @@ export interface Template {
 
 export interface Extension {
   readonly tags?: readonly string[]
+  parse(parser: Parser, nodes: Nodes, lexer: Lexer): Node
 }
 
 export type Filter = (this: unknown, ...args: unknown[]) => unknown
@@ -210,9 +211,11 @@ export interface Engine {
   readonly globals: Readonly<Record<string, unknown>>
   readonly loaders: readonly { readonly async?: boolean }[]
   readonly asyncFilters: readonly string[]
-  readonly extensions: Record<string, Extension>
+  readonly extensions: Readonly<Record<string, Extension>>
   readonly extensionsList: Extension[]
-  addExtension: (name: string, extension: Extension) => unknown
+  addExtension(name: string, extension: Extension): unknown
+  /** @param use - Only from templates that were compiled with the cache, see `other-tags.ts`. */
+  getExtension: (name: string, use?: string) => Extension | undefined
   hasExtension(name: string): boolean
   getFilter: (name: string) => Filter
   getTemplate: (...args: unknown[]) => Template | undefined

@@ -21,6 +21,7 @@ import {
 } from './engine.js'
 import { watchFilters } from './filters.js'
 import { ENGINE, Holes } from './holes.js'
+import { otherTags, parseOtherTag } from './other-tags.js'
 import { parseTag } from './parse.js'
 import { EXTENSION } from './parse-settings.js'
 import { TagRenderer } from './tag.js'
@@ -123,15 +124,21 @@ export function registerCache(
   })
   watchFilters(engine, holes)
   const extension = {
-    tags: TAGS,
-    parse: (parser: Parser, nodes: Nodes, lexer: Lexer) =>
-      remembering(() =>
+    get tags() {
+      return [...TAGS, ...otherTags(engine)]
+    },
+    parse(parser: Parser, nodes: Nodes, lexer: Lexer) {
+      if (!TAGS.includes(parser.peekToken()?.value ?? '')) {
+        return parseOtherTag(engine, parser, nodes, lexer)
+      }
+      return remembering(() =>
         parseTag(parser, nodes, lexer, {
           asyncFilters: engine.asyncFilters,
           template: templates.compiling,
           digest,
         }),
-      ),
+      )
+    },
     beginVaryOn,
     endVaryOn,
     run: renderer.run.bind(renderer),
@@ -139,6 +146,8 @@ export function registerCache(
     parentBlock: renderSuper,
   }
   engine.addExtension(EXTENSION, extension)
+  // Of the extensions with a tag the first one parses it.
+  engine.extensionsList.unshift(...engine.extensionsList.splice(-1))
   guardContinuations(engine)
   const result = makeResult(engine, holes)
   registered.set(engine, { caches: fragments.caches, options, result })

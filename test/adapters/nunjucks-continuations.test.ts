@@ -2,6 +2,7 @@ import { createCaches, LocMemCache } from 'fragcache'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
+import { evaluate } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
 
@@ -205,7 +206,155 @@ it('what goes on after a render has failed keeps nobody waiting', async () => {
   expect(await renderStringAsync(body)).toBe('bc')
 })
 
+/**
+ * Tags `{% now VALUES %}` and, with an asynchronous call of the same method, `{% late VALUES %}`; and
+ * `{% lateBody %}...{% endlateBody %}`.
+ */
+const mixed = {
+  tags: ['now', 'late', 'lateBody'],
+
+  parse(parser: never, nodes: never): unknown {
+    const { nextToken, parseSignature, parseUntilBlocks, advanceAfterBlockEnd } = parser as {
+      nextToken(): { value: string }
+      parseSignature(optional: true | null, noParentheses: boolean): unknown
+      parseUntilBlocks(name: string): unknown
+      advanceAfterBlockEnd(name?: string): void
+    }
+    const { value: tag } = nextToken.call(parser)
+    const values = parseSignature.call(parser, tag === 'lateBody' ? true : null, true)
+    advanceAfterBlockEnd.call(parser, tag)
+    type Call = new (extension: unknown, method: string, ...rest: unknown[]) => unknown
+    const { CallExtension, CallExtensionAsync } = nodes as Readonly<Record<string, Call>>
+    if (tag === 'now') return new (CallExtension as Call)(mixed, 'sort', values)
+    if (tag === 'late') return new (CallExtensionAsync as Call)(mixed, 'sort', values)
+    const body = parseUntilBlocks.call(parser, 'endlateBody')
+    advanceAfterBlockEnd.call(parser)
+    return new (CallExtensionAsync as Call)('mixed', 'show', values, [body])
+  },
+
+  sort(_: unknown, list: unknown[], compare: never, callback?: Callback): unknown {
+    const text = [...list].sort(compare).join()
+    return callback === undefined ? text : later(callback, 1, null, text)
+  },
+
+  show(_: unknown, body: (callback: Callback) => void, callback: Callback): void {
+    body((error, text) => later(callback, 1, error, text))
+  },
+}
+
+const compareFunctions: Readonly<Record<string, (a: number, b: number) => number>> = {
+  'two parameters': (a, b) => b - a,
+  'rest parameters': (...both) => both[1] - both[0],
+}
+
+it('an asynchronous filter that is called as a synchronous one is given functions that answer', async () => {
+  const env = new nunjucks.Environment(null)
+  const sorted = (list: number[], compare: never, callback?: Callback) =>
+    callback === undefined ? [...list].sort(compare).join() : callback(null, 'called back')
+  env.addFilter('sorted', sorted as never, true)
+  // The engine knows how to wait in few places; this is none.
+  const source = '{% switch [1, 3, 2] | sorted(compare) %}{% case "3,2,1" %}yes{% endswitch %}'
+  const context = { compare: compareFunctions['two parameters'] }
+  expect(env.renderString(source, context)).toBe('yes')
+  const { renderStringAsync } = registerCache(env, createCaches({ default: new LocMemCache() }))
+  expect(await renderStringAsync(source, context)).toBe('yes')
+})
+
 describe('the tags of other extensions', () => {
+  const plain = (): nunjucks.Environment => {
+    const env = new nunjucks.Environment(null)
+    env.addExtension('mixed', mixed)
+    env.addGlobal('fail', () => {
+      throw new Error('it failed')
+    })
+    return env
+  }
+  const withCache = () => {
+    const env = plain()
+    return { env, ...registerCache(env, createCaches({ default: new LocMemCache() })) }
+  }
+  const precompile = (source: string, env: nunjucks.Environment) => {
+    const code = nunjucks.precompileString(source, {
+      name: 'main',
+      env,
+      // Its types say that it gets one.
+      wrapper: (list) => (list as unknown as { template: string }[])[0]?.template ?? '',
+    })
+    return { type: 'code', obj: evaluate<() => unknown>(`() => {'use strict';${code}}`)() }
+  }
+  const render = (env: nunjucks.Environment, template: unknown, context: object) =>
+    new Promise((resolve, reject) => {
+      const made = new nunjucks.Template(template as never, env, 'main')
+      const done = (error: Error | null, text: unknown) => (error ? reject(error) : resolve(text))
+      made.render(context, done)
+    })
+
+  const sorts = '{% now [1, 3, 2], compare %};{% late [1, 3, 2], compare %};{% now [1, 3, 2] %}'
+
+  it.each(Object.entries(compareFunctions))(
+    'are given functions of %s as without the cache',
+    async (_name, compare) => {
+      const expected = await render(plain(), sorts, { compare })
+      expect(expected).toBe('3,2,1;3,2,1;1,2,3')
+      expect(await withCache().renderStringAsync(sorts, { compare })).toBe(expected)
+    },
+  )
+
+  it('are given the very functions of the context', () => {
+    const given: unknown[] = []
+    const env = plain()
+    registerCache(env, createCaches({ default: new LocMemCache() }))
+    const { sort } = mixed
+    const compare = (a: number, b: number) => b - a
+    try {
+      mixed.sort = (_, __, ...rest: unknown[]) => given.push(...rest)
+      env.renderString('{% now [1], compare %}', { compare })
+    } finally {
+      mixed.sort = sort
+    }
+    expect(given).toEqual([compare])
+    expect(given[0]).toBe(compare)
+  })
+
+  it('precompiled, are given functions as without the cache', async () => {
+    const compare = compareFunctions['two parameters']
+    const expected = await render(plain(), sorts, { compare })
+    for (const builder of [plain(), withCache().env]) {
+      const template = precompile(sorts, builder)
+      for (const env of [plain(), withCache().env]) {
+        expect(await render(env, template, { compare })).toBe(expected)
+      }
+    }
+  })
+
+  it('hand on errors that follow an asynchronous tag', async () => {
+    const { env, renderStringAsync } = withCache()
+    for (const fault of ['{{ fail() }}', '{% cache 60 b fail() %}x{% endcache %}']) {
+      for (const source of [
+        `{% late [2, 1], compare %}${fault}`,
+        `{% now [2, 1], compare %}{% late [2, 1], compare %}{% now [2, 1], compare %}${fault}`,
+        `{% lateBody %}${fault}{% endlateBody %}`,
+        `{% lateBody %}{% late [2, 1], compare %}${fault}{% endlateBody %}`,
+        `{% lateBody %}x{% endlateBody %}${fault}`,
+        `{% if true %}{% for i in [1] %}{% late [2, 1], compare %}${fault}{% endfor %}{% endif %}`,
+      ]) {
+        const context = { compare: compareFunctions['two parameters'] }
+        await expect(renderStringAsync(source, context), source).rejects.toThrow('it failed')
+        const template = precompile(source, env)
+        await expect(render(env, template, context), source).rejects.toThrow('it failed')
+      }
+    }
+  })
+
+  it('are handed out as they were added', () => {
+    const env = plain()
+    registerCache(env, createCaches({ default: new LocMemCache() }))
+    const tag = new LaterTag()
+    env.addExtension('later', tag)
+    expect(env.getExtension('mixed')).toBe(mixed)
+    expect(env.getExtension('later')).toBe(tag)
+  })
+
   it('work as without the cache', async () => {
     const { env, tag, renderStringAsync } = setUp(() => new LocMemCache())
     expect(await renderStringAsync('{% later "a" %}{% later "b" %}')).toBe('ab')
