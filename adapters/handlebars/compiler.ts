@@ -1,5 +1,6 @@
 import type { CompilerClass, Instance } from './engine.js'
-import { toLiteral } from './facts.js'
+import { markOf, toLiteral } from './facts.js'
+import type { ParsedTemplates } from './parsed.js'
 import type { Node } from './syntax.js'
 
 /** What `container.data` is asked for around a tag's vary-on values; no frame is that deep. */
@@ -13,16 +14,15 @@ export const END = '\0fragcache'
 const END_NODE: Node = { type: 'StringLiteral', value: END, original: END }
 
 /**
- * Makes an instance's compiler of syntax trees tell where the evaluation of a tag's vary-on values
- * begins and ends. The one that writes JavaScript is left alone: it is Handlebars' documented place for
- * changes.
- *
- * @param names - The names of cache tags with vary-on values, as nodes.
+ * Makes an instance's compiler of syntax trees mark each template with what was found in it, and tell
+ * where the evaluation of a tag's vary-on values begins and ends. The one that writes JavaScript is left
+ * alone: it is Handlebars' documented place for changes.
  */
 export function extendCompiler(
   instance: Required<Pick<Instance, 'Compiler'>>,
-  names: Pick<WeakSet<Node>, 'has'>,
+  found: Pick<ParsedTemplates, 'names' | 'factsOfTree'>,
 ): void {
+  const { names } = found
   const Base = instance.Compiler
 
   // No class, since those that derive from Handlebars' compilers call them as functions.
@@ -36,6 +36,30 @@ export function extendCompiler(
   const prototype = Object.create(base) as typeof base
   TagCompiler.prototype = prototype
   prototype.compiler = TagCompiler as unknown as CompilerClass
+
+  const programs = new WeakSet<Node>()
+
+  prototype.compileProgram = function (program) {
+    programs.add(program)
+    try {
+      return base.compileProgram.call(this, program)
+    } finally {
+      programs.delete(program)
+    }
+  }
+
+  prototype.compile = function (tree, options) {
+    // Handlebars tells what is no template.
+    const isTemplate = (tree as Node | undefined)?.type === 'Program' && !programs.has(tree)
+    if (!isTemplate) return base.compile.call(this, tree, options)
+    const mark = markOf(found.factsOfTree(tree, options))
+    const environment = base.compile.call(this, tree, options)
+    // The code alone is the template's own, since options may be shared. This program is never called.
+    const number = environment.compileProgram({ type: 'Program', body: [] })
+    const marker = environment.children[number]
+    marker?.opcodes.push({ opcode: 'pushSource', args: [`return ${mark};`], loc: undefined })
+    return environment
+  }
 
   prototype.setupFullMustacheParams = function (call, ...more) {
     const { params = [] } = call

@@ -113,6 +113,13 @@ export type Decorate = (
 /** Turns a syntax tree into operations, and one for each program inside. */
 export interface Compiler {
   compiler: CompilerClass
+  readonly opcodes: { opcode: string; args: unknown[]; loc: undefined }[]
+  /** The programs inside. */
+  readonly children: Compiler[]
+  /** @returns Itself. */
+  compile(tree: Node, options: ParseOptions): Compiler
+  /** @returns The number of the program among the children. */
+  compileProgram(program: Node): number
   StringLiteral(literal: Node): void
   /** @returns The parameters. */
   setupFullMustacheParams(call: Node, ...more: unknown[]): readonly Node[]

@@ -52,9 +52,48 @@ export function withPrograms(facts: TemplateFacts, code: string): TemplateFacts 
 }
 
 /** The facts in a compiled template, if they are of this form. */
-export function factsIn(spec: unknown): TemplateFacts | undefined {
+export function factsIn(spec: object): TemplateFacts | undefined {
   const facts = (spec as Record<string, TemplateFacts | undefined>)[FACTS]
-  return facts?.form === FACTS_FORM ? facts : undefined
+  if (facts !== undefined) return facts.form === FACTS_FORM ? facts : undefined
+  return factsInCode(codeOf(spec))
+}
+
+/** The code of all programs of a compiled template. */
+export function codeOf(spec: object): string {
+  return Object.values(spec).filter(isFunction).join('\n')
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === 'function'
+}
+
+/** As JSON in Base64, facts begin with this in every form. */
+const FIRST = toBase64('{"form')
+
+/** A string that is nothing but a mark: quotes in a text would be escaped. Tools may change the quotes. */
+const MARKS = new RegExp(`(["'\`])${FACTS}:(${FIRST}[\\w-]+)\\1`, 'g')
+
+function toBase64(text: string): string {
+  return Buffer.from(text).toString('base64url')
+}
+
+/** A string, as JavaScript, that stands for facts in the code of a template. */
+export function markOf(facts: TemplateFacts): string {
+  return `"${FACTS}:${toBase64(JSON.stringify(facts))}"`
+}
+
+/** The facts whose mark is in the code of a template, if they are of this form. */
+export function factsInCode(code: string): TemplateFacts | undefined {
+  // A program that shows a mark as its text comes before.
+  const mark = [...code.matchAll(MARKS)].at(-1)?.[2]
+  if (mark === undefined) return undefined
+  const facts = JSON.parse(Buffer.from(mark, 'base64url').toString()) as TemplateFacts
+  return facts.form === FACTS_FORM ? withPrograms(facts, code) : undefined
+}
+
+/** The code of a template without its mark. */
+export function withoutMark(code: string): string {
+  return code.replace(MARKS, '""')
 }
 
 /** A value as JavaScript that may stand in a script element too. */

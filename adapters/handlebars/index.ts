@@ -9,7 +9,6 @@ import { missingPeer } from '../../src/missing-peer.js'
 import { extendCompiler } from './compiler.js'
 import { Digests } from './digest.js'
 import type { Instance, Main, Render, TemplateSpec } from './engine.js'
-import { factsIn } from './facts.js'
 import { makeHelper, positionOf } from './helper.js'
 import { ContextHoles, ENGINE, makeHoleHelper } from './holes.js'
 import { instrument } from './instrument.js'
@@ -172,7 +171,7 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
     const make = (given: TemplateSpec): Render => template.call(instance, given)
     // What is none is refused by Handlebars.
     if (!isTemplateSpec(spec)) return make(spec)
-    return instrument(spec, factsIn(spec) ?? found.factsOf(spec), make, made, named)
+    return instrument(spec, found.factsOf(spec), make, made, named)
   }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {
@@ -186,7 +185,7 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
       found.precompile(options, (given) => precompile.call(instance, input, given))
   }
   if (instance.Compiler !== undefined) {
-    extendCompiler(instance as Required<Pick<Instance, 'Compiler'>>, found.names)
+    extendCompiler(instance as Required<Pick<Instance, 'Compiler'>>, found)
   }
   if (parse !== undefined) {
     instance.parse = (input, options) =>

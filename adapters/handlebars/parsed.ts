@@ -1,6 +1,15 @@
 import { checkTags } from './check.js'
 import type { Instance, ParseOptions, TemplateSpec } from './engine.js'
-import { FACTS, toLiteral, withPrograms, type TemplateFacts } from './facts.js'
+import {
+  codeOf,
+  FACTS,
+  factsIn,
+  factsInCode,
+  toLiteral,
+  withoutMark,
+  withPrograms,
+  type TemplateFacts,
+} from './facts.js'
 import { nameOfCompiled } from './instrument.js'
 import { explainSyntaxError } from './syntax-error.js'
 import type { Node } from './syntax.js'
@@ -8,8 +17,9 @@ import type { Node } from './syntax.js'
 /**
  * What was found in templates of one instance when they were parsed.
  *
- * It reaches the compiled template by the options that both the parser and the template are given, and
- * by nothing in between, since Handlebars' compilers may be derived from, patched and replaced.
+ * The compiler of trees marks the code of each template with it. A compiler that was put in the place of
+ * that one leaves the options, which both the parser and the template are given: there, what was parsed
+ * last with them is taken.
  */
 export class ParsedTemplates {
   /** The names of cache tags with vary-on values, whose evaluation begins there. */
@@ -37,31 +47,45 @@ export class ParsedTemplates {
       const { message } = error as Error
       throw explainSyntaxError(message, String(input), name) ?? error
     }
-    // A tree may be given again, to be compiled.
+    const facts = this.#check(tree, typeof input === 'string' ? input : undefined, options, name)
+    if (typeof options === 'object' && options !== null) this.#byOptions.set(options, facts)
+    return tree
+  }
+
+  /** What was found in a tree, which may come from elsewhere than the parser. */
+  factsOfTree(tree: Node, options: ParseOptions): TemplateFacts {
+    return this.#check(tree, undefined, options, nameOfCompiled(options.srcName))
+  }
+
+  /** A tree may be given again, to be compiled. */
+  #check(
+    tree: Node,
+    source: string | undefined,
+    options: ParseOptions = {},
+    template: string | undefined,
+  ): TemplateFacts {
     let facts = this.#byTree.get(tree)
     if (facts === undefined) {
-      const source = typeof input === 'string' ? input : undefined
       facts = checkTags({
         names: this.names,
         tree,
         source,
-        options: options ?? {},
-        template: name,
+        options,
+        template,
         isTag: (tag) => tag in this.#instance.helpers,
         isHelper: (helper) => this.#isHelper(helper),
       })
       this.#byTree.set(tree, facts)
     }
-    if (typeof options === 'object' && options !== null) this.#byOptions.set(options, facts)
-    return tree
+    return facts
   }
 
-  /** What was found in a template that was compiled in this process. */
+  /** @returns `undefined`: the template was precompiled without the tag. */
   factsOf(spec: TemplateSpec): TemplateFacts | undefined {
-    const { compilerOptions } = spec
-    const facts = compilerOptions && this.#byOptions.get(compilerOptions)
-    if (facts === undefined || Object.keys(facts.holes).length === 0) return facts
-    return withPrograms(facts, Object.values(spec).filter(isFunction).join('\n'))
+    const known = factsIn(spec)
+    if (known !== undefined) return known
+    const facts = spec.compilerOptions && this.#byOptions.get(spec.compilerOptions)
+    return facts && withPrograms(facts, codeOf(spec))
   }
 
   /**
@@ -79,12 +103,11 @@ export class ParsedTemplates {
     } finally {
       this.#isPrecompiling = outer
     }
-    const facts = this.#byOptions.get(given)
-    if (facts === undefined) return compiled
-    if (typeof compiled === 'string') return insertFacts(compiled, facts)
+    const insert = (code: string): string => insertFacts(code, this.#byOptions.get(given))
+    if (typeof compiled === 'string') return insert(compiled)
     const { code } = Object(compiled) as { readonly code?: unknown }
     if (typeof code !== 'string') return compiled
-    return Object.assign(compiled as object, { code: insertFacts(code, facts) })
+    return Object.assign(compiled as object, { code: insert(code) })
   }
 
   /** The program that precompiles need not have the helpers of the one that renders. */
@@ -94,13 +117,16 @@ export class ParsedTemplates {
   }
 }
 
-function isFunction(value: unknown): boolean {
-  return typeof value === 'function'
-}
-
-/** At its end, so that no place in a source map is shifted. */
-function insertFacts(code: string, facts: TemplateFacts): string {
-  const end = code.lastIndexOf('}')
-  const literal = toLiteral(withPrograms(facts, code))
-  return `${code.slice(0, end)},${JSON.stringify(FACTS)}:${literal}${code.slice(end)}`
+/**
+ * Puts facts into a precompiled template, where they survive that its code is made smaller. They come at
+ * its end, so that no place in a source map is shifted.
+ *
+ * @param parsed - Those of what was parsed, where the code has no mark.
+ */
+function insertFacts(code: string, parsed: TemplateFacts | undefined): string {
+  const facts = factsInCode(code) ?? (parsed && withPrograms(parsed, code))
+  if (facts === undefined) return code
+  const bare = withoutMark(code)
+  const end = bare.lastIndexOf('}')
+  return `${bare.slice(0, end)},${JSON.stringify(FACTS)}:${toLiteral(facts)}${bare.slice(end)}`
 }

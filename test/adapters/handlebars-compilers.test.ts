@@ -23,6 +23,7 @@ interface Compilers {
   Compiler: new () => { compile(tree: unknown, options: object): unknown }
 }
 type Environment = typeof Handlebars & Compilers
+type Tree = hbs.AST.Program
 
 const create = () => Handlebars.create() as unknown as Environment
 
@@ -315,19 +316,112 @@ describe('what else compiles', () => {
     }
   })
 
-  it('is what the two compilers are called for by hand', () => {
-    const environment = withTag()
-    const options = { data: true }
-    const tree = environment.parse(
-      '{{#cache 60 "f" a}}{{a}}{{#nocache}}{{v}}{{/nocache}}{{/cache}}',
-      options as Parameters<typeof Handlebars.parse>[1],
-    )
-    const compiled = new environment.Compiler().compile(tree, options)
-    const writer = new environment.JavaScriptCompiler() as unknown as {
-      compile: (...args: unknown[]) => TemplateSpecification
+  describe('is what the two compilers are called for by hand:', () => {
+    const sourceOf = (name: string) =>
+      `{{#cache 60 "${name}" a}}{{a}}{{#nocache}}${name}[{{v}}]{{/nocache}}{{/cache}}`
+    const toTree = (environment: Environment, tree: Tree, options: object) =>
+      new environment.Compiler().compile(tree, options)
+    const toSpec = (
+      environment: Environment,
+      compiled: unknown,
+      options: object,
+      isObject = true,
+    ) => {
+      const writer = new environment.JavaScriptCompiler() as unknown as {
+        compile: (...args: unknown[]) => unknown
+      }
+      return writer.compile(compiled, options, undefined, isObject) as TemplateSpecification
     }
-    const template = environment.template(writer.compile(compiled, options, undefined, true))
-    expect([template({ a: 'A', v: 1 }), template({ a: 'A', v: 2 })]).toEqual(['A1', 'A2'])
+    const rendersOf = (templates: readonly HandlebarsTemplateDelegate[]) =>
+      templates.map((template) => [template({ a: 'x', v: 1 }), template({ a: 'x', v: 2 })])
+    const expected = [
+      ['xA[1]', 'xA[2]'],
+      ['xB[1]', 'xB[2]'],
+    ]
+
+    it.each(['one after another', 'step by step'])(
+      'two trees with the same options, %s',
+      (order) => {
+        const environment = withTag()
+        const options = { data: true }
+        const trees = ['A', 'B'].map((name) => environment.parse(sourceOf(name), options as never))
+        const templates =
+          order === 'step by step'
+            ? trees
+                .map((tree) => toTree(environment, tree, options))
+                .map((compiled) => toSpec(environment, compiled, options))
+                .map((spec) => environment.template(spec))
+            : trees.map((tree) =>
+                environment.template(
+                  toSpec(environment, toTree(environment, tree, options), options),
+                ),
+              )
+        expect(rendersOf(templates)).toEqual(expected)
+      },
+    )
+
+    it('trees that the instance has not parsed, with the same options', () => {
+      const environment = withTag()
+      const options = { data: true }
+      const templates = [
+        environment.parseWithoutProcessing(sourceOf('A')),
+        JSON.parse(JSON.stringify(environment.parse(sourceOf('B'), options as never))) as Tree,
+      ]
+        .map((tree) => toTree(environment, tree, options))
+        .map((compiled) => environment.template(toSpec(environment, compiled, options)))
+      expect(rendersOf(templates)).toEqual(expected)
+    })
+
+    it('a tree with several options', () => {
+      const environment = withTag()
+      const tree = environment.parse(sourceOf('A'))
+      const templates = [{ data: true }, { data: true, noEscape: true }].map((options) =>
+        environment.template(toSpec(environment, toTree(environment, tree, options), options)),
+      )
+      const renders = templates.map((template, i) => [
+        template({ a: `${i}&`, v: '<1>' }),
+        template({ a: `${i}&`, v: '<2>' }),
+      ])
+      expect(renders).toEqual([
+        ['0&amp;A[&lt;1&gt;]', '0&amp;A[&lt;2&gt;]'],
+        ['1&A[<1>]', '1&A[<2>]'],
+      ])
+    })
+
+    it('trees for another process', () => {
+      const [builder, environment] = [withTag(), withTag()]
+      const options = { data: true }
+      const codes = ['A', 'B']
+        .map((name) => toTree(builder, builder.parse(sourceOf(name), options as never), options))
+        .map((compiled) => toSpec(builder, compiled, options, false) as unknown as string)
+      const templates = codes.map((code) =>
+        environment.template((0, eval)(`(${code})`) as TemplateSpecification),
+      )
+      expect(rendersOf(templates)).toEqual(expected)
+    })
+
+    it('what is no tree is refused with the words of Handlebars', () => {
+      const messageOf = (environment: Environment, tree: unknown) => {
+        try {
+          toTree(environment, tree as Tree, {})
+        } catch (error) {
+          return (error as Error).message
+        }
+        return undefined
+      }
+      for (const tree of [undefined, 5, {}, { type: 'None' }]) {
+        expect(messageOf(withTag(), tree)).toBe(messageOf(create(), tree))
+        expect(messageOf(withTag(), tree)).toEqual(expect.any(String))
+      }
+    })
+  })
+
+  it('is a template whose tree is compiled by a class that does not know the tag', () => {
+    const environment = withTag()
+    environment.Compiler = create().Compiler
+    const source = '{{#cache 60 "f"}}{{a}}{{#nocache}}{{v}}{{/nocache}}{{/cache}}'
+    const template = environment.compile(source)
+    expect([template({ a: 'A', v: 1 }), template({ v: 2 })]).toEqual(['A1', 'A2'])
   })
 })
 
