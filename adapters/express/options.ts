@@ -33,7 +33,7 @@ export interface ResponseCacheOptions {
   readonly maxBodyBytes?: number | undefined
   /**
    * Whether a request belongs to one visitor. Its answer is stored, and it is answered from the
-   * cache, only where the response says `public`, with a time above zero, or varies on `Cookie`.
+   * cache, only where the response says `public`, unless with a time of zero, or varies on `Cookie`.
    * Default: `req.user` or `req.auth` is set, `req.session` holds data or is one that the visitor came
    * with, or something behind the cache reads the visitor's cookies. `false`: no request is.
    */
