@@ -20,17 +20,7 @@ const backends: [string, () => Cache][] = [
   ],
 ]
 
-const METHODS = [
-  'POST',
-  'PUT',
-  'PATCH',
-  'DELETE',
-  'PROPPATCH',
-  'MKCOL',
-  'MERGE',
-  'PURGE',
-  'LOCK',
-]
+const METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'PROPPATCH', 'MKCOL', 'MERGE', 'PURGE', 'LOCK']
 
 describe.each(expressVersions)('a request that changes something, in $version', ({ express }) => {
   /** A site of pages that say which run of the view made them. */
