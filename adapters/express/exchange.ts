@@ -526,12 +526,7 @@ export class Exchange implements Substitute {
     // What is in the body, the view does not make anew.
     if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
-    const reason =
-      change ??
-      reasonOf(verdict) ??
-      // The stored page was made without reading cookies, and says so.
-      (verdict.store && this.#lacksVary(verdict, verdict.vary) ? 'cookies-read' : undefined) ??
-      this.#dependOnTags(verdict)
+    const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
     const told = verdict.downstream === undefined ? headers : tell(headers, verdict.downstream)
     const page: StoredResponse = {
@@ -557,7 +552,10 @@ export class Exchange implements Substitute {
       const nominated = stale.nominated.map(([name]) => name)
       // What we added ourselves when it was stored is no header that it was made from.
       const added = ['accept-encoding', 'authorization'].filter((name) => !nominated.includes(name))
-      this.#innerVary = verdict.vary.filter((name) => !added.includes(name))
+      this.#innerVary = this.#withCookie(
+        verdict,
+        verdict.vary.filter((name) => !added.includes(name)),
+      )
       const kept = { headers: told, removed: page.removed }
       const { status, statusMessage } = stale
       const facts = { status, statusMessage, verdict, headers: kept, said, atMs: nowMs }
@@ -885,6 +883,11 @@ export class Exchange implements Substitute {
     return (this.req as { readonly route?: object }).route
   }
 
+  /** The names that the page is kept by. */
+  #withCookie(verdict: ResponseVerdict, vary: readonly string[]): readonly string[] {
+    return this.#lacksVary(verdict, vary) ? [...vary, 'cookie'] : vary
+  }
+
   /** Whether the page is for those without cookies alone, and does not say so. */
   #lacksVary(verdict: ResponseVerdict, vary: readonly string[]): boolean {
     if (!verdict.store || verdict.isPublic || vary.includes('cookie')) return false
@@ -911,11 +914,8 @@ export class Exchange implements Substitute {
     // The Date of the answer, not that of a later hit.
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
     if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
-    this.#innerVary = verdict.vary
-    if (this.#lacksVary(verdict, verdict.vary)) {
-      this.#innerVary = [...verdict.vary, 'cookie']
-      res.vary('Cookie')
-    }
+    this.#innerVary = this.#withCookie(verdict, verdict.vary)
+    if (this.#innerVary !== verdict.vary && this.#watch?.isReader === true) res.vary('Cookie')
     if (this.#request?.headers['authorization'] !== undefined && !verdict.isForAuthorized) {
       // Django, learn_cache_key: later caches are told what our key says.
       res.vary('Authorization')

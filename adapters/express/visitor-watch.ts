@@ -22,6 +22,8 @@ export class VisitorWatch {
   readonly #app: Request['app']
   readonly #wasPersonal: boolean
   #hasReadCookies: boolean
+  /** As a proxy does. */
+  #hasCopiedHeaders: boolean
   #hasOtherOrigin = false
   /** Layers around the cache read cookies, too, while the headers are made. */
   #isSendingHeaders = false
@@ -43,6 +45,7 @@ export class VisitorWatch {
     this.#app = req.app
     this.#wasPersonal = wasPersonal || (outer !== undefined && outer.#wasPersonal)
     this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
+    this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
   }
 
   /** Whether cookies were read while a page was made for somebody whom the site does not know. */
@@ -55,14 +58,22 @@ export class VisitorWatch {
     return !this.#hasCookie && this.#dependsOnCookies
   }
 
-  get #dependsOnCookies(): boolean {
+  /** Whether the handler itself reads cookies, for this request or for others. */
+  get isReader(): boolean {
     return this.#isOnWatch && (this.#hasReadCookies || this.isKnownToRead())
   }
 
-  /** Neither did the site know the visitor, nor has it a rule of its own for whom an answer belongs to. */
+  get #dependsOnCookies(): boolean {
+    return this.isReader || (this.#isOnWatch && this.#hasCopiedHeaders)
+  }
+
+  /**
+   * Neither did the site know the visitor, nor has it a rule of its own for whom an answer belongs to; by
+   * the letter of the RFC the answer says that itself.
+   */
   get #isOnWatch(): boolean {
-    const { hasOwnIsPersonal, isImpersonal } = this.settings
-    return !this.#wasPersonal && !hasOwnIsPersonal && !isImpersonal
+    const { hasOwnIsPersonal, isImpersonal, rfc9111 } = this.settings
+    return !this.#wasPersonal && !hasOwnIsPersonal && !isImpersonal && !rfc9111
   }
 
   get #hasCookie(): boolean {
@@ -101,9 +112,18 @@ export class VisitorWatch {
   }
 
   #note(): void {
-    if (isUnnoticed() || isFilling()) return
-    if (this.#isSendingHeaders && this.req.res?.headersSent !== true) return
-    this.#hasReadCookies = true
+    if (this.#isForPage) this.#hasReadCookies = true
+  }
+
+  /** Whether what is read now is read for the page. */
+  get #isForPage(): boolean {
+    if (isUnnoticed() || isFilling()) return false
+    return !this.#isSendingHeaders || this.req.res?.headersSent === true
+  }
+
+  /** There are none in it, or they were read; whom the copy is handed to speaks for itself. */
+  #noteCopy(): void {
+    if (this.#isForPage) this.#hasCopiedHeaders = true
   }
 
   #read(name: string | symbol): void {
@@ -134,7 +154,7 @@ export class VisitorWatch {
         enumerable: true,
         get: () => {
           this.#read(name)
-          if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#note()
+          if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#noteCopy()
           return before.get === undefined ? value : (before.get.call(headers) as unknown)
         },
         set: (changed: unknown) => {
