@@ -205,6 +205,28 @@ describe.each(expressVersions)('who reads cookies, on $version', ({ express }) =
     expect((await site.get('/p', BEN)).text).toBe('for user=ben')
   })
 
+  it('in a copy of all headers keeps pages apart, and leaves Vary to whom it is handed to', async () => {
+    const site = await opened(newPages().cacheSite(), (req, res) => {
+      res.send(
+        `for ${Object.entries(req.headers).find(([name]) => name === 'cookie')?.[1] ?? 'nobody'}`,
+      )
+    })
+    expect((await site.get('/p')).headers).not.toHaveProperty('vary')
+    expect((await site.get('/p')).cacheStatus).toMatch(/^fragcache; hit/)
+    expect((await site.get('/p', ANN)).text).toBe('for user=ann')
+    expect((await site.get('/p', BEN)).text).toBe('for user=ben')
+  })
+
+  it('is the answer’s to say by the letter of the RFC', async () => {
+    const site = await opened(newPages({ rfc9111: true }).cacheSite(), (req, res) => {
+      void userOf(req)
+      res.set('Cache-Control', 'max-age=60').send('page')
+    })
+    const first = await site.get('/p', ANN)
+    expect(first.headers).not.toHaveProperty('vary')
+    expect((await site.get('/p', BEN)).cacheStatus).toMatch(/hit/)
+  })
+
   it('is not the cache itself, when a view asks for its key', async () => {
     const pages = newPages()
     const site = await opened(pages.cacheSite(), (req, res, next) => {
