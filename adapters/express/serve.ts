@@ -230,9 +230,8 @@ function usable(
 }
 
 /** Whether the request has cookies, and the handler of its page reads them: it may know the visitor. */
-function mayKnow({ settings, store, routes }: Place, req: Request, request: PageRequest): boolean {
+function mayKnow({ store, routes }: Place, req: Request, request: PageRequest): boolean {
   if (request.headers['cookie'] === undefined) return false
-  if (settings.hasOwnIsPersonal || settings.isImpersonal) return false
   return store.readsCookies(request, routes.routeOf(req, request.uri))
 }
 
