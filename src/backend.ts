@@ -15,9 +15,11 @@ import {
 } from './keys.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { OutageReporter, RefusalReporter, reportDamage } from './observe.js'
+import type { ClockTime } from './clock.js'
+import { primitivesOf, type WriteEntry, type WriteOutcome } from './primitives.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
 import type { ServerFigures } from './server-stats.js'
-import { withStamp, type Stamp } from './stamp.js'
+import { isClaim, newClaim, withStamp, type Stamp } from './stamp.js'
 import type { Lock } from './staleness.js'
 import {
   resolveSettings,
@@ -26,44 +28,20 @@ import {
   type ResolvedSettings,
 } from './settings.js'
 import { Counts } from './stats/counts.js'
+import { TagCounters } from './tag-counters.js'
 import {
-  agreeOnBirths,
+  CLOCK_KEY,
   currentUntil,
-  hardPart,
   INVALIDATED,
-  isBirthVersion,
-  newTagVersion,
-  NO_TAGS,
-  softened,
+  NO_VERSIONS,
   tagKey,
-  takeSnapshot,
-  type TagSnapshot,
+  type SeenVersions,
   type TagVersions,
 } from './tags.js'
 import { TimeLimit } from './time-limit.js'
 import type { Deadline, Timeout } from './timeout.js'
 
-export { NO_TAGS, type TagSnapshot }
-
-/** One entry to write. */
-export interface WriteEntry<Payload = Uint8Array> {
-  readonly key: string
-  readonly payload: Payload
-  readonly expiresAtMs: Deadline
-  /** Write only if no live entry is there. */
-  readonly ifAbsent?: boolean
-  /**
-   * Write only if the live entry is exactly this payload, or, together with `ifAbsent`, also if
-   * there is none (compare and set).
-   */
-  readonly replacing?: Payload
-}
-
-/**
- * What became of a {@link WriteEntry}: written; refused by its condition; too large for the
- * backend; or lost with a part of the store (the whole store failing rejects instead).
- */
-export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
+export type { Primitives, WriteEntry, WriteOutcome } from './primitives.js'
 
 /** A live entry that was looked up. */
 export interface Hit {
@@ -96,7 +74,35 @@ export interface ChangeListener {
 /** What {@link Backend.lookup} answers, in the order asked. */
 export interface Lookup {
   readonly hits: readonly (Hit | undefined)[]
-  readonly snapshot: TagSnapshot
+  /** The payloads under these keys, of whatever worth; `undefined`: nothing, or it was not looked. */
+  readonly lying: readonly unknown[]
+  /** The versions of the tags that were expected. */
+  readonly seen: SeenVersions
+  /** Whether the clock of invalidations was read together with them. */
+  readonly withClock?: boolean
+}
+
+/** What is looked up. */
+export interface LookupOptions {
+  /** What is past its time is wanted too, as long as it was not invalidated. */
+  readonly stale?: boolean
+  /** What is missing is about to be made: how far the clock of invalidations is has to be known. */
+  readonly toMake?: boolean
+}
+
+/**
+ * What lies under the key of something that is about to be made: what was found there past its time or
+ * invalidated, else a claim. It is written by compare and set in place of that. So whoever removes or
+ * replaces the entry meanwhile wins, as does a later one that was made in the meantime.
+ */
+export type Claim = unknown
+
+/** What {@link Backend.begin} gives. */
+export interface Beginning {
+  /** In the order asked; `undefined`: there is none, and what is made cannot be kept. */
+  readonly claims: readonly Claim[]
+  /** `undefined`: not to be had, and what is made cannot be kept. */
+  readonly versions: TagVersions | undefined
 }
 
 /** An entry for {@link Backend.store}. */
@@ -104,7 +110,7 @@ export interface StoreRequest {
   readonly storedKey: string
   readonly value: unknown
   readonly expiresAtMs: Deadline
-  readonly tags?: TagSnapshot | undefined
+  readonly tags?: TagVersions | undefined
   readonly stamp?: Stamp | undefined
   readonly ifAbsent?: boolean
   /** As in {@link WriteEntry}. */
@@ -122,14 +128,22 @@ export abstract class Backend<Payload = unknown> {
   /** The name this cache has in its `Caches`; empty for a cache in none. */
   readonly alias: string = ''
 
-  /** Whether the primitives answer at once instead of by promise, so that templates can render synchronously. */
+  /** Whether the primitives answer synchronously, so that templates can be rendered synchronously. */
   readonly answersAtOnce: boolean = false
+
+  /**
+   * Whether other processes read and write the same entries. Then what this process knows of its own
+   * changes is not all that happened.
+   */
+  readonly isShared: boolean = true
 
   /** @internal Whether a lookup may answer at once, from a memory in front of the store. */
   readonly mayAnswerAtOnce: boolean = false
 
   /** The settings with their defaults. */
   protected readonly settings: ResolvedSettings
+
+  readonly #counters: TagCounters<Payload>
 
   /** By stored key, the tags that entries were last read with, oldest first. */
   #tagsOf: BoundedMemo<readonly string[]> | undefined
@@ -152,6 +166,12 @@ export abstract class Backend<Payload = unknown> {
 
   protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}) {
     this.settings = resolveSettings(new.target.name, settings, known)
+    this.#counters = new TagCounters<Payload>({
+      primitives: primitivesOf<Payload>(this),
+      backendName: new.target.name,
+      counterKey: (tag) => this.counterKey(tag),
+      clockKey: () => this.checkedKey(CLOCK_KEY, COUNTER_VERSION),
+    })
     const { keyFunction, keyPrefix, version, timeLimitMs } = this.settings
     if (known.server === true) {
       this.#timeLimit = new TimeLimit(timeLimitMs)
@@ -309,6 +329,11 @@ export abstract class Backend<Payload = unknown> {
     return this.settings.earlyRefresh
   }
 
+  /** @internal For how many milliseconds another's producer is waited for. */
+  get producerTimeoutMs(): number {
+    return this.settings.producerTimeoutMs
+  }
+
   /** @internal The default timeout in seconds. */
   get defaultTimeout(): Timeout {
     return this.settings.timeout
@@ -359,7 +384,7 @@ export abstract class Backend<Payload = unknown> {
     if (counters.length > 0) this.#requireStore()
     const read = toWrite
       ? this.readEntries(keys)
-      : this.readCopies(keys, this.counterKeys(counters))
+      : this.readCopies(keys, this.#counters.keysOf(counters))
     return chain(read, (payloads) => this.toHit(storedKey, payloads, 0, counters, stale))
   }
 
@@ -380,7 +405,7 @@ export abstract class Backend<Payload = unknown> {
     if (hit?.tags === undefined) return hit?.stamp === undefined ? hit : judge(hit, stale)
     const current = new Map<string, string | undefined>()
     counters.forEach((tag, i) => {
-      current.set(tag, this.readVersion(payloads[at + 1 + i] ?? undefined))
+      current.set(tag, this.#counters.versionIn(payloads[at + 1 + i]))
     })
     const unread = [...hit.tags.keys()].filter((tag) => !current.has(tag))
     if (unread.length === 0) return judge(hit, stale, current)
@@ -390,7 +415,7 @@ export abstract class Backend<Payload = unknown> {
 
   /** The tags an entry had when it was last read, to ask for their counters with it. */
   protected recallTags(storedKey: string): readonly string[] {
-    return this.#tagsOf?.get(storedKey) ?? NO_TAGS.unborn
+    return this.#tagsOf?.get(storedKey) ?? NO_TAGS
   }
 
   private rememberTags(storedKey: string, tags: TagVersions): void {
@@ -406,26 +431,24 @@ export abstract class Backend<Payload = unknown> {
    * Tags that only the entries themselves name, and did not when they were last read, cost one
    * round trip more.
    *
-   * @param stale - What is past its time is wanted too, as long as it was not invalidated.
    * @internal
    */
   lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    stale = false,
+    { stale = false, toMake = false }: LookupOptions = {},
   ): MaybePromise<Lookup> {
     const counters = this.#withRecalled(storedKeys, expected)
     if (counters.length > 0) this.#requireStore()
-    return chain(this.readCopies(storedKeys, this.counterKeys(counters)), (payloads) => {
-      const entries = storedKeys.map((key, i) => this.unpackEntry(key, payloads[i]))
-      const isPlain = (entry: Hit | undefined) =>
-        entry?.tags === undefined && entry?.stamp === undefined
-      if (expected.length === 0 && entries.every(isPlain)) {
-        return { hits: entries, snapshot: NO_TAGS }
-      }
+    const keys = this.#counters.keysOf(counters)
+    const readsClock = toMake && this.#counters.isClockDue
+    const asked = readsClock ? [...keys, this.#counters.clockKey] : keys
+    return chain(this.readCopies(storedKeys, asked), (payloads) => {
+      const lying = payloads.slice(0, storedKeys.length)
+      const entries = storedKeys.map((key, i) => this.unpackEntry(key, lying[i]))
       const current = new Map<string, string | undefined>()
       counters.forEach((tag, i) => {
-        current.set(tag, this.readVersion(payloads[storedKeys.length + i]))
+        current.set(tag, this.#counters.versionIn(payloads[storedKeys.length + i]))
       })
       const learned = new Set<string>()
       entries.forEach((entry, i) => {
@@ -436,9 +459,12 @@ export abstract class Backend<Payload = unknown> {
         }
       })
       const finish = (): Lookup => ({
-        hits: entries.map((entry) => entry && judge(entry, stale, current)),
-        snapshot: takeSnapshot(expected, current),
+        hits: entries.map((entry) => entry && judgeEntry(entry, stale, current)),
+        lying,
+        seen: new Map(expected.map((tag) => [tag, current.get(tag)])),
+        withClock: readsClock,
       })
+      if (readsClock) this.#counters.hearClock(payloads.at(-1))
       return learned.size === 0 ? finish() : chain(this.readVersions([...learned], current), finish)
     })
   }
@@ -456,11 +482,136 @@ export abstract class Backend<Payload = unknown> {
     return all ?? expected
   }
 
-  /** @internal The versions as they are now. */
-  readTags(tags: readonly string[]): MaybePromise<TagSnapshot> {
-    if (tags.length === 0) return NO_TAGS
-    const current = new Map<string, string | undefined>()
-    return chain(this.readVersions(tags, current), () => takeSnapshot(tags, current))
+  /**
+   * The versions of tags as they are now.
+   *
+   * @param isMade - What depends on them is made already: an invalidation meanwhile wins.
+   * @returns `undefined`: a counter cannot be written. What depends on it cannot be kept.
+   * @internal
+   */
+  currentVersions(tags: readonly string[], isMade = false): MaybePromise<TagVersions | undefined> {
+    if (tags.length === 0) return NO_VERSIONS
+    this.#requireStore()
+    return this.#counters.current(tags, isMade)
+  }
+
+  /**
+   * What the store's clock of invalidations showed when it was last heard of.
+   *
+   * @internal
+   */
+  get clockTime(): ClockTime | undefined {
+    return this.#counters.time
+  }
+
+  /**
+   * The versions of tags that were not invalidated since the clock showed a time, by whomever.
+   *
+   * @returns `undefined`: one was, or may have been.
+   * @internal
+   */
+  versionsSince(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    if (tags.length === 0) return NO_VERSIONS
+    this.#requireStore()
+    return this.#counters.since(tags, time)
+  }
+
+  /**
+   * Whether what lies under a key is still a claim.
+   *
+   * @internal
+   */
+  isStillClaimed(claim: Claim, lying: unknown): boolean {
+    if (lying === undefined) return false
+    if (typeof claim === 'string' && lying instanceof Uint8Array) {
+      // Some write texts and read the bytes that they stand for.
+      return Buffer.compare(Buffer.from(claim), lying) === 0
+    }
+    if (claim instanceof Uint8Array && lying instanceof Uint8Array) {
+      return Buffer.compare(claim, lying) === 0
+    }
+    return Object.is(claim, lying)
+  }
+
+  /**
+   * Called before things are made: claims their keys, and begins the counters of their tags that are not
+   * there. One write, where there is anything to be written.
+   *
+   * @param lying - What a look-up found under the keys.
+   * @param seen - The versions of their tags, as a look-up found them.
+   * @param withClock - Whether it read the clock of invalidations together with them.
+   * @remarks What another one claimed before is a claim for this one too: the first that is made is kept,
+   *   unless the entry is removed meanwhile; then none is that was begun before.
+   * @internal
+   */
+  begin(
+    storedKeys: readonly string[],
+    lying: readonly unknown[],
+    seen: SeenVersions,
+    withClock = false,
+  ): MaybePromise<Beginning> {
+    this.#requireStore()
+    return chain(this.#counters.prepareBirths(seen, withClock), (births) => {
+      const free = storedKeys.filter((_, i) => lying[i] === undefined)
+      const writes = [...free.map((key) => this.#claimOf(key)), ...births.writes]
+      const finish = (
+        claimed: ReadonlyMap<string, unknown>,
+        outcomes: readonly WriteOutcome[],
+      ): MaybePromise<Beginning> => {
+        const claims = storedKeys.map((key, i) => lying[i] ?? claimed.get(key))
+        const settled = this.#counters.settleBirths(births, outcomes)
+        return chain(settled, (versions) => ({ claims, versions }))
+      }
+      if (writes.length === 0) return finish(NO_CLAIMS, [])
+      return chain(this.writeEntries(writes), (outcomes) => {
+        const claimed = new Map<string, unknown>()
+        const taken: string[] = []
+        free.forEach((key, i) => {
+          if (outcomes[i] === 'stored') claimed.set(key, (writes[i] as WriteEntry<Payload>).payload)
+          else if (outcomes[i] === 'refused') taken.push(key)
+        })
+        const ofBirths = outcomes.slice(free.length)
+        if (taken.length === 0) return finish(claimed, ofBirths)
+        return chain(this.readEntries(taken), (payloads) => {
+          taken.forEach((key, i) => claimed.set(key, payloads[i] ?? undefined))
+          return finish(claimed, ofBirths)
+        })
+      })
+    })
+  }
+
+  #claimOf(key: string): WriteEntry<Payload> {
+    const expiresAtMs = Date.now() + CLAIM_MS
+    return { key, payload: this.packClaim(newClaim()), expiresAtMs, ifAbsent: true }
+  }
+
+  /** What is kept for a claim. */
+  protected packClaim(claim: TagVersions): Payload {
+    return this.packValue(0, claim)
+  }
+
+  /**
+   * Gives a claim up, of which nothing came.
+   *
+   * @internal
+   */
+  giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
+    if (!this.isClaim(claim as Payload)) return undefined
+    const payload = claim as Payload
+    const expiresAtMs = Date.now() + 1
+    const entry = { key: storedKey, payload, expiresAtMs, replacing: payload }
+    return chain(this.writeEntries([entry]), () => undefined)
+  }
+
+  protected isClaim(payload: Payload): boolean {
+    try {
+      return isClaim(this.unpackPayload(payload).tags)
+    } catch {
+      return false
+    }
   }
 
   private readVersions(
@@ -468,13 +619,9 @@ export abstract class Backend<Payload = unknown> {
     into: Map<string, string | undefined>,
   ): MaybePromise<void> {
     this.#requireStore()
-    return chain(this.readEntries(this.counterKeys(tags)), (payloads) => {
-      tags.forEach((tag, i) => into.set(tag, this.readVersion(payloads[i])))
+    return chain(this.#counters.read(tags), (seen) => {
+      for (const [tag, version] of seen) into.set(tag, version)
     })
-  }
-
-  private counterKeys(tags: readonly string[]): readonly string[] {
-    return tags.map((tag) => this.counterKey(tag))
   }
 
   /**
@@ -486,21 +633,12 @@ export abstract class Backend<Payload = unknown> {
     return this.checkedKey(tagKey(tag), COUNTER_VERSION)
   }
 
-  private readVersion(payload: Payload | undefined): string | undefined {
-    if (payload === undefined) return undefined
-    try {
-      const { value } = this.unpackPayload(payload)
-      return typeof value === 'string' ? value : undefined
-    } catch {
-      return undefined
-    }
-  }
-
   /** Damaged or foreign bytes are a miss that is reported, never a crash. */
   protected unpackEntry(storedKey: string, payload: Payload | undefined): Hit | undefined {
     if (payload === undefined) return undefined
     try {
-      return this.unpackPayload(payload)
+      const hit = this.unpackPayload(payload)
+      return isClaim(hit.tags) ? undefined : hit
     } catch (error) {
       reportDamage(this, this.backendName, storedKey, error)
       return undefined
@@ -508,100 +646,45 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
-   * Writes entries and the counters their tags still lack, in one batch.
+   * Writes entries.
    *
    * @internal
    */
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
-    const [only] = requests
-    if (only !== undefined && requests.length === 1 && isSimple(only)) return this.storeSimple(only)
-    const gone: string[] = []
-    const writes: TaggedWrite<Payload>[] = []
-    const places = new Map<StoreRequest, number>()
-    const births = new Map<string, string>()
-    for (const request of requests) {
-      const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
-      const replacing = request.replacing as Payload | undefined
-      if (expiresAtMs !== null && expiresAtMs <= 0) {
-        gone.push(storedKey)
-        continue
-      }
-      const versions = agreeOnBirths(tags, births)
-      places.set(request, writes.length)
-      const payload = this.packValue(value, withStamp(versions, stamp))
-      this.#countBytes(payload)
-      const condition = { ifAbsent, ...(replacing === undefined ? undefined : { replacing }) }
-      writes.push({ key: storedKey, payload, expiresAtMs, ...condition, value, versions, stamp })
-    }
-    const counters = [...births].map(([tag, version]) => this.newCounter(tag, version, true))
+    const isKept = ({ expiresAtMs }: StoreRequest) => expiresAtMs === null || expiresAtMs > 0
+    const kept = requests.filter(isKept)
+    const gone = requests.filter((request) => !isKept(request)).map(({ storedKey }) => storedKey)
     const removed = gone.length === 0 ? undefined : this.removeEntries(gone)
     return chain(removed as MaybePromise<unknown>, () => {
-      if (writes.length === 0) return requests.map(() => 'stored')
-      return chain(this.writeEntries([...writes.map(asWriteEntry), ...counters]), (outcomes) => {
-        const born = [...births.keys()]
-        const late = born.filter((_, i) => outcomes[writes.length + i] === 'refused')
-        const oversize = writes.filter((write, i) => outcomes[i] === 'too_large' && !write.ifAbsent)
+      if (kept.length === 0) return requests.map(() => 'stored')
+      return chain(this.writeEntries(kept.map((one) => this.#toWrite(one))), (outcomes) => {
+        const refused = kept.filter((one, i) => outcomes[i] === 'too_large' && !isConditional(one))
         const swept =
-          oversize.length === 0 ? undefined : this.removeEntries(oversize.map(({ key }) => key))
-        const finish = () =>
-          requests.map((request) => {
-            const place = places.get(request)
-            return place === undefined ? 'stored' : (outcomes[place] ?? 'failed')
-          })
+          refused.length === 0
+            ? undefined
+            : this.removeEntries(refused.map(({ storedKey }) => storedKey))
         return chain(swept as MaybePromise<unknown>, () => {
-          if (late.length === 0) return finish()
-          const stored = writes.filter((_, i) => outcomes[i] === 'stored')
-          return chain(this.adoptBirths(stored, late), finish)
+          if (kept.length === requests.length) return outcomes
+          let next = 0
+          return requests.map((one) => (isKept(one) ? (outcomes[next++] ?? 'failed') : 'stored'))
         })
       })
     })
   }
 
+  #toWrite(request: StoreRequest): WriteEntry<Payload> {
+    const { storedKey: key, value, expiresAtMs, tags, stamp, ifAbsent = false } = request
+    const payload = this.packValue(value, withStamp(tags, stamp))
+    this.#countBytes(payload)
+    const entry = { key, payload, expiresAtMs, ifAbsent }
+    return request.replacing === undefined
+      ? entry
+      : { ...entry, replacing: request.replacing as Payload }
+  }
+
   #countBytes(payload: Payload): void {
     const bytes = this.sizeOfPayload(payload)
     if (bytes !== undefined) this.counts.bytesWritten = (this.counts.bytesWritten ?? 0) + bytes
-  }
-
-  /** The usual one: to be kept, with nothing to be written but itself. */
-  private storeSimple(request: StoreRequest): MaybePromise<readonly WriteOutcome[]> {
-    const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp, ifAbsent = false } = request
-    const payload = this.packValue(value, withStamp(tags.versions, stamp))
-    this.#countBytes(payload)
-    const written = this.writeEntries([{ key: storedKey, payload, expiresAtMs, ifAbsent }])
-    return chain(written, (outcomes) => {
-      if (outcomes[0] !== 'too_large' || ifAbsent) return outcomes
-      return chain(this.removeEntries([storedKey]), () => outcomes)
-    })
-  }
-
-  private newCounter(tag: string, version: string, ifAbsent: boolean): WriteEntry<Payload> {
-    const payload = this.packValue(version, undefined)
-    return { key: this.counterKey(tag), payload, expiresAtMs: null, ifAbsent }
-  }
-
-  /**
-   * Another writer made a tag's counter between our reading and our writing: without its version,
-   * what we stored would never be found. What was invalidated meanwhile stays so.
-   */
-  private adoptBirths(
-    writes: readonly TaggedWrite<Payload>[],
-    late: readonly string[],
-  ): MaybePromise<unknown> {
-    const current = new Map<string, string | undefined>()
-    return chain(this.readVersions(late, current), () => {
-      const again: WriteEntry<Payload>[] = []
-      for (const { value, versions, stamp, ...write } of writes) {
-        const own = late.filter((tag) => versions.has(tag))
-        if (own.length === 0 || !own.every((tag) => isBirthVersion(current.get(tag)))) continue
-        if (own.every((tag) => current.get(tag) === versions.get(tag))) continue
-        const adopted = new Map(versions)
-        // What was softly invalidated meanwhile is to count as stale.
-        for (const tag of own) adopted.set(tag, hardPart(current.get(tag) ?? ''))
-        const payload = this.packValue(value, withStamp(adopted, stamp))
-        again.push({ ...write, payload, ifAbsent: false, replacing: write.payload })
-      }
-      return again.length === 0 ? undefined : this.writeEntries(again)
-    })
   }
 
   /**
@@ -611,36 +694,7 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
-    if (tags.length === 0) return undefined
-    if (soft) return this.#softenTags(tags)
-    const writes = tags.map((tag) => this.newCounter(tag, newTagVersion(), false))
-    return chain(this.writeEntries(writes), (outcomes) => {
-      if (outcomes.every((outcome) => outcome === 'stored')) return
-      throw new CacheBackendError(`${this.backendName}: a tag could not be invalidated`, {
-        backend: this.backendName,
-        operation: 'invalidateTags',
-      })
-    })
-  }
-
-  /** Compare and set, so that a hard invalidation by somebody else is not taken for ours. */
-  async #softenTags(tags: readonly string[]): Promise<void> {
-    let left = tags
-    for (let attempt = 0; left.length > 0 && attempt < MAX_SOFT_CONFLICTS; attempt++) {
-      const payloads = await this.readEntries(this.counterKeys(left))
-      const outcomes = await this.writeEntries(
-        left.map((tag, i) => {
-          const payload = payloads[i]
-          const version = this.readVersion(payload)
-          if (payload === undefined) return this.newCounter(tag, newTagVersion(), true)
-          const next = version === undefined ? newTagVersion() : softened(version, Date.now())
-          return { ...this.newCounter(tag, next, false), replacing: payload }
-        }),
-      )
-      left = left.filter((_, i) => outcomes[i] !== 'stored')
-    }
-    // Others were always faster, or it cannot be written so: gone is safer than as if nothing was.
-    if (left.length > 0) await this.bumpTags(left)
+    return tags.length === 0 ? undefined : this.#counters.invalidate(tags, soft)
   }
 
   /**
@@ -772,15 +826,17 @@ const COUNTER_VERSION = 1
 /** Most tags of an entry that are remembered. */
 const MAX_RECALLED_TAGS = 50
 
-/** How often a tag is tried again to be softly invalidated when another was faster. */
-const MAX_SOFT_CONFLICTS = 20
+/**
+ * How long a claim lies there if nothing comes of it. What takes longer to make is not kept by stores that
+ * other processes write to.
+ */
+const CLAIM_MS = 3_600_000
+
+const NO_TAGS: readonly string[] = []
+const NO_CLAIMS: ReadonlyMap<string, unknown> = new Map()
 
 /** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
-export function judge(
-  hit: Hit,
-  stale: boolean,
-  current?: ReadonlyMap<string, string | undefined>,
-): Hit | undefined {
+export function judge(hit: Hit, stale: boolean, current?: SeenVersions): Hit | undefined {
   const { stamp } = hit
   const softMs = current === undefined ? Infinity : currentUntil(hit.tags, current)
   if (softMs === INVALIDATED) return undefined
@@ -799,27 +855,8 @@ export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefi
   return stale ? { ...hit, staleSinceMs: Math.min(untilMs, nowMs) } : undefined
 }
 
-/** What a cache that stands on another cache needs of it: primitives and settings. */
-export interface Primitives<Payload> {
-  readonly settings: ResolvedSettings
-  readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
-  writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
-  removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
-  touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
-  incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined>
-  readDeadline(key: string): MaybePromise<Deadline | undefined>
-  readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
-  removeAll(): MaybePromise<void>
-  readServerStats(): MaybePromise<ServerFigures | undefined>
-  sizeOfPayload(payload: Payload): number | undefined
-  onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void
-  packValue(value: unknown, tags: TagVersions | undefined): Payload
-  unpackPayload(payload: Payload): Unpacked
-}
-
-/** What others must not call, for a cache that stands on this one. */
-export function primitivesOf<Payload>(backend: Backend<Payload>): Primitives<Payload> {
-  return backend as unknown as Primitives<Payload>
+function judgeEntry(hit: Hit, stale: boolean, current: SeenVersions): Hit | undefined {
+  return hit.tags === undefined && hit.stamp === undefined ? hit : judge(hit, stale, current)
 }
 
 const NO_KEYS: readonly string[] = []
@@ -830,22 +867,8 @@ const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
 /** Never stored. */
 const PROBE_KEY = 'fragcache.probe'
 
-/** A write with what it was made of, to make it anew. */
-interface TaggedWrite<Payload> extends WriteEntry<Payload> {
-  readonly value: unknown
-  readonly versions: TagVersions
-  readonly stamp: Stamp | undefined
-}
-
-function isSimple({ expiresAtMs, tags = NO_TAGS, replacing }: StoreRequest): boolean {
-  if (tags.unborn.length > 0 || replacing !== undefined) return false
-  return expiresAtMs === null || expiresAtMs > 0
-}
-
-function asWriteEntry<Payload>(write: TaggedWrite<Payload>): WriteEntry<Payload> {
-  const { key, payload, expiresAtMs, ifAbsent = false, replacing } = write
-  const entry = { key, payload, expiresAtMs, ifAbsent }
-  return replacing === undefined ? entry : { ...entry, replacing }
+function isConditional({ ifAbsent, replacing }: StoreRequest): boolean {
+  return ifAbsent === true || replacing !== undefined
 }
 
 /** Errors that tell of the call, not of the store. */

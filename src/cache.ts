@@ -1,10 +1,11 @@
 import {
   Backend,
-  NO_TAGS,
+  type Beginning,
+  type Claim,
   type Hit,
   type Lookup,
+  type LookupOptions,
   type StoreRequest,
-  type TagSnapshot,
   type WriteOutcome,
 } from './backend.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
@@ -33,10 +34,11 @@ import {
   toBeta,
   toGrace,
   toLock,
+  toProducerTimeout,
   type LockOptions,
   type StaleOptions,
 } from './staleness.js'
-import { checkEntryTags, checkTags } from './tags.js'
+import { checkEntryTags, checkTags, type SeenVersions, type TagVersions } from './tags.js'
 import { withinLimit } from './time-limit.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
@@ -82,6 +84,11 @@ export interface GetOrSetOptions extends SetOptions {
    * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
    */
   readonly earlyRefresh?: boolean | number | undefined
+  /**
+   * For how many milliseconds it waits for another caller's producer in this process; then it looks again
+   * and, if need be, makes it itself. `null`: without end. Default: the cache's setting, else 30,000.
+   */
+  readonly producerTimeoutMs?: number | null | undefined
   /** Whether it lives no longer than anything it was made from. Default `false`. */
   readonly bubbleTimeout?: boolean | undefined
 }
@@ -92,11 +99,19 @@ export interface InvalidateOptions {
   readonly soft?: boolean | undefined
 }
 
+const NO_TAGS: readonly string[] = []
+
 const KEY_OPTIONS = ['version']
 const GET_OPTIONS = ['version', 'default']
 const TOUCH_OPTIONS = ['version', 'timeout']
 const SET_OPTIONS = ['version', 'timeout', 'tags', 'staleWhileRevalidate', 'staleIfError']
-const GET_OR_SET_OPTIONS = [...SET_OPTIONS, 'lock', 'earlyRefresh', 'bubbleTimeout']
+const GET_OR_SET_OPTIONS = [
+  ...SET_OPTIONS,
+  'lock',
+  'earlyRefresh',
+  'bubbleTimeout',
+  'producerTimeoutMs',
+]
 
 /** How often a counter with tags is tried again when another writer was faster. */
 const MAX_CONFLICTS = 10_000
@@ -117,23 +132,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       this.#call(
         'getOrSet',
         [key],
-        () => this.lookup([storedKey], tags, stale),
+        () => this.lookup([storedKey], tags, { stale, toMake: true }),
         undefined,
         ALL_OF_LOOKUP,
       ),
-    tryRead: ({ key, storedKey, tags }) => this.tryLookup([key], [storedKey], tags, true),
     deadline: (timeout) => this.#deadline({ timeout }),
-    add: async ({ key }, request) =>
-      this.#call('add', [key], () => this.#add(key, request), true, IF_ADDED),
-    replace: async ({ key }, request, payload) => {
-      // What was there and is gone was removed.
-      const entry = { ...request, ifAbsent: payload === undefined, replacing: payload }
-      const [outcome] = await this.#call('set', [key], () => this.store([entry]), [], IF_STORED)
+    keep: async ({ key }, request, operation) => {
+      const store = () => this.store([request])
+      const [outcome] = await this.#call(operation, [key], store, [], IF_STORED)
       if (outcome === 'too_large') throw this.#tooLarge('getOrSet', key)
       return outcome === 'stored'
     },
-    readPayload: async ({ key, storedKey }) =>
-      this.#call('get', [key], async () => (await this.readEntries([storedKey]))[0], undefined),
     reread: async ({ key, storedKey }) =>
       this.#call('get', [key], () => this.lookupOne(storedKey, true), undefined),
   })
@@ -195,9 +204,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /** The same for what the caller stores: it is at hand there, and is not read. */
-  #dependOnStored({ tags }: StoreRequest): void {
-    if (tags === undefined || tags.versions.size === 0) return
-    currentFrame()?.depend(this, tags.versions, tags.unborn)
+  #dependOnStored(tags: TagVersions): void {
+    if (tags.size > 0) currentFrame()?.depend(this, tags)
+  }
+
+  /** The versions for what is about to be stored. @throws Error: a counter cannot be written. */
+  #versionsFor(tags: readonly string[]): MaybePromise<TagVersions> {
+    return chain(this.currentVersions(tags, true), (versions) => {
+      if (versions === undefined) throw new Error('the counter of a tag could not be written')
+      this.#dependOnStored(versions)
+      return versions
+    })
   }
 
   /**
@@ -212,14 +229,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const request = this.#request(key, value, options)
     const { storedKey } = request
     const tags = this.#tags(options)
-    const store = (snapshot: TagSnapshot) => {
-      const tagged = { ...request, tags: snapshot }
-      this.#dependOnStored(tagged)
-      return chain(this.store([tagged]), ([outcome]) => {
+    const store = (versions?: TagVersions) =>
+      chain(this.store([{ ...request, tags: versions }]), ([outcome]) => {
         this.#checkStored(outcome, 'set', key)
       })
-    }
-    const action = () => (tags.length === 0 ? store(NO_TAGS) : chain(this.readTags(tags), store))
+    const action = () => (tags.length === 0 ? store() : chain(this.#versionsFor(tags), store))
     await this.#call('set', [key], action, undefined, ONE_SET)
     // Who asks from now on gets this, and not what a look-up found before.
     this.#made.detach(storedKey)
@@ -239,9 +253,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       'add',
       [key],
       async () => {
-        const tagged = { ...request, tags: await this.readTags(tags) }
-        this.#dependOnStored(tagged)
-        return this.#add(key, tagged)
+        return this.#add(key, { ...request, tags: await this.#versionsFor(tags) })
       },
       false,
       IF_ADDED,
@@ -266,16 +278,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       return outcome === 'stored'
     }
     if (!(await this.#isInvalidated(request.storedKey, payload))) return false
-    const versions = request.tags?.versions
-    const [outcome] = await this.writeEntries([
-      {
-        key: request.storedKey,
-        payload: this.packValue(request.value, withStamp(versions, request.stamp)),
-        expiresAtMs: request.expiresAtMs,
-        ifAbsent: true,
-        replacing: payload,
-      },
-    ])
+    const [outcome] = await this.store([{ ...request, ifAbsent: true, replacing: payload }])
     return outcome === 'stored'
   }
 
@@ -344,14 +347,32 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     this.#removing(storedKey)
-    const expire = () =>
-      this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
-        stamp: { ...stamp, freshUntilMs: Date.now(), isExpired: true },
-        expiresAtMs,
-      }))
+    const expire = () => this.#expire(storedKey)
     const expired = await this.#call('expire', [key], expire, false)
     this.#removing(storedKey)
     return expired
+  }
+
+  async #expire(storedKey: string): Promise<boolean> {
+    const wasFresh = await this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
+      stamp: { ...stamp, freshUntilMs: Date.now(), isExpired: true },
+      expiresAtMs,
+    }))
+    if (wasFresh) return true
+    // What is about to be written in place of what lies there was begun before.
+    const lies = await this.lookupOne(storedKey, true, true)
+    if (lies?.stamp === undefined || lies.stamp.isExpired === true) {
+      await this.removeEntries([storedKey])
+      return false
+    }
+    const [payload] = await this.readEntries([storedKey])
+    const expiresAtMs = await this.readDeadline(storedKey)
+    if (payload === undefined || expiresAtMs === undefined) return false
+    const stamp = { ...lies.stamp, isExpired: true }
+    const value = this.packValue(lies.value, withStamp(lies.tags, stamp))
+    const entry = { key: storedKey, payload: value, expiresAtMs, replacing: payload }
+    await this.writeEntries([entry])
+    return false
   }
 
   /**
@@ -476,10 +497,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       'setMany',
       keys,
       async () => {
-        const snapshot = await this.readTags(tags)
-        const tagged = requests.map((one) => ({ ...one, tags: snapshot }))
-        if (tagged[0] !== undefined) this.#dependOnStored(tagged[0])
-        const outcomes = await this.store(tagged)
+        const versions = await this.#versionsFor(tags)
+        const outcomes = await this.store(requests.map((one) => ({ ...one, tags: versions })))
         for (const { storedKey } of requests) this.#made.detach(storedKey)
         return keys.filter((_, i) => outcomes[i] !== 'stored')
       },
@@ -521,7 +540,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, GET_OR_SET_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     if (options.timeout !== undefined) checkTimeout(options.timeout)
-    const { lock, earlyRefresh, bubbleTimeout = false } = options
+    const { lock, earlyRefresh, bubbleTimeout = false, producerTimeoutMs } = options
     if (typeof bubbleTimeout !== 'boolean') {
       throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
     }
@@ -536,6 +555,10 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
       staleIfError: toGrace('staleIfError', options.staleIfError),
       isLimited: bubbleTimeout,
+      producerTimeoutMs:
+        producerTimeoutMs === undefined
+          ? this.settings.producerTimeoutMs
+          : toProducerTimeout(producerTimeoutMs),
     }
     const isTold = operationChannel.hasSubscribers
     const startedMs = isTold ? performance.now() : 0
@@ -560,7 +583,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const got = await this.#made.run({ ...wanted, source: timed.source, isDue })
     if (!timed.hasRun) this.counts.valueHits++
     if (frame !== undefined) {
-      frame.depend(this, got.tags, got.unborn)
+      frame.depend(this, got.tags)
       const isUnknown = got.expiresAtMs === undefined && frame.wantsExpiry
       frame.limit(isUnknown ? await this.readLifetime(storedKey) : got.expiresAtMs)
       if (got.isOld) frame.holdOld()
@@ -688,8 +711,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (hit === undefined || expiresAtMs === undefined) return false
     if (from === to) return true
     this.#removing(from)
-    const tags = hit.tags === undefined ? undefined : { versions: hit.tags, unborn: [] }
-    const { value, stamp } = hit
+    const { value, tags, stamp } = hit
     const [outcome] = await this.store([{ storedKey: to, value, expiresAtMs, tags, stamp }])
     this.#checkStored(outcome, operation, key)
     await this.removeEntries([from])
@@ -792,7 +814,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   #tags({ tags }: SetOptions): readonly string[] {
-    return tags === undefined ? NO_TAGS.unborn : checkEntryTags(tags)
+    return tags === undefined ? NO_TAGS : checkEntryTags(tags)
   }
 
   #checkStored(outcome: WriteOutcome | undefined, operation: string, key: string): void {
@@ -816,16 +838,90 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     keys: readonly string[],
     storedKeys: readonly string[],
     expected: readonly string[],
-    stale = false,
+    options: LookupOptions = {},
   ): MaybePromise<Lookup | undefined> {
     return orUndefined(() =>
       this.#observed(
         keys.length === 1 ? 'get' : 'getMany',
         keys,
-        () => withinLimit(this.lookup(storedKeys, expected, stale)),
+        () => withinLimit(this.lookup(storedKeys, expected, options)),
         ALL_OF_LOOKUP,
       ),
     )
+  }
+
+  /**
+   * Begins what is about to be made: see {@link Backend.begin}.
+   *
+   * @param found - By the look-up before it.
+   * @returns `undefined`: the store failed, which is reported; nothing can be kept.
+   * @internal
+   */
+  tryBegin(
+    storedKeys: readonly string[],
+    { lying, seen, withClock = false }: Pick<Lookup, 'lying' | 'seen' | 'withClock'>,
+    tags: readonly string[],
+  ): MaybePromise<Beginning | undefined> {
+    const wanted = new Map(tags.map((tag) => [tag, seen.get(tag)]))
+    // What it did not ask for it did not find missing.
+    const isWhole = withClock && tags.every((tag) => seen.has(tag))
+    return orUndefined(() =>
+      this.guarded('set', () => withinLimit(this.begin(storedKeys, lying, wanted, isWhole))),
+    )
+  }
+
+  /**
+   * Gives up a claim of which nothing came. A store that fails is reported.
+   *
+   * @internal
+   */
+  tryGiveUp(storedKey: string, claim: Claim): MaybePromise<void> {
+    if (claim === undefined) return undefined
+    return orUndefined(() =>
+      this.guarded('set', () => withinLimit(this.giveUp(storedKey, claim))),
+    ) as MaybePromise<void>
+  }
+
+  /**
+   * The versions of tags for what is being made; see {@link Backend.versionsSince}.
+   *
+   * @param time - Left out: as they are now.
+   * @internal
+   */
+  tryVersions(
+    tags: readonly string[],
+    time?: { readonly since: number | undefined },
+  ): MaybePromise<TagVersions | undefined> {
+    const read = () =>
+      time === undefined ? this.currentVersions(tags) : this.versionsSince(tags, time.since)
+    return orUndefined(() => this.guarded('get', () => withinLimit(read())))
+  }
+
+  /**
+   * What there is now of something that was made while others waited for it: in a shared store it may have
+   * been invalidated by another process before they asked.
+   *
+   * @param claim - What it was begun with.
+   * @param made - The versions that it depends on.
+   * @returns What is stored by now; `true`: nothing yet, and what was made is current (or the store fails and
+   *   cannot tell); `false`: they have to look for themselves.
+   * @internal
+   */
+  tryRecheck(
+    key: string,
+    storedKey: string,
+    claim: Claim,
+    made: SeenVersions,
+  ): MaybePromise<Hit | boolean> {
+    const tags = [...made.keys()]
+    return chain(this.tryLookup([key], [storedKey], tags), (found) => {
+      if (found === undefined) return true
+      const [hit] = found.hits
+      if (hit !== undefined) return hit
+      const isCurrent = (tag: string) =>
+        made.get(tag) !== undefined && found.seen.get(tag) === made.get(tag)
+      return this.isStillClaimed(claim, found.lying[0]) && tags.every(isCurrent)
+    })
   }
 
   /**

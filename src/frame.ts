@@ -2,15 +2,12 @@ import { AsyncSlot } from './async-slot.js'
 import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
-import { chain, type MaybePromise } from './maybe-promise.js'
-import { checkTags, foreignTag, MAX_TAGS, type TagSnapshot, type TagVersions } from './tags.js'
+import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
+import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
 import type { HoleMarks } from './fragment/hole-marks.js'
 import type { HoleRenderer } from './fragment/holes.js'
-
-/** Tags and their versions; `undefined` where a version still has to be read. */
-export type Dependencies = ReadonlyMap<string, string | undefined>
 
 /**
  * Per-visitor inputs that vary-on values have read while they are being evaluated: those of a tag, and
@@ -37,20 +34,23 @@ export class Frame {
   holdsOld = false
   #tags: Map<string, string | undefined> | undefined
   /** What is still to be added to the tags, in order. */
-  #unmerged: Dependencies[] | undefined
+  #unmerged: SeenVersions[] | undefined
   /** Of what is still being made inside; no more are kept than tells that there are too many. */
   #announced: Set<string> | undefined
+  /** Tags that were declared without a version more than once: only at the end it is read. */
+  #late: Set<string> | undefined
   #hasEnded = false
-  #toRead: string[] | undefined
-  #reading: Promise<void> | undefined
   /** Whether the tags are somebody else's by now, and must not be changed. */
   #isHandedOver = false
-  #unborn: Set<string> | undefined
   readonly #begunAt = invalidationsSoFar()
+  /** What the clock of invalidations showed in the store when it began. */
+  #begunTime: number | undefined
   /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
   keeps = true
   /** Left out: it is no fragment's, or of one that is not kept. */
   fragment: FramedFragment | undefined
+  /** Where what is rendered in it is going to be stored. */
+  storedKey: string | undefined
   /** Fills the holes of what is rendered in it, if nothing around it is kept. */
   holes: HoleRenderer | undefined
   /** What to throw for a hole where there is nothing to fill it. */
@@ -73,6 +73,7 @@ export class Frame {
     /** Whether it must not live longer than anything inside. */
     readonly isLimited = false,
   ) {
+    this.#begunTime = cache.clockTime
     this.wantsExpiry = isLimited || (parent?.wantsExpiry ?? false)
     if (isLimited) anyIsLimited = true
   }
@@ -103,32 +104,20 @@ export class Frame {
     return this.#expiresAtMs
   }
 
-  /**
-   * Adds what an inner part depends on. The oldest version of a tag stays.
-   *
-   * @param unborn - Tags whose counter was not there when their version was read.
-   */
-  depend(cache: Cache, tags: Dependencies | undefined, unborn: readonly string[] = NONE): void {
+  /** Adds what an inner part depends on. The oldest version of a tag stays. */
+  depend(cache: Cache, tags: SeenVersions | undefined): void {
     if (tags === undefined || this.#hasEnded) return
-    if (cache === this.cache && unborn.length === 0) {
+    if (cache === this.cache) {
       // Most of what is made is asked for its tags once, at its end, or never.
       if (this.#unmerged === undefined) this.#unmerged = [tags]
       else if (this.#unmerged.push(tags) >= MAX_UNMERGED) this.#merged()
       return
     }
     const own = this.#merged()
-    const without = new Set(unborn)
-    for (const [tag, version] of tags) {
+    for (const tag of tags.keys()) {
       // Versions are counted per cache: in another one this tag has a version of its own.
-      const isForeign = cache !== this.cache
-      const ownTag = isForeign ? foreignTag(tag) : tag
-      const ownVersion = isForeign ? undefined : version
-      if (!add(own, ownTag, ownVersion)) continue
-      if (ownVersion === undefined) {
-        this.#expect(ownTag)
-        this.#readSoon(ownTag)
-      }
-      if (!isForeign && without.has(tag)) (this.#unborn ??= new Set()).add(tag)
+      const ownTag = foreignTag(tag)
+      if (this.#add(own, ownTag)) this.#expect(ownTag)
     }
   }
 
@@ -174,50 +163,44 @@ export class Frame {
     this.holdsLease = false
   }
 
-  /** Notes tags whose versions nobody has read yet. They are read at once: an invalidation from now on wins. */
-  dependUnread(tags: readonly string[]): void {
-    if (this.#hasEnded) return
+  /**
+   * Notes tags whose versions nobody has read yet.
+   *
+   * @returns Once waited for, their versions are read, and an invalidation from then on wins. Where nobody
+   *   waits they are read at the end, and count only if nobody invalidated them since this began.
+   */
+  declare(tags: readonly string[]): PromiseLike<void> {
+    if (this.#hasEnded) return READ
+    const { cache } = this
     const own = this.#merged()
+    const fresh: string[] = []
     for (const tag of tags) {
-      if (add(own, tag)) this.#readSoon(tag)
-      // It is read in a moment, and an invalidation may come before.
+      if (this.#add(own, tag)) fresh.push(tag)
+      // Its version is read later, and an invalidation may come before.
       this.#expect(tag)
     }
-  }
-
-  /** With others that come at the same time. A cache that answers at once is asked at the end. */
-  #readSoon(tag: string): void {
-    if (this.cache.answersAtOnce) return
-    if (this.#toRead !== undefined) {
-      this.#toRead.push(tag)
-      return
-    }
-    const toRead = [tag]
-    this.#toRead = toRead
-    const reading = Promise.resolve().then(async () => {
-      this.#toRead = undefined
-      let found: TagSnapshot | undefined
-      try {
-        found = await readTags(this.cache, toRead)
-      } catch {
-        // It is read at the end, where somebody is told: here nobody may be waiting.
-      }
-      if (found === undefined) return
-      const own = this.#merged()
-      const without = new Set(found.unborn)
-      for (const [read, version] of found.versions) {
-        if (add(own, read, version) && without.has(read)) {
-          ;(this.#unborn ??= new Set()).add(read)
+    const read = (): MaybePromise<void> =>
+      chain(cache.tryVersions(fresh), (versions) => {
+        if (versions === undefined) return
+        const known = this.#merged()
+        for (const tag of fresh) {
+          const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
+          if (isStill) known.set(tag, versions.get(tag))
         }
-      }
-    })
-    const before = this.#reading
-    this.#reading = before === undefined ? reading : reading.then(() => before)
+      })
+    if (!cache.answersAtOnce) return new Declaration(async () => read())
+    const answer = read()
+    return isPromise(answer) ? answer : READ
   }
 
-  /** Waits for the versions that are being read. Never rejects. */
-  get versionsRead(): Promise<void> | undefined {
-    return this.#reading
+  /** What is around something that is made, and began before it did, is as old as that. */
+  beginWith(earlier: Frame): void {
+    this.#begunTime = earlier.#begunTime
+  }
+
+  /** What the clock of invalidations showed when it began; `undefined`: not known. */
+  get begunTime(): number | undefined {
+    return this.#begunTime
   }
 
   #merged(): Map<string, string | undefined> {
@@ -226,8 +209,26 @@ export class Frame {
     const own = (this.#tags ??= new Map<string, string | undefined>())
     const unmerged = this.#unmerged
     this.#unmerged = undefined
-    for (const tags of unmerged ?? NONE_OF) tags.forEach((version, tag) => add(own, tag, version))
+    for (const tags of unmerged ?? NONE_OF) {
+      tags.forEach((version, tag) => this.#add(own, tag, version))
+    }
     return own
+  }
+
+  /** @returns Whether it was not there: the oldest version stays, and one that is not known is the oldest. */
+  #add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
+    if (own.has(tag)) {
+      if (version === undefined) {
+        own.set(tag, undefined)
+        this.#late ??= new Set()
+        this.#late.add(tag)
+      }
+      return false
+    }
+    // What cannot be stored any more needs no more of them.
+    if (own.size > MAX_TAGS) return false
+    own.set(tag, version)
+    return true
   }
 
   /**
@@ -243,7 +244,7 @@ export class Frame {
   }
 
   /** Whether one of these tags was invalidated for good in this process since it began. */
-  wasLost(tags: Dependencies | undefined): boolean {
+  wasLost(tags: SeenVersions | undefined): boolean {
     return tags !== undefined && wereLostSince(tags.keys(), this.#begunAt)
   }
 
@@ -255,32 +256,35 @@ export class Frame {
     return wereInvalidatedSince(unread, this.#begunAt)
   }
 
-  get tags(): Dependencies | undefined {
+  get tags(): SeenVersions | undefined {
     return this.#unmerged === undefined ? this.#tags : this.#merged()
-  }
-
-  /** Those of the tags whose counter may have been made meanwhile, with another version. */
-  get unborn(): readonly string[] {
-    return this.#unborn === undefined ? [] : [...this.#unborn]
   }
 }
 
+/** Tags whose versions are read once somebody waits for that. */
+class Declaration implements PromiseLike<void> {
+  #reading: Promise<void> | undefined
+
+  constructor(private readonly read: () => Promise<void>) {}
+
+  // eslint-disable-next-line unicorn/no-thenable -- to wait for it is what makes it read
+  then<A = void, B = never>(
+    fulfilled?: ((value: void) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#reading ??= this.read()
+    return this.#reading.then(fulfilled, rejected)
+  }
+}
+
+const READ = Promise.resolve()
+
 const NONE: readonly string[] = []
-const NONE_OF: readonly Dependencies[] = []
+const NONE_OF: readonly SeenVersions[] = []
 const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** After so many it is cheaper to merge them than to keep them. */
 const MAX_UNMERGED = 1_000
-
-/** @returns Whether it was not there: the oldest version stays. */
-function add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
-  // A version that is still to be read may have been read meanwhile.
-  if (own.get(tag) !== undefined || (version === undefined && own.has(tag))) return false
-  // What cannot be stored any more needs no more of them.
-  if (own.size > MAX_TAGS && !own.has(tag)) return false
-  own.set(tag, version)
-  return true
-}
 
 const asynchronous = new AsyncSlot<Frame>()
 let anyIsLimited = false
@@ -322,39 +326,34 @@ export function flightsAround(frame: Frame | undefined): Flight[] {
 /**
  * Says that what is being made depends on something that is in no cache: the fragments, pages and
  * values around the calling code are invalidated with any of the tags. Where nothing is being made, it
- * does nothing. Call it before the data is read: an invalidation from then on wins, in any process.
+ * does nothing.
+ *
+ *     await dependOn(['product:7'])
+ *     const product = await db.product(7)
  *
  * @param tags - As for `invalidateTags`.
+ * @returns Wait for it before you begin to read the data: then every invalidation from there on wins, in
+ *   any process. It never rejects. Where you do not wait, what is made is kept only if none of the tags was
+ *   invalidated since its making began.
  * @throws TypeError: not a list of texts, or an empty text.
- * @remarks Holds across `await`, timers and streams that begin inside the body.
+ * @remarks Holds across `await`, timers and streams that begin inside the body. Where the cache answers at
+ *   once (local memory, SQLite) both forms are the same.
  */
-export function dependOn(tags: readonly string[]): void {
+export function dependOn(tags: readonly string[]): PromiseLike<void> {
   const stored = checkTags(tags)
-  const frame = currentFrame()
-  if (frame === undefined) return
-  frame.dependUnread(stored)
+  return currentFrame()?.declare(stored) ?? READ
 }
 
 /**
  * The tag versions to store with what was made in a frame: its own and those of everything inside it.
  *
  * @param own - Read before it was made.
- * @returns `undefined` if they cannot be read, or one was invalidated meanwhile.
+ * @returns `undefined` if one was, or may have been, invalidated meanwhile.
  */
-export function tagsToStore(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
+export function tagsToStore(frame: Frame, own: TagVersions): MaybePromise<TagVersions | undefined> {
   if (frame.tags === undefined) return own
-  const reading = frame.versionsRead
-  if (reading === undefined) return collectTags(frame, own)
-  // What contains this must know of the tags at once: it may be done before they are read.
-  const known = new Map<string, string | undefined>(frame.tags)
-  own.versions.forEach((version, tag) => known.set(tag, version))
-  frame.parent?.depend(frame.cache, known, [...own.unborn, ...frame.unborn])
-  return reading.then(() => collectTags(frame, own))
-}
-
-function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot | undefined> {
   if (frame.isOutdatedBy(NONE)) return undefined
-  const known = frame.handOver(own.versions)
+  const known = frame.handOver(own)
   if (known.size > MAX_TAGS) {
     warnOfTags()
     return undefined
@@ -363,16 +362,13 @@ function collectTags(frame: Frame, own: TagSnapshot): MaybePromise<TagSnapshot |
   known.forEach((version, tag) => {
     if (version === undefined) unread.push(tag)
   })
-  const inner = frame.unborn
-  const unborn = inner.length === 0 ? own.unborn : [...new Set([...own.unborn, ...inner])]
-  if (unread.length === 0) return { versions: known as Map<string, string>, unborn }
+  if (unread.length === 0) return known as Map<string, string>
   // What contains this must know of the tags at once: it may be done before they are read.
-  frame.parent?.depend(frame.cache, known, unborn)
-  return chain(readTags(frame.cache, unread), (read) => {
-    if (read === undefined || frame.isOutdated(unread)) return undefined
-    const versions = new Map(known as Map<string, string>)
-    for (const [tag, version] of read.versions) versions.set(tag, version)
-    return { versions, unborn: [...unborn, ...read.unborn] }
+  frame.parent?.depend(frame.cache, known)
+  const since = { since: frame.begunTime }
+  return chain(frame.cache.tryVersions(unread, since), (versions) => {
+    if (versions === undefined || frame.isOutdated(unread)) return undefined
+    return new Map([...(known as Map<string, string>), ...versions])
   })
 }
 
@@ -386,11 +382,6 @@ export function warnOfTags(): void {
     `something depends on more than ${MAX_TAGS} tags, and is not stored; give what is inside fewer, coarser tags; reported once`,
     { type: 'CacheTagsWarning', code: 'FRAGCACHE_TOO_MANY_TAGS' },
   )
-}
-
-/** A store that fails must not fail the page: `undefined`. */
-function readTags(cache: Cache, tags: readonly string[]): MaybePromise<TagSnapshot | undefined> {
-  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
 }
 
 /** Runs code that ends before it returns. */

@@ -1,4 +1,4 @@
-import { NO_TAGS, type Hit, type Lookup, type StoreRequest, type TagSnapshot } from './backend.js'
+import type { Beginning, Claim, Hit, Lookup, StoreRequest } from './backend.js'
 import type { Cache } from './cache.js'
 import {
   currentFrame,
@@ -7,8 +7,8 @@ import {
   mayWantExpiry,
   runAsyncIn,
   tagsToStore,
-  type Dependencies,
 } from './frame.js'
+import { nextMoment } from './in-flight.js'
 import { invalidationsSoFar } from './invalidations.js'
 import { Lease, leaseOrFind } from './lease.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
@@ -16,6 +16,7 @@ import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
 import { mustNotWait, SingleFlight, type Run } from './single-flight.js'
 import { isDueEarly, patienceOf, toAgeing, type Lock } from './staleness.js'
+import { NO_VERSIONS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline, Timeout } from './timeout.js'
 
 /** A value to be read, or made. */
@@ -38,14 +39,14 @@ export interface Wanted {
   readonly isLimited: boolean
   /** It was found, and drawn to be made again early: chance is asked once. */
   readonly isDue: boolean
+  /** For so long it is waited for another caller's producer. */
+  readonly producerTimeoutMs: number
 }
 
 /** A value and what it depends on. */
 export interface Got {
   readonly value: unknown
-  readonly tags: Dependencies | undefined
-  /** Tags whose counter was not there when their version was read. */
-  readonly unborn: readonly string[]
+  readonly tags: SeenVersions | undefined
   /** `undefined`: not known. */
   readonly expiresAtMs: Deadline | undefined
   /** Past its time, or made from something that is. */
@@ -54,6 +55,19 @@ export interface Got {
   readonly isApart: boolean
   /** Given where it was found past its time. */
   readonly served: Served | undefined
+  /** Left out: it was found. */
+  readonly making?: Making | undefined
+}
+
+/** What those need to know who waited for something that was being made when they asked. */
+interface Making {
+  /** When it began, in the order of what happens here. */
+  readonly begunAt: number
+  /**
+   * What they are given in its stead if that began before they asked: by then another process may have
+   * invalidated it. `undefined`: nothing, they look for themselves. All who waited share one look.
+   */
+  readonly latest: () => Promise<Got | undefined>
 }
 
 interface Served {
@@ -81,18 +95,16 @@ export interface Access {
   readonly cache: Cache
   /** `undefined`: the store failed. */
   readonly read: (wanted: Wanted, stale: boolean) => MaybePromise<Lookup | undefined>
-  /** Also what is past its time. `undefined`: the store failed. Never rejects for that. */
-  readonly tryRead: (wanted: Wanted) => MaybePromise<Lookup | undefined>
   /** The deadline of what is stored now. */
   readonly deadline: (timeout: Timeout | undefined) => Deadline
-  readonly add: (wanted: Wanted, request: StoreRequest) => Promise<boolean>
-  /** Writes if what lies there is still the payload that was read. */
-  readonly replace: (wanted: Wanted, request: StoreRequest, payload: unknown) => Promise<boolean>
-  readonly readPayload: (wanted: Wanted) => Promise<unknown>
+  /** Writes what was made, if what was found when it began still lies there. */
+  readonly keep: (
+    wanted: Wanted,
+    request: StoreRequest,
+    operation: 'add' | 'set',
+  ) => Promise<boolean>
   readonly reread: (wanted: Wanted) => Promise<Hit | undefined>
 }
-
-const NONE: readonly string[] = []
 
 /**
  * The way of a value that is read, or made by one caller for all: in this process always, in all
@@ -114,16 +126,23 @@ export class GetOrSet {
     const frame = currentFrame()
     const mayBeHeldUp = !mustNotWait(frame)
     const around = frame === undefined ? undefined : flightsAround(frame)
+    const askedAt = nextMoment()
     for (;;) {
       let isOwn = false
       const get = (run: Run) => {
         isOwn = true
         return this.#get(wanted, run)
       }
-      const got = await this.#flights.run(wanted.storedKey, get, mayBeHeldUp, around)
+      const waits = { mayBeHeldUp, around, limitMs: wanted.producerTimeoutMs }
+      let got: Got | undefined = await this.#flights.run(wanted.storedKey, get, waits)
       // What holds one visitor's output is nobody else's.
       if (got.isApart && !isOwn) return this.#flights.runAlone(wanted.storedKey, get)
-      if (isOwn || got.served === undefined || mayServe(wanted, got.served)) return got
+      if (isOwn) return got
+      if (got.making !== undefined && got.making.begunAt < askedAt) {
+        got = await got.making.latest()
+        if (got === undefined) continue
+      }
+      if (got.served === undefined || mayServe(wanted, got.served)) return got
       // Who it was waited for allows what is old, and this one does not.
     }
   }
@@ -151,7 +170,7 @@ export class GetOrSet {
     const mayBeStale = staleWhileRevalidate > 0 || staleIfError > 0
     const found = await this.#access.read(wanted, mayBeStale)
     const hit = found?.hits[0]
-    if (hit === undefined) return this.#make(wanted, run, found?.snapshot, undefined)
+    if (hit === undefined) return this.#make(wanted, run, found, undefined)
     if (hit.staleSinceMs === undefined) {
       if (wanted.isDue || isDueEarly(hit.stamp, wanted.beta)) this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
@@ -160,49 +179,46 @@ export class GetOrSet {
       this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
     }
-    return this.#make(wanted, run, found?.snapshot, hit)
+    return this.#make(wanted, run, found, hit)
   }
 
   #toGot({ storedKey }: Wanted, hit: Hit, afterError = false): MaybePromise<Got> {
     const { value, tags, staleSinceMs } = hit
     const isOld = staleSinceMs !== undefined
     const served = isOld ? { staleSinceMs, afterError } : undefined
-    const got = { value, tags, unborn: NONE, isOld, served, isApart: false, expiresAtMs: undefined }
+    const got = { value, tags, isOld, served, isApart: false, expiresAtMs: undefined }
     if (!mayWantExpiry()) return got
     const lifetime = lifetimeOf(this.#access.cache, storedKey, hit, currentFrame())
     return chain(lifetime, (expiresAtMs) => ({ ...got, expiresAtMs }))
   }
 
-  /** @param old - What may be served if it cannot be made. */
+  /**
+   * @param found - What the look-up found; `undefined`: the store failed.
+   * @param old - What may be served if it cannot be made.
+   */
   async #make(
     wanted: Wanted,
     run: Run,
-    snapshot: TagSnapshot | undefined,
+    found: Lookup | undefined,
     old: Hit | undefined,
   ): Promise<Got> {
     const { lock } = wanted
     // Under a lease nobody waits for another: in a circle, two would wait for each other.
     const mayWait = !run.isUrgent && !mustNotWait(currentFrame())
-    if (lock === false || snapshot === undefined || !mayWait) {
-      return this.#makeUnder(undefined, wanted, run, snapshot, old)
+    if (lock === false || found === undefined || !mayWait) {
+      return this.#makeUnder(undefined, wanted, run, found, old)
     }
-    let latest: TagSnapshot | undefined = snapshot
-    const { lease, found } = await leaseOrFind(
-      this.#access.cache,
-      wanted.storedKey,
-      lock,
-      async () => {
-        const again = await this.#access.read(wanted, false)
-        latest = again?.snapshot
-        return again?.hits[0]
-      },
-    )
+    let latest: Lookup | undefined = found
+    const taken = await leaseOrFind(this.#access.cache, wanted.storedKey, lock, async () => {
+      latest = await this.#access.read(wanted, false)
+      return latest?.hits[0]
+    })
     run.mayWait = false
-    if (found !== undefined) return this.#toGot(wanted, found)
+    if (taken.found !== undefined) return this.#toGot(wanted, taken.found)
     try {
-      return await this.#makeUnder(lease, wanted, run, latest, old)
+      return await this.#makeUnder(taken.lease, wanted, run, latest, old)
     } finally {
-      await lease?.release()
+      await taken.lease?.release()
     }
   }
 
@@ -210,61 +226,99 @@ export class GetOrSet {
     lease: Lease | undefined,
     wanted: Wanted,
     run: Run,
-    snapshot: TagSnapshot | undefined,
+    found: Lookup | undefined,
     old: Hit | undefined,
   ): Promise<Got> {
     run.mayWait = false
+    this.#refreshing.delete(wanted.storedKey)
+    const beginning = await this.#begin(wanted, found)
+    const begunAt = nextMoment()
     const frame = this.#frame(currentFrame(), wanted, lease)
     run.isOutdated = () => frame.isOutdatedBy(wanted.tags)
     run.isMaking = true
     frame.parent?.announce(wanted.tags)
-    this.#refreshing.delete(wanted.storedKey)
+    let made: Got
     try {
-      return await this.#makeIn(frame, wanted, run, snapshot, old)
+      made = await this.#makeIn(frame, wanted, run, beginning, old)
     } finally {
       frame.end()
     }
+    if (!this.#access.cache.isShared || beginning === undefined) return made
+    let latest: Promise<Got | undefined> | undefined
+    return {
+      ...made,
+      making: {
+        begunAt,
+        latest: () => (latest ??= this.#latest(wanted, made, beginning.claims[0])),
+      },
+    }
+  }
+
+  async #begin({ storedKey, tags }: Wanted, found: Lookup | undefined) {
+    if (found === undefined) return undefined
+    return this.#access.cache.tryBegin([storedKey], found, tags)
+  }
+
+  /** What there is now of something that was made. */
+  async #latest(wanted: Wanted, made: Got, claim: Claim): Promise<Got | undefined> {
+    const { key, storedKey } = wanted
+    const now = await this.#access.cache.tryRecheck(key, storedKey, claim, made.tags ?? NO_VERSIONS)
+    if (typeof now === 'boolean') return now ? made : undefined
+    return this.#toGot(wanted, now)
   }
 
   async #makeIn(
     frame: Frame,
     wanted: Wanted,
     run: Run,
-    snapshot: TagSnapshot | undefined,
+    beginning: Beginning | undefined,
     old: Hit | undefined,
+    isRefresh = false,
   ): Promise<Got> {
+    const claim = beginning?.claims[0]
     const startedMs = performance.now()
     let value: unknown
     try {
       value = await runAsyncIn(frame, () => produce(wanted, run))
+      checkValue(value)
     } catch (error) {
+      await this.#giveUp(wanted, claim)
       const left =
         old === undefined || run.isDiscarded ? undefined : await this.#leftOf(old, wanted)
       if (left === undefined || !isWithinError(left, wanted)) throw error
       this.#report(wanted, error)
       return this.#toGot(wanted, left, true)
     }
-    checkValue(value)
-    const tags = snapshot === undefined ? undefined : await tagsToStore(frame, snapshot)
+    const own = beginning?.versions
+    const tags = own === undefined ? undefined : await tagsToStore(frame, own)
     const result = this.#toMade(wanted, frame, value, tags, startedMs)
     const { made } = result
-    // The store could not be read, or what it was made from was invalidated: nothing may be kept.
-    if (frame.isOutdatedBy(wanted.tags) && !run.isDiscarded && !frame.isUnfit) {
-      // Somebody may have made it anew since.
-      const newer = await this.#access.reread(wanted)
-      return newer === undefined ? made : this.#toGot(wanted, newer)
+    // What it was made from was invalidated: nothing may be kept.
+    const isOutdated = frame.isOutdatedBy(wanted.tags)
+    const isFit = !frame.isUnfit && !frame.holdsOld && !hasEnded(result)
+    if (!isOutdated && isFit && tags !== undefined && claim !== undefined && isToBeKept(result)) {
+      const request = this.#request(wanted, result, tags)
+      const operation = isRefresh ? 'set' : 'add'
+      const isKept = await this.#access.keep(wanted, { ...request, replacing: claim }, operation)
+      // Who asked before it was removed is given what was made for them.
+      if (isKept || run.isDiscarded) return made
+    } else {
+      await this.#giveUp(wanted, claim)
+      if (frame.isUnfit || !isOutdated) return made
     }
-    if (tags === undefined || run.isDiscarded) return made
-    if (frame.isUnfit || frame.holdsOld || hasEnded(result)) return made
-    const added = await this.#access.add(wanted, this.#request(wanted, result, tags))
-    if (added) return made
-    const hit = await this.#access.reread(wanted)
-    return hit === undefined ? made : this.#toGot(wanted, hit)
+    // Somebody may have made it since, or removed it.
+    const newer = await this.#access.reread(wanted)
+    return newer === undefined ? made : this.#toGot(wanted, newer)
+  }
+
+  #giveUp({ storedKey }: Wanted, claim: Claim): MaybePromise<void> {
+    return this.#access.cache.tryGiveUp(storedKey, claim)
   }
 
   /** What is left of an old value after its producer failed: it may have been removed meanwhile. */
   async #leftOf(old: Hit, wanted: Wanted): Promise<Hit | undefined> {
-    const found = await this.#access.tryRead(wanted)
+    const { key, storedKey, tags } = wanted
+    const found = await this.#access.cache.tryLookup([key], [storedKey], tags, { stale: true })
     return found === undefined ? old : found.hits[0]
   }
 
@@ -278,15 +332,14 @@ export class GetOrSet {
     wanted: Wanted,
     frame: Frame,
     value: unknown,
-    tags: TagSnapshot | undefined,
+    tags: TagVersions | undefined,
     startedMs: number,
   ): Made {
     const own = this.#access.deadline(wanted.timeout)
     const limited = asDeadline(Math.min(own ?? Infinity, frame.bubbledExpiresAtMs))
     const made: Got = {
       value,
-      tags: tags?.versions ?? unreadTags(wanted, frame),
-      unborn: tags?.unborn ?? NONE,
+      tags: tags ?? unreadTags(wanted, frame),
       // What contains this is as old as what this contains, however long this itself is kept.
       expiresAtMs: limited,
       isOld: frame.holdsOld,
@@ -297,7 +350,7 @@ export class GetOrSet {
     return { made, deadline, costMs: performance.now() - startedMs }
   }
 
-  #request(wanted: Wanted, { made, deadline, costMs }: Made, tags: TagSnapshot): StoreRequest {
+  #request(wanted: Wanted, { made, deadline, costMs }: Made, tags: TagVersions): StoreRequest {
     const grace = Math.max(wanted.staleWhileRevalidate, wanted.staleIfError)
     const ageing = toAgeing(deadline, grace, wanted.beta > 0 ? costMs : undefined)
     return { storedKey: wanted.storedKey, value: made.value, ...ageing, tags }
@@ -330,41 +383,20 @@ export class GetOrSet {
     const lease = lock === false ? undefined : await Lease.take(cache, storedKey, lock.lease)
     if (lock !== false && lease === undefined) return
     try {
-      // Read before it is made, as are the versions of its tags: whoever writes meanwhile wins.
-      const payload = await this.#access.readPayload(wanted)
       const found = await this.#access.read(wanted, true)
       const hit = found?.hits[0]
       if (hit !== undefined && isNewer(hit, old)) return
-      const snapshot = await snapshotOf(cache, wanted.tags)
-      if (snapshot === undefined) return
+      const beginning = await this.#begin(wanted, found)
+      if (beginning === undefined) return
       const frame = this.#frame(undefined, wanted, lease)
       try {
-        await this.#refreshIn(frame, wanted, run, snapshot, payload)
+        await this.#makeIn(frame, wanted, run, beginning, undefined, true)
       } finally {
         frame.end()
       }
     } finally {
       await lease?.release()
     }
-  }
-
-  /** @param payload - What is to be replaced. */
-  async #refreshIn(
-    frame: Frame,
-    wanted: Wanted,
-    run: Run,
-    snapshot: TagSnapshot,
-    payload: unknown,
-  ): Promise<void> {
-    const startedMs = performance.now()
-    const value = await runAsyncIn(frame, () => produce(wanted, run))
-    checkValue(value)
-    const tags = await tagsToStore(frame, snapshot)
-    if (tags === undefined || frame.isOutdatedBy(wanted.tags) || run.isDiscarded) return
-    if (frame.isUnfit || frame.holdsOld) return
-    const result = this.#toMade(wanted, frame, value, tags, startedMs)
-    if (hasEnded(result)) return
-    await this.#access.replace(wanted, this.#request(wanted, result, tags), payload)
   }
 
   #report({ key }: Wanted, error: unknown): void {
@@ -384,18 +416,8 @@ function produce({ source }: Wanted, run: Run): unknown {
   return typeof source === 'function' ? run.produce(source as () => unknown) : source
 }
 
-/**
- * The versions of tags for what is made in place of something that was found. A hit may have come from
- * memory, and then nobody asked for them.
- *
- * @returns `undefined`: the store failed.
- */
-export function snapshotOf(
-  cache: Cache,
-  tags: readonly string[],
-): MaybePromise<TagSnapshot | undefined> {
-  if (tags.length === 0) return NO_TAGS
-  return chain(cache.tryLookup([], [], tags), (found) => found?.snapshot)
+function isToBeKept({ deadline }: Made): boolean {
+  return deadline === null || deadline > 0
 }
 
 /** Whether somebody else has made it anew since. */
@@ -420,7 +442,7 @@ function asDeadline(expiresAtMs: number): Deadline {
 }
 
 /** What a value depends on, where the versions are not known. */
-function unreadTags(wanted: Wanted, frame: Frame): Dependencies {
+function unreadTags(wanted: Wanted, frame: Frame): SeenVersions {
   const tags = new Map<string, string | undefined>(frame.tags)
   for (const tag of wanted.tags) if (!tags.has(tag)) tags.set(tag, undefined)
   return tags

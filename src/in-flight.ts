@@ -3,6 +3,13 @@ import { invalidationsSoFar } from './invalidations.js'
 /** So many that are needed are kept before it is looked which of them have ended. */
 const FIRST_SWEEP = 64
 
+let moment = 0
+
+/** Counts what happens in this process, to tell what came first. */
+export function nextMoment(): number {
+  return ++moment
+}
+
 /**
  * Something that is being made under a key, and that others may wait for: who waits for whom, so that
  * nobody waits for itself, and what of the same key is still on its way, so that a removal reaches it.

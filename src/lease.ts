@@ -1,6 +1,7 @@
 import { createHash, randomInt } from 'node:crypto'
-import { primitivesOf, type Backend } from './backend.js'
+import type { Backend } from './backend.js'
 import { isPortable, MAX_KEY_BYTES } from './keys.js'
+import { primitivesOf } from './primitives.js'
 import type { Lock } from './staleness.js'
 import { withinLimit } from './time-limit.js'
 

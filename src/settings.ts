@@ -1,6 +1,6 @@
 import { InvalidCacheBackendError, show } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
-import { toBeta, toLock, type Lock, type LockOptions } from './staleness.js'
+import { toBeta, toLock, toProducerTimeout, type Lock, type LockOptions } from './staleness.js'
 import { checkTimeout, type Timeout } from './timeout.js'
 
 /**
@@ -31,6 +31,11 @@ export interface CacheSettings {
    * never ends under load; a number makes that earlier (above 1) or later. Default `false`.
    */
   readonly earlyRefresh?: boolean | number | undefined
+  /**
+   * For how many milliseconds callers wait for another caller's producer, or body of a fragment, in this
+   * process; then they look again and, if need be, make it themselves. `null`: without end. Default 30,000.
+   */
+  readonly producerTimeoutMs?: number | null | undefined
   /** Settings of the backend. */
   readonly options?: object | undefined
 }
@@ -45,6 +50,8 @@ export interface ResolvedSettings {
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
   readonly earlyRefresh: number
+  /** `Infinity`: without end. */
+  readonly producerTimeoutMs: number
   /** Milliseconds a call to a server may take. */
   readonly timeLimitMs: number
 }
@@ -75,6 +82,7 @@ const COMMON = [
   'ignoreErrors',
   'lock',
   'earlyRefresh',
+  'producerTimeoutMs',
   'options',
 ]
 
@@ -117,11 +125,13 @@ export function resolveSettings(
   }
   let lock: Lock = false
   let earlyRefresh = 0
+  let producerTimeoutMs = Infinity
   check(backend, () => {
     checkTimeout(timeout)
     checkVersion(version)
     lock = toLock(given.lock)
     earlyRefresh = toBeta(given.earlyRefresh)
+    producerTimeoutMs = toProducerTimeout(given.producerTimeoutMs)
   })
   if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
   if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
@@ -134,6 +144,7 @@ export function resolveSettings(
     ignoreErrors,
     lock,
     earlyRefresh,
+    producerTimeoutMs,
     timeLimitMs,
   }
 }

@@ -1,6 +1,7 @@
 import { AsyncSlot } from './async-slot.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
 import { InFlight } from './in-flight.js'
+import { settledWithin } from './time-limit.js'
 
 /** One run of an action that others may be waiting for. */
 export class Run extends InFlight {
@@ -69,6 +70,16 @@ function isNever(): boolean {
 
 const runs = new AsyncSlot<Run>()
 
+/** How a caller may wait for another's run. */
+export interface Waits {
+  /** Whether for one that itself waits for something that is made elsewhere. Default `true`. */
+  readonly mayBeHeldUp?: boolean
+  /** What else than runs it is asked for in, from the inside out. */
+  readonly around?: readonly InFlight[] | undefined
+  /** For so long; then it starts one of its own. Milliseconds. Default: without end. */
+  readonly limitMs?: number
+}
+
 /**
  * Runs one action at a time per key; whoever comes meanwhile gets its result, or its error.
  *
@@ -78,17 +89,8 @@ const runs = new AsyncSlot<Run>()
 export class SingleFlight {
   readonly #running = new Map<string, Run>()
 
-  /**
-   * @param mayBeHeldUp - Whether it may wait for a run that itself waits for something made elsewhere.
-   * @param around - What else than runs it is asked for in, from the inside out.
-   */
-  run<T>(
-    key: string,
-    action: (run: Run) => Promise<T>,
-    mayBeHeldUp = true,
-    around: readonly InFlight[] = NOBODY,
-  ): Promise<T> {
-    return this.#runInside(Run.current, key, action, mayBeHeldUp, around)
+  run<T>(key: string, action: (run: Run) => Promise<T>, waits: Waits = {}): Promise<T> {
+    return this.#runInside(Run.current, key, action, waits)
   }
 
   /** Runs an action that nobody joins. */
@@ -117,16 +119,16 @@ export class SingleFlight {
 
   /** The same for what nobody is going to wait for. */
   runDetached<T>(key: string, action: (run: Run) => Promise<T>): Promise<T> {
-    return this.#runInside(undefined, key, action, true, NOBODY)
+    return this.#runInside(undefined, key, action, {})
   }
 
   #runInside<T>(
     inside: Run | undefined,
     key: string,
     action: (run: Run) => Promise<T>,
-    mayBeHeldUp: boolean,
-    around: readonly InFlight[],
+    waits: Waits,
   ): Promise<T> {
+    const { mayBeHeldUp = true, around = NOBODY, limitMs = Infinity } = waits
     const running = this.#running.get(key)
     const isOutdated = running !== undefined && (running.isOutdated() || running.waitsForOld)
     const isOpen = running !== undefined && !running.isClosed && !isOutdated
@@ -135,7 +137,11 @@ export class SingleFlight {
       inside?.need(running)
       around[0]?.need(running)
       if (!mayBeHeldUp) running.hurry()
-      return running.result as Promise<T>
+      return settledWithin(running.result as Promise<T>, limitMs, () => {
+        // Whoever comes now starts again, and those who have waited for long enough with them.
+        running.isClosed = true
+        return this.#runInside(inside, key, action, waits)
+      })
     }
     const run = new Run(inside)
     around[0]?.need(run)

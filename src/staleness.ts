@@ -71,6 +71,26 @@ export function toBeta(earlyRefresh: unknown): number {
   )
 }
 
+const DEFAULT_PRODUCER_TIMEOUT_MS = 30_000
+
+/** Longer, and a timer ends at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/**
+ * How long callers wait for another's producer.
+ *
+ * @returns Milliseconds; `Infinity`: without end.
+ * @throws TypeError: no number of milliseconds above 0, and not `null`.
+ */
+export function toProducerTimeout(ms: unknown): number {
+  if (ms === undefined) return DEFAULT_PRODUCER_TIMEOUT_MS
+  if (ms === null) return Infinity
+  if (typeof ms === 'number' && ms > 0 && ms <= MAX_TIMER_MS) return ms
+  throw new TypeError(
+    `producerTimeoutMs: ${show(ms)} is not a number of milliseconds above 0 and at most ${MAX_TIMER_MS}; give for example 30_000, or null to wait without end`,
+  )
+}
+
 /** Seconds that an entry may be stale. @throws TypeError: no finite number of at least 0. */
 export function toGrace(name: 'staleWhileRevalidate' | 'staleIfError', seconds: unknown): number {
   if (seconds === undefined) return 0

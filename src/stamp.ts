@@ -1,4 +1,4 @@
-import type { TagVersions } from './tags.js'
+import { newTagVersion, type TagVersions } from './tags.js'
 
 /**
  * How old an entry may become, stored beside its tag versions. Only entries that may be served past
@@ -36,6 +36,18 @@ const EXPIRED = 'expired'
 export interface Labels {
   readonly tags: TagVersions | undefined
   readonly stamp: Stamp | undefined
+}
+
+/** What makes an entry a claim: it says that something is about to be made, and reads as a miss. */
+const CLAIM = '!'
+
+/** Labels of a claim unlike any other. */
+export function newClaim(): TagVersions {
+  return new Map([[CLAIM, newTagVersion()]])
+}
+
+export function isClaim(labels: TagVersions | undefined): boolean {
+  return labels?.has(CLAIM) === true
 }
 
 /** @throws Error: the stamp is damaged. */

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { laterOf, type ClockTime } from './clock.js'
 import { show } from './errors.js'
 
 /**
@@ -7,6 +8,11 @@ import { show } from './errors.js'
  * twice, so an entry whose counter was lost is a miss for ever and nothing invalidated comes back.
  */
 export type TagVersions = ReadonlyMap<string, string>
+
+/** Versions as they were read; `undefined` where there was no counter, or it was not read yet. */
+export type SeenVersions = ReadonlyMap<string, string | undefined>
+
+export const NO_VERSIONS: TagVersions = new Map()
 
 /** The tag all variants of a fragment carry. Not reachable by a tag of the user's. */
 export function fragmentTag(name: string): string {
@@ -71,6 +77,9 @@ function isIterable(value: unknown): value is Iterable<unknown> {
 /** What the keys of all counters begin with. */
 export const TAG_KEY_PREFIX = 'fragcache.tag.'
 
+/** The key of a store's clock. */
+export const CLOCK_KEY = 'fragcache.clock'
+
 /** The key of a tag's counter: always short and portable, whatever the tag is. */
 export function tagKey(tag: string): string {
   return /^[\x21-\x7e]{1,120}$/.test(tag)
@@ -81,9 +90,36 @@ export function tagKey(tag: string): string {
 const writer = randomBytes(6).toString('base64url')
 let issued = 0
 
-/** A version that no other process, and no earlier run of this one, gives out. */
-export function newTagVersion(): string {
-  return `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
+/**
+ * A version that no other process, and no earlier run of this one, gives out.
+ *
+ * @param time - What the store's clock showed; left out where that is not known.
+ */
+export function newTagVersion(time?: ClockTime): string {
+  const unique = `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
+  return time === undefined ? unique : `${TIMED}${time.toString(36)}.${unique}`
+}
+
+const TIMED = '@'
+const BIRTH = '+'
+
+/** The version of a counter that is begun. */
+export function newBirthVersion(time: ClockTime | undefined): string {
+  return BIRTH + newTagVersion(time)
+}
+
+/** Whether a counter was begun and has not been invalidated since, unless softly. */
+export function isBirthVersion(version: string): boolean {
+  return version.startsWith(BIRTH)
+}
+
+/** What the store's clock showed when a tag was last invalidated, softly too; `undefined`: not known. */
+export function clockTimeOf(version: string): ClockTime | undefined {
+  const latest = version.includes(SOFT) ? (version.split(SOFT).at(-2) ?? '') : version
+  const at = latest.startsWith(BIRTH) ? BIRTH.length : 0
+  if (!latest.startsWith(TIMED, at)) return undefined
+  const time = parseInt(latest.slice(at + TIMED.length), 36)
+  return Number.isSafeInteger(time) ? time : undefined
 }
 
 /** What {@link currentUntil} answers for versions of which one was invalidated. */
@@ -95,15 +131,33 @@ const SOFT = '~'
 export const MAX_SOFT_HISTORY = 8
 
 /**
+ * The version after an invalidation.
+ *
+ * @param version - The one before. Its time is never gone back behind, whoever was faster.
+ */
+export function hardened(version: string | undefined, time: ClockTime | undefined): string {
+  return newTagVersion(timeAfter(version, time))
+}
+
+/**
  * The version after a soft invalidation: what was stored with the one before is stale, not gone. It
  * says when each of the last ones was, so that what is old does not get younger by another.
  *
  * @param atMs - When: milliseconds since the epoch.
  */
-export function softened(version: string, atMs: number): string {
+export function softened(version: string, time: ClockTime | undefined, atMs: number): string {
   const [hard = '', ...history] = version.split(SOFT)
-  const kept = [...history, newTagVersion(), String(atMs)].slice(-2 * MAX_SOFT_HISTORY)
+  const own = newTagVersion(timeAfter(version, time))
+  const kept = [...history, own, String(atMs)].slice(-2 * MAX_SOFT_HISTORY)
   return [hard, ...kept].join(SOFT)
+}
+
+function timeAfter(
+  version: string | undefined,
+  time: ClockTime | undefined,
+): ClockTime | undefined {
+  if (time === undefined || version === undefined) return time
+  return laterOf(clockTimeOf(version), time)
 }
 
 /** Of a version, what only a hard invalidation changes. */
@@ -127,35 +181,13 @@ function softenedAfter(version: string, now: string): number {
   return at < 0 ? INVALIDATED : Number(history[at + 3])
 }
 
-const BIRTH = '+'
-
-/** Whether a counter was made for an entry and not invalidated since. */
-export function isBirthVersion(version: string | undefined): boolean {
-  return version?.startsWith(BIRTH) ?? false
-}
-
-/** The current versions of some tags. */
-export interface TagSnapshot {
-  readonly versions: TagVersions
-  /** Those whose counter does not exist yet: it is written, if still absent, with the entry. */
-  readonly unborn: readonly string[]
-}
-
-export const NO_TAGS: TagSnapshot = Object.freeze({
-  versions: new Map<string, string>(),
-  unborn: [],
-})
-
 /**
  * How long versions that were stored were current.
  *
  * @returns `Infinity`: they are; {@link INVALIDATED}; or, after a soft invalidation, its time in
  *   milliseconds since the epoch.
  */
-export function currentUntil(
-  tags: TagVersions | undefined,
-  current: ReadonlyMap<string, string | undefined>,
-): number {
+export function currentUntil(tags: TagVersions | undefined, current: SeenVersions): number {
   let untilMs = Infinity
   if (tags === undefined) return untilMs
   for (const [tag, version] of tags) {
@@ -165,41 +197,4 @@ export function currentUntil(
     untilMs = Math.min(untilMs, softenedAfter(version, now))
   }
   return Number.isNaN(untilMs) ? INVALIDATED : untilMs
-}
-
-/** The snapshot of versions that were read; a tag without one gets the version of its birth. */
-export function takeSnapshot(
-  tags: readonly string[],
-  current: ReadonlyMap<string, string | undefined>,
-): TagSnapshot {
-  if (tags.length === 0) return NO_TAGS
-  const versions = new Map<string, string>()
-  const unborn: string[] = []
-  for (const tag of tags) {
-    const version = current.get(tag)
-    if (version === undefined) unborn.push(tag)
-    versions.set(tag, version ?? BIRTH + newTagVersion())
-  }
-  return { versions, unborn }
-}
-
-/**
- * Gives all entries of one batch the same version of a tag without counter, though their snapshots
- * were taken one by one.
- *
- * @param births - The versions agreed on so far; new ones are added.
- */
-export function agreeOnBirths(
-  { versions, unborn }: TagSnapshot,
-  births: Map<string, string>,
-): TagVersions {
-  let agreed: Map<string, string> | undefined
-  for (const tag of unborn) {
-    const own = versions.get(tag)
-    if (own === undefined) continue
-    const version = births.get(tag) ?? own
-    births.set(tag, version)
-    if (version !== own) (agreed ??= new Map(versions)).set(tag, version)
-  }
-  return agreed ?? versions
 }

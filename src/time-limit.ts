@@ -141,3 +141,21 @@ export function withinLimit<T>(
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
+
+/**
+ * Waits for something that others wait for too.
+ *
+ * @param limitMs - `Infinity`: as long as it takes.
+ * @param late - What is given in its stead if it takes longer. It itself goes on.
+ */
+export function settledWithin<T>(
+  answer: Promise<T>,
+  limitMs: number,
+  late: () => Promise<T>,
+): Promise<T> {
+  if (limitMs === Infinity) return answer
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => late().then(resolve, reject), limitMs)
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

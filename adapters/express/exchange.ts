@@ -1,6 +1,5 @@
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
-import type { TagSnapshot } from '../../src/backend.js'
 import { CacheBackendError } from '../../src/errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
 import { isConditional } from '../../src/http/conditional.js'
@@ -20,7 +19,7 @@ import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js
 import { saidOf, tell, TOLD, unsaid } from '../../src/http/told-headers.js'
 import { parseVary } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
-import { checkTags } from '../../src/tags.js'
+import { checkTags, type SeenVersions } from '../../src/tags.js'
 import { isUnwatched } from '../../src/unwatched.js'
 import { responseChannel, type ResponseMessage, type ResponseOutcome } from './channel.js'
 import {
@@ -221,9 +220,9 @@ export class Exchange implements Substitute {
   /** Reads the versions of a middleware's tags, which the lookup further out did not know of. */
   readTags({ tags, store }: Place): MaybePromise<void> {
     if (typeof tags === 'function' || tags.length === 0 || this.#phase !== 'forwarded') return
-    return chain(store.cache.tryLookup([], [], tags), (found) => {
-      if (found === undefined) this.#dependLate(tags)
-      else this.#depend(found.snapshot)
+    return chain(store.cache.tryVersions(tags), (versions) => {
+      if (versions === undefined) this.#dependLate(tags)
+      else this.#depend(versions)
     })
   }
 
@@ -460,8 +459,8 @@ export class Exchange implements Substitute {
     this.#watch?.watchHeaders()
   }
 
-  #depend({ versions, unborn }: TagSnapshot): void {
-    if (versions.size > 0) this.#frame?.depend(this.place.store.cache, versions, unborn)
+  #depend(versions: SeenVersions): void {
+    if (versions.size > 0) this.#frame?.depend(this.place.store.cache, versions)
   }
 
   /** The view's status is known, and nothing is sent yet. */
@@ -524,7 +523,7 @@ export class Exchange implements Substitute {
     const verdict = this.#judge(stale.status, facts, nowMs, this.#watch?.visitor)
     const { pageTags } = this.#lookup ?? {}
     // What is in the body, the view does not make anew.
-    if (pageTags !== undefined) this.#depend({ versions: pageTags, unborn: [] })
+    if (pageTags !== undefined) this.#depend(pageTags)
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
     const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)
     const said = verdict.downstream === undefined ? [] : saidOf(headers)
@@ -1007,7 +1006,7 @@ export class Exchange implements Substitute {
         if (page !== undefined && flight !== undefined) {
           flights.unmark(lookup.key, profileOf(request.headers))
         }
-        flight?.land({ ...NOTHING, page })
+        flight?.land(outcome === 'overtaken' ? UNDECIDED : { ...NOTHING, page })
       })
       .catch((error: unknown) => {
         flight?.land()

@@ -25,6 +25,7 @@ export class PageFlight {
   #land: (landing: Landing) => void = () => undefined
   #isOver = false
   #hasBegun = false
+  #recheck: Promise<boolean> | undefined
   readonly #limit: NodeJS.Timeout
 
   /**
@@ -56,6 +57,12 @@ export class PageFlight {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /** Looks once, for all who waited, whether what it came to is still right. */
+  recheck(look: () => Promise<boolean>): Promise<boolean> {
+    this.#recheck ??= look()
+    return this.#recheck
   }
 
   /** Ends the wait; only the first time counts. */

@@ -26,8 +26,8 @@ export class PassedFrame extends PageFrame {
     this.parent?.depend(...dependencies)
   }
 
-  override dependUnread(...tags: Parameters<Frame['dependUnread']>): void {
-    this.parent?.dependUnread(...tags)
+  override declare(tags: readonly string[]): PromiseLike<void> {
+    return this.parent?.declare(tags) ?? Promise.resolve()
   }
 
   override limit(...expiry: Parameters<Frame['limit']>): void {

@@ -1,4 +1,4 @@
-import { NO_TAGS, type Hit, type TagSnapshot } from '../../src/backend.js'
+import type { Hit, Lookup } from '../../src/backend.js'
 import { BoundedWeakMemo, MemoBudget } from '../../src/bounded-memo.js'
 import type { Cache } from '../../src/cache.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
@@ -13,6 +13,7 @@ import { growHeaderList } from '../../src/http/vary.js'
 import { normalizedHeaders } from '../../src/http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { isToldOfOperations } from '../../src/observe.js'
+import { NO_VERSIONS, type SeenVersions } from '../../src/tags.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
 import type { PageLookup, PageRequest } from './page.js'
@@ -104,7 +105,17 @@ export class PageReader {
     const hits = isKnown ? keys.map((one) => this.get(known, one)) : []
     // Copying properties by a spread would cost more than all the rest.
     const { page, pageTags, isSoft } = this.pick(known, request, generation, keys, hits)
-    return { page, pageTags, isSoft, generation, headerList, key, isKnown, tags: NO_TAGS, moment }
+    return {
+      page,
+      pageTags,
+      isSoft,
+      generation,
+      headerList,
+      key,
+      isKnown,
+      tags: NO_VERSIONS,
+      moment,
+    }
   }
 
   get(known: KnownUri, key: string): Hit | undefined {
@@ -120,27 +131,26 @@ export class PageReader {
     const { guess } = known
     const guessed = this.candidates(known, request, guess)
     const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.read(records, known, tags), ({ hits, snapshot }) => {
+    return chain(this.read(records, known, tags), ({ hits, lying, seen }) => {
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.headerList : undefined
-      const found = { generation, headerList: headerList ?? [], tags: snapshot, moment }
+      const found = { generation, headerList: headerList ?? [], tags: seen, moment }
       if (headerList === undefined) {
-        return {
-          ...found,
-          ...NOTHING,
-          key: this.candidates(known, request, [])[0] ?? '',
-          isKnown: false,
-        }
+        const key = this.candidates(known, request, [])[0] ?? ''
+        const at = guessed.indexOf(key)
+        return { ...found, ...NOTHING, key, isKnown: false, lying: lyingAt(lying, at, 2) }
       }
       if (isSameList(headerList, guess)) {
         const picked = this.pick(known, request, generation, guessed, hits.slice(2))
-        return { ...found, ...picked, key: guessed[0] ?? '', isKnown: true }
+        const key = guessed[0] ?? ''
+        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(lying, 0, 2) }
       }
       const keys = this.candidates(known, request, headerList)
       return chain(this.read(keys, known, NO_TAG_NAMES), (second) => {
         const picked = this.pick(known, request, generation, keys, second.hits)
-        return { ...found, ...picked, key: keys[0] ?? '', isKnown: true }
+        const key = keys[0] ?? ''
+        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(second.lying, 0, 0) }
       })
     })
   }
@@ -213,12 +223,14 @@ export class PageReader {
     return (await this.read(keys, known, NO_TAG_NAMES)).hits.map((hit) => hit?.value)
   }
 
+  /** What lies under the key of a page. */
+  async readSlot(key: string, known: KnownUri): Promise<Lookup> {
+    const found = this.cache.tryLookup([key], [known.storedKey(key, this.#toStored)], [])
+    return orFail(await found)
+  }
+
   /** Local memory is asked without detours while nobody watches. */
-  read(
-    keys: readonly string[],
-    known: KnownUri,
-    tags: readonly string[],
-  ): MaybePromise<{ readonly hits: readonly (Hit | undefined)[]; readonly snapshot: TagSnapshot }> {
+  read(keys: readonly string[], known: KnownUri, tags: readonly string[]): MaybePromise<Lookup> {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
       const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
@@ -226,16 +238,17 @@ export class PageReader {
         const count = hits.filter((hit) => hit !== undefined).length
         cache.counts.hits += count
         cache.counts.misses += hits.length - count
-        return { hits, snapshot: NO_TAGS }
+        return { hits, lying: [], seen: NO_VERSIONS }
       })
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
-    return chain(cache.tryLookup(keys, storedKeys, expected, this.#wantsStale), (answer) => {
-      const { hits, snapshot } = orFail(answer)
+    const options = { stale: this.#wantsStale, toMake: true }
+    return chain(cache.tryLookup(keys, storedKeys, expected, options), (answer) => {
+      const { hits, lying, seen } = orFail(answer)
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
       if (own !== undefined) this.#known.learnTags(known, own)
-      return { hits, snapshot: tags.length === 0 ? NO_TAGS : snapshotOf(snapshot, tags) }
+      return { hits, lying, seen: tags.length === 0 ? NO_VERSIONS : seenOf(seen, tags) }
     })
   }
 }
@@ -278,9 +291,11 @@ function isSameList(a: readonly string[], b: readonly string[]): boolean {
 }
 
 /** Only the tags that were asked for: others were read along for the page that is there. */
-function snapshotOf({ versions, unborn }: TagSnapshot, tags: readonly string[]): TagSnapshot {
-  return {
-    versions: new Map([...versions].filter(([tag]) => tags.includes(tag))),
-    unborn: unborn.filter((tag) => tags.includes(tag)),
-  }
+function seenOf(seen: SeenVersions, tags: readonly string[]): SeenVersions {
+  return new Map(tags.map((tag) => [tag, seen.get(tag)]))
+}
+
+function lyingAt(lying: readonly unknown[], at: number, first: number): PageLookup['lying'] {
+  // Where the answer came from memory, nobody looked.
+  return at < 0 || lying.length === 0 ? undefined : { payload: lying[first + at] }
 }

@@ -1,9 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { BoundedMemo, shortKey, type ShortKey } from '../../src/bounded-memo.js'
-import { NO_TAGS, type TagSnapshot } from '../../src/backend.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
-import { warnOfTags, type Frame } from '../../src/frame.js'
+import { tagsToStore, warnOfTags, type Frame } from '../../src/frame.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,
@@ -25,7 +24,7 @@ import { growHeaderList, toHeaderList } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { Moments } from '../../src/moments.js'
 import { operationChannel } from '../../src/observe.js'
-import { newTagVersion } from '../../src/tags.js'
+import { newTagVersion, NO_VERSIONS, type TagVersions } from '../../src/tags.js'
 import { isExpired, type Deadline } from '../../src/timeout.js'
 import { orFail, withinLimit } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
@@ -184,6 +183,63 @@ export class PageStore {
   }
 
   /**
+   * Called before a request goes to its handler: notes from when on an invalidation is to win, as far as the
+   * lookup did not.
+   *
+   * @returns The lookup, with what it still lacked.
+   */
+  begin(request: PageRequest, lookup: PageLookup): MaybePromise<PageLookup> {
+    const { cache } = this
+    const absent = [...lookup.tags.keys()].filter((tag) => lookup.tags.get(tag) === undefined)
+    const born = absent.length === 0 ? NO_VERSIONS : cache.tryVersions(absent)
+    return chain(born, (versions) => {
+      const tags = new Map([...lookup.tags, ...(versions ?? NO_VERSIONS)])
+      return chain(this.#generationOf(request, lookup), (generation) =>
+        chain(lookup.lying ?? this.#lyingAt(lookup.key), (lying) => ({
+          ...lookup,
+          generation,
+          tags,
+          lying,
+        })),
+      )
+    })
+  }
+
+  /**
+   * The generation that a page is made in. One that is not there is begun, since it may be lost while the
+   * handler runs, and with it what another process has invalidated.
+   */
+  #generationOf(
+    request: PageRequest,
+    { generation }: PageLookup,
+  ): MaybePromise<string | undefined> {
+    const { cache } = this
+    if (generation !== undefined || !cache.isShared) return generation
+    const key = this.#reader.knownOf(request).generationKey
+    const own = newTagVersion()
+    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
+    const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
+    const storedKey = cache.checkedKey(key)
+    const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
+    return chain(stored, (outcomes) => {
+      if (outcomes?.[0] === 'stored') return own
+      const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES)
+      return chain(found, (there) => {
+        const known = decodeGeneration(there?.hits[0]?.value)?.generation
+        if (known !== undefined || there === undefined) return known
+        // Damaged, it reads as none.
+        const mended = cache.tryStore([key], [{ storedKey, value, expiresAtMs }])
+        return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
+      })
+    })
+  }
+
+  #lyingAt(key: string): MaybePromise<PageLookup['lying']> {
+    const found = this.cache.tryLookup([key], [this.cache.checkedKey(key)], NO_TAG_NAMES)
+    return chain(found, (lookup) => lookup && { payload: lookup.lying[0] })
+  }
+
+  /**
    * Stores a response.
    *
    * @param seen - What the lookup before the view found. An invalidation since then wins.
@@ -233,7 +289,7 @@ export class PageStore {
     const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
     const [first, second, third] = await this.#reader.readValues(keys, known)
     const current = decodeGeneration(first)
-    if (!isStillSeen(current, seen)) return { outcome: 'invalidated' }
+    if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
     const generation = current?.generation ?? newTagVersion()
 
     const list = known.readHeaderList(second)
@@ -287,14 +343,17 @@ export class PageStore {
       keyedBy.length === 0
         ? []
         : this.#count(variant, generation, third, page, writes, keys[2] ?? '')
-    writes.push({ key, value, expiresAtMs: keptUntilMs })
+    const condition = await this.#conditionAt(key, known, seen, generation)
+    if (condition === undefined) return { outcome: 'overtaken' }
+    writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
 
     if (page.frame.hasTooManyTags) {
       warnOfTags()
       return { outcome: 'cache-refused' }
     }
-    const tags = await this.#snapshot(page.frame)
-    if (tags === undefined || isDropped()) return { outcome: 'invalidated' }
+    const tags = await tagsToStore(page.frame, NO_VERSIONS)
+    if (tags === undefined) return { outcome: cache.isFailing ? 'cache-failed' : 'invalidated' }
+    if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
       writes.map((write, i) => ({
@@ -302,9 +361,11 @@ export class PageStore {
         value: write.value,
         expiresAtMs: write.expiresAtMs,
         ...(write.ifAbsent === true && { ifAbsent: true }),
+        ...(write.replacing !== undefined && { replacing: write.replacing }),
         ...(i === writes.length - 1 && { tags }),
       })),
     )
+    if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
     if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {
       if (current === undefined) await this.#clearDamage(known)
       return { outcome: 'cache-refused' }
@@ -358,32 +419,21 @@ export class PageStore {
   }
 
   /**
-   * What the fragments in the page depend on, the page depends on too; `undefined` if it was
-   * invalidated meanwhile.
+   * What has to lie under a page's key for it to be stored there.
+   *
+   * @returns `undefined`: another page has been stored there since this one began.
    */
-  #snapshot(frame: Frame): MaybePromise<TagSnapshot | undefined> {
-    const { versionsRead } = frame
-    if (versionsRead === undefined) return this.#snapshotNow(frame)
-    return versionsRead.then(() => this.#snapshotNow(frame))
-  }
-
-  #snapshotNow(frame: Frame): MaybePromise<TagSnapshot | undefined> {
-    const { tags, unborn } = frame
-    if (tags === undefined) return NO_TAGS
-    if (frame.isOutdated(tags.keys())) return undefined
-    const versions = new Map<string, string>()
-    const unread: string[] = []
-    for (const [tag, version] of tags) {
-      if (version === undefined) unread.push(tag)
-      else versions.set(tag, version)
-    }
-    if (unread.length === 0) return { versions, unborn }
-    return chain(this.cache.tryLookup([], [], unread), (found) => {
-      const { snapshot } = orFail(found)
-      if (frame.isOutdated(unread)) return undefined
-      for (const [tag, version] of snapshot.versions) versions.set(tag, version)
-      return { versions, unborn: [...unborn, ...snapshot.unborn] }
-    })
+  async #conditionAt(
+    key: string,
+    known: KnownUri,
+    seen: PageLookup,
+    generation: string,
+  ): Promise<Pick<Write, 'ifAbsent' | 'replacing'> | undefined> {
+    if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
+    // Only now it is known what it varies on.
+    const { hits, lying } = await this.#reader.readSlot(key, known)
+    const there = this.#reader.decode(hits[0])
+    return there?.generation === generation ? undefined : inPlaceOf(lying[0])
   }
 
   /**
@@ -476,7 +526,10 @@ export class PageStore {
     const keys = this.#reader.candidates(known, variant, headerList)
     const moment = ++this.#reader.moment
     for (const key of keys) this.#dropped.note(key, moment)
-    await this.cache.deleteMany(keys)
+    // A mark and not nothing: a handler that found nothing and is running in another process loses too.
+    const marks = keys.map((key) => [key, DROPPED] as const)
+    const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
+    if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
   }
 }
 
@@ -486,6 +539,14 @@ interface Write {
   readonly value: unknown
   readonly expiresAtMs: Deadline
   readonly ifAbsent?: boolean
+  readonly replacing?: unknown
+}
+
+/** In place of a page; it reads as none. */
+const DROPPED = 'dropped'
+
+function inPlaceOf(payload: unknown): Pick<Write, 'ifAbsent' | 'replacing'> {
+  return payload === undefined ? { ifAbsent: true } : { replacing: payload }
 }
 
 /** The later of a page's deadline and a record's. */
@@ -498,7 +559,12 @@ function latest(
 }
 
 /** Whether nobody invalidated the URI since the view began. */
-function isStillSeen(current: GenerationRecord | undefined, seen: PageLookup): boolean {
+function isStillSeen(
+  current: GenerationRecord | undefined,
+  seen: PageLookup,
+  isShared: boolean,
+): boolean {
+  if (isShared) return current !== undefined && current.generation === seen.generation
   // What was there and is gone was invalidated by other means, such as `clear`.
   if (current === undefined) return seen.generation === undefined
   if (current.generation === seen.generation) return true

@@ -1,5 +1,4 @@
-import type { TagSnapshot } from '../../src/backend.js'
-import type { TagVersions } from '../../src/tags.js'
+import type { SeenVersions, TagVersions } from '../../src/tags.js'
 import type { Frame } from '../../src/frame.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredHead, StoredResponse } from '../../src/http/stored-response.js'
@@ -33,7 +32,12 @@ export interface PageLookup {
   /** A soft invalidation made the page stale, and it is not to be found right still. */
   readonly isSoft?: boolean | undefined
   /** The versions of the tags that were asked for. */
-  readonly tags: TagSnapshot
+  readonly tags: SeenVersions
+  /**
+   * What lay under its key, of whatever worth: a page is stored in place of that alone. Left out: it was
+   * not looked.
+   */
+  readonly lying?: { readonly payload: unknown } | undefined
   /** When, in the order of what happens in this store. */
   readonly moment: number
 }
@@ -57,9 +61,9 @@ export interface NewPage {
 }
 
 /**
- * What became of a response that was to be stored: it is; the URI was invalidated since its view
- * began; its time was up; the cache would not take it; it failed; or too many wait to be stored for
- * this URI.
+ * What became of a response that was to be stored: it is; the URI was invalidated since its handler
+ * began, or may have been; another one was stored meanwhile; its time was up; the cache would not take it;
+ * it failed; or too many wait to be stored for this URI.
  */
 export type StoreOutcome =
-  'stored' | 'invalidated' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
+  'stored' | 'invalidated' | 'overtaken' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'

@@ -275,7 +275,7 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
   const own = flights.lead(lookup.key, profile, settings.waitSeconds * 1000)
   const leading = { ...forwarding, flight: own }
   // In this process the flight is enough, and under a lease nobody waits for another one.
-  const isAlone = exchange.place.store.cache.answersAtOnce || isUnderLease(currentFrame())
+  const isAlone = !exchange.place.store.cache.isShared || isUnderLease(currentFrame())
   if (settings.lock === false || isAlone) return forward(visit, leading)
   void forwardUnderLease(visit, leading, settings.lock).catch(visit.next)
 }
@@ -334,9 +334,12 @@ function mayWait({ request, asked, exchange }: Visit): boolean {
   return !exchange.isVisitors
 }
 
-function forward({ exchange, next }: Visit, forwarding: Forwarding): void {
+function forward({ exchange, request, next }: Visit, forwarding: Forwarding): void {
   exchange.attach()
-  exchange.forward(forwarding, next)
+  const begun = exchange.place.store.begin(request, forwarding.lookup)
+  const go = (lookup: PageLookup) => exchange.forward({ ...forwarding, lookup }, next)
+  if (isPromise(begun)) begun.then(go).catch(next)
+  else go(begun)
 }
 
 /** Waits for another request's view, and takes what it made if that is this one's page too. */
@@ -348,7 +351,14 @@ async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): P
   const askAgain = () => again({ times: (waited?.times ?? 0) + 1, untilMs })
   if (isUndecided) return askAgain()
   if (landed === undefined) return forward(visit, forwarding)
-  const page = exchange.place.store.answers(landed, request) ? usable(visit, landed) : undefined
+  const { store } = exchange.place
+  const isAnswer = store.answers(landed, request)
+  if (isAnswer && store.cache.isShared) {
+    const isCurrent = await flight.recheck(() => isStillCurrent(visit, landed))
+    if (res.headersSent || res.destroyed) return
+    if (!isCurrent) return askAgain()
+  }
+  const page = isAnswer ? usable(visit, landed) : undefined
   // Another variant: now it is known what the page varies on.
   if (page === undefined) return askAgain()
   const nowMs = Date.now()
@@ -359,6 +369,24 @@ async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): P
     return respond(visit, forwarding, page, 'joined')
   }
   forward(visit, forwarding)
+}
+
+/**
+ * Whether a page that was made while others waited is what they may be given: in a shared store another
+ * process may have invalidated it before they asked.
+ */
+async function isStillCurrent(
+  { exchange, request }: Visit,
+  made: StoredResponse,
+): Promise<boolean> {
+  try {
+    const { page } = await exchange.place.store.lookup(request)
+    return page !== undefined && isSame(page, made)
+  } catch (error) {
+    // A cache that fails cannot tell.
+    if (!(error instanceof CacheBackendError)) throw error
+    return true
+  }
 }
 
 /** Makes a page anew in the background, once at a time. */

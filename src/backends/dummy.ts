@@ -9,6 +9,7 @@ import type { CacheSettings } from '../settings.js'
  */
 export class DummyCache extends Cache {
   override readonly answersAtOnce = true
+  override readonly isShared = false
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: CacheSettings = {}) {

@@ -1,11 +1,19 @@
-import type { Hit, Lookup, TagSnapshot, WriteEntry, WriteOutcome } from '../backend.js'
-import { judgeAge, NO_TAGS } from '../backend.js'
+import type {
+  Beginning,
+  Claim,
+  Hit,
+  Lookup,
+  LookupOptions,
+  WriteEntry,
+  WriteOutcome,
+} from '../backend.js'
+import { judgeAge } from '../backend.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { addIntegers, pack, unpack, type Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
-import { splitLabels } from '../stamp.js'
-import type { TagVersions } from '../tags.js'
+import { isClaim, newClaim, splitLabels } from '../stamp.js'
+import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { ServerFigures } from '../server-stats.js'
 import {
@@ -51,12 +59,13 @@ export interface LocMemSettings extends CacheSettings {
  */
 export class LocMemCache extends Cache<MemoryPayload> {
   override readonly answersAtOnce = true
+  override readonly isShared = false
   readonly #store: MemoryStore
   readonly #limits: Limits
   readonly #owner: string
-  #snapshot: TagSnapshot = NO_TAGS
-  #snapshotOf: readonly string[] = NO_TAGS.unborn
-  #snapshotCount = -1
+  #versions = NO_VERSIONS
+  #versionsOf: readonly string[] = []
+  #versionsCount = -1
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: LocMemSettings = {}) {
@@ -79,11 +88,15 @@ export class LocMemCache extends Cache<MemoryPayload> {
 
   override lookupOne(storedKey: string, _toWrite = false, stale = false): Hit | undefined {
     const entry = this.#store.get(storedKey)
-    if (entry === undefined) return undefined
+    return entry === undefined ? undefined : this.#toHit(entry, stale)
+  }
+
+  #toHit(entry: MemoryEntry, stale: boolean): Hit | undefined {
     const { payload } = entry
     if (typeof payload === 'string') {
       return { value: payload, tags: undefined, stamp: undefined, entry }
     }
+    if (isTagged(payload) && isClaim(payload.tags)) return undefined
     const hit = hitOf(payload, entry)
     if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
       return hit
@@ -167,29 +180,64 @@ export class LocMemCache extends Cache<MemoryPayload> {
     return sizeOfPayload(payload)
   }
 
-  /** @internal All variants of a fragment share one snapshot for as long as nothing is invalidated. */
-  override readTags(tags: readonly string[]): TagSnapshot {
-    if (tags.length === 0) return NO_TAGS
+  /** @internal All variants of a fragment share their versions for as long as nothing is invalidated. */
+  override currentVersions(tags: readonly string[]): TagVersions {
+    if (tags.length === 0) return NO_VERSIONS
     const count = this.#store.invalidationCount
-    const known = this.#snapshotCount === count && sameTags(this.#snapshotOf, tags)
+    const known = this.#versionsCount === count && sameTags(this.#versionsOf, tags)
     if (!known) {
-      const version = String(count)
-      this.#snapshot = { versions: new Map(tags.map((tag) => [tag, version])), unborn: [] }
-      this.#snapshotOf = tags
-      this.#snapshotCount = count
+      this.#versions = this.versionsSince(tags, count)
+      this.#versionsOf = tags
+      this.#versionsCount = count
     }
-    return this.#snapshot
+    return this.#versions
+  }
+
+  /** @internal */
+  override get clockTime(): number {
+    return this.#store.invalidationCount
+  }
+
+  /** @internal What was invalidated since then is found out when the entry is read. */
+  override versionsSince(tags: readonly string[], time: number): TagVersions {
+    const version = String(time)
+    return new Map(tags.map((tag) => [tag, version]))
+  }
+
+  /** @internal */
+  override begin(
+    storedKeys: readonly string[],
+    _lying: readonly unknown[],
+    seen: SeenVersions,
+  ): Beginning {
+    return {
+      claims: storedKeys.map((key) => this.#store.get(key)?.payload ?? this.#claim(key)),
+      versions: this.currentVersions([...seen.keys()]),
+    }
+  }
+
+  #claim(key: string): MemoryPayload | undefined {
+    const payload = new Tagged(null, newClaim())
+    return this.#write({ key, payload, expiresAtMs: null }) === 'stored' ? payload : undefined
+  }
+
+  /** @internal */
+  override giveUp(storedKey: string, claim: Claim): void {
+    const isThere = this.#store.get(storedKey)?.payload === claim
+    if (isThere && this.isClaim(claim as MemoryPayload)) this.#store.delete(storedKey)
   }
 
   /** @internal */
   override lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    stale = false,
+    { stale = false }: LookupOptions = {},
   ): Lookup {
+    const entries = storedKeys.map((key) => this.#store.get(key))
     return {
-      hits: storedKeys.map((key) => this.lookupOne(key, false, stale)),
-      snapshot: this.readTags(expected),
+      hits: entries.map((entry) => entry && this.#toHit(entry, stale)),
+      lying: entries.map((entry) => entry?.payload),
+      seen: this.currentVersions(expected),
     }
   }
 
@@ -239,8 +287,6 @@ function hitOf(payload: MemoryPayload, entry?: MemoryEntry): Hit {
     entry,
   }
 }
-
-const NO_VERSIONS: TagVersions = new Map()
 
 function sameTags(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((tag, i) => tag === b[i]))

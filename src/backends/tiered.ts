@@ -1,24 +1,25 @@
-import {
-  NO_TAGS,
-  primitivesOf,
-  type ChangeListener,
-  type Hit,
-  type Lookup,
-  type Primitives,
-  type StoreRequest,
-  type TagSnapshot,
-  type WriteEntry,
-  type WriteOutcome,
+import type {
+  Beginning,
+  ChangeListener,
+  Claim,
+  Hit,
+  Lookup,
+  LookupOptions,
+  Primitives,
+  StoreRequest,
+  WriteEntry,
+  WriteOutcome,
 } from '../backend.js'
 import type { Bus } from '../bus.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
 import { defaultKeyFunction, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { primitivesOf } from '../primitives.js'
 import type { Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
 import type { CacheSettings } from '../settings.js'
-import { newTagVersion, TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
+import { NO_VERSIONS, TAG_KEY_PREFIX, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { LocMemCache } from './locmem.js'
 import { BusEnd } from './tiered/bus.js'
@@ -82,9 +83,17 @@ export class TieredCache extends Cache {
     const below = primitivesOf(remote)
     const { keyPrefix, keyFunction, ...defaults } = below.settings
     const { version, timeout, ignoreErrors, lock, earlyRefresh } = defaults
+    const { producerTimeoutMs } = defaults
+    const inherited = { version, timeout, ignoreErrors, lock, earlyRefresh }
     const own = withoutUndefined(settings)
     super(
-      { version, timeout, ignoreErrors, lock, earlyRefresh, ...own, keyPrefix, keyFunction },
+      {
+        ...inherited,
+        producerTimeoutMs: producerTimeoutMs === Infinity ? null : producerTimeoutMs,
+        ...own,
+        keyPrefix,
+        keyFunction,
+      },
       { settings: ['local', 'remote', 'bus', 'localTimeout'], options: [] },
     )
     this.#local = local
@@ -108,45 +117,77 @@ export class TieredCache extends Cache {
   ): MaybePromise<Hit | undefined> {
     if (toWrite) return this.#ask('get', () => this.#remote.lookupOne(storedKey, true, stale))
     const hit = this.#isLocalUsable() ? this.#local.lookupOne(storedKey) : undefined
-    return hit ?? chain(this.#read([storedKey], [], stale), ({ hits }) => hits[0])
+    return hit ?? chain(this.#read([storedKey], [], { stale }), ({ hits }) => hits[0])
   }
 
   override lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    stale = false,
+    options: LookupOptions = {},
   ): MaybePromise<Lookup> {
-    if (!this.#isLocalUsable()) return this.#read(storedKeys, expected, stale)
+    if (!this.#isLocalUsable()) return this.#read(storedKeys, expected, options)
     const found = storedKeys.map((key) => this.#local.lookupOne(key))
     const missing = storedKeys.filter((_, i) => found[i] === undefined)
     if (missing.length === 0 && storedKeys.length > 0) {
-      return {
-        hits: found,
-        // Versions for which nobody asks where everything was found: an entry stored with them
-        // would be a miss.
-        get snapshot() {
-          return neverCurrent(expected)
-        },
-      }
+      // Nobody asks for versions where everything was found.
+      return { hits: found, lying: [], seen: NOT_SEEN }
     }
-    return chain(this.#read(missing, expected, stale), ({ hits, snapshot }) => {
+    return chain(this.#read(missing, expected, options), ({ hits, lying, seen, withClock }) => {
       let next = 0
-      return { hits: found.map((hit) => hit ?? hits[next++]), snapshot }
+      const at = found.map((hit) => (hit === undefined ? next++ : -1))
+      return {
+        hits: found.map((hit, i) => hit ?? hits[at[i] as number]),
+        lying: at.map((i) => lying[i]),
+        seen,
+        withClock: withClock === true,
+      }
     })
   }
 
-  override readTags(tags: readonly string[]): MaybePromise<TagSnapshot> {
-    return this.#ask('get', () => this.#remote.readTags(tags))
+  override currentVersions(
+    tags: readonly string[],
+    isMade = false,
+  ): MaybePromise<TagVersions | undefined> {
+    return this.#ask('get', () => this.#remote.currentVersions(tags, isMade))
+  }
+
+  override get clockTime(): number | undefined {
+    return this.#remote.clockTime
+  }
+
+  override versionsSince(
+    tags: readonly string[],
+    time: number | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    return this.#ask('get', () => this.#remote.versionsSince(tags, time))
+  }
+
+  override isStillClaimed(claim: Claim, lying: unknown): boolean {
+    return this.#remote.isStillClaimed(claim, lying)
+  }
+
+  /** Nobody's copy changes by it, and so nobody is told. */
+  override begin(
+    storedKeys: readonly string[],
+    lying: readonly unknown[],
+    seen: SeenVersions,
+    withClock = false,
+  ): MaybePromise<Beginning> {
+    return this.#ask('set', () => this.#remote.begin(storedKeys, lying, seen, withClock))
+  }
+
+  override giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
+    return this.#ask('set', () => this.#remote.giveUp(storedKey, claim))
   }
 
   /** Reads from the remote cache, and keeps what it finds unless it changes meanwhile. */
   #read(
     storedKeys: readonly string[],
     expected: readonly string[],
-    stale: boolean,
+    options: LookupOptions,
   ): MaybePromise<Lookup> {
     if (!this.#isLocalUsable() || storedKeys.length === 0) {
-      return this.#ask('get', () => this.#remote.lookup(storedKeys, expected, stale))
+      return this.#ask('get', () => this.#remote.lookup(storedKeys, expected, options))
     }
     const reading = new Reading(this.#local.invalidationCount)
     this.#readings.add(reading)
@@ -155,7 +196,7 @@ export class TieredCache extends Cache {
         this.#ask('get', () => {
           // Sent together. The other way round, a deadline could be that of an entry not read.
           const deadlines = this.#below.readDeadlines(storedKeys)
-          const lookup = this.#remote.lookup(storedKeys, expected, stale)
+          const lookup = this.#remote.lookup(storedKeys, expected, options)
           return both(lookup, deadlines)
         }),
       () => this.#readings.delete(reading),
@@ -176,9 +217,7 @@ export class TieredCache extends Cache {
   #keep(storedKey: string, hit: Hit, expiresAtMs: Deadline, count: number): void {
     if (!this.#isTold || this.#doubtfulUntilMs > performance.now()) return
     const counters =
-      hit.tags === undefined
-        ? NO_TAGS.unborn
-        : [...hit.tags.keys()].map((tag) => this.#remote.counterKey(tag))
+      hit.tags === undefined ? [] : [...hit.tags.keys()].map((tag) => this.#remote.counterKey(tag))
     this.#local.keepCopy(storedKey, hit, this.#localDeadline(expiresAtMs), counters, count)
   }
 
@@ -199,9 +238,8 @@ export class TieredCache extends Cache {
       () => this.#ask('set', () => this.#remote.store(requests)),
       (outcomes, reading) => {
         requests.forEach((request, i) => {
-          const { storedKey, value, expiresAtMs, tags = NO_TAGS, stamp } = request
-          if (outcomes[i] !== 'stored' || tags.versions.size > 0 || reading.hasLost(storedKey))
-            return
+          const { storedKey, value, expiresAtMs, tags = NO_VERSIONS, stamp } = request
+          if (outcomes[i] !== 'stored' || tags.size > 0 || reading.hasLost(storedKey)) return
           // With tags it has to be read first: whether they are still current, the store decides.
           if (expiresAtMs !== null && expiresAtMs <= 0) return
           this.#keep(storedKey, { value, tags: undefined, stamp }, expiresAtMs, reading.count)
@@ -459,9 +497,7 @@ function both<A, B>(a: MaybePromise<A>, b: MaybePromise<B>): MaybePromise<[A, B]
   return isPromise(a) || isPromise(b) ? Promise.all([a, b]) : [a, b]
 }
 
-function neverCurrent(tags: readonly string[]): TagSnapshot {
-  return { versions: new Map(tags.map((tag) => [tag, newTagVersion()])), unborn: [] }
-}
+const NOT_SEEN: SeenVersions = new Map()
 
 function withoutUndefined(settings: TieredSettings): TieredSettings {
   const given = Object.entries(settings).filter(([, value]) => value !== undefined)

@@ -1,4 +1,4 @@
-import { primitivesOf } from '../backend.js'
+import { primitivesOf } from '../primitives.js'
 import type { Cache } from '../cache.js'
 import type { ServerStats } from '../server-stats.js'
 import { judge, type Finding, type Level } from './findings.js'

@@ -1,7 +1,8 @@
-import { NO_TAGS, type Hit, type Lookup, type StoreRequest, type TagSnapshot } from '../backend.js'
+import type { Claim, Hit, Lookup, StoreRequest } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
-import { lifetimeOf, snapshotOf } from '../get-or-set.js'
+import { lifetimeOf } from '../get-or-set.js'
+import { nextMoment } from '../in-flight.js'
 import { Lease, leaseOrFind } from '../lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
@@ -39,20 +40,23 @@ import {
   type HoleRenderer,
   type Shown,
 } from './holes.js'
-import {
-  Frame,
-  isUnderLease,
-  runAsyncIn,
-  runSyncIn,
-  tagsToStore,
-  type Dependencies,
-} from '../frame.js'
+import { Frame, isUnderLease, runAsyncIn, runSyncIn, tagsToStore } from '../frame.js'
 import { observer } from './shown.js'
 import { mustNotWait } from '../single-flight.js'
 import type { Fragment } from './spec.js'
+import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
+import { settledWithin } from '../time-limit.js'
 
 /** In place of the moment when something began. */
 const UNTIMED = -1
+
+/** What a fragment is begun with, so that it can be kept. */
+export interface Start {
+  /** Of its own tags. */
+  readonly versions: TagVersions
+  /** Left out: it is not going to be kept, since its time is over at once. */
+  readonly claim: Claim
+}
 
 /**
  * A fragment that was not found: whoever opened it runs the body and then calls exactly one of
@@ -70,8 +74,8 @@ export class Attempt {
 
   constructor(
     readonly fragment: Fragment,
-    /** `undefined`: the store could not be read, or must not be used; nothing is stored. */
-    readonly snapshot: TagSnapshot | undefined,
+    /** `undefined`: the store failed, or must not be used; nothing is stored. */
+    readonly start: Start | undefined,
     readonly parent: Frame | undefined,
     readonly flight: Flight | undefined,
     readonly startedMs: number,
@@ -83,12 +87,10 @@ export class Attempt {
     if (fragment.bypass) this.frame.keeps = false
     else {
       this.frame.fragment = fragment
+      this.frame.storedKey = fragment.variant.storedKey
       this.frame.holes = holes
     }
-    if (flight !== undefined) {
-      flight.frame = this.frame
-      flight.mayWait = false
-    }
+    flight?.beginMaking(this.frame, start?.claim)
     if (!fragment.bypass) parent?.announce(fragment.tags)
   }
 
@@ -127,9 +129,9 @@ export class Attempt {
 
   /** The same again as a part of nothing, to be made when whoever asked for it has what was found. */
   apart(holes: HoleRenderer | undefined): Attempt {
-    const { fragment, snapshot, startedMs } = this
+    const { fragment, start, startedMs } = this
     const own = holes ?? outermostOf(this.parent)?.holes
-    const attempt = new Attempt(fragment, snapshot, undefined, undefined, startedMs, own)
+    const attempt = new Attempt(fragment, start, undefined, undefined, startedMs, own)
     return attempt.replace(undefined, this.#refresh).under(this.#lease)
   }
 
@@ -237,36 +239,36 @@ export class Attempt {
     const content = bypass ? text : takeContent(this.frame, text)
     const own = toDeadline(timeout, Date.now())
     const endMs = Math.min(own ?? Infinity, this.frame.bubbledExpiresAtMs)
-    if (this.snapshot === undefined) {
-      this.#give(content, this.#unreadDependencies(), [], endMs)
+    if (this.start === undefined) {
+      this.#give(content, this.#unreadVersions(), endMs)
       return undefined
     }
-    return chain(tagsToStore(this.frame, this.snapshot), (tags) => {
-      this.#give(content, tags?.versions ?? this.#unreadDependencies(), tags?.unborn, endMs)
-      // Without all its versions an invalidation could not reach it; and a deletion wins.
-      if (tags === undefined || this.#isDiscarded) return undefined
+    const { versions, claim } = this.start
+    return chain(tagsToStore(this.frame, versions), (tags) => {
+      this.#give(content, tags ?? this.#unreadVersions(), endMs)
+      // Without all its versions an invalidation could not reach it.
+      if (tags === undefined) return undefined
       // It would take the place of what was made after the invalidation.
-      if (this.frame.isOutdatedBy(tags.versions.keys())) return undefined
+      if (this.frame.isOutdatedBy(tags.keys())) return undefined
       if (this.frame.isUnfit || this.frame.holdsOld || this.#hasRecovered) return undefined
       if (timeout !== null && timeout <= 0) {
         // A shorter timeout than before must not leave the older text behind.
         return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
       }
+      if (claim === undefined) return undefined
       const isCut = this.frame.isLimited && endMs !== Infinity
       if (isCut && endMs <= Date.now()) return undefined
       const ageing = this.#ageing(isCut ? endMs : own)
       if (this.fragment.ageing !== undefined) supersede(this.fragment, this.#refresh)
       this.#bytes = sizeOf(content)
-      return { storedKey: variant.storedKey, value: content, ...ageing, tags }
+      const { storedKey } = variant
+      return { storedKey, value: content, ...ageing, tags, replacing: claim }
     })
   }
 
-  /**
-   * Whether what was completed may still be stored: since then its key may have been removed, or what it
-   * depends on been invalidated and made anew.
-   */
-  isStillFit({ tags = NO_TAGS }: StoreRequest): boolean {
-    return !this.#isDiscarded && !this.frame.isOutdatedBy(tags.versions.keys())
+  /** Whether what was completed may still be stored: since then what it depends on may have been invalidated. */
+  isStillFit({ tags = NO_VERSIONS }: StoreRequest): boolean {
+    return !this.frame.isOutdatedBy(tags.keys())
   }
 
   /** Whether its key was removed since it began. */
@@ -281,18 +283,13 @@ export class Attempt {
     return toAgeing(freshUntilMs, grace, ageing.beta > 0 ? this.#bodyMs : undefined)
   }
 
-  #give(
-    content: Content,
-    tags: Dependencies,
-    unborn: readonly string[] | undefined,
-    expiresAtMs: number,
-  ): void {
+  #give(content: Content, tags: SeenVersions, expiresAtMs: number): void {
     const { parent, frame } = this
-    parent?.depend(this.fragment.cache, tags, unborn)
+    parent?.depend(this.fragment.cache, tags)
     parent?.limit(expiresAtMs)
     const isOld =
       frame.holdsOld || (this.#hasRecovered && this.#old?.hit.staleSinceMs !== undefined)
-    const landed = { content, tags, unborn, hit: false, expiresAtMs, isOld }
+    const landed = { content, tags, hit: false, expiresAtMs, isOld }
     // What must not be stored for others must not be given to them in another way either.
     this.flight?.land(frame.isUnfit && !this.#hasRecovered ? APART : landed)
   }
@@ -329,6 +326,7 @@ export class Attempt {
     const { timeout, variant, tally } = this.fragment
     const isKept = stored && (timeout === null || timeout > 0)
     if (isKept) tally.stored(variant.key, this.#bytes)
+    else this.#giveUp()
     if (this.#hasRecovered) this.#end('stale')
     else this.#end(isKept ? 'miss' : 'bypass')
   }
@@ -342,13 +340,20 @@ export class Attempt {
   /** The body ran but its text is no fragment, for example because it was left early. */
   abandon(): void {
     this.flight?.land(undefined)
+    this.#giveUp()
     this.#end('bypass')
   }
 
   /** The body is not going to run. */
   withdraw(): void {
     this.flight?.land(undefined)
+    this.#giveUp()
     this.#release()
+  }
+
+  #giveUp(): void {
+    const { cache, variant } = this.fragment
+    void cache.tryGiveUp(variant.storedKey, this.start?.claim)
   }
 
   #release(): void {
@@ -369,6 +374,7 @@ export class Attempt {
       const left = unfinished !== undefined && !this.frame.isUnfit
       this.flight.fail(error, left ? this.#unfinished(unfinished) : undefined)
     }
+    this.#giveUp()
     this.#end('error')
   }
 
@@ -388,7 +394,7 @@ export class Attempt {
   }
 
   /** What the text depends on, where the versions are not known. */
-  #unreadDependencies(): Dependencies {
+  #unreadVersions(): SeenVersions {
     const tags = new Map<string, string | undefined>(this.frame.tags)
     for (const tag of this.fragment.tags) if (!tags.has(tag)) tags.set(tag, undefined)
     return tags
@@ -435,20 +441,19 @@ export function openHere(
     return new Attempt(fragment, undefined, parent, undefined, toldFrom(startedMs))
   }
   let hit: Hit | undefined
-  let snapshot: TagSnapshot | undefined
   let lookupMs = 0
+  let hasFailed = false
   const stale = ageing !== undefined && mayBeOld(fragment)
   // The hot path: no lists, no closures, and the clock is read twice at most.
   try {
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
-    if (hit === undefined) snapshot = atOnce(cache.readTags(fragment.tags))
     if (hit !== undefined && !isTimed) cache.counts.hits++
     else lookupMs = noteLookup(fragment, hit !== undefined, startedMs, isSampled)
   } catch (error) {
     cache.reportFailure('get', error)
     tellOfFailure(fragment, startedMs, error)
     hit = undefined
-    snapshot = undefined
+    hasFailed = true
   }
   if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
     if (parent !== undefined) {
@@ -481,12 +486,12 @@ export function openHere(
       old = oldOf(fragment, hit, content)
       isRefresh = use === 'refresh'
     }
-    snapshot ??= readTagsOrNone(fragment)
   }
   // Who finds one to join does so; it has none of its own.
   const isFirst = shared && !isRefresh && flightToJoin(fragment, parent) === undefined
   const flight = isFirst ? takeOff(fragment, parent) : undefined
-  const attempt = new Attempt(fragment, snapshot, parent, flight, toldFrom(startedMs), holes)
+  const start = hasFailed ? undefined : startAtOnce(fragment, parent)
+  const attempt = new Attempt(fragment, start, parent, flight, toldFrom(startedMs), holes)
   if (old === undefined) return attempt
   return attempt.replace(old, isRefresh ? beginRefresh(fragment) : undefined)
 }
@@ -522,12 +527,71 @@ function toldFrom(startedMs: number): number {
 }
 
 /** A store that fails must not fail the page: `undefined`. */
-function readTagsOrNone({ cache, tags }: Fragment): TagSnapshot | undefined {
-  try {
-    return atOnce(cache.readTags(tags))
-  } catch (error) {
-    cache.reportFailure('get', error)
-    return undefined
+function startAtOnce(fragment: Fragment, parent: Frame | undefined): Start | undefined {
+  const { cache, variant, tags } = fragment
+  const keys = isToBeKept(fragment, parent) ? [variant.storedKey] : NONE
+  const beginning = atOnce(cache.tryBegin(keys, NOTHING_FOUND, tags))
+  const versions = beginning?.versions
+  return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
+}
+
+/** Of one that stands in itself only the outer one is kept, as the one that is written last. */
+function isToBeKept({ timeout, cache, variant }: Fragment, parent: Frame | undefined): boolean {
+  if (timeout !== null && timeout <= 0) return false
+  for (let at = parent; at !== undefined; at = at.parent) {
+    if (at.cache === cache && at.storedKey === variant.storedKey) return false
+  }
+  return true
+}
+
+const NONE: readonly string[] = []
+const NOT_SEEN: SeenVersions = new Map()
+const NOTHING_FOUND = { lying: NONE, seen: NOT_SEEN }
+
+/**
+ * Begins several fragments over one cache together: those that are asked for in the same turn, after one
+ * look-up of them all.
+ */
+class Starts {
+  readonly #asked: {
+    readonly fragment: Fragment
+    readonly parent: Frame | undefined
+    readonly found: Lookup
+    readonly at: number
+  }[] = []
+  #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
+
+  constructor(readonly cache: Cache) {}
+
+  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
+  async of({ fragment, parent }: Placed, found: Lookup, at: number): Promise<Start | undefined> {
+    this.#asked.push({ fragment, parent, found, at })
+    this.#begun ??= Promise.resolve().then(() => this.#begin())
+    return (await this.#begun).get(fragment)
+  }
+
+  async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
+    const asked = this.#asked.splice(0)
+    this.#begun = undefined
+    const kept = asked.filter(({ fragment, parent }) => isToBeKept(fragment, parent))
+    const tags = [...new Set(asked.flatMap(({ fragment }) => fragment.tags))]
+    const beginning = await this.cache.tryBegin(
+      kept.map(({ fragment }) => fragment.variant.storedKey),
+      {
+        lying: kept.map(({ found, at }) => found.lying[at]),
+        seen: new Map(asked.flatMap(({ found }) => [...found.seen])),
+        withClock: asked.every(({ found }) => found.withClock === true),
+      },
+      tags,
+    )
+    const starts = new Map<Fragment, Start>()
+    const versions = beginning?.versions
+    if (beginning === undefined || versions === undefined) return starts
+    const claims = new Map(kept.map(({ fragment }, i) => [fragment, beginning.claims[i]]))
+    for (const { fragment } of asked) {
+      starts.set(fragment, { versions: pick(versions, fragment.tags), claim: claims.get(fragment) })
+    }
+    return starts
   }
 }
 
@@ -677,8 +741,9 @@ export function openMany(
   })
   for (const [cache, group] of reads) {
     const lookup = lookupGroup(cache, group)
+    const starts = new Starts(cache)
     group.forEach((reading, i) => {
-      const opened = lookup.then((found) => openFound(cache, reading, found, i, startedMs))
+      const opened = lookup.then((found) => openFound(reading, starts, found, i, startedMs))
       opened.catch((error: unknown) => {
         reading.flight?.fail(error)
         release(reading.fragment, reading.flight)
@@ -701,13 +766,13 @@ async function lookupGroup(cache: Cache, group: readonly Reading[]): Promise<Loo
     group.map(({ fragment }) => fragment.variant.key),
     group.map(({ fragment }) => fragment.variant.storedKey),
     [...new Set(group.flatMap(({ fragment }) => fragment.tags))],
-    group.some(({ fragment }) => mayBeOld(fragment)),
+    { stale: group.some(({ fragment }) => mayBeOld(fragment)), toMake: true },
   )
 }
 
 function openFound(
-  cache: Cache,
   reading: Reading,
+  starts: Starts,
   found: Lookup | undefined,
   at: number,
   startedMs: number,
@@ -723,17 +788,25 @@ function openFound(
     release(fragment, flight)
     throw error
   }
-  const snapshot = found && pick(found.snapshot, fragment.tags)
+  const begin: Begin = (latest = found, place = at) =>
+    latest === undefined ? Promise.resolve(undefined) : starts.of(reading, latest, place)
   if (hit === undefined || content === undefined) {
-    return openMissing(reading, snapshot, undefined, startedMs)
+    return openMissing(reading, begin, found !== undefined, undefined, startedMs)
   }
   const use = useOf(fragment, hit)
   if (use === 'too_old') {
-    return openMissing(reading, snapshot, oldOf(fragment, hit, content), startedMs)
+    return openMissing(reading, begin, true, oldOf(fragment, hit, content), startedMs)
   }
-  if (use === 'refresh') return openRefresh(reading, hit, content, startedMs)
+  if (use === 'refresh') return openRefresh(reading, begin, hit, content, startedMs)
   return openHit(reading, hit, content, startedMs)
 }
+
+/**
+ * Begins a fragment that was not found, or not as it should be.
+ *
+ * @param latest - What was found last; left out: by the first look-up.
+ */
+type Begin = (latest?: Lookup, place?: number) => Promise<Start | undefined>
 
 function openHit(
   reading: Reading,
@@ -760,15 +833,16 @@ function landHit({ fragment, flight }: Reading, hit: Hit, content: Content): voi
 /** Who found it makes it anew, if it is nobody else's turn; all others are served the old meanwhile. */
 function openRefresh(
   reading: Reading,
+  begin: Begin,
   hit: Hit,
   content: Content,
   startedMs: number,
 ): MaybePromise<Opened> {
   const { fragment, parent, holes } = reading
-  const { cache, variant, ageing, tags } = fragment
+  const { cache, variant, ageing } = fragment
   const make = (lease: Lease | undefined) =>
-    chain(snapshotOf(cache, tags), (snapshot) =>
-      new Attempt(fragment, snapshot, parent, undefined, startedMs, holes)
+    begin().then((start) =>
+      new Attempt(fragment, start, parent, undefined, startedMs, holes)
         .replace(oldOf(fragment, hit, content), refresh)
         .under(lease),
     )
@@ -785,36 +859,36 @@ function openRefresh(
   )
 }
 
-/** @param old - What may stand in if the body throws. */
-function openMissing(
+/**
+ * @param isRead - Whether the store answered.
+ * @param old - What may stand in if the body throws.
+ */
+async function openMissing(
   reading: Reading,
-  snapshot: TagSnapshot | undefined,
+  begin: Begin,
+  isRead: boolean,
   old: Old | undefined,
   startedMs: number,
-): MaybePromise<Opened> {
+): Promise<Opened> {
   const { fragment, parent, holes, flight } = reading
   const { cache, variant, ageing } = fragment
-  const make = (latest: TagSnapshot | undefined) =>
-    new Attempt(fragment, latest, parent, flight, startedMs, holes).replace(old)
-  if (ageing === undefined) {
-    return new Attempt(fragment, snapshot, parent, flight, startedMs, holes)
-  }
-  const { lock } = ageing
+  const make = (start: Start | undefined) =>
+    new Attempt(fragment, start, parent, flight, startedMs, holes).replace(old)
   // Under a lease nobody waits for another: in a circle, two would wait for each other.
-  if (lock === false || snapshot === undefined || mustNotWait(parent)) return make(snapshot)
-  let latest: TagSnapshot | undefined = snapshot
+  if (ageing === undefined || ageing.lock === false || !isRead || mustNotWait(parent)) {
+    return make(await begin())
+  }
+  let latest: Lookup | undefined
   const find = async () => {
-    const found = await cache.tryLookup([variant.key], [variant.storedKey], fragment.tags)
-    latest = found?.snapshot
-    const hit = found?.hits[0]
+    const options = { toMake: true }
+    latest = await cache.tryLookup([variant.key], [variant.storedKey], fragment.tags, options)
+    const hit = latest?.hits[0]
     const content = hit && contentOf(hit, fragment, parent, holes)
     return hit !== undefined && content !== undefined ? { hit, content } : undefined
   }
-  return leaseOrFind(cache, variant.storedKey, lock, find).then(({ lease, found }) =>
-    found === undefined
-      ? make(latest).under(lease)
-      : openHit(reading, found.hit, found.content, startedMs),
-  )
+  const { lease, found } = await leaseOrFind(cache, variant.storedKey, ageing.lock, find)
+  if (found !== undefined) return openHit(reading, found.hit, found.content, startedMs)
+  return make(await begin(latest, 0)).under(lease)
 }
 
 function release(fragment: Fragment, flight: Flight | undefined): void {
@@ -830,8 +904,16 @@ function release(fragment: Fragment, flight: Flight | undefined): void {
 
 async function join(running: Flight, placed: Placed, startedMs: number): Promise<Opened> {
   const { fragment, parent, holes } = placed
-  const landed = await running.landed
-  // Its body was left early and gave nothing: look for ourselves.
+  const askedAt = nextMoment()
+  const { producerTimeoutMs } = fragment.cache
+  let landed = await settledWithin(running.landed, producerTimeoutMs, () => {
+    release(fragment, running)
+    return Promise.resolve(undefined)
+  })
+  if (landed !== undefined && landed !== APART && running.wasMadeBefore(askedAt)) {
+    landed = await recheck(running, fragment, landed)
+  }
+  // Its body was left early and gave nothing, or takes too long: look for ourselves.
   if (landed === undefined) return open(fragment, parent, holes)
   const alone = () => new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
   if (landed === APART) return alone()
@@ -841,7 +923,7 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
   // Who made, or found, it allows what is old, and this one does not.
   if (landed.isOld === true && !mayBeOld(fragment)) return open(fragment, parent, holes)
   if (parent !== undefined) {
-    parent.depend(fragment.cache, landed.tags, landed.unborn)
+    parent.depend(fragment.cache, landed.tags)
     if (landed.isOld === true) parent.holdOld()
     const { expiresAtMs } = landed
     const isUnknown = expiresAtMs === undefined && parent.wantsExpiry
@@ -853,19 +935,43 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
   return showFor(placed, content, startedMs, outcome)
 }
 
+/** What there is now of what a flight brought; all who waited share one look. */
+function recheck(
+  flight: Flight,
+  { cache, variant }: Fragment,
+  landed: Landed,
+): Promise<Landed | undefined> {
+  const look = async (): Promise<Landed | undefined> => {
+    const { key, storedKey } = variant
+    const now = await cache.tryRecheck(key, storedKey, flight.claim, landed.tags ?? NOT_SEEN)
+    if (typeof now === 'boolean') return now ? landed : undefined
+    const content = typeof now.value === 'string' ? now.value : readParts(now.value)
+    if (content === undefined) return undefined
+    return {
+      content,
+      tags: now.tags,
+      hit: false,
+      expiresAtMs: now.stamp?.freshUntilMs,
+      isOld: false,
+    }
+  }
+  flight.recheck ??= look()
+  return flight.recheck
+}
+
 function outcomeOf({ hit, isOld }: Landed): FragmentOutcome {
   if (!hit) return 'joined'
   return isOld === true ? 'stale' : 'hit'
 }
 
 /** Of the versions read for a whole batch, those of one fragment. */
-function pick(snapshot: TagSnapshot, tags: readonly string[]): TagSnapshot {
-  const versions = new Map<string, string>()
+function pick(versions: TagVersions, tags: readonly string[]): TagVersions {
+  const own = new Map<string, string>()
   for (const tag of tags) {
-    const version = snapshot.versions.get(tag)
-    if (version !== undefined) versions.set(tag, version)
+    const version = versions.get(tag)
+    if (version !== undefined) own.set(tag, version)
   }
-  return { versions, unborn: snapshot.unborn.filter((tag) => versions.has(tag)) }
+  return own
 }
 
 /** In bytes. */

@@ -1,15 +1,11 @@
 import type { Cache } from '../cache.js'
-import { InFlight } from '../in-flight.js'
+import type { Claim } from '../backend.js'
+import { InFlight, nextMoment } from '../in-flight.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
-import {
-  flightAround,
-  flightsAround,
-  isUnderLease,
-  type Dependencies,
-  type Frame,
-} from '../frame.js'
+import { flightAround, flightsAround, isUnderLease, type Frame } from '../frame.js'
 import { addRunsAround, Run } from '../single-flight.js'
 import type { TagPosition } from '../errors.js'
+import type { SeenVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { canShow, show, type Content, type HoleRenderer } from './holes.js'
@@ -17,9 +13,7 @@ import { canShow, show, type Content, type HoleRenderer } from './holes.js'
 /** What a flight brings those who waited for it. */
 export interface Landed {
   readonly content: Content
-  readonly tags: Dependencies | undefined
-  /** Tags whose counter was not there when their version was read. */
-  readonly unborn?: readonly string[] | undefined
+  readonly tags: SeenVersions | undefined
   /** Found, not made. */
   readonly hit: boolean
   /** Until when it lives, if that is known. */
@@ -38,6 +32,12 @@ export class Flight extends InFlight {
   readonly landed: Promise<Landed | typeof APART | undefined>
   /** What its body is rendered in, once it is. */
   frame: Frame | undefined
+  /** What its body was begun with. */
+  claim: Claim
+  /** When its body began, in the order of what happens here. */
+  #begunMaking = 0
+  /** What there is by now, for those who asked while it was being made. */
+  recheck: Promise<Landed | undefined> | undefined
   readonly #tags: readonly string[]
   #unfinished: Content = ''
   #settle!: (landed: Landed | typeof APART | undefined) => void
@@ -53,6 +53,19 @@ export class Flight extends InFlight {
     })
     // Mostly nobody waits, and then an error must not count as unhandled.
     this.landed.catch(() => undefined)
+  }
+
+  /** Its body is about to be rendered. */
+  beginMaking(frame: Frame, claim: Claim): void {
+    this.frame = frame
+    this.claim = claim
+    this.mayWait = false
+    this.#begunMaking = nextMoment()
+  }
+
+  /** Whether what it brings may have been invalidated by another process before somebody asked. */
+  wasMadeBefore(askedAt: number): boolean {
+    return this.frame?.cache.isShared === true && this.#begunMaking < askedAt
   }
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */

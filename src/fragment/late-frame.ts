@@ -32,7 +32,8 @@ export class LateFrame extends Frame {
     // Marks in its text are those of the outermost frame, which it was itself if there is none further out.
     own.marks ??= this.marks
     if (this.isUnfit) own.isUnfit = true
-    own.depend(this.cache, this.tags, this.unborn)
+    own.beginWith(this)
+    own.depend(this.cache, this.tags)
     own.limit(this.bubbledExpiresAtMs)
     if (this.holdsOld) own.holdOld()
   }
@@ -45,5 +46,9 @@ export class LateFrame extends Frame {
   override depend(...dependencies: Parameters<Frame['depend']>): void {
     if (this.#own === undefined) super.depend(...dependencies)
     else this.#own.depend(...dependencies)
+  }
+
+  override declare(tags: readonly string[]): PromiseLike<void> {
+    return this.#own === undefined ? super.declare(tags) : this.#own.declare(tags)
   }
 }

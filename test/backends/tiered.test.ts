@@ -9,7 +9,7 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
 } from '../../src/index.js'
-import { primitivesOf } from '../../src/backend.js'
+import { primitivesOf } from '../../src/primitives.js'
 import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'

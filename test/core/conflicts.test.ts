@@ -107,20 +107,6 @@ describe('when another client is in between', () => {
     expect(await cache.get('k')).toBeUndefined()
     expect(await cache.get('other')).toBe(1)
   })
-
-  it('what replaced an entry of a new tag in between is left alone', async () => {
-    const [cache, other] = twoClients()
-    cache.beforeWrite = async () => {
-      cache.beforeWrite = undefined
-      await other.set('other', 1, { tags: ['t'] })
-    }
-    cache.afterWrite = async () => {
-      cache.afterWrite = undefined
-      await other.set('k', 'of the other')
-    }
-    await cache.set('k', 'mine', { tags: ['t'] })
-    expect(await cache.get('k')).toBe('of the other')
-  })
 })
 
 describe('a store of which a part fails', () => {

@@ -129,7 +129,7 @@ describe('fragcache:operation', () => {
 describe('fragcache:operation of a fragment', () => {
   it('tells of its look-up once, also where its tags cannot be read', () => {
     class TagsFail extends LocMemCache {
-      override readTags(): never {
+      override currentVersions(): never {
         throw new Error('the counters are gone')
       }
     }
@@ -137,8 +137,7 @@ describe('fragcache:operation of a fragment', () => {
     const fragments = new FragmentCache(createCaches({ default: new TagsFail() }))
     const messages = listen<OperationMessage>('fragcache:operation')
     expect(fragments.renderSync({ name: 'card', timeout: 60 }, () => 'made')).toBe('made')
-    expect(messages).toMatchObject([{ operation: 'get', hits: 0, misses: 0 }])
-    expect(messages[0]?.error).toBeInstanceOf(Error)
+    expect(messages).toMatchObject([{ operation: 'get', hits: 0, misses: 1 }])
   })
 })
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { LocMemCache } from '../../src/index.js'
-import { checkTags, isBirthVersion, newTagVersion, tagKey } from '../../src/tags.js'
+import { checkTags, newTagVersion, tagKey } from '../../src/tags.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 describe('tags over a cache that answers later', () => {
@@ -71,11 +71,15 @@ describe('tags over a cache that answers later', () => {
     const cache = new AsyncTestCache()
     for (let i = 0; i < 40; i++) await cache.set(`k${i}`, i, { tags: ['a', 'b'] })
     for (let i = 0; i < 5; i++) await cache.invalidateTags(['a', 'b'])
-    expect(cache.storedKeys.filter((key) => !/:k\d+$/.test(key))).toHaveLength(2)
+    const counters = cache.storedKeys.filter((key) => key.includes('fragcache.tag.'))
+    expect(counters).toHaveLength(2)
   })
 
   it('reads entries and counters in at most two round trips, writes in one', async () => {
     const cache = new AsyncTestCache()
+    await cache.set('first', 1, { tags: ['t', 'u'] })
+    cache.reads = 0
+    cache.writes = 0
     await cache.setMany({ a: 1, b: 2, c: 3 }, { tags: ['t', 'u'] })
     expect([cache.reads, cache.writes]).toEqual([1, 1])
     cache.reads = 0
@@ -84,9 +88,12 @@ describe('tags over a cache that answers later', () => {
     cache.reads = 0
     await cache.getOrSet('a', 'x', { tags: ['u', 't'] })
     expect(cache.reads).toBe(1)
+    await cache.invalidateTags(['v'])
+    cache.reads = 0
     cache.writes = 0
     await cache.invalidateTags(['t', 'u', 'v'])
-    expect(cache.writes).toBe(1)
+    // The clock is counted up while the counters are read; then they are written together.
+    expect([cache.reads, cache.writes]).toEqual([1, 2])
   })
 
   it('asks for no counters where no tags are', async () => {
@@ -195,6 +202,5 @@ describe('newTagVersion', () => {
   it('is given out once', () => {
     const versions = Array.from({ length: 10_000 }, newTagVersion)
     expect(new Set(versions).size).toBe(10_000)
-    expect(versions.some(isBirthVersion)).toBe(false)
   })
 })

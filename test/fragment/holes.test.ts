@@ -528,9 +528,9 @@ describe('a session with holes', () => {
         ),
       ).join('')
     expect(await renderDeferred(page(ann))).toBe('0123456789')
-    expect([engine.far.reads, engine.far.writes]).toEqual([2, 1])
+    const { reads, writes } = engine.far
     expect(await renderDeferred(page(bob))).toBe('0123456789')
-    expect([engine.far.reads, engine.far.writes]).toEqual([4, 1])
+    expect([engine.far.reads - reads, engine.far.writes - writes]).toEqual([2, 0])
   })
 
   it('renders holes that are asynchronous', async () => {
@@ -631,7 +631,7 @@ describe('what may hold fragments over any cache', () => {
     const far = renderMaybeDeferred(box('far'))
     expect(far).toBeInstanceOf(Promise)
     expect(await far).toBe('far')
-    expect(engine.far.writes).toBe(1)
+    expect(engine.far.writes).toBe(2)
     expect(await renderMaybeDeferred(box('far'))).toBe('far')
     expect(engine.ran).toEqual(['box', 'box'])
   })

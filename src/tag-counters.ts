@@ -1,0 +1,379 @@
+import { firstTime, isSameLife, laterOf, type ClockTime } from './clock.js'
+import { CacheBackendError } from './errors.js'
+import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
+import type { Primitives, WriteEntry, WriteOutcome } from './primitives.js'
+import {
+  clockTimeOf,
+  hardened,
+  hardPart,
+  isBirthVersion,
+  newBirthVersion,
+  newTagVersion,
+  softened,
+  type SeenVersions,
+  type TagVersions,
+} from './tags.js'
+
+/** What the tag counters of a cache need of it. */
+export interface CounterStore<Payload> {
+  readonly primitives: Pick<
+    Primitives<Payload>,
+    'readEntries' | 'writeEntries' | 'incrementEntry' | 'packValue' | 'unpackPayload'
+  >
+  readonly backendName: string
+  readonly counterKey: (tag: string) => string
+  readonly clockKey: () => string
+}
+
+/** For so long what the clock showed is good enough; read again it costs one key of a look-up. */
+const CLOCK_MS = 1_000
+
+/** How often an invalidation is tried again where others were faster. */
+const MAX_CONFLICTS = 20
+
+/** How often a clock that is lost again and again is begun. */
+const MAX_BEGINNINGS = 3
+
+/**
+ * The versions of tags in one store, and its clock.
+ *
+ * @remarks A counter is written before anything is made that depends on it, and every version is unlike
+ *   any other: a counter that was lost and begun again never makes anything current again.
+ */
+export class TagCounters<Payload> {
+  readonly #store: CounterStore<Payload>
+  #time: ClockTime | undefined
+  #readAtMs = -Infinity
+
+  constructor(store: CounterStore<Payload>) {
+    this.#store = store
+  }
+
+  /**
+   * What the clock showed when it was last heard of: it shows no less now. `undefined`: nothing was heard
+   * of it yet.
+   */
+  get time(): ClockTime | undefined {
+    return this.#time
+  }
+
+  /** Whether the next look-up is to read the clock along. */
+  get isClockDue(): boolean {
+    return this.#time === undefined || performance.now() - this.#readAtMs > CLOCK_MS
+  }
+
+  get clockKey(): string {
+    return this.#store.clockKey()
+  }
+
+  keysOf(tags: readonly string[]): readonly string[] {
+    return tags.map((tag) => this.#store.counterKey(tag))
+  }
+
+  /** The version in a counter; `undefined`: none, or damaged. */
+  versionIn(payload: Payload | null | undefined): string | undefined {
+    const value = this.#valueIn(payload)
+    if (typeof value !== 'string') return undefined
+    const time = clockTimeOf(value)
+    // Whoever made this version had seen the clock at least there.
+    if (time !== undefined && this.#time !== undefined && isSameLife(time, this.#time)) {
+      this.#time = Math.max(this.#time, time)
+    }
+    return value
+  }
+
+  #valueIn(payload: Payload | null | undefined): unknown {
+    if (payload === undefined || payload === null) return undefined
+    try {
+      return this.#store.primitives.unpackPayload(payload).value
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Takes in what a look-up read of the clock. Where there is none, it is begun with the next births. */
+  hearClock(payload: Payload | null | undefined): void {
+    const time = this.#timeIn(payload)
+    if (time === undefined) this.#time = undefined
+    else this.#hear(time)
+  }
+
+  #timeIn(payload: Payload | null | undefined): ClockTime | undefined {
+    const value = this.#valueIn(payload)
+    return Number.isSafeInteger(value) ? (value as ClockTime) : undefined
+  }
+
+  #hear(time: ClockTime): void {
+    this.#time = laterOf(this.#time, time)
+    this.#readAtMs = performance.now()
+  }
+
+  #beginClock(): MaybePromise<BegunClock> {
+    const time = firstTime()
+    const written = this.#store.primitives.writeEntries([this.#clockEntry(time)])
+    return chain(written, ([outcome]) => this.#settleClock(time, outcome))
+  }
+
+  #clockEntry(time: ClockTime): WriteEntry<Payload> {
+    const payload = this.#store.primitives.packValue(time, undefined)
+    return { key: this.clockKey, payload, expiresAtMs: null, ifAbsent: true }
+  }
+
+  #settleClock(time: ClockTime, outcome: WriteOutcome | undefined): MaybePromise<BegunClock> {
+    const { primitives } = this.#store
+    if (outcome === 'stored') {
+      this.#hear(time)
+      return { time, isOwn: true }
+    }
+    return chain(primitives.readEntries([this.clockKey]), ([there]) => {
+      const heard = this.#timeIn(there)
+      if (heard !== undefined) this.#hear(heard)
+      return { time: heard, isOwn: false }
+    })
+  }
+
+  /**
+   * Counts an invalidation, before it is carried out.
+   *
+   * @returns `undefined`: the clock is lost again and again.
+   */
+  tick(beginnings = 0): MaybePromise<ClockTime | undefined> {
+    return chain(this.#store.primitives.incrementEntry(this.clockKey, 1), (time) => {
+      if (typeof time === 'number') {
+        this.#hear(time)
+        return time
+      }
+      if (beginnings >= MAX_BEGINNINGS) return undefined
+      // A clock that was begun just now shows a time that nothing else has.
+      return chain(this.#beginClock(), ({ isOwn, time: first }) =>
+        isOwn ? first : this.tick(beginnings + 1),
+      )
+    })
+  }
+
+  /** Reads counters. */
+  read(tags: readonly string[]): MaybePromise<Map<string, string | undefined>> {
+    const seen = new Map<string, string | undefined>()
+    if (tags.length === 0) return seen
+    return chain(this.#store.primitives.readEntries(this.keysOf(tags)), (payloads) => {
+      tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
+      return seen
+    })
+  }
+
+  /** Reads counters, and what the clock shows at the same time. */
+  #readWithClock(
+    tags: readonly string[],
+  ): MaybePromise<{ readonly seen: SeenVersions; readonly time: ClockTime | undefined }> {
+    const keys = [...this.keysOf(tags), this.clockKey]
+    return chain(this.#store.primitives.readEntries(keys), (payloads) => {
+      const seen = new Map<string, string | undefined>()
+      tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
+      const clock = payloads[tags.length]
+      this.hearClock(clock)
+      return { seen, time: this.#timeIn(clock) }
+    })
+  }
+
+  /**
+   * The versions of tags as they are now; counters that are not there are begun.
+   *
+   * @param isMade - What depends on them is made already: an invalidation while a counter is begun wins.
+   * @returns `undefined`: one cannot be written, or is lost at once.
+   */
+  current(tags: readonly string[], isMade: boolean): MaybePromise<TagVersions | undefined> {
+    return chain(this.read(tags), (seen) =>
+      chain(this.prepareBirths(seen), (births) => {
+        if (births.writes.length === 0) return births.seen as TagVersions
+        const written = this.#store.primitives.writeEntries(births.writes)
+        return chain(written, (outcomes) => this.settleBirths(births, outcomes, isMade))
+      }),
+    )
+  }
+
+  /**
+   * What is to be written for the counters that were not there, and for the clock if that is not.
+   *
+   * @param withClock - Whether the clock was read together with them.
+   */
+  prepareBirths(seen: SeenVersions, withClock = false): MaybePromise<Births<Payload>> {
+    const absent = absentOf(seen)
+    if (absent.length === 0) return this.#birthsOf(seen, seen)
+    if (withClock) return this.#birthsOf(seen, seen)
+    // Read once more with the clock: nobody is to take a counter for older than it is.
+    return chain(this.#readWithClock(absent), ({ seen: again }) => this.#birthsOf(seen, again))
+  }
+
+  #birthsOf(seen: SeenVersions, again: SeenVersions): Births<Payload> {
+    const first = this.#time === undefined ? firstTime() : undefined
+    const time = this.#time ?? first
+    const versions = absentOf(again).map((tag) => [tag, newBirthVersion(time)] as const)
+    const births = versions.map(([tag, version]) => ({
+      ...this.#entry(tag, version),
+      ifAbsent: true,
+    }))
+    return {
+      seen: new Map([...seen, ...again]),
+      versions,
+      first,
+      writes: first === undefined ? births : [...births, this.#clockEntry(first)],
+    }
+  }
+
+  /**
+   * @param outcomes - Of the writes that were prepared.
+   * @returns `undefined`: a counter cannot be written, or was lost at once.
+   */
+  settleBirths(
+    { seen, versions, first }: Births<Payload>,
+    outcomes: readonly WriteOutcome[],
+    isMade = false,
+  ): MaybePromise<TagVersions | undefined> {
+    const clock = first && this.#settleClock(first, outcomes[versions.length])
+    return chain(clock as MaybePromise<unknown>, () =>
+      this.#settle({ seen, versions }, outcomes, isMade),
+    )
+  }
+
+  #settle(
+    { seen, versions }: Pick<Births<Payload>, 'seen' | 'versions'>,
+    outcomes: readonly WriteOutcome[],
+    isMade: boolean,
+  ): MaybePromise<TagVersions | undefined> {
+    const all = new Map(seen)
+    const late: string[] = []
+    versions.forEach(([tag, version], i) => {
+      all.set(tag, version)
+      if (outcomes[i] !== 'stored') late.push(tag)
+    })
+    return chain(this.read(late), (read) => {
+      for (const [tag, version] of read) {
+        if (!isMade) all.set(tag, version)
+        // Invalidated meanwhile, it keeps a version of its own, and is never found.
+        else if (version !== undefined && isBirthVersion(version)) all.set(tag, hardPart(version))
+      }
+      return absentOf(all).length === 0 ? (all as Map<string, string>) : undefined
+    })
+  }
+
+  /**
+   * The versions of tags that were not invalidated since the clock showed a time.
+   *
+   * @returns `undefined`: one was, or may have been. What was not there is begun, so that the next who
+   *   asks is told more.
+   */
+  since(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    return chain(this.#readWithClock(tags), ({ seen, time: now }) => {
+      const isCertain = [...seen.values()].every((version) => isUnchanged(version, time, now))
+      const births = this.#birthsOf(seen, seen)
+      if (births.writes.length === 0) return isCertain ? (seen as TagVersions) : undefined
+      return chain(this.#store.primitives.writeEntries(births.writes), (outcomes) => {
+        const areOwn = outcomes.every((outcome) => outcome === 'stored')
+        const settled = this.settleBirths(births, outcomes)
+        return chain(settled, (versions) => (isCertain && areOwn ? versions : undefined))
+      })
+    })
+  }
+
+  /**
+   * Makes every entry stored with one of the tags a miss.
+   *
+   * @param soft - Stale instead.
+   * @throws CacheBackendError: a counter could not be written.
+   */
+  invalidate(tags: readonly string[], soft: boolean): MaybePromise<void> {
+    const keys = this.keysOf(tags)
+    const ticked = this.tick()
+    if (!isPromise(ticked)) return this.#replace(tags, soft, ticked, undefined, 0)
+    const read = Promise.resolve(this.#store.primitives.readEntries(keys))
+    return Promise.all([ticked, read]).then(([time, payloads]) =>
+      this.#replace(tags, soft, time, payloads, 0),
+    )
+  }
+
+  /** By compare and set: a version must not take the place of one that is later. */
+  #replace(
+    tags: readonly string[],
+    soft: boolean,
+    time: ClockTime | undefined,
+    lying: readonly (Payload | undefined)[] | undefined,
+    conflicts: number,
+  ): MaybePromise<void> {
+    if (tags.length === 0) return undefined
+    const { primitives } = this.#store
+    const read = lying ?? primitives.readEntries(this.keysOf(tags))
+    return chain(read, (payloads) => {
+      const writes = tags.map((tag, i): WriteEntry<Payload> => {
+        // Others were always faster: gone, and as if it were later than everything, is safe.
+        if (conflicts >= MAX_CONFLICTS) return this.#entry(tag, newTagVersion())
+        const payload = payloads[i] ?? undefined
+        const version = this.versionIn(payload)
+        const next =
+          soft && version !== undefined
+            ? softened(version, time, Date.now())
+            : hardened(version, time)
+        const entry = this.#entry(tag, next)
+        return payload === undefined
+          ? { ...entry, ifAbsent: true }
+          : { ...entry, replacing: payload }
+      })
+      return chain(primitives.writeEntries(writes), (outcomes) => {
+        if (!outcomes.every((outcome) => outcome === 'stored' || outcome === 'refused')) {
+          throw this.#failure()
+        }
+        const left = tags.filter((_, i) => outcomes[i] === 'refused')
+        if (left.length > 0 && conflicts >= MAX_CONFLICTS) throw this.#failure()
+        return this.#replace(left, soft, time, undefined, conflicts + 1)
+      })
+    })
+  }
+
+  #failure(): CacheBackendError {
+    const { backendName } = this.#store
+    return new CacheBackendError(`${backendName}: a tag could not be invalidated`, {
+      backend: backendName,
+      operation: 'invalidateTags',
+    })
+  }
+
+  #entry(tag: string, version: string): WriteEntry<Payload> {
+    const payload = this.#store.primitives.packValue(version, undefined)
+    return { key: this.#store.counterKey(tag), payload, expiresAtMs: null }
+  }
+}
+
+/** Whether a version is none that was made after a time. */
+function isUnchanged(
+  version: string | undefined,
+  since: ClockTime | undefined,
+  now: ClockTime | undefined,
+): boolean {
+  if (since === undefined || now === undefined || !isSameLife(since, now)) return false
+  // One that is not there may have been lost.
+  if (version === undefined) return since === now
+  const own = clockTimeOf(version)
+  return own !== undefined && (!isSameLife(own, now) || own <= since)
+}
+
+interface BegunClock {
+  readonly time: ClockTime | undefined
+  readonly isOwn: boolean
+}
+
+/** Counters that are about to be begun. */
+export interface Births<Payload> {
+  readonly seen: SeenVersions
+  /** What the clock is begun with; left out: there is one. */
+  readonly first: ClockTime | undefined
+  readonly versions: readonly (readonly [tag: string, version: string])[]
+  readonly writes: readonly WriteEntry<Payload>[]
+}
+
+function absentOf(seen: SeenVersions): string[] {
+  const absent: string[] = []
+  for (const [tag, version] of seen) if (version === undefined) absent.push(tag)
+  return absent
+}
