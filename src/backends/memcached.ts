@@ -46,9 +46,9 @@ export interface MemcachedOptions {
    */
   readonly flushOnClear?: boolean | undefined
   /**
-   * The commands to speak. `auto`: meta commands where the server has them (1.6.12), else the
-   * classic ones, and the binary protocol with `username`. A proxy may need `classic`. Default
-   * `auto`.
+   * The commands to speak. `auto`: meta commands where every answer names its command (Memcached
+   * 1.6.18), else the classic ones, and the binary protocol with `username`. A proxy may need
+   * `classic`. Default `auto`.
    */
   readonly protocol?: 'auto' | 'meta' | 'classic' | 'binary' | undefined
 }

@@ -88,30 +88,30 @@ const metaAnswers: fc.Arbitrary<Answer> = fc.oneof(
   fc.tuple(values, flags, tokens, fc.integer({ min: -1, max: 1e6 })).map(([value, f, c, t]) => ({
     kind: 'get' as const,
     bytes: Buffer.concat([
-      Buffer.from(`VA ${value.length} f${f} c${c} t${t}\r\n`),
+      Buffer.from(`VA ${value.length} O? f${f} c${c} t${t}\r\n`),
       value,
       Buffer.from('\r\n'),
     ]),
     reply: item(value, f, String(c), t),
   })),
-  sums.map((sum) => line('count', `VA ${String(sum).length}\r\n${sum}`, sum)),
+  sums.map((sum) => line('count', `VA ${String(sum).length} O?\r\n${sum}`, sum)),
   fc.constantFrom(
-    line('get', 'EN', undefined),
-    line('look', 'HD f7 c3 t-1', item(Buffer.alloc(0), 7, '3', -1)),
-    line('look', 'EN', undefined),
-    line('set', 'HD', 'stored'),
-    line('set', 'NS', 'refused'),
-    line('set', 'EX', 'refused'),
-    line('set', 'NF', 'missing'),
+    line('get', 'EN O?', undefined),
+    line('look', 'HD O? f7 c3 t-1', item(Buffer.alloc(0), 7, '3', -1)),
+    line('look', 'EN O?', undefined),
+    line('set', 'HD O?', 'stored'),
+    line('set', 'NS O?', 'refused'),
+    line('set', 'EX O?', 'refused'),
+    line('set', 'NF O?', 'missing'),
     line('set', 'SERVER_ERROR object too large for cache', 'too_large'),
     line(
       'set',
       'SERVER_ERROR out of memory',
       new MemcachedReplyError('SERVER_ERROR out of memory'),
     ),
-    line('remove', 'HD', true),
-    line('remove', 'NF', false),
-    line('count', 'NF', undefined),
+    line('remove', 'HD O?', true),
+    line('remove', 'NF O?', false),
+    line('count', 'NF O?', undefined),
     line('count', 'CLIENT_ERROR cannot increment or decrement non-numeric value', null),
     line('flush', 'OK', 'OK'),
   ),
@@ -196,6 +196,19 @@ const binaryAnswers: fc.Arbitrary<Answer> = fc.oneof(
     })),
 )
 
+/** An answer to the command of this number on its connection. */
+function numbered(protocol: Protocol, bytes: Buffer, number: number): Buffer {
+  if (protocol instanceof BinaryProtocol) {
+    const copy = Buffer.from(bytes)
+    copy.writeUInt32BE(number, 12)
+    return copy
+  }
+  const place = bytes.indexOf(' O?')
+  if (place === -1 || place > bytes.indexOf('\r\n')) return bytes
+  const parts = [bytes.subarray(0, place + 2), Buffer.from(`${number}`), bytes.subarray(place + 3)]
+  return Buffer.concat(parts)
+}
+
 /** @param places - Left out: between all bytes. */
 function cut(bytes: Buffer, places?: readonly number[]): Buffer[] {
   if (places === undefined) return Array.from(bytes, (byte) => Buffer.from([byte]))
@@ -218,12 +231,7 @@ describe.each([
           const asked = answers.map(({ kind }) => ask(kind))
           const out = { text: () => undefined, bytes: () => undefined }
           for (const { request } of asked) protocol.encode(request, out as never)
-          const parts = answers.map(({ bytes }, i) => {
-            if (!(protocol instanceof BinaryProtocol)) return bytes
-            const numbered = Buffer.from(bytes)
-            numbered.writeUInt32BE(i, 12)
-            return numbered
-          })
+          const parts = answers.map(({ bytes }, i) => numbered(protocol, bytes, i))
           const settled = receive(protocol, asked, cut(Buffer.concat(parts), places))
           const isSame = isDeepStrictEqual(
             settled,
@@ -277,15 +285,20 @@ describe.each([
 
 describe('an answer that cannot be one', () => {
   it.each([
-    ['to nothing that was asked', [], 'HD\r\n'],
+    ['to nothing that was asked', [], 'HD O0\r\n'],
     ['of another command', ['get'], 'OK\r\n'],
-    ['without the value that was asked for', ['get'], 'HD f0\r\n'],
-    ['without carriage return', ['get'], 'EN\n'],
-    ['with a value longer than announced', ['get'], 'VA 1 f0\r\nab\r\n'],
-    ['with a length that is no number', ['get'], 'VA x f0\r\n'],
-    ['with a length beyond every limit', ['get'], 'VA 9999999999 f0\r\n'],
-    ['with flags that are no number', ['get'], 'VA 1 fx\r\na\r\n'],
-    ['with a sum that is no number', ['count'], 'VA 3\r\nabc\r\n'],
+    ['of another command', ['flush'], 'HD O0\r\n'],
+    ['to the next command', ['get', 'get'], 'VA 1 O1 f0\r\na\r\n'],
+    ['that does not say to which command', ['get'], 'EN\r\n'],
+    ['to an earlier command that wrote', ['set'], 'HD O7\r\n'],
+    ['to an earlier command that counted', ['count'], 'VA 1 O7 c1\r\n5\r\n'],
+    ['without the value that was asked for', ['get'], 'HD O0 f0\r\n'],
+    ['without carriage return', ['get'], 'EN O0\n'],
+    ['with a value longer than announced', ['get'], 'VA 1 O0 f0\r\nab\r\n'],
+    ['with a length that is no number', ['get'], 'VA x O0 f0\r\n'],
+    ['with a length beyond every limit', ['get'], 'VA 9999999999 O0 f0\r\n'],
+    ['with flags that are no number', ['get'], 'VA 1 O0 fx\r\na\r\n'],
+    ['with a sum that is no number', ['count'], 'VA 3 O0\r\nabc\r\n'],
     ['that says we spoke wrongly', ['get'], 'CLIENT_ERROR bad command line format\r\n'],
     ['that says nothing', ['get'], 'ERROR\r\n'],
   ] as const)('%s ends the connection', (_, kinds, bytes) => {

@@ -11,8 +11,8 @@ export interface Credentials {
   readonly password: string
 }
 
-/** Before it, the words of the meta commands were still changing. */
-const META_SINCE = [1, 6, 12] as const
+/** Before it, the answer to a read that finds nothing does not say which read it answers. */
+const META_SINCE = [1, 6, 18] as const
 
 /** How a connection finds out what the server speaks; commands wait until it knows. */
 export function handshakeFor(

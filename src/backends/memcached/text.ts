@@ -6,34 +6,45 @@ import {
   type CountRequest,
   type GetRequest,
   type Item,
-  type LineRequest,
   type RemoveRequest,
   type Request,
+  type StatsRequest,
   type StoreReply,
   type StoreRequest,
+  type TouchRequest,
 } from './request.js'
 import { readDigits, TextFrames, type TextFrame } from './text-frames.js'
 
 /** The words in which the two dialects of the text protocol differ. */
 interface Dialect {
-  get(request: GetRequest): string
+  /** @param number - Of the command on its connection, for an answer that can name it. */
+  get(request: GetRequest, number: number): string
   /** The line before the value. */
-  store(request: StoreRequest): string
-  remove(request: RemoveRequest): string
-  count(request: CountRequest): string
+  store(request: StoreRequest, number: number): string
+  remove(request: RemoveRequest, number: number): string
+  touch(request: TouchRequest, number: number): string
+  count(request: CountRequest, number: number): string
+  /** Whether an answer is to the command of this number, as far as that can be told. */
+  isAnswerTo(number: number, frame: TextFrame): boolean
+  /** What an answer without a value says. */
+  readWord(frame: TextFrame): string
   /** Reads one frame. `MORE`: the answer goes on. */
   readItem(request: GetRequest, frame: TextFrame): Item | undefined | typeof MORE
   readonly storeReplies: ReadonlyMap<string, StoreReply>
   readonly removeReplies: ReadonlyMap<string, boolean>
+  readonly touchReplies: ReadonlyMap<string, boolean>
   readCount(frame: TextFrame): string | undefined
 }
 
 const MORE = Symbol('more')
 const NO_VALUE = Buffer.alloc(0)
 
+/** Commands of one connection are numbered from 0 up to here, and then from 0 again. */
+const NUMBERS = 1e9
+
 const SPACE = 0x20
 const MINUS = 0x2d
-const LETTER_H = 0x48
+const LETTER_O = 0x4f
 const LETTER_C = 0x63
 const LETTER_F = 0x66
 const LETTER_T = 0x74
@@ -49,30 +60,53 @@ function endOfToken({ bytes, end }: TextFrame, start: number): number {
   return space === -1 || space > end ? end : space
 }
 
-/** Meta commands, which memcached has since 1.6: short, and they tell what time is left. */
+/**
+ * Meta commands: short, they tell what time is left, and every answer but an error gives back the
+ * number (`O`) of its command. Without it an answer that came twice, or not at all, would hand the
+ * values of some keys to the readers of others.
+ */
 export class MetaDialect implements Dialect {
-  get({ key, withValue, withCas, withSecondsLeft }: GetRequest): string {
-    return `mg ${key} f${withValue ? ' v' : ''}${withCas ? ' c' : ''}${withSecondsLeft ? ' t' : ''}\r\n`
+  get({ key, withValue, withCas, withSecondsLeft }: GetRequest, number: number): string {
+    return `mg ${key} O${number} f${withValue ? ' v' : ''}${withCas ? ' c' : ''}${withSecondsLeft ? ' t' : ''}\r\n`
   }
 
-  store({ mode, key, value, flags, exptime, cas }: StoreRequest): string {
+  store({ mode, key, value, flags, exptime, cas }: StoreRequest, number: number): string {
     const condition = mode === 'set' ? '' : mode === 'add' ? ' ME' : ` C${cas}`
-    return `ms ${key} ${value.length} F${flags} T${exptime}${condition}\r\n`
+    return `ms ${key} ${value.length} O${number} F${flags} T${exptime}${condition}\r\n`
   }
 
-  remove({ key }: RemoveRequest): string {
-    return `md ${key}\r\n`
+  remove({ key }: RemoveRequest, number: number): string {
+    return `md ${key} O${number}\r\n`
   }
 
-  count({ key, delta }: CountRequest): string {
-    return `ma ${key} D${delta} v c\r\n`
+  touch({ key, exptime }: TouchRequest, number: number): string {
+    return `mg ${key} O${number} T${exptime}\r\n`
+  }
+
+  count({ key, delta }: CountRequest, number: number): string {
+    return `ma ${key} O${number} D${delta} v c\r\n`
+  }
+
+  isAnswerTo(number: number, frame: TextFrame): boolean {
+    const { bytes, start, end } = frame
+    for (let i = start + 3; i < end; i++) {
+      if (bytes[i] === LETTER_O && bytes[i - 1] === SPACE) {
+        return readDigits(frame, i + 1) === number
+      }
+    }
+    return false
+  }
+
+  readWord({ bytes, start }: TextFrame): string {
+    return bytes.toString('latin1', start, start + 2)
   }
 
   readItem({ withValue, expected }: GetRequest, frame: TextFrame): Item | undefined {
     const { bytes, start, end } = frame
     if (!frame.hasBody) {
-      if (frame.line === 'EN') return undefined
-      if (withValue || bytes[start] !== LETTER_H) throw unexpected(frame.line)
+      const word = this.readWord(frame)
+      if (word === 'EN') return undefined
+      if (withValue || word !== 'HD') throw unexpected(frame.line)
     } else if (expected !== undefined && isBody(frame, expected)) return AS_EXPECTED
     let flags = 0
     let cas: string | undefined
@@ -103,14 +137,23 @@ export class MetaDialect implements Dialect {
     ['NF', false],
   ])
 
-  readCount({ line, body }: TextFrame): string | undefined {
+  readonly touchReplies = new Map([
+    ['HD', true],
+    ['EN', false],
+  ])
+
+  readCount(frame: TextFrame): string | undefined {
+    const { body } = frame
     if (body !== undefined) return body.toString('latin1')
-    if (line === 'NF') return undefined
-    throw unexpected(line)
+    if (this.readWord(frame) === 'NF') return undefined
+    throw unexpected(frame.line)
   }
 }
 
-/** The commands that every memcached knows. */
+/**
+ * The commands that every memcached knows. A value names its key; that another answer came twice, or
+ * not at all, shows only by the next one that is of another kind.
+ */
 export class ClassicDialect implements Dialect {
   #item: Item | undefined
 
@@ -127,8 +170,20 @@ export class ClassicDialect implements Dialect {
     return `delete ${key}\r\n`
   }
 
+  touch({ key, exptime }: TouchRequest): string {
+    return `touch ${key} ${exptime}\r\n`
+  }
+
   count({ key, delta }: CountRequest): string {
     return `incr ${key} ${delta}\r\n`
+  }
+
+  isAnswerTo(): boolean {
+    return true
+  }
+
+  readWord({ line }: TextFrame): string {
+    return line
   }
 
   readItem({ key }: GetRequest, { line, body }: TextFrame): Item | undefined | typeof MORE {
@@ -156,21 +211,26 @@ export class ClassicDialect implements Dialect {
     ['NOT_FOUND', false],
   ])
 
+  readonly touchReplies = new Map([
+    ['TOUCHED', true],
+    ['NOT_FOUND', false],
+  ])
+
   readCount({ line }: TextFrame): string | undefined {
     return line === 'NOT_FOUND' ? undefined : line
   }
 }
 
-/** Of a command that both dialects share. */
-const TOUCH_REPLIES = new Map([
-  ['TOUCHED', true],
-  ['NOT_FOUND', false],
-])
+/** What the answers to commands begin with that both dialects share, and that have no number. */
+const LINES = { version: 'VERSION', flush: 'OK' } as const
 
 /** The text protocol, in one of its dialects. */
 export class TextProtocol implements Protocol {
   readonly #frames = new TextFrames()
   #dialect: Dialect
+  /** The numbers of the next command and of the next answer. */
+  #asked = 0
+  #answered = 0
   /** Of an answer that goes on. */
   #stats = new Map<string, string>()
 
@@ -179,24 +239,26 @@ export class TextProtocol implements Protocol {
   }
 
   encode(request: Request, out: Outbox): void {
+    const number = this.#asked
+    this.#asked = (number + 1) % NUMBERS
     switch (request.type) {
       case 'get':
-        out.text(this.#dialect.get(request))
+        out.text(this.#dialect.get(request, number))
         break
       case 'store':
-        out.text(this.#dialect.store(request))
+        out.text(this.#dialect.store(request, number))
         if (typeof request.value === 'string') out.text(request.value)
         else out.bytes(request.value)
         out.text('\r\n')
         break
       case 'remove':
-        out.text(this.#dialect.remove(request))
+        out.text(this.#dialect.remove(request, number))
         break
       case 'touch':
-        out.text(`touch ${request.key} ${request.exptime}\r\n`)
+        out.text(this.#dialect.touch(request, number))
         break
       case 'count':
-        out.text(this.#dialect.count(request))
+        out.text(this.#dialect.count(request, number))
         break
       case 'flush':
         out.text('flush_all\r\n')
@@ -219,57 +281,72 @@ export class TextProtocol implements Protocol {
 
   receive(chunk: Buffer, next: () => Request | undefined, answered: () => void): void {
     this.#frames.push(chunk)
+    const counted = () => {
+      this.#answered = (this.#answered + 1) % NUMBERS
+      answered()
+    }
     for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
       const request = next()
       if (request === undefined) throw unexpected(frame.line)
-      this.#settle(request, frame, answered)
+      this.#settle(request, frame, counted)
     }
   }
 
   #settle(request: Request, frame: TextFrame, answered: () => void): void {
     if (!frame.hasBody && this.#settleFailed(request, frame.line, answered)) return
-    switch (request.type) {
+    const { type } = request
+    if (type === 'stats') {
+      this.#settleStats(request, frame, answered)
+      return
+    }
+    if (type === 'version' || type === 'flush') {
+      const { line } = frame
+      settle(request, line.startsWith(LINES[type]) ? line : undefined, frame, answered)
+      return
+    }
+    const dialect = this.#dialect
+    if (!dialect.isAnswerTo(this.#answered, frame)) throw unexpected(frame.line)
+    switch (type) {
       case 'get': {
-        const item = this.#dialect.readItem(request, frame)
+        const item = dialect.readItem(request, frame)
         if (item === MORE) return
         answered()
         request.done(undefined, item)
         return
       }
       case 'store':
-        settle(request, this.#dialect.storeReplies.get(frame.line), frame, answered)
+        settle(request, dialect.storeReplies.get(dialect.readWord(frame)), frame, answered)
         return
       case 'remove':
-        settle(request, this.#dialect.removeReplies.get(frame.line), frame, answered)
+        settle(request, dialect.removeReplies.get(dialect.readWord(frame)), frame, answered)
         return
       case 'touch':
-        settle(request, TOUCH_REPLIES.get(frame.line), frame, answered)
+        settle(request, dialect.touchReplies.get(dialect.readWord(frame)), frame, answered)
         return
       case 'count': {
-        const sum = this.#dialect.readCount(frame)
+        const sum = dialect.readCount(frame)
         if (sum !== undefined && !/^\d{1,20}$/.test(sum)) throw unexpected(sum)
         const cas = frame.hasBody ? / c(\d+)/.exec(frame.line)?.[1] : undefined
         answered()
         request.done(undefined, sum === undefined ? undefined : BigInt(sum), cas)
         return
       }
-      case 'stats': {
-        const { line } = frame
-        if (line !== 'END') {
-          const [word, name = '', ...value] = line.split(' ')
-          if (word !== 'STAT') throw unexpected(line)
-          this.#stats.set(name, value.join(' '))
-          return
-        }
-        const stats = this.#stats
-        this.#stats = new Map()
-        answered()
-        request.done(undefined, stats)
-        return
-      }
-      default:
-        settle(request as LineRequest, frame.line, frame, answered)
+      case 'auth':
+        throw unexpected(frame.line)
     }
+  }
+
+  #settleStats(request: StatsRequest, { line }: TextFrame, answered: () => void): void {
+    if (line !== 'END') {
+      const [word, name = '', ...value] = line.split(' ')
+      if (word !== 'STAT') throw unexpected(line)
+      this.#stats.set(name, value.join(' '))
+      return
+    }
+    const stats = this.#stats
+    this.#stats = new Map()
+    answered()
+    request.done(undefined, stats)
   }
 
   /** @returns Whether the line is an error. */

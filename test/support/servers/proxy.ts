@@ -5,6 +5,8 @@ export interface Proxy {
   readonly port: number
   /** Milliseconds by which what the server answers comes later. */
   delayMs: number
+  /** Passes something else on than what the server answers, chunk by chunk of what it sends. */
+  tamper: ((answers: Buffer) => Buffer) | undefined
   /** Connections that are open. */
   readonly connections: number
   /** Ends all connections, and refuses new ones. */
@@ -41,7 +43,8 @@ export async function startProxy(to: { port: number } | { path: string }): Promi
       for (const bytes of late.splice(0, count)) if (!client.destroyed) client.write(bytes)
     }
     held.set(pair, () => passOn(late.length))
-    upstream.on('data', (bytes: Buffer) => {
+    upstream.on('data', (sent: Buffer) => {
+      const bytes = proxy.tamper?.(sent) ?? sent
       // What comes later must not overtake what is still held back.
       if (proxy.delayMs === 0 && late.length === 0) {
         client.write(bytes)
@@ -68,6 +71,7 @@ export async function startProxy(to: { port: number } | { path: string }): Promi
       return port
     },
     delayMs: 0,
+    tamper: undefined,
     get connections() {
       return pairs.size
     },
