@@ -11,11 +11,13 @@ import { TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { watchKeys } from './redis/changes.js'
 import type { Argument, Reply } from './redis/client.js'
+import { FollowsLeader } from './redis/follows-leader.js'
 import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
 import { Link, type ClientSource } from './redis/link.js'
 import { Scanner } from './redis/scanner.js'
 import { readFigures } from './redis/server-figures.js'
 import { INCREMENT, REPLACE, run } from './redis/scripts.js'
+import { SameServer, SERVER_KEY_PREFIX } from './redis/same-server.js'
 import { resolveFlush, resolveTarget, type RedisSettings } from './redis/settings.js'
 import { commandSources, listeningSource } from './redis/sources.js'
 
@@ -31,7 +33,7 @@ const MAX_VALUE_BYTES = 512 * 1024 * 1024
 type Payload = Uint8Array | string
 
 /** What the keys of entries begin with that are nobody's values. */
-const OWN_KEYS = [TAG_KEY_PREFIX, LEASE_KEY_PREFIX]
+const OWN_KEYS = [TAG_KEY_PREFIX, LEASE_KEY_PREFIX, SERVER_KEY_PREFIX]
 
 const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: undefined }
 
@@ -50,6 +52,7 @@ export class RedisCache extends Cache<Payload> {
   readonly #sources: readonly ClientSource[]
   readonly #format: PayloadFormat
   readonly #scanner: Scanner
+  readonly #server: SameServer
   readonly #flushOnClear: boolean
   /** What a client that was given puts in front of every key by itself. */
   readonly #clientPrefix: string
@@ -71,13 +74,20 @@ export class RedisCache extends Cache<Payload> {
     this.#sources = commandSources(target, sourceSettings)
     this.#listen = listeningSource(target, sourceSettings)
     this.#clientPrefix = 'client' in target ? (target.client.options.keyPrefix ?? '') : ''
-    const [leader, ...replicas] = this.#sources.map((source) => new Link(source)) as [
-      Link,
-      ...Link[],
-    ]
-    this.#leader = leader
-    this.#replicas = replicas
-    this.#scanner = new Scanner(leader, timeLimitMs)
+    const [leader, ...replicas] = this.#sources as [ClientSource, ...ClientSource[]]
+    // Removes what was stored on another server before anything else is asked of this one.
+    const remover = new Scanner(new Link(leader), timeLimitMs)
+    this.#server = new SameServer({
+      source: leader,
+      limitMs: timeLimitMs,
+      storedKey: (key) => this.checkedKey(key, 1),
+      removeAll: (isSpared) => this.#remove(remover, isSpared),
+    })
+    this.#leader = new Link(leader, this.#server)
+    this.#replicas = replicas.map(
+      (source) => new Link(source, new FollowsLeader(this.#server, this.#leader, timeLimitMs)),
+    )
+    this.#scanner = new Scanner(this.#leader, timeLimitMs)
   }
 
   /** @internal */
@@ -239,8 +249,12 @@ export class RedisCache extends Cache<Payload> {
     return ms === -1 ? null : Date.now() + ms
   }
 
-  protected override async removeAll(): Promise<void> {
-    if (this.#flushOnClear) return this.#scanner.flush()
+  protected override removeAll(): Promise<void> {
+    return this.#remove(this.#scanner, (storedKey) => this.#server.isOwn(storedKey))
+  }
+
+  async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
+    if (this.#flushOnClear) return scanner.flush()
     const { keyFunction, keyPrefix, version } = this.settings
     const space = keySpaceOf(keyFunction, keyPrefix, version)
     if (space === undefined) {
@@ -249,7 +263,7 @@ export class RedisCache extends Cache<Payload> {
         { backend: 'RedisCache', operation: 'clear' },
       )
     }
-    await this.#scanner.remove(space.pattern, space.owns)
+    await scanner.remove(space.pattern, (key) => space.owns(key) && !isSpared(key))
   }
 
   protected override readServerStats(): Promise<ServerFigures> {

@@ -115,6 +115,7 @@ describe.skipIf(!isThere)('RedisCache over a Cluster of three nodes', () => {
             Number(/total_reads_processed:(\d+)/.exec(await control.info('stats'))?.[1]),
           ),
         )
+      await ran('mget')
       const before = await reads()
       await cache.getMany(keys)
       const after = await reads()

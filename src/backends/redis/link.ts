@@ -5,6 +5,7 @@ import {
   type IoClient,
   type Reply,
 } from './client.js'
+import type { Gate } from './gate.js'
 
 /** Most keys of one MGET: the server does nothing else while it answers one. */
 const MAX_KEYS = 1000
@@ -48,13 +49,15 @@ export interface ClientSource {
  */
 export class Link {
   readonly #source: ClientSource
+  readonly #gate: Gate | undefined
   #reads: Read[] = []
   #commands: Command[] = []
   #isScheduled = false
   #isWaiting = false
 
-  constructor(source: ClientSource) {
+  constructor(source: ClientSource, gate?: Gate) {
     this.#source = source
+    this.#gate = gate
   }
 
   /** Whether the last that is known of it is a failure. */
@@ -116,7 +119,7 @@ export class Link {
     const commands = this.#commands
     if (reads.length === 0 && commands.length === 0) return
     const client = this.#source.current
-    if (client === undefined || !isReady(client)) {
+    if (client === undefined || !isReady(client) || this.#gate?.isOpen(client) === false) {
       this.#wait(client)
       return
     }
@@ -142,7 +145,13 @@ export class Link {
   }
 
   #send(client: IoClient, { name, args, resolve, reject }: Command): void {
-    client[name](...args).then(resolve, (error: unknown) => reject(this.#failed(error)))
+    client[name](...args).then(
+      (reply) => {
+        if (this.#isStill(client)) resolve(reply)
+        else reject(new Error(`${this.#source.name} was replaced by another server meanwhile`))
+      },
+      (error: unknown) => reject(this.#failed(error)),
+    )
   }
 
   #readTogether(client: IoClient, reads: readonly Read[]): void {
@@ -161,6 +170,10 @@ export class Link {
   #readBatch(client: IoClient, keys: readonly string[], batch: readonly Read[]): void {
     client.mgetBuffer(keys).then(
       (reply) => {
+        if (!this.#isStill(client)) {
+          this.#readAgain(batch)
+          return
+        }
         let start = 0
         for (const read of batch) {
           read.resolve(reply as readonly (Buffer | null)[], start)
@@ -178,15 +191,31 @@ export class Link {
    * On a Cluster every key is asked for where it lives, and the client finds its own way when that
    * changes. By MGET, since GET fails where the key holds something else.
    */
-  #readOneByOne(client: IoClient, { keys, resolve, reject }: Read): void {
+  #readOneByOne(client: IoClient, read: Read): void {
+    const { keys, resolve, reject } = read
     Promise.all(keys.map((key) => client.mgetBuffer(key))).then(
-      (replies) =>
+      (replies) => {
+        if (!this.#isStill(client)) {
+          this.#readAgain([read])
+          return
+        }
         resolve(
           replies.map((reply) => (reply as (Buffer | null)[])[0] ?? null),
           0,
-        ),
+        )
+      },
       (error: unknown) => reject(this.#failed(error)),
     )
+  }
+
+  /** A client may send what it lost with a connection to the server of the next one by itself. */
+  #isStill(client: IoClient): boolean {
+    return this.#gate === undefined || this.#gate.isStill(client)
+  }
+
+  #readAgain(reads: readonly Read[]): void {
+    this.#reads.push(...reads)
+    if (!this.#isScheduled) this.#schedule()
   }
 
   #schedule(): void {
@@ -201,28 +230,32 @@ export class Link {
 
   /** Keeps what was asked until there is a connection, unless it is known that there is none. */
   #wait(client: IoClient | undefined): void {
-    if (client !== undefined && !isConnecting(client)) {
+    if (client !== undefined && !isConnecting(client) && !isReady(client)) {
       this.rejectWaiting(this.#lost())
       return
     }
     this.#dropLate()
     if (this.#isWaiting) return
     this.#isWaiting = true
-    void this.#source
-      .open()
-      .then(isReadySoon)
-      .then(
-        (isReady) => {
-          this.#isWaiting = false
-          if (!isReady) this.rejectWaiting(this.#lost())
-          this.#dropLate()
-          this.flush()
-        },
-        (error: unknown) => {
-          this.#isWaiting = false
-          this.rejectWaiting(error)
-        },
-      )
+    this.#becomesOpen().then(
+      (isOpen) => {
+        this.#isWaiting = false
+        if (!isOpen) this.rejectWaiting(this.#lost())
+        this.#dropLate()
+        this.flush()
+      },
+      (error: unknown) => {
+        this.#isWaiting = false
+        this.rejectWaiting(this.#failed(error))
+      },
+    )
+  }
+
+  async #becomesOpen(): Promise<boolean> {
+    const client = await this.#source.open()
+    if (!(await isReadySoon(client))) return false
+    if (this.#gate !== undefined && !this.#gate.isOpen(client)) await this.#gate.open(client)
+    return true
   }
 
   /** What waited longer than anybody waits for it must not be done any more. */

@@ -21,21 +21,21 @@ export async function startReplicated(replicas: number): Promise<readonly RedisS
   return [leader, ...followers]
 }
 
+/** A Cluster knows no other db than 0. */
+const IN_CLUSTER = [
+  '--cluster-enabled',
+  'yes',
+  '--cluster-node-timeout',
+  '1000',
+  '--databases',
+  '1',
+  '--repl-diskless-sync-delay',
+  '0',
+]
+
 /** Starts a Cluster of so many masters, and waits until it works. */
 export async function startCluster(masters: number): Promise<readonly RedisServer[]> {
-  const nodes = await Promise.all(
-    Array.from({ length: masters }, () =>
-      // A Cluster knows no other db than 0.
-      startRedis([
-        '--cluster-enabled',
-        'yes',
-        '--cluster-node-timeout',
-        '1000',
-        '--databases',
-        '1',
-      ]),
-    ),
-  )
+  const nodes = await Promise.all(Array.from({ length: masters }, () => startRedis(IN_CLUSTER)))
   const [first] = nodes
   const share = Math.ceil(16_384 / masters)
   for (const [i, { url, port }] of nodes.entries()) {
@@ -54,6 +54,36 @@ export async function startCluster(masters: number): Promise<readonly RedisServe
     })
   }
   return nodes
+}
+
+/** Starts a replica of a Cluster's master, and waits until it follows and all know of it. */
+export async function addReplica(
+  master: RedisServer,
+  nodes: readonly RedisServer[],
+): Promise<RedisServer> {
+  const replica = await startRedis(IN_CLUSTER)
+  const id = await withClient(master.url, async (client) =>
+    String(await client.call('CLUSTER', 'MYID')),
+  )
+  await withClient(replica.url, (client) =>
+    client.call('CLUSTER', 'MEET', '127.0.0.1', master.port),
+  )
+  await untilSo(replica.url, async (client) =>
+    client.call('CLUSTER', 'REPLICATE', id).then(
+      () => true,
+      // It has not heard of the master yet.
+      () => false,
+    ),
+  )
+  await untilSo(replica.url, async (client) =>
+    (await client.info('replication')).includes('master_link_status:up'),
+  )
+  for (const { url } of nodes) {
+    await untilSo(url, async (client) =>
+      String(await client.call('CLUSTER', 'NODES')).includes(`:${replica.port}@`),
+    )
+  }
+  return replica
 }
 
 /** Sentinels that watch over a leader called `main`. */
