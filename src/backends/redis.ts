@@ -3,7 +3,7 @@ import { Cache, type KeyOptions } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { checkVersion, defaultKeyFunction } from '../keys.js'
 import { LEASE_KEY_PREFIX } from '../lease.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
@@ -11,6 +11,7 @@ import { TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { watchKeys } from './redis/changes.js'
 import type { Argument, Reply } from './redis/client.js'
+import { Confirmation, resolveDurable } from './redis/durable.js'
 import { FollowsLeader } from './redis/follows-leader.js'
 import { escapeGlob, keySpaceOf, surroundings } from './redis/key-space.js'
 import { Link, type ClientSource } from './redis/link.js'
@@ -19,11 +20,12 @@ import { readFigures } from './redis/server-figures.js'
 import { INCREMENT, REPLACE, run } from './redis/scripts.js'
 import { SameServer, SERVER_KEY_PREFIX } from './redis/same-server.js'
 import { resolveFlush, resolveTarget, type RedisSettings } from './redis/settings.js'
-import { commandSources, listeningSource } from './redis/sources.js'
+import { commandSources, listeningSource, separateSource } from './redis/sources.js'
 
 export type { FormatSettings, ValueSerializer } from '../payload-format.js'
 export { RedisBus, type RedisBusSettings } from './redis/bus.js'
 export type { RedisClient } from './redis/client.js'
+export type { DurableInvalidations } from './redis/durable.js'
 export type { RedisOptions, RedisSettings } from './redis/settings.js'
 
 /** Longest value a server takes, unless it is configured otherwise. */
@@ -53,6 +55,7 @@ export class RedisCache extends Cache<Payload> {
   readonly #format: PayloadFormat
   readonly #scanner: Scanner
   readonly #server: SameServer
+  readonly #confirmation: Confirmation | undefined
   readonly #flushOnClear: boolean
   /** What a client that was given puts in front of every key by itself. */
   readonly #clientPrefix: string
@@ -61,7 +64,10 @@ export class RedisCache extends Cache<Payload> {
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
   constructor(settings: RedisSettings = {}) {
-    super(settings, { settings: ['client', ...FORMAT_SETTINGS], server: true })
+    super(settings, {
+      settings: ['client', 'durableInvalidations', ...FORMAT_SETTINGS],
+      server: true,
+    })
     this.#format = new PayloadFormat('RedisCache', settings)
     this.#flushOnClear = resolveFlush(settings)
     const target = resolveTarget(settings)
@@ -75,6 +81,12 @@ export class RedisCache extends Cache<Payload> {
     this.#listen = listeningSource(target, sourceSettings)
     this.#clientPrefix = 'client' in target ? (target.client.options.keyPrefix ?? '') : ''
     const [leader, ...replicas] = this.#sources as [ClientSource, ...ClientSource[]]
+    const durable = resolveDurable(settings.durableInvalidations, timeLimitMs)
+    if (durable !== undefined) {
+      const source = separateSource(target, sourceSettings)?.() ?? leader
+      const key = () => this.checkedKey(`${SERVER_KEY_PREFIX}.confirmed`, 1)
+      this.#confirmation = new Confirmation(durable, source, key)
+    }
     // Removes what was stored on another server before anything else is asked of this one.
     const remover = new Scanner(new Link(leader), timeLimitMs)
     this.#server = new SameServer({
@@ -215,6 +227,7 @@ export class RedisCache extends Cache<Payload> {
 
   protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
     const removed = await Promise.all(keys.map((key) => this.#leader.command('unlink', key)))
+    await this.#confirmation?.wait('delete')
     return removed.map((count) => Number(count) === 1)
   }
 
@@ -249,8 +262,28 @@ export class RedisCache extends Cache<Payload> {
     return ms === -1 ? null : Date.now() + ms
   }
 
-  protected override removeAll(): Promise<void> {
-    return this.#remove(this.#scanner, (storedKey) => this.#server.isOwn(storedKey))
+  protected override async removeAll(): Promise<void> {
+    await this.#remove(this.#scanner, (storedKey) => this.#server.isOwn(storedKey))
+    await this.#confirmation?.wait('clear')
+  }
+
+  /** @internal */
+  override bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
+    const bumped = super.bumpTags(tags, soft)
+    const confirmation = this.#confirmation
+    if (confirmation === undefined || tags.length === 0) return bumped
+    return chain(bumped, () => confirmation.wait('invalidateTags'))
+  }
+
+  override async expire(key: string, options: KeyOptions = {}): Promise<boolean> {
+    const expired = await super.expire(key, options)
+    const confirmation = this.#confirmation
+    if (confirmation === undefined) return expired
+    const confirm = async () => {
+      await confirmation.wait('expire')
+      return expired
+    }
+    return this.callStore('expire', [key], confirm, false)
   }
 
   async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
@@ -283,6 +316,7 @@ export class RedisCache extends Cache<Payload> {
   protected override async disconnect(): Promise<void> {
     for (const link of [this.#leader, ...this.#replicas]) link.flush()
     await Promise.all(this.#sources.map((source) => source.close()))
+    await this.#confirmation?.close()
   }
 
   /** A Cluster tells only of each node's own keys, whose nodes change. @internal */

@@ -39,6 +39,7 @@ export type CommandName =
   | 'set'
   | 'time'
   | 'unlink'
+  | 'wait'
 
 type Commands<Result> = {
   readonly [Name in CommandName]: (...args: readonly (Argument | readonly Argument[])[]) => Result

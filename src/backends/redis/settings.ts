@@ -1,6 +1,7 @@
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import type { FormatSettings } from '../../payload-format.js'
 import type { CacheSettings } from '../../settings.js'
+import type { DurableInvalidations } from './durable.js'
 import { isIoClient, type IoClient, type RedisClient } from './client.js'
 import { parseLocation, type Endpoint } from './location.js'
 
@@ -34,6 +35,12 @@ export interface RedisSettings extends CacheSettings, FormatSettings {
    * Sentinels. Its settings stay as they are, and it is yours to close.
    */
   readonly client?: RedisClient | undefined
+  /**
+   * Invalidations (`delete`, `expire`, `clear`, tags, and with them fragments and pages) resolve only
+   * once so many replicas have them (`WAIT`), and reject with `CacheBackendError` otherwise, though the
+   * leader has carried them out. Default: once the leader has.
+   */
+  readonly durableInvalidations?: DurableInvalidations | undefined
   readonly options?: RedisOptions | undefined
 }
 

@@ -38,10 +38,19 @@ export function listeningSource(
   target: Target,
   settings: SourceSettings,
 ): (() => ClientSource) | undefined {
+  return separateSource(target, settings, LISTENING)
+}
+
+/** Another client for the leader; `undefined` for a Cluster. */
+export function separateSource(
+  target: Target,
+  settings: SourceSettings,
+  more: object = {},
+): (() => ClientSource) | undefined {
   const { limitMs } = settings
   if ('endpoints' in target) {
     const [leader = {}] = target.endpoints
-    const clientOptions = { ...target.clientOptions, ...LISTENING }
+    const clientOptions = { ...target.clientOptions, ...more }
     return () => connectionTo(leader, clientOptions, settings, limitMs)
   }
   const { client } = target
@@ -52,7 +61,7 @@ export function listeningSource(
       name: 'the client that was given',
       limitMs,
       connectLimitMs,
-      options: () => ({ ...failFast(limitMs, connectLimitMs), ...LISTENING }),
+      options: () => ({ ...failFast(limitMs, connectLimitMs), ...more }),
       make: (options) => client.duplicate?.(options) ?? client,
     })
 }

@@ -1,0 +1,121 @@
+import { CacheBackendError, InvalidCacheBackendError, show } from '../../errors.js'
+import { resolveCount } from '../../settings.js'
+import type { Reply } from './client.js'
+import { nodesOf } from './connections.js'
+import { Link, type ClientSource } from './link.js'
+
+/** How far an invalidation must have come before it resolves. */
+export interface DurableInvalidations {
+  /** So many replicas, in a Cluster of each master, must have it. At least 1. */
+  readonly waitReplicas: number
+  /** Milliseconds they may take; less than `options.timeLimitMs`. */
+  readonly timeoutMs: number
+}
+
+const NAMES = ['waitReplicas', 'timeoutMs']
+
+/** @throws InvalidCacheBackendError: it is of the wrong kind, or leaves no time. */
+export function resolveDurable(
+  given: unknown,
+  timeLimitMs: number,
+): DurableInvalidations | undefined {
+  if (given === undefined) return undefined
+  const name = 'durableInvalidations'
+  if (typeof given !== 'object' || given === null) {
+    throw refusal(`${name}: ${show(given)} is no object; give { waitReplicas: 1, timeoutMs: 100 }`)
+  }
+  const unknown = Object.keys(given).find((one) => !NAMES.includes(one))
+  if (unknown !== undefined) {
+    throw refusal(`${name}: unknown name ${show(unknown)}; known are ${NAMES.join(' and ')}`)
+  }
+  const [waitReplicas, timeoutMs] = NAMES.map((one) => {
+    const value = (given as Readonly<Record<string, unknown>>)[one] ?? null
+    return resolveCount('RedisCache', `${name}.${one}`, value, 0, 1)
+  }) as [number, number]
+  if (timeoutMs >= timeLimitMs) {
+    throw refusal(
+      `${name}.timeoutMs: ${timeoutMs} is not less than options.timeLimitMs, ${timeLimitMs}; lower it, or raise options.timeLimitMs`,
+    )
+  }
+  return { waitReplicas, timeoutMs }
+}
+
+function refusal(fault: string): InvalidCacheBackendError {
+  return new InvalidCacheBackendError(`RedisCache: ${fault}`)
+}
+
+/**
+ * Waits until replicas have what was written before.
+ *
+ * @remarks Over a connection of its own, since a server answers nothing else on one that waits. What it
+ *   waits for is a write of its own, which comes after all that were answered. A Cluster has no such
+ *   connections: its client's own wait, and with them what is asked of these masters meanwhile.
+ * @see Redis, "WAIT"
+ */
+export class Confirmation {
+  readonly #settings: DurableInvalidations
+  readonly #source: ClientSource
+  readonly #link: Link
+  readonly #key: () => string
+  #current: Promise<number> | undefined
+  /** For all that was written after the current one began. */
+  #next: Promise<number> | undefined
+
+  /** @param key - Of the write. */
+  constructor(settings: DurableInvalidations, source: ClientSource, key: () => string) {
+    this.#settings = settings
+    this.#source = source
+    this.#link = new Link(source)
+    this.#key = key
+  }
+
+  /** @throws CacheBackendError: too few have confirmed it. */
+  async wait(operation: string): Promise<void> {
+    const { waitReplicas, timeoutMs } = this.#settings
+    const reached = await this.#shared()
+    if (reached >= waitReplicas) return
+    throw new CacheBackendError(
+      `RedisCache: ${operation} was carried out on the leader, but ${reached} instead of ${waitReplicas} replicas confirmed it within ${timeoutMs} ms; repeat it`,
+      { backend: 'RedisCache', operation },
+    )
+  }
+
+  close(): Promise<void> {
+    return this.#source.close()
+  }
+
+  #shared(): Promise<number> {
+    if (this.#current === undefined) return this.#begin()
+    const begin = () => {
+      this.#next = undefined
+      return this.#begin()
+    }
+    return (this.#next ??= this.#current.then(begin, begin))
+  }
+
+  #begin(): Promise<number> {
+    const current = this.#ask().finally(() => {
+      if (this.#current === current) this.#current = undefined
+    })
+    this.#current = current
+    return current
+  }
+
+  async #ask(): Promise<number> {
+    const { waitReplicas, timeoutMs } = this.#settings
+    const client = await this.#link.ready()
+    let replies: readonly Reply[]
+    if (client.isCluster) {
+      const nodes = nodesOf(client)
+      replies = await Promise.all(nodes.map((node) => node.wait(waitReplicas, timeoutMs)))
+    } else {
+      const written = this.#link.command('set', this.#key(), 1, 'PX', timeoutMs)
+      const [, reached] = await Promise.all([
+        written,
+        this.#link.command('wait', waitReplicas, timeoutMs),
+      ])
+      replies = [reached]
+    }
+    return Math.min(...replies.map(Number))
+  }
+}
