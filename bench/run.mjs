@@ -13,6 +13,7 @@ const PARTS = [
   'pages',
   'parsers',
   'memory',
+  'stalls',
   'express',
   'fields',
   'file-set',
