@@ -1,66 +1,91 @@
+/** What has a deadline. */
+export interface Due {
+  /** Milliseconds since the epoch. */
+  readonly expiresAtMs: number | null
+  /** The heap's own note of where it is; -1: it is in none. */
+  deadlineAt: number
+}
+
+/** An array that grows by pieces: to copy a long one takes long. */
+const PIECE_BITS = 12
+const PIECE = 1 << PIECE_BITS
+
 /**
- * Keys ordered by deadline, so that expired entries are found without looking at live ones.
- *
- * @remarks Entries are not removed when a key is written again or deleted; whoever pops a key must
- *   compare the deadline. {@link rebuild} drops the leftovers.
+ * What has a deadline, ordered by it, so that what has expired is found without looking at the
+ * others. Each change costs the logarithm of the size.
  */
-export class DeadlineHeap {
-  #deadlines: number[] = []
-  #keys: string[] = []
+export class DeadlineHeap<T extends Due> {
+  readonly #pieces: T[][] = []
+  #size = 0
 
   get size(): number {
-    return this.#keys.length
+    return this.#size
   }
 
-  push(deadline: number, key: string): void {
-    const deadlines = this.#deadlines
-    const keys = this.#keys
-    let at = keys.length
-    deadlines.push(deadline)
-    keys.push(key)
+  /** Of what is in it, what expires first. */
+  get first(): T | undefined {
+    return this.#size === 0 ? undefined : this.#at(0)
+  }
+
+  /** Takes note of an item's deadline, also of another one than it had; `null` is none. */
+  put(item: T): void {
+    if (item.expiresAtMs === null) {
+      this.remove(item)
+      return
+    }
+    if (item.deadlineAt < 0) {
+      if (this.#size % PIECE === 0) this.#pieces.push([])
+      this.#place(item, this.#size++)
+    }
+    this.#sift(item)
+  }
+
+  remove(item: T): void {
+    const at = item.deadlineAt
+    if (at < 0) return
+    item.deadlineAt = -1
+    const last = this.#at(--this.#size)
+    this.#pieces.at(-1)?.pop()
+    if (this.#size % PIECE === 0) this.#pieces.pop()
+    if (last === item) return
+    this.#place(last, at)
+    this.#sift(last)
+  }
+
+  #at(index: number): T {
+    return (this.#pieces[index >> PIECE_BITS] as T[])[index & (PIECE - 1)] as T
+  }
+
+  #place(item: T, index: number): void {
+    ;(this.#pieces[index >> PIECE_BITS] as T[])[index & (PIECE - 1)] = item
+    item.deadlineAt = index
+  }
+
+  /** Moves an item up or down to where it belongs. */
+  #sift(item: T): void {
+    const deadline = item.expiresAtMs as number
+    let at = item.deadlineAt
     while (at > 0) {
-      const parent = (at - 1) >> 1
-      if ((deadlines[parent] as number) <= deadline) break
-      deadlines[at] = deadlines[parent] as number
-      keys[at] = keys[parent] as string
-      at = parent
+      const parent = this.#at((at - 1) >> 1)
+      if ((parent.expiresAtMs as number) <= deadline) break
+      this.#place(parent, at)
+      at = (at - 1) >> 1
     }
-    deadlines[at] = deadline
-    keys[at] = key
-  }
-
-  /** The earliest deadline, `Infinity` if there is none. */
-  get earliest(): number {
-    return this.#deadlines[0] ?? Infinity
-  }
-
-  /** Removes and gives the key with the earliest deadline. */
-  pop(): string | undefined {
-    const deadlines = this.#deadlines
-    const keys = this.#keys
-    const first = keys[0]
-    const lastKey = keys.pop()
-    const lastDeadline = deadlines.pop()
-    if (lastKey === undefined || lastDeadline === undefined || keys.length === 0) return first
-    let at = 0
     for (;;) {
-      let child = 2 * at + 1
-      if (child >= keys.length) break
-      if ((deadlines[child + 1] ?? Infinity) < (deadlines[child] as number)) child++
-      if ((deadlines[child] as number) >= lastDeadline) break
-      deadlines[at] = deadlines[child] as number
-      keys[at] = keys[child] as string
-      at = child
+      let next = 2 * at + 1
+      if (next >= this.#size) break
+      let child = this.#at(next)
+      if (next + 1 < this.#size) {
+        const other = this.#at(next + 1)
+        if ((other.expiresAtMs as number) < (child.expiresAtMs as number)) {
+          child = other
+          next++
+        }
+      }
+      if ((child.expiresAtMs as number) >= deadline) break
+      this.#place(child, at)
+      at = next
     }
-    deadlines[at] = lastDeadline
-    keys[at] = lastKey
-    return first
-  }
-
-  /** Starts anew with what is given. */
-  rebuild(entries: Iterable<readonly [key: string, deadline: number]>): void {
-    this.#deadlines = []
-    this.#keys = []
-    for (const [key, deadline] of entries) this.push(deadline, key)
+    this.#place(item, at)
   }
 }

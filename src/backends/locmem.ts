@@ -19,15 +19,14 @@ import type { ServerFigures } from '../server-stats.js'
 import {
   isSerialized,
   isTagged,
-  MemoryStore,
   Serialized,
   sizeOfPayload,
   Tagged,
-  type Limits,
   type MemoryEntry,
   type MemoryPayload,
   type Untagged,
-} from './memory-store.js'
+} from './memory-entry.js'
+import { MemoryStore, type Limits, type Owner } from './memory-store.js'
 
 /** Options of {@link LocMemCache}. */
 export interface LocMemOptions {
@@ -62,7 +61,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   override readonly isShared = false
   readonly #store: MemoryStore
   readonly #limits: Limits
-  readonly #owner: string
+  readonly #owner: Owner
   #versions = NO_VERSIONS
   #versionsOf: readonly string[] = []
   #versionsCount = -1
@@ -82,12 +81,13 @@ export class LocMemCache extends Cache<MemoryPayload> {
       cullFrequency: resolveCount('LocMemCache', 'cullFrequency', cullFrequency, 3, 0),
       maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
     }
-    this.#owner = this.settings.keyPrefix
     this.#store = openStore(location)
+    this.#owner = this.#store.ownerOf(this.settings.keyPrefix)
+    if (this.#limits.maxBytes !== Infinity) this.#store.countBytes()
   }
 
   override lookupOne(storedKey: string, _toWrite = false, stale = false): Hit | undefined {
-    const entry = this.#store.get(storedKey)
+    const entry = this.#store.get(this.#owner, storedKey)
     return entry === undefined ? undefined : this.#toHit(entry, stale)
   }
 
@@ -105,7 +105,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   protected override readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {
-    return keys.map((key) => this.#store.get(key)?.payload)
+    return keys.map((key) => this.#store.get(this.#owner, key)?.payload)
   }
 
   protected override writeEntries(entries: readonly WriteEntry<MemoryPayload>[]): WriteOutcome[] {
@@ -120,24 +120,26 @@ export class LocMemCache extends Cache<MemoryPayload> {
     replacing,
   }: WriteEntry<MemoryPayload>): WriteOutcome {
     if (ifAbsent === true || replacing !== undefined) {
-      const kept = this.#store.get(key)?.payload
+      const kept = this.#store.get(this.#owner, key)?.payload
       const allowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
       if (!allowed) return 'refused'
     }
-    const entry = { payload, expiresAtMs, owner: this.#owner }
-    return this.#store.set(key, entry, this.#limits) ? 'stored' : 'too_large'
+    const isStored = this.#store.set(this.#owner, key, payload, expiresAtMs, this.#limits)
+    return isStored ? 'stored' : 'too_large'
   }
 
   protected override removeEntries(keys: readonly string[]): boolean[] {
-    return keys.map((key) => this.#store.get(key) !== undefined && this.#store.delete(key))
+    return keys.map((key) => this.#store.delete(this.#owner, key))
   }
 
   protected override touchEntry(key: string, expiresAtMs: Deadline): boolean {
-    return this.#store.touch(key, expiresAtMs)
+    const entry = this.#store.get(this.#owner, key)
+    if (entry !== undefined) this.#store.expireAt(entry, expiresAtMs)
+    return entry !== undefined
   }
 
   protected override incrementEntry(key: string, delta: number): number | null | undefined {
-    const entry = this.#store.get(key)
+    const entry = this.#store.get(this.#owner, key)
     if (entry === undefined) return undefined
     if (!Number.isSafeInteger(entry.payload)) return null
     const sum = addIntegers(entry.payload as number, delta)
@@ -146,7 +148,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   protected override readDeadline(key: string): Deadline | undefined {
-    return this.#store.get(key)?.expiresAtMs
+    return this.#store.get(this.#owner, key)?.expiresAtMs
   }
 
   protected override removeAll(): void {
@@ -211,7 +213,9 @@ export class LocMemCache extends Cache<MemoryPayload> {
     seen: SeenVersions,
   ): Beginning {
     return {
-      claims: storedKeys.map((key) => this.#store.get(key)?.payload ?? this.#claim(key)),
+      claims: storedKeys.map(
+        (key) => this.#store.get(this.#owner, key)?.payload ?? this.#claim(key),
+      ),
       versions: this.currentVersions([...seen.keys()]),
     }
   }
@@ -223,8 +227,8 @@ export class LocMemCache extends Cache<MemoryPayload> {
 
   /** @internal */
   override giveUp(storedKey: string, claim: Claim): void {
-    const isThere = this.#store.get(storedKey)?.payload === claim
-    if (isThere && this.isClaim(claim as MemoryPayload)) this.#store.delete(storedKey)
+    const isThere = this.#store.get(this.#owner, storedKey)?.payload === claim
+    if (isThere && this.isClaim(claim as MemoryPayload)) this.#store.delete(this.#owner, storedKey)
   }
 
   /** @internal */
@@ -233,7 +237,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
     expected: readonly string[],
     { stale = false }: LookupOptions = {},
   ): Lookup {
-    const entries = storedKeys.map((key) => this.#store.get(key))
+    const entries = storedKeys.map((key) => this.#store.get(this.#owner, key))
     return {
       hits: entries.map((entry) => entry && this.#toHit(entry, stale)),
       lying: entries.map((entry) => entry?.payload),
@@ -272,7 +276,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
 
   /** @internal */
   override bumpTags(tags: readonly string[], soft = false): void {
-    this.#store.invalidate(this.#owner, tags, soft)
+    this.#store.invalidate(this.settings.keyPrefix, tags, soft)
   }
 }
 
@@ -297,7 +301,7 @@ function isImmutable(value: unknown): value is string | number | boolean | bigin
 }
 
 /** One process may load two copies of this package; a name means the same store in both. */
-const REGISTRY = Symbol.for('fragcache.locmem.stores.2')
+const REGISTRY = Symbol.for('fragcache.locmem.stores.3')
 
 function openStore(location: string | undefined): MemoryStore {
   if (location === undefined) return new MemoryStore()

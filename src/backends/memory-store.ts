@@ -1,54 +1,9 @@
-import { LRUCache } from 'lru-cache'
 import { shortKey, type ShortKey } from '../bounded-memo.js'
 import { Moments } from '../moments.js'
-import type { Stamp } from '../stamp.js'
-import { MAX_SOFT_HISTORY, type TagVersions } from '../tags.js'
+import { MAX_SOFT_HISTORY } from '../tags.js'
 import { isExpired, type Deadline } from '../timeout.js'
-import { DeadlineHeap } from './deadline-heap.js'
-
-/** A value that could be changed from outside, kept as bytes so that nobody can. */
-export class Serialized {
-  constructor(readonly bytes: Uint8Array) {}
-}
-
-/** A value with the tag versions it depends on. */
-export class Tagged {
-  /** The store's invalidation count when the tags were last checked. */
-  checkedAt = -1
-  /** When one of the tags was softly invalidated: milliseconds since the epoch. */
-  softMs = Infinity
-
-  constructor(
-    readonly value: Untagged,
-    readonly tags: TagVersions,
-    /** The versions in the store this is a copy from, if it is one. */
-    readonly origin?: TagVersions,
-    readonly stamp?: Stamp,
-  ) {}
-}
-
-export type Untagged = string | number | boolean | bigint | null | Serialized
-
-/** What local memory keeps for a value: immutable values by reference, anything else as bytes. */
-export type MemoryPayload = Untagged | Tagged
-
-// By shape: one process may load two copies of this package, whose classes differ, over one store.
-
-export function isTagged(payload: MemoryPayload): payload is Tagged {
-  return typeof payload === 'object' && payload !== null && 'tags' in payload
-}
-
-export function isSerialized(payload: MemoryPayload): payload is Serialized {
-  return typeof payload === 'object' && payload !== null && 'bytes' in payload
-}
-
-/** An entry in local memory. */
-export interface MemoryEntry {
-  payload: MemoryPayload
-  expiresAtMs: Deadline
-  /** The key prefix of the cache that wrote it: neighbours' `clear` and tags spare it. */
-  readonly owner: string
-}
+import { isTagged, sizeOf, type MemoryEntry, type MemoryPayload } from './memory-entry.js'
+import { OwnedEntries, type Turns } from './owned-entries.js'
 
 /** How much may be kept. */
 export interface Limits {
@@ -70,22 +25,36 @@ const MAX_SOFT = 10_000
 /** Longer tags are kept as digests. */
 const MAX_TAG_LENGTH = 64
 
+/** Entries that go in one call: by code that has not run before, they may take a hundredfold. */
+const AT_ONCE = 250
+
+/** Entries that stay where it would take too long to remove the others one by one. */
+const KEPT = 1000
+
+/** Entries that go with each later one, until as many are gone as should. */
+const BY_AND_BY = 16
+
+/** The entries that caches with one key prefix wrote. They are others after each `clear`. */
+export interface Owner {
+  entries: OwnedEntries
+}
+
 /**
  * Entries of one location, shared by every cache of that name in the process.
+ *
+ * No call takes longer the more is kept: what has to go goes in small steps, or is dropped as a whole.
  *
  * Tags cost no entries here: only the count of the latest invalidation of a tag is remembered, and
  * an entry is stored with the count at the time its versions were read. Where the oldest of these
  * memories are given up, what is older than them counts as invalidated.
  */
 export class MemoryStore {
-  // Bounded by each cache's own limits. With lru-cache's `max` it would take the memory of a full
-  // table from the start: two gigabytes for a hundred million entries.
-  readonly #entries = new LRUCache<string, MemoryEntry>({
-    maxSize: Number.MAX_SAFE_INTEGER,
-    sizeCalculation: () => 1,
-  })
-  #bytes: number | undefined
-  readonly #deadlines = new DeadlineHeap()
+  readonly #owners = new Map<string, Owner>()
+  readonly #turns: Turns = { turn: 0, latest: undefined }
+  #size = 0
+  #countsBytes = false
+  /** Entries that are still to go since it was full. */
+  #owed = 0
   readonly #invalidations = new Moments()
   readonly #softInvalidations = new Map<ShortKey, readonly SoftInvalidation[]>()
   #forgottenSoftCount = 0
@@ -93,26 +62,70 @@ export class MemoryStore {
 
   /** How many entries are kept, expired ones included. */
   get size(): number {
-    return this.#entries.size
+    return this.#size
   }
 
   /** Bytes of keys and values; only known while something limits them. */
   get bytes(): number | undefined {
-    return this.#bytes
+    return this.#countsBytes ? this.#countBytes() : undefined
+  }
+
+  #countBytes(): number {
+    let bytes = 0
+    for (const { entries } of this.#owners.values()) bytes += entries.bytes
+    return bytes
+  }
+
+  /**
+   * From now on bytes are counted. Of many entries that nobody has counted yet, only the most
+   * recently used stay.
+   */
+  countBytes(): void {
+    if (this.#countsBytes) return
+    this.#countsBytes = true
+    this.#keepNewest(KEPT)
+  }
+
+  /** What caches with this key prefix are known by. */
+  ownerOf(keyPrefix: string): Owner {
+    const known = this.#owners.get(keyPrefix)
+    if (known !== undefined) return known
+    const owner = { entries: this.#newEntries(keyPrefix) }
+    this.#owners.set(keyPrefix, owner)
+    return owner
+  }
+
+  #newEntries(keyPrefix: string): OwnedEntries {
+    return new OwnedEntries(keyPrefix, this.#turns, this.#countsBytes)
   }
 
   /** The live entry of a key, which counts as used. What is dead goes. */
-  get(key: string): MemoryEntry | undefined {
-    const entry = this.#entries.get(key)
+  get(owner: Owner, key: string): MemoryEntry | undefined {
+    const entry = this.#find(owner, key)
     if (entry === undefined) return undefined
     if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
-      this.delete(key)
+      this.#remove(entry)
       return undefined
     }
+    entry.home.use(entry)
     return entry
   }
 
-  #isCurrent({ payload, owner }: MemoryEntry): boolean {
+  /** Two key prefixes may come to the same stored key, and then it is the same entry. */
+  #find({ entries }: Owner, key: string): MemoryEntry | undefined {
+    const own = entries.get(key)
+    return own !== undefined || entries.size === this.#size ? own : this.#findElsewhere(key)
+  }
+
+  #findElsewhere(key: string): MemoryEntry | undefined {
+    for (const { entries } of this.#owners.values()) {
+      const entry = entries.get(key)
+      if (entry !== undefined) return entry
+    }
+    return undefined
+  }
+
+  #isCurrent({ payload, home: { owner } }: MemoryEntry): boolean {
     if (!isTagged(payload) || payload.checkedAt === this.#invalidationCount) return true
     let softMs = Infinity
     for (const [tag, version] of payload.tags) {
@@ -138,49 +151,61 @@ export class MemoryStore {
     return this.#softInvalidations.get(shortKey(own, MAX_TAG_LENGTH))
   }
 
-  set(key: string, entry: MemoryEntry, limits: Limits): boolean {
-    if (limits.maxBytes !== Infinity && !this.#makeRoom(key, entry, limits)) return false
-    if (this.#entries.size >= limits.maxEntries && !this.#entries.has(key)) this.#cull(limits)
-    if (this.#bytes !== undefined) this.#bytes += sizeOf(key, entry) - this.#sizeAt(key)
-    this.#entries.set(key, entry)
-    if (entry.expiresAtMs !== null) this.#watch(key, entry.expiresAtMs)
-    return true
-  }
-
-  #watch(key: string, expiresAtMs: number): void {
-    this.#deadlines.push(expiresAtMs, key)
-    // Deadlines of what is gone hold its key.
-    if (this.#deadlines.size <= 2 * this.#entries.size + 100) return
-    this.#deadlines.rebuild(this.#allDeadlines())
-  }
-
-  *#allDeadlines(): Generator<[string, number]> {
-    for (const [key, { expiresAtMs }] of this.#entries.entries()) {
-      if (expiresAtMs !== null) yield [key, expiresAtMs]
+  /**
+   * Stores a value, as the most recently used.
+   *
+   * @returns `false` if it alone is larger than everything may be.
+   */
+  set(
+    owner: Owner,
+    key: string,
+    payload: MemoryPayload,
+    expiresAtMs: Deadline,
+    limits: Limits,
+  ): boolean {
+    const bytes = limits.maxBytes === Infinity ? 0 : sizeOf(key, payload)
+    if (bytes > limits.maxBytes) return false
+    const before = this.#find(owner, key)
+    if (before !== undefined) {
+      before.home.remove(before)
+      this.#size--
     }
-  }
-
-  touch(key: string, expiresAtMs: Deadline): boolean {
-    const entry = this.get(key)
-    if (entry === undefined) return false
-    entry.expiresAtMs = expiresAtMs
-    if (expiresAtMs !== null) this.#watch(key, expiresAtMs)
+    if (bytes > 0) this.#makeRoomFor(bytes, limits)
+    if (before === undefined) this.#cull(limits)
+    owner.entries.add(key, payload, expiresAtMs)
+    this.#size++
     return true
   }
 
-  delete(key: string): boolean {
-    const entry = this.#entries.peek(key)
-    if (entry === undefined) return false
-    if (this.#bytes !== undefined) this.#bytes -= sizeOf(key, entry)
-    return this.#entries.delete(key)
+  /** Gives an entry another deadline. */
+  expireAt(entry: MemoryEntry, expiresAtMs: Deadline): void {
+    entry.home.expireAt(entry, expiresAtMs)
+  }
+
+  /** @returns Whether there was one, and live. */
+  delete(owner: Owner, key: string): boolean {
+    const entry = this.get(owner, key)
+    if (entry !== undefined) this.#remove(entry)
+    return entry !== undefined
+  }
+
+  #remove(entry: MemoryEntry): void {
+    entry.home.remove(entry)
+    this.#haveGone(1)
+  }
+
+  /** Whatever goes counts towards what should. */
+  #haveGone(count: number): void {
+    this.#size -= count
+    this.#owed = Math.max(0, this.#owed - count)
   }
 
   /** Removes the entries that caches with this key prefix wrote. */
-  clear(owner: string): void {
-    for (const [key, entry] of [...this.#entries.entries()]) {
-      if (entry.owner === owner) this.delete(key)
-    }
-    this.#deadlines.rebuild(this.#allDeadlines())
+  clear(owner: Owner): void {
+    this.#haveGone(owner.entries.size)
+    // Nothing is to hold what is dropped.
+    if (this.#turns.latest === owner.entries) this.#turns.latest = undefined
+    owner.entries = this.#newEntries(owner.entries.owner)
   }
 
   /** The count to store with an entry whose producer starts now. */
@@ -214,76 +239,108 @@ export class MemoryStore {
     }
   }
 
-  /** Expired entries go before live ones. */
-  #dropExpired(): void {
-    const nowMs = Date.now()
-    while (this.#deadlines.earliest <= nowMs) {
-      const key = this.#deadlines.pop()
-      if (key === undefined) return
-      const entry = this.#entries.peek(key)
-      if (entry !== undefined && isExpired(entry.expiresAtMs, nowMs)) this.delete(key)
-    }
-  }
-
   #cull({ maxEntries, cullFrequency }: Limits): void {
-    this.#dropExpired()
-    if (this.#entries.size < maxEntries) return
-    if (cullFrequency === 0) {
-      this.#entries.clear()
-      this.#bytes = this.#bytes === undefined ? undefined : 0
+    if (this.#size < maxEntries) {
+      if (this.#owed > 0) this.#drop(Math.min(this.#owed, BY_AND_BY))
       return
     }
-    // At least one must go, and where a neighbour keeps more, enough for this cache's own limit.
-    const size = this.#entries.size
-    const count = Math.max(Math.floor(size / cullFrequency), size - maxEntries + 1)
-    for (let i = 0; i < count; i++) this.#dropLeastRecentlyUsed()
+    this.#dropExpired(AT_ONCE)
+    const size = this.#size
+    if (size < maxEntries) return
+    // Where a neighbour keeps more, enough must go for this cache's own limit.
+    const least = size - maxEntries + 1
+    if (cullFrequency === 0 || least > AT_ONCE) {
+      this.#keepNewest(cullFrequency === 0 ? 0 : Math.min(maxEntries - 1, KEPT))
+      return
+    }
+    this.#owed = Math.max(Math.floor(size / cullFrequency), least)
+    this.#drop(Math.min(this.#owed, AT_ONCE))
   }
 
-  #dropLeastRecentlyUsed(): boolean {
-    if (this.#bytes === undefined) return this.#entries.pop() !== undefined
-    const { value: key } = this.#entries.rkeys().next()
-    return typeof key === 'string' && this.delete(key)
+  #makeRoomFor(bytes: number, { maxBytes }: Limits): void {
+    const fits = () => this.#countBytes() + bytes <= maxBytes
+    if (fits()) return
+    for (let i = 0; i < AT_ONCE; i++) {
+      if (this.#drop(1) === 0 || fits()) return
+    }
+    this.#keepNewest(KEPT, maxBytes - bytes)
   }
 
-  /** @returns `false` if the entry alone is larger than everything may be. */
-  #makeRoom(key: string, entry: MemoryEntry, { maxBytes }: Limits): boolean {
-    const size = sizeOf(key, entry)
-    if (size > maxBytes) return false
-    const bytes = () => (this.#bytes ??= this.#countBytes())
-    const fits = () => bytes() - this.#sizeAt(key) + size <= maxBytes
-    if (!fits()) this.#dropExpired()
-    if (fits()) return true
-    // What is replaced goes in any case, so it goes before others do.
-    this.delete(key)
-    while (!fits() && this.#dropLeastRecentlyUsed());
-    return true
+  /**
+   * Removes so many entries, if there are: expired ones before live ones, then the least recently
+   * used first.
+   *
+   * @returns How many.
+   */
+  #drop(count: number): number {
+    let gone = this.#dropExpired(count)
+    for (; gone < count; gone++) {
+      const oldest = this.#leastRecentlyUsed()
+      if (oldest === undefined) break
+      this.#remove(oldest)
+    }
+    return gone
   }
 
-  #sizeAt(key: string): number {
-    const entry = this.#entries.peek(key)
-    return entry === undefined ? 0 : sizeOf(key, entry)
+  #dropExpired(count: number): number {
+    const nowMs = Date.now()
+    let gone = 0
+    for (const { entries } of this.#owners.values()) {
+      for (; gone < count; gone++) {
+        const next = entries.nextToExpire
+        if (next === undefined || !isExpired(next.expiresAtMs, nowMs)) break
+        this.#remove(next)
+      }
+    }
+    return gone
   }
 
-  #countBytes(): number {
+  #leastRecentlyUsed(): MemoryEntry | undefined {
+    let found: MemoryEntry | undefined
+    for (const { entries } of this.#owners.values()) {
+      const { oldest } = entries
+      if (oldest !== undefined && (found === undefined || oldest.turn < found.turn)) found = oldest
+    }
+    return found
+  }
+
+  /**
+   * Drops everything but the most recently used, of which it looks at no more than {@link KEPT}.
+   *
+   * @param maxBytes - Of those that stay.
+   */
+  #keepNewest(count: number, maxBytes = Infinity): void {
+    const kept = this.#newest(count)
+    for (const owner of this.#owners.values()) this.clear(owner)
     let bytes = 0
-    for (const [key, entry] of this.#entries.entries()) bytes += sizeOf(key, entry)
-    return bytes
+    const fitting = kept.findIndex(({ key, payload }) => {
+      bytes += maxBytes === Infinity ? 0 : sizeOf(key, payload)
+      return bytes > maxBytes
+    })
+    const staying = fitting < 0 ? kept : kept.slice(0, fitting)
+    for (const { home, key, payload, expiresAtMs } of staying.reverse()) {
+      this.ownerOf(home.owner).entries.add(key, payload, expiresAtMs)
+      this.#size++
+    }
   }
-}
 
-/** Bytes of the key and the value, not of what surrounds them. */
-function sizeOf(key: string, { payload }: MemoryEntry): number {
-  return Buffer.byteLength(key) + sizeOfPayload(payload)
-}
-
-/** Bytes of a value alone. */
-export function sizeOfPayload(payload: MemoryPayload): number {
-  return sizeOfValue(isTagged(payload) ? payload.value : payload)
-}
-
-function sizeOfValue(value: Untagged): number {
-  if (typeof value === 'string') return Buffer.byteLength(value)
-  return isSerialized(value) ? value.bytes.byteLength : 8
+  /** Up to so many live entries, the most recently used first. */
+  #newest(count: number): MemoryEntry[] {
+    const nowMs = Date.now()
+    const found: MemoryEntry[] = []
+    const next = [...this.#owners.values()].flatMap(({ entries }) => entries.newest ?? [])
+    for (let i = 0; i < KEPT && found.length < count && next.length > 0; i++) {
+      let at = 0
+      next.forEach(({ turn }, j) => {
+        if (turn > (next[at] as MemoryEntry).turn) at = j
+      })
+      const entry = next[at] as MemoryEntry
+      if (!isExpired(entry.expiresAtMs, nowMs)) found.push(entry)
+      if (entry.older === undefined) next.splice(at, 1)
+      else next[at] = entry.older
+    }
+    return found
+  }
 }
 
 function ownTag(owner: string, tag: string): string {

@@ -1,64 +1,80 @@
 import { describe, expect, it } from 'vitest'
-import { DeadlineHeap } from '../../src/backends/deadline-heap.js'
+import { DeadlineHeap, type Due } from '../../src/backends/deadline-heap.js'
 import { fc } from '../support/random.js'
 
-/** All keys, as the heap gives them. */
-function drain(heap: DeadlineHeap): string[] {
-  const keys: string[] = []
-  for (let key = heap.pop(); key !== undefined; key = heap.pop()) keys.push(key)
-  return keys
+interface Item extends Due {
+  expiresAtMs: number | null
 }
+
+const itemOf = (expiresAtMs: number | null): Item => ({ expiresAtMs, deadlineAt: -1 })
+
+/** All deadlines, in the order the heap gives them. */
+function drain(heap: DeadlineHeap<Item>): (number | null)[] {
+  const deadlines: (number | null)[] = []
+  for (let item = heap.first; item !== undefined; item = heap.first) {
+    deadlines.push(item.expiresAtMs)
+    heap.remove(item)
+  }
+  return deadlines
+}
+
+const byNumber = (a: number, b: number) => a - b
 
 describe('DeadlineHeap', () => {
   it('is empty at first', () => {
     const heap = new DeadlineHeap()
-    expect([heap.size, heap.earliest, heap.pop()]).toEqual([0, Infinity, undefined])
+    expect([heap.size, heap.first]).toEqual([0, undefined])
   })
 
-  it('gives keys in the order of their deadlines, whatever the order they came in', () => {
+  it('gives items in the order of their deadlines, whatever the order they came in', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 50 })), (deadlines) => {
-        const heap = new DeadlineHeap()
-        deadlines.forEach((deadline, i) => heap.push(deadline, `${deadline}:${i}`))
+        const heap = new DeadlineHeap<Item>()
+        for (const deadline of deadlines) heap.put(itemOf(deadline))
         expect(heap.size).toBe(deadlines.length)
-        const drained = drain(heap).map((key) => Number(key.split(':')[0]))
-        expect(drained).toEqual(deadlines.toSorted((a, b) => a - b))
+        expect(drain(heap)).toEqual(deadlines.toSorted(byNumber))
+        expect(heap.size).toBe(0)
       }),
     )
   })
 
-  it('knows the earliest deadline after any pushes and pops', () => {
-    const step = fc.option(fc.integer({ min: 0, max: 99 }), { nil: 'pop' as const })
+  it('knows what is first after any additions, removals and other deadlines', () => {
+    const step = fc.record({
+      what: fc.constantFrom('add', 'add', 'change', 'remove'),
+      at: fc.nat(),
+      deadline: fc.option(fc.nat(99), { nil: null }),
+    })
     fc.assert(
-      fc.property(fc.array(step), (steps) => {
-        const heap = new DeadlineHeap()
-        const model: number[] = []
-        for (const one of steps) {
-          if (one === 'pop') {
-            const popped = heap.pop()
-            expect(popped === undefined ? undefined : Number(popped)).toBe(model.shift())
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const heap = new DeadlineHeap<Item>()
+        const items: Item[] = []
+        for (const { what, at, deadline } of steps) {
+          const item = items[at % Math.max(1, items.length)]
+          if (what === 'add' || item === undefined) {
+            const added = itemOf(deadline)
+            items.push(added)
+            heap.put(added)
+          } else if (what === 'change') {
+            item.expiresAtMs = deadline
+            heap.put(item)
           } else {
-            heap.push(one, String(one))
-            model.push(one)
-            model.sort((a, b) => a - b)
+            items.splice(items.indexOf(item), 1)
+            heap.remove(item)
           }
-          expect(heap.earliest).toBe(model[0] ?? Infinity)
-          expect(heap.size).toBe(model.length)
+          const due = items.flatMap(({ expiresAtMs }) => expiresAtMs ?? []).sort(byNumber)
+          expect(heap.size).toBe(due.length)
+          expect(heap.first?.expiresAtMs).toBe(due[0])
         }
       }),
     )
   })
 
-  it('starts anew with what rebuild is given', () => {
-    const heap = new DeadlineHeap()
-    heap.push(1, 'old')
-    heap.rebuild([
-      ['b', 5],
-      ['a', 3],
-    ])
-    expect(heap.earliest).toBe(3)
-    expect(drain(heap)).toEqual(['a', 'b'])
-    heap.rebuild([])
-    expect(heap.size).toBe(0)
+  it('keeps the order of tens of thousands', () => {
+    const heap = new DeadlineHeap<Item>()
+    const items = Array.from({ length: 20_000 }, (_, i) => itemOf((i * 7919) % 20_011))
+    for (const item of items) heap.put(item)
+    for (const item of items.slice(0, 10_000)) heap.remove(item)
+    const left = items.slice(10_000).map(({ expiresAtMs }) => expiresAtMs as number)
+    expect(drain(heap)).toEqual(left.sort(byNumber))
   })
 })
