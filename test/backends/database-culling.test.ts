@@ -183,6 +183,26 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
     expect(fewest).toBeGreaterThan(300 / 2 / 4)
   })
 
+  it('lets versions of tags go last of what never expires', async () => {
+    const cache = create({ maxEntries: 100, cullFrequency: 2 })
+    const tagged = keysOf(20, 'tagged')
+    for (const key of tagged) await cache.set(key, 1, { tags: [`of-${key}`], timeout: 5000 })
+    await cache.setMany(
+      keysOf(30, 'zone').map((key) => [key, 1] as const),
+      { timeout: null },
+    )
+    await cache.setMany(
+      keysOf(28, 'soon').map((key) => [key, 1] as const),
+      { timeout: 100 },
+    )
+    for (const key of keysOf(6, 'new')) await cache.set(key, 1, { timeout: 500 })
+    await vi.waitFor(async () => expect(await countRows()).toBeLessThan(60), 5000)
+    expect((await cache.getMany(tagged)).size).toBe(20)
+    const zone = (await cache.getMany(keysOf(30, 'zone'))).size
+    expect(zone).toBeGreaterThan(0)
+    expect(zone).toBeLessThan(15)
+  })
+
   it('leaves what is there once other processes have made room', async () => {
     const maxEntries = 6000
     await create({ maxEntries }).setMany(
@@ -338,17 +358,94 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
 describe('culling on SQLite', () => {
   culls('sqlite', openBetterSqlite3)
 
-  it('at once, gets through a table that holds ten thousands times too much', async () => {
-    const { database, ask, end } = openBetterSqlite3()
-    const cache = new DatabaseCache({ location: 'entries', database, options: { maxEntries: 1 } })
-    await createCacheTable(cache)
-    await ask(
-      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-       INSERT INTO entries SELECT 'k' || i, NULL, i, 9000000000000000 + i, '' FROM n`,
-    )
-    await cache.set('k', 1)
-    expect((await ask('SELECT * FROM entries')).length).toBeLessThanOrEqual(2)
-    await end()
+  describe('that answers at once', () => {
+    let opened: OpenDatabase
+    let ran = 0
+
+    /** Counts statements. */
+    function counting(database: object): object {
+      const { prepare } = database as { prepare: (sql: string) => Record<string, Run> }
+      return {
+        exec: () => undefined,
+        prepare: (sql: string) => {
+          const prepared = prepare.call(database, sql)
+          const noted =
+            (name: string) =>
+            (...parameters: unknown[]) => {
+              ran++
+              return (prepared[name] as Run).apply(prepared, parameters)
+            }
+          return { all: noted('all'), get: noted('get'), run: noted('run') }
+        },
+      }
+    }
+    type Run = (...parameters: unknown[]) => unknown
+
+    const plant = (rows: number, expires: number) =>
+      opened.ask(
+        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
+         INSERT INTO entries SELECT ':1:k' || i, NULL, i, ${expires} + i, '' FROM n`,
+      )
+    const countRows = async () => (await opened.ask('SELECT 1 FROM entries')).length
+    const create = async (maxEntries: number, cullFrequency = 3) => {
+      const cache = new DatabaseCache({
+        location: 'entries',
+        database: counting(opened.database),
+        options: { maxEntries, cullFrequency },
+      })
+      await createCacheTable(cache)
+      return cache
+    }
+
+    beforeEach(() => {
+      opened = openBetterSqlite3()
+    })
+    afterEach(() => opened.end())
+
+    it.each([
+      ['is full', 3, 9e15],
+      ['is to be emptied', 0, 9e15],
+      ['is full of what has expired', 3, 1],
+    ])('takes few steps in one call where a large table %s', async (_, frequency, expires) => {
+      const cache = await create(20_000, frequency)
+      await plant(22_100, expires)
+      for (let i = 0; i < 20; i++) {
+        ran = 0
+        await cache.set(`new${i}`, 1)
+        expect(ran).toBeLessThan(12)
+      }
+      await expect.poll(countRows).toBeLessThan(15_000)
+    })
+
+    it('makes room with the calls that follow, though the event loop never turns', async () => {
+      const cache = await create(3000)
+      await plant(3200, 9e15)
+      for (let i = 0; i < 400; i++) await cache.set(`new${i}`, 1)
+      expect(await countRows()).toBeLessThanOrEqual(3000)
+      expect((await cache.getMany(keysOf(1))).size).toBe(0)
+    })
+
+    it('gets through a table that holds hundreds of times too much', async () => {
+      const cache = await create(100)
+      await plant(30_000, 9e15)
+      await cache.set('k', 1)
+      await expect.poll(countRows).toBeLessThanOrEqual(101)
+    })
+
+    it('lets others have their turn while it is cleared, and then holds nothing', async () => {
+      const cache = await create(20_000)
+      await plant(5000, 9e15)
+      let turns = 0
+      const turn = () => {
+        turns++
+        immediate = setImmediate(turn)
+      }
+      let immediate = setImmediate(turn)
+      await cache.clear()
+      clearImmediate(immediate)
+      expect(turns).toBeGreaterThan(10)
+      expect(await countRows()).toBe(0)
+    })
   })
 })
 

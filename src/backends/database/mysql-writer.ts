@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../../backend.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
-import { keyOf, type Run } from './culling.js'
+import { keyOf, type Run } from './removal.js'
 import type { Answer } from './driver.js'
 import { isTooLarge } from './failures.js'
 import { inTurn, rescue } from './in-turn.js'

@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../../backend.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
-import { keyOf, type Run } from './culling.js'
+import { keyOf, type Run } from './removal.js'
 import type { Answer, Parameter } from './driver.js'
 import { isTooLarge } from './failures.js'
 import { inTurn, rescue, split } from './in-turn.js'

@@ -131,8 +131,25 @@ export abstract class Statements {
   /** Gives `cache_key` and `expires` of what expires next. */
   expiringNext(limit: number): Statement {
     return this.statement(
-      `SELECT cache_key, expires FROM ${this.table} ORDER BY expires, cache_key LIMIT ${limit}`,
+      `SELECT cache_key, expires FROM ${this.table} WHERE expires < ${Number.MAX_SAFE_INTEGER} ORDER BY expires, cache_key LIMIT ${limit}`,
       { givesRows: true },
+    )
+  }
+
+  /** The key behind which to go on. Gives `entries`: how many of so many there are; `last`: the last key. */
+  countBehind(rows: number): Statement {
+    return this.#countPart('', rows)
+  }
+
+  /** As {@link countBehind}, of what never expires. */
+  countEndlessBehind(rows: number): Statement {
+    return this.#countPart(`expires = ${Number.MAX_SAFE_INTEGER} AND `, rows)
+  }
+
+  #countPart(condition: string, rows: number): Statement {
+    return this.statement(
+      `SELECT count(1) AS entries, max(cache_key) AS last FROM (SELECT cache_key FROM ${this.table} WHERE ${condition}cache_key > ? ORDER BY cache_key LIMIT ${rows}) AS part`,
+      ROWS,
     )
   }
 

@@ -4,16 +4,18 @@ import { addIntegers, readInteger } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
 import { toColumn } from './column-key.js'
 import type { Route } from './connect.js'
-import { Culling, keyOf, type Limits, type Run } from './culling.js'
+import { Culling } from './culling.js'
 import type { Answer, Driver } from './driver.js'
 import { isTooLarge } from './failures.js'
 import { inTurn, rescue, split } from './in-turn.js'
 import { MysqlStatements } from './mysql-statements.js'
 import { keyChunksOf, MysqlWriter } from './mysql-writer.js'
+import { keyOf, Removal, type Limits, type Run } from './removal.js'
 import { fromExpires, fromValue, toExpires, toParameters, toRow, type WriteRow } from './row.js'
 import { StandardStatements } from './standard-statements.js'
 import { StandardWriter } from './standard-writer.js'
 import type { TableName } from './table-name.js'
+import { carryOut } from './work.js'
 import type { Writer } from './writer.js'
 
 /** Keys that are read with one statement: SQLite takes no more parameters. */
@@ -32,6 +34,7 @@ export class Table {
   readonly #owner: string
   readonly #ownerColumn: string
   readonly #writer: Writer
+  readonly #removal: Removal
   readonly #culling: Culling
   readonly #write: Run
   /** How long a call may take, of however many statements. */
@@ -60,7 +63,8 @@ export class Table {
         : new StandardWriter(new StandardStatements(dialect, name), this.#write, owner)
     const waitMs = answersAtOnce ? Infinity : timeLimitMs / 4
     this.#limitMs = answersAtOnce ? Infinity : timeLimitMs
-    this.#culling = new Culling(this.#write, this.#writer.statements, limits, waitMs)
+    this.#removal = new Removal(this.#write, this.#writer.statements, limits, answersAtOnce)
+    this.#culling = new Culling(this.#removal, limits, waitMs)
   }
 
   /** When a call that begins now ends. */
@@ -240,7 +244,7 @@ export class Table {
 
   clear(): MaybePromise<void> {
     this.#culling.forget()
-    return this.#culling.removePages(this.#owner)
+    return carryOut(this.#removal.removeAll(this.#owner))
   }
 }
 
