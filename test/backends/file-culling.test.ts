@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { FileBasedOptions } from '../../src/backends/file.js'
@@ -7,6 +7,7 @@ import { Culling } from '../../src/backends/file/culling.js'
 import { Folders } from '../../src/backends/file/folders.js'
 import { encodeEntry } from '../../src/backends/file/format.js'
 import { BusyLockError, Locks } from '../../src/backends/file/locks.js'
+import { tagKey, userTag } from '../../src/tags.js'
 import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
 
 let location: string
@@ -28,6 +29,13 @@ async function counted(): Promise<number> {
   expect(more).toEqual([])
   return Number(name?.slice(6))
 }
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
+/** The key of a tag's counter. */
+const counterOf = (tag: string) => tagKey(userTag(tag))
 const pass = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000)
 
 /** Puts entries on the disk as another process would, without telling the count. */
@@ -116,6 +124,29 @@ describe('FileBasedCache when it is full', () => {
     await cache.set('one more', 1)
     // 30 entries: 10 go, the 2 expired and 8 others.
     expect(await count()).toBe(21)
+  })
+
+  it('lets versions of tags go last, after all that does not stand on them', async () => {
+    const cache = open({ maxEntries: 90, cullFrequency: 2 })
+    const tagged = Array.from({ length: 20 }, (_, i) => `tagged${i}`)
+    const own = async () =>
+      (
+        await Promise.all(tagged.map((key) => exists(entryPath(location, `:1:${counterOf(key)}`))))
+      ).filter(Boolean).length
+    for (const key of tagged) await cache.set(key, 1, { tags: [key] })
+    expect(await own()).toBe(20)
+    for (let i = 0; i < 100; i++) await cache.set(`k${i}`, i, { timeout: null })
+    expect(await own()).toBe(20)
+  })
+
+  it('keeps entries although each has a tag of its own', async () => {
+    const cache = open({ maxEntries: 60 })
+    const keys = Array.from({ length: 200 }, (_, i) => `k${i}`)
+    for (const [i, key] of keys.entries()) {
+      await cache.set(key, i, { tags: [key] })
+      if (i < 60 || i % 10 > 0) continue
+      expect((await cache.getMany(keys)).size).toBeGreaterThan(4)
+    }
   })
 
   it('takes what is damaged for expired', async () => {

@@ -1,4 +1,5 @@
 import { isExpired } from '../../timeout.js'
+import { isOwnKey } from '../own-keys.js'
 import type { EntryCount } from './count.js'
 import { peekEntryFile } from './entry-file.js'
 import type { Folders } from './folders.js'
@@ -45,6 +46,8 @@ interface Victim extends SurveyedFile {
   /** It goes only if it still is dead once the shard is locked. */
   readonly isDead: boolean
 }
+
+type Kind = 'dead' | 'live' | 'own'
 
 /** Keeps the number of entries within the limit. */
 export class Culling {
@@ -130,16 +133,23 @@ export class Culling {
     return { files, total, isWhole }
   }
 
-  /** What is dead goes in any case, then entries at random until it is enough. */
+  /**
+   * What is dead goes in any case, then entries at random until it is enough. Versions of tags go
+   * last, since whatever has the tag goes with them; but where they would be more than half of what
+   * stays, so many go first: with a tag per entry, they would else take the place of all entries.
+   */
   async #choose(files: readonly SurveyedFile[], quota: number): Promise<Victim[]> {
     const nowMs = Date.now()
-    const dead: Victim[] = []
-    const live: Victim[] = []
+    const found: Record<Kind, Victim[]> = { dead: [], live: [], own: [] }
     await mapLimited(files, 8, async (one) => {
-      const isDead = await isDeadFile(one.file, nowMs)
-      ;(isDead ? dead : live).push({ ...one, isDead })
+      const kind = await kindOf(one.file, nowMs)
+      found[kind].push({ ...one, isDead: kind === 'dead' })
     })
-    return [...dead, ...shuffle(live).slice(0, Math.max(0, quota - dead.length))]
+    const { dead, live } = found
+    const own = shuffle(found.own)
+    const excess = Math.max(0, own.length - Math.floor((files.length - quota) / 2))
+    const order = [...own.slice(0, excess), ...shuffle(live), ...own.slice(excess)]
+    return [...dead, ...order.slice(0, Math.max(0, quota - dead.length))]
   }
 
   async #remove(victims: readonly Victim[], turn: Turn): Promise<number> {
@@ -197,12 +207,18 @@ export class Culling {
   }
 }
 
-/** By its beginning alone. What cannot be opened at all is not known to be dead. */
 async function isDeadFile(file: string, nowMs: number): Promise<boolean> {
+  return (await kindOf(file, nowMs)) === 'dead'
+}
+
+/** By its beginning alone. What cannot be opened at all is not known to be dead. */
+async function kindOf(file: string, nowMs: number): Promise<Kind> {
   try {
-    return isExpired((await peekEntryFile(file)).expiresAtMs, nowMs)
+    const { key, expiresAtMs } = await peekEntryFile(file)
+    if (isExpired(expiresAtMs, nowMs)) return 'dead'
+    return expiresAtMs === null && isOwnKey(key) ? 'own' : 'live'
   } catch (error) {
-    return error instanceof DamagedEntryError
+    return error instanceof DamagedEntryError ? 'dead' : 'live'
   }
 }
 

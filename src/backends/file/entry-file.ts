@@ -1,6 +1,13 @@
 import { constants } from 'node:fs'
 import { lstat, open, unlink, type FileHandle } from 'node:fs/promises'
-import { DamagedEntryError, decodeEntry, declaredSize, peekEntry, type Entry } from './format.js'
+import {
+  DamagedEntryError,
+  decodeEntry,
+  declaredSize,
+  peekEntry,
+  type EntryPeek,
+  type Entry,
+} from './format.js'
 import { Limiter } from './limit.js'
 
 export const FILE_MODE = 0o600
@@ -76,16 +83,15 @@ export async function readEntryFile(path: string): Promise<Entry | undefined> {
 }
 
 /** Reads the beginning of an entry's file; otherwise as {@link readEntryFile}. */
-export async function peekEntryFile(path: string): Promise<ReturnType<typeof peekEntry>> {
+export async function peekEntryFile(path: string): Promise<EntryPeek> {
   const peeked = await withFile(path, async (handle) => {
     const head = peekEntry(await readUpTo(handle, PEEK_BYTES))
-    if (head.owner !== undefined) return { owner: head.owner, expiresAtMs: head.expiresAtMs }
-    return undefined
+    return head.owner === undefined ? undefined : head
   })
   return peeked ?? (await readEntryFile(path)) ?? VANISHED
 }
 
-const VANISHED = { owner: undefined, expiresAtMs: 0 }
+const VANISHED: EntryPeek = { owner: undefined, key: '', expiresAtMs: 0 }
 
 async function withFile<T>(
   path: string,

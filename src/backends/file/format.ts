@@ -80,18 +80,28 @@ export function decodeEntry(bytes: Buffer): Entry {
   }
 }
 
+/** What is told of an entry by its beginning. */
+export interface EntryPeek {
+  /** `undefined` if it is not within these bytes. */
+  readonly owner: string | undefined
+  readonly expiresAtMs: Deadline
+  /** The stored key, as far as it is within these bytes. */
+  readonly key: string
+}
+
 /**
- * Reads the deadline and the owner out of a file's beginning, which the checksum cannot vouch for:
+ * Reads what stands before the payload out of a file's beginning, which the checksum cannot vouch for:
  * good enough to choose what goes when room is made.
  *
- * @returns `owner` is `undefined` if it is not within these bytes.
  * @throws DamagedEntryError: no entry begins like this.
  */
-export function peekEntry(bytes: Buffer): { owner: string | undefined; expiresAtMs: Deadline } {
+export function peekEntry(bytes: Buffer): EntryPeek {
   declaredSize(bytes)
   const ownerEnd = HEADER_BYTES + bytes.readUInt32BE(12)
+  const keyEnd = ownerEnd + bytes.readUInt32BE(16)
   const owner = ownerEnd > bytes.length ? undefined : bytes.toString('utf8', HEADER_BYTES, ownerEnd)
-  return { owner, expiresAtMs: readDeadline(bytes) }
+  const key = bytes.toString('utf8', ownerEnd, keyEnd)
+  return { owner, key, expiresAtMs: readDeadline(bytes) }
 }
 
 /**
