@@ -60,6 +60,14 @@ const FIRST_OF_JSON = 8
 /** A few hundred bytes can inflate to gigabytes. What is larger than this is never compressed. */
 const MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
+/** Smaller values are inflated whenever they are asked for: it takes very many to make much of them. */
+const LARGE_BYTES = 1024 * 1024
+
+/** What large values may come to that are inflated before other work has its turn. */
+const MAX_INFLATED_AT_ONCE = 2 * MAX_INFLATED_BYTES
+
+let inflatedAtOnce = 0
+
 /** One way of writing values. What is read may have been wrapped, which makes it no number. */
 interface Format {
   readonly write: (value: unknown) => Uint8Array
@@ -232,7 +240,26 @@ function inflate(body: Buffer, length: number): Buffer {
   if (length === 0 || length > MAX_INFLATED_BYTES) {
     throw new Error('payload: it says to inflate to more than anything that is stored')
   }
+  if (length >= LARGE_BYTES) reserve(length)
   return inflateSync(body, { maxOutputLength: length })
+}
+
+/**
+ * Kilobytes from the store can become hundreds of megabytes here, which the callers then all hold. So
+ * there is a bound to what one turn of the event loop makes of them, in all caches together.
+ */
+function reserve(length: number): void {
+  if (inflatedAtOnce + length > MAX_INFLATED_AT_ONCE) {
+    throw new Error(
+      `payload: with others that are read at the same time it inflates to more than ${MAX_INFLATED_AT_ONCE} bytes; read fewer of them at once`,
+    )
+  }
+  if (inflatedAtOnce === 0) {
+    setImmediate(() => {
+      inflatedAtOnce = 0
+    })
+  }
+  inflatedAtOnce += length
 }
 
 function textOf(bytes: Buffer): string {
