@@ -19,6 +19,8 @@ const GOAL = 5
 const ENTRIES = Number(process.env.BENCH_ENTRIES ?? 1_000_000)
 const ROWS = Number(process.env.BENCH_ROWS ?? 200_000)
 
+const ROUNDS = Number(process.env.BENCH_STALL_ROUNDS ?? 3)
+
 /** Calls that are timed one by one where it is not a single one. */
 const CALLS = 30_000
 
@@ -195,6 +197,14 @@ async function sqlite() {
   return rows
 }
 
+/** The least of several rounds: what else the machine does makes a turn longer, and never shorter. */
 export async function run() {
-  return [...(await memory()), ...(await sqlite())]
+  const least = new Map()
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const one of [...(await memory()), ...(await sqlite())]) {
+      const known = least.get(one.name)
+      if (known === undefined || one.ratio < known.ratio) least.set(one.name, one)
+    }
+  }
+  return [...least.values()]
 }

@@ -26,7 +26,7 @@ const MAX_SOFT = 10_000
 const MAX_TAG_LENGTH = 64
 
 /** Entries that go in one call: by code that has not run before, they may take a hundredfold. */
-const AT_ONCE = 250
+const AT_ONCE = 125
 
 /** Entries that stay where it would take too long to remove the others one by one. */
 const KEPT = 1000
