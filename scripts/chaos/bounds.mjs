@@ -1,0 +1,26 @@
+/** For how long something may be old, as documented: in milliseconds, for the checker. */
+
+/** What a call may take at most: so long a look-up may be on its way. */
+const ROUND_TRIP_MS = { calm: 200, loaded: 1000 }
+
+/** Memory in front of a store: 200 ms without messages; messages take as long as their way does. */
+const LOCAL_MS = { calm: 250, loaded: 1400 }
+
+/** A replica that lags, for what is removed by its key. */
+const LAG_MS = { calm: 250, loaded: 2000 }
+
+/**
+ * @param {{ kind: string, lags?: boolean }} spec
+ * @param {{ tiered: boolean, calm: boolean }} how - Calm: nothing happens to processes and servers.
+ * @returns {Required<import('./checker.d.mts').Bounds>}
+ */
+export function boundsOf({ kind, lags = false }, { tiered, calm }) {
+  const load = calm ? 'calm' : 'loaded'
+  const handles = lags ? { key: LAG_MS[load], clear: LAG_MS[load], stored: LAG_MS[load] } : {}
+  return {
+    after: tiered ? LOCAL_MS[load] : 0,
+    handles,
+    // Memory is looked up at once: there is nothing to join.
+    joiner: kind === 'memory' ? 0 : ROUND_TRIP_MS[load],
+  }
+}
