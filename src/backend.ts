@@ -520,6 +520,17 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
+   * Whether a version of a tag is current.
+   *
+   * @param made - `undefined`: it is not known.
+   * @param now - As it was read now.
+   * @internal
+   */
+  isCurrentVersion(_tag: string, made: string | undefined, now: string | undefined): boolean {
+    return made !== undefined && made === now
+  }
+
+  /**
    * Whether what lies under a key is still a claim.
    *
    * @internal
@@ -555,37 +566,47 @@ export abstract class Backend<Payload = unknown> {
   ): MaybePromise<Beginning> {
     this.#requireStore()
     return chain(this.#counters.prepareBirths(seen, withClock), (births) => {
-      const free = storedKeys.filter((_, i) => lying[i] === undefined)
-      const writes = [...free.map((key) => this.#claimOf(key)), ...births.writes]
-      const finish = (
-        claimed: ReadonlyMap<string, unknown>,
-        outcomes: readonly WriteOutcome[],
-      ): MaybePromise<Beginning> => {
-        const claims = storedKeys.map((key, i) => lying[i] ?? claimed.get(key))
-        const settled = this.#counters.settleBirths(births, outcomes)
-        return chain(settled, (versions) => ({ claims, versions }))
-      }
-      if (writes.length === 0) return finish(NO_CLAIMS, [])
-      return chain(this.writeEntries(writes), (outcomes) => {
-        const claimed = new Map<string, unknown>()
-        const taken: string[] = []
-        free.forEach((key, i) => {
-          if (outcomes[i] === 'stored') claimed.set(key, (writes[i] as WriteEntry<Payload>).payload)
-          else if (outcomes[i] === 'refused') taken.push(key)
+      const claims = storedKeys.map((_, i) => lying[i])
+      const open = storedKeys.map((_, i) => i).filter((i) => this.#isOpen(lying[i]))
+      const writes = open.map((i) => this.#claimOf(storedKeys[i] as string, lying[i]))
+      const all = [...writes, ...births.writes]
+      const settle = (outcomes: readonly WriteOutcome[]) =>
+        chain(this.#counters.settleBirths(births, outcomes.slice(open.length)), (versions) => ({
+          claims,
+          versions,
+        }))
+      if (all.length === 0) return settle([])
+      return chain(this.writeEntries(all), (outcomes) => {
+        const taken: number[] = []
+        open.forEach((i, at) => {
+          claims[i] = outcomes[at] === 'stored' ? writes[at]?.payload : undefined
+          if (outcomes[at] === 'refused') taken.push(i)
         })
-        const ofBirths = outcomes.slice(free.length)
-        if (taken.length === 0) return finish(claimed, ofBirths)
-        return chain(this.readEntries(taken), (payloads) => {
-          taken.forEach((key, i) => claimed.set(key, payloads[i] ?? undefined))
-          return finish(claimed, ofBirths)
-        })
+        if (taken.length === 0) return settle(outcomes)
+        // Others were faster: what they put there counts, or, if it is gone again, nothing does.
+        const keys = taken.map((i) => storedKeys[i] as string)
+        return chain(this.readEntries(keys), (payloads) =>
+          chain(this.begin(keys, payloads, NO_VERSIONS), (again) => {
+            taken.forEach((i, at) => (claims[i] = again.claims[at]))
+            return settle(outcomes)
+          }),
+        )
       })
     })
   }
 
-  #claimOf(key: string): WriteEntry<Payload> {
+  /** Whether a key has yet to be claimed, or what claims it may end before long. */
+  #isOpen(lying: unknown): boolean {
+    return lying === undefined || this.isClaim(lying as Payload)
+  }
+
+  #claimOf(key: string, lying: unknown): WriteEntry<Payload> {
     const expiresAtMs = Date.now() + CLAIM_MS
-    return { key, payload: this.packClaim(newClaim()), expiresAtMs, ifAbsent: true }
+    if (lying === undefined) {
+      return { key, payload: this.packClaim(newClaim()), expiresAtMs, ifAbsent: true }
+    }
+    const payload = lying as Payload
+    return { key, payload, expiresAtMs, replacing: payload }
   }
 
   /** What is kept for a claim. */
@@ -695,6 +716,17 @@ export abstract class Backend<Payload = unknown> {
    */
   bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
     return tags.length === 0 ? undefined : this.#counters.invalidate(tags, soft)
+  }
+
+  /**
+   * Waits until an invalidation is as durable as the settings ask for. Default: it is once it was carried
+   * out.
+   *
+   * @throws CacheBackendError: it was carried out, and may be lost.
+   * @internal
+   */
+  confirmInvalidation(_operation: string): MaybePromise<void> {
+    return undefined
   }
 
   /**
@@ -833,7 +865,6 @@ const MAX_RECALLED_TAGS = 50
 const CLAIM_MS = 3_600_000
 
 const NO_TAGS: readonly string[] = []
-const NO_CLAIMS: ReadonlyMap<string, unknown> = new Map()
 
 /** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
 export function judge(hit: Hit, stale: boolean, current?: SeenVersions): Hit | undefined {

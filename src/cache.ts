@@ -347,7 +347,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.checkedKey(key, options.version)
     this.#removing(storedKey)
-    const expire = () => this.#expire(storedKey)
+    const expire = async () => {
+      const wasFresh = await this.#expire(storedKey)
+      await this.confirmInvalidation('expire')
+      return wasFresh
+    }
     const expired = await this.#call('expire', [key], expire, false)
     this.#removing(storedKey)
     return expired
@@ -877,9 +881,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    */
   tryGiveUp(storedKey: string, claim: Claim): MaybePromise<void> {
     if (claim === undefined) return undefined
-    return orUndefined(() =>
-      this.guarded('set', () => withinLimit(this.giveUp(storedKey, claim))),
-    ) as MaybePromise<void>
+    return orUndefined(() => this.guarded('set', () => withinLimit(this.giveUp(storedKey, claim))))
   }
 
   /**
@@ -898,8 +900,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /**
-   * What there is now of something that was made while others waited for it: in a shared store it may have
-   * been invalidated by another process before they asked.
+   * What there is now of something that was made while others waited for it: it may have been invalidated
+   * before they asked, by another process, or before it was known that it depends on that.
    *
    * @param claim - What it was begun with.
    * @param made - The versions that it depends on.
@@ -918,9 +920,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       if (found === undefined) return true
       const [hit] = found.hits
       if (hit !== undefined) return hit
-      const isCurrent = (tag: string) =>
-        made.get(tag) !== undefined && found.seen.get(tag) === made.get(tag)
-      return this.isStillClaimed(claim, found.lying[0]) && tags.every(isCurrent)
+      // Whatever happens to the entry in this process, nobody joins what was begun before.
+      if (this.isShared && !this.isStillClaimed(claim, found.lying[0])) return false
+      return tags.every((tag) => this.isCurrentVersion(tag, made.get(tag), found.seen.get(tag)))
     })
   }
 

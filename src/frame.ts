@@ -2,7 +2,7 @@ import { AsyncSlot } from './async-slot.js'
 import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
-import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
+import { chain, type MaybePromise } from './maybe-promise.js'
 import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
@@ -179,18 +179,15 @@ export class Frame {
       // Its version is read later, and an invalidation may come before.
       this.#expect(tag)
     }
-    const read = (): MaybePromise<void> =>
-      chain(cache.tryVersions(fresh), (versions) => {
-        if (versions === undefined) return
-        const known = this.#merged()
-        for (const tag of fresh) {
-          const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
-          if (isStill) known.set(tag, versions.get(tag))
-        }
-      })
-    if (!cache.answersAtOnce) return new Declaration(async () => read())
-    const answer = read()
-    return isPromise(answer) ? answer : READ
+    return new Declaration(async () => {
+      const versions = await cache.tryVersions(fresh)
+      if (versions === undefined) return
+      const known = this.#merged()
+      for (const tag of fresh) {
+        const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
+        if (isStill) known.set(tag, versions.get(tag))
+      }
+    })
   }
 
   /** What is around something that is made, and began before it did, is as old as that. */
@@ -267,7 +264,6 @@ class Declaration implements PromiseLike<void> {
 
   constructor(private readonly read: () => Promise<void>) {}
 
-  // eslint-disable-next-line unicorn/no-thenable -- to wait for it is what makes it read
   then<A = void, B = never>(
     fulfilled?: ((value: void) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
@@ -336,8 +332,7 @@ export function flightsAround(frame: Frame | undefined): Flight[] {
  *   any process. It never rejects. Where you do not wait, what is made is kept only if none of the tags was
  *   invalidated since its making began.
  * @throws TypeError: not a list of texts, or an empty text.
- * @remarks Holds across `await`, timers and streams that begin inside the body. Where the cache answers at
- *   once (local memory, SQLite) both forms are the same.
+ * @remarks Holds across `await`, timers and streams that begin inside the body.
  */
 export function dependOn(tags: readonly string[]): PromiseLike<void> {
   const stored = checkTags(tags)

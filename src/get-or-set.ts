@@ -243,7 +243,7 @@ export class GetOrSet {
     } finally {
       frame.end()
     }
-    if (!this.#access.cache.isShared || beginning === undefined) return made
+    if (beginning === undefined) return made
     let latest: Promise<Got | undefined> | undefined
     return {
       ...made,

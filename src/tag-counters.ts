@@ -270,11 +270,15 @@ export class TagCounters<Payload> {
       const isCertain = [...seen.values()].every((version) => isUnchanged(version, time, now))
       const births = this.#birthsOf(seen, seen)
       if (births.writes.length === 0) return isCertain ? (seen as TagVersions) : undefined
-      return chain(this.#store.primitives.writeEntries(births.writes), (outcomes) => {
-        const areOwn = outcomes.every((outcome) => outcome === 'stored')
-        const settled = this.settleBirths(births, outcomes)
-        return chain(settled, (versions) => (isCertain && areOwn ? versions : undefined))
-      })
+      return chain(this.#store.primitives.writeEntries(births.writes), (outcomes) =>
+        chain(this.settleBirths(births, outcomes), (versions) => {
+          // Others may have begun one meanwhile, or invalidated it.
+          const areStill = births.versions.every(([tag]) =>
+            isUnchanged(versions?.get(tag), time, now),
+          )
+          return isCertain && areStill ? versions : undefined
+        }),
+      )
     })
   }
 

@@ -155,7 +155,9 @@ export function settledWithin<T>(
 ): Promise<T> {
   if (limitMs === Infinity) return answer
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => late().then(resolve, reject), limitMs)
+    const timer = setTimeout(() => {
+      late().then(resolve, reject)
+    }, limitMs)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

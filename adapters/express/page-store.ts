@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { BoundedMemo, shortKey, type ShortKey } from '../../src/bounded-memo.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
-import { tagsToStore, warnOfTags, type Frame } from '../../src/frame.js'
+import { tagsToStore, warnOfTags } from '../../src/frame.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,
@@ -24,7 +24,7 @@ import { growHeaderList, toHeaderList } from '../../src/http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { Moments } from '../../src/moments.js'
 import { operationChannel } from '../../src/observe.js'
-import { newTagVersion, NO_VERSIONS, type TagVersions } from '../../src/tags.js'
+import { newTagVersion, NO_VERSIONS } from '../../src/tags.js'
 import { isExpired, type Deadline } from '../../src/timeout.js'
 import { orFail, withinLimit } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
@@ -44,6 +44,9 @@ const WRITING_LIMIT_MS = 500
 
 /** How long at least an invalidation stands against views that began before it. */
 const INVALIDATION_SECONDS = 300
+
+/** How long the generation of a URI of which nothing is stored lies about: no handler takes longer. */
+const GENERATION_SECONDS = 3600
 
 /** More responses of one URI than this do not wait for each other. */
 const MAX_WAITING = 16
@@ -191,9 +194,12 @@ export class PageStore {
   begin(request: PageRequest, lookup: PageLookup): MaybePromise<PageLookup> {
     const { cache } = this
     const absent = [...lookup.tags.keys()].filter((tag) => lookup.tags.get(tag) === undefined)
-    const born = absent.length === 0 ? NO_VERSIONS : cache.tryVersions(absent)
-    return chain(born, (versions) => {
-      const tags = new Map([...lookup.tags, ...(versions ?? NO_VERSIONS)])
+    const seen = new Map(absent.map((tag) => [tag, undefined]))
+    // Also where there are none: the clock has to be known for those that are declared by the handler.
+    const isDue = absent.length > 0 || (cache.isShared && cache.clockTime === undefined)
+    const begun = isDue ? cache.tryBegin([], { lying: [], seen }, absent) : undefined
+    return chain(begun, (beginning) => {
+      const tags = new Map([...lookup.tags, ...(beginning?.versions ?? NO_VERSIONS)])
       return chain(this.#generationOf(request, lookup), (generation) =>
         chain(lookup.lying ?? this.#lyingAt(lookup.key), (lying) => ({
           ...lookup,
@@ -217,7 +223,7 @@ export class PageStore {
     if (generation !== undefined || !cache.isShared) return generation
     const key = this.#reader.knownOf(request).generationKey
     const own = newTagVersion()
-    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
+    const expiresAtMs = Date.now() + GENERATION_SECONDS * 1000
     const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
     const storedKey = cache.checkedKey(key)
     const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
@@ -289,6 +295,8 @@ export class PageStore {
     const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
     const [first, second, third] = await this.#reader.readValues(keys, known)
     const current = decodeGeneration(first)
+    // It could not be begun, and so nothing can be stored in it.
+    if (cache.isShared && seen.generation === undefined) return { outcome: 'cache-refused' }
     if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
     const generation = current?.generation ?? newTagVersion()
 
@@ -497,7 +505,11 @@ export class PageStore {
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
     this.#dropped.note(uri, ++this.#reader.moment)
     const timeout = INVALIDATION_SECONDS
-    const done = withinLimit(this.cache.set(key, encodeGeneration(record), { timeout }))
+    const drop = async () => {
+      await this.cache.set(key, encodeGeneration(record), { timeout })
+      await this.cache.confirmInvalidation('invalidate')
+    }
+    const done = withinLimit(drop())
     const settled = done.then(ignore, ignore)
     this.#invalidations.set(uri, settled)
     try {
@@ -527,9 +539,10 @@ export class PageStore {
     const moment = ++this.#reader.moment
     for (const key of keys) this.#dropped.note(key, moment)
     // A mark and not nothing: a handler that found nothing and is running in another process loses too.
-    const marks = keys.map((key) => [key, DROPPED] as const)
+    const marks = keys.map((key) => [key, newMark()] as const)
     const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
     if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
+    await this.cache.confirmInvalidation('invalidate')
   }
 }
 
@@ -542,8 +555,10 @@ interface Write {
   readonly replacing?: unknown
 }
 
-/** In place of a page; it reads as none. */
-const DROPPED = 'dropped'
+/** Stands in place of a page, and reads as none; each is unlike all others. */
+function newMark(): string {
+  return `dropped ${newTagVersion()}`
+}
 
 function inPlaceOf(payload: unknown): Pick<Write, 'ifAbsent' | 'replacing'> {
   return payload === undefined ? { ifAbsent: true } : { replacing: payload }

@@ -177,12 +177,16 @@ const REASONS: Readonly<Record<string, Told>> = {
   ],
   // It was to be stored, and was not.
   invalidated: [
-    'The page, or something in it, was invalidated while the view was at it.',
+    'The page, or something in it, was invalidated while the view was at it, or may have been.',
     'Nothing: the next one is stored. If it is always so, something invalidates on every request.',
   ],
   'cache-refused': [
     'The cache would not take the page: it is too large for the store, or the store is full.',
     'Look at the limits of the store: Memcached’s items, Redis’ `maxmemory` and its policy.',
+  ],
+  overtaken: [
+    'Another answer for this page was stored while this one was being made.',
+    'Nothing: that one is served. If handlers take longer than `waitSeconds`, make them faster or raise it.',
   ],
   busy: [
     'Too many responses of this URL are on their way into the cache at once.',

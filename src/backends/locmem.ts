@@ -207,6 +207,12 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
+  override isCurrentVersion(tag: string, made: string | undefined): boolean {
+    const { keyPrefix } = this.settings
+    return made !== undefined && !this.#store.wasInvalidatedSince(keyPrefix, tag, Number(made))
+  }
+
+  /** @internal */
   override begin(
     storedKeys: readonly string[],
     _lying: readonly unknown[],

@@ -208,6 +208,15 @@ export class MemoryStore {
     owner.entries = this.#newEntries(owner.entries.owner)
   }
 
+  /** Whether a tag of this key prefix was invalidated, softly too, after there had been so many. */
+  wasInvalidatedSince(keyPrefix: string, tag: string, count: number): boolean {
+    if (this.#invalidationCount === count) return false
+    const own = ownTag(keyPrefix, tag)
+    if (this.#invalidations.of(own) > count) return true
+    const soft = this.#softHistory(own)
+    return (soft?.at(-1)?.count ?? this.#forgottenSoftCount) > count
+  }
+
   /** The count to store with an entry whose producer starts now. */
   get invalidationCount(): number {
     return this.#invalidationCount

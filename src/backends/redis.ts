@@ -7,7 +7,7 @@ import { chain, type MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
-import { TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
+import { CLOCK_KEY, TAG_KEY_PREFIX, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { watchKeys } from './redis/changes.js'
 import type { Argument, Reply } from './redis/client.js'
@@ -35,7 +35,7 @@ const MAX_VALUE_BYTES = 512 * 1024 * 1024
 type Payload = Uint8Array | string
 
 /** What the keys of entries begin with that are nobody's values. */
-const OWN_KEYS = [TAG_KEY_PREFIX, LEASE_KEY_PREFIX, SERVER_KEY_PREFIX]
+const OWN_KEYS = [CLOCK_KEY, TAG_KEY_PREFIX, LEASE_KEY_PREFIX, SERVER_KEY_PREFIX]
 
 const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: undefined }
 
@@ -275,15 +275,9 @@ export class RedisCache extends Cache<Payload> {
     return chain(bumped, () => confirmation.wait('invalidateTags'))
   }
 
-  override async expire(key: string, options: KeyOptions = {}): Promise<boolean> {
-    const expired = await super.expire(key, options)
-    const confirmation = this.#confirmation
-    if (confirmation === undefined) return expired
-    const confirm = async () => {
-      await confirmation.wait('expire')
-      return expired
-    }
-    return this.callStore('expire', [key], confirm, false)
+  /** @internal */
+  override confirmInvalidation(operation: string): MaybePromise<void> {
+    return this.#confirmation?.wait(operation)
   }
 
   async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {

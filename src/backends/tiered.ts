@@ -162,6 +162,18 @@ export class TieredCache extends Cache {
     return this.#ask('get', () => this.#remote.versionsSince(tags, time))
   }
 
+  override confirmInvalidation(operation: string): MaybePromise<void> {
+    return this.#ask(operation, () => this.#remote.confirmInvalidation(operation))
+  }
+
+  override isCurrentVersion(
+    tag: string,
+    made: string | undefined,
+    now: string | undefined,
+  ): boolean {
+    return this.#remote.isCurrentVersion(tag, made, now)
+  }
+
   override isStillClaimed(claim: Claim, lying: unknown): boolean {
     return this.#remote.isStillClaimed(claim, lying)
   }
@@ -196,6 +208,8 @@ export class TieredCache extends Cache {
         this.#ask('get', () => {
           // Sent together. The other way round, a deadline could be that of an entry not read.
           const deadlines = this.#below.readDeadlines(storedKeys)
+          // Where it fails at once nobody waits for what was sent before.
+          if (isPromise(deadlines)) deadlines.catch(() => undefined)
           const lookup = this.#remote.lookup(storedKeys, expected, options)
           return both(lookup, deadlines)
         }),

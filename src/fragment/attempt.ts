@@ -911,7 +911,9 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
     return Promise.resolve(undefined)
   })
   if (landed !== undefined && landed !== APART && running.wasMadeBefore(askedAt)) {
-    landed = await recheck(running, fragment, landed)
+    const made = landed
+    landed = await running.latest(askedAt, () => recheck(running, fragment, made))
+    if (landed === undefined) release(fragment, running)
   }
   // Its body was left early and gave nothing, or takes too long: look for ourselves.
   if (landed === undefined) return open(fragment, parent, holes)
@@ -935,28 +937,19 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
   return showFor(placed, content, startedMs, outcome)
 }
 
-/** What there is now of what a flight brought; all who waited share one look. */
-function recheck(
+/** What there is now of what a flight brought; `undefined`: nothing that may be given to others. */
+async function recheck(
   flight: Flight,
   { cache, variant }: Fragment,
   landed: Landed,
 ): Promise<Landed | undefined> {
-  const look = async (): Promise<Landed | undefined> => {
-    const { key, storedKey } = variant
-    const now = await cache.tryRecheck(key, storedKey, flight.claim, landed.tags ?? NOT_SEEN)
-    if (typeof now === 'boolean') return now ? landed : undefined
-    const content = typeof now.value === 'string' ? now.value : readParts(now.value)
-    if (content === undefined) return undefined
-    return {
-      content,
-      tags: now.tags,
-      hit: false,
-      expiresAtMs: now.stamp?.freshUntilMs,
-      isOld: false,
-    }
-  }
-  flight.recheck ??= look()
-  return flight.recheck
+  const { key, storedKey } = variant
+  const now = await cache.tryRecheck(key, storedKey, flight.claim, landed.tags ?? NOT_SEEN)
+  if (typeof now === 'boolean') return now ? landed : undefined
+  const content = typeof now.value === 'string' ? now.value : readParts(now.value)
+  if (content === undefined) return undefined
+  const expiresAtMs = now.stamp?.freshUntilMs
+  return { content, tags: now.tags, hit: false, expiresAtMs, isOld: false }
 }
 
 function outcomeOf({ hit, isOld }: Landed): FragmentOutcome {

@@ -36,8 +36,8 @@ export class Flight extends InFlight {
   claim: Claim
   /** When its body began, in the order of what happens here. */
   #begunMaking = 0
-  /** What there is by now, for those who asked while it was being made. */
-  recheck: Promise<Landed | undefined> | undefined
+  /** What there was when it was last looked, for those who asked before that. */
+  #looked: { readonly at: number; readonly found: Promise<Landed | undefined> } | undefined
   readonly #tags: readonly string[]
   #unfinished: Content = ''
   #settle!: (landed: Landed | typeof APART | undefined) => void
@@ -63,9 +63,17 @@ export class Flight extends InFlight {
     this.#begunMaking = nextMoment()
   }
 
-  /** Whether what it brings may have been invalidated by another process before somebody asked. */
+  /** Whether what it brings may have been invalidated before somebody asked. */
   wasMadeBefore(askedAt: number): boolean {
-    return this.frame?.cache.isShared === true && this.#begunMaking < askedAt
+    return this.frame !== undefined && this.#begunMaking < askedAt
+  }
+
+  /** What there is by now of what it brought. All who asked before it was last looked share that look. */
+  latest(askedAt: number, look: () => Promise<Landed | undefined>): Promise<Landed | undefined> {
+    if (this.#looked === undefined || this.#looked.at < askedAt) {
+      this.#looked = { at: nextMoment(), found: look() }
+    }
+    return this.#looked.found
   }
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */

@@ -20,9 +20,10 @@ describe('rendering over an asynchronous cache', () => {
       '{% for i in range(20) %}<li>{% cache 60 row i %}{{ i }}{% endcache %}</li>{% endfor %}'
     const cold = await renderStringAsync(page)
     expect(cold).toBe(Array.from({ length: 20 }, (_, i) => `<li>${i}</li>`).join(''))
-    expect([remote.reads, remote.writes]).toEqual([1, 1])
+    // One write claims the keys before the bodies run.
+    expect([remote.reads, remote.writes]).toEqual([1, 2])
     expect(await renderStringAsync(page)).toBe(cold)
-    expect([remote.reads, remote.writes]).toEqual([2, 1])
+    expect([remote.reads, remote.writes]).toEqual([2, 2])
   })
 
   it('reads once per level of what is missing, through includes, macros, callers and super', async () => {
@@ -32,10 +33,11 @@ describe('rendering over an asynchronous cache', () => {
       part: '{% cache 60 part %}part{% endcache %}',
     })
     expect(await renderAsync('main')).toBe('headbasepartinfoot')
-    expect([remote.reads, remote.writes]).toEqual([2, 1])
+    const { reads, writes } = remote
+    expect([reads, writes]).toEqual([3, 3])
     expect(await renderAsync('main')).toBe('headbasepartinfoot')
     // Once for the outermost, and once for the tags of what is inside them.
-    expect([remote.reads, remote.writes]).toEqual([4, 1])
+    expect([remote.reads - reads, remote.writes - writes]).toEqual([2, 0])
   })
 
   it('mixes caches of both kinds in one template', async () => {
@@ -58,7 +60,7 @@ describe('rendering over an asynchronous cache', () => {
       '{% for i in range(10000) %}{% cache 60 row i using=where %}{{ i }},{% endcache %}{% endfor %}'
     const expected = Array.from({ length: 10_000 }, (_, i) => `${i},`).join('')
     expect(await renderStringAsync(page, { where: 'default' })).toBe(expected)
-    expect([remote.reads, remote.writes]).toEqual([1, 1])
+    expect([remote.reads, remote.writes]).toEqual([1, 2])
     expect(env.renderString(page, { where: 'near' })).toBe(expected)
     expect(await renderStringAsync(page, { where: 'near' })).toBe(expected)
   }, 60_000)
@@ -78,7 +80,7 @@ describe('rendering over an asynchronous cache', () => {
     expect(await by((done) => render('main', done))).toBe('1')
     const template = new nunjucks.Template(source, env)
     expect(await by((done) => render(template, { x: 4 }, done))).toBe('1')
-    expect([remote.reads, remote.writes]).toEqual([5, 1])
+    expect([remote.reads, remote.writes]).toEqual([5, 2])
   })
 
   it('renders without the cache while it fails', async () => {
