@@ -855,6 +855,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /**
+   * What lies under a key, of whatever worth, as the store itself says: not a copy of it.
+   *
+   * @returns `undefined`: the store failed, which is reported.
+   * @internal
+   */
+  tryLying(storedKey: string): MaybePromise<{ readonly payload: unknown } | undefined> {
+    const read = () => this.guarded('get', () => withinLimit(this.readEntries([storedKey])))
+    return chain(orUndefined(read), (payloads) => payloads && { payload: payloads[0] })
+  }
+
+  /**
    * Begins what is about to be made: see {@link Backend.begin}.
    *
    * @param found - By the look-up before it.

@@ -201,7 +201,7 @@ export class PageStore {
     return chain(begun, (beginning) => {
       const tags = new Map([...lookup.tags, ...(beginning?.versions ?? NO_VERSIONS)])
       return chain(this.#generationOf(request, lookup), (generation) =>
-        chain(lookup.lying ?? this.#lyingAt(lookup.key), (lying) => ({
+        chain(lookup.lying ?? cache.tryLying(cache.checkedKey(lookup.key)), (lying) => ({
           ...lookup,
           generation,
           tags,
@@ -238,11 +238,6 @@ export class PageStore {
         return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
       })
     })
-  }
-
-  #lyingAt(key: string): MaybePromise<PageLookup['lying']> {
-    const found = this.cache.tryLookup([key], [this.cache.checkedKey(key)], NO_TAG_NAMES)
-    return chain(found, (lookup) => lookup && { payload: lookup.lying[0] })
   }
 
   /**
@@ -439,9 +434,10 @@ export class PageStore {
   ): Promise<Pick<Write, 'ifAbsent' | 'replacing'> | undefined> {
     if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
     // Only now it is known what it varies on.
-    const { hits, lying } = await this.#reader.readSlot(key, known)
+    const lying = orFail(await this.cache.tryLying(this.cache.checkedKey(key)))
+    const { hits } = await this.#reader.readSlot(key, known)
     const there = this.#reader.decode(hits[0])
-    return there?.generation === generation ? undefined : inPlaceOf(lying[0])
+    return there?.generation === generation ? undefined : inPlaceOf(lying.payload)
   }
 
   /**
