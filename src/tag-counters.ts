@@ -128,7 +128,14 @@ export class TagCounters<Payload> {
     return chain(primitives.readEntries([this.clockKey]), ([there]) => {
       const heard = this.#timeIn(there)
       if (heard !== undefined) this.#hear(heard)
-      return { time: heard, isOwn: false }
+      if (heard !== undefined || there === undefined) return { time: heard, isOwn: false }
+      // Damaged, it would count nothing for ever.
+      const mended = { ...this.#clockEntry(time), ifAbsent: false, replacing: there }
+      return chain(primitives.writeEntries([mended]), ([again]) => {
+        if (again !== 'stored') return { time: undefined, isOwn: false }
+        this.#hear(time)
+        return { time, isOwn: true }
+      })
     })
   }
 
