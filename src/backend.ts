@@ -88,6 +88,8 @@ export interface LookupOptions {
   readonly stale?: boolean
   /** What is missing is about to be made: how far the clock of invalidations is has to be known. */
   readonly toMake?: boolean
+  /** No copy will do, neither of a replica nor of local memory. */
+  readonly isCurrent?: boolean
 }
 
 /**
@@ -436,14 +438,17 @@ export abstract class Backend<Payload = unknown> {
   lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    { stale = false, toMake = false }: LookupOptions = {},
+    { stale = false, toMake = false, isCurrent = false }: LookupOptions = {},
   ): MaybePromise<Lookup> {
     const counters = this.#withRecalled(storedKeys, expected)
     if (counters.length > 0) this.#requireStore()
     const keys = this.#counters.keysOf(counters)
     const readsClock = toMake && this.#counters.isClockDue
     const asked = readsClock ? [...keys, this.#counters.clockKey] : keys
-    return chain(this.readCopies(storedKeys, asked), (payloads) => {
+    const read = isCurrent
+      ? this.readEntries([...storedKeys, ...asked])
+      : this.readCopies(storedKeys, asked)
+    return chain(read, (payloads) => {
       const lying = payloads.slice(0, storedKeys.length)
       const entries = storedKeys.map((key, i) => this.unpackEntry(key, lying[i]))
       const current = new Map<string, string | undefined>()
@@ -622,7 +627,8 @@ export abstract class Backend<Payload = unknown> {
   giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
     if (!this.isClaim(claim as Payload)) return undefined
     const payload = claim as Payload
-    const expiresAtMs = Date.now() + 1
+    // Others may have begun with the same one.
+    const expiresAtMs = Date.now() + GIVEN_UP_MS
     const entry = { key: storedKey, payload, expiresAtMs, replacing: payload }
     return chain(this.writeEntries([entry]), () => undefined)
   }
@@ -863,6 +869,9 @@ const MAX_RECALLED_TAGS = 50
  * other processes write to.
  */
 const CLAIM_MS = 3_600_000
+
+/** How long a claim lies there that was given up. */
+const GIVEN_UP_MS = 60_000
 
 const NO_TAGS: readonly string[] = []
 

@@ -740,7 +740,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    *
    * @param options.soft - Makes them stale from now on instead: who asks with `staleWhileRevalidate` or
    *   `staleIfError` may be served them, within these times and no longer than they would have lived.
-   * @remarks One write, whatever the number of entries; if soft, one read before it.
+   * @remarks Whatever the number of entries: over a shared store two round trips.
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
     await this.invalidateStoredTags(checkTags(tags), isSoft(options))
@@ -927,7 +927,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     made: SeenVersions,
   ): MaybePromise<Hit | boolean> {
     const tags = [...made.keys()]
-    return chain(this.tryLookup([key], [storedKey], tags), (found) => {
+    return chain(this.tryLookup([key], [storedKey], tags, { isCurrent: true }), (found) => {
       if (found === undefined) return true
       const [hit] = found.hits
       if (hit !== undefined) return hit

@@ -1,18 +1,10 @@
-import type {
-  Beginning,
-  Claim,
-  Hit,
-  Lookup,
-  LookupOptions,
-  WriteEntry,
-  WriteOutcome,
-} from '../backend.js'
+import type { Beginning, Hit, Lookup, LookupOptions, WriteEntry, WriteOutcome } from '../backend.js'
 import { judgeAge } from '../backend.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { addIntegers, pack, unpack, type Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
-import { isClaim, newClaim, splitLabels } from '../stamp.js'
+import { splitLabels } from '../stamp.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { ServerFigures } from '../server-stats.js'
@@ -96,7 +88,6 @@ export class LocMemCache extends Cache<MemoryPayload> {
     if (typeof payload === 'string') {
       return { value: payload, tags: undefined, stamp: undefined, entry }
     }
-    if (isTagged(payload) && isClaim(payload.tags)) return undefined
     const hit = hitOf(payload, entry)
     if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
       return hit
@@ -121,6 +112,13 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }: WriteEntry<MemoryPayload>): WriteOutcome {
     if (ifAbsent === true || replacing !== undefined) {
       const kept = this.#store.get(this.#owner, key)?.payload
+      if (isMemoryClaim(replacing)) {
+        const isFree = kept === undefined && !this.#store.wasRemovedSince(key, replacing.count)
+        if (!isFree && (kept === undefined || kept !== replacing.lying)) return 'refused'
+        return this.#store.set(this.#owner, key, payload, expiresAtMs, this.#limits)
+          ? 'stored'
+          : 'too_large'
+      }
       const allowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
       if (!allowed) return 'refused'
     }
@@ -129,7 +127,7 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   protected override removeEntries(keys: readonly string[]): boolean[] {
-    return keys.map((key) => this.#store.delete(this.#owner, key))
+    return keys.map((key) => this.#store.remove(this.#owner, key))
   }
 
   protected override touchEntry(key: string, expiresAtMs: Deadline): boolean {
@@ -212,29 +210,24 @@ export class LocMemCache extends Cache<MemoryPayload> {
     return made !== undefined && !this.#store.wasInvalidatedSince(keyPrefix, tag, Number(made))
   }
 
-  /** @internal */
+  /** @internal Nothing is written for it: what is removed is remembered instead, and takes no room. */
   override begin(
     storedKeys: readonly string[],
     _lying: readonly unknown[],
     seen: SeenVersions,
   ): Beginning {
+    const { removalCount } = this.#store
     return {
       claims: storedKeys.map(
-        (key) => this.#store.get(this.#owner, key)?.payload ?? this.#claim(key),
+        (key) => new MemoryClaim(removalCount, this.#store.get(this.#owner, key)?.payload),
       ),
       versions: this.currentVersions([...seen.keys()]),
     }
   }
 
-  #claim(key: string): MemoryPayload | undefined {
-    const payload = new Tagged(null, newClaim())
-    return this.#write({ key, payload, expiresAtMs: null }) === 'stored' ? payload : undefined
-  }
-
   /** @internal */
-  override giveUp(storedKey: string, claim: Claim): void {
-    const isThere = this.#store.get(this.#owner, storedKey)?.payload === claim
-    if (isThere && this.isClaim(claim as MemoryPayload)) this.#store.delete(this.#owner, storedKey)
+  override giveUp(): void {
+    // It takes no room.
   }
 
   /** @internal */
@@ -284,6 +277,18 @@ export class LocMemCache extends Cache<MemoryPayload> {
   override bumpTags(tags: readonly string[], soft = false): void {
     this.#store.invalidate(this.settings.keyPrefix, tags, soft)
   }
+}
+
+/** What a making begins with: what lay under its key, and how much had been removed by then. */
+class MemoryClaim {
+  constructor(
+    readonly count: number,
+    readonly lying: MemoryPayload | undefined,
+  ) {}
+}
+
+function isMemoryClaim(replacing: unknown): replacing is MemoryClaim {
+  return typeof replacing === 'object' && replacing !== null && 'lying' in replacing
 }
 
 function hitOf(payload: MemoryPayload, entry?: MemoryEntry): Hit {

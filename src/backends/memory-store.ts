@@ -56,6 +56,9 @@ export class MemoryStore {
   /** Entries that are still to go since it was full. */
   #owed = 0
   readonly #invalidations = new Moments()
+  readonly #removals = new Moments()
+  #removalCount = 0
+  #clearedAt = 0
   readonly #softInvalidations = new Map<ShortKey, readonly SoftInvalidation[]>()
   #forgottenSoftCount = 0
   #invalidationCount = 0
@@ -202,10 +205,27 @@ export class MemoryStore {
 
   /** Removes the entries that caches with this key prefix wrote. */
   clear(owner: Owner): void {
+    this.#clearedAt = ++this.#removalCount
     this.#haveGone(owner.entries.size)
     // Nothing is to hold what is dropped.
     if (this.#turns.latest === owner.entries) this.#turns.latest = undefined
     owner.entries = this.#newEntries(owner.entries.owner)
+  }
+
+  /** How often entries were removed by callers: what is evicted, or ends, does not count. */
+  get removalCount(): number {
+    return this.#removalCount
+  }
+
+  /** Whether an entry was removed, alone or with all others, after there had been so many removals. */
+  wasRemovedSince(key: string, count: number): boolean {
+    return this.#clearedAt > count || this.#removals.of(key) > count
+  }
+
+  /** Removes an entry for a caller. @returns Whether it was live. */
+  remove(owner: Owner, key: string): boolean {
+    this.#removals.note(key, ++this.#removalCount)
+    return this.delete(owner, key)
   }
 
   /** Whether a tag of this key prefix was invalidated, softly too, after there had been so many. */

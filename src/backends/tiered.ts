@@ -125,6 +125,9 @@ export class TieredCache extends Cache {
     expected: readonly string[],
     options: LookupOptions = {},
   ): MaybePromise<Lookup> {
+    if (options.isCurrent === true) {
+      return this.#ask('get', () => this.#remote.lookup(storedKeys, expected, options))
+    }
     if (!this.#isLocalUsable()) return this.#read(storedKeys, expected, options)
     const found = storedKeys.map((key) => this.#local.lookupOne(key))
     const missing = storedKeys.filter((_, i) => found[i] === undefined)
