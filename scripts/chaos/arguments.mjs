@@ -1,7 +1,10 @@
 /** The command line of `npm run chaos`. */
 import { parseArgs } from 'node:util'
 import { FAULTS } from './faults.mjs'
+import { PLANTS } from './plants.mjs'
 import { STORES } from './stores.mjs'
+
+const LAST_PLANT = Math.max(...Object.keys(PLANTS).map(Number))
 
 export function toPlan(args) {
   const { values } = parseArgs({
@@ -24,7 +27,7 @@ export function toPlan(args) {
     seconds: toNumber('seconds', values.seconds, short ? 1 : 20, { min: 0, max: 86_400 }),
     workers: toNumber('workers', values.workers, short ? 4 : 8, { min: 2, max: 64, whole: true }),
     seed: toNumber('seed', values.seed, 1, { min: 0, max: 2 ** 32 - 1, whole: true }),
-    plant: toNumber('plant', values.plant, undefined, { min: 1, max: 8, whole: true }),
+    plant: toNumber('plant', values.plant, undefined, { min: 1, max: LAST_PLANT, whole: true }),
   }
 }
 

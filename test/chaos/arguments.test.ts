@@ -41,7 +41,7 @@ describe('the command line of npm run chaos', () => {
     [['--seconds', ''], '--seconds  is no number'],
     [['--workers', '1'], '--workers 1 is no whole number from 2 to 64'],
     [['--seed', '1.5'], '--seed 1.5 is no whole number'],
-    [['--plant', '9'], '--plant 9 is no whole number from 1 to 8'],
+    [['--plant', '11'], '--plant 11 is no whole number from 1 to 10'],
     [['--fast'], "Unknown option '--fast'"],
   ])('refuses %j', (args, message) => {
     expect(() => toPlan(args)).toThrow(message)
