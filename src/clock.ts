@@ -15,12 +15,13 @@ export type ClockTime = number
 /** Invalidations in one life of a clock; with one more the next one begins. */
 const LIFE = 2 ** 30
 
-/** How many lives there are; all numbers stay below 2^53. */
-const LIVES = 2 ** 22
+/** Lives, of which the times are all of 15 digits. */
+const FIRST_LIFE = 2 ** 19
+const LAST_LIFE = 930_000
 
 /** What a clock shows at first. */
 export function firstTime(): ClockTime {
-  return randomInt(1, LIVES) * LIFE
+  return randomInt(FIRST_LIFE, LAST_LIFE) * LIFE
 }
 
 export function isSameLife(a: ClockTime, b: ClockTime): boolean {

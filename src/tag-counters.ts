@@ -59,7 +59,7 @@ export class TagCounters<Payload> {
 
   /** Whether the next look-up is to read the clock along. */
   get isClockDue(): boolean {
-    return this.#time === undefined || performance.now() - this.#readAtMs > CLOCK_MS
+    return performance.now() - this.#readAtMs > CLOCK_MS
   }
 
   get clockKey(): string {
@@ -94,6 +94,7 @@ export class TagCounters<Payload> {
   /** Takes in what a look-up read of the clock. Where there is none, it is begun with the next births. */
   hearClock(payload: Payload | null | undefined): void {
     const time = this.#timeIn(payload)
+    this.#readAtMs = performance.now()
     if (time === undefined) this.#time = undefined
     else this.#hear(time)
   }

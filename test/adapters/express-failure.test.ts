@@ -104,7 +104,7 @@ describe.each(expressVersions)('a page on $version is served', ({ express }) => 
       Buffer.from('7'),
     ]) {
       const { text } = await site.get('/p')
-      await eventually(() => cache.storedKeys.length === 3)
+      await eventually(() => cache.storedKeys.some((key) => key.includes('cache_page')))
       for (const key of cache.storedKeys) cache.plant(key, damage)
       expect((await site.get('/p')).text).not.toBe(text)
       // What no record can be added over is cleared away for the next one.

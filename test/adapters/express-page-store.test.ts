@@ -270,7 +270,7 @@ describe('a cache that fails', () => {
 })
 
 describe('round trips', () => {
-  it('one to find a page whose headers are known, three to store one', async () => {
+  it('one to find a page whose headers are known, two to store one', async () => {
     const cache = new AsyncTestCache()
     const store = new PageStore(cache, 'default', '')
     const seen = await begun(store, request())
@@ -278,9 +278,9 @@ describe('round trips', () => {
     expect([cache.reads, cache.writes]).toEqual([1, 2])
     await store.store(request(), page(store, 'x'), seen)
     const { reads, writes } = cache
-    expect([reads, writes]).toEqual([3, 3])
+    expect([reads, writes]).toEqual([2, 3])
     await store.lookup(request())
-    expect([cache.reads, cache.writes]).toEqual([4, 3])
+    expect([cache.reads, cache.writes]).toEqual([3, 3])
   })
 
   it('two to find one that varies on headers, and one from then on', async () => {
