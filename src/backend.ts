@@ -602,21 +602,16 @@ export abstract class Backend<Payload = unknown> {
 
   /** Whether a key has yet to be claimed, or what claims it may end before long. */
   #isOpen(lying: unknown): boolean {
-    return lying === undefined || this.isClaim(lying as Payload)
+    return lying === undefined || this.#isClaim(lying as Payload)
   }
 
   #claimOf(key: string, lying: unknown): WriteEntry<Payload> {
     const expiresAtMs = Date.now() + CLAIM_MS
     if (lying === undefined) {
-      return { key, payload: this.packClaim(newClaim()), expiresAtMs, ifAbsent: true }
+      return { key, payload: this.packValue(0, newClaim()), expiresAtMs, ifAbsent: true }
     }
     const payload = lying as Payload
     return { key, payload, expiresAtMs, replacing: payload }
-  }
-
-  /** What is kept for a claim. */
-  protected packClaim(claim: TagVersions): Payload {
-    return this.packValue(0, claim)
   }
 
   /**
@@ -625,7 +620,7 @@ export abstract class Backend<Payload = unknown> {
    * @internal
    */
   giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
-    if (!this.isClaim(claim as Payload)) return undefined
+    if (!this.#isClaim(claim as Payload)) return undefined
     const payload = claim as Payload
     // Others may have begun with the same one.
     const expiresAtMs = Date.now() + GIVEN_UP_MS
@@ -633,7 +628,7 @@ export abstract class Backend<Payload = unknown> {
     return chain(this.writeEntries([entry]), () => undefined)
   }
 
-  protected isClaim(payload: Payload): boolean {
+  #isClaim(payload: Payload): boolean {
     try {
       return isClaim(this.unpackPayload(payload).tags)
     } catch {

@@ -47,7 +47,7 @@ async function sqlite(): Promise<Pair> {
   const databases = [openBetterSqlite3(file), openBetterSqlite3(file)]
   ended.push(...databases.map(({ end }) => end))
   const pair = databases.map(({ database }) => new DatabaseCache({ location, database }))
-  await createCacheTable(pair[0] as Cache)
+  await createCacheTable(pair[0])
   open.push(...pair)
   return pair as unknown as Pair
 }
