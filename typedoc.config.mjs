@@ -51,7 +51,7 @@ export default {
     'src/staleness.ts:Lock',
     'src/stamp.ts:Stamp',
     'src/backend.ts:Hit',
-    'src/backends/memory-store.ts:MemoryPayload',
+    'src/backends/memory-entry.ts:MemoryPayload',
     'src/backends/memcached/request.ts:Payload',
     'src/backends/redis.ts:Payload',
     'src/frame.ts:Frame',

@@ -147,6 +147,7 @@ export class TieredCache extends Cache {
     })
   }
 
+  /** @internal */
   override currentVersions(
     tags: readonly string[],
     isMade = false,
@@ -154,10 +155,12 @@ export class TieredCache extends Cache {
     return this.#ask('get', () => this.#remote.currentVersions(tags, isMade))
   }
 
+  /** @internal */
   override get clockTime(): number | undefined {
     return this.#remote.clockTime
   }
 
+  /** @internal */
   override versionsSince(
     tags: readonly string[],
     time: number | undefined,
@@ -165,10 +168,12 @@ export class TieredCache extends Cache {
     return this.#ask('get', () => this.#remote.versionsSince(tags, time))
   }
 
+  /** @internal */
   override confirmInvalidation(operation: string): MaybePromise<void> {
     return this.#ask(operation, () => this.#remote.confirmInvalidation(operation))
   }
 
+  /** @internal */
   override isCurrentVersion(
     tag: string,
     made: string | undefined,
@@ -177,11 +182,12 @@ export class TieredCache extends Cache {
     return this.#remote.isCurrentVersion(tag, made, now)
   }
 
+  /** @internal */
   override isStillClaimed(claim: Claim, lying: unknown): boolean {
     return this.#remote.isStillClaimed(claim, lying)
   }
 
-  /** Nobody's copy changes by it, and so nobody is told. */
+  /** @internal Nobody's copy changes by it, and so nobody is told. */
   override begin(
     storedKeys: readonly string[],
     lying: readonly unknown[],
@@ -191,6 +197,7 @@ export class TieredCache extends Cache {
     return this.#ask('set', () => this.#remote.begin(storedKeys, lying, seen, withClock))
   }
 
+  /** @internal */
   override giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
     return this.#ask('set', () => this.#remote.giveUp(storedKey, claim))
   }
