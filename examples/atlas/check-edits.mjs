@@ -75,12 +75,16 @@ subscribe('atlas:report', (message) => {
 export async function* checkEdits({ base, notes, get, post }) {
   const own = `${base}/country/${CODE}`
   for (const by of Object.keys(changes)) {
-    for (const path of paths) await get(base + path)
+    const unkept = []
+    for (const path of paths) {
+      const { response } = (await get(base + path)).account
+      if (response?.reason !== undefined) unkept.push(`${path} is not kept: ${response.reason}`)
+    }
     const text = `Edited in ${base.split('/').at(-1)}, ${by}.`
     const token = tokenOf(await get(own))
     const refused = await post(`${own}/note`, { note: text, by, token: `${token}x` })
     const response = await post(`${own}/note`, { note: text, by, token })
-    const faults = []
+    const faults = [...unkept]
     if (refused.status !== 403) faults.push(`a form with a wrong token is taken: ${refused.status}`)
     if (response.status !== 303) faults.push(`the form is not taken: ${response.status}`)
 
@@ -93,7 +97,8 @@ export async function* checkEdits({ base, notes, get, post }) {
     const shown = []
     for (const path of paths) {
       const { body, account } = await get(base + path)
-      seen.push({ path, outcome: account.response?.outcome, bodies: account.bodies })
+      const { outcome, reason } = account.response ?? {}
+      seen.push({ path, outcome, reason, bodies: account.bodies })
       kept += account.fragments.filter(({ outcome }) => outcome === 'hit').length
       if (body.includes(text)) shown.push(path)
     }
