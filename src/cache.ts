@@ -755,6 +755,20 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /**
+   * Invalidates what was made since {@link invalidateStoredTags} from what lies in another cache.
+   *
+   * @internal
+   */
+  async invalidateAgain(tags: readonly string[], soft: boolean): Promise<void> {
+    try {
+      await this.guarded('invalidateTags', () => withinLimit(this.bumpTags(tags, soft)))
+    } catch (error) {
+      if (!this.settings.ignoreErrors) throw error
+    }
+    noteInvalidation(tags, soft)
+  }
+
+  /**
    * Tells what is known of an entry, for who looks at the cache: what it is, what it depends on, how long
    * it lives. Also of what may only be served stale.
    *

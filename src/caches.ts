@@ -1,10 +1,11 @@
-import type { Cache, InvalidateOptions } from './cache.js'
+import { isSoft, type Cache, type InvalidateOptions } from './cache.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import { tellFragmentHits } from './observe.js'
 import type { ServerStats } from './server-stats.js'
 import { statsOf, type CachesStats } from './stats.js'
 import { CachesTallies } from './stats/tally.js'
+import { checkTags } from './tags.js'
 import { withinLimit } from './time-limit.js'
 
 /**
@@ -73,9 +74,28 @@ export class Caches {
    *
    * @param options.soft - Makes entries stale instead of gone, see `Cache.invalidateTags`.
    * @throws The first failure, after all were tried.
+   * @remarks In rounds, at most one per cache, if a store is not in this process: see
+   *   `docs/consistency.md`, "Several caches".
    */
-  async invalidateTags(tags: readonly string[], options?: InvalidateOptions): Promise<void> {
+  async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
     await this.#inAll((cache) => cache.invalidateTags(tags, options))
+    await this.#invalidateAgain(() => checkTags(tags), isSoft(options))
+  }
+
+  /**
+   * What lies in one cache may be made from what lies in another, and that from a third. While one that is
+   * slow is told, others may make something from its old entries: the next round reaches that.
+   */
+  async #invalidateAgain(
+    tagsFor: (cache: Cache) => readonly string[],
+    soft: boolean,
+  ): Promise<void> {
+    const caches = new Set(this.#caches.values())
+    const late = [...caches].filter((cache) => !cache.answersAtOnce).length
+    const rounds = Math.min(caches.size, 1 + late)
+    for (let round = 2; round <= rounds; round++) {
+      await this.#inAll((cache) => cache.invalidateAgain(tagsFor(cache), soft))
+    }
   }
 
   /**
@@ -135,6 +155,7 @@ export class Caches {
     soft = false,
   ): Promise<void> {
     await this.#inAll((cache) => cache.invalidateStoredTags(tagsFor(cache), soft))
+    await this.#invalidateAgain(tagsFor, soft)
   }
 
   /** Closes every cache. @throws The first failure, after all were tried. */

@@ -1,5 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import {
+  type Cache,
   Caches,
   createCaches,
   DummyCache,
@@ -135,5 +137,63 @@ describe('all caches at once', () => {
     })
     expect(await b.has('k')).toBe(false)
     await expect(caches.invalidateTags('t' as never)).rejects.toThrow(TypeError)
+  })
+})
+
+/** A store whose invalidations are carried out when the test says so. */
+class SlowToTell extends AsyncTestCache {
+  /** Called before an invalidation is carried out. */
+  before: () => Promise<void> | void = () => undefined
+
+  override async bumpTags(tags: readonly string[], soft = false): Promise<void> {
+    await this.before()
+    await super.bumpTags(tags, soft)
+  }
+}
+
+describe('invalidation of what lies in several caches', () => {
+  /** Each is made from the one before it, in another cache. */
+  const chained = (caches: readonly Cache[], value: () => string): Promise<unknown> => {
+    const [last, ...others] = [...caches].reverse()
+    const key = `made-in-${caches.length}`
+    if (last === undefined) return Promise.resolve(value())
+    const tags = others.length === 0 ? ['price'] : []
+    return last.getOrSet(key, () => chained(caches.slice(0, -1), value), { timeout: 60, tags })
+  }
+
+  it.each([
+    ['of memory, from a slow one', () => [new SlowToTell(), new LocMemCache({ location: 'o2' })]],
+    ['from a slow one, from a slow one', () => [new SlowToTell(), new SlowToTell()]],
+    [
+      'of memory, from a slow one, from a slow one',
+      () => [new SlowToTell(), new SlowToTell(), new LocMemCache({ location: 'o3' })],
+    ],
+    [
+      'three that are slow',
+      () => [new SlowToTell(), new SlowToTell(), new SlowToTell(), new LocMemCache()],
+    ],
+  ] as const)('reaches what is made while caches are told: one %s', async (_, make) => {
+    const list: readonly Cache[] = make()
+    const caches = createCaches(Object.fromEntries(list.map((one, i) => [`c${i}`, one])))
+    await caches.c0?.clear()
+    let price = 'old'
+    await chained(list, () => price)
+    price = 'new'
+    // In each round, the inner a cache is, the later it is told; before, each outer one is asked.
+    for (const [i, cache] of list.entries()) {
+      if (!(cache instanceof SlowToTell)) continue
+      cache.before = async () => {
+        for (let turn = 0; turn < 60 * (list.length - i); turn++) await nextTurn()
+        for (let depth = i + 1; depth <= list.length; depth++) {
+          await chained(list.slice(0, depth), () => price)
+        }
+      }
+    }
+    await caches.invalidateTags(['price'])
+    for (const cache of list) if (cache instanceof SlowToTell) cache.before = () => undefined
+    for (let depth = 1; depth <= list.length; depth++) {
+      expect(await chained(list.slice(0, depth), () => price)).toBe('new')
+    }
+    await caches.close()
   })
 })
