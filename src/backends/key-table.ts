@@ -2,7 +2,7 @@
  * Up to so many keys are in one `Map`. One that outgrows its room copies all it holds in one go,
  * which at a million takes a tenth of a second.
  */
-const MOST_IN_ONE = 8192
+const MOST_IN_ONE = 2048
 
 /** Maps that more keys are spread over. A power of two. */
 const SHARDS = 256
