@@ -91,7 +91,7 @@ export class Caches {
     soft: boolean,
   ): Promise<void> {
     const caches = new Set(this.#caches.values())
-    const late = [...caches].filter((cache) => !cache.answersAtOnce).length
+    const late = [...caches].filter((cache) => cache.isShared || !cache.answersAtOnce).length
     const rounds = Math.min(caches.size, 1 + late)
     for (let round = 2; round <= rounds; round++) {
       await this.#inAll((cache) => cache.invalidateAgain(tagsFor(cache), soft))

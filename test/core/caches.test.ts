@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import {
@@ -9,7 +12,9 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
 } from '../../src/index.js'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { newTable, openBetterSqlite3 } from '../support/databases.js'
 
 describe('createCaches', () => {
   it('gives each cache under its alias, in order', async () => {
@@ -160,6 +165,40 @@ describe('invalidation of what lies in several caches', () => {
     const tags = others.length === 0 ? ['price'] : []
     return last.getOrSet(key, () => chained(caches.slice(0, -1), value), { timeout: 60, tags })
   }
+
+  it('reaches what another process makes while caches of SQLite are told', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'fragcache-caches-'))
+    const [first, second] = [newTable(), newTable()]
+    const file = join(folder, 'caches.sqlite')
+    const ended: (() => Promise<unknown>)[] = []
+    const process = async (Inner: typeof DatabaseCache) => {
+      const { database, end } = openBetterSqlite3(file)
+      ended.push(end)
+      const caches = createCaches({
+        outer: new DatabaseCache({ location: first, database }),
+        inner: new Inner({ location: second, database }),
+      })
+      await createCacheTable(caches)
+      return caches
+    }
+    let price = 'old'
+    const page = ({ outer, inner }: Awaited<ReturnType<typeof process>>) =>
+      outer.getOrSet('page', () => inner.getOrSet('price', () => price, { tags: ['price'] }))
+    const there = await process(DatabaseCache)
+    class ToldLast extends DatabaseCache {
+      override async bumpTags(tags: readonly string[], soft?: boolean): Promise<void> {
+        await page(there)
+        await super.bumpTags(tags, soft)
+      }
+    }
+    const here = await process(ToldLast)
+    await page(here)
+    price = 'new'
+    await here.invalidateTags(['price'])
+    expect(await page(there)).toBe('new')
+    for (const end of [() => here.close(), () => there.close(), ...ended]) await end()
+    rmSync(folder, { recursive: true })
+  })
 
   it.each([
     ['of memory, from a slow one', () => [new SlowToTell(), new LocMemCache({ location: 'o2' })]],
