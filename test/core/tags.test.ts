@@ -169,15 +169,25 @@ describe('checkTags', () => {
 })
 
 describe('many tags', () => {
-  it('take time in proportion: a hundred thousand invalidated at once', async () => {
+  it.each([
+    ['LocMemCache', new LocMemCache()],
+    ['AsyncTestCache', new AsyncTestCache()],
+  ])('are invalidated at once, a hundred thousand of them: %s', async (_, cache) => {
     const tags = Array.from({ length: 100_000 }, (_, i) => `user:${i}`)
-    for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
-      await cache.set('k', 1, { tags: ['user:99999'] })
-      const started = performance.now()
-      await cache.invalidateTags(tags)
-      expect(performance.now() - started).toBeLessThan(5000)
-      expect(await cache.has('k')).toBe(false)
+    await cache.set('k', 1, { tags: ['user:99999'] })
+    await cache.invalidateTags(tags)
+    expect(await cache.has('k')).toBe(false)
+  })
+
+  it('need as many round trips as one does', async () => {
+    const tripsFor = async (count: number) => {
+      const cache = new AsyncTestCache()
+      await cache.set('k', 1, { tags: ['user:0'] })
+      const before = cache.reads + cache.writes
+      await cache.invalidateTags(Array.from({ length: count }, (_, i) => `user:${i}`))
+      return cache.reads + cache.writes - before
     }
+    expect(await tripsFor(100_000)).toBe(await tripsFor(1))
   })
 })
 
