@@ -501,6 +501,22 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
+   * The versions of tags that are declared while something is made, as they are now: of those that were
+   * not invalidated since the clock showed a time.
+   *
+   * @returns `undefined`: a counter cannot be written. What depends on it cannot be kept.
+   * @internal
+   */
+  declaredVersions(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    if (tags.length === 0) return NO_VERSIONS
+    this.#requireStore()
+    return this.#counters.declared(tags, time)
+  }
+
+  /**
    * What the store's clock of invalidations showed when it was last heard of.
    *
    * @internal
@@ -570,6 +586,17 @@ export abstract class Backend<Payload = unknown> {
     withClock = false,
   ): MaybePromise<Beginning> {
     this.#requireStore()
+    const begun = this.#begin(storedKeys, lying, seen, withClock)
+    const heard = this.isShared && !withClock ? this.#counters.beforeMaking() : undefined
+    return isPromise(heard) ? Promise.all([begun, heard]).then(([beginning]) => beginning) : begun
+  }
+
+  #begin(
+    storedKeys: readonly string[],
+    lying: readonly unknown[],
+    seen: SeenVersions,
+    withClock: boolean,
+  ): MaybePromise<Beginning> {
     return chain(this.#counters.prepareBirths(seen, withClock), (births) => {
       const claims = storedKeys.map((_, i) => lying[i])
       const open = storedKeys.map((_, i) => i).filter((i) => this.#isOpen(lying[i]))
@@ -591,7 +618,7 @@ export abstract class Backend<Payload = unknown> {
         // Others were faster: what they put there counts, or, if it is gone again, nothing does.
         const keys = taken.map((i) => storedKeys[i] as string)
         return chain(this.readEntries(keys), (payloads) =>
-          chain(this.begin(keys, payloads, NO_VERSIONS), (again) => {
+          chain(this.#begin(keys, payloads, NO_VERSIONS, true), (again) => {
             taken.forEach((i, at) => (claims[i] = again.claims[at]))
             return settle(outcomes)
           }),

@@ -875,8 +875,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @internal
    */
   tryLying(storedKey: string): MaybePromise<{ readonly payload: unknown } | undefined> {
-    const read = () => this.guarded('get', () => withinLimit(this.readEntries([storedKey])))
-    return chain(orUndefined(read), (payloads) => payloads && { payload: payloads[0] })
+    const read = this.tryRead(() => this.readEntries([storedKey]))
+    return chain(read, (payloads) => payloads && { payload: payloads[0] })
   }
 
   /**
@@ -910,17 +910,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   }
 
   /**
-   * The versions of tags for what is being made; see {@link Backend.versionsSince}.
+   * Reads for what is being made.
    *
-   * @param time - Left out: as they are now.
+   * @param read - One of the calls of {@link Backend}.
+   * @returns `undefined` also where the store failed, which is reported.
    * @internal
    */
-  tryVersions(
-    tags: readonly string[],
-    time?: { readonly since: number | undefined },
-  ): MaybePromise<TagVersions | undefined> {
-    const read = () =>
-      time === undefined ? this.currentVersions(tags) : this.versionsSince(tags, time.since)
+  tryRead<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined> {
     return orUndefined(() => this.guarded('get', () => withinLimit(read())))
   }
 
@@ -957,8 +953,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    * @internal
    */
   readLifetime(storedKey: string): MaybePromise<Deadline> {
-    const read = () => this.guarded('get', () => withinLimit(this.readDeadline(storedKey)))
-    return chain(orUndefined(read), (deadline) => (deadline === undefined ? Date.now() : deadline))
+    const read = this.tryRead(() => this.readDeadline(storedKey))
+    return chain(read, (deadline) => (deadline === undefined ? Date.now() : deadline))
   }
 
   /**

@@ -3,7 +3,13 @@ import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
-import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from './tags.js'
+import {
+  checkTags,
+  foreignTag,
+  MAX_TAGS,
+  type SeenVersions,
+  type TagVersions,
+} from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
 import type { HoleMarks } from './fragment/hole-marks.js'
@@ -166,8 +172,8 @@ export class Frame {
   /**
    * Notes tags whose versions nobody has read yet.
    *
-   * @returns Once waited for, their versions are read, and an invalidation from then on wins. Where nobody
-   *   waits they are read at the end, and count only if nobody invalidated them since this began.
+   * @returns Once waited for, their versions are read; where nobody waits, at the end. They count only if
+   *   nobody invalidated them since this began.
    */
   declare(tags: readonly string[]): PromiseLike<void> {
     if (this.#hasEnded) return READ
@@ -180,12 +186,13 @@ export class Frame {
       this.#expect(tag)
     }
     return new Declaration(async () => {
-      const versions = await cache.tryVersions(fresh)
+      const versions = await cache.tryRead(() => cache.declaredVersions(fresh, this.#begunTime))
       if (versions === undefined) return
       const known = this.#merged()
       for (const tag of fresh) {
         const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
-        if (isStill) known.set(tag, versions.get(tag))
+        // Nobody knows what was read before this was waited for.
+        if (isStill && !this.isOutdated([tag])) known.set(tag, versions.get(tag))
       }
     })
   }
@@ -328,9 +335,9 @@ export function flightsAround(frame: Frame | undefined): Flight[] {
  *     const product = await db.product(7)
  *
  * @param tags - As for `invalidateTags`.
- * @returns Wait for it before you begin to read the data: then every invalidation from there on wins, in
- *   any process. It never rejects. Where you do not wait, what is made is kept only if none of the tags was
- *   invalidated since its making began.
+ * @returns To wait for, which is best done before the data is read: then what is made is kept, and every
+ *   invalidation from there on makes it a miss, in any process. It never rejects. Waited for or not, nothing
+ *   is kept if one of the tags was invalidated between the beginning of the making and this call.
  * @throws TypeError: not a list of texts, or an empty text.
  * @remarks Holds across `await`, timers and streams that begin inside the body.
  */
@@ -360,8 +367,9 @@ export function tagsToStore(frame: Frame, own: TagVersions): MaybePromise<TagVer
   if (unread.length === 0) return known as Map<string, string>
   // What contains this must know of the tags at once: it may be done before they are read.
   frame.parent?.depend(frame.cache, known)
-  const since = { since: frame.begunTime }
-  return chain(frame.cache.tryVersions(unread, since), (versions) => {
+  const { cache, begunTime } = frame
+  const read = cache.tryRead(() => cache.versionsSince(unread, begunTime))
+  return chain(read, (versions) => {
     if (versions === undefined || frame.isOutdated(unread)) return undefined
     return new Map([...(known as Map<string, string>), ...versions])
   })

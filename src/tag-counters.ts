@@ -7,6 +7,7 @@ import {
   hardened,
   hardPart,
   isBirthVersion,
+  isUnchangedSince,
   newBirthVersion,
   newTagVersion,
   softened,
@@ -44,6 +45,8 @@ export class TagCounters<Payload> {
   readonly #store: CounterStore<Payload>
   #time: ClockTime | undefined
   #readAtMs = -Infinity
+  /** Whether something was declared while it was made: then more will be. */
+  #isTimeWanted = false
 
   constructor(store: CounterStore<Payload>) {
     this.#store = store
@@ -60,6 +63,17 @@ export class TagCounters<Payload> {
   /** Whether the next look-up is to read the clock along. */
   get isClockDue(): boolean {
     return performance.now() - this.#readAtMs > CLOCK_MS
+  }
+
+  /**
+   * Reads the clock ahead of a making, where something that is made in this process is compared with the
+   * time at which its making began.
+   */
+  beforeMaking(): MaybePromise<void> {
+    if (!this.#isTimeWanted) return undefined
+    return chain(this.#store.primitives.readEntries([this.clockKey]), ([payload]) => {
+      this.hearClock(payload)
+    })
   }
 
   get clockKey(): string {
@@ -200,6 +214,20 @@ export class TagCounters<Payload> {
   }
 
   /**
+   * As {@link current}, without those that were invalidated since the clock showed a time.
+   */
+  declared(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    this.#isTimeWanted = true
+    return chain(this.current(tags, false), (versions) => {
+      if (versions === undefined) return undefined
+      return new Map([...versions].filter(([, version]) => isUnchangedSince(version, time)))
+    })
+  }
+
+  /**
    * What is to be written for the counters that were not there, and for the clock if that is not.
    *
    * @param withClock - Whether the clock was read together with them.
@@ -274,6 +302,7 @@ export class TagCounters<Payload> {
     tags: readonly string[],
     time: ClockTime | undefined,
   ): MaybePromise<TagVersions | undefined> {
+    this.#isTimeWanted = true
     return chain(this.#readWithClock(tags), ({ seen, time: now }) => {
       const isCertain = [...seen.values()].every((version) => isUnchanged(version, time, now))
       const births = this.#birthsOf(seen, seen)

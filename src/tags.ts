@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { laterOf, type ClockTime } from './clock.js'
+import { isSameLife, laterOf, type ClockTime } from './clock.js'
 import { show } from './errors.js'
 
 /**
@@ -120,6 +120,13 @@ export function clockTimeOf(version: string): ClockTime | undefined {
   if (!latest.startsWith(TIMED, at)) return undefined
   const time = parseInt(latest.slice(at + TIMED.length), 36)
   return Number.isSafeInteger(time) ? time : undefined
+}
+
+/** Whether a tag was not invalidated after the clock showed a time. One that was begun since then was not. */
+export function isUnchangedSince(version: string, time: ClockTime | undefined): boolean {
+  if (isBirthVersion(version) && !version.includes(SOFT)) return true
+  const own = clockTimeOf(version)
+  return own !== undefined && time !== undefined && isSameLife(own, time) && own <= time
 }
 
 /** What {@link currentUntil} answers for versions of which one was invalidated. */

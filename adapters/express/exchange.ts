@@ -220,7 +220,9 @@ export class Exchange implements Substitute {
   /** Reads the versions of a middleware's tags, which the lookup further out did not know of. */
   readTags({ tags, store }: Place): MaybePromise<void> {
     if (typeof tags === 'function' || tags.length === 0 || this.#phase !== 'forwarded') return
-    return chain(store.cache.tryVersions(tags), (versions) => {
+    const { cache } = store
+    const read = cache.tryRead(() => cache.currentVersions(tags))
+    return chain(read, (versions) => {
       if (versions === undefined) this.#dependLate(tags)
       else this.#depend(versions)
     })

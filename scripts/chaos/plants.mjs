@@ -45,8 +45,8 @@ export const PLANTS = {
   3: [
     {
       file: 'src/frame.js',
-      find: 'const since = { since: frame.begunTime };',
-      replace: 'const since = undefined;',
+      find: 'cache.versionsSince(unread, begunTime)',
+      replace: 'cache.currentVersions(unread)',
     },
   ],
 
@@ -57,7 +57,7 @@ export const PLANTS = {
       find: 'await tagsToStore(page.frame, NO_VERSIONS)',
       replace: `await tagsToStore(
         page.frame,
-        await cache.tryVersions(
+        await cache.currentVersions(
             [...(page.frame.tags ?? [])].flatMap(([tag, version]) => version === undefined ? [tag] : []),
         ),
     )`,

@@ -205,6 +205,11 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
+  override declaredVersions(tags: readonly string[], time: number): TagVersions {
+    return this.versionsSince(tags, time)
+  }
+
+  /** @internal */
   override isCurrentVersion(tag: string, made: string | undefined): boolean {
     const { keyPrefix } = this.settings
     return made !== undefined && !this.#store.wasInvalidatedSince(keyPrefix, tag, Number(made))

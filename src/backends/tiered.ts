@@ -169,6 +169,14 @@ export class TieredCache extends Cache {
   }
 
   /** @internal */
+  override declaredVersions(
+    tags: readonly string[],
+    time: number | undefined,
+  ): MaybePromise<TagVersions | undefined> {
+    return this.#ask('get', () => this.#remote.declaredVersions(tags, time))
+  }
+
+  /** @internal */
   override confirmInvalidation(operation: string): MaybePromise<void> {
     return this.#ask(operation, () => this.#remote.confirmInvalidation(operation))
   }

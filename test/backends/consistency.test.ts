@@ -216,19 +216,47 @@ describe.each(kinds)('over %s, what another process invalidates', (_, create) =>
       expect(await made).toBe('old')
       expect(await there.get('k')).toBeUndefined()
     }
-    const begun = signal()
-    const end = signal()
-    const made = here.getOrSet('k', async () => {
-      begun.give()
-      await end.given
-      void dependOn(['t'])
-      return 'old'
-    })
-    await begun.given
-    await there.invalidateTags(['t'])
-    end.give()
-    expect(await made).toBe('old')
-    expect(await there.get('k')).toBeUndefined()
+  })
+
+  it.each([
+    ['waited for', (tag: string) => dependOn([tag])],
+    ['not waited for', (tag: string) => void dependOn([tag])],
+  ])('wins over what was read before it was declared, %s', async (_, declare) => {
+    const [here, there] = await create()
+    for (const tag of ['t', 't', 'new']) {
+      for (const by of [there, here]) {
+        const begun = signal()
+        const end = signal()
+        const made = here.getOrSet('k', async () => {
+          begun.give()
+          await end.given
+          await declare(tag)
+          return 'old'
+        })
+        await begun.given
+        await by.invalidateTags([tag])
+        const joined = here.getOrSet('k', () => 'new', { timeout: 60 })
+        end.give()
+        expect(await made).toBe('old')
+        expect(await joined).toBe('new')
+        await here.delete('k')
+      }
+    }
+  })
+
+  it('is kept at once where it was invalidated elsewhere just before', async () => {
+    const [here, there] = await create()
+    const make = () =>
+      here.getOrSet('k', async () => {
+        await dependOn(['t'])
+        return 'made'
+      })
+    await make()
+    for (let round = 0; round < 3; round++) {
+      await there.invalidateTags(['t'])
+      await make()
+      expect(await there.get('k')).toBe('made')
+    }
   })
 
   it('is stored with what declared it, if nobody invalidated it meanwhile', async () => {

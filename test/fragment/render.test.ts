@@ -510,11 +510,11 @@ describe('a cache that is down', () => {
 describe('a cache that cannot be read while a fragment is made', () => {
   it('keeps nothing that an invalidation of an inner part could not reach', async () => {
     const { caches, fragments } = setUp()
-    const read = caches.far.tryVersions.bind(caches.far)
+    const read = caches.far.versionsSince.bind(caches.far)
     const page = (text: string, fail: boolean) =>
       fragments.render({ name: 'o', timeout: 9, using: 'far' }, async () => {
         // The outer cache's versions of the inner tags are read when the inner is done, and again if need be.
-        vi.spyOn(caches.far, 'tryVersions').mockImplementation((...asked) =>
+        vi.spyOn(caches.far, 'versionsSince').mockImplementation((...asked) =>
           fail ? undefined : read(...asked),
         )
         const inner = await fragments.render({ name: 'i', timeout: 9, tags: ['t'] }, () => text)
