@@ -375,7 +375,9 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const stamp = { ...lies.stamp, isExpired: true }
     const value = this.packValue(lies.value, withStamp(lies.tags, stamp))
     const entry = { key: storedKey, payload: value, expiresAtMs, replacing: payload }
-    await this.writeEntries([entry])
+    const [outcome] = await this.writeEntries([entry])
+    // What has taken its place since may have been begun before, too.
+    if (outcome !== 'stored') await this.removeEntries([storedKey])
     return false
   }
 

@@ -121,6 +121,8 @@ export class LocMemCache extends Cache<MemoryPayload> {
       }
       const allowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
       if (!allowed) return 'refused'
+      // Also once it has gone again, what was begun before it was changed must not take its place.
+      if (kept !== undefined) this.#store.noteRemoval(key)
     }
     const isStored = this.#store.set(this.#owner, key, payload, expiresAtMs, this.#limits)
     return isStored ? 'stored' : 'too_large'

@@ -224,8 +224,13 @@ export class MemoryStore {
 
   /** Removes an entry for a caller. @returns Whether it was live. */
   remove(owner: Owner, key: string): boolean {
-    this.#removals.note(key, ++this.#removalCount)
+    this.noteRemoval(key)
     return this.delete(owner, key)
+  }
+
+  /** What was begun before must not be stored under this key. */
+  noteRemoval(key: string): void {
+    this.#removals.note(key, ++this.#removalCount)
   }
 
   /** Whether a tag of this key prefix was invalidated, softly too, after there had been so many. */

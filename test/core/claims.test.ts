@@ -1,0 +1,86 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { LocMemCache, type Cache, type WriteEntry, type WriteOutcome } from 'fragcache'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+/** A store that something can be done to just before it writes, or that fails to. */
+class InterruptedCache extends AsyncTestCache {
+  beforeWriting: (() => Promise<unknown>) | undefined
+
+  protected override async writeEntries(
+    entries: readonly WriteEntry<Uint8Array>[],
+  ): Promise<WriteOutcome[]> {
+    const before = this.beforeWriting
+    this.beforeWriting = undefined
+    await before?.()
+    return super.writeEntries(entries)
+  }
+}
+
+/** A promise that is kept by hand. */
+function signal() {
+  let give: () => void = () => undefined
+  const given = new Promise<void>((resolve) => (give = resolve))
+  return { given, give }
+}
+
+let locations = 0
+const newLocation = () => `claims-${++locations}`
+
+describe('expire', () => {
+  const caches: readonly (readonly [string, () => Cache])[] = [
+    ['local memory', () => new LocMemCache()],
+    ['a store that answers later', () => new AsyncTestCache()],
+  ]
+
+  it.each(caches)(
+    'wins over what was begun before it, in %s, also once what it made stale has ended',
+    async (_, create) => {
+      vi.useFakeTimers({ toFake: ['Date'] })
+      onTestFinished(() => void vi.useRealTimers())
+      const cache = create()
+      const begun = signal()
+      const end = signal()
+      const made = cache.getOrSet('k', async () => {
+        begun.give()
+        await end.given
+        return 'old'
+      })
+      await begun.given
+      await cache.set('k', 'set meanwhile', { timeout: 10 })
+      await cache.expire('k')
+      vi.setSystemTime(Date.now() + 11_000)
+      end.give()
+      await made
+      expect(await cache.get('k')).toBeUndefined()
+    },
+  )
+
+  it('wins over a refresh that is stored while it runs', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const location = newLocation()
+    const here = new AsyncTestCache({ location })
+    const there = new InterruptedCache({ location })
+    const stale = { timeout: 60, staleWhileRevalidate: 600 }
+    await here.getOrSet('k', () => 'first', stale)
+    vi.setSystemTime(Date.now() + 61_000)
+    const begun = signal()
+    const end = signal()
+    await here.getOrSet(
+      'k',
+      async () => {
+        begun.give()
+        await end.given
+        return 'old'
+      },
+      stale,
+    )
+    await begun.given
+    there.beforeWriting = async () => {
+      end.give()
+      await vi.waitFor(async () => expect(await here.get('k')).toBe('old'))
+    }
+    await there.expire('k')
+    expect(await there.get('k')).toBeUndefined()
+  })
+})
