@@ -249,7 +249,8 @@ export class GetOrSet {
       ...made,
       making: {
         begunAt,
-        latest: () => (latest ??= this.#latest(wanted, made, beginning.claims[0])),
+        // Also where it could not be begun: the store may answer again by now.
+        latest: () => (latest ??= this.#latest(wanted, made, beginning?.claims[0])),
       },
     }
   }

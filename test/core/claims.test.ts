@@ -84,3 +84,29 @@ describe('expire', () => {
     expect(await there.get('k')).toBeUndefined()
   })
 })
+
+it('who joined a making that could not be begun is given what was made after they asked', async () => {
+  const location = newLocation()
+  const here = new InterruptedCache({ location })
+  const there = new AsyncTestCache({ location })
+  const tags = ['t']
+  const begun = signal()
+  const end = signal()
+  here.beforeWriting = () => Promise.reject(new Error('the connection was lost'))
+  const first = here.getOrSet(
+    'k',
+    async () => {
+      begun.give()
+      await end.given
+      return 'old'
+    },
+    { tags },
+  )
+  await begun.given
+  // As in another process: nothing here knows of it but the store.
+  await there.bumpTags(['t:t'])
+  const joined = here.getOrSet('k', () => 'new', { tags })
+  end.give()
+  expect(await first).toBe('old')
+  expect(await joined).toBe('new')
+})
