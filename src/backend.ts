@@ -644,13 +644,15 @@ export abstract class Backend<Payload = unknown> {
   /**
    * Gives a claim up, of which nothing came.
    *
+   * @param tookMs - What it took to make.
    * @internal
    */
-  giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
+  giveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void> {
     if (!this.#isClaim(claim as Payload)) return undefined
     const payload = claim as Payload
-    // Others may have begun with the same one.
-    const expiresAtMs = Date.now() + GIVEN_UP_MS
+    // Others may have begun with the same one, and it takes them about as long. It must not lie there for
+    // longer: where many things cannot be made, their claims would take the room of those that can.
+    const expiresAtMs = Date.now() + Math.max(LEAST_GIVEN_UP_MS, Math.min(2 * tookMs, CLAIM_MS))
     const entry = { key: storedKey, payload, expiresAtMs, replacing: payload }
     return chain(this.writeEntries([entry]), () => undefined)
   }
@@ -892,8 +894,8 @@ const MAX_RECALLED_TAGS = 50
  */
 const CLAIM_MS = 3_600_000
 
-/** How long a claim lies there that was given up. */
-const GIVEN_UP_MS = 60_000
+/** How long at least a claim lies there that was given up. */
+const LEAST_GIVEN_UP_MS = 1_000
 
 const NO_TAGS: readonly string[] = []
 

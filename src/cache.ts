@@ -904,11 +904,13 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   /**
    * Gives up a claim of which nothing came. A store that fails is reported.
    *
+   * @param tookMs - What it took to make.
    * @internal
    */
-  tryGiveUp(storedKey: string, claim: Claim): MaybePromise<void> {
+  tryGiveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void> {
     if (claim === undefined) return undefined
-    return orUndefined(() => this.guarded('set', () => withinLimit(this.giveUp(storedKey, claim))))
+    const giveUp = () => withinLimit(this.giveUp(storedKey, claim, tookMs))
+    return orUndefined(() => this.guarded('set', giveUp))
   }
 
   /**

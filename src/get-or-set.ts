@@ -243,7 +243,6 @@ export class GetOrSet {
     } finally {
       frame.end()
     }
-    if (beginning === undefined) return made
     let latest: Promise<Got | undefined> | undefined
     return {
       ...made,
@@ -255,9 +254,12 @@ export class GetOrSet {
     }
   }
 
-  async #begin({ storedKey, tags }: Wanted, found: Lookup | undefined) {
+  async #begin({ storedKey, tags, timeout }: Wanted, found: Lookup | undefined) {
     if (found === undefined) return undefined
-    return this.#access.cache.tryBegin([storedKey], found, tags)
+    const deadline = this.#access.deadline(timeout)
+    // What is not going to be kept claims nothing.
+    const keys = deadline === null || deadline > 0 ? [storedKey] : NO_KEYS
+    return this.#access.cache.tryBegin(keys, found, tags)
   }
 
   /** What there is now of something that was made. */
@@ -283,7 +285,7 @@ export class GetOrSet {
       value = await runAsyncIn(frame, () => produce(wanted, run))
       checkValue(value)
     } catch (error) {
-      await this.#giveUp(wanted, claim)
+      await this.#giveUp(wanted, claim, performance.now() - startedMs)
       const left =
         old === undefined || run.isDiscarded ? undefined : await this.#leftOf(old, wanted)
       if (left === undefined || !isWithinError(left, wanted)) throw error
@@ -304,7 +306,7 @@ export class GetOrSet {
       // Who asked before it was removed is given what was made for them.
       if (isKept || run.isDiscarded) return made
     } else {
-      await this.#giveUp(wanted, claim)
+      await this.#giveUp(wanted, claim, performance.now() - startedMs)
       if (frame.isUnfit || !isOutdated) return made
     }
     // Somebody may have made it since, or removed it.
@@ -312,8 +314,8 @@ export class GetOrSet {
     return newer === undefined ? made : this.#toGot(wanted, newer)
   }
 
-  #giveUp({ storedKey }: Wanted, claim: Claim): MaybePromise<void> {
-    return this.#access.cache.tryGiveUp(storedKey, claim)
+  #giveUp({ storedKey }: Wanted, claim: Claim, tookMs: number): MaybePromise<void> {
+    return this.#access.cache.tryGiveUp(storedKey, claim, tookMs)
   }
 
   /** What is left of an old value after its producer failed: it may have been removed meanwhile. */
@@ -405,6 +407,8 @@ export class GetOrSet {
     reportRefresh({ alias, backend: backendName, key, error })
   }
 }
+
+const NO_KEYS: readonly string[] = []
 
 /** Whether what it was made from ended while it was made. */
 function hasEnded({ deadline, made }: Made): boolean {

@@ -206,8 +206,8 @@ export class TieredCache extends Cache {
   }
 
   /** @internal */
-  override giveUp(storedKey: string, claim: Claim): MaybePromise<void> {
-    return this.#ask('set', () => this.#remote.giveUp(storedKey, claim))
+  override giveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void> {
+    return this.#ask('set', () => this.#remote.giveUp(storedKey, claim, tookMs))
   }
 
   /** Reads from the remote cache, and keeps what it finds unless it changes meanwhile. */

@@ -353,7 +353,9 @@ export class Attempt {
 
   #giveUp(): void {
     const { cache, variant } = this.fragment
-    void cache.tryGiveUp(variant.storedKey, this.start?.claim)
+    const isBegun = this.#bodyStartedMs !== UNTIMED
+    const tookMs = isBegun ? performance.now() - this.#bodyStartedMs : 0
+    void cache.tryGiveUp(variant.storedKey, this.start?.claim, tookMs)
   }
 
   #release(): void {

@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { LocMemCache, type Cache, type WriteEntry, type WriteOutcome } from 'fragcache'
+import { FileBasedCache } from 'fragcache/file'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 /** A store that something can be done to just before it writes, or that fails to. */
@@ -109,4 +113,29 @@ it('who joined a making that could not be begun is given what was made after the
   end.give()
   expect(await first).toBe('old')
   expect(await joined).toBe('new')
+})
+
+it('what is not kept, or cannot be made, takes no room for long', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const cache = new AsyncTestCache()
+  await cache.set('other', 1)
+  await cache.getOrSet('not-kept', () => 1, { timeout: 0 })
+  expect(cache.storedKeys.filter((key) => key.includes('not-kept'))).toEqual([])
+  const fault = new Error('there is no such product')
+  await expect(cache.getOrSet('none', () => Promise.reject(fault))).rejects.toBe(fault)
+  vi.setSystemTime(Date.now() + 5_000)
+  const storedKey = cache.makeKey('none')
+  const [lying] = (await cache.lookup([storedKey], [])).lying
+  expect(lying).toBeUndefined()
+})
+
+it('what is asked for and not kept leaves the entries of a full folder where they are', async () => {
+  const location = mkdtempSync(join(tmpdir(), 'fragcache-claims-'))
+  onTestFinished(() => rmSync(location, { recursive: true, force: true }))
+  const cache = new FileBasedCache({ location, options: { maxEntries: 50 } })
+  const keys = Array.from({ length: 20 }, (_, i) => `kept-${i}`)
+  await cache.setMany(keys.map((key) => [key, 1] as const))
+  for (let i = 0; i < 100; i++) await cache.getOrSet(`passing-${i}`, () => i, { timeout: 0 })
+  expect((await cache.getMany(keys)).size).toBe(20)
 })
