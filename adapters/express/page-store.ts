@@ -65,6 +65,8 @@ export class PageStore {
   readonly #outstanding = new LRUCache<ShortKey, true>({ max: MAX_OUTSTANDING })
   /** When variants, and URIs, were dropped, so that a view that is running does not bring one back. */
   readonly #dropped = new Moments()
+  /** The same for all at once. */
+  #clearedAt = 0
   /** Pages that were stored; by URI, which of them was the last. */
   #arrivals = 0
   readonly #arrived = new BoundedMemo<number>(() => 16)
@@ -84,6 +86,9 @@ export class PageStore {
     // A prefix that the cache cannot take shows now, not page by page.
     cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
     this.#reader = new PageReader(cache, keyPrefix, options)
+    cache.removalListeners.push((storedKey) => {
+      if (storedKey === undefined) this.#clearedAt = ++this.#reader.moment
+    })
   }
 
   /** The key a request's page has, or would have, if its URI varies on these headers. */
@@ -307,6 +312,7 @@ export class PageStore {
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
     const isDropped = () =>
+      this.#clearedAt > seen.moment ||
       [key, request.uri].some((dropped) => this.#dropped.of(dropped) > seen.moment)
     if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []

@@ -82,6 +82,15 @@ describe.each([
 ])('pages in %s', (_name, newCache) => {
   const newStore = () => new PageStore(newCache(), 'default', '')
 
+  it('are not stored if the cache was cleared since their handler began, also the first of a URI', async () => {
+    const store = newStore()
+    const seen = await begun(store, request())
+    const made = page(store, 'old')
+    await store.cache.clear()
+    expect(await store.store(request(), made, seen)).toMatchObject({ outcome: 'invalidated' })
+    expect((await store.lookup(request())).page).toBeUndefined()
+  })
+
   it('are found by the headers their URI varies on, which only become more', async () => {
     const store = newStore()
     expect(await visit(store, request({ a: '1' }), page(store, 'one', { vary: ['a'] }))).toBe(
