@@ -3,13 +3,7 @@ import type { Cache } from './cache.js'
 import type { CacheTagError, TagPosition } from './errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
-import {
-  checkTags,
-  foreignTag,
-  MAX_TAGS,
-  type SeenVersions,
-  type TagVersions,
-} from './tags.js'
+import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline } from './timeout.js'
 import type { Flight } from './fragment/flights.js'
 import type { HoleMarks } from './fragment/hole-marks.js'
