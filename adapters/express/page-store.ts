@@ -234,7 +234,8 @@ export class PageStore {
     const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
     return chain(stored, (outcomes) => {
       if (outcomes?.[0] === 'stored') return own
-      const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES)
+      const options = { isCurrent: true }
+      const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES, options)
       return chain(found, (there) => {
         const known = decodeGeneration(there?.hits[0]?.value)?.generation
         if (known !== undefined || there === undefined) return known

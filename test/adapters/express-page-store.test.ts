@@ -74,6 +74,30 @@ class SlowlyWritingCache extends AsyncTestCache {
   }
 }
 
+/** Another process writes beside it, and what is read is from before that. */
+class LaggingCache extends AsyncTestCache {
+  override get readsMayLag(): boolean {
+    return true
+  }
+
+  protected override readCopies(
+    keys: readonly string[],
+    counterKeys: readonly string[],
+  ): Promise<(Uint8Array | undefined)[]> {
+    return this.readEntries([...keys.map((key) => `before ${key}`), ...counterKeys])
+  }
+}
+
+it('a page whose replica does not know of its URI yet is made beside others, not in their stead', async () => {
+  const location = 'lagging'
+  const here = new PageStore(new AsyncTestCache({ location }), 'default', '')
+  const there = new PageStore(new LaggingCache({ location }), 'default', '')
+  const seen = await begun(here, request())
+  expect((await begun(there, request())).generation).toBe(seen.generation)
+  expect(await here.store(request(), page(here, 'made'), seen)).toMatchObject({ outcome: 'stored' })
+  expect((await here.lookup(request())).page?.body.toString()).toBe('made')
+})
+
 const address = { keyPrefix: '', uri: 'http://a.test/p' }
 
 describe.each([
