@@ -742,10 +742,11 @@ export abstract class Backend<Payload = unknown> {
    * Makes every entry stored with one of the tags a miss.
    *
    * @param soft - Stale instead.
+   * @param isAgain - Repeated for what was made since the last time, which a soft one makes a miss too.
    * @internal
    */
-  bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
-    return tags.length === 0 ? undefined : this.#counters.invalidate(tags, soft)
+  bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {
+    return tags.length === 0 ? undefined : this.#counters.invalidate(tags, soft, isAgain)
   }
 
   /**

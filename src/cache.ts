@@ -763,7 +763,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    */
   async invalidateAgain(tags: readonly string[], soft: boolean): Promise<void> {
     try {
-      await this.guarded('invalidateTags', () => withinLimit(this.bumpTags(tags, soft)))
+      await this.guarded('invalidateTags', () => withinLimit(this.bumpTags(tags, soft, true)))
     } catch (error) {
       if (!this.settings.ignoreErrors) throw error
     }

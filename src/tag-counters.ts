@@ -323,22 +323,24 @@ export class TagCounters<Payload> {
    * Makes every entry stored with one of the tags a miss.
    *
    * @param soft - Stale instead.
+   * @param isAgain - Repeated for what was made since the last time, which a soft one makes a miss too.
    * @throws CacheBackendError: a counter could not be written.
    */
-  invalidate(tags: readonly string[], soft: boolean): MaybePromise<void> {
+  invalidate(tags: readonly string[], soft: boolean, isAgain = false): MaybePromise<void> {
+    const how = { soft, isAgain }
     const keys = this.keysOf(tags)
     const ticked = this.tick()
-    if (!isPromise(ticked)) return this.#replace(tags, soft, ticked, undefined, 0)
+    if (!isPromise(ticked)) return this.#replace(tags, how, ticked, undefined, 0)
     const read = Promise.resolve(this.#store.primitives.readEntries(keys))
     return Promise.all([ticked, read]).then(([time, payloads]) =>
-      this.#replace(tags, soft, time, payloads, 0),
+      this.#replace(tags, how, time, payloads, 0),
     )
   }
 
   /** By compare and set: a version must not take the place of one that is later. */
   #replace(
     tags: readonly string[],
-    soft: boolean,
+    how: { readonly soft: boolean; readonly isAgain: boolean },
     time: ClockTime | undefined,
     lying: readonly (Payload | undefined)[] | undefined,
     conflicts: number,
@@ -353,8 +355,8 @@ export class TagCounters<Payload> {
         const payload = payloads[i] ?? undefined
         const version = this.versionIn(payload)
         const next =
-          soft && version !== undefined
-            ? softened(version, time, Date.now())
+          how.soft && version !== undefined
+            ? softened(version, time, Date.now(), how.isAgain)
             : hardened(version, time)
         const entry = this.#entry(tag, next)
         return payload === undefined
@@ -367,7 +369,7 @@ export class TagCounters<Payload> {
         }
         const left = tags.filter((_, i) => outcomes[i] === 'refused')
         if (left.length > 0 && conflicts >= MAX_CONFLICTS) throw this.#failure()
-        return this.#replace(left, soft, time, undefined, conflicts + 1)
+        return this.#replace(left, how, time, undefined, conflicts + 1)
       })
     })
   }

@@ -151,12 +151,19 @@ export function hardened(version: string | undefined, time: ClockTime | undefine
  * says when each of the last ones was, so that what is old does not get younger by another.
  *
  * @param atMs - When: milliseconds since the epoch.
+ * @param isAgain - It takes the place of the last one: what was stored since that one is gone.
  */
-export function softened(version: string, time: ClockTime | undefined, atMs: number): string {
-  const [hard = '', ...history] = version.split(SOFT)
+export function softened(
+  version: string,
+  time: ClockTime | undefined,
+  atMs: number,
+  isAgain = false,
+): string {
+  const [hard = '', ...all] = version.split(SOFT)
   const own = newTagVersion(timeAfter(version, time))
-  const kept = [...history, own, String(atMs)].slice(-2 * MAX_SOFT_HISTORY)
-  return [hard, ...kept].join(SOFT)
+  const history = isAgain ? all.slice(0, -2) : all
+  const at = (isAgain ? all.at(-1) : undefined) ?? String(atMs)
+  return [hard, ...[...history, own, at].slice(-2 * MAX_SOFT_HISTORY)].join(SOFT)
 }
 
 function timeAfter(

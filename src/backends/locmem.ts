@@ -281,8 +281,8 @@ export class LocMemCache extends Cache<MemoryPayload> {
   }
 
   /** @internal */
-  override bumpTags(tags: readonly string[], soft = false): void {
-    this.#store.invalidate(this.settings.keyPrefix, tags, soft)
+  override bumpTags(tags: readonly string[], soft = false, isAgain = false): void {
+    this.#store.invalidate(this.settings.keyPrefix, tags, soft, isAgain)
   }
 }
 

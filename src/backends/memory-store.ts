@@ -251,16 +251,19 @@ export class MemoryStore {
    * Makes a miss of what caches with this key prefix stored with one of the tags.
    *
    * @param soft - Makes it stale instead.
+   * @param isAgain - The last soft one reaches until now.
    */
-  invalidate(owner: string, tags: readonly string[], soft = false): void {
+  invalidate(owner: string, tags: readonly string[], soft = false, isAgain = false): void {
     const count = ++this.#invalidationCount
     for (const tag of tags) {
       const own = ownTag(owner, tag)
       if (soft) {
         const short = shortKey(own, MAX_TAG_LENGTH)
-        const before = this.#softInvalidations.get(short) ?? []
+        const all = this.#softInvalidations.get(short) ?? []
         this.#softInvalidations.delete(short)
-        const history = [...before, { count, atMs: Date.now() }].slice(-MAX_SOFT_HISTORY)
+        const before = isAgain ? all.slice(0, -1) : all
+        const atMs = (isAgain ? all.at(-1)?.atMs : undefined) ?? Date.now()
+        const history = [...before, { count, atMs }].slice(-MAX_SOFT_HISTORY)
         this.#softInvalidations.set(short, history)
         continue
       }

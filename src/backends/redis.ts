@@ -268,8 +268,8 @@ export class RedisCache extends Cache<Payload> {
   }
 
   /** @internal */
-  override bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
-    const bumped = super.bumpTags(tags, soft)
+  override bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {
+    const bumped = super.bumpTags(tags, soft, isAgain)
     const confirmation = this.#confirmation
     if (confirmation === undefined || tags.length === 0) return bumped
     return chain(bumped, () => confirmation.wait('invalidateTags'))

@@ -306,10 +306,10 @@ export class TieredCache extends Cache {
     )
   }
 
-  override bumpTags(tags: readonly string[], soft = false): MaybePromise<void> {
+  override bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {
     const counters = tags.map((tag) => this.#remote.counterKey(tag))
     return this.#change(counters, () =>
-      this.#ask('invalidateTags', () => this.#remote.bumpTags(tags, soft)),
+      this.#ask('invalidateTags', () => this.#remote.bumpTags(tags, soft, isAgain)),
     )
   }
 

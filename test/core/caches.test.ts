@@ -150,9 +150,9 @@ class SlowToTell extends AsyncTestCache {
   /** Called before an invalidation is carried out. */
   before: () => Promise<void> | void = () => undefined
 
-  override async bumpTags(tags: readonly string[], soft = false): Promise<void> {
+  override async bumpTags(...invalidation: Parameters<Cache['bumpTags']>): Promise<void> {
     await this.before()
-    await super.bumpTags(tags, soft)
+    await super.bumpTags(...invalidation)
   }
 }
 
@@ -165,6 +165,20 @@ describe('invalidation of what lies in several caches', () => {
     const tags = others.length === 0 ? ['price'] : []
     return last.getOrSet(key, () => chained(caches.slice(0, -1), value), { timeout: 60, tags })
   }
+
+  it.each([
+    ['of local memory', () => new LocMemCache()],
+    ['of other processes too', () => new AsyncTestCache()],
+  ])('keeps stale as many times what is invalidated softly: caches %s', async (_, make) => {
+    const caches = createCaches({ a: new AsyncTestCache(), b: new AsyncTestCache(), c: make() })
+    const options = { timeout: 60, staleIfError: 600, tags: ['t'] }
+    await caches.c.set('k', 'old', options)
+    for (let time = 0; time < 7; time++) await caches.invalidateTags(['t'], { soft: true })
+    const fail = () => {
+      throw new Error('the data is gone')
+    }
+    expect(await caches.c.getOrSet('k', fail, options)).toBe('old')
+  })
 
   it('reaches what another process makes while caches of SQLite are told', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'fragcache-caches-'))
@@ -186,9 +200,9 @@ describe('invalidation of what lies in several caches', () => {
       outer.getOrSet('page', () => inner.getOrSet('price', () => price, { tags: ['price'] }))
     const there = await process(DatabaseCache)
     class ToldLast extends DatabaseCache {
-      override async bumpTags(tags: readonly string[], soft?: boolean): Promise<void> {
+      override async bumpTags(...invalidation: Parameters<Cache['bumpTags']>): Promise<void> {
         await page(there)
-        await super.bumpTags(tags, soft)
+        await super.bumpTags(...invalidation)
       }
     }
     const here = await process(ToldLast)
