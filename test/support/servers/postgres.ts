@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,7 +72,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     await kill()
     for (const pid of children) send(pid, 'SIGKILL')
     // The memory they share must be nobody's before the server can start again.
-    for (let i = 0; i < 400 && children.some((pid) => send(pid, 0)); i++) await sleep(5)
+    for (let i = 0; i < 400 && children.some(isRunning); i++) await sleep(5)
   }
   return Object.defineProperties(server, {
     pause: {
@@ -118,5 +119,16 @@ function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   } catch {
     // It has ended by itself.
     return false
+  }
+}
+
+/** One that has ended has no memory any more, also while nobody has taken note of its end. */
+function isRunning(pid: number): boolean {
+  if (!send(pid, 0)) return false
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
+  } catch {
+    // No /proc, or it has ended meanwhile.
+    return send(pid, 0)
   }
 }
