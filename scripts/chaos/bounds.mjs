@@ -1,10 +1,15 @@
 /** For how long something may be old, as documented: in milliseconds, for the checker. */
 
+import { STOP_MS } from './faults.mjs'
+
 /** What a call may take at most: so long a look-up may be on its way. */
 const ROUND_TRIP_MS = { calm: 200, loaded: 1000 }
 
-/** Memory in front of a store: 200 ms without messages; messages take as long as their way does. */
-const LOCAL_MS = { calm: 250, loaded: 1400 }
+/**
+ * Memory in front of a store: 200 ms without messages; messages take as long as their way does. A process
+ * that was stopped has them only after it goes on.
+ */
+const LOCAL_MS = { calm: 250, loaded: STOP_MS + 1000 }
 
 /** A replica that lags, for what is removed by its key. */
 const LAG_MS = { calm: 250, loaded: 2000 }

@@ -4,16 +4,19 @@ import { fileURLToPath } from 'node:url'
 
 const SCRIPT = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
-/** Milliseconds by which clocks are off; the first two play the scenarios and are right. */
+/** Milliseconds by which clocks are off while all is at random. */
 const CLOCKS = [0, 0, 30_000, -30_000]
 
 export class Worker {
+  /** For the conductor to set, with what is opened. */
+  clockOffsetMs
   #child
   #settings
   #asked = new Map()
   #lastId = 0
 
-  constructor(settings) {
+  constructor({ clockOffsetMs, ...settings }) {
+    this.clockOffsetMs = clockOffsetMs
     this.#settings = settings
   }
 

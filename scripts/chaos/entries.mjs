@@ -3,6 +3,9 @@ import { AWAITED, DECLARED, EARLY, LATE, tagOf } from './world.mjs'
 
 const LOCK = { wait: 2, lease: 1 }
 
+/** So short that a page is made also while another process holds the lease. */
+const PAGE_LOCK = { wait: 0.3, lease: 0.5 }
+
 /** Handles by which something inside an entry reaches it: what removes the entry alone does not. */
 const tagHandle = (thing) => `tag:${thing}`
 
@@ -113,7 +116,7 @@ function addPages({ world, thing, entries, ways }) {
   page('static', { tags }, DECLARED)
   page('function', { tags: () => tags }, DECLARED)
   page('url', {}, DECLARED)
-  page('locked', { tags, lock: true }, DECLARED)
+  page('locked', { tags, lock: PAGE_LOCK }, DECLARED)
   for (const declaring of [AWAITED, EARLY, LATE]) page(declaring, {}, declaring)
 }
 

@@ -8,5 +8,8 @@ const OF_STORES = ['cull', 'evict', 'flush', 'restart', 'disconnect', 'pause', '
 
 export const FAULTS = [...OF_PROCESSES, ...OF_STORES]
 
+/** Milliseconds for which a process is stopped: past a lease and past a producer. */
+export const STOP_MS = 1500
+
 /** Long enough for many calls to be on their way, and below what a call may take. */
 export const PAUSE_MS = 300

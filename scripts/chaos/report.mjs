@@ -82,7 +82,7 @@ function titleOf(event) {
 }
 
 function scenarioOf({ entry = '' }) {
-  const [, name] = /-of-scenario-(.*)$/.exec(entry) ?? []
+  const [, name] = /-of-(?:tiered-)?scenario-(.*)$/.exec(entry) ?? []
   return SCENARIOS[name]
 }
 

@@ -13,8 +13,13 @@ export function urlOf(path) {
 
 export async function startSite(caches) {
   const app = express()
-  const plain = responseCache(caches)
-  const locked = responseCache(caches, { keyPrefix: 'locked', lock: { wait: 0.3, lease: 0.5 } })
+  const pagesByPrefix = new Map()
+  const pagesUnder = (lock) => {
+    const keyPrefix = prefixOf(lock)
+    const pages = pagesByPrefix.get(keyPrefix) ?? responseCache(caches, { keyPrefix, lock })
+    pagesByPrefix.set(keyPrefix, pages)
+    return pages
+  }
   const server = http.createServer(app).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address()
@@ -26,11 +31,11 @@ export async function startSite(caches) {
      *
      * @param {string} path
      * @param {() => Promise<object>} make
-     * @param {{ tags?: unknown, lock?: boolean }} [options]
+     * @param {{ tags?: unknown, lock?: boolean | { wait: number, lease: number } }} [options]
      * @returns {{ get(): Promise<any>, invalidate(): Promise<void> }}
      */
     addPage(path, make, { tags, lock = false } = {}) {
-      const pages = lock ? locked : plain
+      const pages = pagesUnder(lock)
       const options = tags === undefined ? {} : { tags }
       app.get(path, pages.cachePage(300, options), (_, res, next) => {
         make().then((made) => res.send(JSON.stringify(made)), next)
@@ -64,4 +69,10 @@ function request({ port, agent, path }) {
     })
     sent.on('error', reject)
   })
+}
+
+/** The same in each process. */
+function prefixOf(lock) {
+  if (typeof lock === 'boolean') return lock ? 'locked' : 'plain'
+  return `locked-${lock.wait}-${lock.lease}`
 }

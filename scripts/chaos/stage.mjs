@@ -14,19 +14,23 @@ const LOOK_MS = 3
  * @property {number} point - Which fault it shows: see `plants.mjs`.
  * @property {string} [only] - A kind of store.
  * @property {readonly string[]} [needs] - What must be possible to do to the store.
+ * @property {boolean} [current] - Not over replicas: they may not have yet what was stored just now.
  * @property {boolean} [blocks] - It stops the event loop of a process.
  * @property {boolean} [alone] - It does to the store what others would notice.
- * @property {Readonly<Record<'a' | 'b', (stage: Stage) => Promise<void>>>} roles - Each in a process of its
- *   own. Only `a` may block its event loop, or those of two scenarios would wait for each other.
+ * @property {Readonly<Record<string, (stage: Stage) => Promise<void>>>} roles - Up to four, from `a` to
+ *   `d`, each in a process of its own. Only `a` may block its event loop, or those of two scenarios would wait for each other.
  */
 
 /** What a role sees. */
 export class Stage {
-  constructor(world, { scenario, spec, folder, settleMs }) {
+  constructor(world, { scenario, tiered, spec, folder, settleMs }) {
     this.world = world
     this.spec = spec
-    /** Nobody else's, and a name for its entries. */
-    this.thing = `scenario-${scenario}`
+    /**
+     * Nobody else's, also not the other variant's of the store, and a name for its entries: an invalidation by tag
+     * discards what its process is making with that tag, in all caches.
+     */
+    this.thing = `${tiered ? 'tiered-' : ''}scenario-${scenario}`
     this.tag = tagOf(this.thing)
     this.folder = folder
     this.settleMs = settleMs

@@ -1,13 +1,12 @@
 /** One of the processes: does what the conductor tells it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const { index, seed, clockOffsetMs } = JSON.parse(process.argv[2])
+const { index, seed } = JSON.parse(process.argv[2])
 
 // Before anything that reads the clock is loaded.
-if (clockOffsetMs !== 0) {
-  const now = Date.now
-  Date.now = () => now() + clockOffsetMs
-}
+const now = Date.now
+let offsetMs = 0
+Date.now = () => now() + offsetMs
 
 const { openStore } = await import('./open.mjs')
 const { Recorder } = await import('./history.mjs')
@@ -22,25 +21,30 @@ process.on('warning', () => undefined)
 process.on('disconnect', () => process.exit(1))
 // A site would be gone.
 process.on('unhandledRejection', (reason) => {
-  world.broken(`a promise that nobody waits for was rejected: ${reason.stack ?? reason}`)
+  const text = `a promise that nobody waits for was rejected: ${reason.stack ?? reason}`
+  for (const world of worlds.values()) world.broken(text)
 })
 
-let world
+const worlds = new Map()
 
 const commands = {
-  async open({ spec, how, folder }) {
+  async open({ world: name, spec, how, folder, clockOffsetMs = 0 }) {
+    offsetMs = clockOffsetMs
     const recorder = new Recorder(`${folder}/history`, index)
     const store = await openStore(spec, how)
     const truth = new Truth(`${folder}/truth`)
-    world = await new World({ store, truth, recorder, seed }).open()
+    worlds.set(name, await new World({ store, truth, recorder, seed }).open())
   },
-  work: (options) => work(world, options),
-  play: (stage) => play(world, stage),
-  async close() {
+  work: ({ world, ...options }) => work(worlds.get(world), options),
+  finish: async ({ world }) => worlds.get(world).finish(),
+  play: ({ world, ...stage }) => play(worlds.get(world), stage),
+  async close({ world: name }) {
+    const world = worlds.get(name)
     // What is made in the background may still be recorded.
     await sleep(50)
     await world.close()
     world.recorder.flush()
+    worlds.delete(name)
   },
 }
 

@@ -1,4 +1,4 @@
-/** Reads and invalidations at random, until it is over. */
+/** Reads and invalidations at random, until the world is told that it is over. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { entriesOf } from './entries.mjs'
 import { nowMs } from './history.mjs'
@@ -11,21 +11,23 @@ const READERS = 10
 const READER_PAUSE_MS = 20
 
 /** Of all processes together: so few that most reads are hits, which alone can be old. */
-const INVALIDATIONS_PER_SECOND = 8
+const INVALIDATIONS_PER_SECOND = 12
 const LAG_MS = 200
 
 /**
  * @param {import('./world.mjs').World} world
- * @param {{ untilMs: number, lag: boolean, workers: number }} options
+ * @param {{ lag: boolean, workers: number }} options
  */
-export async function work(world, { untilMs, lag, workers }) {
+export async function work(world, { lag, workers }) {
   const { entries, ways } = entriesOf(world, THINGS)
+  const { signal } = world.ending
   let loops = 0
   // Each with chance of its own: whose turn it is depends on time.
   const loop = async (pauseMs, act) => {
     const random = new Random(world.seed, `loop ${loops++}`)
-    while (nowMs() < untilMs) {
-      await sleep(random.between(0, 2 * pauseMs))
+    for (;;) {
+      await sleep(random.between(0, 2 * pauseMs), undefined, { signal }).catch(() => undefined)
+      if (signal.aborted) return
       await act(random)
     }
   }

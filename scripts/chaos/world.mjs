@@ -38,6 +38,12 @@ export class World {
     this.random = new Random(seed, 'producers')
     this.store = store
     this.site = undefined
+    this.ending = new AbortController()
+  }
+
+  /** What goes on at random comes to its end. */
+  finish() {
+    this.ending.abort()
   }
 
   async open() {
@@ -126,18 +132,24 @@ export class World {
    */
   async invalidate(thing, { handle, soft, run }) {
     const number = this.truth.raise(thing)
-    await this.promise({ thing, number, handle, soft }, run)
+    return this.promise({ thing, number, handle, soft }, run)
   }
 
-  /** Records that something holds from when a call has resolved. Never rejects. */
+  /**
+   * Records that something holds from when a call has resolved. Never rejects.
+   *
+   * @returns Whether it resolved.
+   */
   async promise(what, run) {
     const begin = nowMs()
     try {
       await run()
       this.recorder.add({ kind: 'promise', ...what, begin, end: nowMs() })
+      return true
     } catch (error) {
       const text = String(error)
       this.recorder.add({ kind: 'failed', ...what, begin, end: nowMs(), text })
+      return false
     }
   }
 

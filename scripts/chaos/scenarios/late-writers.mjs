@@ -19,14 +19,14 @@ function passedOver(kind) {
           await stage.until('stored')
           return made
         }
-        const entry = subject(stage, kind, firstThen(stage, make), optionsOf(kind))
+        const entry = subject(stage, kind, firstThen(stage, make), { lock: LOCK })
         await stage.world.read(entry)
         stage.signal('late')
         await readAgain(stage, entry)
       },
       async b(stage) {
         const { world, thing } = stage
-        const entry = subject(stage, kind, stage.made, optionsOf(kind))
+        const entry = subject(stage, kind, stage.made, { lock: LOCK })
         await stage.until('read')
         const number = world.truth.raise(thing)
         await world.look(entry)
@@ -41,8 +41,6 @@ function passedOver(kind) {
     },
   }
 }
-
-const optionsOf = (kind) => (kind === 'page' ? { lock: true } : { lock: LOCK })
 
 const setMeanwhile = {
   point: 7,

@@ -7,7 +7,7 @@ export const KINDS = ['value', 'fragment', 'page']
  * @param {import('../stage.mjs').Stage} stage
  * @param {'value' | 'fragment' | 'page'} kind
  * @param {() => object | Promise<object>} make - What is in it, as `stage.made`.
- * @param {{ tags?: unknown, lock?: object }} [options] - For all kinds the same.
+ * @param {{ tags?: unknown, lock?: true | object }} [options] - For all kinds the same.
  * @returns {import('../world.mjs').Entry & { removal: { handle: string, run: () => Promise<unknown> } }}
  */
 export function subject(stage, kind, make, options = {}) {
