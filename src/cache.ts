@@ -128,11 +128,11 @@ const MAX_CONFLICTS = 10_000
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #made = new GetOrSet({
     cache: this,
-    read: ({ key, storedKey, tags }, stale) =>
+    read: ({ key, storedKey, tags }, options) =>
       this.#call(
         'getOrSet',
         [key],
-        () => this.lookup([storedKey], tags, { stale, toMake: true }),
+        () => this.lookup([storedKey], tags, { ...options, toMake: true }),
         undefined,
         ALL_OF_LOOKUP,
       ),

@@ -1,4 +1,4 @@
-import type { Beginning, Claim, Hit, Lookup, StoreRequest } from './backend.js'
+import type { Beginning, Claim, Hit, Lookup, LookupOptions, StoreRequest } from './backend.js'
 import type { Cache } from './cache.js'
 import {
   currentFrame,
@@ -94,7 +94,10 @@ interface Refreshing {
 export interface Access {
   readonly cache: Cache
   /** `undefined`: the store failed. */
-  readonly read: (wanted: Wanted, stale: boolean) => MaybePromise<Lookup | undefined>
+  readonly read: (
+    wanted: Wanted,
+    options: Pick<LookupOptions, 'stale' | 'isCurrent'>,
+  ) => MaybePromise<Lookup | undefined>
   /** The deadline of what is stored now. */
   readonly deadline: (timeout: Timeout | undefined) => Deadline
   /** Writes what was made, if what was found when it began still lies there. */
@@ -168,7 +171,7 @@ export class GetOrSet {
     run.isOutdated = () => invalidationsSoFar() !== begunAt
     const { staleWhileRevalidate, staleIfError } = wanted
     const mayBeStale = staleWhileRevalidate > 0 || staleIfError > 0
-    const found = await this.#access.read(wanted, mayBeStale)
+    const found = await this.#access.read(wanted, { stale: mayBeStale })
     const hit = found?.hits[0]
     if (hit === undefined) return this.#make(wanted, run, found, undefined)
     if (hit.staleSinceMs === undefined) {
@@ -209,8 +212,9 @@ export class GetOrSet {
       return this.#makeUnder(undefined, wanted, run, found, old)
     }
     let latest: Lookup | undefined = found
+    // Who held the lease before stored what a replica may not have yet.
     const taken = await leaseOrFind(this.#access.cache, wanted.storedKey, lock, async () => {
-      latest = await this.#access.read(wanted, false)
+      latest = await this.#access.read(wanted, { isCurrent: true })
       return latest?.hits[0]
     })
     run.mayWait = false
@@ -386,7 +390,7 @@ export class GetOrSet {
     const lease = lock === false ? undefined : await Lease.take(cache, storedKey, lock.lease)
     if (lock !== false && lease === undefined) return
     try {
-      const found = await this.#access.read(wanted, true)
+      const found = await this.#access.read(wanted, { stale: true, isCurrent: lease !== undefined })
       const hit = found?.hits[0]
       if (hit !== undefined && isNewer(hit, old)) return
       const beginning = await this.#begin(wanted, found)

@@ -124,14 +124,22 @@ export class PageReader {
     return hit
   }
 
-  /** One read where the URI varies on what it varied on when it was last seen here, else two. */
-  find(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
+  /**
+   * One read where the URI varies on what it varied on when it was last seen here, else two.
+   *
+   * @param isCurrent - No copy will do, neither of a replica nor of local memory.
+   */
+  find(
+    request: PageRequest,
+    tags: readonly string[],
+    isCurrent = false,
+  ): MaybePromise<PageLookup> {
     const { moment } = this
     const known = this.knownOf(request)
     const { guess } = known
     const guessed = this.candidates(known, request, guess)
     const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.read(records, known, tags), ({ hits, lying, seen }) => {
+    return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen }) => {
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.headerList : undefined
@@ -147,7 +155,7 @@ export class PageReader {
         return { ...found, ...picked, key, isKnown: true, lying: lyingAt(lying, 0, 2) }
       }
       const keys = this.candidates(known, request, headerList)
-      return chain(this.read(keys, known, NO_TAG_NAMES), (second) => {
+      return chain(this.read(keys, known, NO_TAG_NAMES, isCurrent), (second) => {
         const picked = this.pick(known, request, generation, keys, second.hits)
         const key = keys[0] ?? ''
         return { ...found, ...picked, key, isKnown: true, lying: lyingAt(second.lying, 0, 0) }
@@ -230,7 +238,12 @@ export class PageReader {
   }
 
   /** Local memory is asked without detours while nobody watches. */
-  read(keys: readonly string[], known: KnownUri, tags: readonly string[]): MaybePromise<Lookup> {
+  read(
+    keys: readonly string[],
+    known: KnownUri,
+    tags: readonly string[],
+    isCurrent = false,
+  ): MaybePromise<Lookup> {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
       const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))

@@ -120,25 +120,34 @@ export class PageStore {
    * @returns At once where the cache answers at once.
    * @throws CacheBackendError: the cache failed, or took too long.
    */
-  lookup(request: PageRequest, tags: readonly string[] = NO_TAG_NAMES): MaybePromise<PageLookup> {
+  lookup(
+    request: PageRequest,
+    tags: readonly string[] = NO_TAG_NAMES,
+    isCurrent = false,
+  ): MaybePromise<PageLookup> {
     const invalidation = this.#invalidations.get(request.uri)
     if (invalidation !== undefined) {
       return withinLimit(invalidation).then(() => {
         if (this.#isOutstanding(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
-        return this.#lookup(request, tags)
+        return this.#lookup(request, tags, isCurrent)
       })
     }
-    if (!this.#isOutstanding(request.uri)) return this.#lookup(request, tags)
-    return this.invalidate(request.uri).then(() => this.#lookup(request, tags))
+    if (!this.#isOutstanding(request.uri)) return this.#lookup(request, tags, isCurrent)
+    return this.invalidate(request.uri).then(() => this.#lookup(request, tags, isCurrent))
   }
 
   #isOutstanding(uri: string): boolean {
     return this.#outstanding.size > 0 && this.#outstanding.has(shortKey(uri))
   }
 
-  #lookup(request: PageRequest, tags: readonly string[]): MaybePromise<PageLookup> {
+  #lookup(
+    request: PageRequest,
+    tags: readonly string[],
+    isCurrent: boolean,
+  ): MaybePromise<PageLookup> {
     const arrivals = this.#arrivals
-    const found = this.#reader.find(request, tags)
+    const find = () => this.#reader.find(request, tags, isCurrent)
+    const found = find()
     if (!isPromise(found)) return found
     return withinLimit(
       found.then((lookup) => {
@@ -147,13 +156,10 @@ export class PageStore {
         if (writing === undefined) {
           // Stored here while the cache was asked: its answer may be older than the page.
           const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
-          return isOvertaken ? this.#reader.find(request, tags) : lookup
+          return isOvertaken ? find() : lookup
         }
         // Just answered here and on its way into the cache: worth a moment.
-        return withinLimit(writing.last, WRITING_LIMIT_MS).then(
-          () => this.#reader.find(request, tags),
-          () => lookup,
-        )
+        return withinLimit(writing.last, WRITING_LIMIT_MS).then(find, () => lookup)
       }),
     )
   }

@@ -294,7 +294,7 @@ async function forwardUnderLease(
   const times = isDetached(req) ? { ...lock, wait: 0 } : lock
   const find = async (): Promise<StoredResponse | undefined> => {
     if (res.destroyed) return undefined
-    const again = await exchange.place.store.lookup(request, exchange.earlyTags)
+    const again = await exchange.place.store.lookup(request, exchange.earlyTags, true)
     if (again.key === lookup.key) latest = again
     const found = usable(visit, again.page)
     if (found === undefined || judgeReuse(found, asked, Date.now()) !== 'fresh') return undefined
@@ -380,7 +380,7 @@ async function isStillCurrent(
   made: StoredResponse,
 ): Promise<boolean> {
   try {
-    const { page } = await exchange.place.store.lookup(request)
+    const { page } = await exchange.place.store.lookup(request, undefined, true)
     return page !== undefined && isSame(page, made)
   } catch (error) {
     // A cache that fails cannot tell.

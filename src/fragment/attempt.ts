@@ -882,7 +882,8 @@ async function openMissing(
   }
   let latest: Lookup | undefined
   const find = async () => {
-    const options = { toMake: true }
+    // Who held the lease before stored what a replica may not have yet.
+    const options = { toMake: true, isCurrent: true }
     latest = await cache.tryLookup([variant.key], [variant.storedKey], fragment.tags, options)
     const hit = latest?.hits[0]
     const content = hit && contentOf(hit, fragment, parent, holes)

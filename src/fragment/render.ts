@@ -30,6 +30,21 @@ export interface FragmentCacheOptions extends FragmentRules {
   readonly compat?: 'django<6.1' | undefined
 }
 
+const OPTIONS = ['strict', 'bubbleTimeout', 'compat']
+
+function checkOptions(options: object): void {
+  for (const name of Object.keys(options)) {
+    if (OPTIONS.includes(name)) continue
+    const isAlias = ['alias', 'using', 'cache'].includes(name)
+    const remedy = isAlias
+      ? "; to choose the cache of a fragment give it `using`: render({ name: 'sidebar', using: 'pages' }, body)"
+      : ''
+    throw new TypeError(
+      `FragmentCache: unknown option ${show(name)}; known are ${OPTIONS.join(', ')}${remedy}`,
+    )
+  }
+}
+
 /** A fragment that is rendered from code. */
 export interface FragmentOptions {
   /** Part of the key. */
@@ -119,6 +134,7 @@ export class FragmentCache {
     if (!isCaches(caches)) {
       throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
     }
+    checkOptions(options)
     const { compat } = options
     if (compat !== undefined && (compat as string) !== 'django<6.1') {
       throw new TypeError(`compat: ${show(compat)} is unknown; the only value is "django<6.1"`)

@@ -527,6 +527,17 @@ describe('a cache that cannot be read while a fragment is made', () => {
   })
 })
 
+describe('options of FragmentCache', () => {
+  it('are refused where they are unknown, with the remedy', () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const make = (options: object) => () => new FragmentCache(caches, options)
+    expect(make({ alais: 'x' })).toThrow(
+      'FragmentCache: unknown option "alais"; known are strict, bubbleTimeout, compat',
+    )
+    expect(make({ alias: 'pages' })).toThrow("render({ name: 'sidebar', using: 'pages' }, body)")
+  })
+})
+
 describe('keys before Django 6.1', () => {
   it('are used throughout with compat', async () => {
     const caches = createCaches({ default: new LocMemCache() })

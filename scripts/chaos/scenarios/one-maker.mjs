@@ -7,6 +7,8 @@ const ROLES = ['a', 'b', 'c', 'd']
 /** Longer than it takes until all have asked. */
 const MAKING_MS = 150
 
+const TRIES = 20
+
 /** When it is not there yet, and when it was invalidated. */
 const TIMES = [1, 2]
 
@@ -36,7 +38,7 @@ async function askTogether(stage, kind, role) {
     await meet(`after ${time}`)
     if (role !== 'a' || time === TIMES.at(-1)) continue
     // One that failed promises nothing.
-    while (!(await stage.invalidateTag()));
+    for (let tries = 0; tries < TRIES && !(await stage.invalidateTag()); tries++);
     await stage.settle()
   }
   const wanted = TIMES.join()
@@ -52,7 +54,6 @@ async function askTogether(stage, kind, role) {
 function scenario(kind) {
   return {
     point: 1,
-    current: true,
     name: `a ${kind} with lock: true that four processes ask for at once is made once, for all`,
     roles: Object.fromEntries(
       ROLES.map((role) => [role, (stage) => askTogether(stage, kind, role)]),
