@@ -256,7 +256,7 @@ export class PageReader {
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
-    const options = { stale: this.#wantsStale, toMake: true }
+    const options = { stale: this.#wantsStale, toMake: true, isCurrent }
     return chain(cache.tryLookup(keys, storedKeys, expected, options), (answer) => {
       const { hits, lying, seen } = orFail(answer)
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags

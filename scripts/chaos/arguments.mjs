@@ -24,7 +24,7 @@ export function toPlan(args) {
     isShort: short,
     stores: toList('store', values.store, STORES),
     faults: values.faults === 'none' ? [] : toList('faults', values.faults, FAULTS),
-    seconds: toNumber('seconds', values.seconds, short ? 2 : 20, { min: 0, max: 86_400 }),
+    seconds: toNumber('seconds', values.seconds, short ? 1.7 : 20, { min: 0, max: 86_400 }),
     workers: toNumber('workers', values.workers, short ? 4 : 8, { min: 2, max: 64, whole: true }),
     seed: toNumber('seed', values.seed, 1, { min: 0, max: 2 ** 32 - 1, whole: true }),
     plant: toNumber('plant', values.plant, undefined, { min: 1, max: LAST_PLANT, whole: true }),
