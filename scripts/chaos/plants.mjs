@@ -26,9 +26,10 @@ export const PLANTS = {
         this.isShared = !this.answersAtOnce;`,
     },
     {
-      file: 'src/cache.js',
-      find: 'time === undefined ? this.currentVersions(tags)',
-      replace: 'time === undefined || this.answersAtOnce ? this.currentVersions(tags)',
+      file: 'src/frame.js',
+      find: 'cache.versionsSince(unread, begunTime)',
+      replace:
+        'cache.answersAtOnce ? cache.currentVersions(unread) : cache.versionsSince(unread, begunTime)',
     },
   ],
 

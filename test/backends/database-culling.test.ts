@@ -63,8 +63,8 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       },
       options: { timeLimitMs: 20_000, ...options },
     })
-  const countRows = async () => {
-    const [row] = await opened.ask(`SELECT count(*) AS entries FROM ${location}`)
+  const countRows = async (where = '') => {
+    const [row] = await opened.ask(`SELECT count(*) AS entries FROM ${location} ${where}`)
     return Number((row as { entries: unknown }).entries)
   }
 
@@ -351,7 +351,8 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       await createNoting({ maxEntries: 20_000 }, keyPrefix).clear()
       expect(statements.filter((sql) => sql.includes('key_prefix =')).length).toBeGreaterThan(3)
     }
-    expect(await countRows()).toBe(9000)
+    // A server may still write what an earlier test no longer waits for.
+    expect(await countRows(`WHERE key_prefix IN ('a', 'n', 'z')`)).toBe(9000)
   })
 }
 
