@@ -129,11 +129,7 @@ export class PageReader {
    *
    * @param isCurrent - No copy will do, neither of a replica nor of local memory.
    */
-  find(
-    request: PageRequest,
-    tags: readonly string[],
-    isCurrent = false,
-  ): MaybePromise<PageLookup> {
+  find(request: PageRequest, tags: readonly string[], isCurrent = false): MaybePromise<PageLookup> {
     const { moment } = this
     const known = this.knownOf(request)
     const { guess } = known
