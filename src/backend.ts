@@ -526,6 +526,15 @@ export abstract class Backend<Payload = unknown> {
   }
 
   /**
+   * Called once everything was removed from the store.
+   *
+   * @internal
+   */
+  forgetClock(): void {
+    this.#counters.forgetClock()
+  }
+
+  /**
    * The versions of tags that were not invalidated since the clock showed a time, by whomever.
    *
    * @returns `undefined`: one was, or may have been.
@@ -587,7 +596,8 @@ export abstract class Backend<Payload = unknown> {
   ): MaybePromise<Beginning> {
     this.#requireStore()
     const begun = this.#begin(storedKeys, lying, seen, withClock)
-    const heard = this.isShared && !withClock ? this.#counters.beforeMaking() : undefined
+    const isTold = withClock && this.#counters.time !== undefined
+    const heard = this.isShared && !isTold ? this.#counters.beforeMaking() : undefined
     return isPromise(heard) ? Promise.all([begun, heard]).then(([beginning]) => beginning) : begun
   }
 

@@ -734,6 +734,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   async clear(): Promise<void> {
     this.#removing()
     await this.#call('clear', [], () => this.removeAll(), undefined)
+    this.forgetClock()
     this.#removing()
   }
 

@@ -73,7 +73,15 @@ export class TagCounters<Payload> {
     if (!this.#isTimeWanted) return undefined
     return chain(this.#store.primitives.readEntries([this.clockKey]), ([payload]) => {
       this.hearClock(payload)
+      const begun = this.#time === undefined ? this.#beginClock() : undefined
+      return chain(begun as MaybePromise<unknown>, () => undefined)
     })
+  }
+
+  /** The store was cleared, and the clock with it. */
+  forgetClock(): void {
+    this.#time = undefined
+    this.#readAtMs = -Infinity
   }
 
   get clockKey(): string {

@@ -161,6 +161,11 @@ export class TieredCache extends Cache {
   }
 
   /** @internal */
+  override forgetClock(): void {
+    this.#remote.forgetClock()
+  }
+
+  /** @internal */
   override versionsSince(
     tags: readonly string[],
     time: number | undefined,

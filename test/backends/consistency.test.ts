@@ -270,6 +270,21 @@ describe.each(kinds)('over %s, what another process invalidates', (_, create) =>
     }
   })
 
+  it('is kept at once after a clear', async () => {
+    const [here, there] = await create()
+    for (const declare of [() => dependOn(['t']), () => void dependOn(['t'])]) {
+      const make = () =>
+        here.getOrSet('k', async () => {
+          await declare()
+          return 'made'
+        })
+      await make()
+      await here.clear()
+      await make()
+      expect(await there.get('k')).toBe('made')
+    }
+  })
+
   it('is stored with what declared it, if nobody invalidated it meanwhile', async () => {
     const [here, there] = await create()
     await invalidateElsewhere(there, ['t'])
