@@ -352,7 +352,7 @@ describe.each(kinds)('over %s, a making that began earlier', (_, create) => {
     await hanging.begun
     let runs = 0
     const callers = Array.from({ length: 10 }, () =>
-      here.getOrSet('k', () => `new ${++runs}`, { producerTimeoutMs: 20 }),
+      here.getOrSet('k', () => `new ${++runs}`, { producerTimeoutMs: 300 }),
     )
     expect(new Set(await Promise.all(callers))).toEqual(new Set(['new 1']))
     hanging.end()
