@@ -11,7 +11,7 @@ import {
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
 import { toDescription, type EntryDescription } from './describe.js'
-import { currentFrame, mayWantExpiry } from './frame.js'
+import { currentFrame, mayWantExpiry } from './making/frame.js'
 import { GetOrSet, lifetimeOf } from './get-or-set.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import {
@@ -25,7 +25,7 @@ import { HITS_OF_SUM } from './stats/at-once.js'
 import type { Counting, Counts } from './stats/counts.js'
 import { addIntegers, checkValue } from './serializer.js'
 import { noteInvalidation } from './invalidations.js'
-import { releasesOver } from './lease.js'
+import { releasesOver } from './making/lease.js'
 import type { ServerStats } from './server-stats.js'
 import { withStamp, type Stamp } from './stamp.js'
 import {

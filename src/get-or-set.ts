@@ -7,14 +7,14 @@ import {
   mayWantExpiry,
   runAsyncIn,
   tagsToStore,
-} from './frame.js'
-import { nextMoment } from './in-flight.js'
+} from './making/frame.js'
+import { nextMoment } from './making/in-flight.js'
 import { invalidationsSoFar } from './invalidations.js'
-import { Lease, leaseOrFind } from './lease.js'
+import { Lease, leaseOrFind } from './making/lease.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
-import { mustNotWait, SingleFlight, type Run } from './single-flight.js'
+import { mustNotWait, SingleFlight, type Run } from './making/single-flight.js'
 import { isDueEarly, patienceOf, toAgeing, type Lock } from './staleness.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline, Timeout } from './timeout.js'

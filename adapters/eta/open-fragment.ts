@@ -7,7 +7,7 @@ import {
   isWithin,
   runAsyncIn,
   swapSyncFrame,
-} from '../../src/frame.js'
+} from '../../src/making/frame.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'

@@ -1,4 +1,4 @@
-import { currentFrame } from '../../src/frame.js'
+import { currentFrame } from '../../src/making/frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './rewrite.js'

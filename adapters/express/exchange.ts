@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { CacheBackendError } from '../../src/errors.js'
-import { currentFrame, runAsyncIn, type Frame } from '../../src/frame.js'
+import { currentFrame, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import { isConditional } from '../../src/http/conditional.js'
 import type { Forward, Handling } from '../../src/http/cache-status.js'
 import { freshenHeaders } from '../../src/http/freshen.js'

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Response } from 'express'
-import type { Frame } from '../../src/frame.js'
+import type { Frame } from '../../src/making/frame.js'
 import type { ResponseVerdict } from '../../src/http/policy.js'
 import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { BoundedMemo, shortKey, type ShortKey } from '../../src/bounded-memo.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
-import { tagsToStore, warnOfTags } from '../../src/frame.js'
+import { tagsToStore, warnOfTags } from '../../src/making/frame.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../../src/http/page-key.js'
 import {
   decodeGeneration,

@@ -1,5 +1,5 @@
 import type { SeenVersions, TagVersions } from '../../src/tags.js'
-import type { Frame } from '../../src/frame.js'
+import type { Frame } from '../../src/making/frame.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredHead, StoredResponse } from '../../src/http/stored-response.js'
 import type { Deadline } from '../../src/timeout.js'

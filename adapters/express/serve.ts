@@ -1,7 +1,7 @@
 import type { NextFunction, Request, Response } from 'express'
 import { CacheBackendError } from '../../src/errors.js'
-import { currentFrame, isUnderLease } from '../../src/frame.js'
-import { leaseOrFind, type LeaseOrFound } from '../../src/lease.js'
+import { currentFrame, isUnderLease } from '../../src/making/frame.js'
+import { leaseOrFind, type LeaseOrFound } from '../../src/making/lease.js'
 import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
 import {
   judgeReuse,

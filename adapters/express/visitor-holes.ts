@@ -9,7 +9,7 @@ import {
   type HoleRef,
   type HoleRenderer,
 } from '../../src/fragment/holes.js'
-import { runAsyncIn } from '../../src/frame.js'
+import { runAsyncIn } from '../../src/making/frame.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { PageHoleOptions } from './options.js'

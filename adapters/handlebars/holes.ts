@@ -1,7 +1,7 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
-import { currentFrame, type Frame } from '../../src/frame.js'
+import { currentFrame, type Frame } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Container, DataFrame, HelperOptions, Program, Render } from './engine.js'
 import { holeFaults } from './faults.js'

@@ -1,5 +1,5 @@
 import { changeHoles, type HoleRef } from '../../src/fragment/holes.js'
-import type { Frame } from '../../src/frame.js'
+import type { Frame } from '../../src/making/frame.js'
 
 /**
  * How a hole's text is indented, by what stands before the indent in its reference.

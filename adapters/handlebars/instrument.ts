@@ -1,6 +1,6 @@
 import { currentSession } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
-import { currentFrame } from '../../src/frame.js'
+import { currentFrame } from '../../src/making/frame.js'
 import { END, END_VARY_ON } from './compiler.js'
 import type {
   Container,

@@ -1,4 +1,4 @@
-import { currentFrame } from '../../src/frame.js'
+import { currentFrame } from '../../src/making/frame.js'
 import {
   outermostOf,
   renderHole,

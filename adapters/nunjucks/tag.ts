@@ -1,7 +1,7 @@
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { faults } from '../../src/fragment/faults.js'
 import { outermostOf, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
-import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/frame.js'
+import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/making/frame.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import {

@@ -2,7 +2,7 @@ import type { ChangeListener, Hit, WriteEntry, WriteOutcome } from '../backend.j
 import { Cache, type KeyOptions } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { checkVersion, defaultKeyFunction } from '../keys.js'
-import { LEASE_KEY_PREFIX } from '../lease.js'
+import { LEASE_KEY_PREFIX } from '../making/lease.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat } from '../payload-format.js'
 import { addIntegers, type Unpacked } from '../serializer.js'

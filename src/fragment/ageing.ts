@@ -1,6 +1,6 @@
 import type { Hit } from '../backend.js'
 import type { Cache } from '../cache.js'
-import { InFlight } from '../in-flight.js'
+import { InFlight } from '../making/in-flight.js'
 import { isDueEarly, patienceOf } from '../staleness.js'
 import type { Content } from './holes.js'
 import type { Fragment } from './spec.js'

@@ -2,8 +2,8 @@ import type { Claim, Hit, Lookup, StoreRequest } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
 import { lifetimeOf } from '../get-or-set.js'
-import { nextMoment } from '../in-flight.js'
-import { Lease, leaseOrFind } from '../lease.js'
+import { nextMoment } from '../making/in-flight.js'
+import { Lease, leaseOrFind } from '../making/lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
   fragmentChannel,
@@ -40,9 +40,9 @@ import {
   type HoleRenderer,
   type Shown,
 } from './holes.js'
-import { Frame, isUnderLease, runAsyncIn, runSyncIn, tagsToStore } from '../frame.js'
+import { Frame, isUnderLease, runAsyncIn, runSyncIn, tagsToStore } from '../making/frame.js'
 import { observer } from './shown.js'
-import { mustNotWait } from '../single-flight.js'
+import { mustNotWait } from '../making/single-flight.js'
 import type { Fragment } from './spec.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { settledWithin } from '../time-limit.js'

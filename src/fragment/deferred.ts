@@ -10,7 +10,7 @@ import {
 import { AsyncSlot } from '../async-slot.js'
 import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
-import { currentFrame, isWithin, type Frame } from '../frame.js'
+import { currentFrame, isWithin, type Frame } from '../making/frame.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { checkStray, isKept, type HoleRef, type HoleRenderer } from './holes.js'
 import { findStray, Placeholders } from './placeholder.js'

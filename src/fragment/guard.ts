@@ -1,4 +1,4 @@
-import { currentFrame, varyOnReads } from '../frame.js'
+import { currentFrame, varyOnReads } from '../making/frame.js'
 import { faults } from './faults.js'
 
 /** More tags are not in one another's values: they are left from values that threw. */

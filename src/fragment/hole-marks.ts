@@ -1,5 +1,5 @@
 import type { CacheTagError, TagPosition } from '../errors.js'
-import { isWithin, type Frame } from '../frame.js'
+import { isWithin, type Frame } from '../making/frame.js'
 import { faults } from './faults.js'
 import type { Content, HoleRef } from './holes.js'
 import { Placeholders } from './placeholder.js'

@@ -1,5 +1,5 @@
 import type { TagPosition } from '../errors.js'
-import { currentFrame, runAsyncIn, type Frame } from '../frame.js'
+import { currentFrame, runAsyncIn, type Frame } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'

@@ -1,5 +1,5 @@
 import type { Cache } from '../cache.js'
-import { Frame } from '../frame.js'
+import { Frame } from '../making/frame.js'
 import type { Deadline } from '../timeout.js'
 import type { HoleRenderer } from './holes.js'
 import type { Fragment } from './spec.js'

@@ -1,5 +1,5 @@
 import type { Hit } from '../backend.js'
-import type { Frame } from '../frame.js'
+import type { Frame } from '../making/frame.js'
 import type { FragmentOutcome } from '../observe.js'
 import type { Fragment } from './spec.js'
 

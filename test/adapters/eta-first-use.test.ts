@@ -1,6 +1,6 @@
 import { createCaches, LocMemCache } from 'fragcache'
 import { expect, it } from 'vitest'
-import { currentFrame } from '../../src/frame.js'
+import { currentFrame } from '../../src/making/frame.js'
 import { etaWith } from './eta-driver.js'
 
 // By itself in this file: it is about the first template of a process that waits.

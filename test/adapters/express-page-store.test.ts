@@ -2,7 +2,7 @@ import { CacheBackendError, LocMemCache, type WriteEntry, type WriteOutcome } fr
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { NewPage, PageLookup, PageRequest } from '../../adapters/express/page.js'
 import { PageStore } from '../../adapters/express/page-store.js'
-import { Frame } from '../../src/frame.js'
+import { Frame } from '../../src/making/frame.js'
 import { generationKey, headerListKey } from '../../src/http/page-key.js'
 import { decodeHeaderList, encodeHeaderList } from '../../src/http/page-records.js'
 import { AsyncTestCache } from '../support/async-cache.js'

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { SingleFlight, type Run } from '../../src/single-flight.js'
+import { SingleFlight, type Run } from '../../src/making/single-flight.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 

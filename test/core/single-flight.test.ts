@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
-import { SingleFlight } from '../../src/single-flight.js'
+import { SingleFlight } from '../../src/making/single-flight.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 /** A promise and the means to settle it (`Promise.withResolvers` came with Node 22). */

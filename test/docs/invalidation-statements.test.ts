@@ -13,7 +13,7 @@ import {
   type GetOrSetOptions,
   type RefreshMessage,
 } from '../../src/index.js'
-import { Lease } from '../../src/lease.js'
+import { Lease } from '../../src/making/lease.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 

@@ -4,7 +4,7 @@ import { CacheTagError, FragmentCache } from '../../src/index.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn, noteRead } from '../../src/fragment/guard.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
-import { Frame, runSyncIn } from '../../src/frame.js'
+import { Frame, runSyncIn } from '../../src/making/frame.js'
 import { HoleEngine } from './hole-engine.js'
 import { fragmentsTold } from './told.js'
 

@@ -4,7 +4,7 @@ import { CacheTagError } from '../../src/index.js'
 import { renderDeferred, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, refuseHoles, renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
-import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/frame.js'
+import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/making/frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
 
 const ann = { name: 'Ann' }

@@ -11,7 +11,7 @@ import {
 import { currentSession, renderDeferred, renderInSession } from '../../src/fragment/deferred.js'
 import { noteRead } from '../../src/fragment/guard.js'
 import { renderHole } from '../../src/fragment/holes.js'
-import { LEASE_KEY_PREFIX } from '../../src/lease.js'
+import { LEASE_KEY_PREFIX } from '../../src/making/lease.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 

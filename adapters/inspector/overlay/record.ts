@@ -1,5 +1,5 @@
 import { AsyncSlot } from '../../../src/async-slot.js'
-import { isWithin, type Frame } from '../../../src/frame.js'
+import { isWithin, type Frame } from '../../../src/making/frame.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe.js'

@@ -1,4 +1,4 @@
-import { invalidationsSoFar } from './invalidations.js'
+import { invalidationsSoFar } from '../invalidations.js'
 
 /** So many that are needed are kept before it is looked which of them have ended. */
 const FIRST_SWEEP = 64

@@ -1,13 +1,13 @@
-import { AsyncSlot } from './async-slot.js'
-import type { Cache } from './cache.js'
-import type { CacheTagError, TagPosition } from './errors.js'
-import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from './invalidations.js'
-import { chain, type MaybePromise } from './maybe-promise.js'
-import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from './tags.js'
-import type { Deadline } from './timeout.js'
-import type { Flight } from './fragment/flights.js'
-import type { HoleMarks } from './fragment/hole-marks.js'
-import type { HoleRenderer } from './fragment/holes.js'
+import { AsyncSlot } from '../async-slot.js'
+import type { Cache } from '../cache.js'
+import type { CacheTagError, TagPosition } from '../errors.js'
+import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
+import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
+import type { Flight } from '../fragment/flights.js'
+import type { HoleMarks } from '../fragment/hole-marks.js'
+import type { HoleRenderer } from '../fragment/holes.js'
 
 /**
  * Per-visitor inputs that vary-on values have read while they are being evaluated: those of a tag, and

@@ -1,7 +1,7 @@
-import { AsyncSlot } from './async-slot.js'
+import { AsyncSlot } from '../async-slot.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
 import { InFlight } from './in-flight.js'
-import { settledWithin } from './time-limit.js'
+import { settledWithin } from '../time-limit.js'
 
 /** One run of an action that others may be waiting for. */
 export class Run extends InFlight {

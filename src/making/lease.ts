@@ -1,9 +1,9 @@
 import { createHash, randomInt } from 'node:crypto'
-import type { Backend } from './backend.js'
-import { isPortable, MAX_KEY_BYTES } from './keys.js'
-import { primitivesOf } from './primitives.js'
-import type { Lock } from './staleness.js'
-import { withinLimit } from './time-limit.js'
+import type { Backend } from '../backend.js'
+import { isPortable, MAX_KEY_BYTES } from '../keys.js'
+import { primitivesOf } from '../primitives.js'
+import type { Lock } from '../staleness.js'
+import { withinLimit } from '../time-limit.js'
 
 /** What the keys of all leases begin with. */
 export const LEASE_KEY_PREFIX = 'fragcache.lock.'
