@@ -54,6 +54,6 @@ export default {
     'src/backends/memory-entry.ts:MemoryPayload',
     'src/backends/memcached/request.ts:Payload',
     'src/backends/redis.ts:Payload',
-    'src/frame.ts:Frame',
+    'src/making/frame.ts:Frame',
   ],
 }

@@ -1,20 +1,14 @@
 import type { Beginning, Claim, Hit, Lookup, LookupOptions, StoreRequest } from './backend.js'
 import type { Cache } from './cache.js'
-import {
-  currentFrame,
-  Frame,
-  flightsAround,
-  mayWantExpiry,
-  runAsyncIn,
-  tagsToStore,
-} from './making/frame.js'
-import { nextMoment } from './making/in-flight.js'
-import { invalidationsSoFar } from './invalidations.js'
+import { FAILED, Flight, mustNotWait } from './making/flight.js'
+import { Flights } from './making/flights.js'
+import { currentFrame, Frame, mayWantExpiry, runAsyncIn, tagsToStore } from './making/frame.js'
+import { nextMoment, type InFlight } from './making/in-flight.js'
 import { Lease, leaseOrFind } from './making/lease.js'
+import { Refreshes, type Refresh } from './making/refreshes.js'
 import { chain, type MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe.js'
 import { checkValue } from './serializer.js'
-import { mustNotWait, SingleFlight, type Run } from './making/single-flight.js'
 import { isDueEarly, patienceOf, toAgeing, type Lock } from './staleness.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from './tags.js'
 import type { Deadline, Timeout } from './timeout.js'
@@ -55,19 +49,6 @@ export interface Got {
   readonly isApart: boolean
   /** Given where it was found past its time. */
   readonly served: Served | undefined
-  /** Left out: it was found. */
-  readonly making?: Making | undefined
-}
-
-/** What those need to know who waited for something that was being made when they asked. */
-interface Making {
-  /** When it began, in the order of what happens here. */
-  readonly begunAt: number
-  /**
-   * What they are given in its stead if that began before they asked: by then another process may have
-   * invalidated it. `undefined`: nothing, they look for themselves. All who waited share one look.
-   */
-  readonly latest: () => Promise<Got | undefined>
 }
 
 interface Served {
@@ -81,13 +62,6 @@ interface Made {
   /** Until when it is to be kept. */
   readonly deadline: Deadline
   readonly costMs: number
-}
-
-/** Something that is made anew in nobody's time. */
-interface Refreshing {
-  /** How long it is waited for before another may begin. */
-  readonly patienceMs: number
-  readonly untilMs: number
 }
 
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
@@ -115,9 +89,8 @@ export interface Access {
  */
 export class GetOrSet {
   readonly #access: Access
-  readonly #flights = new SingleFlight()
-  readonly #refreshes = new SingleFlight()
-  readonly #refreshing = new Map<string, Refreshing>()
+  readonly #flights = new Flights<Got>()
+  readonly #refreshes = new Refreshes()
 
   constructor(access: Access) {
     this.#access = access
@@ -125,26 +98,17 @@ export class GetOrSet {
 
   /** @throws What the producer throws, unless an old value may be served instead. */
   async run(wanted: Wanted): Promise<Got> {
-    // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
+    const { storedKey, producerTimeoutMs } = wanted
     const frame = currentFrame()
-    const mayBeHeldUp = !mustNotWait(frame)
-    const around = frame === undefined ? undefined : flightsAround(frame)
-    const askedAt = nextMoment()
+    const patience = { askedAt: nextMoment(), limitMs: producerTimeoutMs }
     for (;;) {
-      let isOwn = false
-      const get = (run: Run) => {
-        isOwn = true
-        return this.#get(wanted, run)
-      }
-      const waits = { mayBeHeldUp, around, limitMs: wanted.producerTimeoutMs }
-      let got: Got | undefined = await this.#flights.run(wanted.storedKey, get, waits)
+      const running = this.#flights.toJoin(storedKey, frame)
+      if (running === undefined) return this.#lead(wanted, frame)
+      const look = (made: Got | typeof FAILED) => this.#latest(wanted, made, running)
+      const got = await this.#flights.join(running, frame, patience, look)
+      if (got === undefined) continue
       // What holds one visitor's output is nobody else's.
-      if (got.isApart && !isOwn) return this.#flights.runAlone(wanted.storedKey, get)
-      if (isOwn) return got
-      if (got.making !== undefined && got.making.begunAt < askedAt) {
-        got = await got.making.latest()
-        if (got === undefined) continue
-      }
+      if (got.isApart) return this.#lead(wanted, frame, true)
       if (got.served === undefined || mayServe(wanted, got.served)) return got
       // Who it was waited for allows what is old, and this one does not.
     }
@@ -159,21 +123,34 @@ export class GetOrSet {
   forget(storedKey?: string): void {
     this.#flights.forget(storedKey)
     this.#refreshes.forget(storedKey)
-    if (storedKey === undefined) this.#refreshing.clear()
-    else this.#refreshing.delete(storedKey)
   }
 
-  async #get(wanted: Wanted, run: Run): Promise<Got> {
+  /** @param isAlone - Nobody is to join it. */
+  async #lead(wanted: Wanted, parent: Frame | undefined, isAlone = false): Promise<Got> {
+    const { storedKey, tags, lock } = wanted
+    const flight = new Flight<Got>(tags)
+    flight.isClosed = isAlone
+    this.#flights.takeOff(storedKey, flight, parent)
     // Under a lease it is not going to wait for another.
-    run.mayWait = wanted.lock !== false && !run.isUrgent && !mustNotWait(currentFrame())
-    const begunAt = invalidationsSoFar()
-    // While it is looked up, nobody knows its tags.
-    run.isOutdated = () => invalidationsSoFar() !== begunAt
+    flight.mayWait = lock !== false && !flight.isUrgent && !mustNotWait(parent)
+    try {
+      const got = await this.#get(wanted, flight, parent)
+      flight.land(got)
+      return got
+    } catch (error) {
+      flight.fail(error)
+      throw error
+    } finally {
+      this.#flights.release(storedKey, flight)
+    }
+  }
+
+  async #get(wanted: Wanted, flight: Flight<Got>, parent: Frame | undefined): Promise<Got> {
     const { staleWhileRevalidate, staleIfError } = wanted
     const mayBeStale = staleWhileRevalidate > 0 || staleIfError > 0
     const found = await this.#access.read(wanted, { stale: mayBeStale })
     const hit = found?.hits[0]
-    if (hit === undefined) return this.#make(wanted, run, found, undefined)
+    if (hit === undefined) return this.#make(wanted, flight, parent, found, undefined)
     if (hit.staleSinceMs === undefined) {
       if (wanted.isDue || isDueEarly(hit.stamp, wanted.beta)) this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
@@ -182,10 +159,10 @@ export class GetOrSet {
       this.#refresh(wanted, hit)
       return this.#toGot(wanted, hit)
     }
-    return this.#make(wanted, run, found, hit)
+    return this.#make(wanted, flight, parent, found, hit)
   }
 
-  #toGot({ storedKey }: Wanted, hit: Hit, afterError = false): MaybePromise<Got> {
+  #toGot({ storedKey }: Pick<Wanted, 'storedKey'>, hit: Hit, afterError = false): MaybePromise<Got> {
     const { value, tags, staleSinceMs } = hit
     const isOld = staleSinceMs !== undefined
     const served = isOld ? { staleSinceMs, afterError } : undefined
@@ -201,15 +178,16 @@ export class GetOrSet {
    */
   async #make(
     wanted: Wanted,
-    run: Run,
+    flight: Flight<Got>,
+    parent: Frame | undefined,
     found: Lookup | undefined,
     old: Hit | undefined,
   ): Promise<Got> {
     const { lock } = wanted
     // Under a lease nobody waits for another: in a circle, two would wait for each other.
-    const mayWait = !run.isUrgent && !mustNotWait(currentFrame())
+    const mayWait = !flight.isUrgent && !mustNotWait(parent)
     if (lock === false || found === undefined || !mayWait) {
-      return this.#makeUnder(undefined, wanted, run, found, old)
+      return this.#makeUnder(undefined, wanted, flight, parent, found, old)
     }
     let latest: Lookup | undefined = found
     // Who held the lease before stored what a replica may not have yet.
@@ -217,10 +195,9 @@ export class GetOrSet {
       latest = await this.#access.read(wanted, { isCurrent: true })
       return latest?.hits[0]
     })
-    run.mayWait = false
     if (taken.found !== undefined) return this.#toGot(wanted, taken.found)
     try {
-      return await this.#makeUnder(taken.lease, wanted, run, latest, old)
+      return await this.#makeUnder(taken.lease, wanted, flight, parent, latest, old)
     } finally {
       await taken.lease?.release()
     }
@@ -229,32 +206,20 @@ export class GetOrSet {
   async #makeUnder(
     lease: Lease | undefined,
     wanted: Wanted,
-    run: Run,
+    flight: Flight<Got>,
+    parent: Frame | undefined,
     found: Lookup | undefined,
     old: Hit | undefined,
   ): Promise<Got> {
-    run.mayWait = false
-    this.#refreshing.delete(wanted.storedKey)
+    flight.mayWait = false
     const beginning = await this.#begin(wanted, found)
-    const begunAt = nextMoment()
-    const frame = this.#frame(currentFrame(), wanted, lease)
-    run.isOutdated = () => frame.isOutdatedBy(wanted.tags)
-    run.isMaking = true
-    frame.parent?.announce(wanted.tags)
-    let made: Got
+    const frame = this.#frame(parent, flight, wanted, lease)
+    flight.beginMaking(frame, beginning)
+    parent?.announce(wanted.tags)
     try {
-      made = await this.#makeIn(frame, wanted, run, beginning, old)
+      return await this.#makeIn(frame, wanted, flight, beginning, old)
     } finally {
       frame.end()
-    }
-    let latest: Promise<Got | undefined> | undefined
-    return {
-      ...made,
-      making: {
-        begunAt,
-        // Also where it could not be begun: the store may answer again by now.
-        latest: () => (latest ??= this.#latest(wanted, made, beginning?.claims[0])),
-      },
     }
   }
 
@@ -266,32 +231,36 @@ export class GetOrSet {
     return this.#access.cache.tryBegin(keys, found, tags)
   }
 
-  /** What there is now of something that was made. */
-  async #latest(wanted: Wanted, made: Got, claim: Claim): Promise<Got | undefined> {
-    const { key, storedKey } = wanted
-    const now = await this.#access.cache.tryRecheck(key, storedKey, claim, made.tags ?? NO_VERSIONS)
+  /** What there is now of something that was made, or could not be made. */
+  async #latest<Made extends Got | typeof FAILED>(
+    { key, storedKey }: Wanted,
+    made: Made,
+    flight: Flight<Got>,
+  ): Promise<Got | Made | undefined> {
+    const tags = made === FAILED ? flight.versions : (made.tags ?? NO_VERSIONS)
+    const now = await this.#access.cache.tryRecheck(key, storedKey, flight.claim, tags)
     if (typeof now === 'boolean') return now ? made : undefined
-    return this.#toGot(wanted, now)
+    return this.#toGot({ storedKey }, now)
   }
 
   async #makeIn(
     frame: Frame,
     wanted: Wanted,
-    run: Run,
+    flight: InFlight,
     beginning: Beginning | undefined,
     old: Hit | undefined,
-    isRefresh = false,
+    refresh?: Refresh,
   ): Promise<Got> {
     const claim = beginning?.claims[0]
     const startedMs = performance.now()
     let value: unknown
     try {
-      value = await runAsyncIn(frame, () => produce(wanted, run))
+      value = await runAsyncIn(frame, () => produce(wanted))
       checkValue(value)
     } catch (error) {
       await this.#giveUp(wanted, claim, performance.now() - startedMs)
       const left =
-        old === undefined || run.isDiscarded ? undefined : await this.#leftOf(old, wanted)
+        old === undefined || flight.isDiscarded ? undefined : await this.#leftOf(old, wanted)
       if (left === undefined || !isWithinError(left, wanted)) throw error
       this.#report(wanted, error)
       return this.#toGot(wanted, left, true)
@@ -305,10 +274,11 @@ export class GetOrSet {
     const isFit = !frame.isUnfit && !frame.holdsOld && !hasEnded(result)
     if (!isOutdated && isFit && tags !== undefined && claim !== undefined && isToBeKept(result)) {
       const request = this.#request(wanted, result, tags)
-      const operation = isRefresh ? 'set' : 'add'
+      const operation = refresh === undefined ? 'add' : 'set'
+      this.#refreshes.supersede(wanted.storedKey, refresh)
       const isKept = await this.#access.keep(wanted, { ...request, replacing: claim }, operation)
       // Who asked before it was removed is given what was made for them.
-      if (isKept || run.isDiscarded) return made
+      if (isKept || flight.isDiscarded) return made
     } else {
       await this.#giveUp(wanted, claim, performance.now() - startedMs)
       if (frame.isUnfit || !isOutdated) return made
@@ -329,8 +299,13 @@ export class GetOrSet {
     return found === undefined ? old : found.hits[0]
   }
 
-  #frame(parent: Frame | undefined, wanted: Wanted, lease: Lease | undefined): Frame {
-    const frame = new Frame(this.#access.cache, parent, undefined, wanted.isLimited)
+  #frame(
+    parent: Frame | undefined,
+    flight: InFlight,
+    wanted: Wanted,
+    lease: Lease | undefined,
+  ): Frame {
+    const frame = new Frame(this.#access.cache, parent, flight, wanted.isLimited)
     frame.holdsLease = lease !== undefined
     return frame
   }
@@ -363,28 +338,18 @@ export class GetOrSet {
     return { storedKey: wanted.storedKey, value: made.value, ...ageing, tags }
   }
 
-  /** Makes it anew while the old value is served, in nobody's time. */
+  /** Makes it again in the background, while the old value is served. */
   #refresh(wanted: Wanted, old: Hit): void {
     const { storedKey, lock } = wanted
-    const before = this.#refreshing.get(storedKey)
-    if (before !== undefined && Date.now() < before.untilMs) return
-    // One that hangs is to hold nothing up, and one that is slow is not to be run ever more often.
-    const patienceMs = before === undefined ? patienceOf(lock) : 2 * before.patienceMs
-    const refreshing = { patienceMs, untilMs: Date.now() + patienceMs }
-    this.#refreshing.set(storedKey, refreshing)
-    // One that it was made anew without may hang, too.
-    this.#refreshes.detach(storedKey)
+    if (this.#refreshes.has(storedKey)) return
+    const refresh = this.#refreshes.begin(storedKey, patienceOf(lock))
     // In a context of its own: nobody waits for it, and what it depends on concerns nobody here.
-    runAsyncIn(undefined, () =>
-      this.#refreshes.runDetached(storedKey, (run) => this.#refreshNow(wanted, run, old)),
-    )
+    runAsyncIn(undefined, () => this.#refreshNow(wanted, refresh, old))
       .catch((error: unknown) => this.#report(wanted, error))
-      .finally(() => {
-        if (this.#refreshing.get(storedKey) === refreshing) this.#refreshing.delete(storedKey)
-      })
+      .finally(() => refresh.end())
   }
 
-  async #refreshNow(wanted: Wanted, run: Run, old: Hit): Promise<void> {
+  async #refreshNow(wanted: Wanted, refresh: Refresh, old: Hit): Promise<void> {
     const { cache } = this.#access
     const { lock, storedKey } = wanted
     const lease = lock === false ? undefined : await Lease.take(cache, storedKey, lock.lease)
@@ -395,9 +360,9 @@ export class GetOrSet {
       if (hit !== undefined && isNewer(hit, old)) return
       const beginning = await this.#begin(wanted, found)
       if (beginning === undefined) return
-      const frame = this.#frame(undefined, wanted, lease)
+      const frame = this.#frame(undefined, refresh, wanted, lease)
       try {
-        await this.#makeIn(frame, wanted, run, beginning, undefined, true)
+        await this.#makeIn(frame, wanted, refresh, beginning, undefined, refresh)
       } finally {
         frame.end()
       }
@@ -421,8 +386,8 @@ function hasEnded({ deadline, made }: Made): boolean {
   )
 }
 
-function produce({ source }: Wanted, run: Run): unknown {
-  return typeof source === 'function' ? run.produce(source as () => unknown) : source
+function produce({ source }: Wanted): unknown {
+  return typeof source === 'function' ? (source as () => unknown)() : source
 }
 
 function isToBeKept({ deadline }: Made): boolean {

@@ -26,7 +26,7 @@ export const PLANTS = {
         this.isShared = !this.answersAtOnce;`,
     },
     {
-      file: 'src/frame.js',
+      file: 'src/making/frame.js',
       find: 'cache.versionsSince(unread, begunTime)',
       replace:
         'cache.answersAtOnce ? cache.currentVersions(unread) : cache.versionsSince(unread, begunTime)',
@@ -45,7 +45,7 @@ export const PLANTS = {
   // What is declared without waiting gets the versions that are there in the end.
   3: [
     {
-      file: 'src/frame.js',
+      file: 'src/making/frame.js',
       find: 'cache.versionsSince(unread, begunTime)',
       replace: 'cache.currentVersions(unread)',
     },

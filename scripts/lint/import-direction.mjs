@@ -12,7 +12,7 @@ import { posix, relative, sep } from 'node:path'
  */
 
 const leaves =
-  'bus|circuit|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|single-flight|structure|tags|time-limit|timeout|value'
+  'bus|circuit|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
 
 /** @type {readonly Zone[]} */
 const zones = [

@@ -1,6 +1,6 @@
 import type { Hit } from '../backend.js'
 import type { Cache } from '../cache.js'
-import { InFlight } from '../making/in-flight.js'
+import { Refreshes, type Refresh } from '../making/refreshes.js'
 import { isDueEarly, patienceOf } from '../staleness.js'
 import type { Content } from './holes.js'
 import type { Fragment } from './spec.js'
@@ -29,7 +29,7 @@ export function useOf(fragment: Fragment, hit: Hit): Use {
   const { ageing, cache, variant } = fragment
   const { staleSinceMs } = hit
   if (ageing === undefined) return staleSinceMs === undefined ? 'fresh' : 'too_old'
-  const isRefreshed = refreshing.get(cache)?.get(variant.storedKey)?.isWaitedFor === true
+  const isRefreshed = refreshesOver(cache).has(variant.storedKey)
   if (staleSinceMs === undefined) {
     return !isRefreshed && isDueEarly(hit.stamp, ageing.beta) ? 'refresh' : 'fresh'
   }
@@ -47,74 +47,19 @@ export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | u
   return { hit, content, usableUntilMs: sinceMs + graceMs }
 }
 
-/** A fragment that is being made anew. */
-export class Refresh extends InFlight {
-  /** How long it is waited for before another may begin. */
-  readonly #patienceMs: number
-  readonly #untilMs: number
+const refreshesOf = new WeakMap<Cache, Refreshes>()
 
-  /** @param running - One of the same key that was waited for long enough. */
-  constructor(
-    readonly fragment: Fragment,
-    running: Refresh | undefined,
-  ) {
-    super()
-    const { ageing } = fragment
-    // One that is slow is not to be run ever more often.
-    this.#patienceMs =
-      running === undefined ? patienceOf(ageing?.lock ?? false) : 2 * running.#patienceMs
-    this.#untilMs = Date.now() + this.#patienceMs
-  }
-
-  /** Whether others are served the old until it is made. A body may hang. */
-  get isWaitedFor(): boolean {
-    return Date.now() < this.#untilMs
-  }
-
-  override end(): void {
-    super.end()
-    const { cache, variant } = this.fragment
-    const running = refreshing.get(cache)
-    if (running?.get(variant.storedKey) !== this) return
-    const next = this.successor
-    if (next === undefined) running.delete(variant.storedKey)
-    else running.set(variant.storedKey, next)
-  }
+/** What is made in the background over a cache, shared by everyone who renders with it. */
+export function refreshesOver(cache: Cache): Refreshes {
+  const known = refreshesOf.get(cache)
+  if (known !== undefined) return known
+  const refreshes = new Refreshes()
+  refreshesOf.set(cache, refreshes)
+  cache.removalListeners.push((storedKey) => refreshes.forget(storedKey))
+  return refreshes
 }
-
-const refreshing = new WeakMap<Cache, Map<string, Refresh>>()
 
 /** Lets whoever finds the old meanwhile be served it. */
-export function beginRefresh(fragment: Fragment): Refresh {
-  const { cache, variant } = fragment
-  const running = refreshesOver(cache)
-  const before = running.get(variant.storedKey)
-  const refresh = new Refresh(fragment, before)
-  refresh.takePlaceOf(before)
-  running.set(variant.storedKey, refresh)
-  return refresh
-}
-
-/**
- * Lets none of those that began before something that is going to be stored take its place.
- *
- * @param own - What it was made by, if by one of them.
- */
-export function supersede({ cache, variant }: Fragment, own: Refresh | undefined): void {
-  const earlier = own === undefined ? refreshing.get(cache)?.get(variant.storedKey) : own.replaced
-  earlier?.discard()
-}
-
-function refreshesOver(cache: Cache): Map<string, Refresh> {
-  const known = refreshing.get(cache)
-  if (known !== undefined) return known
-  const running = new Map<string, Refresh>()
-  refreshing.set(cache, running)
-  cache.removalListeners.push((storedKey) => {
-    for (const key of storedKey === undefined ? [...running.keys()] : [storedKey]) {
-      running.get(key)?.discard()
-      running.delete(key)
-    }
-  })
-  return running
+export function beginRefresh({ cache, variant, ageing }: Fragment): Refresh {
+  return refreshesOver(cache).begin(variant.storedKey, patienceOf(ageing?.lock ?? false))
 }

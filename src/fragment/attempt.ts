@@ -2,6 +2,7 @@ import type { Claim, Hit, Lookup, StoreRequest } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
 import { lifetimeOf } from '../get-or-set.js'
+import { FAILED, mustNotWait, type Failed } from '../making/flight.js'
 import { nextMoment } from '../making/in-flight.js'
 import { Lease, leaseOrFind } from '../making/lease.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
@@ -23,13 +24,12 @@ import {
   beginRefresh,
   mayBeOld,
   oldOf,
-  supersede,
+  refreshesOver,
   useOf,
   type Old,
-  type Refresh,
 } from './ageing.js'
 import { faults } from './faults.js'
-import { APART, Flight, flightsOver, needFrom, type Landed } from './flights.js'
+import { APART, FragmentFlight, flightsOver, type Landed } from './flights.js'
 import {
   canShow,
   outermostOf,
@@ -42,10 +42,9 @@ import {
 } from './holes.js'
 import { Frame, isUnderLease, runAsyncIn, runSyncIn, tagsToStore } from '../making/frame.js'
 import { observer } from './shown.js'
-import { mustNotWait } from '../making/single-flight.js'
+import type { Refresh } from '../making/refreshes.js'
 import type { Fragment } from './spec.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
-import { settledWithin } from '../time-limit.js'
 
 /** In place of the moment when something began. */
 const UNTIMED = -1
@@ -77,7 +76,7 @@ export class Attempt {
     /** `undefined`: the store failed, or must not be used; nothing is stored. */
     readonly start: Start | undefined,
     readonly parent: Frame | undefined,
-    readonly flight: Flight | undefined,
+    readonly flight: FragmentFlight | undefined,
     readonly startedMs: number,
     /** Renders the holes inside, if nothing around it is kept. */
     holes?: HoleRenderer,
@@ -90,7 +89,7 @@ export class Attempt {
       this.frame.storedKey = fragment.variant.storedKey
       this.frame.holes = holes
     }
-    flight?.beginMaking(this.frame, start?.claim)
+    flight?.beginMaking(this.frame, start && { claims: [start.claim], versions: start.versions })
     if (!fragment.bypass) parent?.announce(fragment.tags)
   }
 
@@ -259,7 +258,9 @@ export class Attempt {
       const isCut = this.frame.isLimited && endMs !== Infinity
       if (isCut && endMs <= Date.now()) return undefined
       const ageing = this.#ageing(isCut ? endMs : own)
-      if (this.fragment.ageing !== undefined) supersede(this.fragment, this.#refresh)
+      if (this.fragment.ageing !== undefined) {
+        refreshesOver(this.fragment.cache).supersede(variant.storedKey, this.#refresh)
+      }
       this.#bytes = sizeOf(content)
       const { storedKey } = variant
       return { storedKey, value: content, ...ageing, tags, replacing: claim }
@@ -651,35 +652,23 @@ function showFor(
   })
 }
 
-/** Starts a flight: beside one that could not be joined, if there is one. */
-function takeOff(fragment: Fragment, parent: Frame | undefined): Flight {
-  const flights = flightsOver(fragment.cache)
-  const { storedKey } = fragment.variant
-  const running = flights.get(storedKey)
-  const flight = new Flight(fragment.tags)
-  const { ageing } = fragment
+/** Begins the flight of a fragment that was not found here, or has yet to be looked up. */
+function takeOff(fragment: Fragment, parent: Frame | undefined): FragmentFlight {
+  const { ageing, cache, variant, tags } = fragment
+  const flight = new FragmentFlight(tags)
   // Under a lease it is not going to wait for another.
   flight.mayWait = ageing !== undefined && ageing.lock !== false && !mustNotWait(parent)
-  // Also where nobody joins it: what it waits for must not wait for what is around it.
-  needFrom(parent, flight)
-  if (running?.isOutdated === false) {
-    // Nobody joins it, but its key may be removed meanwhile.
-    flight.goBeside(running)
-    return flight
-  }
-  flight.takePlaceOf(running)
-  flights.set(storedKey, flight)
+  flightsOver(cache).takeOff(variant.storedKey, flight, parent)
   return flight
 }
 
 /** The flight a fragment would join, if any. */
-export function flightToJoin(fragment: Fragment, parent: Frame | undefined): Flight | undefined {
-  if (fragment.bypass) return undefined
-  const running = flightsOver(fragment.cache).get(fragment.variant.storedKey)
-  if (running === undefined || running.isOutdated || running.dependsOn(parent)) return undefined
-  // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
-  if (mustNotWait(parent) && running.mayHoldUp) return undefined
-  return running
+export function flightToJoin(
+  { cache, variant, bypass }: Fragment,
+  parent: Frame | undefined,
+): FragmentFlight | undefined {
+  if (bypass) return undefined
+  return flightsOver(cache).toJoin(variant.storedKey, parent) as FragmentFlight | undefined
 }
 
 function atOnce<T>(value: MaybePromise<T>): T {
@@ -730,7 +719,6 @@ export function openMany(
     }
     const running = flightToJoin(fragment, parent)
     if (running !== undefined) {
-      needFrom(parent, running)
       const opened = join(running, { fragment, parent, holes }, startedMs)
       openings[at] = { opened, joined: true }
       return
@@ -760,7 +748,7 @@ export function openMany(
 
 interface Reading extends Placed {
   readonly at: number
-  readonly flight: Flight | undefined
+  readonly flight: FragmentFlight | undefined
 }
 
 async function lookupGroup(cache: Cache, group: readonly Reading[]): Promise<Lookup | undefined> {
@@ -894,30 +882,16 @@ async function openMissing(
   return make(await begin(latest, 0)).under(lease)
 }
 
-function release(fragment: Fragment, flight: Flight | undefined): void {
-  if (flight === undefined) return
-  const flights = flightsOver(fragment.cache)
-  const { storedKey } = fragment.variant
-  if (flights.get(storedKey) !== flight) return
-  // One that it took the place of may still be on its way, and its key may still be removed.
-  const next = flight.successor
-  if (next === undefined) flights.delete(storedKey)
-  else flights.set(storedKey, next)
+function release({ cache, variant }: Fragment, flight: FragmentFlight | undefined): void {
+  if (flight !== undefined) flightsOver(cache).release(variant.storedKey, flight)
 }
 
-async function join(running: Flight, placed: Placed, startedMs: number): Promise<Opened> {
+async function join(running: FragmentFlight, placed: Placed, startedMs: number): Promise<Opened> {
   const { fragment, parent, holes } = placed
-  const askedAt = nextMoment()
-  const { producerTimeoutMs } = fragment.cache
-  let landed = await settledWithin(running.landed, producerTimeoutMs, () => {
-    release(fragment, running)
-    return Promise.resolve(undefined)
-  })
-  if (landed !== undefined && landed !== APART && running.wasMadeBefore(askedAt)) {
-    const made = landed
-    landed = await running.latest(askedAt, () => recheck(running, fragment, made))
-    if (landed === undefined) release(fragment, running)
-  }
+  const patience = { askedAt: nextMoment(), limitMs: fragment.cache.producerTimeoutMs }
+  const landed = await flightsOver(fragment.cache).join(running, parent, patience, (made) =>
+    recheck(running, fragment, made),
+  )
   // Its body was left early and gave nothing, or takes too long: look for ourselves.
   if (landed === undefined) return open(fragment, parent, holes)
   const alone = () => new Attempt(fragment, undefined, parent, undefined, startedMs, holes)
@@ -942,13 +916,15 @@ async function join(running: Flight, placed: Placed, startedMs: number): Promise
 
 /** What there is now of what a flight brought; `undefined`: nothing that may be given to others. */
 async function recheck(
-  flight: Flight,
+  flight: FragmentFlight,
   { cache, variant }: Fragment,
-  landed: Landed,
-): Promise<Landed | undefined> {
+  made: Landed | typeof APART | Failed,
+): Promise<Landed | typeof APART | Failed | undefined> {
+  if (made === APART) return APART
   const { key, storedKey } = variant
-  const now = await cache.tryRecheck(key, storedKey, flight.claim, landed.tags ?? NOT_SEEN)
-  if (typeof now === 'boolean') return now ? landed : undefined
+  const tags = made === FAILED ? flight.versions : (made.tags ?? NOT_SEEN)
+  const now = await cache.tryRecheck(key, storedKey, flight.claim, tags)
+  if (typeof now === 'boolean') return now ? made : undefined
   const content = typeof now.value === 'string' ? now.value : readParts(now.value)
   if (content === undefined) return undefined
   const expiresAtMs = now.stamp?.freshUntilMs

@@ -5,7 +5,7 @@ import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../inva
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
-import type { Flight } from '../fragment/flights.js'
+import type { InFlight } from './in-flight.js'
 import type { HoleMarks } from '../fragment/hole-marks.js'
 import type { HoleRenderer } from '../fragment/holes.js'
 
@@ -69,7 +69,8 @@ export class Frame {
   constructor(
     readonly cache: Cache,
     readonly parent: Frame | undefined,
-    readonly flight: Flight | undefined,
+    /** What others wait for while it is made. */
+    readonly flight: InFlight | undefined,
     /** Whether it must not live longer than anything inside. */
     readonly isLimited = false,
   ) {
@@ -304,18 +305,22 @@ export function isUnderLease(frame: Frame | undefined): boolean {
   return false
 }
 
-/** The fragment on its way that a frame is rendered for. */
-export function flightAround(frame: Frame | undefined): Flight | undefined {
-  for (let at = frame; at !== undefined; at = at.parent)
-    if (at.flight !== undefined) return at.flight
+/**
+ * What others wait for while the calling code's frame is made. What a body leaves behind (a pool of
+ * connections, a timer) calls from inside its frame for ever, but nobody waits for that any more.
+ */
+export function flightAround(frame: Frame | undefined): InFlight | undefined {
+  for (let at = frame; at !== undefined; at = at.parent) {
+    if (at.flight?.hasEnded === false) return at.flight
+  }
   return undefined
 }
 
 /** All that are, from the inside out. */
-export function flightsAround(frame: Frame | undefined): Flight[] {
-  const flights: Flight[] = []
+export function flightsAround(frame: Frame | undefined): InFlight[] {
+  const flights: InFlight[] = []
   for (let at = frame; at !== undefined; at = at.parent) {
-    if (at.flight !== undefined) flights.push(at.flight)
+    if (at.flight?.hasEnded === false) flights.push(at.flight)
   }
   return flights
 }

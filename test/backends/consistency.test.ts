@@ -141,6 +141,17 @@ function slow<T>(value: () => T, begin: () => unknown = () => undefined) {
   }
 }
 
+/** The same of what cannot be made. */
+function failing() {
+  const { make, ...moments } = slow(() => 'made')
+  return {
+    ...moments,
+    make: async (): Promise<string> => {
+      throw new Error(`the data is gone, though ${await make()}`)
+    },
+  }
+}
+
 const removals: readonly (readonly [string, (cache: Cache) => Promise<unknown>])[] = [
   ['delete', (cache) => cache.delete('k')],
   ['deleteMany', (cache) => cache.deleteMany(['k'])],
@@ -325,6 +336,42 @@ describe.each(kinds)('over %s, what another process invalidates', (_, create) =>
     await Promise.all(first)
     const given = new Set(await Promise.all([...later, ...bodies]))
     expect([...given].sort()).toEqual(['new 1', 'new 2'])
+  })
+
+  it('is made again for callers who ask afterwards if what they join fails', async () => {
+    const [here, there] = await create()
+    const fragments = new FragmentCache(createCaches({ default: here }))
+    const tags = ['t']
+    const old = [failing(), failing()] as const
+    const first = [
+      here.getOrSet('k', old[0].make, { timeout: 60, tags }),
+      fragments.render({ name: 'f', timeout: 60, tags }, old[1].make),
+    ]
+    const ended = Promise.allSettled(first)
+    await Promise.all(old.map(({ begun }) => begun))
+    await invalidateElsewhere(there, tags)
+    const later = [
+      here.getOrSet('k', () => 'new', { tags }),
+      fragments.render({ name: 'f', timeout: 60, tags }, () => 'new'),
+    ]
+    for (const { end } of old) end()
+    expect(await Promise.all(later)).toEqual(['new', 'new'])
+    expect((await ended).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  })
+
+  it('is not run again for all who waited for one that fails, if nothing was invalidated', async () => {
+    const [here] = await create()
+    const old = failing()
+    const first = here.getOrSet('k', old.make, { timeout: 60, tags: ['t'] })
+    await old.begun
+    let runs = 0
+    const joined = Array.from({ length: 5 }, () =>
+      here.getOrSet('k', () => ++runs, { tags: ['t'] }),
+    )
+    old.end()
+    const ended = await Promise.allSettled([first, ...joined])
+    expect(ended.map(({ status }) => status)).toEqual(Array(6).fill('rejected'))
+    expect(runs).toBe(0)
   })
 })
 

@@ -4,7 +4,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
-import { SingleFlight } from '../../src/making/single-flight.js'
+import { Flight } from '../../src/making/flight.js'
+import { Flights } from '../../src/making/flights.js'
+import { nextMoment } from '../../src/making/in-flight.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 /** A promise and the means to settle it (`Promise.withResolvers` came with Node 22). */
@@ -16,32 +18,59 @@ function deferred<T>() {
   return { promise, resolve }
 }
 
-describe('SingleFlight', () => {
+/** Joins what is on its way, or leads. */
+async function run<T>(
+  flights: Flights<T>,
+  key: string,
+  action: (flight: Flight<T>) => Promise<T>,
+  isAlone = false,
+): Promise<T | undefined> {
+  const running = isAlone ? undefined : flights.toJoin(key, undefined)
+  const patience = { askedAt: nextMoment(), limitMs: Infinity }
+  if (running !== undefined) {
+    return flights.join(running, undefined, patience, async (landed) => landed)
+  }
+  const flight = new Flight<T>([])
+  flight.isClosed = isAlone
+  flights.takeOff(key, flight, undefined)
+  try {
+    const landed = await action(flight)
+    flight.land(landed)
+    return landed
+  } catch (error) {
+    flight.fail(error)
+    throw error
+  } finally {
+    flights.release(key, flight)
+  }
+}
+
+describe('Flights', () => {
   it('runs an action once for ten thousand callers', async () => {
-    const flights = new SingleFlight()
+    const flights = new Flights<number>()
     let runs = 0
     const action = async () => {
       await Promise.resolve()
       return ++runs
     }
     const results = await Promise.all(
-      Array.from({ length: 10_000 }, () => flights.run('k', action)),
+      Array.from({ length: 10_000 }, () => run(flights, 'k', action)),
     )
     expect(runs).toBe(1)
     expect(results.every((result) => result === 1)).toBe(true)
   })
 
   it('runs actions of different keys side by side', async () => {
-    const flights = new SingleFlight()
+    const flights = new Flights<string>()
     const slow = deferred<string>()
-    const first = flights.run('a', () => slow.promise)
-    expect(await flights.run('b', async () => 'b')).toBe('b')
+    const first = run(flights, 'a', () => slow.promise)
+    expect(await run(flights, 'b', async () => 'b')).toBe('b')
     slow.resolve('a')
     expect(await first).toBe('a')
   })
 
   it('gives an error to all who wait, and runs anew for the next', async () => {
-    const flights = new SingleFlight()
+    const flights = new Flights<string>()
     let runs = 0
     const action = async () => {
       runs++
@@ -50,24 +79,99 @@ describe('SingleFlight', () => {
       return 'second'
     }
     const results = await Promise.allSettled(
-      Array.from({ length: 100 }, () => flights.run('k', action)),
+      Array.from({ length: 100 }, () => run(flights, 'k', action)),
     )
     expect(results.every(({ status }) => status === 'rejected')).toBe(true)
-    expect(await flights.run('k', action)).toBe('second')
+    expect(await run(flights, 'k', action)).toBe('second')
     expect(runs).toBe(2)
   })
 
   it('starts anew after forgetting, and the older end does not end the newer', async () => {
-    const flights = new SingleFlight()
+    const flights = new Flights<string>()
     const [old, young] = [deferred<string>(), deferred<string>()]
-    const first = flights.run('k', () => old.promise)
+    const first = run(flights, 'k', () => old.promise)
     flights.forget()
-    const second = flights.run('k', () => young.promise)
+    const second = run(flights, 'k', () => young.promise)
     old.resolve('old')
     expect(await first).toBe('old')
-    const third = flights.run('k', async () => 'a third run')
+    const third = run(flights, 'k', async () => 'a third run')
     young.resolve('young')
     expect(await Promise.all([second, third])).toEqual(['young', 'young'])
+  })
+
+  it('lets nobody join what is run alone', async () => {
+    const flights = new Flights<string>()
+    const own = deferred<string>()
+    const alone = run(flights, 'k', () => own.promise, true)
+    expect(await run(flights, 'k', async () => 'for all')).toBe('for all')
+    own.resolve('for one')
+    expect(await alone).toBe('for one')
+  })
+
+  it('still lets nobody join it once what ran beside it has ended', async () => {
+    const flights = new Flights<string>()
+    const [first, own] = [deferred<string>(), deferred<string>()]
+    const joinable = run(flights, 'k', () => first.promise)
+    const alone = run(flights, 'k', () => own.promise, true)
+    first.resolve('first')
+    await joinable
+    expect(await run(flights, 'k', async () => 'for all')).toBe('for all')
+    own.resolve('for one')
+    expect(await alone).toBe('for one')
+  })
+
+  it('lets nobody join what was detached', async () => {
+    const flights = new Flights<string>()
+    const old = deferred<string>()
+    const first = run(flights, 'k', () => old.promise)
+    flights.detach('k')
+    expect(await run(flights, 'k', async () => 'new')).toBe('new')
+    old.resolve('old')
+    expect(await first).toBe('old')
+  })
+
+  it('tells all that run under a key that it was removed, in whatever order they end', async () => {
+    const flights = new Flights<void>()
+    const ends = Array.from({ length: 5 }, () => deferred<void>())
+    const running: Flight<void>[] = []
+    const results = ends.map(({ promise }) => {
+      const result = run(flights, 'k', (flight) => {
+        running.push(flight)
+        return promise
+      })
+      flights.detach('k')
+      return result
+    })
+    for (const i of [3, 1]) {
+      ends[i]?.resolve()
+      await results[i]
+    }
+    flights.forget('k')
+    expect(running.map(({ isDiscarded }) => isDiscarded)).toEqual([true, false, true, false, true])
+    for (const { resolve } of ends) resolve()
+    await Promise.all(results)
+  })
+
+  it('keeps nothing of runs that have ended, also under a key that is never quiet', async () => {
+    const flights = new Flights<void>()
+    let previous: (() => void) | undefined
+    let latest!: Flight<void>
+    for (let i = 0; i < 1000; i++) {
+      const end = deferred<void>()
+      const result = run(flights, 'k', (flight) => {
+        latest = flight
+        return end.promise
+      })
+      // An invalidation: whoever comes next begins anew while this one goes on.
+      flights.detach('k')
+      previous?.()
+      previous = () => end.resolve()
+      await Promise.race([result, new Promise((resolve) => setImmediate(resolve))])
+    }
+    let kept = 0
+    for (let at: Flight<void> | undefined = latest; at !== undefined; at = at.replaced) kept++
+    expect(kept).toBeLessThanOrEqual(2)
+    previous?.()
   })
 })
 

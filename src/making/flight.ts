@@ -1,0 +1,117 @@
+import type { Beginning, Claim } from '../backend.js'
+import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
+import { InFlight, nextMoment } from './in-flight.js'
+import { flightAround, flightsAround, isUnderLease, type Frame } from './frame.js'
+import type { SeenVersions } from '../tags.js'
+
+const NONE: readonly string[] = []
+
+/** In place of what a flight brings: it could not be made. */
+export const FAILED = Symbol('failed')
+export type Failed = typeof FAILED
+
+/**
+ * One look-up and, after a miss, one making: whoever wants the same key meanwhile waits for it.
+ *
+ * @typeParam Landed - What it brings those who wait; `undefined` tells them to look for themselves.
+ */
+export class Flight<Landed> extends InFlight {
+  readonly landed: Promise<Landed | undefined>
+  /** Whether nobody is to join it, or nobody any more. */
+  isClosed = false
+  /** What it is made in, once it is being made. */
+  #frame: Frame | undefined
+  #beginning: Partial<Beginning> | undefined
+  #begunMaking = 0
+  /** What there was when it was last looked, for those who asked before that. */
+  #looked: { readonly at: number; readonly found: Promise<Landed | Failed | undefined> } | undefined
+  readonly #tags: readonly string[]
+  #settle!: (landed: Landed | undefined) => void
+  #reject!: (error: unknown) => void
+
+  /** @param tags - The stored tags of the entry itself. */
+  constructor(tags: readonly string[]) {
+    super()
+    this.#tags = tags
+    this.landed = new Promise((resolve, reject) => {
+      this.#settle = resolve
+      this.#reject = reject
+    })
+    // Mostly nobody waits, and then an error must not count as unhandled.
+    this.landed.catch(() => undefined)
+  }
+
+  /**
+   * It was not found, and is about to be made.
+   *
+   * @param beginning - `undefined`: the store failed.
+   */
+  beginMaking(frame: Frame, beginning: Partial<Beginning> | undefined): void {
+    this.#frame = frame
+    this.#beginning = beginning
+    this.mayWait = false
+    this.#begunMaking = nextMoment()
+  }
+
+  /** What it was begun with. */
+  get claim(): Claim {
+    return this.#beginning?.claims?.[0]
+  }
+
+  /** What it was begun with, and what has been found inside since. */
+  get versions(): SeenVersions {
+    return new Map([...(this.#frame?.tags ?? []), ...(this.#beginning?.versions ?? [])])
+  }
+
+  /** Whether what it brings may have been invalidated before somebody asked. */
+  wasMadeBefore(askedAt: number): boolean {
+    return this.#frame !== undefined && this.#begunMaking < askedAt
+  }
+
+  /** What there is by now of what it brought. All who asked before it was last looked share that look. */
+  latest(
+    askedAt: number,
+    look: () => Promise<Landed | Failed | undefined>,
+  ): Promise<Landed | Failed | undefined> {
+    if (this.#looked === undefined || this.#looked.at < askedAt) {
+      this.#looked = { at: nextMoment(), found: look() }
+    }
+    return this.#looked.found
+  }
+
+  /** Ends it; `undefined` tells those who wait to look for themselves. */
+  land(landed: Landed | undefined): void {
+    this.end()
+    this.#settle(landed)
+  }
+
+  fail(error: unknown): void {
+    this.end()
+    this.#reject(error)
+  }
+
+  /** Whether what it depends on was invalidated since it took off: it is too old to join. */
+  get isOutdated(): boolean {
+    // While it is looked up, nobody knows its tags.
+    if (this.#frame === undefined) return invalidationsSoFar() !== this.begunAt
+    return this.isMadeOfOld || this.waitsForOld
+  }
+
+  protected override get isMadeOfOld(): boolean {
+    if (this.#frame === undefined) return false
+    return wereInvalidatedSince(this.#tags, this.begunAt) || this.#frame.isOutdatedBy(NONE)
+  }
+
+  /** Whether waiting for it from inside a frame would wait for that frame itself. */
+  dependsOn(frame: Frame | undefined): boolean {
+    return this.needsAnyOf(new Set<InFlight>(flightsAround(frame)))
+  }
+}
+
+/**
+ * Whether what is made in a frame must not wait for a lease: something around it holds one, or is waited
+ * for by somebody who does. In a circle, all would wait.
+ */
+export function mustNotWait(frame: Frame | undefined): boolean {
+  return isUnderLease(frame) || flightAround(frame)?.isUrgent === true
+}
