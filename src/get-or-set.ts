@@ -1,8 +1,9 @@
 import type { Beginning, Claim, Hit, Lookup, LookupOptions, StoreRequest } from './backend.js'
 import type { Cache } from './cache.js'
 import { FAILED, Flight, mustNotWait } from './making/flight.js'
+import { fitnessOf } from './making/fitness.js'
 import { Flights } from './making/flights.js'
-import { currentFrame, Frame, mayWantExpiry, runAsyncIn, tagsToStore } from './making/frame.js'
+import { currentFrame, Frame, mayWantExpiry, runAsyncIn } from './making/frame.js'
 import { nextMoment, type InFlight } from './making/in-flight.js'
 import { Lease, leaseOrFind } from './making/lease.js'
 import { Refreshes, type Refresh } from './making/refreshes.js'
@@ -55,13 +56,6 @@ interface Served {
   readonly staleSinceMs: number
   /** In place of a new one that could not be made. */
   readonly afterError: boolean
-}
-
-interface Made {
-  readonly made: Got
-  /** Until when it is to be kept. */
-  readonly deadline: Deadline
-  readonly costMs: number
 }
 
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
@@ -162,7 +156,11 @@ export class GetOrSet {
     return this.#make(wanted, flight, parent, found, hit)
   }
 
-  #toGot({ storedKey }: Pick<Wanted, 'storedKey'>, hit: Hit, afterError = false): MaybePromise<Got> {
+  #toGot(
+    { storedKey }: Pick<Wanted, 'storedKey'>,
+    hit: Hit,
+    afterError = false,
+  ): MaybePromise<Got> {
     const { value, tags, staleSinceMs } = hit
     const isOld = staleSinceMs !== undefined
     const served = isOld ? { staleSinceMs, afterError } : undefined
@@ -265,23 +263,25 @@ export class GetOrSet {
       this.#report(wanted, error)
       return this.#toGot(wanted, left, true)
     }
-    const own = beginning?.versions
-    const tags = own === undefined ? undefined : await tagsToStore(frame, own)
-    const result = this.#toMade(wanted, frame, value, tags, startedMs)
-    const { made } = result
-    // What it was made from was invalidated: nothing may be kept.
-    const isOutdated = frame.isOutdatedBy(wanted.tags)
-    const isFit = !frame.isUnfit && !frame.holdsOld && !hasEnded(result)
-    if (!isOutdated && isFit && tags !== undefined && claim !== undefined && isToBeKept(result)) {
-      const request = this.#request(wanted, result, tags)
+    const costMs = performance.now() - startedMs
+    const deadline = this.#access.deadline(wanted.timeout)
+    const versions = beginning?.versions
+    const fitness = await fitnessOf({ frame, versions, claim, deadline })
+    const made = this.#toMade(wanted, frame, value, deadline, fitness.tags)
+    if (fitness.isKept) {
+      const { tags, freshUntilMs } = fitness
+      const grace = Math.max(wanted.staleWhileRevalidate, wanted.staleIfError)
+      const ageing = toAgeing(freshUntilMs, grace, wanted.beta > 0 ? costMs : undefined)
+      const { storedKey } = wanted
+      const request = { storedKey, value, ...ageing, tags, replacing: claim }
+      this.#refreshes.supersede(storedKey, refresh)
       const operation = refresh === undefined ? 'add' : 'set'
-      this.#refreshes.supersede(wanted.storedKey, refresh)
-      const isKept = await this.#access.keep(wanted, { ...request, replacing: claim }, operation)
+      const isStored = await this.#access.keep(wanted, request, operation)
       // Who asked before it was removed is given what was made for them.
-      if (isKept || flight.isDiscarded) return made
+      if (isStored || flight.isDiscarded) return made
     } else {
-      await this.#giveUp(wanted, claim, performance.now() - startedMs)
-      if (frame.isUnfit || !isOutdated) return made
+      await this.#giveUp(wanted, claim, costMs)
+      if (made.isApart || fitness.reason !== 'invalidated') return made
     }
     // Somebody may have made it since, or removed it.
     const newer = await this.#access.reread(wanted)
@@ -314,28 +314,18 @@ export class GetOrSet {
     wanted: Wanted,
     frame: Frame,
     value: unknown,
+    deadline: Deadline,
     tags: TagVersions | undefined,
-    startedMs: number,
-  ): Made {
-    const own = this.#access.deadline(wanted.timeout)
-    const limited = asDeadline(Math.min(own ?? Infinity, frame.bubbledExpiresAtMs))
-    const made: Got = {
+  ): Got {
+    return {
       value,
       tags: tags ?? unreadTags(wanted, frame),
       // What contains this is as old as what this contains, however long this itself is kept.
-      expiresAtMs: limited,
+      expiresAtMs: asDeadline(Math.min(deadline ?? Infinity, frame.bubbledExpiresAtMs)),
       isOld: frame.holdsOld,
       isApart: frame.isUnfit,
       served: undefined,
     }
-    const deadline = wanted.isLimited ? limited : own
-    return { made, deadline, costMs: performance.now() - startedMs }
-  }
-
-  #request(wanted: Wanted, { made, deadline, costMs }: Made, tags: TagVersions): StoreRequest {
-    const grace = Math.max(wanted.staleWhileRevalidate, wanted.staleIfError)
-    const ageing = toAgeing(deadline, grace, wanted.beta > 0 ? costMs : undefined)
-    return { storedKey: wanted.storedKey, value: made.value, ...ageing, tags }
   }
 
   /** Makes it again in the background, while the old value is served. */
@@ -379,19 +369,8 @@ export class GetOrSet {
 
 const NO_KEYS: readonly string[] = []
 
-/** Whether what it was made from ended while it was made. */
-function hasEnded({ deadline, made }: Made): boolean {
-  return (
-    deadline !== null && deadline > 0 && deadline === made.expiresAtMs && deadline <= Date.now()
-  )
-}
-
 function produce({ source }: Wanted): unknown {
   return typeof source === 'function' ? (source as () => unknown)() : source
-}
-
-function isToBeKept({ deadline }: Made): boolean {
-  return deadline === null || deadline > 0
 }
 
 /** Whether somebody else has made it anew since. */

@@ -2,6 +2,7 @@ import type { Claim, Hit, Lookup, StoreRequest } from '../backend.js'
 import type { Cache } from '../cache.js'
 import { CacheTagError } from '../errors.js'
 import { lifetimeOf } from '../get-or-set.js'
+import { fitnessOf } from '../making/fitness.js'
 import { FAILED, mustNotWait, type Failed } from '../making/flight.js'
 import { nextMoment } from '../making/in-flight.js'
 import { Lease, leaseOrFind } from '../making/lease.js'
@@ -20,14 +21,7 @@ import {
 import { toAgeing } from '../staleness.js'
 import { HITS_OF_SUM } from '../stats/at-once.js'
 import { ALREADY_EXPIRED, toDeadline, type Deadline } from '../timeout.js'
-import {
-  beginRefresh,
-  mayBeOld,
-  oldOf,
-  refreshesOver,
-  useOf,
-  type Old,
-} from './ageing.js'
+import { beginRefresh, mayBeOld, oldOf, refreshesOver, useOf, type Old } from './ageing.js'
 import { faults } from './faults.js'
 import { APART, FragmentFlight, flightsOver, type Landed } from './flights.js'
 import {
@@ -40,7 +34,7 @@ import {
   type HoleRenderer,
   type Shown,
 } from './holes.js'
-import { Frame, isUnderLease, runAsyncIn, runSyncIn, tagsToStore } from '../making/frame.js'
+import { Frame, isUnderLease, runAsyncIn, runSyncIn } from '../making/frame.js'
 import { observer } from './shown.js'
 import type { Refresh } from '../making/refreshes.js'
 import type { Fragment } from './spec.js'
@@ -236,34 +230,25 @@ export class Attempt {
   complete(text: string): MaybePromise<StoreRequest | undefined> {
     const { timeout, variant, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
-    const own = toDeadline(timeout, Date.now())
-    const endMs = Math.min(own ?? Infinity, this.frame.bubbledExpiresAtMs)
-    if (this.start === undefined) {
-      this.#give(content, this.#unreadVersions(), endMs)
-      return undefined
-    }
-    const { versions, claim } = this.start
-    return chain(tagsToStore(this.frame, versions), (tags) => {
-      this.#give(content, tags ?? this.#unreadVersions(), endMs)
-      // Without all its versions an invalidation could not reach it.
-      if (tags === undefined) return undefined
-      // It would take the place of what was made after the invalidation.
-      if (this.frame.isOutdatedBy(tags.keys())) return undefined
-      if (this.frame.isUnfit || this.frame.holdsOld || this.#hasRecovered) return undefined
-      if (timeout !== null && timeout <= 0) {
+    const deadline = toDeadline(timeout, Date.now())
+    const endMs = Math.min(deadline ?? Infinity, this.frame.bubbledExpiresAtMs)
+    const { versions, claim } = this.start ?? NOT_BEGUN
+    const fitness = fitnessOf({ frame: this.frame, versions, claim, deadline })
+    return chain(fitness, (found) => {
+      this.#give(content, found.tags ?? this.#unreadVersions(), endMs)
+      if (this.#hasRecovered) return undefined
+      const { storedKey } = variant
+      if (!found.isKept) {
         // A shorter timeout than before must not leave the older text behind.
-        return { storedKey: variant.storedKey, value: content, expiresAtMs: ALREADY_EXPIRED }
+        const isOver = found.reason === 'no-time'
+        return isOver ? { storedKey, value: content, expiresAtMs: ALREADY_EXPIRED } : undefined
       }
-      if (claim === undefined) return undefined
-      const isCut = this.frame.isLimited && endMs !== Infinity
-      if (isCut && endMs <= Date.now()) return undefined
-      const ageing = this.#ageing(isCut ? endMs : own)
       if (this.fragment.ageing !== undefined) {
-        refreshesOver(this.fragment.cache).supersede(variant.storedKey, this.#refresh)
+        refreshesOver(this.fragment.cache).supersede(storedKey, this.#refresh)
       }
       this.#bytes = sizeOf(content)
-      const { storedKey } = variant
-      return { storedKey, value: content, ...ageing, tags, replacing: claim }
+      const ageing = this.#ageing(found.freshUntilMs)
+      return { storedKey, value: content, ...ageing, tags: found.tags, replacing: claim }
     })
   }
 
@@ -548,6 +533,7 @@ function isToBeKept({ timeout, cache, variant }: Fragment, parent: Frame | undef
 }
 
 const NONE: readonly string[] = []
+const NOT_BEGUN = { versions: undefined, claim: undefined }
 const NOT_SEEN: SeenVersions = new Map()
 const NOTHING_FOUND = { lying: NONE, seen: NOT_SEEN }
 
