@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import onHeaders from 'on-headers'
 import { CacheBackendError } from '../../src/errors.js'
+import type { TemplateFrame } from '../../src/fragment/template-frame.js'
 import { currentFrame, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import { isConditional } from '../../src/http/conditional.js'
 import type { Forward, Handling } from '../../src/http/cache-status.js'
@@ -105,7 +106,7 @@ export class Exchange implements Substitute {
   /** The headers that the cache speaks in, before it spoke and after. */
   #said: Sayable | undefined
   #saying: Sayable | undefined
-  #frame: Frame | undefined
+  #frame: TemplateFrame | undefined
   /** Tells whom the answer belongs to. */
   #watch: VisitorWatch | undefined
   #outerWatch: VisitorWatch | undefined
@@ -420,7 +421,7 @@ export class Exchange implements Substitute {
     runAsyncIn(frame, next)
   }
 
-  #watchHoles(frame: Frame): void {
+  #watchHoles(frame: TemplateFrame): void {
     const { req, res } = this
     const { holes } = this.place.settings
     frame.holeFault = holeFault(holes)
@@ -726,7 +727,7 @@ export class Exchange implements Substitute {
    */
   get #isUnfit(): boolean {
     if (this.#frame?.isUnfit === true) return true
-    if (this.#holes === undefined || this.#frame?.tellsOfVisitor !== true) return false
+    if (this.#holes === undefined || this.#frame?.tellsOfUser !== true) return false
     const { names } = parseVary(this.res.getHeader('Vary'))
     return !names.some((name) => name === 'cookie' || name === 'authorization')
   }

@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http'
 import type { Request, Response } from 'express'
 import { CacheTagError, type TagPosition } from '../../src/errors.js'
 import { takeContent, type Content, type HoleRenderer } from '../../src/fragment/holes.js'
-import { currentFrame, Frame, isWithin, runAsyncIn } from '../../src/making/frame.js'
+import { isKeptBy, TemplateFrame } from '../../src/fragment/template-frame.js'
+import { currentFrame, isWithin, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { PageHoleOptions } from './options.js'
@@ -15,7 +16,7 @@ export interface HoledBody {
 }
 
 /** What a page is made in. */
-export class PageFrame extends Frame {}
+export class PageFrame extends TemplateFrame {}
 
 /** What a page is made in that the cache has nothing to do with, but that may have holes. */
 export class PassedFrame extends PageFrame {
@@ -42,7 +43,7 @@ interface Rendered {
 }
 
 /** What a page is rendered in, by `res.render` alone, while its holes can be filled. */
-class RenderFrame extends Frame {
+class RenderFrame extends TemplateFrame {
   constructor(
     readonly page: Frame,
     holes: HoleRenderer,
@@ -73,7 +74,7 @@ class RenderFrame extends Frame {
 function isInsideKept(): boolean {
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
     if (at instanceof PageFrame || at instanceof RenderFrame) return false
-    if (at.keeps) return true
+    if (isKeptBy(at)) return true
   }
   return false
 }
@@ -226,7 +227,7 @@ export class PageHoles {
   constructor(
     private readonly req: Request,
     private readonly res: Response,
-    private readonly frame: Frame,
+    private readonly frame: TemplateFrame,
     private readonly holes: VisitorHoles,
     isMaking: () => boolean,
     private readonly onFilled: (isForView: boolean) => void,
@@ -274,7 +275,7 @@ export class PageHoles {
   }
 
   #finish(
-    own: Frame,
+    own: TemplateFrame,
     error: Error | null,
     text: string | undefined,
     given: Finish | undefined,
@@ -288,7 +289,7 @@ export class PageHoles {
       content = takeContent(own, text)
       // Something was made of what stands for a hole.
       if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true
-      if (own.tellsOfVisitor) this.frame.tellsOfVisitor = true
+      if (own.tellsOfUser) this.frame.tellsOfUser = true
       if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
       filled = typeof content === 'string' ? content : this.holes.fill(content)
     } catch (fault) {

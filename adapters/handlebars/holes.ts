@@ -1,6 +1,7 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { isKept, renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
+import { templateFramesAround } from '../../src/fragment/template-frame.js'
 import { currentFrame, type Frame } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import type { Container, DataFrame, HelperOptions, Program, Render } from './engine.js'
@@ -327,7 +328,7 @@ function findAround(
   inner: Place,
   innermost: Frame | undefined,
 ): string | undefined {
-  for (let frame = innermost; frame !== undefined; frame = frame.parent) {
+  for (const frame of templateFramesAround(innermost)) {
     if (!frame.keeps || frame.holes === undefined) continue
     const holes = frame.holes.original ?? frame.holes
     const found =

@@ -1,10 +1,6 @@
 import { currentFrame } from '../../src/making/frame.js'
-import {
-  outermostOf,
-  renderHole,
-  type HoleRef,
-  type HoleRenderer,
-} from '../../src/fragment/holes.js'
+import { renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
+import { outermostOf } from '../../src/fragment/template-frame.js'
 import type { TagPosition } from '../../src/errors.js'
 import { renderBlock } from './body.js'
 import type { BlockFunction, Context, Engine, Frame, Keeper, Runtime, Template } from './engine.js'

@@ -1,7 +1,8 @@
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { faults } from '../../src/fragment/faults.js'
-import { outermostOf, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
-import { currentFrame, runSyncIn, type Frame as FragmentFrame } from '../../src/making/frame.js'
+import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
+import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
+import { currentFrame, runSyncIn } from '../../src/making/frame.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import {
@@ -304,8 +305,8 @@ function settle<T>(action: () => T): () => T {
 
 /** Makes what was rendered early a part of the fragment that is rendered now. */
 function attach(late: LateFrame | undefined): void {
-  const own: FragmentFrame | undefined = currentFrame()
-  if (own !== undefined) late?.attach(own)
+  const own = currentFrame()
+  if (own instanceof TemplateFrame) late?.attach(own)
 }
 
 /**

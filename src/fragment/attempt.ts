@@ -26,7 +26,6 @@ import { faults } from './faults.js'
 import { APART, FragmentFlight, flightsOver, type Landed } from './flights.js'
 import {
   canShow,
-  outermostOf,
   readParts,
   show,
   takeContent,
@@ -34,10 +33,11 @@ import {
   type HoleRenderer,
   type Shown,
 } from './holes.js'
-import { Frame, isUnderLease, runAsyncIn, runSyncIn } from '../making/frame.js'
+import { type Frame, isUnderLease, runAsyncIn, runSyncIn } from '../making/frame.js'
 import { observer } from './shown.js'
 import type { Refresh } from '../making/refreshes.js'
 import type { Fragment } from './spec.js'
+import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 
 /** In place of the moment when something began. */
@@ -56,7 +56,7 @@ export interface Start {
  * `commit`, `complete`, `abandon`, `withdraw` and `fail`.
  */
 export class Attempt {
-  readonly frame: Frame
+  readonly frame: TemplateFrame
   #bodyStartedMs = UNTIMED
   #bodyMs = 0
   #old: Old | undefined
@@ -76,7 +76,7 @@ export class Attempt {
     holes?: HoleRenderer,
   ) {
     const isLimited = fragment.settings.bubbleTimeout && !fragment.bypass
-    this.frame = new Frame(fragment.cache, parent, flight, isLimited)
+    this.frame = new TemplateFrame(fragment.cache, parent, flight, isLimited)
     if (fragment.bypass) this.frame.keeps = false
     else {
       this.frame.fragment = fragment
@@ -526,7 +526,7 @@ function startAtOnce(fragment: Fragment, parent: Frame | undefined): Start | und
 /** Of one that stands in itself only the outer one is kept, as the one that is written last. */
 function isToBeKept({ timeout, cache, variant }: Fragment, parent: Frame | undefined): boolean {
   if (timeout !== null && timeout <= 0) return false
-  for (let at = parent; at !== undefined; at = at.parent) {
+  for (const at of templateFramesAround(parent)) {
     if (at.cache === cache && at.storedKey === variant.storedKey) return false
   }
   return true

@@ -1,5 +1,6 @@
 import { currentFrame, varyOnReads } from '../making/frame.js'
 import { faults } from './faults.js'
+import { TemplateFrame, templateFramesAround } from './template-frame.js'
 
 /** More tags are not in one another's values: they are left from values that threw. */
 const MAX_DEPTH = 32
@@ -42,7 +43,7 @@ export function noteRead(input: string): void {
   let guilty: Error | undefined
   let isUnfit = false
   for (let at = frame; at !== undefined; at = at.parent) {
-    const { fragment } = at
+    const fragment = at instanceof TemplateFrame ? at.fragment : undefined
     if (fragment !== undefined && fragment.declared?.has(input) !== true) {
       isUnfit = true
       if (fragment.settings.strict) guilty ??= faults.undeclaredRead(input, fragment.site)
@@ -60,5 +61,5 @@ export function noteRead(input: string): void {
  * a fragment that did declare it is one visitor's in a page too.
  */
 export function noteFound(): void {
-  for (let at = currentFrame(); at !== undefined; at = at.parent) at.tellsOfVisitor = true
+  for (const at of templateFramesAround(currentFrame())) at.tellsOfUser = true
 }

@@ -3,6 +3,7 @@ import { currentFrame, runAsyncIn, type Frame } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'
+import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
 import { findStray } from './placeholder.js'
 
 /** Which hole of which template: what is stored in its place. */
@@ -88,7 +89,7 @@ export function renderHole<T>(ref: HoleRef, position: TagPosition, inPlace: () =
 
 /** Tells what is around that it has a hole's text. */
 function noteShown(frame: Frame | undefined): void {
-  for (let at = frame; at !== undefined; at = at.parent) at.hasShownHoles = true
+  for (const at of templateFramesAround(frame)) at.hasShownHoles = true
 }
 
 /** Whether the calling code runs inside a body that is kept. */
@@ -131,14 +132,7 @@ function byName(renderers: ReadonlyMap<string, HoleRenderer>): HoleRenderer {
 }
 
 /** A frame that can fill holes. */
-type Host = Frame & { readonly holes: HoleRenderer }
-
-/** The outermost frame around that is kept. */
-export function outermostOf(frame: Frame | undefined): Frame | undefined {
-  let outermost: Frame | undefined
-  for (let at = frame; at !== undefined; at = at.parent) if (at.keeps) outermost = at
-  return outermost
-}
+type Host = TemplateFrame & { readonly holes: HoleRenderer }
 
 /**
  * The frame that fills the holes met in a frame.
@@ -147,8 +141,9 @@ export function outermostOf(frame: Frame | undefined): Frame | undefined {
  * @throws CacheTagError: what is around is kept and cannot fill holes.
  */
 function hostOf(frame: Frame, position: TagPosition): Host | undefined {
-  let host: Frame | undefined
+  let host: TemplateFrame | undefined
   for (let at: Frame | undefined = frame; at !== undefined; at = at.parent) {
+    if (!(at instanceof TemplateFrame)) throw faults.holeInValue(position)
     if (!at.keeps) continue
     if (at.fragment === undefined && at.holes === undefined) {
       throw at.holeFault?.(position) ?? faults.holeInValue(position)

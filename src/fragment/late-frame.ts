@@ -1,15 +1,16 @@
 import type { Cache } from '../cache.js'
-import { Frame } from '../making/frame.js'
+import type { Frame } from '../making/frame.js'
 import type { Deadline } from '../timeout.js'
 import type { HoleRenderer } from './holes.js'
 import type { Fragment } from './spec.js'
+import { TemplateFrame } from './template-frame.js'
 
 /**
  * What is rendered before it is known whether the fragment around it is needed at all. Once it is,
  * the late frame hands on to the fragment's own frame what it has gathered and goes on gathering.
  */
-export class LateFrame extends Frame {
-  #own: Frame | undefined
+export class LateFrame extends TemplateFrame {
+  #own: TemplateFrame | undefined
 
   /**
    * @param fragment - The one around.
@@ -26,7 +27,7 @@ export class LateFrame extends Frame {
   }
 
   /** Makes this frame a part of the fragment's own. */
-  attach(own: Frame): void {
+  attach(own: TemplateFrame): void {
     this.#own = own
     ;(this as { parent: Frame | undefined }).parent = own
     // Marks in its text are those of the outermost frame, which it was itself if there is none further out.

@@ -1,27 +1,16 @@
 import { AsyncSlot } from '../async-slot.js'
 import type { Cache } from '../cache.js'
-import type { CacheTagError, TagPosition } from '../errors.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { InFlight } from './in-flight.js'
-import type { HoleMarks } from '../fragment/hole-marks.js'
-import type { HoleRenderer } from '../fragment/holes.js'
 
 /**
  * Per-visitor inputs that vary-on values have read while they are being evaluated: those of a tag, and
  * after them those of the tags that they render. See `beginVaryOn`.
  */
 export const varyOnReads: (Set<string> | undefined)[] = []
-
-/** What a frame knows of the fragment it was made for. */
-export interface FramedFragment {
-  readonly site: TagPosition
-  /** The per-visitor inputs that its vary-on was made from. */
-  readonly declared: ReadonlySet<string> | undefined
-  readonly settings: { readonly strict: boolean }
-}
 
 /**
  * What is being rendered and, later, stored: it collects the tags of everything inside it, at any
@@ -45,24 +34,8 @@ export class Frame {
   readonly #begunAt = invalidationsSoFar()
   /** What the clock of invalidations showed in the store when it began. */
   #begunTime: number | undefined
-  /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
-  keeps = true
-  /** Left out: it is no fragment's, or of one that is not kept. */
-  fragment: FramedFragment | undefined
-  /** Where what is rendered in it is going to be stored. */
-  storedKey: string | undefined
-  /** Fills the holes of what is rendered in it, if nothing around it is kept. */
-  holes: HoleRenderer | undefined
-  /** What to throw for a hole where there is nothing to fill it. */
-  holeFault: ((position: TagPosition) => CacheTagError) | undefined
-  /** Whether a hole was rendered in it, or in something inside it, though it keeps nothing. */
-  hasShownHoles = false
-  /** What stands for holes in the texts inside it, if nothing around it is kept. */
-  marks: HoleMarks | undefined
   /** It must not be stored: it holds what only one visitor may see. */
   isUnfit = false
-  /** Whether something of one visitor was found while it was made, declared or not. */
-  tellsOfVisitor = false
   /** How many tags around were having their vary-on values evaluated when it began. */
   readonly varyOnDepth = varyOnReads.length
 

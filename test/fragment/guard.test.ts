@@ -5,6 +5,7 @@ import { renderDeferred } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn, noteRead } from '../../src/fragment/guard.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import { Frame, runSyncIn } from '../../src/making/frame.js'
+import { TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine } from './hole-engine.js'
 import { fragmentsTold } from './told.js'
 
@@ -321,7 +322,7 @@ describe('guard rails', () => {
     )
     const late = new LateFrame(engine.near, undefined, fragment)
     runSyncIn(late, () => read('user'))
-    const own = new Frame(engine.near, undefined, undefined)
+    const own = new TemplateFrame(engine.near, undefined, undefined)
     late.attach(own)
     expect(own.isUnfit).toBe(true)
   })

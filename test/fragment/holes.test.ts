@@ -5,6 +5,7 @@ import { renderDeferred, renderMaybeDeferred } from '../../src/fragment/deferred
 import { isKept, refuseHoles, renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
 import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/making/frame.js'
+import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
 
 const ann = { name: 'Ann' }
@@ -606,7 +607,7 @@ describe('a stored part that is put into a body which is being made', () => {
           has(_, other, parent) {
             if (other === undefined) return true
             asked.push(
-              `${made.get(own)} for ${made.get(other)} in ${parent?.fragment?.site.fragment}`,
+              `${made.get(own)} for ${made.get(other)} in ${outermostOf(parent)?.fragment?.site.fragment}`,
             )
             return false
           },
@@ -761,8 +762,9 @@ describe('a hole whose surroundings cannot fill it', () => {
     const render = () => engine.nocache('h', ann, (v) => v.name)
     expect(() => runSyncIn(value, render)).toThrow(/inside a value or a page that is stored/)
     expect(() => runSyncIn(value, () => engine.tag('box', ann, render))).toThrow(CacheTagError)
-    value.holeFault = (position) => new CacheTagError('its own words', position)
-    expect(() => runSyncIn(value, render)).toThrow('cache tag (page, line 2): its own words')
+    const page = new TemplateFrame(engine.near, undefined, undefined)
+    page.holeFault = (position) => new CacheTagError('its own words', position)
+    expect(() => runSyncIn(page, render)).toThrow('cache tag (page, line 2): its own words')
   })
 
   it.each([7, 'x', {}, { has: () => true }])('refuses %o as the option holes', async (holes) => {
@@ -818,7 +820,7 @@ describe('code around holes', () => {
     const early = runSyncIn(late, () => engine.nocache('h', ann, (v) => v.name))
     expect(early).not.toBe('Ann')
     const body = () => {
-      late.attach(currentFrame() as Frame)
+      late.attach(currentFrame() as TemplateFrame)
       return `<${early}${engine.nocache('i', ann, (v) => v.name)}>`
     }
     expect(engine.fragments.renderTagSync(fragment, body, holes)).toBe('<AnnAnn>')

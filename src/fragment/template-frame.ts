@@ -1,0 +1,53 @@
+import type { CacheTagError, TagPosition } from '../errors.js'
+import { Frame } from '../making/frame.js'
+import type { HoleMarks } from './hole-marks.js'
+import type { HoleRenderer } from './holes.js'
+
+/** What a frame knows of the fragment it was made for. */
+export interface FramedFragment {
+  readonly site: TagPosition
+  /** The per-user inputs that its vary-on was made from. */
+  readonly declared: ReadonlySet<string> | undefined
+  readonly settings: { readonly strict: boolean }
+}
+
+/** What a template is rendered in: a fragment, a page, or what is rendered before it is known which. */
+export class TemplateFrame extends Frame {
+  /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
+  keeps = true
+  /** Left out: it is no fragment's, or of one that is not kept. */
+  fragment: FramedFragment | undefined
+  /** Where what is rendered in it is going to be stored. */
+  storedKey: string | undefined
+  /** Fills the holes of what is rendered in it, if nothing around it is kept. */
+  holes: HoleRenderer | undefined
+  /** What to throw for a hole where there is nothing to fill it. */
+  holeFault: ((position: TagPosition) => CacheTagError) | undefined
+  /** Whether a hole was rendered in it, or in something inside it, though it keeps nothing. */
+  hasShownHoles = false
+  /** What stands for holes in the texts inside it, if nothing around it is kept. */
+  marks: HoleMarks | undefined
+  /** Whether something of one user was found while it was made, declared or not. */
+  tellsOfUser = false
+}
+
+/** The template frames around, from the inside out. */
+export function* templateFramesAround(frame: Frame | undefined): Generator<TemplateFrame> {
+  for (let at = frame; at !== undefined; at = at.parent) if (at instanceof TemplateFrame) yield at
+}
+
+/** Whether what is made in a frame is kept by itself: a value always is. */
+export function isKeptBy(frame: Frame): boolean {
+  return !(frame instanceof TemplateFrame) || frame.keeps
+}
+
+/**
+ * The outermost frame around that is kept.
+ *
+ * @returns `undefined`: nothing around is kept.
+ */
+export function outermostOf(frame: Frame | undefined): Partial<TemplateFrame> | undefined {
+  let outermost: Frame | undefined
+  for (let at = frame; at !== undefined; at = at.parent) if (isKeptBy(at)) outermost = at
+  return outermost
+}
