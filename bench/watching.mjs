@@ -4,7 +4,7 @@
  * Prometheus, OpenTelemetry's metrics, and an access log of one in ten thousand by pino) against nobody.
  *
  * Each of the two is measured in a process of its own: code that was compiled while nobody watched is
- * compiled anew once somebody does, and two builds in one process share what is compiled. Both run at the
+ * compiled again once somebody does, and two builds in one process share what is compiled. Both run at the
  * same time, so that what else the machine does falls on both, and the median of the ratios counts.
  */
 import { spawn } from 'node:child_process'

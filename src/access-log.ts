@@ -26,7 +26,7 @@ export type LogEvents = 'operations' | 'fragments' | 'responses' | 'outages' | '
 /**
  * What became of it: for operations `hit`, `miss` (at least one key was not there), `ok` (nothing was
  * looked up) and `error`; for fragments and responses their outcome; for outages `outage` and
- * `recovery`; and `refresh` for what could not be made anew, so that the old was served.
+ * `recovery`; and `refresh` for what could not be made again, so that the old was served.
  */
 export type LogOutcome =
   | 'hit'

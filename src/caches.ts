@@ -131,7 +131,7 @@ export class Caches {
     return statsOf(this.#caches, this.#tallies)
   }
 
-  /** Begins to count anew: the figures of {@link stats} are zero from now on. */
+  /** Begins to count again: the figures of {@link stats} are zero from now on. */
   resetStats(): void {
     this.tellSums()
     this.#tallies.reset()

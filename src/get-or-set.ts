@@ -108,7 +108,7 @@ export class GetOrSet {
     }
   }
 
-  /** Lets what is running end for those who wait already; whoever comes later starts anew. */
+  /** Lets what is running end for those who wait already; whoever comes later starts again. */
   detach(storedKey: string): void {
     this.#flights.detach(storedKey)
   }
@@ -373,7 +373,7 @@ function produce({ source }: Wanted): unknown {
   return typeof source === 'function' ? (source as () => unknown)() : source
 }
 
-/** Whether somebody else has made it anew since. */
+/** Whether somebody else has made it again since. */
 function isNewer(hit: Hit, old: Hit): boolean {
   if (hit.staleSinceMs !== undefined) return false
   return old.staleSinceMs !== undefined || hit.stamp?.freshUntilMs !== old.stamp?.freshUntilMs

@@ -46,7 +46,7 @@ export interface OutageMessage {
   readonly until?: number
 }
 
-/** A message on the channel `fragcache:refresh`: what was to be made anew could not be; the old is served. */
+/** A message on the channel `fragcache:refresh`: what was to be made again could not be; the old is served. */
 export interface RefreshMessage {
   readonly alias: string
   /** The backend's class name. */
@@ -183,7 +183,7 @@ export function reportRefresh(message: RefreshMessage): void {
   }
   if (!refreshWarning.isDue()) return
   process.emitWarning(
-    `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be made anew, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
+    `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be made again, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },
   )
 }

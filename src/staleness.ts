@@ -51,7 +51,7 @@ export function toLock(lock: unknown): Lock {
   return { wait, lease }
 }
 
-/** How long something that is made anew in nobody's time is waited for before another may begin: as a lease. */
+/** How long something that is made again in the background is waited for before another may begin: as a lease. */
 export function patienceOf(lock: Lock): number {
   return (lock === false ? DEFAULT_LEASE : lock.lease) * 1000
 }

@@ -16,7 +16,7 @@ export interface CachePlugin extends EtaPlugin, HoleEngine {
   readonly name: 'eta'
   /**
    * Tells the plugin of an engine before that has rendered anything. Without it, pages stored by
-   * another process are made anew until the engine has rendered a template with tags here.
+   * another process are made again until the engine has rendered a template with tags here.
    *
    * @param eta - What `new Eta` made.
    */

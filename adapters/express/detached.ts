@@ -93,7 +93,7 @@ function receive(
     setImmediate(listener, request, response)
   })
   const { originalUrl } = req
-  // What the parser would refuse is set afterwards, and with it what cannot be sent safely anew.
+  // What the parser would refuse is set afterwards, and with it what cannot be sent safely again.
   const target = /^\/[\x21-\x7e]*$/.test(originalUrl) ? originalUrl : '/'
   server.emit('connection', socket)
   socket.emit('data', Buffer.from(`GET ${target} HTTP/1.1\r\nConnection: close\r\n\r\n`, 'latin1'))

@@ -505,7 +505,7 @@ export class Exchange implements Substitute {
     if (this.#asked !== undefined) restoreConditions(this.req, this.#asked)
   }
 
-  /** The view says that the older page is right still: it is answered, and kept anew. */
+  /** The view says that the older page is right still: it is answered, and kept again. */
   #confirm(stale: StoredResponse): void {
     const { res, place } = this
     const { settings } = place
@@ -525,7 +525,7 @@ export class Exchange implements Substitute {
     }
     const verdict = this.#judge(stale.status, facts, nowMs, this.#watch?.visitor)
     const { pageTags } = this.#lookup ?? {}
-    // What is in the body, the view does not make anew.
+    // What is in the body, the view does not make again.
     if (pageTags !== undefined) this.#depend(pageTags)
     const change = this.#request === undefined ? undefined : this.#change(this.#request)
     const reason = change ?? reasonOf(verdict) ?? this.#dependOnTags(verdict)

@@ -69,8 +69,8 @@ export class KnownUri {
   }
 
   /**
-   * What a cache sees of a key that is the same for every request: a text that is made anew has to be
-   * hashed anew each time it is looked up.
+   * What a cache sees of a key that is the same for every request: a text that is made again has to be
+   * hashed again each time it is looked up.
    */
   storedKey(key: string, toStored: (key: string) => string): string {
     let stored = this.#storedKeys.get(key)

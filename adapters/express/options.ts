@@ -38,7 +38,7 @@ export interface ResponseCacheOptions {
    * with, or something behind the cache reads the visitor's cookies. `false`: no request is.
    */
   readonly isPersonal?: ((req: Request) => boolean) | false | undefined
-  /** Response headers that are made anew for each request and not kept, such as a request's id. */
+  /** Response headers that are made again for each request and not kept, such as a request's id. */
   readonly excludeHeaders?: readonly string[] | undefined
   /** Whether responses say in `Cache-Status` how they came about. Default `true`. */
   readonly cacheStatus?: boolean | undefined
@@ -68,7 +68,7 @@ export interface ResponseCacheOptions {
   /** Variants of one URL that are kept, for `Vary`; the oldest goes. Default 256. */
   readonly maxVariants?: number | undefined
   /**
-   * How long an expired response may be served while one request makes it anew: `true`, as long as
+   * How long an expired response may be served while one request makes it again: `true`, as long as
    * the response's `stale-while-revalidate` says; or seconds, which are the most it may say, and what
    * counts where it says nothing. Default: not at all; with `rfc9111`, `true`.
    *
@@ -119,7 +119,7 @@ export interface ResponseCacheOptions {
 }
 
 /**
- * What fills the holes that `nocache` makes in a page, for each visitor anew.
+ * What fills the holes that `nocache` makes in a page, for each visitor again.
  *
  * @remarks A page with holes is sent as `private, no-cache`, and without validators.
  */

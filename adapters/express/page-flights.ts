@@ -102,7 +102,7 @@ export class PageFlights {
     return flight
   }
 
-  /** @returns Whether nobody makes the page anew in the background yet. */
+  /** @returns Whether nobody makes the page again in the background yet. */
   beginRefresh(key: string): boolean {
     if (this.#refreshing.has(key)) return false
     this.#refreshing.add(key)

@@ -268,7 +268,7 @@ const OF_THE_RESPONSE = new Set([
  * The headers of a response that belong to it, in their order.
  *
  * @param outer - What was set before the view: the layers around the cache set it again, for each
- *   request anew, on a hit too.
+ *   request again, on a hit too.
  * @returns Also the names of those the view took away.
  */
 export function takeHeaders(

@@ -206,7 +206,7 @@ function respond(
   const settle = (filled: Buffer | undefined) => {
     if (res.headersSent || res.destroyed) return
     if (filled !== undefined) return exchange.answer(forwarding, page, outcome, detail, filled)
-    // A hole is not there any more: the page is made anew.
+    // A hole is not there any more: the page is made again.
     goToView(visit, { ...forwarding.lookup, page: undefined }, undefined)
   }
   let filled: MaybePromise<Buffer | undefined>
@@ -389,7 +389,7 @@ async function isStillCurrent(
   }
 }
 
-/** Makes a page anew in the background, once at a time. */
+/** Makes a page again in the background, once at a time. */
 function refresh({ exchange, req }: Visit, lookup: PageLookup): void {
   const { flights } = exchange.place
   if (flights.of(lookup.key) !== undefined || !flights.beginRefresh(lookup.key)) return

@@ -81,7 +81,7 @@ export class Digests {
 
 const MAX_WARNED = 1_000
 
-/** What tells one partial from another: an inline one is made anew by each render. */
+/** What tells one partial from another: an inline one is made again by each render. */
 function sourceOf(partial: unknown): unknown {
   return isInline(partial) ? (templateOf(partial) ?? partial) : partial
 }

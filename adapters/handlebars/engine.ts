@@ -47,7 +47,7 @@ export interface PartialOptions {
   readonly depths?: unknown
 }
 
-/** What of a container is set anew by each render, and so belongs to one only. */
+/** What of a container is set again by each render, and so belongs to one only. */
 export interface ContainerState {
   helpers: unknown
   partials: unknown

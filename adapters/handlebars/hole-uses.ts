@@ -23,7 +23,7 @@ export interface HoleUses {
   readonly namesByExpression: boolean
 }
 
-/** Names of data that a loop sets anew with every turn. */
+/** Names of data that a loop sets again with every turn. */
 export const LOOP_DATA: readonly string[] = ['index', 'key', 'first', 'last']
 
 /** Helpers of Handlebars that render their block in a context of its own. */

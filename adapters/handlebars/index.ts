@@ -65,7 +65,7 @@ const MAX_SOURCES = 500
 const OURS = Symbol.for('fragcache.handlebars')
 
 /**
- * Registers the block helper `cache`, and `nocache` for what is rendered anew on every hit:
+ * Registers the block helper `cache`, and `nocache` for what is rendered again on every hit:
  *
  *     {{#cache 500 "sidebar" user.username using="local"}} ... {{/cache}}
  *     {{#nocache}} ... {{/nocache}}

@@ -251,7 +251,7 @@ function checkOrigin(req: ExpressRequest, token: PageToken): void {
   if (token.isIn(req)) return
   throw new RequestFault(
     403,
-    'The token is missing, or another process has given it: load the page anew. Processes that share a port need the option secret.',
+    'The token is missing, or another process has given it: load the page again. Processes that share a port need the option secret.',
   )
 }
 

@@ -77,7 +77,7 @@ export class Observer {
     for (const end of this.#ends) end()
   }
 
-  /** Begins all figures anew. */
+  /** Begins all figures again. */
   reset(): void {
     this.caches.resetStats()
     this.#responses.clear()

@@ -173,7 +173,7 @@ const REASONS: Readonly<Record<string, Told>> = {
   ],
   'stale-inside': [
     'A fragment in the page was served past its time, and the page is not to keep it alive.',
-    'Nothing: once the fragment is made anew, the page is stored.',
+    'Nothing: once the fragment is made again, the page is stored.',
   ],
   // It was to be stored, and was not.
   invalidated: [
@@ -198,7 +198,7 @@ const REASONS: Readonly<Record<string, Told>> = {
     'Nothing: the client asked for that.',
   ],
   'stale-while-revalidate': [
-    'The page is past its time: it was served once more, while it is made anew behind.',
+    'The page is past its time: it was served once more, while it is made again behind.',
     'Nothing: that is what `staleWhileRevalidate` is for.',
   ],
   'view-failed': [

@@ -33,7 +33,7 @@ export class Reservoir<T> {
     if (at < this.size) this.#sample[at] = { id, atMs, what }
   }
 
-  /** Takes at most so many out, and begins anew. */
+  /** Takes at most so many out, and begins again. */
   take(limit: number): readonly Seen<T>[] {
     const taken = this.#sample
     this.#sample = []

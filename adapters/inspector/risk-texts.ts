@@ -13,7 +13,7 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   outage: {
     severity: 'high',
     meaning:
-      'A store does not answer. Pages and fragments are made anew on each request until it does.',
+      'A store does not answer. Pages and fragments are made again on each request until it does.',
     remedy: 'See that the server runs and can be reached; `fragcache check` tells more.',
   },
   'visitor-in-body': {
@@ -108,7 +108,7 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   },
   FRAGCACHE_REFRESH_FAILED: {
     severity: 'medium',
-    meaning: 'Something could not be made anew, and the old is served.',
+    meaning: 'Something could not be made again, and the old is served.',
     remedy: 'Look at the error in the message: visitors do not see it until the old is too old.',
   },
   FRAGCACHE_DAMAGED_ENTRY: {

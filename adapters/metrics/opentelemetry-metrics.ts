@@ -86,7 +86,7 @@ function observe(meter: Meter, tally: Tally): () => void {
   const refreshes = counter(
     'refresh_failures',
     '{refresh}',
-    'How often something could not be made anew, so that the old was served.',
+    'How often something could not be made again, so that the old was served.',
   )
   const lasting = meter.createObservableUpDownCounter('fragcache.outages.active', {
     unit: '{outage}',

@@ -292,7 +292,7 @@ function metricsOf(tally: Tally, buckets: readonly number[]): Metric[] {
     },
     counter(
       'refresh_failures_total',
-      'How often something could not be made anew, so that the old was served.',
+      'How often something could not be made again, so that the old was served.',
       () => tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.failedRefreshes })),
     ),
   ]

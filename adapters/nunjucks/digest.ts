@@ -32,7 +32,7 @@ interface TagSource {
 
 /**
  * Digests of templates' sources with all that they include, extend and import: made once per compiled
- * template, and anew when the environment takes a template up again.
+ * template, and again when the environment takes a template up again.
  */
 export class Digests {
   readonly #engine: Engine

@@ -83,7 +83,7 @@ const TAGS = ['cache', 'endcache', 'nocache', 'endnocache']
  *
  *     {% cache 500 sidebar request.user.username|lower using="local" %} ... {% endcache %}
  *
- * What stands between `nocache` and `endnocache` inside is rendered anew on every hit.
+ * What stands between `nocache` and `endnocache` inside is rendered again on every hit.
  *
  * @param env - The environment, which is changed: its templates are rendered over any cache wherever
  *   a callback is given, as Express does. Others are left alone.

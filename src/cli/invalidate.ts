@@ -31,7 +31,7 @@ export function checkInvalidation({ fragment, tag, url, using, soft }: Invalidat
     )
   }
   if (url !== undefined && soft === true) {
-    throw new UsageError('invalidate: --soft has no effect with --url: pages are made anew')
+    throw new UsageError('invalidate: --soft has no effect with --url: pages are made again')
   }
   if (url !== undefined && !URL.canParse(url)) {
     throw new UsageError(

@@ -216,7 +216,7 @@ ${CONFIG}`,
     'make a fragment, what has a tag, or a page a miss',
     `Makes every variant of a fragment a miss, or every entry that was stored with a tag, or
 every stored variant of a page. With --soft what has a fragment or a tag becomes stale
-instead: who allows that is served it once more while it is made anew. It does not ask
+instead: who allows that is served it once more while it is made again. It does not ask
 first.
 
 ${CONFIG} --url needs the pages.`,

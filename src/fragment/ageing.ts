@@ -15,7 +15,7 @@ export interface Old {
 
 /**
  * What becomes of a fragment that was found: it is served; it is old and served, since somebody here
- * makes it anew; whoever found it makes it anew, and others are served it meanwhile; or it is too old.
+ * makes it again; whoever found it makes it again, and others are served it meanwhile; or it is too old.
  */
 export type Use = 'fresh' | 'old' | 'refresh' | 'too_old'
 

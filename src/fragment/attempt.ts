@@ -88,7 +88,7 @@ export class Attempt {
   }
 
   /**
-   * Makes it anew in place of what was found.
+   * Makes it again in place of what was found.
    *
    * @param old - What may stand in if the body throws.
    * @param refresh - Given where the old is served to all others meanwhile.
@@ -414,7 +414,7 @@ export function openSync(
   throw faults.asynchronousHole(fragment.site)
 }
 
-/** As {@link openSync}, but answers by promise where the holes are rendered asynchronously. */
+/** As {@link openSync}, but answers asynchronously where the holes are rendered asynchronously. */
 export function openHere(
   fragment: Fragment,
   parent: Frame | undefined,
@@ -660,7 +660,7 @@ export function flightToJoin(
 function atOnce<T>(value: MaybePromise<T>): T {
   if (value instanceof Promise) {
     value.catch(() => undefined)
-    throw new TypeError('a cache whose answersAtOnce is true answered by promise')
+    throw new TypeError('a cache whose answersAtOnce is true answered asynchronously')
   }
   return value
 }
@@ -806,7 +806,7 @@ function landHit({ fragment, flight }: Reading, hit: Hit, content: Content): voi
   release(fragment, flight)
 }
 
-/** Who found it makes it anew, if it is nobody else's turn; all others are served the old meanwhile. */
+/** Who found it makes it again, if it is nobody else's turn; all others are served the old meanwhile. */
 function openRefresh(
   reading: Reading,
   begin: Begin,

@@ -248,7 +248,7 @@ export class FragmentCache {
   }
 
   /**
-   * Makes one variant stale: those who allow it are served it while it is made anew.
+   * Makes one variant stale: those who allow it are served it while it is made again.
    *
    * @returns `true` if it was there and fresh.
    * @throws TypeError: `varyOn` is no array, or holds what has no text.
@@ -371,7 +371,7 @@ async function showOld(
   }
 }
 
-/** Makes a fragment anew in nobody's time. */
+/** Makes a fragment again in the background. */
 function refresh(attempt: Attempt, body: () => Promise<string>): void {
   const { cache, variant, alias } = attempt.fragment
   const run = async () => {

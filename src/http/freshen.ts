@@ -1,7 +1,7 @@
 import type { StoredHeader } from './stored-response.js'
 import { joinVary } from './vary.js'
 
-/** They describe the body that is stored, which a 304 does not bring anew. */
+/** They describe the body that is stored, which a 304 does not bring again. */
 const OF_THE_BODY: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-length',

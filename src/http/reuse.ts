@@ -6,7 +6,7 @@ import { currentAgeSeconds, type StoredHead } from './stored-response.js'
 export type Reuse =
   /** It answers. */
   | 'fresh'
-  /** It answers, though it is past its time, and is made anew meanwhile. */
+  /** It answers, though it is past its time, and is made again meanwhile. */
   | 'stale-while-revalidate'
   /** It answers past its time, since the request says that it may. */
   | 'max-stale'

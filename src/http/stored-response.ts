@@ -9,7 +9,7 @@ export type StoredHeader = readonly [name: string, value: string | readonly stri
 export type NominatedHeader = readonly [name: string, value: string | null]
 
 /**
- * A place in the body that is filled anew for each visitor: how many bytes stand before it, and what
+ * A place in the body that is filled again for each visitor: how many bytes stand before it, and what
  * renders it: the engine, the template as its loader knows it, and which hole of that.
  */
 export type StoredHole = readonly [at: number, engine: string, template: string, hole: string]
@@ -33,7 +33,7 @@ export interface StoredHead {
   readonly freshUntilMs: number | null
   /** How long after that it may stand in for a view that fails. */
   readonly ifErrorSeconds: number
-  /** How long after that it may answer while it is made anew. */
+  /** How long after that it may answer while it is made again. */
   readonly whileRevalidateSeconds: number
   /** Absolute, as sent. */
   readonly uri: string
@@ -322,7 +322,7 @@ function isNominatedHeader(value: unknown): value is NominatedHeader {
 }
 
 /**
- * Headers that belong to one connection, to one visitor, or are made anew for each answer.
+ * Headers that belong to one connection, to one visitor, or are made again for each answer.
  *
  * @see RFC 9110 §7.6.1, RFC 9111 §3.1
  */

@@ -84,7 +84,7 @@ export class Flights<Landed> {
     else this.#flights.set(key, next)
   }
 
-  /** Lets what is on its way end for those who wait already; whoever comes later begins anew. */
+  /** Lets what is on its way end for those who wait already; whoever comes later begins again. */
   detach(key: string): void {
     const running = this.#flights.get(key)
     if (running !== undefined) running.isClosed = true

@@ -167,7 +167,7 @@ describe('the digest', () => {
     expect(await eta.renderAsync('@main', {})).toBe('1bb')
   })
 
-  it('follows named templates that are loaded anew', () => {
+  it('follows named templates that are loaded again', () => {
     const { eta } = engine(createCaches({ default: new LocMemCache() }), { digest: true })
     eta.loadTemplate('@part', 'a')
     eta.loadTemplate('@main', `<% cache 60 named %><%~ include('@part') %><% endcache %>`)
@@ -294,7 +294,7 @@ describe('keywords of locks and staleness', () => {
   )
 
   it.each(stores)(
-    'staleWhileRevalidate: one makes it anew, the others get what was there, over %s',
+    'staleWhileRevalidate: one makes it again, the others get what was there, over %s',
     async (_, make) => {
       vi.useFakeTimers({ toFake: ['Date'] })
       const { eta } = engine(createCaches({ default: make() }))

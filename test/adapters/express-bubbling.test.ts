@@ -139,7 +139,7 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
         const { caches, made, pages, origin } = await countries()
         await made(['/fr-de'])
         await pages.invalidate(`${origin}/fr-de`)
-        // Made anew of what was found.
+        // Made again of what was found.
         expect(await made(['/fr-de'])).toEqual(['/fr-de'])
         await caches.invalidateTags(['country:de'])
         expect(await made(['/fr-de'])).toEqual(['/fr-de'])
@@ -225,7 +225,7 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
       expect(await made(['/p'])).toEqual([])
       await caches.invalidateTags(['x'])
       expect(await made(['/p'])).toEqual(['/p'])
-      // What is in it was made anew, or found with what it depends on.
+      // What is in it was made again, or found with what it depends on.
       expect(await made(['/p'])).toEqual([])
       await caches.invalidateTags(['x'])
       expect(await made(['/p'])).toEqual(['/p'])
@@ -368,7 +368,7 @@ describe.each(expressVersions)('what pages depend on in $version', ({ express })
       clock.advance(31)
       await caches.invalidateTags(['nothing'])
       expect(await get('/q')).toBe(first)
-      // By now it was made anew, and so is the page.
+      // By now it was made again, and so is the page.
       await pause(20)
       expect(await made(['/q'])).toEqual(['/q'])
       expect(await get('/q')).not.toBe(first)

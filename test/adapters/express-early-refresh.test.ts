@@ -68,7 +68,7 @@ describe.each(expressVersions)('earlyRefresh of pages, in $version', ({ express 
       await eventually(() => outcomes.length === 4)
       expect(outcomes.slice(1).sort()).toEqual(['hit', 'hit', 'miss'])
       drawing(0)
-      // Made anew, it lives on past the end of the first.
+      // Made again, it lives on past the end of the first.
       clock.advance(20)
       expect((await site.get('/p')).text).toBe('run 2')
       expect(runsOf()).toBe(2)

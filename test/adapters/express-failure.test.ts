@@ -93,7 +93,7 @@ describe.each(expressVersions)('a page on $version is served', ({ express }) => 
     if (said.length > 0) expect(said[0]?.[0]).toContain('not for this cache')
   })
 
-  it('anew where what was stored is damaged', async () => {
+  it('again where what was stored is damaged', async () => {
     const cache = new AsyncTestCache()
     const { site } = await siteOver(cache)
     for (const damage of [

@@ -141,7 +141,7 @@ describe.each(expressVersions)('pages with holes in $version', ({ express }) => 
       expect(outcomes.filter((outcome) => outcome === 'joined')).toHaveLength(19)
     })
 
-    it('are made anew where a hole is not there any more', async () => {
+    it('are made again where a hole is not there any more', async () => {
       const { site, engine, runs, outcomes } = await holedSite({ cache: newCache() })
       await site.get('/p', as('ann'))
       await eventually(() => outcomes.length === 1)
@@ -157,7 +157,7 @@ describe.each(expressVersions)('pages with holes in $version', ({ express }) => 
       expect(runs.count).toBe(2)
     })
 
-    it('are filled while they are served stale, and made anew behind that', async () => {
+    it('are filled while they are served stale, and made again behind that', async () => {
       const clock = stopClock()
       const { site, runs, outcomes } = await holedSite({
         cache: newCache(),

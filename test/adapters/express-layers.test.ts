@@ -332,7 +332,7 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
     ['alone', false],
     ['in front of cacheSite', true],
   ])('a listener %s', (_name, isInside) => {
-    it('has the page made anew in the background, and answers that in front', async () => {
+    it('has the page made again in the background, and answers that in front', async () => {
       stopClock()
       const pages = responseCache(newCaches(), { seconds: 10, staleWhileRevalidate: 1000 })
       const app = express()

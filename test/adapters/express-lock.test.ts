@@ -148,7 +148,7 @@ describe.each(expressVersions)('a lock of pages in $version', ({ express }) => {
     await other
   })
 
-  it('lets one process make a stale page anew in the background', async () => {
+  it('lets one process make a stale page again in the background', async () => {
     const clock = stopClock()
     const { sites, runs, ask } = await sharedSites(
       3,

@@ -91,7 +91,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect((await site.get('/p')).text).toBe('run 2')
     })
 
-    it('no-cache makes the page anew for everybody, or confirms it', async () => {
+    it('no-cache makes the page again for everybody, or confirms it', async () => {
       const { site } = await cachedSite(express, numbered(), { honorRequestDirectives: true })
       await site.get('/p')
       expect((await asking(site, 'no-cache')).text).toBe('run 2')

@@ -47,7 +47,7 @@ describe.each(expressVersions)('soft invalidation of tags in $version', ({ expre
       expect((await get()).text).toBe('run 2')
     })
 
-    it('lets the page answer once more while it is made anew', async () => {
+    it('lets the page answer once more while it is made again', async () => {
       const { get, soften, outcomes } = await taggedSite({ staleWhileRevalidate: 60 })
       await get()
       await soften()
@@ -81,7 +81,7 @@ describe.each(expressVersions)('soft invalidation of tags in $version', ({ expre
       expect((await get()).text).toBe('run 3')
     })
 
-    it('is over once the page was made anew, though it is the same to the byte', async () => {
+    it('is over once the page was made again, though it is the same to the byte', async () => {
       const { get, soften, state } = await taggedSite({ staleIfError: 60 })
       await get('/same')
       await soften()

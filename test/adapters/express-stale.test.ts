@@ -268,7 +268,7 @@ describe.each(expressVersions)('past its time, in $version', ({ express }) => {
     ['a cache that answers late', () => new AsyncTestCache()],
   ]
 
-  describe('a page that is made anew in the background', () => {
+  describe('a page that is made again in the background', () => {
     it.each(allowances('stale-while-revalidate'))(
       'staleWhileRevalidate: %j and "%s": is served for %i seconds',
       async (staleWhileRevalidate, directives, seconds) => {

@@ -8,7 +8,7 @@ import { eventually, expressVersions, Site } from '../support/express.js'
 
 const kinds = [
   ['a cache that answers at once', () => new LocMemCache()],
-  ['a cache that answers by promise', () => new AsyncTestCache()],
+  ['a cache that answers asynchronously', () => new AsyncTestCache()],
 ] as const
 
 describe.each(expressVersions)('statistics of routes in $version', ({ express }) => {

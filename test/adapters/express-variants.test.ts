@@ -50,7 +50,7 @@ describe.each(expressVersions)('the variants of a URL in $version', ({ express }
       expect(runs.count).toBe(20)
     })
 
-    it('made anew do not push out others', async () => {
+    it('made again do not push out others', async () => {
       const clock = stopClock()
       const { site } = await cachedSite(
         express,

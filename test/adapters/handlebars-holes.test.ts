@@ -185,7 +185,7 @@ describe.each(['sync', 'async'] as const)('a nocache block, %s', (kind) => {
     }
   })
 
-  it('is rendered anew on every hit, and what is around it is not', async () => {
+  it('is rendered again on every hit, and what is around it is not', async () => {
     const page = start()
     const runs = countRuns(page)
     const source = '{{#cache 60 "a"}}{{run}}{{#nocache}} {{user}}{{/nocache}}{{/cache}}'

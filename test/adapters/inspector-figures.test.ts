@@ -47,7 +47,7 @@ describe('the history', () => {
     expect([points.length, points.at(-1)?.atMs]).toEqual([180, 399 * 5000])
   })
 
-  it('begins anew where the figures do, and after a pause', () => {
+  it('begins again where the figures do, and after a pause', () => {
     const history = new History()
     const counts = new Counts()
     counts.hits = 100

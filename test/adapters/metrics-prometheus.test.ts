@@ -130,7 +130,7 @@ describe('the metrics of outages', () => {
     expect(seen.values('fragcache_outages_total')).toEqual({ [series]: 1 })
   })
 
-  it('tell what could not be made anew', async () => {
+  it('tell what could not be made again', async () => {
     const clock = vi.useFakeTimers({ toFake: ['Date'] })
     onTestFinished(() => void vi.useRealTimers())
     const caches = createCaches({ default: new LocMemCache() })
@@ -354,7 +354,7 @@ describe('the register', () => {
     })
   })
 
-  it('adds its default labels, at each scrape anew', async () => {
+  it('adds its default labels, at each scrape again', async () => {
     const caches = createCaches({ default: new LocMemCache() })
     const { register, scrape } = measure(caches)
     register.setDefaultLabels({ app: 'shop' })

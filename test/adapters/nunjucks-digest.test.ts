@@ -31,7 +31,7 @@ const templates = {
 
 describe('with digests', () => {
   it.each(['main', 'base', 'macros', 'part', 'inner'] as const)(
-    'a fragment is made anew once %s has changed',
+    'a fragment is made again once %s has changed',
     async (name) => {
       for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
         const render = (deployed: typeof templates, n: number) =>

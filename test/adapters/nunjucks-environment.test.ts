@@ -188,7 +188,7 @@ describe('templates', () => {
     await expect(renderAsync('inside')).rejects.toThrow(/its body did not end at once.*loader/)
   })
 
-  it('that change on disk are compiled anew', async () => {
+  it('that change on disk are compiled again', async () => {
     const views = makeFolder({ 'home.njk': 'one{% cache 0 n %}1{% endcache %}' })
     const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(views, { noCache: true }))
     const { renderAsync } = registerCache(env, remote())

@@ -73,7 +73,7 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
       '123',
     ),
     steady(
-      'a variable set anew by each turn',
+      'a variable set again by each turn',
       3,
       '{% for i in xs %}{% set twice = i + i %}{% cache 9 a i %}{{ twice }}{% endcache %}{% endfor %}',
       '246',
@@ -125,7 +125,7 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
   ],
   variables: [
     steady(
-      'a macro that reads a variable set anew after the tag',
+      'a macro that reads a variable set again after the tag',
       1,
       '{% set y = 1 %}{% macro m() %}{{ y }}{% endmacro %}{% cache 9 a %}{{ m() }}{% endcache %}{% set y = 2 %}{{ m() }}',
       '12',
@@ -149,7 +149,7 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
       '[]',
     ),
     steady(
-      'a loop variable set anew in the body',
+      'a loop variable set again in the body',
       3,
       '{% for i in xs %}{% cache 9 a i %}{% set i = i + 10 %}{{ i }}{% endcache %} {% endfor %}',
       '11 12 13 ',
@@ -472,7 +472,7 @@ describe('what a body keeps inside, hit or miss', () => {
       '7|1',
     ),
     steady(
-      'a loop variable set anew',
+      'a loop variable set again',
       3,
       '{% for i in xs %}{% cache 9 a i %}{% set i = 0 %}{{ i }}{% endcache %}{{ i }}{% endfor %}',
       '010203',

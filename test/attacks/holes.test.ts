@@ -129,7 +129,7 @@ describeAttacks(
   [
     attack({
       name: 'what filled a hole for one visitor, for the next',
-      about: 'a hole is filled for each visitor anew',
+      about: 'a hole is filled for each visitor again',
       succeeds: bobGetsSecret,
     }),
     attack({
@@ -247,7 +247,7 @@ describeAttacks(
       },
     }),
     attack({
-      name: 'what filled a page that is served past its time, and what made it anew',
+      name: 'what filled a page that is served past its time, and what made it again',
       about: 'RFC 5861 §3: the run in the background is one visitor’s',
       options: { staleWhileRevalidate: 60 },
       succeeds: async (target) => {

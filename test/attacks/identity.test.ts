@@ -298,7 +298,7 @@ describeAttacks(
       succeeds: bobGetsSecret,
     },
     {
-      name: 'a session whose cookie is set anew with each answer, on a page for all',
+      name: 'a session whose cookie is set again with each answer, on a page for all',
       about: 'CVE-2023-30861: the cookie of one goes out with the page of another',
       layers: (app, cache, view) => {
         const options = { secret: 's', resave: false, rolling: true, saveUninitialized: true }

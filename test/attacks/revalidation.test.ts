@@ -16,7 +16,7 @@ const EXPIRED = 601
 
 const REVALIDATING = { seconds: 600, revalidates: true } as const
 
-/** A page that is published anew by a request for `/publish`, with the version as its ETag. */
+/** A page that is published again by a request for `/publish`, with the version as its ETag. */
 const PUBLISHED: FreshView = {
   make: () => {
     let version = 1

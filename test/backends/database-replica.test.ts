@@ -95,7 +95,7 @@ describe('a primary and a replica', () => {
     await cache.invalidateTags(['t'])
     expect(await cache.get('k')).toBeUndefined()
     expect((await cache.getMany(['k'])).size).toBe(0)
-    // Made anew while the replica has still the old entry and the old counter.
+    // Made again while the replica has still the old entry and the old counter.
     expect(await cache.getOrSet('k', 'new', { tags: ['t'] })).toBe('new')
     expect(await cache.get('k')).toBeUndefined()
     database.catchUp()

@@ -265,7 +265,7 @@ describe('the count', () => {
     'count-007',
     'count-5.5',
     'count-9999999999999999',
-  ])('is found out anew where there is only %j', async (name) => {
+  ])('is found out again where there is only %j', async (name) => {
     await plant(20)
     await mkdir(join(location, '.fragcache', name), { recursive: true })
     await open({ maxEntries: 20, cullFrequency: 2 }).set('a', 1)

@@ -139,7 +139,7 @@ describe('a lock', () => {
 })
 
 describe('a holder that was taken for dead and was not', () => {
-  it('commits nothing, and starts anew', async () => {
+  it('commits nothing, and starts again', async () => {
     const runs: string[] = []
     await locks.run('x', bytes('mine'), async (turn) => {
       runs.push(await text().catch(() => 'nothing'))
@@ -153,7 +153,7 @@ describe('a holder that was taken for dead and was not', () => {
     expect(await text()).toBe('mine')
   })
 
-  it('takes nothing away, and starts anew', async () => {
+  it('takes nothing away, and starts again', async () => {
     await writeFile(target, 'old')
     let runs = 0
     const taken = await locks.run('x', undefined, async (turn) => {
@@ -169,7 +169,7 @@ describe('a holder that was taken for dead and was not', () => {
     expect(runs).toBe(2)
   })
 
-  it('writes no draft, and starts anew', async () => {
+  it('writes no draft, and starts again', async () => {
     let runs = 0
     await locks.run('x', undefined, async (turn) => {
       if (++runs === 1) await revoke('x')
@@ -258,7 +258,7 @@ describe('a lock whose holder is gone', () => {
     nowMs += 5000
     await someLooks()
     expect(await holderOf('x')).toBe(token)
-    // Half of its time, then a sign: the watch begins anew.
+    // Half of its time, then a sign: the watch begins again.
     stepMs = 25
     await someLooks()
     await writeFile(join(inside, 'new'), 'a sign')

@@ -213,7 +213,7 @@ describe('generations', () => {
     expect(revived).toBeLessThan(20)
   })
 
-  it('of more key prefixes than the record may name begin anew, and revive nothing', () => {
+  it('of more key prefixes than the record may name begin again, and revive nothing', () => {
     let record = newGenerations(undefined)
     const names = Array.from({ length: 300 }, (_, i) => namespaceOf(`prefix${i}`))
     for (const name of names) {

@@ -176,7 +176,7 @@ describe.skipIf(!isThere).each(KINDS)('clear (%s)', (protocol) => {
     }
   })
 
-  it('revives nothing when the record is evicted and made anew by who knew an old one', async () => {
+  it('revives nothing when the record is evicted and made again by who knew an old one', async () => {
     const [busy, idle] = [make(), make()]
     await idle.set('known', 1)
     for (let i = 0; i < 5; i++) {
@@ -476,7 +476,7 @@ describe.skipIf(!isThere)('connections', () => {
   })
 
   it.each(KINDS)(
-    'that are closed while they open are opened anew on use (%s)',
+    'that are closed while they open are opened again on use (%s)',
     async (protocol) => {
       const cache = open({ options: { protocol } })
       for (let i = 0; i < 3; i++) {

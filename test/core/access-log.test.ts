@@ -154,7 +154,7 @@ describe('what is logged', () => {
     expect(records[2]).toMatchObject({ durationMs: expect.any(Number) })
   })
 
-  it('is what could not be made anew', async () => {
+  it('is what could not be made again', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const logger = consoleLike()
     const caches = createCaches({ default: new LocMemCache() })

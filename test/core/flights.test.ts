@@ -69,7 +69,7 @@ describe('Flights', () => {
     expect(await first).toBe('a')
   })
 
-  it('gives an error to all who wait, and runs anew for the next', async () => {
+  it('gives an error to all who wait, and runs again for the next', async () => {
     const flights = new Flights<string>()
     let runs = 0
     const action = async () => {
@@ -86,7 +86,7 @@ describe('Flights', () => {
     expect(runs).toBe(2)
   })
 
-  it('starts anew after forgetting, and the older end does not end the newer', async () => {
+  it('starts again after forgetting, and the older end does not end the newer', async () => {
     const flights = new Flights<string>()
     const [old, young] = [deferred<string>(), deferred<string>()]
     const first = run(flights, 'k', () => old.promise)
@@ -162,7 +162,7 @@ describe('Flights', () => {
         latest = flight
         return end.promise
       })
-      // An invalidation: whoever comes next begins anew while this one goes on.
+      // An invalidation: whoever comes next begins again while this one goes on.
       flights.detach('k')
       previous?.()
       previous = () => end.resolve()

@@ -67,7 +67,7 @@ describe('early refresh', () => {
     expect(isDueEarly(stamp, 1)).toBe(true)
   })
 
-  it('makes a hot value anew in nobody’s time, so that it never ends', async () => {
+  it('makes a hot value again in nobody’s time, so that it never ends', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'performance'] })
     vi.spyOn(Math, 'random').mockImplementation(seeded(7))
     const cache = new LocMemCache({ earlyRefresh: true })
@@ -159,7 +159,7 @@ describe('a failed refresh', () => {
     for (let i = 0; i < 3; i++) await cache.getOrSet('k', failing, { staleIfError: 60 })
     expect(warn).toHaveBeenCalledOnce()
     expect(warn.mock.calls[0]).toMatchObject([
-      /"k" could not be made anew, and the old is served: Error: boom/,
+      /"k" could not be made again, and the old is served: Error: boom/,
       { code: 'FRAGCACHE_REFRESH_FAILED' },
     ])
   })

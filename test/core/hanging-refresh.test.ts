@@ -103,7 +103,7 @@ describe.each(subjects)('a refresh of %s that does not end', (_, open) => {
       expect(await find()).toBe('made 1')
     })
 
-    it('is begun anew less and less often', async () => {
+    it('is begun again less and less often', async () => {
       const { clock, ends, find } = await stale()
       const counts: number[] = []
       for (let seconds = 0; seconds <= 80; seconds += 8) {
@@ -126,7 +126,7 @@ describe.each(subjects)('a refresh of %s that does not end', (_, open) => {
       expect(await firstOf(find, end)).toBe('made 3')
     })
 
-    it('is joined by no other once it was made anew without it', async () => {
+    it('is joined by no other once it was made again without it', async () => {
       const clock = new SteppedClock()
       clock.start()
       const { ask } = open(create(), false, 5)

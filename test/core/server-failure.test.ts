@@ -134,7 +134,7 @@ describe('a server that fails again and again', () => {
     expect(outages).toHaveLength(1)
   })
 
-  it('is not taken for down anew because of what was asked before it was back', async () => {
+  it('is not taken for down again because of what was asked before it was back', async () => {
     vi.useFakeTimers()
     cache.hanging = true
     const first = expect(cache.get('first')).rejects.toThrow(CacheBackendError)
@@ -151,7 +151,7 @@ describe('a server that fails again and again', () => {
     expect((await asked(() => cache.get('k'))).times).toBe(1)
   })
 
-  it('is taken for down anew by the first call since then that fails', async () => {
+  it('is taken for down again by the first call since then that fails', async () => {
     cache.failing = true
     await expect(cache.get('k')).rejects.toThrow()
     cache.failing = false

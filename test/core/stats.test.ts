@@ -7,7 +7,7 @@ import { MAX_NAMES, OTHERS } from '../../src/stats/tally.js'
 
 const kinds = [
   ['a cache that answers at once', () => new LocMemCache()],
-  ['a cache that answers by promise', () => new AsyncTestCache()],
+  ['a cache that answers asynchronously', () => new AsyncTestCache()],
 ] as const
 
 describe.each(kinds)('statistics of %s', (_, newCache) => {
@@ -112,7 +112,7 @@ describe('statistics of time', () => {
     expect(caches.stats().aliases.default?.timeSavedMs).toBeCloseTo(90 + 200)
   })
 
-  it('time every read of a store that answers by promise', async () => {
+  it('time every read of a store that answers asynchronously', async () => {
     const cache = new AsyncTestCache()
     const caches = createCaches({ default: cache })
     await cache.set('a', 1)

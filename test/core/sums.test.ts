@@ -203,7 +203,7 @@ describe('who adds up', () => {
     expect(told.sums()).toEqual(countedBy(caches))
   })
 
-  it('is told of what was counted before that begins anew', async () => {
+  it('is told of what was counted before that begins again', async () => {
     const caches = createCaches({ default: new LocMemCache() })
     await caches.default.set('a', 1)
     const told = addUp(caches)

@@ -189,7 +189,7 @@ describe.each(kinds)('hard and soft, over %s', (_, open) => {
     cache.getOrSet('k', () => ++edition, { tags: ['t'], timeout: 10, ...options })
   const stale = { staleWhileRevalidate: 1000 }
 
-  it('who asks without further ado makes anew what is stale', async () => {
+  it('who asks without further ado makes again what is stale', async () => {
     await read()
     await cache.invalidateTags(['t'], { soft: true })
     expect(await read()).toBe(2)

@@ -80,7 +80,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
     fragments = new FragmentCache(createCaches({ default: cache }))
   })
 
-  it('staleWhileRevalidate: who finds it old makes it anew, and it is stored', async () => {
+  it('staleWhileRevalidate: who finds it old makes it again, and it is stored', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const options = { name: 'n', timeout: 10, staleWhileRevalidate: 30 }
     let runs = 0
@@ -188,7 +188,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
     expect(await page(failing)).toBe('[new]')
   })
 
-  it('earlyRefresh of the cache: who is drawn makes it anew ahead of its time', async () => {
+  it('earlyRefresh of the cache: who is drawn makes it again ahead of its time', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] })
     vi.advanceTimersByTime(1)
     const random = vi.spyOn(Math, 'random').mockReturnValue(0.999)
@@ -242,7 +242,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
 })
 
 describe('a fragment rendered from code', () => {
-  it('is made anew in nobody’s time: all are served the old meanwhile, and one body runs', async () => {
+  it('is made again in nobody’s time: all are served the old meanwhile, and one body runs', async () => {
     for (const cache of [new LocMemCache(), new AsyncTestCache()]) {
       const fragments = new FragmentCache(createCaches({ default: cache }))
       const options = { name: 'n', staleWhileRevalidate: 60 }
@@ -393,7 +393,7 @@ describe('lock', () => {
     expect(new Set(pages)).toEqual(new Set(['<a><b><c>', '<c><b><a>']))
   })
 
-  it('one of all makes an old one anew, and nobody waits', async () => {
+  it('one of all makes an old one again, and nobody waits', async () => {
     const processes = two()
     const options = { name: 'n', lock: true, staleWhileRevalidate: 60 }
     await processes[0].render(options, () => 'old')

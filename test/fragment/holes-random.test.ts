@@ -105,7 +105,7 @@ async function renderFromCode(
   return text
 }
 
-/** Makes some fragments anew. */
+/** Makes some fragments again. */
 async function forgetSome(
   engine: HoleEngine,
   random: (below: number) => number,

@@ -696,7 +696,7 @@ describe('a hole in a fragment that is past its time', () => {
     },
   )
 
-  it('is filled for each visitor while it is made anew by nobody', async () => {
+  it('is filled for each visitor while it is made again by nobody', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const engine = new HoleEngine()
     const render = (visitor: Visitor, text: string) =>

@@ -87,7 +87,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
   it.each([
     ['removed', () => fragments.delete('n')],
     ['cleared', () => cache.clear()],
-  ])('what is %s while it is made anew in the background stays so', async (__, remove) => {
+  ])('what is %s while it is made again in the background stays so', async (__, remove) => {
     const options = { name: 'n', timeout: 100, staleWhileRevalidate: 60 }
     await fragments.render(options, () => 'old')
     await fragments.expire('n')
@@ -100,7 +100,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
     expect(await fragments.render(options, () => 'new')).toBe('new')
   })
 
-  it('an old one is made anew even if a hole failed as it was shown', async () => {
+  it('an old one is made again even if a hole failed as it was shown', async () => {
     let isFailing = false
     let runs = 0
     const holes = { has: () => true, render: () => (isFailing ? fail() : 'hole') }
@@ -259,7 +259,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
       body.end()
       expect(await Promise.all([asked, outside])).toEqual(['old', 'old'])
       clock.advance(6)
-      expect(await fragments.render(around('n'), () => 'made anew')).toBe('made anew')
+      expect(await fragments.render(around('n'), () => 'made again')).toBe('made again')
     })
 
     it('one ends with what it contains, also where that is refreshed ahead of its time', async () => {
@@ -278,7 +278,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache]>([
       vi.mocked(Math.random).mockRestore()
       vi.mocked(performance.now).mockRestore()
       clock.advance(6)
-      expect(await fragments.render(around('n'), () => 'made anew')).toBe('made anew')
+      expect(await fragments.render(around('n'), () => 'made again')).toBe('made again')
     })
   })
 })

@@ -121,7 +121,7 @@ beforeAll(async () => {
   return () => consumer.remove()
 }, 120_000)
 
-/** One run of the compiler, since it checks every library anew. */
+/** One run of the compiler, since it checks every library again. */
 async function compile(sources: Readonly<Record<string, string>>) {
   for (const [file, text] of Object.entries(sources)) await consumer.write(file, text)
   await consumer.write('tsconfig.json', tsconfig(Object.keys(sources)))

@@ -9,7 +9,7 @@ import { naiveCache, type NaiveOptions } from './naive-cache.js'
 
 export type View = (req: Request, res: Response) => unknown
 
-/** A view with a state, made anew for each run of an attack. */
+/** A view with a state, made again for each run of an attack. */
 export interface FreshView {
   readonly make: () => View
 }

@@ -104,13 +104,13 @@ export class Site {
   }
 }
 
-/** The headers as they came, without those that every answer has anew. */
+/** The headers as they came, without those that every answer has again. */
 export function comparable(answer: Answer): string[] {
-  const anew = new Set(['age', 'cache-status', 'connection', 'keep-alive', 'transfer-encoding'])
+  const again = new Set(['age', 'cache-status', 'connection', 'keep-alive', 'transfer-encoding'])
   const lines: string[] = []
   for (let i = 0; i < answer.rawHeaders.length; i += 2) {
     const name = answer.rawHeaders[i] ?? ''
-    if (!anew.has(name.toLowerCase())) lines.push(`${name}: ${answer.rawHeaders[i + 1]}`)
+    if (!again.has(name.toLowerCase())) lines.push(`${name}: ${answer.rawHeaders[i + 1]}`)
   }
   return lines
 }

@@ -136,7 +136,7 @@ function ageSource(
   const endMs = entry?.freshUntilMs ?? undefined
   if (endMs === undefined || entry?.isStale === true || timeout === null) return madeAtMs
   const startMs = endMs - timeout * 1000
-  // Another process may have made it anew since, and its time may be cut to that of what is in it.
+  // Another process may have made it again since, and its time may be cut to that of what is in it.
   const isOwn = madeAtMs !== undefined && madeAtMs >= startMs - TOLERANCE_MS
   if (isOwn && (startMs > nowMs || Math.abs(madeAtMs - startMs) < TOLERANCE_MS)) return madeAtMs
   return startMs <= nowMs ? startMs : undefined

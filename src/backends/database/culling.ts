@@ -237,7 +237,7 @@ export class Culling {
     yield* this.removal.removeExpired(PURGED)
   }
 
-  /** Lets the room be counted anew. */
+  /** Lets the room be counted again. */
   forget(): void {
     this.#allowance = 0
     this.#room = undefined

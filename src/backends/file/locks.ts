@@ -29,7 +29,7 @@ import { inTurn, mapLimited } from './limit.js'
  *   revoke     rename lock-NAME/TOKEN away
  *
  * Whatever a holder does to an entry goes by a path with its token in it. So a holder that was
- * taken for dead and was only slow changes nothing any more: its rename fails, and it starts anew.
+ * taken for dead and was only slow changes nothing any more: its rename fails, and it starts again.
  * That is why a revocation needs no proof of death, and why one that hits the wrong holder (by a
  * late give-back) costs that one a second try and nothing else. A token never comes back once it
  * was revoked.
@@ -41,7 +41,7 @@ const LEASE_MS = 1000
 const MAX_UNWATCHED_MS = 100
 /** How long a call waits for one lock before it fails. */
 const MAX_WAIT_MS = 10_000
-/** How often a call that lost its lock starts anew. */
+/** How often a call that lost its lock starts again. */
 const MAX_STARTS = 100
 /** Leftovers of writers that are not known to be dead are swept at this age. */
 export const SAFE_AGE_MS = 5 * 60_000

@@ -312,7 +312,7 @@ export class Entries {
   }
 
   /**
-   * Gives a live entry a new deadline: writes it anew, since its deadline is part of what is stored.
+   * Gives a live entry a new deadline: writes it again, since its deadline is part of what is stored.
    * Another program's keeps the flags by which that program reads it.
    */
   async touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
@@ -332,7 +332,7 @@ export class Entries {
     throw tooManyConflicts()
   }
 
-  /** Adds to a whole number, in one round trip unless it is written anew meanwhile. */
+  /** Adds to a whole number, in one round trip unless it is written again meanwhile. */
   async increment(storedKey: string, delta: number): Promise<number | null | undefined> {
     const spot = this.#servers.find(storedKey)
     const key = wireKey(storedKey)

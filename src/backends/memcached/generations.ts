@@ -12,7 +12,7 @@ import { createHash, randomInt } from 'node:crypto'
 /** The key of the record. No default key function can make it of a caller's key. */
 export const GENERATIONS_KEY = 'fragcache:generations'
 
-/** Namespaces that are told apart. With more, all start anew: their entries become misses. */
+/** Namespaces that are told apart. With more, all start again: their entries become misses. */
 const MAX_NAMESPACES = 256
 
 /** Of a generation every stamp has at least the remainder by this: 12 bits. */

@@ -12,7 +12,7 @@ export interface Item {
   readonly secondsLeft: number | undefined
 }
 
-/** An entry with the value that was expected, which then is not read anew. */
+/** An entry with the value that was expected, which then is not read again. */
 export const AS_EXPECTED: Item = {
   value: Buffer.alloc(0),
   flags: 0,

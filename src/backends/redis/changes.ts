@@ -19,7 +19,7 @@ interface ListeningClient extends IoClient {
  * Has the server tell of every change of a key, by whichever client, for as long as the connection
  * stands, and again once it is back.
  *
- * @param source - Makes the connection, which then connects anew by itself.
+ * @param source - Makes the connection, which then connects again by itself.
  * @param prefix - What the keys begin with.
  * @returns Ends it.
  */

@@ -15,7 +15,7 @@ export interface ConnectionSettings {
   readonly make?: (options: object) => IoClient | Promise<IoClient>
 }
 
-/** Milliseconds until the first attempt to connect anew; the next ones come later. */
+/** Milliseconds until the first attempt to connect again; the next ones come later. */
 const RETRY_MS = 50
 
 /** Most milliseconds between two attempts to connect. */
@@ -41,7 +41,7 @@ export function failFast(limitMs: number, connectLimitMs: number): object {
 const READONLY_MS = 5000
 
 /**
- * A leader that has become a replica: ask anew who leads. Not at every refused write, since what else
+ * A leader that has become a replica: ask again who leads. Not at every refused write, since what else
  * is under way goes with the connection.
  */
 function reconnectsFor(): (error: Error) => boolean {
@@ -61,7 +61,7 @@ function isOfSelect(error: Error): boolean {
   return command?.name === 'select'
 }
 
-/** A client that is opened on first use, connects anew by itself, and keeps no process alive. */
+/** A client that is opened on first use, connects again by itself, and keeps no process alive. */
 export class Connection implements ClientSource {
   readonly #settings: ConnectionSettings
   #client: IoClient | undefined

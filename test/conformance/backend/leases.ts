@@ -100,7 +100,7 @@ export function leases(test: Define): void {
     assert.match(results[1], /^b/)
   })
 
-  test('with a lock one of all makes a stale value anew, and nobody waits', async (t) => {
+  test('with a lock one of all makes a stale value again, and nobody waits', async (t) => {
     const caches = [await t.open(), await t.open(), await t.open()]
     const times = { timeout: LONG, staleWhileRevalidate: LONG }
     const options = { ...times, lock: true }
@@ -122,7 +122,7 @@ export function leases(test: Define): void {
     assert.equal(runs, 1)
     finish()
     for (let i = 0; (await caches[2]?.get('k')) !== 'new'; i++) {
-      assert.ok(i < 200, 'it was never made anew')
+      assert.ok(i < 200, 'it was never made again')
       await pause(10)
     }
     assert.equal(runs, 1)

@@ -123,7 +123,7 @@ const DAMAGE: Readonly<Record<string, Uint8Array>> = {
 
 function damaged(test: Define, damage: NonNullable<BackendUnderTest['damage']>): void {
   for (const [name, bytes] of Object.entries(DAMAGE)) {
-    test(`an entry damaged to ${name} is a miss, and can be written anew`, async (t) => {
+    test(`an entry damaged to ${name} is a miss, and can be written again`, async (t) => {
       const cache = await t.open({ version: 1 })
       const spoil = async () => {
         await cache.set('k', 1, { timeout: null })

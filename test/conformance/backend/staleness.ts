@@ -164,7 +164,7 @@ export function staleness(test: Define): void {
     }
   })
 
-  test('a value that somebody stores while it is made anew is kept', async (t) => {
+  test('a value that somebody stores while it is made again is kept', async (t) => {
     const [cache, other] = [await t.open(), await t.open()]
     await cache.set('k', 'old', REVALIDATE)
     await cache.expire('k')
@@ -182,7 +182,7 @@ export function staleness(test: Define): void {
     assert.equal(await cache.get('k'), 'newer')
   })
 
-  test('what is removed or invalidated while it is made anew is not kept', async (t) => {
+  test('what is removed or invalidated while it is made again is not kept', async (t) => {
     const [cache, other] = [await t.open(), await t.open()]
     const removals = [
       () => cache.delete('k'),

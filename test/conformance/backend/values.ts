@@ -7,7 +7,7 @@ class Point {
   readonly x = 1
 }
 
-/** What comes back as it went in; made anew for each use. */
+/** What comes back as it went in; made again for each use. */
 const kept: Readonly<Record<string, () => unknown>> = {
   null: () => null,
   true: () => true,

@@ -18,7 +18,7 @@
   const SENTENCES = {
     hit: 'Found in the cache.',
     miss: 'Not in the cache: the body ran, and its text is stored.',
-    stale: 'Past its time: served while it is made anew, or since its body failed.',
+    stale: 'Past its time: served while it is made again, or since its body failed.',
     joined: 'Another request was making it, and its text is shared.',
     bypass: 'The body ran and nothing is stored: the tag says so, or its text is not to be kept.',
     error: 'The body threw; what it had put out until then stands here.',

@@ -70,13 +70,13 @@ export function createActions(app) {
     if ((await app.act(path, body)) && input) input.value = ''
   }
 
-  const soft = 'Soft: shown as it is until it is made anew'
+  const soft = 'Soft: shown as it is until it is made again'
   const element = el(
     'div',
     { class: 'actions' },
     actionForm(
       'Invalidate a fragment',
-      'All variants of the fragment with this name are made anew when they are next asked for.',
+      'All variants of the fragment with this name are made again when they are next asked for.',
       () =>
         confirmed(
           'Invalidate this fragment?',
@@ -133,7 +133,7 @@ export function createActions(app) {
     ),
     actionForm(
       'Clear a cache',
-      'Everything in it goes at once: the site is slower until it is made anew.',
+      'Everything in it goes at once: the site is slower until it is made again.',
       () =>
         confirmed(
           'Clear this cache?',

@@ -145,7 +145,7 @@ export function time(atMs) {
   )
 }
 
-/** Writes anew how far each time on the page lies behind or ahead. */
+/** Writes again how far each time on the page lies behind or ahead. */
 export function refreshTimes() {
   for (const element of document.querySelectorAll('time[data-at]')) {
     const text = relative(Number(/** @type {HTMLElement} */ (element).dataset.at))

@@ -147,7 +147,7 @@ export function createFragments(app) {
   async function invalidate({ name, alias }) {
     const answer = await ask({
       title: 'Invalidate this fragment?',
-      text: `All variants of “${name}” in the cache “${alias}” are made anew when they are next asked for.`,
+      text: `All variants of “${name}” in the cache “${alias}” are made again when they are next asked for.`,
       confirm: 'Invalidate',
     })
     if (answer !== undefined) await app.act('api/invalidate', { fragment: name, using: alias })
@@ -206,7 +206,7 @@ export function createRoutes(app) {
       title: 'Invalidate a URL of this route?',
       text: isPattern
         ? `Put values in place of the parameters of ${path}. All variants of the page go.`
-        : 'All variants of the page go; they are made anew when they are next asked for.',
+        : 'All variants of the page go; they are made again when they are next asked for.',
       confirm: 'Invalidate',
       input: { label: 'URL', type: 'url', value: `${location.origin}${path}` },
     })

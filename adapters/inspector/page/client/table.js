@@ -298,7 +298,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
       }
       schedule()
     },
-    /** Draws every row anew. */
+    /** Draws every row again. */
     redraw() {
       for (const { element } of drawn.values()) element.remove()
       drawn = new Map()
