@@ -22,7 +22,7 @@ const alias = [
  * What needs neither a server nor a process of its own nor the whole machine. A process takes file
  * after file, since to start one and to load all libraries costs more than most files do.
  */
-const light = ['adapters', 'attacks', 'chaos', 'core', 'docs', 'fragment', 'http'].map(
+const light = ['adapters', 'attacks', 'chaos', 'core', 'docs', 'fragment', 'http', 'tools'].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 )
 
