@@ -2,7 +2,6 @@ import js from '@eslint/js'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import regexp from 'eslint-plugin-regexp'
 import tseslint from 'typescript-eslint'
-import { importDirection } from './scripts/lint/import-direction.mjs'
 
 const typescript = ['**/*.ts']
 const published = ['src/**/*.ts', 'adapters/**/*.ts']
@@ -35,10 +34,8 @@ export default defineConfig([
   globalIgnores(['dist/', 'dist.*/', 'coverage/', 'docs/api/']),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
-    plugins: { fragcache: { rules: { 'import-direction': importDirection } } },
     rules: {
       ...js.configs.recommended.rules,
-      'fragcache/import-direction': 'error',
       eqeqeq: ['error', 'always'],
       'no-var': 'error',
       'object-shorthand': 'error',

@@ -13,6 +13,7 @@ export interface Manifest {
   readonly version: string
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>
   readonly bin: Readonly<Record<string, string>>
+  readonly scripts: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies: Readonly<Record<string, string>>
   readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>

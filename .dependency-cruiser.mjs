@@ -1,0 +1,130 @@
+// Who may import whom (docs/architecture.md). `npm run lint` holds the code to it; imports of types count.
+
+/** What nobody publishes stays outside of what is published. */
+const tools = '^(test|bench|examples|scripts|fixtures)/'
+
+const leaves =
+  'bus|circuit|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
+
+const backends = 'locmem|dummy|file|redis|memcached|database|tiered'
+
+/** A package is found in node_modules; its types may lie in a package of their own. */
+const packages = '(^|/)node_modules/'
+const guests = `${packages}(@types/)?(nunjucks|handlebars|eta|express)/`
+
+/**
+ * @param {string} name
+ * @param {string} comment - Why; said in the complaint.
+ * @param {import('dependency-cruiser').IFromRestriction} from
+ * @param {import('dependency-cruiser').IToRestriction} to
+ */
+const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to })
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    forbid(
+      'src-stands-alone',
+      'src knows neither adapters nor tests nor tools',
+      { path: '^src/' },
+      { path: ['^adapters/', tools] },
+    ),
+    forbid(
+      'src-without-guests',
+      'src knows no template engine and no web framework',
+      { path: '^src/' },
+      { path: guests },
+    ),
+    forbid(
+      'packages-at-the-edge',
+      'only a backend, an adapter or the command line needs a package',
+      { path: '^src/', pathNot: '^src/(backends/|cli/|cli[.]ts$)' },
+      { path: packages },
+    ),
+    forbid(
+      'leaves',
+      'a leaf helper knows nothing above it',
+      { path: `^src/(${leaves})[.]ts$` },
+      { path: '^src/(index|cache|caches|cli)[.]ts$|^src/(backends|fragment|http)/' },
+    ),
+    forbid(
+      'core',
+      'the core knows no concrete backend, no fragments and no HTTP',
+      { path: '^src/(cache|caches|backend)[.]ts$' },
+      { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http)/' },
+    ),
+    forbid(
+      'backends',
+      'a backend imports the base class and leaf helpers',
+      { path: '^src/backends/' },
+      { path: '^src/(index|caches|cli)[.]ts$|^src/(fragment|http)/' },
+    ),
+    forbid(
+      'no-concrete-backend',
+      'only index.ts and the subpath entries name concrete backends',
+      { path: '^src/(fragment|http)/' },
+      { path: '^src/(index|cli)[.]ts$|^src/backends/' },
+    ),
+    forbid(
+      'fragments-without-http',
+      'fragments know no HTTP',
+      { path: '^src/fragment/' },
+      { path: '^src/http/' },
+    ),
+    forbid(
+      'policy-is-pure',
+      'the HTTP policy knows neither cache nor clock: time is an argument',
+      { path: '^src/http/policy[.]ts$' },
+      { path: '^src/(?!http/)|^(node:)?(timers|perf_hooks)(/|$)' },
+    ),
+    forbid(
+      'adapters',
+      'an adapter stands on src/fragment, src/http and what is under them',
+      { path: '^adapters/' },
+      { path: ['^src/(index|cli)[.]ts$', '^src/backends/', tools] },
+    ),
+    forbid(
+      'guests-at-home',
+      'types of an engine or a framework stay in its own subpath',
+      { path: '^adapters/([^/]+)/' },
+      { path: guests, pathNot: `${packages}(@types/)?$1/` },
+    ),
+    forbid(
+      'published-suite',
+      'the published suite ships with src alone',
+      { path: '^test/conformance/backend-suite' },
+      { path: ['^adapters/', tools], pathNot: '^test/conformance/' },
+    ),
+    forbid(
+      'backends-are-siblings',
+      'what two siblings need is a helper under both of them',
+      { path: `^src/backends/(${backends})[/.]`, pathNot: '^src/backends/tiered[/.]' },
+      { path: `^src/backends/(${backends})[/.]`, pathNot: '^src/backends/$1[/.]' },
+    ),
+    forbid(
+      'tiered-stands-on-memory',
+      'what two siblings need is a helper under both of them',
+      { path: '^src/backends/tiered[/.]' },
+      { path: `^src/backends/(${backends})[/.]`, pathNot: '^src/backends/(tiered|locmem)[/.]' },
+    ),
+    forbid(
+      'adapters-are-siblings',
+      'what two siblings need is a helper under both of them',
+      { path: '^adapters/([^/]+)/' },
+      { path: '^adapters/', pathNot: '^adapters/$1/' },
+    ),
+    forbid(
+      'no-circles',
+      'files that import each other are one file in several places',
+      {},
+      { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    ),
+    forbid('resolvable', 'what is not found is held to no rule', {}, { couldNotResolve: true }),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { conditionNames: ['types', 'import', 'node', 'default'] },
+  },
+}
