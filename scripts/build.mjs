@@ -5,22 +5,30 @@
 //   node scripts/build.mjs --if-stale   compile unless dist/ was made from exactly these sources
 //
 // dist/ is replaced whole by a rename, so that a process reading it never finds half of it, and a file
-// whose source is gone goes too.
+// whose source is gone goes too. Processes may build at the same time: each compiles into a folder of its
+// own, and the last one to end has its folder stay.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 /** The project's folder. */
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 const dist = join(root, 'dist')
-const state = join(root, 'node_modules', '.cache', 'fragcache-build')
-const stamp = join(state, 'sources.sha256')
-const lock = join(state, 'lock')
+/** The hash of the sources that a build was made from, inside of it so that both change at once. */
+const stamp = 'sources.sha256'
 
 /** What is for browsers: scripts and style sheets beside the sources, not compiled. */
 async function assetFiles() {
@@ -56,31 +64,7 @@ async function hashOfSources() {
 }
 
 async function isFresh(hash) {
-  if (!existsSync(join(dist, 'src', 'index.js'))) return false
-  return (await readFile(stamp, 'utf8').catch(() => '')) === hash
-}
-
-/** Runs `work` while no other process of this checkout builds. */
-async function alone(work) {
-  await mkdir(state, { recursive: true })
-  for (;;) {
-    try {
-      await mkdir(lock)
-      break
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error
-    }
-    const held = await stat(lock).catch(() => undefined)
-    // A build takes seconds: a lock of minutes ago was left by one that was killed.
-    if (held !== undefined && Date.now() - held.mtimeMs > 180_000)
-      await rm(lock, { recursive: true })
-    else await sleep(200)
-  }
-  try {
-    return await work()
-  } finally {
-    await rm(lock, { recursive: true, force: true })
-  }
+  return (await readFile(join(dist, stamp), 'utf8').catch(() => '')) === hash
 }
 
 function compile(outDir) {
@@ -101,29 +85,45 @@ async function copyAssets(outDir) {
   }
 }
 
+/** What a rename fails with when something else has taken the place meanwhile. */
+const isTaken = (error) => error.code === 'ENOTEMPTY' || error.code === 'EEXIST'
+
+/**
+ * Puts the folder `fresh` in the place of `target`, where others may do the same at the same time. What was
+ * there goes to `old`, a path with nothing in it, and is removed.
+ */
+export async function replaceFolder(fresh, target, old) {
+  for (;;) {
+    await rename(target, old).catch((error) => {
+      if (error.code !== 'ENOENT') throw error
+    })
+    await rm(old, { recursive: true, force: true })
+    try {
+      return await rename(fresh, target)
+    } catch (error) {
+      if (!isTaken(error)) throw error
+    }
+  }
+}
+
 /**
  * Makes dist/ unless it is there and made from exactly these sources.
  *
  * @param {{ force?: boolean }} [options]
  */
 export async function build({ force = false } = {}) {
-  if (!force && (await isFresh(await hashOfSources()))) return
-  await alone(async () => {
-    const hash = await hashOfSources()
-    if (!force && (await isFresh(hash))) return
-    const fresh = join(root, `dist.${process.pid}.new`)
-    const old = join(root, `dist.${process.pid}.old`)
-    try {
-      await compile(fresh)
-      await copyAssets(fresh)
-      if (existsSync(dist)) await rename(dist, old)
-      await rename(fresh, dist)
-      await writeFile(stamp, hash)
-    } finally {
-      await rm(fresh, { recursive: true, force: true })
-      await rm(old, { recursive: true, force: true })
-    }
-  })
+  const hash = await hashOfSources()
+  if (!force && (await isFresh(hash))) return
+  const folder = await mkdtemp(join(root, 'dist.'))
+  const fresh = join(folder, 'new')
+  try {
+    await compile(fresh)
+    await copyAssets(fresh)
+    await writeFile(join(fresh, stamp), hash)
+    await replaceFolder(fresh, dist, join(folder, 'old'))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

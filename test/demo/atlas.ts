@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Country } from 'world-countries'
+import { buildPackage } from '../support/servers.js'
 
 /** A page that was asked for, and what that cost. */
 export interface Visit {
@@ -62,12 +63,7 @@ export async function atlas<Path extends keyof AtlasModules>(
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 async function run(args: string[]): Promise<ChildProcess> {
-  const build = spawn(process.execPath, ['scripts/build.mjs', '--if-stale'], {
-    cwd: root,
-    stdio: 'inherit',
-  })
-  const [code] = (await once(build, 'exit')) as [number | null]
-  if (code !== 0) throw new Error('the library could not be built')
+  await buildPackage()
   return spawn(process.execPath, ['examples/atlas/server.mjs', ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildPackage } from './servers.js'
 
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -79,6 +80,7 @@ export class Consumer {
     const consumer = new Consumer(folder)
     try {
       await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
+      await buildPackage()
       const script = join(projectRoot, 'scripts', 'pack.mjs')
       const tarball = await succeed(process.execPath, [script, folder], projectRoot)
       const offline = [

@@ -24,11 +24,20 @@ declare module 'vitest' {
  * @throws Error With `CI=true` a missing server is a failure, since the suite would prove nothing.
  */
 export async function sharedServer(kind: ServerKind): Promise<{ url: string } | undefined> {
-  const response = await fetch(`${inject('serverKeeper')}/${kind}`)
-  if (!response.ok) throw new Error(await response.text())
-  const answer = (await response.json()) as KeeperAnswer
+  const answer = (await askKeeper(kind)) as KeeperAnswer
   if ('url' in answer) return answer
   if (process.env['CI'] === 'true') throw new Error(answer.missing)
   console.warn(`skipped: ${answer.missing}`)
   return undefined
+}
+
+/** Makes `dist/` of the sources as they are; suites that need it at the same time wait for one build. */
+export async function buildPackage(): Promise<void> {
+  await askKeeper('build')
+}
+
+async function askKeeper(wanted: string): Promise<unknown> {
+  const response = await fetch(`${inject('serverKeeper')}/${wanted}`)
+  if (!response.ok) throw new Error(await response.text())
+  return response.json()
 }

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestProject } from 'vitest/node'
+import { build } from '../../../scripts/build.mjs'
 import { inPath, installWithApt } from '../executables.js'
 import type { KeeperAnswer, ServerKind } from '../servers.js'
 import { startMemcached } from './memcached.js'
@@ -56,7 +57,10 @@ const kinds: Readonly<Record<ServerKind, Kind>> = {
   },
 }
 
-/** Starts the servers that suites ask for, each once per run, and stops them at its end. */
+/**
+ * Starts the servers that suites ask for, each once per run, and stops them at its end. Suites that need
+ * the build at the same time wait for one.
+ */
 export default async function keepServers(project: TestProject): Promise<() => Promise<void>> {
   const started = new Map<ServerKind, Promise<Shared | undefined>>()
 
@@ -74,9 +78,14 @@ export default async function keepServers(project: TestProject): Promise<() => P
     }
   }
 
+  let building: Promise<void> | undefined
+  const buildOnce = () => (building ??= build().finally(() => (building = undefined)))
+
   const server = createServer((request, response) => {
-    answer((request.url ?? '').slice(1) as ServerKind).then(
-      (found) => response.end(JSON.stringify(found)),
+    const wanted = (request.url ?? '').slice(1)
+    const reply = wanted === 'build' ? buildOnce() : answer(wanted as ServerKind)
+    reply.then(
+      (found) => response.end(JSON.stringify(found ?? {})),
       (error: unknown) => response.writeHead(500).end(String(error)),
     )
   })
