@@ -55,6 +55,20 @@ export default {
       { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http)/' },
     ),
     forbid(
+      'backend',
+      'what stands between a store and its cache knows nobody who uses the cache',
+      { path: '^src/backend/' },
+      {
+        path: '^src/(index|cache|caches|cli|get-or-set)[.]ts$|^src/(making|backends|fragment|http|cli)/',
+      },
+    ),
+    forbid(
+      'making',
+      'making knows a cache by its core alone',
+      { path: '^src/making/' },
+      { path: '^src/(index|cache|caches|cli|get-or-set)[.]ts$|^src/(backends|fragment|http|cli)/' },
+    ),
+    forbid(
       'backends',
       'a backend imports the base class and leaf helpers',
       { path: '^src/backends/' },

@@ -1,3 +1,4 @@
+import { exposeCore, type CacheCore } from './backend/core.js'
 import { BoundedMemo, bytesOfTexts } from './bounded-memo.js'
 import { Circuit } from './circuit.js'
 import { messageOfError } from './error-text.js'
@@ -19,8 +20,7 @@ import type { ClockTime } from './clock.js'
 import { primitivesOf, type WriteEntry, type WriteOutcome } from './primitives.js'
 import { IntegerOverflowError, pack, unpack, type Unpacked } from './serializer.js'
 import type { ServerFigures } from './server-stats.js'
-import { isClaim, newClaim, withStamp, type Stamp } from './stamp.js'
-import type { Lock } from './staleness.js'
+import { isClaim, newClaim, withStamp } from './stamp.js'
 import {
   resolveSettings,
   type CacheSettings,
@@ -39,85 +39,20 @@ import {
   type TagVersions,
 } from './tags.js'
 import { TimeLimit } from './time-limit.js'
-import type { Deadline, Timeout } from './timeout.js'
+import type { Deadline } from './timeout.js'
 
+import type {
+  Beginning,
+  ChangeListener,
+  Claim,
+  Hit,
+  Lookup,
+  LookupOptions,
+  StoreRequest,
+} from './backend/entries.js'
+
+export type * from './backend/entries.js'
 export type { Primitives, WriteEntry, WriteOutcome } from './primitives.js'
-
-/** A live entry that was looked up. */
-export interface Hit {
-  readonly value: unknown
-  /** The versions it was stored with; `undefined` without tags. */
-  readonly tags: TagVersions | undefined
-  /** Only of entries that may be served past their time, or are to be made again ahead of it. */
-  readonly stamp?: Stamp | undefined
-  /** Milliseconds since the epoch; `undefined`: it is fresh. Only told to who asks for stale ones. */
-  readonly staleSinceMs?: number | undefined
-  /**
-   * Where the value itself is kept in memory: the same object for as long as the entry has this value,
-   * and given up with it.
-   */
-  readonly entry?: object | undefined
-}
-
-/** What is told to somebody who keeps copies of entries. */
-export interface ChangeListener {
-  /** From now on every change is told. What was kept until now may be outdated. */
-  up(): void
-  /** From now on changes may go untold. */
-  down(): void
-  /** Entries, or counters of tags, were written or removed. */
-  changed(storedKeys: readonly string[]): void
-  /** Anything may have changed. */
-  changedAll(): void
-}
-
-/** What {@link Backend.lookup} answers, in the order asked. */
-export interface Lookup {
-  readonly hits: readonly (Hit | undefined)[]
-  /** The payloads under these keys, of whatever worth; `undefined`: nothing, or it was not looked. */
-  readonly lying: readonly unknown[]
-  /** The versions of the tags that were expected. */
-  readonly seen: SeenVersions
-  /** Whether the clock of invalidations was read together with them. */
-  readonly withClock?: boolean
-}
-
-/** What is looked up. */
-export interface LookupOptions {
-  /** What is past its time is wanted too, as long as it was not invalidated. */
-  readonly stale?: boolean
-  /** What is missing is about to be made: how far the clock of invalidations is has to be known. */
-  readonly toMake?: boolean
-  /** No copy will do, neither of a replica nor of local memory. */
-  readonly isCurrent?: boolean
-}
-
-/**
- * What lies under the key of something that is about to be made: what was found there past its time or
- * invalidated, else a claim. It is written by compare and set in place of that. So whoever removes or
- * replaces the entry meanwhile wins, as does a later one that was made in the meantime.
- */
-export type Claim = unknown
-
-/** What {@link Backend.begin} gives. */
-export interface Beginning {
-  /** In the order asked; `undefined`: there is none, and what is made cannot be kept. */
-  readonly claims: readonly Claim[]
-  /** `undefined`: not to be had, and what is made cannot be kept. */
-  readonly versions: TagVersions | undefined
-}
-
-/** An entry for {@link Backend.store}. */
-export interface StoreRequest {
-  readonly storedKey: string
-  readonly value: unknown
-  readonly expiresAtMs: Deadline
-  readonly tags?: TagVersions | undefined
-  readonly stamp?: Stamp | undefined
-  readonly ifAbsent?: boolean
-  /** As in {@link WriteEntry}. */
-  readonly replacing?: unknown
-}
 
 /**
  * The lower half of a cache: what a backend implements, and how keys, values and tag versions are
@@ -168,6 +103,7 @@ export abstract class Backend<Payload = unknown> {
 
   protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}) {
     this.settings = resolveSettings(new.target.name, settings, known)
+    exposeCore(this, this as unknown as CacheCore)
     this.#counters = new TagCounters<Payload>({
       primitives: primitivesOf<Payload>(this),
       backendName: new.target.name,
@@ -319,26 +255,6 @@ export abstract class Backend<Payload = unknown> {
   /** @internal */
   get backendName(): string {
     return this.constructor.name
-  }
-
-  /** @internal */
-  get defaultLock(): Lock {
-    return this.settings.lock
-  }
-
-  /** @internal Beta of XFetch; 0: never early. */
-  get defaultBeta(): number {
-    return this.settings.earlyRefresh
-  }
-
-  /** @internal For how many milliseconds another's producer is waited for. */
-  get producerTimeoutMs(): number {
-    return this.settings.producerTimeoutMs
-  }
-
-  /** @internal The default timeout in seconds. */
-  get defaultTimeout(): Timeout {
-    return this.settings.timeout
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   type StoreRequest,
   type WriteOutcome,
 } from './backend.js'
+import { coreOf, type NumberWrite } from './backend/core.js'
 import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './errors.js'
 import type { Version } from './keys.js'
 import { toDescription, type EntryDescription } from './describe.js'
@@ -127,7 +128,7 @@ const MAX_CONFLICTS = 10_000
  */
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #made = new GetOrSet({
-    cache: this,
+    cache: coreOf(this),
     read: ({ key, storedKey, tags }, options) =>
       this.#call(
         'getOrSet',
@@ -199,13 +200,15 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   #dependOn(storedKey: string, hit: Hit): MaybePromise<void> {
     const frame = currentFrame()
     if (frame === undefined) return undefined
-    frame.depend(this, hit.tags)
-    return chain(lifetimeOf(this, storedKey, hit, frame), (expiresAtMs) => frame.limit(expiresAtMs))
+    frame.depend(coreOf(this), hit.tags)
+    return chain(lifetimeOf(coreOf(this), storedKey, hit, frame), (expiresAtMs) =>
+      frame.limit(expiresAtMs),
+    )
   }
 
   /** The same for what the caller stores: it is at hand there, and is not read. */
   #dependOnStored(tags: TagVersions): void {
-    if (tags.size > 0) currentFrame()?.depend(this, tags)
+    if (tags.size > 0) currentFrame()?.depend(coreOf(this), tags)
   }
 
   /** The versions for what is about to be stored. @throws Error: a counter cannot be written. */
@@ -589,7 +592,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const got = await this.#made.run({ ...wanted, source: timed.source, isDue })
     if (!timed.hasRun) this.counts.valueHits++
     if (frame !== undefined) {
-      frame.depend(this, got.tags)
+      frame.depend(coreOf(this), got.tags)
       const isUnknown = got.expiresAtMs === undefined && frame.wantsExpiry
       frame.limit(isUnknown ? await this.readLifetime(storedKey) : got.expiresAtMs)
       if (got.isOld) frame.holdOld()
@@ -804,10 +807,31 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     return figures === undefined ? undefined : { backend: this.backendName, ...figures }
   }
 
+  /** @internal */
+  async writeNumber(
+    operation: string,
+    { storedKey: key, value, replacing, expiresAtMs, ifAbsent = false }: NumberWrite,
+  ): Promise<boolean> {
+    const outcomes = await this.guarded(operation, () =>
+      withinLimit(
+        this.writeEntries([
+          {
+            key,
+            payload: this.packValue(value, undefined),
+            expiresAtMs,
+            ifAbsent,
+            replacing: this.packValue(replacing, undefined),
+          },
+        ]),
+      ),
+    )
+    return outcomes[0] === 'stored'
+  }
+
   /** Lets go of connections and timers. A later call opens the cache again. */
   async close(): Promise<void> {
     // A write after it would open the connection again.
-    await releasesOver(this)
+    await releasesOver(coreOf(this))
     this.forgetOutage()
     await this.disconnect()
   }

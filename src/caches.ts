@@ -1,3 +1,4 @@
+import { coreOf, hasCore } from './backend/core.js'
 import { isSoft, type Cache, type InvalidateOptions } from './cache.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
@@ -94,7 +95,7 @@ export class Caches {
     const late = [...caches].filter((cache) => cache.isShared || !cache.answersAtOnce).length
     const rounds = Math.min(caches.size, 1 + late)
     for (let round = 2; round <= rounds; round++) {
-      await this.#inAll((cache) => cache.invalidateAgain(tagsFor(cache), soft))
+      await this.#inAll((cache) => coreOf(cache).invalidateAgain(tagsFor(cache), soft))
     }
   }
 
@@ -128,14 +129,15 @@ export class Caches {
    *   after them counts under `(others)`.
    */
   stats(): CachesStats {
-    return statsOf(this.#caches, this.#tallies)
+    const cores = [...this.#caches].map(([alias, cache]) => [alias, coreOf(cache)] as const)
+    return statsOf(new Map(cores), this.#tallies)
   }
 
   /** Begins to count again: the figures of {@link stats} are zero from now on. */
   resetStats(): void {
     this.tellSums()
     this.#tallies.reset()
-    for (const cache of this.#caches.values()) cache.counts.reset()
+    for (const cache of this.#caches.values()) coreOf(cache).counts.reset()
   }
 
   /**
@@ -145,7 +147,7 @@ export class Caches {
    * @internal
    */
   tellSums(): void {
-    for (const cache of this.#caches.values()) cache.tellHits()
+    for (const cache of this.#caches.values()) coreOf(cache).tellHits()
     for (const tally of this.#tallies.fragments) tellFragmentHits(tally)
   }
 
@@ -154,7 +156,7 @@ export class Caches {
     tagsFor: (cache: Cache) => readonly string[],
     soft = false,
   ): Promise<void> {
-    await this.#inAll((cache) => cache.invalidateStoredTags(tagsFor(cache), soft))
+    await this.#inAll((cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), soft))
     await this.#invalidateAgain(tagsFor, soft)
   }
 
@@ -171,23 +173,16 @@ export class Caches {
 }
 
 async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {
-  // One of another copy of this package may know nothing of it.
-  if (typeof (cache as Partial<Cache>).readOwnServerStats !== 'function') return undefined
+  const core = coreOf(cache)
   try {
-    return await withinLimit(cache.readOwnServerStats())
+    return await withinLimit(core.readOwnServerStats())
   } catch (error) {
-    return {
-      backend: cache.backendName,
-      error: messageOfError(error),
-    }
+    return { backend: core.backendName, error: messageOfError(error) }
   }
 }
 
-/** Structural, since one process may load two copies of this package. */
 function isCache(value: unknown): value is Cache {
-  if (typeof value !== 'object' || value === null) return false
-  const { getOrSet, makeKey, lookupOne } = value as Partial<Cache>
-  return [getOrSet, makeKey, lookupOne].every((method) => typeof method === 'function')
+  return hasCore(value)
 }
 
 /** Structural, since one process may load two copies of this package. A cache alone has no aliases. */

@@ -1,4 +1,4 @@
-import type { Hit } from './backend.js'
+import type { Hit } from './backend/entries.js'
 import type { Version } from './keys.js'
 import type { Deadline } from './timeout.js'
 

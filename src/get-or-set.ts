@@ -1,5 +1,12 @@
-import type { Beginning, Claim, Hit, Lookup, LookupOptions, StoreRequest } from './backend.js'
-import type { Cache } from './cache.js'
+import type {
+  Beginning,
+  Claim,
+  Hit,
+  Lookup,
+  LookupOptions,
+  StoreRequest,
+} from './backend/entries.js'
+import type { CacheCore } from './backend/core.js'
 import { FAILED, Flight, mustNotWait } from './making/flight.js'
 import { fitnessOf } from './making/fitness.js'
 import { Flights } from './making/flights.js'
@@ -60,7 +67,7 @@ interface Served {
 
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
 export interface Access {
-  readonly cache: Cache
+  readonly cache: CacheCore
   /** `undefined`: the store failed. */
   readonly read: (
     wanted: Wanted,
@@ -408,7 +415,7 @@ function unreadTags(wanted: Wanted, frame: Frame): SeenVersions {
  * @returns `undefined`: nobody asks.
  */
 export function lifetimeOf(
-  cache: Cache,
+  cache: CacheCore,
   storedKey: string,
   hit: Hit,
   frame: Frame | undefined,

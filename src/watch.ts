@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { coreOf } from './backend/core.js'
 import { isCaches, type Caches } from './caches.js'
 import { textOfError } from './error-text.js'
 import { show } from './errors.js'
@@ -58,7 +59,7 @@ export class Watched {
     const aliases = new Set<string>()
     for (const name of caches.aliases) {
       // A cache under two aliases keeps the first as its name in messages.
-      const { alias, backendName, answersAtOnce, mayAnswerAtOnce } = caches.get(name)
+      const { alias, backendName, answersAtOnce, mayAnswerAtOnce } = coreOf(caches.get(name))
       aliases.add(name).add(alias)
       const known = backends.get(alias) ?? new Map<string, boolean>()
       backends.set(alias, known.set(backendName, answersAtOnce || mayAnswerAtOnce))

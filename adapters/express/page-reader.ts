@@ -1,6 +1,6 @@
-import type { Hit, Lookup } from '../../src/backend.js'
+import type { Hit, Lookup } from '../../src/backend/entries.js'
 import { BoundedWeakMemo, MemoBudget } from '../../src/bounded-memo.js'
-import type { Cache } from '../../src/cache.js'
+import type { CacheCore } from '../../src/backend/core.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import {
   answersRequest,
@@ -63,7 +63,7 @@ export class PageReader {
   readonly #toStored = (key: string) => this.cache.checkedKey(key)
 
   constructor(
-    readonly cache: Cache,
+    readonly cache: CacheCore,
     keyPrefix: string,
     readonly options: PageStoreOptions,
   ) {

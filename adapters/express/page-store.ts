@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { BoundedMemo, shortKey, type ShortKey } from '../../src/bounded-memo.js'
+import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import { CacheBackendError } from '../../src/errors.js'
 import { tagsToStore, warnOfTags } from '../../src/making/frame.js'
@@ -76,13 +77,16 @@ export class PageStore {
   /** Where there is no route; what is forgotten counts as one of them. */
   readonly #cookieUris = new Moments()
   #cookieReads = 0
+  readonly cache: CacheCore
 
   constructor(
-    readonly cache: Cache,
+    readonly api: Cache,
     readonly alias: string,
     readonly keyPrefix: string,
     readonly options: PageStoreOptions = { maxVariants: MAX_VARIANTS, rfc9111: false },
   ) {
+    const cache = coreOf(api)
+    this.cache = cache
     // A prefix that the cache cannot take shows now, not page by page.
     cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
     this.#reader = new PageReader(cache, keyPrefix, options)
@@ -348,7 +352,7 @@ export class PageStore {
       })
     } else if (isLater(keptUntilMs, current.expiresAtMs)) {
       // Never written over: that could undo an invalidation of another process.
-      await cache.touch(known.generationKey, { timeout: secondsUntil(keptUntilMs) })
+      await this.api.touch(known.generationKey, { timeout: secondsUntil(keptUntilMs) })
     }
     const listUntilMs = latest(keptUntilMs, before)
     if (headerList !== before?.headerList || listUntilMs !== before.expiresAtMs) {
@@ -391,7 +395,7 @@ export class PageStore {
     if (isDropped()) return { outcome: 'invalidated' }
     if (surplus.length > 0) {
       const gone = surplus.map((old) => variantKey(address, 'GET', old, known.uriHash))
-      await cache.deleteMany(gone)
+      await this.api.deleteMany(gone)
     }
     const stored = {
       ...head,
@@ -431,7 +435,7 @@ export class PageStore {
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
     const [value] = await this.#reader.readValues([key], known)
-    if (decodeGeneration(value) === undefined) await this.cache.delete(key)
+    if (decodeGeneration(value) === undefined) await this.api.delete(key)
   }
 
   /**
@@ -479,12 +483,12 @@ export class PageStore {
     const timeout = { timeout: secondsUntil(expiresAtMs) }
     if (current === undefined) {
       const record = { generation, invalidated: false, expiresAtMs }
-      await this.cache.add(known.generationKey, encodeGeneration(record), timeout)
+      await this.api.add(known.generationKey, encodeGeneration(record), timeout)
     } else if (isLater(expiresAtMs, current.expiresAtMs)) {
-      await this.cache.touch(known.generationKey, timeout)
+      await this.api.touch(known.generationKey, timeout)
     }
     const record = encodeHeaderList({ generation, expiresAtMs, headerList })
-    await this.cache.set(known.headerListKey, record, timeout)
+    await this.api.set(known.headerListKey, record, timeout)
     return this.#reader.candidates(known, request, headerList)[0] ?? ''
   }
 
@@ -495,7 +499,7 @@ export class PageStore {
       const [value] = await this.#reader.readValues([key], known)
       const page = this.#reader.decode({ value, tags: undefined })
       const isSeen = page?.generation === seen.generation && page.storedAtMs === seen.storedAtMs
-      if (isSeen) await this.cache.delete(key)
+      if (isSeen) await this.api.delete(key)
     }
     await this.#inTurn(request.uri, drop).catch((error: unknown) => {
       if (!(error instanceof CacheBackendError)) throw error
@@ -515,7 +519,7 @@ export class PageStore {
     this.#dropped.note(uri, ++this.#reader.moment)
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
-      await this.cache.set(key, encodeGeneration(record), { timeout })
+      await this.api.set(key, encodeGeneration(record), { timeout })
       await this.cache.confirmInvalidation('invalidate')
     }
     const done = withinLimit(drop())
@@ -549,7 +553,7 @@ export class PageStore {
     for (const key of keys) this.#dropped.note(key, moment)
     // A mark and not nothing: a handler that found nothing and is running in another process loses too.
     const marks = keys.map((key) => [key, newMark()] as const)
-    const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
+    const failed = await this.api.setMany(marks, { timeout: INVALIDATION_SECONDS })
     if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
     await this.cache.confirmInvalidation('invalidate')
   }

@@ -1,4 +1,4 @@
-import { primitivesOf } from '../primitives.js'
+import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import type { ServerStats } from '../server-stats.js'
 import { judge, type Finding, type Level } from './findings.js'
@@ -33,7 +33,7 @@ export async function checkCaches(session: Session): Promise<ExitCode> {
     const judged = works || told?.error === undefined ? judgeCache(cache, told) : []
     return {
       alias,
-      backend: cache.backendName,
+      backend: coreOf(cache).backendName,
       roundTripMs: ms === undefined ? null : Math.round(ms * 100) / 100,
       findings: sorted([...findings, ...judged, ...(together.get(alias) ?? [])]),
     }
@@ -55,8 +55,7 @@ function withCause(finding: Finding, stats: ServerStats | undefined): Finding {
 }
 
 function judgeCache(cache: Cache, stats: ServerStats | undefined): Finding[] {
-  const { settings } = primitivesOf(cache)
-  const { backendName: backend } = cache
+  const { settings, backendName: backend } = coreOf(cache)
   return judge({ backend, settings, stats, hasSeveralProcesses: hasSeveralProcesses() })
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, parse, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { hasCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { createCaches, type Caches } from '../caches.js'
 import { messageOfError } from '../error-text.js'
@@ -174,8 +175,7 @@ function isCaches(value: unknown): value is Caches {
 }
 
 function isCache(value: unknown): value is Cache {
-  if (!isObject(value)) return false
-  return ['getOrSet', 'makeKey', 'lookupOne'].every((name) => typeof value[name] === 'function')
+  return hasCore(value)
 }
 
 function isInvalidator(value: unknown): value is InvalidatesPages {

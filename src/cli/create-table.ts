@@ -1,4 +1,5 @@
 import { createCacheTable } from '../backends/database.js'
+import { coreOf } from '../backend/core.js'
 import { NEEDED_TABLE } from '../backends/database/create-table.js'
 import { cachesIn, loadConfig } from './config.js'
 import { CommandError } from './faults.js'
@@ -18,7 +19,9 @@ export async function createTables(
   const caches = cachesIn(exported)
   // Else what is in it is not known here.
   if (caches.length > 0 && !caches.some(([, cache]) => NEEDED_TABLE in cache)) {
-    const others = caches.map(([name, cache]) => `${visibleName(name)}: ${cache.backendName}`)
+    const others = caches.map(
+      ([name, cache]) => `${visibleName(name)}: ${coreOf(cache).backendName}`,
+    )
     throw new CommandError(
       `createcachetable: there is no DatabaseCache among the caches of ${path} (${others.join(', ')}); no other needs a table`,
     )

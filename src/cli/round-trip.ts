@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { messageOfError } from '../error-text.js'
 import type { Finding } from './findings.js'
@@ -94,7 +95,7 @@ function wrong(code: string, sentence: string): Finding {
 }
 
 function keepsNothing(cache: Cache): Finding {
-  if (cache.backendName === 'DummyCache') {
+  if (coreOf(cache).backendName === 'DummyCache') {
     return {
       level: 'risk',
       code: 'keeps-nothing',

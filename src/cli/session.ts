@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
 import { operationChannel, type OperationMessage } from '../observe.js'
@@ -66,7 +67,7 @@ export class Session {
     const cache = this.cache(alias)
     if (await isOfProcess(cache)) {
       throw new CommandError(
-        `${this.command}: ${alias} (${cache.backendName}) keeps its entries in the memory of the application's own process, which this command cannot reach; use the inspector there`,
+        `${this.command}: ${alias} (${coreOf(cache).backendName}) keeps its entries in the memory of the application's own process, which this command cannot reach; use the inspector there`,
       )
     }
     return cache
@@ -109,7 +110,9 @@ const CLEAR_SCREEN = '\x1b[H\x1b[2J\x1b[3J'
 async function isOfProcess(cache: Cache): Promise<boolean> {
   // Memory answers at once. Of servers, figures cost round trips, or a look through a table or a folder.
   if (!cache.answersAtOnce) return false
-  const stats = await cache.readOwnServerStats().catch(() => undefined)
+  const stats = await coreOf(cache)
+    .readOwnServerStats()
+    .catch(() => undefined)
   return stats?.scope === 'process'
 }
 

@@ -1,5 +1,5 @@
-import type { Hit } from '../backend.js'
-import type { Cache } from '../cache.js'
+import type { Hit } from '../backend/entries.js'
+import type { CacheCore } from '../backend/core.js'
 import { Refreshes, type Refresh } from '../making/refreshes.js'
 import { isDueEarly, patienceOf } from '../staleness.js'
 import type { Content } from './holes.js'
@@ -47,10 +47,10 @@ export function oldOf({ ageing }: Fragment, hit: Hit, content: Content): Old | u
   return { hit, content, usableUntilMs: sinceMs + graceMs }
 }
 
-const refreshesOf = new WeakMap<Cache, Refreshes>()
+const refreshesOf = new WeakMap<CacheCore, Refreshes>()
 
 /** What is made in the background over a cache, shared by everyone who renders with it. */
-export function refreshesOver(cache: Cache): Refreshes {
+export function refreshesOver(cache: CacheCore): Refreshes {
   const known = refreshesOf.get(cache)
   if (known !== undefined) return known
   const refreshes = new Refreshes()

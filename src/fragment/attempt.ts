@@ -1,5 +1,5 @@
-import type { Claim, Hit, Lookup, StoreRequest } from '../backend.js'
-import type { Cache } from '../cache.js'
+import type { Claim, Hit, Lookup, StoreRequest } from '../backend/entries.js'
+import type { CacheCore } from '../backend/core.js'
 import { CacheTagError } from '../errors.js'
 import { lifetimeOf } from '../get-or-set.js'
 import { fitnessOf } from '../making/fitness.js'
@@ -550,7 +550,7 @@ class Starts {
   }[] = []
   #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
 
-  constructor(readonly cache: Cache) {}
+  constructor(readonly cache: CacheCore) {}
 
   /** @returns `undefined`: the store failed, and what is made cannot be kept. */
   async of({ fragment, parent }: Placed, found: Lookup, at: number): Promise<Start | undefined> {
@@ -693,7 +693,7 @@ export function openMany(
 ): Opening[] {
   const isTimed = isToldOfFragments() || fragments[0]?.tally.isTimed() === true
   const startedMs = isTimed ? performance.now() : UNTIMED
-  const reads = new Map<Cache, Reading[]>()
+  const reads = new Map<CacheCore, Reading[]>()
   const openings: Opening[] = []
   fragments.forEach((fragment, at) => {
     const parent = parents[at]
@@ -737,7 +737,10 @@ interface Reading extends Placed {
   readonly flight: FragmentFlight | undefined
 }
 
-async function lookupGroup(cache: Cache, group: readonly Reading[]): Promise<Lookup | undefined> {
+async function lookupGroup(
+  cache: CacheCore,
+  group: readonly Reading[],
+): Promise<Lookup | undefined> {
   return cache.tryLookup(
     group.map(({ fragment }) => fragment.variant.key),
     group.map(({ fragment }) => fragment.variant.storedKey),
@@ -874,7 +877,7 @@ function release({ cache, variant }: Fragment, flight: FragmentFlight | undefine
 
 async function join(running: FragmentFlight, placed: Placed, startedMs: number): Promise<Opened> {
   const { fragment, parent, holes } = placed
-  const patience = { askedAt: nextMoment(), limitMs: fragment.cache.producerTimeoutMs }
+  const patience = { askedAt: nextMoment(), limitMs: fragment.cache.settings.producerTimeoutMs }
   const landed = await flightsOver(fragment.cache).join(running, parent, patience, (made) =>
     recheck(running, fragment, made),
   )

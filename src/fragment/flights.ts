@@ -1,4 +1,4 @@
-import type { Cache } from '../cache.js'
+import type { CacheCore } from '../backend/core.js'
 import type { TagPosition } from '../errors.js'
 import { Flight } from '../making/flight.js'
 import { Flights } from '../making/flights.js'
@@ -56,10 +56,10 @@ export class FragmentFlight extends Flight<Landed | typeof APART> {
   }
 }
 
-const flightsOf = new WeakMap<Cache, Flights<Landed | typeof APART>>()
+const flightsOf = new WeakMap<CacheCore, Flights<Landed | typeof APART>>()
 
 /** The flights over a cache, shared by everyone who renders with it. */
-export function flightsOver(cache: Cache): Flights<Landed | typeof APART> {
+export function flightsOver(cache: CacheCore): Flights<Landed | typeof APART> {
   const known = flightsOf.get(cache)
   if (known !== undefined) return known
   const flights = new Flights<Landed | typeof APART>()

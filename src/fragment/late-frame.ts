@@ -1,4 +1,4 @@
-import type { Cache } from '../cache.js'
+import type { CacheCore } from '../backend/core.js'
 import type { Frame } from '../making/frame.js'
 import type { Deadline } from '../timeout.js'
 import type { HoleRenderer } from './holes.js'
@@ -16,7 +16,12 @@ export class LateFrame extends TemplateFrame {
    * @param fragment - The one around.
    * @param holes - What it is rendered with.
    */
-  constructor(cache: Cache, parent: Frame | undefined, fragment?: Fragment, holes?: HoleRenderer) {
+  constructor(
+    cache: CacheCore,
+    parent: Frame | undefined,
+    fragment?: Fragment,
+    holes?: HoleRenderer,
+  ) {
     super(cache, parent, undefined)
     this.fragment = fragment
     this.holes = holes

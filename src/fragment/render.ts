@@ -1,4 +1,6 @@
-import type { StoreRequest, WriteOutcome } from '../backend.js'
+import type { StoreRequest } from '../backend/entries.js'
+import type { WriteOutcome } from '../primitives.js'
+import type { CacheCore } from '../backend/core.js'
 import { isSoft, type Cache, type InvalidateOptions } from '../cache.js'
 import { isCaches, type Caches } from '../caches.js'
 import { show } from '../errors.js'
@@ -385,7 +387,7 @@ function refresh(attempt: Attempt, body: () => Promise<string>): void {
 
 /** What a batch of attempts stores: inner before outer, one write per cache. */
 export class WriteBatch {
-  readonly #writes = new Map<Cache, Write[]>()
+  readonly #writes = new Map<CacheCore, Write[]>()
 
   /**
    * Ends an attempt's body; its text is stored by {@link flush}, or at once where others wait for it.
@@ -437,7 +439,7 @@ interface Write {
   readonly request: StoreRequest
 }
 
-async function store(cache: Cache, writes: readonly Write[]): Promise<void> {
+async function store(cache: CacheCore, writes: readonly Write[]): Promise<void> {
   let outcomes: readonly WriteOutcome[] | undefined
   try {
     outcomes = await cache.tryStore(

@@ -1,4 +1,4 @@
-import type { Hit } from '../backend.js'
+import type { Hit } from '../backend/entries.js'
 import type { Frame } from '../making/frame.js'
 import type { FragmentOutcome } from '../observe.js'
 import type { Fragment } from './spec.js'

@@ -1,5 +1,5 @@
 import { BoundedMemo, bytesOfText, shortKey, type ShortKey } from '../bounded-memo.js'
-import type { Cache } from '../cache.js'
+import { coreOf, type CacheCore } from '../backend/core.js'
 import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
@@ -28,7 +28,7 @@ export interface TagSite extends TagPosition {
 interface Home {
   readonly resolver: FragmentResolver
   readonly alias: string
-  readonly cache: Cache
+  readonly cache: CacheCore
   readonly table: VariantTable
 }
 
@@ -59,7 +59,7 @@ export interface TagValues {
 export interface Fragment {
   readonly site: TagSite
   readonly alias: string
-  readonly cache: Cache
+  readonly cache: CacheCore
   readonly variant: Variant
   readonly timeout: Timeout
   /** Stored tags: the name's, and those given. */
@@ -103,9 +103,9 @@ export function cachesOf({ settings }: Fragment): Caches | undefined {
 export class FragmentResolver {
   readonly #caches: Caches
   readonly #colliding: boolean
-  readonly #tables = new Map<Cache, BoundedMemo<VariantTable>>()
+  readonly #tables = new Map<CacheCore, BoundedMemo<VariantTable>>()
   /** Of names with a version given: in one memo, a name could be spelt as another one with its version. */
-  readonly #versioned = new Map<Cache, BoundedMemo<VariantTable>>()
+  readonly #versioned = new Map<CacheCore, BoundedMemo<VariantTable>>()
   readonly #warned = new Set<ShortKey>()
   readonly #settings: FragmentSettings
 
@@ -131,7 +131,7 @@ export class FragmentResolver {
         : this.#findHome(site, values.using, values.version)
     const timeout =
       values.timeout === undefined && fromCode
-        ? cache.defaultTimeout
+        ? cache.settings.timeout
         : toTimeout(values.timeout, site)
     const tags = values.tags === undefined ? table.tags : toTags(values.tags, table.tags, site)
     return {
@@ -167,9 +167,9 @@ export class FragmentResolver {
     return { resolver: this, alias, cache, table }
   }
 
-  #cache(alias: string, site: TagSite): Cache {
+  #cache(alias: string, site: TagSite): CacheCore {
     try {
-      return this.#caches.get(alias)
+      return coreOf(this.#caches.get(alias))
     } catch (error) {
       if (site.fromCode === true) throw error
       const { message } = error as InvalidCacheBackendError
@@ -177,7 +177,12 @@ export class FragmentResolver {
     }
   }
 
-  #table(alias: string, cache: Cache, name: string, version: Version | undefined): VariantTable {
+  #table(
+    alias: string,
+    cache: CacheCore,
+    name: string,
+    version: Version | undefined,
+  ): VariantTable {
     const memos = version === undefined ? this.#tables : this.#versioned
     let memo = memos.get(cache)
     if (memo === undefined) {
@@ -243,9 +248,9 @@ export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void 
 
 const GRACES = ['staleWhileRevalidate', 'staleIfError'] as const
 
-function toAgeing(cache: Cache, values: TagValues, site: TagSite): FragmentAgeing | undefined {
+function toAgeing(cache: CacheCore, values: TagValues, site: TagSite): FragmentAgeing | undefined {
   const { lock, earlyRefresh, staleWhileRevalidate, staleIfError } = values
-  const { defaultLock, defaultBeta } = cache
+  const { lock: defaultLock, earlyRefresh: defaultBeta } = cache.settings
   if (
     lock === undefined &&
     earlyRefresh === undefined &&

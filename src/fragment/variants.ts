@@ -1,5 +1,5 @@
 import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
-import type { Cache } from '../cache.js'
+import type { CacheCore } from '../backend/core.js'
 import type { Version } from '../keys.js'
 import type { Tally } from '../stats/tally.js'
 import { fragmentTag } from '../tags.js'
@@ -28,7 +28,7 @@ export class VariantTable {
   #plain: Variant | undefined
 
   constructor(
-    readonly cache: Cache,
+    readonly cache: CacheCore,
     readonly name: string,
     readonly version: Version | undefined,
     readonly colliding: boolean,

@@ -1,4 +1,4 @@
-import type { Claim } from '../backend.js'
+import type { Claim } from '../backend/entries.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'

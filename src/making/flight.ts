@@ -1,4 +1,4 @@
-import type { Beginning, Claim } from '../backend.js'
+import type { Beginning, Claim } from '../backend/entries.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import { InFlight, nextMoment } from './in-flight.js'
 import { flightAround, flightsAround, isUnderLease, type Frame } from './frame.js'

@@ -1,5 +1,5 @@
 import { AsyncSlot } from '../async-slot.js'
-import type { Cache } from '../cache.js'
+import type { CacheCore } from '../backend/core.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { checkTags, foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
@@ -40,7 +40,7 @@ export class Frame {
   readonly varyOnDepth = varyOnReads.length
 
   constructor(
-    readonly cache: Cache,
+    readonly cache: CacheCore,
     readonly parent: Frame | undefined,
     /** What others wait for while it is made. */
     readonly flight: InFlight | undefined,
@@ -79,7 +79,7 @@ export class Frame {
   }
 
   /** Adds what an inner part depends on. The oldest version of a tag stays. */
-  depend(cache: Cache, tags: SeenVersions | undefined): void {
+  depend(cache: CacheCore, tags: SeenVersions | undefined): void {
     if (tags === undefined || this.#hasEnded) return
     if (cache === this.cache) {
       // Most of what is made is asked for its tags once, at its end, or never.

@@ -1,9 +1,7 @@
 import { createHash, randomInt } from 'node:crypto'
-import type { Backend } from '../backend.js'
+import type { CacheCore } from '../backend/core.js'
 import { isPortable, MAX_KEY_BYTES } from '../keys.js'
-import { primitivesOf } from '../primitives.js'
 import type { Lock } from '../staleness.js'
-import { withinLimit } from '../time-limit.js'
 
 /** What the keys of all leases begin with. */
 export const LEASE_KEY_PREFIX = 'fragcache.lock.'
@@ -27,7 +25,7 @@ const LONGEST_PAUSE_MS = 200
  */
 export class Lease {
   private constructor(
-    readonly cache: Backend,
+    readonly cache: CacheCore,
     readonly key: string,
     readonly token: number,
   ) {}
@@ -39,26 +37,19 @@ export class Lease {
    * @throws CacheBackendError: the store failed.
    */
   static async take(
-    cache: Backend,
+    cache: CacheCore,
     storedKey: string,
     seconds: number,
   ): Promise<Lease | undefined> {
-    const store = primitivesOf<unknown>(cache)
     const lease = new Lease(cache, leaseKey(cache, storedKey), randomInt(1, MAX_TOKEN))
-    const outcomes = await cache.guarded('lock', () =>
-      withinLimit(
-        store.writeEntries([
-          {
-            key: lease.key,
-            payload: store.packValue(lease.token, undefined),
-            expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
-            ifAbsent: true,
-            replacing: store.packValue(FREE, undefined),
-          },
-        ]),
-      ),
-    )
-    return outcomes[0] === 'stored' ? lease : undefined
+    const isTaken = await cache.writeNumber('lock', {
+      storedKey: lease.key,
+      value: lease.token,
+      expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
+      ifAbsent: true,
+      replacing: FREE,
+    })
+    return isTaken ? lease : undefined
   }
 
   /** Gives it up, unless it has ended and is another's. Never rejects: then it ends by itself. */
@@ -72,20 +63,13 @@ export class Lease {
   }
 
   async #release(): Promise<void> {
-    const store = primitivesOf<unknown>(this.cache)
     try {
-      await this.cache.guarded('unlock', () =>
-        withinLimit(
-          store.writeEntries([
-            {
-              key: this.key,
-              payload: store.packValue(FREE, undefined),
-              expiresAtMs: Date.now() + FREE_MS,
-              replacing: store.packValue(this.token, undefined),
-            },
-          ]),
-        ),
-      )
+      await this.cache.writeNumber('unlock', {
+        storedKey: this.key,
+        value: FREE,
+        expiresAtMs: Date.now() + FREE_MS,
+        replacing: this.token,
+      })
     } catch {
       // The store's failure is reported, and is no fault of what was made under the lease.
     }
@@ -99,7 +83,7 @@ export class Lease {
 const FREE = 0
 const MAX_TOKEN = 2 ** 48 - 1
 
-function leaseKey(cache: Backend, storedKey: string): string {
+function leaseKey(cache: CacheCore, storedKey: string): string {
   const room = MAX_KEY_BYTES - cache.makeKey(LEASE_KEY_PREFIX, LEASE_VERSION).length
   const name = isPortable(storedKey, room)
     ? storedKey
@@ -107,10 +91,10 @@ function leaseKey(cache: Backend, storedKey: string): string {
   return cache.checkedKey(LEASE_KEY_PREFIX + name, LEASE_VERSION)
 }
 
-const releasing = new WeakMap<Backend, Set<Promise<void>>>()
+const releasing = new WeakMap<CacheCore, Set<Promise<void>>>()
 
 /** Waits until the leases that are being given up are. Never rejects. */
-export async function releasesOver(cache: Backend): Promise<void> {
+export async function releasesOver(cache: CacheCore): Promise<void> {
   for (const release of [...(releasing.get(cache) ?? [])]) await release
 }
 
@@ -129,7 +113,7 @@ export interface LeaseOrFound<T> {
  * @throws What `find` throws.
  */
 export async function leaseOrFind<T>(
-  cache: Backend,
+  cache: CacheCore,
   storedKey: string,
   { wait, lease: seconds }: Exclude<Lock, false>,
   find: () => Promise<T | undefined>,

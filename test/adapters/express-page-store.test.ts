@@ -110,7 +110,7 @@ describe.each([
     const store = newStore()
     const seen = await begun(store, request())
     const made = page(store, 'old')
-    await store.cache.clear()
+    await store.api.clear()
     expect(await store.store(request(), made, seen)).toMatchObject({ outcome: 'invalidated' })
     expect((await store.lookup(request())).page).toBeUndefined()
   })
@@ -173,7 +173,7 @@ describe.each([
     for (const key of [generationKey(address), headerListKey(address)]) {
       const store = newStore()
       await visit(store, request({ a: '1' }), page(store, 'old', { vary: ['a'] }))
-      await store.cache.delete(key)
+      await store.api.delete(key)
       expect((await store.lookup(request({ a: '1' }))).page).toBeUndefined()
       // The page of another variant brings the list back, in a generation of its own if need be.
       const seen = await begun(store, request({ a: '2' }))
@@ -187,8 +187,8 @@ describe.each([
     const store = newStore()
     await visit(store, request({ a: '1' }), page(store, 'for a', { vary: ['a'] }))
     // Another process, which had learned something else at the same time, wrote its list last.
-    const list = decodeHeaderList(await store.cache.get(headerListKey(address)))
-    await store.cache.set(
+    const list = decodeHeaderList(await store.api.get(headerListKey(address)))
+    await store.api.set(
       headerListKey(address),
       encodeHeaderList({
         expiresAtMs: null,
@@ -209,7 +209,7 @@ describe.each([
         store.keyOf(request(), []),
       ]) {
         await visit(store, request(), page(store, 'old'))
-        await store.cache.set(key, rubbish)
+        await store.api.set(key, rubbish)
         const found = await begun(store, request())
         expect(found.page).toBeUndefined()
         expect(await store.store(request(), page(store, 'new'), found)).toMatchObject({

@@ -456,7 +456,7 @@ describe.each(kinds)('pages over %s', (_, create) => {
       const seen = await begin(near)
       const old = page(near, 'old')
       await far.invalidate(request.uri)
-      if (isLost) await far.cache.clear()
+      if (isLost) await far.api.clear()
       await near.store(request, old, seen)
       expect((await far.lookup(request)).page).toBeUndefined()
     }

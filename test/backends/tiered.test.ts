@@ -14,6 +14,7 @@ import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 import { MemoryBus } from '../support/memory-bus.js'
+import { coreOf } from '../../src/backend/core.js'
 
 const clock = new SteppedClock()
 let location: string
@@ -522,7 +523,7 @@ describe('settings', () => {
   it('come from the remote cache', () => {
     const cache = new TieredCache({ local, remote })
     expect(cache.makeKey('k')).toBe('shop:3:k')
-    expect(cache.defaultTimeout).toBe(77)
+    expect(coreOf(cache).settings.timeout).toBe(77)
     expect(new TieredCache({ local, remote, version: 4, timeout: 5 }).makeKey('k')).toBe('shop:4:k')
   })
 

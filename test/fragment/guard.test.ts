@@ -8,6 +8,7 @@ import { Frame, runSyncIn } from '../../src/making/frame.js'
 import { TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine } from './hole-engine.js'
 import { fragmentsTold } from './told.js'
+import { coreOf } from '../../src/backend/core.js'
 
 const ann = { name: 'Ann' }
 
@@ -305,7 +306,7 @@ describe('guard rails', () => {
 
   it('keep a page from being stored that holds what must not be, and no other', () => {
     const engine = setUp(false)
-    const page = new Frame(engine.near, undefined, undefined)
+    const page = new Frame(coreOf(engine.near), undefined, undefined)
     runSyncIn(page, () => read('user'))
     expect(page.isUnfit).toBe(false)
     runSyncIn(page, () => engine.tag('ok', ann, () => read('user'), reading('user')))
@@ -320,9 +321,9 @@ describe('guard rails', () => {
       { fragment: 'box', remedy: '' },
       { timeout: 9, varyOn: [] },
     )
-    const late = new LateFrame(engine.near, undefined, fragment)
+    const late = new LateFrame(coreOf(engine.near), undefined, fragment)
     runSyncIn(late, () => read('user'))
-    const own = new TemplateFrame(engine.near, undefined, undefined)
+    const own = new TemplateFrame(coreOf(engine.near), undefined, undefined)
     late.attach(own)
     expect(own.isUnfit).toBe(true)
   })

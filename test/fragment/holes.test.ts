@@ -7,6 +7,7 @@ import { LateFrame } from '../../src/fragment/late-frame.js'
 import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/making/frame.js'
 import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
+import { coreOf } from '../../src/backend/core.js'
 
 const ann = { name: 'Ann' }
 const bob = { name: 'Bob' }
@@ -758,11 +759,11 @@ describe('a hole whose surroundings cannot fill it', () => {
 
   it('is an error in a value that is stored as a whole', () => {
     const engine = new HoleEngine()
-    const value = new Frame(engine.near, undefined, undefined)
+    const value = new Frame(coreOf(engine.near), undefined, undefined)
     const render = () => engine.nocache('h', ann, (v) => v.name)
     expect(() => runSyncIn(value, render)).toThrow(/inside a value or a page that is stored/)
     expect(() => runSyncIn(value, () => engine.tag('box', ann, render))).toThrow(CacheTagError)
-    const page = new TemplateFrame(engine.near, undefined, undefined)
+    const page = new TemplateFrame(coreOf(engine.near), undefined, undefined)
     page.holeFault = (position) => new CacheTagError('its own words', position)
     expect(() => runSyncIn(page, render)).toThrow('cache tag (page, line 2): its own words')
   })
@@ -786,7 +787,7 @@ describe('code around holes', () => {
     engine.tag('off', ann, look, { if: false })
     engine.tag('on', ann, () => look() + engine.nocache('h', ann, look))
     engine.tag('on', ann, look)
-    await runAsyncIn(new Frame(engine.near, undefined, undefined), async () => {
+    await runAsyncIn(new Frame(coreOf(engine.near), undefined, undefined), async () => {
       await delay(1)
       look()
     })
@@ -816,7 +817,7 @@ describe('code around holes', () => {
     const holes = engine.holes(ann)
     const site = { fragment: 'box', remedy: '' }
     const fragment = engine.fragments.resolveTag(site, { timeout: 9, varyOn: [] })
-    const late = new LateFrame(engine.near, undefined, fragment, holes)
+    const late = new LateFrame(coreOf(engine.near), undefined, fragment, holes)
     const early = runSyncIn(late, () => engine.nocache('h', ann, (v) => v.name))
     expect(early).not.toBe('Ann')
     const body = () => {

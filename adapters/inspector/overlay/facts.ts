@@ -1,4 +1,5 @@
 import type { EntryDescription } from '../../../src/describe.js'
+import { cachesOf } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe.js'
 import type { Placed, Unplaced } from './locate.js'
 import type { PageTold } from './record.js'
@@ -158,10 +159,11 @@ async function describeAll(
 ): Promise<ReadonlyMap<string, EntryDescription | undefined>> {
   const found = new Map<string, EntryDescription | undefined>()
   const wanted = new Map(placed.map((one) => [idOf(one), one.seen.fragment]))
-  const asked = [...wanted].slice(0, MAX_DESCRIBED).map(async ([id, { cache, variant }]) => {
-    const { key, version } = variant
+  const asked = [...wanted].slice(0, MAX_DESCRIBED).map(async ([id, fragment]) => {
+    const { key, version } = fragment.variant
+    const cache = cachesOf(fragment)?.get(fragment.alias)
     try {
-      found.set(id, await cache.describe(key, version === undefined ? {} : { version }))
+      found.set(id, await cache?.describe(key, version === undefined ? {} : { version }))
     } catch {
       // The store has told of its fault; the page is drawn without.
     }

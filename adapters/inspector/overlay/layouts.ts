@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { Cache } from '../../../src/cache.js'
+import type { CacheCore } from '../../../src/backend/core.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { Seen } from './record.js'
 
@@ -55,7 +55,7 @@ function digestOf(html: string): string {
   return createHash('sha256').update(html).digest('base64')
 }
 
-const numbers = new WeakMap<Cache, number>()
+const numbers = new WeakMap<CacheCore, number>()
 let count = 0
 
 function keyOf({ cache, variant }: Fragment): string {
