@@ -46,13 +46,13 @@ export default {
       'leaves',
       'a leaf helper knows nothing above it',
       { path: `^src/(${leaves})[.]ts$` },
-      { path: '^src/(index|cache|caches|cli)[.]ts$|^src/(backends|fragment|http)/' },
+      { path: '^src/(index|cache|caches|cli)[.]ts$|^src/(backends|fragment|http|pages)/' },
     ),
     forbid(
       'core',
       'the core knows no concrete backend, no fragments and no HTTP',
       { path: '^src/(cache|caches|backend)[.]ts$' },
-      { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http)/' },
+      { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http|pages)/' },
     ),
     forbid(
       'backend',
@@ -72,19 +72,31 @@ export default {
       'backends',
       'a backend imports the base class and leaf helpers',
       { path: '^src/backends/' },
-      { path: '^src/(index|caches|cli)[.]ts$|^src/(fragment|http)/' },
+      { path: '^src/(index|caches|cli)[.]ts$|^src/(fragment|http|pages)/' },
     ),
     forbid(
       'no-concrete-backend',
       'only index.ts and the subpath entries name concrete backends',
-      { path: '^src/(fragment|http)/' },
+      { path: '^src/(fragment|http|pages)/' },
       { path: '^src/(index|cli)[.]ts$|^src/backends/' },
     ),
     forbid(
       'fragments-without-http',
       'fragments know no HTTP',
       { path: '^src/fragment/' },
+      { path: '^src/(http|pages)/' },
+    ),
+    forbid(
+      'pages-without-guests',
+      'src/pages decides by values: it knows neither fragments nor the requests of node:http',
+      { path: '^src/pages/' },
+      { path: '^src/fragment/|^(node:)?http2?(/|$)' },
+    ),
+    forbid(
+      'fields-under-pages',
+      'header fields and policy know no pages',
       { path: '^src/http/' },
+      { path: '^src/pages/' },
     ),
     forbid(
       'policy-is-pure',
@@ -94,7 +106,7 @@ export default {
     ),
     forbid(
       'adapters',
-      'an adapter stands on src/fragment, src/http and what is under them',
+      'an adapter stands on src/fragment, src/pages and what is under them',
       { path: '^adapters/' },
       { path: ['^src/(index|cli)[.]ts$', '^src/backends/', tools] },
     ),
@@ -126,7 +138,13 @@ export default {
       'adapters-are-siblings',
       'what two siblings need is a helper under both of them',
       { path: '^adapters/([^/]+)/' },
-      { path: '^adapters/', pathNot: '^adapters/$1/' },
+      { path: '^adapters/', pathNot: '^adapters/($1|node)/' },
+    ),
+    forbid(
+      'engines-without-http',
+      'only a web framework stands on what node:http needs',
+      { path: '^adapters/', pathNot: '^adapters/(node|express|inspector)/' },
+      { path: '^adapters/node/' },
     ),
     forbid(
       'no-circles',

@@ -1,32 +1,21 @@
-import type { Request, Response } from 'express'
-import onHeaders from 'on-headers'
-import { MisuseError, show } from '../../src/errors.js'
-import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
-import { asMiddleware, type Middleware } from './middleware.js'
-import { checkResponse } from './header-helpers.js'
-import { applyPreconditions } from './precondition.js'
+import type { Request } from 'express'
+import * as node from '../node/condition.js'
+import type { Middleware } from '../node/middleware.js'
 
 /**
  * The `ETag` of what a request is for, quoted or not, `W/` in front of a weak one; `undefined`: it
  * has none.
  */
-export type EtagFunction = (
-  req: Request,
-) => Promise<string | null | undefined> | string | null | undefined
+export type EtagFunction = node.EtagFunction<Request>
 
 /**
  * When that was last modified which a request is for: a date, milliseconds since the epoch, or an
  * HTTP or ISO 8601 date as text; `undefined`: not known.
  */
-export type LastModifiedFunction = (
-  req: Request,
-) => Promise<Date | number | string | null | undefined> | Date | number | string | null | undefined
+export type LastModifiedFunction = node.LastModifiedFunction<Request>
 
 /** Options of {@link condition}; at least one. */
-export interface ConditionOptions {
-  readonly etag?: EtagFunction | undefined
-  readonly lastModified?: LastModifiedFunction | undefined
-}
+export type ConditionOptions = node.ConditionOptions<Request>
 
 /**
  * A middleware that evaluates a request's preconditions before the view runs: where they fail, it
@@ -42,11 +31,7 @@ export interface ConditionOptions {
  * @see RFC 9110 §13.2.2
  */
 export function condition(options: ConditionOptions): Middleware {
-  checkOptions(options)
-  const { etag, lastModified } = options
-  return asMiddleware(function conditionMiddleware(req, res, next) {
-    precede('condition', { etag, lastModified }, req, res, next)
-  })
+  return node.condition(options as node.ConditionOptions)
 }
 
 /**
@@ -56,10 +41,7 @@ export function condition(options: ConditionOptions): Middleware {
  * @see Django 6.1, `django.views.decorators.http.etag`
  */
 export function etag(read: EtagFunction): Middleware {
-  checkFunction('etag', 'the argument', read)
-  return asMiddleware(function etagMiddleware(req, res, next) {
-    precede('etag', { etag: read }, req, res, next)
-  })
+  return node.etag(read as node.EtagFunction)
 }
 
 /**
@@ -69,131 +51,5 @@ export function etag(read: EtagFunction): Middleware {
  * @see Django 6.1, `django.views.decorators.http.last_modified`
  */
 export function lastModified(read: LastModifiedFunction): Middleware {
-  checkFunction('lastModified', 'the argument', read)
-  return asMiddleware(function lastModifiedMiddleware(req, res, next) {
-    precede('lastModified', { lastModified: read }, req, res, next)
-  })
-}
-
-interface Validators {
-  readonly etag: string | undefined
-  readonly 'last-modified': string | undefined
-}
-
-function precede(
-  caller: string,
-  options: ConditionOptions,
-  req: Request,
-  res: Response,
-  next: (error?: unknown) => void,
-): void {
-  checkResponse(caller, res)
-  const { method, headers } = req
-  readValidators(caller, options, req).then((validators) => {
-    // Somebody answered meanwhile, as for a time limit.
-    if (res.headersSent) return
-    if (method === 'GET' || method === 'HEAD') offer(res, validators)
-    if (applyPreconditions({ method, headers }, res, { ...validators })) res.end()
-    else next()
-  }, next)
-}
-
-async function readValidators(
-  caller: string,
-  { etag, lastModified }: ConditionOptions,
-  req: Request,
-): Promise<Validators> {
-  const [tag, modified] = await Promise.all([ask(etag, req), ask(lastModified, req)])
-  return {
-    etag: toEntityTag(caller, tag),
-    'last-modified': toLastModified(caller, modified, Date.now()),
-  }
-}
-
-/** What is thrown at once is a rejection too. */
-async function ask<T>(read: ((req: Request) => Promise<T> | T) | undefined, req: Request) {
-  return read?.(req)
-}
-
-/**
- * Sets the validators before the view, since `res.send` would make an `ETag` of its own, and takes
- * them back if an error is answered, which they do not describe.
- */
-function offer(res: Response, validators: Validators): void {
-  const offered = Object.entries({
-    'Last-Modified': validators['last-modified'],
-    ETag: validators.etag,
-  })
-  for (const [name, value] of offered) {
-    if (value !== undefined && !res.hasHeader(name)) res.setHeader(name, value)
-  }
-  onHeaders(res, () => {
-    if (res.statusCode < 400) return
-    for (const [name, value] of offered) {
-      if (res.getHeader(name) === value) res.removeHeader(name)
-    }
-  })
-}
-
-/** @see Django, `quote_etag` */
-function toEntityTag(caller: string, tag: unknown): string | undefined {
-  if (tag === undefined || tag === null) return undefined
-  if (typeof tag === 'string') {
-    const quoted = /^(?:W\/)?".*"$/.test(tag) ? tag : `"${tag}"`
-    // RFC 9110 §8.8.3, and spaces, which everybody copes with; but only ASCII, since Node sends
-    // what is beyond it as Latin-1 or as UTF-8, depending on the body.
-    if (/^(?:W\/)?"[\x20\x21\x23-\x7e]*"$/.test(quoted)) return quoted
-  }
-  throw new MisuseError(
-    `${caller}: the ETag function gave ${show(tag)}; give ASCII text without quotes inside it, such as a hash, or undefined`,
-  )
-}
-
-const ISO_DATE = /^\d{4}-\d\d-\d\d(?:$|[T ])/
-
-function toLastModified(caller: string, modified: unknown, nowMs: number): string | undefined {
-  if (modified === undefined || modified === null) return undefined
-  const ms = toMs(modified, nowMs)
-  if (ms !== undefined && !Number.isNaN(new Date(ms).getTime())) {
-    return formatHttpDate(Math.min(ms, nowMs))
-  }
-  throw new MisuseError(
-    `${caller}: the Last-Modified function gave ${show(modified)}; give a valid Date, milliseconds since the epoch, the text of a date, or undefined`,
-  )
-}
-
-function toMs(modified: unknown, nowMs: number): number | undefined {
-  if (modified instanceof Date) return modified.getTime()
-  if (typeof modified === 'number') return modified
-  if (typeof modified !== 'string') return undefined
-  return parseHttpDate(modified, nowMs) ?? (ISO_DATE.test(modified) ? Date.parse(modified) : NaN)
-}
-
-const OPTIONS = new Set(['etag', 'lastModified'])
-
-function checkOptions(options: unknown): asserts options is ConditionOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(
-      `condition: ${show(options)} are no options; give { etag: (req) => … } or { lastModified: (req) => … }`,
-    )
-  }
-  const given = Object.entries(options).filter(([, value]) => value !== undefined)
-  for (const [name, value] of given) {
-    if (!OPTIONS.has(name)) {
-      throw new MisuseError(
-        `condition: there is no option ${show(name)}; the options are etag and lastModified`,
-      )
-    }
-    checkFunction('condition', name, value)
-  }
-  if (given.length === 0) {
-    throw new MisuseError('condition: give at least one of the options etag and lastModified')
-  }
-}
-
-function checkFunction(caller: string, name: string, value: unknown): void {
-  if (typeof value === 'function') return
-  throw new MisuseError(
-    `${caller}: ${name}: ${show(value)} is no function; give one such as (req) => req.params.version`,
-  )
+  return node.lastModified(read as node.LastModifiedFunction)
 }

@@ -1,15 +1,18 @@
-export { responseCache, type InvalidateOptions, type ResponseCache } from './response-cache.js'
-export type {
-  CachePageOptions,
-  PageHoleOptions,
-  PageTags,
-  ResponseCacheOptions,
-} from './options.js'
-export { guard, type GuardOptions } from './guard.js'
+export {
+  responseCache,
+  type CachePageOptions,
+  type PageHoleOptions,
+  type PageTags,
+  type ResponseCache,
+  type ResponseCacheOptions,
+} from './response-cache.js'
+export type { InvalidateOptions } from '../node/invalidate-options.js'
+export type { CommonOptions, HoleOptions, PageOptions, TagsOf } from '../node/options.js'
+export { guard, type GuardOptions } from '../node/guard.js'
 export { TRACKING_PARAMETERS, type QueryRule } from '../../src/http/query.js'
 export type { Coding } from '../../src/http/content-coding.js'
-export type { Middleware } from './middleware.js'
-export type { ResponseMessage, ResponseOutcome } from './channel.js'
+export type { Middleware } from '../node/middleware.js'
+export type { ResponseMessage, ResponseOutcome } from '../../src/pages/channel.js'
 export {
   addNeverCacheHeaders,
   getMaxAge,
@@ -18,10 +21,15 @@ export {
   patchResponseHeaders,
   patchVaryHeaders,
   type HeadersOfResponse,
-} from './header-helpers.js'
-export { cacheControl, neverCache, varyOnCookie, varyOnHeaders } from './header-middlewares.js'
+} from '../node/header-helpers.js'
+export {
+  cacheControl,
+  neverCache,
+  varyOnCookie,
+  varyOnHeaders,
+} from '../node/header-middlewares.js'
 export type { CacheControlDirectives, DirectiveValue } from '../../src/http/patch-cache-control.js'
-export { conditionalGet } from './conditional-get.js'
+export { conditionalGet } from '../node/conditional-get.js'
 export {
   condition,
   etag,

@@ -1,32 +1,22 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Application, Request, Response } from 'express'
-import { formatCacheStatus } from '../../src/http/cache-status.js'
-import { hasPrecondition } from '../../src/http/conditional.js'
-import type { Coding } from '../../src/http/content-coding.js'
 import { lookupRefusal } from '../../src/http/policy.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { judgeReuse } from '../../src/http/reuse.js'
-import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
+import type { StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise } from '../../src/maybe-promise.js'
-import { responseChannel } from './channel.js'
-import { cameThrough, isDetached } from './detached.js'
-import { isChosenEarly } from './early-refresh.js'
-import type { Place } from './place.js'
-import { firstMiddleware, passBehind } from './front.js'
-import type { PageLookup, PageRequest } from './page.js'
-import { keepCookieToItsOwner } from './last-word.js'
-import {
-  codingOf,
-  endWith,
-  isRangeForView,
-  prepareAnswer,
-  remainingSeconds,
-  weakened,
-} from './replay.js'
-import { receivedFields } from './received.js'
-import { rawUriOf } from './request.js'
-import { serve } from './serve.js'
-import { warnOfHolesInFront } from './warnings.js'
+import { isChosenEarly } from '../../src/pages/early-refresh.js'
+import type { PageLookup, PageRequest } from '../../src/pages/page.js'
+import { cameThrough, isDetached } from '../node/detached.js'
+import { passBehind } from '../node/front.js'
+import type { Place } from '../node/place.js'
+import { receivedFields } from '../node/received.js'
+import { isRangeForView } from '../node/replay.js'
+import { rawUriOf } from '../node/request.js'
+import { serve } from '../node/serve.js'
+import { warnOfHolesInFront } from '../node/warnings.js'
+import { answerAtOnce } from '../node/wire.js'
+import { firstMiddleware } from './first-middleware.js'
 
 /**
  * A listener that answers hits before the application sees the request: of pages that were made with
@@ -97,7 +87,7 @@ export function listenInFront(
         // Who fills holes has to know the visitor.
         const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
         if (page.holes === undefined && isFresh && !isChosenEarly(req, page, site.earlyRefresh)) {
-          return answer(req, res, page, site, { request, lookup })
+          return answerAtOnce(req, res, page, site, { request, lookup })
         }
       }
       passBehind(req, { first, store, uri: request.uri, lookup })
@@ -124,7 +114,7 @@ function toPageRequest(
   const headers = receivedFields(req)
   const { keepsParameter } = site.settings
   const target = keepsParameter === undefined ? url : narrowTarget(url, keepsParameter)
-  const uri = rawUriOf(req, app, target)
+  const uri = rawUriOf(req, site.settings.host, app, target)
   if (uri === undefined || lookupRefusal({ method, uri, headers }) !== undefined) return undefined
   return { method, uri, language: undefined, timeZone: undefined, headers }
 }
@@ -144,7 +134,7 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
 function withoutVisitors(site: Place): Place {
   const { settings } = site
   if (settings.isImpersonal) return site
-  const isPersonal = (req: Request) =>
+  const isPersonal = (req: IncomingMessage) =>
     receivedFields(req)['cookie'] !== undefined || settings.isPersonal(req)
   return { ...site, settings: { ...settings, isPersonal } }
 }
@@ -157,74 +147,4 @@ function becomeExpress(app: Application, req: Request, res: Response): void {
   req.res = res
   ;(res as { req: Request }).req = req
   req.originalUrl = req.url
-}
-
-/** A stored response as it goes over the wire. */
-interface Wire {
-  readonly headers: readonly string[]
-  readonly body: Buffer
-}
-
-const wires = new WeakMap<StoredResponse, Map<Coding | undefined, Wire>>()
-
-function wireOf(page: StoredResponse, coding: Coding | undefined): Wire {
-  let ofPage = wires.get(page)
-  if (ofPage === undefined) wires.set(page, (ofPage = new Map<Coding | undefined, Wire>()))
-  let wire = ofPage.get(coding)
-  if (wire === undefined) ofPage.set(coding, (wire = makeWire(page, coding)))
-  return wire
-}
-
-function makeWire(page: StoredResponse, coding: Coding | undefined): Wire {
-  const i = page.codings.findIndex(([name]) => name === coding)
-  const body = page.encoded[i] ?? page.body
-  const headers: string[] = []
-  for (const [name, value] of page.headers) {
-    const lower = name.toLowerCase()
-    if (lower === 'content-length') continue
-    const values = typeof value === 'string' ? [value] : value
-    for (const one of values) {
-      headers.push(name, coding !== undefined && lower === 'etag' ? String(weakened(one)) : one)
-    }
-  }
-  if (coding !== undefined) headers.push('Content-Encoding', coding)
-  headers.push('Content-Length', String(body.length))
-  return { headers, body }
-}
-
-function answer(
-  req: IncomingMessage,
-  res: ServerResponse,
-  page: StoredResponse,
-  { settings, store, routes }: Place,
-  { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
-): void {
-  const nowMs = Date.now()
-  const { headers } = req
-  const handling = { hit: true, ttlSeconds: remainingSeconds(page, nowMs) } as const
-  const isSimple =
-    page.status === 200 &&
-    headers['range'] === undefined &&
-    !hasPrecondition(headers) &&
-    res.getHeaderNames().length === 0
-  if (isSimple) {
-    const coding = codingOf(page, headers)
-    const wire = wireOf(page, coding)
-    const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
-    if (settings.cacheStatus) all.push('Cache-Status', formatCacheStatus(handling))
-    if (page.statusMessage === undefined) res.writeHead(page.status, all)
-    else res.writeHead(page.status, page.statusMessage, all)
-    if (req.method === 'HEAD') res.end()
-    else res.end(wire.body)
-  } else {
-    const body = prepareAnswer(req, res, page, nowMs)
-    if (!settings.rfc9111) keepCookieToItsOwner(res)
-    if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
-    endWith(res, body)
-  }
-  routes.of(req, request.uri, store.alias).hits++
-  if (!responseChannel.hasSubscribers) return
-  const { method, uri: url } = request
-  const key = store.keyOf(request, lookup.headerList)
-  responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Application, Request } from 'express'
 import { narrowTarget } from '../../src/http/query.js'
+import { parentOf } from './parent.js'
 
 type Query = Record<string, unknown>
 
@@ -78,10 +79,6 @@ function parsersOf(app: Application): readonly Parse[] {
     if (parse !== undefined) parsers.unshift(parse)
   }
   return parsers
-}
-
-function parentOf(app: Application): Application | undefined {
-  return (app as { parent?: Application }).parent
 }
 
 /** As `parseurl` cuts it out. */

@@ -1,30 +1,40 @@
-import type { RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Application, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
-import { CacheBackendError, MisuseError, show } from '../../src/errors.js'
-import { headerOf } from '../../src/http/header-values.js'
-import { absoluteUri } from '../../src/http/page-key.js'
-import { narrowTarget } from '../../src/http/query.js'
-import { parseVary } from '../../src/http/vary.js'
-import { Exchange } from './exchange.js'
-import type { Place } from './place.js'
-import { isFirst } from './front.js'
+import { MisuseError, show } from '../../src/errors.js'
+import { Exchange } from '../node/exchange.js'
+import { isFirst } from '../node/front.js'
+import type { InvalidateOptions } from '../node/invalidate-options.js'
+import type { Middleware } from '../node/middleware.js'
+import type { CommonOptions, HoleOptions, PageOptions, TagsOf } from '../node/options.js'
+import type { Place } from '../node/place.js'
+import { lookUp, serve } from '../node/serve.js'
+import { resolveOptions, type FrameworkOptions } from '../node/settings.js'
+import { Site } from '../node/site.js'
+import { expressHost } from './host.js'
 import { listenInFront } from './listener.js'
-import { asMiddleware, type Middleware } from './middleware.js'
-import {
-  resolveOptions,
-  resolvePageOptions,
-  type CachePageOptions,
-  type PageTags,
-  type ResponseCacheOptions,
-} from './options.js'
-import { PageFlights } from './page-flights.js'
-import type { PageRequest } from './page.js'
-import { PageStore } from './page-store.js'
-import { admit } from './request.js'
-import { Routes } from './routes.js'
-import { lookUp, serve } from './serve.js'
-import { warnOfFault } from './warnings.js'
+
+/** Options of {@link responseCache}. */
+export interface ResponseCacheOptions extends CommonOptions<Request> {
+  /**
+   * Lets templates have `nocache` blocks in cached pages. Default: they are an error there, outside
+   * cached fragments too.
+   */
+  readonly holes?: PageHoleOptions | undefined
+}
+
+/**
+ * What fills the holes that `nocache` makes in a page, for each visitor again.
+ *
+ * @remarks A page with holes is sent as `private, no-cache`, and without validators.
+ */
+export type PageHoleOptions = HoleOptions<Request, Response>
+
+/** Options of `cachePage`. */
+export type CachePageOptions = PageOptions<Request, Response>
+
+/** Tags of a page, or a function that gives them when the answer is ready. */
+export type PageTags = TagsOf<Request, Response>
 
 /** Middlewares that answer from a cache, made by {@link responseCache}. */
 export interface ResponseCache {
@@ -104,19 +114,6 @@ export interface ResponseCache {
   listener(app: Application): RequestListener
 }
 
-/** Options of `invalidate`. */
-export interface InvalidateOptions {
-  /**
-   * Only the variant of requests with these headers; those that are left out are absent. Default:
-   * every variant.
-   */
-  readonly vary?: Readonly<Record<string, string>> | undefined
-  /** With `vary`: the language that is part of the key. */
-  readonly language?: string | undefined
-  /** With `vary`: the time zone that is part of the key. */
-  readonly timeZone?: string | undefined
-}
-
 /**
  * Caches whole responses.
  *
@@ -128,50 +125,17 @@ export interface InvalidateOptions {
  * app.get('/news', pages.cachePage(60), view)
  */
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
-  const settings = resolveOptions(caches, options)
-  const parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
-  const routes = new Routes(caches.tallies.routes)
+  // Whoever gives a function gives one for requests of Express, which all are here.
+  const common = options as FrameworkOptions
+  const pages = new Site(caches, resolveOptions(caches, common, expressHost, ['holes']))
+  const site = pages.place
+  const reading: Place = { ...site, isReadOnly: true }
   const siteCaches = new WeakSet<RequestHandler>()
   let isInApp = false
 
   function known(middleware: RequestHandler): Middleware {
     siteCaches.add(middleware)
     return asMiddleware(middleware)
-  }
-
-  function placeOf(
-    alias: string,
-    keyPrefix: string,
-    pageSeconds?: number | null,
-    tags: PageTags = [],
-    earlyRefresh = settings.earlyRefresh,
-  ): Place {
-    const id = JSON.stringify([alias, keyPrefix])
-    let part = parts.get(id)
-    if (part === undefined) {
-      const store = new PageStore(caches.get(alias), alias, keyPrefix, settings)
-      part = { store, flights: new PageFlights() }
-      parts.set(id, part)
-    }
-    return { settings, ...part, routes, pageSeconds, tags, earlyRefresh, invalidate: dropQuietly }
-  }
-
-  const site = placeOf(settings.alias, settings.keyPrefix)
-  const reading: Place = { ...site, isReadOnly: true }
-
-  async function invalidateUri(uri: string): Promise<void> {
-    const drops = [...parts.values()].map(({ store }) => store.invalidate(uri))
-    const failed = (await Promise.allSettled(drops)).find(({ status }) => status === 'rejected')
-    if (failed?.status === 'rejected') throw failed.reason
-  }
-
-  function dropQuietly(uri: string): void {
-    // The cache has told of its outage.
-    invalidateUri(narrowed(uri)).catch(ignoreOutage)
-  }
-
-  function narrowed(uri: string): string {
-    return settings.keepsParameter === undefined ? uri : narrowTarget(uri, settings.keepsParameter)
   }
 
   return {
@@ -185,8 +149,10 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
 
     cachePage(seconds, pageOptions = {}) {
       isInApp = true
-      const own = resolvePageOptions(caches, seconds, pageOptions, settings)
-      const place = placeOf(own.alias, own.keyPrefix, seconds, own.tags, own.earlyRefresh)
+      const place = pages.placeOf(
+        seconds,
+        pageOptions as PageOptions<IncomingMessage, ServerResponse>,
+      )
       return asMiddleware(function cachePage(req, res, next) {
         if ((res as Response | undefined) === undefined) {
           throw new MisuseError(
@@ -229,29 +195,9 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       })
     },
 
-    async invalidate(url, invalidateOptions = {}) {
-      const uri = narrowed(toAbsoluteUri(url))
-      const { vary, language, timeZone } = checkInvalidateOptions(invalidateOptions)
-      if (vary === undefined) return invalidateUri(uri)
-      const variant: PageRequest = { method: 'GET', uri, language, timeZone, headers: vary }
-      const drops = [...parts.values()].map(({ store }) => store.invalidateVariant(variant))
-      await Promise.all(drops)
-    },
-
-    async getCacheKey(req) {
-      const { request } = admit(req, settings)
-      if (request === undefined) return undefined
-      const { key, isKnown } = await site.store.lookup(request)
-      return isKnown ? key : undefined
-    },
-
-    async learnCacheKey(req, res) {
-      const { request } = admit(req, settings)
-      if (request === undefined) return undefined
-      const vary = parseVary(headerOf(res.getHeaders(), 'vary'))
-      if (vary.any || vary.unreadable) return undefined
-      return site.store.learn(request, vary.names, settings.seconds)
-    },
+    invalidate: async (url, invalidateOptions = {}) => pages.invalidate(url, invalidateOptions),
+    getCacheKey: (req) => pages.getCacheKey(req),
+    learnCacheKey: (req, res) => pages.learnCacheKey(req, res),
 
     listener(app) {
       checkApplication(app)
@@ -282,57 +228,7 @@ function checkApplication(app: unknown): void {
   )
 }
 
-const INVALIDATE_OPTIONS = ['vary', 'language', 'timeZone']
-
-function checkInvalidateOptions(options: unknown): {
-  readonly vary: Readonly<Record<string, string>> | undefined
-  readonly language: string | undefined
-  readonly timeZone: string | undefined
-} {
-  if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`invalidate: ${show(options)} are no options; give an object`)
-  }
-  for (const name of Object.keys(options)) {
-    if (INVALIDATE_OPTIONS.includes(name)) continue
-    throw new MisuseError(
-      `invalidate: unknown option ${show(name)}; known options are ${INVALIDATE_OPTIONS.join(', ')}`,
-    )
-  }
-  const { vary, language, timeZone } = options as InvalidateOptions
-  for (const [name, value] of Object.entries({ language, timeZone })) {
-    if (value === undefined || typeof value === 'string') continue
-    throw new MisuseError(`invalidate: ${name}: ${show(value)} is not a text`)
-  }
-  if (vary === undefined) return { vary, language, timeZone }
-  if (typeof vary !== 'object' || (vary as unknown) === null || Array.isArray(vary)) {
-    throw new MisuseError(
-      `invalidate: vary: ${show(vary)} is not an object such as { 'Accept-Language': 'de' }`,
-    )
-  }
-  const headers = Object.create(null) as Record<string, string>
-  for (const [name, value] of Object.entries(vary)) {
-    if (typeof value !== 'string') {
-      throw new MisuseError(`invalidate: vary: ${name}: ${show(value)} is not a text`)
-    }
-    headers[name.toLowerCase()] = value
-  }
-  return { vary: headers, language, timeZone }
-}
-
-function ignoreOutage(error: unknown): void {
-  if (!(error instanceof CacheBackendError)) warnOfFault(error)
-}
-
-function toAbsoluteUri(url: unknown): string {
-  const text = url instanceof URL ? url.href : url
-  if (typeof text === 'string') {
-    const parts = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(text)
-    const [, protocol = '', host, target = ''] = parts ?? []
-    const path = target.startsWith('/') ? target : `/${target}`
-    const uri = absoluteUri(protocol.toLowerCase(), host, path)
-    if (uri !== undefined) return uri
-  }
-  throw new MisuseError(
-    `invalidate: ${show(text)} is no absolute URL; give one such as https://example.com/news`,
-  )
+/** Express calls it with its own request and response. */
+function asMiddleware(handler: RequestHandler): Middleware {
+  return handler as Middleware
 }

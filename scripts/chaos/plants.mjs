@@ -54,7 +54,7 @@ export const PLANTS = {
   // The versions of the tags that a page's function gives are read after the handler.
   4: [
     {
-      file: 'adapters/express/page-store.js',
+      file: 'src/pages/page-store.js',
       find: 'await tagsToStore(page.frame, NO_VERSIONS)',
       replace: `await tagsToStore(
         page.frame,
@@ -73,7 +73,7 @@ export const PLANTS = {
       replace: 'return true;',
     },
     {
-      file: 'adapters/express/serve.js',
+      file: 'adapters/node/serve.js',
       find: 'return page !== undefined && isSame(page, made);',
       replace: 'return true;',
     },
@@ -87,7 +87,7 @@ export const PLANTS = {
       replace: '{ ...entry, replacing: request.replacing, ifAbsent: true }',
     },
     {
-      file: 'adapters/express/page-store.js',
+      file: 'src/pages/page-store.js',
       find: 'return current !== undefined && current.generation === seen.generation;',
       replace: 'return true;',
     },
@@ -101,7 +101,7 @@ export const PLANTS = {
       replace: 'entry',
     },
     {
-      file: 'adapters/express/page-store.js',
+      file: 'src/pages/page-store.js',
       find: 'return payload === undefined ? { ifAbsent: true } : { replacing: payload };',
       replace: 'return {};',
     },

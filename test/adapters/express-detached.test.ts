@@ -9,7 +9,8 @@ import { pipeline } from 'node:stream/promises'
 import { gunzipSync } from 'node:zlib'
 import type { ErrorRequestHandler, Express, NextFunction, Request, Response } from 'express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { isDetached, runDetached, type DetachedRun } from '../../adapters/express/detached.js'
+import { expressHost } from '../../adapters/express/host.js'
+import { isDetached, runDetached, type DetachedRun } from '../../adapters/node/detached.js'
 import { compression, expressVersions, session, Site } from '../support/express.js'
 
 type View = (req: Request, res: Response, next: NextFunction) => unknown
@@ -40,7 +41,7 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
         next()
         return
       }
-      const run = runDetached(req, limitMs)
+      const run = runDetached(req, limitMs, expressHost.listenerOf)
       runs.push(run)
       before(run)
       res.end('at once')
@@ -147,7 +148,7 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
       }
       res.on('finish', () => {
         const finished = Object.freeze({ ...res.getHeaders() })
-        const run = runDetached(req, LIMIT_MS)
+        const run = runDetached(req, LIMIT_MS, expressHost.listenerOf)
         void run.done.then(() => app.emit('done', run, finished))
       })
       next()

@@ -5,7 +5,7 @@ import { expect, it, vi } from 'vitest'
 import { session, Site } from '../support/express.js'
 
 // As where Node has no hook behind the layers around the cache.
-vi.mock('../../adapters/express/last-word.js', async (importOriginal) => ({
+vi.mock('../../adapters/node/last-word.js', async (importOriginal) => ({
   ...(await importOriginal<object>()),
   onLastWord: () => undefined,
 }))

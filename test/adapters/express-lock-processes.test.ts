@@ -6,7 +6,7 @@ import { startWorker, type Worker } from '../support/worker.js'
 let bundle: Bundle
 
 beforeAll(async () => {
-  bundle = await bundleSources(['src', 'adapters/express'])
+  bundle = await bundleSources(['src', 'adapters/express', 'adapters/node'])
 }, 120_000)
 afterAll(() => bundle.remove())
 

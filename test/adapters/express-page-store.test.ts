@@ -1,10 +1,10 @@
 import { CacheBackendError, LocMemCache, type WriteEntry, type WriteOutcome } from 'fragcache'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { NewPage, PageLookup, PageRequest } from '../../adapters/express/page.js'
-import { PageStore } from '../../adapters/express/page-store.js'
+import type { NewPage, PageLookup, PageRequest } from '../../src/pages/page.js'
+import { PageStore } from '../../src/pages/page-store.js'
 import { Frame } from '../../src/making/frame.js'
 import { generationKey, headerListKey } from '../../src/http/page-key.js'
-import { decodeHeaderList, encodeHeaderList } from '../../src/http/page-records.js'
+import { decodeHeaderList, encodeHeaderList } from '../../src/pages/page-records.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 const T = 1_700_000_000_000

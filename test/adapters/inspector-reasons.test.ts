@@ -9,9 +9,11 @@ import { createCaches, LocMemCache } from '../../src/index.js'
 import { projectRoot } from '../support/consumer.js'
 import { Inspected } from './inspector-support.js'
 
-const adapter = 'adapters/express'
+const folders = ['adapters/express', 'adapters/node', 'src/pages']
 const files = [
-  ...readdirSync(join(projectRoot, adapter)).map((name) => `${adapter}/${name}`),
+  ...folders.flatMap((folder) =>
+    readdirSync(join(projectRoot, folder)).map((name) => `${folder}/${name}`),
+  ),
   'src/http/policy.ts',
   'src/http/cache-control.ts',
   'src/http/reuse.ts',

@@ -14,7 +14,7 @@ import {
   decodeHeaderList,
   encodeGeneration,
   encodeHeaderList,
-} from '../../src/http/page-records.js'
+} from '../../src/pages/page-records.js'
 import { fc } from '../support/random.js'
 
 const head: StoredHead = {

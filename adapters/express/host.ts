@@ -1,0 +1,25 @@
+import type { Application, Request, Response } from 'express'
+import type { Host } from '../node/host.js'
+import { watchErrorHandlers } from './error-handlers.js'
+import { narrowRequest } from './narrow.js'
+import { parentOf } from './parent.js'
+import { watchRender } from './render.js'
+
+type Trust = (address: string | undefined, hop: number) => boolean
+
+/** What Express adds to requests and responses; each here is one of Express. */
+export const expressHost: Host = {
+  scopeOf: (req) => (req as Request).app,
+  trusts(req, app) {
+    const trust = (app as Application).get('trust proxy fn') as Trust
+    return trust(req.socket.remoteAddress, 0)
+  },
+  narrow: (req, keeps) => void narrowRequest(req as Request, keeps),
+  listenerOf(req) {
+    let { app } = req as Request
+    for (let parent = parentOf(app); parent !== undefined; parent = parentOf(app)) app = parent
+    return app
+  },
+  watchErrors: (req, onError) => watchErrorHandlers(req as Request, onError),
+  watchRender: (req, res, watcher) => watchRender(req as Request, res as Response, watcher),
+}

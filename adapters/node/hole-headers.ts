@@ -1,0 +1,83 @@
+import type { ServerResponse } from 'node:http'
+import { isFilling } from './visitor-holes.js'
+
+/** They tell of no body more than that it is one, or are of no page that has holes. */
+const OF_ANY_TEXT: ReadonlySet<string> = new Set([
+  'cache-control',
+  'content-length',
+  'content-type',
+  'etag',
+  'expires',
+  'last-modified',
+  'vary',
+])
+
+/** The headers of a response that are set while its holes are filled: they are one visitor's. */
+export class HoleHeaders {
+  readonly #names = new Set<string>()
+  readonly #cookies = new Set<string>()
+  /** The status when a text with filled holes was first given to the view. */
+  #statusBefore: number | undefined
+  #isAnyOfText = false
+
+  /** Watches from now on. */
+  constructor(private readonly res: ServerResponse) {
+    const setHeader = res.setHeader.bind(res)
+    const appendHeader = res.appendHeader.bind(res)
+    res.setHeader = (name, value) => {
+      this.#note(name, value)
+      return setHeader(name, value)
+    }
+    res.appendHeader = (name, value) => {
+      this.#note(name, value)
+      return appendHeader(name, value)
+    }
+  }
+
+  #note(name: string, value: number | string | readonly string[]): void {
+    const lower = name.toLowerCase()
+    if (!isFilling()) return this.#noteOfText(lower, value)
+    // A page that varies on more is the safer one.
+    if (lower !== 'vary') this.#names.add(lower)
+    if (lower !== 'set-cookie') return
+    const before = new Set(cookiesOf(this.res))
+    for (const line of [value].flat().map(String)) if (!before.has(line)) this.#cookies.add(line)
+  }
+
+  #noteOfText(name: string, value: number | string | readonly string[]): void {
+    if (this.#statusBefore === undefined || OF_ANY_TEXT.has(name)) return
+    if (String(value) !== String(this.res.getHeader(name))) this.#isAnyOfText = true
+  }
+
+  /** The view has a text with filled holes from now on, to make of it what it likes. */
+  handOver(): void {
+    this.#statusBefore ??= this.res.statusCode
+  }
+
+  /** Whether the status or a header may have been made of a text with filled holes. */
+  get mayBeOfText(): boolean {
+    if (this.#statusBefore === undefined) return false
+    return this.#isAnyOfText || this.res.statusCode !== this.#statusBefore
+  }
+
+  /** In lower case. */
+  get names(): ReadonlySet<string> {
+    return this.#names
+  }
+
+  /** The cookies among them. */
+  get cookies(): readonly string[] {
+    return cookiesOf(this.res).filter((line) => this.#cookies.has(line))
+  }
+
+  /** Whether the response sets cookies, and all of them are those of its holes. */
+  get haveAllCookies(): boolean {
+    const cookies = cookiesOf(this.res)
+    return cookies.length > 0 && cookies.every((line) => this.#cookies.has(line))
+  }
+}
+
+function cookiesOf(res: ServerResponse): readonly string[] {
+  const cookies = res.getHeader('Set-Cookie')
+  return cookies === undefined ? [] : [cookies].flat().map(String)
+}

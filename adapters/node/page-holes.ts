@@ -1,0 +1,237 @@
+import type { ServerResponse } from 'node:http'
+import { CacheTagError, type TagPosition } from '../../src/errors.js'
+import { takeContent, type Content, type HoleRenderer } from '../../src/fragment/holes.js'
+import { isKeptBy, TemplateFrame } from '../../src/fragment/template-frame.js'
+import { currentFrame, isWithin, runAsyncIn, type Frame } from '../../src/making/frame.js'
+import type { StoredHole } from '../../src/http/stored-response.js'
+import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import type { RenderedText, RenderWatcher } from './host.js'
+import type { PageHoleOptions } from './settings.js'
+import type { VisitorHoles } from './visitor-holes.js'
+
+/** A body as it is kept. */
+export interface HoledBody {
+  readonly body: Buffer
+  readonly holes: readonly StoredHole[]
+}
+
+/** What a page is made in. */
+export class PageFrame extends TemplateFrame {}
+
+/** What a page is made in that the cache has nothing to do with, but that may have holes. */
+export class PassedFrame extends PageFrame {
+  override keeps = false
+
+  // The cache, which may be down, is not to be asked for what nobody stores.
+  override depend(...dependencies: Parameters<Frame['depend']>): void {
+    this.parent?.depend(...dependencies)
+  }
+
+  override declare(tags: readonly string[]): PromiseLike<void> {
+    return this.parent?.declare(tags) ?? Promise.resolve()
+  }
+
+  override limit(...expiry: Parameters<Frame['limit']>): void {
+    this.parent?.limit(...expiry)
+  }
+}
+
+/** What a template made: its texts and holes, and the text that came of them. */
+interface Rendered {
+  readonly content: Content
+  readonly text: string
+}
+
+/** What a page is rendered in, by `res.render` alone, while its holes can be filled. */
+class RenderFrame extends TemplateFrame {
+  constructor(
+    readonly page: Frame,
+    holes: HoleRenderer,
+  ) {
+    // Nothing around it: it is the outermost that is kept.
+    super(page.cache, undefined, undefined, page.isLimited)
+    this.holes = holes
+    this.holdsLease = page.holdsLease
+  }
+
+  override depend(...dependencies: Parameters<Frame['depend']>): void {
+    this.page.depend(...dependencies)
+  }
+
+  override holdOld(): void {
+    this.page.holdOld()
+  }
+
+  override limit(...expiry: Parameters<Frame['limit']>): void {
+    this.page.limit(...expiry)
+  }
+}
+
+/**
+ * Whether the calling code runs inside something that is kept by itself, such as a fragment or a value:
+ * what is rendered there is its, and must not have another's holes filled in it.
+ */
+function isInsideKept(): boolean {
+  for (let at = currentFrame(); at !== undefined; at = at.parent) {
+    if (at instanceof PageFrame || at instanceof RenderFrame) return false
+    if (isKeptBy(at)) return true
+  }
+  return false
+}
+
+/**
+ * Watches what a view renders in a page that is not kept: where the way from rendering to a hole is
+ * lost, by a view or by an engine, the page is taken to have one.
+ *
+ * @param isPassed - Whether no cache further in has taken it over.
+ */
+export function passedRenderings(frame: PassedFrame, isPassed: () => boolean): RenderWatcher {
+  return {
+    enter() {
+      const isAround = isWithin(currentFrame(), frame)
+      if (!isPassed() || (isAround && isInsideKept())) return undefined
+      return isAround ? currentFrame() : frame
+    },
+    leave(around, { error, text, finish }) {
+      if (currentFrame() !== around) frame.hasShownHoles = true
+      runAsyncIn(around, () => finish(error, text))
+    },
+  }
+}
+
+/** The holes of one page that is being made: templates may have some, and what is handed on is filled. */
+export class PageHoles implements RenderWatcher {
+  readonly #rendered: Rendered[] = []
+  #isAstray = false
+
+  /**
+   * @param isMaking - Whether the page is still being made for this cache.
+   * @param onFilled - Called when holes were filled, before the text is handed on: to the client, or
+   *   to the view.
+   */
+  constructor(
+    private readonly res: ServerResponse,
+    private readonly frame: TemplateFrame,
+    private readonly holes: VisitorHoles,
+    private readonly isMaking: () => boolean,
+    private readonly onFilled: (isForView: boolean) => void,
+  ) {}
+
+  enter(): Frame | undefined {
+    if (!this.isMaking() || isInsideKept()) return undefined
+    return new RenderFrame(this.frame, this.holes)
+  }
+
+  leave(own: TemplateFrame, rendered: RenderedText): void {
+    // Where an engine lost the way it was called, holes passed for text.
+    if (currentFrame() !== own) this.#isAstray = true
+    // What goes on from here is no longer rendered by us.
+    runAsyncIn(this.frame, () => this.#finish(own, rendered))
+  }
+
+  /** Whether anything that was rendered is one visitor's. */
+  get isFilled(): boolean {
+    return this.#rendered.length > 0
+  }
+
+  /**
+   * Whether something was rendered out of sight, so that nobody knows whether it had holes, or a hole
+   * is not in the text it was met in.
+   */
+  get isAstray(): boolean {
+    return this.#isAstray
+  }
+
+  /** Whether it is one text: what another may have been put into is one visitor's as a whole. */
+  get isOneText(): boolean {
+    return this.#rendered.length === 1
+  }
+
+  #finish(own: TemplateFrame, { error, text, isForHandler, finish, fail }: RenderedText): void {
+    if (error || typeof text !== 'string') return finish(error, text)
+    let content: Content
+    let filled: MaybePromise<string | undefined>
+    try {
+      if (own.isUnfit) this.frame.isUnfit = true
+      content = takeContent(own, text)
+      // Something was made of what stands for a hole.
+      if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true
+      if (own.tellsOfUser) this.frame.tellsOfUser = true
+      if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
+      filled = typeof content === 'string' ? content : this.holes.fill(content)
+    } catch (fault) {
+      return finish(fault as Error)
+    }
+    if (typeof content === 'string') return finish(null, content)
+    const settle = (made: string | undefined) => {
+      if (made === undefined) return finish(notFound())
+      this.#rendered.push({ content, text: made })
+      this.onFilled(isForHandler)
+      finish(null, made)
+    }
+    if (!isPromise(filled)) return settle(filled)
+    filled
+      .then(settle, (fault: unknown) => finish(fault as Error))
+      .catch((fault: unknown) => fail(fault as Error))
+  }
+
+  /**
+   * Whether a body that begins so may be kept.
+   *
+   * @param isAll - Nothing follows.
+   */
+  mayKeep(first: Buffer, isAll: boolean): boolean {
+    const text = Buffer.from(this.#rendered[0]?.text ?? '')
+    return isAll ? first.equals(text) : first.equals(text.subarray(0, first.length))
+  }
+
+  /**
+   * The body of a page as it is kept.
+   *
+   * @param body - As it was sent.
+   * @returns `undefined` if it is not, to the byte, what one `res.render` gave: what else was made of
+   *   a text with filled holes is one visitor's.
+   */
+  keep(body: Buffer): HoledBody | undefined {
+    const [rendered] = this.#rendered
+    if (rendered === undefined || !this.isOneText) return undefined
+    if (!body.equals(Buffer.from(rendered.text))) return undefined
+    const parts: Buffer[] = []
+    const holes: StoredHole[] = []
+    let length = 0
+    for (const part of rendered.content) {
+      if (typeof part !== 'string') {
+        holes.push([length, part.e, part.t, part.h])
+        continue
+      }
+      const bytes = Buffer.from(part)
+      parts.push(bytes)
+      length += bytes.length
+    }
+    return { body: Buffer.concat(parts), holes }
+  }
+}
+
+function tooLate(): CacheTagError {
+  return new CacheTagError(
+    'a nocache block came into a cached page after its headers were sent, which may have said that it is for everybody; call res.render before anything is written',
+  )
+}
+
+function notFound(): CacheTagError {
+  return new CacheTagError(
+    'a nocache block of this page was not found by the engines in `holes.engines` of responseCache; name there every engine that renders pages',
+  )
+}
+
+/** What a `nocache` block is told that a page cannot keep. */
+export function holeFault(
+  options: PageHoleOptions | undefined,
+): (at: TagPosition) => CacheTagError {
+  const remedy =
+    options === undefined
+      ? 'give responseCache the option `holes`, or render this page without a cache'
+      : 'render it by res.render, which alone can leave it out of the page (option `holes` of responseCache)'
+  return (position) =>
+    new CacheTagError(`a nocache block would be kept in a cached page; ${remedy}`, position)
+}

@@ -1,0 +1,63 @@
+import type { ServerResponse } from 'node:http'
+import { evaluatePreconditions, isSentWithNotModified } from '../../src/http/conditional.js'
+import type { HeaderFields } from '../../src/http/header-values.js'
+
+/**
+ * Evaluates a request's preconditions and, where they do not let it be performed, makes of the
+ * response the answer that says so: status and headers, while they are not sent yet.
+ *
+ * @param request - Its method and headers, as the client sent them.
+ * @param headers - Where `etag` and `last-modified` of the representation are.
+ * @returns Whether the response has become a 304 or 412, which has no body.
+ */
+export function applyPreconditions(
+  request: { readonly method: string; readonly headers: HeaderFields },
+  res: ServerResponse,
+  headers: HeaderFields,
+): boolean {
+  switch (evaluatePreconditions(request, { headers }, Date.now())) {
+    case 'perform':
+      return false
+    case 'not-modified':
+      becomeNotModified(res)
+      return true
+    case 'precondition-failed':
+      becomePreconditionFailed(res)
+      return true
+  }
+}
+
+/**
+ * Makes of a response, before its headers are sent, the one that says that the client has it already.
+ *
+ * @see RFC 9110 §15.4.5
+ */
+export function becomeNotModified(res: ServerResponse): void {
+  setStatus(res, 304)
+  for (const name of res.getHeaderNames()) {
+    if (!isSentWithNotModified(name) || isOfTransfer(name)) res.removeHeader(name)
+  }
+}
+
+const OF_THE_REPRESENTATION = new Set(['etag', 'last-modified', 'accept-ranges', 'age', 'expires'])
+
+/** @see RFC 9110 §15.5.13 */
+function becomePreconditionFailed(res: ServerResponse): void {
+  setStatus(res, 412)
+  for (const name of res.getHeaderNames()) {
+    const isOfBody = name.startsWith('content-') && !name.startsWith('content-security-policy')
+    if (isOfBody || isOfTransfer(name) || OF_THE_REPRESENTATION.has(name)) res.removeHeader(name)
+  }
+  res.setHeader('Cache-Control', 'no-store')
+  res.setHeader('Content-Length', '0')
+}
+
+function isOfTransfer(name: string): boolean {
+  return name === 'transfer-encoding' || name === 'trailer'
+}
+
+function setStatus(res: ServerResponse, status: number): void {
+  res.statusCode = status
+  // The server puts the status's own.
+  res.statusMessage = ''
+}

@@ -1,0 +1,111 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Caches } from '../../src/caches.js'
+import { CacheBackendError } from '../../src/errors.js'
+import { headerOf } from '../../src/http/header-values.js'
+import { narrowTarget } from '../../src/http/query.js'
+import { parseVary } from '../../src/http/vary.js'
+import { PageFlights } from '../../src/pages/page-flights.js'
+import { PageStore } from '../../src/pages/page-store.js'
+import type { PageRequest } from '../../src/pages/page.js'
+import {
+  checkInvalidateOptions,
+  toAbsoluteUri,
+  type InvalidateOptions,
+} from './invalidate-options.js'
+import type { PageOptions } from './options.js'
+import type { Place } from './place.js'
+import { admit } from './request.js'
+import { Routes } from './routes.js'
+import { resolvePageOptions, type PageTags, type Settings } from './settings.js'
+import { warnOfFault } from './warnings.js'
+
+/** The pages of one site: where they are kept, and how they are dropped. */
+export class Site {
+  /** The place of pages that have none of their own. */
+  readonly place: Place
+  readonly #parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
+  readonly #routes: Routes
+
+  constructor(
+    private readonly caches: Caches,
+    readonly settings: Settings,
+  ) {
+    this.#routes = new Routes(caches.tallies.routes)
+    this.place = this.#placeOf(settings)
+  }
+
+  /**
+   * The place of pages that are kept for so many seconds, or in another cache.
+   *
+   * @param caller - Named in complaints.
+   * @throws TypeError: `seconds` is none, or an option is unknown or of the wrong kind.
+   * @throws InvalidCacheBackendError: no cache has the alias.
+   */
+  placeOf(seconds: number | null, options: PageOptions<IncomingMessage, ServerResponse>): Place {
+    const own = resolvePageOptions(this.caches, seconds, options, this.settings)
+    return this.#placeOf(own, seconds, own.tags)
+  }
+
+  #placeOf(
+    { alias, keyPrefix, earlyRefresh }: Pick<Settings, 'alias' | 'keyPrefix' | 'earlyRefresh'>,
+    pageSeconds?: number | null,
+    tags: PageTags = [],
+  ): Place {
+    const { settings } = this
+    const id = JSON.stringify([alias, keyPrefix])
+    let part = this.#parts.get(id)
+    if (part === undefined) {
+      const store = new PageStore(this.caches.get(alias), alias, keyPrefix, settings)
+      part = { store, flights: new PageFlights() }
+      this.#parts.set(id, part)
+    }
+    const invalidate = (uri: string) => {
+      // The cache has told of its outage.
+      this.#invalidateUri(this.#narrowed(uri)).catch(ignoreOutage)
+    }
+    return { settings, ...part, routes: this.#routes, pageSeconds, tags, earlyRefresh, invalidate }
+  }
+
+  async invalidate(url: string | URL, options: InvalidateOptions): Promise<void> {
+    const uri = this.#narrowed(toAbsoluteUri(url))
+    const { vary, language, timeZone } = checkInvalidateOptions(options)
+    if (vary === undefined) return this.#invalidateUri(uri)
+    const variant: PageRequest = { method: 'GET', uri, language, timeZone, headers: vary }
+    await Promise.all(this.#stores.map((store) => store.invalidateVariant(variant)))
+  }
+
+  async getCacheKey(req: IncomingMessage): Promise<string | undefined> {
+    const { request } = admit(req, this.settings)
+    if (request === undefined) return undefined
+    const { key, isKnown } = await this.place.store.lookup(request)
+    return isKnown ? key : undefined
+  }
+
+  async learnCacheKey(req: IncomingMessage, res: ServerResponse): Promise<string | undefined> {
+    const { settings } = this
+    const { request } = admit(req, settings)
+    if (request === undefined) return undefined
+    const vary = parseVary(headerOf(res.getHeaders(), 'vary'))
+    if (vary.any || vary.unreadable) return undefined
+    return this.place.store.learn(request, vary.names, settings.seconds)
+  }
+
+  get #stores(): readonly PageStore[] {
+    return [...this.#parts.values()].map(({ store }) => store)
+  }
+
+  async #invalidateUri(uri: string): Promise<void> {
+    const drops = this.#stores.map((store) => store.invalidate(uri))
+    const failed = (await Promise.allSettled(drops)).find(({ status }) => status === 'rejected')
+    if (failed?.status === 'rejected') throw failed.reason
+  }
+
+  #narrowed(uri: string): string {
+    const { keepsParameter } = this.settings
+    return keepsParameter === undefined ? uri : narrowTarget(uri, keepsParameter)
+  }
+}
+
+function ignoreOutage(error: unknown): void {
+  if (!(error instanceof CacheBackendError)) warnOfFault(error)
+}

@@ -1,0 +1,158 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { AsyncResource } from 'node:async_hooks'
+import { AsyncSlot } from '../../src/async-slot.js'
+import { MisuseError, show } from '../../src/errors.js'
+import {
+  fillContent,
+  type Content,
+  type HoleEngine,
+  type HoleRef,
+  type HoleRenderer,
+} from '../../src/fragment/holes.js'
+import { runAsyncIn } from '../../src/making/frame.js'
+import type { StoredResponse } from '../../src/http/stored-response.js'
+import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import type { PageHoleOptions } from './settings.js'
+
+/** Whose headers are set while something runs: those of the holes, and of what they need. */
+const whileFilling = new AsyncSlot<boolean>()
+
+/** Whether the calling code fills holes. */
+export function isFilling(): boolean {
+  return whileFilling.current === true
+}
+
+/** What the context could not be made for. */
+class Fault {
+  constructor(readonly error: unknown) {}
+}
+
+/** Fills the holes of pages for one request, in the context it came in. */
+export class VisitorHoles implements HoleRenderer {
+  readonly #context: MaybePromise<object | Fault>
+  readonly #outside = new AsyncResource('fragcache.holes')
+  #renderer: HoleRenderer | undefined
+
+  /** Asks for the variables of the holes, which are those there are before the view. */
+  constructor(
+    private readonly options: PageHoleOptions,
+    req: IncomingMessage,
+    res: ServerResponse,
+  ) {
+    this.#context = contextOf(options, req, res)
+    // Mostly nobody asks for it.
+    if (isPromise(this.#context)) this.#context.catch(() => undefined)
+  }
+
+  has(...asked: Parameters<HoleRenderer['has']>): boolean {
+    return probeOf(this.options).has(...asked)
+  }
+
+  render(ref: HoleRef): MaybePromise<string | undefined> {
+    if (this.#renderer !== undefined) return this.#renderer.render(ref)
+    const context = this.#context
+    if (context instanceof Fault) throw context.error
+    return chain(context, (made) => {
+      this.#renderer ??= renderersOf(this.options.engines, made)
+      return this.#renderer.render(ref)
+    })
+  }
+
+  /** @returns `undefined`: a hole is not there any more. */
+  fill(content: Content): MaybePromise<string | undefined> {
+    const fill = () => fillContent(content, this, undefined)
+    return this.#outside.runInAsyncScope(() =>
+      runAsyncIn(undefined, () => whileFilling.run(true, fill)),
+    )
+  }
+}
+
+function contextOf(
+  { context }: PageHoleOptions,
+  req: IncomingMessage,
+  res: ServerResponse,
+): MaybePromise<object | Fault> {
+  try {
+    return chain(
+      whileFilling.run(true, () => context(req, res)),
+      checkContext,
+    )
+  } catch (error) {
+    return new Fault(error)
+  }
+}
+
+function checkContext(context: unknown): object {
+  if (typeof context !== 'object' || context === null) {
+    throw new MisuseError(
+      `responseCache: holes.context gave ${show(context)}; give an object with the variables of the holes`,
+    )
+  }
+  const prototype: unknown = Object.getPrototypeOf(context)
+  // What the view adds later, to `res.locals` for example, is not there on a hit either.
+  return prototype === Object.prototype || prototype === null ? { ...context } : context
+}
+
+/** Of several engines with one name, the one that has the hole. */
+function renderersOf(engines: readonly HoleEngine[], context: object): HoleRenderer {
+  const renderers = engines.map((engine) => [engine.name, engine.holes(context)] as const)
+  const of = (ref: HoleRef) =>
+    renderers.filter(([name]) => name === ref.e).map(([, renderer]) => renderer)
+  return {
+    has: (ref, ...inside) => of(ref).some((renderer) => renderer.has(ref, ...inside)),
+    render: (ref) =>
+      of(ref)
+        .find((renderer) => renderer.has(ref))
+        ?.render(ref),
+  }
+}
+
+const probes = new WeakMap<PageHoleOptions, HoleRenderer>()
+
+/** Tells which holes there are; the context is of no matter for that. */
+function probeOf(options: PageHoleOptions): HoleRenderer {
+  let probe = probes.get(options)
+  if (probe === undefined) probes.set(options, (probe = renderersOf(options.engines, {})))
+  return probe
+}
+
+const contents = new WeakMap<StoredResponse, Content>()
+
+/** A page as its texts and what stands between them. */
+function contentOf(page: StoredResponse): Content {
+  let content = contents.get(page)
+  if (content !== undefined) return content
+  const parts: (string | HoleRef)[] = []
+  let end = 0
+  for (const [at, e, t, h] of page.holes ?? []) {
+    parts.push(page.body.toString('utf8', end, at), { e, t, h })
+    end = at
+  }
+  parts.push(page.body.toString('utf8', end))
+  content = parts
+  contents.set(page, content)
+  return content
+}
+
+/** Whether every hole of a page can still be filled. */
+export function isFillable(page: StoredResponse, options: PageHoleOptions | undefined): boolean {
+  if (page.holes === undefined) return true
+  if (options === undefined) return false
+  const probe = probeOf(options)
+  return page.holes.every(([, e, t, h]) => probe.has({ e, t, h }))
+}
+
+/**
+ * A page with its holes filled for one visitor.
+ *
+ * @returns `undefined`: a hole is not there any more.
+ * @throws What the holes throw, also by promise.
+ */
+export function fillPage(
+  page: StoredResponse,
+  holes: VisitorHoles,
+): MaybePromise<Buffer | undefined> {
+  return chain(holes.fill(contentOf(page)), (text) =>
+    text === undefined ? undefined : Buffer.from(text),
+  )
+}

@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { formatCacheStatus } from '../../src/http/cache-status.js'
+import { hasPrecondition } from '../../src/http/conditional.js'
+import type { Coding } from '../../src/http/content-coding.js'
+import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
+import { responseChannel } from '../../src/pages/channel.js'
+import type { PageLookup, PageRequest } from '../../src/pages/page.js'
+import { keepCookieToItsOwner } from './last-word.js'
+import type { Place } from './place.js'
+import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+
+/** A stored response as it goes over the wire. */
+interface Wire {
+  readonly headers: readonly string[]
+  readonly body: Buffer
+}
+
+const wires = new WeakMap<StoredResponse, Map<Coding | undefined, Wire>>()
+
+function wireOf(page: StoredResponse, coding: Coding | undefined): Wire {
+  let ofPage = wires.get(page)
+  if (ofPage === undefined) wires.set(page, (ofPage = new Map<Coding | undefined, Wire>()))
+  let wire = ofPage.get(coding)
+  if (wire === undefined) ofPage.set(coding, (wire = makeWire(page, coding)))
+  return wire
+}
+
+function makeWire(page: StoredResponse, coding: Coding | undefined): Wire {
+  const i = page.codings.findIndex(([name]) => name === coding)
+  const body = page.encoded[i] ?? page.body
+  const headers: string[] = []
+  for (const [name, value] of page.headers) {
+    const lower = name.toLowerCase()
+    if (lower === 'content-length') continue
+    const values = typeof value === 'string' ? [value] : value
+    for (const one of values) {
+      headers.push(name, coding !== undefined && lower === 'etag' ? String(weakened(one)) : one)
+    }
+  }
+  if (coding !== undefined) headers.push('Content-Encoding', coding)
+  headers.push('Content-Length', String(body.length))
+  return { headers, body }
+}
+
+/** Answers with a fresh page, with nothing around that could have a say. */
+export function answerAtOnce(
+  req: IncomingMessage,
+  res: ServerResponse,
+  page: StoredResponse,
+  { settings, store, routes }: Place,
+  { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
+): void {
+  const nowMs = Date.now()
+  const { headers } = req
+  const handling = { hit: true, ttlSeconds: remainingSeconds(page, nowMs) } as const
+  const isSimple =
+    page.status === 200 &&
+    headers['range'] === undefined &&
+    !hasPrecondition(headers) &&
+    res.getHeaderNames().length === 0
+  if (isSimple) {
+    const coding = codingOf(page, headers)
+    const wire = wireOf(page, coding)
+    const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
+    if (settings.cacheStatus) all.push('Cache-Status', formatCacheStatus(handling))
+    if (page.statusMessage === undefined) res.writeHead(page.status, all)
+    else res.writeHead(page.status, page.statusMessage, all)
+    if (req.method === 'HEAD') res.end()
+    else res.end(wire.body)
+  } else {
+    const body = prepareAnswer(req, res, page, nowMs)
+    if (!settings.rfc9111) keepCookieToItsOwner(res)
+    if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
+    endWith(res, body)
+  }
+  routes.of(req, request.uri, store.alias).hits++
+  if (!responseChannel.hasSubscribers) return
+  const { method, uri: url } = request
+  const key = store.keyOf(request, lookup.headerList)
+  responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
+}

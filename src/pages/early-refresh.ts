@@ -1,0 +1,21 @@
+import type { StoredResponse } from '../http/stored-response.js'
+import { isDueEarly } from '../staleness.js'
+
+/** Requests that were chosen to have their page made again. */
+const chosen = new WeakSet<object>()
+
+/**
+ * Whether a fresh page is to be made again ahead of its time, by chance.
+ *
+ * @param beta - By how much earlier; 0: never.
+ * @remarks Who was chosen once stays so, however many places ask.
+ */
+export function isChosenEarly(req: object, page: StoredResponse, beta: number): boolean {
+  const { costMs, freshUntilMs } = page
+  if (beta === 0 || costMs === undefined) return false
+  if (chosen.has(req)) return true
+  const stamp = { freshUntilMs: freshUntilMs ?? Infinity, graceMs: 0, costMs }
+  if (!isDueEarly(stamp, beta)) return false
+  chosen.add(req)
+  return true
+}

@@ -1,0 +1,310 @@
+import type { Hit, Lookup } from '../backend/entries.js'
+import { BoundedWeakMemo, MemoBudget } from '../bounded-memo.js'
+import type { CacheCore } from '../backend/core.js'
+import type { HeaderFields } from '../http/header-values.js'
+import {
+  answersRequest,
+  decodeStoredResponse,
+  type StoredHead,
+  type StoredResponse,
+} from '../http/stored-response.js'
+import { ROUTED } from '../http/page-key.js'
+import { growHeaderList } from '../http/vary.js'
+import { normalizedHeaders } from '../http/vary-values.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { isToldOfOperations } from '../observe.js'
+import { NO_VERSIONS, type SeenVersions } from '../tags.js'
+import { orFail } from './ask-cache.js'
+import { KnownUris, type KnownUri } from './known-uris.js'
+import type { PageLookup, PageRequest } from './page.js'
+
+/** How pages are kept. */
+export interface PageStoreOptions {
+  /** More of one URI, in one language and time zone, are not kept; the oldest goes. */
+  readonly maxVariants: number
+  /** Values of headers that mean the same make the same key, and pages may set cookies. */
+  readonly rfc9111: boolean
+  /** For how long pages may answer past their time: then those are wanted that softly ended. */
+  readonly staleWhileRevalidate?: boolean | number
+  readonly staleIfError?: boolean | number
+}
+
+/** Variants of a URI that are kept, unless the site says otherwise. */
+export const MAX_VARIANTS = 256
+
+/** Bytes of pages that this process keeps decoded, beside the texts that caches keep. */
+export const DECODED_BYTES = 32 * 1024 * 1024
+
+const decodedPages = new MemoBudget(DECODED_BYTES)
+
+export const AUTHORIZATION: readonly string[] = ['authorization']
+
+export const NO_TAG_NAMES: readonly string[] = Object.freeze([])
+
+interface Decoded {
+  readonly page: StoredResponse
+  readonly bytes: number
+}
+
+const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze({
+  page: undefined,
+  pageTags: undefined,
+  isSoft: false,
+})
+
+/** Reads the pages in one cache under one key prefix. */
+export class PageReader {
+  /** Counts what happens to pages, so that it is known what a view did not see. */
+  moment = 0
+  readonly #known: KnownUris
+  /** By where the text is kept, so that a page which is evicted, or replaced, is not kept here. */
+  readonly #decoded = new BoundedWeakMemo<object, Decoded>(({ bytes }) => bytes, decodedPages)
+  readonly #wantsStale: boolean
+  readonly #toStored = (key: string) => this.cache.checkedKey(key)
+
+  constructor(
+    readonly cache: CacheCore,
+    keyPrefix: string,
+    readonly options: PageStoreOptions,
+  ) {
+    this.#known = new KnownUris(keyPrefix)
+    const { staleWhileRevalidate = false, staleIfError = false } = options
+    this.#wantsStale = [staleWhileRevalidate, staleIfError].some(
+      (one) => one !== false && one !== 0,
+    )
+  }
+
+  /** The key a request's page has, or would have, if its URI varies on these headers. */
+  keyOfPage(request: PageRequest, headerList: readonly string[]): string {
+    // HEAD is answered from GET's page.
+    return this.keyOf(this.knownOf(request), withRouted(headerList, request), request)
+  }
+
+  knownOf({ uri, language, timeZone }: PageRequest): KnownUri {
+    return this.#known.of(uri, language, timeZone)
+  }
+
+  keyOf(known: KnownUri, headerList: readonly string[], { headers }: PageRequest): string {
+    return known.keyOf(headerList, this.valuesOf(headerList, headers))
+  }
+
+  /** What keys and comparisons take from a request. */
+  valuesOf(headerList: readonly string[], headers: HeaderFields): HeaderFields {
+    return this.options.rfc9111 ? normalizedHeaders(headerList, headers) : headers
+  }
+
+  findAtOnce(request: PageRequest): PageLookup {
+    const { moment } = this
+    const known = this.knownOf(request)
+    const generation = known.readGeneration(this.get(known, known.generationKey)?.value)
+    const list = known.readHeaderList(this.get(known, known.headerListKey)?.value)
+    const isKnown = list !== undefined && list.generation === generation
+    const headerList = isKnown ? list.headerList : []
+    const keys = this.candidates(known, request, headerList)
+    const key = keys[0] ?? ''
+    const hits = isKnown ? keys.map((one) => this.get(known, one)) : []
+    // Copying properties by a spread would cost more than all the rest.
+    const { page, pageTags, isSoft } = this.pick(known, request, generation, keys, hits)
+    return {
+      page,
+      pageTags,
+      isSoft,
+      generation,
+      headerList,
+      key,
+      isKnown,
+      tags: NO_VERSIONS,
+      moment,
+    }
+  }
+
+  get(known: KnownUri, key: string): Hit | undefined {
+    const hit = this.cache.lookupOne(known.storedKey(key, this.#toStored), false, this.#wantsStale)
+    if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
+    return hit
+  }
+
+  /**
+   * One read where the URI varies on what it varied on when it was last seen here, else two.
+   *
+   * @param isCurrent - No copy will do, neither of a replica nor of local memory.
+   */
+  find(request: PageRequest, tags: readonly string[], isCurrent = false): MaybePromise<PageLookup> {
+    const { moment } = this
+    const known = this.knownOf(request)
+    const { guess } = known
+    const guessed = this.candidates(known, request, guess)
+    const records = [known.generationKey, known.headerListKey, ...guessed]
+    return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen }) => {
+      const generation = known.readGeneration(hits[0]?.value)
+      const list = known.readHeaderList(hits[1]?.value)
+      const headerList = list?.generation === generation ? list?.headerList : undefined
+      const found = { generation, headerList: headerList ?? [], tags: seen, moment }
+      if (headerList === undefined) {
+        const key = this.candidates(known, request, [])[0] ?? ''
+        const at = guessed.indexOf(key)
+        return { ...found, ...NOTHING, key, isKnown: false, lying: lyingAt(lying, at, 2) }
+      }
+      if (isSameList(headerList, guess)) {
+        const picked = this.pick(known, request, generation, guessed, hits.slice(2))
+        const key = guessed[0] ?? ''
+        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(lying, 0, 2) }
+      }
+      const keys = this.candidates(known, request, headerList)
+      return chain(this.read(keys, known, NO_TAG_NAMES, isCurrent), (second) => {
+        const picked = this.pick(known, request, generation, keys, second.hits)
+        const key = keys[0] ?? ''
+        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(second.lying, 0, 0) }
+      })
+    })
+  }
+
+  /**
+   * The keys a request's page may have. One with `Authorization` has pages of its own, and may have
+   * those that are meant for it too. One that is routed elsewhere than it was sent has only pages of its own.
+   */
+  candidates(
+    known: KnownUri,
+    request: PageRequest,
+    headerList: readonly string[],
+  ): readonly string[] {
+    const list = withRouted(headerList, request)
+    const shared = this.keyOf(known, list, request)
+    if (!isAuthorized(request) || list.includes('authorization')) return [shared]
+    return [this.keyOf(known, growHeaderList(list, AUTHORIZATION), request), shared]
+  }
+
+  pick(
+    known: KnownUri,
+    request: PageRequest,
+    generation: string | undefined,
+    keys: readonly string[],
+    hits: readonly (Hit | undefined)[],
+  ): Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> {
+    for (let i = 0; i < keys.length; i++) {
+      const hit = hits[i]
+      const page = this.decode(hit)
+      if (page === undefined || page.generation !== generation) continue
+      const isForThis =
+        !isAuthorized(request) || page.isForAuthorized || isNominated(page, 'authorization')
+      const { address } = known
+      if (isForThis && answersRequest(page, address, this.valuesFor(page, request))) {
+        const softMs = hit?.staleSinceMs
+        if (softMs === undefined) return { page, pageTags: hit?.tags, isSoft: false }
+        return { page: endedAt(page, softMs), pageTags: hit?.tags, isSoft: true }
+      }
+    }
+    return NOTHING
+  }
+
+  /** Whether a page that was just stored is the one a request would be given. */
+  answers(page: StoredResponse, request: PageRequest): boolean {
+    const { address } = this.knownOf(request)
+    return answersRequest(page, address, this.valuesFor(page, request))
+  }
+
+  valuesFor({ nominated }: StoredHead, { headers }: PageRequest): HeaderFields {
+    if (!this.options.rfc9111) return headers
+    return normalizedHeaders(
+      nominated.map(([name]) => name),
+      headers,
+    )
+  }
+
+  decode(hit: Hit | undefined): StoredResponse | undefined {
+    if (hit === undefined) return undefined
+    const { value, entry } = hit
+    const decoded = entry && this.#decoded.get(entry)
+    if (decoded !== undefined) return decoded.page
+    const page = decodeStoredResponse(value, this.options.rfc9111)
+    if (page === undefined || entry === undefined || typeof value !== 'string') return page
+    this.#decoded.set(entry, { page, bytes: bytesOfPage(page, value) })
+    return page
+  }
+
+  /** The values of records. */
+  async readValues(keys: readonly string[], known: KnownUri): Promise<readonly unknown[]> {
+    return (await this.read(keys, known, NO_TAG_NAMES)).hits.map((hit) => hit?.value)
+  }
+
+  /** What lies under the key of a page. */
+  async readSlot(key: string, known: KnownUri): Promise<Lookup> {
+    const found = this.cache.tryLookup([key], [known.storedKey(key, this.#toStored)], [])
+    return orFail(await found)
+  }
+
+  /** Local memory is asked without detours while nobody watches. */
+  read(
+    keys: readonly string[],
+    known: KnownUri,
+    tags: readonly string[],
+    isCurrent = false,
+  ): MaybePromise<Lookup> {
+    const { cache } = this
+    if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
+      const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
+      return chain(found, (hits) => {
+        const count = hits.filter((hit) => hit !== undefined).length
+        cache.counts.hits += count
+        cache.counts.misses += hits.length - count
+        return { hits, lying: [], seen: NO_VERSIONS }
+      })
+    }
+    const storedKeys = keys.map((key) => cache.checkedKey(key))
+    const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
+    const options = { stale: this.#wantsStale, toMake: true, isCurrent }
+    return chain(cache.tryLookup(keys, storedKeys, expected, options), (answer) => {
+      const { hits, lying, seen } = orFail(answer)
+      const own = hits.find((hit) => hit?.tags !== undefined)?.tags
+      if (own !== undefined) this.#known.learnTags(known, own)
+      return { hits, lying, seen: tags.length === 0 ? NO_VERSIONS : seenOf(seen, tags) }
+    })
+  }
+}
+
+/** A page whose time is over earlier, by a soft invalidation; no request may ask for it all the same. */
+function endedAt(page: StoredResponse, softMs: number): StoredResponse {
+  const freshUntilMs = Math.min(page.freshUntilMs ?? Infinity, softMs)
+  return { ...page, freshUntilMs, mayBeStale: false }
+}
+
+const ROUTED_LIST: readonly string[] = [ROUTED]
+
+/**
+ * The fields that key a request's page. A rewritten target is none of the list itself: those who are
+ * routed where they asked for would look for other pages.
+ */
+export function withRouted(
+  headerList: readonly string[],
+  { headers }: PageRequest,
+): readonly string[] {
+  return headers[ROUTED] === undefined ? headerList : growHeaderList(headerList, ROUTED_LIST)
+}
+
+export function isAuthorized({ headers }: PageRequest): boolean {
+  return headers['authorization'] !== undefined
+}
+
+/** The bytes of the bodies, and the head, whose texts are several. */
+function bytesOfPage({ body, encoded }: StoredResponse, text: string): number {
+  const bodies = encoded.reduce((sum, { length }) => sum + length, body.length)
+  return 1000 + bodies + 3 * (text.length - bodies)
+}
+
+function isNominated({ nominated }: StoredHead, name: string): boolean {
+  return nominated.some((header) => header[0] === name)
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
+}
+
+/** Only the tags that were asked for: others were read along for the page that is there. */
+function seenOf(seen: SeenVersions, tags: readonly string[]): SeenVersions {
+  return new Map(tags.map((tag) => [tag, seen.get(tag)]))
+}
+
+function lyingAt(lying: readonly unknown[], at: number, first: number): PageLookup['lying'] {
+  // Where the answer came from memory, nobody looked.
+  return at < 0 || lying.length === 0 ? undefined : { payload: lying[first + at] }
+}

@@ -1,0 +1,620 @@
+import { BoundedMemo, shortKey, type ShortKey } from '../bounded-memo.js'
+import { coreOf, type CacheCore } from '../backend/core.js'
+import type { Cache } from '../cache.js'
+import { CacheBackendError } from '../errors.js'
+import { tagsToStore, warnOfTags } from '../making/frame.js'
+import { generationKey, variantHash, variantKey, variantsKey } from '../http/page-key.js'
+import {
+  decodeGeneration,
+  decodeVariants,
+  encodeGeneration,
+  encodeHeaderList,
+  encodeVariants,
+  type GenerationRecord,
+  type HeaderListRecord,
+} from './page-records.js'
+import {
+  encodeStoredResponse,
+  encodeStoredText,
+  nominate,
+  type StoredHead,
+  type StoredResponse,
+} from '../http/stored-response.js'
+import { growHeaderList, toHeaderList } from '../http/vary.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { Moments } from '../moments.js'
+import { operationChannel } from '../observe.js'
+import { newTagVersion, NO_VERSIONS } from '../tags.js'
+import { isExpired, type Deadline } from '../timeout.js'
+import { orFail, withinLimit } from './ask-cache.js'
+import type { KnownUri } from './known-uris.js'
+import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
+import {
+  AUTHORIZATION,
+  isAuthorized,
+  MAX_VARIANTS,
+  NO_TAG_NAMES,
+  PageReader,
+  withRouted,
+  type PageStoreOptions,
+} from './page-reader.js'
+
+/** How long a lookup waits for a page that is being stored. */
+const WRITING_LIMIT_MS = 500
+
+/** How long at least an invalidation stands against views that began before it. */
+const INVALIDATION_SECONDS = 300
+
+/** How long the generation of a URI of which nothing is stored lies about: no handler takes longer. */
+const GENERATION_SECONDS = 3600
+
+/** More responses of one URI than this do not wait for each other. */
+const MAX_WAITING = 16
+
+/** Failed invalidations that are remembered. */
+const MAX_OUTSTANDING = 10_000
+
+const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
+
+/** The pages in one cache under one key prefix. */
+export class PageStore {
+  readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
+  /** Invalidations that the cache has not confirmed yet. */
+  readonly #invalidations = new Map<string, Promise<unknown>>()
+  /** Those that failed, so that what they were to drop does not come back with the cache. */
+  readonly #outstanding = new Set<ShortKey>()
+  /** When variants, and URIs, were dropped, so that a view that is running does not bring one back. */
+  readonly #dropped = new Moments()
+  /** The same for all at once. */
+  #clearedAt = 0
+  /** Pages that were stored; by URI, which of them was the last. */
+  #arrivals = 0
+  readonly #arrived = new BoundedMemo<number>(() => 16)
+  readonly #reader: PageReader
+  /** Whose handlers were seen to read cookies. */
+  readonly #cookieRoutes = new WeakSet<object>()
+  /** Where there is no route; what is forgotten counts as one of them. */
+  readonly #cookieUris = new Moments()
+  #cookieReads = 0
+  readonly cache: CacheCore
+
+  constructor(
+    readonly api: Cache,
+    readonly alias: string,
+    readonly keyPrefix: string,
+    readonly options: PageStoreOptions = { maxVariants: MAX_VARIANTS, rfc9111: false },
+  ) {
+    const cache = coreOf(api)
+    this.cache = cache
+    // A prefix that the cache cannot take shows now, not page by page.
+    cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
+    this.#reader = new PageReader(cache, keyPrefix, options)
+    cache.removalListeners.push((storedKey) => {
+      if (storedKey === undefined) this.#clearedAt = ++this.#reader.moment
+    })
+  }
+
+  /** The key a request's page has, or would have, if its URI varies on these headers. */
+  keyOf(request: PageRequest, headerList: readonly string[]): string {
+    return this.#reader.keyOfPage(request, headerList)
+  }
+
+  /** Remembers that the handler of a route, or of a URI, reads cookies. */
+  noteCookies(request: PageRequest, route: object | undefined): void {
+    if (route === undefined) this.#cookieUris.note(request.uri, ++this.#cookieReads)
+    else this.#cookieRoutes.add(route)
+  }
+
+  /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
+  readsCookies(request: PageRequest, route: object | undefined): boolean {
+    if (route !== undefined) return this.#cookieRoutes.has(route)
+    return this.#cookieUris.of(request.uri) > 0
+  }
+
+  /** Whether a page that was just stored is the one a request would be given. */
+  answers(page: StoredResponse, request: PageRequest): boolean {
+    return this.#reader.answers(page, request)
+  }
+
+  /**
+   * Looks for a request's page.
+   *
+   * @param tags - Their versions are read along.
+   * @returns At once where the cache answers at once.
+   * @throws CacheBackendError: the cache failed, or took too long.
+   */
+  lookup(
+    request: PageRequest,
+    tags: readonly string[] = NO_TAG_NAMES,
+    isCurrent = false,
+  ): MaybePromise<PageLookup> {
+    const invalidation = this.#invalidations.get(request.uri)
+    if (invalidation !== undefined) {
+      return withinLimit(invalidation).then(() => {
+        if (this.#isOutstanding(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
+        return this.#lookup(request, tags, isCurrent)
+      })
+    }
+    if (!this.#isOutstanding(request.uri)) return this.#lookup(request, tags, isCurrent)
+    return this.invalidate(request.uri).then(() => this.#lookup(request, tags, isCurrent))
+  }
+
+  #isOutstanding(uri: string): boolean {
+    return this.#outstanding.size > 0 && this.#outstanding.has(shortKey(uri))
+  }
+
+  #lookup(
+    request: PageRequest,
+    tags: readonly string[],
+    isCurrent: boolean,
+  ): MaybePromise<PageLookup> {
+    const arrivals = this.#arrivals
+    const find = () => this.#reader.find(request, tags, isCurrent)
+    const found = find()
+    if (!isPromise(found)) return found
+    return withinLimit(
+      found.then((lookup) => {
+        if (lookup.page !== undefined) return lookup
+        const writing = this.#writes.get(request.uri)
+        if (writing === undefined) {
+          // Stored here while the cache was asked: its answer may be older than the page.
+          const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
+          return isOvertaken ? find() : lookup
+        }
+        // Just answered here and on its way into the cache: worth a moment.
+        return withinLimit(writing.last, WRITING_LIMIT_MS).then(find, () => lookup)
+      }),
+    )
+  }
+
+  /**
+   * As {@link lookup}, where the cache answers at once: without detours, as one look-up of the page.
+   *
+   * @returns `undefined` where it has to be asked the other way.
+   */
+  lookupAtOnce(request: PageRequest): PageLookup | undefined {
+    const { cache } = this
+    if (!cache.answersAtOnce || cache.isFailing) return undefined
+    if (this.#invalidations.has(request.uri) || this.#isOutstanding(request.uri)) return undefined
+    const { counts } = cache
+    const isTold = operationChannel.hasSubscribers
+    const isTimed = counts.isTimed()
+    const startedMs = isTold || isTimed ? performance.now() : 0
+    let found: PageLookup
+    try {
+      found = this.#reader.findAtOnce(request)
+    } catch {
+      // Asked the other way, it fails again, and that is told.
+      return undefined
+    }
+    const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
+    const isFound = found.page !== undefined
+    if (isFound) counts.hits++
+    else counts.misses++
+    if (isTold) {
+      if (isTimed) counts.reads.add(durationMs)
+      cache.tellOfLookup(found.key, isFound, durationMs)
+    } else if (isTimed) cache.timedAtOnce(found.key, isFound, durationMs)
+    else if (!isFound) cache.tellOfMiss(found.key)
+    return found
+  }
+
+  /**
+   * Called before a request goes to its handler: notes from when on an invalidation is to win, as far as the
+   * lookup did not.
+   *
+   * @returns The lookup, with what it still lacked.
+   */
+  begin(request: PageRequest, lookup: PageLookup): MaybePromise<PageLookup> {
+    const { cache } = this
+    const absent = [...lookup.tags.keys()].filter((tag) => lookup.tags.get(tag) === undefined)
+    const seen = new Map(absent.map((tag) => [tag, undefined]))
+    // Also where there are none: the clock has to be known for those that are declared by the handler.
+    const isDue = absent.length > 0 || (cache.isShared && cache.clockTime === undefined)
+    const begun = isDue ? cache.tryBegin([], { lying: [], seen }, absent) : undefined
+    return chain(begun, (beginning) => {
+      const tags = new Map([...lookup.tags, ...(beginning?.versions ?? NO_VERSIONS)])
+      return chain(this.#generationOf(request, lookup), (generation) =>
+        chain(lookup.lying ?? cache.tryLying(cache.checkedKey(lookup.key)), (lying) => ({
+          ...lookup,
+          generation,
+          tags,
+          lying,
+        })),
+      )
+    })
+  }
+
+  /**
+   * The generation that a page is made in. One that is not there is begun, since it may be lost while the
+   * handler runs, and with it what another process has invalidated.
+   */
+  #generationOf(
+    request: PageRequest,
+    { generation }: PageLookup,
+  ): MaybePromise<string | undefined> {
+    const { cache } = this
+    if (generation !== undefined || !cache.isShared) return generation
+    const key = this.#reader.knownOf(request).generationKey
+    const own = newTagVersion()
+    const expiresAtMs = Date.now() + GENERATION_SECONDS * 1000
+    const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
+    const storedKey = cache.checkedKey(key)
+    const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
+    return chain(stored, (outcomes) => {
+      if (outcomes?.[0] === 'stored') return own
+      const options = { isCurrent: true }
+      const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES, options)
+      return chain(found, (there) => {
+        const known = decodeGeneration(there?.hits[0]?.value)?.generation
+        if (known !== undefined || there === undefined) return known
+        // Damaged, it reads as none.
+        const mended = cache.tryStore([key], [{ storedKey, value, expiresAtMs }])
+        return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
+      })
+    })
+  }
+
+  /**
+   * Stores a response.
+   *
+   * @param seen - What the lookup before the view found. An invalidation since then wins.
+   * @returns Also the page as it is stored, for those who wait for it.
+   * @remarks One at a time per URI in this process. Between processes nothing is lost that could
+   *   make a page answer for another: at worst one is stored that nobody finds.
+   */
+  store(
+    request: PageRequest,
+    page: NewPage,
+    seen: PageLookup,
+  ): Promise<{ readonly outcome: StoreOutcome; readonly page?: StoredResponse }> {
+    return this.#inTurn(request.uri, () => this.#store(request, page, seen)).catch(
+      (error: unknown) => {
+        if (error instanceof CacheBackendError) return { outcome: 'cache-failed' as const }
+        throw error
+      },
+    )
+  }
+
+  #inTurn<T>(uri: string, write: () => Promise<T>): Promise<T | { readonly outcome: 'busy' }> {
+    const turn = this.#writes.get(uri)
+    if (turn !== undefined && turn.count >= MAX_WAITING) {
+      return Promise.resolve({ outcome: 'busy' as const })
+    }
+    const entry = turn ?? { last: Promise.resolve(), count: 0 }
+    this.#writes.set(uri, entry)
+    entry.count++
+    const result = entry.last.then(() => withinLimit(write()))
+    entry.last = result
+      .then(ignore, ignore)
+      .then(() => void (--entry.count === 0 && this.#writes.delete(uri)))
+    return result
+  }
+
+  async #store(
+    request: PageRequest,
+    page: NewPage,
+    seen: PageLookup,
+  ): Promise<{ readonly outcome: StoreOutcome; readonly page?: StoredResponse }> {
+    const { cache } = this
+    const { keptUntilMs } = page
+    if (isExpired(keptUntilMs, Date.now())) return { outcome: 'stale' }
+    await this.#invalidations.get(request.uri)
+    const known = this.#reader.knownOf(request)
+    const { address } = known
+    const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
+    const [first, second, third] = await this.#reader.readValues(keys, known)
+    const current = decodeGeneration(first)
+    // It could not be begun, and so nothing can be stored in it.
+    if (cache.isShared && seen.generation === undefined) return { outcome: 'cache-refused' }
+    if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
+    const generation = current?.generation ?? newTagVersion()
+
+    const list = known.readHeaderList(second)
+    const before = list?.generation === generation ? list : undefined
+    const learned = toHeaderList(page.vary, request.language !== undefined)
+    const headerList = before === undefined ? learned : growHeaderList(before.headerList, learned)
+    // Not in the list itself: whoever sends credentials would split everybody's pages.
+    const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
+    const routed = withRouted(headerList, request)
+    const keyedBy = isPrivateToSender ? growHeaderList(routed, AUTHORIZATION) : routed
+    const values = this.#reader.valuesOf(keyedBy, request.headers)
+    const variant = variantHash(keyedBy, values)
+    const key = variantKey(address, 'GET', variant, known.uriHash)
+    const isDropped = () =>
+      this.#clearedAt > seen.moment ||
+      [key, request.uri].some((dropped) => this.#dropped.of(dropped) > seen.moment)
+    if (isDropped()) return { outcome: 'invalidated' }
+    const encoded = page.encoded ?? []
+    const head: StoredHead = {
+      ...page.head,
+      uri: request.uri,
+      language: request.language,
+      timeZone: request.timeZone,
+      generation,
+      nominated: nominate(keyedBy, values),
+      codings: encoded.map(([coding, body]) => [coding, body.length] as const),
+    }
+    // Texts are kept by reference where answers come at once; bytes would be copied on each hit.
+    const encode = cache.answersAtOnce ? encodeStoredText : encodeStoredResponse
+    const value = encode(head, [...page.body, ...encoded.map(([, body]) => body)])
+
+    const writes: Write[] = []
+    if (current === undefined) {
+      const value = encodeGeneration({ generation, invalidated: false, expiresAtMs: keptUntilMs })
+      // What is there and cannot be read is no invalidation to keep.
+      writes.push({
+        key: keys[0] ?? '',
+        value,
+        expiresAtMs: keptUntilMs,
+        ifAbsent: first === undefined,
+      })
+    } else if (isLater(keptUntilMs, current.expiresAtMs)) {
+      // Never written over: that could undo an invalidation of another process.
+      await this.api.touch(known.generationKey, { timeout: secondsUntil(keptUntilMs) })
+    }
+    const listUntilMs = latest(keptUntilMs, before)
+    if (headerList !== before?.headerList || listUntilMs !== before.expiresAtMs) {
+      const value = encodeHeaderList({ generation, expiresAtMs: listUntilMs, headerList })
+      writes.push({ key: known.headerListKey, value, expiresAtMs: listUntilMs })
+    }
+    const surplus =
+      keyedBy.length === 0
+        ? []
+        : this.#count(variant, generation, third, page, writes, keys[2] ?? '')
+    const condition = await this.#conditionAt(key, known, seen, generation)
+    if (condition === undefined) return { outcome: 'overtaken' }
+    writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
+
+    if (page.frame.hasTooManyTags) {
+      warnOfTags()
+      return { outcome: 'cache-refused' }
+    }
+    const tags = await tagsToStore(page.frame, NO_VERSIONS)
+    if (tags === undefined) return { outcome: cache.isFailing ? 'cache-failed' : 'invalidated' }
+    if (isDropped()) return { outcome: 'invalidated' }
+    const outcomes = await cache.tryStore(
+      writes.map((write) => write.key),
+      writes.map((write, i) => ({
+        storedKey: cache.checkedKey(write.key),
+        value: write.value,
+        expiresAtMs: write.expiresAtMs,
+        ...(write.ifAbsent === true && { ifAbsent: true }),
+        ...(write.replacing !== undefined && { replacing: write.replacing }),
+        ...(i === writes.length - 1 && { tags }),
+      })),
+    )
+    if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
+    if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {
+      if (current === undefined) await this.#clearDamage(known)
+      return { outcome: 'cache-refused' }
+    }
+    this.#arrived.set(request.uri, ++this.#arrivals)
+    // Nobody who asks after an invalidation is handed what is from before it.
+    if (isDropped()) return { outcome: 'invalidated' }
+    if (surplus.length > 0) {
+      const gone = surplus.map((old) => variantKey(address, 'GET', old, known.uriHash))
+      await this.api.deleteMany(gone)
+    }
+    const stored = {
+      ...head,
+      body: Buffer.concat(page.body),
+      encoded: encoded.map(([, body]) => body),
+    }
+    return { outcome: 'stored', page: stored }
+  }
+
+  /**
+   * Counts a variant in.
+   *
+   * @returns The oldest ones, which have to go.
+   */
+  #count(
+    variant: string,
+    generation: string,
+    value: unknown,
+    { keptUntilMs }: NewPage,
+    writes: Write[],
+    key: string,
+  ): readonly string[] {
+    const record = decodeVariants(value)
+    const before = record?.generation === generation ? record : undefined
+    const expiresAtMs = latest(keptUntilMs, before)
+    const isKnown = before?.variants.includes(variant) === true
+    if (isKnown && expiresAtMs === before.expiresAtMs) return []
+    const variants = isKnown ? before.variants : [...(before?.variants ?? []), variant]
+    const surplus = variants.slice(0, Math.max(0, variants.length - this.options.maxVariants))
+    const kept = variants.slice(surplus.length)
+    const next = encodeVariants({ generation, expiresAtMs, variants: kept })
+    writes.push({ key, value: next, expiresAtMs })
+    return surplus
+  }
+
+  /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
+  async #clearDamage(known: KnownUri): Promise<void> {
+    const key = known.generationKey
+    const [value] = await this.#reader.readValues([key], known)
+    if (decodeGeneration(value) === undefined) await this.api.delete(key)
+  }
+
+  /**
+   * What has to lie under a page's key for it to be stored there.
+   *
+   * @returns `undefined`: another page has been stored there since this one began.
+   */
+  async #conditionAt(
+    key: string,
+    known: KnownUri,
+    seen: PageLookup,
+    generation: string,
+  ): Promise<Pick<Write, 'ifAbsent' | 'replacing'> | undefined> {
+    if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
+    // Only now it is known what it varies on.
+    const lying = orFail(await this.cache.tryLying(this.cache.checkedKey(key)))
+    const { hits } = await this.#reader.readSlot(key, known)
+    const there = this.#reader.decode(hits[0])
+    return there?.generation === generation ? undefined : inPlaceOf(lying.payload)
+  }
+
+  /**
+   * Learns that a URI's responses vary on headers, as if one had been stored.
+   *
+   * @returns The key that such a request's page has now.
+   * @throws CacheBackendError: the cache failed.
+   * @see Django, `learn_cache_key`
+   */
+  async learn(
+    request: PageRequest,
+    vary: readonly string[],
+    seconds: number | null,
+  ): Promise<string> {
+    const known = this.#reader.knownOf(request)
+    const records = [known.generationKey, known.headerListKey]
+    const [first, second] = await this.#reader.readValues(records, known)
+    const current = decodeGeneration(first)
+    const generation = current?.generation ?? newTagVersion()
+    const list = known.readHeaderList(second)
+    const before = list?.generation === generation ? list : undefined
+    const learned = toHeaderList(vary, request.language !== undefined)
+    const headerList = before === undefined ? learned : growHeaderList(before.headerList, learned)
+    const untilMs = seconds === null ? null : Date.now() + seconds * 1000
+    const expiresAtMs = latest(untilMs, before)
+    const timeout = { timeout: secondsUntil(expiresAtMs) }
+    if (current === undefined) {
+      const record = { generation, invalidated: false, expiresAtMs }
+      await this.api.add(known.generationKey, encodeGeneration(record), timeout)
+    } else if (isLater(expiresAtMs, current.expiresAtMs)) {
+      await this.api.touch(known.generationKey, timeout)
+    }
+    const record = encodeHeaderList({ generation, expiresAtMs, headerList })
+    await this.api.set(known.headerListKey, record, timeout)
+    return this.#reader.candidates(known, request, headerList)[0] ?? ''
+  }
+
+  /** Drops one page, which its view says is no more, unless another has taken its place. */
+  async drop(request: PageRequest, key: string, seen: StoredResponse): Promise<void> {
+    const known = this.#reader.knownOf(request)
+    const drop = async () => {
+      const [value] = await this.#reader.readValues([key], known)
+      const page = this.#reader.decode({ value, tags: undefined })
+      const isSeen = page?.generation === seen.generation && page.storedAtMs === seen.storedAtMs
+      if (isSeen) await this.api.delete(key)
+    }
+    await this.#inTurn(request.uri, drop).catch((error: unknown) => {
+      if (!(error instanceof CacheBackendError)) throw error
+    })
+  }
+
+  /**
+   * Drops every page of a URI, those too whose views are running.
+   *
+   * @throws CacheBackendError: the cache failed; the pages may still be there.
+   * @remarks In this process it counts at once, also while the cache has still to confirm it.
+   */
+  async invalidate(uri: string): Promise<void> {
+    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
+    const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
+    const key = generationKey({ keyPrefix: this.keyPrefix, uri })
+    this.#dropped.note(uri, ++this.#reader.moment)
+    const timeout = INVALIDATION_SECONDS
+    const drop = async () => {
+      await this.api.set(key, encodeGeneration(record), { timeout })
+      await this.cache.confirmInvalidation('invalidate')
+    }
+    const done = withinLimit(drop())
+    const settled = done.then(ignore, ignore)
+    this.#invalidations.set(uri, settled)
+    try {
+      await done
+      this.#outstanding.delete(shortKey(uri))
+    } catch (error) {
+      // Whoever asks for a page of it tries again first.
+      this.#rememberFailed(shortKey(uri))
+      throw error
+    } finally {
+      if (this.#invalidations.get(uri) === settled) this.#invalidations.delete(uri)
+    }
+  }
+
+  #rememberFailed(uri: ShortKey): void {
+    const outstanding = this.#outstanding
+    outstanding.delete(uri)
+    outstanding.add(uri)
+    if (outstanding.size <= MAX_OUTSTANDING) return
+    for (const oldest of outstanding) return void outstanding.delete(oldest)
+  }
+
+  /**
+   * Drops the page of one variant of a URI, also if its view is running in this process.
+   *
+   * @param variant - The request headers it varies on, and its language and time zone.
+   * @throws CacheBackendError: the cache failed; the page may still be there.
+   */
+  async invalidateVariant(variant: PageRequest): Promise<void> {
+    const known = this.#reader.knownOf(variant)
+    const { headerList, isKnown } = await this.lookup(variant)
+    // Nobody can say yet which of the running views is that variant's.
+    if (!isKnown) return this.invalidate(variant.uri)
+    const keys = this.#reader.candidates(known, variant, headerList)
+    const moment = ++this.#reader.moment
+    for (const key of keys) this.#dropped.note(key, moment)
+    // A mark and not nothing: a handler that found nothing and is running in another process loses too.
+    const marks = keys.map((key) => [key, newMark()] as const)
+    const failed = await this.api.setMany(marks, { timeout: INVALIDATION_SECONDS })
+    if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
+    await this.cache.confirmInvalidation('invalidate')
+  }
+}
+
+/** One record, or a page. */
+interface Write {
+  readonly key: string
+  readonly value: unknown
+  readonly expiresAtMs: Deadline
+  readonly ifAbsent?: boolean
+  readonly replacing?: unknown
+}
+
+/** Stands in place of a page, and reads as none; each is unlike all others. */
+function newMark(): string {
+  return `dropped ${newTagVersion()}`
+}
+
+function inPlaceOf(payload: unknown): Pick<Write, 'ifAbsent' | 'replacing'> {
+  return payload === undefined ? { ifAbsent: true } : { replacing: payload }
+}
+
+/** The later of a page's deadline and a record's. */
+function latest(
+  keptUntilMs: Deadline,
+  before: Pick<HeaderListRecord, 'expiresAtMs'> | undefined,
+): Deadline {
+  if (before === undefined || isLater(keptUntilMs, before.expiresAtMs)) return keptUntilMs
+  return before.expiresAtMs
+}
+
+/** Whether nobody invalidated the URI since the view began. */
+function isStillSeen(
+  current: GenerationRecord | undefined,
+  seen: PageLookup,
+  isShared: boolean,
+): boolean {
+  if (isShared) return current !== undefined && current.generation === seen.generation
+  // What was there and is gone was invalidated by other means, such as `clear`.
+  if (current === undefined) return seen.generation === undefined
+  if (current.generation === seen.generation) return true
+  return seen.generation === undefined && !current.invalidated
+}
+
+/** Deadlines; `null` is never. */
+function isLater(a: Deadline, b: Deadline): boolean {
+  return b !== null && (a === null || a > b)
+}
+
+function secondsUntil(deadline: Deadline): number | null {
+  return deadline === null ? null : (deadline - Date.now()) / 1000
+}
+
+function ignore(): void {
+  // Whoever asked for the write is told.
+}
