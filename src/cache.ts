@@ -13,7 +13,8 @@ import { CacheBackendError, CacheKeyNotFoundError, MisuseError, show } from './e
 import type { Version } from './keys.js'
 import { toDescription, type EntryDescription } from './describe.js'
 import { currentFrame, mayWantExpiry } from './making/frame.js'
-import { GetOrSet, lifetimeOf } from './get-or-set.js'
+import { GetOrSet } from './get-or-set.js'
+import { dependOnHit, dependOnLanded } from './making/landed.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import {
   isToldOfOperations,
@@ -128,7 +129,6 @@ const MAX_CONFLICTS = 10_000
  */
 export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   readonly #made = new GetOrSet({
-    cache: coreOf(this),
     read: ({ key, storedKey, tags }, options) =>
       this.#call(
         'getOrSet',
@@ -200,10 +200,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
   #dependOn(storedKey: string, hit: Hit): MaybePromise<void> {
     const frame = currentFrame()
     if (frame === undefined) return undefined
-    frame.depend(coreOf(this), hit.tags)
-    return chain(lifetimeOf(coreOf(this), storedKey, hit, frame), (expiresAtMs) =>
-      frame.limit(expiresAtMs),
-    )
+    return dependOnHit(coreOf(this), storedKey, hit, frame)
   }
 
   /** The same for what the caller stores: it is at hand there, and is not read. */
@@ -553,16 +550,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (typeof bubbleTimeout !== 'boolean') {
       throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
     }
-    const wanted = {
-      key,
-      storedKey,
-      tags: this.#tags(options),
-      source: valueOrProducer,
-      timeout: options.timeout,
+    const ageing = {
       lock: lock === undefined ? this.settings.lock : toLock(lock),
       beta: earlyRefresh === undefined ? this.settings.earlyRefresh : toBeta(earlyRefresh),
       staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
       staleIfError: toGrace('staleIfError', options.staleIfError),
+    }
+    const wanted = {
+      key,
+      storedKey,
+      tags: this.#tags(options),
+      timeout: options.timeout,
       isLimited: bubbleTimeout,
       producerTimeoutMs:
         producerTimeoutMs === undefined
@@ -572,7 +570,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const isTold = operationChannel.hasSubscribers
     const startedMs = isTold ? performance.now() : 0
     const hit = this.#hitAtOnce(key, storedKey)
-    const isDue = isDueEarly(hit?.stamp, wanted.beta)
+    const isDue = isDueEarly(hit?.stamp, ageing.beta)
     if (hit !== undefined && !isDue) {
       this.counts.hits++
       this.counts.valueHits++
@@ -589,14 +587,14 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const frame = currentFrame()
     frame?.announce(wanted.tags)
     const timed = new TimedSource(valueOrProducer, this.counts)
-    const got = await this.#made.run({ ...wanted, source: timed.source, isDue })
+    const got = await this.#made.run({
+      ...wanted,
+      cache: coreOf(this),
+      source: timed.source,
+      ageing: isDue ? { ...ageing, isDue } : ageing,
+    })
     if (!timed.hasRun) this.counts.valueHits++
-    if (frame !== undefined) {
-      frame.depend(coreOf(this), got.tags)
-      const isUnknown = got.expiresAtMs === undefined && frame.wantsExpiry
-      frame.limit(isUnknown ? await this.readLifetime(storedKey) : got.expiresAtMs)
-      if (got.isOld) frame.holdOld()
-    }
+    if (frame !== undefined) await dependOnLanded(coreOf(this), storedKey, got, frame)
     return this.#copy(got.value) as T
   }
 

@@ -28,6 +28,18 @@ export interface LockOptions {
 /** {@link LockOptions} in full; `false`: no lease. */
 export type Lock = { readonly wait: number; readonly lease: number } | false
 
+/** What becomes of an entry that is missing in all processes, and of one past its time. */
+export interface AgeingPolicy {
+  readonly lock: Lock
+  /** Beta of XFetch; 0: never early. */
+  readonly beta: number
+  /** Seconds. */
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  /** It was found a moment ago and chosen to be made again early: chance is asked once. */
+  readonly isDue?: boolean
+}
+
 const DEFAULT_WAIT = 5
 const DEFAULT_LEASE = 10
 
@@ -106,10 +118,85 @@ function noSeconds(name: string, value: unknown, least = 'of at least 0'): TypeE
   return new TypeError(`${name}: ${show(value)} is not a number of seconds ${least}`)
 }
 
+/** For how long an entry may be of use past its time. Seconds. */
+function longestGrace(policy: AgeingPolicy | undefined): number {
+  return policy === undefined ? 0 : Math.max(policy.staleWhileRevalidate, policy.staleIfError)
+}
+
+/** Whether what is past its time is wanted too. */
+export function mayBeStale(policy: AgeingPolicy | undefined): boolean {
+  return longestGrace(policy) > 0
+}
+
+/** What is known of the age of an entry that was found. */
+export interface Aged {
+  readonly stamp?: Stamp | undefined
+  /** Milliseconds since the epoch; `undefined`: it is fresh. */
+  readonly staleSinceMs?: number | undefined
+}
+
+/**
+ * What becomes of an entry that was found: it is served; it is stale and served, since somebody here makes
+ * it again; whoever found it makes it again, and others are served it meanwhile; or it is too old.
+ */
+export type Use = 'fresh' | 'stale' | 'refresh' | 'too-old'
+
+/**
+ * What to do with an entry that was found.
+ *
+ * @param isRefreshed - Somebody here makes it again already.
+ */
+export function useOf(policy: AgeingPolicy | undefined, found: Aged, isRefreshed: boolean): Use {
+  const { staleSinceMs, stamp } = found
+  if (policy === undefined) return staleSinceMs === undefined ? 'fresh' : 'too-old'
+  if (staleSinceMs === undefined) {
+    const isDue = !isRefreshed && (policy.isDue === true || isDueEarly(stamp, policy.beta))
+    return isDue ? 'refresh' : 'fresh'
+  }
+  if (Date.now() >= staleSinceMs + policy.staleWhileRevalidate * 1000) return 'too-old'
+  return isRefreshed ? 'stale' : 'refresh'
+}
+
+/** Until when an entry may stand in for one that cannot be made. Milliseconds since the epoch. */
+export function standsInUntilMs(policy: AgeingPolicy, { staleSinceMs, stamp }: Aged): number {
+  // One that is made again ahead of its time is still good.
+  const sinceMs = staleSinceMs ?? stamp?.freshUntilMs ?? Infinity
+  return sinceMs + longestGrace(policy) * 1000
+}
+
+/** Past its time, and given to somebody all the same. */
+export interface Served {
+  readonly staleSinceMs: number
+  /** In place of a new one that could not be made. */
+  readonly afterError: boolean
+}
+
+/** Whether somebody may be given what was served to another past its time. */
+export function mayServe(policy: AgeingPolicy | undefined, served: Served): boolean {
+  if (policy === undefined) return false
+  const grace = served.afterError ? longestGrace(policy) : policy.staleWhileRevalidate
+  return grace > 0 && Date.now() <= served.staleSinceMs + grace * 1000
+}
+
 /** When an entry ends in the store, and what is stored beside it. */
 export interface Ageing {
   readonly expiresAtMs: Deadline
   readonly stamp: Stamp | undefined
+}
+
+/**
+ * Keeps an entry past the end of its time as its policy says.
+ *
+ * @param freshUntilMs - The end of its time.
+ * @param tookMs - What it took to make.
+ */
+export function ageingBy(
+  policy: AgeingPolicy | undefined,
+  freshUntilMs: Deadline,
+  tookMs: number,
+): Ageing {
+  const isCounted = policy !== undefined && policy.beta > 0
+  return toAgeing(freshUntilMs, longestGrace(policy), isCounted ? tookMs : undefined)
 }
 
 /**

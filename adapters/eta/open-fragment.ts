@@ -1,4 +1,6 @@
-import { Attempt, flightToJoin, open, type Opened } from '../../src/fragment/attempt.js'
+import { Attempt } from '../../src/fragment/attempt.js'
+import { flightToJoin, unfinishedOf } from '../../src/fragment/makings.js'
+import { open, type Opened } from '../../src/fragment/open.js'
 import {
   asyncFrame,
   currentFrame,
@@ -117,7 +119,7 @@ export class OpenFragment implements Owner {
       this.#failure = { error }
       if (flight === undefined) return
       try {
-        const unfinished = await flight.unfinishedHoles(this.#parent, this.#holes, this.site)
+        const unfinished = await unfinishedOf(flight, this.#parent, this.#holes, this.site)
         this.#failure = { error, unfinished }
       } catch {
         // The body's own error goes before that of a block in it.

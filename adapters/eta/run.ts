@@ -1,5 +1,6 @@
 import { AsyncSlot } from '../../src/async-slot.js'
-import { flightToJoin, openHere } from '../../src/fragment/attempt.js'
+import { flightToJoin } from '../../src/fragment/makings.js'
+import { openHere } from '../../src/fragment/open.js'
 import { faults } from '../../src/fragment/faults.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { renderHole } from '../../src/fragment/holes.js'

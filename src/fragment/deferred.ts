@@ -1,18 +1,12 @@
-import {
-  Attempt,
-  flightToJoin,
-  openHere,
-  openMany,
-  type Found,
-  type Opened,
-  type Opening,
-} from './attempt.js'
 import { AsyncSlot } from '../async-slot.js'
 import type { TagPosition } from '../errors.js'
 import { faults } from './faults.js'
 import { currentFrame, isWithin, type Frame } from '../making/frame.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
+import { Attempt } from './attempt.js'
 import { checkStray, isKept, type HoleRef, type HoleRenderer } from './holes.js'
+import { flightToJoin } from './makings.js'
+import { openHere, openMany, type Found, type Opened, type Opening } from './open.js'
 import { findStray, Placeholders } from './placeholder.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'

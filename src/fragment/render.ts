@@ -9,12 +9,14 @@ import { isPromise } from '../maybe-promise.js'
 import { checkEntryTags, foreignTag, fragmentTag } from '../tags.js'
 import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
-import { Attempt, dependOnHit, openMany, openSync } from './attempt.js'
+import { Attempt } from './attempt.js'
+import { openMany, openSync } from './open.js'
+import { dependOnHit } from '../making/landed.js'
+import type { Old } from '../making/making.js'
 import { faults } from './faults.js'
 import { currentFrame, runAsyncIn } from '../making/frame.js'
 import { reportRefresh } from '../observe.js'
-import type { Old } from './ageing.js'
-import { show as showContent, type HoleRenderer } from './holes.js'
+import { show as showContent, type Content, type HoleRenderer } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import {
   checkAdapterOptions,
@@ -359,13 +361,14 @@ export class FragmentCache {
 /** What is served in place of what an attempt is going to make. @returns `undefined`: it cannot be. */
 async function showOld(
   attempt: Attempt,
-  { hit, content }: Old,
+  { hit, value }: Old<Content>,
   holes: HoleRenderer | undefined,
 ): Promise<string | undefined> {
   const { fragment, parent } = attempt
   try {
-    if (parent !== undefined) await dependOnHit(fragment, hit, parent)
-    return (await showContent(content, parent, holes, fragment.site))?.text
+    if (parent !== undefined)
+      await dependOnHit(fragment.cache, fragment.variant.storedKey, hit, parent)
+    return (await showContent(value, parent, holes, fragment.site))?.text
   } catch (error) {
     // A hole of one visitor's threw: the next may begin again.
     attempt.withdraw()

@@ -3,7 +3,7 @@ import { coreOf, type CacheCore } from '../backend/core.js'
 import type { Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
-import { toBeta, toGrace, toLock, type Lock } from '../staleness.js'
+import { toBeta, toGrace, toLock, type AgeingPolicy, type Lock } from '../staleness.js'
 import type { Tally } from '../stats/tally.js'
 import { MAX_GIVEN_TAGS, userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
@@ -70,19 +70,9 @@ export interface Fragment {
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: FragmentSettings
   /** Left out: one in this process makes it, and past its time it is gone. */
-  readonly ageing: FragmentAgeing | undefined
+  readonly ageing: AgeingPolicy | undefined
   /** Where it is counted what becomes of it. */
   readonly tally: Tally
-}
-
-/** What becomes of a fragment that is missing in all processes, and of one past its time. */
-export interface FragmentAgeing {
-  readonly lock: Lock
-  /** Beta of XFetch; 0: never early. */
-  readonly beta: number
-  /** Seconds. */
-  readonly staleWhileRevalidate: number
-  readonly staleIfError: number
 }
 
 /** Fragments that were warned of; more are not told apart. */
@@ -248,7 +238,7 @@ export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void 
 
 const GRACES = ['staleWhileRevalidate', 'staleIfError'] as const
 
-function toAgeing(cache: CacheCore, values: TagValues, site: TagSite): FragmentAgeing | undefined {
+function toAgeing(cache: CacheCore, values: TagValues, site: TagSite): AgeingPolicy | undefined {
   const { lock, earlyRefresh, staleWhileRevalidate, staleIfError } = values
   const { lock: defaultLock, earlyRefresh: defaultBeta } = cache.settings
   if (

@@ -1,8 +1,9 @@
-import type { Beginning, Claim } from '../backend/entries.js'
+import type { Claim } from '../backend/entries.js'
 import { invalidationsSoFar, wereInvalidatedSince } from '../invalidations.js'
 import { InFlight, nextMoment } from './in-flight.js'
 import { flightAround, flightsAround, isUnderLease, type Frame } from './frame.js'
 import type { SeenVersions } from '../tags.js'
+import type { Start } from './order.js'
 
 const NONE: readonly string[] = []
 
@@ -21,7 +22,7 @@ export class Flight<Landed> extends InFlight {
   isClosed = false
   /** What it is made in, once it is being made. */
   #frame: Frame | undefined
-  #beginning: Partial<Beginning> | undefined
+  #start: Start | undefined
   #begunMaking = 0
   /** What there was when it was last looked, for those who asked before that. */
   #looked: { readonly at: number; readonly found: Promise<Landed | Failed | undefined> } | undefined
@@ -44,23 +45,23 @@ export class Flight<Landed> extends InFlight {
   /**
    * It was not found, and is about to be made.
    *
-   * @param beginning - `undefined`: the store failed.
+   * @param start - `undefined`: the store failed.
    */
-  beginMaking(frame: Frame, beginning: Partial<Beginning> | undefined): void {
+  beginMaking(frame: Frame, start: Start | undefined): void {
     this.#frame = frame
-    this.#beginning = beginning
+    this.#start = start
     this.mayWait = false
     this.#begunMaking = nextMoment()
   }
 
   /** What it was begun with. */
   get claim(): Claim {
-    return this.#beginning?.claims?.[0]
+    return this.#start?.claim
   }
 
   /** What it was begun with, and what has been found inside since. */
   get versions(): SeenVersions {
-    return new Map([...(this.#frame?.tags ?? []), ...(this.#beginning?.versions ?? [])])
+    return new Map([...(this.#frame?.tags ?? []), ...(this.#start?.versions ?? [])])
   }
 
   /** Whether what it brings may have been invalidated before somebody asked. */

@@ -24,6 +24,8 @@ const LONGEST_PAUSE_MS = 200
  *   no longer alone.
  */
 export class Lease {
+  #released: Promise<void> | undefined
+
   private constructor(
     readonly cache: CacheCore,
     readonly key: string,
@@ -53,7 +55,11 @@ export class Lease {
   }
 
   /** Gives it up, unless it has ended and is another's. Never rejects: then it ends by itself. */
-  async release(): Promise<void> {
+  release(): Promise<void> {
+    return (this.#released ??= this.#giveUp())
+  }
+
+  async #giveUp(): Promise<void> {
     const releases = releasing.get(this.cache) ?? new Set<Promise<void>>()
     releasing.set(this.cache, releases)
     const release = this.#release()

@@ -1,0 +1,54 @@
+import type { TagPosition } from '../errors.js'
+import type { Flight } from '../making/flight.js'
+import type { Frame } from '../making/frame.js'
+import type { Landed } from '../making/landed.js'
+import { MakingsByCache } from '../making/makings.js'
+import type { Order } from '../making/order.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
+import { canShow, show, type Content, type HoleRenderer } from './holes.js'
+import type { Fragment } from './spec.js'
+
+/** The fragments that are being made over each cache. */
+export const fragmentMakings = new MakingsByCache<Content>()
+
+export type FragmentFlight = Flight<Landed<Content>>
+
+/** The flight a fragment would join, if any. */
+export function flightToJoin(
+  { cache, variant, bypass }: Fragment,
+  parent: Frame | undefined,
+): FragmentFlight | undefined {
+  if (bypass) return undefined
+  return fragmentMakings.over(cache).flights.toJoin(variant.storedKey, parent)
+}
+
+export function orderOf({ cache, variant, tags, ageing }: Fragment): Order {
+  const { key, storedKey } = variant
+  const { producerTimeoutMs } = cache.settings
+  return { cache, key, storedKey, tags, ageing, producerTimeoutMs }
+}
+
+const unfinished = new WeakMap<FragmentFlight, Content>()
+
+/** Notes what a body had put out before it threw. */
+export function leaveUnfinished(flight: FragmentFlight, content: Content): void {
+  unfinished.set(flight, content)
+}
+
+/**
+ * What a body that threw had put out by then, for who renders in place, with the holes of whoever waited.
+ *
+ * @throws What a hole throws.
+ */
+export function unfinishedOf(
+  flight: FragmentFlight,
+  parent: Frame | undefined,
+  holes: HoleRenderer | undefined,
+  position: TagPosition,
+): MaybePromise<string> {
+  const left = unfinished.get(flight) ?? ''
+  if (typeof left === 'string') return left
+  const withoutHoles = left.filter((part) => typeof part === 'string').join('')
+  if (!canShow(left, parent, holes, position)) return withoutHoles
+  return chain(show(left, parent, holes, position), (shown) => shown?.text ?? withoutHoles)
+}

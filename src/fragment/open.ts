@@ -1,0 +1,367 @@
+import type { CacheCore } from '../backend/core.js'
+import type { Hit, Lookup } from '../backend/entries.js'
+import { findOrMake, takeOff, type Seeker } from '../making/find.js'
+import { isUnderLease, type Frame } from '../making/frame.js'
+import { dependOnHit, dependOnLanded, type Found as FoundEntry } from '../making/landed.js'
+import { Lease } from '../making/lease.js'
+import { toOld, type Lead, type Old } from '../making/making.js'
+import type { Start } from '../making/order.js'
+import type { Refresh } from '../making/refreshes.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import {
+  fragmentChannel,
+  isToldOfFragments,
+  operationChannel,
+  type FragmentOutcome,
+} from '../observe.js'
+import { mayBeStale, patienceOf, useOf } from '../staleness.js'
+import { NO_VERSIONS, type TagVersions } from '../tags.js'
+import { Attempt } from './attempt.js'
+import { faults } from './faults.js'
+import { canShow, readParts, show, type Content, type HoleRenderer, type Shown } from './holes.js'
+import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
+import { observer } from './shown.js'
+import type { Fragment } from './spec.js'
+import { noteLookup, publish, tellOfFailure, tellOfHit, toldFrom, UNTIMED } from './telling.js'
+import { templateFramesAround } from './template-frame.js'
+
+/** A fragment that was found, or taken from another's body. */
+export type Found = Shown
+
+export type Opened = Attempt | Found
+
+/**
+ * Looks a fragment up in a cache that answers at once.
+ *
+ * @param shared - Whether its body may go on after it returned, so that others are to join it.
+ * @param holes - Renders its holes, if nothing around it is kept.
+ * @throws CacheTagError: its holes are rendered asynchronously, or nothing can render them.
+ * @throws What a hole throws.
+ */
+export function openSync(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  shared = false,
+  holes?: HoleRenderer,
+): string | Attempt {
+  const opened = openHere(fragment, parent, shared, holes)
+  if (typeof opened === 'string' || !isPromise(opened)) return opened
+  opened.catch(() => undefined)
+  throw faults.asynchronousHole(fragment.site)
+}
+
+/** As {@link openSync}, but answers asynchronously where the holes are rendered asynchronously. */
+export function openHere(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  shared = false,
+  holes?: HoleRenderer,
+): MaybePromise<string | Attempt> {
+  const { cache, variant, ageing, tally } = fragment
+  const isSampled = tally.isTimed()
+  const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers
+  const startedMs = isTimed ? performance.now() : UNTIMED
+  if (fragment.bypass) {
+    return new Attempt(fragment, undefined, parent, {}, toldFrom(startedMs))
+  }
+  let hit: Hit | undefined
+  let lookupMs = 0
+  let hasFailed = false
+  const stale = ageing !== undefined && mayBeStale(ageing)
+  // The hot path: no lists, no closures, and the clock is read twice at most.
+  try {
+    hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
+    if (hit !== undefined && !isTimed) cache.counts.hits++
+    else lookupMs = noteLookup(fragment, hit !== undefined, startedMs, isSampled)
+  } catch (error) {
+    cache.reportFailure('get', error)
+    tellOfFailure(fragment, startedMs, error)
+    hit = undefined
+    hasFailed = true
+  }
+  if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
+    if (parent !== undefined) {
+      parent.depend(cache, hit.tags)
+      if (parent.wantsExpiry) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
+    }
+    tally.hits++
+    if (isTimed) {
+      if (isSampled) tally.timed(variant.key, lookupMs)
+      tellOfHit(fragment, lookupMs)
+    }
+    observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
+    return hit.value
+  }
+  const placed = { fragment, parent, holes }
+  const makings = fragmentMakings.over(cache)
+  const value = hit && contentOf(hit, placed)
+  let old: Old<Content> | undefined
+  let refresh: Refresh | undefined
+  if (hit !== undefined && value !== undefined) {
+    const use = useOf(ageing, hit, makings.refreshes.has(variant.storedKey))
+    if (use === 'fresh' || use === 'stale') {
+      if (parent !== undefined) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
+      const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
+      publish(fragment, outcome, startedMs, 0)
+      return chain(showFor(placed, value, startedMs, outcome, hit), (opened) =>
+        opened instanceof Attempt ? opened : opened.text,
+      )
+    }
+    old = toOld(ageing, { hit, value })
+    if (use === 'refresh') {
+      refresh = makings.refreshes.begin(variant.storedKey, patienceOf(ageing?.lock ?? false))
+    }
+  }
+  // Who finds one to join does so; it has none of its own.
+  const isFirst = shared && refresh === undefined && flightToJoin(fragment, parent) === undefined
+  const flight = isFirst ? takeOff(orderOf(fragment), makings, parent) : undefined
+  const start = hasFailed ? undefined : startAtOnce(placed)
+  return new Attempt(fragment, start, parent, { flight, old, refresh }, toldFrom(startedMs), holes)
+}
+
+/** A store that fails must not fail the page: `undefined`. */
+function startAtOnce(placed: Placed): Start | undefined {
+  const { cache, variant, tags } = placed.fragment
+  const keys = isToBeKept(placed) ? [variant.storedKey] : NONE
+  const beginning = atOnce(cache.tryBegin(keys, NOTHING_FOUND, tags))
+  const versions = beginning?.versions
+  return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
+}
+
+/** Of one that stands in itself only the outer one is kept, as the one that is written last. */
+function isToBeKept({ fragment, parent }: Placed): boolean {
+  const { timeout, cache, variant } = fragment
+  if (timeout !== null && timeout <= 0) return false
+  for (const at of templateFramesAround(parent)) {
+    if (at.cache === cache && at.storedKey === variant.storedKey) return false
+  }
+  return true
+}
+
+const NONE: readonly string[] = []
+const NOTHING_FOUND = { lying: NONE, seen: NO_VERSIONS }
+
+/** Of what was looked up together, one. */
+interface Look {
+  readonly lookup: Lookup
+  readonly at: number
+}
+
+/**
+ * Fragments over one cache that are looked up together and, those that were not found, begun together: in
+ * one round trip each.
+ */
+class Round {
+  readonly #asked: Fragment[] = []
+  #lookup: Promise<Lookup | undefined> | undefined
+  readonly #missing: { readonly placed: Placed; readonly look: Look }[] = []
+  #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
+
+  constructor(readonly cache: CacheCore) {}
+
+  /** @returns `undefined`: the store failed. */
+  async look(fragment: Fragment): Promise<Look | undefined> {
+    const at = this.#asked.push(fragment) - 1
+    this.#lookup ??= Promise.resolve().then(() => this.#lookUp())
+    const lookup = await this.#lookup
+    return lookup && { lookup, at }
+  }
+
+  #lookUp(): MaybePromise<Lookup | undefined> {
+    const asked = this.#asked
+    return this.cache.tryLookup(
+      asked.map(({ variant }) => variant.key),
+      asked.map(({ variant }) => variant.storedKey),
+      [...new Set(asked.flatMap(({ tags }) => tags))],
+      { stale: asked.some(({ ageing }) => mayBeStale(ageing)), toMake: true },
+    )
+  }
+
+  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
+  async begin(placed: Placed, look: Look): Promise<Start | undefined> {
+    this.#missing.push({ placed, look })
+    this.#begun ??= Promise.resolve().then(() => this.#begin())
+    return (await this.#begun).get(placed.fragment)
+  }
+
+  async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
+    const asked = this.#missing.splice(0)
+    this.#begun = undefined
+    const kept = asked.filter(({ placed }) => isToBeKept(placed))
+    const beginning = await this.cache.tryBegin(
+      kept.map(({ placed }) => placed.fragment.variant.storedKey),
+      {
+        lying: kept.map(({ look }) => look.lookup.lying[look.at]),
+        seen: new Map(asked.flatMap(({ look }) => [...look.lookup.seen])),
+        withClock: asked.every(({ look }) => look.lookup.withClock === true),
+      },
+      [...new Set(asked.flatMap(({ placed }) => placed.fragment.tags))],
+    )
+    const starts = new Map<Fragment, Start>()
+    const versions = beginning?.versions
+    if (beginning === undefined || versions === undefined) return starts
+    const claims = new Map(kept.map(({ placed }, i) => [placed.fragment, beginning.claims[i]]))
+    for (const { placed } of asked) {
+      const { fragment } = placed
+      starts.set(fragment, { versions: pick(versions, fragment.tags), claim: claims.get(fragment) })
+    }
+    return starts
+  }
+}
+
+/**
+ * What was found, if it is a fragment's and all its holes are still there.
+ *
+ * @throws CacheTagError: nothing can render its holes.
+ */
+function contentOf({ value }: Hit, { fragment, parent, holes }: Placed): Content | undefined {
+  if (typeof value === 'string') return value
+  const parts = readParts(value)
+  return parts && canShow(parts, parent, holes, fragment.site) ? parts : undefined
+}
+
+/** A fragment and where it stands. */
+interface Placed {
+  readonly fragment: Fragment
+  readonly parent: Frame | undefined
+  readonly holes: HoleRenderer | undefined
+}
+
+/** What a stored text is in its place. If a hole has gone meanwhile, its body runs and is not stored. */
+function showFor(
+  { fragment, parent, holes }: Placed,
+  content: Content,
+  startedMs: number,
+  outcome: FragmentOutcome,
+  hit?: Hit,
+): MaybePromise<Opened> {
+  return chain(show(content, parent, holes, fragment.site), (shown) => {
+    if (shown === undefined) {
+      return new Attempt(fragment, undefined, parent, {}, startedMs, holes)
+    }
+    observer?.shown({ fragment, parent, text: shown.text, outcome, hit })
+    return shown
+  })
+}
+
+function atOnce<T>(value: MaybePromise<T>): T {
+  if (value instanceof Promise) {
+    value.catch(() => undefined)
+    throw new TypeError('a cache whose answersAtOnce is true answered asynchronously')
+  }
+  return value
+}
+
+/** A fragment that is being looked up. */
+export interface Opening {
+  readonly opened: Promise<Opened>
+  /**
+   * It waits, or may wait, for another's body, here or in another process, which may in turn wait for what
+   * the caller has yet to run.
+   */
+  readonly joined: boolean
+}
+
+/** Looks a fragment up in any cache, or joins whoever is looking it up or rendering it now. */
+export async function open(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  holes?: HoleRenderer,
+): Promise<Opened> {
+  const [opening] = openMany([fragment], [parent], [holes])
+  return (opening as Opening).opened
+}
+
+/** Looks several fragments up: one round trip per cache. */
+export function openMany(
+  fragments: readonly Fragment[],
+  parents: readonly (Frame | undefined)[],
+  renderers: readonly (HoleRenderer | undefined)[] = [],
+): Opening[] {
+  const isTimed = isToldOfFragments() || fragments[0]?.tally.isTimed() === true
+  const startedMs = isTimed ? performance.now() : UNTIMED
+  const rounds = new Map<CacheCore, Round>()
+  return fragments.map((fragment, at): Opening => {
+    const parent = parents[at]
+    const { cache, ageing, bypass, tags } = fragment
+    if (bypass) {
+      const attempt = new Attempt(fragment, undefined, parent, {}, startedMs)
+      return { opened: Promise.resolve(attempt), joined: false }
+    }
+    let round = rounds.get(cache)
+    if (round === undefined) rounds.set(cache, (round = new Round(cache)))
+    const waits = flightToJoin(fragment, parent) !== undefined
+    const mayWait = ageing !== undefined && ageing.lock !== false
+    parent?.announce(tags)
+    const seeker = seekerOf({ fragment, parent, holes: renderers[at] }, round, startedMs)
+    const opened = findOrMake(orderOf(fragment), fragmentMakings.over(cache), parent, seeker)
+    return { opened, joined: waits || mayWait }
+  })
+}
+
+function seekerOf(placed: Placed, round: Round, startedMs: number): Seeker<Look, Content, Opened> {
+  const { fragment, parent, holes } = placed
+  const { cache, variant, ageing } = fragment
+  const make = async (look: Look | undefined, lead: Lead<Content>): Promise<Attempt> => {
+    const start = look === undefined ? undefined : await round.begin(placed, look)
+    return new Attempt(fragment, start, parent, lead, startedMs, holes)
+  }
+  const serve = (content: Content, outcome: FragmentOutcome, hit?: Hit) => {
+    publish(fragment, outcome, startedMs, 0)
+    return showFor(placed, content, startedMs, outcome, hit)
+  }
+  const serveFound = ({ hit, value }: FoundEntry<Content>): MaybePromise<Opened> => {
+    const noted = parent && dependOnHit(cache, variant.storedKey, hit, parent)
+    const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
+    return chain(noted, () => serve(value, outcome, hit))
+  }
+  return {
+    look: (isCurrent) => (isCurrent ? lookAgain(fragment) : round.look(fragment)),
+    hitOf: ({ lookup, at }) => lookup.hits[at],
+    valueOf: (hit) => contentOf(hit, placed),
+    serve: serveFound,
+    serveJoined(landed) {
+      const { value, isFound, isOld } = landed
+      // Another engine's holes, or other templates': they are not found in the cache either.
+      if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
+        return undefined
+      }
+      const noted = parent && dependOnLanded(cache, variant.storedKey, landed, parent)
+      const outcome = isFound ? (isOld ? 'stale' : 'hit') : 'joined'
+      return chain(noted, () => serve(value, outcome))
+    },
+    async refresh(look, found, refresh) {
+      const old = toOld(ageing, found)
+      const lock = ageing?.lock ?? false
+      if (lock === false || isUnderLease(parent)) return make(look, { refresh, old })
+      try {
+        const lease = await Lease.take(cache, variant.storedKey, lock.lease)
+        if (lease !== undefined) return await make(look, { refresh, old, lease })
+      } catch {
+        return make(look, { refresh, old })
+      }
+      // Another process is at it.
+      refresh.end()
+      return serveFound(found)
+    },
+    make,
+  }
+}
+
+/** Looks once more, for what another process has just stored. */
+async function lookAgain({ cache, variant, tags }: Fragment): Promise<Look | undefined> {
+  const { key, storedKey } = variant
+  const options = { toMake: true, isCurrent: true }
+  const lookup = await cache.tryLookup([key], [storedKey], tags, options)
+  return lookup && { lookup, at: 0 }
+}
+
+/** Of the versions read for a whole batch, those of one fragment. */
+function pick(versions: TagVersions, tags: readonly string[]): TagVersions {
+  const own = new Map<string, string>()
+  for (const tag of tags) {
+    const version = versions.get(tag)
+    if (version !== undefined) own.set(tag, version)
+  }
+  return own
+}

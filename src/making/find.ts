@@ -1,0 +1,182 @@
+import type { Hit } from '../backend/entries.js'
+import type { MaybePromise } from '../maybe-promise.js'
+import { mayServe, patienceOf, useOf, type Lock } from '../staleness.js'
+import { NO_VERSIONS } from '../tags.js'
+import { FAILED, Flight, mustNotWait, type Failed } from './flight.js'
+import type { Frame } from './frame.js'
+import { nextMoment } from './in-flight.js'
+import { toLanded, type Found, type Landed } from './landed.js'
+import { leaseOrFind } from './lease.js'
+import { toOld, type Lead } from './making.js'
+import type { Makings } from './makings.js'
+import type { Order } from './order.js'
+import type { Refresh } from './refreshes.js'
+
+/**
+ * How one kind of thing is looked up, given to who asked, and made.
+ *
+ * @typeParam Look - What a look-up brings.
+ * @typeParam Value - What an entry holds.
+ * @typeParam Out - What who asked is given.
+ */
+export interface Seeker<Look, Value, Out> {
+  /**
+   * Looks it up.
+   *
+   * @param isCurrent - Another may have stored it just now: no copy will do, and nothing past its time.
+   * @returns `undefined`: the store failed.
+   */
+  look(isCurrent: boolean): Promise<Look | undefined>
+  hitOf(look: Look): Hit | undefined
+  /** @returns `undefined`: it is not what it should be, and counts as a miss. */
+  valueOf(hit: Hit): Value | undefined
+  /** Gives what was found. */
+  serve(found: Found<Value>): MaybePromise<Out>
+  /**
+   * Gives what another found or made.
+   *
+   * @returns `undefined`: here it is of no use, and one has to make it for oneself.
+   */
+  serveJoined(landed: Landed<Value>): MaybePromise<Out> | undefined
+  /** Gives what was found, and has it made again; until `refresh` ends, all others are given what was found. */
+  refresh(look: Look, found: Found<Value>, refresh: Refresh): MaybePromise<Out>
+  /**
+   * Makes it, and ends what it leads.
+   *
+   * @param look - `undefined`: the store failed, or must not be used, and nothing is kept.
+   */
+  make(look: Look | undefined, lead: Lead<Value>): MaybePromise<Out>
+}
+
+/**
+ * Finds something or has it made, by one caller for all: in this process always, in all processes with a
+ * lease.
+ *
+ * @param parent - What it is asked for in.
+ * @throws What the seeker throws, and what the flight that was joined failed with.
+ */
+export async function findOrMake<Look, Value, Out>(
+  order: Order,
+  makings: Makings<Value>,
+  parent: Frame | undefined,
+  seeker: Seeker<Look, Value, Out>,
+): Promise<Out> {
+  const patience = { askedAt: nextMoment(), limitMs: order.producerTimeoutMs }
+  for (;;) {
+    const running = makings.flights.toJoin(order.storedKey, parent)
+    if (running === undefined) return lead(order, makings, parent, seeker)
+    const look = (made: Landed<Value> | Failed) => recheck(order, running, made, seeker)
+    const landed = await makings.flights.join(running, parent, patience, look)
+    if (landed === undefined) continue
+    // Who it was waited for allows what is past its time, and this one does not.
+    if (landed.served !== undefined && !mayServe(order.ageing, landed.served)) continue
+    const out = landed.isApart ? undefined : seeker.serveJoined(landed)
+    return out ?? seeker.make(undefined, {})
+  }
+}
+
+/** Begins the flight of something where there is none to join. */
+export function takeOff<Value>(
+  { storedKey, tags, ageing }: Order,
+  { flights }: Makings<Value>,
+  parent: Frame | undefined,
+): Flight<Landed<Value>> {
+  const flight = new Flight<Landed<Value>>(tags)
+  flights.takeOff(storedKey, flight, parent)
+  flight.mayWait = mayWait(flight, ageing?.lock, parent)
+  return flight
+}
+
+/** Whether another's lease is waited for. Under a lease nobody does: in a circle, two would wait for each other. */
+function mayWait(
+  { isUrgent }: { readonly isUrgent: boolean },
+  lock: Lock | undefined,
+  parent: Frame | undefined,
+): lock is Exclude<Lock, false> {
+  return lock !== undefined && lock !== false && !isUrgent && !mustNotWait(parent)
+}
+
+/** Looks for something that nobody here is looking for yet. */
+async function lead<Look, Value, Out>(
+  order: Order,
+  makings: Makings<Value>,
+  parent: Frame | undefined,
+  seeker: Seeker<Look, Value, Out>,
+): Promise<Out> {
+  const { storedKey, ageing } = order
+  const flight = takeOff(order, makings, parent)
+  const release = () => makings.flights.release(storedKey, flight)
+  const land = (found: Found<Value>) => {
+    flight.land(toLanded(found))
+    release()
+  }
+  try {
+    const look = await seeker.look(false)
+    const found = look && foundIn(look, seeker, flight)
+    if (look !== undefined && found !== undefined) {
+      const use = useOf(ageing, found.hit, makings.refreshes.has(storedKey))
+      if (use === 'refresh') {
+        const refresh = makings.refreshes.begin(storedKey, patienceOf(ageing?.lock ?? false))
+        land(found)
+        return await seeker.refresh(look, found, refresh)
+      }
+      if (use !== 'too-old') {
+        land(found)
+        return await seeker.serve(found)
+      }
+    }
+    const old = found && toOld(ageing, found)
+    const lock = ageing?.lock
+    if (look === undefined || !mayWait(flight, lock, parent)) {
+      return await seeker.make(look, { flight, old })
+    }
+    let latest: Look | undefined
+    const taken = await leaseOrFind(order.cache, storedKey, lock, async () => {
+      // Who held the lease before stored what a replica may not have yet.
+      latest = await seeker.look(true)
+      return latest && foundIn(latest, seeker, flight)
+    })
+    if (taken.found === undefined) {
+      return await seeker.make(latest ?? look, { flight, old, lease: taken.lease })
+    }
+    land(taken.found)
+    return await seeker.serve(taken.found)
+  } catch (error) {
+    // Where it has landed already, this does nothing.
+    flight.fail(error)
+    release()
+    throw error
+  }
+}
+
+function foundIn<Look, Value>(
+  look: Look,
+  seeker: Seeker<Look, Value, unknown>,
+  flight: Flight<Landed<Value>>,
+): Found<Value> | undefined {
+  const hit = seeker.hitOf(look)
+  if (hit === undefined) return undefined
+  try {
+    const value = seeker.valueOf(hit)
+    return value === undefined ? undefined : { hit, value }
+  } catch (error) {
+    // Others may be able to use it.
+    flight.land(undefined)
+    throw error
+  }
+}
+
+/** What there is now of what a flight brought; `undefined`: nothing that may be given to others. */
+async function recheck<Look, Value>(
+  { cache, key, storedKey }: Order,
+  flight: Flight<Landed<Value>>,
+  made: Landed<Value> | Failed,
+  seeker: Seeker<Look, Value, unknown>,
+): Promise<Landed<Value> | Failed | undefined> {
+  if (made !== FAILED && made.isApart) return made
+  const tags = made === FAILED ? flight.versions : (made.tags ?? NO_VERSIONS)
+  const now = await cache.tryRecheck(key, storedKey, flight.claim, tags)
+  if (typeof now === 'boolean') return now ? made : undefined
+  const value = seeker.valueOf(now)
+  return value === undefined ? undefined : toLanded({ hit: now, value })
+}

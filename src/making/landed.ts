@@ -1,0 +1,82 @@
+import type { Hit } from '../backend/entries.js'
+import type { CacheCore } from '../backend/core.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
+import type { Served } from '../staleness.js'
+import type { SeenVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
+import type { Frame } from './frame.js'
+
+/** What was found, or made, and what it depends on. */
+export interface Landed<Value> {
+  readonly value: Value
+  /** The versions it was stored with, or is going to be; `undefined`: none. */
+  readonly tags: SeenVersions | undefined
+  /** `undefined`: not known. */
+  readonly expiresAtMs: Deadline | undefined
+  /** Found, not made. */
+  readonly isFound: boolean
+  /** Past its time, or made from something that is. */
+  readonly isOld: boolean
+  /** It must not be given to anybody but who made it. */
+  readonly isApart: boolean
+  /** Given past its time. */
+  readonly served: Served | undefined
+}
+
+/** An entry that was found, and its value as it can be used. */
+export interface Found<Value> {
+  readonly hit: Hit
+  readonly value: Value
+}
+
+/** What was found as others are given it. */
+export function toLanded<Value>({ hit, value }: Found<Value>, afterError = false): Landed<Value> {
+  const { tags, staleSinceMs } = hit
+  const isOld = staleSinceMs !== undefined
+  return {
+    value,
+    tags,
+    expiresAtMs: endOf(hit),
+    isFound: true,
+    isOld,
+    isApart: false,
+    served: isOld ? { staleSinceMs, afterError } : undefined,
+  }
+}
+
+/** What is made around the caller is made from this. */
+export function dependOnLanded(
+  cache: CacheCore,
+  storedKey: string,
+  landed: Pick<Landed<unknown>, 'tags' | 'isOld' | 'expiresAtMs'>,
+  frame: Frame,
+): MaybePromise<void> {
+  frame.depend(cache, landed.tags)
+  if (landed.isOld) frame.holdOld()
+  if (!frame.wantsExpiry) return undefined
+  const { expiresAtMs } = landed
+  if (expiresAtMs !== undefined) return frame.limit(expiresAtMs)
+  return chain(cache.readLifetime(storedKey), (read) => frame.limit(read))
+}
+
+/** The same for an entry as it was found. */
+export function dependOnHit(
+  cache: CacheCore,
+  storedKey: string,
+  hit: Hit,
+  frame: Frame,
+): MaybePromise<void> {
+  frame.depend(cache, hit.tags)
+  if (hit.staleSinceMs !== undefined) frame.holdOld()
+  if (!frame.wantsExpiry) return undefined
+  const expiresAtMs = endOf(hit)
+  if (expiresAtMs !== undefined) return frame.limit(expiresAtMs)
+  return chain(cache.readLifetime(storedKey), (read) => frame.limit(read))
+}
+
+/** Until when an entry lives, as far as it tells itself. */
+function endOf({ staleSinceMs, stamp }: Hit): Deadline | undefined {
+  if (staleSinceMs !== undefined) return staleSinceMs
+  if (stamp === undefined) return undefined
+  return stamp.freshUntilMs === Infinity ? null : stamp.freshUntilMs
+}
