@@ -123,7 +123,7 @@ export class Attempt {
     // What is wrong with a template would never be seen.
     if (old === undefined || error instanceof CacheTagError) return undefined
     if (Date.now() >= old.usableUntilMs || this.#making.isDiscarded) return undefined
-    if (frame.wasLost(old.hit.tags)) return undefined
+    if (frame.dependencies.wasLost(old.hit.tags)) return undefined
     outermostOf(frame)?.marks?.drop(frame)
     const shown = show(old.value, frame, undefined, fragment.site)
     if (shown === undefined || isPromise(shown)) return undefined
@@ -199,7 +199,7 @@ export class Attempt {
 
   /** Whether what was completed may still be stored: since then what it depends on may have been invalidated. */
   isStillFit({ tags = NO_VERSIONS }: StoreRequest): boolean {
-    return !this.frame.isOutdatedBy(tags.keys())
+    return !this.frame.dependencies.isOutdatedBy(tags.keys())
   }
 
   #give(content: Content, judged: Judged): void {

@@ -1,9 +1,19 @@
-import { currentFrame, varyOnReads } from '../making/frame.js'
+import { currentFrame, type Frame } from '../making/frame.js'
 import { faults } from './faults.js'
 import { TemplateFrame, templateFramesAround } from './template-frame.js'
 
 /** More tags are not in one another's values: they are left from values that threw. */
 const MAX_DEPTH = 32
+
+/** Of the tags whose vary-on values are being evaluated, the outermost first: in which frame. */
+const framesAround: (Frame | undefined)[] = []
+/** What of one user was read for them. Two lists, since every tag comes here, also on a hit. */
+const reads: (Set<string> | undefined)[] = []
+
+function forget(): void {
+  framesAround.length = 0
+  reads.length = 0
+}
 
 /**
  * Called before a tag's vary-on values are evaluated, and no other argument of it: the per-visitor
@@ -11,8 +21,9 @@ const MAX_DEPTH = 32
  * wait in between; it may render other tags.
  */
 export function beginVaryOn(): void {
-  if (varyOnReads.length >= MAX_DEPTH) varyOnReads.length = 0
-  varyOnReads.push(undefined)
+  if (reads.length >= MAX_DEPTH) forget()
+  framesAround.push(currentFrame())
+  reads.push(undefined)
 }
 
 /**
@@ -22,7 +33,8 @@ export function beginVaryOn(): void {
  * @returns What they have read, if anything; for `TagValues.declared`.
  */
 export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | undefined {
-  const read = varyOnReads.pop()
+  framesAround.pop()
+  const read = reads.pop()
   if (before === undefined || read === undefined) return read ?? before
   return new Set([...before, ...read])
 }
@@ -37,9 +49,9 @@ export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | u
  */
 export function noteRead(input: string): void {
   const frame = currentFrame()
-  const last = varyOnReads.length - 1
-  // What a body reads that is rendered while a tag's values are evaluated does not tell visitors apart.
-  if (last >= (frame?.varyOnDepth ?? 0)) (varyOnReads[last] ??= new Set()).add(input)
+  const last = reads.length - 1
+  // What a body reads that is rendered while a tag's values are evaluated does not tell users apart.
+  if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
   let guilty: Error | undefined
   let isUnfit = false
   for (let at = frame; at !== undefined; at = at.parent) {
@@ -52,7 +64,7 @@ export function noteRead(input: string): void {
   }
   if (guilty === undefined) return
   // Nobody ends those that it is thrown through.
-  varyOnReads.length = 0
+  forget()
   throw guilty
 }
 

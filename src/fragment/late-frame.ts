@@ -38,7 +38,7 @@ export class LateFrame extends TemplateFrame {
     // Marks in its text are those of the outermost frame, which it was itself if there is none further out.
     own.marks ??= this.marks
     if (this.isUnfit) own.isUnfit = true
-    own.beginWith(this)
+    own.dependencies.beginWith(this.dependencies)
     own.depend(this.cache, this.tags)
     own.limit(this.bubbledExpiresAtMs)
     if (this.holdsOld) own.holdOld()

@@ -2,7 +2,8 @@ import type { Claim } from '../backend/entries.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
-import { tagsToStore, type Frame } from './frame.js'
+import { tagsToStore } from './dependencies.js'
+import type { Frame } from './frame.js'
 
 /** Why something that was made is not kept. */
 export type Unkept =
@@ -47,9 +48,10 @@ export interface MadeIn {
 /** Whether something may be kept, with which tags, until when; and if not, why. */
 export function fitnessOf({ frame, versions, claim, deadline }: MadeIn): MaybePromise<Fitness> {
   if (versions === undefined) return { isKept: false, reason: 'not-begun' }
-  return chain(tagsToStore(frame, versions), (tags): Fitness => {
+  const { dependencies, parent } = frame
+  return chain(tagsToStore(dependencies, versions, parent), (tags): Fitness => {
     // Without all versions an invalidation could not reach it.
-    if (tags === undefined || frame.isOutdatedBy(tags.keys())) {
+    if (tags === undefined || dependencies.isOutdatedBy(tags.keys())) {
       return { isKept: false, reason: 'invalidated' }
     }
     const freshUntilMs = limited(frame, deadline)

@@ -17,29 +17,22 @@ export type Failed = typeof FAILED
  * @typeParam Landed - What it brings those who wait; `undefined` tells them to look for themselves.
  */
 export class Flight<Landed> extends InFlight {
-  readonly landed: Promise<Landed | undefined>
   /** Whether nobody is to join it, or nobody any more. */
   isClosed = false
-  /** What it is made in, once it is being made. */
-  #frame: Frame | undefined
-  #start: Start | undefined
-  #begunMaking = 0
+  #making: Begun | undefined
   /** What there was when it was last looked, for those who asked before that. */
   #looked: { readonly at: number; readonly found: Promise<Landed | Failed | undefined> } | undefined
   readonly #tags: readonly string[]
-  #settle!: (landed: Landed | undefined) => void
-  #reject!: (error: unknown) => void
+  readonly #landing = new Landing<Landed>()
 
   /** @param tags - The stored tags of the entry itself. */
   constructor(tags: readonly string[]) {
     super()
     this.#tags = tags
-    this.landed = new Promise((resolve, reject) => {
-      this.#settle = resolve
-      this.#reject = reject
-    })
-    // Mostly nobody waits, and then an error must not count as unhandled.
-    this.landed.catch(() => undefined)
+  }
+
+  get landed(): Promise<Landed | undefined> {
+    return this.#landing.promise
   }
 
   /**
@@ -48,25 +41,23 @@ export class Flight<Landed> extends InFlight {
    * @param start - `undefined`: the store failed.
    */
   beginMaking(frame: Frame, start: Start | undefined): void {
-    this.#frame = frame
-    this.#start = start
+    this.#making = { frame, start, moment: nextMoment() }
     this.mayWait = false
-    this.#begunMaking = nextMoment()
   }
 
   /** What it was begun with. */
   get claim(): Claim {
-    return this.#start?.claim
+    return this.#making?.start?.claim
   }
 
   /** What it was begun with, and what has been found inside since. */
   get versions(): SeenVersions {
-    return new Map([...(this.#frame?.tags ?? []), ...(this.#start?.versions ?? [])])
+    return new Map([...(this.#making?.frame.tags ?? []), ...(this.#making?.start?.versions ?? [])])
   }
 
   /** Whether what it brings may have been invalidated before somebody asked. */
   wasMadeBefore(askedAt: number): boolean {
-    return this.#frame !== undefined && this.#begunMaking < askedAt
+    return this.#making !== undefined && this.#making.moment < askedAt
   }
 
   /** What there is by now of what it brought. All who asked before it was last looked share that look. */
@@ -83,29 +74,53 @@ export class Flight<Landed> extends InFlight {
   /** Ends it; `undefined` tells those who wait to look for themselves. */
   land(landed: Landed | undefined): void {
     this.end()
-    this.#settle(landed)
+    this.#landing.resolve(landed)
   }
 
   fail(error: unknown): void {
     this.end()
-    this.#reject(error)
+    this.#landing.reject(error)
   }
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
     // While it is looked up, nobody knows its tags.
-    if (this.#frame === undefined) return invalidationsSoFar() !== this.begunAt
+    if (this.#making === undefined) return invalidationsSoFar() !== this.begunAt
     return this.isMadeOfOld || this.waitsForOld
   }
 
   protected override get isMadeOfOld(): boolean {
-    if (this.#frame === undefined) return false
-    return wereInvalidatedSince(this.#tags, this.begunAt) || this.#frame.isOutdatedBy(NONE)
+    if (this.#making === undefined) return false
+    const { dependencies } = this.#making.frame
+    return wereInvalidatedSince(this.#tags, this.begunAt) || dependencies.isOutdatedBy(NONE)
   }
 
   /** Whether waiting for it from inside a frame would wait for that frame itself. */
   dependsOn(frame: Frame | undefined): boolean {
     return this.needsAnyOf(new Set<InFlight>(flightsAround(frame)))
+  }
+}
+
+/** What is being made: in which frame, begun with what, and when in the order of what happens here. */
+interface Begun {
+  readonly frame: Frame
+  readonly start: Start | undefined
+  readonly moment: number
+}
+
+/** Settled from outside. */
+class Landing<Landed> {
+  readonly promise: Promise<Landed | undefined>
+  resolve!: (landed: Landed | undefined) => void
+  reject!: (error: unknown) => void
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    // Mostly nobody waits, and then an error must not count as unhandled.
+    this.promise.catch(() => undefined)
   }
 }
 

@@ -21,9 +21,7 @@ export abstract class InFlight {
   mayWait = false
   /** One of the same key that is still on its way: what this took the place of, or went beside this. */
   replaced: this | undefined
-  #before: InFlight | undefined
-  readonly #needs = new Set<InFlight>()
-  #sweepAt = FIRST_SWEEP
+  readonly #needs = new Needs()
   #hasEnded = false
   #isUrgent = false
   protected readonly begunAt = invalidationsSoFar()
@@ -36,28 +34,25 @@ export abstract class InFlight {
     if (this.#hasEnded) return
     this.#hasEnded = true
     this.#needs.clear()
-    // Under a key that is never quiet, those that have ended would pile up.
-    if (this.#before !== undefined) this.#before.replaced = this.replaced
-    if (this.replaced !== undefined) this.replaced.#before = this.#before
   }
 
   /** What it makes is not to be kept, nor what those make that it took the place of. */
   discard(): void {
     this.isDiscarded = true
-    for (let at = this.replaced; at !== undefined; at = at.replaced) at.isDiscarded = true
+    for (let at = this.successor; at !== undefined; at = at.successor) at.isDiscarded = true
   }
 
   /** Comes in place of one of the same key, whose key may still be removed while it is on its way. */
   takePlaceOf(running: this | undefined): void {
     this.replaced = running?.hasEnded === true ? running.successor : running
-    if (this.replaced !== undefined) this.replaced.#before = this
+    // Under a key that is never quiet, those that have ended would pile up.
+    for (let at = this.replaced; at !== undefined; at = at.replaced) at.replaced = at.successor
   }
 
   /** Goes beside one of the same key, which keeps its place. */
   goBeside(running: this): void {
     this.takePlaceOf(running.replaced)
     running.replaced = this
-    this.#before = running
   }
 
   /** What has the place of one that has ended. */
@@ -75,10 +70,6 @@ export abstract class InFlight {
     if (this.#hasEnded) return
     if (this.#isUrgent) other.hurry()
     this.#needs.add(other)
-    if (this.#needs.size < this.#sweepAt) return
-    // What takes long may ask for any number, one after the other.
-    for (const one of this.#needs) if (one.#hasEnded) this.#needs.delete(one)
-    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#needs.size)
   }
 
   /** Whether somebody who holds a lease waits for it: then it waits for nobody else's lease any more. */
@@ -90,7 +81,7 @@ export abstract class InFlight {
   hurry(): void {
     if (this.#isUrgent || this.#hasEnded) return
     this.#isUrgent = true
-    for (const one of this.#needs) one.hurry()
+    for (const one of this.#needs.all) one.hurry()
   }
 
   /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
@@ -117,7 +108,25 @@ export abstract class InFlight {
   #needsOne(is: (one: InFlight) => boolean, seen: Set<InFlight>): boolean {
     if (is(this)) return true
     seen.add(this)
-    for (const next of this.#needs) if (!seen.has(next) && next.#needsOne(is, seen)) return true
+    for (const next of this.#needs.all) if (!seen.has(next) && next.#needsOne(is, seen)) return true
     return false
+  }
+}
+
+/** What one cannot end before. */
+class Needs {
+  readonly all = new Set<InFlight>()
+  #sweepAt = FIRST_SWEEP
+
+  add(one: InFlight): void {
+    this.all.add(one)
+    if (this.all.size < this.#sweepAt) return
+    // What takes long may ask for any number, one after the other.
+    for (const other of this.all) if (other.hasEnded) this.all.delete(other)
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.all.size)
+  }
+
+  clear(): void {
+    this.all.clear()
   }
 }

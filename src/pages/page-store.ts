@@ -2,7 +2,7 @@ import { BoundedMemo, shortKey, type ShortKey } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
-import { tagsToStore, warnOfTags } from '../making/frame.js'
+import { tagsToStore, warnOfTags } from '../making/dependencies.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../http/page-key.js'
 import {
   decodeGeneration,
@@ -366,11 +366,11 @@ export class PageStore {
     if (condition === undefined) return { outcome: 'overtaken' }
     writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
 
-    if (page.frame.hasTooManyTags) {
+    if (page.frame.dependencies.hasTooManyTags) {
       warnOfTags()
       return { outcome: 'cache-refused' }
     }
-    const tags = await tagsToStore(page.frame, NO_VERSIONS)
+    const tags = await tagsToStore(page.frame.dependencies, NO_VERSIONS, page.frame.parent)
     if (tags === undefined) return { outcome: cache.isFailing ? 'cache-failed' : 'invalidated' }
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
