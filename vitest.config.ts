@@ -13,7 +13,7 @@ const alias = [
   },
   { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
   {
-    find: /^fragcache\/(nunjucks|handlebars|eta|express|inspector|metrics)$/,
+    find: /^fragcache\/(nunjucks|handlebars|eta|express|node|inspector|metrics)$/,
     replacement: at('./adapters/$1/index.ts'),
   },
 ]
@@ -22,9 +22,18 @@ const alias = [
  * What needs neither a server nor a process of its own nor the whole machine. A process takes file
  * after file, since to start one and to load all libraries costs more than most files do.
  */
-const light = ['adapters', 'attacks', 'chaos', 'core', 'docs', 'fragment', 'http', 'tools'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-)
+const light = [
+  'adapters',
+  'attacks',
+  'chaos',
+  'core',
+  'docs',
+  'fragment',
+  'http',
+  'node',
+  'pages',
+  'tools',
+].map((folder) => `test/${folder}/**/*.test.ts`)
 
 /** What would disturb others in the same process, or starts child processes. */
 const apart = [

@@ -150,6 +150,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
     cachePage(seconds, pageOptions = {}) {
       isInApp = true
       const place = pages.placeOf(
+        'cachePage',
         seconds,
         pageOptions as PageOptions<IncomingMessage, ServerResponse>,
       )

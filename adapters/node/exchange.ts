@@ -80,6 +80,7 @@ import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './repla
 import { isPersonal, keyPart, requestLineMethod, targetOf, uriOf } from './request.js'
 import { replaceConditions, restoreConditions } from './validators.js'
 import { warnOfFault, warnOfNonce, warnOfTags, warnOfTrust } from './warnings.js'
+import { setStatusMessage, statusMessageOf } from './protocol.js'
 
 /**
  * `waiting`: no lookup yet. `forwarded`: the view answers, and its answer may be stored. `passed`:
@@ -189,6 +190,15 @@ export class Exchange implements Substitute {
   /** An error handler takes over: a page that was begun is not whole, whoever ends it. */
   breakOff(): void {
     this.#recorder?.breakOff()
+  }
+
+  /** The handler failed: nothing that is sent from here on is what it was asked for. */
+  abandon(): void {
+    this.breakOff()
+    if (this.#phase !== 'forwarded' || this.res.headersSent) return
+    this.#phase = 'passed'
+    this.#giveConditionsBack()
+    this.#forwarding?.flight?.land(UNDECIDED)
   }
 
   #standBack(): void {
@@ -651,7 +661,7 @@ export class Exchange implements Substitute {
 
   #answerInstead(page: StoredResponse, nowMs: number, withAge: boolean, filled?: Buffer): void {
     const { req, res } = this
-    res.statusMessage = ''
+    setStatusMessage(res, '')
     const conditions = this.#asked?.headers ?? req.headers
     const body =
       filled === undefined
@@ -940,7 +950,8 @@ export class Exchange implements Substitute {
     const isFilled = this.#holes?.isFilled === true
     if (!isFilled && isPrecompressed(res, settings)) addToVary(res, 'Accept-Encoding')
     const headers = takeHeaders(res, this.#outer ?? {}, this.#excluded(), rfc9111)
-    const { statusCode: status, statusMessage } = res
+    const { statusCode: status } = res
+    const statusMessage = statusMessageOf(res)
     this.#pending = { status, statusMessage, verdict, headers, said, atMs }
     if (this.#recorder !== undefined) {
       settings.host.watchErrors(this.req, (failed) => Exchange.current(failed)?.breakOff())

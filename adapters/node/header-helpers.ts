@@ -117,5 +117,7 @@ export function hasVaryHeader(res: HeadersOfResponse, name: string): boolean {
 export function checkResponse(caller: string, res: unknown): void {
   const { getHeader, setHeader, hasHeader } = (res ?? {}) as Partial<HeadersOfResponse>
   if ([getHeader, setHeader, hasHeader].every((method) => typeof method === 'function')) return
-  throw new MisuseError(`${caller}: ${show(res)} is no response; give Express's res`)
+  throw new MisuseError(
+    `${caller}: ${show(res)} is no response; give the res of Express or node:http`,
+  )
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { isTargeted } from './one-visitor.js'
+import { beforeBytes } from './protocol.js'
 
 /** Whether somebody around the cache may still change the headers when the cache is done. */
 export function hasLayersAround(res: ServerResponse): boolean {
@@ -17,14 +18,7 @@ export function hasLayersAround(res: ServerResponse): boolean {
  * @returns Whether the listener will be called.
  */
 export function onLastWord(res: ServerResponse, listener: () => void): boolean {
-  const hooked = res as unknown as { _storeHeader?: (...args: unknown[]) => unknown }
-  const store = hooked._storeHeader
-  if (typeof store !== 'function') return false
-  hooked._storeHeader = function storeHeader(...args) {
-    listener()
-    return store.apply(this, args)
-  }
-  return true
+  return beforeBytes(res, listener)
 }
 
 /** The page is everybody's, a cookie that a layer around us sends with it is not. */

@@ -8,6 +8,7 @@ import type { HoledBody } from './page-holes.js'
 import type { NewPage } from '../../src/pages/page.js'
 import { compressCopies } from './precompress.js'
 import type { takeHeaders } from './recorder.js'
+import { statusMessageOf } from './protocol.js'
 
 /** A response that will be stored if it ends whole. */
 export interface Pending {
@@ -45,7 +46,7 @@ export async function toNewPage(ended: Ended): Promise<NewPage> {
   const { status, verdict, headers, said, atMs, confirmed } = pending
   // What writeHead was given is not known before.
   const isAsSent = confirmed === undefined && res.statusCode === status
-  const { statusMessage } = isAsSent ? res : pending
+  const statusMessage = isAsSent ? statusMessageOf(res) : pending.statusMessage
   const { keepSeconds, retention } = verdict
   const untilMs = keepSeconds === null ? Infinity : atMs + keepSeconds * 1000
   // What was written in pieces may have met a shorter life since its headers were sent.

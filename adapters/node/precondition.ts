@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { evaluatePreconditions, isSentWithNotModified } from '../../src/http/conditional.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
+import { setStatusMessage } from './protocol.js'
 
 /**
  * Evaluates a request's preconditions and, where they do not let it be performed, makes of the
@@ -58,6 +59,5 @@ function isOfTransfer(name: string): boolean {
 
 function setStatus(res: ServerResponse, status: number): void {
   res.statusCode = status
-  // The server puts the status's own.
-  res.statusMessage = ''
+  setStatusMessage(res, '')
 }

@@ -3,6 +3,7 @@ import { headerText, type HeaderFields, type HeaderValue } from '../../src/http/
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { keepLetters } from './replay.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
+import { isGone } from './protocol.js'
 
 /** Why a body was not recorded whole. */
 export type RecordingFault = 'incomplete' | 'content-length' | 'too-large' | 'trailers'
@@ -74,7 +75,17 @@ export class BodyRecorder {
   #wrap(): void {
     const { res } = this
     const write = res.write.bind(res) as (...args: unknown[]) => boolean
-    const end = res.end.bind(res) as (...args: unknown[]) => ServerResponse
+    const endInside = res.end.bind(res) as (...args: unknown[]) => ServerResponse
+    // Over HTTP/2, and in some layers around us, what is ended with is written by `res.write`.
+    let isWritten = false
+    const end = (...args: unknown[]): ServerResponse => {
+      isWritten = true
+      try {
+        return endInside(...args)
+      } finally {
+        isWritten = false
+      }
+    }
     const addTrailers = res.addTrailers.bind(res)
     /** @returns Whether it can be: else a part of the answer would pass for the whole. */
     const sendHeld = (): boolean => {
@@ -88,6 +99,7 @@ export class BodyRecorder {
       return held !== undefined
     }
     res.write = (...args: unknown[]) => {
+      if (isWritten) return write(...args)
       if (!res.headersSent && !this.#isInEnd) this.instead.beforeHeaders(false, args)
       if (this.instead.substitute !== undefined) {
         if (isPromise(this.instead.substitute.body) && !this.#isInEnd) this.#hold(args)
@@ -116,7 +128,7 @@ export class BodyRecorder {
         const callback = args.filter((arg) => typeof arg === 'function')
         const finish = (body: Buffer | typeof VIEWS_OWN | undefined) => {
           this.#isHeldBack = false
-          if (res.destroyed) return res
+          if (isGone(res)) return res
           if (body === undefined) return end(...callback)
           if (body !== VIEWS_OWN) {
             keepLetters(res)
@@ -218,7 +230,7 @@ export class BodyRecorder {
     const parts = this.#parts
     if (parts === undefined) return
     // The server destroys the response once the client is gone.
-    if (this.res.destroyed || !this.#sources.every(isWhole)) return this.#fail('incomplete')
+    if (isGone(this.res) || !this.#sources.every(isWhole)) return this.#fail('incomplete')
     if (this.#expectedLength !== undefined && this.#expectedLength !== this.#length) {
       return this.#fail('content-length')
     }

@@ -15,6 +15,7 @@ import type { MaybePromise } from '../../src/maybe-promise.js'
 import { hasAlready } from './client-conditions.js'
 import { hasLayersAround } from './last-word.js'
 import { isOfOneFilling, sayForOneVisitor } from './one-visitor.js'
+import { setStatusMessage } from './protocol.js'
 
 /**
  * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304
@@ -58,7 +59,7 @@ export function prepareAnswer(
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   res.statusCode = page.status
-  if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
+  if (page.statusMessage !== undefined) setStatusMessage(res, page.statusMessage)
   if (range !== undefined) {
     const part = preparePart(res, page, String(range), conditions, nowMs)
     if (part !== undefined) return part
@@ -91,7 +92,7 @@ export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
     if (!isOfOneFilling(name.toLowerCase())) setShortHeader(res, name, value, false)
   }
   res.statusCode = page.status
-  if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
+  if (page.statusMessage !== undefined) setStatusMessage(res, page.statusMessage)
   sayForOneVisitor(res)
   res.removeHeader('Content-Length')
   if (hasNoBody(page.status) || req.method === 'HEAD') return undefined
@@ -209,7 +210,7 @@ function preparePart(
   const { body } = page
   const ranges = selectRanges(range, body.length)
   if (ranges === 'ignored') return undefined
-  res.statusMessage = ''
+  setStatusMessage(res, '')
   if (ranges === 'unsatisfiable') {
     res.statusCode = 416
     res.setHeader('Content-Range', contentRange(undefined, body.length))

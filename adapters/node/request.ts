@@ -7,6 +7,7 @@ import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { receivedFields } from './received.js'
 import { unnoticed } from './unnoticed.js'
+import { hasUntoldBody } from './protocol.js'
 
 /** A request the cache is asked for, or why it is not. */
 export type Admission =
@@ -27,7 +28,8 @@ export function admit(req: IncomingMessage, settings: Settings): Admission {
   }
   const uri = uriOf(req, settings.host)
   const headers = receivedFields(req)
-  const refusal = lookupRefusal({ method, uri, headers })
+  const refusal =
+    lookupRefusal({ method, uri, headers }) ?? (hasUntoldBody(req) ? 'request-body' : undefined)
   if (refusal !== undefined || uri === undefined) return { refusal: refusal ?? 'uri-unreadable' }
   const language = keyPart(settings.language, req)
   if (language === null) return { refusal: 'language-unreadable' }

@@ -27,6 +27,7 @@ import { NOTHING, profileOf, UNDECIDED, type PageFlight } from '../../src/pages/
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { warnOfFault } from './warnings.js'
+import { isGone } from './protocol.js'
 
 /** Goes on to the handler, or to what comes before it; with an error, that has failed. */
 export type Next = (error?: unknown) => void
@@ -211,7 +212,7 @@ function respond(
   const { exchange, res, next } = visit
   if (page.holes === undefined) return exchange.answer(forwarding, page, outcome, detail)
   const settle = (filled: Buffer | undefined) => {
-    if (res.headersSent || res.destroyed) return
+    if (res.headersSent || isGone(res)) return
     if (filled !== undefined) return exchange.answer(forwarding, page, outcome, detail, filled)
     // A hole is not there any more: the page is made again.
     goToView(visit, { ...forwarding.lookup, page: undefined }, undefined)
@@ -278,7 +279,7 @@ function goToView(visit: Visit, lookup: PageLookup, page: StoredResponse | undef
     return
   }
   // Nobody is to wait for an answer that nobody gets.
-  if (flight !== undefined || visit.res.destroyed) return forward(visit, forwarding)
+  if (flight !== undefined || isGone(visit.res)) return forward(visit, forwarding)
   const own = flights.lead(lookup.key, profile, settings.waitSeconds * 1000)
   const leading = { ...forwarding, flight: own }
   // In this process the flight is enough, and under a lease nobody waits for another one.
@@ -300,7 +301,7 @@ async function forwardUnderLease(
   let latest = lookup
   const times = isDetached(req) ? { ...lock, wait: 0 } : lock
   const find = async (): Promise<StoredResponse | undefined> => {
-    if (res.destroyed) return undefined
+    if (isGone(res)) return undefined
     const again = await exchange.place.store.lookup(request, exchange.earlyTags, true)
     if (again.key === lookup.key) latest = again
     const found = usable(visit, again.page)
@@ -317,7 +318,7 @@ async function forwardUnderLease(
   }
   const { lease, found } = taken
   if (lease !== undefined) void flight.landed.then(() => lease.release())
-  if (res.headersSent || res.destroyed) return flight.land(UNDECIDED)
+  if (res.headersSent || isGone(res)) return flight.land(UNDECIDED)
   if (found !== undefined) {
     flight.land({ ...NOTHING, page: found })
     return respond(visit, forwarding, found, 'hit')
@@ -354,7 +355,7 @@ async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): P
   const { exchange, res, request, asked, waited, again } = visit
   const untilMs = waited?.untilMs ?? Date.now() + exchange.place.settings.waitSeconds * 1000
   const { page: landed, standsIn, isUndecided } = await flight.landedBy(untilMs)
-  if (res.headersSent || res.destroyed) return
+  if (res.headersSent || isGone(res)) return
   const askAgain = () => again({ times: (waited?.times ?? 0) + 1, untilMs })
   if (isUndecided) return askAgain()
   if (landed === undefined) return forward(visit, forwarding)
@@ -362,7 +363,7 @@ async function wait(visit: Visit, flight: PageFlight, forwarding: Forwarding): P
   const isAnswer = store.answers(landed, request)
   if (isAnswer && store.cache.isShared) {
     const isCurrent = await flight.recheck(() => isStillCurrent(visit, landed))
-    if (res.headersSent || res.destroyed) return
+    if (res.headersSent || isGone(res)) return
     if (!isCurrent) return askAgain()
   }
   const page = isAnswer ? usable(visit, landed) : undefined

@@ -186,14 +186,15 @@ export function resolveOptions(
 }
 
 /**
- * Checks the arguments of `cachePage`.
+ * Checks the arguments of `cachePage`, or the options of a handler.
  *
  * @throws TypeError: `seconds` is none, or an option is unknown or of the wrong kind.
  * @throws InvalidCacheBackendError: no cache has the alias.
  */
 export function resolvePageOptions(
+  what: 'cachePage' | 'handler',
   caches: Caches,
-  seconds: number | null,
+  seconds: number | null | undefined,
   options: PageOptions<IncomingMessage, ServerResponse>,
   settings: Settings,
 ): {
@@ -204,22 +205,20 @@ export function resolvePageOptions(
 } {
   if (typeof seconds === 'object' && (seconds as unknown) !== null) {
     const wanted = 'a finite number or null; did you forget to call it: cachePage(60)?'
-    refuse('cachePage', 'seconds', seconds, wanted)
+    refuse(what, 'seconds', seconds, wanted)
   }
-  checkSeconds('cachePage', seconds)
-  checkNames('cachePage', options, PAGE_OPTIONS)
+  if (what === 'cachePage' || seconds !== undefined) checkSeconds(what, seconds)
+  checkNames(what, options, what === 'handler' ? ['seconds', ...PAGE_OPTIONS] : PAGE_OPTIONS)
   const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options
   caches.get(alias)
-  checkKeyPrefix('cachePage', keyPrefix)
+  checkKeyPrefix(what, keyPrefix)
   const { earlyRefresh } = options
   return {
     alias,
     keyPrefix,
     tags: typeof tags === 'function' ? tags : checkEntryTags(tags),
     earlyRefresh:
-      earlyRefresh === undefined
-        ? settings.earlyRefresh
-        : resolveEarlyRefresh('cachePage', earlyRefresh),
+      earlyRefresh === undefined ? settings.earlyRefresh : resolveEarlyRefresh(what, earlyRefresh),
   }
 }
 

@@ -41,8 +41,12 @@ export class Site {
    * @throws TypeError: `seconds` is none, or an option is unknown or of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
    */
-  placeOf(seconds: number | null, options: PageOptions<IncomingMessage, ServerResponse>): Place {
-    const own = resolvePageOptions(this.caches, seconds, options, this.settings)
+  placeOf(
+    caller: 'cachePage' | 'handler',
+    seconds: number | null | undefined,
+    options: PageOptions<IncomingMessage, ServerResponse>,
+  ): Place {
+    const own = resolvePageOptions(caller, this.caches, seconds, options, this.settings)
     return this.#placeOf(own, seconds, own.tags)
   }
 

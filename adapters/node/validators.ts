@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { headerText } from '../../src/http/header-values.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
+import { setHeaders } from './protocol.js'
 
 const CONDITIONS: readonly string[] = [
   'if-match',
@@ -34,8 +35,7 @@ export function replaceConditions(req: IncomingMessage, page: StoredResponse | u
   }
   add('If-None-Match', headerText(fields, 'etag'))
   add('If-Modified-Since', headerText(fields, 'last-modified'))
-  req.headers = headers
-  req.rawHeaders = rawHeaders
+  setHeaders(req, { headers, rawHeaders })
 }
 
 /**
@@ -53,5 +53,5 @@ export function restoreConditions(
     if (value === undefined) Reflect.deleteProperty(headers, name)
     else headers[name] = value
   }
-  req.rawHeaders = asked.rawHeaders
+  setHeaders(req, { rawHeaders: asked.rawHeaders })
 }

@@ -171,6 +171,8 @@ const ORDINARY: ReadonlySet<string> = new Set([
 export function profileOf(headers: Readonly<Record<string, unknown>>): string {
   let profile = ''
   for (const name of Object.keys(headers).sort()) {
+    // Of HTTP/2: every request has them.
+    if (name.startsWith(':')) continue
     if (!ORDINARY.has(name) && !/^sec-(?:ch|fetch)-/.test(name)) profile += `\n${name}`
   }
   return profile

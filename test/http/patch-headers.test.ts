@@ -273,7 +273,7 @@ describe('every helper', () => {
     'refuses %o in place of a response',
     (res) => {
       const given = res as unknown as ServerResponse
-      const message = /is no response; give Express's res/
+      const message = /is no response; give the res of Express or node:http/
       expect(() => patchCacheControl(given, {})).toThrow(message)
       expect(() => patchVaryHeaders(given, [])).toThrow(message)
       expect(() => patchResponseHeaders(given, 1)).toThrow(message)

@@ -31,6 +31,7 @@ describe('the installed package', () => {
       './handlebars',
       './eta',
       './express',
+      './node',
       './inspector',
       './metrics',
       './testing',

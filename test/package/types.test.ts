@@ -61,6 +61,22 @@ const caches = fragcache.createCaches({ default: new fragcache.LocMemCache() })
 export const value: Promise<unknown> = caches.default.get('a')
 `
 
+const plainNode = `
+import { createServer } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/node'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+
+const pages = responseCache(createCaches({ default: new LocMemCache() }), { trustProxy: true })
+export const server = createServer(pages.handler((req, res) => res.end(req.url)))
+export const handler = pages.handler(
+  async (req: Http2ServerRequest, res: Http2ServerResponse) => void res.end(req.authority),
+  { seconds: 60, tags: ['news'] },
+)
+export const secure = createSecureServer(handler)
+`
+
 const engines = {
   nunjucks: `
 import nunjucks from 'nunjucks'
@@ -131,7 +147,12 @@ async function compile(sources: Readonly<Record<string, string>>) {
 
 describe('the types in a strict project that checks its libraries', () => {
   it('compile without any peer, as a module and as CommonJS', async () => {
-    const sources = { 'core.ts': core, 'common.cts': commonJs, 'own-backend.ts': ownBackend }
+    const sources = {
+      'core.ts': core,
+      'common.cts': commonJs,
+      'node.ts': plainNode,
+      'own-backend.ts': ownBackend,
+    }
     expect(await compile(sources)).toEqual({ code: 0, out: '', error: '' })
   }, 120_000)
 

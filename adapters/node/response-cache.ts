@@ -1,0 +1,169 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Caches } from '../../src/caches.js'
+import { MisuseError, show } from '../../src/errors.js'
+import { cameThrough } from './detached.js'
+import { Exchange } from './exchange.js'
+import type { InvalidateOptions } from './invalidate-options.js'
+import type { CommonOptions, PageOptions } from './options.js'
+import type { Place } from './place.js'
+import { nodeHost, type TrustProxy } from './node-host.js'
+import { serve } from './serve.js'
+import { resolveOptions } from './settings.js'
+import { Site } from './site.js'
+
+/** A request of `node:http`, `node:https` or the compatibility API of `node:http2`. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest
+
+/** Its response. */
+export type NodeResponse = ServerResponse | Http2ServerResponse
+
+/** Options of {@link responseCache}. */
+export interface ResponseCacheOptions extends CommonOptions<IncomingMessage> {
+  /**
+   * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, which become part of every key: a
+   * function is given the address of the other end of the connection. Default `false`, since a client
+   * may send them, too.
+   */
+  readonly trustProxy?: TrustProxy | undefined
+}
+
+/** Options of {@link ResponseCache.handler}. */
+export interface HandlerOptions extends PageOptions<IncomingMessage, ServerResponse> {
+  /**
+   * How many seconds the pages behind this handler are kept, whatever their `max-age` is; later caches
+   * are told the shorter of the two. `null`: without end. Zero or less: not at all. Default: as the site's
+   * `seconds` say.
+   */
+  readonly seconds?: number | null | undefined
+}
+
+/** A cache of whole responses, made by {@link responseCache}. */
+export interface ResponseCache {
+  /**
+   * Puts the cache in front of a handler: answers GET and HEAD from it, or lets the handler answer and
+   * stores that, if it may be given to others.
+   *
+   * @param inner - What answers a request of `node:http`, `node:https` or the compatibility API of
+   *   `node:http2`; it may return a promise.
+   * @returns For `createServer`, for Fastify's `serverFactory`, or for another handler. It gives and
+   *   throws what `inner` does. Where the cache has to be waited for it gives a promise, which settles as
+   *   `inner` ends, or resolves when the response is closed.
+   * @throws TypeError: `inner` is no function, or an option is unknown or of the wrong kind.
+   * @throws InvalidCacheBackendError: no cache has the alias.
+   * @remarks Nothing is stored of what is sent after `inner` threw or rejected.
+   * @see RFC 9111; Django, `CacheMiddleware`, `cache_page`
+   */
+  handler<Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(
+    inner: (req: Req, res: Res) => unknown,
+    options?: HandlerOptions,
+  ): (req: Req, res: Res) => unknown
+  /**
+   * Drops every stored variant of a URL, and the answers of handlers that are running.
+   *
+   * @param url - Absolute, as clients send it: two spellings are two pages. A fragment is ignored.
+   * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
+   * @throws CacheBackendError: a cache failed; the pages may still be there.
+   * @remarks Reaches every cache and key prefix that handlers made here store in.
+   */
+  invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
+  /**
+   * The key of the page that a request gets, if its URL has pages.
+   *
+   * @returns `undefined` if no response of the URL is stored or learned of, or if the cache has
+   *   nothing to do with such a request. For HEAD it is that of GET's page.
+   * @throws CacheBackendError: the cache failed.
+   * @see Django, `get_cache_key`
+   */
+  getCacheKey(req: NodeRequest): Promise<string | undefined>
+  /**
+   * Learns from a response's `Vary` what the pages of its URL vary on.
+   *
+   * @returns The key of the request's page; `undefined` if such a response cannot have one.
+   * @throws CacheBackendError: the cache failed.
+   * @see Django, `learn_cache_key`
+   */
+  learnCacheKey(req: NodeRequest, res: NodeResponse): Promise<string | undefined>
+}
+
+/**
+ * Caches whole responses of any handler of `node:http`, `node:https` or `node:http2`.
+ *
+ * @param caches - What `createCaches` returned.
+ * @throws TypeError: an option is unknown or of the wrong kind.
+ * @throws InvalidCacheBackendError: no cache has the alias.
+ * @example
+ * const pages = responseCache(caches, { seconds: 600 })
+ * createServer(pages.handler((req, res) => res.end('made once'))).listen(80)
+ */
+export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
+  // What is no object is complained of where all options are checked.
+  const trustProxy = (options as ResponseCacheOptions | null)?.trustProxy ?? false
+  const site = new Site(
+    caches,
+    resolveOptions(caches, options, nodeHost(trustProxy), ['trustProxy']),
+  )
+
+  return {
+    handler(inner, own) {
+      checkHandler(inner)
+      const place = own === undefined ? site.place : site.placeOf('handler', own.seconds, own)
+      return behind(place, inner as Inner) as ReturnType<ResponseCache['handler']>
+    },
+    invalidate: async (url, invalidateOptions = {}) => site.invalidate(url, invalidateOptions),
+    getCacheKey: (req) => site.getCacheKey(req as IncomingMessage),
+    learnCacheKey: (req, res) => site.learnCacheKey(req as IncomingMessage, res as ServerResponse),
+  }
+}
+
+type Inner = (req: IncomingMessage, res: ServerResponse) => unknown
+
+function behind(place: Place, inner: Inner): Inner {
+  return function cached(req, res) {
+    cameThrough(req, cached)
+    let made: unknown
+    let fail: (() => never) | undefined
+    let isOver = false
+    let settle: (() => void) | undefined
+    const next = (error?: unknown): void => {
+      try {
+        if (error !== undefined) throw error as Error
+        made = watched(inner(req, res), res)
+      } catch (thrown) {
+        Exchange.current(res)?.abandon()
+        fail = () => {
+          throw thrown
+        }
+      }
+      isOver = true
+      settle?.()
+    }
+    const outcome = () => {
+      fail?.()
+      return made
+    }
+    serve(place, req, res, next)
+    if (isOver || res.writableEnded) return outcome()
+    return new Promise<void>((resolve) => {
+      settle = resolve
+      res.once('close', resolve)
+    }).then(outcome)
+  }
+}
+
+/** What a handler gives, and with a promise the word that what it sends from now on is not to be kept. */
+function watched(made: unknown, res: ServerResponse): unknown {
+  if (typeof (made as PromiseLike<unknown> | undefined)?.then !== 'function') return made
+  // Of a promise that was only looked at, nobody would learn that it was rejected.
+  return Promise.resolve(made).catch((error: unknown) => {
+    Exchange.current(res)?.abandon()
+    throw error
+  })
+}
+
+function checkHandler(inner: unknown): void {
+  if (typeof inner === 'function') return
+  throw new MisuseError(
+    `handler: ${show(inner)} is no function; give one such as (req, res) => res.end('Hello')`,
+  )
+}
