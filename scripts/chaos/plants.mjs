@@ -26,7 +26,7 @@ export const PLANTS = {
         this.isShared = !this.answersAtOnce;`,
     },
     {
-      file: 'src/making/frame.js',
+      file: 'src/making/dependencies.js',
       find: 'cache.versionsSince(unread, begunTime)',
       replace:
         'cache.answersAtOnce ? cache.currentVersions(unread) : cache.versionsSince(unread, begunTime)',
@@ -45,7 +45,7 @@ export const PLANTS = {
   // What is declared without waiting gets the versions that are there in the end.
   3: [
     {
-      file: 'src/making/frame.js',
+      file: 'src/making/dependencies.js',
       find: 'cache.versionsSince(unread, begunTime)',
       replace: 'cache.currentVersions(unread)',
     },
@@ -55,12 +55,13 @@ export const PLANTS = {
   4: [
     {
       file: 'src/pages/page-store.js',
-      find: 'await tagsToStore(page.frame, NO_VERSIONS)',
+      find: 'await tagsToStore(page.frame.dependencies, NO_VERSIONS, page.frame.parent)',
       replace: `await tagsToStore(
-        page.frame,
+        page.frame.dependencies,
         await cache.currentVersions(
             [...(page.frame.tags ?? [])].flatMap(([tag, version]) => version === undefined ? [tag] : []),
         ),
+        page.frame.parent,
     )`,
     },
   ],
