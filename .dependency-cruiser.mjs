@@ -100,9 +100,11 @@ export default {
     ),
     forbid(
       'policy-is-pure',
-      'the HTTP policy knows neither cache nor clock: time is an argument',
-      { path: '^src/http/policy[.]ts$' },
-      { path: '^src/(?!http/)|^(node:)?(timers|perf_hooks)(/|$)' },
+      'what is decided is decided by values: neither cache nor clock, time is an argument',
+      { path: '^src/pages/(policy|reuse|reasons|refusals|decide|judge)[.]ts$' },
+      {
+        path: '^src/(?!http/|pages/(policy|reuse|reasons|refusals|decide|judge|page)[.]ts)|^(node:)?(timers|perf_hooks)(/|$)',
+      },
     ),
     forbid(
       'adapters',

@@ -100,8 +100,8 @@ export default defineConfig([
     },
   },
   {
-    // The HTTP policy is told the time.
-    files: ['src/http/policy.ts'],
+    // What is decided by values is told the time.
+    files: ['src/pages/{policy,reuse,reasons,refusals,decide,judge}.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',

@@ -13,6 +13,7 @@ export { TRACKING_PARAMETERS, type QueryRule } from '../../src/http/query.js'
 export type { Coding } from '../../src/http/content-coding.js'
 export type { Middleware } from '../node/middleware.js'
 export type { ResponseMessage, ResponseOutcome } from '../../src/pages/channel.js'
+export type { Reason } from '../../src/pages/reasons.js'
 export {
   addNeverCacheHeaders,
   getMaxAge,

@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Application, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
-import { Exchange } from '../node/exchange.js'
+import { Visit } from '../node/visit.js'
 import { isFirst } from '../node/front.js'
 import type { InvalidateOptions } from '../node/invalidate-options.js'
 import type { Middleware } from '../node/middleware.js'
@@ -168,9 +168,9 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       checkNoArguments('updateCache', args)
       isInApp = true
       return asMiddleware(function updateCache(req, res, next) {
-        const exchange = Exchange.current(res)
-        if (exchange === undefined || exchange.isAside) {
-          const begun = Exchange.begin(site, req, res)
+        const visit = Visit.current(res)
+        if (visit === undefined || visit.isAside) {
+          const begun = Visit.begin(site, req, res)
           begun.noteVisitor()
           begun.attach()
         }
@@ -182,13 +182,13 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       checkNoArguments('fetchFromCache', args)
       isInApp = true
       return asMiddleware(function fetchFromCache(req, res, next) {
-        const exchange = Exchange.current(res)
-        if (exchange?.isWaiting === true && exchange.place === site) {
-          lookUp(exchange, req, res, next)
-        } else if (exchange === undefined || exchange.isAside) {
+        const visit = Visit.current(res)
+        if (visit?.isWaiting === true && visit.place === site) {
+          lookUp(visit, req, res, next)
+        } else if (visit === undefined || visit.isAside) {
           serve(reading, req, res, next)
-        } else if (exchange.absorbs(site)) {
-          exchange.letThrough(site, next)
+        } else if (visit.absorbs(site)) {
+          visit.letThrough(site, next)
         } else {
           // Another cache has to do with the response, and nothing here takes its place.
           next()

@@ -1,3 +1,5 @@
+import type { HandlerFailed, Reason } from '../../src/pages/reasons.js'
+
 /** Why a response was not answered from the cache, told to people. */
 export interface Explanation {
   /** Names a section of the help. */
@@ -10,8 +12,8 @@ export interface Explanation {
 
 type Told = readonly [sentence: string, remedy: string]
 
-/** By the reason that the Express adapter gives on `fragcache:response` and in `Cache-Status`. */
-const REASONS: Readonly<Record<string, Told>> = {
+/** By the reason that is given on `fragcache:response` and in `Cache-Status`. */
+const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
   // The cache was not asked.
   method: [
     'Only GET and HEAD are looked up; this was another method.',
@@ -236,7 +238,7 @@ function explanation(code: string, [sentence, remedy]: Told): Explanation {
 export function explain(outcome: string, reason: string | undefined): Explanation {
   const status = /^view-failed-(\d{3})$/.exec(reason ?? '')?.[1]
   const code = status === undefined ? (reason ?? outcome) : 'view-failed'
-  const table = reason === undefined ? OUTCOMES : REASONS
+  const table: Readonly<Record<string, Told>> = reason === undefined ? OUTCOMES : REASONS
   const told = Object.hasOwn(table, code) ? table[code] : undefined
   if (told === undefined) return explanation('unknown', UNKNOWN)
   if (status === undefined) return explanation(code, told)

@@ -3,7 +3,7 @@ import { formatCacheStatus, type Forward, type Handling } from '../../src/http/c
 import type { HeaderValue } from '../../src/http/header-values.js'
 import { patchedVary } from '../../src/http/patch-headers.js'
 import type { StoredHeader } from '../../src/http/stored-response.js'
-import { TOLD } from '../../src/http/told-headers.js'
+import { TOLD } from '../../src/pages/told-headers.js'
 import type { PageLookup } from '../../src/pages/page.js'
 
 /** The headers that the cache speaks in. */

@@ -2,17 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { isConditional, isNotModified } from '../../src/http/conditional.js'
 import { headerOf, headerText, type HeaderFields } from '../../src/http/header-values.js'
-
-/**
- * Whether the view may be asked for the whole, or whether a stored page is right still, in place of what
- * the client asks. `If-Match` and `If-Unmodified-Since` are the view's affair.
- */
-export function mayBeReplaced(request: HeaderFields): boolean {
-  const isForView =
-    headerOf(request, 'if-match') !== undefined ||
-    headerOf(request, 'if-unmodified-since') !== undefined
-  return !isForView
-}
+import { mayBeReplaced } from '../../src/pages/decide.js'
 
 /** Whether a client asks whether there is anything, of which only what is stored can tell. */
 export function asksForAny(request: HeaderFields): boolean {

@@ -1,13 +1,13 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Frame } from '../../src/making/frame.js'
-import type { ResponseVerdict } from '../../src/http/policy.js'
+import type { ResponseVerdict } from '../../src/pages/policy.js'
 import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'
 import type { Settings } from './settings.js'
 import type { HoledBody } from './page-holes.js'
 import type { NewPage } from '../../src/pages/page.js'
 import { compressCopies } from './precompress.js'
-import type { takeHeaders } from './recorder.js'
+import type { takeHeaders } from './taken-headers.js'
 import { statusMessageOf } from './protocol.js'
 
 /** A response that will be stored if it ends whole. */
@@ -16,6 +16,8 @@ export interface Pending {
   readonly status: number
   readonly statusMessage: string | undefined
   readonly verdict: Extract<ResponseVerdict, { store: true }>
+  /** What the view says that it varies on. */
+  readonly vary: readonly string[]
   readonly headers: ReturnType<typeof takeHeaders>
   readonly said: StoredResponse['said']
   readonly atMs: number
@@ -31,8 +33,6 @@ interface Ended {
   readonly holes: HoledBody['holes'] | undefined
   readonly res: ServerResponse
   readonly settings: Settings
-  /** What the view says that it varies on. */
-  readonly innerVary: readonly string[]
   /** Nothing of the application comes before the cache. */
   readonly isOutermost: boolean
   /** Milliseconds it took; left out: it is not made again ahead of its time. */
@@ -41,8 +41,8 @@ interface Ended {
 
 /** The page to store of a response that ended whole. */
 export async function toNewPage(ended: Ended): Promise<NewPage> {
-  const { pending, body, frame, holes, res, settings, innerVary, isOutermost, costMs } = ended
-  const outerVary = outerVaryOf(res, innerVary)
+  const { pending, body, frame, holes, res, settings, isOutermost, costMs } = ended
+  const outerVary = outerVaryOf(res, pending.vary)
   const { status, verdict, headers, said, atMs, confirmed } = pending
   // What writeHead was given is not known before.
   const isAsSent = confirmed === undefined && res.statusCode === status
@@ -84,7 +84,7 @@ export async function toNewPage(ended: Ended): Promise<NewPage> {
           : confirmed.codings.map(
               ([coding], i) => [coding, confirmed.encoded[i] as Buffer] as const,
             ),
-    vary: [...innerVary, ...outerVary],
+    vary: [...pending.vary, ...outerVary],
     keptUntilMs: freshUntilMs === null ? null : freshUntilMs + retention.staleSeconds * 1000,
     frame,
   }

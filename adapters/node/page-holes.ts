@@ -36,6 +36,12 @@ export class PassedFrame extends PageFrame {
   }
 }
 
+/** A page around is not kept once one inside is made, and what fills holes must find the inner one. */
+export function frameAround(): Frame | undefined {
+  const around = currentFrame()
+  return around instanceof PageFrame ? undefined : around
+}
+
 /** What a template made: its texts and holes, and the text that came of them. */
 interface Rendered {
   readonly content: Content

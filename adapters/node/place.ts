@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import type { Settings } from './settings.js'
-import type { PageFlight, PageFlights } from '../../src/pages/page-flights.js'
+import type { Marks } from '../../src/pages/marks.js'
+import type { PageLead, PageMakings } from '../../src/pages/page-lead.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { PageStore } from '../../src/pages/page-store.js'
 import type { Routes } from './routes.js'
@@ -10,7 +11,9 @@ import type { Routes } from './routes.js'
 export interface Place {
   readonly settings: Settings
   readonly store: PageStore
-  readonly flights: PageFlights
+  /** Who makes pages, for those who wait and in the background. */
+  readonly makings: PageMakings
+  readonly marks: Marks
   /** Where it is counted what becomes of requests. */
   readonly routes: Routes
   /** It only looks: what it does not find, another middleware may store. */
@@ -26,7 +29,7 @@ export interface Place {
   readonly invalidate: (uri: string) => void
 }
 
-/** What is taken from the view and the cache when a request goes to the view. */
+/** With what a request goes to its handler. */
 export interface Forwarding {
   readonly request: PageRequest
   readonly lookup: PageLookup
@@ -37,7 +40,7 @@ export interface Forwarding {
   /** A page is there, but not for this visitor. */
   readonly isPassedOver?: boolean
   /** Others wait for what comes of it. */
-  readonly flight?: PageFlight | undefined
+  readonly lead?: PageLead | undefined
   /** The page is made under a lease: nothing in it waits for another one. */
   readonly isLeased?: boolean
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { absoluteUri, isKeyPart } from '../../src/http/page-key.js'
-import { lookupRefusal, type LookupRefusal } from '../../src/http/policy.js'
+import { lookupRefusal } from '../../src/pages/policy.js'
+import type { AdmissionRefusal } from '../../src/pages/reasons.js'
 import type { Host } from './host.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
@@ -12,10 +13,7 @@ import { hasUntoldBody } from './protocol.js'
 /** A request the cache is asked for, or why it is not. */
 export type Admission =
   | { readonly request: PageRequest; readonly refusal?: undefined }
-  | {
-      readonly request?: undefined
-      readonly refusal: LookupRefusal | 'language-unreadable' | 'time-zone-unreadable'
-    }
+  | { readonly request?: undefined; readonly refusal: AdmissionRefusal }
 
 /**
  * Reads what the cache needs to know of a request, once per request. What of the query is no part of

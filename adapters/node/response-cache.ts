@@ -3,7 +3,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { cameThrough } from './detached.js'
-import { Exchange } from './exchange.js'
+import { Visit } from './visit.js'
 import type { InvalidateOptions } from './invalidate-options.js'
 import type { CommonOptions, PageOptions } from './options.js'
 import type { Place } from './place.js'
@@ -130,7 +130,7 @@ function behind(place: Place, inner: Inner): Inner {
         if (error !== undefined) throw error as Error
         made = watched(inner(req, res), res)
       } catch (thrown) {
-        Exchange.current(res)?.abandon()
+        Visit.current(res)?.abandon()
         fail = () => {
           throw thrown
         }
@@ -156,7 +156,7 @@ function watched(made: unknown, res: ServerResponse): unknown {
   if (typeof (made as PromiseLike<unknown> | undefined)?.then !== 'function') return made
   // Of a promise that was only looked at, nobody would learn that it was rejected.
   return Promise.resolve(made).catch((error: unknown) => {
-    Exchange.current(res)?.abandon()
+    Visit.current(res)?.abandon()
     throw error
   })
 }

@@ -9,6 +9,7 @@ import { compileQueryRule } from '../../src/http/query.js'
 import { toBeta, toLock, type Lock } from '../../src/staleness.js'
 import { checkEntryTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from '../../src/pages/page-reader.js'
+import type { StoreOptions } from '../../src/pages/policy.js'
 import type { Host } from './host.js'
 import type { CommonOptions, HoleOptions, PageOptions, TagsOf } from './options.js'
 import { looksPersonal } from './personal.js'
@@ -54,6 +55,8 @@ export interface Settings {
   readonly lock: Lock
   /** Beta of XFetch; 0: not at all. */
   readonly earlyRefresh: number
+  /** The same as far as it decides what is stored. */
+  readonly storing: StoreOptions
 }
 
 const OPTIONS = [
@@ -155,8 +158,18 @@ export function resolveOptions(
     const wanted = `a number of seconds from 0 to ${MAX_WAIT_SECONDS}`
     refuse('responseCache', 'waitSeconds', waitSeconds, wanted)
   }
+  const storing = {
+    siteSeconds: seconds,
+    maxBodyBytes,
+    statuses: resolveStatuses(statuses),
+    rfc9111,
+    revalidateSeconds,
+    staleIfError,
+    staleWhileRevalidate,
+  }
   return {
     host,
+    storing,
     alias,
     seconds,
     keyPrefix,
@@ -168,7 +181,7 @@ export function resolveOptions(
     hasOwnIsPersonal: typeof options.isPersonal === 'function',
     excludeHeaders: resolveHeaderNames(excludeHeaders),
     cacheStatus,
-    statuses: resolveStatuses(statuses),
+    statuses: storing.statuses,
     keepsParameter: query === undefined ? undefined : compileQueryRule(query),
     rfc9111,
     honorRequestDirectives,

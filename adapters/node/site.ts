@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
-import { CacheBackendError } from '../../src/errors.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
-import { PageFlights } from '../../src/pages/page-flights.js'
+import { Flights } from '../../src/making/flights.js'
+import { Refreshes } from '../../src/making/refreshes.js'
+import { Marks } from '../../src/pages/marks.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import {
@@ -17,13 +18,13 @@ import type { Place } from './place.js'
 import { admit } from './request.js'
 import { Routes } from './routes.js'
 import { resolvePageOptions, type PageTags, type Settings } from './settings.js'
-import { warnOfFault } from './warnings.js'
+import { ignoreOutage } from './warnings.js'
 
 /** The pages of one site: where they are kept, and how they are dropped. */
 export class Site {
   /** The place of pages that have none of their own. */
   readonly place: Place
-  readonly #parts = new Map<string, Pick<Place, 'store' | 'flights'>>()
+  readonly #parts = new Map<string, Pick<Place, 'store' | 'makings' | 'marks'>>()
   readonly #routes: Routes
 
   constructor(
@@ -60,7 +61,11 @@ export class Site {
     let part = this.#parts.get(id)
     if (part === undefined) {
       const store = new PageStore(this.caches.get(alias), alias, keyPrefix, settings)
-      part = { store, flights: new PageFlights() }
+      part = {
+        store,
+        makings: { flights: new Flights(), refreshes: new Refreshes() },
+        marks: new Marks(),
+      }
       this.#parts.set(id, part)
     }
     const invalidate = (uri: string) => {
@@ -108,8 +113,4 @@ export class Site {
     const { keepsParameter } = this.settings
     return keepsParameter === undefined ? uri : narrowTarget(uri, keepsParameter)
   }
-}
-
-function ignoreOutage(error: unknown): void {
-  if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }

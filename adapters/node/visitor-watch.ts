@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
-import type { Visitor } from '../../src/http/policy.js'
+import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { isPersonal, originOf } from './request.js'

@@ -1,4 +1,5 @@
 import { shortKey, type ShortKey } from '../../src/bounded-memo.js'
+import { CacheBackendError } from '../../src/errors.js'
 import { textOfError } from '../../src/error-text.js'
 
 const warned = new Set<string>()
@@ -16,6 +17,11 @@ function warnOnce(code: string, message: string): void {
 export function warnOfFault(error: unknown): void {
   const message = `an unexpected error, pages may not be cached: ${textOfError(error)}`
   warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
+}
+
+/** The cache has told of its outage. */
+export function ignoreOutage(error: unknown): void {
+  if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }
 
 /** More routes whose tags fail are not told apart. */

@@ -74,9 +74,9 @@ export const PLANTS = {
       replace: 'return true;',
     },
     {
-      file: 'adapters/node/serve.js',
-      find: 'return page !== undefined && isSame(page, made);',
-      replace: 'return true;',
+      file: 'adapters/node/carry-out.js',
+      find: 'return now.page !== undefined && isSame(now.page, page) ? made : undefined;',
+      replace: 'return made;',
     },
   ],
 

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import type { Reason } from './reasons.js'
 
 /**
  * What became of a request: answered from the cache; answered by the view and stored; or the view's
@@ -17,7 +18,7 @@ export interface ResponseMessage {
   readonly alias: string
   readonly outcome: ResponseOutcome
   /** Why the answer was not stored, or not looked for. */
-  readonly reason?: string
+  readonly reason?: Reason
 }
 
 export const responseChannel = channel('fragcache:response')

@@ -3,6 +3,7 @@ import type { Frame } from '../making/frame.js'
 import type { HeaderFields } from '../http/header-values.js'
 import type { StoredHead, StoredResponse } from '../http/stored-response.js'
 import type { Deadline } from '../timeout.js'
+import type { UnstoredReason } from './reasons.js'
 
 /** A request that may be answered from the cache. */
 export interface PageRequest {
@@ -65,5 +66,4 @@ export interface NewPage {
  * began, or may have been; another one was stored meanwhile; its time was up; the cache would not take it;
  * it failed; or too many wait to be stored for this URI.
  */
-export type StoreOutcome =
-  'stored' | 'invalidated' | 'overtaken' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
+export type StoreOutcome = 'stored' | UnstoredReason

@@ -1,8 +1,10 @@
+import type { UnkeptReason } from './reasons.js'
+
 /** Statuses that say of a page that it is no more. */
 const GONE: ReadonlySet<number> = new Set([404, 410])
 
 /** They say that a page of before is another one's, or nobody's, from now on. */
-const SUPERSEDING_REFUSALS: ReadonlySet<string> = new Set([
+const SUPERSEDING_REFUSALS: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
   'private',
   'no-store',
   'no-cache',
@@ -10,7 +12,7 @@ const SUPERSEDING_REFUSALS: ReadonlySet<string> = new Set([
 ])
 
 /** They say something of the page, not of the state the view was in. */
-const LASTING_REFUSALS: ReadonlySet<string> = new Set([
+const LASTING_REFUSALS: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
   'set-cookie',
   'private',
   'no-store',
@@ -28,12 +30,12 @@ const LASTING_REFUSALS: ReadonlySet<string> = new Set([
 ])
 
 /** Whether it says something of the page, not of the state the view was in. */
-export function isLasting(reason: string): boolean {
+export function isLasting(reason: UnkeptReason): boolean {
   return LASTING_REFUSALS.has(reason)
 }
 
 /** Whether an answer that is not stored, for that reason, says of an expired page that it is no more. */
-export function isSuperseding(reason: string, status: number): boolean {
+export function isSuperseding(reason: UnkeptReason, status: number): boolean {
   if (reason === 'status') return GONE.has(status)
   return SUPERSEDING_REFUSALS.has(reason) && status < 400
 }

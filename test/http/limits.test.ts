@@ -3,9 +3,9 @@ import { parseCacheControl, storingRestriction } from '../../src/http/cache-cont
 import { evaluatePreconditions, isNotModified } from '../../src/http/conditional.js'
 import { chooseCoding } from '../../src/http/content-coding.js'
 import { absoluteUri } from '../../src/http/page-key.js'
-import { judgeResponse } from '../../src/http/policy.js'
+import { judgeResponse } from '../../src/pages/policy.js'
 import { selectRanges } from '../../src/http/range.js'
-import { requestDirectives } from '../../src/http/reuse.js'
+import { requestDirectives } from '../../src/pages/reuse.js'
 import { normalizedHeaders } from '../../src/http/vary-values.js'
 import { parseVary } from '../../src/http/vary.js'
 

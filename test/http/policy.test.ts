@@ -7,7 +7,7 @@ import {
   lookupRefusal,
   type Retention,
   type StoreOptions,
-} from '../../src/http/policy.js'
+} from '../../src/pages/policy.js'
 
 const T = 1_700_000_000_000
 

@@ -62,10 +62,10 @@ const refused: readonly (readonly [file: string, specifier: string, rule: string
   ['src/backends/tiered.ts', './redis.js', 'tiered-stands-on-memory'],
   ['src/backends/file.ts', '../caches.js', 'backends'],
   ['src/fragment/render.ts', '../backends/locmem.js', 'no-concrete-backend'],
-  ['src/fragment/render.ts', '../http/policy.js', 'fragments-without-http'],
+  ['src/fragment/render.ts', '../http/vary.js', 'fragments-without-http'],
   ['src/http/page-key.ts', '../index.js', 'no-concrete-backend'],
-  ['src/http/policy.ts', '../cache.js', 'policy-is-pure'],
-  ['src/http/policy.ts', 'node:perf_hooks', 'policy-is-pure'],
+  ['src/pages/policy.ts', '../cache.js', 'policy-is-pure'],
+  ['src/pages/policy.ts', 'node:perf_hooks', 'policy-is-pure'],
   ['adapters/eta/index.ts', '../nunjucks/index.js', 'adapters-are-siblings'],
   ['adapters/eta/index.ts', 'nunjucks', 'guests-at-home'],
   ['adapters/express/index.ts', '../../src/backends/file.js', 'adapters'],
@@ -81,9 +81,9 @@ const allowed: readonly (readonly [file: string, specifier: string])[] = [
   ['src/backends/tiered.ts', './locmem.js'],
   ['src/backends/file.ts', '../cache.js'],
   ['src/fragment/render.ts', '../caches.js'],
-  ['src/http/policy.ts', './cache-control.js'],
+  ['src/pages/policy.ts', '../http/cache-control.js'],
   ['adapters/nunjucks/index.ts', 'nunjucks'],
-  ['adapters/express/index.ts', '../../src/http/policy.js'],
+  ['adapters/express/index.ts', '../../src/pages/policy.js'],
 ]
 
 /** Ways to import a backend, each in a leaf of its own. */
@@ -163,7 +163,7 @@ describe('the lint rules', () => {
       } as Linter.Config,
     })
     const [result] = await eslint.lintText('export const now = (): number => Date.now()\n', {
-      filePath: 'src/http/policy.ts',
+      filePath: 'src/pages/policy.ts',
     })
     expect(result!.messages.map(({ message }) => message)).toEqual(['Time is an argument here.'])
   })

@@ -1,5 +1,5 @@
 import type { Downstream } from './policy.js'
-import { fieldsOf, type StoredHeader, type StoredResponse } from './stored-response.js'
+import { fieldsOf, type StoredHeader, type StoredResponse } from '../http/stored-response.js'
 
 /** Headers that caches after us are told the kept time in. */
 export const TOLD = ['Cache-Control', 'Expires'] as const

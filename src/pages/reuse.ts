@@ -1,6 +1,6 @@
-import { hasDirective, parseCacheControl, readSeconds } from './cache-control.js'
-import { headerOf, type HeaderFields } from './header-values.js'
-import { currentAgeSeconds, type StoredHead } from './stored-response.js'
+import { hasDirective, parseCacheControl, readSeconds } from '../http/cache-control.js'
+import { headerOf, type HeaderFields } from '../http/header-values.js'
+import { currentAgeSeconds, type StoredHead } from '../http/stored-response.js'
 
 /** What a stored response is good for. */
 export type Reuse =

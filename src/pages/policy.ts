@@ -6,15 +6,16 @@ import {
   storingRestriction,
   type CacheControl,
   type Restriction,
-} from './cache-control.js'
+} from '../http/cache-control.js'
+import type { LookupRefusal, PersonalReason, StoreRefusal } from './reasons.js'
 import {
   directiveLifetimeSeconds,
   explicitLifetimeSeconds,
   initialAgeSeconds,
-} from './freshness.js'
-import { headerOf, headerText, type HeaderFields } from './header-values.js'
-import { formatHttpDate, parseHttpDate } from './http-date.js'
-import { parseVary } from './vary.js'
+} from '../http/freshness.js'
+import { headerOf, headerText, type HeaderFields } from '../http/header-values.js'
+import { formatHttpDate, parseHttpDate } from '../http/http-date.js'
+import { parseVary } from '../http/vary.js'
 
 /** What the policy wants to know of a request. */
 export interface RequestFacts {
@@ -24,9 +25,6 @@ export interface RequestFacts {
   readonly uri: string | undefined
   readonly headers: HeaderFields
 }
-
-/** Why a request is neither answered from the cache nor its answer stored. */
-export type LookupRefusal = 'method' | 'request-body' | 'upgrade' | 'uri-unreadable'
 
 /**
  * Whether the cache is asked at all.
@@ -58,33 +56,6 @@ export interface ResponseFacts {
   readonly status: number
   readonly headers: HeaderFields
 }
-
-/** Why a response is not stored. */
-export type StoreRefusal =
-  | 'status'
-  | 'set-cookie'
-  | Restriction
-  | 'vary-any'
-  | 'vary-unreadable'
-  | 'content-range'
-  | 'trailers'
-  | 'transfer-encoding'
-  | 'event-stream'
-  | PersonalReason
-  | 'freshness-unreadable'
-  | 'no-freshness'
-  | 'stale'
-  | 'zero-seconds'
-  | 'content-length'
-  | 'too-large'
-  | 'head'
-  | 'range'
-
-/**
- * Why a response belongs to the visitor who asked: they are known to the site (`personal`), or their
- * cookies were read while it was made.
- */
-export type PersonalReason = 'personal' | 'cookies-read'
 
 /** A request that belongs to a visitor. */
 export interface Visitor {

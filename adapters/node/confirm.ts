@@ -1,0 +1,73 @@
+import { freshenHeaders } from '../../src/http/freshen.js'
+import type { HeaderFields } from '../../src/http/header-values.js'
+import { formatHttpDate } from '../../src/http/http-date.js'
+import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
+import type { Judgement } from '../../src/pages/judge.js'
+import { saidOf, tell, unsaid } from '../../src/pages/told-headers.js'
+import type { Around } from './around.js'
+import type { AskedConditions } from './asked-conditions.js'
+import { SAYABLE, sayable } from './cache-headers.js'
+import type { Pending } from './new-page.js'
+import { sayForOneVisitor } from './one-visitor.js'
+import { setStatusMessage } from './protocol.js'
+import { prepareAnswer } from './replay.js'
+import { takeHeaders } from './taken-headers.js'
+
+/** An older page that its handler has confirmed, as it is answered and kept from now on. */
+interface Confirmation {
+  readonly judgement: Judgement
+  readonly body: Buffer | undefined
+  readonly pending: Omit<Pending, 'verdict' | 'vary'>
+}
+
+/**
+ * Makes of a 304 of the handler the answer with the page that it confirms.
+ *
+ * @param judge - Judges the page with the headers that it has now.
+ * @see RFC 9111 §4.3.4
+ */
+export function confirm(
+  { req, res, place, headers: own, filling }: Around,
+  conditions: AskedConditions,
+  stale: StoredResponse,
+  judge: (status: number, headers: HeaderFields, nowMs: number) => Judgement,
+): Confirmation {
+  const nowMs = Date.now()
+  if (!res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(nowMs))
+  const taken = takeHeaders(res, own.outer, own.excluded(false), place.settings.rfc9111)
+  const fresh = freshenHeaders(unsaid(stale), taken.headers)
+  const handlers = sayable(res)
+  for (const name of SAYABLE) {
+    // They are the handler's no more.
+    if (name !== 'Cache-Status') res.removeHeader(name)
+  }
+  const cookies = own.ofThePage()['set-cookie']
+  const facts = {
+    ...fieldsOf({ headers: fresh }),
+    ...(cookies !== undefined && { 'set-cookie': cookies }),
+  }
+  const judgement = judge(stale.status, facts, nowMs)
+  const { downstream } = judgement
+  const said = downstream === undefined ? [] : saidOf(fresh)
+  const headers = downstream === undefined ? fresh : tell(fresh, downstream)
+  const removed = [...new Set([...stale.removed, ...taken.removed])]
+  const page = { ...stale, headers, said, removed, storedAtMs: nowMs, ageSeconds: 0 }
+  setStatusMessage(res, '')
+  const body = prepareAnswer(req, res, page, nowMs, conditions.headers, false)
+  own.keepCookieToItsOwner()
+  if (filling.hasHeaders) sayForOneVisitor(res)
+  const status = handlers['Cache-Status']
+  if (status !== undefined) res.setHeader('Cache-Status', status)
+  return {
+    judgement,
+    body,
+    pending: {
+      status: stale.status,
+      statusMessage: stale.statusMessage,
+      headers: { headers, removed },
+      said,
+      atMs: nowMs,
+      confirmed: stale,
+    },
+  }
+}

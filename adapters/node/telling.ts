@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Handling } from '../../src/http/cache-status.js'
+import {
+  responseChannel,
+  type ResponseMessage,
+  type ResponseOutcome,
+} from '../../src/pages/channel.js'
+import type { PageLookup, PageRequest } from '../../src/pages/page.js'
+import type { Reason } from '../../src/pages/reasons.js'
+import { isUnwatched } from '../../src/unwatched.js'
+import { appendCacheStatus } from './cache-headers.js'
+import type { Place } from './place.js'
+import { targetOf, uriOf } from './request.js'
+
+/** A request that was looked up, and what was found. */
+export interface LookedUp {
+  readonly request: PageRequest
+  readonly lookup: PageLookup
+}
+
+/** What is told of one request: in `Cache-Status`, on the channel, and in the counts of its route. */
+export class Telling {
+  #subject: LookedUp | undefined
+  /** When the handler was asked, and how long it took; 0: it was not. */
+  #askedMs = 0
+  #handlerMs = 0
+
+  constructor(
+    private readonly place: Place,
+    private readonly req: IncomingMessage,
+    private readonly res: ServerResponse,
+  ) {}
+
+  /** It is known now what it is told of. */
+  about(subject: LookedUp): void {
+    this.#subject = subject
+  }
+
+  handlerBegins(): void {
+    this.#askedMs = performance.now()
+  }
+
+  /** Only the first time counts. */
+  handlerEnds(): void {
+    if (this.#askedMs === 0 || this.#handlerMs !== 0) return
+    this.#handlerMs = performance.now() - this.#askedMs
+  }
+
+  say(handling: Handling): void {
+    if (this.place.settings.cacheStatus) appendCacheStatus(this.res, handling)
+  }
+
+  /** @param bytes - Of the body that was stored. */
+  report(outcome: ResponseOutcome, reason?: Reason, bytes = 0): void {
+    if (isUnwatched(this.res)) return
+    const { req } = this
+    const { store, routes } = this.place
+    const request = this.#subject?.request ?? this.#unread()
+    const key = () => store.keyOf(request, this.#subject?.lookup.headerList ?? [])
+    const tally = routes.of(req, request.uri, store.alias)
+    tally.count(outcome, reason)
+    this.handlerEnds()
+    if (this.#handlerMs > 0) tally.ran(this.#handlerMs)
+    if (outcome === 'miss') tally.stored(key(), bytes)
+    if (!responseChannel.hasSubscribers) return
+    const message: ResponseMessage = {
+      method: req.method ?? '',
+      url: request.uri,
+      key: key(),
+      alias: store.alias,
+      outcome,
+      ...(reason !== undefined && { reason }),
+    }
+    responseChannel.publish(message)
+  }
+
+  /** A request that was not looked up. */
+  #unread(): PageRequest {
+    const { req } = this
+    return {
+      method: req.method ?? '',
+      uri: uriOf(req, this.place.settings.host) ?? targetOf(req),
+      language: undefined,
+      timeZone: undefined,
+      headers: req.headers,
+    }
+  }
+}

@@ -1,0 +1,358 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import onHeaders from 'on-headers'
+import type { HeaderFields } from '../../src/http/header-values.js'
+import type { StoredResponse } from '../../src/http/stored-response.js'
+import { runAsyncIn } from '../../src/making/frame.js'
+import { chain, type MaybePromise } from '../../src/maybe-promise.js'
+import { NOBODYS } from '../../src/pages/page-lead.js'
+import type { LeftReason, PassReason, StaleReason } from '../../src/pages/reasons.js'
+import { AnswerHeaders } from './answer-headers.js'
+import { forwardOf } from './cache-headers.js'
+import { attachInside } from './client-conditions.js'
+import { Filling } from './filling.js'
+import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
+import { sayForOneVisitor } from './one-visitor.js'
+import { frameAround, PassedFrame, passedRenderings, type PageFrame } from './page-holes.js'
+import { PageMaking } from './page-making.js'
+import type { Forwarding, Place } from './place.js'
+import { BodyRecorder, type Substitute } from './recorder.js'
+import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
+import { isPersonal } from './request.js'
+import { takePairs } from './taken-headers.js'
+import { Telling, type LookedUp } from './telling.js'
+import { Terms } from './terms.js'
+import type { VisitorWatch } from './visitor-watch.js'
+
+/**
+ * `waiting`: no look-up yet. `making`: the handler answers, and its answer may be stored. `passed`: the cache
+ * has nothing more to do with it. `aside`: nothing was found, and nothing here stores. `replaced`: a cache
+ * further in takes care of it.
+ */
+type State =
+  | { readonly kind: 'waiting' | 'aside' }
+  | { readonly kind: 'making'; readonly making: PageMaking }
+  | {
+      readonly kind: 'passed'
+      /** No cache further in is asked, unless it was the cache itself that failed. */
+      readonly isCacheDown: boolean
+      readonly shown?: PassedFrame
+    }
+  | { readonly kind: 'replaced'; readonly frame: PageFrame | undefined }
+
+const WAITING: State = { kind: 'waiting' }
+const ASIDE: State = { kind: 'aside' }
+const PASSED: State = { kind: 'passed', isCacheDown: false }
+
+const CURRENT = Symbol('fragcache.visit')
+
+type Answering = ServerResponse & { [CURRENT]?: Visit }
+
+/** One request that came to one cache, from the look-up to the end of its answer. */
+export class Visit implements Substitute {
+  readonly terms: Terms
+  readonly #telling: Telling
+  readonly #filling: Filling
+  readonly #outerWatch: VisitorWatch | undefined
+  #state: State = WAITING
+  #isVisitors = false
+  /** Given once the response is watched. */
+  #headers: AnswerHeaders | undefined
+  #recorder: BodyRecorder | undefined
+
+  private constructor(
+    readonly place: Place,
+    private readonly req: IncomingMessage,
+    private readonly res: ServerResponse,
+    /** Nothing of the application comes before. */
+    private readonly isOutermost: boolean,
+    outer: Visit | undefined,
+  ) {
+    this.terms = new Terms(place)
+    this.#telling = new Telling(place, req, res)
+    this.#filling = new Filling(req, res, outer && outer.#filling)
+    this.#outerWatch = outer && outer.#making?.watch
+  }
+
+  /** The innermost one that has to do with a response. */
+  static current(res: ServerResponse): Visit | undefined {
+    return (res as Answering)[CURRENT]
+  }
+
+  /** Begins one; one further out stands back. */
+  static begin(
+    place: Place,
+    req: IncomingMessage,
+    res: ServerResponse,
+    isOutermost = false,
+  ): Visit {
+    const answering = res as Answering
+    const outer = answering[CURRENT]
+    const visit = new Visit(place, req, res, isOutermost && outer === undefined, outer)
+    if (outer !== undefined) outer.#standBack()
+    return (answering[CURRENT] = visit)
+  }
+
+  get isWaiting(): boolean {
+    return this.#state.kind === 'waiting'
+  }
+
+  /** It has left the request to whatever comes behind. */
+  get isAside(): boolean {
+    return this.#state.kind === 'aside'
+  }
+
+  get #making(): PageMaking | undefined {
+    return this.#state.kind === 'making' ? this.#state.making : undefined
+  }
+
+  /** An error handler takes over: a page that was begun is not whole, whoever ends it. */
+  breakOff(): void {
+    this.#recorder?.breakOff()
+  }
+
+  /** The handler failed: nothing that is sent from here on is what it was asked for. */
+  abandon(): void {
+    this.breakOff()
+    const making = this.#making
+    if (making === undefined || this.res.headersSent) return
+    this.#state = PASSED
+    making.giveUp(undefined)
+  }
+
+  #standBack(): void {
+    const making = this.#making
+    const frame = this.#state.kind === 'passed' ? this.#state.shown : making?.frame
+    this.#state = { kind: 'replaced', frame }
+    if (frame !== undefined) frame.keeps = false
+    making?.giveUp(NOBODYS)
+  }
+
+  /**
+   * Whether this one already does what a middleware further in wants, so that a page is looked
+   * up and stored once, for the shortest of the times that handlers are given.
+   *
+   * @see Django, `CacheMiddleware`: the outer `cache_page` stores last
+   */
+  absorbs(place: Place): boolean {
+    const state = this.#state
+    if (state.kind === 'aside') return false
+    // What kept the request from one cache keeps it from any, unless it was that cache itself.
+    if (state.kind === 'passed' && !state.isCacheDown) return true
+    if (state.kind === 'waiting' || this.place.store !== place.store) return false
+    this.terms.absorb(place)
+    return true
+  }
+
+  /**
+   * Notes whether the site knows the visitor, as it does now: between the two halves of the cache, and
+   * behind it, a layer may take away what the visitor came with.
+   */
+  noteVisitor(): void {
+    this.#isVisitors ||= isPersonal(this.req, this.place.settings)
+  }
+
+  /** Whether the site knew the visitor when the cache was asked. */
+  get isVisitors(): boolean {
+    return this.#isVisitors
+  }
+
+  /** Reads the versions of a middleware's tags, which the look-up further out did not know of. */
+  readTags({ tags, store }: Place): MaybePromise<void> {
+    const making = this.#making
+    if (typeof tags === 'function' || tags.length === 0 || making === undefined) return
+    const { cache } = store
+    const read = cache.tryRead(() => cache.currentVersions(tags))
+    return chain(read, (versions) => making.dependOn(versions, tags))
+  }
+
+  /** Watches what is sent from here on. */
+  attach(): AnswerHeaders {
+    if (this.#headers !== undefined) return this.#headers
+    const { req, res, place } = this
+    const headers = new AnswerHeaders(res, this.#filling, place.settings)
+    this.#headers = headers
+    attachInside(res)
+    if (hasLayersAround(res)) {
+      headers.hasLastWord = onLastWord(res, () => {
+        this.#making?.onLastWord()
+        // Whatever a layer around us says of every response.
+        if (headers.isForOneVisitor || this.#filling.hasHeaders) headers.sayForOneVisitor()
+      })
+    }
+    onHeaders(res, () => {
+      if (this.#state.kind === 'making') this.#state.making.onHeaders()
+      else if (this.#state.kind === 'replaced') this.#tellOfShownHoles(this.#state.frame)
+    })
+    takePairs(res)
+    if (req.method === 'HEAD') return headers
+    this.#recorder = new BodyRecorder(
+      res,
+      place.settings.maxBodyBytes,
+      (fault) => this.#making?.onFault(fault),
+      (body) => this.#making?.onEnd(body),
+      this,
+    )
+    res.on('close', () => {
+      this.#recorder?.giveUp()
+      this.#making?.onClose()
+    })
+    return headers
+  }
+
+  beforeHeaders(isEnd: boolean, first?: readonly unknown[]): void {
+    this.#making?.beforeHeaders(isEnd, first)
+  }
+
+  get substitute(): Substitute['substitute'] {
+    return this.#making?.substitute
+  }
+
+  /** Leaves the request to the handler: the cache has nothing to do with it. */
+  pass(reason: PassReason, next: () => void): void {
+    if (this.place.isReadOnly === true) return this.#stepAside(reason, next)
+    this.#state = { kind: 'passed', isCacheDown: reason === 'cache-failed' }
+    const forward = reason === 'method' ? 'method' : 'bypass'
+    this.#telling.say({ hit: false, forward, stored: false, detail: reason })
+    this.#telling.report('bypass', reason)
+    this.letThrough(this.place, next)
+  }
+
+  /** Goes on to the handler with nothing changed: a middleware that only reads has found no page. */
+  #stepAside(reason: PassReason | LeftReason, next: () => void): void {
+    this.#state = ASIDE
+    onHeaders(this.res, () => {
+      if (this.isAside) this.#telling.report('bypass', reason)
+    })
+    takePairs(this.res)
+    next()
+  }
+
+  /**
+   * Goes on to the handler, or to what comes before it. Where the cache has nothing to do with the request,
+   * a page with holes is one visitor's all the same, and says so.
+   */
+  letThrough({ settings, store }: Place, next: () => void): void {
+    const state = this.#state
+    if (state.kind !== 'passed' || settings.holes === undefined || state.shown !== undefined) {
+      next()
+      return
+    }
+    const { req, res } = this
+    const frame = new PassedFrame(store.cache, frameAround(), undefined)
+    this.#state = { ...state, shown: frame }
+    const tell = () => this.#tellOfShownHoles(frame)
+    if (hasLayersAround(res)) onLastWord(res, tell)
+    onHeaders(res, tell)
+    takePairs(res)
+    const isPassed = () => this.#state.kind === 'passed'
+    settings.host.watchRender(req, res, passedRenderings(frame, isPassed))
+    runAsyncIn(frame, next)
+  }
+
+  /** Holes that were rendered where they stand, in a page that is not kept. */
+  #tellOfShownHoles(frame: PageFrame | undefined): void {
+    if (frame?.hasShownHoles !== true) return
+    if (this.#headers === undefined) sayForOneVisitor(this.res)
+    else this.#headers.showHoles()
+  }
+
+  /** Drops the pages that an unsafe request changes, when its answer is a good one. */
+  watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
+    onHeaders(this.res, () => {
+      const { statusCode } = this.res
+      if (statusCode < 200 || statusCode >= 400) return
+      for (const uri of targetsOf(this.res.getHeaders())) this.place.invalidate(uri)
+    })
+    takePairs(this.res)
+  }
+
+  /** Fills the holes of a stored response for this visitor; see {@link Filling.fill}. */
+  fill(page: StoredResponse): MaybePromise<Buffer | undefined> {
+    return this.#filling.fill(page, this.place.settings)
+  }
+
+  /**
+   * Answers with a stored response.
+   *
+   * @param filled - Its body for this visitor, where it has holes.
+   */
+  answer(
+    found: LookedUp,
+    page: StoredResponse,
+    outcome: 'hit' | 'joined' | 'stale',
+    detail?: StaleReason,
+    filled?: Buffer,
+  ): void {
+    this.#state = PASSED
+    this.#telling.about(found)
+    const { req, res } = this
+    const nowMs = Date.now()
+    if (hasLayersAround(res)) {
+      onLastWord(res, () => {
+        this.#keepCookieToItsOwner()
+        if (filled !== undefined || this.#filling.hasHeaders) sayForOneVisitor(res)
+      })
+    }
+    const body =
+      filled === undefined
+        ? prepareAnswer(req, res, page, nowMs)
+        : prepareFilled(req, res, page, filled)
+    if (this.#filling.hasHeaders) sayForOneVisitor(res)
+    this.#keepCookieToItsOwner()
+    this.#telling.say(
+      outcome === 'joined'
+        ? { hit: false, forward: forwardOf(found.lookup), stored: false, collapsed: true }
+        : { hit: true, ttlSeconds: remainingSeconds(page, nowMs), detail },
+    )
+    this.#telling.report(outcome, detail)
+    endWith(res, body)
+  }
+
+  #keepCookieToItsOwner(): void {
+    if (!this.place.settings.rfc9111) keepCookieToItsOwner(this.res)
+  }
+
+  /** Nothing stored answers the request, and nothing is made for it here. */
+  leave(reason: LeftReason, found: LookedUp, next: () => void): void {
+    if (reason === 'no-update-cache') return this.#stepAside(reason, next)
+    this.#state = PASSED
+    this.#telling.about(found)
+    const { res } = this
+    res.statusCode = 504
+    res.setHeader('Cache-Control', 'no-store')
+    res.setHeader('Content-Length', 0)
+    const forward = forwardOf(found.lookup)
+    this.#telling.say({ hit: false, forward, stored: false, detail: reason })
+    this.#telling.report('bypass', reason)
+    res.end()
+  }
+
+  /** Leaves the request to the handler; the answer is stored if it may be. */
+  forward(forwarding: Forwarding, next: () => void): void {
+    const { place, req, res, terms, isOutermost } = this
+    const around = {
+      place,
+      req,
+      res,
+      terms,
+      isOutermost,
+      telling: this.#telling,
+      headers: this.attach(),
+      filling: this.#filling,
+      isVisitors: this.#isVisitors,
+      outerWatch: this.#outerWatch,
+      record: () => this.#record(),
+      stopRecording: () => this.#recorder?.stop(),
+    }
+    const making: PageMaking = new PageMaking(around, forwarding, () => this.#making === making)
+    this.#state = { kind: 'making', making }
+    making.run(next)
+  }
+
+  #record(): void {
+    if (this.#recorder === undefined) return
+    const { host } = this.place.settings
+    host.watchErrors(this.req, (failed) => Visit.current(failed)?.breakOff())
+    this.#recorder.start(this.res.getHeaders())
+  }
+}
