@@ -18,7 +18,7 @@ describeAttacks('what went wrong', [
     },
   })),
   {
-    name: 'an error of the view, for everybody',
+    name: 'an error of the handler, for everybody',
     about: 'CPDoS',
     view: (req, res) => {
       if (req.headers['x-odd'] !== undefined) throw new Error('odd')

@@ -60,7 +60,7 @@ describeAttacks('how much is kept', [
     naive: { keyOf: (req) => `${req.originalUrl} ${req.headers.authorization}` },
   },
   {
-    name: 'a view that names in Vary what the client says, with another name each time',
+    name: 'a handler that names in Vary what the client says, with another name each time',
     about: 'the list of headers grows with each of them, and with it what is kept',
     options: { maxVariants: 8 },
     view: (req, res) => res.vary(req.get('x-name') ?? 'Accept').end('page'),

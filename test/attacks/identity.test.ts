@@ -208,7 +208,7 @@ describeAttacks(
       },
     },
     {
-      name: 'the page of a signed-in visitor whose view forgot Vary: Cookie',
+      name: 'the page of a signed-in visitor whose handler forgot Vary: Cookie',
       about: 'CVE-2023-30861, CVE-2026-35192',
       layers: (app, cache, view) => {
         app.use((req, _res, next) => {

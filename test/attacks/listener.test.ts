@@ -30,7 +30,7 @@ async function strangerGetsSecret(site: Site): Promise<boolean> {
 
 const attacks: readonly FrontAttack[] = [
   {
-    name: 'a page of one view behind a guard',
+    name: 'a page of one handler behind a guard',
     about: 'hits are answered before the guard is asked',
     app: (app, { view }) => void app.use(guard, view, secret),
     succeeds: strangerGetsSecret,
@@ -42,7 +42,7 @@ const attacks: readonly FrontAttack[] = [
     succeeds: strangerGetsSecret,
   },
   {
-    name: 'a page of one view behind a guard, where the site has its cache elsewhere',
+    name: 'a page of one handler behind a guard, where the site has its cache elsewhere',
     about: 'the cache comes first, but not for this path',
     app: (app, { site, view }) => {
       app.use('/public', site)

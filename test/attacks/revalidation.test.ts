@@ -246,7 +246,7 @@ describeAttacks(
       naive: { seconds: 600, staleIfError: true },
     },
     {
-      name: 'a page that was dropped, served again when the view fails',
+      name: 'a page that was dropped, served again when the handler fails',
       about: 'never after an invalidation',
       options: { staleIfError: 3000 },
       view: BREAKABLE,

@@ -232,7 +232,7 @@ describeAttacks(
       naive: { joins: true },
     },
     {
-      name: 'a view that one request makes hang, for all who wait',
+      name: 'a handler that one request makes hang, for all who wait',
       about: 'waiting is bounded',
       options: { waitSeconds: 0.05 },
       view: {
