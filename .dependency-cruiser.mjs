@@ -121,7 +121,7 @@ export default {
     forbid(
       'published-suite',
       'the published suite ships with src alone',
-      { path: '^test/conformance/backend-suite' },
+      { path: '^test/conformance/(index|(backend|engine)-suite)' },
       { path: ['^adapters/', tools], pathNot: '^test/conformance/' },
     ),
     forbid(

@@ -11,7 +11,8 @@ const alias = [
     find: /^fragcache\/(file|redis|memcached|database|tiered)$/,
     replacement: at('./src/backends/$1.ts'),
   },
-  { find: /^fragcache\/testing$/, replacement: at('./test/conformance/backend-suite.ts') },
+  { find: /^fragcache\/engine$/, replacement: at('./src/engine.ts') },
+  { find: /^fragcache\/testing$/, replacement: at('./test/conformance/index.ts') },
   {
     find: /^fragcache\/(nunjucks|handlebars|eta|express|node|inspector|metrics)$/,
     replacement: at('./adapters/$1/index.ts'),

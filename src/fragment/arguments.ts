@@ -21,12 +21,13 @@ export interface ArgumentSource {
   readonly offset: number
 }
 
-/** A tag's arguments, cut apart but not evaluated. */
-export interface TagArguments {
-  readonly timeout: ArgumentSource
+/** A tag's arguments, cut apart but not evaluated: as sources, or as what an engine compiles them to. */
+export interface TagArguments<Argument = ArgumentSource> {
+  readonly timeout: Argument
+  /** The fragment's name. */
   readonly name: string
-  readonly varyOn: readonly ArgumentSource[]
-  readonly keywords: ReadonlyMap<Keyword, ArgumentSource>
+  readonly varyOn: readonly Argument[]
+  readonly keywords: ReadonlyMap<Keyword, Argument>
 }
 
 /**
@@ -70,6 +71,19 @@ export function parseTagArguments(
   }
   if (!byCommas) checkOperators(timeout.text, dialect, at)
   return { timeout, name, varyOn, keywords }
+}
+
+/** Compiles what {@link parseTagArguments} cut apart. @throws What `compile` throws. */
+export function compileArguments<Argument>(
+  { timeout, name, varyOn, keywords }: TagArguments,
+  compile: (source: ArgumentSource) => Argument,
+): TagArguments<Argument> {
+  return {
+    timeout: compile(timeout),
+    name,
+    varyOn: varyOn.map(compile),
+    keywords: new Map(Array.from(keywords, ([keyword, source]) => [keyword, compile(source)])),
+  }
 }
 
 function keywordOf(

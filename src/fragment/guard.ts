@@ -1,5 +1,7 @@
+import { AsyncSlot } from '../async-slot.js'
 import { currentFrame, type Frame } from '../making/frame.js'
 import { faults } from './faults.js'
+import type { TagValues } from './spec.js'
 import { TemplateFrame, templateFramesAround } from './template-frame.js'
 
 /** More tags are not in one another's values: they are left from values that threw. */
@@ -39,6 +41,27 @@ export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | u
   return new Set([...before, ...read])
 }
 
+/** Vary-on values whose evaluation waits. */
+interface Waiting {
+  readonly frame: Frame | undefined
+  read: Set<string> | undefined
+}
+
+const waiting = new AsyncSlot<Waiting>()
+
+/**
+ * Evaluates a tag's vary-on values, and no other argument of it, where that may wait.
+ *
+ * @returns The values, and what they have read of one user, if anything; for `TagValues.declared`.
+ */
+export async function readVaryOn(
+  evaluate: () => Promise<readonly unknown[]>,
+): Promise<Pick<TagValues, 'varyOn' | 'declared'>> {
+  const own: Waiting = { frame: currentFrame(), read: undefined }
+  const varyOn = await waiting.run(own, evaluate)
+  return { varyOn, declared: own.read }
+}
+
 /**
  * Notes that something was read that differs per visitor.
  *
@@ -52,6 +75,8 @@ export function noteRead(input: string): void {
   const last = reads.length - 1
   // What a body reads that is rendered while a tag's values are evaluated does not tell users apart.
   if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
+  const own = waiting.current
+  if (own?.frame === frame && own !== undefined) (own.read ??= new Set()).add(input)
   let guilty: Error | undefined
   let isUnfit = false
   for (let at = frame; at !== undefined; at = at.parent) {

@@ -26,7 +26,7 @@ import {
   type FragmentRules,
 } from './options.js'
 import { observer } from './shown.js'
-import { FragmentResolver, type Fragment, type TagSite, type TagValues } from './spec.js'
+import { FragmentResolver, type CodeValues, type Fragment, type TagSite } from './spec.js'
 
 /** Options of {@link FragmentCache}. */
 export interface FragmentCacheOptions extends FragmentRules {
@@ -328,7 +328,7 @@ export class FragmentCache {
   }
 
   /** @internal Turns the values of a tag into a fragment. @throws CacheTagError */
-  resolveTag(site: TagSite, values: TagValues): Fragment {
+  resolveTag(site: TagSite, values: CodeValues): Fragment {
     return this.#resolver.resolve(site, values)
   }
 

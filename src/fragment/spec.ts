@@ -34,7 +34,7 @@ interface Home {
 
 /** The values of a tag's arguments, as the engine gives them. */
 export interface TagValues {
-  /** `undefined` is a fault: in a template it is a misspelt variable. */
+  /** Whole seconds, or text that reads as such; `null`: never. `undefined` is a fault: a misspelt variable. */
   readonly timeout: unknown
   readonly varyOn: readonly unknown[]
   readonly using?: unknown
@@ -45,13 +45,16 @@ export interface TagValues {
   readonly lock?: unknown
   readonly staleWhileRevalidate?: unknown
   readonly staleIfError?: unknown
-  /** From code. */
-  readonly earlyRefresh?: unknown
   /** A digest of the template's source. */
   readonly digest?: string | undefined
-  /** From a tag: the per-visitor inputs that were read while `varyOn` was evaluated. */
+  /** The per-user inputs that were read while `varyOn` was evaluated. */
   readonly declared?: ReadonlySet<string> | undefined
-  /** From code: the per-visitor inputs that `varyOn` was made from. */
+}
+
+/** The values of a fragment that is rendered from code. */
+export interface CodeValues extends TagValues {
+  readonly earlyRefresh?: unknown
+  /** The per-user inputs that `varyOn` was made from. */
   readonly inputs?: readonly string[] | undefined
 }
 
@@ -112,7 +115,7 @@ export class FragmentResolver {
   }
 
   /** @throws CacheTagError: a value cannot be used. */
-  resolve(site: TagSite, values: TagValues): Fragment {
+  resolve(site: TagSite, values: CodeValues): Fragment {
     const { fromCode = false } = site
     const declared = fromCode ? toInputs(values.inputs) : values.declared
     const { alias, cache, table } =
@@ -238,7 +241,7 @@ export function refuseUndefinedKeywords(site: TagSite, values: TagValues): void 
 
 const GRACES = ['staleWhileRevalidate', 'staleIfError'] as const
 
-function toAgeing(cache: CacheCore, values: TagValues, site: TagSite): AgeingPolicy | undefined {
+function toAgeing(cache: CacheCore, values: CodeValues, site: TagSite): AgeingPolicy | undefined {
   const { lock, earlyRefresh, staleWhileRevalidate, staleIfError } = values
   const { lock: defaultLock, earlyRefresh: defaultBeta } = cache.settings
   if (

@@ -13,17 +13,18 @@ import { separation } from './backend/separation.js'
 import { staleness } from './backend/staleness.js'
 import { tags } from './backend/tags.js'
 import { timeouts } from './backend/timeouts.js'
-import type { BackendUnderTest, Section, TestRunner, VariantName } from './backend/types.js'
+import type { BackendUnderTest, Section, VariantName } from './backend/types.js'
 import { sizes, values } from './backend/values.js'
+import { findRunner, type TestRunner } from './runner.js'
 
 export type {
   BackendDifferences,
   BackendOutage,
   BackendUnderTest,
   SuiteSettings,
-  TestRunner,
   VariantName,
 } from './backend/types.js'
+export type { TestRunner } from './runner.js'
 
 /** How the same promises are tested under other settings. */
 const VARIANTS: Readonly<Record<VariantName, Fixture['variant']>> = {
@@ -133,14 +134,4 @@ function definerFor(backend: BackendUnderTest, variant: VariantName, runner: Tes
 
 function variantsOf({ variants = ALL_VARIANTS }: BackendUnderTest): readonly VariantName[] {
   return variants
-}
-
-function findRunner(): TestRunner {
-  const { describe, it } = globalThis as Partial<TestRunner>
-  if (typeof describe === 'function' && typeof it === 'function') return { describe, it }
-  const runner = process.getBuiltinModule('node:test')
-  return {
-    describe: (name, body) => void runner.describe(name, body),
-    it: (name, body) => void runner.it(name, body),
-  }
 }

@@ -34,7 +34,7 @@ describe('the published conformance suite', () => {
     const manifest = {
       name: 'fragcache',
       type: 'module',
-      exports: { '.': './src/index.js', './testing': './test/conformance/backend-suite.js' },
+      exports: { '.': './src/index.js', './testing': './test/conformance/index.js' },
     }
     await writeFile(join(bundle.folder, 'package.json'), JSON.stringify(manifest))
     for (const folder of ['test/conformance', EXAMPLE]) {

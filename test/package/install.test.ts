@@ -27,6 +27,7 @@ describe('the installed package', () => {
       './memcached',
       './database',
       './tiered',
+      './engine',
       './nunjucks',
       './handlebars',
       './eta',

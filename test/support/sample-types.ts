@@ -5,7 +5,8 @@ import { inProject, type Sample } from './samples.js'
 /** Where `fragcache/…` has its sources. */
 const sources = {
   fragcache: ['./src/index.ts'],
-  'fragcache/testing': ['./test/conformance/backend-suite.ts'],
+  'fragcache/engine': ['./src/engine.ts'],
+  'fragcache/testing': ['./test/conformance/index.ts'],
   ...Object.fromEntries(
     ['nunjucks', 'handlebars', 'eta', 'express', 'inspector', 'metrics'].map((name) => [
       `fragcache/${name}`,

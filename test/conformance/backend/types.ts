@@ -7,14 +7,6 @@ export type SuiteSettings = Pick<
   'timeout' | 'keyPrefix' | 'version' | 'keyFunction' | 'ignoreErrors' | 'lock'
 >
 
-/** `describe` and `it` as vitest, jest, mocha and `node:test` have them. */
-export interface TestRunner {
-  /** As that of `node:test`. */
-  readonly describe: (name: string, body: () => void) => void
-  /** As that of `node:test`. */
-  readonly it: (name: string, body: () => Promise<void>) => void
-}
-
 /** Which settings the suite runs under. */
 export type VariantName = 'plain' | 'prefix' | 'version' | 'keyFunction'
 

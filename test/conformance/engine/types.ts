@@ -1,0 +1,107 @@
+import type { Cache, Caches, FragmentRules } from '../../../src/index.js'
+import type { HoleRenderer } from '../../../src/index.js'
+
+/** How an engine spells what the cases are made of. */
+export interface EngineSyntax {
+  /** What puts out a variable, such as `user.name`. */
+  readonly show: (path: string) => string
+  /** A variable as an argument of the tag. */
+  readonly value: (path: string) => string
+  /**
+   * A cache tag around a body.
+   *
+   * @param args - Its arguments as one writes them: `500 "sidebar" user.name using="local"`.
+   */
+  readonly cache: (args: string, body: string) => string
+  /** A loop over a list of the context, with the name of its variable. */
+  readonly each: (list: string, item: string, body: string) => string
+  /** What renders another template in the same context. */
+  readonly include: (template: string) => string
+  /**
+   * A nocache block.
+   *
+   * @param names - As one writes them: `id=item.id`, or nothing.
+   */
+  readonly nocache?: ((names: string, body: string) => string) | undefined
+}
+
+/** What an engine is set up with. */
+export interface EngineSetup {
+  readonly caches: Caches
+  readonly templates: Readonly<Record<string, string>>
+  /** The options of its `registerCache`. */
+  readonly options: FragmentRules & { readonly digest?: boolean }
+}
+
+/** An engine that is set up. */
+export interface EngineInstance {
+  /** Renders a template at once. Left out: the engine cannot. */
+  readonly render?: ((template: string, context: object) => string) | undefined
+  /** Renders a template over any cache. Left out: the engine cannot. */
+  readonly renderAsync?: ((template: string, context: object) => Promise<string>) | undefined
+  /** Fills nocache blocks where no cache tag is around. */
+  readonly holes?: ((context: object) => HoleRenderer) | undefined
+}
+
+/** Where an engine cannot do what others do. Each is declared with its reason, which is told. */
+export interface EngineDifferences {
+  /** Templates are rendered asynchronously only. */
+  readonly noSync?: string | undefined
+  /** Templates are rendered over caches that answer at once only. */
+  readonly noAsync?: string | undefined
+  /** Each fragment is looked up by itself: a level costs more than one round trip. */
+  readonly oneByOne?: string | undefined
+  /** The tag takes no commas between its arguments. */
+  readonly noCommas?: string | undefined
+  /** The name of a fragment has to stand in quotes. */
+  readonly quotedNames?: string | undefined
+  /** A fault in how a tag is written is the engine's own and tells nothing of the tag. */
+  readonly ownSyntaxErrors?: string | undefined
+  /** Keys have no digest of the template's source. */
+  readonly noDigest?: string | undefined
+  /** There is no tag `nocache`. */
+  readonly noHoles?: string | undefined
+}
+
+/** An engine as the suite sees it. */
+export interface EngineUnderTest {
+  readonly syntax: EngineSyntax
+  /** Makes an engine with the tag. Called anew for each setup; it may not share anything. */
+  readonly create: (setup: EngineSetup) => EngineInstance | Promise<EngineInstance>
+  /**
+   * More stores to run over, such as a server's, by name. Each call opens an empty one, which the suite
+   * closes. Local memory and an asynchronous store are always among them.
+   */
+  readonly stores?: Readonly<Record<string, () => Cache | Promise<Cache>>> | undefined
+  readonly differences?: EngineDifferences | undefined
+}
+
+/** One that is not there in every engine. */
+export type Capability = keyof EngineDifferences
+
+/** A render and what has to come of it. */
+export interface CaseRender {
+  /** Left out: that of the case. */
+  readonly context?: () => object
+  readonly output?: string
+  /** What the message of the error says. */
+  readonly error?: RegExp
+  /** How many bodies of cache tags run. */
+  readonly bodyRuns?: number
+  /** Done before it. */
+  readonly before?: (caches: Caches) => Promise<unknown>
+}
+
+/** Templates, rendered one after the other over one store. */
+export interface EngineCase {
+  readonly name: string
+  /** What it takes; where the engine cannot, the case is left out. */
+  readonly needs?: readonly Capability[]
+  /** By name; `main` is rendered. */
+  readonly templates: (syntax: EngineSyntax) => Readonly<Record<string, string>>
+  readonly context?: () => object
+  readonly options?: EngineSetup['options']
+  readonly renders: readonly CaseRender[]
+  /** Its outcome is another one where nothing is kept. */
+  readonly keptOnly?: boolean
+}
