@@ -3,9 +3,9 @@ import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
-import { saidOf, UsageError } from './cli/faults.js'
+import { errorLine, UsageError } from './cli/faults.js'
 import { makeProgram } from './cli/program.js'
-import { DONE, FAILED, MISUSED, visible, type CliOutput } from './cli/terminal.js'
+import { EXIT_DONE, EXIT_FAILED, EXIT_MISUSED, visible, type CliOutput } from './cli/terminal.js'
 
 export type { CliOutput } from './cli/terminal.js'
 
@@ -27,15 +27,15 @@ export async function main(args: readonly string[], output: CliOutput): Promise<
     await command.parseAsync(ordered, { from: 'user' })
     return code()
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return DONE
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT_DONE
     if (error instanceof UsageError || error instanceof CommanderError) {
       const message = error instanceof CommanderError ? explain(error, name) : error.message
       const help = name === undefined ? '--help' : `${name} --help`
       output.error(visible(`fragcache: ${message}\nSee fragcache ${help}.`))
-      return MISUSED
+      return EXIT_MISUSED
     }
-    output.error(visible(`fragcache: ${after(name, saidOf(error))}`))
-    return FAILED
+    output.error(visible(`fragcache: ${after(name, errorLine(error))}`))
+    return EXIT_FAILED
   }
 }
 
@@ -82,14 +82,14 @@ function runAsProgram(): void {
   let isOver = false
   // A configuration may end the process, or wait for what does not come: then nothing was done.
   process.once('exit', (code) => {
-    if (isOver || code !== DONE) return
+    if (isOver || code !== EXIT_DONE) return
     process.stderr.write('fragcache: the process ended before the command was done\n')
-    process.exitCode = FAILED
+    process.exitCode = EXIT_FAILED
   })
   // Who reads the result may have read enough, as head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     isOver = true
-    process.exit(error.code === 'EPIPE' ? DONE : FAILED)
+    process.exit(error.code === 'EPIPE' ? EXIT_DONE : EXIT_FAILED)
   })
   void main(process.argv.slice(2), {
     out: (text) => void process.stdout.write(`${text}\n`),

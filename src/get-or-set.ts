@@ -28,7 +28,7 @@ export interface Wanted extends Order {
 export type Got = Landed<unknown>
 
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
-export interface Access {
+export interface ValueAccess {
   /** `undefined`: the store failed. */
   readonly read: (
     wanted: Wanted,
@@ -47,10 +47,10 @@ export interface Access {
 
 /** The values of one cache that are read, or made by one caller for all. */
 export class GetOrSet {
-  readonly #access: Access
+  readonly #access: ValueAccess
   readonly #makings = new Makings<unknown>()
 
-  constructor(access: Access) {
+  constructor(access: ValueAccess) {
     this.#access = access
   }
 

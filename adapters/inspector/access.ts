@@ -9,7 +9,7 @@ import { isLocal, type ExpressRequest } from './security.js'
 const PATIENCE_MS = 5000
 
 /** What came of asking who may: it is answered already where whoever was asked did so. */
-export type Access = 'allowed' | 'denied' | 'answered'
+export type InspectorAccess = 'allowed' | 'denied' | 'answered'
 
 /**
  * Asks whether a request may pass.
@@ -20,7 +20,7 @@ export async function askAccess(
   authorize: Authorize | undefined,
   req: ExpressRequest,
   res: ServerResponse,
-): Promise<Access> {
+): Promise<InspectorAccess> {
   if (authorize === undefined) return isLocal(req) ? 'allowed' : 'denied'
   let isAllowed: boolean
   try {

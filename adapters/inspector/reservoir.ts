@@ -1,5 +1,5 @@
 /** Something that was seen, and where in the order of all. */
-export interface Seen<T> {
+export interface Sampled<T> {
   readonly id: number
   readonly atMs: number
   readonly what: T
@@ -11,7 +11,7 @@ export interface Seen<T> {
  * @see J. S. Vitter, "Random sampling with a reservoir", 1985, algorithm R
  */
 export class Reservoir<T> {
-  #sample: Seen<T>[] = []
+  #sample: Sampled<T>[] = []
   #seen = 0
 
   constructor(
@@ -34,7 +34,7 @@ export class Reservoir<T> {
   }
 
   /** Takes at most so many out, and begins again. */
-  take(limit: number): readonly Seen<T>[] {
+  take(limit: number): readonly Sampled<T>[] {
     const taken = this.#sample
     this.#sample = []
     this.#seen = 0

@@ -1,10 +1,10 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import type { ServerStats } from '../server-stats.js'
-import { judge, type Finding, type Level } from './findings.js'
+import { findingsOf, type Finding, type Level } from './findings.js'
 import { failureOf, makeRoundTrip, newCheckKey } from './round-trip.js'
 import type { Session } from './session.js'
-import { DONE, FAILED, table, visibleName, wrap, type ExitCode } from './terminal.js'
+import { EXIT_DONE, EXIT_FAILED, table, visibleName, wrap, type ExitCode } from './terminal.js'
 
 /** What was found out about one alias. */
 interface Report {
@@ -45,7 +45,7 @@ export async function checkCaches(session: Session): Promise<ExitCode> {
   session.result({ ok: counts.wrong === 0, ...counts, aliases: reports, findings: general }, () =>
     toText(reports, general, counts),
   )
-  return counts.wrong === 0 ? DONE : FAILED
+  return counts.wrong === 0 ? EXIT_DONE : EXIT_FAILED
 }
 
 /** Where failures are ignored, only the figures say why nothing is kept. */
@@ -56,7 +56,7 @@ function withCause(finding: Finding, stats: ServerStats | undefined): Finding {
 
 function judgeCache(cache: Cache, stats: ServerStats | undefined): Finding[] {
   const { settings, backendName: backend } = coreOf(cache)
-  return judge({ backend, settings, stats, hasSeveralProcesses: hasSeveralProcesses() })
+  return findingsOf({ backend, settings, stats, hasSeveralProcesses: hasSeveralProcesses() })
 }
 
 /** As process managers and hosters say it. */

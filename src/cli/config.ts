@@ -139,7 +139,7 @@ function packageTypeOf(folder: string): unknown {
  *
  * @throws CommandError: they have no aliases.
  */
-export function cachesOf(command: string, { exported, path }: Config): Caches {
+export function cachesByAlias(command: string, { exported, path }: Config): Caches {
   if (isCaches(exported)) return exported
   if (isCache(exported)) return createCaches({ default: exported })
   if (isObject(exported) && !Array.isArray(exported)) {

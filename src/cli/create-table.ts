@@ -4,7 +4,14 @@ import { NEEDED_TABLE } from '../backends/database/create-table.js'
 import { cachesIn, loadConfig } from './config.js'
 import { CommandError } from './faults.js'
 import type { CommonOptions } from './session.js'
-import { DONE, toJson, visible, visibleName, type CliOutput, type ExitCode } from './terminal.js'
+import {
+  EXIT_DONE,
+  toJson,
+  visible,
+  visibleName,
+  type CliOutput,
+  type ExitCode,
+} from './terminal.js'
 
 export interface CreateTableOptions extends CommonOptions {
   readonly dryRun?: boolean | undefined
@@ -29,11 +36,11 @@ export async function createTables(
   const tables = await createCacheTable(exported, { dryRun })
   if (json) {
     out(toJson({ dryRun, tables }))
-    return DONE
+    return EXIT_DONE
   }
   for (const { table, existed, sql } of tables) {
     if (existed) out(visible(dryRun ? `-- ${table} is there` : `${table} is there`))
     else out(visible(dryRun ? sql.map((one) => `${one};`).join('\n') : `${table} is made`))
   }
-  return DONE
+  return EXIT_DONE
 }

@@ -3,7 +3,14 @@ import type { EntryDescription } from '../describe.js'
 import type { Version } from '../keys.js'
 import { UsageError } from './faults.js'
 import type { Session } from './session.js'
-import { DONE, FAILED, showBytes, showDuration, visibleName, type ExitCode } from './terminal.js'
+import {
+  EXIT_DONE,
+  EXIT_FAILED,
+  showBytes,
+  showDuration,
+  visibleName,
+  type ExitCode,
+} from './terminal.js'
 
 export interface EntryOptions {
   readonly keyVersion?: string | undefined
@@ -37,12 +44,12 @@ export async function getEntry(
         ? `get: ${JSON.stringify(key)} is not in ${alias} (stored key ${JSON.stringify(asked.storedKey)})`
         : `get: ${JSON.stringify(key)} in ${alias} is past its time: it is only served to who takes what is stale`,
     )
-    return FAILED
+    return EXIT_FAILED
   }
   session.result(toJsonEntry(alias, entry), () =>
     info ? showEntry(alias, entry, Date.now()) : showValue(entry.value),
   )
-  return DONE
+  return EXIT_DONE
 }
 
 /** Removes an entry. */
@@ -61,7 +68,7 @@ export async function deleteEntry(
       ? `${JSON.stringify(key)} is deleted from ${alias}`
       : `${JSON.stringify(key)} was not in ${alias} (stored key ${JSON.stringify(storedKey)})`,
   )
-  return DONE
+  return EXIT_DONE
 }
 
 /** Removes what a cache could have written. */
@@ -69,7 +76,7 @@ export async function clearCache(session: Session, alias: string): Promise<ExitC
   const cache = await session.reachable(alias)
   await session.strictly(() => cache.clear())
   session.result({ alias, cleared: true }, () => `${alias} is cleared`)
-  return DONE
+  return EXIT_DONE
 }
 
 /** A value as text: a text as it is, bytes that are text as that text, anything else as Node shows it. */

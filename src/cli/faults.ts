@@ -10,7 +10,7 @@ export class CommandError extends Error {}
  * What an error says to who gave a command: without the call to the store that failed, which is ours and
  * not theirs.
  */
-export function saidOf(error: unknown): string {
+export function errorLine(error: unknown): string {
   const message = messageOfError(error)
   // By its properties, since the application may have another copy of this package.
   const { backend, operation } = (error ?? {}) as Partial<Record<string, unknown>>

@@ -54,7 +54,7 @@ const LEAST_VERSIONS: readonly {
 ]
 
 /** Judges a cache by what it and its servers tell of themselves. */
-export function judge(known: Known): Finding[] {
+export function findingsOf(known: Known): Finding[] {
   const { stats } = known
   if (stats === undefined) return []
   if (stats.error !== undefined && stats.servers === undefined) {

@@ -1,9 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { FragmentCache } from '../fragment/render.js'
 import { operationChannel, type OperationMessage } from '../observe.js'
-import { CommandError, saidOf, UsageError } from './faults.js'
+import { CommandError, errorLine, UsageError } from './faults.js'
 import type { Session } from './session.js'
-import { DONE, type ExitCode } from './terminal.js'
+import { EXIT_DONE, type ExitCode } from './terminal.js'
 
 export interface InvalidateArguments {
   readonly fragment?: string | undefined
@@ -51,7 +51,7 @@ export async function invalidate(session: Session, args: InvalidateArguments): P
   } else if (tag !== undefined) {
     await invalidateTag(session, tag, using, soft)
   }
-  return DONE
+  return EXIT_DONE
 }
 
 const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
@@ -132,7 +132,7 @@ async function inAll(session: Session, action: () => Promise<void>): Promise<voi
   try {
     await session.strictly(action)
   } catch (error) {
-    throw new CommandError(`invalidate: ${saidOf(error)}; every other cache was told`, {
+    throw new CommandError(`invalidate: ${errorLine(error)}; every other cache was told`, {
       cause: error,
     })
   }

@@ -7,7 +7,15 @@ import { UsageError } from './faults.js'
 import type { InvalidateArguments } from './invalidate.js'
 import type { CommonOptions, Session } from './session.js'
 import type { StatsOptions } from './stats.js'
-import { DONE, FAILED, MISUSED, toJson, WIDTH, type CliOutput, type ExitCode } from './terminal.js'
+import {
+  EXIT_DONE,
+  EXIT_FAILED,
+  EXIT_MISUSED,
+  toJson,
+  WIDTH,
+  type CliOutput,
+  type ExitCode,
+} from './terminal.js'
 
 /** The commands, and the code of the one that ran. */
 export interface Program {
@@ -24,7 +32,7 @@ TypeScript is loaded by jiti, on every Node.`
  * nothing.
  */
 export function makeProgram(version: () => string, output: CliOutput): Program {
-  let code: ExitCode = DONE
+  let code: ExitCode = EXIT_DONE
   const without = (text: string) => text.replace(/\n$/, '')
   const program = new Command('fragcache')
     .description('Looks into the caches of an application, and changes them.')
@@ -45,7 +53,7 @@ export function makeProgram(version: () => string, output: CliOutput): Program {
   program.option('-v, --version', 'print the version of this package')
   program.on('option:version', () => {
     output.out(version())
-    throw new CommanderError(DONE, 'commander.version', '(outputVersion)')
+    throw new CommanderError(EXIT_DONE, 'commander.version', '(outputVersion)')
   })
 
   const add = (name: string, args: string, summary: string, text: string, examples: string) =>
@@ -249,7 +257,7 @@ ${EXIT_CODES}`,
   return { command: program, code: () => code }
 }
 
-const EXIT_CODES = `Exit codes: ${DONE} done, ${FAILED} failed, ${MISUSED} called wrongly.`
+const EXIT_CODES = `Exit codes: ${EXIT_DONE} done, ${EXIT_FAILED} failed, ${EXIT_MISUSED} called wrongly.`
 
 function indented(text: string): string {
   return text.replace(/^/gm, '  ')

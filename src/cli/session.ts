@@ -3,7 +3,7 @@ import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import type { Caches } from '../caches.js'
 import { operationChannel, type OperationMessage } from '../observe.js'
-import { cachesOf, loadConfig, type Config } from './config.js'
+import { cachesByAlias, loadConfig, type Config } from './config.js'
 import { CommandError, UsageError } from './faults.js'
 import { toJson, visible, visibleName, type CliOutput } from './terminal.js'
 
@@ -124,7 +124,7 @@ export async function withCaches<T>(
   action: (session: Session) => Promise<T>,
 ): Promise<T> {
   const config = await loadConfig(command, file)
-  const caches = cachesOf(command, config)
+  const caches = cachesByAlias(command, config)
   try {
     return await action(new Session(command, config, caches, output, json))
   } finally {

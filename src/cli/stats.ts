@@ -3,8 +3,8 @@ import type { NamedServerFigures, ServerFigures, ServerStats } from '../server-s
 import { UsageError } from './faults.js'
 import type { Session } from './session.js'
 import {
-  DONE,
-  FAILED,
+  EXIT_DONE,
+  EXIT_FAILED,
   showBytes,
   showCount,
   showDuration,
@@ -43,7 +43,7 @@ export async function showStats(
   if (!watch) {
     const isWhole = await showOnce(session)
     sayWhereTheRestIs(session)
-    return isWhole ? DONE : FAILED
+    return isWhole ? EXIT_DONE : EXIT_FAILED
   }
   sayWhereTheRestIs(session)
   const signal = session.untilInterrupted()
@@ -55,7 +55,7 @@ export async function showStats(
     // An interruption ends the pause, and with it the loop.
     await sleep(intervalMs, undefined, { signal }).catch(() => undefined)
   }
-  return DONE
+  return EXIT_DONE
 }
 
 async function showOnce(session: Session): Promise<boolean> {

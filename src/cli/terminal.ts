@@ -15,11 +15,11 @@ export interface CliOutput {
 }
 
 /** Exit codes, as `fragcache --help` lists them. */
-export const DONE = 0
-export const FAILED = 1
-export const MISUSED = 2
+export const EXIT_DONE = 0
+export const EXIT_FAILED = 1
+export const EXIT_MISUSED = 2
 
-export type ExitCode = typeof DONE | typeof FAILED | typeof MISUSED
+export type ExitCode = typeof EXIT_DONE | typeof EXIT_FAILED | typeof EXIT_MISUSED
 
 /** Columns that a table and a paragraph keep to. */
 export const WIDTH = 80

@@ -192,7 +192,7 @@ function splitMembers(line: string): readonly string[] {
 const INTEGER = /^\s*[+-]?\d+(?:_\d+)*\s*$/
 
 /** @returns `undefined` if it is no whole number. A bare directive counts as 1, as in Django. */
-export function readInteger(value: DirectiveValue): number | undefined {
+export function readDirectiveInteger(value: DirectiveValue): number | undefined {
   if (typeof value !== 'string') return Number(value)
   return INTEGER.test(value) ? Number(value.replaceAll('_', '')) : undefined
 }
@@ -204,7 +204,7 @@ function smaller(present: DirectiveValue, asked: DirectiveValue, caller: string)
     )
   }
   const unquoted = typeof present === 'string' ? present.replace(/^"(.*)"$/, '$1') : present
-  const seconds = readInteger(unquoted) ?? 0
+  const seconds = readDirectiveInteger(unquoted) ?? 0
   return Number(asked) < seconds ? asked : seconds
 }
 

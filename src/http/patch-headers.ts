@@ -2,7 +2,7 @@ import { MisuseError, show } from '../errors.js'
 import { parseCacheControl } from './cache-control.js'
 import { isToken, trimWhitespace, type HeaderValue } from './header-values.js'
 import { listMembers } from './lists.js'
-import { readInteger } from './patch-cache-control.js'
+import { readDirectiveInteger } from './patch-cache-control.js'
 
 /**
  * Checks names of headers; one text may hold several, split by commas.
@@ -55,7 +55,7 @@ export function varyIncludes(value: HeaderValue | undefined, name: string): bool
  */
 export function maxAgeOf(value: HeaderValue | undefined): number | undefined {
   const last = parseCacheControl(value).directives.findLast(({ name }) => name === 'max-age')
-  return last === undefined ? undefined : readInteger(last.value ?? true)
+  return last === undefined ? undefined : readDirectiveInteger(last.value ?? true)
 }
 
 /** Django's `CACHE_MIDDLEWARE_SECONDS`, in whose place these stand where seconds are left out. */

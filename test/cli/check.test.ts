@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { judge, isOlder, type Finding } from '../../src/cli/findings.js'
+import { findingsOf, isOlder, type Finding } from '../../src/cli/findings.js'
 import { newTable, openPostgres } from '../support/databases.js'
 import { canStartRedis } from '../support/redis.js'
 import { freePort, sharedServer } from '../support/servers.js'
@@ -271,7 +271,7 @@ describe('fragcache check', () => {
 describe('what check judges', () => {
   const settings = { keyPrefix: 'x', timeout: 300, ignoreErrors: false }
   const codes = (stats: object, backend = 'RedisCache') =>
-    judge({
+    findingsOf({
       backend,
       settings,
       hasSeveralProcesses: false,

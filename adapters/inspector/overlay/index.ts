@@ -20,7 +20,7 @@ import {
   recordIn,
   RequestRecord,
   type PageTold,
-  type Seen,
+  type PutOut,
 } from './record.js'
 import { scanHtml, type Scan } from './scan.js'
 
@@ -171,14 +171,14 @@ class Drawing {
 const OF_INSPECTOR = '<meta name="fragcache-token"'
 
 /** The fragments of a page; where the page was found, what was put into it when it was made. */
-function outerOf(record: RequestRecord, url: string, html: string): readonly Seen[] {
+function outerOf(record: RequestRecord, url: string, html: string): readonly PutOut[] {
   const { outer, page } = record
   if (page === undefined) return outer
   if (!isHit(page.outcome)) {
     layouts.addPage(url, html, outer)
     return outer
   }
-  const idOf = ({ fragment }: Seen) => `${fragment.alias}\n${fragment.variant.storedKey}`
+  const idOf = ({ fragment }: PutOut) => `${fragment.alias}\n${fragment.variant.storedKey}`
   // What is rendered for each visitor is told by this request itself.
   const now = new Set(outer.map(idOf))
   const before = layouts.ofPage(url, html)?.inner ?? []

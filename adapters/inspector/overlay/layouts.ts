@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { CacheCore } from '../../../src/backend/core.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
-import type { Seen } from './record.js'
+import type { PutOut } from './record.js'
 
 /** Characters of all that is remembered. */
 const MAX_SIZE = 32 * 1024 * 1024
 
 /** What a fragment or a page was made of: a hit does not render what is in it. */
 export interface Layout {
-  readonly inner: readonly Seen[]
+  readonly inner: readonly PutOut[]
   readonly madeAtMs: number | undefined
   readonly bodyMs: number | undefined
 }
@@ -21,7 +21,7 @@ export class Layouts {
     sizeCalculation: ({ inner }, key) => key.length + 100 + sizeOf(inner),
   })
 
-  addFragment(seen: Seen): void {
+  addFragment(seen: PutOut): void {
     const { inner, madeAtMs, bodyMs } = seen
     this.#known.set(keyOf(seen.fragment), { inner: inner.map(asPart), madeAtMs, bodyMs })
   }
@@ -31,7 +31,7 @@ export class Layouts {
   }
 
   /** @param url - Where the page is; the latest is found by it where another visitor's differs a little. */
-  addPage(url: string, html: string, inner: readonly Seen[]): void {
+  addPage(url: string, html: string, inner: readonly PutOut[]): void {
     const layout = { inner: inner.map(asPart), madeAtMs: undefined, bodyMs: undefined }
     this.#known.set(`page ${digestOf(html)}`, layout)
     this.#known.set(`url ${url}`, layout)
@@ -43,11 +43,11 @@ export class Layouts {
 }
 
 /** What came along in something that was found has no outcome of its own. */
-function asPart({ fragment, text, inner, madeAtMs, bodyMs, tags }: Seen): Seen {
+function asPart({ fragment, text, inner, madeAtMs, bodyMs, tags }: PutOut): PutOut {
   return { fragment, text, inner: inner.map(asPart), madeAtMs, bodyMs, tags }
 }
 
-function sizeOf(inner: readonly Seen[]): number {
+function sizeOf(inner: readonly PutOut[]): number {
   return inner.reduce((sum, seen) => sum + 300 + seen.text.length + sizeOf(seen.inner), 0)
 }
 

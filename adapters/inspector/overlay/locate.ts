@@ -1,5 +1,5 @@
 import type { FragmentOutcome } from '../../../src/observe.js'
-import type { Seen, SeenNow } from './record.js'
+import type { PutOut, PutOutNow } from './record.js'
 import { isOpen, type Scan, type Span } from './scan.js'
 
 /**
@@ -10,7 +10,7 @@ export type Unplaced = 'empty' | 'changed' | 'closed'
 
 /** A fragment, and where it stands in the page's text. */
 export interface Placed {
-  readonly seen: Seen
+  readonly seen: PutOut
   /** Left out: it came along in something that was found. */
   readonly outcome: FragmentOutcome | undefined
   readonly container: Placed | undefined
@@ -38,7 +38,7 @@ const LATE = / \d{49}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
 export function locate(
   html: string,
   scan: Scan,
-  outer: readonly (Seen | SeenNow)[],
+  outer: readonly (PutOut | PutOutNow)[],
 ): readonly Placed[] {
   const finder = new Finder(html, scan)
   finder.placeAll(outer, { start: 0, end: html.length }, undefined)
@@ -69,7 +69,7 @@ class Finder {
   ) {}
 
   placeAll(
-    siblings: readonly (Seen | SeenNow)[],
+    siblings: readonly (PutOut | PutOutNow)[],
     within: Span,
     container: Placed | undefined,
   ): void {
@@ -97,7 +97,7 @@ class Finder {
     }
   }
 
-  #groupsOf(siblings: readonly Seen[], within: Span): readonly Group[] {
+  #groupsOf(siblings: readonly PutOut[], within: Span): readonly Group[] {
     const byText = new Map<string, number[]>()
     siblings.forEach(({ text }, at) => {
       const members = byText.get(text)
@@ -230,7 +230,7 @@ function enough(
   return some.length >= count ? some : all
 }
 
-function faultOf({ text }: Seen, place: Span | undefined): Unplaced {
+function faultOf({ text }: PutOut, place: Span | undefined): Unplaced {
   if (place !== undefined) return 'closed'
   return piecesOf(text).length === 0 ? 'empty' : 'changed'
 }

@@ -6,11 +6,11 @@ import type { FragmentOutcome } from '../../../src/observe.js'
 import { Layouts } from './layouts.js'
 
 /** A fragment as it was put out, with those in it. */
-export interface Seen {
+export interface PutOut {
   readonly fragment: Fragment
   /** What was put out; other texts may have been put into it since. */
   readonly text: string
-  readonly inner: readonly Seen[]
+  readonly inner: readonly PutOut[]
   /** Of the text: when it was made, if that was here. Milliseconds since the epoch. */
   readonly madeAtMs: number | undefined
   /** How long its body took when it was made, if that was here. */
@@ -20,7 +20,7 @@ export interface Seen {
 }
 
 /** A fragment of this request. */
-export interface SeenNow extends Seen {
+export interface PutOutNow extends PutOut {
   readonly outcome: FragmentOutcome
 }
 
@@ -100,7 +100,7 @@ export class RequestRecord {
   }
 
   /** Those that stand in nothing. */
-  get outer(): readonly SeenNow[] {
+  get outer(): readonly PutOutNow[] {
     return this.#outer.map((note) => this.#toSeen(note))
   }
 
@@ -111,7 +111,7 @@ export class RequestRecord {
     )
   }
 
-  #toSeen({ shown, inner, known, atMs }: Note): SeenNow {
+  #toSeen({ shown, inner, known, atMs }: Note): PutOutNow {
     const { fragment, frame, text, hit } = shown
     const ended = frame && this.#ended.get(frame)
     const isMade = frame !== undefined

@@ -1,5 +1,12 @@
 import type { Statement } from './driver.js'
-import { COLUMN_COUNT, COLUMNS, list, places, Statements, type Parts } from './statements.js'
+import {
+  COLUMN_COUNT,
+  COLUMNS,
+  list,
+  places,
+  Statements,
+  type StatementParts,
+} from './statements.js'
 import type { TableName } from './table-name.js'
 
 /** What is added to a number on its way through `LAST_INSERT_ID`, which takes none below zero. */
@@ -9,7 +16,7 @@ const FIXED = { isFixed: true }
 
 const OVERWRITTEN = ['value', 'number', 'expires', 'key_prefix']
 
-const PARTS: Parts = {
+const PARTS: StatementParts = {
   value: 'IFNULL(value, CAST(number AS BINARY))',
   touched: 'LAST_INSERT_ID(?)',
   overwrite: `ON DUPLICATE KEY UPDATE ${OVERWRITTEN.map((column) => `${column} = VALUES(${column})`).join(', ')}`,

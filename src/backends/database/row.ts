@@ -19,22 +19,22 @@ export function fromExpires(expires: unknown): Deadline {
 }
 
 /** A payload as it is stored: whole numbers where the server can count with them. */
-export interface Content {
+export interface RowContent {
   readonly value: Buffer | null
   readonly number: number | null
 }
 
-export function toContent(payload: Uint8Array): Content {
+export function toContent(payload: Uint8Array): RowContent {
   const number = readInteger(payload)
   return number === undefined ? { value: asBuffer(payload), number: null } : { value: null, number }
 }
 
 /** A row to write. */
-export interface WriteRow extends Content {
+export interface WriteRow extends RowContent {
   readonly key: string
   readonly expires: number
   readonly ifAbsent: boolean
-  readonly replacing: Content | undefined
+  readonly replacing: RowContent | undefined
 }
 
 export function toRow({ key, payload, expiresAtMs, ifAbsent, replacing }: WriteEntry): WriteRow {

@@ -1,5 +1,13 @@
 import type { Statement } from './driver.js'
-import { COLUMN_COUNT, COLUMNS, list, places, ROWS, Statements, type Parts } from './statements.js'
+import {
+  COLUMN_COUNT,
+  COLUMNS,
+  list,
+  places,
+  ROWS,
+  Statements,
+  type StatementParts,
+} from './statements.js'
 import type { TableName } from './table-name.js'
 
 const OVERWRITE =
@@ -12,15 +20,16 @@ const PARTS = {
   givesChanges: true,
 }
 
-const OWN_PARTS: Readonly<Record<'postgresql' | 'sqlite', Pick<Parts, 'value'> & Partial<Parts>>> =
-  {
-    sqlite: { value: 'coalesce(value, CAST(number AS BLOB))' },
-    postgresql: {
-      value: 'coalesce(value, number::text::bytea)',
-      // A row that was there before has been locked by the transaction that updates it.
-      tellsInserted: 'RETURNING (xmax = 0) AS inserted',
-    },
-  }
+const OWN_PARTS: Readonly<
+  Record<'postgresql' | 'sqlite', Pick<StatementParts, 'value'> & Partial<StatementParts>>
+> = {
+  sqlite: { value: 'coalesce(value, CAST(number AS BLOB))' },
+  postgresql: {
+    value: 'coalesce(value, number::text::bytea)',
+    // A row that was there before has been locked by the transaction that updates it.
+    tellsInserted: 'RETURNING (xmax = 0) AS inserted',
+  },
+}
 
 /** PostgreSQL and SQLite: `ON CONFLICT … WHERE` and `RETURNING` make every answer exact. */
 export class StandardStatements extends Statements {

@@ -26,7 +26,7 @@ export function list(count: number): string {
 }
 
 /** Where the dialects differ within a statement. */
-export interface Parts {
+export interface StatementParts {
   /** The value as bytes, also where it is a number. */
   readonly value: string
   /** What a touched deadline is set to. */
@@ -56,7 +56,7 @@ export abstract class Statements {
   protected constructor(
     readonly dialect: Dialect,
     name: TableName,
-    private readonly parts: Parts,
+    private readonly parts: StatementParts,
   ) {
     this.table = quoteTable(dialect, name)
     const { givesChanges = false, returning = '' } = parts

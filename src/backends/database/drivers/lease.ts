@@ -2,7 +2,7 @@
  * One call's use of a connection of a pool. When no answer comes in time the connection is given up,
  * so that a server that hangs does not keep the whole pool.
  */
-export class Lease {
+export class ConnectionUse {
   #isOver = false
   #release: ((isBroken: boolean) => void) | undefined
 
@@ -53,7 +53,7 @@ const LOOKS = 8
 
 /** Lends connections for as long as a call may take. Its timer does not keep the process alive. */
 export class Lender {
-  #leases: Lease[] = []
+  #leases: ConnectionUse[] = []
   #timer: NodeJS.Timeout | undefined
 
   /** @param late - Called when calls were given up. */
@@ -68,12 +68,18 @@ export class Lender {
    */
   lend<T>(
     callDueMs: number | undefined,
-    use: (lease: Lease, resolve: (value: T) => void, reject: (error: Error) => void) => void,
+    use: (
+      lease: ConnectionUse,
+      resolve: (value: T) => void,
+      reject: (error: Error) => void,
+    ) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const { limitMs } = this
       const dueMs = callDueMs ?? performance.now() + limitMs
-      const lease = new Lease(dueMs, () => reject(new Error(`no answer within ${limitMs} ms`)))
+      const lease = new ConnectionUse(dueMs, () =>
+        reject(new Error(`no answer within ${limitMs} ms`)),
+      )
       if (dueMs !== Infinity) {
         this.#leases.push(lease)
         this.#timer ??= setInterval(this.#look, Math.ceil(limitMs / LOOKS)).unref()
