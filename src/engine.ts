@@ -3,7 +3,7 @@ import { show } from './errors.js'
 import { renderDeferred } from './fragment/deferred.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { toFragmentCache, type FragmentCache } from './fragment/render.js'
-import { refuseUndefinedKeywords, type TagSite, type TagValues } from './fragment/spec.js'
+import { refuseUndefinedKeywords, type Fragment, type TagValues } from './fragment/spec.js'
 import { renderTag, renderTagAsync, type AsyncTagBody, type TagBody } from './fragment/tag.js'
 
 export { compileArguments, parseTagArguments } from './fragment/arguments.js'
@@ -14,7 +14,7 @@ export { renderHole } from './fragment/holes.js'
 export type { AdapterOptions } from './fragment/options.js'
 export { readArguments, readArgumentsAsync } from './fragment/read-arguments.js'
 export type { TagValues } from './fragment/spec.js'
-export type { AsyncTagBody, TagBody } from './fragment/tag.js'
+export type { AsyncTagBody, RunEarly, TagBody } from './fragment/tag.js'
 
 /** What {@link EngineCache} needs to know of an engine. */
 export interface EngineSettings {
@@ -34,6 +34,13 @@ export interface TagPlace {
   readonly template?: string | undefined
   /** Counted from 1. */
   readonly line?: number | undefined
+  /** `false`: it has none, which spares a look for each. Left out: it may have. */
+  readonly hasKeywords?: boolean | undefined
+}
+
+/** A cache tag as it stands in a template, made by {@link EngineCache.tag}. */
+export interface CacheTag extends TagPlace {
+  readonly remedy: string
 }
 
 /**
@@ -44,30 +51,57 @@ export interface TagPlace {
 export class EngineCache {
   /** Fragments over the same caches, for use from code. */
   readonly fragments: FragmentCache
+  /** The options that the engine's user gave. */
+  readonly options: AdapterOptions
   /** Whether a digest of the template's source is to be given with each tag's values. */
   readonly wantsDigest: boolean
-  readonly #settings: EngineSettings
+  readonly #remedy: string
+  readonly #isTrue: ((value: unknown) => boolean) | undefined
 
   /**
    * @param caches - Caches, or a `FragmentCache` made from them.
    * @throws TypeError: something is no `Caches`, or an option is not what it should be.
    */
   constructor(caches: Caches | FragmentCache, settings: EngineSettings) {
-    const { remedy, options = {} } = settings
+    const { remedy, options = {}, isTrue } = settings
     if (typeof remedy !== 'string' || remedy === '') {
       throw new TypeError(
         `remedy: ${show(remedy)} is no advice; give a text such as "render with renderAsync"`,
       )
     }
     this.fragments = toFragmentCache(caches, options)
+    this.options = options
     this.wantsDigest = options.digest ?? false
-    this.#settings = settings
+    this.#remedy = remedy
+    this.#isTrue = isTrue
   }
 
   /** A tag, to be made once where it is compiled, or where it is met for the first time. */
   tag(place: TagPlace): CacheTag {
-    const { remedy, isTrue } = this.#settings
-    return new CacheTag(this.fragments, { ...place, remedy }, isTrue)
+    return { ...place, remedy: this.#remedy }
+  }
+
+  /**
+   * Renders a tag in place or, inside of {@link renderDeferred} where the cache does not answer at once,
+   * puts it off.
+   *
+   * @returns The text of the fragment, or what stands for it until the template is done.
+   * @throws CacheTagError: a value cannot be used; or it cannot be put off and the cache does not answer
+   *   at once.
+   * @throws What the body throws; then nothing is stored.
+   */
+  render(tag: CacheTag, values: TagValues, body: TagBody): string {
+    return renderTag(this.resolve(tag, values), body)
+  }
+
+  /**
+   * Renders a tag over any cache, and waits for it: one round trip for a hit, two for a miss.
+   *
+   * @throws As {@link render}.
+   * @remarks One body at a time per key in this process; concurrent renders get its text or its error.
+   */
+  async renderAsync(tag: CacheTag, values: TagValues, body: AsyncTagBody): Promise<string> {
+    return renderTagAsync(this.resolve(tag, values), body)
   }
 
   /**
@@ -75,7 +109,7 @@ export class EngineCache {
    * placeholders, and once the template is done all fragments of a level are read in one round trip per
    * cache, the missing bodies run, and everything new is stored in one write per cache.
    *
-   * @param render - Renders the template; {@link CacheTag.render} is called in it.
+   * @param render - Renders the template; {@link render} is called in it.
    * @returns The text.
    * @throws CacheTagError: what a tag put out was changed before its text was there.
    * @throws What the template throws.
@@ -83,52 +117,13 @@ export class EngineCache {
   renderDeferred(render: () => string | Promise<string>): Promise<string> {
     return renderDeferred(render)
   }
-}
 
-/** A cache tag as it stands in a template. */
-export class CacheTag {
-  readonly #fragments: FragmentCache
-  readonly #site: TagSite
-  readonly #isTrue: ((value: unknown) => boolean) | undefined
-
-  /** @internal */
-  constructor(
-    fragments: FragmentCache,
-    site: TagSite,
-    isTrue: ((value: unknown) => boolean) | undefined,
-  ) {
-    this.#fragments = fragments
-    this.#site = site
-    this.#isTrue = isTrue
-  }
-
-  /**
-   * Renders the tag in place or, inside of {@link EngineCache.renderDeferred} where the cache does not
-   * answer at once, puts it off.
-   *
-   * @returns The text of the fragment, or what stands for it until the template is done.
-   * @throws CacheTagError: a value cannot be used; or it cannot be put off and the cache does not answer
-   *   at once.
-   * @throws What the body throws; then nothing is stored.
-   */
-  render(values: TagValues, body: TagBody): string {
-    return renderTag(this.#resolve(values), body)
-  }
-
-  /**
-   * Renders the tag over any cache, and waits for it: two round trips for a miss, one for a hit.
-   *
-   * @throws As {@link render}.
-   * @remarks One body at a time per key in this process; concurrent renders get its text or its error.
-   */
-  async renderAsync(values: TagValues, body: AsyncTagBody): Promise<string> {
-    return renderTagAsync(this.#resolve(values), body)
-  }
-
-  #resolve(values: TagValues) {
-    refuseUndefinedKeywords(this.#site, values)
+  /** @internal For an engine that runs the body by code of its own. @throws CacheTagError */
+  resolve(tag: CacheTag, values: TagValues): Fragment {
+    if (tag.hasKeywords === false) return this.fragments.resolveTag(tag, values)
+    refuseUndefinedKeywords(tag, values)
     const isTrue = this.#isTrue
     const given = isTrue && 'if' in values ? { ...values, if: isTrue(values.if) } : values
-    return this.#fragments.resolveTag(this.#site, given)
+    return this.fragments.resolveTag(tag, given)
   }
 }

@@ -1,10 +1,12 @@
 import type { Caches } from '../../src/caches.js'
+import { EngineCache } from '../../src/engine.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
-import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
 import { ContextHoles, ENGINE } from './holes.js'
 import { addRuntime } from './prelude.js'
 import { rewriteTags } from './rewrite.js'
+import { REMEDY } from './run.js'
 import { Runtime } from './runtime.js'
 import type { Engine } from './templates.js'
 import type { EtaPlugin } from './types.js'
@@ -43,8 +45,8 @@ export function cachePlugin(
   caches: Caches | FragmentCache,
   options: AdapterOptions = {},
 ): CachePlugin {
-  const runtime = new Runtime(toFragmentCache(caches, options))
-  const digests = options.digest === true
+  const cache = new EngineCache(caches, { remedy: REMEDY, options })
+  const runtime = new Runtime(cache)
   let source: string | undefined
   const plugin: CachePlugin & Pick<Runtime, 'fragcache' | 'given'> = {
     name: ENGINE,
@@ -56,7 +58,7 @@ export function cachePlugin(
     processAST(ast, config) {
       const parsed = source
       source = undefined
-      return config === undefined ? ast : rewriteTags(ast, parsed, config, digests)
+      return config === undefined ? ast : rewriteTags(ast, parsed, config, cache.wantsDigest)
     },
     processFnString(code, config) {
       return config === undefined ? code : addRuntime(code, config)

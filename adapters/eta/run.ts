@@ -1,8 +1,8 @@
 import { AsyncSlot } from '../../src/async-slot.js'
+import { beginVaryOn, endVaryOn, type CacheTag, type TagValues } from '../../src/engine.js'
 import { flightToJoin } from '../../src/fragment/makings.js'
 import { openHere } from '../../src/fragment/open.js'
 import { faults } from '../../src/fragment/faults.js'
-import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { renderHole } from '../../src/fragment/holes.js'
 import { outermostOf } from '../../src/fragment/template-frame.js'
 import type { HoleRef } from '../../src/fragment/holes.js'
@@ -10,7 +10,6 @@ import { findStray } from '../../src/fragment/placeholder.js'
 import type { CacheTagError, TagPosition } from '../../src/errors.js'
 import { currentFrame, runAsyncIn } from '../../src/making/frame.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
-import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
 import { digestOf, type Digest } from './digest.js'
 import { etaFaults } from './faults.js'
 import { ENGINE, findGiven, runHole, TagHoles, type HoleClosures } from './holes.js'
@@ -29,7 +28,7 @@ import {
 } from './templates.js'
 
 /** A tag as the run time sees it; made once per compiled template. */
-export interface EtaSite extends TagSite, CompiledTag {
+export interface EtaSite extends CacheTag, Omit<CompiledTag, 'hasKeywords'> {
   readonly fragment: string
   readonly line?: number | undefined
   /** Of the template, as it was when the tag was last run. */
@@ -52,7 +51,8 @@ export interface EtaBuffer {
   res: string
 }
 
-const REMEDY =
+/** What to do where a tag cannot wait. */
+export const REMEDY =
   'call renderAsync or renderStringAsync instead of render or renderString, and includeAsync instead of include'
 
 /**
@@ -131,7 +131,9 @@ export class TemplateRun {
 
   #makeSite(strings: TemplateStringsArray): EtaSite {
     const tag = JSON.parse(strings[0] ?? '') as CompiledTag
-    const site = { ...tag, template: this.#templateName, remedy: REMEDY }
+    const { fragment, line, hasKeywords = false } = tag
+    const place = { fragment, line, hasKeywords, template: this.#templateName }
+    const site = { ...tag, ...this.#runtime.cache.tag(place) }
     this.#runtime.sites.set(strings, site)
     return site
   }
@@ -147,10 +149,9 @@ export class TemplateRun {
   open(site: EtaSite, values: TagValues, closures?: HoleClosures): OpenFragment | null {
     if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
     if (this.#owners.length > 0) this.#checkFlow()
-    if (site.hasKeywords === true) refuseUndefinedKeywords(site, values)
     const digest = site.source === undefined ? undefined : this.#digestOf(site)
     const given = digest === undefined ? values : { ...values, digest }
-    const fragment = this.#runtime.fragments.resolveTag(site, given)
+    const fragment = this.#runtime.cache.resolve(site, given)
     const parent = currentFrame()
     const holes = closures === undefined ? this.#tagHoles : new TagHoles(this, closures, site)
     if (!fragment.cache.answersAtOnce && !fragment.bypass) {

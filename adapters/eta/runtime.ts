@@ -1,5 +1,5 @@
 import { currentFrame } from '../../src/making/frame.js'
-import type { FragmentCache } from '../../src/fragment/render.js'
+import type { EngineCache } from '../../src/engine.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './rewrite.js'
 import { TemplateRun, type EtaBuffer, type EtaSite } from './run.js'
@@ -16,11 +16,7 @@ export class Runtime {
   readonly #warned = new Set<string>()
   #latest: Engine | undefined
 
-  readonly fragments: FragmentCache
-
-  constructor(fragments: FragmentCache) {
-    this.fragments = fragments
-  }
+  constructor(readonly cache: EngineCache) {}
 
   /**
    * Begins a run of a template. Called by its code.

@@ -1,8 +1,6 @@
+import type { CacheTag, EngineCache, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
-import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import type { FragmentCache } from '../../src/fragment/render.js'
-import { refuseUndefinedKeywords, type TagSite, type TagValues } from '../../src/fragment/spec.js'
 import type { Digests } from './digest.js'
 import type { HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
@@ -11,7 +9,8 @@ import { takeInputs, templateOf } from './instrument.js'
 import type { TemplateRegistry } from './partials.js'
 import { Template } from './template.js'
 
-const REMEDY = 'render with renderAsync, which registerCache gives'
+/** What to do where a tag cannot wait. */
+export const REMEDY = 'render with renderAsync, which registerCache gives'
 
 /** Only precompiled templates can make names up; then these must not fill the memory. */
 const MAX_NAMES = 1_000
@@ -20,7 +19,7 @@ const MAX_NAMES = 1_000
 export type CacheHelper = (this: unknown, ...args: unknown[]) => string
 
 export function makeHelper(
-  fragments: FragmentCache,
+  engine: EngineCache,
   registry: TemplateRegistry,
   digests: Digests | undefined,
 ): CacheHelper {
@@ -33,31 +32,26 @@ export function makeHelper(
     }
     const declared = takeInputs(args)
     const template = templateOf(body)
-    const site = siteOf(template ?? unknown, args, options, body)
+    const tag = tagOf(engine, template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
     const context = this === template?.container?.nullContext ? undefined : this
-    const values = valuesOf(context, args, declared, options.hash, site)
+    const values = valuesOf(context, args, declared, options.hash)
     const partials = partialsOf(template)
-    const fragment = fragments.resolveTag(
-      site,
+    const given =
       digests === undefined
         ? values
-        : { ...values, digest: digests.digestOf(template, partials, site) },
-    )
+        : { ...values, digest: digests.digestOf(template, partials, tag) }
     const holes = new TagHoles(registry, template, context, options as TagOptions, partials)
-    const render = (): string => toText(body(context))
-    const session = currentSession()
-    if (session === undefined) return fragments.renderTagSync(fragment, render, holes)
     const isKnown = template !== undefined || body.program === undefined
-    return renderInSession(session, fragment, render, captureOf(holes, isKnown, site), holes)
-  }
-}
-
-function captureOf(holes: TagHoles, isKnown: boolean, site: TagSite): () => () => string {
-  return () => {
-    if (!isKnown) throw blockFaults.unregistered(site)
-    const late = holes.capture()
-    return () => toText(late.renderBody())
+    return engine.render(tag, given, {
+      renderBody: () => toText(body(context)),
+      keepBody() {
+        if (!isKnown) throw blockFaults.unregistered(tag)
+        const late = holes.capture()
+        return () => toText(late.renderBody())
+      },
+      holes,
+    })
   }
 }
 
@@ -71,14 +65,12 @@ function valuesOf(
   args: readonly unknown[],
   declared: ReadonlySet<string> | undefined,
   hash: HelperOptions['hash'],
-  site: TagSite,
 ): TagValues {
   const timeout = args[0]
   const varyOn = args.slice(2)
   // Most tags have no keywords.
   for (const _ in hash) {
     const given = { ...hash, timeout, varyOn, declared }
-    refuseUndefinedKeywords(site, given)
     return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
   }
   return { timeout, varyOn, declared }
@@ -91,24 +83,25 @@ function isTrue(context: unknown, value: unknown): boolean {
 }
 
 /** The tag as it stands in its template; it is checked when it is met for the first time. */
-function siteOf(
+function tagOf(
+  engine: EngineCache,
   template: Template,
   args: readonly unknown[],
   options: HelperOptions,
   body: Program,
-): TagSite {
+): CacheTag {
   const name = args[1] as string
   const line = options.loc?.start.line
   const known = template.sites.get(name)
   if (known !== undefined) for (const site of known) if (site.line === line) return site
   const position = positionOf(options, template)
   check(args, options, body, position)
-  const site: TagSite = { ...position, fragment: name, remedy: REMEDY }
+  const tag = engine.tag({ ...position, fragment: name })
   if (known === undefined) {
     if (template.sites.size >= MAX_NAMES) template.sites.clear()
-    template.sites.set(name, [site])
-  } else known.push(site)
-  return site
+    template.sites.set(name, [tag])
+  } else known.push(tag)
+  return tag
 }
 
 /** What the parser checks too, unless the template was precompiled by another program. */

@@ -1,15 +1,15 @@
 import type Handlebars from 'handlebars'
 import type { Caches } from '../../src/caches.js'
+import { EngineCache } from '../../src/engine.js'
 import { show } from '../../src/errors.js'
-import { renderDeferred } from '../../src/fragment/deferred.js'
 import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
-import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { extendCompiler } from './compiler.js'
 import { Digests } from './digest.js'
 import type { Instance, Main, Render, TemplateSpec } from './engine.js'
-import { makeHelper, positionOf } from './helper.js'
+import { makeHelper, positionOf, REMEDY } from './helper.js'
 import { ContextHoles, ENGINE, makeHoleHelper } from './holes.js'
 import { instrument } from './instrument.js'
 import { ParsedTemplates } from './parsed.js'
@@ -87,15 +87,15 @@ export function registerCache(
   options: AdapterOptions = {},
 ): HandlebarsCache {
   const instance = checkInstance(handlebars)
-  const fragments = toFragmentCache(caches, options)
+  const cache = new EngineCache(caches, { remedy: REMEDY, options })
   let registry = registries.get(instance)
   if (registry === undefined) {
     registry = instrumentInstance(instance)
     registries.set(instance, registry)
   }
   const templates = registry
-  const digests = options.digest === true ? new Digests(templates) : undefined
-  register(instance, 'cache', makeHelper(fragments, templates, digests))
+  const digests = cache.wantsDigest ? new Digests(templates) : undefined
+  register(instance, 'cache', makeHelper(cache, templates, digests))
   register(instance, 'nocache', makeHoleHelper(templates, positionOf))
   const compiled = new Map<string, HandlebarsTemplate>()
   const compile = (source: string): HandlebarsTemplate => {
@@ -119,7 +119,7 @@ export function registerCache(
       if (typeof render !== 'function') {
         throw new TypeError(`template: ${show(render)} is neither a template nor its source`)
       }
-      return renderDeferred(async () => {
+      return cache.renderDeferred(async () => {
         const text: unknown = await render(context as never, options)
         if (typeof text === 'string') return text
         throw new TypeError(`template: it gave ${show(text)} instead of a text`)

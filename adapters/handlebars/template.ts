@@ -1,4 +1,4 @@
-import type { TagSite } from '../../src/fragment/spec.js'
+import type { CacheTag } from '../../src/engine.js'
 import type { Container, ContainerState, Render, TemplateSpec } from './engine.js'
 import type { HoleFacts, TemplateFacts } from './facts.js'
 
@@ -9,7 +9,7 @@ export class Template {
   /** The name it was first called by as a partial. */
   name: string | undefined
   /** Its tags by fragment name. */
-  readonly sites = new Map<string, TagSite[]>()
+  readonly sites = new Map<string, CacheTag[]>()
   /** `undefined`: it was precompiled without the tag. */
   readonly facts: TemplateFacts | undefined
   /** Its partials look up names in what is around their caller too. */

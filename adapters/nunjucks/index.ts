@@ -1,10 +1,10 @@
 import type { Environment, Template } from 'nunjucks'
 import type { Caches } from '../../src/caches.js'
+import { beginVaryOn, endVaryOn, EngineCache } from '../../src/engine.js'
 import { show } from '../../src/errors.js'
-import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import type { HoleEngine, HoleRenderer } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
-import { toFragmentCache, type FragmentCache } from '../../src/fragment/render.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { renderSuper } from './body.js'
 import { ContextHoles } from './context-holes.js'
@@ -24,7 +24,7 @@ import { ENGINE, Holes } from './holes.js'
 import { otherTags, parseOtherTag } from './other-tags.js'
 import { parseTag } from './parse.js'
 import { EXTENSION } from './parse-settings.js'
-import { TagRenderer } from './tag.js'
+import { REMEDY, TagRenderer } from './tag.js'
 import { Templates } from './templates.js'
 
 /** Options of {@link NunjucksCache.renderStringAsync}. */
@@ -102,21 +102,22 @@ export function registerCache(
   options: AdapterOptions = {},
 ): NunjucksCache {
   const engine = checkEnvironment(env)
-  const fragments = toFragmentCache(caches, options)
+  const cache = new EngineCache(caches, { remedy: REMEDY, options })
   const before = registered.get(engine)
   if (before !== undefined) {
-    if (before.caches === fragments.caches && areSame(before.options, options)) return before.result
+    if (before.caches === cache.fragments.caches && areSame(before.options, options))
+      return before.result
     throw new TypeError(
       'env: registerCache was called on it before, with other caches or options; make one environment for each',
     )
   }
   checkTagIsFree(engine)
-  const { digest = false } = options
+  const digest = cache.wantsDigest
   const templates = new Templates(engine)
   const { names } = templates
   const holes = new Holes(engine, names)
   const renderer = new TagRenderer({
-    fragments,
+    cache,
     names,
     holes,
     digests: digest ? new Digests(engine, names) : undefined,
@@ -150,7 +151,7 @@ export function registerCache(
   engine.extensionsList.unshift(...engine.extensionsList.splice(-1))
   guardContinuations(engine)
   const result = makeResult(engine, holes)
-  registered.set(engine, { caches: fragments.caches, options, result })
+  registered.set(engine, { caches: cache.fragments.caches, options, result })
   return result
 }
 

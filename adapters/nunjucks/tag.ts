@@ -1,16 +1,7 @@
-import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
-import { faults } from '../../src/fragment/faults.js'
+import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
 import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
-import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
-import { currentFrame, runSyncIn } from '../../src/making/frame.js'
-import { LateFrame } from '../../src/fragment/late-frame.js'
-import type { FragmentCache } from '../../src/fragment/render.js'
-import {
-  refuseUndefinedKeywords,
-  type Fragment,
-  type TagSite,
-  type TagValues,
-} from '../../src/fragment/spec.js'
+import { outermostOf } from '../../src/fragment/template-frame.js'
+import { currentFrame } from '../../src/making/frame.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Place, Runtime } from './engine.js'
@@ -37,7 +28,7 @@ export interface TagRecord {
   readonly hasHoles?: true
 }
 
-interface Tag extends TagSite {
+interface Tag extends CacheTag {
   readonly source: string | undefined
   readonly hasHoles: boolean
   readonly hasKeywords: boolean
@@ -48,7 +39,9 @@ interface Tag extends TagSite {
 /** The values of a tag's arguments, in an object of their own. */
 type Values = { -readonly [K in keyof TagValues]: TagValues[K] }
 
-const REMEDY = 'render with renderAsync, which registerCache gives, or give env.render a callback'
+/** What to do where a tag cannot wait. */
+export const REMEDY =
+  'render with renderAsync, which registerCache gives, or give env.render a callback'
 
 /** Most tags that are remembered; templates made up at run time must not fill the memory. */
 const MAX_TAGS = 2_000
@@ -64,7 +57,7 @@ const KEYWORDS = [
 
 /** What the tags of one environment have in common. */
 export interface TagSurroundings {
-  readonly fragments: FragmentCache
+  readonly cache: EngineCache
   readonly names: TemplateNames
   readonly holes: Holes
   /** Left out: keys have no digest. */
@@ -100,30 +93,12 @@ export class TagRenderer {
   ): string {
     if (discarded) return ''
     try {
-      const { fragments, digests } = this.#around
+      const { cache, digests } = this.#around
       const tag = this.#tags.get(record) ?? this.#makeTag(record, root)
-      if (tag.hasKeywords || typeof values.timeout === 'object') checkValues(values, tag)
+      if (tag.hasKeywords || typeof values.timeout === 'object') unwrap(values)
       if (digests !== undefined) values.digest = digests.of(root, body, tag)
-      const fragment = fragments.resolveTag(tag, values)
       const call = new TagCall(this.#around, tag, context, frame, runtime, root, body)
-      const session = currentSession()
-      if (session !== undefined) {
-        return renderInSession(
-          session,
-          fragment,
-          () => call.renderNow(),
-          () => call.putOff(fragment),
-          call,
-        )
-      }
-      const opened = fragments.openTagSync(fragment, call)
-      // Nothing more is made for the body before it has to run.
-      if (typeof opened === 'string') return opened
-      const text = opened.runSync(() => call.renderNow())
-      void opened.commit(text)
-      const filled = opened.fillHoles(text)
-      if (typeof filled === 'string') return filled
-      throw faults.asynchronousHole(tag)
+      return cache.render(tag, values, call)
     } catch (error) {
       throw remember(error)
     }
@@ -131,11 +106,14 @@ export class TagRenderer {
 
   #makeTag(record: string, root: BlockFunction): Tag {
     const parsed = JSON.parse(record) as TagRecord
-    const tag: Tag = {
+    const { cache, names } = this.#around
+    const place = {
       fragment: parsed.name,
       line: parsed.line,
-      template: parsed.template ?? this.#around.names.nameOf(root),
-      remedy: REMEDY,
+      template: parsed.template ?? names.nameOf(root),
+    }
+    const tag: Tag = {
+      ...cache.tag(place),
       source: parsed.source,
       hasKeywords: parsed.hasKeywords ?? false,
       usesSuper: parsed.usesSuper ?? false,
@@ -149,7 +127,7 @@ export class TagRenderer {
 }
 
 /** A tag that is being rendered: it renders its body, and the holes in it, in the scope of its place. */
-class TagCall implements TagHoles {
+class TagCall implements TagBody, TagHoles {
   readonly #around: TagSurroundings
   readonly #tag: Tag
   readonly #context: Context
@@ -178,6 +156,10 @@ class TagCall implements TagHoles {
     this.#runtime = runtime
     this.#root = root
     this.#body = body
+  }
+
+  get holes(): HoleRenderer {
+    return this
   }
 
   has(ref: HoleRef, inner?: HoleRenderer): boolean {
@@ -241,7 +223,7 @@ class TagCall implements TagHoles {
     return this.#scope
   }
 
-  renderNow(): string {
+  renderBody(): string {
     this.#scope ??= this.#takeScope()
     return this.#render(copyScope(this.#scope, this.#runtime))
   }
@@ -255,23 +237,17 @@ class TagCall implements TagHoles {
   }
 
   /** Keeps what the body needs, to render it after its template is done. */
-  putOff(fragment: Fragment): () => string {
+  keepBody(runEarly: RunEarly): () => string {
     const own = this.#keep()
     const scope = copyScope(own, this.#runtime)
     const render = this.#renderAt(this.#body({ at: true }), scope)
     const { variables } = scope.frame
     const { caller } = variables
     const { callerUse } = this.#tag
-    if (typeof caller !== 'function' || callerUse === 'none') return render
+    if (typeof caller !== 'function') return render
     // What a call block puts in is a closure over variables that change.
-    const late = new LateFrame(fragment.cache, currentFrame(), fragment, this)
-    const renderEarly = <T>(action: () => T) => settle(() => runSyncIn(late, action))
-    const renderLate = callerUse === 'free' ? renderEarly(render) : render
-    if (callerUse === 'plain') variables['caller'] = renderEarly(caller as () => unknown)
-    return () => {
-      attach(late)
-      return renderLate()
-    }
+    if (callerUse === 'plain') variables['caller'] = runEarly(caller as () => unknown)
+    return callerUse === 'free' ? runEarly(render) : render
   }
 
   /** @param place - Of the tag, for errors. */
@@ -291,31 +267,8 @@ class TagCall implements TagHoles {
   }
 }
 
-/** Runs something now. @returns What gives its result, or throws its error, each time. */
-function settle<T>(action: () => T): () => T {
-  try {
-    const result = action()
-    return () => result
-  } catch (error) {
-    return () => {
-      throw error
-    }
-  }
-}
-
-/** Makes what was rendered early a part of the fragment that is rendered now. */
-function attach(late: LateFrame | undefined): void {
-  const own = currentFrame()
-  if (own instanceof TemplateFrame) late?.attach(own)
-}
-
-/**
- * Makes plain texts of those marked as safe.
- *
- * @throws CacheTagError: a keyword's value is undefined. It is a misspelt variable and must not pass
- *   for left out.
- */
-function checkValues(values: Values, tag: TagSite): void {
+/** Makes plain texts of those marked as safe. */
+function unwrap(values: Values): void {
   if (typeof values.timeout === 'object') values.timeout = plain(values.timeout)
   for (const keyword of KEYWORDS) {
     if (!(keyword in values)) continue
@@ -323,7 +276,6 @@ function checkValues(values: Values, tag: TagSite): void {
     values[keyword] = Array.isArray(value) ? value.map(plain) : value
   }
   if ('if' in values) values.if = plain(values.if)
-  refuseUndefinedKeywords(tag, values)
 }
 
 function plain(value: unknown): unknown {

@@ -10,7 +10,6 @@ import {
   type CacheTag,
   type Dialect,
   type TagArguments,
-  type TagPlace,
   type TagValues,
 } from 'fragcache/engine'
 import {
@@ -64,7 +63,6 @@ export function registerCache(
     readonly #arguments: TagArguments<Value>
     readonly #tag: CacheTag
     readonly #templates: Template[]
-    readonly #place: TagPlace
     #digest: string | undefined
 
     constructor(token: TagToken, rest: TopLevelToken[], liquid: Liquid, parser: Parser) {
@@ -76,7 +74,6 @@ export function registerCache(
       this.#arguments = compileArguments(parsed, ({ text }) => compile(text, liquid, place))
       this.#tag = cache.tag(place)
       this.#templates = parseBody('cache', rest, parser, place)
-      this.#place = place
     }
 
     /** A template that is not compiled again does not change. */
@@ -99,7 +96,7 @@ export function registerCache(
         return () => toValueSync(this.#renderIn(own))
       }
       const renderBody = () => keepBody()()
-      return this.#tag.render(this.#withDigest(values), { renderBody, keepBody })
+      return cache.render(this.#tag, this.#withDigest(values), { renderBody, keepBody })
     }
 
     async #renderAsync(context: Context): Promise<string> {
@@ -107,14 +104,14 @@ export function registerCache(
         toValue(await toPromise(value.value(context)))
       const values = await readArgumentsAsync(this.#arguments, read)
       const renderBody = () => toPromise(this.#renderIn(copyOf(context)))
-      return this.#tag.renderAsync(this.#withDigest(values), { renderBody })
+      return cache.renderAsync(this.#tag, this.#withDigest(values), { renderBody })
     }
 
     *#renderIn(context: Context): Generator<unknown, string, string> {
       try {
         const text = yield this.liquid.renderer.renderTemplates(this.#templates, context)
         if (!context.breakCalled && !context.continueCalled) return text
-        throw new CacheTagError('break or continue leaves it; put that outside', this.#place)
+        throw new CacheTagError('break or continue leaves it; put that outside', this.#tag)
       } catch (error) {
         // Liquid wraps what its tags throw; that of a tag inside is to be known as one.
         const { originalError } = error as { originalError?: unknown }

@@ -1,12 +1,21 @@
-import { currentFrame } from '../making/frame.js'
+import { currentFrame, runSyncIn } from '../making/frame.js'
 import { isPromise } from '../maybe-promise.js'
 import { Attempt } from './attempt.js'
 import { currentSession, renderInSession } from './deferred.js'
 import { faults } from './faults.js'
 import type { HoleRenderer } from './holes.js'
+import { LateFrame } from './late-frame.js'
 import { open, openSync } from './open.js'
 import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
+import { TemplateFrame } from './template-frame.js'
+
+/**
+ * Runs something now that is a part of a body which is put off, because it cannot be run later.
+ *
+ * @returns What gives its result, or throws its error, each time.
+ */
+export type RunEarly = <T>(action: () => T) => () => T
 
 /** The body of a cache tag, rendered at once. */
 export interface TagBody {
@@ -16,8 +25,10 @@ export interface TagBody {
    * Called where the body is put off until its template is done: gives what renders then what
    * `renderBody` would render now, with copies of the variables that may change. Left out: it is
    * `renderBody` itself.
+   *
+   * @param runEarly - To be called before this returns, for what cannot be kept.
    */
-  keepBody?(): () => string
+  keepBody?(runEarly: RunEarly): () => string
   /** Fills the nocache blocks in the body, if nothing around it is kept. */
   readonly holes?: HoleRenderer | undefined
 }
@@ -43,7 +54,7 @@ export function renderTag(fragment: Fragment, body: TagBody): string {
       session,
       fragment,
       () => body.renderBody(),
-      () => body.keepBody?.() ?? (() => body.renderBody()),
+      () => keep(fragment, body),
       body.holes,
     )
   }
@@ -56,6 +67,32 @@ export function renderTag(fragment: Fragment, body: TagBody): string {
   if (!isPromise(filled)) return filled
   filled.catch(() => undefined)
   throw faults.asynchronousHole(fragment.site)
+}
+
+function keep(fragment: Fragment, body: TagBody): () => string {
+  let late: LateFrame | undefined
+  const kept = body.keepBody?.((action) => {
+    late ??= new LateFrame(fragment.cache, currentFrame(), fragment, body.holes)
+    return settle(() => runSyncIn(late, action))
+  })
+  if (kept === undefined) return () => body.renderBody()
+  if (late === undefined) return kept
+  return () => {
+    const own = currentFrame()
+    if (own instanceof TemplateFrame) late?.attach(own)
+    return kept()
+  }
+}
+
+function settle<T>(action: () => T): () => T {
+  try {
+    const result = action()
+    return () => result
+  } catch (error) {
+    return () => {
+      throw error
+    }
+  }
 }
 
 function openTag(fragment: Fragment, holes: HoleRenderer | undefined): string | Attempt {
