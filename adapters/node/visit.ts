@@ -6,6 +6,7 @@ import { runAsyncIn } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import { NOBODYS } from '../../src/pages/page-lead.js'
 import type { LeftReason, PassReason, StaleReason } from '../../src/pages/reasons.js'
+import { VISIT_MARK } from '../../src/pages/visit-mark.js'
 import { AnswerHeaders } from './answer-headers.js'
 import { forwardOf } from './cache-headers.js'
 import { attachInside } from './client-conditions.js'
@@ -43,7 +44,7 @@ const WAITING: State = { kind: 'waiting' }
 const ASIDE: State = { kind: 'aside' }
 const PASSED: State = { kind: 'passed', isCacheDown: false }
 
-const CURRENT = Symbol('fragcache.visit')
+const CURRENT = Symbol(VISIT_MARK)
 
 type Answering = ServerResponse & { [CURRENT]?: Visit }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import { listMembers } from '../../../src/http/lists.js'
 import type { FragmentOutcome } from '../../../src/observe.js'
+import { isKeptAround } from '../../../src/pages/visit-mark.js'
 import { askAccess } from '../access.js'
 import { TOKEN_HEADER } from '../api.js'
 import { explain } from '../reasons.js'
@@ -100,7 +101,7 @@ class Drawing {
   }
 
   #prepare(req: ExpressRequest, res: ServerResponse, record: RequestRecord): void {
-    if (isCachedAround(res)) {
+    if (isKeptAround(res)) {
       warnOnce(
         'order',
         'a cache of responses comes before the overlay, and would store what is drawn; so nothing is drawn: put app.use(overlay()) before everything else, and let the cache be a middleware, not a listener around the application',
@@ -274,13 +275,6 @@ function wantsDocument({ method, headers }: IncomingMessage): boolean {
 
 function pathOf({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0] as string
-}
-
-/** Whether a middleware or a listener has begun to keep the response; their mark is in the Express adapter. */
-function isCachedAround(res: ServerResponse): boolean {
-  return Object.getOwnPropertySymbols(res).some(
-    ({ description }) => description === 'fragcache.exchange',
-  )
 }
 
 const warned = new Set<string>()
