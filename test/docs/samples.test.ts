@@ -36,6 +36,11 @@ const notRun: readonly (Named & { readonly because: string })[] = [
     because: 'test/core/custom-backend.test.ts runs it.',
   },
   {
+    page: 'docs/engines-of-your-own.md',
+    has: 'export const liquidEngine',
+    because: 'test/examples/liquid.test.ts runs it.',
+  },
+  {
     page: 'docs/backends/tiered.md',
     has: 'export function postgresBus',
     because: 'test/docs/postgres-bus.test.ts runs it.',

@@ -25,6 +25,12 @@ describe('the example of an engine of one’s own', () => {
     expect(source.trimEnd().split('\n').length).toBeLessThanOrEqual(250)
   })
 
+  it('stands in the documentation as it is tested', () => {
+    const page = readFileSync(inProject('docs/engines-of-your-own.md'), 'utf8')
+    const spelt = readFileSync(inProject('examples/liquid/engine-under-test.ts'), 'utf8')
+    expect(page).toContain(`\`\`\`ts\n${spelt}\`\`\``)
+  })
+
   it('has the dialect of Liquid: filters, none, what is true', async () => {
     const liquid = new Liquid()
     registerCache(liquid, createCaches({ default: new LocMemCache() }))
