@@ -5,7 +5,7 @@ const tools = '^(test|bench|examples|scripts|fixtures)/'
 
 /** The helpers in src that may not import the cache or what stands on it; the drawing of the layers has them as one. */
 export const leaves =
-  'bus|circuit|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
+  'bus|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
 
 const backends = 'locmem|dummy|file|redis|memcached|database|tiered'
 
@@ -51,7 +51,7 @@ export default {
     forbid(
       'core',
       'the core knows no concrete backend, no fragments and no HTTP',
-      { path: '^src/(cache|caches|backend)[.]ts$' },
+      { path: '^src/(cache|cache-options|caches|values)[.]ts$' },
       { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http|pages)/' },
     ),
     forbid(
@@ -59,14 +59,16 @@ export default {
       'what stands between a store and its cache knows nobody who uses the cache',
       { path: '^src/backend/' },
       {
-        path: '^src/(index|cache|caches|cli|get-or-set)[.]ts$|^src/(making|backends|fragment|http|cli)/',
+        path: '^src/(index|cache|cache-options|caches|cli|get-or-set|values)[.]ts$|^src/(making|backends|fragment|http|pages|cli)/',
       },
     ),
     forbid(
       'making',
       'making knows a cache by its core alone',
       { path: '^src/making/' },
-      { path: '^src/(index|cache|caches|cli|get-or-set)[.]ts$|^src/(backends|fragment|http|cli)/' },
+      {
+        path: '^src/(index|cache|cache-options|caches|cli|get-or-set|values)[.]ts$|^src/(backends|fragment|http|pages|cli)/',
+      },
     ),
     forbid(
       'backends',

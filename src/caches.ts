@@ -1,5 +1,6 @@
 import { coreOf, hasCore } from './backend/core.js'
-import { isSoft, type Cache, type InvalidateOptions } from './cache.js'
+import type { Cache } from './cache.js'
+import { isSoft, type InvalidateOptions } from './cache-options.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import { tellFragmentHits } from './observe.js'
@@ -147,7 +148,7 @@ export class Caches {
    * @internal
    */
   tellSums(): void {
-    for (const cache of this.#caches.values()) coreOf(cache).tellHits()
+    for (const cache of this.#caches.values()) coreOf(cache).calls.tellHits()
     for (const tally of this.#tallies.fragments) tellFragmentHits(tally)
   }
 

@@ -6,7 +6,7 @@ export type {
   KeyOptions,
   SetOptions,
   TouchOptions,
-} from './cache.js'
+} from './cache-options.js'
 export type { LockOptions, StaleOptions } from './staleness.js'
 export type { CachesStats, CacheStats, FragmentStats, ReadTimes, RouteStats } from './stats.js'
 export type { EntryDescription } from './describe.js'
@@ -16,7 +16,7 @@ export { Caches, createCaches } from './caches.js'
 export { LocMemCache } from './backends/locmem.js'
 export type { LocMemOptions, LocMemSettings } from './backends/locmem.js'
 export { DummyCache } from './backends/dummy.js'
-export type { WriteEntry, WriteOutcome } from './backend.js'
+export type { WriteEntry, WriteOutcome } from './backend/store.js'
 export type { CacheSettings, KnownSettings, ResolvedSettings } from './settings.js'
 export type { KeyFault, KeyFunction, Version } from './keys.js'
 export type { Deadline, Timeout } from './timeout.js'

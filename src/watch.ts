@@ -59,10 +59,10 @@ export class Watched {
     const aliases = new Set<string>()
     for (const name of caches.aliases) {
       // A cache under two aliases keeps the first as its name in messages.
-      const { alias, backendName, answersAtOnce, mayAnswerAtOnce } = coreOf(caches.get(name))
+      const { alias, backendName, answersAtOnce, entries } = coreOf(caches.get(name))
       aliases.add(name).add(alias)
       const known = backends.get(alias) ?? new Map<string, boolean>()
-      backends.set(alias, known.set(backendName, answersAtOnce || mayAnswerAtOnce))
+      backends.set(alias, known.set(backendName, answersAtOnce || entries.mayAnswerAtOnce))
     }
     this.backends = backends
     this.aliases = aliases

@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import type { Caches } from '../../src/caches.js'
 import { listen, Watched, type ResponseTold } from '../../src/watch.js'
@@ -178,7 +179,7 @@ export class Observer {
 
   #sample(): void {
     this.#history.sample(
-      this.caches.aliases.map((alias) => [alias, this.caches.get(alias).counts] as const),
+      this.caches.aliases.map((alias) => [alias, coreOf(this.caches.get(alias)).counts] as const),
       Date.now(),
     )
   }

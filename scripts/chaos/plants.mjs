@@ -20,16 +20,16 @@ export const PLANTS = {
   1: [
     {
       file: 'src/backends/database.js',
-      find: 'this.answersAtOnce = read.answersAtOnce && write.answersAtOnce;',
+      find: 'this.answersAtOnce = store.answersAtOnce;',
       replace: `
-        this.answersAtOnce = read.answersAtOnce && write.answersAtOnce;
+        this.answersAtOnce = store.answersAtOnce;
         this.isShared = !this.answersAtOnce;`,
     },
     {
       file: 'src/making/dependencies.js',
-      find: 'cache.versionsSince(unread, begunTime)',
+      find: 'cache.entries.versionsSince(unread, begunTime)',
       replace:
-        'cache.answersAtOnce ? cache.currentVersions(unread) : cache.versionsSince(unread, begunTime)',
+        'cache.answersAtOnce ? cache.entries.currentVersions(unread) : cache.entries.versionsSince(unread, begunTime)',
     },
   ],
 
@@ -46,8 +46,8 @@ export const PLANTS = {
   3: [
     {
       file: 'src/making/dependencies.js',
-      find: 'cache.versionsSince(unread, begunTime)',
-      replace: 'cache.currentVersions(unread)',
+      find: 'cache.entries.versionsSince(unread, begunTime)',
+      replace: 'cache.entries.currentVersions(unread)',
     },
   ],
 
@@ -58,7 +58,7 @@ export const PLANTS = {
       find: 'await tagsToStore(page.frame.dependencies, NO_VERSIONS, page.frame.parent)',
       replace: `await tagsToStore(
         page.frame.dependencies,
-        await cache.currentVersions(
+        await cache.entries.currentVersions(
             [...(page.frame.tags ?? [])].flatMap(([tag, version]) => version === undefined ? [tag] : []),
         ),
         page.frame.parent,
@@ -69,7 +69,7 @@ export const PLANTS = {
   // Who waited for another is given what that one made, whatever was invalidated before.
   5: [
     {
-      file: 'src/cache.js',
+      file: 'src/backend/core.js',
       find: 'if (found === undefined)\n                return true;',
       replace: 'return true;',
     },
@@ -83,9 +83,9 @@ export const PLANTS = {
   // What was removed while it was made is stored all the same.
   6: [
     {
-      file: 'src/backend.js',
-      find: '{ ...entry, replacing: request.replacing }',
-      replace: '{ ...entry, replacing: request.replacing, ifAbsent: true }',
+      file: 'src/backend/write-requests.js',
+      find: '{ ...entry, replacing }',
+      replace: '{ ...entry, replacing, ifAbsent: true }',
     },
     {
       file: 'src/pages/page-store.js',
@@ -97,8 +97,8 @@ export const PLANTS = {
   // Who ends last overwrites what lies there.
   7: [
     {
-      file: 'src/backend.js',
-      find: '{ ...entry, replacing: request.replacing }',
+      file: 'src/backend/write-requests.js',
+      find: '{ ...entry, replacing }',
       replace: 'entry',
     },
     {

@@ -1,13 +1,29 @@
-import type { Beginning, Claim, Hit, Lookup, LookupOptions, StoreRequest } from './entries.js'
 import type { ClockTime } from '../clock.js'
+import { CacheBackendError } from '../errors.js'
+import { noteInvalidation } from '../invalidations.js'
 import type { Version } from '../keys.js'
-import type { MaybePromise } from '../maybe-promise.js'
-import type { WriteOutcome } from '../primitives.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
-import type { Counts } from '../stats/counts.js'
-import type { SeenVersions, TagVersions } from '../tags.js'
+import { Counts } from '../stats/counts.js'
+import type { SeenVersions } from '../tags.js'
+import { withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
+import { ALL_OF_LOOKUP, Calls, IF_STORED } from './calls.js'
+import { CompleteStore } from './complete-store.js'
+import type {
+  Beginning,
+  Claim,
+  Entries,
+  Hit,
+  Lookup,
+  LookupOptions,
+  StoreRequest,
+} from './entries.js'
+import { Guard } from './guard.js'
+import type { OwnStore, Store, WriteOutcome } from './store.js'
+import { StoredEntries } from './stored-entries.js'
+import { StoredKeys } from './stored-keys.js'
 
 /** A whole number that is written under a condition, whatever serializer the values have. */
 export interface NumberWrite {
@@ -20,71 +36,172 @@ export interface NumberWrite {
   readonly replacing: number
 }
 
+/** What a core asks its cache. */
+export interface CacheFace {
+  readonly alias: string
+  readonly answersAtOnce: boolean
+  readonly isShared: boolean
+}
+
+/** What a cache of this package stands on. */
+export interface Foundation {
+  readonly store: OwnStore<unknown>
+  /** Default: as a store that knows nothing of tags has them. */
+  readonly entries?: Entries
+  /** Whether a failure is one that was reported where it happened. Default: none is. */
+  readonly isReported?: (error: unknown) => boolean
+}
+
+/** Makes what a cache stands on, for its core. */
+export type Build = (core: CacheCore) => Foundation
+
+/** Called with the stored key of an entry that is being removed; without: all are. */
+export type RemovalListener = (storedKey?: string) => void
+
+/** Asked for to find out whether a store answers; never stored. */
+const PROBE_KEY = 'fragcache.probe'
+
 /**
- * A cache as the other parts of this package know it: with stored keys, tags and claims, and without the
- * checks of what a user passes. It is had by {@link coreOf}, and no member of a cache, so that nothing in a
- * subclass can take its place by accident.
+ * A cache as the parts of this package know it: with stored keys, tags and claims, and without the checks of
+ * what a user passes. It is had by {@link coreOf}, and no member of a cache, so that nothing in a subclass can
+ * take its place by accident.
  *
  * The calls that begin with `try` are limited in time. A store that fails is reported, and gives `undefined`.
  */
-export interface CacheCore {
-  /** The name the cache has in its `Caches`; empty for a cache in none. */
-  readonly alias: string
-  /** The class name of the cache. */
-  readonly backendName: string
-  readonly answersAtOnce: boolean
-  /** Whether a look-up may answer at once, from a memory in front of the store. */
-  readonly mayAnswerAtOnce: boolean
-  readonly isShared: boolean
+export class CacheCore {
   readonly settings: ResolvedSettings
-  readonly counts: Counts
-  /** Whether the last call failed: the next one that succeeds has an end to report. */
-  readonly isFailing: boolean
-  /** What the store's clock of invalidations showed when it was last heard of. */
-  readonly clockTime: ClockTime | undefined
-  /** Called with the stored key of an entry that is being removed; without: all are. */
-  readonly removalListeners: ((storedKey?: string) => void)[]
-
-  makeKey(key: string, version?: Version): string
-  /** Like {@link makeKey}, and checked for what this backend can take. */
-  checkedKey(key: string, version?: Version): string
+  readonly counts = new Counts()
+  readonly keys: StoredKeys
+  readonly store: CompleteStore
+  readonly entries: Entries
+  readonly guard: Guard
+  readonly calls: Calls
+  readonly removalListeners: RemovalListener[] = []
+  readonly isReported: (error: unknown) => boolean
+  readonly #face: CacheFace
 
   /**
-   * Looks up one key, neither guarded nor counted.
-   *
-   * @param toWrite - The answer decides about a write: it must not come from a copy.
-   * @param stale - What is past its time is wanted too, as long as it was not invalidated.
+   * @param isServer - Whether calls have a time limit, and fail at once while the store is down.
+   * @param build - Left out: the cache is its own store.
    */
-  lookupOne(storedKey: string, toWrite?: boolean, stale?: boolean): MaybePromise<Hit | undefined>
+  constructor(face: CacheFace, settings: ResolvedSettings, isServer: boolean, build?: Build) {
+    this.#face = face
+    this.settings = settings
+    this.keys = new StoredKeys(settings, (...fault) => this.store.onKeyFaults(...fault))
+    const { store, entries, isReported = () => false }: Partial<Foundation> = build?.(this) ?? {}
+    this.store = new CompleteStore(store ?? (face as unknown as Store<unknown>), store)
+    this.isReported = isReported
+    this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)
+    this.entries = entries ?? new StoredEntries(this)
+    this.calls = new Calls(this)
+  }
+
+  /** The name the cache has in its `Caches`; empty for a cache in none. */
+  get alias(): string {
+    return this.#face.alias
+  }
+
+  /** The class name of the cache. */
+  get backendName(): string {
+    return this.#face.constructor.name
+  }
+
+  get answersAtOnce(): boolean {
+    return this.#face.answersAtOnce
+  }
+
+  get isShared(): boolean {
+    return this.#face.isShared
+  }
+
+  /** Whether the last call failed: the next one that succeeds has an end to report. */
+  get isFailing(): boolean {
+    return this.guard.isFailing
+  }
+
+  /** What the store's clock of invalidations showed when it was last heard of. */
+  get clockTime(): ClockTime | undefined {
+    return this.entries.clockTime
+  }
+
+  /** @throws TypeError: the key is no text or empty, or the version is none. */
+  makeKey(key: string, version?: Version): string {
+    return this.keys.make(key, version)
+  }
+
+  /** Like {@link makeKey}, and checked for what the store can take. */
+  checkedKey(key: string, version?: Version): string {
+    return this.keys.checked(key, version)
+  }
+
+  /** As {@link Entries.lookupOne}: neither guarded nor counted. */
+  lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
+    return this.entries.lookupOne(storedKey, toWrite, stale)
+  }
+
+  /** Asks the store anything, to see whether it answers. */
+  probe(): MaybePromise<unknown> {
+    return this.store.readEntries([this.checkedKey(PROBE_KEY)])
+  }
 
   /** Looks up for a fragment or a page. */
   tryLookup(
     keys: readonly string[],
     storedKeys: readonly string[],
     expected: readonly string[],
-    options?: LookupOptions,
-  ): MaybePromise<Lookup | undefined>
+    options: LookupOptions = {},
+  ): MaybePromise<Lookup | undefined> {
+    return orUndefined(() =>
+      this.calls.observed(
+        keys.length === 1 ? 'get' : 'getMany',
+        keys,
+        () => withinLimit(this.entries.lookup(storedKeys, expected, options)),
+        ALL_OF_LOOKUP,
+      ),
+    )
+  }
+
   /** What lies under a key, of whatever worth, as the store itself says: not a copy of it. */
-  tryLying(storedKey: string): MaybePromise<{ readonly payload: unknown } | undefined>
+  tryLying(storedKey: string): MaybePromise<{ readonly payload: unknown } | undefined> {
+    const read = this.tryRead(() => this.store.readEntries([storedKey]))
+    return chain(read, (payloads) => payloads && { payload: payloads[0] })
+  }
+
   /**
    * Claims the keys of what is about to be made, and begins the counters of its tags.
    *
    * @param found - By the look-up before it.
    * @returns `undefined`: the store failed; nothing can be kept.
+   * @see Entries.begin
    */
   tryBegin(
     storedKeys: readonly string[],
-    found: Pick<Lookup, 'lying' | 'seen' | 'withClock'>,
+    { lying, seen, withClock = false }: Pick<Lookup, 'lying' | 'seen' | 'withClock'>,
     tags: readonly string[],
-  ): MaybePromise<Beginning | undefined>
+  ): MaybePromise<Beginning | undefined> {
+    const wanted = new Map(tags.map((tag) => [tag, seen.get(tag)]))
+    // What it did not ask for it did not find missing.
+    const isWhole = withClock && tags.every((tag) => seen.has(tag))
+    const begin = () => withinLimit(this.entries.begin(storedKeys, lying, wanted, isWhole))
+    return orUndefined(() => this.guard.run('set', begin))
+  }
+
   /**
    * Gives up a claim of which nothing came.
    *
    * @param tookMs - What it took to make.
    */
-  tryGiveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void>
-  /** Reads for what is being made, by one of the calls below that read versions. */
-  tryRead<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined>
+  tryGiveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void> {
+    if (claim === undefined) return undefined
+    const giveUp = () => withinLimit(this.entries.giveUp(storedKey, claim, tookMs))
+    return orUndefined(() => this.guard.run('set', giveUp))
+  }
+
+  /** Reads for what is being made, by a call of {@link entries}. */
+  tryRead<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined> {
+    return orUndefined(() => this.guard.run('get', () => withinLimit(read())))
+  }
+
   /**
    * What there is now of something that was made while others waited for it: it may have been invalidated
    * before they asked, by another process, or before it was known that it depends on that.
@@ -99,66 +216,109 @@ export interface CacheCore {
     storedKey: string,
     claim: Claim,
     made: SeenVersions,
-  ): MaybePromise<Hit | boolean>
+  ): MaybePromise<Hit | boolean> {
+    const tags = [...made.keys()]
+    return chain(this.tryLookup([key], [storedKey], tags, { isCurrent: true }), (found) => {
+      if (found === undefined) return true
+      const [hit] = found.hits
+      if (hit !== undefined) return hit
+      // Whatever happens to the entry in this process, nobody joins what was begun before.
+      if (this.isShared && !this.entries.isStillClaimed(claim, found.lying[0])) return false
+      return tags.every((tag) =>
+        this.entries.isCurrentVersion(tag, made.get(tag), found.seen.get(tag)),
+      )
+    })
+  }
+
   /** Writes for a fragment or a page. */
   tryStore(
     keys: readonly string[],
     requests: readonly StoreRequest[],
-  ): MaybePromise<readonly WriteOutcome[] | undefined>
+  ): MaybePromise<readonly WriteOutcome[] | undefined> {
+    return orUndefined(() =>
+      this.calls.observed(
+        keys.length === 1 ? 'set' : 'setMany',
+        keys,
+        () => withinLimit(this.entries.store(requests)),
+        IF_STORED,
+      ),
+    )
+  }
+
   /** Until when an entry lives: no longer than now if it is gone meanwhile, or the store fails. */
-  readLifetime(storedKey: string): MaybePromise<Deadline>
+  readLifetime(storedKey: string): MaybePromise<Deadline> {
+    const read = this.tryRead(() => this.store.readDeadline(storedKey))
+    return chain(read, (deadline) => (deadline === undefined ? Date.now() : deadline))
+  }
 
-  /** The versions of tags as they are now; `undefined`: what depends on them cannot be kept. */
-  currentVersions(tags: readonly string[]): MaybePromise<TagVersions | undefined>
-  /** The same of tags that are declared while something is made: of those not invalidated since a time. */
-  declaredVersions(
-    tags: readonly string[],
-    time: ClockTime | undefined,
-  ): MaybePromise<TagVersions | undefined>
-  /** The versions of tags, if none was invalidated since the clock showed a time, by whomever. */
-  versionsSince(
-    tags: readonly string[],
-    time: ClockTime | undefined,
-  ): MaybePromise<TagVersions | undefined>
-
-  /** Runs a call against the store: failures become `CacheBackendError`s and are reported once per outage. */
-  guarded<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T>
-  /** Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
-  reportFailure(operation: string, error: unknown): void
   /**
    * Writes a number under its condition.
    *
    * @returns Whether it was written.
    * @throws CacheBackendError: the store failed.
    */
-  writeNumber(operation: string, write: NumberWrite): MaybePromise<boolean>
-  /**
-   * Waits until an invalidation is as durable as the settings ask for.
-   *
-   * @throws CacheBackendError: it was carried out, and may be lost.
-   */
-  confirmInvalidation(operation: string): MaybePromise<void>
+  async writeNumber(
+    operation: string,
+    { storedKey: key, value, replacing, expiresAtMs, ifAbsent = false }: NumberWrite,
+  ): Promise<boolean> {
+    const entry = {
+      key,
+      payload: this.store.packValue(value, undefined),
+      expiresAtMs,
+      ifAbsent,
+      replacing: this.store.packValue(replacing, undefined),
+    }
+    const write = () => withinLimit(this.store.writeEntries([entry]))
+    const [outcome] = await this.guard.run(operation, write)
+    return outcome === 'stored'
+  }
 
   /** Makes entries stored with any of these stored tags a miss, or stale. */
-  invalidateStoredTags(tags: readonly string[], soft?: boolean): Promise<void>
-  /** The same for what was made since then from what lies in another cache. */
-  invalidateAgain(tags: readonly string[], soft: boolean): Promise<void>
-  /** What the store tells of itself; a store that fails rejects, whatever `ignoreErrors` says. */
-  readOwnServerStats(): Promise<ServerStats | undefined>
+  async invalidateStoredTags(tags: readonly string[], soft = false): Promise<void> {
+    // Who asks from now on must not be given what a producer began to make before.
+    noteInvalidation(tags, soft)
+    const bump = () => this.entries.bumpTags(tags, soft)
+    await this.calls.run('invalidateTags', [], bump, undefined)
+    noteInvalidation(tags, soft)
+  }
 
-  /** Tells of a look-up that was answered at once, timed and counted. */
-  timedAtOnce(key: string, isFound: boolean, durationMs: number): void
-  /** Tells of a look-up that was answered at once, and found nothing. */
-  tellOfMiss(key: string): void
-  /** Tells of a look-up that was made without {@link tryLookup}. */
-  tellOfLookup(
-    key: string,
-    isFound: boolean,
-    durationMs: number,
-    failure?: { readonly operation?: string; readonly error?: unknown },
-  ): void
-  /** Tells of the hits that were answered at once, if there are as many. */
-  tellHits(atLeast?: number): void
+  /**
+   * Invalidates what was made since {@link invalidateStoredTags} from what lies in another cache.
+   */
+  async invalidateAgain(tags: readonly string[], soft: boolean): Promise<void> {
+    const bump = () => withinLimit(this.entries.bumpTags(tags, soft, true))
+    try {
+      await this.guard.run('invalidateTags', bump)
+    } catch (error) {
+      if (!this.settings.ignoreErrors) throw error
+    }
+    noteInvalidation(tags, soft)
+  }
+
+  /** What the store tells of itself; a store that fails rejects, whatever `ignoreErrors` says. */
+  async readOwnServerStats(): Promise<ServerStats | undefined> {
+    const figures = await this.guard.run('serverStats', () => this.store.readServerStats())
+    return figures === undefined ? undefined : { backend: this.backendName, ...figures }
+  }
+
+  /** What is being made for a key that is removed meanwhile is older than the removal. */
+  removing(storedKey?: string): void {
+    for (const listener of this.removalListeners) listener(storedKey)
+  }
+}
+
+/** A failure of the store becomes `undefined`; what the caller did wrong stays an error. */
+function orUndefined<T>(action: () => MaybePromise<T>): MaybePromise<T | undefined> {
+  const failed = (error: unknown) => {
+    if (error instanceof CacheBackendError) return undefined
+    throw error
+  }
+  try {
+    const result = action()
+    return isPromise(result) ? result.catch(failed) : result
+  } catch (error) {
+    return failed(error)
+  }
 }
 
 /** One process may load two copies of this package. */

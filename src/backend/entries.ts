@@ -1,6 +1,9 @@
+import type { ClockTime } from '../clock.js'
+import type { MaybePromise } from '../maybe-promise.js'
 import type { Stamp } from '../stamp.js'
 import type { SeenVersions, TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
+import type { WriteOutcome } from './store.js'
 
 /** A live entry that was looked up. */
 export interface Hit {
@@ -66,14 +69,101 @@ export interface StoreRequest {
   readonly replacing?: unknown
 }
 
-/** What is told to somebody who keeps copies of entries. */
-export interface ChangeListener {
-  /** From now on every change is told. What was kept until now may be outdated. */
-  up(): void
-  /** From now on changes may go untold. */
-  down(): void
-  /** Entries, or counters of tags, were written or removed. */
-  changed(storedKeys: readonly string[]): void
-  /** Anything may have changed. */
-  changedAll(): void
+/**
+ * The entries of a cache with their values, tags and ages: what a cache makes of a store. Nothing here is
+ * guarded or counted.
+ */
+export interface Entries {
+  /** Whether a look-up may answer at once, from a memory in front of the store. */
+  readonly mayAnswerAtOnce: boolean
+  /** What the store's clock of invalidations showed when it was last heard of. */
+  readonly clockTime: ClockTime | undefined
+
+  /**
+   * Looks up one key: the hot path.
+   *
+   * @param toWrite - The answer decides about a write, or about what a write is said to have done:
+   *   it must not come from a copy.
+   * @param stale - What is past its time is wanted too, as long as it was not invalidated.
+   */
+  lookupOne(storedKey: string, toWrite?: boolean, stale?: boolean): MaybePromise<Hit | undefined>
+  /**
+   * Reads entries and, in the same round trip, the versions of the tags they are expected to have.
+   * Tags that only the entries themselves name, and did not when they were last read, cost one
+   * round trip more.
+   */
+  lookup(
+    storedKeys: readonly string[],
+    expected: readonly string[],
+    options?: LookupOptions,
+  ): MaybePromise<Lookup>
+  /**
+   * Called before things are made: claims their keys, and begins the counters of their tags that are not
+   * there. One write, where there is anything to be written.
+   *
+   * @param lying - What a look-up found under the keys.
+   * @param seen - The versions of their tags, as a look-up found them.
+   * @param withClock - Whether it read the clock of invalidations together with them.
+   * @remarks What another one claimed before is a claim for this one too: the first that is made is kept,
+   *   unless the entry is removed meanwhile; then none is that was begun before.
+   */
+  begin(
+    storedKeys: readonly string[],
+    lying: readonly unknown[],
+    seen: SeenVersions,
+    withClock?: boolean,
+  ): MaybePromise<Beginning>
+  /**
+   * Gives a claim up, of which nothing came.
+   *
+   * @param tookMs - What it took to make.
+   */
+  giveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void>
+  /** Whether what lies under a key is still a claim. */
+  isStillClaimed(claim: Claim, lying: unknown): boolean
+  /** Writes entries. */
+  store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]>
+
+  /**
+   * The versions of tags as they are now.
+   *
+   * @param isMade - What depends on them is made already: an invalidation meanwhile wins.
+   * @returns `undefined`: a counter cannot be written. What depends on it cannot be kept.
+   */
+  currentVersions(tags: readonly string[], isMade?: boolean): MaybePromise<TagVersions | undefined>
+  /**
+   * The versions of tags that are declared while something is made, as they are now: of those that were
+   * not invalidated since the clock showed a time.
+   *
+   * @returns `undefined`: a counter cannot be written. What depends on it cannot be kept.
+   */
+  declaredVersions(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined>
+  /**
+   * The versions of tags that were not invalidated since the clock showed a time, by whomever.
+   *
+   * @returns `undefined`: one was, or may have been.
+   */
+  versionsSince(
+    tags: readonly string[],
+    time: ClockTime | undefined,
+  ): MaybePromise<TagVersions | undefined>
+  /**
+   * Whether a version of a tag is current.
+   *
+   * @param made - `undefined`: it is not known.
+   * @param now - As it was read now.
+   */
+  isCurrentVersion(tag: string, made: string | undefined, now: string | undefined): boolean
+  /**
+   * Makes every entry stored with one of the tags a miss.
+   *
+   * @param soft - Stale instead.
+   * @param isAgain - Repeated for what was made since the last time, which a soft one makes a miss too.
+   */
+  bumpTags(tags: readonly string[], soft?: boolean, isAgain?: boolean): MaybePromise<void>
+  /** Everything was removed from the store, and the clock with it. */
+  forgetClock(): void
 }

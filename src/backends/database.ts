@@ -1,21 +1,13 @@
-import type { WriteEntry, WriteOutcome } from '../backend.js'
+import type { CacheCore } from '../backend/core.js'
 import { Cache } from '../cache.js'
-import { CacheBackendError } from '../errors.js'
-import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
-import type { Unpacked } from '../serializer.js'
-import type { ServerFigures } from '../server-stats.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
-import type { TagVersions } from '../tags.js'
-import type { Deadline } from '../timeout.js'
-import { connect, type Route } from './database/connect.js'
-import { NEEDED_TABLE, type NeededTable } from './database/create-table.js'
-import { explain, isAnswer, isMissingTable } from './database/failures.js'
-import { Replica } from './database/replica.js'
-import { Table } from './database/table.js'
-import { parseTableName } from './database/table-name.js'
-import { measureTable } from './database/usage.js'
+import { connect } from './database/connect.js'
+import { declareTable } from './database/create-table.js'
 import type { QueryDatabase } from './database/drivers/query.js'
+import { explain } from './database/failures.js'
+import { DatabasePrimitives } from './database/primitives.js'
+import { parseTableName } from './database/table-name.js'
 
 export {
   createCacheTable,
@@ -76,146 +68,34 @@ export interface DatabaseSettings extends CacheSettings, FormatSettings {
  *   `libsql` and `node:sqlite` it answers at once, so that templates can be rendered synchronously.
  * @see Django, "Database caching"
  */
-export class DatabaseCache extends Cache<Uint8Array> {
+export class DatabaseCache extends Cache {
   override readonly answersAtOnce: boolean
-  /** @internal */
-  readonly [NEEDED_TABLE]: NeededTable
-  readonly #route: Route
-  readonly #replica: Replica
-  readonly #table: Table
-  readonly #format: PayloadFormat
-  readonly #maxEntries: number
-  #isOpen = false
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: DatabaseSettings) {
-    super(settings, {
-      settings: ['database', ...FORMAT_SETTINGS],
-      options: ['maxEntries', 'cullFrequency'],
-      server: true,
-    })
-    const { location, database, options = {} } = settings
-    this.#format = new PayloadFormat('DatabaseCache', settings)
-    const name = parseTableName(location)
-    const limits = {
-      maxEntries: resolveCount('DatabaseCache', 'maxEntries', options.maxEntries, 300, 1),
-      cullFrequency: resolveCount('DatabaseCache', 'cullFrequency', options.cullFrequency, 3, 0),
-    }
-    this.#maxEntries = limits.maxEntries
-    const { keyPrefix, timeLimitMs } = this.settings
-    this.#route = connect(database, {
-      limitMs: timeLimitMs,
-      explain: (error) => explain(error, location),
-    })
-    const { read, write } = this.#route
-    this.answersAtOnce = read.answersAtOnce && write.answersAtOnce
-    // A table that was made just now may not have reached the replica.
-    const isDown = (error: unknown) => this.isOutage(error) || isMissingTable(error)
-    this.#replica = new Replica(write, read, timeLimitMs, isDown)
-    this[NEEDED_TABLE] = { name, driver: write }
-    this.#table = new Table(name, this.#route, keyPrefix, limits, timeLimitMs)
+    const known = { settings: ['database', ...FORMAT_SETTINGS], options: OPTIONS, server: true }
+    let store!: DatabasePrimitives
+    super(settings, known, (core) => ({ store: (store = storeFor(settings, core)) }))
+    this.answersAtOnce = store.answersAtOnce
+    declareTable(this, store.needed)
   }
+}
 
-  /** @internal */
-  override get readsMayLag(): boolean {
-    return this.#route.read !== this.#route.write
-  }
+const OPTIONS = ['maxEntries', 'cullFrequency']
 
-  protected override readEntries(
-    keys: readonly string[],
-  ): MaybePromise<readonly (Uint8Array | undefined)[]> {
-    this.#open()
-    return this.#table.readMany(keys, this.#route.write)
+function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitives {
+  const { location, database, options = {} } = settings
+  const format = new PayloadFormat('DatabaseCache', settings)
+  const name = parseTableName(location)
+  const limits = {
+    maxEntries: resolveCount('DatabaseCache', 'maxEntries', options.maxEntries, 300, 1),
+    cullFrequency: resolveCount('DatabaseCache', 'cullFrequency', options.cullFrequency, 3, 0),
   }
-
-  protected override readCopies(
-    keys: readonly string[],
-    counterKeys: readonly string[],
-  ): MaybePromise<readonly (Uint8Array | undefined)[]> {
-    const { read, write } = this.#route
-    if (read === write) {
-      return this.readEntries(counterKeys.length === 0 ? keys : [...keys, ...counterKeys])
-    }
-    this.#open()
-    const entries = this.#replica.read((driver) => this.#table.readMany(keys, driver))
-    if (counterKeys.length === 0) return entries
-    const counters = this.#table.readMany(counterKeys, write)
-    if (!isPromise(entries) && !isPromise(counters)) return [...entries, ...counters]
-    return Promise.all([entries, counters]).then((both) => both.flat())
-  }
-
-  protected override writeEntries(
-    entries: readonly WriteEntry[],
-  ): MaybePromise<readonly WriteOutcome[]> {
-    this.#open()
-    return this.#table.write(entries)
-  }
-
-  protected override removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]> {
-    this.#open()
-    return this.#table.remove(keys)
-  }
-
-  protected override touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean> {
-    this.#open()
-    return this.#table.touch(key, expiresAtMs)
-  }
-
-  protected override incrementEntry(
-    key: string,
-    delta: number,
-  ): MaybePromise<number | null | undefined> {
-    this.#open()
-    return this.#table.increment(key, delta)
-  }
-
-  protected override readDeadline(key: string): MaybePromise<Deadline | undefined> {
-    return chain(this.readDeadlines([key]), ([deadline]) => deadline)
-  }
-
-  protected override readDeadlines(
-    keys: readonly string[],
-  ): MaybePromise<readonly (Deadline | undefined)[]> {
-    this.#open()
-    return this.#table.readDeadlines(keys)
-  }
-
-  protected override removeAll(): MaybePromise<void> {
-    this.#open()
-    return this.#table.clear()
-  }
-
-  protected override readServerStats(): MaybePromise<ServerFigures> {
-    this.#open()
-    const { name, driver } = this[NEEDED_TABLE]
-    const maxEntries = this.#maxEntries
-    return chain(measureTable(driver, name), (figures) => ({ ...figures, maxEntries }))
-  }
-
-  protected override packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
-    return this.#format.pack(value, tags)
-  }
-
-  protected override unpackPayload(payload: Uint8Array): Unpacked {
-    return this.#format.unpack(payload)
-  }
-
-  protected override disconnect(): void {
-    if (!this.#isOpen) return
-    this.#isOpen = false
-    this.forgetOutage()
-    this.#route.write.close()
-    this.#route.read.close()
-  }
-
-  protected override isOutage(error: unknown): boolean {
-    return !(error instanceof CacheBackendError) && !isAnswer(error)
-  }
-
-  #open(): void {
-    if (this.#isOpen) return
-    this.#isOpen = true
-    this.#route.write.open()
-    this.#route.read.open()
-  }
+  const { keyPrefix, timeLimitMs } = core.settings
+  const route = connect(database, {
+    limitMs: timeLimitMs,
+    explain: (error) => explain(error, location),
+  })
+  const closing = () => core.guard.forgetOutage()
+  return new DatabasePrimitives({ name, route, keyPrefix, limits, timeLimitMs, format, closing })
 }

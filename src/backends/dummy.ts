@@ -1,9 +1,9 @@
-import type { Hit, WriteEntry, WriteOutcome } from '../backend.js'
+import type { Store, WriteEntry, WriteOutcome } from '../backend/store.js'
 import { Cache } from '../cache.js'
 import type { CacheSettings } from '../settings.js'
 
 /**
- * A cache that checks its arguments and stores nothing, for development. It answers at once.
+ * A cache that stores nothing, for development. It answers at once.
  *
  * @see Django, "Dummy caching (for development)"
  */
@@ -13,38 +13,17 @@ export class DummyCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: CacheSettings = {}) {
-    super(settings)
+    super(settings, {}, () => ({ store: NOTHING }))
   }
+}
 
-  override lookupOne(): Hit | undefined {
-    return undefined
-  }
-
-  protected override readEntries(keys: readonly string[]): undefined[] {
-    return keys.map(() => undefined)
-  }
-
-  protected override writeEntries(entries: readonly WriteEntry<unknown>[]): WriteOutcome[] {
-    return entries.map(() => 'stored')
-  }
-
-  protected override removeEntries(keys: readonly string[]): boolean[] {
-    return keys.map(() => false)
-  }
-
-  protected override touchEntry(): boolean {
-    return false
-  }
-
-  protected override incrementEntry(): undefined {
-    return undefined
-  }
-
-  protected override readDeadline(): undefined {
-    return undefined
-  }
-
-  protected override removeAll(): void {
-    return undefined
-  }
+const NOTHING: Store<unknown> = {
+  readEntries: (keys) => keys.map(() => undefined),
+  writeEntries: (entries: readonly WriteEntry<unknown>[]): WriteOutcome[] =>
+    entries.map(() => 'stored'),
+  removeEntries: (keys) => keys.map(() => false),
+  touchEntry: () => false,
+  incrementEntry: () => undefined,
+  readDeadline: () => undefined,
+  removeAll: () => undefined,
 }

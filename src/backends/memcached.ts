@@ -1,18 +1,11 @@
-import type { WriteEntry, WriteOutcome } from '../backend.js'
 import { Cache } from '../cache.js'
-import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
-import { refuseKey, type KeyFault } from '../keys.js'
+import { InvalidCacheBackendError, show } from '../errors.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
-import type { Unpacked } from '../serializer.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
-import { askEach, together, type ServerFigures } from '../server-stats.js'
-import type { TagVersions } from '../tags.js'
-import { toDeadline, type Deadline } from '../timeout.js'
-import { Entries, toBytes } from './memcached/entries.js'
-import { MemcachedReplyError } from './memcached/faults.js'
+import { Entries } from './memcached/entries.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
 import { parseLocations } from './memcached/location.js'
-import type { Payload } from './memcached/request.js'
+import { MemcachedPrimitives } from './memcached/primitives.js'
 import { Servers } from './memcached/servers.js'
 
 export type { FormatSettings, ValueSerializer } from '../payload-format.js'
@@ -85,150 +78,44 @@ const DEFAULT_POOL_SIZE = 2
  *   must have their clocks right to the second.
  * @see Django, "Memcached"
  */
-export class MemcachedCache extends Cache<Payload> {
-  readonly #format: PayloadFormat
-  readonly #servers: Servers
-  readonly #entries: Entries
-
+export class MemcachedCache extends Cache {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: MemcachedSettings) {
-    super(settings, { settings: FORMAT_SETTINGS, options: OPTIONS, server: true })
-    this.#format = new PayloadFormat('MemcachedCache', settings)
-    const { location, options = {} } = settings
-    const locations = parseLocations(location)
-    const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
-    if (flushOnClear && this.settings.keyPrefix !== '') {
-      throw fault(
-        `options.flushOnClear: clear would empty the servers of other key prefixes, too; leave it out, or keyPrefix ${show(this.settings.keyPrefix)}`,
-      )
-    }
-    const failover = checkFlag('failover', options.failover)
-    if (failover && flushOnClear) {
-      throw fault(
-        'options.failover: with options.flushOnClear there are no generations by which a server that returns could be told from one that is up to date, and it would serve outdated values; leave one of the two out',
-      )
-    }
-    const credentials = checkCredentials(options)
-    this.#servers = new Servers({
-      locations,
-      weights: checkWeights(options.weights, locations.length),
-      keyPrefix: this.settings.keyPrefix,
-      poolSize: resolveCount(
-        'MemcachedCache',
-        'options.poolSize',
-        options.poolSize,
-        DEFAULT_POOL_SIZE,
-        1,
-      ),
-      failover,
-      timeLimitMs: this.settings.timeLimitMs,
-      handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
-    })
-    this.#entries = new Entries(this.#servers, flushOnClear)
-  }
-
-  protected override packValue(value: unknown, tags: TagVersions | undefined): Payload {
-    const text = this.#format.packText(value, tags)
-    if (text === undefined) return this.#format.pack(value, tags)
-    return Buffer.byteLength(text) === text.length ? text : Buffer.from(text)
-  }
-
-  protected override unpackPayload(payload: Payload): Unpacked {
-    return this.#format.unpack(toBytes(payload))
-  }
-
-  protected override onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
-    refuseKey(storedKey, faults)
-  }
-
-  /** An answer of a server that is alive is no outage; nor is one server of several that is down. */
-  protected override isOutage(error: unknown): boolean {
-    if (error instanceof CacheBackendError || error instanceof MemcachedReplyError) return false
-    const { all } = this.#servers
-    return all.length === 1 || all.every(({ isDown }) => isDown)
-  }
-
-  protected override readEntries(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
-    const [only] = keys
-    if (only !== undefined && keys.length === 1) {
-      return new Promise((resolve, reject) => {
-        this.#entries.read(only, (error, payload) => {
-          if (error === undefined) resolve([payload])
-          else reject(error)
-        })
+    super(settings, { settings: FORMAT_SETTINGS, options: OPTIONS, server: true }, (core) => {
+      const format = new PayloadFormat('MemcachedCache', settings)
+      const { location, options = {} } = settings
+      const locations = parseLocations(location)
+      const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
+      if (flushOnClear && core.settings.keyPrefix !== '') {
+        throw fault(
+          `options.flushOnClear: clear would empty the servers of other key prefixes, too; leave it out, or keyPrefix ${show(core.settings.keyPrefix)}`,
+        )
+      }
+      const failover = checkFlag('failover', options.failover)
+      if (failover && flushOnClear) {
+        throw fault(
+          'options.failover: with options.flushOnClear there are no generations by which a server that returns could be told from one that is up to date, and it would serve outdated values; leave one of the two out',
+        )
+      }
+      const credentials = checkCredentials(options)
+      const servers = new Servers({
+        locations,
+        weights: checkWeights(options.weights, locations.length),
+        keyPrefix: core.settings.keyPrefix,
+        poolSize: resolveCount(
+          'MemcachedCache',
+          'options.poolSize',
+          options.poolSize,
+          DEFAULT_POOL_SIZE,
+          1,
+        ),
+        failover,
+        timeLimitMs: core.settings.timeLimitMs,
+        handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
       })
-    }
-    return new Promise((resolve, reject) => {
-      const payloads = new Array<Uint8Array | undefined>(keys.length)
-      let left = keys.length
-      if (left === 0) resolve(payloads)
-      keys.forEach((key, i) => {
-        this.#entries.read(key, (error, payload) => {
-          if (error !== undefined) {
-            reject(error)
-            return
-          }
-          payloads[i] = payload
-          if (--left === 0) resolve(payloads)
-        })
-      })
+      const entries = new Entries(servers, flushOnClear)
+      return { store: new MemcachedPrimitives(servers, entries, format, core.settings.timeout) }
     })
-  }
-
-  protected override writeEntries(
-    entries: readonly WriteEntry<Payload>[],
-  ): Promise<WriteOutcome[]> {
-    return new Promise((resolve, reject) => {
-      const outcomes = new Array<WriteOutcome>(entries.length)
-      const failures: Error[] = []
-      let left = entries.length
-      if (left === 0) resolve(outcomes)
-      entries.forEach((entry, i) => {
-        this.#entries.write(entry, (error, outcome) => {
-          if (error !== undefined) failures.push(error)
-          outcomes[i] = outcome
-          if (--left > 0) return
-          const [failure] = failures
-          if (failure !== undefined && failures.length === entries.length) reject(failure)
-          else resolve(outcomes)
-        })
-      })
-    })
-  }
-
-  protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
-    return Promise.all(keys.map((key) => this.#entries.remove(key)))
-  }
-
-  protected override async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
-    return this.#entries.touch(key, expiresAtMs)
-  }
-
-  protected override async incrementEntry(
-    key: string,
-    delta: number,
-  ): Promise<number | null | undefined> {
-    return this.#entries.increment(key, delta)
-  }
-
-  protected override async readDeadline(key: string): Promise<Deadline | undefined> {
-    return this.#entries.deadline(key, toDeadline(this.settings.timeout, Date.now()))
-  }
-
-  protected override async removeAll(): Promise<void> {
-    await this.#entries.clear()
-  }
-
-  protected override async readServerStats(): Promise<ServerFigures> {
-    const asked = this.#servers.all.map((server) => ({
-      name: server.name,
-      ask: () => server.stats(),
-    }))
-    return together(await askEach(asked))
-  }
-
-  protected override disconnect(): void {
-    this.#servers.close()
   }
 }
 

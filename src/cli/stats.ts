@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { coreOf } from '../backend/core.js'
 import type { NamedServerFigures, ServerFigures, ServerStats } from '../server-stats.js'
 import { UsageError } from './faults.js'
 import type { Session } from './session.js'
@@ -80,7 +81,7 @@ function write(session: Session, all: Readonly<Record<string, ServerStats>>): vo
   const aliases = Object.fromEntries(
     session.caches.aliases.map((alias) => {
       const stats = Object.hasOwn(all, alias) ? all[alias] : undefined
-      const backend = session.caches.get(alias).backendName
+      const backend = coreOf(session.caches.get(alias)).backendName
       return [alias, stats === undefined ? { backend } : withoutOwnMemory(stats)] as const
     }),
   )

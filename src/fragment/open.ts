@@ -74,7 +74,7 @@ export function openHere(
     if (hit !== undefined && !isTimed) cache.counts.hits++
     else lookupMs = noteLookup(fragment, hit !== undefined, startedMs, isSampled)
   } catch (error) {
-    cache.reportFailure('get', error)
+    cache.guard.reportFailure('get', error)
     tellOfFailure(fragment, startedMs, error)
     hit = undefined
     hasFailed = true

@@ -27,9 +27,9 @@ export function noteLookup(
   else counts.misses++
   if (operationChannel.hasSubscribers) {
     if (isSampled) counts.reads.add(lookupMs)
-    cache.tellOfLookup(variant.key, isFound, lookupMs)
-  } else if (isSampled) cache.timedAtOnce(variant.key, isFound, lookupMs)
-  else if (!isFound) cache.tellOfMiss(variant.key)
+    cache.calls.tellOfLookup(variant.key, isFound, lookupMs)
+  } else if (isSampled) cache.calls.timedAtOnce(variant.key, isFound, lookupMs)
+  else if (!isFound) cache.calls.tellOfMiss(variant.key)
   return lookupMs
 }
 
@@ -40,7 +40,7 @@ export function tellOfFailure(
 ): void {
   if (!isToldOfOperations()) return
   const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-  cache.tellOfLookup(variant.key, false, failedMs, { error })
+  cache.calls.tellOfLookup(variant.key, false, failedMs, { error })
 }
 
 /** Of what is no hit each is told: its time counts from now on if it was not taken before. */

@@ -85,7 +85,9 @@ export class Dependencies {
       this.#expect(tag)
     }
     return new Declaration(async () => {
-      const versions = await cache.tryRead(() => cache.declaredVersions(fresh, this.#begunTime))
+      const versions = await cache.tryRead(() =>
+        cache.entries.declaredVersions(fresh, this.#begunTime),
+      )
       if (versions === undefined) return
       const known = this.#merged()
       for (const tag of fresh) {
@@ -213,7 +215,7 @@ export function tagsToStore(
   // What contains this must know of the tags at once: it may be done before they are read.
   parent?.depend(dependencies.cache, known)
   const { cache, begunTime } = dependencies
-  const read = cache.tryRead(() => cache.versionsSince(unread, begunTime))
+  const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime))
   return chain(read, (versions) => {
     if (versions === undefined || dependencies.isOutdated(unread)) return undefined
     return new Map([...(known as Map<string, string>), ...versions])

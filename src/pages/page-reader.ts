@@ -242,7 +242,7 @@ export class PageReader {
   ): MaybePromise<Lookup> {
     const { cache } = this
     if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
-      const found = cache.guarded('getMany', () => keys.map((key) => this.get(known, key)))
+      const found = cache.guard.run('getMany', () => keys.map((key) => this.get(known, key)))
       return chain(found, (hits) => {
         const count = hits.filter((hit) => hit !== undefined).length
         cache.counts.hits += count

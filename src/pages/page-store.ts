@@ -193,9 +193,9 @@ export class PageStore {
     else counts.misses++
     if (isTold) {
       if (isTimed) counts.reads.add(durationMs)
-      cache.tellOfLookup(found.key, isFound, durationMs)
-    } else if (isTimed) cache.timedAtOnce(found.key, isFound, durationMs)
-    else if (!isFound) cache.tellOfMiss(found.key)
+      cache.calls.tellOfLookup(found.key, isFound, durationMs)
+    } else if (isTimed) cache.calls.timedAtOnce(found.key, isFound, durationMs)
+    else if (!isFound) cache.calls.tellOfMiss(found.key)
     return found
   }
 
@@ -519,7 +519,7 @@ export class PageStore {
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
       await this.api.set(key, encodeGeneration(record), { timeout })
-      await this.cache.confirmInvalidation('invalidate')
+      await this.cache.store.confirmInvalidation('invalidate')
     }
     const done = withinLimit(drop())
     const settled = done.then(ignore, ignore)
@@ -562,7 +562,7 @@ export class PageStore {
     const marks = keys.map((key) => [key, newMark()] as const)
     const failed = await this.api.setMany(marks, { timeout: INVALIDATION_SECONDS })
     if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
-    await this.cache.confirmInvalidation('invalidate')
+    await this.cache.store.confirmInvalidation('invalidate')
   }
 }
 

@@ -3,14 +3,20 @@ import { responseCache } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
+import { coreOf } from '../../src/backend/core.js'
 
 /** Local memory that fails as a faulty backend might, in the middle of a call. */
 class BrokenCache extends LocMemCache {
   fault: Error | undefined
 
-  override lookupOne(storedKey: string) {
-    if (this.fault !== undefined) throw this.fault
-    return super.lookupOne(storedKey)
+  constructor() {
+    super()
+    const { entries } = coreOf(this)
+    const lookupOne = entries.lookupOne.bind(entries)
+    entries.lookupOne = (...asked) => {
+      if (this.fault !== undefined) throw this.fault
+      return lookupOne(...asked)
+    }
   }
 }
 

@@ -1,7 +1,14 @@
-import { CacheBackendError, LocMemCache, type WriteEntry, type WriteOutcome } from 'fragcache'
+import {
+  CacheBackendError,
+  LocMemCache,
+  type CacheSettings,
+  type WriteEntry,
+  type WriteOutcome,
+} from 'fragcache'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { NewPage, PageLookup, PageRequest } from '../../src/pages/page.js'
 import { PageStore } from '../../src/pages/page-store.js'
+import { coreOf } from '../../src/backend/core.js'
 import { Frame } from '../../src/making/frame.js'
 import { generationKey, headerListKey } from '../../src/http/page-key.js'
 import { decodeHeaderList, encodeHeaderList } from '../../src/pages/page-records.js'
@@ -76,15 +83,12 @@ class SlowlyWritingCache extends AsyncTestCache {
 
 /** Another process writes beside it, and what is read is from before that. */
 class LaggingCache extends AsyncTestCache {
-  override get readsMayLag(): boolean {
-    return true
-  }
-
-  protected override readCopies(
-    keys: readonly string[],
-    counterKeys: readonly string[],
-  ): Promise<(Uint8Array | undefined)[]> {
-    return this.readEntries([...keys.map((key) => `before ${key}`), ...counterKeys])
+  constructor(settings: CacheSettings) {
+    super(settings)
+    const { store } = coreOf(this)
+    Object.defineProperty(store, 'readsMayLag', { value: true })
+    store.readCopies = (keys, counterKeys) =>
+      this.readEntries([...keys.map((key) => `before ${key}`), ...counterKeys])
   }
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import type { AuditMessage, Failure, InspectorOptions } from '../../adapters/inspector/index.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { CacheBackendError, createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions } from '../support/express.js'
 import { Inspected, tokenIn } from './inspector-support.js'
 
@@ -201,8 +202,8 @@ describe.each(expressVersions)('an action, on $version', ({ express }) => {
 })
 
 describe('an action that fails', () => {
-  class Broken extends LocMemCache {
-    protected override removeAll(): void {
+  class Broken extends AsyncTestCache {
+    protected override async removeAll(): Promise<void> {
       throw new CacheBackendError('the disk is full')
     }
   }

@@ -10,6 +10,7 @@ import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { compression, eventually, expressVersions } from '../support/express.js'
 import { Inspected, Listener } from './inspector-support.js'
+import { coreOf } from '../../src/backend/core.js'
 
 const CHANNELS = ['operation', 'fragment', 'response', 'refresh', 'audit']
 const hasListeners = () =>
@@ -365,13 +366,17 @@ describe('the feed', () => {
   it('tells of an outage and of its end', async () => {
     class Shaky extends LocMemCache {
       fails = false
-      override lookupOne(storedKey: string) {
-        if (this.fails) throw new Error('connection refused')
-        return super.lookupOne(storedKey)
+      constructor() {
+        super()
+        const { entries, store } = coreOf(this)
+        const lookupOne = entries.lookupOne.bind(entries)
+        const readServerStats = store.readServerStats.bind(store)
+        entries.lookupOne = (...asked) => this.#answer(() => lookupOne(...asked))
+        store.readServerStats = () => this.#answer(readServerStats)
       }
-      protected override readServerStats() {
+      #answer<T>(answer: () => T): T {
         if (this.fails) throw new Error('connection refused')
-        return super.readServerStats()
+        return answer()
       }
     }
     const cache = new Shaky()

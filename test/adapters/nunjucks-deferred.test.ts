@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
+import { coreOf } from '../../src/backend/core.js'
 
 function setUp(templates: Readonly<Record<string, string>> = {}) {
   const remote = new AsyncTestCache()
@@ -120,8 +121,9 @@ describe('renders that overlap', () => {
     )
     const { remote, caches, renderAsync } = setUp(templates)
     for (const method of ['tryLookup', 'tryStore'] as const) {
-      const original = remote[method].bind(remote) as (...args: unknown[]) => Promise<unknown>
-      vi.spyOn(remote, method).mockImplementation((async (...args: unknown[]) => {
+      const core = coreOf(remote)
+      const original = core[method].bind(core) as (...args: unknown[]) => Promise<unknown>
+      vi.spyOn(core, method).mockImplementation((async (...args: unknown[]) => {
         remote.latencyMs = Math.random() * 8
         return original(...args)
       }) as never)

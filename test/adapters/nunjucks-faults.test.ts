@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
+import { coreOf } from '../../src/backend/core.js'
 
 type Templates = Readonly<Record<string, string>>
 
@@ -360,7 +361,7 @@ describe('an error in a body', () => {
       const caches = createCaches({ default: cache })
       const env = new nunjucks.Environment(sources(templates))
       const { renderAsync } = registerCache(env, caches)
-      const set = vi.spyOn(cache, 'tryStore')
+      const set = vi.spyOn(coreOf(cache), 'tryStore')
       await failure(() => renderAsync('main', { f: boom }))
       if (cache instanceof LocMemCache) await failure(() => env.render('main', { f: boom }))
       expect(set).not.toHaveBeenCalled()

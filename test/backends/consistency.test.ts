@@ -11,7 +11,7 @@ import { TieredCache } from 'fragcache/tiered'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { NewPage, PageLookup, PageRequest } from '../../src/pages/page.js'
 import { Frame } from '../../src/making/frame.js'
-import { primitivesOf } from '../../src/primitives.js'
+import { coreOf } from '../../src/backend/core.js'
 import { userTag } from '../../src/tags.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { newTable, openBetterSqlite3 } from '../support/databases.js'
@@ -42,7 +42,7 @@ async function invalidateElsewhere(
   tags: readonly string[],
   { soft = false } = {},
 ): Promise<void> {
-  await there.bumpTags(tags.map(userTag), soft)
+  await coreOf(there).entries.bumpTags(tags.map(userTag), soft)
 }
 
 function pairOf(make: () => Cache): Pair {
@@ -209,7 +209,8 @@ describe.each(kinds)('over %s, what another process invalidates', (_, create) =>
     const made = here.getOrSet('k', old.make, { timeout: 60, tags: ['t'] })
     await old.begun
     await invalidateElsewhere(there, ['t'])
-    await primitivesOf(there).removeEntries([there.counterKey('t:t')])
+    const { store, keys } = coreOf(there)
+    await store.removeEntries([keys.counterKey('t:t')])
     old.end()
     await made
     expect(await there.get('k')).toBeUndefined()

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { decodeEntry, encodeEntry } from '../../src/backends/file/format.js'
 import { entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { coreOf } from '../../src/backend/core.js'
 
 let location: string
 let warnings: string[]
@@ -192,7 +193,7 @@ describe('a value that is too large for a file', () => {
     await cache.set('key', 'old')
     // Memory of this size is given out only where it is written to, and it is not.
     const huge = Buffer.allocUnsafeSlow(2 ** 31)
-    vi.spyOn(cache as unknown as { packValue: () => unknown }, 'packValue').mockReturnValue(huge)
+    vi.spyOn(coreOf(cache).store, 'packValue').mockReturnValue(huge)
     await expect(cache.set('key', 'new')).rejects.toMatchObject({
       code: 'FRAGCACHE_VALUE_TOO_LARGE',
     })

@@ -188,7 +188,7 @@ describe('settings that are unknown or contradict each other are refused by name
       { location, serializer: { serialize: String, deserialize: String } },
       { location, options: { flushOnClear: true, timeLimitMs: 1, family: 6 } },
     ]
-    for (const one of settings) expect(new RedisCache(one).backendName).toBe('RedisCache')
+    for (const one of settings) expect(() => new RedisCache(one)).not.toThrow()
   })
 })
 

@@ -9,15 +9,17 @@ const LIMIT_MS = 1000
 
 const script = `
   import { LocMemCache } from './src/index.js'
+  import { coreOf } from './src/backend/core.js'
   import { RedisCache } from './src/backends/redis.js'
   import { TieredCache } from './src/backends/tiered.js'
   const [location] = args
   const remote = new RedisCache({ location, keyPrefix: 'shop' })
   const cache = new TieredCache({ local: new LocMemCache(), remote })
   let asked = 0
-  const { lookup, lookupOne } = remote
-  remote.lookup = (...all) => (asked++, lookup.apply(remote, all))
-  remote.lookupOne = (...all) => (asked++, lookupOne.apply(remote, all))
+  const { entries } = coreOf(remote)
+  const { lookup, lookupOne } = entries
+  entries.lookup = (...all) => (asked++, lookup.apply(entries, all))
+  entries.lookupOne = (...all) => (asked++, lookupOne.apply(entries, all))
   const answer = async ({ method, given }) => {
     if (method === 'asked') return asked
     return (await cache[method](...given)) ?? null

@@ -9,7 +9,6 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
 } from '../../src/index.js'
-import { primitivesOf } from '../../src/primitives.js'
 import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
@@ -69,7 +68,7 @@ describe('reading', () => {
     const { cache, remote } = open()
     await writer.cache.setMany({ a: 1, b: 2, c: 3 })
     await cache.get('b')
-    const read = vi.spyOn(remote, 'lookup')
+    const read = vi.spyOn(coreOf(remote).entries, 'lookup')
     expect([...(await cache.getMany(['a', 'b', 'c', 'd'])).entries()]).toEqual([
       ['a', 1],
       ['b', 2],
@@ -234,7 +233,7 @@ describe('other processes', () => {
 
   it('are told again of a write that failed, since it may come late', async () => {
     const [a, b] = [open(), open()]
-    vi.spyOn(primitivesOf(a.remote).settings, 'timeLimitMs', 'get').mockReturnValue(50)
+    vi.spyOn(coreOf(a.remote).settings, 'timeLimitMs', 'get').mockReturnValue(50)
     await a.cache.set('k', 'old')
     a.remote.failing = true
     await expect(a.cache.set('k', 'late')).rejects.toThrow(CacheBackendError)
@@ -509,7 +508,7 @@ it('with a bus, localTimeout is a limit too', async () => {
 
 it('keeps what may come from a lagging replica for a second at most', async () => {
   const { cache, remote } = open()
-  Object.defineProperty(remote, 'readsMayLag', { value: true })
+  Object.defineProperty(coreOf(remote).store, 'readsMayLag', { value: true })
   await cache.set('k', 1)
   await cache.get('k')
   clock.advance(1)

@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { LocMemCache, type Cache, type WriteEntry, type WriteOutcome } from 'fragcache'
 import { FileBasedCache } from 'fragcache/file'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { coreOf } from '../../src/backend/core.js'
 
 /** A store that something can be done to just before it writes, or that fails to. */
 class InterruptedCache extends AsyncTestCache {
@@ -108,7 +109,7 @@ it('who joined a making that could not be begun is given what was made after the
   )
   await begun.given
   // As in another process: nothing here knows of it but the store.
-  await there.bumpTags(['t:t'])
+  await coreOf(there).entries.bumpTags(['t:t'])
   const joined = here.getOrSet('k', () => 'new', { tags })
   end.give()
   expect(await first).toBe('old')
@@ -126,7 +127,7 @@ it('what is not kept, or cannot be made, takes no room for long', async () => {
   await expect(cache.getOrSet('none', () => Promise.reject(fault))).rejects.toBe(fault)
   vi.setSystemTime(Date.now() + 5_000)
   const storedKey = cache.makeKey('none')
-  const [lying] = (await cache.lookup([storedKey], [])).lying
+  const [lying] = (await coreOf(cache).entries.lookup([storedKey], [])).lying
   expect(lying).toBeUndefined()
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { DeadlineHeap, type Due } from '../../src/backends/deadline-heap.js'
+import { DeadlineHeap, type Due } from '../../src/backends/locmem/deadline-heap.js'
 import { fc } from '../support/random.js'
 
 interface Item extends Due {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { messageOfError, textOfError } from '../../src/error-text.js'
-import { createCaches, LocMemCache } from '../../src/index.js'
+import { createCaches } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 
 /** What nobody should throw, and somebody does. */
 const unspeakable: readonly (readonly [name: string, thrown: unknown])[] = [
@@ -39,7 +40,7 @@ describe('what an error says', () => {
   })
 
   it.each(unspeakable)('figures of a store that throws %s are none', async (_, thrown) => {
-    class Odd extends LocMemCache {
+    class Odd extends AsyncTestCache {
       protected override readServerStats(): never {
         throw thrown
       }

@@ -10,6 +10,7 @@ import {
 } from '../../src/index.js'
 import { operationChannel } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { coreOf } from '../../src/backend/core.js'
 
 let listening: (readonly [string, (message: unknown) => void])[] = []
 
@@ -128,13 +129,12 @@ describe('fragcache:operation', () => {
 
 describe('fragcache:operation of a fragment', () => {
   it('tells of its look-up once, also where its tags cannot be read', () => {
-    class TagsFail extends LocMemCache {
-      override currentVersions(): never {
-        throw new Error('the counters are gone')
-      }
-    }
+    const cache = new LocMemCache()
+    vi.spyOn(coreOf(cache).entries, 'currentVersions').mockImplementation(() => {
+      throw new Error('the counters are gone')
+    })
     vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
-    const fragments = new FragmentCache(createCaches({ default: new TagsFail() }))
+    const fragments = new FragmentCache(createCaches({ default: cache }))
     const messages = listen<OperationMessage>('fragcache:operation')
     expect(fragments.renderSync({ name: 'card', timeout: 60 }, () => 'made')).toBe('made')
     expect(messages).toMatchObject([{ operation: 'get', hits: 0, misses: 1 }])
@@ -194,20 +194,20 @@ describe('fragcache:outage', () => {
   })
 
   it('tells of a store that answers at once, and of its return at the next call of any kind', async () => {
-    class Disk extends LocMemCache {
-      broken = false
-      override lookupOne(storedKey: string) {
-        if (this.broken) throw new Error('disk full')
-        return super.lookupOne(storedKey)
-      }
+    const disk = new LocMemCache()
+    let isBroken = false
+    const { entries } = coreOf(disk)
+    const lookupOne = entries.lookupOne.bind(entries)
+    entries.lookupOne = (...asked) => {
+      if (isBroken) throw new Error('disk full')
+      return lookupOne(...asked)
     }
-    const disk = new Disk()
     const messages = listen<OutageMessage>('fragcache:outage')
     await disk.set('k', 1)
-    disk.broken = true
+    isBroken = true
     await expect(disk.get('k')).rejects.toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
     await expect(disk.has('k')).rejects.toMatchObject({ cause: { message: 'disk full' } })
-    disk.broken = false
+    isBroken = false
     expect(await disk.get('k')).toBe(1)
     expect(messages).toHaveLength(2)
     expect(messages[1]).toHaveProperty('until')

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheBackendError, type Cache } from '../../src/index.js'
 import type { OutageMessage } from '../../src/observe.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { coreOf } from '../../src/backend/core.js'
 
 const LIMIT_MS = 50
 
@@ -129,7 +130,7 @@ describe('a server that fails again and again', () => {
     cache.latencyMs = 10
     const early = cache.get('k')
     await sleep(5)
-    cache.reportFailure('get', new Error('gone'))
+    coreOf(cache).guard.reportFailure('get', new Error('gone'))
     await early
     expect(outages).toHaveLength(1)
   })
@@ -185,11 +186,9 @@ describe('a server that fails again and again', () => {
 describe('a store with copies', () => {
   /** Reads come from a copy that works, writes fail. */
   function withCopies(): AsyncTestCache {
-    Object.defineProperty(cache, 'readsMayLag', { value: true })
-    const primitives = cache as unknown as {
-      readCopies: (keys: string[]) => Promise<undefined[]>
-    }
-    primitives.readCopies = (keys) => Promise.resolve(keys.map(() => undefined))
+    const { store } = coreOf(cache)
+    Object.defineProperty(store, 'readsMayLag', { value: true })
+    store.readCopies = (keys) => Promise.resolve(keys.map(() => undefined))
     cache.failing = true
     return cache
   }
@@ -218,14 +217,14 @@ describe('a store with copies', () => {
 
 describe('errors that are answers of a server that is alive', () => {
   it('do not keep it from being asked', async () => {
-    vi.spyOn(cache as unknown as { isOutage(): boolean }, 'isOutage').mockReturnValue(false)
+    Object.assign(cache, { isOutage: () => false })
     cache.failing = true
     await failThreeTimes()
     expect((await asked(() => cache.get('k'))).times).toBe(1)
   })
 
   it('are no outage, however many come between calls that work, and warn once', async () => {
-    vi.spyOn(cache as unknown as { isOutage(): boolean }, 'isOutage').mockReturnValue(false)
+    Object.assign(cache, { isOutage: () => false })
     const warn = vi.mocked(process.emitWarning)
     warn.mockClear()
     for (let i = 0; i < 20; i++) {

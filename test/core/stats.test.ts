@@ -27,7 +27,7 @@ describe.each(kinds)('statistics of %s', (_, newCache) => {
     await cache.deleteMany(['c', 'd', 'not there'])
     expect(caches.stats().aliases.default).toMatchObject({
       alias: 'default',
-      backend: cache.backendName,
+      backend: cache.constructor.name,
       hits: 4,
       misses: 3,
       sets: 4,

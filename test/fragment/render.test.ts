@@ -11,6 +11,7 @@ import {
 import { AsyncTestCache } from '../support/async-cache.js'
 import { spellingsOf } from '../support/digests.js'
 import { fragmentsTold } from './told.js'
+import { coreOf } from '../../src/backend/core.js'
 
 function setUp() {
   const caches = createCaches({
@@ -340,7 +341,7 @@ describe('a cache that hangs', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const { caches, fragments } = setUp()
     const never = new Promise<never>(() => undefined)
-    vi.spyOn(caches.far, 'lookup').mockReturnValue(never)
+    vi.spyOn(coreOf(caches.far).entries, 'lookup').mockReturnValue(never)
     const text = fragments.render({ name: 'n', timeout: 9, using: 'far' }, () => 'x')
     await vi.advanceTimersByTimeAsync(2000)
     expect(await text).toBe('x')
@@ -510,11 +511,12 @@ describe('a cache that is down', () => {
 describe('a cache that cannot be read while a fragment is made', () => {
   it('keeps nothing that an invalidation of an inner part could not reach', async () => {
     const { caches, fragments } = setUp()
-    const read = caches.far.versionsSince.bind(caches.far)
+    const { entries } = coreOf(caches.far)
+    const read = entries.versionsSince.bind(entries)
     const page = (text: string, fail: boolean) =>
       fragments.render({ name: 'o', timeout: 9, using: 'far' }, async () => {
         // The outer cache's versions of the inner tags are read when the inner is done, and again if need be.
-        vi.spyOn(caches.far, 'versionsSince').mockImplementation((...asked) =>
+        vi.spyOn(entries, 'versionsSince').mockImplementation((...asked) =>
           fail ? undefined : read(...asked),
         )
         const inner = await fragments.render({ name: 'i', timeout: 9, tags: ['t'] }, () => text)

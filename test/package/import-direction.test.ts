@@ -92,7 +92,7 @@ const spellings: readonly (readonly [file: string, statement: string])[] = [
   ['src/tags.ts', `export { FileBasedCache } from './backends/file.js'`],
   ['src/value.ts', `export const later = () => import('./backends/file.js')`],
   ['src/timeout.ts', `export type File = import('./backends/file.js').FileBasedCache`],
-  ['src/circuit.ts', `import type { FileBasedCache } from './backends/file.js'`],
+  ['src/time-limit.ts', `import type { FileBasedCache } from './backends/file.js'`],
   ['src/bus.ts', `import { type FileBasedCache } from './backends/file.js'`],
 ]
 

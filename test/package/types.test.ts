@@ -1,21 +1,20 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Consumer, projectRoot, run } from '../support/consumer.js'
 
-const tsconfig = (files: readonly string[]) =>
-  JSON.stringify({
-    compilerOptions: {
-      target: 'es2023',
-      module: 'nodenext',
-      types: ['node'],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      skipLibCheck: false,
-      noEmit: true,
-    },
-    files,
-  })
+const compilerOptions = {
+  target: 'es2023',
+  module: 'nodenext',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  skipLibCheck: false,
+  noEmit: true,
+}
+
+const tsconfig = (files: readonly string[]) => JSON.stringify({ compilerOptions, files })
 
 const core = `
 import {
@@ -130,6 +129,45 @@ testBackend('LocMemCache', {
 })
 `
 
+/** What the parts of a cache are or were called: none of it is a member that a backend's own could replace. */
+const PARTS = `access ask backendName begin below bumpTags bus call callStore calls changes checkedKey circuit claims clock clockTime
+  confirmInvalidation copy core count counterKey counters counts currentVersions deadline declaredVersions defaultBeta
+  defaultLock defaultTimeout dependOn entries failures flights forgetClock forgetOutage format giveUp guard guarded
+  invalidateAgain invalidateStoredTags invalidationCount isClosed isCurrentVersion isFailing isOpen isStillClaimed
+  isTold keep keepCopy keys leader limits local lookup lookupOne lose made mayAnswerAtOnce memory move observed options
+  outages owner primitives probe producerTimeoutMs publish read readAmong readCopies readLifetime readOwnServerStats
+  readVersions readings readsMayLag recallTags recalled refreshes refusals rememberTags remote removalListeners remove
+  removing reportFailure request requireStore restamp rewrite scanner server sources start stop store storedKeyOf tags
+  tagsOf tellHits tellOfLookup tellOfMiss tellsOfChanges timeLimit timedAtOnce toFailure toHit tooLarge tryBegin
+  tryGiveUp tryLookup tryLying tryRead tryRecheck tryStore unpackEntry values versions versionsSince watchChanges
+  withRecalled write writeNumber`
+
+const ownNames = `
+import { createCaches, FragmentCache } from 'fragcache'
+import { testBackend } from 'fragcache/testing'
+import { MapCache, type MapCacheSettings, type Store } from './map-cache.js'
+
+class Mine extends MapCache {
+  ${PARTS.split(/\s+/).join(" = 'mine'\n  ")} = 'mine'
+  static open(settings: MapCacheSettings): Mine {
+    return new Mine(settings)
+  }
+}
+
+let store: Store = new Map()
+testBackend('Mine', {
+  reset: () => {
+    store = new Map()
+  },
+  create: (settings) => Mine.open({ ...settings, options: { store } }),
+  variants: ['plain'],
+})
+
+const fragments = new FragmentCache(createCaches({ default: Mine.open({}) }))
+const render = (text: string) => fragments.renderSync({ name: 'box', timeout: 60 }, () => text)
+if (render('first') !== 'first' || render('second') !== 'first') throw new Error('it keeps nothing')
+`
+
 let consumer: Consumer
 beforeAll(async () => {
   consumer = await Consumer.install()
@@ -141,6 +179,10 @@ beforeAll(async () => {
 async function compile(sources: Readonly<Record<string, string>>) {
   for (const [file, text] of Object.entries(sources)) await consumer.write(file, text)
   await consumer.write('tsconfig.json', tsconfig(Object.keys(sources)))
+  return runCompiler()
+}
+
+function runCompiler() {
   const compiler = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc')
   return run(process.execPath, [compiler, '-p', '.'], consumer.folder)
 }
@@ -162,4 +204,19 @@ describe('the types in a strict project that checks its libraries', () => {
     const sources = Object.entries(engines).map(([engine, text]) => [`${engine}.ts`, text])
     expect(await compile(Object.fromEntries(sources))).toEqual({ code: 0, out: '', error: '' })
   }, 120_000)
+
+  it('let a backend have members with any of the names that parts of a cache have', async () => {
+    const example = join(projectRoot, 'examples', 'custom-backend', 'map-cache.ts')
+    await consumer.write('map-cache.ts', await readFile(example, 'utf8'))
+    await consumer.write('own-names.ts', ownNames)
+    const options = { ...compilerOptions, outDir: '.', noEmit: false }
+    const config = { compilerOptions: options, files: ['own-names.ts'] }
+    await consumer.write('tsconfig.json', JSON.stringify(config))
+    expect(await runCompiler()).toEqual({ code: 0, out: '', error: '' })
+    const args = ['--no-warnings', '--test-reporter=tap', 'own-names.js']
+    const { code, out } = await run(process.execPath, args, consumer.folder)
+    expect(out).toMatch(/^# fail 0$/m)
+    expect(Number(/^# pass (\d+)$/m.exec(out)?.[1])).toBeGreaterThan(200)
+    expect(code).toBe(0)
+  }, 240_000)
 })

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import type { Cache, CacheSettings, Deadline, Version } from '../../src/index.js'
+import type { Cache, CacheSettings, Version } from '../../src/index.js'
 import { inProject } from './samples.js'
+import { coreOf } from '../../src/backend/core.js'
 
 /** A value as the fixtures write it: JSON, with marks for what JSON lacks. */
 export type GoldenValue = unknown
@@ -145,11 +146,6 @@ async function outcomeOf(action: () => Promise<unknown>): Promise<Outcome> {
   }
 }
 
-/** The one primitive that the fixtures look at beneath the API: what they call the ttl. */
-interface DeadlineReader {
-  readDeadline(storedKey: string): Deadline | undefined | Promise<Deadline | undefined>
-}
-
 async function call(cache: Cache, step: GoldenStep, keys: readonly string[]): Promise<unknown> {
   const { op, args, kwargs = {} } = step
   const [key, second, third] = args.map(toValue) as [string, unknown, unknown]
@@ -201,7 +197,7 @@ async function call(cache: Cache, step: GoldenStep, keys: readonly string[]): Pr
 }
 
 async function ttl(cache: Cache, storedKey: string): Promise<unknown> {
-  const deadline = await (cache as unknown as DeadlineReader).readDeadline(storedKey)
+  const deadline = await coreOf(cache).store.readDeadline(storedKey)
   if (deadline === undefined) return 'missing'
   return deadline === null ? null : (deadline - Date.now()) / 1000
 }

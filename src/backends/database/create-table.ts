@@ -13,6 +13,11 @@ export interface NeededTable {
 /** How a cache says what table it needs; by name, since a process may load two copies. */
 export const NEEDED_TABLE = Symbol.for('fragcache.database.table.1')
 
+/** Says what table a cache needs. */
+export function declareTable(cache: object, needed: NeededTable): void {
+  Object.defineProperty(cache, NEEDED_TABLE, { value: needed })
+}
+
 /** Options of {@link createCacheTable}. */
 export interface CreateCacheTableOptions {
   /** Only tells what is missing. Default `false`. */

@@ -1,4 +1,4 @@
-import type { WriteOutcome } from '../../backend.js'
+import type { WriteOutcome } from '../../backend/store.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf, type Run } from './removal.js'
 import type { Answer } from './driver.js'

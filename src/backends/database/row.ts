@@ -1,4 +1,4 @@
-import type { WriteEntry } from '../../backend.js'
+import type { WriteEntry } from '../../backend/store.js'
 import { readInteger } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
 import { toColumn } from './column-key.js'

@@ -1,4 +1,4 @@
-import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { addIntegers, readInteger } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'

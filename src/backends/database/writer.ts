@@ -1,4 +1,4 @@
-import type { WriteOutcome } from '../../backend.js'
+import type { WriteOutcome } from '../../backend/store.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import type { Answer } from './driver.js'
 import type { WriteRow } from './row.js'

@@ -1,5 +1,5 @@
 import { unlink } from 'node:fs/promises'
-import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { isExpired } from '../../timeout.js'
 import { EntryCount } from './count.js'
 import { Culling, excessOf, type Limits } from './culling.js'

@@ -1,4 +1,4 @@
-import type { WriteEntry, WriteOutcome } from '../../backend.js'
+import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { addIntegers } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
 import type { Connection } from './connection.js'

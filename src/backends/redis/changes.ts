@@ -1,4 +1,4 @@
-import type { ChangeListener } from '../../backend/entries.js'
+import type { ChangeListener } from '../../backend/store.js'
 import type { Argument, IoClient, Reply } from './client.js'
 import type { ClientSource } from './link.js'
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ChangeListener } from '../../backend/entries.js'
+import type { ChangeListener } from '../../backend/store.js'
 import type { Bus } from '../../bus.js'
 import { CacheBackendError } from '../../errors.js'
 import type { MaybePromise } from '../../maybe-promise.js'

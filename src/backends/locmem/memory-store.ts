@@ -1,9 +1,8 @@
-import { shortKey, type ShortKey } from '../bounded-memo.js'
-import { Moments } from '../moments.js'
-import { MAX_SOFT_HISTORY } from '../tags.js'
-import { isExpired, type Deadline } from '../timeout.js'
-import { isTagged, sizeOf, type MemoryEntry, type MemoryPayload } from './memory-entry.js'
-import { OwnedEntries, type Turns } from './owned-entries.js'
+import { isExpired, type Deadline } from '../../timeout.js'
+import { Invalidations } from './invalidations.js'
+import { OwnedEntries, type MemoryEntry, type Turns } from './owned-entries.js'
+import { sizeOf, type MemoryPayload } from './payload.js'
+import { Removals } from './removals.js'
 
 /** How much may be kept. */
 export interface Limits {
@@ -13,17 +12,6 @@ export interface Limits {
   /** One in so many live entries goes when it is full; 0: all. */
   readonly cullFrequency: number
 }
-
-interface SoftInvalidation {
-  readonly count: number
-  readonly atMs: number
-}
-
-/** Tags whose soft invalidations are remembered one by one. */
-const MAX_SOFT = 10_000
-
-/** Longer tags are kept as digests. */
-const MAX_TAG_LENGTH = 64
 
 /** Entries that go in one call: by code that has not run before, they may take a hundredfold. */
 const AT_ONCE = 125
@@ -43,10 +31,6 @@ export interface Owner {
  * Entries of one location, shared by every cache of that name in the process.
  *
  * No call takes longer the more is kept: what has to go goes in small steps, or is dropped as a whole.
- *
- * Tags cost no entries here: only the count of the latest invalidation of a tag is remembered, and
- * an entry is stored with the count at the time its versions were read. Where the oldest of these
- * memories are given up, what is older than them counts as invalidated.
  */
 export class MemoryStore {
   readonly #owners = new Map<string, Owner>()
@@ -55,13 +39,8 @@ export class MemoryStore {
   #countsBytes = false
   /** Entries that are still to go since it was full. */
   #owed = 0
-  readonly #invalidations = new Moments()
-  readonly #removals = new Moments()
-  #removalCount = 0
-  #clearedAt = 0
-  readonly #softInvalidations = new Map<ShortKey, readonly SoftInvalidation[]>()
-  #forgottenSoftCount = 0
-  #invalidationCount = 0
+  readonly invalidations = new Invalidations()
+  readonly removals = new Removals()
 
   /** How many entries are kept, expired ones included. */
   get size(): number {
@@ -106,7 +85,10 @@ export class MemoryStore {
   get(owner: Owner, key: string): MemoryEntry | undefined {
     const entry = this.#find(owner, key)
     if (entry === undefined) return undefined
-    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
+    if (
+      isExpired(entry.expiresAtMs, Date.now()) ||
+      !this.invalidations.isCurrent(entry.home.owner, entry.payload)
+    ) {
       this.#remove(entry)
       return undefined
     }
@@ -126,32 +108,6 @@ export class MemoryStore {
       if (entry !== undefined) return entry
     }
     return undefined
-  }
-
-  #isCurrent({ payload, home: { owner } }: MemoryEntry): boolean {
-    if (!isTagged(payload) || payload.checkedAt === this.#invalidationCount) return true
-    let softMs = Infinity
-    for (const [tag, version] of payload.tags) {
-      const own = ownTag(owner, tag)
-      if (this.#invalidations.of(own) > Number(version)) return false
-      const soft = this.#softHistory(own)
-      if (soft === undefined) {
-        if (this.#forgottenSoftCount > Number(version)) return false
-        continue
-      }
-      // The first one since counts; where it may be one that is forgotten, the entry is gone.
-      const at = soft.findIndex(({ count }) => count > Number(version))
-      if (at === 0 && soft.length >= MAX_SOFT_HISTORY) return false
-      softMs = Math.min(softMs, soft[at]?.atMs ?? Infinity)
-    }
-    payload.softMs = softMs
-    payload.checkedAt = this.#invalidationCount
-    return true
-  }
-
-  #softHistory(own: string): readonly SoftInvalidation[] | undefined {
-    if (this.#softInvalidations.size === 0) return undefined
-    return this.#softInvalidations.get(shortKey(own, MAX_TAG_LENGTH))
   }
 
   /**
@@ -205,75 +161,17 @@ export class MemoryStore {
 
   /** Removes the entries that caches with this key prefix wrote. */
   clear(owner: Owner): void {
-    this.#clearedAt = ++this.#removalCount
+    this.removals.noteAll()
     this.#haveGone(owner.entries.size)
     // Nothing is to hold what is dropped.
     if (this.#turns.latest === owner.entries) this.#turns.latest = undefined
     owner.entries = this.#newEntries(owner.entries.owner)
   }
 
-  /** How often entries were removed by callers: what is evicted, or ends, does not count. */
-  get removalCount(): number {
-    return this.#removalCount
-  }
-
-  /** Whether an entry was removed, alone or with all others, after there had been so many removals. */
-  wasRemovedSince(key: string, count: number): boolean {
-    return this.#clearedAt > count || this.#removals.of(key) > count
-  }
-
   /** Removes an entry for a caller. @returns Whether it was live. */
   remove(owner: Owner, key: string): boolean {
-    this.noteRemoval(key)
+    this.removals.note(key)
     return this.delete(owner, key)
-  }
-
-  /** What was begun before must not be stored under this key. */
-  noteRemoval(key: string): void {
-    this.#removals.note(key, ++this.#removalCount)
-  }
-
-  /** Whether a tag of this key prefix was invalidated, softly too, after there had been so many. */
-  wasInvalidatedSince(keyPrefix: string, tag: string, count: number): boolean {
-    if (this.#invalidationCount === count) return false
-    const own = ownTag(keyPrefix, tag)
-    if (this.#invalidations.of(own) > count) return true
-    const soft = this.#softHistory(own)
-    return (soft?.at(-1)?.count ?? this.#forgottenSoftCount) > count
-  }
-
-  /** The count to store with an entry whose producer starts now. */
-  get invalidationCount(): number {
-    return this.#invalidationCount
-  }
-
-  /**
-   * Makes a miss of what caches with this key prefix stored with one of the tags.
-   *
-   * @param soft - Makes it stale instead.
-   * @param isAgain - The last soft one reaches until now.
-   */
-  invalidate(owner: string, tags: readonly string[], soft = false, isAgain = false): void {
-    const count = ++this.#invalidationCount
-    for (const tag of tags) {
-      const own = ownTag(owner, tag)
-      if (soft) {
-        const short = shortKey(own, MAX_TAG_LENGTH)
-        const all = this.#softInvalidations.get(short) ?? []
-        this.#softInvalidations.delete(short)
-        const before = isAgain ? all.slice(0, -1) : all
-        const atMs = (isAgain ? all.at(-1)?.atMs : undefined) ?? Date.now()
-        const history = [...before, { count, atMs }].slice(-MAX_SOFT_HISTORY)
-        this.#softInvalidations.set(short, history)
-        continue
-      }
-      this.#invalidations.note(own, count)
-    }
-    for (const [tag, history] of this.#softInvalidations) {
-      if (this.#softInvalidations.size <= MAX_SOFT) break
-      this.#softInvalidations.delete(tag)
-      this.#forgottenSoftCount = history.at(-1)?.count ?? this.#forgottenSoftCount
-    }
   }
 
   #cull({ maxEntries, cullFrequency }: Limits): void {
@@ -378,8 +276,4 @@ export class MemoryStore {
     }
     return found
   }
-}
-
-function ownTag(owner: string, tag: string): string {
-  return `${owner}\0${tag}`
 }

@@ -1,7 +1,7 @@
-import type { Stamp } from '../stamp.js'
-import type { TagVersions } from '../tags.js'
-import type { Deadline } from '../timeout.js'
-import type { OwnedEntries } from './owned-entries.js'
+import { pack, unpack } from '../../serializer.js'
+import { splitLabels, type Stamp } from '../../stamp.js'
+import { NO_VERSIONS, type TagVersions } from '../../tags.js'
+import type { Hit } from '../../backend/entries.js'
 
 /** A value that could be changed from outside, kept as bytes so that nobody can. */
 export class Serialized {
@@ -39,24 +39,6 @@ export function isSerialized(payload: MemoryPayload): payload is Serialized {
   return typeof payload === 'object' && payload !== null && 'bytes' in payload
 }
 
-/** What can tell an entry of local memory apart, and what is kept in it. */
-export class MemoryEntry {
-  /** Where it stands in the order of use, among the entries of its owner. */
-  older: MemoryEntry | undefined = undefined
-  newer: MemoryEntry | undefined = undefined
-  /** Its place among the deadlines; -1: it has none. */
-  deadlineAt = -1
-  /** Orders it among the entries of other owners; see `OwnedEntries`. */
-  turn = 0
-
-  constructor(
-    readonly home: OwnedEntries,
-    readonly key: string,
-    public payload: MemoryPayload,
-    public expiresAtMs: Deadline,
-  ) {}
-}
-
 /** Bytes of the key and the value, not of what surrounds them. */
 export function sizeOf(key: string, payload: MemoryPayload): number {
   return Buffer.byteLength(key) + sizeOfPayload(payload)
@@ -70,4 +52,34 @@ export function sizeOfPayload(payload: MemoryPayload): number {
 function sizeOfValue(value: Untagged): number {
   if (typeof value === 'string') return Buffer.byteLength(value)
   return isSerialized(value) ? value.bytes.byteLength : 8
+}
+
+/** Turns a checked value into what is kept. */
+export function toPayload(value: unknown, labels: TagVersions | undefined): MemoryPayload {
+  const kept = toUntagged(value)
+  if (labels === undefined) return kept
+  const { tags = NO_VERSIONS, stamp } = splitLabels(labels)
+  return new Tagged(kept, tags, undefined, stamp)
+}
+
+/** The same of a value without tags. */
+export function toUntagged(value: unknown): Untagged {
+  return isImmutable(value) ? value : new Serialized(pack(value))
+}
+
+/** @param entry - Where it is kept. */
+export function hitOf(payload: MemoryPayload, entry?: object): Hit {
+  const tagged = isTagged(payload)
+  const kept = tagged ? payload.value : payload
+  const tags = tagged ? (payload.origin ?? payload.tags) : undefined
+  return {
+    value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
+    tags: tags?.size === 0 ? undefined : tags,
+    stamp: tagged ? payload.stamp : undefined,
+    entry,
+  }
+}
+
+function isImmutable(value: unknown): value is string | number | boolean | bigint | null {
+  return typeof value !== 'object' || value === null
 }

@@ -1,8 +1,8 @@
-import { firstTime, isSameLife, laterOf, type ClockTime } from './clock.js'
-import { CacheBackendError } from './errors.js'
-import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import type { Primitives, WriteEntry, WriteOutcome } from './primitives.js'
+import { firstTime, isSameLife, laterOf, type ClockTime } from '../clock.js'
+import { CacheBackendError } from '../errors.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
+  CLOCK_KEY,
   clockTimeOf,
   hardened,
   hardPart,
@@ -13,17 +13,19 @@ import {
   softened,
   type SeenVersions,
   type TagVersions,
-} from './tags.js'
+} from '../tags.js'
+import type { CompleteStore } from './complete-store.js'
+import type { WriteEntry, WriteOutcome } from './store.js'
+import { COUNTER_VERSION, type StoredKeys } from './stored-keys.js'
 
 /** What the tag counters of a cache need of it. */
-export interface CounterStore<Payload> {
-  readonly primitives: Pick<
-    Primitives<Payload>,
+export interface CounterStore {
+  readonly store: Pick<
+    CompleteStore,
     'readEntries' | 'writeEntries' | 'incrementEntry' | 'packValue' | 'unpackPayload'
   >
   readonly backendName: string
-  readonly counterKey: (tag: string) => string
-  readonly clockKey: () => string
+  readonly keys: Pick<StoredKeys, 'counterKey' | 'checked'>
 }
 
 /** For so long what the clock showed is good enough; read again it costs one key of a look-up. */
@@ -41,15 +43,15 @@ const MAX_BEGINNINGS = 3
  * @remarks A counter is written before anything is made that depends on it, and every version is unlike
  *   any other: a counter that was lost and begun again never makes anything current again.
  */
-export class TagCounters<Payload> {
-  readonly #store: CounterStore<Payload>
+export class TagCounters {
+  readonly #of: CounterStore
   #time: ClockTime | undefined
   #readAtMs = -Infinity
   /** Whether something was declared while it was made: then more will be. */
   #isTimeWanted = false
 
-  constructor(store: CounterStore<Payload>) {
-    this.#store = store
+  constructor(of: CounterStore) {
+    this.#of = of
   }
 
   /**
@@ -71,7 +73,7 @@ export class TagCounters<Payload> {
    */
   beforeMaking(): MaybePromise<void> {
     if (!this.#isTimeWanted) return undefined
-    return chain(this.#store.primitives.readEntries([this.clockKey]), ([payload]) => {
+    return chain(this.#of.store.readEntries([this.clockKey]), ([payload]) => {
       this.hearClock(payload)
       const begun = this.#time === undefined ? this.#beginClock() : undefined
       return chain(begun as MaybePromise<unknown>, () => undefined)
@@ -85,15 +87,15 @@ export class TagCounters<Payload> {
   }
 
   get clockKey(): string {
-    return this.#store.clockKey()
+    return this.#of.keys.checked(CLOCK_KEY, COUNTER_VERSION)
   }
 
   keysOf(tags: readonly string[]): readonly string[] {
-    return tags.map((tag) => this.#store.counterKey(tag))
+    return tags.map((tag) => this.#of.keys.counterKey(tag))
   }
 
   /** The version in a counter; `undefined`: none, or damaged. */
-  versionIn(payload: Payload | null | undefined): string | undefined {
+  versionIn(payload: unknown): string | undefined {
     const value = this.#valueIn(payload)
     if (typeof value !== 'string') return undefined
     const time = clockTimeOf(value)
@@ -104,24 +106,24 @@ export class TagCounters<Payload> {
     return value
   }
 
-  #valueIn(payload: Payload | null | undefined): unknown {
+  #valueIn(payload: unknown): unknown {
     if (payload === undefined || payload === null) return undefined
     try {
-      return this.#store.primitives.unpackPayload(payload).value
+      return this.#of.store.unpackPayload(payload).value
     } catch {
       return undefined
     }
   }
 
   /** Takes in what a look-up read of the clock. Where there is none, it is begun with the next births. */
-  hearClock(payload: Payload | null | undefined): void {
+  hearClock(payload: unknown): void {
     const time = this.#timeIn(payload)
     this.#readAtMs = performance.now()
     if (time === undefined) this.#time = undefined
     else this.#hear(time)
   }
 
-  #timeIn(payload: Payload | null | undefined): ClockTime | undefined {
+  #timeIn(payload: unknown): ClockTime | undefined {
     const value = this.#valueIn(payload)
     return Number.isSafeInteger(value) ? (value as ClockTime) : undefined
   }
@@ -133,28 +135,28 @@ export class TagCounters<Payload> {
 
   #beginClock(): MaybePromise<BegunClock> {
     const time = firstTime()
-    const written = this.#store.primitives.writeEntries([this.#clockEntry(time)])
+    const written = this.#of.store.writeEntries([this.#clockEntry(time)])
     return chain(written, ([outcome]) => this.#settleClock(time, outcome))
   }
 
-  #clockEntry(time: ClockTime): WriteEntry<Payload> {
-    const payload = this.#store.primitives.packValue(time, undefined)
+  #clockEntry(time: ClockTime): WriteEntry<unknown> {
+    const payload = this.#of.store.packValue(time, undefined)
     return { key: this.clockKey, payload, expiresAtMs: null, ifAbsent: true }
   }
 
   #settleClock(time: ClockTime, outcome: WriteOutcome | undefined): MaybePromise<BegunClock> {
-    const { primitives } = this.#store
+    const { store } = this.#of
     if (outcome === 'stored') {
       this.#hear(time)
       return { time, isOwn: true }
     }
-    return chain(primitives.readEntries([this.clockKey]), ([there]) => {
+    return chain(store.readEntries([this.clockKey]), ([there]) => {
       const heard = this.#timeIn(there)
       if (heard !== undefined) this.#hear(heard)
       if (heard !== undefined || there === undefined) return { time: heard, isOwn: false }
       // Damaged, it would count nothing for ever.
       const mended = { ...this.#clockEntry(time), ifAbsent: false, replacing: there }
-      return chain(primitives.writeEntries([mended]), ([again]) => {
+      return chain(store.writeEntries([mended]), ([again]) => {
         if (again !== 'stored') return { time: undefined, isOwn: false }
         this.#hear(time)
         return { time, isOwn: true }
@@ -168,7 +170,7 @@ export class TagCounters<Payload> {
    * @returns `undefined`: the clock is lost again and again.
    */
   tick(beginnings = 0): MaybePromise<ClockTime | undefined> {
-    return chain(this.#store.primitives.incrementEntry(this.clockKey, 1), (time) => {
+    return chain(this.#of.store.incrementEntry(this.clockKey, 1), (time) => {
       if (typeof time === 'number') {
         this.#hear(time)
         return time
@@ -185,7 +187,7 @@ export class TagCounters<Payload> {
   read(tags: readonly string[]): MaybePromise<Map<string, string | undefined>> {
     const seen = new Map<string, string | undefined>()
     if (tags.length === 0) return seen
-    return chain(this.#store.primitives.readEntries(this.keysOf(tags)), (payloads) => {
+    return chain(this.#of.store.readEntries(this.keysOf(tags)), (payloads) => {
       tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
       return seen
     })
@@ -196,7 +198,7 @@ export class TagCounters<Payload> {
     tags: readonly string[],
   ): MaybePromise<{ readonly seen: SeenVersions; readonly time: ClockTime | undefined }> {
     const keys = [...this.keysOf(tags), this.clockKey]
-    return chain(this.#store.primitives.readEntries(keys), (payloads) => {
+    return chain(this.#of.store.readEntries(keys), (payloads) => {
       const seen = new Map<string, string | undefined>()
       tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
       const clock = payloads[tags.length]
@@ -215,7 +217,7 @@ export class TagCounters<Payload> {
     return chain(this.read(tags), (seen) =>
       chain(this.prepareBirths(seen), (births) => {
         if (births.writes.length === 0) return births.seen as TagVersions
-        const written = this.#store.primitives.writeEntries(births.writes)
+        const written = this.#of.store.writeEntries(births.writes)
         return chain(written, (outcomes) => this.settleBirths(births, outcomes, isMade))
       }),
     )
@@ -240,7 +242,7 @@ export class TagCounters<Payload> {
    *
    * @param withClock - Whether the clock was read together with them.
    */
-  prepareBirths(seen: SeenVersions, withClock = false): MaybePromise<Births<Payload>> {
+  prepareBirths(seen: SeenVersions, withClock = false): MaybePromise<Births> {
     const absent = absentOf(seen)
     if (absent.length === 0) return this.#birthsOf(seen, seen)
     if (withClock) return this.#birthsOf(seen, seen)
@@ -248,7 +250,7 @@ export class TagCounters<Payload> {
     return chain(this.#readWithClock(absent), ({ seen: again }) => this.#birthsOf(seen, again))
   }
 
-  #birthsOf(seen: SeenVersions, again: SeenVersions): Births<Payload> {
+  #birthsOf(seen: SeenVersions, again: SeenVersions): Births {
     const first = this.#time === undefined ? firstTime() : undefined
     const time = this.#time ?? first
     const versions = absentOf(again).map((tag) => [tag, newBirthVersion(time)] as const)
@@ -269,7 +271,7 @@ export class TagCounters<Payload> {
    * @returns `undefined`: a counter cannot be written, or was lost at once.
    */
   settleBirths(
-    { seen, versions, first }: Births<Payload>,
+    { seen, versions, first }: Births,
     outcomes: readonly WriteOutcome[],
     isMade = false,
   ): MaybePromise<TagVersions | undefined> {
@@ -280,7 +282,7 @@ export class TagCounters<Payload> {
   }
 
   #settle(
-    { seen, versions }: Pick<Births<Payload>, 'seen' | 'versions'>,
+    { seen, versions }: Pick<Births, 'seen' | 'versions'>,
     outcomes: readonly WriteOutcome[],
     isMade: boolean,
   ): MaybePromise<TagVersions | undefined> {
@@ -315,7 +317,7 @@ export class TagCounters<Payload> {
       const isCertain = [...seen.values()].every((version) => isUnchanged(version, time, now))
       const births = this.#birthsOf(seen, seen)
       if (births.writes.length === 0) return isCertain ? (seen as TagVersions) : undefined
-      return chain(this.#store.primitives.writeEntries(births.writes), (outcomes) =>
+      return chain(this.#of.store.writeEntries(births.writes), (outcomes) =>
         chain(this.settleBirths(births, outcomes), (versions) => {
           // Others may have begun one meanwhile, or invalidated it.
           const areStill = births.versions.every(([tag]) =>
@@ -339,7 +341,7 @@ export class TagCounters<Payload> {
     const keys = this.keysOf(tags)
     const ticked = this.tick()
     if (!isPromise(ticked)) return this.#replace(tags, how, ticked, undefined, 0)
-    const read = Promise.resolve(this.#store.primitives.readEntries(keys))
+    const read = Promise.resolve(this.#of.store.readEntries(keys))
     return Promise.all([ticked, read]).then(([time, payloads]) =>
       this.#replace(tags, how, time, payloads, 0),
     )
@@ -350,14 +352,14 @@ export class TagCounters<Payload> {
     tags: readonly string[],
     how: { readonly soft: boolean; readonly isAgain: boolean },
     time: ClockTime | undefined,
-    lying: readonly (Payload | undefined)[] | undefined,
+    lying: readonly unknown[] | undefined,
     conflicts: number,
   ): MaybePromise<void> {
     if (tags.length === 0) return undefined
-    const { primitives } = this.#store
-    const read = lying ?? primitives.readEntries(this.keysOf(tags))
+    const { store } = this.#of
+    const read = lying ?? store.readEntries(this.keysOf(tags))
     return chain(read, (payloads) => {
-      const writes = tags.map((tag, i): WriteEntry<Payload> => {
+      const writes = tags.map((tag, i): WriteEntry<unknown> => {
         // Others were always faster: gone, and as if it were later than everything, is safe.
         if (conflicts >= MAX_CONFLICTS) return this.#entry(tag, newTagVersion())
         const payload = payloads[i] ?? undefined
@@ -371,7 +373,7 @@ export class TagCounters<Payload> {
           ? { ...entry, ifAbsent: true }
           : { ...entry, replacing: payload }
       })
-      return chain(primitives.writeEntries(writes), (outcomes) => {
+      return chain(store.writeEntries(writes), (outcomes) => {
         if (!outcomes.every((outcome) => outcome === 'stored' || outcome === 'refused')) {
           throw this.#failure()
         }
@@ -383,16 +385,16 @@ export class TagCounters<Payload> {
   }
 
   #failure(): CacheBackendError {
-    const { backendName } = this.#store
+    const { backendName } = this.#of
     return new CacheBackendError(`${backendName}: a tag could not be invalidated`, {
       backend: backendName,
       operation: 'invalidateTags',
     })
   }
 
-  #entry(tag: string, version: string): WriteEntry<Payload> {
-    const payload = this.#store.primitives.packValue(version, undefined)
-    return { key: this.#store.counterKey(tag), payload, expiresAtMs: null }
+  #entry(tag: string, version: string): WriteEntry<unknown> {
+    const payload = this.#of.store.packValue(version, undefined)
+    return { key: this.#of.keys.counterKey(tag), payload, expiresAtMs: null }
   }
 }
 
@@ -415,12 +417,12 @@ interface BegunClock {
 }
 
 /** Counters that are about to be begun. */
-export interface Births<Payload> {
+export interface Births {
   readonly seen: SeenVersions
   /** What the clock is begun with; left out: there is one. */
   readonly first: ClockTime | undefined
   readonly versions: readonly (readonly [tag: string, version: string])[]
-  readonly writes: readonly WriteEntry<Payload>[]
+  readonly writes: readonly WriteEntry<unknown>[]
 }
 
 function absentOf(seen: SeenVersions): string[] {

@@ -1,7 +1,25 @@
-import type { Deadline } from '../timeout.js'
+import type { Deadline } from '../../timeout.js'
 import { DeadlineHeap } from './deadline-heap.js'
 import { KeyTable } from './key-table.js'
-import { MemoryEntry, sizeOf, type MemoryPayload } from './memory-entry.js'
+import { sizeOf, type MemoryPayload } from './payload.js'
+
+/** What can tell an entry of local memory apart, and what is kept in it. */
+export class MemoryEntry {
+  /** Where it stands in the order of use, among the entries of its owner. */
+  older: MemoryEntry | undefined = undefined
+  newer: MemoryEntry | undefined = undefined
+  /** Its place among the deadlines; -1: it has none. */
+  deadlineAt = -1
+  /** Orders it among the entries of other owners; see `OwnedEntries`. */
+  turn = 0
+
+  constructor(
+    readonly home: OwnedEntries,
+    readonly key: string,
+    public payload: MemoryPayload,
+    public expiresAtMs: Deadline,
+  ) {}
+}
 
 /** Counts how often the use of a store went from one owner's entries to another's. */
 export interface Turns {

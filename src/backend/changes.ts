@@ -1,0 +1,220 @@
+import { MisuseError, show } from '../errors.js'
+import { addIntegers } from '../serializer.js'
+import { withStamp, type Stamp } from '../stamp.js'
+import { toAgeing } from '../staleness.js'
+import type { Deadline } from '../timeout.js'
+import type { CompleteStore } from './complete-store.js'
+import type { Entries, Hit, StoreRequest } from './entries.js'
+import type { WriteOutcome } from './store.js'
+
+/** How often an entry is tried again when another writer was faster. */
+const MAX_CONFLICTS = 10_000
+
+/** Of an entry without stamp: fresh while it is there, kept no longer, of unknown cost. */
+const UNSTAMPED: Stamp = { freshUntilMs: Infinity, graceMs: 0, costMs: 0 }
+
+/** What changes are made in. */
+export interface Changed {
+  readonly store: CompleteStore
+  readonly entries: Entries
+  /** Called before and after an entry is removed. */
+  removing(storedKey: string): void
+}
+
+/** Changes of single entries that depend on what is there: by compare and set, since others write too. */
+export class Changes {
+  readonly #of: Changed
+
+  constructor(of: Changed) {
+    this.#of = of
+  }
+
+  /** Stores an entry if there is none that is live. */
+  async add(request: StoreRequest): Promise<WriteOutcome> {
+    if (request.expiresAtMs !== null && request.expiresAtMs <= 0) {
+      const hit = await this.#current(request.storedKey)
+      return hit === undefined ? 'stored' : 'refused'
+    }
+    const outcome = await this.#store({ ...request, ifAbsent: true })
+    return outcome === 'refused' ? this.#addOverInvalidated(request) : outcome
+  }
+
+  /** An entry that its tags made a miss still lies in the store: replace exactly that one. */
+  async #addOverInvalidated(request: StoreRequest): Promise<WriteOutcome> {
+    const { storedKey } = request
+    const [payload] = await this.#of.store.readEntries([storedKey])
+    if (payload === undefined) return this.#store({ ...request, ifAbsent: true })
+    if (!(await this.#isInvalidated(storedKey, payload))) return 'refused'
+    return this.#store({ ...request, ifAbsent: true, replacing: payload })
+  }
+
+  async #isInvalidated(storedKey: string, payload: unknown): Promise<boolean> {
+    try {
+      const { tags, stamp } = this.#of.store.unpackPayload(payload)
+      if (tags === undefined && stamp === undefined) return false
+    } catch {
+      return true
+    }
+    return (await this.#current(storedKey)) === undefined
+  }
+
+  async #store(request: StoreRequest): Promise<WriteOutcome> {
+    const [outcome = 'failed'] = await this.#of.entries.store([request])
+    return outcome
+  }
+
+  async #current(storedKey: string): Promise<Hit | undefined> {
+    return this.#of.entries.lookupOne(storedKey, true)
+  }
+
+  /** Gives a live entry a new deadline. @returns Whether there was one. */
+  async touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
+    if (expiresAtMs !== null && expiresAtMs <= 0) return this.delete(storedKey)
+    // Both at once: an invalidated entry that lives on by this stays a miss.
+    const [hit, touched] = await Promise.all([
+      this.#of.entries.lookupOne(storedKey, true, true),
+      this.#of.store.touchEntry(storedKey, expiresAtMs),
+    ])
+    if (hit?.staleSinceMs !== undefined) {
+      await this.#untouch(storedKey, hit)
+      return false
+    }
+    if (hit?.stamp === undefined) return hit !== undefined && touched
+    return this.#restamp('touch', storedKey, ({ graceMs, costMs }) => {
+      const ageing = toAgeing(expiresAtMs, graceMs / 1000, costMs)
+      return ageing.stamp === undefined ? undefined : { ...ageing, stamp: ageing.stamp }
+    })
+  }
+
+  /** What is past its time is kept no longer, and no shorter, than it was to be. */
+  async #untouch(storedKey: string, { stamp }: Hit): Promise<void> {
+    if (stamp === undefined) return
+    const endMs = stamp.freshUntilMs + stamp.graceMs
+    if (endMs > Date.now() && endMs < Infinity) await this.#of.store.touchEntry(storedKey, endMs)
+    else if (endMs <= Date.now()) await this.#of.store.removeEntries([storedKey])
+  }
+
+  /** Makes an entry stale. @returns Whether it was there and fresh. */
+  async expire(storedKey: string): Promise<boolean> {
+    const wasFresh = await this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
+      stamp: { ...stamp, freshUntilMs: Date.now(), isExpired: true },
+      expiresAtMs,
+    }))
+    if (wasFresh) return true
+    const { entries, store } = this.#of
+    // What is about to be written in place of what lies there was begun before.
+    const lies = await entries.lookupOne(storedKey, true, true)
+    if (lies?.stamp === undefined || lies.stamp.isExpired === true) {
+      await store.removeEntries([storedKey])
+      return false
+    }
+    const [payload] = await store.readEntries([storedKey])
+    const expiresAtMs = await store.readDeadline(storedKey)
+    if (payload === undefined || expiresAtMs === undefined) return false
+    const stamp = { ...lies.stamp, isExpired: true }
+    const value = store.packValue(lies.value, withStamp(lies.tags, stamp))
+    const entry = { key: storedKey, payload: value, expiresAtMs, replacing: payload }
+    const [outcome] = await store.writeEntries([entry])
+    // What has taken its place since may have been begun before, too.
+    if (outcome !== 'stored') await store.removeEntries([storedKey])
+    return false
+  }
+
+  async delete(storedKey: string): Promise<boolean> {
+    this.#of.removing(storedKey)
+    const hit = await this.#current(storedKey)
+    const [removed] = await this.#of.store.removeEntries([storedKey])
+    // Who asks from now on must not be given what was found in between.
+    this.#of.removing(storedKey)
+    return hit !== undefined && removed === true
+  }
+
+  /** Adds to a whole number. @returns The sum; `undefined`: there is no live entry. */
+  async count(operation: string, storedKey: string, delta: number): Promise<number | undefined> {
+    const sum = await this.#of.store.incrementEntry(storedKey, delta)
+    return sum === null ? this.#addToOther(operation, storedKey, delta) : sum
+  }
+
+  /** What is no raw whole number may still be one stored with tags: compare and set. */
+  async #addToOther(
+    operation: string,
+    storedKey: string,
+    delta: number,
+  ): Promise<number | undefined> {
+    let sum = 0
+    const found = await this.#rewrite(operation, storedKey, (hit, expiresAtMs) => {
+      if (!Number.isSafeInteger(hit.value)) {
+        throw new MisuseError(`${operation}: the entry ${show(storedKey)} is no whole number`)
+      }
+      sum = addIntegers(hit.value as number, delta)
+      const payload = this.#of.store.packValue(sum, withStamp(hit.tags, hit.stamp))
+      return { payload, expiresAtMs }
+    })
+    return found ? sum : undefined
+  }
+
+  /** Moves an entry to another key. @returns What became of it; `undefined`: there is none. */
+  async move(from: string, to: string): Promise<WriteOutcome | undefined> {
+    const hit = await this.#current(from)
+    const expiresAtMs = await this.#of.store.readDeadline(from)
+    if (hit === undefined || expiresAtMs === undefined) return undefined
+    if (from === to) return 'stored'
+    this.#of.removing(from)
+    const { value, tags, stamp } = hit
+    const outcome = await this.#store({ storedKey: to, value, expiresAtMs, tags, stamp })
+    if (outcome !== 'stored') return outcome
+    await this.#of.store.removeEntries([from])
+    this.#of.removing(from)
+    return outcome
+  }
+
+  /**
+   * Gives a fresh entry another stamp, and another deadline with it.
+   *
+   * @param change - `undefined`: the entry stays as it is.
+   * @returns Whether it was there.
+   */
+  async #restamp(
+    operation: string,
+    storedKey: string,
+    change: (
+      stamp: Stamp,
+      expiresAtMs: Deadline,
+    ) => { readonly stamp: Stamp; readonly expiresAtMs: Deadline } | undefined,
+  ): Promise<boolean> {
+    return this.#rewrite(operation, storedKey, ({ value, tags, stamp }, deadline) => {
+      const changed = change(stamp ?? UNSTAMPED, deadline)
+      if (changed === undefined) return undefined
+      const payload = this.#of.store.packValue(value, withStamp(tags, changed.stamp))
+      return { payload, expiresAtMs: changed.expiresAtMs }
+    })
+  }
+
+  /**
+   * Changes a fresh entry.
+   *
+   * @returns `false` if there is none.
+   */
+  async #rewrite(
+    operation: string,
+    storedKey: string,
+    change: (
+      hit: Hit,
+      expiresAtMs: Deadline,
+    ) => { readonly payload: unknown; readonly expiresAtMs: Deadline } | undefined,
+  ): Promise<boolean> {
+    const { store } = this.#of
+    for (let i = 0; i < MAX_CONFLICTS; i++) {
+      const [payload] = await store.readEntries([storedKey])
+      const expiresAtMs = await store.readDeadline(storedKey)
+      const hit = await this.#current(storedKey)
+      if (payload === undefined || hit === undefined || expiresAtMs === undefined) return false
+      const changed = change(hit, expiresAtMs)
+      if (changed === undefined) return true
+      const entry = { key: storedKey, ...changed, replacing: payload }
+      const [outcome] = await store.writeEntries([entry])
+      if (outcome === 'stored') return true
+    }
+    throw new Error(`${operation}: other writers were always faster`)
+  }
+}

@@ -1,0 +1,175 @@
+import { messageOfError } from '../error-text.js'
+import { CacheBackendError, FragcacheError, MisuseError } from '../errors.js'
+import { isPromise, type MaybePromise } from '../maybe-promise.js'
+import { OutageReporter, RefusalReporter } from '../observe.js'
+import { IntegerOverflowError } from '../serializer.js'
+import type { Counts } from '../stats/counts.js'
+import { TimeLimit } from '../time-limit.js'
+import { Circuit } from './circuit.js'
+
+/** What a guard has to know of the cache whose calls it guards. */
+export interface Guarded {
+  readonly alias: string
+  readonly backendName: string
+  readonly counts: Counts
+  readonly store: {
+    /** Whether copies may answer where the store that they are of does not. */
+    readonly readsMayLag: boolean
+    isOutage(error: unknown): boolean
+  }
+  /** Asks the store anything. */
+  probe(): MaybePromise<unknown>
+  /** Whether a failure is one that was reported where it happened. */
+  isReported?(error: unknown): boolean
+}
+
+/** Operations that a store with copies may answer from one. */
+const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
+
+/**
+ * Runs the calls to a store: failures become `CacheBackendError`s and are reported once per outage. Where
+ * the store is a server, a call has its time limit, and fails at once while the server is known to be down.
+ */
+export class Guard {
+  readonly #of: Guarded
+  readonly #outages = new OutageReporter()
+  readonly #refusals = new RefusalReporter()
+  /** Only where the store is a server, which can be down or hang. */
+  readonly #circuit: Circuit | undefined
+  readonly #timeLimit: TimeLimit | undefined
+  #failures = 0
+  #recoveries = 0
+  #isClosed = false
+
+  /** @param timeLimitMs - `undefined`: the store is no server. */
+  constructor(of: Guarded, timeLimitMs: number | undefined) {
+    this.#of = of
+    if (timeLimitMs === undefined) return
+    this.#timeLimit = new TimeLimit(timeLimitMs)
+    this.#circuit = new Circuit(
+      () => this.#probe(),
+      () => this.#reportSuccess(),
+    )
+  }
+
+  /** Runs a call. @throws CacheBackendError: the store failed. */
+  run<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
+    const circuit = this.#circuit
+    this.#isClosed = false
+    // Copies may still answer where the store they are of does not, and say nothing of it.
+    const isOfCopies = this.#of.store.readsMayLag && READS.has(operation)
+    if (circuit?.isOpen === true && !isOfCopies) {
+      this.#of.counts.errors++
+      throw this.#notAsked(operation, circuit.lastError)
+    }
+    const failuresBefore = this.#failures
+    const recoveriesBefore = this.#recoveries
+    const succeeded = (value: T) => {
+      // What was asked before the last failure says nothing of the time since.
+      if (this.#failures === failuresBefore && !isOfCopies) {
+        this.#reportSuccess()
+        circuit?.succeeded()
+      }
+      return value
+    }
+    // Nor does the failure of what was asked in an outage that is over begin another one.
+    const failed = (error: unknown) =>
+      this.toFailure(operation, error, recoveriesBefore !== this.#recoveries)
+    let result: MaybePromise<T>
+    try {
+      result = action()
+    } catch (error) {
+      throw failed(error)
+    }
+    if (!isPromise(result)) return succeeded(result)
+    // To go through a large store takes its time; each of its round trips is limited.
+    const limit = operation === 'clear' ? undefined : this.#timeLimit
+    if (limit !== undefined) return limit.race(result, succeeded, failed)
+    return Promise.resolve(result).then(succeeded, (error: unknown) => {
+      throw failed(error)
+    })
+  }
+
+  /**
+   * What only the store itself can say fails at once while it is down, also where copies answer.
+   *
+   * @throws CacheBackendError: it is down.
+   */
+  requireStore(): void {
+    if (this.#circuit?.isOpen === true) throw this.#notAsked('get', this.#circuit.lastError)
+  }
+
+  /** Whether the last call failed: the next one that succeeds has an end to report. */
+  get isFailing(): boolean {
+    return this.#outages.isLasting
+  }
+
+  /** Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
+  reportFailure(operation: string, error: unknown): void {
+    const failure = this.toFailure(operation, error)
+    if (!(failure instanceof CacheBackendError)) throw failure
+  }
+
+  /**
+   * What a failed call rejects with; reports the outage.
+   *
+   * @param isLeftOver - The call began in an outage that is over, and says nothing of the time since.
+   */
+  toFailure(operation: string, error: unknown, isLeftOver = false): Error {
+    if (isMisuse(error)) return error
+    const { alias, backendName: backend, counts, store } = this.#of
+    if (error instanceof CacheBackendError && this.#of.isReported?.(error) === true) return error
+    counts.errors++
+    const failure =
+      error instanceof CacheBackendError
+        ? error
+        : new CacheBackendError(`${backend}: ${operation} failed: ${messageOfError(error)}`, {
+            cause: error,
+            backend,
+            operation,
+          })
+    if (this.#circuit !== undefined && !store.isOutage(error)) {
+      this.#refusals.add(alias, backend, failure)
+      return failure
+    }
+    if (isLeftOver) return failure
+    this.#failures++
+    this.#outages.failed(alias, backend, failure)
+    if (!this.#isClosed) this.#circuit?.failed(error)
+    return failure
+  }
+
+  /** Lets the next call find out by itself how the store is; until then nobody asks it. */
+  forgetOutage(): void {
+    this.#isClosed = true
+    this.#circuit?.close()
+  }
+
+  #notAsked(operation: string, cause: unknown): CacheBackendError {
+    const { backendName: backend } = this.#of
+    return new CacheBackendError(
+      `${backend}: ${operation} failed: not asked, since it fails again and again (${messageOfError(cause)})`,
+      { cause, backend, operation },
+    )
+  }
+
+  /** Any answer will do. */
+  async #probe(): Promise<void> {
+    const answer = Promise.resolve(this.#of.probe())
+    await (this.#timeLimit?.race(answer) ?? answer)
+  }
+
+  #reportSuccess(): void {
+    if (this.#outages.isLasting) this.#recoveries++
+    this.#outages.succeeded(this.#of.alias, this.#of.backendName)
+  }
+}
+
+/** Errors that tell of the call, not of the store. */
+function isMisuse(error: unknown): error is Error {
+  if (error instanceof IntegerOverflowError || error instanceof MisuseError) return true
+  return (
+    error instanceof FragcacheError &&
+    (!(error instanceof CacheBackendError) || error.code === 'FRAGCACHE_VALUE_TOO_LARGE')
+  )
+}

@@ -1,0 +1,27 @@
+import { currentUntil, INVALIDATED, type SeenVersions } from '../tags.js'
+import type { Hit } from './entries.js'
+
+/** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
+export function judge(hit: Hit, stale: boolean, current?: SeenVersions): Hit | undefined {
+  const { stamp } = hit
+  const softMs = current === undefined ? Infinity : currentUntil(hit.tags, current)
+  if (softMs === INVALIDATED) return undefined
+  if (softMs === Infinity && stamp === undefined) return hit
+  return judgeAge(hit, stale, softMs)
+}
+
+/** @param softMs - When one of its tags was softly invalidated; `Infinity`: none was. */
+export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefined {
+  const nowMs = Date.now()
+  const { freshUntilMs = Infinity, isExpired = false } = hit.stamp ?? {}
+  const hasEnded = isExpired || freshUntilMs <= nowMs
+  const untilMs = hasEnded ? Math.min(freshUntilMs, softMs) : softMs
+  if (untilMs === Infinity) return hit
+  // The clock of who invalidated it may be ahead of ours.
+  return stale ? { ...hit, staleSinceMs: Math.min(untilMs, nowMs) } : undefined
+}
+
+/** As {@link judge}, of an entry that may have neither tags nor stamp. */
+export function judgeEntry(hit: Hit, stale: boolean, current: SeenVersions): Hit | undefined {
+  return hit.tags === undefined && hit.stamp === undefined ? hit : judge(hit, stale, current)
+}

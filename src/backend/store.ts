@@ -1,0 +1,130 @@
+import type { KeyFault } from '../keys.js'
+import type { MaybePromise } from '../maybe-promise.js'
+import type { Unpacked } from '../serializer.js'
+import type { ServerFigures } from '../server-stats.js'
+import type { TagVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
+
+/** One entry to write. */
+export interface WriteEntry<Payload = Uint8Array> {
+  readonly key: string
+  readonly payload: Payload
+  readonly expiresAtMs: Deadline
+  /** Write only if no live entry is there. */
+  readonly ifAbsent?: boolean
+  /**
+   * Write only if the live entry is exactly this payload, or, together with `ifAbsent`, also if
+   * there is none (compare and set).
+   */
+  readonly replacing?: Payload
+}
+
+/**
+ * What became of a {@link WriteEntry}: written; refused by its condition; too large for the
+ * backend; or lost with a part of the store (the whole store failing rejects instead).
+ */
+export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
+
+/**
+ * What keeps the entries of a cache. It sees stored keys, payloads and deadlines, and knows no timeouts,
+ * versions, values or tags. What answers may do so directly or by a promise.
+ *
+ * @typeParam Payload - What is kept for a value: bytes, unless `packValue` and `unpackPayload` are there.
+ */
+export interface Store<Payload = Uint8Array> {
+  /** Gives the payloads of the live entries, in the order asked, `undefined` for a miss. */
+  readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
+  /**
+   * Writes entries, each with its own deadline (always in the future) and condition, and says what
+   * became of each. Conditions are atomic, also against other processes that share the store.
+   */
+  writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
+  /** Removes entries; `true` for each that was live. */
+  removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
+  /** Gives a live entry a new deadline (always in the future); `false` if there is none. Atomic. */
+  touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
+  /**
+   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), keeping its
+   * deadline. Atomic.
+   *
+   * @returns The new number; `undefined` if there is no live entry; `null` if it is no raw whole
+   *   number.
+   */
+  incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined>
+  /** The deadline of a live entry; `undefined` if there is none. */
+  readDeadline(key: string): MaybePromise<Deadline | undefined>
+  /** Removes everything this cache could have written. */
+  removeAll(): MaybePromise<void>
+
+  /** The deadlines of several entries. Default: one by one. */
+  readDeadlines?(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
+  /** Lets go of connections and timers. The next call opens them again. Default: nothing. */
+  disconnect?(): MaybePromise<void>
+  /**
+   * What the store tells of itself, for `caches.serverStats()`: a few round trips, whatever it holds.
+   * Default: nothing.
+   */
+  readServerStats?(): MaybePromise<ServerFigures | undefined>
+  /** Bytes that are kept for a payload; `undefined`: not known. Default: of bytes and texts their own. */
+  sizeOfPayload?(payload: Payload): number | undefined
+  /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
+  onKeyFaults?(storedKey: string, faults: readonly KeyFault[]): void
+  /** Turns a checked value into what is kept. Default: `pack`. */
+  packValue?(value: unknown, tags: TagVersions | undefined): Payload
+  /** Default: `unpack`. @throws Error: the payload is damaged. */
+  unpackPayload?(payload: Payload): Unpacked
+  /**
+   * Whether a failure says that the store cannot be reached or does not work, as opposed to an
+   * answer of a store that is alive. Only the former make calls fail at once for a while. Default: every
+   * failure but a `CacheBackendError`.
+   */
+  isOutage?(error: unknown): boolean
+}
+
+/** What is told to somebody who keeps copies of entries. */
+export interface ChangeListener {
+  /** From now on every change is told. What was kept until now may be outdated. */
+  up(): void
+  /** From now on changes may go untold. */
+  down(): void
+  /** Entries, or counters of tags, were written or removed. */
+  changed(storedKeys: readonly string[]): void
+  /** Anything may have changed. */
+  changedAll(): void
+}
+
+/** What a store of this package may do besides. */
+export interface OwnStore<Payload> extends Store<Payload> {
+  /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
+  readonly readsMayLag?: boolean
+  /**
+   * Reads entries for a look-up, and the counters of tags behind them, as `readEntries` does. A store with
+   * copies that lag may take the entries from one, but never the counters: what was invalidated would come
+   * back. Default: `readEntries`.
+   */
+  readCopies?(
+    keys: readonly string[],
+    counterKeys: readonly string[],
+  ): MaybePromise<readonly (Payload | undefined)[]>
+  /**
+   * As {@link readCopies}, where the answer lies among others.
+   *
+   * @param use - Called with all of them, of which those asked for begin at a place.
+   */
+  readAmong?<T>(
+    keys: readonly string[],
+    use: (payloads: readonly (Payload | null | undefined)[], at: number) => MaybePromise<T>,
+  ): MaybePromise<T>
+  /**
+   * Tells of every change of an entry, by whomever, where the store does that by itself.
+   *
+   * @returns Ends it. After it nothing is told.
+   */
+  watchChanges?: ((listener: ChangeListener) => () => MaybePromise<void>) | undefined
+  /**
+   * Waits until an invalidation is as durable as the settings ask for.
+   *
+   * @throws CacheBackendError: it was carried out, and may be lost.
+   */
+  confirmInvalidation?(operation: string): MaybePromise<void>
+}

@@ -1,0 +1,120 @@
+import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { addIntegers, type Unpacked } from '../../serializer.js'
+import type { ServerFigures } from '../../server-stats.js'
+import type { TagVersions } from '../../tags.js'
+import type { Deadline } from '../../timeout.js'
+import type { Limits, MemoryStore, Owner } from './memory-store.js'
+import type { MemoryEntry } from './owned-entries.js'
+import { hitOf, sizeOfPayload, toPayload, type MemoryPayload } from './payload.js'
+
+/** What a making begins with: what lay under its key, and how much had been removed by then. */
+export class MemoryClaim {
+  constructor(
+    readonly count: number,
+    readonly lying: MemoryPayload | undefined,
+  ) {}
+}
+
+function isMemoryClaim(replacing: unknown): replacing is MemoryClaim {
+  return typeof replacing === 'object' && replacing !== null && 'lying' in replacing
+}
+
+/** The entries that caches of one location and key prefix share, within the limits of one of them. */
+export class MemoryPrimitives implements OwnStore<MemoryPayload> {
+  readonly memory: MemoryStore
+  readonly #limits: Limits
+  readonly #owner: Owner
+
+  constructor(memory: MemoryStore, keyPrefix: string, limits: Limits) {
+    this.memory = memory
+    this.#limits = limits
+    this.#owner = memory.ownerOf(keyPrefix)
+    if (limits.maxBytes !== Infinity) memory.countBytes()
+  }
+
+  /** The live entry of a key, which counts as used. */
+  find(key: string): MemoryEntry | undefined {
+    return this.memory.get(this.#owner, key)
+  }
+
+  readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {
+    return keys.map((key) => this.find(key)?.payload)
+  }
+
+  writeEntries(entries: readonly WriteEntry<MemoryPayload>[]): WriteOutcome[] {
+    return entries.map((entry) => this.write(entry))
+  }
+
+  write(entry: WriteEntry<MemoryPayload>): WriteOutcome {
+    const { key, payload, expiresAtMs, ifAbsent, replacing } = entry
+    const isAllowed =
+      (ifAbsent !== true && replacing === undefined) || this.#isAllowed(key, ifAbsent, replacing)
+    if (!isAllowed) return 'refused'
+    const isStored = this.memory.set(this.#owner, key, payload, expiresAtMs, this.#limits)
+    return isStored ? 'stored' : 'too_large'
+  }
+
+  #isAllowed(key: string, ifAbsent: boolean | undefined, replacing: unknown): boolean {
+    const kept = this.find(key)?.payload
+    const { removals } = this.memory
+    if (isMemoryClaim(replacing)) {
+      const isFree = kept === undefined && !removals.wasRemovedSince(key, replacing.count)
+      return isFree || (kept !== undefined && kept === replacing.lying)
+    }
+    const isAllowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
+    // Also once it has gone again, what was begun before it was changed must not take its place.
+    if (isAllowed && kept !== undefined) removals.note(key)
+    return isAllowed
+  }
+
+  removeEntries(keys: readonly string[]): boolean[] {
+    return keys.map((key) => this.memory.remove(this.#owner, key))
+  }
+
+  touchEntry(key: string, expiresAtMs: Deadline): boolean {
+    const entry = this.find(key)
+    if (entry !== undefined) this.memory.expireAt(entry, expiresAtMs)
+    return entry !== undefined
+  }
+
+  incrementEntry(key: string, delta: number): number | null | undefined {
+    const entry = this.find(key)
+    if (entry === undefined) return undefined
+    if (!Number.isSafeInteger(entry.payload)) return null
+    const sum = addIntegers(entry.payload as number, delta)
+    entry.payload = sum
+    return sum
+  }
+
+  readDeadline(key: string): Deadline | undefined {
+    return this.find(key)?.expiresAtMs
+  }
+
+  removeAll(): void {
+    this.memory.clear(this.#owner)
+  }
+
+  packValue(value: unknown, labels: TagVersions | undefined): MemoryPayload {
+    return toPayload(value, labels)
+  }
+
+  unpackPayload(payload: MemoryPayload): Unpacked {
+    return hitOf(payload)
+  }
+
+  sizeOfPayload(payload: MemoryPayload): number {
+    return sizeOfPayload(payload)
+  }
+
+  readServerStats(): ServerFigures {
+    const { maxEntries, maxBytes } = this.#limits
+    const { size, bytes } = this.memory
+    return {
+      scope: 'process',
+      entries: size,
+      maxEntries,
+      ...(bytes === undefined ? undefined : { bytes }),
+      ...(maxBytes === Infinity ? undefined : { maxBytes }),
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { coreOf, hasCore } from '../../backend/core.js'
+import type { Bus } from '../../bus.js'
+import type { Cache } from '../../cache.js'
+import { InvalidCacheBackendError, show } from '../../errors.js'
+import type { CacheSettings, ResolvedSettings } from '../../settings.js'
+import type { LocMemCache } from '../locmem.js'
+
+/** Settings of {@link TieredCache}. Keys are made as `remote` makes them. */
+export interface TieredSettings extends Omit<CacheSettings, 'location' | 'options'> {
+  /** The memory of this process. Give it a `LocMemCache` that nothing else uses. */
+  readonly local: LocMemCache
+  /** The cache that all processes share. */
+  readonly remote: Cache
+  /**
+   * How processes tell each other what changed. Default: what the remote cache brings along, as
+   * `RedisCache` does; otherwise none.
+   */
+  readonly bus?: Bus | undefined
+  /**
+   * Most seconds an entry is served from local memory. Default: as long as it lives where changes are
+   * told, otherwise 1: so long another process's change may go unseen.
+   */
+  readonly localTimeout?: number | undefined
+}
+
+/** The settings that a tiered cache has in common with others: its own, else those of the remote cache. */
+export function commonSettings(settings: TieredSettings, remote: ResolvedSettings): CacheSettings {
+  const { version, timeout, ignoreErrors, lock, earlyRefresh, producerTimeoutMs } = remote
+  const given = Object.entries(settings).filter(([, value]) => value !== undefined)
+  return {
+    ...{ version, timeout, ignoreErrors, lock, earlyRefresh },
+    producerTimeoutMs: producerTimeoutMs === Infinity ? null : producerTimeoutMs,
+    ...(Object.fromEntries(given) as CacheSettings),
+    keyPrefix: remote.keyPrefix,
+    keyFunction: remote.keyFunction,
+  }
+}
+
+/** @throws InvalidCacheBackendError: a setting is of the wrong kind, or contradicts the remote cache. */
+export function checkSettings(settings: unknown): TieredSettings {
+  if (typeof settings !== 'object' || settings === null) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: ${show(settings)} are no settings; give { local: new LocMemCache(), remote: new RedisCache(…) }`,
+    )
+  }
+  const given = settings as TieredSettings
+  const { local, remote, bus, localTimeout, keyPrefix, keyFunction } = given
+  if (!hasCore(local) || !('keepCopy' in coreOf(local).entries)) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: local: ${show(local)} is no local memory; give a LocMemCache of its own`,
+    )
+  }
+  if (!hasCore(remote) || remote === local) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: remote: ${show(remote)} is no shared cache; give for example a RedisCache`,
+    )
+  }
+  if (bus !== undefined && !isBus(bus)) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: bus: ${show(bus)} is no bus; give an object with the methods publish and subscribe`,
+    )
+  }
+  if (
+    localTimeout !== undefined &&
+    !(typeof localTimeout === 'number' && Number.isFinite(localTimeout) && localTimeout > 0)
+  ) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: localTimeout: ${show(localTimeout)} is not a number of seconds above 0`,
+    )
+  }
+  const below = coreOf(remote).settings
+  if (
+    (keyPrefix !== undefined && keyPrefix !== below.keyPrefix) ||
+    (keyFunction !== undefined && keyFunction !== below.keyFunction)
+  ) {
+    throw new InvalidCacheBackendError(
+      'TieredCache: keyPrefix and keyFunction are those of remote; set them there',
+    )
+  }
+  return given
+}
+
+function isBus(value: unknown): value is Bus {
+  if (typeof value !== 'object' || value === null) return false
+  const { publish, subscribe } = value as Partial<Bus>
+  return typeof publish === 'function' && typeof subscribe === 'function'
+}

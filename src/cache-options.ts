@@ -1,0 +1,154 @@
+import type { CacheCore } from './backend/core.js'
+import type { StoreRequest } from './backend/entries.js'
+import { show } from './errors.js'
+import type { Version } from './keys.js'
+import { checkValue } from './serializer.js'
+import { toAgeing, toGrace, type LockOptions, type StaleOptions } from './staleness.js'
+import { checkEntryTags } from './tags.js'
+import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
+
+/** Options of calls that name one or more keys. */
+export interface KeyOptions {
+  /** Default: the cache's version. */
+  readonly version?: Version | undefined
+}
+
+/** Options of `get`. */
+export interface GetOptions<T = unknown> extends KeyOptions {
+  /** What a miss gives. Default `undefined`. */
+  readonly default?: T | undefined
+}
+
+/** Options of `touch`. */
+export interface TouchOptions extends KeyOptions {
+  /** Seconds. Omitted: the cache's default. `null`: never expires. Zero or less: not kept. */
+  readonly timeout?: Timeout | undefined
+}
+
+/**
+ * Options of calls that store. With `staleWhileRevalidate` or `staleIfError` the entry is kept that
+ * much longer than its timeout, for a `getOrSet` with these options; to all other calls it is gone.
+ */
+export interface SetOptions extends TouchOptions, StaleOptions {
+  /** `invalidateTags` with any of them makes the entry a miss. */
+  readonly tags?: readonly string[] | undefined
+}
+
+/** Options of `getOrSet`. */
+export interface GetOrSetOptions extends SetOptions {
+  /**
+   * One producer at a time in all processes that share the store; the others wait up to `wait` seconds
+   * (5) and then make it themselves. The lease of one who died ends after `lease` seconds (10). Default:
+   * the cache's setting, else `false`.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /**
+   * Entries remember what they cost and are made again a little ahead of their time, by chance, so that
+   * they never end under load. `true` is 1; more is earlier. Default: the cache's setting, else `false`.
+   *
+   * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
+   */
+  readonly earlyRefresh?: boolean | number | undefined
+  /**
+   * For how many milliseconds it waits for another caller's producer in this process; then it looks again
+   * and, if need be, makes it itself. `null`: without end. Default: the cache's setting, else 30,000.
+   */
+  readonly producerTimeoutMs?: number | null | undefined
+  /** Whether it lives no longer than anything it was made from. Default `false`. */
+  readonly bubbleTimeout?: boolean | undefined
+}
+
+/** Options of `invalidateTags`. */
+export interface InvalidateOptions {
+  /** Makes entries stale instead of gone: who allows it is served them once more. Default `false`. */
+  readonly soft?: boolean | undefined
+}
+
+const NO_TAGS: readonly string[] = []
+
+export const KEY_OPTIONS = ['version']
+export const GET_OPTIONS = ['version', 'default']
+export const TOUCH_OPTIONS = ['version', 'timeout']
+export const SET_OPTIONS = ['version', 'timeout', 'tags', 'staleWhileRevalidate', 'staleIfError']
+export const GET_OR_SET_OPTIONS = [
+  ...SET_OPTIONS,
+  'lock',
+  'earlyRefresh',
+  'bubbleTimeout',
+  'producerTimeoutMs',
+]
+
+/** @throws TypeError: an option is unknown or no boolean. */
+export function isSoft(options: InvalidateOptions): boolean {
+  checkOptions(options, ['soft'])
+  const { soft = false } = options
+  if (typeof soft === 'boolean') return soft
+  throw new TypeError(`soft: ${show(soft)} is neither true nor false`)
+}
+
+/** @throws TypeError: it is no object, or has an option that nobody knows. */
+export function checkOptions(options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options: ${show(options)} is no object; write for example { timeout: 60 }`)
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    throw new TypeError(`options: unknown option ${show(name)}; known are ${known.join(', ')}`)
+  }
+}
+
+/** @throws TypeError: it is no whole number. */
+export function checkDelta(delta: unknown): asserts delta is number {
+  if (Number.isSafeInteger(delta)) return
+  throw new TypeError(`delta: ${show(delta)} is no whole number`)
+}
+
+/** @throws TypeError: it is no list. */
+export function checkKeys(keys: unknown): Iterable<string> {
+  if (typeof keys === 'object' && keys !== null && Symbol.iterator in keys) {
+    return keys as Iterable<string>
+  }
+  throw new TypeError(`keys: ${show(keys)} is no list of keys; give an array of texts`)
+}
+
+/** Keys and values in either form that `setMany` takes. @throws TypeError: they are neither. */
+export function toPairs(entries: unknown): (readonly [string, unknown])[] {
+  if (typeof entries !== 'object' || entries === null) {
+    throw new TypeError(`entries: ${show(entries)} is neither a record nor pairs of key and value`)
+  }
+  // A key given twice counts once, with its last value, as in a record.
+  return Symbol.iterator in entries
+    ? [...new Map(entries as Iterable<readonly [string, unknown]>)]
+    : Object.entries(entries)
+}
+
+/** The stored tags of a call. @throws TypeError: they are no list of texts, or too many. */
+export function tagsOf({ tags }: SetOptions): readonly string[] {
+  return tags === undefined ? NO_TAGS : checkEntryTags(tags)
+}
+
+/** Until when what is stored now lives. @throws TypeError: the timeout is none. */
+export function deadlineOf(
+  core: CacheCore,
+  { timeout = core.settings.timeout }: TouchOptions,
+): Deadline {
+  checkTimeout(timeout)
+  return toDeadline(timeout, Date.now())
+}
+
+/** A value that is to be stored, without its tags. @throws TypeError: key, value or an option is wrong. */
+export function toRequest(
+  core: CacheCore,
+  key: string,
+  value: unknown,
+  options: SetOptions,
+): StoreRequest {
+  checkOptions(options, SET_OPTIONS)
+  const storedKey = core.checkedKey(key, options.version)
+  checkValue(value)
+  const grace = Math.max(
+    toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
+    toGrace('staleIfError', options.staleIfError),
+  )
+  return { storedKey, value, ...toAgeing(deadlineOf(core, options), grace, undefined) }
+}

@@ -1,0 +1,187 @@
+import { ALL_OF_LOOKUP, IF_STORED } from './backend/calls.js'
+import type { CacheCore } from './backend/core.js'
+import type { Hit } from './backend/entries.js'
+import {
+  checkOptions,
+  deadlineOf,
+  GET_OR_SET_OPTIONS,
+  tagsOf,
+  type GetOrSetOptions,
+} from './cache-options.js'
+import { CacheBackendError, show } from './errors.js'
+import { GetOrSet } from './get-or-set.js'
+import { currentFrame, mayWantExpiry } from './making/frame.js'
+import { dependOnHit, dependOnLanded } from './making/landed.js'
+import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
+import { operationChannel } from './observe.js'
+import { isDueEarly, toBeta, toGrace, toLock, toProducerTimeout } from './staleness.js'
+import type { Counts } from './stats/counts.js'
+import type { TagVersions } from './tags.js'
+import { checkTimeout } from './timeout.js'
+
+/** What is being made around the caller is made from what was found. */
+export function dependOn(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
+  if (hit.tags === undefined && !mayWantExpiry()) return undefined
+  const frame = currentFrame()
+  return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
+}
+
+/**
+ * The versions of tags for what is about to be stored. What is being made around the caller depends on
+ * them: it has at hand what it stores, and does not read it.
+ *
+ * @throws Error: a counter cannot be written.
+ */
+export function versionsFor(core: CacheCore, tags: readonly string[]): MaybePromise<TagVersions> {
+  return chain(core.entries.currentVersions(tags, true), (versions) => {
+    if (versions === undefined) throw new Error('the counter of a tag could not be written')
+    if (versions.size > 0) currentFrame()?.depend(core, versions)
+    return versions
+  })
+}
+
+/** What a value that the store does not take is refused with. */
+export function tooLarge(core: CacheCore, operation: string, key: string): CacheBackendError {
+  const { backendName: backend } = core
+  return new CacheBackendError(
+    `${operation}: the value for ${show(key)} is larger than ${backend} takes; it was not stored and no older value is left`,
+    { code: 'FRAGCACHE_VALUE_TOO_LARGE', backend, operation, key },
+  )
+}
+
+/** The values of one cache that are found, or made: what `getOrSet` does. */
+export class Values {
+  readonly #core: CacheCore
+  readonly #made: GetOrSet
+
+  constructor(core: CacheCore) {
+    this.#core = core
+    const { calls, entries } = core
+    this.#made = new GetOrSet({
+      read: ({ key, storedKey, tags }, options) => {
+        const lookup = () => entries.lookup([storedKey], tags, { ...options, toMake: true })
+        return calls.run('getOrSet', [key], lookup, undefined, ALL_OF_LOOKUP)
+      },
+      deadline: (timeout) => deadlineOf(core, { timeout }),
+      keep: async ({ key }, request, operation) => {
+        const store = () => entries.store([request])
+        const [outcome] = await calls.run(operation, [key], store, [], IF_STORED)
+        if (outcome === 'too_large') throw tooLarge(core, 'getOrSet', key)
+        return outcome === 'stored'
+      },
+      reread: async ({ key, storedKey }) =>
+        calls.run('get', [key], () => entries.lookupOne(storedKey, true), undefined),
+    })
+    core.removalListeners.push((storedKey) => this.#made.forget(storedKey))
+  }
+
+  /** Lets what is being made for a key end for those who wait already; whoever comes later begins again. */
+  detach(storedKey: string): void {
+    this.#made.detach(storedKey)
+  }
+
+  /** @see Cache.getOrSet */
+  async get(key: string, source: unknown, options: GetOrSetOptions): Promise<unknown> {
+    checkOptions(options, GET_OR_SET_OPTIONS)
+    const core = this.#core
+    const { counts, settings } = core
+    const storedKey = core.checkedKey(key, options.version)
+    if (options.timeout !== undefined) checkTimeout(options.timeout)
+    const { lock, earlyRefresh, bubbleTimeout = false, producerTimeoutMs } = options
+    if (typeof bubbleTimeout !== 'boolean') {
+      throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
+    }
+    const ageing = {
+      lock: lock === undefined ? settings.lock : toLock(lock),
+      beta: earlyRefresh === undefined ? settings.earlyRefresh : toBeta(earlyRefresh),
+      staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
+      staleIfError: toGrace('staleIfError', options.staleIfError),
+    }
+    const wanted = {
+      key,
+      storedKey,
+      tags: tagsOf(options),
+      timeout: options.timeout,
+      isLimited: bubbleTimeout,
+      producerTimeoutMs:
+        producerTimeoutMs === undefined
+          ? settings.producerTimeoutMs
+          : toProducerTimeout(producerTimeoutMs),
+    }
+    const isTold = operationChannel.hasSubscribers
+    const startedMs = isTold ? performance.now() : 0
+    const hit = this.#hitAtOnce(key, storedKey)
+    const isDue = isDueEarly(hit?.stamp, ageing.beta)
+    if (hit !== undefined && !isDue) {
+      counts.hits++
+      counts.valueHits++
+      if (isTold) {
+        const durationMs = performance.now() - startedMs
+        core.calls.tellOfLookup(key, true, durationMs, { operation: 'getOrSet' })
+      } else counts.valuesAtOnce++
+      const noted = dependOn(core, storedKey, hit)
+      if (isPromise(noted)) await noted
+      return hit.value
+    }
+    const frame = currentFrame()
+    frame?.announce(wanted.tags)
+    const timed = new TimedSource(source, counts)
+    const got = await this.#made.run({
+      ...wanted,
+      cache: core,
+      source: timed.source,
+      ageing: isDue ? { ...ageing, isDue } : ageing,
+    })
+    if (!timed.hasRun) counts.valueHits++
+    if (frame !== undefined) await dependOnLanded(core, storedKey, got, frame)
+    return this.#copy(got.value)
+  }
+
+  /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
+  #hitAtOnce(key: string, storedKey: string): Hit | undefined {
+    const { answersAtOnce, isFailing, settings, counts, entries, calls } = this.#core
+    if (!answersAtOnce || isFailing || settings.ignoreErrors) return undefined
+    const isTimed = counts.isTimed()
+    const startedMs = isTimed ? performance.now() : 0
+    let hit: MaybePromise<Hit | undefined>
+    try {
+      hit = entries.lookupOne(storedKey)
+    } catch (error) {
+      throw calls.failedAtOnce('getOrSet', key, error)
+    }
+    if (isPromise(hit)) return undefined
+    // One that is not there is looked up once more, and told of then.
+    if (isTimed && hit !== undefined) calls.timedAtOnce(key, true, performance.now() - startedMs)
+    return hit
+  }
+
+  /** Callers that share one flight must not share one object. */
+  #copy(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null) return value
+    const { store } = this.#core
+    return store.unpackPayload(store.packValue(value, undefined)).value
+  }
+}
+
+/** Where the value comes from; if a producer makes it, its time counts. */
+class TimedSource {
+  readonly source: unknown
+  hasRun = false
+
+  constructor(source: unknown, counts: Counts) {
+    if (typeof source !== 'function') {
+      this.source = source
+      return
+    }
+    const produce = source as () => unknown
+    this.source = () => {
+      this.hasRun = true
+      const startedMs = performance.now()
+      return chain(produce(), (value) => {
+        counts.producerRuns++
+        counts.producerMs += performance.now() - startedMs
+        return value
+      })
+    }
+  }
+}
