@@ -14,6 +14,13 @@ import type { RedisSettings } from './redis/settings.js'
 export type { FormatSettings, ValueSerializer } from '../payload-format.js'
 export { RedisBus, type RedisBusSettings } from './redis/bus.js'
 export type { RedisClient } from './redis/client.js'
+export type {
+  GlideClient,
+  NodeRedisClient,
+  RedisCommand,
+  RedisPort,
+  RedisReply,
+} from './redis/port.js'
 export type { DurableInvalidations } from './redis/durable.js'
 export type { RedisOptions, RedisSettings } from './redis/settings.js'
 

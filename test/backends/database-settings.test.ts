@@ -1,3 +1,4 @@
+import { NEEDED_TABLE } from '../../src/backends/database/create-table.js'
 import BetterSqlite3 from 'better-sqlite3'
 import createKnex from 'knex'
 import Libsql from 'libsql'
@@ -92,8 +93,7 @@ describe('the database', () => {
     ],
   ])('may be %s', (_, make, dialect) => {
     const cache = open({ database: make() })
-    const [symbol = Symbol()] = Object.getOwnPropertySymbols(cache)
-    expect(Reflect.get(cache, symbol)).toMatchObject({ driver: { dialect } })
+    expect(Reflect.get(cache, NEEDED_TABLE)).toMatchObject({ driver: { dialect } })
   })
 
   it.each([

@@ -103,8 +103,8 @@ describe('settings that are unknown or contradict each other are refused by name
       () => ({ location, client: lazy() }),
       /client: a location is given/,
     ],
-    ['what is no client', () => ({ client: {} }), /client: an object.* is no client of ioredis/],
-    ['a client as text', () => ({ client: location }), /is no client of ioredis/],
+    ['what is no client', () => ({ client: {} }), /client: an object.* is no client that is known/],
+    ['a client as text', () => ({ client: location }), /is no client that is known/],
     [
       'a client and options of another',
       () => ({ client: lazy(), options: { password: 'x' } }),

@@ -1,7 +1,7 @@
 import type { Bus, BusListener } from '../../bus.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import { isRefusal } from './changes.js'
-import type { IoClient } from './client.js'
+import { isIoClient, type IoClient } from './client.js'
 import { Link, type ClientSource } from './link.js'
 import { resolveTarget, type RedisSettings } from './settings.js'
 import { commandSources, listeningSource, type SourceSettings } from './sources.js'
@@ -73,6 +73,11 @@ export class RedisBus implements Bus {
       throw new InvalidCacheBackendError(`RedisBus: options.${name}: it belongs to a RedisCache`)
     }
     const target = resolveTarget(settings)
+    if ('client' in target && !isIoClient(settings.client)) {
+      throw new InvalidCacheBackendError(
+        `RedisBus: client: ${show(settings.client)} is no client of ioredis, and cannot listen; give a location`,
+      )
+    }
     const sources: SourceSettings = {
       owner: 'RedisBus',
       limitMs: LIMIT_MS,

@@ -55,13 +55,16 @@ export interface IoClient extends Commands<Promise<Reply>> {
     readonly port?: number | undefined
   }
   /** The socket, while there is one. */
-  readonly stream?: {
-    readonly writable?: boolean
-    unref?(): unknown
-    destroy(error?: Error): unknown
-    cork?(): void
-    uncork?(): void
-  } | null
+  readonly stream?:
+    | {
+        readonly writable?: boolean
+        unref?(): unknown
+        destroy(error?: Error): unknown
+        cork?(): void
+        uncork?(): void
+      }
+    | null
+    | undefined
   /** The timer that gives up a silent connection. */
   socketTimeoutTimer?: NodeJS.Timeout | undefined
   /** The timer of the next attempt to connect. */

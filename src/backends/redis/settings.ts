@@ -3,6 +3,8 @@ import type { FormatSettings } from '../../payload-format.js'
 import type { CacheSettings } from '../../settings.js'
 import type { DurableInvalidations } from './durable.js'
 import { isIoClient, type IoClient, type RedisClient } from './client.js'
+import { PortClient } from './port-client.js'
+import { isPort, portOf, type GlideClient, type NodeRedisClient, type RedisPort } from './port.js'
 import { parseLocation, type Endpoint } from './location.js'
 
 /**
@@ -31,10 +33,11 @@ export interface RedisSettings extends CacheSettings, FormatSettings {
    */
   readonly location?: string | readonly string[] | undefined
   /**
-   * A client of ioredis in place of a location: a `Redis`, a `Cluster`, or a `Redis` that asks
-   * Sentinels. Its settings stay as they are, and it is yours to close.
+   * A client in place of a location: of ioredis a `Redis`, a `Cluster`, or a `Redis` that asks Sentinels; of
+   * `redis` (node-redis) what `createClient` gives; of `@valkey/valkey-glide` a `GlideClient`; or a port of
+   * your own. Its settings stay as they are, and it is yours to open and to close.
    */
-  readonly client?: RedisClient | undefined
+  readonly client?: RedisClient | NodeRedisClient | GlideClient | RedisPort | undefined
   /**
    * Invalidations (`delete`, `expire`, `clear`, tags, and with them fragments and pages) resolve only
    * once so many replicas have them (`WAIT`), and reject with `CacheBackendError` otherwise, though the
@@ -97,8 +100,11 @@ export function resolveTarget({ location, client, options = {} }: RedisSettings)
 }
 
 function resolveClient(client: unknown, location: unknown, optionNames: readonly string[]): Target {
-  if (!isIoClient(client)) {
-    throw refusal(`client: ${show(client)} is no client of ioredis; give a Redis or a Cluster`)
+  const port = isPort(client) ? client : isIoClient(client) ? undefined : portOf(client)
+  if (port === undefined && !isIoClient(client)) {
+    throw refusal(
+      `client: ${show(client)} is no client that is known; give a Redis or a Cluster of ioredis, what createClient of redis gives, a GlideClient, or a RedisPort`,
+    )
   }
   if (location !== undefined) {
     throw refusal('client: a location is given too; leave one of them out')
@@ -107,7 +113,16 @@ function resolveClient(client: unknown, location: unknown, optionNames: readonly
   if (name !== undefined) {
     throw refusal(`options.${name}: the client that was given has its own; set it there`)
   }
-  return { client }
+  return { client: port === undefined ? (client as IoClient) : clientOf(port) }
+}
+
+/** Caches over one client share what is known of its connection. */
+const clients = new WeakMap<RedisPort, PortClient>()
+
+function clientOf(port: RedisPort): PortClient {
+  const known = clients.get(port) ?? new PortClient(port)
+  clients.set(port, known)
+  return known
 }
 
 /** Whether `clear` is to empty the db. */

@@ -1,0 +1,181 @@
+/** The commands that a {@link RedisPort} is asked to send. */
+export type RedisCommand =
+  | 'MGET'
+  | 'SET'
+  | 'UNLINK'
+  | 'EXISTS'
+  | 'PERSIST'
+  | 'PEXPIRE'
+  | 'PTTL'
+  | 'EVAL'
+  | 'SCAN'
+  | 'FLUSHDB'
+  | 'INFO'
+  | 'DBSIZE'
+  | 'TIME'
+  | 'WAIT'
+
+/** What a command was answered: texts may come as bytes, and of `MGET` they must. */
+export type RedisReply = string | number | bigint | Uint8Array | null | readonly RedisReply[]
+
+/**
+ * What a `RedisCache` needs of a client: it sends one of a dozen commands to one server. Clients of ioredis,
+ * `redis` and `@valkey/valkey-glide` are taken as they are; for any other, write this.
+ */
+export interface RedisPort {
+  /** Whether a command would be sent now. Left out: always. */
+  readonly isReady?: boolean | undefined
+  /**
+   * Another object with every new connection, so that a server that was restarted, or replaced, is noticed
+   * at once. Left out: within ten seconds.
+   */
+  readonly connection?: object | undefined
+  /** Resolves once commands can be sent, connecting if need be. Rejects if that fails. */
+  connect?(): Promise<unknown>
+  /**
+   * Sends a command. Calls of one turn of the event loop are best sent together.
+   *
+   * @returns The reply. What the server refuses rejects with an error whose `name` is `ReplyError` and whose
+   *   `message` is the server's; any other failure counts as an outage.
+   */
+  send(command: RedisCommand, args: readonly (string | Uint8Array)[]): Promise<unknown>
+}
+
+/** A client of the package `redis` (node-redis), as it is seen here. */
+export interface NodeRedisClient {
+  readonly isOpen: boolean
+  readonly isReady: boolean
+  /** As that of `redis`. */
+  connect(): Promise<unknown>
+  /** As that of `redis`. */
+  on(event: string, listener: (error: Error) => void): unknown
+  /** As that of `redis`. */
+  sendCommand(args: readonly (string | Buffer)[], options?: object): Promise<unknown>
+}
+
+/** A `GlideClient` of the package `@valkey/valkey-glide`, as it is seen here. */
+export interface GlideClient {
+  /** As that of `@valkey/valkey-glide`. */
+  customCommand(args: (string | Buffer)[], options?: object): Promise<unknown>
+}
+
+export function isPort(client: unknown): client is RedisPort {
+  return has(client, 'send')
+}
+
+/**
+ * The port of a client of one of these packages.
+ *
+ * @returns `undefined`: it is none, or one of a cluster.
+ */
+export function portOf(client: unknown): RedisPort | undefined {
+  if (!has(client, 'customCommand') && !(has(client, 'sendCommand') && 'isReady' in client)) {
+    return undefined
+  }
+  if (isOfCluster(client)) return undefined
+  const port = ports.get(client) ?? makePort(client)
+  ports.set(client, port)
+  return port
+}
+
+/** Several caches may share a client. */
+const ports = new WeakMap<object, RedisPort>()
+
+function makePort(client: object): RedisPort {
+  return 'customCommand' in client
+    ? new GlidePort(client as GlideClient)
+    : new NodeRedisPort(client as NodeRedisClient)
+}
+
+function has(client: unknown, method: string): client is Readonly<Record<string, unknown>> {
+  if (typeof client !== 'object' || client === null) return false
+  return typeof (client as Readonly<Record<string, unknown>>)[method] === 'function'
+}
+
+/** Its commands are routed, and it goes through keys in another way. */
+function isOfCluster(client: object): boolean {
+  return client.constructor.name.includes('Cluster')
+}
+
+/** RESP's type of binary-safe texts, `$`: they are to come as bytes. */
+const BYTES = { typeMapping: { ['$'.charCodeAt(0)]: Buffer } }
+
+class NodeRedisPort implements RedisPort {
+  readonly #client: NodeRedisClient
+  #connection: object | undefined
+
+  constructor(client: NodeRedisClient) {
+    this.#client = client
+    if (client.isReady) this.#connection = {}
+    client.on('ready', () => (this.#connection = {}))
+    client.on('end', () => (this.#connection = undefined))
+    client.on('error', () => (this.#connection = undefined))
+  }
+
+  get isReady(): boolean {
+    return this.#client.isReady
+  }
+
+  get connection(): object | undefined {
+    return this.#connection
+  }
+
+  async connect(): Promise<void> {
+    if (!this.#client.isOpen) await this.#client.connect()
+    if (this.#client.isReady) return
+    await new Promise((resolve, reject) => {
+      this.#client.on('ready', () => resolve(undefined))
+      this.#client.on('error', reject)
+    })
+  }
+
+  async send(command: RedisCommand, args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    try {
+      return await this.#client.sendCommand([command, ...args.map(toSend)], BYTES)
+    } catch (error) {
+      throw error instanceof Error && isErrorReply(error) ? replyError(error.message) : error
+    }
+  }
+}
+
+/** `ErrorReply` and what extends it. */
+function isErrorReply(error: Error): boolean {
+  for (
+    let at: object | null = error;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
+    if (at.constructor.name === 'ErrorReply') return true
+  }
+  return false
+}
+
+/** The package's own number for answers in bytes. */
+const GLIDE_BYTES = { decoder: 0 }
+
+class GlidePort implements RedisPort {
+  readonly #client: GlideClient
+
+  constructor(client: GlideClient) {
+    this.#client = client
+  }
+
+  async send(command: RedisCommand, args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    try {
+      return await this.#client.customCommand([command, ...args.map(toSend)], GLIDE_BYTES)
+    } catch (error) {
+      if (!(error instanceof Error) || error.constructor.name !== 'RequestError') throw error
+      // It puts words of its own in front of what the server said.
+      throw replyError(error.message.replace(/^An error was signalled by the server: - /, ''))
+    }
+  }
+}
+
+function replyError(message: string): Error {
+  return Object.assign(new Error(message), { name: 'ReplyError' })
+}
+
+function toSend(argument: string | Uint8Array): string | Buffer {
+  if (typeof argument === 'string' || Buffer.isBuffer(argument)) return argument
+  return Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength)
+}

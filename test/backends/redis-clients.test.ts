@@ -1,0 +1,131 @@
+import { GlideClient } from '@valkey/valkey-glide'
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import {
+  RedisBus,
+  RedisCache,
+  type RedisCommand,
+  type RedisPort,
+  type RedisSettings,
+} from '../../src/backends/redis.js'
+import { coreOf } from '../../src/backend/core.js'
+import { testBackend } from '../conformance/backend-suite.js'
+import { ageKeys } from '../support/redis-aging.js'
+import { canStartRedis } from '../support/redis.js'
+import { startRedis } from '../support/servers/redis.js'
+
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+const isThere = await canStartRedis()
+const server = isThere ? await startRedis() : undefined
+const { url = 'redis://127.0.0.1:1' } = server ?? {}
+const { hostname: host, port } = new URL(url)
+const control = new Redis(url, { lazyConnect: true })
+const ends: (() => unknown)[] = [() => control.disconnect(), () => server?.stop()]
+afterAll(async () => {
+  for (const end of ends) await end()
+})
+
+const openNodeRedis = async () => {
+  const client = createClient({ url })
+  client.on('error', () => undefined)
+  await client.connect()
+  ends.unshift(() => client.close())
+  return client
+}
+
+const openGlide = async () => {
+  const client = await GlideClient.createClient({ addresses: [{ host, port: Number(port) }] })
+  ends.unshift(() => client.close())
+  return client
+}
+
+/** As somebody would write it for a client that this package does not know. */
+const openPort = async (): Promise<RedisPort> => {
+  const client = new Redis(url)
+  ends.unshift(() => client.disconnect())
+  return {
+    send: (command: RedisCommand, args) => client.callBuffer(command, ...args.map(asBuffer)),
+  }
+}
+
+const asBuffer = (argument: string | Uint8Array): Buffer => Buffer.from(argument as string)
+
+const clients: [string, () => Promise<RedisSettings['client']>][] = isThere
+  ? [
+      ['redis', openNodeRedis],
+      ['@valkey/valkey-glide', openGlide],
+      ['a port of one’s own', openPort],
+    ]
+  : []
+
+describe.each(clients)('RedisCache over a client of %s', (name, open) => {
+  let client: RedisSettings['client']
+  beforeAll(async () => {
+    client = await open()
+  })
+
+  testBackend(
+    name,
+    {
+      reset: async () => void (await control.flushall()),
+      damage: async (storedKey, bytes) => {
+        await control.set(storedKey, Buffer.from(bytes))
+      },
+      create: (settings) => new RedisCache({ ...settings, client }),
+      advance: (seconds) => ageKeys(control, seconds),
+      differences: { wholeSecondClock: 'its time really passes, besides what the test lets pass' },
+      variants: ['prefix'],
+    },
+    { describe, it },
+  )
+
+  it('goes through its keys, and tells what the server tells', async () => {
+    const cache = new RedisCache({ client, keyPrefix: 'shop' })
+    await cache.setMany({ 'user:1': 'one', 'user:2': Buffer.from([0, 255]), other: 3 })
+    const found: string[] = []
+    for await (const key of cache.iterateKeys('user:*')) found.push(key)
+    expect(found.sort()).toEqual(['user:1', 'user:2'])
+    expect(await cache.ttl('user:1')).toBeGreaterThan(290)
+    const figures = await coreOf(cache).readOwnServerStats()
+    expect(figures).toMatchObject({ scope: 'shared', version: expect.any(String) as string })
+  })
+
+  it('drops what was stored on a server that another took the place of', async () => {
+    const cache = new RedisCache({ client, keyPrefix: 'replaced' })
+    await cache.set('k', 'old')
+    await control.set(cache.makeKey('fragcache.server', 1), 'the run_id of another')
+    // As another process that comes new to the server.
+    const fresh = await open()
+    await vi.waitFor(
+      async () =>
+        expect(await new RedisCache({ client: fresh, keyPrefix: 'replaced' }).get('k')).toBe(
+          undefined,
+        ),
+      { timeout: 2000 },
+    )
+  })
+
+  it('cannot listen, and a bus says so', () => {
+    expect(() => new RedisBus({ client })).toThrow(/RedisBus: client: .* cannot listen/)
+  })
+})
+
+it.each([
+  ['nothing that is known', { get: () => 1 }],
+  [
+    'a cluster of glide',
+    new (class GlideClusterClient {
+      customCommand() {
+        return undefined
+      }
+    })(),
+  ],
+])('a client that is %s is refused with what fits', (_, client) => {
+  expect(() => new RedisCache({ client } as never)).toThrow(
+    /client: .* is no client that is known; give a Redis or a Cluster of ioredis, what createClient/,
+  )
+})
