@@ -61,5 +61,6 @@ export type {
   FragmentPlace,
   FragmentWithBody,
 } from './fragment/render.js'
-export type { HoleEngine, HoleRef, HoleRenderer } from './fragment/holes.js'
+export type { HoleRef } from './fragment/hole-parts.js'
+export type { HoleEngine, HoleRenderer } from './fragment/holes.js'
 export type { FragmentRules } from './fragment/options.js'

@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../../src/maybe-promise.js'
-import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRef } from '../../src/fragment/hole-parts.js'
+import type { HoleRenderer } from '../../src/fragment/holes.js'
 import type { TagPosition } from '../../src/errors.js'
 import type { CompiledHole } from './rewrite.js'
 import type { TemplateRun } from './run.js'

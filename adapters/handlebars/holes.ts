@@ -1,6 +1,7 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderMaybeDeferred } from '../../src/fragment/deferred.js'
-import { isKept, renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRef } from '../../src/fragment/hole-parts.js'
+import { isKept, renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
 import { templateFramesAround } from '../../src/fragment/template-frame.js'
 import { currentFrame, type Frame } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'

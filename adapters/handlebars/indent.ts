@@ -1,4 +1,5 @@
-import { changeHoles, type HoleRef } from '../../src/fragment/holes.js'
+import type { HoleRef } from '../../src/fragment/hole-parts.js'
+import { changeHoles } from '../../src/fragment/holes.js'
 import type { Frame } from '../../src/making/frame.js'
 
 /**

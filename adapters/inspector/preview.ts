@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { readParts } from '../../src/fragment/holes.js'
+import { readParts } from '../../src/fragment/hole-parts.js'
 import { decodeStoredResponse, type StoredResponse } from '../../src/http/stored-response.js'
 import type { Entry } from './api.js'
 

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { CacheTagError, type TagPosition } from '../../src/errors.js'
-import { takeContent, type Content, type HoleRenderer } from '../../src/fragment/holes.js'
+import type { Content } from '../../src/fragment/hole-parts.js'
+import { takeContent, type HoleRenderer } from '../../src/fragment/holes.js'
 import { isKeptBy, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { currentFrame, isWithin, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'

@@ -2,13 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncResource } from 'node:async_hooks'
 import { AsyncSlot } from '../../src/async-slot.js'
 import { MisuseError, show } from '../../src/errors.js'
-import {
-  fillContent,
-  type Content,
-  type HoleEngine,
-  type HoleRef,
-  type HoleRenderer,
-} from '../../src/fragment/holes.js'
+import type { Content, HoleRef } from '../../src/fragment/hole-parts.js'
+import { fillContent, type HoleEngine, type HoleRenderer } from '../../src/fragment/holes.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'

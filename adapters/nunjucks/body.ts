@@ -1,6 +1,7 @@
 import type { TagPosition } from '../../src/errors.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
 import { nunjucksFaults } from './faults.js'
+import { inPage, pageOf } from './pages.js'
 import { superFrameOf, type Scope } from './scope.js'
 
 /** For the part of a compiled body that tells of variables it makes. */
@@ -79,10 +80,12 @@ function runIn(
   running = run
   context.ctx = variables
   try {
-    const text = start((error) => {
-      if (error === null || error === undefined) ended = true
-      else run.told ??= { error }
-    })
+    const text = inPage(pageOf(context), () =>
+      start((error) => {
+        if (error === null || error === undefined) ended = true
+        else run.told ??= { error }
+      }),
+    )
     const failure = run.told ?? run.noted
     if (failure !== undefined) throw failure.error
     if (!ended) throw nunjucksFaults.asynchronousBody(site)

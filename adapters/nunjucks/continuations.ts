@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Context, Engine, Extension, Filter } from './engine.js'
 import { ASYNCHRONOUS } from './other-tags.js'
+import { currentPage, inPage } from './pages.js'
 
 /** What compiled code hands out, to go on there once something has answered. */
 type Continuation<R extends unknown[] = unknown[]> = (
@@ -21,13 +22,14 @@ export function withContinuation<T, R extends unknown[]>(
   goOn: Continuation<R>,
   start: (goOn: Continuation<R>) => T,
 ): T {
+  const page = currentPage()
   let hasReturned = false
   let failure: { readonly error: unknown } | undefined
   const guarded: Continuation<R> = (...answer) => {
     try {
       // An asynchronous filter that compiled code calls as a synchronous one ends with a function of
       // the template's, which is no continuation.
-      return goOn(...answer)
+      return inPage(page, () => goOn(...answer))
     } catch (error) {
       // Compiled code is still there to catch it. Whoever calls back may be an async function, whose
       // promise would reject.

@@ -14,13 +14,20 @@ export interface Token {
 }
 
 export interface Delimiters {
+  readonly BLOCK_START: string
   readonly BLOCK_END: string
+  readonly VARIABLE_START: string
+  readonly VARIABLE_END: string
+  readonly COMMENT_START: string
+  readonly COMMENT_END: string
 }
 
 export interface Tokenizer {
   readonly str: string
   readonly index: number
   readonly tags: Delimiters
+  readonly trimBlocks: boolean
+  readonly lstripBlocks: boolean
   lineno: number
   colno: number
   in_code: boolean
@@ -29,12 +36,22 @@ export interface Tokenizer {
 }
 
 export interface Lexer {
-  lex(source: string, options: { readonly tags: Readonly<Record<string, string>> }): Tokenizer
+  lex(
+    source: string,
+    options: {
+      readonly tags: Readonly<Record<string, string>>
+      readonly trimBlocks?: boolean
+      readonly lstripBlocks?: boolean
+    },
+  ): Tokenizer
 }
 
 export interface Parser {
   readonly tokens: Tokenizer
   readonly constructor: new (tokens: Tokenizer) => Parser
+  /** Those whose tags it knows. */
+  extensions: readonly Extension[]
+  parseAsRoot(): Node
   nextToken(): Token | null
   peekToken(): Token | null
   parseUntilBlocks(...names: readonly string[]): Node
@@ -122,6 +139,7 @@ export type BlockFunction = (
 
 /** The variables of one render of one template. */
 export interface Context {
+  readonly constructor: new (variables: unknown, blocks: object, env: Engine) => Context
   readonly env: Engine
   ctx: Record<string, unknown>
   readonly exported: string[]
@@ -138,12 +156,7 @@ export interface Context {
 
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
-  /**
-   * @param isInner - Whether it belongs to a loop or a call block, rather than to a whole template,
-   *   block or macro.
-   * @param id - What compiled code calls it.
-   */
-  keep(index: number, value: unknown, name: string, isInner: boolean, id?: string): void
+  keep(index: number, value: unknown): void
   /** In the place of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }

@@ -47,9 +47,9 @@ export const nunjucksFaults = {
   missingHoleEnd: (position: TagPosition): CacheTagError =>
     new CacheTagError('the endnocache is missing', position),
 
-  holeArguments: (tag: string, text: string, position: TagPosition): CacheTagError =>
+  endArguments: (text: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `${tag} takes no arguments, and is given ${show(text)}; leave them out`,
+      `endnocache takes no arguments, and is given ${show(text)}; leave them out`,
       position,
     ),
 
@@ -62,24 +62,6 @@ export const nunjucksFaults = {
   superInHole: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'super() is called in this nocache block, and on a hit it is not known whose block that is; put the nocache tag into the block of the template that is extended',
-      position,
-    ),
-
-  holeUses: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `this nocache block uses ${show(name)}, which is made inside the cached body or page around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
-      position,
-    ),
-
-  holeOfMacro: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `this nocache block uses ${show(name)}, and stands in a macro that is imported without context, which does not see what the cached body around sees; write {% import … with context %}`,
-      position,
-    ),
-
-  holeSees: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `something that this nocache block includes or calls uses ${show(name)}, which is made inside the cached body around it, and on a hit is not there; move the nocache block or the variable out of the cached body`,
       position,
     ),
 }

@@ -7,7 +7,6 @@ import type { AdapterOptions } from '../../src/fragment/options.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { renderSuper } from './body.js'
-import { ContextHoles } from './context-holes.js'
 import { guardContinuations } from './continuations.js'
 import { Digests } from './digest.js'
 import { remembering } from './engine-errors.js'
@@ -169,7 +168,7 @@ function makeResult(engine: Engine, holes: Holes): NunjucksCache {
     })
   return Object.freeze<NunjucksCache>({
     name: ENGINE,
-    holes: (context) => new ContextHoles(engine, holes, context),
+    holes: (context) => holes.in(context),
     renderAsync: (template, context) =>
       promise((callback) => engine.render(template, context, callback)),
     renderStringAsync: (source, context, options) =>

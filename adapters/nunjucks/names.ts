@@ -6,15 +6,17 @@ export interface NameVisitor {
   /**
    * A variable is read.
    *
-   * @param symbol - Where it is named. Left out: a nocache block reads it.
+   * @param symbol - Where it is named.
    */
-  reads?(name: string, made: ReadonlySet<string>, symbol?: Node): void
-  /** @returns What a nocache block reads of the variables around it, if the node is one. */
-  hole?(node: Node, made: ReadonlySet<string>): Iterable<string> | undefined
+  reads?(name: string, made: ReadonlySet<string>, symbol: Node): void
+  /**
+   * Another node is met.
+   *
+   * @param walk - Goes through a part that stands elsewhere in the tree, as if it stood here.
+   */
+  meets?(node: Node, made: ReadonlySet<string>, walk: (part: Node, made: Set<string>) => void): void
   /** Something is included or imported that sees all variables here. */
   includes?(): void
-  /** A function, a macro or another extension's tag is called: it sees the context. */
-  calls?(): void
 }
 
 /** Symbols that ask the compiler for a variable, rather than read it. */
@@ -51,10 +53,8 @@ class NameTracer {
   /** @param made - Grows by what this makes for what follows. */
   walk(node: Node, made: Set<string>): void {
     const nodes = this.#nodes
-    const holeReads = this.#visitor.hole?.(node, made)
-    if (holeReads !== undefined) for (const name of holeReads) this.#read(name, made)
-    else if (isA(node, nodes.Symbol)) {
-      if (!probes.has(node)) this.#read(String(node['value']), made, node)
+    if (isA(node, nodes.Symbol)) {
+      if (!probes.has(node)) this.#visitor.reads?.(nameOf(node), made, node)
     } else if (isA(node, nodes.Set)) this.#set(node, made)
     else if (isA(node, nodes.For)) this.#loop(node, made)
     else if (isA(node, nodes.Macro)) this.#macro(node, made)
@@ -70,14 +70,9 @@ class NameTracer {
     else if (isA(node, nodes.Is)) this.#test(node, made)
     else {
       if (isA(node, nodes.Include)) this.#visitor.includes?.()
-      if (isA(node, nodes.CallExtension)) this.#visitor.calls?.()
-      if (isA(node, nodes.FunCall) && !isA(node, nodes.Filter)) this.#visitor.calls?.()
+      this.#visitor.meets?.(node, made, (part, inside) => this.walk(part, inside))
       for (const child of partsOf(node, nodes)) this.walk(child, made)
     }
-  }
-
-  #read(name: string, made: ReadonlySet<string>, symbol?: Node): void {
-    this.#visitor.reads?.(name, made, symbol)
   }
 
   #set(node: Node, made: Set<string>): void {

@@ -48,41 +48,28 @@ export class NodeFactory {
    */
   keep(name: string, index: number): { readonly pieces: Node[]; readonly isHeld: () => boolean } {
     let isHeld = false
-    let levels = 0
-    let allLevels = 0
     const isIdentifier = IDENTIFIER_PART.test(name)
-    const found = this.#probe(name, (hint) => {
-      if (hint === 'default') isHeld = false
-      else levels++
-    })
-    const nothing = this.#probe('fragcache_nothing', (hint) => {
-      if (hint !== 'default') allLevels++
-    })
+    const found = this.#probe(name, () => (isHeld = false))
     const pieces = [
       // A name may be held in a scope that is closed by now, or not open yet.
       this.code(() => {
         isHeld = isIdentifier
-        levels = allLevels = 0
-        return `try { use.keep(${index}, /* `
+        return `try { use.keep(${index}, `
       }),
-      nothing,
-      this.code(' */ '),
       found,
-      this.code(() => `, ${JSON.stringify(name)}, ${levels < allLevels}`),
-      ...(isIdentifier ? [this.code(', `'), this.#probe(name), this.code('`')] : []),
       this.code('); } catch (e) {}\n'),
     ]
     return { pieces, isHeld: () => isHeld }
   }
 
   /**
-   * A variable for which the compiler is watched: it uses the name as a key at each level of its scopes
-   * and, for a variable it does not hold, in code.
+   * A variable for which the compiler is watched: it uses the name as a key in its scopes and, for a
+   * variable it does not hold, in code.
    */
-  #probe(name: string, used: (hint: string) => void = () => undefined): Node {
+  #probe(name: string, looksUp: () => void): Node {
     const probe = {
       [Symbol.toPrimitive](hint: string) {
-        used(hint)
+        if (hint === 'default') looksUp()
         return name
       },
     }

@@ -1,13 +1,14 @@
 import { hash } from 'node:crypto'
 import type { TagPosition } from '../../src/errors.js'
-import type { Node, Nodes, Parser, Token } from './engine.js'
+import { holeFaults } from '../../src/fragment/named-values.js'
+import type { Lexer, Node, Nodes, Parser, Token } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 import { traceNames } from './names.js'
 import { NodeFactory } from './node-factory.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
 import { checkBody, isA, isSuperCall, walk } from './syntax-tree.js'
 import { parseBody } from './tag-body.js'
-import { readRest } from './tag-source.js'
+import { readNamedValues, readRest } from './tag-source.js'
 
 /** What the names of holes' functions begin with. */
 export const HOLE_BLOCK = 'fragcache_hole_'
@@ -22,19 +23,22 @@ export interface HoleRecord {
   readonly line: number
   /** Left out: it was compiled without a name. */
   readonly template?: string
-  /** The variables of its surroundings that it reads. */
-  readonly reads: readonly string[]
-  /** It includes something that sees all variables. */
-  readonly includes?: true
-  /** It calls something that sees the context. */
-  readonly calls?: true
 }
 
-/** The holes of the templates that are being compiled, by their place. */
-const holes = new WeakMap<Node, HoleRecord>()
+/** A hole that was read, by the node that stands for it. */
+interface ReadHole {
+  readonly position: TagPosition
+  readonly body: Node
+  readonly names: ReadonlyMap<string, Node>
+}
+
+const holes = new WeakMap<Node, ReadHole>()
 
 /** The blocks of the holes that a parser has read. */
 const blocksOf = new WeakMap<Parser, Node[]>()
+
+/** Parsers that read a template once more, as a whole. */
+const readers = new WeakSet<Parser>()
 
 /** Tokens for the end of a template with holes. */
 const ends = new WeakSet<Token>()
@@ -47,8 +51,11 @@ export function isEndOfHoles(tag: Token): boolean {
 /**
  * What stands at the end of a template with holes: their blocks. The engine looks for blocks in most of
  * a template, but neither in set blocks nor in switches.
+ *
+ * @throws CacheTagError: a hole uses a name that is made in its template.
  */
-export function parseEndOfHoles(parser: Parser, nodes: Nodes, tag: Token): Node {
+export function parseEndOfHoles(parser: Parser, nodes: Nodes, lexer: Lexer, tag: Token): Node {
+  checkNames(readAgain(parser, lexer), nodes)
   const end = new NodeFactory(nodes, tag).list([])
   end.findAll = (type, results = []) => {
     for (const block of blocksOf.get(parser) ?? []) {
@@ -57,6 +64,44 @@ export function parseEndOfHoles(parser: Parser, nodes: Nodes, tag: Token): Node 
     return results
   }
   return end
+}
+
+/** Reads a whole template: a tag knows of what stands around it in no other way. */
+function readAgain({ tokens, extensions, constructor }: Parser, lexer: Lexer): Node {
+  const { tags, trimBlocks, lstripBlocks } = tokens
+  const delimiters = {
+    blockStart: tags.BLOCK_START,
+    blockEnd: tags.BLOCK_END,
+    variableStart: tags.VARIABLE_START,
+    variableEnd: tags.VARIABLE_END,
+    commentStart: tags.COMMENT_START,
+    commentEnd: tags.COMMENT_END,
+  }
+  const reader = new constructor(
+    lexer.lex(tokens.str, { tags: delimiters, trimBlocks, lstripBlocks }),
+  )
+  reader.extensions = extensions
+  readers.add(reader)
+  return reader.parseAsRoot()
+}
+
+/** @throws CacheTagError: a hole in a template uses a name that is made there. */
+function checkNames(root: Node, nodes: Nodes): void {
+  traceNames(root, nodes, false, {
+    meets(node, made, walk) {
+      const hole = holes.get(node)
+      if (hole === undefined) return
+      const { body, names, position } = hole
+      traceNames(body, nodes, true, {
+        reads(name, own) {
+          if (!made.has(name) || own.has(name) || names.has(name)) return
+          const named = name === 'loop' ? 'index=loop.index' : `${name}=${name}`
+          throw holeFaults.ownName(name, `{% nocache ${named} %}`, position)
+        },
+      })
+      walk(body, new Set([...made, ...names.keys()]))
+    },
+  })
 }
 
 /** Gives a parser one more tag at the end of its template. */
@@ -70,57 +115,50 @@ function addEnd({ tokens }: Parser): void {
   tokens.nextToken = () => next() ?? (tokens.in_code ? undefined : added.shift()) ?? null
 }
 
-/** What a nocache block whose place this is reads of the variables around it. */
-export function holeReads(node: Node): readonly string[] | undefined {
-  return holes.get(node)?.reads
-}
-
 /**
  * Reads a nocache tag, its body and its end.
  *
  * The body becomes a block of its own, which can be rendered by itself: the engine's compiler makes a
  * function of each block that it finds, and templates compiled beforehand keep them.
  *
- * @returns Statements that call the extension's `hole` with that function.
+ * @returns Statements that call the extension's `hole` with that function and the named values.
  * @throws CacheTagError: the tag is written wrongly, or its body cannot be rendered by itself.
  */
 export function parseHole(
   parser: Parser,
   nodes: Nodes,
+  lexer: Lexer,
   tag: Token,
   { asyncFilters, template }: ParseSettings,
 ): Node {
   const position = { template, line: tag.lineno + 1 }
   const begin = parser.tokens.index
-  const rest = readRest(parser.tokens, position)
-  if (rest !== '') throw nunjucksFaults.holeArguments('nocache', rest, position)
+  const names = readNamedValues(parser, lexer, position)
   parser.advanceAfterBlockEnd('nocache')
   const { body, end } = parseBody(parser, 'nocache', position)
   const source = parser.tokens.str.slice(begin, parser.tokens.index)
   const endRest = readRest(parser.tokens, position)
   if (endRest !== '') {
-    const line = end.lineno + 1
-    throw nunjucksFaults.holeArguments('endnocache', endRest, { ...position, line })
+    throw nunjucksFaults.endArguments(endRest, { ...position, line: end.lineno + 1 })
   }
   parser.advanceAfterBlockEnd('endnocache')
-  checkBody(body, nodes, asyncFilters, position)
+  for (const part of [body, ...names.values()]) checkBody(part, nodes, asyncFilters, position)
   checkHole(body, nodes, position)
   const blocks = blocksOf.get(parser) ?? []
   if (blocks.length === 0) {
     blocksOf.set(parser, blocks)
-    addEnd(parser)
+    if (!readers.has(parser)) addEnd(parser)
   }
   const record: HoleRecord = {
     id: `${blocks.length}_${hash('sha256', source).slice(0, 12)}`,
     line: tag.lineno + 1,
     ...(template === undefined ? undefined : { template }),
-    ...readHole(body, nodes),
   }
   const make = new NodeFactory(nodes, tag)
   const told = make.code(`if (env === null) return cb(null, ${JSON.stringify(record)});\n`)
   const name = make.symbol(`${HOLE_BLOCK}${record.id}`)
   blocks.push(make.make(nodes.Block, name, make.list([told, body])))
-  return compileHole(make, record)
+  return compileHole(make, record, { position, body, names })
 }
 
 /** @throws CacheTagError: the body needs what is not there when it is rendered by itself. */
@@ -132,71 +170,21 @@ function checkHole(body: Node, nodes: Nodes, position: TagPosition): void {
   })
 }
 
-function readHole(body: Node, nodes: Nodes): Pick<HoleRecord, 'reads' | 'includes' | 'calls'> {
-  const reads = new Set<string>()
-  let includes = false
-  let calls = false
-  traceNames(body, nodes, true, {
-    reads: (name, made) => {
-      if (!made.has(name)) reads.add(name)
-    },
-    hole: (node) => {
-      const inner = holes.get(node)
-      includes ||= inner?.includes === true
-      calls ||= inner?.calls === true
-      return inner?.reads
-    },
-    includes: () => (includes = true),
-    calls: () => (calls = true),
-  })
-  return {
-    reads: [...reads],
-    ...(includes ? { includes } : {}),
-    ...(calls ? { calls } : {}),
-  }
-}
-
-function compileHole(make: NodeFactory, record: HoleRecord): Node {
+function compileHole(make: NodeFactory, record: HoleRecord, hole: ReadHole): Node {
   const place = make.code('')
-  holes.set(place, record)
+  holes.set(place, hole)
   return make.list([
     place,
     make.code(
-      `var ${TEXT} = env.getExtension("${EXTENSION}").hole(b_${HOLE_BLOCK}${record.id}, context, frame, runtime, root, ` +
-        'frame.topLevel && parentTemplate, function (use, runtime) {\n',
+      `var ${TEXT} = env.getExtension("${EXTENSION}").hole(b_${HOLE_BLOCK}${record.id}, context, runtime, root, ` +
+        'frame.topLevel && parentTemplate, function () {\nreturn {',
     ),
-    ...record.reads.flatMap((one, i) => make.keep(one, i).pieces),
-    make.code('});\n'),
+    ...Array.from(hole.names).flatMap(([name, value]) => [
+      make.code(`["${name}"]: `),
+      value,
+      make.code(', '),
+    ]),
+    make.code('};\n});\n'),
     make.output(TEXT),
   ])
-}
-
-/**
- * Refuses what the holes of a cache tag's body use of the variables that are made there: on a hit they
- * are not.
- *
- * @throws CacheTagError
- */
-export function checkHoles(body: Node, nodes: Nodes, fragment: TagPosition): void {
-  if (!hasHole(body, nodes)) return
-  traceNames(body, nodes, false, {
-    hole: (node, made) => {
-      const hole = holes.get(node)
-      if (hole === undefined) return undefined
-      const own = hole.reads.find((name) => made.has(name) || name === 'caller')
-      if (own === undefined) return []
-      const { template, line } = hole
-      throw nunjucksFaults.holeUses(own, { ...fragment, template, line })
-    },
-  })
-}
-
-/** Whether there is a nocache block in a part of a template. */
-export function hasHole(part: Node, nodes: Nodes): boolean {
-  let found = false
-  walk(part, nodes, (node) => {
-    found ||= holes.has(node)
-    return !found
-  })
-  return found
 }

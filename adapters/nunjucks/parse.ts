@@ -3,14 +3,7 @@ import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
 import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
-import {
-  checkHoles,
-  hasHole,
-  holeReads,
-  isEndOfHoles,
-  parseEndOfHoles,
-  parseHole,
-} from './parse-hole.js'
+import { isEndOfHoles, parseEndOfHoles, parseHole } from './parse-hole.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
 import { BODY, checkBody, isInside, liftAsyncFilters, replaceSuper } from './syntax-tree.js'
 import { readBody } from './read-body.js'
@@ -38,8 +31,8 @@ export function parseTag(
   settings: ParseSettings,
 ): Node {
   const tag = parser.nextToken() as Token
-  if (isEndOfHoles(tag)) return parseEndOfHoles(parser, nodes, tag)
-  if (tag.value === 'nocache') return parseHole(parser, nodes, tag, settings)
+  if (isEndOfHoles(tag)) return parseEndOfHoles(parser, nodes, lexer, tag)
+  if (tag.value === 'nocache') return parseHole(parser, nodes, lexer, tag, settings)
   if (tag.value === 'cache') return parseCache(parser, nodes, lexer, tag, settings)
   throw strayEnd(parser, tag, settings.template)
 }
@@ -67,7 +60,6 @@ function parseCache(
   readEnd(parser.tokens, { ...position, line: end.lineno + 1 }, position.fragment)
   parser.advanceAfterBlockEnd('endcache')
   checkBody(body, nodes, asyncFilters, position)
-  checkHoles(body, nodes, position)
   return new TagCompiler(
     new NodeFactory(nodes, tag),
     parser.tokens.str,
@@ -97,7 +89,7 @@ class TagCompiler {
   compile(source: TagSource, body: Node): Node {
     const place = this.#make.code('')
     const usesSuper = replaceSuper(body, this.#nodes, () => this.#superOf(place))
-    const { variables, callerUse } = readBody(body, this.#nodes, holeReads)
+    const { variables, callerUse } = readBody(body, this.#nodes)
     const { template, line } = this.#position
     const record: TagRecord = {
       name: source.arguments.name,
@@ -109,7 +101,6 @@ class TagCompiler {
       ...(source.arguments.keywords.size > 0 ? { hasKeywords: true } : {}),
       ...(usesSuper ? { usesSuper } : {}),
       ...(callerUse === 'none' ? {} : { callerUse }),
-      ...(hasHole(body, this.#nodes) ? { hasHoles: true } : {}),
     }
     this.#add(
       `var ${TAG} = env.getExtension("${EXTENSION}"), ` +

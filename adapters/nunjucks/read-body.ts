@@ -17,12 +17,7 @@ export interface BodyTraits {
   readonly callerUse: CallerUse
 }
 
-/** @param readsOf - What a nocache block whose place the node is reads, if it is one. */
-export function readBody(
-  body: Node,
-  nodes: Nodes,
-  readsOf: (node: Node) => readonly string[] | undefined,
-): BodyTraits {
+export function readBody(body: Node, nodes: Nodes): BodyTraits {
   const variables = new Set<string>()
   /** The names of calls without arguments. */
   const plain = new Set<Node>()
@@ -30,7 +25,6 @@ export function readBody(
   walk(body, nodes, (node) => {
     rendersBlock ||= isA(node, nodes.Block) || isSuperCall(node, nodes)
     if (isApart(node, nodes)) return false
-    for (const name of readsOf(node) ?? []) variables.add(name)
     if (isCallOf(node, 'caller', nodes) && (node['args'] as NodeList).children.length === 0) {
       plain.add(node['name'] as Node)
     } else if (isA(node, nodes.Symbol) && !plain.has(node)) variables.add(String(node['value']))
@@ -41,7 +35,7 @@ export function readBody(
     reads(name, made, symbol) {
       // A macro inside has a caller of its own.
       if (name !== 'caller' || made.has(name)) return
-      if (symbol === undefined || !plain.has(symbol)) callerUse = 'free'
+      if (!plain.has(symbol)) callerUse = 'free'
       else if (callerUse === 'none') callerUse = 'plain'
     },
     // These see the frame of the macro around.

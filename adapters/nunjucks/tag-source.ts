@@ -1,4 +1,9 @@
-import { parseTagArguments, type Dialect, type TagArguments } from '../../src/fragment/arguments.js'
+import {
+  parseNamedValues,
+  parseTagArguments,
+  type Dialect,
+  type TagArguments,
+} from '../../src/fragment/arguments.js'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import { faults } from '../../src/fragment/faults.js'
 import type { TagPosition } from '../../src/errors.js'
@@ -44,22 +49,19 @@ function cut(tokens: Tokenizer, position: TagPosition): ArgumentSource {
   throw faults.unclosed(quote === '' ? 'the tag' : `the text that begins with ${quote}`, position)
 }
 
-/** A cache tag's arguments. */
-export class TagSource {
-  readonly arguments: TagArguments
+/** The expressions in a tag. */
+class Expressions {
   readonly #parser: Parser
   readonly #lexer: Lexer
   readonly #begin: number
   readonly #position: TagPosition
 
-  /** @throws CacheTagError: every fault that can be seen without evaluating anything. */
-  constructor(parser: Parser, lexer: Lexer, position: TagPosition) {
-    const { text, offset } = cut(parser.tokens, position)
+  /** @param begin - Where the tag's arguments begin in the template. */
+  constructor(parser: Parser, lexer: Lexer, begin: number, position: TagPosition) {
     this.#parser = parser
     this.#lexer = lexer
-    this.#begin = offset
-    this.arguments = parseTagArguments(text, DIALECT, position)
-    this.#position = { ...position, fragment: this.arguments.name }
+    this.#begin = begin
+    this.#position = position
   }
 
   /** @throws CacheTagError: an argument is no expression. */
@@ -86,6 +88,41 @@ export class TagSource {
     if (rest?.type === 'block-end') return expression
     throw fail(`${JSON.stringify(rest?.value)} is not expected there`)
   }
+}
+
+/** A cache tag's arguments. */
+export class TagSource {
+  readonly arguments: TagArguments
+  readonly #expressions: Expressions
+
+  /** @throws CacheTagError: every fault that can be seen without evaluating anything. */
+  constructor(parser: Parser, lexer: Lexer, position: TagPosition) {
+    const { text, offset } = cut(parser.tokens, position)
+    this.arguments = parseTagArguments(text, DIALECT, position)
+    const fragment = this.arguments.name
+    this.#expressions = new Expressions(parser, lexer, offset, { ...position, fragment })
+  }
+
+  /** @throws CacheTagError: an argument is no expression. */
+  parse(argument: ArgumentSource): Node {
+    return this.#expressions.parse(argument)
+  }
+}
+
+/**
+ * Reads the values that a nocache tag names. The parser is moved to the end of the tag.
+ *
+ * @throws CacheTagError: they are written wrongly.
+ */
+export function readNamedValues(
+  parser: Parser,
+  lexer: Lexer,
+  position: TagPosition,
+): ReadonlyMap<string, Node> {
+  const { text, offset } = cut(parser.tokens, position)
+  const expressions = new Expressions(parser, lexer, offset, position)
+  const sources = parseNamedValues(text, DIALECT, position)
+  return new Map(Array.from(sources, ([name, source]) => [name, expressions.parse(source)]))
 }
 
 /** Reads the rest of a tag that has no arguments. The parser is moved to its end. */

@@ -1,17 +1,13 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
-import type { HoleRef, HoleRenderer } from '../../src/fragment/holes.js'
-import { outermostOf } from '../../src/fragment/template-frame.js'
-import { currentFrame } from '../../src/making/frame.js'
+import type { HoleRenderer } from '../../src/fragment/holes.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Place, Runtime } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
-import { tagHolesOf, type Holes, type TagHoles } from './holes.js'
-import { copyScope, freeze, heldBy, takeScope, type Scope } from './scope.js'
+import type { Holes } from './holes.js'
+import { takeScope, type Scope } from './scope.js'
 import type { CallerUse } from './read-body.js'
 import type { TemplateNames } from './templates.js'
-import { NOTHING_HELD } from './held.js'
-import { nextMoment, noteBody, type TagPlace, type Vantage } from './vantage.js'
 
 /** What a compiled template says of a tag. */
 export interface TagRecord {
@@ -24,13 +20,10 @@ export interface TagRecord {
   readonly hasKeywords?: true
   readonly usesSuper?: true
   readonly callerUse?: CallerUse
-  /** A nocache block stands in its body. */
-  readonly hasHoles?: true
 }
 
 interface Tag extends CacheTag {
   readonly source: string | undefined
-  readonly hasHoles: boolean
   readonly hasKeywords: boolean
   readonly usesSuper: boolean
   readonly callerUse: CallerUse
@@ -118,7 +111,6 @@ export class TagRenderer {
       hasKeywords: parsed.hasKeywords ?? false,
       usesSuper: parsed.usesSuper ?? false,
       callerUse: parsed.callerUse ?? 'none',
-      hasHoles: parsed.hasHoles ?? false,
     }
     if (this.#tags.size >= MAX_TAGS) this.#tags.clear()
     this.#tags.set(record, tag)
@@ -126,19 +118,15 @@ export class TagRenderer {
   }
 }
 
-/** A tag that is being rendered: it renders its body, and the holes in it, in the scope of its place. */
-class TagCall implements TagBody, TagHoles {
+/** A tag that is being rendered. */
+class TagCall implements TagBody {
   readonly #around: TagSurroundings
   readonly #tag: Tag
   readonly #context: Context
-  readonly place: TagPlace
+  readonly #frame: Frame
   readonly #runtime: Runtime
   readonly #root: BlockFunction
   readonly #body: CompiledBody
-  /** What the holes see, once the body has begun or is put off. The body has a copy, which it changes. */
-  #scope: Scope | undefined
-  #isPutOff = false
-  #vantage: Vantage | undefined
 
   constructor(
     around: TagSurroundings,
@@ -152,56 +140,14 @@ class TagCall implements TagBody, TagHoles {
     this.#around = around
     this.#tag = tag
     this.#context = context
-    this.place = { frame, moment: nextMoment() }
+    this.#frame = frame
     this.#runtime = runtime
     this.#root = root
     this.#body = body
   }
 
   get holes(): HoleRenderer {
-    return this
-  }
-
-  has(ref: HoleRef, inner?: HoleRenderer): boolean {
-    try {
-      const { holes } = this.#around
-      const hole = holes.find(ref, this.#root)
-      if (hole === undefined) return false
-      const tag = tagHolesOf(inner)
-      return tag === undefined || tag === this || holes.meansTheSame(hole, tag, this)
-    } catch {
-      return false
-    }
-  }
-
-  render(ref: HoleRef): string | undefined {
-    const { holes, names, isDev } = this.#around
-    const hole = holes.find(ref, this.#root)
-    if (hole === undefined) return undefined
-    try {
-      return holes.render(hole, this.vantage, this.#runtime)
-    } catch (error) {
-      const isOwn = hole.template === undefined || hole.template === names.templateOf(this.#root)
-      if (isTagError(error) || (isOwn && !this.#isPutOff)) throw error
-      const path = isOwn ? this.#path : hole.template.path
-      throw located(error as Error, path, isDev())
-    }
-  }
-
-  capture(): HoleRenderer {
-    this.#keep()
-    void this.vantage
-    return this
-  }
-
-  get vantage(): Vantage {
-    return (this.#vantage ??= {
-      context: this.#context,
-      // What a body sets in the context it sets in a copy.
-      variables: this.#scope?.variables ?? freeze(this.#context),
-      frame: this.#scope?.frame ?? this.place.frame,
-      held: this.#tag.hasHoles ? heldBy(this.#body) : NOTHING_HELD,
-    })
+    return this.#around.holes.of(this.#context, this.#runtime)
   }
 
   get #path(): string | undefined {
@@ -210,36 +156,20 @@ class TagCall implements TagBody, TagHoles {
 
   #takeScope(): Scope {
     const { usesSuper } = this.#tag
-    return takeScope(this.#context, this.place.frame, this.#runtime, this.#body, usesSuper)
-  }
-
-  /** Keeps what is needed to render later as now. */
-  #keep(): Scope {
-    this.#isPutOff = true
-    if (this.#scope === undefined) {
-      this.#scope = this.#takeScope()
-      this.#vantage = undefined
-    }
-    return this.#scope
+    return takeScope(this.#context, this.#frame, this.#runtime, this.#body, usesSuper)
   }
 
   renderBody(): string {
-    this.#scope ??= this.#takeScope()
-    return this.#render(copyScope(this.#scope, this.#runtime))
+    return this.#render(this.#takeScope())
   }
 
   #render(scope: Scope): string {
-    const { place } = this
-    const host = tagHolesOf(outermostOf(currentFrame())?.holes)
-    if (host !== undefined)
-      noteBody(scope.frame, { host, around: host === this ? undefined : place, tag: this })
     return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag)
   }
 
   /** Keeps what the body needs, to render it after its template is done. */
   keepBody(runEarly: RunEarly): () => string {
-    const own = this.#keep()
-    const scope = copyScope(own, this.#runtime)
+    const scope = this.#takeScope()
     const render = this.#renderAt(this.#body({ at: true }), scope)
     const { variables } = scope.frame
     const { caller } = variables

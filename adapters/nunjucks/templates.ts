@@ -2,7 +2,8 @@ import { renderDeferred } from '../../src/fragment/deferred.js'
 import { apartFromBodies, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
-import type { BlockFunction, Context, Engine, Frame, RenderCallback, Template } from './engine.js'
+import { inPage, notePage } from './pages.js'
+import type { BlockFunction, Engine, Frame, RenderCallback, Template } from './engine.js'
 
 /** The place of the callback where compiled code asks for a template. */
 const COMPILED_CALLBACK = 4
@@ -21,10 +22,12 @@ interface Named {
 export class TemplateNames {
   readonly #byRoot = new WeakMap<BlockFunction, Named>()
   readonly #roots = new WeakMap<Template, BlockFunction>()
-  readonly #apart = new WeakSet<Context>()
+  /** Those that loaders gave last. */
+  readonly #latest = new Map<string, Template>()
 
   set(root: BlockFunction, named: Named): void {
     this.#byRoot.set(root, named)
+    if (named.loadable !== undefined) this.#latest.set(named.loadable, named.template)
     this.#roots.set(named.template, root)
   }
 
@@ -33,13 +36,9 @@ export class TemplateNames {
     return this.#roots.get(template)
   }
 
-  /** Notes the variables of a template that was imported without those around. */
-  setApart(context: Context): void {
-    this.#apart.add(context)
-  }
-
-  isApart(context: Context): boolean {
-    return this.#apart.has(context)
+  /** The template of a name as it was last compiled, where loaders give it only later. */
+  latest(name: string): Template | undefined {
+    return this.#latest.get(name)
   }
 
   loadableNameOf(root: unknown): string | undefined {
@@ -178,8 +177,10 @@ export class Templates {
       const settings = typeof options === 'function' ? undefined : options
       return renderTop(
         (inner) =>
-          this.#compile(settings?.path, () =>
-            renderString.call(engine, source, context, settings, inner),
+          inPage({ variables: context }, () =>
+            this.#compile(settings?.path, () =>
+              renderString.call(engine, source, context, settings, inner),
+            ),
           ),
         done,
       )
@@ -189,7 +190,7 @@ export class Templates {
   #adopt(template: Template, name: string | undefined, isByHand: boolean): Template {
     if (this.#adopted.has(template)) return template
     this.#adopted.add(template)
-    const { render, getExported, _compile: compile } = template
+    const { render, _compile: compile } = template
     const known = name ?? template.path
     const named = {
       name: known,
@@ -197,25 +198,15 @@ export class Templates {
       path: template.path,
       template,
     }
-    let isImportedApart = false
     const watchRoot = (): void => {
       const root = template.rootRenderFunc
       this.names.set(root, named)
       template.rootRenderFunc = (env, context, frame, runtime, callback) => {
-        if (isImportedApart) this.names.setApart(context)
+        notePage(context)
         root(env, context, frame, runtime, (error, text) => {
           if (error) noteFailure(error)
           callback(error, text)
         })
-      }
-    }
-    template.getExported = (...args) => {
-      const before = isImportedApart
-      isImportedApart = typeof args[0] === 'function'
-      try {
-        getExported.apply(template, args)
-      } finally {
-        isImportedApart = before
       }
     }
     if (template.compiled) watchRoot()
@@ -232,7 +223,10 @@ export class Templates {
         return null
       }
       const [given, done] = readRenderArguments(context, parentFrame, callback)
-      return renderTop((inner) => render.call(template, given, inner ?? null), done)
+      return renderTop(
+        (inner) => inPage({ variables: given }, () => render.call(template, given, inner ?? null)),
+        done,
+      )
     }
     return template
   }

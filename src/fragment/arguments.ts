@@ -86,6 +86,32 @@ export function compileArguments<Argument>(
   }
 }
 
+/**
+ * Cuts the values apart that a nocache tag names, by white space or commas as the arguments of a cache
+ * tag.
+ *
+ * @throws CacheTagError: something is not of the form `name=value`, or a name is given twice.
+ */
+export function parseNamedValues(
+  source: string,
+  dialect: Dialect,
+  position: TagPosition = {},
+): ReadonlyMap<string, ArgumentSource> {
+  const scan = new Scanner(source, dialect, position)
+  const byCommas = scan.hasTopLevelComma()
+  const values = new Map<string, ArgumentSource>()
+  for (const piece of byCommas ? scan.splitAtCommas() : scan.splitAtSpaces()) {
+    const named = keywordOf(piece)
+    if (named === undefined) throw faults.unnamedValue(piece.text, position)
+    const { name, value } = named
+    if (value.text === '') throw faults.keywordWithoutValue(name, position)
+    if (values.has(name)) throw faults.repeatedKeyword(name, position)
+    if (!byCommas) checkOperators(value.text, dialect, position)
+    values.set(name, value)
+  }
+  return values
+}
+
 function keywordOf(
   piece: ArgumentSource,
 ): { readonly name: string; readonly value: ArgumentSource } | undefined {

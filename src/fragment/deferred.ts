@@ -4,7 +4,8 @@ import { faults } from './faults.js'
 import { currentFrame, isWithin, type Frame } from '../making/frame.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { Attempt } from './attempt.js'
-import { checkStray, isKept, type HoleRef, type HoleRenderer } from './holes.js'
+import type { HoleRef } from './hole-parts.js'
+import { checkStray, isKept, type HoleRenderer } from './holes.js'
 import { flightToJoin } from './makings.js'
 import { openHere, openMany, type Found, type Opened, type Opening } from './open.js'
 import { findStray, Placeholders } from './placeholder.js'
@@ -154,6 +155,10 @@ class SessionHoles implements HoleRenderer {
 
   has(...asked: Parameters<HoleRenderer['has']>): boolean {
     return this.original.has(...asked)
+  }
+
+  get page(): object | undefined {
+    return this.original.page
   }
 
   render(ref: HoleRef): MaybePromise<string | undefined> {

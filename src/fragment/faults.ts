@@ -48,6 +48,12 @@ export const faults = {
       position,
     ),
 
+  unnamedValue: (text: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `nocache is given ${show(text)} without a name; it takes only values with a name, for example id=product.id`,
+      position,
+    ),
+
   valueAfterKeyword: (text: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
       `the value ${show(text)} stands after a keyword; put vary-on values before the keywords`,

@@ -1,7 +1,7 @@
 import type { CacheTagError, TagPosition } from '../errors.js'
 import { isWithin, type Frame } from '../making/frame.js'
 import { faults } from './faults.js'
-import type { Content, HoleRef } from './holes.js'
+import type { Content, HoleRef } from './hole-parts.js'
 import { Placeholders } from './placeholder.js'
 
 /** A hole that was met, and the frame it was met in. */

@@ -2,29 +2,20 @@ import type { TagPosition } from '../errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
+import type { Content, HoleRef, Parts } from './hole-parts.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'
 import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
+import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
 
-/** Which hole of which template: what is stored in its place. */
-export interface HoleRef {
-  /** The engine. */
-  readonly e: string
-  /** The template's name, as its loader knows it. */
-  readonly t: string
-  /** The hole in the template: the same for the same source, another for another. */
-  readonly h: string
-}
-
-/** Renders holes in the scope of the tag that it was made for. */
+/** Renders holes in the context of one page. */
 export interface HoleRenderer {
   /**
    * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
    * body runs. Never throws.
    *
    * @param inner - Given where a stored part with the hole is put into a body that is being made: the
-   *   renderer of its own tag. `false` then also means that the hole would have another meaning in the
-   *   scope of this one.
+   *   renderer of its own tag.
    * @param parent - The frame of that body.
    */
   has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean
@@ -40,8 +31,57 @@ export interface HoleRenderer {
    * Left out: it holds nothing that changes.
    */
   capture?(): HoleRenderer
+  /** The page whose context the holes see. Left out: it is known by that context alone. */
+  readonly page?: object | undefined
   /** The engine's own, where this one is made around it. */
   readonly original?: HoleRenderer
+}
+
+/** How an engine finds the holes of its templates, and renders them. */
+export interface HoleSource<Page extends object, Hole> {
+  readonly name: string
+  /**
+   * @param page - The page that shows it.
+   * @returns `undefined`: it is not there any more.
+   */
+  find(template: string, id: string, page: Page): Hole | undefined
+  /** @throws What the hole throws. */
+  render(hole: Hole, page: Page, ref: HoleRef, values: NamedValues): MaybePromise<string>
+}
+
+/** Renders the holes of one engine in the context of one page. */
+export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
+  /** @param page - Left out in what holes are compared by: `isGiven`, its context is no render's. */
+  constructor(
+    private readonly source: HoleSource<Page, Hole>,
+    private readonly context: Page,
+    private readonly isGiven: boolean,
+  ) {}
+
+  get page(): object | undefined {
+    return this.isGiven ? undefined : this.context
+  }
+
+  has(ref: HoleRef): boolean {
+    try {
+      return this.#find(ref) !== undefined
+    } catch {
+      // Its template cannot be compiled any more, or its values were damaged.
+      return false
+    }
+  }
+
+  render(ref: HoleRef): MaybePromise<string | undefined> {
+    const found = this.#find(ref)
+    return found && this.source.render(found.hole, this.context, ref, found.values)
+  }
+
+  #find({ e, t, h }: HoleRef): { hole: Hole; values: NamedValues } | undefined {
+    if (e !== this.source.name) return undefined
+    const { id, values } = readNamed(h)
+    const hole = this.source.find(t, id, this.context)
+    return hole && { hole, values }
+  }
 }
 
 /** An engine whose holes can be rendered in any context. */
@@ -50,12 +90,6 @@ export interface HoleEngine {
   /** What fills holes. @param context - The variables that they see. */
   holes(context: unknown): HoleRenderer
 }
-
-/** Texts with the holes between them: begins and ends with a text, which may be empty. */
-export type Parts = readonly (string | HoleRef)[]
-
-/** What is stored for a fragment. */
-export type Content = string | Parts
 
 /** A text in the place where its fragment stands. */
 export interface Shown {
@@ -73,18 +107,30 @@ interface Piece {
  * What a nocache tag puts out: its body, or where something around it is kept what stands for it.
  *
  * @param inPlace - Renders the body here and now.
+ * @param page - The page whose context it sees.
  * @throws CacheTagError: nothing around it could render it on a hit.
  * @throws What `inPlace` throws.
  */
-export function renderHole<T>(ref: HoleRef, position: TagPosition, inPlace: () => T): string | T {
+export function renderHole<T>(
+  ref: HoleRef,
+  position: TagPosition,
+  inPlace: () => T,
+  page?: object,
+): string | T {
   const frame = currentFrame()
   const host = frame && hostOf(frame, position)
   if (frame === undefined || host === undefined) {
     noteShown(frame)
     return inPlace()
   }
+  if (!areOfOnePage(host.holes, page)) throw holeFaults.otherRender(position)
   if (!host.holes.has(ref)) throw faults.unreachableHole(ref.e, position)
   return mark(host, ref, frame, position)
+}
+
+/** Whether what is around shows holes in the context of a page, as far as that can be told. */
+function areOfOnePage(holes: HoleRenderer, page: object | undefined): boolean {
+  return page === undefined || holes.page === undefined || holes.page === page
 }
 
 /** Tells what is around that it has a hole's text. */
@@ -160,32 +206,6 @@ function mark(host: Host, ref: HoleRef, frame: Frame, position: TagPosition): st
 }
 
 /**
- * Reads what is stored for a fragment, if it is no text.
- *
- * @returns `undefined`: it is nothing that {@link takeContent} gives.
- */
-export function readParts(value: unknown): Parts | undefined {
-  if (!Array.isArray(value) || value.length < 3 || value.length % 2 === 0) return undefined
-  // Not by a method that passes over what is not there.
-  for (let i = 0; i < value.length; i++) {
-    const part: unknown = value[i]
-    if (i % 2 === 0 ? typeof part !== 'string' : !isRef(part)) return undefined
-  }
-  return value as Parts
-}
-
-/** As {@link readParts}, for texts too. */
-export function readContent(value: unknown): Content | undefined {
-  return typeof value === 'string' ? value : readParts(value)
-}
-
-function isRef(part: unknown): part is HoleRef {
-  if (typeof part !== 'object' || part === null || Object.keys(part).length !== 3) return false
-  const { e, t, h } = part as Partial<Record<string, unknown>>
-  return typeof e === 'string' && typeof t === 'string' && typeof h === 'string'
-}
-
-/**
  * What is to be stored of a text made in a frame. Where it lacks a hole that was met, the frame becomes
  * unfit to be stored.
  *
@@ -241,6 +261,7 @@ export function canShow(
 ): boolean {
   const host = parent && hostOf(parent, position)
   if (host !== undefined) {
+    if (!areOfOnePage(host.holes, holes?.page)) return false
     const inner = holes?.original ?? holes
     return parts.every((part) => typeof part === 'string' || host.holes.has(part, inner, parent))
   }

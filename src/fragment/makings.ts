@@ -5,7 +5,8 @@ import type { Landed } from '../making/landed.js'
 import { MakingsByCache } from '../making/makings.js'
 import type { Order } from '../making/order.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
-import { canShow, show, type Content, type HoleRenderer } from './holes.js'
+import type { Content } from './hole-parts.js'
+import { canShow, show, type HoleRenderer } from './holes.js'
 import type { Fragment } from './spec.js'
 
 /** The fragments that are being made over each cache. */

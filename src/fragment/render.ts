@@ -17,7 +17,8 @@ import type { Old } from '../making/making.js'
 import { faults } from './faults.js'
 import { currentFrame, runAsyncIn } from '../making/frame.js'
 import { reportRefresh } from '../observe.js'
-import { show as showContent, type Content, type HoleRenderer } from './holes.js'
+import type { Content } from './hole-parts.js'
+import { show as showContent, type HoleRenderer } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import {
   checkAdapterOptions,

@@ -16,7 +16,11 @@ const withoutTags = (templates: Templates): Templates =>
   Object.fromEntries(
     Object.entries(templates).map(([name, source]) => [
       name,
-      source.replace(/\{% (?:end)?(?:no)?cache.*?%\}/gs, ''),
+      source
+        .replace(/\{% nocache (\w.*?) %\}/g, (_, values: string) =>
+          values.replace(/([\w]+=[\w.]+),? ?/g, '{% set $1 %}'),
+        )
+        .replace(/\{% (?:end)?(?:no)?cache.*?%\}/gs, ''),
     ]),
   )
 
@@ -68,13 +72,13 @@ const same: Readonly<Record<string, Templates>> = {
     main: '{% cache 60 a %}{% for x in xs %}<{{ x }}{% nocache %}{{ csrf }}{% endnocache %}>{% endfor %}{% endcache %}',
   },
   'in a tag in a loop, with its variables': {
-    main: '{% for x in xs %}{% cache 60 a x %}<{{ x }}{% nocache %}{{ x }}{{ loop.index }}{{ user }}{% endnocache %}>{% endcache %}{% endfor %}',
+    main: '{% for x in xs %}{% cache 60 a x %}<{{ x }}{% nocache x=x, index=loop.index %}{{ x }}{{ index }}{{ user }}{% endnocache %}>{% endcache %}{% endfor %}',
   },
   'in a tag in a loop over pairs, with their variables': {
-    main: '{% for a, b in rows %}{% cache 60 a a %}{{ b }}{% nocache %}{{ a }}{{ b }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}',
+    main: '{% for a, b in rows %}{% cache 60 a a %}{{ b }}{% nocache a=a b=b %}{{ a }}{{ b }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}',
   },
   'in a tag in asyncEach, with its variable': {
-    main: '{% asyncEach x in xs %}{% cache 60 a x %}{% nocache %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endeach %}',
+    main: '{% asyncEach x in xs %}{% cache 60 a x %}{% nocache x=x %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endeach %}',
   },
   'in a tag in a tag': {
     main: '{% cache 60 a %}A{% cache 60 b %}B{% nocache %}{{ user }}{% endnocache %}b{% endcache %}{% nocache %}{{ csrf }}{% endnocache %}a{% endcache %}',
@@ -89,10 +93,10 @@ const same: Readonly<Record<string, Templates>> = {
     main: '{% cache 60 a %}A{% cache 60 b using="near" %}B{% nocache %}{{ user }}{% endnocache %}{% endcache %}{% cache 60 c if=no %}{% nocache %}{{ user }}{% endnocache %}{% endcache %}{% endcache %}',
   },
   'in a tag that is off': {
-    main: '{% for x in xs %}{% cache 60 a if=no %}{% nocache %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}',
+    main: '{% for x in xs %}{% cache 60 a if=no %}{% nocache x=x %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}',
   },
   'around no tag and in none': {
-    main: '{% nocache %}{{ user }}{% endnocache %}{% for x in xs %}{% nocache %}{{ x }}{{ loop.last }}{% endnocache %}{% endfor %}',
+    main: '{% nocache %}{{ user }}{% endnocache %}{% for x in xs %}{% nocache x=x, last=loop.last %}{{ x }}{{ last }}{% endnocache %}{% endfor %}',
   },
   'in an included template': {
     main: '{% cache 60 a %}{% for x in xs %}{% include "part" %}{% endfor %}{% endcache %}',
@@ -107,18 +111,18 @@ const same: Readonly<Record<string, Templates>> = {
     base: '{% cache 60 a %}<{% block c %}base{% nocache %}{{ csrf }}{% endnocache %}{% endblock %}{% block d %}{% nocache %}{{ user }}{% endnocache %}{% endblock %}>{% endcache %}',
   },
   'in a block that a tag stands in': {
-    main: '{% extends "base" %}{% block c %}{% for x in xs %}{% cache 60 a x %}{{ super() }}{% nocache %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}{% endblock %}',
+    main: '{% extends "base" %}{% block c %}{% for x in xs %}{% cache 60 a x %}{{ super() }}{% nocache x=x %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}{% endblock %}',
     base: '<{% block c %}{% nocache %}{{ csrf }}{% endnocache %}{% endblock %}>',
   },
   'in a macro that is called inside': {
     main: '{% macro field(name) %}<{{ name }}{% nocache %}{{ csrf }}{% endnocache %}>{% endmacro %}{% cache 60 a %}{{ field("n") }}{{ field("m") }}{% endcache %}',
   },
   'that calls a macro, its own, an imported one and a function': {
-    main: '{% import "forms" as forms %}{% macro m(x) %}<{{ x }}>{% endmacro %}{% cache 60 a %}A{% nocache %}{% macro own() %}o{% endmacro %}{{ own() }}{{ m(user) }}{{ forms.field(csrf) }}{{ shout(user) }}{% endnocache %}{% endcache %}',
+    main: '{% cache 60 a %}A{% nocache %}{% import "forms" as forms %}{% macro m(x) %}<{{ x }}>{% endmacro %}{% macro own() %}o{% endmacro %}{{ own() }}{{ m(user) }}{{ forms.field(csrf) }}{{ shout(user) }}{% endnocache %}{% endcache %}',
     forms: '{% macro field(x) %}[{{ x }}]{% endmacro %}',
   },
   'in a tag in a macro, with its arguments': {
-    main: '{% macro card(x, y="why") %}{% cache 60 a x %}{{ x }}{% nocache %}{{ x }}{{ y }}{{ user }}{% endnocache %}{% endcache %}{% endmacro %}{% for x in xs %}{{ card(x) }}{% endfor %}',
+    main: '{% macro card(x, y="why") %}{% cache 60 a x %}{{ x }}{% nocache x=x y=y %}{{ x }}{{ y }}{{ user }}{% endnocache %}{% endcache %}{% endmacro %}{% for x in xs %}{{ card(x) }}{% endfor %}',
   },
   'in a call block whose macro has a tag': {
     main: '{% macro box() %}{% cache 60 box %}<{{ caller() }}>{% endcache %}{% endmacro %}{% call box() %}in{% nocache %}{{ user }}{% endnocache %}{% endcall %}',
@@ -130,7 +134,7 @@ const same: Readonly<Record<string, Templates>> = {
     main: '{% macro box() %}<{{ caller() }}>{% endmacro %}{% cache 60 a %}{% call box() %}in{% nocache %}{{ user }}{% endnocache %}{% endcall %}{% endcache %}',
   },
   'with a call block, set blocks, filter blocks and loops of its own': {
-    main: '{% macro box() %}<{{ caller() }}>{% endmacro %}{% cache 60 a %}A{% nocache %}{% call box() %}{{ user }}{% endcall %}{% set s %}{{ csrf }}{% endset %}{{ s }}{% filter upper %}{{ user }}{% endfilter %}{% for x in xs %}{{ x }}{{ loop.index }}{% endfor %}{% set u = user %}{% if u %}{{ u }}{% else %}none{% endif %}{% switch u %}{% case "ann" %}A{% default %}{{ u }}{% endswitch %}{% endnocache %}{% endcache %}',
+    main: '{% cache 60 a %}A{% nocache %}{% macro box() %}<{{ caller() }}>{% endmacro %}{% call box() %}{{ user }}{% endcall %}{% set s %}{{ csrf }}{% endset %}{{ s }}{% filter upper %}{{ user }}{% endfilter %}{% for x in xs %}{{ x }}{{ loop.index }}{% endfor %}{% set u = user %}{% if u %}{{ u }}{% else %}none{% endif %}{% switch u %}{% case "ann" %}A{% default %}{{ u }}{% endswitch %}{% endnocache %}{% endcache %}',
   },
   'in a set block that is put out as it is': {
     main: '{% cache 60 a %}{% set s %}<{% nocache %}{{ user }}{% endnocache %}>{% endset %}{{ s | safe }}{{ s | safe }}{% endcache %}',
@@ -142,7 +146,7 @@ const same: Readonly<Record<string, Templates>> = {
     main: '{% cache 60 a %}{% if xs.length > 1 %}{% nocache %}{% if user == "ann" %}A{% else %}{{ user }}{% endif %}{% endnocache %}{% else %}{% nocache %}no{% endnocache %}{% endif %}{% switch 1 %}{% case 1 %}{% nocache %}{{ user }}{% endnocache %}{% endswitch %}{% endcache %}',
   },
   'with variables set before the tag': {
-    main: '{% set name = user | upper %}{% for x in xs %}{% set twice = x + x %}{% cache 60 a x %}{{ x }}{% nocache %}{{ name }}{{ twice }}{% endnocache %}{% endcache %}{% endfor %}',
+    main: '{% set name = user | upper %}{% for x in xs %}{% set twice = x + x %}{% cache 60 a x name %}{{ x }}{% nocache name=name twice=twice %}{{ name }}{{ twice }}{% endnocache %}{% endcache %}{% endfor %}',
   },
   'after a variable that the body sets for itself': {
     main: '{% cache 60 a %}{% set y = 1 %}{{ y }}{% nocache %}{{ shout(user) }}{% set y = csrf %}{{ y }}{% endnocache %}{% endcache %}',

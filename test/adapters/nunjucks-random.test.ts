@@ -150,6 +150,9 @@ class Writer {
       visible: visible.filter(isSeen),
       outside: scope.outside?.filter(isSeen),
     }
+    // What is no variable of its own name is left out of nocache blocks, as macros are.
+    const nameable = visible.filter((name) => !name.includes('.'))
+    if (scope.inHole && /^(?:macro|cachedMacro|call|cachedCall)$/.test(part.kind)) return ''
     const called = scope.inHole ? seesAlike : { ...apart, outside: seesAlike.outside }
     switch (part.kind) {
       case 'failing':
@@ -191,8 +194,9 @@ class Writer {
         )
       case 'nocache':
         return this.#nocache(
+          nameable,
           this.write(part.body, {
-            visible: scope.outside ?? visible,
+            visible: nameable,
             own: [],
             outside: undefined,
             inHole: true,
@@ -207,12 +211,13 @@ class Writer {
     return this.#tagged ? `{% cache 60 ${args} %}${body}{% endcache %}` : body
   }
 
-  #nocache(body: string): string {
-    return this.#tagged ? `{% nocache %}${body}{% endnocache %}` : body
+  #nocache(values: readonly string[], body: string): string {
+    const named = values.map((name) => ` ${name}=${name}`).join('')
+    return this.#tagged ? `{% nocache${named} %}${body}{% endnocache %}` : body
   }
 
   templates(list: readonly Part[]): Record<string, string> {
-    const visitor = this.#nocache('{{ visitor }}')
+    const visitor = this.#nocache([], '{{ visitor }}')
     return {
       main:
         '{% macro plain(x, n) %}<{{ x }}{{ n }}{{ user }}>{% endmacro %}' +

@@ -1,6 +1,7 @@
 import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
-import { renderHole, type HoleRef, type HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRef } from '../../src/fragment/hole-parts.js'
+import { renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 /** What a page is rendered for. */

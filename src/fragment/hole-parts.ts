@@ -1,0 +1,44 @@
+/** Which hole of which template: what is stored in its place. */
+export interface HoleRef {
+  /** The engine. */
+  readonly e: string
+  /** The template's name, as its loader knows it. */
+  readonly t: string
+  /**
+   * The hole in the template, the same for the same source and another for another, with the values that
+   * it names.
+   */
+  readonly h: string
+}
+
+/** Texts with the holes between them: begins and ends with a text, which may be empty. */
+export type Parts = readonly (string | HoleRef)[]
+
+/** What is stored for a fragment. */
+export type Content = string | Parts
+
+/**
+ * Reads what is stored for a fragment, if it is no text.
+ *
+ * @returns `undefined`: it is nothing that {@link takeContent} gives.
+ */
+export function readParts(value: unknown): Parts | undefined {
+  if (!Array.isArray(value) || value.length < 3 || value.length % 2 === 0) return undefined
+  // Not by a method that passes over what is not there.
+  for (let i = 0; i < value.length; i++) {
+    const part: unknown = value[i]
+    if (i % 2 === 0 ? typeof part !== 'string' : !isRef(part)) return undefined
+  }
+  return value as Parts
+}
+
+/** As {@link readParts}, for texts too. */
+export function readContent(value: unknown): Content | undefined {
+  return typeof value === 'string' ? value : readParts(value)
+}
+
+function isRef(part: unknown): part is HoleRef {
+  if (typeof part !== 'object' || part === null || Object.keys(part).length !== 3) return false
+  const { e, t, h } = part as Partial<Record<string, unknown>>
+  return typeof e === 'string' && typeof t === 'string' && typeof h === 'string'
+}

@@ -1,0 +1,107 @@
+import { CacheTagError, show, type TagPosition } from '../errors.js'
+import { packValue, unpackValue } from '../serializer.js'
+import { checkValue } from '../value.js'
+
+/** The values that a nocache block names, by their names. */
+export type NamedValues = Readonly<Record<string, unknown>>
+
+/** What a stored hole says: which one it is, and the values that were named where it was met. */
+export interface NamedHole {
+  readonly id: string
+  readonly values: NamedValues
+}
+
+const NONE: NamedValues = Object.freeze({})
+
+/** No id has it, and neither have values in their stored form. */
+const MARK = ':'
+
+/** The faults of what a nocache block sees, in the same words for every engine. */
+export const holeFaults = {
+  ownName: (name: string, example: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `this nocache block uses ${show(name)}, which is made in its template, and a block sees the context that the page was rendered with and the values that it names; name it: ${example}, or make inside the block what is no data, as a macro or a function`,
+      position,
+    ),
+
+  value: (name: string, reason: string, position: TagPosition, cause: unknown): CacheTagError =>
+    new CacheTagError(
+      `the value that nocache names ${show(name)} cannot be kept with the fragment (${reason}); name data, such as an id or a text`,
+      position,
+      { cause },
+    ),
+
+  otherRender: (position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      'this nocache block is rendered by a render of its own inside a cached body, whose context is not there on a hit; include its template instead, or put that render outside of the cached body',
+      position,
+    ),
+}
+
+/**
+ * Puts the values that a block names into what is stored for it. They are kept as they are now.
+ *
+ * @param id - The block in its template.
+ * @throws CacheTagError: a value could not be stored in a cache.
+ */
+export function nameValues(id: string, values: NamedValues, position: TagPosition): string {
+  const names = Object.keys(values)
+  if (names.length === 0) return id
+  const kept: Record<string, unknown> = {}
+  for (const name of names) {
+    const value = values[name]
+    if (value !== undefined) checkNamed(name, value, position)
+    define(kept, name, value)
+  }
+  return `${id}${MARK}${Buffer.from(packValue(kept)).toString('base64url')}`
+}
+
+function checkNamed(name: string, value: unknown, position: TagPosition): void {
+  try {
+    checkValue(value)
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^value: /, '')
+    throw holeFaults.value(name, reason, position, error)
+  }
+}
+
+/**
+ * Reads what {@link nameValues} made.
+ *
+ * @throws Error: it is damaged.
+ */
+export function readNamed(stored: string): NamedHole {
+  const at = stored.indexOf(MARK)
+  if (at < 0) return { id: stored, values: NONE }
+  const bytes = Buffer.from(stored.slice(at + MARK.length), 'base64url')
+  const values: unknown = unpackValue(bytes)
+  if (typeof values !== 'object' || values === null) throw new Error('nocache: damaged values')
+  return { id: stored.slice(0, at), values: values as NamedValues }
+}
+
+/** A context as a block with named values sees it. The context itself is left alone. */
+export function withValues(context: unknown, values: NamedValues): unknown {
+  const names = Object.keys(values)
+  if (names.length === 0) return context
+  const own = typeof context === 'object' && context !== null && !Array.isArray(context)
+  const seen = (
+    own
+      ? Object.create(
+          Object.getPrototypeOf(context) as object | null,
+          Object.getOwnPropertyDescriptors(context),
+        )
+      : {}
+  ) as object
+  for (const name of names) define(seen, name, values[name])
+  return seen
+}
+
+/** Also a name that means something to every object. */
+function define(object: object, name: string, value: unknown): void {
+  Object.defineProperty(object, name, {
+    value,
+    configurable: true,
+    enumerable: true,
+    writable: true,
+  })
+}
