@@ -61,6 +61,11 @@ export default defineConfig([
     languageOptions: { globals: browserGlobals },
   },
   {
+    // They go into a page as one script.
+    files: ['adapters/inspector/overlay/client/*.js'],
+    languageOptions: { sourceType: 'script' },
+  },
+  {
     files: typescript,
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: {

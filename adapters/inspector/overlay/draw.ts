@@ -3,11 +3,23 @@ import { readFileSync } from 'node:fs'
 import type { OverlayData } from './facts.js'
 import type { Placed } from './locate.js'
 
-let script: string | undefined
+const read = (file: string): string =>
+  readFileSync(new URL(`./client/${file}`, import.meta.url), 'utf8')
 
-/** The script that draws, read when it is first asked for. */
+/** Each knows the names of those before it. */
+const FILES = ['texts.js', 'dom.js', 'overlay.js']
+
+let script: string | undefined
+let style: string | undefined
+
+/** The script that draws, read when it is first asked for. The page sees no name of it. */
 export function overlayScript(): string {
-  return (script ??= readFileSync(new URL('./client/overlay.js', import.meta.url), 'utf8'))
+  return (script ??= `;(() => {\n${FILES.map(read).join('')}})()`)
+}
+
+/** Its style sheet, for the same script to put into its shadow. */
+export function overlayStyle(): string {
+  return (style ??= read('overlay.css'))
 }
 
 /** Something that no page can hold by chance or by intent. */

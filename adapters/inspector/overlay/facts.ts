@@ -51,6 +51,8 @@ export interface PageFacts extends Partial<PageTold> {
 
 /** What the script in the page is given. */
 export interface OverlayData {
+  /** Of what is drawn: a style sheet. */
+  readonly style: string
   /** In the page's marks. */
   readonly mark: string
   readonly position: string

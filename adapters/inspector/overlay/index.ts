@@ -9,20 +9,14 @@ import { TOKEN_HEADER } from '../api.js'
 import { explain } from '../reasons.js'
 import { PageToken, type ExpressRequest } from '../security.js'
 import { answerAction, KnownCaches } from './actions.js'
-import { draw, newMark, overlayScript } from './draw.js'
+import { draw, newMark, overlayScript, overlayStyle } from './draw.js'
 import { toFacts, type PageFacts } from './facts.js'
 import { holdPages, valueOf, type HeaderPairs, type HeldPage, type NotHeld } from './held.js'
 import { locate } from './locate.js'
 import { resolveOverlayOptions, type OverlayOptions, type OverlaySettings } from './options.js'
 import { allowing, hashSource, permitOf } from './policy.js'
-import {
-  currentRecord,
-  layouts,
-  recordIn,
-  RequestRecord,
-  type PageTold,
-  type PutOut,
-} from './record.js'
+import { currentRecord, layouts, recordIn, RequestRecord, type PageTold } from './record.js'
+import type { PutOut } from './put-out.js'
 import { scanHtml, type Scan } from './scan.js'
 
 export type { OverlayOptions, OverlayPosition } from './options.js'
@@ -155,6 +149,7 @@ class Drawing {
       return caches === undefined ? -1 : this.#known.numberOf(caches)
     })
     const data = {
+      style: overlayStyle(),
       mark: newMark(),
       position: this.settings.position,
       action,

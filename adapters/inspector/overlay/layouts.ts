@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { CacheCore } from '../../../src/backend/core.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
-import type { PutOut } from './record.js'
+import type { PutOut } from './put-out.js'
 
 /** Characters of all that is remembered. */
 const MAX_SIZE = 32 * 1024 * 1024

@@ -1,5 +1,5 @@
 import type { FragmentOutcome } from '../../../src/observe.js'
-import type { PutOut, PutOutNow } from './record.js'
+import type { PutOut, PutOutNow } from './put-out.js'
 import { isOpen, type Scan, type Span } from './scan.js'
 
 /**

@@ -4,25 +4,7 @@ import { observeFragments, type ShownFragment } from '../../../src/fragment/show
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe.js'
 import { Layouts } from './layouts.js'
-
-/** A fragment as it was put out, with those in it. */
-export interface PutOut {
-  readonly fragment: Fragment
-  /** What was put out; other texts may have been put into it since. */
-  readonly text: string
-  readonly inner: readonly PutOut[]
-  /** Of the text: when it was made, if that was here. Milliseconds since the epoch. */
-  readonly madeAtMs: number | undefined
-  /** How long its body took when it was made, if that was here. */
-  readonly bodyMs: number | undefined
-  /** Its tags as they are stored, and those of all that is in it. */
-  readonly tags: readonly string[]
-}
-
-/** A fragment of this request. */
-export interface PutOutNow extends PutOut {
-  readonly outcome: FragmentOutcome
-}
+import type { PutOutNow } from './put-out.js'
 
 interface Note {
   readonly shown: ShownFragment

@@ -1,4 +1,4 @@
-/* global addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, sessionStorage, Text */
+/* global OUTCOMES, SENTENCES, UNPLACED, addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, Text, duration, make, makeButton, memory */
 ;(() => {
   /** @typedef {import('../facts.js').OverlayData} OverlayData */
   /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
@@ -12,126 +12,6 @@
   // The page's own scripts find it as it is without the overlay.
   source.remove()
   document.currentScript?.remove()
-
-  const OUTCOMES = ['hit', 'miss', 'stale', 'joined', 'bypass', 'error']
-  /** @type {Readonly<Record<string, string>>} */
-  const SENTENCES = {
-    hit: 'Found in the cache.',
-    miss: 'Not in the cache: the body ran, and its text is stored.',
-    stale: 'Past its time: served while it is made again, or since its body failed.',
-    joined: 'Another request was making it, and its text is shared.',
-    bypass: 'The body ran and nothing is stored: the tag says so, or its text is not to be kept.',
-    error: 'The body threw; what it had put out until then stands here.',
-  }
-  /** @type {Readonly<Record<string, string>>} */
-  const UNPLACED = {
-    empty: 'it has no text',
-    changed: 'its text is not on the page, or was changed after it was put out',
-    closed: 'it stands in an attribute, a script, a title or the like',
-    hidden: 'it takes no room in the window',
-  }
-
-  const STYLE = `
-    :host { all: initial; display: block; position: fixed; inset: 0; z-index: 2147483647;
-      pointer-events: none; font: 13px/1.45 system-ui, sans-serif; color-scheme: light dark;
-      --paper: #fff; --ink: #16181d; --soft: #4b5260; --line: #b9bfca; --press: #eef1f6; --focus: #1a56c4 }
-    @media (prefers-color-scheme: dark) {
-      :host { --paper: #1b1e24; --ink: #eceef2; --soft: #b4bac6; --line: #4d5460; --press: #2b3038; --focus: #8ab4ff }
-    }
-    @media print { :host { display: none } }
-    [hidden] { display: none !important }
-    * { box-sizing: border-box }
-    ol, ul, dl, dd, p { margin: 0; padding: 0; list-style: none }
-    .layer { position: fixed; inset: 0; overflow: clip }
-    .box { position: absolute; border: 2px solid; border-radius: 3px; pointer-events: none }
-    .box::after { content: ''; position: absolute; inset: -3px; border: 1px solid #fff9; border-radius: 4px }
-    .hit { --own: #0b6b2e; --on: #fff } .miss { --own: #b3261e; --on: #fff }
-    .stale { --own: #ffbf47; --on: #3a2600 } .bypass { --own: #5b6068; --on: #fff }
-    .joined { --own: #1a56c4; --on: #fff } .error { --own: #7a1fa2; --on: #fff }
-    .none { --own: #3a3f48; --on: #fff }
-    .box { border-color: var(--own) }
-    .box.hit { border-style: solid } .box.miss { border-style: dashed } .box.stale { border-style: dotted; border-width: 3px }
-    .box.bypass { border-style: double; border-width: 4px } .box.joined { border-style: ridge; border-width: 4px }
-    .box.error { border-style: dashed; border-width: 4px }
-    .box.marked { background: color-mix(in srgb, var(--own) 12%, transparent) }
-    button { font: inherit; color: inherit; cursor: pointer; pointer-events: auto }
-    button:focus-visible, .list:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px }
-    .chip { position: absolute; z-index: 1; margin: 0; padding: 0 6px; border: 1px solid #fff; border-radius: 9px; white-space: nowrap;
-      background: var(--own); color: var(--on); font-size: 11px; line-height: 16px; font-weight: 600 }
-    .chip::before { content: ''; position: absolute; inset: -4px }
-    .word { display: inline-block; padding: 0 7px; border-radius: 9px; background: var(--own); color: var(--on); font-weight: 600; font-size: 12px }
-    .card, .bar { pointer-events: auto; background: var(--paper); color: var(--ink); border: 1px solid var(--line); border-radius: 8px;
-      box-shadow: 0 4px 18px #0005 }
-    .card { position: fixed; z-index: 2; width: min(340px, calc(100vw - 16px)); max-height: min(420px, calc(100vh - 16px)); overflow: auto; padding: 10px 12px }
-    .title { font-weight: 700; font-size: 14px; overflow-wrap: anywhere }
-    .title .word { margin-inline-end: 6px }
-    dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 10px; margin: 8px 0 }
-    dt { color: var(--soft) } dd { overflow-wrap: anywhere }
-    .mono { font-family: ui-monospace, monospace; font-size: 12px }
-    .acts { display: flex; flex-wrap: wrap; gap: 6px }
-    .acts button, .bar button { min-height: 28px; padding: 2px 9px; border: 1px solid var(--line); border-radius: 6px; background: var(--paper); overflow-wrap: anywhere; text-align: start }
-    .acts button:hover, .bar button:hover, button[aria-pressed='true'] { background: var(--press) }
-    .acts button:disabled { color: var(--soft); cursor: default }
-    .note { color: var(--soft) } .note:empty { display: none }
-    .bar { position: fixed; z-index: 3; max-width: min(440px, calc(100vw - 16px)); padding: 8px 10px }
-    .row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 8px }
-    .counts { display: flex; flex-wrap: wrap; gap: 4px 8px }
-    .more { margin-top: 8px } .list { max-height: 40vh; overflow: auto } .list li { overflow-wrap: anywhere; margin-top: 4px }
-    .bottom-right { right: 8px; bottom: 8px } .bottom-left { left: 8px; bottom: 8px }
-    .top-right { right: 8px; top: 8px } .top-left { left: 8px; top: 8px }`
-
-  /**
-   * @template {keyof HTMLElementTagNameMap} K
-   * @param {K} name
-   * @param {string} [className]
-   * @param {...(string | Node)} content
-   * @returns {HTMLElementTagNameMap[K]}
-   */
-  function make(name, className = '', ...content) {
-    const element = document.createElement(name)
-    if (className !== '') element.className = className
-    element.append(...content)
-    return element
-  }
-
-  /** @param {string} text @param {() => void} onClick */
-  function makeButton(text, onClick) {
-    const button = make('button', '', text)
-    button.type = 'button'
-    button.addEventListener('click', onClick)
-    return button
-  }
-
-  /** @param {number} ms */
-  function duration(ms) {
-    if (ms < 10) return `${Math.round(ms * 10) / 10} ms`
-    if (ms < 1000) return `${Math.round(ms)} ms`
-    const s = Math.round(ms / 1000)
-    if (s < 120) return `${s} s`
-    if (s < 7200) return `${Math.floor(s / 60)} min ${s % 60} s`
-    if (s < 172_800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
-    return `${Math.floor(s / 86_400)} days`
-  }
-
-  /** What lasts over a reload of this tab; a page may forbid it. */
-  const memory = {
-    /** @param {string} name */
-    get(name) {
-      try {
-        return sessionStorage.getItem(`fragcache-overlay ${name}`)
-      } catch {
-        return null
-      }
-    },
-    /** @param {string} name @param {string} value */
-    set(name, value) {
-      try {
-        sessionStorage.setItem(`fragcache-overlay ${name}`, value)
-      } catch {
-        // Then it does not last.
-      }
-    },
-  }
 
   /** Takes the marks out of the page. @returns {Map<number, Range>} Where they were. */
   function takeMarks() {
@@ -169,7 +49,7 @@
   const host = document.createElement('fragcache-overlay')
   const root = host.attachShadow({ mode: 'open' })
   const sheet = new CSSStyleSheet()
-  sheet.replaceSync(STYLE)
+  sheet.replaceSync(data.style)
   root.adoptedStyleSheets = [sheet]
   const aside = make('aside')
   aside.setAttribute('aria-label', 'Cache overlay')
