@@ -1,5 +1,4 @@
 import { freshenHeaders } from '../../src/http/freshen.js'
-import type { HeaderFields } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
 import type { Judgement } from '../../src/pages/judge.js'
@@ -7,6 +6,7 @@ import { saidOf, tell, unsaid } from '../../src/pages/told-headers.js'
 import type { Around } from './around.js'
 import type { AskedConditions } from './asked-conditions.js'
 import { SAYABLE, sayable } from './cache-headers.js'
+import type { Facts } from './facts.js'
 import type { Pending } from './new-page.js'
 import { sayForOneVisitor } from './one-visitor.js'
 import { setStatusMessage } from './protocol.js'
@@ -23,14 +23,13 @@ interface Confirmation {
 /**
  * Makes of a 304 of the handler the answer with the page that it confirms.
  *
- * @param judge - Judges the page with the headers that it has now.
  * @see RFC 9111 §4.3.4
  */
 export function confirm(
   { req, res, place, headers: own, filling }: Around,
   conditions: AskedConditions,
   stale: StoredResponse,
-  judge: (status: number, headers: HeaderFields, nowMs: number) => Judgement,
+  facts: Facts,
 ): Confirmation {
   const nowMs = Date.now()
   if (!res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(nowMs))
@@ -42,11 +41,11 @@ export function confirm(
     if (name !== 'Cache-Status') res.removeHeader(name)
   }
   const cookies = own.ofThePage()['set-cookie']
-  const facts = {
+  const fields = {
     ...fieldsOf({ headers: fresh }),
     ...(cookies !== undefined && { 'set-cookie': cookies }),
   }
-  const judgement = judge(stale.status, facts, nowMs)
+  const judgement = facts.judgeConfirmed(stale.status, fields, nowMs)
   const { downstream } = judgement
   const said = downstream === undefined ? [] : saidOf(fresh)
   const headers = downstream === undefined ? fresh : tell(fresh, downstream)

@@ -1,26 +1,11 @@
 import type { Forward } from '../../src/http/cache-status.js'
-import type { HeaderFields } from '../../src/http/header-values.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
-import { parseVary } from '../../src/http/vary.js'
 import { runAsyncIn } from '../../src/making/frame.js'
-import {
-  judge,
-  judgeEnd,
-  type HolesInside,
-  type Inside,
-  type Judgement,
-} from '../../src/pages/judge.js'
+import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
 import { NOBODYS, type LandedPage } from '../../src/pages/page-lead.js'
-import { storeRefusal, type ResponseVerdict } from '../../src/pages/policy.js'
-import type {
-  ChangeReason,
-  ContentReason,
-  StoreRefusal,
-  UnkeptReason,
-} from '../../src/pages/reasons.js'
-import { isLasting, isSuperseding } from '../../src/pages/refusals.js'
+import type { ContentReason, UnkeptReason } from '../../src/pages/reasons.js'
 import { standsInForError } from '../../src/pages/reuse.js'
 import { saidOf } from '../../src/pages/told-headers.js'
 import { checkTags, NO_VERSIONS, type SeenVersions } from '../../src/tags.js'
@@ -29,6 +14,7 @@ import { AskedConditions } from './asked-conditions.js'
 import { addToVary, forwardOf, toldHeadersOf } from './cache-headers.js'
 import { asksForChange, declareLength, makesEtagInside } from './client-conditions.js'
 import { confirm } from './confirm.js'
+import { Facts, type First, type KeptVerdict } from './facts.js'
 import type { Filling } from './filling.js'
 import { toNewPage, type Pending } from './new-page.js'
 import { frameAround, holeFault, PageFrame, PageHoles, type HoledBody } from './page-holes.js'
@@ -36,21 +22,15 @@ import type { Forwarding } from './place.js'
 import { becomeNotModified } from './precondition.js'
 import { isPrecompressed } from './precompress.js'
 import { statusMessageOf } from './protocol.js'
-import { bytesOf, type Substitute } from './recorder.js'
-import { keyPart, requestLineMethod } from './request.js'
+import type { Substitute } from './recorder.js'
+import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
 import type { PageHoleOptions } from './settings.js'
 import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
-import { ignoreOutage, warnOfFault, warnOfNonce, warnOfTags, warnOfTrust } from './warnings.js'
-
-/** What a handler has begun its body with. */
-interface First {
-  readonly args: readonly unknown[]
-  readonly isAll: boolean
-}
+import { warnOfFault, warnOfNonce, warnOfTags } from './warnings.js'
 
 /**
  * How far an answer has come. `open`: its headers can be changed. `sending`: we send them. `expected`: what
@@ -67,6 +47,7 @@ export class PageMaking {
   readonly forwarding: Forwarding
   readonly frame: PageFrame
   readonly #holes: PageHoles | undefined
+  readonly #facts: Facts
   readonly #standIn = new StandIn(this)
   readonly #begunMs = Date.now()
   #stage: Stage = { kind: 'open' }
@@ -103,6 +84,7 @@ export class PageMaking {
     this.frame.holeFault = holeFault(settings.holes)
     this.#depend(lookup.tags)
     if (settings.holes !== undefined) this.#holes = this.#watchHoles(settings.holes, filling)
+    this.#facts = new Facts(around, request, this.frame, this.watch, this.#holes)
   }
 
   /** Asks the handler. */
@@ -201,10 +183,8 @@ export class PageMaking {
     const { pageTags } = this.forwarding.lookup
     // What is in the body, the handler does not make again.
     if (pageTags !== undefined) this.#depend(pageTags)
-    const confirmation = confirm(this.around, this.conditions, stale, (status, headers, nowMs) =>
-      this.#judge(status, headers, nowMs, this.watch.visitor, NOTHING_INSIDE),
-    )
-    const { judgement, body, pending } = confirmation
+    const facts = this.#facts
+    const { judgement, body, pending } = confirm(this.around, this.conditions, stale, facts)
     this.#substitute = { body }
     const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
     this.around.telling.say({
@@ -219,35 +199,8 @@ export class PageMaking {
     // What we added ourselves when it was stored is no header that it was made from.
     const added = ['accept-encoding', 'authorization'].filter((name) => !nominated.includes(name))
     const own = judgement.verdict.vary.filter((name) => !added.includes(name))
-    const vary = this.#withCookie(judgement.verdict, own)
+    const vary = facts.varyOf(judgement.verdict, own)
     this.#store({ ...pending, verdict: judgement.verdict, vary }, [stale.body])
-  }
-
-  #judge(
-    status: number,
-    headers: HeaderFields,
-    nowMs: number,
-    visitor: VisitorWatch['visitor'],
-    inside: Inside,
-  ): Judgement {
-    const { place, terms } = this.around
-    const { settings } = place
-    const { request } = this.forwarding
-    return judge(
-      {
-        request: { method: request.method, ranged: request.headers['range'] !== undefined },
-        response: { status, headers },
-        visitor,
-        change: this.#change(),
-        inside,
-      },
-      {
-        ...settings.storing,
-        pageSeconds: terms.seconds,
-        endsAtMs: settings.bubbleTimeout ? this.frame.bubbledExpiresAtMs : undefined,
-      },
-      nowMs,
-    )
   }
 
   /** The headers are about to be sent: what they say is judged, and what the cache has to say is added. */
@@ -261,13 +214,8 @@ export class PageMaking {
     this.#learnOfCookies()
     const nowMs = Date.now()
     // They are of this filling, and keep no page to be validated by them.
-    if (this.#isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
-    const { visitor } = this.watch
-    // A layer around us may say yet that the page varies on Cookie: then it is asked once more.
-    const isAskedAgain = visitor?.reason === 'cookies-read' && headers.hasLastWord
-    const known = isAskedAgain ? undefined : visitor
-    const inside = this.#inside(this.#holesAtHeaders())
-    const judgement = this.#judge(res.statusCode, headers.ofThePage(), nowMs, known, inside)
+    if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
+    const judgement = this.#facts.judgeHeaders(this.#first, nowMs)
     const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
     headers.speak(() => this.#speak(judgement, reason, nowMs))
     if (reason !== undefined) this.#refuse(reason)
@@ -290,42 +238,6 @@ export class PageMaking {
     if (!headers.isForOneVisitor) this.#leaveOutBody()
   }
 
-  get #isFilled(): boolean {
-    return this.#holes?.isFilled === true
-  }
-
-  #inside(holes: HolesInside): Inside {
-    return { isUnfit: this.#isUnfit, holdsOld: this.frame.holdsOld, holes }
-  }
-
-  /**
-   * Whether what was read of one visitor may be seen in the page. Where pages have holes, what the page
-   * itself reads counts too: a hole is the place for it, unless each visitor has a page of their own.
-   */
-  get #isUnfit(): boolean {
-    if (this.frame.isUnfit) return true
-    if (this.#holes === undefined || !this.frame.tellsOfUser) return false
-    const { names } = parseVary(this.around.res.getHeader('Vary'))
-    return !names.some((name) => name === 'cookie' || name === 'authorization')
-  }
-
-  #holesAtHeaders(): HolesInside {
-    const holes = this.#holes
-    if (holes === undefined) return 'none'
-    if (holes.isAstray) return 'lost'
-    if (!holes.isFilled) return 'none'
-    const mayBeOfText = this.around.filling.headers?.mayBeOfText === true
-    return holes.isOneText && !mayBeOfText && this.#mayBeOneText(holes) ? 'filled' : 'lost'
-  }
-
-  /** Whether the body may be, to the byte, the text whose holes were filled. */
-  #mayBeOneText(holes: PageHoles): boolean {
-    const coding = this.around.res.getHeader('Content-Encoding')
-    if (coding !== undefined && coding !== 'identity') return false
-    if (this.#first === undefined) return true
-    return holes.mayKeep(bytesOf(this.#first.args) ?? Buffer.alloc(0), this.#first.isAll)
-  }
-
   /** A client that has the whole already is not sent it again, though the handler was asked for it. */
   #leaveOutBody(): void {
     const { res } = this.around
@@ -339,45 +251,8 @@ export class PageMaking {
     this.#refuse(reason)
   }
 
-  /** The answer is this request's alone: nobody need wait for it. */
   #refuse(reason: UnkeptReason): void {
-    const { place, req, telling } = this.around
-    telling.report('bypass', reason)
-    const { lead, lookup, request, stale, validates = false } = this.forwarding
-    const { store, marks } = place
-    const { isKnown, headerList } = lookup
-    if (validates && stale !== undefined && this.#supersedes(reason, stale)) {
-      store.drop(request, lookup.key, stale).catch(warnOfFault)
-    }
-    if (this.watch.hasReadCookies && isKnown && !headerList.includes('cookie')) {
-      // A page that was made without reading them must not be found by those who have some.
-      store.learn(request, ['cookie'], 0).catch(ignoreOutage)
-    }
-    if (lead === undefined) return
-    if (reason === 'incomplete' && req.socket.destroyed) return lead.land(undefined)
-    if (isLasting(reason) && !this.#isChosenByHeaders()) {
-      marks.set(lookup.key, profileOf(request.headers))
-    }
-    lead.land(NOBODYS)
-  }
-
-  /**
-   * Whether an answer that is not stored says of an expired page that it is no more: only one that
-   * anybody would have got, since the page is everybody's.
-   *
-   * @see RFC 9111 §4.3.3
-   */
-  #supersedes(reason: UnkeptReason, stale: StoredResponse): boolean {
-    const { request } = this.forwarding
-    if (profileOf(request.headers) !== '' || this.#isChosenByHeaders()) return false
-    if (stale.freshUntilMs === null || Date.now() < stale.freshUntilMs) return false
-    return isSuperseding(reason, this.around.res.statusCode)
-  }
-
-  /** What is private for one choice of the client's may be everybody's for another. */
-  #isChosenByHeaders(): boolean {
-    const { names } = parseVary(this.around.res.getHeader('Vary'))
-    return names.some((name) => name !== 'cookie' && name !== 'accept-encoding')
+    refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
   }
 
   #sayForward(reason: UnkeptReason | undefined): void {
@@ -395,7 +270,7 @@ export class PageMaking {
     const { headers, stopRecording } = this.around
     if (this.#hasSubstitute) return headers.keepCookieToItsOwner()
     if (!headers.hasSpoken) return
-    const refusal = this.#refusal()
+    const refusal = this.#facts.refusal()
     if (refusal === undefined) return
     const wasExpected = this.#stage.kind === 'expected'
     this.#stage = { kind: 'refused' }
@@ -403,16 +278,6 @@ export class PageMaking {
     headers.takeBack()
     this.#sayForward(refusal)
     if (wasExpected) this.#refuse(refusal)
-  }
-
-  /** What the layers around us have made of the response may be for one visitor only. */
-  #refusal(): StoreRefusal | undefined {
-    const { res, place, headers } = this.around
-    const status = res.statusCode === 304 ? 200 : res.statusCode
-    const fields = headers.ofThePage()
-    if (headers.isForOneVisitor && fields['set-cookie'] !== undefined) return 'set-cookie'
-    const response = { status, headers: fields }
-    return storeRefusal(response, this.watch.visitor, Date.now(), place.settings)
   }
 
   /** Remembers that cookies were read, for pages of the same handler that are made without reading any. */
@@ -425,37 +290,13 @@ export class PageMaking {
     return (this.around.req as { readonly route?: object }).route
   }
 
-  /** The names that the page is kept by. */
-  #withCookie(verdict: KeptVerdict, vary: readonly string[]): readonly string[] {
-    return this.#lacksVary(verdict, vary) ? [...vary, 'cookie'] : vary
-  }
-
-  /** Whether the page is for those without cookies alone, and does not say so. */
-  #lacksVary({ isPublic }: KeptVerdict, vary: readonly string[]): boolean {
-    return !isPublic && !vary.includes('cookie') && this.watch.isForThoseWithoutCookies
-  }
-
-  /** What the request was looked up as must be what it is answered as. */
-  #change(): ChangeReason | undefined {
-    const { req, place } = this.around
-    const { method, language, timeZone } = this.forwarding.request
-    if (this.watch.hasOtherOrigin) {
-      warnOfTrust()
-      return 'trust-changed'
-    }
-    if (requestLineMethod(req) !== method || req.method !== method) return 'method-changed'
-    if (keyPart(place.settings.language, req) !== language) return 'language-changed'
-    if (keyPart(place.settings.timeZone, req) !== timeZone) return 'time-zone-changed'
-    return undefined
-  }
-
   #expect(verdict: KeptVerdict, said: Pending['said'], atMs: number): void {
     const { res, place, headers, record } = this.around
     const { settings } = place
     // The Date of the answer, not that of a later hit.
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
     if (/'nonce-/.test(String(res.getHeader('Content-Security-Policy')))) warnOfNonce()
-    const vary = this.#withCookie(verdict, verdict.vary)
+    const vary = this.#facts.varyOf(verdict, verdict.vary)
     if (vary !== verdict.vary && this.watch.isReader) addToVary(res, 'Cookie')
     if (
       this.forwarding.request.headers['authorization'] !== undefined &&
@@ -464,11 +305,11 @@ export class PageMaking {
       // Django, learn_cache_key: later caches are told what our key says.
       addToVary(res, 'Authorization')
     }
-    if (!this.#isFilled && isPrecompressed(res, settings)) addToVary(res, 'Accept-Encoding')
+    if (!this.#facts.isFilled && isPrecompressed(res, settings)) addToVary(res, 'Accept-Encoding')
     const taken = takeHeaders(
       res,
       headers.outer,
-      headers.excluded(this.#isFilled),
+      headers.excluded(this.#facts.isFilled),
       settings.rfc9111,
     )
     const status = res.statusCode
@@ -506,11 +347,9 @@ export class PageMaking {
     const { pending } = this.#stage
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     this.#learnOfCookies()
-    const lacksVary = this.#lacksVary(pending.verdict, pending.vary)
-    const holes = this.#holes
-    const inside = this.#inside(holes?.isAstray === true ? 'lost' : 'none')
-    const reason = judgeEnd(this.#refusal(), lacksVary, inside)
+    const reason = this.#facts.judgeEnd(pending.verdict, pending.vary)
     if (reason !== undefined) return this.#refuse(reason)
+    const holes = this.#holes
     if (holes?.isFilled !== true) return this.#store(pending, body)
     const kept = holes.keep(Buffer.concat(body))
     if (kept === undefined) return this.#refuse('holes')
@@ -550,8 +389,3 @@ export class PageMaking {
       })
   }
 }
-
-type KeptVerdict = Extract<ResponseVerdict, { store: true }>
-
-/** Of a page whose body is not made again. */
-const NOTHING_INSIDE: Inside = { isUnfit: false, holdsOld: false, holes: 'none' }

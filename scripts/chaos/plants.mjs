@@ -55,14 +55,10 @@ export const PLANTS = {
   4: [
     {
       file: 'src/pages/page-store.js',
-      find: 'await tagsToStore(page.frame.dependencies, NO_VERSIONS, page.frame.parent)',
-      replace: `await tagsToStore(
-        page.frame.dependencies,
-        await cache.entries.currentVersions(
-            [...(page.frame.tags ?? [])].flatMap(([tag, version]) => version === undefined ? [tag] : []),
-        ),
-        page.frame.parent,
-    )`,
+      find: 'versions: NO_VERSIONS,',
+      replace: `versions: await cache.entries.currentVersions(
+        [...(page.frame.tags ?? [])].flatMap(([tag, version]) => version === undefined ? [tag] : []),
+    ),`,
     },
   ],
 
@@ -88,7 +84,7 @@ export const PLANTS = {
       replace: '{ ...entry, replacing, ifAbsent: true }',
     },
     {
-      file: 'src/pages/page-store.js',
+      file: 'src/pages/page-writes.js',
       find: 'return current !== undefined && current.generation === seen.generation;',
       replace: 'return true;',
     },
@@ -102,7 +98,7 @@ export const PLANTS = {
       replace: 'entry',
     },
     {
-      file: 'src/pages/page-store.js',
+      file: 'src/pages/page-writes.js',
       find: 'return payload === undefined ? { ifAbsent: true } : { replacing: payload };',
       replace: 'return {};',
     },

@@ -1,18 +1,26 @@
-import { BoundedMemo, shortKey, type ShortKey } from '../bounded-memo.js'
+import { BoundedMemo } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
-import { tagsToStore, warnOfTags } from '../making/dependencies.js'
+import { warnOfTags } from '../making/dependencies.js'
+import { fitnessOf, type Unkept } from '../making/fitness.js'
 import { generationKey, variantHash, variantKey, variantsKey } from '../http/page-key.js'
+import { decodeGeneration, encodeGeneration, encodeHeaderList } from './page-records.js'
 import {
-  decodeGeneration,
-  decodeVariants,
-  encodeGeneration,
-  encodeHeaderList,
-  encodeVariants,
-  type GenerationRecord,
-  type HeaderListRecord,
-} from './page-records.js'
+  countVariant,
+  inPlaceOf,
+  isLater,
+  isStillSeen,
+  latest,
+  secondsUntil,
+  toRequests,
+  type Condition,
+  type Write,
+} from './page-writes.js'
+import { CookieReaders } from './cookie-readers.js'
+import { Drops } from './drops.js'
+import { generationOf } from './generations.js'
+import { Turns } from './turns.js'
 import {
   encodeStoredResponse,
   encodeStoredText,
@@ -22,12 +30,12 @@ import {
 } from '../http/stored-response.js'
 import { growHeaderList, toHeaderList } from '../http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import { Moments } from '../moments.js'
 import { operationChannel } from '../observe.js'
 import { newTagVersion, NO_VERSIONS } from '../tags.js'
-import { isExpired, type Deadline } from '../timeout.js'
+import { isExpired } from '../timeout.js'
 import { orFail, withinLimit } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
+import type { UnstoredReason } from './reasons.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
 import {
   AUTHORIZATION,
@@ -42,40 +50,27 @@ import {
 /** How long a lookup waits for a page that is being stored. */
 const WRITING_LIMIT_MS = 500
 
-/** How long at least an invalidation stands against views that began before it. */
-const INVALIDATION_SECONDS = 300
+const NO_VARIANTS: ReturnType<typeof countVariant> = { surplus: [] }
 
-/** How long the generation of a URI of which nothing is stored lies about: no handler takes longer. */
-const GENERATION_SECONDS = 3600
-
-/** More responses of one URI than this do not wait for each other. */
-const MAX_WAITING = 16
-
-/** Failed invalidations that are remembered. */
-const MAX_OUTSTANDING = 10_000
-
-const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
+/** What is told of a page that may not be kept after all. */
+const UNFIT: Readonly<Record<Unkept, UnstoredReason>> = {
+  'not-begun': 'cache-refused',
+  invalidated: 'invalidated',
+  personal: 'undeclared-read',
+  'stale-inside': 'stale-inside',
+  'no-time': 'stale',
+  'ended-inside': 'stale',
+}
 
 /** The pages in one cache under one key prefix. */
 export class PageStore {
-  readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
-  /** Invalidations that the cache has not confirmed yet. */
-  readonly #invalidations = new Map<string, Promise<unknown>>()
-  /** Those that failed, so that what they were to drop does not come back with the cache. */
-  readonly #outstanding = new Set<ShortKey>()
-  /** When variants, and URIs, were dropped, so that a view that is running does not bring one back. */
-  readonly #dropped = new Moments()
-  /** The same for all at once. */
-  #clearedAt = 0
+  readonly #turns = new Turns()
+  readonly #drops: Drops
+  readonly #cookieReaders = new CookieReaders()
   /** Pages that were stored; by URI, which of them was the last. */
   #arrivals = 0
   readonly #arrived = new BoundedMemo<number>(() => 16)
   readonly #reader: PageReader
-  /** Whose handlers were seen to read cookies. */
-  readonly #cookieRoutes = new WeakSet<object>()
-  /** Where there is no route; what is forgotten counts as one of them. */
-  readonly #cookieUris = new Moments()
-  #cookieReads = 0
   readonly cache: CacheCore
 
   constructor(
@@ -89,9 +84,7 @@ export class PageStore {
     // A prefix that the cache cannot take shows now, not page by page.
     cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
     this.#reader = new PageReader(cache, keyPrefix, options)
-    cache.removalListeners.push((storedKey) => {
-      if (storedKey === undefined) this.#clearedAt = ++this.#reader.moment
-    })
+    this.#drops = new Drops(api, keyPrefix, this.#reader)
   }
 
   /** The key a request's page has, or would have, if its URI varies on these headers. */
@@ -101,14 +94,12 @@ export class PageStore {
 
   /** Remembers that the handler of a route, or of a URI, reads cookies. */
   noteCookies(request: PageRequest, route: object | undefined): void {
-    if (route === undefined) this.#cookieUris.note(request.uri, ++this.#cookieReads)
-    else this.#cookieRoutes.add(route)
+    this.#cookieReaders.note(request.uri, route)
   }
 
   /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
   readsCookies(request: PageRequest, route: object | undefined): boolean {
-    if (route !== undefined) return this.#cookieRoutes.has(route)
-    return this.#cookieUris.of(request.uri) > 0
+    return this.#cookieReaders.has(request.uri, route)
   }
 
   /** Whether a page that was just stored is the one a request would be given. */
@@ -128,19 +119,9 @@ export class PageStore {
     tags: readonly string[] = NO_TAG_NAMES,
     isCurrent = false,
   ): MaybePromise<PageLookup> {
-    const invalidation = this.#invalidations.get(request.uri)
-    if (invalidation !== undefined) {
-      return withinLimit(invalidation).then(() => {
-        if (this.#isOutstanding(request.uri)) throw new CacheBackendError(NOT_INVALIDATED)
-        return this.#lookup(request, tags, isCurrent)
-      })
-    }
-    if (!this.#isOutstanding(request.uri)) return this.#lookup(request, tags, isCurrent)
-    return this.invalidate(request.uri).then(() => this.#lookup(request, tags, isCurrent))
-  }
-
-  #isOutstanding(uri: string): boolean {
-    return this.#outstanding.size > 0 && this.#outstanding.has(shortKey(uri))
+    const look = () => this.#lookup(request, tags, isCurrent)
+    if (!this.#drops.isPending(request.uri)) return look()
+    return this.#drops.settle(request.uri).then(look)
   }
 
   #lookup(
@@ -155,14 +136,14 @@ export class PageStore {
     return withinLimit(
       found.then((lookup) => {
         if (lookup.page !== undefined) return lookup
-        const writing = this.#writes.get(request.uri)
+        const writing = this.#turns.of(request.uri)
         if (writing === undefined) {
           // Stored here while the cache was asked: its answer may be older than the page.
           const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
           return isOvertaken ? find() : lookup
         }
         // Just answered here and on its way into the cache: worth a moment.
-        return withinLimit(writing.last, WRITING_LIMIT_MS).then(find, () => lookup)
+        return withinLimit(writing, WRITING_LIMIT_MS).then(find, () => lookup)
       }),
     )
   }
@@ -175,7 +156,7 @@ export class PageStore {
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
     if (!cache.answersAtOnce || cache.isFailing) return undefined
-    if (this.#invalidations.has(request.uri) || this.#isOutstanding(request.uri)) return undefined
+    if (this.#drops.isPending(request.uri)) return undefined
     const { counts } = cache
     const isTold = operationChannel.hasSubscribers
     const isTimed = counts.isTimed()
@@ -214,7 +195,7 @@ export class PageStore {
     const begun = isDue ? cache.tryBegin([], { lying: [], seen }, absent) : undefined
     return chain(begun, (beginning) => {
       const tags = new Map([...lookup.tags, ...(beginning?.versions ?? NO_VERSIONS)])
-      return chain(this.#generationOf(request, lookup), (generation) =>
+      return chain(generationOf(cache, this.#reader.knownOf(request), lookup), (generation) =>
         chain(lookup.lying ?? cache.tryLying(cache.checkedKey(lookup.key)), (lying) => ({
           ...lookup,
           generation,
@@ -222,36 +203,6 @@ export class PageStore {
           lying,
         })),
       )
-    })
-  }
-
-  /**
-   * The generation that a page is made in. One that is not there is begun, since it may be lost while the
-   * handler runs, and with it what another process has invalidated.
-   */
-  #generationOf(
-    request: PageRequest,
-    { generation }: PageLookup,
-  ): MaybePromise<string | undefined> {
-    const { cache } = this
-    if (generation !== undefined || !cache.isShared) return generation
-    const key = this.#reader.knownOf(request).generationKey
-    const own = newTagVersion()
-    const expiresAtMs = Date.now() + GENERATION_SECONDS * 1000
-    const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
-    const storedKey = cache.checkedKey(key)
-    const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
-    return chain(stored, (outcomes) => {
-      if (outcomes?.[0] === 'stored') return own
-      const options = { isCurrent: true }
-      const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES, options)
-      return chain(found, (there) => {
-        const known = decodeGeneration(there?.hits[0]?.value)?.generation
-        if (known !== undefined || there === undefined) return known
-        // Damaged, it reads as none.
-        const mended = cache.tryStore([key], [{ storedKey, value, expiresAtMs }])
-        return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
-      })
     })
   }
 
@@ -268,27 +219,12 @@ export class PageStore {
     page: NewPage,
     seen: PageLookup,
   ): Promise<{ readonly outcome: StoreOutcome; readonly page?: StoredResponse }> {
-    return this.#inTurn(request.uri, () => this.#store(request, page, seen)).catch(
-      (error: unknown) => {
+    return this.#turns
+      .take(request.uri, () => this.#store(request, page, seen))
+      .catch((error: unknown) => {
         if (error instanceof CacheBackendError) return { outcome: 'cache-failed' as const }
         throw error
-      },
-    )
-  }
-
-  #inTurn<T>(uri: string, write: () => Promise<T>): Promise<T | { readonly outcome: 'busy' }> {
-    const turn = this.#writes.get(uri)
-    if (turn !== undefined && turn.count >= MAX_WAITING) {
-      return Promise.resolve({ outcome: 'busy' as const })
-    }
-    const entry = turn ?? { last: Promise.resolve(), count: 0 }
-    this.#writes.set(uri, entry)
-    entry.count++
-    const result = entry.last.then(() => withinLimit(write()))
-    entry.last = result
-      .then(ignore, ignore)
-      .then(() => void (--entry.count === 0 && this.#writes.delete(uri)))
-    return result
+      })
   }
 
   async #store(
@@ -299,7 +235,7 @@ export class PageStore {
     const { cache } = this
     const { keptUntilMs } = page
     if (isExpired(keptUntilMs, Date.now())) return { outcome: 'stale' }
-    await this.#invalidations.get(request.uri)
+    await this.#drops.runningOver(request.uri)
     const known = this.#reader.knownOf(request)
     const { address } = known
     const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
@@ -321,9 +257,7 @@ export class PageStore {
     const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
-    const isDropped = () =>
-      this.#clearedAt > seen.moment ||
-      [key, request.uri].some((dropped) => this.#dropped.of(dropped) > seen.moment)
+    const isDropped = () => this.#drops.wereDropped([key, request.uri], seen.moment)
     if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []
     const head: StoredHead = {
@@ -358,10 +292,17 @@ export class PageStore {
       const value = encodeHeaderList({ generation, expiresAtMs: listUntilMs, headerList })
       writes.push({ key: known.headerListKey, value, expiresAtMs: listUntilMs })
     }
-    const surplus =
+    const hash = variant
+    const { write, surplus } =
       keyedBy.length === 0
-        ? []
-        : this.#count(variant, generation, third, page, writes, keys[2] ?? '')
+        ? NO_VARIANTS
+        : countVariant(
+            { hash, generation, keptUntilMs },
+            third,
+            keys[2] ?? '',
+            this.options.maxVariants,
+          )
+    if (write !== undefined) writes.push(write)
     const condition = await this.#conditionAt(key, known, seen, generation)
     if (condition === undefined) return { outcome: 'overtaken' }
     writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
@@ -370,19 +311,21 @@ export class PageStore {
       warnOfTags()
       return { outcome: 'cache-refused' }
     }
-    const tags = await tagsToStore(page.frame.dependencies, NO_VERSIONS, page.frame.parent)
-    if (tags === undefined) return { outcome: cache.isFailing ? 'cache-failed' : 'invalidated' }
+    const fitness = await fitnessOf({
+      frame: page.frame,
+      versions: NO_VERSIONS,
+      claim: condition,
+      deadline: keptUntilMs,
+    })
+    if (!fitness.isKept) {
+      const isLost = fitness.reason === 'invalidated' && cache.isFailing
+      return { outcome: isLost ? 'cache-failed' : UNFIT[fitness.reason] }
+    }
+    const { tags } = fitness
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
-      writes.map((write, i) => ({
-        storedKey: cache.checkedKey(write.key),
-        value: write.value,
-        expiresAtMs: write.expiresAtMs,
-        ...(write.ifAbsent === true && { ifAbsent: true }),
-        ...(write.replacing !== undefined && { replacing: write.replacing }),
-        ...(i === writes.length - 1 && { tags }),
-      })),
+      toRequests(writes, (key) => cache.checkedKey(key), tags),
     )
     if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
     if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {
@@ -404,32 +347,6 @@ export class PageStore {
     return { outcome: 'stored', page: stored }
   }
 
-  /**
-   * Counts a variant in.
-   *
-   * @returns The oldest ones, which have to go.
-   */
-  #count(
-    variant: string,
-    generation: string,
-    value: unknown,
-    { keptUntilMs }: NewPage,
-    writes: Write[],
-    key: string,
-  ): readonly string[] {
-    const record = decodeVariants(value)
-    const before = record?.generation === generation ? record : undefined
-    const expiresAtMs = latest(keptUntilMs, before)
-    const isKnown = before?.variants.includes(variant) === true
-    if (isKnown && expiresAtMs === before.expiresAtMs) return []
-    const variants = isKnown ? before.variants : [...(before?.variants ?? []), variant]
-    const surplus = variants.slice(0, Math.max(0, variants.length - this.options.maxVariants))
-    const kept = variants.slice(surplus.length)
-    const next = encodeVariants({ generation, expiresAtMs, variants: kept })
-    writes.push({ key, value: next, expiresAtMs })
-    return surplus
-  }
-
   /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
@@ -447,7 +364,7 @@ export class PageStore {
     known: KnownUri,
     seen: PageLookup,
     generation: string,
-  ): Promise<Pick<Write, 'ifAbsent' | 'replacing'> | undefined> {
+  ): Promise<Condition | undefined> {
     if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
     // Only now it is known what it varies on.
     const lying = orFail(await this.cache.tryLying(this.cache.checkedKey(key)))
@@ -500,7 +417,7 @@ export class PageStore {
       const isSeen = page?.generation === seen.generation && page.storedAtMs === seen.storedAtMs
       if (isSeen) await this.api.delete(key)
     }
-    await this.#inTurn(request.uri, drop).catch((error: unknown) => {
+    await this.#turns.take(request.uri, drop).catch((error: unknown) => {
       if (!(error instanceof CacheBackendError)) throw error
     })
   }
@@ -511,37 +428,8 @@ export class PageStore {
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    * @remarks In this process it counts at once, also while the cache has still to confirm it.
    */
-  async invalidate(uri: string): Promise<void> {
-    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
-    const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
-    const key = generationKey({ keyPrefix: this.keyPrefix, uri })
-    this.#dropped.note(uri, ++this.#reader.moment)
-    const timeout = INVALIDATION_SECONDS
-    const drop = async () => {
-      await this.api.set(key, encodeGeneration(record), { timeout })
-      await this.cache.store.confirmInvalidation('invalidate')
-    }
-    const done = withinLimit(drop())
-    const settled = done.then(ignore, ignore)
-    this.#invalidations.set(uri, settled)
-    try {
-      await done
-      this.#outstanding.delete(shortKey(uri))
-    } catch (error) {
-      // Whoever asks for a page of it tries again first.
-      this.#rememberFailed(shortKey(uri))
-      throw error
-    } finally {
-      if (this.#invalidations.get(uri) === settled) this.#invalidations.delete(uri)
-    }
-  }
-
-  #rememberFailed(uri: ShortKey): void {
-    const outstanding = this.#outstanding
-    outstanding.delete(uri)
-    outstanding.add(uri)
-    if (outstanding.size <= MAX_OUTSTANDING) return
-    for (const oldest of outstanding) return void outstanding.delete(oldest)
+  invalidate(uri: string): Promise<void> {
+    return this.#drops.invalidate(uri)
   }
 
   /**
@@ -556,65 +444,6 @@ export class PageStore {
     // Nobody can say yet which of the running views is that variant's.
     if (!isKnown) return this.invalidate(variant.uri)
     const keys = this.#reader.candidates(known, variant, headerList)
-    const moment = ++this.#reader.moment
-    for (const key of keys) this.#dropped.note(key, moment)
-    // A mark and not nothing: a handler that found nothing and is running in another process loses too.
-    const marks = keys.map((key) => [key, newMark()] as const)
-    const failed = await this.api.setMany(marks, { timeout: INVALIDATION_SECONDS })
-    if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
-    await this.cache.store.confirmInvalidation('invalidate')
+    await this.#drops.dropKeys(keys)
   }
-}
-
-/** One record, or a page. */
-interface Write {
-  readonly key: string
-  readonly value: unknown
-  readonly expiresAtMs: Deadline
-  readonly ifAbsent?: boolean
-  readonly replacing?: unknown
-}
-
-/** Stands in place of a page, and reads as none; each is unlike all others. */
-function newMark(): string {
-  return `dropped ${newTagVersion()}`
-}
-
-function inPlaceOf(payload: unknown): Pick<Write, 'ifAbsent' | 'replacing'> {
-  return payload === undefined ? { ifAbsent: true } : { replacing: payload }
-}
-
-/** The later of a page's deadline and a record's. */
-function latest(
-  keptUntilMs: Deadline,
-  before: Pick<HeaderListRecord, 'expiresAtMs'> | undefined,
-): Deadline {
-  if (before === undefined || isLater(keptUntilMs, before.expiresAtMs)) return keptUntilMs
-  return before.expiresAtMs
-}
-
-/** Whether nobody invalidated the URI since the view began. */
-function isStillSeen(
-  current: GenerationRecord | undefined,
-  seen: PageLookup,
-  isShared: boolean,
-): boolean {
-  if (isShared) return current !== undefined && current.generation === seen.generation
-  // What was there and is gone was invalidated by other means, such as `clear`.
-  if (current === undefined) return seen.generation === undefined
-  if (current.generation === seen.generation) return true
-  return seen.generation === undefined && !current.invalidated
-}
-
-/** Deadlines; `null` is never. */
-function isLater(a: Deadline, b: Deadline): boolean {
-  return b !== null && (a === null || a > b)
-}
-
-function secondsUntil(deadline: Deadline): number | null {
-  return deadline === null ? null : (deadline - Date.now()) / 1000
-}
-
-function ignore(): void {
-  // Whoever asked for the write is told.
 }

@@ -48,7 +48,14 @@ export type RecordingFault = 'incomplete' | 'content-length' | 'too-large' | 'tr
 
 /** Why a response that was to be stored was not: what the store said. */
 export type UnstoredReason =
-  'invalidated' | 'overtaken' | 'stale' | 'cache-refused' | 'cache-failed' | 'busy'
+  | 'invalidated'
+  | 'overtaken'
+  | 'stale'
+  | 'stale-inside'
+  | 'undeclared-read'
+  | 'cache-refused'
+  | 'cache-failed'
+  | 'busy'
 
 /** Why a response is not stored. */
 export type UnkeptReason =

@@ -1,0 +1,160 @@
+import type { HeaderFields } from '../../src/http/header-values.js'
+import { parseVary } from '../../src/http/vary.js'
+import {
+  judge,
+  judgeEnd,
+  type HolesInside,
+  type Inside,
+  type Judgement,
+} from '../../src/pages/judge.js'
+import type { PageRequest } from '../../src/pages/page.js'
+import { storeRefusal, type ResponseVerdict, type Visitor } from '../../src/pages/policy.js'
+import type { ChangeReason, StoreRefusal, UnkeptReason } from '../../src/pages/reasons.js'
+import type { Around } from './around.js'
+import type { PageFrame, PageHoles } from './page-holes.js'
+import { bytesOf } from './recorder.js'
+import { keyPart, requestLineMethod } from './request.js'
+import type { VisitorWatch } from './visitor-watch.js'
+import { warnOfTrust } from './warnings.js'
+
+/** What a handler has begun its body with. */
+export interface First {
+  readonly args: readonly unknown[]
+  /** Nothing follows. */
+  readonly isAll: boolean
+}
+
+export type KeptVerdict = Extract<ResponseVerdict, { store: true }>
+
+/** Of a page whose body is not made again. */
+const NOTHING_INSIDE: Inside = { isUnfit: false, holdsOld: false, holes: 'none' }
+
+/** What is known of a page that is being made, as far as it decides whether it is kept. */
+export class Facts {
+  constructor(
+    private readonly around: Around,
+    private readonly request: PageRequest,
+    private readonly frame: PageFrame,
+    private readonly watch: VisitorWatch,
+    private readonly holes: PageHoles | undefined,
+  ) {}
+
+  /** Judges what came back, when its headers are about to be sent. */
+  judgeHeaders(first: First | undefined, nowMs: number): Judgement {
+    const { res, headers } = this.around
+    const { visitor } = this.watch
+    // A layer around us may say yet that the page varies on Cookie: then it is asked once more.
+    const isAskedAgain = visitor?.reason === 'cookies-read' && headers.hasLastWord
+    const inside = this.#inside(this.#holesAtHeaders(first))
+    const known = isAskedAgain ? undefined : visitor
+    return this.#judge(res.statusCode, headers.ofThePage(), nowMs, known, inside)
+  }
+
+  /** Judges a page that its handler has confirmed. */
+  judgeConfirmed(status: number, headers: HeaderFields, nowMs: number): Judgement {
+    return this.#judge(status, headers, nowMs, this.watch.visitor, NOTHING_INSIDE)
+  }
+
+  #judge(
+    status: number,
+    headers: HeaderFields,
+    nowMs: number,
+    visitor: Visitor | undefined,
+    inside: Inside,
+  ): Judgement {
+    const { place, terms } = this.around
+    const { settings } = place
+    const { method, headers: asked } = this.request
+    return judge(
+      {
+        request: { method, ranged: asked['range'] !== undefined },
+        response: { status, headers },
+        visitor,
+        change: this.#change(),
+        inside,
+      },
+      {
+        ...settings.storing,
+        pageSeconds: terms.seconds,
+        endsAtMs: settings.bubbleTimeout ? this.frame.bubbledExpiresAtMs : undefined,
+      },
+      nowMs,
+    )
+  }
+
+  /** Why a page that has ended whole is not kept after all. */
+  judgeEnd(verdict: KeptVerdict, vary: readonly string[]): UnkeptReason | undefined {
+    const inside = this.#inside(this.holes?.isAstray === true ? 'lost' : 'none')
+    return judgeEnd(this.refusal(), this.#lacksVary(verdict, vary), inside)
+  }
+
+  /** What the layers around us have made of the response may be for one visitor only. */
+  refusal(): StoreRefusal | undefined {
+    const { res, place, headers } = this.around
+    const status = res.statusCode === 304 ? 200 : res.statusCode
+    const fields = headers.ofThePage()
+    if (headers.isForOneVisitor && fields['set-cookie'] !== undefined) return 'set-cookie'
+    const response = { status, headers: fields }
+    return storeRefusal(response, this.watch.visitor, Date.now(), place.settings)
+  }
+
+  get isFilled(): boolean {
+    return this.holes?.isFilled === true
+  }
+
+  #inside(holes: HolesInside): Inside {
+    return { isUnfit: this.#isUnfit, holdsOld: this.frame.holdsOld, holes }
+  }
+
+  /**
+   * Whether what was read of one visitor may be seen in the page. Where pages have holes, what the page
+   * itself reads counts too: a hole is the place for it, unless each visitor has a page of their own.
+   */
+  get #isUnfit(): boolean {
+    if (this.frame.isUnfit) return true
+    if (this.holes === undefined || !this.frame.tellsOfUser) return false
+    const { names } = parseVary(this.around.res.getHeader('Vary'))
+    return !names.some((name) => name === 'cookie' || name === 'authorization')
+  }
+
+  #holesAtHeaders(first: First | undefined): HolesInside {
+    const { holes } = this
+    if (holes === undefined) return 'none'
+    if (holes.isAstray) return 'lost'
+    if (!holes.isFilled) return 'none'
+    const mayBeOfText = this.around.filling.headers?.mayBeOfText === true
+    return holes.isOneText && !mayBeOfText && this.#mayBeOneText(holes, first) ? 'filled' : 'lost'
+  }
+
+  /** Whether the body may be, to the byte, the text whose holes were filled. */
+  #mayBeOneText(holes: PageHoles, first: First | undefined): boolean {
+    const coding = this.around.res.getHeader('Content-Encoding')
+    if (coding !== undefined && coding !== 'identity') return false
+    if (first === undefined) return true
+    return holes.mayKeep(bytesOf(first.args) ?? Buffer.alloc(0), first.isAll)
+  }
+
+  /** The names that the page is kept by. */
+  varyOf(verdict: KeptVerdict, names: readonly string[]): readonly string[] {
+    return this.#lacksVary(verdict, names) ? [...names, 'cookie'] : names
+  }
+
+  /** Whether the page is for those without cookies alone, and does not say so. */
+  #lacksVary({ isPublic }: KeptVerdict, vary: readonly string[]): boolean {
+    return !isPublic && !vary.includes('cookie') && this.watch.isForThoseWithoutCookies
+  }
+
+  /** What the request was looked up as must be what it is answered as. */
+  #change(): ChangeReason | undefined {
+    const { req, place } = this.around
+    const { method, language, timeZone } = this.request
+    if (this.watch.hasOtherOrigin) {
+      warnOfTrust()
+      return 'trust-changed'
+    }
+    if (requestLineMethod(req) !== method || req.method !== method) return 'method-changed'
+    if (keyPart(place.settings.language, req) !== language) return 'language-changed'
+    if (keyPart(place.settings.timeZone, req) !== timeZone) return 'time-zone-changed'
+    return undefined
+  }
+}

@@ -1,0 +1,137 @@
+import { coreOf } from '../backend/core.js'
+import { shortKey, type ShortKey } from '../bounded-memo.js'
+import type { Cache } from '../cache.js'
+import { CacheBackendError } from '../errors.js'
+import { generationKey } from '../http/page-key.js'
+import { Moments } from '../moments.js'
+import { newTagVersion } from '../tags.js'
+import { withinLimit } from './ask-cache.js'
+import { encodeGeneration } from './page-records.js'
+
+/** How long at least an invalidation stands against handlers that began before it. */
+const INVALIDATION_SECONDS = 300
+
+/** Failed invalidations that are remembered. */
+const MAX_OUTSTANDING = 10_000
+
+const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
+
+/** What counts the things that happen to pages, so that it is known what a handler did not see. */
+interface Counter {
+  moment: number
+}
+
+/** The invalidations of pages in one cache, under one key prefix. */
+export class Drops {
+  /** Those that the cache has not confirmed yet. */
+  readonly #running = new Map<string, Promise<unknown>>()
+  /** Those that failed, so that what they were to drop does not come back with the cache. */
+  readonly #outstanding = new Set<ShortKey>()
+  /** When variants, and URIs, were dropped, so that a handler that is running does not bring one back. */
+  readonly #dropped = new Moments()
+  /** The same for all at once. */
+  #clearedAt = 0
+
+  constructor(
+    private readonly cache: Cache,
+    private readonly keyPrefix: string,
+    private readonly counter: Counter,
+  ) {
+    coreOf(cache).removalListeners.push((storedKey) => {
+      if (storedKey === undefined) this.#clearedAt = ++counter.moment
+    })
+  }
+
+  /** Whether an invalidation is to be waited for, or tried again, before the page is looked up. */
+  isPending(uri: string): boolean {
+    return this.#running.has(uri) || this.#isOutstanding(uri)
+  }
+
+  #isOutstanding(uri: string): boolean {
+    return this.#outstanding.size > 0 && this.#outstanding.has(shortKey(uri))
+  }
+
+  /**
+   * Waits for the invalidation of a URI, or tries it again if it failed.
+   *
+   * @throws CacheBackendError: it failed, or the cache took too long.
+   */
+  async settle(uri: string): Promise<void> {
+    const running = this.#running.get(uri)
+    if (running === undefined) return this.invalidate(uri)
+    await withinLimit(running)
+    if (this.#isOutstanding(uri)) throw new CacheBackendError(NOT_INVALIDATED)
+  }
+
+  /** Waits for the invalidation of a URI that is on its way, if there is one, however it ends. */
+  async runningOver(uri: string): Promise<void> {
+    await this.#running.get(uri)
+  }
+
+  /** Whether one of these, a variant or a URI, was dropped since a moment. */
+  wereDropped(names: readonly string[], moment: number): boolean {
+    return this.#clearedAt > moment || names.some((name) => this.#dropped.of(name) > moment)
+  }
+
+  /**
+   * Drops every page of a URI.
+   *
+   * @throws CacheBackendError: the cache failed; the pages may still be there.
+   */
+  async invalidate(uri: string): Promise<void> {
+    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
+    const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
+    const key = generationKey({ keyPrefix: this.keyPrefix, uri })
+    this.#dropped.note(uri, ++this.counter.moment)
+    const timeout = INVALIDATION_SECONDS
+    const drop = async () => {
+      await this.cache.set(key, encodeGeneration(record), { timeout })
+      await coreOf(this.cache).store.confirmInvalidation('invalidate')
+    }
+    const done = withinLimit(drop())
+    const settled = done.then(ignore, ignore)
+    this.#running.set(uri, settled)
+    try {
+      await done
+      this.#outstanding.delete(shortKey(uri))
+    } catch (error) {
+      // Whoever asks for a page of it tries again first.
+      this.#rememberFailed(shortKey(uri))
+      throw error
+    } finally {
+      if (this.#running.get(uri) === settled) this.#running.delete(uri)
+    }
+  }
+
+  #rememberFailed(uri: ShortKey): void {
+    const outstanding = this.#outstanding
+    outstanding.delete(uri)
+    outstanding.add(uri)
+    if (outstanding.size <= MAX_OUTSTANDING) return
+    for (const oldest of outstanding) return void outstanding.delete(oldest)
+  }
+
+  /**
+   * Drops the pages under some keys.
+   *
+   * @throws CacheBackendError: the cache failed; the pages may still be there.
+   */
+  async dropKeys(keys: readonly string[]): Promise<void> {
+    const moment = ++this.counter.moment
+    for (const key of keys) this.#dropped.note(key, moment)
+    // A mark and not nothing: a handler that found nothing and is running in another process loses too.
+    const marks = keys.map((key) => [key, newMark()] as const)
+    const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
+    if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
+    await coreOf(this.cache).store.confirmInvalidation('invalidate')
+  }
+}
+
+/** Stands in place of a page, and reads as none; each is unlike all others. */
+function newMark(): string {
+  return `dropped ${newTagVersion()}`
+}
+
+function ignore(): void {
+  // Whoever asked for it is told.
+}

@@ -1,0 +1,39 @@
+import type { CacheCore } from '../backend/core.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
+import { newTagVersion } from '../tags.js'
+import type { KnownUri } from './known-uris.js'
+import type { PageLookup } from './page.js'
+import { NO_TAG_NAMES } from './page-reader.js'
+import { decodeGeneration, encodeGeneration } from './page-records.js'
+
+/** How long the generation of a URI of which nothing is stored lies about: no handler takes longer. */
+const GENERATION_SECONDS = 3600
+
+/**
+ * The generation that a page is made in. One that is not there is begun, since it may be lost while the
+ * handler runs, and with it what another process has invalidated.
+ */
+export function generationOf(
+  cache: CacheCore,
+  { generationKey: key }: KnownUri,
+  { generation }: PageLookup,
+): MaybePromise<string | undefined> {
+  if (generation !== undefined || !cache.isShared) return generation
+  const own = newTagVersion()
+  const expiresAtMs = Date.now() + GENERATION_SECONDS * 1000
+  const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
+  const storedKey = cache.checkedKey(key)
+  const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])
+  return chain(stored, (outcomes) => {
+    if (outcomes?.[0] === 'stored') return own
+    const options = { isCurrent: true }
+    const found = outcomes && cache.tryLookup([key], [storedKey], NO_TAG_NAMES, options)
+    return chain(found, (there) => {
+      const known = decodeGeneration(there?.hits[0]?.value)?.generation
+      if (known !== undefined || there === undefined) return known
+      // Damaged, it reads as none.
+      const mended = cache.tryStore([key], [{ storedKey, value, expiresAtMs }])
+      return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
+    })
+  })
+}
