@@ -60,7 +60,7 @@ export type {
   FragmentOptions,
   FragmentPlace,
   FragmentWithBody,
-} from './fragment/render.js'
+} from './fragment/from-code.js'
 export type { HoleRef } from './fragment/hole-parts.js'
 export type { HoleEngine, HoleRenderer } from './fragment/holes.js'
 export type { FragmentRules } from './fragment/options.js'

@@ -1,4 +1,4 @@
-import type { DeferredSession } from '../../src/fragment/deferred.js'
+import type { DeferredSession } from '../../src/fragment/session.js'
 import type { Container, ContainerState, DataFrame } from './engine.js'
 import { stateOf, type Template } from './template.js'
 

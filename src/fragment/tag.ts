@@ -6,9 +6,10 @@ import { faults } from './faults.js'
 import type { HoleRenderer } from './holes.js'
 import { LateFrame } from './late-frame.js'
 import { open, openSync } from './open.js'
-import { toText, WriteBatch } from './render.js'
 import type { Fragment } from './spec.js'
 import { TemplateFrame } from './template-frame.js'
+import { toText } from './text.js'
+import { WriteBatch } from './writes.js'
 
 /**
  * Runs something now that is a part of a body which is put off, because it cannot be run later.
@@ -58,15 +59,9 @@ export function renderTag(fragment: Fragment, body: TagBody): string {
       body.holes,
     )
   }
-  const opened = openTag(fragment, body.holes)
+  const opened = openInPlace(fragment, body.holes)
   // Nothing more is made for the body before it has to run.
-  if (typeof opened === 'string') return opened
-  const text = opened.runSync(() => toText(body.renderBody(), fragment))
-  void opened.commit(text)
-  const filled = opened.fillHoles(text)
-  if (!isPromise(filled)) return filled
-  filled.catch(() => undefined)
-  throw faults.asynchronousHole(fragment.site)
+  return typeof opened === 'string' ? opened : runInPlace(opened, () => body.renderBody())
 }
 
 function keep(fragment: Fragment, body: TagBody): () => string {
@@ -95,10 +90,22 @@ function settle<T>(action: () => T): () => T {
   }
 }
 
-function openTag(fragment: Fragment, holes: HoleRenderer | undefined): string | Attempt {
+/** Looks a fragment up at once. @throws CacheTagError: the cache answers asynchronously. */
+export function openInPlace(fragment: Fragment, holes: HoleRenderer | undefined): string | Attempt {
   const { cache, alias, site } = fragment
   if (!cache.answersAtOnce && !fragment.bypass) throw faults.synchronous(alias, site.remedy, site)
   return openSync(fragment, currentFrame(), false, holes)
+}
+
+/** Runs the body of a fragment that was not found at once, and stores its text. */
+export function runInPlace(attempt: Attempt, body: () => string): string {
+  const { fragment } = attempt
+  const text = attempt.runSync(() => toText(body(), fragment))
+  void attempt.commit(text)
+  const filled = attempt.fillHoles(text)
+  if (!isPromise(filled)) return filled
+  filled.catch(() => undefined)
+  throw faults.asynchronousHole(fragment.site)
 }
 
 /** Renders a tag over any cache, and waits for it. */

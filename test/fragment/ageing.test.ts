@@ -13,6 +13,7 @@ import {
 import { renderDeferred, renderInSession, currentSession } from '../../src/fragment/deferred.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { renderTagSync } from './render-tag.js'
 
 const soon = () => new Promise<void>((resolve) => setImmediate(resolve))
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
@@ -65,7 +66,7 @@ const inSession: Render = (fragments, options, body) =>
   })
 
 const inPlace: Render = async (fragments, options, body) =>
-  fragments.renderTagSync(tagOf(fragments, options), body)
+  renderTagSync(tagOf(fragments, options), body)
 
 describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
   ['in place, local memory', () => new LocMemCache(), inPlace],
@@ -181,7 +182,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
       render(fragments, { name: 'outer' }, () => {
         const session = currentSession()
         const tag = tagOf(fragments, inner)
-        return `[${session ? renderInSession(session, tag, body) : fragments.renderTagSync(tag, body)}]`
+        return `[${session ? renderInSession(session, tag, body) : renderTagSync(tag, body)}]`
       })
     expect(await page(failing)).toBe('[old]')
     expect(await page(() => 'new')).toBe('[new]')
@@ -226,7 +227,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
         const session = currentSession()
         const tag: Fragment = tagOf(of, { name: 'inner', timeout: 30 })
         const body = () => String(++runs)
-        return session ? renderInSession(session, tag, body) : of.renderTagSync(tag, body)
+        return session ? renderInSession(session, tag, body) : renderTagSync(tag, body)
       })
     expect(await outer(limited, 'made')).toBe('1')
     vi.advanceTimersByTime(10_000)

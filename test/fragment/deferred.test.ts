@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { renderDeferred, currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { renderTagSync } from './render-tag.js'
 
 function setUp() {
   const cache = new AsyncTestCache({})
@@ -18,7 +19,7 @@ function setUp() {
       return body()
     }
     return session === undefined
-      ? fragments.renderTagSync(fragment, counted)
+      ? renderTagSync(fragment, counted)
       : renderInSession(session, fragment, counted)
   }
   return { cache, fragments, tag, bodies }

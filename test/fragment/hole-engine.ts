@@ -3,6 +3,7 @@ import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import type { HoleRef } from '../../src/fragment/hole-parts.js'
 import { renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { renderTagSync } from './render-tag.js'
 
 /** What a page is rendered for. */
 export interface Visitor {
@@ -65,7 +66,7 @@ export class HoleEngine {
     const session = currentSession()
     const holes = this.holes(visitor)
     return session === undefined
-      ? this.fragments.renderTagSync(fragment, counted, holes)
+      ? renderTagSync(fragment, counted, holes)
       : renderInSession(session, fragment, counted, () => counted, holes)
   }
 

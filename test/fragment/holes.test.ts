@@ -8,6 +8,7 @@ import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/making/fra
 import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
 import { coreOf } from '../../src/backend/core.js'
+import { renderTagSync } from './render-tag.js'
 
 const ann = { name: 'Ann' }
 const bob = { name: 'Bob' }
@@ -824,8 +825,8 @@ describe('code around holes', () => {
       late.attach(currentFrame() as TemplateFrame)
       return `<${early}${engine.nocache('i', ann, (v) => v.name)}>`
     }
-    expect(engine.fragments.renderTagSync(fragment, body, holes)).toBe('<AnnAnn>')
-    expect(engine.fragments.renderTagSync(fragment, body, engine.holes(bob))).toBe('<BobBob>')
+    expect(renderTagSync(fragment, body, holes)).toBe('<AnnAnn>')
+    expect(renderTagSync(fragment, body, engine.holes(bob))).toBe('<BobBob>')
   })
 
   it('leaves the frame that it found', () => {

@@ -7,6 +7,7 @@ import { registerCache as registerNunjucks } from '../../adapters/nunjucks/index
 import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
 import { toFragmentCache } from '../../src/fragment/render.js'
 import { noteRead } from '../../src/fragment/guard.js'
+import { renderTagSync } from './render-tag.js'
 
 const caches = createCaches({ default: new LocMemCache() })
 
@@ -22,7 +23,7 @@ function isStrict(fragments: FragmentCache): boolean {
       noteRead('user')
       return 'x'
     }
-    fragments.renderTagSync(
+    renderTagSync(
       fragments.resolveTag({ fragment: 'box', remedy: '' }, { timeout: 9, varyOn: [] }),
       body,
     )
@@ -58,7 +59,7 @@ describe('the digest of a template', () => {
   it('lets an entry of another template be, and an invalidation reaches both', async () => {
     const fragments = new FragmentCache(caches)
     const render = (digest: string, text: string) =>
-      fragments.renderTagSync(
+      renderTagSync(
         fragments.resolveTag(
           { fragment: 'digested', remedy: '' },
           { timeout: 9, varyOn: ['a'], digest },

@@ -1,0 +1,125 @@
+import { show } from '../errors.js'
+import type { Version } from '../keys.js'
+import type { LockOptions } from '../staleness.js'
+import type { Timeout } from '../timeout.js'
+import type { HoleRenderer } from './holes.js'
+import type { FragmentRules } from './options.js'
+
+/** Options of `FragmentCache`. */
+export interface FragmentCacheOptions extends FragmentRules {
+  /** `'django<6.1'`: keys as Django made them before 6.1, see `makeTemplateFragmentKey`. */
+  readonly compat?: 'django<6.1' | undefined
+}
+
+const OPTIONS = ['strict', 'bubbleTimeout', 'compat']
+
+/** @throws TypeError: one is unknown. */
+export function checkOptions(options: object): void {
+  for (const name of Object.keys(options)) {
+    if (OPTIONS.includes(name)) continue
+    const isAlias = ['alias', 'using', 'cache'].includes(name)
+    const remedy = isAlias
+      ? "; to choose the cache of a fragment give it `using`: render({ name: 'sidebar', using: 'pages' }, body)"
+      : ''
+    throw new TypeError(
+      `FragmentCache: unknown option ${show(name)}; known are ${OPTIONS.join(', ')}${remedy}`,
+    )
+  }
+}
+
+/** A fragment that is rendered from code. */
+export interface FragmentOptions {
+  /** Part of the key. */
+  readonly name: string
+  /** Whole seconds, or text that reads as such. `null`: never expires. Left out: the cache's default. */
+  readonly timeout?: Timeout | string | undefined
+  /** The values that tell this variant from others. */
+  readonly varyOn?: readonly unknown[] | undefined
+  /** The alias of a cache. Left out: `template_fragments` if there is one, else `default`. */
+  readonly using?: string | undefined
+  /** `invalidateTags` with any of them makes the fragment, and whatever contains it, a miss. */
+  readonly tags?: readonly string[] | undefined
+  /** Version of the entry. Left out: the cache's. */
+  readonly version?: Version | undefined
+  /** Given and false: the body runs and nothing is read or stored. */
+  readonly if?: unknown
+  /** Where it is rendered, for messages and the channel `fragcache:fragment`. */
+  readonly template?: string | undefined
+  /**
+   * One body at a time in all processes that share the store, as for `getOrSet`. It has no effect in
+   * `renderSync`, which cannot wait. Left out: the cache's setting.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /** Whether it is made again a little ahead of its time, as for `getOrSet`. Left out: the cache's setting. */
+  readonly earlyRefresh?: boolean | number | undefined
+  /**
+   * Seconds after the timeout for which the old text is served while one makes the new one: `render` when
+   * nobody waits for it, `renderSync` and tags while that one waits.
+   */
+  readonly staleWhileRevalidate?: number | undefined
+  /** Seconds after the timeout for which the old text is served if the body throws. */
+  readonly staleIfError?: number | undefined
+  /**
+   * Renders the nocache blocks in it, in each visitor's context; what an engine's `holes(context)`
+   * gives. Not needed inside another fragment, whose own is used.
+   */
+  readonly holes?: HoleRenderer | undefined
+  /** The per-visitor inputs that `varyOn` was made from, such as `['user']`; see `strict`. */
+  readonly inputs?: readonly string[] | undefined
+}
+
+/** A fragment of `renderMany`. */
+export interface FragmentWithBody extends FragmentOptions {
+  /** Runs where the fragment is not stored. */
+  readonly body: () => string | Promise<string>
+}
+
+/** Where a fragment lives. */
+export interface FragmentPlace {
+  readonly using?: string | undefined
+  readonly version?: Version | undefined
+}
+
+/** The options of a fragment from code. */
+export const FROM_CODE = [
+  'name',
+  'timeout',
+  'varyOn',
+  'using',
+  'tags',
+  'version',
+  'if',
+  'template',
+  'lock',
+  'earlyRefresh',
+  'staleWhileRevalidate',
+  'staleIfError',
+  'holes',
+  'inputs',
+]
+
+export function checkBody(body: unknown): void {
+  if (typeof body === 'function') return
+  throw new TypeError(`body: ${show(body)} is no function; give one that makes the text`)
+}
+
+/** A text is a list too, of its characters: that would be another variant. */
+export function checkVaryOn(varyOn: unknown): void {
+  if (Array.isArray(varyOn)) return
+  throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
+}
+
+export function checkHoles(holes: HoleRenderer | undefined): void {
+  if (holes === undefined) return
+  const { has, render } = holes as Partial<HoleRenderer>
+  if (typeof has === 'function' && typeof render === 'function') return
+  throw new TypeError(
+    `holes: ${show(holes)} cannot render holes; give what the engine's holes(context) gives`,
+  )
+}
+
+export function checkInputs(inputs: unknown): void {
+  if (inputs === undefined) return
+  if (Array.isArray(inputs) && inputs.every((input) => typeof input === 'string')) return
+  throw new TypeError(`inputs: ${show(inputs)} is no list of names; give an array of texts`)
+}

@@ -1,0 +1,71 @@
+import type { CacheCore } from '../backend/core.js'
+import type { StoreRequest } from '../backend/entries.js'
+import type { WriteOutcome } from '../backend/store.js'
+import type { Attempt } from './attempt.js'
+
+/** What a batch of attempts stores: inner before outer, one write per cache. */
+export class WriteBatch {
+  readonly #writes = new Map<CacheCore, Write[]>()
+
+  /**
+   * Ends an attempt's body; its text is stored by {@link flush}, or at once where others wait for it.
+   *
+   * @param isUnfit - Whether its text must not be stored after all, where it is stored at once.
+   */
+  async complete(attempt: Attempt, text: string, isUnfit = false): Promise<void> {
+    let request: StoreRequest | undefined
+    try {
+      request = await attempt.complete(text)
+    } catch (error) {
+      attempt.fail(error)
+      throw error
+    }
+    if (request === undefined) {
+      attempt.stored(false)
+      return
+    }
+    const { cache } = attempt.fragment
+    if (attempt.isUnderLease) {
+      if (isUnfit) attempt.stored(false)
+      else await store(cache, [{ attempt, request }])
+      return
+    }
+    const writes = this.#writes.get(cache)
+    if (writes === undefined) this.#writes.set(cache, [{ attempt, request }])
+    else writes.push({ attempt, request })
+  }
+
+  /** @param isUnfit - Whether the text of an attempt must not be stored after all. */
+  async flush(isUnfit: (attempt: Attempt) => boolean = () => false): Promise<void> {
+    const writes = [...this.#writes]
+    this.#writes.clear()
+    await Promise.all(
+      writes.map(async ([cache, batch]) => {
+        const fit = batch.filter(
+          ({ attempt, request }) =>
+            !attempt.frame.isUnfit && attempt.isStillFit(request) && !isUnfit(attempt),
+        )
+        for (const write of batch) if (!fit.includes(write)) write.attempt.stored(false)
+        if (fit.length > 0) await store(cache, fit)
+      }),
+    )
+  }
+}
+
+interface Write {
+  readonly attempt: Attempt
+  readonly request: StoreRequest
+}
+
+async function store(cache: CacheCore, writes: readonly Write[]): Promise<void> {
+  let outcomes: readonly WriteOutcome[] | undefined
+  try {
+    outcomes = await cache.tryStore(
+      writes.map(({ attempt }) => attempt.fragment.variant.key),
+      writes.map(({ request }) => request),
+    )
+  } finally {
+    // Whatever happened, nobody may go on joining these.
+    writes.forEach(({ attempt }, i) => attempt.stored(outcomes?.[i] === 'stored'))
+  }
+}
