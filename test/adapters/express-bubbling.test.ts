@@ -5,7 +5,7 @@ import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 import { pageEngines } from '../support/page-engines.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
@@ -31,7 +31,7 @@ const templates = {
   },
 } as const
 
-describe.each(expressVersions)('what pages depend on in $version', ({ express }) => {
+describe.each(oneExpress)('what pages depend on in $version', ({ express }) => {
   /** A site whose runs are told by path. */
   async function site(
     cache: Cache,

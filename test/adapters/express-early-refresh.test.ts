@@ -3,7 +3,7 @@ import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 /** Draws by which a page is made again as many times its cost before its end. */
 const drawing = (costs: number) => vi.spyOn(Math, 'random').mockReturnValue(Math.exp(-costs))
@@ -15,7 +15,7 @@ const backends: readonly (readonly [string, () => Cache])[] = [
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('earlyRefresh of pages, in $version', ({ express }) => {
+describe.each(oneExpress)('earlyRefresh of pages, in $version', ({ express }) => {
   describe.each(backends)('over %s', (_name, newCache) => {
     /** A page of 60 seconds whose view takes 2. */
     async function slowSite(

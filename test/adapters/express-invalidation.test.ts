@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { WriteEntry, WriteOutcome } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -45,7 +45,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-describe.each(expressVersions)('an invalidation in $version', ({ express }) => {
+describe.each(oneExpress)('an invalidation in $version', ({ express }) => {
   /** A site whose pages are what `content` is; POST makes it new. */
   async function changingSite(cache: Cache, use: (pages: ResponseCache) => RequestHandler) {
     const pages = responseCache(createCaches({ default: cache }), { staleIfError: 1000 })

@@ -12,7 +12,7 @@ import {
 } from '../support/cached-site.js'
 import {
   eventually,
-  expressVersions,
+  oneExpress,
   Site,
   type Answer,
   type RequestOptions,
@@ -34,7 +34,7 @@ function tally(texts: readonly (string | undefined)[]): Record<string, number> {
   return counts
 }
 
-describe.each(expressVersions)('concurrent requests in $version', ({ express }) => {
+describe.each(oneExpress)('concurrent requests in $version', ({ express }) => {
   /** A site that tells when requests have come as far as the cache. */
   async function crowdedSite(view: View, { before = [], ...options }: CachedSiteOptions = {}) {
     let arrivals = 0

@@ -9,7 +9,7 @@ import {
   type CachedSiteOptions,
   type View,
 } from '../support/cached-site.js'
-import { comparable, compression, eventually, expressVersions } from '../support/express.js'
+import { comparable, compression, eventually, oneExpress } from '../support/express.js'
 
 const TEXT = 'wörds and more words, '.repeat(200)
 
@@ -24,7 +24,7 @@ const backends: [string, () => Cache][] = [
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('pages kept compressed in $version', ({ express }) => {
+describe.each(oneExpress)('pages kept compressed in $version', ({ express }) => {
   /** A site whose page is stored by now. */
   async function storedSite(view: View, options: CachedSiteOptions = {}) {
     const made = await cachedSite(express, view, { precompress: ['br', 'gzip'], ...options })

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { cachedSite, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
-import { eventually, expressVersions, type Site } from '../support/express.js'
+import { eventually, oneExpress, type Site } from '../support/express.js'
 
-describe.each(expressVersions)('$version', ({ express }) => {
+describe.each(oneExpress)('$version', ({ express }) => {
   /** A page that is fresh for 60 seconds and says which run made it. */
   const numbered =
     (headers: Record<string, string> = {}): View =>

@@ -13,7 +13,7 @@ import {
   type CachedSiteOptions,
   type View,
 } from '../support/cached-site.js'
-import { eventually, expressVersions } from '../support/express.js'
+import { eventually, oneExpress } from '../support/express.js'
 
 const MODIFIED = 'Tue, 14 Nov 2023 00:00:00 GMT'
 
@@ -55,7 +55,7 @@ const backends: [string, () => Cache][] = [
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('an expired page in $version', ({ express }) => {
+describe.each(oneExpress)('an expired page in $version', ({ express }) => {
   /** A page of 60 seconds, and what its view is asked. */
   async function validatedSite(
     view: View,

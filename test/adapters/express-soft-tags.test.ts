@@ -3,14 +3,14 @@ import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('soft invalidation of tags in $version', ({ express }) => {
+describe.each(oneExpress)('soft invalidation of tags in $version', ({ express }) => {
   describe.each(backends)('over %s', (_name, newCache) => {
     async function taggedSite(options: ResponseCacheOptions = {}) {
       const caches = createCaches({ default: newCache() })

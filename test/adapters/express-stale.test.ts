@@ -10,7 +10,7 @@ import {
   type CachedSiteOptions,
   type View,
 } from '../support/cached-site.js'
-import { eventually, expressVersions } from '../support/express.js'
+import { eventually, oneExpress } from '../support/express.js'
 
 /** The option, what the response says, and how long it may be served past its 60 seconds. */
 type Allowance = readonly [
@@ -43,7 +43,7 @@ function allowances(name: string): Allowance[] {
   ]
 }
 
-describe.each(expressVersions)('past its time, in $version', ({ express }) => {
+describe.each(oneExpress)('past its time, in $version', ({ express }) => {
   /** A page of 60 seconds whose later runs are `view`'s. */
   async function agingSite(directives: string, view: View, options: CachedSiteOptions = {}) {
     const clock = stopClock()

@@ -4,7 +4,7 @@ import { responseCache, type PageTags } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { cachedSite, gate, stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -16,7 +16,7 @@ const kinds: [string, PageTags][] = [
   ['a function', () => ['news']],
 ]
 
-describe.each(expressVersions)('the tags of a page in $version', ({ express }) => {
+describe.each(oneExpress)('the tags of a page in $version', ({ express }) => {
   async function taggedSite(
     cache: Cache,
     tags: PageTags,
@@ -166,7 +166,7 @@ describe.each(expressVersions)('the tags of a page in $version', ({ express }) =
   })
 })
 
-describe.each(expressVersions)('CDN-Cache-Control in $version', ({ express }) => {
+describe.each(oneExpress)('CDN-Cache-Control in $version', ({ express }) => {
   /** What the view says, and for how long its page is kept; 0: not at all. */
   const rows: [Record<string, string>, number][] = [
     [{ 'CDN-Cache-Control': 'max-age=100' }, 100],

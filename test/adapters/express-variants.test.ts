@@ -2,14 +2,14 @@ import { LocMemCache, type Cache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { cachedSite, gate, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
-import { eventually, expressVersions, type Site } from '../support/express.js'
+import { eventually, oneExpress, type Site } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache({ options: { maxEntries: 100_000 } })],
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('the variants of a URL in $version', ({ express }) => {
+describe.each(oneExpress)('the variants of a URL in $version', ({ express }) => {
   const varied: View = (req, res) => {
     res.vary('X-T').send(`for ${String(req.headers['x-t'])}`)
   }

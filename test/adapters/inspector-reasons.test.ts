@@ -37,6 +37,17 @@ describe('why a response was not answered from the cache', () => {
     expect(remedy).toMatch(/^[A-Z].{10,}[.]$/)
   })
 
+  it('is one of those that the page on Express lists', () => {
+    const page = readFileSync(join(projectRoot, 'docs/express.md'), 'utf8')
+    const outcomes = ['joined', 'miss', 'unknown']
+    const unlisted = [...known]
+      .filter((reason) => !outcomes.includes(reason))
+      .filter(
+        (reason) => ![`\`${reason}\``, `\`${reason}-503\``].some((name) => page.includes(name)),
+      )
+    expect(unlisted).toEqual([])
+  })
+
   it('is told of what the code does not name too', () => {
     expect(explain('bypass', 'constructor').code).toBe('unknown')
     expect(explain('bypass', 'something-new').sentence).toMatch(/not answered from the cache/)

@@ -13,6 +13,12 @@ export const expressVersions = [
   { version: 'Express 5', express: express5 },
 ] as const
 
+/**
+ * For what adapters/node and src/pages do: they know no Express, and what both versions make of a request that
+ * they read is told by express.test.ts, express-site.test.ts and express-layers.test.ts.
+ */
+export const oneExpress = expressVersions.slice(-1)
+
 const require = createRequire(import.meta.url)
 
 type Middleware = express5.RequestHandler
