@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import { holeFaults as namedFaults } from '../../src/fragment/named-values.js'
 import { toTimeout } from '../../src/fragment/spec.js'
 import type { ParseOptions } from './engine.js'
 import { FACTS_FORM, type HoleFacts, type TemplateFacts } from './facts.js'
 import { blockFaults, holeFaults } from './faults.js'
-import { LOOP_DATA, usesOf, type HoleUses } from './hole-uses.js'
-import { hasArguments, isName, linesOf, simpleName, sliceLines, type Node } from './syntax.js'
+import { findOwnName, hasOwnContext } from './hole-names.js'
+import { hasArguments, isName, linesOf, sliceLines, type Node } from './syntax.js'
 
 /** What is parsed. */
 export interface Parsed {
@@ -20,8 +21,6 @@ export interface Parsed {
   readonly names?: Pick<WeakSet<Node>, 'add'>
   /** Whether there is a tag of this name. */
   readonly isTag: (name: Tag) => boolean
-  /** Whether a name is a helper's; `undefined`: that is not known yet. */
-  readonly isHelper: (name: string) => boolean | undefined
 }
 
 /**
@@ -37,26 +36,17 @@ export function checkTags(parsed: Parsed): TemplateFacts {
   return checker.facts
 }
 
-/** The outermost tag of the template around a node, if it keeps its body in any case. */
-interface Kept {
-  readonly fragment: string
-  /** A block between that renders in a context of its own. */
-  readonly contextBlock: string | undefined
-  readonly isInLoop: boolean
-  readonly params: readonly string[]
-}
-
 /** What is around a node. */
 interface Surroundings {
-  /** Names that hide helpers here. */
+  /** The block parameters, which hide helpers here. */
   readonly params: readonly string[]
-  /** The block parameters of each program around but the template's own, the innermost first. */
-  readonly programs: readonly (readonly string[] | null | undefined)[]
-  readonly loops: number
-  readonly kept: Kept | undefined
+  /** How many blocks. */
+  readonly level: number
+  /** Whether a block has a context of its own. */
+  readonly isApart: boolean
 }
 
-const OUTSIDE: Surroundings = { params: [], programs: [], loops: 0, kept: undefined }
+const OUTSIDE: Surroundings = { params: [], level: 0, isApart: false }
 
 export type Tag = 'cache' | 'nocache'
 
@@ -68,7 +58,6 @@ class Checker {
   readonly #holes: Record<string, HoleFacts> = {}
   readonly #partials = new Set<string>()
   #namesByExpression = false
-  #usesLoopData = false
   #holeCount = 0
   #sourceLines: readonly string[] | undefined
 
@@ -83,7 +72,6 @@ class Checker {
       hash: digestOf(source ?? JSON.stringify(tree)),
       partials: [...this.#partials].sort(),
       namesByExpression: this.#namesByExpression,
-      usesLoopData: this.#usesLoopData,
       holes: this.#holes,
     }
   }
@@ -92,14 +80,14 @@ class Checker {
     if (node === null || node === undefined) return
     const tag = this.#tagOf(node, around.params)
     if (tag === 'cache') this.#checkCache(node, around.params)
-    this.#note(node, around)
+    this.#note(node)
     for (const param of node.params ?? []) this.visit(param, around)
     for (const { value } of node.hash?.pairs ?? []) this.visit(value, around)
     // The name of a dynamic partial is an expression.
     if (typeof node.name === 'object') this.visit(node.name, around)
-    if (node.path !== undefined) this.#note(node.path, around)
     for (const statement of node.body ?? []) this.visit(statement, around)
-    const within = tag === undefined ? enter(node, around) : enterTag(tag, node, around)
+    const isApart = tag !== 'nocache' && (around.isApart || hasOwnContext(node))
+    const within = { ...around, isApart }
     this.#visitProgram(node.program, within)
     this.#visitProgram(node.inverse, around)
     // Last, since it changes the node.
@@ -108,24 +96,12 @@ class Checker {
 
   #visitProgram(program: Node | null | undefined, around: Surroundings): void {
     if (program === null || program === undefined) return
-    const { blockParams } = program
-    const params = blockParams ?? []
-    const { kept } = around
-    this.visit(program, {
-      ...around,
-      params: [...params, ...around.params],
-      programs: [blockParams, ...around.programs],
-      kept: kept && { ...kept, params: [...params, ...kept.params] },
-    })
+    const params = [...(program.blockParams ?? []), ...around.params]
+    this.visit(program, { ...around, params, level: around.level + 1 })
   }
 
-  #note(node: Node, { loops }: Surroundings): void {
+  #note(node: Node): void {
     switch (node.type) {
-      case 'PathExpression':
-        if (node.data === true && LOOP_DATA.includes(node.parts?.[0] ?? '')) {
-          if ((node.depth ?? 0) >= loops) this.#usesLoopData = true
-        }
-        return
       case 'PartialStatement':
       case 'PartialBlockStatement': {
         const name = node.name as Node
@@ -209,28 +185,29 @@ class Checker {
 
   #checkHole(node: Node, around: Surroundings): void {
     const position = this.#positionOf(node)
-    const { program, inverse, params } = node
+    const { program, inverse, params = [] } = node
     const { source, options } = this.#parsed
     if (node.type !== 'BlockStatement') throw holeFaults.inline(position)
     if (options.stringParams === true) throw blockFaults.stringParams(position)
     if (this.#isUnknown('nocache')) throw blockFaults.knownHelpersOnly('nocache', position)
     // The parser of another copy of this package may have been here before.
-    const [given] = params ?? []
+    const [given] = params
     const known = given?.type === 'StringLiteral' ? String(given.value) : undefined
-    const isKnown = known !== undefined && params?.length === 1 && !node.hash && ID.test(known)
-    if (params === undefined || (hasArguments(node) && !isKnown)) {
-      throw holeFaults.arguments(position)
+    const isKnown = known !== undefined && params.length === 1 && ID.test(known)
+    if (given !== undefined && !isKnown) {
+      throw faults.unnamedValue(String(given.original), position)
     }
     if (!program || inverse) throw holeFaults.otherwise(position)
     if (program.blockParams?.length) throw holeFaults.blockParams(position)
-    const uses = usesOf(program, around.programs, options)
-    const { kept } = around
-    if (kept !== undefined) this.#checkBound(uses, kept, { ...position, fragment: kept.fragment })
+    const own = findOwnName(program, around, this.#namesOf(node, position))
+    if (own !== undefined) {
+      throw namedFaults.ownName(own.name, `{{#nocache ${own.named}}}`, position)
+    }
     const index = this.#holeCount++
     this.#sourceLines ??= source === undefined ? undefined : linesOf(source)
     const text = this.#sourceLines && sliceLines(this.#sourceLines, node)
     const id = isKnown ? known : `${index}-${digestOf(text ?? JSON.stringify(node)).slice(0, 12)}`
-    this.#holes[id] = { program: -1, level: around.programs.length, uses }
+    this.#holes[id] = { program: -1, level: around.level }
     params[0] = {
       type: 'StringLiteral',
       value: id,
@@ -239,48 +216,13 @@ class Checker {
     }
   }
 
-  /** What is bound between the outermost tag and the hole means nothing on a hit. */
-  #checkBound(uses: HoleUses, kept: Kept, position: TagPosition): void {
-    for (const [, name] of uses.blockParams) {
-      if (kept.params.includes(name)) throw holeFaults.bound(name, position)
+  #namesOf({ hash }: Node, position: TagPosition): ReadonlySet<string> {
+    const names = new Set<string>()
+    for (const { key } of hash?.pairs ?? []) {
+      if (names.has(key)) throw faults.repeatedKeyword(key, position)
+      names.add(key)
     }
-    if (kept.isInLoop) {
-      const loops = uses.data.find(([, name]) => LOOP_DATA.includes(name))
-      if (loops !== undefined) throw holeFaults.bound(`@${loops[1]}`, position)
-    }
-    if (kept.contextBlock === undefined) return
-    const name =
-      uses.context >= 0 ? uses.path : uses.names.find((one) => this.#parsed.isHelper(one) === false)
-    if (name !== undefined) throw holeFaults.ofContext(name, kept.contextBlock, position)
-  }
-}
-
-function enter(node: Node, around: Surroundings): Surroundings {
-  const name =
-    node.type === 'BlockStatement' && node.path !== undefined ? simpleName(node.path) : undefined
-  if (name !== 'each' && name !== 'with') return around
-  const { kept } = around
-  return {
-    ...around,
-    loops: around.loops + (name === 'each' ? 1 : 0),
-    kept: kept && {
-      ...kept,
-      contextBlock: kept.contextBlock ?? name,
-      isInLoop: kept.isInLoop || name === 'each',
-    },
-  }
-}
-
-function enterTag(tag: Tag, { params, hash }: Node, around: Surroundings): Surroundings {
-  // What stands in a hole is rendered as if the hole were all there is.
-  if (tag === 'nocache') return { ...around, kept: undefined }
-  // Without the cache, the tag keeps nothing.
-  const isSure = hash?.pairs.every(({ key }) => key !== 'if') ?? true
-  if (around.kept !== undefined || !isSure) return around
-  const fragment = String(params?.[1]?.value)
-  return {
-    ...around,
-    kept: { fragment, contextBlock: undefined, isInLoop: false, params: [] },
+    return names
   }
 }
 

@@ -2,13 +2,7 @@ import type { CompilerClass, Instance } from './engine.js'
 import { markOf, toLiteral } from './facts.js'
 import type { ParsedTemplates } from './parsed.js'
 import type { Node } from './syntax.js'
-
-/** What `container.data` is asked for around a tag's vary-on values; no frame is that deep. */
-export const BEGIN_VARY_ON = 2_147_483_647
-export const END_VARY_ON = 2_147_483_646
-
-/** What stands behind a tag's vary-on values where nothing tells what they have read. */
-export const END = '\0fragcache'
+import { BEGIN_VARY_ON, END, END_VARY_ON } from './vary-on-marks.js'
 
 /** The node that stands behind a tag's vary-on values. */
 const END_NODE: Node = { type: 'StringLiteral', value: END, original: END }

@@ -1,8 +1,7 @@
 import { CacheTagError, show, type TagPosition } from '../../src/errors.js'
 import { digestOf } from './check.js'
 import { templateOf } from './instrument.js'
-import type { TemplateRegistry } from './partials.js'
-import { isInline } from './places.js'
+import { isInline, type TemplateRegistry } from './partials.js'
 import type { Template } from './template.js'
 
 type Partials = Readonly<Record<string, unknown>> | undefined

@@ -1,5 +1,3 @@
-import type { HoleUses } from './hole-uses.js'
-
 /**
  * What the adapter found out about a template when it was parsed. It travels with the compiled
  * template, precompiled ones included, and is JSON.
@@ -13,8 +11,6 @@ export interface TemplateFacts {
   readonly partials: readonly string[]
   /** Whether it names any by an expression. */
   readonly namesByExpression: boolean
-  /** Whether it speaks of what a loop sets: `@index` and its kin. */
-  readonly usesLoopData: boolean
   readonly holes: Readonly<Record<string, HoleFacts>>
 }
 
@@ -24,7 +20,6 @@ export interface HoleFacts {
   readonly program: number
   /** How many blocks stand around it. */
   readonly level: number
-  readonly uses: HoleUses
 }
 
 export const FACTS_FORM = 1
@@ -34,7 +29,7 @@ export const FACTS = 'fragcache'
 
 /** How Handlebars' code calls the helper of a nocache block, with the number of its program. */
 const CALLS =
-  /"(\d+-[0-9a-f]{12})",\{"name":"nocache","hash":\{\}(?:,"hashIds":\{\})?,"fn":container\.program\((\d+),/g
+  /"(\d+-[0-9a-f]{12})",\{"name":"nocache","hash":\{[^]*?"fn":container\.program\((\d+),/g
 
 /**
  * Gives each nocache block the number of its program, which only the code tells.

@@ -42,9 +42,6 @@ export const blockFaults = {
     ),
 }
 
-const REMEDY =
-  'move the nocache block out of the cached body, or write what does not depend on the place, such as a path that begins with @root'
-
 /** Faults of nocache blocks. */
 export const holeFaults = {
   inline: (position: TagPosition): CacheTagError =>
@@ -53,35 +50,11 @@ export const holeFaults = {
       position,
     ),
 
-  arguments: (position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      'a nocache block has no arguments; write {{#nocache}}, or {{#this.nocache}} for a variable of this name',
-      position,
-    ),
-
   otherwise: (position: TagPosition): CacheTagError =>
     new CacheTagError('a nocache block has a body and no {{else}}', position),
 
   blockParams: (position: TagPosition): CacheTagError =>
     new CacheTagError('a nocache block has no block parameters; take "as |...|" out', position),
-
-  bound: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `the nocache block uses ${name}, which is set inside the cached body, so that it is not there on a hit; ${REMEDY}`,
-      position,
-    ),
-
-  ofContext: (path: string, block: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `the nocache block uses {{${path}}} of the context that {{#${block}}} sets inside the cached body, so that it is not there on a hit; ${REMEDY}; a helper of this name must be registered before the template is compiled`,
-      position,
-    ),
-
-  elsewhere: (what: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `the nocache block uses ${what}, which is another one where the outermost fragment or page around begins, so that a hit would show something else; ${REMEDY}`,
-      position,
-    ),
 
   unknown: (position: TagPosition): CacheTagError =>
     new CacheTagError(

@@ -1,12 +1,14 @@
+import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import type { Digests } from './digest.js'
-import type { HelperOptions, Program } from './engine.js'
+import type { DataFrame, HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
-import { partialsOf, TagHoles, type TagOptions } from './holes.js'
+import { partialsOf, type Holes } from './holes.js'
 import { takeInputs, templateOf } from './instrument.js'
-import type { TemplateRegistry } from './partials.js'
+import { currentPage, inPage } from './pages.js'
+import { copyFrames, scopeOf } from './scope.js'
 import { Template } from './template.js'
 
 /** What to do where a tag cannot wait. */
@@ -20,7 +22,7 @@ export type CacheHelper = (this: unknown, ...args: unknown[]) => string
 
 export function makeHelper(
   engine: EngineCache,
-  registry: TemplateRegistry,
+  holes: Holes,
   digests: Digests | undefined,
 ): CacheHelper {
   const unknown = new Template()
@@ -41,18 +43,28 @@ export function makeHelper(
       digests === undefined
         ? values
         : { ...values, digest: digests.digestOf(template, partials, tag) }
-    const holes = new TagHoles(registry, template, context, options as TagOptions, partials)
+    const page = currentPage()
     const isKnown = template !== undefined || body.program === undefined
     return engine.render(tag, given, {
       renderBody: () => toText(body(context)),
       keepBody() {
         if (!isKnown) throw blockFaults.unregistered(tag)
-        const late = holes.capture()
-        return () => toText(late.renderBody())
+        const late = keepBlock(body, context, options.data)
+        return () => toText(inPage(page, late))
       },
-      holes,
+      holes: page && holes.of(page),
     })
   }
+}
+
+/** Keeps a block as it is now, to be rendered after its template is done. */
+function keepBlock(body: Program, context: unknown, data: DataFrame | undefined): () => unknown {
+  const session = currentSession()
+  const kept = data && copyFrames(data)
+  const render = () => (kept === undefined ? body(context) : body(context, { data: kept }))
+  if (session === undefined) return render
+  const runAsNow = scopeOf(session).capture()
+  return () => runAsNow(render)
 }
 
 /** A body of one expression gives that expression's value, whatever its type. */

@@ -30,10 +30,10 @@ export function indentText(frame: Frame | undefined, text: string, indent: strin
     .join('\n')
 }
 
-/** The reference of a hole without its indents. */
-export function withoutIndents(ref: HoleRef): HoleRef {
-  const end = ref.h.search(/[+.=]/)
-  return end < 0 ? ref : { ...ref, h: ref.h.slice(0, end) }
+/** What a stored hole says without its indents. */
+export function withoutIndents(stored: string): string {
+  const end = stored.search(/[+.=]/)
+  return end < 0 ? stored : stored.slice(0, end)
 }
 
 /** Indents a hole's text by what its reference says. */

@@ -10,7 +10,7 @@ import { extendCompiler } from './compiler.js'
 import { Digests } from './digest.js'
 import type { Instance, Main, Render, TemplateSpec } from './engine.js'
 import { makeHelper, positionOf, REMEDY } from './helper.js'
-import { ContextHoles, ENGINE, makeHoleHelper } from './holes.js'
+import { ENGINE, Holes, makeHoleHelper } from './holes.js'
 import { instrument } from './instrument.js'
 import { ParsedTemplates } from './parsed.js'
 import { TemplateRegistry } from './partials.js'
@@ -94,9 +94,10 @@ export function registerCache(
     registries.set(instance, registry)
   }
   const templates = registry
+  const holes = new Holes(templates)
   const digests = cache.wantsDigest ? new Digests(templates) : undefined
-  register(instance, 'cache', makeHelper(cache, templates, digests))
-  register(instance, 'nocache', makeHoleHelper(templates, positionOf))
+  register(instance, 'cache', makeHelper(cache, holes, digests))
+  register(instance, 'nocache', makeHoleHelper(holes, positionOf))
   const compiled = new Map<string, HandlebarsTemplate>()
   const compile = (source: string): HandlebarsTemplate => {
     const known = compiled.get(source)
@@ -113,7 +114,7 @@ export function registerCache(
   }
   return {
     name: ENGINE,
-    holes: (context, given = {}) => new ContextHoles(templates, context, given),
+    holes: (context, given = {}) => holes.in(context, given),
     async renderAsync(template, context, options) {
       const render = typeof template === 'string' ? compile(template) : template
       if (typeof render !== 'function') {

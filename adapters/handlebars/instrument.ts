@@ -1,7 +1,7 @@
 import { currentSession } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
 import { currentFrame } from '../../src/making/frame.js'
-import { END, END_VARY_ON } from './compiler.js'
+import { END, END_VARY_ON } from './vary-on-marks.js'
 import type {
   Container,
   Decorate,
@@ -13,12 +13,11 @@ import type {
 } from './engine.js'
 import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
+import { currentPage, inPage, type PageOptions } from './pages.js'
 import { scopeOf } from './scope.js'
 import { Template } from './template.js'
 
 const TEMPLATE = Symbol('fragcache.template')
-const DEPTHS = Symbol('fragcache.depths')
-const BLOCK_PARAMS = Symbol('fragcache.blockParams')
 
 /** Marks what stands behind a tag's vary-on values, also for another copy of this package. */
 const INPUTS = Symbol.for('fragcache.handlebars.inputs')
@@ -50,8 +49,6 @@ export function takeInputs(args: unknown[]): ReadonlySet<string> | undefined {
 
 type Marked<T> = T & {
   [TEMPLATE]?: Template
-  [DEPTHS]?: readonly unknown[]
-  [BLOCK_PARAMS]?: readonly unknown[]
 }
 
 /**
@@ -60,16 +57,6 @@ type Marked<T> = T & {
  */
 export function templateOf(body: object): Template | undefined {
   return (body as Marked<object>)[TEMPLATE]
-}
-
-/** The contexts around a block, its own first, if the template looks at any but its own. */
-export function depthsOf(body: Program): readonly unknown[] | undefined {
-  return (body as Marked<Program>)[DEPTHS]
-}
-
-/** The values of the block parameters around a block, if the template has any. */
-export function blockParamsOf(body: Program): readonly unknown[] | undefined {
-  return (body as Marked<Program>)[BLOCK_PARAMS]
 }
 
 /** A partial that is being called. */
@@ -165,12 +152,21 @@ export function instrument(
     main: instrumentMain(main, template, named),
     ...(typeof decorate === 'function' && { main_d: instrumentDecorators(decorate, template) }),
   })
-  const instrumented: Marked<Render> = (context, options) =>
-    template.run(() => render(context, options))
+  const instrumented: Marked<Render> = (context, options) => {
+    const run = () => template.run(() => render(context, options))
+    return beginsPage(options) ? inPage({ context, options: options ?? {}, template }, run) : run()
+  }
   instrumented[TEMPLATE] = template
   template.render = instrumented
   made(template)
   return Object.assign(instrumented, render)
+}
+
+/** Whether a template is called by the application, rather than by another one or for a hole. */
+function beginsPage(options: unknown): options is PageOptions | undefined {
+  if (wanted !== undefined) return false
+  const { partial } = (options ?? {}) as { readonly partial?: boolean }
+  return partial !== true || currentPage() === undefined
 }
 
 /** A template's own inline partials are made before anything of it runs. */
@@ -228,8 +224,7 @@ function answer(
 ): string {
   asked.template = template
   const hole = asked.hole === undefined ? undefined : template.hole(asked.hole)
-  // Its parameters are those of a block that does not run now.
-  if (hole === undefined || hole.uses.blockParams.length > 0) return ''
+  if (hole === undefined) return ''
   const params = blockParams && new Array<undefined>(hole.level).fill(undefined)
   const body = container.program(hole.program, data, 0, params, depths)
   asked.text = '' + (body(context) as string)
@@ -257,8 +252,6 @@ function instrumentContainer(container: Container, template: Template): void {
       depths,
     )
     body[TEMPLATE] = template
-    if (depths !== undefined) body[DEPTHS] = depths as readonly unknown[]
-    if (blockParams !== undefined) body[BLOCK_PARAMS] = blockParams as readonly unknown[]
     return body
   }
   container.invokePartial = (partial, context, options) => {

@@ -27,7 +27,6 @@ export class ParsedTemplates {
   readonly #instance: Instance
   readonly #byTree = new WeakMap<object, TemplateFacts>()
   readonly #byOptions = new WeakMap<object, TemplateFacts>()
-  #isPrecompiling = false
 
   constructor(instance: Instance) {
     this.#instance = instance
@@ -73,7 +72,6 @@ export class ParsedTemplates {
         options,
         template,
         isTag: (tag) => tag in this.#instance.helpers,
-        isHelper: (helper) => this.#isHelper(helper),
       })
       this.#byTree.set(tree, facts)
     }
@@ -95,25 +93,12 @@ export class ParsedTemplates {
    */
   precompile(options: unknown, precompile: (options: object) => unknown): unknown {
     const given = options || {}
-    const outer = this.#isPrecompiling
-    this.#isPrecompiling = true
-    let compiled: unknown
-    try {
-      compiled = precompile(given)
-    } finally {
-      this.#isPrecompiling = outer
-    }
+    const compiled = precompile(given)
     const insert = (code: string): string => insertFacts(code, this.#byOptions.get(given))
     if (typeof compiled === 'string') return insert(compiled)
     const { code } = Object(compiled) as { readonly code?: unknown }
     if (typeof code !== 'string') return compiled
     return Object.assign(compiled as object, { code: insert(code) })
-  }
-
-  /** The program that precompiles need not have the helpers of the one that renders. */
-  #isHelper(name: string): boolean | undefined {
-    const isKnown = typeof this.#instance.helpers[name] === 'function'
-    return isKnown || (this.#isPrecompiling ? undefined : false)
   }
 }
 

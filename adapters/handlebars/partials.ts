@@ -2,7 +2,6 @@ import { checkTags } from './check.js'
 import type { Instance } from './engine.js'
 import type { TemplateFacts } from './facts.js'
 import { callForHole, templateOf } from './instrument.js'
-import { isInline } from './places.js'
 import type { Node } from './syntax.js'
 import type { Template } from './template.js'
 
@@ -86,7 +85,6 @@ export class TemplateRegistry {
           options: {},
           template: undefined,
           isTag: (name) => name in this.instance.helpers,
-          isHelper: () => undefined,
         })
     } catch {
       // Its faults are told when it is rendered.
@@ -123,4 +121,9 @@ export class TemplateRegistry {
     if (template !== undefined) this.#templates.set(partial, template)
     return template
   }
+}
+
+/** Whether a partial is a part of a template rather than one of its own. */
+export function isInline(partial: unknown): partial is object {
+  return typeof partial === 'function' && 'program' in partial
 }

@@ -90,20 +90,12 @@ function isCurrent({ template, ...captured }: Capture): boolean {
   )
 }
 
-const originals = new WeakMap<DataFrame, DataFrame>()
-
-/** The frame that a copy was made of, in the first place. */
-export function originalOf(frame: DataFrame): DataFrame {
-  return originals.get(frame) ?? frame
-}
-
 /** Copies a data frame and its parents, since loops change theirs with every turn. */
 export function copyFrames(frame: DataFrame): DataFrame {
   const copy = Object.assign(
     Object.create(Object.getPrototypeOf(frame) as object | null),
     frame,
   ) as DataFrame
-  originals.set(copy, originalOf(frame))
   if (typeof frame._parent === 'object') copy._parent = copyFrames(frame._parent)
   return copy
 }

@@ -77,7 +77,8 @@ describe.each(stores)('holes over %s', (_, open) => {
   ])('that are others after a deploy make the hit a miss: %s', async (_what, body, changed) => {
     const launch = start()
     const before = { inner: '{{run}}{{#nocache}}{{user}}{{/nocache}}' }
-    const first = '{{#cache 60 "a"}}{{> inner}}{{/cache}}'
+    const isOwn = Object.keys(changed).length === 0
+    const first = `{{#cache 60 "a"}}${isOwn ? before.inner : '{{> inner}}'}{{/cache}}`
     expect(await launch(before).renderAsync(first, { user: 'Ann' })).toBe('1Ann')
     const after = launch({ ...before, ...changed })
     const second = `{{#cache 60 "a"}}${body}{{/cache}}`
@@ -128,7 +129,7 @@ describe.each(stores)('holes over %s', (_, open) => {
     const loop = handlebars.compile('{{#each xs}}{{#nocache}}{{this}}{{/nocache}}{{/each}}')
     await expect(
       fragments.render({ name: 'loop', holes: handle.holes({ xs: [1] }) }, () => loop({ xs: [1] })),
-    ).rejects.toThrow(/\{\{this}}/)
+    ).rejects.toThrow(/uses "this"/)
   })
 
   it('of a template without a name, from code, are found by its source', async () => {

@@ -51,17 +51,23 @@ export function makeRandomCase(seed: number, has?: 'holes' | 'errors'): RandomCa
     return `{{${strip()}#cached 60 "f${ids++}"${keywords}${strip()}}}${body}{{${strip()}/cached${strip()}}}`
   }
 
-  function hole(depth: number, level: number, params: readonly string[]): string {
-    const body = sometimes(0.6)
-      ? pick(['{{v}}', '{{@root.v}}', '{{@root.v}}', '{{../v}}', '{{show @root.v}}', '{{@index}}'])
-      : block(depth - 1, level, params)
+  function hole(depth: number, params: readonly string[]): string {
+    const own = ['{{@root.v}}', '{{show @root.v}}', '{{#with @root.o}}{{a}}{{@root.v}}{{/with}}']
+    const refused = ['{{this.n}}', '{{../v}}', '{{@index}}', ...params.map((name) => `{{${name}}}`)]
+    const inner = () =>
+      pick([...own, '{{#each @root.ys}}{{@index}}{{this}}{{@root.v}}{{/each}}', tag('{{@root.t}}')])
+    const body = sometimes(0.05)
+      ? pick(refused)
+      : depth > 0 && sometimes(0.3)
+        ? `${inner()}{{#if @root.yes}}${hole(depth - 1, params)}{{/if}}${inner()}`
+        : inner()
     return `${space()}{{${strip()}#nocache${strip()}}}${space()}${body}${space()}{{${strip()}/nocache${strip()}}}${space()}`
   }
 
   /** @param level - Of the partial this stands in, so that they end; beyond the last: a leaf. */
   function statement(depth: number, level: number, params: readonly string[]): string {
     const inner = (more: readonly string[] = []) => block(depth - 1, level, [...params, ...more])
-    if (has === 'holes' && sometimes(0.2)) return hole(depth, level, params)
+    if (has === 'holes' && sometimes(0.2)) return hole(depth, params)
     if (has === 'errors' && sometimes(0.1))
       return pick([`{{boom ${ids++}}}`, `{{show (boom ${ids++})}}`])
     if (has === 'errors' && depth > 0 && sometimes(0.1)) {
