@@ -34,9 +34,9 @@ import {
 import { toDescription, type EntryDescription } from './describe.js'
 import { CacheKeyNotFoundError, show } from './errors.js'
 import type { Version } from './keys.js'
+import { mayWantExpiry } from './making/frame.js'
 import { releasesOver } from './making/lease.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import { operationChannel } from './observe.js'
 import type { CacheSettings, KnownSettings } from './settings.js'
 import { checkTags, type TagVersions } from './tags.js'
 import { dependOn, tooLarge, Values, versionsFor } from './values.js'
@@ -88,14 +88,12 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     if (options !== undefined) checkOptions(options, GET_OPTIONS)
     const core = this.#core
     const storedKey = core.keys.checked(key, options?.version)
-    const { counts, entries, calls } = core
+    const { entries, calls } = core
     let hit: Hit | undefined
-    const isWatched = operationChannel.hasSubscribers || core.guard.isFailing
     const mayAnswerAtOnce = this.answersAtOnce || entries.mayAnswerAtOnce
-    if (mayAnswerAtOnce && !isWatched && !this.settings.ignoreErrors) {
+    if (mayAnswerAtOnce && !core.guard.isFailing && !this.settings.ignoreErrors) {
       // The hot path: nothing to report, and mostly nothing to await.
-      const isTimed = counts.isTimed()
-      const startedMs = isTimed ? performance.now() : 0
+      const startedMs = calls.startLookup()
       let found: MaybePromise<Hit | undefined>
       try {
         found = entries.lookupOne(storedKey)
@@ -107,18 +105,17 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
         hit = await calls.observed('get', [key], () => answer, IF_FOUND)
       } else {
         hit = found
-        if (hit === undefined) counts.misses++
-        else counts.hits++
-        if (isTimed) calls.timedAtOnce(key, hit !== undefined, performance.now() - startedMs)
-        else if (hit === undefined) calls.tellOfMiss(key)
+        calls.lookedUp('get', key, hit !== undefined, startedMs)
       }
     } else {
       const lookup = () => entries.lookupOne(storedKey)
       hit = await calls.run('get', [key], lookup, undefined, IF_FOUND)
     }
     if (hit === undefined) return options?.default
-    const noted = dependOn(core, storedKey, hit)
-    if (isPromise(noted)) await noted
+    if (hit.tags !== undefined || mayWantExpiry()) {
+      const noted = dependOn(core, storedKey, hit)
+      if (isPromise(noted)) await noted
+    }
     return hit.value as T
   }
 
@@ -225,7 +222,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     checkOptions(options, KEY_OPTIONS)
     const core = this.#core
     const asked = [...new Set(checkKeys(keys))]
-    const storedKeys = asked.map((key) => core.checkedKey(key, options.version))
+    const storedKeys = asked.map((key) => core.keys.checked(key, options.version))
     const found = new Map<string, T>()
     if (asked.length === 0) return found
     const read = () => core.entries.lookup(storedKeys, [])
@@ -234,6 +231,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       const hit = lookup?.hits[i]
       if (hit === undefined) continue
       found.set(key, hit.value as T)
+      if (hit.tags === undefined && !mayWantExpiry()) continue
       const noted = dependOn(core, storedKeys[i] as string, hit)
       if (isPromise(noted)) await noted
     }

@@ -13,7 +13,6 @@ import { GetOrSet } from './get-or-set.js'
 import { currentFrame, mayWantExpiry } from './making/frame.js'
 import { dependOnHit, dependOnLanded } from './making/landed.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import { operationChannel } from './observe.js'
 import { isDueEarly, toBeta, toGrace, toLock, toProducerTimeout } from './staleness.js'
 import type { Counts } from './stats/counts.js'
 import type { TagVersions } from './tags.js'
@@ -21,7 +20,6 @@ import { checkTimeout } from './timeout.js'
 
 /** What is being made around the caller is made from what was found. */
 export function dependOn(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
-  if (hit.tags === undefined && !mayWantExpiry()) return undefined
   const frame = currentFrame()
   return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
 }
@@ -108,19 +106,16 @@ export class Values {
           ? settings.producerTimeoutMs
           : toProducerTimeout(producerTimeoutMs),
     }
-    const isTold = operationChannel.hasSubscribers
-    const startedMs = isTold ? performance.now() : 0
+    const startedMs = core.calls.startLookup()
     const hit = this.#hitAtOnce(key, storedKey)
     const isDue = isDueEarly(hit?.stamp, ageing.beta)
     if (hit !== undefined && !isDue) {
-      counts.hits++
+      core.calls.lookedUp('getOrSet', key, true, startedMs)
       counts.valueHits++
-      if (isTold) {
-        const durationMs = performance.now() - startedMs
-        core.calls.tellOfLookup(key, true, durationMs, { operation: 'getOrSet' })
-      } else counts.valuesAtOnce++
-      const noted = dependOn(core, storedKey, hit)
-      if (isPromise(noted)) await noted
+      if (hit.tags !== undefined || mayWantExpiry()) {
+        const noted = dependOn(core, storedKey, hit)
+        if (isPromise(noted)) await noted
+      }
       return hit.value
     }
     const frame = currentFrame()
@@ -139,20 +134,16 @@ export class Values {
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
   #hitAtOnce(key: string, storedKey: string): Hit | undefined {
-    const { answersAtOnce, isFailing, settings, counts, entries, calls } = this.#core
+    const { answersAtOnce, isFailing, settings, entries, calls } = this.#core
     if (!answersAtOnce || isFailing || settings.ignoreErrors) return undefined
-    const isTimed = counts.isTimed()
-    const startedMs = isTimed ? performance.now() : 0
     let hit: MaybePromise<Hit | undefined>
     try {
       hit = entries.lookupOne(storedKey)
     } catch (error) {
       throw calls.failedAtOnce('getOrSet', key, error)
     }
-    if (isPromise(hit)) return undefined
     // One that is not there is looked up once more, and told of then.
-    if (isTimed && hit !== undefined) calls.timedAtOnce(key, true, performance.now() - startedMs)
-    return hit
+    return isPromise(hit) ? undefined : hit
   }
 
   /** Callers that share one flight must not share one object. */

@@ -24,6 +24,9 @@ export interface Called {
   readonly guard: Guard
 }
 
+/** In place of the moment when something began. */
+export const UNTIMED = -1
+
 /** Runs the calls to one cache: guarded, counted, and told of to who listens. */
 export class Calls {
   readonly #of: Called
@@ -112,15 +115,44 @@ export class Calls {
   }
 
   /**
-   * Of a look-up that was answered at once, timed and counted: who adds up is told of it, of hits once they
-   * are many.
+   * Begins a look-up that may be answered at once, and is not guarded: see {@link lookedUp}.
+   *
+   * @returns Milliseconds; {@link UNTIMED}: nobody asks how long it takes.
    */
-  timedAtOnce(key: string, isFound: boolean, durationMs: number): void {
-    const { reads, atOnce } = this.#of.counts
-    reads.add(durationMs)
-    atOnce.timed(key, durationMs)
-    if (isFound) this.tellHits(HITS_OF_SUM)
-    else this.tellOfMiss(key)
+  startLookup(): number {
+    const isTimed = this.#of.counts.isTimed() || operationChannel.hasSubscribers
+    return isTimed ? performance.now() : UNTIMED
+  }
+
+  /**
+   * Counts a look-up that was answered at once, and tells of it: of hits that nobody is told of one by one,
+   * who adds up is told once they are many.
+   *
+   * @returns The milliseconds that it took; 0: nobody asked.
+   */
+  lookedUp(
+    operation: 'get' | 'getOrSet',
+    key: string,
+    isFound: boolean,
+    startedMs: number,
+  ): number {
+    const { counts } = this.#of
+    if (isFound) counts.hits++
+    else counts.misses++
+    if (startedMs === UNTIMED) {
+      if (operation === 'getOrSet') counts.valuesAtOnce++
+      if (!isFound) this.#tellOfMiss(key)
+      return 0
+    }
+    const isTold = operationChannel.hasSubscribers
+    if (operation === 'getOrSet' && !isTold) counts.valuesAtOnce++
+    const durationMs = performance.now() - startedMs
+    counts.reads.add(durationMs)
+    counts.atOnce.timed(key, durationMs)
+    if (isTold) this.tellOfLookup(key, isFound, durationMs, { operation })
+    else if (isFound) this.tellHits(HITS_OF_SUM)
+    else this.#tellOfMiss(key)
+    return durationMs
   }
 
   /**
@@ -147,12 +179,12 @@ export class Calls {
   }
 
   /** Tells who adds up of a look-up that was answered at once, and found nothing. */
-  tellOfMiss(key: string): void {
+  #tellOfMiss(key: string): void {
     if (!operationSumChannel.hasSubscribers) return
     this.tellOfLookup(key, false, this.#of.counts.atOnce.lastMs)
   }
 
-  /** What a look-up failed with that was not guarded. */
+  /** What a look-up failed with that was not guarded; tells of it. */
   failedAtOnce(operation: string, key: string, error: unknown): Error {
     const failure = this.#of.guard.toFailure(operation, error)
     if (isToldOfOperations()) {

@@ -13,7 +13,8 @@ import { show, takeContent, type HoleRenderer, type Shown } from './holes.js'
 import { fragmentMakings, leaveUnfinished, orderOf, type FragmentFlight } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
-import { publish, UNTIMED } from './telling.js'
+import { UNTIMED } from '../backend/calls.js'
+import { publish } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
 
 /**

@@ -1,3 +1,4 @@
+import { UNTIMED } from '../backend/calls.js'
 import type { CacheCore } from '../backend/core.js'
 import type { Hit, Lookup } from '../backend/entries.js'
 import { findOrMake, takeOff, type Seeker } from '../making/find.js'
@@ -23,7 +24,7 @@ import { canShow, show, type HoleRenderer, type Shown } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
-import { noteLookup, publish, tellOfFailure, tellOfHit, toldFrom, UNTIMED } from './telling.js'
+import { publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
 import { templateFramesAround } from './template-frame.js'
 
 /** A fragment that was found, or taken from another's body. */
@@ -72,8 +73,7 @@ export function openHere(
   // The hot path: no lists, no closures, and the clock is read twice at most.
   try {
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
-    if (hit !== undefined && !isTimed) cache.counts.hits++
-    else lookupMs = noteLookup(fragment, hit !== undefined, startedMs, isSampled)
+    lookupMs = cache.calls.lookedUp('get', variant.key, hit !== undefined, startedMs)
   } catch (error) {
     cache.guard.reportFailure('get', error)
     tellOfFailure(fragment, startedMs, error)

@@ -2,36 +2,14 @@ import {
   fragmentChannel,
   isToldOfFragments,
   isToldOfOperations,
-  operationChannel,
   tellFragmentHits,
   tellOfFragment,
   type FragmentMessage,
   type FragmentOutcome,
 } from '../observe.js'
+import { UNTIMED } from '../backend/calls.js'
 import { HITS_OF_SUM } from '../stats/at-once.js'
 import type { Fragment } from './spec.js'
-
-/** In place of the moment when something began. */
-export const UNTIMED = -1
-
-/** Counts a look-up that is no hit which nobody times, and tells of it. @returns How long it took. */
-export function noteLookup(
-  { cache, variant }: Fragment,
-  isFound: boolean,
-  startedMs: number,
-  isSampled: boolean,
-): number {
-  const { counts } = cache
-  const lookupMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-  if (isFound) counts.hits++
-  else counts.misses++
-  if (operationChannel.hasSubscribers) {
-    if (isSampled) counts.reads.add(lookupMs)
-    cache.calls.tellOfLookup(variant.key, isFound, lookupMs)
-  } else if (isSampled) cache.calls.timedAtOnce(variant.key, isFound, lookupMs)
-  else if (!isFound) cache.calls.tellOfMiss(variant.key)
-  return lookupMs
-}
 
 export function tellOfFailure(
   { cache, variant }: Fragment,

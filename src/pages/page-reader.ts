@@ -1,5 +1,6 @@
 import type { Hit, Lookup } from '../backend/entries.js'
 import { BoundedWeakMemo, MemoBudget } from '../bounded-memo.js'
+import { ALL_OF_LOOKUP } from '../backend/calls.js'
 import type { CacheCore } from '../backend/core.js'
 import type { HeaderFields } from '../http/header-values.js'
 import {
@@ -12,7 +13,6 @@ import { ROUTED } from '../http/page-key.js'
 import { growHeaderList } from '../http/vary.js'
 import { normalizedHeaders } from '../http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import { isToldOfOperations } from '../observe.js'
 import { NO_VERSIONS, type SeenVersions } from '../tags.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
@@ -233,7 +233,7 @@ export class PageReader {
     return orFail(await found)
   }
 
-  /** Local memory is asked without detours while nobody watches. */
+  /** Local memory is asked without detours. */
   read(
     keys: readonly string[],
     known: KnownUri,
@@ -241,14 +241,12 @@ export class PageReader {
     isCurrent = false,
   ): MaybePromise<Lookup> {
     const { cache } = this
-    if (cache.answersAtOnce && tags.length === 0 && !isToldOfOperations()) {
-      const found = cache.guard.run('getMany', () => keys.map((key) => this.get(known, key)))
-      return chain(found, (hits) => {
-        const count = hits.filter((hit) => hit !== undefined).length
-        cache.counts.hits += count
-        cache.counts.misses += hits.length - count
+    if (cache.answersAtOnce && tags.length === 0) {
+      const read = (): Lookup => {
+        const hits = keys.map((key) => this.get(known, key))
         return { hits, lying: [], seen: NO_VERSIONS }
-      })
+      }
+      return cache.calls.observed(keys.length === 1 ? 'get' : 'getMany', keys, read, ALL_OF_LOOKUP)
     }
     const storedKeys = keys.map((key) => cache.checkedKey(key))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]

@@ -30,7 +30,6 @@ import {
 } from '../http/stored-response.js'
 import { growHeaderList, toHeaderList } from '../http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import { operationChannel } from '../observe.js'
 import { newTagVersion, NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
 import { orFail, withinLimit } from './ask-cache.js'
@@ -157,10 +156,7 @@ export class PageStore {
     const { cache } = this
     if (!cache.answersAtOnce || cache.isFailing) return undefined
     if (this.#drops.isPending(request.uri)) return undefined
-    const { counts } = cache
-    const isTold = operationChannel.hasSubscribers
-    const isTimed = counts.isTimed()
-    const startedMs = isTold || isTimed ? performance.now() : 0
+    const startedMs = cache.calls.startLookup()
     let found: PageLookup
     try {
       found = this.#reader.findAtOnce(request)
@@ -168,15 +164,7 @@ export class PageStore {
       // Asked the other way, it fails again, and that is told.
       return undefined
     }
-    const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
-    const isFound = found.page !== undefined
-    if (isFound) counts.hits++
-    else counts.misses++
-    if (isTold) {
-      if (isTimed) counts.reads.add(durationMs)
-      cache.calls.tellOfLookup(found.key, isFound, durationMs)
-    } else if (isTimed) cache.calls.timedAtOnce(found.key, isFound, durationMs)
-    else if (!isFound) cache.calls.tellOfMiss(found.key)
+    cache.calls.lookedUp('get', found.key, found.page !== undefined, startedMs)
     return found
   }
 

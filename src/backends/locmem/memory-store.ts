@@ -85,15 +85,17 @@ export class MemoryStore {
   get(owner: Owner, key: string): MemoryEntry | undefined {
     const entry = this.#find(owner, key)
     if (entry === undefined) return undefined
-    if (
-      isExpired(entry.expiresAtMs, Date.now()) ||
-      !this.invalidations.isCurrent(entry.home.owner, entry.payload)
-    ) {
+    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
       this.#remove(entry)
       return undefined
     }
     entry.home.use(entry)
     return entry
+  }
+
+  #isCurrent({ payload, home }: MemoryEntry): boolean {
+    // Most have no tags, and this is the hot path.
+    return typeof payload !== 'object' || this.invalidations.isCurrent(home.owner, payload)
   }
 
   /** Two key prefixes may come to the same stored key, and then it is the same entry. */
