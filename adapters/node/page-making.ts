@@ -194,7 +194,7 @@ export class PageMaking {
       stored: reason === undefined,
       detail: reason,
     })
-    if (!judgement.keeps || reason !== undefined) return this.#refuse(reason ?? 'status')
+    if (!judgement.keeps || reason !== undefined) return this.refuse(reason ?? 'status')
     const nominated = stale.nominated.map(([name]) => name)
     // What we added ourselves when it was stored is no header that it was made from.
     const added = ['accept-encoding', 'authorization'].filter((name) => !nominated.includes(name))
@@ -218,7 +218,7 @@ export class PageMaking {
     const judgement = this.#facts.judgeHeaders(this.#first, nowMs)
     const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
     headers.speak(() => this.#speak(judgement, reason, nowMs))
-    if (reason !== undefined) this.#refuse(reason)
+    if (reason !== undefined) this.refuse(reason)
   }
 
   #speak(judgement: Judgement, reason: UnkeptReason | undefined, nowMs: number): void {
@@ -246,12 +246,8 @@ export class PageMaking {
     this.#substitute = { body: undefined, isRecorded: true }
   }
 
-  /** What was copied of the body is not whole. */
-  onFault(reason: UnkeptReason): void {
-    this.#refuse(reason)
-  }
-
-  #refuse(reason: UnkeptReason): void {
+  /** The answer is not kept. */
+  refuse(reason: UnkeptReason): void {
     refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
   }
 
@@ -277,7 +273,7 @@ export class PageMaking {
     stopRecording()
     headers.takeBack()
     this.#sayForward(refusal)
-    if (wasExpected) this.#refuse(refusal)
+    if (wasExpected) this.refuse(refusal)
   }
 
   /** Remembers that cookies were read, for pages of the same handler that are made without reading any. */
@@ -348,11 +344,11 @@ export class PageMaking {
     // The layers around us had the last word: a session may have set its cookie meanwhile.
     this.#learnOfCookies()
     const reason = this.#facts.judgeEnd(pending.verdict, pending.vary)
-    if (reason !== undefined) return this.#refuse(reason)
+    if (reason !== undefined) return this.refuse(reason)
     const holes = this.#holes
     if (holes?.isFilled !== true) return this.#store(pending, body)
     const kept = holes.keep(Buffer.concat(body))
-    if (kept === undefined) return this.#refuse('holes')
+    if (kept === undefined) return this.refuse('holes')
     this.#store(pending, [kept.body], kept.holes)
   }
 

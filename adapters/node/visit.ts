@@ -189,7 +189,7 @@ export class Visit implements Substitute {
     this.#recorder = new BodyRecorder(
       res,
       place.settings.maxBodyBytes,
-      (fault) => this.#making?.onFault(fault),
+      (fault) => this.#making?.refuse(fault),
       (body) => this.#making?.onEnd(body),
       this,
     )
@@ -288,9 +288,12 @@ export class Visit implements Substitute {
     this.#telling.about(found)
     const { req, res } = this
     const nowMs = Date.now()
+    const keepCookie = () => {
+      if (!this.place.settings.rfc9111) keepCookieToItsOwner(res)
+    }
     if (hasLayersAround(res)) {
       onLastWord(res, () => {
-        this.#keepCookieToItsOwner()
+        keepCookie()
         if (filled !== undefined || this.#filling.hasHeaders) sayForOneVisitor(res)
       })
     }
@@ -299,7 +302,7 @@ export class Visit implements Substitute {
         ? prepareAnswer(req, res, page, nowMs)
         : prepareFilled(req, res, page, filled)
     if (this.#filling.hasHeaders) sayForOneVisitor(res)
-    this.#keepCookieToItsOwner()
+    keepCookie()
     this.#telling.say(
       outcome === 'joined'
         ? { hit: false, forward: forwardOf(found.lookup), stored: false, collapsed: true }
@@ -307,10 +310,6 @@ export class Visit implements Substitute {
     )
     this.#telling.report(outcome, detail)
     endWith(res, body)
-  }
-
-  #keepCookieToItsOwner(): void {
-    if (!this.place.settings.rfc9111) keepCookieToItsOwner(this.res)
   }
 
   /** Nothing stored answers the request, and nothing is made for it here. */
