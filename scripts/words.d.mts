@@ -1,0 +1,11 @@
+export function wordsOf(page: string): Map<string, string>
+
+export function faultsInWords(
+  page: string,
+  words: ReadonlyMap<string, string>,
+): { readonly line: number; readonly word: string; readonly better: string }[]
+
+export function faultsInNames(
+  files: readonly { readonly path: string; readonly names: readonly string[] }[],
+  words: ReadonlyMap<string, string>,
+): string[]

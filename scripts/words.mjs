@@ -1,0 +1,130 @@
+// Holds names and pages to the words of docs/words.md.
+//
+//   node scripts/words.mjs        fails where a word stands that the table has another for, or where one
+//                                 exported name stands for two things
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { Tree } from './house/tree.mjs'
+
+const PAGE = 'docs/words.md'
+
+/** The words of the last column, by what is said in their place. */
+export function wordsOf(page) {
+  const words = new Map()
+  for (const line of page.split('\n')) {
+    const cells = line.split('|').map((cell) => cell.trim())
+    if (cells.length !== 5 || cells[1] === 'word' || /^-+$/.test(cells[1])) continue
+    const [, word, , others] = cells
+    for (const other of others.split(',')) if (other.trim() !== '') words.set(other.trim(), word)
+  }
+  return words
+}
+
+/** What of a page is prose: code is what others named. */
+function prose(page) {
+  return page
+    .replaceAll(/^```[^]*?^```/gm, (code) => code.replaceAll(/[^\n]/g, ''))
+    .replaceAll(/`[^`\n]*`/g, '')
+}
+
+/** The words in a page that it has another word for. */
+export function faultsInWords(page, words) {
+  const found = []
+  prose(page)
+    .split('\n')
+    .forEach((line, i) => {
+      for (const [word, better] of words) {
+        if (new RegExp(`(?<![\\w-])${word}s?(?![\\w-])`, 'i').test(line))
+          found.push({ line: i + 1, word, better })
+      }
+    })
+  return found
+}
+
+/** `CacheItemStore` and `cache_item` as words: `cache item store`. */
+function spoken(name) {
+  return name
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
+    .replaceAll(/(?<=[A-Z])(?=[A-Z][a-z])/g, ' ')
+    .replaceAll('_', ' ')
+}
+
+/** The names that a file itself exports. */
+function exportsOf(file) {
+  const names = []
+  for (const statement of file.statements) {
+    const isExported = statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
+    if (isExported !== true) continue
+    if (ts.isVariableStatement(statement)) {
+      for (const { name } of statement.declarationList.declarations) names.push(name.getText(file))
+    } else if (statement.name !== undefined) names.push(statement.name.text)
+  }
+  // Overloads, and a type beside its value, are one thing.
+  return [...new Set(names)]
+}
+
+/**
+ * Which part of the house a file lies in: the code of one store, of one engine, of the command line; else all
+ * that those stand on.
+ */
+function roomOf(path) {
+  return /^(src\/backends\/[^/.]+|src\/cli|adapters\/[^/]+)/.exec(path)?.[1] ?? 'src'
+}
+
+/** Rooms that do not know each other may call what is alike in them by one name. */
+function doMeet(room, other) {
+  if (room === other || room === 'src' || other === 'src') return true
+  return room === 'adapters/express' && other === 'adapters/node'
+}
+
+/** What an application imports has one name behind each door. */
+const DOORS = /^adapters\/(node|express)\//
+
+/** Faults in the names that files export. */
+export function faultsInNames(files, words) {
+  const faults = []
+  const owners = new Map()
+  for (const { path, names } of files) {
+    for (const name of names) {
+      const others = owners.get(name) ?? []
+      for (const other of others) {
+        if (!doMeet(roomOf(path), roomOf(other)) && !doMeet(roomOf(other), roomOf(path))) continue
+        if (DOORS.test(path) && DOORS.test(other) && roomOf(path) !== roomOf(other)) continue
+        faults.push(`${path}: ${name} is also exported by ${other}: two things with one name`)
+      }
+      owners.set(name, [...others, path])
+      for (const { word, better } of faultsInWords(spoken(name), words)) {
+        faults.push(`${path}: ${name}: say "${better}", not "${word}" (${PAGE})`)
+      }
+    }
+  }
+  return faults
+}
+
+function check(root) {
+  const words = wordsOf(readFileSync(join(root, PAGE), 'utf8'))
+  const tree = new Tree(root)
+  const files = tree.files
+    .filter((file) => /\.ts$/.test(file.fileName))
+    .map((file) => ({ path: tree.name(file), names: exportsOf(file) }))
+  const faults = faultsInNames(files, words)
+  const pages = readdirSync(join(root, 'docs'), { recursive: true })
+    .filter(
+      (path) => path.endsWith('.md') && !path.startsWith('api') && join('docs', path) !== PAGE,
+    )
+    .map((path) => join(root, 'docs', path))
+  for (const path of [join(root, 'README.md'), ...pages]) {
+    for (const { line, word, better } of faultsInWords(readFileSync(path, 'utf8'), words)) {
+      faults.push(`${relative(root, path)}:${line}: say "${better}", not "${word}" (${PAGE})`)
+    }
+  }
+  return faults
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const faults = check(fileURLToPath(new URL('..', import.meta.url)))
+  for (const fault of faults) process.stderr.write(`${fault}\n`)
+  if (faults.length > 0) process.exitCode = 1
+}
