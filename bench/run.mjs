@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 
 const PARTS = [
   'local-memory',
+  'before',
   'invalidation',
   'watching',
   'pages',
