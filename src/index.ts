@@ -62,5 +62,6 @@ export type {
   FragmentWithBody,
 } from './fragment/from-code.js'
 export type { HoleRef } from './fragment/hole-parts.js'
-export type { HoleEngine, HoleRenderer } from './fragment/holes.js'
+export type { HoleRenderer } from './fragment/hole-parts.js'
+export type { HoleEngine } from './fragment/holes.js'
 export type { FragmentRules } from './fragment/options.js'

@@ -1,8 +1,8 @@
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import type { HoleRef } from '../../src/fragment/hole-parts.js'
-import type { HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { TagPosition } from '../../src/errors.js'
-import type { CompiledHole } from './rewrite.js'
+import type { CompiledHole } from './compiled-hole.js'
 import type { TemplateRun } from './run.js'
 import { findHole, type Engine, type FoundHole, type Given } from './templates.js'
 

@@ -8,7 +8,8 @@ import {
 import { faults } from '../../src/fragment/faults.js'
 import { templateSource, type TemplateSource } from './digest.js'
 import { etaFaults } from './faults.js'
-import { checkHole, checkHoleCode, type HoleFacts, type ReadHole } from './hole-check.js'
+import { HOLES, type CompiledHole } from './compiled-hole.js'
+import { checkHole, checkHoleCode, type ReadHole } from './hole-check.js'
 import { tokenize } from './javascript.js'
 import { findTemplate, LineFinder } from './position.js'
 import { ScopeReader, type Scope } from './scopes.js'
@@ -31,18 +32,8 @@ export interface CompiledTag {
   readonly source?: TemplateSource
 }
 
-/** What is known of a nocache block when its template is compiled; handed to the run time as JSON. */
-export interface CompiledHole extends HoleFacts {
-  /** Tells it from other blocks of the template, and from itself before it was changed. */
-  readonly id: string
-  readonly line?: number | undefined
-}
-
 /** The variable of a template through which its code reaches the run time. */
 export const RUNTIME = '__fragcache'
-
-/** What stands before the list of a template's nocache blocks, in a comment at its beginning. */
-export const HOLES = 'fragcache:holes '
 
 /** How the code of a template ends; it is made to wait where it can. */
 export const FINISH = `finally{${RUNTIME}.finish()}`

@@ -14,7 +14,8 @@ import { digestOf, type Digest } from './digest.js'
 import { etaFaults } from './faults.js'
 import { ENGINE, findGiven, runHole, TagHoles, type HoleClosures } from './holes.js'
 import { OpenFragment } from './open-fragment.js'
-import type { CompiledHole, CompiledTag } from './rewrite.js'
+import type { CompiledHole } from './compiled-hole.js'
+import type { CompiledTag } from './rewrite.js'
 import type { Runtime } from './runtime.js'
 import {
   findHole,

@@ -1,7 +1,7 @@
 import { currentFrame } from '../../src/making/frame.js'
 import type { EngineCache } from '../../src/engine.js'
 import { templateName } from './position.js'
-import type { CompiledHole } from './rewrite.js'
+import type { CompiledHole } from './compiled-hole.js'
 import { TemplateRun, type EtaBuffer, type EtaSite } from './run.js'
 import type { Engine, Placed, RunOptions, Template } from './templates.js'
 

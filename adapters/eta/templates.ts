@@ -1,4 +1,4 @@
-import { HOLES, type CompiledHole } from './rewrite.js'
+import { HOLES, type CompiledHole } from './compiled-hole.js'
 
 /** What of an engine the run time looks at. */
 export interface Engine {

@@ -1,13 +1,8 @@
 import type { TagPosition } from '../../src/errors.js'
 import { currentSession, renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import type { HoleRef } from '../../src/fragment/hole-parts.js'
-import {
-  HolesOfPage,
-  isKept,
-  renderHole,
-  type HoleRenderer,
-  type HoleSource,
-} from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { HolesOfPage, isKept, renderHole, type HoleSource } from '../../src/fragment/holes.js'
 import {
   nameValues,
   readNamed,

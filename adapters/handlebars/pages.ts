@@ -1,4 +1,4 @@
-import type { HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Template } from './template.js'
 
 /** Handlebars' runtime options that a page is rendered with. */

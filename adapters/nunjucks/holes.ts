@@ -1,11 +1,7 @@
 import { renderMaybeDeferred } from '../../src/fragment/deferred.js'
 import { outermostOf } from '../../src/fragment/template-frame.js'
-import {
-  HolesOfPage,
-  renderHole,
-  type HoleRenderer,
-  type HoleSource,
-} from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { HolesOfPage, renderHole, type HoleSource } from '../../src/fragment/holes.js'
 import { nameValues, withValues, type NamedValues } from '../../src/fragment/named-values.js'
 import { currentFrame } from '../../src/making/frame.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'

@@ -1,4 +1,4 @@
-import type { HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Context, Runtime } from './engine.js'
 
 /** What the application renders, with all that it includes, extends and imports. */

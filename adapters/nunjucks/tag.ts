@@ -1,5 +1,5 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
-import type { HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
 import type { BlockFunction, CompiledBody, Context, Frame, Place, Runtime } from './engine.js'

@@ -2,7 +2,7 @@ import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import type { LockOptions } from '../staleness.js'
 import type { Timeout } from '../timeout.js'
-import type { HoleRenderer } from './holes.js'
+import type { HoleRenderer } from './hole-parts.js'
 import type { FragmentRules } from './options.js'
 
 /** Options of `FragmentCache`. */

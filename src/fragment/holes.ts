@@ -2,40 +2,11 @@ import type { TagPosition } from '../errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
-import type { Content, HoleRef, Parts } from './hole-parts.js'
+import type { Content, HoleRef, HoleRenderer, Parts } from './hole-parts.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'
 import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
 import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
-
-/** Renders holes in the context of one page. */
-export interface HoleRenderer {
-  /**
-   * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
-   * body runs. Never throws.
-   *
-   * @param inner - Given where a stored part with the hole is put into a body that is being made: the
-   *   renderer of its own tag.
-   * @param parent - The frame of that body.
-   */
-  has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean
-  /**
-   * The hole's text.
-   *
-   * @returns `undefined`: it is not there any more. A promise only in asynchronous rendering.
-   * @throws What the hole throws.
-   */
-  render(ref: HoleRef): MaybePromise<string | undefined>
-  /**
-   * Called where the tag is put off: gives one that renders later what this one would render now.
-   * Left out: it holds nothing that changes.
-   */
-  capture?(): HoleRenderer
-  /** The page whose context the holes see. Left out: it is known by that context alone. */
-  readonly page?: object | undefined
-  /** The engine's own, where this one is made around it. */
-  readonly original?: HoleRenderer
-}
 
 /** How an engine finds the holes of its templates, and renders them. */
 export interface HoleSource<Page extends object, Hole> {

@@ -1,7 +1,7 @@
 import type { CacheCore } from '../backend/core.js'
 import type { Frame } from '../making/frame.js'
 import type { Deadline } from '../timeout.js'
-import type { HoleRenderer } from './holes.js'
+import type { HoleRenderer } from './hole-parts.js'
 import type { Fragment } from './spec.js'
 import { TemplateFrame } from './template-frame.js'
 

@@ -6,7 +6,8 @@ import { MakingsByCache } from '../making/makings.js'
 import type { Order } from '../making/order.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { Content } from './hole-parts.js'
-import { canShow, show, type HoleRenderer } from './holes.js'
+import type { HoleRenderer } from './hole-parts.js'
+import { canShow, show } from './holes.js'
 import type { Fragment } from './spec.js'
 
 /** The fragments that are being made over each cache. */

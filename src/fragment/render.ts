@@ -22,7 +22,8 @@ import {
   type FragmentWithBody,
 } from './from-code.js'
 import type { Content } from './hole-parts.js'
-import { show as showContent, type HoleRenderer } from './holes.js'
+import type { HoleRenderer } from './hole-parts.js'
+import { show as showContent } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { openMany } from './open.js'
 import { checkAdapterOptions, toSettings, type AdapterOptions } from './options.js'

@@ -1,7 +1,7 @@
 import type { CacheTagError, TagPosition } from '../errors.js'
 import { Frame } from '../making/frame.js'
 import type { HoleMarks } from './hole-marks.js'
-import type { HoleRenderer } from './holes.js'
+import type { HoleRenderer } from './hole-parts.js'
 
 /** What a frame knows of the fragment it was made for. */
 export interface FramedFragment {

@@ -1,7 +1,8 @@
 import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
 import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import type { HoleRef } from '../../src/fragment/hole-parts.js'
-import { renderHole, type HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { renderHole } from '../../src/fragment/holes.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { renderTagSync } from './render-tag.js'
 

@@ -1,4 +1,4 @@
-import type { HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { renderTag } from '../../src/fragment/tag.js'
 

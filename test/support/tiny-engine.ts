@@ -1,5 +1,6 @@
 import type { Express } from 'express'
-import { renderHole, type HoleEngine, type HoleRenderer } from '../../src/fragment/holes.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { renderHole, type HoleEngine } from '../../src/fragment/holes.js'
 
 /** The variables of a template. */
 export type Variables = Readonly<Record<string, unknown>>
