@@ -1,16 +1,23 @@
 import type { Caches } from './caches.js'
+import type { MaybePromise } from './maybe-promise.js'
 import { show } from './errors.js'
 import { renderDeferred } from './fragment/deferred.js'
+import { renderHole, type HoleRenderer } from './fragment/holes.js'
+import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { toFragmentCache, type FragmentCache } from './fragment/render.js'
 import { refuseUndefinedKeywords, type Fragment, type TagValues } from './fragment/spec.js'
 import { renderTag, renderTagAsync, type AsyncTagBody, type TagBody } from './fragment/tag.js'
 
-export { compileArguments, parseTagArguments } from './fragment/arguments.js'
+export { compileArguments, parseNamedValues, parseTagArguments } from './fragment/arguments.js'
 export type { ArgumentSource, Dialect, TagArguments } from './fragment/arguments.js'
 export type { Keyword } from './fragment/faults.js'
 export { beginVaryOn, endVaryOn } from './fragment/guard.js'
-export { renderHole } from './fragment/holes.js'
+export { HolesOfPage } from './fragment/holes.js'
+export type { HoleEngine, HoleRenderer, HoleSource } from './fragment/holes.js'
+export type { HoleRef } from './fragment/hole-parts.js'
+export { withValues } from './fragment/named-values.js'
+export type { NamedValues } from './fragment/named-values.js'
 export type { AdapterOptions } from './fragment/options.js'
 export { readArguments, readArgumentsAsync } from './fragment/read-arguments.js'
 export type { TagValues } from './fragment/spec.js'
@@ -126,4 +133,37 @@ export class EngineCache {
     const given = isTrue && 'if' in values ? { ...values, if: isTrue(values.if) } : values
     return this.fragments.resolveTag(tag, given)
   }
+}
+
+/** Where a nocache block stands. */
+export interface NocachePlace {
+  /** The engine's name in what is stored. */
+  readonly engine: string
+  /** The name by which its template is found again; the empty text: it has none. */
+  readonly template: string
+  /** The block in its template: the same for the same source, another for another. Without a colon. */
+  readonly id: string
+  /** Counted from 1. */
+  readonly line?: number | undefined
+}
+
+/**
+ * Renders a nocache block. Within something that is kept it leaves what stands for it, which is filled on
+ * every hit; elsewhere it is rendered in place.
+ *
+ * @param values - Those that it names, which are kept with the fragment.
+ * @param holes - Renders it in the context of the page that is being rendered.
+ * @returns A promise only where `holes` renders asynchronously.
+ * @throws CacheTagError: a value cannot be kept, or nothing around could render the block on a hit.
+ * @throws What the block throws.
+ */
+export function renderNocache(
+  { engine, template, id, line }: NocachePlace,
+  values: NamedValues,
+  holes: HoleRenderer,
+): MaybePromise<string> {
+  const position = { template, line }
+  const ref = { e: engine, t: template, h: nameValues(id, values, position) }
+  const inPlace = () => holes.render(ref) as MaybePromise<string>
+  return renderHole<MaybePromise<string>>(ref, position, inPlace, holes.page)
 }

@@ -8,6 +8,7 @@ const syntax: EngineSyntax = {
   cache: (args, body) => `{% cache ${args} %}${body}{% endcache %}`,
   each: (list, item, body) => `{% for ${item} in ${list} %}${body}{% endfor %}`,
   include: (template) => `{% include "${template}" %}`,
+  nocache: (names, body) => `{% nocache ${names} %}${body}{% endnocache %}`,
 }
 
 function setUp({ caches, templates, options }: EngineSetup) {

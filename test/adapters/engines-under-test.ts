@@ -14,6 +14,7 @@ export const nunjucksEngine: EngineUnderTest = {
     cache: (args, body) => `{% cache ${args} %}${body}{% endcache %}`,
     each: (list, item, body) => `{% for ${item} in ${list} %}${body}{% endfor %}`,
     include: (template) => `{% include "${template}" %}`,
+    nocache: (names, body) => `{% nocache ${names} %}${body}{% endnocache %}`,
   },
   create({ caches, templates, options }) {
     const env = new nunjucks.Environment(sources(templates), { autoescape: false })
@@ -50,6 +51,7 @@ export const handlebarsEngine: EngineUnderTest = {
     noCommas: 'helpers take arguments without commas',
     quotedNames: 'a word without quotes is a variable',
     ownSyntaxErrors: 'the parser of Handlebars refuses it first',
+    noHoles: 'its nocache takes no named values; test/adapters/handlebars-holes.test.ts tests it',
   },
 }
 
@@ -73,7 +75,10 @@ export const etaEngine: EngineUnderTest = {
       renderAsync: (template, context) => eta.renderAsync(`@${template}`, context),
     }
   },
-  differences: { oneByOne: 'bodies are JavaScript, which runs where it stands' },
+  differences: {
+    oneByOne: 'bodies are JavaScript, which runs where it stands',
+    noHoles: 'its nocache takes no named values; test/adapters/eta-holes.test.ts tests it',
+  },
 }
 
 /** The variable of a loop is no property of the data. */

@@ -1,6 +1,6 @@
 import { noteRead } from '../../../src/fragment/guard.js'
 import { FragmentCache, type Caches } from '../../../src/index.js'
-import type { CaseRender, EngineCase } from './types.js'
+import type { CaseRender, EngineCase, EngineSyntax } from './types.js'
 
 /** Rendered twice: the bodies run once. */
 const onceThenHit = (output: string, bodyRuns = 1): CaseRender[] => [
@@ -407,6 +407,83 @@ const visitors: EngineCase[] = [
   },
 ]
 
+/** A nocache block of the case's engine, which has them. */
+const nocache = ({ nocache: spell }: EngineSyntax, names: string, body: string): string =>
+  spell?.(names, body) ?? ''
+
+const holes: EngineCase[] = [
+  {
+    name: 'a nocache block is rendered again on every hit',
+    templates: (s) => ({
+      main: s.cache('500 "f"', `[${s.show('text')}:${nocache(s, '', s.show('user.name'))}]`),
+    }),
+    renders: [
+      { context: () => ({ text: 'a', ...user('ann') }), output: '[a:ann]', bodyRuns: 1 },
+      { context: () => ({ text: 'a', ...user('bob') }), output: '[a:bob]', bodyRuns: 0 },
+    ],
+  },
+  {
+    name: 'the values that a nocache block names are kept with the fragment',
+    templates: (s) => ({
+      main: s.cache(
+        '500 "f"',
+        s.each(
+          'items',
+          'item',
+          nocache(s, `id=${s.value('item.id')}`, `${s.show('id')}${s.show('user.name')};`),
+        ),
+      ),
+    }),
+    renders: ['ann', 'bob'].map((name, i) => ({
+      context: () => ({ items: [{ id: 1 }, { id: 2 }], ...user(name) }),
+      output: `1${name};2${name};`,
+      bodyRuns: 1 - i,
+    })),
+  },
+  {
+    name: 'a nocache block in a fragment in a fragment',
+    templates: (s) => ({
+      main: s.cache('500 "o"', `(${s.cache('500 "i"', nocache(s, '', s.show('user.name')))})`),
+    }),
+    renders: [
+      { context: () => user('ann'), output: '(ann)', bodyRuns: 2 },
+      { context: () => user('bob'), output: '(bob)', bodyRuns: 0 },
+      {
+        before: (caches) => fragments(caches).delete('o'),
+        context: () => user('eve'),
+        output: '(eve)',
+        bodyRuns: 1,
+      },
+    ],
+  },
+  {
+    name: 'a nocache block in an include',
+    templates: (s) => ({
+      main: s.cache('500 "f"', `<${s.include('part')}>`),
+      part: nocache(s, '', s.show('user.name')),
+    }),
+    renders: [
+      { context: () => user('ann'), output: '<ann>', bodyRuns: 1 },
+      { context: () => user('bob'), output: '<bob>', bodyRuns: 0 },
+    ],
+  },
+  {
+    name: 'a nocache block by itself is rendered in place',
+    templates: (s) => ({ main: nocache(s, `id=${s.value('a')}`, s.show('id')) }),
+    context: () => ({ a: 5 }),
+    renders: [{ output: '5', bodyRuns: 0 }],
+  },
+  {
+    name: 'what a nocache block reads per user is not of the fragment',
+    options: { strict: true },
+    templates: (s) => ({ main: s.cache('500 "f"', nocache(s, '', s.show('user.name'))) }),
+    renders: [
+      { context: () => visitor('ann'), output: 'ann', bodyRuns: 1 },
+      { context: () => visitor('bob'), output: 'bob', bodyRuns: 0 },
+    ],
+  },
+]
+
 /** What every engine's tag does, by what it is about. */
 export const cases: Readonly<Record<string, readonly EngineCase[]>> = {
   keys,
@@ -416,4 +493,5 @@ export const cases: Readonly<Record<string, readonly EngineCase[]>> = {
   texts,
   mistakes,
   'per-user inputs': visitors,
+  'nocache blocks': holes.map((one) => ({ ...one, needs: ['noHoles'] })),
 }
