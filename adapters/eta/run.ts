@@ -160,7 +160,7 @@ export class TemplateRun {
       return new OpenFragment(this, site, fragment, parent, holes, undefined, 'lookup')
     }
     const mayWait = site.awaits || (site.nests && this.asynchronous)
-    const opened = openHere(fragment, parent, mayWait, holes)
+    const opened = openHere(fragment, parent, mayWait, { holes })
     if (typeof opened === 'string') {
       this.buffer.res += opened
       return null

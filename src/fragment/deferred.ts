@@ -4,7 +4,7 @@ import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { HoleRef } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { flightToJoin } from './makings.js'
-import { openHere, type Found } from './open.js'
+import { openHere, type Found, type HoleGiver } from './open.js'
 import { DeferredSession } from './session.js'
 import type { Fragment } from './spec.js'
 import { toText } from './text.js'
@@ -71,14 +71,14 @@ export function renderMaybeDeferred(render: () => string): MaybePromise<string> 
  *
  * @param capture - Called where the body is to run after its template is done: gives a body that
  *   renders then what `body` would render now.
- * @param holes - Renders its holes, if nothing around it is kept.
+ * @param giver - Asked for what renders its holes only where it has any.
  */
 export function renderInSession(
   session: DeferredSession,
   fragment: Fragment,
   body: () => string,
   capture: () => () => string = () => body,
-  holes?: HoleRenderer,
+  giver: HoleGiver = {},
 ): string {
   const parent = currentFrame()
   const inPlace = fragment.cache.answersAtOnce || fragment.bypass
@@ -87,10 +87,10 @@ export function renderInSession(
       fragment,
       parent,
       body: capture(),
-      holes: capturedBy(session, holes),
+      holes: capturedBy(session, giver.holes),
     })
   }
-  const opened = openHere(fragment, parent, true, holes && new SessionHoles(session, holes))
+  const opened = openHere(fragment, parent, true, new SessionGiver(session, giver))
   if (typeof opened === 'string') return opened
   if (isPromise(opened)) {
     // What is still to come may stand anywhere in it.
@@ -100,7 +100,7 @@ export function renderInSession(
   const before = session.deferredCount
   const text = opened.runSync(() => session.checkStray(toText(body(), fragment)))
   if (session.holdsPlaceholder(text)) {
-    opened.frame.holes = capturedBy(session, holes)
+    opened.frame.holes = capturedBy(session, giver.holes)
     return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
   // What was put off inside and does not stand in the text was measured, or dropped.
@@ -108,6 +108,19 @@ export function renderInSession(
   void opened.commit(text)
   const shown = opened.showHoles(text)
   return isPromise(shown) ? session.defer({ fragment, parent, body, opened: shown }) : shown.text
+}
+
+/** Gives holes that are rendered as a part of a session. */
+class SessionGiver implements HoleGiver {
+  constructor(
+    readonly session: DeferredSession,
+    readonly original: HoleGiver,
+  ) {}
+
+  get holes(): HoleRenderer | undefined {
+    const { holes } = this.original
+    return holes && new SessionHoles(this.session, holes)
+  }
 }
 
 function capturedBy(

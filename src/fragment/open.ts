@@ -37,7 +37,7 @@ export type Opened = Attempt | Found
  * Looks a fragment up in a cache that answers at once.
  *
  * @param shared - Whether its body may go on after it returned, so that others are to join it.
- * @param holes - Renders its holes, if nothing around it is kept.
+ * @param giver - Asked for what renders its holes only where it has any.
  * @throws CacheTagError: its holes are rendered asynchronously, or nothing can render them.
  * @throws What a hole throws.
  */
@@ -45,9 +45,9 @@ export function openSync(
   fragment: Fragment,
   parent: Frame | undefined,
   shared = false,
-  holes?: HoleRenderer,
+  giver: HoleGiver = NO_HOLES,
 ): string | Attempt {
-  const opened = openHere(fragment, parent, shared, holes)
+  const opened = openHere(fragment, parent, shared, giver)
   if (typeof opened === 'string' || !isPromise(opened)) return opened
   opened.catch(() => undefined)
   throw faults.asynchronousHole(fragment.site)
@@ -58,7 +58,7 @@ export function openHere(
   fragment: Fragment,
   parent: Frame | undefined,
   shared = false,
-  holes?: HoleRenderer,
+  giver: HoleGiver = NO_HOLES,
 ): MaybePromise<string | Attempt> {
   const { cache, variant, ageing, tally } = fragment
   const isSampled = tally.isTimed()
@@ -94,6 +94,7 @@ export function openHere(
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
     return hit.value
   }
+  const { holes } = giver
   const placed = { fragment, parent, holes }
   const makings = fragmentMakings.over(cache)
   const value = hit && contentOf(hit, placed)
@@ -221,6 +222,13 @@ function contentOf({ value }: Hit, { fragment, parent, holes }: Placed): Content
   const parts = readParts(value)
   return parts && canShow(parts, parent, holes, fragment.site) ? parts : undefined
 }
+
+/** Gives what renders the holes of a fragment, if nothing around it is kept: most hits ask for none. */
+export interface HoleGiver {
+  readonly holes?: HoleRenderer | undefined
+}
+
+const NO_HOLES: HoleGiver = {}
 
 /** A fragment and where it stands. */
 interface Placed {

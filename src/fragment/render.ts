@@ -89,7 +89,7 @@ export class FragmentCache {
    * @throws Otherwise as {@link render}.
    */
   renderSync(options: FragmentOptions, body: () => string): string {
-    const opened = openInPlace(this.#fragment(options), options.holes)
+    const opened = openInPlace(this.#fragment(options), options)
     return typeof opened === 'string' ? opened : runInPlace(opened, body)
   }
 

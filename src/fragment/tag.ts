@@ -5,7 +5,7 @@ import { currentSession, renderInSession } from './deferred.js'
 import { faults } from './faults.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { LateFrame } from './late-frame.js'
-import { open, openSync } from './open.js'
+import { open, openSync, type HoleGiver } from './open.js'
 import type { Fragment } from './spec.js'
 import { TemplateFrame } from './template-frame.js'
 import { toText } from './text.js'
@@ -56,10 +56,10 @@ export function renderTag(fragment: Fragment, body: TagBody): string {
       fragment,
       () => body.renderBody(),
       () => keep(fragment, body),
-      body.holes,
+      body,
     )
   }
-  const opened = openInPlace(fragment, body.holes)
+  const opened = openInPlace(fragment, body)
   // Nothing more is made for the body before it has to run.
   return typeof opened === 'string' ? opened : runInPlace(opened, () => body.renderBody())
 }
@@ -91,10 +91,10 @@ function settle<T>(action: () => T): () => T {
 }
 
 /** Looks a fragment up at once. @throws CacheTagError: the cache answers asynchronously. */
-export function openInPlace(fragment: Fragment, holes: HoleRenderer | undefined): string | Attempt {
+export function openInPlace(fragment: Fragment, giver: HoleGiver): string | Attempt {
   const { cache, alias, site } = fragment
   if (!cache.answersAtOnce && !fragment.bypass) throw faults.synchronous(alias, site.remedy, site)
-  return openSync(fragment, currentFrame(), false, holes)
+  return openSync(fragment, currentFrame(), false, giver)
 }
 
 /** Runs the body of a fragment that was not found at once, and stores its text. */
