@@ -39,7 +39,7 @@ import { releasesOver } from './making/lease.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import type { CacheSettings, KnownSettings } from './settings.js'
 import { checkTags, type TagVersions } from './tags.js'
-import { dependOn, tooLarge, Values, versionsFor } from './values.js'
+import { dependOnFound, tooLarge, Values, versionsFor } from './values.js'
 
 /**
  * A cache: Django's low-level API over one store.
@@ -113,7 +113,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     }
     if (hit === undefined) return options?.default
     if (hit.tags !== undefined || mayWantExpiry()) {
-      const noted = dependOn(core, storedKey, hit)
+      const noted = dependOnFound(core, storedKey, hit)
       if (isPromise(noted)) await noted
     }
     return hit.value as T
@@ -232,7 +232,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       if (hit === undefined) continue
       found.set(key, hit.value as T)
       if (hit.tags === undefined && !mayWantExpiry()) continue
-      const noted = dependOn(core, storedKeys[i] as string, hit)
+      const noted = dependOnFound(core, storedKeys[i] as string, hit)
       if (isPromise(noted)) await noted
     }
     return found

@@ -11,7 +11,7 @@ import { refuseUndefinedKeywords, type Fragment, type TagValues } from './fragme
 import { renderTag, renderTagAsync, type AsyncTagBody, type TagBody } from './fragment/tag.js'
 
 export { compileArguments, parseNamedValues, parseTagArguments } from './fragment/arguments.js'
-export type { ArgumentSource, Dialect, TagArguments } from './fragment/arguments.js'
+export type { ArgumentSource, ArgumentSyntax, TagArguments } from './fragment/arguments.js'
 export type { Keyword } from './fragment/faults.js'
 export { beginVaryOn, endVaryOn } from './fragment/guard.js'
 export { HolesOfPage } from './fragment/holes.js'

@@ -2,7 +2,7 @@ import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries
 import { findOrMake, type Seeker } from './making/find.js'
 import { currentFrame, Frame, runAsyncIn } from './making/frame.js'
 import type { InFlight } from './making/in-flight.js'
-import { toLanded, type Found, type Landed } from './making/landed.js'
+import { toLanded, type FoundEntry, type Landed } from './making/landed.js'
 import { Lease } from './making/lease.js'
 import { Making, type Lead, type Old } from './making/making.js'
 import { Makings } from './making/makings.js'
@@ -205,7 +205,7 @@ function produce({ source }: Wanted): unknown {
 }
 
 /** What is left of an old value after its producer failed: it may have been removed meanwhile, or be too old. */
-async function leftOf(old: Old<unknown>, wanted: Wanted): Promise<Found<unknown> | undefined> {
+async function leftOf(old: Old<unknown>, wanted: Wanted): Promise<FoundEntry<unknown> | undefined> {
   const { cache, key, storedKey, tags } = wanted
   const found = await cache.tryLookup([key], [storedKey], tags, { stale: true })
   const hit = found === undefined ? old.hit : found.hits[0]

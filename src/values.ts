@@ -19,7 +19,7 @@ import type { TagVersions } from './tags.js'
 import { checkTimeout } from './timeout.js'
 
 /** What is being made around the caller is made from what was found. */
-export function dependOn(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
+export function dependOnFound(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
   const frame = currentFrame()
   return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
 }
@@ -113,7 +113,7 @@ export class Values {
       core.calls.lookedUp('getOrSet', key, true, startedMs)
       counts.valueHits++
       if (hit.tags !== undefined || mayWantExpiry()) {
-        const noted = dependOn(core, storedKey, hit)
+        const noted = dependOnFound(core, storedKey, hit)
         if (isPromise(noted)) await noted
       }
       return hit.value

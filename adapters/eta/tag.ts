@@ -1,8 +1,8 @@
 import type { CacheTagError } from '../../src/errors.js'
-import { parseTagArguments, unquote, type Dialect } from '../../src/fragment/arguments.js'
+import { parseTagArguments, unquote, type ArgumentSyntax } from '../../src/fragment/arguments.js'
 
 /** How arguments are spelt in an Eta template: as JavaScript. */
-export const DIALECT: Dialect = {
+export const DIALECT: ArgumentSyntax = {
   quotes: '"\'`',
   filterBar: false,
   operatorWords: ['in', 'instanceof', 'typeof', 'void', 'delete', 'new', 'await', 'yield', 'of'],

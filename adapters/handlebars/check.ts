@@ -5,7 +5,7 @@ import { holeFaults as namedFaults } from '../../src/fragment/named-values.js'
 import { toTimeout } from '../../src/fragment/spec.js'
 import type { ParseOptions } from './engine.js'
 import { FACTS_FORM, type HoleFacts, type TemplateFacts } from './facts.js'
-import { blockFaults, holeFaults } from './faults.js'
+import { blockFaults, handlebarsHoleFaults } from './faults.js'
 import { findOwnName, hasOwnContext } from './hole-names.js'
 import { hasArguments, isName, linesOf, sliceLines, type Node } from './syntax.js'
 
@@ -30,7 +30,7 @@ export interface Parsed {
  * @returns What was found, but for the numbers of programs.
  * @throws CacheTagError
  */
-export function checkTags(parsed: Parsed): TemplateFacts {
+export function checkCacheTags(parsed: Parsed): TemplateFacts {
   const checker = new Checker(parsed)
   checker.visit(parsed.tree, OUTSIDE)
   return checker.facts
@@ -187,7 +187,7 @@ class Checker {
     const position = this.#positionOf(node)
     const { program, inverse, params = [] } = node
     const { source, options } = this.#parsed
-    if (node.type !== 'BlockStatement') throw holeFaults.inline(position)
+    if (node.type !== 'BlockStatement') throw handlebarsHoleFaults.inline(position)
     if (options.stringParams === true) throw blockFaults.stringParams(position)
     if (this.#isUnknown('nocache')) throw blockFaults.knownHelpersOnly('nocache', position)
     // The parser of another copy of this package may have been here before.
@@ -197,8 +197,8 @@ class Checker {
     if (given !== undefined && !isKnown) {
       throw faults.unnamedValue(String(given.original), position)
     }
-    if (!program || inverse) throw holeFaults.otherwise(position)
-    if (program.blockParams?.length) throw holeFaults.blockParams(position)
+    if (!program || inverse) throw handlebarsHoleFaults.otherwise(position)
+    if (program.blockParams?.length) throw handlebarsHoleFaults.blockParams(position)
     const own = findOwnName(program, around, this.#namesOf(node, position))
     if (own !== undefined) {
       throw namedFaults.ownName(own.name, `{{#nocache ${own.named}}}`, position)

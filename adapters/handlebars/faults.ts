@@ -43,7 +43,7 @@ export const blockFaults = {
 }
 
 /** Faults of nocache blocks. */
-export const holeFaults = {
+export const handlebarsHoleFaults = {
   inline: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'nocache is a block helper; write {{#nocache}} ... {{/nocache}}, or {{this.nocache}} for a variable of this name',

@@ -13,7 +13,7 @@ import { outermostOf } from '../../src/fragment/template-frame.js'
 import { currentFrame } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import type { HelperOptions, Render } from './engine.js'
-import { holeFaults } from './faults.js'
+import { handlebarsHoleFaults } from './faults.js'
 import { indentHole, withoutIndents } from './indent.js'
 import { callForHole, isOfOneRender, templateOf } from './instrument.js'
 import { currentPage, inPage, type Page, type PageOptions } from './pages.js'
@@ -156,7 +156,7 @@ export function makeHoleHelper(
     const options = args.pop() as HelperOptions | undefined
     const body = options?.fn
     if (options === undefined || typeof body !== 'function') {
-      throw holeFaults.inline(positionOf(options, undefined))
+      throw handlebarsHoleFaults.inline(positionOf(options, undefined))
     }
     const template = templateOf(body)
     const position = positionOf(options, template)
@@ -164,7 +164,7 @@ export function makeHoleHelper(
     const page = currentPage()
     const isKnown = typeof id === 'string' && template?.hole(id) !== undefined
     if (!isKnown || page === undefined) {
-      if (isKept()) throw holeFaults.unknown(position)
+      if (isKept()) throw handlebarsHoleFaults.unknown(position)
       return '' + (body(this) as string)
     }
     return holes.run(template, id, page, options.hash, position)

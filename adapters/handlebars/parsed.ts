@@ -1,4 +1,4 @@
-import { checkTags } from './check.js'
+import { checkCacheTags } from './check.js'
 import type { Instance, ParseOptions, TemplateSpec } from './engine.js'
 import {
   codeOf,
@@ -65,7 +65,7 @@ export class ParsedTemplates {
   ): TemplateFacts {
     let facts = this.#byTree.get(tree)
     if (facts === undefined) {
-      facts = checkTags({
+      facts = checkCacheTags({
         names: this.names,
         tree,
         source,

@@ -1,4 +1,4 @@
-import { checkTags } from './check.js'
+import { checkCacheTags } from './check.js'
 import type { Instance } from './engine.js'
 import type { TemplateFacts } from './facts.js'
 import { callForHole, templateOf } from './instrument.js'
@@ -79,7 +79,7 @@ export class TemplateRegistry {
       const tree = this.#parse?.call(this.instance, source) as Node | undefined
       facts =
         tree &&
-        checkTags({
+        checkCacheTags({
           tree,
           source,
           options: {},

@@ -9,14 +9,20 @@ import type { Watched } from '../../src/watch.js'
 import { errorType } from './error-type.js'
 import { SECONDS } from './options.js'
 import type { Session } from './sessions.js'
-import { FRAGMENT_OUTCOMES, RESULTS, Tally, type CacheTally, type FragmentTally } from './tally.js'
+import {
+  FRAGMENT_OUTCOMES,
+  RESULTS,
+  MetricTally,
+  type CacheTally,
+  type FragmentTally,
+} from './tally.js'
 
 /** Mean number of operations of a cache that answers at once, of which the duration of one is recorded. */
 const MEAN_GAP = 1024
 
 /** The metrics of one meter. */
 export class MetricsSession implements Session {
-  readonly #tally: Tally
+  readonly #tally: MetricTally
   readonly #end: () => void
   #gap = 0
 
@@ -54,7 +60,7 @@ export class MetricsSession implements Session {
       bodies.record(bodyMs / 1000, { 'fragcache.alias': alias, 'fragcache.fragment.name': name })
     }
     // The buckets of the tally are not asked for here.
-    this.#tally = new Tally('openTelemetry', [], settings.maxNames, { operation, fragment })
+    this.#tally = new MetricTally('openTelemetry', [], settings.maxNames, { operation, fragment })
     this.#end = observe(meter, this.#tally)
   }
 
@@ -73,7 +79,7 @@ export class MetricsSession implements Session {
 }
 
 /** Counters that are asked for their sums when metrics are exported. */
-function observe(meter: Meter, tally: Tally): () => void {
+function observe(meter: Meter, tally: MetricTally): () => void {
   const counter = (name: string, unit: string, description: string): ObservableCounter =>
     meter.createObservableCounter(`fragcache.${name}`, { unit, description })
   const operations = counter('operations', '{operation}', 'Calls of the low-level API.')

@@ -5,7 +5,7 @@ import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
 import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
 import { errorType } from './error-type.js'
 import type { Session } from './sessions.js'
-import { OTHERS, resultOf } from './tally.js'
+import { OTHER_LABELS, resultOf } from './tally.js'
 
 type Api = typeof import('@opentelemetry/api')
 
@@ -138,7 +138,8 @@ export class SpansSession implements Session {
 
   #nameOf(name: string): string {
     if (this.#names.has(name)) return name
-    if (this.#names.size >= this.settings.maxNames || name.length > MAX_NAME_LENGTH) return OTHERS
+    if (this.#names.size >= this.settings.maxNames || name.length > MAX_NAME_LENGTH)
+      return OTHER_LABELS
     this.#names.add(name)
     return name
   }

@@ -7,7 +7,7 @@ import { checkShownKeys, type ShownKeys } from '../../src/shown-key.js'
 import { checkKnown, Watched } from '../../src/watch.js'
 import { MetricsSession } from './opentelemetry-metrics.js'
 import { SpansSession, type SpanKinds } from './opentelemetry-spans.js'
-import { checkMaxNames, MAX_NAMES } from './options.js'
+import { checkMaxNames, MAX_LABELS } from './options.js'
 import { join } from './sessions.js'
 
 const require = createRequire(import.meta.url)
@@ -73,7 +73,7 @@ const KINDS = ['operations', 'fragments', 'responses'] as const
 export function openTelemetry(caches: Caches, options: OpenTelemetryOptions = {}): OpenTelemetry {
   const caller = 'openTelemetry'
   checkKnown(caller, options, ['meterProvider', 'tracerProvider', 'spans', 'keys', 'maxNames'])
-  const { keys = 'none', maxNames = MAX_NAMES } = options
+  const { keys = 'none', maxNames = MAX_LABELS } = options
   const watched = new Watched(caller, caches)
   checkMaxNames(caller, maxNames)
   checkShownKeys(caller, keys)

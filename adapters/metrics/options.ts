@@ -1,7 +1,7 @@
 import { show } from '../../src/errors.js'
 
 /** Fragment names that are told apart, unless a site says otherwise. */
-export const MAX_NAMES = 200
+export const MAX_LABELS = 200
 
 /**
  * Upper bounds of the buckets of durations, in seconds: from a look-up in local memory to a server that is

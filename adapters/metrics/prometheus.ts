@@ -4,9 +4,9 @@ import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { checkKnown, Watched } from '../../src/watch.js'
-import { checkMaxNames, MAX_NAMES, SECONDS } from './options.js'
+import { checkMaxNames, MAX_LABELS, SECONDS } from './options.js'
 import { join, type Session } from './sessions.js'
-import { FRAGMENT_OUTCOMES, RESULTS, Tally } from './tally.js'
+import { FRAGMENT_OUTCOMES, RESULTS, MetricTally } from './tally.js'
 
 const require = createRequire(import.meta.url)
 
@@ -61,7 +61,7 @@ export function prometheusMetrics(
 ): PrometheusMetrics {
   const caller = 'prometheusMetrics'
   checkKnown(caller, options, ['register', 'prefix', 'maxNames', 'buckets'])
-  const { prefix = 'fragcache_', maxNames = MAX_NAMES, buckets = SECONDS } = options
+  const { prefix = 'fragcache_', maxNames = MAX_LABELS, buckets = SECONDS } = options
   const watched = new Watched(caller, caches)
   checkMaxNames(caller, maxNames)
   checkPrefix(caller, prefix)
@@ -138,7 +138,7 @@ const CACHE = ({ alias, backend }: { readonly alias: string; readonly backend: s
 
 /** The metrics of one register under one prefix. */
 class PrometheusSession implements Session {
-  readonly #tally: Tally
+  readonly #tally: MetricTally
   readonly #metrics: readonly Registered[]
 
   constructor(
@@ -147,7 +147,7 @@ class PrometheusSession implements Session {
     readonly settings: { readonly maxNames: number; readonly buckets: readonly number[] },
   ) {
     const bounds = settings.buckets.map((seconds) => seconds * 1000)
-    this.#tally = new Tally('prometheusMetrics', bounds, settings.maxNames)
+    this.#tally = new MetricTally('prometheusMetrics', bounds, settings.maxNames)
     this.#metrics = metricsOf(this.#tally, settings.buckets).map((metric) => this.#toGet(metric))
     try {
       this.#register()
@@ -204,7 +204,7 @@ class PrometheusSession implements Session {
   }
 }
 
-function metricsOf(tally: Tally, buckets: readonly number[]): Metric[] {
+function metricsOf(tally: MetricTally, buckets: readonly number[]): Metric[] {
   const counter = (name: string, help: string, values: () => Value[]): Metric => ({
     name,
     help,
@@ -299,7 +299,7 @@ function metricsOf(tally: Tally, buckets: readonly number[]): Metric[] {
 }
 
 function durationsOf(
-  cache: ReturnType<Tally['caches']>[number],
+  cache: ReturnType<MetricTally['caches']>[number],
   buckets: readonly number[],
 ): Value[] {
   const name = 'operation_duration_seconds'

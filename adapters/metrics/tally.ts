@@ -9,7 +9,7 @@ import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
 import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
 
 /** What stands for all names past the limit. */
-export const OTHERS = '(others)'
+export const OTHER_LABELS = '(others)'
 
 /** Most reasons that are told apart: those of this package are fewer. */
 const MAX_REASONS = 64
@@ -98,7 +98,7 @@ export interface TallyHooks {
  * Counts the messages of caches, for who asks for the sums once in a while. A message costs some look-ups
  * and additions, and makes no object.
  */
-export class Tally {
+export class MetricTally {
   /** By alias; mostly one, since mostly one cache in a process has an alias. */
   readonly #caches = new Map<string, CacheTally[]>()
   readonly #aliases = new Map<string, AliasTally>()
@@ -258,7 +258,7 @@ export class Tally {
 
   #newFragment(fragments: Map<string, FragmentTally>, alias: string, name: string): FragmentTally {
     const isTold = this.#names < this.maxNames && name.length <= MAX_NAME_LENGTH
-    const known = isTold ? name : OTHERS
+    const known = isTold ? name : OTHER_LABELS
     if (known === name) this.#names++
     return getOrAdd(fragments, known, () => new FragmentTally(known, alias))
   }
@@ -279,7 +279,7 @@ export class Tally {
   ): ResponseTally {
     const isKnown = this.#reasons.has(given) || this.#reasons.size < MAX_REASONS
     if (isKnown) this.#reasons.add(given)
-    const reason = isKnown ? given : OTHERS
+    const reason = isKnown ? given : OTHER_LABELS
     const outcomes = getOrAdd(responses, reason, () => new Map<string, ResponseTally>())
     return getOrAdd(outcomes, outcome, () => ({ alias, outcome, reason, count: 0 }))
   }

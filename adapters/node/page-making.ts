@@ -30,7 +30,7 @@ import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
-import { warnOfFault, warnOfNonce, warnOfTags } from './warnings.js'
+import { warnOfFault, warnOfNonce, warnOfPageTags } from './warnings.js'
 
 /**
  * How far an answer has come. `open`: its headers can be changed. `sending`: we send them. `expected`: what
@@ -326,7 +326,7 @@ export class PageMaking {
       return undefined
     } catch (error) {
       // The page is not to fail for what only the cache wants to know.
-      warnOfTags(routeName(req), error)
+      warnOfPageTags(routeName(req), error)
       return 'tags-unreadable'
     }
   }

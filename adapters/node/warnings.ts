@@ -34,7 +34,7 @@ const routesWarned = new Set<ShortKey>()
  *
  * @param route - Such as `GET /countries/:code`: no address of a visitor's.
  */
-export function warnOfTags(route: string, error: unknown): void {
+export function warnOfPageTags(route: string, error: unknown): void {
   const fault = shortKey(`${route} ${error instanceof Error ? error.name : typeof error}`, 256)
   if (routesWarned.has(fault) || routesWarned.size >= MAX_FAULTS) return
   routesWarned.add(fault)

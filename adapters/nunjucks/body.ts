@@ -1,5 +1,5 @@
 import type { TagPosition } from '../../src/errors.js'
-import type { BlockFunction, CompiledBody, Context, Frame, Runtime } from './engine.js'
+import type { BlockFunction, CompiledBody, Context, NunjucksFrame, Runtime } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 import { inPage, pageOf } from './pages.js'
 import { superFrameOf, type Scope } from './scope.js'
@@ -47,7 +47,7 @@ export function renderBlock(
   block: BlockFunction,
   context: Context,
   runtime: Runtime,
-  frame: Frame,
+  frame: NunjucksFrame,
   variables: Record<string, unknown>,
   position: TagPosition,
 ): string {
@@ -128,7 +128,7 @@ export function renderSuper(
   name: string,
   block: BlockFunction,
   runtime: Runtime,
-  frame: Frame,
+  frame: NunjucksFrame,
 ): unknown {
   let told: { readonly error: unknown } | undefined
   let text: string | null | undefined

@@ -105,15 +105,15 @@ export interface Nodes {
   readonly CallExtensionAsync: NodeClass
 }
 
-export interface Frame {
+export interface NunjucksFrame {
   readonly variables: Record<string, unknown>
-  readonly parent: Frame | undefined
+  readonly parent: NunjucksFrame | undefined
   readonly isolateWrites: boolean | undefined
   topLevel: boolean
   lookup(name: string): unknown
   set: (name: string, value: unknown, resolveUp?: boolean) => void
-  resolve: (name: string, forWrite?: boolean) => Frame | undefined
-  push(isolateWrites?: boolean): Frame
+  resolve: (name: string, forWrite?: boolean) => NunjucksFrame | undefined
+  push(isolateWrites?: boolean): NunjucksFrame
 }
 
 /** An error that knows its place in a template. */
@@ -122,7 +122,7 @@ export interface LocatedError extends Error {
 }
 
 export interface Runtime {
-  readonly Frame: new () => Frame
+  readonly Frame: new () => NunjucksFrame
   markSafe(text: string): unknown
   handleError(error: unknown, lineno: number, colno: number): LocatedError
 }
@@ -132,7 +132,7 @@ export type RenderCallback = (error: Error | null | undefined, text?: string | n
 export type BlockFunction = (
   env: unknown,
   context: Context,
-  frame: Frame,
+  frame: NunjucksFrame,
   runtime: Runtime,
   callback: RenderCallback,
 ) => void
@@ -148,7 +148,7 @@ export interface Context {
     env: unknown,
     name: string,
     block: BlockFunction,
-    frame: Frame,
+    frame: NunjucksFrame,
     runtime: Runtime,
     callback: RenderCallback,
   ): void
@@ -174,7 +174,7 @@ export interface CompiledBody {
     use: object,
     runtime: Runtime,
     context: Context,
-    frame: Frame,
+    frame: NunjucksFrame,
     callback: RenderCallback,
   ): (...held: readonly unknown[]) => { toString(): string }
 }
@@ -206,7 +206,7 @@ export interface Template {
   getExported: (...args: unknown[]) => void
   render: (
     context?: unknown,
-    parentFrame?: Frame | RenderCallback | null,
+    parentFrame?: NunjucksFrame | RenderCallback | null,
     callback?: RenderCallback,
   ) => string | null
 }

@@ -6,7 +6,7 @@ import { nunjucksFaults } from './faults.js'
 import { traceNames } from './names.js'
 import { NodeFactory } from './node-factory.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
-import { checkBody, isA, isSuperCall, walk } from './syntax-tree.js'
+import { checkTagBody, isA, isSuperCall, walk } from './syntax-tree.js'
 import { parseBody } from './tag-body.js'
 import { readNamedValues, readRest } from './tag-source.js'
 
@@ -142,7 +142,7 @@ export function parseHole(
     throw nunjucksFaults.endArguments(endRest, { ...position, line: end.lineno + 1 })
   }
   parser.advanceAfterBlockEnd('endnocache')
-  for (const part of [body, ...names.values()]) checkBody(part, nodes, asyncFilters, position)
+  for (const part of [body, ...names.values()]) checkTagBody(part, nodes, asyncFilters, position)
   checkHole(body, nodes, position)
   const blocks = blocksOf.get(parser) ?? []
   if (blocks.length === 0) {

@@ -5,7 +5,7 @@ import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
 import { isEndOfHoles, parseEndOfHoles, parseHole } from './parse-hole.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
-import { BODY, checkBody, isInside, liftAsyncFilters, replaceSuper } from './syntax-tree.js'
+import { BODY, checkTagBody, isInside, liftAsyncFilters, replaceSuper } from './syntax-tree.js'
 import { readBody } from './read-body.js'
 import { parseBody, strayEnd } from './tag-body.js'
 import { readEnd, TagSource } from './tag-source.js'
@@ -59,7 +59,7 @@ function parseCache(
   const { body, end } = parseBody(parser, 'cache', position)
   readEnd(parser.tokens, { ...position, line: end.lineno + 1 }, position.fragment)
   parser.advanceAfterBlockEnd('endcache')
-  checkBody(body, nodes, asyncFilters, position)
+  checkTagBody(body, nodes, asyncFilters, position)
   return new TagCompiler(
     new NodeFactory(nodes, tag),
     parser.tokens.str,

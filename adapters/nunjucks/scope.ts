@@ -1,11 +1,11 @@
-import type { CompiledBody, Context, Frame, Keeper, Runtime } from './engine.js'
+import type { CompiledBody, Context, NunjucksFrame, Keeper, Runtime } from './engine.js'
 
 /**
  * The variables a body sees. They are its own: what it sets stays inside on a miss, as it does on a
  * hit, and what changes outside afterwards does not reach a body that is put off.
  */
 export interface Scope {
-  readonly frame: Frame
+  readonly frame: NunjucksFrame
   /** The context's variables. */
   readonly variables: Record<string, unknown>
   /** The variables of the tag's place that are none of the engine's frame or context. */
@@ -15,12 +15,12 @@ export interface Scope {
 const UNHELD = Symbol('unheld')
 
 /** Where the block that `super()` renders begins its own variables. */
-const superFrames = new WeakMap<Frame, Frame>()
+const superFrames = new WeakMap<NunjucksFrame, NunjucksFrame>()
 
 /** What a tag's place holds now. */
 export function takeScope(
   context: Context,
-  tagFrame: Frame,
+  tagFrame: NunjucksFrame,
   runtime: Runtime,
   body: CompiledBody,
   usesSuper: boolean,
@@ -35,7 +35,7 @@ export function takeScope(
 const turns = new WeakSet<object>()
 
 /** One frame with the variables of all, as they are now. */
-function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
+function flatten(inner: NunjucksFrame | undefined, runtime: Runtime): NunjucksFrame {
   const flat = merge(inner, runtime)
   const loop: unknown = Object.getOwnPropertyDescriptor(flat.variables, 'loop')?.value
   // The engine counts up in one object. A tag in the body of another has the same turn as that one.
@@ -48,8 +48,8 @@ function flatten(inner: Frame | undefined, runtime: Runtime): Frame {
 }
 
 /** One frame with the variables of all. */
-function merge(inner: Frame | undefined, runtime: Runtime): Frame {
-  const frames: Frame[] = []
+function merge(inner: NunjucksFrame | undefined, runtime: Runtime): NunjucksFrame {
+  const frames: NunjucksFrame[] = []
   for (let at = inner; at !== undefined; at = at.parent) frames.push(at)
   const flat = new runtime.Frame()
   for (const { variables } of frames.reverse()) {
@@ -61,8 +61,8 @@ function merge(inner: Frame | undefined, runtime: Runtime): Frame {
 }
 
 /** The frame around the block, since the engine begins `super()` before the block sets anything. */
-function aroundBlock(frame: Frame): Frame | undefined {
-  for (let at: Frame | undefined = frame; at !== undefined; at = at.parent) {
+function aroundBlock(frame: NunjucksFrame): NunjucksFrame | undefined {
+  for (let at: NunjucksFrame | undefined = frame; at !== undefined; at = at.parent) {
     const known = superFrames.get(at)
     if (known !== undefined) return known
     if (at.isolateWrites === true) return at.parent
@@ -71,7 +71,7 @@ function aroundBlock(frame: Frame): Frame | undefined {
 }
 
 /** The frame for the `super()` of a body with this frame. */
-export function superFrameOf(frame: Frame): Frame {
+export function superFrameOf(frame: NunjucksFrame): NunjucksFrame {
   return superFrames.get(frame) ?? frame
 }
 

@@ -81,7 +81,7 @@ export const isAsyncFilter = (node: Node, nodes: Nodes, asyncFilters: readonly s
   isA(node, nodes.Filter) && asyncFilters.includes(filterName(node))
 
 /** @throws CacheTagError: something in the body cannot be cached. */
-export function checkBody(
+export function checkTagBody(
   body: Node,
   nodes: Nodes,
   asyncFilters: readonly string[],

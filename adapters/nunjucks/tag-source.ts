@@ -1,7 +1,7 @@
 import {
   parseNamedValues,
   parseTagArguments,
-  type Dialect,
+  type ArgumentSyntax,
   type TagArguments,
 } from '../../src/fragment/arguments.js'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
@@ -10,7 +10,7 @@ import type { TagPosition } from '../../src/errors.js'
 import type { Lexer, Node, Parser, Tokenizer } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 
-const DIALECT: Dialect = {
+const DIALECT: ArgumentSyntax = {
   quotes: `"'`,
   filterBar: true,
   operatorWords: ['and', 'or', 'not', 'in', 'is', 'if', 'else'],

@@ -2,7 +2,14 @@ import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
-import type { BlockFunction, CompiledBody, Context, Frame, Place, Runtime } from './engine.js'
+import type {
+  BlockFunction,
+  CompiledBody,
+  Context,
+  NunjucksFrame,
+  Place,
+  Runtime,
+} from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
 import type { Holes } from './holes.js'
 import { takeScope, type Scope } from './scope.js'
@@ -77,7 +84,7 @@ export class TagRenderer {
   run(
     record: string,
     context: Context,
-    frame: Frame,
+    frame: NunjucksFrame,
     runtime: Runtime,
     root: BlockFunction,
     discarded: unknown,
@@ -123,7 +130,7 @@ class TagCall implements TagBody {
   readonly #around: TagSurroundings
   readonly #tag: Tag
   readonly #context: Context
-  readonly #frame: Frame
+  readonly #frame: NunjucksFrame
   readonly #runtime: Runtime
   readonly #root: BlockFunction
   readonly #body: CompiledBody
@@ -132,7 +139,7 @@ class TagCall implements TagBody {
     around: TagSurroundings,
     tag: Tag,
     context: Context,
-    frame: Frame,
+    frame: NunjucksFrame,
     runtime: Runtime,
     root: BlockFunction,
     body: CompiledBody,

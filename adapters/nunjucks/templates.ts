@@ -3,7 +3,7 @@ import { apartFromBodies, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
 import { inPage, notePage } from './pages.js'
-import type { BlockFunction, Engine, Frame, RenderCallback, Template } from './engine.js'
+import type { BlockFunction, Engine, NunjucksFrame, RenderCallback, Template } from './engine.js'
 
 /** The place of the callback where compiled code asks for a template. */
 const COMPILED_CALLBACK = 4
@@ -243,7 +243,7 @@ function nameOf(wanted: unknown): string | undefined {
   return typeof name === 'string' && !/^\.\.?\//.test(name) ? name : undefined
 }
 
-function isFrame(value: unknown): value is Frame {
+function isFrame(value: unknown): value is NunjucksFrame {
   return typeof value === 'object' && value !== null
 }
 

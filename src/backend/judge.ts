@@ -2,7 +2,7 @@ import { currentUntil, INVALIDATED, type SeenVersions } from '../tags.js'
 import type { Hit } from './entries.js'
 
 /** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
-export function judge(hit: Hit, stale: boolean, current?: SeenVersions): Hit | undefined {
+export function standingOf(hit: Hit, stale: boolean, current?: SeenVersions): Hit | undefined {
   const { stamp } = hit
   const softMs = current === undefined ? Infinity : currentUntil(hit.tags, current)
   if (softMs === INVALIDATED) return undefined
@@ -21,7 +21,7 @@ export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefi
   return stale ? { ...hit, staleSinceMs: Math.min(untilMs, nowMs) } : undefined
 }
 
-/** As {@link judge}, of an entry that may have neither tags nor stamp. */
+/** As {@link standingOf}, of an entry that may have neither tags nor stamp. */
 export function judgeEntry(hit: Hit, stale: boolean, current: SeenVersions): Hit | undefined {
-  return hit.tags === undefined && hit.stamp === undefined ? hit : judge(hit, stale, current)
+  return hit.tags === undefined && hit.stamp === undefined ? hit : standingOf(hit, stale, current)
 }

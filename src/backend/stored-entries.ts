@@ -16,7 +16,7 @@ import type {
   StoreRequest,
 } from './entries.js'
 import type { Guard } from './guard.js'
-import { judge, judgeEntry } from './judge.js'
+import { standingOf, judgeEntry } from './judge.js'
 import { RecalledTags } from './recalled-tags.js'
 import type { WriteOutcome } from './store.js'
 import type { StoredKeys } from './stored-keys.js'
@@ -81,15 +81,15 @@ export class StoredEntries implements Entries {
     stale: boolean,
   ): MaybePromise<Hit | undefined> {
     const hit = this.#unpack(storedKey, payloads[at])
-    if (hit?.tags === undefined) return hit?.stamp === undefined ? hit : judge(hit, stale)
+    if (hit?.tags === undefined) return hit?.stamp === undefined ? hit : standingOf(hit, stale)
     const current = new Map<string, string | undefined>()
     counters.forEach((tag, i) => {
       current.set(tag, this.#counters.versionIn(payloads[at + 1 + i]))
     })
     const unread = [...hit.tags.keys()].filter((tag) => !current.has(tag))
-    if (unread.length === 0) return judge(hit, stale, current)
+    if (unread.length === 0) return standingOf(hit, stale, current)
     this.#remember(storedKey, hit.tags)
-    return chain(this.#readVersions(unread, current), () => judge(hit, stale, current))
+    return chain(this.#readVersions(unread, current), () => standingOf(hit, stale, current))
   }
 
   lookup(

@@ -2,7 +2,7 @@ import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
-import { Entries } from './memcached/entries.js'
+import { MemcachedEntries } from './memcached/entries.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
 import { parseLocations } from './memcached/location.js'
 import { MemcachedPrimitives } from './memcached/primitives.js'
@@ -113,7 +113,7 @@ export class MemcachedCache extends Cache {
         timeLimitMs: core.settings.timeLimitMs,
         handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
       })
-      const entries = new Entries(servers, flushOnClear)
+      const entries = new MemcachedEntries(servers, flushOnClear)
       return { store: new MemcachedPrimitives(servers, entries, format, core.settings.timeout) }
     })
   }

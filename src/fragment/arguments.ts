@@ -3,7 +3,7 @@ import { checkKeyword, faults, type Keyword } from './faults.js'
 import { toTimeout } from './spec.js'
 
 /** How an engine spells expressions. */
-export interface Dialect {
+export interface ArgumentSyntax {
   /** Characters that delimit texts. A backtick may hold `${…}`. */
   readonly quotes: string
   /** Whether a bar applies a filter and binds what stands on both its sides. */
@@ -39,7 +39,7 @@ export interface TagArguments<Argument = ArgumentSource> {
  */
 export function parseTagArguments(
   source: string,
-  dialect: Dialect,
+  dialect: ArgumentSyntax,
   position: TagPosition = {},
 ): TagArguments {
   const scan = new Scanner(source, dialect, position)
@@ -94,7 +94,7 @@ export function compileArguments<Argument>(
  */
 export function parseNamedValues(
   source: string,
-  dialect: Dialect,
+  dialect: ArgumentSyntax,
   position: TagPosition = {},
 ): ReadonlyMap<string, ArgumentSource> {
   const scan = new Scanner(source, dialect, position)
@@ -150,7 +150,7 @@ const OPERATOR_ONLY = /^(?:[-+*/%<>=&|^?:!~]+|\.+)$/
 const ENDS_IN_OPERATOR = /(?:[^+]\+|[^-]-|[*%<>=&|^?:!~])$/
 const BEGINS_WITH_OPERATOR = /^(?:[*%<>=&|^?:]|\/(?=[\w\s(]))/
 
-function checkOperators(text: string, dialect: Dialect, position: TagPosition): void {
+function checkOperators(text: string, dialect: ArgumentSyntax, position: TagPosition): void {
   if (OPERATOR_ONLY.test(text) || dialect.operatorWords.includes(text)) {
     throw faults.bareOperator(text, position)
   }
@@ -163,10 +163,10 @@ const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}'
 /** Walks over a tag's source, stepping over texts, comments and brackets as wholes. */
 class Scanner {
   readonly #source: string
-  readonly #dialect: Dialect
+  readonly #dialect: ArgumentSyntax
   readonly #position: TagPosition
 
-  constructor(source: string, dialect: Dialect, position: TagPosition) {
+  constructor(source: string, dialect: ArgumentSyntax, position: TagPosition) {
     this.#source = source
     this.#dialect = dialect
     this.#position = position

@@ -10,7 +10,7 @@ import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
 import { faults } from './faults.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
-import { show, takeContent, type Shown } from './holes.js'
+import { showContent, takeContent, type Shown } from './holes.js'
 import { fragmentMakings, leaveUnfinished, orderOf, type FragmentFlight } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
@@ -128,7 +128,7 @@ export class Attempt {
     if (Date.now() >= old.usableUntilMs || this.#making.isDiscarded) return undefined
     if (frame.dependencies.wasLost(old.hit.tags)) return undefined
     outermostOf(frame)?.marks?.drop(frame)
-    const shown = show(old.value, frame, undefined, fragment.site)
+    const shown = showContent(old.value, frame, undefined, fragment.site)
     if (shown === undefined || isPromise(shown)) return undefined
     const { alias, cache, variant } = fragment
     reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
@@ -237,11 +237,14 @@ export class Attempt {
       observer?.shown({ fragment, parent, frame, text })
       return { text }
     }
-    return chain(show(takeContent(frame, text), parent, frame.holes, fragment.site), (shown) => {
-      if (shown === undefined) throw faults.lostHole(fragment.site)
-      observer?.shown({ fragment, parent, frame, text: shown.text })
-      return shown
-    })
+    return chain(
+      showContent(takeContent(frame, text), parent, frame.holes, fragment.site),
+      (shown) => {
+        if (shown === undefined) throw faults.lostHole(fragment.site)
+        observer?.shown({ fragment, parent, frame, text: shown.text })
+        return shown
+      },
+    )
   }
 
   /** Ends the attempt after {@link complete}. */

@@ -14,7 +14,7 @@ export interface FragmentCacheOptions extends FragmentRules {
 const OPTIONS = ['strict', 'bubbleTimeout', 'compat']
 
 /** @throws TypeError: one is unknown. */
-export function checkOptions(options: object): void {
+export function checkCodeOptions(options: object): void {
   for (const name of Object.keys(options)) {
     if (OPTIONS.includes(name)) continue
     const isAlias = ['alias', 'using', 'cache'].includes(name)

@@ -247,7 +247,7 @@ export function canShow(
  * @returns `undefined`: a hole is not there any more.
  * @throws What a hole throws.
  */
-export function show(
+export function showContent(
   content: Content,
   parent: Frame | undefined,
   holes: HoleRenderer | undefined,

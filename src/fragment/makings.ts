@@ -7,7 +7,7 @@ import type { Order } from '../making/order.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
-import { canShow, show } from './holes.js'
+import { canShow, showContent } from './holes.js'
 import type { Fragment } from './spec.js'
 
 /** The fragments that are being made over each cache. */
@@ -52,5 +52,5 @@ export function unfinishedOf(
   if (typeof left === 'string') return left
   const withoutHoles = left.filter((part) => typeof part === 'string').join('')
   if (!canShow(left, parent, holes, position)) return withoutHoles
-  return chain(show(left, parent, holes, position), (shown) => shown?.text ?? withoutHoles)
+  return chain(showContent(left, parent, holes, position), (shown) => shown?.text ?? withoutHoles)
 }

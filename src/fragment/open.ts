@@ -3,7 +3,7 @@ import type { CacheCore } from '../backend/core.js'
 import type { Hit, Lookup } from '../backend/entries.js'
 import { findOrMake, takeOff, type Seeker } from '../making/find.js'
 import { isUnderLease, type Frame } from '../making/frame.js'
-import { dependOnHit, dependOnLanded, type Found as FoundEntry } from '../making/landed.js'
+import { dependOnHit, dependOnLanded, type FoundEntry } from '../making/landed.js'
 import { Lease } from '../making/lease.js'
 import { toOld, type Lead, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
@@ -21,7 +21,7 @@ import { Attempt } from './attempt.js'
 import { faults } from './faults.js'
 import { readParts, type Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
-import { canShow, show, type Shown } from './holes.js'
+import { canShow, showContent, type Shown } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
@@ -245,7 +245,7 @@ function showFor(
   outcome: FragmentOutcome,
   hit?: Hit,
 ): MaybePromise<Opened> {
-  return chain(show(content, parent, holes, fragment.site), (shown) => {
+  return chain(showContent(content, parent, holes, fragment.site), (shown) => {
     if (shown === undefined) {
       return new Attempt(fragment, undefined, parent, {}, startedMs, holes)
     }

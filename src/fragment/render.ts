@@ -13,7 +13,7 @@ import {
   checkBody,
   checkHoles,
   checkInputs,
-  checkOptions,
+  checkCodeOptions,
   checkVaryOn,
   FROM_CODE,
   type FragmentCacheOptions,
@@ -23,7 +23,7 @@ import {
 } from './from-code.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
-import { show as showContent } from './holes.js'
+import { showContent as showContent } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { openMany } from './open.js'
 import { checkAdapterOptions, toSettings, type AdapterOptions } from './options.js'
@@ -52,7 +52,7 @@ export class FragmentCache {
     if (!isCaches(caches)) {
       throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
     }
-    checkOptions(options)
+    checkCodeOptions(options)
     const { compat } = options
     if (compat !== undefined && (compat as string) !== 'django<6.1') {
       throw new TypeError(`compat: ${show(compat)} is unknown; the only value is "django<6.1"`)

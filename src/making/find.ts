@@ -5,7 +5,7 @@ import { NO_VERSIONS } from '../tags.js'
 import { FAILED, Flight, mustNotWait, type Failed } from './flight.js'
 import type { Frame } from './frame.js'
 import { nextMoment } from './in-flight.js'
-import { toLanded, type Found, type Landed } from './landed.js'
+import { toLanded, type FoundEntry, type Landed } from './landed.js'
 import { leaseOrFind } from './lease.js'
 import { toOld, type Lead } from './making.js'
 import type { Makings } from './makings.js'
@@ -31,7 +31,7 @@ export interface Seeker<Look, Value, Out> {
   /** @returns `undefined`: it is not what it should be, and counts as a miss. */
   valueOf(hit: Hit): Value | undefined
   /** Gives what was found. */
-  serve(found: Found<Value>): MaybePromise<Out>
+  serve(found: FoundEntry<Value>): MaybePromise<Out>
   /**
    * Gives what another found or made.
    *
@@ -39,7 +39,7 @@ export interface Seeker<Look, Value, Out> {
    */
   serveJoined(landed: Landed<Value>): MaybePromise<Out> | undefined
   /** Gives what was found, and has it made again; until `refresh` ends, all others are given what was found. */
-  refresh(look: Look, found: Found<Value>, refresh: Refresh): MaybePromise<Out>
+  refresh(look: Look, found: FoundEntry<Value>, refresh: Refresh): MaybePromise<Out>
   /**
    * Makes it, and ends what it leads.
    *
@@ -106,7 +106,7 @@ async function lead<Look, Value, Out>(
   const { storedKey, ageing } = order
   const flight = takeOff(order, makings, parent)
   const release = () => makings.flights.release(storedKey, flight)
-  const land = (found: Found<Value>) => {
+  const land = (found: FoundEntry<Value>) => {
     flight.land(toLanded(found))
     release()
   }
@@ -153,7 +153,7 @@ function foundIn<Look, Value>(
   look: Look,
   seeker: Seeker<Look, Value, unknown>,
   flight: Flight<Landed<Value>>,
-): Found<Value> | undefined {
+): FoundEntry<Value> | undefined {
   const hit = seeker.hitOf(look)
   if (hit === undefined) return undefined
   try {

@@ -24,13 +24,16 @@ export interface Landed<Value> {
 }
 
 /** An entry that was found, and its value as it can be used. */
-export interface Found<Value> {
+export interface FoundEntry<Value> {
   readonly hit: Hit
   readonly value: Value
 }
 
 /** What was found as others are given it. */
-export function toLanded<Value>({ hit, value }: Found<Value>, afterError = false): Landed<Value> {
+export function toLanded<Value>(
+  { hit, value }: FoundEntry<Value>,
+  afterError = false,
+): Landed<Value> {
   const { tags, staleSinceMs } = hit
   const isOld = staleSinceMs !== undefined
   return {

@@ -6,14 +6,14 @@ import type { Deadline } from '../timeout.js'
 import { fitnessOf, type Fitness } from './fitness.js'
 import type { Flight } from './flight.js'
 import type { Frame } from './frame.js'
-import type { Found, Landed } from './landed.js'
+import type { FoundEntry, Landed } from './landed.js'
 import type { Lease } from './lease.js'
 import type { Makings } from './makings.js'
 import type { Order, Start } from './order.js'
 import type { Refresh } from './refreshes.js'
 
 /** What was found, past its time or not, for when the new one cannot be made. */
-export interface Old<Value> extends Found<Value> {
+export interface Old<Value> extends FoundEntry<Value> {
   /** Milliseconds since the epoch. */
   readonly usableUntilMs: number
 }
@@ -121,7 +121,7 @@ export class Making<Value> {
 /** What may stand in for something that cannot be made. */
 export function toOld<Value>(
   policy: AgeingPolicy | undefined,
-  found: Found<Value>,
+  found: FoundEntry<Value>,
 ): Old<Value> | undefined {
   if (policy === undefined) return undefined
   return { ...found, usableUntilMs: standsInUntilMs(policy, found.hit) }

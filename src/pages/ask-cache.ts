@@ -8,6 +8,6 @@ export function orFail<T>(found: T | undefined): T {
 }
 
 /** A cache that hangs must not keep a page waiting for ever. */
-export async function withinLimit<T>(promise: Promise<T>, limitMs?: number): Promise<T> {
+export async function answeredInTime<T>(promise: Promise<T>, limitMs?: number): Promise<T> {
   return limited(promise, limitMs, (message) => new CacheBackendError(`the cache gave ${message}`))
 }

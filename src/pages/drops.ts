@@ -5,7 +5,7 @@ import { CacheBackendError } from '../errors.js'
 import { generationKey } from '../http/page-key.js'
 import { Moments } from '../moments.js'
 import { newTagVersion } from '../tags.js'
-import { withinLimit } from './ask-cache.js'
+import { answeredInTime } from './ask-cache.js'
 import { encodeGeneration } from './page-records.js'
 
 /** How long at least an invalidation stands against handlers that began before it. */
@@ -59,7 +59,7 @@ export class Drops {
   async settle(uri: string): Promise<void> {
     const running = this.#running.get(uri)
     if (running === undefined) return this.invalidate(uri)
-    await withinLimit(running)
+    await answeredInTime(running)
     if (this.#isOutstanding(uri)) throw new CacheBackendError(NOT_INVALIDATED)
   }
 
@@ -88,7 +88,7 @@ export class Drops {
       await this.cache.set(key, encodeGeneration(record), { timeout })
       await coreOf(this.cache).store.confirmInvalidation('invalidate')
     }
-    const done = withinLimit(drop())
+    const done = answeredInTime(drop())
     const settled = done.then(ignore, ignore)
     this.#running.set(uri, settled)
     try {

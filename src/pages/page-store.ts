@@ -20,7 +20,7 @@ import {
 import { CookieReaders } from './cookie-readers.js'
 import { Drops } from './drops.js'
 import { generationOf } from './generations.js'
-import { Turns } from './turns.js'
+import { PageTurns } from './turns.js'
 import {
   encodeStoredResponse,
   encodeStoredText,
@@ -32,7 +32,7 @@ import { growHeaderList, toHeaderList } from '../http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { newTagVersion, NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
-import { orFail, withinLimit } from './ask-cache.js'
+import { orFail, answeredInTime } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
 import type { UnstoredReason } from './reasons.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
@@ -63,7 +63,7 @@ const UNFIT: Readonly<Record<Unkept, UnstoredReason>> = {
 
 /** The pages in one cache under one key prefix. */
 export class PageStore {
-  readonly #turns = new Turns()
+  readonly #turns = new PageTurns()
   readonly #drops: Drops
   readonly #cookieReaders = new CookieReaders()
   /** Pages that were stored; by URI, which of them was the last. */
@@ -132,7 +132,7 @@ export class PageStore {
     const find = () => this.#reader.find(request, tags, isCurrent)
     const found = find()
     if (!isPromise(found)) return found
-    return withinLimit(
+    return answeredInTime(
       found.then((lookup) => {
         if (lookup.page !== undefined) return lookup
         const writing = this.#turns.of(request.uri)
@@ -142,7 +142,7 @@ export class PageStore {
           return isOvertaken ? find() : lookup
         }
         // Just answered here and on its way into the cache: worth a moment.
-        return withinLimit(writing, WRITING_LIMIT_MS).then(find, () => lookup)
+        return answeredInTime(writing, WRITING_LIMIT_MS).then(find, () => lookup)
       }),
     )
   }

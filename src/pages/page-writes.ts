@@ -22,7 +22,7 @@ export interface Write {
 export type Condition = Pick<Write, 'ifAbsent' | 'replacing'>
 
 /** A variant that is to be stored. */
-export interface Variant {
+export interface PageVariant {
   readonly hash: string
   readonly generation: string
   readonly keptUntilMs: Deadline
@@ -35,7 +35,7 @@ export interface Variant {
  * @returns The record to write, if it changes, and the oldest variants, which have to go.
  */
 export function countVariant(
-  { hash, generation, keptUntilMs }: Variant,
+  { hash, generation, keptUntilMs }: PageVariant,
   value: unknown,
   key: string,
   maxVariants: number,

@@ -1,10 +1,10 @@
-import { withinLimit } from './ask-cache.js'
+import { answeredInTime } from './ask-cache.js'
 
 /** More responses of one URI than this do not wait for each other. */
 const MAX_WAITING = 16
 
 /** Writes of one URI in this process, one at a time. */
-export class Turns {
+export class PageTurns {
   readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
 
   /** What is being written, or was last; `undefined`: nothing is. */
@@ -21,7 +21,7 @@ export class Turns {
     const entry = turn ?? { last: Promise.resolve(), count: 0 }
     this.#writes.set(uri, entry)
     entry.count++
-    const result = entry.last.then(() => withinLimit(write()))
+    const result = entry.last.then(() => answeredInTime(write()))
     entry.last = result
       .then(ignore, ignore)
       .then(() => void (--entry.count === 0 && this.#writes.delete(uri)))

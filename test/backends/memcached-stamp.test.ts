@@ -7,7 +7,7 @@ import {
 } from '../../src/backends/memcached/counter.js'
 import {
   advance,
-  generationOf,
+  generationIn,
   namespaceOf,
   newGenerations,
   parseGenerations,
@@ -164,20 +164,20 @@ describe('generations', () => {
     let record = newGenerations(undefined)
     const mine = namespaceOf('shop')
     const other = namespaceOf('blog')
-    const otherFlags = makeStamp(NOW + 60_000, NOW, false, generationOf(record, other)).flags
+    const otherFlags = makeStamp(NOW + 60_000, NOW, false, generationIn(record, other)).flags
     for (let i = 0; i < 300; i++) {
       const flags = [60_000, null].map((leftMs) => {
         const deadline = leftMs === null ? null : NOW + leftMs
-        return makeStamp(deadline, NOW, i % 2 === 0, generationOf(record, mine)).flags
+        return makeStamp(deadline, NOW, i % 2 === 0, generationIn(record, mine)).flags
       })
       const next = advance(record, [mine])
       for (const one of flags) {
-        expect(isOfGeneration(one, generationOf(record, mine))).toBe(true)
-        expect(isOfGeneration(one, generationOf(next, mine))).toBe(false)
+        expect(isOfGeneration(one, generationIn(record, mine))).toBe(true)
+        expect(isOfGeneration(one, generationIn(next, mine))).toBe(false)
       }
       record = next
     }
-    expect(isOfGeneration(otherFlags, generationOf(record, other))).toBe(true)
+    expect(isOfGeneration(otherFlags, generationIn(record, other))).toBe(true)
   })
 
   it('that were lost are followed by one that none of them has in its stamps', () => {
@@ -190,7 +190,7 @@ describe('generations', () => {
     for (let i = 0; i < 200; i++) {
       const later = newGenerations(record)
       for (const one of [later, advance(later, [mine])]) {
-        expect(stamps.some((flags) => isOfGeneration(flags, generationOf(one, mine)))).toBe(false)
+        expect(stamps.some((flags) => isOfGeneration(flags, generationIn(one, mine)))).toBe(false)
       }
     }
   })
@@ -202,11 +202,11 @@ describe('generations', () => {
     let record = remembered
     for (let i = 0; i < 10; i++) {
       record = advance(record, [mine])
-      cleared.push(makeStamp(NOW + 60_000, NOW, false, generationOf(record, mine)).flags)
+      cleared.push(makeStamp(NOW + 60_000, NOW, false, generationIn(record, mine)).flags)
     }
     let revived = 0
     for (let i = 0; i < 200; i++) {
-      const generation = generationOf(newGenerations(remembered), mine)
+      const generation = generationIn(newGenerations(remembered), mine)
       if (cleared.some((flags) => isOfGeneration(flags, generation))) revived++
     }
     // By chance: one in 400.
@@ -219,12 +219,12 @@ describe('generations', () => {
     for (const name of names) {
       const before = record
       record = advance(record, [name])
-      expect(generationOf(record, name)).not.toBe(generationOf(before, name))
+      expect(generationIn(record, name)).not.toBe(generationIn(before, name))
       expect(record.text.length).toBeLessThan(8192)
     }
     const last = record
     for (const name of names) {
-      expect(generationOf(last, name)).toBeGreaterThanOrEqual(generationOf(last, 'another'))
+      expect(generationIn(last, name)).toBeGreaterThanOrEqual(generationIn(last, 'another'))
     }
   })
 

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { CacheTagError } from '../../src/errors.js'
-import { parseTagArguments, type Dialect } from '../../src/fragment/arguments.js'
+import { parseTagArguments, type ArgumentSyntax } from '../../src/fragment/arguments.js'
 
-const django: Dialect = {
+const django: ArgumentSyntax = {
   quotes: '"\'',
   filterBar: true,
   operatorWords: ['and', 'or', 'not', 'in', 'is', 'if', 'else'],
   comments: false,
 }
-const script: Dialect = {
+const script: ArgumentSyntax = {
   quotes: '"\'`',
   filterBar: false,
   operatorWords: ['in', 'instanceof', 'typeof', 'await', 'new', 'void', 'delete'],

@@ -5,7 +5,7 @@ import type { Connection } from './connection.js'
 import { fromCounter, fromUnsigned, toCounter, toUnsigned } from './counter.js'
 import {
   GENERATIONS_KEY,
-  generationOf,
+  generationIn,
   newGenerations,
   parseGenerations,
   type Generations,
@@ -59,7 +59,7 @@ interface Found {
  * Entries as the base class wants them, over servers that know neither milliseconds, nor numbers
  * below zero, nor key prefixes.
  */
-export class Entries {
+export class MemcachedEntries {
   readonly #servers: Servers
   readonly #flushes: boolean
 
@@ -117,7 +117,7 @@ export class Entries {
     if (isForeign(flags)) return true
     if (isPast(flags, Date.now())) return false
     if (this.#flushes) return true
-    return record !== undefined && isOfGeneration(flags, generationOf(record, namespace))
+    return record !== undefined && isOfGeneration(flags, generationIn(record, namespace))
   }
 
   /** Asks for the generations, once for all commands that go out together. */
@@ -251,7 +251,7 @@ export class Entries {
   ): Connection {
     const { server, namespace } = spot
     const { record } = server
-    const generation = record === undefined ? 0 : generationOf(record, namespace)
+    const generation = record === undefined ? 0 : generationIn(record, namespace)
     const counter = toCounter(payload)
     const stamp = makeStamp(expiresAtMs, Date.now(), counter !== undefined, generation)
     const connection = server.acquire()
@@ -273,7 +273,7 @@ export class Entries {
           server.lost(record)
           done(undefined, 'outdated')
         } else {
-          const isCurrent = generationOf(seen.record, namespace) === generation
+          const isCurrent = generationIn(seen.record, namespace) === generation
           done(undefined, isCurrent ? reply : 'outdated')
         }
       },

@@ -36,7 +36,7 @@ export function namespaceOf(...parts: readonly string[]): string {
   return hash.digest('base64url').slice(0, 12)
 }
 
-export function generationOf({ base, cleared }: Generations, namespace: string): number {
+export function generationIn({ base, cleared }: Generations, namespace: string): number {
   return cleared.get(namespace) ?? base
 }
 
@@ -71,7 +71,7 @@ export function newGenerations(lost: Generations | undefined): Generations {
 export function advance(record: Generations, namespaces: readonly string[]): Generations {
   const cleared = new Map(record.cleared)
   for (const namespace of namespaces) {
-    cleared.set(namespace, generationOf(record, namespace) + 1)
+    cleared.set(namespace, generationIn(record, namespace) + 1)
   }
   // This record is not lost but the server's own, so that none of its names is ahead of the next.
   return cleared.size > MAX_NAMESPACES

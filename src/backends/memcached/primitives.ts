@@ -6,7 +6,7 @@ import type { Unpacked } from '../../serializer.js'
 import { askEach, together, type ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
 import { toDeadline, type Deadline, type Timeout } from '../../timeout.js'
-import { toBytes, type Entries } from './entries.js'
+import { toBytes, type MemcachedEntries } from './entries.js'
 import { MemcachedReplyError } from './faults.js'
 import type { Payload } from './request.js'
 import type { Servers } from './servers.js'
@@ -14,12 +14,17 @@ import type { Servers } from './servers.js'
 /** The entries of a ring of servers, by promises. */
 export class MemcachedPrimitives implements OwnStore<Payload> {
   readonly #servers: Servers
-  readonly #entries: Entries
+  readonly #entries: MemcachedEntries
   readonly #format: PayloadFormat
   readonly #timeout: Timeout
 
   /** @param timeout - Of what is found without a deadline of its own. */
-  constructor(servers: Servers, entries: Entries, format: PayloadFormat, timeout: Timeout) {
+  constructor(
+    servers: Servers,
+    entries: MemcachedEntries,
+    format: PayloadFormat,
+    timeout: Timeout,
+  ) {
     this.#servers = servers
     this.#entries = entries
     this.#format = format

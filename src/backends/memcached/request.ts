@@ -39,7 +39,7 @@ export interface GetRequest {
   readonly done: Done<Item | undefined>
 }
 
-export interface StoreRequest {
+export interface StoreCommand {
   readonly type: 'store'
   readonly mode: StoreMode
   readonly key: string
@@ -106,7 +106,7 @@ export interface AuthRequest {
  */
 export type Request =
   | GetRequest
-  | StoreRequest
+  | StoreCommand
   | RemoveRequest
   | TouchRequest
   | CountRequest

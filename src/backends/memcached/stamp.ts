@@ -38,7 +38,7 @@ const MAX_RELATIVE_SECONDS = 30 * 86_400
 const MAX_DATE_SECONDS = 2 ** 31 - 1
 
 /** What the server is told of an entry. */
-export interface Stamp {
+export interface ServerStamp {
   readonly flags: number
   /** Seconds, or a date in seconds; 0: never. */
   readonly exptime: number
@@ -50,7 +50,7 @@ export function makeStamp(
   nowMs: number,
   isCounter: boolean,
   generation: number,
-): Stamp {
+): ServerStamp {
   const type = isCounter ? COUNTER : 0
   const leftMs = expiresAtMs === null ? Infinity : Math.max(1, expiresAtMs - nowMs)
   const near = scaleOf(leftMs, NEAR)

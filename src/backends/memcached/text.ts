@@ -10,7 +10,7 @@ import {
   type Request,
   type StatsRequest,
   type StoreReply,
-  type StoreRequest,
+  type StoreCommand,
   type TouchRequest,
 } from './request.js'
 import { readDigits, TextFrames, type TextFrame } from './text-frames.js'
@@ -20,7 +20,7 @@ interface Dialect {
   /** @param number - Of the command on its connection, for an answer that can name it. */
   get(request: GetRequest, number: number): string
   /** The line before the value. */
-  store(request: StoreRequest, number: number): string
+  store(request: StoreCommand, number: number): string
   remove(request: RemoveRequest, number: number): string
   touch(request: TouchRequest, number: number): string
   count(request: CountRequest, number: number): string
@@ -70,7 +70,7 @@ export class MetaDialect implements Dialect {
     return `mg ${key} O${number} f${withValue ? ' v' : ''}${withCas ? ' c' : ''}${withSecondsLeft ? ' t' : ''}\r\n`
   }
 
-  store({ mode, key, value, flags, exptime, cas }: StoreRequest, number: number): string {
+  store({ mode, key, value, flags, exptime, cas }: StoreCommand, number: number): string {
     const condition = mode === 'set' ? '' : mode === 'add' ? ' ME' : ` C${cas}`
     return `ms ${key} ${value.length} O${number} F${flags} T${exptime}${condition}\r\n`
   }
@@ -161,7 +161,7 @@ export class ClassicDialect implements Dialect {
     return `${withCas ? 'gets' : 'get'} ${key}\r\n`
   }
 
-  store({ mode, key, value, flags, exptime, cas }: StoreRequest): string {
+  store({ mode, key, value, flags, exptime, cas }: StoreCommand): string {
     const condition = mode === 'cas' ? ` ${cas}` : ''
     return `${mode} ${key} ${flags} ${exptime} ${value.length}${condition}\r\n`
   }
