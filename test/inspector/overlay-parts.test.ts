@@ -2,12 +2,8 @@ import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { locate } from '../../adapters/inspector/overlay/locate.js'
 import { allowing, hashSource, permitOf } from '../../adapters/inspector/overlay/policy.js'
-import {
-  MAX_NOTED,
-  recordIn,
-  RequestRecord,
-  type Seen,
-} from '../../adapters/inspector/overlay/record.js'
+import type { PutOut } from '../../adapters/inspector/overlay/put-out.js'
+import { MAX_NOTED, recordIn, RequestRecord } from '../../adapters/inspector/overlay/record.js'
 import { isOpen, scanHtml } from '../../adapters/inspector/overlay/scan.js'
 
 /** The places of `|` in a text without them, and whether a comment may stand there. */
@@ -70,13 +66,13 @@ describe('where an HTML text has room for a comment', () => {
 
 let seen = 0
 
-function fragment(text: string, inner: readonly Seen[] = []): Seen {
+function fragment(text: string, inner: readonly PutOut[] = []): PutOut {
   const variant = { key: `key${seen}`, storedKey: `key${seen++}`, version: undefined }
-  return { fragment: { variant }, text, inner, tags: [] } as unknown as Seen
+  return { fragment: { variant }, text, inner, tags: [] } as unknown as PutOut
 }
 
 /** The fragments of a page in its order: their places, `?` where another could be meant. */
-function found(html: string, ...outer: Seen[]): string[] {
+function found(html: string, ...outer: PutOut[]): string[] {
   return locate(html, scanHtml(html), outer).map(({ place, isSure }) =>
     typeof place === 'string'
       ? place
