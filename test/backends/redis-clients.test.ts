@@ -129,3 +129,21 @@ it.each([
     /client: .* is no client that is known; give a Redis or a Cluster of ioredis, what createClient/,
   )
 })
+
+it.runIf(isThere)('leaves nothing behind on a client of redis whose server is away', async () => {
+  const own = await startRedis()
+  const client = createClient({ url: own.url, socket: { reconnectStrategy: 20 } })
+  client.on('error', () => undefined)
+  await client.connect()
+  ends.unshift(() => client.destroy())
+  const cache = new RedisCache({ client, options: { timeLimitMs: 100 } })
+  await cache.set('k', 1)
+  const listeners = () => client.listenerCount('ready') + client.listenerCount('error')
+  const before = listeners()
+  await own.stop()
+  for (let i = 0; i < 20; i++) {
+    await expect(cache.get('k')).rejects.toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  expect(listeners()).toBe(before)
+})

@@ -100,16 +100,29 @@ function isOfCluster(client: object): boolean {
 /** RESP's type of binary-safe texts, `$`: they are to come as bytes. */
 const BYTES = { typeMapping: { ['$'.charCodeAt(0)]: Buffer } }
 
+interface Waiting {
+  readonly promise: Promise<void>
+  readonly settle: (error?: Error) => void
+}
+
 class NodeRedisPort implements RedisPort {
   readonly #client: NodeRedisClient
   #connection: object | undefined
+  /** Those who wait for it, settled together: a listener each would stay for ever. */
+  #waiting: Waiting | undefined
 
   constructor(client: NodeRedisClient) {
     this.#client = client
     if (client.isReady) this.#connection = {}
-    client.on('ready', () => (this.#connection = {}))
+    client.on('ready', () => {
+      this.#connection = {}
+      this.#waiting?.settle()
+    })
     client.on('end', () => (this.#connection = undefined))
-    client.on('error', () => (this.#connection = undefined))
+    client.on('error', (error) => {
+      this.#connection = undefined
+      this.#waiting?.settle(error)
+    })
   }
 
   get isReady(): boolean {
@@ -123,10 +136,20 @@ class NodeRedisPort implements RedisPort {
   async connect(): Promise<void> {
     if (!this.#client.isOpen) await this.#client.connect()
     if (this.#client.isReady) return
-    await new Promise((resolve, reject) => {
-      this.#client.on('ready', () => resolve(undefined))
-      this.#client.on('error', reject)
+    this.#waiting ??= this.#wait()
+    await this.#waiting.promise
+  }
+
+  #wait(): Waiting {
+    let settle!: Waiting['settle']
+    const promise = new Promise<void>((resolve, reject) => {
+      settle = (error) => {
+        this.#waiting = undefined
+        if (error === undefined) resolve()
+        else reject(error)
+      }
     })
+    return { promise, settle }
   }
 
   async send(command: RedisCommand, args: readonly (string | Uint8Array)[]): Promise<unknown> {
