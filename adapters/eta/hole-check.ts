@@ -1,7 +1,7 @@
 import type { TagPosition } from '../../src/errors.js'
 import { etaFaults } from './faults.js'
 import { tokenize } from './javascript.js'
-import type { Scope, ScopeReader, Use } from './scopes.js'
+import type { Scope, ScopeReader, NameUse } from './scopes.js'
 import type { AstNode, EtaConfig } from './types.js'
 
 /** A nocache block as it is read. */
@@ -82,7 +82,7 @@ export function checkHole(hole: ReadHole, reader: ScopeReader, config: EtaConfig
 }
 
 /** Where a cached body changes what is made outside of it. */
-function changesIn(tag: Scope, { uses }: ScopeReader): Use[] {
+function changesIn(tag: Scope, { uses }: ScopeReader): NameUse[] {
   return uses.filter(({ does, scope, name }) => {
     if (does === 'read' || !scope.isIn(tag) || scope.nearest('hole') !== undefined) return false
     return scope.find(name)?.isIn(tag) !== true
@@ -90,7 +90,7 @@ function changesIn(tag: Scope, { uses }: ScopeReader): Use[] {
 }
 
 /** Whether a change is of what is used. */
-function touches(change: Use, use: Use): boolean {
+function touches(change: NameUse, use: NameUse): boolean {
   if (change.name !== use.name || change.scope.find(change.name) !== use.scope.find(use.name)) {
     return false
   }

@@ -40,7 +40,7 @@ export class TagHoles implements HoleRenderer {
     const run = inner instanceof TagHoles ? inner.run : this.run
     if (run === this.run && this.#closure(ref) !== undefined) return true
     const found = this.run.findHole(ref)
-    if (found === undefined || !isPortable(found.hole)) return false
+    if (found === undefined || !isStorable(found.hole)) return false
     // What is stored for a tag may have been made where nothing around it was kept.
     return run === this.run || findGiven(found.hole, run, this.run) === undefined
   }
@@ -75,7 +75,7 @@ export class ContextHoles implements HoleRenderer {
 
   has(ref: HoleRef, inner?: HoleRenderer): boolean {
     const found = this.#find(ref)
-    if (found === undefined || !isPortable(found.hole)) return false
+    if (found === undefined || !isStorable(found.hole)) return false
     const run = inner instanceof TagHoles ? inner.run : undefined
     return run === undefined || findGiven(found.hole, run, undefined) === undefined
   }
@@ -96,7 +96,7 @@ export class ContextHoles implements HoleRenderer {
 }
 
 /** Whether a block can be rendered without the rest of its template. */
-export function isPortable({ outer, lost }: CompiledHole): boolean {
+export function isStorable({ outer, lost }: CompiledHole): boolean {
   return outer === undefined && lost === undefined
 }
 

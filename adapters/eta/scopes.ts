@@ -34,7 +34,7 @@ export class Scope {
 }
 
 /** A place where a variable is used. */
-export interface Use {
+export interface NameUse {
   readonly name: string
   readonly scope: Scope
   /** The first of its properties, if that is all that is used of it. */
@@ -63,7 +63,7 @@ const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}'
  * full parser could tell, it takes a name for declared rather than not.
  */
 export class ScopeReader {
-  readonly uses: Use[] = []
+  readonly uses: NameUse[] = []
   /** The names that are declared by `var` right in a hole. */
   readonly leaks: { readonly name: string; readonly hole: Scope }[] = []
   /** Where a hole is left by `return`, or waits. */
@@ -195,7 +195,7 @@ export class ScopeReader {
     if (does === 'assign') this.#note(name, property, 'read')
   }
 
-  #note(name: string, property: string | undefined, does: Use['does']): void {
+  #note(name: string, property: string | undefined, does: NameUse['does']): void {
     this.uses.push({ name, scope: this.scope, property, does, line: this.#line })
   }
 
