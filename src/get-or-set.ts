@@ -48,7 +48,7 @@ export interface ValueAccess {
 /** The values of one cache that are read, or made by one caller for all. */
 export class GetOrSet {
   readonly #access: ValueAccess
-  readonly #makings = new Makings<unknown>()
+  readonly #makings = new Makings<Got>()
 
   constructor(access: ValueAccess) {
     this.#access = access

@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import type { Settings } from './settings.js'
 import type { Marks } from '../../src/pages/marks.js'
-import type { PageLead, PageMakings } from '../../src/pages/page-lead.js'
+import type { Makings } from '../../src/making/makings.js'
+import type { LandedPage, PageLead } from '../../src/pages/page-lead.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { PageStore } from '../../src/pages/page-store.js'
 import type { Routes } from './routes.js'
@@ -12,7 +13,7 @@ export interface Place {
   readonly settings: Settings
   readonly store: PageStore
   /** Who makes pages, for those who wait and in the background. */
-  readonly makings: PageMakings
+  readonly makings: Makings<LandedPage>
   readonly marks: Marks
   /** Where it is counted what becomes of requests. */
   readonly routes: Routes

@@ -3,8 +3,7 @@ import type { Caches } from '../../src/caches.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
-import { Flights } from '../../src/making/flights.js'
-import { Refreshes } from '../../src/making/refreshes.js'
+import { Makings } from '../../src/making/makings.js'
 import { Marks } from '../../src/pages/marks.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
@@ -63,7 +62,7 @@ export class Site {
       const store = new PageStore(this.caches.get(alias), alias, keyPrefix, settings)
       part = {
         store,
-        makings: { flights: new Flights(), refreshes: new Refreshes() },
+        makings: new Makings(),
         marks: new Marks(),
       }
       this.#parts.set(id, part)

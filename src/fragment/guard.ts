@@ -76,7 +76,7 @@ export function noteRead(input: string): void {
   // What a body reads that is rendered while a tag's values are evaluated does not tell users apart.
   if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
   const own = waiting.current
-  if (own?.frame === frame && own !== undefined) (own.read ??= new Set()).add(input)
+  if (own !== undefined && own.frame === frame) (own.read ??= new Set()).add(input)
   let guilty: Error | undefined
   let isUnfit = false
   for (let at = frame; at !== undefined; at = at.parent) {

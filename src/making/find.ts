@@ -57,7 +57,7 @@ export interface Seeker<Look, Value, Out> {
  */
 export async function findOrMake<Look, Value, Out>(
   order: Order,
-  makings: Makings<Value>,
+  makings: Makings<Landed<Value>>,
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {
@@ -78,7 +78,7 @@ export async function findOrMake<Look, Value, Out>(
 /** Begins the flight of something where there is none to join. */
 export function takeOff<Value>(
   { storedKey, tags, ageing }: Order,
-  { flights }: Makings<Value>,
+  { flights }: Makings<Landed<Value>>,
   parent: Frame | undefined,
 ): Flight<Landed<Value>> {
   const flight = new Flight<Landed<Value>>(tags)
@@ -99,7 +99,7 @@ function mayWait(
 /** Looks for something that nobody here is looking for yet. */
 async function lead<Look, Value, Out>(
   order: Order,
-  makings: Makings<Value>,
+  makings: Makings<Landed<Value>>,
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {

@@ -56,10 +56,7 @@ export function dependOnLanded(
 ): MaybePromise<void> {
   frame.depend(cache, landed.tags)
   if (landed.isOld) frame.holdOld()
-  if (!frame.wantsExpiry) return undefined
-  const { expiresAtMs } = landed
-  if (expiresAtMs !== undefined) return frame.limit(expiresAtMs)
-  return chain(cache.readLifetime(storedKey), (read) => frame.limit(read))
+  return frame.wantsExpiry ? limitBy(cache, storedKey, landed.expiresAtMs, frame) : undefined
 }
 
 /** The same for an entry as it was found. */
@@ -71,8 +68,15 @@ export function dependOnHit(
 ): MaybePromise<void> {
   frame.depend(cache, hit.tags)
   if (hit.staleSinceMs !== undefined) frame.holdOld()
-  if (!frame.wantsExpiry) return undefined
-  const expiresAtMs = endOf(hit)
+  return frame.wantsExpiry ? limitBy(cache, storedKey, endOf(hit), frame) : undefined
+}
+
+function limitBy(
+  cache: CacheCore,
+  storedKey: string,
+  expiresAtMs: Deadline | undefined,
+  frame: Frame,
+): MaybePromise<void> {
   if (expiresAtMs !== undefined) return frame.limit(expiresAtMs)
   return chain(cache.readLifetime(storedKey), (read) => frame.limit(read))
 }

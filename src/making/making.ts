@@ -48,7 +48,7 @@ export class Making<Value> {
     readonly order: Order,
     readonly frame: Frame,
     readonly start: Start | undefined,
-    private readonly makings: Makings<Value>,
+    private readonly makings: Makings<Landed<Value>>,
     private readonly lead: Lead<Value>,
   ) {
     frame.holdsLease = lead.lease !== undefined

@@ -1,8 +1,7 @@
 import type { StoredResponse } from '../http/stored-response.js'
 import { Flight } from '../making/flight.js'
 import type { Frame } from '../making/frame.js'
-import type { Flights } from '../making/flights.js'
-import type { Refreshes } from '../making/refreshes.js'
+import type { Makings } from '../making/makings.js'
 
 /** What a handler's run for one page brings those who wait; nothing at all tells them to ask again. */
 export interface LandedPage {
@@ -10,12 +9,6 @@ export interface LandedPage {
   readonly page: StoredResponse | undefined
   /** The handler failed, and this is an older page that stands in for it. */
   readonly standsIn: boolean
-}
-
-/** What is being made over one store of pages, for those who wait and in the background, by key. */
-export interface PageMakings {
-  readonly flights: Flights<LandedPage>
-  readonly refreshes: Refreshes
 }
 
 /** Each has to make it alone. */
@@ -36,7 +29,7 @@ export class PageLead {
    */
   constructor(
     private readonly key: string,
-    private readonly makings: PageMakings,
+    private readonly makings: Makings<LandedPage>,
     frame: Frame | undefined,
     limitMs: number,
     onStream: () => void,
