@@ -50,10 +50,13 @@ export default {
   intentionallyNotExported: [
     'src/staleness.ts:Lock',
     'src/stamp.ts:Stamp',
-    'src/backend.ts:Hit',
-    'src/backends/memory-entry.ts:MemoryPayload',
-    'src/backends/memcached/request.ts:Payload',
-    'src/backends/redis.ts:Payload',
+    'src/backend/core.ts:Build',
     'src/making/frame.ts:Frame',
+    // What types are made from that are exported.
+    'src/fragment/faults.ts:KEYWORDS',
+    'src/pages/reasons.ts:LeftReason',
+    'src/pages/reasons.ts:PassReason',
+    'src/pages/reasons.ts:StaleReason',
+    'src/pages/reasons.ts:UnkeptReason',
   ],
 }

@@ -48,7 +48,7 @@ import { dependOnFound, tooLarge, Values, versionsFor } from './values.js'
  * then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
  * a finite number nor `null`, and unknown options are a `TypeError`.
  *
- * A backend of one's own extends it and implements what {@link Backend} has.
+ * A backend of one's own extends it and implements seven methods, `readEntries` to `removeAll`.
  *
  * @see Django, "The low-level cache API"
  */

@@ -117,7 +117,7 @@ export class EngineCache {
    * placeholders, and once the template is done all fragments of a level are read in one round trip per
    * cache, the missing bodies run, and everything new is stored in one write per cache.
    *
-   * @param render - Renders the template; {@link render} is called in it.
+   * @param render - Renders the template; its tags call the method `render`.
    * @returns The text.
    * @throws CacheTagError: what a tag put out was changed before its text was there.
    * @throws What the template throws.

@@ -13,6 +13,7 @@ export const KEYWORDS = [
   'staleIfError',
 ] as const
 
+/** A keyword that a cache tag knows. */
 export type Keyword = (typeof KEYWORDS)[number]
 
 export function isKeyword(name: string): name is Keyword {

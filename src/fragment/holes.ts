@@ -22,7 +22,7 @@ export interface HoleSource<Page extends object, Hole> {
 
 /** Renders the holes of one engine in the context of one page. */
 export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
-  /** @param page - Left out in what holes are compared by: `isGiven`, its context is no render's. */
+  /** Where `isGiven` the context is no render's: holes are not compared by it. */
   constructor(
     private readonly source: HoleSource<Page, Hole>,
     private readonly context: Page,
