@@ -112,7 +112,8 @@ export class GetOrSet {
     start: Start | undefined,
     lead: Lead<unknown>,
   ): Making<unknown> {
-    const frame = new Frame(wanted.cache, parent, flight, wanted.isLimited)
+    const isLeased = lead.lease !== undefined
+    const frame = new Frame(wanted.cache, parent, flight, wanted.isLimited, isLeased)
     return new Making(wanted, frame, start, this.#makings, lead)
   }
 

@@ -57,9 +57,11 @@ class RenderFrame extends TemplateFrame {
     holes: HoleRenderer,
   ) {
     // Nothing around it: it is the outermost that is kept.
-    super(page.cache, undefined, undefined, page.isLimited)
-    this.holes = holes
-    this.holdsLease = page.holdsLease
+    super(page.cache, undefined, undefined, {
+      isLimited: page.isLimited,
+      isLeased: page.holdsLease,
+      holes,
+    })
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {

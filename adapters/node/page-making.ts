@@ -77,11 +77,12 @@ export class PageMaking {
       isKnownToRead,
     )
     this.conditions = new AskedConditions(req)
-    const { bubbleTimeout } = settings
-    this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, bubbleTimeout)
-    this.frame.holdsLease = isLeased
+    this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, {
+      isLeased,
+      isLimited: settings.bubbleTimeout,
+      holeFault: holeFault(settings.holes),
+    })
     lead?.flight.beginMaking(this.frame, { versions: NO_VERSIONS, claim: lookup.lying })
-    this.frame.holeFault = holeFault(settings.holes)
     this.#depend(lookup.tags)
     if (settings.holes !== undefined) this.#holes = this.#watchHoles(settings.holes, filling)
     this.#facts = new Facts(around, request, this.frame, this.watch, this.#holes)

@@ -43,13 +43,12 @@ export class Attempt {
     holes?: HoleRenderer,
   ) {
     const { cache, bypass, settings, variant } = fragment
-    const frame = new TemplateFrame(cache, parent, lead.flight, settings.bubbleTimeout && !bypass)
+    const isLimited = settings.bubbleTimeout
+    const { storedKey } = variant
+    const isLeased = this.isUnderLease
+    const purpose = bypass ? { isLeased } : { isLeased, isLimited, fragment, storedKey, holes }
+    const frame = new TemplateFrame(cache, parent, lead.flight, purpose)
     if (bypass) frame.keeps = false
-    else {
-      frame.fragment = fragment
-      frame.storedKey = variant.storedKey
-      frame.holes = holes
-    }
     this.frame = frame
     const order = orderOf(fragment)
     this.#making = new Making(order, frame, start, fragmentMakings.over(cache), lead)

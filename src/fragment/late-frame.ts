@@ -22,9 +22,7 @@ export class LateFrame extends TemplateFrame {
     fragment?: Fragment,
     holes?: HoleRenderer,
   ) {
-    super(cache, parent, undefined)
-    this.fragment = fragment
-    this.holes = holes
+    super(cache, parent, undefined, { fragment, holes })
   }
 
   override get isPart(): boolean {

@@ -1,5 +1,7 @@
+import type { CacheCore } from '../backend/core.js'
 import type { CacheTagError, TagPosition } from '../errors.js'
 import { Frame } from '../making/frame.js'
+import type { InFlight } from '../making/in-flight.js'
 import type { HoleMarks } from './hole-marks.js'
 import type { HoleRenderer } from './hole-parts.js'
 
@@ -11,24 +13,50 @@ export interface FramedFragment {
   readonly settings: { readonly strict: boolean }
 }
 
+/** What a template is rendered for. */
+export interface Purpose {
+  /** Whether it is made under a lease. */
+  readonly isLeased?: boolean
+  /** Whether it must not live longer than anything inside. */
+  readonly isLimited?: boolean
+  /** Left out: it is no fragment's, or of one that is not kept. */
+  readonly fragment?: FramedFragment | undefined
+  /** Where what is rendered is going to be stored. */
+  readonly storedKey?: string | undefined
+  /** Fills the holes of what is rendered, if nothing around it is kept. */
+  readonly holes?: HoleRenderer | undefined
+  /** What to throw for a hole where there is nothing to fill it. */
+  readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
+}
+
 /** What a template is rendered in: a fragment, a page, or what is rendered before it is known which. */
 export class TemplateFrame extends Frame {
   /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
   keeps = true
-  /** Left out: it is no fragment's, or of one that is not kept. */
-  fragment: FramedFragment | undefined
-  /** Where what is rendered in it is going to be stored. */
-  storedKey: string | undefined
   /** Fills the holes of what is rendered in it, if nothing around it is kept. */
   holes: HoleRenderer | undefined
-  /** What to throw for a hole where there is nothing to fill it. */
-  holeFault: ((position: TagPosition) => CacheTagError) | undefined
   /** Whether a hole was rendered in it, or in something inside it, though it keeps nothing. */
   hasShownHoles = false
   /** What stands for holes in the texts inside it, if nothing around it is kept. */
   marks: HoleMarks | undefined
   /** Whether something of one user was found while it was made, declared or not. */
   tellsOfUser = false
+  readonly fragment: FramedFragment | undefined
+  readonly storedKey: string | undefined
+  readonly holeFault: ((position: TagPosition) => CacheTagError) | undefined
+
+  constructor(
+    cache: CacheCore,
+    parent: Frame | undefined,
+    flight: InFlight | undefined,
+    purpose: Purpose = {},
+  ) {
+    super(cache, parent, flight, purpose.isLimited, purpose.isLeased)
+    this.fragment = purpose.fragment
+    this.storedKey = purpose.storedKey
+    this.holes = purpose.holes
+    this.holeFault = purpose.holeFault
+  }
 }
 
 /** The template frames around, from the inside out. */

@@ -2,8 +2,9 @@ import type { CacheCore } from '../backend/core.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
+import type { Deadline } from '../timeout.js'
 
-/** What something that is being made depends on: tags, with the versions that were seen. */
+/** What something that is being made depends on: tags with the versions that were seen, and until when. */
 export class Dependencies {
   #tags: Map<string, string | undefined> | undefined
   /** What is still to be added to the tags, in order. */
@@ -13,6 +14,7 @@ export class Dependencies {
   /** Tags that were declared without a version more than once: only at the end it is read. */
   #late: Set<string> | undefined
   #isClosed = false
+  #expiresAtMs = Infinity
   /** Whether the tags are somebody else's by now, and must not be changed. */
   #isHandedOver = false
   readonly #begunAt = invalidationsSoFar()
@@ -71,6 +73,22 @@ export class Dependencies {
   /** Nothing is added any more. */
   close(): void {
     this.#isClosed = true
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Notes until when something inside lives. */
+  limit(expiresAtMs: Deadline | undefined): void {
+    if (typeof expiresAtMs === 'number') {
+      this.#expiresAtMs = Math.min(this.#expiresAtMs, expiresAtMs)
+    }
+  }
+
+  /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
+  get expiresAtMs(): number {
+    return this.#expiresAtMs
   }
 
   /** See `Frame.declare`. */

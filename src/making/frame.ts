@@ -10,8 +10,6 @@ import type { InFlight } from './in-flight.js'
  * depth, hit or miss, so that an invalidation of an inner part reaches the outer one too.
  */
 export class Frame {
-  /** Whether it is made under a lease: then nothing inside may wait for another one. */
-  holdsLease = false
   /** Whether something inside is past its time: what is made of it must not be stored as if it were new. */
   holdsOld = false
   /** It must not be stored: it holds what only one user may see. */
@@ -19,7 +17,6 @@ export class Frame {
   readonly dependencies: Dependencies
   /** Whether this or something around it asks how long what is inside lives. */
   readonly wantsExpiry: boolean
-  #expiresAtMs = Infinity
 
   constructor(
     readonly cache: CacheCore,
@@ -28,16 +25,21 @@ export class Frame {
     readonly flight: InFlight | undefined,
     /** Whether it must not live longer than anything inside. */
     readonly isLimited = false,
+    private readonly isLeased = false,
   ) {
     this.dependencies = new Dependencies(cache)
     this.wantsExpiry = isLimited || (parent?.wantsExpiry ?? false)
     if (isLimited) anyIsLimited = true
   }
 
+  /** Whether it is being made under a lease: then nothing inside may wait for another one. */
+  get holdsLease(): boolean {
+    return this.isLeased && !this.dependencies.isClosed
+  }
+
   /** Notes until when something inside lives. */
   limit(expiresAtMs: Deadline | undefined): void {
-    if (typeof expiresAtMs === 'number')
-      this.#expiresAtMs = Math.min(this.#expiresAtMs, expiresAtMs)
+    this.dependencies.limit(expiresAtMs)
   }
 
   /** Notes that something inside is past its time. */
@@ -53,7 +55,7 @@ export class Frame {
 
   /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
   get bubbledExpiresAtMs(): number {
-    return this.#expiresAtMs
+    return this.dependencies.expiresAtMs
   }
 
   /** Adds what an inner part depends on. The oldest version of a tag stays. */
@@ -87,7 +89,6 @@ export class Frame {
    */
   end(): void {
     this.dependencies.close()
-    this.holdsLease = false
   }
 
   get tags(): SeenVersions | undefined {

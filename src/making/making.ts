@@ -51,7 +51,6 @@ export class Making<Value> {
     private readonly makings: Makings<Landed<Value>>,
     private readonly lead: Lead<Value>,
   ) {
-    frame.holdsLease = lead.lease !== undefined
     lead.flight?.beginMaking(frame, start)
     frame.parent?.announce(order.tags)
   }

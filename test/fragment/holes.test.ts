@@ -765,8 +765,9 @@ describe('a hole whose surroundings cannot fill it', () => {
     const render = () => engine.nocache('h', ann, (v) => v.name)
     expect(() => runSyncIn(value, render)).toThrow(/inside a value or a page that is stored/)
     expect(() => runSyncIn(value, () => engine.tag('box', ann, render))).toThrow(CacheTagError)
-    const page = new TemplateFrame(coreOf(engine.near), undefined, undefined)
-    page.holeFault = (position) => new CacheTagError('its own words', position)
+    const page = new TemplateFrame(coreOf(engine.near), undefined, undefined, {
+      holeFault: (position) => new CacheTagError('its own words', position),
+    })
     expect(() => runSyncIn(page, render)).toThrow('cache tag (page, line 2): its own words')
   })
 
