@@ -7,7 +7,12 @@ import { renderHole } from './fragment/holes.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { toFragmentCache, type FragmentCache } from './fragment/render.js'
-import { refuseUndefinedKeywords, type Fragment, type TagValues } from './fragment/spec.js'
+import {
+  refuseUndefinedKeywords,
+  type Fragment,
+  type TagSite,
+  type TagValues,
+} from './fragment/spec.js'
 import { renderTag, renderTagAsync, type AsyncTagBody, type TagBody } from './fragment/tag.js'
 
 export { compileArguments, parseNamedValues, parseTagArguments } from './fragment/arguments.js'
@@ -85,8 +90,17 @@ export class EngineCache {
   }
 
   /** A tag, to be made once where it is compiled, or where it is met for the first time. */
-  tag(place: TagPlace): CacheTag {
-    return { ...place, remedy: this.#remedy }
+  tag({ fragment, template, line, hasKeywords }: TagPlace): CacheTag {
+    // All of one shape, also once it is known where their fragments live: each hit reads them.
+    const tag: CacheTag & TagSite = {
+      fragment,
+      template,
+      line,
+      hasKeywords,
+      remedy: this.#remedy,
+      home: undefined,
+    }
+    return tag
   }
 
   /**

@@ -1,7 +1,8 @@
 import { currentSession } from '../../src/fragment/deferred.js'
-import type { CacheTag, EngineCache, TagValues } from '../../src/engine.js'
+import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
 import type { DataFrame, HelperOptions, Program } from './engine.js'
 import { blockFaults } from './faults.js'
@@ -37,34 +38,59 @@ export function makeHelper(
     const tag = tagOf(engine, template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
     const context = this === template?.container?.nullContext ? undefined : this
-    const values = valuesOf(context, args, declared, options.hash)
+    const values = valuesOf(context, args, declared, options.hash, tag.hasKeywords)
     const partials = partialsOf(template)
     const given =
       digests === undefined
         ? values
         : { ...values, digest: digests.digestOf(template, partials, tag) }
-    const page = currentPage()
-    const isKnown = template !== undefined || body.program === undefined
-    return engine.render(tag, given, {
-      renderBody: () => toText(body(context)),
-      keepBody() {
-        if (!isKnown) throw blockFaults.unregistered(tag)
-        const late = keepBlock(body, context, options.data)
-        return () => toText(inPage(page, late))
-      },
-      holes: page && holes.of(page),
-    })
+    return engine.render(tag, given, new Block(tag, body, context, options.data, holes))
   }
 }
 
-/** Keeps a block as it is now, to be rendered after its template is done. */
-function keepBlock(body: Program, context: unknown, data: DataFrame | undefined): () => unknown {
-  const session = currentSession()
-  const kept = data && copyFrames(data)
-  const render = () => (kept === undefined ? body(context) : body(context, { data: kept }))
-  if (session === undefined) return render
-  const runAsNow = scopeOf(session).capture()
-  return () => runAsNow(render)
+/** The block of a tag that is being rendered. */
+class Block implements TagBody {
+  readonly #tag: CacheTag
+  readonly #body: Program
+  readonly #context: unknown
+  readonly #data: DataFrame | undefined
+  readonly #page = currentPage()
+  readonly #holes: Holes
+
+  constructor(
+    tag: CacheTag,
+    body: Program,
+    context: unknown,
+    data: DataFrame | undefined,
+    holes: Holes,
+  ) {
+    this.#tag = tag
+    this.#body = body
+    this.#context = context
+    this.#data = data
+    this.#holes = holes
+  }
+
+  get holes(): HoleRenderer | undefined {
+    return this.#page && this.#holes.of(this.#page)
+  }
+
+  renderBody(): string {
+    return toText(this.#body(this.#context))
+  }
+
+  keepBody(): () => string {
+    const body = this.#body
+    const context = this.#context
+    const isKnown = templateOf(body) !== undefined || body.program === undefined
+    if (!isKnown) throw blockFaults.unregistered(this.#tag)
+    const data = this.#data && copyFrames(this.#data)
+    const render = () => (data === undefined ? body(context) : body(context, { data }))
+    const session = currentSession()
+    const runAsNow = session && scopeOf(session).capture()
+    const late = runAsNow === undefined ? render : () => runAsNow(render)
+    return () => toText(inPage(this.#page, late))
+  }
 }
 
 /** A body of one expression gives that expression's value, whatever its type. */
@@ -77,15 +103,13 @@ function valuesOf(
   args: readonly unknown[],
   declared: ReadonlySet<string> | undefined,
   hash: HelperOptions['hash'],
+  hasKeywords: boolean | undefined,
 ): TagValues {
   const timeout = args[0]
   const varyOn = args.slice(2)
-  // Most tags have no keywords.
-  for (const _ in hash) {
-    const given = { ...hash, timeout, varyOn, declared }
-    return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
-  }
-  return { timeout, varyOn, declared }
+  if (!hasKeywords) return { timeout, varyOn, declared }
+  const given = { ...hash, timeout, varyOn, declared }
+  return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
 }
 
 /** As the helper `if` sees it. */
@@ -104,16 +128,26 @@ function tagOf(
 ): CacheTag {
   const name = args[1] as string
   const line = options.loc?.start.line
+  const hasKeywords = hasOwnKeys(options.hash)
   const known = template.sites.get(name)
-  if (known !== undefined) for (const site of known) if (site.line === line) return site
+  if (known !== undefined) {
+    for (const site of known) {
+      if (site.line === line && site.hasKeywords === hasKeywords) return site
+    }
+  }
   const position = positionOf(options, template)
   check(args, options, body, position)
-  const tag = engine.tag({ ...position, fragment: name })
+  const tag = engine.tag({ ...position, fragment: name, hasKeywords })
   if (known === undefined) {
     if (template.sites.size >= MAX_NAMES) template.sites.clear()
     template.sites.set(name, [tag])
   } else known.push(tag)
   return tag
+}
+
+function hasOwnKeys(hash: HelperOptions['hash']): boolean {
+  for (const _ in hash) return true
+  return false
 }
 
 /** What the parser checks too, unless the template was precompiled by another program. */

@@ -25,8 +25,7 @@ interface Known {
 
 /** What a tag knows of its template. */
 interface TagSource {
-  readonly fragment: string
-  readonly template?: string | undefined
+  readonly site: { readonly template?: string | undefined }
   readonly source: string | undefined
 }
 
@@ -64,7 +63,7 @@ export class Digests {
           readCode(tag.source ?? '', [root, body])
         : this.#sourceOf(template)
     // The engine takes relative names from there.
-    const digest = this.#digest(own, template?.path ?? tag.template ?? '')
+    const digest = this.#digest(own, template?.path ?? tag.site.template ?? '')
     this.#known.set(root, { epoch: this.#epoch, digest })
     return digest
   }

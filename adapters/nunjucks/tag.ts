@@ -29,7 +29,8 @@ export interface TagRecord {
   readonly callerUse?: CallerUse
 }
 
-interface Tag extends CacheTag {
+interface Tag {
+  readonly site: CacheTag
   readonly source: string | undefined
   readonly hasKeywords: boolean
   readonly usesSuper: boolean
@@ -98,7 +99,7 @@ export class TagRenderer {
       if (tag.hasKeywords || typeof values.timeout === 'object') unwrap(values)
       if (digests !== undefined) values.digest = digests.of(root, body, tag)
       const call = new TagCall(this.#around, tag, context, frame, runtime, root, body)
-      return cache.render(tag, values, call)
+      return cache.render(tag.site, values, call)
     } catch (error) {
       throw remember(error)
     }
@@ -107,15 +108,17 @@ export class TagRenderer {
   #makeTag(record: string, root: BlockFunction): Tag {
     const parsed = JSON.parse(record) as TagRecord
     const { cache, names } = this.#around
+    const { hasKeywords = false } = parsed
     const place = {
       fragment: parsed.name,
       line: parsed.line,
       template: parsed.template ?? names.nameOf(root),
+      hasKeywords,
     }
     const tag: Tag = {
-      ...cache.tag(place),
+      site: cache.tag(place),
       source: parsed.source,
-      hasKeywords: parsed.hasKeywords ?? false,
+      hasKeywords,
       usesSuper: parsed.usesSuper ?? false,
       callerUse: parsed.callerUse ?? 'none',
     }
@@ -158,7 +161,7 @@ class TagCall implements TagBody {
   }
 
   get #path(): string | undefined {
-    return this.#around.names.pathOf(this.#root) ?? this.#tag.template
+    return this.#around.names.pathOf(this.#root) ?? this.#tag.site.template
   }
 
   #takeScope(): Scope {
@@ -171,7 +174,7 @@ class TagCall implements TagBody {
   }
 
   #render(scope: Scope): string {
-    return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag)
+    return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag.site)
   }
 
   /** Keeps what the body needs, to render it after its template is done. */

@@ -8,13 +8,15 @@ import { TemplateFrame, templateFramesAround } from './template-frame.js'
 const MAX_DEPTH = 32
 
 /** Of the tags whose vary-on values are being evaluated, the outermost first: in which frame. */
-const framesAround: (Frame | undefined)[] = []
-/** What of one user was read for them. Two lists, since every tag comes here, also on a hit. */
-const reads: (Set<string> | undefined)[] = []
+const framesAround = new Array<Frame | undefined>(MAX_DEPTH).fill(undefined)
+/** What of one user was read for them. Two lists that do not grow, since every tag comes here, also on a hit. */
+const reads = new Array<Set<string> | undefined>(MAX_DEPTH).fill(undefined)
+let depth = 0
 
 function forget(): void {
-  framesAround.length = 0
-  reads.length = 0
+  framesAround.fill(undefined)
+  reads.fill(undefined)
+  depth = 0
 }
 
 /**
@@ -23,9 +25,8 @@ function forget(): void {
  * wait in between; it may render other tags.
  */
 export function beginVaryOn(): void {
-  if (reads.length >= MAX_DEPTH) forget()
-  framesAround.push(currentFrame())
-  reads.push(undefined)
+  if (depth === MAX_DEPTH) forget()
+  framesAround[depth++] = currentFrame()
 }
 
 /**
@@ -35,10 +36,15 @@ export function beginVaryOn(): void {
  * @returns What they have read, if anything; for `TagValues.declared`.
  */
 export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | undefined {
-  framesAround.pop()
-  const read = reads.pop()
-  if (before === undefined || read === undefined) return read ?? before
-  return new Set([...before, ...read])
+  // What threw may have left none.
+  if (depth === 0) return before
+  depth--
+  // A frame that is kept here would be kept in memory.
+  framesAround[depth] = undefined
+  const read = reads[depth]
+  if (read === undefined) return before
+  reads[depth] = undefined
+  return before === undefined ? read : new Set([...before, ...read])
 }
 
 /** Vary-on values whose evaluation waits. */
@@ -72,7 +78,7 @@ export async function readVaryOn(
  */
 export function noteRead(input: string): void {
   const frame = currentFrame()
-  const last = reads.length - 1
+  const last = depth - 1
   // What a body reads that is rendered while a tag's values are evaluated does not tell users apart.
   if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
   const own = waiting.current

@@ -21,7 +21,7 @@ export interface TagSite extends TagPosition {
   /** Called from code, not from a template: plain errors, and a timeout may be left out. */
   readonly fromCode?: boolean
   /** @internal Where the tag's fragments live when it says nothing else. */
-  home?: Home
+  home?: Home | undefined
 }
 
 /** Where fragments live. */
