@@ -50,7 +50,7 @@ export default {
   intentionallyNotExported: [
     'src/staleness.ts:Lock',
     'src/stamp.ts:Stamp',
-    'src/backend/core.ts:Build',
+    'src/backend/core.ts:Composition',
     'src/making/frame.ts:Frame',
     // What types are made from that are exported.
     'src/fragment/faults.ts:KEYWORDS',

@@ -1,5 +1,4 @@
-import { Backend } from './backend/backend.js'
-import { coreOf, type Build, type CacheCore } from './backend/core.js'
+import { CacheCore, exposeCore, type Composition } from './backend/core.js'
 import { Changes } from './backend/changes.js'
 import {
   ALL_OF_LOOKUP,
@@ -10,7 +9,7 @@ import {
   ONE_SET,
 } from './backend/calls.js'
 import type { Hit } from './backend/entries.js'
-import type { WriteOutcome } from './backend/store.js'
+import type { CacheStore } from './backend/store.js'
 import {
   checkDelta,
   checkKeys,
@@ -31,15 +30,19 @@ import {
   type SetOptions,
   type TouchOptions,
 } from './cache-options.js'
-import { toDescription, type EntryDescription } from './describe.js'
+import { readDescription, type EntryDescription } from './describe.js'
 import { CacheKeyNotFoundError, show } from './errors.js'
 import type { Version } from './keys.js'
-import { mayWantExpiry } from './making/frame.js'
 import { releasesOver } from './making/lease.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
-import type { CacheSettings, KnownSettings } from './settings.js'
+import {
+  resolveSettings,
+  type CacheSettings,
+  type KnownSettings,
+  type ResolvedSettings,
+} from './settings.js'
 import { checkTags, type TagVersions } from './tags.js'
-import { dependOnFound, tooLarge, Values, versionsFor } from './values.js'
+import { checkStored, dependOnFound, isStored, Values, versionsFor } from './values.js'
 
 /**
  * A cache: Django's low-level API over one store.
@@ -48,23 +51,44 @@ import { dependOnFound, tooLarge, Values, versionsFor } from './values.js'
  * then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
  * a finite number nor `null`, and unknown options are a `TypeError`.
  *
- * A backend of one's own extends it and implements seven methods, `readEntries` to `removeAll`.
+ * A backend of one's own extends it, and is a {@link CacheStore} or hands one over. It may have any other
+ * members: none is taken for a part of the cache.
  *
  * @see Django, "The low-level cache API"
  */
-export abstract class Cache<Payload = unknown> extends Backend<Payload> {
+export abstract class Cache {
+  /** The name this cache has in its `Caches`; empty for a cache in none. */
+  readonly alias: string = ''
+
+  /** Whether the store answers synchronously, so that templates can be rendered synchronously. */
+  readonly answersAtOnce: boolean = false
+
+  /**
+   * Whether other processes read and write the same entries. Then what this process knows of its own
+   * changes is not all that happened.
+   */
+  readonly isShared: boolean = true
+
+  /** The settings with their defaults. */
+  readonly settings: ResolvedSettings
+
   readonly #core: CacheCore
   readonly #changes: Changes
   readonly #values: Values
 
   /**
    * @param known - The names of settings and options that the backend takes besides the common ones.
-   * @param build - What the caches of this package stand on. Left out: the methods of the class.
+   * @param store - What keeps the entries. Left out: the cache itself, by methods of its class.
    * @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind, or a method is missing.
    */
-  protected constructor(settings: CacheSettings = {}, known: KnownSettings = {}, build?: Build) {
-    super(settings, known, build)
-    this.#core = coreOf(this)
+  protected constructor(
+    settings: CacheSettings = {},
+    known: KnownSettings = {},
+    store?: CacheStore<unknown> | Composition,
+  ) {
+    this.settings = resolveSettings(new.target.name, settings, known)
+    this.#core = new CacheCore(this, known.server === true, store)
+    exposeCore(this, this.#core)
     this.#changes = new Changes(this.#core)
     this.#values = new Values(this.#core)
   }
@@ -112,10 +136,8 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       hit = await calls.run('get', [key], lookup, undefined, IF_FOUND)
     }
     if (hit === undefined) return options?.default
-    if (hit.tags !== undefined || mayWantExpiry()) {
-      const noted = dependOnFound(core, storedKey, hit)
-      if (isPromise(noted)) await noted
-    }
+    const noted = dependOnFound(core, storedKey, hit)
+    if (isPromise(noted)) await noted
     return hit.value as T
   }
 
@@ -154,8 +176,7 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     const tags = tagsOf(options)
     const add = async () => {
       const outcome = await this.#changes.add({ ...request, tags: await versionsFor(core, tags) })
-      if (outcome === 'too_large') throw tooLarge(core, 'add', key)
-      return outcome === 'stored'
+      return isStored(core, outcome, 'add', key)
     }
     return core.calls.run('add', [key], add, false, IF_ADDED)
   }
@@ -231,7 +252,6 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
       const hit = lookup?.hits[i]
       if (hit === undefined) continue
       found.set(key, hit.value as T)
-      if (hit.tags === undefined && !mayWantExpiry()) continue
       const noted = dependOnFound(core, storedKeys[i] as string, hit)
       if (isPromise(noted)) await noted
     }
@@ -411,21 +431,11 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
    */
   async describe(key: string, options: KeyOptions = {}): Promise<EntryDescription | undefined> {
     checkOptions(options, KEY_OPTIONS)
-    const { store, entries, calls } = this.#core
+    const core = this.#core
     const { version = this.settings.version } = options
-    const storedKey = this.#core.checkedKey(key, version)
-    const read = async () => {
-      const [hit, expiresAtMs, [payload]] = await Promise.all([
-        entries.lookupOne(storedKey, true, true),
-        store.readDeadline(storedKey),
-        store.readEntries([storedKey]),
-      ])
-      if (hit === undefined || expiresAtMs === undefined) return undefined
-      const bytes = payload === undefined ? undefined : store.sizeOfPayload(payload)
-      const { alias } = this
-      return toDescription({ key, storedKey, version, alias, hit, expiresAtMs, bytes })
-    }
-    return calls.run('describe', [key], read, undefined)
+    const storedKey = core.checkedKey(key, version)
+    const read = () => readDescription(core, { key, storedKey, version })
+    return core.calls.run('describe', [key], read, undefined)
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */
@@ -435,14 +445,4 @@ export abstract class Cache<Payload = unknown> extends Backend<Payload> {
     this.#core.guard.forgetOutage()
     await this.#core.store.disconnect()
   }
-}
-
-function checkStored(
-  core: CacheCore,
-  outcome: WriteOutcome | undefined,
-  operation: string,
-  key: string,
-): void {
-  if (outcome === 'too_large') throw tooLarge(core, operation, key)
-  if (outcome !== 'stored') throw new Error('the entry could not be written')
 }

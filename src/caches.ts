@@ -10,6 +10,9 @@ import { CachesTallies } from './stats/tally.js'
 import { checkTags } from './tags.js'
 import { withinLimit } from './time-limit.js'
 
+/** One process may load two copies of this package. */
+const TALLIES = Symbol.for('fragcache.caches.tallies.1')
+
 /**
  * Caches by alias. Each is also a property of the object under its alias.
  *
@@ -32,6 +35,7 @@ export class Caches {
       )
     }
     for (const [alias, cache] of Object.entries(caches)) this.#add(alias, cache)
+    Object.defineProperty(this, TALLIES, { value: this.#tallies })
   }
 
   #add(alias: string, cache: unknown): void {
@@ -80,24 +84,8 @@ export class Caches {
    *   `docs/consistency.md`, "Several caches".
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
-    await this.#inAll((cache) => cache.invalidateTags(tags, options))
-    await this.#invalidateAgain(() => checkTags(tags), isSoft(options))
-  }
-
-  /**
-   * What lies in one cache may be made from what lies in another, and that from a third. While one that is
-   * slow is told, others may make something from its old entries: the next round reaches that.
-   */
-  async #invalidateAgain(
-    tagsFor: (cache: Cache) => readonly string[],
-    soft: boolean,
-  ): Promise<void> {
-    const caches = new Set(this.#caches.values())
-    const late = [...caches].filter((cache) => cache.isShared || !cache.answersAtOnce).length
-    const rounds = Math.min(caches.size, 1 + late)
-    for (let round = 2; round <= rounds; round++) {
-      await this.#inAll((cache) => coreOf(cache).invalidateAgain(tagsFor(cache), soft))
-    }
+    await inEach(this, (cache) => cache.invalidateTags(tags, options))
+    await invalidateAgain(this, () => checkTags(tags), isSoft(options))
   }
 
   /**
@@ -108,18 +96,13 @@ export class Caches {
    */
   async serverStats(): Promise<Readonly<Record<string, ServerStats>>> {
     const asked = new Map<Cache, Promise<ServerStats | undefined>>()
-    for (const cache of new Set(this.#caches.values())) asked.set(cache, serverStatsOf(cache))
+    for (const cache of eachOf(this)) asked.set(cache, serverStatsOf(cache))
     const found: [string, ServerStats][] = []
     for (const [alias, cache] of this.#caches) {
       const stats = await asked.get(cache)
       if (stats !== undefined) found.push([alias, stats])
     }
     return Object.fromEntries(found)
-  }
-
-  /** @internal */
-  get tallies(): CachesTallies {
-    return this.#tallies
   }
 
   /**
@@ -152,25 +135,53 @@ export class Caches {
     for (const tally of this.#tallies.fragments) tellFragmentHits(tally)
   }
 
-  /** @internal */
-  async invalidateStoredTags(
-    tagsFor: (cache: Cache) => readonly string[],
-    soft = false,
-  ): Promise<void> {
-    await this.#inAll((cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), soft))
-    await this.#invalidateAgain(tagsFor, soft)
-  }
-
   /** Closes every cache. @throws The first failure, after all were tried. */
   async close(): Promise<void> {
-    await this.#inAll((cache) => cache.close())
+    await inEach(this, (cache) => cache.close())
   }
+}
 
-  async #inAll(action: (cache: Cache) => Promise<void>): Promise<void> {
-    const caches = new Set(this.#caches.values())
-    const results = await Promise.allSettled([...caches].map(action))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+/** Whatever the number of its aliases, each cache once. */
+function eachOf(caches: Caches): Cache[] {
+  return [...new Set(caches.aliases.map((alias) => caches.get(alias)))]
+}
+
+/** @throws The first failure, after all were tried. */
+async function inEach(caches: Caches, action: (cache: Cache) => Promise<void>): Promise<void> {
+  const results = await Promise.allSettled(eachOf(caches).map(action))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+/** Invalidates in each cache the stored tags that are to be invalidated there. */
+export async function invalidateStoredTags(
+  caches: Caches,
+  tagsFor: (cache: Cache) => readonly string[],
+  soft = false,
+): Promise<void> {
+  await inEach(caches, (cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), soft))
+  await invalidateAgain(caches, tagsFor, soft)
+}
+
+/**
+ * What lies in one cache may be made from what lies in another, and that from a third. While one that is
+ * slow is told, others may make something from its old entries: the next round reaches that.
+ */
+async function invalidateAgain(
+  caches: Caches,
+  tagsFor: (cache: Cache) => readonly string[],
+  soft: boolean,
+): Promise<void> {
+  const each = eachOf(caches)
+  const late = each.filter((cache) => cache.isShared || !cache.answersAtOnce).length
+  const rounds = Math.min(each.length, 1 + late)
+  for (let round = 2; round <= rounds; round++) {
+    await inEach(caches, (cache) => coreOf(cache).invalidateAgain(tagsFor(cache), soft))
   }
+}
+
+/** What is counted of the fragments and the pages in caches. */
+export function talliesOf(caches: Caches): CachesTallies {
+  return (caches as unknown as { readonly [TALLIES]: CachesTallies })[TALLIES]
 }
 
 async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {

@@ -1,6 +1,5 @@
-import type { Hit } from './backend/entries.js'
+import type { CacheCore } from './backend/core.js'
 import type { Version } from './keys.js'
-import type { Deadline } from './timeout.js'
 
 /** What `Cache.describe` tells of an entry. */
 export interface EntryDescription {
@@ -27,20 +26,22 @@ export interface EntryDescription {
   readonly bytes?: number
 }
 
-/** What was read of an entry. */
-interface Found extends Pick<EntryDescription, 'key' | 'storedKey' | 'version' | 'alias'> {
-  readonly hit: Hit
-  readonly expiresAtMs: Deadline
-  readonly bytes: number | undefined
-}
-
 const TAG_OF_USER = 't:'
 /** Of this cache, and of the fragments of others. */
 const TAGS_OF_FRAGMENTS = ['f:', 'x:']
 
-/** Puts together what was read of an entry. */
-export function toDescription(found: Found): EntryDescription {
-  const { key, storedKey, version, alias, hit, expiresAtMs, bytes } = found
+/** Reads an entry, and what is known of it. */
+export async function readDescription(
+  { alias, store, entries }: CacheCore,
+  { key, storedKey, version }: Pick<EntryDescription, 'key' | 'storedKey' | 'version'>,
+): Promise<EntryDescription | undefined> {
+  const [hit, expiresAtMs, [payload]] = await Promise.all([
+    entries.lookupOne(storedKey, true, true),
+    store.readDeadline(storedKey),
+    store.readEntries([storedKey]),
+  ])
+  if (hit === undefined || expiresAtMs === undefined) return undefined
+  const bytes = payload === undefined ? undefined : store.sizeOfPayload(payload)
   const stored = [...(hit.tags?.keys() ?? [])]
   const tags = stored.filter((tag) => tag.startsWith(TAG_OF_USER))
   const fragments = stored.filter((tag) => TAGS_OF_FRAGMENTS.some((mark) => tag.startsWith(mark)))

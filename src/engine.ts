@@ -6,7 +6,7 @@ import type { HoleRenderer } from './fragment/hole-parts.js'
 import { renderHole } from './fragment/holes.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
-import { toFragmentCache, type FragmentCache } from './fragment/render.js'
+import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
   type Fragment,
@@ -142,11 +142,11 @@ export class EngineCache {
 
   /** @internal For an engine that runs the body by code of its own. @throws CacheTagError */
   resolve(tag: CacheTag, values: TagValues): Fragment {
-    if (tag.hasKeywords === false) return this.fragments.resolveTag(tag, values)
+    if (tag.hasKeywords === false) return resolveTag(this.fragments, tag, values)
     refuseUndefinedKeywords(tag, values)
     const isTrue = this.#isTrue
     const given = isTrue && 'if' in values ? { ...values, if: isTrue(values.if) } : values
-    return this.fragments.resolveTag(tag, given)
+    return resolveTag(this.fragments, tag, given)
   }
 }
 

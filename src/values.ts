@@ -1,6 +1,7 @@
 import { ALL_OF_LOOKUP, IF_STORED } from './backend/calls.js'
 import type { CacheCore } from './backend/core.js'
 import type { Hit } from './backend/entries.js'
+import type { WriteOutcome } from './backend/store.js'
 import {
   checkOptions,
   deadlineOf,
@@ -20,6 +21,7 @@ import { checkTimeout } from './timeout.js'
 
 /** What is being made around the caller is made from what was found. */
 export function dependOnFound(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
+  if (hit.tags === undefined && !mayWantExpiry()) return undefined
   const frame = currentFrame()
   return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
 }
@@ -38,13 +40,23 @@ export function versionsFor(core: CacheCore, tags: readonly string[]): MaybeProm
   })
 }
 
-/** What a value that the store does not take is refused with. */
-export function tooLarge(core: CacheCore, operation: string, key: string): CacheBackendError {
-  const { backendName: backend } = core
-  return new CacheBackendError(
+/** Whether a value was stored. @throws CacheBackendError: it is too large. */
+export function isStored(
+  { backendName: backend }: CacheCore,
+  outcome: WriteOutcome | undefined,
+  operation: string,
+  key: string,
+): boolean {
+  if (outcome !== 'too_large') return outcome === 'stored'
+  throw new CacheBackendError(
     `${operation}: the value for ${show(key)} is larger than ${backend} takes; it was not stored and no older value is left`,
     { code: 'FRAGCACHE_VALUE_TOO_LARGE', backend, operation, key },
   )
+}
+
+/** @throws What became of a value that had to be stored, and is not. */
+export function checkStored(...written: Parameters<typeof isStored>): void {
+  if (!isStored(...written)) throw new Error('the entry could not be written')
 }
 
 /** The values of one cache that are found, or made: what `getOrSet` does. */
@@ -64,8 +76,7 @@ export class Values {
       keep: async ({ key }, request, operation) => {
         const store = () => entries.store([request])
         const [outcome] = await calls.run(operation, [key], store, [], IF_STORED)
-        if (outcome === 'too_large') throw tooLarge(core, 'getOrSet', key)
-        return outcome === 'stored'
+        return isStored(core, outcome, 'getOrSet', key)
       },
       reread: async ({ key, storedKey }) =>
         calls.run('get', [key], () => entries.lookupOne(storedKey, true), undefined),
@@ -112,10 +123,8 @@ export class Values {
     if (hit !== undefined && !isDue) {
       core.calls.lookedUp('getOrSet', key, true, startedMs)
       counts.valueHits++
-      if (hit.tags !== undefined || mayWantExpiry()) {
-        const noted = dependOnFound(core, storedKey, hit)
-        if (isPromise(noted)) await noted
-      }
+      const noted = dependOnFound(core, storedKey, hit)
+      if (isPromise(noted)) await noted
       return hit.value
     }
     const frame = currentFrame()

@@ -1,4 +1,4 @@
-import type { Caches } from '../../src/caches.js'
+import { invalidateStoredTags, type Caches } from '../../src/caches.js'
 import { CacheBackendError, type FragcacheError } from '../../src/errors.js'
 import { checkName } from '../../src/fragment/key.js'
 import { foreignTag, fragmentTag } from '../../src/tags.js'
@@ -103,7 +103,8 @@ function fragmentAction(body: Body, { caches }: Targets): Action {
     target: `fragment ${name}`,
     run: async () => {
       const own = using === undefined ? undefined : caches.get(using)
-      await caches.invalidateStoredTags(
+      await invalidateStoredTags(
+        caches,
         // What contains it may live in any of the caches.
         (cache) =>
           own === undefined || cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)],

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Caches } from '../../src/caches.js'
+import { talliesOf, type Caches } from '../../src/caches.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
@@ -30,7 +30,7 @@ export class Site {
     private readonly caches: Caches,
     readonly settings: Settings,
   ) {
-    this.#routes = new Routes(caches.tallies.routes)
+    this.#routes = new Routes(talliesOf(caches).routes)
     this.place = this.#placeOf(settings)
   }
 

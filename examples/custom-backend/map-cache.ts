@@ -1,5 +1,5 @@
 import { addIntegers, Cache, isExpired, readInteger } from 'fragcache'
-import type { CacheSettings, Deadline, WriteEntry, WriteOutcome } from 'fragcache'
+import type { CacheSettings, CacheStore, Deadline, WriteEntry, WriteOutcome } from 'fragcache'
 
 /** Where the entries live: several caches, with other key prefixes say, may share one. */
 export type Store = Map<string, { payload: Uint8Array; expiresAtMs: Deadline; prefix: string }>
@@ -9,7 +9,7 @@ export interface MapCacheSettings extends CacheSettings {
 }
 
 /** A cache over a Map: what a backend of one's own has to do, and no more. */
-export class MapCache extends Cache<Uint8Array> {
+export class MapCache extends Cache implements CacheStore {
   override readonly answersAtOnce = true
   readonly #store: Store
 
@@ -23,11 +23,11 @@ export class MapCache extends Cache<Uint8Array> {
     return entry === undefined || isExpired(entry.expiresAtMs, Date.now()) ? undefined : entry
   }
 
-  protected override readEntries(keys: readonly string[]) {
+  readEntries(keys: readonly string[]) {
     return keys.map((key) => this.#live(key)?.payload)
   }
 
-  protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+  writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
     return entries.map(({ key, payload, expiresAtMs, ifAbsent, replacing }) => {
       if (ifAbsent || replacing) {
         const live = this.#live(key)
@@ -39,17 +39,17 @@ export class MapCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override removeEntries(keys: readonly string[]) {
+  removeEntries(keys: readonly string[]) {
     return keys.map((key) => this.#live(key) !== undefined && this.#store.delete(key))
   }
 
-  protected override touchEntry(key: string, expiresAtMs: Deadline) {
+  touchEntry(key: string, expiresAtMs: Deadline) {
     const entry = this.#live(key)
     if (entry !== undefined) entry.expiresAtMs = expiresAtMs
     return entry !== undefined
   }
 
-  protected override incrementEntry(key: string, delta: number) {
+  incrementEntry(key: string, delta: number) {
     const entry = this.#live(key)
     if (entry === undefined) return undefined
     const value = readInteger(entry.payload)
@@ -59,11 +59,11 @@ export class MapCache extends Cache<Uint8Array> {
     return sum
   }
 
-  protected override readDeadline(key: string) {
+  readDeadline(key: string) {
     return this.#live(key)?.expiresAtMs
   }
 
-  protected override removeAll() {
+  removeAll() {
     for (const [key, { prefix }] of this.#store) {
       if (prefix === this.settings.keyPrefix) this.#store.delete(key)
     }

@@ -1,19 +1,42 @@
-import { CacheBackendError } from '../errors.js'
+import { CacheBackendError, InvalidCacheBackendError } from '../errors.js'
 import { warnOfKey, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { pack, unpack, type Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
-import type { ChangeListener, OwnStore, Store, WriteEntry, WriteOutcome } from './store.js'
+import type { ChangeListener, OwnStore, CacheStore, WriteEntry, WriteOutcome } from './store.js'
 
-/** A store with its defaults. */
+const REQUIRED: readonly (keyof CacheStore)[] = [
+  'readEntries',
+  'writeEntries',
+  'removeEntries',
+  'touchEntry',
+  'incrementEntry',
+  'readDeadline',
+  'removeAll',
+]
+
+/** @throws InvalidCacheBackendError: it has not all that a store must have. */
+export function checkStore(backend: string, store: unknown): void {
+  const has = (store ?? {}) as Partial<CacheStore>
+  const missing = REQUIRED.find((method) => typeof has[method] !== 'function')
+  if (missing === undefined) return
+  throw new InvalidCacheBackendError(
+    `${backend}: it has no method ${missing}; a backend implements ${REQUIRED.join(', ')}`,
+  )
+}
+
+/**
+ * A store with its defaults. A cache that is its own store may have a member of another kind that is named as
+ * a method which it could have: only a function counts as that.
+ */
 export class CompleteStore {
-  readonly #store: Store<unknown>
+  readonly #store: CacheStore<unknown>
   readonly #own: Partial<OwnStore<unknown>>
 
   /** @param own - The same, if it is one of this package. In a user's, members of those names are nothing. */
-  constructor(store: Store<unknown>, own: OwnStore<unknown> | undefined) {
+  constructor(store: CacheStore<unknown>, own: OwnStore<unknown> | undefined) {
     this.#store = store
     this.#own = own ?? {}
   }
@@ -63,7 +86,7 @@ export class CompleteStore {
   }
 
   readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]> {
-    if (this.#store.readDeadlines !== undefined) return this.#store.readDeadlines(keys)
+    if (typeof this.#store.readDeadlines === 'function') return this.#store.readDeadlines(keys)
     const deadlines: (Deadline | undefined)[] = []
     const pending: Promise<void>[] = []
     keys.forEach((key, i) => {
@@ -81,38 +104,42 @@ export class CompleteStore {
   }
 
   disconnect(): MaybePromise<void> {
-    return this.#store.disconnect?.()
+    return typeof this.#store.disconnect === 'function' ? this.#store.disconnect() : undefined
   }
 
   readServerStats(): MaybePromise<ServerFigures | undefined> {
-    return this.#store.readServerStats?.()
+    return typeof this.#store.readServerStats === 'function'
+      ? this.#store.readServerStats()
+      : undefined
   }
 
   sizeOfPayload(payload: unknown): number | undefined {
-    if (this.#store.sizeOfPayload !== undefined) return this.#store.sizeOfPayload(payload)
+    if (typeof this.#store.sizeOfPayload === 'function') return this.#store.sizeOfPayload(payload)
     if (typeof payload === 'string') return Buffer.byteLength(payload)
     return payload instanceof Uint8Array ? payload.byteLength : undefined
   }
 
   onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
-    if (this.#store.onKeyFaults === undefined) warnOfKey(storedKey, faults)
-    else this.#store.onKeyFaults(storedKey, faults)
+    if (typeof this.#store.onKeyFaults === 'function') this.#store.onKeyFaults(storedKey, faults)
+    else warnOfKey(storedKey, faults)
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): unknown {
-    return this.#store.packValue === undefined
-      ? pack(value, tags)
-      : this.#store.packValue(value, tags)
+    return typeof this.#store.packValue === 'function'
+      ? this.#store.packValue(value, tags)
+      : pack(value, tags)
   }
 
   unpackPayload(payload: unknown): Unpacked {
-    return this.#store.unpackPayload === undefined
-      ? unpack(payload as Uint8Array)
-      : this.#store.unpackPayload(payload)
+    return typeof this.#store.unpackPayload === 'function'
+      ? this.#store.unpackPayload(payload)
+      : unpack(payload as Uint8Array)
   }
 
   isOutage(error: unknown): boolean {
-    return this.#store.isOutage?.(error) ?? !(error instanceof CacheBackendError)
+    return typeof this.#store.isOutage === 'function'
+      ? this.#store.isOutage(error)
+      : !(error instanceof CacheBackendError)
   }
 
   get tellsOfChanges(): boolean {

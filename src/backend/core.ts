@@ -10,7 +10,7 @@ import type { SeenVersions } from '../tags.js'
 import { withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
 import { ALL_OF_LOOKUP, Calls, IF_STORED } from './calls.js'
-import { CompleteStore } from './complete-store.js'
+import { checkStore, CompleteStore } from './complete-store.js'
 import type {
   Beginning,
   Claim,
@@ -21,7 +21,7 @@ import type {
   StoreRequest,
 } from './entries.js'
 import { Guard } from './guard.js'
-import type { OwnStore, Store, WriteOutcome } from './store.js'
+import type { CacheStore, OwnStore, WriteOutcome } from './store.js'
 import { StoredEntries } from './stored-entries.js'
 import { StoredKeys } from './stored-keys.js'
 
@@ -41,6 +41,7 @@ export interface CacheFace {
   readonly alias: string
   readonly answersAtOnce: boolean
   readonly isShared: boolean
+  readonly settings: ResolvedSettings
 }
 
 /** What a cache of this package stands on. */
@@ -53,7 +54,22 @@ export interface Foundation {
 }
 
 /** Makes what a cache stands on, for its core. */
-export type Build = (core: CacheCore) => Foundation
+type Build = (core: CacheCore) => Foundation
+
+/** What a cache of this package hands over in place of a store. */
+export interface Composition {
+  readonly isComposition: true
+}
+
+/** Kept apart, so that the types of a cache tell nothing of its parts. */
+const builds = new WeakMap<object, Build>()
+
+/** A cache that has tags, or a copy of entries, in a way of its own. */
+export function composed(build: Build): Composition {
+  const composition = { isComposition: true } as const
+  builds.set(composition, build)
+  return composition
+}
 
 /** Called with the stored key of an entry that is being removed; without: all are. */
 export type RemovalListener = (storedKey?: string) => void
@@ -82,14 +98,18 @@ export class CacheCore {
 
   /**
    * @param isServer - Whether calls have a time limit, and fail at once while the store is down.
-   * @param build - Left out: the cache is its own store.
+   * @param given - Left out: the cache is its own store.
+   * @throws InvalidCacheBackendError: the store has not all that a store must have.
    */
-  constructor(face: CacheFace, settings: ResolvedSettings, isServer: boolean, build?: Build) {
+  constructor(face: CacheFace, isServer: boolean, given: unknown = face) {
+    const { settings } = face
     this.#face = face
     this.settings = settings
     this.keys = new StoredKeys(settings, (...fault) => this.store.onKeyFaults(...fault))
+    const build = builds.get(given as object)
+    if (build === undefined) checkStore(this.backendName, given)
     const { store, entries, isReported = () => false }: Partial<Foundation> = build?.(this) ?? {}
-    this.store = new CompleteStore(store ?? (face as unknown as Store<unknown>), store)
+    this.store = new CompleteStore(store ?? (given as CacheStore<unknown>), store)
     this.isReported = isReported
     this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)
     this.entries = entries ?? new StoredEntries(this)

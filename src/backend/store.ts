@@ -26,12 +26,13 @@ export interface WriteEntry<Payload = Uint8Array> {
 export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
 
 /**
- * What keeps the entries of a cache. It sees stored keys, payloads and deadlines, and knows no timeouts,
- * versions, values or tags. What answers may do so directly or by a promise.
+ * What keeps the entries of a cache: seven methods, and of the others what it does differently. It sees
+ * stored keys, payloads and deadlines, and knows no timeouts, versions, values or tags. What answers may do
+ * so directly or by a promise.
  *
  * @typeParam Payload - What is kept for a value: bytes, unless `packValue` and `unpackPayload` are there.
  */
-export interface Store<Payload = Uint8Array> {
+export interface CacheStore<Payload = Uint8Array> {
   /** Gives the payloads of the live entries, in the order asked, `undefined` for a miss. */
   readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
   /**
@@ -94,7 +95,7 @@ export interface ChangeListener {
 }
 
 /** What a store of this package may do besides. */
-export interface OwnStore<Payload> extends Store<Payload> {
+export interface OwnStore<Payload> extends CacheStore<Payload> {
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
   /**

@@ -1,4 +1,4 @@
-import type { CacheCore } from '../backend/core.js'
+import { composed, type CacheCore } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
@@ -75,7 +75,11 @@ export class DatabaseCache extends Cache {
   constructor(settings: DatabaseSettings) {
     const known = { settings: ['database', ...FORMAT_SETTINGS], options: OPTIONS, server: true }
     let store!: DatabasePrimitives
-    super(settings, known, (core) => ({ store: (store = storeFor(settings, core)) }))
+    super(
+      settings,
+      known,
+      composed((core) => ({ store: (store = storeFor(settings, core)) })),
+    )
     this.answersAtOnce = store.answersAtOnce
     declareTable(this, store.needed)
   }

@@ -1,4 +1,4 @@
-import type { Store, WriteEntry, WriteOutcome } from '../backend/store.js'
+import type { CacheStore, WriteEntry, WriteOutcome } from '../backend/store.js'
 import { Cache } from '../cache.js'
 import type { CacheSettings } from '../settings.js'
 
@@ -13,11 +13,11 @@ export class DummyCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: CacheSettings = {}) {
-    super(settings, {}, () => ({ store: NOTHING }))
+    super(settings, {}, NOTHING)
   }
 }
 
-const NOTHING: Store<unknown> = {
+const NOTHING: CacheStore<unknown> = {
   readEntries: (keys) => keys.map(() => undefined),
   writeEntries: (entries: readonly WriteEntry<unknown>[]): WriteOutcome[] =>
     entries.map(() => 'stored'),

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { reportDamage } from '../observe.js'
@@ -44,21 +45,31 @@ export interface FileBasedSettings extends CacheSettings {
 export class FileBasedCache extends Cache {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {
-    super(settings, { options: ['maxEntries', 'cullFrequency'] }, (core) => {
-      // Nothing at all has no location either.
-      const { location, options = {} }: Partial<FileBasedSettings> = { ...settings }
-      const limits = {
-        maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
-        cullFrequency: resolveCount('FileBasedCache', 'cullFrequency', options.cullFrequency, 3, 0),
-      }
-      const files = new FileStore(
-        resolve(checkLocation(location)),
-        core.settings.keyPrefix,
-        limits,
-        (key, error) => reportDamage(core, core.backendName, key, error),
-      )
-      return { store: new FilePrimitives(files, limits.maxEntries) }
-    })
+    super(
+      settings,
+      { options: ['maxEntries', 'cullFrequency'] },
+      composed((core) => {
+        // Nothing at all has no location either.
+        const { location, options = {} }: Partial<FileBasedSettings> = { ...settings }
+        const limits = {
+          maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
+          cullFrequency: resolveCount(
+            'FileBasedCache',
+            'cullFrequency',
+            options.cullFrequency,
+            3,
+            0,
+          ),
+        }
+        const files = new FileStore(
+          resolve(checkLocation(location)),
+          core.settings.keyPrefix,
+          limits,
+          (key, error) => reportDamage(core, core.backendName, key, error),
+        )
+        return { store: new FilePrimitives(files, limits.maxEntries) }
+      }),
+    )
   }
 }
 

@@ -1,3 +1,4 @@
+import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
@@ -39,22 +40,26 @@ export class LocMemCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: LocMemSettings = {}) {
-    super(settings, { options: ['maxEntries', 'cullFrequency', 'maxBytes'] }, (core) => {
-      const { location, options = {} } = settings
-      if (location !== undefined && typeof location !== 'string') {
-        throw new InvalidCacheBackendError(
-          `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
-        )
-      }
-      const { maxEntries, cullFrequency, maxBytes } = options
-      const limits = {
-        maxEntries: resolveCount('LocMemCache', 'maxEntries', maxEntries, 300, 1),
-        cullFrequency: resolveCount('LocMemCache', 'cullFrequency', cullFrequency, 3, 0),
-        maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
-      }
-      const store = new MemoryPrimitives(openStore(location), core.settings.keyPrefix, limits)
-      return { store, entries: new MemoryEntries(core, store) }
-    })
+    super(
+      settings,
+      { options: ['maxEntries', 'cullFrequency', 'maxBytes'] },
+      composed((core) => {
+        const { location, options = {} } = settings
+        if (location !== undefined && typeof location !== 'string') {
+          throw new InvalidCacheBackendError(
+            `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
+          )
+        }
+        const { maxEntries, cullFrequency, maxBytes } = options
+        const limits = {
+          maxEntries: resolveCount('LocMemCache', 'maxEntries', maxEntries, 300, 1),
+          cullFrequency: resolveCount('LocMemCache', 'cullFrequency', cullFrequency, 3, 0),
+          maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
+        }
+        const store = new MemoryPrimitives(openStore(location), core.settings.keyPrefix, limits)
+        return { store, entries: new MemoryEntries(core, store) }
+      }),
+    )
   }
 }
 

@@ -1,3 +1,4 @@
+import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
@@ -81,41 +82,45 @@ const DEFAULT_POOL_SIZE = 2
 export class MemcachedCache extends Cache {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: MemcachedSettings) {
-    super(settings, { settings: FORMAT_SETTINGS, options: OPTIONS, server: true }, (core) => {
-      const format = new PayloadFormat('MemcachedCache', settings)
-      const { location, options = {} } = settings
-      const locations = parseLocations(location)
-      const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
-      if (flushOnClear && core.settings.keyPrefix !== '') {
-        throw fault(
-          `options.flushOnClear: clear would empty the servers of other key prefixes, too; leave it out, or keyPrefix ${show(core.settings.keyPrefix)}`,
-        )
-      }
-      const failover = checkFlag('failover', options.failover)
-      if (failover && flushOnClear) {
-        throw fault(
-          'options.failover: with options.flushOnClear there are no generations by which a server that returns could be told from one that is up to date, and it would serve outdated values; leave one of the two out',
-        )
-      }
-      const credentials = checkCredentials(options)
-      const servers = new Servers({
-        locations,
-        weights: checkWeights(options.weights, locations.length),
-        keyPrefix: core.settings.keyPrefix,
-        poolSize: resolveCount(
-          'MemcachedCache',
-          'options.poolSize',
-          options.poolSize,
-          DEFAULT_POOL_SIZE,
-          1,
-        ),
-        failover,
-        timeLimitMs: core.settings.timeLimitMs,
-        handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
-      })
-      const entries = new MemcachedEntries(servers, flushOnClear)
-      return { store: new MemcachedPrimitives(servers, entries, format, core.settings.timeout) }
-    })
+    super(
+      settings,
+      { settings: FORMAT_SETTINGS, options: OPTIONS, server: true },
+      composed((core) => {
+        const format = new PayloadFormat('MemcachedCache', settings)
+        const { location, options = {} } = settings
+        const locations = parseLocations(location)
+        const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
+        if (flushOnClear && core.settings.keyPrefix !== '') {
+          throw fault(
+            `options.flushOnClear: clear would empty the servers of other key prefixes, too; leave it out, or keyPrefix ${show(core.settings.keyPrefix)}`,
+          )
+        }
+        const failover = checkFlag('failover', options.failover)
+        if (failover && flushOnClear) {
+          throw fault(
+            'options.failover: with options.flushOnClear there are no generations by which a server that returns could be told from one that is up to date, and it would serve outdated values; leave one of the two out',
+          )
+        }
+        const credentials = checkCredentials(options)
+        const servers = new Servers({
+          locations,
+          weights: checkWeights(options.weights, locations.length),
+          keyPrefix: core.settings.keyPrefix,
+          poolSize: resolveCount(
+            'MemcachedCache',
+            'options.poolSize',
+            options.poolSize,
+            DEFAULT_POOL_SIZE,
+            1,
+          ),
+          failover,
+          timeLimitMs: core.settings.timeLimitMs,
+          handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
+        })
+        const entries = new MemcachedEntries(servers, flushOnClear)
+        return { store: new MemcachedPrimitives(servers, entries, format, core.settings.timeout) }
+      }),
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-import { coreOf } from '../backend/core.js'
+import { composed, coreOf } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import type { KeyOptions } from '../cache-options.js'
 import { checkVersion } from '../keys.js'
@@ -48,7 +48,11 @@ export class RedisCache extends Cache {
       server: true,
     }
     let store!: RedisPrimitives
-    super(settings, known, (core) => ({ store: (store = new RedisPrimitives(settings, core)) }))
+    super(
+      settings,
+      known,
+      composed((core) => ({ store: (store = new RedisPrimitives(settings, core)) })),
+    )
     this.#scanner = store.scanner
   }
 

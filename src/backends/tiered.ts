@@ -1,4 +1,4 @@
-import { coreOf } from '../backend/core.js'
+import { composed, coreOf } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { BusEnd } from './tiered/bus.js'
@@ -27,22 +27,26 @@ export class TieredCache extends Cache {
   constructor(settings: TieredSettings) {
     const { local, remote: cache, bus, localTimeout } = checkSettings(settings)
     const known = { settings: ['local', 'remote', 'bus', 'localTimeout'], options: [] }
-    super(commonSettings(settings, coreOf(cache).settings), known, (core) => {
-      const alias = () => core.alias
-      const remote = new Remote(cache, alias)
-      const near = new NearMemory({
-        local: coreOf(local),
-        remote: remote.core,
-        bus: bus === undefined ? undefined : new BusEnd(bus, alias),
-        localTimeout,
-        starting: () => remote.name(),
-      })
-      return {
-        store: new TieredPrimitives(remote, near, () => local.close()),
-        entries: new TieredEntries(remote, near),
-        // What the remote cache said of its failure, it has reported.
-        isReported: (error) => error instanceof CacheBackendError,
-      }
-    })
+    super(
+      commonSettings(settings, coreOf(cache).settings),
+      known,
+      composed((core) => {
+        const alias = () => core.alias
+        const remote = new Remote(cache, alias)
+        const near = new NearMemory({
+          local: coreOf(local),
+          remote: remote.core,
+          bus: bus === undefined ? undefined : new BusEnd(bus, alias),
+          localTimeout,
+          starting: () => remote.name(),
+        })
+        return {
+          store: new TieredPrimitives(remote, near, () => local.close()),
+          entries: new TieredEntries(remote, near),
+          // What the remote cache said of its failure, it has reported.
+          isReported: (error) => error instanceof CacheBackendError,
+        }
+      }),
+    )
   }
 }

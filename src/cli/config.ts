@@ -3,7 +3,7 @@ import { dirname, parse, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { hasCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
-import { createCaches, type Caches } from '../caches.js'
+import { createCaches, isCaches, type Caches } from '../caches.js'
 import { messageOfError } from '../error-text.js'
 import { CommandError, UsageError } from './faults.js'
 
@@ -163,15 +163,6 @@ export function cachesIn(exported: unknown): (readonly [name: string, cache: Cac
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
-}
-
-/** By what it can do, since the application may have another copy of this package. */
-function isCaches(value: unknown): value is Caches {
-  if (!isObject(value)) return false
-  const methods = ['get', 'has', 'invalidateTags', 'close', 'invalidateStoredTags']
-  return (
-    Array.isArray(value['aliases']) && methods.every((name) => typeof value[name] === 'function')
-  )
 }
 
 function isCache(value: unknown): value is Cache {

@@ -1,6 +1,6 @@
 import { isSoft, type InvalidateOptions } from '../cache-options.js'
 import type { Cache } from '../cache.js'
-import { isCaches, type Caches } from '../caches.js'
+import { invalidateStoredTags, isCaches, type Caches } from '../caches.js'
 import { show } from '../errors.js'
 import { currentFrame, runAsyncIn } from '../making/frame.js'
 import { dependOnHit } from '../making/landed.js'
@@ -33,6 +33,9 @@ import { openInPlace, runInPlace } from './tag.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
+/** One process may load two copies of this package. */
+const RESOLVER = Symbol.for('fragcache.fragments.resolver.1')
+
 /**
  * Fragments over named caches: a part of a page is looked up, or rendered once and stored.
  *
@@ -62,6 +65,7 @@ export class FragmentCache {
     this.options = options
     this.#compat = compat
     this.#resolver = new FragmentResolver(caches, compat !== undefined, settings)
+    Object.defineProperty(this, RESOLVER, { value: this.#resolver })
   }
 
   /**
@@ -200,7 +204,8 @@ export class FragmentCache {
     const own = this.#cacheOf(place)
     const tag = fragmentTag(name)
     // What contains it may live in any of the caches.
-    await this.caches.invalidateStoredTags(
+    await invalidateStoredTags(
+      this.caches,
       (cache) => (cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)]),
       soft,
     )
@@ -239,12 +244,7 @@ export class FragmentCache {
     if (options.tags !== undefined) checkEntryTags(options.tags)
     checkHoles(options.holes)
     checkInputs(options.inputs)
-    return this.resolveTag(site, { ...options, timeout, varyOn })
-  }
-
-  /** @internal Turns the values of a tag into a fragment. @throws CacheTagError */
-  resolveTag(site: TagSite, values: CodeValues): Fragment {
-    return this.#resolver.resolve(site, values)
+    return this.#resolver.resolve(site, { ...options, timeout, varyOn })
   }
 }
 
@@ -299,10 +299,14 @@ export function toFragmentCache(
   })
 }
 
-/** Structural, since one process may load two copies of this package. */
-function isFragmentCache(value: Caches | FragmentCache): value is FragmentCache {
-  return (
-    value instanceof FragmentCache ||
-    typeof (value as Partial<FragmentCache> | null)?.resolveTag === 'function'
+function isFragmentCache(value: unknown): value is FragmentCache {
+  return typeof value === 'object' && value !== null && RESOLVER in value
+}
+
+/** Turns the values of a tag into a fragment. @throws CacheTagError */
+export function resolveTag(fragments: FragmentCache, site: TagSite, values: CodeValues): Fragment {
+  return (fragments as unknown as { readonly [RESOLVER]: FragmentResolver })[RESOLVER].resolve(
+    site,
+    values,
   )
 }

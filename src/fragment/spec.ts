@@ -1,6 +1,6 @@
 import { BoundedMemo, bytesOfText, shortKey, type ShortKey } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
-import type { Caches } from '../caches.js'
+import { talliesOf, type Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
 import { toBeta, toGrace, toLock, type AgeingPolicy, type Lock } from '../staleness.js'
@@ -186,7 +186,7 @@ export class FragmentResolver {
     const known = memo.get(id)
     if (known !== undefined) return known
     // A cache under two aliases is counted under the first.
-    const tally = this.#caches.tallies.fragments.of(alias, name)
+    const tally = talliesOf(this.#caches).fragments.of(alias, name)
     const table = new VariantTable(cache, name, version, this.#colliding, tally)
     memo.set(id, table)
     return table

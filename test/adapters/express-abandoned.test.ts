@@ -28,9 +28,7 @@ const FOR_EVER = 180
 class Unwilling extends AsyncTestCache {
   failsToWrite = false
 
-  protected override writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     if (this.failsToWrite) return Promise.reject(new Error('the test store is read only'))
     return super.writeEntries(entries)
   }

@@ -18,7 +18,7 @@ class SlowToTouch extends AsyncTestCache {
   readonly touching = gate()
   readonly goesOn = gate()
 
-  protected override async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
+  override async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
     if (this.isSlow) {
       this.touching.open()
       await this.goesOn.opened
@@ -31,9 +31,7 @@ class SlowToTouch extends AsyncTestCache {
 class LosesAnAnswer extends AsyncTestCache {
   losesNext = false
 
-  protected override writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     if (!this.losesNext) return super.writeEntries(entries)
     this.losesNext = false
     return new Promise(() => undefined)

@@ -181,7 +181,7 @@ describe.each(oneExpress)('concurrent requests in $version', ({ express }) => {
       overtaken: ReturnType<typeof gate> | undefined
       asked = 0
 
-      protected override async readEntries(keys: readonly string[]) {
+      override async readEntries(keys: readonly string[]) {
         this.asked++
         const { overtaken } = this
         this.overtaken = undefined

@@ -74,9 +74,7 @@ async function visit(store: PageStore, of: PageRequest, made: NewPage): Promise<
 class SlowlyWritingCache extends AsyncTestCache {
   isSlow = false
 
-  protected override writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     return this.isSlow ? new Promise(() => undefined) : super.writeEntries(entries)
   }
 }

@@ -203,7 +203,7 @@ describe.each(expressVersions)('an action, on $version', ({ express }) => {
 
 describe('an action that fails', () => {
   class Broken extends AsyncTestCache {
-    protected override async removeAll(): Promise<void> {
+    override async removeAll(): Promise<void> {
       throw new CacheBackendError('the disk is full')
     }
   }

@@ -86,7 +86,7 @@ describe('metrics', () => {
     const now = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
     onTestFinished(() => now.mockRestore())
     class SlowCache extends AsyncTestCache {
-      protected override async readEntries(keys: readonly string[]) {
+      override async readEntries(keys: readonly string[]) {
         nowMs += 4
         return super.readEntries(keys)
       }
@@ -260,7 +260,7 @@ describe('spans', () => {
     const { provider, tracer, spans } = tracing()
     const caches = createCaches({
       late: new (class SlowCache extends AsyncTestCache {
-        protected override async readEntries(keys: readonly string[]) {
+        override async readEntries(keys: readonly string[]) {
           nowMs += 250
           return super.readEntries(keys)
         }

@@ -89,7 +89,7 @@ describe('the counters of operations', () => {
     const time = steppedTime()
     const tookMs = [0.5, 1, 7, 20, 3000]
     class SlowCache extends AsyncTestCache {
-      protected override async readEntries(keys: readonly string[]) {
+      override async readEntries(keys: readonly string[]) {
         const entries = await super.readEntries(keys)
         time.pass(tookMs.shift() as number)
         return entries

@@ -226,7 +226,7 @@ describe('keys', () => {
   it('are hidden where a store puts them into its errors', async () => {
     const { logger, records } = pinoToMemory()
     class TalkingCache extends AsyncTestCache {
-      protected override async readEntries(keys: readonly string[]): Promise<never> {
+      override async readEntries(keys: readonly string[]): Promise<never> {
         throw new Error(`no row for ${keys.join()}, or "${KEY}"`)
       }
     }

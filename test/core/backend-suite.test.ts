@@ -63,7 +63,7 @@ const later = () => new Promise<void>((resolve) => setImmediate(resolve))
 const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   'adds by reading first': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         const found = this.readEntries(entries.map(({ key }) => key))
         const wanted = entries.map(({ ifAbsent }, i) => !ifAbsent || found[i] === undefined)
         return later().then(() => {
@@ -76,7 +76,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'ignores the condition of a replacement': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         const tried = entries.map((one) => (one.replacing ? unconditional(one) : one))
         return later().then(() => super.writeEntries(tried)) as never
       }
@@ -85,7 +85,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'counts by reading first': [
     class extends MapCache {
-      protected override incrementEntry(key: string, delta: number): number | null | undefined {
+      override incrementEntry(key: string, delta: number): number | null | undefined {
         const [payload] = this.readEntries([key])
         const sum = Number(Buffer.from(payload ?? []).toString()) + delta
         if (payload === undefined || !Number.isSafeInteger(sum)) {
@@ -102,7 +102,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'counts past 2^53': [
     class extends MapCache {
-      protected override incrementEntry(key: string, delta: number): number | null | undefined {
+      override incrementEntry(key: string, delta: number): number | null | undefined {
         try {
           return super.incrementEntry(key, delta)
         } catch {
@@ -114,7 +114,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'gives the default time to a number that was counted': [
     class extends MapCache {
-      protected override incrementEntry(key: string, delta: number): number | null | undefined {
+      override incrementEntry(key: string, delta: number): number | null | undefined {
         const sum = super.incrementEntry(key, delta)
         this.touchEntry(key, Date.now() + 300_000)
         return sum
@@ -124,7 +124,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'keeps an entry for one millisecond too long': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         return super.writeEntries(entries.map((one) => shifted(one, 1)))
       }
     },
@@ -132,7 +132,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'lets an entry go one millisecond too soon': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         return super.writeEntries(entries.map((one) => shifted(one, -1)))
       }
     },
@@ -140,7 +140,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'holds a timeout over thirty days for a date': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         const most = Date.now() + 30 * 86_400_000
         return super.writeEntries(
           entries.map((one) => (Number(one.expiresAtMs) > most ? { ...one, expiresAtMs: 1 } : one)),
@@ -151,7 +151,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'says that it touched and did not': [
     class extends MapCache {
-      protected override touchEntry(key: string): boolean {
+      override touchEntry(key: string): boolean {
         return super.readDeadline(key) !== undefined
       }
     },
@@ -159,7 +159,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'knows no deadlines': [
     class extends MapCache {
-      protected override readDeadline(key: string): Deadline | undefined {
+      override readDeadline(key: string): Deadline | undefined {
         return super.readDeadline(key) === undefined ? undefined : null
       }
     },
@@ -170,7 +170,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
       constructor(private readonly own: CacheSettings & Options) {
         super(own)
       }
-      protected override removeAll(): void {
+      override removeAll(): void {
         this.own.options.store.clear()
       }
     },
@@ -181,7 +181,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
       constructor(private readonly own: CacheSettings & Options) {
         super(own)
       }
-      protected override removeAll(): void {
+      override removeAll(): void {
         const { store } = this.own.options
         for (const key of store.keys()) {
           if (key.startsWith(this.settings.keyPrefix)) store.delete(key)
@@ -192,7 +192,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'says that it removed what was not there': [
     class extends MapCache {
-      protected override removeEntries(keys: readonly string[]): boolean[] {
+      override removeEntries(keys: readonly string[]): boolean[] {
         super.removeEntries(keys)
         return keys.map(() => true)
       }
@@ -201,7 +201,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'gives a batch in the order of the store': [
     class extends MapCache {
-      protected override readEntries(keys: readonly string[]) {
+      override readEntries(keys: readonly string[]) {
         return super.readEntries(keys.toSorted())
       }
     },
@@ -209,7 +209,7 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'keeps bytes as text': [
     class extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         return super.writeEntries(
           entries.map((one) => ({
             ...one,
@@ -238,10 +238,10 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   ],
   'keeps the value it was given': [
     class extends MapCache {
-      protected override packValue(value: unknown): Uint8Array {
+      packValue(value: unknown): Uint8Array {
         return value as Uint8Array
       }
-      protected override unpackPayload(payload: Uint8Array) {
+      unpackPayload(payload: Uint8Array) {
         return { value: payload, tags: undefined }
       }
     },
@@ -258,10 +258,10 @@ const broken: Readonly<Record<string, readonly [Make, RegExp]>> = {
   'cannot be used after close': [
     class extends MapCache {
       #closed = false
-      protected override disconnect(): undefined {
+      disconnect(): undefined {
         this.#closed = true
       }
-      protected override readEntries(keys: readonly string[]) {
+      override readEntries(keys: readonly string[]) {
         if (this.#closed) throw new Error('closed')
         return super.readEntries(keys)
       }
@@ -312,7 +312,7 @@ describe('the conformance suite', () => {
 
   it('leaves out what a real clock cannot show, and still finds an entry that stays', async () => {
     class Staying extends MapCache {
-      protected override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
+      override writeEntries(entries: readonly WriteEntry[]): WriteOutcome[] {
         return super.writeEntries(entries.map((one) => ({ ...one, expiresAtMs: null })))
       }
     }

@@ -124,7 +124,7 @@ describe('createCaches', () => {
 describe('all caches at once', () => {
   class Failing extends AsyncTestCache {
     closed = 0
-    protected override async disconnect(): Promise<void> {
+    async disconnect(): Promise<void> {
       this.closed++
       if (this.failing) throw new Error(`close of ${this.alias} failed`)
     }

@@ -11,9 +11,7 @@ import { coreOf } from '../../src/backend/core.js'
 class InterruptedCache extends AsyncTestCache {
   beforeWriting: (() => Promise<unknown>) | undefined
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override async writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     const before = this.beforeWriting
     this.beforeWriting = undefined
     await before?.()

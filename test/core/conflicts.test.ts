@@ -15,7 +15,7 @@ class Interrupted extends AsyncTestCache {
   beforeWrite: ((entries: readonly WriteEntry[]) => Promise<void>) | undefined
   afterWrite: ((entries: readonly WriteEntry[]) => Promise<void>) | undefined
 
-  protected override async writeEntries(entries: readonly WriteEntry[]): Promise<WriteOutcome[]> {
+  override async writeEntries(entries: readonly WriteEntry[]): Promise<WriteOutcome[]> {
     await this.beforeWrite?.(entries)
     const outcomes = await super.writeEntries(entries)
     await this.afterWrite?.(entries)
@@ -108,7 +108,7 @@ describe('when another client is in between', () => {
 
 describe('a store of which a part fails', () => {
   class Partly extends AsyncTestCache {
-    protected override async writeEntries(entries: readonly WriteEntry[]): Promise<WriteOutcome[]> {
+    override async writeEntries(entries: readonly WriteEntry[]): Promise<WriteOutcome[]> {
       const outcomes = await super.writeEntries(entries)
       return entries.map(({ key }, i) =>
         key.includes('tag') ? 'failed' : (outcomes[i] ?? 'failed'),
@@ -136,25 +136,25 @@ describe('a backend whose promises are not native', () => {
   const later = <T>(value: Promise<T>): Promise<T> => new Later(value) as unknown as Promise<T>
 
   class Foreign extends AsyncTestCache {
-    protected override readEntries(keys: readonly string[]) {
+    override readEntries(keys: readonly string[]) {
       return later(super.readEntries(keys))
     }
-    protected override writeEntries(entries: readonly WriteEntry[]) {
+    override writeEntries(entries: readonly WriteEntry[]) {
       return later(super.writeEntries(entries))
     }
-    protected override removeEntries(keys: readonly string[]) {
+    override removeEntries(keys: readonly string[]) {
       return later(super.removeEntries(keys))
     }
-    protected override touchEntry(key: string, expiresAtMs: Deadline) {
+    override touchEntry(key: string, expiresAtMs: Deadline) {
       return later(super.touchEntry(key, expiresAtMs))
     }
-    protected override incrementEntry(key: string, delta: number) {
+    override incrementEntry(key: string, delta: number) {
       return later(super.incrementEntry(key, delta))
     }
-    protected override readDeadline(key: string) {
+    override readDeadline(key: string) {
       return later(super.readDeadline(key))
     }
-    protected override removeAll() {
+    override removeAll() {
       return later(super.removeAll())
     }
   }

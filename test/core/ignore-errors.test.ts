@@ -34,7 +34,7 @@ describe('a store that fails', () => {
   it('keeps a CacheBackendError of the backend’s own as it is', async () => {
     const own = new CacheBackendError('timed out', { backend: 'Mine', cause: 7 })
     class Mine extends AsyncTestCache {
-      protected override readEntries(): Promise<never> {
+      override readEntries(): Promise<never> {
         return Promise.reject(own)
       }
     }
@@ -49,7 +49,7 @@ describe('a store that fails', () => {
 
   it('takes a TypeError out of the backend’s own code for a failure, not for the caller’s', async () => {
     class Buggy extends AsyncTestCache {
-      protected override readEntries(): Promise<never> {
+      override readEntries(): Promise<never> {
         return Promise.reject(new TypeError('x is undefined'))
       }
     }
@@ -109,7 +109,7 @@ describe('ignoreErrors', () => {
 
   it('names the keys of a batch that a part of the store did not take', async () => {
     class Partly extends AsyncTestCache {
-      protected override async writeEntries(entries: readonly WriteEntry[]) {
+      override async writeEntries(entries: readonly WriteEntry[]) {
         const outcomes = await super.writeEntries(entries.filter(({ key }) => !key.endsWith('b')))
         return entries.map(({ key }) =>
           key.endsWith('b') ? 'failed' : (outcomes.shift() ?? 'failed'),

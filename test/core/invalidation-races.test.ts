@@ -309,9 +309,7 @@ class LateAnswer extends AsyncTestCache {
   /** Nothing is changed before. */
   changesFrom: Promise<void> | undefined
 
-  protected override async readEntries(
-    keys: readonly string[],
-  ): Promise<(Uint8Array | undefined)[]> {
+  override async readEntries(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
     const { until } = this
     this.until = undefined
     const answer = await super.readEntries(keys)
@@ -319,14 +317,12 @@ class LateAnswer extends AsyncTestCache {
     return answer
   }
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override async writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     await this.changesFrom
     return super.writeEntries(entries)
   }
 
-  protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
+  override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
     await this.changesFrom
     return super.removeEntries(keys)
   }

@@ -11,6 +11,7 @@ import {
   type RefreshMessage,
 } from '../../src/index.js'
 import { renderDeferred, renderInSession, currentSession } from '../../src/fragment/deferred.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { renderTagSync } from './render-tag.js'
@@ -55,7 +56,7 @@ type Render = (
 /** The tag of a template, as an engine's adapter makes it. */
 function tagOf(fragments: FragmentCache, { name, timeout, varyOn = [], ...rest }: FragmentOptions) {
   const site = { fragment: name, remedy: 'render asynchronously' }
-  return fragments.resolveTag(site, { timeout: timeout ?? 60, varyOn, ...rest })
+  return resolveTag(fragments, site, { timeout: timeout ?? 60, varyOn, ...rest })
 }
 
 const inSession: Render = (fragments, options, body) =>

@@ -8,9 +8,7 @@ class OvertakenCache extends AsyncTestCache {
   readonly #afterSecond = new Promise<void>((resolve) => (this.#second = resolve))
   #count = 0
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override async writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     if (!entries.some(({ key }) => key.endsWith('f:part'))) return super.writeEntries(entries)
     const count = ++this.#count
     if (count === 1) await this.#afterSecond

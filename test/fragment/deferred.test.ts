@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { renderDeferred, currentSession, renderInSession } from '../../src/fragment/deferred.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { renderTagSync } from './render-tag.js'
 
@@ -9,7 +10,8 @@ function setUp() {
   const fragments = new FragmentCache(createCaches({ default: cache, near: new LocMemCache() }))
   const bodies: string[] = []
   const tag = (name: string, body: () => string, values: Record<string, unknown> = {}): string => {
-    const fragment = fragments.resolveTag(
+    const fragment = resolveTag(
+      fragments,
       { fragment: name, template: 'test', line: 1, remedy: 'render asynchronously' },
       { timeout: 60, varyOn: [], ...values },
     )

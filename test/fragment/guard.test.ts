@@ -4,6 +4,7 @@ import { CacheTagError, FragmentCache } from '../../src/index.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn, noteRead } from '../../src/fragment/guard.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { Frame, runSyncIn } from '../../src/making/frame.js'
 import { TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine } from './hole-engine.js'
@@ -317,7 +318,8 @@ describe('guard rails', () => {
 
   it('reach what is rendered before its fragment is known to be needed', () => {
     const engine = setUp(false)
-    const fragment = engine.fragments.resolveTag(
+    const fragment = resolveTag(
+      engine.fragments,
       { fragment: 'box', remedy: '' },
       { timeout: 9, varyOn: [] },
     )

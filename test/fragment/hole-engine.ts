@@ -3,6 +3,7 @@ import { currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import type { HoleRef } from '../../src/fragment/hole-parts.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { renderHole } from '../../src/fragment/holes.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { renderTagSync } from './render-tag.js'
 
@@ -59,7 +60,7 @@ export class HoleEngine {
     values: Readonly<Record<string, unknown>> = {},
   ): string {
     const site = { fragment: name, template: 'page', line: 1, remedy: 'render asynchronously' }
-    const fragment = this.fragments.resolveTag(site, { timeout: 60, varyOn: [], ...values })
+    const fragment = resolveTag(this.fragments, site, { timeout: 60, varyOn: [], ...values })
     const counted = () => {
       this.ran.push(name)
       return body()

@@ -5,6 +5,7 @@ import { renderDeferred, renderMaybeDeferred } from '../../src/fragment/deferred
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { isKept, refuseHoles, renderHole } from '../../src/fragment/holes.js'
 import { LateFrame } from '../../src/fragment/late-frame.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { currentFrame, Frame, runAsyncIn, runSyncIn } from '../../src/making/frame.js'
 import { outermostOf, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { HoleEngine, type Visitor } from './hole-engine.js'
@@ -819,7 +820,7 @@ describe('code around holes', () => {
     const engine = new HoleEngine()
     const holes = engine.holes(ann)
     const site = { fragment: 'box', remedy: '' }
-    const fragment = engine.fragments.resolveTag(site, { timeout: 9, varyOn: [] })
+    const fragment = resolveTag(engine.fragments, site, { timeout: 9, varyOn: [] })
     const late = new LateFrame(coreOf(engine.near), undefined, fragment, holes)
     const early = runSyncIn(late, () => engine.nocache('h', ann, (v) => v.name))
     expect(early).not.toBe('Ann')

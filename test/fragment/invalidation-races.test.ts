@@ -11,6 +11,7 @@ import {
 import { currentSession, renderDeferred, renderInSession } from '../../src/fragment/deferred.js'
 import { noteRead } from '../../src/fragment/guard.js'
 import { renderHole } from '../../src/fragment/holes.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { LEASE_KEY_PREFIX } from '../../src/making/lease.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
@@ -317,9 +318,7 @@ describe('fragments that contain each other in two processes', () => {
 class NoLeases extends AsyncTestCache {
   readonly asked = gate()
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  override async writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     if (entries.some(({ key }) => key.includes(LEASE_KEY_PREFIX))) {
       this.asked.open()
       await new Promise(() => undefined)
@@ -332,7 +331,7 @@ class NoLeases extends AsyncTestCache {
 class LateDeadline extends AsyncTestCache {
   passes = (): void => undefined
 
-  protected override readDeadline(key: string): Promise<Deadline | undefined> {
+  override readDeadline(key: string): Promise<Deadline | undefined> {
     this.passes()
     return super.readDeadline(key)
   }
@@ -372,7 +371,7 @@ describe('fragments', () => {
       if (session === undefined) throw new Error('no session')
       const site = { fragment: name, remedy: 'render asynchronously' }
       const values = { name, timeout: 100, varyOn: [], ...more }
-      return renderInSession(session, fragments.resolveTag(site, values), body)
+      return renderInSession(session, resolveTag(fragments, site, values), body)
     }
     const page = () =>
       caches.default.getOrSet('page', () =>

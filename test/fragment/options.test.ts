@@ -5,7 +5,7 @@ import { cachePlugin } from '../../adapters/eta/index.js'
 import { registerCache as registerHandlebars } from '../../adapters/handlebars/index.js'
 import { registerCache as registerNunjucks } from '../../adapters/nunjucks/index.js'
 import { createCaches, FragmentCache, LocMemCache, type Caches } from '../../src/index.js'
-import { toFragmentCache } from '../../src/fragment/render.js'
+import { resolveTag, toFragmentCache } from '../../src/fragment/render.js'
 import { noteRead } from '../../src/fragment/guard.js'
 import { renderTagSync } from './render-tag.js'
 
@@ -14,7 +14,7 @@ const caches = createCaches({ default: new LocMemCache() })
 /** The key of a tag with these values. */
 function keyOf(fragments: FragmentCache, varyOn: readonly unknown[], digest?: string): string {
   const site = { fragment: 'box', remedy: '' }
-  return fragments.resolveTag(site, { timeout: 9, varyOn, digest }).variant.key
+  return resolveTag(fragments, site, { timeout: 9, varyOn, digest }).variant.key
 }
 
 function isStrict(fragments: FragmentCache): boolean {
@@ -24,7 +24,7 @@ function isStrict(fragments: FragmentCache): boolean {
       return 'x'
     }
     renderTagSync(
-      fragments.resolveTag({ fragment: 'box', remedy: '' }, { timeout: 9, varyOn: [] }),
+      resolveTag(fragments, { fragment: 'box', remedy: '' }, { timeout: 9, varyOn: [] }),
       body,
     )
     return false
@@ -60,7 +60,8 @@ describe('the digest of a template', () => {
     const fragments = new FragmentCache(caches)
     const render = (digest: string, text: string) =>
       renderTagSync(
-        fragments.resolveTag(
+        resolveTag(
+          fragments,
           { fragment: 'digested', remedy: '' },
           { timeout: 9, varyOn: ['a'], digest },
         ),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { currentSession, renderDeferred, renderInSession } from '../../src/fragment/deferred.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
@@ -17,7 +18,7 @@ function setUp() {
     }
     return renderInSession(
       session,
-      fragments.resolveTag(site, { timeout: 60, varyOn: [], using }),
+      resolveTag(fragments, site, { timeout: 60, varyOn: [], using }),
       counted(body),
       capture && (() => counted(capture)),
     )

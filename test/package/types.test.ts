@@ -140,7 +140,8 @@ const PARTS = `access ask backendName begin below bumpTags bus call callStore ca
   removing reportFailure request requireStore restamp rewrite scanner server sources start stop store storedKeyOf tags
   tagsOf tellHits tellOfLookup tellOfMiss tellsOfChanges timeLimit timedAtOnce toFailure toHit tooLarge tryBegin
   tryGiveUp tryLookup tryLying tryRead tryRecheck tryStore unpackEntry values versions versionsSince watchChanges
-  withRecalled write writeNumber`
+  withRecalled write writeNumber disconnect isOutage onKeyFaults packValue readDeadlines readServerStats sizeOfPayload
+  unpackPayload`
 
 const ownNames = `
 import { createCaches, FragmentCache } from 'fragcache'

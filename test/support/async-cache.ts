@@ -4,6 +4,7 @@ import {
   isExpired,
   readInteger,
   type CacheSettings,
+  type CacheStore,
   type Deadline,
   type WriteEntry,
   type WriteOutcome,
@@ -25,7 +26,7 @@ const { setImmediate: nextTurn, setTimeout: later } = globalThis
  * taking effect in one turn of the event loop and answered in a later one. Caches of one `location`
  * share their entries, as two processes would.
  */
-export class AsyncTestCache extends Cache<Uint8Array> {
+export class AsyncTestCache extends Cache implements CacheStore {
   /** Round trips that only read, however many keys each had. */
   reads = 0
   /** Round trips that wrote, removed, touched or counted. */
@@ -76,9 +77,7 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     this.#entries.set(storedKey, { payload, expiresAtMs: null, owner: this.settings.keyPrefix })
   }
 
-  protected override async readEntries(
-    keys: readonly string[],
-  ): Promise<(Uint8Array | undefined)[]> {
+  async readEntries(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
     this.reads++
     return this.#roundTrip(() =>
       keys.map((key) => {
@@ -88,9 +87,7 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     )
   }
 
-  protected override async writeEntries(
-    entries: readonly WriteEntry<Uint8Array>[],
-  ): Promise<WriteOutcome[]> {
+  async writeEntries(entries: readonly WriteEntry<Uint8Array>[]): Promise<WriteOutcome[]> {
     this.writes++
     return this.#roundTrip(() => entries.map((entry) => this.#write(entry)))
   }
@@ -111,14 +108,14 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     return 'stored'
   }
 
-  protected override async removeEntries(keys: readonly string[]): Promise<boolean[]> {
+  async removeEntries(keys: readonly string[]): Promise<boolean[]> {
     this.writes++
     return this.#roundTrip(() =>
       keys.map((key) => this.#live(key) !== undefined && this.#entries.delete(key)),
     )
   }
 
-  protected override async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
+  async touchEntry(key: string, expiresAtMs: Deadline): Promise<boolean> {
     this.writes++
     return this.#roundTrip(() => {
       const entry = this.#live(key)
@@ -128,10 +125,7 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override async incrementEntry(
-    key: string,
-    delta: number,
-  ): Promise<number | null | undefined> {
+  async incrementEntry(key: string, delta: number): Promise<number | null | undefined> {
     this.writes++
     return this.#roundTrip(() => {
       const entry = this.#live(key)
@@ -144,12 +138,12 @@ export class AsyncTestCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override async readDeadline(key: string): Promise<Deadline | undefined> {
+  async readDeadline(key: string): Promise<Deadline | undefined> {
     this.reads++
     return this.#roundTrip(() => this.#live(key)?.expiresAtMs)
   }
 
-  protected override async removeAll(): Promise<void> {
+  async removeAll(): Promise<void> {
     this.writes++
     await this.#roundTrip(() => {
       for (const [key, { owner }] of this.#entries) {

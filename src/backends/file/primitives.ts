@@ -1,5 +1,5 @@
 import { addIntegers, pack, readInteger } from '../../serializer.js'
-import type { Store, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { CacheStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { Deadline } from '../../timeout.js'
 import { mapLimited } from './limit.js'
@@ -9,7 +9,7 @@ import type { FileStore } from './store.js'
 const BATCH = 16
 
 /** The entries of a directory, several at a time. */
-export class FilePrimitives implements Store {
+export class FilePrimitives implements CacheStore {
   readonly #files: FileStore
   readonly #maxEntries: number
 

@@ -1,4 +1,4 @@
-import type { Store, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { CacheStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import type { KeyFault } from '../../keys.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import type { Unpacked } from '../../serializer.js'
@@ -9,7 +9,7 @@ import type { NearMemory } from './near-memory.js'
 import type { Remote } from './remote.js'
 
 /** The entries of the remote cache: what is read decides about a write, and what is written counts there. */
-export class TieredPrimitives implements Store<unknown> {
+export class TieredPrimitives implements CacheStore<unknown> {
   readonly #remote: Remote
   readonly #near: NearMemory
   readonly #closeLocal: () => Promise<void>

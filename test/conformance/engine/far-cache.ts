@@ -3,6 +3,7 @@ import {
   Cache,
   isExpired,
   readInteger,
+  type CacheStore,
   type Deadline,
   type WriteEntry,
   type WriteOutcome,
@@ -14,7 +15,7 @@ interface Entry {
 }
 
 /** A cache that never answers at once, as one behind a network. */
-export class FarCache extends Cache<Uint8Array> {
+export class FarCache extends Cache implements CacheStore {
   /** Round trips that only read, however many keys each had. */
   reads = 0
   /** The store is down. */
@@ -25,12 +26,12 @@ export class FarCache extends Cache<Uint8Array> {
     super({}, { options: [] })
   }
 
-  protected override readEntries(keys: readonly string[]) {
+  readEntries(keys: readonly string[]) {
     this.reads++
     return this.#answer(() => keys.map((key) => this.#live(key)?.payload))
   }
 
-  protected override writeEntries(entries: readonly WriteEntry<Uint8Array>[]) {
+  writeEntries(entries: readonly WriteEntry<Uint8Array>[]) {
     return this.#answer(() => entries.map((entry) => this.#write(entry)))
   }
 
@@ -47,13 +48,13 @@ export class FarCache extends Cache<Uint8Array> {
     return 'stored'
   }
 
-  protected override removeEntries(keys: readonly string[]) {
+  removeEntries(keys: readonly string[]) {
     return this.#answer(() =>
       keys.map((key) => this.#live(key) !== undefined && this.#entries.delete(key)),
     )
   }
 
-  protected override touchEntry(key: string, expiresAtMs: Deadline) {
+  touchEntry(key: string, expiresAtMs: Deadline) {
     return this.#answer(() => {
       const entry = this.#live(key)
       if (entry !== undefined) entry.expiresAtMs = expiresAtMs
@@ -61,7 +62,7 @@ export class FarCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override incrementEntry(key: string, delta: number) {
+  incrementEntry(key: string, delta: number) {
     return this.#answer(() => {
       const entry = this.#live(key)
       if (entry === undefined) return undefined
@@ -73,11 +74,11 @@ export class FarCache extends Cache<Uint8Array> {
     })
   }
 
-  protected override readDeadline(key: string) {
+  readDeadline(key: string) {
     return this.#answer(() => this.#live(key)?.expiresAtMs)
   }
 
-  protected override removeAll() {
+  removeAll() {
     return this.#answer(() => {
       this.#entries.clear()
     })
