@@ -63,31 +63,29 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       },
       options: { timeLimitMs: 20_000, ...options },
     })
-  const countRows = async (where = '') => {
-    const [row] = await opened.ask(`SELECT count(*) AS entries FROM ${location} ${where}`)
+  const countRows = async () => {
+    const [row] = await opened.ask(`SELECT count(*) AS entries FROM ${location}`)
     return Number((row as { entries: unknown }).entries)
   }
 
-  beforeAll(async () => {
+  beforeAll(() => {
     opened = open()
+  })
+  afterAll(() => opened.end())
+  beforeEach(async () => {
+    // A cache still makes room in the background after its test, down to its own limit.
     location = newTable()
     await createCacheTable(create({}))
-  })
-  afterAll(async () => {
-    await opened.ask(`DROP TABLE ${location}`)
-    await opened.end()
-  })
-  beforeEach(async () => {
-    await opened.ask(`DELETE FROM ${location}`)
     statements = []
     countMs = 0
     insertMs = 0
     failsToCount = false
     clock.start()
   })
-  afterEach(() => {
+  afterEach(async () => {
     clock.stop()
     vi.restoreAllMocks()
+    await opened.ask(`DROP TABLE ${location}`)
   })
 
   it.each([10, 500])('never holds much more than %i entries', async (maxEntries) => {
@@ -351,8 +349,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       await createNoting({ maxEntries: 20_000 }, keyPrefix).clear()
       expect(statements.filter((sql) => sql.includes('key_prefix =')).length).toBeGreaterThan(3)
     }
-    // A server may still write what an earlier test no longer waits for.
-    expect(await countRows(`WHERE key_prefix IN ('a', 'n', 'z')`)).toBe(9000)
+    expect(await countRows()).toBe(9000)
   })
 }
 
