@@ -54,8 +54,9 @@ function set(req: IncomingMessage, name: 'headers' | 'rawHeaders', value: unknow
  * @see RFC 9113 §8.1: over HTTP/2 its length need not be told
  */
 export function hasUntoldBody(req: IncomingMessage): boolean {
-  const stream = streamOf(req)
-  return stream !== undefined && !stream.endAfterHeaders
+  // To look for what is not there takes long, and this is asked of every request.
+  if (req.httpVersionMajor < 2) return false
+  return streamOf(req)?.endAfterHeaders === false
 }
 
 /**
