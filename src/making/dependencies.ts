@@ -7,42 +7,42 @@ import type { Deadline } from '../timeout.js'
 /** What something that is being made depends on: tags with the versions that were seen, and until when. */
 export class Dependencies {
   #tags: Map<string, string | undefined> | undefined
-  /** What is still to be added to the tags, in order. */
+  /** To be merged into the tags, in this order. */
   #unmerged: SeenVersions[] | undefined
-  /** Of what is still being made inside; no more are kept than tells that there are too many. */
+  /** Tags of entries still being made inside. Once there are too many, no more are added. */
   #announced: Set<string> | undefined
-  /** Tags that were declared without a version more than once: only at the end it is read. */
+  /** Tags that were declared more than once without a version: their version is read only at the end. */
   #late: Set<string> | undefined
   #isClosed = false
   #expiresAtMs = Infinity
-  /** Whether the tags are somebody else's by now, and must not be changed. */
+  /** Whether the map of tags was given away and must be copied before a change. */
   #isHandedOver = false
   readonly #begunAt = invalidationsSoFar()
-  /** What the clock of invalidations showed in the store when it began. */
+  /** The store's clock of invalidations when it began. */
   #begunTime: number | undefined
 
   constructor(readonly cache: CacheCore) {
     this.#begunTime = cache.clockTime
   }
 
-  /** Adds what an inner part depends on. The oldest version of a tag stays. */
+  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
   add(cache: CacheCore, tags: SeenVersions | undefined): void {
     if (tags === undefined || this.#isClosed) return
     if (cache === this.cache) {
-      // Most of what is made is asked for its tags once, at its end, or never.
+      // The tags are mostly asked for once, at the end, or never.
       if (this.#unmerged === undefined) this.#unmerged = [tags]
       else if (this.#unmerged.push(tags) >= MAX_UNMERGED) this.#merged()
       return
     }
     const own = this.#merged()
     for (const tag of tags.keys()) {
-      // Versions are counted per cache: in another one this tag has a version of its own.
+      // Versions are counted per cache: this tag has another version in another cache.
       const ownTag = foreignTag(tag)
       if (this.#add(own, ownTag)) this.#expect(ownTag)
     }
   }
 
-  /** Notes tags of something that is about to be made inside. */
+  /** Records the tags of an entry that is about to be made inside. */
   announce(tags: readonly string[]): void {
     if (!this.#isClosed) for (const tag of tags) this.#expect(tag)
   }
@@ -52,11 +52,11 @@ export class Dependencies {
     if (announced.size <= MAX_TAGS) announced.add(tag)
   }
 
-  /** Whether something it is made from was invalidated in this process since it began. */
+  /** Whether any of its dependencies was invalidated in this process since it began. */
   isOutdatedBy(tags: Iterable<string>): boolean {
     if (invalidationsSoFar() === this.#begunAt) return false
     const announced = this.#announced ?? NO_NAMES
-    // Of too many not all are known: it may be any of them.
+    // Not all of too many are known: any of them may have been invalidated.
     if (announced.size > MAX_TAGS || this.hasTooManyTags) return true
     return (
       this.isOutdated(tags) ||
@@ -65,12 +65,12 @@ export class Dependencies {
     )
   }
 
-  /** Whether it depends on more than can be stored. Then it is not known on what all. */
+  /** Whether there are more tags than can be stored. Then not all of them are known. */
   get hasTooManyTags(): boolean {
     return (this.tags?.size ?? 0) > MAX_TAGS
   }
 
-  /** Nothing is added any more. */
+  /** From now on nothing is added. */
   close(): void {
     this.#isClosed = true
   }
@@ -99,7 +99,7 @@ export class Dependencies {
     const fresh: string[] = []
     for (const tag of tags) {
       if (this.#add(own, tag)) fresh.push(tag)
-      // Its version is read later, and an invalidation may come before.
+      // Its version is read later; it may be invalidated before that.
       this.#expect(tag)
     }
     return new Declaration(async () => {
@@ -110,18 +110,18 @@ export class Dependencies {
       const known = this.#merged()
       for (const tag of fresh) {
         const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
-        // Nobody knows what was read before this was waited for.
+        // An invalidation since it began may have come after the data was read.
         if (isStill && !this.isOutdated([tag])) known.set(tag, versions.get(tag))
       }
     })
   }
 
-  /** What is around something that is made, and began before it did, is as old as that. */
+  /** Takes over the earlier start of what runs around it. */
   beginWith(earlier: Dependencies): void {
     this.#begunTime = earlier.#begunTime
   }
 
-  /** What the clock of invalidations showed when it began; `undefined`: not known. */
+  /** The store's clock of invalidations when it began; `undefined`: not known. */
   get begunTime(): number | undefined {
     return this.#begunTime
   }
@@ -138,7 +138,7 @@ export class Dependencies {
     return own
   }
 
-  /** @returns Whether it was not there: the oldest version stays, and one that is not known is the oldest. */
+  /** @returns Whether it is new. The oldest version is kept, and an unknown one counts as the oldest. */
   #add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
     if (own.has(tag)) {
       if (version === undefined) {
@@ -148,7 +148,7 @@ export class Dependencies {
       }
       return false
     }
-    // What cannot be stored any more needs no more of them.
+    // There are too many to be stored anyway.
     if (own.size > MAX_TAGS) return false
     own.set(tag, version)
     return true
@@ -166,7 +166,7 @@ export class Dependencies {
     return own
   }
 
-  /** Whether one of these tags was invalidated for good in this process since it began. */
+  /** Whether one of these tags was invalidated, and not only softly, in this process since it began. */
   wasLost(tags: SeenVersions | undefined): boolean {
     return tags !== undefined && wereLostSince(tags.keys(), this.#begunAt)
   }
@@ -184,7 +184,7 @@ export class Dependencies {
   }
 }
 
-/** Tags whose versions are read once somebody waits for that. */
+/** Tags whose versions are read when it is awaited. */
 class Declaration implements PromiseLike<void> {
   #reading: Promise<void> | undefined
 
@@ -203,15 +203,15 @@ const NONE: readonly string[] = []
 const NONE_OF: readonly SeenVersions[] = []
 const NO_NAMES: ReadonlySet<string> = new Set()
 
-/** After so many it is cheaper to merge them than to keep them. */
+/** From this many on, merging is cheaper than keeping them apart. */
 const MAX_UNMERGED = 1_000
 
 /**
  * The tag versions to store with what was made: its own and those of everything inside it.
  *
- * @param own - Read before it was made.
- * @param parent - What it was made in.
- * @returns `undefined` if one was, or may have been, invalidated meanwhile.
+ * @param own - Its own tags' versions, read before it was made.
+ * @param parent - The frame around it.
+ * @returns `undefined` if one of the tags was, or may have been, invalidated meanwhile.
  */
 export function tagsToStore(
   dependencies: Dependencies,
@@ -230,7 +230,7 @@ export function tagsToStore(
     if (version === undefined) unread.push(tag)
   })
   if (unread.length === 0) return known as Map<string, string>
-  // What contains this must know of the tags at once: it may be done before they are read.
+  // The frame around may be done before the versions are read.
   parent?.depend(dependencies.cache, known)
   const { cache, begunTime } = dependencies
   const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime))
@@ -242,7 +242,7 @@ export function tagsToStore(
 
 let hasWarnedOfTags = false
 
-/** Tells once in this process that something is not stored since it depends on too much. */
+/** Warns, once per process, that something is not stored because it has too many tags. */
 export function warnOfTags(): void {
   if (hasWarnedOfTags) return
   hasWarnedOfTags = true

@@ -13,35 +13,36 @@ import type { Order } from './order.js'
 import type { Refresh } from './refreshes.js'
 
 /**
- * How one kind of thing is looked up, given to who asked, and made.
+ * How one kind of entry (values, fragments) is looked up, served and made.
  *
- * @typeParam Look - What a look-up brings.
- * @typeParam Value - What an entry holds.
- * @typeParam Out - What who asked is given.
+ * @typeParam Look - The result of a look-up.
+ * @typeParam Value - The value of an entry.
+ * @typeParam Out - What the caller gets.
  */
 export interface Seeker<Look, Value, Out> {
   /**
    * Looks it up.
    *
-   * @param isCurrent - Another may have stored it just now: no copy will do, and nothing past its time.
+   * @param isCurrent - Another process may have stored it just now: do not answer from a replica or a local
+   *   copy, nor with a stale entry.
    * @returns `undefined`: the store failed.
    */
   look(isCurrent: boolean): Promise<Look | undefined>
   hitOf(look: Look): Hit | undefined
-  /** @returns `undefined`: it is not what it should be, and counts as a miss. */
+  /** @returns `undefined`: it is of the wrong kind, and counts as a miss. */
   valueOf(hit: Hit): Value | undefined
-  /** Gives what was found. */
+  /** Serves what was found. */
   serve(found: FoundEntry<Value>): MaybePromise<Out>
   /**
-   * Gives what another found or made.
+   * Serves what another caller found or made.
    *
-   * @returns `undefined`: here it is of no use, and one has to make it for oneself.
+   * @returns `undefined`: it cannot be used here, and this caller has to make its own.
    */
   serveJoined(landed: Landed<Value>): MaybePromise<Out> | undefined
-  /** Gives what was found, and has it made again; until `refresh` ends, all others are given what was found. */
+  /** Serves the entry found and has it made again; until `refresh` ends, all others are served that entry. */
   refresh(look: Look, found: FoundEntry<Value>, refresh: Refresh): MaybePromise<Out>
   /**
-   * Makes it, and ends what it leads.
+   * Makes it, and ends the flight, refresh or lease of `lead`.
    *
    * @param look - `undefined`: the store failed, or must not be used, and nothing is kept.
    */
@@ -49,10 +50,10 @@ export interface Seeker<Look, Value, Out> {
 }
 
 /**
- * Finds something or has it made, by one caller for all: in this process always, in all processes with a
- * lease.
+ * Finds an entry or has it made, by one caller for all others: within this process always, across processes
+ * with a lease.
  *
- * @param parent - What it is asked for in.
+ * @param parent - The frame of the calling code.
  * @throws What the seeker throws, and what the flight that was joined failed with.
  */
 export async function findOrMake<Look, Value, Out>(
@@ -68,14 +69,14 @@ export async function findOrMake<Look, Value, Out>(
     const look = (made: Landed<Value> | Failed) => recheck(order, running, made, seeker)
     const landed = await makings.flights.join(running, parent, patience, look)
     if (landed === undefined) continue
-    // Who it was waited for allows what is past its time, and this one does not.
+    // The caller who led allows a staler entry than this one does.
     if (landed.served !== undefined && !mayServe(order.ageing, landed.served)) continue
     const out = landed.isApart ? undefined : seeker.serveJoined(landed)
     return out ?? seeker.make(undefined, {})
   }
 }
 
-/** Begins the flight of something where there is none to join. */
+/** Begins a flight, where there is none to join. */
 export function takeOff<Value>(
   { storedKey, tags, ageing }: Order,
   { flights }: Makings<Landed<Value>>,
@@ -87,7 +88,7 @@ export function takeOff<Value>(
   return flight
 }
 
-/** Whether another's lease is waited for. Under a lease nobody does: in a circle, two would wait for each other. */
+/** Whether to wait for another process's lease. Never under a lease: two could wait for each other. */
 function mayWait(
   { isUrgent }: { readonly isUrgent: boolean },
   lock: Lock | undefined,
@@ -96,7 +97,7 @@ function mayWait(
   return lock !== undefined && lock !== false && !isUrgent && !mustNotWait(parent)
 }
 
-/** Looks for something that nobody here is looking for yet. */
+/** Looks up, and if need be makes, what nobody in this process is at yet. */
 async function lead<Look, Value, Out>(
   order: Order,
   makings: Makings<Landed<Value>>,
@@ -132,7 +133,7 @@ async function lead<Look, Value, Out>(
     }
     let latest: Look | undefined
     const taken = await leaseOrFind(order.cache, storedKey, lock, async () => {
-      // Who held the lease before stored what a replica may not have yet.
+      // A replica may not have yet what the previous holder of the lease stored.
       latest = await seeker.look(true)
       return latest && foundIn(latest, seeker, flight)
     })
@@ -142,7 +143,7 @@ async function lead<Look, Value, Out>(
     land(taken.found)
     return await seeker.serve(taken.found)
   } catch (error) {
-    // Where it has landed already, this does nothing.
+    // If it has landed already, this does nothing.
     flight.fail(error)
     release()
     throw error
@@ -160,13 +161,13 @@ function foundIn<Look, Value>(
     const value = seeker.valueOf(hit)
     return value === undefined ? undefined : { hit, value }
   } catch (error) {
-    // Others may be able to use it.
+    // Other callers may be able to use it.
     flight.land(undefined)
     throw error
   }
 }
 
-/** What there is now of what a flight brought; `undefined`: nothing that may be given to others. */
+/** What is stored now of what a flight brought; `undefined`: nothing that others may be served. */
 async function recheck<Look, Value>(
   { cache, key, storedKey }: Order,
   flight: Flight<Landed<Value>>,

@@ -5,22 +5,22 @@ import type { Deadline } from '../timeout.js'
 import { tagsToStore } from './dependencies.js'
 import type { Frame } from './frame.js'
 
-/** Why something that was made is not kept. */
+/** Why a result is not stored. */
 export type Unkept =
   /** The store failed, or was not asked. */
   | 'not-begun'
-  /** Something it was made from was invalidated meanwhile, or may have been. */
+  /** One of its dependencies was, or may have been, invalidated meanwhile. */
   | 'invalidated'
-  /** It holds what only one user may see. */
+  /** It contains output that only one user may see. */
   | 'personal'
-  /** Something inside is past its time. */
+  /** A stale entry was served inside. */
   | 'stale-inside'
-  /** Its timeout says so. */
+  /** Its timeout is zero or less. */
   | 'no-time'
-  /** Something inside, which it must not outlive, has ended by now. */
+  /** An entry inside, which it must not outlive, has expired by now. */
   | 'ended-inside'
 
-/** Whether something that was made may be kept. */
+/** Whether a result may be stored. */
 export type Fitness =
   | {
       readonly isKept: true
@@ -30,22 +30,22 @@ export type Fitness =
   | {
       readonly isKept: false
       readonly reason: Unkept
-      /** What it depends on, where that is known all the same. */
+      /** Its tags, where they are known all the same. */
       readonly tags?: TagVersions
     }
 
-/** What was made, and what it was begun with. */
+/** A result, and what it was begun with. */
 export interface MadeIn {
   readonly frame: Frame
   /** The versions of its own tags, read before it was made. `undefined`: the store failed. */
   readonly versions: TagVersions | undefined
-  /** `undefined`: it was not to be kept from the beginning. */
+  /** `undefined`: it was not going to be stored from the start. */
   readonly claim: Claim
-  /** By its own timeout. */
+  /** From its own timeout. */
   readonly deadline: Deadline
 }
 
-/** Whether something may be kept, with which tags, until when; and if not, why. */
+/** Whether a result may be stored, with which tags and until when; if not, why. */
 export function fitnessOf({ frame, versions, claim, deadline }: MadeIn): MaybePromise<Fitness> {
   if (versions === undefined) return { isKept: false, reason: 'not-begun' }
   const { dependencies, parent } = frame

@@ -7,20 +7,20 @@ import type { Start } from './order.js'
 
 const NONE: readonly string[] = []
 
-/** In place of what a flight brings: it could not be made. */
+/** Instead of a result: it could not be made. */
 export const FAILED = Symbol('failed')
 export type Failed = typeof FAILED
 
 /**
- * One look-up and, after a miss, one making: whoever wants the same key meanwhile waits for it.
+ * One look-up and, after a miss, one making. Whoever asks for the same key meanwhile waits for it.
  *
- * @typeParam Landed - What it brings those who wait; `undefined` tells them to look for themselves.
+ * @typeParam Landed - What those who wait get; `undefined` tells them to look for themselves.
  */
 export class Flight<Landed> extends InFlight {
-  /** Whether nobody is to join it, or nobody any more. */
+  /** Whether it can no longer be joined. */
   isClosed = false
   #making: Begun | undefined
-  /** What there was when it was last looked, for those who asked before that. */
+  /** The last look at the store, which answers all who asked before it. */
   #looked: { readonly at: number; readonly found: Promise<Landed | Failed | undefined> } | undefined
   readonly #tags: readonly string[]
   readonly #landing = new Landing<Landed>()
@@ -36,7 +36,7 @@ export class Flight<Landed> extends InFlight {
   }
 
   /**
-   * It was not found, and is about to be made.
+   * The entry was not found and is about to be made.
    *
    * @param start - `undefined`: the store failed.
    */
@@ -45,22 +45,22 @@ export class Flight<Landed> extends InFlight {
     this.mayWait = false
   }
 
-  /** What it was begun with. */
+  /** The claim it was begun with. */
   get claim(): Claim {
     return this.#making?.start?.claim
   }
 
-  /** What it was begun with, and what has been found inside since. */
+  /** The tag versions it was begun with, and those found inside since. */
   get versions(): SeenVersions {
     return new Map([...(this.#making?.frame.tags ?? []), ...(this.#making?.start?.versions ?? [])])
   }
 
-  /** Whether what it brings may have been invalidated before somebody asked. */
+  /** Whether its result may have been invalidated before the caller asked. */
   wasMadeBefore(askedAt: number): boolean {
     return this.#making !== undefined && this.#making.moment < askedAt
   }
 
-  /** What there is by now of what it brought. All who asked before it was last looked share that look. */
+  /** What is stored by now of its result. All who asked before the last look share it. */
   latest(
     askedAt: number,
     look: () => Promise<Landed | Failed | undefined>,
@@ -84,7 +84,7 @@ export class Flight<Landed> extends InFlight {
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
   get isOutdated(): boolean {
-    // While it is looked up, nobody knows its tags.
+    // During the look-up its tags are not known.
     if (this.#making === undefined) return invalidationsSoFar() !== this.begunAt
     return this.isMadeOfOld || this.waitsForOld
   }
@@ -101,14 +101,14 @@ export class Flight<Landed> extends InFlight {
   }
 }
 
-/** What is being made: in which frame, begun with what, and when in the order of what happens here. */
+/** What is being made: in which frame, begun with what, and when (`nextMoment`). */
 interface Begun {
   readonly frame: Frame
   readonly start: Start | undefined
   readonly moment: number
 }
 
-/** Settled from outside. */
+/** A promise that is settled from outside. */
 class Landing<Landed> {
   readonly promise: Promise<Landed | undefined>
   resolve!: (landed: Landed | undefined) => void
@@ -119,14 +119,14 @@ class Landing<Landed> {
       this.resolve = resolve
       this.reject = reject
     })
-    // Mostly nobody waits, and then an error must not count as unhandled.
+    // If nobody waits, an error must not count as unhandled.
     this.promise.catch(() => undefined)
   }
 }
 
 /**
- * Whether what is made in a frame must not wait for a lease: something around it holds one, or is waited
- * for by somebody who does. In a circle, all would wait.
+ * Whether what is made in a frame must not wait for a lease, because something around it holds one, or is
+ * waited for by a holder. Otherwise they could wait for each other.
  */
 export function mustNotWait(frame: Frame | undefined): boolean {
   return isUnderLease(frame) || flightAround(frame)?.isUrgent === true

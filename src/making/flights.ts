@@ -3,38 +3,38 @@ import { FAILED, mustNotWait, type Failed, type Flight } from './flight.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
 import type { InFlight } from './in-flight.js'
 
-/** How somebody waits for what another makes. */
+/** How long a caller waits for what another one makes. */
 export interface Patience {
-  /** When it was asked for, in the order of what happens here. */
+  /** When it was asked for, by `nextMoment`. */
   readonly askedAt: number
   /** Milliseconds; `Infinity`: without end. */
   readonly limitMs: number
 }
 
-/** What is on its way over one cache, by stored key. */
+/** What is being looked up or made over one cache, by stored key. */
 export class Flights<Landed> {
   readonly #flights = new Map<string, Flight<Landed>>()
 
-  /** The one that somebody who asks from inside a frame may wait for, if any. */
+  /** The flight that code in a frame may wait for, if any. */
   toJoin(key: string, frame: Frame | undefined): Flight<Landed> | undefined {
     const running = this.#flights.get(key)
     if (running === undefined || !isOpen(running) || running.dependsOn(frame)) return undefined
-    // Under a lease nobody waits for who may wait for a lease: in a circle, all would wait.
+    // Under a lease nobody waits for one that may wait for a lease: they could wait for each other.
     if (mustNotWait(frame) && running.mayHoldUp) return undefined
     return running
   }
 
   /**
-   * Begins one: beside one that may be joined by others, else in place of what is there.
+   * Begins a flight: beside one that others may still join, otherwise in its place.
    *
-   * @param frame - What it is made inside of.
+   * @param frame - The frame of the calling code.
    */
   takeOff(key: string, flight: Flight<Landed>, frame: Frame | undefined): void {
     const running = this.#flights.get(key)
-    // Also where nobody joins it: what it waits for must not wait for what is around it.
+    // Also if nobody joins it: what it waits for must not wait for what is around it.
     need(frame, flight)
     if (running !== undefined && isOpen(running)) {
-      // Nobody joins it, but its key may be removed meanwhile.
+      // Nobody joins it, but its key may still be removed meanwhile.
       flight.goBeside(running)
       return
     }
@@ -43,12 +43,12 @@ export class Flights<Landed> {
   }
 
   /**
-   * Waits for one.
+   * Waits for a flight.
    *
-   * @param look - What there is by now of what it brought, or of what it could not make: that may have been
-   *   invalidated before it was asked for.
-   * @returns `undefined`: it brought nothing that counts, or takes longer than `limitMs`. One has to look for
-   *   oneself, and nobody joins it any more.
+   * @param look - Tells what is stored by now of what it brought, or could not make: that may have been
+   *   invalidated before this caller asked.
+   * @returns `undefined`: it brought nothing that may be used, or took longer than `limitMs`. The caller has to
+   *   look for itself, and nobody joins this flight any more.
    * @throws What it failed with.
    */
   async join(
@@ -75,7 +75,7 @@ export class Flights<Landed> {
     return latest
   }
 
-  /** Ends one. What it took the place of may still be on its way, and its key may still be removed. */
+  /** Ends a flight. An earlier one that it replaced may still be running, and is then what a removal reaches. */
   release(key: string, flight: Flight<Landed>): void {
     flight.end()
     if (this.#flights.get(key) !== flight) return
@@ -84,13 +84,13 @@ export class Flights<Landed> {
     else this.#flights.set(key, next)
   }
 
-  /** Lets what is on its way end for those who wait already; whoever comes later begins again. */
+  /** Those who wait already still get the result; who asks later begins again. */
   detach(key: string): void {
     const running = this.#flights.get(key)
     if (running !== undefined) running.isClosed = true
   }
 
-  /** The same, and what is on its way is not to be kept: of one key, or of all. */
+  /** The same, and what is being made is not stored: of one key, or of all. */
   forget(key?: string): void {
     for (const one of key === undefined ? [...this.#flights.keys()] : [key]) {
       this.#flights.get(one)?.discard()
@@ -103,7 +103,7 @@ function isOpen(flight: { readonly isClosed: boolean; readonly isOutdated: boole
   return !flight.isClosed && !flight.isOutdated
 }
 
-/** Notes that what is made around a frame cannot end before a flight does. */
+/** Records that what is made around a frame cannot end before a flight does. */
 function need(frame: Frame | undefined, flight: InFlight): void {
   if (isUnderLease(frame)) flight.hurry()
   flightAround(frame)?.need(flight)

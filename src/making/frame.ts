@@ -6,16 +6,16 @@ import { Dependencies } from './dependencies.js'
 import type { InFlight } from './in-flight.js'
 
 /**
- * What is being rendered and, later, stored: it collects the tags of everything inside it, at any
- * depth, hit or miss, so that an invalidation of an inner part reaches the outer one too.
+ * A value, fragment or page that is being made. It collects the tags of everything inside it, at any
+ * depth, hit or miss, so that an invalidation of an inner entry reaches the outer one too.
  */
 export class Frame {
-  /** Whether something inside is past its time: what is made of it must not be stored as if it were new. */
+  /** Whether a stale entry was served inside: then the result must not be stored as if it were fresh. */
   holdsOld = false
-  /** It must not be stored: it holds what only one user may see. */
+  /** It must not be stored: it contains output that only one user may see. */
   isUnfit = false
   readonly dependencies: Dependencies
-  /** Whether this or something around it asks how long what is inside lives. */
+  /** Whether this frame, or one around it, must know when the entries inside expire. */
   readonly wantsExpiry: boolean
 
   constructor(
@@ -23,7 +23,7 @@ export class Frame {
     readonly parent: Frame | undefined,
     /** What others wait for while it is made. */
     readonly flight: InFlight | undefined,
-    /** Whether it must not live longer than anything inside. */
+    /** Whether the result must expire no later than any entry inside. */
     readonly isLimited = false,
     private readonly isLeased = false,
   ) {
@@ -37,35 +37,35 @@ export class Frame {
     return this.isLeased && !this.dependencies.isClosed
   }
 
-  /** Notes until when something inside lives. */
+  /** Records when an entry inside expires. */
   limit(expiresAtMs: Deadline | undefined): void {
     this.dependencies.limit(expiresAtMs)
   }
 
-  /** Notes that something inside is past its time. */
+  /** Records that a stale entry was served inside. */
   holdOld(): void {
     this.holdsOld = true
     this.parent?.holdOld()
   }
 
-  /** Whether what is rendered in it comes into what is around it. */
+  /** Whether its output becomes part of the output of the frame around it. */
   get isPart(): boolean {
     return true
   }
 
-  /** When the first thing inside ends; `Infinity`: none is known to. Milliseconds since the epoch. */
+  /** When the first entry inside expires, in milliseconds since the epoch; `Infinity`: none is known to. */
   get bubbledExpiresAtMs(): number {
     return this.dependencies.expiresAtMs
   }
 
-  /** Adds what an inner part depends on. The oldest version of a tag stays. */
+  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
   depend(cache: CacheCore, tags: SeenVersions | undefined): void {
     this.dependencies.add(cache, tags)
   }
 
   /**
-   * Tells this and what is around it of tags of something that is about to be made inside: who asks for
-   * one of these after an invalidation must not be given what is being made now.
+   * Announces, to this frame and those around it, the tags of an entry that is about to be made inside.
+   * If one of them is invalidated, later callers must not be given what is being made now.
    */
   announce(tags: readonly string[]): void {
     if (tags.length === 0) return
@@ -74,18 +74,18 @@ export class Frame {
   }
 
   /**
-   * Notes tags whose versions nobody has read yet.
+   * Records tags whose versions have not been read yet.
    *
-   * @returns Once waited for, their versions are read; where nobody waits, at the end. They count only if
-   *   nobody invalidated them since this began.
+   * @returns Awaiting it reads their versions; if it is never awaited, they are read at the end. The result
+   *   is kept only if none of them was invalidated since this frame began.
    */
   declare(tags: readonly string[]): PromiseLike<void> {
     return this.dependencies.declare(tags)
   }
 
   /**
-   * Ends it: what a body leaves behind (a pool of connections, a timer) runs inside its frame for ever, but
-   * is no part of it any more.
+   * Ends the frame. What a body leaves running (a pool of connections, a timer) keeps this frame as its
+   * asynchronous context, but no longer adds to it.
    */
   end(): void {
     this.dependencies.close()
@@ -100,26 +100,26 @@ const asynchronous = new AsyncSlot<Frame>()
 let anyIsLimited = false
 let synchronous: Frame | undefined
 
-/** The frame the calling code is rendered in. */
+/** The frame that the calling code runs in. */
 export function currentFrame(): Frame | undefined {
   if (synchronous !== undefined) return synchronous
   return asynchronous.current
 }
 
-/** Whether anybody in this process ever asked how long what is inside lives. */
+/** Whether any frame of this process ever had to know when the entries inside expire. */
 export function mayWantExpiry(): boolean {
   return anyIsLimited
 }
 
-/** Whether something around the calling code is made under a lease. */
+/** Whether a frame, or one around it, is made under a lease. */
 export function isUnderLease(frame: Frame | undefined): boolean {
   for (let at = frame; at !== undefined; at = at.parent) if (at.holdsLease) return true
   return false
 }
 
 /**
- * What others wait for while the calling code's frame is made. What a body leaves behind (a pool of
- * connections, a timer) calls from inside its frame for ever, but nobody waits for that any more.
+ * The innermost flight around a frame that has not ended. What a body leaves running (a pool of connections,
+ * a timer) stays inside its frame, but nobody waits for an ended flight.
  */
 export function flightAround(frame: Frame | undefined): InFlight | undefined {
   for (let at = frame; at !== undefined; at = at.parent) {
@@ -128,7 +128,7 @@ export function flightAround(frame: Frame | undefined): InFlight | undefined {
   return undefined
 }
 
-/** All that are, from the inside out. */
+/** All flights around a frame that have not ended, from the inside out. */
 export function flightsAround(frame: Frame | undefined): InFlight[] {
   const flights: InFlight[] = []
   for (let at = frame; at !== undefined; at = at.parent) {
@@ -138,17 +138,17 @@ export function flightsAround(frame: Frame | undefined): InFlight[] {
 }
 
 /**
- * Says that what is being made depends on something that is in no cache: the fragments, pages and
- * values around the calling code are invalidated with any of the tags. Where nothing is being made, it
+ * Declares that what is being made depends on data outside the cache: the fragments, pages and values
+ * around the calling code are invalidated together with any of the tags. Outside of a body or producer it
  * does nothing.
  *
  *     await dependOn(['product:7'])
  *     const product = await db.product(7)
  *
  * @param tags - As for `invalidateTags`.
- * @returns To wait for, which is best done before the data is read: then what is made is kept, and every
- *   invalidation from there on makes it a miss, in any process. It never rejects. Waited for or not, nothing
- *   is kept if one of the tags was invalidated between the beginning of the making and this call.
+ * @returns Await it before reading the data: then the result is stored, and every later invalidation, in
+ *   any process, makes it a miss. It never rejects. Awaited or not, nothing is stored if one of the tags was
+ *   invalidated between the start of the body or producer and this call.
  * @throws TypeError: not a list of texts, or an empty text.
  * @remarks Holds across `await`, timers and streams that begin inside the body.
  */
@@ -157,7 +157,7 @@ export function dependOn(tags: readonly string[]): PromiseLike<void> {
   return currentFrame()?.declare(stored) ?? Promise.resolve()
 }
 
-/** Runs code that ends before it returns. */
+/** Runs synchronous code in a frame. */
 export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
   const before = synchronous
   synchronous = frame
@@ -168,18 +168,18 @@ export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
   }
 }
 
-/** Runs code that may go on after it returned. */
+/** Runs code in a frame that may go on asynchronously after it returned. */
 export function runAsyncIn<T>(frame: Frame | undefined, action: () => T): T {
   if (frame === undefined && !asynchronous.isUsed) return runSyncIn(undefined, action)
-  // What runs now must not be taken for a part of a synchronous body further out.
+  // Otherwise the asynchronous code would count as part of a synchronous body further out.
   return runSyncIn(undefined, () => asynchronous.run(frame, action))
 }
 
 /**
- * Enters a frame by hand, for code that cannot be run by a callback and ends before anything else
+ * Enters a frame without a callback, for code that cannot be passed as one and ends before anything else
  * runs.
  *
- * @returns The frame to come back to, by the same function.
+ * @returns The frame to restore with the same function.
  */
 export function swapSyncFrame(frame: Frame | undefined): Frame | undefined {
   const before = synchronous
@@ -193,14 +193,14 @@ export function asyncFrame(): Frame | undefined {
 }
 
 /**
- * Enters a frame by hand, for code that cannot be run by a callback and may wait in between. Only
- * to be called right after an `await`: before it, the caller would be taken along.
+ * Enters a frame without a callback, for code that cannot be passed as one and may wait in between. Call it
+ * only right after an `await`: otherwise the caller's own context would change too.
  */
 export function enterAsyncFrame(frame: Frame | undefined): void {
   asynchronous.enter(frame)
 }
 
-/** Whether a frame is another one or a part of it. */
+/** Whether a frame is another one, or part of it. */
 export function isWithin(frame: Frame | undefined, outer: Frame): boolean {
   for (let at = frame; at !== undefined; at = at.isPart ? at.parent : undefined) {
     if (at === outer) return true

@@ -1,25 +1,25 @@
 import { invalidationsSoFar } from '../invalidations.js'
 
-/** So many that are needed are kept before it is looked which of them have ended. */
+/** From this many on, those that have ended are dropped. */
 const FIRST_SWEEP = 64
 
 let moment = 0
 
-/** Counts what happens in this process, to tell what came first. */
+/** A number that grows with each call, to tell what came first in this process. */
 export function nextMoment(): number {
   return ++moment
 }
 
 /**
- * Something that is being made under a key, and that others may wait for: who waits for whom, so that
- * nobody waits for itself, and what of the same key is still on its way, so that a removal reaches it.
+ * Something that is being made under a key and that others may wait for. It knows who waits for whom, so
+ * that nobody waits for itself, and what else is being made under the same key, so that a removal reaches all.
  */
 export abstract class InFlight {
-  /** Its key was removed meanwhile: what it makes is not to be kept. */
+  /** Its key was removed meanwhile: the result is not stored. */
   isDiscarded = false
-  /** It waits, or may yet wait, for what another process makes. */
+  /** It waits, or may still wait, for another process. */
   mayWait = false
-  /** One of the same key that is still on its way: what this took the place of, or went beside this. */
+  /** Another of the same key that is still running: one that this replaced, or that went beside it. */
   replaced: this | undefined
   readonly #needs = new Needs()
   #hasEnded = false
@@ -36,26 +36,26 @@ export abstract class InFlight {
     this.#needs.clear()
   }
 
-  /** What it makes is not to be kept, nor what those make that it took the place of. */
+  /** Its result is not stored, nor the results of those that it replaced. */
   discard(): void {
     this.isDiscarded = true
     for (let at = this.successor; at !== undefined; at = at.successor) at.isDiscarded = true
   }
 
-  /** Comes in place of one of the same key, whose key may still be removed while it is on its way. */
+  /** Replaces one of the same key, which a removal must still reach while it runs. */
   takePlaceOf(running: this | undefined): void {
     this.replaced = running?.hasEnded === true ? running.successor : running
-    // Under a key that is never quiet, those that have ended would pile up.
+    // Under a busy key those that have ended would pile up.
     for (let at = this.replaced; at !== undefined; at = at.replaced) at.replaced = at.successor
   }
 
-  /** Goes beside one of the same key, which keeps its place. */
+  /** Runs beside one of the same key, which keeps its place. */
   goBeside(running: this): void {
     this.takePlaceOf(running.replaced)
     running.replaced = this
   }
 
-  /** What has the place of one that has ended. */
+  /** The next one of the same key that has not ended. */
   get successor(): this | undefined {
     let next = this.replaced
     while (next?.hasEnded === true) next = next.replaced
@@ -63,8 +63,8 @@ export abstract class InFlight {
   }
 
   /**
-   * Notes that this one cannot end before another. What a producer or a body leaves behind (a pool of
-   * connections, a timer) asks from inside it for ever, but nothing of that is needed any more.
+   * Records that this one cannot end before another. Once it has ended, what a producer or body leaves
+   * running (a pool of connections, a timer) is no longer waited for.
    */
   need(other: InFlight): void {
     if (this.#hasEnded) return
@@ -72,29 +72,29 @@ export abstract class InFlight {
     this.#needs.add(other)
   }
 
-  /** Whether somebody who holds a lease waits for it: then it waits for nobody else's lease any more. */
+  /** Whether the holder of a lease waits for it: then it must not wait for another lease. */
   get isUrgent(): boolean {
     return this.#isUrgent
   }
 
-  /** Notes that somebody who holds a lease waits for it, and so for all it needs now or later. */
+  /** Records that the holder of a lease waits for it, and so for all that it needs now or later. */
   hurry(): void {
     if (this.#isUrgent || this.#hasEnded) return
     this.#isUrgent = true
     for (const one of this.#needs.all) one.hurry()
   }
 
-  /** Whether it, or one it needs, waits or may yet wait for what another process makes. */
+  /** Whether it, or one it needs, waits or may still wait for another process. */
   get mayHoldUp(): boolean {
     return this.#needsOne((one) => one.mayWait, new Set())
   }
 
-  /** Whether what it is made from was invalidated in this process since it began, as far as that is known. */
+  /** Whether one of its known dependencies was invalidated in this process since it began. */
   protected get isMadeOfOld(): boolean {
     return false
   }
 
-  /** Whether that is so of one that it waits for: it is going to be made from the same. */
+  /** Whether that is so of one that it waits for, whose result will be part of its own. */
   get waitsForOld(): boolean {
     if (invalidationsSoFar() === this.begunAt) return false
     return this.#needsOne((one) => !one.#hasEnded && one.isMadeOfOld, new Set())
@@ -113,7 +113,7 @@ export abstract class InFlight {
   }
 }
 
-/** What one cannot end before. */
+/** Those that must end first. */
 class Needs {
   readonly all = new Set<InFlight>()
   #sweepAt = FIRST_SWEEP
@@ -121,7 +121,7 @@ class Needs {
   add(one: InFlight): void {
     this.all.add(one)
     if (this.all.size < this.#sweepAt) return
-    // What takes long may ask for any number, one after the other.
+    // A long making may need any number of others, one after the other.
     for (const other of this.all) if (other.hasEnded) this.all.delete(other)
     this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.all.size)
   }

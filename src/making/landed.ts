@@ -6,20 +6,20 @@ import type { SeenVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { Frame } from './frame.js'
 
-/** What was found, or made, and what it depends on. */
+/** What was found or made, as others who wait for it get it. */
 export interface Landed<Value> {
   readonly value: Value
-  /** The versions it was stored with, or is going to be; `undefined`: none. */
+  /** The tag versions it is, or is going to be, stored with; `undefined`: none. */
   readonly tags: SeenVersions | undefined
   /** `undefined`: not known. */
   readonly expiresAtMs: Deadline | undefined
   /** Found, not made. */
   readonly isFound: boolean
-  /** Past its time, or made from something that is. */
+  /** Stale, or made from something stale. */
   readonly isOld: boolean
-  /** It must not be given to anybody but who made it. */
+  /** Only the caller who made it may get it. */
   readonly isApart: boolean
-  /** Given past its time. */
+  /** Set if a stale entry was served. */
   readonly served: Served | undefined
 }
 
@@ -29,7 +29,7 @@ export interface FoundEntry<Value> {
   readonly value: Value
 }
 
-/** What was found as others are given it. */
+/** What was found, as others get it. */
 export function toLanded<Value>(
   { hit, value }: FoundEntry<Value>,
   afterError = false,
@@ -47,7 +47,7 @@ export function toLanded<Value>(
   }
 }
 
-/** What is made around the caller is made from this. */
+/** Records that what is being made in a frame depends on it. */
 export function dependOnLanded(
   cache: CacheCore,
   storedKey: string,
@@ -81,7 +81,7 @@ function limitBy(
   return chain(cache.readLifetime(storedKey), (read) => frame.limit(read))
 }
 
-/** Until when an entry lives, as far as it tells itself. */
+/** When an entry expires, as far as it is known from the entry itself. */
 function endOf({ staleSinceMs, stamp }: Hit): Deadline | undefined {
   if (staleSinceMs !== undefined) return staleSinceMs
   if (stamp === undefined) return undefined

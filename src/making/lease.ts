@@ -9,10 +9,10 @@ export const LEASE_KEY_PREFIX = 'fragcache.lock.'
 /** Leases are of one version for all, like the counters of tags. */
 const LEASE_VERSION = 1
 
-/** How long the note that a lease is free again lies about. */
+/** How long the entry that says the lease is free is kept. */
 const FREE_MS = 1_000
 
-/** Milliseconds between two looks of one who waits: at first, and at most. */
+/** Milliseconds between two looks while waiting: at first, and at most. */
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 200
 
@@ -20,8 +20,8 @@ const LONGEST_PAUSE_MS = 200
  * The right to make one entry, held by one process at a time: an entry of its own, written by `add`,
  * with a token by which only its holder gives it up. It ends by itself.
  *
- * @remarks Exact as far as the store's `add` is. Who makes an entry for longer than the lease lasts is
- *   no longer alone.
+ * @remarks As exact as the store's `add`. If making the entry takes longer than the lease lasts, another
+ *   process may begin too.
  */
 export class Lease {
   #released: Promise<void> | undefined
@@ -35,7 +35,7 @@ export class Lease {
   /**
    * Takes a lease.
    *
-   * @returns `undefined`: somebody else holds it.
+   * @returns `undefined`: another process holds it.
    * @throws CacheBackendError: the store failed.
    */
   static async take(
@@ -54,7 +54,7 @@ export class Lease {
     return isTaken ? lease : undefined
   }
 
-  /** Gives it up, unless it has ended and is another's. Never rejects: then it ends by itself. */
+  /** Gives it up, unless it has expired and belongs to another by now. Never rejects: it expires by itself. */
   release(): Promise<void> {
     return (this.#released ??= this.#giveUp())
   }
@@ -77,14 +77,13 @@ export class Lease {
         replacing: this.token,
       })
     } catch {
-      // The store's failure is reported, and is no fault of what was made under the lease.
+      // The store's failure is reported elsewhere, and must not fail what was made.
     }
   }
 }
 
 /*
- * Whole numbers, which no serializer of the user's is asked for: it may write the same value differently
- * each time.
+ * Whole numbers, which bypass the user's serializer: that may write the same value differently each time.
  */
 const FREE = 0
 const MAX_TOKEN = 2 ** 48 - 1
@@ -99,12 +98,12 @@ function leaseKey(cache: CacheCore, storedKey: string): string {
 
 const releasing = new WeakMap<CacheCore, Set<Promise<void>>>()
 
-/** Waits until the leases that are being given up are. Never rejects. */
+/** Waits until all leases that are being given up are released. Never rejects. */
 export async function releasesOver(cache: CacheCore): Promise<void> {
   for (const release of [...(releasing.get(cache) ?? [])]) await release
 }
 
-/** What {@link leaseOrFind} came to: at most one of both. */
+/** The result of {@link leaseOrFind}: at most one of both. */
 export interface LeaseOrFound<T> {
   readonly lease?: Lease | undefined
   readonly found?: T | undefined
@@ -114,8 +113,8 @@ export interface LeaseOrFound<T> {
  * Takes the lease of an entry, or waits for what its holder makes.
  *
  * @param find - Looks for the entry; `undefined`: it is not there.
- * @returns Neither lease nor entry where the wait was over, or the store fails: then one makes it
- *   without a lease, as without this.
+ * @returns Neither lease nor entry if the wait is over or the store fails: then the caller makes it without a
+ *   lease.
  * @throws What `find` throws.
  */
 export async function leaseOrFind<T>(
@@ -135,7 +134,7 @@ export async function leaseOrFind<T>(
     }
     let found: T | undefined
     try {
-      // Also with the lease: whoever held it before may have made it since it was looked for.
+      // Also with the lease: its previous holder may have stored the entry since the last look.
       found = await find()
     } catch (error) {
       await lease?.release()
@@ -148,7 +147,7 @@ export async function leaseOrFind<T>(
     if (lease !== undefined) return { lease }
     const leftMs = endMs - Date.now()
     if (leftMs <= 0) return {}
-    // Uneven, so that those who wait do not all come at once.
+    // Random, so that those who wait do not all come at once.
     await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random())))
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
   }

@@ -12,37 +12,37 @@ import type { Makings } from './makings.js'
 import type { Order, Start } from './order.js'
 import type { Refresh } from './refreshes.js'
 
-/** What was found, past its time or not, for when the new one cannot be made. */
+/** The entry found, stale or not, to be served if the new one cannot be made. */
 export interface Old<Value> extends FoundEntry<Value> {
   /** Milliseconds since the epoch. */
   readonly usableUntilMs: number
 }
 
-/** Who makes something, and who waits for it. */
+/** Who waits for something that is being made. */
 export interface Lead<Value> {
-  /** Given where others here may wait for it. */
+  /** Set if other callers in this process may wait for it. */
   readonly flight?: Flight<Landed<Value>> | undefined
-  /** Given where all others are served the old one meanwhile. */
+  /** Set if all others are served the old entry meanwhile. */
   readonly refresh?: Refresh | undefined
-  /** Given where others in other processes wait for it; it ends with the making. */
+  /** Set if other processes may wait for it. It ends with the making. */
   readonly lease?: Lease | undefined
-  /** What may stand in if it cannot be made. */
+  /** What is served if it cannot be made. */
   readonly old?: Old<Value> | undefined
 }
 
-/** Whether something may be kept, and what it depends on in either case. */
+/** Whether the result may be stored, and what it depends on in either case. */
 export interface Judged {
   readonly fitness: Fitness
   readonly tags: SeenVersions
-  /** However long it is kept, what contains it is as old as what it contains. */
+  /** When its content expires, which counts for what contains it even if it is not stored. */
   readonly expiresAtMs: Deadline
 }
 
-/** Something that was not found, or not as it should be, and is made. */
+/** An entry that was not found, or cannot be used, and is being made. */
 export class Making<Value> {
   /**
-   * @param frame - It is made in.
-   * @param start - `undefined`: the store failed, or must not be used; nothing is kept.
+   * @param frame - The frame it is made in.
+   * @param start - `undefined`: the store failed, or must not be used; nothing is stored.
    */
   constructor(
     readonly order: Order,
@@ -61,9 +61,9 @@ export class Making<Value> {
   }
 
   /**
-   * Whether it may be kept.
+   * Whether the result may be stored.
    *
-   * @param deadline - By its own timeout.
+   * @param deadline - From its own timeout.
    */
   judge(deadline: Deadline): MaybePromise<Judged> {
     const { frame, start } = this
@@ -77,20 +77,20 @@ export class Making<Value> {
     }))
   }
 
-  /** What it depends on, where the versions are not known. */
+  /** Its tags, where their versions are not known. */
   #unreadTags(): SeenVersions {
     const tags = new Map<string, string | undefined>(this.frame.tags)
     for (const tag of this.order.tags) if (!tags.has(tag)) tags.set(tag, undefined)
     return tags
   }
 
-  /** What of it others may be given. */
+  /** What other callers are given. */
   toLanded(value: Value, { tags, expiresAtMs }: Judged): Landed<Value> {
     const { holdsOld: isOld, isUnfit: isApart } = this.frame
     return { value, tags, expiresAtMs, isFound: false, isOld, isApart, served: undefined }
   }
 
-  /** What is to be stored of what is kept. Of all that began earlier, nothing takes its place any more. */
+  /** The entry to store. From now on no making that began earlier may overwrite it. */
   toStore(
     value: Value,
     { tags, freshUntilMs }: Extract<Fitness, { isKept: true }>,
@@ -102,13 +102,13 @@ export class Making<Value> {
     return { storedKey, value, ...ageingBy(ageing, freshUntilMs, tookMs), tags, replacing }
   }
 
-  /** Nothing is kept of it. */
+  /** Nothing is stored: gives up its claim. */
   giveUp(tookMs: number): MaybePromise<void> {
     const { cache, storedKey } = this.order
     return cache.tryGiveUp(storedKey, this.start?.claim, tookMs)
   }
 
-  /** Lets others begin. @returns Settled once the lease is given up; never rejects. */
+  /** Lets others begin. @returns Resolves once the lease is given up; never rejects. */
   release(): Promise<void> | undefined {
     const { flight, refresh, lease } = this.lead
     if (flight !== undefined) this.makings.flights.release(this.order.storedKey, flight)
@@ -117,7 +117,7 @@ export class Making<Value> {
   }
 }
 
-/** What may stand in for something that cannot be made. */
+/** The entry to serve if a new one cannot be made. */
 export function toOld<Value>(
   policy: AgeingPolicy | undefined,
   found: FoundEntry<Value>,

@@ -4,22 +4,22 @@ import type { Landed } from './landed.js'
 import { Refreshes } from './refreshes.js'
 
 /**
- * What is being made over one store, for those who wait and in the background, by key.
+ * What is being made over one store, in the foreground and in the background, by key.
  *
- * @typeParam Brought - What those who wait are brought.
+ * @typeParam Brought - What those who wait get.
  */
 export class Makings<Brought> {
   readonly flights = new Flights<Brought>()
   readonly refreshes = new Refreshes()
 
-  /** What is on its way is not to be kept: of one key, or of all. */
+  /** What is being made is not stored: of one key, or of all. */
   forget(storedKey?: string): void {
     this.flights.forget(storedKey)
     this.refreshes.forget(storedKey)
   }
 }
 
-/** The makings of one kind over each cache, shared by everyone who uses it. */
+/** The makings of one kind of entry over each cache, shared by all who use that cache. */
 export class MakingsByCache<Value> {
   readonly #known = new WeakMap<CacheCore, Makings<Landed<Value>>>()
 

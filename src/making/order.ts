@@ -10,16 +10,16 @@ export interface Order {
   readonly storedKey: string
   /** Stored tags. */
   readonly tags: readonly string[]
-  /** Left out: it is made by one in this process, and past its time it is gone. */
+  /** Left out: it is made once per process, and never served stale. */
   readonly ageing: AgeingPolicy | undefined
-  /** For so long it is waited for what another caller makes. */
+  /** How long to wait for what another caller makes, in milliseconds. */
   readonly producerTimeoutMs: number
 }
 
-/** What something is begun with, so that it can be kept. */
+/** What has to be read before something is made, so that it can be stored. */
 export interface Start {
   /** Of its own tags. */
   readonly versions: TagVersions
-  /** `undefined`: it is not going to be kept, since its time is over at once. */
+  /** `undefined`: it is not going to be stored, since it expires at once. */
   readonly claim: Claim
 }

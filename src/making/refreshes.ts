@@ -4,7 +4,7 @@ import { InFlight } from './in-flight.js'
 export class Refresh extends InFlight {
   readonly #untilMs: number
 
-  /** @param patienceMs - For so long it is waited for before another may begin: it may hang. */
+  /** @param patienceMs - After so long another may begin: this one may hang. */
   constructor(
     readonly patienceMs: number,
     private readonly onEnd: (refresh: Refresh) => void,
@@ -23,16 +23,16 @@ export class Refresh extends InFlight {
   }
 }
 
-/** What is made in the background over one cache, by stored key. */
+/** What is being made in the background over one cache, by stored key. */
 export class Refreshes {
   readonly #running = new Map<string, Refresh>()
 
-  /** Whether one is at it, so that nobody else has to. */
+  /** Whether one is running. */
   has(key: string): boolean {
     return this.#running.get(key)?.isWaitedFor === true
   }
 
-  /** @param patienceMs - Doubled after one that took longer: what is slow is not to be run ever more often. */
+  /** @param patienceMs - Doubled after one that took longer, so that slow ones do not pile up. */
   begin(key: string, patienceMs: number): Refresh {
     const before = this.#running.get(key)
     const patience = before === undefined ? patienceMs : 2 * before.patienceMs
@@ -50,16 +50,16 @@ export class Refreshes {
   }
 
   /**
-   * Lets none of those that began before something that is going to be stored take its place.
+   * Called before a result is stored: those that began earlier must not overwrite it.
    *
-   * @param own - What that was made by, if by one of them.
+   * @param own - The refresh that made it, if it was one.
    */
   supersede(key: string, own: Refresh | undefined): void {
     const earlier = own === undefined ? this.#running.get(key) : own.replaced
     earlier?.discard()
   }
 
-  /** What is on its way is not to be kept: of one key, or of all. */
+  /** What is being made is not stored: of one key, or of all. */
   forget(key?: string): void {
     for (const one of key === undefined ? [...this.#running.keys()] : [key]) {
       this.#running.get(one)?.discard()
