@@ -52,7 +52,7 @@ function holeMark(template: string, hole: string): string {
   return `⟦hole of ${template}, ${hole}⟧`
 }
 
-/** Headers whose values are one visitor's. */
+/** Headers with per-user values. */
 const HIDDEN = new Set(['set-cookie', 'set-cookie2', 'authorization', 'www-authenticate'])
 
 /** A stored response as it would be sent, as far as it is a text. */

@@ -19,7 +19,7 @@ import { publish } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
 
 /**
- * A fragment that was not found: whoever opened it runs the body and then calls exactly one of
+ * A fragment that was not found. Its caller runs the body and then calls exactly one of
  * `commit`, `complete`, `abandon`, `withdraw` and `fail`.
  */
 export class Attempt {
@@ -32,7 +32,7 @@ export class Attempt {
 
   /**
    * @param start - `undefined`: the store failed, or must not be used; nothing is stored.
-   * @param holes - Renders the holes inside, if nothing around it is kept.
+   * @param holes - Renders the holes inside, if nothing around it is stored.
    */
   constructor(
     readonly fragment: Fragment,
@@ -54,12 +54,12 @@ export class Attempt {
     this.#making = new Making(order, frame, start, fragmentMakings.over(cache), lead)
   }
 
-  /** What others here may wait for. */
+  /** What other callers in this process may wait for. */
   get flight(): FragmentFlight | undefined {
     return this.lead.flight
   }
 
-  /** Whether others wait in other processes, so that it has to be stored as soon as it is made. */
+  /** Whether other processes may wait for it, so that it must be stored as soon as it is made. */
   get isUnderLease(): boolean {
     return this.lead.lease !== undefined
   }
@@ -73,7 +73,7 @@ export class Attempt {
     return this.lead.refresh === undefined ? undefined : this.lead.old
   }
 
-  /** The same again as a part of nothing, to be made when whoever asked for it has what was found. */
+  /** The same as a part of no frame, to be made in the background once the caller has the old text. */
   apart(holes: HoleRenderer | undefined): Attempt {
     const { fragment, startedMs } = this
     const { refresh, lease } = this.lead
@@ -114,15 +114,15 @@ export class Attempt {
   }
 
   /**
-   * What stands in for a body that threw, which is reported then. It goes on like a body's text, and is
+   * The old text to serve for a body that threw; the error is reported. It goes on like a body's text, but is
    * not stored.
    *
-   * @returns `undefined`: nothing does, and `fail` must be called.
+   * @returns `undefined`: there is none, and `fail` must be called.
    */
   recover(error: unknown): string | undefined {
     const { fragment, frame } = this
     const { old } = this.lead
-    // What is wrong with a template would never be seen.
+    // A mistake in a template would never be seen.
     if (old === undefined || error instanceof CacheTagError) return undefined
     if (Date.now() >= old.usableUntilMs || this.#making.isDiscarded) return undefined
     if (frame.dependencies.wasLost(old.hit.tags)) return undefined
@@ -132,7 +132,7 @@ export class Attempt {
     const { alias, cache, variant } = fragment
     reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
     this.#hasRecovered = true
-    // First, since the oldest versions count: those of what the failed body has read are newer.
+    // First, since the oldest versions count, and those read by the failed body are newer.
     this.parent?.depend(cache, old.hit.tags)
     frame.depend(cache, old.hit.tags)
     if (old.hit.staleSinceMs === undefined) this.parent?.limit(old.usableUntilMs)
@@ -140,7 +140,7 @@ export class Attempt {
     return shown.text
   }
 
-  /** For bodies that are run by other means inside {@link frame}. */
+  /** For bodies that the caller runs itself inside {@link frame}. */
   bodyStarts(): void {
     this.#bodyStartedMs = performance.now()
   }
@@ -152,9 +152,9 @@ export class Attempt {
   }
 
   /**
-   * Stores the text. At once where the cache answers at once.
+   * Stores the text; synchronously where the cache answers at once.
    *
-   * @param after - Stores it only then; never rejects.
+   * @param after - Stores it only after this has settled, which never rejects.
    * @throws CacheTagError: what stands for a hole was altered; after `fail`.
    */
   commit(text: string, after?: Promise<unknown>): MaybePromise<void> {
@@ -175,7 +175,7 @@ export class Attempt {
   }
 
   /**
-   * Gives those who wait the text, without storing it yet.
+   * Hands the text to those who wait, without storing it yet.
    *
    * @returns What is to be stored, if anything. In either case `stored` must be called.
    * @throws CacheTagError: what stands for a hole was altered. Then `fail` must be called.
@@ -199,7 +199,7 @@ export class Attempt {
     })
   }
 
-  /** Whether what was completed may still be stored: since then what it depends on may have been invalidated. */
+  /** Whether a completed text may still be stored: its dependencies may have been invalidated since. */
   isStillFit({ tags = NO_VERSIONS }: StoreRequest): boolean {
     return !this.frame.dependencies.isOutdatedBy(tags.keys())
   }
@@ -217,8 +217,8 @@ export class Attempt {
   }
 
   /**
-   * What is put out for the body's text, whether it was completed or the body failed: with its holes
-   * filled if nothing around is kept, which is what `holes` were given for.
+   * The output for the body's text, whether it was completed or the body failed. Its holes are filled, by
+   * `holes`, if nothing around is stored.
    *
    * @returns A promise only where the holes are rendered asynchronously.
    * @throws CacheTagError: what stands for a hole was altered.
@@ -228,10 +228,10 @@ export class Attempt {
     return chain(this.showHoles(text), (shown) => shown.text)
   }
 
-  /** As {@link fillHoles}, and tells which part is which. */
+  /** As {@link fillHoles}, with the parts it is made of. */
   showHoles(text: string): MaybePromise<Shown> {
     const { frame, parent, fragment } = this
-    // Only the outermost has any.
+    // Only the outermost frame has marks.
     if (frame.marks === undefined) {
       observer?.shown({ fragment, parent, frame, text })
       return { text }
@@ -256,13 +256,13 @@ export class Attempt {
     else this.#end(isKept ? 'miss' : 'bypass')
   }
 
-  /** Tells those who wait to look for themselves, while this goes on or is given up. */
+  /** Those who wait have to look for themselves, whether this goes on or not. */
   letGo(): void {
     this.lead.flight?.land(undefined)
     this.#release()
   }
 
-  /** The body ran but its text is no fragment, for example because it was left early. */
+  /** The body ran, but its text is not a whole fragment, for example because it was left early. */
   abandon(): void {
     this.lead.flight?.land(undefined)
     this.#giveUp()
@@ -288,11 +288,11 @@ export class Attempt {
   /**
    * The body threw.
    *
-   * @param unfinished - What it had put out by then, where that stays in the page.
+   * @param unfinished - Its output up to then, if that stays in the page.
    */
   fail(error: unknown, unfinished?: string): void {
     const { flight } = this.lead
-    // What one user's body put out must not reach another's page.
+    // Per-user output must not reach another user's page.
     if (flight !== undefined && unfinished !== undefined && !this.frame.isUnfit) {
       leaveUnfinished(flight, this.#unfinished(unfinished))
     }

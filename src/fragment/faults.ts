@@ -195,7 +195,7 @@ export const faults = {
 
   undeclaredRead: (input: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `its body reads ${show(input)}, which is not in its vary-on: one visitor's output would reach others; add what is read to its vary-on, move that part into nocache, or give the option strict: false and it is not stored`,
+      `its body reads ${show(input)}, which is not in its vary-on: one user's output would reach others; add what is read to its vary-on, move that part into nocache, or give the option strict: false and it is not stored`,
       position,
     ),
 }

@@ -60,11 +60,11 @@ export interface FragmentOptions {
   /** Seconds after the timeout for which the old text is served if the body throws. */
   readonly staleIfError?: number | undefined
   /**
-   * Renders the nocache blocks in it, in each visitor's context; what an engine's `holes(context)`
-   * gives. Not needed inside another fragment, whose own is used.
+   * Renders the nocache blocks in it for each user; the result of an engine's `holes(context)`. Not needed
+   * inside another fragment, whose own is used.
    */
   readonly holes?: HoleRenderer | undefined
-  /** The per-visitor inputs that `varyOn` was made from, such as `['user']`; see `strict`. */
+  /** The per-user inputs that `varyOn` was made from, such as `['user']`; see `strict`. */
   readonly inputs?: readonly string[] | undefined
 }
 

@@ -4,12 +4,12 @@ import { faults } from './faults.js'
 import type { TagValues } from './spec.js'
 import { TemplateFrame, templateFramesAround } from './template-frame.js'
 
-/** More tags are not in one another's values: they are left from values that threw. */
+/** Tags are never nested so deep in each other's values: more are left over from values that threw. */
 const MAX_DEPTH = 32
 
-/** Of the tags whose vary-on values are being evaluated, the outermost first: in which frame. */
+/** The frames of the tags whose vary-on values are being evaluated, the outermost first. */
 const framesAround = new Array<Frame | undefined>(MAX_DEPTH).fill(undefined)
-/** What of one user was read for them. Two lists that do not grow, since every tag comes here, also on a hit. */
+/** The per-user inputs that were read for them. Two lists that never grow: every tag passes here, on a hit too. */
 const reads = new Array<Set<string> | undefined>(MAX_DEPTH).fill(undefined)
 let depth = 0
 
@@ -20,8 +20,8 @@ function forget(): void {
 }
 
 /**
- * Called before a tag's vary-on values are evaluated, and no other argument of it: the per-visitor
- * inputs that are read until {@link endVaryOn} are those the tag tells apart. Evaluation must not
+ * Called before a tag's vary-on values are evaluated, and not for its other arguments: the per-user
+ * inputs that are read until {@link endVaryOn} are those the tag varies on. Evaluation must not
  * wait in between; it may render other tags.
  */
 export function beginVaryOn(): void {
@@ -32,14 +32,14 @@ export function beginVaryOn(): void {
 /**
  * Called after a tag's vary-on values are evaluated.
  *
- * @param before - What others of its values have read, where some are evaluated earlier.
- * @returns What they have read, if anything; for `TagValues.declared`.
+ * @param before - The inputs read by values that were evaluated earlier, if any.
+ * @returns All inputs read, if any; for `TagValues.declared`.
  */
 export function endVaryOn(before?: ReadonlySet<string>): ReadonlySet<string> | undefined {
-  // What threw may have left none.
+  // `forget` may have run since the begin.
   if (depth === 0) return before
   depth--
-  // A frame that is kept here would be kept in memory.
+  // Otherwise the frame would stay in memory.
   framesAround[depth] = undefined
   const read = reads[depth]
   if (read === undefined) return before
@@ -58,7 +58,7 @@ const waiting = new AsyncSlot<Waiting>()
 /**
  * Evaluates a tag's vary-on values, and no other argument of it, where that may wait.
  *
- * @returns The values, and what they have read of one user, if anything; for `TagValues.declared`.
+ * @returns The values, and the per-user inputs they have read, if any; for `TagValues.declared`.
  */
 export async function readVaryOn(
   evaluate: () => Promise<readonly unknown[]>,
@@ -69,7 +69,7 @@ export async function readVaryOn(
 }
 
 /**
- * Notes that something was read that differs per visitor.
+ * Records that a per-user input was read.
  *
  * Fragments around that did not declare it are not stored, nor is anything around them.
  *
@@ -79,7 +79,7 @@ export async function readVaryOn(
 export function noteRead(input: string): void {
   const frame = currentFrame()
   const last = depth - 1
-  // What a body reads that is rendered while a tag's values are evaluated does not tell users apart.
+  // A body rendered while a tag's values are evaluated is in another frame: its reads declare nothing.
   if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
   const own = waiting.current
   if (own !== undefined && own.frame === frame) (own.read ??= new Set()).add(input)
@@ -94,14 +94,14 @@ export function noteRead(input: string): void {
     if (isUnfit) at.isUnfit = true
   }
   if (guilty === undefined) return
-  // Nobody ends those that it is thrown through.
+  // `endVaryOn` is not called for those that the error is thrown through.
   forget()
   throw guilty
 }
 
 /**
- * Notes that what was read of one visitor is there, and so may be seen in what is being made. A text of
- * a fragment that did declare it is one visitor's in a page too.
+ * Records that a per-user input that was read has a value, which may show in what is being made. The page
+ * around is then per-user, even if the fragment declared the input.
  */
 export function noteFound(): void {
   for (const at of templateFramesAround(currentFrame())) at.tellsOfUser = true

@@ -6,15 +6,15 @@ import type { Fragment } from './spec.js'
 import { TemplateFrame } from './template-frame.js'
 
 /**
- * What is rendered before it is known whether the fragment around it is needed at all. Once it is,
- * the late frame hands on to the fragment's own frame what it has gathered and goes on gathering.
+ * The frame of code that runs before it is known whether the fragment around it has to be made. Once it is,
+ * this frame passes to the fragment's own frame what it has collected, and what it collects from then on.
  */
 export class LateFrame extends TemplateFrame {
   #own: TemplateFrame | undefined
 
   /**
-   * @param fragment - The one around.
-   * @param holes - What it is rendered with.
+   * @param fragment - The fragment around it.
+   * @param holes - Fills the holes inside, if nothing around it is stored.
    */
   constructor(
     cache: CacheCore,
@@ -33,7 +33,7 @@ export class LateFrame extends TemplateFrame {
   attach(own: TemplateFrame): void {
     this.#own = own
     ;(this as { parent: Frame | undefined }).parent = own
-    // Marks in its text are those of the outermost frame, which it was itself if there is none further out.
+    // The marks belong to the outermost frame, which this may have been.
     own.marks ??= this.marks
     if (this.isUnfit) own.isUnfit = true
     own.dependencies.beginWith(this.dependencies)

@@ -38,7 +38,7 @@ export function leaveUnfinished(flight: FragmentFlight, content: Content): void 
 }
 
 /**
- * What a body that threw had put out by then, for who renders in place, with the holes of whoever waited.
+ * The output of a body up to where it threw, for those who waited and render in place.
  *
  * @throws What a hole throws.
  */

@@ -28,7 +28,7 @@ import type { Fragment } from './spec.js'
 import { publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
 import { templateFramesAround } from './template-frame.js'
 
-/** A fragment that was found, or taken from another's body. */
+/** The text of a fragment that was found, or that another caller made. */
 export type Found = Shown
 
 export type Opened = Attempt | Found
@@ -36,8 +36,8 @@ export type Opened = Attempt | Found
 /**
  * Looks a fragment up in a cache that answers at once.
  *
- * @param shared - Whether its body may go on after it returned, so that others are to join it.
- * @param giver - Asked for what renders its holes only where it has any.
+ * @param shared - Whether its body may go on asynchronously, so that other callers should join it.
+ * @param giver - Asked for the renderer of its holes only if it has any.
  * @throws CacheTagError: its holes are rendered asynchronously, or nothing can render them.
  * @throws What a hole throws.
  */
@@ -53,7 +53,7 @@ export function openSync(
   throw faults.asynchronousHole(fragment.site)
 }
 
-/** As {@link openSync}, but answers asynchronously where the holes are rendered asynchronously. */
+/** As {@link openSync}, but returns a promise where the holes are rendered asynchronously. */
 export function openHere(
   fragment: Fragment,
   parent: Frame | undefined,
@@ -71,7 +71,7 @@ export function openHere(
   let lookupMs = 0
   let hasFailed = false
   const stale = ageing !== undefined && mayBeStale(ageing)
-  // The hot path: no lists, no closures, and the clock is read twice at most.
+  // The hot path: no lists, no closures, and the clock is read at most twice.
   try {
     hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
     lookupMs = cache.calls.lookedUp('get', variant.key, hit !== undefined, startedMs)
@@ -115,14 +115,14 @@ export function openHere(
       refresh = makings.refreshes.begin(variant.storedKey, patienceOf(ageing?.lock ?? false))
     }
   }
-  // Who finds one to join does so; it has none of its own.
+  // Who can join a running one has no flight of its own.
   const isFirst = shared && refresh === undefined && flightToJoin(fragment, parent) === undefined
   const flight = isFirst ? takeOff(orderOf(fragment), makings, parent) : undefined
   const start = hasFailed ? undefined : startAtOnce(placed)
   return new Attempt(fragment, start, parent, { flight, old, refresh }, toldFrom(startedMs), holes)
 }
 
-/** A store that fails must not fail the page: `undefined`. */
+/** @returns `undefined`: the store failed, which must not fail the page. */
 function startAtOnce(placed: Placed): Start | undefined {
   const { cache, variant, tags } = placed.fragment
   const keys = isToBeKept(placed) ? [variant.storedKey] : NONE
@@ -131,7 +131,7 @@ function startAtOnce(placed: Placed): Start | undefined {
   return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
 }
 
-/** Of one that stands in itself only the outer one is kept, as the one that is written last. */
+/** Of a fragment inside itself only the outer one is stored, which is written last. */
 function isToBeKept({ fragment, parent }: Placed): boolean {
   const { timeout, cache, variant } = fragment
   if (timeout !== null && timeout <= 0) return false
@@ -144,15 +144,15 @@ function isToBeKept({ fragment, parent }: Placed): boolean {
 const NONE: readonly string[] = []
 const NOTHING_FOUND = { lying: NONE, seen: NO_VERSIONS }
 
-/** Of what was looked up together, one. */
+/** One of those that were looked up together. */
 interface Look {
   readonly lookup: Lookup
   readonly at: number
 }
 
 /**
- * Fragments over one cache that are looked up together and, those that were not found, begun together: in
- * one round trip each.
+ * Fragments over one cache that are looked up in one round trip, and those that were not found are begun in
+ * another.
  */
 class Round {
   readonly #asked: Fragment[] = []
@@ -213,7 +213,7 @@ class Round {
 }
 
 /**
- * What was found, if it is a fragment's and all its holes are still there.
+ * The content of an entry, if it is a fragment's and all its holes can still be rendered.
  *
  * @throws CacheTagError: nothing can render its holes.
  */
@@ -223,21 +223,21 @@ function contentOf({ value }: Hit, { fragment, parent, holes }: Placed): Content
   return parts && canShow(parts, parent, holes, fragment.site) ? parts : undefined
 }
 
-/** Gives what renders the holes of a fragment, if nothing around it is kept: most hits ask for none. */
+/** Gives the renderer of a fragment's holes, used if nothing around it is stored. Most hits do not ask. */
 export interface HoleGiver {
   readonly holes?: HoleRenderer | undefined
 }
 
 const NO_HOLES: HoleGiver = {}
 
-/** A fragment and where it stands. */
+/** A fragment in its place. */
 interface Placed {
   readonly fragment: Fragment
   readonly parent: Frame | undefined
   readonly holes: HoleRenderer | undefined
 }
 
-/** What a stored text is in its place. If a hole has gone meanwhile, its body runs and is not stored. */
+/** Renders stored content in its place. If a hole cannot be rendered any more, the body runs and is not stored. */
 function showFor(
   { fragment, parent, holes }: Placed,
   content: Content,
@@ -266,8 +266,8 @@ function atOnce<T>(value: MaybePromise<T>): T {
 export interface Opening {
   readonly opened: Promise<Opened>
   /**
-   * It waits, or may wait, for another's body, here or in another process, which may in turn wait for what
-   * the caller has yet to run.
+   * It waits, or may wait, for the body of another caller or process, which may in turn wait for what this
+   * caller has yet to run.
    */
   readonly joined: boolean
 }
@@ -332,7 +332,7 @@ function seekerOf(placed: Placed, round: Round, startedMs: number): Seeker<Look,
     serve: serveFound,
     serveJoined(landed) {
       const { value, isFound, isOld } = landed
-      // Another engine's holes, or other templates': they are not found in the cache either.
+      // Holes of another engine or of other templates: such an entry counts as a miss too.
       if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
         return undefined
       }
@@ -350,7 +350,7 @@ function seekerOf(placed: Placed, round: Round, startedMs: number): Seeker<Look,
       } catch {
         return make(look, { refresh, old })
       }
-      // Another process is at it.
+      // Another process is making it.
       refresh.end()
       return serveFound(found)
     },
@@ -358,7 +358,7 @@ function seekerOf(placed: Placed, round: Round, startedMs: number): Seeker<Look,
   }
 }
 
-/** Looks once more, for what another process has just stored. */
+/** Looks again, for what another process may have just stored. */
 async function lookAgain({ cache, variant, tags }: Fragment): Promise<Look | undefined> {
   const { key, storedKey } = variant
   const options = { toMake: true, isCurrent: true }
@@ -366,7 +366,7 @@ async function lookAgain({ cache, variant, tags }: Fragment): Promise<Look | und
   return lookup && { lookup, at: 0 }
 }
 
-/** Of the versions read for a whole batch, those of one fragment. */
+/** Picks the versions of one fragment's tags from those of a whole batch. */
 function pick(versions: TagVersions, tags: readonly string[]): TagVersions {
   const own = new Map<string, string>()
   for (const tag of tags) {

@@ -2,7 +2,7 @@ import { show } from '../errors.js'
 
 /** How the fragments of one `FragmentCache` are rendered. */
 export interface FragmentSettings {
-  /** Whether an undeclared read of a per-visitor input is an error, or keeps from being stored. */
+  /** Whether an undeclared read of a per-user input is an error, or keeps from being stored. */
   readonly strict: boolean
   /** Whether a fragment lives no longer than what is in it. */
   readonly bubbleTimeout: boolean
@@ -11,7 +11,7 @@ export interface FragmentSettings {
 /** Options that fragments have wherever they are rendered. */
 export interface FragmentRules {
   /**
-   * Whether a fragment that reads a per-visitor input (see `guard` of `fragcache/express`) which its
+   * Whether a fragment that reads a per-user input (see `guard` of `fragcache/express`) which its
    * vary-on does not tell apart throws. Otherwise it is rendered and not stored. Left out: `true`,
    * unless `NODE_ENV` is `production`.
    */

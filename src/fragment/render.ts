@@ -260,7 +260,7 @@ async function showOld(
       await dependOnHit(fragment.cache, fragment.variant.storedKey, hit, parent)
     return (await showContent(value, parent, holes, fragment.site))?.text
   } catch (error) {
-    // A hole of one visitor's threw: the next may begin again.
+    // A hole threw: the next caller may begin again.
     attempt.withdraw()
     throw error
   }

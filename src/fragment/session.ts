@@ -12,7 +12,7 @@ import type { Fragment } from './spec.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
-/** A fragment whose text comes after its template is done. */
+/** A fragment that is put off until its template is done. */
 export interface DeferredFragment {
   readonly fragment: Fragment
   readonly parent: Frame | undefined
@@ -20,9 +20,9 @@ export interface DeferredFragment {
   readonly body: () => string
   /** An in-place body that ended with placeholders in it. */
   readonly begun?: Begun
-  /** It was opened in place, and its holes are still being rendered. */
+  /** Set if it was opened in place and its holes are still being rendered. */
   readonly opened?: Promise<Opened>
-  /** Renders its holes, if nothing around it is kept. */
+  /** Renders its holes, if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
 }
 
@@ -39,14 +39,14 @@ interface Begun {
 }
 
 /**
- * Whether something inside a fragment was put off and its placeholder never came into a text. It was
- * dropped, or a filter or function made something else of the placeholder: such a text is not kept.
+ * Whether a fragment inside was put off and its placeholder is in no text: the template dropped it, or a
+ * filter or function changed it. Such a text is not stored.
  */
 function hasLost({ frame }: Attempt, lost: readonly DeferredFragment[]): boolean {
   return lost.some(({ parent }) => isWithin(parent, frame))
 }
 
-/** The fragments of one render that are put off, and their placeholders. */
+/** The fragments that one render puts off, and their placeholders. */
 export class DeferredSession {
   #placeholders: Placeholders | undefined
   readonly #deferred: (DeferredFragment | DeferredText)[] = []
@@ -105,7 +105,7 @@ export class DeferredSession {
    */
   async resolve(text: string): Promise<string> {
     this.#letGoOfDropped(text, 0)
-    // Inside a body that is kept, what stands for holes belongs into the text.
+    // Inside a body that is stored, marks of holes belong in the text.
     if (!isKept()) checkStray(text)
     if (!this.holdsPlaceholder(text)) return this.checkStray(text)
     try {
@@ -140,7 +140,7 @@ export class DeferredSession {
       return found instanceof Attempt ? this.#runBody(found, deferred) : found
     })
     const isJoined = fresh.map((one) => openings.get(one)?.joined ?? one.opened !== undefined)
-    // One that joins must not hold up the others: the body it waits for may wait for one of them.
+    // A join must not hold up the others: the body it waits for may wait for one of them.
     const own = Promise.allSettled(bodies.filter((_, i) => !isJoined[i])).then((results) => {
       this.#start(results.flatMap((result) => this.#inside(result)))
     })
@@ -159,8 +159,8 @@ export class DeferredSession {
   }
 
   /**
-   * Nobody may wait for an in-place body whose placeholder was dropped: it is filled late or never,
-   * and what is waited for may wait for them.
+   * Releases those who wait for an in-place body whose placeholder was dropped: it is filled late or never,
+   * and the render that would fill it may wait for them.
    *
    * @param from - The first that the text may have dropped.
    */
@@ -198,7 +198,7 @@ export class DeferredSession {
   async #finish(body: Promise<Begun | Found>, level: Promise<void> | undefined): Promise<string> {
     const begun = await body
     if (!('attempt' in begun)) {
-      // What is in its holes is read together with what is in the bodies of its level.
+      // Fragments in its holes are read together with those in the bodies of its level.
       if (begun.pieces !== undefined) await level
       return this.#fillFound(begun)
     }
@@ -221,7 +221,7 @@ export class DeferredSession {
     return this.#fillFound(await attempt.showHoles(text))
   }
 
-  /** What is put off in holes is filled; the rest may hold anything. */
+  /** Fills the placeholders in holes only: the stored text around them may hold anything. */
   async #fillFound(found: Found): Promise<string> {
     if (found.pieces === undefined) return found.text
     await this.#startSoon(this.#inHolesOf(found))
@@ -249,7 +249,7 @@ export class DeferredSession {
     return text
   }
 
-  /** After an error others may still be on their way; they are to be stored and released. */
+  /** After an error others may still be running; they are to be stored and released. */
   async #settle(): Promise<void> {
     for (let known = -1; known !== this.#texts.size;) {
       known = this.#texts.size
@@ -263,7 +263,7 @@ export class DeferredSession {
     let end = 0
     for (const match of this.#placeholders?.find(text) ?? []) {
       const deferred = this.#deferred[Number(match[1])]
-      // Only what stands between placeholders is checked: a fragment's text may hold anything.
+      // Only the text between placeholders is checked: a fragment's text may hold anything.
       const between = text.slice(end, match.index)
       this.#checkUndamaged(between)
       filled += between
@@ -290,10 +290,10 @@ export class DeferredSession {
     if (this.holdsPlaceholder(text)) throw faults.altered(this.#siteOfDamaged(text))
   }
 
-  /** @throws CacheTagError: another render's placeholder is in the text. */
+  /** @throws CacheTagError: the text holds a placeholder of another render. */
   checkStray(text: string): string {
     const stray = findStray(text)
-    // One of its own may stand in a body that runs in place.
+    // Its own placeholder may stand in a body that runs in place.
     if (stray === undefined || this.holdsPlaceholder(text)) return text
     throw faults.stray(stray)
   }
@@ -309,7 +309,7 @@ export class DeferredSession {
     return fragment?.fragment.site ?? {}
   }
 
-  /** Those whose placeholder was not found. */
+  /** Those whose placeholder was never found in a text. */
   #neverStarted(): DeferredFragment[] {
     return this.#deferred.filter(
       (deferred): deferred is DeferredFragment =>
@@ -317,7 +317,7 @@ export class DeferredSession {
     )
   }
 
-  /** Ends the render: nobody may go on waiting for a body whose placeholder was dropped. */
+  /** Ends the render: releases those who wait for a body whose placeholder was dropped. */
   end(): void {
     this.#hasEnded = true
     for (const { begun } of this.#neverStarted()) begun?.attempt.abandon()

@@ -6,11 +6,11 @@ import type { Fragment } from './spec.js'
 /** A fragment whose text was handed to what is around it. */
 export interface ShownFragment {
   readonly fragment: Fragment
-  /** What it stands in. */
+  /** The frame around it. */
   readonly parent: Frame | undefined
-  /** As it is handed on: what is put off around it, or rendered for each visitor, still has to come. */
+  /** As it is handed on, before placeholders and holes around it are filled. */
   readonly text: string
-  /** What it was made in; left out: it was found, or is another's. */
+  /** The frame it was made in. Left out: it was found, or made by another caller. */
   readonly frame?: Frame
   /** Left out: `ended` tells. */
   readonly outcome?: FragmentOutcome
@@ -25,7 +25,7 @@ export interface FragmentObserver {
   ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void
 }
 
-/** Nobody looks, as a rule: then this is all that it costs. */
+/** Mostly there is no observer: then this is all it costs. */
 export let observer: FragmentObserver | undefined
 
 /** Sets the one who looks; for the whole process. */

@@ -67,24 +67,24 @@ export interface Fragment {
   readonly timeout: Timeout
   /** Stored tags: the name's, and those given. */
   readonly tags: readonly string[]
-  /** Rendered without the cache. */
+  /** Whether it is rendered without the cache. */
   readonly bypass: boolean
-  /** The per-visitor inputs that its vary-on was made from. */
+  /** The per-user inputs that its vary-on values were made from. */
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: FragmentSettings
-  /** Left out: one in this process makes it, and past its time it is gone. */
+  /** Left out: it is made once per process, and never served stale. */
   readonly ageing: AgeingPolicy | undefined
-  /** Where it is counted what becomes of it. */
+  /** Counts its hits, misses and so on. */
   readonly tally: Tally
 }
 
-/** Fragments that were warned of; more are not told apart. */
+/** At most so many fragments are warned about. */
 const MAX_WARNED = 1000
 
 /** Names made up at run time must not fill the memory. */
 const bytesOfTable = ({ name }: VariantTable): number => 1000 + 2 * bytesOfText(name)
 
-/** By what all fragments of one resolver have in common: no fragment has to carry it. */
+/** By the settings that all fragments of one resolver share, so that no fragment has to carry it. */
 const cachesBySettings = new WeakMap<FragmentSettings, Caches>()
 
 /** The caches that a fragment's alias is one of. */
@@ -97,7 +97,7 @@ export class FragmentResolver {
   readonly #caches: Caches
   readonly #colliding: boolean
   readonly #tables = new Map<CacheCore, BoundedMemo<VariantTable>>()
-  /** Of names with a version given: in one memo, a name could be spelt as another one with its version. */
+  /** For fragments with a version: in one memo a name could look like another name with its version. */
   readonly #versioned = new Map<CacheCore, BoundedMemo<VariantTable>>()
   readonly #warned = new Set<ShortKey>()
   readonly #settings: FragmentSettings

@@ -12,7 +12,7 @@ import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
 /**
- * Runs something now that is a part of a body which is put off, because it cannot be run later.
+ * Runs at once a part of a body that is put off, because that part cannot run later.
  *
  * @returns What gives its result, or throws its error, each time.
  */
@@ -20,25 +20,25 @@ export type RunEarly = <T>(action: () => T) => () => T
 
 /** The body of a cache tag, rendered at once. */
 export interface TagBody {
-  /** Gives the body's text, here and now. A hit never calls it. */
+  /** Renders the body synchronously. A hit never calls it. */
   renderBody(): string
   /**
-   * Called where the body is put off until its template is done: gives what renders then what
-   * `renderBody` would render now, with copies of the variables that may change. Left out: it is
-   * `renderBody` itself.
+   * Called where the body is put off until its template is done. Returns a function that later renders what
+   * `renderBody` would render now, from copies of the variables that may change. Left out: `renderBody` is
+   * called later.
    *
-   * @param runEarly - To be called before this returns, for what cannot be kept.
+   * @param runEarly - To be called before this returns, for what cannot run later.
    */
   keepBody?(runEarly: RunEarly): () => string
-  /** Fills the nocache blocks in the body, if nothing around it is kept. */
+  /** Fills the nocache blocks in the body, if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
 }
 
 /** The body of a cache tag that may wait. */
 export interface AsyncTagBody {
-  /** Gives the body's text. A hit never calls it. */
+  /** Renders the body. A hit never calls it. */
   renderBody(): string | Promise<string>
-  /** Fills the nocache blocks in the body, if nothing around it is kept. */
+  /** Fills the nocache blocks in the body, if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
 }
 

@@ -5,41 +5,41 @@ import type { InFlight } from '../making/in-flight.js'
 import type { HoleMarks } from './hole-marks.js'
 import type { HoleRenderer } from './hole-parts.js'
 
-/** What a frame knows of the fragment it was made for. */
+/** What a frame knows of its fragment. */
 export interface FramedFragment {
   readonly site: TagPosition
-  /** The per-user inputs that its vary-on was made from. */
+  /** The per-user inputs that its vary-on values were made from. */
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: { readonly strict: boolean }
 }
 
-/** What a template is rendered for. */
+/** What is known of a frame from the start. */
 export interface Purpose {
   /** Whether it is made under a lease. */
   readonly isLeased?: boolean
-  /** Whether it must not live longer than anything inside. */
+  /** Whether the result must expire no later than any entry inside. */
   readonly isLimited?: boolean
-  /** Left out: it is no fragment's, or of one that is not kept. */
+  /** Left out: it is not a fragment's, or the fragment is not stored. */
   readonly fragment?: FramedFragment | undefined
-  /** Where what is rendered is going to be stored. */
+  /** The key that the result is stored under. */
   readonly storedKey?: string | undefined
-  /** Fills the holes of what is rendered, if nothing around it is kept. */
+  /** Fills the holes inside, if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
-  /** What to throw for a hole where there is nothing to fill it. */
+  /** The error for a hole that nothing can fill. */
   readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
 }
 
-/** What a template is rendered in: a fragment, a page, or what is rendered before it is known which. */
+/** The frame of a fragment or page, or of what is rendered before it is known of which. */
 export class TemplateFrame extends Frame {
-  /** Whether what is rendered in it is kept. A tag that is rendered without the cache keeps nothing. */
+  /** Whether the result is stored. Not so for a tag that is rendered without the cache. */
   keeps = true
-  /** Fills the holes of what is rendered in it, if nothing around it is kept. */
+  /** Fills the holes inside, if nothing around it is stored. */
   holes: HoleRenderer | undefined
-  /** Whether a hole was rendered in it, or in something inside it, though it keeps nothing. */
+  /** Whether a hole was rendered in place inside, where nothing around is stored. */
   hasShownHoles = false
-  /** What stands for holes in the texts inside it, if nothing around it is kept. */
+  /** The marks of holes in the texts inside, if nothing around it is stored. */
   marks: HoleMarks | undefined
-  /** Whether something of one user was found while it was made, declared or not. */
+  /** Whether a per-user input with a value was read inside, declared or not. */
   tellsOfUser = false
   readonly fragment: FramedFragment | undefined
   readonly storedKey: string | undefined
@@ -64,15 +64,15 @@ export function* templateFramesAround(frame: Frame | undefined): Generator<Templ
   for (let at = frame; at !== undefined; at = at.parent) if (at instanceof TemplateFrame) yield at
 }
 
-/** Whether what is made in a frame is kept by itself: a value always is. */
+/** Whether the result of a frame is stored by itself: a value always is. */
 export function isKeptBy(frame: Frame): boolean {
   return !(frame instanceof TemplateFrame) || frame.keeps
 }
 
 /**
- * The outermost frame around that is kept.
+ * The outermost frame around whose result is stored.
  *
- * @returns `undefined`: nothing around is kept.
+ * @returns `undefined`: there is none.
  */
 export function outermostOf(frame: Frame | undefined): Partial<TemplateFrame> | undefined {
   let outermost: Frame | undefined

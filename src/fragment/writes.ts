@@ -65,7 +65,7 @@ async function store(cache: CacheCore, writes: readonly Write[]): Promise<void> 
       writes.map(({ request }) => request),
     )
   } finally {
-    // Whatever happened, nobody may go on joining these.
+    // Whatever happened, nobody may join these any more.
     writes.forEach(({ attempt }, i) => attempt.stored(outcomes?.[i] === 'stored'))
   }
 }

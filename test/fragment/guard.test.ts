@@ -48,7 +48,7 @@ describe.each(['near', 'far'])('strictly, a fragment in "%s"', (using) => {
     const refused = page('session')
     await expect(refused).rejects.toThrow(CacheTagError)
     await expect(refused).rejects.toThrow(
-      /^cache tag \(page, line 1, fragment "box"\): its body reads "user", which is not in its vary-on: one visitor's output would reach others; add/,
+      /^cache tag \(page, line 1, fragment "box"\): its body reads "user", which is not in its vary-on: one user's output would reach others; add/,
     )
     expect(outcomes()).toEqual(['box:miss', 'box:miss', 'box:error'])
   })
