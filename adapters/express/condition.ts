@@ -2,14 +2,11 @@ import type { Request } from 'express'
 import * as node from '../node/condition.js'
 import type { Middleware } from '../node/middleware.js'
 
-/**
- * The `ETag` of what a request is for, quoted or not, `W/` in front of a weak one; `undefined`: it
- * has none.
- */
+/** Gives the `ETag` of what is requested, quoted or not, with `W/` in front if it is weak; `undefined`: none. */
 export type EtagFunction = node.EtagFunction<Request>
 
 /**
- * When that was last modified which a request is for: a date, milliseconds since the epoch, or an
+ * Gives the time at which what is requested was last modified: a date, milliseconds since the epoch, or an
  * HTTP or ISO 8601 date as text; `undefined`: not known.
  */
 export type LastModifiedFunction = node.LastModifiedFunction<Request>
@@ -18,15 +15,15 @@ export type LastModifiedFunction = node.LastModifiedFunction<Request>
 export type ConditionOptions = node.ConditionOptions<Request>
 
 /**
- * A middleware that evaluates a request's preconditions before the view runs: where they fail, it
- * answers with 304 (GET and HEAD) or 412 and the view does not run.
+ * A middleware that evaluates a request's preconditions before the handler runs: where they fail, it
+ * answers with 304 (GET and HEAD) or 412 and the handler does not run.
  *
- * @returns To GET and HEAD, `ETag` and `Last-Modified` are sent with the answer, unless the view sets
+ * @returns To GET and HEAD, `ETag` and `Last-Modified` are sent with the answer, unless the handler sets
  *   them or an error is answered. An error that a function throws goes to `next`.
  * @throws TypeError: an option is unknown or no function, or there is none.
- * @remarks Both functions run at once, for every request. Write it inside of `cacheControl` and
- *   `varyOnHeaders`, so that a 304 has their headers. A date in the future is sent as the present
- *   one (RFC 9110 §8.8.2.1).
+ * @remarks Both functions are called for every request, without waiting for each other. Put this middleware
+ *   after `cacheControl` and `varyOnHeaders`, so that a 304 has their headers too. A date in the future is
+ *   sent as the current one (RFC 9110 §8.8.2.1).
  * @see Django 6.1, `django.views.decorators.http.condition`
  * @see RFC 9110 §13.2.2
  */

@@ -27,7 +27,7 @@ const lookedThrough = new WeakMap<object, number>()
  * copies of Express that the request is in: nothing public says so, and a page that such a handler ends is
  * no whole one.
  *
- * @param req - As the view has it: the applications looked at are the one it is in and those around.
+ * @param req - As the handler has it: the applications looked at are the one it is in and those around.
  * @param onError - Called before the handler is.
  * @remarks Where Express's routers are made otherwise, nobody is told.
  */

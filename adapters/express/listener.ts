@@ -11,8 +11,8 @@ import { cameThrough, isDetached } from '../node/detached.js'
 import { passBehind } from '../node/front.js'
 import type { Place } from '../node/place.js'
 import { receivedFields } from '../node/received.js'
-import { isRangeForView } from '../node/replay.js'
-import { rawUriOf } from '../node/request.js'
+import { isRangeForHandler } from '../node/replay.js'
+import { uriOf } from '../node/request.js'
 import { serve } from '../node/serve.js'
 import { warnOfHolesInFront } from '../node/warnings.js'
 import { answerAtOnce } from '../node/wire.js'
@@ -114,14 +114,14 @@ function toPageRequest(
   const headers = receivedFields(req)
   const { keepsParameter } = site.settings
   const target = keepsParameter === undefined ? url : narrowTarget(url, keepsParameter)
-  const uri = rawUriOf(req, site.settings.host, app, target)
+  const uri = uriOf(req, site.settings.host, target, app)
   if (uri === undefined || lookupRefusal({ method, uri, headers }) !== undefined) return undefined
   return { method, uri, language: undefined, timeZone: undefined, headers }
 }
 
 /** Nobody has said yet whose request it is. */
 function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Place): boolean {
-  if (isRangeForView(req, page)) return false
+  if (isRangeForHandler(req, page)) return false
   if (page.isPublic || settings.isImpersonal) return true
   if (page.nominated.some(([name]) => name === 'cookie')) return true
   return !settings.hasOwnIsPersonal && receivedFields(req)['cookie'] === undefined

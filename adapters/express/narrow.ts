@@ -15,7 +15,7 @@ type Narrowable = Omit<Request, 'query'> & {
 }
 
 /**
- * Takes the query parameters that a key ignores out of a request, so that the view cannot see them:
+ * Takes the query parameters that a key ignores out of a request, so that the handler cannot see them:
  * `req.url`, `req.originalUrl`, `req.query`, what was parsed of them, and what routers below make
  * of them.
  *

@@ -17,39 +17,39 @@ import { listenInFront } from './listener.js'
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions extends CommonOptions<Request> {
   /**
-   * Lets templates have `nocache` blocks in cached pages. Default: they are an error there, outside
-   * cached fragments too.
+   * Allows `nocache` blocks in cached pages. Default: such a block is an error there, even outside of cached
+   * fragments.
    */
   readonly holes?: PageHoleOptions | undefined
 }
 
 /**
- * What fills the holes that `nocache` makes in a page, for each visitor again.
+ * What fills the holes that `nocache` blocks leave in a page, on each request.
  *
- * @remarks A page with holes is sent as `private, no-cache`, and without validators.
+ * @remarks A page with holes is sent with `Cache-Control: private, no-cache` and without validators.
  */
 export type PageHoleOptions = HoleOptions<Request, Response>
 
 /** Options of `cachePage`. */
 export type CachePageOptions = PageOptions<Request, Response>
 
-/** Tags of a page, or a function that gives them when the answer is ready. */
+/** Tags of a page, or a function that gives them when the response is ready. */
 export type PageTags = TagsOf<Request, Response>
 
 /** Middlewares that answer from a cache, made by {@link responseCache}. */
 export interface ResponseCache {
   /**
-   * Caches every page of the site: answers GET and HEAD from the cache, or lets the view answer and
-   * stores that, if it may be given to others.
+   * Caches every page of the site: answers GET and HEAD from the cache; otherwise lets the handler answer, and
+   * stores the response if it may be given to others.
    *
    * @see Django, `CacheMiddleware`; RFC 9111
    */
   cacheSite(): Middleware
   /**
-   * Caches the page of one view.
+   * Caches the pages of one handler.
    *
-   * @param seconds - How long it is kept, whatever the response's `max-age` is; later caches are
-   *   told the shorter of the two. `null`: without end. Zero or less: not at all.
+   * @param seconds - How long a page is stored, whatever the response's `max-age`; later caches are told the
+   *   shorter of the two. `null`: without end. Zero or less: not at all.
    * @throws TypeError: `seconds` or an option is of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
    * @remarks Inside `cacheSite` the page is stored once, for these seconds.
@@ -71,9 +71,9 @@ export interface ResponseCache {
    */
   fetchFromCache(): Middleware
   /**
-   * Drops every stored variant of a URL, and the answers of views that are running.
+   * Drops every stored variant of a URL, and responses of handlers that are running.
    *
-   * @param url - Absolute, as clients send it: two spellings are two pages. A fragment is ignored.
+   * @param url - Absolute, as clients send it: two spellings are two pages. A part after `#` is ignored.
    * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
    * @throws CacheBackendError: a cache failed; the pages may still be there.
    * @remarks Reaches every cache and key prefix that middlewares made here store in.
@@ -104,12 +104,12 @@ export interface ResponseCache {
    * @returns For `createServer`.
    * @remarks Where the application has none of these middlewares, the listener caches the whole site
    *   as {@link cacheSite} does. Where `cacheSite` is the very first thing the application uses, its
-   *   pages are answered in front. Where it is not, or only views have a cache, what comes before
+   *   pages are answered in front. Where it is not, or only handlers have a cache, what comes before
    *   them (guards, security headers) must not be passed over, and all is handed on.
    *
-   *   Nobody has said yet whose request it is: one with `Cookie` is answered in front only if
-   *   the page varies on `Cookie`, says `public`, or `isPersonal` is `false`. With `language`,
-   *   `timeZone` or `honorRequestDirectives` all is handed on.
+   *   Before the application runs, it is not known whether a request is per-user: one with `Cookie` is
+   *   answered in front only if the page varies on `Cookie` or says `public`, or if `isPersonal` is `false`.
+   *   With `language`, `timeZone` or `honorRequestDirectives` every request is handed on.
    */
   listener(app: Application): RequestListener
 }
@@ -122,10 +122,10 @@ export interface ResponseCache {
  * @throws InvalidCacheBackendError: no cache has the alias.
  * @example
  * const pages = responseCache(caches, { seconds: 600 })
- * app.get('/news', pages.cachePage(60), view)
+ * app.get('/news', pages.cachePage(60), (req, res) => res.send('rendered once a minute'))
  */
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
-  // Whoever gives a function gives one for requests of Express, which all are here.
+  // The option's functions take requests of Express, and all requests here are such.
   const common = options as FrameworkOptions
   const pages = new Site(caches, resolveOptions(caches, common, expressHost, ['holes']))
   const site = pages.place
@@ -157,7 +157,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       return asMiddleware(function cachePage(req, res, next) {
         if ((res as Response | undefined) === undefined) {
           throw new MisuseError(
-            'cachePage: it gives a middleware, which wraps no view; write app.get(path, pages.cachePage(60), view)',
+            'cachePage: it gives a middleware, which wraps no handler; write app.get(path, pages.cachePage(60), handler)',
           )
         }
         serve(place, req, res, next)
@@ -190,7 +190,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
         } else if (visit.absorbs(site)) {
           visit.letThrough(site, next)
         } else {
-          // Another cache has to do with the response, and nothing here takes its place.
+          // Another cache handles the response, and this one must not take its place.
           next()
         }
       })

@@ -3,21 +3,25 @@ import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { TOLD } from '../../src/pages/told-headers.js'
 import { SAYABLE, sayable, type Sayable } from './cache-headers.js'
 import type { Filling } from './filling.js'
-import { keepCookieToItsOwner } from './last-word.js'
-import { isOfOneFilling, sayForOneVisitor, saysForOneVisitor } from './one-visitor.js'
+import {
+  isOfOneFilling,
+  keepCookieToItsOwner,
+  sayForOneVisitor,
+  saysForOneVisitor,
+} from './per-user.js'
 import type { OuterHeaders } from './taken-headers.js'
 import type { Settings } from './settings.js'
 
-/** The headers of one answer: what the cache says in them, and whose they are. */
+/** The headers of one response: what the cache adds to them, and whether they are per-user. */
 export class AnswerHeaders {
-  /** What the layers around the cache had set before it came by. */
+  /** What the layers around the cache had set before it was asked. */
   readonly outer: OuterHeaders
-  /** Whether it is told when the layers around it have had their say. */
+  /** Whether the cache is called once more when all layers around it have changed the headers. */
   hasLastWord = false
   #isForOneVisitor = false
-  /** Before they said that the answer is one visitor's. */
+  /** The headers before the response was marked as per-user. */
   #saidForAll: HeaderFields | undefined
-  /** The headers that the cache speaks in, before it spoke and after. */
+  /** The headers that the cache adds to, before it did and after. */
   #spoken: { readonly before: Sayable; readonly after: Sayable } | undefined
 
   constructor(
@@ -32,19 +36,19 @@ export class AnswerHeaders {
     return this.#isForOneVisitor
   }
 
-  /** The answer is this visitor's, and says so: layers around us say what they have to say of it first. */
+  /** Marks the response as per-user, once the layers around the cache are done with the headers. */
   belongToVisitor(): void {
     this.#isForOneVisitor = true
     if (!this.hasLastWord) this.sayForOneVisitor()
   }
 
-  /** The same, of a page with holes that was rendered for this visitor. */
+  /** Marks the response as per-user at once: its holes were rendered where they stand. */
   showHoles(): void {
     this.#isForOneVisitor = true
     sayForOneVisitor(this.res)
   }
 
-  /** It is answered with a page whose holes were filled, or with one that had none. */
+  /** The response is now a stored page, which is per-user if it had holes to fill. */
   answerFilled(isFilled: boolean): void {
     this.#isForOneVisitor = isFilled
   }
@@ -54,7 +58,7 @@ export class AnswerHeaders {
     sayForOneVisitor(this.res)
   }
 
-  /** Without those of the holes, and without what was said of the page with its holes filled. */
+  /** The headers of the page itself: as they were before holes were filled and the response became per-user. */
   ofThePage(): HeaderFields {
     const headers: Record<string, HeaderValue | undefined> = { ...this.res.getHeaders() }
     if (this.filling.headers?.haveAllCookies === true) delete headers['set-cookie']
@@ -67,7 +71,7 @@ export class AnswerHeaders {
     return headers
   }
 
-  /** The names of those that are no part of the page. */
+  /** The names of the headers that are not stored with the page. */
   excluded(isFilled: boolean): ReadonlySet<string> {
     const { excludeHeaders } = this.settings
     const ofHoles = this.filling.headers
@@ -76,7 +80,7 @@ export class AnswerHeaders {
     return new Set([...excludeHeaders, ...names, ...ofHoles.names])
   }
 
-  /** Lets the cache speak, so that it can be taken back. */
+  /** Lets the cache add to the headers, so that {@link takeBack} can undo it. */
   speak(action: () => void): void {
     const before = sayable(this.res)
     action()
@@ -87,13 +91,13 @@ export class AnswerHeaders {
     return this.#spoken !== undefined
   }
 
-  /** Takes back what the cache said, but for what a layer around us has said since. */
+  /** Undoes what the cache added, except where a layer around it has set the header since. */
   takeBack(): void {
     if (this.#spoken === undefined) return
     const { res } = this
     const { before, after } = this.#spoken
     for (const name of SAYABLE) {
-      // It is one visitor's in any case.
+      // The response stays per-user, and so do these.
       if (this.#isForOneVisitor && TOLD.some((told) => told === name)) continue
       if (res.getHeader(name) !== after[name]) continue
       const value = before[name]
@@ -103,6 +107,6 @@ export class AnswerHeaders {
   }
 
   keepCookieToItsOwner(): void {
-    if (!this.settings.rfc9111) keepCookieToItsOwner(this.res)
+    keepCookieToItsOwner(this.res, this.settings)
   }
 }

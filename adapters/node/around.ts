@@ -6,12 +6,12 @@ import type { Telling } from './telling.js'
 import type { Terms } from './terms.js'
 import type { VisitorWatch } from './visitor-watch.js'
 
-/** The visit that a page is made for. */
+/** The request that a page is rendered for, and its response. */
 export interface Around {
   readonly place: Place
   readonly req: IncomingMessage
   readonly res: ServerResponse
-  /** Nothing of the application comes before. */
+  /** No part of the application runs before the cache. */
   readonly isOutermost: boolean
   readonly terms: Terms
   readonly telling: Telling
@@ -19,9 +19,9 @@ export interface Around {
   readonly filling: Filling
   /** The site knew the visitor when the cache was asked. */
   readonly isVisitors: boolean
-  /** Of a cache further out, behind which this one stands. */
+  /** That of an outer cache, inside of which this one runs. */
   readonly outerWatch: VisitorWatch | undefined
-  /** Copies the body from here on. */
+  /** Copies the body from now on. */
   readonly record: () => void
   readonly stopRecording: () => void
 }

@@ -20,12 +20,11 @@ import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { StaleReason } from '../../src/pages/reasons.js'
 import { judgeReuse } from '../../src/pages/reuse.js'
 import { isDetached, runDetached } from './detached.js'
-import type { Forwarding } from './place.js'
+import { mayKnow, type Forwarding } from './place.js'
 import { isGone } from './protocol.js'
-import { isRangeForView } from './replay.js'
+import { isRangeForHandler } from './replay.js'
 import { isFillable } from './visitor-holes.js'
 import type { Visit } from './visit.js'
-import { mayKnow } from './visitors.js'
 import { warnOfFault } from './warnings.js'
 
 /** Goes on to the handler, or to what comes before it; with an error, that has failed. */
@@ -63,7 +62,7 @@ export function usable(
   page: StoredResponse | undefined,
 ): StoredResponse | undefined {
   const { place, isVisitors } = visit
-  if (page === undefined || isRangeForView(req, page)) return undefined
+  if (page === undefined || isRangeForHandler(req, page)) return undefined
   if (!isForVisitors(page) && (isVisitors || mayKnow(place, req, request))) return undefined
   return isFillable(page, place.settings.holes) ? page : undefined
 }

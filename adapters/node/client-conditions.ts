@@ -4,19 +4,19 @@ import { isConditional, isNotModified } from '../../src/http/conditional.js'
 import { headerOf, headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { mayBeReplaced } from '../../src/pages/decide.js'
 
-/** Whether a client asks whether there is anything, of which only what is stored can tell. */
+/** Whether a client sends `If-None-Match: *`, which asks whether there is any response at all. */
 export function asksForAny(request: HeaderFields): boolean {
   return headerText(request, 'if-none-match')?.trim() === '*'
 }
 
-/** Whether a client asks for a page only if it has changed, and the cache can tell it. */
+/** Whether a client wants the page only if it has changed, and the cache may evaluate that. */
 export function asksForChange(request: HeaderFields): boolean {
   return isConditional(request) && mayBeReplaced(request)
 }
 
 /**
- * Whether the client has what an answer with status 2xx would bring, so that it gets a 304. The one place
- * where that is decided, for stored pages and for what the view makes.
+ * Whether the client already has what a response with status 2xx brings, so that it gets a 304. Decided here
+ * alone, for stored pages and for what the handler sends.
  *
  * @param request - The headers as the client sent them.
  * @param answer - Those of the answer.
@@ -31,41 +31,24 @@ export function hasAlready(
 ): boolean {
   if (!isConditional(request) || !isNotModified(request, answer, nowMs)) return false
   if (hasDirective(parseCacheControl(headerOf(request, 'cache-control')), 'no-cache')) return false
-  // A 304 has the ETag that the 200 has: a layer around makes that of the body, and then decides itself.
+  // A 304 has the ETag of the 200. A layer around the cache that computes it from the body decides itself.
   return etagMakers.get(res) !== 'around' || headerText(answer, 'etag') !== undefined
 }
 
 const etagMakers = new WeakMap<ServerResponse, 'around' | 'inside'>()
 const attached = new WeakSet<ServerResponse>()
 
-/** A cache watches the response: what comes to it from here on is inside. */
+/** Notes that a cache watches a response: layers that come to it later are inside the cache. */
 export function attachInside(res: ServerResponse): void {
   attached.add(res)
 }
 
-/** A layer makes an `ETag` of the body where there is none, when the headers are sent. */
+/** Notes that a layer will compute an `ETag` from the body, where there is none when the headers are sent. */
 export function willMakeEtag(res: ServerResponse): void {
   if (!etagMakers.has(res)) etagMakers.set(res, attached.has(res) ? 'inside' : 'around')
 }
 
-/** Whether a layer inside the cache does. */
+/** Whether such a layer is inside the cache. */
 export function makesEtagInside(res: ServerResponse): boolean {
   return etagMakers.get(res) === 'inside'
-}
-
-/**
- * Sets the length of a body that is sent as a whole, as the server does by itself where the headers are
- * sent with it.
- *
- * @param whole - As `res.end` takes it.
- */
-export function declareLength(res: ServerResponse, [chunk, encoding]: readonly unknown[]): void {
-  if (res.statusCode === 204 || res.statusCode === 304 || res.req.method === 'HEAD') return
-  if (['Content-Length', 'Transfer-Encoding', 'Trailer'].some((name) => res.hasHeader(name))) return
-  if (typeof chunk === 'string') {
-    const isKnown = typeof encoding === 'string' && Buffer.isEncoding(encoding)
-    res.setHeader('Content-Length', Buffer.byteLength(chunk, isKnown ? encoding : 'utf8'))
-  } else {
-    res.setHeader('Content-Length', chunk instanceof Uint8Array ? chunk.byteLength : 0)
-  }
 }

@@ -4,18 +4,16 @@ import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
 import type { Middleware } from './middleware.js'
 import { checkResponse } from './header-helpers.js'
+import { anything, checkEachOption } from './option-checks.js'
 import { applyPreconditions } from './precondition.js'
 
-/**
- * The `ETag` of what a request is for, quoted or not, `W/` in front of a weak one; `undefined`: it
- * has none.
- */
+/** Gives the `ETag` of what is requested, quoted or not, with `W/` in front if it is weak; `undefined`: none. */
 export type EtagFunction<Req = IncomingMessage> = (
   req: Req,
 ) => Promise<string | null | undefined> | string | null | undefined
 
 /**
- * When that was last modified which a request is for: a date, milliseconds since the epoch, or an
+ * Gives the time at which what is requested was last modified: a date, milliseconds since the epoch, or an
  * HTTP or ISO 8601 date as text; `undefined`: not known.
  */
 export type LastModifiedFunction<Req = IncomingMessage> = (
@@ -29,20 +27,20 @@ export interface ConditionOptions<Req = IncomingMessage> {
 }
 
 /**
- * A middleware that evaluates a request's preconditions before the view runs: where they fail, it
- * answers with 304 (GET and HEAD) or 412 and the view does not run.
+ * A middleware that evaluates a request's preconditions before the handler runs: where they fail, it
+ * answers with 304 (GET and HEAD) or 412 and the handler does not run.
  *
- * @returns To GET and HEAD, `ETag` and `Last-Modified` are sent with the answer, unless the view sets
+ * @returns To GET and HEAD, `ETag` and `Last-Modified` are sent with the answer, unless the handler sets
  *   them or an error is answered. An error that a function throws goes to `next`.
  * @throws TypeError: an option is unknown or no function, or there is none.
- * @remarks Both functions run at once, for every request. Write it inside of `cacheControl` and
- *   `varyOnHeaders`, so that a 304 has their headers. A date in the future is sent as the present
- *   one (RFC 9110 §8.8.2.1).
+ * @remarks Both functions are called for every request, without waiting for each other. Put this middleware
+ *   after `cacheControl` and `varyOnHeaders`, so that a 304 has their headers too. A date in the future is
+ *   sent as the current one (RFC 9110 §8.8.2.1).
  * @see Django 6.1, `django.views.decorators.http.condition`
  * @see RFC 9110 §13.2.2
  */
 export function condition(options: ConditionOptions): Middleware {
-  checkOptions(options)
+  checkConditionOptions(options)
   const { etag, lastModified } = options
   return function conditionMiddleware(req, res, next) {
     precede('condition', { etag, lastModified }, req, res, next)
@@ -90,7 +88,7 @@ function precede(
   checkResponse(caller, res)
   const { method = '', headers } = req
   readValidators(caller, options, req).then((validators) => {
-    // Somebody answered meanwhile, as for a time limit.
+    // Another layer has answered in the meantime, because of a time limit for example.
     if (res.headersSent) return
     if (method === 'GET' || method === 'HEAD') offer(res, validators)
     if (applyPreconditions({ method, headers }, res, { ...validators })) res.end()
@@ -103,24 +101,16 @@ async function readValidators(
   { etag, lastModified }: ConditionOptions,
   req: IncomingMessage,
 ): Promise<Validators> {
-  const [tag, modified] = await Promise.all([ask(etag, req), ask(lastModified, req)])
+  const [tag, modified] = await Promise.all([etag?.(req), lastModified?.(req)])
   return {
     etag: toEntityTag(caller, tag),
     'last-modified': toLastModified(caller, modified, Date.now()),
   }
 }
 
-/** What is thrown at once is a rejection too. */
-async function ask<T>(
-  read: ((req: IncomingMessage) => Promise<T> | T) | undefined,
-  req: IncomingMessage,
-) {
-  return read?.(req)
-}
-
 /**
- * Sets the validators before the view, since `res.send` would make an `ETag` of its own, and takes
- * them back if an error is answered, which they do not describe.
+ * Sets the validators before the handler runs, since `res.send` would otherwise add an `ETag` of its own, and
+ * removes them from an error, which they do not describe.
  */
 function offer(res: ServerResponse, validators: Validators): void {
   const offered = Object.entries({
@@ -143,8 +133,8 @@ function toEntityTag(caller: string, tag: unknown): string | undefined {
   if (tag === undefined || tag === null) return undefined
   if (typeof tag === 'string') {
     const quoted = /^(?:W\/)?".*"$/.test(tag) ? tag : `"${tag}"`
-    // RFC 9110 §8.8.3, and spaces, which everybody copes with; but only ASCII, since Node sends
-    // what is beyond it as Latin-1 or as UTF-8, depending on the body.
+    // RFC 9110 §8.8.3, and spaces, which all clients accept. Only ASCII, since Node sends other
+    // characters as Latin-1 or as UTF-8, depending on the body.
     if (/^(?:W\/)?"[\x20\x21\x23-\x7e]*"$/.test(quoted)) return quoted
   }
   throw new MisuseError(
@@ -172,26 +162,12 @@ function toMs(modified: unknown, nowMs: number): number | undefined {
   return parseHttpDate(modified, nowMs) ?? (ISO_DATE.test(modified) ? Date.parse(modified) : NaN)
 }
 
-const OPTIONS = new Set(['etag', 'lastModified'])
-
-function checkOptions(options: unknown): asserts options is ConditionOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(
-      `condition: ${show(options)} are no options; give { etag: (req) => … } or { lastModified: (req) => … }`,
-    )
-  }
+function checkConditionOptions(options: ConditionOptions): void {
+  checkEachOption('condition', options, { etag: anything, lastModified: anything })
   const given = Object.entries(options).filter(([, value]) => value !== undefined)
-  for (const [name, value] of given) {
-    if (!OPTIONS.has(name)) {
-      throw new MisuseError(
-        `condition: there is no option ${show(name)}; the options are etag and lastModified`,
-      )
-    }
-    checkFunction('condition', name, value)
-  }
-  if (given.length === 0) {
-    throw new MisuseError('condition: give at least one of the options etag and lastModified')
-  }
+  for (const [name, value] of given) checkFunction('condition', name, value)
+  if (given.length > 0) return
+  throw new MisuseError('condition: give at least one of the options etag and lastModified')
 }
 
 function checkFunction(caller: string, name: string, value: unknown): void {

@@ -8,12 +8,12 @@ import type { AskedConditions } from './asked-conditions.js'
 import { SAYABLE, sayable } from './cache-headers.js'
 import type { Facts } from './facts.js'
 import type { Pending } from './new-page.js'
-import { sayForOneVisitor } from './one-visitor.js'
+import { sayForOneVisitor } from './per-user.js'
 import { setStatusMessage } from './protocol.js'
 import { prepareAnswer } from './replay.js'
 import { takeHeaders } from './taken-headers.js'
 
-/** An older page that its handler has confirmed, as it is answered and kept from now on. */
+/** An older page that its handler has confirmed: how it answers the request, and how it is stored again. */
 interface Confirmation {
   readonly judgement: Judgement
   readonly body: Buffer | undefined
@@ -21,7 +21,7 @@ interface Confirmation {
 }
 
 /**
- * Makes of a 304 of the handler the answer with the page that it confirms.
+ * Turns a handler's 304 into a response with the stored page that it confirms.
  *
  * @see RFC 9111 §4.3.4
  */
@@ -37,7 +37,7 @@ export function confirm(
   const fresh = freshenHeaders(unsaid(stale), taken.headers)
   const handlers = sayable(res)
   for (const name of SAYABLE) {
-    // They are the handler's no more.
+    // They are set again from the page.
     if (name !== 'Cache-Status') res.removeHeader(name)
   }
   const cookies = own.ofThePage()['set-cookie']
@@ -47,7 +47,7 @@ export function confirm(
   }
   const judgement = facts.judgeConfirmed(stale.status, fields, nowMs)
   const { downstream } = judgement
-  const said = downstream === undefined ? [] : saidOf(fresh)
+  const said = downstream === undefined ? [] : saidOf(fieldsOf({ headers: fresh }))
   const headers = downstream === undefined ? fresh : tell(fresh, downstream)
   const removed = [...new Set([...stale.removed, ...taken.removed])]
   const page = { ...stale, headers, said, removed, storedAtMs: nowMs, ageSeconds: 0 }

@@ -14,7 +14,7 @@ import { targetOf } from './request.js'
 /** How a detached run ended. */
 export type DetachedOutcome = 'finished' | 'aborted' | 'timed-out'
 
-/** A run of the application that no client waits for. */
+/** A request in the background, which no client waits for. */
 export interface DetachedRun {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -31,22 +31,20 @@ export function isDetached(request: object): boolean {
   return detached.has(request)
 }
 
-/** Made while no request is under way, so that nothing kept per request gets into a detached run. */
+/** Created outside of any request, so that no asynchronous context of a request gets into a detached run. */
 const outside = new AsyncResource('fragcache.detached')
 
 /**
- * Runs the whole application once more for the GET of a request, with a request and a response of
- * their own, whose bytes nobody gets: to freshen a page behind the back of a client that was given
- * a stale one.
+ * Sends a copy of a GET request through the whole application in the background; the bytes of its response are
+ * discarded. So a page is rendered again while the client is given a stale one.
  *
- * @param req - Its URL and headers are copied at once, without those that ask for less than the
- *   whole page, and those about the connection or a body. Neither it nor its response is touched.
+ * @param req - Its URL and headers are copied at once, without headers that ask for less than the whole page
+ *   and without those about the connection or a body. Neither it nor its response is changed.
  * @param limitMs - The run is aborted after so many milliseconds. The timer keeps no process alive.
  * @returns At once; the application is called in a later turn of the event loop, so that headers
  *   can be added before.
- * @remarks What is run is what the server calls for a request; where there is no server, it is the
- *   outermost application that `req.app` is mounted in. Views, error handlers and log lines are the
- *   same as for a client's request.
+ * @remarks Calls what the server calls for a request; where there is no server, the outermost application that
+ *   `req.app` is mounted in. Handlers, error handlers and log lines are the same as for a client's request.
  */
 export function runDetached(
   req: IncomingMessage,
@@ -82,8 +80,8 @@ export function runDetached(
 }
 
 /**
- * Lets Node's own server make a request and a response on a socket, so that they behave in all as
- * those of a client do.
+ * Lets Node's own server create a request and a response on a socket, so that they behave exactly as those of
+ * a client do.
  *
  * @param listener - Called in a later turn of the event loop.
  */
@@ -99,7 +97,7 @@ function receive(
     setImmediate(listener, request, response)
   })
   const url = targetOf(req)
-  // What the parser would refuse is set afterwards, and with it what cannot be sent safely again.
+  // A URL that Node's parser would refuse, or that cannot be written safely, is set afterwards.
   const target = /^\/[\x21-\x7e]*$/.test(url) ? url : '/'
   server.emit('connection', socket)
   socket.emit('data', Buffer.from(`GET ${target} HTTP/1.1\r\nConnection: close\r\n\r\n`, 'latin1'))
@@ -117,12 +115,12 @@ function receive(
 
 let server: Server | undefined
 
-/** It listens nowhere. */
+/** A server that listens on no port. */
 function receivingServer(): Server {
   return (server ??= createServer({ requireHostHeader: false }))
 }
 
-/** They would make the answer a part of the page, or are about a connection or a body. */
+/** They ask for less than the whole page, or are about the connection or a body. */
 const LEFT_OUT = new Set([
   'if-match',
   'if-none-match',
@@ -142,7 +140,7 @@ const LEFT_OUT = new Set([
   'upgrade',
 ])
 
-/** As they are now: what was taken out before the cache was asked must not come back. */
+/** As they are now: what a layer removed before the cache was asked must not come back. */
 function copyHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const copy: IncomingHttpHeaders = {}
   for (const [name, value] of Object.entries(headers)) {
@@ -151,18 +149,16 @@ function copyHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return copy
 }
 
+/** Those that are kept, in their order. */
 function copyRawHeaders(rawHeaders: readonly string[], kept: IncomingHttpHeaders): string[] {
-  const copy: string[] = []
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const [name = '', value = ''] = rawHeaders.slice(i, i + 2)
-    if (Object.hasOwn(kept, name.toLowerCase())) copy.push(name, value)
-  }
-  return copy
+  const isKept = (i: number) => Object.hasOwn(kept, (rawHeaders[i] ?? '').toLowerCase())
+  // Names and values in turns.
+  return rawHeaders.filter((_text, i) => isKept(i - (i % 2)))
 }
 
 function outermost(req: IncomingMessage): RequestListener | undefined {
   const { server } = req.socket as { server?: Partial<Server> | null }
-  // Whatever comes before the application may tell it whose request it is, or which site's.
+  // Listeners in front of the application may set whose request it is, or for which site.
   if ((server?.listenerCount?.('request') ?? 0) > 0) {
     return (request, response) => void server?.emit?.('request', request, response)
   }

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 
 type Done = (error?: Error | null) => void
 
-/** What the original tells of its ends. */
+/** Properties that tell about the two ends of the original connection. */
 const ENDS = [
   'remoteAddress',
   'remotePort',
@@ -19,7 +19,7 @@ const ENDS = [
   'servername',
 ] as const
 
-/** What one with TLS answers about the other end. */
+/** Methods of a TLS socket that tell about the other end. */
 const QUESTIONS = [
   'getCipher',
   'getPeerCertificate',
@@ -30,7 +30,7 @@ const QUESTIONS = [
 ] as const
 
 /**
- * Stands in for a client's socket: it says the same of its ends, takes every byte and sends none.
+ * Takes the place of a client's socket: it reports the same addresses, accepts every byte and sends none.
  *
  * @remarks Nothing arrives on it. It never holds a process open.
  */
@@ -40,7 +40,7 @@ export class DiscardingSocket extends Duplex {
   bytesRead = 0
   bytesWritten = 0
   timeout = 0
-  /** The one that the application listens with. */
+  /** The server that the application listens with. */
   readonly server: unknown
   #idle: NodeJS.Timeout | undefined
 
@@ -130,7 +130,7 @@ export class DiscardingSocket extends Duplex {
   #take(length: number, done: Done): void {
     this.bytesWritten += length
     this.#idle?.refresh()
-    // In a later turn: a view that writes without end must not keep timers and others from theirs.
+    // In a later turn of the event loop, so that a handler that writes without end does not block it.
     setImmediate(done)
   }
 

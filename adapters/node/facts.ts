@@ -12,12 +12,12 @@ import { storeRefusal, type ResponseVerdict, type Visitor } from '../../src/page
 import type { ChangeReason, StoreRefusal, UnkeptReason } from '../../src/pages/reasons.js'
 import type { Around } from './around.js'
 import type { PageFrame, PageHoles } from './page-holes.js'
-import { bytesOf } from './recorder.js'
 import { keyPart, requestLineMethod } from './request.js'
+import { bytesOf } from './sent-body.js'
 import type { VisitorWatch } from './visitor-watch.js'
 import { warnOfTrust } from './warnings.js'
 
-/** What a handler has begun its body with. */
+/** The first part of a body, as the handler wrote it. */
 export interface First {
   readonly args: readonly unknown[]
   /** Nothing follows. */
@@ -26,10 +26,10 @@ export interface First {
 
 export type KeptVerdict = Extract<ResponseVerdict, { store: true }>
 
-/** Of a page whose body is not made again. */
+/** For a page whose body is not rendered again. */
 const NOTHING_INSIDE: Inside = { isUnfit: false, holdsOld: false, holes: 'none' }
 
-/** What is known of a page that is being made, as far as it decides whether it is kept. */
+/** Collects what decides whether a page that is being rendered may be stored. */
 export class Facts {
   constructor(
     private readonly around: Around,
@@ -39,11 +39,11 @@ export class Facts {
     private readonly holes: PageHoles | undefined,
   ) {}
 
-  /** Judges what came back, when its headers are about to be sent. */
+  /** Judges a response whose headers are about to be sent. */
   judgeHeaders(first: First | undefined, nowMs: number): Judgement {
     const { res, headers } = this.around
     const { visitor } = this.watch
-    // A layer around us may say yet that the page varies on Cookie: then it is asked once more.
+    // A layer around the cache may still add `Vary: Cookie`. It is checked again in `refusal`.
     const isAskedAgain = visitor?.reason === 'cookies-read' && headers.hasLastWord
     const inside = this.#inside(this.#holesAtHeaders(first))
     const known = isAskedAgain ? undefined : visitor
@@ -82,13 +82,13 @@ export class Facts {
     )
   }
 
-  /** Why a page that has ended whole is not kept after all. */
+  /** Why a page whose whole body was sent is not stored after all. */
   judgeEnd(verdict: KeptVerdict, vary: readonly string[]): UnkeptReason | undefined {
     const inside = this.#inside(this.holes?.isAstray === true ? 'lost' : 'none')
     return judgeEnd(this.refusal(), this.#lacksVary(verdict, vary), inside)
   }
 
-  /** What the layers around us have made of the response may be for one visitor only. */
+  /** Why the response may not be stored, with the headers that layers around the cache have set since. */
   refusal(): StoreRefusal | undefined {
     const { res, place, headers } = this.around
     const status = res.statusCode === 304 ? 200 : res.statusCode
@@ -107,8 +107,8 @@ export class Facts {
   }
 
   /**
-   * Whether what was read of one visitor may be seen in the page. Where pages have holes, what the page
-   * itself reads counts too: a hole is the place for it, unless each visitor has a page of their own.
+   * Whether per-user inputs that were read may show in the page. Where pages may have holes, what the page reads
+   * outside of them counts too, unless the page varies on the visitor's credentials.
    */
   get #isUnfit(): boolean {
     if (this.frame.isUnfit) return true
@@ -126,7 +126,7 @@ export class Facts {
     return holes.isOneText && !mayBeOfText && this.#mayBeOneText(holes, first) ? 'filled' : 'lost'
   }
 
-  /** Whether the body may be, to the byte, the text whose holes were filled. */
+  /** Whether the body may be exactly the text whose holes were filled. */
   #mayBeOneText(holes: PageHoles, first: First | undefined): boolean {
     const coding = this.around.res.getHeader('Content-Encoding')
     if (coding !== undefined && coding !== 'identity') return false
@@ -134,17 +134,17 @@ export class Facts {
     return holes.mayKeep(bytesOf(first.args) ?? Buffer.alloc(0), first.isAll)
   }
 
-  /** The names that the page is kept by. */
+  /** The names of the headers that the page is keyed by. */
   varyOf(verdict: KeptVerdict, names: readonly string[]): readonly string[] {
     return this.#lacksVary(verdict, names) ? [...names, 'cookie'] : names
   }
 
-  /** Whether the page is for those without cookies alone, and does not say so. */
+  /** Whether the page is for requests without cookies alone, and lacks the `Vary: Cookie` that says so. */
   #lacksVary({ isPublic }: KeptVerdict, vary: readonly string[]): boolean {
     return !isPublic && !vary.includes('cookie') && this.watch.isForThoseWithoutCookies
   }
 
-  /** What the request was looked up as must be what it is answered as. */
+  /** What has changed since the page was looked up, and is part of its key. */
   #change(): ChangeReason | undefined {
     const { req, place } = this.around
     const { method, language, timeZone } = this.request

@@ -7,12 +7,12 @@ import { fillPage, isFillable, VisitorHoles } from './visitor-holes.js'
 
 const EMPTY = Buffer.alloc(0)
 
-/** Fills holes for the visitor of one response, and knows which headers came of that. */
+/** Fills the holes of one response, and knows which headers were set while doing so. */
 export class Filling {
   #headers: HoleHeaders | undefined
   #holes: VisitorHoles | undefined
 
-  /** @param outer - Of a cache further out, whose headers were watched already. */
+  /** @param outer - That of an outer cache, which watches the headers already. */
   constructor(
     private readonly req: IncomingMessage,
     private readonly res: ServerResponse,
@@ -26,12 +26,12 @@ export class Filling {
     return this.#headers
   }
 
-  /** Whether what fills holes has set headers, though the page may have none: they are one visitor's. */
+  /** Whether headers were set to fill holes, which makes the response per-user even if its page has no holes. */
   get hasHeaders(): boolean {
     return this.#headers !== undefined && this.#headers.names.size > 0
   }
 
-  /** Whoever fills the holes for this visitor; the headers that are set for it are watched. */
+  /** What renders the holes for this request; from now on it is watched which headers are set for that. */
   of(options: PageHoleOptions): VisitorHoles {
     this.#headers ??= new HoleHeaders(this.res)
     return (this.#holes ??= new VisitorHoles(options, this.req, this.res))
@@ -40,8 +40,8 @@ export class Filling {
   /**
    * Fills the holes of a stored response.
    *
-   * @returns `undefined`: one of them is not there any more.
-   * @throws What a hole throws, also by promise.
+   * @returns `undefined`: no engine has one of the holes any more.
+   * @throws What a hole throws or reject with.
    */
   fill(page: StoredResponse, { holes }: Settings): MaybePromise<Buffer | undefined> {
     if (holes === undefined || !isFillable(page, holes)) return undefined

@@ -1,9 +1,9 @@
 import type { PageLookup } from '../../src/pages/page.js'
 import type { PageStore } from '../../src/pages/page-store.js'
 
-/** What a listener in front has found out about a request before the application sees it. */
+/** What the listener in front of an application has found out about a request. */
 interface Front {
-  /** The middleware that is the first thing the application uses. */
+  /** The first middleware of the application. */
   readonly first: unknown
   readonly store: PageStore
   readonly uri: string
@@ -16,12 +16,12 @@ export function passBehind(req: object, front: Front): void {
   fronts.set(req, front)
 }
 
-/** Whether a middleware is the first to see a request, and so the last to see its answer. */
+/** Whether a middleware is the first to see a request, and so the last to see its response. */
 export function isFirst(req: object, middleware: unknown): boolean {
   return fronts.get(req)?.first === middleware
 }
 
-/** What was looked up in front already. */
+/** The result of the look-up in front of the application, if it was the same one. */
 export function takeLookup(req: object, store: PageStore, uri: string): PageLookup | undefined {
   const front = fronts.get(req)
   if (front?.store !== store || front.uri !== uri) return undefined

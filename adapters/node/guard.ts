@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { MisuseError, show } from '../../src/errors.js'
 import { noteFound, noteRead } from '../../src/fragment/guard.js'
+import { anything, checkEachOption } from './option-checks.js'
 
 /** Options of {@link guard}. */
 export interface GuardOptions {
@@ -11,12 +12,12 @@ export interface GuardOptions {
   readonly inputs?: readonly string[] | Readonly<Record<string, string>> | undefined
 }
 
-/** What reading a property tells, and what is below it. */
+/** Which per-user inputs a property stands for, and which the properties below it stand for. */
 interface Rule {
-  /** The inputs that are read with it; whatever is below it counts as these too. */
+  /** The inputs that are read with it; what is below it counts as them too. */
   inputs: readonly string[]
   readonly below: Map<string, Rule>
-  /** Whether it is one visitor's in any application. */
+  /** Whether it is per-user in every application. */
   isVisitors: boolean
 }
 
@@ -38,16 +39,16 @@ const USUAL: readonly (readonly [input: string, path: string])[] = [
   ['authorization', 'headers.authorization'],
 ]
 
-/** Objects that every visitor has: what is in them tells who it is. */
+/** Objects that are there for every visitor: only what is in them is per-user. */
 const EVERYBODYS: ReadonlySet<string> = new Set(['session', 'cookies', 'signedCookies'])
 
 /**
- * A request as templates should get it: what they read of one visitor while a cached body is
- * rendered is noted, so that a fragment whose vary-on does not name it is refused, or not stored.
+ * Gives templates a request whose reads are noted: where a cached body reads a per-user input, such as the
+ * user, that its vary-on does not name, the fragment is refused or not stored.
  *
  * @param req - The request; it is not changed.
- * @returns A stand-in for it, also for the objects below: `const { user } = guard(req)` and
- *   `user.name` is noted when the name is read. Texts and numbers that were read before are not.
+ * @returns A stand-in for the request and for the objects below it: after `const { user } = guard(req)` a read
+ *   of `user.name` is noted. Reads of texts and numbers taken from it earlier are not.
  * @throws TypeError: `req` is no request, or an option is of the wrong kind.
  * @throws CacheTagError: from a read, where fragments are `strict`.
  * @remarks Noted are `user`, `auth`, `session`, `cookies` (also `signedCookies` and the header) and
@@ -61,20 +62,14 @@ export function guard<R extends IncomingMessage>(req: R, options: GuardOptions =
   const target = unwrap(req)
   const { headers } = (target ?? {}) as Partial<IncomingMessage>
   if (typeof headers !== 'object') {
-    throw new MisuseError(`guard: ${show(req)} is no request; give the one that the view got`)
+    throw new MisuseError(`guard: ${show(req)} is no request; give the one that the handler got`)
   }
-  const extra = checkOptions(options)
+  const extra = inputsOf(options)
   return wrap(target, extra.length === 0 ? usualRules : makeRules(extra))
 }
 
-function checkOptions(options: unknown): readonly (readonly [input: string, path: string])[] {
-  if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`guard: ${show(options)} are no options; give an object`)
-  }
-  for (const name of Object.keys(options)) {
-    if (name === 'inputs') continue
-    throw new MisuseError(`guard: unknown option ${show(name)}; known options are inputs`)
-  }
+function inputsOf(options: unknown): readonly (readonly [input: string, path: string])[] {
+  checkEachOption('guard', options, { inputs: anything })
   const { inputs = [] } = options as { readonly inputs?: unknown }
   if (typeof inputs !== 'object' || inputs === null) {
     throw new MisuseError(
@@ -130,7 +125,7 @@ function add(root: Rule, path: readonly string[], input: string, isVisitors: boo
   let rule = root
   for (const name of path) {
     let next = rule.below.get(name)
-    // What is in something of a visitor's is the visitor's.
+    // What is below a per-user property is per-user.
     if (next === undefined) rule.below.set(name, (next = newRule(rule.isVisitors)))
     rule = next
   }
@@ -140,7 +135,7 @@ function add(root: Rule, path: readonly string[], input: string, isVisitors: boo
 
 const NOTHING = newRule()
 
-/** The rule of a property; what is below an input is that input too. */
+/** The rule of a property; what is below an input counts as that input. */
 function below(rule: Rule, key: string | symbol): Rule {
   const next = typeof key === 'string' ? rule.below.get(key) : undefined
   if (rule.inputs.length === 0) return next ?? NOTHING
@@ -160,9 +155,9 @@ function note({ inputs }: Rule): void {
   for (const input of inputs) noteRead(input)
 }
 
-/** Notes what a read gave, where it tells of a visitor: who is nobody has nothing there. */
+/** Notes that a per-user value was found; one that is empty, such as no user, tells nothing. */
 function noteValue({ isVisitors }: Rule, value: unknown): void {
-  // A method tells what it gives.
+  // For a method its result counts.
   if (!isVisitors || !value || typeof value === 'function') return
   if (Array.isArray(value) && value.length === 0) return
   noteFound()
@@ -201,7 +196,7 @@ function standInForFunction(target: CallableFunction, rule: Rule): object {
     apply(_target, self, args: unknown[]) {
       note(rule)
       const value = Reflect.apply(target, unwrap(self), args.map(unwrap)) as unknown
-      // It says of nobody that it is so.
+      // Without a user the method gives `true`.
       noteValue(rule, target.name === 'isUnauthenticated' ? value !== true : value)
       return wrap(value, rule)
     },
@@ -210,7 +205,7 @@ function standInForFunction(target: CallableFunction, rule: Rule): object {
 
 function standInFor(target: object, rule: Rule): object {
   const isRequest = roots.has(rule)
-  // What is frozen must be given as it is by a stand-in for itself, but not by one for another.
+  // A proxy over a frozen object would have to give its properties unchanged; one over another object need not.
   const shadow: object = Array.isArray(target) ? [] : {}
   const read = (key: string | symbol): unknown => {
     const own = below(rule, key)
@@ -255,7 +250,7 @@ function standInFor(target: object, rule: Rule): object {
 
 const bounds = new WeakMap<CallableFunction, object>()
 
-/** A method that tells nothing of a visitor, to be called on a stand-in. */
+/** A method that is not per-user, so that it can be called on a stand-in. */
 function bound(method: CallableFunction): unknown {
   let made = bounds.get(method)
   if (made === undefined) {

@@ -12,14 +12,14 @@ import type { Middleware } from './middleware.js'
 import { addNeverCacheHeaders, checkResponse } from './header-helpers.js'
 
 /**
- * A middleware that adds directives to the `Cache-Control` of what the layers further in answer.
+ * A middleware that adds directives to the `Cache-Control` of responses from the layers inside of it.
  *
  * @param directives - In camel case; see {@link CacheControlDirectives}.
- * @returns Works on what the view has set when the headers are sent, however it sends them. A cache
- *   around it obeys what it says.
+ * @returns Adds to what the handler has set, just before the headers are sent. A cache around it obeys the
+ *   result.
  * @throws TypeError: no directive has such a name, or it cannot have such a value.
- * @remarks On an answer with status 400 or more only what restricts is added, since an error is
- *   not to be kept for as long as a page. In Django an exception passes by the decorator; Express
+ * @remarks To a response with status 400 or more only restricting directives are added, since an error is not
+ *   to be kept for as long as a page. In Django an exception passes by the decorator; Express
  *   does not say whether an error handler answers.
  * @see Django 6.1, `django.views.decorators.cache.cache_control`
  */
@@ -39,7 +39,7 @@ export function cacheControl(directives: CacheControlDirectives): Middleware {
   }
 }
 
-/** When the headers are sent it is too late to refuse a text. */
+/** A text for `max-age` is refused here, since it could not be refused while the headers are sent. */
 function withNumber({ name, value }: NewDirective): NewDirective {
   if (name.toLowerCase() !== 'max-age' || typeof value !== 'string') return { name, value }
   if (/^\d+$/.test(value)) return { name, value: Number(value) }
@@ -63,8 +63,7 @@ function isRestriction({ name, value }: NewDirective): boolean {
 }
 
 /**
- * A middleware that keeps what the layers further in answer out of every cache, also out of one
- * around it.
+ * A middleware that keeps responses from the layers inside of it out of every cache, including one around it.
  *
  * @see Django 6.1, `django.views.decorators.cache.never_cache`
  * @see {@link addNeverCacheHeaders}
@@ -79,8 +78,8 @@ export function neverCache(...given: readonly unknown[]): Middleware {
 }
 
 /**
- * A middleware that adds names to the `Vary` of what the layers further in answer. A cache around it
- * keeps a page for each combination of these headers' values.
+ * A middleware that adds names to the `Vary` of responses from the layers inside of it. A cache around it
+ * keeps a page for each combination of values of these headers.
  *
  * @throws TypeError: no name was given, or something is no name of a header.
  * @see Django 6.1, `django.views.decorators.vary.vary_on_headers`
@@ -97,8 +96,8 @@ export function varyOnHeaders(...names: readonly string[]): Middleware {
 }
 
 /**
- * A middleware that adds `Cookie` to the `Vary` of what the layers further in answer, so that each
- * visitor has pages of his own.
+ * A middleware that adds `Cookie` to the `Vary` of responses from the layers inside of it, so that a cache
+ * around it keeps separate pages for each visitor.
  *
  * @see Django 6.1, `django.views.decorators.vary.vary_on_cookie`
  */
@@ -115,7 +114,7 @@ function addToVary(caller: string, res: ServerResponse, names: readonly string[]
   whenSent(caller, res, () => res.setHeader('Vary', patchedVary(res.getHeader('Vary'), names)))
 }
 
-/** Inner layers come first, since `on-headers` calls back in the reverse order. */
+/** Layers further in are called first, since `on-headers` calls back in reverse order. */
 function whenSent(caller: string, res: ServerResponse, patch: () => void): void {
   checkResponse(caller, res)
   onHeaders(res, patch)

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { isFilling } from './visitor-holes.js'
 
-/** They tell of no body more than that it is one, or are of no page that has holes. */
+/** Headers that say nothing of what is in the body, or that a page with holes is sent without. */
 const OF_ANY_TEXT: ReadonlySet<string> = new Set([
   'cache-control',
   'content-length',
@@ -12,15 +12,15 @@ const OF_ANY_TEXT: ReadonlySet<string> = new Set([
   'vary',
 ])
 
-/** The headers of a response that are set while its holes are filled: they are one visitor's. */
+/** The headers of a response that are set while its holes are filled: they are per-user. */
 export class HoleHeaders {
   readonly #names = new Set<string>()
   readonly #cookies = new Set<string>()
-  /** The status when a text with filled holes was first given to the view. */
+  /** The status when the handler was first given a text with filled holes. */
   #statusBefore: number | undefined
   #isAnyOfText = false
 
-  /** Watches from now on. */
+  /** Watches the headers from now on. */
   constructor(private readonly res: ServerResponse) {
     const setHeader = res.setHeader.bind(res)
     const appendHeader = res.appendHeader.bind(res)
@@ -37,7 +37,7 @@ export class HoleHeaders {
   #note(name: string, value: number | string | readonly string[]): void {
     const lower = name.toLowerCase()
     if (!isFilling()) return this.#noteOfText(lower, value)
-    // A page that varies on more is the safer one.
+    // To vary on one more header is always safe.
     if (lower !== 'vary') this.#names.add(lower)
     if (lower !== 'set-cookie') return
     const before = new Set(cookiesOf(this.res))
@@ -49,12 +49,12 @@ export class HoleHeaders {
     if (String(value) !== String(this.res.getHeader(name))) this.#isAnyOfText = true
   }
 
-  /** The view has a text with filled holes from now on, to make of it what it likes. */
+  /** Notes that the handler is given a text with filled holes, which it may put anywhere. */
   handOver(): void {
     this.#statusBefore ??= this.res.statusCode
   }
 
-  /** Whether the status or a header may have been made of a text with filled holes. */
+  /** Whether the status or a header may contain something from a text with filled holes. */
   get mayBeOfText(): boolean {
     if (this.#statusBefore === undefined) return false
     return this.#isAnyOfText || this.res.statusCode !== this.#statusBefore

@@ -1,5 +1,6 @@
 import { MisuseError, show } from '../../src/errors.js'
 import { absoluteUri } from '../../src/http/page-key.js'
+import { checkEachOption, checkOption, isText, must } from './option-checks.js'
 
 /** Options of `invalidate`. */
 export interface InvalidateOptions {
@@ -14,42 +15,29 @@ export interface InvalidateOptions {
   readonly timeZone?: string | undefined
 }
 
-const INVALIDATE_OPTIONS = ['vary', 'language', 'timeZone']
+const INVALIDATE_OPTIONS = {
+  vary: must(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    "an object such as { 'Accept-Language': 'de' }",
+  ),
+  language: isText,
+  timeZone: isText,
+}
 
-/** @throws TypeError: an option is unknown or of the wrong kind. */
-export function checkInvalidateOptions(options: unknown): {
-  readonly vary: Readonly<Record<string, string>> | undefined
-  readonly language: string | undefined
-  readonly timeZone: string | undefined
-} {
-  if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`invalidate: ${show(options)} are no options; give an object`)
+/**
+ * @returns The options, with the names of the headers in lower case.
+ * @throws TypeError: an option is unknown or of the wrong kind.
+ */
+export function checkInvalidateOptions(options: InvalidateOptions): InvalidateOptions {
+  checkEachOption('invalidate', options, INVALIDATE_OPTIONS)
+  if (options.vary === undefined) return options
+  // Without a prototype: a header may be called __proto__.
+  const vary = Object.create(null) as Record<string, string>
+  for (const [name, value] of Object.entries(options.vary)) {
+    checkOption('invalidate: vary', name, value, isText)
+    vary[name.toLowerCase()] = value
   }
-  for (const name of Object.keys(options)) {
-    if (INVALIDATE_OPTIONS.includes(name)) continue
-    throw new MisuseError(
-      `invalidate: unknown option ${show(name)}; known options are ${INVALIDATE_OPTIONS.join(', ')}`,
-    )
-  }
-  const { vary, language, timeZone } = options as InvalidateOptions
-  for (const [name, value] of Object.entries({ language, timeZone })) {
-    if (value === undefined || typeof value === 'string') continue
-    throw new MisuseError(`invalidate: ${name}: ${show(value)} is not a text`)
-  }
-  if (vary === undefined) return { vary, language, timeZone }
-  if (typeof vary !== 'object' || (vary as unknown) === null || Array.isArray(vary)) {
-    throw new MisuseError(
-      `invalidate: vary: ${show(vary)} is not an object such as { 'Accept-Language': 'de' }`,
-    )
-  }
-  const headers = Object.create(null) as Record<string, string>
-  for (const [name, value] of Object.entries(vary)) {
-    if (typeof value !== 'string') {
-      throw new MisuseError(`invalidate: vary: ${name}: ${show(value)} is not a text`)
-    }
-    headers[name.toLowerCase()] = value
-  }
-  return { vary: headers, language, timeZone }
+  return { ...options, vary }
 }
 
 /** @throws TypeError: not an absolute http or https URL. */

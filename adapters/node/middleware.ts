@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /**
- * A middleware for Express and for whatever else calls one with these three.
+ * A middleware for Express, or for any framework that calls it with these three arguments.
  *
- * @remarks Typed by what Node has, not as Express' `RequestHandler`: in front of a view that would
- *   make the types of the route's parameters forget their names.
+ * @remarks Typed by Node's classes and not as Express' `RequestHandler`, which would make TypeScript forget the
+ *   names of the route's parameters in the handler that follows.
  */
 export type Middleware = (
   req: IncomingMessage,

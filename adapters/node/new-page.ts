@@ -3,7 +3,7 @@ import type { Frame } from '../../src/making/frame.js'
 import type { ResponseVerdict } from '../../src/pages/policy.js'
 import { fieldsOf, type StoredHeader, type StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'
-import type { Settings } from './settings.js'
+import type { Around } from './around.js'
 import type { HoledBody } from './page-holes.js'
 import type { NewPage } from '../../src/pages/page.js'
 import { compressCopies } from './precompress.js'
@@ -12,51 +12,49 @@ import { statusMessageOf } from './protocol.js'
 
 /** A response that will be stored if it ends whole. */
 export interface Pending {
-  /** As the view gave it: a layer around us may make a 304 of it for this client. */
+  /** As the handler set it: a layer around the cache may turn the response into a 304 for this client. */
   readonly status: number
   readonly statusMessage: string | undefined
   readonly verdict: Extract<ResponseVerdict, { store: true }>
-  /** What the view says that it varies on. */
+  /** The names in the handler's `Vary`. */
   readonly vary: readonly string[]
   readonly headers: ReturnType<typeof takeHeaders>
   readonly said: StoredResponse['said']
   readonly atMs: number
-  /** The page that was found to be right still: its body is stored again. */
+  /** The page that the handler has confirmed: its body is stored again. */
   readonly confirmed?: StoredResponse
 }
 
-/** A response that ended whole, and what it was made in. */
-interface Ended {
-  readonly pending: Pending
-  readonly body: readonly Buffer[]
-  readonly frame: Frame
-  readonly holes: HoledBody['holes'] | undefined
-  readonly res: ServerResponse
-  readonly settings: Settings
-  /** Nothing of the application comes before the cache. */
-  readonly isOutermost: boolean
-  /** Milliseconds it took; left out: it is not made again ahead of its time. */
-  readonly costMs: number | undefined
-}
-
-/** The page to store of a response that ended whole. */
-export async function toNewPage(ended: Ended): Promise<NewPage> {
-  const { pending, body, frame, holes, res, settings, isOutermost, costMs } = ended
+/**
+ * The page to store of a response that ended whole.
+ *
+ * @param costMs - Milliseconds it took; left out: it is not rendered again ahead of its time.
+ */
+export async function toNewPage(
+  { res, place: { settings }, isOutermost }: Around,
+  pending: Pending,
+  frame: Frame,
+  {
+    body,
+    holes,
+  }: { readonly body: readonly Buffer[]; readonly holes: HoledBody['holes'] | undefined },
+  costMs: number | undefined,
+): Promise<NewPage> {
   const outerVary = outerVaryOf(res, pending.vary)
   const { status, verdict, headers, said, atMs, confirmed } = pending
-  // What writeHead was given is not known before.
+  // The reason phrase that `writeHead` was given is known only now.
   const isAsSent = confirmed === undefined && res.statusCode === status
   const statusMessage = isAsSent ? statusMessageOf(res) : pending.statusMessage
   const { keepSeconds, retention } = verdict
   const untilMs = keepSeconds === null ? Infinity : atMs + keepSeconds * 1000
-  // What was written in pieces may have met a shorter life since its headers were sent.
+  // A fragment with an earlier end may have been rendered since the headers were sent.
   const endsAtMs = settings.bubbleTimeout ? frame.bubbledExpiresAtMs : Infinity
   const endMs = Math.min(untilMs, endsAtMs)
   const freshUntilMs = endMs === Infinity ? null : endMs
   return {
     head: {
       status,
-      // With holes it may have been made of what was in them.
+      // A reason phrase could contain what was filled into holes.
       statusMessage:
         holes !== undefined || statusMessage === STATUS_CODES[status] ? undefined : statusMessage,
       headers: withVary(headers.headers, outerVary),
@@ -90,14 +88,14 @@ export async function toNewPage(ended: Ended): Promise<NewPage> {
   }
 }
 
-/** What layers around us say the answer varies on counts too, but for how they encode it. */
+/** Names that layers around the cache have added to `Vary`, except for the content coding. */
 function outerVaryOf(res: ServerResponse, innerVary: readonly string[]): readonly string[] {
   const known = [...innerVary, 'accept-encoding', 'authorization']
   const { names } = parseVary(res.getHeader('Vary'))
   return names.filter((name) => !known.includes(name))
 }
 
-/** A layer around us need not say it again on a hit, and caches after us have to know. */
+/** A layer around the cache may not add them on a hit, and later caches have to know them. */
 function withVary(
   headers: readonly StoredHeader[],
   outer: readonly string[],

@@ -1,13 +1,11 @@
 import type { IncomingMessage } from 'node:http'
-import { MisuseError, show } from '../../src/errors.js'
 import { narrowTarget } from '../../src/http/query.js'
 import type { Host } from './host.js'
+import { checkOption, must } from './option-checks.js'
 import { warnOfFault } from './warnings.js'
 
-/** Whom `X-Forwarded-Host` and `X-Forwarded-Proto` are believed. */
+/** From which addresses `X-Forwarded-Host` and `X-Forwarded-Proto` are believed. */
 export type TrustProxy = boolean | ((address: string | undefined) => boolean)
-
-const nothing = (): undefined => undefined
 
 /**
  * Requests as `node:http` makes them.
@@ -16,25 +14,17 @@ const nothing = (): undefined => undefined
  */
 export function nodeHost(trustProxy: TrustProxy): Host {
   return {
-    scopeOf: nothing,
     trusts: trustOf(trustProxy),
     narrow: narrowUrl,
-    listenerOf: nothing,
-    watchErrors: nothing,
-    watchRender: nothing,
   }
 }
 
-function trustOf(trustProxy: unknown): Host['trusts'] {
+function trustOf(trustProxy: TrustProxy): Host['trusts'] {
+  checkOption('responseCache', 'trustProxy', trustProxy, isTrust)
   if (typeof trustProxy === 'boolean') return () => trustProxy
-  if (typeof trustProxy !== 'function') {
-    throw new MisuseError(
-      `responseCache: trustProxy: ${show(trustProxy)} is not true, false or a function such as (address) => address === '127.0.0.1'`,
-    )
-  }
   return ({ socket }) => {
     try {
-      return (trustProxy as (address: string | undefined) => unknown)(socket.remoteAddress) === true
+      return (trustProxy(socket.remoteAddress) as unknown) === true
     } catch (error) {
       warnOfFault(error)
       return false
@@ -42,7 +32,12 @@ function trustOf(trustProxy: unknown): Host['trusts'] {
   }
 }
 
-/** A layer that was called before may have kept what the client asked for. */
+const isTrust = must(
+  (value) => typeof value === 'boolean' || typeof value === 'function',
+  "true, false or a function such as (address) => address === '127.0.0.1'",
+)
+
+/** An earlier layer may have kept the original URL, so that is changed too. */
 function narrowUrl(req: IncomingMessage, keeps: (name: string) => boolean): void {
   const layered = req as { url?: string; originalUrl?: string }
   const { url, originalUrl } = layered

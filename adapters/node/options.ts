@@ -12,44 +12,44 @@ export interface CommonOptions<Req> {
   /** The cache that keeps the responses. Default `default`. */
   readonly alias?: string | undefined
   /**
-   * Seconds for responses that do not say themselves how long they are fresh. Default 600. `null`:
-   * only those that do are kept. Zero or less: nothing is.
+   * Seconds for responses that do not say how long they are fresh. Default 600. `null`: only responses
+   * that say so are stored. Zero or less: none of the others is.
    */
   readonly seconds?: number | null | undefined
   /** Part of every key, so that sites can share a cache. Default: none. */
   readonly keyPrefix?: string | undefined
   /**
-   * The language of a request, as the view will see it. It becomes part of the key, and
+   * The language of a request, as the handler will see it. It becomes part of the key, and
    * `Accept-Language` in a response's `Vary` no longer counts.
    */
   readonly language?: ((req: Req) => string | undefined) | undefined
-  /** The time zone of a request, as the view will see it. It becomes part of the key. */
+  /** The time zone of a request, as the handler will see it. It becomes part of the key. */
   readonly timeZone?: ((req: Req) => string | undefined) | undefined
   /** Larger bodies are passed on, not stored. Default 1 MiB. */
   readonly maxBodyBytes?: number | undefined
   /**
-   * Whether a request belongs to one visitor. Its answer is stored, and it is answered from the
-   * cache, only where the response says `public`, unless with a time of zero, or varies on `Cookie`.
-   * Default: `req.user` or `req.auth` is set, `req.session` holds data or is one that the visitor came
-   * with, or something behind the cache reads the visitor's cookies. `false`: no request is.
+   * Whether a request is per-user. Its response is stored, and it is answered from the cache, only where the
+   * response says `public` (with a time above zero, if it names one) or varies on `Cookie`. Default:
+   * `req.user` or `req.auth` is set, `req.session` holds data or existed before this request, or a layer
+   * behind the cache reads the request's cookies. `false`: no request is.
    */
   readonly isPersonal?: ((req: Req) => boolean) | false | undefined
-  /** ServerResponse headers that are made again for each request and not kept, such as a request's id. */
+  /** Response headers that are not stored, since they are set for each request, such as a request's id. */
   readonly excludeHeaders?: readonly string[] | undefined
-  /** Whether responses say in `Cache-Status` how they came about. Default `true`. */
+  /** Whether responses have a `Cache-Status`, which says how they came about. Default `true`. @see RFC 9211 */
   readonly cacheStatus?: boolean | undefined
   /** Statuses of responses that may be stored. Default: 200 alone. */
   readonly statuses?: readonly number[] | undefined
   /**
-   * Query parameters that are no part of a page's key, and that its view does not see. `ignore`:
-   * these, a trailing `*` stands for any ending; `only`: all others. Default: every query is its own
+   * Query parameters that are not part of a page's key and are removed before its handler runs. `ignore`:
+   * these, where a trailing `*` stands for any ending; `only`: all others. Default: each query has its own
    * page.
    */
   readonly query?: QueryRule | undefined
   /**
-   * RFC 9111 to the letter instead of Django's rules: only responses that say how long they are
-   * fresh, or when they last changed, any status, `Set-Cookie` too; `no-cache` is kept and validated
-   * each time; requests are listened to. Default `false`.
+   * RFC 9111 to the letter instead of Django's rules: stored are responses that say how long they are fresh,
+   * or when they last changed, whatever their status, and with `Set-Cookie` too; `no-cache` is stored and
+   * validated each time; the `Cache-Control` of requests counts. Default `false`.
    *
    * @see RFC 9111
    */
@@ -64,81 +64,79 @@ export interface CommonOptions<Req> {
   /** Variants of one URL that are kept, for `Vary`; the oldest goes. Default 256. */
   readonly maxVariants?: number | undefined
   /**
-   * How long an expired response may be served while one request makes it again: `true`, as long as
-   * the response's `stale-while-revalidate` says; or seconds, which are the most it may say, and what
-   * counts where it says nothing. Default: not at all; with `rfc9111`, `true`.
+   * How long an expired response may be served while it is rendered again in the background. `true`: as long
+   * as its `stale-while-revalidate` says. Seconds: the most that counts of what it says, and the time where
+   * it says nothing. Default: not at all; with `rfc9111`, `true`.
    *
    * @see RFC 5861 §3
    */
   readonly staleWhileRevalidate?: boolean | number | undefined
-  /** The same for a view that fails (5xx), and `stale-if-error`. @see RFC 5861 §4 */
+  /** The same where the handler fails (5xx), with `stale-if-error`. @see RFC 5861 §4 */
   readonly staleIfError?: boolean | number | undefined
   /**
-   * Seconds for which an expired response with an ETag or a Last-Modified is kept, so that its view
-   * can say that nothing changed. Default: as long as it was fresh, a minute at least and an hour at
-   * most.
+   * Seconds for which an expired response with an `ETag` or a `Last-Modified` is kept, so that its handler can
+   * confirm it with a 304. Default: as long as it was fresh, at least a minute and at most an hour.
    */
   readonly revalidateSeconds?: number | undefined
   /**
-   * Seconds that a request waits at most for another request's view of the same page. Default 5. Zero:
-   * each request runs the view.
+   * Seconds that a request waits at most while the handler runs for another request of the same page.
+   * Default 5. Zero: the handler runs for each request.
    */
   readonly waitSeconds?: number | undefined
   /**
-   * Codings in which a page is kept besides as it is, the best first: a compressed hit costs no more
-   * than a plain one. Default: none. One that this Node has not (`zstd` before 22.15) is left out.
+   * Codings in which a page is also stored, the best first: a compressed hit then costs no more than a plain
+   * one. Default: none. A coding that this version of Node lacks (`zstd` before 22.15) is left out.
    */
   readonly precompress?: readonly Coding[] | undefined
   /**
-   * Whether a page lives no longer than what is in it: fragments, and values read by `getOrSet`.
+   * Whether a page ends as soon as one of the fragments and `getOrSet` values in it ends.
    * Default `false`.
    */
   readonly bubbleTimeout?: boolean | undefined
   /**
-   * Whether one process at a time makes a page, where several share its cache: by a lease, for which
-   * others wait as long as `wait` says, 5 seconds unless told otherwise, before they run the view
-   * themselves. A lease whose holder died is free after `lease` seconds, 10 unless told otherwise.
-   * Default `false`.
+   * Whether only one process at a time runs the handler of a page, where several share its cache. It holds a
+   * lease; the others wait `wait` seconds (default 5) for its page before they run the handler too. The lease
+   * of a process that died is free after `lease` seconds (default 10). Default `false`.
    */
   readonly lock?: boolean | LockOptions | undefined
   /**
-   * Whether a page that takes long to make is made again a little before its end, by chance and in the
-   * background, so that one that is asked for all the time never ends: `true`, or a number by which it
-   * gets earlier. Default `false`.
+   * Whether a page that takes long to render is rendered again in the background a little before it expires,
+   * by chance, so that a page that is requested all the time never expires. A number above 1 makes that
+   * earlier, one below 1 later; `true` is 1. Default `false`.
    */
   readonly earlyRefresh?: boolean | number | undefined
 }
 
 /**
- * What fills the holes that `nocache` makes in a page, for each visitor again.
+ * What fills the holes that `nocache` blocks leave in a page, on each request.
  *
- * @remarks A page with holes is sent as `private, no-cache`, and without validators.
+ * @remarks A page with holes is sent with `Cache-Control: private, no-cache` and without validators.
  */
 export interface HoleOptions<Req, Res> {
-  /** What `registerCache` or `cachePlugin` returned, of each engine that renders pages. */
+  /** What `registerCache` or `cachePlugin` returned, for each engine that renders pages. */
   readonly engines: readonly HoleEngine[]
   /**
-   * The variables of the holes, made for each request from what is there before the view: neither
-   * what the view gives to `res.render` nor `res.locals` is seen by a hole.
+   * Gives the variables of the holes, for each request, before its handler runs: a hole sees neither what the
+   * handler passes to `res.render` nor what it adds to `res.locals`.
    */
   readonly context: (req: Req, res: Res) => object | Promise<object>
 }
 
 /** Options of a page, or of the pages behind one handler. */
 export interface PageOptions<Req, Res> {
-  /** The alias of another cache. Default: the factory's. */
+  /** The alias of another cache. Default: that of `responseCache`. */
   readonly cache?: string | undefined
-  /** Default: the factory's. */
+  /** Default: that of `responseCache`. */
   readonly keyPrefix?: string | undefined
   /**
-   * What the page depends on besides the fragments in it: `invalidateTags` with one of them drops it.
-   * A function is asked when the answer is ready; an invalidation in another process while the view
-   * runs is then not seen.
+   * Tags of the page, besides those of the fragments in it: `invalidateTags` with one of them drops the page.
+   * A function is called when the response is ready; an invalidation by another process while the handler
+   * runs is then not noticed.
    */
   readonly tags?: TagsOf<Req, Res> | undefined
-  /** Default: the factory's. Inside `cacheSite` only the factory's counts. */
+  /** Default: that of `responseCache`, which alone counts inside of `cacheSite`. */
   readonly earlyRefresh?: boolean | number | undefined
 }
 
-/** Tags of a page, or a function that gives them when the answer is ready. */
+/** Tags of a page, or a function that gives them when the response is ready. */
 export type TagsOf<Req, Res> = readonly string[] | ((req: Req, res: Res) => readonly string[])

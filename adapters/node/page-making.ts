@@ -11,8 +11,8 @@ import { saidOf } from '../../src/pages/told-headers.js'
 import { checkTags, NO_VERSIONS, type SeenVersions } from '../../src/tags.js'
 import type { Around } from './around.js'
 import { AskedConditions } from './asked-conditions.js'
-import { addToVary, forwardOf, toldHeadersOf } from './cache-headers.js'
-import { asksForChange, declareLength, makesEtagInside } from './client-conditions.js'
+import { addToVary, forwardOf } from './cache-headers.js'
+import { asksForChange, makesEtagInside } from './client-conditions.js'
 import { confirm } from './confirm.js'
 import { Facts, type First, type KeptVerdict } from './facts.js'
 import type { Filling } from './filling.js'
@@ -26,6 +26,7 @@ import type { Substitute } from './recorder.js'
 import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
 import type { PageHoleOptions } from './settings.js'
+import { declareLength } from './sent-body.js'
 import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
@@ -33,14 +34,14 @@ import { VisitorWatch } from './visitor-watch.js'
 import { warnOfFault, warnOfNonce, warnOfPageTags } from './warnings.js'
 
 /**
- * How far an answer has come. `open`: its headers can be changed. `sending`: we send them. `expected`: what
- * comes is to be stored. `storing`: it is.
+ * How far a response has come. `open`: its headers can be changed. `sending`: the cache sends them. `expected`:
+ * its body will be stored. `storing`: it is being stored. `refused`: it will not be.
  */
 type Stage =
   | { readonly kind: 'open' | 'sending' | 'refused' | 'storing' }
   | { readonly kind: 'expected'; readonly pending: Pending }
 
-/** The making of one page: its handler was asked, and what it answers is judged, and stored if it may be. */
+/** Has a handler render one page, judges its response, and stores it if it may be stored. */
 export class PageMaking {
   readonly watch: VisitorWatch
   readonly conditions: AskedConditions
@@ -52,7 +53,8 @@ export class PageMaking {
   readonly #begunMs = Date.now()
   #stage: Stage = { kind: 'open' }
   #first: First | undefined
-  #substitute: Substitute['substitute']
+  /** What is sent instead of what the handler writes. */
+  substitute: Substitute['substitute']
 
   constructor(
     readonly around: Around,
@@ -62,11 +64,11 @@ export class PageMaking {
     const { place, req, res, telling, isVisitors, outerWatch, filling } = around
     const { store, settings } = place
     const { lookup, lead, isLeased = false } = forwarding
-    // What a layer behind the cache deletes was sent all the same.
+    // A copy: a layer behind the cache may delete headers that the client did send.
     const request = { ...forwarding.request, headers: { ...forwarding.request.headers } }
     this.forwarding = { ...forwarding, request }
     telling.about({ request, lookup })
-    const isKnownToRead = () => store.readsCookies(request, this.#route)
+    const isKnownToRead = () => store.cookieReaders.has(request.uri, this.#route)
     this.watch = new VisitorWatch(
       req,
       res,
@@ -88,16 +90,16 @@ export class PageMaking {
     this.#facts = new Facts(around, request, this.frame, this.watch, this.#holes)
   }
 
-  /** Asks the handler. */
+  /** Runs the handler. */
   run(next: () => void): void {
     const { req, telling } = this.around
-    const { stale, validates = false, lead } = this.forwarding
-    // The whole is wanted, for others too; the client is told afterwards that it has it already.
+    const { stale, validates, lead } = this.forwarding
+    // The handler renders the whole page, for others too; this client is sent a 304 afterwards.
     const isForAll = lead !== undefined && asksForChange(req.headers)
     if (validates || isForAll) this.conditions.replace(validates ? stale : undefined)
     if (this.#holes !== undefined) {
       const { host } = this.around.place.settings
-      host.watchRender(req, this.around.res, this.#holes)
+      host.watchRender?.(req, this.around.res, this.#holes)
     }
     this.watch.begin()
     telling.handlerBegins()
@@ -117,33 +119,24 @@ export class PageMaking {
     )
   }
 
-  /** A client's copy is of another filling, whatever it asks. */
+  /** A client's copy of the page was filled for another request, so that its conditions do not count. */
   #forgetConditions(): void {
     if (this.around.res.headersSent) return
     this.conditions.replace()
     this.watch.watchHeaders()
   }
 
-  /** Another cache takes over, or the handler has failed: nothing is made here any more. */
+  /** Another cache takes over, or the handler has failed: nothing is stored here. */
   giveUp(landed: LandedPage | undefined): void {
     this.conditions.giveBack()
     this.forwarding.lead?.land(landed)
-  }
-
-  /** What is sent instead of what the handler writes. */
-  get substitute(): Substitute['substitute'] {
-    return this.#substitute
-  }
-
-  set substitute(substitute: Substitute['substitute']) {
-    this.#substitute = substitute
   }
 
   #depend(versions: SeenVersions): void {
     if (versions.size > 0) this.frame.depend(this.around.place.store.cache, versions)
   }
 
-  /** Reads the versions of tags that the look-up did not know of, or notes that nobody has. */
+  /** Adds tags that the look-up did not read; without their versions these are read when the page is stored. */
   dependOn(versions: SeenVersions | undefined, tags: readonly string[]): void {
     if (versions === undefined) this.#dependLate(tags)
     else this.#depend(versions)
@@ -151,13 +144,13 @@ export class PageMaking {
 
   /** The handler's status is known, and nothing is sent yet. */
   beforeHeaders(isEnd: boolean, first?: readonly unknown[]): void {
-    if (this.#substitute !== undefined) return
+    if (this.substitute !== undefined) return
     if (first !== undefined) this.#first = { args: first, isAll: isEnd }
     const { res } = this.around
     this.#tryStale(first !== undefined)
     this.conditions.giveBack()
-    if (first === undefined || this.#hasSubstitute) return
-    // Decided before the body is handed on, since with a 304 there must be none.
+    if (first === undefined || this.substitute !== undefined) return
+    // Decided before the body is passed on, since a 304 has none.
     const mayBecomeNotModified = this.conditions.isAskedForChange(res) && makesEtagInside(res)
     if (!this.conditions.isMetBy(res) && !mayBecomeNotModified) return
     this.#stage = { kind: 'sending' }
@@ -165,13 +158,9 @@ export class PageMaking {
     res.writeHead(res.statusCode)
   }
 
-  get #hasSubstitute(): boolean {
-    return this.#substitute !== undefined
-  }
-
   #tryStale(mayWait: boolean): void {
     const { statusCode } = this.around.res
-    const { stale, validates = false } = this.forwarding
+    const { stale, validates } = this.forwarding
     if (stale === undefined || this.#standIn.isGivenUp) return
     if (statusCode === 304 && validates) this.#confirm(stale)
     else if (statusCode >= 500 && standsInForError(stale, Date.now())) {
@@ -179,14 +168,14 @@ export class PageMaking {
     }
   }
 
-  /** The handler says that the older page is right still: it is answered, and kept again. */
+  /** The handler says that the older page is still current: it answers the request, and is stored again. */
   #confirm(stale: StoredResponse): void {
     const { pageTags } = this.forwarding.lookup
-    // What is in the body, the handler does not make again.
+    // The handler does not render the body again, which depends on these.
     if (pageTags !== undefined) this.#depend(pageTags)
     const facts = this.#facts
     const { judgement, body, pending } = confirm(this.around, this.conditions, stale, facts)
-    this.#substitute = { body }
+    this.substitute = { body }
     const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
     this.around.telling.say({
       hit: false,
@@ -197,24 +186,24 @@ export class PageMaking {
     })
     if (!judgement.keeps || reason !== undefined) return this.refuse(reason ?? 'status')
     const nominated = stale.nominated.map(([name]) => name)
-    // What we added ourselves when it was stored is no header that it was made from.
+    // The cache itself added these when it stored the page.
     const added = ['accept-encoding', 'authorization'].filter((name) => !nominated.includes(name))
     const own = judgement.verdict.vary.filter((name) => !added.includes(name))
     const vary = facts.varyOf(judgement.verdict, own)
     this.#store({ ...pending, verdict: judgement.verdict, vary }, [stale.body])
   }
 
-  /** The headers are about to be sent: what they say is judged, and what the cache has to say is added. */
+  /** Judges the headers that are about to be sent, and adds those of the cache. */
   onHeaders(): void {
     const { res, headers } = this.around
-    // RFC 9112 §6.2: there is not both, and what is sent in chunks is as long as it is.
+    // RFC 9112 §6.2: a response has only one of the two.
     if (res.hasHeader('Transfer-Encoding')) res.removeHeader('Content-Length')
     if (this.#stage.kind !== 'sending') this.beforeHeaders(false)
-    if (this.#hasSubstitute) return
+    if (this.substitute !== undefined) return
     this.watch.sendHeaders()
     this.#learnOfCookies()
     const nowMs = Date.now()
-    // They are of this filling, and keep no page to be validated by them.
+    // They describe the page with its holes filled, which is not what is stored.
     if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
     const judgement = this.#facts.judgeHeaders(this.#first, nowMs)
     const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
@@ -225,7 +214,7 @@ export class PageMaking {
   #speak(judgement: Judgement, reason: UnkeptReason | undefined, nowMs: number): void {
     const { res, headers, filling } = this.around
     const { downstream, isForOneVisitor } = judgement
-    const said = downstream === undefined ? [] : saidOf(toldHeadersOf(res))
+    const said = downstream === undefined ? [] : saidOf(res.getHeaders())
     if (isForOneVisitor) {
       headers.belongToVisitor()
     } else if (downstream !== undefined) {
@@ -234,20 +223,20 @@ export class PageMaking {
     }
     if (judgement.keeps && reason === undefined) this.#expect(judgement.verdict, said, nowMs)
     this.#sayForward(reason)
-    // The page is everybody's, and this answer is not.
+    // The page may be shared; this response, with headers of what fills holes, may not.
     if (!headers.isForOneVisitor && filling.hasHeaders) headers.belongToVisitor()
     if (!headers.isForOneVisitor) this.#leaveOutBody()
   }
 
-  /** A client that has the whole already is not sent it again, though the handler was asked for it. */
+  /** A client that already has the page gets a 304, though the handler rendered the whole. */
   #leaveOutBody(): void {
     const { res } = this.around
     if (!this.conditions.isMetBy(res)) return
     becomeNotModified(res)
-    this.#substitute = { body: undefined, isRecorded: true }
+    this.substitute = { body: undefined, isRecorded: true }
   }
 
-  /** The answer is not kept. */
+  /** The response is not stored. */
   refuse(reason: UnkeptReason): void {
     refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
   }
@@ -256,16 +245,16 @@ export class PageMaking {
     const { validates, isPassedOver, lookup } = this.forwarding
     const stored = reason === undefined
     let forward: Forward = forwardOf(lookup)
-    if (validates === true) forward = 'stale'
-    else if (isPassedOver === true) forward = 'bypass'
+    if (validates) forward = 'stale'
+    else if (isPassedOver) forward = 'bypass'
     const forwardStatus = forward === 'stale' ? this.around.res.statusCode : undefined
     this.around.telling.say({ hit: false, forward, forwardStatus, stored, detail: reason })
   }
 
-  /** Takes back what later caches were told if a layer around us made the answer one visitor's. */
+  /** Undoes what later caches were told, if a layer around the cache has made the response per-user since. */
   onLastWord(): void {
     const { headers, stopRecording } = this.around
-    if (this.#hasSubstitute) return headers.keepCookieToItsOwner()
+    if (this.substitute !== undefined) return headers.keepCookieToItsOwner()
     if (!headers.hasSpoken) return
     const refusal = this.#facts.refusal()
     if (refusal === undefined) return
@@ -277,10 +266,11 @@ export class PageMaking {
     if (wasExpected) this.refuse(refusal)
   }
 
-  /** Remembers that cookies were read, for pages of the same handler that are made without reading any. */
+  /** Remembers that the handler reads cookies, for pages that it renders without reading any. */
   #learnOfCookies(): void {
     if (!this.watch.hasReadCookies) return
-    this.around.place.store.noteCookies(this.forwarding.request, this.#route)
+    const { store } = this.around.place
+    store.cookieReaders.note(this.forwarding.request.uri, this.#route)
   }
 
   get #route(): object | undefined {
@@ -299,7 +289,7 @@ export class PageMaking {
       this.forwarding.request.headers['authorization'] !== undefined &&
       !verdict.isForAuthorized
     ) {
-      // Django, learn_cache_key: later caches are told what our key says.
+      // Django, learn_cache_key: later caches have to key the page as this one does.
       addToVary(res, 'Authorization')
     }
     if (!this.#facts.isFilled && isPrecompressed(res, settings)) addToVary(res, 'Accept-Encoding')
@@ -317,7 +307,7 @@ export class PageMaking {
     this.forwarding.lead?.begin()
   }
 
-  /** @returns Why the response is not stored after all. */
+  /** Adds the tags that a function of the site gives. @returns Why the response is not stored after all. */
   #dependOnTags(): ContentReason | undefined {
     const { req, res, terms } = this.around
     const { tags } = terms
@@ -326,7 +316,7 @@ export class PageMaking {
       this.#dependLate(checkTags(unnoticed(() => tags(req, res))))
       return undefined
     } catch (error) {
-      // The page is not to fail for what only the cache wants to know.
+      // A fault in what only the cache needs must not fail the page.
       warnOfPageTags(routeName(req), error)
       return 'tags-unreadable'
     }
@@ -337,12 +327,12 @@ export class PageMaking {
     this.frame.depend(this.around.place.store.cache, unread)
   }
 
-  /** The whole body was handed to the server, and the headers are out. */
+  /** The whole body was passed to the server, and the headers are sent. */
   onEnd(body: readonly Buffer[]): void {
     this.around.telling.handlerEnds()
     if (this.#stage.kind !== 'expected') return
     const { pending } = this.#stage
-    // The layers around us had the last word: a session may have set its cookie meanwhile.
+    // Layers around the cache have changed the headers: a session may have set its cookie.
     this.#learnOfCookies()
     const reason = this.#facts.judgeEnd(pending.verdict, pending.vary)
     if (reason !== undefined) return this.refuse(reason)
@@ -355,20 +345,20 @@ export class PageMaking {
 
   /** The connection is gone. */
   onClose(): void {
-    // Its client is gone: what the page is, nobody knows yet.
+    // Without a client the handler may not finish; those who wait look the page up again.
     if (this.#stage.kind !== 'storing') this.forwarding.lead?.land(undefined)
   }
 
   #store(pending: Pending, body: readonly Buffer[], holes?: HoledBody['holes']): void {
     this.#stage = { kind: 'storing' }
-    const { place, res, isOutermost, telling } = this.around
-    const { store, marks, settings, earlyRefresh } = place
+    const { place, telling } = this.around
+    const { store, marks, earlyRefresh } = place
     const { request, lookup, lead } = this.forwarding
     const { frame } = this
     const bytes = body.reduce((sum, { length }) => sum + length, 0)
     const costMs = earlyRefresh > 0 ? Date.now() - this.#begunMs : undefined
     const profile = profileOf(request.headers)
-    toNewPage({ pending, body, frame, holes, res, settings, isOutermost, costMs })
+    toNewPage(this.around, pending, frame, { body, holes }, costMs)
       .then((page) => store.store(request, page, lookup))
       .then(({ outcome, page }) => {
         if (outcome === 'stored') telling.report('miss', undefined, bytes)

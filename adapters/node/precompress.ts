@@ -8,14 +8,14 @@ import { parseVary } from '../../src/http/vary.js'
 import type { Settings } from './settings.js'
 import type { NewPage } from '../../src/pages/page.js'
 
-/** Below it compressing saves less than a packet. */
+/** Compressing a smaller body saves less than one packet. */
 const MIN_COMPRESSED_BYTES = 1024
 
-/** Whether a response will be kept compressed too. */
+/** Whether a response will also be stored compressed. */
 export function isPrecompressed(res: ServerResponse, { precompress }: Settings): boolean {
   if (precompress.length === 0 || res.hasHeader('Content-Encoding')) return false
   const headers = res.getHeaders() as HeaderFields
-  // RFC 9110 §7.7: what must not be transformed is not.
+  // RFC 9110 §7.7
   if (hasDirective(parseCacheControl(headerOf(headers, 'cache-control')), 'no-transform')) {
     return false
   }
@@ -23,7 +23,7 @@ export function isPrecompressed(res: ServerResponse, { precompress }: Settings):
 }
 
 /**
- * The body in the codings of the site, as far as they make it smaller.
+ * The body in the codings of the option `precompress`, as far as they make it smaller.
  *
  * @param headers - As they were sent: they say whether later answers may be compressed.
  */

@@ -4,12 +4,12 @@ import type { HeaderFields } from '../../src/http/header-values.js'
 import { setStatusMessage } from './protocol.js'
 
 /**
- * Evaluates a request's preconditions and, where they do not let it be performed, makes of the
- * response the answer that says so: status and headers, while they are not sent yet.
+ * Evaluates a request's preconditions. Where they fail, sets status and headers of the response, which are not
+ * sent yet, to those of a 304 or 412.
  *
  * @param request - Its method and headers, as the client sent them.
  * @param headers - Where `etag` and `last-modified` of the representation are.
- * @returns Whether the response has become a 304 or 412, which has no body.
+ * @returns Whether the response is now a 304 or 412, which has no body.
  */
 export function applyPreconditions(
   request: { readonly method: string; readonly headers: HeaderFields },
@@ -29,7 +29,7 @@ export function applyPreconditions(
 }
 
 /**
- * Makes of a response, before its headers are sent, the one that says that the client has it already.
+ * Turns a response whose headers are not sent yet into a 304: the client already has it.
  *
  * @see RFC 9110 §15.4.5
  */

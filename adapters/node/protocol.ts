@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 
 /**
- * What the compatibility API of `node:http2` has in another form than `node:http`. Where a request or
- * response came over HTTP/2, its types here are wider than it is.
+ * What only requests and responses of `node:http2`'s compatibility API have. Their types elsewhere are those of
+ * `node:http`, which promise more than these objects have.
  */
 interface OverHttp2 {
   readonly stream?: ServerHttp2Stream | undefined
@@ -13,23 +13,23 @@ function streamOf(message: object): ServerHttp2Stream | undefined {
   return (message as OverHttp2).stream
 }
 
-/** Whether nothing that is sent arrives any more. */
+/** Whether the connection is gone, so that nothing that is sent arrives. */
 export function isGone(res: ServerResponse): boolean {
   const stream = streamOf(res)
   return stream === undefined ? res.destroyed : stream.destroyed
 }
 
-/** @see RFC 9113 §8.3.2: there is none over HTTP/2, and Node warns of whoever asks. */
+/** `undefined` over HTTP/2, which has none; to read it there makes Node emit a warning. @see RFC 9113 §8.3.2 */
 export function statusMessageOf(res: ServerResponse): string | undefined {
   return streamOf(res) === undefined ? res.statusMessage : undefined
 }
 
-/** @param text - The empty one: the server puts the status's own. */
+/** @param text - If empty, the server sends the usual one of the status. */
 export function setStatusMessage(res: ServerResponse, text: string): void {
   if (streamOf(res) === undefined) res.statusMessage = text
 }
 
-/** Gives a request other headers; over HTTP/2 it has no setters for them. */
+/** Replaces the headers of a request, which has no setters for them over HTTP/2. */
 export function setHeaders(
   req: IncomingMessage,
   { headers, rawHeaders }: Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>,
@@ -49,7 +49,7 @@ function set(req: IncomingMessage, name: 'headers' | 'rawHeaders', value: unknow
 }
 
 /**
- * Whether a request has a body though no field says so.
+ * Whether a request has a body that no header field announces.
  *
  * @see RFC 9113 §8.1: over HTTP/2 its length need not be told
  */
@@ -66,7 +66,7 @@ export function hasUntoldBody(req: IncomingMessage): boolean {
  */
 export function beforeBytes(res: ServerResponse, listener: () => void): boolean {
   const stream = streamOf(res)
-  // Node has no public hook there; over HTTP/2 it calls a method of the stream.
+  // Node has no public hook for that; over HTTP/2 it calls a method of the stream.
   return stream === undefined
     ? hook(res, '_storeHeader', listener)
     : hook(stream, 'respond', listener)

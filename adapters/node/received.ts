@@ -4,12 +4,12 @@ import { ROUTED } from '../../src/http/page-key.js'
 import { isWatched, unnoticed } from './unnoticed.js'
 
 /**
- * The header fields by which a request is judged and its page is keyed. They are those of `req.headers`,
- * and in addition what was received of `Cookie` and `Authorization`: a layer that reads a credential and
- * then deletes or rewrites it makes the request no less that visitor's. Where a layer in front of the
- * cache rewrote `req.url`, the target that is routed is a field too, called `ROUTED`.
+ * The header fields by which a request is judged and its page is keyed: those of `req.headers`, with `Cookie`
+ * and `Authorization` as they were received. A request stays per-user though a layer has read a credential and
+ * then deleted or rewritten it. Where a layer in front of the cache rewrote `req.url`, the target that is routed
+ * is a field too, called `ROUTED`.
  *
- * @returns `req.headers` itself where that says all there is to say.
+ * @returns `req.headers` itself where there is nothing to add.
  */
 export function receivedFields(req: IncomingMessage): HeaderFields {
   return unnoticed(() => read(req))
@@ -17,7 +17,7 @@ export function receivedFields(req: IncomingMessage): HeaderFields {
 
 function read(req: IncomingMessage): HeaderFields {
   const { headers } = req
-  // What stands in a key is read later, too.
+  // A copy: to read the values later must not count as a read by the handler.
   let fields: Record<string, HeaderValue | undefined> | undefined = isWatched(headers)
     ? { ...headers }
     : undefined
@@ -25,7 +25,7 @@ function read(req: IncomingMessage): HeaderFields {
     if (value === undefined || value === headers[name]) return
     fields ??= { ...headers }
     const left = headers[name]
-    // What is left may be another visitor's credential: both tell requests apart.
+    // A rewritten credential may be that of another user: both are part of the value.
     fields[name] = left === undefined ? value : `${value}\n${String(left)}`
   }
   const { cookie, authorization } = rawCredentials(req.rawHeaders)
@@ -36,7 +36,7 @@ function read(req: IncomingMessage): HeaderFields {
   return fields ?? headers
 }
 
-/** As Node makes them of the lines that came: cookies are joined, of credentials the first counts. */
+/** As Node reads them: lines of `Cookie` are joined, of `Authorization` the first one counts. */
 function rawCredentials(rawHeaders: readonly string[]): {
   readonly cookie: string | undefined
   readonly authorization: string | undefined
@@ -54,7 +54,7 @@ function rawCredentials(rawHeaders: readonly string[]): {
   return { cookie, authorization }
 }
 
-/** A framework that routes by `req.url` keeps what was asked for, and the part that a router has taken. */
+/** What a framework that routes by `req.url` adds: the original URL, and the path that routers have taken off. */
 interface Routable {
   readonly baseUrl?: string
   readonly url?: string | undefined
@@ -62,10 +62,10 @@ interface Routable {
 }
 
 /**
- * The target that Express routes, where a layer in front of the cache made another of it than what was
- * asked for: by a language, a tenant or a device, for example.
+ * The target that is routed, where a layer in front of the cache has rewritten the URL: by language, tenant or
+ * device, for example.
  *
- * @returns `undefined`: it is what was asked for.
+ * @returns `undefined`: it is the one that was requested.
  */
 function routedTarget({ baseUrl = '', url = '', originalUrl = url }: Routable): string | undefined {
   const routed = baseUrl + url
@@ -73,4 +73,37 @@ function routedTarget({ baseUrl = '', url = '', originalUrl = url }: Routable): 
   // Where a mounted application or router takes the whole path, Express adds a slash to what is left.
   const isCutOff = baseUrl !== '' && /^\/(?:$|[?.])/.test(url)
   return isCutOff && baseUrl + url.slice(1) === originalUrl ? undefined : routed
+}
+
+/**
+ * Whether a request is per-user, as far as the usual middlewares tell.
+ *
+ * @remarks A session that this request opened does not count while it is empty. One that holds anything does, such
+ *   as a flash message or the secret of a form token; and so does an empty one that existed before, since a
+ *   layer may have taken out what it held in order to show it.
+ */
+export function looksPersonal(req: IncomingMessage): boolean {
+  const { user, auth, session, sessionID } = req as {
+    user?: unknown
+    auth?: unknown
+    session?: unknown
+    sessionID?: unknown
+  }
+  if (isSet(user) || isSet(auth)) return true
+  // express-session; an id that is in the cookie is one that it knew.
+  if (typeof sessionID === 'string' && hasCookieWith(req, sessionID)) return true
+  if (typeof session !== 'object' || session === null) return false
+  // cookie-session
+  if ((session as { readonly isNew?: unknown }).isNew === false) return true
+  return Object.keys(session).some((name) => name !== 'cookie')
+}
+
+function hasCookieWith(req: IncomingMessage, text: string): boolean {
+  const cookie = receivedFields(req)['cookie']
+  if (typeof cookie !== 'string' || text === '') return false
+  return cookie.includes(text) || cookie.includes(encodeURIComponent(text))
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false
 }

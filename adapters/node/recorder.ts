@@ -4,6 +4,7 @@ import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { keepLetters } from './replay.js'
 import type { RecordingFault } from '../../src/pages/reasons.js'
 import { isGone } from './protocol.js'
+import { bytesOf } from './sent-body.js'
 
 /** A stream that was piped into a response. */
 interface Source {
@@ -11,53 +12,53 @@ interface Source {
   readonly errored?: unknown
 }
 
-/** What stands for the view's own answer where something was to be sent instead of it. */
-export const VIEWS_OWN: unique symbol = Symbol('the answer of the view')
+/** What a promise of a substitute gives where the handler's own response is sent after all. */
+export const HANDLERS_OWN: unique symbol = Symbol('the response of the handler')
 
-/** Somebody who may answer in the place of the view. */
+/** May send another body in place of the handler's. */
 export interface Substitute {
   /**
    * Called before the first byte, while the headers can still be changed.
    *
-   * @param isEnd - What comes now is all.
-   * @param first - What comes now, as `res.write` and `res.end` take it.
+   * @param isEnd - This part is the whole body.
+   * @param first - The first part of the body, as `res.write` and `res.end` take it.
    */
   beforeHeaders(isEnd: boolean, first: readonly unknown[]): void
-  /** What is sent instead of what the view writes; `undefined`: that itself. */
+  /** What is sent in place of what the handler writes; `undefined`: what it writes is sent. */
   readonly substitute:
     | {
         /**
-         * A promise holds the answer back, and never rejects. Where it gives `VIEWS_OWN` there is no
-         * substitute any more, and what the view writes is sent after all.
+         * `undefined`: no body. While it is a promise, which never rejects, the response is held back; if
+         * that gives `HANDLERS_OWN`, what the handler wrote is sent after all.
          */
-        readonly body: MaybePromise<Buffer | typeof VIEWS_OWN | undefined>
-        /** What the view writes is kept all the same. */
+        readonly body: MaybePromise<Buffer | typeof HANDLERS_OWN | undefined>
+        /** What the handler writes is still recorded. */
         readonly isRecorded?: boolean
       }
     | undefined
 }
 
 /**
- * Copies what is written to a response, passing it on at once. What is copied is bounded, and
- * given up as soon as it is clear that it will not be kept.
+ * Copies what is written to a response and passes it on at once. The copy is bounded, and dropped as soon as it
+ * is clear that it will not be stored.
  */
 export class BodyRecorder {
   #parts: Buffer[] | undefined
   #length = 0
   #expectedLength: number | undefined
   #isInEnd = false
-  /** What the view wrote while it was not known whether that is sent; `undefined`: too much. */
+  /** What the handler wrote while the substitute was a promise; `undefined`: it was too much to hold. */
   #held: (readonly unknown[])[] | undefined = []
   #heldBytes = 0
   #wastedBytes = 0
-  /** The view has ended, and it is not known yet what is sent. */
+  /** The handler has ended the response, and the substitute is still a promise. */
   #isHeldBack = false
   readonly #sources: Source[] = []
 
   /**
-   * @param maxBodyBytes - More is not kept.
-   * @param onFault - Called once if a recording that was begun fails.
-   * @param onEnd - Called when the whole body was handed to the server and the headers are out.
+   * @param maxBodyBytes - A longer body is not recorded.
+   * @param onFault - Called at most once, if a recording that was started fails.
+   * @param onEnd - Called when the whole body was passed to the server and the headers are sent.
    */
   constructor(
     private readonly res: ServerResponse,
@@ -73,7 +74,7 @@ export class BodyRecorder {
     const { res } = this
     const write = res.write.bind(res) as (...args: unknown[]) => boolean
     const endInside = res.end.bind(res) as (...args: unknown[]) => ServerResponse
-    // Over HTTP/2, and in some layers around us, what is ended with is written by `res.write`.
+    // Over HTTP/2, and in some layers around the cache, `res.end` calls `res.write`.
     let isWritten = false
     const end = (...args: unknown[]): ServerResponse => {
       isWritten = true
@@ -84,7 +85,7 @@ export class BodyRecorder {
       }
     }
     const addTrailers = res.addTrailers.bind(res)
-    /** @returns Whether it can be: else a part of the answer would pass for the whole. */
+    /** @returns `false` if some of it was dropped: the connection is then closed, since a part is no response. */
     const sendHeld = (): boolean => {
       const held = this.#held
       this.#held = []
@@ -108,14 +109,14 @@ export class BodyRecorder {
       }
       if (this.#held?.length !== 0 && !sendHeld()) return false
       const flushed = write(...args)
-      // Where a layer around us ends by writing, the bytes are the same ones.
+      // A layer around the cache may write these bytes from within `res.end`.
       if (!this.#isInEnd) this.#record(args)
       return flushed
     }
     res.end = (...args: unknown[]) => {
       if (this.#isInEnd) {
         const hasMore = (bytesOf(args)?.length ?? 0) > 0
-        // As after any end; with more than that, somebody else answers.
+        // A second end without a body only adds a callback; with one, another layer answers.
         return this.#isHeldBack && !hasMore ? this.#onFinish(args) : end(...args)
       }
       this.#isInEnd = true
@@ -123,11 +124,11 @@ export class BodyRecorder {
       const { substitute } = this.instead
       if (substitute !== undefined) {
         const callback = args.filter((arg) => typeof arg === 'function')
-        const finish = (body: Buffer | typeof VIEWS_OWN | undefined) => {
+        const finish = (body: Buffer | typeof HANDLERS_OWN | undefined) => {
           this.#isHeldBack = false
           if (isGone(res)) return res
           if (body === undefined) return end(...callback)
-          if (body !== VIEWS_OWN) {
+          if (body !== HANDLERS_OWN) {
             keepLetters(res)
             return end(body, ...callback)
           }
@@ -167,19 +168,19 @@ export class BodyRecorder {
     this.#parts = []
   }
 
-  /** Lets go of what was copied. */
+  /** Drops the copy. */
   stop(): void {
     this.#parts = undefined
   }
 
-  /** @see Node, `response.end` of one that has ended */
+  /** Calls back as `response.end` does on a response that has ended. */
   #onFinish(args: readonly unknown[]): ServerResponse {
     const callback = args.find((arg) => typeof arg === 'function')
     if (callback !== undefined) this.res.on('finish', callback as () => void)
     return this.res
   }
 
-  /** Keeps what the view writes until it is known whether it is sent. */
+  /** Holds what the handler writes back until it is known whether it is sent. */
   #hold(args: readonly unknown[]): void {
     const bytes = bytesOf(args)
     if (bytes === undefined || this.#held === undefined) return
@@ -188,19 +189,19 @@ export class BodyRecorder {
     else this.#held.push([bytes])
   }
 
-  /** What the client does not want and nobody keeps is not waited for to the end, if there is much of it. */
+  /** Ends the response early where much is written that is neither sent nor recorded. */
   #waste([chunk]: readonly unknown[], end: () => unknown): void {
     if (this.#parts !== undefined || this.res.writableEnded) return
     if (typeof chunk === 'string' || chunk instanceof Uint8Array) this.#wastedBytes += chunk.length
     if (this.#wastedBytes > this.maxBodyBytes) end()
   }
 
-  /** Somebody else goes on with what the view began: whatever comes now is not its whole. */
+  /** Another layer ends what the handler began: the body is not the handler's whole body. */
   breakOff(): void {
     if (!this.#isInEnd) this.#fail('incomplete')
   }
 
-  /** The connection is gone: what did not end by now never will. */
+  /** The connection is gone, so that the body will not be complete. */
   giveUp(): void {
     this.#fail('incomplete')
   }
@@ -231,7 +232,7 @@ export class BodyRecorder {
     if (this.#expectedLength !== undefined && this.#expectedLength !== this.#length) {
       return this.#fail('content-length')
     }
-    // A layer around us may hold the end back, as express-session does, and still set a cookie.
+    // A layer around the cache may delay the end, as express-session does, and still set a cookie.
     if (this.res.headersSent) this.#hand(parts)
     else this.res.on('finish', () => this.#hand(parts))
   }
@@ -243,19 +244,7 @@ export class BodyRecorder {
   }
 }
 
-/**
- * A copy of what `res.write` or `res.end` is given, since the view may use its buffer again.
- *
- * @returns `undefined`: it is given nothing.
- */
-export function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefined {
-  if (typeof chunk === 'string') {
-    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
-  }
-  return chunk instanceof Uint8Array ? Buffer.from(chunk) : undefined
-}
-
-/** A stream that broke off was not piped to its end, though somebody ended the response. */
+/** Whether a stream was piped to its end: one that broke off was not, even if the response was ended. */
 function isWhole({ readableEnded, errored }: Source): boolean {
   return readableEnded !== false && (errored === undefined || errored === null)
 }

@@ -10,13 +10,14 @@ import type { Forwarding } from './place.js'
 import { ignoreOutage, warnOfFault } from './warnings.js'
 
 /**
- * An answer is its request's alone: nobody need wait for it, and what it says of stored pages is done.
+ * Does what follows from a response that is not stored: requests that wait go on by themselves, and an expired
+ * page that it puts an end to is dropped.
  *
- * @param hasReadCookies - Its handler has.
+ * @param hasReadCookies - Its handler has read cookies.
  */
 export function refuse(
   { place, req, res, telling }: Around,
-  { lead, lookup, request, stale, validates = false }: Forwarding,
+  { lead, lookup, request, stale, validates }: Forwarding,
   reason: UnkeptReason,
   hasReadCookies: boolean,
 ): void {
@@ -24,13 +25,13 @@ export function refuse(
   const { store, marks } = place
   const { key, isKnown, headerList } = lookup
   const profile = profileOf(request.headers)
-  // Only an answer that anybody would have got says something of a page that is everybody's.
+  // Only a response that does not depend on who asked says something of a shared page.
   const isAnybodys = profile === '' && !isChosenByHeaders(res)
   if (validates && stale !== undefined && isAnybodys && supersedes(reason, stale, res)) {
     store.drop(request, key, stale).catch(warnOfFault)
   }
   if (hasReadCookies && isKnown && !headerList.includes('cookie')) {
-    // A page that was made without reading them must not be found by those who have some.
+    // A page that was rendered without reading cookies must not be found by requests that have some.
     store.learn(request, ['cookie'], 0).catch(ignoreOutage)
   }
   if (lead === undefined) return
@@ -40,7 +41,7 @@ export function refuse(
 }
 
 /**
- * Whether an answer that is not stored says of an expired page that it is no more.
+ * Whether a response that is not stored puts an end to an expired page.
  *
  * @see RFC 9111 §4.3.3
  */
@@ -53,7 +54,7 @@ function supersedes(
   return isSuperseding(reason, statusCode)
 }
 
-/** What is private for one choice of the client's may be everybody's for another. */
+/** Whether the response varies on headers with which clients choose: another choice may be shared. */
 function isChosenByHeaders(res: ServerResponse): boolean {
   const { names } = parseVary(res.getHeader('Vary'))
   return names.some((name) => name !== 'cookie' && name !== 'accept-encoding')

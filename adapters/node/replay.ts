@@ -14,15 +14,15 @@ import {
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { hasAlready } from './client-conditions.js'
 import { hasLayersAround } from './last-word.js'
-import { isOfOneFilling, sayForOneVisitor } from './one-visitor.js'
+import { isOfOneFilling, sayForOneVisitor } from './per-user.js'
 import { setStatusMessage } from './protocol.js'
 
 /**
- * Sets status and headers of an answer from a stored response: the whole, a part of it, or a 304
- * where the client has it already.
+ * Sets status and headers of a response from a stored page: the whole, a part of it, or a 304 where the client
+ * already has it.
  *
  * @param conditions - The request's headers as the client sent them.
- * @param ageSeconds - Left out: no `Age` is sent, since the view has just confirmed it.
+ * @param withAge - `false`: no `Age` is sent, since the handler has just confirmed the page.
  * @returns The body to end with; `undefined`: none.
  * @remarks `If-Match` and `If-Unmodified-Since` are not for caches.
  * @see RFC 9110 §13.2.2, §14.2; RFC 9111 §4, §4.3.2
@@ -70,16 +70,16 @@ export function prepareAnswer(
     body = page.encoded[page.codings.findIndex(([name]) => name === coding)] ?? body
   }
   if (hasNoBody(page.status)) return undefined
-  // What was stored met its length, so that only another coding has another one.
+  // The body that is stored has the length that its header says; only another coding differs.
   if (!hasLength || coding !== undefined) res.setHeader('Content-Length', body.length)
   return method === 'HEAD' ? undefined : body
 }
 
 /**
- * As {@link prepareAnswer}, for a page whose holes were filled for one visitor: always the whole, and
- * nobody else's.
+ * As {@link prepareAnswer}, for a page whose holes were filled: the response is always the whole page, and
+ * per-user.
  *
- * @param filled - The body; a promise where it is not known yet how long it will be.
+ * @param filled - The body; as long as it is a promise, its length is not known.
  */
 export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
   req: IncomingMessage,
@@ -102,7 +102,7 @@ export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
 
 /** Ends an answer with what {@link prepareAnswer} gave. */
 export function endWith(res: ServerResponse, body: Buffer | undefined): void {
-  // An argument that is undefined is a chunk to some layers.
+  // Some layers take an argument that is `undefined` for a chunk.
   if (body === undefined) {
     res.end()
   } else {
@@ -112,8 +112,8 @@ export function endWith(res: ServerResponse, body: Buffer | undefined): void {
 }
 
 /**
- * Sends the headers ahead of the body where one of them would be changed otherwise: what Node sends
- * together with a body in `Content-Disposition`, it takes for bytes of UTF-8, and `ä` is none.
+ * Sends the headers before the body if `Content-Disposition` has characters such as `ä`: sent together with a
+ * body, Node would write that header in UTF-8 instead of Latin-1.
  */
 export function keepLetters(res: ServerResponse): void {
   const disposition = res.getHeader('Content-Disposition')
@@ -126,17 +126,17 @@ function refusesRanges(page: StoredResponse): boolean {
 }
 
 /**
- * Whether a request's `Range` cannot be read while the view says that it takes ranges, so that what it
- * makes of this one is the answer.
+ * Whether a request's `Range` is left to the handler: it says that it supports ranges, and this cache cannot
+ * read this one.
  */
-export function isRangeForView(req: IncomingMessage, page: StoredResponse): boolean {
+export function isRangeForHandler(req: IncomingMessage, page: StoredResponse): boolean {
   const { range } = req.headers
   if (range === undefined || req.method !== 'GET' || page.status !== 200) return false
   if (headerText(fieldsOf(page), 'accept-ranges') !== 'bytes') return false
   return selectRanges(range, page.body.length) === 'ignored'
 }
 
-/** A layer around us might compress a part, whose bytes are then not those it says they are. */
+/** Whether a layer around the cache might compress the response: the bytes of a part would then be wrong. */
 function mayBeEncoded(res: ServerResponse, page: StoredResponse, request: HeaderFields): boolean {
   if (!hasLayersAround(res) || headerOf(request, 'accept-encoding') === undefined) return false
   const fields = fieldsOf(page)
@@ -150,7 +150,7 @@ function hasNoBody(status: number): boolean {
   return status === 204 || status === 205
 }
 
-/** `ETag` and `Vary` depend on how and where a page is sent. */
+/** Sets a header of which `ETag` and `Vary` depend on the response that the page is sent in. */
 function setShortHeader(
   res: ServerResponse,
   name: string,
@@ -161,14 +161,14 @@ function setShortHeader(
   if (lower === 'etag' && isEncoded) {
     res.setHeader(name, weakened(value))
   } else if (lower === 'vary' && res.hasHeader('Vary')) {
-    // What layers around the cache vary on, such as CORS, is in no page.
+    // Layers around the cache, such as CORS, have names of their own in `Vary`.
     res.setHeader(name, joinVary(value, res.getHeader('Vary') ?? ''))
   } else {
     res.setHeader(name, value)
   }
 }
 
-/** Bytes in another coding are another representation: no strong validator is theirs too. */
+/** In another coding a page is another representation, which must not have the same strong `ETag`. */
 export function weakened(etag: StoredHeader[1]): string {
   const text = String(etag)
   return text.startsWith('W/') ? text : `W/${text}`
@@ -192,13 +192,13 @@ function notModified(
     if (isSentWithNotModified(name.toLowerCase())) setShortHeader(res, name, value, isEncoded)
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
-  // What the layers around the cache, or the view, said of a body.
+  // Layers around the cache, or the handler, may have described a body.
   for (const name of ['Content-Type', 'Content-Length', 'Content-Encoding']) res.removeHeader(name)
   res.statusCode = 304
   return undefined
 }
 
-/** @returns `undefined` if the whole answers. */
+/** @returns `undefined` if the whole page answers the request. */
 function preparePart(
   res: ServerResponse,
   page: StoredResponse,
@@ -244,7 +244,7 @@ function preparePart(
 
 const EMPTY = Buffer.alloc(0)
 
-/** Seconds a stored response is still fresh, negative if it is not; `undefined`: without end. */
+/** Seconds for which a page is still fresh; negative since when it is not; `undefined`: without end. */
 export function remainingSeconds(page: StoredResponse, nowMs: number): number | undefined {
   if (page.freshUntilMs === null) return undefined
   const seconds = (page.freshUntilMs - nowMs) / 1000

@@ -10,14 +10,14 @@ import { receivedFields } from './received.js'
 import { unnoticed } from './unnoticed.js'
 import { hasUntoldBody } from './protocol.js'
 
-/** A request the cache is asked for, or why it is not. */
+/** A request that the cache is asked for, or why it is not. */
 export type Admission =
   | { readonly request: PageRequest; readonly refusal?: undefined }
   | { readonly request?: undefined; readonly refusal: AdmissionRefusal }
 
 /**
- * Reads what the cache needs to know of a request, once per request. What of the query is no part of
- * the key, the view does not see either.
+ * Reads what the cache needs to know of a request, once per request. Query parameters that are not part of the
+ * key are removed, so that the handler does not see them either.
  */
 export function admit(req: IncomingMessage, settings: Settings): Admission {
   const method = requestLineMethod(req)
@@ -36,28 +36,25 @@ export function admit(req: IncomingMessage, settings: Settings): Admission {
   return { request: { method, uri, language, timeZone, headers } }
 }
 
-/** What the client asked for, whatever layers on the way made of it. */
+/** The request target that the client sent, though layers may have rewritten it. */
 export function targetOf(req: IncomingMessage): string {
   return (req as { readonly originalUrl?: string }).originalUrl ?? req.url ?? ''
 }
 
-/** The absolute URI as sent; scheme and host as far as the site trusts the proxy that names them. */
-export function uriOf(req: IncomingMessage, host: Host): string | undefined {
-  return rawUriOf(req, host, host.scopeOf(req), targetOf(req))
-}
-
 /**
- * The same, of any target.
+ * The absolute URI of a request, as sent; scheme and host as far as the site trusts the proxy that names them.
  *
- * @param scope - Who routes the request.
  * @param target - The request target, as far as it is part of the key.
+ * @param scope - Who routes the request.
+ * @param headers - The header fields that may name scheme and host.
+ * @returns `undefined` if it cannot be told safely.
  * @see Express, `req.protocol`
  */
-export function rawUriOf(
+export function uriOf(
   req: IncomingMessage,
   host: Host,
-  scope: object | undefined,
-  target: string,
+  target = targetOf(req),
+  scope = host.scopeOf?.(req),
   headers: HeaderFields = req.headers,
 ): string | undefined {
   const { socket } = req
@@ -70,16 +67,6 @@ export function rawUriOf(
     protocol = (comma === -1 ? text : text.slice(0, comma)).trim()
   }
   return absoluteUri(protocol, hostOf(req, host, scope, headers), target)
-}
-
-/** Scheme and host of a request with these header fields. */
-export function originOf(
-  req: IncomingMessage,
-  host: Host,
-  scope: object | undefined,
-  headers: HeaderFields,
-): string | undefined {
-  return rawUriOf(req, host, scope, '/', headers)
 }
 
 /**
@@ -101,7 +88,7 @@ function hostOf(
 }
 
 /**
- * The method in the request line, unless an override made of it what is not for the cache.
+ * The method in the request line, unless a method override made it one that is not for the cache.
  *
  * @remarks The middleware `method-override` keeps it as `req.originalMethod`.
  */
@@ -112,7 +99,7 @@ export function requestLineMethod(req: IncomingMessage): string {
   return typeof originalMethod === 'string' ? originalMethod : method
 }
 
-/** @returns `null` if what the function gives, or throws, cannot be part of a key. */
+/** @returns `null` if the function throws, or gives something that cannot be part of a key. */
 export function keyPart(
   read: ((req: IncomingMessage) => string | undefined) | undefined,
   req: IncomingMessage,
@@ -127,7 +114,7 @@ export function keyPart(
   return part === undefined || isKeyPart(part) ? part : null
 }
 
-/** In doubt, it is. */
+/** Whether a request is per-user; it is if the site's function throws. */
 export function isPersonal(req: IncomingMessage, settings: Settings): boolean {
   try {
     return unnoticed(() => settings.isPersonal(req))

@@ -21,9 +21,9 @@ export type NodeResponse = ServerResponse | Http2ServerResponse
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions extends CommonOptions<IncomingMessage> {
   /**
-   * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, which become part of every key: a
-   * function is given the address of the other end of the connection. Default `false`, since a client
-   * may send them, too.
+   * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, which become part of every key. A
+   * function is given the address of the other end of the connection. Default `false`, since clients may
+   * send these headers too.
    */
   readonly trustProxy?: TrustProxy | undefined
 }
@@ -31,9 +31,9 @@ export interface ResponseCacheOptions extends CommonOptions<IncomingMessage> {
 /** Options of {@link ResponseCache.handler}. */
 export interface HandlerOptions extends PageOptions<IncomingMessage, ServerResponse> {
   /**
-   * How many seconds the pages behind this handler are kept, whatever their `max-age` is; later caches
-   * are told the shorter of the two. `null`: without end. Zero or less: not at all. Default: as the site's
-   * `seconds` say.
+   * How many seconds the pages of this handler are stored, whatever their `max-age`; later caches are told
+   * the shorter of the two. `null`: without end. Zero or less: not at all. Default: as `seconds` of
+   * `responseCache` says.
    */
   readonly seconds?: number | null | undefined
 }
@@ -41,14 +41,14 @@ export interface HandlerOptions extends PageOptions<IncomingMessage, ServerRespo
 /** A cache of whole responses, made by {@link responseCache}. */
 export interface ResponseCache {
   /**
-   * Puts the cache in front of a handler: answers GET and HEAD from it, or lets the handler answer and
-   * stores that, if it may be given to others.
+   * Puts the cache in front of a handler: answers GET and HEAD from it; otherwise lets the handler answer, and
+   * stores the response if it may be given to others.
    *
-   * @param inner - What answers a request of `node:http`, `node:https` or the compatibility API of
+   * @param inner - A handler for requests of `node:http`, `node:https` or the compatibility API of
    *   `node:http2`; it may return a promise.
-   * @returns For `createServer`, for Fastify's `serverFactory`, or for another handler. It gives and
-   *   throws what `inner` does. Where the cache has to be waited for it gives a promise, which settles as
-   *   `inner` ends, or resolves when the response is closed.
+   * @returns A handler for `createServer`, for Fastify's `serverFactory`, or to be called by another handler. It
+   *   returns and throws what `inner` does. Where it has to wait for the cache it returns a promise, which
+   *   settles as `inner` ends, or resolves when the response is closed.
    * @throws TypeError: `inner` is no function, or an option is unknown or of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
    * @remarks Nothing is stored of what is sent after `inner` threw or rejected.
@@ -59,9 +59,9 @@ export interface ResponseCache {
     options?: HandlerOptions,
   ): (req: Req, res: Res) => unknown
   /**
-   * Drops every stored variant of a URL, and the answers of handlers that are running.
+   * Drops every stored variant of a URL, and responses of handlers that are running.
    *
-   * @param url - Absolute, as clients send it: two spellings are two pages. A fragment is ignored.
+   * @param url - Absolute, as clients send it: two spellings are two pages. A part after `#` is ignored.
    * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
    * @throws CacheBackendError: a cache failed; the pages may still be there.
    * @remarks Reaches every cache and key prefix that handlers made here store in.
@@ -97,7 +97,7 @@ export interface ResponseCache {
  * createServer(pages.handler((req, res) => res.end('made once'))).listen(80)
  */
 export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
-  // What is no object is complained of where all options are checked.
+  // Options that are no object are refused where all options are checked.
   const trustProxy = (options as ResponseCacheOptions | null)?.trustProxy ?? false
   const site = new Site(
     caches,
@@ -151,10 +151,10 @@ function behind(place: Place, inner: Inner): Inner {
   }
 }
 
-/** What a handler gives, and with a promise the word that what it sends from now on is not to be kept. */
+/** What a handler returns; where that is a promise that rejects, the response is not stored. */
 function watched(made: unknown, res: ServerResponse): unknown {
   if (typeof (made as PromiseLike<unknown> | undefined)?.then !== 'function') return made
-  // Of a promise that was only looked at, nobody would learn that it was rejected.
+  // The promise that is returned is the one that handles the rejection, so that it does not go unhandled.
   return Promise.resolve(made).catch((error: unknown) => {
     Visit.current(res)?.abandon()
     throw error

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { BoundedMemo, bytesOfText } from '../../src/bounded-memo.js'
 import type { Tallies, Tally } from '../../src/stats/tally.js'
 
-/** What Express knows of a request once it has found the route. */
+/** What Express adds to a request once it has found the route. */
 interface Routed {
   readonly method?: string | undefined
   readonly baseUrl?: string | undefined
@@ -21,8 +21,8 @@ export function routeName(req: IncomingMessage): string {
 }
 
 /**
- * Where it is counted what becomes of requests, by route. A hit for the whole site is answered before
- * there is a route: what it was when the page was made is remembered.
+ * Counts what becomes of requests, by route. A hit of `cacheSite` is answered before Express has found the
+ * route; it is counted for the route that the page had when it was rendered.
  */
 export class Routes {
   readonly #tallies: Tallies
@@ -40,7 +40,7 @@ export class Routes {
     if (known?.tally.alias === alias) {
       const { routed } = known
       const isSame = routed.route === route && routed.baseUrl === baseUrl
-      // To make a name of it would cost a hit more than all the rest.
+      // To build the route's name would cost more than the rest of a hit.
       if (route === undefined || isSame) return known.tally
     }
     const tally = this.#tallies.of(alias, routeName(req))

@@ -19,19 +19,19 @@ import {
 } from './carry-out.js'
 import { isDetached } from './detached.js'
 import { takeLookup } from './front.js'
-import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import type { Place } from './place.js'
-import { endWith, isRangeForView, prepareAnswer, remainingSeconds } from './replay.js'
+import { hasLayersAround, onLastWord } from './last-word.js'
+import { keepCookieToItsOwner } from './per-user.js'
+import { mayKnow, type Place } from './place.js'
+import { endWith, isRangeForHandler, prepareAnswer, remainingSeconds } from './replay.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { isFillable } from './visitor-holes.js'
 import { Visit } from './visit.js'
-import { mayKnow } from './visitors.js'
 import { warnOfFault } from './warnings.js'
 
 /**
  * Answers a request from the cache, or lets the handler answer.
  *
- * @param isOutermost - Nothing of the application comes before.
+ * @param isOutermost - No part of the application runs before the cache.
  */
 export function serve(
   place: Place,
@@ -57,14 +57,14 @@ export function serve(
   }
 }
 
-/** What is known of a request already. */
+/** What has been found out about a request already. */
 interface Early {
   readonly request: PageRequest
   readonly refusal?: undefined
   readonly lookup: PageLookup | undefined
 }
 
-/** The usual hit in local memory, without anything that only others need. */
+/** Answers the usual hit in local memory without the objects that other requests need. */
 function tryAtOnce(
   place: Place,
   req: IncomingMessage,
@@ -79,15 +79,17 @@ function tryAtOnce(
   const page = lookup?.page
   const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined) return { request, lookup }
-  if (isRangeForView(req, page)) return { request, lookup }
+  if (isRangeForHandler(req, page)) return { request, lookup }
   if (!isForVisitors(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
     return { request, lookup }
   }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
-  if (hasLayersAround(res) && !settings.rfc9111) onLastWord(res, () => keepCookieToItsOwner(res))
+  if (hasLayersAround(res) && !settings.rfc9111) {
+    onLastWord(res, () => keepCookieToItsOwner(res, settings))
+  }
   const body = prepareAnswer(req, res, page, nowMs)
-  if (!settings.rfc9111) keepCookieToItsOwner(res)
+  keepCookieToItsOwner(res, settings)
   if (settings.cacheStatus) {
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }
@@ -96,7 +98,7 @@ function tryAtOnce(
   return 'answered'
 }
 
-/** The part of {@link serve} that comes once it is clear which middleware has to do it. */
+/** The part of {@link serve} after it is clear which middleware handles the request. */
 export function lookUp(
   visit: Visit,
   req: IncomingMessage,
@@ -155,7 +157,7 @@ function find(errand: Errand, early: PageLookup | undefined): void {
     return
   }
   const settle = (lookup: PageLookup) => {
-    // Somebody answered while the cache was asked, a time limit for example.
+    // Another layer has answered in the meantime, because of a time limit for example.
     if (!res.headersSent) carryOut(errand, lookup)
   }
   if (isPromise(found)) void found.then(settle, fail).catch(next)
@@ -165,7 +167,7 @@ function find(errand: Errand, early: PageLookup | undefined): void {
 function carryOut(errand: Errand, found: PageLookup): void {
   const { visit, req, request, asking, next } = errand
   const { place } = visit
-  // One with a hole that is not there any more is none.
+  // A page with a hole that no engine has any more counts as not found.
   const isThere = found.page === undefined || isFillable(found.page, place.settings.holes)
   const lookup = isThere ? found : { ...found, page: undefined }
   const page = usable(errand, lookup.page)

@@ -19,9 +19,9 @@ import { Routes } from './routes.js'
 import { resolvePageOptions, type PageTags, type Settings } from './settings.js'
 import { ignoreOutage } from './warnings.js'
 
-/** The pages of one site: where they are kept, and how they are dropped. */
+/** The pages of one `responseCache`: where they are stored, and how they are dropped. */
 export class Site {
-  /** The place of pages that have none of their own. */
+  /** The place of pages without options of their own. */
   readonly place: Place
   readonly #parts = new Map<string, Pick<Place, 'store' | 'makings' | 'marks'>>()
   readonly #routes: Routes
@@ -35,9 +35,9 @@ export class Site {
   }
 
   /**
-   * The place of pages that are kept for so many seconds, or in another cache.
+   * The place of pages with options of their own.
    *
-   * @param caller - Named in complaints.
+   * @param caller - Named in error messages.
    * @throws TypeError: `seconds` is none, or an option is unknown or of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
    */
@@ -68,7 +68,7 @@ export class Site {
       this.#parts.set(id, part)
     }
     const invalidate = (uri: string) => {
-      // The cache has told of its outage.
+      // The cache has reported its outage.
       this.#invalidateUri(this.#narrowed(uri)).catch(ignoreOutage)
     }
     return { settings, ...part, routes: this.#routes, pageSeconds, tags, earlyRefresh, invalidate }

@@ -6,11 +6,11 @@ import type { Around } from './around.js'
 import type { AskedConditions } from './asked-conditions.js'
 import type { Forwarding } from './place.js'
 import { setStatusMessage } from './protocol.js'
-import { VIEWS_OWN, type Substitute } from './recorder.js'
+import { HANDLERS_OWN, type Substitute } from './recorder.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { warnOfFault } from './warnings.js'
 
-/** What an older page may stand in for. */
+/** The response that an older page may replace. */
 interface Answered {
   readonly around: Around
   readonly conditions: AskedConditions
@@ -18,21 +18,21 @@ interface Answered {
   substitute: Substitute['substitute']
 }
 
-/** An older page in place of a handler that failed. */
+/** Answers with an older page in place of a handler that failed. */
 export class StandIn {
   #isGivenUp = false
 
   constructor(private readonly making: Answered) {}
 
-  /** The handler's failure is the answer after all. */
+  /** The handler's failure is sent after all. */
   get isGivenUp(): boolean {
     return this.#isGivenUp
   }
 
   /**
-   * Answers with the older page once more, unless its holes cannot be filled.
+   * Answers with the older page, unless its holes cannot be filled.
    *
-   * @param mayWait - What the handler writes can be held back: its headers are not on their way yet.
+   * @param mayWait - What the handler writes can be held back, since its headers are not sent yet.
    */
   answer(stale: StoredResponse, mayWait: boolean): void {
     const { making } = this
@@ -53,9 +53,9 @@ export class StandIn {
       filled.catch(() => undefined)
       return this.#giveUp()
     }
-    const leave = (error?: unknown): typeof VIEWS_OWN => {
+    const leave = (error?: unknown): typeof HANDLERS_OWN => {
       this.#giveUp(error)
-      return VIEWS_OWN
+      return HANDLERS_OWN
     }
     const body = filled.then((text) => {
       if (text === undefined || res.headersSent) return leave()
@@ -90,7 +90,7 @@ export class StandIn {
     forwarding.lead?.land({ page: stale, standsIn: true })
   }
 
-  /** To what they were before the handler, but for those of the holes. */
+  /** Restores the headers from before the handler ran, except those that were set to fill holes. */
   #resetHeaders(): void {
     const { res, filling, headers } = this.making.around
     const { outer } = headers
@@ -99,7 +99,7 @@ export class StandIn {
       if (name === 'set-cookie') continue
       if (ofHoles?.names.has(name) === true) continue
       const before = outer[name]
-      // Without the handler's own, Node adds none: it is of this answer, unless the page has one.
+      // Node adds no `Date` where one was removed. It is set, unless the page has its own.
       if (name === 'date') res.setHeader(name, before ?? formatHttpDate(Date.now()))
       else if (before === undefined) res.removeHeader(name)
       else res.setHeader(name, before)

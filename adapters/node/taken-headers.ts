@@ -2,10 +2,10 @@ import type { ServerResponse } from 'node:http'
 import type { HeaderValue } from '../../src/http/header-values.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
 
-/** What the layers around the cache had set before it came by. */
+/** The headers that layers around the cache had set before it was asked. */
 export type OuterHeaders = ReturnType<ServerResponse['getHeaders']>
 
-/** Headers that describe what is stored: they are kept though a layer around us set them first. */
+/** Headers that describe the page: they are stored even if a layer around the cache has set the same value. */
 const OF_THE_RESPONSE = new Set([
   'etag',
   'last-modified',
@@ -16,11 +16,11 @@ const OF_THE_RESPONSE = new Set([
 ])
 
 /**
- * The headers of a response that belong to it, in their order.
+ * The headers of a response that are stored with the page, in their order.
  *
- * @param outer - What was set before the view: the layers around the cache set it again, for each
- *   request again, on a hit too.
- * @returns Also the names of those the view took away.
+ * @param outer - Not stored, unless the handler has changed them: layers around the cache set them again on
+ *   each hit.
+ * @returns Also the names of outer headers that the handler has removed.
  */
 export function takeHeaders(
   res: ServerResponse,
@@ -42,7 +42,7 @@ export function takeHeaders(
 }
 
 function isOfTheResponse(name: string): boolean {
-  // A policy may hold a nonce, and that of another request is none.
+  // A policy may contain a nonce, which is valid for its own request only.
   if (name.startsWith('content-security-policy')) return false
   return name.startsWith('content-') || OF_THE_RESPONSE.has(name)
 }
@@ -52,15 +52,15 @@ function isSame(a: HeaderValue | undefined, b: HeaderValue): boolean {
   return a === b || JSON.stringify(a) === JSON.stringify(b)
 }
 
-/** As written; the types of Node know it for requests only. */
+/** In the case in which they were written; Node's types have this method for requests only. */
 function rawHeaderNames(res: ServerResponse): readonly string[] {
   const { getRawHeaderNames } = res as { getRawHeaderNames?: () => string[] }
   return getRawHeaderNames?.call(res) ?? res.getHeaderNames()
 }
 
 /**
- * Lets `res.writeHead` take pairs, as Node does: `on-headers` keeps only the last of those with one
- * name, and lists it takes whole.
+ * Lets `res.writeHead` take headers as pairs, as Node does; `on-headers` would keep only the last one of each
+ * name. It takes flat lists whole.
  */
 export function takePairs(res: ServerResponse): void {
   const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => ServerResponse

@@ -18,10 +18,10 @@ export interface LookedUp {
   readonly lookup: PageLookup
 }
 
-/** What is told of one request: in `Cache-Status`, on the channel, and in the counts of its route. */
+/** Reports what becomes of one request: in `Cache-Status`, on the channel, and in the counts of its route. */
 export class Telling {
   #subject: LookedUp | undefined
-  /** When the handler was asked, and how long it took; 0: it was not. */
+  /** When the handler began, and how long it took; 0: it was not called. */
   #askedMs = 0
   #handlerMs = 0
 
@@ -31,7 +31,7 @@ export class Telling {
     private readonly res: ServerResponse,
   ) {}
 
-  /** It is known now what it is told of. */
+  /** Notes what the reports are about. */
   about(subject: LookedUp): void {
     this.#subject = subject
   }

@@ -1,23 +1,23 @@
 const watched = new WeakSet<object>()
 
-/** Says that reads of an object are noticed. */
+/** Notes that reads of an object are watched. */
 export function watchObject(object: object): void {
   watched.add(object)
 }
 
-/** Whether they are. */
+/** Whether reads of an object are watched. */
 export function isWatched(object: object): boolean {
   return watched.has(object)
 }
 
 let depth = 0
 
-/** Whether the calling code reads a request for the cache, so that nothing of it gets into a page. */
+/** Whether the calling code reads a request for the cache, so that what it reads gets into no page. */
 export function isUnnoticed(): boolean {
   return depth > 0
 }
 
-/** Runs what reads a request for the cache alone; not what goes on after it returned. */
+/** Runs code that reads a request for the cache alone. What it does after it returned counts as the handler's. */
 export function unnoticed<T>(action: () => T): T {
   depth++
   try {

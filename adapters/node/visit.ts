@@ -11,10 +11,10 @@ import { AnswerHeaders } from './answer-headers.js'
 import { forwardOf } from './cache-headers.js'
 import { attachInside } from './client-conditions.js'
 import { Filling } from './filling.js'
-import { hasLayersAround, keepCookieToItsOwner, onLastWord } from './last-word.js'
-import { sayForOneVisitor } from './one-visitor.js'
+import { hasLayersAround, onLastWord } from './last-word.js'
 import { frameAround, PassedFrame, passedRenderings, type PageFrame } from './page-holes.js'
 import { PageMaking } from './page-making.js'
+import { keepCookieToItsOwner, sayForOneVisitor } from './per-user.js'
 import type { Forwarding, Place } from './place.js'
 import { BodyRecorder, type Substitute } from './recorder.js'
 import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
@@ -246,7 +246,7 @@ export class Visit implements Substitute {
     onHeaders(res, tell)
     takePairs(res)
     const isPassed = () => this.#state.kind === 'passed'
-    settings.host.watchRender(req, res, passedRenderings(frame, isPassed))
+    settings.host.watchRender?.(req, res, passedRenderings(frame, isPassed))
     runAsyncIn(frame, next)
   }
 
@@ -288,12 +288,10 @@ export class Visit implements Substitute {
     this.#telling.about(found)
     const { req, res } = this
     const nowMs = Date.now()
-    const keepCookie = () => {
-      if (!this.place.settings.rfc9111) keepCookieToItsOwner(res)
-    }
+    const { settings } = this.place
     if (hasLayersAround(res)) {
       onLastWord(res, () => {
-        keepCookie()
+        keepCookieToItsOwner(res, settings)
         if (filled !== undefined || this.#filling.hasHeaders) sayForOneVisitor(res)
       })
     }
@@ -302,7 +300,7 @@ export class Visit implements Substitute {
         ? prepareAnswer(req, res, page, nowMs)
         : prepareFilled(req, res, page, filled)
     if (this.#filling.hasHeaders) sayForOneVisitor(res)
-    keepCookie()
+    keepCookieToItsOwner(res, settings)
     this.#telling.say(
       outcome === 'joined'
         ? { hit: false, forward: forwardOf(found.lookup), stored: false, collapsed: true }
@@ -352,7 +350,7 @@ export class Visit implements Substitute {
   #record(): void {
     if (this.#recorder === undefined) return
     const { host } = this.place.settings
-    host.watchErrors(this.req, (failed) => Visit.current(failed)?.breakOff())
+    host.watchErrors?.(this.req, (failed) => Visit.current(failed)?.breakOff())
     this.#recorder.start(this.res.getHeaders())
   }
 }

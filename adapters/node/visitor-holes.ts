@@ -29,7 +29,7 @@ export class VisitorHoles implements HoleRenderer {
   readonly #outside = new AsyncResource('fragcache.holes')
   #renderer: HoleRenderer | undefined
 
-  /** Asks for the variables of the holes, which are those there are before the view. */
+  /** Asks for the variables of the holes, which are those there are before the handler. */
   constructor(
     private readonly options: PageHoleOptions,
     req: IncomingMessage,
@@ -85,7 +85,7 @@ function checkContext(context: unknown): object {
     )
   }
   const prototype: unknown = Object.getPrototypeOf(context)
-  // What the view adds later, to `res.locals` for example, is not there on a hit either.
+  // What the handler adds later, to `res.locals` for example, is not there on a hit either.
   return prototype === Object.prototype || prototype === null ? { ...context } : context
 }
 
@@ -142,7 +142,7 @@ export function isFillable(page: StoredResponse, options: PageHoleOptions | unde
  * A page with its holes filled for one visitor.
  *
  * @returns `undefined`: a hole is not there any more.
- * @throws What the holes throw, also by promise.
+ * @throws What the holes throw or reject with.
  */
 export function fillPage(
   page: StoredResponse,

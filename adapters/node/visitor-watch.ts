@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
-import { isPersonal, originOf } from './request.js'
+import { isPersonal, uriOf } from './request.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
@@ -43,7 +43,7 @@ export class VisitorWatch {
     outer: VisitorWatch | undefined,
     private readonly isKnownToRead: () => boolean,
   ) {
-    this.#scope = settings.host.scopeOf(req)
+    this.#scope = settings.host.scopeOf?.(req)
     this.#wasPersonal = wasPersonal || (outer !== undefined && outer.#wasPersonal)
     this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
     this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
@@ -109,10 +109,10 @@ export class VisitorWatch {
   #isElsewhere(): boolean {
     const { req, request } = this
     const { host } = this.settings
-    const scope = host.scopeOf(req)
+    const scope = host.scopeOf?.(req)
     if (scope === this.#scope) return false
-    const { headers } = request
-    return originOf(req, host, scope, headers) !== originOf(req, host, this.#scope, headers)
+    const originIn = (at: object | undefined) => uriOf(req, host, '/', at, request.headers)
+    return originIn(scope) !== originIn(this.#scope)
   }
 
   #note(): void {
@@ -152,19 +152,9 @@ export class VisitorWatch {
     for (const name of unread) {
       const before = Object.getOwnPropertyDescriptor(headers, name)
       if (before?.configurable !== true) continue
-      let value: unknown = before.value
-      Object.defineProperty(headers, name, {
-        configurable: true,
-        enumerable: true,
-        get: () => {
-          this.#read(name)
-          if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#noteCopy()
-          return before.get === undefined ? value : (before.get.call(headers) as unknown)
-        },
-        set: (changed: unknown) => {
-          if (before.set === undefined) value = changed
-          else before.set.call(headers, changed)
-        },
+      watchReads(headers, name, before, () => {
+        this.#read(name)
+        if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#noteCopy()
       })
     }
     const prototype = Object.getPrototypeOf(headers) as object | null
@@ -190,23 +180,32 @@ export class VisitorWatch {
   #watchProperty(name: (typeof COOKIES)[number]): void {
     const { req } = this
     if (!(name in req)) return
-    const before = descriptorOf(req, name)
     const own = Object.getOwnPropertyDescriptor(req, name)
     if (own?.configurable === false) return this.#note()
-    let value: unknown = before?.value
-    Object.defineProperty(req, name, {
-      configurable: true,
-      enumerable: before?.enumerable === true,
-      get: () => {
-        this.#note()
-        return before?.get === undefined ? value : (before.get.call(req) as unknown)
-      },
-      set: (changed: unknown) => {
-        if (before?.set === undefined) value = changed
-        else before.set.call(req, changed)
-      },
-    })
+    watchReads(req, name, own ?? inheritedDescriptor(req, name), () => this.#note())
   }
+}
+
+/** Puts an accessor in the place of a property, which otherwise does what the property did. */
+function watchReads(
+  object: object,
+  name: string,
+  before: PropertyDescriptor | undefined,
+  onRead: () => void,
+): void {
+  let value: unknown = before?.value
+  Object.defineProperty(object, name, {
+    configurable: true,
+    enumerable: before?.enumerable === true,
+    get: () => {
+      onRead()
+      return before?.get === undefined ? value : (before.get.call(object) as unknown)
+    },
+    set: (changed: unknown) => {
+      if (before?.set === undefined) value = changed
+      else before.set.call(object, changed)
+    },
+  })
 }
 
 /** Whether an object has no property left of these. */
@@ -215,15 +214,8 @@ function isGone(names: ReadonlySet<string>, object: object): boolean {
   return true
 }
 
-/** Of the object itself, or of the nearest prototype that has one. */
-function descriptorOf(object: object, name: string): PropertyDescriptor | undefined {
-  for (
-    let at: object | null = object;
-    at !== null;
-    at = Object.getPrototypeOf(at) as object | null
-  ) {
-    const found = Object.getOwnPropertyDescriptor(at, name)
-    if (found !== undefined) return found
-  }
-  return undefined
+function inheritedDescriptor(object: object, name: string): PropertyDescriptor | undefined {
+  const prototype = Object.getPrototypeOf(object) as object | null
+  if (prototype === null) return undefined
+  return Object.getOwnPropertyDescriptor(prototype, name) ?? inheritedDescriptor(prototype, name)
 }

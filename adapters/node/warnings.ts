@@ -13,18 +13,18 @@ function warnOnce(code: string, message: string): void {
   })
 }
 
-/** The page is out already, or its view is asked: a fault of ours is told and not thrown. */
+/** An error in the cache itself: reported and not thrown, since the page is sent without the cache. */
 export function warnOfFault(error: unknown): void {
   const message = `an unexpected error, pages may not be cached: ${textOfError(error)}`
   warnOnce('FRAGCACHE_RESPONSE_CACHE', message)
 }
 
-/** The cache has told of its outage. */
+/** For errors of a cache, which has reported its outage itself. */
 export function ignoreOutage(error: unknown): void {
   if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }
 
-/** More routes whose tags fail are not told apart. */
+/** More faults than this are not reported. */
 const MAX_FAULTS = 1000
 
 const routesWarned = new Set<ShortKey>()

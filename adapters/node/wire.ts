@@ -5,11 +5,11 @@ import type { Coding } from '../../src/http/content-coding.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
 import { responseChannel } from '../../src/pages/channel.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
-import { keepCookieToItsOwner } from './last-word.js'
+import { keepCookieToItsOwner } from './per-user.js'
 import type { Place } from './place.js'
 import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
 
-/** A stored response as it goes over the wire. */
+/** Headers and body of a page in one coding, as they are sent. */
 interface Wire {
   readonly headers: readonly string[]
   readonly body: Buffer
@@ -42,7 +42,7 @@ function makeWire(page: StoredResponse, coding: Coding | undefined): Wire {
   return { headers, body }
 }
 
-/** Answers with a fresh page, with nothing around that could have a say. */
+/** Answers with a fresh page where no layer around the cache could change the response. */
 export function answerAtOnce(
   req: IncomingMessage,
   res: ServerResponse,
@@ -69,7 +69,7 @@ export function answerAtOnce(
     else res.end(wire.body)
   } else {
     const body = prepareAnswer(req, res, page, nowMs)
-    if (!settings.rfc9111) keepCookieToItsOwner(res)
+    keepCookieToItsOwner(res, settings)
     if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
     endWith(res, body)
   }

@@ -9,11 +9,11 @@ export type Handling =
     }
   | {
       readonly hit: false
-      /** Why it went to the view. */
+      /** Why it went to the handler. */
       readonly forward: Forward
-      /** What the view answered, where the client gets something else. */
+      /** What the handler answered, where the client gets something else. */
       readonly forwardStatus?: number | undefined
-      /** Another request's view made the answer. */
+      /** Another request's handler made the answer. */
       readonly collapsed?: boolean
       /** The answer is kept, as far as its headers tell. */
       readonly stored: boolean

@@ -135,9 +135,11 @@ function opaquePart(etag: string): string {
 }
 
 function isThere(response: HeaderFields): boolean {
-  return (
-    headerOf(response, 'etag') !== undefined || headerOf(response, 'last-modified') !== undefined
-  )
+  return hasAny(response, ['etag', 'last-modified'])
+}
+
+function hasAny(headers: HeaderFields, names: readonly string[]): boolean {
+  return names.some((name) => headerOf(headers, name) !== undefined)
 }
 
 /** @returns `undefined` if one of the two dates is missing or cannot be read. */

@@ -2,7 +2,7 @@ import { unescape } from 'node:querystring'
 import { MisuseError, show } from '../errors.js'
 
 /**
- * Which query parameters are part of a page's key. The others go before the view runs, so that it
+ * Which query parameters are part of a page's key. The others go before the handler runs, so that it
  * cannot put into a page what the key does not say.
  *
  * @remarks A name ending in `*` means every name that begins so. With both lists a parameter has to
@@ -72,7 +72,7 @@ export const TRACKING_PARAMETERS: readonly string[] = Object.freeze([
  *
  * @returns Whether the parameter of a name, as sent, is kept.
  * @throws TypeError: not a rule, an unknown list, or a list of anything but names.
- * @remarks A view sees a parameter under its decoded name, and an extended parser gives `a[b]` to
+ * @remarks A handler sees a parameter under its decoded name, and an extended parser gives `a[b]` to
  *   `a`. So what is ignored goes in every spelling: as listed, percent-encoded (in part, too), and
  *   with brackets. What is kept by `only` is taken narrowly: as listed, or encoded as browsers do,
  *   with or without brackets after it; any other spelling goes. Names are told apart by case.
@@ -159,7 +159,7 @@ function refuse(list: 'ignore' | 'only', value: unknown, wanted: string): never 
  * @param keeps - Asked with each parameter's name as sent, without its value.
  * @returns The same text if nothing goes. The `?` goes with the last parameter.
  * @remarks `&` alone separates: `a=1;b=2` is one parameter, since no parser of Express splits it
- *   (CVE-2021-23336 came of a cache and a view that differed in this). Whatever a view takes for
+ *   (CVE-2021-23336 came of a cache and a handler that differed in this). Whatever a handler takes for
  *   parameters, it reads them from the result, as the key does.
  */
 export function narrowTarget(target: string, keeps: (name: string) => boolean): string {

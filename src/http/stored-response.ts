@@ -23,7 +23,7 @@ export interface StoredHead {
   readonly headers: readonly StoredHeader[]
   /** What `Cache-Control` and `Expires` said before caches after us were told the time that is kept. */
   readonly said: readonly (readonly [name: string, value: StoredHeader[1] | null])[]
-  /** Headers of the layers around the cache that the view took away. */
+  /** Headers of the layers around the cache that the handler took away. */
   readonly removed: readonly string[]
   /** Milliseconds since the epoch. */
   readonly storedAtMs: number
@@ -31,9 +31,9 @@ export interface StoredHead {
   readonly ageSeconds: number
   /** Milliseconds since the epoch; `null`: without end. */
   readonly freshUntilMs: number | null
-  /** How long after that it may stand in for a view that fails. */
+  /** How long after that it may stand in for a handler that fails. */
   readonly ifErrorSeconds: number
-  /** How long after that it may answer while it is made again. */
+  /** How long after that it may answer while it is rendered again. */
   readonly whileRevalidateSeconds: number
   /** Absolute, as sent. */
   readonly uri: string
@@ -46,7 +46,7 @@ export interface StoredHead {
   readonly isPublic: boolean
   /** It may answer requests with `Authorization`, whoever asked first. */
   readonly isForAuthorized: boolean
-  /** It is never used without asking the view. */
+  /** It is never used without asking the handler. */
   readonly mustValidate: boolean
   /** Nothing in it forbids to use it past its time. */
   readonly mayBeStale: boolean
@@ -56,7 +56,7 @@ export interface StoredHead {
   readonly codings: readonly (readonly [coding: string, length: number])[]
   /** In the order of the body, which is without them; left out: it is whole. */
   readonly holes?: readonly StoredHole[] | undefined
-  /** Milliseconds it took to make; left out: it is not made again ahead of its time. */
+  /** Milliseconds it took to make; left out: it is not rendered again ahead of its time. */
   readonly costMs?: number | undefined
 }
 
@@ -322,7 +322,7 @@ function isNominatedHeader(value: unknown): value is NominatedHeader {
 }
 
 /**
- * Headers that belong to one connection, to one visitor, or are made again for each answer.
+ * Headers that belong to one connection, to one visitor, or are rendered again for each answer.
  *
  * @see RFC 9110 §7.6.1, RFC 9111 §3.1
  */

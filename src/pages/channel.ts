@@ -2,9 +2,9 @@ import { channel } from 'node:diagnostics_channel'
 import type { Reason } from './reasons.js'
 
 /**
- * What became of a request: answered from the cache; answered by the view and stored; or the view's
+ * What became of a request: answered from the cache; answered by the handler and stored; or the handler's
  * alone. `stale` and `joined` are for answers past their time and those taken from another
- * request's view.
+ * request's handler.
  */
 export type ResponseOutcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass'
 

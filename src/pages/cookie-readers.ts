@@ -1,9 +1,12 @@
 import { Moments } from '../moments.js'
 
-/** Whose handlers were seen to read cookies. */
+/**
+ * Remembers whose handlers were seen to read cookies, by route, or by URI where there is no route: a
+ * handler counts though it may not have read any for the latest page.
+ */
 export class CookieReaders {
   readonly #routes = new WeakSet<object>()
-  /** Where there is no route; what is forgotten counts as one of them. */
+  /** A URI that was forgotten counts as one whose handler reads cookies. */
   readonly #uris = new Moments()
   #reads = 0
 
@@ -12,7 +15,6 @@ export class CookieReaders {
     else this.#routes.add(route)
   }
 
-  /** Whether it was seen to read some, though it may not have done so for the latest page. */
   has(uri: string, route: object | undefined): boolean {
     return route === undefined ? this.#uris.of(uri) > 0 : this.#routes.has(route)
   }

@@ -9,7 +9,7 @@ export interface FoundPage {
   readonly page: StoredResponse | undefined
   /** There is one, but not for this visitor. */
   readonly isPassedOver: boolean
-  /** A soft invalidation ended it: it is not to be found right still. */
+  /** A soft invalidation ended it: it is not to be found still current. */
   readonly isSoft: boolean
 }
 
@@ -36,7 +36,7 @@ export type Decision =
       readonly page: StoredResponse
       readonly outcome: 'hit' | 'stale'
       readonly reason?: StaleReason
-      /** Whether the page is made again in the background. */
+      /** Whether the page is rendered again in the background. */
       readonly refresh: 'no' | 'by-chance' | 'now'
     }
   /** Nothing stored answers it, and nothing is to be made for it here. */
@@ -50,7 +50,7 @@ export type Decision =
 export interface ForHandler {
   /** An older page, which may stand in. */
   readonly stale: StoredResponse | undefined
-  /** The handler is asked whether that is right still. */
+  /** The handler is asked whether that is still current. */
   readonly validates: boolean
   readonly isPassedOver: boolean
 }
@@ -82,7 +82,7 @@ export function decide(found: FoundPage, asking: Asking, nowMs: number): Decisio
   return { kind, stale: page, validates: mayValidate(found, asking), isPassedOver }
 }
 
-/** A part is no answer to whether the whole is right still, nor does HEAD bring the whole. */
+/** A part is no answer to whether the whole is still current, nor does HEAD bring the whole. */
 function mayValidate({ page, isSoft }: FoundPage, { method, headers }: Asking): boolean {
   if (page === undefined || page.holes !== undefined || isSoft) return false
   return mayBeReplaced(headers) && headers['range'] === undefined && method !== 'HEAD'
@@ -96,7 +96,7 @@ function mayWait({ method, headers, directives, isVisitors }: Asking): boolean {
 }
 
 /**
- * Whether the handler may be asked for the whole, or whether a stored page is right still, in place of what
+ * Whether the handler may be asked for the whole, or whether a stored page is still current, in place of what
  * the client asks. `If-Match` and `If-Unmodified-Since` are the handler's affair.
  */
 export function mayBeReplaced(headers: HeaderFields): boolean {

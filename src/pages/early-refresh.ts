@@ -1,11 +1,11 @@
 import type { StoredResponse } from '../http/stored-response.js'
 import { isDueEarly } from '../staleness.js'
 
-/** Requests that were chosen to have their page made again. */
+/** Requests that were chosen to have their page rendered again. */
 const chosen = new WeakSet<object>()
 
 /**
- * Whether a fresh page is to be made again ahead of its time, by chance.
+ * Whether a fresh page is to be rendered again ahead of its time, by chance.
  *
  * @param beta - By how much earlier; 0: never.
  * @remarks Who was chosen once stays so, however many places ask.

@@ -1,6 +1,13 @@
 import { BoundedMemo, bytesOfText, bytesOfTexts } from '../bounded-memo.js'
-import { generationKey, headerListKey, md5, pageKey, type PageAddress } from '../http/page-key.js'
-import { decodeGeneration, decodeHeaderList, type HeaderListRecord } from './page-records.js'
+import {
+  generationKey,
+  headerListKey,
+  md5,
+  pageKey,
+  variantsKey,
+  type PageAddress,
+} from '../http/page-key.js'
+import { decodeGeneration, decodeHeaderList, type ListRecord } from './page-records.js'
 import type { HeaderFields } from '../http/header-values.js'
 
 /** Longer ones are not worth the memory. */
@@ -8,7 +15,7 @@ const MAX_URI_LENGTH = 2048
 
 /** What is known of a URI beside the URI itself, its tags and the key prefix, which is in each key. */
 const KNOWN_BYTES = 1500
-const KEYS = 6
+const KEYS = 7
 
 const NO_HEADERS: readonly string[] = Object.freeze([])
 
@@ -21,12 +28,13 @@ export class KnownUri {
   readonly uriHash: string
   readonly generationKey: string
   readonly headerListKey: string
+  readonly variantsKey: string
   /** Tags that its page was found to have, which the next lookup reads along. */
   tags: readonly string[] = NO_HEADERS
   #generationValue: unknown
   #generation: string | undefined
   #listValue: unknown
-  #list: HeaderListRecord | undefined
+  #list: ListRecord | undefined
   #keyWithoutHeaders: string | undefined
   /** The key of those who send none of the headers in a list: mostly everybody's without a cookie. */
   #absent: { readonly headerList: readonly string[]; readonly key: string } | undefined
@@ -36,11 +44,12 @@ export class KnownUri {
     this.uriHash = md5(address.uri)
     this.generationKey = generationKey(address, this.uriHash)
     this.headerListKey = headerListKey(address, this.uriHash)
+    this.variantsKey = variantsKey(address, this.uriHash)
   }
 
   /** The headers it is likely to vary on. */
   get guess(): readonly string[] {
-    return this.#list?.headerList ?? NO_HEADERS
+    return this.#list?.list ?? NO_HEADERS
   }
 
   /** Reads the record of its generation. */
@@ -52,14 +61,14 @@ export class KnownUri {
   }
 
   /** Reads the record of its header list. */
-  readHeaderList(value: unknown): HeaderListRecord | undefined {
+  readHeaderList(value: unknown): ListRecord | undefined {
     if (value !== this.#listValue) this.#list = decodeHeaderList(value)
     this.#listValue = value
     return this.#list
   }
 
   /**
-   * What a cache sees of a key that is the same for every request: a text that is made again has to be
+   * What a cache sees of a key that is the same for every request: a text that is rendered again has to be
    * hashed again each time it is looked up.
    */
   storedKey(key: string, toStored: (key: string) => string): string {

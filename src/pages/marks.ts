@@ -25,7 +25,7 @@ export class Marks {
   }
 }
 
-/** What any browser, and any proxy before us, may send without a view caring much. */
+/** What any browser, and any proxy before us, may send without a handler caring much. */
 const ORDINARY: ReadonlySet<string> = new Set([
   'accept',
   'accept-charset',

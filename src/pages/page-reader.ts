@@ -54,7 +54,7 @@ const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze(
 
 /** Reads the pages in one cache under one key prefix. */
 export class PageReader {
-  /** Counts what happens to pages, so that it is known what a view did not see. */
+  /** Counts what happens to pages, so that it is known what a handler did not see. */
   moment = 0
   readonly #known: KnownUris
   /** By where the text is kept, so that a page which is evicted, or replaced, is not kept here. */
@@ -99,7 +99,7 @@ export class PageReader {
     const generation = known.readGeneration(this.get(known, known.generationKey)?.value)
     const list = known.readHeaderList(this.get(known, known.headerListKey)?.value)
     const isKnown = list !== undefined && list.generation === generation
-    const headerList = isKnown ? list.headerList : []
+    const headerList = isKnown ? list.list : []
     const keys = this.candidates(known, request, headerList)
     const key = keys[0] ?? ''
     const hits = isKnown ? keys.map((one) => this.get(known, one)) : []
@@ -138,7 +138,7 @@ export class PageReader {
     return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen }) => {
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
-      const headerList = list?.generation === generation ? list?.headerList : undefined
+      const headerList = list?.generation === generation ? list?.list : undefined
       const found = { generation, headerList: headerList ?? [], tags: seen, moment }
       if (headerList === undefined) {
         const key = this.candidates(known, request, [])[0] ?? ''

@@ -1,4 +1,5 @@
 import { isToken } from '../http/header-values.js'
+import type { Deadline } from '../timeout.js'
 
 /**
  * The generation of a URI's responses, all variants, languages and time zones together.
@@ -12,28 +13,20 @@ export interface GenerationRecord {
   readonly generation: string
   /** An invalidation began it, not a response. */
   readonly invalidated: boolean
-  /** Milliseconds since the epoch; `null`: never. It may have been touched since. */
-  readonly expiresAtMs: number | null
+  /** It may have been touched since. */
+  readonly expiresAtMs: Deadline
 }
 
-/** The headers that a URI's responses in one language and time zone vary on. */
-export interface HeaderListRecord {
-  /** It counts in this generation only. */
+/** A list kept for a URI's responses in one language and time zone. */
+export interface ListRecord {
+  /** The list counts in this generation only. */
   readonly generation: string
-  /** Milliseconds since the epoch; `null`: never. */
-  readonly expiresAtMs: number | null
-  /** In lower case, in Django's order. */
-  readonly headerList: readonly string[]
-}
-
-/** The variants of a URI's responses in one language and time zone, so that they can be bounded. */
-export interface VariantsRecord {
-  /** It counts in this generation only. */
-  readonly generation: string
-  /** Milliseconds since the epoch; `null`: never. */
-  readonly expiresAtMs: number | null
-  /** Their hashes, the oldest first. */
-  readonly variants: readonly string[]
+  readonly expiresAtMs: Deadline
+  /**
+   * The headers that the responses vary on: in lower case, in Django's order. Or the hashes of the
+   * variants that are kept, the oldest first, so that their number can be bounded.
+   */
+  readonly list: readonly string[]
 }
 
 const FORMAT = 1
@@ -42,12 +35,8 @@ export function encodeGeneration(record: GenerationRecord): string {
   return JSON.stringify([FORMAT, record.generation, record.invalidated, record.expiresAtMs])
 }
 
-export function encodeHeaderList(record: HeaderListRecord): string {
-  return JSON.stringify([FORMAT, record.generation, record.expiresAtMs, record.headerList])
-}
-
-export function encodeVariants(record: VariantsRecord): string {
-  return JSON.stringify([FORMAT, record.generation, record.expiresAtMs, record.variants])
+export function encodeList({ generation, expiresAtMs, list }: ListRecord): string {
+  return JSON.stringify([FORMAT, generation, expiresAtMs, list])
 }
 
 /**
@@ -62,20 +51,22 @@ export function decodeGeneration(value: unknown): GenerationRecord | undefined {
   return isDeadline(expiresAtMs) ? { generation, invalidated, expiresAtMs } : undefined
 }
 
-/** As {@link decodeGeneration}. */
-export function decodeHeaderList(value: unknown): HeaderListRecord | undefined {
-  const [generation, expiresAtMs, headerList] = parse(value)
-  if (typeof generation !== 'string' || !isDeadline(expiresAtMs)) return undefined
-  if (!Array.isArray(headerList) || !headerList.every(isHeaderName)) return undefined
-  return { generation, expiresAtMs, headerList }
+/** As {@link decodeGeneration}, of a list of headers. */
+export function decodeHeaderList(value: unknown): ListRecord | undefined {
+  return decodeList(value, isToken)
 }
 
-/** As {@link decodeGeneration}. */
-export function decodeVariants(value: unknown): VariantsRecord | undefined {
-  const [generation, expiresAtMs, variants] = parse(value)
+/** As {@link decodeGeneration}, of a list of variants. */
+export function decodeVariants(value: unknown): ListRecord | undefined {
+  return decodeList(value, (text) => /^[0-9a-f]{32}$/.test(text))
+}
+
+function decodeList(value: unknown, isMember: (text: string) => boolean): ListRecord | undefined {
+  const [generation, expiresAtMs, list] = parse(value)
   if (typeof generation !== 'string' || !isDeadline(expiresAtMs)) return undefined
-  if (!Array.isArray(variants) || !variants.every(isHash)) return undefined
-  return { generation, expiresAtMs, variants }
+  const isList =
+    Array.isArray(list) && list.every((one) => typeof one === 'string' && isMember(one))
+  return isList ? { generation, expiresAtMs, list } : undefined
 }
 
 const NOTHING: readonly unknown[] = Object.freeze([])
@@ -84,22 +75,13 @@ function parse(value: unknown): readonly unknown[] {
   if (typeof value !== 'string') return NOTHING
   try {
     const parts: unknown = JSON.parse(value)
-    return Array.isArray(parts) && parts.length === 4 && parts[0] === FORMAT
-      ? parts.slice(1)
-      : NOTHING
+    const isRecord = Array.isArray(parts) && parts.length === 4 && parts[0] === FORMAT
+    return isRecord ? parts.slice(1) : NOTHING
   } catch {
     return NOTHING
   }
 }
 
-function isDeadline(value: unknown): value is number | null {
+function isDeadline(value: unknown): value is Deadline {
   return value === null || typeof value === 'number'
-}
-
-function isHash(value: unknown): value is string {
-  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
-}
-
-function isHeaderName(value: unknown): value is string {
-  return typeof value === 'string' && isToken(value)
 }

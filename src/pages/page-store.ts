@@ -4,8 +4,14 @@ import type { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
 import { warnOfTags } from '../making/dependencies.js'
 import { fitnessOf, type Unkept } from '../making/fitness.js'
-import { generationKey, variantHash, variantKey, variantsKey } from '../http/page-key.js'
-import { decodeGeneration, encodeGeneration, encodeHeaderList } from './page-records.js'
+import { generationKey, variantHash, variantKey } from '../http/page-key.js'
+import {
+  decodeGeneration,
+  encodeGeneration,
+  encodeList,
+  type GenerationRecord,
+  type ListRecord,
+} from './page-records.js'
 import {
   countVariant,
   inPlaceOf,
@@ -61,11 +67,26 @@ const UNFIT: Readonly<Record<Unkept, UnstoredReason>> = {
   'ended-inside': 'stale',
 }
 
+/** What the cache knows of a URI. */
+interface UriRecords {
+  readonly current: GenerationRecord | undefined
+  /** A record of the generation is there, and cannot be read. */
+  readonly isDamaged: boolean
+  /** The current one, or one that begins now. */
+  readonly generation: string
+  /** The headers that its responses vary on, as they are stored in this generation. */
+  readonly list: ListRecord | undefined
+  /** The same with those that were learned. */
+  readonly headerList: readonly string[]
+  /** The record of its variants, as it is stored. */
+  readonly variants: unknown
+}
+
 /** The pages in one cache under one key prefix. */
 export class PageStore {
   readonly #turns = new PageTurns()
   readonly #drops: Drops
-  readonly #cookieReaders = new CookieReaders()
+  readonly cookieReaders = new CookieReaders()
   /** Pages that were stored; by URI, which of them was the last. */
   #arrivals = 0
   readonly #arrived = new BoundedMemo<number>(() => 16)
@@ -89,16 +110,6 @@ export class PageStore {
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOf(request: PageRequest, headerList: readonly string[]): string {
     return this.#reader.keyOfPage(request, headerList)
-  }
-
-  /** Remembers that the handler of a route, or of a URI, reads cookies. */
-  noteCookies(request: PageRequest, route: object | undefined): void {
-    this.#cookieReaders.note(request.uri, route)
-  }
-
-  /** Whether it was seen to read cookies, though it may not have done so for the latest page. */
-  readsCookies(request: PageRequest, route: object | undefined): boolean {
-    return this.#cookieReaders.has(request.uri, route)
   }
 
   /** Whether a page that was just stored is the one a request would be given. */
@@ -197,7 +208,7 @@ export class PageStore {
   /**
    * Stores a response.
    *
-   * @param seen - What the lookup before the view found. An invalidation since then wins.
+   * @param seen - What the lookup before the handler found. An invalidation since then wins.
    * @returns Also the page as it is stored, for those who wait for it.
    * @remarks One at a time per URI in this process. Between processes nothing is lost that could
    *   make a page answer for another: at worst one is stored that nobody finds.
@@ -226,18 +237,11 @@ export class PageStore {
     await this.#drops.runningOver(request.uri)
     const known = this.#reader.knownOf(request)
     const { address } = known
-    const keys = [known.generationKey, known.headerListKey, variantsKey(address, known.uriHash)]
-    const [first, second, third] = await this.#reader.readValues(keys, known)
-    const current = decodeGeneration(first)
+    const records = await this.#readRecords(request, page.vary)
+    const { current, generation, list, headerList } = records
     // It could not be begun, and so nothing can be stored in it.
     if (cache.isShared && seen.generation === undefined) return { outcome: 'cache-refused' }
     if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
-    const generation = current?.generation ?? newTagVersion()
-
-    const list = known.readHeaderList(second)
-    const before = list?.generation === generation ? list : undefined
-    const learned = toHeaderList(page.vary, request.language !== undefined)
-    const headerList = before === undefined ? learned : growHeaderList(before.headerList, learned)
     // Not in the list itself: whoever sends credentials would split everybody's pages.
     const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
     const routed = withRouted(headerList, request)
@@ -264,32 +268,23 @@ export class PageStore {
     const writes: Write[] = []
     if (current === undefined) {
       const value = encodeGeneration({ generation, invalidated: false, expiresAtMs: keptUntilMs })
-      // What is there and cannot be read is no invalidation to keep.
-      writes.push({
-        key: keys[0] ?? '',
-        value,
-        expiresAtMs: keptUntilMs,
-        ifAbsent: first === undefined,
-      })
+      const key = known.generationKey
+      writes.push({ key, value, expiresAtMs: keptUntilMs, ifAbsent: !records.isDamaged })
     } else if (isLater(keptUntilMs, current.expiresAtMs)) {
       // Never written over: that could undo an invalidation of another process.
       await this.api.touch(known.generationKey, { timeout: secondsUntil(keptUntilMs) })
     }
-    const listUntilMs = latest(keptUntilMs, before)
-    if (headerList !== before?.headerList || listUntilMs !== before.expiresAtMs) {
-      const value = encodeHeaderList({ generation, expiresAtMs: listUntilMs, headerList })
+    const listUntilMs = latest(keptUntilMs, list)
+    if (headerList !== list?.list || listUntilMs !== list.expiresAtMs) {
+      const value = encodeList({ generation, expiresAtMs: listUntilMs, list: headerList })
       writes.push({ key: known.headerListKey, value, expiresAtMs: listUntilMs })
     }
-    const hash = variant
+    const { maxVariants } = this.options
+    const own = { hash: variant, generation, keptUntilMs }
     const { write, surplus } =
       keyedBy.length === 0
         ? NO_VARIANTS
-        : countVariant(
-            { hash, generation, keptUntilMs },
-            third,
-            keys[2] ?? '',
-            this.options.maxVariants,
-          )
+        : countVariant(own, records.variants, known.variantsKey, maxVariants)
     if (write !== undefined) writes.push(write)
     const condition = await this.#conditionAt(key, known, seen, generation)
     if (condition === undefined) return { outcome: 'overtaken' }
@@ -335,6 +330,25 @@ export class PageStore {
     return { outcome: 'stored', page: stored }
   }
 
+  /**
+   * What the cache knows of a request's URI.
+   *
+   * @param vary - The names that another response of it varies on; they are learned.
+   */
+  async #readRecords(request: PageRequest, vary: readonly string[]): Promise<UriRecords> {
+    const known = this.#reader.knownOf(request)
+    const keys = [known.generationKey, known.headerListKey, known.variantsKey]
+    const [first, second, variants] = await this.#reader.readValues(keys, known)
+    const current = decodeGeneration(first)
+    const generation = current?.generation ?? newTagVersion()
+    const stored = known.readHeaderList(second)
+    const list = stored?.generation === generation ? stored : undefined
+    const learned = toHeaderList(vary, request.language !== undefined)
+    const headerList = list === undefined ? learned : growHeaderList(list.list, learned)
+    const isDamaged = current === undefined && first !== undefined
+    return { current, isDamaged, generation, list, headerList, variants }
+  }
+
   /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
@@ -374,16 +388,9 @@ export class PageStore {
     seconds: number | null,
   ): Promise<string> {
     const known = this.#reader.knownOf(request)
-    const records = [known.generationKey, known.headerListKey]
-    const [first, second] = await this.#reader.readValues(records, known)
-    const current = decodeGeneration(first)
-    const generation = current?.generation ?? newTagVersion()
-    const list = known.readHeaderList(second)
-    const before = list?.generation === generation ? list : undefined
-    const learned = toHeaderList(vary, request.language !== undefined)
-    const headerList = before === undefined ? learned : growHeaderList(before.headerList, learned)
+    const { current, generation, list, headerList } = await this.#readRecords(request, vary)
     const untilMs = seconds === null ? null : Date.now() + seconds * 1000
-    const expiresAtMs = latest(untilMs, before)
+    const expiresAtMs = latest(untilMs, list)
     const timeout = { timeout: secondsUntil(expiresAtMs) }
     if (current === undefined) {
       const record = { generation, invalidated: false, expiresAtMs }
@@ -391,12 +398,12 @@ export class PageStore {
     } else if (isLater(expiresAtMs, current.expiresAtMs)) {
       await this.api.touch(known.generationKey, timeout)
     }
-    const record = encodeHeaderList({ generation, expiresAtMs, headerList })
-    await this.api.set(known.headerListKey, record, timeout)
+    const learned = encodeList({ generation, expiresAtMs, list: headerList })
+    await this.api.set(known.headerListKey, learned, timeout)
     return this.#reader.candidates(known, request, headerList)[0] ?? ''
   }
 
-  /** Drops one page, which its view says is no more, unless another has taken its place. */
+  /** Drops one page, which its handler says is no more, unless another has taken its place. */
   async drop(request: PageRequest, key: string, seen: StoredResponse): Promise<void> {
     const known = this.#reader.knownOf(request)
     const drop = async () => {
@@ -411,7 +418,7 @@ export class PageStore {
   }
 
   /**
-   * Drops every page of a URI, those too whose views are running.
+   * Drops every page of a URI, those too whose handlers are running.
    *
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    * @remarks In this process it counts at once, also while the cache has still to confirm it.
@@ -421,7 +428,7 @@ export class PageStore {
   }
 
   /**
-   * Drops the page of one variant of a URI, also if its view is running in this process.
+   * Drops the page of one variant of a URI, also if its handler is running in this process.
    *
    * @param variant - The request headers it varies on, and its language and time zone.
    * @throws CacheBackendError: the cache failed; the page may still be there.
@@ -429,7 +436,7 @@ export class PageStore {
   async invalidateVariant(variant: PageRequest): Promise<void> {
     const known = this.#reader.knownOf(variant)
     const { headerList, isKnown } = await this.lookup(variant)
-    // Nobody can say yet which of the running views is that variant's.
+    // Nobody can say yet which of the running handlers is that variant's.
     if (!isKnown) return this.invalidate(variant.uri)
     const keys = this.#reader.candidates(known, variant, headerList)
     await this.#drops.dropKeys(keys)

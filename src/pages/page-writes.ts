@@ -4,9 +4,9 @@ import type { Deadline } from '../timeout.js'
 import type { PageLookup } from './page.js'
 import {
   decodeVariants,
-  encodeVariants,
+  encodeList,
   type GenerationRecord,
-  type HeaderListRecord,
+  type ListRecord,
 } from './page-records.js'
 
 /** One record, or a page. */
@@ -43,12 +43,12 @@ export function countVariant(
   const record = decodeVariants(value)
   const before = record?.generation === generation ? record : undefined
   const expiresAtMs = latest(keptUntilMs, before)
-  const isKnown = before?.variants.includes(hash) === true
+  const isKnown = before?.list.includes(hash) === true
   if (isKnown && expiresAtMs === before.expiresAtMs) return { surplus: [] }
-  const variants = isKnown ? before.variants : [...(before?.variants ?? []), hash]
+  const variants = isKnown ? before.list : [...(before?.list ?? []), hash]
   const surplus = variants.slice(0, Math.max(0, variants.length - maxVariants))
   const kept = variants.slice(surplus.length)
-  const next = encodeVariants({ generation, expiresAtMs, variants: kept })
+  const next = encodeList({ generation, expiresAtMs, list: kept })
   return { write: { key, value: next, expiresAtMs }, surplus }
 }
 
@@ -80,7 +80,7 @@ export function inPlaceOf(payload: unknown): Condition {
 /** The later of a page's deadline and a record's. */
 export function latest(
   keptUntilMs: Deadline,
-  before: Pick<HeaderListRecord, 'expiresAtMs'> | undefined,
+  before: Pick<ListRecord, 'expiresAtMs'> | undefined,
 ): Deadline {
   if (before === undefined || isLater(keptUntilMs, before.expiresAtMs)) return keptUntilMs
   return before.expiresAtMs

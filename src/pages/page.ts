@@ -30,7 +30,7 @@ export interface PageLookup {
   readonly isKnown: boolean
   /** The versions of the tags that the page was stored with. */
   readonly pageTags: TagVersions | undefined
-  /** A soft invalidation made the page stale, and it is not to be found right still. */
+  /** A soft invalidation made the page stale, and it is not to be found still current. */
   readonly isSoft?: boolean | undefined
   /** The versions of the tags that were asked for. */
   readonly tags: SeenVersions

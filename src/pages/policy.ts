@@ -189,7 +189,7 @@ function liftedRestrictions(control: CacheControl, status: number): readonly Res
 
 /** How long a response may be kept, and how large it may be. */
 export interface StoreOptions extends StoreRules {
-  /** Of the view: wins over what the response says. `null`: kept without end. */
+  /** Of the handler: wins over what the response says. `null`: kept without end. */
   readonly pageSeconds?: number | null | undefined
   /** For responses that say nothing. `null`: these are not kept. */
   readonly siteSeconds: number | null
@@ -235,7 +235,7 @@ export type ResponseVerdict =
       readonly isPublic: boolean
       /** It may answer requests with `Authorization`, whoever asked first. */
       readonly isForAuthorized: boolean
-      /** It is never used without asking the view. */
+      /** It is never used without asking the handler. */
       readonly mustValidate: boolean
       readonly downstream: Downstream | undefined
     }
@@ -268,11 +268,11 @@ export function judgeResponse(
   // A 304 tells the client how long its own copy is fresh again; it is never stored itself.
   const shown = status === 304 ? { status: 200, headers } : response
   const refusal = storeRefusal(shown, request.visitor, nowMs, options)
-  if (refusal !== undefined) return { store: false, reason: refusal, downstream: undefined }
+  if (refusal !== undefined) return refused(refusal)
 
   const { control, targeted } = controlOf(headers, rfc9111 ? status : undefined)
   const lifetime = lifetimeSeconds(shown, control, targeted, options, nowMs)
-  if (typeof lifetime === 'string') return { store: false, reason: lifetime, downstream: undefined }
+  if (typeof lifetime === 'string') return refused(lifetime)
   const { explicit } = lifetime
   const ageSeconds = initialAgeSeconds(headers, nowMs)
   // What the response says of itself counts from when it was made, what we were told from now.
@@ -286,28 +286,24 @@ export function judgeResponse(
   const retained = retention(headers, control, keep, options)
   const isOfUse = (keep === null || keep > 0) && !mustValidate
   if (explicit && !isCut && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
-    return { store: false, reason: 'stale', downstream: undefined }
+    return refused('stale')
   }
   // Where the response alone decides, what it said stays as it said it.
   const isItsOwnAffair = explicit && !isCut && (targeted || rfc9111 || options.siteSeconds === null)
   const saysItself = isItsOwnAffair || seconds === null || keep === null
   const downstream = saysItself ? undefined : limitDownstream(headers, seconds, keep, nowMs)
 
-  if (status === 304) return { store: false, reason: 'status', downstream }
+  if (status === 304) return refused('status', downstream)
   if ((!explicit || isCut) && keep !== null && keep <= 0) {
-    return { store: false, reason: 'zero-seconds', downstream }
+    return refused('zero-seconds', downstream)
   }
-  if (request.method === 'HEAD') return { store: false, reason: 'head', downstream }
-  if (request.ranged === true) return { store: false, reason: 'range', downstream }
+  if (request.method === 'HEAD') return refused('head', downstream)
+  if (request.ranged === true) return refused('range', downstream)
   const length = headerText(headers, 'content-length')
   if (length !== undefined) {
     // Neither is kept here, so nobody after us is told to keep it either.
-    if (!/^[0-9]+$/.test(length)) {
-      return { store: false, reason: 'content-length', downstream: undefined }
-    }
-    if (Number(length) > options.maxBodyBytes) {
-      return { store: false, reason: 'too-large', downstream: undefined }
-    }
+    if (!/^[0-9]+$/.test(length)) return refused('content-length')
+    if (Number(length) > options.maxBodyBytes) return refused('too-large')
   }
   const isPublic = isPublicWithTime(headers, control, nowMs)
   return {
@@ -321,6 +317,10 @@ export function judgeResponse(
     mustValidate,
     downstream,
   }
+}
+
+function refused(reason: StoreRefusal, downstream?: Downstream): ResponseVerdict {
+  return { store: false, reason, downstream }
 }
 
 /** @see RFC 9111 §3.5 */

@@ -1,23 +1,15 @@
 import type { UnkeptReason } from './reasons.js'
 
-/** Statuses that say of a page that it is no more. */
+/** Statuses that say that there is no page any more. */
 const GONE: ReadonlySet<number> = new Set([404, 410])
 
-/** They say that a page of before is another one's, or nobody's, from now on. */
-const SUPERSEDING_REFUSALS: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
-  'private',
-  'no-store',
-  'no-cache',
-  'vary-any',
-])
+/** The response says that an earlier page is no longer anybody's, or is another one from now on. */
+const SUPERSEDING: readonly UnkeptReason[] = ['private', 'no-store', 'no-cache', 'vary-any']
 
-/** They say something of the page, not of the state the view was in. */
-const LASTING_REFUSALS: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
+/** The reason lies in the page, and not in the state that the handler was in. */
+const LASTING: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
+  ...SUPERSEDING,
   'set-cookie',
-  'private',
-  'no-store',
-  'no-cache',
-  'vary-any',
   'personal',
   'cookies-read',
   'stale',
@@ -29,13 +21,13 @@ const LASTING_REFUSALS: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
   'undeclared-read',
 ])
 
-/** Whether it says something of the page, not of the state the view was in. */
+/** Whether the next response of the same page will most likely not be stored either. */
 export function isLasting(reason: UnkeptReason): boolean {
-  return LASTING_REFUSALS.has(reason)
+  return LASTING.has(reason)
 }
 
-/** Whether an answer that is not stored, for that reason, says of an expired page that it is no more. */
+/** Whether a response that is not stored, for that reason, puts an end to an expired page. */
 export function isSuperseding(reason: UnkeptReason, status: number): boolean {
   if (reason === 'status') return GONE.has(status)
-  return SUPERSEDING_REFUSALS.has(reason) && status < 400
+  return SUPERSEDING.includes(reason) && status < 400
 }

@@ -6,11 +6,11 @@ import { currentAgeSeconds, type StoredHead } from '../http/stored-response.js'
 export type Reuse =
   /** It answers. */
   | 'fresh'
-  /** It answers, though it is past its time, and is made again meanwhile. */
+  /** It answers, though it is past its time, and is rendered again meanwhile. */
   | 'stale-while-revalidate'
   /** It answers past its time, since the request says that it may. */
   | 'max-stale'
-  /** The view is asked; it may say that nothing changed, or fail where a stale answer may stand in. */
+  /** The handler is asked; it may say that nothing changed, or fail where a stale answer may stand in. */
   | 'validate'
 
 /** What a request asks of the cache. @see RFC 9111 §5.2.1 */
@@ -69,7 +69,7 @@ export function judgeReuse(
   return -leftSeconds < stored.whileRevalidateSeconds ? 'stale-while-revalidate' : 'validate'
 }
 
-/** Whether a stale response may stand in for a view that failed. @see RFC 5861 §4 */
+/** Whether a stale response may stand in for a handler that failed. @see RFC 5861 §4 */
 export function standsInForError(stored: StoredHead, nowMs: number): boolean {
   const { freshUntilMs, ifErrorSeconds } = stored
   if (ifErrorSeconds === 0 || stored.mustValidate) return false

@@ -1,20 +1,20 @@
 import type { Downstream } from './policy.js'
-import { fieldsOf, type StoredHeader, type StoredResponse } from '../http/stored-response.js'
+import { headerOf, type HeaderFields } from '../http/header-values.js'
+import type { StoredHeader, StoredResponse } from '../http/stored-response.js'
 
 /** Headers that caches after us are told the kept time in. */
 export const TOLD = ['Cache-Control', 'Expires'] as const
 
-/** What the two said before. */
-export function saidOf(headers: readonly StoredHeader[]): StoredResponse['said'] {
-  const fields = fieldsOf({ headers })
+/** What the two of them say. */
+export function saidOf(headers: HeaderFields): StoredResponse['said'] {
   return TOLD.map((name) => {
-    const value = fields[name.toLowerCase()]
+    const value = headerOf(headers, name.toLowerCase())
     if (value === undefined) return [name, null] as const
     return [name, typeof value === 'number' ? String(value) : value] as const
   })
 }
 
-/** The headers as the view said them. */
+/** The headers as the handler said them. */
 export function unsaid({ headers, said }: StoredResponse): readonly StoredHeader[] {
   if (said.length === 0) return headers
   const names = said.map(([name]) => name.toLowerCase())

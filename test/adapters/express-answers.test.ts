@@ -364,7 +364,7 @@ describe.each(expressVersions)('in $version', ({ express }) => {
       const decorate = pages.cachePage(60) as unknown as (view: () => void) => unknown
       expect(() => decorate(() => undefined)).toThrow(TypeError)
       expect(() => decorate(() => undefined)).toThrow(
-        'cachePage: it gives a middleware, which wraps no view; write app.get(path, pages.cachePage(60), view)',
+        'cachePage: it gives a middleware, which wraps no handler; write app.get(path, pages.cachePage(60), handler)',
       )
     })
 

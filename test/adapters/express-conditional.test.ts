@@ -698,7 +698,7 @@ describe('misuse', () => {
     [{}, /condition: give at least one/],
     [{ etag: 'a' }, /condition: etag: "a" is no function; give/],
     [{ lastModified: new Date() }, /condition: lastModified: an object .* is no function/],
-    [{ eTag: () => 'a' }, /condition: there is no option "eTag"/],
+    [{ eTag: () => 'a' }, /condition: unknown option "eTag"; known options are etag, lastModified/],
   ])('condition(%o) is refused', (options, message) => {
     const make = () => condition(options as ConditionOptions)
     expect(make).toThrow(message)

@@ -11,7 +11,7 @@ import { PageStore } from '../../src/pages/page-store.js'
 import { coreOf } from '../../src/backend/core.js'
 import { Frame } from '../../src/making/frame.js'
 import { generationKey, headerListKey } from '../../src/http/page-key.js'
-import { decodeHeaderList, encodeHeaderList } from '../../src/pages/page-records.js'
+import { decodeHeaderList, encodeList } from '../../src/pages/page-records.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 const T = 1_700_000_000_000
@@ -192,10 +192,10 @@ describe.each([
     const list = decodeHeaderList(await store.api.get(headerListKey(address)))
     await store.api.set(
       headerListKey(address),
-      encodeHeaderList({
+      encodeList({
         expiresAtMs: null,
         generation: list?.generation ?? '',
-        headerList: ['b'],
+        list: ['b'],
       }),
     )
     expect(store.keyOf(request({ b: '1' }), ['b'])).toBe(store.keyOf(request({ a: '1' }), ['a']))

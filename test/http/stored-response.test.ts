@@ -13,7 +13,7 @@ import {
   decodeGeneration,
   decodeHeaderList,
   encodeGeneration,
-  encodeHeaderList,
+  encodeList,
 } from '../../src/pages/page-records.js'
 import { fc } from '../support/random.js'
 
@@ -275,15 +275,15 @@ describe('the age of a stored response (RFC 9111 §4.2.3)', () => {
 
 describe('the records of a URI', () => {
   const generation = { generation: 'g', invalidated: true, expiresAtMs: null }
-  const list = { generation: 'g', expiresAtMs: 7, headerList: ['accept', 'cookie'] }
+  const list = { generation: 'g', expiresAtMs: 7, list: ['accept', 'cookie'] }
 
   it('come back as they went in', () => {
     expect(decodeGeneration(encodeGeneration(generation))).toEqual(generation)
     const ending = { ...generation, invalidated: false, expiresAtMs: 7 }
     expect(decodeGeneration(encodeGeneration(ending))).toEqual(ending)
-    expect(decodeHeaderList(encodeHeaderList(list))).toEqual(list)
-    const empty = { ...list, expiresAtMs: null, headerList: [] }
-    expect(decodeHeaderList(encodeHeaderList(empty))).toEqual(empty)
+    expect(decodeHeaderList(encodeList(list))).toEqual(list)
+    const empty = { ...list, expiresAtMs: null, list: [] }
+    expect(decodeHeaderList(encodeList(empty))).toEqual(empty)
   })
 
   it.each([
@@ -299,7 +299,7 @@ describe('the records of a URI', () => {
     '[1,"g",0,null]',
     '[1,"g",false,"7"]',
     Buffer.from(encodeGeneration(generation)),
-    encodeHeaderList(list),
+    encodeList(list),
   ])('%j is no generation', (value) => {
     expect(decodeGeneration(value)).toBeUndefined()
   })

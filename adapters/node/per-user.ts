@@ -1,11 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
+import type { Settings } from './settings.js'
 
-/** What a response says that is filled for one visitor. */
+/** The `Cache-Control` of a per-user response. */
 const FOR_ONE_VISITOR = 'private, no-cache'
 
-/** They tell of a body, or for how long it is good: each filling is another one. */
+/** Headers that describe one body, or for how long it is fresh: with other holes filled they would differ. */
 const OF_ONE_FILLING: ReadonlySet<string> = new Set([
   'accept-ranges',
   'age',
@@ -26,30 +27,44 @@ const OF_ONE_FILLING: ReadonlySet<string> = new Set([
  *
  * @see RFC 9213 §2.1, §3.1
  */
-export function isTargeted(name: string): boolean {
+function isTargeted(name: string): boolean {
   return TARGETED.test(name)
 }
 
 const TARGETED = /-cache-control$|^(?:surrogate|edge)-control$|^x-accel-expires$/
 
-/** Whether a header is of one filling of a page, and not of the page. */
+/** Whether a header describes the page with its holes filled, and not the page as it is stored. */
 export function isOfOneFilling(name: string): boolean {
   return name === 'cache-control' || OF_ONE_FILLING.has(name) || isTargeted(name)
 }
 
-/** Makes a response say that it is one visitor's. */
+/** Makes the headers of a response say that it is per-user. */
 export function sayForOneVisitor(res: ServerResponse): void {
   for (const name of res.getHeaderNames()) {
     if (name === 'cache-control' || name === 'content-length' || name === 'date') continue
     if (isOfOneFilling(name)) res.removeHeader(name)
   }
-  // Where it was taken away, Node would add none.
+  // It is set rather than removed, since Node would then not add one.
   if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(Date.now()))
   const control = parseCacheControl(res.getHeader('Cache-Control'))
   if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', FOR_ONE_VISITOR)
 }
 
-/** Whether it says so. */
+/** Whether the headers say so. */
 export function saysForOneVisitor(res: ServerResponse): boolean {
   return res.getHeader('Cache-Control') === FOR_ONE_VISITOR
+}
+
+/** Keeps shared caches from storing a page together with the cookie that a layer around the cache adds to it. */
+export function keepCookieToItsOwner(res: ServerResponse, { rfc9111 }: Settings): void {
+  if (rfc9111 || !res.hasHeader('Set-Cookie')) return
+  const control = parseCacheControl(res.getHeader('Cache-Control'))
+  const { directives } = control
+  // It is marked as per-user already.
+  if (hasDirective(control, 'private') && hasDirective(control, 'no-cache')) return
+  const maxAge = directives.find(({ name }) => name === 'max-age')?.value
+  res.setHeader('Cache-Control', maxAge === undefined ? 'private' : `private, max-age=${maxAge}`)
+  for (const name of res.getHeaderNames()) {
+    if (name === 'expires' || isTargeted(name)) res.removeHeader(name)
+  }
 }

@@ -1,0 +1,69 @@
+import { MisuseError, show } from '../../src/errors.js'
+
+/** What is wrong with the value of an option. */
+interface Fault {
+  readonly value: unknown
+  /** What it should have been. */
+  readonly wanted: string
+}
+
+/** Looks for a fault in the value of an option. */
+export type Check = (value: unknown) => Fault | undefined
+
+/** The options that there are, each with its check. */
+export type Checks = Readonly<Record<string, Check>>
+
+/** @param wanted - Completes "… is not". */
+export function must(isRight: (value: unknown) => boolean, wanted: string): Check {
+  return (value) => (isRight(value) ? undefined : { value, wanted })
+}
+
+/**
+ * @param example - Such as `[200, 404]`.
+ * @param least - So many members there must be.
+ */
+export function listOf(member: Check, example: string, least = 0): Check {
+  return (value) => {
+    if (!Array.isArray(value) || value.length < least)
+      return { value, wanted: `a list such as ${example}` }
+    return value.map(member).find((fault) => fault !== undefined)
+  }
+}
+
+/** For what another function checks. */
+export const anything: Check = () => undefined
+
+export const isText = must((value) => typeof value === 'string', 'a text')
+
+export const isBoolean = must((value) => typeof value === 'boolean', 'true or false')
+
+export function isFunction(example: string): Check {
+  return must((value) => typeof value === 'function', `a function such as ${example}`)
+}
+
+/**
+ * Checks the options that a caller was given; one that is `undefined` counts as left out.
+ *
+ * @throws TypeError: an option is unknown or of the wrong kind, or this is no object.
+ */
+export function checkEachOption(caller: string, options: unknown, checks: Checks): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MisuseError(`${caller}: ${show(options)} are no options; give an object`)
+  }
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(checks, name)) continue
+    const known = Object.keys(checks).join(', ')
+    throw new MisuseError(`${caller}: unknown option ${show(name)}; known options are ${known}`)
+  }
+  for (const [name, check] of Object.entries(checks)) {
+    const value = (options as Record<string, unknown>)[name]
+    if (value !== undefined) checkOption(caller, name, value, check)
+  }
+}
+
+/** @throws TypeError: the value is of the wrong kind. */
+export function checkOption(caller: string, name: string, value: unknown, check: Check): void {
+  const fault = check(value)
+  if (fault === undefined) return
+  throw new MisuseError(`${caller}: ${name}: ${show(fault.value)} is not ${fault.wanted}`)
+}

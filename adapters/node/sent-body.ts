@@ -1,0 +1,33 @@
+import type { ServerResponse } from 'node:http'
+
+/**
+ * A copy of what `res.write` or `res.end` is given, since the handler may use its buffer again.
+ *
+ * @returns `undefined`: it is given nothing.
+ */
+export function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefined {
+  if (typeof chunk === 'string') return Buffer.from(chunk, encodingOf(encoding))
+  return chunk instanceof Uint8Array ? Buffer.from(chunk) : undefined
+}
+
+/**
+ * Sets the length of a body that is sent as a whole, as the server does by itself where the headers are
+ * sent with it.
+ *
+ * @param whole - As `res.end` takes it.
+ */
+export function declareLength(res: ServerResponse, [chunk, encoding]: readonly unknown[]): void {
+  if (res.statusCode === 204 || res.statusCode === 304 || res.req.method === 'HEAD') return
+  if (['Content-Length', 'Transfer-Encoding', 'Trailer'].some((name) => res.hasHeader(name))) return
+  const length =
+    typeof chunk === 'string'
+      ? Buffer.byteLength(chunk, encodingOf(encoding))
+      : chunk instanceof Uint8Array
+        ? chunk.byteLength
+        : 0
+  res.setHeader('Content-Length', length)
+}
+
+function encodingOf(encoding: unknown): BufferEncoding {
+  return typeof encoding === 'string' && Buffer.isEncoding(encoding) ? encoding : 'utf8'
+}
