@@ -5,7 +5,7 @@ import { allReasons, explain } from '../../adapters/inspector/reasons.js'
 import { allRisks, riskText } from '../../adapters/inspector/risk-texts.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, LocMemCache } from '../../src/index.js'
-import { projectRoot } from '../support/consumer.js'
+import { projectRoot } from '../support/project.js'
 import { Inspected } from './inspector-support.js'
 
 /** Every code that a warning of this package has. */

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { ESLint, type Linter } from 'eslint'
 import tseslint from 'typescript-eslint'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { projectRoot, readManifest } from '../support/consumer.js'
+import { projectRoot, readManifest } from '../support/project.js'
 
 const [tool, ...toldArgs] = readManifest(projectRoot).scripts['lint:imports']!.split(' ')
 const folders = toldArgs.slice(

@@ -4,7 +4,8 @@ import { builtinModules } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { Consumer, projectRoot, readManifest } from '../support/consumer.js'
+import { Consumer } from '../support/consumer.js'
+import { projectRoot, readManifest } from '../support/project.js'
 
 const manifest = readManifest(projectRoot)
 const dependencies = Object.keys(manifest.dependencies ?? {})

@@ -36,6 +36,11 @@ export async function buildPackage(): Promise<void> {
   await askKeeper('build')
 }
 
+/** The folder of an empty project in which npm installed the packed tarball; only to be read. */
+export async function installedPackage(): Promise<string> {
+  return ((await askKeeper('installation')) as { folder: string }).folder
+}
+
 async function askKeeper(wanted: string): Promise<unknown> {
   const response = await fetch(`${inject('serverKeeper')}/${wanted}`)
   if (!response.ok) throw new Error(await response.text())

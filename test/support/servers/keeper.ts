@@ -1,9 +1,12 @@
+import { readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { build } from '../../../scripts/build.mjs'
+import { build, root } from '../../../scripts/build.mjs'
 import { inPath, installWithApt } from '../executables.js'
 import type { KeeperAnswer, ServerKind } from '../servers.js'
+import { installPackage } from './installation.js'
 import { startMemcached } from './memcached.js'
 import { hasMysql, startMysql } from './mysql.js'
 import { hasPostgres, startPostgres } from './postgres.js'
@@ -81,10 +84,25 @@ export default async function keepServers(project: TestProject): Promise<() => P
   let building: Promise<void> | undefined
   const buildOnce = () => (building ??= build().finally(() => (building = undefined)))
 
+  /** By the sources they were made of, which change where somebody watches. */
+  const installations = new Map<string, Promise<string>>()
+  const installOnce = async () => {
+    await buildOnce()
+    const sources = await readFile(join(root, 'dist', 'sources.sha256'), 'utf8')
+    const known = installations.get(sources)
+    const folder = known ?? installPackage()
+    installations.set(sources, folder)
+    return { folder: await folder }
+  }
+
+  const replyTo = (wanted: string): Promise<unknown> => {
+    if (wanted === 'build') return buildOnce()
+    if (wanted === 'installation') return installOnce()
+    return answer(wanted as ServerKind)
+  }
+
   const server = createServer((request, response) => {
-    const wanted = (request.url ?? '').slice(1)
-    const reply = wanted === 'build' ? buildOnce() : answer(wanted as ServerKind)
-    reply.then(
+    replyTo((request.url ?? '').slice(1)).then(
       (found) => response.end(JSON.stringify(found ?? {})),
       (error: unknown) => response.writeHead(500).end(String(error)),
     )
@@ -98,6 +116,9 @@ export default async function keepServers(project: TestProject): Promise<() => P
     server.closeAllConnections()
     const all = await Promise.allSettled(started.values())
     for (const one of all) if (one.status === 'fulfilled') await one.value?.stop()
+    for (const one of await Promise.allSettled(installations.values())) {
+      if (one.status === 'fulfilled') await rm(one.value, { recursive: true, force: true })
+    }
   }
 }
 
