@@ -49,11 +49,11 @@ export class StoredEntries implements Entries {
   }
 
   get clockTime(): ClockTime | undefined {
-    return this.#counters.time
+    return this.#counters.clock.time
   }
 
   forgetClock(): void {
-    this.#counters.forgetClock()
+    this.#counters.clock.forget()
   }
 
   lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
@@ -101,8 +101,8 @@ export class StoredEntries implements Entries {
     const counters = this.#recalled.with(storedKeys, expected)
     if (counters.length > 0) this.#of.guard.requireStore()
     const keys = this.#counters.keysOf(counters)
-    const readsClock = toMake && this.#counters.isClockDue
-    const asked = readsClock ? [...keys, this.#counters.clockKey] : keys
+    const readsClock = toMake && this.#counters.clock.isDue
+    const asked = readsClock ? [...keys, this.#counters.clock.key] : keys
     const read = isCurrent
       ? store.readEntries([...storedKeys, ...asked])
       : store.readCopies(storedKeys, asked)
@@ -127,7 +127,7 @@ export class StoredEntries implements Entries {
         seen: new Map(expected.map((tag) => [tag, current.get(tag)])),
         withClock: readsClock,
       })
-      if (readsClock) this.#counters.hearClock(payloads.at(-1))
+      if (readsClock) this.#counters.clock.hear(payloads.at(-1))
       if (learned.size === 0) return finish()
       return chain(this.#readVersions([...learned], current), finish)
     })
@@ -167,7 +167,7 @@ export class StoredEntries implements Entries {
   ): MaybePromise<Beginning> {
     this.#of.guard.requireStore()
     const begun = this.#claims.begin(storedKeys, lying, seen, withClock)
-    const isTold = withClock && this.#counters.time !== undefined
+    const isTold = withClock && this.#counters.clock.time !== undefined
     const heard = this.#of.isShared && !isTold ? this.#counters.beforeMaking() : undefined
     return isPromise(heard) ? Promise.all([begun, heard]).then(([beginning]) => beginning) : begun
   }
@@ -185,27 +185,30 @@ export class StoredEntries implements Entries {
   }
 
   currentVersions(tags: readonly string[], isMade = false): MaybePromise<TagVersions | undefined> {
-    if (tags.length === 0) return NO_VERSIONS
-    this.#of.guard.requireStore()
-    return this.#counters.current(tags, isMade)
+    return this.#versions(tags, () => this.#counters.current(tags, isMade))
   }
 
   declaredVersions(
     tags: readonly string[],
     time: ClockTime | undefined,
   ): MaybePromise<TagVersions | undefined> {
-    if (tags.length === 0) return NO_VERSIONS
-    this.#of.guard.requireStore()
-    return this.#counters.declared(tags, time)
+    return this.#versions(tags, () => this.#counters.declared(tags, time))
   }
 
   versionsSince(
     tags: readonly string[],
     time: ClockTime | undefined,
   ): MaybePromise<TagVersions | undefined> {
+    return this.#versions(tags, () => this.#counters.since(tags, time))
+  }
+
+  #versions(
+    tags: readonly string[],
+    ask: () => MaybePromise<TagVersions | undefined>,
+  ): MaybePromise<TagVersions | undefined> {
     if (tags.length === 0) return NO_VERSIONS
     this.#of.guard.requireStore()
-    return this.#counters.since(tags, time)
+    return ask()
   }
 
   isCurrentVersion(_tag: string, made: string | undefined, now: string | undefined): boolean {

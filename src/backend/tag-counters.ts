@@ -1,8 +1,7 @@
-import { firstTime, isSameLife, laterOf, type ClockTime } from '../clock.js'
+import { firstTime, isSameLife, type ClockTime } from '../clock.js'
 import { CacheBackendError } from '../errors.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
-  CLOCK_KEY,
   clockTimeOf,
   hardened,
   hardPart,
@@ -14,28 +13,11 @@ import {
   type SeenVersions,
   type TagVersions,
 } from '../tags.js'
-import type { CompleteStore } from './complete-store.js'
 import type { WriteEntry, WriteOutcome } from './store.js'
-import { COUNTER_VERSION, type StoredKeys } from './stored-keys.js'
-
-/** What the tag counters of a cache need of it. */
-export interface CounterStore {
-  readonly store: Pick<
-    CompleteStore,
-    'readEntries' | 'writeEntries' | 'incrementEntry' | 'packValue' | 'unpackPayload'
-  >
-  readonly backendName: string
-  readonly keys: Pick<StoredKeys, 'counterKey' | 'checked'>
-}
-
-/** For so long what the clock showed is good enough; read again it costs one key of a look-up. */
-const CLOCK_MS = 1_000
+import { StoreClock, valueIn, type CounterStore } from './store-clock.js'
 
 /** How often an invalidation is tried again where others were faster. */
 const MAX_CONFLICTS = 20
-
-/** How often a clock that is lost again and again is begun. */
-const MAX_BEGINNINGS = 3
 
 /**
  * The versions of tags in one store, and its clock.
@@ -44,27 +26,14 @@ const MAX_BEGINNINGS = 3
  *   any other: a counter that was lost and begun again never makes anything current again.
  */
 export class TagCounters {
+  readonly clock: StoreClock
   readonly #of: CounterStore
-  #time: ClockTime | undefined
-  #readAtMs = -Infinity
   /** Whether something was declared while it was made: then more will be. */
   #isTimeWanted = false
 
   constructor(of: CounterStore) {
     this.#of = of
-  }
-
-  /**
-   * What the clock showed when it was last heard of: it shows no less now. `undefined`: nothing was heard
-   * of it yet.
-   */
-  get time(): ClockTime | undefined {
-    return this.#time
-  }
-
-  /** Whether the next look-up is to read the clock along. */
-  get isClockDue(): boolean {
-    return performance.now() - this.#readAtMs > CLOCK_MS
+    this.clock = new StoreClock(of)
   }
 
   /**
@@ -73,21 +42,7 @@ export class TagCounters {
    */
   beforeMaking(): MaybePromise<void> {
     if (!this.#isTimeWanted) return undefined
-    return chain(this.#of.store.readEntries([this.clockKey]), ([payload]) => {
-      this.hearClock(payload)
-      const begun = this.#time === undefined ? this.#beginClock() : undefined
-      return chain(begun as MaybePromise<unknown>, () => undefined)
-    })
-  }
-
-  /** The store was cleared, and the clock with it. */
-  forgetClock(): void {
-    this.#time = undefined
-    this.#readAtMs = -Infinity
-  }
-
-  get clockKey(): string {
-    return this.#of.keys.checked(CLOCK_KEY, COUNTER_VERSION)
+    return this.clock.read()
   }
 
   keysOf(tags: readonly string[]): readonly string[] {
@@ -96,115 +51,35 @@ export class TagCounters {
 
   /** The version in a counter; `undefined`: none, or damaged. */
   versionIn(payload: unknown): string | undefined {
-    const value = this.#valueIn(payload)
+    const value = valueIn(this.#of.store, payload)
     if (typeof value !== 'string') return undefined
     const time = clockTimeOf(value)
     // Whoever made this version had seen the clock at least there.
-    if (time !== undefined && this.#time !== undefined && isSameLife(time, this.#time)) {
-      this.#time = Math.max(this.#time, time)
-    }
+    if (time !== undefined) this.clock.wasSeenAt(time)
     return value
-  }
-
-  #valueIn(payload: unknown): unknown {
-    if (payload === undefined || payload === null) return undefined
-    try {
-      return this.#of.store.unpackPayload(payload).value
-    } catch {
-      return undefined
-    }
-  }
-
-  /** Takes in what a look-up read of the clock. Where there is none, it is begun with the next births. */
-  hearClock(payload: unknown): void {
-    const time = this.#timeIn(payload)
-    this.#readAtMs = performance.now()
-    if (time === undefined) this.#time = undefined
-    else this.#hear(time)
-  }
-
-  #timeIn(payload: unknown): ClockTime | undefined {
-    const value = this.#valueIn(payload)
-    return Number.isSafeInteger(value) ? (value as ClockTime) : undefined
-  }
-
-  #hear(time: ClockTime): void {
-    this.#time = laterOf(this.#time, time)
-    this.#readAtMs = performance.now()
-  }
-
-  #beginClock(): MaybePromise<BegunClock> {
-    const time = firstTime()
-    const written = this.#of.store.writeEntries([this.#clockEntry(time)])
-    return chain(written, ([outcome]) => this.#settleClock(time, outcome))
-  }
-
-  #clockEntry(time: ClockTime): WriteEntry<unknown> {
-    const payload = this.#of.store.packValue(time, undefined)
-    return { key: this.clockKey, payload, expiresAtMs: null, ifAbsent: true }
-  }
-
-  #settleClock(time: ClockTime, outcome: WriteOutcome | undefined): MaybePromise<BegunClock> {
-    const { store } = this.#of
-    if (outcome === 'stored') {
-      this.#hear(time)
-      return { time, isOwn: true }
-    }
-    return chain(store.readEntries([this.clockKey]), ([there]) => {
-      const heard = this.#timeIn(there)
-      if (heard !== undefined) this.#hear(heard)
-      if (heard !== undefined || there === undefined) return { time: heard, isOwn: false }
-      // Damaged, it would count nothing for ever.
-      const mended = { ...this.#clockEntry(time), ifAbsent: false, replacing: there }
-      return chain(store.writeEntries([mended]), ([again]) => {
-        if (again !== 'stored') return { time: undefined, isOwn: false }
-        this.#hear(time)
-        return { time, isOwn: true }
-      })
-    })
-  }
-
-  /**
-   * Counts an invalidation, before it is carried out.
-   *
-   * @returns `undefined`: the clock is lost again and again.
-   */
-  tick(beginnings = 0): MaybePromise<ClockTime | undefined> {
-    return chain(this.#of.store.incrementEntry(this.clockKey, 1), (time) => {
-      if (typeof time === 'number') {
-        this.#hear(time)
-        return time
-      }
-      if (beginnings >= MAX_BEGINNINGS) return undefined
-      // A clock that was begun just now shows a time that nothing else has.
-      return chain(this.#beginClock(), ({ isOwn, time: first }) =>
-        isOwn ? first : this.tick(beginnings + 1),
-      )
-    })
   }
 
   /** Reads counters. */
   read(tags: readonly string[]): MaybePromise<Map<string, string | undefined>> {
-    const seen = new Map<string, string | undefined>()
-    if (tags.length === 0) return seen
-    return chain(this.#of.store.readEntries(this.keysOf(tags)), (payloads) => {
-      tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
-      return seen
-    })
+    if (tags.length === 0) return new Map<string, string | undefined>()
+    return chain(this.#of.store.readEntries(this.keysOf(tags)), (payloads) =>
+      this.#seenIn(tags, payloads),
+    )
   }
 
   /** Reads counters, and what the clock shows at the same time. */
   #readWithClock(
     tags: readonly string[],
   ): MaybePromise<{ readonly seen: SeenVersions; readonly time: ClockTime | undefined }> {
-    const keys = [...this.keysOf(tags), this.clockKey]
-    return chain(this.#of.store.readEntries(keys), (payloads) => {
-      const seen = new Map<string, string | undefined>()
-      tags.forEach((tag, i) => seen.set(tag, this.versionIn(payloads[i])))
-      const clock = payloads[tags.length]
-      this.hearClock(clock)
-      return { seen, time: this.#timeIn(clock) }
-    })
+    const keys = [...this.keysOf(tags), this.clock.key]
+    return chain(this.#of.store.readEntries(keys), (payloads) => ({
+      seen: this.#seenIn(tags, payloads),
+      time: this.clock.hear(payloads[tags.length]),
+    }))
+  }
+
+  #seenIn(tags: readonly string[], payloads: readonly unknown[]): Map<string, string | undefined> {
+    return new Map(tags.map((tag, i) => [tag, this.versionIn(payloads[i])]))
   }
 
   /**
@@ -244,15 +119,14 @@ export class TagCounters {
    */
   prepareBirths(seen: SeenVersions, withClock = false): MaybePromise<Births> {
     const absent = absentOf(seen)
-    if (absent.length === 0) return this.#birthsOf(seen, seen)
-    if (withClock) return this.#birthsOf(seen, seen)
+    if (absent.length === 0 || withClock) return this.#birthsOf(seen, seen)
     // Read once more with the clock: nobody is to take a counter for older than it is.
     return chain(this.#readWithClock(absent), ({ seen: again }) => this.#birthsOf(seen, again))
   }
 
   #birthsOf(seen: SeenVersions, again: SeenVersions): Births {
-    const first = this.#time === undefined ? firstTime() : undefined
-    const time = this.#time ?? first
+    const first = this.clock.time === undefined ? firstTime() : undefined
+    const time = this.clock.time ?? first
     const versions = absentOf(again).map((tag) => [tag, newBirthVersion(time)] as const)
     const births = versions.map(([tag, version]) => ({
       ...this.#entry(tag, version),
@@ -262,7 +136,7 @@ export class TagCounters {
       seen: new Map([...seen, ...again]),
       versions,
       first,
-      writes: first === undefined ? births : [...births, this.#clockEntry(first)],
+      writes: first === undefined ? births : [...births, this.clock.beginning(first)],
     }
   }
 
@@ -275,7 +149,7 @@ export class TagCounters {
     outcomes: readonly WriteOutcome[],
     isMade = false,
   ): MaybePromise<TagVersions | undefined> {
-    const clock = first && this.#settleClock(first, outcomes[versions.length])
+    const clock = first && this.clock.settle(first, outcomes[versions.length])
     return chain(clock as MaybePromise<unknown>, () =>
       this.#settle({ seen, versions }, outcomes, isMade),
     )
@@ -339,7 +213,7 @@ export class TagCounters {
   invalidate(tags: readonly string[], soft: boolean, isAgain = false): MaybePromise<void> {
     const how = { soft, isAgain }
     const keys = this.keysOf(tags)
-    const ticked = this.tick()
+    const ticked = this.clock.tick()
     if (!isPromise(ticked)) return this.#replace(tags, how, ticked, undefined, 0)
     const read = Promise.resolve(this.#of.store.readEntries(keys))
     return Promise.all([ticked, read]).then(([time, payloads]) =>
@@ -409,11 +283,6 @@ function isUnchanged(
   if (version === undefined) return since === now
   const own = clockTimeOf(version)
   return own !== undefined && (!isSameLife(own, now) || own <= since)
-}
-
-interface BegunClock {
-  readonly time: ClockTime | undefined
-  readonly isOwn: boolean
 }
 
 /** Counters that are about to be begun. */

@@ -5,6 +5,7 @@ import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-
 import { resolveCount, type CacheSettings } from '../settings.js'
 import { MemcachedEntries } from './memcached/entries.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
+import { Items } from './memcached/items.js'
 import { parseLocations } from './memcached/location.js'
 import { MemcachedPrimitives } from './memcached/primitives.js'
 import { Servers } from './memcached/servers.js'
@@ -117,7 +118,7 @@ export class MemcachedCache extends Cache {
           timeLimitMs: core.settings.timeLimitMs,
           handshake: handshakeFor(checkProtocol(options.protocol, credentials), credentials),
         })
-        const entries = new MemcachedEntries(servers, flushOnClear)
+        const entries = new MemcachedEntries(servers, new Items(flushOnClear))
         return { store: new MemcachedPrimitives(servers, entries, format, core.settings.timeout) }
       }),
     )

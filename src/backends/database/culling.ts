@@ -40,9 +40,8 @@ export class Culling {
   #added = 0
   /** Entries that are being written. */
   #inFlight = 0
-  #room: number | undefined
-  /** Whether the look that is to tell {@link #room} has failed, or took too long to be waited for. */
-  #isSlow = false
+  /** How many more were found to fit in, or how the look goes that is to tell it. */
+  #room: number | 'unseen' | 'slow' = 'unseen'
   #purgedAtMs: number | undefined
   #running: Promise<void> | undefined
   /** The look that is being taken piece by piece, where answers come at once. */
@@ -70,7 +69,7 @@ export class Culling {
     this.#inFlight += entries
     this.#added += entries
     if (this.#added <= this.#allowance) return undefined
-    if (this.#room === undefined) return this.#lookFirst(entries)
+    if (typeof this.#room === 'string') return this.#lookFirst(entries)
     // Others may have been written while the last count was still on its way.
     const left = this.#room - this.#added
     return this.#lookAround(left <= this.limits.maxEntries / 2, entries)
@@ -79,11 +78,13 @@ export class Culling {
   /** Where counting is slow, or fails, writing may not be: no write fails for it, and few wait. */
   #lookFirst(entries: number): MaybePromise<void> {
     return rescue(
-      () => this.#lookAround(!this.#isSlow, entries),
-      () => {
-        this.#isSlow = true
-      },
+      () => this.#lookAround(this.#room !== 'slow', entries),
+      () => this.#slowDown(),
     )
+  }
+
+  #slowDown(): void {
+    if (this.#room === 'unseen') this.#room = 'slow'
   }
 
   /** Called where they were not written. */
@@ -179,7 +180,7 @@ export class Culling {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
-        this.#isSlow = true
+        this.#slowDown()
         resolve()
       }, this.waitMs)
     })
@@ -200,7 +201,6 @@ export class Culling {
     else yield* this.#purge()
     const room = Math.max(0, maxEntries - left)
     this.#room = room
-    this.#isSlow = false
     this.#allowance = Math.max(this.#step, Math.floor(room / PROCESSES))
     this.#added -= unseen
   }
@@ -240,7 +240,6 @@ export class Culling {
   /** Lets the room be counted again. */
   forget(): void {
     this.#allowance = 0
-    this.#room = undefined
-    this.#isSlow = false
+    this.#room = 'unseen'
   }
 }

@@ -5,6 +5,7 @@ import { Outbox } from './outbox.js'
 import type { Protocol } from './protocol.js'
 import { failRequest, type Request } from './request.js'
 import type { Seen } from './seen.js'
+import { SentRequests } from './sent-requests.js'
 
 /** How the connections to a server are made. */
 export interface ConnectionSettings {
@@ -36,15 +37,10 @@ export class Connection {
   readonly #protocol: Protocol
   readonly #socket: Socket
   readonly #out = new Outbox()
+  readonly #sent = new SentRequests()
   #state: 'opening' | 'ready' | 'closed' = 'opening'
   /** Sent while opening. */
   #waiting: Request[] = []
-  /** Sent and not answered: those from `#answered` on. */
-  #sent: Request[] = []
-  #answered = 0
-  #load = 0
-  /** Of those, the last ones that have not gone out yet. */
-  #gathered = 0
   /** When the last byte came, and the last answer that was complete; else when one fell due. */
   #lastSignMs = performance.now()
   #lastAnswerMs = this.#lastSignMs
@@ -84,12 +80,12 @@ export class Connection {
 
   /** Requests without an answer. */
   get pending(): number {
-    return this.#sent.length - this.#answered + this.#waiting.length
+    return this.#sent.unanswered + this.#waiting.length
   }
 
   /** How much is under way: requests, and kilobytes to be sent. */
   get load(): number {
-    return this.pending + this.#load
+    return this.pending + this.#sent.kilobytes
   }
 
   /** Sends a command once the connection is ready. */
@@ -117,10 +113,8 @@ export class Connection {
     this.#state = 'closed'
     clearTimeout(this.#timer)
     this.#socket.destroy()
-    const unanswered = [...this.#sent.slice(this.#answered), ...this.#waiting]
-    this.#sent = []
+    const unanswered = [...this.#sent.drain(), ...this.#waiting]
     this.#waiting = []
-    this.#answered = 0
     const error = connectionError(this.#location.name, cause ?? CLOSED)
     this.#listener.closed(this, cause === undefined ? undefined : error)
     for (const request of unanswered) failRequest(request, error)
@@ -136,19 +130,18 @@ export class Connection {
   }
 
   #write(request: Request): void {
-    if (this.#sent.length === this.#answered) {
+    if (this.#sent.unanswered === 0) {
       this.#lastSignMs = this.#lastAnswerMs = performance.now()
       if (this.#state === 'ready') this.#socket.ref()
       if (this.#timer === undefined) this.#watch()
     }
-    this.#sent.push(request)
-    if (request.type === 'store') this.#load += request.value.length / 1024
+    const gathered = this.#sent.push(request)
     this.#protocol.encode(request, this.#out)
-    if (++this.#gathered === 1) process.nextTick(this.#flush)
+    if (gathered === 1) process.nextTick(this.#flush)
   }
 
   readonly #flush = (): void => {
-    this.#gathered = 0
+    this.#sent.wentOut()
     this.seen = undefined
     if (this.#state !== 'closed') this.#out.sendTo(this.#socket)
   }
@@ -163,24 +156,12 @@ export class Connection {
     }
   }
 
-  /** What has not even gone out cannot have its answer. */
-  readonly #next = (): Request | undefined =>
-    this.#answered < this.#sent.length - this.#gathered ? this.#sent[this.#answered] : undefined
+  readonly #next = (): Request | undefined => this.#sent.next()
 
   readonly #pop = (): void => {
     this.#lastAnswerMs = this.#lastSignMs
-    this.#answered++
-    if (this.#answered < this.#sent.length) {
-      if (this.#answered >= 1024) {
-        this.#sent = this.#sent.slice(this.#answered)
-        this.#answered = 0
-      }
-      return
-    }
-    this.#sent.length = 0
-    this.#answered = 0
-    this.#load = 0
-    if (this.#waiting.length === 0) this.#socket.unref()
+    this.#sent.pop()
+    if (this.pending === 0) this.#socket.unref()
   }
 
   #watch(ms = this.#limitMs): void {

@@ -53,15 +53,6 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   }
 
   readEntries(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
-    const [only] = keys
-    if (only !== undefined && keys.length === 1) {
-      return new Promise((resolve, reject) => {
-        this.#entries.read(only, (error, payload) => {
-          if (error === undefined) resolve([payload])
-          else reject(error)
-        })
-      })
-    }
     return new Promise((resolve, reject) => {
       const payloads = new Array<Uint8Array | undefined>(keys.length)
       let left = keys.length

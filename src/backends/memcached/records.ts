@@ -6,7 +6,7 @@ import {
   parseGenerations,
   type Generations,
 } from './generations.js'
-import type { Item, StoreReply } from './request.js'
+import type { Item, Request, StoreReply } from './request.js'
 
 /** How often what depends on an entry is tried again when another writer was faster. */
 export const MAX_CONFLICTS = 10_000
@@ -26,39 +26,40 @@ export async function changeRecord(
   change: (record: Generations | undefined) => Generations,
 ): Promise<Generations> {
   for (let i = 0; i < MAX_CONFLICTS; i++) {
-    const item = await getItem(connection)
-    const known = item && parseGenerations(item.value.toString('latin1'))
-    const wanted = change(known)
-    if (wanted === known) return wanted
-    if (item !== undefined) checkToken(item.cas)
-    const reply = await new Promise<StoreReply | undefined>((resolve, reject) => {
-      connection.send({
-        type: 'store',
-        mode: item === undefined ? 'add' : 'cas',
-        key: GENERATIONS_KEY,
-        value: Buffer.from(wanted.text, 'latin1'),
-        flags: 0,
-        exptime: 0,
-        cas: item?.cas ?? '0',
-        done: settled(resolve, reject),
-      })
-    })
-    if (reply === 'stored') return wanted
-  }
-  throw tooManyConflicts()
-}
-
-function getItem(connection: Connection): Promise<Item | undefined> {
-  return new Promise((resolve, reject) => {
-    const done = settled(resolve, reject)
-    connection.send({
+    const item = await ask<Item | undefined>(connection, (done) => ({
       type: 'get',
       key: GENERATIONS_KEY,
       withValue: true,
       withCas: true,
       withSecondsLeft: false,
       done,
-    })
+    }))
+    const known = item && parseGenerations(item.value.toString('latin1'))
+    const wanted = change(known)
+    if (wanted === known) return wanted
+    if (item !== undefined) checkToken(item.cas)
+    const reply = await ask<StoreReply | undefined>(connection, (done) => ({
+      type: 'store',
+      mode: item === undefined ? 'add' : 'cas',
+      key: GENERATIONS_KEY,
+      value: Buffer.from(wanted.text, 'latin1'),
+      flags: 0,
+      exptime: 0,
+      cas: item?.cas ?? '0',
+      done,
+    }))
+    if (reply === 'stored') return wanted
+  }
+  throw tooManyConflicts()
+}
+
+/** Sends a command. @returns What it is answered. */
+export function ask<Reply>(
+  connection: Connection,
+  request: (done: (error: Error | undefined, reply: Reply) => void) => Request,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    connection.send(request(settled(resolve, reject)))
   })
 }
 

@@ -2,7 +2,7 @@ import { Connection, type ConnectionSettings } from './connection.js'
 import { clockAhead, countOf, known, type ServerFigures } from '../../server-stats.js'
 import { connectionError, MemcachedConnectionError, MemcachedReplyError } from './faults.js'
 import type { Generations } from './generations.js'
-import { settled } from './records.js'
+import { ask } from './records.js'
 
 /** With so much under way on every connection, another one is opened. */
 const BUSY_LOAD = 512
@@ -117,13 +117,15 @@ export class Server {
       },
       closed: () => undefined,
     })
-    const ask = (subject: '' | 'settings') =>
-      new Promise<ReadonlyMap<string, string> | undefined>((resolve, reject) => {
-        connection.send({ type: 'stats', subject, done: settled(resolve, reject) })
-      })
+    const askAbout = (subject: '' | 'settings') =>
+      ask<ReadonlyMap<string, string> | undefined>(connection, (done) => ({
+        type: 'stats',
+        subject,
+        done,
+      }))
     const sentAtMs = Date.now()
     try {
-      const [counts, settings] = await Promise.all([ask(''), ask('settings')])
+      const [counts, settings] = await Promise.all([askAbout(''), askAbout('settings')])
       return figuresOf(counts ?? NOTHING, settings ?? NOTHING, sentAtMs, Date.now())
     } catch (error) {
       if (!isReady || (error instanceof Error && isHang(error))) throw error

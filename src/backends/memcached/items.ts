@@ -1,0 +1,196 @@
+import type { WriteEntry } from '../../backend/store.js'
+import type { Connection } from './connection.js'
+import { toCounter } from './counter.js'
+import {
+  GENERATIONS_KEY,
+  generationIn,
+  newGenerations,
+  parseGenerations,
+  type Generations,
+} from './generations.js'
+import { changeRecord, checkToken, settled } from './records.js'
+import { AS_EXPECTED, type Item, type Payload, type StoreMode, type StoreReply } from './request.js'
+import type { Seen } from './seen.js'
+import type { Server } from './server.js'
+import type { Spot } from './servers.js'
+import { isForeign, isOfGeneration, isPast, makeStamp } from './stamp.js'
+
+/** What to read of an entry. */
+interface Wish {
+  readonly withValue: boolean
+  readonly withCas: boolean
+  readonly withSecondsLeft: boolean
+}
+
+export const VALUE: Wish = { withValue: true, withCas: false, withSecondsLeft: false }
+export const FLAGS: Wish = { withValue: false, withCas: false, withSecondsLeft: false }
+export const TOKEN: Wish = { withValue: false, withCas: true, withSecondsLeft: false }
+export const VALUE_AND_TOKEN: Wish = { withValue: true, withCas: true, withSecondsLeft: false }
+export const SECONDS_LEFT: Wish = { withValue: false, withCas: false, withSecondsLeft: true }
+
+/** What is written of an entry. */
+type Written = Pick<WriteEntry<Payload>, 'payload' | 'expiresAtMs'>
+
+/** An entry as it lies there, and whether it counts. */
+export interface FoundItem {
+  readonly item: Item
+  readonly isLive: boolean
+}
+
+/** What lies on the servers, each read and written together with the generation that it counts in. */
+export class Items {
+  /** @param flushes - `clear` empties the servers, and there are no generations. */
+  constructor(readonly flushes: boolean) {}
+
+  /** Whether nothing can be written to a server before its record is read. */
+  isUnseen({ record }: Server): boolean {
+    return record === undefined && !this.flushes
+  }
+
+  /**
+   * Reads an item, and the generations along with it.
+   *
+   * @param connection - On which other commands about the same item go.
+   */
+  get(
+    spot: Spot,
+    key: string,
+    wish: Wish,
+    done: (error: Error | undefined, found: FoundItem | undefined) => void,
+    connection = spot.server.acquire(),
+  ): void {
+    const seen = this.#see(spot.server, connection)
+    connection.send({
+      type: 'get',
+      key,
+      withValue: wish.withValue,
+      withCas: wish.withCas,
+      withSecondsLeft: wish.withSecondsLeft,
+      done: (error, item) => {
+        const failure = error ?? seen.error
+        if (failure !== undefined) done(failure, undefined)
+        else done(undefined, item && { item, isLive: this.#isLive(item, seen, spot) })
+      },
+    })
+  }
+
+  /** One promise per step: for what is not asked often. */
+  peek(
+    spot: Spot,
+    key: string,
+    wish: Wish,
+    connection?: Connection,
+  ): Promise<FoundItem | undefined> {
+    return new Promise((resolve, reject) => {
+      this.get(spot, key, wish, settled(resolve, reject), connection)
+    })
+  }
+
+  #isLive({ flags }: Item, { record }: Seen, { namespace }: Spot): boolean {
+    if (isForeign(flags)) return true
+    if (isPast(flags, Date.now())) return false
+    if (this.flushes) return true
+    return record !== undefined && isOfGeneration(flags, generationIn(record, namespace))
+  }
+
+  /** Asks for the generations, once for all commands that go out together. */
+  #see(server: Server, connection: Connection): Seen {
+    if (this.flushes) return NOTHING_SEEN
+    if (connection.seen !== undefined) return connection.seen
+    const seen: Seen = { record: undefined, error: undefined }
+    const known = server.record
+    connection.seen = seen
+    connection.send({
+      type: 'get',
+      key: GENERATIONS_KEY,
+      withValue: true,
+      withCas: false,
+      withSecondsLeft: false,
+      expected: known?.bytes,
+      done: (error, item) => {
+        if (item === AS_EXPECTED) seen.record = known
+        else if (error !== undefined) seen.error = error
+        else if (item !== undefined) seen.record = readRecord(item, known)
+        if (seen.record !== undefined) server.record = seen.record
+      },
+    })
+    return seen
+  }
+
+  /** Writes in the generation of now, as {@link send} does. */
+  async store(
+    spot: Spot,
+    key: string,
+    entry: Written,
+    mode: StoreMode,
+    cas?: string,
+    then?: (connection: Connection) => void,
+  ): Promise<StoreReply | 'outdated'> {
+    if (mode === 'cas') checkToken(cas)
+    const { server } = spot
+    if (this.isUnseen(server)) await this.#begin(server)
+    return new Promise((resolve, reject) => {
+      const connection = this.send(spot, key, entry, mode, cas, settled(resolve, reject))
+      then?.(connection)
+    })
+  }
+
+  /**
+   * Writes in the generation that was seen last.
+   *
+   * @param done - Is told `outdated` if there is a newer one, in which what was written is dead.
+   */
+  send(
+    spot: Spot,
+    key: string,
+    { payload, expiresAtMs }: Written,
+    mode: StoreMode,
+    cas: string | undefined,
+    done: (error: Error | undefined, written: StoreReply | 'outdated') => void,
+  ): Connection {
+    const { server, namespace } = spot
+    const { record } = server
+    const generation = record === undefined ? 0 : generationIn(record, namespace)
+    const counter = toCounter(payload)
+    const stamp = makeStamp(expiresAtMs, Date.now(), counter !== undefined, generation)
+    const connection = server.acquire()
+    const seen = this.#see(server, connection)
+    connection.send({
+      type: 'store',
+      mode,
+      key,
+      value: counter ?? payload,
+      flags: stamp.flags,
+      exptime: stamp.exptime,
+      cas: cas ?? '0',
+      done: (error, reply = 'refused') => {
+        const failure = error ?? seen.error
+        if (failure !== undefined || this.flushes || reply === 'too_large') {
+          done(failure, reply)
+        } else if (seen.record === undefined) {
+          // Lost with all it told of, or never made.
+          server.lost(record)
+          done(undefined, 'outdated')
+        } else {
+          const isCurrent = generationIn(seen.record, namespace) === generation
+          done(undefined, isCurrent ? reply : 'outdated')
+        }
+      },
+    })
+    return connection
+  }
+
+  /** Reads the record of a server, or makes its first. */
+  #begin(server: Server): Promise<Generations> {
+    return server.beginning(async () => {
+      const lost = server.lostRecord
+      return changeRecord(server.acquire(), (known) => known ?? newGenerations(lost))
+    })
+  }
+}
+
+const NOTHING_SEEN: Seen = { record: undefined, error: undefined }
+
+function readRecord({ value }: Item, known: Generations | undefined): Generations | undefined {
+  return known?.bytes.equals(value) === true ? known : parseGenerations(value.toString('latin1'))
+}
