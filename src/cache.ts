@@ -302,7 +302,7 @@ export abstract class Cache {
   /**
    * Reads a value, or makes and stores it.
    *
-   * @param valueOrProducer - The value, or a function that makes it, by promise or at once.
+   * @param valueOrProducer - The value, or a function that makes it, synchronous or asynchronous.
    * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call
    *   tries again. With `staleIfError` the old value is served instead, and the error reported on the
    *   channel `fragcache:refresh`.

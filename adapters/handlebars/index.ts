@@ -37,7 +37,7 @@ export interface HandlebarsCache extends HoleEngine {
    * Renders a template over any cache.
    *
    * @param template - A compiled or precompiled template, its source, or any function that renders
-   *   by this Handlebars instance, at once or by promise, such as a view engine.
+   *   by this Handlebars instance, synchronously or not, such as a view engine.
    * @param context - What the template sees.
    * @param options - Handlebars' runtime options.
    * @returns The text.

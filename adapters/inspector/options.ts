@@ -29,7 +29,7 @@ export interface InspectorOptions {
   /**
    * Who may see the inspector and act by it. Asked for every request, before anything else.
    *
-   * Gives `true`, at once or by promise; everything else, an error too, is a refusal, answered with 403
+   * Returns `true`, or a promise of it; everything else, an error too, is a refusal, answered with 403
    * unless it has answered itself. A function of three parameters is taken for a middleware: it allows
    * by `next()`, and what it gives says nothing.
    *

@@ -64,7 +64,7 @@ const KINDS = ['operations', 'fragments', 'responses'] as const
  * @returns To end it.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: @opentelemetry/api is not installed.
  * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
- *   the same provider.
+ *   the same `MeterProvider`.
  * @remarks Counters are added up here and asked for when metrics are exported. Of caches that answer at
  *   once the duration of about one operation in 1024 is recorded. Caches begin no traces: without an active
  *   span, or where its trace is not sampled, there are no spans.

@@ -11,7 +11,7 @@ export interface OverlayOptions {
   /** The corner of the window that the bar stands in. Default: `bottom-right`. */
   readonly position?: OverlayPosition | undefined
   /**
-   * Who sees the overlay and may invalidate by it: whoever it gives `true` for, at once or by promise. An
+   * Who sees the overlay and may invalidate by it: whoever it returns `true` for, or a promise of it. An
    * error is a refusal. All others get the page as it is.
    *
    * Without it only requests from this machine, made to `localhost` and over no proxy.

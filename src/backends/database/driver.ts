@@ -22,7 +22,7 @@ export interface Answer {
 /** Who runs the statements: the user's own connection. */
 export interface Driver {
   readonly dialect: Dialect
-  /** Whether answers come at once instead of by promise. */
+  /** Whether it answers synchronously. */
   readonly answersAtOnce: boolean
   /** What the user gave. */
   readonly database: object

@@ -23,7 +23,7 @@ export class Piecework<T> {
     return this.#result
   }
 
-  /** Goes on for a piece; where answers come by promise, to the end. */
+  /** Goes on for a piece; if the driver is asynchronous, to the end. */
   advance(): MaybePromise<void> {
     if (this.#isWaiting) return undefined
     for (let i = 0; i < PIECE; i++) {

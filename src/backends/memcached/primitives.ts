@@ -11,7 +11,7 @@ import { MemcachedReplyError } from './faults.js'
 import type { Payload } from './request.js'
 import type { Servers } from './servers.js'
 
-/** The entries of a ring of servers, by promises. */
+/** The entries of a ring of servers, asynchronously. */
 export class MemcachedPrimitives implements OwnStore<Payload> {
   readonly #servers: Servers
   readonly #entries: MemcachedEntries

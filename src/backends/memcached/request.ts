@@ -58,7 +58,7 @@ export interface RemoveRequest {
   readonly done: Done<boolean | undefined>
 }
 
-/** Gives an entry another time to live, and leaves all else of it. */
+/** Gives an entry another deadline, and leaves all else as it is. */
 export interface TouchRequest {
   readonly type: 'touch'
   readonly key: string
