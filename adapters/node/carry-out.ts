@@ -27,23 +27,23 @@ import { isFillable } from './visitor-holes.js'
 import type { Visit } from './visit.js'
 import { warnOfFault } from './warnings.js'
 
-/** Goes on to the handler, or to what comes before it; with an error, that has failed. */
+/** Express' `next`: goes on to the handler, or to error handling. */
 export type Next = (error?: unknown) => void
 
-/** A page in the background is given up after so long. */
+/** A page that is made in the background is given up after so long. */
 const BACKGROUND_LIMIT_MS = 30_000
 
-/** Each time a request learns of headers that the page varies on, and waits for its own variant. */
+/** How often a request waits again after learning which headers the page varies on. */
 const MAX_WAITS = 4
 
-/** What a request has waited already. */
+/** How long a request has waited already. */
 export interface Waited {
   readonly times: number
-  /** It waits no longer than this, all in all. */
+  /** The end of all its waiting, in milliseconds since the epoch. */
   readonly untilMs: number
 }
 
-/** A request that was looked up, and what it takes to answer it. */
+/** A request whose page was looked up, and what is needed to answer it. */
 export interface Errand {
   readonly visit: Visit
   readonly req: IncomingMessage
@@ -67,7 +67,7 @@ export function usable(
   return isFillable(page, place.settings.holes) ? page : undefined
 }
 
-/** Answers with a stored page, once what differs for this visitor is in it. */
+/** Answers with a stored page, after filling its holes for this user. */
 export function respond(
   errand: Errand,
   lookup: PageLookup,
@@ -81,7 +81,7 @@ export function respond(
   const settle = (filled: Buffer | undefined) => {
     if (res.headersSent || isGone(res)) return
     if (filled !== undefined) return visit.answer(found, page, outcome, reason, filled)
-    // A hole is not there any more: the page is made again.
+    // A hole cannot be rendered any more: the page is made again.
     const gone = { page: undefined, isPassedOver: false, isSoft: false }
     const decision = decide(gone, errand.asking, Date.now())
     if (decision.kind === 'wait' || decision.kind === 'forward') {
@@ -98,7 +98,7 @@ export function respond(
   else settle(filled)
 }
 
-/** Has the page made: for this request alone, by whoever is at it already, or for all who come meanwhile. */
+/** Waits for the page that another request's handler makes, or runs the handler: for all who wait, or for itself. */
 export function goToHandler(
   errand: Errand,
   lookup: PageLookup,
@@ -119,18 +119,18 @@ export function goToHandler(
     void join(errand, running, forwarding).catch(errand.next)
     return
   }
-  // Nobody is to wait for an answer that nobody gets.
+  // The client is gone: nobody should wait for its answer.
   if (running !== undefined || isGone(res)) return forward(errand, forwarding)
   const limitMs = settings.waitSeconds * 1000
   const lead = new PageLead(key, makings, frame, limitMs, () => marks.set(key, profile))
   const leading = { ...forwarding, lead }
-  // In this process the flight is enough, and under a lease nobody waits for another one.
+  // Within one process the flight is enough, and under a lease no other lease is waited for.
   const isAlone = !store.cache.isShared || isUnderLease(frame)
   if (settings.lock === false || isAlone) return forward(errand, leading)
   void forwardUnderLease(errand, leading, settings.lock).catch(errand.next)
 }
 
-/** Runs the handler as the only one in all processes, or answers with what another one has made of it. */
+/** Runs the handler under a lease, or answers with the page that another process made. */
 async function forwardUnderLease(
   errand: Errand,
   forwarding: Forwarding & { readonly lead: PageLead },
@@ -140,7 +140,7 @@ async function forwardUnderLease(
   const { store } = visit.place
   const { lead, lookup } = forwarding
   lead.flight.mayWait = true
-  // A page in the background is another's affair while that one is at it.
+  // In the background there is no need to wait: another process is making the page.
   let latest = lookup
   const times = isDetached(req) ? { ...lock, wait: 0 } : lock
   const find = async (): Promise<StoredResponse | undefined> => {
@@ -150,14 +150,14 @@ async function forwardUnderLease(
     const found = usable(errand, again.page)
     if (found === undefined) return undefined
     if (judgeReuse(found, asking.directives, Date.now()) !== 'fresh') return undefined
-    // One that is made again ahead of its time is found as it was.
+    // An early refresh finds the page that it is about to replace.
     return isDetached(req) && isSame(found, forwarding.stale) ? undefined : found
   }
   let taken: LeaseOrFound<StoredResponse> = {}
   try {
     taken = await leaseOrFind(store.cache, store.cache.checkedKey(lookup.key), times, find)
   } catch (error) {
-    // Without the cache the handler answers.
+    // If the cache fails, the handler answers.
     if (!(error instanceof CacheBackendError)) warnOfFault(error)
   }
   const { lease, found } = taken
@@ -186,7 +186,7 @@ function forward({ visit, request, next }: Errand, forwarding: Forwarding): void
   else go(begun)
 }
 
-/** Waits for another request's handler, and takes what it made if that is this one's page too. */
+/** Waits for another request's handler, and answers with its page if that is the right variant. */
 async function join(
   errand: Errand,
   running: PageLead['flight'],
@@ -204,7 +204,7 @@ async function join(
   if (landed === undefined && !isLate) return again({ times: (waited?.times ?? 0) + 1, untilMs })
   if (landed?.page === undefined) return forward(errand, forwarding)
   const page = store.answers(landed.page, request) ? usable(errand, landed.page) : undefined
-  // Another variant: now it is known what the page varies on.
+  // Another variant: now it is known which headers the page varies on.
   if (page === undefined) return again({ times: (waited?.times ?? 0) + 1, untilMs })
   const decision = decideJoined(page, landed.standsIn, asking.directives, Date.now())
   if (decision.kind === 'forward') return forward(errand, forwarding)
@@ -212,7 +212,7 @@ async function join(
 }
 
 /**
- * What there is by now of a page that was made while others waited: in a shared store another process may
+ * What is stored by now of a page that was made while others waited: in a shared store another process may
  * have invalidated it before they asked.
  */
 async function latestOf(
@@ -227,13 +227,13 @@ async function latestOf(
     const now = await store.lookup(request, undefined, true)
     return now.page !== undefined && isSame(now.page, page) ? made : undefined
   } catch (error) {
-    // A cache that fails cannot tell.
+    // A failing cache cannot tell.
     if (!(error instanceof CacheBackendError)) throw error
     return made
   }
 }
 
-/** Makes a page again in the background, once at a time. */
+/** Makes a page again in the background, one request at a time. */
 export function refresh({ visit, req }: Errand, { key }: PageLookup): void {
   const { makings, settings } = visit.place
   if (makings.flights.toJoin(key, undefined) !== undefined || makings.refreshes.has(key)) return

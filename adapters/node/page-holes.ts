@@ -11,20 +11,20 @@ import type { RenderedText, RenderWatcher } from './host.js'
 import type { PageHoleOptions } from './settings.js'
 import type { VisitorHoles } from './visitor-holes.js'
 
-/** A body as it is kept. */
+/** A body as it is stored. */
 export interface HoledBody {
   readonly body: Buffer
   readonly holes: readonly StoredHole[]
 }
 
-/** What a page is made in. */
+/** The frame that a handler makes a page in. */
 export class PageFrame extends TemplateFrame {}
 
-/** What a page is made in that the cache has nothing to do with, but that may have holes. */
+/** The frame of a page that the cache does not handle, but that may have holes. */
 export class PassedFrame extends PageFrame {
   override keeps = false
 
-  // The cache, which may be down, is not to be asked for what nobody stores.
+  // Nothing is stored, so the cache, which may be down, is not asked.
   override depend(...dependencies: Parameters<Frame['depend']>): void {
     this.parent?.depend(...dependencies)
   }
@@ -38,25 +38,25 @@ export class PassedFrame extends PageFrame {
   }
 }
 
-/** A page around is not kept once one inside is made, and what fills holes must find the inner one. */
+/** The frame around, unless it is a page's: of a page inside a page only the inner one is stored. */
 export function frameAround(): Frame | undefined {
   const around = currentFrame()
   return around instanceof PageFrame ? undefined : around
 }
 
-/** What a template made: its texts and holes, and the text that came of them. */
+/** What a template rendered: its texts and holes, and the text with the holes filled. */
 interface Rendered {
   readonly content: Content
   readonly text: string
 }
 
-/** What a page is rendered in, by `res.render` alone, while its holes can be filled. */
+/** The frame of `res.render` within a page, which can fill the holes of its template. */
 class RenderFrame extends TemplateFrame {
   constructor(
     readonly page: Frame,
     holes: HoleRenderer,
   ) {
-    // Nothing around it: it is the outermost that is kept.
+    // It has no parent: it is the outermost frame that is stored.
     super(page.cache, undefined, undefined, {
       isLimited: page.isLimited,
       isLeased: page.holdsLease,
@@ -78,8 +78,8 @@ class RenderFrame extends TemplateFrame {
 }
 
 /**
- * Whether the calling code runs inside something that is kept by itself, such as a fragment or a value:
- * what is rendered there is its, and must not have another's holes filled in it.
+ * Whether the calling code runs inside something that is stored by itself, such as a fragment or a value:
+ * what is rendered there belongs to that, and the page's holes must not be filled in it.
  */
 function isInsideKept(): boolean {
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
@@ -90,10 +90,10 @@ function isInsideKept(): boolean {
 }
 
 /**
- * Watches what a view renders in a page that is not kept: where the way from rendering to a hole is
- * lost, by a view or by an engine, the page is taken to have one.
+ * Watches what a handler renders in a page that is not stored. If the handler or an engine loses the
+ * asynchronous context between the render and a hole, the page counts as having one.
  *
- * @param isPassed - Whether no cache further in has taken it over.
+ * @param isPassed - Whether no cache further in has taken the page over.
  */
 export function passedRenderings(frame: PassedFrame, isPassed: () => boolean): RenderWatcher {
   return {
@@ -109,7 +109,7 @@ export function passedRenderings(frame: PassedFrame, isPassed: () => boolean): R
   }
 }
 
-/** The holes of one page that is being made: templates may have some, and what is handed on is filled. */
+/** The holes of one page that is being made: its templates may have some, and the texts handed on are filled. */
 export class PageHoles implements RenderWatcher {
   readonly #rendered: Rendered[] = []
   #isAstray = false
@@ -117,7 +117,7 @@ export class PageHoles implements RenderWatcher {
   /**
    * @param isMaking - Whether the page is still being made for this cache.
    * @param onFilled - Called when holes were filled, before the text is handed on: to the client, or
-   *   to the view.
+   *   to the handler.
    */
   constructor(
     private readonly res: ServerResponse,
@@ -133,26 +133,26 @@ export class PageHoles implements RenderWatcher {
   }
 
   leave(own: TemplateFrame, rendered: RenderedText): void {
-    // Where an engine lost the way it was called, holes passed for text.
+    // The engine lost the asynchronous context, so its holes were rendered as plain text.
     if (currentFrame() !== own) this.#isAstray = true
-    // What goes on from here is no longer rendered by us.
+    // What runs from here on is no part of the render.
     runAsyncIn(this.frame, () => this.#finish(own, rendered))
   }
 
-  /** Whether anything that was rendered is one visitor's. */
+  /** Whether anything that was rendered has per-user output in its holes. */
   get isFilled(): boolean {
     return this.#rendered.length > 0
   }
 
   /**
-   * Whether something was rendered out of sight, so that nobody knows whether it had holes, or a hole
-   * is not in the text it was met in.
+   * Whether something was rendered unobserved, so that it is not known whether it had holes, or a hole is
+   * missing from the text it was rendered in.
    */
   get isAstray(): boolean {
     return this.#isAstray
   }
 
-  /** Whether it is one text: what another may have been put into is one visitor's as a whole. */
+  /** Whether there is just one text. If one may have been put into another, the whole is per-user. */
   get isOneText(): boolean {
     return this.#rendered.length === 1
   }
@@ -164,7 +164,7 @@ export class PageHoles implements RenderWatcher {
     try {
       if (own.isUnfit) this.frame.isUnfit = true
       content = takeContent(own, text)
-      // Something was made of what stands for a hole.
+      // The mark of a hole was changed or dropped.
       if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true
       if (own.tellsOfUser) this.frame.tellsOfUser = true
       if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
@@ -186,9 +186,9 @@ export class PageHoles implements RenderWatcher {
   }
 
   /**
-   * Whether a body that begins so may be kept.
+   * Whether a body that begins like this may be stored.
    *
-   * @param isAll - Nothing follows.
+   * @param isAll - Whether this is the whole body.
    */
   mayKeep(first: Buffer, isAll: boolean): boolean {
     const text = Buffer.from(this.#rendered[0]?.text ?? '')
@@ -196,11 +196,11 @@ export class PageHoles implements RenderWatcher {
   }
 
   /**
-   * The body of a page as it is kept.
+   * The body of a page as it is stored.
    *
    * @param body - As it was sent.
-   * @returns `undefined` if it is not, to the byte, what one `res.render` gave: what else was made of
-   *   a text with filled holes is one visitor's.
+   * @returns `undefined` if it is not, to the byte, the text of one `res.render`: anything else made from a
+   *   text with filled holes is per-user.
    */
   keep(body: Buffer): HoledBody | undefined {
     const [rendered] = this.#rendered
@@ -234,7 +234,7 @@ function notFound(): CacheTagError {
   )
 }
 
-/** What a `nocache` block is told that a page cannot keep. */
+/** The error for a `nocache` block that a page cannot store. */
 export function holeFault(
   options: PageHoleOptions | undefined,
 ): (at: TagPosition) => CacheTagError {
