@@ -1,23 +1,14 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Eta, EtaConfig } from 'eta'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { FileBasedCache } from 'fragcache/file'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { folderOfFile } from '../support/folders.js'
 import { etaWith } from './eta-driver.js'
 
-let folder: string
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'eta-holes-'))
-})
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true })
-})
+const folder = folderOfFile()
 
 let locations = 0
 const stores: [string, () => Cache][] = [

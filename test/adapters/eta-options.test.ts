@@ -1,28 +1,20 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Eta, type EtaConfig } from 'eta'
 import { createCaches, FragmentCache, LocMemCache, type Cache, type Caches } from 'fragcache'
 import { cachePlugin, type AdapterOptions } from 'fragcache/eta'
 import { guard } from 'fragcache/express'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { folderOfFile } from '../support/folders.js'
 
 const stores: [string, () => Cache][] = [
   ['local memory', () => new LocMemCache()],
   ['an asynchronous cache', () => new AsyncTestCache()],
 ]
 
-let views: string
-
-beforeAll(() => {
-  views = mkdtempSync(join(tmpdir(), 'eta-views-'))
-})
-
-afterAll(() => {
-  rmSync(views, { recursive: true, force: true })
-})
+const views = folderOfFile()
 
 afterEach(() => {
   vi.useRealTimers()

@@ -1,8 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -12,6 +11,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { expressHost } from '../../adapters/express/host.js'
 import { isDetached, runDetached, type DetachedRun } from '../../adapters/node/detached.js'
 import { compression, expressVersions, session, Site } from '../support/express.js'
+import { folderOfTest } from '../support/folders.js'
 
 type View = (req: Request, res: Response, next: NextFunction) => unknown
 
@@ -287,8 +287,7 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
   })
 
   it('sends what every way of answering sends, to nobody', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'fragcache-detached-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const folder = folderOfTest()
     writeFileSync(join(folder, 'file.txt'), 'f'.repeat(200_000))
     const long = 'x'.repeat(1000)
     const views: [View, RegExp][] = [

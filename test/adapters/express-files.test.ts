@@ -1,15 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ErrorRequestHandler } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { cachedSite, type View } from '../support/cached-site.js'
 import { compression, expressVersions, Site, type Answer } from '../support/express.js'
+import { folderOfFile } from '../support/folders.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'fragcache-files-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = folderOfFile()
 const file = join(folder, 'file.txt')
 const TEXT = 'the text of a file'
 writeFileSync(file, TEXT)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bundleSources, type Bundle } from '../support/bundle.js'
-import { temporaryFolder } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 import { startWorker, type Worker } from '../support/worker.js'
 
 let bundle: Bundle
@@ -52,7 +52,7 @@ interface Told {
 
 describe('a lock of pages, in processes', { timeout: 120_000 }, () => {
   it('lets one view run in four of them with ten requests each', async () => {
-    const args = [await temporaryFolder(), '/p', '10']
+    const args = [folderOfTest(), '/p', '10']
     const workers = await Promise.all(
       Array.from({ length: 4 }, () => startWorker(bundle, script, { args })),
     )

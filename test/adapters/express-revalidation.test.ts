@@ -1,9 +1,8 @@
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Request, Response } from 'express'
 import { LocMemCache, type Cache } from 'fragcache'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   cachedSite,
@@ -14,6 +13,7 @@ import {
   type View,
 } from '../support/cached-site.js'
 import { eventually, oneExpress } from '../support/express.js'
+import { folderOfFile } from '../support/folders.js'
 
 const MODIFIED = 'Tue, 14 Nov 2023 00:00:00 GMT'
 
@@ -40,15 +40,7 @@ function conditionsOf(req: Request): Record<string, string> {
   return seen
 }
 
-let folder: string
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'fragcache-revalidation-'))
-})
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true })
-})
+const folder = folderOfFile()
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],

@@ -1,15 +1,14 @@
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Express, NextFunction, Request, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { condition, conditionalGet, responseCache } from 'fragcache/express'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { stopClock } from '../support/cached-site.js'
-import { expressVersions, Site, type Answer } from '../support/express.js'
+import { expressVersions, oneExpress, Site, type Answer } from '../support/express.js'
+import { folderOfFile } from '../support/folders.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'fragcache-transparency-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = folderOfFile()
 const file = join(folder, 'file.txt')
 writeFileSync(file, 'the text of a file')
 const MODIFIED = new Date('2023-11-14T20:00:00Z')
@@ -30,7 +29,11 @@ function pages(options = {}) {
   return responseCache(createCaches({ default: new LocMemCache() }), options)
 }
 
-describe.each(expressVersions)('in $version', ({ express }) => {
+describe.each(expressVersions)('in $version', (version) => {
+  const { express } = version
+  /** What compares is the cache or Express, whichever way the cache stands in front of it. */
+  const ways = Object.entries(caches).slice(0, oneExpress.includes(version) ? undefined : 1)
+
   type Setup = (app: Express) => unknown
   const sent =
     (headers: Record<string, string>): View =>
@@ -119,7 +122,7 @@ describe.each(expressVersions)('in $version', ({ express }) => {
     return { status, text, headers: Object.fromEntries(names.map((name) => [name, headers[name]])) }
   }
 
-  describe.each(Object.entries(caches))('behind %s', (_cache, makeCache) => {
+  describe.each(ways)('behind %s', (_cache, makeCache) => {
     async function openBoth(setup: Setup) {
       const plain = express()
       setup(plain)

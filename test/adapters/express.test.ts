@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -8,7 +7,7 @@ import type { NextFunction, Request, Response } from 'express'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { FileBasedCache } from 'fragcache/file'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   comparable,
@@ -18,18 +17,11 @@ import {
   session,
   Site,
 } from '../support/express.js'
+import { folderOfFile } from '../support/folders.js'
 
 type View = (req: Request, res: Response, next: NextFunction) => unknown
 
-let folder: string
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'fragcache-express-'))
-})
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true })
-})
+const folder = folderOfFile()
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],

@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
-import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { evaluate } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { folderOfTest } from '../support/folders.js'
 import { sources } from './nunjucks-driver.js'
 
 afterEach(() => {
@@ -169,8 +169,7 @@ it('without digests keys are those that Django makes', async () => {
 })
 
 it('a digest follows names relative to the template’s file', async () => {
-  const views = mkdtempSync(join(tmpdir(), 'fragcache-digest-'))
-  onTestFinished(() => rmSync(views, { recursive: true, force: true }))
+  const views = folderOfTest()
   writeFileSync(join(views, 'main.njk'), '{% cache 60 f %}{% include "./part.njk" %}{% endcache %}')
   const all = createCaches({ default: new LocMemCache() })
   for (const text of ['old', 'new']) {

@@ -8,12 +8,13 @@ import { Folders } from '../../src/backends/file/folders.js'
 import { encodeEntry } from '../../src/backends/file/format.js'
 import { BusyLockError, Locks } from '../../src/backends/file/locks.js'
 import { tagKey, userTag } from '../../src/tags.js'
-import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 
 let location: string
 
 beforeEach(async () => {
-  location = await temporaryFolder()
+  location = folderOfTest()
 })
 afterEach(() => {
   vi.useRealTimers()

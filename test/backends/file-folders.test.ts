@@ -17,7 +17,8 @@ import { execFileSync } from 'node:child_process'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { bundleSources, type Bundle } from '../support/bundle.js'
-import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 import { runWorker } from '../support/worker.js'
 
 let bundle: Bundle
@@ -29,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => bundle.remove())
 beforeEach(async () => {
-  parent = await temporaryFolder()
+  parent = folderOfTest()
   location = join(parent, 'cache')
 })
 afterEach(() => {

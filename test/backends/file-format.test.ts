@@ -2,14 +2,15 @@ import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { decodeEntry, encodeEntry } from '../../src/backends/file/format.js'
-import { entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { entryPath, openFileCache } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 import { coreOf } from '../../src/backend/core.js'
 
 let location: string
 let warnings: string[]
 
 beforeEach(async () => {
-  location = await temporaryFolder()
+  location = folderOfTest()
   warnings = []
   vi.spyOn(process, 'emitWarning').mockImplementation((warning: string | Error) => {
     warnings.push(String(warning))

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Locks, newToken } from '../../src/backends/file/locks.js'
-import { temporaryFolder } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 
 let work: string
 let target: string
@@ -22,7 +22,7 @@ let locks: Locks
 let others: Locks
 
 beforeEach(async () => {
-  const folder = await temporaryFolder()
+  const folder = folderOfTest()
   work = join(folder, 'work')
   target = join(folder, 'target')
   await mkdir(work)

@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bundleSources, type Bundle } from '../support/bundle.js'
-import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 import { runWorker, startWorker } from '../support/worker.js'
 
 let bundle: Bundle
@@ -13,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => bundle.remove())
 beforeEach(async () => {
-  location = await temporaryFolder()
+  location = folderOfTest()
 })
 
 /** Runs the same script in so many processes, begun together. @returns What each sends. */

@@ -3,12 +3,13 @@ import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileBasedCache, type FileBasedSettings } from '../../src/backends/file.js'
 import { CacheBackendError, InvalidCacheBackendError } from '../../src/index.js'
-import { entryFiles, entryPath, openFileCache, temporaryFolder } from '../support/file-location.js'
+import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
+import { folderOfTest } from '../support/folders.js'
 
 let location: string
 
 beforeEach(async () => {
-  location = join(await temporaryFolder(), 'cache')
+  location = join(folderOfTest(), 'cache')
 })
 afterEach(() => {
   vi.useRealTimers()

@@ -1,9 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { FileBasedCache } from '../../src/backends/file.js'
 import {
   createCaches,
@@ -14,6 +12,7 @@ import {
   type FragmentMessage,
 } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { folderOfTest } from '../support/folders.js'
 
 /** How a case is rendered: by the engine's synchronous call, or by its asynchronous one. */
 export type Kind = 'sync' | 'async'
@@ -80,16 +79,8 @@ export function testFragmentCases(
   cases: readonly FragmentCase[],
   { stale = [], isolated = [] }: Differences = {},
 ): void {
-  const folders: string[] = []
-  afterEach(() => {
-    vi.restoreAllMocks()
-    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-  })
-  const makeFileCache = () => {
-    const folder = mkdtempSync(join(tmpdir(), 'fragcache-fragments-'))
-    folders.push(folder)
-    return new FileBasedCache({ location: folder })
-  }
+  afterEach(() => void vi.restoreAllMocks())
+  const makeFileCache = () => new FileBasedCache({ location: folderOfTest() })
   describe.each(cases)('$id', (one) => {
     const backends: Readonly<Record<string, () => Cache>> =
       one.backend === 'sync'
@@ -97,13 +88,14 @@ export function testFragmentCases(
         : { 'an asynchronous cache': () => new AsyncTestCache(), files: makeFileCache }
     it.each(Object.entries(backends))('over %s', async (_, makeCache) => {
       const caches = cachesOf(one, makeCache)
+      // Before the folder goes, also where a check fails.
+      onTestFinished(() => caches.close())
       const render = lazily(() => driver.prepare(one, caches))
       for (const rendering of one.renders) {
         const { outcome, bodyRuns } = await countBodies(() => run(render, one, rendering))
         check(outcome, rendering)
         if (rendering.bodyRuns !== undefined) expect(bodyRuns).toBe(rendering.bodyRuns)
       }
-      await caches.close()
     })
     if (one.renders.some(({ error }) => error !== undefined)) return
     const id = one.id.replace(/\.a?sync$/, '')

@@ -1,10 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { LocMemCache, type Cache, type WriteEntry, type WriteOutcome } from 'fragcache'
 import { FileBasedCache } from 'fragcache/file'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { folderOfTest } from '../support/folders.js'
 import { coreOf } from '../../src/backend/core.js'
 
 /** A store that something can be done to just before it writes, or that fails to. */
@@ -130,8 +128,7 @@ it('what is not kept, or cannot be made, takes no room for long', async () => {
 })
 
 it('what is asked for and not kept leaves the entries of a full folder where they are', async () => {
-  const location = mkdtempSync(join(tmpdir(), 'fragcache-claims-'))
-  onTestFinished(() => rmSync(location, { recursive: true, force: true }))
+  const location = folderOfTest()
   const cache = new FileBasedCache({ location, options: { maxEntries: 50 } })
   const keys = Array.from({ length: 20 }, (_, i) => `kept-${i}`)
   await cache.setMany(keys.map((key) => [key, 1] as const))

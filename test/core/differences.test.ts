@@ -1,7 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import nunjucks from 'nunjucks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { registerCache } from '../../adapters/nunjucks/index.js'
@@ -17,17 +14,17 @@ import {
 } from '../../src/index.js'
 import { SteppedClock } from '../support/clock.js'
 import { differenceRows } from '../support/differences.js'
+import { folderOfTest } from '../support/folders.js'
 
 const clock = new SteppedClock()
 let folder = ''
 
 beforeEach(() => {
   clock.start()
-  folder = mkdtempSync(join(tmpdir(), 'fragcache-differences-'))
+  folder = folderOfTest()
 })
 afterEach(() => {
   vi.restoreAllMocks()
-  rmSync(folder, { recursive: true })
 })
 
 /** The same in local memory and in files. */

@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { DummyCache, LocMemCache, type CacheSettings } from '../../src/index.js'
 import { SteppedClock } from '../support/clock.js'
 import { differenceRows } from '../support/differences.js'
+import { folderOfTest } from '../support/folders.js'
 import {
   expectedOutcome,
   readGolden,
@@ -99,12 +97,11 @@ let location = ''
 beforeEach(() => {
   clock.start()
   location = randomUUID()
-  folder = mkdtempSync(join(tmpdir(), 'fragcache-golden-'))
+  folder = folderOfTest()
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 afterEach(() => {
   vi.restoreAllMocks()
-  rmSync(folder, { recursive: true })
 })
 
 const open: Readonly<

@@ -1,30 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { FileBasedCache, type FileBasedSettings } from '../../src/backends/file.js'
-
-const folders: string[] = []
-const caches: FileBasedCache[] = []
-
-afterEach(async () => {
-  for (const cache of caches.splice(0)) await cache.close()
-  for (const folder of folders.splice(0))
-    await rm(folder, { recursive: true, force: true, maxRetries: 10 })
-})
-
-/** An empty folder that goes after the test. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'fragcache-file-'))
-  folders.push(folder)
-  return folder
-}
 
 /** A cache that is closed after the test. */
 export function openFileCache(settings: FileBasedSettings): FileBasedCache {
   const cache = new FileBasedCache(settings)
-  caches.push(cache)
+  onTestFinished(() => cache.close())
   return cache
 }
 

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { Eta } from 'eta'
 import type { Express } from 'express'
@@ -9,8 +8,8 @@ import { registerCache as registerHandlebars } from 'fragcache/handlebars'
 import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
 import Handlebars, { type HelperDelegate } from 'handlebars'
 import nunjucks from 'nunjucks'
-import { onTestFinished } from 'vitest'
 import type { HoleEngine } from '../../src/fragment/holes.js'
+import { folderOfTest } from './folders.js'
 
 /** One of the three engines, as an application has it. */
 export interface PageEngine {
@@ -24,8 +23,7 @@ export interface PageEngine {
 }
 
 function writeViews(ending: string, templates: Readonly<Record<string, string>>): string {
-  const views = mkdtempSync(join(tmpdir(), 'fragcache-views-'))
-  onTestFinished(() => rmSync(views, { recursive: true, force: true }))
+  const views = folderOfTest()
   for (const [name, source] of Object.entries(templates)) {
     writeFileSync(join(views, `${name}.${ending}`), source)
   }
