@@ -4,7 +4,7 @@ import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fr
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { cachedSite, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
-import { compression, eventually, expressVersions, Site, type Answer } from '../support/express.js'
+import { compression, eventually, oneExpress, Site, type Answer } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -13,7 +13,7 @@ const backends: [string, () => Cache][] = [
 
 const TEXT = 'words and more words, '.repeat(500)
 
-describe.each(expressVersions)('in $version', ({ express }) => {
+describe.each(oneExpress)('in $version', ({ express }) => {
   describe('a part of a page', () => {
     const RANGE = { Range: 'bytes=0-1999' }
 

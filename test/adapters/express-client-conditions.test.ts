@@ -3,13 +3,13 @@ import { Readable } from 'node:stream'
 import { conditionalGet } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { cachedSite, stopClock, type View } from '../support/cached-site.js'
-import { eventually, expressVersions } from '../support/express.js'
+import { eventually, oneExpress } from '../support/express.js'
 
 const SINCE = 'Tue, 14 Nov 2023 20:00:00 GMT'
 const HELLO = `"${createHash('md5').update('hello').digest('hex')}"`
 const TAGGED = { 'If-None-Match': '"v"' }
 
-describe.each(expressVersions)('in $version', ({ express }) => {
+describe.each(oneExpress)('in $version', ({ express }) => {
   describe('a client that has what the view makes', () => {
     it('gets its 304 where that comes in pieces, and the others get the page', async () => {
       const view: View = (_req, res) => {

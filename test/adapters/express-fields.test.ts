@@ -4,7 +4,7 @@ import type { Request, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
-import { expressVersions, Site, type Answer } from '../support/express.js'
+import { oneExpress, Site, type Answer } from '../support/express.js'
 import { fc, runsOf } from '../support/random.js'
 
 /** What the cache, or who asks it, reads of a request. */
@@ -130,7 +130,7 @@ function checkAnswer(asked: Fields, answer: Answer): void {
   }
 }
 
-describe.each(expressVersions)('hostile fields of a request, in $version', ({ express }) => {
+describe.each(oneExpress)('hostile fields of a request, in $version', ({ express }) => {
   describe.each(setups)('the cache %s', (_, options) => {
     it.each(['site', 'listener'] as const)(
       'answers with the page or what the field may ask for, as a %s',

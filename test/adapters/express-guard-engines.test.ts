@@ -3,7 +3,7 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { guard, responseCache } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { expressVersions, Site } from '../support/express.js'
+import { oneExpress, Site } from '../support/express.js'
 import { pageEngines } from '../support/page-engines.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
@@ -44,7 +44,7 @@ const templates = {
 
 type Name = keyof typeof templates
 
-describe.each(expressVersions)('guard(req) in templates of $version', ({ express }) => {
+describe.each(oneExpress)('guard(req) in templates of $version', ({ express }) => {
   describe.each(Object.values(pageEngines))('of $name', ({ name, install }) => {
     describe.each(backends)('over %s', (_name, newCache) => {
       async function guardedSite() {

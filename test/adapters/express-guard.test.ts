@@ -2,7 +2,7 @@ import type { Express, Request, RequestHandler } from 'express'
 import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { guard, type GuardOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
-import { expressVersions, session, Site, type RequestOptions } from '../support/express.js'
+import { oneExpress, session, Site, type RequestOptions } from '../support/express.js'
 
 class User {
   readonly #name: string
@@ -102,7 +102,7 @@ const REQUEST: RequestOptions = {
   headers: { Cookie: 'theme=dark', Authorization: 'Basic x', 'X-Kind': 'odd', Accept: '*/*' },
 }
 
-describe.each(expressVersions)('guard(req) in $version', ({ express }) => {
+describe.each(oneExpress)('guard(req) in $version', ({ express }) => {
   async function guarded<T>(
     action: (req: Guarded, fragments: FragmentCache) => Promise<T>,
     options?: GuardOptions,

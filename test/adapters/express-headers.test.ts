@@ -14,7 +14,7 @@ import {
   type CacheControlDirectives,
 } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { expressVersions, Site } from '../support/express.js'
+import { oneExpress, Site } from '../support/express.js'
 import { readGolden } from '../support/golden.js'
 
 type View = (req: Request, res: Response, next: NextFunction) => unknown
@@ -76,7 +76,7 @@ it.each(refused)('$id: what is no response is refused', ({ id, input, result }) 
   }
 })
 
-describe.each(expressVersions)('$version', ({ express }) => {
+describe.each(oneExpress)('$version', ({ express }) => {
   async function siteOf(...handlers: View[]) {
     const app = express()
     app.get('/', ...(handlers as RequestHandler[]))

@@ -4,7 +4,7 @@ import { responseCache } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 import { pageEngines } from '../support/page-engines.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
@@ -32,7 +32,7 @@ const templates = {
 const shown = (user: string, run: number): string =>
   `${run} <${user}>[${run}(${user})${run}/${user}/]t-${user};t-${user};${user}`
 
-describe.each(expressVersions)('holes of pages in $version', ({ express }) => {
+describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
   describe.each(Object.values(pageEngines))('with $name', ({ name, install }) => {
     describe.each(backends)('over %s', (_name, newCache) => {
       async function holedSite() {

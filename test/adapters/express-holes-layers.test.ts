@@ -4,7 +4,7 @@ import { cacheControl, neverCache, responseCache } from 'fragcache/express'
 import onHeaders from 'on-headers'
 import { describe, expect, it } from 'vitest'
 import { watchOutcomes } from '../support/cached-site.js'
-import { compression, eventually, expressVersions, Site } from '../support/express.js'
+import { compression, eventually, oneExpress, Site } from '../support/express.js'
 import { TinyEngine } from '../support/tiny-engine.js'
 
 const userOf = (req: Request): string => req.get('X-User') ?? 'nobody'
@@ -27,7 +27,7 @@ function rendered(view: string, finish: (res: Response, text: string) => unknown
   }
 }
 
-describe.each(expressVersions)('pages with holes in $version', ({ express }) => {
+describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
   async function holedSite({ view, outside, inside }: Setting) {
     const engine = new TinyEngine({
       page: {

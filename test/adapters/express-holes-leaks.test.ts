@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { renderHole } from '../../src/fragment/holes.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 import { TinyEngine } from '../support/tiny-engine.js'
 
 const userOf = (req: Request): string => req.get('X-User') ?? 'nobody'
@@ -36,7 +36,7 @@ function textOf(res: Response, view: string): Promise<string> {
   })
 }
 
-describe.each(expressVersions)('what holes give in $version', ({ express }) => {
+describe.each(oneExpress)('what holes give in $version', ({ express }) => {
   async function holedSite({
     caches = newCaches(),
     view,

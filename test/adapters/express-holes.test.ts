@@ -5,7 +5,7 @@ import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fr
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
-import { compression, eventually, expressVersions, Site } from '../support/express.js'
+import { compression, eventually, oneExpress, Site } from '../support/express.js'
 import { TinyEngine, type TinyTemplate } from '../support/tiny-engine.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
@@ -41,7 +41,7 @@ const as = (user: string, more: Record<string, string> = {}) => ({
 const shown = (user: string, run = 1): string =>
   `[run ${run}] Hello <${user}>! é Token ${user} of ${user}.`
 
-describe.each(expressVersions)('pages with holes in $version', ({ express }) => {
+describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
   async function holedSite(setting: Setting = {}) {
     const { cache = new LocMemCache(), view, context, mount, ...options } = setting
     const engine = new TinyEngine({

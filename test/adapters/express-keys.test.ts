@@ -4,14 +4,14 @@ import { responseCache, type InvalidateOptions, type ResponseCacheOptions } from
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('$version', ({ express }) => {
+describe.each(oneExpress)('$version', ({ express }) => {
   async function open(
     view: RequestHandler,
     { cache = new LocMemCache(), ...options }: ResponseCacheOptions & { cache?: Cache } = {},

@@ -3,13 +3,13 @@ import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 afterEach(() => void vi.restoreAllMocks())
 
 let stores = 0
 
-describe.each(expressVersions)('a lock of pages in $version', ({ express }) => {
+describe.each(oneExpress)('a lock of pages in $version', ({ express }) => {
   /** Sites that share a store and know nothing of each other, as those of several processes. */
   async function sharedSites(count: number, view: View, options: ResponseCacheOptions = {}) {
     const location = `express-lock-${++stores}`

@@ -4,14 +4,14 @@ import { createCaches, LocMemCache, type CachesStats, type RouteStats } from 'fr
 import { responseCache } from 'fragcache/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const kinds = [
   ['a cache that answers at once', () => new LocMemCache()],
   ['a cache that answers asynchronously', () => new AsyncTestCache()],
 ] as const
 
-describe.each(expressVersions)('statistics of routes in $version', ({ express }) => {
+describe.each(oneExpress)('statistics of routes in $version', ({ express }) => {
   describe.each(kinds)('over %s', (_kind, newCache) => {
     async function start(install: (app: Express, pages: ReturnType<typeof responseCache>) => void) {
       const caches = createCaches({ default: newCache() })

@@ -4,9 +4,9 @@ import { TieredCache } from 'fragcache/tiered'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
-describe.each(expressVersions)('pages over a TieredCache, in $version', ({ express }) => {
+describe.each(oneExpress)('pages over a TieredCache, in $version', ({ express }) => {
   async function newSite() {
     const clock = stopClock()
     const cache = new TieredCache({ local: new LocMemCache(), remote: new AsyncTestCache() })

@@ -6,7 +6,7 @@ import { responseCache, TRACKING_PARAMETERS } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { gate } from '../support/cached-site.js'
-import { expressVersions, Site, type RequestOptions } from '../support/express.js'
+import { oneExpress, Site, type RequestOptions } from '../support/express.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -22,7 +22,7 @@ const backends: [string, () => Cache][] = [
 
 const METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'PROPPATCH', 'MKCOL', 'MERGE', 'PURGE', 'LOCK']
 
-describe.each(expressVersions)('a request that changes something, in $version', ({ express }) => {
+describe.each(oneExpress)('a request that changes something, in $version', ({ express }) => {
   /** A site of pages that say which run of the view made them. */
   async function changingSite(
     change: (res: Response, origin: string) => unknown,

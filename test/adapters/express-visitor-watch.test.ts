@@ -13,7 +13,7 @@ import nunjucks from 'nunjucks'
 import onHeaders from 'on-headers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { watchOutcomes } from '../support/cached-site.js'
-import { eventually, expressVersions, Site } from '../support/express.js'
+import { eventually, oneExpress, Site } from '../support/express.js'
 
 const ANN = { headers: { Cookie: 'user=ann' } }
 const BEN = { headers: { Cookie: 'user=ben' } }
@@ -32,7 +32,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-describe.each(expressVersions)('who reads cookies, on $version', ({ express }) => {
+describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
   const opened = (...layers: RequestHandler[]) => Site.open(express().use(...layers))
 
   it('is told by its reason, and says what its pages vary on', async () => {
@@ -338,7 +338,7 @@ describe.each(expressVersions)('who reads cookies, on $version', ({ express }) =
   })
 })
 
-describe.each(expressVersions)('a cache that only reads, on $version', ({ express }) => {
+describe.each(oneExpress)('a cache that only reads, on $version', ({ express }) => {
   it.each(['cacheSite', 'cachePage'] as const)(
     'takes nothing from a %s around it',
     async (kind) => {

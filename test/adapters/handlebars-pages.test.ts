@@ -11,7 +11,7 @@ import Handlebars from 'handlebars'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCaches, LocMemCache, type Cache, type Caches } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { expressVersions, Site } from '../support/express.js'
+import { oneExpress, Site } from '../support/express.js'
 
 type Engine = (file: string, options: object, done: (error: unknown, html?: string) => void) => void
 
@@ -100,7 +100,7 @@ const caches: [string, () => Cache][] = [
   ['an asynchronous cache', () => new AsyncTestCache()],
 ]
 
-describe.each(expressVersions)('cached pages with nocache blocks, $version', ({ express }) => {
+describe.each(oneExpress)('cached pages with nocache blocks, $version', ({ express }) => {
   describe.each(Object.entries(engines))('%s', (_, install) => {
     it.each(caches)('are filled for each visitor, over %s', async (_name, make) => {
       const app = express()

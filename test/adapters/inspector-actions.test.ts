@@ -4,7 +4,7 @@ import type { AuditMessage, Failure, InspectorOptions } from '../../adapters/ins
 import { responseCache } from '../../adapters/express/index.js'
 import { CacheBackendError, createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { eventually, expressVersions } from '../support/express.js'
+import { eventually, oneExpress } from '../support/express.js'
 import { Inspected, tokenIn } from './inspector-support.js'
 
 const newCaches = () => createCaches({ default: new LocMemCache(), other: new LocMemCache() })
@@ -18,7 +18,7 @@ function audits(): AuditMessage[] {
   return told
 }
 
-describe.each(expressVersions)('an action, on $version', ({ express }) => {
+describe.each(oneExpress)('an action, on $version', ({ express }) => {
   const open = (options: InspectorOptions = {}, caches = newCaches()) =>
     Inspected.open(caches, options, undefined, express)
 

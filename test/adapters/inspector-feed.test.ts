@@ -8,7 +8,7 @@ import type { Happening } from '../../adapters/inspector/events.js'
 import { MAX_EVENTS, Sampler } from '../../adapters/inspector/sampler.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
-import { compression, eventually, expressVersions } from '../support/express.js'
+import { compression, eventually, oneExpress } from '../support/express.js'
 import { Inspected, Listener } from './inspector-support.js'
 import { coreOf } from '../../src/backend/core.js'
 
@@ -114,7 +114,7 @@ describe('a batch', () => {
   })
 })
 
-describe.each(expressVersions)('the feed, on $version', ({ express }) => {
+describe.each(oneExpress)('the feed, on $version', ({ express }) => {
   const open = (caches = createCaches({ default: new LocMemCache() })) =>
     Inspected.open(caches, {}, undefined, express)
 

@@ -141,7 +141,7 @@ describe('what strangers leave behind in memory', () => {
       const site = await start()
       await flood(site, 300, () => ({}))
       const bytes = await left(site, () =>
-        flood(site, 2500, (i) => ({ path: `/under/${long(i, 12_000)}/p` })),
+        flood(site, 1200, (i) => ({ path: `/under/${long(i, 12_000)}/p` })),
       )
       expect(bytes).toBeLessThan(KEPT + SLACK)
       const [...routes] = site.caches.stats().routes
