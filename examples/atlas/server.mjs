@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { createSite, engineNames } from './site.mjs'
 
 const usage = `Usage: npm run demo -- [options]
 
@@ -37,6 +36,7 @@ function options() {
 }
 
 async function serve({ port, cache, overlay: isOutlined }) {
+  const { createSite, engineNames } = await import('./site.mjs')
   const { app, close } = await createSite(cache, { isOutlined })
   const server = app.listen(port, '127.0.0.1', (error) => {
     if (error) throw error

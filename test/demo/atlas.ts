@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import type { Express } from 'express'
 import type { Country } from 'world-countries'
 import { buildPackage } from '../support/servers.js'
 
@@ -47,6 +49,9 @@ interface AtlasModules {
   'compare.mjs': {
     faultsOf(cold: Visit, warm: Visit): Iterable<string>
   }
+  'site.mjs': {
+    createSite(where?: string): Promise<{ readonly app: Express; close(): Promise<void> }>
+  }
   'notes.mjs': {
     createNotes(): { get(code: string): string; set(code: string, text: unknown): void }
   }
@@ -68,6 +73,25 @@ async function run(args: string[]): Promise<ChildProcess> {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+}
+
+/** Opens Atlas on a free port of this process. */
+export async function openAtlas(
+  where?: string,
+): Promise<{ origin: string; close(): Promise<void> }> {
+  const { createSite } = await atlas('site.mjs')
+  const site = await createSite(where)
+  const server = site.app.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    async close() {
+      server.close()
+      server.closeAllConnections()
+      await site.close()
+    },
+  }
 }
 
 function collect(child: ChildProcess): { text: string } {

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runAtlas, startAtlas, type RunningAtlas } from './atlas.js'
 
@@ -82,18 +79,16 @@ describe('npm run demo', () => {
   }, 60_000)
 })
 
-describe.each(['memory', 'file'])('Atlas on a %s cache', (kind) => {
+// On other stores it is the same: stores.test.ts.
+describe('Atlas', () => {
   let site: RunningAtlas
-  let directory: string
 
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'atlas-test-'))
-    site = await startAtlas(kind === 'file' ? ['--cache', `file:${directory}`] : [])
+    site = await startAtlas()
   }, 120_000)
 
   afterAll(async () => {
     expect(await site?.stop()).toBe(0)
-    await rm(directory, { recursive: true, maxRetries: 10 })
   })
 
   const get = (path: string, headers: Record<string, string> = {}) =>
