@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
@@ -23,7 +24,7 @@ const alias = [
  * What needs neither a server nor a process of its own nor the whole machine. A process takes file
  * after file, since to start one and to load all libraries costs more than most files do.
  */
-const light = [
+const lightFolders = [
   'adapters',
   'attacks',
   'chaos',
@@ -34,11 +35,21 @@ const light = [
   'node',
   'pages',
   'tools',
-].map((folder) => `test/${folder}/**/*.test.ts`)
+]
+const light = [
+  ...lightFolders.map((folder) => `test/${folder}/**/*.test.ts`),
+  'test/backends/{conformance,conformance-tiered,dummy,lease-serializers}.test.ts',
+  'test/backends/{locmem,locmem-*,*-settings,memcached-ring,memcached-stamp}.test.ts',
+  'test/backends/{file-format,file-limit,redis-key-space}.test.ts',
+]
 
-/** What would disturb others in the same process, or starts child processes. */
+/** All others, those of a folder that is not known yet among them. */
+const whole = readdirSync(at('./test'))
+  .filter((name) => !lightFolders.includes(name))
+  .map((name) => (name.endsWith('.ts') ? `test/${name}` : `test/${name}/**/*.test.ts`))
+
+/** Of the light folders, what would disturb others in the same process, or starts child processes. */
 const apart = [
-  'test/core/backend-suite.test.ts',
   'test/core/custom-backend.test.ts',
   // Of a process that has not rendered anything yet.
   'test/adapters/eta-first-use.test.ts',
@@ -51,7 +62,7 @@ const apart = [
 const timed = [
   'test/backends/*-{outages,parallel,servers,sentinel,cluster,replicas,replica,locks}.test.ts',
   'test/backends/{redis,memcached}-conformance.test.ts',
-  'test/backends/redis-{bus,connection,ioredis5}.test.ts',
+  'test/backends/redis-{bus,clients,connection,ioredis5}.test.ts',
   'test/backends/{database,file,tiered}-processes.test.ts',
   'test/{core,adapters}/*-processes.test.ts',
   'test/backends/{memcached,redis,tiered}.test.ts',
@@ -92,8 +103,10 @@ export default defineConfig({
     projects: [
       // Limits of time are told from a starved machine with no more files than cores.
       project(0, 'timed', { include: timed, maxWorkers: availableParallelism() }),
-      project(1, 'whole', { include: ['test/**/*.test.ts'], exclude: [...timed, ...light] }),
-      project(1, 'apart', { include: apart }),
+      project(1, 'whole', {
+        include: [...whole, ...apart],
+        exclude: [...timed, ...light.slice(lightFolders.length)],
+      }),
       project(2, 'light', {
         include: light,
         exclude: [...apart, ...timed],

@@ -1,9 +1,6 @@
-import { Redis } from 'ioredis5'
-import { afterAll, describe, it, vi } from 'vitest'
+import { describe, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
-import { testBackend } from '../conformance/backend-suite.js'
 import { testOutages } from '../support/outages.js'
-import { ageKeys } from '../support/redis-aging.js'
 import { canStartRedis } from '../support/redis.js'
 import { startRedis } from '../support/servers/redis.js'
 
@@ -11,27 +8,8 @@ import { startRedis } from '../support/servers/redis.js'
 vi.mock('ioredis', () => import('ioredis5'))
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 
-const isThere = await canStartRedis()
-const server = isThere ? await startRedis() : undefined
-const control = new Redis(server?.url ?? '', { lazyConnect: true })
-afterAll(async () => {
-  control.disconnect()
-  await server?.stop()
-})
-
-describe.skipIf(!isThere)('RedisCache with ioredis 5', () => {
-  testBackend(
-    'by its location',
-    {
-      reset: async () => void (await control.flushall()),
-      create: (settings) => new RedisCache({ ...settings, location: server?.url }),
-      advance: (seconds) => ageKeys(control, seconds),
-      differences: { wholeSecondClock: 'its time really passes, besides what the test lets pass' },
-      variants: ['prefix'],
-    },
-    { describe, it },
-  )
-
+// What its commands answer is tested over a client that is given, by redis-conformance.test.ts.
+describe.skipIf(!(await canStartRedis()))('RedisCache with ioredis 5', () => {
   testOutages('a Redis server', {
     start: () => startRedis(),
     create: (port, settings) =>

@@ -13,6 +13,7 @@ AsyncLocalStorage.prototype.run = function (this: AsyncLocalStorage<unknown>, ..
 } as typeof run
 
 afterAll(() => {
+  vi.restoreAllMocks()
   AsyncLocalStorage.prototype.run = run
   // Each that was ever used costs every promise of the process from then on.
   for (const storage of used) storage.disable()
