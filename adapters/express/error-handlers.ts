@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express'
 
-/** What Express's routers are made of, as far as it is looked at here. */
+/** A layer of Express's routers, as far as it is used here. */
 interface Layer {
   /** An error handler has four parameters; a router has layers of its own. */
   readonly handle?: { readonly length: number; readonly stack?: unknown }
@@ -23,13 +23,12 @@ const watched = new WeakSet<object>()
 const lookedThrough = new WeakMap<object, number>()
 
 /**
- * Tells from now on of each error that Express gives to an error handler, in any application of those
- * copies of Express that the request is in: nothing public says so, and a page that such a handler ends is
- * no whole one.
+ * Reports from now on each error that Express passes to an error handler, in all copies of Express that handle the
+ * request. Nothing public reports that, and a page that such a handler ends is incomplete.
  *
- * @param req - As the handler has it: the applications looked at are the one it is in and those around.
- * @param onError - Called before the handler is.
- * @remarks Where Express's routers are made otherwise, nobody is told.
+ * @param req - The applications that are watched are the one that handles it and those it is mounted in.
+ * @param onError - Called before the error handler is.
+ * @remarks Where Express's routers have another structure, nothing is reported.
  */
 export function watchErrorHandlers(req: Request, onError: (res: Response) => void): void {
   const seen = new Set<App>()
@@ -60,7 +59,7 @@ function watchLayers(layer: Layer, onError: (res: Response) => void): void {
   for (const name of NAMES) {
     const handle = made[name]
     if (typeof handle !== 'function') continue
-    // Where it cannot be set, the page is not to fail for it.
+    // `Reflect.set`, since a frozen prototype must not fail the page.
     Reflect.set(made, name, function (this: Layer, ...args: Parameters<HandleError>) {
       if (this.handle?.length === 4) onError(args[2])
       return handle.apply(this, args)
@@ -72,7 +71,7 @@ function routerOf(app: App): Router | undefined {
   try {
     return app._router ?? app.router
   } catch {
-    // Express 4 throws where it is asked.
+    // Express 4 throws on access.
     return undefined
   }
 }

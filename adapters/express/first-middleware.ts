@@ -3,9 +3,9 @@ import type { Application } from 'express'
 interface Layer {
   readonly handle?: unknown
   readonly route?: unknown
-  /** Express 5: it is for every path. */
+  /** Express 5: it matches every path. */
   readonly slash?: unknown
-  /** Express 4: the same is in here. */
+  /** Express 4: `fast_slash` says the same. */
   readonly regexp?: { readonly fast_slash?: unknown }
 }
 
@@ -13,9 +13,9 @@ interface Layer {
 const OWN_LAYERS_OF_4 = 2
 
 /**
- * The middleware that an application begins with, whatever the path.
+ * The first middleware of an application, if it is used for every path.
  *
- * @returns `undefined` where it begins otherwise, or cannot be looked into.
+ * @returns `undefined` if there is none, or if the router has another structure.
  */
 export function firstMiddleware(app: Application): unknown {
   const inner = app as unknown as Record<

@@ -7,7 +7,7 @@ import { watchRender } from './render.js'
 
 type Trust = (address: string | undefined, hop: number) => boolean
 
-/** What Express adds to requests and responses; each here is one of Express. */
+/** Express as a host; all requests and responses here are those of Express. */
 export const expressHost: Host = {
   scopeOf: (req) => (req as Request).app,
   trusts(req, app) {

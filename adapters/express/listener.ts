@@ -19,8 +19,8 @@ import { answerAtOnce } from '../node/wire.js'
 import { firstMiddleware } from './first-middleware.js'
 
 /**
- * A listener that answers hits before the application sees the request: of pages that were made with
- * nothing of the application before the cache, so that nothing is passed over.
+ * A listener that answers hits before the application sees the request, with pages that were rendered while no part
+ * of the application ran before the cache, so that nothing is skipped.
  *
  * @param isOurs - Whether a middleware is the site's cache.
  * @param isInApp - Whether there is any such middleware in the application.
@@ -32,7 +32,7 @@ export function listenInFront(
   isInApp: () => boolean,
 ): RequestListener {
   const { settings, store } = site
-  // They may depend on what middlewares make of the request.
+  // These may depend on what middlewares add to the request.
   const knowsTooLittle =
     settings.language !== undefined ||
     settings.timeZone !== undefined ||
@@ -64,7 +64,7 @@ export function listenInFront(
       serve(front, request, response, next, true)
     } catch (error) {
       if (isInside) throw error
-      // A function of the site's threw. No error handler is out here, so the cache is left out.
+      // A function of the site threw. No error handler runs here, so the request goes on without the cache.
       app(req, res)
     }
   }
@@ -78,13 +78,13 @@ export function listenInFront(
     try {
       request = isBlind ? undefined : toPageRequest(req, app, site)
     } catch {
-      // A function of the site's threw; where Express asks it, its errors are handled.
+      // A function of the site threw; inside of Express its errors are handled.
     }
     if (request === undefined) return handOn(req, res)
     const settle = (lookup: PageLookup) => {
       const { page } = lookup
       if (page?.isWhole === true && !isDetached(req) && mayAnswer(page, req, site)) {
-        // Who fills holes has to know the visitor.
+        // Holes can be filled only inside of the application.
         const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
         if (page.holes === undefined && isFresh && !isChosenEarly(req, page, site.earlyRefresh)) {
           return answerAtOnce(req, res, page, site, { request, lookup })
@@ -97,7 +97,7 @@ export function listenInFront(
     try {
       found = store.lookupAtOnce(request) ?? store.lookup(request)
     } catch {
-      // Whoever looks next will tell.
+      // The next look-up, inside of the application, reports it.
       return handOn(req, res)
     }
     if (isPromise(found)) found.then(settle, () => handOn(req, res))
@@ -119,7 +119,7 @@ function toPageRequest(
   return { method, uri, language: undefined, timeZone: undefined, headers }
 }
 
-/** Nobody has said yet whose request it is. */
+/** Whether a page may answer before the application could tell whether the request is per-user. */
 function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Place): boolean {
   if (isRangeForHandler(req, page)) return false
   if (page.isPublic || settings.isImpersonal) return true
@@ -128,8 +128,8 @@ function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Pla
 }
 
 /**
- * Where no session has been opened yet, a cookie may be that of a visitor who is signed in, unless
- * the site can tell by itself.
+ * The place with a stricter rule for per-user requests: before the application has opened a session, any cookie may
+ * be that of a user.
  */
 function withoutVisitors(site: Place): Place {
   const { settings } = site
@@ -139,7 +139,7 @@ function withoutVisitors(site: Place): Place {
   return { ...site, settings: { ...settings, isPersonal } }
 }
 
-/** What Express makes of a request and a response when they come in. */
+/** Makes a request and a response those of Express, as Express does when they come in. */
 function becomeExpress(app: Application, req: Request, res: Response): void {
   const prototypes = app as unknown as { readonly request: object; readonly response: object }
   Object.setPrototypeOf(req, prototypes.request)

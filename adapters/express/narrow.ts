@@ -7,7 +7,7 @@ type Query = Record<string, unknown>
 
 type Parse = (text: string | null) => Query
 
-/** What `parseurl` keeps on a request, and Express 4's query middleware. */
+/** Properties that `parseurl` and Express 4's query middleware add to a request. */
 type Narrowable = Omit<Request, 'query'> & {
   _parsedUrl?: unknown
   _parsedOriginalUrl?: unknown

@@ -7,7 +7,7 @@ type Finish = (error: Error | null, text?: string) => void
 type Render = (view: string, options: object, finish: Finish) => void
 
 /**
- * Lets somebody see what `res.render` makes.
+ * Lets a watcher see what `res.render` renders.
  *
  * @see Express, `res.render`
  */

@@ -4,10 +4,10 @@ import { TOLD } from '../../src/pages/told-headers.js'
 import { SAYABLE, sayable, type Sayable } from './cache-headers.js'
 import type { Filling } from './filling.js'
 import {
-  isOfOneFilling,
+  describesFilledPage,
   keepCookieToItsOwner,
-  sayForOneVisitor,
-  saysForOneVisitor,
+  markPerUser,
+  isMarkedPerUser,
 } from './per-user.js'
 import type { OuterHeaders } from './taken-headers.js'
 import type { Settings } from './settings.js'
@@ -18,9 +18,9 @@ export class AnswerHeaders {
   readonly outer: OuterHeaders
   /** Whether the cache is called once more when all layers around it have changed the headers. */
   hasLastWord = false
-  #isForOneVisitor = false
+  #isPerUser = false
   /** The headers before the response was marked as per-user. */
-  #saidForAll: HeaderFields | undefined
+  #beforeMark: HeaderFields | undefined
   /** The headers that the cache adds to, before it did and after. */
   #spoken: { readonly before: Sayable; readonly after: Sayable } | undefined
 
@@ -32,41 +32,41 @@ export class AnswerHeaders {
     this.outer = res.getHeaders()
   }
 
-  get isForOneVisitor(): boolean {
-    return this.#isForOneVisitor
+  get isPerUser(): boolean {
+    return this.#isPerUser
   }
 
   /** Marks the response as per-user, once the layers around the cache are done with the headers. */
-  belongToVisitor(): void {
-    this.#isForOneVisitor = true
-    if (!this.hasLastWord) this.sayForOneVisitor()
+  becomePerUser(): void {
+    this.#isPerUser = true
+    if (!this.hasLastWord) this.markPerUser()
   }
 
   /** Marks the response as per-user at once: its holes were rendered where they stand. */
   showHoles(): void {
-    this.#isForOneVisitor = true
-    sayForOneVisitor(this.res)
+    this.#isPerUser = true
+    markPerUser(this.res)
   }
 
   /** The response is now a stored page, which is per-user if it had holes to fill. */
   answerFilled(isFilled: boolean): void {
-    this.#isForOneVisitor = isFilled
+    this.#isPerUser = isFilled
   }
 
-  sayForOneVisitor(): void {
-    this.#saidForAll ??= this.res.getHeaders()
-    sayForOneVisitor(this.res)
+  markPerUser(): void {
+    this.#beforeMark ??= this.res.getHeaders()
+    markPerUser(this.res)
   }
 
   /** The headers of the page itself: as they were before holes were filled and the response became per-user. */
   ofThePage(): HeaderFields {
     const headers: Record<string, HeaderValue | undefined> = { ...this.res.getHeaders() }
     if (this.filling.headers?.haveAllCookies === true) delete headers['set-cookie']
-    if (this.#saidForAll !== undefined && saysForOneVisitor(this.res)) {
-      for (const [name, value] of Object.entries(this.#saidForAll)) {
-        if (isOfOneFilling(name)) headers[name] = value
+    if (this.#beforeMark !== undefined && isMarkedPerUser(this.res)) {
+      for (const [name, value] of Object.entries(this.#beforeMark)) {
+        if (describesFilledPage(name)) headers[name] = value
       }
-      if (!('cache-control' in this.#saidForAll)) delete headers['cache-control']
+      if (!('cache-control' in this.#beforeMark)) delete headers['cache-control']
     }
     return headers
   }
@@ -76,7 +76,7 @@ export class AnswerHeaders {
     const { excludeHeaders } = this.settings
     const ofHoles = this.filling.headers
     if (ofHoles === undefined) return excludeHeaders
-    const names = isFilled ? this.res.getHeaderNames().filter(isOfOneFilling) : []
+    const names = isFilled ? this.res.getHeaderNames().filter(describesFilledPage) : []
     return new Set([...excludeHeaders, ...names, ...ofHoles.names])
   }
 
@@ -98,7 +98,7 @@ export class AnswerHeaders {
     const { before, after } = this.#spoken
     for (const name of SAYABLE) {
       // The response stays per-user, and so do these.
-      if (this.#isForOneVisitor && TOLD.some((told) => told === name)) continue
+      if (this.#isPerUser && TOLD.some((told) => told === name)) continue
       if (res.getHeader(name) !== after[name]) continue
       const value = before[name]
       if (value === undefined) res.removeHeader(name)

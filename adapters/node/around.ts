@@ -18,7 +18,7 @@ export interface Around {
   readonly headers: AnswerHeaders
   readonly filling: Filling
   /** The site knew the visitor when the cache was asked. */
-  readonly isVisitors: boolean
+  readonly isPerUser: boolean
   /** That of an outer cache, inside of which this one runs. */
   readonly outerWatch: VisitorWatch | undefined
   /** Copies the body from now on. */

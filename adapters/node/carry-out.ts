@@ -9,13 +9,13 @@ import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import {
   decide,
   decideJoined,
-  isForVisitors,
+  mayAnswerPerUser,
   type Asking,
   type Decision,
   type ForHandler,
 } from '../../src/pages/decide.js'
 import { profileOf } from '../../src/pages/marks.js'
-import { NOBODYS, PageLead, type LandedPage } from '../../src/pages/page-lead.js'
+import { UNSHARED, PageLead, type LandedPage } from '../../src/pages/page-lead.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { StaleReason } from '../../src/pages/reasons.js'
 import { judgeReuse } from '../../src/pages/reuse.js'
@@ -61,9 +61,9 @@ export function usable(
   { visit, req, request }: Errand,
   page: StoredResponse | undefined,
 ): StoredResponse | undefined {
-  const { place, isVisitors } = visit
+  const { place, isPerUser } = visit
   if (page === undefined || isRangeForHandler(req, page)) return undefined
-  if (!isForVisitors(page) && (isVisitors || mayKnow(place, req, request))) return undefined
+  if (!mayAnswerPerUser(page) && (isPerUser || mayKnow(place, req, request))) return undefined
   return isFillable(page, place.settings.holes) ? page : undefined
 }
 
@@ -168,7 +168,7 @@ async function forwardUnderLease(
     return respond(errand, lookup, found, 'hit')
   }
   if (lease === undefined && isDetached(req) && forwarding.stale !== undefined) {
-    lead.land(NOBODYS)
+    lead.land(UNSHARED)
     return respond(errand, lookup, forwarding.stale, 'stale')
   }
   forward(errand, { ...forwarding, lookup: latest, isLeased: lease !== undefined })

@@ -8,7 +8,7 @@ import type { AskedConditions } from './asked-conditions.js'
 import { SAYABLE, sayable } from './cache-headers.js'
 import type { Facts } from './facts.js'
 import type { Pending } from './new-page.js'
-import { sayForOneVisitor } from './per-user.js'
+import { markPerUser } from './per-user.js'
 import { setStatusMessage } from './protocol.js'
 import { prepareAnswer } from './replay.js'
 import { takeHeaders } from './taken-headers.js'
@@ -54,7 +54,7 @@ export function confirm(
   setStatusMessage(res, '')
   const body = prepareAnswer(req, res, page, nowMs, conditions.headers, false)
   own.keepCookieToItsOwner()
-  if (filling.hasHeaders) sayForOneVisitor(res)
+  if (filling.hasHeaders) markPerUser(res)
   const status = handlers['Cache-Status']
   if (status !== undefined) res.setHeader('Cache-Status', status)
   return {

@@ -93,7 +93,7 @@ export class Facts {
     const { res, place, headers } = this.around
     const status = res.statusCode === 304 ? 200 : res.statusCode
     const fields = headers.ofThePage()
-    if (headers.isForOneVisitor && fields['set-cookie'] !== undefined) return 'set-cookie'
+    if (headers.isPerUser && fields['set-cookie'] !== undefined) return 'set-cookie'
     const response = { status, headers: fields }
     return storeRefusal(response, this.watch.visitor, Date.now(), place.settings)
   }

@@ -18,7 +18,7 @@ interface Rule {
   inputs: readonly string[]
   readonly below: Map<string, Rule>
   /** Whether it is per-user in every application. */
-  isVisitors: boolean
+  isPerUser: boolean
 }
 
 const HEADERS = ['headers', 'headersDistinct']
@@ -40,7 +40,7 @@ const USUAL: readonly (readonly [input: string, path: string])[] = [
 ]
 
 /** Objects that are there for every visitor: only what is in them is per-user. */
-const EVERYBODYS: ReadonlySet<string> = new Set(['session', 'cookies', 'signedCookies'])
+const THERE_FOR_ALL: ReadonlySet<string> = new Set(['session', 'cookies', 'signedCookies'])
 
 /**
  * Gives templates a request whose reads are noted: where a cached body reads a per-user input, such as the
@@ -106,30 +106,30 @@ function makeRules(extra: readonly (readonly [input: string, path: string])[]): 
   return root
 }
 
-function newRule(isVisitors = false): Rule {
-  return { inputs: [], below: new Map(), isVisitors }
+function newRule(isPerUser = false): Rule {
+  return { inputs: [], below: new Map(), isPerUser }
 }
 
-function addPath(root: Rule, path: string, input: string, isVisitors: boolean): void {
+function addPath(root: Rule, path: string, input: string, isPerUser: boolean): void {
   const [first = '', ...rest] = path.split('.')
   if (!HEADERS.includes(first) || rest.length === 0) {
-    add(root, [first, ...rest], input, isVisitors)
+    add(root, [first, ...rest], input, isPerUser)
     return
   }
   const names = rest.join('.').toLowerCase()
-  for (const headers of HEADERS) add(root, [headers, names], input, isVisitors)
-  add(root, ['rawHeaders'], input, isVisitors)
+  for (const headers of HEADERS) add(root, [headers, names], input, isPerUser)
+  add(root, ['rawHeaders'], input, isPerUser)
 }
 
-function add(root: Rule, path: readonly string[], input: string, isVisitors: boolean): void {
+function add(root: Rule, path: readonly string[], input: string, isPerUser: boolean): void {
   let rule = root
   for (const name of path) {
     let next = rule.below.get(name)
     // What is below a per-user property is per-user.
-    if (next === undefined) rule.below.set(name, (next = newRule(rule.isVisitors)))
+    if (next === undefined) rule.below.set(name, (next = newRule(rule.isPerUser)))
     rule = next
   }
-  if (isVisitors) rule.isVisitors = true
+  if (isPerUser) rule.isPerUser = true
   if (!rule.inputs.includes(input)) rule.inputs = [...rule.inputs, input]
 }
 
@@ -156,9 +156,9 @@ function note({ inputs }: Rule): void {
 }
 
 /** Notes that a per-user value was found; one that is empty, such as no user, tells nothing. */
-function noteValue({ isVisitors }: Rule, value: unknown): void {
+function noteValue({ isPerUser }: Rule, value: unknown): void {
   // For a method its result counts.
-  if (!isVisitors || !value || typeof value === 'function') return
+  if (!isPerUser || !value || typeof value === 'function') return
   if (Array.isArray(value) && value.length === 0) return
   noteFound()
 }
@@ -212,8 +212,8 @@ function standInFor(target: object, rule: Rule): object {
     note(own)
     if (isRequest && (key === 'get' || key === 'header')) return headerReader(target, key, rule)
     const value: unknown = Reflect.get(target, key, target)
-    const isEverybodys = isRequest && typeof value === 'object' && EVERYBODYS.has(String(key))
-    if (!isEverybodys) noteValue(own, value)
+    const isThereForAll = isRequest && typeof value === 'object' && THERE_FOR_ALL.has(String(key))
+    if (!isThereForAll) noteValue(own, value)
     if (typeof value === 'function' && own === NOTHING) return bound(value)
     return wrap(value, own)
   }

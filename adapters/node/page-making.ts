@@ -4,7 +4,7 @@ import type { StoredResponse } from '../../src/http/stored-response.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
-import { NOBODYS, type LandedPage } from '../../src/pages/page-lead.js'
+import { UNSHARED, type LandedPage } from '../../src/pages/page-lead.js'
 import type { ContentReason, UnkeptReason } from '../../src/pages/reasons.js'
 import { standsInForError } from '../../src/pages/reuse.js'
 import { saidOf } from '../../src/pages/told-headers.js'
@@ -61,7 +61,7 @@ export class PageMaking {
     forwarding: Forwarding,
     private readonly isCurrent: () => boolean,
   ) {
-    const { place, req, res, telling, isVisitors, outerWatch, filling } = around
+    const { place, req, res, telling, isPerUser, outerWatch, filling } = around
     const { store, settings } = place
     const { lookup, lead, isLeased = false } = forwarding
     // A copy: a layer behind the cache may delete headers that the client did send.
@@ -69,15 +69,7 @@ export class PageMaking {
     this.forwarding = { ...forwarding, request }
     telling.about({ request, lookup })
     const isKnownToRead = () => store.cookieReaders.has(request.uri, this.#route)
-    this.watch = new VisitorWatch(
-      req,
-      res,
-      request,
-      settings,
-      isVisitors,
-      outerWatch,
-      isKnownToRead,
-    )
+    this.watch = new VisitorWatch(req, res, request, settings, isPerUser, outerWatch, isKnownToRead)
     this.conditions = new AskedConditions(req)
     this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, {
       isLeased,
@@ -213,10 +205,10 @@ export class PageMaking {
 
   #speak(judgement: Judgement, reason: UnkeptReason | undefined, nowMs: number): void {
     const { res, headers, filling } = this.around
-    const { downstream, isForOneVisitor } = judgement
+    const { downstream, isPerUser } = judgement
     const said = downstream === undefined ? [] : saidOf(res.getHeaders())
-    if (isForOneVisitor) {
-      headers.belongToVisitor()
+    if (isPerUser) {
+      headers.becomePerUser()
     } else if (downstream !== undefined) {
       res.setHeader('Cache-Control', downstream.cacheControl)
       if (downstream.expires !== undefined) res.setHeader('Expires', downstream.expires)
@@ -224,8 +216,8 @@ export class PageMaking {
     if (judgement.keeps && reason === undefined) this.#expect(judgement.verdict, said, nowMs)
     this.#sayForward(reason)
     // The page may be shared; this response, with headers of what fills holes, may not.
-    if (!headers.isForOneVisitor && filling.hasHeaders) headers.belongToVisitor()
-    if (!headers.isForOneVisitor) this.#leaveOutBody()
+    if (!headers.isPerUser && filling.hasHeaders) headers.becomePerUser()
+    if (!headers.isPerUser) this.#leaveOutBody()
   }
 
   /** A client that already has the page gets a 304, though the handler rendered the whole. */
@@ -371,7 +363,7 @@ export class PageMaking {
         lead.land(outcome === 'overtaken' ? undefined : { page, standsIn: false })
       })
       .catch((error: unknown) => {
-        lead?.land(NOBODYS)
+        lead?.land(UNSHARED)
         warnOfFault(error)
       })
   }

@@ -4,10 +4,10 @@ import { formatHttpDate } from '../../src/http/http-date.js'
 import type { Settings } from './settings.js'
 
 /** The `Cache-Control` of a per-user response. */
-const FOR_ONE_VISITOR = 'private, no-cache'
+const PER_USER = 'private, no-cache'
 
 /** Headers that describe one body, or for how long it is fresh: with other holes filled they would differ. */
-const OF_ONE_FILLING: ReadonlySet<string> = new Set([
+const OF_FILLED_PAGE: ReadonlySet<string> = new Set([
   'accept-ranges',
   'age',
   'content-digest',
@@ -34,25 +34,25 @@ function isTargeted(name: string): boolean {
 const TARGETED = /-cache-control$|^(?:surrogate|edge)-control$|^x-accel-expires$/
 
 /** Whether a header describes the page with its holes filled, and not the page as it is stored. */
-export function isOfOneFilling(name: string): boolean {
-  return name === 'cache-control' || OF_ONE_FILLING.has(name) || isTargeted(name)
+export function describesFilledPage(name: string): boolean {
+  return name === 'cache-control' || OF_FILLED_PAGE.has(name) || isTargeted(name)
 }
 
 /** Makes the headers of a response say that it is per-user. */
-export function sayForOneVisitor(res: ServerResponse): void {
+export function markPerUser(res: ServerResponse): void {
   for (const name of res.getHeaderNames()) {
     if (name === 'cache-control' || name === 'content-length' || name === 'date') continue
-    if (isOfOneFilling(name)) res.removeHeader(name)
+    if (describesFilledPage(name)) res.removeHeader(name)
   }
   // It is set rather than removed, since Node would then not add one.
   if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(Date.now()))
   const control = parseCacheControl(res.getHeader('Cache-Control'))
-  if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', FOR_ONE_VISITOR)
+  if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', PER_USER)
 }
 
 /** Whether the headers say so. */
-export function saysForOneVisitor(res: ServerResponse): boolean {
-  return res.getHeader('Cache-Control') === FOR_ONE_VISITOR
+export function isMarkedPerUser(res: ServerResponse): boolean {
+  return res.getHeader('Cache-Control') === PER_USER
 }
 
 /** Keeps shared caches from storing a page together with the cookie that a layer around the cache adds to it. */

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'
 import { profileOf } from '../../src/pages/marks.js'
-import { NOBODYS } from '../../src/pages/page-lead.js'
+import { UNSHARED } from '../../src/pages/page-lead.js'
 import type { UnkeptReason } from '../../src/pages/reasons.js'
 import { isLasting, isSuperseding } from '../../src/pages/refusals.js'
 import type { Around } from './around.js'
@@ -26,8 +26,8 @@ export function refuse(
   const { key, isKnown, headerList } = lookup
   const profile = profileOf(request.headers)
   // Only a response that does not depend on who asked says something of a shared page.
-  const isAnybodys = profile === '' && !isChosenByHeaders(res)
-  if (validates && stale !== undefined && isAnybodys && supersedes(reason, stale, res)) {
+  const isShared = profile === '' && !isChosenByHeaders(res)
+  if (validates && stale !== undefined && isShared && supersedes(reason, stale, res)) {
     store.drop(request, key, stale).catch(warnOfFault)
   }
   if (hasReadCookies && isKnown && !headerList.includes('cookie')) {
@@ -37,7 +37,7 @@ export function refuse(
   if (lead === undefined) return
   if (reason === 'incomplete' && req.socket.destroyed) return lead.land(undefined)
   if (isLasting(reason) && !isChosenByHeaders(res)) marks.set(key, profile)
-  lead.land(NOBODYS)
+  lead.land(UNSHARED)
 }
 
 /**

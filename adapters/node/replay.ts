@@ -14,7 +14,7 @@ import {
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { hasAlready } from './client-conditions.js'
 import { hasLayersAround } from './last-word.js'
-import { isOfOneFilling, sayForOneVisitor } from './per-user.js'
+import { describesFilledPage, markPerUser } from './per-user.js'
 import { setStatusMessage } from './protocol.js'
 
 /**
@@ -89,11 +89,11 @@ export function prepareFilled<T extends MaybePromise<Buffer | undefined>>(
 ): T | undefined {
   for (const name of page.removed) res.removeHeader(name)
   for (const [name, value] of page.headers) {
-    if (!isOfOneFilling(name.toLowerCase())) setShortHeader(res, name, value, false)
+    if (!describesFilledPage(name.toLowerCase())) setShortHeader(res, name, value, false)
   }
   res.statusCode = page.status
   if (page.statusMessage !== undefined) setStatusMessage(res, page.statusMessage)
-  sayForOneVisitor(res)
+  markPerUser(res)
   res.removeHeader('Content-Length')
   if (hasNoBody(page.status) || req.method === 'HEAD') return undefined
   if (Buffer.isBuffer(filled)) res.setHeader('Content-Length', filled.length)

@@ -3,7 +3,7 @@ import { CacheBackendError } from '../../src/errors.js'
 import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
 import { isPromise } from '../../src/maybe-promise.js'
 import { responseChannel } from '../../src/pages/channel.js'
-import { decide, isForVisitors, type Asking } from '../../src/pages/decide.js'
+import { decide, mayAnswerPerUser, type Asking } from '../../src/pages/decide.js'
 import { isChosenEarly } from '../../src/pages/early-refresh.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { judgeReuse, requestDirectives } from '../../src/pages/reuse.js'
@@ -80,7 +80,7 @@ function tryAtOnce(
   const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined) return { request, lookup }
   if (isRangeForHandler(req, page)) return { request, lookup }
-  if (!isForVisitors(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
+  if (!mayAnswerPerUser(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
     return { request, lookup }
   }
   if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
@@ -125,7 +125,7 @@ export function lookUp(
     method: request.method,
     headers: request.headers,
     directives,
-    isVisitors: visit.isVisitors,
+    isPerUser: visit.isPerUser,
     isDetached: isDetached(req),
     isReadOnly: visit.place.isReadOnly === true,
     waits: settings.waitSeconds > 0,

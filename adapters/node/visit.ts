@@ -4,7 +4,7 @@ import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import { chain, type MaybePromise } from '../../src/maybe-promise.js'
-import { NOBODYS } from '../../src/pages/page-lead.js'
+import { UNSHARED } from '../../src/pages/page-lead.js'
 import type { LeftReason, PassReason, StaleReason } from '../../src/pages/reasons.js'
 import { VISIT_MARK } from '../../src/pages/visit-mark.js'
 import { AnswerHeaders } from './answer-headers.js'
@@ -14,7 +14,7 @@ import { Filling } from './filling.js'
 import { hasLayersAround, onLastWord } from './last-word.js'
 import { frameAround, PassedFrame, passedRenderings, type PageFrame } from './page-holes.js'
 import { PageMaking } from './page-making.js'
-import { keepCookieToItsOwner, sayForOneVisitor } from './per-user.js'
+import { keepCookieToItsOwner, markPerUser } from './per-user.js'
 import type { Forwarding, Place } from './place.js'
 import { BodyRecorder, type Substitute } from './recorder.js'
 import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
@@ -25,16 +25,16 @@ import { Terms } from './terms.js'
 import type { VisitorWatch } from './visitor-watch.js'
 
 /**
- * `waiting`: no look-up yet. `making`: the handler answers, and its answer may be stored. `passed`: the cache
- * has nothing more to do with it. `aside`: nothing was found, and nothing here stores. `replaced`: a cache
- * further in takes care of it.
+ * `waiting`: not looked up yet. `making`: the handler answers, and its response may be stored. `passed`: the cache
+ * has nothing more to do with the request. `aside`: nothing was found, and nothing here stores. `replaced`: an
+ * inner cache handles the request.
  */
 type State =
   | { readonly kind: 'waiting' | 'aside' }
   | { readonly kind: 'making'; readonly making: PageMaking }
   | {
       readonly kind: 'passed'
-      /** No cache further in is asked, unless it was the cache itself that failed. */
+      /** This cache failed. Otherwise what kept the request from it keeps it from inner caches too. */
       readonly isCacheDown: boolean
       readonly shown?: PassedFrame
     }
@@ -48,15 +48,15 @@ const CURRENT = Symbol(VISIT_MARK)
 
 type Answering = ServerResponse & { [CURRENT]?: Visit }
 
-/** One request that came to one cache, from the look-up to the end of its answer. */
+/** One request at one cache, from the look-up to the end of the response. */
 export class Visit implements Substitute {
   readonly terms: Terms
   readonly #telling: Telling
   readonly #filling: Filling
   readonly #outerWatch: VisitorWatch | undefined
   #state: State = WAITING
-  #isVisitors = false
-  /** Given once the response is watched. */
+  #isPerUser = false
+  /** Set once the response is watched. */
   #headers: AnswerHeaders | undefined
   #recorder: BodyRecorder | undefined
 
@@ -64,7 +64,7 @@ export class Visit implements Substitute {
     readonly place: Place,
     private readonly req: IncomingMessage,
     private readonly res: ServerResponse,
-    /** Nothing of the application comes before. */
+    /** No part of the application runs before the cache. */
     private readonly isOutermost: boolean,
     outer: Visit | undefined,
   ) {
@@ -74,12 +74,12 @@ export class Visit implements Substitute {
     this.#outerWatch = outer && outer.#making?.watch
   }
 
-  /** The innermost one that has to do with a response. */
+  /** The visit of the innermost cache that handles a response. */
   static current(res: ServerResponse): Visit | undefined {
     return (res as Answering)[CURRENT]
   }
 
-  /** Begins one; one further out stands back. */
+  /** Begins a visit; it takes over from that of an outer cache. */
   static begin(
     place: Place,
     req: IncomingMessage,
@@ -97,7 +97,7 @@ export class Visit implements Substitute {
     return this.#state.kind === 'waiting'
   }
 
-  /** It has left the request to whatever comes behind. */
+  /** It has left the request to the layers behind it. */
   get isAside(): boolean {
     return this.#state.kind === 'aside'
   }
@@ -106,12 +106,12 @@ export class Visit implements Substitute {
     return this.#state.kind === 'making' ? this.#state.making : undefined
   }
 
-  /** An error handler takes over: a page that was begun is not whole, whoever ends it. */
+  /** An error handler takes over: a page that was begun is incomplete, whatever ends it. */
   breakOff(): void {
     this.#recorder?.breakOff()
   }
 
-  /** The handler failed: nothing that is sent from here on is what it was asked for. */
+  /** The handler failed: what is sent from now on is not its page. */
   abandon(): void {
     this.breakOff()
     const making = this.#making
@@ -125,19 +125,19 @@ export class Visit implements Substitute {
     const frame = this.#state.kind === 'passed' ? this.#state.shown : making?.frame
     this.#state = { kind: 'replaced', frame }
     if (frame !== undefined) frame.keeps = false
-    making?.giveUp(NOBODYS)
+    making?.giveUp(UNSHARED)
   }
 
   /**
-   * Whether this one already does what a middleware further in wants, so that a page is looked
-   * up and stored once, for the shortest of the times that handlers are given.
+   * Whether this visit already does what an inner cache would do, so that a page is looked up and stored once, for
+   * the shortest of their times.
    *
    * @see Django, `CacheMiddleware`: the outer `cache_page` stores last
    */
   absorbs(place: Place): boolean {
     const state = this.#state
     if (state.kind === 'aside') return false
-    // What kept the request from one cache keeps it from any, unless it was that cache itself.
+    // What kept the request from one cache keeps it from all, unless that cache had failed.
     if (state.kind === 'passed' && !state.isCacheDown) return true
     if (state.kind === 'waiting' || this.place.store !== place.store) return false
     this.terms.absorb(place)
@@ -145,19 +145,19 @@ export class Visit implements Substitute {
   }
 
   /**
-   * Notes whether the site knows the visitor, as it does now: between the two halves of the cache, and
-   * behind it, a layer may take away what the visitor came with.
+   * Notes whether the request is per-user now: a layer between the two halves of the cache, or behind it, may
+   * remove what tells so.
    */
   noteVisitor(): void {
-    this.#isVisitors ||= isPersonal(this.req, this.place.settings)
+    this.#isPerUser ||= isPersonal(this.req, this.place.settings)
   }
 
-  /** Whether the site knew the visitor when the cache was asked. */
-  get isVisitors(): boolean {
-    return this.#isVisitors
+  /** Whether the request was per-user when the cache was asked. */
+  get isPerUser(): boolean {
+    return this.#isPerUser
   }
 
-  /** Reads the versions of a middleware's tags, which the look-up further out did not know of. */
+  /** Reads the versions of an inner cache's tags, which the look-up of this one did not read. */
   readTags({ tags, store }: Place): MaybePromise<void> {
     const making = this.#making
     if (typeof tags === 'function' || tags.length === 0 || making === undefined) return
@@ -166,7 +166,7 @@ export class Visit implements Substitute {
     return chain(read, (versions) => making.dependOn(versions, tags))
   }
 
-  /** Watches what is sent from here on. */
+  /** Watches the response from now on. */
   attach(): AnswerHeaders {
     if (this.#headers !== undefined) return this.#headers
     const { req, res, place } = this
@@ -176,8 +176,8 @@ export class Visit implements Substitute {
     if (hasLayersAround(res)) {
       headers.hasLastWord = onLastWord(res, () => {
         this.#making?.onLastWord()
-        // Whatever a layer around us says of every response.
-        if (headers.isForOneVisitor || this.#filling.hasHeaders) headers.sayForOneVisitor()
+        // A layer around the cache may have set headers that say otherwise.
+        if (headers.isPerUser || this.#filling.hasHeaders) headers.markPerUser()
       })
     }
     onHeaders(res, () => {
@@ -229,8 +229,8 @@ export class Visit implements Substitute {
   }
 
   /**
-   * Goes on to the handler, or to what comes before it. Where the cache has nothing to do with the request,
-   * a page with holes is one visitor's all the same, and says so.
+   * Goes on to the handler, or to what comes before it. Where the cache has nothing to do with the request, a page
+   * with holes is still marked as per-user.
    */
   letThrough({ settings, store }: Place, next: () => void): void {
     const state = this.#state
@@ -250,14 +250,14 @@ export class Visit implements Substitute {
     runAsyncIn(frame, next)
   }
 
-  /** Holes that were rendered where they stand, in a page that is not kept. */
+  /** Marks a page as per-user whose holes were rendered where they stand. */
   #tellOfShownHoles(frame: PageFrame | undefined): void {
     if (frame?.hasShownHoles !== true) return
-    if (this.#headers === undefined) sayForOneVisitor(this.res)
+    if (this.#headers === undefined) markPerUser(this.res)
     else this.#headers.showHoles()
   }
 
-  /** Drops the pages that an unsafe request changes, when its answer is a good one. */
+  /** Drops the pages that an unsafe request changes, if it succeeds. */
   watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
     onHeaders(this.res, () => {
       const { statusCode } = this.res
@@ -267,7 +267,7 @@ export class Visit implements Substitute {
     takePairs(this.res)
   }
 
-  /** Fills the holes of a stored response for this visitor; see {@link Filling.fill}. */
+  /** Fills the holes of a stored response for this request; see {@link Filling.fill}. */
   fill(page: StoredResponse): MaybePromise<Buffer | undefined> {
     return this.#filling.fill(page, this.place.settings)
   }
@@ -275,7 +275,7 @@ export class Visit implements Substitute {
   /**
    * Answers with a stored response.
    *
-   * @param filled - Its body for this visitor, where it has holes.
+   * @param filled - Its body for this request, where it has holes.
    */
   answer(
     found: LookedUp,
@@ -292,14 +292,14 @@ export class Visit implements Substitute {
     if (hasLayersAround(res)) {
       onLastWord(res, () => {
         keepCookieToItsOwner(res, settings)
-        if (filled !== undefined || this.#filling.hasHeaders) sayForOneVisitor(res)
+        if (filled !== undefined || this.#filling.hasHeaders) markPerUser(res)
       })
     }
     const body =
       filled === undefined
         ? prepareAnswer(req, res, page, nowMs)
         : prepareFilled(req, res, page, filled)
-    if (this.#filling.hasHeaders) sayForOneVisitor(res)
+    if (this.#filling.hasHeaders) markPerUser(res)
     keepCookieToItsOwner(res, settings)
     this.#telling.say(
       outcome === 'joined'
@@ -310,7 +310,7 @@ export class Visit implements Substitute {
     endWith(res, body)
   }
 
-  /** Nothing stored answers the request, and nothing is made for it here. */
+  /** Nothing stored answers the request, and no handler is run for it here. */
   leave(reason: LeftReason, found: LookedUp, next: () => void): void {
     if (reason === 'no-update-cache') return this.#stepAside(reason, next)
     this.#state = PASSED
@@ -325,7 +325,7 @@ export class Visit implements Substitute {
     res.end()
   }
 
-  /** Leaves the request to the handler; the answer is stored if it may be. */
+  /** Runs the handler, and stores its response if it may be stored. */
   forward(forwarding: Forwarding, next: () => void): void {
     const { place, req, res, terms, isOutermost } = this
     const around = {
@@ -337,7 +337,7 @@ export class Visit implements Substitute {
       telling: this.#telling,
       headers: this.attach(),
       filling: this.#filling,
-      isVisitors: this.#isVisitors,
+      isPerUser: this.#isPerUser,
       outerWatch: this.#outerWatch,
       record: () => this.#record(),
       stopRecording: () => this.#recorder?.stop(),

@@ -10,7 +10,7 @@ import type { StoredResponse } from '../../src/http/stored-response.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { PageHoleOptions } from './settings.js'
 
-/** Whose headers are set while something runs: those of the holes, and of what they need. */
+/** Set while holes, or their context, are rendered: headers that are set then are per-user. */
 const whileFilling = new AsyncSlot<boolean>()
 
 /** Whether the calling code fills holes. */
@@ -18,25 +18,25 @@ export function isFilling(): boolean {
   return whileFilling.current === true
 }
 
-/** What the context could not be made for. */
+/** An error that the function `context` threw; it is thrown when a hole needs the context. */
 class Fault {
   constructor(readonly error: unknown) {}
 }
 
-/** Fills the holes of pages for one request, in the context it came in. */
+/** Fills the holes of pages for one request, in the asynchronous context of that request. */
 export class VisitorHoles implements HoleRenderer {
   readonly #context: MaybePromise<object | Fault>
   readonly #outside = new AsyncResource('fragcache.holes')
   #renderer: HoleRenderer | undefined
 
-  /** Asks for the variables of the holes, which are those there are before the handler. */
+  /** Asks for the variables of the holes now, before the handler runs. */
   constructor(
     private readonly options: PageHoleOptions,
     req: IncomingMessage,
     res: ServerResponse,
   ) {
     this.#context = contextOf(options, req, res)
-    // Mostly nobody asks for it.
+    // Most pages have no holes, and then nothing else handles a rejection.
     if (isPromise(this.#context)) this.#context.catch(() => undefined)
   }
 
@@ -54,7 +54,7 @@ export class VisitorHoles implements HoleRenderer {
     })
   }
 
-  /** @returns `undefined`: a hole is not there any more. */
+  /** @returns `undefined`: no engine has one of the holes any more. */
   fill(content: Content): MaybePromise<string | undefined> {
     const fill = () => fillContent(content, this, undefined)
     return this.#outside.runInAsyncScope(() =>
@@ -85,11 +85,11 @@ function checkContext(context: unknown): object {
     )
   }
   const prototype: unknown = Object.getPrototypeOf(context)
-  // What the handler adds later, to `res.locals` for example, is not there on a hit either.
+  // A copy: what the handler adds later, to `res.locals` for example, is not there on a hit.
   return prototype === Object.prototype || prototype === null ? { ...context } : context
 }
 
-/** Of several engines with one name, the one that has the hole. */
+/** Renders each hole by the engine of its name that has it. */
 function renderersOf(engines: readonly HoleEngine[], context: object): HoleRenderer {
   const renderers = engines.map((engine) => [engine.name, engine.holes(context)] as const)
   const of = (ref: HoleRef) =>
@@ -105,7 +105,7 @@ function renderersOf(engines: readonly HoleEngine[], context: object): HoleRende
 
 const probes = new WeakMap<PageHoleOptions, HoleRenderer>()
 
-/** Tells which holes there are; the context is of no matter for that. */
+/** Tells which holes there are, for which the context does not matter. */
 function probeOf(options: PageHoleOptions): HoleRenderer {
   let probe = probes.get(options)
   if (probe === undefined) probes.set(options, (probe = renderersOf(options.engines, {})))
@@ -114,7 +114,7 @@ function probeOf(options: PageHoleOptions): HoleRenderer {
 
 const contents = new WeakMap<StoredResponse, Content>()
 
-/** A page as its texts and what stands between them. */
+/** A page as texts and the holes between them. */
 function contentOf(page: StoredResponse): Content {
   let content = contents.get(page)
   if (content !== undefined) return content
@@ -139,9 +139,9 @@ export function isFillable(page: StoredResponse, options: PageHoleOptions | unde
 }
 
 /**
- * A page with its holes filled for one visitor.
+ * A page with its holes filled.
  *
- * @returns `undefined`: a hole is not there any more.
+ * @returns `undefined`: no engine has one of the holes any more.
  * @throws What the holes throw or reject with.
  */
 export function fillPage(

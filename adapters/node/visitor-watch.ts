@@ -7,32 +7,32 @@ import { isPersonal, uriOf } from './request.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
-/** Properties of a request that hold its cookies, whoever parsed them. */
+/** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
 
 /**
- * What tells whom an answer belongs to while its handler runs: what the request had when the cache was
- * asked, and whether anything behind the cache reads its cookies.
+ * Finds out whether a response is per-user: by what the request had when the cache was asked, and by whether
+ * anything behind the cache reads its cookies.
  *
- * @remarks What is left when the answer is judged does not count: a log-out page has no user any more,
- *   and a flash message is taken out of the session by being shown. The objects of the request stay what
- *   they are, so that whatever can be done with them can be done still; only how they are read is seen.
+ * @remarks What the request has when the response is judged does not suffice: after a log-out it has no user any
+ *   more, and a flash message that was shown is gone from the session. The objects of the request stay the
+ *   same ones and behave the same; only reads of them are noticed.
  */
 export class VisitorWatch {
   readonly #scope: object | undefined
   readonly #wasPersonal: boolean
   #hasReadCookies: boolean
-  /** As a proxy does. */
+  /** Every header was read, as by a proxy that copies them. */
   #hasCopiedHeaders: boolean
   #hasOtherOrigin = false
-  /** Layers around the cache read cookies, too, while the headers are made. */
+  /** While the headers are sent, layers around the cache may read cookies; these reads do not count. */
   #isSendingHeaders = false
 
   /**
-   * @param request - As the cache was asked for it.
-   * @param wasPersonal - The site knew the visitor then.
-   * @param outer - Of a cache further out, behind which this one stands.
-   * @param isKnownToRead - Whether the handler was seen to read cookies for other requests.
+   * @param request - As it was looked up.
+   * @param wasPersonal - It was per-user then.
+   * @param outer - That of an outer cache, inside of which this one runs.
+   * @param isKnownToRead - Whether the handler has read cookies for other requests.
    */
   constructor(
     private readonly req: IncomingMessage,
@@ -49,12 +49,12 @@ export class VisitorWatch {
     this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
   }
 
-  /** Whether cookies were read while a page was made for somebody whom the site does not know. */
+  /** Whether cookies were read while the page of a request that is not per-user was rendered. */
   get hasReadCookies(): boolean {
     return this.#hasReadCookies && this.#isOnWatch
   }
 
-  /** Whether the page is what it is since no cookies came: to those who have some it may be another. */
+  /** Whether the page was rendered without cookies by a handler that reads them: with cookies it may differ. */
   get isForThoseWithoutCookies(): boolean {
     return !this.#hasCookie && this.#dependsOnCookies
   }
@@ -69,8 +69,8 @@ export class VisitorWatch {
   }
 
   /**
-   * Neither did the site know the visitor, nor has it a rule of its own for whom an answer belongs to; by
-   * the letter of the RFC the answer says that itself.
+   * Whether reads of cookies count: the request was not per-user, the site has no rule of its own, and responses
+   * are not judged by RFC 9111 alone.
    */
   get #isOnWatch(): boolean {
     const { hasOwnIsPersonal, isImpersonal, rfc9111 } = this.settings
@@ -81,18 +81,18 @@ export class VisitorWatch {
     return this.request.headers['cookie'] !== undefined
   }
 
-  /** Watches what the handler reads from here on. */
+  /** Watches what the handler reads from now on. */
   begin(): void {
     this.watchHeaders()
     for (const name of COOKIES) this.#watchProperty(name)
   }
 
-  /** What is read from here until the headers are out is not read for the page. */
+  /** What is read from now until the headers are sent is not read for the page. */
   sendHeaders(): void {
     this.#isSendingHeaders = true
   }
 
-  /** Whom the answer belongs to; `undefined`: it may be everybody's. */
+  /** Why the response is per-user; `undefined`: it may be shared. */
   get visitor(): Visitor | undefined {
     const hasCookie = this.#hasCookie
     if (this.#wasPersonal || isPersonal(this.req, this.settings)) {
@@ -101,7 +101,7 @@ export class VisitorWatch {
     return hasCookie && this.#dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
   }
 
-  /** Whether the page was made under another `trust proxy` than it was keyed under, and it matters. */
+  /** Whether the page was rendered under another `trust proxy` than it was keyed under, and its origin differs. */
   get hasOtherOrigin(): boolean {
     return this.#hasOtherOrigin || this.#isElsewhere()
   }
@@ -125,7 +125,7 @@ export class VisitorWatch {
     return !this.#isSendingHeaders || this.res.headersSent
   }
 
-  /** There are none in it, or they were read; whom the copy is handed to speaks for itself. */
+  /** A copy of all headers was taken. If cookies were among them, their read was noted by itself. */
   #noteCopy(): void {
     if (this.#isForPage) this.#hasCopiedHeaders = true
   }
@@ -138,12 +138,11 @@ export class VisitorWatch {
   }
 
   /**
-   * Watches the object that `req.headers` is; to be called again where the request was given another.
+   * Watches the object `req.headers`; to be called again when the request was given another one.
    *
-   * @remarks No stand-in: those can be neither cloned nor sent to a worker. What is there is read by
-   *   accessors. What is not there is looked for in the prototype. And who has read each of the fields has
-   *   made a copy, which has no cookies where none came. Not seen is who only asks whether a field is an
-   *   own property, or lists their names.
+   * @remarks Not by a proxy, which can be neither cloned nor sent to a worker. Fields that are there become
+   *   accessors; a read of one that is missing is noticed by a proxy in the prototype chain. Once each field
+   *   was read, a copy was probably taken. Not noticed are `Object.hasOwn` and listing the names.
    */
   watchHeaders(): void {
     const { headers } = this.req
@@ -165,7 +164,7 @@ export class VisitorWatch {
   #prototypeOver(prototype: object | null, headers: object): object {
     return new Proxy(prototype ?? (Object.create(null) as object), {
       get: (target, name, receiver) => {
-        // Who prints them sees values.
+        // For printing, a plain copy with values.
         if (name === inspect.custom) return () => ({ ...headers })
         this.#read(name)
         return Reflect.get(target, name, receiver) as unknown
@@ -208,7 +207,7 @@ function watchReads(
   })
 }
 
-/** Whether an object has no property left of these. */
+/** Whether an object has none of these properties any more. */
 function isGone(names: ReadonlySet<string>, object: object): boolean {
   for (const name of names) if (Object.hasOwn(object, name)) return false
   return true

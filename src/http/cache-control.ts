@@ -19,10 +19,10 @@ export interface CacheControl {
 /** Directives that keep a response out of a shared cache. */
 export type Restriction = 'no-store' | 'private' | 'no-cache'
 
-/** Largest number of seconds that is told apart. @see RFC 9111 §1.2.2 */
+/** Larger numbers of seconds count as this one. @see RFC 9111 §1.2.2 */
 const MAX_DELTA_SECONDS = 2 ** 31
 
-/** What stands for a header that is too long to be read: any directive may be in it. */
+/** The result for a header that is too long to be read: it may contain any directive. */
 const UNREAD: CacheControl = Object.freeze({
   directives: Object.freeze([Object.freeze({ name: 'no-store', value: undefined })]),
   malformed: true,
@@ -90,7 +90,7 @@ export function storingRestriction(
     const restriction = RESTRICTIONS.get(name.replaceAll('_', '-'))
     if (restriction !== undefined && !lifted.includes(restriction)) return restriction
   }
-  // Who goes by the letter need not guess at words in quotes.
+  // By RFC 9111 words in quotes are no directives.
   if (lifted.length > 0 && !malformed) return undefined
   for (const line of headerLines(value)) {
     if (!malformed && !line.includes('"')) continue
@@ -148,7 +148,7 @@ export function hasDirective({ directives }: CacheControl, name: string): boolea
   return directives.some((directive) => directive.name === name)
 }
 
-/** A directive of so many seconds at most; one that cannot be read is no time. */
+/** A directive with at most so many seconds; one that cannot be read stays. */
 function limited(name: string, argument: string | undefined, seconds: number): string {
   const present = parseDeltaSeconds(argument)
   if (present !== null) return `${name}=${Math.min(present, seconds)}`

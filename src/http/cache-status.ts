@@ -2,20 +2,20 @@
 export type Handling =
   | {
       readonly hit: true
-      /** Negative past its time; `undefined`: without end. */
+      /** Negative if it is stale; `undefined`: without end. */
       readonly ttlSeconds: number | undefined
-      /** Why it was used past its time; a token. */
+      /** Why it was used although it is stale; a token. */
       readonly detail?: string | undefined
     }
   | {
       readonly hit: false
       /** Why it went to the handler. */
       readonly forward: Forward
-      /** What the handler answered, where the client gets something else. */
+      /** The status of the handler, where the client gets another response. */
       readonly forwardStatus?: number | undefined
-      /** Another request's handler made the answer. */
+      /** The handler rendered the page for another request. */
       readonly collapsed?: boolean
-      /** The answer is kept, as far as its headers tell. */
+      /** The response is stored, as far as its headers tell. */
       readonly stored: boolean
       /** Why not; a token. */
       readonly detail?: string | undefined

@@ -7,7 +7,7 @@ type Compress = (body: Buffer, options: object) => Promise<Buffer>
 const brotli = promisify(zlib.brotliCompress) as Compress
 const gzip = promisify(zlib.gzip) as Compress
 
-/** Since Node 22.15 and 23.8; the types are of an older one. */
+/** There since Node 22.15 and 23.8, and not in the types. */
 const newer = zlib as unknown as {
   readonly zstdCompress?: (
     body: Buffer,

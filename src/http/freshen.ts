@@ -1,7 +1,7 @@
 import type { StoredHeader } from './stored-response.js'
 import { joinVary } from './vary.js'
 
-/** They describe the body that is stored, which a 304 does not bring again. */
+/** Headers that describe the stored body, of which a 304 says nothing. */
 const OF_THE_BODY: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-length',
@@ -15,11 +15,11 @@ const OF_THE_BODY: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The headers of a stored response once a 304 said that it is still right: those of the 304 take the
- * place of their namesakes.
+ * The headers of a stored response after a 304 has confirmed it: those of the 304 replace stored ones of the same
+ * name.
  *
  * @param stored - In their order.
- * @param update - Of the 304, without what is never stored.
+ * @param update - Those of the 304, without headers that are never stored.
  * @see RFC 9111 §3.2, §4.3.4
  */
 export function freshenHeaders(
@@ -36,7 +36,7 @@ export function freshenHeaders(
     const newer = fresh.get(name)
     fresh.delete(name)
     if (newer === undefined) return header
-    // What the body depends on, it still does.
+    // The body still depends on the names that it depended on.
     return name === 'vary' ? [header[0], joinVary(header[1], newer[1])] : newer
   })
   return [...merged, ...fresh.values()]

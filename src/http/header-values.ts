@@ -47,7 +47,7 @@ export function trimmedPart(text: string, from: number, to: number): string {
   return text.slice(start, end)
 }
 
-/** Where the spaces and tabs that begin at a place end. */
+/** The end of the spaces and tabs that begin at a position. */
 export function skipBlanks(text: string, from: number, to = text.length): number {
   let end = from
   while (end < to && isBlank(text.charCodeAt(end))) end++

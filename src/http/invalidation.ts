@@ -22,12 +22,12 @@ export function isSafe(method: string): boolean {
 }
 
 /**
- * The URIs whose pages a good answer to an unsafe request makes useless: its own, and those its
- * `Location` and `Content-Location` name, if they are of the same origin.
+ * The URIs whose pages a successful unsafe request invalidates: its own, and those that `Location` and
+ * `Content-Location` of the response name, if they have the same origin.
  *
  * @param uri - Absolute, as sent.
  * @param headers - Of the response.
- * @remarks What another origin's pages are is not for this one to say: it could empty its cache.
+ * @remarks A response must not invalidate pages of another origin.
  * @see RFC 9111 §4.4
  */
 export function invalidatedUris(uri: string, headers: HeaderFields): readonly string[] {

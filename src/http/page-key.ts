@@ -2,8 +2,8 @@ import { hash } from 'node:crypto'
 import { headerText, type HeaderFields } from './header-values.js'
 
 /**
- * What stands among the header fields of a request for the target that is routed, where that is not what
- * was asked for. No header has such a name, so that no client can send it.
+ * The name under which the header fields of a request hold its rewritten target, where a layer in front of the cache
+ * has rewritten its URL. It has a space in it, so that no client can send such a header.
  */
 export const ROUTED = 'routed url'
 
@@ -86,7 +86,7 @@ function keySuffix({ language, timeZone }: PageAddress): string {
   return `${language === undefined ? '' : `.${language}`}${timeZone === undefined ? '' : `.${timeZone}`}`
 }
 
-/** For keys only: what is found under one is compared with the request once more. */
+/** For keys only: a page that is found is compared with its request again. */
 export function md5(text: string): string {
   return hash('md5', text)
 }

@@ -2,16 +2,16 @@ import { unescape } from 'node:querystring'
 import { MisuseError, show } from '../errors.js'
 
 /**
- * Which query parameters are part of a page's key. The others go before the handler runs, so that it
- * cannot put into a page what the key does not say.
+ * Which query parameters are part of a page's key. The others are removed before the handler runs, so that it
+ * cannot put into a page what is not in the key.
  *
  * @remarks A name ending in `*` means every name that begins so. With both lists a parameter has to
  *   be in `only` and not in `ignore`.
  */
 export interface QueryRule {
-  /** These parameters go. */
+  /** These parameters are removed. */
   readonly ignore?: readonly string[] | undefined
-  /** All others go. An empty list: every one goes. */
+  /** All others are removed. An empty list: all are. */
   readonly only?: readonly string[] | undefined
 }
 

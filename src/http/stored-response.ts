@@ -9,8 +9,8 @@ export type StoredHeader = readonly [name: string, value: string | readonly stri
 export type NominatedHeader = readonly [name: string, value: string | null]
 
 /**
- * A place in the body that is filled again for each visitor: how many bytes stand before it, and what
- * renders it: the engine, the template as its loader knows it, and which hole of that.
+ * A place in the body that is filled on each request: how many bytes are before it, and what renders it: the
+ * engine, the template as its loader names it, and the hole of that template.
  */
 export type StoredHole = readonly [at: number, engine: string, template: string, hole: string]
 
@@ -21,9 +21,9 @@ export interface StoredHead {
   readonly statusMessage?: string | undefined
   /** In the order sent, names as written. */
   readonly headers: readonly StoredHeader[]
-  /** What `Cache-Control` and `Expires` said before caches after us were told the time that is kept. */
+  /** `Cache-Control` and `Expires` as they were before later caches were told how long the page is stored. */
   readonly said: readonly (readonly [name: string, value: StoredHeader[1] | null])[]
-  /** Headers of the layers around the cache that the handler took away. */
+  /** Headers of layers around the cache that the handler has removed. */
   readonly removed: readonly string[]
   /** Milliseconds since the epoch. */
   readonly storedAtMs: number
@@ -31,32 +31,32 @@ export interface StoredHead {
   readonly ageSeconds: number
   /** Milliseconds since the epoch; `null`: without end. */
   readonly freshUntilMs: number | null
-  /** How long after that it may stand in for a handler that fails. */
+  /** How long after that it may be sent in place of a handler that fails. */
   readonly ifErrorSeconds: number
-  /** How long after that it may answer while it is rendered again. */
+  /** How long after that it may answer while it is rendered again in the background. */
   readonly whileRevalidateSeconds: number
   /** Absolute, as sent. */
   readonly uri: string
   readonly language?: string | undefined
   readonly timeZone?: string | undefined
-  /** Of the URI when it was stored; if it has another one now, this was invalidated. */
+  /** The URI's generation when it was stored; if that is another one now, this page was invalidated. */
   readonly generation: string
   readonly nominated: readonly NominatedHeader[]
   /** It said `public`. */
   readonly isPublic: boolean
-  /** It may answer requests with `Authorization`, whoever asked first. */
+  /** It may answer any request with `Authorization`. */
   readonly isForAuthorized: boolean
-  /** It is never used without asking the handler. */
+  /** It is never used before the handler has confirmed it. */
   readonly mustValidate: boolean
-  /** Nothing in it forbids to use it past its time. */
+  /** It does not forbid to use it when it is stale. */
   readonly mayBeStale: boolean
-  /** Nothing stood before the cache when it was made, so that it is whole and anybody may ask for it. */
+  /** No part of the application ran before the cache: the listener in front may answer with it. */
   readonly isWhole: boolean
-  /** Where more than its identity is kept: the codings and their lengths, in the order kept. */
+  /** The codings in which its body is also stored, and the lengths, in the order stored. */
   readonly codings: readonly (readonly [coding: string, length: number])[]
-  /** In the order of the body, which is without them; left out: it is whole. */
+  /** In the order of the body, which does not contain them; left out: there are none. */
   readonly holes?: readonly StoredHole[] | undefined
-  /** Milliseconds it took to make; left out: it is not rendered again ahead of its time. */
+  /** Milliseconds it took to render; left out: it is not rendered again early. */
   readonly costMs?: number | undefined
 }
 
@@ -251,7 +251,7 @@ function splitBodies(
   return { body, encoded }
 }
 
-/** Whether they are places in this body, one after the other. A body with holes has no other coding. */
+/** Whether these are positions in this body, in order. A body with holes has no other coding. */
 function areHoles(
   value: unknown,
   { body, encoded }: Pick<StoredResponse, 'body' | 'encoded'>,
@@ -322,7 +322,7 @@ function isNominatedHeader(value: unknown): value is NominatedHeader {
 }
 
 /**
- * Headers that belong to one connection, to one visitor, or are rendered again for each answer.
+ * Headers that belong to one connection or one user, or are set for each response.
  *
  * @see RFC 9110 §7.6.1, RFC 9111 §3.1
  */
@@ -340,11 +340,11 @@ const NEVER_REPLAYED: ReadonlySet<string> = new Set([
   'age',
 ])
 
-/** Kept in RFC mode alone, which asks for it. @see RFC 9111 §7.3 */
+/** Stored in RFC mode alone. @see RFC 9111 §7.3 */
 const COOKIE = 'set-cookie'
 
 /**
- * The names that a response's own headers leave out of what is kept.
+ * Tells which headers of a response are not stored.
  *
  * @param headers - The response's, for what `Connection` names.
  * @param withCookies - `Set-Cookie` is kept too.
@@ -360,7 +360,7 @@ export function neverReplayed(
   return (name) => isNever(name) || named.has(name)
 }
 
-/** What a request said of the headers in a list. */
+/** The values that a request has for a list of headers. */
 export function nominate(
   headerList: readonly string[],
   headers: HeaderFields,
@@ -390,7 +390,7 @@ export function answersRequest(
 
 /** Whole seconds since the response was made. @see RFC 9111 §4.2.3, `current_age` */
 export function currentAgeSeconds(stored: StoredHead, nowMs: number): number {
-  // A clock that was set back makes nothing younger than it came.
+  // Though the clock was set back, its age is at least what it was when it was stored.
   const residentSeconds = Math.max(0, nowMs - stored.storedAtMs) / 1000
   return Math.floor(stored.ageSeconds + residentSeconds)
 }

@@ -3,10 +3,10 @@ import { readList } from './lists.js'
 import { ROUTED } from './page-key.js'
 
 /**
- * What a request says of the headers in a list, spelled so that what means the same is the same.
+ * The values that a request has for a list of headers, normalized: those that mean the same become the same.
  *
- * @remarks For the letter of RFC 9111 alone: Django's keys take the values as they were sent. So does
- *   this with a list of more than 8192 characters or 100 members.
+ * @remarks For RFC mode alone: Django's keys take the values as they were sent. So does this with a list of more
+ *   than 8192 characters or 100 members.
  * @see RFC 9111 §4.1
  */
 export function normalizedHeaders(
@@ -23,7 +23,7 @@ export function normalizedHeaders(
   return normalized
 }
 
-/** Their values are no lists, or must not be taken for another in any case. */
+/** Headers whose values are no lists, or have to be compared exactly. */
 const AS_SENT = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key', ROUTED])
 
 function normalizedValue(name: string, value: string): string {
@@ -33,7 +33,7 @@ function normalizedValue(name: string, value: string): string {
 
 /** Blanks around the members of a list mean nothing, nor do empty members. */
 function normalizedList(value: string): string {
-  // In quotes they may.
+  // Within quotes blanks may mean something.
   if (value.includes('"')) return value
   return readList(value)?.join(', ') ?? value
 }

@@ -19,7 +19,7 @@ export function parseVary(value: HeaderValue | undefined): Vary {
   const names: string[] = []
   let any = false
   const members = listMembers(value)
-  // The names are told all the same: whoever asks for one of them has to find it.
+  // The names are given in any case: a caller may look for one of them.
   let unreadable = isTooLong(value) || members.length > MAX_MEMBERS
   for (const member of members) {
     const name = member.toLowerCase()
@@ -30,7 +30,7 @@ export function parseVary(value: HeaderValue | undefined): Vary {
   return { any, unreadable, names }
 }
 
-/** A `Vary` that names what either of two names; the first as it is if it has all. */
+/** A `Vary` with the names of both; the first one unchanged if it has all of them. */
 export function joinVary(first: HeaderValue, second: HeaderValue): string {
   const known = new Set(parseVary(first).names)
   const text = headerLines(first).join(', ')
@@ -56,8 +56,8 @@ export function toHeaderList(names: readonly string[], languageInKey: boolean): 
 }
 
 /**
- * The list once another response taught more names: it only ever grows, so that a response without
- * `Vary` does not make the next variant be served to all.
+ * The list with names from another response added. It only grows: otherwise one response without `Vary` would make
+ * the next variant be served to all.
  *
  * @returns `known` itself if there is nothing new.
  */

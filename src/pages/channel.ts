@@ -2,22 +2,22 @@ import { channel } from 'node:diagnostics_channel'
 import type { Reason } from './reasons.js'
 
 /**
- * What became of a request: answered from the cache; answered by the handler and stored; or the handler's
- * alone. `stale` and `joined` are for answers past their time and those taken from another
- * request's handler.
+ * What became of a request. `hit`: answered from the cache. `miss`: answered by the handler, and stored. `bypass`:
+ * answered by the handler, and not stored. `stale`: answered with an expired page. `joined`: answered with the
+ * page that the handler rendered for another request meanwhile.
  */
 export type ResponseOutcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass'
 
-/** A message on the channel `fragcache:response`: one request that came by. */
+/** A message on the channel `fragcache:response`: what became of one request. */
 export interface ResponseMessage {
   readonly method: string
-  /** Absolute, as sent; where that cannot be told safely, the request target. */
+  /** Absolute, as sent; if that cannot be told safely, the request target. */
   readonly url: string
   /** The page's key, before the cache adds its own prefix and version. */
   readonly key: string
   readonly alias: string
   readonly outcome: ResponseOutcome
-  /** Why the answer was not stored, or not looked for. */
+  /** Why the response was not stored, why the cache was not asked, or why the page is an expired one. */
   readonly reason?: Reason
 }
 

@@ -5,25 +5,25 @@ import type { LeftReason, StaleReason } from './reasons.js'
 
 /** A page that was found for a request. */
 export interface FoundPage {
-  /** Fresh or not; `undefined`: there is none that this visitor may be given. */
+  /** Fresh or not; `undefined`: there is none that may answer this request. */
   readonly page: StoredResponse | undefined
-  /** There is one, but not for this visitor. */
+  /** There is one, but it may not answer this request. */
   readonly isPassedOver: boolean
-  /** A soft invalidation ended it: it is not to be found still current. */
+  /** A soft invalidation ended it: its handler must not confirm it. */
   readonly isSoft: boolean
 }
 
-/** What a request says, and what is known of it. */
+/** What a request asks for, and what is known of it. */
 export interface Asking {
   readonly method: string
   readonly headers: HeaderFields
   /** Its `Cache-Control`, if the site listens to that. */
   readonly directives: RequestDirectives | undefined
-  /** It is known whom it belongs to. */
-  readonly isVisitors: boolean
-  /** It makes a page again in the background. */
+  /** It is per-user. */
+  readonly isPerUser: boolean
+  /** It was sent in the background, to have a page rendered again. */
   readonly isDetached: boolean
-  /** Nothing here stores what the handler makes. */
+  /** Nothing here stores the handler's response. */
   readonly isReadOnly: boolean
   /** Requests of one page wait for each other. */
   readonly waits: boolean
@@ -39,18 +39,18 @@ export type Decision =
       /** Whether the page is rendered again in the background. */
       readonly refresh: 'no' | 'by-chance' | 'now'
     }
-  /** Nothing stored answers it, and nothing is to be made for it here. */
+  /** Nothing stored answers it, and no handler is run for it here. */
   | { readonly kind: 'leave'; readonly reason: LeftReason }
-  /** To whoever makes the page already, or else to the handler, for all who come meanwhile. */
+  /** It waits for the page if that is being rendered; otherwise it has it rendered, also for others that wait. */
   | ({ readonly kind: 'wait' } & ForHandler)
-  /** To the handler, for this request alone. */
+  /** It goes to the handler, for this request alone. */
   | ({ readonly kind: 'forward' } & ForHandler)
 
-/** With what a request goes to the handler. */
+/** What is known of an older page when a request goes to the handler. */
 export interface ForHandler {
-  /** An older page, which may stand in. */
+  /** An older page, which may answer if the handler fails. */
   readonly stale: StoredResponse | undefined
-  /** The handler is asked whether that is still current. */
+  /** The handler is asked whether that page is still current. */
   readonly validates: boolean
   readonly isPassedOver: boolean
 }
@@ -82,34 +82,34 @@ export function decide(found: FoundPage, asking: Asking, nowMs: number): Decisio
   return { kind, stale: page, validates: mayValidate(found, asking), isPassedOver }
 }
 
-/** A part is no answer to whether the whole is still current, nor does HEAD bring the whole. */
+/** Whether the handler may be asked to confirm the page: not for a part of it, nor by HEAD, which brings no body. */
 function mayValidate({ page, isSoft }: FoundPage, { method, headers }: Asking): boolean {
   if (page === undefined || page.holes !== undefined || isSoft) return false
   return mayBeReplaced(headers) && headers['range'] === undefined && method !== 'HEAD'
 }
 
-/** Whoever has credentials neither leads nor waits, and so for those who want it their own way. */
-function mayWait({ method, headers, directives, isVisitors }: Asking): boolean {
+/** Whether the request wants the page that others get too: without credentials, range or `no-cache`. */
+function mayWait({ method, headers, directives, isPerUser }: Asking): boolean {
   if (method !== 'GET' || headers['authorization'] !== undefined) return false
   if (headers['range'] !== undefined || directives?.noCache === true) return false
-  return !isVisitors
+  return !isPerUser
 }
 
 /**
- * Whether the handler may be asked for the whole, or whether a stored page is still current, in place of what
- * the client asks. `If-Match` and `If-Unmodified-Since` are the handler's affair.
+ * Whether the conditions of a request may be replaced by those of the cache. `If-Match` and
+ * `If-Unmodified-Since` are for the handler to evaluate.
  */
 export function mayBeReplaced(headers: HeaderFields): boolean {
   return ['if-match', 'if-unmodified-since'].every((name) => headerOf(headers, name) === undefined)
 }
 
-/** Whether visitors whom the site knows are given a page too. */
-export function isForVisitors({ isPublic, nominated }: StoredResponse): boolean {
-  // One that was made without cookies tells nobody from others.
+/** Whether a page may answer requests that are per-user. */
+export function mayAnswerPerUser({ isPublic, nominated }: StoredResponse): boolean {
+  // A page that varies on cookies, but was rendered without any, is for no particular visitor.
   return isPublic || nominated.some(([name, value]) => name === 'cookie' && value !== null)
 }
 
-/** What becomes of a request that waited, once what it waited for has landed. */
+/** What becomes of a request that waited, once the page it waited for is there. */
 export type JoinDecision =
   | {
       readonly kind: 'answer'
@@ -119,9 +119,9 @@ export type JoinDecision =
   | { readonly kind: 'forward' }
 
 /**
- * Decides whether a page that another request brought answers one that waited.
+ * Decides whether the page of another request answers one that waited for it.
  *
- * @param standsIn - The handler failed, and it is an older one.
+ * @param standsIn - The handler failed, and this is an older page.
  */
 export function decideJoined(
   page: StoredResponse,

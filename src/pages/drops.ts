@@ -8,7 +8,7 @@ import { newTagVersion } from '../tags.js'
 import { answeredInTime } from './ask-cache.js'
 import { encodeGeneration } from './page-records.js'
 
-/** How long at least an invalidation stands against handlers that began before it. */
+/** For at least so long an invalidation counts against handlers that began before it. */
 const INVALIDATION_SECONDS = 300
 
 /** Failed invalidations that are remembered. */
@@ -16,20 +16,20 @@ const MAX_OUTSTANDING = 10_000
 
 const NOT_INVALIDATED = 'an invalidation of this page failed, and it may be outdated'
 
-/** What counts the things that happen to pages, so that it is known what a handler did not see. */
+/** Counts the events of pages, so that it is known which of them happened after a handler began. */
 interface Counter {
   moment: number
 }
 
 /** The invalidations of pages in one cache, under one key prefix. */
 export class Drops {
-  /** Those that the cache has not confirmed yet. */
+  /** Invalidations that the cache has not confirmed yet, by URI. */
   readonly #running = new Map<string, Promise<unknown>>()
-  /** Those that failed, so that what they were to drop does not come back with the cache. */
+  /** Invalidations that failed. They are tried again, so that old pages do not come back with the cache. */
   readonly #outstanding = new Set<ShortKey>()
-  /** When variants, and URIs, were dropped, so that a handler that is running does not bring one back. */
+  /** When variants and URIs were dropped, so that a handler that was running then does not store one. */
   readonly #dropped = new Moments()
-  /** The same for all at once. */
+  /** When all pages were dropped at once. */
   #clearedAt = 0
 
   constructor(
@@ -63,12 +63,12 @@ export class Drops {
     if (this.#isOutstanding(uri)) throw new CacheBackendError(NOT_INVALIDATED)
   }
 
-  /** Waits for the invalidation of a URI that is on its way, if there is one, however it ends. */
+  /** Waits for an invalidation of a URI that is on its way, whether it succeeds or not. */
   async runningOver(uri: string): Promise<void> {
     await this.#running.get(uri)
   }
 
-  /** Whether one of these, a variant or a URI, was dropped since a moment. */
+  /** Whether one of these names, of variants and URIs, was dropped since a moment. */
   wereDropped(names: readonly string[], moment: number): boolean {
     return this.#clearedAt > moment || names.some((name) => this.#dropped.of(name) > moment)
   }
@@ -95,7 +95,7 @@ export class Drops {
       await done
       this.#outstanding.delete(shortKey(uri))
     } catch (error) {
-      // Whoever asks for a page of it tries again first.
+      // The next look-up of its pages tries again first.
       this.#rememberFailed(shortKey(uri))
       throw error
     } finally {
@@ -119,7 +119,7 @@ export class Drops {
   async dropKeys(keys: readonly string[]): Promise<void> {
     const moment = ++this.counter.moment
     for (const key of keys) this.#dropped.note(key, moment)
-    // A mark and not nothing: a handler that found nothing and is running in another process loses too.
+    // A mark is stored in place of each page: so a handler in another process that found no page cannot store one.
     const marks = keys.map((key) => [key, newMark()] as const)
     const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
     if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
@@ -127,11 +127,11 @@ export class Drops {
   }
 }
 
-/** Stands in place of a page, and reads as none; each is unlike all others. */
+/** Is stored in place of a page and reads as no page; each mark is unique. */
 function newMark(): string {
   return `dropped ${newTagVersion()}`
 }
 
 function ignore(): void {
-  // Whoever asked for it is told.
+  // The caller of `invalidate` gets the error.
 }

@@ -1,14 +1,14 @@
 import type { StoredResponse } from '../http/stored-response.js'
 import { isDueEarly } from '../staleness.js'
 
-/** Requests that were chosen to have their page rendered again. */
+/** Requests that were chosen to have their page rendered again early. */
 const chosen = new WeakSet<object>()
 
 /**
- * Whether a fresh page is to be rendered again ahead of its time, by chance.
+ * Whether a fresh page is to be rendered again before it expires, by chance.
  *
  * @param beta - By how much earlier; 0: never.
- * @remarks Who was chosen once stays so, however many places ask.
+ * @remarks A request that was chosen once stays chosen, so that the chance is the same however often it is asked.
  */
 export function isChosenEarly(req: object, page: StoredResponse, beta: number): boolean {
   const { costMs, freshUntilMs } = page

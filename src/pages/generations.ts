@@ -6,12 +6,12 @@ import type { PageLookup } from './page.js'
 import { NO_TAG_NAMES } from './page-reader.js'
 import { decodeGeneration, encodeGeneration } from './page-records.js'
 
-/** How long the generation of a URI of which nothing is stored lies about: no handler takes longer. */
+/** How long a generation is kept before a page is stored in it: no handler takes longer. */
 const GENERATION_SECONDS = 3600
 
 /**
- * The generation that a page is made in. One that is not there is begun, since it may be lost while the
- * handler runs, and with it what another process has invalidated.
+ * The generation that a page is rendered in. If there is none, one is stored now: without it an invalidation by
+ * another process while the handler runs would go unnoticed.
  */
 export function generationOf(
   cache: CacheCore,
@@ -31,7 +31,7 @@ export function generationOf(
     return chain(found, (there) => {
       const known = decodeGeneration(there?.hits[0]?.value)?.generation
       if (known !== undefined || there === undefined) return known
-      // Damaged, it reads as none.
+      // The record is damaged, and has to be replaced.
       const mended = cache.tryStore([key], [{ storedKey, value, expiresAtMs }])
       return chain(mended, (again) => (again?.[0] === 'stored' ? own : undefined))
     })

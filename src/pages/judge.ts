@@ -8,41 +8,41 @@ import {
 } from './policy.js'
 import type { ChangeReason, StoreRefusal, UnkeptReason } from './reasons.js'
 
-/** What a response was made of, as far as that decides whose it is. */
+/** What a response contains, as far as that decides whether it may be shared. */
 export interface Inside {
-  /** What differs per visitor was read for it, and it does not vary on that. */
+  /** A per-user input was read for it, on which it does not vary. */
   readonly isUnfit: boolean
-  /** Something in it is past its time. */
+  /** Something in it is stale. */
   readonly holdsOld: boolean
   readonly holes: HolesInside
 }
 
 /**
- * `none`: the response has no holes. `filled`: they are filled for this visitor, and known. `lost`: it has, or may
- * have, some that cannot be told from the rest.
+ * `none`: the response has no holes. `filled`: its holes are filled for this request, and their places are known.
+ * `lost`: it has, or may have, holes that cannot be told from the rest.
  */
 export type HolesInside = 'none' | 'filled' | 'lost'
 
-/** What came back for a request, when its headers are about to be sent. */
+/** A response whose headers are about to be sent, and its request. */
 export interface Came {
   readonly request: {
     readonly method: string
-    /** It asked for parts: what came may be one. */
+    /** It asked for a range: the response may be a part. */
     readonly ranged: boolean
   }
   readonly response: ResponseFacts
-  /** Whom it belongs to, as far as the site can tell. */
+  /** Set if the request is per-user. */
   readonly visitor: Visitor | undefined
-  /** It is answered as something else than it was looked up as. */
+  /** Something that is part of the key has changed since the look-up. */
   readonly change: ChangeReason | undefined
   readonly inside: Inside
 }
 
-/** Whether a response may be kept, and what is said of it. */
+/** Whether a response may be stored, and what its headers have to say. */
 export type Judgement = {
-  /** The body is this visitor's, whatever the headers say. */
-  readonly isForOneVisitor: boolean
-  /** What caches after us are told; `undefined`: what the response says itself. */
+  /** The body is per-user, whatever the headers say. */
+  readonly isPerUser: boolean
+  /** What later caches are told; `undefined`: what the response says itself. */
   readonly downstream: Downstream | undefined
 } & (
   | { readonly keeps: true; readonly verdict: Extract<ResponseVerdict, { store: true }> }
@@ -50,7 +50,7 @@ export type Judgement = {
 )
 
 /**
- * Decides what becomes of what came back.
+ * Decides whether a response may be stored.
  *
  * @param nowMs - Milliseconds since the epoch.
  */
@@ -59,32 +59,32 @@ export function judge(came: Came, options: StoreOptions, nowMs: number): Judgeme
   const verdict = judgeResponse({ ...request, visitor }, response, options, nowMs)
   const own = ownRefusal(inside, response)
   const old = inside.holdsOld ? 'stale-inside' : undefined
-  const isForOneVisitor = inside.holes === 'filled' || own !== undefined
-  const isSilent = isForOneVisitor || change !== undefined || old !== undefined
+  const isPerUser = inside.holes === 'filled' || own !== undefined
+  const isSilent = isPerUser || change !== undefined || old !== undefined
   const downstream = isSilent ? undefined : verdict.downstream
   const reason = change ?? (verdict.store ? undefined : verdict.reason) ?? own ?? old
   if (reason !== undefined || !verdict.store) {
-    return { keeps: false, reason: reason ?? 'status', isForOneVisitor, downstream }
+    return { keeps: false, reason: reason ?? 'status', isPerUser, downstream }
   }
-  return { keeps: true, verdict, isForOneVisitor, downstream }
+  return { keeps: true, verdict, isPerUser, downstream }
 }
 
-/** Why a response is one visitor's by what it was made of. */
+/** Why a response is per-user by what it contains. */
 function ownRefusal(
   { isUnfit, holes }: Inside,
   { headers }: ResponseFacts,
 ): UnkeptReason | undefined {
   if (isUnfit) return 'undeclared-read'
   if (holes === 'lost') return 'holes'
-  // By the letter of the RFC cookies are stored, but not those that may tell of who filled the holes.
+  // By RFC 9111 cookies may be stored, but here they may have been set to fill the holes.
   return holes === 'filled' && headers['set-cookie'] !== undefined ? 'set-cookie' : undefined
 }
 
 /**
- * Why a response that was judged to be kept is not, now that it has ended whole.
+ * Why a response that was to be stored is not, now that its whole body was sent.
  *
- * @param refusal - By the headers that were sent in the end.
- * @param lacksVary - It was said what it varies on before cookies were read.
+ * @param refusal - The reason that the headers give as they were sent in the end.
+ * @param lacksVary - Its headers were sent without `Vary: Cookie` before cookies were read.
  */
 export function judgeEnd(
   refusal: StoreRefusal | undefined,

@@ -20,23 +20,22 @@ const KEYS = 7
 const NO_HEADERS: readonly string[] = Object.freeze([])
 
 /**
- * What a URI's last lookup found out, so that the next one of it need not do so again: the hashes and
- * keys, and what its records said. Records are compared with what the cache gives now, so that this
- * never answers for the cache.
+ * What the last look-up of a URI found out, to make the next one faster: hashes, keys, and its decoded records.
+ * A record is used only if the cache still gives the same text, so that this never answers for the cache.
  */
 export class KnownUri {
   readonly uriHash: string
   readonly generationKey: string
   readonly headerListKey: string
   readonly variantsKey: string
-  /** Tags that its page was found to have, which the next lookup reads along. */
+  /** Tags that its page was found to have; the next look-up reads their versions together with the page. */
   tags: readonly string[] = NO_HEADERS
   #generationValue: unknown
   #generation: string | undefined
   #listValue: unknown
   #list: ListRecord | undefined
   #keyWithoutHeaders: string | undefined
-  /** The key of those who send none of the headers in a list: mostly everybody's without a cookie. */
+  /** The key of requests without any of the headers in a list: mostly requests without a cookie. */
   #absent: { readonly headerList: readonly string[]; readonly key: string } | undefined
   readonly #storedKeys = new Map<string, string>()
 
@@ -47,7 +46,7 @@ export class KnownUri {
     this.variantsKey = variantsKey(address, this.uriHash)
   }
 
-  /** The headers it is likely to vary on. */
+  /** The headers that it probably varies on. */
   get guess(): readonly string[] {
     return this.#list?.list ?? NO_HEADERS
   }
@@ -55,7 +54,7 @@ export class KnownUri {
   /** Reads the record of its generation. */
   readGeneration(value: unknown): string | undefined {
     if (value !== this.#generationValue) this.#generation = decodeGeneration(value)?.generation
-    // Texts that are the same one need not be compared next time.
+    // The same string object is compared quickly next time.
     this.#generationValue = value
     return this.#generation
   }
@@ -68,8 +67,8 @@ export class KnownUri {
   }
 
   /**
-   * What a cache sees of a key that is the same for every request: a text that is rendered again has to be
-   * hashed again each time it is looked up.
+   * The stored key. That of keys which are the same for every request is remembered, since a new string would
+   * have to be hashed on each look-up.
    */
   storedKey(key: string, toStored: (key: string) => string): string {
     let stored = this.#storedKeys.get(key)
@@ -103,7 +102,7 @@ export class KnownUri {
   }
 }
 
-/** The URIs of late. */
+/** The URIs that were looked up last. */
 export class KnownUris {
   readonly #uris = new BoundedMemo(bytesOfKnown)
 
@@ -123,7 +122,7 @@ export class KnownUris {
     if (known.tags.length === tags.size && known.tags.every((tag) => tags.has(tag))) return
     known.tags = [...tags.keys()]
     const { uri, language, timeZone } = known.address
-    // It takes more now than was counted.
+    // It takes more memory than was counted before.
     if (uri.length <= MAX_URI_LENGTH) this.#uris.set(idOf(uri, language, timeZone), known)
   }
 }

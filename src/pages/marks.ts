@@ -1,11 +1,11 @@
 import { BoundedMemo } from '../bounded-memo.js'
 
-/** A mark counts for so long. */
+/** A mark is valid for so long. */
 const MARK_MS = 10_000
 
 /**
- * Of which pages it is known of late that the answers to such requests are for one visitor each, so that
- * nobody need wait.
+ * Remembers for a short time that a page was not stored for such requests, so that the next ones do not wait for
+ * each other.
  */
 export class Marks {
   readonly #untilMs = new BoundedMemo<number>(() => 16)
@@ -25,7 +25,7 @@ export class Marks {
   }
 }
 
-/** What any browser, and any proxy before us, may send without a handler caring much. */
+/** Headers that browsers and proxies send with any request, and that rarely change a page. */
 const ORDINARY: ReadonlySet<string> = new Set([
   'accept',
   'accept-charset',
@@ -58,14 +58,13 @@ const ORDINARY: ReadonlySet<string> = new Set([
 ])
 
 /**
- * What kind of request it is: the names of all headers that not everybody sends, `Cookie` among them.
- * What a request with odd headers found out counts for requests with the same ones, and so can't hold
- * for others that its page is private.
+ * The kind of a request: the names of its unusual headers, `Cookie` among them. A mark that a request has set
+ * counts only for requests of the same kind, so that odd headers cannot make a page unshared for others.
  */
 export function profileOf(headers: Readonly<Record<string, unknown>>): string {
   let profile = ''
   for (const name of Object.keys(headers).sort()) {
-    // Of HTTP/2: every request has them.
+    // Pseudo-headers of HTTP/2, which every request has.
     if (name.startsWith(':')) continue
     if (!ORDINARY.has(name) && !/^sec-(?:ch|fetch)-/.test(name)) profile += `\n${name}`
   }

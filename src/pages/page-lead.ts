@@ -3,18 +3,18 @@ import { Flight } from '../making/flight.js'
 import type { Frame } from '../making/frame.js'
 import type { Makings } from '../making/makings.js'
 
-/** What a handler's run for one page brings those who wait; nothing at all tells them to ask again. */
+/** What requests get that wait for a page; without it they look the page up again. */
 export interface LandedPage {
-  /** As it is stored; `undefined`: nothing that others could have. */
+  /** The page as it is stored; `undefined`: there is none that could be shared. */
   readonly page: StoredResponse | undefined
-  /** The handler failed, and this is an older page that stands in for it. */
+  /** The handler failed, and this is an older page. */
   readonly standsIn: boolean
 }
 
-/** Each has to make it alone. */
-export const NOBODYS: LandedPage = Object.freeze({ page: undefined, standsIn: false })
+/** Each request that waits has to go to the handler. */
+export const UNSHARED: LandedPage = Object.freeze({ page: undefined, standsIn: false })
 
-/** Who makes a page for all who ask for it meanwhile. */
+/** Has a page rendered for all requests that ask for it meanwhile. */
 export class PageLead {
   readonly flight = new Flight<LandedPage>([])
   #hasBegun = false
@@ -22,10 +22,10 @@ export class PageLead {
   readonly #limit: NodeJS.Timeout
 
   /**
-   * @param frame - What the page is asked for in.
-   * @param limitMs - A handler that hangs holds up nobody for longer.
-   * @param onStream - Told if the time is up while the answer is on its way: a stream is not worth
-   *   waiting for.
+   * @param frame - The frame in which the page is requested.
+   * @param limitMs - The others wait for the handler no longer than this.
+   * @param onStream - Called if the time is up while the response is being sent: a stream is not worth waiting
+   *   for.
    */
   constructor(
     private readonly key: string,
@@ -37,11 +37,11 @@ export class PageLead {
     makings.flights.takeOff(key, this.flight, frame)
     this.#limit = setTimeout(() => {
       if (this.#hasBegun) onStream()
-      this.land(NOBODYS)
+      this.land(UNSHARED)
     }, limitMs).unref()
   }
 
-  /** The first bytes are out. */
+  /** The first bytes of the response are sent. */
   begin(): void {
     this.#hasBegun = true
   }

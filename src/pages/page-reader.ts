@@ -20,11 +20,11 @@ import type { PageLookup, PageRequest } from './page.js'
 
 /** How pages are kept. */
 export interface PageStoreOptions {
-  /** More of one URI, in one language and time zone, are not kept; the oldest goes. */
+  /** At most so many variants of one URI, in one language and time zone, are kept; the oldest is dropped. */
   readonly maxVariants: number
-  /** Values of headers that mean the same make the same key, and pages may set cookies. */
+  /** Header values that mean the same make the same key, and pages may set cookies. */
   readonly rfc9111: boolean
-  /** For how long pages may answer past their time: then those are wanted that softly ended. */
+  /** For how long pages may answer when they are stale. If they may, those that a soft invalidation ended count. */
   readonly staleWhileRevalidate?: boolean | number
   readonly staleIfError?: boolean | number
 }
@@ -32,7 +32,7 @@ export interface PageStoreOptions {
 /** Variants of a URI that are kept, unless the site says otherwise. */
 export const MAX_VARIANTS = 256
 
-/** Bytes of pages that this process keeps decoded, beside the texts that caches keep. */
+/** Bytes of decoded pages that this process keeps, besides the texts in its caches. */
 export const DECODED_BYTES = 32 * 1024 * 1024
 
 const decodedPages = new MemoBudget(DECODED_BYTES)
@@ -54,10 +54,10 @@ const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze(
 
 /** Reads the pages in one cache under one key prefix. */
 export class PageReader {
-  /** Counts what happens to pages, so that it is known what a handler did not see. */
+  /** Counts the events of pages, so that it is known which of them happened after a handler began. */
   moment = 0
   readonly #known: KnownUris
-  /** By where the text is kept, so that a page which is evicted, or replaced, is not kept here. */
+  /** By the entry that holds the text, so that a page which is evicted or replaced is forgotten here too. */
   readonly #decoded = new BoundedWeakMemo<object, Decoded>(({ bytes }) => bytes, decodedPages)
   readonly #wantsStale: boolean
   readonly #toStored = (key: string) => this.cache.checkedKey(key)
@@ -125,9 +125,9 @@ export class PageReader {
   }
 
   /**
-   * One read where the URI varies on what it varied on when it was last seen here, else two.
+   * Finds a page with one read, if the URI still varies on the headers that it varied on last time; else with two.
    *
-   * @param isCurrent - No copy will do, neither of a replica nor of local memory.
+   * @param isCurrent - The answer must not come from a replica or from a copy in local memory.
    */
   find(request: PageRequest, tags: readonly string[], isCurrent = false): MaybePromise<PageLookup> {
     const { moment } = this
@@ -160,8 +160,8 @@ export class PageReader {
   }
 
   /**
-   * The keys a request's page may have. One with `Authorization` has pages of its own, and may have
-   * those that are meant for it too. One that is routed elsewhere than it was sent has only pages of its own.
+   * The keys that a request's page may have. A request with `Authorization` has pages of its own, and may get
+   * shared ones that say so. A request whose URL was rewritten has only pages of its own.
    */
   candidates(
     known: KnownUri,
@@ -227,13 +227,13 @@ export class PageReader {
     return (await this.read(keys, known, NO_TAG_NAMES)).hits.map((hit) => hit?.value)
   }
 
-  /** What lies under the key of a page. */
+  /** Reads the entry under the key of a page. */
   async readSlot(key: string, known: KnownUri): Promise<Lookup> {
     const found = this.cache.tryLookup([key], [known.storedKey(key, this.#toStored)], [])
     return orFail(await found)
   }
 
-  /** Local memory is asked without detours. */
+  /** Reads several entries; from local memory without promises. */
   read(
     keys: readonly string[],
     known: KnownUri,
@@ -260,7 +260,7 @@ export class PageReader {
   }
 }
 
-/** A page whose time is over earlier, by a soft invalidation; no request may ask for it all the same. */
+/** A page that a soft invalidation ended early; not even `max-stale` of a request revives it. */
 function endedAt(page: StoredResponse, softMs: number): StoredResponse {
   const freshUntilMs = Math.min(page.freshUntilMs ?? Infinity, softMs)
   return { ...page, freshUntilMs, mayBeStale: false }
@@ -269,8 +269,8 @@ function endedAt(page: StoredResponse, softMs: number): StoredResponse {
 const ROUTED_LIST: readonly string[] = [ROUTED]
 
 /**
- * The fields that key a request's page. A rewritten target is none of the list itself: those who are
- * routed where they asked for would look for other pages.
+ * The fields by which a request's page is keyed. A rewritten target is not part of the stored list, since requests
+ * that are not rewritten must not be keyed by it.
  */
 export function withRouted(
   headerList: readonly string[],
@@ -283,7 +283,7 @@ export function isAuthorized({ headers }: PageRequest): boolean {
   return headers['authorization'] !== undefined
 }
 
-/** The bytes of the bodies, and the head, whose texts are several. */
+/** An estimate of a page's bytes: its bodies, and the head, which is kept as text and decoded. */
 function bytesOfPage({ body, encoded }: StoredResponse, text: string): number {
   const bodies = encoded.reduce((sum, { length }) => sum + length, body.length)
   return 1000 + bodies + 3 * (text.length - bodies)
@@ -297,12 +297,12 @@ function isSameList(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
 }
 
-/** Only the tags that were asked for: others were read along for the page that is there. */
+/** The versions of the tags that were asked for; others were read for the page itself. */
 function seenOf(seen: SeenVersions, tags: readonly string[]): SeenVersions {
   return new Map(tags.map((tag) => [tag, seen.get(tag)]))
 }
 
 function lyingAt(lying: readonly unknown[], at: number, first: number): PageLookup['lying'] {
-  // Where the answer came from memory, nobody looked.
+  // An answer from local memory does not say what is stored.
   return at < 0 || lying.length === 0 ? undefined : { payload: lying[first + at] }
 }

@@ -57,7 +57,7 @@ const WRITING_LIMIT_MS = 500
 
 const NO_VARIANTS: ReturnType<typeof countVariant> = { surplus: [] }
 
-/** What is told of a page that may not be kept after all. */
+/** The reason that is reported for a page that may not be kept after all. */
 const UNFIT: Readonly<Record<Unkept, UnstoredReason>> = {
   'not-begun': 'cache-refused',
   invalidated: 'invalidated',
@@ -87,7 +87,7 @@ export class PageStore {
   readonly #turns = new PageTurns()
   readonly #drops: Drops
   readonly cookieReaders = new CookieReaders()
-  /** Pages that were stored; by URI, which of them was the last. */
+  /** The number of pages that were stored, and for each URI the number of its last one. */
   #arrivals = 0
   readonly #arrived = new BoundedMemo<number>(() => 16)
   readonly #reader: PageReader
@@ -101,7 +101,7 @@ export class PageStore {
   ) {
     const cache = coreOf(api)
     this.cache = cache
-    // A prefix that the cache cannot take shows now, not page by page.
+    // A prefix that the cache refuses is reported now, not for each page.
     cache.checkedKey(generationKey({ keyPrefix, uri: '' }))
     this.#reader = new PageReader(cache, keyPrefix, options)
     this.#drops = new Drops(api, keyPrefix, this.#reader)
@@ -148,20 +148,20 @@ export class PageStore {
         if (lookup.page !== undefined) return lookup
         const writing = this.#turns.of(request.uri)
         if (writing === undefined) {
-          // Stored here while the cache was asked: its answer may be older than the page.
+          // A page was stored here meanwhile: the cache's answer may be from before that.
           const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
           return isOvertaken ? find() : lookup
         }
-        // Just answered here and on its way into the cache: worth a moment.
+        // The page is just being stored: it is worth a short wait.
         return answeredInTime(writing, WRITING_LIMIT_MS).then(find, () => lookup)
       }),
     )
   }
 
   /**
-   * As {@link lookup}, where the cache answers at once: without detours, as one look-up of the page.
+   * As {@link lookup}, but synchronous and counted as one look-up, where the cache answers at once.
    *
-   * @returns `undefined` where it has to be asked the other way.
+   * @returns `undefined` where {@link lookup} is needed.
    */
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
@@ -172,7 +172,7 @@ export class PageStore {
     try {
       found = this.#reader.findAtOnce(request)
     } catch {
-      // Asked the other way, it fails again, and that is told.
+      // By the other way it fails again, and that is reported.
       return undefined
     }
     cache.calls.lookedUp('get', found.key, found.page !== undefined, startedMs)
@@ -180,16 +180,16 @@ export class PageStore {
   }
 
   /**
-   * Called before a request goes to its handler: notes from when on an invalidation is to win, as far as the
-   * lookup did not.
+   * Called before a request goes to its handler: reads what the look-up did not, so that any later invalidation
+   * keeps the page from being stored.
    *
-   * @returns The lookup, with what it still lacked.
+   * @returns The look-up, completed.
    */
   begin(request: PageRequest, lookup: PageLookup): MaybePromise<PageLookup> {
     const { cache } = this
     const absent = [...lookup.tags.keys()].filter((tag) => lookup.tags.get(tag) === undefined)
     const seen = new Map(absent.map((tag) => [tag, undefined]))
-    // Also where there are none: the clock has to be known for those that are declared by the handler.
+    // Also without tags: for tags that the handler declares, the clock of the cache has to be known.
     const isDue = absent.length > 0 || (cache.isShared && cache.clockTime === undefined)
     const begun = isDue ? cache.tryBegin([], { lying: [], seen }, absent) : undefined
     return chain(begun, (beginning) => {
@@ -208,8 +208,8 @@ export class PageStore {
   /**
    * Stores a response.
    *
-   * @param seen - What the lookup before the handler found. An invalidation since then wins.
-   * @returns Also the page as it is stored, for those who wait for it.
+   * @param seen - What the look-up before the handler found. An invalidation since then wins.
+   * @returns Also the page as it is stored, for requests that wait for it.
    * @remarks One at a time per URI in this process. Between processes nothing is lost that could
    *   make a page answer for another: at worst one is stored that nobody finds.
    */
@@ -239,10 +239,10 @@ export class PageStore {
     const { address } = known
     const records = await this.#readRecords(request, page.vary)
     const { current, generation, list, headerList } = records
-    // It could not be begun, and so nothing can be stored in it.
+    // Its generation could not be stored, so that invalidations would go unnoticed.
     if (cache.isShared && seen.generation === undefined) return { outcome: 'cache-refused' }
     if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
-    // Not in the list itself: whoever sends credentials would split everybody's pages.
+    // Not part of the stored list: shared pages would then be keyed by credentials too.
     const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
     const routed = withRouted(headerList, request)
     const keyedBy = isPrivateToSender ? growHeaderList(routed, AUTHORIZATION) : routed
@@ -261,7 +261,7 @@ export class PageStore {
       nominated: nominate(keyedBy, values),
       codings: encoded.map(([coding, body]) => [coding, body.length] as const),
     }
-    // Texts are kept by reference where answers come at once; bytes would be copied on each hit.
+    // Local memory keeps texts by reference, and would copy bytes on each hit.
     const encode = cache.answersAtOnce ? encodeStoredText : encodeStoredResponse
     const value = encode(head, [...page.body, ...encoded.map(([, body]) => body)])
 
@@ -316,7 +316,7 @@ export class PageStore {
       return { outcome: 'cache-refused' }
     }
     this.#arrived.set(request.uri, ++this.#arrivals)
-    // Nobody who asks after an invalidation is handed what is from before it.
+    // Requests that wait and came after an invalidation must not get this page.
     if (isDropped()) return { outcome: 'invalidated' }
     if (surplus.length > 0) {
       const gone = surplus.map((old) => variantKey(address, 'GET', old, known.uriHash))
@@ -349,7 +349,7 @@ export class PageStore {
     return { current, isDamaged, generation, list, headerList, variants }
   }
 
-  /** A damaged record reads as none, and still no other can be added: the next page is to be kept. */
+  /** Removes a damaged record, which reads as none and yet keeps another from being added. */
   async #clearDamage(known: KnownUri): Promise<void> {
     const key = known.generationKey
     const [value] = await this.#reader.readValues([key], known)
@@ -357,7 +357,7 @@ export class PageStore {
   }
 
   /**
-   * What has to lie under a page's key for it to be stored there.
+   * What has to be stored under a page's key for the page to replace it.
    *
    * @returns `undefined`: another page has been stored there since this one began.
    */
@@ -368,7 +368,7 @@ export class PageStore {
     generation: string,
   ): Promise<Condition | undefined> {
     if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
-    // Only now it is known what it varies on.
+    // The key became known only with the response's `Vary`.
     const lying = orFail(await this.cache.tryLying(this.cache.checkedKey(key)))
     const { hits } = await this.#reader.readSlot(key, known)
     const there = this.#reader.decode(hits[0])
@@ -403,7 +403,7 @@ export class PageStore {
     return this.#reader.candidates(known, request, headerList)[0] ?? ''
   }
 
-  /** Drops one page, which its handler says is no more, unless another has taken its place. */
+  /** Drops one page, unless another has been stored in its place. */
   async drop(request: PageRequest, key: string, seen: StoredResponse): Promise<void> {
     const known = this.#reader.knownOf(request)
     const drop = async () => {
@@ -418,17 +418,17 @@ export class PageStore {
   }
 
   /**
-   * Drops every page of a URI, those too whose handlers are running.
+   * Drops every page of a URI, also pages whose handlers are running.
    *
    * @throws CacheBackendError: the cache failed; the pages may still be there.
-   * @remarks In this process it counts at once, also while the cache has still to confirm it.
+   * @remarks In this process it counts at once, even before the cache has confirmed it.
    */
   invalidate(uri: string): Promise<void> {
     return this.#drops.invalidate(uri)
   }
 
   /**
-   * Drops the page of one variant of a URI, also if its handler is running in this process.
+   * Drops the page of one variant of a URI, also one whose handler is running in this process.
    *
    * @param variant - The request headers it varies on, and its language and time zone.
    * @throws CacheBackendError: the cache failed; the page may still be there.
@@ -436,7 +436,7 @@ export class PageStore {
   async invalidateVariant(variant: PageRequest): Promise<void> {
     const known = this.#reader.knownOf(variant)
     const { headerList, isKnown } = await this.lookup(variant)
-    // Nobody can say yet which of the running handlers is that variant's.
+    // It is not known yet which of the running handlers renders that variant.
     if (!isKnown) return this.invalidate(variant.uri)
     const keys = this.#reader.candidates(known, variant, headerList)
     await this.#drops.dropKeys(keys)

@@ -18,7 +18,7 @@ export interface Write {
   readonly replacing?: unknown
 }
 
-/** What has to lie under a key for something to be written there. */
+/** What has to be stored under a key for something to be written there. */
 export type Condition = Pick<Write, 'ifAbsent' | 'replacing'>
 
 /** A variant that is to be stored. */
@@ -31,8 +31,8 @@ export interface PageVariant {
 /**
  * Counts a variant in.
  *
- * @param value - The record of a URI's variants, as it lies there.
- * @returns The record to write, if it changes, and the oldest variants, which have to go.
+ * @param value - The record of a URI's variants, as it is stored.
+ * @returns The record to write, if it changes, and the oldest variants, which are to be dropped.
  */
 export function countVariant(
   { hash, generation, keptUntilMs }: PageVariant,
@@ -86,14 +86,14 @@ export function latest(
   return before.expiresAtMs
 }
 
-/** Whether nobody invalidated the URI since the handler began. */
+/** Whether the URI was not invalidated since the handler began. */
 export function isStillSeen(
   current: GenerationRecord | undefined,
   seen: PageLookup,
   isShared: boolean,
 ): boolean {
   if (isShared) return current !== undefined && current.generation === seen.generation
-  // What was there and is gone was invalidated by other means, such as `clear`.
+  // A generation that has vanished was invalidated by other means, such as `clear`.
   if (current === undefined) return seen.generation === undefined
   if (current.generation === seen.generation) return true
   return seen.generation === undefined && !current.invalidated

@@ -16,7 +16,7 @@ export interface PageRequest {
   readonly headers: HeaderFields
 }
 
-/** What a lookup found. */
+/** What a look-up found. */
 export interface PageLookup {
   /** Fresh or not. */
   readonly page: StoredResponse | undefined
@@ -24,28 +24,27 @@ export interface PageLookup {
   readonly generation: string | undefined
   /** The headers the URI's responses are known to vary on. */
   readonly headerList: readonly string[]
-  /** The key the request's page has, as far as is known. */
+  /** The key of the request's page, as far as it is known which headers its URI varies on. */
   readonly key: string
-  /** Its URI has pages, or had of late. */
+  /** It is known which headers its URI varies on: it has pages, or had some recently. */
   readonly isKnown: boolean
   /** The versions of the tags that the page was stored with. */
   readonly pageTags: TagVersions | undefined
-  /** A soft invalidation made the page stale, and it is not to be found still current. */
+  /** A soft invalidation made the page stale: its handler must not confirm it. */
   readonly isSoft?: boolean | undefined
   /** The versions of the tags that were asked for. */
   readonly tags: SeenVersions
   /**
-   * What lay under its key, of whatever worth: a page is stored in place of that alone. Left out: it was
-   * not looked.
+   * What is stored under its key, readable or not: the new page may replace only that. Left out: it was not read.
    */
   readonly lying?: { readonly payload: unknown } | undefined
-  /** When, in the order of what happens in this store. */
+  /** When it was looked up, as a number in the order of events in this store. */
   readonly moment: number
 }
 
 /** A response to store. */
 export interface NewPage {
-  /** What the response itself knows of its head. */
+  /** The head, without what the store adds. */
   readonly head: Omit<
     StoredHead,
     'uri' | 'language' | 'timeZone' | 'generation' | 'nominated' | 'codings'
@@ -55,15 +54,16 @@ export interface NewPage {
   readonly encoded?: readonly (readonly [coding: string, body: Buffer])[]
   /** The names in its `Vary`, in lower case. */
   readonly vary: readonly string[]
-  /** It is of use until then, fresh or not. Milliseconds since the epoch; `null`: without end. */
+  /** Until then it is kept, fresh or stale. Milliseconds since the epoch; `null`: without end. */
   readonly keptUntilMs: Deadline
-  /** It collected what the fragments inside depend on. */
+  /** The frame that collected what the page depends on. */
   readonly frame: Frame
 }
 
 /**
- * What became of a response that was to be stored: it is; the URI was invalidated since its handler
- * began, or may have been; another one was stored meanwhile; its time was up; the cache would not take it;
- * it failed; or too many wait to be stored for this URI.
+ * What became of a response that was to be stored. `stored`: it is. `invalidated`: its URI was invalidated since
+ * the handler began. `overtaken`: another page was stored meanwhile. `stale`: it has expired. `cache-refused` and
+ * `cache-failed`: the cache did not take it. `busy`: too many pages of the URI wait to be stored. The others are
+ * reasons of its content.
  */
 export type StoreOutcome = 'stored' | UnstoredReason

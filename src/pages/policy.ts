@@ -17,9 +17,9 @@ import { headerOf, headerText, type HeaderFields } from '../http/header-values.j
 import { formatHttpDate, parseHttpDate } from '../http/http-date.js'
 import { parseVary } from '../http/vary.js'
 
-/** What the policy wants to know of a request. */
+/** What the policy has to know of a request. */
 export interface RequestFacts {
-  /** Of the request line, whatever a method override made of it later. */
+  /** That of the request line, though a method override may have changed it later. */
   readonly method: string
   /** Absolute, as sent; `undefined` if it cannot be told safely. */
   readonly uri: string | undefined
@@ -32,15 +32,15 @@ export interface RequestFacts {
  * @returns `undefined` if so, else why not.
  */
 export function lookupRefusal({ method, uri, headers }: RequestFacts): LookupRefusal | undefined {
-  // RFC 9111 §4: other methods are written through.
+  // RFC 9111 §4: other methods go to the handler.
   if (method !== 'GET' && method !== 'HEAD') return 'method'
-  // RFC 9110 §9.3.1: what the body of a GET asks for is not in the key.
+  // RFC 9110 §9.3.1: the body of a GET is not part of the key.
   if (hasBody(headers)) return 'request-body'
   if (asksForUpgrade(headerText(headers, 'upgrade'))) return 'upgrade'
   return uri === undefined ? 'uri-unreadable' : undefined
 }
 
-/** Clients offer HTTP/2 without expecting it: that must not be a way around the cache. */
+/** Clients that only offer HTTP/2 (`h2c`) are answered from the cache too. */
 function asksForUpgrade(upgrade: string | undefined): boolean {
   return upgrade !== undefined && upgrade.trim().toLowerCase() !== 'h2c'
 }
@@ -51,16 +51,16 @@ function hasBody(headers: HeaderFields): boolean {
   return length !== undefined && length !== '0'
 }
 
-/** What the policy wants to know of a response when its headers are about to be sent. */
+/** What the policy has to know of a response whose headers are about to be sent. */
 export interface ResponseFacts {
   readonly status: number
   readonly headers: HeaderFields
 }
 
-/** A request that belongs to a visitor. */
+/** Why a request is per-user. */
 export interface Visitor {
   readonly reason: PersonalReason
-  /** A `Cookie` tells the visitor from others. */
+  /** It has a `Cookie`, which tells it from other requests. */
   readonly hasCookie: boolean
 }
 
@@ -77,7 +77,7 @@ export interface StoreRules {
 
 const DEFAULT_STATUSES: ReadonlySet<number> = new Set([200])
 
-/** Parts of a whole, and answers to conditions of one client. */
+/** Parts of a whole, and responses to conditions of one client. */
 const NEVER_STORED_STATUSES: ReadonlySet<number> = new Set([206, 304, 412])
 
 /** What `must-understand` asks for. @see RFC 9110 §15, RFC 9111 §5.2.2.3 */
@@ -86,9 +86,9 @@ const UNDERSTOOD_STATUSES: ReadonlySet<number> = new Set([
 ])
 
 /**
- * Whether a response is one for this request alone.
+ * Whether a response is for this request alone.
  *
- * @param visitor - Whom the request belongs to, as far as the site can tell; `undefined`: nobody.
+ * @param visitor - Set if the request is per-user.
  * @returns `undefined` if it may be given to others, else why not.
  * @see RFC 9111 §3; RFC 9213 §2.2
  */
@@ -114,14 +114,13 @@ export function storeRefusal(
     return 'event-stream'
   }
   if (visitor === undefined || isPublicWithTime(headers, control, nowMs)) return undefined
-  // Without a cookie the visitor's page would be that of everybody who sends none.
+  // Keyed by `Cookie`, a page of a request without one would be shared by all such requests.
   return visitor.hasCookie && vary.names.includes('cookie') ? undefined : visitor.reason
 }
 
 /**
- * Whether a response says that it is for everybody, whoever asked. With a time of zero beside it
- * `public` says so of nothing: Express writes `public, max-age=0` for every file that it sends. Where it
- * names no time, the site has given one.
+ * Whether a response says `public` and names no time of zero with it: Express writes `public, max-age=0` for every
+ * file that it sends, which does not say that the file may be shared. Without a time, that of the site counts.
  *
  * @see RFC 9111 §3.5, §5.2.2.9
  */
@@ -131,7 +130,7 @@ function isPublicWithTime(headers: HeaderFields, control: CacheControl, nowMs: n
   return seconds === undefined || (seconds !== null && seconds > 0)
 }
 
-/** On a whole response it means nothing, and what names no range makes no part of it. @see RFC 9110 §14.4 */
+/** Whether a `Content-Range` names a range at all; otherwise the response is whole. @see RFC 9110 §14.4 */
 function namesRange(contentRange: string | undefined): boolean {
   return contentRange !== undefined && /[0-9*/=]/.test(contentRange)
 }
@@ -147,9 +146,9 @@ function isStorableStatus(
 }
 
 interface StoringControl {
-  /** The directives that count for us. */
+  /** The directives that count for this cache. */
   readonly control: CacheControl
-  /** They are those of `CDN-Cache-Control`; `Expires` does not count beside it. */
+  /** They are those of `CDN-Cache-Control`, with which `Expires` does not count. */
   readonly targeted: boolean
   readonly restriction: Restriction | undefined
 }
@@ -177,33 +176,33 @@ function controlOf(headers: HeaderFields, rfcStatus: number | undefined): Storin
   return { control, targeted: true, restriction: own ?? storingRestriction(value, general, LIFTED) }
 }
 
-/** What a `CDN-Cache-Control` with a time of its own may allow against `Cache-Control`. */
+/** Restrictions of `Cache-Control` that a `CDN-Cache-Control` with a time of its own lifts. */
 const LIFTED: readonly Restriction[] = ['no-cache']
 
-/** What does not keep a response from being stored by the letter of RFC 9111. */
+/** Restrictions that do not keep a response from being stored by RFC 9111. */
 function liftedRestrictions(control: CacheControl, status: number): readonly Restriction[] {
-  // §5.2.2.3: beside must-understand, no-store is for those who do not.
+  // §5.2.2.3: with must-understand, no-store is for caches that do not understand the status.
   const understood = hasDirective(control, 'must-understand') && UNDERSTOOD_STATUSES.has(status)
   return understood ? ['no-cache', 'no-store'] : ['no-cache']
 }
 
 /** How long a response may be kept, and how large it may be. */
 export interface StoreOptions extends StoreRules {
-  /** Of the handler: wins over what the response says. `null`: kept without end. */
+  /** The time given for the handler's pages, in place of what the response says. `null`: without end. */
   readonly pageSeconds?: number | null | undefined
-  /** For responses that say nothing. `null`: these are not kept. */
+  /** For responses that name no time. `null`: these are not stored. */
   readonly siteSeconds: number | null
   readonly maxBodyBytes: number
   /** How long a response with a validator is kept to be validated. Default: see {@link retention}. */
   readonly revalidateSeconds?: number | undefined
-  /** How long a stale one may stand in, at most. `true`: as the response says. Default: not. */
+  /** How long a stale response may be used, at most. `true`: as the response says. Default: not at all. */
   readonly staleIfError?: number | boolean | undefined
   readonly staleWhileRevalidate?: number | boolean | undefined
-  /** Something in the response lives no longer than this. Milliseconds since the epoch. */
+  /** When the first of what is in the response ends. Milliseconds since the epoch. */
   readonly endsAtMs?: number | undefined
 }
 
-/** What caches after us, the browser's among them, are told. */
+/** What later caches, the browser's among them, are told. */
 export interface Downstream {
   readonly cacheControl: string
   /** `undefined`: the header stays as it is, or absent. */
@@ -212,11 +211,11 @@ export interface Downstream {
 
 /** How long a response is of use once it is stale, in seconds. */
 export interface Retention {
-  /** All in all. */
+  /** In all. */
   readonly staleSeconds: number
   readonly ifErrorSeconds: number
   readonly whileRevalidateSeconds: number
-  /** Nothing in it forbids to use it past its time. */
+  /** The response does not forbid to use it when it is stale. */
   readonly mayBeStale: boolean
 }
 
@@ -231,11 +230,11 @@ export type ResponseVerdict =
       readonly ageSeconds: number
       /** The names in its `Vary`. */
       readonly vary: readonly string[]
-      /** It said `public`, with a time above zero: any visitor's request may be answered with it. */
+      /** It said `public`, with a time above zero if any: it may answer per-user requests. */
       readonly isPublic: boolean
-      /** It may answer requests with `Authorization`, whoever asked first. */
+      /** It may answer any request with `Authorization`. */
       readonly isForAuthorized: boolean
-      /** It is never used without asking the handler. */
+      /** It is never used before the handler has confirmed it. */
       readonly mustValidate: boolean
       readonly downstream: Downstream | undefined
     }
@@ -248,7 +247,7 @@ export type ResponseVerdict =
 /**
  * Decides on a response whose headers are about to be sent.
  *
- * @param request - `visitor`: whom it belongs to, as far as the site can tell.
+ * @param request - `visitor` is set if it is per-user.
  * @param nowMs - Milliseconds since the epoch.
  * @see Django, `UpdateCacheMiddleware.process_response`; RFC 9111 §3, §4.2
  */
@@ -256,7 +255,7 @@ export function judgeResponse(
   request: {
     readonly method: string
     readonly visitor: Visitor | undefined
-    /** It asked for parts: what came may be one. */
+    /** It asked for a range: the response may be a part. */
     readonly ranged?: boolean
   },
   response: ResponseFacts,
@@ -275,7 +274,7 @@ export function judgeResponse(
   if (typeof lifetime === 'string') return refused(lifetime)
   const { explicit } = lifetime
   const ageSeconds = initialAgeSeconds(headers, nowMs)
-  // What the response says of itself counts from when it was made, what we were told from now.
+  // A time that the response names counts from its `Date`, one of the site from now.
   const said =
     lifetime.seconds !== null && explicit ? lifetime.seconds - ageSeconds : lifetime.seconds
   const leftSeconds = ((options.endsAtMs ?? Infinity) - nowMs) / 1000
@@ -288,7 +287,7 @@ export function judgeResponse(
   if (explicit && !isCut && !isOfUse && !(rfc9111 && retained.staleSeconds > 0)) {
     return refused('stale')
   }
-  // Where the response alone decides, what it said stays as it said it.
+  // Where the response alone decides, its headers stay.
   const isItsOwnAffair = explicit && !isCut && (targeted || rfc9111 || options.siteSeconds === null)
   const saysItself = isItsOwnAffair || seconds === null || keep === null
   const downstream = saysItself ? undefined : limitDownstream(headers, seconds, keep, nowMs)
@@ -301,7 +300,7 @@ export function judgeResponse(
   if (request.ranged === true) return refused('range', downstream)
   const length = headerText(headers, 'content-length')
   if (length !== undefined) {
-    // Neither is kept here, so nobody after us is told to keep it either.
+    // It is not stored here, so that later caches are not told to store it either.
     if (!/^[0-9]+$/.test(length)) return refused('content-length')
     if (Number(length) > options.maxBodyBytes) return refused('too-large')
   }
@@ -336,7 +335,7 @@ function lifetimeSeconds(
   { pageSeconds, siteSeconds, rfc9111 = false }: StoreOptions,
   nowMs: number,
 ): { readonly seconds: number | null; readonly explicit: boolean } | StoreRefusal {
-  // By the letter, only what is a page has the time of a page; anything else has to say its own.
+  // By RFC 9111 the time of the handler is for pages; other responses have to name their own.
   const isPage = !rfc9111 || (status === 200 && headerOf(headers, 'set-cookie') === undefined)
   if (pageSeconds !== undefined && isPage) return { seconds: pageSeconds, explicit: false }
   const explicit = targeted
@@ -347,7 +346,7 @@ function lifetimeSeconds(
   if (!rfc9111) {
     return siteSeconds === null ? 'no-freshness' : { seconds: siteSeconds, explicit: false }
   }
-  // It is validated each time, so that it needs no time of its own.
+  // It is validated each time, so that it needs no time.
   if (hasDirective(control, 'no-cache')) return { seconds: 0, explicit: true }
   const heuristic = heuristicSeconds(status, headers, control, nowMs)
   return heuristic === undefined ? 'no-freshness' : { seconds: heuristic, explicit: true }
@@ -374,13 +373,13 @@ function heuristicSeconds(
 
 const MAX_HEURISTIC_SECONDS = 86_400
 
-/** Kept for validation at least so long, and at most: a page that is always asked for is cheap. */
+/** A page is kept for validation at least and at most so long. */
 const MIN_REVALIDATE_SECONDS = 60
 const MAX_REVALIDATE_SECONDS = 3600
 
 /**
- * How long a response is of use once it is stale. With a validator it is kept as long again as it
- * was fresh, a minute at least and an hour at most.
+ * How long a response is of use when it is stale. With a validator it is kept as long again as it was fresh, at
+ * least a minute and at most an hour.
  *
  * @see RFC 5861 §3, §4; RFC 9111 §4.2.4
  */
@@ -405,10 +404,10 @@ function retention(
   return { staleSeconds, ifErrorSeconds, whileRevalidateSeconds, mayBeStale }
 }
 
-/** With one of them nothing is served stale. @see RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10 */
+/** They forbid stale responses. @see RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10 */
 const STRICT = ['must-revalidate', 'proxy-revalidate', 's-maxage', 'no-cache']
 
-/** The option is the most a response may ask for, and what counts for those that ask for nothing. */
+/** The seconds that a response asks for, at most those of the option; the option's where it asks for none. */
 function allowedSeconds(
   asked: number | null | undefined,
   option: number | boolean | undefined,

@@ -1,17 +1,17 @@
 import type { Restriction } from '../http/cache-control.js'
 
-/** Why a request is neither answered from the cache nor its answer stored, as far as it tells itself. */
+/** Why the cache has nothing to do with a request, by the request itself. */
 export type LookupRefusal = 'method' | 'request-body' | 'upgrade' | 'uri-unreadable'
 
-/** The same, with what the site's own functions tell. */
+/** The same, or because of the site's own functions. */
 export type AdmissionRefusal = LookupRefusal | 'language-unreadable' | 'time-zone-unreadable'
 
-/** Why the cache had nothing to do with a request that it could have been asked for. */
+/** Why a request was passed on to its handler without the cache. */
 export type PassReason = AdmissionRefusal | 'request-no-store' | 'cache-failed'
 
 /**
- * Why a response belongs to the visitor who asked: they are known to the site (`personal`), or their
- * cookies were read while it was made.
+ * Why a response is per-user: the site knows the visitor (`personal`), or the request's cookies were read while it
+ * was rendered.
  */
 export type PersonalReason = 'personal' | 'cookies-read'
 
@@ -36,17 +36,17 @@ export type StoreRefusal =
   | 'head'
   | 'range'
 
-/** What the request was looked up as is not what it was answered as. */
+/** What has changed between the look-up and the response, and is part of the key. */
 export type ChangeReason =
   'trust-changed' | 'method-changed' | 'language-changed' | 'time-zone-changed'
 
-/** What is inside a response keeps it from being stored. */
+/** Why a response is not stored, by what is in it. */
 export type ContentReason = 'undeclared-read' | 'holes' | 'stale-inside' | 'tags-unreadable'
 
-/** Why a body was not recorded whole. */
+/** Why a body was not recorded completely. */
 export type RecordingFault = 'incomplete' | 'content-length' | 'too-large' | 'trailers'
 
-/** Why a response that was to be stored was not: what the store said. */
+/** Why the store did not keep a response. */
 export type UnstoredReason =
   | 'invalidated'
   | 'overtaken'
@@ -61,13 +61,13 @@ export type UnstoredReason =
 export type UnkeptReason =
   StoreRefusal | ChangeReason | ContentReason | RecordingFault | UnstoredReason
 
-/** Why a request that was looked up got an answer that is neither stored nor made. */
+/** Why a request that was looked up was neither answered with a page nor has its response stored. */
 export type LeftReason = 'no-update-cache' | 'only-if-cached'
 
-/** The handler failed with this status, and an older page stands in for it. */
+/** The handler failed with this status, and an older page was sent instead. */
 export type HandlerFailed = `view-failed-${number}`
 
-/** Why an answer is one past its time. */
+/** Why a response is a stale one. */
 export type StaleReason = 'max-stale' | 'stale-while-revalidate' | 'view-failed' | HandlerFailed
 
 /**

@@ -6,11 +6,11 @@ import { currentAgeSeconds, type StoredHead } from '../http/stored-response.js'
 export type Reuse =
   /** It answers. */
   | 'fresh'
-  /** It answers, though it is past its time, and is rendered again meanwhile. */
+  /** It answers although it is stale, and is rendered again in the background. */
   | 'stale-while-revalidate'
-  /** It answers past its time, since the request says that it may. */
+  /** It answers although it is stale, since the request allows that. */
   | 'max-stale'
-  /** The handler is asked; it may say that nothing changed, or fail where a stale answer may stand in. */
+  /** The handler is asked: it may confirm the response, or fail, where the stale response may be sent instead. */
   | 'validate'
 
 /** What a request asks of the cache. @see RFC 9111 §5.2.1 */
@@ -44,7 +44,7 @@ export function requestDirectives(headers: HeaderFields): RequestDirectives | un
 /**
  * Decides what a stored response is good for.
  *
- * @param asked - What the request says, if the site listens to that.
+ * @param asked - The request's `Cache-Control`, if it counts.
  * @see RFC 9111 §4, §4.2.4; RFC 5861 §3
  */
 export function judgeReuse(
@@ -69,7 +69,7 @@ export function judgeReuse(
   return -leftSeconds < stored.whileRevalidateSeconds ? 'stale-while-revalidate' : 'validate'
 }
 
-/** Whether a stale response may stand in for a handler that failed. @see RFC 5861 §4 */
+/** Whether a stale response may be sent in place of a handler that failed. @see RFC 5861 §4 */
 export function standsInForError(stored: StoredHead, nowMs: number): boolean {
   const { freshUntilMs, ifErrorSeconds } = stored
   if (ifErrorSeconds === 0 || stored.mustValidate) return false

@@ -2,10 +2,10 @@ import type { Downstream } from './policy.js'
 import { headerOf, type HeaderFields } from '../http/header-values.js'
 import type { StoredHeader, StoredResponse } from '../http/stored-response.js'
 
-/** Headers that caches after us are told the kept time in. */
+/** Headers that tell later caches how long a page is stored. */
 export const TOLD = ['Cache-Control', 'Expires'] as const
 
-/** What the two of them say. */
+/** The values of these two headers. */
 export function saidOf(headers: HeaderFields): StoredResponse['said'] {
   return TOLD.map((name) => {
     const value = headerOf(headers, name.toLowerCase())
@@ -14,7 +14,7 @@ export function saidOf(headers: HeaderFields): StoredResponse['said'] {
   })
 }
 
-/** The headers as the handler said them. */
+/** The headers as the handler set them. */
 export function unsaid({ headers, said }: StoredResponse): readonly StoredHeader[] {
   if (said.length === 0) return headers
   const names = said.map(([name]) => name.toLowerCase())
@@ -23,7 +23,7 @@ export function unsaid({ headers, said }: StoredResponse): readonly StoredHeader
   return [...others, ...before]
 }
 
-/** The headers with what caches after us are told. */
+/** The headers with what later caches are told. */
 export function tell(
   headers: readonly StoredHeader[],
   { cacheControl, expires }: Downstream,

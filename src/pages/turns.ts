@@ -1,13 +1,13 @@
 import { answeredInTime } from './ask-cache.js'
 
-/** More responses of one URI than this do not wait for each other. */
+/** At most so many writes of one URI wait for each other. */
 const MAX_WAITING = 16
 
 /** Writes of one URI in this process, one at a time. */
 export class PageTurns {
   readonly #writes = new Map<string, { last: Promise<unknown>; count: number }>()
 
-  /** What is being written, or was last; `undefined`: nothing is. */
+  /** Settles when the writes that are under way are done; `undefined`: there are none. */
   of(uri: string): Promise<unknown> | undefined {
     return this.#writes.get(uri)?.last
   }
@@ -30,5 +30,5 @@ export class PageTurns {
 }
 
 function ignore(): void {
-  // Whoever asked for the write is told.
+  // The caller of `take` gets the error.
 }

@@ -1,7 +1,7 @@
-/** What the symbol is called under which a response carries the one who keeps it: each copy of the package has its own. */
+/** The description of the symbol under which a response carries its visit; each copy of the package has its own symbol. */
 export const VISIT_MARK = 'fragcache.visit'
 
-/** Whether a middleware or a listener, of any copy of the package, has begun to keep a response. */
+/** Whether a response cache of any copy of the package handles a response. */
 export function isKeptAround(res: object): boolean {
   return Object.getOwnPropertySymbols(res).some(({ description }) => description === VISIT_MARK)
 }

@@ -3,7 +3,7 @@ import type { StoredResponse } from '../../src/http/stored-response.js'
 import {
   decide,
   decideJoined,
-  isForVisitors,
+  mayAnswerPerUser,
   type Asking,
   type FoundPage,
 } from '../../src/pages/decide.js'
@@ -46,7 +46,7 @@ function asks(changes: Partial<Asking> & { readonly control?: string } = {}): As
     method: 'GET',
     headers: {},
     directives: requestDirectives(control === undefined ? {} : { 'cache-control': control }),
-    isVisitors: false,
+    isPerUser: false,
     isDetached: false,
     isReadOnly: false,
     waits: true,
@@ -149,7 +149,7 @@ const rows: readonly Row[] = [
   },
   {
     says: 'nor does a visitor whom the site knows',
-    asking: asks({ isVisitors: true }),
+    asking: asks({ isPerUser: true }),
     is: { kind: 'forward' },
   },
   {
@@ -205,6 +205,6 @@ describe('a visitor whom the site knows', () => {
     ],
     ['is not given what was made without one', pageWith({ nominated: [['cookie', null]] }), false],
   ])('%s', (_what, page, isGiven) => {
-    expect(isForVisitors(page)).toBe(isGiven)
+    expect(mayAnswerPerUser(page)).toBe(isGiven)
   })
 })

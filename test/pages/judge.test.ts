@@ -25,7 +25,7 @@ interface Row {
   readonly says: string
   readonly came?: Changes
   readonly reason: string | undefined
-  readonly isForOneVisitor?: boolean
+  readonly isPerUser?: boolean
   /** Whether caches after us are told the time that is kept. */
   readonly tells?: boolean
 }
@@ -71,13 +71,13 @@ const rows: readonly Row[] = [
     says: 'an undeclared read makes it the visitor’s',
     came: { inside: { isUnfit: true } },
     reason: 'undeclared-read',
-    isForOneVisitor: true,
+    isPerUser: true,
   },
   {
     says: 'what the headers say comes before what is inside',
     came: { inside: { isUnfit: true }, response: { status: 404, headers: {} } },
     reason: 'status',
-    isForOneVisitor: true,
+    isPerUser: true,
   },
   {
     says: 'something past its time inside keeps it from being stored, and nothing is told of it',
@@ -88,24 +88,24 @@ const rows: readonly Row[] = [
     says: 'filled holes make the answer the visitor’s, and the page is kept',
     came: { inside: { holes: 'filled' } },
     reason: undefined,
-    isForOneVisitor: true,
+    isPerUser: true,
   },
   {
     says: 'lost holes keep it from being stored',
     came: { inside: { holes: 'lost' } },
     reason: 'holes',
-    isForOneVisitor: true,
+    isPerUser: true,
   },
 ]
 
 describe('what becomes of what came back', () => {
-  it.each(rows)('$says', ({ came: changes, reason, isForOneVisitor = false, tells = false }) => {
+  it.each(rows)('$says', ({ came: changes, reason, isPerUser = false, tells = false }) => {
     const judgement = judge(came(changes), options, NOW_MS)
     expect({
       reason: judgement.keeps ? undefined : judgement.reason,
-      isForOneVisitor: judgement.isForOneVisitor,
+      isPerUser: judgement.isPerUser,
       tells: judgement.downstream !== undefined,
-    }).toEqual({ reason, isForOneVisitor, tells })
+    }).toEqual({ reason, isPerUser, tells })
   })
 
   it('by the letter of the RFC keeps a cookie, but not beside filled holes', () => {
