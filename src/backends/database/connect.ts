@@ -2,12 +2,12 @@ import { InvalidCacheBackendError, show } from '../../errors.js'
 import type { Driver, DriverContext } from './driver.js'
 import { dialectOfKnex, KnexDriver, type Knex } from './drivers/knex.js'
 import {
-  MysqlConnectionDriver,
-  MysqlPoolDriver,
+  mysqlConnectionDriver,
+  mysqlPoolDriver,
   type MysqlConnection,
   type MysqlPool,
 } from './drivers/mysql.js'
-import { PgClientDriver, PgPoolDriver, type PgClient, type PgPool } from './drivers/postgres.js'
+import { pgClientDriver, pgPoolDriver, type PgClient, type PgPool } from './drivers/postgres.js'
 import { QueryDriver, type QueryDatabase } from './drivers/query.js'
 import { SqliteDriver, type SqliteDatabase } from './drivers/sqlite.js'
 
@@ -73,8 +73,8 @@ function toDriver(database: unknown, name: string, context: DriverContext): Driv
   if (has(database, 'execute') && has(database, 'query')) return mysqlDriver(database, context)
   if (has(database, 'query') && has(database, 'connect') && has(database, 'end')) {
     return 'totalCount' in database
-      ? new PgPoolDriver(database as object as PgPool, context)
-      : new PgClientDriver(database as object as PgClient, context)
+      ? pgPoolDriver(database as object as PgPool, context)
+      : pgClientDriver(database as object as PgClient, context)
   }
   throw unknownDatabase(database, name)
 }
@@ -85,8 +85,8 @@ function mysqlDriver(database: Record<string, unknown>, context: DriverContext):
   const base = has(database, 'promise') ? database : isObject(pool) ? pool : connection
   if (!isObject(base)) throw unknownDatabase(database, 'database')
   return has(base, 'getConnection')
-    ? new MysqlPoolDriver(base as object as MysqlPool, context)
-    : new MysqlConnectionDriver(base as object as MysqlConnection, context)
+    ? mysqlPoolDriver(base as object as MysqlPool, context)
+    : mysqlConnectionDriver(base as object as MysqlConnection, context)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -34,9 +34,9 @@ export interface Driver {
   /** Where answers come at once: the column `value` of the one row. `undefined`: no row. */
   readValue?(statement: Statement, key: string, nowMs: number): unknown
   /** Called when the cache is used for the first time (again). */
-  open(): void
+  open?(): void
   /** Lets go of what belongs to the cache. The connection is the user's and stays open. */
-  close(): void
+  close?(): void
 }
 
 /** What a driver is told by the cache it belongs to. */

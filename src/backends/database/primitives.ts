@@ -134,8 +134,8 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#closing()
-    this.#route.write.close()
-    this.#route.read.close()
+    this.#route.write.close?.()
+    this.#route.read.close?.()
   }
 
   isOutage(error: unknown): boolean {
@@ -145,8 +145,8 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   #open(): void {
     if (this.#isOpen) return
     this.#isOpen = true
-    this.#route.write.open()
-    this.#route.read.open()
+    this.#route.write.open?.()
+    this.#route.read.open?.()
   }
 }
 

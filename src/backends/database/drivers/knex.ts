@@ -45,14 +45,6 @@ export class KnexDriver implements Driver {
     private readonly context: DriverContext,
   ) {}
 
-  open(): void {
-    return undefined
-  }
-
-  close(): void {
-    return undefined
-  }
-
   run(statement: Statement, parameters: readonly Parameter[], dueMs = Infinity): Promise<Answer> {
     return this.#try(statement, parameters, dueMs, 1)
   }

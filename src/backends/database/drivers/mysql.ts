@@ -1,19 +1,6 @@
-import {
-  asError,
-  MOST_CONFLICTS,
-  toAnswer,
-  type Answer,
-  type Driver,
-  type DriverContext,
-  type Parameter,
-  type Statement,
-} from '../driver.js'
-import { isAnswer, isConflict } from '../failures.js'
-import { failureOf, withoutText } from './failure.js'
-import { HangingConnections } from './hanging.js'
-import { Lender } from './lease.js'
-
-type Done = (error: unknown, result: unknown) => void
+import type { Driver, DriverContext, Parameter, Statement } from '../driver.js'
+import { ConnectionDriver, PoolDriver, type Done, type Lending } from './client.js'
+import { withoutText } from './failure.js'
 
 interface Query {
   readonly sql: string
@@ -58,109 +45,39 @@ interface OpeningConnection {
 }
 
 /** A pool of `mysql2`. */
-export class MysqlPoolDriver implements Driver {
-  readonly dialect = 'mysql'
-  readonly answersAtOnce = false
-  readonly #lender: Lender
-  readonly #hanging: HangingConnections
-
-  constructor(
-    readonly database: MysqlPool,
-    private readonly context: DriverContext,
-  ) {
-    const { limitMs } = context
-    this.#hanging = new HangingConnections(
-      limitMs,
-      () => openingConnections(database),
-      (connection) => (connection as OpeningConnection).stream?.destroy(),
-    )
-    this.#lender = new Lender(limitMs, () => this.#hanging.end())
-  }
-
-  open(): void {
-    return undefined
-  }
-
-  close(): void {
-    return undefined
-  }
-
-  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
-      this.database.getConnection((error, connection) => {
-        if (connection === undefined) {
-          lease.end(true)
-          reject(asError(error))
-          return
-        }
-        const isTaken = lease.take((isBroken) => {
-          if (isBroken) connection.destroy()
-          else connection.release()
-        })
-        if (!isTaken) return
-        send(connection, statement, parameters, undefined, MOST_CONFLICTS, (failure, result) => {
-          lease.end(Boolean(failure) && !isAnswer(failure))
-          if (failure) reject(failureOf(failure, statement, this.context))
-          else resolve(toAnswer(result))
+export function mysqlPoolDriver(database: MysqlPool, context: DriverContext): Driver {
+  const lending: Lending<PooledConnection> = {
+    borrow(lent) {
+      database.getConnection((error, connection) => {
+        lent(error, connection, (isBroken) => {
+          if (isBroken) connection?.destroy()
+          else connection?.release()
         })
       })
-      this.#hanging.note()
-    })
+      return true
+    },
+    openings: () => openingConnections(database),
+    destroy: (opening) => (opening as OpeningConnection).stream?.destroy(),
   }
+  return new PoolDriver('mysql', database, lending, send, context)
 }
 
-/**
- * One connection of `mysql2`. Nothing is repeated: a deadlock ends the whole transaction, and that
- * may be the application's.
- */
-export class MysqlConnectionDriver implements Driver {
-  readonly dialect = 'mysql'
-  readonly answersAtOnce = false
-
-  constructor(
-    readonly database: MysqlConnection,
-    private readonly context: DriverContext,
-  ) {}
-
-  open(): void {
-    return undefined
-  }
-
-  close(): void {
-    return undefined
-  }
-
-  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    const limitMs = statement.isUnlimited ? undefined : this.context.limitMs
-    return new Promise((resolve, reject) => {
-      send(this.database, statement, parameters, limitMs, 1, (failure, result) => {
-        if (failure) reject(failureOf(failure, statement, this.context))
-        else resolve(toAnswer(result))
-      })
-    })
-  }
+/** One connection of `mysql2`. */
+export function mysqlConnectionDriver(database: MysqlConnection, context: DriverContext): Driver {
+  return new ConnectionDriver('mysql', database, send, context)
 }
 
-/** @param attempts - How often it is tried where the server gives it up in favour of another. */
 function send(
   connection: MysqlConnection,
-  statement: Statement,
+  { sql, isFixed }: Statement,
   parameters: readonly Parameter[],
   limitMs: number | undefined,
-  attempts: number,
   done: Done,
 ): void {
-  const { sql, isFixed } = statement
   const values = isFixed ? parameters : withoutText(parameters)
   const way = isFixed ? 'execute' : 'query'
   if (limitMs === undefined && givesPlainRows(connection)) {
-    const attempt = (count: number) => {
-      connection[way](sql, values, (failure, result) => {
-        if (count < attempts && isGivenUp(failure)) attempt(count + 1)
-        else done(failure, result)
-      })
-    }
-    attempt(1)
+    connection[way](sql, values, done)
     return
   }
   const query: Query = {
@@ -171,18 +88,7 @@ function send(
     namedPlaceholders: false,
     ...(limitMs !== undefined && { timeout: limitMs }),
   }
-  const attempt = (count: number) => {
-    connection[way](query, (failure, result) => {
-      if (count < attempts && isGivenUp(failure)) attempt(count + 1)
-      else done(failure, result)
-    })
-  }
-  attempt(1)
-}
-
-/** Whether the server gave this statement up in favour of another. */
-function isGivenUp(failure: unknown): boolean {
-  return Boolean(failure) && isConflict(failure)
+  connection[way](query, done)
 }
 
 /** Whether rows come as they are expected without saying so each time, which takes longer. */

@@ -1,20 +1,6 @@
-import {
-  asError,
-  MOST_CONFLICTS,
-  toAnswer,
-  type Answer,
-  type Driver,
-  type DriverContext,
-  type Parameter,
-  type Statement,
-} from '../driver.js'
-import { isAnswer, isConflict } from '../failures.js'
-import { failureOf } from './failure.js'
-import { HangingConnections } from './hanging.js'
-import { Lender } from './lease.js'
-import { quietly, type Listening } from './listening.js'
-
-type Callback<T> = (error: unknown, result: T) => void
+import type { Driver, DriverContext, Parameter, Statement } from '../driver.js'
+import { ConnectionDriver, PoolDriver, type Done, type Lending } from './client.js'
+import type { Listening } from './listening.js'
 
 interface Query {
   readonly name?: string
@@ -25,7 +11,7 @@ interface Query {
 
 /** What is used of a client of `pg`. */
 export interface PgClient extends Listening {
-  query(query: Query, done: Callback<unknown>): unknown
+  query(query: Query, done: Done): unknown
 }
 
 /** What is used of a pool of `pg`. */
@@ -44,103 +30,41 @@ interface OpeningClient {
 }
 
 /** A pool of `pg`. */
-export class PgPoolDriver implements Driver {
-  readonly dialect = 'postgresql'
-  readonly answersAtOnce = false
-  readonly #lender: Lender
-  readonly #hanging: HangingConnections
-  #unlisten: (() => void) | undefined
-
-  constructor(
-    readonly database: PgPool,
-    private readonly context: DriverContext,
-  ) {
-    const { limitMs } = context
-    this.#hanging = new HangingConnections(
-      limitMs,
-      () => openingClients(database),
-      (client) => (client as OpeningClient).connection?.stream?.destroy(),
-    )
-    this.#lender = new Lender(limitMs, () => this.#hanging.end())
-  }
-
-  open(): void {
-    this.#unlisten ??= quietly(this.database)
-  }
-
-  close(): void {
-    this.#unlisten?.()
-    this.#unlisten = undefined
-  }
-
-  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
-    return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
-      const mayOpen = this.database.idleCount === 0
-      this.database.connect((error, client, release) => {
-        if (client === undefined) {
-          lease.end(true)
-          reject(asError(error))
-          return
-        }
-        const isTaken = lease.take((isBroken) => {
-          client.removeListener('error', ignore)
+export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
+  const lending: Lending<PgClient> = {
+    borrow(lent) {
+      const mayOpen = database.idleCount === 0
+      database.connect((error, client, release) => {
+        // A connection that is lost while it is out tells so besides failing the query.
+        client?.on('error', ignore)
+        lent(error, client, (isBroken) => {
+          client?.removeListener('error', ignore)
           release(isBroken ? new Error('fragcache: the connection is of no more use') : undefined)
         })
-        if (!isTaken) return
-        // A connection that is lost while it is out tells so besides failing the query.
-        client.on('error', ignore)
-        ask(client, toQuery(statement, parameters), MOST_CONFLICTS, (failure, result) => {
-          lease.end(Boolean(failure) && !isAnswer(failure))
-          if (failure) reject(failureOf(failure, statement, this.context))
-          else resolve(toAnswer(result))
-        })
       })
-      if (mayOpen) this.#hanging.note()
-    })
+      return mayOpen
+    },
+    openings: () => openingClients(database),
+    destroy: (opening) => (opening as OpeningClient).connection?.stream?.destroy(),
   }
+  return new PoolDriver('postgresql', database, lending, ask, context, database)
 }
 
-/**
- * One client of `pg`. Nothing is repeated: a conflict ends the whole transaction, and that may be the
- * application's.
- */
-export class PgClientDriver implements Driver {
-  readonly dialect = 'postgresql'
-  readonly answersAtOnce = false
-  #unlisten: (() => void) | undefined
-
-  constructor(
-    readonly database: PgClient,
-    private readonly context: DriverContext,
-  ) {}
-
-  open(): void {
-    this.#unlisten ??= quietly(this.database)
-  }
-
-  close(): void {
-    this.#unlisten?.()
-    this.#unlisten = undefined
-  }
-
-  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
-    const query = toQuery(statement, parameters)
-    const limited = statement.isUnlimited
-      ? query
-      : { ...query, query_timeout: this.context.limitMs }
-    return new Promise((resolve, reject) => {
-      ask(this.database, limited, 1, (failure, result) => {
-        if (failure) reject(failureOf(failure, statement, this.context))
-        else resolve(toAnswer(result))
-      })
-    })
-  }
+/** One client of `pg`. */
+export function pgClientDriver(database: PgClient, context: DriverContext): Driver {
+  return new ConnectionDriver('postgresql', database, ask, context, database)
 }
 
-function toQuery(statement: Statement, values: readonly Parameter[]): Query {
-  return statement.isFixed
-    ? { name: statement.name, text: statement.sql, values }
-    : { text: statement.sql, values }
+function ask(
+  client: PgClient,
+  statement: Statement,
+  values: readonly Parameter[],
+  limitMs: number | undefined,
+  done: Done,
+): void {
+  const { sql: text } = statement
+  const query: Query = statement.isFixed ? { name: statement.name, text, values } : { text, values }
+  client.query(limitMs === undefined ? query : { ...query, query_timeout: limitMs }, done)
 }
 
 function* openingClients(pool: PgPool): Generator<object> {
@@ -153,12 +77,4 @@ function* openingClients(pool: PgPool): Generator<object> {
 
 function ignore(): void {
   return undefined
-}
-
-/** @param attempts - How often it is asked where the server gives it up in favour of another. */
-function ask(client: PgClient, query: Query, attempts: number, done: Callback<unknown>): void {
-  client.query(query, (failure, result) => {
-    if (failure && attempts > 1 && isConflict(failure)) ask(client, query, attempts - 1, done)
-    else done(failure, result)
-  })
 }

@@ -39,14 +39,6 @@ export class QueryDriver implements Driver {
     this.dialect = database.dialect
   }
 
-  open(): void {
-    return undefined
-  }
-
-  close(): void {
-    return undefined
-  }
-
   async run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
     const bindings = this.dialect === 'mysql' ? withoutText(parameters) : parameters
     try {

@@ -28,10 +28,6 @@ export class SqliteDriver implements Driver {
     private readonly context: DriverContext,
   ) {}
 
-  open(): void {
-    return undefined
-  }
-
   close(): void {
     this.#prepared.clear()
     this.#reader = undefined

@@ -1,0 +1,146 @@
+import {
+  asError,
+  MOST_CONFLICTS,
+  toAnswer,
+  type Answer,
+  type Dialect,
+  type Driver,
+  type DriverContext,
+  type Parameter,
+  type Statement,
+} from '../driver.js'
+import { isAnswer, isConflict } from '../failures.js'
+import { failureOf } from './failure.js'
+import { HangingConnections } from './hanging.js'
+import { Lender } from './lease.js'
+import { quietly, type Listening } from './listening.js'
+
+export type Done = (error: unknown, result: unknown) => void
+
+/** Runs a statement on a connection. */
+type Ask<Connection> = (
+  connection: Connection,
+  statement: Statement,
+  parameters: readonly Parameter[],
+  limitMs: number | undefined,
+  done: Done,
+) => void
+
+/** How a client library lends the connections of a pool. */
+export interface Lending<Connection> {
+  /** @returns Whether it may open one for that. */
+  borrow(
+    lent: (
+      error: unknown,
+      connection: Connection | undefined,
+      release: (isBroken: boolean) => void,
+    ) => void,
+  ): boolean
+  /** The connections that it is opening. */
+  openings(): Iterable<object>
+  destroy(opening: object): void
+}
+
+/** A connection of a client library, or a pool of them. */
+class ClientDriver<Database extends object> {
+  readonly answersAtOnce = false
+  #unlisten: (() => void) | undefined
+
+  /** @param emitter - Of the errors of connections that nobody uses. */
+  constructor(
+    readonly dialect: Dialect,
+    readonly database: Database,
+    protected readonly context: DriverContext,
+    private readonly emitter: Listening | undefined,
+  ) {}
+
+  open(): void {
+    if (this.emitter !== undefined) this.#unlisten ??= quietly(this.emitter)
+  }
+
+  close(): void {
+    this.#unlisten?.()
+    this.#unlisten = undefined
+  }
+}
+
+/** A pool of connections. */
+export class PoolDriver<Connection> extends ClientDriver<object> implements Driver {
+  readonly #lender: Lender
+  readonly #hanging: HangingConnections
+
+  constructor(
+    dialect: Dialect,
+    database: object,
+    private readonly lending: Lending<Connection>,
+    private readonly ask: Ask<Connection>,
+    context: DriverContext,
+    emitter?: Listening,
+  ) {
+    super(dialect, database, context, emitter)
+    const { limitMs } = context
+    this.#hanging = new HangingConnections(
+      limitMs,
+      () => lending.openings(),
+      (opening) => lending.destroy(opening),
+    )
+    this.#lender = new Lender(limitMs, () => this.#hanging.end())
+  }
+
+  run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
+    return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
+      const mayOpen = this.lending.borrow((error, connection, release) => {
+        if (connection === undefined) {
+          lease.end(true)
+          reject(asError(error))
+          return
+        }
+        if (!lease.take(release)) return
+        const ask = (done: Done) => this.ask(connection, statement, parameters, undefined, done)
+        insist(ask, MOST_CONFLICTS, (failure, result) => {
+          lease.end(Boolean(failure) && !isAnswer(failure))
+          if (failure) reject(failureOf(failure, statement, this.context))
+          else resolve(toAnswer(result))
+        })
+      })
+      if (mayOpen) this.#hanging.note()
+    })
+  }
+}
+
+/**
+ * One connection. Nothing is repeated: a conflict ends the whole transaction, and that may be the
+ * application's.
+ */
+export class ConnectionDriver<Connection extends object>
+  extends ClientDriver<Connection>
+  implements Driver
+{
+  constructor(
+    dialect: Dialect,
+    database: Connection,
+    private readonly ask: Ask<Connection>,
+    context: DriverContext,
+    emitter?: Listening,
+  ) {
+    super(dialect, database, context, emitter)
+  }
+
+  run(statement: Statement, parameters: readonly Parameter[]): Promise<Answer> {
+    const limitMs = statement.isUnlimited ? undefined : this.context.limitMs
+    return new Promise((resolve, reject) => {
+      this.ask(this.database, statement, parameters, limitMs, (failure, result) => {
+        if (failure) reject(failureOf(failure, statement, this.context))
+        else resolve(toAnswer(result))
+      })
+    })
+  }
+}
+
+/** @param attempts - How often it is asked where the server gives it up in favour of another. */
+function insist(ask: (done: Done) => void, attempts: number, done: Done): void {
+  ask((failure, result) => {
+    if (failure && attempts > 1 && isConflict(failure)) insist(ask, attempts - 1, done)
+    else done(failure, result)
+  })
+}
