@@ -33,7 +33,6 @@ export const REFUSED = 2
 export class MysqlStatements extends Statements {
   /** A row; now four times. The insert id is {@link REFUSED} if there was a live one. */
   readonly addIfAbsent: Statement
-  /** Delta; the key; now; the least and the most number that may be counted on. */
   readonly increment: Statement
   /** Gives `bytes`: the most that a statement may have. */
   readonly maxPacket: Statement
@@ -57,7 +56,7 @@ export class MysqlStatements extends Statements {
   }
 
   /** The columns but the key, the deadline last; the key; now; the value (or number) replaced. */
-  replace(column: 'value' | 'number'): Statement {
+  override replace(column: 'value' | 'number'): Statement {
     return this.statement(
       `UPDATE ${this.table} SET value = ?, number = ?, expires = LAST_INSERT_ID(?), key_prefix = ? WHERE cache_key = ? AND expires > ? AND ${column} = ?`,
       FIXED,

@@ -1,13 +1,10 @@
-import type { WriteOutcome } from '../../backend/store.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
-import { keyOf, type Run } from './removal.js'
+import { keyOf } from './removal.js'
 import type { Answer } from './driver.js'
-import { isTooLarge } from './failures.js'
-import { inTurn, rescue } from './in-turn.js'
+import { inTurn } from './in-turn.js'
 import { INSERT_ID_OFFSET, REFUSED, type MysqlStatements } from './mysql-statements.js'
-import { toParameters, type WriteRow } from './row.js'
-import { byKey } from './standard-writer.js'
-import type { Writer, Written } from './writer.js'
+import { byKey, isConditional, toParameters, type WriteRow } from './row.js'
+import { Writer, type Written } from './writer.js'
 
 /** Below this nobody's server refuses a packet. */
 const SURE_BYTES = 1_000_000
@@ -16,17 +13,10 @@ const SURE_BYTES = 1_000_000
 const ROW_BYTES = 320
 
 const STORED: Written = { outcomes: ['stored'], inserted: 1 }
-const TOO_LARGE: Written = { outcomes: ['too_large'], inserted: 0 }
 
 /** Writes to MySQL and MariaDB. */
-export class MysqlWriter implements Writer {
+export class MysqlWriter extends Writer<MysqlStatements> {
   #packetBytes: number | undefined
-
-  constructor(
-    readonly statements: MysqlStatements,
-    private readonly run: Run,
-    private readonly owner: string,
-  ) {}
 
   write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const total = rows.reduce((sum, row) => sum + 2 * bytesOf(row), 0)
@@ -36,61 +26,22 @@ export class MysqlWriter implements Writer {
   }
 
   #write(rows: readonly WriteRow[], most: number, dueMs: number): MaybePromise<Written> {
-    const outcomes = new Map<WriteRow, WriteOutcome>()
-    let inserted = 0
-    const note = (some: readonly WriteRow[]) => (written: Written) => {
-      some.forEach((row, i) => outcomes.set(row, written.outcomes[i] ?? 'failed'))
-      inserted += written.inserted
-    }
-    const fitting: WriteRow[] = []
-    for (const row of rows) {
-      if (bytesOf(row) > most) outcomes.set(row, 'too_large')
-      else fitting.push(row)
-    }
-    const plain = fitting.filter(({ ifAbsent, replacing }) => !ifAbsent && replacing === undefined)
-    const others = fitting.filter(({ ifAbsent, replacing }) => ifAbsent || replacing !== undefined)
-    const chunks = chunksOf(plain.sort(byKey), most)
-    return chain(
-      inTurn(chunks, (chunk) => chain(this.#insertAll(chunk, dueMs), note(chunk))),
-      () =>
-        chain(
-          inTurn(others.sort(byKey), (row) => chain(this.#writeIf(row, dueMs), note([row]))),
-          () => ({ outcomes: rows.map((row) => outcomes.get(row) ?? 'failed'), inserted }),
-        ),
+    const fitting = rows.filter((row) => bytesOf(row) <= most)
+    const plain = fitting.filter((row) => !isConditional(row))
+    const singles = fitting.filter(isConditional)
+    return this.writeParts(
+      rows,
+      { batches: chunksOf(plain.sort(byKey), most), singles },
+      (batch) => this.writeFitting(batch, (some) => this.insertAll(some, dueMs)),
+      (row) => this.writeFitting([row], () => this.#writeIf(row, dueMs)),
     )
   }
 
-  #insertAll(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
-    const parameters = rows.flatMap((row) => toParameters(row, this.owner))
-    const written = () =>
-      chain(this.run(this.statements.write(rows.length, true), parameters, dueMs), (answer) => ({
-        outcomes: rows.map(() => 'stored' as const),
-        inserted: this.insertedOf(answer, rows.length),
-      }))
-    return rescue<Written>(written, (error) => {
-      if (!isTooLarge(error)) throw error
-      if (rows.length === 1) return TOO_LARGE
-      return chain(
-        inTurn(rows, (row) => this.#insertAll([row], dueMs)),
-        (singles) => ({
-          outcomes: singles.flatMap(({ outcomes }) => outcomes),
-          inserted: singles.reduce((sum, { inserted }) => sum + inserted, 0),
-        }),
-      )
-    })
-  }
-
   #writeIf(row: WriteRow, dueMs: number): MaybePromise<Written> {
-    const written = () => {
-      if (row.replacing === undefined) return this.#addIfAbsent(row, dueMs)
-      return chain(this.#replace(row, dueMs), (written) =>
-        written.outcomes[0] === 'stored' || !row.ifAbsent ? written : this.#addIfAbsent(row, dueMs),
-      )
-    }
-    return rescue<Written>(written, (error) => {
-      if (isTooLarge(error)) return TOO_LARGE
-      throw error
-    })
+    if (row.replacing === undefined) return this.#addIfAbsent(row, dueMs)
+    return chain(this.replace(row, dueMs), (written) =>
+      written.outcomes[0] === 'stored' || !row.ifAbsent ? written : this.#addIfAbsent(row, dueMs),
+    )
   }
 
   #addIfAbsent(row: WriteRow, dueMs: number): MaybePromise<Written> {
@@ -101,36 +52,14 @@ export class MysqlWriter implements Writer {
     )
   }
 
-  #replace(
-    { key, value, number, expires, replacing }: WriteRow,
-    dueMs: number,
-  ): MaybePromise<Written> {
-    const column = replacing?.number === null ? 'value' : 'number'
-    const old = replacing?.[column] ?? null
-    const parameters = [value, number, expires, this.owner, key, Date.now(), old]
-    return chain(this.run(this.statements.replace(column), parameters, dueMs), (answer) => ({
-      outcomes: [this.found(answer) ? 'stored' : 'refused'],
-      inserted: 0,
-    }))
-  }
-
   /** A new row counts once, one that is changed twice. */
   insertedOf({ count }: Answer, rows: number): number {
     return Math.max(0, Math.min(rows, 2 * rows - count))
   }
 
-  increment(
-    key: string,
-    delta: number,
-    least: number,
-    most: number,
-    dueMs: number,
-  ): MaybePromise<number | undefined> {
-    const parameters = [delta, key, Date.now(), least, most]
-    return chain(this.run(this.statements.increment, parameters, dueMs), (answer) => {
-      const id = insertIdOf(answer)
-      return id === 0n ? undefined : Number(id - INSERT_ID_OFFSET)
-    })
+  numberOf(answer: Answer): number | undefined {
+    const id = insertIdOf(answer)
+    return id === 0n ? undefined : Number(id - INSERT_ID_OFFSET)
   }
 
   /** There is no telling what a `DELETE` of several keys found, so that is asked before. */

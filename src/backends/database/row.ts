@@ -70,3 +70,13 @@ function asBuffer(bytes: Uint8Array): Buffer {
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
+
+/** All batches lock in this order, so that none waits for another in a circle. */
+export function byKey(a: WriteRow, b: WriteRow): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+}
+
+/** Whether it is written only under a condition. */
+export function isConditional({ ifAbsent, replacing }: WriteRow): boolean {
+  return ifAbsent || replacing !== undefined
+}

@@ -33,7 +33,7 @@ const OWN_PARTS: Readonly<
 
 /** PostgreSQL and SQLite: `ON CONFLICT … WHERE` and `RETURNING` make every answer exact. */
 export class StandardStatements extends Statements {
-  /** Delta; the key; now; the least and the most number that may be counted on. Gives `number`. */
+  /** Gives `number`. */
   readonly increment: Statement
 
   constructor(
@@ -64,8 +64,7 @@ export class StandardStatements extends Statements {
     )
   }
 
-  /** The columns but the key; the key; now; the value (or number) that is replaced. */
-  replace(column: 'value' | 'number'): Statement {
+  override replace(column: 'value' | 'number'): Statement {
     return this.statement(
       `UPDATE ${this.table} SET value = ?, number = ?, expires = ?, key_prefix = ? WHERE cache_key = ? AND expires > ? AND ${column} = ? RETURNING cache_key`,
       ROWS,

@@ -49,6 +49,8 @@ export abstract class Statements {
   readonly touch: Statement
   /** The key; now. */
   readonly remove: Statement
+  /** Delta; the key; now; the least and the most number that may be counted on. */
+  abstract readonly increment: Statement
   readonly #reads = new Map<number, Statement>()
   readonly #writes = new Map<number, Statement>()
   readonly #tellingWrites = new Map<number, Statement>()
@@ -193,6 +195,9 @@ export abstract class Statements {
       ROWS,
     )
   }
+
+  /** The columns but the key; the key; now; the value (or number) that is replaced. */
+  abstract replace(column: 'value' | 'number'): Statement
 
   /** Keys, sorted; the latest deadline that goes. */
   abstract removeExpiring(keys: number): Statement

@@ -1,7 +1,10 @@
 import type { WriteOutcome } from '../../backend/store.js'
-import type { MaybePromise } from '../../maybe-promise.js'
+import { chain, type MaybePromise } from '../../maybe-promise.js'
 import type { Answer } from './driver.js'
-import type { WriteRow } from './row.js'
+import { isTooLarge } from './failures.js'
+import { inTurn, rescue, split } from './in-turn.js'
+import type { Run } from './removal.js'
+import { byKey, toParameters, type WriteRow } from './row.js'
 import type { Statements } from './statements.js'
 
 /** What became of written rows. */
@@ -11,21 +14,45 @@ export interface Written {
   readonly inserted: number
 }
 
-/** What the dialects do in different ways. */
-export interface Writer {
-  readonly statements: Statements
+const TOO_LARGE: Written = { outcomes: ['too_large'], inserted: 0 }
+
+/** Rows that go in batches, and rows that go one by one. */
+export interface Parts {
+  readonly batches: readonly (readonly WriteRow[])[]
+  readonly singles: readonly WriteRow[]
+}
+
+/** Writes to a table: what the dialects have in common, and what each does in a way of its own. */
+export abstract class Writer<Own extends Statements = Statements> {
+  constructor(
+    readonly statements: Own,
+    protected readonly run: Run,
+    protected readonly owner: string,
+  ) {}
+
   /**
    * Writes rows of different keys.
    *
    * @param dueMs - As a driver's, here and below.
    */
-  write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written>
+  abstract write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written>
+
   /**
    * How many of some plainly written rows were not there before, at most.
    *
    * @param told - Whether the statement was to tell.
    */
-  insertedOf(answer: Answer, rows: number, told: boolean): number
+  abstract insertedOf(answer: Answer, rows: number, told: boolean): number
+
+  /** The number that an entry was counted to; `undefined` if none could be counted on. */
+  abstract numberOf(answer: Answer): number | undefined
+
+  /** @returns Which keys were live. */
+  abstract removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>>
+
+  /** Whether a statement about one row found it. */
+  abstract found(answer: Answer): boolean
+
   /** @returns The new number; `undefined` if no entry could be counted on. */
   increment(
     key: string,
@@ -33,9 +60,81 @@ export interface Writer {
     least: number,
     most: number,
     dueMs: number,
-  ): MaybePromise<number | undefined>
-  /** @returns Which keys were live. */
-  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>>
-  /** Whether a statement about one row found it. */
-  found(answer: Answer): boolean
+  ): MaybePromise<number | undefined> {
+    const parameters = [delta, key, Date.now(), least, most]
+    return chain(this.run(this.statements.increment, parameters, dueMs), (answer) =>
+      this.numberOf(answer),
+    )
+  }
+
+  /** Writes batches and then single rows; what is in neither of them is too large. */
+  protected writeParts(
+    rows: readonly WriteRow[],
+    { batches, singles }: Parts,
+    writeBatch: (batch: readonly WriteRow[]) => MaybePromise<Written>,
+    writeSingle: (row: WriteRow) => MaybePromise<Written>,
+  ): MaybePromise<Written> {
+    const outcomes = new Map<WriteRow, WriteOutcome>()
+    let inserted = 0
+    const note = (some: readonly WriteRow[]) => (written: Written) => {
+      some.forEach((row, i) => outcomes.set(row, written.outcomes[i] ?? 'failed'))
+      inserted += written.inserted
+    }
+    return chain(
+      inTurn(batches, (batch) => chain(writeBatch(batch), note(batch))),
+      () =>
+        chain(
+          inTurn([...singles].sort(byKey), (row) => chain(writeSingle(row), note([row]))),
+          () => ({ outcomes: rows.map((row) => outcomes.get(row) ?? 'too_large'), inserted }),
+        ),
+    )
+  }
+
+  /** Writes rows; what is too large is told of the row that it is. */
+  protected writeFitting(
+    rows: readonly WriteRow[],
+    write: (some: readonly WriteRow[]) => MaybePromise<Written>,
+  ): MaybePromise<Written> {
+    return rescue<Written>(
+      () => write(rows),
+      (error) => {
+        if (!isTooLarge(error)) throw error
+        if (rows.length === 1) return TOO_LARGE
+        const halves = split(rows, Math.ceil(rows.length / 2))
+        return chain(
+          inTurn(halves, (half) => this.writeFitting(half, write)),
+          (written) => ({
+            outcomes: written.flatMap(({ outcomes }) => outcomes),
+            inserted: written.reduce((sum, { inserted }) => sum + inserted, 0),
+          }),
+        )
+      },
+    )
+  }
+
+  protected insertAll(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
+    const [only] = rows
+    const parameters =
+      rows.length === 1 && only !== undefined
+        ? toParameters(only, this.owner)
+        : rows.flatMap((row) => toParameters(row, this.owner))
+    const statement = this.statements.write(rows.length, true)
+    return chain(this.run(statement, parameters, dueMs), (answer) => ({
+      outcomes: rows.map(() => 'stored' as const),
+      inserted: this.insertedOf(answer, rows.length, true),
+    }))
+  }
+
+  protected replace(
+    { key, value, number, expires, replacing }: WriteRow,
+    dueMs: number,
+  ): MaybePromise<Written> {
+    const column = replacing?.number === null ? 'value' : 'number'
+    const old = replacing?.[column] ?? null
+    const parameters = [value, number, expires, this.owner, key, Date.now(), old]
+    return chain(this.run(this.statements.replace(column), parameters, dueMs), (answer) => ({
+      outcomes: [this.found(answer) ? 'stored' : 'refused'],
+      inserted: 0,
+    }))
+  }
 }
