@@ -50,7 +50,6 @@ const whole = readdirSync(at('./test'))
 
 /** Of the light folders, what would disturb others in the same process, or starts child processes. */
 const apart = [
-  'test/core/custom-backend.test.ts',
   // Of a process that has not rendered anything yet.
   'test/adapters/eta-first-use.test.ts',
   'test/docs/postgres-bus.test.ts',

@@ -49,15 +49,15 @@ describe('many processes', { timeout: 60_000 }, () => {
   it('lose no update of a counter', async () => {
     await open().set('n', 0)
     const sums = await inParallel(
-      8,
+      4,
       `const sums = []
-       for (let i = 0; i < 40; i++) sums.push(await cache.incr('n'))
+       for (let i = 0; i < 80; i++) sums.push(await cache.incr('n'))
        sums.push(...(await Promise.all(Array.from({ length: 20 }, () => cache.incr('n')))))
        process.send(sums)`,
     )
-    expect(await open().get('n')).toBe(480)
+    expect(await open().get('n')).toBe(400)
     // Each sum was given to one caller.
-    expect(new Set(sums.flat()).size).toBe(480)
+    expect(new Set(sums.flat()).size).toBe(400)
   })
 
   it('lose no update of a counter with tags', async () => {
@@ -68,7 +68,7 @@ describe('many processes', { timeout: 60_000 }, () => {
 
   it('have one winner per add', async () => {
     const wins = (await inParallel(
-      8,
+      4,
       `const wins = []
        for (let i = 0; i < 60; i++) if (await cache.add('k' + i, me)) wins.push([i, me])
        process.send(wins)`,
@@ -87,7 +87,7 @@ describe('many processes', { timeout: 60_000 }, () => {
     await cache.setMany(stale, { tags: ['t'] })
     await cache.invalidateTags(['t'])
     const wins = (await inParallel(
-      6,
+      4,
       `let wins = 0
        for (const kind of ['dead', 'stale']) {
          for (let i = 0; i < 20; i++) if (await cache.add(kind + i, me)) wins++
@@ -100,7 +100,7 @@ describe('many processes', { timeout: 60_000 }, () => {
   it('lose no set under a count or a touch that read the older value', async () => {
     await open().set('n', 0)
     const answers = await inParallel(
-      6,
+      4,
       `if (me === 0) {
          const lost = []
          for (let i = 1; i <= 60; i++) {
@@ -113,19 +113,19 @@ describe('many processes', { timeout: 60_000 }, () => {
        } else {
          let counts = 0
          while (!(await cache.has('done'))) {
-           if (me < 4) await cache.incr('n')
+           if (me < 3) await cache.incr('n')
            else await cache.touch('n')
            counts++
          }
          process.send(counts > 0)
        }`,
     )
-    expect(answers).toEqual([[], true, true, true, true, true])
+    expect(answers).toEqual([[], true, true, true])
   })
 
   it('undo no delete by a count or a touch that read the older value', async () => {
     const answers = await inParallel(
-      5,
+      4,
       `if (me === 0) {
          let undone = 0
          for (let i = 1; i <= 60; i++) {
@@ -143,13 +143,13 @@ describe('many processes', { timeout: 60_000 }, () => {
          process.send('helped')
        }`,
     )
-    expect(answers).toEqual([0, 'helped', 'helped', 'helped', 'helped'])
+    expect(answers).toEqual([0, 'helped', 'helped', 'helped'])
   })
 
   it('tell one of them that it deleted an entry', async () => {
     await open().setMany(Array.from({ length: 40 }, (_, i) => [`k${i}`, i] as const))
     const deleted = (await inParallel(
-      6,
+      4,
       `let deleted = 0
        for (let i = 0; i < 40; i++) if (await cache.delete('k' + i)) deleted++
        process.send(deleted)`,
@@ -192,7 +192,7 @@ describe('many processes', { timeout: 60_000 }, () => {
   it('make one location at the same time', async () => {
     const deep = join(location, 'a', 'b', 'c')
     const got = await Promise.all(
-      Array.from({ length: 6 }, (_, i) =>
+      Array.from({ length: 4 }, (_, i) =>
         runWorker(
           bundle,
           `const cache = new FileBasedCache({ location: args[0] })
@@ -202,7 +202,7 @@ describe('many processes', { timeout: 60_000 }, () => {
         ),
       ),
     )
-    expect(got).toEqual([1, 1, 1, 1, 1, 1])
+    expect(got).toEqual([1, 1, 1, 1])
   })
 })
 

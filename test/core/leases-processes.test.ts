@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { createPool } from 'mysql2'
 import pg from 'pg'
@@ -9,14 +6,15 @@ import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import type { DatabaseConnection } from '../../src/backends/database.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { newTable } from '../support/databases.js'
+import { folderOfFile } from '../support/folders.js'
 import { sharedServer } from '../support/servers.js'
 import { startWorker, type Worker } from '../support/worker.js'
 
-const PROCESSES = 8
+const PROCESSES = 4
 const CALLERS = 100
 
 /**
- * A shared backend, as a process of its own opens it. What is tested is no matter of time: eight
+ * A shared backend, as a process of its own opens it. What is tested is no matter of time: four
  * processes that start at once on two cores may well have to wait for their first answer.
  */
 interface Shared {
@@ -32,7 +30,7 @@ const [redis, memcached, postgres, mysql] = await Promise.all([
   sharedServer('mysql'),
 ])
 
-const folder = mkdtempSync(join(tmpdir(), 'fragcache-leases-'))
+const folder = folderOfFile()
 const table = newTable()
 const ended: (() => Promise<unknown>)[] = []
 let bundle: Bundle
@@ -102,7 +100,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const end of ended) await end()
-  rmSync(folder, { recursive: true, force: true })
   await bundle.remove()
 })
 

@@ -28,12 +28,12 @@ const notRun: readonly (Named & { readonly because: string })[] = [
   {
     page: 'docs/backends/custom.md',
     has: 'export class MapCache',
-    because: 'test/core/custom-backend.test.ts runs it.',
+    because: 'test/package/types.test.ts runs it.',
   },
   {
     page: 'docs/backends/custom.md',
     has: 'testBackend(',
-    because: 'test/core/custom-backend.test.ts runs it.',
+    because: 'test/package/types.test.ts runs it.',
   },
   {
     page: 'docs/engines-of-your-own.md',

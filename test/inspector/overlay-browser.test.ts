@@ -102,10 +102,10 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         for (const [at, width] of widths.entries()) {
           await page.setViewportSize({ width, height: 700 })
           expect(await geometry(page)).toEqual(plain[at])
-          for (const colorScheme of ['light', 'dark'] as const) {
-            await page.emulateMedia({ colorScheme })
-            expect(await violations(page), `${width} ${colorScheme}`).toEqual([])
-          }
+          // What stands out depends on the colours, and what has room on the width.
+          const colorScheme = (['light', 'dark'] as const)[at % 2]!
+          await page.emulateMedia({ colorScheme })
+          expect(await violations(page), `${width} ${colorScheme}`).toEqual([])
           await expect
             .poll(async () => {
               const own = (await card(page).boundingBox())!
