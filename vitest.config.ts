@@ -84,6 +84,8 @@ function project(
     test: {
       name,
       testTimeout: 60_000,
+      // Of those that transpile or install something, or start servers, for the first time.
+      hookTimeout: 60_000,
       expect: { poll: { timeout: 10_000 } },
       setupFiles: ['test/support/patience.ts'],
       // Of tests that say that they wait for nothing but time.
