@@ -15,7 +15,7 @@ let consumer: Consumer
 beforeAll(async () => {
   consumer = await Consumer.install()
   return () => consumer.remove()
-}, 120_000)
+}, 240_000)
 
 const packageOf = (specifier: string): string =>
   specifier

@@ -29,7 +29,7 @@ let consumer: Consumer
 beforeAll(async () => {
   consumer = await Consumer.install()
   return () => consumer.remove()
-}, 120_000)
+}, 240_000)
 
 describe('the installed package', () => {
   it('has every subpath that the project promises', () => {

@@ -177,7 +177,7 @@ beforeAll(async () => {
   consumer = await Consumer.install()
   await consumer.link('@types/node')
   return () => consumer.remove()
-}, 120_000)
+}, 240_000)
 
 /** One run of the compiler, since it checks every library again; what it made lies beside the sources. */
 async function compile(sources: Readonly<Record<string, string>>) {
