@@ -3,7 +3,7 @@ import { isConditional } from '../../src/http/conditional.js'
 import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
 import { asksForAny, hasAlready } from './client-conditions.js'
-import { setHeaders } from './protocol.js'
+import { rawHeadersOf, setHeaders } from './protocol.js'
 import { unnoticed } from './unnoticed.js'
 
 /** The conditions of a client's request (`If-None-Match` and the like), while its handler sees other ones. */
@@ -66,9 +66,7 @@ const CONDITIONS: readonly string[] = [
  */
 function replaceConditions(req: IncomingMessage, page: StoredResponse | undefined): void {
   const headers = { ...req.headers }
-  const isCondition = (i: number) => CONDITIONS.includes((req.rawHeaders[i] ?? '').toLowerCase())
-  // Names and values in turns.
-  const rawHeaders = req.rawHeaders.filter((_text, i) => !isCondition(i - (i % 2)))
+  const rawHeaders = rawHeadersOf(req.rawHeaders, (name) => !CONDITIONS.includes(name))
   for (const name of CONDITIONS) Reflect.deleteProperty(headers, name)
   const fields = page === undefined ? {} : fieldsOf(page)
   const add = (name: string, value: string | undefined) => {

@@ -9,13 +9,16 @@ export type { ResponseMessage, ResponseOutcome } from '../../src/pages/channel.j
 export type { Reason } from '../../src/pages/reasons.js'
 export {
   addNeverCacheHeaders,
+  cacheControl,
   getMaxAge,
   hasVaryHeader,
+  neverCache,
   patchCacheControl,
   patchResponseHeaders,
   patchVaryHeaders,
+  varyOnCookie,
+  varyOnHeaders,
   type HeadersOfResponse,
 } from './header-helpers.js'
-export { cacheControl, neverCache, varyOnCookie, varyOnHeaders } from './header-middlewares.js'
 export type { CacheControlDirectives, DirectiveValue } from '../../src/http/patch-cache-control.js'
 export { conditionalGet } from './conditional-get.js'

@@ -5,10 +5,9 @@ import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js
 import { hasPrecondition } from '../../src/http/conditional.js'
 import type { Middleware } from './middleware.js'
 import { willMakeEtag } from './client-conditions.js'
-import { checkResponse } from './header-helpers.js'
-import { refuseArguments } from './header-middlewares.js'
+import { checkResponse, refuseArguments } from './header-helpers.js'
 import { applyPreconditions } from './precondition.js'
-import { bytesOf, declareLength } from './sent-body.js'
+import { bytesOf, callbackOf, declareLength } from './sent-body.js'
 
 /**
  * A middleware that adds an `ETag` to responses to GET, and answers a client that already has the response
@@ -61,7 +60,8 @@ function watch(req: IncomingMessage, res: ServerResponse): void {
   res.write = (...args: unknown[]) => {
     decideFirst()
     if (!isBodyless) return write(...args)
-    callBack(args)
+    const callback = callbackOf(args)
+    if (callback !== undefined) process.nextTick(callback)
     return true
   }
   res.end = (...args: unknown[]) => {
@@ -70,7 +70,9 @@ function watch(req: IncomingMessage, res: ServerResponse): void {
       if (isAsked) declareLength(res, args)
     }
     decideFirst()
-    return isBodyless ? end(...args.filter(isFunction)) : end(...args)
+    if (!isBodyless) return end(...args)
+    const callback = callbackOf(args)
+    return callback === undefined ? end() : end(callback)
   }
 }
 
@@ -80,16 +82,7 @@ function toWhole(res: ServerResponse, args: readonly unknown[]): Buffer | undefi
   return bytes?.length === 0 ? undefined : bytes
 }
 
-function isFunction(argument: unknown): argument is (error?: Error) => void {
-  return typeof argument === 'function'
-}
-
 function deservesEtag(res: ServerResponse): boolean {
   if (res.hasHeader('ETag') || res.hasHeader('Content-Range')) return false
   return !hasDirective(parseCacheControl(res.getHeader('Cache-Control')), 'no-store')
-}
-
-function callBack(args: readonly unknown[]): void {
-  const callback = args.find(isFunction)
-  if (callback !== undefined) process.nextTick(callback)
 }

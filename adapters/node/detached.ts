@@ -9,6 +9,7 @@ import {
 } from 'node:http'
 import { DiscardingSocket } from './discarding-socket.js'
 import type { Host } from './host.js'
+import { rawHeadersOf } from './protocol.js'
 import { targetOf } from './request.js'
 
 /** How a detached run ended. */
@@ -109,7 +110,7 @@ function receive(
   detached.add(request)
   request.url = url
   request.headers = copyHeaders(req.headers)
-  request.rawHeaders = copyRawHeaders(req.rawHeaders, request.headers)
+  request.rawHeaders = rawHeadersOf(req.rawHeaders, (name) => Object.hasOwn(request.headers, name))
   return received
 }
 
@@ -147,13 +148,6 @@ function copyHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
     if (!LEFT_OUT.has(name)) copy[name] = Array.isArray(value) ? [...value] : value
   }
   return copy
-}
-
-/** Those that are kept, in their order. */
-function copyRawHeaders(rawHeaders: readonly string[], kept: IncomingHttpHeaders): string[] {
-  const isKept = (i: number) => Object.hasOwn(kept, (rawHeaders[i] ?? '').toLowerCase())
-  // Names and values in turns.
-  return rawHeaders.filter((_text, i) => isKept(i - (i % 2)))
 }
 
 function outermost(req: IncomingMessage): RequestListener | undefined {

@@ -14,7 +14,8 @@ const OF_ANY_TEXT: ReadonlySet<string> = new Set([
 
 /** The headers of a response that are set while its holes are filled: they are per-user. */
 export class HoleHeaders {
-  readonly #names = new Set<string>()
+  /** Their names in lower case. */
+  readonly names = new Set<string>()
   readonly #cookies = new Set<string>()
   /** The status when the handler was first given a text with filled holes. */
   #statusBefore: number | undefined
@@ -38,7 +39,7 @@ export class HoleHeaders {
     const lower = name.toLowerCase()
     if (!isFilling()) return this.#noteOfText(lower, value)
     // To vary on one more header is always safe.
-    if (lower !== 'vary') this.#names.add(lower)
+    if (lower !== 'vary') this.names.add(lower)
     if (lower !== 'set-cookie') return
     const before = new Set(cookiesOf(this.res))
     for (const line of [value].flat().map(String)) if (!before.has(line)) this.#cookies.add(line)
@@ -58,11 +59,6 @@ export class HoleHeaders {
   get mayBeOfText(): boolean {
     if (this.#statusBefore === undefined) return false
     return this.#isAnyOfText || this.res.statusCode !== this.#statusBefore
-  }
-
-  /** In lower case. */
-  get names(): ReadonlySet<string> {
-    return this.#names
   }
 
   /** The cookies among them. */

@@ -29,6 +29,14 @@ export function setStatusMessage(res: ServerResponse, text: string): void {
   if (streamOf(res) === undefined) res.statusMessage = text
 }
 
+/** Those of a message's raw headers, which are names and values in turns, whose lower-case name is meant. */
+export function rawHeadersOf(
+  rawHeaders: readonly string[],
+  isMeant: (name: string) => boolean,
+): string[] {
+  return rawHeaders.filter((_text, i) => isMeant((rawHeaders[i - (i % 2)] ?? '').toLowerCase()))
+}
+
 /** Replaces the headers of a request, which has no setters for them over HTTP/2. */
 export function setHeaders(
   req: IncomingMessage,

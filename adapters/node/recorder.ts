@@ -4,7 +4,7 @@ import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { keepLetters } from './replay.js'
 import type { RecordingFault } from '../../src/pages/reasons.js'
 import { isGone } from './protocol.js'
-import { bytesOf } from './sent-body.js'
+import { bytesOf, callbackOf } from './sent-body.js'
 
 /** A stream that was piped into a response. */
 interface Source {
@@ -103,7 +103,7 @@ export class BodyRecorder {
         if (isPromise(this.instead.substitute.body) && !this.#isInEnd) this.#hold(args)
         if (this.instead.substitute.isRecorded === true && !this.#isInEnd) this.#record(args)
         if (this.instead.substitute.body === undefined) this.#waste(args, end)
-        const callback = args.find((arg) => typeof arg === 'function')
+        const callback = callbackOf(args)
         if (callback !== undefined) process.nextTick(callback)
         return !res.writableEnded
       }
@@ -175,8 +175,8 @@ export class BodyRecorder {
 
   /** Calls back as `response.end` does on a response that has ended. */
   #onFinish(args: readonly unknown[]): ServerResponse {
-    const callback = args.find((arg) => typeof arg === 'function')
-    if (callback !== undefined) this.res.on('finish', callback as () => void)
+    const callback = callbackOf(args)
+    if (callback !== undefined) this.res.on('finish', callback)
     return this.res
   }
 

@@ -10,6 +10,11 @@ export function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefin
   return chunk instanceof Uint8Array ? Buffer.from(chunk) : undefined
 }
 
+/** The callback among the arguments of `res.write` or `res.end`. */
+export function callbackOf(args: readonly unknown[]): (() => void) | undefined {
+  return args.find((argument): argument is () => void => typeof argument === 'function')
+}
+
 /**
  * Sets the length of a body that is sent as a whole, as the server does by itself where the headers are
  * sent with it.

@@ -7,7 +7,6 @@ import { decide, mayAnswerPerUser, type Asking } from '../../src/pages/decide.js
 import { isChosenEarly } from '../../src/pages/early-refresh.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { judgeReuse, requestDirectives } from '../../src/pages/reuse.js'
-import { appendCacheStatus } from './cache-headers.js'
 import {
   goToHandler,
   refresh,
@@ -22,11 +21,12 @@ import { takeLookup } from './front.js'
 import { hasLayersAround, onLastWord } from './last-word.js'
 import { keepCookieToItsOwner } from './per-user.js'
 import { mayKnow, type Place } from './place.js'
-import { endWith, isRangeForHandler, prepareAnswer, remainingSeconds } from './replay.js'
+import { isRangeForHandler } from './replay.js'
 import { admit, isPersonal, requestLineMethod, uriOf } from './request.js'
 import { isFillable } from './visitor-holes.js'
 import { Visit } from './visit.js'
 import { warnOfFault } from './warnings.js'
+import { answerFresh } from './wire.js'
 
 /**
  * Answers a request from the cache, or lets the handler answer.
@@ -70,31 +70,24 @@ function tryAtOnce(
   req: IncomingMessage,
   res: ServerResponse,
 ): Early | 'answered' | undefined {
-  const { settings, store, routes, earlyRefresh } = place
+  const { settings, store, earlyRefresh } = place
   if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return undefined
   if (!store.cache.answersAtOnce || isDetached(req)) return undefined
   const { request } = admit(req, settings)
   if (request === undefined) return undefined
   const lookup = store.lookupAtOnce(request)
   const page = lookup?.page
-  const nowMs = Date.now()
   if (page === undefined || page.holes !== undefined) return { request, lookup }
   if (isRangeForHandler(req, page)) return { request, lookup }
   if (!mayAnswerPerUser(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
     return { request, lookup }
   }
-  if (judgeReuse(page, undefined, nowMs) !== 'fresh') return { request, lookup }
+  if (judgeReuse(page, undefined, Date.now()) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) {
     onLastWord(res, () => keepCookieToItsOwner(res, settings))
   }
-  const body = prepareAnswer(req, res, page, nowMs)
-  keepCookieToItsOwner(res, settings)
-  if (settings.cacheStatus) {
-    appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
-  }
-  routes.of(req, request.uri, store.alias).hits++
-  endWith(res, body)
+  answerFresh(req, res, page, place, request.uri)
   return 'answered'
 }
 

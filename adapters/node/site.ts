@@ -60,11 +60,7 @@ export class Site {
     let part = this.#parts.get(id)
     if (part === undefined) {
       const store = new PageStore(this.caches.get(alias), alias, keyPrefix, settings)
-      part = {
-        store,
-        makings: new Makings(),
-        marks: new Marks(),
-      }
+      part = { store, makings: new Makings(), marks: new Marks() }
       this.#parts.set(id, part)
     }
     const invalidate = (uri: string) => {

@@ -32,7 +32,7 @@ const routesWarned = new Set<ShortKey>()
 /**
  * The function `tags` of a `cachePage` threw or gave no list: said once for each route and kind of error.
  *
- * @param route - Such as `GET /countries/:code`: no address of a visitor's.
+ * @param route - Such as `GET /countries/:code`: not the URL that was requested.
  */
 export function warnOfPageTags(route: string, error: unknown): void {
   const fault = shortKey(`${route} ${error instanceof Error ? error.name : typeof error}`, 256)

@@ -5,6 +5,7 @@ import type { Coding } from '../../src/http/content-coding.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
 import { responseChannel } from '../../src/pages/channel.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
+import { appendCacheStatus } from './cache-headers.js'
 import { keepCookieToItsOwner } from './per-user.js'
 import type { Place } from './place.js'
 import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
@@ -47,35 +48,53 @@ export function answerAtOnce(
   req: IncomingMessage,
   res: ServerResponse,
   page: StoredResponse,
-  { settings, store, routes }: Place,
+  place: Place,
   { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
 ): void {
-  const nowMs = Date.now()
+  const { settings, store } = place
   const { headers } = req
-  const handling = { hit: true, ttlSeconds: remainingSeconds(page, nowMs) } as const
   const isSimple =
     page.status === 200 &&
     headers['range'] === undefined &&
     !hasPrecondition(headers) &&
     res.getHeaderNames().length === 0
   if (isSimple) {
+    const nowMs = Date.now()
     const coding = codingOf(page, headers)
     const wire = wireOf(page, coding)
     const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
-    if (settings.cacheStatus) all.push('Cache-Status', formatCacheStatus(handling))
+    if (settings.cacheStatus) {
+      const ttlSeconds = remainingSeconds(page, nowMs)
+      all.push('Cache-Status', formatCacheStatus({ hit: true, ttlSeconds }))
+    }
     if (page.statusMessage === undefined) res.writeHead(page.status, all)
     else res.writeHead(page.status, page.statusMessage, all)
     if (req.method === 'HEAD') res.end()
     else res.end(wire.body)
+    place.routes.of(req, request.uri, store.alias).hits++
   } else {
-    const body = prepareAnswer(req, res, page, nowMs)
-    keepCookieToItsOwner(res, settings)
-    if (settings.cacheStatus) res.setHeader('Cache-Status', formatCacheStatus(handling))
-    endWith(res, body)
+    answerFresh(req, res, page, place, request.uri)
   }
-  routes.of(req, request.uri, store.alias).hits++
   if (!responseChannel.hasSubscribers) return
   const { method, uri: url } = request
   const key = store.keyOf(request, lookup.headerList)
   responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
+}
+
+/** Answers with a fresh page where the usual hit needs nothing else, and counts it. */
+export function answerFresh(
+  req: IncomingMessage,
+  res: ServerResponse,
+  page: StoredResponse,
+  { settings, store, routes }: Place,
+  uri: string,
+): void {
+  const nowMs = Date.now()
+  const body = prepareAnswer(req, res, page, nowMs)
+  keepCookieToItsOwner(res, settings)
+  if (settings.cacheStatus) {
+    appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
+  }
+  routes.of(req, uri, store.alias).hits++
+  endWith(res, body)
 }

@@ -76,7 +76,7 @@ const NOTHING_LIFTED: readonly Restriction[] = Object.freeze([])
  * Whether the response may not be kept for others, and why.
  *
  * @remarks Fails closed. A qualified form (`private="set-cookie"`) counts as the plain one, `_` as
- *   `-`; quotes hide nothing, since nobody can tell whose open quote they close; and where the
+ *   `-`; quotes hide nothing, since it cannot be told which open quote they close; and where the
  *   header does not follow the grammar, the mere appearance of one of the words is enough.
  * @param lifted - These do not count, as far as the header follows the grammar.
  * @see RFC 9111 §5.2.2.4, §5.2.2.5, §5.2.2.7

@@ -211,7 +211,7 @@ export class PageStore {
    * @param seen - What the look-up before the handler found. An invalidation since then wins.
    * @returns Also the page as it is stored, for requests that wait for it.
    * @remarks One at a time per URI in this process. Between processes nothing is lost that could
-   *   make a page answer for another: at worst one is stored that nobody finds.
+   *   make a page answer for another: at worst one is stored that is never found.
    */
   store(
     request: PageRequest,
