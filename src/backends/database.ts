@@ -1,13 +1,14 @@
 import { composed, type CacheCore } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
-import { resolveCount, type CacheSettings } from '../settings.js'
+import type { CacheSettings } from '../settings.js'
 import { connect } from './database/connect.js'
 import { declareTable } from './database/create-table.js'
 import type { QueryDatabase } from './database/drivers/query.js'
 import { explain } from './database/failures.js'
 import { DatabasePrimitives } from './database/primitives.js'
 import { parseTableName } from './database/table-name.js'
+import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 
 export {
   createCacheTable,
@@ -73,7 +74,11 @@ export class DatabaseCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: DatabaseSettings) {
-    const known = { settings: ['database', ...FORMAT_SETTINGS], options: OPTIONS, server: true }
+    const known = {
+      settings: ['database', ...FORMAT_SETTINGS],
+      options: LIMIT_OPTIONS,
+      server: true,
+    }
     let store!: DatabasePrimitives
     super(
       settings,
@@ -85,16 +90,11 @@ export class DatabaseCache extends Cache {
   }
 }
 
-const OPTIONS = ['maxEntries', 'cullFrequency']
-
 function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitives {
   const { location, database, options = {} } = settings
   const format = new PayloadFormat('DatabaseCache', settings)
   const name = parseTableName(location)
-  const limits = {
-    maxEntries: resolveCount('DatabaseCache', 'maxEntries', options.maxEntries, 300, 1),
-    cullFrequency: resolveCount('DatabaseCache', 'cullFrequency', options.cullFrequency, 3, 0),
-  }
+  const limits = resolveLimits('DatabaseCache', options)
   const { keyPrefix, timeLimitMs } = core.settings
   const route = connect(database, {
     limitMs: timeLimitMs,

@@ -3,9 +3,10 @@ import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { reportDamage } from '../observe.js'
-import { resolveCount, type CacheSettings } from '../settings.js'
+import type { CacheSettings } from '../settings.js'
 import { FilePrimitives } from './file/primitives.js'
 import { FileStore } from './file/store.js'
+import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 
 /** Options of {@link FileBasedCache}. */
 export interface FileBasedOptions {
@@ -47,20 +48,11 @@ export class FileBasedCache extends Cache {
   constructor(settings: FileBasedSettings) {
     super(
       settings,
-      { options: ['maxEntries', 'cullFrequency'] },
+      { options: LIMIT_OPTIONS },
       composed((core) => {
         // Nothing at all has no location either.
         const { location, options = {} }: Partial<FileBasedSettings> = { ...settings }
-        const limits = {
-          maxEntries: resolveCount('FileBasedCache', 'maxEntries', options.maxEntries, 300, 1),
-          cullFrequency: resolveCount(
-            'FileBasedCache',
-            'cullFrequency',
-            options.cullFrequency,
-            3,
-            0,
-          ),
-        }
+        const limits = resolveLimits('FileBasedCache', options)
         const files = new FileStore(
           resolve(checkLocation(location)),
           core.settings.keyPrefix,

@@ -2,6 +2,7 @@ import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 import { MemoryEntries } from './locmem/entries.js'
 import { MemoryStore } from './locmem/memory-store.js'
 import { MemoryPrimitives } from './locmem/primitives.js'
@@ -42,7 +43,7 @@ export class LocMemCache extends Cache {
   constructor(settings: LocMemSettings = {}) {
     super(
       settings,
-      { options: ['maxEntries', 'cullFrequency', 'maxBytes'] },
+      { options: [...LIMIT_OPTIONS, 'maxBytes'] },
       composed((core) => {
         const { location, options = {} } = settings
         if (location !== undefined && typeof location !== 'string') {
@@ -50,11 +51,9 @@ export class LocMemCache extends Cache {
             `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
           )
         }
-        const { maxEntries, cullFrequency, maxBytes } = options
         const limits = {
-          maxEntries: resolveCount('LocMemCache', 'maxEntries', maxEntries, 300, 1),
-          cullFrequency: resolveCount('LocMemCache', 'cullFrequency', cullFrequency, 3, 0),
-          maxBytes: resolveCount('LocMemCache', 'maxBytes', maxBytes, Infinity, 1),
+          ...resolveLimits('LocMemCache', options),
+          maxBytes: resolveCount('LocMemCache', 'maxBytes', options.maxBytes, Infinity, 1),
         }
         const store = new MemoryPrimitives(openStore(location), core.settings.keyPrefix, limits)
         return { store, entries: new MemoryEntries(core, store) }

@@ -1,6 +1,7 @@
 import type { MaybePromise } from '../../maybe-promise.js'
+import { excessOf, type Limits } from '../limits.js'
 import { rescue } from './in-turn.js'
-import type { Limits, Removal } from './removal.js'
+import type { Removal } from './removal.js'
 import { carryOut, Piecework, type Work } from './work.js'
 
 /** How often, at most, expired entries are removed while there is room. */
@@ -54,7 +55,7 @@ export class Culling {
     private readonly limits: Limits,
     private readonly waitMs: number,
   ) {
-    this.#excess = Math.max(32, Math.floor(limits.maxEntries / 10))
+    this.#excess = excessOf(limits.maxEntries)
     this.#most = 2 * limits.maxEntries + 1
     this.#step = Math.max(1, Math.floor(limits.maxEntries / (10 * PROCESSES)))
   }

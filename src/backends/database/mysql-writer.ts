@@ -3,7 +3,7 @@ import { keyOf } from './removal.js'
 import type { Answer } from './driver.js'
 import { inTurn } from './in-turn.js'
 import { INSERT_ID_OFFSET, REFUSED, type MysqlStatements } from './mysql-statements.js'
-import { byKey, isConditional, toParameters, type WriteRow } from './row.js'
+import { byKey, hasCondition, toParameters, type WriteRow } from './row.js'
 import { Writer, type Written } from './writer.js'
 
 /** Below this nobody's server refuses a packet. */
@@ -27,8 +27,8 @@ export class MysqlWriter extends Writer<MysqlStatements> {
 
   #write(rows: readonly WriteRow[], most: number, dueMs: number): MaybePromise<Written> {
     const fitting = rows.filter((row) => bytesOf(row) <= most)
-    const plain = fitting.filter((row) => !isConditional(row))
-    const singles = fitting.filter(isConditional)
+    const plain = fitting.filter((row) => !hasCondition(row))
+    const singles = fitting.filter(hasCondition)
     return this.writeParts(
       rows,
       { batches: chunksOf(plain.sort(byKey), most), singles },

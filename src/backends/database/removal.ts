@@ -1,16 +1,10 @@
+import type { Limits } from '../limits.js'
 import { isOwnKey } from '../own-keys.js'
 import { toColumn } from './column-key.js'
 import type { Answer, Parameter, Statement } from './driver.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import type { Statements } from './statements.js'
 import type { Work } from './work.js'
-
-/** How much the table holds. */
-export interface Limits {
-  readonly maxEntries: number
-  /** One in so many entries goes when it is full; 0: all. */
-  readonly cullFrequency: number
-}
 
 /** Runs a statement on the database that is written to, as a driver does. */
 export type Run = (

@@ -77,6 +77,6 @@ export function byKey(a: WriteRow, b: WriteRow): number {
 }
 
 /** Whether it is written only under a condition. */
-export function isConditional({ ifAbsent, replacing }: WriteRow): boolean {
+export function hasCondition({ ifAbsent, replacing }: WriteRow): boolean {
   return ifAbsent || replacing !== undefined
 }

@@ -2,7 +2,7 @@ import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf, type Run } from './removal.js'
 import type { Answer, Parameter } from './driver.js'
 import { inTurn, split } from './in-turn.js'
-import { byKey, isConditional, toParameters, type WriteRow } from './row.js'
+import { byKey, hasCondition, toParameters, type WriteRow } from './row.js'
 import type { StandardStatements } from './standard-statements.js'
 import { COLUMN_COUNT } from './statements.js'
 import { Writer, type Written } from './writer.js'
@@ -20,7 +20,7 @@ export class StandardWriter extends Writer<StandardStatements> {
   }
 
   write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
-    if (rows.length === 1 && !rows.some(isConditional)) return this.#insert(rows, dueMs)
+    if (rows.length === 1 && !rows.some(hasCondition)) return this.#insert(rows, dueMs)
     const inserts = rows.filter((row) => !isUpdate(row)).sort(byKey)
     // A row with conditions has up to four parameters more.
     const batches = split(inserts, Math.floor(this.#most / (COLUMN_COUNT + 4)))
@@ -34,12 +34,12 @@ export class StandardWriter extends Writer<StandardStatements> {
 
   #insert(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     return this.writeFitting(rows, (some) =>
-      some.some(isConditional) ? this.#insertIf(some, dueMs) : this.insertAll(some, dueMs),
+      some.some(hasCondition) ? this.#insertIf(some, dueMs) : this.insertAll(some, dueMs),
     )
   }
 
   #insertIf(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
-    const conditional = rows.filter(isConditional)
+    const conditional = rows.filter(hasCondition)
     const bytes: Parameter[] = []
     const numbers: Parameter[] = []
     for (const { key, replacing } of conditional) {

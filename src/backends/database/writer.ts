@@ -17,7 +17,7 @@ export interface Written {
 const TOO_LARGE: Written = { outcomes: ['too_large'], inserted: 0 }
 
 /** Rows that go in batches, and rows that go one by one. */
-export interface Parts {
+export interface RowParts {
   readonly batches: readonly (readonly WriteRow[])[]
   readonly singles: readonly WriteRow[]
 }
@@ -70,7 +70,7 @@ export abstract class Writer<Own extends Statements = Statements> {
   /** Writes batches and then single rows; what is in neither of them is too large. */
   protected writeParts(
     rows: readonly WriteRow[],
-    { batches, singles }: Parts,
+    { batches, singles }: RowParts,
     writeBatch: (batch: readonly WriteRow[]) => MaybePromise<Written>,
     writeSingle: (row: WriteRow) => MaybePromise<Written>,
   ): MaybePromise<Written> {

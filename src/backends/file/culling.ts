@@ -1,4 +1,5 @@
 import { isExpired } from '../../timeout.js'
+import type { Limits } from '../limits.js'
 import { isOwnKey } from '../own-keys.js'
 import type { EntryCount } from './count.js'
 import { peekEntryFile } from './entry-file.js'
@@ -6,18 +7,6 @@ import type { Folders } from './folders.js'
 import { DamagedEntryError } from './format.js'
 import { mapLimited } from './limit.js'
 import { BusyLockError, type Locks, type Turn } from './locks.js'
-
-/** How much a location holds. */
-export interface Limits {
-  readonly maxEntries: number
-  /** One in so many entries goes when it is full; 0: all. */
-  readonly cullFrequency: number
-}
-
-/** By how many entries a cache may exceed its limit, with all processes together. */
-export function excessOf(maxEntries: number): number {
-  return Math.max(32, Math.floor(maxEntries / 10))
-}
 
 /** Up to so many entries are looked at one by one, so that expired ones surely go first. */
 const ALL = 1024

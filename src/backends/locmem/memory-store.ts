@@ -1,16 +1,14 @@
 import { isExpired, type Deadline } from '../../timeout.js'
 import { Invalidations } from './invalidations.js'
 import { OwnedEntries, type MemoryEntry, type Turns } from './owned-entries.js'
+import type { Limits } from '../limits.js'
 import { sizeOf, type MemoryPayload } from './payload.js'
 import { Removals } from './removals.js'
 
 /** How much may be kept. */
-export interface Limits {
-  readonly maxEntries: number
+export interface MemoryLimits extends Limits {
   /** Bytes of keys and values; `Infinity` for no limit. */
   readonly maxBytes: number
-  /** One in so many live entries goes when it is full; 0: all. */
-  readonly cullFrequency: number
 }
 
 /** Entries that go in one call: by code that has not run before, they may take a hundredfold. */
@@ -122,7 +120,7 @@ export class MemoryStore {
     key: string,
     payload: MemoryPayload,
     expiresAtMs: Deadline,
-    limits: Limits,
+    limits: MemoryLimits,
   ): boolean {
     const bytes = limits.maxBytes === Infinity ? 0 : sizeOf(key, payload)
     if (bytes > limits.maxBytes) return false
@@ -176,7 +174,7 @@ export class MemoryStore {
     return this.delete(owner, key)
   }
 
-  #cull({ maxEntries, cullFrequency }: Limits): void {
+  #cull({ maxEntries, cullFrequency }: MemoryLimits): void {
     if (this.#size < maxEntries) {
       if (this.#owed > 0) this.#drop(Math.min(this.#owed, BY_AND_BY))
       return
@@ -194,7 +192,7 @@ export class MemoryStore {
     this.#drop(Math.min(this.#owed, AT_ONCE))
   }
 
-  #makeRoomFor(bytes: number, { maxBytes }: Limits): void {
+  #makeRoomFor(bytes: number, { maxBytes }: MemoryLimits): void {
     const fits = () => this.#countBytes() + bytes <= maxBytes
     if (fits()) return
     for (let i = 0; i < AT_ONCE; i++) {

@@ -3,7 +3,7 @@ import { addIntegers, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
-import type { Limits, MemoryStore, Owner } from './memory-store.js'
+import type { MemoryLimits, MemoryStore, Owner } from './memory-store.js'
 import type { MemoryEntry } from './owned-entries.js'
 import { hitOf, sizeOfPayload, toPayload, type MemoryPayload } from './payload.js'
 
@@ -22,10 +22,10 @@ function isMemoryClaim(replacing: unknown): replacing is MemoryClaim {
 /** The entries that caches of one location and key prefix share, within the limits of one of them. */
 export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   readonly memory: MemoryStore
-  readonly #limits: Limits
+  readonly #limits: MemoryLimits
   readonly #owner: Owner
 
-  constructor(memory: MemoryStore, keyPrefix: string, limits: Limits) {
+  constructor(memory: MemoryStore, keyPrefix: string, limits: MemoryLimits) {
     this.memory = memory
     this.#limits = limits
     this.#owner = memory.ownerOf(keyPrefix)

@@ -55,34 +55,25 @@ export class MemcachedEntries {
   /** Writes an entry if its condition holds. */
   write(
     entry: WriteEntry<Payload>,
-    done: (error: Error | undefined, outcome: WriteOutcome) => void,
+    done: (outcome: WriteOutcome) => void,
+    failed: (error: unknown) => void,
   ): void {
-    const again = (write: Promise<WriteOutcome>) => {
-      write.then(
-        (outcome) => {
-          done(undefined, outcome)
-        },
-        (error: unknown) => {
-          done(error as Error, 'failed')
-        },
-      )
-    }
     try {
       const spot = this.#servers.find(entry.key)
       const key = wireKey(entry.key)
-      if (entry.replacing !== undefined) again(this.#replace(spot, key, entry))
-      else if (entry.ifAbsent === true) again(this.#add(spot, key, entry))
-      else if (this.#items.isUnseen(spot.server)) again(this.#set(spot, key, entry))
+      if (entry.replacing !== undefined) this.#replace(spot, key, entry).then(done, failed)
+      else if (entry.ifAbsent === true) this.#add(spot, key, entry).then(done, failed)
+      else if (this.#items.isUnseen(spot.server)) this.#set(spot, key, entry).then(done, failed)
       else {
         // The usual one: without a promise of its own.
         this.#items.send(spot, key, entry, 'set', undefined, (error, written) => {
-          if (error !== undefined) done(error, 'failed')
-          else if (written === 'stored' || written === 'too_large') done(undefined, written)
-          else again(this.#set(spot, key, entry))
+          if (error !== undefined) failed(error)
+          else if (written === 'stored' || written === 'too_large') done(written)
+          else this.#set(spot, key, entry).then(done, failed)
         })
       }
     } catch (error) {
-      done(error as Error, 'failed')
+      failed(error)
     }
   }
 

@@ -1,4 +1,5 @@
 import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { writeEach } from '../../backend/write-each.js'
 import { CacheBackendError } from '../../errors.js'
 import { refuseKey, type KeyFault } from '../../keys.js'
 import type { PayloadFormat } from '../../payload-format.js'
@@ -71,22 +72,7 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<WriteOutcome[]> {
-    return new Promise((resolve, reject) => {
-      const outcomes = new Array<WriteOutcome>(entries.length)
-      const failures: Error[] = []
-      let left = entries.length
-      if (left === 0) resolve(outcomes)
-      entries.forEach((entry, i) => {
-        this.#entries.write(entry, (error, outcome) => {
-          if (error !== undefined) failures.push(error)
-          outcomes[i] = outcome
-          if (--left > 0) return
-          const [failure] = failures
-          if (failure !== undefined && failures.length === entries.length) reject(failure)
-          else resolve(outcomes)
-        })
-      })
-    })
+    return writeEach(entries, (...asked) => this.#entries.write(...asked))
   }
 
   async removeEntries(keys: readonly string[]): Promise<boolean[]> {

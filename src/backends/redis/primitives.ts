@@ -1,5 +1,6 @@
 import type { CacheCore } from '../../backend/core.js'
 import type { ChangeListener, OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { writeEach } from '../../backend/write-each.js'
 import { CacheBackendError } from '../../errors.js'
 import { defaultKeyFunction } from '../../keys.js'
 import type { MaybePromise } from '../../maybe-promise.js'
@@ -127,30 +128,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
-    const [only] = entries
-    if (only !== undefined && entries.length === 1) {
-      return new Promise((resolve, reject) => {
-        this.#write(only, (outcome) => resolve([outcome]), reject)
-      })
-    }
-    return this.#writeMany(entries)
-  }
-
-  async #writeMany(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
-    const failures: unknown[] = []
-    const outcomes = await Promise.all(
-      entries.map(
-        (entry) =>
-          new Promise<WriteOutcome>((resolve) => {
-            this.#write(entry, resolve, (error) => {
-              failures.push(error)
-              resolve('failed')
-            })
-          }),
-      ),
-    )
-    if (failures.length > 0 && failures.length === entries.length) throw failures[0]
-    return outcomes
+    return writeEach(entries, (...asked) => this.#write(...asked))
   }
 
   #write(
