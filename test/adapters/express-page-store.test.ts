@@ -16,7 +16,7 @@ import { AsyncTestCache } from '../support/async-cache.js'
 
 const T = 1_700_000_000_000
 
-function stopClock(...also: ('setTimeout' | 'clearTimeout')[]) {
+function stopClock(...also: ('setTimeout' | 'clearTimeout' | 'performance')[]) {
   vi.useFakeTimers({ toFake: ['Date', ...also], now: T })
   onTestFinished(() => void vi.useRealTimers())
 }
@@ -233,7 +233,7 @@ describe('a page that is being stored', () => {
   })
 
   it('is waited for half a second at most', async () => {
-    stopClock('setTimeout', 'clearTimeout')
+    stopClock('setTimeout', 'clearTimeout', 'performance')
     const cache = new SlowlyWritingCache()
     const store = new PageStore(cache, 'default', '')
     const seen = await begun(store, request())
