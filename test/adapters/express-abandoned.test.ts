@@ -4,7 +4,6 @@ import type { WriteEntry, WriteOutcome } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   cachedSite,
-  gate,
   watchOutcomes,
   type CachedSiteOptions,
   type View,
@@ -15,6 +14,7 @@ import {
   type Answer,
   type RequestOptions,
 } from '../support/express.js'
+import { gate, settle } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -40,11 +40,6 @@ const { setTimeout: realTimeout } = globalThis
 async function reallyEventually(holds: () => boolean): Promise<void> {
   for (let i = 0; i < 200 && !holds(); i++) await new Promise((turn) => realTimeout(turn, 5))
   if (!holds()) throw new Error('it did not happen within a second')
-}
-
-/** Enough turns of the event loop for the cache to be asked and for whoever waits to wait. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 describe.each(expressVersions)('in $version', ({ express }) => {

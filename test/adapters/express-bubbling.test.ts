@@ -4,16 +4,15 @@ import { createCaches, dependOn, FragmentCache, LocMemCache, type Cache } from '
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
+import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, oneExpress, Site } from '../support/express.js'
 import { pageEngines } from '../support/page-engines.js'
+import { gate, pause } from '../support/waiting.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
   ['LocMemCache', () => new LocMemCache()],
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A list of countries: an outer fragment of the page, in it one for each, tagged. */
 const templates = {

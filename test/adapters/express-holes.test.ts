@@ -4,9 +4,10 @@ import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
+import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { compression, eventually, oneExpress, Site } from '../support/express.js'
 import { TinyEngine, type TinyTemplate } from '../support/tiny-engine.js'
+import { gate } from '../support/waiting.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
   ['LocMemCache', () => new LocMemCache()],

@@ -4,8 +4,9 @@ import { responseCache, type PageTags, type ResponseCache } from 'fragcache/expr
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { WriteEntry, WriteOutcome } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
+import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, oneExpress, Site } from '../support/express.js'
+import { gate, settle } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -36,11 +37,6 @@ class LosesAnAnswer extends AsyncTestCache {
     this.losesNext = false
     return new Promise(() => undefined)
   }
-}
-
-/** Enough turns of the event loop for whatever the cache was told without anybody waiting. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 describe.each(oneExpress)('an invalidation in $version', ({ express }) => {

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   cachedSite,
-  gate,
   stopClock,
   watchOutcomes,
   type CachedSiteOptions,
@@ -17,16 +16,12 @@ import {
   type Answer,
   type RequestOptions,
 } from '../support/express.js'
+import { gate, settle } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],
   ['a cache that answers late', () => new AsyncTestCache()],
 ]
-
-/** Enough turns of the event loop for the cache to be asked and for whoever waits to wait. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
-}
 
 function tally(texts: readonly (string | undefined)[]): Record<string, number> {
   const counts: Record<string, number> = {}

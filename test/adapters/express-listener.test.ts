@@ -4,7 +4,7 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock, watchOutcomes } from '../support/cached-site.js'
+import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import {
   comparable,
   eventually,
@@ -13,6 +13,7 @@ import {
   Site,
   type RequestOptions,
 } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 type SetUp = (app: Express, pages: ResponseCache, view: RequestHandler) => unknown
 

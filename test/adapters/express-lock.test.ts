@@ -2,8 +2,9 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
+import { stopClock, watchOutcomes, type View } from '../support/cached-site.js'
 import { eventually, oneExpress, Site } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 afterEach(() => void vi.restoreAllMocks())
 

@@ -6,7 +6,6 @@ import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   cachedSite,
-  gate,
   stopClock,
   watchOutcomes,
   type CachedSiteOptions,
@@ -14,6 +13,7 @@ import {
 } from '../support/cached-site.js'
 import { eventually, oneExpress } from '../support/express.js'
 import { folderOfFile } from '../support/folders.js'
+import { gate } from '../support/waiting.js'
 
 const MODIFIED = 'Tue, 14 Nov 2023 00:00:00 GMT'
 

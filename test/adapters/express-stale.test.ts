@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
   cachedSite,
-  gate,
   stopClock,
   watchOutcomes,
   type CachedSiteOptions,
   type View,
 } from '../support/cached-site.js'
 import { eventually, oneExpress } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 /** The option, what the response says, and how long it may be served past its 60 seconds. */
 type Allowance = readonly [

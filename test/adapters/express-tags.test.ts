@@ -3,8 +3,9 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type PageTags } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { cachedSite, gate, stopClock, watchOutcomes } from '../support/cached-site.js'
+import { cachedSite, stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, oneExpress, Site } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],

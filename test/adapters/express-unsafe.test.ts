@@ -5,8 +5,8 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, TRACKING_PARAMETERS } from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate } from '../support/cached-site.js'
 import { oneExpress, Site, type RequestOptions } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache()],

@@ -1,8 +1,9 @@
 import { LocMemCache, type Cache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { cachedSite, gate, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
+import { cachedSite, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
 import { eventually, oneExpress, type Site } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 const backends: [string, () => Cache][] = [
   ['LocMemCache', () => new LocMemCache({ options: { maxEntries: 100_000 } })],

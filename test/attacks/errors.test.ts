@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler } from 'express'
 import { Readable } from 'node:stream'
-import { describeAttacks, pause, type Attack } from '../support/attacks.js'
+import { describeAttacks, type Attack } from '../support/attacks.js'
+import { pause } from '../support/waiting.js'
 
 const ODD = { 'X-Odd': 'x'.repeat(1000) }
 

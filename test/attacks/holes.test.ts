@@ -7,13 +7,13 @@ import {
   bobGetsSecret,
   countingView,
   describeAttacks,
-  pause,
   SECRET,
   type Attack,
   type Target,
 } from '../support/attacks.js'
 import type { Answer } from '../support/express.js'
 import { TinyEngine, type TinyTemplate, type Variables } from '../support/tiny-engine.js'
+import { pause } from '../support/waiting.js'
 
 const ALICE = { 'X-User': 'alice' }
 const BOB = { 'X-User': 'bob' }

@@ -2,11 +2,11 @@ import { conditionalGet } from 'fragcache/express'
 import {
   bobGetsSecret,
   describeAttacks,
-  pause,
   SECRET,
   type Attack,
   type FreshView,
 } from '../support/attacks.js'
+import { pause } from '../support/waiting.js'
 
 const ALICE = { 'X-User': 'alice' }
 const BOB = { 'X-User': 'bob' }

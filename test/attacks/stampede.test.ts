@@ -3,14 +3,13 @@ import type { Request } from 'express'
 import {
   countingView,
   describeAttacks,
-  gate,
-  pause,
   SECRET,
   type Attack,
   type FreshView,
   type Target,
 } from '../support/attacks.js'
 import type { Answer } from '../support/express.js'
+import { gate, pause } from '../support/waiting.js'
 
 /** Alice's view takes its time; Bob asks meanwhile. Does he get what is hers? */
 async function bobJoins(
@@ -249,7 +248,7 @@ describeAttacks(
         const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
         await pause(10)
         const waits = site.get('/p')
-        const answer = await Promise.race([waits, pause(2000)])
+        const answer = await Promise.race([waits, pause(5000)])
         await site.get('/open')
         await Promise.all([odd, waits])
         return answer?.text !== 'fine'
@@ -341,7 +340,7 @@ describeAttacks(
         socket.pause()
         await pause(20)
         const waits = site.get('/p', { headers: { Host: '127.0.0.1' } })
-        const answer = await Promise.race([waits, pause(2000)])
+        const answer = await Promise.race([waits, pause(5000)])
         socket.destroy()
         await waits
         return answer === undefined

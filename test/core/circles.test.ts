@@ -1,19 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-
-function gate() {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
-}
-
-/** Lets all that needs no more than answers of a store come to its end. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 60; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
-}
+import { gate, settle } from '../support/waiting.js'
 
 /** So long that a test which waits for it is ended by its own time limit. */
 const lock = { wait: 1000, lease: 1000 }

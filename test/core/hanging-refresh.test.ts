@@ -2,11 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
-
-/** Lets all that needs no more than answers of a store come to its end. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 60; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
-}
+import { settle } from '../support/waiting.js'
 
 const timeout = 10
 

@@ -11,19 +11,7 @@ import {
 } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
-
-function gate() {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
-}
-
-/** Lets all that needs no more than answers of a store come to its end. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 60; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
-}
+import { gate, settle } from '../support/waiting.js'
 
 /** A producer that waits in its midst, with what it has read until then. */
 function slow<T>(make: () => T) {

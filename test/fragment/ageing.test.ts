@@ -14,19 +14,10 @@ import { renderDeferred, renderInSession, currentSession } from '../../src/fragm
 import { resolveTag } from '../../src/fragment/render.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { gate, pause } from '../support/waiting.js'
 import { renderTagSync } from './render-tag.js'
 
 const soon = () => new Promise<void>((resolve) => setImmediate(resolve))
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
-
-function gate() {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
-}
-
 const outcomes: string[] = []
 const failures: unknown[] = []
 const onFragment = (message: unknown) => void outcomes.push((message as FragmentMessage).outcome)

@@ -15,21 +15,7 @@ import { resolveTag } from '../../src/fragment/render.js'
 import { LEASE_KEY_PREFIX } from '../../src/making/lease.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
-
-function gate() {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
-}
-
-const { setImmediate: nextTurn } = globalThis
-
-/** Lets all that needs no more than answers of a store come to its end. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 60; turn++) await new Promise<void>((resolve) => nextTurn(resolve))
-}
+import { gate, settle } from '../support/waiting.js'
 
 /** A body that waits in its midst, with what it has read until then. */
 function slow(make: () => string) {

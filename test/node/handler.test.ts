@@ -4,8 +4,9 @@ import { LocMemCache, type Cache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import type { ResponseCacheOptions } from 'fragcache/node'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { gate, stopClock } from '../support/cached-site.js'
+import { stopClock } from '../support/cached-site.js'
 import { eventually } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 import { EXCUSE, kinds, openSite, type Asked, type Made, type Site, type View } from './sites.js'
 
 /** A page whose text says how often it was made. */

@@ -83,15 +83,6 @@ export function countingView(
   }
 }
 
-/** A promise and what fulfils it. */
-export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => (open = resolve))
-  return { opened, open }
-}
-
-export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
-
 /**
  * The attacks of a theme: they fail on ours and succeed elsewhere. What withstands them knows no
  * Express, so that one of its versions is attacked in every way that the cache can be mounted, and

@@ -76,10 +76,3 @@ export function watchOutcomes(origin: string): string[] {
   onTestFinished(() => void unsubscribe('fragcache:response', listen))
   return outcomes
 }
-
-/** Something to wait for. */
-export function gate(): { readonly opened: Promise<void>; open(): void } {
-  let open = () => undefined as void
-  const opened = new Promise<void>((resolve) => (open = resolve))
-  return { opened, open: () => open() }
-}
