@@ -154,7 +154,7 @@ export default {
       'no-circles',
       'files that import each other are one file in several places',
       {},
-      { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      { circular: true },
     ),
     forbid('resolvable', 'what is not found is held to no rule', {}, { couldNotResolve: true }),
   ],

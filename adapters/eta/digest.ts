@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto'
 import { statSync } from 'node:fs'
+import type { TemplateSource } from './compiled.js'
 import type { Engine, Template } from './templates.js'
-
-/** What a template's markup comes from. */
-export interface TemplateSource {
-  readonly hash: string
-  /** The templates it names, by include or as its layout. */
-  readonly names: readonly string[]
-  /** Whether it also includes by an expression, or by another name, which cannot be followed. */
-  readonly isDynamic: boolean
-}
 
 const CALL =
   /(?<![.\w$])(?:include(?:Async)?|layout)\s*\(\s*(?:(["'`])((?:(?!\1|\$\{)[^\\\n])*)\1\s*[,)])?/g

@@ -25,7 +25,7 @@ export const etaFaults = {
 
   holeInFunction: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'a nocache block in it waits and the tag stands in a function that is not async, such as a callback of forEach or capture; use for...of, an async function that is awaited, includeAsync or captureAsync',
+      'a nocache block waits here, in a function that is not async, such as a callback of forEach or capture; use for...of, an async function that is awaited, includeAsync or captureAsync',
       position,
     ),
 
@@ -41,11 +41,8 @@ export const etaFaults = {
   strayHoleEnd: (position: TagPosition): CacheTagError =>
     new CacheTagError('this endnocache has no nocache tag before it', position),
 
-  holeArguments: (rest: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache and endnocache take no arguments; leave out ${show(rest)}`,
-      position,
-    ),
+  holeEndArguments: (rest: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(`endnocache takes no arguments; leave out ${show(rest)}`, position),
 
   crossing: (end: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
@@ -65,51 +62,15 @@ export const etaFaults = {
       position,
     ),
 
-  madeInside: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache uses ${show(name)}, which is made inside the cached body and is not there on a hit; move the nocache block or the variable out of the cached body`,
-      position,
-    ),
-
-  changedInside: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache uses ${show(name)}, which the cached body around it changes, and a hit would leave that out; move the nocache block or the change out of the cached body`,
-      position,
-    ),
-
-  changedByHole: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache changes ${show(name)}, which is made outside of it; what stands after it in the cached body would not see that; declare the variable inside nocache`,
-      position,
-    ),
-
   lostFromHole: (call: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `nocache calls ${call}(), which does nothing any more when its text is made on a hit; call it outside the cached body`,
-      position,
-    ),
-
-  madeOutsideTag: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache uses ${show(name)}, which its template makes outside of it, and what is cached here is a page or an including template, which on a hit does not run this template; use what the page's data hold, or move the variable into the nocache block`,
-      position,
-    ),
-
-  givenInside: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache uses ${show(name)}, which is given to its template inside a cached body around it (by include, layout or a function) and is not there on a hit; give that body's own data to it, or move nocache or the include out of the cached body`,
-      position,
-    ),
-
-  allGivenInside: (name: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(
-      `nocache hands on all its template's data (to include, a function or a variable), and ${show(name)} of them is given inside a cached body around it (by include, layout or a function) and is not there on a hit; use single properties of the data, or move nocache or the include out of the cached body`,
+      `nocache calls ${call}(), which does nothing there, since the block is rendered by itself; call it outside of the block`,
       position,
     ),
 
   placedBefore: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'it holds the body of the template that this is the layout of, in which a nocache block was rendered before, for one visitor; put the cache tag into that template, around the block, or cache the page',
+      'it holds the body of the template that this is the layout of, in which a nocache block was rendered before, with per-user output; put the cache tag into that template, around the block, or cache the page',
       position,
     ),
 

@@ -3,13 +3,14 @@ import { EngineCache } from '../../src/engine.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
-import { ContextHoles, ENGINE } from './holes.js'
+import { ENGINE, holesOfEngines } from './holes.js'
 import { addRuntime } from './prelude.js'
 import { rewriteTags } from './rewrite.js'
-import { REMEDY } from './run.js'
+import { REMEDY, TemplateRun } from './run.js'
 import { Runtime } from './runtime.js'
-import type { Engine } from './templates.js'
+import type { Engine, RunOptions } from './templates.js'
 import type { EtaPlugin } from './types.js'
+import type { EtaBuffer } from './writing.js'
 
 export type { AdapterOptions, EtaPlugin, HoleEngine }
 
@@ -23,6 +24,22 @@ export interface CachePlugin extends EtaPlugin, HoleEngine {
    * @param eta - What `new Eta` made.
    */
   attach(eta: object): void
+}
+
+/** What the code of a template calls. */
+interface TemplatePlugin extends Pick<Runtime, 'included'> {
+  /**
+   * A template is run.
+   *
+   * @param reach - Gives the compiled template; throws in strict code.
+   */
+  fragcache(
+    engine: Engine,
+    buffer: EtaBuffer,
+    options: RunOptions,
+    asynchronous: boolean,
+    reach: () => unknown,
+  ): TemplateRun
 }
 
 /**
@@ -48,7 +65,7 @@ export function cachePlugin(
   const cache = new EngineCache(caches, { remedy: REMEDY, options })
   const runtime = new Runtime(cache)
   let source: string | undefined
-  const plugin: CachePlugin & Pick<Runtime, 'fragcache' | 'given'> = {
+  const plugin: CachePlugin & TemplatePlugin = {
     name: ENGINE,
     processTemplate(template) {
       // Kept until the same template is parsed, which Eta does next.
@@ -63,13 +80,14 @@ export function cachePlugin(
     processFnString(code, config) {
       return config === undefined ? code : addRuntime(code, config)
     },
-    fragcache: (...run) => runtime.fragcache(...run),
-    given: (...include) => runtime.given(...include),
+    fragcache(engine, buffer, options, asynchronous, reach) {
+      runtime.attach(engine)
+      return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach)
+    },
+    included: (data, options) => runtime.included(data, options),
     holes(context) {
       const data = typeof context === 'object' && context !== null ? context : {}
-      // Engines may come to be known while it is used.
-      const engines = { [Symbol.iterator]: () => runtime.engines.values() }
-      return new ContextHoles(engines, data)
+      return holesOfEngines(() => runtime.engines, data)
     },
     attach: (eta) => runtime.attach(eta as Engine),
   }

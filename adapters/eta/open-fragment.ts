@@ -10,11 +10,14 @@ import {
   runAsyncIn,
   swapSyncFrame,
 } from '../../src/making/frame.js'
+import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import type { TagPosition } from '../../src/errors.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'
-import type { TagHoles } from './holes.js'
-import type { EtaSite, Owner, TemplateRun } from './run.js'
+import type { EtaSite } from './site.js'
+import { WaitingText } from './waiting.js'
+import type { Body, Writing } from './writing.js'
 
 /**
  * Why a fragment waits before its body: it is looked up, or joins another's body; or its body may
@@ -22,57 +25,77 @@ import type { EtaSite, Owner, TemplateRun } from './run.js'
  */
 export type Wait = 'lookup' | 'turn'
 
-/** How a running body has its frame: not at all, as code that does not wait, or by its context. */
-type Mode = 'none' | 'synchronous' | 'asynchronous'
+/** The run of a template that a fragment stands in. */
+export interface Run {
+  readonly writing: Writing
+  /** Renders the nocache blocks of the page. */
+  readonly holes: HoleRenderer
+  /** How much has begun to be stored. */
+  readonly storeCount: number
+  /** When everything is stored that began to be since the count was this; never rejects. */
+  storedSince(count: number): Promise<unknown> | undefined
+  /** Something is being stored. @param write - Never rejects. */
+  stores(write: Promise<void>): void
+  /** @throws CacheTagError: a text holds what a layout was given, with per-user output in it. */
+  checkPlaced(text: string, site: EtaSite): void
+}
 
-interface Failure {
-  readonly error: unknown
-  /** What the body that threw had put out by then, if it was another's. */
-  readonly unfinished?: string | undefined
+/** How a running body has its frame: not at all, as code that does not wait, or by its context. */
+type Entry =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'synchronous' | 'asynchronous'; readonly before: Frame | undefined }
+
+const NOT_ENTERED: Entry = { kind: 'none' }
+
+/** How a look-up or a body came to a bad end, and what there is all the same. */
+type Trouble =
+  /** What was stored before stands in for a body that threw. */
+  | { readonly kind: 'recovered'; readonly text: string }
+  /** @param unfinished - What the body that threw had put out by then, if it was another's. */
+  | { readonly kind: 'failed'; readonly error: unknown; readonly unfinished?: string | undefined }
+
+/** A body that has begun. */
+interface Begun {
+  /** The fragment around it. */
+  readonly below: Body | undefined
+  /** How much had been stored when it began. */
+  readonly mark: number
 }
 
 /** A fragment that was not found at once. The code of its tag calls it, from its begin to its end. */
-export class OpenFragment implements Owner {
+export class OpenFragment implements Body {
   /** Set by the template when the body has run to its end. */
   done = false
-  /** Whether the template is to await {@link fill} after the end. */
-  fills = false
+  /** The text with its nocache blocks, where the template is to wait for it after the end. */
+  filling: WaitingText | undefined
+  readonly isFragment = true
   /** Whether the template is to await {@link wait}. */
   readonly waits: boolean
-  readonly site: EtaSite
-  readonly #run: TemplateRun
+  readonly #run: Run
+  readonly #site: EtaSite
   readonly #fragment: Fragment
   readonly #parent: Frame | undefined
-  readonly #holes: TagHoles
   readonly #wait: Wait | undefined
   readonly #opening: Promise<string | Attempt> | undefined
   #opened: Opened | undefined
-  #filling: Promise<string> | undefined
-  #filled: string | undefined
-  #recovered: string | undefined
+  #trouble: Trouble | undefined
   #hasWaited = false
-  #failure: Failure | undefined
-  #mode: Mode = 'none'
-  #below: OpenFragment | undefined
-  #frameBefore: Frame | undefined
+  #entry: Entry = NOT_ENTERED
+  #begun: Begun | undefined
   #textBefore = ''
-  /** How much had been stored when the body began. */
-  #mark = 0
 
   constructor(
-    run: TemplateRun,
+    run: Run,
     site: EtaSite,
     fragment: Fragment,
     parent: Frame | undefined,
-    holes: TagHoles,
     opened: Attempt | Promise<string | Attempt> | undefined,
     wait: Wait | undefined,
   ) {
     this.#run = run
-    this.site = site
+    this.#site = site
     this.#fragment = fragment
     this.#parent = parent
-    this.#holes = holes
     if (opened instanceof Attempt) this.#opened = opened
     this.#opening = isPromise(opened) ? opened : undefined
     // Nobody may come to wait for it.
@@ -81,8 +104,16 @@ export class OpenFragment implements Owner {
     this.waits = wait !== undefined
   }
 
+  get site(): TagPosition {
+    return this.#site.tag
+  }
+
   get #attempt(): Attempt {
     return this.#opened as Attempt
+  }
+
+  get #writing(): Writing {
+    return this.#run.writing
   }
 
   get frame(): Frame {
@@ -96,14 +127,14 @@ export class OpenFragment implements Owner {
   /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
   async wait(): Promise<void> {
     trackContexts(this.#fragment)
-    this.#textBefore = this.#run.buffer.res
-    this.#run.suspend(this)
+    this.#textBefore = this.#writing.buffer.res
+    this.#writing.suspend(this)
     if (this.#opening !== undefined) {
       try {
         const opened = await this.#opening
         this.#opened = typeof opened === 'string' ? { text: opened } : opened
       } catch (error) {
-        this.#failure = { error }
+        this.#trouble = { kind: 'failed', error }
       }
     } else if (this.#wait === 'lookup') {
       await this.#lookUp()
@@ -114,13 +145,13 @@ export class OpenFragment implements Owner {
   async #lookUp(): Promise<void> {
     const flight = flightToJoin(this.#fragment, this.#parent)
     try {
-      this.#opened = await open(this.#fragment, this.#parent, this.#holes)
+      this.#opened = await open(this.#fragment, this.#parent, this.#run.holes)
     } catch (error) {
-      this.#failure = { error }
+      this.#trouble = { kind: 'failed', error }
       if (flight === undefined) return
       try {
-        const unfinished = await unfinishedOf(flight, this.#parent, this.#holes, this.site)
-        this.#failure = { error, unfinished }
+        const unfinished = await unfinishedOf(flight, this.#parent, this.#run.holes, this.site)
+        this.#trouble = { kind: 'failed', error, unfinished }
       } catch {
         // The body's own error goes before that of a block in it.
       }
@@ -140,13 +171,12 @@ export class OpenFragment implements Owner {
     } else if (this.#opened === undefined) {
       throw etaFaults.inFunction(this.#fragment.alias, this.site)
     }
-    this.#below = this.#run.enter(this)
-    this.#mark = this.#run.storeCount
+    this.#begun = { below: this.#writing.enter(this), mark: this.#run.storeCount }
     this.#attempt.bodyStarts()
-    if (this.#hasWaited && this.site.awaits) this.#enterAsync()
+    if (this.#hasWaited && this.#site.awaits) this.#enterAsync()
     else this.#enterSync()
-    this.#textBefore = this.#run.buffer.res
-    if (!this.site.exposed) this.#run.buffer.res = ''
+    this.#textBefore = this.#writing.buffer.res
+    if (!this.#site.exposed) this.#writing.buffer.res = ''
     return true
   }
 
@@ -154,26 +184,25 @@ export class OpenFragment implements Owner {
   #resume(): boolean {
     let isAlone = false
     try {
-      isAlone = this.#run.resume(this, this.#textBefore)
+      isAlone = this.#writing.resume(this, this.#textBefore)
     } finally {
       if (!isAlone && this.#opened instanceof Attempt) this.#opened.withdraw()
     }
     if (!isAlone) return false
-    if (this.#failure !== undefined) {
-      this.#run.buffer.res += this.#failure.unfinished ?? ''
-      throw this.#failure.error
+    if (this.#trouble?.kind === 'failed') {
+      this.#writing.buffer.res += this.#trouble.unfinished ?? ''
+      throw this.#trouble.error
     }
     if (this.#opened instanceof Attempt) return true
-    this.#run.buffer.res += this.#opened?.text ?? ''
+    this.#writing.buffer.res += this.#opened?.text ?? ''
     return false
   }
 
   /** The body threw. @returns Whether what was stored before stands in for it. */
   fail(error: unknown): boolean {
-    this.#recovered = this.#attempt.recover(error)
-    if (this.#recovered !== undefined) return true
-    this.#failure = { error }
-    return false
+    const text = this.#attempt.recover(error)
+    this.#trouble = text === undefined ? { kind: 'failed', error } : { kind: 'recovered', text }
+    return text !== undefined
   }
 
   /**
@@ -185,83 +214,59 @@ export class OpenFragment implements Owner {
     const attempt = this.#attempt
     attempt.bodyEnds()
     let isAlone = false
+    const trouble = this.#trouble
     try {
-      isAlone = this.#run.leave(this, this.#below)
+      isAlone = this.#writing.leave(this, this.#begun?.below)
     } catch (error) {
-      if (this.#failure === undefined) throw error
+      if (trouble?.kind !== 'failed') throw error
     } finally {
       if (!isAlone) this.#drop()
     }
     if (!isAlone) return
-    const text = this.#recovered ?? this.#takeText()
-    if (this.#recovered !== undefined) this.#run.buffer.res = this.#textBefore
+    const put = this.#takeText()
+    const text = trouble?.kind === 'recovered' ? trouble.text : put
     this.#leaveFrame()
-    if (this.#failure !== undefined) attempt.fail(this.#failure.error, text)
-    else if (this.done || this.#recovered !== undefined) this.#commit(text)
+    if (trouble?.kind === 'failed') attempt.fail(trouble.error, text)
+    else if (this.done || trouble !== undefined) this.#commit(text)
     else attempt.abandon()
     this.#putOut(text)
   }
 
   /** Takes what the body has put out from the buffer. */
   #takeText(): string {
-    const { buffer } = this.#run
+    const { buffer } = this.#writing
     const { res } = buffer
     buffer.res = this.#textBefore
-    return this.site.exposed ? res.slice(this.#textBefore.length) : res
+    return this.#site.exposed ? res.slice(this.#textBefore.length) : res
   }
 
   /** Adds a text, with its nocache blocks if nothing around is kept. */
   #putOut(text: string): void {
+    const hasFailed = this.#trouble?.kind === 'failed'
     let filled: MaybePromise<string>
     try {
       filled = this.#attempt.fillHoles(text)
     } catch (error) {
       // The body's own error goes before that of a block in it.
-      if (this.#failure === undefined) throw error
+      if (!hasFailed) throw error
       return
     }
     if (!isPromise(filled)) {
-      this.#run.buffer.res = this.#textBefore + filled
+      this.#writing.buffer.res = this.#textBefore + filled
       return
     }
-    // Nobody may come to wait for it.
-    filled.catch(() => undefined)
-    this.#filling = filled
-    this.fills = true
-  }
-
-  /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
-  async fill(): Promise<void> {
-    this.#run.suspend(this)
-    try {
-      this.#filled = await this.#filling
-    } catch (error) {
-      this.#failure ??= { error }
-      this.#filled = ''
-    }
-  }
-
-  /**
-   * The nocache blocks are rendered.
-   *
-   * @throws CacheTagError: they cannot be waited for here, or texts were mixed up.
-   * @throws What a block threw.
-   */
-  filled(): void {
-    const isFailed = this.#failure !== undefined
-    if (this.#filled === undefined) throw etaFaults.holeInFunction(this.site)
-    if (!this.#run.resume(this, this.#textBefore)) return
-    this.#run.buffer.res += this.#filled
-    if (isFailed && this.#failure !== undefined) throw this.#failure.error
+    const late = hasFailed ? filled.catch(() => '') : filled
+    this.filling = new WaitingText(this.#writing, this.site, true, late)
   }
 
   /** Stores the text in the background, after what is inside, which may have the same key. */
   #commit(text: string): void {
-    const inner = this.#fragment.cache.answersAtOnce ? undefined : this.#run.storedSince(this.#mark)
+    const mark = this.#begun?.mark ?? 0
+    const inner = this.#fragment.cache.answersAtOnce ? undefined : this.#run.storedSince(mark)
     const attempt = this.#attempt
     if (!this.#fragment.bypass) {
       try {
-        this.#run.checkPlaced(text, this.site)
+        this.#run.checkPlaced(text, this.#site)
       } catch (error) {
         attempt.fail(error)
         throw error
@@ -273,47 +278,42 @@ export class OpenFragment implements Owner {
 
   #drop(): void {
     this.#leaveFrame()
-    if (this.#failure === undefined) this.#attempt.abandon()
-    else this.#attempt.fail(this.#failure.error)
+    if (this.#trouble?.kind === 'failed') this.#attempt.fail(this.#trouble.error)
+    else this.#attempt.abandon()
   }
 
   #enterSync(): void {
-    this.#mode = 'synchronous'
-    this.#frameBefore = swapSyncFrame(this.frame)
+    this.#entry = { kind: 'synchronous', before: swapSyncFrame(this.frame) }
   }
 
   #enterAsync(): void {
-    this.#mode = 'asynchronous'
-    this.#frameBefore = asyncFrame()
+    this.#entry = { kind: 'asynchronous', before: asyncFrame() }
     enterAsyncFrame(this.frame)
-    this.#run.guard(this)
+    this.#writing.guard(this)
   }
 
   #leaveFrame(): void {
     const isInside = currentFrame() === this.frame
-    if (this.#mode === 'synchronous' && isInside) swapSyncFrame(this.#frameBefore)
-    if (this.#mode === 'asynchronous') {
-      this.#run.unguard(this)
-      if (isInside) enterAsyncFrame(this.#frameBefore)
-    }
-    this.#mode = 'none'
+    const entry = this.#entry
+    this.#entry = NOT_ENTERED
+    if (entry.kind === 'synchronous' && isInside) swapSyncFrame(entry.before)
+    if (entry.kind !== 'asynchronous') return
+    this.#writing.unguard(this)
+    if (isInside) enterAsyncFrame(entry.before)
   }
 
-  /** Bodies that were not expected to wait are about to: a tag inside waits. */
-  static lift(top: OpenFragment | undefined): void {
-    let lowest: OpenFragment | undefined
-    for (let at = top; at !== undefined && at.#mode === 'synchronous'; at = at.#below) {
-      at.#mode = 'none'
-      lowest = at
-    }
-    if (lowest !== undefined) swapSyncFrame(lowest.#frameBefore)
+  lift(): void {
+    const entry = this.#entry
+    if (entry.kind !== 'synchronous') return
+    this.#entry = NOT_ENTERED
+    swapSyncFrame(entry.before)
+    this.#begun?.below?.lift()
   }
 
-  /** They have waited, and go on in a turn of their own. */
-  static settle(top: OpenFragment | undefined): void {
-    const lifted: OpenFragment[] = []
-    for (let at = top; at !== undefined && at.#mode === 'none'; at = at.#below) lifted.push(at)
-    for (const fragment of lifted.reverse()) fragment.#enterAsync()
+  settle(): void {
+    if (this.#entry.kind !== 'none') return
+    this.#begun?.below?.settle()
+    this.#enterAsync()
   }
 }
 

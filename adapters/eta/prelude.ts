@@ -16,10 +16,8 @@ const RETURN = '\nreturn __eta.res;'
  */
 export function addRuntime(code: string, config: EtaConfig): string {
   const header = config.functionHeader.length
-  const hasLayout = /\blayout\b/.test(bodyOf(code))
-  if (!code.includes(`${RUNTIME}.`)) {
-    return includes(code) ? noteGiven(code, config, hasLayout) : code
-  }
+  const body = bodyOf(code)
+  if (!code.includes(`${RUNTIME}.`)) return INCLUDES.test(body) ? passOn(code, config, body) : code
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)
   const end = code.lastIndexOf(RETURN)
@@ -30,14 +28,12 @@ export function addRuntime(code: string, config: EtaConfig): string {
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
   const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
-  const before = noteGiven(code.slice(0, layout), config, hasLayout)
-  return before + start(asynchronous, config) + inside + code.slice(end)
+  const before = passOn(code.slice(0, layout), config, body)
+  return before + start(asynchronous) + inside + code.slice(end)
 }
 
-/** Whether a template without tags has something to do with others. */
-function includes(code: string): boolean {
-  return /\b(?:include(?:Async)?|layout)\b/.test(bodyOf(code))
-}
+/** A template without tags that may have something to do with others. */
+const INCLUDES = /\b(?:include(?:Async)?|layout)\b/
 
 /** What the template itself is compiled to. */
 function bodyOf(code: string): string {
@@ -45,23 +41,33 @@ function bodyOf(code: string): string {
   return code.slice(code.indexOf('\n', begin), code.lastIndexOf(EPILOGUE))
 }
 
-/** Makes includes hand on what they were given, which nocache blocks further in may not use. */
-function noteGiven(
-  code: string,
-  { functionHeader, varName }: EtaConfig,
-  hasLayout: boolean,
-): string {
+/** Makes a template hand on to what it includes, and to its layout, what page they are of. */
+function passOn(code: string, { functionHeader, varName }: EtaConfig, body: string): string {
   const at = code.indexOf(INCLUDE, functionHeader.length)
   if (at < 0) return code
   const end = code.indexOf('\n\n', at)
   const data = `{...${varName}, ...(__eta_d ?? {})}, `
-  const given = `__eta_d?${PLUGIN}?.given(${varName},__eta_d,options)??options:options)`
+  const placed = `(${PLUGIN}?.included(__eta_d,options),options))`
+  const includes = code.slice(at, end)
+  const hasLayout = /\blayout\b/.test(body)
   return (
     code.slice(0, at) +
+    pageOf(body, varName) +
     (hasLayout ? PLACED : '') +
-    code.slice(at, end).replaceAll(`${data}options)`, () => data + given) +
+    (hasLayout ? includes.replaceAll(`${data}options)`, () => data + placed) : includes) +
     code.slice(end)
   )
+}
+
+/** Nocache blocks see the data as they were given, and a hit would leave out what a body changes in them. */
+function pageOf(body: string, varName: string): string {
+  const name = varName.replaceAll('$', '\\$')
+  const changes = new RegExp(
+    `(?<![\\w$.])${name}\\b[^;\\n]*?(?:[^=!<>]=(?![=>])|\\+\\+|--)|(?:\\bdelete\\s+|\\bObject\\s*\\.\\s*\\w+\\(\\s*)${name}\\b`,
+  )
+  const data = changes.test(body) ? `{...${varName}}` : varName
+  // A header may end without a semicolon.
+  return `\n;(options??={}).fragcachePage??={data:${data}};`
 }
 
 const NO_PLUGIN =
@@ -70,9 +76,9 @@ const NO_PLUGIN =
 /** The plugin is reached by the configuration, so that it lives as long as the engine. */
 const PLUGIN = '(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined))'
 
-function start(asynchronous: boolean, { varName }: EtaConfig): string {
+function start(asynchronous: boolean): string {
   const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`
-  const reach = `(${RUNTIME}Own)=>${RUNTIME}Own?arguments.callee:${varName}`
+  const reach = `()=>arguments.callee`
   return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,options,${asynchronous},${reach});`
 }
 

@@ -1,36 +1,21 @@
 import { createHash } from 'node:crypto'
 import { CacheTagError, type TagPosition } from '../../src/errors.js'
 import {
+  parseNamedValues,
   parseTagArguments,
   type ArgumentSource,
   type TagArguments,
 } from '../../src/fragment/arguments.js'
 import { faults } from '../../src/fragment/faults.js'
-import { templateSource, type TemplateSource } from './digest.js'
+import { templateSource } from './digest.js'
 import { etaFaults } from './faults.js'
-import { HOLES, type CompiledHole } from './compiled-hole.js'
-import { checkHole, checkHoleCode, type ReadHole } from './hole-check.js'
+import { HOLES, type CompiledHole, type CompiledTag, type TemplateSource } from './compiled.js'
+import { checkHole, checkHoleCode } from './hole-check.js'
 import { tokenize } from './javascript.js'
 import { findTemplate, LineFinder } from './position.js'
 import { ScopeReader, type Scope } from './scopes.js'
 import { argumentsOf, DIALECT, endOf, nocacheOf } from './tag.js'
 import type { AstNode, EtaConfig, TagNode } from './types.js'
-
-/** What is known of a tag when its template is compiled; handed to the run time as JSON. */
-export interface CompiledTag {
-  readonly fragment: string
-  readonly line?: number | undefined
-  /** Whether there may be an `await` in the body. */
-  readonly awaits: boolean
-  /** Whether there are cache tags in the body. */
-  readonly nests: boolean
-  /** Whether the template looks at Eta's buffer, which must then hold all that came before. */
-  readonly exposed: boolean
-  /** Whether there are keywords. */
-  readonly hasKeywords?: true
-  /** The template's source and the templates it names, for the digest. */
-  readonly source?: TemplateSource
-}
 
 /** The variable of a template through which its code reaches the run time. */
 export const RUNTIME = '__fragcache'
@@ -90,8 +75,6 @@ interface OpenTag {
   nests: boolean
   /** Whether a generator function begins in the body, which a yield then belongs to. */
   holdsGenerator: boolean
-  /** Its outermost cache tag's variable, by which it reaches the blocks that see its variables. */
-  readonly closures: Closures | undefined
 }
 
 /** A nocache block whose end has not come yet. */
@@ -99,27 +82,15 @@ interface OpenHole {
   readonly at: number
   readonly position: TagPosition
   readonly scope: Scope
+  readonly values: ReadonlyMap<string, ArgumentSource>
   readonly index: number
   nests: boolean
 }
 
-/** A nocache block, read. */
-interface Hole extends ReadHole {
-  readonly from: number
+/** A nocache block, read: it stands between two tags of the template. */
+interface Hole {
   readonly to: number
-  readonly index: number
-  readonly nests: boolean
-  /** Where it is put so that it sees its template's variables. */
-  readonly closures: Closures | undefined
-  readonly isInHole: boolean
-}
-
-/** The nocache blocks in a cache tag that has none around it. */
-interface Closures {
-  readonly variable: string
-  /** Where that tag stands. */
-  readonly at: number
-  isUsed: boolean
+  readonly compiled: CompiledHole
 }
 
 class Rewriter {
@@ -133,11 +104,10 @@ class Rewriter {
   readonly #open: (OpenTag | OpenHole)[] = []
   /** Reads what is declared where; only in a template with nocache. */
   readonly #reader: ScopeReader | undefined
-  readonly #holes: Hole[] = []
-  /** The code of tags, made once all is read. */
+  /** By where they begin. */
+  readonly #holes = new Map<number, Hole>()
+  /** Checks to be made once all is read. */
   readonly #late: (() => void)[] = []
-  /** What comes before the tag at an index. */
-  readonly #before = new Map<number, AstNode[]>()
   #count = 0
   #holeCount = 0
 
@@ -168,18 +138,16 @@ class Rewriter {
         ? faults.missingEnd(unclosed.position)
         : etaFaults.missingHoleEnd(unclosed.position)
     }
-    const holes = this.#writeHoles()
-    for (const write of this.#late) write()
-    this.#writeClosures(holes)
+    for (const check of this.#late) check()
     // However the template is left, nothing of its fragments goes on behind its back.
     const lineNo = this.#ast.findLast((node) => typeof node !== 'string')?.lineNo
     return [
-      { t: 'e', val: `try{${holes.length === 0 ? '' : commentOf(holes)}`, lineNo: 1 },
-      ...this.#entries(holes),
+      { t: 'e', val: `try{${commentOf(this.#holes)}`, lineNo: 1 },
+      ...this.#entries(),
       ...this.#slice(0, this.#ast.length),
       {
         t: 'e',
-        val: `;}${catchCode(`${RUNTIME}.failed=true`)}${FINISH}`,
+        val: `;}}catch(${RUNTIME}Error){${RUNTIME}.failed={error:${RUNTIME}Error};throw ${RUNTIME}Error}${FINISH}`,
         ...(lineNo && { lineNo }),
       },
     ]
@@ -195,9 +163,8 @@ class Rewriter {
     if (name !== undefined) return this.#end(name, node, at, position)
     const nocache = nocacheOf(code)
     if (nocache === undefined) return this.#body(code, position)
-    if (nocache.rest !== '') throw etaFaults.holeArguments(nocache.rest, position)
-    if (nocache.ends) this.#endHole(at, position)
-    else this.#beginHole(at, position)
+    if (nocache.ends) this.#endHole(nocache.rest, at, position)
+    else this.#beginHole(nocache.rest, at, position)
   }
 
   #begin(source: string, at: number, position: TagPosition): void {
@@ -208,98 +175,59 @@ class Rewriter {
       checkExpression(text, named)
       this.#reader?.read(text, position.line)
     }
-    const around = this.#open.at(-1)
-    const closures =
-      this.#reader === undefined
-        ? undefined
-        : around !== undefined && 'args' in around
-          ? around.closures
-          : { variable: `${RUNTIME}Holes${at}`, at, isUsed: false }
     const unknown = { awaits: false, nests: false, holdsGenerator: false }
     const scope = this.#reader?.enter('tag')
-    this.#open.push({ at, args, position: named, scope, closures, ...unknown })
+    this.#open.push({ at, args, position: named, scope, ...unknown })
   }
 
-  #beginHole(at: number, position: TagPosition): void {
-    const scope = (this.#reader as ScopeReader).enter('hole')
-    this.#open.push({ at, position, scope, index: this.#holeCount++, nests: false })
+  #beginHole(source: string, at: number, position: TagPosition): void {
+    const reader = this.#reader as ScopeReader
+    this.#noteBody(source)
+    const values = parseNamedValues(source, DIALECT, position)
+    for (const { text } of values.values()) {
+      checkExpression(text, position)
+      reader.read(text, position.line)
+    }
+    const scope = reader.enter('hole')
+    this.#open.push({ at, position, scope, values, index: this.#holeCount++, nests: false })
   }
 
-  #endHole(at: number, position: TagPosition): void {
+  #endHole(rest: string, at: number, position: TagPosition): void {
+    if (rest !== '') throw etaFaults.holeEndArguments(rest, position)
     const hole = this.#open.pop()
     if (hole === undefined) throw etaFaults.strayHoleEnd(position)
     if ('args' in hole) throw etaFaults.crossing('endnocache', position)
-    if (!(this.#reader as ScopeReader).leave(hole.scope)) {
+    const reader = this.#reader as ScopeReader
+    if (!reader.leave(hole.scope)) {
       throw etaFaults.holeCode('a bracket is opened or closed', hole.position)
     }
     const around = this.#open.at(-1)
     if (hole.nests && around !== undefined) around.nests = true
-    const { index, scope, nests } = hole
-    const span = { from: hole.at, to: at, index, scope, nests, position: hole.position }
-    this.#holes.push({ ...span, ...this.#around() })
+    const { scope, values, index } = hole
+    const nodes = this.#ast.slice(hole.at + 1, at)
+    checkHoleCode(nodes.map(asBlock), hole.position)
+    const id = `${index}-${hashOf([values, nodes], this.#config)}`
+    const compiled = { id, line: hole.position.line }
+    this.#holes.set(hole.at, { to: at, compiled })
+    this.#rewritten[hole.at] = this.#code(hole.at, holeCode(compiled, values, index))
+    const read = { scope, names: new Set(values.keys()), position: hole.position }
+    this.#late.push(() => checkHole(read, reader, this.#config))
   }
 
-  /** The outermost cache tag around, within the nocache block around if there is one. */
-  #around(): Pick<Hole, 'tag' | 'closures' | 'isInHole'> {
-    const hole = this.#open.findLastIndex((one) => !('args' in one))
-    const tag = this.#open[hole + 1]
-    const isInHole = hole >= 0
-    return tag !== undefined && 'args' in tag
-      ? { tag: tag.scope, closures: tag.closures, isInHole }
-      : { tag: undefined, closures: undefined, isInHole }
-  }
-
-  /** @returns The blocks that can be rendered by themselves, and what is known of all. */
-  #writeHoles(): CompiledHole[] {
-    const compiled: CompiledHole[] = []
-    for (const hole of this.#holes) {
-      const { from, to, index, position, closures } = hole
-      const nodes = this.#ast.slice(from + 1, to)
-      checkHoleCode(nodes.map(asBlock), position)
-      const facts = checkHole(hole, this.#reader as ScopeReader, this.#config)
-      if (closures !== undefined) closures.isUsed = true
-      const { line } = position
-      compiled.push({ ...facts, id: `${index}-${hashOf(nodes, this.#config)}`, line })
-      this.#rewritten[from] = this.#code(from, holeCode(compiled.at(-1) as CompiledHole, index))
-      this.#rewritten[to] = this.#code(to, '}}')
-    }
-    return compiled
-  }
-
-  /** Puts the blocks of a cache tag before it, where the variables that they use are known. */
-  #writeClosures(compiled: readonly CompiledHole[]): void {
-    this.#holes.forEach(({ closures, from, to, nests }, i) => {
-      const { id, awaits } = compiled[i] as CompiledHole
-      if (closures === undefined) return
-      const { variable, at } = closures
-      const before = this.#before.get(at) ?? [this.#code(at, `{const ${variable}={};`)]
-      this.#before.set(at, before)
-      const body = this.#slice(from + 1, to)
-      const begin = `${variable}[${JSON.stringify(id)}]=`
-      // Cache tags in it may wait where the template may.
-      const chosen = nests && !awaits
-      if (chosen) {
-        before.push(this.#code(from, `${begin}${RUNTIME}.asynchronous?async()=>{`), ...body)
-        before.push(this.#code(from, '}:()=>{'), ...body)
-      } else before.push(this.#code(from, `${begin}${awaits ? 'async' : ''}()=>{`), ...body)
-      before.push(this.#code(to, '};'))
-    })
-  }
-
-  /** The blocks that can be rendered by themselves, without the rest of the template. */
-  #entries(compiled: readonly CompiledHole[]): AstNode[] {
-    const entries: AstNode[] = []
-    this.#holes.forEach(({ from, to, tag, isInHole }, i) => {
-      const { id, outer, lost } = compiled[i] as CompiledHole
-      // One right inside another is never asked for.
-      if (outer !== undefined || lost !== undefined || (isInHole && tag === undefined)) return
-      const begin = `if(${RUNTIME}.asked===${JSON.stringify(id)}){`
-      const body = this.#slice(from + 1, to)
-      entries.push(this.#code(from, begin), ...body, this.#code(to, '}'))
-    })
-    if (this.#holes.length === 0) return entries
-    const [begin, end] = [`if(${RUNTIME}.asked!==undefined){`, `return __eta.res}`]
-    return [this.#code(undefined, begin), ...entries, this.#code(undefined, end)]
+  /** The nocache blocks, which are rendered without the rest of the template. */
+  #entries(): AstNode[] {
+    // In a block of its own, the template's own names are not theirs.
+    if (this.#holes.size === 0) return [this.#code(undefined, '{')]
+    const entries = Array.from(this.#holes, ([from, { to, compiled }]) => [
+      this.#code(from, `if(${RUNTIME}.asked===${JSON.stringify(compiled.id)}){`),
+      ...this.#slice(from + 1, to),
+      this.#code(to, '}'),
+    ])
+    return [
+      this.#code(undefined, `if(${RUNTIME}.asked!==undefined){`),
+      ...entries.flat(),
+      this.#code(undefined, 'return __eta.res}{'),
+    ]
   }
 
   #code(at: number | undefined, val: string): AstNode {
@@ -307,12 +235,12 @@ class Rewriter {
     return { t: 'e', val, ...(lineNo !== undefined && { lineNo }) }
   }
 
-  /** The rewritten tags and texts from an index to before another. */
+  /** The rewritten tags and texts from an index to before another, without what stands in nocache blocks. */
   #slice(from: number, to: number): AstNode[] {
-    if (this.#before.size === 0) return this.#rewritten.slice(from, to)
     const nodes: AstNode[] = []
     for (let at = from; at < to; at++) {
-      nodes.push(...(this.#before.get(at) ?? []), this.#rewritten[at] as AstNode)
+      nodes.push(this.#rewritten[at] as AstNode)
+      at = this.#holes.get(at)?.to ?? at
     }
     return nodes
   }
@@ -345,15 +273,11 @@ class Rewriter {
     }
     const variable = `${RUNTIME}${this.#count++}`
     const begin = this.#ast[tag.at] as TagNode
-    this.#late.push(() => {
-      // The block that the closures stand in.
-      const isOwn = tag.closures?.isUsed === true && tag.closures.at === tag.at
-      this.#rewritten[at] = { ...node, val: endCode(variable) + (isOwn ? '}' : '') }
-      this.#rewritten[tag.at] = { ...begin, val: this.#beginCode(variable, tag) }
-    })
+    this.#rewritten[at] = { ...node, val: endCode(variable) }
+    this.#rewritten[tag.at] = { ...begin, val: this.#beginCode(variable, tag) }
   }
 
-  #beginCode(variable: string, { args, position, awaits, nests, closures }: OpenTag): string {
+  #beginCode(variable: string, { args, position, awaits, nests }: OpenTag): string {
     const { fragment = '', line } = position
     const tag: CompiledTag = {
       fragment,
@@ -364,11 +288,10 @@ class Rewriter {
       ...(args.keywords.size > 0 && { hasKeywords: true }),
       ...(this.#source && { source: this.#source }),
     }
-    const holes = closures?.isUsed === true ? `,${closures.variable}` : ''
     // A template object is one and the same whenever the code runs: what is made once hangs on it.
     const site = `${RUNTIME}.site\`${escapeTemplate(JSON.stringify(tag))}\``
     return (
-      `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)}${holes});if(${variable}!==null){` +
+      `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)});if(${variable}!==null){` +
       // In a function that is not async, await is no keyword but an unknown variable.
       `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
       `if(${variable}.begin())try{`
@@ -378,12 +301,13 @@ class Rewriter {
 
 function endCode(variable: string): string {
   const caught = `catch(${RUNTIME}Error){if(!${variable}.fail(${RUNTIME}Error))throw ${RUNTIME}Error}`
-  const fill = `if(${variable}.fills){try{await (${variable}.fill())}catch{}${variable}.filled()}`
+  const fill = `if(${variable}.filling!==undefined){${waitCode(`${variable}.filling`)}}`
   return `;${variable}.done=true}${caught}finally{${variable}.end();${fill}}}}`
 }
 
-function catchCode(action: string): string {
-  return `catch(${RUNTIME}Error){${action};throw ${RUNTIME}Error}`
+/** Waits, if that can be done where it stands: elsewhere, await is no keyword but an unknown variable. */
+function waitCode(text: string): string {
+  return `try{await (${text}.wait())}catch{}${text}.end()`
 }
 
 function valuesCode({ timeout, varyOn, keywords }: TagArguments): string {
@@ -422,23 +346,37 @@ function escapeTemplate(text: string): string {
   return text.replace(/[\\`]|\$(?=\{)/g, '\\$&')
 }
 
-function holeCode(hole: CompiledHole, index: number): string {
+function holeCode(
+  hole: CompiledHole,
+  values: ReadonlyMap<string, ArgumentSource>,
+  index: number,
+): string {
   const variable = `${RUNTIME}Hole${index}`
+  const named = Array.from(
+    values,
+    ([name, value]) => `[${JSON.stringify(name)}]:${expression(value)}`,
+  )
   const json = escapeTemplate(JSON.stringify(hole))
   return (
-    `{const ${variable}=${RUNTIME}.hole\`${json}\`;` +
-    `if(${variable}!==''){__eta.res+=${variable}}else{`
+    `{const ${variable}=${RUNTIME}.hole\`${json}\${{${named.join(',')}}}\`;` +
+    `if(typeof ${variable}==='string')__eta.res+=${variable};else{${waitCode(variable)}}}`
   )
 }
 
-function commentOf(holes: readonly CompiledHole[]): string {
-  return `/*${HOLES}${JSON.stringify(holes)} */`
+function commentOf(holes: ReadonlyMap<number, Hole>): string {
+  if (holes.size === 0) return ''
+  return `/*${HOLES}${JSON.stringify(Array.from(holes.values(), ({ compiled }) => compiled))} */`
 }
 
 /** Tells a nocache block from what it was before it was changed. */
-function hashOf(nodes: readonly AstNode[], { varName, functionHeader }: EtaConfig): string {
+function hashOf(
+  [values, nodes]: readonly [ReadonlyMap<string, ArgumentSource>, readonly AstNode[]],
+  { varName, functionHeader }: EtaConfig,
+): string {
   const parts = nodes.map((node) => (typeof node === 'string' ? node : [node.t, node.val]))
-  const hash = createHash('sha256').update(JSON.stringify([varName, functionHeader, parts]))
+  const named = Array.from(values, ([name, { text }]) => [name, text])
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify([varName, functionHeader, named, parts]))
   return hash.digest('hex').slice(0, 12)
 }
 

@@ -1,119 +1,86 @@
-import { AsyncSlot } from '../../src/async-slot.js'
-import { beginVaryOn, endVaryOn, type CacheTag, type TagValues } from '../../src/engine.js'
+import { beginVaryOn, endVaryOn, type NamedValues, type TagValues } from '../../src/engine.js'
 import { flightToJoin } from '../../src/fragment/makings.js'
 import { openHere } from '../../src/fragment/open.js'
 import { faults } from '../../src/fragment/faults.js'
-import { renderHole } from '../../src/fragment/holes.js'
+import { HolesOfPage, renderHole, type HoleSource } from '../../src/fragment/holes.js'
+import { nameValues } from '../../src/fragment/named-values.js'
 import { outermostOf } from '../../src/fragment/template-frame.js'
-import type { HoleRef } from '../../src/fragment/hole-parts.js'
+import type { HoleRef, HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { findStray } from '../../src/fragment/placeholder.js'
-import type { CacheTagError, TagPosition } from '../../src/errors.js'
-import { currentFrame, runAsyncIn } from '../../src/making/frame.js'
-import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
+import { currentFrame } from '../../src/making/frame.js'
+import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { digestOf, type Digest } from './digest.js'
 import { etaFaults } from './faults.js'
-import { ENGINE, findGiven, runHole, TagHoles, type HoleClosures } from './holes.js'
+import { ENGINE, runHole } from './holes.js'
 import { OpenFragment } from './open-fragment.js'
-import type { CompiledHole } from './compiled-hole.js'
-import type { CompiledTag } from './rewrite.js'
+import type { CompiledTag } from './compiled.js'
 import type { Runtime } from './runtime.js'
+import type { EtaSite } from './site.js'
 import {
   findHole,
   holesIn,
+  type AskedHole,
   type Engine,
   type FoundHole,
-  type Given,
+  type Page,
   type Placed,
   type RunOptions,
   type Template,
 } from './templates.js'
-
-/** A tag as the run time sees it; made once per compiled template. */
-export interface EtaSite extends CacheTag, Omit<CompiledTag, 'hasKeywords'> {
-  readonly fragment: string
-  readonly line?: number | undefined
-  /** Of the template, as it was when the tag was last run. */
-  digest?: Digest
-}
-
-/** Whoever alone may write to a buffer. */
-export interface Owner {
-  readonly site: TagPosition
-  /** Whether the calling code is its. */
-  readonly isCalling: boolean
-}
-
-/** The nocache block that is being rendered asynchronously. */
-const captures = new AsyncSlot<Owner>()
-const AsyncFunction = (async () => undefined).constructor
-
-/** The variable `__eta` of a template: what it has put out so far. */
-export interface EtaBuffer {
-  res: string
-}
+import { WaitingText } from './waiting.js'
+import { Writing, type EtaBuffer } from './writing.js'
 
 /** What to do where a tag cannot wait. */
 export const REMEDY =
   'call renderAsync or renderStringAsync instead of render or renderString, and includeAsync instead of include'
 
-/**
- * One run of a template. All its tags write to one buffer, so that only one of them may be in the
- * making at any time, save those that stand around it. What else writes meanwhile is found:
- *
- * - While a tag waits before its body, nothing may be written.
- * - While a body runs that may wait, nothing may be written that does not come from inside it, which
- *   is told by the asynchronous context.
- */
-export class TemplateRun {
+/** One run of a template: what its code calls. */
+export class TemplateRun implements HoleSource<Page, FoundHole> {
+  readonly name = ENGINE
   /** Set by the template when it threw. */
-  failed = false
-  /** The nocache block that is rendered in place of the whole template. */
-  readonly asked: string | undefined
-  /** What the includes around were given inside of cached bodies. */
-  readonly given: Given | undefined
-  /** Whether a nocache block was met in a fragment of this run. */
-  hasHoles = false
+  failed: { readonly error: unknown } | undefined
+  readonly writing: Writing
   readonly #runtime: Runtime
   readonly #engine: Engine
   readonly #filepath: string | undefined
+  readonly #page: Page
   readonly #placed: Placed | undefined
-  readonly #reach: (wantsTemplate: boolean) => unknown
-  readonly #tagHoles = new TagHoles(this, undefined, {})
-  #name: string | undefined
-  #hasName = false
+  readonly #asked: AskedHole | undefined
+  readonly #reach: () => unknown
+  /** Whether a nocache block was met in a fragment of this run. */
+  #hasHoles = false
+  #holes: HoleRenderer | undefined
+  #known: { readonly name: string | undefined } | undefined
   #digest: Digest | undefined
-  /** The innermost fragment whose body is running. */
-  #top: OpenFragment | undefined
-  /** The fragment that waits before its body. */
-  #waiting: OpenFragment | undefined
-  /** The fragments whose bodies may wait, the innermost last. */
-  readonly #owners: Owner[] = []
-  /** What is in the buffer while it has an owner. */
-  #text = ''
-  #conflict: CacheTagError | undefined
   readonly #writes: Promise<void>[] = []
 
-  /** @param reach - Gives the compiled template, or its data; throws for the first in strict code. */
+  /** @param reach - Gives the compiled template; throws in strict code. */
   constructor(
     runtime: Runtime,
     engine: Engine,
-    readonly buffer: EtaBuffer,
-    options: RunOptions | undefined,
+    buffer: EtaBuffer,
+    options: RunOptions,
     readonly asynchronous: boolean,
-    reach: (wantsTemplate: boolean) => unknown,
+    reach: () => unknown,
   ) {
     this.#runtime = runtime
     this.#engine = engine
+    this.writing = new Writing(buffer)
     this.#reach = reach
-    this.#filepath = options?.filepath
-    this.given = options?.fragcacheGiven
-    this.#placed = options?.fragcachePlaced
-    this.asked = options?.fragcacheHole
+    this.#filepath = options.filepath
+    this.#page = options.fragcachePage as Page
+    this.#placed = options.fragcachePlaced
+    this.#asked = options.fragcacheHole
     // What the block includes is rendered as a whole.
-    if (this.asked !== undefined) delete (options as RunOptions).fragcacheHole
+    if (this.#asked !== undefined) options.fragcacheHole = undefined
   }
 
   /* What the code of a template calls. */
+
+  /** The nocache block that is to be rendered in place of the whole template. */
+  get asked(): string | undefined {
+    return this.#asked?.id
+  }
 
   /** The tag whose JSON stands here. */
   site(strings: TemplateStringsArray): EtaSite {
@@ -125,16 +92,18 @@ export class TemplateRun {
     beginVaryOn()
   }
 
-  /** They were. @returns What they have read of a visitor. */
+  /** They were. @returns The per-user inputs that they have read. */
   endVaryOn(): ReadonlySet<string> | undefined {
     return endVaryOn()
   }
 
   #makeSite(strings: TemplateStringsArray): EtaSite {
-    const tag = JSON.parse(strings[0] ?? '') as CompiledTag
-    const { fragment, line, hasKeywords = false } = tag
+    const compiled = JSON.parse(strings[0] ?? '') as CompiledTag
+    const { fragment, line, awaits, nests, exposed, source, hasKeywords = false } = compiled
     const place = { fragment, line, hasKeywords, template: this.#templateName }
-    const site = { ...tag, ...this.#runtime.cache.tag(place) }
+    const tag = this.#runtime.cache.tag(place)
+    // All of one shape: each hit reads them.
+    const site = { awaits, nests, exposed, source, tag, digest: undefined }
     this.#runtime.sites.set(strings, site)
     return site
   }
@@ -142,83 +111,76 @@ export class TemplateRun {
   /**
    * A tag begins.
    *
-   * @param closures - The nocache blocks in it.
    * @returns `null`: it was found and its text is added.
    * @throws CacheTagError: a value cannot be used, the cache cannot be waited for, or something else
    *   is being rendered into the same buffer.
    */
-  open(site: EtaSite, values: TagValues, closures?: HoleClosures): OpenFragment | null {
-    if (this.#waiting !== undefined || this.#conflict !== undefined) throw this.clash(site)
-    if (this.#owners.length > 0) this.#checkFlow()
+  open(site: EtaSite, values: TagValues): OpenFragment | null {
+    const { tag } = site
+    const { writing } = this
+    writing.check(tag)
     const digest = site.source === undefined ? undefined : this.#digestOf(site)
     const given = digest === undefined ? values : { ...values, digest }
-    const fragment = this.#runtime.cache.resolve(site, given)
+    const fragment = this.#runtime.cache.resolve(tag, given)
     const parent = currentFrame()
-    const holes = closures === undefined ? this.#tagHoles : new TagHoles(this, closures, site)
     if (!fragment.cache.answersAtOnce && !fragment.bypass) {
-      if (!this.asynchronous) throw faults.synchronous(fragment.alias, REMEDY, site)
-      return new OpenFragment(this, site, fragment, parent, holes, undefined, 'lookup')
+      if (!this.asynchronous) throw faults.synchronous(fragment.alias, REMEDY, tag)
+      return new OpenFragment(this, site, fragment, parent, undefined, 'lookup')
     }
     const mayWait = site.awaits || (site.nests && this.asynchronous)
-    const opened = openHere(fragment, parent, mayWait, { holes })
+    const opened = openHere(fragment, parent, mayWait, this)
     if (typeof opened === 'string') {
-      this.buffer.res += opened
+      writing.buffer.res += opened
       return null
     }
     if (isPromise(opened)) {
       if (!this.asynchronous) {
         opened.catch(() => undefined)
-        throw faults.asynchronousHole(site)
+        throw faults.asynchronousHole(tag)
       }
-      return new OpenFragment(this, site, fragment, parent, holes, opened, 'lookup')
+      return new OpenFragment(this, site, fragment, parent, opened, 'lookup')
     }
     const joins =
       this.asynchronous &&
       opened.flight === undefined &&
       flightToJoin(fragment, parent) !== undefined
     const wait = joins ? 'lookup' : site.awaits ? 'turn' : undefined
-    return new OpenFragment(this, site, fragment, parent, holes, opened, wait)
+    return new OpenFragment(this, site, fragment, parent, opened, wait)
   }
 
   /**
-   * A nocache block begins.
+   * A nocache block stands here.
    *
-   * @returns What stands for it; the empty text: nothing around is kept, and it is rendered in place.
-   * @throws CacheTagError: on a hit it could not be rendered, or would show something else.
+   * @param strings - Its JSON.
+   * @param values - Those that it names.
+   * @returns What is put out for it: where something around is kept what stands for it, otherwise its text.
+   * @throws CacheTagError: a value cannot be kept, or on a hit the block could not be rendered.
    */
-  hole(strings: TemplateStringsArray): string {
-    const host = outermostOf(currentFrame())
-    if (host === undefined) {
-      if (this.#placed !== undefined) this.#placed.any = true
-      return ''
-    }
-    const hole = this.#runtime.holeAt(strings)
-    const position = { template: this.#templateName, line: hole.line }
-    if (host.holes !== undefined) {
-      const holes = host.holes instanceof TagHoles ? host.holes : undefined
-      if (holes?.run !== this || !holes.holds(hole.id)) {
-        this.#checkHole(hole, holes?.run, position)
-      }
-    }
-    return renderHole({ e: ENGINE, t: this.holeName, h: hole.id }, position, () => '')
-  }
-
-  /** @throws CacheTagError: a block cannot be rendered in the scope of another tag's. */
-  #checkHole(hole: CompiledHole, outermost: TemplateRun | undefined, position: TagPosition): void {
-    if (hole.lost !== undefined) throw etaFaults.lostFromHole(hole.lost, position)
-    if (hole.outer !== undefined) throw etaFaults.madeOutsideTag(hole.outer, position)
-    if (outermost === this) return
-    if (this.holeName === '') throw etaFaults.nameless(position)
-    const given = findGivenUnnoted(hole, this, outermost)
-    if (given === undefined) return
-    throw hole.uses === undefined
-      ? etaFaults.allGivenInside(given, position)
-      : etaFaults.givenInside(given, position)
+  hole(strings: TemplateStringsArray, values: NamedValues): string | WaitingText {
+    const { id, line } = this.#runtime.holeAt(strings)
+    const outermost = outermostOf(currentFrame())
+    if (outermost !== undefined) this.#hasHoles = true
+    else if (this.#placed !== undefined) this.#placed.any = true
+    const fragment = outermost?.fragment?.site.fragment
+    const template = this.#nameOfHole(id)
+    const position = { template, line, ...(fragment === undefined ? undefined : { fragment }) }
+    const ref = { e: ENGINE, t: template ?? '', h: nameValues(id, values, position) }
+    const around = outermost?.holes
+    const isOfPage = (around?.page ?? this.#page) === this.#page
+    if (ref.t === '' && isOfPage && around?.has(ref) === false) throw etaFaults.nameless(position)
+    const inPlace = () =>
+      chain(this.holes.render(ref), (text) => {
+        if (text === undefined) throw etaFaults.nameless(position)
+        return text
+      })
+    const text = renderHole<MaybePromise<string>>(ref, position, inPlace, this.#page)
+    return isPromise(text) ? new WaitingText(this.writing, position, false, text) : text
   }
 
   /** @throws CacheTagError: `layout` or `block` is called inside a fragment. */
   outside(call: string): void {
-    if (this.#top !== undefined) throw etaFaults.lost(call, this.#top.site)
+    const { top } = this.writing
+    if (top !== undefined) throw etaFaults.lost(call, top.site)
   }
 
   /**
@@ -229,19 +191,24 @@ export class TemplateRun {
    *   rendered that nobody waited for.
    */
   finish(): Promise<unknown> | undefined {
-    const late = this.#waiting ?? this.#top
-    if (late !== undefined) this.clash(late.site)
-    if (!this.failed && this.#conflict !== undefined) throw this.#conflict
-    if (this.hasHoles && !this.failed) this.#checkStray()
-    return this.#writes.length === 0 ? undefined : Promise.all(this.#writes)
+    const conflict = this.writing.finish()
+    if (this.failed === undefined) {
+      if (conflict !== undefined) throw conflict
+      if (this.#hasHoles) this.#checkStray()
+    }
+    if (this.#writes.length > 0) return Promise.all(this.#writes)
+    if (this.#asked !== undefined) {
+      this.#asked.result = this.failed ?? { text: this.writing.buffer.res }
+    }
+    return undefined
   }
 
   /* What its fragments call. */
 
-  /** @throws CacheTagError: a text holds what a layout was given with the blocks of one visitor in it. */
+  /** @throws CacheTagError: a text holds what a layout was given, with per-user output in it. */
   checkPlaced(text: string, site: EtaSite): void {
     if (this.#placed?.texts.some((placed) => text.includes(placed)) === true) {
-      throw etaFaults.placedBefore(site)
+      throw etaFaults.placedBefore(site.tag)
     }
   }
 
@@ -259,192 +226,52 @@ export class TemplateRun {
     return count === this.#writes.length ? undefined : Promise.all(this.#writes.slice(count))
   }
 
-  /** A fragment waits. What runs meanwhile is in none of the bodies that are running here. */
-  suspend(fragment: OpenFragment): void {
-    this.#waiting = fragment
-    OpenFragment.lift(this.#top)
-  }
-
-  /**
-   * A fragment has waited.
-   *
-   * @returns `false`: something else was rendered meanwhile, and was told so.
-   * @throws CacheTagError: something else was written meanwhile.
-   */
-  resume(fragment: OpenFragment, textBefore: string): boolean {
-    if (this.#conflict !== undefined) return false
-    if (this.buffer.res !== textBefore) throw this.clash(fragment.site)
-    this.#waiting = undefined
-    OpenFragment.settle(this.#top)
-    return true
-  }
-
-  /** A body begins. */
-  enter(fragment: OpenFragment): OpenFragment | undefined {
-    const below = this.#top
-    this.#top = fragment
-    return below
-  }
-
-  /**
-   * A body ends.
-   *
-   * @returns `false`: texts were mixed up, and somebody was told so.
-   * @throws CacheTagError: not in the order in which they began.
-   */
-  leave(fragment: OpenFragment, below: OpenFragment | undefined): boolean {
-    if (this.#conflict !== undefined) return false
-    const isInside = currentFrame() === fragment.frame
-    if (!isInside || this.#top !== fragment || this.#waiting !== undefined) {
-      throw this.clash(fragment.site)
-    }
-    this.#top = below
-    return true
-  }
-
-  /** From now on only this may write. */
-  guard(owner: Owner): void {
-    if (this.#owners.push(owner) > 1) return
-    this.#text = this.buffer.res
-    Object.defineProperty(this.buffer, 'res', {
-      configurable: true,
-      enumerable: true,
-      get: () => this.#text,
-      set: (value: string) => {
-        this.#checkFlow()
-        this.#text = value
-      },
-    })
-  }
-
-  unguard(owner: Owner): void {
-    const at = this.#owners.indexOf(owner)
-    if (at >= 0) this.#owners.splice(at, 1)
-    if (at === 0 && this.#owners.length === 0) this.#unguardBuffer()
-  }
-
-  #unguardBuffer(): void {
-    const value = this.buffer.res
-    const writable = { configurable: true, enumerable: true, writable: true }
-    Object.defineProperty(this.buffer, 'res', { ...writable, value })
-  }
-
-  #checkFlow(): void {
-    const owner = this.#owners.at(-1)
-    if (owner === undefined || owner.isCalling) return
-    throw this.clash(owner.site)
-  }
-
-  /** Texts are mixed up. Nothing more is stored, and whoever noticed throws the error. */
-  clash(site: TagPosition): CacheTagError {
-    if (this.#conflict === undefined) {
-      this.#conflict = etaFaults.concurrent(site)
-      this.#top = undefined
-      this.#waiting = undefined
-      if (this.#owners.length > 0) this.#unguardBuffer()
-      this.#owners.length = 0
-    }
-    return this.#conflict
-  }
-
   /* What its nocache blocks need. */
 
-  /** The template's data. */
-  get data(): object | undefined {
-    return this.#reach(false) as object | undefined
+  /** Renders the nocache blocks of the page, as this template finds them. */
+  get holes(): HoleRenderer {
+    return (this.#holes ??= new HolesOfPage(this, this.#page, false))
   }
 
-  /** The template's name for what is stored; the empty text: it has none. */
-  get holeName(): string {
-    return this.#templateName ?? ''
+  find(name: string, id: string): FoundHole | undefined {
+    this.#hasHoles = true
+    const template = name === (this.#templateName ?? '') ? this.#template : undefined
+    if (template === undefined) return findHole(this.#engine, name, id, this.asynchronous)
+    const hole = holesIn(template).get(id)
+    return hole && { template, path: undefined, hole }
+  }
+
+  render(found: FoundHole, page: Page, _ref: HoleRef, values: NamedValues): MaybePromise<string> {
+    return runHole(found, this.#engine, page, values, this.#filepath)
   }
 
   get #templateName(): string | undefined {
-    if (!this.#hasName) {
-      this.#name = this.#runtime.nameOf(this.#engine, this.#filepath, this.#template)
-      this.#hasName = true
-    }
-    return this.#name
+    return (this.#known ??= { name: this.#nameOf((one) => one === this.#template) }).name
+  }
+
+  #nameOf(isMeant: (template: Template) => boolean): string | undefined {
+    return this.#runtime.nameOf(this.#engine, this.#filepath, isMeant)
+  }
+
+  /** In strict code nothing tells what template this is, but its hole does. */
+  #nameOfHole(id: string): string | undefined {
+    if (this.#template !== undefined) return this.#templateName
+    return this.#nameOf((template) => holesIn(template).has(id))
   }
 
   get #template(): Template | undefined {
     try {
-      return this.#reach(true) as Template
+      return this.#reach() as Template
     } catch {
       // The user's function header made the code strict.
       return undefined
     }
   }
 
-  /** Finds a block, of this template or of another. */
-  findHole({ t, h }: HoleRef): FoundHole | undefined {
-    const template = t === this.holeName ? this.#template : undefined
-    if (template === undefined) return findHole(this.#engine, t, h, this.asynchronous)
-    const hole = holesIn(template).get(h)
-    return hole && { template, path: undefined, hole }
-  }
-
-  /** Renders a block with this template's data. */
-  renderHole(found: FoundHole): MaybePromise<string> {
-    return runHole(found, this.#engine, this.data, this.#filepath)
-  }
-
-  /** Runs code that writes to the buffer, for what it writes. */
-  capture(block: () => void | Promise<void>, site: TagPosition): MaybePromise<string> {
-    // Whoever looks the fragment up waits now, which is for the others; the block may hold tags.
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    const before = this.#swapText('')
-    const end = (): string => {
-      const text = this.#swapText(before)
-      if (this.#conflict !== undefined) throw this.#conflict
-      this.#waiting = waiting
-      return text
-    }
-    if (!(block instanceof AsyncFunction)) {
-      try {
-        void block()
-      } catch (error) {
-        end()
-        throw error
-      }
-      return end()
-    }
-    const owner: Owner = {
-      site,
-      get isCalling() {
-        return captures.current === owner
-      },
-    }
-    this.guard(owner)
-    return captures.run(owner, async () => {
-      try {
-        await block()
-      } catch (error) {
-        this.unguard(owner)
-        end()
-        throw error
-      }
-      this.unguard(owner)
-      return end()
-    })
-  }
-
-  #swapText(text: string): string {
-    if (this.#owners.length > 0) {
-      const before = this.#text
-      this.#text = text
-      return before
-    }
-    const before = this.buffer.res
-    this.buffer.res = text
-    return before
-  }
-
   /** @throws CacheTagError: what stands for a nocache block was carried out of its fragment. */
   #checkStray(): void {
     if (outermostOf(currentFrame()) !== undefined) return
-    const stray = findStray(this.buffer.res, 'hOlE')
+    const stray = findStray(this.writing.buffer.res, 'hOlE')
     if (stray !== undefined) throw faults.strayHole(stray)
   }
 
@@ -465,13 +292,4 @@ export class TemplateRun {
     site.digest = digest
     return digest.text
   }
-}
-
-/** As {@link findGiven}; what it reads of the data, the template has not read. */
-function findGivenUnnoted(
-  hole: CompiledHole,
-  run: TemplateRun,
-  outermost: TemplateRun | undefined,
-): string | undefined {
-  return runAsyncIn(undefined, () => findGiven(hole, run, outermost))
 }

@@ -1,8 +1,7 @@
-import { currentFrame } from '../../src/making/frame.js'
 import type { EngineCache } from '../../src/engine.js'
 import { templateName } from './position.js'
-import type { CompiledHole } from './compiled-hole.js'
-import { TemplateRun, type EtaBuffer, type EtaSite } from './run.js'
+import type { CompiledHole } from './compiled.js'
+import type { EtaSite } from './site.js'
 import type { Engine, Placed, RunOptions, Template } from './templates.js'
 
 /** Most templates of which it is remembered that a warning was given. */
@@ -18,36 +17,14 @@ export class Runtime {
 
   constructor(readonly cache: EngineCache) {}
 
-  /**
-   * Begins a run of a template. Called by its code.
-   *
-   * @param reach - Gives the compiled template, or its data; throws for the first in strict code.
-   */
-  fragcache(
-    engine: Engine,
-    buffer: EtaBuffer,
-    options: RunOptions | undefined,
-    asynchronous: boolean,
-    reach: (wantsTemplate: boolean) => unknown,
-  ): TemplateRun {
-    if (engine !== this.#latest) this.attach(engine)
-    return new TemplateRun(this, engine, buffer, options, asynchronous, reach)
-  }
-
-  /**
-   * Notes what an include is given inside of a cached body.
-   *
-   * @param it - The data of the template that includes.
-   * @returns The options for the template that is included.
-   */
-  given(it: object, data: object, options: RunOptions | undefined): RunOptions | undefined {
-    if (options?.fragcachePlaced?.any === true) notePlaced(options.fragcachePlaced, data)
-    if (data === it || currentFrame() === undefined) return options
-    return { ...options, fragcacheGiven: { data, of: it, up: options?.fragcacheGiven } }
+  /** Notes what a layout is given by a template. */
+  included(data: object | undefined, options: RunOptions | undefined): void {
+    if (options?.fragcachePlaced?.any === true) notePlaced(options.fragcachePlaced, data ?? {})
   }
 
   /** Notes an engine whose templates may hold nocache blocks. */
   attach(engine: Engine): void {
+    if (engine === this.#latest) return
     this.#latest = engine
     for (const known of this.#engines) {
       const other = known.deref()
@@ -77,14 +54,12 @@ export class Runtime {
   nameOf(
     engine: Engine,
     filepath: string | undefined,
-    template: Template | undefined,
+    isMeant: (template: Template) => boolean,
   ): string | undefined {
-    if (template !== undefined) {
-      for (const store of [engine.templatesSync, engine.templatesAsync]) {
-        const { cache } = store as { cache?: Record<string, unknown> }
-        for (const name in cache) {
-          if (name.startsWith('@') && cache[name] === template) return name
-        }
+    for (const store of [engine.templatesSync, engine.templatesAsync]) {
+      const { cache = {} } = store as { cache?: Record<string, Template> }
+      for (const name in cache) {
+        if (name.startsWith('@') && isMeant(cache[name] as Template)) return name
       }
     }
     return filepath && templateName(filepath, engine.config)
@@ -104,7 +79,7 @@ export class Runtime {
 /** Shorter texts may stand in another one by chance. */
 const MIN_TEXT = 16
 
-/** What a layout is given is text already, with the blocks of one visitor in it. */
+/** What a layout is given is text already, with per-user output in it. */
 function notePlaced({ texts }: Placed, data: object): void {
   const { body, __blocks: blocks } = data as { body?: unknown; __blocks?: unknown }
   if (blocks !== undefined && typeof body === 'string' && body.length >= MIN_TEXT) texts.push(body)

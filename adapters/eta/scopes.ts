@@ -37,10 +37,6 @@ export class Scope {
 export interface NameUse {
   readonly name: string
   readonly scope: Scope
-  /** The first of its properties, if that is all that is used of it. */
-  readonly property: string | undefined
-  /** What the place does: reads it, gives it a new value, or changes something in it. */
-  readonly does: 'read' | 'assign' | 'change'
   readonly line: number | undefined
 }
 
@@ -53,8 +49,6 @@ interface Open {
   declares: 'let' | 'var' | undefined
 }
 
-const ASSIGNMENT = /^(?:=|\+=|-=|\*\*?=|\/=|%=|<<=|>>>?=|&&?=|\|\|?=|\^=|\?\?=|\+\+|--)$/
-const CHANGES_OBJECT = /^(?:assign|definePropert(?:y|ies)|setPrototypeOf)$/
 const CONTROL = new Set(['if', 'while', 'switch', 'with'])
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}', '${': '}' }
 
@@ -66,9 +60,8 @@ export class ScopeReader {
   readonly uses: NameUse[] = []
   /** The names that are declared by `var` right in a hole. */
   readonly leaks: { readonly name: string; readonly hole: Scope }[] = []
-  /** Where a hole is left by `return`, or waits. */
+  /** The holes that are left by `return`. */
   readonly returns: Scope[] = []
-  readonly waits: Scope[] = []
   #open: Open = open(new Scope('template', undefined))
   readonly #stack: Open[] = []
   /** The names that the next block declares, if it comes at once. */
@@ -146,10 +139,8 @@ export class ScopeReader {
       const name = next?.text === '*' ? tokens[at + 2] : next
       if (name?.kind === 'name') this.#declareVar(name.text)
     }
-    const hole = this.scope.nearest('hole')
-    if (hole === undefined) return
-    if (text === 'return') this.returns.push(hole)
-    if (text === 'await') this.waits.push(hole)
+    const hole = text === 'return' ? this.scope.nearest('hole') : undefined
+    if (hole !== undefined) this.returns.push(hole)
   }
 
   #readName(tokens: readonly Token[], at: number): void {
@@ -171,32 +162,11 @@ export class ScopeReader {
       return
     }
     const isKey = next === ':' && (before === '{' || before === ',')
-    if (!isKey) this.#use(name, tokens, at)
+    if (!isKey) this.#use(name)
   }
 
-  #use(name: string, tokens: readonly Token[], at: number): void {
-    const before = tokens[at - 1]?.text
-    const first = tokens[at + 1]?.text
-    const property =
-      (first === '.' || first === '?.') && tokens[at + 2]?.kind === 'name'
-        ? tokens[at + 2]?.text
-        : undefined
-    const end = endOfMember(tokens, at + 1)
-    const after = tokens[end]?.text ?? ''
-    const isLoopVariable =
-      before === '(' && isFor(tokens, at - 2) && (after === 'of' || after === 'in')
-    const isChanged = ASSIGNMENT.test(after) || before === '++' || before === '--' || isLoopVariable
-    const isDeleted = before === 'delete'
-    const isAltered = isAlteredByObject(tokens, at)
-    const isWhole = end === at + 1 && !isAltered
-    const does = !isChanged && !isDeleted && !isAltered ? 'read' : isWhole ? 'assign' : 'change'
-    this.#note(name, property, does)
-    // What gets a new value may be read as well.
-    if (does === 'assign') this.#note(name, property, 'read')
-  }
-
-  #note(name: string, property: string | undefined, does: NameUse['does']): void {
-    this.uses.push({ name, scope: this.scope, property, does, line: this.#line })
+  #use(name: string): void {
+    this.uses.push({ name, scope: this.scope, line: this.#line })
   }
 
   #openBracket(text: string, tokens: readonly Token[], at: number): void {
@@ -219,14 +189,7 @@ export class ScopeReader {
     const begin = place?.at ?? 0
     const isHere = place?.tokens === tokens
     const next = tokens[at + 1]?.text
-    if (tokens[at]?.text !== ')') {
-      // A pattern that is assigned to.
-      const isOfLoop = tokens[begin - 1]?.text === '(' && isFor(tokens, begin - 2)
-      const isPattern = isHere && (next === '=' || (isOfLoop && (next === 'of' || next === 'in')))
-      if (isPattern)
-        for (const name of namesIn(tokens, begin + 1)) this.#note(name, undefined, 'assign')
-      return
-    }
+    if (tokens[at]?.text !== ')') return
     const before = tokens[begin - 1]?.text ?? ''
     if (isHere && isFor(tokens, begin - 1)) {
       if (next === '{') this.#forBlock = { names: scope.names, isFunction: false }
@@ -270,28 +233,6 @@ function open(scope: Scope, place?: Open['place']): Open {
 function isFor(tokens: readonly Token[], at: number): boolean {
   const text = tokens[at]?.text
   return text === 'for' || (text === 'await' && tokens[at - 1]?.text === 'for')
-}
-
-/** Whether a variable is the first argument of a function of `Object` that changes it. */
-function isAlteredByObject(tokens: readonly Token[], at: number): boolean {
-  const [object, dot, name, bracket] = tokens.slice(Math.max(at - 4, 0), at)
-  return (
-    object?.text === 'Object' &&
-    dot?.text === '.' &&
-    CHANGES_OBJECT.test(name?.text ?? '') &&
-    bracket?.text === '('
-  )
-}
-
-/** Where what follows a variable, its properties and elements, ends. */
-function endOfMember(tokens: readonly Token[], begin: number): number {
-  let at = begin
-  for (;;) {
-    const text = tokens[at]?.text
-    if ((text === '.' || text === '?.') && tokens[at + 1]?.kind === 'name') at += 2
-    else if (text === '[') at = endOfBrackets(tokens, at)
-    else return at
-  }
 }
 
 function endOfBrackets(tokens: readonly Token[], begin: number): number {

@@ -53,7 +53,7 @@ export function endOf(code: string): string | undefined {
 }
 
 /**
- * What a tag is as a nocache tag, and what it gives, which must be nothing.
+ * What a tag is as a nocache tag, and what it gives.
  *
  * @returns `undefined`: it is none but JavaScript with a variable of that name.
  */
@@ -63,7 +63,8 @@ export function nocacheOf(
   const ends = code.startsWith('end')
   const begin = afterWord(code, ends ? 'endnocache' : 'nocache')
   if (begin === undefined) return undefined
-  const rest = withoutTrail(code.slice(begin))
+  const name = withoutTrail(code.slice(begin))
+  const rest = ends || name === '' ? name : withoutSemicolon(code.slice(begin))
   if (rest !== '' && !BEGINS_ARGUMENT.test(rest)) return undefined
   return CONTINUES_EXPRESSION.test(rest) ? undefined : { ends, rest }
 }

@@ -1,4 +1,4 @@
-import { HOLES, type CompiledHole } from './compiled-hole.js'
+import { HOLES, type CompiledHole } from './compiled.js'
 
 /** What of an engine the run time looks at. */
 export interface Engine {
@@ -31,9 +31,9 @@ export interface RunOptions {
   readonly filepath?: string | undefined
   readonly async?: boolean
   /** The nocache block that is to be rendered in place of the whole template. */
-  fragcacheHole?: string | undefined
-  /** What was given to the includes around, inside of cached bodies. */
-  readonly fragcacheGiven?: Given | undefined
+  fragcacheHole?: AskedHole | undefined
+  /** What the application renders, with all that it includes and its layout. */
+  readonly fragcachePage?: Page | undefined
   /** What a template, all it includes and its layout know of blocks that were rendered in place. */
   fragcachePlaced?: Placed | undefined
 }
@@ -46,12 +46,16 @@ export interface Placed {
   readonly texts: string[]
 }
 
-/** What an include was given. */
-export interface Given {
-  readonly data: object
-  /** The data of the template that includes. */
-  readonly of: object
-  readonly up: Given | undefined
+/** What the application renders: each nocache block in it sees these data. */
+export interface Page {
+  readonly data: object | undefined
+}
+
+/** A nocache block that a template is asked for. */
+export interface AskedHole {
+  readonly id: string
+  /** Set by the template where nothing in the block waits. */
+  result: { readonly text: string } | { readonly error: unknown } | undefined
 }
 
 /** A template and one of its nocache blocks. */

@@ -134,11 +134,11 @@ function capturedBy(
 class SessionHoles implements HoleRenderer {
   constructor(
     readonly session: DeferredSession,
-    readonly original: HoleRenderer,
+    private readonly original: HoleRenderer,
   ) {}
 
-  has(...asked: Parameters<HoleRenderer['has']>): boolean {
-    return this.original.has(...asked)
+  has(ref: HoleRef): boolean {
+    return this.original.has(ref)
   }
 
   get page(): object | undefined {

@@ -1,4 +1,3 @@
-import type { Frame } from '../making/frame.js'
 import type { MaybePromise } from '../maybe-promise.js'
 
 /** Which hole of which template: what is stored in its place. */
@@ -19,12 +18,8 @@ export interface HoleRenderer {
   /**
    * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
    * body runs. Never throws.
-   *
-   * @param inner - Given where a stored part with the hole is put into a body that is being made: the
-   *   renderer of its own tag.
-   * @param parent - The frame of that body.
    */
-  has(ref: HoleRef, inner?: HoleRenderer, parent?: Frame): boolean
+  has(ref: HoleRef): boolean
   /**
    * The hole's text.
    *
@@ -39,8 +34,6 @@ export interface HoleRenderer {
   capture?(): HoleRenderer
   /** The page whose context the holes see. Left out: it is known by that context alone. */
   readonly page?: object | undefined
-  /** The engine's own, where this one is made around it. */
-  readonly original?: HoleRenderer
 }
 
 /** Texts with the holes between them: begins and ends with a text, which may be empty. */

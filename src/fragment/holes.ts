@@ -141,7 +141,7 @@ export function holesOf(engines: Iterable<HoleEngine>, context: unknown): HoleRe
 
 function byName(renderers: ReadonlyMap<string, HoleRenderer>): HoleRenderer {
   return {
-    has: (ref, ...inside) => renderers.get(ref.e)?.has(ref, ...inside) ?? false,
+    has: (ref) => renderers.get(ref.e)?.has(ref) ?? false,
     render: (ref) => renderers.get(ref.e)?.render(ref),
     capture: () =>
       byName(new Map(Array.from(renderers, ([name, one]) => [name, one.capture?.() ?? one]))),
@@ -233,8 +233,7 @@ export function canShow(
   const host = parent && hostOf(parent, position)
   if (host !== undefined) {
     if (!areOfOnePage(host.holes, holes?.page)) return false
-    const inner = holes?.original ?? holes
-    return parts.every((part) => typeof part === 'string' || host.holes.has(part, inner, parent))
+    return parts.every((part) => typeof part === 'string' || host.holes.has(part))
   }
   if (holes === undefined) throw faults.holeFromCode(position.fragment, position)
   return parts.every((part) => typeof part === 'string' || holes.has(part))

@@ -1,8 +1,9 @@
 import { Eta, type EtaConfig } from 'eta'
 import type { Caches, FragmentCache } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
-import { argumentsOf, endOf, nocacheOf } from '../../adapters/eta/tag.js'
+import { argumentsOf, DIALECT, endOf, nocacheOf } from '../../adapters/eta/tag.js'
 import type { EtaPlugin } from '../../adapters/eta/types.js'
+import { parseNamedValues } from '../../src/fragment/arguments.js'
 import type { Driver, FragmentCase, Kind, Rendering } from '../conformance/fragment-suite.js'
 
 /** Makes plain blocks of the cache tags: what a template gives without them. */
@@ -13,8 +14,19 @@ export const withoutTag: EtaPlugin = {
       if (argumentsOf(node.val) !== undefined) return { ...node, val: '{' }
       if (endOf(node.val) !== undefined) return { ...node, val: '}' }
       const nocache = nocacheOf(node.val)
-      return nocache === undefined ? node : { ...node, val: nocache.ends ? '}' : '{' }
+      if (nocache === undefined) return node
+      return { ...node, val: nocache.ends ? '}}' : blockWith(nocache.rest) }
     }),
+}
+
+/** The beginning of a block in which the data have more values. */
+function blockWith(names: string): string {
+  if (names === '') return '{{'
+  const values = Array.from(
+    parseNamedValues(names, DIALECT),
+    ([name, { text }]) => `${name}:(${text})`,
+  )
+  return `{const named={...it,${values.join(',')}};{const it=named;`
 }
 
 /** An engine with named templates, for both ways of rendering as far as they compile. */

@@ -42,16 +42,13 @@ const common: Record<string, Case> = {
     main: `<% cache 60 x %>(<% nocache %><% endnocache %>)${user}<% endcache %>`,
   },
   'blocks outside of fragments': {
-    main: `${user}<% let n = 0; for (const x of [1, 2]) { n += x %>${user}<% nocache %><%= x + n %><% endnocache %><% if (x === 1) continue; %>!<% } %>`,
+    main: `${user}<% let n = 0; for (const x of [1, 2]) { n += x %>${user}<% nocache n=x+n %><%= it.n %><% endnocache %><% if (x === 1) continue; %>!<% } %>`,
   },
   'a variable made outside of the fragment': {
-    main: `<% const name = it.user.toUpperCase() %><% cache 60 x %>b<% nocache %><%= name %><% endnocache %>c<% endcache %>`,
-  },
-  'a function made outside that puts text out': {
-    main: `<% const badge = (name) => { %><b><%= name %></b><% } %><% cache 60 x %>b<% nocache %><% badge(it.user) %><% endnocache %>c<% endcache %>`,
+    main: `<% const n = 2 %><% cache 60 x %>b<% nocache twice=n*2, n=n %><%= it.twice + it.n + it.user %><% endnocache %>c<% endcache %>`,
   },
   'a variable of a loop around the fragment': {
-    main: `<% for (const x of [1, 2]) { %><% cache 60 x x %>b<% nocache %><%= x + it.user %><% endnocache %>c<% endcache %>;<% } %>`,
+    main: `<% for (const x of [1, 2]) { %><% cache 60 x x %>b<% nocache x=x %><%= it.x + it.user %><% endnocache %>c<% endcache %>;<% } %>`,
   },
   'a loop inside the fragment that the block does not look at': {
     main: `<% cache 60 x %><% for (const x of [1, 2]) { %><%= x %>${user};<% } %><% endcache %>`,
@@ -66,7 +63,7 @@ const common: Record<string, Case> = {
     main: `<% cache 60 x %>[<% cache 60 y %>(${user})<% endcache %>${user}]<% endcache %>`,
   },
   'a fragment in a fragment, with a variable of the template': {
-    main: `<% const n = it.user + 1 %><% cache 60 x %>[<% cache 60 y %>(<% nocache %><%= n %><% endnocache %>)<% endcache %>]<% endcache %><% cache 60 y %>-<% nocache %><%= n %><% endnocache %>-<% endcache %>`,
+    main: `<% const n = 1 %><% cache 60 x %>[<% cache 60 y %>(<% nocache n=n %><%= it.user + it.n %><% endnocache %>)<% endcache %>]<% endcache %>`,
   },
   'a fragment that is found inside another one': {
     main: `<% cache 60 y %>(${user})<% endcache %><% cache 60 x %>[<% cache 60 y %>(${user})<% endcache %>]<% endcache %>`,
@@ -82,7 +79,7 @@ const common: Record<string, Case> = {
     main: `<% cache 60 x %>[<% nocache %>(<% cache 60 y it.user %><%= it.user %>!<% endcache %>)<% endnocache %>]<% endcache %>`,
   },
   'a block in a fragment in a block, with variables': {
-    main: `<% const n = it.user + 1 %><% cache 60 x %>[<% nocache %>(<% const m = n + 1 %><% cache 60 y %>{<% nocache %><%= m + n %><% endnocache %>}<% endcache %>)<% endnocache %>]<% endcache %>`,
+    main: `<% const n = 1 %><% cache 60 x %>[<% nocache n=n %>(<% const m = it.n + 1 %><% cache 60 y %>{<% nocache m=m n=it.n %><%= it.m + it.n + it.user %><% endnocache %>}<% endcache %>)<% endnocache %>]<% endcache %>`,
   },
   'output()': {
     main: `<% cache 60 x %>b<% nocache %><% output(it.user) %><% endnocache %><% endcache %>`,
@@ -96,9 +93,9 @@ const common: Record<string, Case> = {
     warmBodies: 1,
   },
   'a page with a layout': {
-    main: `<% layout('@l', { title: it.user }) %><% cache 60 x %>b${user}<% endcache %>`,
+    main: `<% layout('@l', { title: 't' }) %><% cache 60 x %>b${user}<% endcache %>`,
     templates: {
-      l: `<% cache 60 head %><<% nocache %><%= it.title + it.user %><% endnocache %>><% endcache %><%~ it.body %>${user}`,
+      l: `<% cache 60 head %><<% nocache title=it.title %><%= it.title + it.user %><% endnocache %>><% endcache %><%~ it.body %>${user}`,
     },
   },
   'what looks like what stands for a block': {
@@ -117,11 +114,11 @@ const common: Record<string, Case> = {
     config: { functionHeader: 'const who = it.user + "?";' },
   },
   'a function header that makes the code strict': {
-    main: `<% const n = it.user %><% cache 60 x %>b<% nocache %><%= n %><% endnocache %>${user}c<% endcache %>`,
+    main: `<% const n = 1 %><% cache 60 x %>b<% nocache n=n %><%= it.n + it.user %><% endnocache %>${user}c<% endcache %>`,
     config: { functionHeader: '"use strict";' },
   },
   'debug, autoFilter and rmWhitespace': {
-    main: `<% const n = it.user %>\n<% cache 60 x %>\n  b<% nocache %>\n  <%= n %><% endnocache %> ${user}c\n<% endcache %>`,
+    main: `<% const n = 1 %>\n<% cache 60 x %>\n  b<% nocache n=n %>\n  <%= it.n %><% endnocache %> ${user}c\n<% endcache %>`,
     config: {
       debug: true,
       autoFilter: true,
@@ -153,7 +150,7 @@ const atOnce: Record<string, Case> = {
     templates: { l: `[<%~ it.body %><%~ block('b') %>]` },
   },
   'a callback of forEach': {
-    main: `<% ;[1, 2].forEach((x) => { %><% cache 60 x x %>b<% nocache %><%= x + it.user %><% endnocache %><% endcache %><% }) %>`,
+    main: `<% ;[1, 2].forEach((x) => { %><% cache 60 x x %>b<% nocache x=x %><%= it.x + it.user %><% endnocache %><% endcache %><% }) %>`,
   },
 }
 
@@ -194,27 +191,27 @@ const waiting: Record<string, Case> = {
   'a block that waits': {
     main: `<% cache 60 x %>a<% nocache %><%= await it.later(it.user) %><% endnocache %>b<% endcache %>`,
   },
-  'blocks that wait and use variables of the template': {
-    main: `<% const n = it.user + 1 %><% cache 60 x %>a<% nocache %><%= await it.later(n) %><% await it.later(); output(n) %><% endnocache %>b<% nocache %>(<%= n %>)<% endnocache %><% nocache %><%~ await captureAsync(async () => { %><%= await it.later(n) %><% }) %><% endnocache %><% endcache %>c`,
+  'blocks that wait and name variables of the template': {
+    main: `<% const n = 1 %><% cache 60 x %>a<% nocache n=n %><%= await it.later(it.n + it.user) %><% await it.later(); output(it.n) %><% endnocache %>b<% nocache n=n %>(<%= it.n %>)<% endnocache %><% nocache n=n %><%~ await captureAsync(async () => { %><%= await it.later(it.n) %><% }) %><% endnocache %><% endcache %>c`,
   },
   'a body that waits': {
-    main: `<% const n = it.user %><% cache 60 x %>a<% await it.later() %>${user}<% nocache %><%= n %><% endnocache %><% await it.later() %>b<% endcache %>c`,
+    main: `<% const n = 1 %><% cache 60 x %>a<% await it.later() %>${user}<% nocache n=n %><%= it.n %><% endnocache %><% await it.later() %>b<% endcache %>c`,
   },
   'fragments that wait, in one another': {
-    main: `<% const n = it.user %><% cache 60 x %>a<% await it.later() %><% cache 60 y %>(<% await it.later() %><% nocache %><%= await it.later(n) %><% endnocache %>)<% endcache %>b<% endcache %>c`,
+    main: `<% const n = 1 %><% cache 60 x %>a<% await it.later() %><% cache 60 y %>(<% await it.later() %><% nocache n=n %><%= await it.later(it.n + it.user) %><% endnocache %>)<% endcache %>b<% endcache %>c`,
   },
   'fragments in a block that waits': {
-    main: `<% const n = it.user %><% cache 60 x %>a<% nocache %><%= n %><% cache 60 y n %>(<%= await it.later(n) %>)<% endcache %><% await it.later() %><% cache 60 z n %>z<% endcache %><% endnocache %>b<% endcache %>c`,
+    main: `<% cache 60 x %>a<% nocache %><% const n = it.user %><%= n %><% cache 60 y n %>(<%= await it.later(n) %>)<% endcache %><% await it.later() %><% cache 60 z n %>z<% endcache %><% endnocache %>b<% endcache %>c`,
   },
-  'a fragment without waiting in a block that uses variables': {
-    main: `<% const n = it.user %><% cache 60 x %>a<% nocache %><%= n %><% cache 60 y n %>y<% endcache %><% endnocache %>b<% endcache %>c`,
+  'a fragment without waiting in a block with a variable': {
+    main: `<% cache 60 x %>a<% nocache %><% const n = it.user %><%= n %><% cache 60 y n %>y<% endcache %><% endnocache %>b<% endcache %>c`,
   },
   'a fragment that is left after it waited': {
-    main: `<% const n = it.user; for (const x of [1, 2]) { %><% cache 60 x x %>b<% nocache %><%= await it.later(n) %><% endnocache %><% if (x === 2) break %>c<% endcache %><% } %>!`,
+    main: `<% for (const x of [1, 2]) { %><% cache 60 x x %>b<% nocache x=x %><%= await it.later(it.x + it.user) %><% endnocache %><% if (x === 2) break %>c<% endcache %><% } %>!`,
     warmBodies: 1,
   },
   'an async function around': {
-    main: `<% const part = async (x) => { %><% cache 60 x x %>b<% nocache %><%= await it.later(x + it.user) %><% endnocache %><% endcache %>,<% } %><% await part(1); await part(2) %>`,
+    main: `<% const part = async (x) => { %><% cache 60 x x %>b<% nocache x=x %><%= await it.later(it.x + it.user) %><% endnocache %><% endcache %>,<% } %><% await part(1); await part(2) %>`,
   },
   'captureAsync around and inside': {
     main: `<% const c = await captureAsync(async () => { %>a<% cache 60 x %>b${user}<% nocache %><%~ (await captureAsync(async () => { %><%= it.user %><% })).toUpperCase() %><% endnocache %><% endcache %>c<% }) %>[<%= c %>]`,
@@ -226,7 +223,7 @@ const waiting: Record<string, Case> = {
   'concurrent includes': {
     main: `<%~ (await Promise.all(['1', '2', '2'].map((x) => includeAsync('@p', { x })))).join('+') %>`,
     templates: {
-      p: `<% const x = it.x %><% cache 60 x x %>b<% await it.later() %><% nocache %><%= await it.later(x + it.user) %><% endnocache %><% endcache %>`,
+      p: `<% const x = it.x %><% cache 60 x x %>b<% await it.later() %><% nocache x=x %><%= await it.later(it.x + it.user) %><% endnocache %><% endcache %>`,
     },
   },
 }

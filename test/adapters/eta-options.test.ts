@@ -44,7 +44,7 @@ describe.each(stores)('nocache blocks in files, over %s', (_, make) => {
     for (const user of ['Ann', 'Bob']) {
       const { outcome, bodyRuns } = await countBodies(() => eta.renderAsync('card', { user }))
       expect([outcome, bodyRuns]).toEqual([`[2(${user}${user}!)]`, user === 'Ann' ? 1 : 0])
-      await expect(eta.renderAsync('list', { user })).rejects.toThrow(/hands on all/)
+      expect(await eta.renderAsync('list', { user })).toBe(`[1(${user}!)]`)
     }
   })
 
@@ -92,7 +92,7 @@ describe('nocache blocks in what code renders', () => {
     const caches = createCaches({ default: new LocMemCache() })
     write('code', `<% const n = 1 %><% nocache %><%= n %><% endnocache %>`)
     await expect(render(caches, engine(caches), {})).rejects.toThrow(
-      /"n", which its template makes/,
+      /uses "n", which is made in its template/,
     )
   })
 
@@ -271,7 +271,7 @@ describe('keywords of locks and staleness', () => {
       vi.useFakeTimers({ toFake: ['Date'] })
       vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
       const { eta } = engine(createCaches({ default: make() }))
-      const page = `<% const n = it.user %>(<% cache 60 x staleIfError=60 %>a<% it.run() %>b<% nocache %><%= n %><% endnocache %><% endcache %>)`
+      const page = `(<% cache 60 x staleIfError=60 %>a<% it.run() %>b<% nocache %><%= it.user %><% endnocache %><% endcache %>)`
       const fail = () => {
         throw new RangeError('down')
       }

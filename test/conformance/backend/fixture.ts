@@ -87,3 +87,6 @@ export async function assertMissing(cache: Cache, key: string): Promise<void> {
   assert.equal(await cache.has(key), false)
   assert.equal((await cache.getMany([key])).size, 0)
 }
+
+/** A group of tests. */
+export type Section = (test: Define) => void

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Cache } from '../../../src/index.js'
-import { assertCode, assertMissing, type Define } from './fixture.js'
-import type { BackendOutage, BackendUnderTest, Section } from './types.js'
+import { assertCode, assertMissing, type Define, type Section } from './fixture.js'
+import type { BackendOutage, BackendUnderTest } from './types.js'
 
 export function lifecycle(outage?: BackendOutage, damage?: BackendUnderTest['damage']): Section {
   return (test) => {

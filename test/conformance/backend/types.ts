@@ -1,5 +1,4 @@
 import type { Cache, CacheSettings } from '../../../src/index.js'
-import type { Define } from './fixture.js'
 
 /** What the suite sets; the rest of a backend's settings are its author's. */
 export type SuiteSettings = Pick<
@@ -56,6 +55,3 @@ export interface BackendUnderTest {
   /** Default: all. */
   readonly variants?: readonly VariantName[] | undefined
 }
-
-/** A group of tests. */
-export type Section = (test: Define) => void

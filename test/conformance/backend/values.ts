@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { assertCode, assertMissing, assertTypeError, type Define } from './fixture.js'
-import type { BackendDifferences, Section } from './types.js'
+import { assertCode, assertMissing, assertTypeError, type Define, type Section } from './fixture.js'
+import type { BackendDifferences } from './types.js'
 
 class Point {
   readonly x = 1
