@@ -1,4 +1,4 @@
-// Holds names and pages to the words of docs/words.md.
+// Holds names, comments and pages to the words of docs/words.md.
 //
 //   node scripts/words.mjs        fails where a word stands that the table has another for, or where one
 //                                 exported name stands for two things
@@ -41,6 +41,25 @@ export function faultsInWords(page, words) {
       }
     })
   return found
+}
+
+/** The comments of a file, each on the lines where it stands. */
+export function commentsIn(file) {
+  const { text } = file
+  const lines = text.replaceAll(/[^\n]/g, ' ')
+  const kept = [...lines]
+  const keep = ({ pos, end }) => {
+    for (let i = pos; i < end; i++) kept[i] = text[i]
+  }
+  const visit = (node) => {
+    const children = node.getChildren(file)
+    // What stands before a token is found there, and not once more with all that begins with it.
+    if (children.length > 0) return children.forEach(visit)
+    ts.getLeadingCommentRanges(text, node.getFullStart())?.forEach(keep)
+    ts.getTrailingCommentRanges(text, node.getEnd())?.forEach(keep)
+  }
+  visit(file)
+  return kept.join('')
 }
 
 /** `CacheItemStore` and `cache_item` as words: `cache item store`. */
@@ -113,6 +132,11 @@ function check(root) {
     .filter((file) => /\.ts$/.test(file.fileName))
     .map((file) => ({ path: tree.name(file), names: exportsOf(file) }))
   const faults = faultsInNames(files, words)
+  for (const file of tree.files) {
+    for (const { line, word, better } of faultsInWords(commentsIn(file), words)) {
+      faults.push(`${tree.name(file)}:${line}: say "${better}", not "${word}" (${PAGE})`)
+    }
+  }
   const pages = readdirSync(join(root, 'docs'), { recursive: true })
     .filter(
       (path) => path.endsWith('.md') && !path.startsWith('api') && join('docs', path) !== PAGE,

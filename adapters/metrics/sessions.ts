@@ -1,7 +1,7 @@
 import { show } from '../../src/errors.js'
 import type { Watched } from '../../src/watch.js'
 
-/** What counts for a register, or for a provider: once, however often it is asked for. */
+/** What counts for a register, or for a `MeterProvider`: once, however often it is asked for. */
 export interface Session {
   /** By name; those who join must ask for the same. */
   readonly settings: Readonly<Record<string, unknown>>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { faultsInNames, faultsInWords, wordsOf } from '../../scripts/words.mjs'
+import ts from 'typescript'
+import { commentsIn, faultsInNames, faultsInWords, wordsOf } from '../../scripts/words.mjs'
 
 const page = `
 | word    | meaning            | not               |
@@ -34,6 +35,34 @@ describe('a page', () => {
     ['a block of code', '```js\nconst ttl = 1\n```'],
   ])('may have the word as %s', (_, line) => {
     expect(faultsInWords(line, words)).toEqual([])
+  })
+})
+
+describe('a comment', () => {
+  const faultsIn = (source: string) =>
+    faultsInWords(
+      commentsIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)),
+      words,
+    )
+
+  it.each([
+    ['before a statement', 'first()\n/** Its TTL. */\nconst a = 1', 2],
+    ['before a member', 'class A {\n  /** Its TTL. */\n  b = 1\n}', 2],
+    ['of several lines', '/**\n * One.\n * Its TTL.\n */\nconst a = 1', 3],
+    ['behind code', 'const a = 1 // its TTL\n', 1],
+    ['at the end of a block', 'function a() {\n  b()\n  // its TTL\n}', 3],
+    ['at the end of the file', 'a()\n// its TTL', 2],
+  ])('does not say it %s', (_, source, line) => {
+    expect(faultsIn(source)).toMatchObject([{ line, better: 'timeout' }])
+  })
+
+  it.each([
+    'const ttl = 1',
+    "say('the TTL')",
+    'say(`the TTL ${of} it`)',
+    '/** `ttl` of others */ a()',
+  ])('is not what stands in %s', (source) => {
+    expect(faultsIn(source)).toEqual([])
   })
 })
 
