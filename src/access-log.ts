@@ -3,9 +3,17 @@ import { show } from './errors.js'
 import { isPromise } from './maybe-promise.js'
 import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
-import { HITS_OF_SUM } from './stats/at-once.js'
 import { toVisibleJson } from './visible-json.js'
-import { checkKnown, listen, warn, Watched, type Listeners, type ResponseTold } from './watch.js'
+import {
+  checkKnown,
+  listen,
+  listenToSamples,
+  warn,
+  Watched,
+  type Listeners,
+  type ResponseTold,
+  type SampleListeners,
+} from './watch.js'
 
 /** A method of a logger: it takes a line of text, or an object and a text. */
 export type LogMethod = (...args: never[]) => unknown
@@ -103,8 +111,8 @@ const DEFAULT_LEVELS: Readonly<Record<LogOutcome, string | false>> = {
 /** Outcomes that `level: 'debug'` leaves at their own level. */
 const FAILURES: readonly string[] = ['error', 'outage', 'recovery', 'refresh']
 
-/** Of no larger share, hits that are told of many at a time are enough to draw from. */
-const SHARE_OF_SUMS = 1 / (8 * HITS_OF_SUM)
+/** Of no larger share, the calls that are timed anyway are enough to draw from. */
+const SHARE_OF_SAMPLES = 1 / 8192
 
 /** Keys of one operation that are shown. */
 const MAX_KEYS = 10
@@ -161,30 +169,34 @@ class Writer {
   }
 
   listen(): () => void {
-    const isOfSums = this.#sample <= SHARE_OF_SUMS
-    if (isOfSums) this.#caches.tellSums()
-    const all: Record<LogEvents, Listeners> = {
-      operations: isOfSums
-        ? { 'operation-sum': ({ message, count }) => this.#operation(message, count) }
-        : { operation: (message) => this.#operation(message) },
-      fragments: isOfSums
-        ? { 'fragment-sum': ({ message, count }) => this.#fragment(message, count) }
-        : { fragment: (message) => this.#fragment(message) },
-      responses: { response: (message) => this.#response(message) },
-      outages: { outage: (message) => this.#outage(message) },
-      refreshes: { refresh: (message) => this.#refresh(message) },
+    const events = new Set(this.#events)
+    const calls = {
+      ...(events.has('operations') && {
+        operation: (message: OperationMessage, count?: number) => this.#operation(message, count),
+      }),
+      ...(events.has('fragments') && {
+        fragment: (message: FragmentMessage, count?: number) => this.#fragment(message, count),
+      }),
+    } satisfies SampleListeners
+    const others: Listeners = {
+      ...(events.has('responses') && {
+        response: (message: ResponseTold) => this.#response(message),
+      }),
+      ...(events.has('outages') && { outage: (message: OutageMessage) => this.#outage(message) }),
+      ...(events.has('refreshes') && {
+        refresh: (message: RefreshMessage) => this.#refresh(message),
+      }),
     }
-    let end: (() => void) | undefined = listen(
-      'logAccess',
-      Object.assign({}, ...this.#events.map((event) => all[event])) as Listeners,
-    )
+    const ends =
+      this.#sample <= SHARE_OF_SAMPLES
+        ? [listenToSamples('logAccess', this.#caches, calls), listen('logAccess', others)]
+        : [listen('logAccess', { ...calls, ...others })]
     return () => {
-      end?.()
-      end = undefined
+      for (const end of ends.splice(0)) end()
     }
   }
 
-  /** @param count - How many it stands for: one of them is written. */
+  /** @param count - How many it stands for. */
   #operation(message: OperationMessage, count = 1): void {
     const { alias, backend, operation, keys, hits, misses, durationMs, error } = message
     if (error === undefined && this.#isPassedOver(count)) return
@@ -197,7 +209,7 @@ class Writer {
       operation,
       outcome,
       ...this.#shownKeys(keys),
-      hits: count > 1 ? 1 : hits,
+      hits,
       misses,
       durationMs: rounded(durationMs),
       ...(error !== undefined && { error: this.#shownError(error, keys) }),

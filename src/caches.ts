@@ -3,7 +3,6 @@ import type { Cache } from './cache.js'
 import { isSoft, type InvalidateOptions } from './cache-options.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
-import { tellFragmentHits } from './observe.js'
 import type { ServerStats } from './server-stats.js'
 import { statsOf, type CachesStats } from './stats.js'
 import { CachesTallies } from './stats/tally.js'
@@ -119,20 +118,8 @@ export class Caches {
 
   /** Begins to count again: the figures of {@link stats} are zero from now on. */
   resetStats(): void {
-    this.tellSums()
     this.#tallies.reset()
     for (const cache of this.#caches.values()) coreOf(cache).counts.reset()
-  }
-
-  /**
-   * Tells those who add up of all hits that they were not told of yet. Who begins to listen calls it first,
-   * so as not to be told of earlier ones.
-   *
-   * @internal
-   */
-  tellSums(): void {
-    for (const cache of this.#caches.values()) coreOf(cache).calls.tellHits()
-    for (const tally of this.#tallies.fragments) tellFragmentHits(tally)
   }
 
   /** Closes every cache. @throws The first failure, after all were tried. */

@@ -1,6 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
 import { textOfError } from './error-text.js'
-import type { Tally } from './stats/tally.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -55,56 +54,10 @@ export interface RefreshMessage {
   readonly error: unknown
 }
 
-/**
- * A message on the channels `fragcache:operation-sum` and `fragcache:fragment-sum`, for who adds up what
- * happens. What is told one by one on `fragcache:operation` and `fragcache:fragment` is told here too, but
- * for hits that were answered at once: of those many at a time, since a message takes longer than they do.
- */
-export interface Sum<Message> {
-  /** Where it stands for several: of the last one that was timed. */
-  readonly message: Message
-  /** How many it stands for; the `hits` of an operation are of all of them. */
-  readonly count: number
-}
-
 export const operationChannel = channel('fragcache:operation')
-export const operationSumChannel = channel('fragcache:operation-sum')
 export const fragmentChannel = channel('fragcache:fragment')
-export const fragmentSumChannel = channel('fragcache:fragment-sum')
 export const outageChannel = channel('fragcache:outage')
 export const refreshChannel = channel('fragcache:refresh')
-
-/** Whether anybody is told of each operation that is no hit which is answered at once. */
-export function isToldOfOperations(): boolean {
-  return operationChannel.hasSubscribers || operationSumChannel.hasSubscribers
-}
-
-/** Whether anybody is told of each fragment that is no hit which is answered at once. */
-export function isToldOfFragments(): boolean {
-  return fragmentChannel.hasSubscribers || fragmentSumChannel.hasSubscribers
-}
-
-/** Tells of one fragment. */
-export function tellOfFragment(message: FragmentMessage): void {
-  if (fragmentChannel.hasSubscribers) fragmentChannel.publish(message)
-  if (!fragmentSumChannel.hasSubscribers) return
-  fragmentSumChannel.publish({ message, count: 1 } satisfies Sum<FragmentMessage>)
-}
-
-/**
- * Tells who adds up of the hits of a fragment that were answered at once, by the last of them that was timed.
- *
- * @param atLeast - Of fewer it is told later.
- */
-export function tellFragmentHits(tally: Tally, atLeast = 1): void {
-  const count = tally.atOnce.takeUntold(tally.hits, atLeast)
-  if (count === 0 || !fragmentSumChannel.hasSubscribers) return
-  const { lastKey: key = '', lastMs: durationMs } = tally.atOnce
-  // Names past the limit share a tally, and its name.
-  const { name, alias } = tally
-  const message: FragmentMessage = { name, key, alias, outcome: 'hit', bodyMs: 0, durationMs }
-  fragmentSumChannel.publish({ message, count } satisfies Sum<FragmentMessage>)
-}
 
 /** Reports the begin and the end of an outage once each, however many calls fail in between. */
 export class OutageReporter {

@@ -1,5 +1,6 @@
 import type { Counts } from './stats/counts.js'
-import type { CachesTallies, Tally } from './stats/tally.js'
+import { totalOf } from './stats/counters.js'
+import { meanOf, type CachesTallies, type Figures, type Tally } from './stats/tally.js'
 
 /** How long reads took, by those that were timed: all of asynchronous stores, one in 64 of the others. */
 export interface ReadTimes {
@@ -93,8 +94,8 @@ interface Counted {
 
 /** @internal */
 export function statsOf(caches: ReadonlyMap<string, Counted>, tallies: CachesTallies): CachesStats {
-  const fragments = [...tallies.fragments].filter(isUsed).map(toFragmentStats)
-  const routes = [...tallies.routes].filter(isUsed).map(toRouteStats)
+  const fragments = figuresOf(tallies.fragments).map(toFragmentStats)
+  const routes = figuresOf(tallies.routes).map(toRouteStats)
   const savedMs = new Map<string, number>()
   for (const { alias, timeSavedMs } of [...fragments, ...routes]) {
     savedMs.set(alias, (savedMs.get(alias) ?? 0) + timeSavedMs)
@@ -108,16 +109,20 @@ export function statsOf(caches: ReadonlyMap<string, Counted>, tallies: CachesTal
   return { sinceMs: tallies.sinceMs, aliases, fragments, routes }
 }
 
-const isUsed = (tally: Tally): boolean => tally.total > 0
+type Told = readonly [tally: Tally, figures: Figures]
+
+function figuresOf(tallies: Iterable<Tally>): Told[] {
+  return [...tallies]
+    .map((tally) => [tally, tally.figures()] as const)
+    .filter(([, { outcomes }]) => totalOf(outcomes) > 0)
+}
 
 function toCacheStats(
   alias: string,
   { backendName, counts }: Counted,
   savedMs: number,
 ): CacheStats {
-  const { hits, misses, sets, deletes, errors, bytesWritten, reads } = counts
-  const { valueHits, producerMs, producerRuns } = counts
-  const valuesMs = producerRuns === 0 ? 0 : (valueHits * producerMs) / producerRuns
+  const { hits, misses, sets, deletes, errors, bytesWritten, reads, valueHits, producers } = counts
   return {
     alias,
     backend: backendName,
@@ -128,42 +133,43 @@ function toCacheStats(
     errors,
     ...(bytesWritten !== undefined && { bytesWritten }),
     reads: { count: reads.count, meanMs: reads.meanMs, p99Ms: reads.quantileMs(0.99) },
-    timeSavedMs: valuesMs + savedMs,
+    timeSavedMs: valueHits * producers.value + savedMs,
   }
 }
 
-function toOutcomeStats(tally: Tally): OutcomeStats {
-  const { alias, hits, misses, stale, joined, bypasses, errors, timeSavedMs } = tally
+function toOutcomeStats([tally, { outcomes, sums }]: Told): OutcomeStats {
+  const { hit, stale, joined } = outcomes
   return {
-    alias,
-    hits,
-    misses,
+    alias: tally.alias,
+    hits: hit,
+    misses: outcomes.miss,
     stale,
     joined,
-    bypasses,
-    errors,
-    timeSavedMs,
+    bypasses: outcomes.bypass,
+    errors: outcomes.error,
+    timeSavedMs: (hit + stale + joined) * meanOf(sums.madeMs, sums.made),
     variants: tally.variants.estimate,
-    ...(tally.sized > 0 && { meanBytes: tally.bytes / tally.sized }),
+    ...(sums.stored > 0 && { meanBytes: sums.storedBytes / sums.stored }),
   }
 }
 
-const meanMadeMs = ({ made, madeMs }: Tally): number => (made === 0 ? 0 : madeMs / made)
-
-function toFragmentStats(tally: Tally): FragmentStats {
+function toFragmentStats(told: Told): FragmentStats {
+  const [{ name }, { sums }] = told
   return {
-    name: tally.name,
-    ...toOutcomeStats(tally),
-    bodyMs: meanMadeMs(tally),
-    ...(tally.timedHits > 0 && { hitMs: tally.meanHitMs }),
+    name,
+    ...toOutcomeStats(told),
+    bodyMs: meanOf(sums.madeMs, sums.made),
+    ...(sums.timedHits > 0 && { hitMs: sums.hitMs / sums.timedHits }),
   }
 }
 
-function toRouteStats(tally: Tally): RouteStats {
+function toRouteStats(told: Told): RouteStats {
+  const [{ name }, { sums, reasons }] = told
+  const counted = [...reasons].map(([reason, outcomes]) => [reason, totalOf(outcomes)] as const)
   return {
-    route: tally.name,
-    ...toOutcomeStats(tally),
-    viewMs: meanMadeMs(tally),
-    reasons: Object.fromEntries(tally.reasons ?? []),
+    route: name,
+    ...toOutcomeStats(told),
+    viewMs: meanOf(sums.madeMs, sums.made),
+    reasons: Object.fromEntries(counted.filter(([, count]) => count > 0)),
   }
 }

@@ -178,8 +178,7 @@ class TimedSource {
       this.hasRun = true
       const startedMs = performance.now()
       return chain(produce(), (value) => {
-        counts.producerRuns++
-        counts.producerMs += performance.now() - startedMs
+        counts.producers.add(performance.now() - startedMs)
         return value
       })
     }

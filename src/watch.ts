@@ -1,15 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { coreOf } from './backend/core.js'
-import { isCaches, type Caches } from './caches.js'
+import { coreOf, type CacheCore } from './backend/core.js'
+import { isCaches, talliesOf, type Caches } from './caches.js'
 import { textOfError } from './error-text.js'
 import { show } from './errors.js'
-import type {
-  FragmentMessage,
-  OperationMessage,
-  OutageMessage,
-  RefreshMessage,
-  Sum,
-} from './observe.js'
+import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
+import type { Listener } from './stats/listener-list.js'
+import type { CachesTallies } from './stats/tally.js'
 
 /** What is used here of a message on the channel `fragcache:response`. */
 export interface ResponseTold {
@@ -25,8 +21,6 @@ export interface ResponseTold {
 export interface Listeners {
   readonly operation?: (message: OperationMessage) => void
   readonly fragment?: (message: FragmentMessage) => void
-  readonly 'operation-sum'?: (sum: Sum<OperationMessage>) => void
-  readonly 'fragment-sum'?: (sum: Sum<FragmentMessage>) => void
   readonly response?: (message: ResponseTold) => void
   readonly outage?: (message: OutageMessage) => void
   readonly refresh?: (message: RefreshMessage) => void
@@ -41,15 +35,16 @@ export class Watched {
   readonly backends: ReadonlyMap<string, ReadonlyMap<string, boolean>>
   /** Every alias that the messages of fragments and responses may carry. */
   readonly aliases: ReadonlySet<string>
+  /** Each cache once, whatever the number of its aliases. */
+  readonly cores: ReadonlySet<CacheCore>
+  /** What is counted of the fragments and the pages on them. */
+  readonly tallies: CachesTallies
 
   /**
    * @param caller - What was called, for the error.
    * @throws TypeError: something is no `Caches`.
    */
-  constructor(
-    caller: string,
-    private readonly caches: Caches,
-  ) {
+  constructor(caller: string, caches: Caches) {
     if (!isCaches(caches)) {
       throw new TypeError(
         `${caller}: caches: ${show(caches)} is none; give what createCaches returned`,
@@ -57,21 +52,20 @@ export class Watched {
     }
     const backends = new Map<string, Map<string, boolean>>()
     const aliases = new Set<string>()
+    const cores = new Set<CacheCore>()
     for (const name of caches.aliases) {
       // A cache under two aliases keeps the first as its name in messages.
-      const { alias, backendName, answersAtOnce, entries } = coreOf(caches.get(name))
+      const core = coreOf(caches.get(name))
+      const { alias, backendName, answersAtOnce, entries } = core
+      cores.add(core)
       aliases.add(name).add(alias)
       const known = backends.get(alias) ?? new Map<string, boolean>()
       backends.set(alias, known.set(backendName, answersAtOnce || entries.mayAnswerAtOnce))
     }
     this.backends = backends
     this.aliases = aliases
-  }
-
-  /** Has all hits told of that were not yet: before sums are read, and before one listens to them. */
-  tellSums(): void {
-    // Those of another copy of this package may be older.
-    ;(this.caches as Partial<Pick<Caches, 'tellSums'>>).tellSums?.()
+    this.cores = cores
+    this.tallies = talliesOf(caches)
   }
 
   /** Whether a message of an operation, an outage or a refresh is of these caches. */
@@ -88,18 +82,10 @@ export class Watched {
  * @returns Ends it.
  */
 export function listen(who: string, listeners: Listeners): () => void {
-  let isReported = false
+  const guarded = guard(who)
   const ends = Object.entries(listeners).map(([name, listener]) => {
-    const tell = listener as (message: unknown) => void
-    const onMessage = (message: unknown) => {
-      try {
-        tell(message)
-      } catch (error) {
-        if (isReported) return
-        isReported = true
-        warn(who, error)
-      }
-    }
+    const tell = guarded(listener as (message: unknown) => void)
+    const onMessage = (message: unknown) => tell(message)
     const channel = `fragcache:${name}`
     subscribe(channel, onMessage)
     return () => unsubscribe(channel, onMessage)
@@ -107,6 +93,52 @@ export function listen(who: string, listeners: Listeners): () => void {
   return () => {
     for (const end of ends) end()
   }
+}
+
+/** Who is told of samples: see {@link listenToSamples}. */
+export interface SampleListeners {
+  readonly operation?: Listener<OperationMessage> | undefined
+  readonly fragment?: Listener<FragmentMessage> | undefined
+}
+
+/**
+ * Listens as {@link listen} does, but of look-ups and hits that are answered at once it is told of those
+ * that are timed anyway, with the number for which each stands: they take no longer for it.
+ */
+export function listenToSamples(
+  who: string,
+  {
+    cores = [],
+    tallies,
+  }: { readonly cores?: Iterable<CacheCore>; readonly tallies?: CachesTallies },
+  { operation, fragment }: SampleListeners,
+): () => void {
+  const guarded = guard(who)
+  const ends: (() => void)[] = []
+  if (operation !== undefined) {
+    const listener = guarded(operation)
+    for (const { counts } of cores) ends.push(counts.listeners.add(listener))
+  }
+  if (fragment !== undefined && tallies !== undefined)
+    ends.push(tallies.fragments.listeners.add(guarded(fragment)))
+  return () => {
+    for (const end of ends) end()
+  }
+}
+
+/** Listeners that never throw: the first of their errors is reported. */
+function guard(who: string) {
+  let isReported = false
+  return <Given extends readonly unknown[]>(listener: (...given: Given) => void) =>
+    (...given: Given): void => {
+      try {
+        listener(...given)
+      } catch (error) {
+        if (isReported) return
+        isReported = true
+        warn(who, error)
+      }
+    }
 }
 
 /** Says that watching failed; what is watched goes on. */

@@ -5,17 +5,13 @@ import type {
   ObservableCounter,
 } from '@opentelemetry/api'
 import type { FragmentMessage, OperationMessage } from '../../src/observe.js'
+import { RESULTS } from '../../src/stats/counts.js'
+import { OUTCOMES } from '../../src/stats/tally.js'
 import type { Watched } from '../../src/watch.js'
 import { errorType } from './error-type.js'
 import { SECONDS } from './options.js'
 import type { Session } from './sessions.js'
-import {
-  FRAGMENT_OUTCOMES,
-  RESULTS,
-  MetricTally,
-  type CacheTally,
-  type FragmentTally,
-} from './tally.js'
+import { MetricTally, type CacheTally, type FragmentTally } from './tally.js'
 
 /** Mean number of operations of a cache that answers at once, of which the duration of one is recorded. */
 const MEAN_GAP = 1024
@@ -102,8 +98,8 @@ function observe(meter: Meter, tally: MetricTally): () => void {
   const collect = (result: BatchObservableResult) => {
     for (const cache of tally.caches()) {
       const attributes = attributesOf(cache)
-      result.observe(hits, cache.hits, attributes)
-      result.observe(misses, cache.misses, attributes)
+      result.observe(hits, cache.keys.hits, attributes)
+      result.observe(misses, cache.keys.misses, attributes)
       result.observe(outages, cache.outages, attributes)
       result.observe(refreshes, cache.failedRefreshes, attributes)
       result.observe(lasting, cache.lasting, attributes)
@@ -118,7 +114,7 @@ function observe(meter: Meter, tally: MetricTally): () => void {
     for (const { name, alias, outcomes, savedMs } of tally.fragments()) {
       const attributes = { 'fragcache.alias': alias, 'fragcache.fragment.name': name }
       result.observe(saved, savedMs / 1000, attributes)
-      for (const outcome of FRAGMENT_OUTCOMES) {
+      for (const outcome of OUTCOMES) {
         if (outcomes[outcome] === 0) continue
         result.observe(fragments, outcomes[outcome], {
           ...attributes,

@@ -1,11 +1,12 @@
 import type { Attributes, Span, Tracer } from '@opentelemetry/api'
 import type { FragmentMessage, OperationMessage } from '../../src/observe.js'
 import { shownKey, type ShownKeys } from '../../src/shown-key.js'
+import { resultOf } from '../../src/stats/counts.js'
 import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
 import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
 import { errorType } from './error-type.js'
 import type { Session } from './sessions.js'
-import { OTHER_LABELS, resultOf } from './tally.js'
+import { OTHER_LABELS } from './tally.js'
 
 type Api = typeof import('@opentelemetry/api')
 

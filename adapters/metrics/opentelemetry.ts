@@ -59,8 +59,8 @@ const KINDS = ['operations', 'fragments', 'responses'] as const
 /**
  * Tells OpenTelemetry what caches do: as metrics, and as spans within the trace that is active.
  *
- * @param caches - What `createCaches` gave. Of two sets of caches in one process those with the same
- *   alias and the same backend cannot be told apart.
+ * @param caches - What `createCaches` gave. Of two sets of caches in one process the outages and failed
+ *   refreshes of those with the same alias and the same backend cannot be told apart.
  * @returns To end it.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: @opentelemetry/api is not installed.
  * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for

@@ -3,10 +3,12 @@ import type { MetricValue } from 'prom-client'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 import { missingPeer } from '../../src/missing-peer.js'
+import { RESULTS } from '../../src/stats/counts.js'
+import { OUTCOMES } from '../../src/stats/tally.js'
 import { checkKnown, Watched } from '../../src/watch.js'
 import { checkMaxNames, MAX_LABELS, SECONDS } from './options.js'
 import { join, type Session } from './sessions.js'
-import { FRAGMENT_OUTCOMES, RESULTS, MetricTally } from './tally.js'
+import { MetricTally } from './tally.js'
 
 const require = createRequire(import.meta.url)
 
@@ -44,15 +46,15 @@ export interface PrometheusMetrics {
 /**
  * Counts what caches do, as metrics of prom-client.
  *
- * @param caches - What `createCaches` gave. Of two sets of caches in one process those with the same
- *   alias and the same backend cannot be told apart.
+ * @param caches - What `createCaches` gave. Of two sets of caches in one process the outages and failed
+ *   refreshes of those with the same alias and the same backend cannot be told apart.
  * @returns To end it.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: prom-client is not installed.
  * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
  *   the same register and prefix.
  * @throws Error by prom-client: the register has a metric of such a name that is not ours.
- * @remarks Messages are added up here and handed to prom-client when it is scraped. Called again for one
- *   register and prefix it counts these caches too, each message once. Labels are aliases, backends,
+ * @remarks The counts that the caches keep are read when prom-client is scraped, from this call on. Called
+ *   again for one register and prefix it counts these caches too, each call once. Labels are aliases, backends,
  *   operations, fragment names, outcomes and reasons; never keys, tags or addresses.
  */
 export function prometheusMetrics(
@@ -231,14 +233,14 @@ function metricsOf(tally: MetricTally, buckets: readonly number[]): Metric[] {
       values: () => tally.caches().flatMap((cache) => durationsOf(cache, buckets)),
     },
     counter('hits_total', 'Keys that were looked up and found.', () =>
-      tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.hits })),
+      tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.keys.hits })),
     ),
     counter('misses_total', 'Keys that were looked up and not found.', () =>
-      tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.misses })),
+      tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.keys.misses })),
     ),
     counter('fragments_total', 'Fragments rendered, by what became of them.', () =>
       tally.fragments().flatMap(({ name, alias, outcomes }) =>
-        FRAGMENT_OUTCOMES.filter((outcome) => outcomes[outcome] > 0).map((outcome) => ({
+        OUTCOMES.filter((outcome) => outcomes[outcome] > 0).map((outcome) => ({
           labels: { fragment: name, alias, outcome },
           value: outcomes[outcome],
         })),

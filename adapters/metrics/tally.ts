@@ -1,12 +1,22 @@
 import type {
   FragmentMessage,
-  FragmentOutcome,
   OperationMessage,
   OutageMessage,
   RefreshMessage,
 } from '../../src/observe.js'
-import { MAX_NAME_LENGTH } from '../../src/stats/tally.js'
-import { listen, type ResponseTold, type Watched } from '../../src/watch.js'
+import type { CacheCore } from '../../src/backend/core.js'
+import { addTo, totalOf } from '../../src/stats/counters.js'
+import { CountsReader, type Results } from '../../src/stats/counts.js'
+import {
+  MAX_NAME_LENGTH,
+  OUTCOMES,
+  TalliesReader,
+  type CachesTallies,
+  type Figures,
+  type Outcomes,
+  type Tally,
+} from '../../src/stats/tally.js'
+import { listen, listenToSamples, type Watched } from '../../src/watch.js'
 
 /** What stands for all names past the limit. */
 export const OTHER_LABELS = '(others)'
@@ -14,15 +24,9 @@ export const OTHER_LABELS = '(others)'
 /** Most reasons that are told apart: those of this package are fewer. */
 const MAX_REASONS = 64
 
-/** `partial`: of several keys some were there; `ok`: nothing was looked up. */
-export const RESULTS = ['hit', 'miss', 'partial', 'ok', 'error'] as const
-export type Result = (typeof RESULTS)[number]
-
-export const FRAGMENT_OUTCOMES = ['hit', 'miss', 'stale', 'joined', 'bypass', 'error'] as const
-
 /** One operation of one cache. */
 export class OperationTally {
-  readonly results: Record<Result, number> = { hit: 0, miss: 0, partial: 0, ok: 0, error: 0 }
+  readonly results: Results = { hit: 0, miss: 0, partial: 0, ok: 0, error: 0 }
   /** How many took no longer than the bound of that place, and longer than the one before; last: the rest. */
   readonly buckets: number[]
   sumMs = 0
@@ -36,8 +40,7 @@ export class OperationTally {
 /** One cache. */
 export class CacheTally {
   readonly operations = new Map<string, OperationTally>()
-  hits = 0
-  misses = 0
+  readonly keys = { hits: 0, misses: 0 }
   outages = 0
   /** Outages that last. */
   lasting = 0
@@ -54,14 +57,7 @@ export class CacheTally {
 
 /** One fragment name in one cache. */
 export class FragmentTally {
-  readonly outcomes: Record<FragmentOutcome, number> = {
-    hit: 0,
-    miss: 0,
-    stale: 0,
-    joined: 0,
-    bypass: 0,
-    error: 0,
-  }
+  readonly outcomes: Outcomes = { hit: 0, miss: 0, stale: 0, joined: 0, bypass: 0, error: 0 }
   bodies = 0
   bodyMs = 0
   savedMs = 0
@@ -80,23 +76,39 @@ export interface ResponseTally {
   count: number
 }
 
-/** What the messages of fragments and responses tell of one alias. */
+/** What is counted of the fragments and responses of one alias. */
 class AliasTally {
   readonly fragments = new Map<string, FragmentTally>()
   /** By reason, then by outcome. */
   readonly responses = new Map<string, Map<string, ResponseTally>>()
-  isWatched = true
 }
 
 /** Called besides the counting. */
 export interface TallyHooks {
+  /** @param count - How many calls the message stands for. */
   readonly operation?: (message: OperationMessage, cache: CacheTally, count: number) => void
   readonly fragment?: (message: FragmentMessage, fragment: FragmentTally) => void
 }
 
+/** What is read of one cache. */
+interface CacheSource {
+  readonly reader: CountsReader
+  /** By operation, the calls whose duration is in a bucket, and those before the reading began. */
+  readonly placed: Map<string, number>
+  readonly tally: CacheTally
+  readonly end: () => void
+}
+
+/** What is read of the fragments and responses on one set of caches. */
+interface SiteSource {
+  readonly fragments: TalliesReader
+  readonly routes: TalliesReader
+  readonly end: () => void
+}
+
 /**
- * Counts the messages of caches, for who asks for the sums once in a while. A message costs some look-ups
- * and additions, and makes no object.
+ * Reads the counts of caches when it is asked for them, and counts them from when they were added. Of calls
+ * it is told how long they take.
  */
 export class MetricTally {
   /** By alias; mostly one, since mostly one cache in a process has an alias. */
@@ -104,6 +116,8 @@ export class MetricTally {
   readonly #aliases = new Map<string, AliasTally>()
   readonly #reasons = new Set<string>()
   readonly #watched: Watched[] = []
+  readonly #cacheSources = new Map<CacheCore, CacheSource>()
+  readonly #siteSources = new Map<CachesTallies, SiteSource>()
   readonly #end: () => void
   #names = 0
 
@@ -113,15 +127,12 @@ export class MetricTally {
    * @param maxNames - Most fragment names that are told apart; the same in two caches is two.
    */
   constructor(
-    who: string,
+    readonly who: string,
     readonly bounds: readonly number[],
     readonly maxNames: number,
     readonly hooks: TallyHooks = {},
   ) {
     this.#end = listen(who, {
-      'operation-sum': ({ message, count }) => this.#operation(message, count),
-      'fragment-sum': ({ message, count }) => this.#fragment(message, count),
-      response: (message) => this.#response(message),
       outage: (message) => this.#outage(message),
       refresh: (message) => this.#refresh(message),
     })
@@ -129,31 +140,31 @@ export class MetricTally {
 
   /** Counts these caches too. */
   add(watched: Watched): void {
-    watched.tellSums()
     this.#watched.push(watched)
     this.#assign()
+    for (const core of watched.cores) {
+      if (!this.#cacheSources.has(core)) this.#cacheSources.set(core, this.#read(core))
+    }
+    const { tallies } = watched
+    if (!this.#siteSources.has(tallies)) this.#siteSources.set(tallies, this.#readSite(tallies))
   }
 
   /** Counts these no more, unless they were added once more; their sums stay. */
   remove(watched: Watched): void {
-    watched.tellSums()
+    this.#take()
     this.#watched.splice(this.#watched.indexOf(watched), 1)
     this.#assign()
+    endUnless(this.#cacheSources, (core) => this.#watched.some(({ cores }) => cores.has(core)))
+    endUnless(this.#siteSources, (site) => this.#watched.some(({ tallies }) => tallies === site))
   }
 
   #assign(): void {
     for (const tallies of this.#caches.values()) {
       for (const tally of tallies) tally.isWatched = this.#owns(tally.alias, tally.backend)
     }
-    for (const [alias, tally] of this.#aliases) {
-      tally.isWatched = this.#watched.some(({ aliases }) => aliases.has(alias))
-    }
-    for (const { backends, aliases } of this.#watched) {
+    for (const { backends } of this.#watched) {
       for (const [alias, names] of backends) {
         for (const [backend, answersAtOnce] of names) this.#know(alias, backend, answersAtOnce)
-      }
-      for (const alias of aliases) {
-        if (!this.#aliases.has(alias)) this.#aliases.set(alias, new AliasTally())
       }
     }
   }
@@ -169,22 +180,85 @@ export class MetricTally {
     this.#caches.set(alias, tallies)
   }
 
+  #read(core: CacheCore): CacheSource {
+    const { counts, alias, backendName } = core
+    const reader = new CountsReader(counts)
+    const tally = this.#caches.get(alias)?.find(({ backend }) => backend === backendName)
+    const source: CacheSource = {
+      reader,
+      placed: new Map([...counts.calls()].map(([name, results]) => [name, totalOf(results)])),
+      tally: tally as CacheTally,
+      end: listenToSamples(
+        this.who,
+        { cores: [core] },
+        {
+          operation: (message) => this.#operation(source, message),
+        },
+      ),
+    }
+    return source
+  }
+
+  #readSite(tallies: CachesTallies): SiteSource {
+    const { fragments, routes } = tallies
+    const { fragment } = this.hooks
+    return {
+      fragments: new TalliesReader(fragments),
+      routes: new TalliesReader(routes),
+      end: listenToSamples(
+        this.who,
+        { tallies },
+        {
+          fragment: fragment && ((message) => fragment(message, this.#fragmentOf(message))),
+        },
+      ),
+    }
+  }
+
   /** Listens no more. */
   end(): void {
     this.#end()
+    endUnless(this.#cacheSources, () => false)
+    endUnless(this.#siteSources, () => false)
   }
 
-  /** Hits that are told of many at a time are counted by now. */
-  #settle(): void {
-    for (const watched of this.#watched) watched.tellSums()
+  /** Adds what caches counted since. */
+  #takeCaches(): void {
+    for (const source of this.#cacheSources.values()) {
+      const { reader, tally } = source
+      addTo(tally.keys, reader.takeKeys())
+      for (const [operation, results] of reader.takeCalls()) {
+        if (totalOf(results) === 0) continue
+        addTo(this.#operationOf(tally, operation).results, results)
+        this.#place(source, operation, reader.counts.sampler.lastMs)
+      }
+    }
+  }
+
+  #takeFragments(): void {
+    for (const { fragments } of this.#siteSources.values()) {
+      for (const [tally, figures] of fragments.take()) this.#addFragment(tally, figures)
+    }
+  }
+
+  #takeResponses(): void {
+    for (const { routes } of this.#siteSources.values()) {
+      for (const [{ alias }, figures] of routes.take()) this.#addResponses(alias, figures)
+    }
+  }
+
+  #take(): void {
+    this.#takeCaches()
+    this.#takeFragments()
+    this.#takeResponses()
   }
 
   /** Begins at zero. What lasts, lasts. */
   reset(): void {
-    this.#settle()
-    for (const cache of this.caches()) {
+    this.#take()
+    for (const cache of [...this.#caches.values()].flat()) {
       cache.operations.clear()
-      cache.hits = cache.misses = cache.outages = cache.failedRefreshes = 0
+      cache.keys.hits = cache.keys.misses = cache.outages = cache.failedRefreshes = 0
     }
     for (const { fragments, responses } of this.#aliases.values()) {
       fragments.clear()
@@ -195,65 +269,63 @@ export class MetricTally {
   }
 
   caches(): CacheTally[] {
-    this.#settle()
+    this.#takeCaches()
     return [...this.#caches.values()].flat()
   }
 
   fragments(): FragmentTally[] {
-    this.#settle()
+    this.#takeFragments()
     return [...this.#aliases.values()].flatMap(({ fragments }) => [...fragments.values()])
   }
 
   responses(): ResponseTally[] {
+    this.#takeResponses()
     return [...this.#aliases.values()].flatMap(({ responses }) =>
       [...responses.values()].flatMap((outcomes) => [...outcomes.values()]),
     )
   }
 
-  #cacheOf(alias: string, backend: string): CacheTally | undefined {
-    const tallies = this.#caches.get(alias)
-    if (tallies === undefined) return undefined
-    for (const tally of tallies) {
-      if (tally.backend === backend) return tally.isWatched ? tally : undefined
-    }
-    return undefined
+  #operationOf({ operations }: CacheTally, operation: string): OperationTally {
+    return getOrAdd(operations, operation, () => new OperationTally(this.bounds.length))
   }
 
-  #operation(message: OperationMessage, count: number): void {
-    const cache = this.#cacheOf(message.alias, message.backend)
-    if (cache === undefined) return
-    const { operation, hits, misses, durationMs } = message
-    let tally = cache.operations.get(operation)
-    if (tally === undefined) {
-      tally = new OperationTally(this.bounds.length)
-      cache.operations.set(operation, tally)
-    }
-    cache.hits += hits
-    cache.misses += misses
-    tally.results[resultOf(message)] += count
-    tally.count += count
-    tally.sumMs += durationMs * count
+  #operation(source: CacheSource, message: OperationMessage): void {
+    const count = this.#place(source, message.operation, message.durationMs)
+    this.hooks.operation?.(message, source.tally, count)
+  }
+
+  /**
+   * Puts the calls of an operation into the bucket of a duration that are in none yet.
+   *
+   * @returns How many.
+   */
+  #place({ reader, placed, tally }: CacheSource, operation: string, durationMs: number): number {
+    const total = totalOf(reader.counts.callsOf(operation))
+    const count = total - (placed.get(operation) ?? 0)
+    if (count === 0) return 0
+    placed.set(operation, total)
+    const own = this.#operationOf(tally, operation)
+    own.count += count
+    own.sumMs += durationMs * count
     const { bounds } = this
     let place = 0
     while (place < bounds.length && durationMs > (bounds[place] as number)) place++
-    tally.buckets[place] = (tally.buckets[place] as number) + count
-    this.hooks.operation?.(message, cache, count)
+    own.buckets[place] = (own.buckets[place] as number) + count
+    return count
   }
 
-  #fragment(message: FragmentMessage, count: number): void {
-    const { name, alias, outcome, bodyMs, durationMs } = message
-    const own = this.#aliases.get(alias)
-    if (own?.isWatched !== true) return
-    const tally = own.fragments.get(name) ?? this.#newFragment(own.fragments, alias, name)
-    tally.outcomes[outcome] += count
-    if (bodyMs > 0) {
-      tally.bodies++
-      tally.bodyMs += bodyMs
-    } else if (tally.bodies > 0 && (outcome === 'hit' || outcome === 'stale')) {
-      const savedMs = tally.bodyMs / tally.bodies - durationMs
-      if (savedMs > 0) tally.savedMs += savedMs * count
-    }
-    this.hooks.fragment?.(message, tally)
+  #fragmentOf({ alias, name }: { readonly alias: string; readonly name: string }): FragmentTally {
+    const { fragments } = this.#aliasOf(alias)
+    return fragments.get(name) ?? this.#newFragment(fragments, alias, name)
+  }
+
+  #addFragment(tally: Tally, { outcomes, sums }: Figures): void {
+    if (totalOf(outcomes) === 0 && sums.made === 0) return
+    const fragment = this.#fragmentOf(tally)
+    addTo(fragment.outcomes, outcomes)
+    fragment.bodies += sums.made
+    fragment.bodyMs += sums.madeMs
+    fragment.savedMs += sums.savedMs
   }
 
   #newFragment(fragments: Map<string, FragmentTally>, alias: string, name: string): FragmentTally {
@@ -263,25 +335,34 @@ export class MetricTally {
     return getOrAdd(fragments, known, () => new FragmentTally(known, alias))
   }
 
-  #response({ alias, outcome, reason = '' }: ResponseTold): void {
-    const own = this.#aliases.get(alias)
-    if (own?.isWatched !== true) return
-    const known = own.responses.get(reason)?.get(outcome)
-    if (known === undefined) this.#newResponse(own.responses, alias, outcome, reason).count++
-    else known.count++
+  #addResponses(alias: string, { outcomes, reasons }: Figures): void {
+    for (const outcome of OUTCOMES) {
+      let withoutReason = outcomes[outcome]
+      for (const [reason, counted] of reasons) {
+        withoutReason -= counted[outcome]
+        this.#addResponse(alias, outcome, reason, counted[outcome])
+      }
+      this.#addResponse(alias, outcome, '', withoutReason)
+    }
   }
 
-  #newResponse(
-    responses: Map<string, Map<string, ResponseTally>>,
-    alias: string,
-    outcome: string,
-    given: string,
-  ): ResponseTally {
+  #addResponse(alias: string, outcome: string, given: string, count: number): void {
+    if (count === 0) return
+    const { responses } = this.#aliasOf(alias)
     const isKnown = this.#reasons.has(given) || this.#reasons.size < MAX_REASONS
     if (isKnown) this.#reasons.add(given)
     const reason = isKnown ? given : OTHER_LABELS
-    const outcomes = getOrAdd(responses, reason, () => new Map<string, ResponseTally>())
-    return getOrAdd(outcomes, outcome, () => ({ alias, outcome, reason, count: 0 }))
+    const byOutcome = getOrAdd(responses, reason, () => new Map<string, ResponseTally>())
+    getOrAdd(byOutcome, outcome, () => ({ alias, outcome, reason, count: 0 })).count += count
+  }
+
+  #aliasOf(alias: string): AliasTally {
+    return getOrAdd(this.#aliases, alias, () => new AliasTally())
+  }
+
+  #cacheOf(alias: string, backend: string): CacheTally | undefined {
+    const tally = this.#caches.get(alias)?.find((one) => one.backend === backend)
+    return tally?.isWatched === true ? tally : undefined
   }
 
   #outage({ alias, backend, until }: OutageMessage): void {
@@ -299,11 +380,15 @@ export class MetricTally {
   }
 }
 
-/** What became of an operation. */
-export function resultOf({ hits, misses, error }: OperationMessage): Result {
-  if (error !== undefined) return 'error'
-  if (misses === 0) return hits === 0 ? 'ok' : 'hit'
-  return hits === 0 ? 'miss' : 'partial'
+function endUnless<Key, Source extends { readonly end: () => void }>(
+  sources: Map<Key, Source>,
+  isKept: (key: Key) => boolean,
+): void {
+  for (const [key, source] of sources) {
+    if (isKept(key)) continue
+    source.end()
+    sources.delete(key)
+  }
 }
 
 function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

@@ -60,7 +60,7 @@ export class Telling {
     const tally = routes.of(req, request.uri, store.alias)
     tally.count(outcome, reason)
     this.handlerEnds()
-    if (this.#handlerMs > 0) tally.ran(this.#handlerMs)
+    tally.ran(this.#handlerMs)
     if (outcome === 'miss') tally.stored(key(), bytes)
     if (!responseChannel.hasSubscribers) return
     const message: ResponseMessage = {

@@ -71,7 +71,7 @@ export function answerAtOnce(
     else res.writeHead(page.status, page.statusMessage, all)
     if (req.method === 'HEAD') res.end()
     else res.end(wire.body)
-    place.routes.of(req, request.uri, store.alias).hits++
+    place.routes.of(req, request.uri, store.alias).outcomes.hit++
   } else {
     answerFresh(req, res, page, place, request.uri)
   }
@@ -95,6 +95,6 @@ export function answerFresh(
   if (settings.cacheStatus) {
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }
-  routes.of(req, uri, store.alias).hits++
+  routes.of(req, uri, store.alias).outcomes.hit++
   endWith(res, body)
 }

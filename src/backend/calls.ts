@@ -1,15 +1,8 @@
 import { CacheBackendError } from '../errors.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import {
-  isToldOfOperations,
-  operationChannel,
-  operationSumChannel,
-  type OperationMessage,
-  type Sum,
-} from '../observe.js'
-import { HITS_OF_SUM } from '../stats/at-once.js'
+import { operationChannel, type OperationMessage } from '../observe.js'
 import type { ResolvedSettings } from '../settings.js'
-import type { Counting, Counts } from '../stats/counts.js'
+import type { Counting, Counts, LookupOperation } from '../stats/counts.js'
 import type { Hit, Lookup } from './entries.js'
 import type { Guard } from './guard.js'
 import type { WriteOutcome } from './store.js'
@@ -75,21 +68,22 @@ export class Calls {
     counting?: Counting<T>,
   ): MaybePromise<T> {
     const { counts, answersAtOnce, guard } = this.#of
-    const isTold = isToldOfOperations()
     const isRead = counting?.hits !== undefined && keys.length > 0
-    const isTimed = isRead && (!answersAtOnce || counts.isTimed())
-    const startedMs = isTold || isTimed ? performance.now() : 0
+    const isTimed = isRead && (!answersAtOnce || counts.sampler.isTimed(keys.length))
+    const startedMs = isTimed || this.isTold ? performance.now() : UNTIMED
     const succeeded = (result: T) => {
-      const durationMs = isTold || isTimed ? performance.now() - startedMs : 0
+      const durationMs = sinceMs(startedMs)
       if (isTimed) counts.reads.add(durationMs)
-      const hits = counting === undefined ? 0 : this.#count(keys, result, counting)
+      if (counting?.sets !== undefined) counts.sets += counting.sets(result)
+      if (counting?.deletes !== undefined) counts.deletes += counting.deletes(result)
+      const hits = counting?.hits?.(result) ?? 0
       const misses = counting?.hits === undefined ? 0 : keys.length - hits
-      if (isTold) this.#publish(operation, keys, { hits, misses, durationMs })
+      this.#end(operation, keys, { hits, misses, durationMs }, startedMs !== UNTIMED)
       return result
     }
     const failed = (error: unknown) => {
-      const durationMs = performance.now() - startedMs
-      if (isTold) this.#publish(operation, keys, { hits: 0, misses: 0, durationMs, error })
+      const outcome = { hits: 0, misses: 0, durationMs: sinceMs(startedMs), error }
+      this.#end(operation, keys, outcome, startedMs !== UNTIMED)
       throw error
     }
     let result: MaybePromise<T>
@@ -101,17 +95,9 @@ export class Calls {
     return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
   }
 
-  /** @returns The number of hits. */
-  #count<T>(keys: readonly string[], result: T, { sets, deletes, hits }: Counting<T>): number {
-    const { counts } = this.#of
-    if (sets !== undefined) counts.sets += sets(result)
-    if (deletes !== undefined) counts.deletes += deletes(result)
-    if (hits === undefined) return 0
-    const found = hits(result)
-    counts.hits += found
-    counts.atOnce.told(found)
-    counts.misses += keys.length - found
-    return found
+  /** Whether anybody is told of each call that is no look-up which is answered at once. */
+  get isTold(): boolean {
+    return operationChannel.hasSubscribers || !this.#of.counts.listeners.isEmpty
   }
 
   /**
@@ -120,110 +106,64 @@ export class Calls {
    * @returns Milliseconds; {@link UNTIMED}: nobody asks how long it takes.
    */
   startLookup(): number {
-    const isTimed = this.#of.counts.isTimed() || operationChannel.hasSubscribers
+    const isTimed = this.#of.counts.sampler.isTimed() || operationChannel.hasSubscribers
     return isTimed ? performance.now() : UNTIMED
   }
 
   /**
-   * Counts a look-up that was answered at once, and tells of it: of hits that nobody is told of one by one,
-   * who adds up is told once they are many.
+   * Counts a look-up that was answered at once. If it was timed, tells of it.
    *
    * @returns The milliseconds that it took; 0: nobody asked.
    */
-  lookedUp(
-    operation: 'get' | 'getOrSet',
-    key: string,
-    isFound: boolean,
-    startedMs: number,
-  ): number {
+  lookedUp(operation: LookupOperation, key: string, isFound: boolean, startedMs: number): number {
     const { counts } = this.#of
-    if (isFound) counts.hits++
-    else counts.misses++
-    if (startedMs === UNTIMED) {
-      if (operation === 'getOrSet') counts.valuesAtOnce++
-      if (!isFound) this.#tellOfMiss(key)
-      return 0
-    }
-    const isTold = operationChannel.hasSubscribers
-    if (operation === 'getOrSet' && !isTold) counts.valuesAtOnce++
+    const counted = operation === 'get' ? counts.get : counts.getOrSet
+    if (isFound) counted.hit++
+    else counted.miss++
+    if (startedMs === UNTIMED) return 0
     const durationMs = performance.now() - startedMs
     counts.reads.add(durationMs)
-    counts.atOnce.timed(key, durationMs)
-    if (isTold) this.tellOfLookup(key, isFound, durationMs, { operation })
-    else if (isFound) this.tellHits(HITS_OF_SUM)
-    else this.#tellOfMiss(key)
+    counts.sampler.lastMs = durationMs
+    const count = counts.takeUntold()
+    if (this.isTold) {
+      const outcome = { hits: isFound ? 1 : 0, misses: isFound ? 0 : 1, durationMs }
+      this.#tell(operation, [key], outcome, count)
+    }
     return durationMs
   }
 
-  /**
-   * Tells who adds up of the hits that were answered at once, by the last of them that was timed.
-   *
-   * @param atLeast - Of fewer it is told later.
-   */
-  tellHits(atLeast = 1): void {
-    const { counts } = this.#of
-    const count = counts.atOnce.takeUntold(counts.hits, atLeast)
-    if (count === 0) return
-    const values = counts.takeValues()
-    if (!operationSumChannel.hasSubscribers) return
-    if (values > 0) this.#tellSum('getOrSet', values)
-    if (count > values) this.#tellSum('get', count - values)
-  }
-
-  #tellSum(operation: string, count: number): void {
-    const { alias, backendName: backend } = this.#of
-    const { lastKey, lastMs: durationMs } = this.#of.counts.atOnce
-    const keys = lastKey === undefined ? [] : [lastKey]
-    const message = { alias, backend, operation, keys, hits: count, misses: 0, durationMs }
-    operationSumChannel.publish({ message, count } satisfies Sum<OperationMessage>)
-  }
-
-  /** Tells who adds up of a look-up that was answered at once, and found nothing. */
-  #tellOfMiss(key: string): void {
-    if (!operationSumChannel.hasSubscribers) return
-    this.tellOfLookup(key, false, this.#of.counts.atOnce.lastMs)
-  }
-
-  /** What a look-up failed with that was not guarded; tells of it. */
-  failedAtOnce(operation: string, key: string, error: unknown): Error {
+  /** What a look-up failed with that was not guarded; counts it, and tells of it. */
+  failedAtOnce(operation: LookupOperation, key: string, error: unknown): Error {
     const failure = this.#of.guard.toFailure(operation, error)
-    if (isToldOfOperations()) {
-      this.tellOfLookup(key, false, 0, { operation, error: failure })
-    }
+    this.lookupFailed(operation, key, 0, failure)
     return failure
   }
 
-  /** Tells of a look-up that was not made by {@link observed}, to who listens. */
-  tellOfLookup(
-    key: string,
-    isFound: boolean,
-    durationMs: number,
-    {
-      operation = 'get',
-      ...failure
-    }: { readonly operation?: string; readonly error?: unknown } = {},
-  ): void {
-    const hits = isFound ? 1 : 0
-    const misses = isFound || failure.error !== undefined ? 0 : 1
-    this.#of.counts.atOnce.told(hits)
-    this.#publish(operation, [key], { hits, misses, durationMs, ...failure })
+  /** Counts a look-up that failed and was not run by {@link observed}, and tells of it. */
+  lookupFailed(operation: LookupOperation, key: string, durationMs: number, error: unknown): void {
+    this.#end(operation, [key], { hits: 0, misses: 0, durationMs, error }, true)
   }
 
-  #publish(
-    operation: string,
-    keys: readonly string[],
-    outcome: Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'>,
-  ): void {
-    const { alias, backendName: backend } = this.#of
+  /** @param mayTell - Not of a call that began when nobody asked how long it takes. */
+  #end(operation: string, keys: readonly string[], outcome: Outcome, mayTell: boolean): void {
+    this.#of.counts.add(operation, outcome)
+    if (mayTell && this.isTold) this.#tell(operation, keys, outcome, 1)
+  }
+
+  #tell(operation: string, keys: readonly string[], outcome: Outcome, count: number): void {
+    const { alias, backendName: backend, counts } = this.#of
     const { hits, misses, durationMs, error } = outcome
     const about = { alias, backend, operation, keys, hits, misses, durationMs }
     const message: OperationMessage = error === undefined ? about : { ...about, error }
     if (operationChannel.hasSubscribers) operationChannel.publish(message)
-    if (operationSumChannel.hasSubscribers) {
-      operationSumChannel.publish({ message, count: 1 } satisfies Sum<OperationMessage>)
-    }
+    counts.listeners.tell(message, count)
   }
 }
+
+type Outcome = Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'>
+
+const sinceMs = (startedMs: number): number =>
+  startedMs === UNTIMED ? 0 : performance.now() - startedMs
 
 export const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }
 export const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {

@@ -9,12 +9,7 @@ import { toOld, type Lead, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import type { Refresh } from '../making/refreshes.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import {
-  fragmentChannel,
-  isToldOfFragments,
-  operationChannel,
-  type FragmentOutcome,
-} from '../observe.js'
+import { fragmentChannel, operationChannel, type FragmentOutcome } from '../observe.js'
 import { mayBeStale, patienceOf, useOf } from '../staleness.js'
 import { NO_VERSIONS, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
@@ -25,7 +20,7 @@ import { canShow, showContent, type Shown } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
-import { publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
+import { isTold, publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
 import { templateFramesAround } from './template-frame.js'
 
 /** The text of a fragment that was found, or that another caller made. */
@@ -61,11 +56,11 @@ export function openHere(
   giver: HoleGiver = NO_HOLES,
 ): MaybePromise<string | Attempt> {
   const { cache, variant, ageing, tally } = fragment
-  const isSampled = tally.isTimed()
+  const isSampled = tally.sampler.isTimed()
   const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
   if (fragment.bypass) {
-    return new Attempt(fragment, undefined, parent, {}, toldFrom(startedMs))
+    return new Attempt(fragment, undefined, parent, {}, toldFrom(fragment, startedMs))
   }
   let hit: Hit | undefined
   let lookupMs = 0
@@ -86,9 +81,9 @@ export function openHere(
       parent.depend(cache, hit.tags)
       if (parent.wantsExpiry) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
     }
-    tally.hits++
+    tally.outcomes.hit++
     if (isTimed) {
-      if (isSampled) tally.timed(variant.key, lookupMs)
+      if (isSampled) tally.timed(lookupMs)
       tellOfHit(fragment, lookupMs)
     }
     observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
@@ -119,7 +114,14 @@ export function openHere(
   const isFirst = shared && refresh === undefined && flightToJoin(fragment, parent) === undefined
   const flight = isFirst ? takeOff(orderOf(fragment), makings, parent) : undefined
   const start = hasFailed ? undefined : startAtOnce(placed)
-  return new Attempt(fragment, start, parent, { flight, old, refresh }, toldFrom(startedMs), holes)
+  return new Attempt(
+    fragment,
+    start,
+    parent,
+    { flight, old, refresh },
+    toldFrom(fragment, startedMs),
+    holes,
+  )
 }
 
 /** @returns `undefined`: the store failed, which must not fail the page. */
@@ -288,7 +290,8 @@ export function openMany(
   parents: readonly (Frame | undefined)[],
   renderers: readonly (HoleRenderer | undefined)[] = [],
 ): Opening[] {
-  const isTimed = isToldOfFragments() || fragments[0]?.tally.isTimed() === true
+  const tally = fragments[0]?.tally
+  const isTimed = tally !== undefined && (isTold(tally) || tally.sampler.isTimed())
   const startedMs = isTimed ? performance.now() : UNTIMED
   const rounds = new Map<CacheCore, Round>()
   return fragments.map((fragment, at): Opening => {

@@ -1,14 +1,6 @@
-import {
-  fragmentChannel,
-  isToldOfFragments,
-  isToldOfOperations,
-  tellFragmentHits,
-  tellOfFragment,
-  type FragmentMessage,
-  type FragmentOutcome,
-} from '../observe.js'
+import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe.js'
 import { UNTIMED } from '../backend/calls.js'
-import { HITS_OF_SUM } from '../stats/at-once.js'
+import type { Tally } from '../stats/tally.js'
 import type { Fragment } from './spec.js'
 
 export function tellOfFailure(
@@ -16,14 +8,18 @@ export function tellOfFailure(
   startedMs: number,
   error: unknown,
 ): void {
-  if (!isToldOfOperations()) return
   const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-  cache.calls.tellOfLookup(variant.key, false, failedMs, { error })
+  cache.calls.lookupFailed('get', variant.key, failedMs, error)
+}
+
+/** Whether anybody is told of each fragment that is no hit which is answered at once. */
+export function isTold({ listeners }: Tally): boolean {
+  return fragmentChannel.hasSubscribers || !listeners.isEmpty
 }
 
 /** Of what is no hit each is told: its time counts from now on if it was not taken before. */
-export function toldFrom(startedMs: number): number {
-  return startedMs === UNTIMED && isToldOfFragments() ? performance.now() : startedMs
+export function toldFrom({ tally }: Fragment, startedMs: number): number {
+  return startedMs === UNTIMED && isTold(tally) ? performance.now() : startedMs
 }
 
 /** Counts what became of a fragment, and tells of it. */
@@ -33,27 +29,26 @@ export function publish(
   startedMs: number,
   bodyMs: number,
 ): void {
-  const { tally, variant } = fragment
+  const { tally } = fragment
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
   tally.count(outcome)
   if (outcome === 'hit') {
     if (startedMs === UNTIMED) return
-    tally.timed(variant.key, durationMs)
+    tally.timed(durationMs)
     tellOfHit(fragment, durationMs)
-  } else if (isToldOfFragments()) {
-    // In the order in which they came: what hits saved is told by the bodies that ran before.
-    tellFragmentHits(tally)
-    tellOfFragment(messageOf(fragment, outcome, bodyMs, durationMs))
-  }
+  } else if (isTold(tally)) tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs), 1)
 }
 
-/** Of those that were answered at once, who adds up is told many at a time. */
+/** Tells of a hit that was timed, for those that came since the last one was. */
 export function tellOfHit(fragment: Fragment, durationMs: number): void {
-  const { tally, cache } = fragment
-  if (fragmentChannel.hasSubscribers || !cache.answersAtOnce) {
-    tally.atOnce.told(1)
-    tellOfFragment(messageOf(fragment, 'hit', 0, durationMs))
-  } else tellFragmentHits(tally, HITS_OF_SUM)
+  const { tally } = fragment
+  const count = tally.sampler.takeUntold(tally.outcomes.hit)
+  if (isTold(tally)) tell(fragment, messageOf(fragment, 'hit', 0, durationMs), count)
+}
+
+function tell({ tally }: Fragment, message: FragmentMessage, count: number): void {
+  if (fragmentChannel.hasSubscribers) fragmentChannel.publish(message)
+  tally.listeners.tell(message, count)
 }
 
 function messageOf(

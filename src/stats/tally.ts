@@ -1,97 +1,134 @@
-import { AtOnce } from './at-once.js'
+import type { FragmentMessage } from '../observe.js'
+import { since, type Counters } from './counters.js'
 import { Distinct } from './distinct.js'
+import { ListenerList } from './listener-list.js'
+import { TimingSample } from './timing-sample.js'
 
 /** What became of a fragment or of a request for a page. */
-export type Outcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass' | 'error'
+export const OUTCOMES = ['hit', 'miss', 'stale', 'joined', 'bypass', 'error'] as const
+export type Outcome = (typeof OUTCOMES)[number]
+export type Outcomes = Counters<Outcome>
+
+/** Sums of what was timed and measured, in milliseconds and bytes, each with the number of what is in it. */
+type Sums = Counters<
+  'made' | 'madeMs' | 'timedHits' | 'hitMs' | 'stored' | 'storedBytes' | 'savedMs'
+>
+
+const noOutcomes = (): Outcomes => ({ hit: 0, miss: 0, stale: 0, joined: 0, bypass: 0, error: 0 })
+const noSums = (): Sums => ({
+  made: 0,
+  madeMs: 0,
+  timedHits: 0,
+  hitMs: 0,
+  stored: 0,
+  storedBytes: 0,
+  savedMs: 0,
+})
+
+/** What a tally has counted up to some moment, or between two. */
+export interface Figures {
+  readonly outcomes: Readonly<Outcomes>
+  readonly sums: Readonly<Sums>
+  /** Why it was not stored, or not looked for: the outcomes that had a reason. */
+  readonly reasons: ReadonlyMap<string, Readonly<Outcomes>>
+}
 
 /** What became of one fragment's renderings, or of one route's requests, counted in place. */
 export class Tally {
-  hits = 0
-  misses = 0
-  stale = 0
-  joined = 0
-  bypasses = 0
-  errors = 0
-  /** How often, and how long, the body or the view ran. */
-  made = 0
-  madeMs = 0
-  /** Of the hits that were timed. */
-  timedHits = 0
-  hitMs = 0
-  readonly atOnce = new AtOnce()
-  /** Of what was stored. */
-  sized = 0
-  bytes = 0
+  readonly outcomes = noOutcomes()
+  readonly #sums = noSums()
+  readonly #reasons = new Map<string, Outcomes>()
   readonly variants = new Distinct()
-  /** Why it was not stored, or not looked for; made with the first. */
-  reasons: Map<string, number> | undefined
+  readonly sampler = new TimingSample()
+  /** Those whose saved time is in the sums. */
+  #saving = 0
+  /** What was counted when {@link reset} was called. */
+  #before: Figures | undefined
 
   constructor(
     readonly alias: string,
     readonly name: string,
+    /** Told of each fragment but for hits that are answered at once: of those, of the ones that are timed. */
+    readonly listeners: ListenerList<FragmentMessage>,
   ) {}
 
-  /** Whether this one, if it is a hit, is one of those that are timed. */
-  isTimed(): boolean {
-    return this.atOnce.isTimed(this.hits)
-  }
-
   count(outcome: Outcome, reason?: string): void {
-    this[FIELDS[outcome]]++
+    this.outcomes[outcome]++
     if (reason === undefined) return
-    this.reasons ??= new Map<string, number>()
-    this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1)
+    let outcomes = this.#reasons.get(reason)
+    if (outcomes === undefined) {
+      outcomes = noOutcomes()
+      this.#reasons.set(reason, outcomes)
+    }
+    outcomes[outcome]++
   }
 
+  /** @param ms - How long the body or the view ran; 0: it did not. */
   ran(ms: number): void {
-    this.made++
-    this.madeMs += ms
+    if (ms === 0) return
+    // Hits save what was known when they came: the bodies that ran before them.
+    this.#countSaved()
+    this.#sums.made++
+    this.#sums.madeMs += ms
   }
 
   stored(key: string, bytes: number): void {
     this.variants.add(key)
-    this.sized++
-    this.bytes += bytes
+    this.#sums.stored++
+    this.#sums.storedBytes += bytes
   }
 
-  timed(key: string, hitMs: number): void {
-    this.timedHits++
-    this.hitMs += hitMs
-    this.atOnce.timed(key, hitMs)
+  /** How long a hit took. */
+  timed(ms: number): void {
+    this.#sums.timedHits++
+    this.#sums.hitMs += ms
   }
 
-  /** Of the hits that were timed. */
-  get meanHitMs(): number {
-    return this.timedHits === 0 ? 0 : this.hitMs / this.timedHits
+  /** What those who were served without a body were spared: its mean, less that of the hits. */
+  #countSaved(): void {
+    const sums = this.#sums
+    const served = this.outcomes.hit + this.outcomes.stale
+    const eachMs = meanOf(sums.madeMs, sums.made) - meanOf(sums.hitMs, sums.timedHits)
+    sums.savedMs += (served - this.#saving) * Math.max(0, eachMs)
+    this.#saving = served
   }
 
-  get total(): number {
-    return this.hits + this.misses + this.stale + this.joined + this.bypasses + this.errors
+  /** All since the process began. */
+  total(): Figures {
+    this.#countSaved()
+    const reasons = new Map([...this.#reasons].map(([reason, of]) => [reason, { ...of }]))
+    return { outcomes: { ...this.outcomes }, sums: { ...this.#sums }, reasons }
   }
 
-  /** What those who were spared a body would have waited for it, at its mean. */
-  get timeSavedMs(): number {
-    if (this.made === 0) return 0
-    return (this.hits + this.stale + this.joined) * (this.madeMs / this.made)
+  /** All since statistics began. */
+  figures(): Figures {
+    return figuresSince(this.total(), this.#before)
   }
 
+  /** What is told by statistics begins at zero; what metrics read goes on. */
   reset(): void {
-    this.hits = this.misses = this.stale = this.joined = this.bypasses = this.errors = 0
-    this.made = this.madeMs = this.timedHits = this.hitMs = this.sized = this.bytes = 0
-    this.atOnce.reset()
-    this.reasons = undefined
+    this.#before = this.total()
     this.variants.reset()
   }
 }
 
-const FIELDS = {
-  hit: 'hits',
-  miss: 'misses',
-  stale: 'stale',
-  joined: 'joined',
-  bypass: 'bypasses',
-  error: 'errors',
-} as const
+/** 0 of nothing. */
+export function meanOf(sum: number, count: number): number {
+  return count === 0 ? 0 : sum / count
+}
+
+/** What was counted since. */
+export function figuresSince(now: Figures, before: Figures | undefined): Figures {
+  if (before === undefined) return now
+  const reasons = [...now.reasons].map(
+    ([reason, outcomes]) => [reason, since(outcomes, before.reasons.get(reason))] as const,
+  )
+  return {
+    outcomes: since(now.outcomes, before.outcomes),
+    sums: since(now.sums, before.sums),
+    reasons: new Map(reasons),
+  }
+}
 
 /** Under this name counts what is past the limit. */
 export const OTHERS = '(others)'
@@ -105,6 +142,7 @@ export const MAX_NAME_LENGTH = 256
 /** Tallies by alias and name, in bounded memory whatever the number of names. */
 export class Tallies {
   readonly #byAlias = new Map<string, Map<string, Tally>>()
+  readonly listeners = new ListenerList<FragmentMessage>()
   #size = 0
 
   of(alias: string, name: string): Tally {
@@ -117,7 +155,7 @@ export class Tallies {
     if (known !== undefined) return known
     const isRefused = this.#size >= MAX_NAMES || name.length > MAX_NAME_LENGTH
     if (isRefused && name !== OTHERS) return this.of(alias, OTHERS)
-    const tally = new Tally(alias, name)
+    const tally = new Tally(alias, name, this.listeners)
     byName.set(name, tally)
     this.#size++
     return tally
@@ -143,5 +181,23 @@ export class CachesTallies {
     this.sinceMs = Date.now()
     this.fragments.reset()
     this.routes.reset()
+  }
+}
+
+/** What was counted in tallies since it was read last. */
+export class TalliesReader {
+  readonly #before = new Map<Tally, Figures>()
+
+  constructor(readonly tallies: Tallies) {
+    for (const tally of tallies) this.#before.set(tally, tally.total())
+  }
+
+  *take(): IterableIterator<readonly [tally: Tally, figures: Figures]> {
+    for (const tally of this.tallies) {
+      const now = tally.total()
+      const before = this.#before.get(tally)
+      this.#before.set(tally, now)
+      yield [tally, figuresSince(now, before)]
+    }
   }
 }

@@ -14,13 +14,13 @@ describe('the history', () => {
   it('has what each interval added, and no more than a quarter of an hour', () => {
     const history = new History()
     const counts = new Counts()
-    counts.hits = 1000
+    counts.get.hit = 1000
     counts.reads.add(900)
     history.sample([['default', counts]], 0)
     // What was before is of no interval.
     expect(history.of('default')).toEqual([])
-    counts.hits += 10
-    counts.misses += 5
+    counts.get.hit += 10
+    counts.get.miss += 5
     counts.errors += 1
     counts.sets += 4
     for (let i = 0; i < 10; i++) counts.reads.add(2)
@@ -50,17 +50,17 @@ describe('the history', () => {
   it('begins again where the figures do, and after a pause', () => {
     const history = new History()
     const counts = new Counts()
-    counts.hits = 100
+    counts.get.hit = 100
     history.sample([['default', counts]], 0)
     counts.reset()
-    counts.hits = 3
+    counts.get.hit += 3
     history.sample([['default', counts]], 5000)
     expect(history.of('default').map(({ hits }) => hits)).toEqual([3])
     history.pause()
-    counts.hits = 50_000
+    counts.get.hit += 49_997
     history.sample([['default', counts]], 1_000_000)
     expect(history.of('default')).toHaveLength(1)
-    counts.hits += 7
+    counts.get.hit += 7
     history.sample([['default', counts]], 1_005_000)
     expect(history.of('default').map(({ hits }) => hits)).toEqual([3, 7])
   })

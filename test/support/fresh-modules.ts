@@ -18,7 +18,7 @@ afterAll(() => {
   // Each that was ever used costs every promise of the process from then on.
   for (const storage of used) storage.disable()
   // Who is left behind would be told of all that the files after it do, and slow them down too.
-  const names = ['operation', 'operation-sum', 'fragment', 'fragment-sum', 'response', 'outage']
+  const names = ['operation', 'fragment', 'response', 'outage']
   const left = names.filter((name) => channel(`fragcache:${name}`).hasSubscribers)
   if (left.length > 0) throw new Error(`somebody still listens to ${left.join(', ')}`)
 })

@@ -71,10 +71,11 @@ export class Scrape {
     return [...new Set(metrics.flatMap(({ labels }) => Object.keys(labels ?? {})))]
   }
 
-  #of(name: string): Parsed {
-    const metric = this.metrics.find((one) => one.name === name)
-    if (metric === undefined) throw new Error(`no ${name} among ${this.names.join(', ')}`)
-    return metric
+  #of(name: string): Pick<Parsed, 'metrics'> {
+    // Of a histogram the parser begins one for each operation.
+    const own = this.metrics.filter((one) => one.name === name)
+    if (own.length === 0) throw new Error(`no ${name} among ${this.names.join(', ')}`)
+    return { metrics: own.flatMap(({ metrics }) => metrics) }
   }
 }
 
