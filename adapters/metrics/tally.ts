@@ -300,7 +300,7 @@ export class MetricTally {
    * @returns How many.
    */
   #place({ reader, placed, tally }: CacheSource, operation: string, durationMs: number): number {
-    const total = totalOf(reader.counts.callsOf(operation))
+    const total = reader.counts.totalOf(operation)
     const count = total - (placed.get(operation) ?? 0)
     if (count === 0) return 0
     placed.set(operation, total)

@@ -91,6 +91,15 @@ export class Counts {
     return { ...results, hit: results.hit + hit, miss: results.miss + miss }
   }
 
+  /** The number of {@link callsOf}. */
+  totalOf(operation: string): number {
+    const calls = this.#calls.get(operation)
+    const others = calls === undefined ? 0 : totalOf(calls)
+    if (operation !== 'get' && operation !== 'getOrSet') return others
+    const { hit, miss } = operation === 'get' ? this.get : this.getOrSet
+    return others + hit + miss
+  }
+
   /** For how many look-ups the one stands that was timed just now. */
   takeUntold(): number {
     const { get, getOrSet, sampler } = this
