@@ -42,7 +42,14 @@ import {
   type ResolvedSettings,
 } from './settings.js'
 import { checkTags, type TagVersions } from './tags.js'
-import { checkStored, dependOnFound, isStored, Values, versionsFor } from './values.js'
+import {
+  checkStored,
+  dependOnFound,
+  isOfInterest,
+  isStored,
+  Values,
+  versionsFor,
+} from './values.js'
 
 /**
  * A cache: Django's low-level API over one store.
@@ -136,8 +143,7 @@ export abstract class Cache {
       hit = await calls.run('get', [key], lookup, undefined, IF_FOUND)
     }
     if (hit === undefined) return options?.default
-    const noted = dependOnFound(core, storedKey, hit)
-    if (isPromise(noted)) await noted
+    if (isOfInterest(hit)) await dependOnFound(core, storedKey, hit)
     return hit.value as T
   }
 

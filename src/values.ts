@@ -19,9 +19,14 @@ import type { Counts } from './stats/counts.js'
 import type { TagVersions } from './tags.js'
 import { checkTimeout } from './timeout.js'
 
+/** Whether what is made around the caller has to know of what was found. Asked on every hit. */
+export function isOfInterest(hit: Hit): boolean {
+  return hit.tags !== undefined || mayWantExpiry()
+}
+
 /** What is being made around the caller is made from what was found. */
 export function dependOnFound(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
-  if (hit.tags === undefined && !mayWantExpiry()) return undefined
+  if (!isOfInterest(hit)) return undefined
   const frame = currentFrame()
   return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
 }
@@ -106,34 +111,32 @@ export class Values {
       staleWhileRevalidate: toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
       staleIfError: toGrace('staleIfError', options.staleIfError),
     }
-    const wanted = {
-      key,
-      storedKey,
-      tags: tagsOf(options),
-      timeout: options.timeout,
-      isLimited: bubbleTimeout,
-      producerTimeoutMs:
-        producerTimeoutMs === undefined
-          ? settings.producerTimeoutMs
-          : toProducerTimeout(producerTimeoutMs),
-    }
+    const tags = tagsOf(options)
+    const patienceMs =
+      producerTimeoutMs === undefined
+        ? settings.producerTimeoutMs
+        : toProducerTimeout(producerTimeoutMs)
     const startedMs = core.calls.startLookup()
     const hit = this.#hitAtOnce(key, storedKey)
     const isDue = isDueEarly(hit?.stamp, ageing.beta)
     if (hit !== undefined && !isDue) {
       core.calls.lookedUp('getOrSet', key, true, startedMs)
       counts.valueHits++
-      const noted = dependOnFound(core, storedKey, hit)
-      if (isPromise(noted)) await noted
+      if (isOfInterest(hit)) await dependOnFound(core, storedKey, hit)
       return hit.value
     }
     const frame = currentFrame()
-    frame?.announce(wanted.tags)
+    frame?.announce(tags)
     const timed = new TimedSource(source, counts)
     const got = await this.#made.run({
-      ...wanted,
       cache: core,
+      key,
+      storedKey,
+      tags,
       source: timed.source,
+      timeout: options.timeout,
+      isLimited: bubbleTimeout,
+      producerTimeoutMs: patienceMs,
       ageing: isDue ? { ...ageing, isDue } : ageing,
     })
     if (!timed.hasRun) counts.valueHits++
