@@ -160,17 +160,15 @@ export class MetricTally {
 
   #assign(): void {
     for (const tallies of this.#caches.values()) {
-      for (const tally of tallies) tally.isWatched = this.#owns(tally.alias, tally.backend)
+      for (const tally of tallies) {
+        tally.isWatched = this.#watched.some((one) => one.owns(tally.alias, tally.backend))
+      }
     }
     for (const { backends } of this.#watched) {
       for (const [alias, names] of backends) {
         for (const [backend, answersAtOnce] of names) this.#know(alias, backend, answersAtOnce)
       }
     }
-  }
-
-  #owns(alias: string, backend: string): boolean {
-    return this.#watched.some((watched) => watched.owns(alias, backend))
   }
 
   #know(alias: string, backend: string, answersAtOnce: boolean): void {
@@ -229,7 +227,7 @@ export class MetricTally {
       addTo(tally.keys, reader.takeKeys())
       for (const [operation, results] of reader.takeCalls()) {
         if (totalOf(results) === 0) continue
-        addTo(this.#operationOf(tally, operation).results, results)
+        addTo(operationOf(tally, operation, this.bounds.length).results, results)
         this.#place(source, operation, reader.counts.sampler.lastMs)
       }
     }
@@ -285,10 +283,6 @@ export class MetricTally {
     )
   }
 
-  #operationOf({ operations }: CacheTally, operation: string): OperationTally {
-    return getOrAdd(operations, operation, () => new OperationTally(this.bounds.length))
-  }
-
   #operation(source: CacheSource, message: OperationMessage): void {
     const count = this.#place(source, message.operation, message.durationMs)
     this.hooks.operation?.(message, source.tally, count)
@@ -304,7 +298,7 @@ export class MetricTally {
     const count = total - (placed.get(operation) ?? 0)
     if (count === 0) return 0
     placed.set(operation, total)
-    const own = this.#operationOf(tally, operation)
+    const own = operationOf(tally, operation, this.bounds.length)
     own.count += count
     own.sumMs += durationMs * count
     const { bounds } = this
@@ -315,7 +309,7 @@ export class MetricTally {
   }
 
   #fragmentOf({ alias, name }: { readonly alias: string; readonly name: string }): FragmentTally {
-    const { fragments } = this.#aliasOf(alias)
+    const { fragments } = getOrAdd(this.#aliases, alias, () => new AliasTally())
     return fragments.get(name) ?? this.#newFragment(fragments, alias, name)
   }
 
@@ -348,16 +342,12 @@ export class MetricTally {
 
   #addResponse(alias: string, outcome: string, given: string, count: number): void {
     if (count === 0) return
-    const { responses } = this.#aliasOf(alias)
+    const { responses } = getOrAdd(this.#aliases, alias, () => new AliasTally())
     const isKnown = this.#reasons.has(given) || this.#reasons.size < MAX_REASONS
     if (isKnown) this.#reasons.add(given)
     const reason = isKnown ? given : OTHER_LABELS
     const byOutcome = getOrAdd(responses, reason, () => new Map<string, ResponseTally>())
     getOrAdd(byOutcome, outcome, () => ({ alias, outcome, reason, count: 0 })).count += count
-  }
-
-  #aliasOf(alias: string): AliasTally {
-    return getOrAdd(this.#aliases, alias, () => new AliasTally())
   }
 
   #cacheOf(alias: string, backend: string): CacheTally | undefined {
@@ -378,6 +368,14 @@ export class MetricTally {
     const cache = this.#cacheOf(alias, backend)
     if (cache !== undefined) cache.failedRefreshes++
   }
+}
+
+function operationOf(
+  { operations }: CacheTally,
+  operation: string,
+  bounds: number,
+): OperationTally {
+  return getOrAdd(operations, operation, () => new OperationTally(bounds))
 }
 
 function endUnless<Key, Source extends { readonly end: () => void }>(
