@@ -34,7 +34,7 @@ import { readDescription, type EntryDescription } from './describe.js'
 import { CacheKeyNotFoundError, show } from './errors.js'
 import type { Version } from './keys.js'
 import { releasesOver } from './making/lease.js'
-import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
+import { chain, isPromise } from './maybe-promise.js'
 import {
   resolveSettings,
   type CacheSettings,
@@ -47,6 +47,7 @@ import {
   dependOnFound,
   isOfInterest,
   isStored,
+  lookUpUnguarded,
   Values,
   versionsFor,
 } from './values.js'
@@ -125,15 +126,9 @@ export abstract class Cache {
     if (mayAnswerAtOnce && !core.guard.isFailing && !this.settings.ignoreErrors) {
       // The hot path: nothing to report, and mostly nothing to await.
       const startedMs = calls.startLookup()
-      let found: MaybePromise<Hit | undefined>
-      try {
-        found = entries.lookupOne(storedKey)
-      } catch (error) {
-        throw calls.failedAtOnce('get', key, error)
-      }
+      const found = lookUpUnguarded(core, 'get', key, storedKey)
       if (isPromise(found)) {
-        const answer = found
-        hit = await calls.observed('get', [key], () => answer, IF_FOUND)
+        hit = await calls.observed('get', [key], () => found, IF_FOUND)
       } else {
         hit = found
         calls.lookedUp('get', key, hit !== undefined, startedMs)
@@ -258,8 +253,7 @@ export abstract class Cache {
       const hit = lookup?.hits[i]
       if (hit === undefined) continue
       found.set(key, hit.value as T)
-      const noted = dependOnFound(core, storedKeys[i] as string, hit)
-      if (isPromise(noted)) await noted
+      if (isOfInterest(hit)) await dependOnFound(core, storedKeys[i] as string, hit)
     }
     return found
   }

@@ -19,14 +19,27 @@ import type { Counts } from './stats/counts.js'
 import type { TagVersions } from './tags.js'
 import { checkTimeout } from './timeout.js'
 
+/** Looks an entry up in a cache that may answer at once, and is not failing. @throws CacheBackendError */
+export function lookUpUnguarded(
+  { entries, calls }: CacheCore,
+  operation: 'get' | 'getOrSet',
+  key: string,
+  storedKey: string,
+): MaybePromise<Hit | undefined> {
+  try {
+    return entries.lookupOne(storedKey)
+  } catch (error) {
+    throw calls.failedAtOnce(operation, key, error)
+  }
+}
+
 /** Whether what is made around the caller has to know of what was found. Asked on every hit. */
 export function isOfInterest(hit: Hit): boolean {
   return hit.tags !== undefined || mayWantExpiry()
 }
 
-/** What is being made around the caller is made from what was found. */
+/** What is being made around the caller is made from what was found, if that {@link isOfInterest}. */
 export function dependOnFound(core: CacheCore, storedKey: string, hit: Hit): MaybePromise<void> {
-  if (!isOfInterest(hit)) return undefined
   const frame = currentFrame()
   return frame === undefined ? undefined : dependOnHit(core, storedKey, hit, frame)
 }
@@ -146,14 +159,9 @@ export class Values {
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
   #hitAtOnce(key: string, storedKey: string): Hit | undefined {
-    const { answersAtOnce, isFailing, settings, entries, calls } = this.#core
+    const { answersAtOnce, isFailing, settings } = this.#core
     if (!answersAtOnce || isFailing || settings.ignoreErrors) return undefined
-    let hit: MaybePromise<Hit | undefined>
-    try {
-      hit = entries.lookupOne(storedKey)
-    } catch (error) {
-      throw calls.failedAtOnce('getOrSet', key, error)
-    }
+    const hit = lookUpUnguarded(this.#core, 'getOrSet', key, storedKey)
     // One that is not there is looked up once more, and told of then.
     return isPromise(hit) ? undefined : hit
   }
