@@ -5,7 +5,7 @@ const tools = '^(test|bench|examples|scripts|fixtures)/'
 
 /** The helpers in src that may not import the cache or what stands on it; the drawing of the layers has them as one. */
 export const leaves =
-  'bus|errors|invalidations|keys|maybe-promise|missing-peer|observe|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
+  'bus|errors|invalidations|keys|maybe-promise|missing-peer|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
 
 const backends = 'locmem|dummy|file|redis|memcached|database|tiered'
 
@@ -68,6 +68,14 @@ export default {
       { path: '^src/making/' },
       {
         path: '^src/(index|cache|cache-options|caches|cli|get-or-set|values)[.]ts$|^src/(backends|fragment|http|pages|cli)/',
+      },
+    ),
+    forbid(
+      'observe',
+      'what counts and tells knows neither what is counted nor who makes it',
+      { path: '^src/observe/' },
+      {
+        path: '^src/(index|cache|cache-options|cli|get-or-set|values)[.]ts$|^src/(making|backends|fragment|http|pages|cli)/',
       },
     ),
     forbid(

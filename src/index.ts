@@ -8,7 +8,13 @@ export type {
   TouchOptions,
 } from './cache-options.js'
 export type { LockOptions, StaleOptions } from './staleness.js'
-export type { CachesStats, CacheStats, FragmentStats, ReadTimes, RouteStats } from './stats.js'
+export type {
+  CachesStats,
+  CacheStats,
+  FragmentStats,
+  ReadTimes,
+  RouteStats,
+} from './observe/stats.js'
 export type { EntryDescription } from './describe.js'
 export type { NamedServerFigures, ServerFigures, ServerStats } from './server-stats.js'
 export { dependOn } from './making/frame.js'
@@ -31,7 +37,7 @@ export type {
   OperationMessage,
   OutageMessage,
   RefreshMessage,
-} from './observe.js'
+} from './observe/channels.js'
 export {
   CacheBackendError,
   CacheKeyNotFoundError,
@@ -41,7 +47,7 @@ export {
   InvalidCacheKeyError,
 } from './errors.js'
 export type { CacheBackendErrorOptions, FragcacheErrorCode, TagPosition } from './errors.js'
-export { logAccess } from './access-log.js'
+export { logAccess } from './observe/access-log.js'
 export type {
   AccessLog,
   AccessLogger,
@@ -50,7 +56,7 @@ export type {
   LogLevels,
   LogMethod,
   LogOutcome,
-} from './access-log.js'
+} from './observe/access-log.js'
 export type { ShownKeys } from './shown-key.js'
 export { makeTemplateFragmentKey } from './fragment/key.js'
 export type { FragmentKeyOptions } from './fragment/key.js'

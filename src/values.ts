@@ -15,7 +15,7 @@ import { currentFrame, mayWantExpiry } from './making/frame.js'
 import { dependOnHit, dependOnLanded } from './making/landed.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
 import { isDueEarly, toBeta, toGrace, toLock, toProducerTimeout } from './staleness.js'
-import type { Counts } from './stats/counts.js'
+import type { Counts } from './observe/counts.js'
 import type { TagVersions } from './tags.js'
 import { checkTimeout } from './timeout.js'
 

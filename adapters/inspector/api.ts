@@ -1,5 +1,5 @@
 import type { NamedServerFigures, ServerStats } from '../../src/server-stats.js'
-import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/stats.js'
+import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/observe/stats.js'
 
 /**
  * What the inspector's page asks its server for, as JSON. All paths are relative to the place the

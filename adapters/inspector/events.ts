@@ -3,8 +3,8 @@ import type {
   OperationMessage,
   OutageMessage,
   RefreshMessage,
-} from '../../src/observe.js'
-import type { ResponseTold } from '../../src/watch.js'
+} from '../../src/observe/channels.js'
+import type { ResponseTold } from '../../src/observe/watch.js'
 import type { FeedEvent } from './api.js'
 import type { AuditMessage } from './audit.js'
 import { explain } from './reasons.js'

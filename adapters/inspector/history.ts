@@ -1,4 +1,4 @@
-import { Latencies } from '../../src/stats/latencies.js'
+import { Latencies } from '../../src/observe/latencies.js'
 import type { Point } from './api.js'
 
 /** Milliseconds between two points. */

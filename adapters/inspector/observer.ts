@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import type { Caches } from '../../src/caches.js'
-import { listen, Watched, type ResponseTold } from '../../src/watch.js'
+import { listen, Watched, type ResponseTold } from '../../src/observe/watch.js'
 import type {
   AliasRow,
   CachesStats,

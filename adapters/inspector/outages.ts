@@ -1,4 +1,4 @@
-import type { OutageMessage } from '../../src/observe.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
 import type { Outage } from './api.js'
 import { errorText } from './text.js'
 

@@ -1,4 +1,4 @@
-import type { ResponseTold } from '../../src/watch.js'
+import type { ResponseTold } from '../../src/observe/watch.js'
 import type { ResponseRow } from './api.js'
 import { explain } from './reasons.js'
 import { cutText } from './text.js'

@@ -4,10 +4,10 @@ import type {
   Meter,
   ObservableCounter,
 } from '@opentelemetry/api'
-import type { FragmentMessage, OperationMessage } from '../../src/observe.js'
-import { RESULTS } from '../../src/stats/counts.js'
-import { OUTCOMES } from '../../src/stats/tally.js'
-import type { Watched } from '../../src/watch.js'
+import type { FragmentMessage, OperationMessage } from '../../src/observe/channels.js'
+import { RESULTS } from '../../src/observe/counts.js'
+import { OUTCOMES } from '../../src/observe/tally.js'
+import type { Watched } from '../../src/observe/watch.js'
 import { errorType } from './error-type.js'
 import { SECONDS } from './options.js'
 import type { Session } from './sessions.js'

@@ -1,5 +1,5 @@
 import { show } from '../../src/errors.js'
-import type { Watched } from '../../src/watch.js'
+import type { Watched } from '../../src/observe/watch.js'
 
 /** What counts for a register, or for a `MeterProvider`: once, however often it is asked for. */
 export interface Session {

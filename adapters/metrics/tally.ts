@@ -3,10 +3,10 @@ import type {
   OperationMessage,
   OutageMessage,
   RefreshMessage,
-} from '../../src/observe.js'
+} from '../../src/observe/channels.js'
 import type { CacheCore } from '../../src/backend/core.js'
-import { addTo, totalOf } from '../../src/stats/counters.js'
-import { CountsReader, type Results } from '../../src/stats/counts.js'
+import { addTo, totalOf } from '../../src/observe/counters.js'
+import { CountsReader, type Results } from '../../src/observe/counts.js'
 import {
   MAX_NAME_LENGTH,
   OUTCOMES,
@@ -15,8 +15,8 @@ import {
   type Figures,
   type Outcomes,
   type Tally,
-} from '../../src/stats/tally.js'
-import { listen, listenToSamples, type Watched } from '../../src/watch.js'
+} from '../../src/observe/tally.js'
+import { listen, listenToSamples, type Watched } from '../../src/observe/watch.js'
 
 /** What stands for all names past the limit. */
 export const OTHER_LABELS = '(others)'

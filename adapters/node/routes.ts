@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { BoundedMemo, bytesOfText } from '../../src/bounded-memo.js'
-import type { Tallies, Tally } from '../../src/stats/tally.js'
+import type { Tallies, Tally } from '../../src/observe/tally.js'
 
 /** What Express adds to a request once it has found the route. */
 interface Routed {

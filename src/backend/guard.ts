@@ -1,9 +1,9 @@
 import { messageOfError } from '../error-text.js'
 import { CacheBackendError, FragcacheError, MisuseError } from '../errors.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import { OutageReporter, RefusalReporter } from '../observe.js'
+import { OutageReporter, RefusalReporter } from '../observe/channels.js'
 import { IntegerOverflowError } from '../serializer.js'
-import type { Counts } from '../stats/counts.js'
+import type { Counts } from '../observe/counts.js'
 import { TimeLimit } from '../time-limit.js'
 import { Circuit } from './circuit.js'
 

@@ -1,6 +1,6 @@
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { withStamp } from '../stamp.js'
-import type { Counts } from '../stats/counts.js'
+import type { Counts } from '../observe/counts.js'
 import type { CompleteStore } from './complete-store.js'
 import type { StoreRequest } from './entries.js'
 import type { WriteEntry, WriteOutcome } from './store.js'

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { FragmentCache } from '../fragment/render.js'
-import { operationChannel, type OperationMessage } from '../observe.js'
+import { operationChannel, type OperationMessage } from '../observe/channels.js'
 import { CommandError, errorLine, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, type ExitCode } from './terminal.js'

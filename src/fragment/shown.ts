@@ -1,6 +1,6 @@
 import type { Hit } from '../backend/entries.js'
 import type { Frame } from '../making/frame.js'
-import type { FragmentOutcome } from '../observe.js'
+import type { FragmentOutcome } from '../observe/channels.js'
 import type { Fragment } from './spec.js'
 
 /** A fragment whose text was handed to what is around it. */

@@ -1,6 +1,6 @@
-import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe.js'
+import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe/channels.js'
 import { UNTIMED } from '../backend/calls.js'
-import type { Tally } from '../stats/tally.js'
+import type { Tally } from '../observe/tally.js'
 import type { Fragment } from './spec.js'
 
 export function tellOfFailure(

@@ -1,7 +1,7 @@
 import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
 import type { CacheCore } from '../backend/core.js'
 import type { Version } from '../keys.js'
-import type { Tally } from '../stats/tally.js'
+import type { Tally } from '../observe/tally.js'
 import { fragmentTag } from '../tags.js'
 import { fragmentKey } from './key.js'
 

@@ -6,7 +6,7 @@ import { responseCache } from '../../adapters/express/index.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, DummyCache, FragmentCache, LocMemCache } from '../../src/index.js'
-import { Counts } from '../../src/stats/counts.js'
+import { Counts } from '../../src/observe/counts.js'
 import { sharedServer } from '../support/servers.js'
 import { Inspected } from './inspector-support.js'
 

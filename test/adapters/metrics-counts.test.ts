@@ -4,7 +4,7 @@ import { openTelemetry, prometheusMetrics, type PrometheusOptions } from 'fragca
 import { Registry } from 'prom-client'
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { coreOf } from '../../src/backend/core.js'
-import { listenToSamples, Watched } from '../../src/watch.js'
+import { listenToSamples, Watched } from '../../src/observe/watch.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { metering } from '../support/open-telemetry.js'
 import { Scrape } from '../support/scrape.js'
@@ -401,6 +401,8 @@ describe('who listens to samples', () => {
     onTestFinished(end)
     for (let i = 0; i < 3; i++) await expect(caches.late.get('a')).resolves.toBeUndefined()
     const warnings = vi.mocked(process.emitWarning).mock.calls
-    expect(warnings.map(([text]) => text)).toEqual(['test failed: Error: in the listener; reported once'])
+    expect(warnings.map(([text]) => text)).toEqual([
+      'test failed: Error: in the listener; reported once',
+    ])
   })
 })

@@ -9,7 +9,7 @@ import {
   InvalidCacheBackendError,
   LocMemCache,
 } from '../../src/index.js'
-import type { OutageMessage } from '../../src/observe.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 import { MemoryBus } from '../support/memory-bus.js'

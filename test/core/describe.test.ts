@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import express from 'express'
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
-import { operationChannel, type OperationMessage } from '../../src/observe.js'
+import { operationChannel, type OperationMessage } from '../../src/observe/channels.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 
 afterEach(() => vi.useRealTimers())

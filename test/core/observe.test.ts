@@ -8,7 +8,7 @@ import {
   type OperationMessage,
   type OutageMessage,
 } from '../../src/index.js'
-import { operationChannel } from '../../src/observe.js'
+import { operationChannel } from '../../src/observe/channels.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { coreOf } from '../../src/backend/core.js'
 

@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheBackendError, type Cache } from '../../src/index.js'
-import type { OutageMessage } from '../../src/observe.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { coreOf } from '../../src/backend/core.js'
 

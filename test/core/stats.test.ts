@@ -1,9 +1,9 @@
 import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { Distinct } from '../../src/stats/distinct.js'
-import { Latencies } from '../../src/stats/latencies.js'
-import { MAX_NAMES, OTHERS } from '../../src/stats/tally.js'
+import { Distinct } from '../../src/observe/distinct.js'
+import { Latencies } from '../../src/observe/latencies.js'
+import { MAX_NAMES, OTHERS } from '../../src/observe/tally.js'
 
 const kinds = [
   ['a cache that answers at once', () => new LocMemCache()],

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Cache, CacheSettings } from '../../src/index.js'
-import type { OutageMessage } from '../../src/observe.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
 import { isForTime, Load } from './load.js'
 import { ownTime } from './own-time.js'
 import { startProxy, type Proxy, type TestServer } from './servers.js'

@@ -1,6 +1,6 @@
 import type { EntryDescription } from '../../../src/describe.js'
 import { cachesOf } from '../../../src/fragment/spec.js'
-import type { FragmentOutcome } from '../../../src/observe.js'
+import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import type { Placed, Unplaced } from './locate.js'
 import type { PageTold } from './record.js'
 

@@ -1,4 +1,4 @@
-import type { FragmentOutcome } from '../../../src/observe.js'
+import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import type { PutOut, PutOutNow } from './put-out.js'
 import { isOpen, type Scan, type Span } from './scan.js'
 

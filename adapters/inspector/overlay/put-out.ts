@@ -1,5 +1,5 @@
 import type { Fragment } from '../../../src/fragment/spec.js'
-import type { FragmentOutcome } from '../../../src/observe.js'
+import type { FragmentOutcome } from '../../../src/observe/channels.js'
 
 /** A fragment as it was put out, with those in it. */
 export interface PutOut {

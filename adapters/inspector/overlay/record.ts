@@ -2,7 +2,7 @@ import { AsyncSlot } from '../../../src/async-slot.js'
 import { isWithin, type Frame } from '../../../src/making/frame.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
-import type { FragmentOutcome } from '../../../src/observe.js'
+import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import { Layouts } from './layouts.js'
 import type { PutOutNow } from './put-out.js'
 

@@ -3,7 +3,7 @@ import type { ChangeListener } from '../../backend/store.js'
 import type { Bus } from '../../bus.js'
 import { CacheBackendError } from '../../errors.js'
 import type { MaybePromise } from '../../maybe-promise.js'
-import { OutageReporter } from '../../observe.js'
+import { OutageReporter } from '../../observe/channels.js'
 import { TimeLimit } from '../../time-limit.js'
 
 /** Most characters of a message: PostgreSQL's `NOTIFY` takes 8000 bytes. */

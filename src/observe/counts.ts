@@ -1,4 +1,4 @@
-import type { OperationMessage } from '../observe.js'
+import type { OperationMessage } from './channels.js'
 import { since, totalOf, type Counters } from './counters.js'
 import { Latencies } from './latencies.js'
 import { ListenerList } from './listener-list.js'

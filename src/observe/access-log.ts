@@ -1,9 +1,14 @@
-import type { Caches } from './caches.js'
-import { show } from './errors.js'
-import { isPromise } from './maybe-promise.js'
-import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
-import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from './shown-key.js'
-import { toVisibleJson } from './visible-json.js'
+import type { Caches } from '../caches.js'
+import { show } from '../errors.js'
+import { isPromise } from '../maybe-promise.js'
+import type {
+  FragmentMessage,
+  OperationMessage,
+  OutageMessage,
+  RefreshMessage,
+} from './channels.js'
+import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from '../shown-key.js'
+import { toVisibleJson } from '../visible-json.js'
 import {
   checkKnown,
   listen,

@@ -1,6 +1,6 @@
-import type { Counts } from './stats/counts.js'
-import { totalOf } from './stats/counters.js'
-import { meanOf, type CachesTallies, type Figures, type Tally } from './stats/tally.js'
+import type { Counts } from './counts.js'
+import { totalOf } from './counters.js'
+import { meanOf, type CachesTallies, type Figures, type Tally } from './tally.js'
 
 /** How long reads took, by those that were timed: all of asynchronous stores, one in 64 of the others. */
 export interface ReadTimes {

@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
-import { textOfError } from './error-text.js'
+import { textOfError } from '../error-text.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {

@@ -1,4 +1,4 @@
-import type { FragmentMessage } from '../observe.js'
+import type { FragmentMessage } from './channels.js'
 import { since, type Counters } from './counters.js'
 import { Distinct } from './distinct.js'
 import { ListenerList } from './listener-list.js'

@@ -1,11 +1,16 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { coreOf, type CacheCore } from './backend/core.js'
-import { isCaches, talliesOf, type Caches } from './caches.js'
-import { textOfError } from './error-text.js'
-import { show } from './errors.js'
-import type { FragmentMessage, OperationMessage, OutageMessage, RefreshMessage } from './observe.js'
-import type { Listener } from './stats/listener-list.js'
-import type { CachesTallies } from './stats/tally.js'
+import { coreOf, type CacheCore } from '../backend/core.js'
+import { isCaches, talliesOf, type Caches } from '../caches.js'
+import { textOfError } from '../error-text.js'
+import { show } from '../errors.js'
+import type {
+  FragmentMessage,
+  OperationMessage,
+  OutageMessage,
+  RefreshMessage,
+} from './channels.js'
+import type { Listener } from './listener-list.js'
+import type { CachesTallies } from './tally.js'
 
 /** What is used here of a message on the channel `fragcache:response`. */
 export interface ResponseTold {
