@@ -23,7 +23,7 @@ const LOST = new Set(['layout', 'block', 'blockAsync'])
 export function checkHole(
   { scope, names, position }: ReadHole,
   reader: ScopeReader,
-  { useWith }: EtaConfig,
+  { useWith, varName }: EtaConfig,
 ): void {
   const leak = reader.leaks.find((one) => one.hole === scope)
   if (leak !== undefined) throw etaFaults.holeLeaks(leak.name, position)
@@ -34,10 +34,11 @@ export function checkHole(
     const declared = use.scope.find(name)
     if (declared?.isIn(scope) === true) continue
     const at = { ...position, line: use.line ?? position.line }
-    // With that option a name is a property of the data, and so a value of the block.
-    const isNamed = useWith === true && names.has(name)
-    if (declared !== undefined && !isNamed) {
-      throw holeFaults.ownName(name, `<% nocache ${name}=${name} %>`, at)
+    // With that option a name is a property of the data, and so a value of the block. The data are the page's.
+    const isSeen = name === varName || (useWith === true && names.has(name))
+    if (declared !== undefined && !isSeen) {
+      const example = `<% nocache ${name}=${name} %> with ${useWith === true ? name : `${varName}.${name}`} in the block`
+      throw holeFaults.ownName(name, example, at)
     }
     if (declared === undefined && LOST.has(name)) throw etaFaults.lostFromHole(name, at)
   }

@@ -2,7 +2,15 @@ import { chain, type MaybePromise } from '../../src/maybe-promise.js'
 import type { HoleRef, HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { HolesOfPage, type HoleSource } from '../../src/fragment/holes.js'
 import { withValues, type NamedValues } from '../../src/fragment/named-values.js'
-import { findHole, type AskedHole, type Engine, type FoundHole, type Page } from './templates.js'
+import {
+  findHole,
+  HOLE,
+  PAGE,
+  type AskedHole,
+  type Engine,
+  type FoundHole,
+  type Page,
+} from './templates.js'
 
 /** The name by which holes are stored as this engine's. */
 export const ENGINE = 'eta'
@@ -37,7 +45,12 @@ class EngineHoles implements HoleSource<Page, FoundIn> {
  * @param engines - Asked each time: engines may come to be known meanwhile.
  */
 export function holesOfEngines(engines: () => Iterable<Engine>, data: object): HoleRenderer {
-  return new HolesOfPage(new EngineHoles(engines), { data }, true)
+  return new HolesOfPage(new EngineHoles(engines), newPage(data), true)
+}
+
+/** @param data - What the application renders, or gives for the holes. */
+export function newPage(data: object | undefined): Page {
+  return { data, hasShown: false, layoutTexts: [] }
 }
 
 /**
@@ -56,7 +69,8 @@ export function runHole(
 ): MaybePromise<string> {
   const asked: AskedHole = { id: hole.id, result: undefined }
   const data = withValues(page.data, values) as object
-  const options = { filepath: path ?? filepath, fragcacheHole: asked, fragcachePage: page }
+  page.hasShown = true
+  const options = { filepath: path ?? filepath, [HOLE]: asked, [PAGE]: page }
   const rendered = template.call(engine, data, options)
   if (typeof rendered === 'string') return rendered
   const { result } = asked

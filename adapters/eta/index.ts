@@ -27,7 +27,7 @@ export interface CachePlugin extends EtaPlugin, HoleEngine {
 }
 
 /** What the code of a template calls. */
-interface TemplatePlugin extends Pick<Runtime, 'included'> {
+interface TemplatePlugin extends Pick<Runtime, 'included' | 'pageOf'> {
   /**
    * A template is run.
    *
@@ -85,6 +85,7 @@ export function cachePlugin(
       return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach)
     },
     included: (data, options) => runtime.included(data, options),
+    pageOf: (data, options, isCopied) => runtime.pageOf(data, options, isCopied),
     holes(context) {
       const data = typeof context === 'object' && context !== null ? context : {}
       return holesOfEngines(() => runtime.engines, data)

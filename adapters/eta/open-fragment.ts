@@ -36,8 +36,8 @@ export interface Run {
   storedSince(count: number): Promise<unknown> | undefined
   /** Something is being stored. @param write - Never rejects. */
   stores(write: Promise<void>): void
-  /** @throws CacheTagError: a text holds what a layout was given, with per-user output in it. */
-  checkPlaced(text: string, site: EtaSite): void
+  /** Whether a text has surely no per-user output in it. @throws CacheTagError: it surely has some. */
+  mayStore(text: string, site: EtaSite): boolean
 }
 
 /** How a running body has its frame: not at all, as code that does not wait, or by its context. */
@@ -266,7 +266,7 @@ export class OpenFragment implements Body {
     const attempt = this.#attempt
     if (!this.#fragment.bypass) {
       try {
-        this.#run.checkPlaced(text, this.#site)
+        if (!this.#run.mayStore(text, this.#site)) attempt.frame.isUnfit = true
       } catch (error) {
         attempt.fail(error)
         throw error

@@ -4,8 +4,8 @@ import type { EtaConfig } from './types.js'
 const LAYOUT = '\nfunction layout(path, data) {'
 const BLOCKS = ['function block(name,fn){if(', 'async function blockAsync(name,fn){if(']
 const INCLUDE = '\nlet include = ('
-/** A template with a layout shares this with all that it includes and its layout. */
-const PLACED = '\nif(options)options.fragcachePlaced??={any:false,texts:[]};'
+/** What a template hands on to what it includes: its own options, and what page it is of. */
+const OPTIONS = `${RUNTIME}Options`
 const EPILOGUE = '\nif (__eta.layout) {'
 const RETURN = '\nreturn __eta.res;'
 
@@ -47,27 +47,16 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
   if (at < 0) return code
   const end = code.indexOf('\n\n', at)
   const data = `{...${varName}, ...(__eta_d ?? {})}, `
-  const placed = `(${PLUGIN}?.included(__eta_d,options),options))`
-  const includes = code.slice(at, end)
-  const hasLayout = /\blayout\b/.test(body)
-  return (
-    code.slice(0, at) +
-    pageOf(body, varName) +
-    (hasLayout ? PLACED : '') +
-    (hasLayout ? includes.replaceAll(`${data}options)`, () => data + placed) : includes) +
-    code.slice(end)
-  )
-}
-
-/** Nocache blocks see the data as they were given, and a hit would leave out what a body changes in them. */
-function pageOf(body: string, varName: string): string {
-  const name = varName.replaceAll('$', '\\$')
-  const changes = new RegExp(
-    `(?<![\\w$.])${name}\\b[^;\\n]*?(?:[^=!<>]=(?![=>])|\\+\\+|--)|(?:\\bdelete\\s+|\\bObject\\s*\\.\\s*\\w+\\(\\s*)${name}\\b`,
-  )
-  const data = changes.test(body) ? `{...${varName}}` : varName
-  // A header may end without a semicolon.
-  return `\n;(options??={}).fragcachePage??={data:${data}};`
+  const includes = code
+    .slice(at, end)
+    .replaceAll(
+      `${data}options)`,
+      () => `${data}${PLUGIN}?.included(__eta_d,${OPTIONS})??${OPTIONS})`,
+    )
+  // What blocks see must not change with what the template does to its data.
+  const isCopied = INCLUDES.test(body) || body.includes(`${RUNTIME}.hole`)
+  const page = `${PLUGIN}?.pageOf(${varName},options,${isCopied})`
+  return `${code.slice(0, at)}\n;const ${OPTIONS}=${page}??options;${includes}${code.slice(end)}`
 }
 
 const NO_PLUGIN =
@@ -79,7 +68,7 @@ const PLUGIN = '(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined
 function start(asynchronous: boolean): string {
   const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`
   const reach = `()=>arguments.callee`
-  return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,options,${asynchronous},${reach});`
+  return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,${OPTIONS},${asynchronous},${reach});`
 }
 
 /** An asynchronous template is done when everything is stored. */

@@ -371,12 +371,16 @@ function commentOf(holes: ReadonlyMap<number, Hole>): string {
 /** Tells a nocache block from what it was before it was changed. */
 function hashOf(
   [values, nodes]: readonly [ReadonlyMap<string, ArgumentSource>, readonly AstNode[]],
-  { varName, functionHeader }: EtaConfig,
+  config: EtaConfig,
 ): string {
   const parts = nodes.map((node) => (typeof node === 'string' ? node : [node.t, node.val]))
   const named = Array.from(values, ([name, { text }]) => [name, text])
   const hash = createHash('sha256')
-  hash.update(JSON.stringify([varName, functionHeader, named, parts]))
+  // The same code is another block where another engine escapes or filters otherwise.
+  const { varName, functionHeader, useWith, autoEscape, autoFilter } = config
+  const functions = [config.escapeFunction, config.filterFunction].map(String)
+  const settings = [varName, functionHeader, useWith, autoEscape, autoFilter, functions]
+  hash.update(JSON.stringify([settings, named, parts]))
   return hash.digest('hex').slice(0, 12)
 }
 

@@ -18,12 +18,13 @@ import type { Runtime } from './runtime.js'
 import type { EtaSite } from './site.js'
 import {
   findHole,
+  HOLE,
   holesIn,
+  PAGE,
   type AskedHole,
   type Engine,
   type FoundHole,
   type Page,
-  type Placed,
   type RunOptions,
   type Template,
 } from './templates.js'
@@ -33,6 +34,9 @@ import { Writing, type EtaBuffer } from './writing.js'
 /** What to do where a tag cannot wait. */
 export const REMEDY =
   'call renderAsync or renderStringAsync instead of render or renderString, and includeAsync instead of include'
+
+/** Shorter texts may stand in another one by chance. */
+const MIN_TEXT = 16
 
 /** One run of a template: what its code calls. */
 export class TemplateRun implements HoleSource<Page, FoundHole> {
@@ -44,7 +48,6 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
   readonly #engine: Engine
   readonly #filepath: string | undefined
   readonly #page: Page
-  readonly #placed: Placed | undefined
   readonly #asked: AskedHole | undefined
   readonly #reach: () => unknown
   /** Whether a nocache block was met in a fragment of this run. */
@@ -68,11 +71,10 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     this.writing = new Writing(buffer)
     this.#reach = reach
     this.#filepath = options.filepath
-    this.#page = options.fragcachePage as Page
-    this.#placed = options.fragcachePlaced
-    this.#asked = options.fragcacheHole
+    this.#page = options[PAGE] as Page
+    this.#asked = options[HOLE]
     // What the block includes is rendered as a whole.
-    if (this.#asked !== undefined) options.fragcacheHole = undefined
+    options[HOLE] = undefined
   }
 
   /* What the code of a template calls. */
@@ -160,7 +162,6 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     const { id, line } = this.#runtime.holeAt(strings)
     const outermost = outermostOf(currentFrame())
     if (outermost !== undefined) this.#hasHoles = true
-    else if (this.#placed !== undefined) this.#placed.any = true
     const fragment = outermost?.fragment?.site.fragment
     const template = this.#nameOfHole(id)
     const position = { template, line, ...(fragment === undefined ? undefined : { fragment }) }
@@ -205,11 +206,16 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
 
   /* What its fragments call. */
 
-  /** @throws CacheTagError: a text holds what a layout was given, with per-user output in it. */
-  checkPlaced(text: string, site: EtaSite): void {
-    if (this.#placed?.texts.some((placed) => text.includes(placed)) === true) {
-      throw etaFaults.placedBefore(site.tag)
-    }
+  /**
+   * Whether a text may be stored. It may not where it perhaps holds what a layout was given, with per-user
+   * output in it.
+   *
+   * @throws CacheTagError: it surely does.
+   */
+  mayStore(text: string, site: EtaSite): boolean {
+    const given = this.#page.layoutTexts.filter((one) => text.includes(one))
+    if (given.some(({ length }) => length >= MIN_TEXT)) throw etaFaults.placedBefore(site.tag)
+    return given.length === 0
   }
 
   /** Something is being stored. @param write - Never rejects. */

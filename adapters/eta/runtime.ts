@@ -2,7 +2,9 @@ import type { EngineCache } from '../../src/engine.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './compiled.js'
 import type { EtaSite } from './site.js'
-import type { Engine, Placed, RunOptions, Template } from './templates.js'
+import { copyOfPlain } from '../../src/fragment/named-values.js'
+import { newPage } from './holes.js'
+import { PAGE, type Engine, type RunOptions, type Template } from './templates.js'
 
 /** Most templates of which it is remembered that a warning was given. */
 const MAX_WARNED = 1_000
@@ -17,9 +19,23 @@ export class Runtime {
 
   constructor(readonly cache: EngineCache) {}
 
-  /** Notes what a layout is given by a template. */
-  included(data: object | undefined, options: RunOptions | undefined): void {
-    if (options?.fragcachePlaced?.any === true) notePlaced(options.fragcachePlaced, data ?? {})
+  /**
+   * The options that a template hands on, with the page that it is of.
+   *
+   * @param isCopied - Whether the template may change its data before a nocache block sees them.
+   */
+  pageOf(data: object | undefined, options: RunOptions | undefined, isCopied: boolean): RunOptions {
+    const page = options?.[PAGE] ?? newPage(isCopied && data ? (copyOfPlain(data) ?? data) : data)
+    return { ...options, [PAGE]: page }
+  }
+
+  /** Notes what a layout is given by a template: text already, perhaps with per-user output in it. */
+  included(data: object | undefined, options: RunOptions | undefined): undefined {
+    const page = options?.[PAGE]
+    if (page?.hasShown !== true) return
+    const { body, __blocks: blocks } = (data ?? {}) as { body?: unknown; __blocks?: unknown }
+    const text = blocks !== undefined && typeof body === 'string' ? body.trim() : ''
+    if (text !== '') page.layoutTexts.push(text)
   }
 
   /** Notes an engine whose templates may hold nocache blocks. */
@@ -74,13 +90,4 @@ export class Runtime {
       { type: 'FragmentDigestWarning', code: 'FRAGCACHE_DYNAMIC_INCLUDE' },
     )
   }
-}
-
-/** Shorter texts may stand in another one by chance. */
-const MIN_TEXT = 16
-
-/** What a layout is given is text already, with per-user output in it. */
-function notePlaced({ texts }: Placed, data: object): void {
-  const { body, __blocks: blocks } = data as { body?: unknown; __blocks?: unknown }
-  if (blocks !== undefined && typeof body === 'string' && body.length >= MIN_TEXT) texts.push(body)
 }

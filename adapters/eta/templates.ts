@@ -26,29 +26,27 @@ export type Template = (
   options: RunOptions,
 ) => string | Promise<string>
 
+/** Not seen by what lists the options. */
+export const HOLE = Symbol('fragcache.eta.hole')
+export const PAGE = Symbol('fragcache.eta.page')
+
 /** What Eta hands to a template that it runs, and hands on to what that includes. */
 export interface RunOptions {
   readonly filepath?: string | undefined
   readonly async?: boolean
   /** The nocache block that is to be rendered in place of the whole template. */
-  fragcacheHole?: AskedHole | undefined
+  [HOLE]?: AskedHole | undefined
   /** What the application renders, with all that it includes and its layout. */
-  readonly fragcachePage?: Page | undefined
-  /** What a template, all it includes and its layout know of blocks that were rendered in place. */
-  fragcachePlaced?: Placed | undefined
-}
-
-/** Blocks that were rendered in place, because nothing around them was kept. */
-export interface Placed {
-  /** Whether there were any. */
-  any: boolean
-  /** The texts with them that a layout was given. */
-  readonly texts: string[]
+  readonly [PAGE]?: Page | undefined
 }
 
 /** What the application renders: each nocache block in it sees these data. */
 export interface Page {
   readonly data: object | undefined
+  /** Whether a nocache block was rendered: its text may be in what a layout is given. */
+  hasShown: boolean
+  /** The texts with per-user output that layouts were given. */
+  readonly layoutTexts: string[]
 }
 
 /** A nocache block that a template is asked for. */

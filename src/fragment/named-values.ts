@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { CacheTagError, show, type TagPosition } from '../errors.js'
 import { packValue, unpackValue } from '../serializer.js'
 import { checkValue } from '../value.js'
@@ -83,17 +84,52 @@ export function readNamed(stored: string): NamedHole {
 export function withValues(context: unknown, values: NamedValues): unknown {
   const names = Object.keys(values)
   if (names.length === 0) return context
-  const own = typeof context === 'object' && context !== null && !Array.isArray(context)
-  const seen = (
-    own
-      ? Object.create(
-          Object.getPrototypeOf(context) as object | null,
-          Object.getOwnPropertyDescriptors(context),
-        )
-      : {}
-  ) as object
+  if (typeof context !== 'object' || context === null) return { ...values }
+  const seen = Array.isArray(context) ? (context as unknown[]).slice() : copyOfPlain(context)
+  if (seen === undefined) return over(context, values)
   for (const name of names) define(seen, name, values[name])
   return seen
+}
+
+/**
+ * A copy of an object, in which everything may be changed. Getters are not called.
+ *
+ * @returns `undefined`: it is of a class, a list or a proxy, of which no copy does all that it does.
+ */
+export function copyOfPlain(object: object): object | undefined {
+  const prototype = Object.getPrototypeOf(object) as object | null
+  if ((prototype !== Object.prototype && prototype !== null) || types.isProxy(object))
+    return undefined
+  const properties: PropertyDescriptorMap = Object.getOwnPropertyDescriptors(object)
+  for (const name of Reflect.ownKeys(properties)) {
+    const property = properties[name]
+    if (property !== undefined) property.configurable = true
+  }
+  return Object.create(prototype, properties) as object
+}
+
+/** An object of a class, which may have private members, with values before its own. */
+function over(context: object, values: NamedValues): object {
+  const named = (name: PropertyKey) => Object.hasOwn(values, name)
+  const get = (name: PropertyKey): unknown => {
+    if (named(name)) return values[name as string]
+    const value: unknown = Reflect.get(context, name)
+    return typeof value === 'function' ? (value.bind(context) as unknown) : value
+  }
+  return new Proxy(
+    {},
+    {
+      get: (_, name) => get(name),
+      has: (_, name) => named(name) || Reflect.has(context, name),
+      ownKeys: () => [...new Set([...Reflect.ownKeys(context), ...Object.keys(values)])],
+      getOwnPropertyDescriptor(_, name) {
+        const isOwn = named(name) || Object.hasOwn(context, name)
+        if (!isOwn) return undefined
+        return { value: get(name), configurable: true, enumerable: true, writable: true }
+      },
+      getPrototypeOf: () => Object.getPrototypeOf(context) as object | null,
+    },
+  )
 }
 
 /** Also a name that means something to every object. */

@@ -37,7 +37,8 @@ export interface Figures {
 export class Tally {
   readonly outcomes = noOutcomes()
   readonly #sums = noSums()
-  readonly #reasons = new Map<string, Outcomes>()
+  /** Most fragments have none. */
+  #reasons: Map<string, Outcomes> | undefined
   readonly variants = new Distinct()
   readonly sampler = new TimingSample()
   /** Those whose saved time is in the sums. */
@@ -55,6 +56,7 @@ export class Tally {
   count(outcome: Outcome, reason?: string): void {
     this.outcomes[outcome]++
     if (reason === undefined) return
+    this.#reasons ??= new Map()
     let outcomes = this.#reasons.get(reason)
     if (outcomes === undefined) {
       outcomes = noOutcomes()
@@ -96,7 +98,7 @@ export class Tally {
   /** All since the process began. */
   total(): Figures {
     this.#countSaved()
-    const reasons = new Map([...this.#reasons].map(([reason, of]) => [reason, { ...of }]))
+    const reasons = new Map([...(this.#reasons ?? [])].map(([reason, of]) => [reason, { ...of }]))
     return { outcomes: { ...this.outcomes }, sums: { ...this.#sums }, reasons }
   }
 

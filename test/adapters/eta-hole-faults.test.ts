@@ -1,4 +1,6 @@
-import { createCaches, LocMemCache, type Cache, type CacheTagError } from 'fragcache'
+import { Eta } from 'eta'
+import { createCaches, FragmentCache, LocMemCache, type Cache, type CacheTagError } from 'fragcache'
+import { cachePlugin } from 'fragcache/eta'
 import { describe, expect, it } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -342,4 +344,124 @@ describe.each(stores)('a nocache block met in another template’s fragment, ove
     }
     expect(await eta.renderAsync('@plain', {})).toBe('<main>a body long enough</main>')
   })
+})
+
+describe('a template function that is called directly', () => {
+  const card = `<% cache 60 card %>[${user}]<% endcache %>`
+
+  it.each([
+    ['with a tag', card],
+    ['that includes one', `<%~ include('@card') %>`],
+    ['with a layout', `<% layout('@around') %>${card}`],
+  ])('%s, leaves the options alone, which all its visitors may share', (_id, source) => {
+    const eta = etaWith(inMemory(), { card, around: `<%~ it.body %>` })
+    const template = eta.compile(source)
+    const options = Object.freeze({})
+    for (const name of ['Ann', 'Bob']) {
+      expect(template.call(eta, { user: name }, options)).toBe(`[${name}]`)
+    }
+  })
+
+  it('has the options that it is given', () => {
+    const source = `<%= JSON.stringify(options) %><%~ include('@part') %>`
+    const templates = { part: `<%= Object.keys(options) %>include` }
+    const expected = etaWith(undefined, templates).compile(source)
+    const eta = etaWith(inMemory(), templates)
+    const template = eta.compile(source)
+    for (const options of [undefined, { filepath: '/a' }]) {
+      expect(template.call(eta, {}, options)).toBe(expected.call(eta, {}, options))
+    }
+  })
+})
+
+describe('what a layout is given', () => {
+  it.each([
+    ['a block in a fragment', `a body that is long <% cache 60 f %>${user}<% endcache %>`, true],
+    ['a short body', user, false],
+    ['a body with white space around', `  ${user} long enough a body  `, true],
+  ])('is not stored with the layout’s fragment: %s', async (_id, body, throws) => {
+    const eta = etaWith(inMemory(), {
+      main: `<% layout('@around') %>${body}`,
+      around: `<% cache 60 around %><main><%~ it.body.trim() %></main><% endcache %>`,
+    })
+    for (const name of ['Ann', 'Bob']) {
+      const page = eta.renderAsync('@main', { user: name })
+      if (throws) await expect(page).rejects.toThrow(/it holds the body of the template/)
+      else expect(await page).toBe(`<main>${name}</main>`)
+    }
+  })
+})
+
+describe('the data of a page with a nocache block that names a value', () => {
+  class Visitor {
+    readonly #user: string
+    readonly items = [1]
+    constructor(user: string) {
+      this.#user = user
+    }
+    get user() {
+      return this.#user
+    }
+    greet() {
+      return `Hi ${this.#user}`
+    }
+  }
+
+  it.each<[what: string, make: (user: string) => object, greets?: boolean]>([
+    ['frozen', (name) => Object.freeze({ id: 1, user: name })],
+    ['an object of a class', (name) => new Visitor(name), true],
+    [
+      'a proxy',
+      (name) => new Proxy({ user: name }, { get: (to, key) => Reflect.get(to, key) as unknown }),
+    ],
+    ['without a prototype', (name) => Object.assign(Object.create(null) as object, { user: name })],
+  ])('may be %s', (_what, make, greets = false) => {
+    const eta = etaWith(inMemory())
+    const source = `<% cache 60 f %><% [1].map((x) => { const y = x; return y }) %><% nocache id=3 %><%= it.id %><%= it.user %><%= it.greet ? it.greet() : '' %><% endnocache %><% endcache %>`
+    for (const name of ['Ann', 'Bob']) {
+      const text = eta.renderString(source, make(name))
+      expect(text).toBe(`3${name}${greets ? `Hi ${name}` : ''}`)
+    }
+  })
+
+  it('is as it was given, however the body changes it', () => {
+    const changes = [
+      `<% const d = it; d.user = 'x' %>`,
+      `<% for (it.user of ['x']) {} %>`,
+      `<% it\n.user = 'x' %>`,
+    ]
+    for (const [at, change] of changes.entries()) {
+      const eta = etaWith(inMemory())
+      for (const name of ['Ann', 'Bob']) {
+        expect(
+          eta.renderString(`<% cache 60 f${at} %>${change}${user}<% endcache %>`, { user: name }),
+        ).toBe(name)
+      }
+    }
+    const eta = etaWith(inMemory(), {}, { useWith: true })
+    const source = `<% cache 60 f %><% user = 'x' %><% nocache %><%= user %><% endnocache %><% endcache %>`
+    for (const name of ['Ann', 'Bob']) expect(eta.renderString(source, { user: name })).toBe(name)
+  })
+})
+
+it('a function’s own `it` does not keep a block from the data', () => {
+  const source = `<% const f = it => it.id %><% cache 60 f %>${user}<% endcache %>`
+  for (const name of ['Ann', 'Bob']) {
+    expect(etaWith(inMemory()).renderString(source, { user: name })).toBe(name)
+  }
+})
+
+it('engines that escape differently have blocks of their own', async () => {
+  const plugin = cachePlugin(inMemory())
+  const [mail, site] = [{ autoEscape: false }, {}].map(
+    (config) => new Eta({ ...config, plugins: [plugin] }),
+  ) as [Eta, Eta]
+  for (const eta of [mail, site]) eta.loadTemplate('@p', `Hi ${user}`)
+  const data = { user: '<b>' }
+  expect(mail.render('@p', data)).toBe('Hi <b>')
+  const fragments = new FragmentCache(inMemory())
+  const options = { name: 'page', timeout: 60, holes: plugin.holes(data) }
+  for (let i = 0; i < 2; i++) {
+    expect(await fragments.render(options, () => site.render('@p', data))).toBe('Hi &lt;b&gt;')
+  }
 })
