@@ -51,7 +51,6 @@ export default {
     'src/staleness.ts:Lock',
     'src/stamp.ts:Stamp',
     'src/backend/core.ts:Composition',
-    'src/making/frame.ts:Frame',
     // What types are made from that are exported.
     'src/fragment/faults.ts:KEYWORDS',
     'src/pages/reasons.ts:LeftReason',
