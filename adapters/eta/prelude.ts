@@ -6,6 +6,9 @@ const BLOCKS = ['function block(name,fn){if(', 'async function blockAsync(name,f
 const INCLUDE = '\nlet include = ('
 /** What a template hands on to what it includes: its own options, and what page it is of. */
 const OPTIONS = `${RUNTIME}Options`
+/** The plugin is reached by the configuration, so that it lives as long as the engine. */
+const FIND = 'this.config.plugins.find((plugin)=>plugin.fragcache!==undefined)'
+const PLUGIN = `${RUNTIME}Plugin`
 const EPILOGUE = '\nif (__eta.layout) {'
 const RETURN = '\nreturn __eta.res;'
 
@@ -56,14 +59,12 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
   // What blocks see must not change with what the template does to its data.
   const isCopied = INCLUDES.test(body) || body.includes(`${RUNTIME}.hole`)
   const page = `${PLUGIN}?.pageOf(${varName},options,${isCopied})`
-  return `${code.slice(0, at)}\n;const ${OPTIONS}=${page}??options;${includes}${code.slice(end)}`
+  const own = `const ${PLUGIN}=${FIND},${OPTIONS}=${page}??options`
+  return `${code.slice(0, at)}\n;${own};${includes}${code.slice(end)}`
 }
 
 const NO_PLUGIN =
   'fragcache/eta: this template holds cache tags, but the plugins of the Eta that runs it do not; add cachePlugin(caches) to its option plugins'
-
-/** The plugin is reached by the configuration, so that it lives as long as the engine. */
-const PLUGIN = '(this.config.plugins.find((plugin)=>plugin.fragcache!==undefined))'
 
 function start(asynchronous: boolean): string {
   const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`

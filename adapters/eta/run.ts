@@ -74,7 +74,7 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     this.#page = options[PAGE] as Page
     this.#asked = options[HOLE]
     // What the block includes is rendered as a whole.
-    options[HOLE] = undefined
+    if (this.#asked !== undefined) options[HOLE] = undefined
   }
 
   /* What the code of a template calls. */

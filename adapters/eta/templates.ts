@@ -37,7 +37,7 @@ export interface RunOptions {
   /** The nocache block that is to be rendered in place of the whole template. */
   [HOLE]?: AskedHole | undefined
   /** What the application renders, with all that it includes and its layout. */
-  readonly [PAGE]?: Page | undefined
+  [PAGE]?: Page | undefined
 }
 
 /** What the application renders: each nocache block in it sees these data. */
