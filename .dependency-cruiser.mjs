@@ -3,9 +3,35 @@
 /** What nobody publishes stays outside of what is published. */
 const tools = '^(test|bench|examples|scripts|fixtures)/'
 
-/** The helpers in src that may not import the cache or what stands on it; the drawing of the layers has them as one. */
-export const leaves =
-  'bus|errors|invalidations|keys|maybe-promise|missing-peer|payload-format|serializer|settings|structure|tags|time-limit|timeout|value'
+const api = '(cache|cache-options|caches|describe|get-or-set|values)[.]ts$'
+const entries = '(index|engine|cli)[.]ts$'
+
+/**
+ * The layers of src from the ground up: the files of each, and the layers that it stands on. It may import these,
+ * what they stand on, and itself.
+ *
+ * @type {readonly { name: string, files: string, on: readonly string[] }[]}
+ */
+export const layers = [
+  { name: 'helpers', files: `^src/(?!${api}|${entries})[^/]+$`, on: [] },
+  { name: 'http', files: '^src/http/', on: ['helpers'] },
+  { name: 'observe', files: '^src/observe/(?!access-log|watch)', on: ['helpers'] },
+  { name: 'backend', files: '^src/backend/', on: ['observe'] },
+  { name: 'making', files: '^src/making/', on: ['backend'] },
+  { name: 'cache', files: `^src/${api}`, on: ['making'] },
+  { name: 'observers', files: '^src/observe/(access-log|watch)', on: ['cache'] },
+  { name: 'backends', files: '^src/backends/', on: ['cache'] },
+  { name: 'fragment', files: '^src/(fragment/|engine[.]ts$)', on: ['cache'] },
+  { name: 'pages', files: '^src/pages/', on: ['cache', 'http'] },
+  { name: 'index', files: '^src/index[.]ts$', on: ['backends', 'fragment', 'observers'] },
+  { name: 'cli', files: '^src/cli(/|[.]ts$)', on: ['backends', 'fragment', 'http', 'observers'] },
+]
+
+/** A layer and all below it, by their files. */
+const filesUpTo = (name) => {
+  const { files, on } = layers.find((layer) => layer.name === name)
+  return [files, ...on.flatMap(filesUpTo)]
+}
 
 const backends = 'locmem|dummy|file|redis|memcached|database|tiered'
 
@@ -42,71 +68,19 @@ export default {
       { path: '^src/', pathNot: '^src/(backends/|cli/|cli[.]ts$)' },
       { path: packages },
     ),
-    forbid(
-      'leaves',
-      'a leaf helper knows nothing above it',
-      { path: `^src/(${leaves})[.]ts$` },
-      { path: '^src/(index|cache|caches|cli)[.]ts$|^src/(backends|fragment|http|pages)/' },
+    ...layers.map(({ name, files, on }) =>
+      forbid(
+        name,
+        on.length === 0 ? 'it knows no layer but its own' : `it stands on ${on.join(', ')} alone`,
+        { path: files },
+        { path: '^src/', pathNot: [...new Set(filesUpTo(name))] },
+      ),
     ),
     forbid(
-      'core',
-      'the core knows no concrete backend, no fragments and no HTTP',
-      { path: '^src/(cache|cache-options|caches|values)[.]ts$' },
-      { path: '^src/(index|cli)[.]ts$|^src/(backends|fragment|http|pages)/' },
-    ),
-    forbid(
-      'backend',
-      'what stands between a store and its cache knows nobody who uses the cache',
-      { path: '^src/backend/' },
-      {
-        path: '^src/(index|cache|cache-options|caches|cli|get-or-set|values)[.]ts$|^src/(making|backends|fragment|http|pages|cli)/',
-      },
-    ),
-    forbid(
-      'making',
-      'making knows a cache by its core alone',
-      { path: '^src/making/' },
-      {
-        path: '^src/(index|cache|cache-options|caches|cli|get-or-set|values)[.]ts$|^src/(backends|fragment|http|pages|cli)/',
-      },
-    ),
-    forbid(
-      'observe',
-      'what counts and tells knows neither what is counted nor who makes it',
-      { path: '^src/observe/' },
-      {
-        path: '^src/(index|cache|cache-options|cli|get-or-set|values)[.]ts$|^src/(making|backends|fragment|http|pages|cli)/',
-      },
-    ),
-    forbid(
-      'backends',
-      'a backend imports the base class and leaf helpers',
-      { path: '^src/backends/' },
-      { path: '^src/(index|caches|cli)[.]ts$|^src/(fragment|http|pages)/' },
-    ),
-    forbid(
-      'no-concrete-backend',
-      'only index.ts and the subpath entries name concrete backends',
-      { path: '^src/(fragment|http|pages)/' },
-      { path: '^src/(index|cli)[.]ts$|^src/backends/' },
-    ),
-    forbid(
-      'fragments-without-http',
-      'fragments know no HTTP',
-      { path: '^src/fragment/' },
-      { path: '^src/(http|pages)/' },
-    ),
-    forbid(
-      'pages-without-guests',
-      'src/pages decides by values: it knows neither fragments nor the requests of node:http',
+      'pages-without-requests',
+      'src/pages decides by values: it does not know the requests of node:http',
       { path: '^src/pages/' },
-      { path: '^src/fragment/|^(node:)?http2?(/|$)' },
-    ),
-    forbid(
-      'fields-under-pages',
-      'header fields and policy know no pages',
-      { path: '^src/http/' },
-      { path: '^src/pages/' },
+      { path: '^(node:)?http2?(/|$)' },
     ),
     forbid(
       'policy-is-pure',
@@ -118,7 +92,7 @@ export default {
     ),
     forbid(
       'adapters',
-      'an adapter stands on src/fragment, src/pages and what is under them',
+      'an adapter stands on fragments, pages and what is under them',
       { path: '^adapters/' },
       { path: ['^src/(index|cli)[.]ts$', '^src/backends/', tools] },
     ),

@@ -7,24 +7,20 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { leaves } from '../.dependency-cruiser.mjs'
+import { layers } from '../.dependency-cruiser.mjs'
 import { root } from './build.mjs'
 
 const page = join(root, 'docs', 'architecture.md')
 const drawing = /(?<=^```mermaid\n)flowchart TD\n.*?(?=^```$)/ms
 
-const leaf = new RegExp(`^src/(${leaves})[.]ts$`)
-
-/** The layer a file belongs to: its folder, or for files of src itself the core or the leaves. */
-function layerOf(file, folders) {
+/** The layer a file belongs to; of the adapters, each folder is one. */
+function layerOf(file) {
   const [top, name] = file.split('/')
   if (top === 'adapters') return `adapters/${name}`
-  if (leaf.test(file)) return 'leaves'
-  const folder = name.replace(/\.ts$/, '')
-  return folders.has(folder) || folder === 'index' ? `src/${folder}` : 'core'
+  return layers.find(({ files }) => new RegExp(files).test(file)).name
 }
 
-/** Every import between two layers, and whether it is of types alone. */
+/** Every import between two layers, of types too, as a pair of their names. */
 async function importsBetweenLayers() {
   const tool = fileURLToPath(import.meta.resolve('dependency-cruiser'))
   const program = join(dirname(tool), '..', '..', 'bin', 'dependency-cruise.mjs')
@@ -32,18 +28,15 @@ async function importsBetweenLayers() {
   const options = { cwd: root, maxBuffer: 256 * 1024 * 1024 }
   const { stdout } = await promisify(execFile)(process.execPath, args, options)
   const { modules } = JSON.parse(stdout)
-  const ours = modules.filter(({ source }) => /^(src|adapters)\//.test(source))
-  const folders = new Set(ours.flatMap(({ source }) => /^src\/([^/]+)\//.exec(source)?.[1] ?? []))
-  return ours.flatMap(({ source, dependencies }) =>
-    dependencies
-      .filter(({ resolved }) => /^(src|adapters)\//.test(resolved))
-      .map(({ resolved, dependencyTypes }) => ({
-        from: layerOf(source, folders),
-        to: layerOf(resolved, folders),
-        isOfTypes: dependencyTypes.includes('type-only'),
-      }))
-      .filter(({ from, to }) => from !== to),
-  )
+  const isOurs = (file) => /^(src|adapters)\//.test(file)
+  return modules
+    .filter(({ source }) => isOurs(source))
+    .flatMap(({ source, dependencies }) =>
+      dependencies
+        .filter(({ resolved }) => isOurs(resolved))
+        .map(({ resolved }) => [layerOf(source), layerOf(resolved)])
+        .filter(([from, to]) => from !== to),
+    )
 }
 
 /** Whether `to` can be reached from `from` by `arrows`, other than by the one from `from` to `to`. */
@@ -68,24 +61,15 @@ function fewest(arrows) {
   return kept
 }
 
-const unique = (pairs) => [...new Set(pairs.map(String))].sort().map((pair) => pair.split(','))
-
 async function draw() {
-  const imports = await importsBetweenLayers()
-  const pairs = (some) => unique(some.map(({ from, to }) => [from, to]))
-  const code = pairs(imports.filter(({ isOfTypes }) => !isOfTypes))
-  const types = pairs(imports.filter(({ isOfTypes }) => isOfTypes)).filter(
-    ([from, to]) => !code.some((one) => String(one) === String([from, to])),
-  )
-  const layers = [...new Set(imports.flatMap(({ from, to }) => [from, to]))].sort()
+  const imports = (await importsBetweenLayers()).map(String)
+  const arrows = [...new Set(imports)].sort().map((arrow) => arrow.split(','))
+  const drawn = [...new Set(arrows.flat())].sort()
   const id = (layer) => layer.replace('/', '_')
   return [
     'flowchart TD',
-    ...layers.map((layer) => `  ${id(layer)}["${layer}"]`),
-    ...fewest(code).map(([from, to]) => `  ${id(from)} --> ${id(to)}`),
-    ...types
-      .filter(([from, to]) => !isReachable(from, to, code))
-      .map(([from, to]) => `  ${id(from)} -.-> ${id(to)}`),
+    ...drawn.map((layer) => `  ${id(layer)}["${layer}"]`),
+    ...fewest(arrows).map(([from, to]) => `  ${id(from)} --> ${id(to)}`),
     '',
   ].join('\n')
 }
