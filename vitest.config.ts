@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import InTurns from './test/support/sequencer.js'
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
@@ -70,12 +71,11 @@ const timed = [
   'test/support/servers.test.ts',
 ]
 
-/**
- * Projects run one after the other: beside those that compute, tests of time limits and of locks
- * starve.
- */
+const patience = 'test/support/patience.ts'
+
+/** @param group - Those of one run side by side, and the groups one after the other. */
 function project(
-  groupOrder: number,
+  group: number,
   name: string,
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration {
@@ -87,12 +87,12 @@ function project(
       // Of those that transpile or install something, or start servers, for the first time.
       hookTimeout: 60_000,
       expect: { poll: { timeout: 10_000 } },
-      setupFiles: ['test/support/patience.ts'],
+      setupFiles: [patience],
       // Of tests that say that they wait for nothing but time.
       maxConcurrency: 16,
-      // One more than there are cores: most files wait now and then, many of them most of the time.
-      maxWorkers: availableParallelism() + 1,
-      sequence: { groupOrder },
+      // More than there are cores: most files wait now and then, many of them most of the time.
+      maxWorkers: availableParallelism() + (group === 0 ? 2 : 1),
+      sequence: { groupOrder: group },
       ...test,
     },
   }
@@ -101,18 +101,20 @@ function project(
 export default defineConfig({
   test: {
     globalSetup: ['test/support/servers/keeper.ts'],
+    sequence: { sequencer: InTurns },
     projects: [
-      // Limits of time are told from a starved machine with no more files than cores.
-      project(0, 'timed', { include: timed, maxWorkers: availableParallelism() }),
-      project(1, 'whole', {
+      project(0, 'timed', { include: timed }),
+      // Beside those that compute, tests of time limits and of locks would starve without the first call.
+      project(0, 'whole', {
         include: [...whole, ...apart],
         exclude: [...timed, ...light.slice(lightFolders.length)],
+        setupFiles: ['test/support/low-priority.ts', patience],
       }),
-      project(2, 'light', {
+      project(1, 'light', {
         include: light,
         exclude: [...apart, ...timed],
         isolate: false,
-        setupFiles: ['test/support/patience.ts', 'test/support/fresh-modules.ts'],
+        setupFiles: [patience, 'test/support/fresh-modules.ts'],
       }),
     ],
     coverage: {

@@ -147,6 +147,7 @@ const PARTS = `access ask backendName begin below bumpTags bus call callStore ca
   unpackPayload`
 
 const ownNames = `
+import { mock } from 'node:test'
 import { createCaches, FragmentCache } from 'fragcache'
 import { testBackend } from 'fragcache/testing'
 import { MapCache, type MapCacheSettings, type Store } from './map-cache.js'
@@ -159,11 +160,17 @@ class Mine extends MapCache {
 }
 
 let store: Store = new Map()
+let nowMs = Date.now()
+mock.method(Date, 'now', () => nowMs)
+
 testBackend('Mine', {
   reset: () => {
     store = new Map()
   },
   create: (settings) => Mine.open({ ...settings, options: { store } }),
+  advance: (seconds) => {
+    nowMs = Math.round(nowMs + seconds * 1000)
+  },
   variants: ['plain'],
 })
 
