@@ -68,7 +68,7 @@ export function openHere(
   const stale = ageing !== undefined && mayBeStale(ageing)
   // The hot path: no lists, no closures, and the clock is read at most twice.
   try {
-    hit = atOnce(cache.lookupOne(variant.storedKey, false, stale))
+    hit = atOnce(cache.entries.lookupOne(variant.storedKey, false, stale))
     lookupMs = cache.calls.lookedUp('get', variant.key, hit !== undefined, startedMs)
   } catch (error) {
     cache.guard.reportFailure('get', error)

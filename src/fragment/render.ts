@@ -23,7 +23,7 @@ import {
 } from './from-code.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
-import { showContent as showContent } from './holes.js'
+import { showContent } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
 import { openMany } from './open.js'
 import { checkAdapterOptions, toSettings, type AdapterOptions } from './options.js'
@@ -32,6 +32,8 @@ import { FragmentResolver, type CodeValues, type Fragment, type TagSite } from '
 import { openInPlace, runInPlace } from './tag.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
+
+const NONE: readonly unknown[] = []
 
 /** One process may load two copies of this package. */
 const RESOLVER = Symbol.for('fragcache.fragments.resolver.1')
@@ -229,7 +231,7 @@ export class FragmentCache {
     if (typeof options !== 'object' || (options as unknown) === null) {
       throw new TypeError(`options: ${show(options)} is no object; write { name: 'sidebar' }`)
     }
-    const { name, timeout, varyOn = [], template } = options
+    const { name, varyOn = NONE, template } = options
     checkName(name)
     const site: TagSite = {
       fragment: name,
@@ -237,14 +239,16 @@ export class FragmentCache {
       remedy: 'use render instead of renderSync',
       fromCode: true,
     }
-    for (const option of Object.keys(options)) {
+    // Without a list of the options and a copy of them: each hit comes here.
+    for (const option in options) {
       if (!FROM_CODE.includes(option)) throw faults.unknownOption(option, FROM_CODE, site)
     }
     checkVaryOn(varyOn)
     if (options.tags !== undefined) checkEntryTags(options.tags)
     checkHoles(options.holes)
     checkInputs(options.inputs)
-    return this.#resolver.resolve(site, { ...options, timeout, varyOn })
+    const values = options.varyOn === undefined ? { ...options, varyOn } : options
+    return this.#resolver.resolve(site, values as CodeValues)
   }
 }
 

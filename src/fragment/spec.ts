@@ -52,7 +52,9 @@ export interface TagValues {
 }
 
 /** The values of a fragment that is rendered from code. */
-export interface CodeValues extends TagValues {
+export interface CodeValues extends Omit<TagValues, 'timeout'> {
+  /** Left out: the cache's. */
+  readonly timeout?: unknown
   readonly earlyRefresh?: unknown
   /** The per-user inputs that `varyOn` was made from. */
   readonly inputs?: readonly string[] | undefined
@@ -192,7 +194,7 @@ export class FragmentResolver {
     return table
   }
 
-  #variant(table: VariantTable, { varyOn, digest }: TagValues, site: TagSite): Variant {
+  #variant(table: VariantTable, { varyOn, digest }: CodeValues, site: TagSite): Variant {
     try {
       if (digest !== undefined) {
         return table.find([digest, ...varyOn.map((value) => this.#textOf(value, site))])
