@@ -16,6 +16,8 @@ export interface SqliteDatabase {
   prepare(sql: string): Prepared
 }
 
+const EMPTY = Buffer.alloc(0)
+
 /** A database of `better-sqlite3`, `libsql` or `node:sqlite`. It answers at once. */
 export class SqliteDriver implements Driver {
   readonly dialect = 'sqlite'
@@ -36,11 +38,12 @@ export class SqliteDriver implements Driver {
   run(statement: Statement, parameters: readonly Parameter[]): Answer {
     try {
       const prepared = this.#prepare(statement)
+      const bound = parameters.map(bindable)
       if (statement.givesRows) {
-        const rows = prepared.all(...parameters)
+        const rows = prepared.all(...bound)
         return { rows, count: rows.length }
       }
-      return { rows: [], count: Number(prepared.run(...parameters).changes) }
+      return { rows: [], count: Number(prepared.run(...bound).changes) }
     } catch (error) {
       throw failureOf(error, statement, this.context)
     }
@@ -77,4 +80,9 @@ export class SqliteDriver implements Driver {
       'DatabaseCache: database: its statements are promises; give a database of "libsql" in place of libsql/promise',
     )
   }
+}
+
+/** An empty array that `node:sqlite` read has no memory, and would be bound as NULL. */
+function bindable(parameter: Parameter): Parameter {
+  return parameter instanceof Uint8Array && parameter.length === 0 ? EMPTY : parameter
 }
