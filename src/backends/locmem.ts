@@ -4,6 +4,7 @@ import { InvalidCacheBackendError, show } from '../errors.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
 import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 import { MemoryEntries } from './locmem/entries.js'
+import { POLICIES, type EvictionPolicy } from './locmem/eviction.js'
 import { MemoryStore } from './locmem/memory-store.js'
 import { MemoryPrimitives } from './locmem/primitives.js'
 
@@ -12,11 +13,18 @@ export interface LocMemOptions {
   /** Most entries it holds, never exceeded. Default 300. */
   readonly maxEntries?: number | undefined
   /**
+   * Which live entries go first when it is full and nothing has expired: `'lru'`, those that have not
+   * been used for the longest time; `'s3-fifo'`, those that were not used again while they were new, so
+   * that what is asked for once drives nothing out that is asked for often. Caches of one location have
+   * one policy. Default `'s3-fifo'`, and `'lru'` with `cullFrequency`.
+   */
+  readonly policy?: EvictionPolicy | undefined
+  /**
    * When it is full and nothing has expired, one in so many entries goes, the least recently used
-   * first. 0: all of them. Default 3.
+   * first, as in Django. 0: all of them. Default: one goes for one that comes.
    */
   readonly cullFrequency?: number | undefined
-  /** Most bytes of keys and values together; the least recently used go. Default: no limit. */
+  /** Most bytes of keys and values together; what goes first says the policy. Default: no limit. */
   readonly maxBytes?: number | undefined
 }
 
@@ -43,7 +51,7 @@ export class LocMemCache extends Cache {
   constructor(settings: LocMemSettings = {}) {
     super(
       settings,
-      { options: [...LIMIT_OPTIONS, 'maxBytes'] },
+      { options: [...LIMIT_OPTIONS, 'maxBytes', 'policy'] },
       composed((core) => {
         const { location, options = {} } = settings
         if (location !== undefined && typeof location !== 'string') {
@@ -51,25 +59,54 @@ export class LocMemCache extends Cache {
             `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
           )
         }
+        const { maxEntries, cullFrequency } = resolveLimits('LocMemCache', options)
         const limits = {
-          ...resolveLimits('LocMemCache', options),
+          maxEntries,
+          cullFrequency: options.cullFrequency === undefined ? undefined : cullFrequency,
           maxBytes: resolveCount('LocMemCache', 'maxBytes', options.maxBytes, Infinity, 1),
         }
-        const store = new MemoryPrimitives(openStore(location), core.settings.keyPrefix, limits)
+        const memory = openStore(location, resolvePolicy(options))
+        const store = new MemoryPrimitives(memory, core.settings.keyPrefix, limits)
         return { store, entries: new MemoryEntries(core, store) }
       }),
     )
   }
 }
 
-/** One process may load two copies of this package; a name means the same store in both. */
-const REGISTRY = Symbol.for('fragcache.locmem.stores.4')
+/**
+ * @returns `undefined`: any will do.
+ * @throws InvalidCacheBackendError: it is unknown, or does not go with the other options.
+ */
+function resolvePolicy({ policy, cullFrequency }: LocMemOptions): EvictionPolicy | undefined {
+  if (policy !== undefined && !POLICIES.includes(policy)) {
+    const known = POLICIES.map((name) => show(name)).join(' or ')
+    throw new InvalidCacheBackendError(
+      `LocMemCache: policy: ${show(policy)} is none; give ${known}, or leave it out`,
+    )
+  }
+  if (cullFrequency === undefined) return policy
+  if (policy === 's3-fifo') {
+    throw new InvalidCacheBackendError(
+      "LocMemCache: cullFrequency: it culls the least recently used, and the policy 's3-fifo' lets one go for one that comes; leave cullFrequency out, or give the policy 'lru'",
+    )
+  }
+  return 'lru'
+}
 
-function openStore(location: string | undefined): MemoryStore {
-  if (location === undefined) return new MemoryStore()
+/** One process may load two copies of this package; a name means the same store in both. */
+const REGISTRY = Symbol.for('fragcache.locmem.stores.5')
+
+/** @throws InvalidCacheBackendError: the location has another policy. */
+function openStore(location: string | undefined, policy: EvictionPolicy | undefined): MemoryStore {
+  if (location === undefined) return new MemoryStore(policy ?? POLICIES[0])
   const holder = globalThis as { [REGISTRY]?: Map<string, MemoryStore> }
   const stores = (holder[REGISTRY] ??= new Map())
-  const store = stores.get(location) ?? new MemoryStore()
+  const store = stores.get(location) ?? new MemoryStore(policy ?? POLICIES[0])
+  if (policy !== undefined && policy !== store.policy) {
+    throw new InvalidCacheBackendError(
+      `LocMemCache: policy: the location ${show(location)} has the policy ${show(store.policy)} already, and not ${show(policy)}; give the same policy, and cullFrequency, to all caches of one location`,
+    )
+  }
   stores.set(location, store)
   return store
 }

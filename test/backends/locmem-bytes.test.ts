@@ -21,27 +21,30 @@ async function bytesIn(cache: LocMemCache, keys: readonly string[]): Promise<num
 }
 
 describe('LocMemCache with maxBytes', () => {
-  it('never holds more bytes of keys and values, whatever is stored, replaced or expires', async () => {
-    const keys = ['a', 'b', 'c', 'd']
-    const command = fc.record({
-      key: fc.constantFrom(...keys),
-      length: fc.integer({ min: 0, max: 60 }),
-      timeout: fc.constantFrom(1, 5, null),
-      passes: fc.constantFrom(0, 0, 1, 2),
-    })
-    await fc.assert(
-      fc.asyncProperty(fc.array(command, { maxLength: 30 }), async (commands) => {
-        const cache = new LocMemCache({ options: { maxBytes: MAX_BYTES } })
-        for (const { key, length, timeout, passes } of commands) {
-          vi.setSystemTime(Date.now() + passes * 1000)
-          await cache.set(key, 'x'.repeat(length), { timeout })
-          expect(await cache.get(key)).toBe('x'.repeat(length))
-          expect(await bytesIn(cache, keys)).toBeLessThanOrEqual(MAX_BYTES)
-        }
-      }),
-      { numRuns: 300 },
-    )
-  })
+  it.each([{ policy: 's3-fifo' }, { policy: 'lru' }, { cullFrequency: 3 }] as const)(
+    'never holds more bytes of keys and values, whatever happens: %j',
+    async (options) => {
+      const keys = ['a', 'b', 'c', 'd']
+      const command = fc.record({
+        key: fc.constantFrom(...keys),
+        length: fc.integer({ min: 0, max: 60 }),
+        timeout: fc.constantFrom(1, 5, null),
+        passes: fc.constantFrom(0, 0, 1, 2),
+      })
+      await fc.assert(
+        fc.asyncProperty(fc.array(command, { maxLength: 30 }), async (commands) => {
+          const cache = new LocMemCache({ options: { maxBytes: MAX_BYTES, ...options } })
+          for (const { key, length, timeout, passes } of commands) {
+            vi.setSystemTime(Date.now() + passes * 1000)
+            await cache.set(key, 'x'.repeat(length), { timeout })
+            expect(await cache.get(key)).toBe('x'.repeat(length))
+            expect(await bytesIn(cache, keys)).toBeLessThanOrEqual(MAX_BYTES)
+          }
+        }),
+        { numRuns: 300 },
+      )
+    },
+  )
 
   it('lets the least recently used go first, and no more of them than it must', async () => {
     const cache = new LocMemCache({ options: { maxBytes: 40 } })

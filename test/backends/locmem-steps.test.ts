@@ -34,7 +34,7 @@ async function figuresOf(cache: LocMemCache): Promise<ServerStats | undefined> {
 
 describe('LocMemCache with very many entries', () => {
   it('lets few of them go in one call, and a third of them by and by', async () => {
-    const cache = await filled(6000)
+    const cache = await filled(6000, { cullFrequency: 3 })
     const sizes = [6000]
     for (let i = 0; i < 1000; i++) {
       await cache.set(`new${i}`, 1)
@@ -50,15 +50,34 @@ describe('LocMemCache with very many entries', () => {
   })
 
   it('lets the least recently used go first, call by call', async () => {
-    const cache = await filled(6000)
+    const cache = await filled(6000, { cullFrequency: 3 })
     await cache.getMany(keysOf(1000))
     for (let i = 0; i < 150; i++) await cache.set(`new${i}`, 1)
     expect(await count(cache, keysOf(1000))).toBe(1000)
     expect(await count(cache, keysOf(150, 'new'))).toBe(150)
   })
 
+  it.each(['lru', 's3-fifo'] as const)(
+    'lets no call take longer the more is used: %s',
+    async (policy) => {
+      const cache = await filled(20_000, { policy })
+      for (let i = 0; i < 3; i++) await cache.getMany(keysOf(20_000))
+      const times: number[] = []
+      for (let i = 0; i < 1000; i++) {
+        const startMs = performance.now()
+        const stored = cache.set(`new${i}`, 1)
+        times.push(performance.now() - startMs)
+        await stored
+        expect(await kept(cache)).toBe(20_000)
+      }
+      // The clock of a busy machine says little of one call, and much of most.
+      times.sort((a, b) => a - b)
+      expect(times[900]).toBeLessThan(1)
+    },
+  )
+
   it('counts what was deleted towards what should go', async () => {
-    const cache = await filled(6000)
+    const cache = await filled(6000, { cullFrequency: 3 })
     await cache.set('another', 1)
     const left = await kept(cache)
     await cache.deleteMany(keysOf(6000).slice(2500, 5000))
@@ -136,7 +155,8 @@ describe('LocMemCache beside neighbours in one location', () => {
   }
 
   it('lets the least recently used of all go first, whoever wrote them', async () => {
-    const [a, b] = neighbours({ maxEntries: 6 }, { maxEntries: 6 })
+    const options = { maxEntries: 6, cullFrequency: 3 }
+    const [a, b] = neighbours(options, options)
     for (const key of ['1', '2', '3']) {
       await a.set(key, 1)
       await b.set(key, 1)
@@ -175,10 +195,10 @@ describe('LocMemCache beside neighbours in one location', () => {
 
   it('keeps the most recently used where one that counts bytes joins many entries', async () => {
     const location = randomUUID()
-    const many = new LocMemCache({ location, options: { maxEntries: 10_000 } })
+    const options = { maxBytes: 10_000, maxEntries: 10_000, policy: 'lru' } as const
+    const many = new LocMemCache({ location, options: { ...options, maxBytes: undefined } })
     await many.setMany(pairs(keysOf(5000)))
     await many.get('k7')
-    const options = { maxBytes: 10_000, maxEntries: 10_000 }
     const counting = new LocMemCache({ location, keyPrefix: 'counting', options })
     await counting.set('k', 'x'.repeat(9000))
     expect(await counting.has('k')).toBe(true)

@@ -40,6 +40,14 @@ export class DeadlineHeap<T extends Due> {
     this.#sift(item)
   }
 
+  /** Puts an item in the place of another, which is in the heap no more. */
+  replace(before: T, item: T): void {
+    const at = before.deadlineAt
+    before.deadlineAt = -1
+    if (at >= 0) this.#place(item, at)
+    this.put(item)
+  }
+
   remove(item: T): void {
     const at = item.deadlineAt
     if (at < 0) return

@@ -45,6 +45,10 @@ export class MemoryEntries implements Entries {
     // It counts on whatever is removed.
   }
 
+  findAtOnce(storedKey: string): Hit | undefined {
+    return this.lookupOne(storedKey)
+  }
+
   lookupOne(storedKey: string, _toWrite = false, stale = false): Hit | undefined {
     const entry = this.#primitives.find(storedKey)
     return entry === undefined ? undefined : toHit(entry, stale)

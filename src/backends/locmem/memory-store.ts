@@ -1,12 +1,15 @@
 import { isExpired, type Deadline } from '../../timeout.js'
+import { newEviction, type Eviction, type EvictionPolicy } from './eviction.js'
 import { Invalidations } from './invalidations.js'
 import { OwnedEntries, type MemoryEntry, type Turns } from './owned-entries.js'
-import type { Limits } from '../limits.js'
 import { sizeOf, type MemoryPayload } from './payload.js'
 import { Removals } from './removals.js'
 
 /** How much may be kept. */
-export interface MemoryLimits extends Limits {
+export interface MemoryLimits {
+  readonly maxEntries: number
+  /** One in so many entries goes when it is full; 0: all. `undefined`: one goes for one that comes. */
+  readonly cullFrequency: number | undefined
   /** Bytes of keys and values; `Infinity` for no limit. */
   readonly maxBytes: number
 }
@@ -20,25 +23,32 @@ const KEPT = 1000
 /** Entries that go with each later one, until as many are gone as should. */
 const BY_AND_BY = 16
 
-/** The entries that caches with one key prefix wrote. They are others after each `clear`. */
-export interface Owner {
-  entries: OwnedEntries
-}
-
 /**
  * Entries of one location, shared by every cache of that name in the process.
  *
  * No call takes longer the more is kept: what has to go goes in small steps, or is dropped as a whole.
  */
 export class MemoryStore {
-  readonly #owners = new Map<string, Owner>()
+  readonly #owners = new Map<string, OwnedEntries>()
+  /** The same. */
+  readonly #homes: OwnedEntries[] = []
   readonly #turns: Turns = { turn: 0, latest: undefined }
+  readonly #eviction: Eviction
   #size = 0
   #countsBytes = false
   /** Entries that are still to go since it was full. */
   #owed = 0
   readonly invalidations = new Invalidations()
   readonly removals = new Removals()
+
+  constructor(policy: EvictionPolicy) {
+    this.#eviction = newEviction(policy)
+  }
+
+  /** What goes first. */
+  get policy(): EvictionPolicy {
+    return this.#eviction.policy
+  }
 
   /** How many entries are kept, expired ones included. */
   get size(): number {
@@ -52,7 +62,7 @@ export class MemoryStore {
 
   #countBytes(): number {
     let bytes = 0
-    for (const { entries } of this.#owners.values()) bytes += entries.bytes
+    for (const { bytes: own } of this.#homes) bytes += own
     return bytes
   }
 
@@ -66,57 +76,55 @@ export class MemoryStore {
     this.#keepNewest(KEPT)
   }
 
-  /** What caches with this key prefix are known by. */
-  ownerOf(keyPrefix: string): Owner {
+  /** What caches with this key prefix keep. */
+  ownerOf(keyPrefix: string): OwnedEntries {
     const known = this.#owners.get(keyPrefix)
     if (known !== undefined) return known
-    const owner = { entries: this.#newEntries(keyPrefix) }
+    const owner = new OwnedEntries(keyPrefix, this.#turns)
+    owner.clear(this.#countsBytes)
     this.#owners.set(keyPrefix, owner)
+    this.#homes.push(owner)
     return owner
   }
 
-  #newEntries(keyPrefix: string): OwnedEntries {
-    return new OwnedEntries(keyPrefix, this.#turns, this.#countsBytes)
-  }
-
   /** The live entry of a key, which counts as used. What is dead goes. */
-  get(owner: Owner, key: string): MemoryEntry | undefined {
+  get(owner: OwnedEntries, key: string): MemoryEntry | undefined {
     const entry = this.#find(owner, key)
     if (entry === undefined) return undefined
     if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
       this.#remove(entry)
       return undefined
     }
-    entry.home.use(entry)
+    this.#eviction.used(entry)
     return entry
   }
 
-  #isCurrent({ payload, home }: MemoryEntry): boolean {
+  #isCurrent({ payload, list }: MemoryEntry): boolean {
     // Most have no tags, and this is the hot path.
-    return typeof payload !== 'object' || this.invalidations.isCurrent(home.owner, payload)
+    return typeof payload !== 'object' || this.invalidations.isCurrent(list.home.owner, payload)
   }
 
   /** Two key prefixes may come to the same stored key, and then it is the same entry. */
-  #find({ entries }: Owner, key: string): MemoryEntry | undefined {
-    const own = entries.get(key)
-    return own !== undefined || entries.size === this.#size ? own : this.#findElsewhere(key)
+  #find(owner: OwnedEntries, key: string): MemoryEntry | undefined {
+    const own = owner.get(key)
+    return own !== undefined || owner.size === this.#size ? own : this.#findElsewhere(key)
   }
 
   #findElsewhere(key: string): MemoryEntry | undefined {
-    for (const { entries } of this.#owners.values()) {
-      const entry = entries.get(key)
+    for (const owner of this.#homes) {
+      const entry = owner.get(key)
       if (entry !== undefined) return entry
     }
     return undefined
   }
 
   /**
-   * Stores a value, as the most recently used.
+   * Stores a value, which counts as a use of its key.
    *
    * @returns `false` if it alone is larger than everything may be.
    */
   set(
-    owner: Owner,
+    owner: OwnedEntries,
     key: string,
     payload: MemoryPayload,
     expiresAtMs: Deadline,
@@ -126,30 +134,35 @@ export class MemoryStore {
     if (bytes > limits.maxBytes) return false
     const before = this.#find(owner, key)
     if (before !== undefined) {
-      before.home.remove(before)
+      const more = bytes === 0 ? 0 : bytes - sizeOf(key, before.payload)
+      if (before.list.home === owner && this.#hasRoomFor(more, limits)) {
+        this.#eviction.used(owner.replace(before, payload, expiresAtMs))
+        return true
+      }
+      before.list.home.remove(before)
       this.#size--
     }
     if (bytes > 0) this.#makeRoomFor(bytes, limits)
     if (before === undefined) this.#cull(limits)
-    owner.entries.add(key, payload, expiresAtMs)
+    owner.add(this.#eviction.listFor(owner, key), key, payload, expiresAtMs)
     this.#size++
     return true
   }
 
   /** Gives an entry another deadline. */
   expireAt(entry: MemoryEntry, expiresAtMs: Deadline): void {
-    entry.home.expireAt(entry, expiresAtMs)
+    entry.list.home.expireAt(entry, expiresAtMs)
   }
 
   /** @returns Whether there was one, and live. */
-  delete(owner: Owner, key: string): boolean {
+  delete(owner: OwnedEntries, key: string): boolean {
     const entry = this.get(owner, key)
     if (entry !== undefined) this.#remove(entry)
     return entry !== undefined
   }
 
   #remove(entry: MemoryEntry): void {
-    entry.home.remove(entry)
+    entry.list.home.remove(entry)
     this.#haveGone(1)
   }
 
@@ -160,16 +173,14 @@ export class MemoryStore {
   }
 
   /** Removes the entries that caches with this key prefix wrote. */
-  clear(owner: Owner): void {
+  clear(owner: OwnedEntries): void {
     this.removals.noteAll()
-    this.#haveGone(owner.entries.size)
-    // Nothing is to hold what is dropped.
-    if (this.#turns.latest === owner.entries) this.#turns.latest = undefined
-    owner.entries = this.#newEntries(owner.entries.owner)
+    this.#haveGone(owner.size)
+    owner.clear(this.#countsBytes)
   }
 
   /** Removes an entry for a caller. @returns Whether it was live. */
-  remove(owner: Owner, key: string): boolean {
+  remove(owner: OwnedEntries, key: string): boolean {
     this.removals.note(key)
     return this.delete(owner, key)
   }
@@ -188,31 +199,34 @@ export class MemoryStore {
       this.#keepNewest(cullFrequency === 0 ? 0 : Math.min(maxEntries - 1, KEPT))
       return
     }
-    this.#owed = Math.max(Math.floor(size / cullFrequency), least)
+    const culled = cullFrequency === undefined ? least : Math.floor(size / cullFrequency)
+    this.#owed = Math.max(culled, least)
     this.#drop(Math.min(this.#owed, AT_ONCE))
   }
 
-  #makeRoomFor(bytes: number, { maxBytes }: MemoryLimits): void {
-    const fits = () => this.#countBytes() + bytes <= maxBytes
-    if (fits()) return
+  #hasRoomFor(bytes: number, { maxBytes }: MemoryLimits): boolean {
+    return maxBytes === Infinity || this.#countBytes() + bytes <= maxBytes
+  }
+
+  #makeRoomFor(bytes: number, limits: MemoryLimits): void {
     for (let i = 0; i < AT_ONCE; i++) {
-      if (this.#drop(1) === 0 || fits()) return
+      if (this.#hasRoomFor(bytes, limits) || this.#drop(1) === 0) return
     }
-    this.#keepNewest(KEPT, maxBytes - bytes)
+    if (!this.#hasRoomFor(bytes, limits)) this.#keepNewest(KEPT, limits.maxBytes - bytes)
   }
 
   /**
-   * Removes so many entries, if there are: expired ones before live ones, then the least recently
-   * used first.
+   * Removes so many entries, if there are: expired ones before live ones, then those that the policy
+   * chooses.
    *
    * @returns How many.
    */
   #drop(count: number): number {
     let gone = this.#dropExpired(count)
     for (; gone < count; gone++) {
-      const oldest = this.#leastRecentlyUsed()
-      if (oldest === undefined) break
-      this.#remove(oldest)
+      const next = this.#eviction.next(this.#homes)
+      if (next === undefined) break
+      this.#remove(next)
     }
     return gone
   }
@@ -220,9 +234,9 @@ export class MemoryStore {
   #dropExpired(count: number): number {
     const nowMs = Date.now()
     let gone = 0
-    for (const { entries } of this.#owners.values()) {
+    for (const owner of this.#homes) {
       for (; gone < count; gone++) {
-        const next = entries.nextToExpire
+        const next = owner.nextToExpire
         if (next === undefined || !isExpired(next.expiresAtMs, nowMs)) break
         this.#remove(next)
       }
@@ -230,50 +244,55 @@ export class MemoryStore {
     return gone
   }
 
-  #leastRecentlyUsed(): MemoryEntry | undefined {
-    let found: MemoryEntry | undefined
-    for (const { entries } of this.#owners.values()) {
-      const { oldest } = entries
-      if (oldest !== undefined && (found === undefined || oldest.turn < found.turn)) found = oldest
-    }
-    return found
-  }
-
   /**
-   * Drops everything but the most recently used, of which it looks at no more than {@link KEPT}.
+   * Drops everything but the newest, of which it looks at no more than {@link KEPT}: first of what has
+   * proven worth keeping, then of the others.
    *
    * @param maxBytes - Of those that stay.
    */
   #keepNewest(count: number, maxBytes = Infinity): void {
     const kept = this.#newest(count)
-    for (const owner of this.#owners.values()) this.clear(owner)
+    for (const owner of this.#homes) this.clear(owner)
     let bytes = 0
     const fitting = kept.findIndex(({ key, payload }) => {
       bytes += maxBytes === Infinity ? 0 : sizeOf(key, payload)
       return bytes > maxBytes
     })
     const staying = fitting < 0 ? kept : kept.slice(0, fitting)
-    for (const { home, key, payload, expiresAtMs } of staying.reverse()) {
-      this.ownerOf(home.owner).entries.add(key, payload, expiresAtMs)
+    for (const { isProven, home, key, payload, expiresAtMs } of staying.reverse()) {
+      home.add(isProven ? home.proven : home.untried, key, payload, expiresAtMs)
       this.#size++
     }
   }
 
-  /** Up to so many live entries, the most recently used first. */
-  #newest(count: number): MemoryEntry[] {
+  /** Up to so many live entries, in the order in which they are worth keeping. */
+  #newest(count: number): Kept[] {
     const nowMs = Date.now()
-    const found: MemoryEntry[] = []
-    const next = [...this.#owners.values()].flatMap(({ entries }) => entries.newest ?? [])
-    for (let i = 0; i < KEPT && found.length < count && next.length > 0; i++) {
-      let at = 0
-      next.forEach(({ turn }, j) => {
-        if (turn > (next[at] as MemoryEntry).turn) at = j
-      })
-      const entry = next[at] as MemoryEntry
-      if (!isExpired(entry.expiresAtMs, nowMs)) found.push(entry)
-      if (entry.older === undefined) next.splice(at, 1)
-      else next[at] = entry.older
+    const found: Kept[] = []
+    let seen = 0
+    for (const isProven of [true, false]) {
+      const lists = this.#homes.map((home) => (isProven ? home.proven : home.untried))
+      const next = lists.flatMap(({ newest }) => newest ?? [])
+      for (; seen < KEPT && found.length < count && next.length > 0; seen++) {
+        let at = 0
+        next.forEach(({ turn }, j) => {
+          if (turn > (next[at] as MemoryEntry).turn) at = j
+        })
+        const entry = next[at] as MemoryEntry
+        const { key, payload, expiresAtMs, older } = entry
+        if (!isExpired(expiresAtMs, nowMs)) {
+          found.push({ isProven, home: entry.list.home, key, payload, expiresAtMs })
+        }
+        if (older === undefined) next.splice(at, 1)
+        else next[at] = older
+      }
     }
     return found
   }
+}
+
+/** What is kept of an entry where all others are dropped. */
+interface Kept extends Pick<MemoryEntry, 'key' | 'payload' | 'expiresAtMs'> {
+  readonly isProven: boolean
+  readonly home: OwnedEntries
 }

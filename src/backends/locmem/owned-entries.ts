@@ -5,50 +5,128 @@ import { sizeOf, type MemoryPayload } from './payload.js'
 
 /** What can tell an entry of local memory apart, and what is kept in it. */
 export class MemoryEntry {
-  /** Where it stands in the order of use, among the entries of its owner. */
   older: MemoryEntry | undefined = undefined
   newer: MemoryEntry | undefined = undefined
   /** Its place among the deadlines; -1: it has none. */
   deadlineAt = -1
-  /** Orders it among the entries of other owners; see `OwnedEntries`. */
+  /** Orders it among the entries of other owners; see {@link EntryList}. */
   turn = 0
+  /** How often it was used, as far as the policy counts. */
+  uses = 0
 
   constructor(
-    readonly home: OwnedEntries,
+    /** Where it stands. */
+    public list: EntryList,
     readonly key: string,
     public payload: MemoryPayload,
     public expiresAtMs: Deadline,
   ) {}
 }
 
-/** Counts how often the use of a store went from one owner's entries to another's. */
+/** Counts how often what is appended goes to another list than what was appended before. */
 export interface Turns {
   turn: number
-  latest: OwnedEntries | undefined
+  latest: EntryList | undefined
 }
 
 /**
- * The entries that caches with one key prefix wrote, by key, by deadline and by use. They are
- * cleared by being dropped as a whole: nothing else refers to them.
+ * Entries of one owner in the order in which they were appended. Which of two came first is also known
+ * when they are in the lists of different owners: by their turns, as long as these count together.
+ */
+export class EntryList {
+  /** Appended last. */
+  newest: MemoryEntry | undefined
+  /** Appended first. */
+  oldest: MemoryEntry | undefined
+  #size = 0
+
+  constructor(
+    readonly home: OwnedEntries,
+    private readonly turns: Turns,
+  ) {}
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** Whether an entry is what was appended last to any of the lists that count together. */
+  isLatest(entry: MemoryEntry): boolean {
+    return entry === this.newest && this.turns.latest === this
+  }
+
+  /** Puts an entry that is in no list at the end of this one. */
+  append(entry: MemoryEntry): void {
+    // While entries of one owner are appended the order of this list says it all.
+    if (this.turns.latest !== this) {
+      this.turns.latest = this
+      this.turns.turn++
+    }
+    entry.list = this
+    entry.turn = this.turns.turn
+    const before = this.newest
+    entry.older = before
+    if (before === undefined) this.oldest = entry
+    else before.newer = entry
+    this.newest = entry
+    this.#size++
+  }
+
+  unlink(entry: MemoryEntry): void {
+    const { older, newer } = entry
+    if (older === undefined) this.oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.newest = older
+    else newer.older = older
+    entry.older = undefined
+    entry.newer = undefined
+    this.#size--
+  }
+
+  /** Puts an entry in the place of another. */
+  replace(before: MemoryEntry, entry: MemoryEntry): void {
+    const { older, newer } = before
+    entry.older = older
+    entry.newer = newer
+    if (older === undefined) this.oldest = entry
+    else older.newer = entry
+    if (newer === undefined) this.newest = entry
+    else newer.older = entry
+    entry.turn = before.turn
+    entry.uses = before.uses
+    before.older = undefined
+    before.newer = undefined
+  }
+
+  /** Nothing is to hold what is dropped as a whole. */
+  drop(): void {
+    if (this.turns.latest === this) this.turns.latest = undefined
+  }
+}
+
+/**
+ * The entries that caches with one key prefix wrote, by key, by deadline and in the order that the
+ * policy keeps. They are cleared by being dropped as a whole: nothing else refers to them.
  */
 export class OwnedEntries {
-  readonly #byKey = new KeyTable<MemoryEntry>()
-  readonly #deadlines = new DeadlineHeap<MemoryEntry>()
+  #byKey = new KeyTable<MemoryEntry>()
+  #deadlines = new DeadlineHeap<MemoryEntry>()
   #size = 0
   #bytes = 0
+  #countsBytes = false
 
-  /** The most recently used. */
-  newest: MemoryEntry | undefined
-  /** The least recently used. */
-  oldest: MemoryEntry | undefined
+  /** Those that the policy knows to be worth keeping. */
+  proven: EntryList
+  /** Those of which it does not know that yet. */
+  untried: EntryList
 
   /** @param owner - The key prefix. */
   constructor(
     readonly owner: string,
     private readonly turns: Turns,
-    /** Whether sizes are added up. */
-    readonly countsBytes: boolean,
-  ) {}
+  ) {
+    this.proven = new EntryList(this, turns)
+    this.untried = new EntryList(this, turns)
+  }
 
   get size(): number {
     return this.#size
@@ -68,29 +146,37 @@ export class OwnedEntries {
     return this.#byKey.get(key)
   }
 
-  /** Adds an entry as the most recently used. There must be none of its key. */
-  add(key: string, payload: MemoryPayload, expiresAtMs: Deadline): void {
-    const entry = new MemoryEntry(this, key, payload, expiresAtMs)
+  /** Adds an entry at the end of one of the two lists. There must be none of its key. */
+  add(list: EntryList, key: string, payload: MemoryPayload, expiresAtMs: Deadline): void {
+    const entry = new MemoryEntry(list, key, payload, expiresAtMs)
     this.#byKey.set(key, entry)
     this.#deadlines.put(entry)
     this.#size++
-    if (this.countsBytes) this.#bytes += sizeOf(key, payload)
-    this.#append(entry)
+    if (this.#countsBytes) this.#bytes += sizeOf(key, payload)
+    list.append(entry)
+  }
+
+  /**
+   * Gives a key another value, by another entry in the place of the one it has.
+   *
+   * @returns The new entry: what was kept for the old value is found by it no more.
+   */
+  replace(before: MemoryEntry, payload: MemoryPayload, expiresAtMs: Deadline): MemoryEntry {
+    const { list, key } = before
+    const entry = new MemoryEntry(list, key, payload, expiresAtMs)
+    this.#byKey.set(key, entry)
+    this.#deadlines.replace(before, entry)
+    if (this.#countsBytes) this.#bytes += sizeOf(key, payload) - sizeOf(key, before.payload)
+    list.replace(before, entry)
+    return entry
   }
 
   remove(entry: MemoryEntry): void {
     this.#byKey.delete(entry.key)
     this.#deadlines.remove(entry)
     this.#size--
-    if (this.countsBytes) this.#bytes -= sizeOf(entry.key, entry.payload)
-    this.#unlink(entry)
-  }
-
-  /** Makes an entry the most recently used. */
-  use(entry: MemoryEntry): void {
-    if (entry === this.newest && this.turns.latest === this) return
-    this.#unlink(entry)
-    this.#append(entry)
+    if (this.#countsBytes) this.#bytes -= sizeOf(entry.key, entry.payload)
+    entry.list.unlink(entry)
   }
 
   expireAt(entry: MemoryEntry, expiresAtMs: Deadline): void {
@@ -98,27 +184,16 @@ export class OwnedEntries {
     this.#deadlines.put(entry)
   }
 
-  #append(entry: MemoryEntry): void {
-    // While one owner's entries are used its own order says it all.
-    if (this.turns.latest !== this) {
-      this.turns.latest = this
-      this.turns.turn++
-    }
-    entry.turn = this.turns.turn
-    const before = this.newest
-    entry.older = before
-    if (before === undefined) this.oldest = entry
-    else before.newer = entry
-    this.newest = entry
-  }
-
-  #unlink(entry: MemoryEntry): void {
-    const { older, newer } = entry
-    if (older === undefined) this.oldest = newer
-    else older.newer = newer
-    if (newer === undefined) this.newest = older
-    else newer.older = older
-    entry.older = undefined
-    entry.newer = undefined
+  /** @param countsBytes - Whether sizes are added up from now on. */
+  clear(countsBytes: boolean): void {
+    this.#byKey = new KeyTable()
+    this.#deadlines = new DeadlineHeap()
+    this.#size = 0
+    this.#bytes = 0
+    this.#countsBytes = countsBytes
+    this.proven.drop()
+    this.untried.drop()
+    this.proven = new EntryList(this, this.turns)
+    this.untried = new EntryList(this, this.turns)
   }
 }

@@ -3,8 +3,8 @@ import { addIntegers, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
-import type { MemoryLimits, MemoryStore, Owner } from './memory-store.js'
-import type { MemoryEntry } from './owned-entries.js'
+import type { MemoryLimits, MemoryStore } from './memory-store.js'
+import type { MemoryEntry, OwnedEntries } from './owned-entries.js'
 import { hitOf, sizeOfPayload, toPayload, type MemoryPayload } from './payload.js'
 
 /** What a making begins with: what lay under its key, and how much had been removed by then. */
@@ -23,7 +23,7 @@ function isMemoryClaim(replacing: unknown): replacing is MemoryClaim {
 export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   readonly memory: MemoryStore
   readonly #limits: MemoryLimits
-  readonly #owner: Owner
+  readonly #owner: OwnedEntries
 
   constructor(memory: MemoryStore, keyPrefix: string, limits: MemoryLimits) {
     this.memory = memory
