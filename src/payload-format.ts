@@ -1,6 +1,19 @@
 import { isUtf8 } from 'node:buffer'
-import { constants, deflateSync, inflateSync } from 'node:zlib'
+import {
+  compress,
+  compressSync,
+  DEFLATE,
+  hasMethod,
+  inflate,
+  inflateSync,
+  MAX_INFLATED_BYTES,
+  methodFor,
+  MIN_BYTES_ASIDE,
+  ZSTD,
+  type Method,
+} from './compression.js'
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
+import type { MaybePromise } from './maybe-promise.js'
 import {
   packText,
   packValue,
@@ -22,6 +35,17 @@ export interface ValueSerializer {
   readonly deserialize: (bytes: Uint8Array) => unknown
 }
 
+/** Which values are compressed, and how. */
+export interface CompressSettings {
+  /** Values of at least so many bytes are, where that makes them smaller. */
+  readonly threshold: number
+  /**
+   * `deflate`: every Node reads it, such as Node 20 beside newer ones. `zstd`: smaller and quicker, written and
+   * read by Node 22.15 and later. Default: `zstd` for values of 16 KiB and more where this Node has it.
+   */
+  readonly method?: 'deflate' | 'zstd' | undefined
+}
+
 /** How the values of a cache on a server are written. */
 export interface FormatSettings {
   /**
@@ -31,10 +55,10 @@ export interface FormatSettings {
    */
   readonly serializer?: 'binary' | 'json' | ValueSerializer | undefined
   /**
-   * Values of at least so many bytes are compressed (zlib), where that makes them smaller. Compressed
-   * values are read whatever this says. Default: nothing is compressed.
+   * Which values are compressed. Compressed values are read whatever this says. Default: nothing is
+   * compressed.
    */
-  readonly compress?: { readonly threshold: number } | undefined
+  readonly compress?: CompressSettings | undefined
 }
 
 /** The names of {@link FormatSettings}, for a backend to declare. */
@@ -44,7 +68,7 @@ export const FORMAT_SETTINGS: readonly string[] = ['serializer', 'compress']
  * Besides what serializer.ts writes, a value is one of
  *   JSON                       with `json`
  *   bytes                      with a serializer of the user's
- *   0x07 + u8 + u32 + bytes    wrapped: 0 as it is or 1 compressed, and the length before
+ *   0x07 + u8 + u32 + bytes    wrapped: 0 as it is, or compressed by 1 deflate or 2 zstd; the length before
  * Nothing in JSON begins with a byte below 0x08. Where a serializer of the user's does, or gives what
  * reads as a whole number, here or to the server, its bytes are wrapped.
  */
@@ -52,21 +76,12 @@ const TAGGED = 5
 const WRAPPED = 7
 const HEADER_BYTES = 6
 const PLAIN = 0
-const COMPRESSED = 1
 
 /** What begins with less was written by serializer.ts. */
 const FIRST_OF_JSON = 8
 
-/** A few hundred bytes can inflate to gigabytes. What is larger than this is never compressed. */
-const MAX_INFLATED_BYTES = 64 * 1024 * 1024
-
-/** Smaller values are inflated whenever they are asked for: it takes very many to make much of them. */
-const LARGE_BYTES = 1024 * 1024
-
-/** What large values may come to that are inflated before other work has its turn. */
-const MAX_INFLATED_AT_ONCE = 2 * MAX_INFLATED_BYTES
-
-let inflatedAtOnce = 0
+/** Fewer bytes never get smaller; and a whole number has fewer, which the server is to count with. */
+const LEAST_BYTES = 32
 
 /** One way of writing values. What is read may have been wrapped, which makes it no number. */
 interface Format {
@@ -94,18 +109,31 @@ const JSON_TEXT: Format = {
 export class PayloadFormat {
   readonly #format: Format
   readonly #threshold: number
+  readonly #method: Method | undefined
+  readonly #isAtOnce: boolean
+  /** What large payloads were inflated to, or why they were not, for as long as these are at hand. */
+  readonly #inflated = new WeakMap<object, Buffer | Error>()
 
   /**
    * @param backend - The class, for messages.
+   * @param isAtOnce - Whether the store answers at once: then nothing is left to another thread.
    * @throws InvalidCacheBackendError: a setting is of the wrong kind.
    */
-  constructor(backend: string, { serializer = 'binary', compress }: FormatSettings) {
+  constructor(
+    backend: string,
+    { serializer = 'binary', compress: compression }: FormatSettings,
+    isAtOnce = false,
+  ) {
     this.#format = formatOf(backend, serializer)
-    this.#threshold = thresholdOf(backend, compress)
+    this.#threshold = thresholdOf(backend, compression)
+    this.#method = methodOf(backend, compression)
+    this.#isAtOnce = isAtOnce
   }
 
   /**
    * The same as `pack`, as the text whose UTF-8 the bytes are, where that is quick to have.
+   *
+   * @returns `undefined` also where it may be compressed.
    */
   packText(value: unknown, tags?: TagVersions): string | undefined {
     if (this.#format !== BINARY) return undefined
@@ -113,33 +141,85 @@ export class PayloadFormat {
     return text !== undefined && text.length < this.#threshold ? text : undefined
   }
 
-  /** @throws TypeError: the user's serializer cannot write the value. */
+  /** Not compressed, see {@link compress}. @throws TypeError: the user's serializer cannot write the value. */
   pack(value: unknown, tags?: TagVersions): Uint8Array {
     return packWith(this.#write, value, tags)
   }
 
+  /**
+   * Makes a payload smaller, where the settings say so and it can be: large ones in another thread, unless
+   * the store answers at once.
+   */
+  compress(payload: unknown): MaybePromise<unknown> {
+    if (!(payload instanceof Uint8Array) || payload.length < this.#threshold) return payload
+    const start = startOf(payload)
+    const isWrapped = payload[start] === WRAPPED
+    // What is compressed already stays as it is.
+    if (isWrapped && payload[start + 1] !== PLAIN) return payload
+    const bytes = payload.subarray(isWrapped ? start + HEADER_BYTES : start)
+    const { length } = bytes
+    if (length < this.#threshold || length < LEAST_BYTES) return payload
+    if (length > MAX_INFLATED_BYTES) return payload
+    const method = this.#method ?? methodFor(length)
+    const wrapSmaller = (body: Buffer) =>
+      body.length + HEADER_BYTES < length
+        ? wrap(method, length, body, payload.subarray(0, start))
+        : payload
+    return this.#isAtOnce || length < MIN_BYTES_ASIDE
+      ? wrapSmaller(compressSync(method, bytes))
+      : compress(method, bytes).then(wrapSmaller)
+  }
+
+  /**
+   * Inflates the large ones of some payloads in another thread, so that `unpack` finds them done.
+   *
+   * @param from - The first of them.
+   * @returns `undefined`: there is nothing to wait for.
+   */
+  inflateLarge(
+    payloads: readonly unknown[],
+    from: number,
+    count: number,
+  ): Promise<void> | undefined {
+    if (this.#isAtOnce) return undefined
+    let pending: Promise<void>[] | undefined
+    for (let i = from; i < from + count; i++) {
+      const payload = payloads[i]
+      // Claims, counters and small values, which are most, are told by their length.
+      if (!(payload instanceof Uint8Array) || payload.length < LEAST_BYTES) continue
+      const large = largeIn(payload)
+      if (large === undefined || this.#inflated.has(payload)) continue
+      ;(pending ??= []).push(this.#inflate(payload, large))
+    }
+    return pending && Promise.all(pending).then(() => undefined)
+  }
+
+  async #inflate(payload: Uint8Array, { method, body, length }: Wrapped): Promise<void> {
+    try {
+      this.#inflated.set(payload, await inflate(method as Method, body, length))
+    } catch (error) {
+      // It is a miss when it is unpacked, which says why.
+      this.#inflated.set(payload, error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
   /** @throws Error: the bytes are damaged or not ours. */
   unpack(payload: Uint8Array): Unpacked {
-    return unpackWith(this.#read, payload)
+    const inflated = this.#inflated.get(payload)
+    if (inflated instanceof Error) throw inflated
+    return unpackWith((bytes) => this.#read(bytes, inflated), payload)
   }
 
   readonly #write = (value: unknown): Uint8Array => {
     // Raw, so that the server can count.
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) return packValue(value)
     const bytes = this.#format.write(value)
-    if (bytes.length >= this.#threshold && bytes.length <= MAX_INFLATED_BYTES) {
-      // The event loop waits for this.
-      const deflated = deflateSync(bytes, { level: constants.Z_BEST_SPEED })
-      if (deflated.length + HEADER_BYTES < bytes.length) {
-        return wrap(COMPRESSED, bytes.length, deflated)
-      }
-    }
     return this.#format.isAmbiguous(bytes) ? wrap(PLAIN, bytes.length, bytes) : bytes
   }
 
-  readonly #read = (bytes: Buffer): unknown => {
+  #read(bytes: Buffer, inflated: Buffer | undefined): unknown {
     const isWrapped = bytes[0] === WRAPPED
-    return this.#format.read(isWrapped ? unwrap(bytes) : bytes, isWrapped)
+    return this.#format.read(isWrapped ? unwrap(bytes, inflated) : bytes, isWrapped)
   }
 }
 
@@ -205,61 +285,90 @@ const SPACE = 0x20
 const DIGIT_0 = 0x30
 const DIGIT_9 = 0x39
 
-function thresholdOf(backend: string, compress: unknown): number {
-  if (compress === undefined) return Infinity
-  const names = typeof compress === 'object' && compress !== null ? Object.keys(compress) : []
-  if (names.length !== 1 || names[0] !== 'threshold') {
+function thresholdOf(backend: string, compression: unknown): number {
+  if (compression === undefined) return Infinity
+  const isObject = typeof compression === 'object' && compression !== null
+  const names = isObject ? Object.keys(compression) : []
+  if (!names.includes('threshold') || names.some((name) => !COMPRESS_SETTINGS.has(name))) {
     throw new InvalidCacheBackendError(
-      `${backend}: compress: ${show(compress)} does not say from how many bytes on; give { threshold: 1024 }`,
+      `${backend}: compress: ${show(compression)} does not say from how many bytes on; give { threshold: 1024 }`,
     )
   }
-  const { threshold } = compress as { readonly threshold: unknown }
+  const { threshold } = compression as { readonly threshold: unknown }
   return resolveCount(backend, 'compress.threshold', threshold, Infinity, 1)
 }
 
-function wrap(method: number, length: number, body: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(HEADER_BYTES + body.length)
-  bytes[0] = WRAPPED
-  bytes[1] = method
-  bytes.writeUInt32LE(length, 2)
-  bytes.set(body, HEADER_BYTES)
+const COMPRESS_SETTINGS = new Set(['threshold', 'method'])
+
+/** @returns `undefined`: the best for each value. */
+function methodOf(backend: string, compression: CompressSettings | undefined): Method | undefined {
+  const method: unknown = compression?.method
+  if (method === undefined) return undefined
+  if (method === 'deflate') return DEFLATE
+  if (method === 'zstd' && hasMethod(ZSTD)) return ZSTD
+  throw new InvalidCacheBackendError(
+    method === 'zstd'
+      ? `${backend}: compress.method: this Node (${process.version}) has no zstd, which came with 22.15; give "deflate" or leave it out`
+      : `${backend}: compress.method: ${show(method)} is none; give "deflate" or "zstd", or leave it out`,
+  )
+}
+
+/** @param head - What stands before it. */
+function wrap(method: number, length: number, body: Uint8Array, head?: Uint8Array): Buffer {
+  const start = head?.length ?? 0
+  const bytes = Buffer.allocUnsafe(start + HEADER_BYTES + body.length)
+  if (head !== undefined) bytes.set(head)
+  bytes[start] = WRAPPED
+  bytes[start + 1] = method
+  bytes.writeUInt32LE(length, start + 2)
+  bytes.set(body, start + HEADER_BYTES)
   return bytes
 }
 
-function unwrap(bytes: Buffer): Buffer {
+interface Wrapped {
+  readonly method: number
+  /** Of the bytes inside, before they were compressed. */
+  readonly length: number
+  readonly body: Buffer
+}
+
+/** @throws Error: it is too short. */
+function wrappedIn(bytes: Buffer): Wrapped {
   if (bytes.length < HEADER_BYTES) throw new Error('payload: truncated wrapping')
-  const length = bytes.readUInt32LE(2)
-  const body = bytes.subarray(HEADER_BYTES)
-  const inner = bytes[1] === COMPRESSED ? inflate(body, length) : body
-  if (bytes[1] !== COMPRESSED && bytes[1] !== PLAIN) throw new Error('payload: unknown wrapping')
+  const method = bytes[1] as number
+  return { method, length: bytes.readUInt32LE(2), body: bytes.subarray(HEADER_BYTES) }
+}
+
+/** What is compressed in a payload, if it is so large that it is inflated in another thread. */
+function largeIn(payload: Uint8Array): Wrapped | undefined {
+  const start = startOf(payload)
+  if (payload[start] !== WRAPPED || payload.length - start < HEADER_BYTES) return undefined
+  const { buffer, byteOffset, length } = payload
+  const wrapped = wrappedIn(Buffer.from(buffer, byteOffset + start, length - start))
+  return isCompressed(wrapped) && wrapped.length >= MIN_BYTES_ASIDE ? wrapped : undefined
+}
+
+/** Where the value begins, behind the tags. */
+function startOf(payload: Uint8Array): number {
+  if (payload[0] !== TAGGED || payload.length < TAGS_AT) return 0
+  const { buffer, byteOffset } = payload
+  return TAGS_AT + new DataView(buffer, byteOffset).getUint32(1, true)
+}
+
+/** What stands before the tags: the sign, and how long they are. */
+const TAGS_AT = 5
+
+function isCompressed({ method }: Wrapped): boolean {
+  return method === DEFLATE || method === ZSTD
+}
+
+function unwrap(bytes: Buffer, inflated: Buffer | undefined): Buffer {
+  const wrapped = wrappedIn(bytes)
+  const { method, body, length } = wrapped
+  if (method !== PLAIN && !isCompressed(wrapped)) throw new Error('payload: unknown wrapping')
+  const inner = method === PLAIN ? body : (inflated ?? inflateSync(method as Method, body, length))
   if (inner.length !== length) throw new Error('payload: damaged wrapping')
   return inner
-}
-
-function inflate(body: Buffer, length: number): Buffer {
-  if (length === 0 || length > MAX_INFLATED_BYTES) {
-    throw new Error('payload: it says to inflate to more than anything that is stored')
-  }
-  if (length >= LARGE_BYTES) reserve(length)
-  return inflateSync(body, { maxOutputLength: length })
-}
-
-/**
- * Kilobytes from the store can become hundreds of megabytes here, which the callers then all hold. So
- * there is a bound to what one turn of the event loop makes of them, in all caches together.
- */
-function reserve(length: number): void {
-  if (inflatedAtOnce + length > MAX_INFLATED_AT_ONCE) {
-    throw new Error(
-      `payload: with others that are read at the same time it inflates to more than ${MAX_INFLATED_AT_ONCE} bytes; read fewer of them at once`,
-    )
-  }
-  if (inflatedAtOnce === 0) {
-    setImmediate(() => {
-      inflatedAtOnce = 0
-    })
-  }
-  inflatedAtOnce += length
 }
 
 function textOf(bytes: Buffer): string {
