@@ -3,21 +3,25 @@
  * characters, which are those that are read of a list (8192). The figure is the exponent of the
  * growth, of the worst value of each: 1 is linear, 2 quadratic.
  */
-import { parseCacheControl, storingRestriction } from '../dist/src/http/cache-control.js'
-import { evaluatePreconditions, isNotModified } from '../dist/src/http/conditional.js'
-import { chooseCoding, isCompressible } from '../dist/src/http/content-coding.js'
-import { explicitLifetimeSeconds, initialAgeSeconds } from '../dist/src/http/freshness.js'
-import { invalidatedUris } from '../dist/src/http/invalidation.js'
-import { absoluteUri } from '../dist/src/http/page-key.js'
-import { patchedCacheControl } from '../dist/src/http/patch-cache-control.js'
-import { patchedVary, varyIncludes } from '../dist/src/http/patch-headers.js'
-import { storeRefusal } from '../dist/src/pages/policy.js'
-import { compileQueryRule, narrowTarget, TRACKING_PARAMETERS } from '../dist/src/http/query.js'
-import { ifRangeHolds, selectRanges } from '../dist/src/http/range.js'
-import { requestDirectives } from '../dist/src/http/reuse.js'
-import { neverReplayed } from '../dist/src/http/stored-response.js'
-import { normalizedHeaders } from '../dist/src/http/vary-values.js'
-import { joinVary, parseVary } from '../dist/src/http/vary.js'
+import { parseCacheControl, storingRestriction } from '../dist/modules/src/http/cache-control.js'
+import { evaluatePreconditions, isNotModified } from '../dist/modules/src/http/conditional.js'
+import { chooseCoding, isCompressible } from '../dist/modules/src/http/content-coding.js'
+import { explicitLifetimeSeconds, initialAgeSeconds } from '../dist/modules/src/http/freshness.js'
+import { invalidatedUris } from '../dist/modules/src/http/invalidation.js'
+import { absoluteUri } from '../dist/modules/src/http/page-key.js'
+import { patchedCacheControl } from '../dist/modules/src/http/patch-cache-control.js'
+import { patchedVary, varyIncludes } from '../dist/modules/src/http/patch-headers.js'
+import { storeRefusal } from '../dist/modules/src/pages/policy.js'
+import {
+  compileQueryRule,
+  narrowTarget,
+  TRACKING_PARAMETERS,
+} from '../dist/modules/src/http/query.js'
+import { ifRangeHolds, selectRanges } from '../dist/modules/src/http/range.js'
+import { requestDirectives } from '../dist/modules/src/http/reuse.js'
+import { neverReplayed } from '../dist/modules/src/http/stored-response.js'
+import { normalizedHeaders } from '../dist/modules/src/http/vary-values.js'
+import { joinVary, parseVary } from '../dist/modules/src/http/vary.js'
 import { row, sink } from './measure.mjs'
 
 const LENGTHS = [1000, 2000, 4000, 8000]

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import type { MeterProvider, TracerProvider } from '@opentelemetry/api'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
@@ -8,9 +7,8 @@ import { checkKnown, Watched } from '../../src/observe/watch.js'
 import { MetricsSession } from './opentelemetry-metrics.js'
 import { SpansSession, type SpanKinds } from './opentelemetry-spans.js'
 import { checkMaxNames, MAX_LABELS } from './options.js'
+import { require } from './require.js'
 import { join } from './sessions.js'
-
-const require = createRequire(import.meta.url)
 
 /** As much of OpenTelemetry's `MeterProvider` as is used here. */
 export interface MeterSource {

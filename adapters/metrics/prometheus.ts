@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import type { MetricValue } from 'prom-client'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
@@ -7,10 +6,9 @@ import { RESULTS } from '../../src/observe/counts.js'
 import { OUTCOMES } from '../../src/observe/tally.js'
 import { checkKnown, Watched } from '../../src/observe/watch.js'
 import { checkMaxNames, MAX_LABELS, SECONDS } from './options.js'
+import { require } from './require.js'
 import { join, type Session } from './sessions.js'
 import { MetricTally } from './tally.js'
-
-const require = createRequire(import.meta.url)
 
 /** As much of prom-client's `Registry` as is used here. */
 export interface PrometheusRegister {

@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * By point. `find` stands exactly once in the file, which is named from `dist`. All of them show over
+ * By point. `find` stands exactly once in the file, which is named from `dist/modules`. All of them show over
  * Redis, but for 1 (`--store sqlite`) and 10 (`--store memcached`).
  *
  * @type {Readonly<Record<number, readonly { file: string, find: string, replace: string }[]>>}
@@ -80,8 +80,8 @@ export const PLANTS = {
   6: [
     {
       file: 'src/backend/write-requests.js',
-      find: '{ ...entry, replacing }',
-      replace: '{ ...entry, replacing, ifAbsent: true }',
+      find: '{ key, payload, expiresAtMs, ifAbsent, replacing }',
+      replace: '{ key, payload, expiresAtMs, ifAbsent: true, replacing }',
     },
     {
       file: 'src/pages/page-writes.js',
@@ -94,8 +94,8 @@ export const PLANTS = {
   7: [
     {
       file: 'src/backend/write-requests.js',
-      find: '{ ...entry, replacing }',
-      replace: 'entry',
+      find: '{ key, payload, expiresAtMs, ifAbsent, replacing }',
+      replace: '{ key, payload, expiresAtMs, ifAbsent }',
     },
     {
       file: 'src/pages/page-writes.js',
@@ -146,7 +146,7 @@ export function plant(point) {
   const remove = () => rmSync(folder, { recursive: true, force: true })
   try {
     const dist = join(folder, 'dist')
-    cpSync(join(root, 'dist'), dist, { recursive: true })
+    cpSync(join(root, 'dist', 'modules'), dist, { recursive: true })
     cpSync(join(root, 'package.json'), join(folder, 'package.json'))
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
     for (const { file, ...patch } of patches) {

@@ -52,13 +52,12 @@ const packagesOf = (subpath: string): string[] => [
   ...new Set(entriesOf(subpath).flatMap((entry) => [...reach(entry).packages])),
 ]
 
+const programs = (): string[] =>
+  Object.values(manifest.bin).map((path) => join(consumer.installed, path))
+
 /** What the programs of the package import. */
 const packagesOfPrograms = (): string[] => [
-  ...new Set(
-    Object.values(manifest.bin).flatMap((path) => [
-      ...reach(join(consumer.installed, path)).packages,
-    ]),
-  ),
+  ...new Set(programs().flatMap((path) => [...reach(path).packages])),
 ]
 
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
@@ -114,8 +113,10 @@ describe('the tarball', () => {
       .map((file) => file.replaceAll('\\', '/'))
     const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
     expect(present.filter((file) => !file.startsWith('dist/')).sort()).toEqual(documents)
-    const sourceOf = (file: string) => file.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts')
-    const built = present.filter((file) => file.startsWith('dist/'))
+    const sourceOf = (file: string) =>
+      file.replace(/^dist\//, '').replace(/(\.d\.ts|\.js(\.map)?)$/, '.ts')
+    const published = present.filter((file) => file.startsWith('dist/'))
+    const built = published.filter((file) => !file.startsWith('dist/chunks/'))
     // What is for browsers is taken over as it is.
     const isAsset = (file: string) =>
       /^dist\/adapters\/.*\.(js|css)$/.test(file) &&
@@ -123,9 +124,21 @@ describe('the tarball', () => {
     expect(
       built.filter((file) => !existsSync(join(projectRoot, sourceOf(file))) && !isAsset(file)),
     ).toEqual([])
-    const suite = entriesOf('./testing')
+    const chunks = [...subpaths.flatMap(entriesOf), ...programs()]
       .flatMap((entry) => [...reach(entry).files])
-      .map((file) => sourceOf(relative(consumer.installed, file)))
+      .map((file) => relative(consumer.installed, file).replaceAll('\\', '/'))
+      .filter((file) => file.startsWith('dist/chunks/'))
+      .flatMap((file) => [file, `${file}.map`])
+    expect(published.filter((file) => file.startsWith('dist/chunks/')).sort()).toEqual(
+      [...new Set(chunks)].sort(),
+    )
+    const modules = join(projectRoot, 'dist', 'modules')
+    const suiteIn = (folder: string, entry: string) =>
+      [...reach(join(folder, entry)).files].map((file) => sourceOf(relative(folder, file)))
+    const suite = [
+      ...suiteIn(modules, 'test/conformance/index.js'),
+      ...suiteIn(join(consumer.installed, 'dist'), 'test/conformance/index.d.ts'),
+    ]
     const tests = built.map(sourceOf).filter((file) => file.startsWith('test/'))
     expect(tests.filter((file) => !suite.includes(file))).toEqual([])
   })

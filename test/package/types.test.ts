@@ -135,7 +135,7 @@ testBackend('LocMemCache', {
 /** What the parts of a cache are or were called: none of it is a member that a backend's own could replace. */
 const PARTS = `access ask backendName begin below bumpTags bus call callStore calls changes checkedKey circuit claims clock clockTime
   confirmInvalidation copy core count counterKey counters counts currentVersions deadline declaredVersions defaultBeta
-  defaultLock defaultTimeout dependOn entries failures flights forgetClock forgetOutage format giveUp guard guarded
+  defaultLock defaultTimeout dependOn entries failures findAtOnce flights forgetClock forgetOutage format giveUp guard guarded
   invalidateAgain invalidateStoredTags invalidationCount isClosed isCurrentVersion isFailing isOpen isStillClaimed
   isTold keep keepCopy keys leader limits local lookup lookupOne lose made mayAnswerAtOnce memory move observed options
   outages owner primitives probe producerTimeoutMs publish read readAmong readCopies readLifetime readOwnServerStats

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { TOKEN_HEADER } from '../api.js'
+import { readAsset } from '../assets.js'
 
 /** What the page is made with. */
 export interface PageSetup {
@@ -51,13 +51,11 @@ const modules = [
 /** An import of a sibling, on however many lines. */
 const siblingImport = /^import [^']*'\.\/[\w-]+\.js'\n/gm
 
-const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
-
 /** Puts the modules into one, since an inline script cannot import another. */
 function joinModules(): string {
   return modules
     .map((name) =>
-      read(`./client/${name}.js`)
+      readAsset(`page/client/${name}.js`)
         .replace(siblingImport, '')
         .replace(/^export /gm, '')
         .trim(),
@@ -75,7 +73,7 @@ export function pageScript(): string {
 
 /** The style sheet of the inspector's documents, read when it is first asked for. */
 export function pageStyle(): string {
-  return (style ??= read('./page.css').trim())
+  return (style ??= readAsset('page/page.css').trim())
 }
 
 const entities: Readonly<Record<string, string>> = {

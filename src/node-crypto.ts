@@ -1,0 +1,13 @@
+import { createRequire } from 'node:module'
+
+type NodeCrypto = typeof import('node:crypto')
+
+let loaded: NodeCrypto | undefined
+
+/**
+ * `node:crypto`, loaded when it is first needed: that takes about as long as to load this whole package,
+ * which programs do that never make a digest.
+ */
+export function nodeCrypto(): NodeCrypto {
+  return (loaded ??= createRequire(process.execPath)('node:crypto') as NodeCrypto)
+}
