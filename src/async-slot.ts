@@ -1,8 +1,32 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { isPromise, type MaybePromise } from './maybe-promise.js'
 
 // One for all: until Node 24 each that is in use adds its share to every promise of the process.
 const contexts = new AsyncLocalStorage<readonly unknown[]>()
 let count = 0
+let holds = 0
+
+/**
+ * Keeps asynchronous contexts tracked for as long as anything asks what it runs in. While nobody holds, they are
+ * not tracked: until Node 24 that would make each promise, tick and request of the process dearer.
+ */
+export class ContextHold {
+  #isHeld = false
+
+  /** Once is enough. */
+  take(): void {
+    if (this.#isHeld) return
+    this.#isHeld = true
+    holds++
+  }
+
+  /** What still runs inside is outside from now on, unless others hold. */
+  release(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    if (--holds === 0) contexts.disable()
+  }
+}
 
 /**
  * A value for what runs inside, also after an `await`, in timers and in streams, as in an
@@ -10,30 +34,45 @@ let count = 0
  */
 export class AsyncSlot<T> {
   readonly #index = count++
-  #isUsed = false
-
-  /** Whether anything ever ran in it. */
-  get isUsed(): boolean {
-    return this.#isUsed
-  }
 
   /** The value around the calling code. */
   get current(): T | undefined {
-    return this.#isUsed ? (contexts.getStore()?.[this.#index] as T | undefined) : undefined
+    return holds === 0 ? undefined : (contexts.getStore()?.[this.#index] as T | undefined)
   }
 
-  /** @param value - `undefined` hides that of the code around. */
-  run<R>(value: T | undefined, action: () => R): R {
+  /**
+   * @param value - `undefined` hides that of the code around.
+   * @param hold - Released when nobody asks for the value any more. Default: never.
+   */
+  run<R>(value: T | undefined, action: () => R, hold?: ContextHold): R {
+    if (value === undefined) {
+      // There is nothing to hide.
+      if (holds === 0) return action()
+    } else (hold ?? new ContextHold()).take()
     return contexts.run(this.#with(value), action)
   }
 
-  /** Holds for the rest of the calling code, and for what it begins. */
+  /** As {@link run}, for as long as the action takes. */
+  runUntilSettled<R>(value: T, action: () => MaybePromise<R>): MaybePromise<R> {
+    const hold = new ContextHold()
+    let result: MaybePromise<R> | undefined
+    try {
+      result = this.run(value, action, hold)
+      return isPromise(result) ? result.finally(() => hold.release()) : result
+    } finally {
+      if (!isPromise(result)) hold.release()
+    }
+  }
+
+  /**
+   * Holds for the rest of the calling code, and for what it begins. Contexts have to be tracked already, and be
+   * held for good: see {@link run}.
+   */
   enter(value: T | undefined): void {
     contexts.enterWith(this.#with(value))
   }
 
   #with(value: T | undefined): readonly unknown[] {
-    this.#isUsed = true
     const inside = contexts.getStore()?.slice() ?? new Array<unknown>(count)
     inside[this.#index] = value
     return inside

@@ -5,6 +5,7 @@ import { narrowTarget } from '../../src/http/query.js'
 import { judgeReuse } from '../../src/pages/reuse.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise } from '../../src/maybe-promise.js'
+import { responseChannel } from '../../src/pages/channel.js'
 import { isChosenEarly } from '../../src/pages/early-refresh.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { cameThrough, isDetached } from '../node/detached.js'
@@ -15,7 +16,7 @@ import { isRangeForHandler } from '../node/replay.js'
 import { uriOf } from '../node/request.js'
 import { serve } from '../node/serve.js'
 import { warnOfHolesInFront } from '../node/warnings.js'
-import { answerAtOnce } from '../node/wire.js'
+import { answerFresh } from '../node/wire.js'
 import { firstMiddleware } from './first-middleware.js'
 
 /**
@@ -52,6 +53,7 @@ export function listenInFront(
   }
 
   function handOn(req: IncomingMessage, res: ServerResponse): void {
+    cameThrough(req, listener)
     if (position?.kind !== 'cache') return void app(req, res)
     const [request, response] = [req as Request, res as Response]
     becomeExpress(app, request, response)
@@ -69,10 +71,44 @@ export function listenInFront(
     }
   }
 
-  return function listener(req, res) {
-    cameThrough(req, listener)
+  /** Answers a hit. @returns Whether there is one, that may be given here. */
+  function answers(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: PageRequest,
+    { page, headerList }: PageLookup,
+  ): boolean {
+    if (page?.isWhole !== true || isDetached(req) || !mayAnswer(page, request, req, site)) {
+      return false
+    }
+    // Holes can be filled only inside of the application.
+    const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
+    if (page.holes !== undefined || !isFresh || isChosenEarly(req, page, site.earlyRefresh)) {
+      return false
+    }
+    answerFresh(req, res, page, site, request.uri)
+    if (responseChannel.hasSubscribers) {
+      const { method, uri: url } = request
+      const key = store.keyOf(request, headerList)
+      responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
+    }
+    return true
+  }
+
+  function settle(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: PageRequest,
+    lookup: PageLookup,
+  ): void {
+    if (answers(req, res, request, lookup)) return
+    passBehind(req, { first: position?.first, store, uri: request.uri, lookup })
+    handOn(req, res)
+  }
+
+  function listener(req: IncomingMessage, res: ServerResponse): void {
     position ??= findPosition()
-    const { kind, first } = position
+    const { kind } = position
     const isBlind = knowsTooLittle || kind === 'apart'
     let request: PageRequest | undefined
     try {
@@ -81,18 +117,6 @@ export function listenInFront(
       // A function of the site threw; inside of Express its errors are handled.
     }
     if (request === undefined) return handOn(req, res)
-    const settle = (lookup: PageLookup) => {
-      const { page } = lookup
-      if (page?.isWhole === true && !isDetached(req) && mayAnswer(page, req, site)) {
-        // Holes can be filled only inside of the application.
-        const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
-        if (page.holes === undefined && isFresh && !isChosenEarly(req, page, site.earlyRefresh)) {
-          return answerAtOnce(req, res, page, site, { request, lookup })
-        }
-      }
-      passBehind(req, { first, store, uri: request.uri, lookup })
-      handOn(req, res)
-    }
     let found
     try {
       found = store.lookupAtOnce(request) ?? store.lookup(request)
@@ -100,9 +124,15 @@ export function listenInFront(
       // The next look-up, inside of the application, reports it.
       return handOn(req, res)
     }
-    if (isPromise(found)) found.then(settle, () => handOn(req, res))
-    else settle(found)
+    if (isPromise(found)) {
+      found.then(
+        (lookup) => settle(req, res, request, lookup),
+        () => handOn(req, res),
+      )
+    } else settle(req, res, request, found)
   }
+
+  return listener
 }
 
 function toPageRequest(
@@ -120,11 +150,16 @@ function toPageRequest(
 }
 
 /** Whether a page may answer before the application could tell whether the request is per-user. */
-function mayAnswer(page: StoredResponse, req: IncomingMessage, { settings }: Place): boolean {
+function mayAnswer(
+  page: StoredResponse,
+  { headers }: PageRequest,
+  req: IncomingMessage,
+  { settings }: Place,
+): boolean {
   if (isRangeForHandler(req, page)) return false
   if (page.isPublic || settings.isImpersonal) return true
   if (page.nominated.some(([name]) => name === 'cookie')) return true
-  return !settings.hasOwnIsPersonal && receivedFields(req)['cookie'] === undefined
+  return !settings.hasOwnIsPersonal && headers['cookie'] === undefined
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { ContextHold } from '../../src/async-slot.js'
 import { CacheTagError, type TagPosition } from '../../src/errors.js'
 import type { Content } from '../../src/fragment/hole-parts.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
@@ -52,6 +53,8 @@ interface Rendered {
 
 /** The frame of `res.render` within a page, which can fill the holes of its template. */
 class RenderFrame extends TemplateFrame {
+  override readonly hold: ContextHold
+
   constructor(
     readonly page: Frame,
     holes: HoleRenderer,
@@ -62,6 +65,7 @@ class RenderFrame extends TemplateFrame {
       isLeased: page.holdsLease,
       holes,
     })
+    this.hold = page.hold
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {

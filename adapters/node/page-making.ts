@@ -95,6 +95,9 @@ export class PageMaking {
     }
     this.watch.begin()
     telling.handlerBegins()
+    this.around.res.once('close', () => {
+      if (this.#stage.kind !== 'storing') this.frame.end()
+    })
     runAsyncIn(this.frame, next)
   }
 
@@ -366,5 +369,6 @@ export class PageMaking {
         lead?.land(UNSHARED)
         warnOfFault(error)
       })
+      .finally(() => frame.end())
   }
 }

@@ -8,7 +8,7 @@ import type { InvalidateOptions } from './invalidate-options.js'
 import type { CommonOptions, PageOptions } from './options.js'
 import type { Place } from './place.js'
 import { nodeHost, type TrustProxy } from './node-host.js'
-import { serve } from './serve.js'
+import { serveFurther, tryAtOnce } from './serve.js'
 import { resolveOptions } from './settings.js'
 import { Site } from './site.js'
 
@@ -120,6 +120,8 @@ type Inner = (req: IncomingMessage, res: ServerResponse) => unknown
 
 function behind(place: Place, inner: Inner): Inner {
   return function cached(req, res) {
+    const early = tryAtOnce(place, req, res)
+    if (early === 'answered') return undefined
     cameThrough(req, cached)
     let made: unknown
     let fail: (() => never) | undefined
@@ -142,7 +144,7 @@ function behind(place: Place, inner: Inner): Inner {
       fail?.()
       return made
     }
-    serve(place, req, res, next)
+    serveFurther(place, req, res, next, false, early)
     if (isOver || res.writableEnded) return outcome()
     return new Promise<void>((resolve) => {
       settle = resolve

@@ -40,13 +40,20 @@ export function serve(
   next: Next,
   isOutermost = false,
 ): void {
+  const early = tryAtOnce(place, req, res)
+  if (early !== 'answered') serveFurther(place, req, res, next, isOutermost, early)
+}
+
+/** {@link serve} after {@link tryAtOnce}, where that has not answered. */
+export function serveFurther(
+  place: Place,
+  req: IncomingMessage,
+  res: ServerResponse,
+  next: Next,
+  isOutermost: boolean,
+  early: Early | undefined,
+): void {
   const current = Visit.current(res)
-  let early: Early | undefined
-  if (current === undefined) {
-    const tried = tryAtOnce(place, req, res)
-    if (tried === 'answered') return
-    early = tried
-  }
   if (current?.absorbs(place) === true) {
     const read = current.readTags(place)
     const goOn = () => current.letThrough(place, next)
@@ -58,18 +65,19 @@ export function serve(
 }
 
 /** What has been found out about a request already. */
-interface Early {
+export interface Early {
   readonly request: PageRequest
   readonly refusal?: undefined
   readonly lookup: PageLookup | undefined
 }
 
 /** Answers the usual hit in local memory without the objects that other requests need. */
-function tryAtOnce(
+export function tryAtOnce(
   place: Place,
   req: IncomingMessage,
   res: ServerResponse,
 ): Early | 'answered' | undefined {
+  if (Visit.current(res) !== undefined) return undefined
   const { settings, store, earlyRefresh } = place
   if (settings.honorRequestDirectives || responseChannel.hasSubscribers) return undefined
   if (!store.cache.answersAtOnce || isDetached(req)) return undefined

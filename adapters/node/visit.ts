@@ -241,6 +241,7 @@ export class Visit implements Substitute {
     const { req, res } = this
     const frame = new PassedFrame(store.cache, frameAround(), undefined)
     this.#state = { ...state, shown: frame }
+    res.once('close', () => frame.end())
     const tell = () => this.#tellOfShownHoles(frame)
     if (hasLayersAround(res)) onLastWord(res, tell)
     onHeaders(res, tell)

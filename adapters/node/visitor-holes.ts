@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncResource } from 'node:async_hooks'
-import { AsyncSlot } from '../../src/async-slot.js'
+import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
 import { MisuseError, show } from '../../src/errors.js'
 import type { Content, HoleRef } from '../../src/fragment/hole-parts.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
@@ -25,6 +25,8 @@ class Fault {
 
 /** Fills the holes of pages for one request, in the asynchronous context of that request. */
 export class VisitorHoles implements HoleRenderer {
+  /** Until the response is closed: whatever is begun to fill holes may set headers as long as it is open. */
+  readonly #hold = new ContextHold()
   readonly #context: MaybePromise<object | Fault>
   readonly #outside = new AsyncResource('fragcache.holes')
   #renderer: HoleRenderer | undefined
@@ -35,7 +37,8 @@ export class VisitorHoles implements HoleRenderer {
     req: IncomingMessage,
     res: ServerResponse,
   ) {
-    this.#context = contextOf(options, req, res)
+    res.once('close', () => this.#hold.release())
+    this.#context = contextOf(options, req, res, this.#hold)
     // Most pages have no holes, and then nothing else handles a rejection.
     if (isPromise(this.#context)) this.#context.catch(() => undefined)
   }
@@ -58,7 +61,7 @@ export class VisitorHoles implements HoleRenderer {
   fill(content: Content): MaybePromise<string | undefined> {
     const fill = () => fillContent(content, this, undefined)
     return this.#outside.runInAsyncScope(() =>
-      runAsyncIn(undefined, () => whileFilling.run(true, fill)),
+      runAsyncIn(undefined, () => whileFilling.run(true, fill, this.#hold)),
     )
   }
 }
@@ -67,10 +70,11 @@ function contextOf(
   { context }: PageHoleOptions,
   req: IncomingMessage,
   res: ServerResponse,
+  hold: ContextHold,
 ): MaybePromise<object | Fault> {
   try {
     return chain(
-      whileFilling.run(true, () => context(req, res)),
+      whileFilling.run(true, () => context(req, res), hold),
       checkContext,
     )
   } catch (error) {

@@ -3,17 +3,52 @@ import { formatCacheStatus } from '../../src/http/cache-status.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { currentAgeSeconds, type StoredResponse } from '../../src/http/stored-response.js'
-import { responseChannel } from '../../src/pages/channel.js'
-import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { appendCacheStatus } from './cache-headers.js'
+import { hasLayersAround } from './last-word.js'
 import { keepCookieToItsOwner } from './per-user.js'
 import type { Place } from './place.js'
 import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import type { Settings } from './settings.js'
 
 /** Headers and body of a page in one coding, as they are sent. */
-interface Wire {
-  readonly headers: readonly string[]
+class Wire {
   readonly body: Buffer
+  readonly #headers: readonly string[]
+  /** All headers, as they were sent last, and the seconds they tell. */
+  #sent: readonly string[] = []
+  #ageSeconds: number | undefined
+  #ttlSeconds: number | undefined
+
+  constructor(page: StoredResponse, coding: Coding | undefined) {
+    const i = page.codings.findIndex(([name]) => name === coding)
+    this.body = page.encoded[i] ?? page.body
+    const headers: string[] = []
+    for (const [name, value] of page.headers) {
+      const lower = name.toLowerCase()
+      if (lower === 'content-length') continue
+      const values = typeof value === 'string' ? [value] : value
+      for (const one of values) {
+        headers.push(name, coding !== undefined && lower === 'etag' ? String(weakened(one)) : one)
+      }
+    }
+    if (coding !== undefined) headers.push('Content-Encoding', coding)
+    headers.push('Content-Length', String(this.body.length))
+    this.#headers = headers
+  }
+
+  /** The headers, which change once a second. */
+  headersAt(page: StoredResponse, nowMs: number, { cacheStatus }: Settings): readonly string[] {
+    const ageSeconds = currentAgeSeconds(page, nowMs)
+    const ttlSeconds = remainingSeconds(page, nowMs)
+    if (ageSeconds !== this.#ageSeconds || ttlSeconds !== this.#ttlSeconds) {
+      this.#ageSeconds = ageSeconds
+      this.#ttlSeconds = ttlSeconds
+      const sent = [...this.#headers, 'Age', String(ageSeconds)]
+      if (cacheStatus) sent.push('Cache-Status', formatCacheStatus({ hit: true, ttlSeconds }))
+      this.#sent = sent
+    }
+    return this.#sent
+  }
 }
 
 const wires = new WeakMap<StoredResponse, Map<Coding | undefined, Wire>>()
@@ -22,63 +57,8 @@ function wireOf(page: StoredResponse, coding: Coding | undefined): Wire {
   let ofPage = wires.get(page)
   if (ofPage === undefined) wires.set(page, (ofPage = new Map<Coding | undefined, Wire>()))
   let wire = ofPage.get(coding)
-  if (wire === undefined) ofPage.set(coding, (wire = makeWire(page, coding)))
+  if (wire === undefined) ofPage.set(coding, (wire = new Wire(page, coding)))
   return wire
-}
-
-function makeWire(page: StoredResponse, coding: Coding | undefined): Wire {
-  const i = page.codings.findIndex(([name]) => name === coding)
-  const body = page.encoded[i] ?? page.body
-  const headers: string[] = []
-  for (const [name, value] of page.headers) {
-    const lower = name.toLowerCase()
-    if (lower === 'content-length') continue
-    const values = typeof value === 'string' ? [value] : value
-    for (const one of values) {
-      headers.push(name, coding !== undefined && lower === 'etag' ? String(weakened(one)) : one)
-    }
-  }
-  if (coding !== undefined) headers.push('Content-Encoding', coding)
-  headers.push('Content-Length', String(body.length))
-  return { headers, body }
-}
-
-/** Answers with a fresh page where no layer around the cache could change the response. */
-export function answerAtOnce(
-  req: IncomingMessage,
-  res: ServerResponse,
-  page: StoredResponse,
-  place: Place,
-  { request, lookup }: { readonly request: PageRequest; readonly lookup: PageLookup },
-): void {
-  const { settings, store } = place
-  const { headers } = req
-  const isSimple =
-    page.status === 200 &&
-    headers['range'] === undefined &&
-    !hasPrecondition(headers) &&
-    res.getHeaderNames().length === 0
-  if (isSimple) {
-    const nowMs = Date.now()
-    const coding = codingOf(page, headers)
-    const wire = wireOf(page, coding)
-    const all = [...wire.headers, 'Age', String(currentAgeSeconds(page, nowMs))]
-    if (settings.cacheStatus) {
-      const ttlSeconds = remainingSeconds(page, nowMs)
-      all.push('Cache-Status', formatCacheStatus({ hit: true, ttlSeconds }))
-    }
-    if (page.statusMessage === undefined) res.writeHead(page.status, all)
-    else res.writeHead(page.status, page.statusMessage, all)
-    if (req.method === 'HEAD') res.end()
-    else res.end(wire.body)
-    place.routes.of(req, request.uri, store.alias).outcomes.hit++
-  } else {
-    answerFresh(req, res, page, place, request.uri)
-  }
-  if (!responseChannel.hasSubscribers) return
-  const { method, uri: url } = request
-  const key = store.keyOf(request, lookup.headerList)
-  responseChannel.publish({ method, url, key, alias: store.alias, outcome: 'hit' })
 }
 
 /** Answers with a fresh page where the usual hit needs nothing else, and counts it. */
@@ -90,11 +70,28 @@ export function answerFresh(
   uri: string,
 ): void {
   const nowMs = Date.now()
+  routes.of(req, uri, store.alias).outcomes.hit++
+  if (isSentAsStored(req, res, page)) {
+    const { headers } = req
+    const wire = wireOf(page, codingOf(page, headers))
+    if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
+    res.writeHead(page.status, wire.headersAt(page, nowMs, settings) as string[])
+    if (req.method === 'HEAD') res.end()
+    else res.end(wire.body)
+    return
+  }
   const body = prepareAnswer(req, res, page, nowMs)
   keepCookieToItsOwner(res, settings)
   if (settings.cacheStatus) {
     appendCacheStatus(res, { hit: true, ttlSeconds: remainingSeconds(page, nowMs) })
   }
-  routes.of(req, uri, store.alias).outcomes.hit++
   endWith(res, body)
+}
+
+/** Whether nobody around has set headers or may change them, and the client asks for the whole page. */
+function isSentAsStored(req: IncomingMessage, res: ServerResponse, page: StoredResponse): boolean {
+  if (page.status !== 200 || req.httpVersionMajor > 1 || hasLayersAround(res)) return false
+  const { headers } = req
+  if (headers['range'] !== undefined || hasPrecondition(headers)) return false
+  return res.getHeaderNames().length === 0
 }

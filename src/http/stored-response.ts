@@ -174,6 +174,13 @@ function decode(value: unknown): StoredResponse | undefined {
   return readHead(parts, bytes.subarray(bodyStart))
 }
 
+/** How much of the bytes of a response lies before its body; `undefined`: they are none of a response. */
+export function bytesBeforeBody(bytes: Buffer): number | undefined {
+  if (bytes.length < PREFIX_BYTES || bytes.readUInt32LE(0) !== MAGIC_NUMBER) return undefined
+  const end = PREFIX_BYTES + bytes.readUInt32LE(4)
+  return end <= bytes.length ? end : undefined
+}
+
 function decodeText(text: string): StoredResponse | undefined {
   if (!text.startsWith(MAGIC)) return undefined
   const bodyStart = PREFIX_CHARACTERS + Number.parseInt(text.slice(4, 12), 16)

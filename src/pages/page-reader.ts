@@ -1,10 +1,12 @@
-import type { Hit, Lookup } from '../backend/entries.js'
-import { BoundedWeakMemo, MemoBudget } from '../bounded-memo.js'
+import type { Hit, KnownHit, Lookup } from '../backend/entries.js'
+import { UNCHANGED } from '../backend/known-entries.js'
+import { BoundedMemo, BoundedWeakMemo, MemoBudget } from '../bounded-memo.js'
 import { ALL_OF_LOOKUP } from '../backend/calls.js'
 import type { CacheCore } from '../backend/core.js'
 import type { HeaderFields } from '../http/header-values.js'
 import {
   answersRequest,
+  bytesBeforeBody,
   decodeStoredResponse,
   type StoredHead,
   type StoredResponse,
@@ -46,6 +48,20 @@ interface Decoded {
   readonly bytes: number
 }
 
+/** A page of a store that gives bytes, and what they begin with: the head, which no other page of its key has. */
+class HeldPage implements KnownHit {
+  readonly hit: Hit
+
+  constructor(
+    readonly start: Buffer,
+    readonly length: number,
+    readonly page: StoredResponse,
+    { tags, stamp, value }: Hit,
+  ) {
+    this.hit = { value, tags, stamp, entry: this }
+  }
+}
+
 const NOTHING: Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> = Object.freeze({
   page: undefined,
   pageTags: undefined,
@@ -59,6 +75,12 @@ export class PageReader {
   readonly #known: KnownUris
   /** By the entry that holds the text, so that a page which is evicted or replaced is forgotten here too. */
   readonly #decoded = new BoundedWeakMemo<object, Decoded>(({ bytes }) => bytes, decodedPages)
+  /** By stored key: what is read again and has not changed is neither sent nor decoded again. */
+  readonly #held = new BoundedMemo<HeldPage>(
+    ({ start, length }) => start.length + length,
+    decodedPages,
+  )
+  readonly #knownHit = (storedKey: string) => this.#held.get(storedKey)
   readonly #wantsStale: boolean
   readonly #toStored = (key: string) => this.cache.checkedKey(key)
 
@@ -140,15 +162,26 @@ export class PageReader {
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.list : undefined
       const found = { generation, headerList: headerList ?? [], tags: seen, moment }
+      if (headerList !== undefined && isSameList(headerList, guess)) {
+        const { page, pageTags, isSoft } = this.pick(known, request, generation, guessed, hits, 2)
+        const key = guessed[0] ?? ''
+        return {
+          page,
+          pageTags,
+          isSoft,
+          generation,
+          headerList,
+          key,
+          isKnown: true,
+          tags: seen,
+          moment,
+          lying: lyingAt(lying, 0, 2),
+        }
+      }
       if (headerList === undefined) {
         const key = this.candidates(known, request, [])[0] ?? ''
         const at = guessed.indexOf(key)
         return { ...found, ...NOTHING, key, isKnown: false, lying: lyingAt(lying, at, 2) }
-      }
-      if (isSameList(headerList, guess)) {
-        const picked = this.pick(known, request, generation, guessed, hits.slice(2))
-        const key = guessed[0] ?? ''
-        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(lying, 0, 2) }
       }
       const keys = this.candidates(known, request, headerList)
       return chain(this.read(keys, known, NO_TAG_NAMES, isCurrent), (second) => {
@@ -180,9 +213,10 @@ export class PageReader {
     generation: string | undefined,
     keys: readonly string[],
     hits: readonly (Hit | undefined)[],
+    first = 0,
   ): Pick<PageLookup, 'page' | 'pageTags' | 'isSoft'> {
     for (let i = 0; i < keys.length; i++) {
-      const hit = hits[i]
+      const hit = hits[first + i]
       const page = this.decode(hit)
       if (page === undefined || page.generation !== generation) continue
       const isForThis =
@@ -214,12 +248,37 @@ export class PageReader {
   decode(hit: Hit | undefined): StoredResponse | undefined {
     if (hit === undefined) return undefined
     const { value, entry } = hit
+    if (entry instanceof HeldPage) return entry.page
     const decoded = entry && this.#decoded.get(entry)
     if (decoded !== undefined) return decoded.page
     const page = decodeStoredResponse(value, this.options.rfc9111)
     if (page === undefined || entry === undefined || typeof value !== 'string') return page
     this.#decoded.set(entry, { page, bytes: bytesOfPage(page, value) })
     return page
+  }
+
+  /** Keeps a page that was read as bytes, so that it need not be sent again while it stays the same. */
+  #hold(storedKey: string, hit: Hit, payload: unknown): Hit {
+    const { value, entry } = hit
+    if (entry !== undefined || !Buffer.isBuffer(value) || !Buffer.isBuffer(payload)) return hit
+    const headEnd = bytesBeforeBody(value)
+    const at = payload.length - value.length
+    // Compressed, or written by a serializer of the user's, its start does not tell it from others.
+    if (
+      headEnd === undefined ||
+      at < 0 ||
+      value.compare(payload, at, at + headEnd, 0, headEnd) !== 0
+    ) {
+      return hit
+    }
+    const page = decodeStoredResponse(value, this.options.rfc9111)
+    if (page === undefined) return hit
+    const start = Buffer.from(payload.subarray(0, at + headEnd))
+    const held = new HeldPage(start, payload.length, page, hit)
+    this.#held.set(storedKey, held)
+    return hit.staleSinceMs === undefined
+      ? held.hit
+      : { ...held.hit, staleSinceMs: hit.staleSinceMs }
   }
 
   /** The values of records. */
@@ -248,11 +307,12 @@ export class PageReader {
       }
       return cache.calls.observed(keys.length === 1 ? 'get' : 'getMany', keys, read, ALL_OF_LOOKUP)
     }
-    const storedKeys = keys.map((key) => cache.checkedKey(key))
+    const storedKeys = keys.map((key) => known.storedKey(key, this.#toStored))
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
-    const options = { stale: this.#wantsStale, toMake: true, isCurrent }
+    const options = { stale: this.#wantsStale, toMake: true, isCurrent, known: this.#knownHit }
     return chain(cache.tryLookup(keys, storedKeys, expected, options), (answer) => {
-      const { hits, lying, seen } = orFail(answer)
+      const { hits: found, lying, seen } = orFail(answer)
+      const hits = found.map((hit, i) => hit && this.#hold(storedKeys[i] ?? '', hit, lying[i]))
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
       if (own !== undefined) this.#known.learnTags(known, own)
       return { hits, lying, seen: tags.length === 0 ? NO_VERSIONS : seenOf(seen, tags) }
@@ -304,5 +364,7 @@ function seenOf(seen: SeenVersions, tags: readonly string[]): SeenVersions {
 
 function lyingAt(lying: readonly unknown[], at: number, first: number): PageLookup['lying'] {
   // An answer from local memory does not say what is stored.
-  return at < 0 || lying.length === 0 ? undefined : { payload: lying[first + at] }
+  if (at < 0 || lying.length === 0) return undefined
+  const payload = lying[first + at]
+  return payload === UNCHANGED ? undefined : { payload }
 }

@@ -143,19 +143,17 @@ export class PageStore {
     const find = () => this.#reader.find(request, tags, isCurrent)
     const found = find()
     if (!isPromise(found)) return found
-    return answeredInTime(
-      found.then((lookup) => {
-        if (lookup.page !== undefined) return lookup
-        const writing = this.#turns.of(request.uri)
-        if (writing === undefined) {
-          // A page was stored here meanwhile: the cache's answer may be from before that.
-          const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
-          return isOvertaken ? find() : lookup
-        }
-        // The page is just being stored: it is worth a short wait.
-        return answeredInTime(writing, WRITING_LIMIT_MS).then(find, () => lookup)
-      }),
-    )
+    return found.then((lookup) => {
+      if (lookup.page !== undefined) return lookup
+      const writing = this.#turns.of(request.uri)
+      if (writing === undefined) {
+        // A page was stored here meanwhile: the cache's answer may be from before that.
+        const isOvertaken = (this.#arrived.get(request.uri) ?? 0) > arrivals
+        return isOvertaken ? find() : lookup
+      }
+      // The page is just being stored: it is worth a short wait.
+      return answeredInTime(writing, WRITING_LIMIT_MS).then(find, () => lookup)
+    })
   }
 
   /**

@@ -1,10 +1,54 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { AsyncSlot } from '../../src/async-slot.js'
+import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
+
+it('is outside once nobody holds, and starts again', async () => {
+  const slot = new AsyncSlot<string>()
+  const [first, second] = [new ContextHold(), new ContextHold()]
+  const seen: unknown[] = []
+  const look = async () => {
+    for (let i = 0; i < 3; i++) {
+      await sleep(5)
+      seen.push(slot.current)
+    }
+  }
+  const one = slot.run('one', look, first)
+  const two = slot.run('two', look, second)
+  await sleep(7)
+  first.release()
+  first.release()
+  expect(slot.run('in', () => slot.current, first)).toBe('in')
+  first.release()
+  await sleep(5)
+  expect(seen).toEqual(['one', 'two', 'one', 'two'])
+  second.release()
+  await Promise.all([one, two])
+  expect(seen.slice(4)).toEqual([undefined, undefined])
+  const again = slot.runUntilSettled('again', async () => {
+    await sleep(1)
+    return slot.current
+  })
+  expect([slot.current, await again]).toEqual([undefined, 'again'])
+})
+
+it('runs until what it began has settled, whatever becomes of it', async () => {
+  const slot = new AsyncSlot<string>()
+  expect(slot.runUntilSettled('at once', () => slot.current)).toBe('at once')
+  expect(() =>
+    slot.runUntilSettled('thrown', () => {
+      throw new Error(slot.current)
+    }),
+  ).toThrow('thrown')
+  const late = slot.runUntilSettled('late', async () => {
+    await sleep(1)
+    throw new Error(slot.current)
+  })
+  await expect(late).rejects.toThrow('late')
+})
 
 it('holds a value across awaits and timers, apart from other slots', async () => {
   const [a, b] = [new AsyncSlot<string>(), new AsyncSlot<number>()]
-  expect([a.isUsed, a.current, b.current]).toEqual([false, undefined, undefined])
+  expect([a.current, b.current]).toEqual([undefined, undefined])
   const inside = a.run('one', async () => {
     await sleep(1)
     const deeper = b.run(2, async () => {
@@ -13,7 +57,7 @@ it('holds a value across awaits and timers, apart from other slots', async () =>
     })
     return [a.current, b.current, ...(await deeper), a.current, b.current]
   })
-  expect([a.isUsed, a.current]).toEqual([true, undefined])
+  expect(a.current).toBeUndefined()
   expect(await inside).toEqual(['one', undefined, 'one', 2, 'one', undefined])
 })
 
