@@ -49,8 +49,8 @@ export function holesOfEngines(engines: () => Iterable<Engine>, data: object): H
 }
 
 /** @param data - What the application renders, or gives for the holes. */
-export function newPage(data: object | undefined): Page {
-  return { data, hasShown: false, layoutTexts: [] }
+export function newPage(data: object | undefined, root = ''): Page {
+  return { data, hasShown: false, layoutTexts: [], ahead: undefined, root }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Attempt } from '../../src/fragment/attempt.js'
 import { flightToJoin, unfinishedOf } from '../../src/fragment/makings.js'
-import { open, type Opened } from '../../src/fragment/open.js'
+import type { Opened } from '../../src/fragment/open.js'
 import {
   asyncFrame,
   currentFrame,
@@ -30,6 +30,8 @@ export interface Run {
   readonly writing: Writing
   /** Renders the nocache blocks of the page. */
   readonly holes: HoleRenderer
+  /** Looks a fragment up, or joins whoever is rendering it. */
+  lookUp(fragment: Fragment, parent: Frame | undefined): Promise<Opened>
   /** How much has begun to be stored. */
   readonly storeCount: number
   /** When everything is stored that began to be since the count was this; never rejects. */
@@ -145,7 +147,7 @@ export class OpenFragment implements Body {
   async #lookUp(): Promise<void> {
     const flight = flightToJoin(this.#fragment, this.#parent)
     try {
-      this.#opened = await open(this.#fragment, this.#parent, this.#run.holes)
+      this.#opened = await this.#run.lookUp(this.#fragment, this.#parent)
     } catch (error) {
       this.#trouble = { kind: 'failed', error }
       if (flight === undefined) return

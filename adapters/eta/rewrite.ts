@@ -108,6 +108,8 @@ class Rewriter {
   readonly #holes = new Map<number, Hole>()
   /** Checks to be made once all is read. */
   readonly #late: (() => void)[] = []
+  /** Code of the tags that can be told ahead. */
+  readonly #told: string[] = []
   #count = 0
   #holeCount = 0
 
@@ -217,7 +219,7 @@ class Rewriter {
   /** The nocache blocks, which are rendered without the rest of the template. */
   #entries(): AstNode[] {
     // In a block of its own, the template's own names are not theirs.
-    if (this.#holes.size === 0) return [this.#code(undefined, '{')]
+    if (this.#holes.size === 0) return [this.#code(undefined, `{${this.#tellsCode()}`)]
     const entries = Array.from(this.#holes, ([from, { to, compiled }]) => [
       this.#code(from, `if(${RUNTIME}.asked===${JSON.stringify(compiled.id)}){`),
       ...this.#slice(from + 1, to),
@@ -226,8 +228,14 @@ class Rewriter {
     return [
       this.#code(undefined, `if(${RUNTIME}.asked!==undefined){`),
       ...entries.flat(),
-      this.#code(undefined, 'return __eta.res}{'),
+      this.#code(undefined, `return __eta.res}{${this.#tellsCode()}`),
     ]
+  }
+
+  /** Tells which tags the template is going to meet, as far as that can be told from their arguments alone. */
+  #tellsCode(): string {
+    if (this.#told.length === 0) return ''
+    return `${RUNTIME}.tells=()=>[${this.#told.join(',')}];`
   }
 
   #code(at: number | undefined, val: string): AstNode {
@@ -271,13 +279,16 @@ class Rewriter {
       outer.nests = true
       outer.awaits ||= tag.awaits
     }
+    if (this.#open.length === 0 && isTold(tag.args, this.#config)) {
+      this.#told.push(`[${this.#siteCode(tag)},()=>(${plainValuesCode(tag.args)})]`)
+    }
     const variable = `${RUNTIME}${this.#count++}`
     const begin = this.#ast[tag.at] as TagNode
     this.#rewritten[at] = { ...node, val: endCode(variable) }
     this.#rewritten[tag.at] = { ...begin, val: this.#beginCode(variable, tag) }
   }
 
-  #beginCode(variable: string, { args, position, awaits, nests }: OpenTag): string {
+  #siteCode({ args, position, awaits, nests }: OpenTag): string {
     const { fragment = '', line } = position
     const tag: CompiledTag = {
       fragment,
@@ -289,9 +300,12 @@ class Rewriter {
       ...(this.#source && { source: this.#source }),
     }
     // A template object is one and the same whenever the code runs: what is made once hangs on it.
-    const site = `${RUNTIME}.site\`${escapeTemplate(JSON.stringify(tag))}\``
+    return `${RUNTIME}.site\`${escapeTemplate(JSON.stringify(tag))}\``
+  }
+
+  #beginCode(variable: string, tag: OpenTag): string {
     return (
-      `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)});if(${variable}!==null){` +
+      `{const ${variable}=${RUNTIME}.open(${this.#siteCode(tag)},${valuesCode(tag.args)});if(${variable}!==null){` +
       // In a function that is not async, await is no keyword but an unknown variable.
       `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
       `if(${variable}.begin())try{`
@@ -310,8 +324,27 @@ function waitCode(text: string): string {
   return `try{await (${text}.wait())}catch{}${text}.end()`
 }
 
+/** What may be told of a tag before it is met: texts, numbers, and what is read of the template's data. */
+function isTold({ timeout, varyOn, keywords }: TagArguments, { varName }: EtaConfig): boolean {
+  const told = new RegExp(
+    `^(?:[\\s[\\],]|\\d+|${varName}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
+    'i',
+  )
+  return [timeout, ...varyOn, ...keywords.values()].every(({ text }) => told.test(text))
+}
+
+function plainValuesCode({ timeout, varyOn, keywords }: TagArguments): string {
+  const values = [timeoutCode(timeout), `varyOn:[${varyOn.map(expression).join(',')}]`]
+  for (const [keyword, value] of keywords) values.push(`${keyword}:${expression(value)}`)
+  return `{${values.join(',')}}`
+}
+
+function timeoutCode(timeout: ArgumentSource): string {
+  return `timeout:${/^none$/i.test(timeout.text) ? 'null' : expression(timeout)}`
+}
+
 function valuesCode({ timeout, varyOn, keywords }: TagArguments): string {
-  const values = [`timeout:${/^none$/i.test(timeout.text) ? 'null' : expression(timeout)}`]
+  const values = [timeoutCode(timeout)]
   const list = `[${varyOn.map(expression).join(',')}]`
   // What these read of a visitor, and nothing else does, is what the fragment tells visitors apart by.
   if (varyOn.length === 0 || varyOn.some(({ text }) => /\b(?:await|yield)\b/.test(text))) {

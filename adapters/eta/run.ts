@@ -1,13 +1,15 @@
 import { beginVaryOn, endVaryOn, type NamedValues, type TagValues } from '../../src/engine.js'
 import { flightToJoin } from '../../src/fragment/makings.js'
-import { openHere } from '../../src/fragment/open.js'
+import { Attempt } from '../../src/fragment/attempt.js'
+import { openHere, textAtOnce, type Opened } from '../../src/fragment/open.js'
+import type { Fragment } from '../../src/fragment/spec.js'
 import { faults } from '../../src/fragment/faults.js'
 import { HolesOfPage, renderHole, type HoleSource } from '../../src/fragment/holes.js'
 import { nameValues } from '../../src/fragment/named-values.js'
 import { outermostOf } from '../../src/fragment/template-frame.js'
 import type { HoleRef, HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { findStray } from '../../src/fragment/placeholder.js'
-import { currentFrame } from '../../src/making/frame.js'
+import { currentFrame, type Frame } from '../../src/making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { digestOf, type Digest } from './digest.js'
 import { etaFaults } from './faults.js'
@@ -16,6 +18,7 @@ import { OpenFragment } from './open-fragment.js'
 import type { CompiledTag } from './compiled.js'
 import type { Runtime } from './runtime.js'
 import type { EtaSite } from './site.js'
+import { aheadOf, fragmentsTold, type Told } from './told.js'
 import {
   findHole,
   HOLE,
@@ -41,6 +44,8 @@ const MIN_TEXT = 16
 /** One run of a template: what its code calls. */
 export class TemplateRun implements HoleSource<Page, FoundHole> {
   readonly name = ENGINE
+  /** Set by the template: its tags whose arguments can be told before they are met. */
+  tells: (() => readonly Told[]) | undefined
   /** Set by the template when it threw. */
   failed: { readonly error: unknown } | undefined
   readonly writing: Writing
@@ -121,13 +126,11 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     const { tag } = site
     const { writing } = this
     writing.check(tag)
-    const digest = site.source === undefined ? undefined : this.#digestOf(site)
-    const given = digest === undefined ? values : { ...values, digest }
-    const fragment = this.#runtime.cache.resolve(tag, given)
+    const fragment = this.#fragmentOf(site, values)
     const parent = currentFrame()
     if (!fragment.cache.answersAtOnce && !fragment.bypass) {
       if (!this.asynchronous) throw faults.synchronous(fragment.alias, REMEDY, tag)
-      return new OpenFragment(this, site, fragment, parent, undefined, 'lookup')
+      return this.#openAhead(site, fragment, parent)
     }
     const mayWait = site.awaits || (site.nests && this.asynchronous)
     const opened = openHere(fragment, parent, mayWait, this)
@@ -148,6 +151,33 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
       flightToJoin(fragment, parent) !== undefined
     const wait = joins ? 'lookup' : site.awaits ? 'turn' : undefined
     return new OpenFragment(this, site, fragment, parent, opened, wait)
+  }
+
+  /** Opens a fragment over a cache that does not answer at once: without waiting, where its answer is there. */
+  #openAhead(site: EtaSite, fragment: Fragment, parent: Frame | undefined): OpenFragment | null {
+    const text = textAtOnce(fragment, parent)
+    if (text !== undefined) {
+      this.writing.buffer.res += text
+      return null
+    }
+    const ahead = aheadOf(this.#page, this.#runtime.trails)
+    const known = ahead.openKnown({ fragment, parent, holes: this.holes })
+    if (known === undefined || isPromise(known)) {
+      const opened = known?.then((late) => (late instanceof Attempt ? late : late.text))
+      return new OpenFragment(this, site, fragment, parent, opened, 'lookup')
+    }
+    if (known instanceof Attempt) {
+      const wait = site.awaits ? 'turn' : undefined
+      return new OpenFragment(this, site, fragment, parent, known, wait)
+    }
+    this.writing.buffer.res += known.text
+    return null
+  }
+
+  #fragmentOf(site: EtaSite, values: TagValues): Fragment {
+    const digest = site.source === undefined ? undefined : this.#digestOf(site)
+    const given = digest === undefined ? values : { ...values, digest }
+    return this.#runtime.cache.resolve(site.tag, given)
   }
 
   /**
@@ -192,6 +222,7 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
    *   rendered that nobody waited for.
    */
   finish(): Promise<unknown> | undefined {
+    this.#page.ahead?.note()
     const conflict = this.writing.finish()
     if (this.failed === undefined) {
       if (conflict !== undefined) throw conflict
@@ -230,6 +261,14 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
   /** When everything is stored that began to be since the count was this; never rejects. */
   storedSince(count: number): Promise<unknown> | undefined {
     return count === this.#writes.length ? undefined : Promise.all(this.#writes.slice(count))
+  }
+
+  /** Looks a fragment up, together with what the page is expected to ask for next. */
+  lookUp(fragment: Fragment, parent: Frame | undefined): Promise<Opened> {
+    const ahead = aheadOf(this.#page, this.#runtime.trails)
+    return ahead.open({ fragment, parent, holes: this.holes }, () =>
+      fragmentsTold(this.tells?.() ?? [], (site, values) => this.#fragmentOf(site, values)),
+    )
   }
 
   /* What its nocache blocks need. */

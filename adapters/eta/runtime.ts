@@ -1,4 +1,5 @@
 import type { EngineCache } from '../../src/engine.js'
+import { Trails } from '../../src/fragment/ahead.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './compiled.js'
 import type { EtaSite } from './site.js'
@@ -12,6 +13,7 @@ const MAX_WARNED = 1_000
 /** What the templates of one plugin share at run time. */
 export class Runtime {
   readonly sites = new WeakMap<TemplateStringsArray, EtaSite>()
+  readonly trails = new Trails()
   readonly #holes = new WeakMap<TemplateStringsArray, CompiledHole>()
   readonly #engines = new Set<WeakRef<Engine>>()
   readonly #warned = new Set<string>()
@@ -25,7 +27,9 @@ export class Runtime {
    * @param isCopied - Whether the template may change its data before a nocache block sees them.
    */
   pageOf(data: object | undefined, options: RunOptions | undefined, isCopied: boolean): RunOptions {
-    const page = options?.[PAGE] ?? newPage(isCopied && data ? (copyOfPlain(data) ?? data) : data)
+    const page =
+      options?.[PAGE] ??
+      newPage(isCopied && data ? (copyOfPlain(data) ?? data) : data, options?.filepath)
     // V8 takes thousands of instructions for the spread of what a spread made, as Eta's options are.
     const own: RunOptions = Object.assign({}, options)
     own[PAGE] = page

@@ -1,3 +1,4 @@
+import type { Ahead } from '../../src/fragment/ahead.js'
 import { HOLES, type CompiledHole } from './compiled.js'
 
 /** What of an engine the run time looks at. */
@@ -47,6 +48,10 @@ export interface Page {
   hasShown: boolean
   /** The texts with per-user output that layouts were given. */
   readonly layoutTexts: string[]
+  /** What its tags ask asynchronous caches for; set when the first of them does. */
+  ahead: Ahead | undefined
+  /** The file of what the application renders; the empty text: it is none. */
+  readonly root: string
 }
 
 /** A nocache block that a template is asked for. */

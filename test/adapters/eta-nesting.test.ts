@@ -289,9 +289,10 @@ describe('outcomes', () => {
 })
 
 describe('round trips over an asynchronous cache', () => {
-  it('are one for each tag that is looked up, and stored texts hold nobody up', async () => {
+  it('are one for each tag that was never met, and one for all that the last render met', async () => {
     const cache = new AsyncTestCache()
-    const eta = etaWith(createCaches({ default: cache }))
+    const caches = createCaches({ default: cache })
+    const eta = etaWith(caches)
     const main = '<% for (const x of it.xs) { %><% cache 60 a x %><%= x %><% endcache %><% } %>'
     const xs = Array.from({ length: 20 }, (_, i) => i)
     await eta.renderStringAsync(main, { xs: [100] })
@@ -301,8 +302,32 @@ describe('round trips over an asynchronous cache', () => {
     // Each is claimed before its body runs, and stored after it.
     expect(cache.writes - writes).toBe(40)
     await eta.renderStringAsync(main, { xs })
-    expect(cache.reads - reads).toBe(40)
+    expect(cache.reads - reads).toBe(21)
     expect(cache.writes - writes).toBe(40)
+    await new FragmentCache(caches).invalidate('a')
+    const after = { reads: cache.reads, writes: cache.writes }
+    await eta.renderStringAsync(main, { xs: xs.slice(1) })
+    await eta.renderStringAsync(main, { xs })
+    expect(cache.reads - after.reads).toBe(2)
+  })
+
+  it('are one read and one claim for tags whose arguments are told by the template, when nothing is known', async () => {
+    const cache = new AsyncTestCache()
+    const eta = etaWith(createCaches({ default: cache }))
+    const main = Array.from(
+      { length: 5 },
+      (_, i) => `<% cache 60 a${i} it.user.name %><%= it.user.name %><% endcache %>`,
+    ).join('')
+    const page = () => eta.renderStringAsync(main, { user: { name: 'ann' } })
+    expect(await page()).toBe('ann'.repeat(5))
+    const { reads } = cache
+    expect(await page()).toBe('ann'.repeat(5))
+    expect(cache.reads - reads).toBe(1)
+    const before = { reads: cache.reads, writes: cache.writes }
+    expect(await eta.renderStringAsync(main, { user: { name: 'bob' } })).toBe('bob'.repeat(5))
+    expect(cache.reads - before.reads).toBe(1)
+    // One for the claims, and one for each text.
+    expect(cache.writes - before.writes).toBe(6)
   })
 
   it('are done when the page is', async () => {
