@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { nodeCrypto } from './node-crypto.js'
 
 /** Longer keys are kept as digests: to make one costs more than to look up what is not very long. */
 const MAX_KEY_LENGTH = 2048
@@ -22,7 +22,7 @@ export function shortKey(key: string, maxLength = MAX_KEY_LENGTH): ShortKey {
   if (key.length <= maxLength) return key
   // UTF-8 has one and the same character for all lone surrogates.
   const units = Buffer.from(key, 'utf16le')
-  return BigInt(`0x${hash('sha256', units, 'hex')}`)
+  return BigInt(`0x${nodeCrypto().hash('sha256', units, 'hex')}`)
 }
 
 function bytesOfKey(short: ShortKey): number {

@@ -4,7 +4,7 @@ import { show } from './errors.js'
 import type { Version } from './keys.js'
 import { checkValue } from './serializer.js'
 import { toAgeing, toGrace, type LockOptions, type StaleOptions } from './staleness.js'
-import { checkEntryTags } from './tags.js'
+import { checkEntryTags, type TagVersions } from './tags.js'
 import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout.js'
 
 /** Options of calls that name one or more keys. */
@@ -136,13 +136,19 @@ export function deadlineOf(
   return toDeadline(timeout, Date.now())
 }
 
+/** A value that is to be stored, whose tags are not known yet. */
+export interface RequestDraft extends StoreRequest {
+  tags: TagVersions | undefined
+}
+
 /** A value that is to be stored, without its tags. @throws TypeError: key, value or an option is wrong. */
 export function toRequest(
   core: CacheCore,
   key: string,
   value: unknown,
   options: SetOptions,
-): StoreRequest {
+  ifAbsent = false,
+): RequestDraft {
   checkOptions(options, SET_OPTIONS)
   const storedKey = core.checkedKey(key, options.version)
   checkValue(value)
@@ -150,5 +156,7 @@ export function toRequest(
     toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
     toGrace('staleIfError', options.staleIfError),
   )
-  return { storedKey, value, ...toAgeing(deadlineOf(core, options), grace, undefined) }
+  const { expiresAtMs, stamp } = toAgeing(deadlineOf(core, options), grace, undefined)
+  // Written out: to copy an object takes longer than to make one.
+  return { storedKey, value, expiresAtMs, stamp, tags: undefined, ifAbsent }
 }

@@ -41,7 +41,7 @@ import {
   type KnownSettings,
   type ResolvedSettings,
 } from './settings.js'
-import { checkTags, type TagVersions } from './tags.js'
+import { checkTags } from './tags.js'
 import {
   checkStored,
   dependOnFound,
@@ -49,6 +49,7 @@ import {
   isStored,
   lookUpUnguarded,
   Values,
+  tagged,
   versionsFor,
 } from './values.js'
 
@@ -154,12 +155,13 @@ export abstract class Cache {
     const core = this.#core
     const request = toRequest(core, key, value, options)
     const tags = tagsOf(options)
-    const store = (versions?: TagVersions) =>
-      chain(core.entries.store([{ ...request, tags: versions }]), ([outcome]) => {
+    const store = () =>
+      chain(core.entries.store([request]), ([outcome]) => {
         checkStored(core, outcome, 'set', key)
       })
-    const action = () => (tags.length === 0 ? store() : chain(versionsFor(core, tags), store))
-    await core.calls.run('set', [key], action, undefined, ONE_SET)
+    const action = tagged(core, request, tags, store)
+    const stored = core.calls.run('set', [key], action, undefined, ONE_SET)
+    if (isPromise(stored)) await stored
     // Who asks from now on gets this, and not what a look-up found before.
     this.#values.detach(request.storedKey)
   }
@@ -173,13 +175,11 @@ export abstract class Cache {
    */
   async add(key: string, value: unknown, options: SetOptions = {}): Promise<boolean> {
     const core = this.#core
-    const request = toRequest(core, key, value, options)
+    const request = toRequest(core, key, value, options, true)
     const tags = tagsOf(options)
-    const add = async () => {
-      const outcome = await this.#changes.add({ ...request, tags: await versionsFor(core, tags) })
-      return isStored(core, outcome, 'add', key)
-    }
-    return core.calls.run('add', [key], add, false, IF_ADDED)
+    const add = () =>
+      chain(this.#changes.add(request), (outcome) => isStored(core, outcome, 'add', key))
+    return core.calls.run('add', [key], tagged(core, request, tags, add), false, IF_ADDED)
   }
 
   /**
@@ -329,7 +329,7 @@ export abstract class Cache {
    * @throws RangeError: the sum is beyond 2^53 - 1; the entry is unchanged.
    * @remarks Atomic.
    */
-  async incr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+  incr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
     return this.#count('incr', key, delta, options)
   }
 
@@ -349,7 +349,8 @@ export abstract class Cache {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.#core.checkedKey(key, options.version)
     const count = () => this.#changes.count(operation, storedKey, delta)
-    const sum = await this.#core.calls.run(operation, [key], count, undefined)
+    const counted = this.#core.calls.run(operation, [key], count, undefined)
+    const sum = isPromise(counted) ? await counted : counted
     if (sum === undefined) throw new CacheKeyNotFoundError(key, operation)
     this.#values.detach(storedKey)
     return sum

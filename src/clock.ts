@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto'
+import { nodeCrypto } from './node-crypto.js'
 
 /*
  * A store counts its invalidations in one entry, a raw whole number: its clock. Each tag version says
@@ -21,7 +21,7 @@ const LAST_LIFE = 930_000
 
 /** What a clock shows at first. */
 export function firstTime(): ClockTime {
-  return randomInt(FIRST_LIFE, LAST_LIFE) * LIFE
+  return nodeCrypto().randomInt(FIRST_LIFE, LAST_LIFE) * LIFE
 }
 
 export function isSameLife(a: ClockTime, b: ClockTime): boolean {

@@ -1,9 +1,11 @@
 import type { Caches } from './caches.js'
 import type { MaybePromise } from './maybe-promise.js'
 import { show } from './errors.js'
+import { currentFrame } from './making/frame.js'
 import { renderDeferred } from './fragment/deferred.js'
 import type { HoleRenderer } from './fragment/hole-parts.js'
 import { renderHole } from './fragment/holes.js'
+import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
@@ -138,6 +140,15 @@ export class EngineCache {
    */
   renderDeferred(render: () => string | Promise<string>): Promise<string> {
     return renderDeferred(render)
+  }
+
+  /**
+   * @internal The text of a tag that is found at once, before anything is made for its body.
+   *
+   * @returns `undefined`: it has to be rendered.
+   */
+  find(fragment: Fragment): string | undefined {
+    return textAtOnce(fragment, currentFrame())
   }
 
   /** @internal For an engine that runs the body by code of its own. @throws CacheTagError */

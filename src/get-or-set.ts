@@ -55,10 +55,10 @@ export class GetOrSet {
   }
 
   /** @throws What the producer throws, unless an old value may be served instead. */
-  run(wanted: Wanted): Promise<Got> {
+  run(wanted: Wanted): MaybePromise<Got> {
     const parent = currentFrame()
     const seeker: Seeker<Lookup, unknown, Got> = {
-      look: async (isCurrent) =>
+      look: (isCurrent) =>
         this.#access.read(wanted, isCurrent ? { isCurrent } : { stale: mayBeStale(wanted.ageing) }),
       hitOf: ({ hits }) => hits[0],
       valueOf: ({ value }) => value,

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { show } from './errors.js'
+import { nodeCrypto } from './node-crypto.js'
 
 /**
  * How keys are shown where others read them: not at all; as a hash, which tells them apart; the first
@@ -55,5 +55,5 @@ export function withShownKeys(text: string, keys: readonly string[], way: ShownK
 }
 
 function hashOf(key: string): string {
-  return createHash('sha256').update(key).digest('hex').slice(0, 10)
+  return nodeCrypto().createHash('sha256').update(key).digest('hex').slice(0, 10)
 }

@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { isSameLife, laterOf, type ClockTime } from './clock.js'
 import { show } from './errors.js'
+import { nodeCrypto } from './node-crypto.js'
 
 /**
  * Tags are version counters, never sets of keys. An entry is stored with the versions its tags had
@@ -84,10 +84,10 @@ export const CLOCK_KEY = 'fragcache.clock'
 export function tagKey(tag: string): string {
   return /^[\x21-\x7e]{1,120}$/.test(tag)
     ? TAG_KEY_PREFIX + tag
-    : `${TAG_KEY_PREFIX}md5.${createHash('md5').update(tag).digest('hex')}`
+    : `${TAG_KEY_PREFIX}md5.${nodeCrypto().createHash('md5').update(tag).digest('hex')}`
 }
 
-const writer = randomBytes(6).toString('base64url')
+let writer: string | undefined
 let issued = 0
 
 /**
@@ -96,6 +96,7 @@ let issued = 0
  * @param time - What the store's clock showed; left out where that is not known.
  */
 export function newTagVersion(time?: ClockTime): string {
+  writer ??= nodeCrypto().randomBytes(6).toString('base64url')
   const unique = `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
   return time === undefined ? unique : `${TIMED}${time.toString(36)}.${unique}`
 }

@@ -113,7 +113,7 @@ function asError(error: unknown): Error {
 }
 
 /** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
-const LIMIT_MS = 2000
+export const LIMIT_MS = 2000
 
 /** From how many milliseconds on a timer that fires late tells of a process that was busy. */
 const BUSY_MS = 20

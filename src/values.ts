@@ -8,6 +8,7 @@ import {
   GET_OR_SET_OPTIONS,
   tagsOf,
   type GetOrSetOptions,
+  type RequestDraft,
 } from './cache-options.js'
 import { CacheBackendError, show } from './errors.js'
 import { GetOrSet } from './get-or-set.js'
@@ -56,6 +57,21 @@ export function versionsFor(core: CacheCore, tags: readonly string[]): MaybeProm
     if (versions.size > 0) currentFrame()?.depend(core, versions)
     return versions
   })
+}
+
+/** What stores a request, with the versions of its tags as they are when it is called. */
+export function tagged<T>(
+  core: CacheCore,
+  request: RequestDraft,
+  tags: readonly string[],
+  store: () => MaybePromise<T>,
+): () => MaybePromise<T> {
+  if (tags.length === 0) return store
+  return () =>
+    chain(versionsFor(core, tags), (versions) => {
+      request.tags = versions
+      return store()
+    })
 }
 
 /** Whether a value was stored. @throws CacheBackendError: it is too large. */

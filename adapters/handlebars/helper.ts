@@ -2,6 +2,7 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
 import type { DataFrame, HelperOptions, Program } from './engine.js'
@@ -44,7 +45,10 @@ export function makeHelper(
       digests === undefined
         ? values
         : { ...values, digest: digests.digestOf(template, partials, tag) }
-    return engine.render(tag, given, new Block(tag, body, context, options.data, holes))
+    const fragment = engine.resolve(tag, given)
+    const text = engine.find(fragment)
+    if (text !== undefined) return text
+    return renderTag(fragment, new Block(tag, body, context, options.data, holes))
   }
 }
 

@@ -144,7 +144,7 @@ function templatesIn(partials: Partials): Record<string, unknown> {
 function indentLate(ref: HoleRef, text: string): string {
   const session = currentSession()
   const indent = (full: string): string => indentHole(ref, full)
-  return session === undefined ? indent(text) : session.change(text, indent)
+  return session === undefined ? indent(text) : session.deferred.change(text, indent)
 }
 
 /** The helper `nocache`. */

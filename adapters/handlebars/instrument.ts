@@ -268,7 +268,7 @@ function instrumentContainer(container: Container, template: Template): void {
       options.indent = undefined
       const text = String(invokePartial.call(container, partial, context, options))
       const indented = (full: string): string => indentText(frame, full, indent)
-      return session === undefined ? indented(text) : session.change(text, indented)
+      return session === undefined ? indented(text) : session.deferred.change(text, indented)
     } finally {
       called = outer
     }

@@ -33,7 +33,7 @@ function makeStrict(filter: Filter): Filter {
       for (const arg of args) {
         if (typeof arg !== 'string' && !(arg instanceof String)) continue
         const text = String(arg)
-        session?.checkFilled(text)
+        session?.deferred.checkFilled(text)
         refuseHoles(text)
       }
     })

@@ -1,5 +1,6 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { renderTag } from '../../src/fragment/tag.js'
 import { renderBody } from './body.js'
 import type { Digests } from './digest.js'
 import type {
@@ -98,8 +99,11 @@ export class TagRenderer {
       const tag = this.#tags.get(record) ?? this.#makeTag(record, root)
       if (tag.hasKeywords || typeof values.timeout === 'object') unwrap(values)
       if (digests !== undefined) values.digest = digests.of(root, body, tag)
+      const fragment = cache.resolve(tag.site, values)
+      const text = cache.find(fragment)
+      if (text !== undefined) return text
       const call = new TagCall(this.#around, tag, context, frame, runtime, root, body)
-      return cache.render(tag.site, values, call)
+      return renderTag(fragment, call)
     } catch (error) {
       throw remember(error)
     }

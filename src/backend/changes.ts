@@ -1,4 +1,5 @@
 import { MisuseError, show } from '../errors.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
 import { addIntegers } from '../serializer.js'
 import { withStamp, type Stamp } from '../stamp.js'
 import { toAgeing } from '../staleness.js'
@@ -29,23 +30,26 @@ export class Changes {
     this.#of = of
   }
 
-  /** Stores an entry if there is none that is live. */
-  async add(request: StoreRequest): Promise<WriteOutcome> {
-    if (request.expiresAtMs !== null && request.expiresAtMs <= 0) {
-      const hit = await this.#current(request.storedKey)
-      return hit === undefined ? 'stored' : 'refused'
+  /** Stores an entry if there is none that is live. @param request - One that says `ifAbsent`. */
+  add(request: StoreRequest): MaybePromise<WriteOutcome> {
+    const { storedKey, expiresAtMs } = request
+    if (expiresAtMs !== null && expiresAtMs <= 0) {
+      return chain(this.#of.entries.lookupOne(storedKey, true), (hit) =>
+        hit === undefined ? 'stored' : 'refused',
+      )
     }
-    const outcome = await this.#store({ ...request, ifAbsent: true })
-    return outcome === 'refused' ? this.#addOverInvalidated(request) : outcome
+    return chain(this.#of.entries.store([request]), ([outcome = 'failed']) =>
+      outcome === 'refused' ? this.#addOverInvalidated(request) : outcome,
+    )
   }
 
   /** An entry that its tags made a miss still lies in the store: replace exactly that one. */
   async #addOverInvalidated(request: StoreRequest): Promise<WriteOutcome> {
     const { storedKey } = request
     const [payload] = await this.#of.store.readEntries([storedKey])
-    if (payload === undefined) return this.#store({ ...request, ifAbsent: true })
+    if (payload === undefined) return this.#store(request)
     if (!(await this.#isInvalidated(storedKey, payload))) return 'refused'
-    return this.#store({ ...request, ifAbsent: true, replacing: payload })
+    return this.#store({ ...request, replacing: payload })
   }
 
   async #isInvalidated(storedKey: string, payload: unknown): Promise<boolean> {
@@ -112,7 +116,7 @@ export class Changes {
     const expiresAtMs = await store.readDeadline(storedKey)
     if (payload === undefined || expiresAtMs === undefined) return false
     const stamp = { ...lies.stamp, isExpired: true }
-    const value = store.packValue(lies.value, withStamp(lies.tags, stamp))
+    const value = await store.packToWrite(lies.value, withStamp(lies.tags, stamp))
     const entry = { key: storedKey, payload: value, expiresAtMs, replacing: payload }
     const [outcome] = await store.writeEntries([entry])
     // What has taken its place since may have been begun before, too.
@@ -130,9 +134,10 @@ export class Changes {
   }
 
   /** Adds to a whole number. @returns The sum; `undefined`: there is no live entry. */
-  async count(operation: string, storedKey: string, delta: number): Promise<number | undefined> {
-    const sum = await this.#of.store.incrementEntry(storedKey, delta)
-    return sum === null ? this.#addToOther(operation, storedKey, delta) : sum
+  count(operation: string, storedKey: string, delta: number): MaybePromise<number | undefined> {
+    return chain(this.#of.store.incrementEntry(storedKey, delta), (sum) =>
+      sum === null ? this.#addToOther(operation, storedKey, delta) : sum,
+    )
   }
 
   /** What is no raw whole number may still be one stored with tags: compare and set. */
@@ -182,10 +187,10 @@ export class Changes {
       expiresAtMs: Deadline,
     ) => { readonly stamp: Stamp; readonly expiresAtMs: Deadline } | undefined,
   ): Promise<boolean> {
-    return this.#rewrite(operation, storedKey, ({ value, tags, stamp }, deadline) => {
+    return this.#rewrite(operation, storedKey, async ({ value, tags, stamp }, deadline) => {
       const changed = change(stamp ?? UNSTAMPED, deadline)
       if (changed === undefined) return undefined
-      const payload = this.#of.store.packValue(value, withStamp(tags, changed.stamp))
+      const payload = await this.#of.store.packToWrite(value, withStamp(tags, changed.stamp))
       return { payload, expiresAtMs: changed.expiresAtMs }
     })
   }
@@ -201,7 +206,7 @@ export class Changes {
     change: (
       hit: Hit,
       expiresAtMs: Deadline,
-    ) => { readonly payload: unknown; readonly expiresAtMs: Deadline } | undefined,
+    ) => MaybePromise<{ readonly payload: unknown; readonly expiresAtMs: Deadline } | undefined>,
   ): Promise<boolean> {
     const { store } = this.#of
     for (let i = 0; i < MAX_CONFLICTS; i++) {
@@ -209,7 +214,7 @@ export class Changes {
       const expiresAtMs = await store.readDeadline(storedKey)
       const hit = await this.#current(storedKey)
       if (payload === undefined || hit === undefined || expiresAtMs === undefined) return false
-      const changed = change(hit, expiresAtMs)
+      const changed = await change(hit, expiresAtMs)
       if (changed === undefined) return true
       const entry = { key: storedKey, ...changed, replacing: payload }
       const [outcome] = await store.writeEntries([entry])

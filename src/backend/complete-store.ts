@@ -1,6 +1,8 @@
 import { CacheBackendError, InvalidCacheBackendError } from '../errors.js'
+import type { KnownStart } from './known-entries.js'
 import { warnOfKey, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import type { PayloadFormat } from '../payload-format.js'
 import { pack, unpack, type Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
@@ -46,23 +48,43 @@ export class CompleteStore {
   }
 
   readEntries(keys: readonly string[]): MaybePromise<readonly unknown[]> {
-    return this.#store.readEntries(keys)
+    return this.#inflated(this.#store.readEntries(keys))
   }
 
   readCopies(
     keys: readonly string[],
     counterKeys: readonly string[],
+    known?: (key: string) => KnownStart | undefined,
   ): MaybePromise<readonly unknown[]> {
-    if (this.#own.readCopies !== undefined) return this.#own.readCopies(keys, counterKeys)
-    return this.#store.readEntries(counterKeys.length === 0 ? keys : [...keys, ...counterKeys])
+    if (this.#own.readCopies !== undefined) {
+      return this.#inflated(this.#own.readCopies(keys, counterKeys, known))
+    }
+    return this.readEntries(counterKeys.length === 0 ? keys : [...keys, ...counterKeys])
   }
 
   readAmong<T>(
     keys: readonly string[],
     use: (payloads: readonly unknown[], at: number) => MaybePromise<T>,
   ): MaybePromise<T> {
-    if (this.#own.readAmong !== undefined) return this.#own.readAmong(keys, use)
-    return chain(this.#store.readEntries(keys), (payloads) => use(payloads, 0))
+    if (this.#own.readAmong === undefined) {
+      return chain(this.readEntries(keys), (payloads) => use(payloads, 0))
+    }
+    const { format } = this.#own
+    if (format === undefined) return this.#own.readAmong(keys, use)
+    return this.#own.readAmong(keys, (payloads, at) => {
+      const pending = format.inflateLarge(payloads, at, keys.length)
+      return pending === undefined ? use(payloads, at) : pending.then(() => use(payloads, at))
+    })
+  }
+
+  /** Large values are inflated by other threads before anybody unpacks them. */
+  #inflated(read: MaybePromise<readonly unknown[]>): MaybePromise<readonly unknown[]> {
+    const { format } = this.#own
+    if (format === undefined) return read
+    return chain(read, (payloads) => {
+      const pending = format.inflateLarge(payloads, 0, payloads.length)
+      return pending === undefined ? payloads : pending.then(() => payloads)
+    })
   }
 
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
@@ -122,6 +144,17 @@ export class CompleteStore {
   onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
     if (typeof this.#store.onKeyFaults === 'function') this.#store.onKeyFaults(storedKey, faults)
     else warnOfKey(storedKey, faults)
+  }
+
+  /** Compresses what is written and inflates what is read. */
+  get format(): PayloadFormat | undefined {
+    return this.#own.format
+  }
+
+  /** As {@link packValue}, for being written: compressed where the store does that and it pays. */
+  packToWrite(value: unknown, tags: TagVersions | undefined): MaybePromise<unknown> {
+    const payload = this.packValue(value, tags)
+    return this.#own.format === undefined ? payload : this.#own.format.compress(payload)
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): unknown {

@@ -7,7 +7,7 @@ import type { ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
 import { Counts } from '../observe/counts.js'
 import type { SeenVersions } from '../tags.js'
-import { withinLimit } from '../time-limit.js'
+import { LIMIT_MS, withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
 import { ALL_OF_LOOKUP, Calls, IF_STORED } from './calls.js'
 import { checkStore, CompleteStore } from './complete-store.js'
@@ -93,8 +93,12 @@ export class CacheCore {
   readonly guard: Guard
   readonly calls: Calls
   readonly removalListeners: RemovalListener[] = []
+  /** How many entries were removed, or all of them, through this cache so far. */
+  removals = 0
   readonly isReported: (error: unknown) => boolean
   readonly #face: CacheFace
+  /** Whether calls to the store are given up before a page would give up waiting. */
+  readonly #isLimited: boolean
 
   /**
    * @param isServer - Whether calls have a time limit, and fail at once while the store is down.
@@ -104,6 +108,7 @@ export class CacheCore {
   constructor(face: CacheFace, isServer: boolean, given: unknown = face) {
     const { settings } = face
     this.#face = face
+    this.#isLimited = isServer && settings.timeLimitMs <= LIMIT_MS
     this.settings = settings
     this.keys = new StoredKeys(settings, (...fault) => this.store.onKeyFaults(...fault))
     const build = builds.get(given as object)
@@ -175,7 +180,11 @@ export class CacheCore {
       this.calls.observed(
         keys.length === 1 ? 'get' : 'getMany',
         keys,
-        () => withinLimit(this.entries.lookup(storedKeys, expected, options)),
+        () => {
+          const found = this.entries.lookup(storedKeys, expected, options)
+          // A timer of its own for each look-up costs more than its round trip.
+          return this.#isLimited ? found : withinLimit(found)
+        },
         ALL_OF_LOOKUP,
       ),
     )
@@ -323,6 +332,7 @@ export class CacheCore {
 
   /** What is being made for a key that is removed meanwhile is older than the removal. */
   removing(storedKey?: string): void {
+    this.removals++
     for (const listener of this.removalListeners) listener(storedKey)
   }
 }

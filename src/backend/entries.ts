@@ -3,6 +3,7 @@ import type { MaybePromise } from '../maybe-promise.js'
 import type { Stamp } from '../stamp.js'
 import type { SeenVersions, TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
+import type { KnownStart } from './known-entries.js'
 import type { WriteOutcome } from './store.js'
 
 /** A live entry that was looked up. */
@@ -24,7 +25,10 @@ export interface Hit {
 /** What a look-up answers, in the order asked. */
 export interface Lookup {
   readonly hits: readonly (Hit | undefined)[]
-  /** The payloads under these keys, of whatever worth; `undefined`: nothing, or it was not looked. */
+  /**
+   * The payloads under these keys, of whatever worth; `undefined`: nothing, or it was not looked; `UNCHANGED`:
+   * that of the known hit.
+   */
   readonly lying: readonly unknown[]
   /** The versions of the tags that were expected. */
   readonly seen: SeenVersions
@@ -40,6 +44,13 @@ export interface LookupOptions {
   readonly toMake?: boolean
   /** No copy will do, neither of a replica nor of local memory. */
   readonly isCurrent?: boolean
+  /** What is had already of the entry under a stored key: it is given again if the entry is still the same. */
+  readonly known?: (storedKey: string) => KnownHit | undefined
+}
+
+/** A hit that is kept by who looked it up. */
+export interface KnownHit extends KnownStart {
+  readonly hit: Hit
 }
 
 /**
@@ -79,6 +90,12 @@ export interface Entries {
   /** What the store's clock of invalidations showed when it was last heard of. */
   readonly clockTime: ClockTime | undefined
 
+  /**
+   * Looks up one key in memory of this process, or in a store that answers at once.
+   *
+   * @returns `undefined`: it is not there, or somebody has to be asked.
+   */
+  findAtOnce(storedKey: string): Hit | undefined
   /**
    * Looks up one key: the hot path.
    *

@@ -1,5 +1,7 @@
+import type { KnownStart, UNCHANGED } from './known-entries.js'
 import type { KeyFault } from '../keys.js'
 import type { MaybePromise } from '../maybe-promise.js'
+import type { PayloadFormat } from '../payload-format.js'
 import type { Unpacked } from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
@@ -96,17 +98,22 @@ export interface ChangeListener {
 
 /** What a store of this package may do besides. */
 export interface OwnStore<Payload> extends CacheStore<Payload> {
+  /** Compresses what is written and inflates what is read, where that is not done by packing. */
+  readonly format?: PayloadFormat | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
   /**
    * Reads entries for a look-up, and the counters of tags behind them, as `readEntries` does. A store with
    * copies that lag may take the entries from one, but never the counters: what was invalidated would come
    * back. Default: `readEntries`.
+   *
+   * @param known - What is known of the entry under a key: if it is still the same, `UNCHANGED` may be given.
    */
   readCopies?(
     keys: readonly string[],
     counterKeys: readonly string[],
-  ): MaybePromise<readonly (Payload | undefined)[]>
+    known?: (key: string) => KnownStart | undefined,
+  ): MaybePromise<readonly (Payload | typeof UNCHANGED | undefined)[]>
   /**
    * As {@link readCopies}, where the answer lies among others.
    *

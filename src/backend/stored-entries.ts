@@ -16,6 +16,7 @@ import type {
   StoreRequest,
 } from './entries.js'
 import type { Guard } from './guard.js'
+import { isUnchanged } from './known-entries.js'
 import { standingOf, judgeEntry } from './judge.js'
 import { RecalledTags } from './recalled-tags.js'
 import type { WriteOutcome } from './store.js'
@@ -54,6 +55,11 @@ export class StoredEntries implements Entries {
 
   forgetClock(): void {
     this.#counters.clock.forget()
+  }
+
+  findAtOnce(storedKey: string): Hit | undefined {
+    const hit = this.#of.answersAtOnce ? this.lookupOne(storedKey) : undefined
+    return isPromise(hit) ? undefined : hit
   }
 
   lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
@@ -95,7 +101,7 @@ export class StoredEntries implements Entries {
   lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    { stale = false, toMake = false, isCurrent = false }: LookupOptions = {},
+    { stale = false, toMake = false, isCurrent = false, known }: LookupOptions = {},
   ): MaybePromise<Lookup> {
     const { store } = this.#of
     const counters = this.#recalled.with(storedKeys, expected)
@@ -105,10 +111,14 @@ export class StoredEntries implements Entries {
     const asked = readsClock ? [...keys, this.#counters.clock.key] : keys
     const read = isCurrent
       ? store.readEntries([...storedKeys, ...asked])
-      : store.readCopies(storedKeys, asked)
+      : store.readCopies(storedKeys, asked, known)
     return chain(read, (payloads) => {
       const lying = payloads.slice(0, storedKeys.length)
-      const entries = storedKeys.map((key, i) => this.#unpack(key, lying[i]))
+      const entries = storedKeys.map((key, i) => {
+        const before = known?.(key)
+        const isSame = before !== undefined && isUnchanged(lying[i], before)
+        return isSame ? before.hit : this.#unpack(key, lying[i])
+      })
       const current = new Map<string, string | undefined>()
       counters.forEach((tag, i) => {
         current.set(tag, this.#counters.versionIn(payloads[storedKeys.length + i]))

@@ -1,18 +1,33 @@
 import type { WriteEntry, WriteOutcome } from './store.js'
 
+type Write<Payload> = (
+  entry: WriteEntry<Payload>,
+  done: (outcome: WriteOutcome) => void,
+  failed: (error: unknown) => void,
+) => void
+
 /**
  * Writes entries each by itself.
  *
  * @param write - Writes one, and tells what became of it or what it failed with.
  * @throws The first failure, if none was written: then it is the store's and not the entry's.
  */
-export async function writeEach<Payload>(
+export function writeEach<Payload>(
   entries: readonly WriteEntry<Payload>[],
-  write: (
-    entry: WriteEntry<Payload>,
-    done: (outcome: WriteOutcome) => void,
-    failed: (error: unknown) => void,
-  ) => void,
+  write: Write<Payload>,
+): Promise<WriteOutcome[]> {
+  const [only] = entries
+  if (only !== undefined && entries.length === 1) {
+    return new Promise((resolve, reject) => {
+      write(only, (outcome) => resolve([outcome]), reject)
+    })
+  }
+  return writeAll(entries, write)
+}
+
+async function writeAll<Payload>(
+  entries: readonly WriteEntry<Payload>[],
+  write: Write<Payload>,
 ): Promise<WriteOutcome[]> {
   const failures: unknown[] = []
   const outcomes = await Promise.all(

@@ -1,4 +1,4 @@
-import { chain, type MaybePromise } from '../maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { withStamp } from '../stamp.js'
 import type { Counts } from '../observe/counts.js'
 import type { CompleteStore } from './complete-store.js'
@@ -11,14 +11,16 @@ export function writeRequests(
   store: CompleteStore,
   counts: Counts,
 ): MaybePromise<readonly WriteOutcome[]> {
+  const [only] = requests
+  if (only !== undefined && requests.length === 1) return writeOne(only, store, counts)
   const kept = requests.filter(isKept)
   const gone = requests.filter((request) => !isKept(request))
   return chain(remove(gone, store), () => {
     if (kept.length === 0) return requests.map(() => 'stored')
-    const entries = kept.map((request) => toEntry(request, store, counts))
-    return chain(store.writeEntries(entries), (outcomes) => {
+    const write = (entries: readonly WriteEntry<unknown>[]) => store.writeEntries(entries)
+    return chain(chain(toEntries(kept, store, counts), write), (outcomes) => {
       // Nothing outdated may be served instead.
-      const refused = kept.filter((one, i) => outcomes[i] === 'too_large' && !isConditional(one))
+      const refused = kept.filter((one, i) => isOutdated(one, outcomes[i]))
       return chain(remove(refused, store), () => {
         if (kept.length === requests.length) return outcomes
         let next = 0
@@ -28,12 +30,33 @@ export function writeRequests(
   })
 }
 
-function isKept({ expiresAtMs }: StoreRequest): boolean {
-  return expiresAtMs === null || expiresAtMs > 0
+const ONE_STORED: readonly WriteOutcome[] = ['stored']
+
+/** The same of a single one, which is what most calls write. */
+function writeOne(
+  request: StoreRequest,
+  store: CompleteStore,
+  counts: Counts,
+): MaybePromise<readonly WriteOutcome[]> {
+  if (!isKept(request)) return chain(remove([request], store), () => ONE_STORED)
+  const write = (payload: unknown) => store.writeEntries([toEntry(request, payload, store, counts)])
+  const packed = store.packToWrite(request.value, withStamp(request.tags, request.stamp))
+  return chain(chain(packed, write), (outcomes) => {
+    if (!isOutdated(request, outcomes[0])) return outcomes
+    return chain(remove([request], store), () => outcomes)
+  })
 }
 
-function isConditional({ ifAbsent, replacing }: StoreRequest): boolean {
-  return ifAbsent === true || replacing !== undefined
+/** Whether what lay there is older than what was too large to take its place. */
+function isOutdated(
+  { ifAbsent, replacing }: StoreRequest,
+  outcome: WriteOutcome | undefined,
+): boolean {
+  return outcome === 'too_large' && ifAbsent !== true && replacing === undefined
+}
+
+function isKept({ expiresAtMs }: StoreRequest): boolean {
+  return expiresAtMs === null || expiresAtMs > 0
 }
 
 function remove(requests: readonly StoreRequest[], store: CompleteStore): MaybePromise<unknown> {
@@ -41,11 +64,29 @@ function remove(requests: readonly StoreRequest[], store: CompleteStore): MaybeP
   return store.removeEntries(requests.map(({ storedKey }) => storedKey))
 }
 
-function toEntry(request: StoreRequest, store: CompleteStore, counts: Counts): WriteEntry<unknown> {
-  const { storedKey: key, value, expiresAtMs, tags, stamp, ifAbsent = false, replacing } = request
-  const payload = store.packValue(value, withStamp(tags, stamp))
+function toEntries(
+  requests: readonly StoreRequest[],
+  store: CompleteStore,
+  counts: Counts,
+): MaybePromise<readonly WriteEntry<unknown>[]> {
+  const payloads = requests.map(({ value, tags, stamp }) =>
+    store.packToWrite(value, withStamp(tags, stamp)),
+  )
+  const done = payloads.some(isPromise) ? Promise.all(payloads) : payloads
+  return chain(done, (packed) =>
+    requests.map((request, i) => toEntry(request, packed[i], store, counts)),
+  )
+}
+
+function toEntry(
+  { storedKey: key, expiresAtMs, ifAbsent = false, replacing }: StoreRequest,
+  payload: unknown,
+  store: CompleteStore,
+  counts: Counts,
+): WriteEntry<unknown> {
   const bytes = store.sizeOfPayload(payload)
   if (bytes !== undefined) counts.bytesWritten = (counts.bytesWritten ?? 0) + bytes
-  const entry = { key, payload, expiresAtMs, ifAbsent }
-  return replacing === undefined ? entry : { ...entry, replacing }
+  return replacing === undefined
+    ? { key, payload, expiresAtMs, ifAbsent }
+    : { key, payload, expiresAtMs, ifAbsent, replacing }
 }

@@ -92,7 +92,6 @@ export class DatabaseCache extends Cache {
 
 function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitives {
   const { location, database, options = {} } = settings
-  const format = new PayloadFormat('DatabaseCache', settings)
   const name = parseTableName(location)
   const limits = resolveLimits('DatabaseCache', options)
   const { keyPrefix, timeLimitMs } = core.settings
@@ -100,6 +99,8 @@ function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitiv
     limitMs: timeLimitMs,
     explain: (error) => explain(error, location),
   })
+  const isAtOnce = route.read.answersAtOnce && route.write.answersAtOnce
+  const format = new PayloadFormat('DatabaseCache', settings, isAtOnce)
   const closing = () => core.guard.forgetOutage()
   return new DatabasePrimitives({ name, route, keyPrefix, limits, timeLimitMs, format, closing })
 }

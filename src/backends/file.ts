@@ -3,10 +3,13 @@ import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { reportDamage } from '../observe/channels.js'
+import { PayloadFormat, type CompressSettings } from '../payload-format.js'
 import type { CacheSettings } from '../settings.js'
 import { FilePrimitives } from './file/primitives.js'
 import { FileStore } from './file/store.js'
 import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
+
+export type { CompressSettings } from '../payload-format.js'
 
 /** Options of {@link FileBasedCache}. */
 export interface FileBasedOptions {
@@ -27,6 +30,11 @@ export interface FileBasedSettings extends CacheSettings {
   /** The directory, made if it is not there. A relative one counts from where the process started. */
   readonly location: string
   readonly options?: FileBasedOptions | undefined
+  /**
+   * Which values are compressed. Compressed values are read whatever this says. Default: nothing is
+   * compressed.
+   */
+  readonly compress?: CompressSettings | undefined
 }
 
 /**
@@ -48,10 +56,10 @@ export class FileBasedCache extends Cache {
   constructor(settings: FileBasedSettings) {
     super(
       settings,
-      { options: LIMIT_OPTIONS },
+      { settings: ['compress'], options: LIMIT_OPTIONS },
       composed((core) => {
         // Nothing at all has no location either.
-        const { location, options = {} }: Partial<FileBasedSettings> = { ...settings }
+        const { location, options = {}, compress }: Partial<FileBasedSettings> = { ...settings }
         const limits = resolveLimits('FileBasedCache', options)
         const files = new FileStore(
           resolve(checkLocation(location)),
@@ -59,7 +67,8 @@ export class FileBasedCache extends Cache {
           limits,
           (key, error) => reportDamage(core, core.backendName, key, error),
         )
-        return { store: new FilePrimitives(files, limits.maxEntries) }
+        const format = new PayloadFormat('FileBasedCache', { compress })
+        return { store: new FilePrimitives(files, limits.maxEntries, format) }
       }),
     )
   }

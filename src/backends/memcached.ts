@@ -10,7 +10,7 @@ import { parseLocations } from './memcached/location.js'
 import { MemcachedPrimitives } from './memcached/primitives.js'
 import { Servers } from './memcached/servers.js'
 
-export type { FormatSettings, ValueSerializer } from '../payload-format.js'
+export type { CompressSettings, FormatSettings, ValueSerializer } from '../payload-format.js'
 
 /** Options of {@link MemcachedCache}. */
 export interface MemcachedOptions {

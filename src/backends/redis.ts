@@ -11,7 +11,7 @@ import { SERVER_KEY_PREFIX } from './redis/same-server.js'
 import type { Scanner } from './redis/scanner.js'
 import type { RedisSettings } from './redis/settings.js'
 
-export type { FormatSettings, ValueSerializer } from '../payload-format.js'
+export type { CompressSettings, FormatSettings, ValueSerializer } from '../payload-format.js'
 export { RedisBus, type RedisBusSettings } from './redis/bus.js'
 export type { RedisClient } from './redis/client.js'
 export type {

@@ -4,7 +4,7 @@ import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { HoleRef } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { flightToJoin } from './makings.js'
-import { openHere, type Found, type HoleGiver } from './open.js'
+import { openHere, textAtOnce, type Found, type HoleGiver } from './open.js'
 import { DeferredSession } from './session.js'
 import type { Fragment } from './spec.js'
 import { toText } from './text.js'
@@ -31,7 +31,7 @@ export async function renderDeferred(
   const outer = currentSession()
   if (outer !== undefined) return outer.resolve((await render()) ?? '')
   const session = new DeferredSession()
-  return sessions.run(session, async () => {
+  return sessions.runUntilSettled(session, async () => {
     try {
       return await session.resolve((await render()) ?? '')
     } finally {
@@ -50,11 +50,11 @@ export async function renderDeferred(
 export function renderMaybeDeferred(render: () => string): MaybePromise<string> {
   if (currentSession() !== undefined) return render()
   const session = new DeferredSession()
-  return sessions.run(session, () => {
+  return sessions.runUntilSettled(session, () => {
     let resolved: Promise<string> | undefined
     try {
       const text = render()
-      if (!session.holdsPlaceholder(text)) return session.checkStray(text)
+      if (!session.deferred.isIn(text)) return session.deferred.checkStray(text)
       resolved = session.resolve(text)
       return resolved.finally(() => {
         session.end()
@@ -82,6 +82,8 @@ export function renderInSession(
 ): string {
   const parent = currentFrame()
   const inPlace = fragment.cache.answersAtOnce || fragment.bypass
+  const near = inPlace ? undefined : textAtOnce(fragment, parent)
+  if (near !== undefined) return near
   if (!inPlace || flightToJoin(fragment, parent) !== undefined) {
     return session.defer({
       fragment,
@@ -97,14 +99,14 @@ export function renderInSession(
     const found = opened.then((late) => (typeof late === 'string' ? whole(late) : late))
     return session.defer({ fragment, parent, body: capture(), opened: found })
   }
-  const before = session.deferredCount
-  const text = opened.runSync(() => session.checkStray(toText(body(), fragment)))
-  if (session.holdsPlaceholder(text)) {
+  const before = session.deferred.count
+  const text = opened.runSync(() => session.deferred.checkStray(toText(body(), fragment)))
+  if (session.deferred.isIn(text)) {
     opened.frame.holes = capturedBy(session, giver.holes)
     return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
   }
   // What was put off inside and does not stand in the text was measured, or dropped.
-  if (session.deferredCount > before) opened.frame.isUnfit = true
+  if (session.deferred.count > before) opened.frame.isUnfit = true
   void opened.commit(text)
   const shown = opened.showHoles(text)
   return isPromise(shown) ? session.defer({ fragment, parent, body, opened: shown }) : shown.text

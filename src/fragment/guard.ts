@@ -64,7 +64,7 @@ export async function readVaryOn(
   evaluate: () => Promise<readonly unknown[]>,
 ): Promise<Pick<TagValues, 'varyOn' | 'declared'>> {
   const own: Waiting = { frame: currentFrame(), read: undefined }
-  const varyOn = await waiting.run(own, evaluate)
+  const varyOn = await waiting.runUntilSettled(own, evaluate)
   return { varyOn, declared: own.read }
 }
 

@@ -53,51 +53,51 @@ export class HoleMarks {
    * @throws CacheTagError: a mark was altered on its way into the text.
    */
   take(text: string, frame: Frame): Taken {
+    const { texts, indices } = this.#placeholders.split(text)
+    for (const one of texts) if (this.isIn(one)) throw this.alteredIn(one)
+    const found = new Set(indices.map((index) => this.#at(index, text)))
     const parts: (string | HoleRef)[] = []
-    const found = new Set<Met>()
-    let end = 0
-    for (const match of this.#placeholders.find(text)) {
-      const met = this.#met[Number(match[1])]
-      if (met === undefined) continue
-      const before = text.slice(end, match.index)
-      this.#checkUndamaged(before)
-      parts.push(before, met.ref)
-      found.add(met)
-      end = match.index + match[0].length
-    }
-    const rest = text.slice(end)
-    this.#checkUndamaged(rest)
+    texts.forEach((one, i) => {
+      parts.push(one)
+      const index = indices[i]
+      if (index !== undefined) parts.push(this.#at(index, text).ref)
+    })
     const isLost = (met: Met) =>
       met.isReplaced !== true && !found.has(met) && isWithin(met.frame, frame)
     return {
-      content: parts.length === 0 ? rest : [...parts, rest],
+      content: indices.length === 0 ? text : parts,
       hasLost: this.#met.some(isLost),
     }
   }
 
   /** Gives the holes in a text other references; see `changeHoles`. */
   change(text: string, change: ChangeHole): string {
+    const { texts, indices } = this.#placeholders.split(text)
     let changed = ''
     let end = 0
-    for (const match of this.#placeholders.find(text)) {
-      const met = this.#met[Number(match[1])]
-      if (met === undefined) continue
-      const after = match.index + match[0].length
+    texts.forEach((one, i) => {
+      changed += one
+      end += one.length
+      const index = indices[i]
+      if (index === undefined) return
+      const met = this.#at(index, text)
       met.isReplaced = true
-      const ref = change(met.ref, match.index, after)
-      changed += text.slice(end, match.index) + this.make(ref, met.frame, met.position)
+      const after = end + this.#placeholders.make(index).length
+      changed += this.make(change(met.ref, end, after), met.frame, met.position)
       end = after
-    }
-    return changed + text.slice(end)
+    })
+    return changed
+  }
+
+  #at(index: number, text: string): Met {
+    const met = this.#met[index]
+    if (met === undefined) throw this.alteredIn(text)
+    return met
   }
 
   /** Nothing of what was made in a frame so far is put out: its holes are not missed. */
   drop(frame: Frame): void {
     for (const met of this.#met) if (isWithin(met.frame, frame)) met.isReplaced = true
-  }
-
-  #checkUndamaged(text: string): void {
-    if (this.isIn(text)) throw this.alteredIn(text)
   }
 
   /** The fault of whoever alters a text with a mark. */

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto'
 import { show } from '../errors.js'
+import { nodeCrypto } from '../node-crypto.js'
 
 /** Options of {@link makeTemplateFragmentKey}. */
 export interface FragmentKeyOptions {
@@ -63,7 +63,7 @@ export function fragmentKey(name: string, texts: readonly string[], colliding = 
     }
     bytes += colliding ? `${text}:` : `${Buffer.byteLength(text)}:${text},`
   }
-  return `template.cache.${name}.${hash('md5', bytes)}`
+  return `template.cache.${name}.${nodeCrypto().hash('md5', bytes)}`
 }
 
 /**

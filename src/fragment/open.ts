@@ -1,17 +1,15 @@
 import { UNTIMED } from '../backend/calls.js'
-import type { CacheCore } from '../backend/core.js'
-import type { Hit, Lookup } from '../backend/entries.js'
-import { findOrMake, takeOff, type Seeker } from '../making/find.js'
-import { isUnderLease, type Frame } from '../making/frame.js'
-import { dependOnHit, dependOnLanded, type FoundEntry } from '../making/landed.js'
-import { Lease } from '../making/lease.js'
-import { toOld, type Lead, type Old } from '../making/making.js'
+import type { Hit } from '../backend/entries.js'
+import { takeOff } from '../making/find.js'
+import type { Frame } from '../making/frame.js'
+import { dependOnHit } from '../making/landed.js'
+import { toOld, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import type { Refresh } from '../making/refreshes.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { fragmentChannel, operationChannel, type FragmentOutcome } from '../observe/channels.js'
 import { mayBeStale, patienceOf, useOf } from '../staleness.js'
-import { NO_VERSIONS, type TagVersions } from '../tags.js'
+import { NO_VERSIONS } from '../tags.js'
 import { Attempt } from './attempt.js'
 import { faults } from './faults.js'
 import { readParts, type Content } from './hole-parts.js'
@@ -20,13 +18,36 @@ import { canShow, showContent, type Shown } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
-import { isTold, publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
+import { publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
 import { templateFramesAround } from './template-frame.js'
 
 /** The text of a fragment that was found, or that another caller made. */
 export type Found = Shown
 
 export type Opened = Attempt | Found
+
+/**
+ * The text of a fragment that is found at once, fresh and whole.
+ *
+ * @returns `undefined`: it has to be looked up in full, where what is wrong is told and counted.
+ */
+export function textAtOnce(fragment: Fragment, parent: Frame | undefined): string | undefined {
+  const { cache, variant, tally } = fragment
+  if (cache.isFailing || fragment.bypass) return undefined
+  if (!isPlain(fragment, parent)) return undefined
+  const isSampled = tally.sampler.isTimed()
+  const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers
+  const startedMs = isTimed ? performance.now() : UNTIMED
+  let hit: Hit | undefined
+  try {
+    hit = cache.entries.findAtOnce(variant.storedKey)
+  } catch {
+    return undefined
+  }
+  if (hit === undefined || typeof hit.value !== 'string') return undefined
+  const lookupMs = cache.calls.lookedUp('get', variant.key, true, startedMs)
+  return showText(fragment, parent, hit, hit.value, isTimed ? { lookupMs, isSampled } : undefined)
+}
 
 /**
  * Looks a fragment up in a cache that answers at once.
@@ -77,17 +98,8 @@ export function openHere(
     hasFailed = true
   }
   if (hit !== undefined && ageing === undefined && typeof hit.value === 'string') {
-    if (parent !== undefined) {
-      parent.depend(cache, hit.tags)
-      if (parent.wantsExpiry) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
-    }
-    tally.outcomes.hit++
-    if (isTimed) {
-      if (isSampled) tally.timed(lookupMs)
-      tellOfHit(fragment, lookupMs)
-    }
-    observer?.shown({ fragment, parent, text: hit.value, outcome: 'hit', hit })
-    return hit.value
+    if (parent?.wantsExpiry === true) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
+    return showText(fragment, parent, hit, hit.value, isTimed ? { lookupMs, isSampled } : undefined)
   }
   const { holes } = giver
   const placed = { fragment, parent, holes }
@@ -124,8 +136,53 @@ export function openHere(
   )
 }
 
+/** How long a look-up took, where anybody asks. */
+interface Timed {
+  readonly lookupMs: number
+  /** Whether it counts for the fragment's own figures. */
+  readonly isSampled: boolean
+}
+
+/** Shows the text of a fresh entry without holes. */
+function showText(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  hit: Hit,
+  text: string,
+  timed: Timed | undefined,
+): string {
+  const { cache, tally } = fragment
+  parent?.depend(cache, hit.tags)
+  tally.outcomes.hit++
+  if (timed !== undefined) {
+    if (timed.isSampled) tally.timed(timed.lookupMs)
+    tellOfHit(fragment, timed.lookupMs)
+  }
+  observer?.shown({ fragment, parent, text, outcome: 'hit', hit })
+  return text
+}
+
+/** Whether an entry of it is shown as it is where it is found. */
+export function isPlain({ ageing }: Fragment, parent: Frame | undefined): boolean {
+  return ageing === undefined && parent?.wantsExpiry !== true
+}
+
+/** Shows the text of an entry that was looked up with others. To be called only where it {@link isPlain}. */
+export function showPlain(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  hit: Hit,
+  text: string,
+  startedMs: number,
+): Found {
+  publish(fragment, 'hit', startedMs, 0)
+  parent?.depend(fragment.cache, hit.tags)
+  observer?.shown({ fragment, parent, text, outcome: 'hit', hit })
+  return { text }
+}
+
 /** @returns `undefined`: the store failed, which must not fail the page. */
-function startAtOnce(placed: Placed): Start | undefined {
+function startAtOnce(placed: PlacedFragment): Start | undefined {
   const { cache, variant, tags } = placed.fragment
   const keys = isToBeKept(placed) ? [variant.storedKey] : NONE
   const beginning = atOnce(cache.tryBegin(keys, NOTHING_FOUND, tags))
@@ -134,7 +191,7 @@ function startAtOnce(placed: Placed): Start | undefined {
 }
 
 /** Of a fragment inside itself only the outer one is stored, which is written last. */
-function isToBeKept({ fragment, parent }: Placed): boolean {
+export function isToBeKept({ fragment, parent }: PlacedFragment): boolean {
   const { timeout, cache, variant } = fragment
   if (timeout !== null && timeout <= 0) return false
   for (const at of templateFramesAround(parent)) {
@@ -146,80 +203,15 @@ function isToBeKept({ fragment, parent }: Placed): boolean {
 const NONE: readonly string[] = []
 const NOTHING_FOUND = { lying: NONE, seen: NO_VERSIONS }
 
-/** One of those that were looked up together. */
-interface Look {
-  readonly lookup: Lookup
-  readonly at: number
-}
-
-/**
- * Fragments over one cache that are looked up in one round trip, and those that were not found are begun in
- * another.
- */
-class Round {
-  readonly #asked: Fragment[] = []
-  #lookup: Promise<Lookup | undefined> | undefined
-  readonly #missing: { readonly placed: Placed; readonly look: Look }[] = []
-  #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
-
-  constructor(readonly cache: CacheCore) {}
-
-  /** @returns `undefined`: the store failed. */
-  async look(fragment: Fragment): Promise<Look | undefined> {
-    const at = this.#asked.push(fragment) - 1
-    this.#lookup ??= Promise.resolve().then(() => this.#lookUp())
-    const lookup = await this.#lookup
-    return lookup && { lookup, at }
-  }
-
-  #lookUp(): MaybePromise<Lookup | undefined> {
-    const asked = this.#asked
-    return this.cache.tryLookup(
-      asked.map(({ variant }) => variant.key),
-      asked.map(({ variant }) => variant.storedKey),
-      [...new Set(asked.flatMap(({ tags }) => tags))],
-      { stale: asked.some(({ ageing }) => mayBeStale(ageing)), toMake: true },
-    )
-  }
-
-  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
-  async begin(placed: Placed, look: Look): Promise<Start | undefined> {
-    this.#missing.push({ placed, look })
-    this.#begun ??= Promise.resolve().then(() => this.#begin())
-    return (await this.#begun).get(placed.fragment)
-  }
-
-  async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
-    const asked = this.#missing.splice(0)
-    this.#begun = undefined
-    const kept = asked.filter(({ placed }) => isToBeKept(placed))
-    const beginning = await this.cache.tryBegin(
-      kept.map(({ placed }) => placed.fragment.variant.storedKey),
-      {
-        lying: kept.map(({ look }) => look.lookup.lying[look.at]),
-        seen: new Map(asked.flatMap(({ look }) => [...look.lookup.seen])),
-        withClock: asked.every(({ look }) => look.lookup.withClock === true),
-      },
-      [...new Set(asked.flatMap(({ placed }) => placed.fragment.tags))],
-    )
-    const starts = new Map<Fragment, Start>()
-    const versions = beginning?.versions
-    if (beginning === undefined || versions === undefined) return starts
-    const claims = new Map(kept.map(({ placed }, i) => [placed.fragment, beginning.claims[i]]))
-    for (const { placed } of asked) {
-      const { fragment } = placed
-      starts.set(fragment, { versions: pick(versions, fragment.tags), claim: claims.get(fragment) })
-    }
-    return starts
-  }
-}
-
 /**
  * The content of an entry, if it is a fragment's and all its holes can still be rendered.
  *
  * @throws CacheTagError: nothing can render its holes.
  */
-function contentOf({ value }: Hit, { fragment, parent, holes }: Placed): Content | undefined {
+export function contentOf(
+  { value }: Hit,
+  { fragment, parent, holes }: PlacedFragment,
+): Content | undefined {
   if (typeof value === 'string') return value
   const parts = readParts(value)
   return parts && canShow(parts, parent, holes, fragment.site) ? parts : undefined
@@ -233,15 +225,15 @@ export interface HoleGiver {
 const NO_HOLES: HoleGiver = {}
 
 /** A fragment in its place. */
-interface Placed {
+export interface PlacedFragment {
   readonly fragment: Fragment
   readonly parent: Frame | undefined
   readonly holes: HoleRenderer | undefined
 }
 
 /** Renders stored content in its place. If a hole cannot be rendered any more, the body runs and is not stored. */
-function showFor(
-  { fragment, parent, holes }: Placed,
+export function showFor(
+  { fragment, parent, holes }: PlacedFragment,
   content: Content,
   startedMs: number,
   outcome: FragmentOutcome,
@@ -262,119 +254,4 @@ function atOnce<T>(value: MaybePromise<T>): T {
     throw new TypeError('a cache whose answersAtOnce is true answered asynchronously')
   }
   return value
-}
-
-/** A fragment that is being looked up. */
-export interface Opening {
-  readonly opened: Promise<Opened>
-  /**
-   * It waits, or may wait, for the body of another caller or process, which may in turn wait for what this
-   * caller has yet to run.
-   */
-  readonly joined: boolean
-}
-
-/** Looks a fragment up in any cache, or joins whoever is looking it up or rendering it now. */
-export async function open(
-  fragment: Fragment,
-  parent: Frame | undefined,
-  holes?: HoleRenderer,
-): Promise<Opened> {
-  const [opening] = openMany([fragment], [parent], [holes])
-  return (opening as Opening).opened
-}
-
-/** Looks several fragments up: one round trip per cache. */
-export function openMany(
-  fragments: readonly Fragment[],
-  parents: readonly (Frame | undefined)[],
-  renderers: readonly (HoleRenderer | undefined)[] = [],
-): Opening[] {
-  const tally = fragments[0]?.tally
-  const isTimed = tally !== undefined && (isTold(tally) || tally.sampler.isTimed())
-  const startedMs = isTimed ? performance.now() : UNTIMED
-  const rounds = new Map<CacheCore, Round>()
-  return fragments.map((fragment, at): Opening => {
-    const parent = parents[at]
-    const { cache, ageing, bypass, tags } = fragment
-    if (bypass) {
-      const attempt = new Attempt(fragment, undefined, parent, {}, startedMs)
-      return { opened: Promise.resolve(attempt), joined: false }
-    }
-    let round = rounds.get(cache)
-    if (round === undefined) rounds.set(cache, (round = new Round(cache)))
-    const waits = flightToJoin(fragment, parent) !== undefined
-    const mayWait = ageing !== undefined && ageing.lock !== false
-    parent?.announce(tags)
-    const seeker = seekerOf({ fragment, parent, holes: renderers[at] }, round, startedMs)
-    const opened = findOrMake(orderOf(fragment), fragmentMakings.over(cache), parent, seeker)
-    return { opened, joined: waits || mayWait }
-  })
-}
-
-function seekerOf(placed: Placed, round: Round, startedMs: number): Seeker<Look, Content, Opened> {
-  const { fragment, parent, holes } = placed
-  const { cache, variant, ageing } = fragment
-  const make = async (look: Look | undefined, lead: Lead<Content>): Promise<Attempt> => {
-    const start = look === undefined ? undefined : await round.begin(placed, look)
-    return new Attempt(fragment, start, parent, lead, startedMs, holes)
-  }
-  const serve = (content: Content, outcome: FragmentOutcome, hit?: Hit) => {
-    publish(fragment, outcome, startedMs, 0)
-    return showFor(placed, content, startedMs, outcome, hit)
-  }
-  const serveFound = ({ hit, value }: FoundEntry<Content>): MaybePromise<Opened> => {
-    const noted = parent && dependOnHit(cache, variant.storedKey, hit, parent)
-    const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
-    return chain(noted, () => serve(value, outcome, hit))
-  }
-  return {
-    look: (isCurrent) => (isCurrent ? lookAgain(fragment) : round.look(fragment)),
-    hitOf: ({ lookup, at }) => lookup.hits[at],
-    valueOf: (hit) => contentOf(hit, placed),
-    serve: serveFound,
-    serveJoined(landed) {
-      const { value, isFound, isOld } = landed
-      // Holes of another engine or of other templates: such an entry counts as a miss too.
-      if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
-        return undefined
-      }
-      const noted = parent && dependOnLanded(cache, variant.storedKey, landed, parent)
-      const outcome = isFound ? (isOld ? 'stale' : 'hit') : 'joined'
-      return chain(noted, () => serve(value, outcome))
-    },
-    async refresh(look, found, refresh) {
-      const old = toOld(ageing, found)
-      const lock = ageing?.lock ?? false
-      if (lock === false || isUnderLease(parent)) return make(look, { refresh, old })
-      try {
-        const lease = await Lease.take(cache, variant.storedKey, lock.lease)
-        if (lease !== undefined) return await make(look, { refresh, old, lease })
-      } catch {
-        return make(look, { refresh, old })
-      }
-      // Another process is making it.
-      refresh.end()
-      return serveFound(found)
-    },
-    make,
-  }
-}
-
-/** Looks again, for what another process may have just stored. */
-async function lookAgain({ cache, variant, tags }: Fragment): Promise<Look | undefined> {
-  const { key, storedKey } = variant
-  const options = { toMake: true, isCurrent: true }
-  const lookup = await cache.tryLookup([key], [storedKey], tags, options)
-  return lookup && { lookup, at: 0 }
-}
-
-/** Picks the versions of one fragment's tags from those of a whole batch. */
-function pick(versions: TagVersions, tags: readonly string[]): TagVersions {
-  const own = new Map<string, string>()
-  for (const tag of tags) {
-    const version = versions.get(tag)
-    if (version !== undefined) own.set(tag, version)
-  }
-  return own
 }

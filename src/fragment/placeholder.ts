@@ -1,8 +1,14 @@
-import { randomBytes } from 'node:crypto'
 import type { TagPosition } from '../errors.js'
+import { nodeCrypto } from '../node-crypto.js'
 
 /** Digits by which a damaged placeholder is recognised. */
 const MARK_LENGTH = 12
+
+/** As many as a number of 128 bits may have. */
+const DIGITS = 39
+
+/** No index has more digits. */
+const MAX_INDEX_LENGTH = 9
 
 /** Renders whose placeholders are recognised when they turn up in another render. */
 const MAX_KNOWN = 4_096
@@ -12,6 +18,14 @@ const known = { fRaG: new Map<string, TagPosition>(), hOlE: new Map<string, TagP
 
 /** What stands in a placeholder and tells a fragment's from a hole's. */
 export type PlaceholderKind = keyof typeof known
+
+/** A text with placeholders, taken apart: before, between and behind them. */
+export interface Split {
+  /** One more than there are placeholders. */
+  readonly texts: readonly string[]
+  /** What the placeholders stand for. */
+  readonly indices: readonly number[]
+}
 
 /**
  * The placeholders of one render.
@@ -24,17 +38,16 @@ export class Placeholders {
   readonly #mark: string
   readonly #secret: string
   readonly #kind: PlaceholderKind
-  readonly #pattern: RegExp
+  /** What each begins with, up to its index. */
+  readonly #begin: string
 
   /** @param site - The tag that needs the first one. */
   constructor(site: TagPosition, kind: PlaceholderKind = 'fRaG') {
-    const digits = BigInt(`0x${randomBytes(20).toString('hex')}`)
-      .toString()
-      .padStart(49, '0')
+    const digits = randomDigits()
     this.#mark = digits.slice(-MARK_LENGTH)
     this.#secret = digits.slice(0, -MARK_LENGTH)
     this.#kind = kind
-    this.#pattern = new RegExp(this.make('(\\d+)', '\\1'), 'g')
+    this.#begin = ` ${this.#mark}${this.#secret}-`
     const sites = known[kind]
     sites.set(this.#mark, site)
     if (sites.size > MAX_KNOWN) {
@@ -45,8 +58,12 @@ export class Placeholders {
     }
   }
 
-  make(index: number | string, again = index): string {
-    return ` ${this.#mark}${this.#secret}-${index} <${this.#kind} "' > ${again}-${this.#mark} `
+  make(index: number): string {
+    return `${this.#begin}${this.#rest(index)}`
+  }
+
+  #rest(index: number): string {
+    return `${index} <${this.#kind} "' > ${index}-${this.#mark} `
   }
 
   /** Whether a text holds a placeholder or what is left of one. */
@@ -54,9 +71,25 @@ export class Placeholders {
     return text.includes(this.#mark)
   }
 
-  /** The intact ones in a text, with their index as first group. */
-  find(text: string): IterableIterator<RegExpExecArray> {
-    return text.matchAll(this.#pattern)
+  /** Takes a text apart at its intact placeholders. */
+  split(text: string): Split {
+    const begin = this.#begin
+    const texts: string[] = []
+    const indices: number[] = []
+    let end = 0
+    for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at)) {
+      const from = at
+      at += begin.length
+      const index = parseInt(text.slice(at, at + MAX_INDEX_LENGTH), 10)
+      const rest = this.#rest(index)
+      if (!text.startsWith(rest, at)) continue
+      texts.push(text.slice(end, from))
+      indices.push(index)
+      at += rest.length
+      end = at
+    }
+    texts.push(text.slice(end))
+    return { texts, indices }
   }
 
   /** The index of a damaged one, as far as it can still be read. */
@@ -70,6 +103,12 @@ export class Placeholders {
   }
 }
 
+/** Only digits, which survive a change of case: 122 bits of chance. */
+function randomDigits(): string {
+  const hex = nodeCrypto().randomUUID().replaceAll('-', '')
+  return BigInt(`0x${hex}`).toString().padStart(DIGITS, '0')
+}
+
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
 export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosition | undefined {
   const sites = known[kind]
@@ -81,7 +120,10 @@ export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosi
   return undefined
 }
 
+/** An intact placeholder, of any render. */
+export const ANY_PLACEHOLDER = / \d{39}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
+
 const STRAY = {
-  fRaG: /(?=(\d{12}))\d{49}-\d+ <fRaG "' >/g,
-  hOlE: /(?=(\d{12}))\d{49}-\d+ <hOlE "' >/g,
+  fRaG: /(?=(\d{12}))\d{39}-\d+ <fRaG "' >/g,
+  hOlE: /(?=(\d{12}))\d{39}-\d+ <hOlE "' >/g,
 }

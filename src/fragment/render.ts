@@ -25,7 +25,8 @@ import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { showContent } from './holes.js'
 import { checkName, makeTemplateFragmentKey } from './key.js'
-import { openMany } from './open.js'
+import { openedOf, openMany } from './open-many.js'
+import { textAtOnce } from './open.js'
 import { checkAdapterOptions, toSettings, type AdapterOptions } from './options.js'
 import { observer } from './shown.js'
 import { FragmentResolver, type CodeValues, type Fragment, type TagSite } from './spec.js'
@@ -83,7 +84,10 @@ export class FragmentCache {
    */
   async render(options: FragmentOptions, body: () => string | Promise<string>): Promise<string> {
     checkBody(body)
-    const [text] = await this.#renderAll([this.#fragment(options)], [body], [options.holes])
+    const fragment = this.#fragment(options)
+    const found = textAtOnce(fragment, currentFrame())
+    if (found !== undefined) return found
+    const [text] = await this.#renderAll([fragment], [body], [options.holes])
     return text as string
   }
 
@@ -123,14 +127,15 @@ export class FragmentCache {
   ): Promise<string[]> {
     const parent = currentFrame()
     const writes = new WriteBatch()
-    const openings = openMany(
+    const { all, answered } = openMany(
       fragments,
       fragments.map(() => parent),
       holes,
     )
+    if (answered !== undefined) await answered
     const texts = await Promise.allSettled(
-      openings.map(async ({ opened }, i) => {
-        const found = await opened
+      all.map(async (opening, i) => {
+        const found = await openedOf(opening)
         if (!(found instanceof Attempt)) return found.text
         const body = bodies[i] as () => string | Promise<string>
         const run = async () => toText(await body(), fragments[i] as Fragment)

@@ -1,41 +1,45 @@
-import type { TagPosition } from '../errors.js'
-import { isWithin, type Frame } from '../making/frame.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import { isWithin } from '../making/frame.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { Attempt } from './attempt.js'
-import { faults } from './faults.js'
-import type { HoleRef } from './hole-parts.js'
-import type { HoleRenderer } from './hole-parts.js'
+import {
+  DeferredTexts,
+  type Begun,
+  type DeferredFragment,
+  type DeferredText,
+} from './deferred-texts.js'
+import type { HoleRef, HoleRenderer } from './hole-parts.js'
 import { checkStray, isKept } from './holes.js'
-import { openMany, type Found, type Opened, type Opening } from './open.js'
-import { findStray, Placeholders } from './placeholder.js'
-import type { Fragment } from './spec.js'
+import { openedOf, openMany, type Opening } from './open-many.js'
+import type { Found, Opened } from './open.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
-/** A fragment that is put off until its template is done. */
-export interface DeferredFragment {
-  readonly fragment: Fragment
-  readonly parent: Frame | undefined
-  /** Renders the body now, possibly leaving placeholders. Not called where an attempt is running. */
-  readonly body: () => string
-  /** An in-place body that ended with placeholders in it. */
-  readonly begun?: Begun
-  /** Set if it was opened in place and its holes are still being rendered. */
-  readonly opened?: Promise<Opened>
-  /** Renders its holes, if nothing around it is stored. */
-  readonly holes?: HoleRenderer | undefined
+/** A fragment that is being looked up. */
+interface Pending {
+  readonly looked: Promise<void>
 }
 
-/** A text to be changed once its placeholders are filled. */
-interface DeferredText {
-  readonly text: string
-  readonly change: (text: string) => string
+/** A fragment that was not found, or not whole. */
+interface Rendered {
+  readonly deferred: DeferredFragment
+  readonly joined: boolean
+  readonly body: Promise<Begun | Found>
 }
 
-/** A body that has run, possibly with placeholders in its text. */
-interface Begun {
-  readonly attempt: Attempt
-  readonly text: string
+/** Whether something was found, and nothing in it is still to be filled. */
+function isWhole(opened: MaybePromise<Opened> | undefined): opened is Found {
+  if (opened === undefined || opened instanceof Attempt || isPromise(opened)) return false
+  return opened.pieces === undefined
+}
+
+/** @throws What the first text that fails, in their order, fails with. */
+async function joinLate(
+  texts: readonly string[],
+  inside: readonly MaybePromise<string>[],
+): Promise<string> {
+  let filled = ''
+  for (const [i, text] of texts.entries()) filled += text + ((await inside[i]) ?? '')
+  return filled
 }
 
 /**
@@ -48,52 +52,21 @@ function hasLost({ frame }: Attempt, lost: readonly DeferredFragment[]): boolean
 
 /** The fragments that one render puts off, and their placeholders. */
 export class DeferredSession {
-  #placeholders: Placeholders | undefined
-  readonly #deferred: (DeferredFragment | DeferredText)[] = []
-  readonly #texts = new Map<DeferredFragment, Promise<string>>()
+  readonly deferred = new DeferredTexts(() => this.#neverStarted())
+  readonly #texts = new Map<DeferredFragment, MaybePromise<string> | Pending>()
+  /** The texts that are, or were, being rendered. */
+  readonly #running = new Set<Promise<string>>()
   readonly #writes = new WriteBatch()
   /** Fragments in holes, to be read together. */
   #soon: Promise<void> | undefined
   readonly #inHoles: DeferredFragment[] = []
   #hasEnded = false
 
-  /** How many were put off so far. */
-  get deferredCount(): number {
-    return this.#deferred.length
-  }
-
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
     // A template may go on after its render has failed.
     if (this.#hasEnded) deferred.begun?.attempt.abandon()
-    this.#placeholders ??= new Placeholders(deferred.fragment.site)
-    return this.#placeholders.make(this.#deferred.push(deferred) - 1)
-  }
-
-  /**
-   * Changes a text, and if placeholders are in it not before they are filled. What is stored for a
-   * fragment inside stays as it was.
-   *
-   * @returns The changed text, or what stands for it until the template is done.
-   */
-  change(text: string, change: (text: string) => string): string {
-    if (this.#placeholders === undefined || !this.holdsPlaceholder(text)) return change(text)
-    return this.#placeholders.make(this.#deferred.push({ text, change }) - 1)
-  }
-
-  /** Whether a text holds what is left of at least one placeholder. */
-  holdsPlaceholder(text: string): boolean {
-    return this.#placeholders?.isIn(text) ?? false
-  }
-
-  #fragmentsIn(text: string, found = new Set<DeferredFragment>()): Set<DeferredFragment> {
-    for (const [, index] of this.#placeholders?.find(text) ?? []) {
-      const deferred = this.#deferred[Number(index)]
-      if (deferred === undefined) continue
-      if ('change' in deferred) this.#fragmentsIn(deferred.text, found)
-      else found.add(deferred)
-    }
-    return found
+    return this.deferred.add(deferred)
   }
 
   /**
@@ -107,9 +80,10 @@ export class DeferredSession {
     this.#letGoOfDropped(text, 0)
     // Inside a body that is stored, marks of holes belong in the text.
     if (!isKept()) checkStray(text)
-    if (!this.holdsPlaceholder(text)) return this.checkStray(text)
+    if (!this.deferred.isIn(text)) return this.deferred.checkStray(text)
     try {
-      this.#start([...this.#fragmentsIn(text)])
+      const started = this.#start([...this.deferred.fragmentsIn(text)])
+      if (started !== undefined) await started
       return await this.#fill(text)
     } finally {
       await this.#settle()
@@ -119,40 +93,76 @@ export class DeferredSession {
   }
 
   /**
-   * Starts rendering the fragments of one level and, once their bodies have run, of all they
-   * contain together.
+   * Looks up the fragments of one level, starts rendering those that are missing and, once their bodies have
+   * run, all that they contain together.
+   *
+   * @returns Resolves when they were looked up; `undefined`: they are.
    */
-  #start(level: readonly DeferredFragment[]): void {
+  #start(level: readonly DeferredFragment[]): Promise<void> | undefined {
     const fresh = level.filter((deferred) => !this.#texts.has(deferred))
-    if (fresh.length === 0) return
+    if (fresh.length === 0) return undefined
     const unopened = fresh.filter(
       ({ begun, opened }) => begun === undefined && opened === undefined,
     )
-    const opened = openMany(
+    const { all, answered } = openMany(
       unopened.map(({ fragment }) => fragment),
       unopened.map(({ parent }) => parent),
       unopened.map(({ holes }) => holes),
     )
-    const openings = new Map(unopened.map((deferred, i) => [deferred, opened[i] as Opening]))
-    const bodies = fresh.map(async (deferred): Promise<Begun | Found> => {
-      if (deferred.begun !== undefined) return deferred.begun
-      const found = await (deferred.opened ?? (openings.get(deferred) as Opening).opened)
-      return found instanceof Attempt ? this.#runBody(found, deferred) : found
+    const openings = new Map(unopened.map((deferred, i) => [deferred, all[i] as Opening]))
+    if (answered === undefined) {
+      this.#render(fresh, openings)
+      return undefined
+    }
+    const looked = answered.then(() => {
+      this.#render(fresh, openings)
     })
-    const isJoined = fresh.map((one) => openings.get(one)?.joined ?? one.opened !== undefined)
+    const pending: Pending = { looked }
+    for (const deferred of fresh) this.#texts.set(deferred, pending)
+    return looked
+  }
+
+  /** Takes the texts of those that were found, and renders the others. */
+  #render(
+    fresh: readonly DeferredFragment[],
+    openings: ReadonlyMap<DeferredFragment, Opening>,
+  ): void {
+    const others: Rendered[] = []
+    for (const deferred of fresh) {
+      const opening = openings.get(deferred)
+      const opened = opening && openedOf(opening)
+      // Most are found: nothing has to be waited for, nor to be filled.
+      if (isWhole(opened)) this.#texts.set(deferred, opened.text)
+      else {
+        const joined = opening?.joined ?? deferred.opened !== undefined
+        others.push({ deferred, joined, body: this.#bodyOf(deferred, opened) })
+      }
+    }
+    if (others.length === 0) return
     // A join must not hold up the others: the body it waits for may wait for one of them.
-    const own = Promise.allSettled(bodies.filter((_, i) => !isJoined[i])).then((results) => {
-      this.#start(results.flatMap((result) => this.#inside(result)))
-    })
-    fresh.forEach((deferred, i) => {
-      const text = this.#finish(bodies[i] as Promise<Begun | Found>, isJoined[i] ? undefined : own)
+    const own = others.filter(({ joined }) => !joined).map(({ body }) => body)
+    const inside = Promise.allSettled(own).then((results) =>
+      this.#start(results.flatMap((result) => this.#inside(result))),
+    )
+    for (const { deferred, joined, body } of others) {
+      const text = this.#finish(body, joined ? undefined : inside)
       text.catch(() => undefined)
       this.#texts.set(deferred, text)
-    })
+      this.#running.add(text)
+    }
+  }
+
+  async #bodyOf(
+    deferred: DeferredFragment,
+    opened: MaybePromise<Opened> | undefined,
+  ): Promise<Begun | Found> {
+    if (deferred.begun !== undefined) return deferred.begun
+    const found = await ((deferred.opened ?? opened) as MaybePromise<Opened>)
+    return found instanceof Attempt ? this.#runBody(found, deferred) : found
   }
 
   #runBody(attempt: Attempt, { fragment, body }: DeferredFragment): Begun {
-    const from = this.#deferred.length
+    const from = this.deferred.count
     const text = attempt.runSync(() => toText(body(), fragment))
     this.#letGoOfDropped(text, from)
     return { attempt, text }
@@ -166,10 +176,8 @@ export class DeferredSession {
    */
   #letGoOfDropped(text: string, from: number): void {
     let kept: Set<DeferredFragment> | undefined
-    for (let i = from; i < this.#deferred.length; i++) {
-      const deferred = this.#deferred[i] as DeferredFragment | DeferredText
-      if ('change' in deferred || deferred.begun === undefined) continue
-      if (this.#texts.has(deferred)) continue
+    for (const deferred of this.deferred.since(from)) {
+      if (deferred.begun === undefined || this.#texts.has(deferred)) continue
       kept ??= this.#keptIn(text)
       if (!kept.has(deferred)) deferred.begun.attempt.letGo()
     }
@@ -177,7 +185,7 @@ export class DeferredSession {
 
   /** The fragments in a text and in the in-place bodies in it. */
   #keptIn(text: string, kept = new Set<DeferredFragment>()): Set<DeferredFragment> {
-    for (const deferred of this.#fragmentsIn(text)) {
+    for (const deferred of this.deferred.fragmentsIn(text)) {
       if (kept.has(deferred)) continue
       kept.add(deferred)
       if (deferred.begun !== undefined) this.#keptIn(deferred.begun.text, kept)
@@ -188,13 +196,16 @@ export class DeferredSession {
   #inside(result: PromiseSettledResult<Begun | Found>): DeferredFragment[] {
     if (result.status === 'rejected') return []
     const { value } = result
-    return 'attempt' in value ? [...this.#fragmentsIn(value.text)] : this.#inHolesOf(value)
+    return 'attempt' in value ? [...this.deferred.fragmentsIn(value.text)] : this.#inHolesOf(value)
   }
 
   #inHolesOf({ pieces = [] }: Found): DeferredFragment[] {
-    return pieces.flatMap(({ text, isHole }) => (isHole ? [...this.#fragmentsIn(text)] : []))
+    return pieces.flatMap(({ text, isHole }) =>
+      isHole ? [...this.deferred.fragmentsIn(text)] : [],
+    )
   }
 
+  /** @param level - Settles when what its whole level contains was looked up; `undefined`: it joined. */
   async #finish(body: Promise<Begun | Found>, level: Promise<void> | undefined): Promise<string> {
     const begun = await body
     if (!('attempt' in begun)) {
@@ -205,8 +216,7 @@ export class DeferredSession {
     const { attempt } = begun
     let text: string
     try {
-      if (level === undefined) this.#start([...this.#fragmentsIn(begun.text)])
-      else await level
+      await (level ?? this.#start([...this.deferred.fragmentsIn(begun.text)]))
       text = await this.#fill(begun.text)
     } catch (error) {
       const old = attempt.recover(error)
@@ -236,14 +246,14 @@ export class DeferredSession {
     this.#inHoles.push(...fragments)
     this.#soon ??= Promise.resolve().then(() => {
       this.#soon = undefined
-      this.#start(this.#inHoles.splice(0))
+      return this.#start(this.#inHoles.splice(0))
     })
     await this.#soon
   }
 
   /** Renders holes as a part of this session. */
   renderHole(holes: HoleRenderer, ref: HoleRef): MaybePromise<string | undefined> {
-    const from = this.#deferred.length
+    const from = this.deferred.count
     const text = holes.render(ref)
     if (typeof text === 'string') this.#letGoOfDropped(text, from)
     return text
@@ -251,70 +261,34 @@ export class DeferredSession {
 
   /** After an error others may still be running; they are to be stored and released. */
   async #settle(): Promise<void> {
-    for (let known = -1; known !== this.#texts.size;) {
-      known = this.#texts.size
-      await Promise.allSettled(this.#texts.values())
+    for (let known = 0; known !== this.#running.size;) {
+      known = this.#running.size
+      await Promise.allSettled(this.#running)
     }
   }
 
-  async #fill(text: string): Promise<string> {
-    if (!this.holdsPlaceholder(text)) return this.checkStray(text)
-    let filled = ''
-    let end = 0
-    for (const match of this.#placeholders?.find(text) ?? []) {
-      const deferred = this.#deferred[Number(match[1])]
-      // Only the text between placeholders is checked: a fragment's text may hold anything.
-      const between = text.slice(end, match.index)
-      this.#checkUndamaged(between)
-      filled += between
-      if (deferred !== undefined) filled += await this.#textOf(deferred)
-      end = match.index + match[0].length
-    }
-    const rest = text.slice(end)
-    this.#checkUndamaged(rest)
-    return filled + rest
+  /** @returns A promise only where a text is still being rendered. */
+  #fill(text: string): MaybePromise<string> {
+    if (!this.deferred.isIn(text)) return this.deferred.checkStray(text)
+    const { texts, inside: found } = this.deferred.split(text)
+    // Only the text between placeholders is checked: a fragment's text may hold anything.
+    for (const between of texts) this.deferred.checkUndamaged(between)
+    const inside = found.map((deferred) => this.#textOf(deferred))
+    return inside.some(isPromise)
+      ? joinLate(texts, inside)
+      : texts.reduce((filled, between, i) => filled + (inside[i - 1] as string) + between)
   }
 
-  async #textOf(deferred: DeferredFragment | DeferredText): Promise<string> {
-    if ('change' in deferred) return deferred.change(await this.#fill(deferred.text))
-    return (await this.#texts.get(deferred)) as string
-  }
-
-  #checkUndamaged(text: string): void {
-    if (this.holdsPlaceholder(text)) throw faults.altered(this.#siteOfDamaged(text))
-    this.checkStray(text)
-  }
-
-  /** @throws CacheTagError: a text that is about to be altered holds a placeholder. */
-  checkFilled(text: string): void {
-    if (this.holdsPlaceholder(text)) throw faults.altered(this.#siteOfDamaged(text))
-  }
-
-  /** @throws CacheTagError: the text holds a placeholder of another render. */
-  checkStray(text: string): string {
-    const stray = findStray(text)
-    // Its own placeholder may stand in a body that runs in place.
-    if (stray === undefined || this.holdsPlaceholder(text)) return text
-    throw faults.stray(stray)
-  }
-
-  #siteOfDamaged(text: string): TagPosition {
-    const damaged = this.#deferred[this.#placeholders?.indexOfDamaged(text) ?? -1]
-    const [fragment] =
-      damaged === undefined
-        ? this.#neverStarted()
-        : 'change' in damaged
-          ? this.#fragmentsIn(damaged.text)
-          : [damaged]
-    return fragment?.fragment.site ?? {}
+  #textOf(deferred: DeferredFragment | DeferredText): MaybePromise<string> {
+    if ('change' in deferred) return chain(this.#fill(deferred.text), deferred.change)
+    const text = this.#texts.get(deferred) as string | Promise<string> | Pending
+    if (typeof text === 'string' || !('looked' in text)) return text
+    return text.looked.then(() => this.#textOf(deferred))
   }
 
   /** Those whose placeholder was never found in a text. */
   #neverStarted(): DeferredFragment[] {
-    return this.#deferred.filter(
-      (deferred): deferred is DeferredFragment =>
-        !('change' in deferred) && !this.#texts.has(deferred),
-    )
+    return this.deferred.since(0).filter((deferred) => !this.#texts.has(deferred))
   }
 
   /** Ends the render: releases those who wait for a body whose placeholder was dropped. */

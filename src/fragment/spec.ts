@@ -20,6 +20,8 @@ export interface TagSite extends TagPosition {
   readonly remedy: string
   /** Called from code, not from a template: plain errors, and a timeout may be left out. */
   readonly fromCode?: boolean
+  /** `false`: it surely has none. */
+  readonly hasKeywords?: boolean | undefined
   /** @internal Where the tag's fragments live when it says nothing else. */
   home?: Home | undefined
 }
@@ -118,7 +120,10 @@ export class FragmentResolver {
 
   /** @throws CacheTagError: a value cannot be used. */
   resolve(site: TagSite, values: CodeValues): Fragment {
-    const { fromCode = false } = site
+    const { fromCode = false, home } = site
+    if (site.hasKeywords === false && home?.resolver === this && values.digest === undefined) {
+      return this.#resolvePlain(site, home, values)
+    }
     const declared = fromCode ? toInputs(values.inputs) : values.declared
     const { alias, cache, table } =
       values.using === undefined && values.version === undefined
@@ -143,6 +148,29 @@ export class FragmentResolver {
       ageing: toAgeing(cache, values, site),
       tally: table.tally,
     }
+  }
+
+  /** A tag without keywords: of one variant it is mostly the fragment that it was the last time. */
+  #resolvePlain(site: TagSite, { alias, cache, table }: Home, values: CodeValues): Fragment {
+    const { timeout, declared } = values
+    const variant = this.#variant(table, values, site)
+    const last = variant.last as Fragment | undefined
+    if (last?.site === site && last.timeout === timeout && last.declared === declared) return last
+    const fragment = {
+      site,
+      alias,
+      cache,
+      variant,
+      timeout: toTimeout(timeout, site),
+      tags: table.tags,
+      bypass: false,
+      declared,
+      settings: this.#settings,
+      ageing: toAgeing(cache, values, site),
+      tally: table.tally,
+    }
+    variant.last = fragment
+    return fragment
   }
 
   #homeOf(site: TagSite): Home {

@@ -17,6 +17,11 @@ export function isTold({ listeners }: Tally): boolean {
   return fragmentChannel.hasSubscribers || !listeners.isEmpty
 }
 
+/** When a look-up begins, where anybody asks how long it takes; else {@link UNTIMED}. */
+export function lookupStartedMs({ tally }: Fragment): number {
+  return isTold(tally) || tally.sampler.isTimed() ? performance.now() : UNTIMED
+}
+
 /** Of what is no hit each is told: its time counts from now on if it was not taken before. */
 export function toldFrom({ tally }: Fragment, startedMs: number): number {
   return startedMs === UNTIMED && isTold(tally) ? performance.now() : startedMs

@@ -11,10 +11,12 @@ export interface Variant {
   readonly storedKey: string
   /** Given in the tag; `undefined`: the cache's own. */
   readonly version: Version | undefined
+  /** The `Fragment` that it last was, of a tag without keywords. */
+  last: object | undefined
 }
 
-/** What a variant takes beside its two keys. */
-const VARIANT_BYTES = 100
+/** What a variant takes beside its two keys, with its fragment. */
+const VARIANT_BYTES = 250
 
 const bytesOfVariant = ({ key, storedKey }: Variant): number =>
   VARIANT_BYTES + bytesOfText(key) + bytesOfText(storedKey)
@@ -62,6 +64,6 @@ export class VariantTable {
   #make(texts: readonly string[]): Variant {
     const key = fragmentKey(this.name, texts, this.colliding)
     const { version } = this
-    return { key, storedKey: this.cache.checkedKey(key, version), version }
+    return { key, storedKey: this.cache.checkedKey(key, version), version, last: undefined }
   }
 }

@@ -1,5 +1,5 @@
 import type { Hit } from '../backend/entries.js'
-import type { MaybePromise } from '../maybe-promise.js'
+import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { mayServe, patienceOf, useOf, type Lock } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { FAILED, Flight, mustNotWait, type Failed } from './flight.js'
@@ -7,7 +7,7 @@ import type { Frame } from './frame.js'
 import { nextMoment } from './in-flight.js'
 import { toLanded, type FoundEntry, type Landed } from './landed.js'
 import { leaseOrFind } from './lease.js'
-import { toOld, type Lead } from './making.js'
+import { toOld, type Lead, type Old } from './making.js'
 import type { Makings } from './makings.js'
 import type { Order } from './order.js'
 import type { Refresh } from './refreshes.js'
@@ -27,7 +27,7 @@ export interface Seeker<Look, Value, Out> {
    *   copy, nor with a stale entry.
    * @returns `undefined`: the store failed.
    */
-  look(isCurrent: boolean): Promise<Look | undefined>
+  look(isCurrent: boolean): MaybePromise<Look | undefined>
   hitOf(look: Look): Hit | undefined
   /** @returns `undefined`: it is of the wrong kind, and counts as a miss. */
   valueOf(hit: Hit): Value | undefined
@@ -54,31 +54,45 @@ export interface Seeker<Look, Value, Out> {
  * with a lease.
  *
  * @param parent - The frame of the calling code.
+ * @returns A promise only where something was waited for.
  * @throws What the seeker throws, and what the flight that was joined failed with.
  */
-export async function findOrMake<Look, Value, Out>(
+export function findOrMake<Look, Value, Out>(
+  order: Order,
+  makings: Makings<Landed<Value>>,
+  parent: Frame | undefined,
+  seeker: Seeker<Look, Value, Out>,
+): MaybePromise<Out> {
+  const running = makings.flights.toJoin(order.storedKey, parent)
+  if (running !== undefined) return joinOrLead(running, order, makings, parent, seeker)
+  return lead(order, makings, parent, seeker)
+}
+
+async function joinOrLead<Look, Value, Out>(
+  first: Flight<Landed<Value>>,
   order: Order,
   makings: Makings<Landed<Value>>,
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {
   const patience = { askedAt: nextMoment(), limitMs: order.producerTimeoutMs }
-  for (;;) {
-    const running = makings.flights.toJoin(order.storedKey, parent)
-    if (running === undefined) return lead(order, makings, parent, seeker)
+  for (let next: Flight<Landed<Value>> | undefined = first; next !== undefined;) {
+    const running: Flight<Landed<Value>> = next
     const look = (made: Landed<Value> | Failed) => recheck(order, running, made, seeker)
     const landed = await makings.flights.join(running, parent, patience, look)
+    next = makings.flights.toJoin(order.storedKey, parent)
     if (landed === undefined) continue
     // The caller who led allows a staler entry than this one does.
     if (landed.served !== undefined && !mayServe(order.ageing, landed.served)) continue
     const out = landed.isApart ? undefined : seeker.serveJoined(landed)
     return out ?? seeker.make(undefined, {})
   }
+  return lead(order, makings, parent, seeker)
 }
 
 /** Begins a flight, where there is none to join. */
 export function takeOff<Value>(
-  { storedKey, tags, ageing }: Order,
+  { storedKey, tags, ageing }: Pick<Order, 'storedKey' | 'tags' | 'ageing'>,
   { flights }: Makings<Landed<Value>>,
   parent: Frame | undefined,
 ): Flight<Landed<Value>> {
@@ -98,56 +112,146 @@ function mayWait(
 }
 
 /** Looks up, and if need be makes, what nobody in this process is at yet. */
-async function lead<Look, Value, Out>(
+function lead<Look, Value, Out>(
   order: Order,
   makings: Makings<Landed<Value>>,
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
-): Promise<Out> {
-  const { storedKey, ageing } = order
+): MaybePromise<Out> {
   const flight = takeOff(order, makings, parent)
-  const release = () => makings.flights.release(storedKey, flight)
-  const land = (found: FoundEntry<Value>) => {
-    flight.land(toLanded(found))
-    release()
-  }
+  const search = new Search(order, makings, parent, seeker, flight)
+  let look: MaybePromise<Look | undefined>
   try {
-    const look = await seeker.look(false)
-    const found = look && foundIn(look, seeker, flight)
+    look = seeker.look(false)
+  } catch (error) {
+    throw search.failed(error)
+  }
+  if (!isPromise(look)) return search.looked(look)
+  return look.then(
+    (answer) => search.looked(answer),
+    (error: unknown) => {
+      throw search.failed(error)
+    },
+  )
+}
+
+/**
+ * A search for what nobody in this process is at yet, to be told what the look-up has found: so that many can
+ * be looked up together. Until then others wait for it.
+ */
+export class Search<Look, Value, Out> {
+  readonly #order: Order
+  readonly #makings: Makings<Landed<Value>>
+  readonly #parent: Frame | undefined
+  readonly #seeker: Seeker<Look, Value, Out>
+  readonly #flight: Flight<Landed<Value>>
+
+  /** @param flight - Took off before the look-up. */
+  constructor(
+    order: Order,
+    makings: Makings<Landed<Value>>,
+    parent: Frame | undefined,
+    seeker: Seeker<Look, Value, Out>,
+    flight: Flight<Landed<Value>>,
+  ) {
+    this.#order = order
+    this.#makings = makings
+    this.#parent = parent
+    this.#seeker = seeker
+    this.#flight = flight
+  }
+
+  /**
+   * Serves what was found, or has it made.
+   *
+   * @param look - `undefined`: the store failed.
+   */
+  looked(look: Look | undefined): MaybePromise<Out> {
+    let out: MaybePromise<Out>
+    try {
+      out = this.#looked(look)
+    } catch (error) {
+      throw this.failed(error)
+    }
+    if (!isPromise(out)) return out
+    return out.catch((error: unknown) => {
+      throw this.failed(error)
+    })
+  }
+
+  /** Ends the search. @returns The error. */
+  failed(error: unknown): unknown {
+    // If it has landed already, this does nothing.
+    this.#flight.fail(error)
+    this.#release()
+    return error
+  }
+
+  #looked(look: Look | undefined): MaybePromise<Out> {
+    const { ageing, storedKey } = this.#order
+    const { refreshes } = this.#makings
+    const seeker = this.#seeker
+    const found = look && foundIn(look, seeker, this.#flight)
     if (look !== undefined && found !== undefined) {
-      const use = useOf(ageing, found.hit, makings.refreshes.has(storedKey))
+      const use = useOf(ageing, found.hit, refreshes.has(storedKey))
       if (use === 'refresh') {
-        const refresh = makings.refreshes.begin(storedKey, patienceOf(ageing?.lock ?? false))
-        land(found)
-        return await seeker.refresh(look, found, refresh)
+        const refresh = refreshes.begin(storedKey, patienceOf(ageing?.lock ?? false))
+        this.#land(found)
+        return seeker.refresh(look, found, refresh)
       }
       if (use !== 'too-old') {
-        land(found)
-        return await seeker.serve(found)
+        this.#land(found)
+        return seeker.serve(found)
       }
     }
     const old = found && toOld(ageing, found)
+    const flight = this.#flight
     const lock = ageing?.lock
-    if (look === undefined || !mayWait(flight, lock, parent)) {
-      return await seeker.make(look, { flight, old })
+    if (look === undefined || !mayWait(flight, lock, this.#parent)) {
+      return seeker.make(look, { flight, old })
     }
+    return this.#leaseOrFind(look, lock, old)
+  }
+
+  async #leaseOrFind(
+    look: Look,
+    lock: Exclude<Lock, false>,
+    old: Old<Value> | undefined,
+  ): Promise<Out> {
+    const flight = this.#flight
+    const seeker = this.#seeker
+    const { cache, storedKey } = this.#order
     let latest: Look | undefined
-    const taken = await leaseOrFind(order.cache, storedKey, lock, async () => {
+    const taken = await leaseOrFind(cache, storedKey, lock, async () => {
       // A replica may not have yet what the previous holder of the lease stored.
       latest = await seeker.look(true)
       return latest && foundIn(latest, seeker, flight)
     })
     if (taken.found === undefined) {
-      return await seeker.make(latest ?? look, { flight, old, lease: taken.lease })
+      return seeker.make(latest ?? look, { flight, old, lease: taken.lease })
     }
-    land(taken.found)
-    return await seeker.serve(taken.found)
-  } catch (error) {
-    // If it has landed already, this does nothing.
-    flight.fail(error)
-    release()
-    throw error
+    this.#land(taken.found)
+    return seeker.serve(taken.found)
   }
+
+  #land(found: FoundEntry<Value>): void {
+    landFound(this.#order, this.#makings, this.#flight, found)
+  }
+
+  #release(): void {
+    this.#makings.flights.release(this.#order.storedKey, this.#flight)
+  }
+}
+
+/** Ends a flight with what was found. */
+export function landFound<Value>(
+  { storedKey }: Pick<Order, 'storedKey'>,
+  { flights }: Makings<Landed<Value>>,
+  flight: Flight<Landed<Value>>,
+  found: FoundEntry<Value>,
+): void {
+  flight.land(toLanded(found))
+  flights.release(storedKey, flight)
 }
 
 function foundIn<Look, Value>(

@@ -45,6 +45,11 @@ export class Flight<Landed> extends InFlight {
     this.mayWait = false
   }
 
+  /** Whether it was not found, and so was, or is being, made. */
+  get hasBegun(): boolean {
+    return this.#making !== undefined
+  }
+
   /** The claim it was begun with. */
   get claim(): Claim {
     return this.#making?.start?.claim
@@ -74,12 +79,12 @@ export class Flight<Landed> extends InFlight {
   /** Ends it; `undefined` tells those who wait to look for themselves. */
   land(landed: Landed | undefined): void {
     this.end()
-    this.#landing.resolve(landed)
+    this.#landing.settle({ value: landed })
   }
 
   fail(error: unknown): void {
     this.end()
-    this.#landing.reject(error)
+    this.#landing.settle({ error })
   }
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
@@ -108,21 +113,38 @@ interface Begun {
   readonly moment: number
 }
 
-/** A promise that is settled from outside. */
+/** A promise that is settled from outside. It is made only for who waits: most flights are joined by nobody. */
 class Landing<Landed> {
-  readonly promise: Promise<Landed | undefined>
-  resolve!: (landed: Landed | undefined) => void
-  reject!: (error: unknown) => void
+  #promise: Promise<Landed | undefined> | undefined
+  #settled: Settled<Landed> | undefined
+  #resolve!: (landed: Landed | undefined) => void
+  #reject!: (error: unknown) => void
 
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
+  get promise(): Promise<Landed | undefined> {
+    if (this.#promise !== undefined) return this.#promise
+    this.#promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
     })
-    // If nobody waits, an error must not count as unhandled.
-    this.promise.catch(() => undefined)
+    // If nobody waits any more, an error must not count as unhandled.
+    this.#promise.catch(() => undefined)
+    if (this.#settled !== undefined) this.#tell(this.#settled)
+    return this.#promise
+  }
+
+  settle(settled: Settled<Landed>): void {
+    if (this.#settled !== undefined) return
+    this.#settled = settled
+    if (this.#promise !== undefined) this.#tell(settled)
+  }
+
+  #tell(settled: Settled<Landed>): void {
+    if ('error' in settled) this.#reject(settled.error)
+    else this.#resolve(settled.value)
   }
 }
+
+type Settled<Landed> = { readonly value: Landed | undefined } | { readonly error: unknown }
 
 /**
  * Whether what is made in a frame must not wait for a lease, because something around it holds one, or is

@@ -1,7 +1,10 @@
 import { settledWithin } from '../time-limit.js'
 import { FAILED, mustNotWait, type Failed, type Flight } from './flight.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
-import type { InFlight } from './in-flight.js'
+import { nextMoment, type InFlight } from './in-flight.js'
+
+/** Makings whose end is remembered. */
+const MAX_ENDED = 1_000
 
 /** How long a caller waits for what another one makes. */
 export interface Patience {
@@ -14,6 +17,9 @@ export interface Patience {
 /** What is being looked up or made over one cache, by stored key. */
 export class Flights<Landed> {
   readonly #flights = new Map<string, Flight<Landed>>()
+  /** When the last makings ended, by key, the oldest first. */
+  readonly #ended = new Map<string, number>()
+  #forgottenUntil = 0
 
   /** The flight that code in a frame may wait for, if any. */
   toJoin(key: string, frame: Frame | undefined): Flight<Landed> | undefined {
@@ -78,10 +84,30 @@ export class Flights<Landed> {
   /** Ends a flight. An earlier one that it replaced may still be running, and is then what a removal reaches. */
   release(key: string, flight: Flight<Landed>): void {
     flight.end()
+    if (flight.hasBegun) this.#noteEnd(key)
     if (this.#flights.get(key) !== flight) return
     const next = flight.successor
     if (next === undefined) this.#flights.delete(key)
     else this.#flights.set(key, next)
+  }
+
+  #noteEnd(key: string): void {
+    this.#ended.delete(key)
+    this.#ended.set(key, nextMoment())
+    if (this.#ended.size <= MAX_ENDED) return
+    for (const [oldest, moment] of this.#ended) {
+      this.#ended.delete(oldest)
+      this.#forgottenUntil = moment
+      break
+    }
+  }
+
+  /**
+   * Whether something was made under a key, or may have been, since a moment: who looked at that moment has to
+   * look again.
+   */
+  haveEndedSince(key: string, moment: number): boolean {
+    return this.#forgottenUntil > moment || (this.#ended.get(key) ?? 0) > moment
   }
 
   /** Those who wait already still get the result; who asks later begins again. */

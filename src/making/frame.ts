@@ -1,4 +1,4 @@
-import { AsyncSlot } from '../async-slot.js'
+import { AsyncSlot, ContextHold } from '../async-slot.js'
 import type { CacheCore } from '../backend/core.js'
 import { checkTags, type SeenVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
@@ -17,6 +17,8 @@ export class Frame {
   readonly dependencies: Dependencies
   /** Whether this frame, or one around it, must know when the entries inside expire. */
   readonly wantsExpiry: boolean
+  /** Keeps the frame the asynchronous context of what runs in it, until it ends. */
+  readonly hold: ContextHold = new ContextHold()
 
   constructor(
     readonly cache: CacheCore,
@@ -84,11 +86,12 @@ export class Frame {
   }
 
   /**
-   * Ends the frame. What a body leaves running (a pool of connections, a timer) keeps this frame as its
+   * Ends the frame. What a body leaves running (a pool of connections, a timer) may keep this frame as its
    * asynchronous context, but no longer adds to it.
    */
   end(): void {
     this.dependencies.close()
+    this.hold.release()
   }
 
   get tags(): SeenVersions | undefined {
@@ -170,9 +173,8 @@ export function runSyncIn<T>(frame: Frame | undefined, action: () => T): T {
 
 /** Runs code in a frame that may go on asynchronously after it returned. */
 export function runAsyncIn<T>(frame: Frame | undefined, action: () => T): T {
-  if (frame === undefined && !asynchronous.isUsed) return runSyncIn(undefined, action)
   // Otherwise the asynchronous code would count as part of a synchronous body further out.
-  return runSyncIn(undefined, () => asynchronous.run(frame, action))
+  return runSyncIn(undefined, () => asynchronous.run(frame, action, frame?.hold))
 }
 
 /**

@@ -115,18 +115,25 @@ export abstract class InFlight {
 
 /** Those that must end first. */
 class Needs {
-  readonly all = new Set<InFlight>()
+  #all: Set<InFlight> | undefined
   #sweepAt = FIRST_SWEEP
 
+  get all(): Iterable<InFlight> {
+    return this.#all ?? NONE
+  }
+
   add(one: InFlight): void {
-    this.all.add(one)
-    if (this.all.size < this.#sweepAt) return
+    const all = (this.#all ??= new Set())
+    all.add(one)
+    if (all.size < this.#sweepAt) return
     // A long making may need any number of others, one after the other.
-    for (const other of this.all) if (other.hasEnded) this.all.delete(other)
-    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.all.size)
+    for (const other of all) if (other.hasEnded) all.delete(other)
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * all.size)
   }
 
   clear(): void {
-    this.all.clear()
+    this.#all = undefined
   }
 }
+
+const NONE: readonly InFlight[] = []

@@ -1,6 +1,6 @@
-import { createHash, randomInt } from 'node:crypto'
 import type { CacheCore } from '../backend/core.js'
 import { isPortable, MAX_KEY_BYTES } from '../keys.js'
+import { nodeCrypto } from '../node-crypto.js'
 import type { Lock } from '../staleness.js'
 
 /** What the keys of all leases begin with. */
@@ -43,7 +43,7 @@ export class Lease {
     storedKey: string,
     seconds: number,
   ): Promise<Lease | undefined> {
-    const lease = new Lease(cache, leaseKey(cache, storedKey), randomInt(1, MAX_TOKEN))
+    const lease = new Lease(cache, leaseKey(cache, storedKey), nodeCrypto().randomInt(1, MAX_TOKEN))
     const isTaken = await cache.writeNumber('lock', {
       storedKey: lease.key,
       value: lease.token,
@@ -92,7 +92,7 @@ function leaseKey(cache: CacheCore, storedKey: string): string {
   const room = MAX_KEY_BYTES - cache.makeKey(LEASE_KEY_PREFIX, LEASE_VERSION).length
   const name = isPortable(storedKey, room)
     ? storedKey
-    : `md5.${createHash('md5').update(storedKey).digest('hex')}`
+    : `md5.${nodeCrypto().createHash('md5').update(storedKey).digest('hex')}`
   return cache.checkedKey(LEASE_KEY_PREFIX + name, LEASE_VERSION)
 }
 

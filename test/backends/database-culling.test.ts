@@ -427,7 +427,7 @@ describe('culling on SQLite', () => {
       const cache = await create(100)
       await plant(30_000, 9e15)
       await cache.set('k', 1)
-      await expect.poll(countRows).toBeLessThanOrEqual(101)
+      await expect.poll(countRows, { timeout: 30_000 }).toBeLessThanOrEqual(101)
     })
 
     it('lets others have their turn while it is cleared, and then holds nothing', async () => {

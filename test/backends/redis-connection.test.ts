@@ -256,7 +256,7 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
         stream.on('data', (text: Buffer) => (said += String(text)))
       }
       const startMs = performance.now()
-      const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+      const late = setTimeout(() => child.kill('SIGKILL'), 30_000)
       const [code] = (await once(child, 'close')) as [number | null]
       clearTimeout(late)
       return { said, code, ms: performance.now() - startMs }

@@ -251,6 +251,17 @@ const tests: Readonly<Record<string, () => Promise<void> | void>> = {
       { options: { maxEntries: 10, cullFrequency: 2 } },
     ),
 
+  'Culling in local memory': async () => {
+    const left = async (options: { maxEntries: number; cullFrequency?: number }) => {
+      const cache = new LocMemCache({ options })
+      const keys = await filled(cache, 12)
+      await cache.set('one-more', 1)
+      return (await cache.getMany([...keys, 'one-more'])).size
+    }
+    expect(await left({ maxEntries: 12 })).toBe(12)
+    expect(await left({ maxEntries: 12, cullFrequency: 3 })).toBe(9)
+  },
+
   'Expired entries when it is full': async () => {
     const options = { maxEntries: 10, cullFrequency: 2 }
     const liveLeft = async (cache: Cache) => {

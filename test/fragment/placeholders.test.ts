@@ -24,7 +24,7 @@ function setUp() {
     )
   }
   const change = (text: string, how: (text: string) => string) =>
-    currentSession()?.change(text, how) ?? how(text)
+    currentSession()?.deferred.change(text, how) ?? how(text)
   return { far, fragments, tag, change, bodies }
 }
 

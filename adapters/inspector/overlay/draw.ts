@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readAsset } from '../assets.js'
 import type { OverlayData } from './facts.js'
 import type { Placed } from './locate.js'
 
-const read = (file: string): string =>
-  readFileSync(new URL(`./client/${file}`, import.meta.url), 'utf8')
+const read = (file: string): string => readAsset(`overlay/client/${file}`)
 
 /** Each knows the names of those before it. */
 const FILES = ['texts.js', 'dom.js', 'overlay.js']

@@ -1,4 +1,5 @@
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import { ANY_PLACEHOLDER } from '../../../src/fragment/placeholder.js'
 import type { PutOut, PutOutNow } from './put-out.js'
 import { isOpen, type Scan, type Span } from './scan.js'
 
@@ -25,8 +26,6 @@ export const MAX_PLACED = 2_000
 /** More places of one text are not compared. */
 const MAX_PLACES = 500
 
-/** What stands in a text for something that is still to come. */
-const LATE = / \d{49}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
 
 /**
  * Finds fragments in a page by what they put out. Nothing has to stand in their texts for that: what is
@@ -160,7 +159,7 @@ class Finder {
 /** What of a text can be looked for: without what is still to come, and without space around it. */
 function piecesOf(text: string): readonly string[] {
   return text
-    .split(LATE)
+    .split(ANY_PLACEHOLDER)
     .map((piece) => piece.trim())
     .filter((piece) => piece !== '')
 }

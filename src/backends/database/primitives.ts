@@ -33,7 +33,7 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   readonly #route: Route
   readonly #replica: Replica
   readonly #table: Table
-  readonly #format: PayloadFormat
+  readonly format: PayloadFormat
   readonly #maxEntries: number
   readonly #closing: () => void
   #isOpen = false
@@ -42,7 +42,7 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
     const { name, route, keyPrefix, limits, timeLimitMs, format, closing } = settings
     this.needed = { name, driver: route.write }
     this.#route = route
-    this.#format = format
+    this.format = format
     this.#maxEntries = limits.maxEntries
     this.#closing = closing
     // A table that was made just now may not have reached the replica.
@@ -123,11 +123,11 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
-    return this.#format.pack(value, tags)
+    return this.format.pack(value, tags)
   }
 
   unpackPayload(payload: Uint8Array): Unpacked {
-    return this.#format.unpack(payload)
+    return this.format.unpack(payload)
   }
 
   disconnect(): void {

@@ -1,6 +1,8 @@
-import { addIntegers, pack, readInteger } from '../../serializer.js'
-import type { CacheStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { PayloadFormat } from '../../payload-format.js'
+import { addIntegers, pack, readInteger, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
+import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
 import { mapLimited } from './limit.js'
 import type { FileStore } from './store.js'
@@ -9,11 +11,13 @@ import type { FileStore } from './store.js'
 const BATCH = 16
 
 /** The entries of a directory, several at a time. */
-export class FilePrimitives implements CacheStore {
+export class FilePrimitives implements OwnStore<Uint8Array> {
+  readonly format: PayloadFormat
   readonly #files: FileStore
   readonly #maxEntries: number
 
-  constructor(files: FileStore, maxEntries: number) {
+  constructor(files: FileStore, maxEntries: number, format: PayloadFormat) {
+    this.format = format
     this.#files = files
     this.#maxEntries = maxEntries
   }
@@ -70,6 +74,14 @@ export class FilePrimitives implements CacheStore {
 
   async readServerStats(): Promise<ServerFigures> {
     return { scope: 'machine', ...(await this.#files.measure()), maxEntries: this.#maxEntries }
+  }
+
+  packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {
+    return this.format.pack(value, tags)
+  }
+
+  unpackPayload(payload: Uint8Array): Unpacked {
+    return this.format.unpack(payload)
   }
 
   async disconnect(): Promise<void> {

@@ -16,7 +16,7 @@ import type { Servers } from './servers.js'
 export class MemcachedPrimitives implements OwnStore<Payload> {
   readonly #servers: Servers
   readonly #entries: MemcachedEntries
-  readonly #format: PayloadFormat
+  readonly format: PayloadFormat
   readonly #timeout: Timeout
 
   /** @param timeout - Of what is found without a deadline of its own. */
@@ -28,18 +28,18 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   ) {
     this.#servers = servers
     this.#entries = entries
-    this.#format = format
+    this.format = format
     this.#timeout = timeout
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): Payload {
-    const text = this.#format.packText(value, tags)
-    if (text === undefined) return this.#format.pack(value, tags)
+    const text = this.format.packText(value, tags)
+    if (text === undefined) return this.format.pack(value, tags)
     return Buffer.byteLength(text) === text.length ? text : Buffer.from(text)
   }
 
   unpackPayload(payload: Payload): Unpacked {
-    return this.#format.unpack(toBytes(payload))
+    return this.format.unpack(toBytes(payload))
   }
 
   onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {

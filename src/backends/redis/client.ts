@@ -30,6 +30,7 @@ export type CommandName =
   | 'evalsha'
   | 'exists'
   | 'flushdb'
+  | 'getrangeBuffer'
   | 'info'
   | 'mgetBuffer'
   | 'persist'

@@ -74,6 +74,11 @@ export class PortClient implements IoClient {
     )
   }
 
+  /** A port is not asked for what its type does not name. */
+  getrangeBuffer(): Promise<Reply> {
+    return Promise.resolve(null)
+  }
+
   /** What the server knows a script by may be told in as many ways as there are clients. */
   evalsha(): Promise<Reply> {
     const unknown = new Error('NOSCRIPT the whole text is sent')

@@ -11,6 +11,7 @@ import type { ResolvedSettings } from '../../settings.js'
 import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
 import { watchKeys } from './changes.js'
+import { UNCHANGED, type KnownStart } from '../../backend/known-entries.js'
 import type { Argument, Reply } from './client.js'
 import { Confirmation, resolveDurable } from './durable.js'
 import { FollowsLeader } from './follows-leader.js'
@@ -39,7 +40,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   readonly #leader: Link
   readonly #replicas: readonly Link[]
   readonly #sources: readonly ClientSource[]
-  readonly #format: PayloadFormat
+  readonly format: PayloadFormat
   readonly #server: SameServer
   readonly #confirmation: Confirmation | undefined
   readonly #flushOnClear: boolean
@@ -47,7 +48,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
   constructor(settings: RedisSettings, core: CacheCore) {
     this.#settings = core.settings
-    this.#format = new PayloadFormat('RedisCache', settings)
+    this.format = new PayloadFormat('RedisCache', settings)
     this.#flushOnClear = resolveFlush(settings)
     const target = resolveTarget(settings)
     const { timeLimitMs } = core.settings
@@ -105,7 +106,18 @@ export class RedisPrimitives implements OwnStore<Payload> {
     return orUndefined(await this.#leader.read(keys))
   }
 
-  async readCopies(
+  readCopies(
+    keys: readonly string[],
+    counterKeys: readonly string[],
+    known?: (key: string) => KnownStart | undefined,
+  ): Promise<(Uint8Array | typeof UNCHANGED | undefined)[]> {
+    const large = this.#replicas.length > 0 ? undefined : largeAmong(keys, known)
+    return large === undefined
+      ? this.#readCopies(keys, counterKeys)
+      : this.#readBut(large, keys, counterKeys)
+  }
+
+  async #readCopies(
     keys: readonly string[],
     counterKeys: readonly string[],
   ): Promise<(Uint8Array | undefined)[]> {
@@ -119,6 +131,33 @@ export class RedisPrimitives implements OwnStore<Payload> {
       counterKeys.length === 0 ? [] : this.#leader.read(counterKeys),
     ])
     return orUndefined([...entries, ...counters])
+  }
+
+  /** Reads only the start of large entries that are known, in the same round trip as the others. */
+  async #readBut(
+    large: ReadonlyMap<string, KnownStart>,
+    keys: readonly string[],
+    counterKeys: readonly string[],
+  ): Promise<(Uint8Array | typeof UNCHANGED | undefined)[]> {
+    const all = counterKeys.length === 0 ? keys : [...keys, ...counterKeys]
+    const whole = all.filter((key) => !large.has(key))
+    const [read, ...parts] = await Promise.all([
+      whole.length === 0 ? [] : this.#leader.read(whole),
+      ...Array.from(large, (one) => this.#readIfChanged(one)),
+    ])
+    let [nextRead, nextPart] = [0, 0]
+    return all.map((key) => (large.has(key) ? parts[nextPart++] : (read[nextRead++] ?? undefined)))
+  }
+
+  async #readIfChanged([key, { start }]: readonly [string, KnownStart]): Promise<
+    Uint8Array | typeof UNCHANGED | undefined
+  > {
+    const part = await this.#leader
+      .command('getrangeBuffer', key, 0, start.length - 1)
+      // What fails here, as where something else lies there, fails again or is read below.
+      .catch(() => undefined)
+    if (part instanceof Uint8Array && start.equals(part)) return UNCHANGED
+    return (await this.#leader.read([key]))[0] ?? undefined
   }
 
   /** One by chance of those of which nothing bad is known; `undefined`: there is none. */
@@ -254,11 +293,11 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): Payload {
-    return this.#format.packText(value, tags) ?? this.#format.pack(value, tags)
+    return this.format.packText(value, tags) ?? this.format.pack(value, tags)
   }
 
   unpackPayload(payload: Payload): Unpacked {
-    return this.#format.unpack(typeof payload === 'string' ? Buffer.from(payload) : payload)
+    return this.format.unpack(typeof payload === 'string' ? Buffer.from(payload) : payload)
   }
 }
 
@@ -277,6 +316,22 @@ function watcher(
     }
     return watchKeys(listen(), prefix, ofClient === '' ? listener : { ...listener, changed })
   }
+}
+
+/** From so many bytes on an entry is not read again that is known: each command costs something too. */
+const LARGE_BYTES = 16 * 1024
+
+function largeAmong(
+  keys: readonly string[],
+  known: ((key: string) => KnownStart | undefined) | undefined,
+): ReadonlyMap<string, KnownStart> | undefined {
+  if (known === undefined) return undefined
+  let large: Map<string, KnownStart> | undefined
+  for (const key of keys) {
+    const one = known(key)
+    if (one !== undefined && one.length >= LARGE_BYTES) (large ??= new Map()).set(key, one)
+  }
+  return large
 }
 
 function orUndefined(values: readonly (Buffer | null)[]): (Buffer | undefined)[] {

@@ -35,12 +35,18 @@ export class TieredEntries implements Entries {
     this.#remote.core.entries.forgetClock()
   }
 
+  findAtOnce(storedKey: string): Hit | undefined {
+    return this.#near.isUsable ? this.#near.find(storedKey) : undefined
+  }
+
   lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
     if (toWrite) {
       return this.#remote.ask('get', ({ entries }) => entries.lookupOne(storedKey, true, stale))
     }
-    const hit = this.#near.isUsable ? this.#near.find(storedKey) : undefined
-    return hit ?? chain(this.#read([storedKey], [], { stale }), ({ hits }) => hits[0])
+    return (
+      this.findAtOnce(storedKey) ??
+      chain(this.#read([storedKey], [], { stale }), ({ hits }) => hits[0])
+    )
   }
 
   lookup(

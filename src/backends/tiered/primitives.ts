@@ -1,6 +1,7 @@
-import type { CacheStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import type { KeyFault } from '../../keys.js'
 import type { MaybePromise } from '../../maybe-promise.js'
+import type { PayloadFormat } from '../../payload-format.js'
 import type { Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
@@ -9,7 +10,7 @@ import type { NearMemory } from './near-memory.js'
 import type { Remote } from './remote.js'
 
 /** The entries of the remote cache: what is read decides about a write, and what is written counts there. */
-export class TieredPrimitives implements CacheStore<unknown> {
+export class TieredPrimitives implements OwnStore<unknown> {
   readonly #remote: Remote
   readonly #near: NearMemory
   readonly #closeLocal: () => Promise<void>
@@ -57,6 +58,10 @@ export class TieredPrimitives implements CacheStore<unknown> {
     return this.#near.change(null, () =>
       this.#remote.ask('clear', ({ store }) => store.removeAll()),
     )
+  }
+
+  get format(): PayloadFormat | undefined {
+    return this.#remote.core.store.format
   }
 
   packValue(value: unknown, labels: TagVersions | undefined): unknown {

@@ -1,0 +1,139 @@
+import type { TagPosition } from '../errors.js'
+import type { Frame } from '../making/frame.js'
+import type { Attempt } from './attempt.js'
+import { faults } from './faults.js'
+import type { HoleRenderer } from './hole-parts.js'
+import type { Opened } from './open.js'
+import { findStray, Placeholders } from './placeholder.js'
+import type { Fragment } from './spec.js'
+
+/** A fragment that is put off until its template is done. */
+export interface DeferredFragment {
+  readonly fragment: Fragment
+  readonly parent: Frame | undefined
+  /** Renders the body now, possibly leaving placeholders. Not called where an attempt is running. */
+  readonly body: () => string
+  /** An in-place body that ended with placeholders in it. */
+  readonly begun?: Begun
+  /** Set if it was opened in place and its holes are still being rendered. */
+  readonly opened?: Promise<Opened>
+  /** Renders its holes, if nothing around it is stored. */
+  readonly holes?: HoleRenderer | undefined
+}
+
+/** A text to be changed once its placeholders are filled. */
+export interface DeferredText {
+  readonly text: string
+  readonly change: (text: string) => string
+}
+
+/** A body that has run, possibly with placeholders in its text. */
+export interface Begun {
+  readonly attempt: Attempt
+  readonly text: string
+}
+
+/** A text taken apart at the placeholders in it. */
+export interface SplitText {
+  /** Before, between and behind them: one more than there are. */
+  readonly texts: readonly string[]
+  /** What they stand for. */
+  readonly inside: readonly (DeferredFragment | DeferredText)[]
+}
+
+/** What one render puts off, and the placeholders that stand for it. */
+export class DeferredTexts {
+  #placeholders: Placeholders | undefined
+  readonly #all: (DeferredFragment | DeferredText)[] = []
+  #last: { readonly text: string; readonly split: SplitText } | undefined
+  readonly #lost: () => readonly DeferredFragment[]
+
+  /** @param lost - Gives those whose placeholder was never found in a text, for messages. */
+  constructor(lost: () => readonly DeferredFragment[]) {
+    this.#lost = lost
+  }
+
+  /** How much was put off so far. */
+  get count(): number {
+    return this.#all.length
+  }
+
+  /** The fragments that were put off since the count was this. */
+  since(count: number): DeferredFragment[] {
+    return this.#all.slice(count).filter((one): one is DeferredFragment => !('change' in one))
+  }
+
+  /** @returns What stands for it until the template is done. */
+  add(deferred: DeferredFragment): string {
+    this.#placeholders ??= new Placeholders(deferred.fragment.site)
+    return this.#placeholders.make(this.#all.push(deferred) - 1)
+  }
+
+  /**
+   * Changes a text, and if placeholders are in it not before they are filled. What is stored for a
+   * fragment inside stays as it was.
+   *
+   * @returns The changed text, or what stands for it until the template is done.
+   */
+  change(text: string, change: (text: string) => string): string {
+    if (this.#placeholders === undefined || !this.isIn(text)) return change(text)
+    return this.#placeholders.make(this.#all.push({ text, change }) - 1)
+  }
+
+  /** Whether a text holds what is left of at least one placeholder. */
+  isIn(text: string): boolean {
+    return this.#placeholders?.isIn(text) ?? false
+  }
+
+  /** The fragments in a text, and in the texts in it that are to be changed. */
+  fragmentsIn(text: string, found = new Set<DeferredFragment>()): Set<DeferredFragment> {
+    for (const deferred of this.split(text).inside) {
+      if ('change' in deferred) this.fragmentsIn(deferred.text, found)
+      else found.add(deferred)
+    }
+    return found
+  }
+
+  /** Takes a text apart. The last one is remembered: a text is asked for what is in it, and then filled. */
+  split(text: string): SplitText {
+    if (text !== this.#last?.text) this.#last = { text, split: this.#split(text) }
+    return this.#last.split
+  }
+
+  #split(text: string): SplitText {
+    if (this.#placeholders === undefined) return { texts: [text], inside: [] }
+    const { texts, indices } = this.#placeholders.split(text)
+    const inside = indices.map((index) => this.#all[index] as DeferredFragment | DeferredText)
+    return { texts, inside }
+  }
+
+  /** @throws CacheTagError: the text holds what is left of a placeholder, or another render's. */
+  checkUndamaged(text: string): void {
+    this.checkFilled(text)
+    this.checkStray(text)
+  }
+
+  /** @throws CacheTagError: a text that is about to be altered holds a placeholder. */
+  checkFilled(text: string): void {
+    if (this.isIn(text)) throw faults.altered(this.#siteOfDamaged(text))
+  }
+
+  /** @throws CacheTagError: the text holds a placeholder of another render. */
+  checkStray(text: string): string {
+    const stray = findStray(text)
+    // Its own placeholder may stand in a body that runs in place.
+    if (stray === undefined || this.isIn(text)) return text
+    throw faults.stray(stray)
+  }
+
+  #siteOfDamaged(text: string): TagPosition {
+    const damaged = this.#all[this.#placeholders?.indexOfDamaged(text) ?? -1]
+    const [fragment] =
+      damaged === undefined
+        ? this.#lost()
+        : 'change' in damaged
+          ? this.fragmentsIn(damaged.text)
+          : [damaged]
+    return fragment?.fragment.site ?? {}
+  }
+}

@@ -1,0 +1,331 @@
+import { UNTIMED } from '../backend/calls.js'
+import type { CacheCore } from '../backend/core.js'
+import type { Claim, Hit, Lookup } from '../backend/entries.js'
+import { findOrMake, landFound, Search, takeOff, type Seeker } from '../making/find.js'
+import { isUnderLease, type Frame } from '../making/frame.js'
+import { dependOnHit, dependOnLanded, type FoundEntry, type Landed } from '../making/landed.js'
+import { Lease } from '../making/lease.js'
+import { toOld, type Lead } from '../making/making.js'
+import type { Makings } from '../making/makings.js'
+import type { Start } from '../making/order.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import type { FragmentOutcome } from '../observe/channels.js'
+import { mayBeStale } from '../staleness.js'
+import type { TagVersions } from '../tags.js'
+import { Attempt } from './attempt.js'
+import type { Content, HoleRenderer } from './hole-parts.js'
+import { canShow } from './holes.js'
+import { flightToJoin, fragmentMakings, orderOf, type FragmentFlight } from './makings.js'
+import {
+  contentOf,
+  isPlain,
+  isToBeKept,
+  showFor,
+  showPlain,
+  type Opened,
+  type PlacedFragment,
+} from './open.js'
+import type { Fragment } from './spec.js'
+import { lookupStartedMs, publish } from './telling.js'
+
+/** One of those that were looked up together. */
+export interface Look {
+  readonly lookup: Lookup
+  readonly at: number
+}
+
+/** A fragment that is being looked up together with others. */
+interface Sought {
+  readonly placed: PlacedFragment
+  readonly flight: FragmentFlight
+  readonly opening: { opened: MaybePromise<Opened> | undefined }
+}
+
+/**
+ * Fragments over one cache that are looked up in one round trip, and those that were not found are begun in
+ * another.
+ */
+class Round implements Beginner {
+  readonly #cache: CacheCore
+  readonly #makings: Makings<Landed<Content>>
+  readonly #startedMs: number
+  readonly #sought: Sought[] = []
+  readonly #missing: { readonly placed: PlacedFragment; readonly look: Look }[] = []
+  #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
+
+  /** @param startedMs - When the look-up begins, if anybody asks. */
+  constructor(cache: CacheCore, startedMs: number) {
+    this.#cache = cache
+    this.#makings = fragmentMakings.over(cache)
+    this.#startedMs = startedMs
+  }
+
+  add(placed: PlacedFragment): Opening {
+    const { fragment, parent } = placed
+    const { variant, tags, ageing } = fragment
+    const { storedKey } = variant
+    const flight = takeOff({ storedKey, tags, ageing }, this.#makings, parent)
+    const opening = { opened: undefined, joined: ageing !== undefined && ageing.lock !== false }
+    this.#sought.push({ placed, flight, opening })
+    return opening
+  }
+
+  /** Waits for who is making it already. */
+  join(placed: PlacedFragment): Opening {
+    const { fragment, parent } = placed
+    const seeker = seekerOf(placed, this, this.#startedMs)
+    const find = () => findOrMake(orderOf(fragment), this.#makings, parent, seeker)
+    return { opened: settled(find), joined: true }
+  }
+
+  /** Looks all up, and opens each as it was found: at once where the cache answers so. */
+  look(): MaybePromise<void> {
+    let lookup: MaybePromise<Lookup | undefined>
+    try {
+      lookup = this.#lookUp()
+    } catch (error) {
+      return this.#failed(error)
+    }
+    if (!isPromise(lookup)) return this.#looked(lookup)
+    return lookup.then(
+      (found) => this.#looked(found),
+      (error: unknown) => this.#failed(error),
+    )
+  }
+
+  #lookUp(): MaybePromise<Lookup | undefined> {
+    const asked = this.#sought.map(({ placed }) => placed.fragment)
+    if (asked.length === 0) return undefined
+    return this.#cache.tryLookup(
+      asked.map(({ variant }) => variant.key),
+      asked.map(({ variant }) => variant.storedKey),
+      [...new Set(asked.flatMap(({ tags }) => tags))],
+      { stale: asked.some(({ ageing }) => mayBeStale(ageing)), toMake: true },
+    )
+  }
+
+  /** @param lookup - `undefined`: the store failed. */
+  #looked(lookup: Lookup | undefined): void {
+    this.#sought.forEach((sought, at) => {
+      const { placed, flight, opening } = sought
+      const { fragment, parent } = placed
+      const hit = lookup?.hits[at]
+      const text = hit?.value
+      // Most are found and whole: nothing is to be decided, nor to be waited for.
+      if (hit !== undefined && typeof text === 'string' && isPlain(fragment, parent)) {
+        landFound(fragment.variant, this.#makings, flight, { hit, value: text })
+        opening.opened = showPlain(fragment, parent, hit, text, this.#startedMs)
+      } else {
+        opening.opened = settled(() => this.#searchFor(sought).looked(lookup && { lookup, at }))
+      }
+    })
+  }
+
+  #failed(error: unknown): void {
+    for (const sought of this.#sought) {
+      sought.opening.opened = rejected(this.#searchFor(sought).failed(error))
+    }
+  }
+
+  #searchFor({ placed, flight }: Sought): Search<Look, Content, Opened> {
+    const { fragment, parent } = placed
+    const seeker = seekerOf(placed, this, this.#startedMs)
+    return new Search(orderOf(fragment), this.#makings, parent, seeker, flight)
+  }
+
+  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
+  async begin(placed: PlacedFragment, look: Look): Promise<Start | undefined> {
+    this.#missing.push({ placed, look })
+    this.#begun ??= Promise.resolve().then(() => this.#begin())
+    return (await this.#begun).get(placed.fragment)
+  }
+
+  async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
+    const asked = this.#missing.splice(0)
+    this.#begun = undefined
+    const kept = asked.filter(({ placed }) => isToBeKept(placed))
+    const beginning = await this.#cache.tryBegin(
+      kept.map(({ placed }) => placed.fragment.variant.storedKey),
+      {
+        lying: kept.map(({ look }) => look.lookup.lying[look.at]),
+        seen: new Map(asked.flatMap(({ look }) => [...look.lookup.seen])),
+        withClock: asked.every(({ look }) => look.lookup.withClock === true),
+      },
+      [...new Set(asked.flatMap(({ placed }) => placed.fragment.tags))],
+    )
+    const starts = new Map<Fragment, Start>()
+    const versions = beginning?.versions
+    if (beginning === undefined || versions === undefined) return starts
+    const claims = new Map(kept.map(({ placed }, i) => [placed.fragment, beginning.claims[i]]))
+    for (const { placed } of asked) {
+      const { fragment } = placed
+      starts.set(fragment, startOf(fragment, versions, claims.get(fragment)))
+    }
+    return starts
+  }
+}
+
+/** A fragment that is being looked up. */
+export interface Opening {
+  /** `undefined` until the look-up is {@link Openings.answered}. */
+  readonly opened: MaybePromise<Opened> | undefined
+  /**
+   * It waits, or may wait, for the body of another caller or process, which may in turn wait for what this
+   * caller has yet to run.
+   */
+  readonly joined: boolean
+}
+
+/** Fragments that are looked up together. */
+export interface Openings {
+  readonly all: readonly Opening[]
+  /** Resolves when all that nobody else looks up are {@link Opening.opened}; `undefined`: they are. Never rejects. */
+  readonly answered: Promise<void> | undefined
+}
+
+/** Looks a fragment up in any cache, or joins whoever is looking it up or rendering it now. */
+export async function open(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  holes?: HoleRenderer,
+): Promise<Opened> {
+  const { all, answered } = openMany([fragment], [parent], [holes])
+  if (answered !== undefined) await answered
+  return openedOf(all[0] as Opening)
+}
+
+/** What came of a look-up that was answered. @throws What it failed with. */
+export function openedOf({ opened }: Opening): MaybePromise<Opened> {
+  if (opened === undefined) throw new Error('a fragment is looked up still')
+  return opened
+}
+
+/** Looks several fragments up: one round trip per cache. */
+export function openMany(
+  fragments: readonly Fragment[],
+  parents: readonly (Frame | undefined)[],
+  renderers: readonly (HoleRenderer | undefined)[] = [],
+): Openings {
+  const startedMs = fragments[0] === undefined ? UNTIMED : lookupStartedMs(fragments[0])
+  const rounds = new Map<CacheCore, Round>()
+  const all = fragments.map((fragment, at): Opening => {
+    const parent = parents[at]
+    const { cache, bypass, tags } = fragment
+    if (bypass) {
+      return { opened: new Attempt(fragment, undefined, parent, {}, startedMs), joined: false }
+    }
+    let round = rounds.get(cache)
+    if (round === undefined) rounds.set(cache, (round = new Round(cache, startedMs)))
+    parent?.announce(tags)
+    const placed = { fragment, parent, holes: renderers[at] }
+    return flightToJoin(fragment, parent) === undefined ? round.add(placed) : round.join(placed)
+  })
+  const looked = [...rounds.values()].map((round) => round.look()).filter(isPromise)
+  const answered = looked.length > 1 ? Promise.all(looked).then(() => undefined) : looked[0]
+  return { all, answered }
+}
+
+/** What an action gives; an error it throws at once as a promise of it. */
+function settled<T>(action: () => MaybePromise<T>): MaybePromise<T> {
+  try {
+    const result = action()
+    // Nobody may come to wait for it.
+    if (isPromise(result)) result.catch(() => undefined)
+    return result
+  } catch (error) {
+    return rejected(error)
+  }
+}
+
+function rejected(error: unknown): Promise<never> {
+  const promise = Promise.resolve().then(() => {
+    throw error
+  })
+  promise.catch(() => undefined)
+  return promise
+}
+
+/** Says what the making of what was not found begins with. */
+export interface Beginner {
+  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
+  begin(placed: PlacedFragment, look: Look): MaybePromise<Start | undefined>
+}
+
+/** How a fragment is looked up, served and made. @param startedMs - When that began, if anybody asks. */
+export function seekerOf(
+  placed: PlacedFragment,
+  beginner: Beginner,
+  startedMs: number,
+): Seeker<Look, Content, Opened> {
+  const { fragment, parent, holes } = placed
+  const { cache, variant, ageing } = fragment
+  const make = (look: Look | undefined, lead: Lead<Content>): MaybePromise<Attempt> => {
+    const start = look === undefined ? undefined : beginner.begin(placed, look)
+    return chain(start, (begun) => new Attempt(fragment, begun, parent, lead, startedMs, holes))
+  }
+  const serve = (content: Content, outcome: FragmentOutcome, hit?: Hit) => {
+    publish(fragment, outcome, startedMs, 0)
+    return showFor(placed, content, startedMs, outcome, hit)
+  }
+  const serveFound = ({ hit, value }: FoundEntry<Content>): MaybePromise<Opened> => {
+    const noted = parent && dependOnHit(cache, variant.storedKey, hit, parent)
+    const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
+    return chain(noted, () => serve(value, outcome, hit))
+  }
+  return {
+    look: (isCurrent) => lookAlone(fragment, isCurrent),
+    hitOf: ({ lookup, at }) => lookup.hits[at],
+    valueOf: (hit) => contentOf(hit, placed),
+    serve: serveFound,
+    serveJoined(landed) {
+      const { value, isFound, isOld } = landed
+      // Holes of another engine or of other templates: such an entry counts as a miss too.
+      if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
+        return undefined
+      }
+      const noted = parent && dependOnLanded(cache, variant.storedKey, landed, parent)
+      const outcome = isFound ? (isOld ? 'stale' : 'hit') : 'joined'
+      return chain(noted, () => serve(value, outcome))
+    },
+    async refresh(look, found, refresh) {
+      const old = toOld(ageing, found)
+      const lock = ageing?.lock ?? false
+      if (lock === false || isUnderLease(parent)) return make(look, { refresh, old })
+      try {
+        const lease = await Lease.take(cache, variant.storedKey, lock.lease)
+        if (lease !== undefined) return await make(look, { refresh, old, lease })
+      } catch {
+        return make(look, { refresh, old })
+      }
+      // Another process is making it.
+      refresh.end()
+      return serveFound(found)
+    },
+    make,
+  }
+}
+
+/** Looks up what was not found together with others. */
+function lookAlone(
+  { cache, variant, tags, ageing }: Fragment,
+  isCurrent: boolean,
+): MaybePromise<Look | undefined> {
+  const { key, storedKey } = variant
+  const options = isCurrent ? { isCurrent } : { stale: mayBeStale(ageing) }
+  const lookup = cache.tryLookup([key], [storedKey], tags, { ...options, toMake: true })
+  return chain(lookup, (found) => found && { lookup: found, at: 0 })
+}
+
+/** @param versions - Of the tags of a whole batch. */
+export function startOf(
+  { tags }: Pick<Fragment, 'tags'>,
+  versions: TagVersions,
+  claim: Claim,
+): Start {
+  const own = new Map<string, string>()
+  for (const tag of tags) {
+    const version = versions.get(tag)
+    if (version !== undefined) own.set(tag, version)
+  }
+  return { versions: own, claim }
+}
