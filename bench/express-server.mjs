@@ -5,6 +5,7 @@
  */
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
+import { responseCache as nodeResponseCache } from 'fragcache/node'
 import { createServer } from 'node:http'
 import { page } from './express-subjects.mjs'
 
@@ -65,14 +66,66 @@ const subjects = {
     if (pages.listener === undefined) throw new Error('there is no listener')
     return pages.listener(site(pages))
   },
-  'cacheSite, Redis': async () => {
-    const { RedisCache } = await import('fragcache/redis')
-    return site(pagesOf({}, new RedisCache({ location: redisUrl, keyPrefix: 'bench-express' })))
+  handler: () => pagesOfNode().handler(plainView),
+  'MGET, Redis': async () => {
+    const read = await byHand()
+    return async (_req, res) => {
+      const [body] = await read()
+      res.writeHead(200, {
+        'Content-Type': 'text/html; charset=utf-8',
+        'Content-Length': body.length,
+      })
+      res.end(body)
+    }
   },
+  'first app.use, MGET, Redis': async () => {
+    const read = await byHand()
+    const app = express()
+    app.use(async (_req, res) => {
+      const [body] = await read()
+      res.setHeader('Content-Type', 'text/html; charset=utf-8')
+      res.end(body)
+    })
+    return app
+  },
+  'handler, Redis': async () => pagesOfNode(await redisCache()).handler(plainView),
+  'listener, Redis': async () => {
+    const pages = pagesOf({}, await redisCache())
+    return pages.listener(site(pages))
+  },
+  'cacheSite, Redis': async () => site(pagesOf({}, await redisCache())),
 }
 
-function pagesOf(options = {}, cache = new LocMemCache({ options: { maxEntries: 1000 } })) {
+/** What a user writes who keeps one page in Redis and reads it on each request. */
+async function byHand() {
+  const { Redis } = await import('ioredis')
+  const redis = new Redis(redisUrl)
+  const key = `bench-express:by-hand:${subject}:${bytes}`
+  await redis.set(key, ready)
+  return () => redis.mgetBuffer(key)
+}
+
+async function redisCache() {
+  const { RedisCache } = await import('fragcache/redis')
+  const keyPrefix = `bench-express-${subject.replaceAll(/\W/g, '')}`
+  return new RedisCache({ location: redisUrl, keyPrefix })
+}
+
+function plainView(_req, res) {
+  res.setHeader('Content-Type', 'text/html; charset=utf-8')
+  res.end(html)
+}
+
+function pagesOf(options = {}, cache = localMemory()) {
   return responseCache(createCaches({ default: cache }), options)
+}
+
+function pagesOfNode(cache = localMemory()) {
+  return nodeResponseCache(createCaches({ default: cache }))
+}
+
+function localMemory() {
+  return new LocMemCache({ options: { maxEntries: 1000 } })
 }
 
 function site(pages) {

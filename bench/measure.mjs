@@ -3,7 +3,7 @@
  * machine does falls on all alike, and the median of the per-round ratios.
  */
 
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 25)
+export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 25)
 const ROUND_MS = Number(process.env.BENCH_ROUND_MS ?? 20)
 
 /** Where results go, so that no engine can leave the work out. */
@@ -12,7 +12,7 @@ export const sink = { value: undefined }
 /**
  * @param {Record<string, () => unknown>} subjects - The first is the baseline (1.0).
  * @param {(name: string) => void} prepare - Called before a subject's turn, which it is no part of.
- * @returns {Promise<Record<string, { ratio: number, ns: number }>>}
+ * @returns {Promise<Record<string, { ratio: number, spread: [number, number], ns: number }>>}
  */
 export async function compare(subjects, prepare = () => undefined) {
   const names = Object.keys(subjects)
@@ -31,14 +31,20 @@ export async function compare(subjects, prepare = () => undefined) {
   }
   const base = times[names[0]]
   return Object.fromEntries(
-    names.map((name) => [
-      name,
-      {
-        ratio: median(times[name].map((ns, i) => ns / base[i])),
-        ns: median(times[name]),
-      },
-    ]),
+    names.map((name) => [name, { ...against(base, times[name]), ns: median(times[name]) }]),
   )
+}
+
+/** The median of the ratios of each round, and the quartiles around it. */
+export function against(base, times) {
+  return summary(times.map((time, i) => time / base[i]))
+}
+
+/** What a row shows of the figures of its rounds: the median, and the quartiles around it. */
+export function summary(figures) {
+  const sorted = [...figures].sort((a, b) => a - b)
+  const quarter = Math.floor((sorted.length - 1) / 4)
+  return { ratio: median(sorted), spread: [sorted[quarter], sorted.at(-1 - quarter)] }
 }
 
 /** Nanoseconds per call in the quickest of many rounds: what else the machine does only ever makes a round slower. */
@@ -74,27 +80,35 @@ async function time(subject, loops) {
  * Like {@link compare}, by the wall clock: for what waits for a server, whose time counts too.
  *
  * @param {Record<string, () => Promise<unknown>>} subjects - The first is the baseline (1.0).
- * @returns {Promise<Record<string, { ratio: number, us: number }>>} Microseconds per call.
+ * @returns {Promise<Record<string, Waited>>}
+ *
+ * @typedef {{ ratio: number, spread: [number, number], us: number, processor: Of }} Waited
+ *   Microseconds per call; `processor` is the same of this process's processor time.
+ * @typedef {{ ratio: number, spread: [number, number], us: number }} Of
  */
 export async function compareWaiting(subjects) {
   const names = Object.keys(subjects)
-  const times = Object.fromEntries(names.map((name) => [name, []]))
+  const wall = Object.fromEntries(names.map((name) => [name, []]))
+  const processor = Object.fromEntries(names.map((name) => [name, []]))
   for (let i = 0; i < 3; i++) for (const name of names) await timeWaiting(subjects[name])
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
-      times[name].push(await timeWaiting(subjects[name]))
+      const times = await timeWaiting(subjects[name])
+      wall[name].push(times.wallUs)
+      processor[name].push(times.processorUs)
     }
   }
-  const base = times[names[0]]
+  const figures = (times, name) => ({
+    ...against(times[names[0]], times[name]),
+    us: median(times[name]),
+  })
   return Object.fromEntries(
-    names.map((name) => [
-      name,
-      { ratio: median(times[name].map((us, i) => us / base[i])), us: median(times[name]) },
-    ]),
+    names.map((name) => [name, { ...figures(wall, name), processor: figures(processor, name) }]),
   )
 }
 
 async function timeWaiting(subject) {
+  const start = process.cpuUsage()
   const startMs = performance.now()
   const endMs = startMs + 3 * ROUND_MS
   let count = 0
@@ -104,7 +118,8 @@ async function timeWaiting(subject) {
     count++
     nowMs = performance.now()
   } while (nowMs < endMs)
-  return ((nowMs - startMs) * 1000) / count
+  const { user, system } = process.cpuUsage(start)
+  return { wallUs: ((nowMs - startMs) * 1000) / count, processorUs: (user + system) / count }
 }
 
 /** Calls it so many times at once, and waits for all. */
@@ -126,4 +141,14 @@ export function median(numbers) {
 /** A row of the report. `target` is the most that `ratio` may be. */
 export function row(name, ratio, target, detail = '') {
   return { name, ratio, target, detail }
+}
+
+/**
+ * A row that `npm run bench -- --goals` shows too.
+ *
+ * @param {string} goal - Its number; docs/performance.md lists them.
+ * @param {{ ratio: number, spread?: [number, number] }} result - What was measured.
+ */
+export function goal(goal, name, { ratio, spread }, target, detail = '') {
+  return { ...row(name, ratio, target, detail), goal, spread }
 }

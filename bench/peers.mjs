@@ -1,6 +1,6 @@
 /**
- * Against the peers, over the same server in one run: what a `get` of theirs takes of ours. There are
- * no targets: other libraries promise other things for it.
+ * Against the peers, over the same server in one run: a page of 20 texts over Redis, and what a `get` of theirs
+ * takes of ours. There are no targets: other libraries promise other things for it.
  */
 import { LocMemCache } from 'fragcache'
 import { MemcachedCache } from 'fragcache/memcached'
@@ -8,6 +8,7 @@ import { RedisCache } from 'fragcache/redis'
 import { TieredCache } from 'fragcache/tiered'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compare, compareWaiting, inFlight, row } from './measure.mjs'
+import { pagesOverRedis } from './peers-pages.mjs'
 import { memcachedServer, redisServer } from './servers.mjs'
 
 const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`)
@@ -21,6 +22,7 @@ export async function run() {
   const remote = () => new RedisCache({ location: redis.url, keyPrefix: 'bench-peers' })
   try {
     return [
+      ...(await pagesOverRedis(redis.url, peers.textsOverRedis)),
       ...(await inProcess('local memory', local(), peers.inMemory())),
       ...(await inProcess(
         'tiered over Redis',
@@ -42,7 +44,7 @@ export async function run() {
 
 async function load() {
   try {
-    return await import('./peers/subjects.mjs')
+    return { ...(await import('./peers/subjects.mjs')), ...(await import('./peers/pages.mjs')) }
   } catch (error) {
     if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new Error('the peers are not installed: npm ci --prefix bench/peers', { cause: error })
