@@ -26,7 +26,6 @@ export const MAX_PLACED = 2_000
 /** More places of one text are not compared. */
 const MAX_PLACES = 500
 
-
 /**
  * Finds fragments in a page by what they put out. Nothing has to stand in their texts for that: what is
  * rendered, stored and compared on the way is the same to the byte, with the overlay and without it.
