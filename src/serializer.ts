@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readGraph, toJson, writeGraph } from './structure.js'
-import { splitLabels, type Stamp } from './stamp.js'
+import { BoundedMemo } from './bounded-memo.js'
+import { splitLabels, type Labels, type Stamp } from './stamp.js'
 import { MAX_TAGS, type TagVersions } from './tags.js'
 
 export { checkValue } from './value.js'
@@ -132,15 +133,36 @@ export function unpack(payload: Uint8Array): Unpacked {
   return unpackWith(unpackValue, payload)
 }
 
-/** The same for what {@link packWith} wrote. */
-export function unpackWith(read: (bytes: Buffer) => unknown, payload: Uint8Array): Unpacked {
+/**
+ * The same for what {@link packWith} wrote.
+ *
+ * @param read - Reads the value, which begins at an index of the bytes and ends with them.
+ */
+export function unpackWith(
+  read: (bytes: Buffer, from: number, payload: Uint8Array) => unknown,
+  payload: Uint8Array,
+): Unpacked {
   const bytes = asBuffer(payload)
-  if (bytes[0] !== TAGGED) return { value: read(bytes), tags: undefined, stamp: undefined }
+  if (bytes[0] !== TAGGED) return { value: read(bytes, 0, payload), tags: undefined, stamp: undefined }
   if (bytes.length < 5) throw new Error('payload: truncated tag header')
   const end = 5 + bytes.readUInt32LE(1)
   if (end > bytes.length) throw new Error('payload: truncated tag header')
-  const { tags, stamp } = splitLabels(readTags(JSON.parse(bytes.toString('utf8', 5, end))))
-  return { value: read(bytes.subarray(end)), tags, stamp }
+  const { tags, stamp } = labelsIn(bytes, end)
+  return { value: read(bytes, end, payload), tags, stamp }
+}
+
+/** What was read of tag headers: until a tag is invalidated, all entries that have it say the same. */
+const knownLabels = new BoundedMemo<Labels>(({ tags }) => 200 + 150 * (tags?.size ?? 0))
+
+function labelsIn(bytes: Buffer, end: number): Labels {
+  // One character for each byte: quicker to have than the text, and as unlike any other.
+  const header = bytes.toString('latin1', 5, end)
+  const known = knownLabels.get(header)
+  if (known !== undefined) return known
+  const labels = splitLabels(readTags(JSON.parse(bytes.toString('utf8', 5, end))))
+  // A stamp is of one entry alone.
+  if (labels.stamp === undefined) knownLabels.set(header, labels)
+  return labels
 }
 
 function readTags(pairs: unknown): TagVersions {
@@ -159,29 +181,30 @@ function readTags(pairs: unknown): TagVersions {
   return tags
 }
 
-/** The value of bytes without tags. @throws Error: they are damaged. */
-export function unpackValue(bytes: Buffer): unknown {
-  const kind = bytes[0]
+/** The value of bytes without tags, from an index on. @throws Error: they are damaged. */
+export function unpackValue(bytes: Buffer, from = 0): unknown {
+  const kind = bytes[from]
+  const start = from + 1
   switch (kind) {
     case STRING:
-      return readText(bytes)
+      return readText(bytes, start)
     case BUFFER:
-      return Buffer.from(bytes.subarray(1))
+      return Buffer.from(bytes.subarray(start))
     case BYTES:
-      return new Uint8Array(bytes.subarray(1))
+      return new Uint8Array(bytes.subarray(start))
     case JSON_TEXT:
-      return JSON.parse(readText(bytes)) as unknown
+      return JSON.parse(readText(bytes, start)) as unknown
     case GRAPH:
-      return readGraph(bytes.subarray(1))
+      return readGraph(bytes.subarray(start))
     default:
-      return parseInteger(bytes)
+      return parseInteger(from === 0 ? bytes : bytes.subarray(from))
   }
 }
 
-/** What follows the kind. Replacement characters for damage would be a value nobody stored. */
-function readText(bytes: Buffer): string {
-  const text = bytes.toString('utf8', 1)
-  if (text.includes(REPLACEMENT) && !isUtf8(bytes.subarray(1))) {
+/** The text from an index on. Replacement characters for damage would be a value nobody stored. */
+function readText(bytes: Buffer, start: number): string {
+  const text = bytes.toString('utf8', start)
+  if (text.includes(REPLACEMENT) && !isUtf8(bytes.subarray(start))) {
     throw new Error('payload: damaged text')
   }
   return text

@@ -1,3 +1,4 @@
+import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
 import {
   checkKey,
   checkVersion,
@@ -20,6 +21,8 @@ export class StoredKeys {
   readonly #onFaults: (storedKey: string, faults: readonly KeyFault[]) => void
   /** What the default key function puts in front of a key, if that is portable: the usual case. */
   readonly #portablePrefix: string | undefined
+  /** Each look-up of an entry asks for the counters of its tags. */
+  readonly #counterKeys = new BoundedMemo(bytesOfText)
 
   constructor(
     settings: ResolvedSettings,
@@ -56,6 +59,10 @@ export class StoredKeys {
   }
 
   counterKey(tag: string): string {
-    return this.checked(tagKey(tag), COUNTER_VERSION)
+    const known = this.#counterKeys.get(tag)
+    if (known !== undefined) return known
+    const key = this.checked(tagKey(tag), COUNTER_VERSION)
+    this.#counterKeys.set(tag, key)
+    return key
   }
 }
