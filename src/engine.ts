@@ -15,7 +15,8 @@ import {
   type TagSite,
   type TagValues,
 } from './fragment/spec.js'
-import { renderTag, renderTagAsync, type AsyncTagBody, type TagBody } from './fragment/tag.js'
+import { renderTag, renderTagAsync } from './fragment/tag.js'
+import type { AsyncTagBody, TagBody } from './fragment/tag-body.js'
 
 export { compileArguments, parseNamedValues, parseTagArguments } from './fragment/arguments.js'
 export type { ArgumentSource, ArgumentSyntax, TagArguments } from './fragment/arguments.js'
@@ -29,7 +30,7 @@ export type { NamedValues } from './fragment/named-values.js'
 export type { AdapterOptions } from './fragment/options.js'
 export { readArguments, readArgumentsAsync } from './fragment/read-arguments.js'
 export type { TagValues } from './fragment/spec.js'
-export type { AsyncTagBody, RunEarly, TagBody } from './fragment/tag.js'
+export type { AsyncTagBody, RunEarly, TagBody } from './fragment/tag-body.js'
 
 /** What {@link EngineCache} needs to know of an engine. */
 export interface EngineSettings {

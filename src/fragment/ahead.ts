@@ -276,7 +276,7 @@ function search(
   const { fragment, parent } = placed
   const makings = fragmentMakings.over(fragment.cache)
   const order = orderOf(fragment)
-  const flight = takeOff(order, makings, parent)
+  const flight = takeOff(order.storedKey, order.tags, order.ageing, makings, parent)
   return new Search(order, makings, parent, seekerOf(placed, answers, startedMs), flight)
 }
 

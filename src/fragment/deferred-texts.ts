@@ -1,24 +1,42 @@
 import type { TagPosition } from '../errors.js'
 import type { Frame } from '../making/frame.js'
+import type { MaybePromise } from '../maybe-promise.js'
 import type { Attempt } from './attempt.js'
 import { faults } from './faults.js'
 import type { HoleRenderer } from './hole-parts.js'
-import type { Opened } from './open.js'
+import type { Opened, PlacedFragment } from './open.js'
 import { findStray, Placeholders } from './placeholder.js'
 import type { Fragment } from './spec.js'
 
-/** A fragment that is put off until its template is done. */
-export interface DeferredFragment {
-  readonly fragment: Fragment
-  readonly parent: Frame | undefined
-  /** Renders the body now, possibly leaving placeholders. Not called where an attempt is running. */
-  readonly body: () => string
+/** How the body of a fragment was begun in its place, before it was put off. */
+export interface BegunInPlace {
   /** An in-place body that ended with placeholders in it. */
   readonly begun?: Begun
   /** Set if it was opened in place and its holes are still being rendered. */
   readonly opened?: Promise<Opened>
-  /** Renders its holes, if nothing around it is stored. */
-  readonly holes?: HoleRenderer | undefined
+}
+
+/** Stands for a text that is being looked up. */
+export interface Pending {
+  readonly looked: Promise<void>
+}
+
+/** A fragment that is put off until its template is done. */
+export class DeferredFragment implements PlacedFragment {
+  /** `undefined`: its placeholder was found in no text yet. */
+  text: MaybePromise<string> | Pending | undefined
+
+  /**
+   * @param holes - Renders its holes, if nothing around it is stored.
+   * @param body - Renders the body now, possibly leaving placeholders. Not called where an attempt is running.
+   */
+  constructor(
+    readonly fragment: Fragment,
+    readonly parent: Frame | undefined,
+    readonly holes: HoleRenderer | undefined,
+    readonly body: () => string,
+    readonly inPlace?: BegunInPlace,
+  ) {}
 }
 
 /** A text to be changed once its placeholders are filled. */
@@ -39,6 +57,8 @@ export interface SplitText {
   readonly texts: readonly string[]
   /** What they stand for. */
   readonly inside: readonly (DeferredFragment | DeferredText)[]
+  /** As of a `Split`. */
+  readonly isClean: boolean
 }
 
 /** What one render puts off, and the placeholders that stand for it. */
@@ -60,7 +80,7 @@ export class DeferredTexts {
 
   /** The fragments that were put off since the count was this. */
   since(count: number): DeferredFragment[] {
-    return this.#all.slice(count).filter((one): one is DeferredFragment => !('change' in one))
+    return this.#all.slice(count).filter((one) => one instanceof DeferredFragment)
   }
 
   /** @returns What stands for it until the template is done. */
@@ -86,10 +106,10 @@ export class DeferredTexts {
   }
 
   /** The fragments in a text, and in the texts in it that are to be changed. */
-  fragmentsIn(text: string, found = new Set<DeferredFragment>()): Set<DeferredFragment> {
+  fragmentsIn(text: string, found: DeferredFragment[] = []): DeferredFragment[] {
     for (const deferred of this.split(text).inside) {
-      if ('change' in deferred) this.fragmentsIn(deferred.text, found)
-      else found.add(deferred)
+      if (deferred instanceof DeferredFragment) found.push(deferred)
+      else this.fragmentsIn(deferred.text, found)
     }
     return found
   }
@@ -101,10 +121,10 @@ export class DeferredTexts {
   }
 
   #split(text: string): SplitText {
-    if (this.#placeholders === undefined) return { texts: [text], inside: [] }
-    const { texts, indices } = this.#placeholders.split(text)
+    if (this.#placeholders === undefined) return { texts: [text], inside: [], isClean: true }
+    const { texts, indices, isClean } = this.#placeholders.split(text)
     const inside = indices.map((index) => this.#all[index] as DeferredFragment | DeferredText)
-    return { texts, inside }
+    return { texts, inside, isClean }
   }
 
   /** @throws CacheTagError: the text holds what is left of a placeholder, or another render's. */
@@ -131,9 +151,9 @@ export class DeferredTexts {
     const [fragment] =
       damaged === undefined
         ? this.#lost()
-        : 'change' in damaged
-          ? this.fragmentsIn(damaged.text)
-          : [damaged]
+        : damaged instanceof DeferredFragment
+          ? [damaged]
+          : this.fragmentsIn(damaged.text)
     return fragment?.fragment.site ?? {}
   }
 }

@@ -1,12 +1,13 @@
 import { AsyncSlot } from '../async-slot.js'
 import { currentFrame } from '../making/frame.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import type { HoleRef } from './hole-parts.js'
-import type { HoleRenderer } from './hole-parts.js'
+import { DeferredFragment, type BegunInPlace } from './deferred-texts.js'
+import type { HoleRef, HoleRenderer } from './hole-parts.js'
 import { flightToJoin } from './makings.js'
 import { openHere, textAtOnce, type Found, type HoleGiver } from './open.js'
 import { DeferredSession } from './session.js'
 import type { Fragment } from './spec.js'
+import { keepBody, type TagBody } from './tag-body.js'
 import { toText } from './text.js'
 
 const sessions = new AsyncSlot<DeferredSession>()
@@ -68,48 +69,48 @@ export function renderMaybeDeferred(render: () => string): MaybePromise<string> 
 /**
  * Renders a tag inside a session: in place where the cache answers at once, otherwise by a
  * placeholder.
- *
- * @param capture - Called where the body is to run after its template is done: gives a body that
- *   renders then what `body` would render now.
- * @param giver - Asked for what renders its holes only where it has any.
  */
 export function renderInSession(
   session: DeferredSession,
   fragment: Fragment,
-  body: () => string,
-  capture: () => () => string = () => body,
-  giver: HoleGiver = {},
+  body: TagBody,
 ): string {
   const parent = currentFrame()
   const inPlace = fragment.cache.answersAtOnce || fragment.bypass
   const near = inPlace ? undefined : textAtOnce(fragment, parent)
   if (near !== undefined) return near
   if (!inPlace || flightToJoin(fragment, parent) !== undefined) {
-    return session.defer({
-      fragment,
-      parent,
-      body: capture(),
-      holes: capturedBy(session, giver.holes),
-    })
+    const holes = capturedBy(session, body.holes)
+    return session.defer(new DeferredFragment(fragment, parent, holes, keepBody(fragment, body)))
   }
-  const opened = openHere(fragment, parent, true, new SessionGiver(session, giver))
+  const putOff = (kept: () => string, begun: BegunInPlace) =>
+    session.defer(new DeferredFragment(fragment, parent, undefined, kept, begun))
+  const opened = openHere(fragment, parent, true, new SessionGiver(session, body))
   if (typeof opened === 'string') return opened
   if (isPromise(opened)) {
     // What is still to come may stand anywhere in it.
     const found = opened.then((late) => (typeof late === 'string' ? whole(late) : late))
-    return session.defer({ fragment, parent, body: capture(), opened: found })
+    return putOff(keepBody(fragment, body), { opened: found })
   }
   const before = session.deferred.count
-  const text = opened.runSync(() => session.deferred.checkStray(toText(body(), fragment)))
+  const text = opened.runSync(() =>
+    session.deferred.checkStray(toText(body.renderBody(), fragment)),
+  )
   if (session.deferred.isIn(text)) {
-    opened.frame.holes = capturedBy(session, giver.holes)
-    return session.defer({ fragment, parent, body, begun: { attempt: opened, text } })
+    opened.frame.holes = capturedBy(session, body.holes)
+    return putOff(hasRun, { begun: { attempt: opened, text } })
   }
   // What was put off inside and does not stand in the text was measured, or dropped.
   if (session.deferred.count > before) opened.frame.isUnfit = true
   void opened.commit(text)
   const shown = opened.showHoles(text)
-  return isPromise(shown) ? session.defer({ fragment, parent, body, opened: shown }) : shown.text
+  if (!isPromise(shown)) return shown.text
+  return putOff(hasRun, { opened: shown })
+}
+
+/** The body of what runs, or ran, in its place already. */
+function hasRun(): never {
+  throw new Error('a body that has run is not run again')
 }
 
 /** Gives holes that are rendered as a part of a session. */

@@ -35,10 +35,14 @@ export interface Look {
 }
 
 /** A fragment that is being looked up together with others. */
-interface Sought {
-  readonly placed: PlacedFragment
-  readonly flight: FragmentFlight
-  readonly opening: { opened: MaybePromise<Opened> | undefined }
+class Sought implements Opening {
+  opened: MaybePromise<Opened> | undefined
+
+  constructor(
+    readonly placed: PlacedFragment,
+    readonly flight: FragmentFlight,
+    readonly joined: boolean,
+  ) {}
 }
 
 /**
@@ -63,11 +67,10 @@ class Round implements Beginner {
   add(placed: PlacedFragment): Opening {
     const { fragment, parent } = placed
     const { variant, tags, ageing } = fragment
-    const { storedKey } = variant
-    const flight = takeOff({ storedKey, tags, ageing }, this.#makings, parent)
-    const opening = { opened: undefined, joined: ageing !== undefined && ageing.lock !== false }
-    this.#sought.push({ placed, flight, opening })
-    return opening
+    const flight = takeOff(variant.storedKey, tags, ageing, this.#makings, parent)
+    const sought = new Sought(placed, flight, ageing !== undefined && ageing.lock !== false)
+    this.#sought.push(sought)
+    return sought
   }
 
   /** Waits for who is making it already. */
@@ -94,36 +97,41 @@ class Round implements Beginner {
   }
 
   #lookUp(): MaybePromise<Lookup | undefined> {
-    const asked = this.#sought.map(({ placed }) => placed.fragment)
-    if (asked.length === 0) return undefined
-    return this.#cache.tryLookup(
-      asked.map(({ variant }) => variant.key),
-      asked.map(({ variant }) => variant.storedKey),
-      [...new Set(asked.flatMap(({ tags }) => tags))],
-      { stale: asked.some(({ ageing }) => mayBeStale(ageing)), toMake: true },
-    )
+    if (this.#sought.length === 0) return undefined
+    const keys: string[] = []
+    const storedKeys: string[] = []
+    const expected = new Set<string>()
+    let stale = false
+    for (const { placed } of this.#sought) {
+      const { variant, tags, ageing } = placed.fragment
+      keys.push(variant.key)
+      storedKeys.push(variant.storedKey)
+      for (const tag of tags) expected.add(tag)
+      stale ||= mayBeStale(ageing)
+    }
+    return this.#cache.tryLookup(keys, storedKeys, [...expected], { stale, toMake: true })
   }
 
   /** @param lookup - `undefined`: the store failed. */
   #looked(lookup: Lookup | undefined): void {
     this.#sought.forEach((sought, at) => {
-      const { placed, flight, opening } = sought
+      const { placed, flight } = sought
       const { fragment, parent } = placed
       const hit = lookup?.hits[at]
       const text = hit?.value
       // Most are found and whole: nothing is to be decided, nor to be waited for.
       if (hit !== undefined && typeof text === 'string' && isPlain(fragment, parent)) {
-        landFound(fragment.variant, this.#makings, flight, { hit, value: text })
-        opening.opened = showPlain(fragment, parent, hit, text, this.#startedMs)
+        landFound(fragment.variant.storedKey, this.#makings, flight, hit, text)
+        sought.opened = showPlain(fragment, parent, hit, text, this.#startedMs)
       } else {
-        opening.opened = settled(() => this.#searchFor(sought).looked(lookup && { lookup, at }))
+        sought.opened = settled(() => this.#searchFor(sought).looked(lookup && { lookup, at }))
       }
     })
   }
 
   #failed(error: unknown): void {
     for (const sought of this.#sought) {
-      sought.opening.opened = rejected(this.#searchFor(sought).failed(error))
+      sought.opened = rejected(this.#searchFor(sought).failed(error))
     }
   }
 
@@ -189,7 +197,7 @@ export async function open(
   parent: Frame | undefined,
   holes?: HoleRenderer,
 ): Promise<Opened> {
-  const { all, answered } = openMany([fragment], [parent], [holes])
+  const { all, answered } = openMany([{ fragment, parent, holes }])
   if (answered !== undefined) await answered
   return openedOf(all[0] as Opening)
 }
@@ -201,15 +209,11 @@ export function openedOf({ opened }: Opening): MaybePromise<Opened> {
 }
 
 /** Looks several fragments up: one round trip per cache. */
-export function openMany(
-  fragments: readonly Fragment[],
-  parents: readonly (Frame | undefined)[],
-  renderers: readonly (HoleRenderer | undefined)[] = [],
-): Openings {
-  const startedMs = fragments[0] === undefined ? UNTIMED : lookupStartedMs(fragments[0])
+export function openMany(placed: readonly PlacedFragment[]): Openings {
+  const startedMs = placed[0] === undefined ? UNTIMED : lookupStartedMs(placed[0].fragment)
   const rounds = new Map<CacheCore, Round>()
-  const all = fragments.map((fragment, at): Opening => {
-    const parent = parents[at]
+  const all = placed.map((one): Opening => {
+    const { fragment, parent } = one
     const { cache, bypass, tags } = fragment
     if (bypass) {
       return { opened: new Attempt(fragment, undefined, parent, {}, startedMs), joined: false }
@@ -217,8 +221,7 @@ export function openMany(
     let round = rounds.get(cache)
     if (round === undefined) rounds.set(cache, (round = new Round(cache, startedMs)))
     parent?.announce(tags)
-    const placed = { fragment, parent, holes: renderers[at] }
-    return flightToJoin(fragment, parent) === undefined ? round.add(placed) : round.join(placed)
+    return flightToJoin(fragment, parent) === undefined ? round.add(one) : round.join(one)
   })
   const looked = [...rounds.values()].map((round) => round.look()).filter(isPromise)
   const answered = looked.length > 1 ? Promise.all(looked).then(() => undefined) : looked[0]

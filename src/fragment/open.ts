@@ -124,7 +124,9 @@ export function openHere(
   }
   // Who can join a running one has no flight of its own.
   const isFirst = shared && refresh === undefined && flightToJoin(fragment, parent) === undefined
-  const flight = isFirst ? takeOff(orderOf(fragment), makings, parent) : undefined
+  const flight = isFirst
+    ? takeOff(variant.storedKey, fragment.tags, ageing, makings, parent)
+    : undefined
   const start = hasFailed ? undefined : startAtOnce(placed)
   return new Attempt(
     fragment,

@@ -25,6 +25,8 @@ export interface Split {
   readonly texts: readonly string[]
   /** What the placeholders stand for. */
   readonly indices: readonly number[]
+  /** Nothing in the texts is left of a placeholder, nor looks like one of another render. */
+  readonly isClean: boolean
 }
 
 /**
@@ -38,6 +40,8 @@ export class Placeholders {
   readonly #mark: string
   readonly #secret: string
   readonly #kind: PlaceholderKind
+  /** What stands in the middle of each placeholder of its kind. */
+  readonly #sign: string
   /** What each begins with, up to its index. */
   readonly #begin: string
 
@@ -47,6 +51,7 @@ export class Placeholders {
     this.#mark = digits.slice(-MARK_LENGTH)
     this.#secret = digits.slice(0, -MARK_LENGTH)
     this.#kind = kind
+    this.#sign = signOf(kind)
     this.#begin = ` ${this.#mark}${this.#secret}-`
     const sites = known[kind]
     sites.set(this.#mark, site)
@@ -63,7 +68,7 @@ export class Placeholders {
   }
 
   #rest(index: number): string {
-    return `${index} <${this.#kind} "' > ${index}-${this.#mark} `
+    return `${index} ${this.#sign} ${index}-${this.#mark} `
   }
 
   /** Whether a text holds a placeholder or what is left of one. */
@@ -73,23 +78,28 @@ export class Placeholders {
 
   /** Takes a text apart at its intact placeholders. */
   split(text: string): Split {
+    const mark = this.#mark
     const begin = this.#begin
     const texts: string[] = []
     const indices: number[] = []
+    let isDamaged = false
     let end = 0
-    for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at)) {
-      const from = at
-      at += begin.length
-      const index = parseInt(text.slice(at, at + MAX_INDEX_LENGTH), 10)
+    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at)) {
+      const from = at - 1
+      const indexAt = from + begin.length
+      const index = from >= end && text.startsWith(begin, from) ? indexIn(text, indexAt) : NaN
       const rest = this.#rest(index)
-      if (!text.startsWith(rest, at)) continue
-      texts.push(text.slice(end, from))
-      indices.push(index)
-      at += rest.length
-      end = at
+      if (text.startsWith(rest, indexAt)) {
+        texts.push(text.slice(end, from))
+        indices.push(index)
+        at = end = indexAt + rest.length
+      } else {
+        isDamaged = true
+        at += mark.length
+      }
     }
     texts.push(text.slice(end))
-    return { texts, indices }
+    return { texts, indices, isClean: !isDamaged && countOf(text, this.#sign) === indices.length }
   }
 
   /** The index of a damaged one, as far as it can still be read. */
@@ -103,6 +113,29 @@ export class Placeholders {
   }
 }
 
+/** @returns `NaN`: none stands there. */
+function indexIn(text: string, at: number): number {
+  let index = NaN
+  for (let i = at; i < at + MAX_INDEX_LENGTH; i++) {
+    const digit = text.charCodeAt(i) - DIGIT_0
+    if (!(digit >= 0 && digit <= 9)) break
+    index = 10 * (i === at ? 0 : index) + digit
+  }
+  return index
+}
+
+const DIGIT_0 = 0x30
+
+function countOf(text: string, part: string): number {
+  let count = 0
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++
+  return count
+}
+
+function signOf(kind: PlaceholderKind): string {
+  return `<${kind} "' >`
+}
+
 /** Only digits, which survive a change of case: 122 bits of chance. */
 function randomDigits(): string {
   const hex = nodeCrypto().randomUUID().replaceAll('-', '')
@@ -112,7 +145,7 @@ function randomDigits(): string {
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
 export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosition | undefined {
   const sites = known[kind]
-  if (sites.size === 0 || !text.includes(`<${kind} "' >`)) return undefined
+  if (sites.size === 0 || !text.includes(signOf(kind))) return undefined
   for (const [, mark] of text.matchAll(STRAY[kind])) {
     const site = sites.get(mark as string)
     if (site !== undefined) return site

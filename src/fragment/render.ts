@@ -128,9 +128,7 @@ export class FragmentCache {
     const parent = currentFrame()
     const writes = new WriteBatch()
     const { all, answered } = openMany(
-      fragments,
-      fragments.map(() => parent),
-      holes,
+      fragments.map((fragment, i) => ({ fragment, parent, holes: holes[i] })),
     )
     if (answered !== undefined) await answered
     const texts = await Promise.allSettled(

@@ -2,22 +2,21 @@ import { isWithin } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { Attempt } from './attempt.js'
 import {
+  DeferredFragment,
   DeferredTexts,
   type Begun,
-  type DeferredFragment,
   type DeferredText,
+  type Pending,
 } from './deferred-texts.js'
 import type { HoleRef, HoleRenderer } from './hole-parts.js'
 import { checkStray, isKept } from './holes.js'
-import { openedOf, openMany, type Opening } from './open-many.js'
+import { openedOf, openMany, type Openings } from './open-many.js'
 import type { Found, Opened } from './open.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
-/** A fragment that is being looked up. */
-interface Pending {
-  readonly looked: Promise<void>
-}
+/** What a fragment has in place of its text while it is being asked for. */
+const NOT_YET: Pending = { looked: Promise.resolve() }
 
 /** A fragment that was not found, or not whole. */
 interface Rendered {
@@ -53,7 +52,6 @@ function hasLost({ frame }: Attempt, lost: readonly DeferredFragment[]): boolean
 /** The fragments that one render puts off, and their placeholders. */
 export class DeferredSession {
   readonly deferred = new DeferredTexts(() => this.#neverStarted())
-  readonly #texts = new Map<DeferredFragment, MaybePromise<string> | Pending>()
   /** The texts that are, or were, being rendered. */
   readonly #running = new Set<Promise<string>>()
   readonly #writes = new WriteBatch()
@@ -65,7 +63,7 @@ export class DeferredSession {
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
     // A template may go on after its render has failed.
-    if (this.#hasEnded) deferred.begun?.attempt.abandon()
+    if (this.#hasEnded) deferred.inPlace?.begun?.attempt.abandon()
     return this.deferred.add(deferred)
   }
 
@@ -82,13 +80,12 @@ export class DeferredSession {
     if (!isKept()) checkStray(text)
     if (!this.deferred.isIn(text)) return this.deferred.checkStray(text)
     try {
-      const started = this.#start([...this.deferred.fragmentsIn(text)])
+      const started = this.#start(this.deferred.fragmentsIn(text))
       if (started !== undefined) await started
       return await this.#fill(text)
     } finally {
-      await this.#settle()
-      const lost = this.#neverStarted()
-      await this.#writes.flush((attempt) => hasLost(attempt, lost))
+      // Where all was found, there is nothing to wait for.
+      if (this.#running.size > 0) await this.#settle()
     }
   }
 
@@ -99,42 +96,43 @@ export class DeferredSession {
    * @returns Resolves when they were looked up; `undefined`: they are.
    */
   #start(level: readonly DeferredFragment[]): Promise<void> | undefined {
-    const fresh = level.filter((deferred) => !this.#texts.has(deferred))
+    const fresh: DeferredFragment[] = []
+    const unopened: DeferredFragment[] = []
+    for (const deferred of level) {
+      if (deferred.text !== undefined) continue
+      deferred.text = NOT_YET
+      fresh.push(deferred)
+      if (deferred.inPlace === undefined) unopened.push(deferred)
+    }
     if (fresh.length === 0) return undefined
-    const unopened = fresh.filter(
-      ({ begun, opened }) => begun === undefined && opened === undefined,
-    )
-    const { all, answered } = openMany(
-      unopened.map(({ fragment }) => fragment),
-      unopened.map(({ parent }) => parent),
-      unopened.map(({ holes }) => holes),
-    )
-    const openings = new Map(unopened.map((deferred, i) => [deferred, all[i] as Opening]))
+    const { all, answered } = openMany(unopened)
     if (answered === undefined) {
-      this.#render(fresh, openings)
+      this.#render(fresh, all)
       return undefined
     }
     const looked = answered.then(() => {
-      this.#render(fresh, openings)
+      this.#render(fresh, all)
     })
     const pending: Pending = { looked }
-    for (const deferred of fresh) this.#texts.set(deferred, pending)
+    for (const deferred of fresh) deferred.text = pending
     return looked
   }
 
-  /** Takes the texts of those that were found, and renders the others. */
-  #render(
-    fresh: readonly DeferredFragment[],
-    openings: ReadonlyMap<DeferredFragment, Opening>,
-  ): void {
+  /**
+   * Takes the texts of those that were found, and renders the others.
+   *
+   * @param openings - Of those that were not begun in their place, in their order.
+   */
+  #render(fresh: readonly DeferredFragment[], openings: Openings['all']): void {
     const others: Rendered[] = []
+    let next = 0
     for (const deferred of fresh) {
-      const opening = openings.get(deferred)
+      const opening = deferred.inPlace === undefined ? openings[next++] : undefined
       const opened = opening && openedOf(opening)
       // Most are found: nothing has to be waited for, nor to be filled.
-      if (isWhole(opened)) this.#texts.set(deferred, opened.text)
+      if (isWhole(opened)) deferred.text = opened.text
       else {
-        const joined = opening?.joined ?? deferred.opened !== undefined
+        const joined = opening?.joined ?? deferred.inPlace?.opened !== undefined
         others.push({ deferred, joined, body: this.#bodyOf(deferred, opened) })
       }
     }
@@ -147,7 +145,7 @@ export class DeferredSession {
     for (const { deferred, joined, body } of others) {
       const text = this.#finish(body, joined ? undefined : inside)
       text.catch(() => undefined)
-      this.#texts.set(deferred, text)
+      deferred.text = text
       this.#running.add(text)
     }
   }
@@ -156,8 +154,9 @@ export class DeferredSession {
     deferred: DeferredFragment,
     opened: MaybePromise<Opened> | undefined,
   ): Promise<Begun | Found> {
-    if (deferred.begun !== undefined) return deferred.begun
-    const found = await ((deferred.opened ?? opened) as MaybePromise<Opened>)
+    const { inPlace } = deferred
+    if (inPlace?.begun !== undefined) return inPlace.begun
+    const found = await ((inPlace?.opened ?? opened) as MaybePromise<Opened>)
     return found instanceof Attempt ? this.#runBody(found, deferred) : found
   }
 
@@ -177,9 +176,10 @@ export class DeferredSession {
   #letGoOfDropped(text: string, from: number): void {
     let kept: Set<DeferredFragment> | undefined
     for (const deferred of this.deferred.since(from)) {
-      if (deferred.begun === undefined || this.#texts.has(deferred)) continue
+      const begun = deferred.inPlace?.begun
+      if (begun === undefined || deferred.text !== undefined) continue
       kept ??= this.#keptIn(text)
-      if (!kept.has(deferred)) deferred.begun.attempt.letGo()
+      if (!kept.has(deferred)) begun.attempt.letGo()
     }
   }
 
@@ -188,7 +188,8 @@ export class DeferredSession {
     for (const deferred of this.deferred.fragmentsIn(text)) {
       if (kept.has(deferred)) continue
       kept.add(deferred)
-      if (deferred.begun !== undefined) this.#keptIn(deferred.begun.text, kept)
+      const begun = deferred.inPlace?.begun
+      if (begun !== undefined) this.#keptIn(begun.text, kept)
     }
     return kept
   }
@@ -196,13 +197,11 @@ export class DeferredSession {
   #inside(result: PromiseSettledResult<Begun | Found>): DeferredFragment[] {
     if (result.status === 'rejected') return []
     const { value } = result
-    return 'attempt' in value ? [...this.deferred.fragmentsIn(value.text)] : this.#inHolesOf(value)
+    return 'attempt' in value ? this.deferred.fragmentsIn(value.text) : this.#inHolesOf(value)
   }
 
   #inHolesOf({ pieces = [] }: Found): DeferredFragment[] {
-    return pieces.flatMap(({ text, isHole }) =>
-      isHole ? [...this.deferred.fragmentsIn(text)] : [],
-    )
+    return pieces.flatMap(({ text, isHole }) => (isHole ? this.deferred.fragmentsIn(text) : []))
   }
 
   /** @param level - Settles when what its whole level contains was looked up; `undefined`: it joined. */
@@ -216,7 +215,7 @@ export class DeferredSession {
     const { attempt } = begun
     let text: string
     try {
-      await (level ?? this.#start([...this.deferred.fragmentsIn(begun.text)]))
+      await (level ?? this.#start(this.deferred.fragmentsIn(begun.text)))
       text = await this.#fill(begun.text)
     } catch (error) {
       const old = attempt.recover(error)
@@ -259,20 +258,22 @@ export class DeferredSession {
     return text
   }
 
-  /** After an error others may still be running; they are to be stored and released. */
+  /** Stores what was rendered. After an error others may still be running; they are to be stored and released. */
   async #settle(): Promise<void> {
     for (let known = 0; known !== this.#running.size;) {
       known = this.#running.size
       await Promise.allSettled(this.#running)
     }
+    const lost = this.#neverStarted()
+    await this.#writes.flush((attempt) => hasLost(attempt, lost))
   }
 
   /** @returns A promise only where a text is still being rendered. */
   #fill(text: string): MaybePromise<string> {
     if (!this.deferred.isIn(text)) return this.deferred.checkStray(text)
-    const { texts, inside: found } = this.deferred.split(text)
+    const { texts, inside: found, isClean } = this.deferred.split(text)
     // Only the text between placeholders is checked: a fragment's text may hold anything.
-    for (const between of texts) this.deferred.checkUndamaged(between)
+    if (!isClean) for (const between of texts) this.deferred.checkUndamaged(between)
     const inside = found.map((deferred) => this.#textOf(deferred))
     return inside.some(isPromise)
       ? joinLate(texts, inside)
@@ -280,20 +281,22 @@ export class DeferredSession {
   }
 
   #textOf(deferred: DeferredFragment | DeferredText): MaybePromise<string> {
-    if ('change' in deferred) return chain(this.#fill(deferred.text), deferred.change)
-    const text = this.#texts.get(deferred) as string | Promise<string> | Pending
+    if (!(deferred instanceof DeferredFragment)) {
+      return chain(this.#fill(deferred.text), deferred.change)
+    }
+    const text = deferred.text as MaybePromise<string> | Pending
     if (typeof text === 'string' || !('looked' in text)) return text
     return text.looked.then(() => this.#textOf(deferred))
   }
 
   /** Those whose placeholder was never found in a text. */
   #neverStarted(): DeferredFragment[] {
-    return this.deferred.since(0).filter((deferred) => !this.#texts.has(deferred))
+    return this.deferred.since(0).filter(({ text }) => text === undefined)
   }
 
   /** Ends the render: releases those who wait for a body whose placeholder was dropped. */
   end(): void {
     this.#hasEnded = true
-    for (const { begun } of this.#neverStarted()) begun?.attempt.abandon()
+    for (const { inPlace } of this.#neverStarted()) inPlace?.begun?.attempt.abandon()
   }
 }

@@ -92,7 +92,9 @@ async function joinOrLead<Look, Value, Out>(
 
 /** Begins a flight, where there is none to join. */
 export function takeOff<Value>(
-  { storedKey, tags, ageing }: Pick<Order, 'storedKey' | 'tags' | 'ageing'>,
+  storedKey: string,
+  tags: readonly string[],
+  ageing: Order['ageing'],
   { flights }: Makings<Landed<Value>>,
   parent: Frame | undefined,
 ): Flight<Landed<Value>> {
@@ -118,7 +120,7 @@ function lead<Look, Value, Out>(
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): MaybePromise<Out> {
-  const flight = takeOff(order, makings, parent)
+  const flight = takeOff(order.storedKey, order.tags, order.ageing, makings, parent)
   const search = new Search(order, makings, parent, seeker, flight)
   let look: MaybePromise<Look | undefined>
   try {
@@ -235,7 +237,7 @@ export class Search<Look, Value, Out> {
   }
 
   #land(found: FoundEntry<Value>): void {
-    landFound(this.#order, this.#makings, this.#flight, found)
+    landFound(this.#order.storedKey, this.#makings, this.#flight, found.hit, found.value)
   }
 
   #release(): void {
@@ -245,12 +247,13 @@ export class Search<Look, Value, Out> {
 
 /** Ends a flight with what was found. */
 export function landFound<Value>(
-  { storedKey }: Pick<Order, 'storedKey'>,
+  storedKey: string,
   { flights }: Makings<Landed<Value>>,
   flight: Flight<Landed<Value>>,
-  found: FoundEntry<Value>,
+  hit: Hit,
+  value: Value,
 ): void {
-  flight.land(toLanded(found))
+  flight.land(flight.isAwaited ? toLanded({ hit, value }) : undefined)
   flights.release(storedKey, flight)
 }
 

@@ -54,7 +54,7 @@ const inSession: Render = (fragments, options, body) =>
   renderDeferred(() => {
     const session = currentSession()
     if (session === undefined) throw new Error('no session')
-    return renderInSession(session, tagOf(fragments, options), body)
+    return renderInSession(session, tagOf(fragments, options), { renderBody: body })
   })
 
 const inPlace: Render = async (fragments, options, body) =>
@@ -174,7 +174,7 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
       render(fragments, { name: 'outer' }, () => {
         const session = currentSession()
         const tag = tagOf(fragments, inner)
-        return `[${session ? renderInSession(session, tag, body) : renderTagSync(tag, body)}]`
+        return `[${session ? renderInSession(session, tag, { renderBody: body }) : renderTagSync(tag, body)}]`
       })
     expect(await page(failing)).toBe('[old]')
     expect(await page(() => 'new')).toBe('[new]')
@@ -219,7 +219,9 @@ describe.each<[string, () => LocMemCache | AsyncTestCache, Render]>([
         const session = currentSession()
         const tag: Fragment = tagOf(of, { name: 'inner', timeout: 30 })
         const body = () => String(++runs)
-        return session ? renderInSession(session, tag, body) : renderTagSync(tag, body)
+        return session
+          ? renderInSession(session, tag, { renderBody: body })
+          : renderTagSync(tag, body)
       })
     expect(await outer(limited, 'made')).toBe('1')
     vi.advanceTimersByTime(10_000)
@@ -375,7 +377,9 @@ describe('lock', () => {
         const session = currentSession()
         if (session === undefined) throw new Error('no session')
         return names
-          .map((name) => renderInSession(session, tagOf(fragments, { name }), () => `<${name}>`))
+          .map((name) =>
+            renderInSession(session, tagOf(fragments, { name }), { renderBody: () => `<${name}>` }),
+          )
           .join('')
       })
     const pages = await Promise.all(

@@ -22,7 +22,7 @@ function setUp() {
     }
     return session === undefined
       ? renderTagSync(fragment, counted)
-      : renderInSession(session, fragment, counted)
+      : renderInSession(session, fragment, { renderBody: counted })
   }
   return { cache, fragments, tag, bodies }
 }

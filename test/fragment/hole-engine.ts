@@ -69,7 +69,7 @@ export class HoleEngine {
     const holes = this.holes(visitor)
     return session === undefined
       ? renderTagSync(fragment, counted, holes)
-      : renderInSession(session, fragment, counted, () => counted, { holes })
+      : renderInSession(session, fragment, { renderBody: counted, holes })
   }
 
   /** The nocache tag. */

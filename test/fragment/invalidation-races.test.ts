@@ -357,7 +357,7 @@ describe('fragments', () => {
       if (session === undefined) throw new Error('no session')
       const site = { fragment: name, remedy: 'render asynchronously' }
       const values = { name, timeout: 100, varyOn: [], ...more }
-      return renderInSession(session, resolveTag(fragments, site, values), body)
+      return renderInSession(session, resolveTag(fragments, site, values), { renderBody: body })
     }
     const page = () =>
       caches.default.getOrSet('page', () =>

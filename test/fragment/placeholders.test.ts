@@ -19,8 +19,7 @@ function setUp() {
     return renderInSession(
       session,
       resolveTag(fragments, site, { timeout: 60, varyOn: [], using }),
-      counted(body),
-      capture && (() => counted(capture)),
+      { renderBody: counted(body), ...(capture && { keepBody: () => counted(capture) }) },
     )
   }
   const change = (text: string, how: (text: string) => string) =>

@@ -56,7 +56,7 @@ export async function startCluster(masters: number): Promise<readonly RedisServe
   return nodes
 }
 
-/** Starts a replica of a Cluster's master, and waits until it follows and all know of it. */
+/** Starts a replica of a Cluster's master, and waits until it follows, knows all and all know of it. */
 export async function addReplica(
   master: RedisServer,
   nodes: readonly RedisServer[],
@@ -83,6 +83,10 @@ export async function addReplica(
       String(await client.call('CLUSTER', 'NODES')).includes(`:${replica.port}@`),
     )
   }
+  // Of the others it hears from its master only.
+  await untilSo(replica.url, async (client) =>
+    String(await client.call('CLUSTER', 'INFO')).includes('cluster_state:ok'),
+  )
   return replica
 }
 
