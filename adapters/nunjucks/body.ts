@@ -28,12 +28,13 @@ export function renderBody(
   body: CompiledBody,
   context: Context,
   runtime: Runtime,
-  { frame, variables, held }: Scope,
+  scope: Scope,
   site: TagPosition,
 ): string {
-  return runIn(context, variables, site, (done) => {
+  return runIn(context, scope.variables, site, (done) => {
+    const frame = scope.makeFrame(runtime)
     const macro = body(UNHEARD, runtime, context, frame, (error) => done(error))
-    return macro(...held).toString()
+    return macro(...scope.held).toString()
   })
 }
 

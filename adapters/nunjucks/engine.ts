@@ -169,6 +169,8 @@ export interface CompiledBody {
   /** Tells the place an error would be said to have, after setting it if one is given. */
   (use: { readonly at: true }, place?: Place): Place
   (use: Keeper, runtime: Keeper): void
+  /** Whether there is anything that a {@link Keeper} would be given. */
+  (use: { readonly holds: true }): boolean
   /** Gives what renders the body with the values it kept. It calls `callback` at its end. */
   (
     use: object,

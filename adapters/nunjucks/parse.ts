@@ -166,14 +166,17 @@ class TagCompiler {
     wrap(0, `(${extension}.beginVaryOn(), `, ')')
   }
 
-  /** A function of three uses; see `CompiledBody`. */
+  /** A function of four uses; see `CompiledBody`. */
   #addBody(body: Node, variables: ReadonlySet<string>): void {
     this.#add('function (use, runtime, fragcacheContext, fragcacheScope, cb) {\n')
     this.#add('if (use.at) { if (runtime) { lineno = runtime[0]; colno = runtime[1]; } ')
     this.#add('return [lineno, colno]; }\n')
     this.#add('if (use.keep) {\n')
-    const parameters = [...variables].map((name, i) => this.#addKept(name, i))
+    const kept = [...variables].map((name, i) => this.#addKept(name, i))
     this.#add('return;\n}\n')
+    const areHeld = () => kept.some(({ isHeld }) => isHeld())
+    this.#pieces.push(this.#make.code(() => `if (use.holds) return ${areHeld()};\n`))
+    const parameters = kept.map(({ parameter }) => parameter)
     // Neither is to be told of the macro. The frame stays the one of the code around, which macros
     // of the same template change as well.
     this.#add('var context = use, fragcacheFrame = frame;\nframe = use;\n')
@@ -199,16 +202,19 @@ class TagCompiler {
    * JavaScript's become parameters of the body, so that it finds each variable where it would without
    * the tag.
    *
-   * @returns The parameter.
+   * @returns The parameter, and whether it is one, to be asked once the code is compiled.
    */
-  #addKept(name: string, index: number): Node {
+  #addKept(
+    name: string,
+    index: number,
+  ): { readonly parameter: Node; readonly isHeld: () => boolean } {
     const { pieces, isHeld } = this.#make.keep(name, index)
     this.#pieces.push(...pieces)
     const parameter = this.#make.symbol(name)
     Object.defineProperty(parameter, 'value', {
       get: () => (isHeld() ? name : `fragcache_unused_${index}`),
     })
-    return parameter
+    return { parameter, isHeld }
   }
 
   /**

@@ -1,61 +1,77 @@
 import type { CompiledBody, Context, NunjucksFrame, Keeper, Runtime } from './engine.js'
 
-/**
- * The variables a body sees. They are its own: what it sets stays inside on a miss, as it does on a
- * hit, and what changes outside afterwards does not reach a body that is put off.
- */
-export interface Scope {
-  readonly frame: NunjucksFrame
-  /** The context's variables. */
-  readonly variables: Record<string, unknown>
-  /** The variables of the tag's place that are none of the engine's frame or context. */
-  readonly held: readonly unknown[]
-}
+type Variables = Readonly<Record<string, unknown>>
 
+/** Most tags stand where no frame has any. */
+const NO_VARIABLES: Variables = Object.freeze(Object.create(null) as Variables)
+
+const NONE_HELD: readonly unknown[] = []
 const UNHELD = Symbol('unheld')
+const HOLDS = { holds: true } as const
 
 /** Where the block that `super()` renders begins its own variables. */
 const superFrames = new WeakMap<NunjucksFrame, NunjucksFrame>()
 
-/** What a tag's place holds now. */
-export function takeScope(
-  context: Context,
-  tagFrame: NunjucksFrame,
-  runtime: Runtime,
-  body: CompiledBody,
-  usesSuper: boolean,
-): Scope {
-  const frame = flatten(tagFrame, runtime)
-  frame.topLevel = tagFrame.topLevel
-  if (usesSuper) superFrames.set(frame, flatten(aroundBlock(tagFrame), runtime))
-  return { frame, variables: freeze(context), held: keepHeld(body) }
+/**
+ * The variables a body sees. They are its own: what it sets stays inside on a miss, as it does on a
+ * hit, and what changes outside afterwards does not reach a body that is put off.
+ */
+export class Scope {
+  /** The context's variables. */
+  readonly variables: Record<string, unknown>
+  /** The variables of the tag's place that are none of the engine's frame or context. */
+  readonly held: readonly unknown[]
+  /** Those of the frames around the tag. */
+  inFrame: Variables
+  readonly #isTopLevel: boolean
+  readonly #inSuper: Variables | undefined
+
+  /** What a tag's place holds now. */
+  constructor(context: Context, frame: NunjucksFrame, body: CompiledBody, usesSuper: boolean) {
+    this.variables = freeze(context)
+    this.held = body(HOLDS) ? keepHeld(body) : NONE_HELD
+    this.inFrame = flatten(frame)
+    this.#isTopLevel = frame.topLevel
+    this.#inSuper = usesSuper ? flatten(aroundBlock(frame)) : undefined
+  }
+
+  /** A frame of its own for a body. */
+  makeFrame(runtime: Runtime): NunjucksFrame {
+    const frame = frameOf(this.inFrame, runtime)
+    frame.topLevel = this.#isTopLevel
+    if (this.#inSuper !== undefined) superFrames.set(frame, frameOf(this.#inSuper, runtime))
+    return frame
+  }
+}
+
+function frameOf(variables: Variables, runtime: Runtime): NunjucksFrame {
+  const frame = new runtime.Frame()
+  for (const name in variables) frame.variables[name] = variables[name]
+  return frame
 }
 
 /** What loops tell of themselves, as it was for one turn. */
 const turns = new WeakSet<object>()
 
-/** One frame with the variables of all, as they are now. */
-function flatten(inner: NunjucksFrame | undefined, runtime: Runtime): NunjucksFrame {
-  const flat = merge(inner, runtime)
-  const loop: unknown = Object.getOwnPropertyDescriptor(flat.variables, 'loop')?.value
+/** The variables of a frame and of all around it, as they are now. */
+function flatten(inner: NunjucksFrame | undefined): Variables {
+  let flat: Record<string, unknown> | undefined
+  for (let at = inner; at !== undefined; at = at.parent) {
+    const { variables } = at
+    for (const name in variables) {
+      if (variables[name] === undefined) continue
+      flat ??= Object.create(null) as Record<string, unknown>
+      // What stands further in hides it.
+      if (!(name in flat)) flat[name] = variables[name]
+    }
+  }
+  if (flat === undefined) return NO_VARIABLES
+  const { loop } = flat
   // The engine counts up in one object. A tag in the body of another has the same turn as that one.
   if (typeof loop === 'object' && loop !== null && !turns.has(loop)) {
     const turn = { ...loop }
     turns.add(turn)
-    flat.variables['loop'] = turn
-  }
-  return flat
-}
-
-/** One frame with the variables of all. */
-function merge(inner: NunjucksFrame | undefined, runtime: Runtime): NunjucksFrame {
-  const frames: NunjucksFrame[] = []
-  for (let at = inner; at !== undefined; at = at.parent) frames.push(at)
-  const flat = new runtime.Frame()
-  for (const { variables } of frames.reverse()) {
-    for (const name in variables) {
-      if (variables[name] !== undefined) flat.variables[name] = variables[name]
-    }
+    flat['loop'] = turn
   }
   return flat
 }

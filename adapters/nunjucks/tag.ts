@@ -13,7 +13,7 @@ import type {
 } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
 import type { Holes } from './holes.js'
-import { takeScope, type Scope } from './scope.js'
+import { Scope } from './scope.js'
 import type { CallerUse } from './read-body.js'
 import type { TemplateNames } from './templates.js'
 
@@ -44,6 +44,8 @@ type Values = { -readonly [K in keyof TagValues]: TagValues[K] }
 /** What to do where a tag cannot wait. */
 export const REMEDY =
   'render with renderAsync, which registerCache gives, or give env.render a callback'
+
+const AT = { at: true } as const
 
 /** Most tags that are remembered; templates made up at run time must not fill the memory. */
 const MAX_TAGS = 2_000
@@ -170,7 +172,7 @@ class TagCall implements TagBody {
 
   #takeScope(): Scope {
     const { usesSuper } = this.#tag
-    return takeScope(this.#context, this.#frame, this.#runtime, this.#body, usesSuper)
+    return new Scope(this.#context, this.#frame, this.#body, usesSuper)
   }
 
   renderBody(): string {
@@ -184,26 +186,27 @@ class TagCall implements TagBody {
   /** Keeps what the body needs, to render it after its template is done. */
   keepBody(runEarly: RunEarly): () => string {
     const scope = this.#takeScope()
-    const render = this.#renderAt(this.#body({ at: true }), scope)
-    const { variables } = scope.frame
-    const { caller } = variables
+    const render = this.#renderAt(this.#body(AT), scope)
     const { callerUse } = this.#tag
+    if (callerUse === 'none') return render
+    const { caller } = scope.inFrame
     if (typeof caller !== 'function') return render
+    if (callerUse === 'free') return runEarly(render)
     // What a call block puts in is a closure over variables that change.
-    if (callerUse === 'plain') variables['caller'] = runEarly(caller as () => unknown)
-    return callerUse === 'free' ? runEarly(render) : render
+    scope.inFrame = { ...scope.inFrame, caller: runEarly(caller as () => unknown) }
+    return render
   }
 
   /** @param place - Of the tag, for errors. */
   #renderAt(place: Place, scope: Scope): () => string {
     const body = this.#body
     return () => {
-      body({ at: true }, place)
+      body(AT, place)
       try {
         return this.#render(scope)
       } catch (error) {
         if (isTagError(error)) throw error
-        const [line, column] = body({ at: true })
+        const [line, column] = body(AT)
         const first = this.#runtime.handleError(error, line, column)
         throw located(first, this.#path, this.#around.isDev())
       }
