@@ -26,11 +26,11 @@ export interface Hit {
 export interface Lookup {
   readonly hits: readonly (Hit | undefined)[]
   /**
-   * The payloads under these keys, of whatever worth; `undefined`: nothing, or it was not looked; `UNCHANGED`:
-   * that of the known hit.
+   * The payloads under these keys, of whatever worth, and perhaps others behind them; `undefined`: nothing, or
+   * it was not looked; `UNCHANGED`: that of the known hit.
    */
   readonly lying: readonly unknown[]
-  /** The versions of the tags that were expected. */
+  /** The versions of the tags that were expected, and perhaps of others. */
   readonly seen: SeenVersions
   /** Whether the clock of invalidations was read together with them. */
   readonly withClock?: boolean

@@ -113,33 +113,33 @@ export class StoredEntries implements Entries {
       ? store.readEntries([...storedKeys, ...asked])
       : store.readCopies(storedKeys, asked, known)
     return chain(read, (payloads) => {
-      const lying = payloads.slice(0, storedKeys.length)
-      const entries = storedKeys.map((key, i) => {
-        const before = known?.(key)
-        const isSame = before !== undefined && isUnchanged(lying[i], before)
-        return isSame ? before.hit : this.#unpack(key, lying[i])
-      })
+      const count = storedKeys.length
       const current = new Map<string, string | undefined>()
       counters.forEach((tag, i) => {
-        current.set(tag, this.#counters.versionIn(payloads[storedKeys.length + i]))
-      })
-      const learned = new Set<string>()
-      entries.forEach((entry, i) => {
-        const before = learned.size
-        for (const tag of entry?.tags?.keys() ?? []) if (!current.has(tag)) learned.add(tag)
-        if (learned.size > before && entry?.tags !== undefined) {
-          this.#remember(storedKeys[i] as string, entry.tags)
-        }
-      })
-      const finish = (): Lookup => ({
-        hits: entries.map((entry) => entry && judgeEntry(entry, stale, current)),
-        lying,
-        seen: new Map(expected.map((tag) => [tag, current.get(tag)])),
-        withClock: readsClock,
+        current.set(tag, this.#counters.versionIn(payloads[count + i]))
       })
       if (readsClock) this.#counters.clock.hear(payloads.at(-1))
-      if (learned.size === 0) return finish()
-      return chain(this.#readVersions([...learned], current), finish)
+      const found: (Hit | undefined)[] = []
+      let unread: Set<string> | undefined
+      storedKeys.forEach((key, i) => {
+        const before = known?.(key)
+        const isSame = before !== undefined && isUnchanged(payloads[i], before)
+        const hit = isSame ? before.hit : this.#unpack(key, payloads[i])
+        found.push(hit)
+        if (hit?.tags === undefined || hasAll(current, hit.tags)) return
+        unread ??= new Set()
+        for (const tag of hit.tags.keys()) if (!current.has(tag)) unread.add(tag)
+        this.#remember(key, hit.tags)
+      })
+      const finish = (): Lookup => ({
+        hits: found.map((hit) => hit && judgeEntry(hit, stale, current)),
+        lying: payloads,
+        seen: counters === expected ? current : new Map(expected.map((t) => [t, current.get(t)])),
+        withClock: readsClock,
+      })
+      return unread === undefined
+        ? finish()
+        : chain(this.#readVersions([...unread], current), finish)
     })
   }
 
@@ -231,4 +231,9 @@ export class StoredEntries implements Entries {
       this.#of.store.confirmInvalidation('invalidateTags'),
     )
   }
+}
+
+function hasAll(seen: SeenVersions, tags: TagVersions): boolean {
+  for (const tag of tags.keys()) if (!seen.has(tag)) return false
+  return true
 }
