@@ -18,6 +18,7 @@ import type {
 import type { Guard } from './guard.js'
 import { isUnchanged } from './known-entries.js'
 import { standingOf, judgeEntry } from './judge.js'
+import type { NeededVersions } from './needed-versions.js'
 import { RecalledTags } from './recalled-tags.js'
 import type { WriteOutcome } from './store.js'
 import type { StoredKeys } from './stored-keys.js'
@@ -65,37 +66,40 @@ export class StoredEntries implements Entries {
   lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
     const { store } = this.#of
     const counters = this.#recalled.of(storedKey)
-    if (counters.length > 0) this.#of.guard.requireStore()
+    const needed = counters.length === 0 ? undefined : this.#need(counters, toWrite)
+    const keys = needed?.keys ?? NO_KEYS
     const use = (payloads: readonly unknown[], at: number) =>
-      this.#toHit(storedKey, payloads, at, counters, stale)
-    const keys = this.#counters.keysOf(counters)
+      this.#toHit(storedKey, payloads, at, needed, stale)
     if (toWrite || !store.readsMayLag) return store.readAmong([storedKey, ...keys], use)
     return chain(store.readCopies([storedKey], keys), (payloads) => use(payloads, 0))
+  }
+
+  #need(tags: readonly string[], isCurrent: boolean, readsClock = false): NeededVersions {
+    if (tags.length > 0) this.#of.guard.requireStore()
+    return this.#counters.need(tags, isCurrent, readsClock)
   }
 
   /**
    * Turns what was read for `lookupOne` into a hit.
    *
-   * @param at - Where the entry's payload lies; those of the counters follow it.
-   * @param counters - The tags whose counters were read with it.
+   * @param at - Where the entry's payload lies; what is needed of the counters follows it.
    */
   #toHit(
     storedKey: string,
     payloads: readonly unknown[],
     at: number,
-    counters: readonly string[],
+    needed: NeededVersions | undefined,
     stale: boolean,
   ): MaybePromise<Hit | undefined> {
+    needed?.take(payloads, at + 1)
     const hit = this.#unpack(storedKey, payloads[at])
     if (hit?.tags === undefined) return hit?.stamp === undefined ? hit : standingOf(hit, stale)
-    const current = new Map<string, string | undefined>()
-    counters.forEach((tag, i) => {
-      current.set(tag, this.#counters.versionIn(payloads[at + 1 + i]))
-    })
-    const unread = [...hit.tags.keys()].filter((tag) => !current.has(tag))
-    if (unread.length === 0) return standingOf(hit, stale, current)
+    if (needed?.settles(hit.tags) === true) return standingOf(hit, stale, needed.current)
+    const current = needed?.current ?? new Map<string, string | undefined>()
     this.#remember(storedKey, hit.tags)
-    return chain(this.#readVersions(unread, current), () => standingOf(hit, stale, current))
+    return chain(this.#readVersions(unsettled(hit.tags, needed), current), () =>
+      standingOf(hit, stale, current),
+    )
   }
 
   lookup(
@@ -104,42 +108,30 @@ export class StoredEntries implements Entries {
     { stale = false, toMake = false, isCurrent = false, known }: LookupOptions = {},
   ): MaybePromise<Lookup> {
     const { store } = this.#of
-    const counters = this.#recalled.with(storedKeys, expected)
-    if (counters.length > 0) this.#of.guard.requireStore()
-    const keys = this.#counters.keysOf(counters)
-    const readsClock = toMake && this.#counters.clock.isDue
-    const asked = readsClock ? [...keys, this.#counters.clock.key] : keys
+    const tags = this.#recalled.with(storedKeys, expected)
+    const needed = this.#need(tags, isCurrent, toMake && this.#counters.clock.isDue)
+    const { keys, current } = needed
     const read = isCurrent
-      ? store.readEntries([...storedKeys, ...asked])
-      : store.readCopies(storedKeys, asked, known)
+      ? store.readEntries([...storedKeys, ...keys])
+      : store.readCopies(storedKeys, keys, known)
     return chain(read, (payloads) => {
-      const count = storedKeys.length
-      const current = new Map<string, string | undefined>()
-      counters.forEach((tag, i) => {
-        current.set(tag, this.#counters.versionIn(payloads[count + i]))
-      })
-      if (readsClock) this.#counters.clock.hear(payloads.at(-1))
-      const found: (Hit | undefined)[] = []
-      let unread: Set<string> | undefined
-      storedKeys.forEach((key, i) => {
+      const unread = new Set(needed.take(payloads, storedKeys.length))
+      const found = storedKeys.map((key, i) => {
         const before = known?.(key)
         const isSame = before !== undefined && isUnchanged(payloads[i], before)
         const hit = isSame ? before.hit : this.#unpack(key, payloads[i])
-        found.push(hit)
-        if (hit?.tags === undefined || hasAll(current, hit.tags)) return
-        unread ??= new Set()
-        for (const tag of hit.tags.keys()) if (!current.has(tag)) unread.add(tag)
+        if (hit?.tags === undefined || needed.settles(hit.tags)) return hit
+        for (const tag of unsettled(hit.tags, needed)) unread.add(tag)
         this.#remember(key, hit.tags)
+        return hit
       })
       const finish = (): Lookup => ({
         hits: found.map((hit) => hit && judgeEntry(hit, stale, current)),
         lying: payloads,
-        seen: counters === expected ? current : new Map(expected.map((t) => [t, current.get(t)])),
-        withClock: readsClock,
+        seen: tags === expected ? current : new Map(expected.map((tag) => [tag, current.get(tag)])),
+        withClock: needed.withClock,
       })
-      return unread === undefined
-        ? finish()
-        : chain(this.#readVersions([...unread], current), finish)
+      return unread.size === 0 ? finish() : chain(this.#readVersions([...unread], current), finish)
     })
   }
 
@@ -233,7 +225,12 @@ export class StoredEntries implements Entries {
   }
 }
 
-function hasAll(seen: SeenVersions, tags: TagVersions): boolean {
-  for (const tag of tags.keys()) if (!seen.has(tag)) return false
-  return true
+const NO_KEYS: readonly string[] = []
+
+/** Of an entry's tags those whose counters have to be read. */
+function unsettled(tags: TagVersions, needed: NeededVersions | undefined): string[] {
+  if (needed === undefined) return [...tags.keys()]
+  const unread: string[] = []
+  for (const [tag, version] of tags) if (!needed.settlesOne(tag, version)) unread.push(tag)
+  return unread
 }

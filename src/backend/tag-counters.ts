@@ -13,6 +13,8 @@ import {
   type SeenVersions,
   type TagVersions,
 } from '../tags.js'
+import { KnownVersions } from './known-versions.js'
+import { NeededVersions } from './needed-versions.js'
 import type { WriteEntry, WriteOutcome } from './store.js'
 import { StoreClock, valueIn, type CounterStore } from './store-clock.js'
 
@@ -28,6 +30,7 @@ const MAX_CONFLICTS = 20
 export class TagCounters {
   readonly clock: StoreClock
   readonly #of: CounterStore
+  readonly #known = new KnownVersions()
   /** Whether something was declared while it was made: then more will be. */
   #isTimeWanted = false
 
@@ -43,6 +46,16 @@ export class TagCounters {
   beforeMaking(): MaybePromise<void> {
     if (!this.#isTimeWanted) return undefined
     return this.clock.read()
+  }
+
+  /**
+   * The versions of tags that a look-up needs.
+   *
+   * @param isCurrent - Nothing that is known will do.
+   * @param readsClock - The clock is wanted even where no tag is.
+   */
+  need(tags: readonly string[], isCurrent: boolean, readsClock: boolean): NeededVersions {
+    return new NeededVersions(this, this.#known, tags, isCurrent, readsClock)
   }
 
   keysOf(tags: readonly string[]): readonly string[] {
@@ -214,10 +227,15 @@ export class TagCounters {
     const how = { soft, isAgain }
     const keys = this.keysOf(tags)
     const ticked = this.clock.tick()
-    if (!isPromise(ticked)) return this.#replace(tags, how, ticked, undefined, 0)
-    const read = Promise.resolve(this.#of.store.readEntries(keys))
-    return Promise.all([ticked, read]).then(([time, payloads]) =>
-      this.#replace(tags, how, time, payloads, 0),
+    const replaced = isPromise(ticked)
+      ? Promise.all([ticked, this.#of.store.readEntries(keys)]).then(([time, payloads]) =>
+          this.#replace(tags, how, time, payloads, 0),
+        )
+      : this.#replace(tags, how, ticked, undefined, 0)
+    // Who read a counter since the first time took it for current as long as the clock stands still.
+    return chain(
+      chain(replaced, () => this.clock.tick()),
+      () => undefined,
     )
   }
 
