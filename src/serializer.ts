@@ -143,7 +143,8 @@ export function unpackWith(
   payload: Uint8Array,
 ): Unpacked {
   const bytes = asBuffer(payload)
-  if (bytes[0] !== TAGGED) return { value: read(bytes, 0, payload), tags: undefined, stamp: undefined }
+  if (bytes[0] !== TAGGED)
+    return { value: read(bytes, 0, payload), tags: undefined, stamp: undefined }
   if (bytes.length < 5) throw new Error('payload: truncated tag header')
   const end = 5 + bytes.readUInt32LE(1)
   if (end > bytes.length) throw new Error('payload: truncated tag header')

@@ -79,23 +79,25 @@ export function scopeOf(session: DeferredSession): Scope {
   return scope
 }
 
-function isCurrent({ template, ...captured }: Capture): boolean {
-  const state = stateOf(template.container as Container)
+function isCurrent(captured: Capture): boolean {
+  const container = captured.template.container as Container
   return (
-    captured.helpers === state.helpers &&
-    captured.partials === state.partials &&
-    captured.decorators === state.decorators &&
-    captured.hooks === state.hooks &&
-    captured.protoAccessControl === state.protoAccessControl
+    captured.helpers === container.helpers &&
+    captured.partials === container.partials &&
+    captured.decorators === container.decorators &&
+    captured.hooks === container.hooks &&
+    captured.protoAccessControl === container.protoAccessControl
   )
 }
 
 /** Copies a data frame and its parents, since loops change theirs with every turn. */
 export function copyFrames(frame: DataFrame): DataFrame {
-  const copy = Object.assign(
-    Object.create(Object.getPrototypeOf(frame) as object | null),
-    frame,
-  ) as DataFrame
+  const prototype = Object.getPrototypeOf(frame) as object | null
+  // Most have the usual one, and are copied quickly.
+  const copy =
+    prototype === Object.prototype
+      ? { ...frame }
+      : (Object.assign(Object.create(prototype), frame) as DataFrame)
   if (typeof frame._parent === 'object') copy._parent = copyFrames(frame._parent)
   return copy
 }

@@ -26,14 +26,14 @@ export class RecalledTags {
   /** The tags that are expected, and those that the entries of these keys had. */
   with(storedKeys: readonly string[], expected: readonly string[]): readonly string[] {
     if (this.#tagsOf === undefined) return expected
-    let all: string[] | undefined
+    let all: Set<string> | undefined
     for (const storedKey of storedKeys) {
       for (const tag of this.of(storedKey)) {
-        if ((all ?? expected).includes(tag)) continue
-        all ??= [...expected]
-        if (all.length - expected.length < MAX_RECALLED_TAGS) all.push(tag)
+        all ??= new Set(expected)
+        if (all.size - expected.length >= MAX_RECALLED_TAGS) return [...all]
+        all.add(tag)
       }
     }
-    return all ?? expected
+    return all === undefined || all.size === expected.length ? expected : [...all]
   }
 }

@@ -117,12 +117,13 @@ export class StoredEntries implements Entries {
     return chain(read, (payloads) => {
       const unread = new Set(needed.take(payloads, storedKeys.length))
       const found = storedKeys.map((key, i) => {
-        const before = known?.(key)
-        const isSame = before !== undefined && isUnchanged(payloads[i], before)
-        const hit = isSame ? before.hit : this.#unpack(key, payloads[i])
+        const had = known?.(key)
+        const isSame = had !== undefined && isUnchanged(payloads[i], had)
+        const hit = isSame ? had.hit : this.#unpack(key, payloads[i])
         if (hit?.tags === undefined || needed.settles(hit.tags)) return hit
+        const before = unread.size
         for (const tag of unsettled(hit.tags, needed)) unread.add(tag)
-        this.#remember(key, hit.tags)
+        if (unread.size > before) this.#remember(key, hit.tags)
         return hit
       })
       const finish = (): Lookup => ({

@@ -4,9 +4,6 @@ import { nodeCrypto } from '../node-crypto.js'
 /** Digits by which a damaged placeholder is recognised. */
 const MARK_LENGTH = 12
 
-/** As many as a number of 128 bits may have. */
-const DIGITS = 39
-
 /** No index has more digits. */
 const MAX_INDEX_LENGTH = 9
 
@@ -40,10 +37,10 @@ export class Placeholders {
   readonly #mark: string
   readonly #secret: string
   readonly #kind: PlaceholderKind
-  /** What stands in the middle of each placeholder of its kind. */
-  readonly #sign: string
   /** What each begins with, up to its index. */
   readonly #begin: string
+  /** What each ends with, behind its index. */
+  readonly #end: string
 
   /** @param site - The tag that needs the first one. */
   constructor(site: TagPosition, kind: PlaceholderKind = 'fRaG') {
@@ -51,8 +48,8 @@ export class Placeholders {
     this.#mark = digits.slice(-MARK_LENGTH)
     this.#secret = digits.slice(0, -MARK_LENGTH)
     this.#kind = kind
-    this.#sign = signOf(kind)
     this.#begin = ` ${this.#mark}${this.#secret}-`
+    this.#end = `-${this.#mark} `
     const sites = known[kind]
     sites.set(this.#mark, site)
     if (sites.size > MAX_KNOWN) {
@@ -64,11 +61,7 @@ export class Placeholders {
   }
 
   make(index: number): string {
-    return `${this.#begin}${this.#rest(index)}`
-  }
-
-  #rest(index: number): string {
-    return `${index} ${this.#sign} ${index}-${this.#mark} `
+    return this.#begin + middleOf(this.#kind, index) + this.#end
   }
 
   /** Whether a text holds a placeholder or what is left of one. */
@@ -86,20 +79,31 @@ export class Placeholders {
     let end = 0
     for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at)) {
       const from = at - 1
-      const indexAt = from + begin.length
-      const index = from >= end && text.startsWith(begin, from) ? indexIn(text, indexAt) : NaN
-      const rest = this.#rest(index)
-      if (text.startsWith(rest, indexAt)) {
-        texts.push(text.slice(end, from))
-        indices.push(index)
-        at = end = indexAt + rest.length
-      } else {
+      const index =
+        from >= end && text.startsWith(begin, from) ? indexIn(text, from + begin.length) : NaN
+      const after = this.#endOf(text, from, index)
+      if (after === undefined) {
         isDamaged = true
         at += mark.length
+      } else {
+        texts.push(text.slice(end, from))
+        indices.push(index)
+        at = end = after
       }
     }
     texts.push(text.slice(end))
-    return { texts, indices, isClean: !isDamaged && countOf(text, this.#sign) === indices.length }
+    const isClean = !isDamaged && countOf(text, signOf(this.#kind)) === indices.length
+    return { texts, indices, isClean }
+  }
+
+  /** Where an intact placeholder ends. @param from - Where it begins. */
+  #endOf(text: string, from: number, index: number): number | undefined {
+    if (Number.isNaN(index)) return undefined
+    const middle = middleOf(this.#kind, index)
+    const at = from + this.#begin.length
+    const endAt = at + middle.length
+    const isIntact = text.startsWith(middle, at) && text.startsWith(this.#end, endAt)
+    return isIntact ? endAt + this.#end.length : undefined
   }
 
   /** The index of a damaged one, as far as it can still be read. */
@@ -132,14 +136,33 @@ function countOf(text: string, part: string): number {
   return count
 }
 
+const SIGNS = { fRaG: `<fRaG "' >`, hOlE: `<hOlE "' >` } as const
+
 function signOf(kind: PlaceholderKind): string {
-  return `<${kind} "' >`
+  return SIGNS[kind]
 }
 
-/** Only digits, which survive a change of case: 122 bits of chance. */
+/** Those of the first placeholders of each kind, which every render needs. */
+const MIDDLES: Record<PlaceholderKind, string[]> = { fRaG: [], hOlE: [] }
+const MAX_MIDDLES = 1_000
+
+/** What stands in a placeholder between the digits at its ends. */
+function middleOf(kind: PlaceholderKind, index: number): string {
+  const known = MIDDLES[kind][index]
+  if (known !== undefined) return known
+  const middle = `${index} ${signOf(kind)} ${index}`
+  if (index < MAX_MIDDLES) MIDDLES[kind][index] = middle
+  return middle
+}
+
+/** Only digits, which survive a change of case: 122 bits of chance, in four numbers of ten digits. */
 function randomDigits(): string {
   const hex = nodeCrypto().randomUUID().replaceAll('-', '')
-  return BigInt(`0x${hex}`).toString().padStart(DIGITS, '0')
+  let digits = ''
+  for (let at = 0; at < hex.length; at += 8) {
+    digits += String(parseInt(hex.slice(at, at + 8), 16)).padStart(10, '0')
+  }
+  return digits
 }
 
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
@@ -154,9 +177,9 @@ export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosi
 }
 
 /** An intact placeholder, of any render. */
-export const ANY_PLACEHOLDER = / \d{39}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
+export const ANY_PLACEHOLDER = / \d{40}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
 
 const STRAY = {
-  fRaG: /(?=(\d{12}))\d{39}-\d+ <fRaG "' >/g,
-  hOlE: /(?=(\d{12}))\d{39}-\d+ <hOlE "' >/g,
+  fRaG: /(?=(\d{12}))\d{40}-\d+ <fRaG "' >/g,
+  hOlE: /(?=(\d{12}))\d{40}-\d+ <hOlE "' >/g,
 }
