@@ -10,11 +10,29 @@ const MAX_INDEX_LENGTH = 9
 /** Renders whose placeholders are recognised when they turn up in another render. */
 const MAX_KNOWN = 4_096
 
-/** The tags by the digits of their renders, for each kind of placeholder. */
-const known = { fRaG: new Map<string, TagPosition>(), hOlE: new Map<string, TagPosition>() }
-
 /** What stands in a placeholder and tells a fragment's from a hole's. */
-export type PlaceholderKind = keyof typeof known
+export type PlaceholderKind = 'fRaG' | 'hOlE'
+
+/** The tags of the last renders, by the digits of these. */
+class KnownMarks {
+  readonly sites = new Map<string, TagPosition>()
+  /** In a ring, which costs less than to ask the map for its oldest. */
+  readonly #marks: string[] = []
+  #next = 0
+
+  add(mark: string, site: TagPosition): void {
+    const oldest = this.#marks[this.#next]
+    if (oldest !== undefined) this.sites.delete(oldest)
+    this.#marks[this.#next] = mark
+    this.#next = (this.#next + 1) % MAX_KNOWN
+    this.sites.set(mark, site)
+  }
+}
+
+const known: Readonly<Record<PlaceholderKind, KnownMarks>> = {
+  fRaG: new KnownMarks(),
+  hOlE: new KnownMarks(),
+}
 
 /** A text with placeholders, taken apart: before, between and behind them. */
 export interface Split {
@@ -50,14 +68,7 @@ export class Placeholders {
     this.#kind = kind
     this.#begin = ` ${this.#mark}${this.#secret}-`
     this.#end = `-${this.#mark} `
-    const sites = known[kind]
-    sites.set(this.#mark, site)
-    if (sites.size > MAX_KNOWN) {
-      for (const oldest of sites.keys()) {
-        sites.delete(oldest)
-        break
-      }
-    }
+    known[kind].add(this.#mark, site)
   }
 
   make(index: number): string {
@@ -155,19 +166,26 @@ function middleOf(kind: PlaceholderKind, index: number): string {
   return middle
 }
 
-/** Only digits, which survive a change of case: 122 bits of chance, in four numbers of ten digits. */
+/** Numbers by chance, made many at a time. */
+const chance = new Uint32Array(1_024)
+let used = chance.length
+
+/** Only digits, which survive a change of case: 128 bits of chance, in four numbers of ten digits. */
 function randomDigits(): string {
-  const hex = nodeCrypto().randomUUID().replaceAll('-', '')
+  if (used === chance.length) {
+    nodeCrypto().randomFillSync(chance)
+    used = 0
+  }
   let digits = ''
-  for (let at = 0; at < hex.length; at += 8) {
-    digits += String(parseInt(hex.slice(at, at + 8), 16)).padStart(10, '0')
+  for (const end = used + 4; used < end; used++) {
+    digits += String(chance[used]).padStart(10, '0')
   }
   return digits
 }
 
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
 export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosition | undefined {
-  const sites = known[kind]
+  const { sites } = known[kind]
   if (sites.size === 0 || !text.includes(signOf(kind))) return undefined
   for (const [, mark] of text.matchAll(STRAY[kind])) {
     const site = sites.get(mark as string)
