@@ -1,4 +1,5 @@
 import type { CacheCore } from '../backend/core.js'
+import type { Lookup } from '../backend/entries.js'
 import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
 import { invalidationsSoFar } from '../invalidations.js'
 import { findOrMake, Search, takeOff } from '../making/find.js'
@@ -9,7 +10,7 @@ import { mayBeStale } from '../staleness.js'
 import { currentTurn } from '../turn.js'
 import type { Content } from './hole-parts.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
-import { startOf, seekerOf, type Look } from './open-many.js'
+import { seenBy, seekerOf, startOf, type Look } from './open-many.js'
 import { isPlain, isToBeKept, showPlain, type Opened, type PlacedFragment } from './open.js'
 import type { Fragment } from './spec.js'
 import { lookupStartedMs } from './telling.js'
@@ -40,21 +41,48 @@ export class Trails extends BoundedMemo<readonly Asked[]> {
   }
 }
 
-/** What was asked for and answered. */
-interface Known extends Look {
-  readonly asked: Asked
-  /** The template itself told that it is going to ask for it. */
-  readonly isTold: boolean
-  readonly turn: number
-  readonly moment: number
-  readonly invalidations: number
+/** What was asked for together. */
+class Batch {
+  readonly moment = nextMoment()
+  readonly invalidations = invalidationsSoFar()
   readonly removals: number
+  /** The turn in which it was answered. */
+  turn = 0
+  lookup!: Lookup
+
+  constructor(cache: CacheCore) {
+    this.removals = cache.removals
+  }
+
+  answered(lookup: Lookup): void {
+    this.lookup = lookup
+    this.turn = currentTurn()
+  }
+}
+
+/** What was asked for and answered. */
+class Known implements Look {
+  constructor(
+    readonly batch: Batch,
+    readonly asked: Asked,
+    readonly at: number,
+    /** The template itself told that it is going to ask for it. */
+    readonly isTold: boolean,
+  ) {}
+
+  get lookup(): Lookup {
+    return this.batch.lookup
+  }
+
+  get isFound(): boolean {
+    return this.batch.lookup.hits[this.at] !== undefined
+  }
 }
 
 /** What is known of the entries of one cache, and what was claimed of those that are missing. */
 class Answers {
   readonly #cache: CacheCore
-  readonly #known = new Map<string, Known>()
+  #known = new Map<string, Known>()
   readonly #starts = new Map<string, Start>()
   #giveUp: NodeJS.Timeout | undefined
 
@@ -69,33 +97,33 @@ class Answers {
     trail: readonly Asked[],
   ): Promise<Look | undefined> {
     const cache = this.#cache
-    const isTold = new Map<Asked, boolean>([[first, false]])
-    const keys = new Set([first.variant.storedKey])
-    for (const one of [...told, ...trail]) {
-      if (keys.size > MAX_AHEAD || one.cache !== cache || keys.has(one.variant.storedKey)) continue
-      keys.add(one.variant.storedKey)
-      isTold.set(one, told.includes(one))
+    const batch = new Batch(cache)
+    const places = new Map<string, Known>()
+    const keys: string[] = []
+    const tags = new Set<string>()
+    let stale = false
+    const add = (asked: Asked, isTold: boolean) => {
+      const { variant, ageing } = asked
+      const { storedKey } = variant
+      if (asked.cache !== cache || places.size > MAX_AHEAD || places.has(storedKey)) return
+      places.set(storedKey, new Known(batch, asked, places.size, isTold))
+      keys.push(variant.key)
+      for (const tag of asked.tags) tags.add(tag)
+      stale ||= mayBeStale(ageing)
     }
-    const asked = [...isTold.keys()]
-    const before = {
-      moment: nextMoment(),
-      invalidations: invalidationsSoFar(),
-      removals: cache.removals,
-    }
-    const lookup = await cache.tryLookup(
-      asked.map(({ variant }) => variant.key),
-      [...keys],
-      [...new Set(asked.flatMap(({ tags }) => tags))],
-      { stale: asked.some(({ ageing }) => mayBeStale(ageing)), toMake: true },
-    )
-    if (lookup === undefined) return undefined
-    const after = { ...before, lookup, turn: currentTurn() }
-    asked.forEach((one, at) => {
-      // The first is about to be made, if it is missing.
-      if (at === 0 && lookup.hits[0] === undefined) return
-      const known = { ...after, asked: one, at, isTold: isTold.get(one) === true }
-      this.#known.set(one.variant.storedKey, known)
+    add(first, false)
+    for (const one of told) add(one, true)
+    for (const one of trail) add(one, false)
+    const lookup = await cache.tryLookup(keys, [...places.keys()], [...tags], {
+      stale,
+      toMake: true,
     })
+    if (lookup === undefined) return undefined
+    batch.answered(lookup)
+    // The first is about to be made, if it is missing.
+    if (lookup.hits[0] === undefined) places.delete(first.variant.storedKey)
+    if (this.#known.size === 0) this.#known = places
+    else for (const [storedKey, known] of places) this.#known.set(storedKey, known)
     return { lookup, at: 0 }
   }
 
@@ -103,7 +131,7 @@ class Answers {
   take(storedKey: string): Known | undefined {
     const known = this.#known.get(storedKey)
     if (known === undefined) return undefined
-    if (isFound(known)) {
+    if (known.isFound) {
       if (this.#isFresh(known)) return known
       this.#known.delete(storedKey)
       return undefined
@@ -112,10 +140,10 @@ class Answers {
     this.#known.delete(storedKey)
     if (!this.#isFresh(known) && !this.#starts.has(storedKey)) return undefined
     const { flights } = fragmentMakings.over(this.#cache)
-    return flights.haveEndedSince(storedKey, known.moment) ? undefined : known
+    return flights.haveEndedSince(storedKey, known.batch.moment) ? undefined : known
   }
 
-  #isFresh({ turn, invalidations, removals }: Known): boolean {
+  #isFresh({ batch: { turn, invalidations, removals } }: Known): boolean {
     return (
       turn === currentTurn() &&
       invalidations === invalidationsSoFar() &&
@@ -142,16 +170,17 @@ class Answers {
   async #begin(placed: PlacedFragment, look: Look): Promise<Start | undefined> {
     const { fragment } = placed
     const others = [...this.#known.values()].filter(
-      (known) => !isFound(known) && this.#isFresh(known),
+      (known) => !known.isFound && this.#isFresh(known),
     )
-    const own = isToBeKept(placed) ? [{ asked: fragment as Asked, ...look }] : []
+    const { lookup, at } = look
+    const own = isToBeKept(placed) ? [{ asked: fragment as Asked, lookup, at }] : []
     const wanted = [...own, ...others.filter(({ asked }) => !this.#starts.has(keyOf(asked)))]
     const looks = [look, ...wanted]
     const beginning = await this.#cache.tryBegin(
       wanted.map(({ asked }) => keyOf(asked)),
       {
         lying: wanted.map(({ lookup, at }) => lookup.lying[at]),
-        seen: new Map(looks.flatMap(({ lookup }) => [...lookup.seen])),
+        seen: seenBy(looks),
         withClock: looks.every(({ lookup }) => lookup.withClock === true),
       },
       [...new Set([...fragment.tags, ...wanted.flatMap(({ asked }) => asked.tags)])],
@@ -282,10 +311,6 @@ function search(
 
 function keyOf({ variant }: Asked): string {
   return variant.storedKey
-}
-
-function isFound({ lookup, at }: Known): boolean {
-  return lookup.hits[at] !== undefined
 }
 
 /** Without the rest of a fragment, which would be kept with it. */

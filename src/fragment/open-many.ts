@@ -11,7 +11,7 @@ import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { FragmentOutcome } from '../observe/channels.js'
 import { mayBeStale } from '../staleness.js'
-import type { TagVersions } from '../tags.js'
+import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
 import type { Content, HoleRenderer } from './hole-parts.js'
 import { canShow } from './holes.js'
@@ -156,7 +156,7 @@ class Round implements Beginner {
       kept.map(({ placed }) => placed.fragment.variant.storedKey),
       {
         lying: kept.map(({ look }) => look.lookup.lying[look.at]),
-        seen: new Map(asked.flatMap(({ look }) => [...look.lookup.seen])),
+        seen: seenBy(asked.map(({ look }) => look)),
         withClock: asked.every(({ look }) => look.lookup.withClock === true),
       },
       [...new Set(asked.flatMap(({ placed }) => placed.fragment.tags))],
@@ -317,6 +317,14 @@ function lookAlone(
   const options = isCurrent ? { isCurrent } : { stale: mayBeStale(ageing) }
   const lookup = cache.tryLookup([key], [storedKey], tags, { ...options, toMake: true })
   return chain(lookup, (found) => found && { lookup: found, at: 0 })
+}
+
+/** The tag versions that some look-ups found: most were looked up together. */
+export function seenBy(looks: readonly Look[]): SeenVersions {
+  const lookups = new Set(looks.map(({ lookup }) => lookup))
+  const [first, ...others] = lookups
+  if (others.length === 0) return first?.seen ?? NO_VERSIONS
+  return new Map([...lookups].flatMap(({ seen }) => [...seen]))
 }
 
 /** @param versions - Of the tags of a whole batch. */
