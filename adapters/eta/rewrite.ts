@@ -110,6 +110,8 @@ class Rewriter {
   readonly #late: (() => void)[] = []
   /** Code of the tags that can be told ahead. */
   readonly #told: string[] = []
+  /** What gives the tags that are told. */
+  readonly #sites: string[] = []
   #count = 0
   #holeCount = 0
 
@@ -219,14 +221,15 @@ class Rewriter {
   /** The nocache blocks, which are rendered without the rest of the template. */
   #entries(): AstNode[] {
     // In a block of its own, the template's own names are not theirs.
-    if (this.#holes.size === 0) return [this.#code(undefined, `{${this.#tellsCode()}`)]
+    const sites = this.#sites.join('')
+    if (this.#holes.size === 0) return [this.#code(undefined, `${sites}{${this.#tellsCode()}`)]
     const entries = Array.from(this.#holes, ([from, { to, compiled }]) => [
       this.#code(from, `if(${RUNTIME}.asked===${JSON.stringify(compiled.id)}){`),
       ...this.#slice(from + 1, to),
       this.#code(to, '}'),
     ])
     return [
-      this.#code(undefined, `if(${RUNTIME}.asked!==undefined){`),
+      this.#code(undefined, `${sites}if(${RUNTIME}.asked!==undefined){`),
       ...entries.flat(),
       this.#code(undefined, `return __eta.res}{${this.#tellsCode()}`),
     ]
@@ -279,13 +282,17 @@ class Rewriter {
       outer.nests = true
       outer.awaits ||= tag.awaits
     }
-    if (this.#open.length === 0 && isTold(tag.args, this.#config)) {
-      this.#told.push(`[${this.#siteCode(tag)},()=>(${plainValuesCode(tag.args)})]`)
-    }
     const variable = `${RUNTIME}${this.#count++}`
+    let site = this.#siteCode(tag)
+    if (this.#open.length === 0 && isTold(tag.args, this.#config)) {
+      // What is told and what is met is one and the same tag.
+      this.#sites.push(`const ${variable}Site=()=>${site};`)
+      site = `${variable}Site()`
+      this.#told.push(`[${site},()=>(${plainValuesCode(tag.args)})]`)
+    }
     const begin = this.#ast[tag.at] as TagNode
     this.#rewritten[at] = { ...node, val: endCode(variable) }
-    this.#rewritten[tag.at] = { ...begin, val: this.#beginCode(variable, tag) }
+    this.#rewritten[tag.at] = { ...begin, val: beginCode(variable, site, tag) }
   }
 
   #siteCode({ args, position, awaits, nests }: OpenTag): string {
@@ -302,15 +309,15 @@ class Rewriter {
     // A template object is one and the same whenever the code runs: what is made once hangs on it.
     return `${RUNTIME}.site\`${escapeTemplate(JSON.stringify(tag))}\``
   }
+}
 
-  #beginCode(variable: string, tag: OpenTag): string {
-    return (
-      `{const ${variable}=${RUNTIME}.open(${this.#siteCode(tag)},${valuesCode(tag.args)});if(${variable}!==null){` +
-      // In a function that is not async, await is no keyword but an unknown variable.
-      `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
-      `if(${variable}.begin())try{`
-    )
-  }
+function beginCode(variable: string, site: string, { args }: OpenTag): string {
+  return (
+    `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)});if(${variable}!==null){` +
+    // In a function that is not async, await is no keyword but an unknown variable.
+    `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
+    `if(${variable}.begin())try{`
+  )
 }
 
 function endCode(variable: string): string {
@@ -326,8 +333,9 @@ function waitCode(text: string): string {
 
 /** What may be told of a tag before it is met: texts, numbers, and what is read of the template's data. */
 function isTold({ timeout, varyOn, keywords }: TagArguments, { varName }: EtaConfig): boolean {
+  const data = varName.replaceAll('$', '\\$')
   const told = new RegExp(
-    `^(?:[\\s[\\],]|\\d+|${varName}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
+    `^(?:[\\s[\\],]|\\d+|${data}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
     'i',
   )
   return [timeout, ...varyOn, ...keywords.values()].every(({ text }) => told.test(text))

@@ -10,7 +10,7 @@ import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
 import { takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
-import { copyFrames, scopeOf } from './scope.js'
+import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
 import { Template } from './template.js'
 
 /** What to do where a tag cannot wait. */
@@ -85,15 +85,20 @@ class Block implements TagBody {
 
   keepBody(): () => string {
     const body = this.#body
-    const context = this.#context
     const isKnown = templateOf(body) !== undefined || body.program === undefined
     if (!isKnown) throw blockFaults.unregistered(this.#tag)
     const data = this.#data && copyFrames(this.#data)
-    const render = () => (data === undefined ? body(context) : body(context, { data }))
     const session = currentSession()
     const runAsNow = session && scopeOf(session).capture()
+    return () => this.#renderKept(data, runAsNow)
+  }
+
+  #renderKept(data: DataFrame | undefined, runAsNow: RunAsCaptured | undefined): string {
+    const body = this.#body
+    const context = this.#context
+    const render = () => (data === undefined ? body(context) : body(context, { data }))
     const late = runAsNow === undefined ? render : () => runAsNow(render)
-    return () => toText(inPage(this.#page, late))
+    return toText(inPage(this.#page, late))
   }
 }
 

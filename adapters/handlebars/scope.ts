@@ -6,12 +6,16 @@ interface Capture extends ContainerState {
   readonly template: Template
 }
 
+/** Runs a body with what was captured put back. */
+export type RunAsCaptured = <T>(body: () => T) => T
+
 /** The templates whose code may run in one render. */
 class Scope {
   #templates = new Set<Template>()
   #isNested = false
   /** The last capture; most tags of a render find everything as the one before did. */
-  #last: readonly Capture[] = []
+  #last: readonly Capture[] | undefined
+  #runAsCaptured: RunAsCaptured = (body) => body()
 
   /** Runs a template. */
   run<T>(template: Template, main: () => T): T {
@@ -32,18 +36,14 @@ class Scope {
    *
    * @returns Runs a body with all that put back.
    */
-  capture(): <T>(body: () => T) => T {
-    if (
-      this.#last.length !== this.#templates.size ||
-      !this.#last.every((one) => this.#templates.has(one.template) && isCurrent(one))
-    ) {
-      this.#last = Array.from(this.#templates, (template) => ({
-        template,
-        ...stateOf(template.container as Container),
-      }))
-    }
-    const captures = this.#last
-    return (body) => {
+  capture(): RunAsCaptured {
+    if (this.#last !== undefined && this.#isStill(this.#last)) return this.#runAsCaptured
+    const captures = Array.from(this.#templates, (template) => ({
+      template,
+      ...stateOf(template.container as Container),
+    }))
+    this.#last = captures
+    this.#runAsCaptured = (body) => {
       const templates = new Set<Template>()
       let runs = () => this.#nest(templates, body)
       for (const { template, ...state } of captures) {
@@ -54,6 +54,14 @@ class Scope {
       }
       return runs()
     }
+    return this.#runAsCaptured
+  }
+
+  #isStill(captures: readonly Capture[]): boolean {
+    return (
+      captures.length === this.#templates.size &&
+      captures.every((one) => this.#templates.has(one.template) && isCurrent(one))
+    )
   }
 
   #nest<T>(templates: Set<Template>, code: () => T): T {

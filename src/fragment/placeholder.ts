@@ -1,8 +1,9 @@
 import type { TagPosition } from '../errors.js'
 import { nodeCrypto } from '../node-crypto.js'
 
-/** Digits by which a damaged placeholder is recognised. */
-const MARK_LENGTH = 12
+/** Digits by which a damaged placeholder is recognised, and those that follow them: groups of three. */
+const MARK_GROUPS = 4
+const SECRET_GROUPS = 9
 
 /** No index has more digits. */
 const MAX_INDEX_LENGTH = 9
@@ -62,9 +63,8 @@ export class Placeholders {
 
   /** @param site - The tag that needs the first one. */
   constructor(site: TagPosition, kind: PlaceholderKind = 'fRaG') {
-    const digits = randomDigits()
-    this.#mark = digits.slice(-MARK_LENGTH)
-    this.#secret = digits.slice(0, -MARK_LENGTH)
+    this.#mark = randomDigits(MARK_GROUPS)
+    this.#secret = randomDigits(SECRET_GROUPS)
     this.#kind = kind
     this.#begin = ` ${this.#mark}${this.#secret}-`
     this.#end = `-${this.#mark} `
@@ -167,18 +167,22 @@ function middleOf(kind: PlaceholderKind, index: number): string {
 }
 
 /** Numbers by chance, made many at a time. */
-const chance = new Uint32Array(1_024)
+const chance = new Uint32Array(2_048)
 let used = chance.length
 
-/** Only digits, which survive a change of case: 128 bits of chance, in four numbers of ten digits. */
-function randomDigits(): string {
-  if (used === chance.length) {
+/** All groups of three digits. */
+const GROUPS: string[] = []
+
+/** Only digits, which survive a change of case. In all there are 39, of 129 bits of chance. */
+function randomDigits(groups: number): string {
+  if (used + groups > chance.length) {
+    for (let i = GROUPS.length; i < 1_000; i++) GROUPS.push(String(i).padStart(3, '0'))
     nodeCrypto().randomFillSync(chance)
     used = 0
   }
   let digits = ''
-  for (const end = used + 4; used < end; used++) {
-    digits += String(chance[used]).padStart(10, '0')
+  for (let i = 0; i < groups; i++) {
+    digits += GROUPS[(chance[used++] as number) % GROUPS.length]
   }
   return digits
 }
@@ -195,9 +199,9 @@ export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosi
 }
 
 /** An intact placeholder, of any render. */
-export const ANY_PLACEHOLDER = / \d{40}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
+export const ANY_PLACEHOLDER = / \d{39}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
 
 const STRAY = {
-  fRaG: /(?=(\d{12}))\d{40}-\d+ <fRaG "' >/g,
-  hOlE: /(?=(\d{12}))\d{40}-\d+ <hOlE "' >/g,
+  fRaG: /(?=(\d{12}))\d{39}-\d+ <fRaG "' >/g,
+  hOlE: /(?=(\d{12}))\d{39}-\d+ <hOlE "' >/g,
 }

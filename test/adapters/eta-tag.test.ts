@@ -134,6 +134,11 @@ const settings: FragmentCase[] = [
     context: { x: 1 },
     renders: twice('1', 1),
   }),
+  ...cases(both, 'varName with a dollar', `<% cache 9 a $d.x %><%= $d.x %><% endcache %>`, {
+    config: { varName: '$d' },
+    context: { x: 1 },
+    renders: twice('1', 1),
+  }),
   ...cases(both, 'useWith and debug', `<% cache t a x %><%= x %><% endcache %>`, {
     config: { useWith: true, debug: true },
     context: { x: 1, t: 9 },
