@@ -1,8 +1,9 @@
 import { UNTIMED } from '../backend/calls.js'
 import type { CacheCore } from '../backend/core.js'
 import type { Claim, Hit, Lookup } from '../backend/entries.js'
-import { findOrMake, landFound, Search, takeOff, type Seeker } from '../making/find.js'
+import { findOrMake, Search, takeOff, type Seeker } from '../making/find.js'
 import { isUnderLease, type Frame } from '../making/frame.js'
+import { nextMoment } from '../making/in-flight.js'
 import { dependOnHit, dependOnLanded, type FoundEntry, type Landed } from '../making/landed.js'
 import { Lease } from '../making/lease.js'
 import { toOld, type Lead } from '../making/making.js'
@@ -15,7 +16,7 @@ import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
 import type { Content, HoleRenderer } from './hole-parts.js'
 import { canShow } from './holes.js'
-import { flightToJoin, fragmentMakings, orderOf, type FragmentFlight } from './makings.js'
+import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import {
   contentOf,
   isPlain,
@@ -37,12 +38,12 @@ export interface Look {
 /** A fragment that is being looked up together with others. */
 class Sought implements Opening {
   opened: MaybePromise<Opened> | undefined
+  joined: boolean
 
-  constructor(
-    readonly placed: PlacedFragment,
-    readonly flight: FragmentFlight,
-    readonly joined: boolean,
-  ) {}
+  constructor(readonly placed: PlacedFragment) {
+    const { ageing } = placed.fragment
+    this.joined = ageing !== undefined && ageing.lock !== false
+  }
 }
 
 /**
@@ -53,6 +54,7 @@ class Round implements Beginner {
   readonly #cache: CacheCore
   readonly #makings: Makings<Landed<Content>>
   readonly #startedMs: number
+  readonly #moment = nextMoment()
   readonly #sought: Sought[] = []
   readonly #missing: { readonly placed: PlacedFragment; readonly look: Look }[] = []
   #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
@@ -65,10 +67,7 @@ class Round implements Beginner {
   }
 
   add(placed: PlacedFragment): Opening {
-    const { fragment, parent } = placed
-    const { variant, tags, ageing } = fragment
-    const flight = takeOff(variant.storedKey, tags, ageing, this.#makings, parent)
-    const sought = new Sought(placed, flight, ageing !== undefined && ageing.lock !== false)
+    const sought = new Sought(placed)
     this.#sought.push(sought)
     return sought
   }
@@ -115,30 +114,44 @@ class Round implements Beginner {
   /** @param lookup - `undefined`: the store failed. */
   #looked(lookup: Lookup | undefined): void {
     this.#sought.forEach((sought, at) => {
-      const { placed, flight } = sought
-      const { fragment, parent } = placed
+      const { fragment, parent } = sought.placed
       const hit = lookup?.hits[at]
       const text = hit?.value
       // Most are found and whole: nothing is to be decided, nor to be waited for.
       if (hit !== undefined && typeof text === 'string' && isPlain(fragment, parent)) {
-        landFound(fragment.variant.storedKey, this.#makings, flight, hit, text)
         sought.opened = showPlain(fragment, parent, hit, text, this.#startedMs)
       } else {
-        sought.opened = settled(() => this.#searchFor(sought).looked(lookup && { lookup, at }))
+        sought.opened = settled(() => this.#search(sought, lookup && { lookup, at }))
       }
     })
   }
 
   #failed(error: unknown): void {
-    for (const sought of this.#sought) {
-      sought.opened = rejected(this.#searchFor(sought).failed(error))
-    }
+    for (const sought of this.#sought) sought.opened = rejected(error)
   }
 
-  #searchFor({ placed, flight }: Sought): Search<Look, Content, Opened> {
+  /** Serves what was found and cannot be shown as it is, or has made what was not found. */
+  #search(sought: Sought, look: Look | undefined): MaybePromise<Opened> {
+    const { placed } = sought
     const { fragment, parent } = placed
+    const { variant, tags, ageing } = fragment
     const seeker = seekerOf(placed, this, this.#startedMs)
-    return new Search(orderOf(fragment), this.#makings, parent, seeker, flight)
+    const makings = this.#makings
+    const isMissing = look === undefined || seeker.hitOf(look) === undefined
+    if (isMissing && this.#isOvertaken(fragment, parent, look)) {
+      sought.joined = true
+      return findOrMake(orderOf(fragment), makings, parent, seeker)
+    }
+    const flight = takeOff(variant.storedKey, tags, ageing, makings, parent)
+    return new Search(orderOf(fragment), makings, parent, seeker, flight).looked(look)
+  }
+
+  /** Whether somebody else is making it, or has made it, since it was asked for. */
+  #isOvertaken(fragment: Fragment, parent: Frame | undefined, look: Look | undefined): boolean {
+    if (flightToJoin(fragment, parent) !== undefined) return true
+    const { flights } = this.#makings
+    // Of a store that failed nothing is to be found now either.
+    return look !== undefined && flights.haveEndedSince(fragment.variant.storedKey, this.#moment)
   }
 
   /** @returns `undefined`: the store failed, and what is made cannot be kept. */

@@ -237,24 +237,13 @@ export class Search<Look, Value, Out> {
   }
 
   #land(found: FoundEntry<Value>): void {
-    landFound(this.#order.storedKey, this.#makings, this.#flight, found.hit, found.value)
+    this.#flight.land(this.#flight.isAwaited ? toLanded(found) : undefined)
+    this.#release()
   }
 
   #release(): void {
     this.#makings.flights.release(this.#order.storedKey, this.#flight)
   }
-}
-
-/** Ends a flight with what was found. */
-export function landFound<Value>(
-  storedKey: string,
-  { flights }: Makings<Landed<Value>>,
-  flight: Flight<Landed<Value>>,
-  hit: Hit,
-  value: Value,
-): void {
-  flight.land(flight.isAwaited ? toLanded({ hit, value }) : undefined)
-  flights.release(storedKey, flight)
 }
 
 function foundIn<Look, Value>(

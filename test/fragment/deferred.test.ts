@@ -131,3 +131,30 @@ describe('deferred fragments', () => {
     )
   })
 })
+
+describe('callers who ask for one fragment at once', () => {
+  it.each([false, true])('have it made once; the store is down: %s', async (isDown) => {
+    const { cache, fragments } = setUp()
+    let runs = 0
+    const body = async () => {
+      runs++
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return 'text'
+    }
+    cache.failing = isDown
+    const all = Array.from({ length: 10 }, async () => fragments.render({ name: 'f' }, body))
+    expect(new Set(await Promise.all(all))).toEqual(new Set(['text']))
+    expect(runs).toBe(1)
+  })
+
+  it('look again where it was made between their look-up and its answer', async () => {
+    const { cache, fragments } = setUp()
+    let runs = 0
+    const body = () => String(++runs)
+    const first = fragments.render({ name: 'f' }, body)
+    cache.latencyMs = 30
+    const late = fragments.render({ name: 'f' }, body)
+    cache.latencyMs = 0
+    expect(await Promise.all([first, late])).toEqual(['1', '1'])
+  })
+})
