@@ -297,9 +297,9 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
   })
 
   it('comes back to its limit after a batch that was given up', async () => {
-    insertMs = 150
+    insertMs = 300
     const cache = createNoting({ maxEntries: 100, timeLimitMs: 400 })
-    // In three statements or more.
+    // In two statements or more.
     const batch = keysOf(15_000).map((key) => [key, 1] as const)
     await expect(cache.setMany(batch)).rejects.toThrow('no answer within 400 ms')
     await expect.poll(countRows).toBeLessThanOrEqual(100 + excessOf(100))

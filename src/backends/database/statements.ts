@@ -7,8 +7,27 @@ export const COLUMNS = 'cache_key, value, number, expires, key_prefix'
 /** Parameters of a written row. */
 export const COLUMN_COUNT = 5
 
-/** Up to so many keys a statement's text is worth keeping. */
-const FIXED_KEYS = 16
+/** Up to so many rows a statement's text is worth keeping. */
+const FIXED_ROWS = 16
+
+/** Up to so many keys a statement is worth keeping: the database reads and plans it once for each connection. */
+const FIXED_KEYS = 512
+
+/**
+ * For how many keys a statement is to be that reads so many: each up to 16, then ever fewer, so that there are few
+ * of them.
+ */
+function sizeFor(keys: number): number {
+  if (keys <= 16 || keys > FIXED_KEYS) return keys
+  const step = 2 ** Math.max(3, Math.ceil(Math.log2(keys)) - 3)
+  return Math.ceil(keys / step) * step
+}
+
+/** @returns Keys for one statement that reads many: some of them more than once. */
+export function fillUp(keys: readonly string[]): readonly string[] {
+  const missing = sizeFor(keys.length) - keys.length
+  return missing === 0 ? keys : [...keys, ...new Array<string>(missing).fill(keys[0] as string)]
+}
 
 const ONCE: StatementTraits = {}
 /** Traits of a fixed statement that gives rows. */
@@ -94,13 +113,17 @@ export abstract class Statements {
     )
   }
 
-  /** Keys; now. Gives `cache_key` and `value`. */
+  /** Keys, see {@link fillUp}; now. Gives `cache_key` and `value`. */
   readMany(keys: number): Statement {
-    return kept(this.#reads, keys, () =>
-      this.statement(
-        `SELECT cache_key, ${this.parts.value} AS value FROM ${this.table} WHERE cache_key IN (${list(keys)}) AND expires > ?`,
-        { givesRows: true, isFixed: keys <= FIXED_KEYS },
-      ),
+    return kept(
+      this.#reads,
+      keys,
+      () =>
+        this.statement(
+          `SELECT cache_key, ${this.parts.value} AS value FROM ${this.table} WHERE cache_key IN (${list(keys)}) AND expires > ?`,
+          { givesRows: true, isFixed: keys <= FIXED_KEYS },
+        ),
+      FIXED_KEYS,
     )
   }
 
@@ -212,10 +235,11 @@ export function kept(
   known: Map<number, Statement>,
   count: number,
   make: () => Statement,
+  most = FIXED_ROWS,
 ): Statement {
   const found = known.get(count)
   if (found !== undefined) return found
   const made = make()
-  if (count <= FIXED_KEYS) known.set(count, made)
+  if (count <= most) known.set(count, made)
   return made
 }

@@ -14,6 +14,7 @@ import { keyChunksOf, MysqlWriter } from './mysql-writer.js'
 import { keyOf, Removal, type Run } from './removal.js'
 import { fromExpires, fromValue, toExpires, toParameters, toRow, type WriteRow } from './row.js'
 import { StandardStatements } from './standard-statements.js'
+import { fillUp } from './statements.js'
 import { StandardWriter } from './standard-writer.js'
 import type { TableName } from './table-name.js'
 import { carryOut } from './work.js'
@@ -117,9 +118,10 @@ export class Table {
     const { statements } = this.#writer
     const unique = [...new Set(columns)]
     const chunks = driver.dialect === 'mysql' ? keyChunksOf(unique) : split(unique, MOST_KEYS)
-    const answers = inTurn(chunks, (some) =>
-      driver.run(statements[what](some.length), [...some, Date.now()]),
-    )
+    const answers = inTurn(chunks, (some) => {
+      const asked = what === 'readMany' ? fillUp(some) : some
+      return driver.run(statements[what](asked.length), [...asked, Date.now()])
+    })
     return chain(
       answers,
       (all) =>
