@@ -1,11 +1,13 @@
 import type Handlebars from 'handlebars'
 import type { Caches } from '../../src/caches.js'
+import { renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { EngineCache } from '../../src/engine.js'
 import { show } from '../../src/errors.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
+import { chain } from '../../src/maybe-promise.js'
 import { missingPeer } from '../../src/missing-peer.js'
 import { extendCompiler } from './compiler.js'
 import { Digests } from './digest.js'
@@ -121,13 +123,20 @@ export function registerCache(
       if (typeof render !== 'function') {
         throw new TypeError(`template: ${show(render)} is neither a template nor its source`)
       }
-      return cache.renderDeferred(async () => {
-        const text: unknown = await render(context as never, options)
+      const textOf = (text: unknown): string => {
         if (typeof text === 'string') return text
         throw new TypeError(`template: it gave ${show(text)} instead of a text`)
-      })
+      }
+      return isTemplate(render)
+        ? renderDeferredAtOnce(() => chain(render(context as never, options), textOf))
+        : cache.renderDeferred(async () => textOf(await render(context as never, options)))
     },
   }
+}
+
+/** Whether a function is a template of Handlebars' own making, which renders at once. */
+function isTemplate(render: object): boolean {
+  return '_setup' in render && '_child' in render
 }
 
 function checkInstance(handlebars: unknown): Instance {

@@ -11,6 +11,11 @@ function otherExtensions(engine: Engine): readonly Extension[] {
   return engine.extensionsList.filter((one) => one !== engine.extensions[EXTENSION])
 }
 
+/** Whether there are tags of others, which may be asynchronous. */
+export function hasOtherExtensions(engine: Engine): boolean {
+  return engine.extensionsList.length > 1
+}
+
 /** The tags of other extensions, which may be added and removed at any time. */
 export function otherTags(engine: Engine): readonly string[] {
   return otherExtensions(engine).flatMap(({ tags }) => tags ?? [])

@@ -1,7 +1,8 @@
-import { renderDeferred } from '../../src/fragment/deferred.js'
+import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { apartFromBodies, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
+import { hasOtherExtensions } from './other-tags.js'
 import { inPage, notePage } from './pages.js'
 import type { BlockFunction, Engine, NunjucksFrame, RenderCallback, Template } from './engine.js'
 
@@ -68,6 +69,7 @@ export class TemplateNames {
  * over those that answer at once.
  */
 function renderTop(
+  engine: Engine,
   render: (callback?: RenderCallback) => string | null,
   callback: RenderCallback | undefined,
 ): string | null {
@@ -78,7 +80,8 @@ function renderTop(
       throw original(error as Error)
     }
   }
-  const text = renderDeferred(
+  const deferred = mayWait(engine) ? renderDeferred : renderDeferredAtOnce
+  const text = deferred(
     () =>
       new Promise<string>((resolve, reject) => {
         apartFromBodies(() =>
@@ -95,6 +98,13 @@ function renderTop(
     (error: unknown) => process.nextTick(callback, error),
   )
   return null
+}
+
+/** Whether the code of an environment's templates may go on after something has answered. */
+function mayWait(engine: Engine): boolean {
+  const { asyncFilters, loaders } = engine
+  if (asyncFilters.length > 0 || hasOtherExtensions(engine)) return true
+  return loaders.some((loader) => loader.async === true)
 }
 
 /** Looks after every template that an environment hands out. */
@@ -176,6 +186,7 @@ export class Templates {
       const done = typeof options === 'function' ? options : callback
       const settings = typeof options === 'function' ? undefined : options
       return renderTop(
+        engine,
         (inner) =>
           inPage({ variables: context }, () =>
             this.#compile(settings?.path, () =>
@@ -224,6 +235,7 @@ export class Templates {
       }
       const [given, done] = readRenderArguments(context, parentFrame, callback)
       return renderTop(
+        this.#engine,
         (inner) => inPage({ variables: given }, () => render.call(template, given, inner ?? null)),
         done,
       )

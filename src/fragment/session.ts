@@ -49,6 +49,13 @@ function hasLost({ frame }: Attempt, lost: readonly DeferredFragment[]): boolean
   return lost.some(({ parent }) => isWithin(parent, frame))
 }
 
+let running: DeferredSession | undefined
+
+/** The session whose templates run now. */
+export function runningSession(): DeferredSession | undefined {
+  return running
+}
+
 /** The fragments that one render puts off, and their placeholders. */
 export class DeferredSession {
   readonly deferred = new DeferredTexts(() => this.#neverStarted())
@@ -59,6 +66,17 @@ export class DeferredSession {
   #soon: Promise<void> | undefined
   readonly #inHoles: DeferredFragment[] = []
   #hasEnded = false
+
+  /** Runs code of this session's templates, as far as it does not wait. */
+  run<T>(action: () => T): T {
+    const outer = running
+    running = this
+    try {
+      return action()
+    } finally {
+      running = outer
+    }
+  }
 
   /** Puts a fragment off. @returns What stands for it until the template is done. */
   defer(deferred: DeferredFragment): string {
@@ -162,7 +180,7 @@ export class DeferredSession {
 
   #runBody(attempt: Attempt, { fragment, body }: DeferredFragment): Begun {
     const from = this.deferred.count
-    const text = attempt.runSync(() => toText(body(), fragment))
+    const text = this.run(() => attempt.runSync(() => toText(body(), fragment)))
     this.#letGoOfDropped(text, from)
     return { attempt, text }
   }
@@ -253,7 +271,7 @@ export class DeferredSession {
   /** Renders holes as a part of this session. */
   renderHole(holes: HoleRenderer, ref: HoleRef): MaybePromise<string | undefined> {
     const from = this.deferred.count
-    const text = holes.render(ref)
+    const text = this.run(() => holes.render(ref))
     if (typeof text === 'string') this.#letGoOfDropped(text, from)
     return text
   }
