@@ -65,8 +65,18 @@ export class AsyncSlot<T> {
   }
 
   /**
-   * Holds for the rest of the calling code, and for what it begins. Contexts have to be tracked already, and be
-   * held for good: see {@link run}.
+   * Has contexts tracked from now on, before one is entered by hand.
+   *
+   * @param hold - Released when nothing that is entered runs any more.
+   */
+  track(hold: ContextHold): void {
+    hold.take()
+    contexts.run(this.#with(this.current), () => undefined)
+  }
+
+  /**
+   * Holds for the rest of the calling code, and for what it begins. Contexts have to be tracked since before that
+   * began to wait: see {@link track}.
    */
   enter(value: T | undefined): void {
     contexts.enterWith(this.#with(value))

@@ -5,9 +5,8 @@ import {
   asyncFrame,
   currentFrame,
   enterAsyncFrame,
-  Frame,
+  type Frame,
   isWithin,
-  runAsyncIn,
   swapSyncFrame,
 } from '../../src/making/frame.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
@@ -128,7 +127,8 @@ export class OpenFragment implements Body {
 
   /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
   async wait(): Promise<void> {
-    trackContexts(this.#fragment)
+    // Its body enters its frame behind this.
+    if (this.#site.awaits) this.#writing.trackFrames()
     this.#textBefore = this.#writing.buffer.res
     this.#writing.suspend(this)
     if (this.#opening !== undefined) {
@@ -317,18 +317,6 @@ export class OpenFragment implements Body {
     this.#begun?.below?.settle()
     this.#enterAsync()
   }
-}
-
-let tracksContexts = false
-
-/**
- * Makes the runtime track asynchronous contexts before one is entered by hand: in a context that it
- * does not know yet, the frame would be entered for everything that runs outside of any.
- */
-function trackContexts({ cache }: Fragment): void {
-  if (tracksContexts) return
-  tracksContexts = true
-  runAsyncIn(new Frame(cache, undefined, undefined), () => undefined)
 }
 
 /**

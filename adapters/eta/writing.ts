@@ -1,5 +1,6 @@
 import type { CacheTagError, TagPosition } from '../../src/errors.js'
-import { currentFrame, type Frame } from '../../src/making/frame.js'
+import { ContextHold } from '../../src/async-slot.js'
+import { currentFrame, trackFrames, type Frame } from '../../src/making/frame.js'
 import { etaFaults } from './faults.js'
 
 /** The variable `__eta` of a template: what it has put out so far. */
@@ -43,6 +44,8 @@ export class Writing {
   /** What is in the buffer while it has an owner. */
   #text = ''
   #conflict: CacheTagError | undefined
+  /** Keeps contexts tracked until the template is left. */
+  #hold: ContextHold | undefined
 
   constructor(readonly buffer: EtaBuffer) {}
 
@@ -64,6 +67,7 @@ export class Writing {
    *   nobody waited for.
    */
   finish(): CacheTagError | undefined {
+    this.#hold?.release()
     const late = this.#waiting ?? this.#top
     if (late !== undefined) this.clash(late.site)
     return this.#conflict
@@ -73,7 +77,15 @@ export class Writing {
   suspend(waiter: Waiter): void {
     if (this.#top === undefined && !waiter.isFragment) return
     this.#waiting = waiter
-    this.#top?.lift()
+    if (this.#top === undefined) return
+    this.trackFrames()
+    this.#top.lift()
+  }
+
+  /** Called before something waits behind which a frame is entered. */
+  trackFrames(): void {
+    this.#hold ??= new ContextHold()
+    trackFrames(this.#hold)
   }
 
   /**

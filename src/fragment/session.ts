@@ -56,6 +56,16 @@ export function runningSession(): DeferredSession | undefined {
   return running
 }
 
+function runAs<T>(session: DeferredSession, action: () => T): T {
+  const outer = running
+  running = session
+  try {
+    return action()
+  } finally {
+    running = outer
+  }
+}
+
 /** The fragments that one render puts off, and their placeholders. */
 export class DeferredSession {
   readonly deferred = new DeferredTexts(() => this.#neverStarted())
@@ -69,13 +79,7 @@ export class DeferredSession {
 
   /** Runs code of this session's templates, as far as it does not wait. */
   run<T>(action: () => T): T {
-    const outer = running
-    running = this
-    try {
-      return action()
-    } finally {
-      running = outer
-    }
+    return runAs(this, action)
   }
 
   /** Puts a fragment off. @returns What stands for it until the template is done. */

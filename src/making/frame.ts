@@ -195,8 +195,19 @@ export function asyncFrame(): Frame | undefined {
 }
 
 /**
+ * Has contexts tracked before a frame is entered by {@link enterAsyncFrame}: in a context that the runtime does
+ * not know yet, the frame would be entered for everything that runs outside of any.
+ *
+ * @param hold - Released when nothing that is entered runs any more.
+ */
+export function trackFrames(hold: ContextHold): void {
+  asynchronous.track(hold)
+}
+
+/**
  * Enters a frame without a callback, for code that cannot be passed as one and may wait in between. Call it
- * only right after an `await`: otherwise the caller's own context would change too.
+ * only right after an `await` that began after {@link trackFrames}: otherwise the caller's own context would
+ * change too.
  */
 export function enterAsyncFrame(frame: Frame | undefined): void {
   asynchronous.enter(frame)
