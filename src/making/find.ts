@@ -237,7 +237,7 @@ export class Search<Look, Value, Out> {
   }
 
   #land(found: FoundEntry<Value>): void {
-    this.#flight.land(this.#flight.isAwaited ? toLanded(found) : undefined)
+    this.#flight.land(toLanded(found))
     this.#release()
   }
 

@@ -23,9 +23,7 @@ export class Flight<Landed> extends InFlight {
   /** The last look at the store, which answers all who asked before it. */
   #looked: { readonly at: number; readonly found: Promise<Landed | Failed | undefined> } | undefined
   readonly #tags: readonly string[]
-  /** Made only for who waits: most flights are joined by nobody. */
-  #landing: Landing<Landed> | undefined
-  #settled: Settled<Landed> | undefined
+  readonly #landing = new Landing<Landed>()
 
   /** @param tags - The stored tags of the entry itself. */
   constructor(tags: readonly string[]) {
@@ -34,16 +32,7 @@ export class Flight<Landed> extends InFlight {
   }
 
   get landed(): Promise<Landed | undefined> {
-    if (this.#landing === undefined) {
-      this.#landing = new Landing()
-      if (this.#settled !== undefined) this.#landing.settle(this.#settled)
-    }
     return this.#landing.promise
-  }
-
-  /** Whether anybody waits for it. */
-  get isAwaited(): boolean {
-    return this.#landing !== undefined
   }
 
   /**
@@ -89,18 +78,13 @@ export class Flight<Landed> extends InFlight {
 
   /** Ends it; `undefined` tells those who wait to look for themselves. */
   land(landed: Landed | undefined): void {
-    this.#settle(landed === undefined ? NOTHING : { value: landed })
+    this.end()
+    this.#landing.settle({ value: landed })
   }
 
   fail(error: unknown): void {
-    this.#settle({ error })
-  }
-
-  #settle(settled: Settled<Landed>): void {
     this.end()
-    if (this.#settled !== undefined) return
-    this.#settled = settled
-    this.#landing?.settle(settled)
+    this.#landing.settle({ error })
   }
 
   /** Whether what it depends on was invalidated since it took off: it is too old to join. */
@@ -129,35 +113,43 @@ interface Begun {
   readonly moment: number
 }
 
+/** A promise that is settled from outside. It is made only for who waits: most flights are joined by nobody. */
+class Landing<Landed> {
+  #promise: Promise<Landed | undefined> | undefined
+  #settled: Settled<Landed> | undefined
+  #resolve!: (landed: Landed | undefined) => void
+  #reject!: (error: unknown) => void
+
+  get promise(): Promise<Landed | undefined> {
+    if (this.#promise !== undefined) return this.#promise
+    this.#promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // If nobody waits any more, an error must not count as unhandled.
+    this.#promise.catch(() => undefined)
+    if (this.#settled !== undefined) this.#tell(this.#settled)
+    return this.#promise
+  }
+
+  settle(settled: Settled<Landed>): void {
+    if (this.#settled !== undefined) return
+    this.#settled = settled
+    if (this.#promise !== undefined) this.#tell(settled)
+  }
+
+  #tell(settled: Settled<Landed>): void {
+    if ('error' in settled) this.#reject(settled.error)
+    else this.#resolve(settled.value)
+  }
+}
+
+type Settled<Landed> = { readonly value: Landed | undefined } | { readonly error: unknown }
+
 /**
  * Whether what is made in a frame must not wait for a lease, because something around it holds one, or is
  * waited for by a holder. Otherwise they could wait for each other.
  */
 export function mustNotWait(frame: Frame | undefined): boolean {
   return isUnderLease(frame) || flightAround(frame)?.isUrgent === true
-}
-
-type Settled<Landed> = { readonly value: Landed | undefined } | { readonly error: unknown }
-
-const NOTHING = { value: undefined }
-
-/** A promise that is settled from outside, once. */
-class Landing<Landed> {
-  readonly promise: Promise<Landed | undefined>
-  #resolve!: (landed: Landed | undefined) => void
-  #reject!: (error: unknown) => void
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    // If nobody waits any more, an error must not count as unhandled.
-    this.promise.catch(() => undefined)
-  }
-
-  settle(settled: Settled<Landed>): void {
-    if ('error' in settled) this.#reject(settled.error)
-    else this.#resolve(settled.value)
-  }
 }

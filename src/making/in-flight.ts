@@ -21,8 +21,7 @@ export abstract class InFlight {
   mayWait = false
   /** Another of the same key that is still running: one that this replaced, or that went beside it. */
   replaced: this | undefined
-  /** Most need nobody. */
-  #needs: Needs | undefined
+  readonly #needs = new Needs()
   #hasEnded = false
   #isUrgent = false
   protected readonly begunAt = invalidationsSoFar()
@@ -34,7 +33,7 @@ export abstract class InFlight {
   end(): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
-    this.#needs = undefined
+    this.#needs.clear()
   }
 
   /** Its result is not stored, nor the results of those that it replaced. */
@@ -70,7 +69,6 @@ export abstract class InFlight {
   need(other: InFlight): void {
     if (this.#hasEnded) return
     if (this.#isUrgent) other.hurry()
-    this.#needs ??= new Needs()
     this.#needs.add(other)
   }
 
@@ -83,7 +81,7 @@ export abstract class InFlight {
   hurry(): void {
     if (this.#isUrgent || this.#hasEnded) return
     this.#isUrgent = true
-    for (const one of this.#needs?.all ?? NONE) one.hurry()
+    for (const one of this.#needs.all) one.hurry()
   }
 
   /** Whether it, or one it needs, waits or may still wait for another process. */
@@ -110,25 +108,31 @@ export abstract class InFlight {
   #needsOne(is: (one: InFlight) => boolean, seen: Set<InFlight>): boolean {
     if (is(this)) return true
     seen.add(this)
-    for (const next of this.#needs?.all ?? NONE) {
-      if (!seen.has(next) && next.#needsOne(is, seen)) return true
-    }
+    for (const next of this.#needs.all) if (!seen.has(next) && next.#needsOne(is, seen)) return true
     return false
   }
 }
 
 /** Those that must end first. */
 class Needs {
-  readonly all = new Set<InFlight>()
+  #all: Set<InFlight> | undefined
   #sweepAt = FIRST_SWEEP
 
+  get all(): Iterable<InFlight> {
+    return this.#all ?? NONE
+  }
+
   add(one: InFlight): void {
-    const { all } = this
+    const all = (this.#all ??= new Set())
     all.add(one)
     if (all.size < this.#sweepAt) return
     // A long making may need any number of others, one after the other.
     for (const other of all) if (other.hasEnded) all.delete(other)
     this.#sweepAt = Math.max(FIRST_SWEEP, 2 * all.size)
+  }
+
+  clear(): void {
+    this.#all = undefined
   }
 }
 
