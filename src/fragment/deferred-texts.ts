@@ -17,14 +17,14 @@ export interface BegunInPlace {
 }
 
 /** Stands for a text that is being looked up. */
-export interface Pending {
+export interface PendingText {
   readonly looked: Promise<void>
 }
 
 /** A fragment that is put off until its template is done. */
 export class DeferredFragment implements PlacedFragment {
   /** `undefined`: its placeholder was found in no text yet. */
-  text: MaybePromise<string> | Pending | undefined
+  text: MaybePromise<string> | PendingText | undefined
 
   /**
    * @param holes - Renders its holes, if nothing around it is stored.

@@ -6,7 +6,7 @@ import {
   DeferredTexts,
   type Begun,
   type DeferredText,
-  type Pending,
+  type PendingText,
 } from './deferred-texts.js'
 import type { HoleRef, HoleRenderer } from './hole-parts.js'
 import { checkStray, isKept } from './holes.js'
@@ -16,7 +16,7 @@ import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
 /** What a fragment has in place of its text while it is being asked for. */
-const NOT_YET: Pending = { looked: Promise.resolve() }
+const NOT_YET: PendingText = { looked: Promise.resolve() }
 
 /** A fragment that was not found, or not whole. */
 interface Rendered {
@@ -135,7 +135,7 @@ export class DeferredSession {
     const looked = answered.then(() => {
       this.#render(fresh, all)
     })
-    const pending: Pending = { looked }
+    const pending: PendingText = { looked }
     for (const deferred of fresh) deferred.text = pending
     return looked
   }
@@ -306,7 +306,7 @@ export class DeferredSession {
     if (!(deferred instanceof DeferredFragment)) {
       return chain(this.#fill(deferred.text), deferred.change)
     }
-    const text = deferred.text as MaybePromise<string> | Pending
+    const text = deferred.text as MaybePromise<string> | PendingText
     if (typeof text === 'string' || !('looked' in text)) return text
     return text.looked.then(() => this.#textOf(deferred))
   }
