@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+
+/** Notes which keys it is asked for. */
+class Noting extends AsyncTestCache {
+  readonly asked: string[] = []
+
+  override readEntries(
+    keys: readonly string[],
+  ): ReturnType<InstanceType<typeof AsyncTestCache>['readEntries']> {
+    this.asked.push(...keys)
+    return super.readEntries(keys)
+  }
+
+  async keysOf(call: () => Promise<unknown>): Promise<readonly string[]> {
+    this.asked.length = 0
+    await call()
+    return this.asked.map((key) => key.replace(/^:\d+:/, ''))
+  }
+}
+
+let location = 0
+
+describe('versions of tags that are known', () => {
+  let cache: Noting
+  let other: AsyncTestCache
+  const tagged = { tags: ['a', 'b'] }
+  const find = () => cache.getOrSet('k', () => 'made', tagged)
+  const counters = (keys: readonly string[]) => keys.filter((key) => key.includes('fragcache.tag.'))
+
+  beforeEach(async () => {
+    const settings = { location: `known-${++location}` }
+    cache = new Noting(settings)
+    other = new AsyncTestCache(settings)
+    await cache.set('k', 'found', tagged)
+    // The clock begins to stand still when it is read for the first time.
+    await find()
+    await sleep(1_050)
+    await find()
+  })
+
+  it('spare a look-up their counters while nothing is invalidated', async () => {
+    const keys = await cache.keysOf(find)
+    expect(keys).toHaveLength(2)
+    expect(keys[0]).toBe('k')
+    expect(keys[1]).toContain('fragcache.clock')
+    // Which tags an entry has `get` only knows once it has read it.
+    await cache.get('k')
+    expect(counters(await cache.keysOf(() => cache.get('k')))).toEqual([])
+  })
+
+  it('are known no longer once another process has invalidated anything', async () => {
+    await other.invalidateTags(['c'])
+    expect(counters(await cache.keysOf(find))).toHaveLength(2)
+    expect(await find()).toBe('found')
+    await other.invalidateTags(['b'])
+    expect(await find()).toBe('made')
+    expect(await find()).toBe('made')
+  })
+
+  it('are known no longer once the store was cleared, or its clock is lost', async () => {
+    await other.clear()
+    expect(await find()).toBe('made')
+    const clock = other.storedKeys.find((key) => key.includes('fragcache.clock')) ?? ''
+    expect(await other.delete(clock.replace(/^:1:/, ''))).toBe(true)
+    expect(counters(await cache.keysOf(find))).toHaveLength(2)
+    expect(await find()).toBe('made')
+  })
+
+  it('do not refuse what was made since a counter was lost and begun again', async () => {
+    for (const key of other.storedKeys.filter((one) => one.includes('fragcache.tag.'))) {
+      await other.delete(key.replace(/^:1:/, ''))
+    }
+    expect(await other.getOrSet('k', () => 'elsewhere', tagged)).toBe('elsewhere')
+    expect(await find()).toBe('elsewhere')
+    expect(await other.getOrSet('k', () => 'again', tagged)).toBe('elsewhere')
+  })
+
+  it('do not outlive an invalidation that changes a counter after it was read', async () => {
+    // Between its first count of the clock and its last, what it invalidates may still be read as current.
+    other.latencyMs = 20
+    const invalidated = other.invalidateTags(['a'])
+    for (let i = 0; i < 30; i++) {
+      await sleep(5)
+      await find()
+    }
+    await invalidated
+    expect(await find()).toBe('made')
+  })
+})
