@@ -117,8 +117,11 @@ function valuesOf(
   const timeout = args[0]
   const varyOn = args.slice(2)
   if (!hasKeywords) return { timeout, varyOn, declared }
-  const given = { ...hash, timeout, varyOn, declared }
-  return 'if' in hash ? { ...given, if: isTrue(context, hash['if']) } : given
+  // Copied by hand: of objects of ever other shapes V8 takes long for a spread.
+  const values: Record<string, unknown> = {}
+  for (const name in hash) values[name] = hash[name]
+  if ('if' in hash) values['if'] = isTrue(context, hash['if'])
+  return Object.assign(values, { timeout, varyOn, declared })
 }
 
 /** As the helper `if` sees it. */
