@@ -11,7 +11,7 @@ import { currentTurn } from '../turn.js'
 import type { Content } from './hole-parts.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { seenBy, seekerOf, startOf, type Look } from './open-many.js'
-import { isPlain, isToBeKept, showPlain, type Opened, type PlacedFragment } from './open.js'
+import { isToBeKept, plainTextOf, showPlain, type Opened, type PlacedFragment } from './open.js'
 import type { Fragment } from './spec.js'
 import { lookupStartedMs } from './telling.js'
 
@@ -250,8 +250,9 @@ export class Ahead {
     if (!known.isTold) this.#asked.push(fragment)
     parent?.announce(fragment.tags)
     const hit = known.lookup.hits[known.at]
-    if (typeof hit?.value === 'string' && isPlain(fragment, parent)) {
-      return showPlain(fragment, parent, hit, hit.value, startedMs)
+    const text = plainTextOf(fragment, parent, hit)
+    if (hit !== undefined && text !== undefined) {
+      return showPlain(fragment, parent, hit, text, startedMs)
     }
     return search(placed, answers, startedMs).looked(known)
   }

@@ -19,8 +19,8 @@ import { canShow } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import {
   contentOf,
-  isPlain,
   isToBeKept,
+  plainTextOf,
   showFor,
   showPlain,
   type Opened,
@@ -116,9 +116,9 @@ class Round implements Beginner {
     this.#sought.forEach((sought, at) => {
       const { fragment, parent } = sought.placed
       const hit = lookup?.hits[at]
-      const text = hit?.value
-      // Most are found and whole: nothing is to be decided, nor to be waited for.
-      if (hit !== undefined && typeof text === 'string' && isPlain(fragment, parent)) {
+      const text = plainTextOf(fragment, parent, hit)
+      // Most are found and whole: nothing is to be waited for.
+      if (hit !== undefined && text !== undefined) {
         sought.opened = showPlain(fragment, parent, hit, text, this.#startedMs)
       } else {
         sought.opened = settled(() => this.#search(sought, lookup && { lookup, at }))

@@ -164,9 +164,25 @@ function showText(
   return text
 }
 
-/** Whether an entry of it is shown as it is where it is found. */
+/** Whether a fresh entry of it is shown as it is where it is found. */
 export function isPlain({ ageing }: Fragment, parent: Frame | undefined): boolean {
   return ageing === undefined && parent?.wantsExpiry !== true
+}
+
+/**
+ * The text of an entry that is shown as it is.
+ *
+ * @param hit - May be stale, where others that it was looked up with may be.
+ * @returns `undefined`: there is something to be decided, or to be filled.
+ */
+export function plainTextOf(
+  fragment: Fragment,
+  parent: Frame | undefined,
+  hit: Hit | undefined,
+): string | undefined {
+  const text = hit?.value
+  if (typeof text !== 'string' || hit?.staleSinceMs !== undefined) return undefined
+  return isPlain(fragment, parent) ? text : undefined
 }
 
 /** Shows the text of an entry that was looked up with others. To be called only where it {@link isPlain}. */
