@@ -127,16 +127,11 @@ export function registerCache(
         if (typeof text === 'string') return text
         throw new TypeError(`template: it gave ${show(text)} instead of a text`)
       }
-      return isTemplate(render)
+      return templates.rendersAtOnce(render)
         ? renderDeferredAtOnce(() => chain(render(context as never, options), textOf))
         : cache.renderDeferred(async () => textOf(await render(context as never, options)))
     },
   }
-}
-
-/** Whether a function is a template of Handlebars' own making, which renders at once. */
-function isTemplate(render: object): boolean {
-  return '_setup' in render && '_child' in render
 }
 
 function checkInstance(handlebars: unknown): Instance {
@@ -182,13 +177,13 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
     const make = (given: TemplateSpec): Render => template.call(instance, given)
     // What is none is refused by Handlebars.
     if (!isTemplateSpec(spec)) return make(spec)
-    return instrument(spec, found.factsOf(spec), make, made, named)
+    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named))
   }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {
       const render = compile.call(instance, input, ...options)
       registry.addSource(render, input)
-      return render
+      return registry.addRender(render)
     }
   }
   if (precompile !== undefined) {

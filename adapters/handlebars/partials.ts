@@ -26,6 +26,19 @@ export class TemplateRegistry {
     this.#parse = parse
   }
 
+  /** What Handlebars itself made, of which no code runs once it has returned. */
+  readonly #atOnce = new WeakSet()
+
+  /** Notes a function that renders at once. */
+  addRender<R extends object>(render: R): R {
+    this.#atOnce.add(render)
+    return render
+  }
+
+  rendersAtOnce(render: object): boolean {
+    return this.#atOnce.has(render)
+  }
+
   /** Notes a template that was made. */
   add(template: Template): void {
     const { facts } = template

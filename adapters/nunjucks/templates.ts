@@ -2,7 +2,7 @@ import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferre
 import { apartFromBodies, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
-import { hasOtherExtensions } from './other-tags.js'
+import { mayWait, noteEnvironment } from './may-wait.js'
 import { inPage, notePage } from './pages.js'
 import type { BlockFunction, Engine, NunjucksFrame, RenderCallback, Template } from './engine.js'
 
@@ -69,7 +69,6 @@ export class TemplateNames {
  * over those that answer at once.
  */
 function renderTop(
-  engine: Engine,
   render: (callback?: RenderCallback) => string | null,
   callback: RenderCallback | undefined,
 ): string | null {
@@ -80,7 +79,7 @@ function renderTop(
       throw original(error as Error)
     }
   }
-  const deferred = mayWait(engine) ? renderDeferred : renderDeferredAtOnce
+  const deferred = mayWait() ? renderDeferred : renderDeferredAtOnce
   const text = deferred(
     () =>
       new Promise<string>((resolve, reject) => {
@@ -100,13 +99,6 @@ function renderTop(
   return null
 }
 
-/** Whether the code of an environment's templates may go on after something has answered. */
-function mayWait(engine: Engine): boolean {
-  const { asyncFilters, loaders } = engine
-  if (asyncFilters.length > 0 || hasOtherExtensions(engine)) return true
-  return loaders.some((loader) => loader.async === true)
-}
-
 /** Looks after every template that an environment hands out. */
 export class Templates {
   readonly names = new TemplateNames()
@@ -118,6 +110,7 @@ export class Templates {
     this.#engine = engine
     this.#watchGetTemplate()
     this.#watchRenderString()
+    noteEnvironment(engine)
   }
 
   /** The name of the template that is being compiled. */
@@ -186,7 +179,6 @@ export class Templates {
       const done = typeof options === 'function' ? options : callback
       const settings = typeof options === 'function' ? undefined : options
       return renderTop(
-        engine,
         (inner) =>
           inPage({ variables: context }, () =>
             this.#compile(settings?.path, () =>
@@ -235,7 +227,6 @@ export class Templates {
       }
       const [given, done] = readRenderArguments(context, parentFrame, callback)
       return renderTop(
-        this.#engine,
         (inner) => inPage({ variables: given }, () => render.call(template, given, inner ?? null)),
         done,
       )
