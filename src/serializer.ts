@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { readGraph, toJson, writeGraph } from './structure.js'
-import { BoundedMemo } from './bounded-memo.js'
+import { BoundedMemo, bytesOfText } from './bounded-memo.js'
 import { splitLabels, type Labels, type Stamp } from './stamp.js'
 import { MAX_TAGS, type TagVersions } from './tags.js'
 
@@ -153,17 +153,31 @@ export function unpackWith(
 }
 
 /** What was read of tag headers: until a tag is invalidated, all entries that have it say the same. */
-const knownLabels = new BoundedMemo<Labels>(({ tags }) => 200 + 150 * (tags?.size ?? 0))
+const knownLabels = new BoundedMemo<Labels>(({ tags }) => 200 + bytesOfPairs(tags))
+
+/** Longer ones are read each time: to look them up would cost about as much. */
+const MAX_KNOWN_HEADER = 2_048
+
+function bytesOfPairs(tags: TagVersions | undefined): number {
+  let bytes = 0
+  for (const [tag, version] of tags ?? []) bytes += 64 + bytesOfText(tag) + bytesOfText(version)
+  return bytes
+}
 
 function labelsIn(bytes: Buffer, end: number): Labels {
+  if (end > MAX_KNOWN_HEADER) return readLabels(bytes, end)
   // One character for each byte: quicker to have than the text, and as unlike any other.
   const header = bytes.toString('latin1', 5, end)
   const known = knownLabels.get(header)
   if (known !== undefined) return known
-  const labels = splitLabels(readTags(JSON.parse(bytes.toString('utf8', 5, end))))
+  const labels = readLabels(bytes, end)
   // A stamp is of one entry alone.
   if (labels.stamp === undefined) knownLabels.set(header, labels)
   return labels
+}
+
+function readLabels(bytes: Buffer, end: number): Labels {
+  return splitLabels(readTags(JSON.parse(bytes.toString('utf8', 5, end))))
 }
 
 function readTags(pairs: unknown): TagVersions {

@@ -47,6 +47,10 @@ export class CompleteStore {
     return this.#own.readsMayLag === true
   }
 
+  get isPartitioned(): boolean {
+    return this.#own.isPartitioned === true
+  }
+
   readEntries(keys: readonly string[]): MaybePromise<readonly unknown[]> {
     return this.#inflated(this.#store.readEntries(keys))
   }

@@ -44,6 +44,8 @@ export interface LookupOptions {
   readonly toMake?: boolean
   /** No copy will do, neither of a replica nor of local memory. */
   readonly isCurrent?: boolean
+  /** It is copied to where changes of counters are told, not those of the clock: all counters are to be read. */
+  readonly toCopy?: boolean
   /** What is had already of the entry under a stored key: it is given again if the entry is still the same. */
   readonly known?: (storedKey: string) => KnownHit | undefined
 }

@@ -17,7 +17,7 @@ export class NeededVersions {
   /** As they were read, or are known; `undefined`: there is no counter. */
   readonly current = new Map<string, string | undefined>()
   readonly #counters: CounterReader
-  readonly #known: KnownVersions
+  readonly #known: KnownVersions | undefined
   /** Tags whose counters are read with the entries. */
   readonly #asked: readonly string[]
   /** Tags whose versions were not read. */
@@ -27,21 +27,22 @@ export class NeededVersions {
   readonly #readsClock: boolean
 
   /**
-   * @param isCurrent - Nothing that is known will do.
+   * @param known - `undefined`: all are read.
+   * @param readsAll - Nothing that is known will do.
    * @param readsClock - The clock is wanted even where no tag is.
    */
   constructor(
     counters: CounterReader,
-    known: KnownVersions,
+    known: KnownVersions | undefined,
     tags: readonly string[],
-    isCurrent: boolean,
+    readsAll: boolean,
     readsClock: boolean,
   ) {
     this.#counters = counters
     this.#known = known
-    this.#time = isCurrent ? undefined : known.timeAt(this.#nowMs)
+    this.#time = readsAll ? undefined : known?.timeAt(this.#nowMs)
     this.#asked = this.#time === undefined ? tags : this.#takeKnown(tags, this.#time)
-    this.#readsClock = readsClock || tags.length > 0
+    this.#readsClock = readsClock || (known !== undefined && tags.length > 0)
     const keys = counters.keysOf(this.#asked)
     this.keys = this.#readsClock ? [...keys, counters.clock.key] : keys
   }
@@ -50,7 +51,7 @@ export class NeededVersions {
   #takeKnown(tags: readonly string[], time: ClockTime): readonly string[] {
     const unknown: string[] = []
     for (const tag of tags) {
-      const version = this.#known.of(tag, time, this.#nowMs)
+      const version = this.#known?.of(tag, time, this.#nowMs)
       if (version === undefined) unknown.push(tag)
       else {
         this.#recalled ??= new Set()
@@ -73,18 +74,24 @@ export class NeededVersions {
    * @returns The tags whose versions are known no longer.
    */
   take(payloads: readonly unknown[], at: number): readonly string[] {
-    if (!this.#readsClock) return NONE
-    const time = this.#counters.clock.hear(payloads[at + this.#asked.length])
-    this.#known.hear(time, this.#nowMs)
-    const isStill = time !== undefined && time === this.#time
+    const isStill = this.#readsClock && this.#hears(payloads[at + this.#asked.length])
     const outdated = isStill || this.#recalled === undefined ? NONE : [...this.#recalled]
     for (const tag of outdated) this.current.delete(tag)
     this.#asked.forEach((tag, i) => {
       const version = this.#counters.versionIn(payloads[at + i])
       this.current.set(tag, version)
-      if (isStill && version !== undefined) this.#known.note(tag, version, time, this.#nowMs)
+      if (isStill && version !== undefined) {
+        this.#known?.note(tag, version, this.#time as ClockTime, this.#nowMs)
+      }
     })
     return outdated
+  }
+
+  /** Takes in what was read of the clock. @returns Whether it stands still. */
+  #hears(payload: unknown): boolean {
+    const time = this.#counters.clock.hear(payload)
+    this.#known?.hear(time, performance.now())
+    return time !== undefined && time === this.#time
   }
 
   /**

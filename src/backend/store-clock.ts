@@ -9,7 +9,12 @@ import { COUNTER_VERSION, type StoredKeys } from './stored-keys.js'
 export interface CounterStore {
   readonly store: Pick<
     CompleteStore,
-    'readEntries' | 'writeEntries' | 'incrementEntry' | 'packValue' | 'unpackPayload'
+    | 'readEntries'
+    | 'writeEntries'
+    | 'incrementEntry'
+    | 'packValue'
+    | 'unpackPayload'
+    | 'isPartitioned'
   >
   readonly backendName: string
   readonly keys: Pick<StoredKeys, 'counterKey' | 'checked'>

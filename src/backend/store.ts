@@ -102,6 +102,8 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
   readonly format?: PayloadFormat | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
+  /** Whether keys live on several servers, of which one may be down while the others answer. */
+  readonly isPartitioned?: boolean
   /**
    * Reads entries for a look-up, and the counters of tags behind them, as `readEntries` does. A store with
    * copies that lag may take the entries from one, but never the counters: what was invalidated would come

@@ -74,9 +74,9 @@ export class StoredEntries implements Entries {
     return chain(store.readCopies([storedKey], keys), (payloads) => use(payloads, 0))
   }
 
-  #need(tags: readonly string[], isCurrent: boolean, readsClock = false): NeededVersions {
+  #need(tags: readonly string[], readsAll: boolean, readsClock = false): NeededVersions {
     if (tags.length > 0) this.#of.guard.requireStore()
-    return this.#counters.need(tags, isCurrent, readsClock)
+    return this.#counters.need(tags, readsAll, readsClock)
   }
 
   /**
@@ -105,11 +105,12 @@ export class StoredEntries implements Entries {
   lookup(
     storedKeys: readonly string[],
     expected: readonly string[],
-    { stale = false, toMake = false, isCurrent = false, known }: LookupOptions = {},
+    { stale = false, toMake = false, isCurrent = false, toCopy = false, known }: LookupOptions = {},
   ): MaybePromise<Lookup> {
     const { store } = this.#of
     const tags = this.#recalled.with(storedKeys, expected)
-    const needed = this.#need(tags, isCurrent, toMake && this.#counters.clock.isDue)
+    const readsAll = isCurrent || toCopy
+    const needed = this.#need(tags, readsAll, toMake && this.#counters.clock.isDue)
     const { keys, current } = needed
     const read = isCurrent
       ? store.readEntries([...storedKeys, ...keys])

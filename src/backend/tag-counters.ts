@@ -51,11 +51,13 @@ export class TagCounters {
   /**
    * The versions of tags that a look-up needs.
    *
-   * @param isCurrent - Nothing that is known will do.
+   * @param readsAll - Nothing that is known will do.
    * @param readsClock - The clock is wanted even where no tag is.
    */
-  need(tags: readonly string[], isCurrent: boolean, readsClock: boolean): NeededVersions {
-    return new NeededVersions(this, this.#known, tags, isCurrent, readsClock)
+  need(tags: readonly string[], readsAll: boolean, readsClock: boolean): NeededVersions {
+    // Of several servers the clock's may be down, and the others go on.
+    const known = this.#of.store.isPartitioned ? undefined : this.#known
+    return new NeededVersions(this, known, tags, readsAll, readsClock)
   }
 
   keysOf(tags: readonly string[]): readonly string[] {

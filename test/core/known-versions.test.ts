@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { coreOf } from '../../src/backend/core.js'
+import { TagCounters } from '../../src/backend/tag-counters.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 /** Notes which keys it is asked for. */
@@ -87,5 +89,23 @@ describe('versions of tags that are known', () => {
     }
     await invalidated
     expect(await find()).toBe('made')
+  })
+
+  it('do not do for what is copied to where only changes of counters are told', async () => {
+    const { entries, keys } = coreOf(cache)
+    const stored = keys.checked('k')
+    const toCopy = async () => entries.lookup([stored], ['t:a', 't:b'], { toCopy: true })
+    expect(counters(await cache.keysOf(toCopy))).toHaveLength(2)
+  })
+})
+
+describe('a store of several servers', () => {
+  it('is asked for counters, and not for a clock whose server may be down', () => {
+    const { store, keys, backendName } = coreOf(new AsyncTestCache())
+    const partitioned = Object.create(store, { isPartitioned: { value: true } }) as typeof store
+    const keysOf = (of: typeof store) =>
+      new TagCounters({ store: of, keys, backendName }).need(['t:a'], false, false).keys
+    expect(keysOf(partitioned)).toHaveLength(1)
+    expect(keysOf(store)).toHaveLength(2)
   })
 })

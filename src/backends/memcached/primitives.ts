@@ -32,6 +32,10 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
     this.#timeout = timeout
   }
 
+  get isPartitioned(): boolean {
+    return this.#servers.all.length > 1
+  }
+
   packValue(value: unknown, tags: TagVersions | undefined): Payload {
     const text = this.format.packText(value, tags)
     if (text === undefined) return this.format.pack(value, tags)

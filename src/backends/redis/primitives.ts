@@ -276,6 +276,11 @@ export class RedisPrimitives implements OwnStore<Payload> {
     )
   }
 
+  get isPartitioned(): boolean {
+    // As long as it is not known what the client is, it may be a Cluster's.
+    return this.#sources[0]?.current?.isCluster ?? true
+  }
+
   get readsMayLag(): boolean {
     return this.#replicas.length > 0
   }

@@ -91,7 +91,7 @@ export class TieredEntries implements Entries {
         const deadlines = store.readDeadlines(storedKeys)
         // Where it fails at once nobody waits for what was sent before.
         if (isPromise(deadlines)) deadlines.catch(() => undefined)
-        return both(entries.lookup(storedKeys, expected, options), deadlines)
+        return both(entries.lookup(storedKeys, expected, { ...options, toCopy: true }), deadlines)
       })
       return chain(answer, ([lookup, deadlines]) => {
         storedKeys.forEach((key, i) => {
