@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { LRUCache } from 'lru-cache'
-import { compare, row, sink } from './measure.mjs'
+import { compare, goal, row, sink } from './measure.mjs'
 
 const TEXT = 'x'.repeat(500)
 const USERS = Array.from({ length: 100 }, (_, i) => `user-${i}`)
@@ -65,6 +65,58 @@ async function get() {
   ]
 }
 
+/** Single writes, against the least that keeps the same promises: a key, an entry with a deadline, a promise. */
+async function writes() {
+  const LIFE_MS = 300_000
+  const raw = new LRUCache({ max: 10_000 })
+  const keyOf = (key) => `:1:${key}`
+  const put = (storedKey, value) => {
+    raw.set(storedKey, { value, expiresAtMs: Date.now() + LIFE_MS })
+  }
+  const live = (storedKey) => {
+    const entry = raw.get(storedKey)
+    if (entry === undefined || entry.expiresAtMs > Date.now()) return entry
+    raw.delete(storedKey)
+    return undefined
+  }
+  const byHand = {
+    set: async (key, value) => put(keyOf(key), value),
+    add: async (key, value) => {
+      const storedKey = keyOf(key)
+      if (live(storedKey) !== undefined) return false
+      put(storedKey, value)
+      return true
+    },
+    incr: async (key) => {
+      const entry = live(keyOf(key))
+      if (entry === undefined) throw new Error('not there')
+      return (entry.value += 1)
+    },
+  }
+  const cache = new LocMemCache({ options: { maxEntries: 10_000 } })
+  const keys = Array.from({ length: 1000 }, (_, i) => `key-${i}`)
+  for (const one of [byHand, cache]) await one.set('count', 0)
+  const calls = (one) => {
+    let i = 0
+    return {
+      set: () => one.set(keys[i++ % keys.length], TEXT),
+      // Each time another key, so that one goes for each that comes.
+      add: () => one.add(`new-${i++}`, TEXT),
+      incr: () => one.incr('count'),
+    }
+  }
+  const [hand, ours] = [calls(byHand), calls(cache)]
+  const rows = []
+  for (const name of ['set', 'add', 'incr']) {
+    await cache.set('count', 0)
+    await byHand.set('count', 0)
+    const result = await compare({ hand: hand[name], ours: ours[name] })
+    const detail = `${result.ours.ns.toFixed(0)} ns`
+    rows.push(goal('4', `LocMemCache.${name} / by hand`, result.ours, 1.5, detail))
+  }
+  return rows
+}
+
 /** Heap per entry at 100 000 entries of 500 bytes, against raw lru-cache. */
 async function memory() {
   const count = 100_000
@@ -94,5 +146,5 @@ async function memory() {
 }
 
 export async function run() {
-  return [...(await fragmentHit()), ...(await get()), ...(await memory())]
+  return [...(await fragmentHit()), ...(await get()), ...(await writes()), ...(await memory())]
 }
