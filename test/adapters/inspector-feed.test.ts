@@ -261,10 +261,13 @@ describe('the feed', () => {
   it('takes only so many', async () => {
     const inspected = await Inspected.open(undefined, { maxFeeds: 3 })
     const listeners = [await inspected.listen(), await inspected.listen(), await inspected.listen()]
-    const statuses = await Promise.all(
-      Array.from({ length: 1000 }, async () => (await inspected.get('/api/events')).status),
-    )
-    expect(new Set(statuses)).toEqual(new Set([503]))
+    // A server takes 511 new connections at once, and may reset the others.
+    for (let round = 0; round < 10; round++) {
+      const statuses = await Promise.all(
+        Array.from({ length: 100 }, async () => (await inspected.get('/api/events')).status),
+      )
+      expect(new Set(statuses)).toEqual(new Set([503]))
+    }
     const refused = await inspected.get('/api/events')
     expect(refused.headers['retry-after']).toBe('30')
     expect(JSON.parse(refused.text)).toEqual({
