@@ -21,7 +21,7 @@ import { frameAround, holeFault, PageFrame, PageHoles, type HoledBody } from './
 import type { Forwarding } from './place.js'
 import { becomeNotModified } from './precondition.js'
 import { isPrecompressed } from './precompress.js'
-import { statusMessageOf } from './protocol.js'
+import { isGone, statusMessageOf } from './protocol.js'
 import type { Substitute } from './recorder.js'
 import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
@@ -171,7 +171,9 @@ export class PageMaking {
     const facts = this.#facts
     const { judgement, body, pending } = confirm(this.around, this.conditions, stale, facts)
     this.substitute = { body }
-    const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
+    // What is declared once the connection is gone is not heard.
+    const fault = isGone(this.around.res) ? 'incomplete' : undefined
+    const reason = judgement.keeps ? (fault ?? this.#dependOnTags()) : judgement.reason
     this.around.telling.say({
       hit: false,
       forward: 'stale',

@@ -1,7 +1,7 @@
 import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Request, Response } from 'express'
-import { LocMemCache, type Cache } from 'fragcache'
+import { dependOn, LocMemCache, type Cache } from 'fragcache'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import {
@@ -13,7 +13,7 @@ import {
 } from '../support/cached-site.js'
 import { eventually, oneExpress } from '../support/express.js'
 import { folderOfFile } from '../support/folders.js'
-import { gate } from '../support/waiting.js'
+import { gate, settle } from '../support/waiting.js'
 
 const MODIFIED = 'Tue, 14 Nov 2023 00:00:00 GMT'
 
@@ -452,6 +452,40 @@ describe.each(oneExpress)('an expired page in $version', ({ express }) => {
     await slow
     expect((await site.get('/p')).text).toBe('new')
     expect(asked[2]).toEqual({})
+  })
+
+  it('keeps its tags where its visitor left while its view was asked', async () => {
+    const clock = stopClock()
+    const [reached, left] = [gate(), gate()]
+    const { site, cache, runs } = await cachedSite(
+      express,
+      async (req, res) => {
+        if (runs.count === 1) {
+          dependOn(['t'])
+          res.set('ETag', '"v1"').end('old')
+          return
+        }
+        if (runs.count === 2) {
+          res.once('close', left.open)
+          reached.open()
+          await left.opened
+        }
+        if (req.headers['if-none-match'] === '"v1"') res.status(304).end()
+        else res.end('new')
+      },
+      { page: [60] },
+    )
+    await site.get('/p')
+    clock.advance(61)
+    const impatient = site.request('/p')
+    impatient.on('error', () => undefined).end()
+    await reached.opened
+    impatient.destroy()
+    await left.opened
+    await settle()
+    expect((await site.get('/p')).text).toBe('old')
+    await cache.invalidateTags(['t'])
+    expect((await site.get('/p')).text).toBe('new')
   })
 
   it('of each variant is asked about by itself', async () => {
