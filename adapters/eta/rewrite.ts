@@ -335,7 +335,7 @@ function waitCode(text: string): string {
 function isTold({ timeout, varyOn, keywords }: TagArguments, { varName }: EtaConfig): boolean {
   const data = varName.replaceAll('$', '\\$')
   const told = new RegExp(
-    `^(?:[\\s[\\],]|\\d+|${data}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
+    `^(?:[\\s[\\],]|\\d|${data}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
     'i',
   )
   return [timeout, ...varyOn, ...keywords.values()].every(({ text }) => told.test(text))

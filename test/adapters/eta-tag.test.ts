@@ -126,6 +126,12 @@ const texts: FragmentCase[] = [
     `<% cache 9 a %><%~ it.v %>😀<% endcache %>`,
     { context: { v: 'é\u{1F600}\ud83d' }, renders: twice('é\u{1F600}\ud83d😀', 1) },
   ),
+  ...cases(
+    both,
+    'a long number, read in no time',
+    `<% cache 9 a ${'1'.repeat(28)}+it.x %><%= it.x %><% endcache %>`,
+    { context: { x: 1 }, renders: twice('1', 1) },
+  ),
 ]
 
 const settings: FragmentCase[] = [
