@@ -76,11 +76,12 @@ async function joinOrLead<Look, Value, Out>(
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {
   const patience = { askedAt: nextMoment(), limitMs: order.producerTimeoutMs }
-  for (let next: Flight<Landed<Value>> | undefined = first; next !== undefined;) {
+  const nextToJoin = () => makings.flights.toJoin(order.storedKey, parent)
+  let next: Flight<Landed<Value>> | undefined = first
+  for (; next !== undefined; next = nextToJoin()) {
     const running: Flight<Landed<Value>> = next
     const look = (made: Landed<Value> | Failed) => recheck(order, running, made, seeker)
     const landed = await makings.flights.join(running, parent, patience, look)
-    next = makings.flights.toJoin(order.storedKey, parent)
     if (landed === undefined) continue
     // The caller who led allows a staler entry than this one does.
     if (landed.served !== undefined && !mayServe(order.ageing, landed.served)) continue
