@@ -10,6 +10,8 @@ import type { Fragment } from './spec.js'
 import { keepBody, type TagBody } from './tag-body.js'
 import { toText } from './text.js'
 
+type Render = () => string | null | Promise<string | null>
+
 const sessions = new AsyncSlot<DeferredSession>()
 
 /** The session of the asynchronous render that is going on. */
@@ -26,37 +28,33 @@ export function currentSession(): DeferredSession | undefined {
  * @remarks Inside another such render it is a part of that one: a page and its layout may be
  *   rendered one after the other, and what a helper carries from one to the other is filled there.
  */
-export async function renderDeferred(
-  render: () => string | null | Promise<string | null>,
-): Promise<string> {
-  const outer = currentSession()
-  if (outer !== undefined) return outer.resolve((await render()) ?? '')
-  const session = new DeferredSession()
-  return sessions.runUntilSettled(session, () => complete(session, render))
+export function renderDeferred(render: Render): Promise<string> {
+  return complete(render, (session, action) => sessions.runUntilSettled(session, action))
 }
 
 /**
  * As {@link renderDeferred}, of a template of which no code runs once `render` has returned. Until Node 24 that
  * spares each promise of a page what it costs to track asynchronous contexts.
  */
-export async function renderDeferredAtOnce(
-  render: () => string | null | Promise<string | null>,
+export function renderDeferredAtOnce(render: Render): Promise<string> {
+  return complete(render, (_session, action) => action())
+}
+
+/** @param runIn - Runs what may wait, as a part of a session. */
+async function complete(
+  render: Render,
+  runIn: (session: DeferredSession, action: () => Promise<string>) => MaybePromise<string>,
 ): Promise<string> {
   const outer = currentSession()
   if (outer !== undefined) return outer.resolve((await render()) ?? '')
   const session = new DeferredSession()
-  return complete(session, () => session.run(render))
-}
-
-async function complete(
-  session: DeferredSession,
-  render: () => string | null | Promise<string | null>,
-): Promise<string> {
-  try {
-    return await session.resolve((await render()) ?? '')
-  } finally {
-    session.end()
-  }
+  return runIn(session, async () => {
+    try {
+      return await session.resolve((await session.run(render)) ?? '')
+    } finally {
+      session.end()
+    }
+  })
 }
 
 /**
