@@ -24,7 +24,8 @@ export class NeededVersions {
   #recalled: Set<string> | undefined
   readonly #time: ClockTime | undefined
   readonly #nowMs = performance.now()
-  readonly #readsClock: boolean
+  /** Whether the clock is read. */
+  readonly withClock: boolean
 
   /**
    * @param known - `undefined`: all are read.
@@ -42,9 +43,9 @@ export class NeededVersions {
     this.#known = known
     this.#time = readsAll ? undefined : known?.timeAt(this.#nowMs)
     this.#asked = this.#time === undefined ? tags : this.#takeKnown(tags, this.#time)
-    this.#readsClock = readsClock || (known !== undefined && tags.length > 0)
+    this.withClock = readsClock || (known !== undefined && tags.length > 0)
     const keys = counters.keysOf(this.#asked)
-    this.keys = this.#readsClock ? [...keys, counters.clock.key] : keys
+    this.keys = this.withClock ? [...keys, counters.clock.key] : keys
   }
 
   /** @returns Those that are not known. */
@@ -62,11 +63,6 @@ export class NeededVersions {
     return unknown
   }
 
-  /** Whether the clock is read. */
-  get withClock(): boolean {
-    return this.#readsClock
-  }
-
   /**
    * Takes in what was read.
    *
@@ -74,7 +70,7 @@ export class NeededVersions {
    * @returns The tags whose versions are known no longer.
    */
   take(payloads: readonly unknown[], at: number): readonly string[] {
-    const isStill = this.#readsClock && this.#hears(payloads[at + this.#asked.length])
+    const isStill = this.withClock && this.#hears(payloads[at + this.#asked.length])
     const outdated = isStill || this.#recalled === undefined ? NONE : [...this.#recalled]
     for (const tag of outdated) this.current.delete(tag)
     this.#asked.forEach((tag, i) => {
