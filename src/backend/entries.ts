@@ -95,9 +95,9 @@ export interface Entries {
   /**
    * Looks up one key in memory of this process, or in a store that answers at once.
    *
-   * @returns `undefined`: it is not there, or somebody has to be asked.
+   * @returns `undefined`: it is not there, or somebody has to be asked. A promise: the store breaks its word.
    */
-  findAtOnce(storedKey: string): Hit | undefined
+  findAtOnce(storedKey: string): MaybePromise<Hit | undefined>
   /**
    * Looks up one key: the hot path.
    *

@@ -58,9 +58,8 @@ export class StoredEntries implements Entries {
     this.#counters.clock.forget()
   }
 
-  findAtOnce(storedKey: string): Hit | undefined {
-    const hit = this.#of.answersAtOnce ? this.lookupOne(storedKey) : undefined
-    return isPromise(hit) ? undefined : hit
+  findAtOnce(storedKey: string): MaybePromise<Hit | undefined> {
+    return this.#of.answersAtOnce ? this.lookupOne(storedKey) : undefined
   }
 
   lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {

@@ -40,7 +40,7 @@ export function textAtOnce(fragment: Fragment, parent: Frame | undefined): strin
   const startedMs = isTimed ? performance.now() : UNTIMED
   let hit: Hit | undefined
   try {
-    hit = cache.entries.findAtOnce(variant.storedKey)
+    hit = atOnce(cache.entries.findAtOnce(variant.storedKey))
   } catch {
     return undefined
   }

@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { renderDeferred, currentSession, renderInSession } from '../../src/fragment/deferred.js'
 import { resolveTag } from '../../src/fragment/render.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { settle } from '../support/waiting.js'
 import { renderTagSync } from './render-tag.js'
 
 function setUp() {
@@ -157,4 +158,20 @@ describe('callers who ask for one fragment at once', () => {
     cache.latencyMs = 0
     expect(await Promise.all([first, late])).toEqual(['1', '1'])
   })
+})
+
+it('a cache that says it answers at once, and fails later, leaves no failure unheard', async () => {
+  class Boastful extends AsyncTestCache {
+    override readonly answersAtOnce = true
+  }
+  const cache = new Boastful()
+  cache.failing = true
+  const fragments = new FragmentCache(createCaches({ default: cache }))
+  const unheard: unknown[] = []
+  const note = (error: unknown) => unheard.push(error)
+  process.on('unhandledRejection', note)
+  onTestFinished(() => void process.off('unhandledRejection', note))
+  await fragments.render({ name: 'f' }, () => 'text').catch(() => undefined)
+  await settle()
+  expect(unheard).toEqual([])
 })
