@@ -2,7 +2,7 @@ import type { CompiledBody, Context, NunjucksFrame, Keeper, Runtime } from './en
 
 type Variables = Readonly<Record<string, unknown>>
 
-/** Most tags stand where no frame has any. */
+/** Where no frame around a tag has any, as around most. */
 const NO_VARIABLES: Variables = Object.freeze(Object.create(null) as Variables)
 
 const NONE_HELD: readonly unknown[] = []

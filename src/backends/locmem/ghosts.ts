@@ -13,7 +13,7 @@ const MOST_MOMENTS = 2 ** 31 - 1
 const MOST_STEPS = 1000
 
 /**
- * Remembers which keys left lately, at twelve to twenty-four bytes for each, whatever their lengths.
+ * Remembers which keys left lately, at 15 to 30 bytes for each, whatever their lengths.
  *
  * A key is known by 32 bits of a hash, in one of the places that the hash allows, with the moment at
  * which it left: how many had left by then. So one in a few million may be taken for another, and a few

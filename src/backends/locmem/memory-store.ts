@@ -30,7 +30,7 @@ const BY_AND_BY = 16
  */
 export class MemoryStore {
   readonly #owners = new Map<string, OwnedEntries>()
-  /** The same. */
+  /** The same, for what goes through all of them: a list is quicker. */
   readonly #homes: OwnedEntries[] = []
   readonly #turns: Turns = { turn: 0, latest: undefined }
   readonly #eviction: Eviction
