@@ -6,9 +6,8 @@ import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend, type BackendUnderTest } from '../conformance/backend-suite.js'
 import { testInRealTime } from '../support/dealt-suite.js'
 import { ageKeys } from '../support/redis-aging.js'
-import { canStartRedis } from '../support/redis.js'
+import { redisOfFile } from '../support/redis.js'
 import { sharedServer } from '../support/servers.js'
-import { startRedis } from '../support/servers/redis.js'
 
 // Damage, outages and keys that are not portable are reported as warnings; what they say is tested
 // where it is written.
@@ -16,16 +15,9 @@ beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
 })
 
-const isThere = await canStartRedis()
 // Of its own, since the suite also writes and clears without a key prefix.
-const server = isThere ? await startRedis() : undefined
-const url = server?.url ?? ''
-const control = new Redis(url, { lazyConnect: true })
+const { isThere, server, url, control } = await redisOfFile()
 let given: Redis5
-afterAll(async () => {
-  control.disconnect()
-  await server?.stop()
-})
 
 /** So many are tested at the same time, where that takes real time. */
 const STORES = 12

@@ -1,5 +1,4 @@
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
 import type { CacheSettings } from '../../src/index.js'
 import {
@@ -11,16 +10,9 @@ import {
   type Outcome,
 } from '../support/golden.js'
 import { ageKeys } from '../support/redis-aging.js'
-import { canStartRedis } from '../support/redis.js'
-import { startRedis } from '../support/servers/redis.js'
+import { redisOfFile } from '../support/redis.js'
 
-const isThere = await canStartRedis()
-const server = isThere ? await startRedis() : undefined
-const control = new Redis(server?.url ?? '', { lazyConnect: true })
-afterAll(async () => {
-  control.disconnect()
-  await server?.stop()
-})
+const { isThere, url, control } = await redisOfFile()
 
 /** Where a case ends otherwise than over Django's Redis cache, and why. */
 interface Deviation {
@@ -61,7 +53,7 @@ afterEach(() => {
 
 function open(settings: CacheSettings): RedisCache {
   // Neither Django's Redis cache nor this one culls: the server does.
-  return new RedisCache({ ...settings, options: undefined, location: server?.url })
+  return new RedisCache({ ...settings, options: undefined, location: url })
 }
 
 /** Real time passes while a case runs: what is left of a deadline is a little less. */

@@ -2,25 +2,17 @@ import { createServer, request } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { responseCache } from '../../adapters/node/index.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import { createCaches } from '../../src/index.js'
-import { canStartRedis } from '../support/redis.js'
-import { startRedis } from '../support/servers/redis.js'
+import { redisOfFile } from '../support/redis.js'
 
-const isThere = await canStartRedis()
-const server = isThere ? await startRedis() : undefined
-const control = new Redis(server?.url ?? '', { lazyConnect: true })
-afterAll(async () => {
-  control.disconnect()
-  await server?.stop()
-})
+const { isThere, url, control } = await redisOfFile()
 
 /** A site over the server, whose page is so many times its version's letter. */
 async function site(keyPrefix: string, bytes: number) {
-  const caches = createCaches({ default: new RedisCache({ location: server?.url, keyPrefix }) })
+  const caches = createCaches({ default: new RedisCache({ location: url, keyPrefix }) })
   const pages = responseCache(caches)
   const made = { letter: 'a', count: 0 }
   const handler = pages.handler((_req, res) => {
