@@ -161,7 +161,6 @@ export class PageReader {
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.list : undefined
-      const found = { generation, headerList: headerList ?? [], tags: seen, moment }
       if (headerList !== undefined && isSameList(headerList, guess)) {
         const { page, pageTags, isSoft } = this.pick(known, request, generation, guessed, hits, 2)
         const key = guessed[0] ?? ''
@@ -178,6 +177,7 @@ export class PageReader {
           lying: lyingAt(lying, 0, 2),
         }
       }
+      const found = { generation, headerList: headerList ?? [], tags: seen, moment }
       if (headerList === undefined) {
         const key = this.candidates(known, request, [])[0] ?? ''
         const at = guessed.indexOf(key)
