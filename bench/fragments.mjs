@@ -8,100 +8,17 @@ import { createCacheTable, DatabaseCache } from 'fragcache/database'
 import { MemcachedCache } from 'fragcache/memcached'
 import { RedisCache } from 'fragcache/redis'
 import { TieredCache } from 'fragcache/tiered'
-import { cachePlugin } from 'fragcache/eta'
-import { registerCache as registerHandlebars } from 'fragcache/handlebars'
-import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
-import { Eta } from 'eta'
-import Handlebars from 'handlebars'
 import { Redis } from 'ioredis'
-import nunjucks from 'nunjucks'
 import pg from 'pg'
 import { failFast } from '../dist/modules/src/backends/redis/connection.js'
 import { compare, compareWaiting, goal } from './measure.mjs'
+import { contextOf, COUNT, engines, numbers, TEXT } from './page-engines.mjs'
 import { RawSocket } from './raw-memcached.mjs'
 import { memcachedServer, redisServer } from './servers.mjs'
 import { postgresServer } from './sql-servers.mjs'
 
-const COUNT = 20
-const TEXT = 'x'.repeat(500)
-const numbers = Array.from({ length: COUNT }, (_, i) => i)
-const texts = Object.fromEntries(numbers.map((i) => [`text${i}`, TEXT]))
-const context = { user: 'ann', ...texts }
-const page = (part) => numbers.map((i) => `<div>${part(i)}</div>`).join('\n')
-/** Three of ten names. */
-const tagsOf = (i) => [0, 1, 2].map((n) => `t${(i + n) % 10}`)
-const listOf = (i) => `[${tagsOf(i).map((tag) => `"${tag}"`)}]`
+const context = contextOf(numbers.map(() => TEXT))
 const local = () => new LocMemCache({ options: { maxEntries: 10_000 } })
-
-/**
- * An engine with its tag, as what renders: `plain` with the texts as variables, `safe` the same unescaped,
- * `cached` and `tagged` with the tag by the asynchronous call, `atOnce` by the synchronous one.
- */
-const engines = {
-  Nunjucks(caches) {
-    const env = new nunjucks.Environment(null, { autoescape: true })
-    const { renderAsync } = registerNunjucks(env, caches)
-    const compile = (part) => nunjucks.compile(page(part), env)
-    const plain = compile((i) => `{{ text${i} }}`)
-    const safe = compile((i) => `{{ text${i} | safe }}`)
-    const tag = (tags) =>
-      compile((i) => `{% cache 500 f${i} user ${tags(i)} %}{{ text${i} }}{% endcache %}`)
-    const cached = tag(() => '')
-    const tagged = tag((i) => `tags=${listOf(i)}`)
-    return {
-      plain: (data) => plain.render(data),
-      safe: (data) => safe.render(data),
-      atOnce: (data) => cached.render(data),
-      cached: (data) => renderAsync(cached, data),
-      tagged: (data) => renderAsync(tagged, data),
-    }
-  },
-  Handlebars(caches) {
-    const instance = Handlebars.create()
-    const { renderAsync } = registerHandlebars(instance, caches)
-    instance.registerHelper('list', (...args) => args.slice(0, -1))
-    const plain = instance.compile(page((i) => `{{text${i}}}`))
-    const safe = instance.compile(page((i) => `{{{text${i}}}}`))
-    const tag = (tags) =>
-      instance.compile(page((i) => `{{#cache 500 "f${i}" user ${tags(i)}}}{{text${i}}}{{/cache}}`))
-    const cached = tag(() => '')
-    const tagged = tag(
-      (i) =>
-        `tags=(list ${tagsOf(i)
-          .map((name) => `"${name}"`)
-          .join(' ')})`,
-    )
-    return {
-      plain,
-      safe,
-      atOnce: cached,
-      cached: (data) => renderAsync(cached, data),
-      tagged: (data) => renderAsync(tagged, data),
-    }
-  },
-  Eta(caches) {
-    const eta = new Eta({ plugins: [cachePlugin(caches)] })
-    const compile = (part, options) => eta.compile(page(part), options)
-    const plain = compile((i) => `<%= it.text${i} %>`)
-    const safe = compile((i) => `<%~ it.text${i} %>`)
-    const tag = (tags, options) =>
-      compile(
-        (i) => `<% cache 500 f${i} it.user ${tags(i)} %><%= it.text${i} %><% endcache %>`,
-        options,
-      )
-    const none = () => ''
-    const atOnce = tag(none)
-    const cached = tag(none, { async: true })
-    const tagged = tag((i) => `tags=${listOf(i)}`, { async: true })
-    return {
-      plain: (data) => eta.render(plain, data),
-      safe: (data) => eta.render(safe, data),
-      atOnce: (data) => eta.render(atOnce, data),
-      cached: (data) => eta.renderAsync(cached, data),
-      tagged: (data) => eta.renderAsync(tagged, data),
-    }
-  },
-}
 
 const bytes = (html) => Buffer.from(html)
 const bytesLater = async (html) => Buffer.from(await html)
@@ -171,11 +88,7 @@ async function overServer(number, name, cache, readAll) {
   const caches = createCaches({ default: cache })
   for (const [engine, make] of Object.entries(engines)) {
     const { plain, cached, tagged } = make(caches)
-    const byHand = async () => {
-      const found = await readAll()
-      const data = { user: 'ann', ...Object.fromEntries(found.map((one, i) => [`text${i}`, one])) }
-      return bytes(plain(data))
-    }
+    const byHand = async () => bytes(plain(contextOf(await readAll())))
     checkSame(engine, plain(context), await cached(context), String(await byHand()))
     await tagged(context)
     const { raw, ours, ...others } = await compareWaiting({

@@ -4,23 +4,13 @@
  */
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { Eta } from 'eta'
 import { createCaches } from 'fragcache'
-import { cachePlugin } from 'fragcache/eta'
-import { registerCache as registerHandlebars } from 'fragcache/handlebars'
-import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
 import { RedisCache } from 'fragcache/redis'
-import Handlebars from 'handlebars'
 import { Redis } from 'ioredis'
-import nunjucks from 'nunjucks'
 import { compareWaiting, row } from './measure.mjs'
+import { contextOf, engines, numbers, TEXT } from './page-engines.mjs'
 
 const BASELINE = 'MGET by hand'
-const TEXT = 'x'.repeat(500)
-const numbers = Array.from({ length: 20 }, (_, i) => i)
-const page = (part) => numbers.map((i) => `<div>${part(i)}</div>`).join('\n')
-const contextOf = (texts) =>
-  Object.fromEntries([['user', 'ann'], ...texts.map((text, i) => [`text${i}`, text])])
 
 /**
  * @param {string} url - Of the server.
@@ -36,7 +26,8 @@ export async function pagesOverRedis(url, textsOverRedis) {
   const context = contextOf(numbers.map(() => TEXT))
   const results = {}
   try {
-    for (const [engine, { plain, cached }] of Object.entries(enginesOver(cache))) {
+    for (const [engine, make] of Object.entries(engines)) {
+      const { plain, cached } = make(createCaches({ default: cache }))
       const subjects = {
         [BASELINE]: async () => plain(contextOf(await raw.mget(keys))),
         fragcache: () => cached(context),
@@ -70,45 +61,10 @@ export async function pagesOverRedis(url, textsOverRedis) {
   )
 }
 
-function enginesOver(cache) {
-  const caches = createCaches({ default: cache })
-  const env = new nunjucks.Environment(null, { autoescape: true })
-  const inNunjucks = registerNunjucks(env, caches)
-  const nunjucksOf = (part) => nunjucks.compile(page(part), env)
-  const nunjucksPlain = nunjucksOf((i) => `{{ text${i} }}`)
-  const nunjucksCached = nunjucksOf((i) => `{% cache 500 n${i} user %}{{ text${i} }}{% endcache %}`)
-  const handlebars = Handlebars.create()
-  const inHandlebars = registerHandlebars(handlebars, caches)
-  const handlebarsPlain = handlebars.compile(page((i) => `{{text${i}}}`))
-  const handlebarsCached = handlebars.compile(
-    page((i) => `{{#cache 500 "h${i}" user}}{{text${i}}}{{/cache}}`),
-  )
-  const eta = new Eta({ plugins: [cachePlugin(caches)] })
-  const etaPlain = eta.compile(page((i) => `<%= it.text${i} %>`))
-  const etaCached = eta.compile(
-    page((i) => `<% cache 500 e${i} it.user %><%= it.text${i} %><% endcache %>`),
-    { async: true },
-  )
-  return {
-    Nunjucks: {
-      plain: (context) => nunjucksPlain.render(context),
-      cached: (context) => inNunjucks.renderAsync(nunjucksCached, context),
-    },
-    Handlebars: {
-      plain: handlebarsPlain,
-      cached: (context) => inHandlebars.renderAsync(handlebarsCached, context),
-    },
-    Eta: {
-      plain: (context) => eta.render(etaPlain, context),
-      cached: (context) => eta.renderAsync(etaCached, context),
-    },
-  }
-}
-
 /** Microseconds a page, and in brackets the times of MGET by hand with the quartiles of the rounds. */
 function tableOf(results) {
-  const engines = Object.keys(results)
-  const names = Object.keys(results[engines[0]])
+  const columns = Object.keys(results)
+  const names = Object.keys(results[columns[0]])
   const cell = ({ us, ratio, spread }) =>
     `${us.toFixed(0)} (${ratio.toFixed(1)}; ${spread.map((x) => x.toFixed(1)).join('–')})`
   const line = (cells) => `| ${cells.join(' | ')} |`
@@ -118,12 +74,12 @@ function tableOf(results) {
   return [
     `${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}`,
     '',
-    line(['µs a page (× MGET; quartiles)', ...engines]),
-    line(['---', ...engines.map(() => '---')]),
+    line(['µs a page (× MGET; quartiles)', ...columns]),
+    line(['---', ...columns.map(() => '---')]),
     ...names.map((name) =>
       line([
         [name, dependencies[name]].filter(Boolean).join(' '),
-        ...engines.map((engine) => cell(results[engine][name])),
+        ...columns.map((engine) => cell(results[engine][name])),
       ]),
     ),
   ].join('\n')
