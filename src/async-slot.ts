@@ -12,16 +12,18 @@ let holds = 0
  */
 export class ContextHold {
   #isHeld = false
+  #isReleased = false
 
-  /** Once is enough. */
+  /** Once is enough. After its release it does nothing: nobody would release it again. */
   take(): void {
-    if (this.#isHeld) return
+    if (this.#isHeld || this.#isReleased) return
     this.#isHeld = true
     holds++
   }
 
   /** What still runs inside is outside from now on, unless others hold. */
   release(): void {
+    this.#isReleased = true
     if (!this.#isHeld) return
     this.#isHeld = false
     if (--holds === 0) contexts.disable()
@@ -45,11 +47,9 @@ export class AsyncSlot<T> {
    * @param hold - Released when nobody asks for the value any more. Default: never.
    */
   run<R>(value: T | undefined, action: () => R, hold?: ContextHold): R {
-    if (value === undefined) {
-      // There is nothing to hide.
-      if (holds === 0) return action()
-    } else (hold ?? new ContextHold()).take()
-    return contexts.run(this.#with(value), action)
+    if (value !== undefined) (hold ?? new ContextHold()).take()
+    // Where nobody holds, nobody asks.
+    return holds === 0 ? action() : contexts.run(this.#with(value), action)
   }
 
   /** As {@link run}, for as long as the action takes. */

@@ -68,6 +68,7 @@ export class Writing {
    */
   finish(): CacheTagError | undefined {
     this.#hold?.release()
+    this.#hold = undefined
     const late = this.#waiting ?? this.#top
     if (late !== undefined) this.clash(late.site)
     return this.#conflict

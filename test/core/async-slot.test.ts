@@ -31,6 +31,21 @@ it('is outside once nobody holds, and starts again', async () => {
   expect([slot.current, await again]).toEqual([undefined, 'again'])
 })
 
+it('is outside for good of what runs with a hold that was released', async () => {
+  const slot = new AsyncSlot<string>()
+  const [hold, unused] = [new ContextHold(), new ContextHold()]
+  expect(slot.run('in time', () => slot.current, hold)).toBe('in time')
+  hold.release()
+  unused.release()
+  for (const spent of [hold, unused]) {
+    const late = async () => {
+      await sleep(1)
+      return slot.current
+    }
+    expect(await slot.run('late', late, spent)).toBe(undefined)
+  }
+})
+
 it('runs until what it began has settled, whatever becomes of it', async () => {
   const slot = new AsyncSlot<string>()
   expect(slot.runUntilSettled('at once', () => slot.current)).toBe('at once')
