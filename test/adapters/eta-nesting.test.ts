@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -5,6 +6,7 @@ import {
   DummyCache,
   FragmentCache,
   LocMemCache,
+  makeTemplateFragmentKey,
   type Cache,
   type Caches,
   type FragmentMessage,
@@ -328,6 +330,42 @@ describe('round trips over an asynchronous cache', () => {
     expect(cache.reads - before.reads).toBe(1)
     // One for the claims, and one for each text.
     expect(cache.writes - before.writes).toBe(6)
+  })
+
+  it.each(['invalidated', 'removed'] as const)(
+    'are one more for what was found, once anything is being %s',
+    async (what) => {
+      const location = randomUUID()
+      const [cache, other] = [new AsyncTestCache({ location }), new AsyncTestCache({ location })]
+      const eta = etaWith(createCaches({ default: cache }))
+      const main =
+        '<% cache 60 a %>A<% endcache %><% it.between() %><% cache 60 b %>B<% endcache %>'
+      const readsWith = async (between: () => void) => {
+        const { reads } = cache
+        expect(await eta.renderStringAsync(main, { between })).toBe('AB')
+        return cache.reads - reads
+      }
+      await readsWith(() => undefined)
+      expect(await readsWith(() => undefined)).toBe(1)
+      let changed: Promise<unknown> | undefined
+      const change = () => {
+        changed = what === 'removed' ? cache.delete('any') : other.invalidateTags(['any'])
+      }
+      // To remove an entry takes a read too.
+      expect(await readsWith(change)).toBe(what === 'removed' ? 3 : 2)
+      await changed
+    },
+  )
+
+  it('are one more once the page has waited, for what others have stored since', async () => {
+    const location = randomUUID()
+    const [cache, other] = [new AsyncTestCache({ location }), new AsyncTestCache({ location })]
+    const eta = etaWith(createCaches({ default: cache }))
+    const main =
+      '<% cache 60 a %>A<% endcache %><% await it.between() %><% cache 60 b %>B<% endcache %>'
+    expect(await eta.renderStringAsync(main, { between: () => undefined })).toBe('AB')
+    const between = () => other.set(makeTemplateFragmentKey('b'), 'C')
+    expect(await eta.renderStringAsync(main, { between })).toBe('AC')
   })
 
   it('are done when the page is', async () => {
