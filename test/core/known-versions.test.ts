@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { coreOf } from '../../src/backend/core.js'
 import { TagCounters } from '../../src/backend/tag-counters.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { gate } from '../support/waiting.js'
 
 /** Notes which keys it is asked for. */
 class Noting extends AsyncTestCache {
@@ -80,13 +81,25 @@ describe('versions of tags that are known', () => {
   })
 
   it('do not outlive an invalidation that changes a counter after it was read', async () => {
-    // Between its first count of the clock and its last, what it invalidates may still be read as current.
-    other.latencyMs = 20
-    const invalidated = other.invalidateTags(['a'])
-    for (let i = 0; i < 30; i++) {
-      await sleep(5)
-      await find()
+    const [counted, written] = [gate(), gate()]
+    class Slow extends AsyncTestCache {
+      override async writeEntries(
+        ...given: Parameters<AsyncTestCache['writeEntries']>
+      ): ReturnType<AsyncTestCache['writeEntries']> {
+        counted.open()
+        await written.opened
+        return super.writeEntries(...given)
+      }
     }
+    const slow = new Slow({ location: `known-${location}` })
+    const invalidated = slow.invalidateTags(['a'])
+    await counted.opened
+    // Between its first count of the clock and its last, what it invalidates may still be read as current.
+    await find()
+    await sleep(1_050)
+    for (let i = 0; i < 3; i++) expect(await find()).toBe('found')
+    expect(counters(await cache.keysOf(find))).toEqual([])
+    written.open()
     await invalidated
     expect(await find()).toBe('made')
   })
