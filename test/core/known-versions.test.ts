@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { coreOf } from '../../src/backend/core.js'
+import { TieredCache } from '../../src/backends/tiered.js'
+import { LocMemCache } from '../../src/index.js'
 import { TagCounters } from '../../src/backend/tag-counters.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { MemoryBus } from '../support/memory-bus.js'
 import { gate } from '../support/waiting.js'
 
 /** Notes which keys it is asked for. */
@@ -104,11 +107,13 @@ describe('versions of tags that are known', () => {
     expect(await find()).toBe('made')
   })
 
-  it('do not do for what is copied to where only changes of counters are told', async () => {
-    const { entries, keys } = coreOf(cache)
-    const stored = keys.checked('k')
-    const toCopy = async () => entries.lookup([stored], ['t:a', 't:b'], { toCopy: true })
-    expect(counters(await cache.keysOf(toCopy))).toHaveLength(2)
+  it('do not do for what is copied to local memory, where only changes of counters are told', async () => {
+    const bus = new MemoryBus().end
+    const tiered = new TieredCache({ local: new LocMemCache(), remote: cache, bus })
+    const copied = () => tiered.getOrSet('k', () => 'made', tagged)
+    expect(counters(await cache.keysOf(copied))).toHaveLength(2)
+    expect(await cache.keysOf(copied)).toEqual([])
+    await tiered.close()
   })
 })
 
