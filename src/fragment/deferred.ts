@@ -29,7 +29,9 @@ export function currentSession(): DeferredSession | undefined {
  *   rendered one after the other, and what a helper carries from one to the other is filled there.
  */
 export function renderDeferred(render: Render): Promise<string> {
-  return complete(render, (session, action) => sessions.runUntilSettled(session, action))
+  return complete(render, (session, finish) =>
+    sessions.runUntilSettled(session, () => finish(render)),
+  )
 }
 
 /**
@@ -37,20 +39,23 @@ export function renderDeferred(render: Render): Promise<string> {
  * spares each promise of a page what it costs to track asynchronous contexts.
  */
 export function renderDeferredAtOnce(render: Render): Promise<string> {
-  return complete(render, (_session, action) => action())
+  return complete(render, (session, finish) => finish(() => session.run(render)))
 }
 
-/** @param runIn - Runs what may wait, as a part of a session. */
+/** @param runIn - Makes a render a part of a session, and finishes it. */
 async function complete(
   render: Render,
-  runIn: (session: DeferredSession, action: () => Promise<string>) => MaybePromise<string>,
+  runIn: (
+    session: DeferredSession,
+    finish: (render: Render) => Promise<string>,
+  ) => MaybePromise<string>,
 ): Promise<string> {
   const outer = currentSession()
   if (outer !== undefined) return outer.resolve((await render()) ?? '')
   const session = new DeferredSession()
-  return runIn(session, async () => {
+  return runIn(session, async (own) => {
     try {
-      return await session.resolve((await session.run(render)) ?? '')
+      return await session.resolve((await own()) ?? '')
     } finally {
       session.end()
     }
