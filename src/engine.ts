@@ -8,6 +8,7 @@ import { renderHole } from './fragment/holes.js'
 import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
+import { personalNames, type PersonalNames } from './fragment/personal.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
@@ -52,6 +53,8 @@ export interface TagPlace {
   readonly line?: number | undefined
   /** `false`: it has none, which spares a look for each. Left out: it may have. */
   readonly hasKeywords?: boolean | undefined
+  /** The variables that its vary-on values name, such as `user.id`; see {@link EngineCache.watch}. */
+  readonly varyOnNames?: readonly string[] | undefined
 }
 
 /** A cache tag as it stands in a template, made by {@link EngineCache.tag}. */
@@ -71,6 +74,7 @@ export class EngineCache {
   readonly options: AdapterOptions
   /** Whether a digest of the template's source is to be given with each tag's values. */
   readonly wantsDigest: boolean
+  readonly #personal: PersonalNames | undefined
   readonly #remedy: string
   readonly #isTrue: ((value: unknown) => boolean) | undefined
 
@@ -88,22 +92,45 @@ export class EngineCache {
     this.fragments = toFragmentCache(caches, options)
     this.options = options
     this.wantsDigest = options.digest ?? false
+    this.#personal = personalNames(options.personal)
     this.#remedy = remedy
     this.#isTrue = isTrue
   }
 
   /** A tag, to be made once where it is compiled, or where it is met for the first time. */
-  tag({ fragment, template, line, hasKeywords }: TagPlace): CacheTag {
+  tag({ fragment, template, line, hasKeywords, varyOnNames }: TagPlace): CacheTag {
     // All of one shape, also once it is known where their fragments live: each hit reads them.
     const tag: CacheTag & TagSite = {
       fragment,
       template,
       line,
       hasKeywords,
+      varyOnNames,
       remedy: this.#remedy,
       home: undefined,
     }
     return tag
+  }
+
+  /** Whether {@link watch} watches anything. */
+  get isWatching(): boolean {
+    return this.#personal !== undefined
+  }
+
+  /**
+   * What a tag's body is to see of what its template was given: what differs per visitor (the option
+   * `personal`) is noted when it is read, and what the tag's vary-on values do not name is refused, or not stored.
+   * To be called where a body runs and not where a fragment is found.
+   *
+   * @returns A stand-in for it; the same as is given, where nothing is watched.
+   */
+  watch<T>(variables: T): T {
+    return this.#personal === undefined ? variables : this.#personal.watch(variables)
+  }
+
+  /** @internal What an included template is given: see {@link PersonalNames.merge}. */
+  merge(variables: object, others: Readonly<Record<string, unknown>>): object {
+    return this.#personal?.merge(variables, others) ?? { ...variables, ...others }
   }
 
   /**

@@ -19,6 +19,8 @@ export interface CompiledTag {
   readonly exposed: boolean
   /** Whether there are keywords. */
   readonly hasKeywords?: true
+  /** The variables of the template's data that the vary-on values name. */
+  readonly varyOnNames?: readonly string[]
   /** The template's source and the templates it names, for the digest. */
   readonly source?: TemplateSource | undefined
 }

@@ -27,11 +27,12 @@ export interface CachePlugin extends EtaPlugin, HoleEngine {
 }
 
 /** What the code of a template calls. */
-interface TemplatePlugin extends Pick<Runtime, 'included' | 'pageOf'> {
+interface TemplatePlugin extends Pick<Runtime, 'given' | 'included' | 'pageOf'> {
   /**
    * A template is run.
    *
    * @param reach - Gives the compiled template; throws in strict code.
+   * @param data - What it is given.
    */
   fragcache(
     engine: Engine,
@@ -39,6 +40,7 @@ interface TemplatePlugin extends Pick<Runtime, 'included' | 'pageOf'> {
     options: RunOptions,
     asynchronous: boolean,
     reach: () => unknown,
+    data: unknown,
   ): TemplateRun
 }
 
@@ -80,10 +82,11 @@ export function cachePlugin(
     processFnString(code, config) {
       return config === undefined ? code : addRuntime(code, config)
     },
-    fragcache(engine, buffer, options, asynchronous, reach) {
+    fragcache(engine, buffer, options, asynchronous, reach, data) {
       runtime.attach(engine)
-      return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach)
+      return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach, data)
     },
+    given: (data, own) => runtime.given(data, own),
     included: (data, options) => runtime.included(data, options),
     pageOf: (data, options, isCopied) => runtime.pageOf(data, options, isCopied),
     holes(context) {

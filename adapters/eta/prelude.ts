@@ -1,4 +1,5 @@
-import { FINISH, RUNTIME } from './rewrite.js'
+import { FINISH } from './rewrite.js'
+import { RUNTIME } from './runtime-name.js'
 import type { EtaConfig } from './types.js'
 
 const LAYOUT = '\nfunction layout(path, data) {'
@@ -30,9 +31,9 @@ export function addRuntime(code: string, config: EtaConfig): string {
     )
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
-  const inside = waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous)
+  const inside = watchWith(waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous), config)
   const before = passOn(code.slice(0, layout), config, body)
-  return before + start(asynchronous) + inside + code.slice(end)
+  return before + start(asynchronous, config) + inside + code.slice(end)
 }
 
 /** A template without tags that may have something to do with others. */
@@ -54,7 +55,8 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
     .slice(at, end)
     .replaceAll(
       `${data}options)`,
-      () => `${data}${PLUGIN}?.included(__eta_d,${OPTIONS})??${OPTIONS})`,
+      () =>
+        `${PLUGIN}?.given(${varName},__eta_d)??${data}${PLUGIN}?.included(__eta_d,${OPTIONS})??${OPTIONS})`,
     )
   // What blocks see must not change with what the template does to its data.
   const isCopied = INCLUDES.test(body) || body.includes(`${RUNTIME}.hole`)
@@ -66,10 +68,16 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
 const NO_PLUGIN =
   'fragcache/eta: this template holds cache tags, but the plugins of the Eta that runs it do not; add cachePlugin(caches) to its option plugins'
 
-function start(asynchronous: boolean): string {
+function start(asynchronous: boolean, { varName }: EtaConfig): string {
   const none = `{fragcache(){throw new Error(${JSON.stringify(NO_PLUGIN)})}}`
   const reach = `()=>arguments.callee`
-  return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,${OPTIONS},${asynchronous},${reach});`
+  return `\nconst ${RUNTIME}=(${PLUGIN}??${none}).fragcache(this,__eta,${OPTIONS},${asynchronous},${reach},${varName});`
+}
+
+/** With the option `useWith` a template reads its data by names alone, as long as it runs. */
+function watchWith(code: string, { useWith, varName }: EtaConfig): string {
+  if (useWith !== true) return code
+  return code.replace(`with(${varName}||{}){`, () => `with(${RUNTIME}.watch(${varName}||{})){`)
 }
 
 /** An asynchronous template is done when everything is stored. */

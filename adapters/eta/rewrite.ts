@@ -7,6 +7,7 @@ import {
   type TagArguments,
 } from '../../src/fragment/arguments.js'
 import { faults } from '../../src/fragment/faults.js'
+import { namesIn } from '../../src/fragment/personal.js'
 import { templateSource } from './digest.js'
 import { etaFaults } from './faults.js'
 import { HOLES, type CompiledHole, type CompiledTag, type TemplateSource } from './compiled.js'
@@ -14,11 +15,17 @@ import { checkHole, checkHoleCode } from './hole-check.js'
 import { tokenize } from './javascript.js'
 import { findTemplate, LineFinder } from './position.js'
 import { ScopeReader, type Scope } from './scopes.js'
+import { RUNTIME } from './runtime-name.js'
 import { argumentsOf, DIALECT, endOf, nocacheOf } from './tag.js'
+import {
+  beginCode,
+  endCode,
+  expression,
+  isToldAhead,
+  plainValuesCode,
+  waitCode,
+} from './tag-code.js'
 import type { AstNode, EtaConfig, TagNode } from './types.js'
-
-/** The variable of a template through which its code reaches the run time. */
-export const RUNTIME = '__fragcache'
 
 /** How the code of a template ends; it is made to wait where it can. */
 export const FINISH = `finally{${RUNTIME}.finish()}`
@@ -284,19 +291,23 @@ class Rewriter {
     }
     const variable = `${RUNTIME}${this.#count++}`
     let site = this.#siteCode(tag)
-    if (this.#open.length === 0 && isTold(tag.args, this.#config)) {
+    if (this.#open.length === 0 && isToldAhead(tag.args, this.#config)) {
       // What is told and what is met is one and the same tag.
       this.#sites.push(`const ${variable}Site=()=>${site};`)
       site = `${variable}Site()`
       this.#told.push(`[${site},()=>(${plainValuesCode(tag.args)})]`)
     }
     const begin = this.#ast[tag.at] as TagNode
-    this.#rewritten[at] = { ...node, val: endCode(variable) }
-    this.#rewritten[tag.at] = { ...begin, val: beginCode(variable, site, tag) }
+    this.#rewritten[at] = { ...node, val: endCode(variable, this.#config) }
+    this.#rewritten[tag.at] = { ...begin, val: beginCode(variable, site, tag.args, this.#config) }
   }
 
   #siteCode({ args, position, awaits, nests }: OpenTag): string {
     const { fragment = '', line } = position
+    const data = `${this.#config.varName}.`
+    const varyOnNames = args.varyOn
+      .flatMap(({ text }) => namesIn(text))
+      .map((name) => (name.startsWith(data) ? name.slice(data.length) : name))
     const tag: CompiledTag = {
       fragment,
       line,
@@ -304,68 +315,12 @@ class Rewriter {
       nests,
       exposed: this.#exposed,
       ...(args.keywords.size > 0 && { hasKeywords: true }),
+      ...(varyOnNames.length > 0 && { varyOnNames }),
       ...(this.#source && { source: this.#source }),
     }
     // A template object is one and the same whenever the code runs: what is made once hangs on it.
     return `${RUNTIME}.site\`${escapeTemplate(JSON.stringify(tag))}\``
   }
-}
-
-function beginCode(variable: string, site: string, { args }: OpenTag): string {
-  return (
-    `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)});if(${variable}!==null){` +
-    // In a function that is not async, await is no keyword but an unknown variable.
-    `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
-    `if(${variable}.begin())try{`
-  )
-}
-
-function endCode(variable: string): string {
-  const caught = `catch(${RUNTIME}Error){if(!${variable}.fail(${RUNTIME}Error))throw ${RUNTIME}Error}`
-  const fill = `if(${variable}.filling!==undefined){${waitCode(`${variable}.filling`)}}`
-  return `;${variable}.done=true}${caught}finally{${variable}.end();${fill}}}}`
-}
-
-/** Waits, if that can be done where it stands: elsewhere, await is no keyword but an unknown variable. */
-function waitCode(text: string): string {
-  return `try{await (${text}.wait())}catch{}${text}.end()`
-}
-
-/** What may be told of a tag before it is met: texts, numbers, and what is read of the template's data. */
-function isTold({ timeout, varyOn, keywords }: TagArguments, { varName }: EtaConfig): boolean {
-  const data = varName.replaceAll('$', '\\$')
-  const told = new RegExp(
-    `^(?:[\\s[\\],]|\\d|${data}(?:\\.[A-Za-z_$][\\w$]*)+|"[^"\\\\]*"|'[^'\\\\]*'|none|null|true|false)*$`,
-    'i',
-  )
-  return [timeout, ...varyOn, ...keywords.values()].every(({ text }) => told.test(text))
-}
-
-function plainValuesCode({ timeout, varyOn, keywords }: TagArguments): string {
-  const values = [timeoutCode(timeout), `varyOn:[${varyOn.map(expression).join(',')}]`]
-  for (const [keyword, value] of keywords) values.push(`${keyword}:${expression(value)}`)
-  return `{${values.join(',')}}`
-}
-
-function timeoutCode(timeout: ArgumentSource): string {
-  return `timeout:${/^none$/i.test(timeout.text) ? 'null' : expression(timeout)}`
-}
-
-function valuesCode({ timeout, varyOn, keywords }: TagArguments): string {
-  const values = [timeoutCode(timeout)]
-  const list = `[${varyOn.map(expression).join(',')}]`
-  // What these read of a visitor, and nothing else does, is what the fragment tells visitors apart by.
-  if (varyOn.length === 0 || varyOn.some(({ text }) => /\b(?:await|yield)\b/.test(text))) {
-    values.push(`varyOn:${list}`)
-  } else {
-    values.push(`varyOn:(${RUNTIME}.beginVaryOn(),${list})`, `declared:${RUNTIME}.endVaryOn()`)
-  }
-  for (const [keyword, value] of keywords) values.push(`${keyword}:${expression(value)}`)
-  return `{${values.join(',')}}`
-}
-
-function expression({ text }: ArgumentSource): string {
-  return `(${text})`
 }
 
 const AsyncFunction = (async () => undefined).constructor as new (code: string) => unknown

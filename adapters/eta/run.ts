@@ -49,12 +49,17 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
   /** Set by the template when it threw. */
   failed: { readonly error: unknown } | undefined
   readonly writing: Writing
+  /** A tag's vary-on values are evaluated next, without waiting. */
+  readonly beginVaryOn = beginVaryOn
+  /** They were. @returns The per-user inputs that they have read. */
+  readonly endVaryOn = endVaryOn
   readonly #runtime: Runtime
   readonly #engine: Engine
   readonly #filepath: string | undefined
   readonly #page: Page
   readonly #asked: AskedHole | undefined
   readonly #reach: () => unknown
+  readonly #data: unknown
   /** Whether a nocache block was met in a fragment of this run. */
   #hasHoles = false
   #holes: HoleRenderer | undefined
@@ -70,7 +75,9 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     options: RunOptions,
     readonly asynchronous: boolean,
     reach: () => unknown,
+    data: unknown,
   ) {
+    this.#data = data
     this.#runtime = runtime
     this.#engine = engine
     this.writing = new Writing(buffer)
@@ -94,20 +101,24 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     return this.#runtime.sites.get(strings) ?? this.#makeSite(strings)
   }
 
-  /** A tag's vary-on values are evaluated next, without waiting. */
-  beginVaryOn(): void {
-    beginVaryOn()
-  }
-
-  /** They were. @returns The per-user inputs that they have read. */
-  endVaryOn(): ReadonlySet<string> | undefined {
-    return endVaryOn()
+  /** What a body is to see of the template's data; anything else of that name as it is. */
+  watch(data: unknown): unknown {
+    return data === this.#data ? this.#runtime.cache.watch(data) : data
   }
 
   #makeSite(strings: TemplateStringsArray): EtaSite {
     const compiled = JSON.parse(strings[0] ?? '') as CompiledTag
-    const { fragment, line, awaits, nests, exposed, source, hasKeywords = false } = compiled
-    const place = { fragment, line, hasKeywords, template: this.#templateName }
+    const {
+      fragment,
+      line,
+      awaits,
+      nests,
+      exposed,
+      source,
+      hasKeywords = false,
+      varyOnNames,
+    } = compiled
+    const place = { fragment, line, hasKeywords, varyOnNames, template: this.#templateName }
     const tag = this.#runtime.cache.tag(place)
     // All of one shape: each hit reads them.
     const site = { awaits, nests, exposed, source, tag, digest: undefined }

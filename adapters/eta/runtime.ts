@@ -36,6 +36,13 @@ export class Runtime {
     return own
   }
 
+  /** What an included template is given: the data of the template that includes it, and its own. */
+  given(data: object | undefined, own: object | null | undefined): object {
+    const { cache } = this
+    if (!cache.isWatching) return { ...data, ...own }
+    return cache.merge(data ?? {}, (own ?? {}) as Readonly<Record<string, unknown>>)
+  }
+
   /** Notes what a layout is given by a template: text already, perhaps with per-user output in it. */
   included(data: object | undefined, options: RunOptions | undefined): undefined {
     const page = options?.[PAGE]

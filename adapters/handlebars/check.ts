@@ -4,10 +4,10 @@ import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import { holeFaults as namedFaults } from '../../src/fragment/named-values.js'
 import { toTimeout } from '../../src/fragment/spec.js'
 import type { ParseOptions } from './engine.js'
-import { FACTS_FORM, type HoleFacts, type TemplateFacts } from './facts.js'
+import { FACTS_FORM, placeOf, type HoleFacts, type TemplateFacts } from './facts.js'
 import { blockFaults, handlebarsHoleFaults } from './faults.js'
 import { findOwnName, hasOwnContext } from './hole-names.js'
-import { hasArguments, isName, linesOf, sliceLines, type Node } from './syntax.js'
+import { hasArguments, isName, linesOf, sliceLines, variablesIn, type Node } from './syntax.js'
 
 /** What is parsed. */
 export interface Parsed {
@@ -56,6 +56,7 @@ const ID = /^\d+-[0-9a-f]{12}$/
 class Checker {
   readonly #parsed: Parsed
   readonly #holes: Record<string, HoleFacts> = {}
+  readonly #varyOn: Record<string, readonly string[]> = {}
   readonly #partials = new Set<string>()
   #namesByExpression = false
   #holeCount = 0
@@ -73,6 +74,7 @@ class Checker {
       partials: [...this.#partials].sort(),
       namesByExpression: this.#namesByExpression,
       holes: this.#holes,
+      ...(Object.keys(this.#varyOn).length > 0 && { varyOn: this.#varyOn }),
     }
   }
 
@@ -153,7 +155,10 @@ class Checker {
     if (name.value === '') throw faults.name('', position)
     params[0] = this.#checkTimeout(timeout, blockParams, at)
     this.#checkKeywords(node, at)
-    if (params.length > 2) this.#parsed.names?.add(name)
+    if (params.length === 2) return
+    this.#parsed.names?.add(name)
+    const names = variablesIn(params.slice(2))
+    if (names.length > 0) this.#varyOn[placeOf(String(name.value), position.line)] = names
   }
 
   /** @returns What is to stand there: `none` is a word as in the other engines, not a variable. */

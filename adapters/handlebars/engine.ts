@@ -9,6 +9,8 @@ import type { Node } from './syntax.js'
 /** A data frame: `@index`, `@root` and their kin. Helpers change it while they iterate. */
 export interface DataFrame {
   _parent?: DataFrame
+  /** What the page's template was given. */
+  root?: unknown
   readonly [name: string]: unknown
 }
 
@@ -41,6 +43,9 @@ export interface PartialOptions {
   readonly name?: string
   readonly partials?: Readonly<Record<string, unknown>>
   indent?: string | undefined
+  hash?: Readonly<Record<string, unknown>> | undefined
+  /** Only with the compile option `trackIds`. */
+  readonly ids?: unknown
   readonly data?: unknown
   readonly helpers?: unknown
   readonly decorators?: unknown

@@ -12,6 +12,13 @@ export interface TemplateFacts {
   /** Whether it names any by an expression. */
   readonly namesByExpression: boolean
   readonly holes: Readonly<Record<string, HoleFacts>>
+  /** The variables that the vary-on values of its cache tags name, by {@link placeOf}. */
+  readonly varyOn?: Readonly<Record<string, readonly string[]>>
+}
+
+/** Tells the cache tags of a template apart. */
+export function placeOf(fragment: string, line: number | undefined): string {
+  return `${line ?? ''}:${fragment}`
 }
 
 /** A nocache block. */

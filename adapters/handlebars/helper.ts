@@ -2,13 +2,15 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
+import { isMerged } from '../../src/fragment/personal.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
 import type { DataFrame, HelperOptions, Program } from './engine.js'
+import { placeOf } from './facts.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
-import { takeInputs, templateOf } from './instrument.js'
+import { runBody, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
 import { Template } from './template.js'
@@ -48,12 +50,13 @@ export function makeHelper(
     const fragment = engine.resolve(tag, given)
     const text = engine.find(fragment)
     if (text !== undefined) return text
-    return renderTag(fragment, new Block(tag, body, context, options.data, holes))
+    return renderTag(fragment, new Block(engine, tag, body, context, options.data, holes))
   }
 }
 
 /** The block of a tag that is being rendered. */
 class Block implements TagBody {
+  readonly #engine: EngineCache
   readonly #tag: CacheTag
   readonly #body: Program
   readonly #context: unknown
@@ -62,12 +65,14 @@ class Block implements TagBody {
   readonly #holes: Holes
 
   constructor(
+    engine: EngineCache,
     tag: CacheTag,
     body: Program,
     context: unknown,
     data: DataFrame | undefined,
     holes: Holes,
   ) {
+    this.#engine = engine
     this.#tag = tag
     this.#body = body
     this.#context = context
@@ -80,7 +85,21 @@ class Block implements TagBody {
   }
 
   renderBody(): string {
-    return toText(this.#body(this.#context))
+    return toText(this.#run(undefined))
+  }
+
+  /** @param kept - The data as it was where the tag stands, if the body runs later. */
+  #run(kept: DataFrame | undefined): unknown {
+    const body = this.#body
+    const context = this.#context
+    const engine = this.#engine
+    if (!engine.isWatching)
+      return kept === undefined ? body(context) : body(context, { data: kept })
+    const data = kept ?? this.#data
+    const root = data === undefined ? this.#page?.context : data.root
+    return runBody(body, context, data, (one) =>
+      one === root || isMerged(one) ? engine.watch(one) : one,
+    )
   }
 
   keepBody(): () => string {
@@ -94,9 +113,7 @@ class Block implements TagBody {
   }
 
   #renderKept(data: DataFrame | undefined, runAsNow: RunAsCaptured | undefined): string {
-    const body = this.#body
-    const context = this.#context
-    const render = () => (data === undefined ? body(context) : body(context, { data }))
+    const render = () => this.#run(data)
     const late = runAsNow === undefined ? render : () => runAsNow(render)
     return toText(inPage(this.#page, late))
   }
@@ -149,7 +166,12 @@ function tagOf(
   }
   const position = positionOf(options, template)
   check(args, options, body, position)
-  const tag = engine.tag({ ...position, fragment: name, hasKeywords })
+  const tag = engine.tag({
+    ...position,
+    fragment: name,
+    hasKeywords,
+    varyOnNames: template.facts?.varyOn?.[placeOf(name, line)],
+  })
   if (known === undefined) {
     if (template.sites.size >= MAX_NAMES) template.sites.clear()
     template.sites.set(name, [tag])

@@ -14,7 +14,7 @@ import { Digests } from './digest.js'
 import type { Instance, Main, Render, TemplateSpec } from './engine.js'
 import { makeHelper, positionOf, REMEDY } from './helper.js'
 import { ENGINE, Holes, makeHoleHelper } from './holes.js'
-import { instrument } from './instrument.js'
+import { instrument, type Merge } from './instrument.js'
 import { ParsedTemplates } from './parsed.js'
 import { TemplateRegistry } from './partials.js'
 import type { Template } from './template.js'
@@ -97,6 +97,7 @@ export function registerCache(
     registries.set(instance, registry)
   }
   const templates = registry
+  templates.cache = cache
   const holes = new Holes(templates)
   const digests = cache.wantsDigest ? new Digests(templates) : undefined
   register(instance, 'cache', makeHelper(cache, holes, digests))
@@ -173,11 +174,12 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
   const found = new ParsedTemplates(instance)
   const made = (one: Template): void => registry.add(one)
   const named = (name: string, one: Template): void => registry.addName(name, one)
+  const merge: Merge = (context, own, root) => registry.merge(context, own, root)
   instance.template = (spec) => {
     const make = (given: TemplateSpec): Render => template.call(instance, given)
     // What is none is refused by Handlebars.
     if (!isTemplateSpec(spec)) return make(spec)
-    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named))
+    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named, merge))
   }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {

@@ -4,6 +4,7 @@ import { currentFrame } from '../../src/making/frame.js'
 import { END, END_VARY_ON } from './vary-on-marks.js'
 import type {
   Container,
+  DataFrame,
   Decorate,
   Main,
   PartialOptions,
@@ -14,10 +15,11 @@ import type {
 import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
 import { currentPage, inPage, type PageOptions } from './pages.js'
-import { scopeOf } from './scope.js'
+import { copyFrame, scopeOf } from './scope.js'
 import { Template } from './template.js'
 
 const TEMPLATE = Symbol('fragcache.template')
+const AROUND = Symbol('fragcache.around')
 
 /** Marks what stands behind a tag's vary-on values, also for another copy of this package. */
 const INPUTS = Symbol.for('fragcache.handlebars.inputs')
@@ -47,8 +49,15 @@ export function takeInputs(args: unknown[]): ReadonlySet<string> | undefined {
   return (last as Inputs)[INPUTS]
 }
 
+/** What a body sees of the blocks around it, where it looks at them. */
+interface Around {
+  readonly blockParams: unknown
+  readonly depths: readonly unknown[]
+}
+
 type Marked<T> = T & {
   [TEMPLATE]?: Template
+  [AROUND]?: Around
 }
 
 /**
@@ -57,6 +66,30 @@ type Marked<T> = T & {
  */
 export function templateOf(body: object): Template | undefined {
   return (body as Marked<object>)[TEMPLATE]
+}
+
+/**
+ * Runs a body with what it sees changed.
+ *
+ * @param see - Gives what is seen in the place of a context.
+ */
+export function runBody(
+  body: Program,
+  context: unknown,
+  data: DataFrame | undefined,
+  see: (context: unknown) => unknown,
+): unknown {
+  const seen = data && copyFrame(data)
+  if (seen !== undefined && 'root' in seen) seen.root = see(seen.root)
+  const options = seen === undefined ? undefined : { data: seen }
+  const around = (body as Marked<Program>)[AROUND]
+  const container = templateOf(body)?.container
+  if (around === undefined || container === undefined || body.program === undefined) {
+    return body(see(context), options)
+  }
+  const { blockParams, depths } = around
+  const again = container.program(body.program, seen, 0, blockParams, depths.map(see))
+  return again(see(context), options)
 }
 
 /** A partial that is being called. */
@@ -137,6 +170,7 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  * @param make - Handlebars' own way.
  * @param made - Told of each template.
  * @param named - Told of the name it was first called by as a partial.
+ * @param merge - Gives what a partial with values of its own is given.
  */
 export function instrument(
   spec: TemplateSpec & { readonly main: Main },
@@ -144,13 +178,16 @@ export function instrument(
   make: (spec: TemplateSpec) => Render,
   made: (template: Template) => void,
   named: (name: string, template: Template) => void,
+  merge: Merge,
 ): Render {
   const { main, main_d: decorate } = spec
   const template = new Template(spec, facts)
   const render = make({
     ...spec,
-    main: instrumentMain(main, template, named),
-    ...(typeof decorate === 'function' && { main_d: instrumentDecorators(decorate, template) }),
+    main: instrumentMain(main, template, named, merge),
+    ...(typeof decorate === 'function' && {
+      main_d: instrumentDecorators(decorate, template, merge),
+    }),
   })
   const instrumented: Marked<Render> = (context, options) => {
     const run = () => template.run(() => render(context, options))
@@ -170,26 +207,27 @@ function beginsPage(options: unknown): options is PageOptions | undefined {
 }
 
 /** A template's own inline partials are made before anything of it runs. */
-function instrumentDecorators(decorate: Decorate, template: Template): Decorate {
+function instrumentDecorators(decorate: Decorate, template: Template, merge: Merge): Decorate {
   return (fn, props, container, ...more) => {
-    takeContainer(container, template)
+    takeContainer(container, template, merge)
     return decorate(fn, props, container, ...more)
   }
 }
 
-function takeContainer(container: Container, template: Template): void {
+function takeContainer(container: Container, template: Template, merge: Merge): void {
   if (template.container !== undefined) return
   template.container = container
-  instrumentContainer(container, template)
+  instrumentContainer(container, template, merge)
 }
 
 function instrumentMain(
   main: Main,
   template: Template,
   named: (name: string, template: Template) => void,
+  merge: Merge,
 ): Main {
   return (container, context, helpers, partials, data, blockParams, depths) => {
-    takeContainer(container, template)
+    takeContainer(container, template, merge)
     if (called !== undefined) {
       if (template.name === undefined) {
         template.name = called.name
@@ -231,7 +269,17 @@ function answer(
   return ''
 }
 
-function instrumentContainer(container: Container, template: Template): void {
+/**
+ * What a partial is given.
+ *
+ * @param root - What the page's template was given.
+ * @returns `undefined`: Handlebars' own way will do.
+ */
+export type Merge = (context: unknown, own: Hash, root: unknown) => object | undefined
+
+type Hash = Readonly<Record<string, unknown>>
+
+function instrumentContainer(container: Container, template: Template, merge: Merge): void {
   const { fn, data, program, invokePartial } = container
   // Handlebars looks the same decorator up each time, which costs as much as a warm fragment.
   const codes: object[] = []
@@ -252,9 +300,11 @@ function instrumentContainer(container: Container, template: Template): void {
       depths,
     )
     body[TEMPLATE] = template
+    if (Array.isArray(depths)) body[AROUND] = { blockParams, depths }
     return body
   }
-  container.invokePartial = (partial, context, options) => {
+  container.invokePartial = (partial, given, options) => {
+    const context = contextOfPartial(given, options, merge)
     const outer = called
     called = findCalled(partial, options)
     try {
@@ -273,6 +323,16 @@ function instrumentContainer(container: Container, template: Template): void {
       called = outer
     }
   }
+}
+
+/** Handlebars would copy all variables for the values of a partial, which is not to count as a read of them. */
+function contextOfPartial(context: unknown, options: PartialOptions, merge: Merge): unknown {
+  const { hash, ids, data } = options
+  if (hash === undefined || ids !== undefined) return context
+  const merged = merge(context, hash, (data as DataFrame | undefined)?.['root'])
+  if (merged === undefined) return context
+  options.hash = undefined
+  return merged
 }
 
 function findCalled(

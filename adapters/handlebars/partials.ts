@@ -1,3 +1,5 @@
+import type { EngineCache } from '../../src/engine.js'
+import { isMerged, plainOf } from '../../src/fragment/personal.js'
 import { checkCacheTags } from './check.js'
 import type { Instance } from './engine.js'
 import type { TemplateFacts } from './facts.js'
@@ -11,6 +13,8 @@ const MAX_REMEMBERED = 1_000
 /** What one Handlebars instance knows of its templates. */
 export class TemplateRegistry {
   readonly instance: Instance
+  /** What was registered last. */
+  cache: EngineCache | undefined
   readonly #parse: Instance['parse']
   readonly #withHoles = new Map<string, Template>()
   /** By a partial's name and one of its holes: those that only a render was given, too. */
@@ -37,6 +41,19 @@ export class TemplateRegistry {
 
   rendersAtOnce(render: object): boolean {
     return this.#atOnce.has(render)
+  }
+
+  /** What a partial with values of its own is given; `undefined`: nothing of a page's variables is watched in it. */
+  merge(
+    context: unknown,
+    own: Readonly<Record<string, unknown>>,
+    root: unknown,
+  ): object | undefined {
+    if (this.cache?.isWatching !== true || typeof context !== 'object' || context === null) {
+      return undefined
+    }
+    const isOfPage = plainOf(context) === plainOf(root) || isMerged(context)
+    return isOfPage ? this.cache.merge(context, own) : undefined
   }
 
   /** Notes a template that was made. */

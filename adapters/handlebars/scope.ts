@@ -100,12 +100,15 @@ function isCurrent(captured: Capture): boolean {
 
 /** Copies a data frame and its parents, since loops change theirs with every turn. */
 export function copyFrames(frame: DataFrame): DataFrame {
-  const prototype = Object.getPrototypeOf(frame) as object | null
-  // Most have the usual one, and are copied quickly.
-  const copy =
-    prototype === Object.prototype
-      ? { ...frame }
-      : (Object.assign(Object.create(prototype), frame) as DataFrame)
+  const copy = copyFrame(frame)
   if (typeof frame._parent === 'object') copy._parent = copyFrames(frame._parent)
   return copy
+}
+
+export function copyFrame(frame: DataFrame): DataFrame {
+  const prototype = Object.getPrototypeOf(frame) as object | null
+  // Most have the usual one, and are copied quickly.
+  return prototype === Object.prototype
+    ? { ...frame }
+    : (Object.assign(Object.create(prototype), frame) as DataFrame)
 }

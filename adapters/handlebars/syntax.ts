@@ -63,3 +63,14 @@ export function sliceLines(lines: readonly string[], { loc }: Node): string | un
   taken[0] = (taken[0] as string).slice(start.column)
   return taken.join('\n')
 }
+
+/** The variables that expressions name, such as `user.id`, from the top of what a template is given. */
+export function variablesIn(expressions: readonly Node[]): string[] {
+  return expressions.flatMap((one): string[] => {
+    const { type, parts = [], data, params = [], hash } = one
+    const inside = variablesIn([...params, ...(hash?.pairs ?? []).map(({ value }) => value)])
+    if (type !== 'PathExpression') return inside
+    const path = data === true && parts[0] === 'root' ? parts.slice(1) : parts
+    return path.length === 0 ? inside : [path.join('.'), ...inside]
+  })
+}

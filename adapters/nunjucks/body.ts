@@ -21,6 +21,7 @@ let running: BodyRun | undefined
 /**
  * Renders a tag's body.
  *
+ * @param variables - Of the scope, as the body is to see them.
  * @returns What it renders, escaped where it has to be.
  * @throws What it throws, also where the engine would go on and put out what it has.
  */
@@ -29,9 +30,10 @@ export function renderBody(
   context: Context,
   runtime: Runtime,
   scope: Scope,
+  variables: Record<string, unknown>,
   site: TagPosition,
 ): string {
-  return runIn(context, scope.variables, site, (done) => {
+  return runIn(context, variables, site, (done) => {
     const frame = scope.makeFrame(runtime)
     const macro = body(UNHEARD, runtime, context, frame, (error) => done(error))
     return macro(...scope.held).toString()
@@ -105,6 +107,11 @@ function runIn(
  */
 export function noteFailure(error: unknown): void {
   if (running !== undefined) running.noted ??= { error }
+}
+
+/** Whether the body of a tag runs. */
+export function isBodyRunning(): boolean {
+  return running !== undefined
 }
 
 /** Runs a render of its own, whose errors reach whoever asked for it. */

@@ -113,7 +113,7 @@ export function registerCache(
   }
   checkTagIsFree(engine)
   const digest = cache.wantsDigest
-  const templates = new Templates(engine)
+  const templates = new Templates(engine, (variables) => cache.watch(variables))
   const { names } = templates
   const holes = new Holes(engine, names)
   const renderer = new TagRenderer({
@@ -156,7 +156,10 @@ export function registerCache(
 }
 
 function areSame(one: AdapterOptions, other: AdapterOptions): boolean {
-  return (['strict', 'bubbleTimeout', 'digest'] as const).every((name) => one[name] === other[name])
+  return (
+    (['strict', 'bubbleTimeout', 'digest'] as const).every((name) => one[name] === other[name]) &&
+    JSON.stringify(one.personal) === JSON.stringify(other.personal)
+  )
 }
 
 function makeResult(engine: Engine, holes: Holes): NunjucksCache {

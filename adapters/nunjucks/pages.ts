@@ -1,4 +1,5 @@
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { plainOf } from '../../src/fragment/personal.js'
 import type { Context, Runtime } from './engine.js'
 
 /** What the application renders, with all that it includes, extends and imports. */
@@ -41,7 +42,7 @@ export function notePage(context: Context): void {
 /** The page that a template's variables are of. */
 export function pageOf(context: Context): Page {
   let page = pages.get(context) ?? current
-  page ??= { variables: context.ctx }
+  page ??= { variables: plainOf(context.ctx) }
   pages.set(context, page)
   return page
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
+import { namesIn } from '../../src/fragment/personal.js'
 import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
 import { isEndOfHoles, parseEndOfHoles, parseHole } from './parse-hole.js'
@@ -91,6 +92,7 @@ class TagCompiler {
     const usesSuper = replaceSuper(body, this.#nodes, () => this.#superOf(place))
     const { variables, callerUse } = readBody(body, this.#nodes)
     const { template, line } = this.#position
+    const varyOnNames = source.arguments.varyOn.flatMap(({ text }) => namesIn(text))
     const record: TagRecord = {
       name: source.arguments.name,
       line: line as number,
@@ -99,6 +101,7 @@ class TagCompiler {
         ? { source: hash('sha256', this.#source).slice(0, 12) }
         : {}),
       ...(source.arguments.keywords.size > 0 ? { hasKeywords: true } : {}),
+      ...(varyOnNames.length > 0 ? { varyOnNames } : {}),
       ...(usesSuper ? { usesSuper } : {}),
       ...(callerUse === 'none' ? {} : { callerUse }),
     }

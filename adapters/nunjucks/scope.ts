@@ -1,3 +1,4 @@
+import { copyOf, plainOf } from '../../src/fragment/personal.js'
 import type { CompiledBody, Context, NunjucksFrame, Keeper, Runtime } from './engine.js'
 
 type Variables = Readonly<Record<string, unknown>>
@@ -109,12 +110,12 @@ const frozen = new WeakSet<object>()
 
 /** Keeps a context's variables as they are now. */
 function freeze(context: Context): Record<string, unknown> {
-  frozen.add(context.ctx)
+  frozen.add(plainOf(context.ctx))
   context.setVariable = setVariable
   return context.ctx
 }
 
 function setVariable(this: Context, name: string, value: unknown): void {
-  if (frozen.has(this.ctx)) this.ctx = { ...this.ctx }
+  if (frozen.has(plainOf(this.ctx))) this.ctx = copyOf(this.ctx)
   this.ctx[name] = value
 }

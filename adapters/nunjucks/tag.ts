@@ -26,6 +26,8 @@ export interface TagRecord {
   /** A hash of the template's source. It tells the tags of templates without a name from each other. */
   readonly source?: string
   readonly hasKeywords?: true
+  /** The variables that its vary-on values name. */
+  readonly varyOnNames?: readonly string[]
   readonly usesSuper?: true
   readonly callerUse?: CallerUse
 }
@@ -120,6 +122,7 @@ export class TagRenderer {
       line: parsed.line,
       template: parsed.template ?? names.nameOf(root),
       hasKeywords,
+      varyOnNames: parsed.varyOnNames,
     }
     const tag: Tag = {
       site: cache.tag(place),
@@ -180,7 +183,8 @@ class TagCall implements TagBody {
   }
 
   #render(scope: Scope): string {
-    return renderBody(this.#body, this.#context, this.#runtime, scope, this.#tag.site)
+    const variables = this.#around.cache.watch(scope.variables)
+    return renderBody(this.#body, this.#context, this.#runtime, scope, variables, this.#tag.site)
   }
 
   /** Keeps what the body needs, to render it after its template is done. */

@@ -1,5 +1,7 @@
+import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
-import { apartFromBodies, noteFailure } from './body.js'
+import { plainOf } from '../../src/fragment/personal.js'
+import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
 import { mayWait, noteEnvironment } from './may-wait.js'
@@ -103,11 +105,14 @@ function renderTop(
 export class Templates {
   readonly names = new TemplateNames()
   readonly #engine: Engine
+  readonly #watch: EngineCache['watch']
   readonly #adopted = new WeakSet<Template>()
   #compiling: string | undefined
 
-  constructor(engine: Engine) {
+  /** @param watch - Watches the variables that bodies see. */
+  constructor(engine: Engine, watch: EngineCache['watch']) {
     this.#engine = engine
+    this.#watch = watch
     this.#watchGetTemplate()
     this.#watchRenderString()
     noteEnvironment(engine)
@@ -193,7 +198,8 @@ export class Templates {
   #adopt(template: Template, name: string | undefined, isByHand: boolean): Template {
     if (this.#adopted.has(template)) return template
     this.#adopted.add(template)
-    const { render, _compile: compile } = template
+    const { render, _compile: compile, getExported } = template
+    let isExported = false
     const known = name ?? template.path
     const named = {
       name: known,
@@ -206,6 +212,8 @@ export class Templates {
       this.names.set(root, named)
       template.rootRenderFunc = (env, context, frame, runtime, callback) => {
         notePage(context)
+        // What is included or imported has a context of its own.
+        if (isBodyRunning() || isExported) context.ctx = this.#watch(context.ctx)
         root(env, context, frame, runtime, (error, text) => {
           if (error) noteFailure(error)
           callback(error, text)
@@ -217,11 +225,22 @@ export class Templates {
       this.#compile(named.name, () => compile.call(template))
       watchRoot()
     }
+    template.getExported = (context, ...more) => {
+      // Its macros may be called in a body.
+      isExported = true
+      try {
+        getExported.call(template, plainOf(context), ...more)
+      } finally {
+        isExported = false
+      }
+    }
     template.render = (context, parentFrame, callback) => {
       if (isFrame(parentFrame)) {
         // Of an included template the engine would tell in a later turn, past a synchronous render.
         const error = this.#compileNow(template)
-        if (error === undefined) return render.call(template, context, parentFrame, callback)
+        if (error === undefined) {
+          return render.call(template, plainOf(context), parentFrame, callback)
+        }
         callback?.(error)
         return null
       }

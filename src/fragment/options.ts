@@ -31,6 +31,13 @@ export interface AdapterOptions extends FragmentRules {
    * `false`.
    */
   readonly digest?: boolean | undefined
+  /**
+   * Names of what differs per visitor in what templates are given: `['user', 'session.cart']`. A fragment that
+   * reads one in its body, through includes, macros, helpers and getters too, and whose vary-on values do not
+   * name it, throws where `strict` holds, and is not stored elsewhere. Left out: unless `NODE_ENV` is `production`,
+   * a read of the usual names (`user`, `session`, `csrfToken`, `cart` …) brings a warning. `[]`: nothing is watched.
+   */
+  readonly personal?: readonly string[] | undefined
 }
 
 /** @throws TypeError: an option is not what it should be. */
@@ -43,7 +50,7 @@ export function toSettings({ strict, bubbleTimeout }: FragmentRules): FragmentSe
   }
 }
 
-const ADAPTER_OPTIONS = ['strict', 'bubbleTimeout', 'digest']
+const ADAPTER_OPTIONS = ['strict', 'bubbleTimeout', 'digest', 'personal']
 
 /** @throws TypeError: they are no options of an adapter's. */
 export function checkAdapterOptions(options: unknown): asserts options is AdapterOptions {
@@ -56,11 +63,29 @@ export function checkAdapterOptions(options: unknown): asserts options is Adapte
         `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}`,
       )
     }
-    checkFlag(name, value)
+    if (name === 'personal') checkPersonal(value)
+    else checkFlag(name, value)
   }
 }
 
 function checkFlag(name: string, value: unknown): void {
   if (value === undefined || typeof value === 'boolean') return
   throw new TypeError(`${name}: ${show(value)} is neither true nor false`)
+}
+
+/** @throws TypeError: the option `personal` is no list of names. */
+export function checkPersonal(
+  personal: unknown,
+): asserts personal is readonly string[] | undefined {
+  if (personal === undefined) return
+  if (!Array.isArray(personal)) {
+    throw new TypeError(
+      `personal: ${show(personal)} is no list of names; write for example ['user', 'session.cart']`,
+    )
+  }
+  for (const path of personal as unknown[]) {
+    const isPath = typeof path === 'string' && path.split('.').every((name) => name.trim() !== '')
+    if (isPath) continue
+    throw new TypeError(`personal: ${show(path)} is no name such as 'user' or 'session.cart'`)
+  }
 }

@@ -22,6 +22,8 @@ export interface TagSite extends TagPosition {
   readonly fromCode?: boolean
   /** `false`: it surely has none. */
   readonly hasKeywords?: boolean | undefined
+  /** The variables that its vary-on values name, such as `user.id`. */
+  readonly varyOnNames?: readonly string[] | undefined
   /** @internal Where the tag's fragments live when it says nothing else. */
   home?: Home | undefined
 }

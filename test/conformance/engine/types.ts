@@ -1,5 +1,5 @@
-import type { Cache, Caches, FragmentRules } from '../../../src/index.js'
-import type { HoleRenderer } from '../../../src/index.js'
+import type { AdapterOptions } from '../../../src/engine.js'
+import type { Cache, Caches, HoleRenderer } from '../../../src/index.js'
 
 /** How an engine spells what the cases are made of. */
 export interface EngineSyntax {
@@ -30,7 +30,7 @@ export interface EngineSetup {
   readonly caches: Caches
   readonly templates: Readonly<Record<string, string>>
   /** The options of its `registerCache`. */
-  readonly options: FragmentRules & { readonly digest?: boolean }
+  readonly options: AdapterOptions
 }
 
 /** An engine that is set up. */

@@ -1,0 +1,248 @@
+import { show } from '../errors.js'
+import { currentFrame } from '../making/frame.js'
+import { noteFound, noteUndeclared } from './guard.js'
+import type { Fragment } from './spec.js'
+import { TemplateFrame, type FramedFragment } from './template-frame.js'
+
+/** A name of what templates are given, or of a part of it. */
+interface Name {
+  /** As it was given: `session.user`. Left out: only what is below it differs per visitor. */
+  path?: string
+  readonly below: Map<string, Name>
+}
+
+type Variables = Readonly<Record<string, unknown>>
+
+/** Told that a cached body reads what differs per visitor. */
+type Reader = (path: string, value: unknown) => void
+
+/** Variables, by what stands in for them while a body runs. */
+const originals = new WeakMap<object, { readonly plain: object; readonly of: PersonalNames }>()
+
+/** The names that an included template was given values of its own for, by all that it was given. */
+const copies = new WeakMap<object, readonly string[]>()
+
+/**
+ * What differs per visitor in what templates are given, by its names.
+ *
+ * While the body of a cached fragment runs, its template sees a stand-in for its variables that notes which of
+ * them are read. Nothing is watched where a fragment is found.
+ */
+export class PersonalNames {
+  readonly #names: ReadonlyMap<string, Name>
+  readonly #reader: Reader
+  readonly #standIns = new WeakMap<object, object>()
+
+  constructor(names: ReadonlyMap<string, Name>, reader: Reader) {
+    this.#names = names
+    this.#reader = reader
+  }
+
+  /** Variables whose reads are noted; what is not watched comes back as it is. */
+  watch<T>(variables: T): T {
+    if (typeof variables !== 'object' || variables === null || originals.has(variables)) {
+      return variables
+    }
+    const own = copies.get(variables)
+    const names = own === undefined ? this : this.#without(own)
+    return names.#standInFor(variables, names.#names) as T
+  }
+
+  /**
+   * What an included template is given: variables with others, watched if they are. That they were copied does
+   * not count as a read, and what the others have in the place of a visitor's is no visitor's.
+   */
+  merge(variables: object, others: Variables): object {
+    const plain = plainOf(variables) as Variables
+    const copy = { ...plain, ...plainOf(others) }
+    const own = [...this.#names.keys()].filter((name) => copy[name] !== plain[name])
+    copies.set(copy, [...(copies.get(plain) ?? []), ...own])
+    return plain === variables ? copy : this.watch(copy)
+  }
+
+  #without(own: readonly string[]): PersonalNames {
+    if (own.length === 0) return this
+    const kept = [...this.#names].filter(([name]) => !own.includes(name))
+    return new PersonalNames(new Map(kept), this.#reader)
+  }
+
+  #standInFor(target: object, names: ReadonlyMap<string, Name>): object {
+    const known = this.#standIns.get(target)
+    if (known !== undefined) return known
+    // An object with a class may have private fields, which only it can read.
+    const isPlain = hasNoClass(target)
+    const standIn = new Proxy(target, {
+      get: (_target, key, receiver) => {
+        const value: unknown = Reflect.get(target, key, isPlain ? receiver : target)
+        const name = typeof key === 'string' ? names.get(key) : undefined
+        if (name === undefined) {
+          return isPlain || typeof value !== 'function' ? value : boundTo(target, value)
+        }
+        return this.#read(name, value, target, key)
+      },
+      has: (_target, key) => {
+        const isThere = Reflect.has(target, key)
+        const path = typeof key === 'string' ? names.get(key)?.path : undefined
+        if (path !== undefined) this.#reader(path, isThere)
+        return isThere
+      },
+    })
+    this.#standIns.set(target, standIn)
+    originals.set(standIn, { plain: target, of: this })
+    return standIn
+  }
+
+  #read({ path, below }: Name, value: unknown, target: object, key: string | symbol): unknown {
+    if (path !== undefined) {
+      this.#reader(path, value)
+      return value
+    }
+    if (typeof value !== 'object' || value === null) return value
+    // What cannot be changed has to be given as it is.
+    if (Reflect.getOwnPropertyDescriptor(target, key)?.configurable === false) {
+      for (const { path: inside } of below.values())
+        if (inside !== undefined) this.#reader(inside, value)
+      return value
+    }
+    return this.#standInFor(value, below)
+  }
+}
+
+/** The variables that a stand-in stands for; any others as they are. */
+export function plainOf<T>(variables: T): T {
+  if (typeof variables !== 'object' || variables === null) return variables
+  return (originals.get(variables)?.plain as T | undefined) ?? variables
+}
+
+/** A copy of variables, watched if they are. */
+export function copyOf<T extends object>(variables: T): T {
+  const known = originals.get(variables)
+  return known === undefined ? { ...variables } : known.of.watch({ ...(known.plain as T) })
+}
+
+/** Whether these are variables that {@link PersonalNames.merge} made. */
+export function isMerged(variables: unknown): boolean {
+  return typeof variables === 'object' && variables !== null && copies.has(plainOf(variables))
+}
+
+function hasNoClass(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return prototype === null || prototype === Object.prototype
+}
+
+function boundTo(target: object, method: CallableFunction): unknown {
+  return new Proxy(method, {
+    apply: (_method, self, args) =>
+      Reflect.apply(method, plainOf(self) === target ? target : self, args) as unknown,
+  })
+}
+
+/** What is watched while developing unless an application says what differs per visitor in it. */
+const USUAL = [
+  'user',
+  'currentUser',
+  'session',
+  'csrfToken',
+  '_csrf',
+  'flash',
+  'visitor',
+  'account',
+  'cart',
+]
+
+/**
+ * What an engine's templates are watched for.
+ *
+ * @param personal - The option; it was checked.
+ * @returns `undefined`: nothing.
+ */
+export function personalNames(personal: readonly string[] | undefined): PersonalNames | undefined {
+  if (personal === undefined) {
+    const isWatched = process.env['NODE_ENV'] !== 'production'
+    return isWatched ? new PersonalNames(toNames(USUAL), warnOfRead) : undefined
+  }
+  return personal.length === 0 ? undefined : new PersonalNames(toNames(personal), noteRead)
+}
+
+function toNames(paths: readonly string[]): Map<string, Name> {
+  const top: Name = { below: new Map() }
+  for (const path of paths) {
+    let at = top
+    for (const part of path.split('.')) {
+      let next = at.below.get(part)
+      if (next === undefined) at.below.set(part, (next = { below: new Map() }))
+      at = next
+    }
+    at.path = path
+  }
+  return top.below
+}
+
+function noteRead(path: string, value: unknown): void {
+  noteUndeclared(path, (fragment) => declares(fragment, path))
+  if (isThere(value)) noteFound()
+}
+
+/** An empty value, such as no user, tells nothing. */
+function isThere(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : Boolean(value)
+}
+
+/** Whether a tag's vary-on names what is read, a part of it, or what it is a part of. */
+function declares({ declared, site }: FramedFragment, path: string): boolean {
+  if (declared?.has(path) === true) return true
+  return (
+    site.varyOnNames?.some(
+      (name) => name === path || name.startsWith(`${path}.`) || path.startsWith(`${name}.`),
+    ) ?? false
+  )
+}
+
+/** Most fragments and names that are warned about. */
+const MAX_WARNED = 1_000
+const warned = new Set<string>()
+
+function warnOfRead(path: string, value: unknown): void {
+  if (!isThere(value)) return
+  for (let at = currentFrame(); at !== undefined; at = at.parent) {
+    const fragment = at instanceof TemplateFrame ? at.fragment : undefined
+    if (fragment === undefined || declares(fragment, path)) continue
+    warnOnce(fragment.site as Fragment['site'], path)
+    return
+  }
+}
+
+function warnOnce({ fragment, template, line }: Fragment['site'], path: string): void {
+  const id = JSON.stringify([fragment, path])
+  if (warned.has(id) || warned.size >= MAX_WARNED) return
+  warned.add(id)
+  const where = [template, line === undefined ? undefined : `line ${line}`]
+    .filter(Boolean)
+    .join(', ')
+  process.emitWarning(
+    `fragment ${show(fragment)}${where === '' ? '' : ` (${where})`}: its body reads ${show(path)}, which its vary-on values do not name, so that one visitor's output may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
+    { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
+  )
+}
+
+/** A text, a name, or any other character. */
+const TOKENS = /"(?:\\[^]|[^"\\])*"|'(?:\\[^]|[^'\\])*'|[\p{ID_Start}$_][\p{ID_Continue}$]*|\S/gu
+const NAME = /^[\p{ID_Start}$_]/u
+
+/** The variables that an expression names: `user.id` for `user.id|lower`, and for `user["id"]`. */
+export function namesIn(expression: string): string[] {
+  const names: string[][] = []
+  let path: string[] | undefined
+  let [before, last] = ['', '']
+  for (const [token] of expression.matchAll(TOKENS)) {
+    if (NAME.test(token)) {
+      const isFilter = last === '|' && before !== '|'
+      if (last === '.') path?.push(token)
+      else if (isFilter) path = undefined
+      else names.push((path = [token]))
+    } else if (last === '[' && /^["']/.test(token)) path?.push(token.slice(1, -1))
+    else if (!['.', '?', '[', ']'].includes(token)) path = undefined
+    ;[before, last] = [last, token]
+  }
+  return names.map((parts) => parts.join('.'))
+}
