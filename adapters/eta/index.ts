@@ -2,6 +2,7 @@ import type { Caches } from '../../src/caches.js'
 import { EngineCache } from '../../src/engine.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
 import type { AdapterOptions } from '../../src/fragment/options.js'
+import { watchInPage } from '../../src/fragment/personal.js'
 import type { FragmentCache } from '../../src/fragment/render.js'
 import { ENGINE, holesOfEngines } from './holes.js'
 import { addRuntime } from './prelude.js'
@@ -28,6 +29,8 @@ export interface CachePlugin extends EtaPlugin, HoleEngine {
 
 /** What the code of a template calls. */
 interface TemplatePlugin extends Pick<Runtime, 'given' | 'included' | 'pageOf'> {
+  /** What a template is to see of the data that it is given. */
+  seen<T>(data: T): T
   /**
    * A template is run.
    *
@@ -86,6 +89,7 @@ export function cachePlugin(
       runtime.attach(engine)
       return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach, data)
     },
+    seen: watchInPage,
     given: (data, own) => runtime.given(data, own),
     included: (data, options) => runtime.included(data, options),
     pageOf: (data, options, isCopied) => runtime.pageOf(data, options, isCopied),

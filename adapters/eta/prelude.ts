@@ -1,3 +1,4 @@
+import { arePagesWatched } from '../../src/fragment/personal.js'
 import { FINISH } from './rewrite.js'
 import { RUNTIME } from './runtime-name.js'
 import type { EtaConfig } from './types.js'
@@ -21,7 +22,11 @@ const RETURN = '\nreturn __eta.res;'
 export function addRuntime(code: string, config: EtaConfig): string {
   const header = config.functionHeader.length
   const body = bodyOf(code)
-  if (!code.includes(`${RUNTIME}.`)) return INCLUDES.test(body) ? passOn(code, config, body) : code
+  if (!code.includes(`${RUNTIME}.`)) {
+    if (INCLUDES.test(body)) return passOn(code, config, body)
+    // Otherwise it is left as it is.
+    return arePagesWatched() ? watchAlone(code, config) : code
+  }
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)
   const end = code.lastIndexOf(RETURN)
@@ -61,8 +66,19 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
   // What blocks see must not change with what the template does to its data.
   const isCopied = INCLUDES.test(body) || body.includes(`${RUNTIME}.hole`)
   const page = `${PLUGIN}?.pageOf(${varName},options,${isCopied})`
-  const own = `const ${PLUGIN}=${FIND},${OPTIONS}=${page}??options`
+  const own = `const ${PLUGIN}=${FIND},${OPTIONS}=${page}??options;${seenCode(varName)}`
   return `${code.slice(0, at)}\n;${own};${includes}${code.slice(end)}`
+}
+
+/** Makes a template that has nothing to do with others see its data as a part of a page. */
+function watchAlone(code: string, { functionHeader, varName }: EtaConfig): string {
+  const at = code.indexOf(INCLUDE, functionHeader.length)
+  if (at < 0) return code
+  return `${code.slice(0, at)}\n;const ${PLUGIN}=${FIND};${seenCode(varName)}${code.slice(at)}`
+}
+
+function seenCode(data: string): string {
+  return `${data}=${PLUGIN}?.seen(${data})??${data};`
 }
 
 const NO_PLUGIN =

@@ -1,5 +1,6 @@
 import type { EngineCache } from '../../src/engine.js'
 import { Trails } from '../../src/fragment/ahead.js'
+import { mergeWatched } from '../../src/fragment/personal.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './compiled.js'
 import type { EtaSite } from './site.js'
@@ -39,8 +40,8 @@ export class Runtime {
   /** What an included template is given: the data of the template that includes it, and its own. */
   given(data: object | undefined, own: object | null | undefined): object {
     const { cache } = this
-    if (!cache.isWatching) return { ...data, ...own }
-    return cache.merge(data ?? {}, (own ?? {}) as Readonly<Record<string, unknown>>)
+    const others = (own ?? {}) as Readonly<Record<string, unknown>>
+    return mergeWatched(data, others) ?? cache.merge(data ?? {}, others)
   }
 
   /** Notes what a layout is given by a template: text already, perhaps with per-user output in it. */

@@ -1,5 +1,6 @@
 import { currentSession } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
+import { watchInPage } from '../../src/fragment/personal.js'
 import { currentFrame } from '../../src/making/frame.js'
 import { END, END_VARY_ON } from './vary-on-marks.js'
 import type {
@@ -190,8 +191,10 @@ export function instrument(
     }),
   })
   const instrumented: Marked<Render> = (context, options) => {
-    const run = () => template.run(() => render(context, options))
-    return beginsPage(options) ? inPage({ context, options: options ?? {}, template }, run) : run()
+    if (!beginsPage(options)) return template.run(() => render(context, options))
+    return inPage({ context, options: options ?? {}, template }, () =>
+      template.run(() => render(watchInPage(context), options)),
+    )
   }
   instrumented[TEMPLATE] = template
   template.render = instrumented

@@ -1,5 +1,5 @@
 import type { EngineCache } from '../../src/engine.js'
-import { isMerged, plainOf } from '../../src/fragment/personal.js'
+import { isMerged, mergeWatched, plainOf } from '../../src/fragment/personal.js'
 import { checkCacheTags } from './check.js'
 import type { Instance } from './engine.js'
 import type { TemplateFacts } from './facts.js'
@@ -49,9 +49,9 @@ export class TemplateRegistry {
     own: Readonly<Record<string, unknown>>,
     root: unknown,
   ): object | undefined {
-    if (this.cache?.isWatching !== true || typeof context !== 'object' || context === null) {
-      return undefined
-    }
+    if (typeof context !== 'object' || context === null) return undefined
+    const merged = mergeWatched(context, own)
+    if (merged !== undefined || this.cache?.isWatching !== true) return merged
     const isOfPage = plainOf(context) === plainOf(root) || isMerged(context)
     return isOfPage ? this.cache.merge(context, own) : undefined
   }

@@ -107,12 +107,12 @@ export class Facts {
   }
 
   /**
-   * Whether per-user inputs that were read may show in the page. Where pages may have holes, what the page reads
-   * outside of them counts too, unless the page varies on the visitor's credentials.
+   * Whether per-user inputs that were read, declared by a fragment or not, may show in the page: unless the page
+   * varies on the visitor's credentials.
    */
   get #isUnfit(): boolean {
     if (this.frame.isUnfit) return true
-    if (this.holes === undefined || !this.frame.tellsOfUser) return false
+    if (!this.frame.tellsOfUser) return false
     const { names } = parseVary(this.around.res.getHeader('Vary'))
     return !names.some((name) => name === 'cookie' || name === 'authorization')
   }

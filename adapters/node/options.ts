@@ -34,6 +34,13 @@ export interface CommonOptions<Req> {
    * behind the cache reads the request's cookies. `false`: no request is.
    */
   readonly isPersonal?: ((req: Req) => boolean) | false | undefined
+  /**
+   * Names of what differs per visitor in what templates are given: `['user', 'session.cart']`. A page whose template
+   * reads one outside of its nocache blocks, and finds something there, is not stored unless it says `Vary: Cookie`
+   * or `Vary: Authorization`. Of the engines whose tags are registered; of fragments they have an option of the same
+   * name. Default: none.
+   */
+  readonly personal?: readonly string[] | undefined
   /** Response headers that are not stored, since they are set for each request, such as a request's id. */
   readonly excludeHeaders?: readonly string[] | undefined
   /** Whether responses have a `Cache-Status`, which says how they came about. Default `true`. @see RFC 9211 */

@@ -56,7 +56,7 @@ class RenderFrame extends TemplateFrame {
   override readonly hold: ContextHold
 
   constructor(
-    readonly page: Frame,
+    readonly page: TemplateFrame,
     holes: HoleRenderer,
   ) {
     // It has no parent: it is the outermost frame that is stored.
@@ -64,6 +64,7 @@ class RenderFrame extends TemplateFrame {
       isLimited: page.isLimited,
       isLeased: page.holdsLease,
       holes,
+      watcher: page.watcher,
     })
     this.hold = page.hold
   }

@@ -75,6 +75,7 @@ export class PageMaking {
       isLeased,
       isLimited: settings.bubbleTimeout,
       holeFault: holeFault(settings.holes),
+      watcher: settings.personal,
     })
     lead?.flight.beginMaking(this.frame, { versions: NO_VERSIONS, claim: lookup.lying })
     this.#depend(lookup.tags)

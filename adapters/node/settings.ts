@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
+import { isPersonalPath } from '../../src/fragment/options.js'
+import { personalNamesOfPages, type PersonalNames } from '../../src/fragment/personal.js'
 import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
@@ -73,6 +75,8 @@ export interface Settings extends AsGiven {
   readonly keepsParameter: ((name: string) => boolean) | undefined
   readonly precompress: readonly Coding[]
   readonly holes: PageHoleOptions | undefined
+  /** What differs per visitor in what templates of pages are given. */
+  readonly personal: PersonalNames | undefined
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
   readonly earlyRefresh: number
@@ -149,6 +153,7 @@ const OPTIONS = {
     "['br', 'gzip']",
   ),
   bubbleTimeout: isBoolean,
+  personal: listOf(must(isPersonalPath, "a name such as 'user' or 'session.cart'"), "['user']", 0),
   lock: must(
     (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
     'true, false or an object such as { wait: 5, lease: 10 }',
@@ -217,6 +222,7 @@ export function resolveOptions(
     precompress = [],
     holes,
     bubbleTimeout = false,
+    personal,
     lock = false,
     earlyRefresh,
   } = options
@@ -251,6 +257,7 @@ export function resolveOptions(
     precompress: availableCodings([...new Set(precompress)]),
     holes: holes === undefined ? undefined : resolveHoles(holes),
     bubbleTimeout,
+    personal: personalNamesOfPages(personal),
     lock: resolveLock(lock, waitSeconds),
     earlyRefresh: naming('responseCache', () => toBeta(earlyRefresh)),
   }

@@ -1,6 +1,6 @@
 import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
-import { plainOf } from '../../src/fragment/personal.js'
+import { plainOf, watchInPage } from '../../src/fragment/personal.js'
 import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
@@ -213,7 +213,8 @@ export class Templates {
       template.rootRenderFunc = (env, context, frame, runtime, callback) => {
         notePage(context)
         // What is included or imported has a context of its own.
-        if (isBodyRunning() || isExported) context.ctx = this.#watch(context.ctx)
+        const watch = isBodyRunning() || isExported ? this.#watch : watchInPage
+        context.ctx = watch(context.ctx)
         root(env, context, frame, runtime, (error, text) => {
           if (error) noteFailure(error)
           callback(error, text)

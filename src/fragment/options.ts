@@ -74,9 +74,7 @@ function checkFlag(name: string, value: unknown): void {
 }
 
 /** @throws TypeError: the option `personal` is no list of names. */
-export function checkPersonal(
-  personal: unknown,
-): asserts personal is readonly string[] | undefined {
+function checkPersonal(personal: unknown): void {
   if (personal === undefined) return
   if (!Array.isArray(personal)) {
     throw new TypeError(
@@ -84,8 +82,11 @@ export function checkPersonal(
     )
   }
   for (const path of personal as unknown[]) {
-    const isPath = typeof path === 'string' && path.split('.').every((name) => name.trim() !== '')
-    if (isPath) continue
+    if (isPersonalPath(path)) continue
     throw new TypeError(`personal: ${show(path)} is no name such as 'user' or 'session.cart'`)
   }
+}
+
+export function isPersonalPath(path: unknown): boolean {
+  return typeof path === 'string' && path.split('.').every((name) => name.trim() !== '')
 }

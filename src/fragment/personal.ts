@@ -2,14 +2,17 @@ import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import type { Fragment } from './spec.js'
-import { TemplateFrame, type FramedFragment } from './template-frame.js'
+import { TemplateFrame, templateFramesAround, type FramedFragment } from './template-frame.js'
 
 /** A name of what templates are given, or of a part of it. */
 interface Name {
   /** As it was given: `session.user`. Left out: only what is below it differs per visitor. */
-  path?: string
-  readonly below: Map<string, Name>
+  readonly path?: string | undefined
+  readonly reader: Reader
+  readonly below: ReadonlyMap<string, Name>
 }
+
+type Names = ReadonlyMap<string, Name>
 
 type Variables = Readonly<Record<string, unknown>>
 
@@ -29,19 +32,21 @@ const copies = new WeakMap<object, readonly string[]>()
  * them are read. Nothing is watched where a fragment is found.
  */
 export class PersonalNames {
-  readonly #names: ReadonlyMap<string, Name>
-  readonly #reader: Reader
+  readonly #names: Names
   readonly #standIns = new WeakMap<object, object>()
+  readonly #joined = new WeakMap<PersonalNames, PersonalNames>()
 
-  constructor(names: ReadonlyMap<string, Name>, reader: Reader) {
+  constructor(names: Names) {
     this.#names = names
-    this.#reader = reader
   }
 
-  /** Variables whose reads are noted; what is not watched comes back as it is. */
+  /** Variables whose reads are noted; what cannot be watched comes back as it is. */
   watch<T>(variables: T): T {
-    if (typeof variables !== 'object' || variables === null || originals.has(variables)) {
-      return variables
+    if (typeof variables !== 'object' || variables === null) return variables
+    const known = originals.get(variables)
+    if (known !== undefined) {
+      // What is watched for a page may be watched for a fragment too.
+      return known.of === this ? variables : (this.#joinedWith(known.of).watch(known.plain) as T)
     }
     const own = copies.get(variables)
     const names = own === undefined ? this : this.#without(own)
@@ -62,11 +67,24 @@ export class PersonalNames {
 
   #without(own: readonly string[]): PersonalNames {
     if (own.length === 0) return this
-    const kept = [...this.#names].filter(([name]) => !own.includes(name))
-    return new PersonalNames(new Map(kept), this.#reader)
+    return new PersonalNames(new Map([...this.#names].filter(([name]) => !own.includes(name))))
   }
 
-  #standInFor(target: object, names: ReadonlyMap<string, Name>): object {
+  #joinedWith(other: PersonalNames): PersonalNames {
+    let joined = this.#joined.get(other)
+    if (joined === undefined) {
+      joined = new PersonalNames(join(other.#names, this.#names))
+      this.#joined.set(other, joined)
+      // Watched again for either of them, it stays what it is.
+      joined.#joined.set(this, joined)
+      joined.#joined.set(other, joined)
+      this.#joined.set(joined, joined)
+      other.#joined.set(joined, joined)
+    }
+    return joined
+  }
+
+  #standInFor(target: object, names: Names): object {
     const known = this.#standIns.get(target)
     if (known !== undefined) return known
     // An object with a class may have private fields, which only it can read.
@@ -82,8 +100,8 @@ export class PersonalNames {
       },
       has: (_target, key) => {
         const isThere = Reflect.has(target, key)
-        const path = typeof key === 'string' ? names.get(key)?.path : undefined
-        if (path !== undefined) this.#reader(path, isThere)
+        const name = typeof key === 'string' ? names.get(key) : undefined
+        if (name?.path !== undefined) name.reader(name.path, isThere)
         return isThere
       },
     })
@@ -92,16 +110,16 @@ export class PersonalNames {
     return standIn
   }
 
-  #read({ path, below }: Name, value: unknown, target: object, key: string | symbol): unknown {
+  #read(name: Name, value: unknown, target: object, key: string | symbol): unknown {
+    const { path, reader, below } = name
     if (path !== undefined) {
-      this.#reader(path, value)
+      reader(path, value)
       return value
     }
     if (typeof value !== 'object' || value === null) return value
     // What cannot be changed has to be given as it is.
     if (Reflect.getOwnPropertyDescriptor(target, key)?.configurable === false) {
-      for (const { path: inside } of below.values())
-        if (inside !== undefined) this.#reader(inside, value)
+      for (const inside of below.values()) this.#read(inside, value, target, key)
       return value
     }
     return this.#standInFor(value, below)
@@ -112,6 +130,11 @@ export class PersonalNames {
 export function plainOf<T>(variables: T): T {
   if (typeof variables !== 'object' || variables === null) return variables
   return (originals.get(variables)?.plain as T | undefined) ?? variables
+}
+
+/** Variables with others, as {@link PersonalNames.merge} gives them; `undefined`: they are not watched. */
+export function mergeWatched(variables: object | undefined, others: Variables): object | undefined {
+  return variables && originals.get(variables)?.of.merge(variables, others)
 }
 
 /** A copy of variables, watched if they are. */
@@ -159,23 +182,57 @@ const USUAL = [
 export function personalNames(personal: readonly string[] | undefined): PersonalNames | undefined {
   if (personal === undefined) {
     const isWatched = process.env['NODE_ENV'] !== 'production'
-    return isWatched ? new PersonalNames(toNames(USUAL), warnOfRead) : undefined
+    return isWatched ? new PersonalNames(toNames(USUAL, warnOfRead)) : undefined
   }
-  return personal.length === 0 ? undefined : new PersonalNames(toNames(personal), noteRead)
+  return personal.length === 0 ? undefined : new PersonalNames(toNames(personal, noteRead))
 }
 
-function toNames(paths: readonly string[]): Map<string, Name> {
-  const top: Name = { below: new Map() }
-  for (const path of paths) {
-    let at = top
-    for (const part of path.split('.')) {
-      let next = at.below.get(part)
-      if (next === undefined) at.below.set(part, (next = { below: new Map() }))
-      at = next
-    }
-    at.path = path
+/** What the templates of a site's pages are watched for. */
+export function personalNamesOfPages(
+  personal: readonly string[] | undefined,
+): PersonalNames | undefined {
+  if (personal === undefined || personal.length === 0) return undefined
+  watchesPages = true
+  return personalNames(personal)
+}
+
+let watchesPages = false
+
+/** Whether any site watches its pages. */
+export function arePagesWatched(): boolean {
+  return watchesPages
+}
+
+/** Variables as a template of a page is to see them, which is not a part of a fragment. */
+export function watchInPage<T>(variables: T): T {
+  if (!watchesPages) return variables
+  for (const { watcher } of templateFramesAround(currentFrame())) {
+    if (watcher !== undefined) return watcher.watch(variables)
   }
-  return top.below
+  return variables
+}
+
+function toNames(paths: readonly string[], reader: Reader): Names {
+  return paths.reduce<Names>((names, path) => {
+    const [first = '', ...rest] = path.split('.').reverse()
+    let one = new Map<string, Name>([[first, { path, reader, below: new Map() }]])
+    for (const part of rest) one = new Map([[part, { reader, below: one }]])
+    return join(names, one)
+  }, new Map())
+}
+
+/** The names of both; of one that both have, the first tells what it is called and who is told. */
+function join(names: Names, others: Names): Names {
+  const joined = new Map(names)
+  for (const [name, other] of others) {
+    const known = names.get(name)
+    const both = known && {
+      ...(known.path === undefined ? other : known),
+      below: join(known.below, other.below),
+    }
+    joined.set(name, both ?? other)
+  }
+  return joined
 }
 
 function noteRead(path: string, value: unknown): void {

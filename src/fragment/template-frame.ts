@@ -27,6 +27,13 @@ export interface Purpose {
   readonly holes?: HoleRenderer | undefined
   /** The error for a hole that nothing can fill. */
   readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
+  /** Notes which of its variables a page's template reads. */
+  readonly watcher?: VariablesWatcher | undefined
+}
+
+/** Gives templates a stand-in for their variables. */
+export interface VariablesWatcher {
+  watch<T>(variables: T): T
 }
 
 /** The frame of a fragment or page, or of what is rendered before it is known of which. */
@@ -44,6 +51,7 @@ export class TemplateFrame extends Frame {
   readonly fragment: FramedFragment | undefined
   readonly storedKey: string | undefined
   readonly holeFault: ((position: TagPosition) => CacheTagError) | undefined
+  readonly watcher: VariablesWatcher | undefined
 
   constructor(
     cache: CacheCore,
@@ -56,6 +64,7 @@ export class TemplateFrame extends Frame {
     this.storedKey = purpose.storedKey
     this.holes = purpose.holes
     this.holeFault = purpose.holeFault
+    this.watcher = purpose.watcher
   }
 }
 

@@ -1,0 +1,138 @@
+import { createCaches, LocMemCache, type Cache } from 'fragcache'
+import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { describe, expect, it } from 'vitest'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { oneExpress, Site } from '../support/express.js'
+import { pageEngines } from '../support/page-engines.js'
+
+const backends: readonly (readonly [string, () => Cache])[] = [
+  ['local memory', () => new LocMemCache()],
+  ['a cache that answers late', () => new AsyncTestCache()],
+]
+
+/** Pages that show their visitor, or do not. `part` and `own` are included. */
+const templates = {
+  nunjucks: {
+    shows: '{{ user.name }}',
+    includes: '{% include "part.njk" %}',
+    part: 'a{{ user.name }}',
+    varies: '{% cache 60 f user.id %}{{ user.name }}{% endcache %}',
+    hole: '{% cache 60 h %}{% nocache %}{{ user.name }}{% endnocache %}{% endcache %}',
+    plain: '{{ title }}{% include "own.njk" %}',
+    own: '{{ title }}',
+    macro: '{% macro m() %}{{ title }}{% endmacro %}{{ m() }}',
+  },
+  handlebars: {
+    shows: '{{user.name}}',
+    includes: '{{> part}}',
+    part: 'a{{user.name}}',
+    varies: '{{#cache 60 "f" user.id}}{{user.name}}{{/cache}}',
+    hole: '{{#cache 60 "h"}}{{#nocache}}{{user.name}}{{/nocache}}{{/cache}}',
+    plain: '{{title}}{{> own label="x"}}',
+    own: '{{title}}',
+    macro: '{{#each list}}{{../title}}{{/each}}',
+  },
+  eta: {
+    shows: '<%= it.user?.name %>',
+    includes: '<%~ await includeAsync("part") %>',
+    part: 'a<%= it.user.name %>',
+    varies: '<% cache 60 f it.user.id %><%= it.user.name %><% endcache %>',
+    hole: '<% cache 60 h %><% nocache %><%= it.user.name %><% endnocache %><% endcache %>',
+    plain: '<%= it.title %><%~ await includeAsync("own", { label: 1 }) %>',
+    own: '<%= it.title %>',
+    macro: '<% const m = () => it.title %><%= m() %>',
+  },
+} as const
+
+type Name = keyof typeof templates
+
+describe.each(oneExpress)('the option personal of pages of $version', ({ express }) => {
+  describe.each(Object.values(pageEngines))('of $name', ({ name, install }) => {
+    describe.each(backends)('over %s', (_backend, newCache) => {
+      async function siteOf(options: ResponseCacheOptions) {
+        const caches = createCaches({ default: newCache() })
+        const app = express()
+        app.set('env', 'test')
+        const engine = install(app, caches, templates[name as Name])
+        app.use((req, res, next) => {
+          const id = req.get('X-User')
+          res.locals['user'] = id === undefined ? undefined : { id, name: `name of ${id}` }
+          res.locals['title'] = 'title'
+          res.locals['list'] = [1]
+          next()
+        })
+        const visitor = (req: { get(name: string): string | undefined }) => {
+          const id = req.get('X-User')
+          return { user: { id, name: `name of ${String(id)}` }, title: 'title' }
+        }
+        const pages = responseCache(caches, {
+          isPersonal: false,
+          ...options,
+          ...(options.holes === undefined
+            ? {}
+            : { holes: { engines: [engine], context: visitor as never } }),
+        })
+        app.use(pages.cacheSite())
+        app.get('/:view', (req, res) => {
+          if (req.query['vary'] !== undefined) res.vary('Cookie')
+          res.render(req.params.view)
+        })
+        return Site.open(app)
+      }
+
+      const ask = async (site: Site, path: string, user: string) => {
+        const { text, headers } = await site.get(path, { headers: { 'X-User': user } })
+        return [text, String(headers['cache-status']).replace(/; ttl=\d+/, '')]
+      }
+
+      it.each([
+        ['shows its visitor', '/shows', 'name of '],
+        ['includes what does', '/includes', 'aname of '],
+        ['holds a fragment for each visitor', '/varies', 'name of '],
+      ])('keeps no page that %s', async (_what, path, text) => {
+        const site = await siteOf({ personal: ['user'] })
+        for (const user of ['ann', 'ben', 'ann']) {
+          const [shown, status] = await ask(site, path, user)
+          expect(shown).toBe(text + user)
+          expect(status).toMatch(/detail=undeclared-read/)
+        }
+      })
+
+      it.each([
+        ['/plain', 'titletitle'],
+        ['/macro', 'title'],
+      ])('keeps %s, which does not', async (path, text) => {
+        const site = await siteOf({ personal: ['user'] })
+        expect((await ask(site, path, 'ann'))[0]).toBe(text)
+        expect(await ask(site, path, 'ben')).toEqual([text, 'fragcache; hit'])
+      })
+
+      it('keeps a page with a hole for its visitor', async () => {
+        const site = await siteOf({ personal: ['user'], holes: {} as never })
+        expect((await ask(site, '/hole', 'ann'))[0]).toBe('name of ann')
+        expect(await ask(site, '/hole', 'ben')).toEqual(['name of ben', 'fragcache; hit'])
+        for (const user of ['ann', 'ben'])
+          expect((await ask(site, '/shows', user))[0]).toBe(`name of ${user}`)
+      })
+
+      it('keeps what says Vary: Cookie, and what was made for nobody', async () => {
+        const site = await siteOf({ personal: ['user'] })
+        const get = (user: string) =>
+          site.get('/shows?vary', { headers: { 'X-User': user, Cookie: `id=${user}` } })
+        for (const user of ['ann', 'ben', 'ann'])
+          expect((await get(user)).text).toBe(`name of ${user}`)
+        expect((await get('ann')).headers['cache-status']).toContain('hit')
+        const none = await siteOf({ personal: ['user'] })
+        await none.get('/shows')
+        expect((await none.get('/shows')).headers['cache-status']).toContain('hit')
+      })
+    })
+  })
+
+  it('refuses what is no list of names', () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    for (const personal of ['user', [''], [5]]) {
+      expect(() => responseCache(caches, { personal } as never)).toThrow(/^responseCache: personal/)
+    }
+  })
+})
