@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from 'fragcache'
 import { FileBasedCache } from 'fragcache/file'
 import { registerCache } from 'fragcache/nunjucks'
@@ -9,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { evaluate } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { sources } from './nunjucks-driver.js'
+import { folderOfTest } from '../support/folders.js'
 
 type Templates = Readonly<Record<string, string>>
 
@@ -27,7 +25,7 @@ const withoutTags = (templates: Templates): Templates =>
 const caches: Readonly<Record<string, () => Cache>> = {
   'local memory': () => new LocMemCache(),
   'an asynchronous cache': () => new AsyncTestCache(),
-  files: () => new FileBasedCache({ location: mkdtempSync(join(tmpdir(), 'fragcache-holes-')) }),
+  files: () => new FileBasedCache({ location: folderOfTest() }),
 }
 
 /** Renders for one visitor after another, each with a context of their own. */
