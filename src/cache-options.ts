@@ -56,6 +56,11 @@ export interface GetOrSetOptions extends SetOptions {
   readonly producerTimeoutMs?: number | null | undefined
   /** Whether it lives no longer than anything it was made from. Default `false`. */
   readonly bubbleTimeout?: boolean | undefined
+  /**
+   * Whether the call rejects where the store fails. Default `false`: the value is made, and not stored. The outage
+   * is reported all the same.
+   */
+  readonly strict?: boolean | undefined
 }
 
 /** Options of `invalidateTags`. */
@@ -76,6 +81,7 @@ export const GET_OR_SET_OPTIONS = [
   'earlyRefresh',
   'bubbleTimeout',
   'producerTimeoutMs',
+  'strict',
 ]
 
 /** @throws TypeError: an option is unknown or no boolean. */

@@ -56,8 +56,8 @@ import {
 /**
  * A cache: Django's low-level API over one store.
  *
- * Every method rejects with `CacheBackendError` when the store fails, unless `ignoreErrors` is set:
- * then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
+ * Every method but {@link getOrSet} rejects with `CacheBackendError` when the store fails, unless `ignoreErrors`
+ * is set: then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
  * a finite number nor `null`, and unknown options are a `TypeError`.
  *
  * A backend of one's own extends it, and is a {@link CacheStore} or hands one over. It may have any other
@@ -306,6 +306,7 @@ export abstract class Cache {
    * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call
    *   tries again. With `staleIfError` the old value is served instead, and the error reported on the
    *   channel `fragcache:refresh`.
+   * @throws CacheBackendError: with `strict`, the store failed. Otherwise the value is then made, and not stored.
    * @remarks One producer at a time per stored key in this process, and with `lock` in all; the others get
    *   its value, each its own copy. Tag versions are read before the producer runs, so an invalidation
    *   meanwhile wins. What the producer reads from caches, and `dependOn`, adds its tags to the entry's.

@@ -1,6 +1,6 @@
-import { ALL_OF_LOOKUP, IF_STORED } from './backend/calls.js'
+import { ALL_OF_LOOKUP, IF_STORED, isStoreFailure } from './backend/calls.js'
 import type { CacheCore } from './backend/core.js'
-import type { Hit } from './backend/entries.js'
+import type { Hit, Lookup } from './backend/entries.js'
 import type { WriteOutcome } from './backend/store.js'
 import {
   checkOptions,
@@ -11,7 +11,7 @@ import {
   type RequestDraft,
 } from './cache-options.js'
 import { CacheBackendError, show } from './errors.js'
-import { GetOrSet } from './get-or-set.js'
+import { GetOrSet, type ValueAccess } from './get-or-set.js'
 import { currentFrame, mayWantExpiry } from './making/frame.js'
 import { dependOnHit, dependOnLanded } from './making/landed.js'
 import { chain, isPromise, type MaybePromise } from './maybe-promise.js'
@@ -96,31 +96,23 @@ export function checkStored(...written: Parameters<typeof isStored>): void {
 /** The values of one cache that are found, or made: what `getOrSet` does. */
 export class Values {
   readonly #core: CacheCore
+  /** Those that are made without the store while that fails. */
   readonly #made: GetOrSet
+  /** Those that are not. */
+  readonly #strict: GetOrSet
 
   constructor(core: CacheCore) {
     this.#core = core
-    const { calls, entries } = core
-    this.#made = new GetOrSet({
-      read: ({ key, storedKey, tags }, options) => {
-        const lookup = () => entries.lookup([storedKey], tags, { ...options, toMake: true })
-        return calls.run('getOrSet', [key], lookup, undefined, ALL_OF_LOOKUP)
-      },
-      deadline: (timeout) => deadlineOf(core, { timeout }),
-      keep: async ({ key }, request, operation) => {
-        const store = () => entries.store([request])
-        const [outcome] = await calls.run(operation, [key], store, [], IF_STORED)
-        return isStored(core, outcome, 'getOrSet', key)
-      },
-      reread: async ({ key, storedKey }) =>
-        calls.run('get', [key], () => entries.lookupOne(storedKey, true), undefined),
+    this.#made = new GetOrSet(accessOf(core, false))
+    this.#strict = new GetOrSet(accessOf(core, true))
+    core.removalListeners.push((storedKey) => {
+      for (const made of [this.#made, this.#strict]) made.forget(storedKey)
     })
-    core.removalListeners.push((storedKey) => this.#made.forget(storedKey))
   }
 
   /** Lets what is being made for a key end for those who wait already; whoever comes later begins again. */
   detach(storedKey: string): void {
-    this.#made.detach(storedKey)
+    for (const made of [this.#made, this.#strict]) made.detach(storedKey)
   }
 
   /** @see Cache.getOrSet */
@@ -130,9 +122,10 @@ export class Values {
     const { counts, settings } = core
     const storedKey = core.checkedKey(key, options.version)
     if (options.timeout !== undefined) checkTimeout(options.timeout)
-    const { lock, earlyRefresh, bubbleTimeout = false, producerTimeoutMs } = options
-    if (typeof bubbleTimeout !== 'boolean') {
-      throw new TypeError(`bubbleTimeout: ${show(bubbleTimeout)} is neither true nor false`)
+    const { lock, earlyRefresh, bubbleTimeout = false, producerTimeoutMs, strict = false } = options
+    for (const [name, flag] of Object.entries({ bubbleTimeout, strict })) {
+      if (typeof flag === 'boolean') continue
+      throw new TypeError(`${name}: ${show(flag)} is neither true nor false`)
     }
     const ageing = {
       lock: lock === undefined ? settings.lock : toLock(lock),
@@ -146,7 +139,7 @@ export class Values {
         ? settings.producerTimeoutMs
         : toProducerTimeout(producerTimeoutMs)
     const startedMs = core.calls.startLookup()
-    const hit = this.#hitAtOnce(key, storedKey)
+    const hit = this.#hitAtOnce(key, storedKey, strict)
     const isDue = isDueEarly(hit?.stamp, ageing.beta)
     if (hit !== undefined && !isDue) {
       core.calls.lookedUp('getOrSet', key, true, startedMs)
@@ -157,7 +150,7 @@ export class Values {
     const frame = currentFrame()
     frame?.announce(tags)
     const timed = new TimedSource(source, counts)
-    const got = await this.#made.run({
+    const got = await (strict ? this.#strict : this.#made).run({
       cache: core,
       key,
       storedKey,
@@ -174,10 +167,16 @@ export class Values {
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
-  #hitAtOnce(key: string, storedKey: string): Hit | undefined {
+  #hitAtOnce(key: string, storedKey: string, strict: boolean): Hit | undefined {
     const { answersAtOnce, isFailing, settings } = this.#core
     if (!answersAtOnce || isFailing || settings.ignoreErrors) return undefined
-    const hit = lookUpUnguarded(this.#core, 'getOrSet', key, storedKey)
+    let hit: MaybePromise<Hit | undefined>
+    try {
+      hit = lookUpUnguarded(this.#core, 'getOrSet', key, storedKey)
+    } catch (error) {
+      if (strict || !isStoreFailure(error)) throw error
+      return undefined
+    }
     // One that is not there is looked up once more, and told of then.
     return isPromise(hit) ? undefined : hit
   }
@@ -187,6 +186,43 @@ export class Values {
     if (typeof value !== 'object' || value === null) return value
     const { store } = this.#core
     return store.unpackPayload(store.packValue(value, undefined)).value
+  }
+}
+
+/** @param strict - A store that fails is a failure of the call, rather than one without an entry. */
+function accessOf(core: CacheCore, strict: boolean): ValueAccess {
+  const { calls, entries } = core
+  const attempt = <T>(fallback: T, action: () => MaybePromise<T>): MaybePromise<T> => {
+    const recover = (error: unknown): T => {
+      if (strict || !isStoreFailure(error)) throw error
+      return fallback
+    }
+    try {
+      const result = action()
+      return isPromise(result) ? result.catch(recover) : result
+    } catch (error) {
+      return recover(error)
+    }
+  }
+  return {
+    read: ({ key, storedKey, tags }, options) => {
+      const lookup = () => entries.lookup([storedKey], tags, { ...options, toMake: true })
+      return attempt(undefined, () =>
+        calls.run<Lookup | undefined>('getOrSet', [key], lookup, undefined, ALL_OF_LOOKUP),
+      )
+    },
+    deadline: (timeout) => deadlineOf(core, { timeout }),
+    keep: async ({ key }, request, operation) => {
+      const store = () => entries.store([request])
+      const [outcome] = await attempt<readonly WriteOutcome[]>([], () =>
+        calls.run(operation, [key], store, [], IF_STORED),
+      )
+      return isStored(core, outcome, 'getOrSet', key)
+    },
+    reread: async ({ key, storedKey }) =>
+      attempt(undefined, () =>
+        calls.run('get', [key], () => entries.lookupOne(storedKey, true), undefined),
+      ),
   }
 }
 

@@ -65,6 +65,13 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A vary-on value of a fragment was undefined, and counts as the empty text: that is how two visitors come to share a fragment.',
     remedy: 'Correct the name of the variable, or give it a value for visitors who have none.',
   },
+  FRAGCACHE_PERSONAL_READ: {
+    severity: 'high',
+    meaning:
+      'The body of a fragment reads what differs per visitor, and its vary-on values do not name it: the first visitor’s text may be shown to all.',
+    remedy:
+      'Add it to the vary-on values, or move that part into nocache. If it is the same for all, say so with the option personal.',
+  },
   FRAGCACHE_SHARED_DIRECTORY: {
     severity: 'high',
     meaning:

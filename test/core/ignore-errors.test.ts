@@ -41,9 +41,10 @@ describe('a store that fails', () => {
     await expect(new Mine().get('k')).rejects.toBe(own)
   })
 
-  it('does not run the producer of getOrSet', async () => {
+  it('does not run the producer of a strict getOrSet', async () => {
     const produce = vi.fn(() => 1)
-    await expect(down().getOrSet('k', produce)).rejects.toThrow(CacheBackendError)
+    const asked = down().getOrSet('k', produce, { strict: true })
+    await expect(asked).rejects.toThrow(CacheBackendError)
     expect(produce).not.toHaveBeenCalled()
   })
 

@@ -50,7 +50,7 @@ const MISSES: readonly (readonly [(cache: Cache) => Promise<unknown>, unknown])[
   [(cache) => cache.getMany(['k']), new Map()],
   [(cache) => cache.setMany({ k: 2, l: 3 }), ['k', 'l']],
   [(cache) => cache.deleteMany(['k']), undefined],
-  [(cache) => cache.getOrSet('k', () => 'made'), 'made'],
+  [(cache) => cache.getOrSet('k', () => 'made', { strict: true }), 'made'],
   [(cache) => cache.clear(), undefined],
   [(cache) => cache.invalidateTags(['t']), undefined],
 ]
@@ -73,6 +73,7 @@ function outages(test: Define, { begin, end, limitSeconds = 1.5 }: BackendOutage
         await assertCode(call(cache), 'FRAGCACHE_BACKEND_FAILED')
         assert.ok(performance.now() - startedMs < limitSeconds * 1000)
       }
+      assert.equal(await cache.getOrSet('k', () => 'made'), 'made')
       const error = await cache.get('k').catch((reason: unknown) => reason)
       assert.ok((error as Error).cause !== undefined, 'the error keeps what the store said')
     } finally {
