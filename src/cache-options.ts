@@ -1,3 +1,4 @@
+import { didYouMean } from './did-you-mean.js'
 import type { CacheCore } from './backend/core.js'
 import type { StoreRequest } from './backend/entries.js'
 import { show } from './errors.js'
@@ -99,7 +100,9 @@ export function checkOptions(options: unknown, known: readonly string[]): void {
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
-    throw new TypeError(`options: unknown option ${show(name)}; known are ${known.join(', ')}`)
+    throw new TypeError(
+      `options: unknown option ${show(name)}; known are ${known.join(', ')}${didYouMean(name, known)}`,
+    )
   }
 }
 

@@ -1,3 +1,4 @@
+import { didYouMean } from './did-you-mean.js'
 import { coreOf, hasCore } from './backend/core.js'
 import type { Cache } from './cache.js'
 import { isSoft, type InvalidateOptions } from './cache-options.js'
@@ -45,7 +46,7 @@ export class Caches {
     }
     if (!isCache(cache)) {
       throw new InvalidCacheBackendError(
-        `createCaches: ${alias}: ${show(cache)} is no cache; give an instance such as new LocMemCache()`,
+        `createCaches: ${alias}: ${show(cache)} is no cache; give an instance such as ${exampleFor(cache)}`,
       )
     }
     // A cache under two aliases keeps the first as its name in messages.
@@ -60,7 +61,7 @@ export class Caches {
     if (cache !== undefined) return cache
     const known = this.aliases.map((one) => JSON.stringify(one)).join(', ')
     throw new InvalidCacheBackendError(
-      `unknown cache ${show(alias)}; the caches are ${known === '' ? '(none)' : known}`,
+      `unknown cache ${show(alias)}; the caches are ${known === '' ? '(none)' : known}${didYouMean(alias, this.aliases)}`,
     )
   }
 
@@ -206,4 +207,15 @@ export function createCaches<const C extends Readonly<Record<string, Cache>>>(
   caches: C,
 ): Caches & C {
   return new Caches(caches) as Caches & C
+}
+
+/** How a cache is written for what was given in its place: a class, or an object as other frameworks take it. */
+function exampleFor(given: unknown): string {
+  const { backend, BACKEND = backend } = Object(given) as Readonly<Record<string, unknown>>
+  const named = typeof given === 'function' ? given : BACKEND
+  const path: unknown = typeof named === 'function' ? named.name : named
+  const name = typeof path === 'string' ? path.slice(path.lastIndexOf('.') + 1) : ''
+  return /^[A-Z]\w*Cache$/.test(name)
+    ? `new ${name}({ location, timeout, options })`
+    : 'new LocMemCache()'
 }

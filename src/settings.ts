@@ -1,3 +1,4 @@
+import { didYouMean } from './did-you-mean.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
 import { toBeta, toLock, toProducerTimeout, type Lock, type LockOptions } from './staleness.js'
@@ -101,7 +102,10 @@ export function resolveSettings(
       `${backend}: ${show(settings)} are no settings; give an object such as { timeout: 300 }`,
     )
   }
-  checkNames(backend, 'setting', settings, [...COMMON, ...(known.settings ?? [])])
+  const ofServers = known.server === true ? ['timeLimitMs'] : []
+  const names = [...COMMON, ...(known.settings ?? [])]
+  const inOptions = [...(known.options ?? []), ...ofServers].map((name) => `options.${name}`)
+  checkNames(backend, 'setting', settings, names, inOptions)
   const given = settings as CacheSettings
   const options = given.options ?? {}
   if (typeof options !== 'object') {
@@ -109,7 +113,6 @@ export function resolveSettings(
       `${backend}: options: ${show(options)} is no object; give an object such as { maxEntries: 1000 }`,
     )
   }
-  const ofServers = known.server === true ? ['timeLimitMs'] : []
   if (known.options !== undefined) {
     checkNames(backend, 'option', options, [...known.options, ...ofServers])
   }
@@ -157,13 +160,20 @@ function check(backend: string, checks: () => void): void {
   }
 }
 
-function checkNames(backend: string, what: string, given: object, known: readonly string[]): void {
+/** @param others - Names that are known elsewhere. */
+function checkNames(
+  backend: string,
+  what: string,
+  given: object,
+  known: readonly string[],
+  others: readonly string[] = [],
+): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const remedy =
       known.length === 0 ? `it takes no ${what}s` : `known ${what}s are ${known.join(', ')}`
     throw new InvalidCacheBackendError(
-      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}`,
+      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}${didYouMean(name, [...known, ...others])}`,
     )
   }
 }

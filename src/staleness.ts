@@ -1,3 +1,4 @@
+import { didYouMean } from './did-you-mean.js'
 import { show } from './errors.js'
 import type { Stamp } from './stamp.js'
 import type { Deadline } from './timeout.js'
@@ -55,7 +56,9 @@ export function toLock(lock: unknown): Lock {
   }
   for (const name of Object.keys(lock)) {
     if (name === 'wait' || name === 'lease') continue
-    throw new TypeError(`lock: unknown option ${show(name)}; known are wait, lease`)
+    throw new TypeError(
+      `lock: unknown option ${show(name)}; known are wait, lease${didYouMean(name, ['wait', 'lease'])}`,
+    )
   }
   const { wait = DEFAULT_WAIT, lease = DEFAULT_LEASE } = lock as LockOptions
   if (!isSeconds(wait)) throw noSeconds('lock.wait', wait)

@@ -1,3 +1,4 @@
+import { didYouMean } from '../../src/did-you-mean.js'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
@@ -86,7 +87,7 @@ export function resolveOptions(options: unknown): Settings {
   for (const name of Object.keys(options)) {
     if (KNOWN.includes(name)) continue
     throw new MisuseError(
-      `inspector: unknown option ${show(name)}; known options are ${KNOWN.join(', ')}`,
+      `inspector: unknown option ${show(name)}; known options are ${KNOWN.join(', ')}${didYouMean(name, KNOWN)}`,
     )
   }
   const given = options as InspectorOptions

@@ -1,3 +1,4 @@
+import { didYouMean } from '../../src/did-you-mean.js'
 import { MisuseError, show } from '../../src/errors.js'
 
 /** What is wrong with the value of an option. */
@@ -52,8 +53,10 @@ export function checkEachOption(caller: string, options: unknown, checks: Checks
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(checks, name)) continue
-    const known = Object.keys(checks).join(', ')
-    throw new MisuseError(`${caller}: unknown option ${show(name)}; known options are ${known}`)
+    const known = Object.keys(checks)
+    throw new MisuseError(
+      `${caller}: unknown option ${show(name)}; known options are ${known.join(', ')}${didYouMean(name, known)}`,
+    )
   }
   for (const [name, check] of Object.entries(checks)) {
     const value = (options as Record<string, unknown>)[name]

@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
@@ -54,7 +55,7 @@ export class Session {
   cache(alias: string): Cache {
     if (this.caches.has(alias)) return this.caches.get(alias)
     throw new UsageError(
-      `${this.command}: ${JSON.stringify(alias)} is no alias; the caches are ${this.caches.aliases.map(visibleName).join(', ')}`,
+      `${this.command}: ${JSON.stringify(alias)} is no alias; the caches are ${this.caches.aliases.map(visibleName).join(', ')}${didYouMean(alias, this.caches.aliases)}`,
     )
   }
 

@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import { CacheTagError, show, type FragmentPosition, type TagPosition } from '../errors.js'
 
 /**
@@ -24,7 +25,7 @@ export function isKeyword(name: string): name is Keyword {
 export function checkKeyword(name: string, position: TagPosition): asserts name is Keyword {
   if (!isKeyword(name)) {
     throw new CacheTagError(
-      `unknown keyword ${show(name)}; the keywords are ${KEYWORDS.join(', ')}`,
+      `unknown keyword ${show(name)}; the keywords are ${KEYWORDS.join(', ')}${didYouMean(name, KEYWORDS)}`,
       position,
     )
   }
@@ -33,7 +34,7 @@ export function checkKeyword(name: string, position: TagPosition): asserts name 
 export const faults = {
   unknownOption: (name: string, known: readonly string[], position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `unknown option ${show(name)}; the options are ${known.join(', ')}`,
+      `unknown option ${show(name)}; the options are ${known.join(', ')}${didYouMean(name, known)}`,
       position,
     ),
 

@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import type { LockOptions } from '../staleness.js'
@@ -20,7 +21,7 @@ export function checkCodeOptions(options: object): void {
     const isAlias = ['alias', 'using', 'cache'].includes(name)
     const remedy = isAlias
       ? "; to choose the cache of a fragment give it `using`: render({ name: 'sidebar', using: 'pages' }, body)"
-      : ''
+      : didYouMean(name, OPTIONS)
     throw new TypeError(
       `FragmentCache: unknown option ${show(name)}; known are ${OPTIONS.join(', ')}${remedy}`,
     )

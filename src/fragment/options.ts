@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import { show } from '../errors.js'
 
 /** How the fragments of one `FragmentCache` are rendered. */
@@ -60,7 +61,7 @@ export function checkAdapterOptions(options: unknown): asserts options is Adapte
   for (const [name, value] of Object.entries(options)) {
     if (!ADAPTER_OPTIONS.includes(name)) {
       throw new TypeError(
-        `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}`,
+        `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}${didYouMean(name, ADAPTER_OPTIONS)}`,
       )
     }
     if (name === 'personal') checkPersonal(value)

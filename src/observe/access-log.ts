@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import type { Caches } from '../caches.js'
 import { show } from '../errors.js'
 import { isPromise } from '../maybe-promise.js'
@@ -399,7 +400,7 @@ function checkEvents(events: readonly LogEvents[]): readonly LogEvents[] {
   for (const event of events) {
     if (EVENTS.includes(event)) continue
     throw new TypeError(
-      `logAccess: events: ${show(event)} is unknown; known are ${EVENTS.join(', ')}`,
+      `logAccess: events: ${show(event)} is unknown; known are ${EVENTS.join(', ')}${didYouMean(event, EVENTS)}`,
     )
   }
   return [...new Set(events)]

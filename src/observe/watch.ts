@@ -1,3 +1,4 @@
+import { didYouMean } from '../did-you-mean.js'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import { isCaches, talliesOf, type Caches } from '../caches.js'
@@ -165,6 +166,8 @@ export function checkKnown(caller: string, options: unknown, known: readonly str
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
-    throw new TypeError(`${caller}: unknown option ${show(name)}; known are ${known.join(', ')}`)
+    throw new TypeError(
+      `${caller}: unknown option ${show(name)}; known are ${known.join(', ')}${didYouMean(name, known)}`,
+    )
   }
 }

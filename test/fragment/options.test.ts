@@ -100,7 +100,10 @@ describe('what an adapter is given', () => {
     [{ digest: 'yes' }, /^digest: "yes" is neither true nor false$/],
     [{ strict: 1 }, /^strict: 1 is neither/],
     [{ bubbleTimeout: null }, /^bubbleTimeout: null is neither/],
-    [{ stict: true }, /^options: "stict" is unknown; there are strict, bubbleTimeout, digest, personal$/],
+    [
+      { stict: true },
+      /^options: "stict" is unknown; there are strict, bubbleTimeout, digest, personal; did you mean "strict"\?$/,
+    ],
   ])('refuses %o as options', (options, message) => {
     expect(() => toFragmentCache(caches, options as never)).toThrow(TypeError)
     expect(() => toFragmentCache(caches, options as never)).toThrow(message)

@@ -1,3 +1,4 @@
+import { didYouMean } from '../../../src/did-you-mean.js'
 import type { IncomingMessage } from 'node:http'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
@@ -45,7 +46,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   for (const name of Object.keys(options)) {
     if (KNOWN.includes(name)) continue
     throw new MisuseError(
-      `overlay: unknown option ${show(name)}; known options are ${KNOWN.join(', ')}`,
+      `overlay: unknown option ${show(name)}; known options are ${KNOWN.join(', ')}${didYouMean(name, KNOWN)}`,
     )
   }
   const given = options as OverlayOptions

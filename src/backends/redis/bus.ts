@@ -1,3 +1,4 @@
+import { didYouMean } from '../../did-you-mean.js'
 import type { Bus, BusListener } from '../../bus.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import { isRefusal } from './changes.js'
@@ -60,7 +61,7 @@ export class RedisBus implements Bus {
     for (const name of Object.keys(settings)) {
       if (KNOWN.includes(name)) continue
       throw new InvalidCacheBackendError(
-        `RedisBus: unknown setting ${show(name)}; known settings are ${KNOWN.join(', ')}`,
+        `RedisBus: unknown setting ${show(name)}; known settings are ${KNOWN.join(', ')}${didYouMean(name, KNOWN)}`,
       )
     }
     if (typeof channel !== 'string' || channel === '') {

@@ -1,3 +1,4 @@
+import { didYouMean } from '../../did-you-mean.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../../errors.js'
 import { resolveCount } from '../../settings.js'
 import type { Reply } from './client.js'
@@ -26,7 +27,7 @@ export function resolveDurable(
   }
   const unknown = Object.keys(given).find((one) => !NAMES.includes(one))
   if (unknown !== undefined) {
-    throw refusal(`${name}: unknown name ${show(unknown)}; known are ${NAMES.join(' and ')}`)
+    throw refusal(`${name}: unknown name ${show(unknown)}; known are ${NAMES.join(' and ')}${didYouMean(unknown, NAMES)}`)
   }
   const [waitReplicas, timeoutMs] = NAMES.map((one) => {
     const value = (given as Readonly<Record<string, unknown>>)[one] ?? null
