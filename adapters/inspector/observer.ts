@@ -57,7 +57,9 @@ export class Observer {
     this.#ends = [
       listen(WHO, {
         outage: (message) => {
-          if (this.#watched.owns(message.alias, message.backend)) this.#outages.add(message)
+          for (const { alias } of this.#watched.affectedBy(message)) {
+            this.#outages.add({ ...message, alias })
+          }
         },
       }),
       onFragcacheWarning((warned) => this.#remember(warned)),
@@ -197,7 +199,7 @@ export class Observer {
         if (this.#isShown(message)) tell({ kind: 'response', message })
       },
       outage: (message) => {
-        if (watched.owns(message.alias, message.backend)) tell({ kind: 'outage', message })
+        if (watched.affectedBy(message).length > 0) tell({ kind: 'outage', message })
       },
       refresh: (message) => {
         if (watched.owns(message.alias, message.backend)) tell({ kind: 'refresh', message })

@@ -355,13 +355,16 @@ export class MetricTally {
     return tally?.isWatched === true ? tally : undefined
   }
 
-  #outage({ alias, backend, until }: OutageMessage): void {
-    const cache = this.#cacheOf(alias, backend)
-    if (cache === undefined) return
-    if (until === undefined) {
-      cache.outages++
-      cache.lasting++
-    } else if (cache.lasting > 0) cache.lasting--
+  #outage(message: OutageMessage): void {
+    const affected = new Set(this.#watched.flatMap((one) => one.affectedBy(message)))
+    for (const { alias, backendName } of affected) {
+      const cache = this.#cacheOf(alias, backendName)
+      if (cache === undefined) continue
+      if (message.until === undefined) {
+        cache.outages++
+        cache.lasting++
+      } else if (cache.lasting > 0) cache.lasting--
+    }
   }
 
   #refresh({ alias, backend }: RefreshMessage): void {

@@ -51,6 +51,8 @@ export interface Foundation {
   readonly entries?: Entries
   /** Whether a failure is one that was reported where it happened. Default: none is. */
   readonly isReported?: (error: unknown) => boolean
+  /** The caches that it asks. Default: none. */
+  readonly standsOn?: readonly CacheCore[]
 }
 
 /** Makes what a cache stands on, for its core. */
@@ -96,6 +98,8 @@ export class CacheCore {
   /** How many entries were removed, or all of them, through this cache so far. */
   removals = 0
   readonly isReported: (error: unknown) => boolean
+  /** The caches that this one asks, whose outages are its own. */
+  readonly standsOn: readonly CacheCore[]
   readonly #face: CacheFace
   /** Whether calls to the store are given up before a page would give up waiting. */
   readonly #isLimited: boolean
@@ -113,9 +117,11 @@ export class CacheCore {
     this.keys = new StoredKeys(settings, (...fault) => this.store.onKeyFaults(...fault))
     const build = builds.get(given as object)
     if (build === undefined) checkStore(this.backendName, given)
-    const { store, entries, isReported = () => false }: Partial<Foundation> = build?.(this) ?? {}
+    const foundation: Partial<Foundation> = build?.(this) ?? {}
+    const { store, entries, isReported = () => false, standsOn = [] } = foundation
     this.store = new CompleteStore(store ?? (given as CacheStore<unknown>), store)
     this.isReported = isReported
+    this.standsOn = standsOn
     this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)
     this.entries = entries ?? new StoredEntries(this)
     this.calls = new Calls(this)

@@ -118,8 +118,8 @@ export class Guard {
   toFailure(operation: string, error: unknown, isLeftOver = false): Error {
     if (isMisuse(error)) return error
     const { alias, backendName: backend, counts, store } = this.#of
-    if (error instanceof CacheBackendError && this.#of.isReported?.(error) === true) return error
     counts.errors++
+    if (error instanceof CacheBackendError && this.#of.isReported?.(error) === true) return error
     const failure =
       error instanceof CacheBackendError
         ? error

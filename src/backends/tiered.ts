@@ -45,6 +45,7 @@ export class TieredCache extends Cache {
           entries: new TieredEntries(remote, near),
           // What the remote cache said of its failure, it has reported.
           isReported: (error) => error instanceof CacheBackendError,
+          standsOn: [coreOf(local), remote.core],
         }
       }),
     )

@@ -253,8 +253,9 @@ class Writer {
     }))
   }
 
-  #outage({ alias, backend, error, since, until }: OutageMessage): void {
-    if (!this.#caches.owns(alias, backend)) return
+  #outage(message: OutageMessage): void {
+    if (this.#caches.affectedBy(message).length === 0) return
+    const { alias, backend, error, since, until } = message
     const outcome = until === undefined ? 'outage' : 'recovery'
     this.#write(outcome, `cache ${outcome}`, () => ({
       event: 'outage',

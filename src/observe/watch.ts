@@ -74,7 +74,14 @@ export class Watched {
     this.tallies = talliesOf(caches)
   }
 
-  /** Whether a message of an operation, an outage or a refresh is of these caches. */
+  /** Those of these caches that an outage is of: the cache itself, and whatever stands on it. */
+  affectedBy({ alias, backend }: Pick<OutageMessage, 'alias' | 'backend'>): readonly CacheCore[] {
+    const isMeant = (core: CacheCore): boolean =>
+      (core.alias === alias && core.backendName === backend) || core.standsOn.some(isMeant)
+    return [...this.cores].filter(isMeant)
+  }
+
+  /** Whether a message of an operation or a refresh is of these caches. */
   owns(alias: string, backend: string): boolean {
     return this.backends.get(alias)?.has(backend) === true
   }
