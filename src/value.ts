@@ -27,30 +27,73 @@ function checkStructure(root: unknown): void {
   while (pending.length > 0) {
     const value = pending.pop()
     if (typeof value === 'function' || typeof value === 'symbol') {
-      throw new TypeError(`value: ${show(value)} cannot be stored; store data only`)
+      throw refusal(root, value, `${show(value)} cannot be stored; store data only`)
     }
     if (typeof value !== 'object' || value === null || seen.has(value)) continue
     seen.add(value)
-    pushParts(value, pending)
+    const fault = pushParts(value, pending)
+    if (fault !== undefined) throw refusal(root, value, fault)
   }
 }
 
-function pushParts(value: object, pending: unknown[]): void {
-  if (types.isProxy(value)) {
-    throw new TypeError('value: a proxy cannot be stored; store a copy of what is behind it')
-  }
-  if (types.isMap(value)) {
-    if (!isBuiltIn(value)) throw refusal(value)
-    for (const [key, part] of value) pending.push(key, part)
-  } else if (types.isSet(value)) {
-    if (!isBuiltIn(value)) throw refusal(value)
-    for (const part of value) pending.push(part)
-  } else if (Array.isArray(value) ? isBuiltIn(value) : isPlainObject(value)) {
+/** @returns What keeps an object, apart from its parts, from being stored; `undefined`: nothing does. */
+function pushParts(value: object, pending: unknown[]): string | undefined {
+  if (types.isProxy(value)) return 'a proxy cannot be stored; store a copy of what is behind it'
+  if (Array.isArray(value) ? isBuiltIn(value) : isPlainObject(value)) {
     // Not the elements of an array one by one: it may have four billion, all but a few of them holes.
     for (const part of Object.values(value)) pending.push(part)
-  } else if (!isCloneable(value) || !isBuiltIn(value)) {
-    throw refusal(value)
+    return undefined
   }
+  if (types.isPromise(value)) return 'a promise cannot be stored; await it first'
+  const [isMap, isSet] = [types.isMap(value), types.isSet(value)]
+  if (!(isMap || isSet || isCloneable(value)) || !isBuiltIn(value)) return instanceFault(value)
+  if (isMap) for (const [key, part] of value as Map<unknown, unknown>) pending.push(key, part)
+  if (isSet) for (const part of value as Set<unknown>) pending.push(part)
+  return undefined
+}
+
+function instanceFault(value: object): string {
+  const example = 'toJSON' in value ? ', such as what its toJSON() gives' : ''
+  return `an instance of ${className(value)} cannot be stored, it would lose its methods; store a plain object or an array${example}`
+}
+
+/** @param fault - What keeps a part of a value from being stored. */
+function refusal(root: unknown, part: unknown, fault: string): TypeError {
+  return new TypeError(`value${pathTo(root, part)}: ${fault}`)
+}
+
+/** Longest path that is shown. */
+const MAX_PATH = 200
+
+/** How a part of a value is reached, as in `[0].price`. Looked for only once it is refused. */
+function pathTo(root: unknown, part: unknown): string {
+  const seen = new Set<unknown>()
+  const pending: (readonly [value: unknown, path: string])[] = [[root, '']]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [value, path] = next
+    if (value === part) return path
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue
+    seen.add(value)
+    if (path.length > MAX_PATH) continue
+    for (const [step, inside] of stepsIn(value)) pending.push([inside, path + step])
+  }
+  return ', deep inside'
+}
+
+function stepsIn(value: object): (readonly [step: string, inside: unknown])[] {
+  if (types.isMap(value)) {
+    return [...value].flatMap(([key, inside]) => [
+      ['.keys()', key] as const,
+      [`.get(${show(key)})`, inside] as const,
+    ])
+  }
+  if (types.isSet(value)) return [...value].map((inside) => ['.values()', inside] as const)
+  if (Array.isArray(value)) return Object.entries(value).map(([at, inside]) => [`[${at}]`, inside])
+  if (!isPlainObject(value)) return []
+  return Object.entries(value).map(([name, inside]) => [
+    /^[A-Za-z_$][\w$]*$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`,
+    inside,
+  ])
 }
 
 /** Also of another realm (a vm context). */
@@ -79,14 +122,6 @@ function isBuiltIn(value: object): boolean {
   return (
     typeof constructor === 'function' &&
     Function.prototype.toString.call(constructor).endsWith('{ [native code] }')
-  )
-}
-
-function refusal(value: object): TypeError {
-  return new TypeError(
-    types.isPromise(value)
-      ? 'value: a promise cannot be stored; await it first'
-      : `value: an instance of ${className(value)} cannot be stored, it would lose its methods; store a plain object or an array`,
   )
 }
 

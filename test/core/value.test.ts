@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { LocMemCache } from '../../src/index.js'
+
+class Decimal {
+  toJSON(): string {
+    return '1.50'
+  }
+}
+class Plain {}
+
+const deep = (): unknown => {
+  let value: unknown = new Plain()
+  for (let i = 0; i < 500; i++) value = { inside: value }
+  return value
+}
+
+describe('what cannot be stored is named by its path', () => {
+  it.each<[value: unknown, message: string | RegExp]>([
+    [new Plain(), 'value: an instance of Plain cannot be stored'],
+    [
+      [{ price: new Decimal() }],
+      /^value\[0\]\.price: an instance of Decimal .* its toJSON\(\) gives$/,
+    ],
+    [{ a: { 'b c': [1, () => 1] } }, 'value.a["b c"][1]: a function cannot be stored'],
+    [new Map([['k', [new Plain()]]]), 'value.get("k")[0]: an instance of Plain'],
+    [new Map([[new Plain(), 1]]), 'value.keys(): an instance of Plain'],
+    [new Set([Promise.resolve()]), 'value.values(): a promise cannot be stored; await it first'],
+    [{ ok: 1, row: new Proxy({}, {}) }, 'value.row: a proxy cannot be stored'],
+    [{ name: Symbol('x') }, 'value.name: '],
+    [deep(), /^value(\.inside)+, deep inside: |^value, deep inside: an instance of Plain/],
+  ])('%#', async (value, message) => {
+    const cache = new LocMemCache()
+    await expect(cache.set('k', value)).rejects.toThrow(message)
+    await expect(cache.setMany({ a: 1, k: value })).rejects.toThrow(message)
+    expect(await cache.get('a')).toBeUndefined()
+  })
+
+  it('finds its way through values that contain themselves', async () => {
+    const value: Record<string, unknown> = { list: [] }
+    value['self'] = value
+    ;(value['list'] as unknown[]).push(value, { bad: new Plain() })
+    const set = new LocMemCache().set('k', value)
+    await expect(set).rejects.toThrow('value.list[1].bad: an instance of Plain')
+  })
+})
