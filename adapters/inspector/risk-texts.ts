@@ -65,6 +65,13 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A vary-on value of a fragment was undefined, and counts as the empty text: that is how two visitors come to share a fragment.',
     remedy: 'Correct the name of the variable, or give it a value for visitors who have none.',
   },
+  FRAGCACHE_FRAGMENT_NAME: {
+    severity: 'high',
+    meaning:
+      'The name of a fragment looks like its timeout or like a value. A name is taken as it is written, so that all visitors share the fragment.',
+    remedy:
+      'Put the timeout first, then the name, then the values. Put the name in quotes if it is meant so.',
+  },
   FRAGCACHE_PERSONAL_READ: {
     severity: 'high',
     meaning:

@@ -1,6 +1,7 @@
 import type { TagPosition } from '../errors.js'
 import { checkKeyword, faults, type Keyword } from './faults.js'
 import { toTimeout } from './spec.js'
+import { warnOfFragment } from './warnings.js'
 
 /** How an engine spells expressions. */
 export interface ArgumentSyntax {
@@ -70,7 +71,21 @@ export function parseTagArguments(
     keywords.set(keyword.name, keyword.value)
   }
   if (!byCommas) checkOperators(timeout.text, dialect, at)
+  if (name === nameSource.text && varyOn.length === 0) warnOfName(name, at)
   return { timeout, name, varyOn, keywords }
+}
+
+const NAMES = { type: 'FragmentNameWarning', code: 'FRAGCACHE_FRAGMENT_NAME' }
+
+/** A name without quotes and values behind it may be an argument that stands in the wrong place. */
+function warnOfName(name: string, position: TagPosition): void {
+  if (/^\d+$/.test(name)) {
+    const text = `its name is a number; the timeout stands first: cache ${name} NAME`
+    warnOfFragment(NAMES, position, 'number', text)
+  } else if (/^[\w$]+(?:\.[\w$]+)+$/.test(name)) {
+    const text = `its name looks like a value, and is taken as it is written, so that all share one fragment; the name stands before the values: cache 60 NAME ${name}. Put it in quotes if it is meant so`
+    warnOfFragment(NAMES, position, 'path', text)
+  }
 }
 
 /** Compiles what {@link parseTagArguments} cut apart. @throws What `compile` throws. */

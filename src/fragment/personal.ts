@@ -1,8 +1,8 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
-import type { Fragment } from './spec.js'
 import { TemplateFrame, templateFramesAround, type FramedFragment } from './template-frame.js'
+import { warnOfFragment } from './warnings.js'
 
 /** A name of what templates are given, or of a part of it. */
 interface Name {
@@ -255,31 +255,19 @@ function declares({ declared, site }: FramedFragment, path: string): boolean {
   )
 }
 
-/** Most fragments and names that are warned about. */
-const MAX_WARNED = 1_000
-const warned = new Set<string>()
-
 function warnOfRead(path: string, value: unknown): void {
   if (!isThere(value)) return
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
     const fragment = at instanceof TemplateFrame ? at.fragment : undefined
     if (fragment === undefined || declares(fragment, path)) continue
-    warnOnce(fragment.site as Fragment['site'], path)
+    warnOfFragment(
+      { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
+      fragment.site,
+      path,
+      `its body reads ${show(path)}, which its vary-on values do not name, so that one visitor's output may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
+    )
     return
   }
-}
-
-function warnOnce({ fragment, template, line }: Fragment['site'], path: string): void {
-  const id = JSON.stringify([fragment, path])
-  if (warned.has(id) || warned.size >= MAX_WARNED) return
-  warned.add(id)
-  const where = [template, line === undefined ? undefined : `line ${line}`]
-    .filter(Boolean)
-    .join(', ')
-  process.emitWarning(
-    `fragment ${show(fragment)}${where === '' ? '' : ` (${where})`}: its body reads ${show(path)}, which its vary-on values do not name, so that one visitor's output may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
-    { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
-  )
 }
 
 /** A text, a name, or any other character. */

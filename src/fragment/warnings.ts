@@ -1,0 +1,24 @@
+import { show, type TagPosition } from '../errors.js'
+
+/** Most fragments and faults that are warned about: names made up at run time must not fill the memory. */
+const MAX_WARNED = 1_000
+const warned = new Set<string>()
+
+/**
+ * Warns of a fragment, once for each of its faults.
+ *
+ * @param subject - What tells the fault from others of its kind.
+ */
+export function warnOfFragment(
+  kind: { readonly type: string; readonly code: string },
+  { fragment, template, line }: TagPosition,
+  subject: string,
+  text: string,
+): void {
+  const id = JSON.stringify([kind.code, fragment, subject])
+  if (warned.has(id) || warned.size >= MAX_WARNED) return
+  warned.add(id)
+  const place = [template, line === undefined ? undefined : `line ${line}`].filter(Boolean)
+  const where = place.length === 0 ? '' : ` (${place.join(', ')})`
+  process.emitWarning(`fragment ${show(fragment)}${where}: ${text}`, kind)
+}
