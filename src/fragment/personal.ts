@@ -89,8 +89,25 @@ export class PersonalNames {
     if (known !== undefined) return known
     // An object with a class may have private fields, which only it can read.
     const isPlain = hasNoClass(target)
+    let copying: Copying | undefined
     const standIn = new Proxy(target, {
+      ownKeys: () => {
+        copying = new Copying(Reflect.ownKeys(target))
+        return copying.keys
+      },
+      // Asked for by a loop over the names, and not for a copy.
+      getPrototypeOf: () => {
+        copying = undefined
+        return Reflect.getPrototypeOf(target)
+      },
+      getOwnPropertyDescriptor: (_target, key) => {
+        const found = Reflect.getOwnPropertyDescriptor(target, key)
+        if (copying?.describes(key, found?.enumerable === true) === false) copying = undefined
+        return found
+      },
       get: (_target, key, receiver) => {
+        if (copying?.takes(key) === true) return Reflect.get(target, key, target) as unknown
+        copying = undefined
         const value: unknown = Reflect.get(target, key, isPlain ? receiver : target)
         const name = typeof key === 'string' ? names.get(key) : undefined
         if (name === undefined) {
@@ -123,6 +140,35 @@ export class PersonalNames {
       return value
     }
     return this.#standInFor(value, below)
+  }
+}
+
+/**
+ * A copy that is being made, as by `{ ...variables }`, which reads nothing yet: all keys are asked for, and then of
+ * each, in their order, the descriptor and the value.
+ *
+ * @see ECMA-262, CopyDataProperties
+ */
+class Copying {
+  #at = 0
+  #isDescribed = false
+
+  constructor(readonly keys: (string | symbol)[]) {}
+
+  /** @returns `false`: this is something else. */
+  describes(key: string | symbol, isEnumerable: boolean): boolean {
+    if (this.#isDescribed || this.keys[this.#at] !== key) return false
+    if (isEnumerable) this.#isDescribed = true
+    else this.#at++
+    return true
+  }
+
+  /** Whether a value is read for the copy. */
+  takes(key: string | symbol): boolean {
+    if (!this.#isDescribed || this.keys[this.#at] !== key) return false
+    this.#at++
+    this.#isDescribed = false
+    return true
   }
 }
 

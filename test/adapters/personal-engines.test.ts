@@ -285,9 +285,38 @@ describe.each([
             b: '<%= it.user.name %>',
           },
         ],
+        [
+          'an include that is given a copy',
+          {
+            main: cached('<%~ await includeAsync("@a", { ...it, label: 1 }) %>'),
+            a: '<%= it.user.name %>',
+          },
+        ],
+        ['what goes through all data', { main: cached('<%= JSON.stringify(it) %>') }],
+        [
+          'what goes through all names',
+          { main: cached('<% for (const k in it) { %><%= it[k] %><% } %>') },
+        ],
         ['a body that waits', { main: cached('<% await null %><%= it.user.name %>') }],
       ],
       [
+        [
+          'an include that is given a copy and does not read it',
+          {
+            main: cached('<%~ await includeAsync("@a", { ...it, label: 1 }) %>'),
+            a: '<%= it.title %><%= it.label %>',
+          },
+          'title1',
+        ],
+        [
+          'a copy by assign',
+          {
+            main: cached('<%~ await includeAsync("@a", Object.assign({}, it, { label: 1 })) %>'),
+            a: '<%= it.title %><%= it.label %>',
+          },
+          'title1',
+        ],
+        ['what lists the names', { main: cached('<%= Object.keys(it).length %>') }, '4'],
         [
           'an include that does not read it',
           { main: cached('<%~ await includeAsync("@a", { label: 1 }) %>'), a: '<%= it.title %>' },
