@@ -27,7 +27,9 @@ export function resolveDurable(
   }
   const unknown = Object.keys(given).find((one) => !NAMES.includes(one))
   if (unknown !== undefined) {
-    throw refusal(`${name}: unknown name ${show(unknown)}; known are ${NAMES.join(' and ')}${didYouMean(unknown, NAMES)}`)
+    throw refusal(
+      `${name}: unknown name ${show(unknown)}; known are ${NAMES.join(' and ')}${didYouMean(unknown, NAMES)}`,
+    )
   }
   const [waitReplicas, timeoutMs] = NAMES.map((one) => {
     const value = (given as Readonly<Record<string, unknown>>)[one] ?? null
