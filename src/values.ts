@@ -123,10 +123,8 @@ export class Values {
     const storedKey = core.checkedKey(key, options.version)
     if (options.timeout !== undefined) checkTimeout(options.timeout)
     const { lock, earlyRefresh, bubbleTimeout = false, producerTimeoutMs, strict = false } = options
-    for (const [name, flag] of Object.entries({ bubbleTimeout, strict })) {
-      if (typeof flag === 'boolean') continue
-      throw new TypeError(`${name}: ${show(flag)} is neither true nor false`)
-    }
+    checkFlag('bubbleTimeout', bubbleTimeout)
+    checkFlag('strict', strict)
     const ageing = {
       lock: lock === undefined ? settings.lock : toLock(lock),
       beta: earlyRefresh === undefined ? settings.earlyRefresh : toBeta(earlyRefresh),
@@ -187,6 +185,11 @@ export class Values {
     const { store } = this.#core
     return store.unpackPayload(store.packValue(value, undefined)).value
   }
+}
+
+function checkFlag(name: string, flag: unknown): void {
+  if (typeof flag === 'boolean') return
+  throw new TypeError(`${name}: ${show(flag)} is neither true nor false`)
 }
 
 /** @param strict - A store that fails is a failure of the call, rather than one without an entry. */
