@@ -78,7 +78,10 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
  */
 export function didYouMean(name: unknown, known: readonly string[]): string {
   const meant = typeof name === 'string' ? findMeant(name, known) : undefined
-  return meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`
+  if (meant === undefined) return ''
+  // Others count their times in milliseconds.
+  const unit = meant === 'timeout' ? ', in seconds' : ''
+  return `; did you mean ${JSON.stringify(meant)}${unit}?`
 }
 
 function findMeant(name: string, known: readonly string[]): string | undefined {

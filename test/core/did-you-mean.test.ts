@@ -60,8 +60,13 @@ describe('what is asked of a name that nobody knows', () => {
       message = (error as Error).message
     }
     expect(message).toMatch(/unknown/)
-    const asked = /; did you mean "([^"]*)"\?$/.exec(message)?.[1]
+    const asked = /; did you mean "([^"]*)"(?:, in seconds)?\?$/.exec(message)?.[1]
     expect(asked).toBe(meant)
+  })
+
+  it('a time says its unit', () => {
+    const make = () => new LocMemCache({ ttl: 60_000 } as never)
+    expect(make).toThrow(/did you mean "timeout", in seconds\?$/)
   })
 
   it('a keyword of a tag', () => {
