@@ -1,6 +1,7 @@
 import { didYouMean } from './did-you-mean.js'
 import type { CacheCore } from './backend/core.js'
 import type { StoreRequest } from './backend/entries.js'
+import { currentMs } from './current-time.js'
 import { show } from './errors.js'
 import type { Version } from './keys.js'
 import { checkValue } from './serializer.js'
@@ -142,7 +143,7 @@ export function deadlineOf(
   { timeout = core.settings.timeout }: TouchOptions,
 ): Deadline {
   checkTimeout(timeout)
-  return toDeadline(timeout, Date.now())
+  return toDeadline(timeout, currentMs())
 }
 
 /** A value that is to be stored, whose tags are not known yet. */

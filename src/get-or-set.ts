@@ -1,4 +1,5 @@
 import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
+import { currentMs } from './current-time.js'
 import { findOrMake, type Seeker } from './making/find.js'
 import { currentFrame, Frame, runAsyncIn } from './making/frame.js'
 import type { InFlight } from './making/in-flight.js'
@@ -213,7 +214,7 @@ async function leftOf(old: Old<unknown>, wanted: Wanted): Promise<FoundEntry<unk
   if (hit === undefined) return undefined
   const { staleSinceMs = Infinity } = hit
   const graceMs = (wanted.ageing?.staleIfError ?? 0) * 1000
-  return Date.now() < staleSinceMs + graceMs ? { hit, value: hit.value } : undefined
+  return currentMs() < staleSinceMs + graceMs ? { hit, value: hit.value } : undefined
 }
 
 /** Whether somebody else has made it again since. */

@@ -1,3 +1,4 @@
+import { currentMs } from './current-time.js'
 import { didYouMean } from './did-you-mean.js'
 import { show } from './errors.js'
 import type { Stamp } from './stamp.js'
@@ -156,7 +157,7 @@ export function useOf(policy: AgeingPolicy | undefined, found: Aged, isRefreshed
     const isDue = !isRefreshed && (policy.isDue === true || isDueEarly(stamp, policy.beta))
     return isDue ? 'refresh' : 'fresh'
   }
-  if (Date.now() >= staleSinceMs + policy.staleWhileRevalidate * 1000) return 'too-old'
+  if (currentMs() >= staleSinceMs + policy.staleWhileRevalidate * 1000) return 'too-old'
   return isRefreshed ? 'stale' : 'refresh'
 }
 
@@ -178,7 +179,7 @@ export interface Served {
 export function mayServe(policy: AgeingPolicy | undefined, served: Served): boolean {
   if (policy === undefined) return false
   const grace = served.afterError ? longestGrace(policy) : policy.staleWhileRevalidate
-  return grace > 0 && Date.now() <= served.staleSinceMs + grace * 1000
+  return grace > 0 && currentMs() <= served.staleSinceMs + grace * 1000
 }
 
 /** When an entry ends in the store, and what is stored beside it. */
@@ -231,5 +232,5 @@ export function toAgeing(
  */
 export function isDueEarly(stamp: Stamp | undefined, beta: number): boolean {
   if (stamp === undefined || beta === 0 || stamp.costMs === 0) return false
-  return Date.now() - stamp.costMs * beta * Math.log(Math.random()) >= stamp.freshUntilMs
+  return currentMs() - stamp.costMs * beta * Math.log(Math.random()) >= stamp.freshUntilMs
 }

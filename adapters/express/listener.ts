@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Application, Request, Response } from 'express'
+import { currentMs } from '../../src/current-time.js'
 import { lookupRefusal } from '../../src/pages/policy.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { judgeReuse } from '../../src/pages/reuse.js'
@@ -82,7 +83,7 @@ export function listenInFront(
       return false
     }
     // Holes can be filled only inside of the application.
-    const isFresh = judgeReuse(page, undefined, Date.now()) === 'fresh'
+    const isFresh = judgeReuse(page, undefined, currentMs()) === 'fresh'
     if (page.holes !== undefined || !isFresh || isChosenEarly(req, page, site.earlyRefresh)) {
       return false
     }

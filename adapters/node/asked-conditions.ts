@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { isConditional } from '../../src/http/conditional.js'
 import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
@@ -44,7 +45,7 @@ export class AskedConditions {
   /** Whether the client already has this response, so that a 304 answers it. */
   isMetBy(res: ServerResponse): boolean {
     if (this.#asked === undefined || !this.isAskedForChange(res)) return false
-    return hasAlready(this.#asked.headers, res.getHeaders(), res, Date.now())
+    return hasAlready(this.#asked.headers, res.getHeaders(), res, currentMs())
   }
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { CacheBackendError } from '../../src/errors.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { FAILED, type Failed } from '../../src/making/flight.js'
@@ -83,7 +84,7 @@ export function respond(
     if (filled !== undefined) return visit.answer(found, page, outcome, reason, filled)
     // A hole cannot be rendered any more: the page is made again.
     const gone = { page: undefined, isPassedOver: false, isSoft: false }
-    const decision = decide(gone, errand.asking, Date.now())
+    const decision = decide(gone, errand.asking, currentMs())
     if (decision.kind === 'wait' || decision.kind === 'forward') {
       goToHandler(errand, { ...lookup, page: undefined }, decision)
     } else if (decision.kind === 'leave') visit.leave(decision.reason, found, next)
@@ -149,7 +150,7 @@ async function forwardUnderLease(
     if (again.key === lookup.key) latest = again
     const found = usable(errand, again.page)
     if (found === undefined) return undefined
-    if (judgeReuse(found, asking.directives, Date.now()) !== 'fresh') return undefined
+    if (judgeReuse(found, asking.directives, currentMs()) !== 'fresh') return undefined
     // An early refresh finds the page that it is about to replace.
     return isDetached(req) && isSame(found, forwarding.stale) ? undefined : found
   }
@@ -194,19 +195,19 @@ async function join(
 ): Promise<void> {
   const { visit, res, request, asking, waited, again } = errand
   const { makings, store, settings } = visit.place
-  const untilMs = waited?.untilMs ?? Date.now() + settings.waitSeconds * 1000
-  const patience = { askedAt: nextMoment(), limitMs: untilMs - Date.now() }
+  const untilMs = waited?.untilMs ?? currentMs() + settings.waitSeconds * 1000
+  const patience = { askedAt: nextMoment(), limitMs: untilMs - currentMs() }
   const landed = await makings.flights.join(running, currentFrame(), patience, (made) =>
     latestOf(errand, made),
   )
   if (res.headersSent || isGone(res)) return
-  const isLate = Date.now() >= untilMs
+  const isLate = currentMs() >= untilMs
   if (landed === undefined && !isLate) return again({ times: (waited?.times ?? 0) + 1, untilMs })
   if (landed?.page === undefined) return forward(errand, forwarding)
   const page = store.answers(landed.page, request) ? usable(errand, landed.page) : undefined
   // Another variant: now it is known which headers the page varies on.
   if (page === undefined) return again({ times: (waited?.times ?? 0) + 1, untilMs })
-  const decision = decideJoined(page, landed.standsIn, asking.directives, Date.now())
+  const decision = decideJoined(page, landed.standsIn, asking.directives, currentMs())
   if (decision.kind === 'forward') return forward(errand, forwarding)
   respond(errand, forwarding.lookup, page, decision.outcome, decision.reason)
 }

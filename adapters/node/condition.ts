@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import onHeaders from 'on-headers'
+import { currentMs } from '../../src/current-time.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
 import type { Middleware } from './middleware.js'
@@ -104,7 +105,7 @@ async function readValidators(
   const [tag, modified] = await Promise.all([etag?.(req), lastModified?.(req)])
   return {
     etag: toEntityTag(caller, tag),
-    'last-modified': toLastModified(caller, modified, Date.now()),
+    'last-modified': toLastModified(caller, modified, currentMs()),
   }
 }
 

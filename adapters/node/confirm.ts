@@ -1,3 +1,4 @@
+import { currentMs } from '../../src/current-time.js'
 import { freshenHeaders } from '../../src/http/freshen.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
@@ -31,7 +32,7 @@ export function confirm(
   stale: StoredResponse,
   facts: Facts,
 ): Confirmation {
-  const nowMs = Date.now()
+  const nowMs = currentMs()
   if (!res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(nowMs))
   const taken = takeHeaders(res, own.outer, own.excluded(false), place.settings.rfc9111)
   const fresh = freshenHeaders(unsaid(stale), taken.headers)

@@ -1,3 +1,4 @@
+import { currentMs } from '../../src/current-time.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import { parseVary } from '../../src/http/vary.js'
 import {
@@ -95,7 +96,7 @@ export class Facts {
     const fields = headers.ofThePage()
     if (headers.isPerUser && fields['set-cookie'] !== undefined) return 'set-cookie'
     const response = { status, headers: fields }
-    return storeRefusal(response, this.watch.visitor, Date.now(), place.settings)
+    return storeRefusal(response, this.watch.visitor, currentMs(), place.settings)
   }
 
   get isFilled(): boolean {

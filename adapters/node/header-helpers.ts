@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http'
 import onHeaders from 'on-headers'
+import { currentMs } from '../../src/current-time.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import {
@@ -72,7 +73,7 @@ export function patchResponseHeaders(res: HeadersOfResponse, seconds?: number | 
   checkResponse('patchResponseHeaders', res)
   const toKeep = readSecondsToKeep('patchResponseHeaders', seconds)
   if (!res.hasHeader('Expires')) {
-    res.setHeader('Expires', formatHttpDate(Date.now() + toKeep * 1000))
+    res.setHeader('Expires', formatHttpDate(currentMs() + toKeep * 1000))
   }
   patchCacheControl(res, { maxAge: toKeep })
 }

@@ -1,3 +1,4 @@
+import { currentMs } from '../../src/current-time.js'
 import type { Forward } from '../../src/http/cache-status.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
@@ -50,7 +51,7 @@ export class PageMaking {
   readonly #holes: PageHoles | undefined
   readonly #facts: Facts
   readonly #standIn = new StandIn(this)
-  readonly #begunMs = Date.now()
+  readonly #begunMs = currentMs()
   #stage: Stage = { kind: 'open' }
   #first: First | undefined
   /** What is sent instead of what the handler writes. */
@@ -159,7 +160,7 @@ export class PageMaking {
     const { stale, validates } = this.forwarding
     if (stale === undefined || this.#standIn.isGivenUp) return
     if (statusCode === 304 && validates) this.#confirm(stale)
-    else if (statusCode >= 500 && standsInForError(stale, Date.now())) {
+    else if (statusCode >= 500 && standsInForError(stale, currentMs())) {
       this.#standIn.answer(stale, mayWait)
     }
   }
@@ -200,7 +201,7 @@ export class PageMaking {
     if (this.substitute !== undefined) return
     this.watch.sendHeaders()
     this.#learnOfCookies()
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     // They describe the page with its holes filled, which is not what is stored.
     if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
     const judgement = this.#facts.judgeHeaders(this.#first, nowMs)
@@ -354,7 +355,7 @@ export class PageMaking {
     const { request, lookup, lead } = this.forwarding
     const { frame } = this
     const bytes = body.reduce((sum, { length }) => sum + length, 0)
-    const costMs = earlyRefresh > 0 ? Date.now() - this.#begunMs : undefined
+    const costMs = earlyRefresh > 0 ? currentMs() - this.#begunMs : undefined
     const profile = profileOf(request.headers)
     toNewPage(this.around, pending, frame, { body, holes }, costMs)
       .then((page) => store.store(request, page, lookup))

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { Settings } from './settings.js'
@@ -45,7 +46,7 @@ export function markPerUser(res: ServerResponse): void {
     if (describesFilledPage(name)) res.removeHeader(name)
   }
   // It is set rather than removed, since Node would then not add one.
-  if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(Date.now()))
+  if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(currentMs()))
   const control = parseCacheControl(res.getHeader('Cache-Control'))
   if (!hasDirective(control, 'no-store')) res.setHeader('Cache-Control', PER_USER)
 }

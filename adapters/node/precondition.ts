@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { evaluatePreconditions, isSentWithNotModified } from '../../src/http/conditional.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import { setStatusMessage } from './protocol.js'
@@ -16,7 +17,7 @@ export function applyPreconditions(
   res: ServerResponse,
   headers: HeaderFields,
 ): boolean {
-  switch (evaluatePreconditions(request, { headers }, Date.now())) {
+  switch (evaluatePreconditions(request, { headers }, currentMs())) {
     case 'perform':
       return false
     case 'not-modified':

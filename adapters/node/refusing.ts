@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { parseVary } from '../../src/http/vary.js'
 import { profileOf } from '../../src/pages/marks.js'
@@ -50,7 +51,7 @@ function supersedes(
   { freshUntilMs }: StoredResponse,
   { statusCode }: ServerResponse,
 ): boolean {
-  if (freshUntilMs === null || Date.now() < freshUntilMs) return false
+  if (freshUntilMs === null || currentMs() < freshUntilMs) return false
   return isSuperseding(reason, statusCode)
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { CacheBackendError } from '../../src/errors.js'
 import { invalidatedUris, isSafe } from '../../src/http/invalidation.js'
 import { isPromise } from '../../src/maybe-promise.js'
@@ -90,7 +91,7 @@ export function tryAtOnce(
   if (!mayAnswerPerUser(page) && (isPersonal(req, settings) || mayKnow(place, req, request))) {
     return { request, lookup }
   }
-  if (judgeReuse(page, undefined, Date.now()) !== 'fresh') return { request, lookup }
+  if (judgeReuse(page, undefined, currentMs()) !== 'fresh') return { request, lookup }
   if (isChosenEarly(req, page, earlyRefresh)) return { request, lookup }
   if (hasLayersAround(res) && !settings.rfc9111) {
     onLastWord(res, () => keepCookieToItsOwner(res, settings))
@@ -176,7 +177,7 @@ function carryOut(errand: Errand, found: PageLookup): void {
   const decision = decide(
     { page, isPassedOver, isSoft: lookup.isSoft === true },
     asking,
-    Date.now(),
+    currentMs(),
   )
   switch (decision.kind) {
     case 'answer': {

@@ -1,3 +1,4 @@
+import { currentMs } from '../../src/current-time.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
@@ -76,7 +77,7 @@ export class StandIn {
     const { req, res, headers, telling } = around
     headers.answerFilled(filled !== undefined)
     this.#resetHeaders()
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     setStatusMessage(res, '')
     const body =
       filled === undefined
@@ -100,7 +101,7 @@ export class StandIn {
       if (ofHoles?.names.has(name) === true) continue
       const before = outer[name]
       // Node adds no `Date` where one was removed. It is set, unless the page has its own.
-      if (name === 'date') res.setHeader(name, before ?? formatHttpDate(Date.now()))
+      if (name === 'date') res.setHeader(name, before ?? formatHttpDate(currentMs()))
       else if (before === undefined) res.removeHeader(name)
       else res.setHeader(name, before)
     }

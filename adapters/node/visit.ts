@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import onHeaders from 'on-headers'
+import { currentMs } from '../../src/current-time.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
 import { runAsyncIn } from '../../src/making/frame.js'
@@ -288,7 +289,7 @@ export class Visit implements Substitute {
     this.#state = PASSED
     this.#telling.about(found)
     const { req, res } = this
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     const { settings } = this.place
     if (hasLayersAround(res)) {
       onLastWord(res, () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { currentMs } from '../../src/current-time.js'
 import { formatCacheStatus } from '../../src/http/cache-status.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
 import type { Coding } from '../../src/http/content-coding.js'
@@ -69,7 +70,7 @@ export function answerFresh(
   { settings, store, routes }: Place,
   uri: string,
 ): void {
-  const nowMs = Date.now()
+  const nowMs = currentMs()
   routes.of(req, uri, store.alias).outcomes.hit++
   if (isSentAsStored(req, res, page)) {
     const { headers } = req

@@ -1,3 +1,4 @@
+import { currentMs } from '../current-time.js'
 import { MisuseError, show } from '../errors.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { addIntegers } from '../serializer.js'
@@ -94,14 +95,14 @@ export class Changes {
   async #untouch(storedKey: string, { stamp }: Hit): Promise<void> {
     if (stamp === undefined) return
     const endMs = stamp.freshUntilMs + stamp.graceMs
-    if (endMs > Date.now() && endMs < Infinity) await this.#of.store.touchEntry(storedKey, endMs)
-    else if (endMs <= Date.now()) await this.#of.store.removeEntries([storedKey])
+    if (endMs > currentMs() && endMs < Infinity) await this.#of.store.touchEntry(storedKey, endMs)
+    else if (endMs <= currentMs()) await this.#of.store.removeEntries([storedKey])
   }
 
   /** Makes an entry stale. @returns Whether it was there and fresh. */
   async expire(storedKey: string): Promise<boolean> {
     const wasFresh = await this.#restamp('expire', storedKey, (stamp, expiresAtMs) => ({
-      stamp: { ...stamp, freshUntilMs: Date.now(), isExpired: true },
+      stamp: { ...stamp, freshUntilMs: currentMs(), isExpired: true },
       expiresAtMs,
     }))
     if (wasFresh) return true

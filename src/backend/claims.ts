@@ -1,3 +1,4 @@
+import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { isClaim, newClaim } from '../stamp.js'
 import { NO_VERSIONS, type SeenVersions } from '../tags.js'
@@ -66,7 +67,7 @@ export class Claims {
     if (!this.#isClaim(claim)) return undefined
     // Others may have begun with the same one, and it takes them about as long. It must not lie there for
     // longer: where many things cannot be made, their claims would take the room of those that can.
-    const expiresAtMs = Date.now() + Math.max(LEAST_GIVEN_UP_MS, Math.min(2 * tookMs, CLAIM_MS))
+    const expiresAtMs = currentMs() + Math.max(LEAST_GIVEN_UP_MS, Math.min(2 * tookMs, CLAIM_MS))
     const entry = { key, payload: claim, expiresAtMs, replacing: claim }
     return chain(this.#store.writeEntries([entry]), () => undefined)
   }
@@ -90,7 +91,7 @@ export class Claims {
   }
 
   #claimOf(key: string, lying: unknown): WriteEntry<unknown> {
-    const expiresAtMs = Date.now() + CLAIM_MS
+    const expiresAtMs = currentMs() + CLAIM_MS
     if (lying === undefined) {
       return { key, payload: this.#store.packValue(0, newClaim()), expiresAtMs, ifAbsent: true }
     }

@@ -1,4 +1,5 @@
 import type { ClockTime } from '../clock.js'
+import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
 import { noteInvalidation } from '../invalidations.js'
 import type { Version } from '../keys.js'
@@ -283,7 +284,7 @@ export class CacheCore {
   /** Until when an entry lives: no longer than now if it is gone meanwhile, or the store fails. */
   readLifetime(storedKey: string): MaybePromise<Deadline> {
     const read = this.tryRead(() => this.store.readDeadline(storedKey))
-    return chain(read, (deadline) => (deadline === undefined ? Date.now() : deadline))
+    return chain(read, (deadline) => (deadline === undefined ? currentMs() : deadline))
   }
 
   /**

@@ -1,3 +1,4 @@
+import { currentMs } from '../current-time.js'
 import { currentUntil, INVALIDATED, type SeenVersions } from '../tags.js'
 import type { Hit } from './entries.js'
 
@@ -12,7 +13,7 @@ export function standingOf(hit: Hit, stale: boolean, current?: SeenVersions): Hi
 
 /** @param softMs - When one of its tags was softly invalidated; `Infinity`: none was. */
 export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefined {
-  const nowMs = Date.now()
+  const nowMs = currentMs()
   const { freshUntilMs = Infinity, isExpired = false } = hit.stamp ?? {}
   const hasEnded = isExpired || freshUntilMs <= nowMs
   const untilMs = hasEnded ? Math.min(freshUntilMs, softMs) : softMs

@@ -1,4 +1,5 @@
 import { firstTime, isSameLife, type ClockTime } from '../clock.js'
+import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import {
@@ -260,7 +261,7 @@ export class TagCounters {
         const version = this.versionIn(payload)
         const next =
           how.soft && version !== undefined
-            ? softened(version, time, Date.now(), how.isAgain)
+            ? softened(version, time, currentMs(), how.isAgain)
             : hardened(version, time)
         const entry = this.#entry(tag, next)
         return payload === undefined

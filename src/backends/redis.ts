@@ -1,6 +1,7 @@
 import { composed, coreOf } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import type { KeyOptions } from '../cache-options.js'
+import { currentMs } from '../current-time.js'
 import { checkVersion } from '../keys.js'
 import { LEASE_KEY_PREFIX } from '../making/lease.js'
 import { FORMAT_SETTINGS } from '../payload-format.js'
@@ -72,7 +73,7 @@ export class RedisCache extends Cache {
       if (hit === undefined || expiresAtMs === undefined) return undefined
       // It may be kept for longer than it is fresh.
       const endMs = Math.min(expiresAtMs ?? Infinity, hit.stamp?.freshUntilMs ?? Infinity)
-      return endMs === Infinity ? null : Math.max(0, endMs - Date.now()) / 1000
+      return endMs === Infinity ? null : Math.max(0, endMs - currentMs()) / 1000
     }
     return core.calls.run('ttl', [key], read, undefined)
   }

@@ -15,6 +15,7 @@ import { fragmentMakings, leaveUnfinished, orderOf, type FragmentFlight } from '
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
 import { UNTIMED } from '../backend/calls.js'
+import { currentMs } from '../current-time.js'
 import { publish } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
 
@@ -124,7 +125,7 @@ export class Attempt {
     const { old } = this.lead
     // A mistake in a template would never be seen.
     if (old === undefined || error instanceof CacheTagError) return undefined
-    if (Date.now() >= old.usableUntilMs || this.#making.isDiscarded) return undefined
+    if (currentMs() >= old.usableUntilMs || this.#making.isDiscarded) return undefined
     if (frame.dependencies.wasLost(old.hit.tags)) return undefined
     outermostOf(frame)?.marks?.drop(frame)
     const shown = showContent(old.value, frame, undefined, fragment.site)
@@ -183,7 +184,7 @@ export class Attempt {
   complete(text: string): MaybePromise<StoreRequest | undefined> {
     const { timeout, variant, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
-    const deadline = toDeadline(timeout, Date.now())
+    const deadline = toDeadline(timeout, currentMs())
     return chain(this.#making.judge(deadline), (judged) => {
       this.#give(content, judged)
       if (this.#hasRecovered) return undefined

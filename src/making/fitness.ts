@@ -1,4 +1,5 @@
 import type { Claim } from '../backend/entries.js'
+import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
@@ -70,7 +71,7 @@ function unkept(
   if (frame.isUnfit) return 'personal'
   if (frame.holdsOld) return 'stale-inside'
   if (deadline !== null && deadline <= 0) return 'no-time'
-  if (freshUntilMs !== null && freshUntilMs <= Date.now()) return 'ended-inside'
+  if (freshUntilMs !== null && freshUntilMs <= currentMs()) return 'ended-inside'
   return claim === undefined ? 'not-begun' : undefined
 }
 

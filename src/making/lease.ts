@@ -1,4 +1,5 @@
 import type { CacheCore } from '../backend/core.js'
+import { currentMs } from '../current-time.js'
 import { isPortable, MAX_KEY_BYTES } from '../keys.js'
 import { nodeCrypto } from '../node-crypto.js'
 import type { Lock } from '../staleness.js'
@@ -47,7 +48,7 @@ export class Lease {
     const isTaken = await cache.writeNumber('lock', {
       storedKey: lease.key,
       value: lease.token,
-      expiresAtMs: Date.now() + Math.ceil(seconds * 1000),
+      expiresAtMs: currentMs() + Math.ceil(seconds * 1000),
       ifAbsent: true,
       replacing: FREE,
     })
@@ -73,7 +74,7 @@ export class Lease {
       await this.cache.writeNumber('unlock', {
         storedKey: this.key,
         value: FREE,
-        expiresAtMs: Date.now() + FREE_MS,
+        expiresAtMs: currentMs() + FREE_MS,
         replacing: this.token,
       })
     } catch {
@@ -123,7 +124,7 @@ export async function leaseOrFind<T>(
   { wait, lease: seconds }: Exclude<Lock, false>,
   find: () => Promise<T | undefined>,
 ): Promise<LeaseOrFound<T>> {
-  const endMs = Date.now() + wait * 1000
+  const endMs = currentMs() + wait * 1000
   let pauseMs = FIRST_PAUSE_MS
   for (;;) {
     let lease: Lease | undefined
@@ -145,7 +146,7 @@ export async function leaseOrFind<T>(
       return { found }
     }
     if (lease !== undefined) return { lease }
-    const leftMs = endMs - Date.now()
+    const leftMs = endMs - currentMs()
     if (leftMs <= 0) return {}
     // Random, so that those who wait do not all come at once.
     await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random())))

@@ -1,3 +1,4 @@
+import { currentMs } from '../current-time.js'
 import { InFlight } from './in-flight.js'
 
 /** A making in the background, while the entry that was found is served. */
@@ -10,11 +11,11 @@ export class Refresh extends InFlight {
     private readonly onEnd: (refresh: Refresh) => void,
   ) {
     super()
-    this.#untilMs = Date.now() + patienceMs
+    this.#untilMs = currentMs() + patienceMs
   }
 
   get isWaitedFor(): boolean {
-    return Date.now() < this.#untilMs
+    return currentMs() < this.#untilMs
   }
 
   override end(): void {

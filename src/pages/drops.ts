@@ -1,6 +1,7 @@
 import { coreOf } from '../backend/core.js'
 import { shortKey, type ShortKey } from '../bounded-memo.js'
 import type { Cache } from '../cache.js'
+import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
 import { generationKey } from '../http/page-key.js'
 import { Moments } from '../moments.js'
@@ -79,7 +80,7 @@ export class Drops {
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    */
   async invalidate(uri: string): Promise<void> {
-    const expiresAtMs = Date.now() + INVALIDATION_SECONDS * 1000
+    const expiresAtMs = currentMs() + INVALIDATION_SECONDS * 1000
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
     this.#dropped.note(uri, ++this.counter.moment)

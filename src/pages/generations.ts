@@ -1,4 +1,5 @@
 import type { CacheCore } from '../backend/core.js'
+import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { newTagVersion } from '../tags.js'
 import type { KnownUri } from './known-uris.js'
@@ -20,7 +21,7 @@ export function generationOf(
 ): MaybePromise<string | undefined> {
   if (generation !== undefined || !cache.isShared) return generation
   const own = newTagVersion()
-  const expiresAtMs = Date.now() + GENERATION_SECONDS * 1000
+  const expiresAtMs = currentMs() + GENERATION_SECONDS * 1000
   const value = encodeGeneration({ generation: own, invalidated: false, expiresAtMs })
   const storedKey = cache.checkedKey(key)
   const stored = cache.tryStore([key], [{ storedKey, value, expiresAtMs, ifAbsent: true }])

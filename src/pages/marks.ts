@@ -1,4 +1,5 @@
 import { BoundedMemo } from '../bounded-memo.js'
+import { currentMs } from '../current-time.js'
 
 /** A mark is valid for so long. */
 const MARK_MS = 10_000
@@ -13,11 +14,11 @@ export class Marks {
   /** @param profile - See {@link profileOf}. */
   has(key: string, profile: string): boolean {
     const untilMs = this.#untilMs.get(key + profile)
-    return untilMs !== undefined && Date.now() < untilMs
+    return untilMs !== undefined && currentMs() < untilMs
   }
 
   set(key: string, profile: string): void {
-    this.#untilMs.set(key + profile, Date.now() + MARK_MS)
+    this.#untilMs.set(key + profile, currentMs() + MARK_MS)
   }
 
   delete(key: string, profile: string): void {

@@ -1,6 +1,7 @@
 import { BoundedMemo } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
+import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
 import { warnOfTags } from '../making/dependencies.js'
 import { fitnessOf, type Unkept } from '../making/fitness.js'
@@ -231,7 +232,7 @@ export class PageStore {
   ): Promise<{ readonly outcome: StoreOutcome; readonly page?: StoredResponse }> {
     const { cache } = this
     const { keptUntilMs } = page
-    if (isExpired(keptUntilMs, Date.now())) return { outcome: 'stale' }
+    if (isExpired(keptUntilMs, currentMs())) return { outcome: 'stale' }
     await this.#drops.runningOver(request.uri)
     const known = this.#reader.knownOf(request)
     const { address } = known
@@ -387,7 +388,7 @@ export class PageStore {
   ): Promise<string> {
     const known = this.#reader.knownOf(request)
     const { current, generation, list, headerList } = await this.#readRecords(request, vary)
-    const untilMs = seconds === null ? null : Date.now() + seconds * 1000
+    const untilMs = seconds === null ? null : currentMs() + seconds * 1000
     const expiresAtMs = latest(untilMs, list)
     const timeout = { timeout: secondsUntil(expiresAtMs) }
     if (current === undefined) {

@@ -1,4 +1,5 @@
 import type { StoreRequest } from '../backend/entries.js'
+import { currentMs } from '../current-time.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { PageLookup } from './page.js'
@@ -105,5 +106,5 @@ export function isLater(a: Deadline, b: Deadline): boolean {
 }
 
 export function secondsUntil(deadline: Deadline): number | null {
-  return deadline === null ? null : (deadline - Date.now()) / 1000
+  return deadline === null ? null : (deadline - currentMs()) / 1000
 }

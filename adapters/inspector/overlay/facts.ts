@@ -1,3 +1,4 @@
+import { currentMs } from '../../../src/current-time.js'
 import type { EntryDescription } from '../../../src/describe.js'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
@@ -84,7 +85,7 @@ export async function toFacts(
 ): Promise<readonly FragmentFacts[]> {
   const ids = new Map(placed.map((one, id) => [one, id]))
   const described = await describeAll(placed)
-  const nowMs = Date.now()
+  const nowMs = currentMs()
   return placed.map((one, id): FragmentFacts => {
     const { seen, container, place, isSure } = one
     const { fragment, bodyMs } = seen

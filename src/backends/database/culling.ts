@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import { excessOf, type Limits } from '../limits.js'
 import { rescue } from './in-turn.js'
@@ -213,7 +214,7 @@ export class Culling {
       yield* removal.removeAll(undefined)
       return 0
     }
-    this.#purgedAtMs = Date.now()
+    this.#purgedAtMs = currentMs()
     let left = count
     // Of an enormous number it takes several rounds.
     for (;;) {
@@ -230,7 +231,7 @@ export class Culling {
 
   /** Expired entries go now and then although there is room. */
   *#purge(): Work<void> {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     if (this.#purgedAtMs !== undefined && Math.abs(nowMs - this.#purgedAtMs) < PURGE_INTERVAL_MS) {
       return
     }

@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf } from './removal.js'
 import type { Answer } from './driver.js'
@@ -45,7 +46,7 @@ export class MysqlWriter extends Writer<MysqlStatements> {
   }
 
   #addIfAbsent(row: WriteRow, dueMs: number): MaybePromise<Written> {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     const parameters = [...toParameters(row, this.owner), nowMs, nowMs, nowMs, nowMs]
     return chain(this.run(this.statements.addIfAbsent, parameters, dueMs), (answer) =>
       Number(insertIdOf(answer)) === REFUSED ? { outcomes: ['refused'], inserted: 0 } : STORED,
@@ -64,7 +65,7 @@ export class MysqlWriter extends Writer<MysqlStatements> {
 
   /** There is no telling what a `DELETE` of several keys found, so that is asked before. */
   removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     const removed = inTurn(keyChunksOf([...keys].sort()), (some) =>
       chain(
         this.run(this.statements.readDeadlines(some.length), [...some, nowMs], dueMs),

@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import type { Limits } from '../limits.js'
 import { isOwnKey } from '../own-keys.js'
 import { toColumn } from './column-key.js'
@@ -103,7 +104,7 @@ export class Removal {
     const { batch } = this.#sizes
     for (let removed = 0; ;) {
       const found = yield* this.#removeOf(
-        yield this.run(this.statements.expired(batch), [Date.now()]),
+        yield this.run(this.statements.expired(batch), [currentMs()]),
       )
       removed += found
       if (found < batch || removed >= quota) return removed

@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf, type Run } from './removal.js'
 import type { Answer, Parameter } from './driver.js'
@@ -55,7 +56,7 @@ export class StandardWriter extends Writer<StandardStatements> {
     )
     const parameters = [
       ...rows.flatMap((row) => toParameters(row, this.owner)),
-      Date.now(),
+      currentMs(),
       ...(conditional.length === rows.length ? [] : conditional.map(({ key }) => key)),
       ...bytes,
       ...numbers,
@@ -86,7 +87,7 @@ export class StandardWriter extends Writer<StandardStatements> {
 
   removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
     const removed = inTurn(split([...keys].sort(), this.#most), (some) =>
-      this.run(this.statements.removeMany(some.length), [...some, Date.now()], dueMs),
+      this.run(this.statements.removeMany(some.length), [...some, currentMs()], dueMs),
     )
     return chain(
       removed,

@@ -1,4 +1,5 @@
 import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { addIntegers, readInteger } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
@@ -78,8 +79,9 @@ export class Table {
   readOne(key: string, driver: Driver): MaybePromise<Uint8Array | undefined> {
     const { read } = this.#writer.statements
     const column = toColumn(key)
-    if (driver.readValue !== undefined) return fromValue(driver.readValue(read, column, Date.now()))
-    return chain(driver.run(read, [column, Date.now()]), valueOf)
+    if (driver.readValue !== undefined)
+      return fromValue(driver.readValue(read, column, currentMs()))
+    return chain(driver.run(read, [column, currentMs()]), valueOf)
   }
 
   /** The payloads of live entries, in the order asked. */
@@ -92,7 +94,7 @@ export class Table {
     if (keys.length === 1) {
       if (driver.readValue !== undefined) return [this.readOne(first, driver) as Uint8Array]
       const { read } = this.#writer.statements
-      return chain(driver.run(read, [toColumn(first), Date.now()]), (answer) => [valueOf(answer)])
+      return chain(driver.run(read, [toColumn(first), currentMs()]), (answer) => [valueOf(answer)])
     }
     const columns = keys.map(toColumn)
     return chain(this.#select(columns, driver, 'readMany'), (found) =>
@@ -120,7 +122,7 @@ export class Table {
     const chunks = driver.dialect === 'mysql' ? keyChunksOf(unique) : split(unique, MOST_KEYS)
     const answers = inTurn(chunks, (some) => {
       const asked = what === 'readMany' ? fillUp(some) : some
-      return driver.run(statements[what](asked.length), [...asked, Date.now()])
+      return driver.run(statements[what](asked.length), [...asked, currentMs()])
     })
     return chain(
       answers,
@@ -204,7 +206,7 @@ export class Table {
     if (first === undefined) return []
     const { statements } = this.#writer
     if (keys.length === 1) {
-      return chain(this.#write(statements.remove, [toColumn(first), Date.now()]), ({ count }) => [
+      return chain(this.#write(statements.remove, [toColumn(first), currentMs()]), ({ count }) => [
         count > 0,
       ])
     }
@@ -216,7 +218,7 @@ export class Table {
   }
 
   touch(key: string, expiresAtMs: Deadline): MaybePromise<boolean> {
-    const parameters = [toExpires(expiresAtMs), toColumn(key), Date.now()]
+    const parameters = [toExpires(expiresAtMs), toColumn(key), currentMs()]
     return chain(this.#write(this.#writer.statements.touch, parameters), (answer) =>
       this.#writer.found(answer),
     )

@@ -1,4 +1,5 @@
 import type { WriteOutcome } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import type { Answer } from './driver.js'
 import { isTooLarge } from './failures.js'
@@ -61,7 +62,7 @@ export abstract class Writer<Own extends Statements = Statements> {
     most: number,
     dueMs: number,
   ): MaybePromise<number | undefined> {
-    const parameters = [delta, key, Date.now(), least, most]
+    const parameters = [delta, key, currentMs(), least, most]
     return chain(this.run(this.statements.increment, parameters, dueMs), (answer) =>
       this.numberOf(answer),
     )
@@ -131,7 +132,7 @@ export abstract class Writer<Own extends Statements = Statements> {
   ): MaybePromise<Written> {
     const column = replacing?.number === null ? 'value' : 'number'
     const old = replacing?.[column] ?? null
-    const parameters = [value, number, expires, this.owner, key, Date.now(), old]
+    const parameters = [value, number, expires, this.owner, key, currentMs(), old]
     return chain(this.run(this.statements.replace(column), parameters, dueMs), (answer) => ({
       outcomes: [this.found(answer) ? 'stored' : 'refused'],
       inserted: 0,

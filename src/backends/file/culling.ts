@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import { isExpired } from '../../timeout.js'
 import type { Limits } from '../limits.js'
 import { isOwnKey } from '../own-keys.js'
@@ -128,7 +129,7 @@ export class Culling {
    * stays, so many go first: with a tag per entry, they would else take the place of all entries.
    */
   async #choose(files: readonly SurveyedFile[], quota: number): Promise<Victim[]> {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     const found: Record<Kind, Victim[]> = { dead: [], live: [], own: [] }
     await mapLimited(files, 8, async (one) => {
       const kind = await kindOf(one.file, nowMs)
@@ -153,7 +154,7 @@ export class Culling {
       return this.#takeEach(
         shard,
         some.map(({ file }) => file),
-        async (file, i) => some[i]?.isDead !== true || isDeadFile(file, Date.now()),
+        async (file, i) => some[i]?.isDead !== true || isDeadFile(file, currentMs()),
       )
     })
     return removed.reduce((sum, one) => sum + one, 0)

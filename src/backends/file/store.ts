@@ -1,5 +1,6 @@
 import { unlink } from 'node:fs/promises'
 import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { isExpired } from '../../timeout.js'
 import { EntryCount } from './count.js'
 import { excessOf, type Limits } from '../limits.js'
@@ -103,7 +104,7 @@ export class FileStore {
     if (entry.status === 'rejected') throw entry.reason
     const found = entry.value
     if (found === undefined || found.key !== place.key) return undefined
-    return isExpired(found.expiresAtMs, Date.now()) ? undefined : found
+    return isExpired(found.expiresAtMs, currentMs()) ? undefined : found
   }
 
   /** Whoever finds damage clears it away, unless it was replaced meanwhile or cannot be. */
@@ -264,7 +265,7 @@ export class FileStore {
         const entry = await readAny(place)
         if (entry !== undefined && entry.key !== key) return false
         isGone = await turn.take(place.file)
-        return isGone && entry !== undefined && !isExpired(entry.expiresAtMs, Date.now())
+        return isGone && entry !== undefined && !isExpired(entry.expiresAtMs, currentMs())
       })
       if (isGone) {
         this.#count.removed(1)

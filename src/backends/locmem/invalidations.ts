@@ -1,4 +1,5 @@
 import { shortKey, type ShortKey } from '../../bounded-memo.js'
+import { currentMs } from '../../current-time.js'
 import { Moments } from '../../moments.js'
 import { MAX_SOFT_HISTORY } from '../../tags.js'
 import { isTagged, type MemoryPayload } from './payload.js'
@@ -55,7 +56,7 @@ export class Invalidations {
     const all = this.#soft.get(short) ?? []
     this.#soft.delete(short)
     const before = isAgain ? all.slice(0, -1) : all
-    const atMs = (isAgain ? all.at(-1)?.atMs : undefined) ?? Date.now()
+    const atMs = (isAgain ? all.at(-1)?.atMs : undefined) ?? currentMs()
     this.#soft.set(short, [...before, { count, atMs }].slice(-MAX_SOFT_HISTORY))
   }
 

@@ -1,3 +1,4 @@
+import { currentMs } from '../../current-time.js'
 import { isExpired, type Deadline } from '../../timeout.js'
 import { newEviction, type Eviction, type EvictionPolicy } from './eviction.js'
 import { Invalidations } from './invalidations.js'
@@ -91,7 +92,7 @@ export class MemoryStore {
   get(owner: OwnedEntries, key: string): MemoryEntry | undefined {
     const entry = this.#find(owner, key)
     if (entry === undefined) return undefined
-    if (isExpired(entry.expiresAtMs, Date.now()) || !this.#isCurrent(entry)) {
+    if (isExpired(entry.expiresAtMs, currentMs()) || !this.#isCurrent(entry)) {
       this.#remove(entry)
       return undefined
     }
@@ -232,7 +233,7 @@ export class MemoryStore {
   }
 
   #dropExpired(count: number): number {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     let gone = 0
     for (const owner of this.#homes) {
       for (; gone < count; gone++) {
@@ -267,7 +268,7 @@ export class MemoryStore {
 
   /** Up to so many live entries, in the order in which they are worth keeping. */
   #newest(count: number): Kept[] {
-    const nowMs = Date.now()
+    const nowMs = currentMs()
     const found: Kept[] = []
     let seen = 0
     for (const isProven of [true, false]) {

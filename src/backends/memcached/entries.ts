@@ -1,4 +1,5 @@
 import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { addIntegers } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
 import type { Connection } from './connection.js'
@@ -141,7 +142,7 @@ export class MemcachedEntries {
       const found = await this.#items.peek(spot, key, VALUE_AND_TOKEN)
       if (found?.isLive !== true) return false
       if (isForeign(found.item.flags)) {
-        const exptime = foreignExptime(expiresAtMs, Date.now())
+        const exptime = foreignExptime(expiresAtMs, currentMs())
         const wasThere = await ask<boolean | undefined>(spot.server.acquire(), (done) => ({
           type: 'touch',
           key,
@@ -230,7 +231,7 @@ export class MemcachedEntries {
     const found = await this.#items.peek(spot, wireKey(storedKey), SECONDS_LEFT)
     if (found?.isLive !== true) return undefined
     const { flags, secondsLeft } = found.item
-    const deadline = readStampedDeadline(flags, secondsLeft, Date.now())
+    const deadline = readStampedDeadline(flags, secondsLeft, currentMs())
     return deadline === undefined ? fallbackMs : deadline
   }
 

@@ -1,4 +1,5 @@
 import type { WriteEntry } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import type { Connection } from './connection.js'
 import { toCounter } from './counter.js'
 import {
@@ -88,7 +89,7 @@ export class Items {
 
   #isLive({ flags }: Item, { record }: Seen, { namespace }: Spot): boolean {
     if (isForeign(flags)) return true
-    if (isPast(flags, Date.now())) return false
+    if (isPast(flags, currentMs())) return false
     if (this.flushes) return true
     return record !== undefined && isOfGeneration(flags, generationIn(record, namespace))
   }
@@ -152,7 +153,7 @@ export class Items {
     const { record } = server
     const generation = record === undefined ? 0 : generationIn(record, namespace)
     const counter = toCounter(payload)
-    const stamp = makeStamp(expiresAtMs, Date.now(), counter !== undefined, generation)
+    const stamp = makeStamp(expiresAtMs, currentMs(), counter !== undefined, generation)
     const connection = server.acquire()
     const seen = this.#see(server, connection)
     connection.send({

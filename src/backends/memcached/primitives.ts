@@ -1,5 +1,6 @@
 import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { writeEach } from '../../backend/write-each.js'
+import { currentMs } from '../../current-time.js'
 import { CacheBackendError } from '../../errors.js'
 import { refuseKey, type KeyFault } from '../../keys.js'
 import type { PayloadFormat } from '../../payload-format.js'
@@ -92,7 +93,7 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   }
 
   async readDeadline(key: string): Promise<Deadline | undefined> {
-    return this.#entries.deadline(key, toDeadline(this.#timeout, Date.now()))
+    return this.#entries.deadline(key, toDeadline(this.#timeout, currentMs()))
   }
 
   async removeAll(): Promise<void> {

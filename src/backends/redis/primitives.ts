@@ -12,6 +12,7 @@ import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
 import { watchKeys } from './changes.js'
 import { UNCHANGED, type KnownStart } from '../../backend/known-entries.js'
+import { currentMs } from '../../current-time.js'
 import type { Argument, Reply } from './client.js'
 import { Confirmation, resolveDurable } from './durable.js'
 import { FollowsLeader } from './follows-leader.js'
@@ -179,7 +180,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
       resolve('too_large')
       return
     }
-    const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - Date.now())
+    const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - currentMs())
     if (replacing !== undefined) {
       const args = [replacing, payload, ifAbsent ? 1 : 0, ttlMs]
       run(this.#leader, REPLACE, key, args).then(
@@ -225,7 +226,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
       ])
       return Number(isThere) === 1
     }
-    const ttlMs = Math.max(1, expiresAtMs - Date.now())
+    const ttlMs = Math.max(1, expiresAtMs - currentMs())
     return Number(await this.#leader.command('pexpire', key, ttlMs)) === 1
   }
 
@@ -242,7 +243,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   async readDeadline(key: string): Promise<Deadline | undefined> {
     const ms = Number(await this.#leader.command('pttl', key))
     if (ms === -2) return undefined
-    return ms === -1 ? null : Date.now() + ms
+    return ms === -1 ? null : currentMs() + ms
   }
 
   async removeAll(): Promise<void> {

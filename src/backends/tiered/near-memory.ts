@@ -1,6 +1,7 @@
 import type { CacheCore } from '../../backend/core.js'
 import type { Hit } from '../../backend/entries.js'
 import type { ChangeListener } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { defaultKeyFunction } from '../../keys.js'
 import { isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { TAG_KEY_PREFIX } from '../../tags.js'
@@ -125,7 +126,7 @@ export class NearMemory {
     const { readsMayLag } = this.#settings.remote.store
     const limitMs = this.#localTimeoutMs ?? (readsMayLag ? DEFAULT_LOCAL_TIMEOUT * 1000 : undefined)
     if (limitMs === undefined) return expiresAtMs
-    return Math.min(expiresAtMs ?? Infinity, Date.now() + limitMs)
+    return Math.min(expiresAtMs ?? Infinity, currentMs() + limitMs)
   }
 
   /**

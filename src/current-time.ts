@@ -1,0 +1,20 @@
+/** Of this process, for all copies of the package in it. */
+interface TestTime {
+  /** How far a test has moved the time of the caches ahead. */
+  aheadMs: number
+}
+
+const TIME = Symbol.for('fragcache.time.1')
+
+const scope = globalThis as { [TIME]?: TestTime }
+
+/** Only a test changes it: see `useTestClock` of `fragcache/testing`. */
+export const testTime: TestTime = (scope[TIME] ??= { aheadMs: 0 })
+
+/**
+ * What time it is for what is kept: milliseconds since the epoch. Ends and ages are told by it alone; by
+ * `Date.now` what is compared with the clock of a file system or a server, or told to people.
+ */
+export function currentMs(): number {
+  return Date.now() + testTime.aheadMs
+}
