@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { CacheCore } from '../../../src/backend/core.js'
+import { BoundedMemo, bytesOfText, MemoBudget } from '../../../src/bounded-memo.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { PutOut } from './put-out.js'
 
-/** Characters of all that is remembered. */
-const MAX_SIZE = 32 * 1024 * 1024
+/** Of all that is remembered, apart from what serves visitors: the overlay is for developers. */
+const MAX_BYTES = 64 * 1024 * 1024
 
 /** What a fragment or a page was made of: a hit does not render what is in it. */
 export interface Layout {
@@ -16,10 +16,10 @@ export interface Layout {
 
 /** What was put into fragments and pages that this process has made: a bounded memory. */
 export class Layouts {
-  readonly #known = new LRUCache<string, Layout>({
-    maxSize: MAX_SIZE,
-    sizeCalculation: ({ inner }, key) => key.length + 100 + sizeOf(inner),
-  })
+  readonly #known = new BoundedMemo<Layout>(
+    ({ inner }) => bytesOf(inner),
+    new MemoBudget(MAX_BYTES),
+  )
 
   addFragment(seen: PutOut): void {
     const { inner, madeAtMs, bodyMs } = seen
@@ -47,8 +47,8 @@ function asPart({ fragment, text, inner, madeAtMs, bodyMs, tags }: PutOut): PutO
   return { fragment, text, inner: inner.map(asPart), madeAtMs, bodyMs, tags }
 }
 
-function sizeOf(inner: readonly PutOut[]): number {
-  return inner.reduce((sum, seen) => sum + 300 + seen.text.length + sizeOf(seen.inner), 0)
+function bytesOf(inner: readonly PutOut[]): number {
+  return inner.reduce((sum, seen) => sum + 300 + bytesOfText(seen.text) + bytesOf(seen.inner), 0)
 }
 
 function digestOf(html: string): string {
