@@ -1,13 +1,16 @@
 // Copied into a folder where the packed tarball and its peers are installed, and run there: loads every
 // subpath by import and by require, then uses each once. Prints one line, and fails at the first fault.
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 
 const require = createRequire(import.meta.url)
+const run = promisify(execFile)
 const manifest = JSON.parse(await readFile(require.resolve('fragcache/package.json'), 'utf8'))
 
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
@@ -100,5 +103,34 @@ const newCaches = () => createCaches({ default: new LocMemCache({}) })
   const html = await fragments.render({ name: 'code', timeout: 60, varyOn: [1] }, () => '<b>1</b>')
   assert.equal(html, '<b>1</b>')
   assert.equal(await fragments.delete('code', [1]), true)
+}
+{
+  const program = join(require.resolve('fragcache/package.json'), '..', manifest.bin.fragcache)
+  const app = await mkdtemp(join(tmpdir(), 'fragcache-smoke-'))
+  const config = (
+    alias,
+  ) => `import { createCaches, DummyCache } from ${JSON.stringify(import.meta.resolve('fragcache'))}
+    ${alias}
+    export default createCaches({ [alias]: new DummyCache() })`
+  const clear = async (name, alias, cwd) => {
+    await writeFile(join(cwd, name), config(alias))
+    const args = [program, 'clear', 'default', '--config', name]
+    return run(process.execPath, args, { cwd }).then(
+      ({ stdout }) => stdout.trim(),
+      ({ stderr }) => stderr.trim(),
+    )
+  }
+  try {
+    const isRunByNode = (process.features.typescript ?? false) !== false
+    // Outside of this folder, where nothing else runs TypeScript.
+    const alone = await clear('typed.mts', "const alias: string = 'default'", app)
+    if (isRunByNode) assert.equal(alone, 'default is cleared')
+    else assert.match(alone, /needs Node 22\.18 or later, or the package tsx or jiti/)
+    const more = "enum Alias { first = 'default' }\nconst alias = Alias.first"
+    assert.match(await clear('more.mts', more, app), /the package tsx or jiti/)
+    assert.equal(await clear('more.mts', more, process.cwd()), 'default is cleared')
+  } finally {
+    await rm(app, { recursive: true, force: true })
+  }
 }
 console.log(`Node ${process.versions.node}: ${subpaths.length} subpaths load both ways and work`)

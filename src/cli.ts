@@ -2,10 +2,11 @@
 import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { CommanderError } from 'commander'
+import { unknownCommand } from './cli/arguments.js'
 import { errorLine, UsageError } from './cli/faults.js'
-import { makeProgram } from './cli/program.js'
+import { COMMANDS, help } from './cli/program.js'
 import { EXIT_DONE, EXIT_FAILED, EXIT_MISUSED, visible, type CliOutput } from './cli/terminal.js'
+import { didYouMean } from './did-you-mean.js'
 
 export type { CliOutput } from './cli/terminal.js'
 
@@ -19,24 +20,43 @@ const version = (): string =>
  * @returns The exit code: 0 done, 1 failed, 2 called wrongly. It never throws.
  */
 export async function main(args: readonly string[], output: CliOutput): Promise<number> {
-  const { command, code } = makeProgram(version, output)
-  const ordered = commandFirst(args)
-  const name = command.commands.find((one) => one.name() === ordered[0])?.name()
+  const [name, ...words] = commandFirst(args)
+  const command = COMMANDS.find((one) => one.name === name)
   try {
-    if (args.length === 0) throw new UsageError('a command is missing')
-    await command.parseAsync(ordered, { from: 'user' })
-    return code()
+    return await (command === undefined ? answer(name, words, output) : command.call(words, output))
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT_DONE
-    if (error instanceof UsageError || error instanceof CommanderError) {
-      const message = error instanceof CommanderError ? explain(error, name) : error.message
-      const help = name === undefined ? '--help' : `${name} --help`
-      output.error(visible(`fragcache: ${message}\nSee fragcache ${help}.`))
+    if (error instanceof UsageError) {
+      const help = command === undefined ? '--help' : `${command.name} --help`
+      output.error(visible(`fragcache: ${error.message}\nSee fragcache ${help}.`))
       return EXIT_MISUSED
     }
-    output.error(visible(`fragcache: ${after(name, errorLine(error))}`))
+    output.error(visible(`fragcache: ${after(command?.name, errorLine(error))}`))
     return EXIT_FAILED
   }
+}
+
+/** What is no command over something. */
+async function answer(
+  name: string | undefined,
+  words: readonly string[],
+  output: CliOutput,
+): Promise<number> {
+  const [about] = words
+  if (name === undefined) throw new UsageError('a command is missing')
+  if (name === '--version' || name === '-v') {
+    output.out(version())
+  } else if (name === '--help' || name === '-h' || (name === 'help' && (about ?? name) === name)) {
+    output.out(help())
+  } else if (name === 'help' && about !== undefined) {
+    const command = COMMANDS.find((one) => one.name === about)
+    if (command === undefined) throw unknownCommand(about, COMMANDS)
+    return command.call(['--help'], output)
+  } else {
+    throw name.startsWith('-')
+      ? new UsageError(`unknown option '${name}'${didYouMean(name, ['--help', '--version'])}`)
+      : unknownCommand(name, COMMANDS)
+  }
+  return EXIT_DONE
 }
 
 /** What is wrong, after the name of the command, as the messages begin that are a command's own. */
@@ -54,30 +74,20 @@ function commandFirst(args: readonly string[]): string[] {
   if (!isApart && args[0]?.startsWith('--config=') !== true) return [...args]
   const count = isApart ? 2 : 1
   const [command, ...rest] = args.slice(count)
-  return command === undefined ? [...args] : [command, ...args.slice(0, count), ...rest]
-}
-
-/** What the parser says, in this tool's own words. */
-function explain({ code, message }: CommanderError, command: string | undefined): string {
-  const said = message.replace(/^error: /, '')
-  if (code === 'commander.unknownCommand') {
-    const [, name = '', hint = ''] = /^unknown command '(.*)'(?:\n(.*))?$/s.exec(said) ?? []
-    return `${JSON.stringify(name)} is no command${hint === '' ? '' : ` ${hint}`}`
-  }
-  if (code === 'commander.missingArgument') {
-    const [, name = ''] = /'(.*)'/s.exec(said) ?? []
-    return after(command, `${name} is missing`)
-  }
-  return after(command, said.replace('\n', ' '))
+  return command === undefined ? [] : [command, ...args.slice(0, count), ...rest]
 }
 
 /** Warnings of what a command itself fails with and says. */
 const SAID_ANYWAY = ['CacheOutageWarning', 'CacheRefusalWarning']
 
+/** What Node warns of when it loads a configuration: it is loaded, or the command says why not. */
+const OF_LOADING = /^(?:Module type of|Failed to load the ES module|Type Stripping is)\b/
+
 function runAsProgram(): void {
   process.removeAllListeners('warning')
   process.on('warning', ({ name, message }) => {
-    if (!SAID_ANYWAY.includes(name)) process.stderr.write(`${visible(`${name}: ${message}`)}\n`)
+    if (SAID_ANYWAY.includes(name) || OF_LOADING.test(message)) return
+    process.stderr.write(`${visible(`${name}: ${message}`)}\n`)
   })
   let isOver = false
   // A configuration may end the process, or wait for what does not come: then nothing was done.

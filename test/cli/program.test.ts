@@ -44,6 +44,7 @@ describe('fragcache --help', () => {
     expect(out).toContain('--json')
     for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
     expect((await run(['help', command])).out).toBe(out)
+    expect((await run([command, '-h'])).out).toBe(out)
   })
 })
 
@@ -58,8 +59,14 @@ describe('fragcache, called wrongly', () => {
     [['get', 'nope', 'k', '--config', config], '"nope" is no alias; the caches are default'],
     [['get', 'default', 'k', '--key-version', '', '--config', config], '--key-version is empty'],
     [['clear', '--config', config], 'clear: ALIAS is missing'],
-    [['clear', 'default', '--forse', '--config', config], "'--forse'"],
-    [['clear', 'default', '--config'], 'argument missing'],
+    [['clear', 'default', '--forse', '--config', config], "unknown option '--forse'"],
+    [['clear', 'default', '-x', '--config', config], "unknown option '-x'"],
+    [['clear', 'default', '--jsno', '--config', config], 'did you mean "--json"?'],
+    [['get', 'default', 'k', '--keyversion', '2', '--config', config], '"--key-version"?'],
+    [['clear', 'default', '--json=no', '--config', config], '--json takes no value; "no" is given'],
+    [['invalidate', '--tag', '--soft', '--config', config], 'is written --tag=--soft'],
+    [['invalidate', '--tag', 'a', '--tag', 'b', '--config', config], '--tag is given twice'],
+    [['clear', 'default', '--config'], 'clear: --config: FILE is missing'],
     [['check'], '--config FILE is missing, and there is no fragcache.config.js'],
     [['check', '--config', 'none.mjs'], 'check: there is no file /'],
     [['stats', '--interval', '5', '--config', config], 'no effect without --watch'],
@@ -86,6 +93,13 @@ describe('fragcache, called wrongly', () => {
     expect(await run(args)).toMatchObject({ code: 0, out: 'default is cleared' })
   })
 
+  it('takes a value behind an equals sign, and short options in one', async () => {
+    const dashed = await run(['invalidate', '--tag=--soft', `-c${config}`])
+    expect(dashed).toMatchObject({ code: 0, error: '' })
+    expect(dashed.out).toContain('tag "--soft" in default')
+    expect((await run(['stats', '-wi', '0', '-c', config])).error).toContain('--interval "0" is no')
+  })
+
   it('names the command, not the configuration in front of it', async () => {
     const { code, error } = await run(['--config', config, 'get'])
     expect({ code, error }).toEqual({
@@ -95,7 +109,9 @@ describe('fragcache, called wrongly', () => {
   })
 
   it('suggests what may have been meant', async () => {
-    expect((await run(['stat'])).error).toContain('(Did you mean stats?)')
+    expect((await run(['stat'])).error).toContain('"stat" is no command; did you mean "stats"?')
+    expect((await run(['help', 'stat'])).error).toContain('did you mean "stats"?')
+    expect((await run(['--verison'])).error).toContain('did you mean "--version"?')
   })
 
   it('shows hostile names instead of letting the terminal obey them', async () => {

@@ -1,3 +1,4 @@
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Consumer } from '../support/consumer.js'
@@ -50,6 +51,20 @@ describe('the installed package', () => {
       './metrics',
       './testing',
     ])
+  })
+
+  it('brings one small package along, and takes at most 5 MB on the disk', async () => {
+    const folder = join(consumer.folder, 'node_modules')
+    const found = await readdir(folder, { withFileTypes: true })
+    const packages = found.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    expect(packages.map(({ name }) => name).sort()).toEqual(['fragcache', 'on-headers'])
+    const files = await readdir(folder, { recursive: true, withFileTypes: true })
+    const sizes = await Promise.all(
+      files.map((entry) => stat(join(entry.parentPath, entry.name)).then(({ size }) => size)),
+    )
+    // As file systems count it, in blocks.
+    const blocks = sizes.reduce((sum, size) => sum + Math.ceil(size / 4096), 0)
+    expect(blocks * 4096).toBeLessThanOrEqual(5 * 1024 * 1024)
   })
 
   it('brings no peer along', async () => {
@@ -159,7 +174,10 @@ describe('the installed package with its peers', () => {
     peer === 'ioredis' ? 'redis' : subpaths.includes(`./${peer}`) ? peer : 'database'
 
   it('loads every peer and its subpath by import and by require', async () => {
-    const loaded = peers.flatMap((peer) => [peer, `fragcache/${subpathOf(peer)}`])
+    // To import tsx is to have it run what is imported next.
+    const loaded = peers
+      .filter((peer) => peer !== 'tsx')
+      .flatMap((peer) => [peer, `fragcache/${subpathOf(peer)}`])
     const imported = await namesOf('module', loaded)
     const required = await namesOf('commonjs', loaded)
     for (const name of loaded) {
