@@ -3,7 +3,8 @@
 /** What nobody publishes stays outside of what is published. */
 const tools = '^(test|bench|examples|scripts|fixtures)/'
 
-const api = '(cache|cache-options|caches|describe|get-or-set|values)[.]ts$'
+const api =
+  '(cache|cache-options|caches|describe|get-or-set|many|storable|typed-cache|values)[.]ts$'
 const entries = '(index|engine|cli)[.]ts$'
 
 /**

@@ -1,13 +1,6 @@
 import { CacheCore, exposeCore, type Composition } from './backend/core.js'
 import { Changes } from './backend/changes.js'
-import {
-  ALL_OF_LOOKUP,
-  IF_ADDED,
-  IF_DELETED,
-  IF_FOUND,
-  IF_REMOVED,
-  ONE_SET,
-} from './backend/calls.js'
+import { IF_ADDED, IF_DELETED, IF_FOUND, IF_REMOVED, ONE_SET } from './backend/calls.js'
 import type { Hit } from './backend/entries.js'
 import type { CacheStore } from './backend/store.js'
 import {
@@ -18,9 +11,7 @@ import {
   GET_OPTIONS,
   isSoft,
   KEY_OPTIONS,
-  SET_OPTIONS,
   tagsOf,
-  toPairs,
   toRequest,
   TOUCH_OPTIONS,
   type GetOptions,
@@ -34,6 +25,7 @@ import { readDescription, type EntryDescription } from './describe.js'
 import { CacheKeyNotFoundError, show } from './errors.js'
 import type { Version } from './keys.js'
 import { releasesOver } from './making/lease.js'
+import { getMany, setMany } from './many.js'
 import { chain, isPromise } from './maybe-promise.js'
 import {
   resolveSettings,
@@ -41,7 +33,9 @@ import {
   type KnownSettings,
   type ResolvedSettings,
 } from './settings.js'
+import type { GivenEntries, Storable, StorableEntries } from './storable.js'
 import { checkTags } from './tags.js'
+import type { TypedCache } from './typed-cache.js'
 import {
   checkStored,
   dependOnFound,
@@ -50,7 +44,6 @@ import {
   lookUpUnguarded,
   Values,
   tagged,
-  versionsFor,
 } from './values.js'
 
 /**
@@ -117,7 +110,13 @@ export abstract class Cache {
    * @returns The value, or `default` (else `undefined`) if there is no live entry. What type it has
    *   is the caller's claim; it is not checked. It is never the object that was stored.
    */
-  async get<T = unknown>(key: string, options?: GetOptions<T>): Promise<T | undefined> {
+  get<T = unknown>(
+    key: string,
+    options?: KeyOptions & { readonly default?: undefined },
+  ): Promise<T | undefined>
+  get<T>(key: string, options: KeyOptions & { readonly default: T }): Promise<T>
+  get<T>(key: string, options?: GetOptions<T>): Promise<T | undefined>
+  async get<T>(key: string, options?: GetOptions<T>): Promise<T | undefined> {
     if (options !== undefined) checkOptions(options, GET_OPTIONS)
     const core = this.#core
     const storedKey = core.keys.checked(key, options?.version)
@@ -151,7 +150,7 @@ export abstract class Cache {
    * @throws CacheBackendError `FRAGCACHE_VALUE_TOO_LARGE`: the old value is gone.
    * @remarks The tag versions are read before the value is written.
    */
-  async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
+  async set<V>(key: string, value: V & Storable<V>, options: SetOptions = {}): Promise<void> {
     const core = this.#core
     const request = toRequest(core, key, value, options)
     const tags = tagsOf(options)
@@ -173,7 +172,7 @@ export abstract class Cache {
    *   was absent.
    * @remarks Atomic: of any number of callers, in any number of processes, one is told `true`.
    */
-  async add(key: string, value: unknown, options: SetOptions = {}): Promise<boolean> {
+  async add<V>(key: string, value: V & Storable<V>, options: SetOptions = {}): Promise<boolean> {
     const core = this.#core
     const request = toRequest(core, key, value, options, true)
     const tags = tagsOf(options)
@@ -241,21 +240,7 @@ export abstract class Cache {
     keys: Iterable<string>,
     options: KeyOptions = {},
   ): Promise<Map<string, T>> {
-    checkOptions(options, KEY_OPTIONS)
-    const core = this.#core
-    const asked = [...new Set(checkKeys(keys))]
-    const storedKeys = asked.map((key) => core.keys.checked(key, options.version))
-    const found = new Map<string, T>()
-    if (asked.length === 0) return found
-    const read = () => core.entries.lookup(storedKeys, [])
-    const lookup = await core.calls.run('getMany', asked, read, undefined, ALL_OF_LOOKUP)
-    for (const [i, key] of asked.entries()) {
-      const hit = lookup?.hits[i]
-      if (hit === undefined) continue
-      found.set(key, hit.value as T)
-      if (isOfInterest(hit)) await dependOnFound(core, storedKeys[i] as string, hit)
-    }
-    return found
+    return (await getMany(this.#core, keys, options)) as Map<string, T>
   }
 
   /**
@@ -265,25 +250,11 @@ export abstract class Cache {
    * @returns The keys that could not be stored; their old values are gone where the new ones were
    *   too large.
    */
-  async setMany(
-    entries: Iterable<readonly [string, unknown]> | Readonly<Record<string, unknown>>,
+  async setMany<E extends GivenEntries<unknown>>(
+    entries: E & StorableEntries<E>,
     options: SetOptions = {},
   ): Promise<string[]> {
-    checkOptions(options, SET_OPTIONS)
-    const core = this.#core
-    const pairs = toPairs(entries)
-    const requests = pairs.map(([key, value]) => toRequest(core, key, value, options))
-    const tags = tagsOf(options)
-    const keys = pairs.map(([key]) => key)
-    if (keys.length === 0) return []
-    const store = async () => {
-      const versions = await versionsFor(core, tags)
-      const outcomes = await core.entries.store(requests.map((one) => ({ ...one, tags: versions })))
-      for (const { storedKey } of requests) this.#values.detach(storedKey)
-      return keys.filter((_, i) => outcomes[i] !== 'stored')
-    }
-    const sets = (failed: readonly string[]) => keys.length - failed.length
-    return core.calls.run('setMany', keys, store, keys, { sets })
+    return setMany(this.#core, this.#values, entries, options)
   }
 
   /** Removes several entries in one round trip. */
@@ -438,6 +409,15 @@ export abstract class Cache {
     const storedKey = core.checkedKey(key, version)
     const read = () => readDescription(core, { key, storedKey, version })
     return core.calls.run('describe', [key], read, undefined)
+  }
+
+  /**
+   * The same cache, with keys and values of declared types: `cache.typed<{ visits: number }>()`.
+   *
+   * @typeParam S - An interface of keys and the types of their values.
+   */
+  typed<S extends object>(): TypedCache<S> {
+    return this as unknown as TypedCache<S>
   }
 
   /** Lets go of connections and timers. A later call opens the cache again. */

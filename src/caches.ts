@@ -16,14 +16,15 @@ const TALLIES = Symbol.for('fragcache.caches.tallies.1')
 /**
  * Caches by alias. Each is also a property of the object under its alias.
  *
+ * @typeParam A - The aliases. Left out, as where they come from a configuration: any text.
  * @see Django, `django.core.cache.caches`
  */
-export class Caches {
+export class Caches<A extends string = string> {
   readonly #caches = new Map<string, Cache>()
   readonly #tallies = new CachesTallies()
 
   /** @throws InvalidCacheBackendError: an alias is taken by a method, or something is no cache. */
-  constructor(caches: Readonly<Record<string, Cache>>) {
+  constructor(caches: Readonly<Record<A, Cache>>) {
     if (typeof caches !== 'object' || (caches as unknown) === null) {
       throw new InvalidCacheBackendError(
         `createCaches: ${show(caches)} is no set of caches; give an object such as { default: new LocMemCache() }`,
@@ -56,7 +57,7 @@ export class Caches {
   }
 
   /** @throws InvalidCacheBackendError: no cache has this alias. */
-  get(alias: string): Cache {
+  get(alias: A): Cache {
     const cache = this.#caches.get(alias)
     if (cache !== undefined) return cache
     const known = this.aliases.map((one) => JSON.stringify(one)).join(', ')
@@ -71,8 +72,8 @@ export class Caches {
   }
 
   /** The aliases in the order given. */
-  get aliases(): string[] {
-    return [...this.#caches.keys()]
+  get aliases(): A[] {
+    return [...this.#caches.keys()] as A[]
   }
 
   /**
@@ -205,8 +206,20 @@ export function isCaches(value: unknown): value is Caches {
  */
 export function createCaches<const C extends Readonly<Record<string, Cache>>>(
   caches: C,
-): Caches & C {
-  return new Caches(caches) as Caches & C
+): NamedCaches<C> {
+  return new Caches<string>(caches) as NamedCaches<C>
+}
+
+type AliasOf<C> = `${Exclude<keyof C, symbol>}`
+
+/** What {@link createCaches} makes: it knows the aliases, and each cache by its own. */
+export type NamedCaches<C> = (string extends AliasOf<C> ? unknown : KnowsAliases<AliasOf<C>>) &
+  Caches<AliasOf<C>> &
+  C
+
+interface KnowsAliases<A extends string> {
+  /** Whether a cache has this alias; then it can be given to `get`. */
+  has(alias: string): alias is A
 }
 
 /** How a cache is written for what was given in its place: a class, or an object as other frameworks take it. */

@@ -15,7 +15,7 @@ import { expressHost } from './host.js'
 import { listenInFront } from './listener.js'
 
 /** Options of {@link responseCache}. */
-export interface ResponseCacheOptions extends CommonOptions<Request> {
+export interface ResponseCacheOptions<A extends string = string> extends CommonOptions<Request, A> {
   /**
    * Allows `nocache` blocks in cached pages. Default: such a block is an error there, even outside of cached
    * fragments.
@@ -31,13 +31,17 @@ export interface ResponseCacheOptions extends CommonOptions<Request> {
 export type PageHoleOptions = HoleOptions<Request, Response>
 
 /** Options of `cachePage`. */
-export type CachePageOptions = PageOptions<Request, Response>
+export type CachePageOptions<A extends string = string> = PageOptions<Request, Response, A>
 
 /** Tags of a page, or a function that gives them when the response is ready. */
 export type PageTags = TagsOf<Request, Response>
 
-/** Middlewares that answer from a cache, made by {@link responseCache}. */
-export interface ResponseCache {
+/**
+ * Middlewares that answer from a cache, made by {@link responseCache}.
+ *
+ * @typeParam A - The aliases that there are.
+ */
+export interface ResponseCache<A extends string = string> {
   /**
    * Caches every page of the site: answers GET and HEAD from the cache; otherwise lets the handler answer, and
    * stores the response if it may be given to others.
@@ -55,7 +59,7 @@ export interface ResponseCache {
    * @remarks Inside `cacheSite` the page is stored once, for these seconds.
    * @see Django, `cache_page`
    */
-  cachePage(seconds: number | null, options?: CachePageOptions): Middleware
+  cachePage(seconds: number | null, options?: CachePageOptions<A>): Middleware
   /**
    * The first half of `cacheSite`: stores. Middlewares between it and {@link fetchFromCache} may
    * still set `Vary`, the language or the time zone.
@@ -124,7 +128,10 @@ export interface ResponseCache {
  * const pages = responseCache(caches, { seconds: 600 })
  * app.get('/news', pages.cachePage(60), (req, res) => res.send('rendered once a minute'))
  */
-export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
+export function responseCache<A extends string>(
+  caches: Caches<A>,
+  options: ResponseCacheOptions<NoInfer<A>> = {},
+): ResponseCache<A> {
   // The option's functions take requests of Express, and all requests here are such.
   const common = options as FrameworkOptions
   const pages = new Site(caches, resolveOptions(caches, common, expressHost, ['holes']))
@@ -152,7 +159,7 @@ export function responseCache(caches: Caches, options: ResponseCacheOptions = {}
       const place = pages.placeOf(
         'cachePage',
         seconds,
-        pageOptions as PageOptions<IncomingMessage, ServerResponse>,
+        pageOptions as unknown as PageOptions<IncomingMessage, ServerResponse>,
       )
       return asMiddleware(function cachePage(req, res, next) {
         if ((res as Response | undefined) === undefined) {

@@ -7,10 +7,11 @@ import type { LockOptions } from '../../src/staleness.js'
  * Options of `responseCache`, whatever its requests and responses are.
  *
  * @typeParam Req - What the site's functions are given as a request.
+ * @typeParam A - The aliases that there are.
  */
-export interface CommonOptions<Req> {
+export interface CommonOptions<Req, A extends string = string> {
   /** The cache that keeps the responses. Default `default`. */
-  readonly alias?: string | undefined
+  readonly alias?: A | undefined
   /**
    * Seconds for responses that do not say how long they are fresh. Default 600. `null`: only responses
    * that say so are stored. Zero or less: none of the others is.
@@ -130,9 +131,9 @@ export interface HoleOptions<Req, Res> {
 }
 
 /** Options of a page, or of the pages behind one handler. */
-export interface PageOptions<Req, Res> {
+export interface PageOptions<Req, Res, A extends string = string> {
   /** The alias of another cache. Default: that of `responseCache`. */
-  readonly cache?: string | undefined
+  readonly cache?: A | undefined
   /** Default: that of `responseCache`. */
   readonly keyPrefix?: string | undefined
   /**

@@ -19,7 +19,10 @@ export type NodeRequest = IncomingMessage | Http2ServerRequest
 export type NodeResponse = ServerResponse | Http2ServerResponse
 
 /** Options of {@link responseCache}. */
-export interface ResponseCacheOptions extends CommonOptions<IncomingMessage> {
+export interface ResponseCacheOptions<A extends string = string> extends CommonOptions<
+  IncomingMessage,
+  A
+> {
   /**
    * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, which become part of every key. A
    * function is given the address of the other end of the connection. Default `false`, since clients may
@@ -29,7 +32,11 @@ export interface ResponseCacheOptions extends CommonOptions<IncomingMessage> {
 }
 
 /** Options of {@link ResponseCache.handler}. */
-export interface HandlerOptions extends PageOptions<IncomingMessage, ServerResponse> {
+export interface HandlerOptions<A extends string = string> extends PageOptions<
+  IncomingMessage,
+  ServerResponse,
+  A
+> {
   /**
    * How many seconds the pages of this handler are stored, whatever their `max-age`; later caches are told
    * the shorter of the two. `null`: without end. Zero or less: not at all. Default: as `seconds` of
@@ -38,8 +45,12 @@ export interface HandlerOptions extends PageOptions<IncomingMessage, ServerRespo
   readonly seconds?: number | null | undefined
 }
 
-/** A cache of whole responses, made by {@link responseCache}. */
-export interface ResponseCache {
+/**
+ * A cache of whole responses, made by {@link responseCache}.
+ *
+ * @typeParam A - The aliases that there are.
+ */
+export interface ResponseCache<A extends string = string> {
   /**
    * Puts the cache in front of a handler: answers GET and HEAD from it; otherwise lets the handler answer, and
    * stores the response if it may be given to others.
@@ -56,7 +67,7 @@ export interface ResponseCache {
    */
   handler<Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(
     inner: (req: Req, res: Res) => unknown,
-    options?: HandlerOptions,
+    options?: HandlerOptions<A>,
   ): (req: Req, res: Res) => unknown
   /**
    * Drops every stored variant of a URL, and responses of handlers that are running.
@@ -96,7 +107,10 @@ export interface ResponseCache {
  * const pages = responseCache(caches, { seconds: 600 })
  * createServer(pages.handler((req, res) => res.end('made once'))).listen(80)
  */
-export function responseCache(caches: Caches, options: ResponseCacheOptions = {}): ResponseCache {
+export function responseCache<A extends string>(
+  caches: Caches<A>,
+  options: ResponseCacheOptions<NoInfer<A>> = {},
+): ResponseCache<A> {
   // Options that are no object are refused where all options are checked.
   const trustProxy = (options as ResponseCacheOptions | null)?.trustProxy ?? false
   const site = new Site(

@@ -28,8 +28,12 @@ export function checkCodeOptions(options: object): void {
   }
 }
 
-/** A fragment that is rendered from code. */
-export interface FragmentOptions {
+/**
+ * A fragment that is rendered from code.
+ *
+ * @typeParam A - The aliases that there are.
+ */
+export interface FragmentOptions<A extends string = string> {
   /** Part of the key. */
   readonly name: string
   /** Whole seconds, or text that reads as such. `null`: never expires. Left out: the cache's default. */
@@ -37,7 +41,7 @@ export interface FragmentOptions {
   /** The values that tell this variant from others. */
   readonly varyOn?: readonly unknown[] | undefined
   /** The alias of a cache. Left out: `template_fragments` if there is one, else `default`. */
-  readonly using?: string | undefined
+  readonly using?: A | undefined
   /** `invalidateTags` with any of them makes the fragment, and whatever contains it, a miss. */
   readonly tags?: readonly string[] | undefined
   /** Version of the entry. Left out: the cache's. */
@@ -70,14 +74,14 @@ export interface FragmentOptions {
 }
 
 /** A fragment of `renderMany`. */
-export interface FragmentWithBody extends FragmentOptions {
+export interface FragmentWithBody<A extends string = string> extends FragmentOptions<A> {
   /** Runs where the fragment is not stored. */
   readonly body: () => string | Promise<string>
 }
 
 /** Where a fragment lives. */
-export interface FragmentPlace {
-  readonly using?: string | undefined
+export interface FragmentPlace<A extends string = string> {
+  readonly using?: A | undefined
   readonly version?: Version | undefined
 }
 

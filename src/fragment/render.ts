@@ -44,17 +44,18 @@ const RESOLVER = Symbol.for('fragcache.fragments.resolver.1')
  *
  * A cache that fails never fails a page: the body runs and nothing is stored.
  *
+ * @typeParam A - The aliases that there are. Left out: any text.
  * @see Django, "Template fragment caching"
  */
-export class FragmentCache {
-  readonly caches: Caches
+export class FragmentCache<A extends string = string> {
+  readonly caches: Caches<A>
   /** The options it was made with. */
   readonly options: FragmentCacheOptions
   readonly #compat: 'django<6.1' | undefined
   readonly #resolver: FragmentResolver
 
   /** @throws TypeError: something is no `Caches`, or an option is not what it should be. */
-  constructor(caches: Caches, options: FragmentCacheOptions = {}) {
+  constructor(caches: Caches<A>, options: FragmentCacheOptions = {}) {
     if (!isCaches(caches)) {
       throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
     }
@@ -82,7 +83,7 @@ export class FragmentCache {
    * @remarks One body at a time per key in this process; concurrent callers get its text or its
    *   error.
    */
-  async render(options: FragmentOptions, body: () => string | Promise<string>): Promise<string> {
+  async render(options: FragmentOptions<A>, body: () => string | Promise<string>): Promise<string> {
     checkBody(body)
     const fragment = this.#fragment(options)
     const found = textAtOnce(fragment, currentFrame())
@@ -98,7 +99,7 @@ export class FragmentCache {
    * @throws CacheTagError: the cache answers asynchronously; use {@link render}.
    * @throws Otherwise as {@link render}.
    */
-  renderSync(options: FragmentOptions, body: () => string): string {
+  renderSync(options: FragmentOptions<A>, body: () => string): string {
     const opened = openInPlace(this.#fragment(options), options)
     return typeof opened === 'string' ? opened : runInPlace(opened, body)
   }
@@ -110,7 +111,7 @@ export class FragmentCache {
    * @throws What the first body to fail throws; the texts of the others are stored all the same.
    * @remarks The missing bodies run concurrently, two of one key only once.
    */
-  async renderMany(fragments: Iterable<FragmentWithBody>): Promise<string[]> {
+  async renderMany(fragments: Iterable<FragmentWithBody<A>>): Promise<string[]> {
     const given = [...fragments]
     for (const { body } of given) checkBody(body)
     return this.#renderAll(
@@ -169,7 +170,7 @@ export class FragmentCache {
   async delete(
     name: string,
     varyOn: readonly unknown[] = [],
-    place: FragmentPlace = {},
+    place: FragmentPlace<A> = {},
   ): Promise<boolean> {
     const key = this.makeKey(name, varyOn)
     return this.#cacheOf(place).delete(key, { version: place.version })
@@ -185,7 +186,7 @@ export class FragmentCache {
   async expire(
     name: string,
     varyOn: readonly unknown[] = [],
-    place: FragmentPlace = {},
+    place: FragmentPlace<A> = {},
   ): Promise<boolean> {
     const key = this.makeKey(name, varyOn)
     return this.#cacheOf(place).expire(key, { version: place.version })
@@ -201,7 +202,7 @@ export class FragmentCache {
    */
   async invalidate(
     name: string,
-    place: Pick<FragmentPlace, 'using'> & InvalidateOptions = {},
+    place: Pick<FragmentPlace<A>, 'using'> & InvalidateOptions = {},
   ): Promise<void> {
     checkName(name)
     const { using: _, ...options } = place
@@ -226,8 +227,9 @@ export class FragmentCache {
     return makeTemplateFragmentKey(name, varyOn, { compat: this.#compat })
   }
 
-  #cacheOf({ using }: FragmentPlace): Cache {
-    return this.caches.get(using ?? this.#resolver.defaultAlias)
+  #cacheOf({ using }: FragmentPlace<A>): Cache {
+    const caches: Caches = this.caches
+    return caches.get(using ?? this.#resolver.defaultAlias)
   }
 
   #fragment(options: FragmentOptions): Fragment {

@@ -243,7 +243,11 @@ describe.each(oneExpress)('in $version', ({ express }) => {
     )('stays one page, %s', async (_name, open, options: ResponseCacheOptions) => {
       const clock = stopClock()
       const caches = createCaches({ default: new LocMemCache() })
-      const pages = responseCache(caches, { seconds: 60, precompress: ['br', 'gzip'], ...options })
+      const pages = responseCache<string>(caches, {
+        seconds: 60,
+        precompress: ['br', 'gzip'],
+        ...options,
+      })
       let runs = 0
       const site = await open(pages, (_req, res) => {
         runs++

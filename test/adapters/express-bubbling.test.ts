@@ -49,7 +49,7 @@ describe.each(oneExpress)('what pages depend on in $version', ({ express }) => {
       default: cache,
       pages: new LocMemCache({ options: { maxEntries: 5000 } }),
     })
-    const pages = responseCache(caches, options)
+    const pages = responseCache<string>(caches, options)
     const app = express()
     install?.(app, caches)
     const runs: string[] = []
@@ -387,6 +387,8 @@ describe.each(oneExpress)('what pages depend on in $version', ({ express }) => {
   it.each(['yes', 1])('bubbleTimeout is refused as %j', (bubbleTimeout) => {
     const caches = createCaches({ default: new LocMemCache() })
     const options = { bubbleTimeout } as unknown as ResponseCacheOptions
-    expect(() => responseCache(caches, options)).toThrow(/bubbleTimeout: .* is not true or false/)
+    expect(() => responseCache<string>(caches, options)).toThrow(
+      /bubbleTimeout: .* is not true or false/,
+    )
   })
 })

@@ -25,7 +25,7 @@ describe.each(oneExpress)('earlyRefresh of pages, in $version', ({ express }) =>
       costSeconds = 2,
     ) {
       const clock = stopClock()
-      const pages = responseCache(createCaches({ default: newCache() }), {
+      const pages = responseCache<string>(createCaches({ default: newCache() }), {
         seconds: 60,
         isPersonal: false,
         ...options,

@@ -135,7 +135,7 @@ describe.each(oneExpress)('hostile fields of a request, in $version', ({ express
     it.each(['site', 'listener'] as const)(
       'answers with the page or what the field may ask for, as a %s',
       async (kind) => {
-        const pages = responseCache(
+        const pages = responseCache<string>(
           createCaches({ default: new LocMemCache({ options: { maxEntries: 1000 } }) }),
           options,
         )

@@ -217,7 +217,7 @@ class World {
       ...(setup.precompresses && { precompress: ['gzip'] }),
       ...(setup.serves === 'stale' && { staleWhileRevalidate: 20, staleIfError: 20 }),
     }
-    const pages = responseCache(createCaches({ default: cache }), options)
+    const pages = responseCache<string>(createCaches({ default: cache }), options)
     const app = express().set('env', 'test')
     const session: RequestHandler = (req, _res, next) => {
       const user = sessionOf(req.headers.cookie)

@@ -56,7 +56,7 @@ describe.each(oneExpress)('what holes give in $version', ({ express }) => {
         holes: { name: ({ user }) => String(user) },
       },
     })
-    const pages = responseCache(caches, {
+    const pages = responseCache<string>(caches, {
       isPersonal: false,
       holes: { engines: [engine], context: context ?? ((req) => ({ user: userOf(req) })) },
       ...options,

@@ -50,7 +50,7 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
       plain: { body: async ({ run }) => `plain ${String(run)}` },
     })
     const caches = createCaches({ default: cache })
-    const pages = responseCache(caches, {
+    const pages = responseCache<string>(caches, {
       holes: { engines: [engine], context: context ?? ((req) => ({ user: userOf(req) })) },
       ...options,
     })
@@ -571,7 +571,7 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
     [{ engines: [new TinyEngine({})], context: () => ({}), more: 1 }, /unknown option "more"/],
   ])('are refused with the option %j', (holes, message) => {
     const caches = createCaches({ default: new LocMemCache() })
-    expect(() => responseCache(caches, { holes } as ResponseCacheOptions)).toThrow(message)
+    expect(() => responseCache<string>(caches, { holes } as ResponseCacheOptions)).toThrow(message)
   })
 
   it('say what the context must be', async () => {

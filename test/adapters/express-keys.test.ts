@@ -19,7 +19,7 @@ describe.each(oneExpress)('$version', ({ express }) => {
     before: (app: Express) => unknown = () => undefined,
   ) {
     const caches = createCaches({ default: cache, other: new LocMemCache() })
-    const pages = responseCache(caches, options)
+    const pages = responseCache<string>(caches, options)
     const app = express()
     before(app)
     const runs = { count: 0 }

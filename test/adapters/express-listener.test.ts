@@ -52,7 +52,7 @@ describe.each(expressVersions)('a listener in front of $version', ({ express }) 
     view: RequestHandler,
     { cache = new LocMemCache(), app = express(), ...options }: Options = {},
   ) {
-    const pages = responseCache(createCaches({ default: cache }), options)
+    const pages = responseCache<string>(createCaches({ default: cache }), options)
     const counts = { app: 0, view: 0 }
     setUp(app, pages, (req, res, next) => {
       counts.view++

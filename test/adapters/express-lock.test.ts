@@ -19,7 +19,10 @@ describe.each(oneExpress)('a lock of pages in $version', ({ express }) => {
     const caches: Cache[] = []
     for (let i = 0; i < count; i++) {
       const cache = new AsyncTestCache({ location })
-      const pages = responseCache(createCaches({ default: cache }), { lock: true, ...options })
+      const pages = responseCache<string>(createCaches({ default: cache }), {
+        lock: true,
+        ...options,
+      })
       const app = express()
       app.set('env', 'test')
       app.use(pages.cachePage(600), (req, res, next) => {
@@ -178,7 +181,7 @@ describe.each(oneExpress)('a lock of pages in $version', ({ express }) => {
     [{ waits: 1 }, /responseCache: lock: unknown option "waits"/],
   ])('is refused as %j', (lock, message) => {
     const caches = createCaches({ default: new LocMemCache() })
-    expect(() => responseCache(caches, { lock } as ResponseCacheOptions)).toThrow(message)
+    expect(() => responseCache<string>(caches, { lock } as ResponseCacheOptions)).toThrow(message)
     expect(() => responseCache(caches, { lock: true, waitSeconds: 0 })).toThrow(/leave one/)
   })
 })

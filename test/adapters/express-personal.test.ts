@@ -65,7 +65,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
           const id = req.get('X-User')
           return { user: { id, name: `name of ${String(id)}` }, title: 'title' }
         }
-        const pages = responseCache(caches, {
+        const pages = responseCache<string>(caches, {
           isPersonal: false,
           ...options,
           ...(options.holes === undefined

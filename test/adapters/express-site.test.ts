@@ -105,7 +105,7 @@ describe('the keys of pages', () => {
 
 describe('language and time zone', () => {
   async function siteOf(options: ResponseCacheOptions, view: View = (_req, res) => res.send('x')) {
-    const pages = responseCache(newCaches(), options)
+    const pages = responseCache<string>(newCaches(), options)
     const app = express()
     let runs = 0
     app.use((req, _res, next) => {
@@ -391,7 +391,7 @@ describe('the two halves', () => {
 
 describe('visitors', () => {
   async function siteOf(view: View, options?: ResponseCacheOptions) {
-    const pages = responseCache(newCaches(), options)
+    const pages = responseCache<string>(newCaches(), options)
     const app = express()
     app.use((req, _res, next) => {
       const user = /user=(\w+)/.exec(req.headers.cookie ?? '')?.[1]
@@ -481,7 +481,7 @@ describe('fragments in a page', () => {
     ['in another cache', 'other'],
   ])('%s: the page depends on what they depend on', async (_name, using) => {
     const caches = newCaches()
-    const fragments = new FragmentCache(caches)
+    const fragments = new FragmentCache<string>(caches)
     const pages = responseCache(caches)
     const app = express()
     let runs = 0
@@ -511,7 +511,7 @@ describe('fragments in a page', () => {
 
   it('a page is made again when every variant of a fragment is dropped', async () => {
     const caches = newCaches()
-    const fragments = new FragmentCache(caches)
+    const fragments = new FragmentCache<string>(caches)
     const pages = responseCache(caches)
     const app = express()
     let runs = 0
@@ -755,7 +755,8 @@ describe('what is refused when it is set up', () => {
     [{ cacheStatus: 1 }, 'responseCache: cacheStatus: 1 is not true or false'],
     [null, 'responseCache: null are no options; give an object'],
   ])('responseCache with %j', (options, message) => {
-    const make = () => responseCache(newCaches(), options as unknown as ResponseCacheOptions)
+    const make = () =>
+      responseCache<string>(newCaches(), options as unknown as ResponseCacheOptions)
     expect(make).toThrow(TypeError)
     expect(make).toThrow(message)
   })
@@ -779,10 +780,10 @@ describe('what is refused when it is set up', () => {
 
   it('an alias that no cache has', () => {
     const wrong = { name: 'InvalidCacheBackendError', code: 'FRAGCACHE_INVALID_BACKEND' }
-    expect(() => responseCache(newCaches(), { alias: 'nope' })).toThrow(
+    expect(() => responseCache<string>(newCaches(), { alias: 'nope' })).toThrow(
       expect.objectContaining(wrong),
     )
-    const pages = responseCache(newCaches())
+    const pages = responseCache<string>(newCaches())
     expect(() => pages.cachePage(60, { cache: 'nope' })).toThrow(expect.objectContaining(wrong))
     expect(() => responseCache(createCaches({ other: new LocMemCache() }))).toThrow('"default"')
   })

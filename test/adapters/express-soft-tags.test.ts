@@ -14,7 +14,7 @@ describe.each(oneExpress)('soft invalidation of tags in $version', ({ express })
   describe.each(backends)('over %s', (_name, newCache) => {
     async function taggedSite(options: ResponseCacheOptions = {}) {
       const caches = createCaches({ default: newCache() })
-      const pages = responseCache(caches, options)
+      const pages = responseCache<string>(caches, options)
       const state = { runs: 0, fails: false }
       const app = express()
       app.set('env', 'test')

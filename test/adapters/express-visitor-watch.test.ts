@@ -19,7 +19,7 @@ const ANN = { headers: { Cookie: 'user=ann' } }
 const BEN = { headers: { Cookie: 'user=ben' } }
 
 const newCaches = () => createCaches({ default: new LocMemCache(), special: new LocMemCache() })
-const newPages = (options?: ResponseCacheOptions) => responseCache(newCaches(), options)
+const newPages = (options?: ResponseCacheOptions) => responseCache<string>(newCaches(), options)
 const userOf = (req: Request) => /user=(\w+)/.exec(req.headers.cookie ?? '')?.[1] ?? 'nobody'
 const greet: RequestHandler = (req, res) => void res.send(`for ${userOf(req)}`)
 

@@ -49,7 +49,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
   ) {
     const runs = { count: 0 }
     const app = express()
-    const pages = responseCache(createCaches({ default: cache }), options)
+    const pages = responseCache<string>(createCaches({ default: cache }), options)
     for (const middleware of before) app.use(middleware)
     app.all(/.*/, pages.cachePage(seconds), (req, res, next) => {
       runs.count++

@@ -57,7 +57,7 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
 
   it('invalidates every variant of a fragment, in one cache or in all', async () => {
     const caches = newCaches()
-    const fragments = new FragmentCache(caches)
+    const fragments = new FragmentCache<string>(caches)
     const inspected = await open({}, caches)
     let bodies = 0
     const render = (name: string, using: string, varyOn: string[] = []) =>

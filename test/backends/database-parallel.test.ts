@@ -174,7 +174,7 @@ function exactUnderLoad(open: () => Opened, locksGaps: boolean): void {
     const seen = await inAll(async (cache, i) => {
       const found: unknown[] = []
       for (let round = 0; round < 5; round++) {
-        await cache.set('whole', values[i])
+        await cache.set('whole', values[i] as string)
         found.push(await cache.get('whole'))
         found.push((await cache.getMany(['whole', 'other'])).get('whole'))
       }

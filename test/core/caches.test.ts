@@ -34,11 +34,22 @@ describe('createCaches', () => {
     expect(own.alias).toBe('default')
   })
 
+  it('gives the same cache where its keys have types', async () => {
+    const { default: cache } = createCaches({ default: new LocMemCache() })
+    const typed = cache.typed<{ visits: number }>()
+    expect(typed).toBe(cache)
+    await typed.set('visits', 1)
+    expect(await typed.incr('visits')).toBe(2)
+    expect(await typed.get('visits', { default: 0 })).toBe(2)
+  })
+
   it('refuses an unknown alias, naming it and those there are', () => {
     const caches = createCaches({ default: new DummyCache(), local: new DummyCache() })
-    expect(() => caches.get('x')).toThrow(InvalidCacheBackendError)
-    expect(() => caches.get('x')).toThrow('unknown cache "x"; the caches are "default", "local"')
-    expect(() => createCaches({}).get('default')).toThrow('the caches are (none)')
+    expect(() => caches.get('x' as never)).toThrow(InvalidCacheBackendError)
+    expect(() => caches.get('x' as never)).toThrow(
+      'unknown cache "x"; the caches are "default", "local"',
+    )
+    expect(() => createCaches({}).get('default' as never)).toThrow('the caches are (none)')
   })
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'get', 'has', 'aliases'])(
@@ -46,7 +57,7 @@ describe('createCaches', () => {
     (alias) => {
       const caches = createCaches({ default: new DummyCache() })
       expect(caches.has(alias)).toBe(false)
-      expect(() => caches.get(alias)).toThrow(InvalidCacheBackendError)
+      expect(() => caches.get(alias as never)).toThrow(InvalidCacheBackendError)
     },
   )
 

@@ -41,8 +41,8 @@ describe('what is asked of a name that nobody knows', () => {
       () => caches.default.getOrSet('k', 1, { swr: 5 } as never),
       'staleWhileRevalidate',
     ],
-    ['an alias', () => caches.get('defualt'), 'default'],
-    ['an alias that is like none', () => caches.get('shop'), undefined],
+    ['an alias', () => caches.get('defualt' as never), 'default'],
+    ['an alias that is like none', () => caches.get('shop' as never), undefined],
     ['an option of fragments', () => new FragmentCache(caches, { stict: true } as never), 'strict'],
     [
       'an option of an engine',

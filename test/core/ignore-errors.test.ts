@@ -104,7 +104,7 @@ describe('ignoreErrors', () => {
     await expect(cache.set('k', 'x'.repeat(50))).rejects.toMatchObject({
       code: 'FRAGCACHE_VALUE_TOO_LARGE',
     })
-    await expect(cache.set('k', () => 1)).rejects.toThrow(TypeError)
+    await expect(cache.set('k', (() => 1) as never)).rejects.toThrow(TypeError)
     await expect(cache.incr('k')).rejects.toMatchObject({ code: 'FRAGCACHE_KEY_NOT_FOUND' })
   })
 

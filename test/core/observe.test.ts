@@ -219,7 +219,7 @@ describe('fragcache:outage', () => {
     const messages = listen<OutageMessage>('fragcache:outage')
     await cache.set('text', 'abc')
     const wrong = [
-      cache.set('k', undefined),
+      cache.set('k', undefined as never),
       cache.get(''),
       cache.incr('missing'),
       cache.incr('text'),

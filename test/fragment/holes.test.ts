@@ -36,7 +36,7 @@ describe.each(Object.entries(ways))('a hole in a fragment rendered %s', (_, { us
     expect(await render(page(bob))).toBe('<Hello Bob! Bye.>')
     expect(await render(page(ann))).toBe('<Hello Ann! Bye.>')
     expect(engine.ran).toEqual(['box', 'name', 'name', 'name'])
-    const stored = await engine.caches.get(using).get(engine.fragments.makeKey('box'))
+    const stored = await engine.caches.get(using as 'far').get(engine.fragments.makeKey('box'))
     expect(stored).toEqual(['Hello ', { e: 'test', t: 'page', h: 'name' }, ' Bye.'])
   })
 
@@ -313,7 +313,7 @@ describe('what is stored for a fragment with holes', () => {
       const engine = new HoleEngine()
       engine.nocache('h', ann, () => '')
       engine.ran.length = 0
-      await engine.caches.get(using).set(engine.fragments.makeKey('box'), value)
+      await engine.caches.get(using as 'far').set(engine.fragments.makeKey('box'), value)
       const page = () =>
         engine.tag('box', ann, () => `b${engine.nocache('h', ann, (v) => v.name)}`, { using })
       expect(await renderDeferred(page)).toBe('bAnn')
@@ -338,7 +338,7 @@ describe('what is stored for a fragment with holes', () => {
           { using },
         )
       await renderDeferred(page(''))
-      const stored = await engine.caches.get(using).get(engine.fragments.makeKey('box'))
+      const stored = await engine.caches.get(using as 'far').get(engine.fragments.makeKey('box'))
       for (const comment of [
         JSON.stringify(stored),
         JSON.stringify((stored as unknown[])[1]),

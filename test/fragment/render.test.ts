@@ -19,7 +19,7 @@ function setUp() {
     far: new AsyncTestCache({}),
     other: new LocMemCache(),
   })
-  return { caches, fragments: new FragmentCache(caches) }
+  return { caches, fragments: new FragmentCache<string>(caches) }
 }
 
 /** A body that counts how often it ran. */
@@ -42,7 +42,9 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     expect(await fragments.render(options, body)).toBe('<b>')
     expect(await fragments.render(options, body)).toBe('<b>')
     expect(body).toHaveBeenCalledTimes(1)
-    expect(await caches.get(using).get(makeTemplateFragmentKey('sidebar', ['ann']))).toBe('<b>')
+    expect(await caches.get(using as 'far').get(makeTemplateFragmentKey('sidebar', ['ann']))).toBe(
+      '<b>',
+    )
     expect(outcomes()).toEqual(['sidebar:miss', 'sidebar:hit'])
     expect(messages[0]).toMatchObject({
       alias: using,
@@ -250,9 +252,9 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
 
   it('treats a foreign value under its key as a miss', async () => {
     const { caches, fragments } = setUp()
-    await caches.get(using).set(fragments.makeKey('n'), { not: 'text' })
+    await caches.get(using as 'far').set(fragments.makeKey('n'), { not: 'text' })
     expect(await fragments.render({ name: 'n', timeout: 9, using }, () => 'x')).toBe('x')
-    expect(await caches.get(using).get(fragments.makeKey('n'))).toBe('x')
+    expect(await caches.get(using as 'far').get(fragments.makeKey('n'))).toBe('x')
   })
 })
 

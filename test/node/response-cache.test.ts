@@ -20,7 +20,7 @@ import { Site } from '../support/express.js'
 type Inner = (req: IncomingMessage, res: ServerResponse) => unknown
 
 function pagesOver(cache: Cache = new LocMemCache(), options?: ResponseCacheOptions) {
-  return responseCache(createCaches({ default: cache }), options)
+  return responseCache<string>(createCaches({ default: cache }), options)
 }
 
 /** What a handler gave for each request that a server had. */

@@ -281,7 +281,7 @@ export async function openSite(
   view: View,
   options: ResponseCacheOptions = {},
 ): Promise<Site> {
-  const pages = responseCache(createCaches({ default: cache }), options)
+  const pages = responseCache<string>(createCaches({ default: cache }), options)
   const wrap = (handler: Handler) => pages.handler<never, never>(handler)
   const server = await (kind.open?.(view, wrap) ??
     kind.listen(withExcuse(wrap(kind.toHandler(view)))))

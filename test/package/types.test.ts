@@ -228,10 +228,12 @@ describe('the types in a strict project that checks its libraries', () => {
     expect(await passesOf('map-cache.test.js')).toBeGreaterThan(900)
   }, 240_000)
 
-  it('compile with every peer', async () => {
+  it('compile with every peer, and refuse what they know to be wrong', async () => {
     const packages = [...Object.keys(engines), '@types/nunjucks', '@types/express']
     for (const name of packages) await consumer.link(name)
     const sources = Object.entries(engines).map(([engine, text]) => [`${engine}.ts`, text])
+    const uses = join(projectRoot, 'test', 'package', 'what-compiles.ts')
+    sources.push(['what-compiles.ts', await readFile(uses, 'utf8')])
     expect(await compile(Object.fromEntries(sources))).toEqual({ code: 0, out: '', error: '' })
   }, 120_000)
 })

@@ -40,7 +40,7 @@ export async function cachedSite(
 ): Promise<CachedSite> {
   const { cache = new LocMemCache(), page, before = [], inside = [], onError, ...rest } = options
   const runs = { count: 0 }
-  const pages = responseCache(createCaches({ default: cache }), rest)
+  const pages = responseCache<string>(createCaches({ default: cache }), rest)
   const app = express()
   for (const layer of before) app.use(layer)
   app.use(page === undefined ? pages.cacheSite() : pages.cachePage(...page))

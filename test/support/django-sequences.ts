@@ -325,7 +325,7 @@ function pagesFor({ settings }: Sequence): ResponseCache {
   const seconds = settings['CACHE_MIDDLEWARE_SECONDS']
   const keyPrefix = settings['CACHE_MIDDLEWARE_KEY_PREFIX']
   const alias = settings['CACHE_MIDDLEWARE_ALIAS']
-  return responseCache(caches, {
+  return responseCache<string>(caches, {
     ...(seconds !== undefined && { seconds: seconds as number | null }),
     ...(keyPrefix !== undefined && { keyPrefix: keyPrefix as string }),
     ...(alias !== undefined && { alias: alias as string }),

@@ -40,7 +40,8 @@ export function keepsNothing(test: Define): void {
 
   test('values, timeouts and tags are checked as anywhere', async (t) => {
     const cache = await t.open()
-    for (const value of [undefined, () => 1, Symbol('s'), Promise.resolve(1), [new URL('a:b')]]) {
+    const wrong: unknown[] = [undefined, () => 1, Symbol('s'), Promise.resolve(1), [new URL('a:b')]]
+    for (const value of wrong) {
       await assertTypeError(cache.set('k', value), /value/)
       await assertTypeError(cache.add('k', value), /value/)
       await assertTypeError(cache.setMany({ k: value }), /value/)

@@ -102,7 +102,7 @@ function outages(test: Define, { begin, end, limitSeconds = 1.5 }: BackendOutage
     await begin()
     try {
       await assert.rejects(cache.get(''), TypeError)
-      await assert.rejects(cache.set('k', undefined), TypeError)
+      await assert.rejects(cache.set('k', undefined as never), TypeError)
       await assert.rejects(cache.set('k', 1, { timeout: NaN }), TypeError)
     } finally {
       await end()

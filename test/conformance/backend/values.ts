@@ -144,9 +144,9 @@ export function values(test: Define): void {
 
   test('an undefined value is a TypeError that says what to do', async (t) => {
     const cache = await t.open()
-    await assertTypeError(cache.set('k', undefined), /null/)
-    await assertTypeError(cache.add('k', undefined), /null/)
-    await assertTypeError(cache.setMany({ k: undefined }), /null/)
+    await assertTypeError(cache.set('k', undefined as never), /null/)
+    await assertTypeError(cache.add('k', undefined as never), /null/)
+    await assertTypeError(cache.setMany({ k: undefined as never }), /null/)
     await assertTypeError(cache.getOrSet('k', undefined), /null/)
     await assertTypeError(
       cache.getOrSet('k', () => undefined),
