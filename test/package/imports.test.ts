@@ -110,6 +110,27 @@ describe('what the built subpaths import', () => {
   })
 })
 
+describe('package.json', () => {
+  it('tells resolvers that read no exports where everything is', () => {
+    const { main, types, typesVersions, exports } = manifest
+    expect({ types, default: main }).toEqual(exports['.'])
+    const named = subpaths
+      .filter((subpath) => subpath !== '.')
+      .map((subpath) => [subpath.slice(2), [(exports[subpath] as { types: string }).types]])
+    expect(typesVersions).toEqual({ '*': Object.fromEntries(named) as unknown })
+  })
+
+  it('names the repository by which npm makes whole URLs of the links in the README', () => {
+    const { repository, homepage, bugs } = manifest
+    const [, place] = /^git\+(https:[/][/]github[.]com[/][^/]+[/]fragcache)[.]git$/.exec(
+      repository.url,
+    )!
+    // The README stands at the root, so its links are paths in the repository.
+    expect(repository).toEqual({ type: 'git', url: repository.url })
+    expect({ homepage, bugs }).toEqual({ homepage: `${place}#readme`, bugs: `${place}/issues` })
+  })
+})
+
 describe('the tarball', () => {
   it('holds what src, adapters and the published suite compile to, and nothing else', async () => {
     const present = (await readdir(consumer.installed, { recursive: true, withFileTypes: true }))

@@ -17,7 +17,8 @@ const compilerOptions = {
   outDir: '.',
 }
 
-const tsconfig = (files: readonly string[]) => JSON.stringify({ compilerOptions, files })
+const tsconfig = (files: readonly string[], more: object) =>
+  JSON.stringify({ compilerOptions: { ...compilerOptions, ...more }, files })
 
 const core = `
 import {
@@ -55,6 +56,20 @@ export async function use(): Promise<string> {
   await cache.set('count', 1, { ttl: 5 })
   return html + makeTemplateFragmentKey('sidebar', [made], { compat: 'django<6.1' })
 }
+`
+
+/** Where TypeScript looks for a package as Node did before it read `exports`. */
+const olderResolution = `
+import { createCaches, LocMemCache } from 'fragcache'
+import { FileBasedCache } from 'fragcache/file'
+import { responseCache } from 'fragcache/node'
+import { testBackend } from 'fragcache/testing'
+
+const pages = responseCache(createCaches({ default: new LocMemCache(), files: new FileBasedCache({ location: '.' }) }))
+export const dropped: Promise<void> = pages.invalidate('https://example.com/')
+export const test: (name: 'x', options: never) => unknown = testBackend
+// @ts-expect-error: it is a text
+void pages.invalidate(7)
 `
 
 const commonJs = `
@@ -187,9 +202,9 @@ beforeAll(async () => {
 }, 240_000)
 
 /** One run of the compiler, since it checks every library again; what it made lies beside the sources. */
-async function compile(sources: Readonly<Record<string, string>>) {
+async function compile(sources: Readonly<Record<string, string>>, options: object = {}) {
   for (const [file, text] of Object.entries(sources)) await consumer.write(file, text)
-  await consumer.write('tsconfig.json', tsconfig(Object.keys(sources)))
+  await consumer.write('tsconfig.json', tsconfig(Object.keys(sources), options))
   const compiler = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc')
   return run(process.execPath, [compiler, '-p', '.'], consumer.folder)
 }
@@ -218,6 +233,12 @@ describe('the types in a strict project that checks its libraries', () => {
       'own-names.ts': ownNames,
     }
     expect(await compile(sources)).toEqual({ code: 0, out: '', error: '' })
+  }, 120_000)
+
+  it('compile under the resolution of before Node 12', async () => {
+    const options = { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0' }
+    const outcome = await compile({ 'older.ts': olderResolution }, options)
+    expect(outcome).toEqual({ code: 0, out: '', error: '' })
   }, 120_000)
 
   it('let a backend have members with any of the names that parts of a cache have', async () => {

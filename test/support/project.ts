@@ -9,6 +9,12 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 export interface Manifest {
   readonly name: string
   readonly version: string
+  readonly main: string
+  readonly types: string
+  readonly typesVersions: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>
+  readonly repository: { readonly type: string; readonly url: string }
+  readonly homepage: string
+  readonly bugs: string
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>
   readonly bin: Readonly<Record<string, string>>
   readonly scripts: Readonly<Record<string, string>>
