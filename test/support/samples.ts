@@ -35,6 +35,7 @@ function markdownIn(folder: string): string[] {
 export const pages: readonly string[] = [
   'README.md',
   'CONTRIBUTING.md',
+  'SECURITY.md',
   ...markdownIn('docs'),
   ...markdownIn('examples'),
 ]
