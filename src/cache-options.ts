@@ -52,8 +52,11 @@ export interface GetOrSetOptions extends SetOptions {
    */
   readonly earlyRefresh?: boolean | number | undefined
   /**
-   * For how many milliseconds it waits for another caller's producer in this process; then it looks again
-   * and, if need be, makes it itself. `null`: without end. Default: the cache's setting, else 30,000.
+   * For how many milliseconds it waits for its producer. Then it gives the old value, where `staleIfError` has
+   * left one, and otherwise rejects with `ProducerTimeoutError`; the producer goes on, and what it gives is stored.
+   * So long it also waits for another caller's producer in this process; then it looks again and, if need be,
+   * runs its own. `null`: without end. Default: the cache's setting, else without end for its own and 30,000 for
+   * another's.
    */
   readonly producerTimeoutMs?: number | null | undefined
   /** Whether it lives no longer than anything it was made from. Default `false`. */

@@ -26,6 +26,7 @@ import { CacheKeyNotFoundError, show } from './errors.js'
 import type { Version } from './keys.js'
 import { releasesOver } from './making/lease.js'
 import { getMany, setMany } from './many.js'
+import type { ProducerContext } from './making/production.js'
 import { chain, isPromise } from './maybe-promise.js'
 import {
   resolveSettings,
@@ -273,20 +274,19 @@ export abstract class Cache {
   /**
    * Reads a value, or makes and stores it.
    *
-   * @param valueOrProducer - The value, or a function that makes it, synchronous or asynchronous.
-   * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call
-   *   tries again. With `staleIfError` the old value is served instead, and the error reported on the
-   *   channel `fragcache:refresh`.
+   * @param valueOrProducer - The value, or a function that makes it and may decide how it is kept.
+   * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call tries again.
+   *   With `staleIfError` the old value is served instead, and the error told on `fragcache:refresh`.
+   * @throws ProducerTimeoutError: after `producerTimeoutMs`, and there is no old value.
    * @throws CacheBackendError: with `strict`, the store failed. Otherwise the value is then made, and not stored.
-   * @remarks One producer at a time per stored key in this process, and with `lock` in all; the others get
-   *   its value, each its own copy. Tag versions are read before the producer runs, so an invalidation
-   *   meanwhile wins. What the producer reads from caches, and `dependOn`, adds its tags to the entry's.
-   *   With `staleWhileRevalidate` and `earlyRefresh` the producer may run when nobody waits for it any
-   *   more: it must not use what ends with a request.
+   * @remarks One producer at a time per stored key in this process, and with `lock` in all; each caller gets its own
+   *   copy. Tag versions are read before it runs, so an invalidation meanwhile wins; what it reads from caches, and
+   *   `dependOn`, adds its tags to the entry's. With `staleWhileRevalidate` and `earlyRefresh` it may run when
+   *   nobody waits for it any more: it must not use what ends with a request.
    */
   getOrSet<T = unknown>(
     key: string,
-    valueOrProducer: T | (() => T | Promise<T>),
+    valueOrProducer: T | ((context: ProducerContext) => T | Promise<T>),
     options: GetOrSetOptions = {},
   ): Promise<T> {
     return this.#values.get(key, valueOrProducer, options) as Promise<T>

@@ -5,6 +5,7 @@ export type FragcacheErrorCode =
   | 'FRAGCACHE_KEY_NOT_FOUND'
   | 'FRAGCACHE_BACKEND_FAILED'
   | 'FRAGCACHE_VALUE_TOO_LARGE'
+  | 'FRAGCACHE_PRODUCER_TIMEOUT'
   | 'FRAGCACHE_TAG'
   | 'FRAGCACHE_MISSING_PEER'
 
@@ -79,6 +80,25 @@ export class CacheBackendError extends FragcacheError {
     this.backend = options.backend
     this.operation = options.operation
     this.key = options.key
+  }
+}
+
+/** A producer, or the body of a fragment, took longer than `producerTimeoutMs`, and there was no old value to serve. */
+export class ProducerTimeoutError extends FragcacheError {
+  readonly key: string
+  /** What Express answers with if nothing handles the error. */
+  readonly status = 504
+  /** Milliseconds. */
+  readonly limitMs: number
+
+  /** @param what - What took too long, after the function that was called. */
+  constructor(what: string, key: string, limitMs: number) {
+    super(
+      'FRAGCACHE_PRODUCER_TIMEOUT',
+      `${what} for ${show(key)} took longer than producerTimeoutMs, ${limitMs} ms, and there is no old value to serve; give staleIfError to have one, or raise producerTimeoutMs`,
+    )
+    this.key = key
+    this.limitMs = limitMs
   }
 }
 

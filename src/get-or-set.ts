@@ -1,18 +1,21 @@
 import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
+import { ProducerTimeoutError } from './errors.js'
 import { findOrMake, type Seeker } from './making/find.js'
 import { currentFrame, Frame, runAsyncIn } from './making/frame.js'
 import type { InFlight } from './making/in-flight.js'
 import { toLanded, type FoundEntry, type Landed } from './making/landed.js'
 import { Lease } from './making/lease.js'
-import { Making, type Lead, type Old } from './making/making.js'
+import { Making, type Lead } from './making/making.js'
 import { Makings } from './making/makings.js'
 import type { Order, Start } from './making/order.js'
+import { Production, type ProducerContext } from './making/production.js'
 import type { Refresh } from './making/refreshes.js'
 import type { MaybePromise } from './maybe-promise.js'
 import { reportRefresh } from './observe/channels.js'
 import { checkValue } from './serializer.js'
-import { mayBeStale } from './staleness.js'
+import { mayBeStale, ownLimitOf } from './staleness.js'
+import { settledWithin } from './time-limit.js'
 import type { Deadline, Timeout } from './timeout.js'
 
 /** A value to be read, or made. */
@@ -21,12 +24,22 @@ export interface Wanted extends Order {
   readonly source: unknown
   /** Seconds. */
   readonly timeout: Timeout | undefined
+  /** Whether its producer asks for its context, and so may set another timeout. */
+  readonly mayDecide: boolean
   /** Whether it must not live longer than anything it was made from. */
   readonly isLimited: boolean
 }
 
 /** A value and what it depends on. */
 export type Got = Landed<unknown>
+
+/** A producer that runs for a value. */
+interface Run {
+  readonly wanted: Wanted
+  readonly lead: Lead<unknown>
+  readonly making: Making<unknown>
+  readonly production: Production
+}
 
 /** What this needs of the cache: observed, limited in time, and with `ignoreErrors` in mind. */
 export interface ValueAccess {
@@ -91,19 +104,56 @@ export class GetOrSet {
     lead: Lead<unknown>,
   ): Promise<Got> {
     const start = await this.#begin(wanted, found)
-    const { flight } = lead
-    const making = this.#making(wanted, parent, flight, start, lead)
+    const making = this.#making(wanted, parent, lead.flight, start, lead)
+    const production = new Production(making.frame, wanted.timeout, lead.old?.value)
+    const run = { wanted, lead, making, production }
+    const made = this.#makeForAll(run)
+    const limitMs = ownLimitOf(wanted.producerTimeoutMs)
+    return settledWithin(made, limitMs, () => this.#goOnWithout(run, made))
+  }
+
+  async #makeForAll(run: Run): Promise<Got> {
+    const { lead, making } = run
     try {
-      const got = await this.#makeIn(making, wanted, lead)
-      flight?.land(got)
+      const got = await this.#makeIn(run)
+      lead.flight?.land(got)
       return got
     } catch (error) {
-      flight?.fail(error)
+      lead.flight?.fail(error)
       throw error
     } finally {
       await making.release()
       making.frame.end()
     }
+  }
+
+  /** The producer takes too long: who waits for it is given an old value or an error, while it goes on. */
+  async #goOnWithout(run: Run, made: Promise<Got>): Promise<Got> {
+    const { wanted, lead, making, production } = run
+    const left = production.hasEnded ? undefined : await leftOf(run)
+    // What it gave is being stored.
+    if (production.hasEnded) return made
+    const error = this.#tooLate(run)
+    made.catch((later: unknown) => {
+      if (later !== error) this.#report(wanted, later)
+    })
+    const landed = left && toLanded(left, true)
+    lead.flight?.land(landed)
+    making.toBackground()
+    if (landed === undefined) throw error
+    this.#report(wanted, error)
+    return landed
+  }
+
+  #tooLate({ wanted, production }: Run): ProducerTimeoutError {
+    const { key, producerTimeoutMs } = wanted
+    const error = new ProducerTimeoutError(
+      'getOrSet: the producer',
+      key,
+      ownLimitOf(producerTimeoutMs),
+    )
+    production.isLate(error)
+    return error
   }
 
   #making(
@@ -119,42 +169,43 @@ export class GetOrSet {
   }
 
   async #begin(
-    { cache, storedKey, tags, timeout }: Wanted,
+    { cache, storedKey, tags, timeout, mayDecide }: Wanted,
     found: Lookup | undefined,
   ): Promise<Start | undefined> {
     if (found === undefined) return undefined
     const deadline = this.#access.deadline(timeout)
-    // What is not going to be kept claims nothing.
-    const keys = deadline === null || deadline > 0 ? [storedKey] : []
+    // What is not going to be kept claims nothing; a producer may decide for longer.
+    const mayBeKept = deadline === null || deadline > 0 || mayDecide
+    const keys = mayBeKept ? [storedKey] : []
     const beginning = await cache.tryBegin(keys, found, tags)
     const versions = beginning?.versions
     return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
   }
 
-  async #makeIn(
-    making: Making<unknown>,
-    wanted: Wanted,
-    { old, refresh }: Pick<Lead<unknown>, 'old' | 'refresh'>,
-  ): Promise<Got> {
+  async #makeIn(run: Run): Promise<Got> {
+    const { wanted, lead, making, production } = run
     const startedMs = performance.now()
     let value: unknown
     try {
-      value = await runAsyncIn(making.frame, () => produce(wanted))
+      value = await runAsyncIn(making.frame, () => produce(wanted, production))
+      production.checkWhole()
       checkValue(value)
     } catch (error) {
       await making.giveUp(performance.now() - startedMs)
-      const left = old === undefined || making.isDiscarded ? undefined : await leftOf(old, wanted)
+      const left = await leftOf(run)
       if (left === undefined) throw error
       this.#report(wanted, error)
       return toLanded(left, true)
+    } finally {
+      production.hasEnded = true
     }
     const tookMs = performance.now() - startedMs
-    const judged = await making.judge(this.#access.deadline(wanted.timeout))
+    const judged = await making.judge(this.#access.deadline(production.timeout))
     const made = making.toLanded(value, judged)
     const { fitness } = judged
     if (fitness.isKept) {
       const request = making.toStore(value, fitness, tookMs)
-      const operation = refresh === undefined ? 'add' : 'set'
+      const operation = lead.refresh === undefined ? 'add' : 'set'
       const isStored = await this.#access.keep(wanted, request, operation)
       // Who asked before it was removed is given what was made for them.
       if (isStored || making.isDiscarded) return made
@@ -189,7 +240,13 @@ export class GetOrSet {
       if (start === undefined) return
       const lead = { refresh, lease }
       making = this.#making(wanted, undefined, refresh, start, lead)
-      await this.#makeIn(making, wanted, lead)
+      const production = new Production(making.frame, wanted.timeout, hit?.value)
+      const run = { wanted, lead, making, production }
+      const made = this.#makeIn(run)
+      await settledWithin(made, ownLimitOf(wanted.producerTimeoutMs), () => {
+        if (!production.hasEnded) this.#report(wanted, this.#tooLate(run))
+        return made
+      })
     } finally {
       making?.frame.end()
       await lease?.release()
@@ -202,12 +259,19 @@ export class GetOrSet {
   }
 }
 
-function produce({ source }: Wanted): unknown {
-  return typeof source === 'function' ? (source as () => unknown)() : source
+function produce({ source }: Wanted, context: ProducerContext): unknown {
+  return typeof source === 'function' ? (source as Producer)(context) : source
 }
 
+type Producer = (context: ProducerContext) => unknown
+
 /** What is left of an old value after its producer failed: it may have been removed meanwhile, or be too old. */
-async function leftOf(old: Old<unknown>, wanted: Wanted): Promise<FoundEntry<unknown> | undefined> {
+async function leftOf({
+  wanted,
+  lead: { old },
+  making,
+}: Run): Promise<FoundEntry<unknown> | undefined> {
+  if (old === undefined || making.isDiscarded) return undefined
   const { cache, key, storedKey, tags } = wanted
   const found = await cache.tryLookup([key], [storedKey], tags, { stale: true })
   const hit = found === undefined ? old.hit : found.hits[0]

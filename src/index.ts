@@ -34,6 +34,7 @@ export type { MaybePromise } from './maybe-promise.js'
 export { addIntegers, pack, readInteger, unpack } from './serializer.js'
 export type { Unpacked } from './serializer.js'
 export { isExpired } from './timeout.js'
+export type { ProducerContext } from './making/production.js'
 export type {
   FragmentMessage,
   FragmentOutcome,
@@ -48,6 +49,7 @@ export {
   FragcacheError,
   InvalidCacheBackendError,
   InvalidCacheKeyError,
+  ProducerTimeoutError,
 } from './errors.js'
 export type { CacheBackendErrorOptions, FragcacheErrorCode, TagPosition } from './errors.js'
 export { logAccess } from './observe/access-log.js'

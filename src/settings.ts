@@ -1,7 +1,14 @@
 import { didYouMean } from './did-you-mean.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
-import { toBeta, toLock, toProducerTimeout, type Lock, type LockOptions } from './staleness.js'
+import {
+  toBeta,
+  toLock,
+  toProducerTimeout,
+  type Lock,
+  type LockOptions,
+  type ProducerTimeout,
+} from './staleness.js'
 import { checkTimeout, type Timeout } from './timeout.js'
 
 /**
@@ -33,8 +40,10 @@ export interface CacheSettings {
    */
   readonly earlyRefresh?: boolean | number | undefined
   /**
-   * For how many milliseconds callers wait for another caller's producer, or body of a fragment, in this
-   * process; then they look again and, if need be, make it themselves. `null`: without end. Default 30,000.
+   * For how many milliseconds callers wait for a producer, or for the body of a fragment. Then they are served the
+   * old value, where `staleIfError` has left one; without one, who runs the producer gets a `ProducerTimeoutError`,
+   * and who waits for another caller's runs their own. `null`: without end. Default:
+   * 30,000 for another caller's, without end for one's own.
    */
   readonly producerTimeoutMs?: number | null | undefined
   /** Settings of the backend. */
@@ -51,8 +60,7 @@ export interface ResolvedSettings {
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
   readonly earlyRefresh: number
-  /** `Infinity`: without end. */
-  readonly producerTimeoutMs: number
+  readonly producerTimeoutMs: ProducerTimeout
   /** Milliseconds a call to a server may take. */
   readonly timeLimitMs: number
 }
@@ -128,7 +136,7 @@ export function resolveSettings(
   }
   let lock: Lock = false
   let earlyRefresh = 0
-  let producerTimeoutMs = Infinity
+  let producerTimeoutMs: ProducerTimeout
   check(backend, () => {
     checkTimeout(timeout)
     checkVersion(version)

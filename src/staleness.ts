@@ -87,24 +87,36 @@ export function toBeta(earlyRefresh: unknown): number {
   )
 }
 
-const DEFAULT_PRODUCER_TIMEOUT_MS = 30_000
+/** For how many milliseconds callers wait for another's producer, where nothing is set. */
+const DEFAULT_WAIT_MS = 30_000
 
 /** Longer, and a timer ends at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/**
- * How long callers wait for another's producer.
- *
- * @returns Milliseconds; `Infinity`: without end.
- * @throws TypeError: no number of milliseconds above 0, and not `null`.
- */
-export function toProducerTimeout(ms: unknown): number {
-  if (ms === undefined) return DEFAULT_PRODUCER_TIMEOUT_MS
+/** Milliseconds; `Infinity`: without end; `undefined`: not set. */
+export type ProducerTimeout = number | undefined
+
+/** @throws TypeError: no number of milliseconds above 0, and not `null`. */
+export function toProducerTimeout(ms: unknown): ProducerTimeout {
+  if (ms === undefined) return undefined
   if (ms === null) return Infinity
   if (typeof ms === 'number' && ms > 0 && ms <= MAX_TIMER_MS) return ms
   throw new TypeError(
     `producerTimeoutMs: ${show(ms)} is not a number of milliseconds above 0 and at most ${MAX_TIMER_MS}; give for example 30_000, or null to wait without end`,
   )
+}
+
+/** How long callers wait for another's producer. Milliseconds. */
+export function waitLimitOf(timeout: ProducerTimeout): number {
+  return timeout ?? DEFAULT_WAIT_MS
+}
+
+/**
+ * How long callers wait for their own producer. Milliseconds. One that is merely slow must not fail a page unless
+ * somebody said so.
+ */
+export function ownLimitOf(timeout: ProducerTimeout): number {
+  return timeout ?? Infinity
 }
 
 /** Seconds that an entry may be stale. @throws TypeError: no finite number of at least 0. */

@@ -7,6 +7,7 @@ import type {
 } from './cache-options.js'
 import type { EntryDescription } from './describe.js'
 import type { Version } from './keys.js'
+import type { ProducerContext } from './making/production.js'
 import type { ResolvedSettings } from './settings.js'
 
 /** The keys of a schema. One such as `` `user:${number}` `` stands for all of its kind. */
@@ -52,7 +53,7 @@ export interface TypedCache<S extends object> {
   deleteMany(keys: Iterable<SchemaKey<S>>, options?: KeyOptions): Promise<void>
   getOrSet<K extends SchemaKey<S>>(
     key: K,
-    valueOrProducer: S[K] | (() => S[K] | Promise<S[K]>),
+    valueOrProducer: S[K] | ((context: ProducerContext<S[K]>) => S[K] | Promise<S[K]>),
     options?: GetOrSetOptions,
   ): Promise<S[K]>
   incr(key: CounterKey<S>, delta?: number, options?: KeyOptions): Promise<number>

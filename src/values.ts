@@ -155,6 +155,7 @@ export class Values {
       tags,
       source: timed.source,
       timeout: options.timeout,
+      mayDecide: typeof source === 'function' && source.length > 0,
       isLimited: bubbleTimeout,
       producerTimeoutMs: patienceMs,
       ageing: isDue ? { ...ageing, isDue } : ageing,
@@ -239,11 +240,11 @@ class TimedSource {
       this.source = source
       return
     }
-    const produce = source as () => unknown
-    this.source = () => {
+    const produce = source as (context: unknown) => unknown
+    this.source = (context: unknown) => {
       this.hasRun = true
       const startedMs = performance.now()
-      return chain(produce(), (value) => {
+      return chain(produce(context), (value) => {
         counts.producers.add(performance.now() - startedMs)
         return value
       })

@@ -11,6 +11,7 @@ import { isChosenEarly } from '../../src/pages/early-refresh.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import { cameThrough, isDetached } from '../node/detached.js'
 import { passBehind } from '../node/front.js'
+import { answerTimedOut } from '../node/late-handler.js'
 import type { Place } from '../node/place.js'
 import { receivedFields } from '../node/received.js'
 import { isRangeForHandler } from '../node/replay.js'
@@ -60,6 +61,8 @@ export function listenInFront(
     becomeExpress(app, request, response)
     let isInside = false
     const next = () => {
+      // No error handler runs here.
+      if (isInside) return answerTimedOut(res)
       isInside = true
       app(req, res)
     }

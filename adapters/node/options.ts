@@ -92,6 +92,13 @@ export interface CommonOptions<Req, A extends string = string> {
    */
   readonly waitSeconds?: number | undefined
   /**
+   * Milliseconds that a handler may take until it begins its response. Then an older page is sent, where
+   * `staleIfError` allows it, and otherwise the request fails with a `ProducerTimeoutError` (in Express through
+   * `next`, with the status 504; elsewhere with a 504 of its own). What the handler still writes is dropped.
+   * `null`, and the default: without end.
+   */
+  readonly producerTimeoutMs?: number | null | undefined
+  /**
    * Codings in which a page is also stored, the best first: a compressed hit then costs no more than a plain
    * one. Default: none. A coding that this version of Node lacks (`zstd` before 22.15) is left out.
    */

@@ -2,6 +2,7 @@ import { currentMs } from '../../src/current-time.js'
 import type { Forward } from '../../src/http/cache-status.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
+import { ProducerTimeoutError } from '../../src/errors.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
@@ -9,14 +10,17 @@ import { UNSHARED, type LandedPage } from '../../src/pages/page-lead.js'
 import type { ContentReason, UnkeptReason } from '../../src/pages/reasons.js'
 import { standsInForError } from '../../src/pages/reuse.js'
 import { saidOf } from '../../src/pages/told-headers.js'
+import { ownLimitOf } from '../../src/staleness.js'
 import { checkTags, NO_VERSIONS, type SeenVersions } from '../../src/tags.js'
 import type { Around } from './around.js'
 import { AskedConditions } from './asked-conditions.js'
 import { addToVary, forwardOf } from './cache-headers.js'
 import { asksForChange, makesEtagInside } from './client-conditions.js'
 import { confirm } from './confirm.js'
+import { isDetached } from './detached.js'
 import { Facts, type First, type KeptVerdict } from './facts.js'
 import type { Filling } from './filling.js'
+import { dropLateWrites } from './late-handler.js'
 import { toNewPage, type Pending } from './new-page.js'
 import { frameAround, holeFault, PageFrame, PageHoles, type HoledBody } from './page-holes.js'
 import type { Forwarding } from './place.js'
@@ -85,7 +89,7 @@ export class PageMaking {
   }
 
   /** Runs the handler. */
-  run(next: () => void): void {
+  run(next: (error?: Error) => void): void {
     const { req, telling } = this.around
     const { stale, validates, lead } = this.forwarding
     // The handler renders the whole page, for others too; this client is sent a 304 afterwards.
@@ -100,7 +104,23 @@ export class PageMaking {
     this.around.res.once('close', () => {
       if (this.#stage.kind !== 'storing') this.frame.end()
     })
+    this.#limitTime(next)
     runAsyncIn(this.frame, next)
+  }
+
+  /** Lets the request fail once its handler has taken too long; an older page may then stand in. */
+  #limitTime(next: (error: Error) => void): void {
+    const { place, req, res } = this.around
+    const limitMs = ownLimitOf(place.settings.producerTimeoutMs)
+    // In the background nobody waits.
+    if (limitMs === Infinity || isDetached(req)) return
+    const timer = setTimeout(() => {
+      if (this.#stage.kind !== 'open' || res.headersSent || isGone(res) || !this.isCurrent()) return
+      dropLateWrites(res)
+      const { uri } = this.forwarding.request
+      next(new ProducerTimeoutError('responseCache: the handler', uri, limitMs))
+    }, limitMs)
+    res.once('close', () => clearTimeout(timer))
   }
 
   #watchHoles(holes: PageHoleOptions, filling: Filling): PageHoles {

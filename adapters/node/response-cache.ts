@@ -5,6 +5,7 @@ import { MisuseError, show } from '../../src/errors.js'
 import { cameThrough } from './detached.js'
 import { Visit } from './visit.js'
 import type { InvalidateOptions } from './invalidate-options.js'
+import { answerTimedOut } from './late-handler.js'
 import type { CommonOptions, PageOptions } from './options.js'
 import type { Place } from './place.js'
 import { nodeHost, type TrustProxy } from './node-host.js'
@@ -142,6 +143,7 @@ function behind(place: Place, inner: Inner): Inner {
     let isOver = false
     let settle: (() => void) | undefined
     const next = (error?: unknown): void => {
+      if (isOver) return answerTimedOut(res)
       try {
         if (error !== undefined) throw error as Error
         made = watched(inner(req, res), res)

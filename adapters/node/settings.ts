@@ -8,7 +8,13 @@ import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
 import { compileQueryRule } from '../../src/http/query.js'
-import { toBeta, toLock, type Lock } from '../../src/staleness.js'
+import {
+  toBeta,
+  toLock,
+  toProducerTimeout,
+  type Lock,
+  type ProducerTimeout,
+} from '../../src/staleness.js'
 import { checkEntryTags } from '../../src/tags.js'
 import { MAX_VARIANTS } from '../../src/pages/page-reader.js'
 import type { StoreOptions } from '../../src/pages/policy.js'
@@ -77,6 +83,8 @@ export interface Settings extends AsGiven {
   readonly holes: PageHoleOptions | undefined
   /** What differs per visitor in what templates of pages are given. */
   readonly personal: PersonalNames | undefined
+  /** How long a handler may take. */
+  readonly producerTimeoutMs: ProducerTimeout
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
   readonly earlyRefresh: number
@@ -159,6 +167,7 @@ const OPTIONS = {
     'true, false or an object such as { wait: 5, lease: 10 }',
   ),
   earlyRefresh: anything,
+  producerTimeoutMs: anything,
 } satisfies Checks & Record<keyof Options, unknown>
 
 const PAGE_OPTIONS = {
@@ -225,6 +234,7 @@ export function resolveOptions(
     personal,
     lock = false,
     earlyRefresh,
+    producerTimeoutMs,
   } = options
   caches.get(alias)
   const storing = {
@@ -260,6 +270,7 @@ export function resolveOptions(
     personal: personalNamesOfPages(personal),
     lock: resolveLock(lock, waitSeconds),
     earlyRefresh: naming('responseCache', () => toBeta(earlyRefresh)),
+    producerTimeoutMs: naming('responseCache', () => toProducerTimeout(producerTimeoutMs)),
   }
 }
 

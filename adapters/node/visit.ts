@@ -328,7 +328,7 @@ export class Visit implements Substitute {
   }
 
   /** Runs the handler, and stores its response if it may be stored. */
-  forward(forwarding: Forwarding, next: () => void): void {
+  forward(forwarding: Forwarding, next: (error?: Error) => void): void {
     const { place, req, res, terms, isOutermost } = this
     const around = {
       place,

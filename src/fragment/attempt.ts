@@ -1,11 +1,13 @@
 import type { StoreRequest } from '../backend/entries.js'
-import { CacheTagError } from '../errors.js'
+import { CacheTagError, ProducerTimeoutError, show } from '../errors.js'
 import { runAsyncIn, runSyncIn, type Frame } from '../making/frame.js'
 import { Making, type Judged, type Lead, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { reportRefresh, type FragmentOutcome } from '../observe/channels.js'
+import { ownLimitOf } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
+import { settledWithin } from '../time-limit.js'
 import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
 import { faults } from './faults.js'
 import type { Content } from './hole-parts.js'
@@ -94,11 +96,18 @@ export class Attempt {
     }
   }
 
-  /** Runs any body. @throws What the body throws, after `fail`. */
+  /**
+   * Runs any body.
+   *
+   * @throws What the body throws, after `fail`.
+   * @throws ProducerTimeoutError: it took too long, after `fail`. What it still puts out belongs to a page that has
+   *   gone on without it, and is dropped.
+   */
   async runAsync(body: () => string | Promise<string>): Promise<string> {
     this.bodyStarts()
     try {
-      const text = await runAsyncIn(this.frame, body)
+      const running = runAsyncIn(this.frame, body)
+      const text = isPromise(running) ? await inTime(running, this.fragment, this.lead) : running
       this.bodyEnds()
       return text
     } catch (error) {
@@ -316,6 +325,20 @@ export class Attempt {
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
     observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs)
   }
+}
+
+/** What a body gives, if it does so in time. @throws ProducerTimeoutError */
+function inTime(
+  running: Promise<string>,
+  { cache, site, variant }: Fragment,
+  { refresh }: Lead<Content>,
+): Promise<string> {
+  // Nobody waits for one that is made again in the background.
+  const limitMs = refresh === undefined ? ownLimitOf(cache.settings.producerTimeoutMs) : Infinity
+  return settledWithin(running, limitMs, () => {
+    const what = `the body of the fragment ${show(site.fragment)},`
+    return Promise.reject(new ProducerTimeoutError(what, variant.key, limitMs))
+  })
 }
 
 /** In bytes. */

@@ -1,6 +1,6 @@
 import type { Hit } from '../backend/entries.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import { mayServe, patienceOf, useOf, type Lock } from '../staleness.js'
+import { mayBeStale, mayServe, patienceOf, useOf, waitLimitOf, type Lock } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { FAILED, Flight, mustNotWait, type Failed } from './flight.js'
 import type { Frame } from './frame.js'
@@ -75,7 +75,11 @@ async function joinOrLead<Look, Value, Out>(
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {
-  const patience = { askedAt: nextMoment(), limitMs: order.producerTimeoutMs }
+  const patience = {
+    askedAt: nextMoment(),
+    limitMs: waitLimitOf(order.producerTimeoutMs),
+    instead: () => inPlaceOfNew(order, seeker),
+  }
   const nextToJoin = () => makings.flights.toJoin(order.storedKey, parent)
   let next: Flight<Landed<Value>> | undefined = first
   for (; next !== undefined; next = nextToJoin()) {
@@ -89,6 +93,18 @@ async function joinOrLead<Look, Value, Out>(
     return out ?? seeker.make(undefined, {})
   }
   return lead(order, makings, parent, seeker)
+}
+
+/** What may be served to somebody who has waited too long for the new one. */
+async function inPlaceOfNew<Look, Value>(
+  { ageing }: Order,
+  seeker: Seeker<Look, Value, unknown>,
+): Promise<Landed<Value> | undefined> {
+  if (!mayBeStale(ageing)) return undefined
+  const look = await seeker.look(false)
+  const hit = look && seeker.hitOf(look)
+  const value = hit && seeker.valueOf(hit)
+  return hit === undefined || value === undefined ? undefined : toLanded({ hit, value }, true)
 }
 
 /** Begins a flight, where there is none to join. */

@@ -3,6 +3,10 @@ import { FAILED, mustNotWait, type Failed, type Flight } from './flight.js'
 import { flightAround, isUnderLease, type Frame } from './frame.js'
 import { nextMoment, type InFlight } from './in-flight.js'
 
+/** Instead of a result: it was not waited for. */
+const LATE = Symbol('late')
+type Late = typeof LATE
+
 /** Makings whose end is remembered. */
 const MAX_ENDED = 1_000
 
@@ -12,6 +16,11 @@ export interface Patience {
   readonly askedAt: number
   /** Milliseconds; `Infinity`: without end. */
   readonly limitMs: number
+}
+
+/** The same, and what there is for who has waited too long; `undefined`: nothing. */
+export interface PatienceOf<Landed> extends Patience {
+  readonly instead?: () => Promise<Landed | undefined>
 }
 
 /** What is being looked up or made over one cache, by stored key. */
@@ -53,21 +62,28 @@ export class Flights<Landed> {
    *
    * @param look - Tells what is stored by now of what it brought, or could not make: that may have been
    *   invalidated before this caller asked.
-   * @returns `undefined`: it brought nothing that may be used, or took longer than `limitMs`. The caller has to
-   *   look for itself, and nobody joins this flight any more.
+   * @returns `undefined`: it brought nothing that may be used, or took longer than `limitMs` and there is nothing
+   *   else. The caller has to look for itself, and nobody joins this flight any more.
    * @throws What it failed with.
    */
   async join(
     flight: Flight<Landed>,
     frame: Frame | undefined,
-    { askedAt, limitMs }: Patience,
+    { askedAt, limitMs, instead }: PatienceOf<Landed>,
     look: (landed: Landed | Failed) => Promise<Landed | Failed | undefined>,
   ): Promise<Landed | undefined> {
     need(frame, flight)
     let latest: Landed | Failed | undefined
     let failure: unknown
     try {
-      latest = await settledWithin(flight.landed, limitMs, () => Promise.resolve(undefined))
+      const given = await settledWithin<Landed | Late | undefined>(flight.landed, limitMs, () =>
+        Promise.resolve(LATE),
+      )
+      if (given === LATE) {
+        flight.isClosed = true
+        return await instead?.()
+      }
+      latest = given
     } catch (error) {
       latest = FAILED
       failure = error

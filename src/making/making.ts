@@ -1,6 +1,6 @@
 import type { StoreRequest } from '../backend/entries.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
-import { ageingBy, standsInUntilMs, type AgeingPolicy } from '../staleness.js'
+import { ageingBy, patienceOf, standsInUntilMs, type AgeingPolicy } from '../staleness.js'
 import type { SeenVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { fitnessOf, type Fitness } from './fitness.js'
@@ -49,7 +49,7 @@ export class Making<Value> {
     readonly frame: Frame,
     readonly start: Start | undefined,
     private readonly makings: Makings<Landed<Value>>,
-    private readonly lead: Lead<Value>,
+    private lead: Lead<Value>,
   ) {
     lead.flight?.beginMaking(frame, start)
     frame.parent?.announce(order.tags)
@@ -106,6 +106,16 @@ export class Making<Value> {
   giveUp(tookMs: number): MaybePromise<void> {
     const { cache, storedKey } = this.order
     return cache.tryGiveUp(storedKey, this.start?.claim, tookMs)
+  }
+
+  /** Nobody waits for it any more: it goes on in the background, and others may begin. */
+  toBackground(): void {
+    const { storedKey, ageing } = this.order
+    const lock = ageing?.lock ?? false
+    const refresh = this.makings.refreshes.begin(storedKey, patienceOf(lock))
+    if (this.isDiscarded) refresh.discard()
+    void this.release()
+    this.lead = { refresh }
   }
 
   /** Lets others begin. @returns Resolves once the lease is given up; never rejects. */

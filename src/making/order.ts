@@ -1,6 +1,6 @@
 import type { Claim } from '../backend/entries.js'
 import type { CacheCore } from '../backend/core.js'
-import type { AgeingPolicy } from '../staleness.js'
+import type { AgeingPolicy, ProducerTimeout } from '../staleness.js'
 import type { TagVersions } from '../tags.js'
 
 /** Something that is to be found under a key, or made. */
@@ -12,8 +12,7 @@ export interface Order {
   readonly tags: readonly string[]
   /** Left out: it is made once per process, and never served stale. */
   readonly ageing: AgeingPolicy | undefined
-  /** How long to wait for what another caller makes, in milliseconds. */
-  readonly producerTimeoutMs: number
+  readonly producerTimeoutMs: ProducerTimeout
 }
 
 /** What has to be read before something is made, so that it can be stored. */

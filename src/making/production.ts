@@ -1,0 +1,81 @@
+import { checkTags } from '../tags.js'
+import { checkTimeout, type Timeout } from '../timeout.js'
+import type { Frame } from './frame.js'
+
+/**
+ * What a producer is given: `getOrSet(key, ({ signal, old, setTimeout, addTags }) => …)`.
+ *
+ * @typeParam V - The type of the value, where the cache's keys are typed.
+ */
+export interface ProducerContext<V = unknown> {
+  /**
+   * Aborted when `producerTimeoutMs` is over, with the `ProducerTimeoutError` as its reason. What a producer that
+   * has asked for it gives afterwards is not stored, since it may have stopped half-way.
+   */
+  readonly signal: AbortSignal
+  /**
+   * The value that is past its time and that the new one replaces, a copy of this producer's own; `undefined`:
+   * there is none, or neither `staleWhileRevalidate`, `staleIfError` nor `earlyRefresh` keeps one.
+   */
+  readonly old: V | undefined
+  /**
+   * Decides by what was found how long the value is kept, in place of the option `timeout`.
+   *
+   * @param seconds - `null`: without end. Zero or less: it is not stored.
+   * @throws TypeError: neither a finite number nor `null`.
+   */
+  readonly setTimeout: (seconds: Timeout) => void
+  /**
+   * Adds tags that only what was found tells. As `dependOn`: await it before reading what they stand for.
+   *
+   * @throws TypeError: not a list of texts, or an empty text.
+   */
+  readonly addTags: (tags: readonly string[]) => PromiseLike<void>
+}
+
+/** A producer that runs, and what it decides about its value. */
+export class Production implements ProducerContext {
+  /** Whether it has given its value, or thrown. */
+  hasEnded = false
+  /** Seconds; `undefined`: the cache's default. */
+  timeout: Timeout | undefined
+  #controller: AbortController | undefined
+  #late: Error | undefined
+
+  constructor(
+    private readonly frame: Frame,
+    timeout: Timeout | undefined,
+    readonly old: unknown,
+  ) {
+    this.timeout = timeout
+  }
+
+  // Functions of their own, since a producer takes them out of its context.
+  readonly setTimeout = (seconds: Timeout): void => {
+    checkTimeout(seconds, 'setTimeout')
+    this.timeout = seconds
+  }
+
+  readonly addTags = (tags: readonly string[]): PromiseLike<void> => {
+    return this.frame.declare(checkTags(tags))
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#late !== undefined) this.#controller.abort(this.#late)
+    }
+    return this.#controller.signal
+  }
+
+  /** Nobody waits for it any more. */
+  isLate(error: Error): void {
+    this.#late = error
+    this.#controller?.abort(error)
+  }
+
+  /** @throws The error that {@link isLate} was given, if the producer may have stopped because of it. */
+  checkWhole(): void {
+    if (this.#late !== undefined && this.#controller !== undefined) throw this.#late
+  }
+}
