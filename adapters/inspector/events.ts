@@ -5,9 +5,9 @@ import type {
   RefreshMessage,
 } from '../../src/observe/channels.js'
 import type { ResponseTold } from '../../src/observe/watch.js'
+import { explainReason } from '../../src/pages/explanations.js'
 import type { FeedEvent } from './api.js'
 import type { AuditMessage } from './audit.js'
-import { explain } from './reasons.js'
 import { isRiskCode } from './risk-texts.js'
 import { cutText, errorText } from './text.js'
 import type { Warned } from './warnings.js'
@@ -94,7 +94,7 @@ function fragmentDetails(message: FragmentMessage): Details {
 }
 
 function responseDetails({ alias, method, url, key, outcome, reason }: ResponseTold): Details {
-  const why = outcome === 'hit' ? undefined : explain(outcome, reason)
+  const why = outcome === 'hit' ? undefined : explainReason(outcome, reason)
   return {
     alias,
     title: cutText(`${method} ${url}`),

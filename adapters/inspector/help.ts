@@ -1,5 +1,5 @@
 import { documentHtml } from './page/html.js'
-import { allReasons } from './reasons.js'
+import { allReasons } from '../../src/pages/explanations.js'
 import { allRisks } from './risk-texts.js'
 
 /** The page that explains every reason and every risk, each under its code. */

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
+import { explainReason } from '../../src/pages/explanations.js'
 import type { AliasRow, CachesStats, FragmentStats, Risk, RouteStats } from './api.js'
-import { explain } from './reasons.js'
 import { isRiskCode, riskText } from './risk-texts.js'
 import { cutText } from './text.js'
 import type { Warned } from './warnings.js'
@@ -156,11 +156,11 @@ function routeRisks(one: RouteStats): Risk[] {
   const [reason, count] = mostFrequent(one.reasons)
   const isMeant = reason === undefined || MEANT.has(reason) || reason === 'undeclared-read'
   if (one.bypasses >= MANY_BYPASSES && isNeverStored(one) && !isMeant) {
-    const { sentence } = explain('bypass', reason)
+    const { sentence } = explainReason('bypass', reason)
     const why = `None of its ${one.bypasses} answers was stored; for ${count} of them: ${sentence}`
     risks.push({
       ...risk('never-stored', subject, why),
-      href: `help#${explain('bypass', reason).code}`,
+      href: `help#${explainReason('bypass', reason).code}`,
     })
   }
   return risks

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { allReasons, explain } from '../../adapters/inspector/reasons.js'
+import { allReasons, explainReason } from '../../src/pages/explanations.js'
 import { allRisks, riskText } from '../../adapters/inspector/risk-texts.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, LocMemCache } from '../../src/index.js'
@@ -32,7 +32,7 @@ const known = new Set(allReasons().map(({ code }) => code))
 describe('why a response was not answered from the cache', () => {
   // That there is one for every reason, the compiler sees: the texts are a record of them.
   it.each([...known])('has a sentence for %s', (reason) => {
-    const { sentence, remedy } = explain('bypass', reason)
+    const { sentence, remedy } = explainReason('bypass', reason)
     expect(sentence).toMatch(/^[A-Z].{15,}[.]$/)
     expect(remedy).toMatch(/^[A-Z].{10,}[.]$/)
   })
@@ -49,10 +49,10 @@ describe('why a response was not answered from the cache', () => {
   })
 
   it('is told of what the code does not name too', () => {
-    expect(explain('bypass', 'constructor').code).toBe('unknown')
-    expect(explain('bypass', 'something-new').sentence).toMatch(/not answered from the cache/)
-    expect(explain('miss', undefined).sentence).toMatch(/Now it is/)
-    expect(explain('stale', 'view-failed-502').sentence).toContain('502')
+    expect(explainReason('bypass', 'constructor').code).toBe('unknown')
+    expect(explainReason('bypass', 'something-new').sentence).toMatch(/not answered from the cache/)
+    expect(explainReason('miss', undefined).sentence).toMatch(/Now it is/)
+    expect(explainReason('stale', 'view-failed-502').sentence).toContain('502')
   })
 })
 

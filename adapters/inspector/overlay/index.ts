@@ -3,10 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import { listMembers } from '../../../src/http/lists.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import { explainReason } from '../../../src/pages/explanations.js'
 import { isKeptAround } from '../../../src/pages/visit-mark.js'
 import { askAccess } from '../access.js'
 import { TOKEN_HEADER } from '../api.js'
-import { explain } from '../reasons.js'
 import { PageToken, type ExpressRequest } from '../security.js'
 import { answerAction, KnownCaches } from './actions.js'
 import { draw, newMark, overlayScript, overlayStyle } from './draw.js'
@@ -192,7 +192,9 @@ function toPageFacts(
   tookMs: number,
 ): PageFacts {
   const explained =
-    told === undefined || told.outcome === 'hit' ? undefined : explain(told.outcome, told.reason)
+    told === undefined || told.outcome === 'hit'
+      ? undefined
+      : explainReason(told.outcome, told.reason)
   return {
     ...told,
     ...(explained && { sentence: explained.sentence, remedy: explained.remedy }),

@@ -1,4 +1,4 @@
-import type { HandlerFailed, Reason } from '../../src/pages/reasons.js'
+import type { HandlerFailed, Reason } from './reasons.js'
 
 /** Why a response was not answered from the cache, told to people. */
 export interface Explanation {
@@ -235,7 +235,7 @@ function explanation(code: string, [sentence, remedy]: Told): Explanation {
  *
  * @param reason - As on the channel `fragcache:response`.
  */
-export function explain(outcome: string, reason: string | undefined): Explanation {
+export function explainReason(outcome: string, reason: string | undefined): Explanation {
   const status = /^view-failed-(\d{3})$/.exec(reason ?? '')?.[1]
   const code = status === undefined ? (reason ?? outcome) : 'view-failed'
   const table: Readonly<Record<string, Told>> = reason === undefined ? OUTCOMES : REASONS
