@@ -26,7 +26,7 @@ import { frameAround, holeFault, PageFrame, PageHoles, type HoledBody } from './
 import type { Forwarding } from './place.js'
 import { becomeNotModified } from './precondition.js'
 import { isPrecompressed } from './precompress.js'
-import { isGone, statusMessageOf } from './protocol.js'
+import { isGone, onClosed, statusMessageOf } from './protocol.js'
 import type { Substitute } from './recorder.js'
 import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
@@ -101,7 +101,7 @@ export class PageMaking {
     }
     this.watch.begin()
     telling.handlerBegins()
-    this.around.res.once('close', () => {
+    onClosed(this.around.res, () => {
       if (this.#stage.kind !== 'storing') this.frame.end()
     })
     this.#limitTime(next)

@@ -19,6 +19,17 @@ export function isGone(res: ServerResponse): boolean {
   return stream === undefined ? res.destroyed : stream.destroyed
 }
 
+/**
+ * Calls back once the connection is gone, or the response was sent. Where a request was injected, as Fastify's tests
+ * do, that is told from within `res.end`: then a moment later, when its end is dealt with.
+ */
+export function onClosed(res: ServerResponse, listener: () => void): void {
+  res.once('close', () => {
+    if (res.writableEnded) queueMicrotask(listener)
+    else listener()
+  })
+}
+
 /** `undefined` over HTTP/2, which has none; to read it there makes Node emit a warning. @see RFC 9113 §8.3.2 */
 export function statusMessageOf(res: ServerResponse): string | undefined {
   return streamOf(res) === undefined ? res.statusMessage : undefined

@@ -120,6 +120,8 @@ export class BodyRecorder {
         return this.#isHeldBack && !hasMore ? this.#onFinish(args) : end(...args)
       }
       this.#isInEnd = true
+      // Where a request was injected, the response is destroyed as soon as it has ended.
+      const wasGone = isGone(res)
       if (!res.headersSent) this.instead.beforeHeaders(true, args)
       const { substitute } = this.instead
       if (substitute !== undefined) {
@@ -135,7 +137,7 @@ export class BodyRecorder {
           if (!sendHeld()) return res
           end(...args)
           this.#record(args)
-          this.#finish()
+          this.#finish(false)
           return res
         }
         const { body } = substitute
@@ -144,14 +146,14 @@ export class BodyRecorder {
         if (isPromise(body)) void body.then(finish)
         if (substitute.isRecorded === true) {
           this.#record(args)
-          this.#finish()
+          this.#finish(wasGone)
         }
         return ended
       }
       if (this.#held?.length !== 0 && !sendHeld()) return res
       const result = end(...args)
       this.#record(args)
-      this.#finish()
+      this.#finish(wasGone)
       return result
     }
     res.addTrailers = (headers) => {
@@ -224,11 +226,11 @@ export class BodyRecorder {
     else parts.push(part)
   }
 
-  #finish(): void {
+  #finish(wasGone: boolean): void {
     const parts = this.#parts
     if (parts === undefined) return
     // The server destroys the response once the client is gone.
-    if (isGone(this.res) || !this.#sources.every(isWhole)) return this.#fail('incomplete')
+    if (wasGone || !this.#sources.every(isWhole)) return this.#fail('incomplete')
     if (this.#expectedLength !== undefined && this.#expectedLength !== this.#length) {
       return this.#fail('content-length')
     }

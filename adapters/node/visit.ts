@@ -17,6 +17,7 @@ import { frameAround, PassedFrame, passedRenderings, type PageFrame } from './pa
 import { PageMaking } from './page-making.js'
 import { keepCookieToItsOwner, markPerUser } from './per-user.js'
 import type { Forwarding, Place } from './place.js'
+import { onClosed } from './protocol.js'
 import { BodyRecorder, type Substitute } from './recorder.js'
 import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal } from './request.js'
@@ -194,7 +195,7 @@ export class Visit implements Substitute {
       (body) => this.#making?.onEnd(body),
       this,
     )
-    res.on('close', () => {
+    onClosed(res, () => {
       this.#recorder?.giveUp()
       this.#making?.onClose()
     })
