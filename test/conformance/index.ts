@@ -15,3 +15,4 @@ export type {
   EngineUnderTest,
 } from './engine-suite.js'
 export type { TestRunner } from './runner.js'
+export * from '../../adapters/testing/index.js'

@@ -84,6 +84,11 @@ const onlyShown: readonly {
     because: 'It names the parts of the tag; test/conformance/fragment-suite.ts uses each of them.',
   },
   {
+    language: 'text',
+    page: 'docs/testing.md',
+    because: 'It is a message that test/testing/hit.test.ts has word for word.',
+  },
+  {
     language: 'python',
     page: 'docs/coming-from-django.md',
     because: 'These are the settings of Django, which no test installs.',

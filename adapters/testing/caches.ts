@@ -1,0 +1,27 @@
+import { coreOf, hasCore } from '../../src/backend/core.js'
+import type { Cache } from '../../src/cache.js'
+import { isCaches, type Caches } from '../../src/caches.js'
+import { show } from '../../src/errors.js'
+
+/**
+ * Each cache once, whatever the number of its aliases.
+ *
+ * @param caller - For messages.
+ * @throws TypeError: it is neither a `Caches` nor a cache.
+ */
+export function eachCache(caller: string, caches: unknown): readonly Cache[] {
+  if (isCaches(caches)) return [...new Set(caches.aliases.map((alias) => caches.get(alias)))]
+  if (hasCore(caches)) return [caches as Cache]
+  throw new TypeError(
+    `${caller}: ${show(caches)} is no caches; give what createCaches returned, or one cache`,
+  )
+}
+
+/** What tests take: all caches, or one of them. */
+export type TestedCaches = Caches | Cache
+
+/** How a cache is called in messages. */
+export function nameOfCache(cache: Cache): string {
+  const { alias, backendName } = coreOf(cache)
+  return alias === '' ? backendName : `${JSON.stringify(alias)} (${backendName})`
+}

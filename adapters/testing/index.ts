@@ -1,0 +1,8 @@
+export { useTestClock, type TestClock } from './clock.js'
+export type { TestedCaches } from './caches.js'
+export { expectDropped, type DroppedOptions } from './dropped.js'
+export { expectHit, expectMiss } from './hit.js'
+export type { AnyResponse } from './response.js'
+export { sameForAll, type SameForAllOptions } from './same-for-all.js'
+export type { TestVisitor, Visitors } from './visitors.js'
+export type { TestedSite } from './visits.js'

@@ -1,0 +1,70 @@
+import { checkOptions } from '../../src/cache-options.js'
+import { show } from '../../src/errors.js'
+
+/** Who requests a page: by what the request says. */
+export interface TestVisitor {
+  /** The `Cookie` header, such as `'sid=…'`. */
+  readonly cookie?: string | undefined
+  /** Other request headers. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Texts that this visitor's pages show, and nobody else's, such as a name: one or several. */
+  readonly own?: string | readonly string[] | undefined
+}
+
+/** Visitors by their names, for messages; in a list they are counted. */
+export type Visitors = Readonly<Record<string, TestVisitor>> | readonly TestVisitor[]
+
+/** A visitor whose settings were checked. */
+export interface NamedVisitor {
+  readonly name: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly own: readonly string[]
+}
+
+/** @throws TypeError: they are fewer than two, or one has an option that nobody knows. */
+export function toVisitors(visitors: unknown): readonly NamedVisitor[] {
+  if (typeof visitors !== 'object' || visitors === null) throw notTwo(visitors)
+  const named: [string, unknown][] = Array.isArray(visitors)
+    ? visitors.map((visitor, i) => [`visitor ${i + 1}`, visitor])
+    : Object.entries(visitors)
+  if (named.length < 2) throw notTwo(visitors)
+  return named.map(([name, visitor]) => toVisitor(name, visitor))
+}
+
+function notTwo(visitors: unknown): TypeError {
+  return new TypeError(
+    `sameForAll: visitors: ${show(visitors)} are not two; give for example { anonymous: {}, ann: { cookie: 'sid=…' } }`,
+  )
+}
+
+function toVisitor(name: string, visitor: unknown): NamedVisitor {
+  try {
+    checkOptions(visitor, ['cookie', 'headers', 'own'])
+  } catch (error) {
+    const message = (error as Error).message.replace(/^options: /, '')
+    throw new TypeError(`sameForAll: visitors: ${JSON.stringify(name)}: ${message}`, {
+      cause: error,
+    })
+  }
+  const { cookie, headers = {}, own = [] } = visitor as TestVisitor
+  const faulty = (option: string, value: unknown, remedy: string) =>
+    new TypeError(
+      `sameForAll: visitors: ${JSON.stringify(name)}: ${option}: ${show(value)} ${remedy}`,
+    )
+  if (cookie !== undefined && typeof cookie !== 'string') {
+    throw faulty('cookie', cookie, "is no text; give it as it is sent, such as 'sid=…; lang=de'")
+  }
+  if (typeof headers !== 'object' || (headers as unknown) === null) {
+    throw faulty('headers', headers, "are none; give for example { 'accept-language': 'de' }")
+  }
+  const texts: readonly unknown[] = Array.isArray(own) ? own : [own]
+  for (const text of texts) {
+    if (typeof text === 'string' && text !== '') continue
+    throw faulty('own', text, 'is no text; give what only this visitor is shown, such as a name')
+  }
+  return {
+    name,
+    headers: { ...headers, ...(cookie !== undefined && { cookie }) },
+    own: texts as string[],
+  }
+}

@@ -1,0 +1,138 @@
+import { createCaches, DummyCache, LocMemCache, type Cache } from 'fragcache'
+import { FileBasedCache } from 'fragcache/file'
+import { RedisCache } from 'fragcache/redis'
+import { expectDropped } from 'fragcache/testing'
+import { TieredCache } from 'fragcache/tiered'
+import { afterEach, describe, expect, it } from 'vitest'
+import { folderOfTest } from '../support/folders.js'
+import { redisOfFile } from '../support/redis.js'
+
+const { isThere, url } = await redisOfFile()
+const opened: Cache[] = []
+
+afterEach(async () => {
+  for (const cache of opened.splice(0)) await cache.close()
+})
+
+const open = <C extends Cache>(cache: C): C => {
+  opened.push(cache)
+  return cache
+}
+const redis = (alias = 'dropped') => open(new RedisCache({ location: url, keyPrefix: alias }))
+
+const stores: readonly (readonly [string, boolean, () => Cache])[] = [
+  ['local memory', true, () => open(new LocMemCache())],
+  ['files', true, () => open(new FileBasedCache({ location: folderOfTest() }))],
+  ['Redis', isThere, () => redis()],
+  [
+    'memory in front of Redis',
+    isThere,
+    () => open(new TieredCache({ local: new LocMemCache(), remote: redis() })),
+  ],
+]
+
+describe.each(stores)('expectDropped over %s', (_name, canRun, newCache) => {
+  const test = it.skipIf(!canRun)
+
+  test('passes where saving drops the tag, and hands on what saving gave', async () => {
+    const caches = createCaches({ default: newCache() })
+    const save = async () => {
+      await caches.invalidateTags(['product:7', 'products'])
+      return 'saved'
+    }
+    expect(await expectDropped(caches, 'product:7', save)).toBe('saved')
+    await expectDropped(caches.default, ['product:7', 'products'], save)
+  })
+
+  test('takes what is cleared for dropped', async () => {
+    const cache = newCache()
+    await expectDropped(cache, 'product:7', () => cache.clear())
+  })
+
+  test('fails where nothing is dropped', async () => {
+    const caches = createCaches({ default: newCache() })
+    await expect(expectDropped(caches, 'product:7', () => undefined)).rejects.toThrow(
+      /the tag "product:7" is still served when the function has ended: "default" \(\w+\)\n.*Nothing was invalidated in this process meanwhile\.\n.*`await caches\.invalidateTags\(\["product:7"\]\)`/s,
+    )
+  })
+
+  test('names what was dropped in its place', async () => {
+    const caches = createCaches({ default: newCache() })
+    const save = () => caches.invalidateTags(['shelf', 'product-7', 'shelf'])
+    await expect(expectDropped(caches, ['shelf', 'product:7'], save)).rejects.toThrow(
+      /the tag "product:7" is still.*Invalidated meanwhile: "shelf", "product-7"; did you mean "product:7"\?/s,
+    )
+  })
+
+  test('tells what is stale from what is gone', async () => {
+    const caches = createCaches({ default: newCache() })
+    const save = () => caches.invalidateTags(['product:7'], { soft: true })
+    await expect(expectDropped(caches, 'product:7', save)).rejects.toThrow(
+      /"product:7" is stale and not dropped.*leave `soft` out/s,
+    )
+    await expectDropped(caches, 'product:7', save, { soft: true })
+  })
+
+  test('leaves nothing behind', async () => {
+    const cache = newCache()
+    const stored: string[] = []
+    const { set } = cache
+    cache.set = (key, ...rest) => {
+      stored.push(key)
+      return set.call(cache, key, ...rest)
+    }
+    await expectDropped(cache, 'product:7', () => undefined).catch(() => undefined)
+    expect(stored).toHaveLength(1)
+    expect(await cache.has(stored[0] as string)).toBe(false)
+  })
+})
+
+describe('expectDropped', () => {
+  it('names the cache that was forgotten', async () => {
+    const caches = createCaches({ default: new LocMemCache(), fragments: new LocMemCache() })
+    const save = () => caches.default.invalidateTags(['product:7'])
+    await expect(expectDropped(caches, 'product:7', save)).rejects.toThrow(
+      /has ended: "fragments" \(LocMemCache\)\n.*It was invalidated in another cache/s,
+    )
+  })
+
+  it.skipIf(!isThere)('finds an invalidation that nobody awaits', async () => {
+    const caches = createCaches({ default: redis() })
+    const save = () => {
+      void caches.invalidateTags(['product:7'])
+    }
+    await expect(expectDropped(caches, 'product:7', save)).rejects.toThrow(
+      /It was dropped a moment later.*await `invalidateTags`/s,
+    )
+  })
+
+  it.skipIf(!isThere)('sees what another process drops', async () => {
+    const here = redis()
+    const there = redis()
+    await expectDropped(here, 'product:7', () => there.invalidateTags(['product:7']))
+  })
+
+  it('hands on what saving throws', async () => {
+    const failing = () => Promise.reject(new Error('the database is down'))
+    await expect(expectDropped(new LocMemCache(), 'a', failing)).rejects.toThrow('database is down')
+  })
+
+  it('does not pass over a cache that keeps nothing', async () => {
+    const caches = createCaches({ default: new DummyCache() })
+    await expect(expectDropped(caches, 'a', () => undefined)).rejects.toThrow(
+      '"default" (DummyCache) does not keep what is stored',
+    )
+  })
+
+  it('says what is wrong with its arguments', async () => {
+    const cache = new LocMemCache()
+    const nothing = () => undefined
+    await expect(expectDropped({} as never, 'a', nothing)).rejects.toThrow('is no caches; give')
+    await expect(expectDropped(cache, [], nothing)).rejects.toThrow('give at least one')
+    await expect(expectDropped(cache, '', nothing)).rejects.toThrow('is no tag')
+    await expect(expectDropped(cache, 'a', 'save' as never)).rejects.toThrow('is no function')
+    await expect(expectDropped(cache, 'a', nothing, { sft: true } as never)).rejects.toThrow(
+      'did you mean "soft"',
+    )
+  })
+})

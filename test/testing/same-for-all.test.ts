@@ -1,0 +1,215 @@
+import http from 'node:http'
+import { once } from 'node:events'
+import { createCaches, LocMemCache, type Cache } from 'fragcache'
+import { RedisCache } from 'fragcache/redis'
+import { sameForAll } from 'fragcache/testing'
+import { TieredCache } from 'fragcache/tiered'
+import { afterEach, describe, expect, it } from 'vitest'
+import { Site } from '../support/express.js'
+import { redisOfFile } from '../support/redis.js'
+import { openShop, visitors } from './shop.js'
+
+const { isThere, url } = await redisOfFile()
+const opened: Cache[] = []
+
+afterEach(async () => {
+  for (const cache of opened.splice(0)) await cache.close()
+})
+
+const open = <C extends Cache>(cache: C): C => {
+  opened.push(cache)
+  return cache
+}
+const redis = () => open(new RedisCache({ location: url, keyPrefix: 'shop' }))
+const stores: readonly (readonly [string, boolean, () => Cache])[] = [
+  ['local memory', true, () => open(new LocMemCache())],
+  ['Redis', isThere, redis],
+  [
+    'memory in front of Redis',
+    isThere,
+    () => open(new TieredCache({ local: new LocMemCache(), remote: redis() })),
+  ],
+]
+const withoutOwn = { anonymous: {}, ann: { cookie: 'sid=ann' }, ben: { cookie: 'sid=ben' } }
+
+describe.each(stores)('sameForAll over %s', (_name, canRun, newCache) => {
+  const test = it.skipIf(!canRun)
+
+  test.each([
+    '/varied',
+    '/hole',
+    '/pageHole',
+    '/public',
+    '/varied-page',
+    '/private',
+    '/account',
+    '/volatile',
+    '/sharedTime',
+  ])('passes %s', async (path) => {
+    const { app, caches } = openShop(newCache())
+    await sameForAll(app, path, withoutOwn, { caches })
+  })
+
+  test('finds a fragment with the name of who came first', async () => {
+    const { app, caches } = openShop(newCache())
+    const found = sameForAll(app, '/leaking', withoutOwn, { caches })
+    await expect(found).rejects.toMatchObject({ name: 'AssertionError' })
+    await expect(found).rejects.toThrow(
+      `sameForAll: "ann" gets another answer at /leaking than with empty caches, after "anonymous" was there.
+  expected: HTTP 200 <h1>Shop</h1><p>Hello Ann Ames!</p>
+  got:      HTTP 200 <h1>Shop</h1><p>Hello guest!</p>   (as "anonymous" gets it)
+  Fragments from the cache: greeting (leaking.njk)
+  What to do: a fragment or a value is shared that differs per visitor. Name what it differs by among its vary-on values`,
+    )
+  })
+
+  test('finds one that not everybody gets', async () => {
+    const { app, caches } = openShop(newCache())
+    await expect(sameForAll(app, '/second', withoutOwn, { caches })).rejects.toThrow(
+      /"ben" gets another answer.*after "a\w+" was there.*got: .*Ann Ames, your cart.*as "ann" gets it.*bar/s,
+    )
+  })
+
+  test('finds one on another path than the one that made it', async () => {
+    const { app, caches } = openShop(newCache())
+    const paths = ['/public', '/leaking']
+    await expect(sameForAll(app, paths, withoutOwn, { caches })).rejects.toThrow('at /leaking than')
+  })
+
+  test('finds a page that is kept for all', async () => {
+    const { app, caches } = openShop(newCache())
+    await expect(sameForAll(app, '/page', withoutOwn, { caches })).rejects.toThrow(
+      /"ann" gets another answer at \/page.*got: .*Welcome guest.*as "anonymous".*Cache-Status: fragcache; hit; ttl=.*let it vary.*`varyOnCookie\(\)`/is,
+    )
+  })
+
+  test('finds a name beside what differs by itself', async () => {
+    const { app, caches } = openShop(newCache())
+    await expect(sameForAll(app, '/leakingBeside', withoutOwn, { caches })).rejects.toThrow(
+      /another answer at \/leakingBeside/,
+    )
+  })
+
+  test('leaves nothing to tell by to chance: own texts are looked for', async () => {
+    const { app, caches } = openShop(newCache())
+    await expect(sameForAll(app, '/second', visitors, { caches })).rejects.toThrow(
+      `sameForAll: "ben" gets at /second what is "ann"'s own: "Ann Ames"`,
+    )
+  })
+
+  test('finds what it can where the caches cannot be cleared', async () => {
+    const { app } = openShop(newCache())
+    await expect(sameForAll(app, '/leaking', visitors)).rejects.toThrow(
+      /"ann" never gets "Ann Ames" at \/leaking/,
+    )
+    await sameForAll(app, '/varied', visitors)
+  })
+})
+
+describe('sameForAll', () => {
+  const newShop = () => openShop(new LocMemCache())
+
+  it('takes servers and URLs too, and leaves them as they were', async () => {
+    const { app, caches } = newShop()
+    const site = await Site.open(app)
+    await sameForAll(site.origin, '/hole', withoutOwn, { caches })
+    await sameForAll(new URL(site.origin), '/hole', withoutOwn, { caches })
+    await sameForAll(site.server, '/hole', withoutOwn, { caches })
+    expect(site.server.listening).toBe(true)
+    await expect(sameForAll(site.origin, '/page', withoutOwn, { caches })).rejects.toThrow(
+      'at /page',
+    )
+    const idle = http.createServer(app)
+    await sameForAll(idle, '/hole', Object.values(withoutOwn), { caches: caches.default })
+    expect(idle.listening).toBe(false)
+  })
+
+  it('counts visitors that have no names', async () => {
+    const { app, caches } = newShop()
+    const list = Object.values(withoutOwn)
+    await expect(sameForAll(app, '/page', list, { caches })).rejects.toThrow('"visitor 2" gets')
+  })
+
+  it('tells visitors apart by other headers, and says on which to vary', async () => {
+    const { caches, app } = newShop()
+    app.get('/hello', (req, res) => {
+      void caches.default
+        .getOrSet('hello', () => (req.get('accept-language') === 'de' ? 'Guten Tag' : 'Hello'))
+        .then((text) => res.send(text))
+    })
+    const speakers = { en: {}, de: { headers: { 'accept-language': 'de' } } }
+    await expect(sameForAll(app, '/hello', speakers, { caches })).rejects.toThrow(
+      /expected: HTTP 200 Guten Tag\s+got:\s+HTTP 200 Hello.*in the key of a value/s,
+    )
+  })
+
+  it('finds redirects and statuses of others', async () => {
+    const { caches, app } = newShop()
+    app.get('/in', (req, res) => {
+      const target = req.get('cookie') === undefined ? '/sign-in' : '/account'
+      void caches.default.getOrSet('target', () => target).then((to) => res.redirect(to))
+    })
+    await expect(sameForAll(app, '/in', withoutOwn, { caches })).rejects.toThrow(
+      /expected: HTTP 302 Location: \/account .*got:.*Location: \/sign-in/s,
+    )
+  })
+
+  it('leaves out what it is told to', async () => {
+    const { caches, app } = newShop()
+    app.get('/counted', (req, res) => {
+      void caches.default
+        .getOrSet('who', () => req.get('cookie') ?? 'nobody')
+        .then((who) => res.send(`<i>first: ${who}</i>`))
+    })
+    await expect(sameForAll(app, '/counted', withoutOwn, { caches })).rejects.toThrow('/counted')
+    await sameForAll(app, '/counted', withoutOwn, { caches, ignore: /<i>.*<\/i>/ })
+  })
+
+  it('complains of a site that fails', async () => {
+    const { app, caches } = newShop()
+    await expect(sameForAll(app, '/broken', withoutOwn, { caches })).rejects.toThrow(
+      /error of the site at \/broken \(status 500\).*the shop is broken/s,
+    )
+  })
+
+  it('complains of caches that are not those of the site', async () => {
+    const { app } = newShop()
+    const caches = createCaches({ default: new LocMemCache() })
+    await expect(sameForAll(app, '/public', withoutOwn, { caches })).rejects.toThrow(
+      /although the caches were cleared \(Cache-Status: fragcache; hit.*give as `caches` those/,
+    )
+  })
+
+  it('complains of somebody who is not signed in', async () => {
+    const { app, caches } = newShop()
+    const strangers = { anonymous: {}, ann: { cookie: 'sid=nobody', own: 'Ann Ames' } }
+    await expect(sameForAll(app, '/varied', strangers, { caches })).rejects.toThrow(
+      /"ann" never gets "Ann Ames".*the request does not say who it is/s,
+    )
+  })
+
+  it('closes what it opened when it fails', async () => {
+    const { app, caches } = newShop()
+    const server = http.createServer(app)
+    const closed = once(server, 'close')
+    await expect(sameForAll(server, '/page', withoutOwn, { caches })).rejects.toThrow('at /page')
+    await closed
+  })
+
+  it.each<[string, unknown[]]>([
+    ['is no site', [1, '/', visitors]],
+    ['"shop" is no URL of a site', ['shop', '/', visitors]],
+    ["give for example '/products/7'", [() => undefined, 'products', visitors]],
+    ['paths: give at least one', [() => undefined, [], visitors]],
+    ['are not two', [() => undefined, '/', { ann: {} }]],
+    ['there is nothing to tell by', [() => undefined, '/', withoutOwn]],
+    ['"ann": unknown option "cookies"', [() => undefined, '/', { a: {}, ann: { cookies: 'a' } }]],
+    ['"ann": cookie: 1 is no text', [() => undefined, '/', { a: {}, ann: { cookie: 1 } }]],
+    ['"ann": own: "" is no text', [() => undefined, '/', { a: {}, ann: { own: '' } }]],
+    ['did you mean "caches"', [() => undefined, '/', visitors, { cache: 1 }]],
+    ['is no regular expression', [() => undefined, '/', visitors, { ignore: 'x' }]],
+  ])('says what is wrong with its arguments: %s', async (message, args) => {
+    await expect(sameForAll(...(args as Parameters<typeof sameForAll>))).rejects.toThrow(message)
+    await expect(sameForAll(...(args as Parameters<typeof sameForAll>))).rejects.toThrow(TypeError)
+  })
+})
