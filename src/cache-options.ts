@@ -164,7 +164,7 @@ export function toRequest(
 ): RequestDraft {
   checkOptions(options, SET_OPTIONS)
   const storedKey = core.checkedKey(key, options.version)
-  checkValue(value)
+  checkValue(value, core.types)
   const grace = Math.max(
     toGrace('staleWhileRevalidate', options.staleWhileRevalidate),
     toGrace('staleIfError', options.staleIfError),

@@ -90,7 +90,7 @@ export abstract class Cache {
     store?: CacheStore<unknown> | Composition,
   ) {
     this.settings = resolveSettings(new.target.name, settings, known)
-    this.#core = new CacheCore(this, known.server === true, store)
+    this.#core = new CacheCore(this, settings.options ?? {}, known.server === true, store)
     exposeCore(this, this.#core)
     this.#changes = new Changes(this.#core)
     this.#values = new Values(this.#core)
@@ -146,8 +146,8 @@ export abstract class Cache {
   /**
    * Stores a value, replacing what was there.
    *
-   * @throws TypeError: the value is `undefined` or holds a function, a symbol, a promise or a class
-   *   instance.
+   * @throws TypeError: the value is `undefined` or holds a function, a symbol, a promise, or an instance of a class
+   *   that none of `options.types` stores.
    * @throws CacheBackendError `FRAGCACHE_VALUE_TOO_LARGE`: the old value is gone.
    * @remarks The tag versions are read before the value is written.
    */

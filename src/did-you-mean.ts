@@ -68,6 +68,14 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
   ],
   [['tag', 'cachetags', 'surrogatekeys'], ['tags']],
   [['unless', 'when', 'condition'], ['if']],
+  [['test', 'match', 'guard', 'isapplicable', 'isinstance', 'predicate'], ['is']],
+  [['serialize', 'stringify', 'tojson', 'replacer', 'pack', 'write'], ['encode']],
+  [['deserialize', 'parse', 'fromjson', 'reviver', 'revive', 'unpack', 'read'], ['decode']],
+  [['identifier', 'class', 'typename'], ['name']],
+  [
+    ['transformers', 'classes', 'customtypes'],
+    ['types', 'options.types'],
+  ],
 ]
 
 /**

@@ -189,7 +189,7 @@ export class GetOrSet {
     try {
       value = await runAsyncIn(making.frame, () => produce(wanted, production))
       production.checkWhole()
-      checkValue(value)
+      checkValue(value, wanted.cache.types)
     } catch (error) {
       await making.giveUp(performance.now() - startedMs)
       const left = await leftOf(run)

@@ -30,6 +30,7 @@ export type { CacheSettings, KnownSettings, ResolvedSettings } from './settings.
 export type { KeyFault, KeyFunction, Version } from './keys.js'
 export type { Deadline, Timeout } from './timeout.js'
 export type { TagVersions } from './tags.js'
+export type { ValueOptions, ValueType } from './value-types.js'
 export type { MaybePromise } from './maybe-promise.js'
 export { addIntegers, pack, readInteger, unpack } from './serializer.js'
 export type { Unpacked } from './serializer.js'

@@ -15,17 +15,19 @@ import {
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
 import type { MaybePromise } from './maybe-promise.js'
 import {
+  binaryFormat,
   packText,
   packValue,
   packWith,
   readInteger,
-  unpackValue,
   unpackWith,
+  type BinaryFormat,
   type Unpacked,
 } from './serializer.js'
 import { resolveCount } from './settings.js'
 import { toJson } from './structure.js'
 import type { TagVersions } from './tags.js'
+import type { ValueTypes } from './value-types.js'
 
 /** A format of one's own for values, for sharing them with other programs. */
 export interface ValueSerializer {
@@ -91,23 +93,28 @@ interface Format {
   readonly isAmbiguous: (bytes: Uint8Array) => boolean
 }
 
-const BINARY: Format = { write: packValue, read: unpackValue, isAmbiguous: () => false }
+const isNeverAmbiguous = (): boolean => false
 
-const JSON_TEXT: Format = {
-  write: (value) => {
-    const json = toJson(value)
-    return json === undefined ? packValue(value) : Buffer.from(json)
-  },
-  read: (bytes, from) => {
-    const isOurs = bytes.length > from && (bytes[from] as number) < FIRST_OF_JSON
-    return isOurs ? unpackValue(bytes, from) : (JSON.parse(textOf(bytes.subarray(from))) as unknown)
-  },
-  isAmbiguous: () => false,
+function jsonFormat(binary: BinaryFormat): Format {
+  return {
+    write: (value) => {
+      const json = toJson(value)
+      return json === undefined ? binary.write(value) : Buffer.from(json)
+    },
+    read: (bytes, from) => {
+      const isOurs = bytes.length > from && (bytes[from] as number) < FIRST_OF_JSON
+      return isOurs
+        ? binary.read(bytes, from)
+        : (JSON.parse(textOf(bytes.subarray(from))) as unknown)
+    },
+    isAmbiguous: isNeverAmbiguous,
+  }
 }
 
 /** Turns values into the bytes that are stored, and back. */
 export class PayloadFormat {
   readonly #format: Format
+  readonly #isBinary: boolean
   readonly #threshold: number
   readonly #method: Method | undefined
   readonly #isAtOnce: boolean
@@ -116,15 +123,18 @@ export class PayloadFormat {
 
   /**
    * @param backend - The class, for messages.
+   * @param types - Those of the cache.
    * @param isAtOnce - Whether the store answers at once: then nothing is left to another thread.
    * @throws InvalidCacheBackendError: a setting is of the wrong kind.
    */
   constructor(
     backend: string,
     { serializer = 'binary', compress: compression }: FormatSettings,
+    types?: ValueTypes,
     isAtOnce = false,
   ) {
-    this.#format = formatOf(backend, serializer)
+    this.#format = formatOf(backend, serializer, types)
+    this.#isBinary = serializer === 'binary'
     this.#threshold = thresholdOf(backend, compression)
     this.#method = methodOf(backend, compression)
     this.#isAtOnce = isAtOnce
@@ -136,7 +146,7 @@ export class PayloadFormat {
    * @returns `undefined` also where it may be compressed.
    */
   packText(value: unknown, tags?: TagVersions): string | undefined {
-    if (this.#format !== BINARY) return undefined
+    if (!this.#isBinary) return undefined
     const text = packText(value, tags)
     return text !== undefined && text.length < this.#threshold ? text : undefined
   }
@@ -223,10 +233,16 @@ export class PayloadFormat {
   }
 }
 
-function formatOf(backend: string, serializer: unknown): Format {
-  if (serializer === 'binary') return BINARY
-  if (serializer === 'json') return JSON_TEXT
-  if (isSerializer(serializer)) return userFormat(serializer)
+function formatOf(backend: string, serializer: unknown, types: ValueTypes | undefined): Format {
+  const binary = binaryFormat(types)
+  if (serializer === 'binary') return { ...binary, isAmbiguous: isNeverAmbiguous }
+  if (serializer === 'json') return jsonFormat(binary)
+  if (isSerializer(serializer)) {
+    if (types === undefined || types.isEmpty) return userFormat(serializer)
+    throw new InvalidCacheBackendError(
+      `${backend}: options.types: a serializer of your own writes all values by itself; leave one of the two out`,
+    )
+  }
   throw new InvalidCacheBackendError(
     `${backend}: serializer: ${show(serializer)} is none; give "binary", "json" or { serialize, deserialize }`,
   )

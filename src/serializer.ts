@@ -3,6 +3,7 @@ import { readGraph, toJson, writeGraph } from './structure.js'
 import { BoundedMemo, bytesOfText } from './bounded-memo.js'
 import { splitLabels, type Labels, type Stamp } from './stamp.js'
 import { MAX_TAGS, type TagVersions } from './tags.js'
+import type { ValueTypes } from './value-types.js'
 
 export { checkValue } from './value.js'
 
@@ -92,18 +93,43 @@ function packValueText(value: unknown): string | undefined {
   return json === undefined ? undefined : JSON_TEXT_TEXT + json
 }
 
+/** How values without tags are turned into bytes and back. */
+export interface BinaryFormat {
+  readonly write: (value: unknown) => Uint8Array
+  readonly read: (bytes: Buffer, from: number) => unknown
+}
+
+const UNTYPED: BinaryFormat = { write: packValue, read: unpackValue }
+
+/** The format of this package, with the types of a cache. */
+export function binaryFormat(types?: ValueTypes): BinaryFormat {
+  if (types === undefined || types.isEmpty) return UNTYPED
+  return {
+    write: (value) => writeValue(value, types),
+    read: (bytes, from) => readValue(bytes, from, types),
+  }
+}
+
 /** The bytes of a value without tags. */
 export function packValue(value: unknown): Uint8Array {
+  return writeValue(value, undefined)
+}
+
+function writeValue(value: unknown, types: ValueTypes | undefined): Uint8Array {
   if (typeof value === 'string') {
     // UTF-8 would turn lone surrogates into U+FFFD; JSON escapes them.
     if (value.isWellFormed()) return textWithKind(STRING, value)
   } else if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
     return Buffer.from(String(value), 'latin1')
-  } else if (value instanceof Uint8Array && (Buffer.isBuffer(value) || isPlainUint8Array(value))) {
-    return withKind(Buffer.isBuffer(value) ? BUFFER : BYTES, value)
+  } else if (value instanceof Uint8Array) {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    if (prototype === Buffer.prototype) return withKind(BUFFER, value)
+    if (prototype === Uint8Array.prototype) return withKind(BYTES, value)
   }
   const json = toJson(value)
-  return json === undefined ? withKind(GRAPH, writeGraph(value)) : textWithKind(JSON_TEXT, json)
+  return json === undefined
+    ? withKind(GRAPH, writeGraph(value, types))
+    : textWithKind(JSON_TEXT, json)
 }
 
 function textWithKind(kind: number, text: string): Buffer {
@@ -118,10 +144,6 @@ function withKind(kind: number, body: Uint8Array): Buffer {
   bytes[0] = kind
   bytes.set(body, 1)
   return bytes
-}
-
-function isPlainUint8Array(value: Uint8Array): boolean {
-  return Object.getPrototypeOf(value) === Uint8Array.prototype
 }
 
 /**
@@ -198,6 +220,10 @@ function readTags(pairs: unknown): TagVersions {
 
 /** The value of bytes without tags, from an index on. @throws Error: they are damaged. */
 export function unpackValue(bytes: Buffer, from = 0): unknown {
+  return readValue(bytes, from, undefined)
+}
+
+function readValue(bytes: Buffer, from: number, types: ValueTypes | undefined): unknown {
   const kind = bytes[from]
   const start = from + 1
   switch (kind) {
@@ -210,7 +236,7 @@ export function unpackValue(bytes: Buffer, from = 0): unknown {
     case JSON_TEXT:
       return JSON.parse(readText(bytes, start)) as unknown
     case GRAPH:
-      return readGraph(bytes.subarray(start))
+      return readGraph(bytes.subarray(start), types)
     default:
       return parseInteger(from === 0 ? bytes : bytes.subarray(from))
   }

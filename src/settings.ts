@@ -68,7 +68,7 @@ export interface ResolvedSettings {
 /** The names a backend takes besides the common ones. */
 export interface KnownSettings {
   readonly settings?: readonly string[]
-  /** The names in `options`. Left out: the backend checks them itself. */
+  /** The names in `options` besides `types`, which all have. Left out: the backend checks them itself. */
   readonly options?: readonly string[]
   /**
    * The store is a server. Then calls have a time limit (`options.timeLimitMs`, default 1000), and
@@ -112,7 +112,8 @@ export function resolveSettings(
   }
   const ofServers = known.server === true ? ['timeLimitMs'] : []
   const names = [...COMMON, ...(known.settings ?? [])]
-  const inOptions = [...(known.options ?? []), ...ofServers].map((name) => `options.${name}`)
+  const optionNames = [...(known.options ?? []), ...ofServers, 'types']
+  const inOptions = optionNames.map((name) => `options.${name}`)
   checkNames(backend, 'setting', settings, names, inOptions)
   const given = settings as CacheSettings
   const options = given.options ?? {}
@@ -122,7 +123,7 @@ export function resolveSettings(
     )
   }
   if (known.options !== undefined) {
-    checkNames(backend, 'option', options, [...known.options, ...ofServers])
+    checkNames(backend, 'option', options, optionNames)
   }
   const { timeLimitMs: givenLimit } = options as { readonly timeLimitMs?: unknown }
   const timeLimitMs =

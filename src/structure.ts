@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { types } from 'node:util'
 import { MisuseError, show } from './errors.js'
-import { isPlainObject } from './value.js'
+import { MAX_INSTANCES_DEEP, unknownType, type ValueTypes } from './value-types.js'
+import { isInstance, isPlainArray, isPlainObject } from './value.js'
 
 /**
  * JSON of a value that JSON can say in full: a tree of plain objects and dense arrays, of texts,
@@ -36,8 +37,10 @@ function isJsonNumber(value: number): boolean {
 }
 
 function pushJsonParts(value: object, pending: unknown[]): boolean {
-  const isArray = Array.isArray(value)
-  if (isArray ? !isList(value) || value.includes(undefined) : !isPlainObject(value)) return false
+  const isJson = Array.isArray(value)
+    ? isPlainArray(value) && isList(value) && !value.includes(undefined)
+    : isPlainObject(value)
+  if (!isJson) return false
   for (const part of Object.values(value)) pending.push(part)
   return true
 }
@@ -69,17 +72,32 @@ function isList(array: readonly unknown[]): boolean {
  *   ["X", name, message, stack, cause]  an error; null for what it has not
  *   ["P", value]             a boxed primitive
  *   ["B", type, length]      the next so many of the bytes: an ArrayBuffer or a view of one
+ *   ["T", name, length]      the next so many of the bytes, a graph: what a type of the cache stores of an
+ *                            instance. On its own, so that all of it is there when the instance is made of it.
  */
 
-/** Turns any value into bytes. @throws MisuseError: a function or a symbol, at any depth. */
-export function writeGraph(root: unknown): Buffer {
-  return new GraphWriter().write(root)
+/**
+ * Turns any value into bytes.
+ *
+ * @param known - The types of the cache. Left out: there are none.
+ * @throws MisuseError: a function or a symbol, at any depth, or an instance that a type cannot store.
+ */
+export function writeGraph(root: unknown, known?: ValueTypes): Buffer {
+  return new GraphWriter(known, 0).write(root)
 }
 
 class GraphWriter {
+  readonly #known: ValueTypes | undefined
+  readonly #depth: number
   readonly #places = new Map<object, number>()
   readonly #objects: object[] = []
   readonly #bytes: Uint8Array[] = []
+
+  /** @param depth - The instances that the value lies in. */
+  constructor(known: ValueTypes | undefined, depth: number) {
+    this.#known = known
+    this.#depth = depth
+  }
 
   write(root: unknown): Buffer {
     const parts = [this.#encode(root)]
@@ -119,6 +137,7 @@ class GraphWriter {
   }
 
   #node(object: object): unknown {
+    if (this.#known !== undefined && isInstance(object)) return this.#typed(object, this.#known)
     if (Array.isArray(object)) return this.#array(object)
     if (types.isMap(object)) {
       const node: unknown[] = ['M']
@@ -136,6 +155,17 @@ class GraphWriter {
     if (types.isBoxedPrimitive(object)) return ['P', this.#encode(object.valueOf())]
     if (types.isAnyArrayBuffer(object) || ArrayBuffer.isView(object)) return this.#view(object)
     return this.#record(object)
+  }
+
+  #typed(instance: object, known: ValueTypes): unknown {
+    const type = known.of(instance)
+    // It was checked, and may have been changed since.
+    if (type === undefined || this.#depth === MAX_INSTANCES_DEEP) {
+      throw new MisuseError(`value: ${show(instance)} in it cannot be stored any more`)
+    }
+    const bytes = new GraphWriter(known, this.#depth + 1).write(known.encode(type, instance))
+    this.#bytes.push(bytes)
+    return ['T', type.name, bytes.length]
   }
 
   #record(object: object): unknown {
@@ -175,18 +205,23 @@ class GraphWriter {
 
 /**
  * Reads what {@link writeGraph} wrote. Hostile bytes take no more memory than a small multiple of
- * their length, and run nothing.
+ * their length, and run nothing but the types that are known.
  *
- * @throws Error: the bytes are damaged.
+ * @param known - As in {@link writeGraph}.
+ * @throws Error: the bytes are damaged, or are of a type that is not known.
  */
-export function readGraph(bytes: Buffer): unknown {
+export function readGraph(bytes: Buffer, known?: ValueTypes): unknown {
+  return read(bytes, known, 0)
+}
+
+function read(bytes: Buffer, known: ValueTypes | undefined, depth: number): unknown {
   const end = bytes.length < 4 ? Infinity : 4 + bytes.readUInt32LE(0)
   if (end > bytes.length) throw new Error('payload: truncated graph')
   const json = bytes.subarray(4, end)
   if (!isUtf8(json)) throw new Error('payload: damaged graph')
   const parts: unknown = JSON.parse(json.toString())
   if (!Array.isArray(parts) || parts.length === 0) throw new Error('payload: damaged graph')
-  return new GraphReader(parts as unknown[], bytes.subarray(end)).read()
+  return new GraphReader(parts as unknown[], bytes.subarray(end), known, depth).read()
 }
 
 class GraphReader {
@@ -196,6 +231,8 @@ class GraphReader {
   constructor(
     readonly parts: readonly unknown[],
     readonly bytes: Buffer,
+    readonly known: ValueTypes | undefined,
+    readonly depth: number,
   ) {}
 
   read(): unknown {
@@ -252,9 +289,17 @@ class GraphReader {
         return box(this.#decode(rest[0]))
       case 'B':
         return makeView(asText(rest[0]), this.#take(asNumber(rest[1])))
+      case 'T':
+        return this.#typed(asText(rest[0]), this.#take(asNumber(rest[1])))
       default:
         throw damage()
     }
+  }
+
+  #typed(name: string, bytes: Buffer): object {
+    if (this.known === undefined) throw unknownType(name)
+    if (this.depth === MAX_INSTANCES_DEEP) throw damage()
+    return this.known.decode(name, read(bytes, this.known, this.depth + 1))
   }
 
   /** Each byte is given out once, so that views cannot take more than there is. */

@@ -3,10 +3,17 @@ import type { KnownStart } from './known-entries.js'
 import { warnOfKey, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { PayloadFormat } from '../payload-format.js'
-import { pack, unpack, type Unpacked } from '../serializer.js'
+import {
+  binaryFormat,
+  packWith,
+  unpackWith,
+  type BinaryFormat,
+  type Unpacked,
+} from '../serializer.js'
 import type { ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
+import type { ValueTypes } from '../value-types.js'
 import type { ChangeListener, OwnStore, CacheStore, WriteEntry, WriteOutcome } from './store.js'
 
 const REQUIRED: readonly (keyof CacheStore)[] = [
@@ -29,6 +36,14 @@ export function checkStore(backend: string, store: unknown): void {
   )
 }
 
+/** @throws InvalidCacheBackendError: there are types for values that the store itself packs. */
+export function checkPacking(backend: string, store: unknown, types: ValueTypes): void {
+  if (types.isEmpty || typeof (store as Partial<CacheStore>).packValue !== 'function') return
+  throw new InvalidCacheBackendError(
+    `${backend}: options.types: its packValue turns all values into what is kept by itself; leave the types out, or let packValue store such instances`,
+  )
+}
+
 /**
  * A store with its defaults. A cache that is its own store may have a member of another kind that is named as
  * a method which it could have: only a function counts as that.
@@ -36,10 +51,15 @@ export function checkStore(backend: string, store: unknown): void {
 export class CompleteStore {
   readonly #store: CacheStore<unknown>
   readonly #own: Partial<OwnStore<unknown>>
+  readonly #values: BinaryFormat
 
-  /** @param own - The same, if it is one of this package. In a user's, members of those names are nothing. */
-  constructor(store: CacheStore<unknown>, own: OwnStore<unknown> | undefined) {
+  /**
+   * @param own - The same, if it is one of this package. In a user's, members of those names are nothing.
+   * @param types - How instances are stored, where the store leaves packing to us.
+   */
+  constructor(store: CacheStore<unknown>, own: OwnStore<unknown> | undefined, types: ValueTypes) {
     this.#store = store
+    this.#values = binaryFormat(types)
     this.#own = own ?? {}
   }
 
@@ -164,13 +184,13 @@ export class CompleteStore {
   packValue(value: unknown, tags: TagVersions | undefined): unknown {
     return typeof this.#store.packValue === 'function'
       ? this.#store.packValue(value, tags)
-      : pack(value, tags)
+      : packWith(this.#values.write, value, tags)
   }
 
   unpackPayload(payload: unknown): Unpacked {
     return typeof this.#store.unpackPayload === 'function'
       ? this.#store.unpackPayload(payload)
-      : unpack(payload as Uint8Array)
+      : unpackWith(this.#values.read, payload as Uint8Array)
   }
 
   isOutage(error: unknown): boolean {

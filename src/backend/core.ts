@@ -10,8 +10,9 @@ import { Counts } from '../observe/counts.js'
 import type { SeenVersions } from '../tags.js'
 import { LIMIT_MS, withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
+import { ValueTypes } from '../value-types.js'
 import { ALL_OF_LOOKUP, Calls, IF_STORED } from './calls.js'
-import { checkStore, CompleteStore } from './complete-store.js'
+import { checkPacking, checkStore, CompleteStore } from './complete-store.js'
 import type {
   Beginning,
   Claim,
@@ -54,6 +55,8 @@ export interface Foundation {
   readonly isReported?: (error: unknown) => boolean
   /** The caches that it asks. Default: none. */
   readonly standsOn?: readonly CacheCore[]
+  /** How instances are stored. Default: as the options of the cache say. */
+  readonly types?: ValueTypes
 }
 
 /** Makes what a cache stands on, for its core. */
@@ -89,6 +92,8 @@ const PROBE_KEY = 'fragcache.probe'
  */
 export class CacheCore {
   readonly settings: ResolvedSettings
+  /** How instances are stored. */
+  readonly types: ValueTypes
   readonly counts = new Counts()
   readonly keys: StoredKeys
   readonly store: CompleteStore
@@ -106,21 +111,25 @@ export class CacheCore {
   readonly #isLimited: boolean
 
   /**
+   * @param options - Those of the cache, as far as all caches have them.
    * @param isServer - Whether calls have a time limit, and fail at once while the store is down.
    * @param given - Left out: the cache is its own store.
-   * @throws InvalidCacheBackendError: the store has not all that a store must have.
+   * @throws InvalidCacheBackendError: the store has not all that a store must have, or an option is wrong.
    */
-  constructor(face: CacheFace, isServer: boolean, given: unknown = face) {
+  constructor(face: CacheFace, options: object, isServer: boolean, given: unknown = face) {
     const { settings } = face
     this.#face = face
     this.#isLimited = isServer && settings.timeLimitMs <= LIMIT_MS
     this.settings = settings
     this.keys = new StoredKeys(settings, (...fault) => this.store.onKeyFaults(...fault))
+    this.types = new ValueTypes(this.backendName, options)
     const build = builds.get(given as object)
     if (build === undefined) checkStore(this.backendName, given)
     const foundation: Partial<Foundation> = build?.(this) ?? {}
     const { store, entries, isReported = () => false, standsOn = [] } = foundation
-    this.store = new CompleteStore(store ?? (given as CacheStore<unknown>), store)
+    this.types = foundation.types ?? this.types
+    if (store === undefined) checkPacking(this.backendName, given, this.types)
+    this.store = new CompleteStore(store ?? (given as CacheStore<unknown>), store, this.types)
     this.isReported = isReported
     this.standsOn = standsOn
     this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)

@@ -72,7 +72,7 @@ export interface CacheStore<Payload = Uint8Array> {
   sizeOfPayload?(payload: Payload): number | undefined
   /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
   onKeyFaults?(storedKey: string, faults: readonly KeyFault[]): void
-  /** Turns a checked value into what is kept. Default: `pack`. */
+  /** Turns a checked value into what is kept. Default: `pack`, with `options.types`, which are refused otherwise. */
   packValue?(value: unknown, tags: TagVersions | undefined): Payload
   /** Default: `unpack`. @throws Error: the payload is damaged. */
   unpackPayload?(payload: Payload): Unpacked

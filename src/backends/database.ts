@@ -2,6 +2,7 @@ import { composed, type CacheCore } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import type { CacheSettings } from '../settings.js'
+import type { ValueOptions } from '../value-types.js'
 import { connect } from './database/connect.js'
 import { declareTable } from './database/create-table.js'
 import type { QueryDatabase } from './database/drivers/query.js'
@@ -19,7 +20,7 @@ export type { QueryDatabase } from './database/drivers/query.js'
 export type { Dialect, Parameter } from './database/driver.js'
 
 /** Options of {@link DatabaseCache}. */
-export interface DatabaseOptions {
+export interface DatabaseOptions extends ValueOptions {
   /**
    * Most entries in the table, of all caches and processes together; it may exceed them by a tenth,
    * at least 32. Default 300.
@@ -100,7 +101,7 @@ function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitiv
     explain: (error) => explain(error, location),
   })
   const isAtOnce = route.read.answersAtOnce && route.write.answersAtOnce
-  const format = new PayloadFormat('DatabaseCache', settings, isAtOnce)
+  const format = new PayloadFormat('DatabaseCache', settings, core.types, isAtOnce)
   const closing = () => core.guard.forgetOutage()
   return new DatabasePrimitives({ name, route, keyPrefix, limits, timeLimitMs, format, closing })
 }

@@ -5,6 +5,7 @@ import { InvalidCacheBackendError, show } from '../errors.js'
 import { reportDamage } from '../observe/channels.js'
 import { PayloadFormat, type CompressSettings } from '../payload-format.js'
 import type { CacheSettings } from '../settings.js'
+import type { ValueOptions } from '../value-types.js'
 import { FilePrimitives } from './file/primitives.js'
 import { FileStore } from './file/store.js'
 import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
@@ -12,7 +13,7 @@ import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 export type { CompressSettings } from '../payload-format.js'
 
 /** Options of {@link FileBasedCache}. */
-export interface FileBasedOptions {
+export interface FileBasedOptions extends ValueOptions {
   /**
    * Most entries in the directory, of all caches and processes together; it may exceed them by a
    * tenth, at least 32. Default 300.
@@ -67,7 +68,7 @@ export class FileBasedCache extends Cache {
           limits,
           (key, error) => reportDamage(core, core.backendName, key, error),
         )
-        const format = new PayloadFormat('FileBasedCache', { compress })
+        const format = new PayloadFormat('FileBasedCache', { compress }, core.types)
         return { store: new FilePrimitives(files, limits.maxEntries, format) }
       }),
     )

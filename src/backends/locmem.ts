@@ -2,6 +2,7 @@ import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import type { ValueOptions } from '../value-types.js'
 import { LIMIT_OPTIONS, resolveLimits } from './limits.js'
 import { MemoryEntries } from './locmem/entries.js'
 import { POLICIES, type EvictionPolicy } from './locmem/eviction.js'
@@ -9,7 +10,7 @@ import { MemoryStore } from './locmem/memory-store.js'
 import { MemoryPrimitives } from './locmem/primitives.js'
 
 /** Options of {@link LocMemCache}. */
-export interface LocMemOptions {
+export interface LocMemOptions extends ValueOptions {
   /** Most entries it holds, never exceeded. Default 300. */
   readonly maxEntries?: number | undefined
   /**
@@ -66,7 +67,7 @@ export class LocMemCache extends Cache {
           maxBytes: resolveCount('LocMemCache', 'maxBytes', options.maxBytes, Infinity, 1),
         }
         const memory = openStore(location, resolvePolicy(options))
-        const store = new MemoryPrimitives(memory, core.settings.keyPrefix, limits)
+        const store = new MemoryPrimitives(memory, core, limits)
         return { store, entries: new MemoryEntries(core, store) }
       }),
     )

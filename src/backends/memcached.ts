@@ -3,6 +3,7 @@ import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
 import { resolveCount, type CacheSettings } from '../settings.js'
+import type { ValueOptions } from '../value-types.js'
 import { MemcachedEntries } from './memcached/entries.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
 import { Items } from './memcached/items.js'
@@ -13,7 +14,7 @@ import { Servers } from './memcached/servers.js'
 export type { CompressSettings, FormatSettings, ValueSerializer } from '../payload-format.js'
 
 /** Options of {@link MemcachedCache}. */
-export interface MemcachedOptions {
+export interface MemcachedOptions extends ValueOptions {
   /**
    * Milliseconds a call may take before it fails. A connection without a byte for so long, while
    * answers are due, is given up. Default 1000.
@@ -87,7 +88,7 @@ export class MemcachedCache extends Cache {
       settings,
       { settings: FORMAT_SETTINGS, options: OPTIONS, server: true },
       composed((core) => {
-        const format = new PayloadFormat('MemcachedCache', settings)
+        const format = new PayloadFormat('MemcachedCache', settings, core.types)
         const { location, options = {} } = settings
         const locations = parseLocations(location)
         const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)

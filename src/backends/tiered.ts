@@ -43,6 +43,7 @@ export class TieredCache extends Cache {
         return {
           store: new TieredPrimitives(remote, near, () => local.close()),
           entries: new TieredEntries(remote, near),
+          types: remote.core.types,
           // What the remote cache said of its failure, it has reported.
           isReported: (error) => error instanceof CacheBackendError,
           standsOn: [coreOf(local), remote.core],

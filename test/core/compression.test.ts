@@ -20,7 +20,7 @@ const hasZstd = hasMethod(ZSTD)
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 const format = (compress?: CompressSettings, isAtOnce = false) =>
-  new PayloadFormat('TestCache', compress === undefined ? {} : { compress }, isAtOnce)
+  new PayloadFormat('TestCache', compress === undefined ? {} : { compress }, undefined, isAtOnce)
 const LARGE = 'a page that is larger than most '.repeat(10_000)
 
 const wrapped = (method: number, length: number, body: Uint8Array) => {

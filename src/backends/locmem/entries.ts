@@ -12,10 +12,19 @@ import type { WriteOutcome } from '../../backend/store.js'
 import { writeRequests } from '../../backend/write-requests.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../../tags.js'
+import { reportDamage } from '../../observe/channels.js'
 import type { Deadline } from '../../timeout.js'
+import type { ValueTypes } from '../../value-types.js'
 import type { MemoryStore } from './memory-store.js'
 import type { MemoryEntry } from './owned-entries.js'
-import { hitOf, isTagged, Tagged, toUntagged, type MemoryPayload } from './payload.js'
+import {
+  hitOf,
+  isTagged,
+  Tagged,
+  toUntagged,
+  type MemoryPayload,
+  type Untagged,
+} from './payload.js'
 import { MemoryClaim, type MemoryPrimitives } from './primitives.js'
 
 /** Entries of local memory: neither tags nor claims are written for them, they are remembered. */
@@ -51,7 +60,7 @@ export class MemoryEntries implements Entries {
 
   lookupOne(storedKey: string, _toWrite = false, stale = false): Hit | undefined {
     const entry = this.#primitives.find(storedKey)
-    return entry === undefined ? undefined : toHit(entry, stale)
+    return entry === undefined ? undefined : this.#toHit(entry, stale)
   }
 
   lookup(
@@ -61,7 +70,7 @@ export class MemoryEntries implements Entries {
   ): Lookup {
     const entries = storedKeys.map((key) => this.#primitives.find(key))
     return {
-      hits: entries.map((entry) => entry && toHit(entry, stale)),
+      hits: entries.map((entry) => entry && this.#toHit(entry, stale)),
       lying: entries.map((entry) => entry?.payload),
       seen: this.currentVersions(expected),
     }
@@ -120,6 +129,30 @@ export class MemoryEntries implements Entries {
     this.#memory.invalidations.note(this.#keyPrefix, tags, soft, isAgain)
   }
 
+  /** What cannot be read is a miss that is reported: its type may be unknown here, or fail. */
+  #toHit(entry: MemoryEntry, stale: boolean): Hit | undefined {
+    const { payload } = entry
+    if (typeof payload === 'string') {
+      return { value: payload, tags: undefined, stamp: undefined, entry }
+    }
+    let hit: Hit
+    try {
+      hit = hitOf(payload, this.#primitives.values, entry)
+    } catch (error) {
+      reportDamage(this.#core, this.#core.backendName, entry.key, error)
+      return undefined
+    }
+    if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
+      return hit
+    }
+    return judgeAge(hit, stale, payload.softMs)
+  }
+
+  /** Takes the types of the cache that copies are kept of. */
+  takeTypes(types: ValueTypes): void {
+    this.#primitives.takeTypes(types)
+  }
+
   /**
    * Keeps a copy of an entry of another store, with the tag versions it has there.
    *
@@ -133,25 +166,20 @@ export class MemoryEntries implements Entries {
     counters: readonly string[],
     count: number,
   ): void {
-    const kept = toUntagged(value)
+    let kept: Untagged
+    try {
+      kept = toUntagged(value, this.#primitives.values)
+    } catch (error) {
+      // The value itself is at hand: only the copy is missing.
+      reportDamage(this.#core, this.#core.backendName, key, error)
+      return
+    }
     let payload: MemoryPayload = kept
     if (tags !== undefined || stamp !== undefined) {
       payload = new Tagged(kept, this.versionsSince(counters, count), tags, stamp)
     }
     this.#primitives.write({ key, payload, expiresAtMs })
   }
-}
-
-function toHit(entry: MemoryEntry, stale: boolean): Hit | undefined {
-  const { payload } = entry
-  if (typeof payload === 'string') {
-    return { value: payload, tags: undefined, stamp: undefined, entry }
-  }
-  const hit = hitOf(payload, entry)
-  if (!isTagged(payload) || (payload.softMs === Infinity && payload.stamp === undefined)) {
-    return hit
-  }
-  return judgeAge(hit, stale, payload.softMs)
 }
 
 function areSame(a: readonly string[], b: readonly string[]): boolean {

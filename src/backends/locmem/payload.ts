@@ -1,4 +1,4 @@
-import { pack, unpack } from '../../serializer.js'
+import { unpackWith, type BinaryFormat } from '../../serializer.js'
 import { splitLabels, type Stamp } from '../../stamp.js'
 import { NO_VERSIONS, type TagVersions } from '../../tags.js'
 import type { Hit } from '../../backend/entries.js'
@@ -55,25 +55,32 @@ function sizeOfValue(value: Untagged): number {
 }
 
 /** Turns a checked value into what is kept. */
-export function toPayload(value: unknown, labels: TagVersions | undefined): MemoryPayload {
-  const kept = toUntagged(value)
+export function toPayload(
+  value: unknown,
+  labels: TagVersions | undefined,
+  format: BinaryFormat,
+): MemoryPayload {
+  const kept = toUntagged(value, format)
   if (labels === undefined) return kept
   const { tags = NO_VERSIONS, stamp } = splitLabels(labels)
   return new Tagged(kept, tags, undefined, stamp)
 }
 
 /** The same of a value without tags. */
-export function toUntagged(value: unknown): Untagged {
-  return isImmutable(value) ? value : new Serialized(pack(value))
+export function toUntagged(value: unknown, format: BinaryFormat): Untagged {
+  return isImmutable(value) ? value : new Serialized(format.write(value))
 }
 
-/** @param entry - Where it is kept. */
-export function hitOf(payload: MemoryPayload, entry?: object): Hit {
+/**
+ * @param entry - Where it is kept.
+ * @throws Error: an instance in it is of a type that is not known here, or its type cannot make it.
+ */
+export function hitOf(payload: MemoryPayload, format: BinaryFormat, entry?: object): Hit {
   const tagged = isTagged(payload)
   const kept = tagged ? payload.value : payload
   const tags = tagged ? (payload.origin ?? payload.tags) : undefined
   return {
-    value: isSerialized(kept) ? unpack(kept.bytes).value : kept,
+    value: isSerialized(kept) ? unpackWith(format.read, kept.bytes).value : kept,
     tags: tags?.size === 0 ? undefined : tags,
     stamp: tagged ? payload.stamp : undefined,
     entry,

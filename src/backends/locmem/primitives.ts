@@ -1,8 +1,10 @@
+import type { CacheCore } from '../../backend/core.js'
 import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
-import { addIntegers, type Unpacked } from '../../serializer.js'
+import { addIntegers, binaryFormat, type BinaryFormat, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
+import type { ValueTypes } from '../../value-types.js'
 import type { MemoryLimits, MemoryStore } from './memory-store.js'
 import type { MemoryEntry, OwnedEntries } from './owned-entries.js'
 import { hitOf, sizeOfPayload, toPayload, type MemoryPayload } from './payload.js'
@@ -24,12 +26,28 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   readonly memory: MemoryStore
   readonly #limits: MemoryLimits
   readonly #owner: OwnedEntries
+  #values: BinaryFormat
 
-  constructor(memory: MemoryStore, keyPrefix: string, limits: MemoryLimits) {
+  constructor(
+    memory: MemoryStore,
+    { settings, types }: Pick<CacheCore, 'settings' | 'types'>,
+    limits: MemoryLimits,
+  ) {
     this.memory = memory
     this.#limits = limits
-    this.#owner = memory.ownerOf(keyPrefix)
+    this.#owner = memory.ownerOf(settings.keyPrefix)
+    this.#values = binaryFormat(types)
     if (limits.maxBytes !== Infinity) memory.countBytes()
+  }
+
+  /** How values that could be changed from outside are kept. */
+  get values(): BinaryFormat {
+    return this.#values
+  }
+
+  /** Takes the types of the cache whose copies are kept here. */
+  takeTypes(types: ValueTypes): void {
+    this.#values = binaryFormat(types)
   }
 
   /** The live entry of a key, which counts as used. */
@@ -95,11 +113,11 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   }
 
   packValue(value: unknown, labels: TagVersions | undefined): MemoryPayload {
-    return toPayload(value, labels)
+    return toPayload(value, labels, this.#values)
   }
 
   unpackPayload(payload: MemoryPayload): Unpacked {
-    return hitOf(payload)
+    return hitOf(payload, this.#values)
   }
 
   sizeOfPayload(payload: MemoryPayload): number {

@@ -49,7 +49,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
   constructor(settings: RedisSettings, core: CacheCore) {
     this.#settings = core.settings
-    this.format = new PayloadFormat('RedisCache', settings)
+    this.format = new PayloadFormat('RedisCache', settings, core.types)
     this.#flushOnClear = resolveFlush(settings)
     const target = resolveTarget(settings)
     const { timeLimitMs } = core.settings

@@ -65,6 +65,7 @@ export class NearMemory {
     this.#settings = settings
     const { local, remote, bus, localTimeout } = settings
     this.#entries = local.entries as MemoryEntries
+    this.#entries.takeTypes(remote.types)
     this.#canBeTold = bus !== undefined || remote.store.tellsOfChanges
     this.#isTold = !this.#canBeTold
     const seconds = localTimeout ?? (this.#canBeTold ? undefined : DEFAULT_LOCAL_TIMEOUT)

@@ -55,6 +55,17 @@ export function checkSettings(settings: unknown): TieredSettings {
       `TieredCache: remote: ${show(remote)} is no shared cache; give for example a RedisCache`,
     )
   }
+  const [option] = Object.keys((settings as CacheSettings).options ?? {})
+  if (option !== undefined) {
+    throw new InvalidCacheBackendError(
+      `TieredCache: unknown option ${show(option)}; it has none of its own: give it to remote, or to local`,
+    )
+  }
+  if (!coreOf(local).types.isEmpty) {
+    throw new InvalidCacheBackendError(
+      'TieredCache: local: options.types: the types of remote are for both; give them there',
+    )
+  }
   if (bus !== undefined && !isBus(bus)) {
     throw new InvalidCacheBackendError(
       `TieredCache: bus: ${show(bus)} is no bus; give an object with the methods publish and subscribe`,
