@@ -52,6 +52,8 @@ export class CompleteStore {
   readonly #store: CacheStore<unknown>
   readonly #own: Partial<OwnStore<unknown>>
   readonly #values: BinaryFormat
+  /** As {@link OwnStore.listKeys}. */
+  readonly listKeys: OwnStore<unknown>['listKeys']
 
   /**
    * @param own - The same, if it is one of this package. In a user's, members of those names are nothing.
@@ -61,6 +63,7 @@ export class CompleteStore {
     this.#store = store
     this.#values = binaryFormat(types)
     this.#own = own ?? {}
+    this.listKeys = own?.listKeys?.bind(own)
   }
 
   get readsMayLag(): boolean {

@@ -132,6 +132,11 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
    */
   watchChanges?: ((listener: ChangeListener) => () => MaybePromise<void>) | undefined
   /**
+   * The stored keys of what this cache could have written, in parts and in no order; one may come twice, and one that
+   * is written or removed meanwhile may come or not. Left out: the store cannot tell.
+   */
+  readonly listKeys?: (() => AsyncIterable<readonly string[]>) | undefined
+  /**
    * Waits until an invalidation is as durable as the settings ask for.
    *
    * @throws CacheBackendError: it was carried out, and may be lost.

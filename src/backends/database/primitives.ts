@@ -115,6 +115,11 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
     return this.#table.clear()
   }
 
+  listKeys(): AsyncIterable<readonly string[]> {
+    this.#open()
+    return this.#table.keys()
+  }
+
   readServerStats(): MaybePromise<ServerFigures> {
     this.#open()
     const { name, driver } = this.needed

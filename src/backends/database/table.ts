@@ -24,6 +24,9 @@ import type { Writer } from './writer.js'
 /** Keys that are read with one statement: SQLite takes no more parameters. */
 const MOST_KEYS = 32_000
 
+/** Keys that are listed with one statement. */
+const KEYS_OF_PAGE = 1000
+
 const PLAIN_BYTES = 500_000
 
 const STORED: readonly WriteOutcome[] = ['stored']
@@ -245,6 +248,17 @@ export class Table {
         return this.increment(key, delta, attempt + 1, dueMs)
       })
     })
+  }
+
+  /** The keys of this owner's entries, those past their time too. What stands for a key that is too long is none. */
+  async *keys(): AsyncGenerator<readonly string[], void, void> {
+    const page = this.#writer.statements.pageOf(KEYS_OF_PAGE, false)
+    for (let after: string | undefined = ''; after !== undefined;) {
+      const { rows }: Answer = await this.#write(page, [this.#ownerColumn, after], this.#dueMs)
+      const keys = rows.map((row) => keyOf(row['cache_key']))
+      yield keys.filter((key) => toColumn(key) === key)
+      after = keys.length < KEYS_OF_PAGE ? undefined : keys.at(-1)
+    }
   }
 
   clear(): MaybePromise<void> {

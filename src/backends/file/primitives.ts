@@ -72,6 +72,10 @@ export class FilePrimitives implements OwnStore<Uint8Array> {
     await this.#files.clear()
   }
 
+  listKeys(): AsyncIterable<readonly string[]> {
+    return this.#files.keys()
+  }
+
   async readServerStats(): Promise<ServerFigures> {
     return { scope: 'machine', ...(await this.#files.measure()), maxEntries: this.#maxEntries }
   }

@@ -5,7 +5,7 @@ import { isExpired } from '../../timeout.js'
 import { EntryCount } from './count.js'
 import { excessOf, type Limits } from '../limits.js'
 import { Culling } from './culling.js'
-import { codeOf, kindAt, readEntryFile, removeFile, unless } from './entry-file.js'
+import { codeOf, kindAt, peekEntryFile, readEntryFile, removeFile, unless } from './entry-file.js'
 import { Folders, isOpenToOthers, UnusableFolderError, type Place } from './folders.js'
 import {
   DamagedEntryError,
@@ -285,6 +285,22 @@ export class FileStore {
     })
   }
 
+  /** The keys of the live entries of this owner, by folders. */
+  async *keys(): AsyncGenerator<readonly string[], void, void> {
+    for (const shard of await this.#named(() => this.#folders.shards())) {
+      yield await this.#named(async () => {
+        const files = await this.#folders.entries(shard)
+        const peeked = await Promise.all(
+          files.map((file) => peekEntryFile(file).catch(unlessDamaged)),
+        )
+        const nowMs = currentMs()
+        return peeked.flatMap((entry) =>
+          entry?.owner === this.owner && !isExpired(entry.expiresAtMs, nowMs) ? [entry.key] : [],
+        )
+      })
+    }
+  }
+
   /** Counts the entries, expired ones included, and their bytes; where they are many, by a sample. */
   async measure(): Promise<Usage> {
     return this.#named(() => measureUsage(this.#folders))
@@ -338,9 +354,12 @@ async function readAny(place: Place): Promise<Entry | undefined> {
   try {
     return await readEntryFile(place.file)
   } catch (error) {
-    if (error instanceof DamagedEntryError) return undefined
-    throw error
+    return unlessDamaged(error)
   }
+}
+
+function unlessDamaged(error: unknown): undefined {
+  if (!(error instanceof DamagedEntryError)) throw error
 }
 
 const warned = new Set<string>()

@@ -16,7 +16,7 @@ import { currentMs } from '../../current-time.js'
 import type { Argument, Reply } from './client.js'
 import { Confirmation, resolveDurable } from './durable.js'
 import { FollowsLeader } from './follows-leader.js'
-import { keySpaceOf } from './key-space.js'
+import { keySpaceOf, type KeySpace } from './key-space.js'
 import { Link, type ClientSource } from './link.js'
 import { SameServer, SERVER_KEY_PREFIX } from './same-server.js'
 import { Scanner } from './scanner.js'
@@ -255,16 +255,27 @@ export class RedisPrimitives implements OwnStore<Payload> {
     return this.#confirmation?.wait(operation)
   }
 
-  async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
-    if (this.#flushOnClear) return scanner.flush()
+  async *listKeys(): AsyncGenerator<readonly string[], void, void> {
+    const { pattern, owns } = this.#keySpace('list')
+    for await (const found of this.scanner.scan(pattern)) {
+      yield found.filter((key) => owns(key) && !this.#server.isOwn(key))
+    }
+  }
+
+  /** @throws CacheBackendError: the keys cannot be told from others'. */
+  #keySpace(operation: string): KeySpace {
     const { keyFunction, keyPrefix, version } = this.#settings
     const space = keySpaceOf(keyFunction, keyPrefix, version)
-    if (space === undefined) {
-      throw new CacheBackendError(
-        'RedisCache: clear failed: keyFunction makes keys that cannot be told from those of another key prefix; let it put key and key prefix into them as they are',
-        { backend: 'RedisCache', operation: 'clear' },
-      )
-    }
+    if (space !== undefined) return space
+    throw new CacheBackendError(
+      `RedisCache: ${operation} failed: keyFunction makes keys that cannot be told from those of another key prefix; let it put key and key prefix into them as they are`,
+      { backend: 'RedisCache', operation },
+    )
+  }
+
+  async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
+    if (this.#flushOnClear) return scanner.flush()
+    const space = this.#keySpace('clear')
     await scanner.remove(space.pattern, (key) => space.owns(key) && !isSpared(key))
   }
 

@@ -60,6 +60,10 @@ export class TieredPrimitives implements OwnStore<unknown> {
     )
   }
 
+  get listKeys(): OwnStore<unknown>['listKeys'] {
+    return this.#remote.core.store.listKeys
+  }
+
   get format(): PayloadFormat | undefined {
     return this.#remote.core.store.format
   }
