@@ -1,5 +1,3 @@
-import { MisuseError, show } from '../../src/errors.js'
-import { absoluteUri } from '../../src/http/page-key.js'
 import { checkEachOption, checkOption, isText, must } from './option-checks.js'
 
 /** Options of `invalidate`. */
@@ -38,19 +36,4 @@ export function checkInvalidateOptions(options: InvalidateOptions): InvalidateOp
     vary[name.toLowerCase()] = value
   }
   return { ...options, vary }
-}
-
-/** @throws TypeError: not an absolute http or https URL. */
-export function toAbsoluteUri(url: unknown): string {
-  const text = url instanceof URL ? url.href : url
-  if (typeof text === 'string') {
-    const parts = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(text)
-    const [, protocol = '', host, target = ''] = parts ?? []
-    const path = target.startsWith('/') ? target : `/${target}`
-    const uri = absoluteUri(protocol.toLowerCase(), host, path)
-    if (uri !== undefined) return uri
-  }
-  throw new MisuseError(
-    `invalidate: ${show(text)} is no absolute URL; give one such as https://example.com/news`,
-  )
 }

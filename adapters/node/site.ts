@@ -1,17 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { talliesOf, type Caches } from '../../src/caches.js'
 import { headerOf } from '../../src/http/header-values.js'
+import { toAbsoluteUri } from '../../src/http/page-key.js'
 import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
 import { Makings } from '../../src/making/makings.js'
 import { Marks } from '../../src/pages/marks.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
-import {
-  checkInvalidateOptions,
-  toAbsoluteUri,
-  type InvalidateOptions,
-} from './invalidate-options.js'
+import { checkInvalidateOptions, type InvalidateOptions } from './invalidate-options.js'
 import type { PageOptions } from './options.js'
 import type { Place } from './place.js'
 import { admit } from './request.js'

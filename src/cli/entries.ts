@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import type { EntryDescription } from '../describe.js'
 import type { Version } from '../keys.js'
 import { UsageError } from './faults.js'
+import { countEntries, showEntryCount } from './listing.js'
 import type { Session } from './session.js'
 import {
   EXIT_DONE,
@@ -15,6 +16,7 @@ import {
 export interface EntryOptions {
   readonly keyVersion?: string | undefined
   readonly info?: boolean | undefined
+  readonly dryRun?: boolean | undefined
 }
 
 /** A version as it was typed: a whole number is one, anything else a text. */
@@ -57,10 +59,20 @@ export async function deleteEntry(
   session: Session,
   alias: string,
   key: string,
-  { keyVersion }: EntryOptions,
+  { keyVersion, dryRun = false }: EntryOptions,
 ): Promise<ExitCode> {
   const cache = await session.reachable(alias)
   const version = toVersion('delete', keyVersion)
+  if (dryRun) {
+    const isThere = await session.strictly(() => cache.has(key, { version }))
+    const asked = { alias, key, storedKey: cache.makeKey(key, version) }
+    session.result({ dryRun, ...asked, found: isThere }, () =>
+      isThere
+        ? `${JSON.stringify(key)} would be deleted from ${alias}`
+        : `${JSON.stringify(key)} is not in ${alias} (stored key ${JSON.stringify(asked.storedKey)})`,
+    )
+    return EXIT_DONE
+  }
   const deleted = await session.strictly(() => cache.delete(key, { version }))
   const storedKey = cache.makeKey(key, version)
   session.result({ alias, key, storedKey, deleted }, () =>
@@ -72,8 +84,20 @@ export async function deleteEntry(
 }
 
 /** Removes what a cache could have written. */
-export async function clearCache(session: Session, alias: string): Promise<ExitCode> {
+export async function clearCache(
+  session: Session,
+  alias: string,
+  { dryRun = false }: Pick<EntryOptions, 'dryRun'>,
+): Promise<ExitCode> {
   const cache = await session.reachable(alias)
+  if (dryRun) {
+    const entries = await countEntries(session, alias, () => true)
+    session.result(
+      { dryRun, alias, entries },
+      () => `${alias} would be cleared: ${showEntryCount(entries)}`,
+    )
+    return EXIT_DONE
+  }
   await session.strictly(() => cache.clear())
   session.result({ alias, cleared: true }, () => `${alias} is cleared`)
   return EXIT_DONE

@@ -1,7 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { coreOf } from '../backend/core.js'
+import type { Cache } from '../cache.js'
 import { FragmentCache } from '../fragment/render.js'
+import { md5, toAbsoluteUri } from '../http/page-key.js'
 import { operationChannel, type OperationMessage } from '../observe/channels.js'
+import { fragmentTag, userTag } from '../tags.js'
+import type { InvalidatesPages } from './config.js'
 import { CommandError, errorLine, UsageError } from './faults.js'
+import { countEntries, showEntryCount, type ListedEntry } from './listing.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, type ExitCode } from './terminal.js'
 
@@ -11,6 +17,7 @@ export interface InvalidateArguments {
   readonly url?: string | undefined
   readonly using?: string | undefined
   readonly soft?: boolean | undefined
+  readonly dryRun?: boolean | undefined
 }
 
 /** Checks what needs no caches. @throws UsageError */
@@ -42,27 +49,30 @@ export function checkInvalidation({ fragment, tag, url, using, soft }: Invalidat
 
 /** Makes a fragment, whatever has a tag, or a page a miss; if soft, stale. */
 export async function invalidate(session: Session, args: InvalidateArguments): Promise<ExitCode> {
-  const { fragment, tag, url, using, soft = false } = args
+  const { fragment, tag, url, using, soft = false, dryRun = false } = args
   if (using !== undefined) session.cache(using)
   if (url !== undefined) {
-    await invalidateUrl(session, url)
+    await (dryRun ? foretellUrl(session, url) : invalidateUrl(session, url))
   } else if (fragment !== undefined) {
-    await invalidateFragment(session, fragment, using, soft)
+    await invalidateFragment(session, fragment, using, { soft, dryRun })
   } else if (tag !== undefined) {
-    await invalidateTag(session, tag, using, soft)
+    await invalidateTag(session, tag, using, { soft, dryRun })
   }
   return EXIT_DONE
 }
 
+interface How {
+  readonly soft: boolean
+  readonly dryRun: boolean
+}
+
 const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
 
+/** What would become stale, or invalidated. */
+const wouldBe = (soft: boolean): string => `would be ${became(soft)}`
+
 async function invalidateUrl(session: Session, url: string): Promise<void> {
-  const { pages, path } = session.config
-  if (pages === undefined) {
-    throw new CommandError(
-      `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with what responseCache gave`,
-    )
-  }
+  const pages = pagesOf(session)
   const aliases = await aliasesUsed(session, () => pages.invalidate(url))
   const away = await session.unreachable(aliases)
   if (aliases.length > 0 && away.length === aliases.length) {
@@ -74,11 +84,35 @@ async function invalidateUrl(session: Session, url: string): Promise<void> {
   session.result({ url }, () => `${url}: every stored variant is invalidated`)
 }
 
+/** @throws CommandError: the configuration exports none. */
+function pagesOf({ config: { pages, path } }: Session): InvalidatesPages {
+  if (pages !== undefined) return pages
+  throw new CommandError(
+    `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with what responseCache gave`,
+  )
+}
+
+async function foretellUrl(session: Session, url: string): Promise<void> {
+  pagesOf(session)
+  const reached = await reachedAliases(session)
+  // Part of every page's key is the digest of its URL.
+  const mark = `.${md5(toAbsoluteUri(url))}.`
+  const entries = await countIn(
+    session,
+    reached,
+    ({ key, kind }) => kind === 'page' && key.includes(mark),
+  )
+  session.result(
+    { dryRun: true, url, entries },
+    () => `${url}: ${wouldBe(false)}: ${showCounts(entries)}`,
+  )
+}
+
 async function invalidateFragment(
   session: Session,
   fragment: string,
   using: string | undefined,
-  soft: boolean,
+  { soft, dryRun }: How,
 ): Promise<void> {
   const { caches } = session
   const alias = using ?? ['template_fragments', 'default'].find((name) => caches.has(name))
@@ -87,17 +121,26 @@ async function invalidateFragment(
       'invalidate: there is no cache called template_fragments or default; name the one with --using',
     )
   }
-  await session.reachable(alias)
-  sayUnreached(
-    session,
-    await session.unreachable(caches.aliases),
-    '; what contains the fragment may stay there',
-  )
+  const cache = await session.reachable(alias)
+  const away = await session.unreachable(caches.aliases)
+  sayUnreached(session, away, '; what contains the fragment may stay there')
+  const what = `fragment ${JSON.stringify(fragment)} in ${alias}`
+  if (dryRun) {
+    const aliases = caches.aliases.filter((one) => !away.includes(one))
+    const entries = await countIn(session, aliases, (entry) => entry.fragments.includes(fragment))
+    session.result(
+      { dryRun, fragment, using: alias, soft, entries },
+      () => `${what}, and what contains it: ${wouldBe(soft)}: ${showCounts(entries)}`,
+    )
+    return
+  }
+  const counters = (await hasCounter(cache, fragmentTag(fragment))) ? 1 : 0
   const fragments = new FragmentCache(caches)
   await inAll(session, () => fragments.invalidate(fragment, { using: alias, soft }))
-  session.result(
-    { fragment, using: alias, soft },
-    () => `fragment ${JSON.stringify(fragment)} in ${alias}: every variant is ${became(soft)}`,
+  session.result({ fragment, using: alias, soft, counters }, () =>
+    counters === 0
+      ? `${what}: nothing that is there was stored under that name`
+      : `${what}: every variant is ${became(soft)}`,
   )
 }
 
@@ -105,27 +148,78 @@ async function invalidateTag(
   session: Session,
   tag: string,
   using: string | undefined,
-  soft: boolean,
+  { soft, dryRun }: How,
 ): Promise<void> {
   const { caches } = session
-  let reached = [using ?? '']
+  const reached = using === undefined ? await reachedAliases(session) : [using]
+  if (using !== undefined) await session.reachable(using)
+  const what = `tag ${JSON.stringify(tag)}`
+  if (dryRun) {
+    const entries = await countIn(session, reached, ({ tags }) => tags.includes(tag))
+    session.result(
+      { dryRun, tag, aliases: reached, soft, entries },
+      () => `${what}: ${wouldBe(soft)}: ${showCounts(entries)}`,
+    )
+    return
+  }
+  const answers = await Promise.all(
+    reached.map((alias) => hasCounter(caches.get(alias), userTag(tag))),
+  )
+  const known = reached.filter((_, i) => answers[i])
   if (using === undefined) {
-    const away = await session.unreachable(caches.aliases)
-    sayUnreached(session, away)
-    reached = caches.aliases.filter((alias) => !away.includes(alias))
-    if (reached.length === 0) {
-      throw new CommandError('invalidate: there is no cache that can be reached from here')
-    }
     await inAll(session, () => caches.invalidateTags([tag], { soft }))
   } else {
-    const cache = await session.reachable(using)
-    await session.strictly(() => cache.invalidateTags([tag], { soft }))
+    await session.strictly(() => caches.get(using).invalidateTags([tag], { soft }))
   }
-  session.result(
-    { tag, aliases: reached, soft },
-    () =>
-      `tag ${JSON.stringify(tag)} in ${reached.join(', ')}: what was stored with it is ${became(soft)}`,
+  session.result({ tag, aliases: reached, soft, counters: known.length }, () =>
+    known.length === 0
+      ? `${what} in ${reached.join(', ')}: nothing that is there was stored with it`
+      : `${what} in ${known.join(', ')}: what was stored with it is ${became(soft)}`,
   )
+}
+
+/** The caches whose entries can be reached from here; says which can not. @throws CommandError: there is none. */
+async function reachedAliases(session: Session): Promise<string[]> {
+  const { aliases } = session.caches
+  const away = await session.unreachable(aliases)
+  sayUnreached(session, away)
+  if (away.length < aliases.length) return aliases.filter((alias) => !away.includes(alias))
+  throw new CommandError('invalidate: there is no cache that can be reached from here')
+}
+
+/**
+ * Whether a cache has a counter of a stored tag: it is begun before the first entry that has the tag is stored. One that
+ * was lost took these entries with it.
+ */
+async function hasCounter(cache: Cache, storedTag: string): Promise<boolean> {
+  const { entries } = coreOf(cache)
+  try {
+    const { seen } = await entries.lookup([], [storedTag], { isCurrent: true })
+    return seen.get(storedTag) !== undefined
+  } catch {
+    // The store fails, which the invalidation tells.
+    return true
+  }
+}
+
+type Counts = Readonly<Record<string, number | null>>
+
+/** How many entries that are meant each cache has, by alias. */
+async function countIn(
+  session: Session,
+  aliases: readonly string[],
+  isMeant: (entry: ListedEntry) => boolean,
+): Promise<Counts> {
+  const counts = await Promise.all(
+    aliases.map(async (alias) => [alias, await countEntries(session, alias, isMeant)] as const),
+  )
+  return Object.fromEntries(counts)
+}
+
+function showCounts(entries: Counts): string {
+  return Object.entries(entries)
+    .map(([alias, count]) => `${showEntryCount(count)} in ${alias}`)
+    .join(', ')
 }
 
 async function inAll(session: Session, action: () => Promise<void>): Promise<void> {

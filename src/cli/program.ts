@@ -17,6 +17,8 @@ const CACHES = {
   ...JSON_OPTION,
 } as const
 
+const DRY_RUN = { dryRun: { text: 'say what would be dropped, and drop nothing' } } as const
+
 const KEY_VERSION = {
   keyVersion: { value: 'VERSION', text: "the entry's version; default: the cache's" },
 } as const
@@ -122,6 +124,49 @@ fragcache stats --watch --json >> stats.jsonl`,
     },
   }),
   command({
+    name: 'list',
+    args: ['<ALIAS>'],
+    usage: 'ALIAS [--tag TAG] [--limit COUNT] [--config FILE] [--json]',
+    summary: 'show which entries a cache has',
+    text: `Lists the entries of the cache ALIAS: what they are, when they end, what they take and
+their tags. Memcached cannot tell which entries it has. Reads every entry once, which
+takes its time where there are very many.
+
+${CONFIG}`,
+    examples: `fragcache list default
+fragcache list default --tag country:de
+fragcache list default --limit 0 --json | jq '.entries[].key'`,
+    options: {
+      tag: { value: 'TAG', text: 'only those with this tag' },
+      limit: { value: 'COUNT', text: 'how many at most; 0: all; default 100' },
+      ...CACHES,
+    },
+    run: ([alias], options, output) =>
+      overCaches('list', options, output, async (session) => {
+        const { showEntries } = await import('./listing.js')
+        return showEntries(session, alias, options)
+      }),
+  }),
+  command({
+    name: 'tags',
+    args: ['<ALIAS>'],
+    usage: 'ALIAS [--config FILE] [--json]',
+    summary: 'show which tags the entries of a cache have',
+    text: `Lists the tags of the entries of the cache ALIAS, and how many entries have each.
+Memcached cannot tell which entries it has. Reads every entry once, which takes its
+time where there are very many.
+
+${CONFIG}`,
+    examples: `fragcache tags default
+fragcache tags default --json | jq -r '.tags[].tag'`,
+    options: CACHES,
+    run: ([alias], options, output) =>
+      overCaches('tags', options, output, async (session) => {
+        const { showTags } = await import('./listing.js')
+        return showTags(session, alias)
+      }),
+  }),
+  command({
     name: 'get',
     args: ['<ALIAS>', '<KEY>'],
     usage: 'ALIAS KEY [--key-version VERSION] [--info]\n       [--config FILE] [--json]',
@@ -148,7 +193,7 @@ fragcache get default user:7 --json | jq .value`,
   command({
     name: 'delete',
     args: ['<ALIAS>', '<KEY>'],
-    usage: 'ALIAS KEY [--key-version VERSION]\n       [--config FILE] [--json]',
+    usage: 'ALIAS KEY [--key-version VERSION] [--dry-run]\n       [--config FILE] [--json]',
     summary: 'remove an entry',
     text: `Removes the entry that the cache ALIAS has under KEY, and says whether it was there.
 That it was not there is no failure.
@@ -156,7 +201,7 @@ That it was not there is no failure.
 ${CONFIG}`,
     examples: `fragcache delete default user:7
 fragcache delete default "$(fragcache key sidebar alice 7)"`,
-    options: { ...KEY_VERSION, ...CACHES },
+    options: { ...KEY_VERSION, ...DRY_RUN, ...CACHES },
     run: ([alias, key], options, output) =>
       overCaches('delete', options, output, async (session) => {
         const { deleteEntry } = await import('./entries.js')
@@ -166,33 +211,36 @@ fragcache delete default "$(fragcache key sidebar alice 7)"`,
   command({
     name: 'clear',
     args: ['<ALIAS>'],
-    usage: 'ALIAS [--config FILE] [--json]',
+    usage: 'ALIAS [--dry-run] [--config FILE] [--json]',
     summary: 'remove everything that a cache keeps',
     text: `Removes everything that the cache ALIAS could have written. Entries with another key
 prefix survive. It does not ask first.
 
 ${CONFIG}`,
-    examples: 'fragcache clear template_fragments',
-    options: CACHES,
+    examples: `fragcache clear template_fragments --dry-run
+fragcache clear template_fragments`,
+    options: { ...DRY_RUN, ...CACHES },
     run: ([alias], options, output) =>
       overCaches('clear', options, output, async (session) => {
         const { clearCache } = await import('./entries.js')
-        return clearCache(session, alias)
+        return clearCache(session, alias, options)
       }),
   }),
   command({
     name: 'invalidate',
     args: [],
     usage:
-      '--fragment NAME | --tag TAG | --url URL\n       [--using ALIAS] [--soft] [--config FILE] [--json]',
+      '--fragment NAME | --tag TAG | --url URL\n       [--using ALIAS] [--soft] [--dry-run] [--config FILE] [--json]',
     summary: 'make a fragment, what has a tag, or a page a miss',
     text: `Makes every variant of a fragment a miss, or every entry that was stored with a tag, or
 every stored variant of a page. With --soft what has a fragment or a tag becomes stale
 instead: who allows that is served it once more while it is made again. It does not ask
-first.
+first; --dry-run says what it would do. Says so if nothing has ever been stored with
+the tag, or under the name.
 
 ${CONFIG} --url needs the pages.`,
     examples: `fragcache invalidate --fragment sidebar
+fragcache invalidate --tag country:de --dry-run
 fragcache invalidate --tag country:de
 fragcache invalidate --url https://example.com/countries/de`,
     options: {
@@ -207,6 +255,7 @@ fragcache invalidate --url https://example.com/countries/de`,
         text: "the fragment's cache, or the only one whose entries are meant",
       },
       soft: { text: 'make them stale instead of gone' },
+      ...DRY_RUN,
       ...CACHES,
     },
     run: async (_, options, output) => {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { MisuseError, show } from '../errors.js'
 import { headerText, type HeaderFields } from './header-values.js'
 
 /**
@@ -117,4 +118,19 @@ export function absoluteUri(
   if (protocol !== 'http' && protocol !== 'https') return undefined
   if (host === undefined || !HOST.test(host) || target[0] !== '/') return undefined
   return `${protocol}://${host}${target}`
+}
+
+/** The URI by which pages are keyed, of a URL as people write it. @throws TypeError: not an absolute http or https URL. */
+export function toAbsoluteUri(url: unknown): string {
+  const text = url instanceof URL ? url.href : url
+  if (typeof text === 'string') {
+    const parts = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(text)
+    const [, protocol = '', host, target = ''] = parts ?? []
+    const path = target.startsWith('/') ? target : `/${target}`
+    const uri = absoluteUri(protocol.toLowerCase(), host, path)
+    if (uri !== undefined) return uri
+  }
+  throw new MisuseError(
+    `invalidate: ${show(text)} is no absolute URL; give one such as https://example.com/news`,
+  )
 }

@@ -5,7 +5,9 @@ import { RedisCache } from '../../src/backends/redis.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import Database from 'better-sqlite3'
+import { FileBasedCache } from '../../src/backends/file.js'
 import { createCaches, FragmentCache, type Cache } from '../../src/index.js'
+import { inProject } from '../support/samples.js'
 import { freePort, sharedServer } from '../support/servers.js'
 import { configure, ownFolder, run, runJson } from './support.js'
 
@@ -30,6 +32,11 @@ const stores: [string, string, () => Promise<Cache>][] = [
       await createCacheTable(cache)
       return cache
     },
+  ],
+  [
+    'files',
+    `new FileBasedCache({ location: ${JSON.stringify(join(folder, 'files'))}, keyPrefix })`,
+    () => Promise.resolve(new FileBasedCache({ location: join(folder, 'files'), keyPrefix })),
   ],
 ]
 if (redis !== undefined) {
@@ -57,7 +64,7 @@ function configOf(expression: string): string {
   )
 }
 
-describe.each(stores)('fragcache over %s', (_, expression, open) => {
+describe.each(stores)('fragcache over %s', (store, expression, open) => {
   const config = configOf(expression)
   let cache: Cache
   beforeAll(async () => {
@@ -221,7 +228,7 @@ describe.each(stores)('fragcache over %s', (_, expression, open) => {
     const args = ['invalidate', '--tag', 't', '--using', 'default', '--soft']
     const { json, error } = await overJson(...args)
     expect(error).toBe('')
-    expect(json).toEqual({ tag: 't', aliases: ['default'], soft: true })
+    expect(json).toEqual({ tag: 't', aliases: ['default'], soft: true, counters: 1 })
     expect(await cache.describe('k')).toMatchObject({ value: 'old', isStale: true })
   })
 
@@ -234,10 +241,152 @@ describe.each(stores)('fragcache over %s', (_, expression, open) => {
     const { code, json, error } = await overJson('invalidate', '--fragment', 'menu')
     expect(code).toBe(0)
     expect(error).toMatch(/not reached.*: local; what contains the fragment may stay there$/)
-    expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false })
+    expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false, counters: 1 })
     for (const name of ['a', 'b']) {
       expect(await cache.has(fragments.makeKey('menu', [name]))).toBe(false)
     }
+  })
+
+  it('invalidate says so where nothing was ever stored with the tag, or under the name', async () => {
+    const none = `none-${randomUUID()}`
+    const tag = await over('invalidate', '--tag', none, '--using', 'default')
+    expect(tag).toEqual({
+      code: 0,
+      out: `tag "${none}" in default: nothing that is there was stored with it`,
+      error: '',
+    })
+    const other = await overJson('invalidate', '--tag', `${none}-2`, '--using', 'default')
+    expect(other).toMatchObject({ code: 0, json: { counters: 0 } })
+    const fragment = await over('invalidate', '--fragment', none)
+    expect(fragment.out).toBe(
+      `fragment "${none}" in default: nothing that is there was stored under that name`,
+    )
+  })
+
+  it('--dry-run says what would be dropped, and drops nothing', async () => {
+    await cache.clear()
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    const body = { name: 'menu', varyOn: ['a'], tags: ['dry'] }
+    await fragments.render(body, () => 'made')
+    await cache.set('k', 1, { tags: ['dry'] })
+    await cache.set('other', 2)
+    const lists = store !== 'Memcached'
+    const dry = async (...args: string[]) => {
+      const { code, json } = await overJson(...args, '--dry-run')
+      expect({ code, dryRun: (json as { dryRun?: boolean }).dryRun }).toEqual({
+        code: 0,
+        dryRun: true,
+      })
+      return json
+    }
+    expect(await dry('delete', 'default', 'k')).toMatchObject({ key: 'k', found: true })
+    expect(await dry('delete', 'default', 'none')).toMatchObject({ found: false })
+    expect(await dry('clear', 'default')).toMatchObject({ entries: lists ? 3 : null })
+    const ofTag = { tag: 'dry', aliases: ['default'], entries: { default: lists ? 2 : null } }
+    expect(await dry('invalidate', '--tag', 'dry')).toMatchObject(ofTag)
+    expect(await dry('invalidate', '--fragment', 'menu')).toMatchObject({
+      fragment: 'menu',
+      entries: { default: lists ? 1 : null },
+    })
+    const { out } = await over('invalidate', '--tag', 'dry', '--soft', '--dry-run')
+    expect(out).toBe(
+      `tag "dry": would be stale: ${lists ? '2 entries' : 'entries of which the store cannot tell the number'} in default`,
+    )
+    expect([...(await cache.getMany(['k', 'other'])).values()]).toEqual([1, 2])
+    expect(await fragments.render(body, () => 'made again')).toBe('made')
+  })
+
+  it('list and tags show what there is, or say that the store cannot tell', async () => {
+    await cache.clear()
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    await fragments.render({ name: 'menu', varyOn: ['a'], tags: ['t1'] }, () => 'made')
+    await cache.set('user:7', 'x'.repeat(2000), { tags: ['t1', 't2'], timeout: 600 })
+    await cache.set('draft', 1, { timeout: null, version: 2 })
+    await cache.set('gone', 1, { tags: ['t3'] })
+    await cache.invalidateTags(['t3'])
+    await cache.add('fragcache.lock.x', 1)
+    if (store === 'Memcached') {
+      for (const command of ['list', 'tags']) {
+        const { code, out, error } = await over(command, 'default')
+        expect({ code, out }).toEqual({ code: 1, out: '' })
+        expect(error).toBe(
+          `fragcache: ${command}: default (MemcachedCache) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
+        )
+      }
+      return
+    }
+    const { json } = await overJson('list', 'default')
+    const menu = fragments.makeKey('menu', ['a'])
+    expect(json).toMatchObject({
+      alias: 'default',
+      isWhole: true,
+      entries: [
+        { key: 'draft', version: 2, kind: 'value', tags: [], expiresAtMs: null },
+        { key: menu, kind: 'fragment', tags: ['t1'], fragments: ['menu'] },
+        { key: 'user:7', storedKey: cache.makeKey('user:7'), kind: 'value', tags: ['t1', 't2'] },
+      ],
+    })
+    const { out } = await over('list', 'default', '--tag', 't2')
+    expect(out.split('\n')).toHaveLength(2)
+    expect(out).toMatch(
+      /^KEY +KIND +EXPIRES IN +SIZE +TAGS\nuser:7 +value +10 min +\d\.\d kB +t1, t2$/,
+    )
+    const few = await over('list', 'default', '--limit', '1')
+    expect(few.out.split('\n')).toHaveLength(2)
+    expect(few.error).toBe('fragcache: list: there are more than 1; --limit 0 lists all')
+    expect((await over('tags', 'default')).out).toBe('TAG  ENTRIES\nt1         2\nt2         1')
+    expect((await overJson('tags', 'default')).json).toEqual({
+      alias: 'default',
+      tags: [
+        { tag: 't1', entries: 2 },
+        { tag: 't2', entries: 1 },
+      ],
+    })
+    expect((await over('list', 'default', '--tag', 'none')).out).toBe(
+      'default: there is no entry with the tag "none"',
+    )
+    await cache.clear()
+    expect((await over('tags', 'default')).out).toBe('default: no entry has a tag')
+  })
+})
+
+describe('fragcache list', () => {
+  it('shows none of another key prefix, and of a tiered cache what the remote one has', async () => {
+    const location = join(folder, 'neighbours')
+    const [own, other] = ['own', 'own:eu'].map(
+      (prefix) => new FileBasedCache({ location, keyPrefix: prefix }),
+    ) as [Cache, Cache]
+    await own.set('mine', 1, { tags: ['t'] })
+    await other.set('theirs', 1, { tags: ['t'] })
+    const remote = `new FileBasedCache({ location: ${JSON.stringify(location)}, keyPrefix: 'own' })`
+    const config = configure(
+      folder,
+      `import { TieredCache } from ${JSON.stringify(inProject('src/backends/tiered.ts'))}
+       export default createCaches({ default: new TieredCache({ local: new LocMemCache(), remote: ${remote} }) })`,
+    )
+    const { json, error } = await runJson(['list', 'default', '--config', config])
+    expect(error).toBe('')
+    expect(json).toMatchObject({ entries: [{ key: 'mine', tags: ['t'] }] })
+    const tag = await runJson(['invalidate', '--tag', 't', '--config', config])
+    expect(tag.json).toMatchObject({ counters: 1 })
+    const none = await runJson(['invalidate', '--tag', 'nothing', '--config', config])
+    expect(none.json).toMatchObject({ counters: 0 })
+    expect([await own.has('mine'), await other.has('theirs')]).toEqual([false, true])
+  })
+
+  it('names an entry by its stored key where the key function hides the key', async () => {
+    const location = join(folder, 'hidden')
+    const keyFunction = (key: string, prefix: string, version: unknown) =>
+      `${prefix}/${String(version)}/${Buffer.from(key).toString('hex')}`
+    await new FileBasedCache({ location, keyFunction }).set('mine', 1)
+    const config = configure(
+      folder,
+      `const keyFunction = (key, prefix, version) => \`\${prefix}/\${version}/\${Buffer.from(key).toString('hex')}\`
+       export default createCaches({ default: new FileBasedCache({ location: ${JSON.stringify(location)}, keyFunction }) })`,
+    )
+    const { json } = await runJson(['list', 'default', '--config', config])
+    const storedKey = keyFunction('mine', '', 1)
+    expect(json).toMatchObject({ entries: [{ key: storedKey, storedKey, kind: 'value' }] })
   })
 })
 

@@ -7,7 +7,7 @@ import { responseCache } from '../../adapters/express/index.js'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { createCaches } from '../../src/index.js'
 import { inProject } from '../support/samples.js'
-import { configure, ownFolder, run } from './support.js'
+import { configure, ownFolder, run, runJson } from './support.js'
 
 describe('fragcache invalidate --url', () => {
   it('makes a page a miss that the application stored, and no other', async () => {
@@ -46,6 +46,14 @@ describe('fragcache invalidate --url', () => {
        const caches = createCaches({ default: new DatabaseCache({ location: 'entries', database }), local: new LocMemCache() })
        export default { caches, pages: responseCache(caches, { alias: 'default', seconds: 600 }) }`,
     )
+    const listed = await runJson(['list', 'default', '--config', config])
+    expect(listed.json).toMatchObject({ entries: [{ kind: 'page' }, { kind: 'page' }] })
+    const dry = ['--dry-run', '--config', config]
+    const foretold = await runJson(['invalidate', '--url', `${site}/countries/de`, ...dry])
+    expect(foretold.json).toMatchObject({ dryRun: true, entries: { default: 1 } })
+    const none = await run(['invalidate', '--url', `${site}/countries/xx`, ...dry])
+    expect(none.out).toBe(`${site}/countries/xx: would be invalidated: no entries in default`)
+    expect(await visit('/countries/de')).toBe('made 1')
     expect(await run(['invalidate', '--url', `${site}/countries/de`, '--config', config])).toEqual({
       code: 0,
       out: `${site}/countries/de: every stored variant is invalidated`,

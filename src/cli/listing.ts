@@ -1,0 +1,210 @@
+import { coreOf } from '../backend/core.js'
+import { isOwnKey } from '../backends/own-keys.js'
+import type { Cache } from '../cache.js'
+import type { EntryDescription } from '../describe.js'
+import { readDescription } from '../describe.js'
+import { defaultKeyFunction, type Version } from '../keys.js'
+import { CommandError, UsageError } from './faults.js'
+import type { Session } from './session.js'
+import {
+  EXIT_DONE,
+  showBytes,
+  showCount,
+  showDuration,
+  table,
+  type Column,
+  type ExitCode,
+} from './terminal.js'
+
+/** What an entry is: a fragment has its name behind it. */
+export type Kind = 'fragment' | 'page' | 'value'
+
+/** An entry in a list. */
+export interface ListedEntry extends Omit<EntryDescription, 'value' | 'alias'> {
+  readonly kind: Kind
+}
+
+/** Whether a store tells which entries it keeps. */
+export function canList(cache: Cache): boolean {
+  return coreOf(cache).store.listKeys !== undefined
+}
+
+/**
+ * The live entries that a cache could have written, stale ones too, in no order; without what is kept for tags and
+ * locks.
+ *
+ * @throws CommandError: the store cannot tell them.
+ */
+export async function* listEntries(
+  session: Session,
+  alias: string,
+  cache: Cache,
+): AsyncGenerator<ListedEntry, void, void> {
+  const core = coreOf(cache)
+  const { listKeys } = core.store
+  if (listKeys === undefined) {
+    throw new CommandError(
+      `${session.command}: ${alias} (${core.backendName}) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
+    )
+  }
+  const seen = new Set<string>()
+  for await (const part of listKeys()) {
+    const keys = part.filter((storedKey) => !seen.has(storedKey))
+    for (let i = 0; i < keys.length; i += AT_ONCE) {
+      const some = keys.slice(i, i + AT_ONCE)
+      for (const storedKey of some) seen.add(storedKey)
+      yield* (await Promise.all(some.map((one) => describeStored(cache, one)))).filter(isEntry)
+    }
+  }
+}
+
+/** Entries that are looked at together. */
+const AT_ONCE = 100
+
+const isEntry = (entry: ListedEntry | undefined): entry is ListedEntry => entry !== undefined
+
+async function describeStored(cache: Cache, storedKey: string): Promise<ListedEntry | undefined> {
+  const named = split(cache, storedKey)
+  if (named === undefined ? isOwnKey(storedKey) : named.key.startsWith('fragcache.')) {
+    return undefined
+  }
+  const { key, version } = named ?? { key: storedKey, version: coreOf(cache).settings.version }
+  const found = await readDescription(coreOf(cache), { key, storedKey, version })
+  // What only says by which headers the pages of a URL vary is no page.
+  if (found === undefined || key.startsWith(PAGES_HEADERS)) return undefined
+  const { value: _value, alias: _alias, ...entry } = found
+  return { ...entry, kind: kindOf(key) }
+}
+
+const PAGES_HEADERS = 'views.decorators.cache.cache_header.'
+
+function kindOf(key: string): Kind {
+  if (key.startsWith('template.cache.')) return 'fragment'
+  return key.startsWith('views.decorators.cache.cache_page.') ? 'page' : 'value'
+}
+
+/** The key and version that a stored key was made of, where the key function lets them be seen. */
+function split(
+  cache: Cache,
+  storedKey: string,
+): { readonly key: string; readonly version: Version } | undefined {
+  const { keyFunction, keyPrefix, version: own } = coreOf(cache).settings
+  const before = `${keyPrefix}:`
+  if (keyFunction !== defaultKeyFunction || !storedKey.startsWith(before)) return undefined
+  const usual = `${before}${own}:`
+  if (storedKey.startsWith(usual)) return { key: storedKey.slice(usual.length), version: own }
+  const [, text = '', key = ''] = /^([^:]*):(.+)$/s.exec(storedKey.slice(before.length)) ?? []
+  const version = /^-?\d{1,15}$/.test(text) ? Number(text) : text
+  return key === '' ? undefined : { key, version }
+}
+
+export interface ListOptions {
+  readonly tag?: string | undefined
+  readonly limit?: string | undefined
+}
+
+const DEFAULT_LIMIT = 100
+
+/** @throws UsageError: it is no number of entries. */
+function toLimit(limit: string | undefined): number {
+  if (limit === undefined) return DEFAULT_LIMIT
+  if (!/^\d{1,9}$/.test(limit)) {
+    throw new UsageError(
+      `list: --limit ${JSON.stringify(limit)} is no number of entries; 0 lists all`,
+    )
+  }
+  return limit === '0' ? Infinity : Number(limit)
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'KEY' },
+  { title: 'KIND' },
+  { title: 'EXPIRES IN', isNumber: true },
+  { title: 'SIZE', isNumber: true },
+  { title: 'TAGS' },
+]
+
+/** Shows which entries a cache has. */
+export async function showEntries(
+  session: Session,
+  alias: string,
+  { tag, limit }: ListOptions,
+): Promise<ExitCode> {
+  const most = toLimit(limit)
+  const cache = await session.reachable(alias)
+  const entries: ListedEntry[] = []
+  let isWhole = true
+  await session.strictly(async () => {
+    for await (const entry of listEntries(session, alias, cache)) {
+      if (tag !== undefined && !entry.tags.includes(tag)) continue
+      if (entries.length < most) entries.push(entry)
+      else isWhole = false
+      if (!isWhole) break
+    }
+  })
+  entries.sort((a, b) => compare(a.key, b.key))
+  session.result({ alias, entries, isWhole }, () =>
+    entries.length === 0
+      ? `${alias}: there is no entry${tag === undefined ? '' : ` with the tag ${JSON.stringify(tag)}`}`
+      : table(COLUMNS, entries.map(cellsOf)),
+  )
+  if (!isWhole) session.say(`list: there are more than ${most}; --limit 0 lists all`)
+  return EXIT_DONE
+}
+
+function cellsOf({ key, kind, expiresAtMs, isStale, bytes, tags }: ListedEntry): string[] {
+  const left = expiresAtMs === null ? 'never' : showDuration((expiresAtMs - Date.now()) / 1000)
+  return [
+    key,
+    isStale ? `${kind}, stale` : kind,
+    left,
+    showBytes(bytes),
+    tags.length === 0 ? '-' : tags.join(', '),
+  ]
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** Shows which tags the entries of a cache have, the most frequent ones first. */
+export async function showTags(session: Session, alias: string): Promise<ExitCode> {
+  const cache = await session.reachable(alias)
+  const counts = new Map<string, number>()
+  await session.strictly(async () => {
+    for await (const { tags } of listEntries(session, alias, cache)) {
+      for (const tag of tags) counts.set(tag, (counts.get(tag) ?? 0) + 1)
+    }
+  })
+  const tags = [...counts]
+    .map(([tag, entries]) => ({ tag, entries }))
+    .sort((a, b) => b.entries - a.entries || compare(a.tag, b.tag))
+  session.result({ alias, tags }, () =>
+    tags.length === 0
+      ? `${alias}: no entry has a tag`
+      : table(
+          [{ title: 'TAG' }, { title: 'ENTRIES', isNumber: true }],
+          tags.map(({ tag, entries }) => [tag, showCount(entries)]),
+        ),
+  )
+  return EXIT_DONE
+}
+
+/** How many entries of a cache there are of a kind; `null` where the store cannot tell. */
+export async function countEntries(
+  session: Session,
+  alias: string,
+  isMeant: (entry: ListedEntry) => boolean,
+): Promise<number | null> {
+  const cache = session.cache(alias)
+  if (!canList(cache)) return null
+  let count = 0
+  await session.strictly(async () => {
+    for await (const entry of listEntries(session, alias, cache)) if (isMeant(entry)) count++
+  })
+  return count
+}
+
+/** A number of entries in a sentence. */
+export function showEntryCount(count: number | null): string {
+  if (count === null) return 'entries of which the store cannot tell the number'
+  return count === 1 ? '1 entry' : `${count === 0 ? 'no' : showCount(count)} entries`
+}
