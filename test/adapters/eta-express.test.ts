@@ -1,9 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { Eta } from 'eta'
+import type { Request } from 'express'
 import { createCaches, FragmentCache, LocMemCache, type Cache, type Caches } from 'fragcache'
-import { cachePlugin } from 'fragcache/eta'
+import { cacheEngine, cachePlugin } from 'fragcache/eta'
+import { responseCache } from 'fragcache/express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -17,6 +20,7 @@ beforeAll(() => {
     'layout.eta': `<title><%= it.title %></title><% cache 60 head it.lang %><% it.note('head') %>[<%= it.lang %>]<% endcache %><%~ it.body %>`,
     'shop/list.eta': `<% layout('../layout', { title: 'Shop' }) %><% for (const item of it.items) { %><% cache 60 item item.id tags=['item:' + item.id] %><% it.note(item.id) %><%~ await includeAsync('./item', { item }) %><% endcache %><% } %>`,
     'shop/item.eta': `<b><%= item(it).name %></b><% function item(data) { return data.item } %>`,
+    'greet.eta': `For <b><% nocache %><%= it.visitor %><% endnocache %></b><% cache 60 by it.author tags=['author:' + it.author] %><% it.note('by') %> by <%= it.author %><% endcache %>`,
     'broken.eta': `\n<% cache 60 a + 1 %>x<% endcache %>`,
     'failing.eta': `\n<% cache it.nope a %>x<% endcache %>`,
   }
@@ -38,12 +42,9 @@ const kinds: [string, () => Cache][] = [
 describe.each(expressVersions)('Eta as the view engine of $version', ({ express }) => {
   const open = (caches: Caches, note: (what: unknown) => void = () => undefined) => {
     const app = express()
-    const eta = new Eta({ views, cache: true, plugins: [cachePlugin(caches)] })
     app.set('views', views)
     app.set('view engine', 'eta')
-    app.engine('eta', (file, data, done) => {
-      eta.renderAsync(relative(views, file), data).then((html) => done(null, html), done)
-    })
+    app.engine('eta', cacheEngine(new Eta({ cache: true }), caches))
     app.locals.note = note
     app.get('/list/:lang', (req, res) => {
       const items = [1, 2].map((id) => ({ id, name: `<${id}>` }))
@@ -99,4 +100,57 @@ describe.each(expressVersions)('Eta as the view engine of $version', ({ express 
       }
     },
   )
+
+  it.each(kinds)('keeps pages with holes over %s', async (_, make) => {
+    const caches = createCaches({ default: make() })
+    const notes: unknown[] = []
+    const app = express()
+    app.set('views', views)
+    app.set('view engine', 'eta')
+    app.locals.note = (what: unknown) => notes.push(what)
+    const engine = cacheEngine(new Eta({ cache: true, views }), caches)
+    app.engine('eta', engine)
+    const holes = {
+      engines: [engine],
+      context: (req: Request) => ({ visitor: req.get('X-Visitor') }),
+    }
+    app.get('/', responseCache(caches, { holes }).cachePage(60), (_req, res) => {
+      res.render('greet', { author: 'ann' })
+    })
+    const site = await Site.open(app)
+    const read = async (visitor: string) =>
+      (await site.get('/', { headers: { 'X-Visitor': visitor } })).text
+    expect(await read('Bob')).toBe('For <b>Bob</b> by ann')
+    expect(notes.splice(0)).toEqual(['by'])
+    expect(await read('Eve')).toBe('For <b>Eve</b> by ann')
+    expect(notes).toEqual([])
+    await caches.invalidateTags(['author:ann'])
+    expect(await read('Eve')).toBe('For <b>Eve</b> by ann')
+    expect(notes).toEqual(['by'])
+  })
+})
+
+describe('cacheEngine', () => {
+  const caches = createCaches({ default: new LocMemCache() })
+
+  it('keeps the plugins of the engine', async () => {
+    const shout = { processTemplate: (text: string) => text.replaceAll('by', 'BY') }
+    const render = promisify(cacheEngine(new Eta({ views, plugins: [shout] }), caches))
+    const data = { author: 'ann', visitor: 'Bob', note: () => undefined }
+    expect(await render(join(views, 'greet.eta'), data)).toBe('For <b>Bob</b> BY ann')
+  })
+
+  it('asks for the folder where Express has several', async () => {
+    const render = promisify(cacheEngine(new Eta(), caches))
+    const rendered = render(join(views, 'greet.eta'), { settings: { views: [views, '/other'] } })
+    await expect(rendered).rejects.toThrow(/is no folder, and Eta has one; write new Eta/)
+  })
+
+  it.each<[unknown, string]>([
+    [new Eta({ plugins: [cachePlugin(caches)] }), 'it has the plugin of cachePlugin already'],
+    [undefined, 'install eta'],
+    [Eta, 'is no Eta; write cacheEngine(new Eta('],
+  ])('refuses what it cannot make a view engine of: %#', (eta, message) => {
+    expect(() => cacheEngine(eta as never, caches)).toThrow(message)
+  })
 })

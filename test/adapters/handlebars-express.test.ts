@@ -1,33 +1,28 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { callbackify, promisify } from 'node:util'
-import type { ErrorRequestHandler, Express } from 'express'
-import { create } from 'express-handlebars'
-import { registerCache } from 'fragcache/handlebars'
+import { promisify } from 'node:util'
+import type { ErrorRequestHandler, Express, Request } from 'express'
+import { create, engine as engineOf, ExpressHandlebars } from 'express-handlebars'
+import { responseCache } from 'fragcache/express'
+import { cacheEngine, registerCache } from 'fragcache/handlebars'
 import Handlebars from 'handlebars'
+import hbs from 'hbs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { HoleEngine } from '../../src/fragment/holes.js'
 import { createCaches, LocMemCache, type Cache, type Caches } from '../../src/index.js'
 import { countBodies } from '../conformance/fragment-suite.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { expressVersions, Site } from '../support/express.js'
 
-type Engine = (file: string, options: object, done: (error: unknown, html?: string) => void) => void
-
-// It has no types of its own.
-interface Hbs {
-  readonly handlebars: typeof Handlebars
-  readonly __express: Engine
-  registerPartials(folder: string, done: () => void): void
-  create(): Hbs
-}
-const hbs = createRequire(import.meta.url)('hbs') as Hbs
+type Engine = Parameters<Express['engine']>[1]
 
 const VIEWS = {
   // A view that begins and ends with a fragment, as one that is trimmed must not.
   'home.hbs':
     '{{#cache 60 "top" user}}Hello {{user}}{{/cache}}\n  {{> card}}\n{{#section "js"}}{{#cache 60 "js"}}JS{{/cache}}{{/section}}\n{{#each xs}}{{#cache 60 "x" this}}{{@index}}{{this}};{{/cache}}{{/each}}',
+  'greet.hbs':
+    'For <b>{{#nocache}}{{visitor}}{{/nocache}}</b>{{#cache 60 "by" user tags=(cacheTags "author" user)}} by {{user}}{{/cache}}',
   'bad.hbs': 'a\n{{#cache soon "n"}}x{{/cache}}',
   'throws.hbs': '{{#cache 60 "n"}}{{boom}}{{/cache}}',
 }
@@ -72,56 +67,42 @@ function addHelpers(handlebars: typeof Handlebars): void {
   })
 }
 
-type SetUp = (app: Express, caches: Caches, recipe: boolean) => Promise<void>
+type SetUp = (app: Express, caches: Caches, hasCacheEngine: boolean) => Promise<HoleEngine>
 
 const engines: Record<string, SetUp> = {
-  'express-handlebars': async (app, caches, recipe) => {
+  'express-handlebars': async (app, caches, hasCacheEngine) => {
     const engine = create({ handlebars: Handlebars.create(), extname: '.hbs' })
-    const { renderAsync } = registerCache(engine.handlebars as typeof Handlebars, caches)
-    if (!recipe) app.engine('hbs', engine.engine as Engine)
-    else {
-      const render = async (...args: Parameters<typeof renderAsync>) =>
-        (await renderAsync(...args)).trim()
-      Object.assign(engine, { _renderTemplate: render })
-      const renderView = (file: string, options: object) =>
-        engine.renderView(file, options as never)
-      app.engine(
-        'hbs',
-        callbackify((file: string, options: object) =>
-          renderAsync(() => renderView(file, options)),
-        ) as Engine,
-      )
-    }
     addHelpers(engine.handlebars as typeof Handlebars)
-  },
-  hbs: async (app, caches, recipe) => {
-    const instance = hbs.create()
-    const { renderAsync } = registerCache(instance.handlebars, caches)
-    const render = promisify((file: string, options: object, done: Parameters<Engine>[2]) => {
-      instance.__express(file, options, done)
-    })
-    if (!recipe) app.engine('hbs', instance.__express)
-    else {
-      app.engine(
-        'hbs',
-        callbackify((file: string, options: object) =>
-          renderAsync(() => render(file, options) as Promise<string>),
-        ) as Engine,
-      )
+    if (hasCacheEngine) {
+      const cached = cacheEngine(engine, caches)
+      app.engine('hbs', cached)
+      return cached
     }
+    app.engine('hbs', engine.engine as Engine)
+    return registerCache(engine.handlebars as typeof Handlebars, caches)
+  },
+  hbs: async (app, caches, hasCacheEngine) => {
+    const instance = hbs.create()
     addHelpers(instance.handlebars)
     await new Promise<void>((done) => instance.registerPartials(join(views, 'partials'), done))
+    if (hasCacheEngine) {
+      const cached = cacheEngine(instance, caches)
+      app.engine('hbs', cached)
+      return cached
+    }
+    app.engine('hbs', instance.__express.bind(instance))
+    return registerCache(instance.handlebars, caches)
   },
 }
 
 describe.each(expressVersions)('$version', ({ express }) => {
   describe.each(Object.entries(engines))('with %s', (_, setUp) => {
-    const open = async (cache: Cache, recipe: boolean, cacheViews: boolean) => {
+    const open = async (cache: Cache, hasCacheEngine: boolean, cacheViews: boolean) => {
       const app = express()
       app.set('views', views)
       app.set('view engine', 'hbs')
       if (cacheViews) app.enable('view cache')
-      await setUp(app, createCaches({ default: cache }), recipe)
+      await setUp(app, createCaches({ default: cache }), hasCacheEngine)
       app.get('/:view', (req, res) => {
         const { user } = req.query
         res.render(req.params.view, { user, xs: ['a', 'b'], sections: {} })
@@ -136,11 +117,11 @@ describe.each(expressVersions)('$version', ({ express }) => {
 
     it.each([
       ['over local memory, without more than registering', () => new LocMemCache(), false],
-      ['over local memory by the recipe', () => new LocMemCache(), true],
-      ['over an asynchronous cache by the recipe', () => new AsyncTestCache(), true],
-    ])('renders views %s', async (__, makeCache, recipe) => {
+      ['over local memory by cacheEngine', () => new LocMemCache(), true],
+      ['over an asynchronous cache by cacheEngine', () => new AsyncTestCache(), true],
+    ])('renders views %s', async (__, makeCache, hasCacheEngine) => {
       for (const cacheViews of [false, true]) {
-        const read = await open(makeCache(), recipe, cacheViews)
+        const read = await open(makeCache(), hasCacheEngine, cacheViews)
         const cold = await countBodies(() => read('/home?user=ann'))
         expect(cold).toEqual({ outcome: expected('ann'), bodyRuns: 7 })
         const warm = await countBodies(() => read('/home?user=ann'))
@@ -151,19 +132,52 @@ describe.each(expressVersions)('$version', ({ express }) => {
       }
     })
 
-    it('says what to call where the recipe is missing', async () => {
+    it('says what to call where cacheEngine is missing', async () => {
       const read = await open(new AsyncTestCache(), false, false)
       expect(await read('/home?user=ann')).toMatch(
         /the cache "default" answers asynchronously.*renderAsync/,
       )
     })
 
+    it.each([
+      ['local memory', () => new LocMemCache()],
+      ['an asynchronous cache', () => new AsyncTestCache()],
+    ])('keeps pages with holes over %s', async (__, makeCache) => {
+      const caches = createCaches({ default: makeCache() })
+      const app = express()
+      app.set('views', views)
+      app.set('view engine', 'hbs')
+      const engine = await setUp(app, caches, true)
+      const holes = {
+        engines: [engine],
+        context: (req: Request) => ({ visitor: req.get('X-Visitor') }),
+      }
+      const pages = responseCache(caches, { holes })
+      app.get('/:view', pages.cachePage(60), (req, res) => {
+        res.render(req.params['view'], { user: 'ann', sections: {} })
+      })
+      const site = await Site.open(app)
+      const read = async (visitor: string) =>
+        (await site.get('/greet', { headers: { 'X-Visitor': visitor } })).text
+      const greeting = (visitor: string) =>
+        `<body>For <b>${visitor}</b> by ann</body><i>foot</i>note`
+      const cold = await countBodies(() => read('Bob'))
+      expect(cold).toEqual({ outcome: greeting('Bob'), bodyRuns: 3 })
+      const warm = await countBodies(() => read('Eve'))
+      expect(warm).toEqual({ outcome: greeting('Eve'), bodyRuns: 0 })
+      await caches.invalidateTags(['author:ann'])
+      expect(await countBodies(() => read('Eve'))).toEqual({
+        outcome: greeting('Eve'),
+        bodyRuns: 1,
+      })
+    })
+
     it('passes errors on', async () => {
-      for (const [cache, recipe] of [
+      for (const [cache, hasCacheEngine] of [
         [new LocMemCache(), false],
         [new AsyncTestCache(), true],
       ] as const) {
-        const read = await open(cache, recipe, true)
+        const read = await open(cache, hasCacheEngine, true)
         expect(await read('/throws?user=ann')).toMatch(/RangeError: .*boom/)
         expect(await read('/bad?user=ann')).toMatch(
           /bad\.hbs.*line 2, fragment "n"\): the timeout is undefined/,
@@ -171,5 +185,48 @@ describe.each(expressVersions)('$version', ({ express }) => {
         expect(await read('/home?user=ann')).toBe(expected('ann'))
       }
     })
+  })
+})
+
+describe('cacheEngine', () => {
+  const caches = createCaches({ default: new LocMemCache() })
+
+  it('leaves the engine as it is', async () => {
+    const engine = create({ handlebars: Handlebars.create(), extname: '.hbs' })
+    const own = Object.keys(engine)
+    cacheEngine(engine, caches)
+    expect(Object.keys(engine)).toEqual(own)
+    const file = join(views, 'greet.hbs')
+    const options = { user: 'ann', visitor: 'Bob', layout: false as never }
+    expect(await engine.renderView(file, options)).toBe('For <b>Bob</b> by ann')
+  })
+
+  it('keeps what a hook of the engine makes of a view', async () => {
+    class Loud extends ExpressHandlebars {
+      protected override _renderTemplate(
+        ...[template, context]: Parameters<ExpressHandlebars['_renderTemplate']>
+      ): string {
+        return ` ${template(context).toUpperCase()} `
+      }
+    }
+    const engine = new Loud({ handlebars: Handlebars.create(), extname: '.hbs' })
+    const cached = cacheEngine(engine, createCaches({ default: new AsyncTestCache() }))
+    const html = await promisify(cached)(join(views, 'greet.hbs'), { user: 'ann', layout: false })
+    expect(html).toBe(' FOR <B></B> BY ANN ')
+  })
+
+  it('gives what registerCache gives', async () => {
+    const cached = cacheEngine(create({ handlebars: Handlebars.create() }), caches)
+    expect(cached.name).toBe('handlebars')
+    expect(await cached.renderAsync('{{#cache 60 "a"}}x{{/cache}}', {})).toBe('x')
+  })
+
+  it.each<[unknown, string]>([
+    [engineOf(), 'does not tell which Handlebars it renders by; write create instead of engine'],
+    [Handlebars, 'is Handlebars itself'],
+    [undefined, 'engine: undefined is no view engine; give what create'],
+    ['hbs', 'engine: "hbs" is no view engine'],
+  ])('refuses what is no view engine: %#', (engine, message) => {
+    expect(() => cacheEngine(engine as never, caches)).toThrow(message)
   })
 })

@@ -250,7 +250,14 @@ describe('the types in a strict project that checks its libraries', () => {
   }, 240_000)
 
   it('compile with every peer, and refuse what they know to be wrong', async () => {
-    const packages = [...Object.keys(engines), '@types/nunjucks', '@types/express']
+    const packages = [
+      ...Object.keys(engines),
+      'express-handlebars',
+      'hbs',
+      '@types/express',
+      '@types/hbs',
+      '@types/nunjucks',
+    ]
     for (const name of packages) await consumer.link(name)
     const sources = Object.entries(engines).map(([engine, text]) => [`${engine}.ts`, text])
     const uses = join(projectRoot, 'test', 'package', 'what-compiles.ts')

@@ -2,6 +2,9 @@
  * What an application may write, and what not. The compiler runs it, over the sources (`npm run typecheck`) and over
  * the packed types (`types.test.ts`); each `@ts-expect-error` is an error where there is none.
  */
+import { Eta } from 'eta'
+import express from 'express'
+import { create, engine } from 'express-handlebars'
 import {
   createCaches,
   FragmentCache,
@@ -10,12 +13,13 @@ import {
   type Caches,
   type FragmentOptions,
 } from 'fragcache'
-import { cachePlugin } from 'fragcache/eta'
+import { cacheEngine as cacheEta, cachePlugin } from 'fragcache/eta'
 import { responseCache as expressPages } from 'fragcache/express'
-import { registerCache } from 'fragcache/handlebars'
+import { cacheEngine, registerCache } from 'fragcache/handlebars'
 import { inspector } from 'fragcache/inspector'
 import { responseCache } from 'fragcache/node'
-import type Handlebars from 'handlebars'
+import Handlebars from 'handlebars'
+import hbs from 'hbs'
 
 /** `true` only for the same type: `any` is none of the others. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -32,7 +36,7 @@ interface User {
 const caches = createCaches({ default: new LocMemCache(), pages: new LocMemCache() })
 const cache = caches.default
 
-export async function aliases(handlebars: typeof Handlebars, given: string): Promise<void> {
+export async function aliases(given: string): Promise<void> {
   is<LocMemCache>()(cache, true)
   is<('default' | 'pages')[]>()(caches.aliases, true)
   is<Cache>()(caches.get('pages'), true)
@@ -74,8 +78,8 @@ export async function aliases(handlebars: typeof Handlebars, given: string): Pro
   responseCache(caches, { alias: 'typo' })
 
   // What takes caches takes those of known aliases.
-  registerCache(handlebars, caches)
-  registerCache(handlebars, fragments)
+  registerCache(Handlebars, caches)
+  registerCache(Handlebars, fragments)
   cachePlugin(fragments)
   inspector(caches, { pages })
 }
@@ -187,4 +191,21 @@ export async function typedKeys(id: number): Promise<void> {
   await shop.setMany([['visits', 'one']])
   // @ts-expect-error: no number
   await shop.incr('greeting')
+}
+
+export function views(): void {
+  const app = express()
+  const handlebars = cacheEngine(create({ extname: '.hbs' }), caches)
+  app.engine('hbs', handlebars)
+  app.engine('handlebars', cacheEngine(create({ handlebars: Handlebars.create() }), caches))
+  app.engine('hbs', cacheEngine(hbs, caches, { personal: ['user'] }))
+  app.engine('hbs', cacheEngine(hbs.create(), new FragmentCache(caches)))
+  const eta = cacheEta(new Eta({ cache: true }), caches)
+  app.engine('eta', eta)
+  const engines = [handlebars, eta]
+  expressPages(caches, { holes: { engines, context: (req) => ({ lang: req.get('X-Lang') }) } })
+  // @ts-expect-error: it does not tell its Handlebars
+  cacheEngine(engine({ extname: '.hbs' }), caches)
+  // @ts-expect-error: it finds no views
+  cacheEngine(Handlebars, caches)
 }

@@ -1,0 +1,103 @@
+import type { Caches } from '../../src/caches.js'
+import { EngineCache } from '../../src/engine.js'
+import type { HoleEngine } from '../../src/fragment/holes.js'
+import type { AdapterOptions } from '../../src/fragment/options.js'
+import { watchInPage } from '../../src/fragment/personal.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
+import { ENGINE, holesOfEngines } from './holes.js'
+import { addRuntime } from './prelude.js'
+import { rewriteTags } from './rewrite.js'
+import { REMEDY, TemplateRun } from './run.js'
+import { Runtime } from './runtime.js'
+import type { Engine, RunOptions } from './templates.js'
+import type { EtaPlugin } from './types.js'
+import type { EtaBuffer } from './writing.js'
+
+export type { AdapterOptions, EtaPlugin, HoleEngine }
+
+/** The plugin that {@link cachePlugin} makes. */
+export interface CachePlugin extends EtaPlugin, HoleEngine {
+  readonly name: 'eta'
+  /**
+   * Tells the plugin of an engine before that has rendered anything. Without it, pages stored by
+   * another process are made again until the engine has rendered a template with tags here.
+   *
+   * @param eta - What `new Eta` made.
+   */
+  attach(eta: object): void
+}
+
+/** What the code of a template calls. */
+interface TemplatePlugin extends Pick<Runtime, 'given' | 'included' | 'pageOf'> {
+  /** What a template is to see of the data that it is given. */
+  seen<T>(data: T): T
+  /**
+   * A template is run.
+   *
+   * @param reach - Gives the compiled template; throws in strict code.
+   * @param data - What it is given.
+   */
+  fragcache(
+    engine: Engine,
+    buffer: EtaBuffer,
+    options: RunOptions,
+    asynchronous: boolean,
+    reach: () => unknown,
+    data: unknown,
+  ): TemplateRun
+}
+
+/**
+ * Makes the plugin that gives Eta templates the cache tag, and in it blocks that are never cached:
+ *
+ *     <% cache 500 sidebar it.section using="local" %>
+ *       … <% nocache %><%= it.user.name %><% endnocache %> …
+ *     <% endcache %>
+ *
+ * The body stays in place: a hit adds the text, a miss runs the body and stores what it added.
+ *
+ * @param caches - What `createCaches` returned, or fragments made from it.
+ * @returns An entry for Eta's option `plugins`. Engines may share it.
+ * @throws TypeError: it is given neither, or an option is not what it should be.
+ * @remarks `render` works with caches that answer at once (local memory, dummy), `renderAsync` with
+ *   every cache. Faults of a tag are `CacheTagError`s, when the template is compiled where possible.
+ * @see Django, "Template fragment caching"
+ */
+export function cachePlugin(
+  caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
+): CachePlugin {
+  const cache = new EngineCache(caches, { remedy: REMEDY, options })
+  const runtime = new Runtime(cache)
+  let source: string | undefined
+  const plugin: CachePlugin & TemplatePlugin = {
+    name: ENGINE,
+    processTemplate(template) {
+      // Kept until the same template is parsed, which Eta does next.
+      source = template
+      return template
+    },
+    processAST(ast, config) {
+      const parsed = source
+      source = undefined
+      return config === undefined ? ast : rewriteTags(ast, parsed, config, cache.wantsDigest)
+    },
+    processFnString(code, config) {
+      return config === undefined ? code : addRuntime(code, config)
+    },
+    fragcache(engine, buffer, options, asynchronous, reach, data) {
+      runtime.attach(engine)
+      return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach, data)
+    },
+    seen: watchInPage,
+    given: (data, own) => runtime.given(data, own),
+    included: (data, options) => runtime.included(data, options),
+    pageOf: (data, options, isCopied) => runtime.pageOf(data, options, isCopied),
+    holes(context) {
+      const data = typeof context === 'object' && context !== null ? context : {}
+      return holesOfEngines(() => runtime.engines, data)
+    },
+    attach: (eta) => runtime.attach(eta as Engine),
+  }
+  return plugin
+}

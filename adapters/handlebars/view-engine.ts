@@ -1,0 +1,105 @@
+import { callbackify, promisify } from 'node:util'
+import type Handlebars from 'handlebars'
+import type { Caches } from '../../src/caches.js'
+import { show } from '../../src/errors.js'
+import type { AdapterOptions } from '../../src/fragment/options.js'
+import type { FragmentCache } from '../../src/fragment/render.js'
+import { registerCache, type HandlebarsCache, type HandlebarsTemplate } from './register.js'
+
+type Done = (error: unknown, html?: string) => void
+
+/** What `create` of express-handlebars makes. */
+export interface ExpressHandlebarsEngine {
+  readonly handlebars: object
+  renderView(file: string, options: object): Promise<string>
+}
+
+/** What the package `hbs` exports, or its `create` makes. */
+export interface HbsEngine {
+  readonly handlebars: typeof Handlebars
+  __express(file: string, options: object, done: (error: unknown, html?: string) => void): unknown
+}
+
+/** A view engine with the cache tag, made by {@link cacheEngine}. */
+export interface HandlebarsViews extends HandlebarsCache {
+  (file: string, options: object, done: Done): void
+}
+
+/** The hook by which express-handlebars renders a template; it may be asynchronous. */
+interface Hooked extends ExpressHandlebarsEngine {
+  _renderTemplate(
+    template: HandlebarsTemplate,
+    context?: unknown,
+    options?: Handlebars.RuntimeOptions,
+  ): string | Promise<string>
+}
+
+/**
+ * Makes a view engine for Express, whose views, layouts and partials have the cache tag over any cache:
+ *
+ *     app.engine('hbs', cacheEngine(create({ extname: '.hbs' }), caches))    // express-handlebars
+ *     app.engine('hbs', cacheEngine(hbs, caches))                            // hbs
+ *
+ * @param engine - What `create` of express-handlebars made, or hbs. It stays as it is, but for its Handlebars instance,
+ *   on which `registerCache` is called.
+ * @param caches - Caches, or a `FragmentCache` made from them.
+ * @param options - As for `registerCache`.
+ * @returns For `app.engine`, and for `engines` of the option `holes` of `responseCache`; it has all that
+ *   `registerCache` gives.
+ * @throws TypeError: `engine` is neither, or as `registerCache`.
+ */
+export function cacheEngine(
+  engine: ExpressHandlebarsEngine | HbsEngine,
+  caches: Caches | FragmentCache,
+  options: AdapterOptions = {},
+): HandlebarsViews {
+  checkEngine(engine)
+  const cache = registerCache(engine.handlebars as typeof Handlebars, caches, options)
+  const renderView = isHbs(engine) ? viewsOfHbs(engine) : viewsOf(engine as Hooked, cache)
+  const render = (file: string, locals: object) => cache.renderAsync(() => renderView(file, locals))
+  return Object.defineProperties(callbackify(render), {
+    ...Object.getOwnPropertyDescriptors(cache),
+    name: { value: cache.name },
+  }) as unknown as HandlebarsViews
+}
+
+type RenderView = (file: string, locals: object) => Promise<string>
+
+function viewsOfHbs(hbs: HbsEngine): RenderView {
+  const render = promisify((file: string, locals: object, done: Done) => {
+    hbs.__express(file, locals, done)
+  })
+  return render as RenderView
+}
+
+function viewsOf(engine: Hooked, cache: HandlebarsCache): RenderView {
+  const own = Object.create(engine) as Hooked
+  // It trims what a template gives, which must be the text then, and no placeholder for it.
+  own._renderTemplate = async (template, context, options) => {
+    const text = await cache.renderAsync(template, context, options)
+    return engine._renderTemplate(() => text, context, options)
+  }
+  return (file, locals) => own.renderView(file, locals)
+}
+
+function checkEngine(engine: unknown): void {
+  if (isHbs(engine)) return
+  const { renderView, _renderTemplate: hook } = Object(engine) as Partial<Hooked>
+  if (typeof renderView === 'function' && typeof hook === 'function') return
+  throw new TypeError(`cacheEngine: engine: ${show(engine)} ${remedyFor(engine)}`)
+}
+
+function isHbs(engine: unknown): engine is HbsEngine {
+  const { __express: render } = Object(engine) as Partial<HbsEngine>
+  return typeof render === 'function'
+}
+
+function remedyFor(engine: unknown): string {
+  const { registerHelper } = Object(engine) as Partial<typeof Handlebars>
+  if (typeof registerHelper === 'function') {
+    return 'is Handlebars itself, which finds no views; give what create of express-handlebars makes, or hbs'
+  }
+  return typeof engine === 'function'
+    ? "does not tell which Handlebars it renders by; write create instead of engine: cacheEngine(create({ extname: '.hbs' }), caches)"
+    : 'is no view engine; give what create of express-handlebars makes, or hbs'
+}
