@@ -1,3 +1,4 @@
+import type { Invalidating } from './backend/late-invalidations.js'
 import { didYouMean } from './did-you-mean.js'
 import type { CacheCore } from './backend/core.js'
 import type { StoreRequest } from './backend/entries.js'
@@ -72,6 +73,12 @@ export interface GetOrSetOptions extends SetOptions {
 export interface InvalidateOptions {
   /** Makes entries stale instead of gone: who allows it is served them once more. Default `false`. */
   readonly soft?: boolean | undefined
+  /**
+   * Whether it may be sent later while the store is down: the call then resolves, nothing is read from the store in
+   * this process before it was told, and other processes are given what is invalidated until then. It is lost if the
+   * process ends first. Default `false`: the call rejects.
+   */
+  readonly later?: boolean | undefined
 }
 
 const NO_TAGS: readonly string[] = []
@@ -90,11 +97,18 @@ export const GET_OR_SET_OPTIONS = [
 ]
 
 /** @throws TypeError: an option is unknown or no boolean. */
-export function isSoft(options: InvalidateOptions): boolean {
-  checkOptions(options, ['soft'])
-  const { soft = false } = options
-  if (typeof soft === 'boolean') return soft
-  throw new TypeError(`soft: ${show(soft)} is neither true nor false`)
+export function toInvalidating(options: InvalidateOptions): Invalidating {
+  checkOptions(options, ['soft', 'later'])
+  const { soft = false, later = false } = options
+  checkFlag('soft', soft)
+  checkFlag('later', later)
+  return { soft, later }
+}
+
+/** @throws TypeError: it is no boolean. */
+export function checkFlag(name: string, flag: unknown): void {
+  if (typeof flag === 'boolean') return
+  throw new TypeError(`${name}: ${show(flag)} is neither true nor false`)
 }
 
 /** @throws TypeError: it is no object, or has an option that nobody knows. */

@@ -9,7 +9,7 @@ import {
   checkOptions,
   deadlineOf,
   GET_OPTIONS,
-  isSoft,
+  toInvalidating,
   KEY_OPTIONS,
   tagsOf,
   toRequest,
@@ -390,7 +390,7 @@ export abstract class Cache {
    * @remarks Whatever the number of entries: over a shared store two round trips.
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
-    await this.#core.invalidateStoredTags(checkTags(tags), isSoft(options))
+    await this.#core.invalidateStoredTags(checkTags(tags), toInvalidating(options))
   }
 
   /**

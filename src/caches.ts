@@ -1,7 +1,8 @@
 import { didYouMean } from './did-you-mean.js'
 import { coreOf, hasCore } from './backend/core.js'
 import type { Cache } from './cache.js'
-import { isSoft, type InvalidateOptions } from './cache-options.js'
+import type { Invalidating } from './backend/late-invalidations.js'
+import { toInvalidating, type InvalidateOptions } from './cache-options.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
@@ -86,7 +87,7 @@ export class Caches<A extends string = string> {
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
     await inEach(this, (cache) => cache.invalidateTags(tags, options))
-    await invalidateAgain(this, () => checkTags(tags), isSoft(options))
+    await invalidateAgain(this, () => checkTags(tags), toInvalidating(options))
   }
 
   /**
@@ -145,10 +146,10 @@ async function inEach(caches: Caches, action: (cache: Cache) => Promise<void>): 
 export async function invalidateStoredTags(
   caches: Caches,
   tagsFor: (cache: Cache) => readonly string[],
-  soft = false,
+  how: Invalidating = {},
 ): Promise<void> {
-  await inEach(caches, (cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), soft))
-  await invalidateAgain(caches, tagsFor, soft)
+  await inEach(caches, (cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), how))
+  await invalidateAgain(caches, tagsFor, how)
 }
 
 /**
@@ -158,13 +159,13 @@ export async function invalidateStoredTags(
 async function invalidateAgain(
   caches: Caches,
   tagsFor: (cache: Cache) => readonly string[],
-  soft: boolean,
+  how: Invalidating,
 ): Promise<void> {
   const each = eachOf(caches)
   const late = each.filter((cache) => cache.isShared || !cache.answersAtOnce).length
   const rounds = Math.min(each.length, 1 + late)
   for (let round = 2; round <= rounds; round++) {
-    await inEach(caches, (cache) => coreOf(cache).invalidateAgain(tagsFor(cache), soft))
+    await inEach(caches, (cache) => coreOf(cache).invalidateAgain(tagsFor(cache), how))
   }
 }
 

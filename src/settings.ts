@@ -50,6 +50,18 @@ export interface CacheSettings {
   readonly options?: object | undefined
 }
 
+/** Options of a cache whose store is a server. */
+export interface ServerOptions {
+  /** Milliseconds a call may take; then it fails. Default 1000. */
+  readonly timeLimitMs?: number | undefined
+  /**
+   * Whether invalidations (tags, fragments, pages) that the server was not there for are sent once it is back, though
+   * their calls reject: until then nothing is read from it in this process. At most 10,000 are kept, as long as the
+   * process lives. Default `false`.
+   */
+  readonly retryInvalidations?: boolean | undefined
+}
+
 /** The settings with their defaults. */
 export interface ResolvedSettings {
   readonly timeout: Timeout
@@ -63,6 +75,8 @@ export interface ResolvedSettings {
   readonly producerTimeoutMs: ProducerTimeout
   /** Milliseconds a call to a server may take. */
   readonly timeLimitMs: number
+  /** Whether invalidations that fail are sent when the server is back. */
+  readonly retryInvalidations: boolean
 }
 
 /** The names a backend takes besides the common ones. */
@@ -81,6 +95,9 @@ const DEFAULT_TIME_LIMIT_MS = 1000
 
 /** Longer, and a timer ends at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Names of {@link ServerOptions}. */
+export const SERVER_OPTIONS = ['timeLimitMs', 'retryInvalidations']
 
 const COMMON = [
   'location',
@@ -110,7 +127,7 @@ export function resolveSettings(
       `${backend}: ${show(settings)} are no settings; give an object such as { timeout: 300 }`,
     )
   }
-  const ofServers = known.server === true ? ['timeLimitMs'] : []
+  const ofServers = known.server === true ? SERVER_OPTIONS : []
   const names = [...COMMON, ...(known.settings ?? [])]
   const optionNames = [...(known.options ?? []), ...ofServers, 'types']
   const inOptions = optionNames.map((name) => `options.${name}`)
@@ -125,7 +142,7 @@ export function resolveSettings(
   if (known.options !== undefined) {
     checkNames(backend, 'option', options, optionNames)
   }
-  const { timeLimitMs: givenLimit } = options as { readonly timeLimitMs?: unknown }
+  const { timeLimitMs: givenLimit, retryInvalidations = false } = options as ServerOptions
   const timeLimitMs =
     known.server === true
       ? resolveCount(backend, 'options.timeLimitMs', givenLimit, DEFAULT_TIME_LIMIT_MS, 1)
@@ -145,6 +162,9 @@ export function resolveSettings(
     earlyRefresh = toBeta(given.earlyRefresh)
     producerTimeoutMs = toProducerTimeout(given.producerTimeoutMs)
   })
+  if (typeof retryInvalidations !== 'boolean') {
+    refuse(backend, 'options.retryInvalidations', retryInvalidations, 'a boolean')
+  }
   if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
   if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
   if (typeof ignoreErrors !== 'boolean') refuse(backend, 'ignoreErrors', ignoreErrors, 'a boolean')
@@ -158,6 +178,7 @@ export function resolveSettings(
     earlyRefresh,
     producerTimeoutMs,
     timeLimitMs,
+    retryInvalidations,
   }
 }
 

@@ -3,6 +3,7 @@ import type { CacheCore } from './backend/core.js'
 import type { Hit, Lookup } from './backend/entries.js'
 import type { WriteOutcome } from './backend/store.js'
 import {
+  checkFlag,
   checkOptions,
   deadlineOf,
   GET_OR_SET_OPTIONS,
@@ -186,11 +187,6 @@ export class Values {
     const { store } = this.#core
     return store.unpackPayload(store.packValue(value, undefined)).value
   }
-}
-
-function checkFlag(name: string, flag: unknown): void {
-  if (typeof flag === 'boolean') return
-  throw new TypeError(`${name}: ${show(flag)} is neither true nor false`)
 }
 
 /** @param strict - A store that fails is a failure of the call, rather than one without an entry. */

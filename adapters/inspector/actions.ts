@@ -108,7 +108,7 @@ function fragmentAction(body: Body, { caches }: Targets): Action {
         // What contains it may live in any of the caches.
         (cache) =>
           own === undefined || cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)],
-        soft,
+        { soft },
       )
       return `Every variant of the fragment ${shown(name)} is ${soft ? 'stale' : 'gone'}.`
     },

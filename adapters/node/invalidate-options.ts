@@ -1,4 +1,4 @@
-import { checkEachOption, checkOption, isText, must } from './option-checks.js'
+import { checkEachOption, checkOption, isBoolean, isText, must } from './option-checks.js'
 
 /** Options of `invalidate`. */
 export interface InvalidateOptions {
@@ -11,6 +11,8 @@ export interface InvalidateOptions {
   readonly language?: string | undefined
   /** With `vary`: the time zone that is part of the key. */
   readonly timeZone?: string | undefined
+  /** Whether it may be sent later while the cache is down, see `Cache.invalidateTags`. Default `false`. */
+  readonly later?: boolean | undefined
 }
 
 const INVALIDATE_OPTIONS = {
@@ -20,6 +22,7 @@ const INVALIDATE_OPTIONS = {
   ),
   language: isText,
   timeZone: isText,
+  later: isBoolean,
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Invalidating } from '../../src/backend/late-invalidations.js'
 import { talliesOf, type Caches } from '../../src/caches.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { toAbsoluteUri } from '../../src/http/page-key.js'
@@ -69,10 +70,10 @@ export class Site {
 
   async invalidate(url: string | URL, options: InvalidateOptions): Promise<void> {
     const uri = this.#narrowed(toAbsoluteUri(url))
-    const { vary, language, timeZone } = checkInvalidateOptions(options)
-    if (vary === undefined) return this.#invalidateUri(uri)
+    const { vary, language, timeZone, later = false } = checkInvalidateOptions(options)
+    if (vary === undefined) return this.#invalidateUri(uri, { later })
     const variant: PageRequest = { method: 'GET', uri, language, timeZone, headers: vary }
-    await Promise.all(this.#stores.map((store) => store.invalidateVariant(variant)))
+    await Promise.all(this.#stores.map((store) => store.invalidateVariant(variant, { later })))
   }
 
   async getCacheKey(req: IncomingMessage): Promise<string | undefined> {
@@ -95,8 +96,8 @@ export class Site {
     return [...this.#parts.values()].map(({ store }) => store)
   }
 
-  async #invalidateUri(uri: string): Promise<void> {
-    const drops = this.#stores.map((store) => store.invalidate(uri))
+  async #invalidateUri(uri: string, how: Invalidating = {}): Promise<void> {
+    const drops = this.#stores.map((store) => store.invalidate(uri, how))
     const failed = (await Promise.allSettled(drops)).find(({ status }) => status === 'rejected')
     if (failed?.status === 'rejected') throw failed.reason
   }

@@ -23,6 +23,7 @@ import type {
   StoreRequest,
 } from './entries.js'
 import { Guard } from './guard.js'
+import { LateInvalidations, unsentTags, type Invalidating } from './late-invalidations.js'
 import type { CacheStore, OwnStore, WriteOutcome } from './store.js'
 import { StoredEntries } from './stored-entries.js'
 import { StoredKeys } from './stored-keys.js'
@@ -106,6 +107,7 @@ export class CacheCore {
   readonly isReported: (error: unknown) => boolean
   /** The caches that this one asks, whose outages are its own. */
   readonly standsOn: readonly CacheCore[]
+  readonly late: LateInvalidations = new LateInvalidations(this)
   readonly #face: CacheFace
   /** Whether calls to the store are given up before a page would give up waiting. */
   readonly #isLimited: boolean
@@ -319,25 +321,32 @@ export class CacheCore {
   }
 
   /** Makes entries stored with any of these stored tags a miss, or stale. */
-  async invalidateStoredTags(tags: readonly string[], soft = false): Promise<void> {
+  async invalidateStoredTags(tags: readonly string[], how: Invalidating = {}): Promise<void> {
+    const { soft = false } = how
     // Who asks from now on must not be given what a producer began to make before.
     noteInvalidation(tags, soft)
     const bump = () => this.entries.bumpTags(tags, soft)
-    await this.calls.run('invalidateTags', [], bump, undefined)
+    await this.late.orLater(unsentTags(tags, soft), how, () =>
+      this.calls.observed('invalidateTags', [], bump),
+    )
     noteInvalidation(tags, soft)
   }
 
   /**
    * Invalidates what was made since {@link invalidateStoredTags} from what lies in another cache.
    */
-  async invalidateAgain(tags: readonly string[], soft: boolean): Promise<void> {
+  async invalidateAgain(tags: readonly string[], how: Invalidating): Promise<void> {
+    const { soft = false } = how
     const bump = () => withinLimit(this.entries.bumpTags(tags, soft, true))
-    try {
-      await this.guard.run('invalidateTags', bump)
-    } catch (error) {
-      if (!this.settings.ignoreErrors) throw error
-    }
+    await this.late.orLater(unsentTags(tags, soft), how, () =>
+      this.guard.run('invalidateTags', bump),
+    )
     noteInvalidation(tags, soft)
+  }
+
+  /** The store that all processes share, where this one is in front of it. */
+  get shared(): CacheCore {
+    return this.standsOn.find(({ isShared }) => isShared) ?? this
   }
 
   /** What the store tells of itself; a store that fails rejects, whatever `ignoreErrors` says. */

@@ -23,8 +23,14 @@ export interface Guarded {
   isReported?(error: unknown): boolean
 }
 
-/** Operations that a store with copies may answer from one. */
+/** Operations that read: a store with copies may answer them from one. */
 const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
+
+/** What the store has to be told before anything is read from it. */
+export interface Debt {
+  /** @throws It could not be told. */
+  settle(): Promise<void>
+}
 
 /**
  * Runs the calls to a store: failures become `CacheBackendError`s and are reported once per outage. Where
@@ -37,6 +43,7 @@ export class Guard {
   /** Only where the store is a server, which can be down or hang. */
   readonly #circuit: Circuit | undefined
   readonly #timeLimit: TimeLimit | undefined
+  readonly #debts = new Set<Debt>()
   #failures = 0
   #recoveries = 0
   #isClosed = false
@@ -77,7 +84,7 @@ export class Guard {
       this.toFailure(operation, error, recoveriesBefore !== this.#recoveries)
     let result: MaybePromise<T>
     try {
-      result = action()
+      result = this.#debts.size > 0 && READS.has(operation) ? this.#pay(action) : action()
     } catch (error) {
       throw failed(error)
     }
@@ -99,9 +106,23 @@ export class Guard {
     if (this.#circuit?.isOpen === true) throw this.#notAsked('get', this.#circuit.lastError)
   }
 
-  /** Whether the last call failed: the next one that succeeds has an end to report. */
+  /** Whether what it holds must not be taken as it is: the last call failed, or it has to be told something first. */
   get isFailing(): boolean {
-    return this.#outages.isLasting
+    return this.#outages.isLasting || this.#debts.size > 0
+  }
+
+  /** Nothing is read from the store until it was told. */
+  owe(debt: Debt): void {
+    this.#debts.add(debt)
+  }
+
+  settled(debt: Debt): void {
+    this.#debts.delete(debt)
+  }
+
+  async #pay<T>(action: () => MaybePromise<T>): Promise<T> {
+    for (const debt of this.#debts) await debt.settle()
+    return action()
   }
 
   /** Reports a failure that is going to count as a miss. @throws What is no failure of the store. */

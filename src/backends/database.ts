@@ -1,7 +1,7 @@
 import { composed, type CacheCore } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
-import type { CacheSettings } from '../settings.js'
+import type { CacheSettings, ServerOptions } from '../settings.js'
 import type { ValueOptions } from '../value-types.js'
 import { connect } from './database/connect.js'
 import { declareTable } from './database/create-table.js'
@@ -20,7 +20,7 @@ export type { QueryDatabase } from './database/drivers/query.js'
 export type { Dialect, Parameter } from './database/driver.js'
 
 /** Options of {@link DatabaseCache}. */
-export interface DatabaseOptions extends ValueOptions {
+export interface DatabaseOptions extends ServerOptions, ValueOptions {
   /**
    * Most entries in the table, of all caches and processes together; it may exceed them by a tenth,
    * at least 32. Default 300.
@@ -31,10 +31,7 @@ export interface DatabaseOptions extends ValueOptions {
    * next. 0: all of them. Default 3.
    */
   readonly cullFrequency?: number | undefined
-  /**
-   * Milliseconds a call may take; then it fails. Default 1000. It has no effect on SQLite, which
-   * answers at once or keeps the process waiting.
-   */
+  /** Milliseconds a call may take. It has no effect on SQLite, which answers at once or keeps the process waiting. */
   readonly timeLimitMs?: number | undefined
 }
 

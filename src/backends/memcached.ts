@@ -2,7 +2,7 @@ import { composed } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { InvalidCacheBackendError, show } from '../errors.js'
 import { FORMAT_SETTINGS, PayloadFormat, type FormatSettings } from '../payload-format.js'
-import { resolveCount, type CacheSettings } from '../settings.js'
+import { resolveCount, type CacheSettings, type ServerOptions } from '../settings.js'
 import type { ValueOptions } from '../value-types.js'
 import { MemcachedEntries } from './memcached/entries.js'
 import { handshakeFor, type Credentials, type Speech } from './memcached/handshake.js'
@@ -14,7 +14,7 @@ import { Servers } from './memcached/servers.js'
 export type { CompressSettings, FormatSettings, ValueSerializer } from '../payload-format.js'
 
 /** Options of {@link MemcachedCache}. */
-export interface MemcachedOptions extends ValueOptions {
+export interface MemcachedOptions extends ServerOptions, ValueOptions {
   /**
    * Milliseconds a call may take before it fails. A connection without a byte for so long, while
    * answers are due, is given up. Default 1000.

@@ -1,4 +1,4 @@
-import { isSoft, type InvalidateOptions } from '../cache-options.js'
+import { toInvalidating, type InvalidateOptions } from '../cache-options.js'
 import type { Cache } from '../cache.js'
 import { invalidateStoredTags, isCaches, type Caches } from '../caches.js'
 import { show } from '../errors.js'
@@ -197,6 +197,7 @@ export class FragmentCache<A extends string = string> {
    * rendered now.
    *
    * @param place.soft - Makes them stale instead, see `Cache.invalidateTags`.
+   * @param place.later - While the store is down it is enough that it is told later.
    * @throws CacheBackendError: the store failed.
    * @remarks One write per cache, whatever the number of variants.
    */
@@ -206,14 +207,14 @@ export class FragmentCache<A extends string = string> {
   ): Promise<void> {
     checkName(name)
     const { using: _, ...options } = place
-    const soft = isSoft(options)
+    const how = toInvalidating(options)
     const own = this.#cacheOf(place)
     const tag = fragmentTag(name)
     // What contains it may live in any of the caches.
     await invalidateStoredTags(
       this.caches,
       (cache) => (cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)]),
-      soft,
+      how,
     )
   }
 

@@ -1,4 +1,5 @@
 import { coreOf } from '../backend/core.js'
+import type { Invalidating, Unsent } from '../backend/late-invalidations.js'
 import { shortKey, type ShortKey } from '../bounded-memo.js'
 import type { Cache } from '../cache.js'
 import { currentMs } from '../current-time.js'
@@ -79,22 +80,25 @@ export class Drops {
    *
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    */
-  async invalidate(uri: string): Promise<void> {
+  async invalidate(uri: string, how: Invalidating = {}): Promise<void> {
     const expiresAtMs = currentMs() + INVALIDATION_SECONDS * 1000
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
+    const value = encodeGeneration(record)
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
     this.#dropped.note(uri, ++this.counter.moment)
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
-      await this.cache.set(key, encodeGeneration(record), { timeout })
+      await this.cache.set(key, value, { timeout })
       await coreOf(this.cache).store.confirmInvalidation('invalidate')
     }
     const done = answeredInTime(drop())
     const settled = done.then(ignore, ignore)
     this.#running.set(uri, settled)
     try {
-      await done
-      this.#outstanding.delete(shortKey(uri))
+      const unsent = [this.#recordOf(key, value)]
+      const isSent = await coreOf(this.cache).late.orLater(unsent, how, () => done)
+      if (isSent) this.#outstanding.delete(shortKey(uri))
+      else this.#rememberFailed(shortKey(uri))
     } catch (error) {
       // The next look-up of its pages tries again first.
       this.#rememberFailed(shortKey(uri))
@@ -102,6 +106,11 @@ export class Drops {
     } finally {
       if (this.#running.get(uri) === settled) this.#running.delete(uri)
     }
+  }
+
+  #recordOf(key: string, value: string): Unsent {
+    const storedKey = coreOf(this.cache).checkedKey(key)
+    return { kind: 'record', storedKey, value, seconds: INVALIDATION_SECONDS }
   }
 
   #rememberFailed(uri: ShortKey): void {
@@ -117,14 +126,17 @@ export class Drops {
    *
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    */
-  async dropKeys(keys: readonly string[]): Promise<void> {
+  async dropKeys(keys: readonly string[], how: Invalidating): Promise<void> {
     const moment = ++this.counter.moment
     for (const key of keys) this.#dropped.note(key, moment)
     // A mark is stored in place of each page: so a handler in another process that found no page cannot store one.
     const marks = keys.map((key) => [key, newMark()] as const)
-    const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
-    if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
-    await coreOf(this.cache).store.confirmInvalidation('invalidate')
+    const unsent = marks.map(([key, mark]) => this.#recordOf(key, mark))
+    await coreOf(this.cache).late.orLater(unsent, how, async () => {
+      const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
+      if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
+      await coreOf(this.cache).store.confirmInvalidation('invalidate')
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 import { BoundedMemo } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
+import type { Invalidating } from '../backend/late-invalidations.js'
 import type { Cache } from '../cache.js'
 import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
@@ -39,7 +40,7 @@ import { growHeaderList, toHeaderList } from '../http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { newTagVersion, NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
-import { orFail, answeredInTime } from './ask-cache.js'
+import { answeredInTime, orFail, unlessFailed } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
 import type { UnstoredReason } from './reasons.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
@@ -422,8 +423,8 @@ export class PageStore {
    * @throws CacheBackendError: the cache failed; the pages may still be there.
    * @remarks In this process it counts at once, even before the cache has confirmed it.
    */
-  invalidate(uri: string): Promise<void> {
-    return this.#drops.invalidate(uri)
+  invalidate(uri: string, how?: Invalidating): Promise<void> {
+    return this.#drops.invalidate(uri, how)
   }
 
   /**
@@ -432,12 +433,12 @@ export class PageStore {
    * @param variant - The request headers it varies on, and its language and time zone.
    * @throws CacheBackendError: the cache failed; the page may still be there.
    */
-  async invalidateVariant(variant: PageRequest): Promise<void> {
+  async invalidateVariant(variant: PageRequest, how: Invalidating = {}): Promise<void> {
     const known = this.#reader.knownOf(variant)
-    const { headerList, isKnown } = await this.lookup(variant)
-    // It is not known yet which of the running handlers renders that variant.
-    if (!isKnown) return this.invalidate(variant.uri)
-    const keys = this.#reader.candidates(known, variant, headerList)
-    await this.#drops.dropKeys(keys)
+    const looked = await unlessFailed(how.later === true, () => this.lookup(variant))
+    // It is not known, or not yet, which pages or running handlers are of that variant.
+    if (looked?.isKnown !== true) return this.invalidate(variant.uri, how)
+    const keys = this.#reader.candidates(known, variant, looked.headerList)
+    await this.#drops.dropKeys(keys, how)
   }
 }

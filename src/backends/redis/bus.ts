@@ -4,7 +4,7 @@ import { InvalidCacheBackendError, show } from '../../errors.js'
 import { isRefusal } from './changes.js'
 import { isIoClient, type IoClient } from './client.js'
 import { Link, type ClientSource } from './link.js'
-import { resolveTarget, type RedisSettings } from './settings.js'
+import { OWN_OPTIONS, resolveTarget, type RedisSettings } from './settings.js'
 import { commandSources, listeningSource, type SourceSettings } from './sources.js'
 
 function warnOfRefusal(channel: string, error: Error): void {
@@ -69,7 +69,7 @@ export class RedisBus implements Bus {
         `RedisBus: channel: ${show(channel)} is no name of a channel`,
       )
     }
-    for (const name of ['timeLimitMs', 'flushOnClear']) {
+    for (const name of OWN_OPTIONS) {
       if (!(name in (settings.options ?? {}))) continue
       throw new InvalidCacheBackendError(`RedisBus: options.${name}: it belongs to a RedisCache`)
     }

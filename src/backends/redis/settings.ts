@@ -1,6 +1,6 @@
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import type { FormatSettings } from '../../payload-format.js'
-import type { CacheSettings } from '../../settings.js'
+import { SERVER_OPTIONS, type CacheSettings, type ServerOptions } from '../../settings.js'
 import type { ValueOptions } from '../../value-types.js'
 import type { DurableInvalidations } from './durable.js'
 import { isIoClient, type IoClient, type RedisClient } from './client.js'
@@ -12,9 +12,7 @@ import { parseLocation, type Endpoint } from './location.js'
  * Options of {@link RedisCache}: those below, and any of ioredis' own, which are handed on: `tls`,
  * `username`, `password`, `db`, `sentinels`, `family` …
  */
-export interface RedisOptions extends ValueOptions {
-  /** Milliseconds a call may take. Default 1000. */
-  readonly timeLimitMs?: number | undefined
+export interface RedisOptions extends ServerOptions, ValueOptions {
   /** Milliseconds to connect. Default: half of `timeLimitMs`, at least 500. */
   readonly connectTimeout?: number | undefined
   /**
@@ -53,7 +51,7 @@ export type Target =
   | { readonly client: IoClient }
   | { readonly endpoints: readonly Endpoint[]; readonly clientOptions: object }
 
-const OWN_OPTIONS = ['timeLimitMs', 'types', 'flushOnClear']
+export const OWN_OPTIONS = [...SERVER_OPTIONS, 'types', 'flushOnClear']
 
 /** Options of the client that mean something else here, and what to do instead. */
 const REFUSED: Readonly<Record<string, string>> = {

@@ -1,0 +1,237 @@
+import type http from 'node:http'
+import pg from 'pg'
+import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { responseCache } from '../../adapters/node/index.js'
+import { InvalidationQueue } from '../../src/backend/late-invalidations.js'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
+import { RedisCache } from '../../src/backends/redis.js'
+import { TieredCache } from '../../src/backends/tiered.js'
+import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
+import { Site } from '../support/express.js'
+import { sharedServer, type TestServer } from '../support/servers.js'
+import { startMemcached } from '../support/servers/memcached.js'
+import { startPostgres } from '../support/servers/postgres.js'
+import { startRedis } from '../support/servers/redis.js'
+
+const WAITING = { timeout: 10_000, interval: 20 }
+
+interface Started {
+  readonly server: TestServer
+  readonly open: (options?: { retryInvalidations: boolean }) => Cache
+  readonly close?: () => Promise<unknown>
+}
+
+const time = { timeLimitMs: 500 }
+
+const servers: Readonly<Record<'redis' | 'memcached' | 'postgres', () => Promise<Started>>> = {
+  redis: async () => {
+    const server = await startRedis()
+    const open: Started['open'] = (own) =>
+      new RedisCache({ location: server.url, options: { ...time, ...own } })
+    return { server, open }
+  },
+  memcached: async () => {
+    const server = await startMemcached()
+    const location = `127.0.0.1:${server.port}`
+    return { server, open: (own) => new MemcachedCache({ location, options: { ...time, ...own } }) }
+  },
+  postgres: async () => {
+    const server = await startPostgres()
+    const database = new pg.Pool({ connectionString: server.url, max: 20 })
+    database.on('error', () => undefined)
+    const open: Started['open'] = (own) =>
+      new DatabaseCache({ location: 'late', database, options: { ...time, ...own } })
+    await createCacheTable(open())
+    return { server, open, close: () => database.end() }
+  },
+}
+
+const has = {
+  redis: (await sharedServer('redis')) !== undefined,
+  memcached: (await sharedServer('memcached')) !== undefined,
+  postgres: (await sharedServer('postgres')) !== undefined,
+}
+
+const compositions: readonly (readonly [string, (remote: Cache) => Cache])[] = [
+  ['alone', (remote) => remote],
+  ['behind a TieredCache', (remote) => new TieredCache({ local: new LocMemCache(), remote })],
+]
+
+beforeEach(() => {
+  const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  onTestFinished(() => spy.mockRestore())
+})
+
+describe.each(Object.keys(servers) as (keyof typeof has)[])('an invalidation while %s', (name) => {
+  describe.skipIf(!has[name])('hangs', () => {
+    const started = has[name] ? servers[name]() : undefined
+    afterAll(async () => {
+      const { server, close } = (await started) ?? {}
+      server?.resume()
+      await close?.()
+      await server?.stop()
+    })
+
+    describe.each(compositions)('%s', (_, compose) => {
+      /** Two processes over one server. */
+      async function two(options?: { retryInvalidations: boolean }) {
+        const { server, open } = (await started) as Started
+        const cachesOf = (remote: Cache) => createCaches({ default: compose(remote) })
+        const [here, there] = [cachesOf(open(options)), cachesOf(open())]
+        onTestFinished(async () => {
+          server.resume()
+          await here.close()
+          await there.close()
+        })
+        const pause = async () => {
+          server.pause()
+          // From now on calls fail at once, until the server is back.
+          for (let i = 0; i < 3; i++) {
+            await here
+              .get('default')
+              .set('probe', i)
+              .catch(() => undefined)
+          }
+        }
+        return { here, there, server, pause }
+      }
+
+      it('with later resolves, and is sent before anything older is read', async () => {
+        const { here, there, server, pause } = await two()
+        const [cache, other] = [here.get('default'), there.get('default')]
+        const fragments = new FragmentCache(here)
+        await cache.set('k', 'old', { tags: ['t'] })
+        await cache.set('soft', 'old', { tags: ['s'], staleIfError: 60 })
+        await cache.set('apart', 'kept')
+        await fragments.render({ name: 'side' }, () => 'old')
+        await pause()
+        await expect(cache.invalidateTags(['t'])).rejects.toThrow()
+        await cache.invalidateTags(['t'], { later: true })
+        await here.invalidateTags(['s'], { soft: true, later: true })
+        await fragments.invalidate('side', { later: true })
+        server.resume()
+        await vi.waitFor(async () => {
+          // It fails while the server is not back, and never gives what is older.
+          const found = await cache.get('k').catch(() => 'failed')
+          expect(found).not.toBe('old')
+          expect(found).toBeUndefined()
+        }, WAITING)
+        expect(await fragments.render({ name: 'side' }, () => 'new')).toBe('new')
+        expect(await other.get('k')).toBeUndefined()
+        expect(await other.get('soft')).toBeUndefined()
+        expect(await other.get('apart')).toBe('kept')
+        const options = { staleIfError: 60 }
+        const fails = () => Promise.reject(new Error('down'))
+        expect(await other.getOrSet('soft', fails, options)).toBe('old')
+      })
+
+      it('is sent without anybody asking, for the other processes', async () => {
+        const { here, there, server, pause } = await two({ retryInvalidations: true })
+        const other = there.get('default')
+        await other.set('k', 'old', { tags: ['t'] })
+        await pause()
+        await expect(here.get('default').invalidateTags(['t'])).rejects.toThrow()
+        server.resume()
+        await vi.waitFor(async () => {
+          expect(await other.get('k').catch(() => 'failed')).toBeUndefined()
+        }, WAITING)
+      })
+
+      it('of a page with later resolves, and is sent', async () => {
+        const { here, there, server, pause } = await two()
+        let runs = 0
+        const open = async (caches: typeof here) => {
+          const pages = responseCache(caches)
+          const site = await Site.open(
+            pages.handler((_req: http.IncomingMessage, res: http.ServerResponse) => {
+              res.setHeader('Cache-Control', 'max-age=600')
+              res.end(`made ${++runs}`)
+            }) as http.RequestListener,
+          )
+          const get = async () => (await site.get('/', { headers: { host: 'shop.test' } })).text
+          return { pages, get }
+        }
+        const [near, far] = [await open(here), await open(there)]
+        const url = 'http://shop.test/'
+        let first = ''
+        await vi.waitFor(async () => {
+          first = await near.get()
+          expect(await far.get()).toBe(first)
+        }, WAITING)
+        await pause()
+        await expect(near.pages.invalidate(url)).rejects.toThrow()
+        await near.pages.invalidate(url, { later: true })
+        await near.pages.invalidate(url, { vary: { accept: 'text/html' }, later: true })
+        server.resume()
+        await vi.waitFor(async () => {
+          expect(await far.get()).not.toBe(first)
+        }, WAITING)
+        expect(await near.get()).not.toBe(first)
+      })
+    })
+  })
+})
+
+describe('invalidations that wait for the store', () => {
+  it('are lost without later, as ever, and told of with ignoreErrors', async () => {
+    const cache = new AsyncTestCache()
+    await cache.set('k', 'old', { tags: ['t'] })
+    cache.failing = true
+    await expect(cache.invalidateTags(['t'])).rejects.toThrow()
+    cache.failing = false
+    expect(await cache.get('k')).toBe('old')
+  })
+
+  it('keep reads failing until they are sent', async () => {
+    const cache = new AsyncTestCache()
+    await cache.set('k', 'old', { tags: ['t'] })
+    cache.failing = true
+    await cache.invalidateTags(['t'], { later: true })
+    await expect(cache.get('k')).rejects.toThrow()
+    cache.failing = false
+    expect(await cache.get('k')).toBeUndefined()
+    await cache.set('k', 'new', { tags: ['t'] })
+    expect(await cache.get('k')).toBe('new')
+  })
+
+  it('are bounded: what has no room rejects as without later', () => {
+    const queue = new InvalidationQueue()
+    const tag = (i: number, soft = false) => ({ kind: 'tag', tag: `t${i}`, soft }) as const
+    for (let i = 0; i < 10_000; i++) expect(queue.add(tag(i))).toBe(true)
+    expect(queue.add(tag(10_000))).toBe(false)
+    // One that is there already needs no room, and stays hard.
+    expect(queue.add(tag(0, true))).toBe(true)
+    expect(queue.next(1)).toEqual([tag(0)])
+    queue.remove(queue.next(9_999))
+    expect(queue.size).toBe(1)
+  })
+
+  it('reject once there is no room', async () => {
+    const cache = new AsyncTestCache()
+    cache.failing = true
+    const many = Array.from({ length: 5_000 }, (_, i) => `a${i}`)
+    await cache.invalidateTags(many, { later: true })
+    await cache.invalidateTags(
+      many.map((tag) => `b${tag}`),
+      { later: true },
+    )
+    await expect(cache.invalidateTags(['one more'], { later: true })).rejects.toThrow()
+  })
+
+  it('refuse what is no flag, and an option of servers at a cache that is none', async () => {
+    const cache = new LocMemCache()
+    await expect(cache.invalidateTags(['t'], { later: 1 as never })).rejects.toThrow(
+      'later: 1 is neither true nor false',
+    )
+    const location = 'redis://127.0.0.1:1'
+    const options = { retryInvalidations: 'yes' as never }
+    expect(() => new RedisCache({ location, options })).toThrow(
+      /^RedisCache: options\.retryInvalidations: "yes"/,
+    )
+    expect(() => new LocMemCache({ options: { retryInvalidations: true } as object })).toThrow(
+      /retryInvalidations/,
+    )
+  })
+})
