@@ -1,6 +1,6 @@
 // Makes dist/ of src, adapters and the published conformance suite:
 //
-//   src/, adapters/, test/   what package.json names: entries in JavaScript, and the types of all files
+//   src/, adapters/, test/   what package.json names: entries in JavaScript, and the types that they lead to
 //   chunks/                  what several entries share, so that every class is there once
 //   modules/                 each source by itself, not published: for what measures or alters one of them
 //
@@ -96,6 +96,29 @@ async function entries() {
   return Object.fromEntries(paths.map((path) => [path, join(root, `${path}.ts`)]))
 }
 
+/** Removes the types that nothing of what package.json names can reach: most files are nobody's contract. */
+async function pruneTypes(outDir) {
+  const { default: ts } = await import('typescript')
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const reached = new Set()
+  const reach = async (file) => {
+    if (reached.has(file)) return
+    reached.add(file)
+    const { importedFiles } = ts.preProcessFile(await readFile(file, 'utf8'), true, true)
+    for (const { fileName } of importedFiles) {
+      if (!fileName.startsWith('.')) continue
+      await reach(join(dirname(file), fileName.replace(/\.js$/, '.d.ts')))
+    }
+  }
+  for (const { types } of Object.values(exports)) {
+    if (types !== undefined) await reach(join(outDir, types.replace(/^\.\/dist\//, '')))
+  }
+  for (const entry of await readdir(outDir, { recursive: true })) {
+    const file = join(outDir, entry)
+    if (entry.endsWith('.d.ts') && !reached.has(file)) await rm(file)
+  }
+}
+
 async function bundle(outDir) {
   const bundler = await rolldown({
     cwd: root,
@@ -165,6 +188,7 @@ export async function build({ force = false } = {}) {
   const fresh = join(folder, 'new')
   try {
     await compile(fresh)
+    await pruneTypes(fresh)
     await bundle(fresh)
     await copyAssets(fresh)
     await writeFile(join(fresh, stamp), hash)

@@ -169,6 +169,14 @@ describe('the tarball', () => {
     expect(tests.filter((file) => !suite.includes(file))).toEqual([])
   })
 
+  it('holds no types that no subpath leads to', async () => {
+    const files = await readdir(consumer.installed, { recursive: true })
+    const types = files.filter((file) => file.endsWith('.d.ts'))
+    const reached = subpaths.flatMap(entriesOf).flatMap((entry) => [...reach(entry).files])
+    const unused = types.filter((file) => !reached.includes(join(consumer.installed, file)))
+    expect(unused).toEqual([])
+  })
+
   it('holds the scripts and style sheets that its pages are made of', async () => {
     const sources = await readdir(join(projectRoot, 'adapters'), { recursive: true })
     const assets = sources.filter((file) => /\.(js|css)$/.test(file))
