@@ -36,6 +36,23 @@ async function overCaches(
 
 export const COMMANDS: readonly Command[] = [
   command({
+    name: 'init',
+    args: [],
+    usage: '[--json]',
+    summary: 'write a configuration and a first use of it',
+    text: `Looks into the package.json of this folder and writes what an Express application needs
+to begin with: fragcache.config with the caches, and fragcache.setup, which gives the
+cache tag to Nunjucks, Handlebars (express-handlebars or hbs) or Eta. In TypeScript
+where there is a tsconfig.json. A file that is there stays as it is. Says what to add to
+the application.`,
+    examples: 'fragcache init',
+    options: JSON_OPTION,
+    run: async (_, options, output) => {
+      const { init } = await import('./init.js')
+      return init(options, output)
+    },
+  }),
+  command({
     name: 'key',
     args: ['<NAME>', '[VARY...]'],
     usage: "NAME [VARY...] [--compat 'django<6.1'] [--json]",
@@ -273,6 +290,7 @@ export function help(): string {
     { version: { short: 'v', text: 'print the version of this package' } },
     COMMANDS,
     `First steps:
+  fragcache init                     caches for the application in this folder
   fragcache check                    is everything set up well?
   fragcache stats --watch            what the servers are doing
   fragcache key NAME VARY...         the key of a fragment, to look it up with get

@@ -17,6 +17,7 @@ const redis = await sharedServer('redis')
 const folder = ownFolder()
 
 const COMMANDS = [
+  'init',
   'key',
   'createcachetable',
   'check',

@@ -1,0 +1,131 @@
+/** A template engine, as it is used in Express. */
+export interface Engine {
+  readonly name: string
+  /** All of them are dependencies where it is used. */
+  readonly packages: readonly string[]
+  /** What the application calls. */
+  readonly use: string
+  /** The tag in a template. */
+  readonly tag: string
+  /** Of the module that gives it the tag. */
+  readonly imports: (t: Typed) => string
+  readonly body: (t: Typed) => string
+}
+
+/** Gives what is for TypeScript alone, or the empty text. */
+type Typed = (text: string) => string
+
+const HANDLEBARS_TAG = '{{#cache 300 "news" tags="news"}} … {{/cache}}'
+
+/** The engines that are known, what stands on another one first. */
+export const ENGINES: readonly Engine[] = [
+  {
+    name: 'nunjucks',
+    packages: ['nunjucks'],
+    use: "setUpCache(nunjucks.configure('views', { express: app }))",
+    tag: '{% cache 300 news tags="news" %} … {% endcache %}',
+    imports: (t) => `import { registerCache } from 'fragcache/nunjucks'
+${t("import type { Environment } from 'nunjucks'\n")}`,
+    body: (t) => `/** Gives the templates of an environment the cache tag. */
+export function setUpCache(env${t(': Environment')})${t(': void')} {
+  registerCache(env, caches)
+}`,
+  },
+  {
+    name: 'express-handlebars',
+    packages: ['express-handlebars'],
+    use: "setUpCache(app) // in place of app.engine('hbs', …)",
+    tag: HANDLEBARS_TAG,
+    imports: (t) => `import { callbackify } from 'node:util'
+${t("import type { Express } from 'express'\n")}import { create } from 'express-handlebars'
+import { registerCache } from 'fragcache/handlebars'
+`,
+    body: (
+      t,
+    ) => `/** Makes express-handlebars the engine of .hbs files, with the cache tag in them. */
+export function setUpCache(app${t(': Express')})${t(': void')} {
+  const engine = create({ extname: '.hbs' })
+  const handlebars = engine.handlebars${t(' as unknown as Parameters<typeof registerCache>[0]')}
+  const { renderAsync } = registerCache(handlebars, caches)
+  // Layouts and partials are rendered with the tag too.
+  Object.assign(engine, {
+    _renderTemplate: async (...args${t(': Parameters<typeof renderAsync>')}) =>
+      (await renderAsync(...args)).trim(),
+  })
+  app.engine(
+    'hbs',
+    callbackify((file${t(': string')}, options${t(': object')}) =>
+      renderAsync(() => engine.renderView(file, options${t(' as Record<string, unknown>')})),
+    ),
+  )
+  app.set('view engine', 'hbs')
+}`,
+  },
+  {
+    name: 'hbs',
+    packages: ['hbs'],
+    use: 'setUpCache(app)',
+    tag: HANDLEBARS_TAG,
+    imports: (t) => `import { callbackify, promisify } from 'node:util'
+${t("import type { Express } from 'express'\n// @ts-ignore: it brings no types\n")}import hbs from 'hbs'
+import { registerCache } from 'fragcache/handlebars'
+`,
+    body: (t) => `/** Gives the templates of hbs the cache tag. */
+export function setUpCache(app${t(': Express')})${t(': void')} {
+  const { renderAsync } = registerCache(hbs.handlebars, caches)
+  const render${t(': (file: string, options: object) => Promise<string>')} = promisify(hbs.__express)
+  app.engine(
+    'hbs',
+    callbackify((file${t(': string')}, options${t(': object')}) => renderAsync(() => render(file, options))),
+  )
+  app.set('view engine', 'hbs')
+}`,
+  },
+  {
+    name: 'eta',
+    packages: ['eta'],
+    use: 'setUpCache(app)',
+    tag: '<% cache 300 news tags="news" %> … <% endcache %>',
+    imports: (t) => `import { relative } from 'node:path'
+import { Eta } from 'eta'
+${t("import type { Express } from 'express'\n")}import { cachePlugin } from 'fragcache/eta'
+`,
+    body: (t) => `/** Makes Eta the engine of .eta files, with the cache tag in them. */
+export function setUpCache(app${t(': Express')})${t(': void')} {
+  const views${t(': string')} = app.get('views')
+  const eta = new Eta({ views, cache: true, plugins: [cachePlugin(caches)] })
+  app.engine('eta', (file, data, done) => {
+    eta.renderAsync(relative(views, file), data).then((html) => done(null, html), done)
+  })
+  app.set('view engine', 'eta')
+}`,
+  },
+]
+
+/** The module with the caches, which the application and the command line load. */
+export function configText(): string {
+  return `import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/express'
+
+// Memory of one process. For several, and for the command line to see it, put a cache that they share in its place,
+// such as RedisCache of 'fragcache/redis'.
+export const caches = createCaches({ default: new LocMemCache({ options: { maxEntries: 10_000 } }) })
+
+export const pages = responseCache(caches)
+
+export default { caches, pages }
+`
+}
+
+/** The module that the application imports. @param config - Where the other one is imported from. */
+export function setupText(
+  engine: Engine | undefined,
+  { isTyped, config }: { readonly isTyped: boolean; readonly config: string },
+): string {
+  const t: Typed = (text) => (isTyped ? text : '')
+  return `${engine?.imports(t) ?? ''}import { caches, pages } from '${config}'
+
+// Whole pages: app.get('/', pages.cachePage(60), …). When something changes: caches.invalidateTags(['news']).
+export { caches, pages }
+${engine === undefined ? '' : `\n${engine.body(t)}\n`}`
+}
