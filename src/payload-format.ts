@@ -12,6 +12,7 @@ import {
   ZSTD,
   type Method,
 } from './compression.js'
+import { didYouMean } from './did-you-mean.js'
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
 import type { MaybePromise } from './maybe-promise.js'
 import {
@@ -306,7 +307,13 @@ function thresholdOf(backend: string, compression: unknown): number {
   if (compression === undefined) return Infinity
   const isObject = typeof compression === 'object' && compression !== null
   const names = isObject ? Object.keys(compression) : []
-  if (!names.includes('threshold') || names.some((name) => !COMPRESS_SETTINGS.has(name))) {
+  const unknown = names.find((name) => !COMPRESS_SETTINGS.includes(name))
+  if (unknown !== undefined) {
+    throw new InvalidCacheBackendError(
+      `${backend}: compress: unknown setting ${show(unknown)}; known are ${COMPRESS_SETTINGS.join(', ')}${didYouMean(unknown, COMPRESS_SETTINGS)}`,
+    )
+  }
+  if (!names.includes('threshold')) {
     throw new InvalidCacheBackendError(
       `${backend}: compress: ${show(compression)} does not say from how many bytes on; give { threshold: 1024 }`,
     )
@@ -315,7 +322,7 @@ function thresholdOf(backend: string, compression: unknown): number {
   return resolveCount(backend, 'compress.threshold', threshold, Infinity, 1)
 }
 
-const COMPRESS_SETTINGS = new Set(['threshold', 'method'])
+const COMPRESS_SETTINGS = ['threshold', 'method']
 
 /** @returns `undefined`: the best for each value. */
 function methodOf(backend: string, compression: CompressSettings | undefined): Method | undefined {

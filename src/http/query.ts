@@ -1,4 +1,5 @@
 import { unescape } from 'node:querystring'
+import { didYouMean } from '../did-you-mean.js'
 import { MisuseError, show } from '../errors.js'
 
 /**
@@ -67,6 +68,8 @@ export const TRACKING_PARAMETERS: readonly string[] = Object.freeze([
   'piwik_*',
 ])
 
+const LISTS = ['ignore', 'only']
+
 /**
  * Checks a rule and makes a test of it.
  *
@@ -84,9 +87,9 @@ export function compileQueryRule(rule: QueryRule): (name: string) => boolean {
     )
   }
   for (const name of Object.keys(rule)) {
-    if (name === 'ignore' || name === 'only') continue
+    if (LISTS.includes(name)) continue
     throw new MisuseError(
-      `responseCache: query: unknown list ${show(name)}; known lists are ignore, only`,
+      `responseCache: query: unknown list ${show(name)}; known lists are ${LISTS.join(', ')}${didYouMean(name, LISTS)}`,
     )
   }
   const ignores = compileNames('ignore', rule.ignore, (name) => [name])

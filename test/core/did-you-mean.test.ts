@@ -51,6 +51,16 @@ describe('what is asked of a name that nobody knows', () => {
     ],
     ['an option of pages', () => responseCache(caches, { prefix: 'a' } as never), 'keyPrefix'],
     ['a time of pages', () => responseCache(caches, { ttl: 5 } as never), 'seconds'],
+    [
+      'a setting of compression',
+      () => new RedisCache({ location: 'redis://x', compress: { treshold: 5 } } as never),
+      'threshold',
+    ],
+    [
+      'a list of parameters',
+      () => responseCache(caches, { query: { ignored: [] } as never }),
+      'ignore',
+    ],
     ['something else', () => new LocMemCache({ qqqqqq: 5 } as never), undefined],
   ])('%s', async (_, act, meant) => {
     let message = ''

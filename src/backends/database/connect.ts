@@ -1,3 +1,4 @@
+import { didYouMean } from '../../did-you-mean.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import type { Driver, DriverContext } from './driver.js'
 import { dialectOfKnex, KnexDriver, type Knex } from './drivers/knex.js'
@@ -56,7 +57,7 @@ function toDriver(database: unknown, name: string, context: DriverContext): Driv
     const query = database as object as QueryDatabase
     if (DIALECTS.includes(query.dialect)) return new QueryDriver(query, context)
     throw new InvalidCacheBackendError(
-      `DatabaseCache: ${name}.dialect: ${show(query.dialect)} is not supported; known are ${DIALECTS.join(', ')}`,
+      `DatabaseCache: ${name}.dialect: ${show(query.dialect)} is not supported; known are ${DIALECTS.join(', ')}${didYouMean(query.dialect, DIALECTS.map(String))}`,
     )
   }
   if (has(database, 'raw') && isObject(database['client'])) {
