@@ -36,71 +36,49 @@ export function setUpCache(env${t(': Environment')})${t(': void')} {
     packages: ['express-handlebars'],
     use: "setUpCache(app) // in place of app.engine('hbs', …)",
     tag: HANDLEBARS_TAG,
-    imports: (t) => `import { callbackify } from 'node:util'
-${t("import type { Express } from 'express'\n")}import { create } from 'express-handlebars'
-import { registerCache } from 'fragcache/handlebars'
+    imports: (
+      t,
+    ) => `${t("import type { Express } from 'express'\n")}import { create } from 'express-handlebars'
+import { cacheEngine } from 'fragcache/handlebars'
 `,
     body: (
       t,
     ) => `/** Makes express-handlebars the engine of .hbs files, with the cache tag in them. */
-export function setUpCache(app${t(': Express')})${t(': void')} {
-  const engine = create({ extname: '.hbs' })
-  const handlebars = engine.handlebars${t(' as unknown as Parameters<typeof registerCache>[0]')}
-  const { renderAsync } = registerCache(handlebars, caches)
-  // Layouts and partials are rendered with the tag too.
-  Object.assign(engine, {
-    _renderTemplate: async (...args${t(': Parameters<typeof renderAsync>')}) =>
-      (await renderAsync(...args)).trim(),
-  })
-  app.engine(
-    'hbs',
-    callbackify((file${t(': string')}, options${t(': object')}) =>
-      renderAsync(() => engine.renderView(file, options${t(' as Record<string, unknown>')})),
-    ),
-  )
-  app.set('view engine', 'hbs')
-}`,
+${setUpEngine(t, 'hbs', "create({ extname: '.hbs' })")}`,
   },
   {
     name: 'hbs',
     packages: ['hbs'],
     use: 'setUpCache(app)',
     tag: HANDLEBARS_TAG,
-    imports: (t) => `import { callbackify, promisify } from 'node:util'
-${t("import type { Express } from 'express'\n// @ts-ignore: it brings no types\n")}import hbs from 'hbs'
-import { registerCache } from 'fragcache/handlebars'
+    imports: (
+      t,
+    ) => `${t("import type { Express } from 'express'\n")}import { cacheEngine } from 'fragcache/handlebars'
+${t('// @ts-ignore: its types are in @types/hbs\n')}import hbs from 'hbs'
 `,
     body: (t) => `/** Gives the templates of hbs the cache tag. */
-export function setUpCache(app${t(': Express')})${t(': void')} {
-  const { renderAsync } = registerCache(hbs.handlebars, caches)
-  const render${t(': (file: string, options: object) => Promise<string>')} = promisify(hbs.__express)
-  app.engine(
-    'hbs',
-    callbackify((file${t(': string')}, options${t(': object')}) => renderAsync(() => render(file, options))),
-  )
-  app.set('view engine', 'hbs')
-}`,
+${setUpEngine(t, 'hbs', 'hbs')}`,
   },
   {
     name: 'eta',
     packages: ['eta'],
     use: 'setUpCache(app)',
     tag: '<% cache 300 news tags="news" %> … <% endcache %>',
-    imports: (t) => `import { relative } from 'node:path'
-import { Eta } from 'eta'
-${t("import type { Express } from 'express'\n")}import { cachePlugin } from 'fragcache/eta'
+    imports: (t) => `import { Eta } from 'eta'
+${t("import type { Express } from 'express'\n")}import { cacheEngine } from 'fragcache/eta'
 `,
     body: (t) => `/** Makes Eta the engine of .eta files, with the cache tag in them. */
-export function setUpCache(app${t(': Express')})${t(': void')} {
-  const views${t(': string')} = app.get('views')
-  const eta = new Eta({ views, cache: true, plugins: [cachePlugin(caches)] })
-  app.engine('eta', (file, data, done) => {
-    eta.renderAsync(relative(views, file), data).then((html) => done(null, html), done)
-  })
-  app.set('view engine', 'eta')
-}`,
+${setUpEngine(t, 'eta', 'new Eta({ cache: true })')}`,
   },
 ]
+
+/** @param engine - The expression that makes it. */
+function setUpEngine(t: Typed, extension: string, engine: string): string {
+  return `export function setUpCache(app${t(': Express')})${t(': void')} {
+  app.engine('${extension}', cacheEngine(${engine}, caches))
+  app.set('view engine', '${extension}')
+}`
+}
 
 /** The module with the caches, which the application and the command line load. */
 export function configText(): string {
