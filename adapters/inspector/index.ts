@@ -23,7 +23,7 @@ import {
 
 export type * from './api.js'
 export type { AuditAction, AuditMessage } from './audit.js'
-export type { InspectorOptions, PagesOfUrls } from './options.js'
+export type { InspectorOptions, InspectorRequest, PagesOfUrls } from './options.js'
 export {
   overlay,
   type OverlayMiddleware,

@@ -9,14 +9,26 @@ export interface PagesOfUrls {
   invalidate(url: string): Promise<void>
 }
 
+declare global {
+  // eslint-disable-next-line @typescript-eslint/no-namespace
+  namespace Express {
+    // What an application declares there, such as `user`, its functions find on their request.
+    // eslint-disable-next-line @typescript-eslint/no-empty-object-type
+    interface Request {}
+  }
+}
+
+/** A request, with what the application has declared for those of Express. */
+export type InspectorRequest = IncomingMessage & Express.Request
+
 /** Declared as methods, so that functions fit that take Express' own request. */
 interface OfRequest {
   authorize(
-    req: IncomingMessage,
+    req: InspectorRequest,
     res: ServerResponse,
     next: (error?: unknown) => void,
   ): boolean | Promise<boolean> | void | Promise<void>
-  user(req: IncomingMessage): string | undefined
+  user(req: InspectorRequest): string | undefined
 }
 
 /** Says who may; or a middleware, with three parameters, that lets through who may. */

@@ -19,29 +19,32 @@ export function postgresBus(connectionString, channel = 'fragcache') {
 
     subscribe({ message, up, down }) {
       let stopped = false
+      /** @type {NodeJS.Timeout | undefined} */
       let retry
+      /** @type {pg.Client | undefined} */
       let client
       const listen = async () => {
-        client = new pg.Client({ connectionString, keepAlive: true })
-        client.on('notification', ({ payload }) => message(payload ?? ''))
-        client.on('error', () => undefined)
-        client.on('end', () => {
+        const one = new pg.Client({ connectionString, keepAlive: true })
+        client = one
+        one.on('notification', ({ payload }) => message(payload ?? ''))
+        one.on('error', () => undefined)
+        one.on('end', () => {
           down()
           if (!stopped) retry = setTimeout(listen, RETRY_MS)
         })
         try {
-          await client.connect()
-          await client.query(`LISTEN ${channel}`)
+          await one.connect()
+          await one.query(`LISTEN ${channel}`)
           up()
         } catch {
-          await client.end().catch(() => undefined)
+          await one.end().catch(() => undefined)
         }
       }
       void listen()
       return async () => {
         stopped = true
         clearTimeout(retry)
-        await client.end()
+        await client?.end()
       }
     },
 

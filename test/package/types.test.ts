@@ -72,6 +72,36 @@ export const test: (name: 'x', options: never) => unknown = testBackend
 void pages.invalidate(7)
 `
 
+const inspected = `
+import type { IncomingMessage } from 'node:http'
+import { createCaches, LocMemCache } from 'fragcache'
+import { inspector } from 'fragcache/inspector'
+
+type Signed = IncomingMessage & { user?: { isStaff: boolean } }
+export const handler = inspector(createCaches({ default: new LocMemCache() }), {
+  authorize: (req: Signed) => req.user?.isStaff === true,
+  user: (req) => req.headers['x-user']?.toString(),
+})
+`
+
+const signedIn = `
+import express from 'express'
+import { createCaches, LocMemCache } from 'fragcache'
+import { inspector } from 'fragcache/inspector'
+
+declare global {
+  namespace Express {
+    interface User { isStaff: boolean }
+    interface Request { user?: User }
+  }
+}
+const caches = createCaches({ default: new LocMemCache() })
+inspector(caches, { authorize: (req) => req.user?.isStaff === true })
+inspector(caches, { authorize: (req: express.Request) => req.user?.isStaff === true })
+// @ts-expect-error: nobody has declared it
+inspector(caches, { authorize: (req) => req.account?.isStaff === true })
+`
+
 const commonJs = `
 import fragcache = require('fragcache')
 const caches = fragcache.createCaches({ default: new fragcache.LocMemCache() })
@@ -227,6 +257,7 @@ describe('the types in a strict project that checks its libraries', () => {
       'core.ts': core,
       'common.cts': commonJs,
       'node.ts': plainNode,
+      'inspected.ts': inspected,
       'own-backend.ts': ownBackend,
       'map-cache.ts': await exampleOf('map-cache.ts'),
       'map-cache.test.ts': await exampleOf('map-cache.test.ts'),
@@ -261,7 +292,7 @@ describe('the types in a strict project that checks its libraries', () => {
     for (const name of packages) await consumer.link(name)
     const sources = Object.entries(engines).map(([engine, text]) => [`${engine}.ts`, text])
     const uses = join(projectRoot, 'test', 'package', 'what-compiles.ts')
-    sources.push(['what-compiles.ts', await readFile(uses, 'utf8')])
+    sources.push(['what-compiles.ts', await readFile(uses, 'utf8')], ['signed-in.ts', signedIn])
     expect(await compile(Object.fromEntries(sources))).toEqual({ code: 0, out: '', error: '' })
   }, 120_000)
 })

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { format } from 'node:util'
@@ -17,6 +19,16 @@ export interface SampleRun {
   /** What went to `console.error`, and warnings. */
   readonly warned: readonly string[]
   readonly exports: Readonly<Record<string, unknown>>
+}
+
+/** Others may listen on the port that the samples name. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }
 
 /** Runs samples as modules of this process, where `fragcache` means its sources. */
@@ -60,7 +72,7 @@ export class SampleRunner {
     ]
     syncBuiltinESMExports()
     const file = join(this.folder, `sample-${++this.#count}.${language === 'ts' ? 'ts' : 'mjs'}`)
-    writeFileSync(file, code)
+    writeFileSync(file, code.replaceAll(/\b3000\b/g, String(await freePort())))
     try {
       vi.resetModules()
       const exports = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as object

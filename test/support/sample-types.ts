@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import ts from 'typescript'
 import { inProject, type Sample } from './samples.js'
 
@@ -8,7 +8,7 @@ const sources = {
   'fragcache/engine': ['./src/engine.ts'],
   'fragcache/testing': ['./test/conformance/index.ts'],
   ...Object.fromEntries(
-    ['nunjucks', 'handlebars', 'eta', 'express', 'inspector', 'metrics'].map((name) => [
+    ['nunjucks', 'handlebars', 'eta', 'express', 'node', 'inspector', 'metrics'].map((name) => [
       `fragcache/${name}`,
       [`./adapters/${name}/index.ts`],
     ]),
@@ -25,9 +25,8 @@ export function typeErrors(
   samples: readonly Sample[],
   whole: (sample: Sample) => string,
 ): ReadonlyMap<Sample, readonly string[]> {
-  const files = new Map(
-    samples.map((sample, index) => [inProject(`test/docs/sample-${index}.ts`), whole(sample)]),
-  )
+  const names = namesOf(samples)
+  const files = new Map(samples.map((sample, i) => [names[i] as string, whole(sample)]))
   const { options } = ts.convertCompilerOptionsFromJson(
     {
       target: 'es2023',
@@ -37,13 +36,17 @@ export function typeErrors(
       exactOptionalPropertyTypes: true,
       noUncheckedIndexedAccess: true,
       skipLibCheck: true,
+      allowJs: true,
+      checkJs: true,
       noEmit: true,
       paths: sources,
     },
     inProject('.'),
   )
   const host = ts.createCompilerHost(options)
-  const { getSourceFile, fileExists, readFile } = host
+  const { getSourceFile, fileExists, readFile, directoryExists } = host
+  const folders = new Set([...files.keys()].map((name) => dirname(name)))
+  host.directoryExists = (name) => folders.has(name) || directoryExists?.(name) === true
   host.fileExists = (name) => files.has(name) || fileExists(name)
   host.readFile = (name) => files.get(name) ?? readFile(name)
   host.getSourceFile = (name, language, ...rest) => {
@@ -55,7 +58,7 @@ export function typeErrors(
   const program = ts.createProgram([...files.keys()], options, host)
   return new Map(
     samples.map((sample, index) => {
-      const file = program.getSourceFile(join(inProject('test/docs'), `sample-${index}.ts`))
+      const file = program.getSourceFile(names[index] as string)
       const found = [
         ...program.getSyntacticDiagnostics(file),
         ...program.getSemanticDiagnostics(file),
@@ -63,4 +66,23 @@ export function typeErrors(
       return [sample, found.map((one) => ts.flattenDiagnosticMessageText(one.messageText, '\n'))]
     }),
   )
+}
+
+/** Where a page has its reader save what it shows, beside files that it does not show. */
+const places: Readonly<Record<string, string>> = {
+  'docs/engines-of-your-own.md': 'examples/liquid',
+}
+
+/** A folder for each page, where a file that it names has its name once; modules of JavaScript as TypeScript's. */
+function namesOf(samples: readonly Sample[]): string[] {
+  const taken = new Set<string>()
+  return samples.map(({ page, file, code }, i) => {
+    const folder = inProject(places[page] ?? `test/docs/samples of ${page.replaceAll('/', ' ')}`)
+    // One that says its types in comments stays what it is.
+    const kind = code.includes('@param {') ? 'mjs' : 'mts'
+    const named = file && join(folder, file.replace(/\.(m?)js$/, '.$1ts'))
+    const name = named === undefined || taken.has(named) ? join(folder, `${i}.${kind}`) : named
+    taken.add(name)
+    return name
+  })
 }
