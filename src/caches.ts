@@ -8,6 +8,7 @@ import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
 import { statsOf, type CachesStats } from './observe/stats.js'
 import { CachesTallies } from './observe/tally.js'
+import { warnOfLocalMemory } from './several-processes.js'
 import { checkTags } from './tags.js'
 import { withinLimit } from './time-limit.js'
 
@@ -37,6 +38,10 @@ export class Caches<A extends string = string> {
       )
     }
     for (const [alias, cache] of Object.entries(caches)) this.#add(alias, cache)
+    const kept = [...this.#caches].map(([alias, cache]) => {
+      return { alias, backend: coreOf(cache).backendName, isShared: cache.isShared }
+    })
+    warnOfLocalMemory(kept)
     Object.defineProperty(this, TALLIES, { value: this.#tallies })
   }
 

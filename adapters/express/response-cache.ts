@@ -11,6 +11,7 @@ import type { Place } from '../node/place.js'
 import { lookUp, serve } from '../node/serve.js'
 import { resolveOptions, type FrameworkOptions } from '../node/settings.js'
 import { Site } from '../node/site.js'
+import { noteRequest, watchForRequests } from './behind-handler.js'
 import { expressHost } from './host.js'
 import { listenInFront } from './listener.js'
 
@@ -161,14 +162,18 @@ export function responseCache<A extends string>(
         seconds,
         pageOptions as unknown as PageOptions<IncomingMessage, ServerResponse>,
       )
-      return asMiddleware(function cachePage(req, res, next) {
+      watchForRequests(cachePage)
+      return asMiddleware(cachePage)
+
+      function cachePage(...[req, res, next]: Parameters<RequestHandler>): void {
         if ((res as Response | undefined) === undefined) {
           throw new MisuseError(
             'cachePage: it gives a middleware, which wraps no handler; write app.get(path, pages.cachePage(60), handler)',
           )
         }
+        noteRequest(cachePage, res)
         serve(place, req, res, next)
-      })
+      }
     },
 
     updateCache(...args: readonly unknown[]) {

@@ -3,6 +3,7 @@ import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import type { Caches } from '../../src/caches.js'
 import { listen, Watched, type ResponseTold } from '../../src/observe/watch.js'
+import { isOneOfMany } from '../../src/several-processes.js'
 import type {
   AliasRow,
   CachesStats,
@@ -17,7 +18,7 @@ import { Feed } from './feed.js'
 import { History, INTERVAL_MS } from './history.js'
 import { Outages } from './outages.js'
 import { Responses } from './responses.js'
-import { findRisks, isOneOfMany } from './risks.js'
+import { findRisks } from './risks.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */

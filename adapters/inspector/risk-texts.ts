@@ -79,6 +79,26 @@ const RISKS: Readonly<Record<string, RiskText>> = {
     remedy:
       'Add it to the vary-on values, or move that part into nocache. If it is the same for all, say so with the option personal.',
   },
+  FRAGCACHE_VISITOR_BEHIND_CACHE: {
+    severity: 'medium',
+    meaning:
+      'A session or a sign-in stands behind the cache, which does not know the visitor when it is asked. Nobody gets another’s page: what was made for a visitor is not stored, and whoever has a cookie is given no stored page.',
+    remedy:
+      'Put sessions and sign-ins in front of the cache: app.use(session(…)), then app.use(pages.cacheSite()).',
+  },
+  FRAGCACHE_CACHE_BEHIND_HANDLER: {
+    severity: 'medium',
+    meaning:
+      'A cachePage stands behind the handler of its route, which answers without it: nothing is cached.',
+    remedy: 'Put it in front: app.get(path, pages.cachePage(60), handler).',
+  },
+  FRAGCACHE_LOCAL_MEMORY: {
+    severity: 'high',
+    meaning:
+      'This process is one of several, and a cache is in its own memory: what one invalidates the others still serve.',
+    remedy:
+      'Use a store that all share (Redis, Memcached, a database), or local memory in front of one: TieredCache.',
+  },
   FRAGCACHE_SHARED_DIRECTORY: {
     severity: 'high',
     meaning:

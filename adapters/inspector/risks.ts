@@ -1,5 +1,5 @@
-import cluster from 'node:cluster'
 import { explainReason } from '../../src/pages/explanations.js'
+import { isLocalMemory } from '../../src/several-processes.js'
 import type { AliasRow, CachesStats, FragmentStats, Risk, RouteStats } from './api.js'
 import { isRiskCode, riskText } from './risk-texts.js'
 import { cutText } from './text.js'
@@ -44,14 +44,6 @@ export interface RiskFacts {
   readonly isOneOfMany: boolean
 }
 
-/** Whether a process manager runs the application several times over. */
-export function isOneOfMany(env: NodeJS.ProcessEnv = process.env): boolean {
-  if (cluster.isWorker) return true
-  // PM2 numbers its processes, and says how many there are.
-  const instance = Number(env['NODE_APP_INSTANCE'] ?? 0)
-  return instance > 0 || Number(env['instances'] ?? 0) > 1
-}
-
 /** Looks for set-ups that are likely to harm, the worst first. */
 export function findRisks(facts: RiskFacts): readonly Risk[] {
   const risks = [
@@ -93,7 +85,7 @@ function aliasRisks({ aliases, isOneOfMany }: RiskFacts): Risk[] {
       risks.push(risk('outage', subject, `${row.backend} does not answer: ${error}`))
     }
     const isUsed = row.hits + row.misses + row.sets > 0
-    if (isOneOfMany && !row.isShared && isUsed && row.backend !== 'DummyCache') {
+    if (isOneOfMany && isUsed && isLocalMemory(row)) {
       const sentence = `${row.backend} is the memory of this process alone, and this is one of several processes.`
       risks.push(risk('local-memory-in-cluster', subject, sentence))
     }

@@ -36,7 +36,7 @@ import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
-import { warnOfFault, warnOfNonce, warnOfPageTags } from './warnings.js'
+import { warnOfFault, warnOfNonce, warnOfPageTags, warnOfVisitorBehind } from './warnings.js'
 
 /**
  * How far a response has come. `open`: its headers can be changed. `sending`: the cache sends them. `expected`:
@@ -45,6 +45,9 @@ import { warnOfFault, warnOfNonce, warnOfPageTags } from './warnings.js'
 type Stage =
   | { readonly kind: 'open' | 'sending' | 'refused' | 'storing' }
   | { readonly kind: 'expected'; readonly pending: Pending }
+
+/** Reasons that a session or a sign-in behind the cache leads to. */
+const OF_VISITORS: ReadonlySet<UnkeptReason> = new Set(['personal', 'cookies-read'])
 
 /** Has a handler render one page, judges its response, and stores it if it may be stored. */
 export class PageMaking {
@@ -257,7 +260,15 @@ export class PageMaking {
 
   /** The response is not stored. */
   refuse(reason: UnkeptReason): void {
+    if (OF_VISITORS.has(reason)) this.#warnOfOrder()
     refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
+  }
+
+  /** In front of the whole application no layer can be put, which is as whoever put the cache there meant it. */
+  #warnOfOrder(): void {
+    const { req, isOutermost } = this.around
+    const sign = isOutermost ? undefined : this.watch.signBehind
+    if (sign !== undefined) warnOfVisitorBehind(routeName(req), sign)
   }
 
   #sayForward(reason: UnkeptReason | undefined): void {

@@ -10,6 +10,9 @@ import { isFilling } from './visitor-holes.js'
 /** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
 
+/** Properties of a request that the usual middlewares give it for a visitor. */
+const SIGNS = ['session', 'user', 'auth'] as const
+
 /**
  * Finds out whether a response is per-user: by what the request had when the cache was asked, and by whether
  * anything behind the cache reads its cookies.
@@ -21,6 +24,8 @@ const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as
 export class VisitorWatch {
   readonly #scope: object | undefined
   readonly #wasPersonal: boolean
+  /** A session was in front of the cache. */
+  readonly #hadSession: boolean
   #hasReadCookies: boolean
   /** Every header was read, as by a proxy that copies them. */
   #hasCopiedHeaders: boolean
@@ -45,6 +50,7 @@ export class VisitorWatch {
   ) {
     this.#scope = settings.host.scopeOf?.(req)
     this.#wasPersonal = wasPersonal || (outer !== undefined && outer.#wasPersonal)
+    this.#hadSession = 'session' in req
     this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
     this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
   }
@@ -99,6 +105,22 @@ export class VisitorWatch {
       return { reason: 'personal', hasCookie }
     }
     return hasCookie && this.#dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
+  }
+
+  /**
+   * What the visitor is known by that a layer behind the cache gave the request, such as `req.session`;
+   * `undefined` if there is nothing, or if it is no matter of order.
+   *
+   * @remarks Where a session is in front, a handler may sign its visitor in behind. Cookies alone say nothing: what
+   *   makes something of them that the cache does not know belongs behind it.
+   */
+  get signBehind(): string | undefined {
+    if (this.#wasPersonal || this.#hadSession) return undefined
+    const { req, settings } = this
+    const isKnown = isPersonal(req, settings)
+    if (!isKnown && !('session' in req)) return undefined
+    const name = SIGNS.find((one) => one in req)
+    return name === undefined ? 'what isPersonal looks at' : `req.${name}`
   }
 
   /** Whether the page was rendered under another `trust proxy` than it was keyed under, and its origin differs. */

@@ -24,10 +24,18 @@ export function ignoreOutage(error: unknown): void {
   if (!(error instanceof CacheBackendError)) warnOfFault(error)
 }
 
-/** More faults than this are not reported. */
-const MAX_FAULTS = 1000
+/** More than this is not said of routes. */
+const MAX_OF_ROUTES = 1000
 
 const routesWarned = new Set<ShortKey>()
+
+/** @param subject - What it is said of, once: a route and what is wrong with it. */
+function warnOfRoute(code: string, subject: string, message: string): void {
+  const key = shortKey(`${code} ${subject}`, 256)
+  if (routesWarned.has(key) || routesWarned.size >= MAX_OF_ROUTES) return
+  routesWarned.add(key)
+  process.emitWarning(message, { type: 'ResponseCacheWarning', code })
+}
 
 /**
  * The function `tags` of a `cachePage` threw or gave no list: said once for each route and kind of error.
@@ -35,12 +43,33 @@ const routesWarned = new Set<ShortKey>()
  * @param route - Such as `GET /countries/:code`: not the URL that was requested.
  */
 export function warnOfPageTags(route: string, error: unknown): void {
-  const fault = shortKey(`${route} ${error instanceof Error ? error.name : typeof error}`, 256)
-  if (routesWarned.has(fault) || routesWarned.size >= MAX_FAULTS) return
-  routesWarned.add(fault)
-  process.emitWarning(
+  warnOfRoute(
+    'FRAGCACHE_PAGE_TAGS',
+    `${route} ${error instanceof Error ? error.name : typeof error}`,
     `cachePage: tags of ${route}: ${textOfError(error)}; its pages are not kept, give a function that returns a list of texts; said once`,
-    { type: 'ResponseCacheWarning', code: 'FRAGCACHE_PAGE_TAGS' },
+  )
+}
+
+/**
+ * A page was not stored since its visitor became known behind the cache.
+ *
+ * @param route - Such as `GET /countries/:code`.
+ * @param sign - What the visitor is known by, such as `req.session`.
+ */
+export function warnOfVisitorBehind(route: string, sign: string): void {
+  warnOfRoute(
+    'FRAGCACHE_VISITOR_BEHIND_CACHE',
+    route,
+    `responseCache: ${route}: a page was not stored, since ${sign} came from a layer behind the cache, which did not know the visitor when it was asked; put sessions and sign-ins in front: app.use(session(…)), then app.use(pages.cacheSite()), or app.get(path, signIn, pages.cachePage(60), handler); said once for each route`,
+  )
+}
+
+/** @param route - Such as `GET /countries/:code`. */
+export function warnOfPageBehind(route: string): void {
+  warnOfRoute(
+    'FRAGCACHE_CACHE_BEHIND_HANDLER',
+    route,
+    `cachePage: ${route}: it stands behind the handler, which has answered without it, so that nothing is cached; put it in front: app.get(path, pages.cachePage(60), handler); said once for each route`,
   )
 }
 

@@ -1,0 +1,150 @@
+import type { RequestHandler } from 'express'
+import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/express'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { cookieParser, cookieSession, expressVersions, session, Site } from '../support/express.js'
+
+/** Collects what is warned of from now on. */
+function watchWarnings(): string[] {
+  const warnings: string[] = []
+  const spy = vi.spyOn(process, 'emitWarning').mockImplementation(((text: string, kind: object) => {
+    warnings.push(`${(kind as { code?: string }).code}: ${text}`)
+  }) as never)
+  onTestFinished(() => spy.mockRestore())
+  return warnings
+}
+
+const newPages = () => responseCache(createCaches({ default: new LocMemCache() }))
+
+let routes = 0
+/** What was warned of is not said again: each test has a route of its own. */
+const newRoute = () => `/route-${++routes}`
+
+const sessions: readonly (readonly [string, () => RequestHandler])[] = [
+  ['express-session', () => session({ secret: 's', resave: false, saveUninitialized: false })],
+  ['cookie-session', () => cookieSession({ secret: 's' })],
+]
+
+interface Known {
+  session?: { count?: number }
+  user?: string
+}
+
+const known = (req: object): Known => req
+
+const visit: RequestHandler = (req, res) => {
+  const { session } = known(req)
+  if (session !== undefined && req.query['sign-in'] !== undefined) session.count = 1
+  res.send(`seen ${session?.count ?? 0} times`)
+}
+
+async function signedIn(site: Site, path: string): Promise<{ Cookie: string }> {
+  const { headers } = await site.get(`${path}?sign-in`)
+  return { Cookie: (headers['set-cookie'] ?? []).map((one) => one.split(';')[0]).join('; ') }
+}
+
+describe.each(expressVersions)('what stands in the wrong order, on $version', ({ express }) => {
+  it.each(sessions)('%s behind cacheSite is told of once for each route', async (_name, make) => {
+    const warnings = watchWarnings()
+    const [one, other] = [newRoute(), newRoute()]
+    const app = express().use(newPages().cacheSite(), make())
+    app.get(`${one}/:id`, visit).get(`${other}/:id`, visit)
+    const site = await Site.open(app)
+    await site.get(`${one}/1`)
+    expect(warnings).toEqual([])
+    const headers = await signedIn(site, `${one}/1`)
+    for (const id of [1, 2]) await site.get(`${one}/${id}`, { headers })
+    await site.get(`${other}/1`, { headers })
+    expect(
+      warnings.map((text) => /^(\w+): responseCache: (GET \S+):/.exec(text)?.slice(1)),
+    ).toEqual([one, other].map((path) => ['FRAGCACHE_VISITOR_BEHIND_CACHE', `GET ${path}/:id`]))
+    expect(warnings[0]).toContain('req.session')
+    expect(warnings[0]).toContain('app.use(session(…)), then app.use(pages.cacheSite())')
+  })
+
+  it('so is a sign-in behind cachePage, from Authorization', async () => {
+    const warnings = watchWarnings()
+    const path = newRoute()
+    const signIn: RequestHandler = (req, _res, next) => {
+      known(req).user = req.get('Authorization') ?? ''
+      next()
+    }
+    const app = express().get(path, newPages().cachePage(60), signIn, (req, res) => {
+      res.send(`for ${known(req).user}`)
+    })
+    const site = await Site.open(app)
+    for (const name of ['ann', 'ben']) {
+      expect((await site.get(path, { headers: { Authorization: name } })).text).toBe(`for ${name}`)
+    }
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toMatch(/^FRAGCACHE_VISITOR_BEHIND_CACHE: .*req\.user/)
+  })
+
+  it.each<[string, (site: RequestHandler) => RequestHandler[]]>([
+    ['a session in front', (cache) => [sessions[0]![1](), cache]],
+    ['a session in front, which the handler fills', (cache) => [sessions[1]![1](), cache]],
+    ['cookies that are read behind', (cache) => [cache, cookieParser()]],
+    [
+      'an answer that is not to be stored',
+      (cache) => [
+        cache,
+        sessions[0]![1](),
+        (_q, res, next) => (res.set('Cache-Control', 'no-store'), next()),
+      ],
+    ],
+  ])('nothing is said of %s', async (_name, layers) => {
+    const warnings = watchWarnings()
+    const path = newRoute()
+    const app = express().use(...layers(newPages().cacheSite() as RequestHandler))
+    app.get(path, (req, res, next) => {
+      void (req as { cookies?: object }).cookies
+      visit(req, res, next)
+    })
+    const site = await Site.open(app)
+    const headers = await signedIn(site, path)
+    await site.get(path, { headers })
+    await site.get(path, { headers: { Cookie: 'theme=dark' } })
+    expect(warnings).toEqual([])
+  })
+
+  it('nothing is said of a session behind the listener in front', async () => {
+    const warnings = watchWarnings()
+    const path = newRoute()
+    const app = express().use(sessions[0]![1]())
+    app.get(path, visit)
+    const site = await Site.open(newPages().listener(app))
+    await site.get(path, { headers: await signedIn(site, path) })
+    expect(warnings).toEqual([])
+  })
+
+  it.each<[string, RequestHandler]>([
+    ['ends there', (_req, res) => void res.send('page')],
+    ['goes on', (_req, res, next) => (res.send('page'), next())],
+  ])('cachePage behind a handler that %s is told of once', async (_name, handler) => {
+    const warnings = watchWarnings()
+    const path = newRoute()
+    const site = await Site.open(express().get(path, handler, newPages().cachePage(60)))
+    for (let i = 0; i < 2; i++) await site.get(path)
+    await vi.waitFor(() => expect(warnings).toHaveLength(1))
+    expect(warnings[0]).toMatch(/^FRAGCACHE_CACHE_BEHIND_HANDLER: cachePage: GET /)
+    expect(warnings[0]).toContain('app.get(path, pages.cachePage(60), handler)')
+  })
+
+  it('nothing is said of cachePage behind a guard, or in a route before that of the handler', async () => {
+    const warnings = watchWarnings()
+    const [one, other] = [newRoute(), newRoute()]
+    const pages = newPages()
+    const guard: RequestHandler = (req, res, next) => {
+      if (req.query['key'] === undefined) res.status(403).send('no')
+      else next()
+    }
+    const page: RequestHandler = (_req, res) => void res.send('page')
+    const app = express().get(one, guard, pages.cachePage(60), page)
+    app.get(other, guard, pages.cachePage(60)).get(other, page)
+    const site = await Site.open(app)
+    for (const path of [one, other]) {
+      for (const query of ['', '?key', '?key', '']) await site.get(path + query)
+    }
+    expect(warnings).toEqual([])
+  })
+})
