@@ -21,7 +21,8 @@ async function warnedOf(caches: string, env: NodeJS.ProcessEnv = {}): Promise<st
   await writeFile(
     path,
     `import cluster from 'node:cluster'
-     import { createCaches, DummyCache, FileBasedCache, LocMemCache, TieredCache } from './src/index.js'
+     import { createCaches, DummyCache, LocMemCache } from './src/index.js'
+     import { FileBasedCache } from './src/backends/file.js'
      if (cluster.isPrimary) {
        createCaches({ default: new LocMemCache() })
        for (let i = 0; i < 2; i++) cluster.fork()
@@ -36,7 +37,7 @@ async function warnedOf(caches: string, env: NodeJS.ProcessEnv = {}): Promise<st
   return stderr.split('\n').filter((line) => line.includes('FRAGCACHE_'))
 }
 
-const shared = `new FileBasedCache({ location: ${JSON.stringify('/tmp/fragcache-cluster-test')} })`
+const shared = `new FileBasedCache({ location: import.meta.dirname + '/store' })`
 
 it('local memory in a cluster is told of once by each worker, with alias and remedy', async () => {
   const warnings = await warnedOf(`{ default: ${shared}, local: new LocMemCache() }`)
