@@ -1,3 +1,4 @@
+import { copyOf } from './backend/complete-store.js'
 import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
 import { ProducerTimeoutError } from './errors.js'
@@ -105,7 +106,9 @@ export class GetOrSet {
   ): Promise<Got> {
     const start = await this.#begin(wanted, found)
     const making = this.#making(wanted, parent, lead.flight, start, lead)
-    const production = new Production(making.frame, wanted.timeout, lead.old?.value)
+    const production = new Production(making.frame, wanted.timeout, () =>
+      copyOf(wanted.cache.store, lead.old?.value),
+    )
     const run = { wanted, lead, making, production }
     const made = this.#makeForAll(run)
     const limitMs = ownLimitOf(wanted.producerTimeoutMs)
@@ -240,7 +243,9 @@ export class GetOrSet {
       if (start === undefined) return
       const lead = { refresh, lease }
       making = this.#making(wanted, undefined, refresh, start, lead)
-      const production = new Production(making.frame, wanted.timeout, hit?.value)
+      const production = new Production(making.frame, wanted.timeout, () =>
+        copyOf(cache.store, hit?.value),
+      )
       const run = { wanted, lead, making, production }
       const made = this.#makeIn(run)
       await settledWithin(made, ownLimitOf(wanted.producerTimeoutMs), () => {

@@ -1,4 +1,5 @@
 import { ALL_OF_LOOKUP, IF_STORED, isStoreFailure } from './backend/calls.js'
+import { copyOf } from './backend/complete-store.js'
 import type { CacheCore } from './backend/core.js'
 import type { Hit, Lookup } from './backend/entries.js'
 import type { WriteOutcome } from './backend/store.js'
@@ -163,7 +164,8 @@ export class Values {
     })
     if (!timed.hasRun) counts.valueHits++
     if (frame !== undefined) await dependOnLanded(core, storedKey, got, frame)
-    return this.#copy(got.value)
+    // Callers that share one flight must not share one object.
+    return copyOf(core.store, got.value)
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
@@ -179,13 +181,6 @@ export class Values {
     }
     // One that is not there is looked up once more, and told of then.
     return isPromise(hit) ? undefined : hit
-  }
-
-  /** Callers that share one flight must not share one object. */
-  #copy(value: unknown): unknown {
-    if (typeof value !== 'object' || value === null) return value
-    const { store } = this.#core
-    return store.unpackPayload(store.packValue(value, undefined)).value
   }
 }
 

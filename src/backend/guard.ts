@@ -111,6 +111,11 @@ export class Guard {
     return this.#outages.isLasting || this.#debts.size > 0
   }
 
+  /** Whether the store is closed, or known to be down: who has time does not ask it, and so does not open it again. */
+  get isOutOfReach(): boolean {
+    return this.#isClosed || this.#circuit?.isOpen === true
+  }
+
   /** Nothing is read from the store until it was told. */
   owe(debt: Debt): void {
     this.#debts.add(debt)

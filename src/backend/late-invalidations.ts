@@ -144,9 +144,10 @@ export class LateInvalidations implements Debt {
   }
 
   #owe(): void {
-    this.core.shared.guard.owe(this)
+    const { guard } = this.core.shared
+    guard.owe(this)
     this.#timer ??= setInterval(() => {
-      this.settle().catch(() => undefined)
+      if (!guard.isOutOfReach) this.settle().catch(() => undefined)
     }, PAUSE_MS).unref()
   }
 

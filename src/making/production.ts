@@ -41,13 +41,20 @@ export class Production implements ProducerContext {
   timeout: Timeout | undefined
   #controller: AbortController | undefined
   #late: Error | undefined
+  #old: { readonly copy: unknown } | undefined
 
+  /** @param copyOld - Copies the old value, which may still be served: the producer may change what it is given. */
   constructor(
     private readonly frame: Frame,
     timeout: Timeout | undefined,
-    readonly old: unknown,
+    private readonly copyOld: () => unknown,
   ) {
     this.timeout = timeout
+  }
+
+  get old(): unknown {
+    this.#old ??= { copy: this.copyOld() }
+    return this.#old.copy
   }
 
   // Functions of their own, since a producer takes them out of its context.

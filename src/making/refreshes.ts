@@ -28,15 +28,18 @@ export class Refresh extends InFlight {
 export class Refreshes {
   readonly #running = new Map<string, Refresh>()
 
-  /** Whether one is running. */
+  /** Whether one is running whose result is going to be stored. */
   has(key: string): boolean {
-    return this.#running.get(key)?.isWaitedFor === true
+    const running = this.#running.get(key)
+    return running?.isDiscarded === false && running.isWaitedFor
   }
 
   /** @param patienceMs - Doubled after one that took longer, so that slow ones do not pile up. */
   begin(key: string, patienceMs: number): Refresh {
     const before = this.#running.get(key)
-    const patience = before === undefined ? patienceMs : 2 * before.patienceMs
+    let patience = patienceMs
+    // One that hangs since an outage, and was overtaken, says nothing of the time since.
+    if (before?.isDiscarded === false) patience = before.patienceMs * (before.isWaitedFor ? 1 : 2)
     const refresh = new Refresh(patience, (ended) => this.#ended(key, ended))
     refresh.takePlaceOf(before)
     this.#running.set(key, refresh)

@@ -340,3 +340,34 @@ it('is slower than others wait and still gives its value, where nothing is set',
   late.end()
   expect(await Promise.all([made, joined])).toEqual(['late', 'late'])
 })
+
+it('does not keep a value from being made again in the background, once it has been overtaken', async () => {
+  const cache = new LocMemCache()
+  for (let i = 0; i < 3; i++) {
+    await cache.getOrSet('k', never, { producerTimeoutMs: 10 }).catch(() => undefined)
+  }
+  let runs = 0
+  const options = { timeout: 60, staleWhileRevalidate: 60 }
+  expect(await cache.getOrSet('k', () => ++runs, options)).toBe(1)
+  await cache.expire('k')
+  expect(await cache.getOrSet('k', () => ++runs, options)).toBe(1)
+  expect(
+    await eventually(
+      () => cache.get('k'),
+      (value) => value === 2,
+    ),
+  ).toBe(2)
+})
+
+it('is given a copy of the old value, which is served as it was if it fails', async () => {
+  const cache = new AsyncTestCache()
+  const options = { timeout: 60, staleIfError: 60 }
+  await cache.set('k', { list: [1] }, options)
+  await cache.expire('k')
+  const spoil = ({ old }: ProducerContext) => {
+    ;(old as { list: number[] }).list.push(2)
+    cache.failing = true
+    throw new Error('it failed')
+  }
+  expect(await cache.getOrSet<unknown>('k', spoil, options)).toEqual({ list: [1] })
+})
