@@ -85,6 +85,11 @@ const onlyShown: readonly {
   },
   {
     language: 'text',
+    page: 'docs/express.md',
+    because: 'It is an order, which test/adapters/express-order-warnings.test.ts tries out.',
+  },
+  {
+    language: 'text',
     page: 'docs/testing.md',
     because: 'It is a message that test/testing/hit.test.ts has word for word.',
   },
