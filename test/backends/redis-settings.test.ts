@@ -165,7 +165,7 @@ describe('settings that are unknown or contradict each other are refused by name
     [
       'compress with more',
       () => ({ location, compress: { threshold: 1, level: 9 } }),
-      /compress: .*threshold: 1024/,
+      /compress: unknown setting "level"; known are threshold, method/,
     ],
     [
       'a threshold of nothing',
