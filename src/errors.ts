@@ -95,7 +95,7 @@ export class ProducerTimeoutError extends FragcacheError {
   constructor(what: string, key: string, limitMs: number) {
     super(
       'FRAGCACHE_PRODUCER_TIMEOUT',
-      `${what} for ${show(key)} took longer than producerTimeoutMs, ${limitMs} ms, and there is no old value to serve; give staleIfError to have one, or raise producerTimeoutMs`,
+      `${what} for ${show(key)} took longer than producerTimeoutMs, ${limitMs} ms; raise that, or give staleIfError, with which an old value is served in its place`,
     )
     this.key = key
     this.limitMs = limitMs

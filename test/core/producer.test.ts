@@ -94,7 +94,7 @@ describe.each(kinds)('a producer that never ends, over %s', (_, create) => {
     expect(error).toBeInstanceOf(ProducerTimeoutError)
     expect(error).toMatchObject({ code: 'FRAGCACHE_PRODUCER_TIMEOUT', key: 'k', limitMs: 30 })
     expect((error as Error).message).toBe(
-      'getOrSet: the producer for "k" took longer than producerTimeoutMs, 30 ms, and there is no old value to serve; give staleIfError to have one, or raise producerTimeoutMs',
+      'getOrSet: the producer for "k" took longer than producerTimeoutMs, 30 ms; raise that, or give staleIfError, with which an old value is served in its place',
     )
   })
 
