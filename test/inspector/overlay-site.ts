@@ -123,7 +123,7 @@ export interface SiteOptions {
   readonly overlay?: OverlayOptions | 'none'
   readonly cache?: Cache
   /** Caches whole pages too. */
-  readonly pages?: ResponseCacheOptions
+  readonly pages?: ResponseCacheOptions<'default'>
   /** Whether the holes of pages are filled for each visitor. */
   readonly fillsHoles?: boolean
   readonly template?: (engine: Engine) => string
