@@ -1,4 +1,4 @@
-import { copyOf } from './backend/complete-store.js'
+import { ownCopyOf } from './backend/complete-store.js'
 import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
 import { ProducerTimeoutError } from './errors.js'
@@ -107,7 +107,7 @@ export class GetOrSet {
     const start = await this.#begin(wanted, found)
     const making = this.#making(wanted, parent, lead.flight, start, lead)
     const production = new Production(making.frame, wanted.timeout, () =>
-      copyOf(wanted.cache.store, lead.old?.value),
+      ownCopyOf(wanted.cache.store, lead.old?.value),
     )
     const run = { wanted, lead, making, production }
     const made = this.#makeForAll(run)
@@ -244,7 +244,7 @@ export class GetOrSet {
       const lead = { refresh, lease }
       making = this.#making(wanted, undefined, refresh, start, lead)
       const production = new Production(making.frame, wanted.timeout, () =>
-        copyOf(cache.store, hit?.value),
+        ownCopyOf(cache.store, hit?.value),
       )
       const run = { wanted, lead, making, production }
       const made = this.#makeIn(run)

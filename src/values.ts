@@ -1,5 +1,5 @@
 import { ALL_OF_LOOKUP, IF_STORED, isStoreFailure } from './backend/calls.js'
-import { copyOf } from './backend/complete-store.js'
+import { ownCopyOf } from './backend/complete-store.js'
 import type { CacheCore } from './backend/core.js'
 import type { Hit, Lookup } from './backend/entries.js'
 import type { WriteOutcome } from './backend/store.js'
@@ -165,7 +165,7 @@ export class Values {
     if (!timed.hasRun) counts.valueHits++
     if (frame !== undefined) await dependOnLanded(core, storedKey, got, frame)
     // Callers that share one flight must not share one object.
-    return copyOf(core.store, got.value)
+    return ownCopyOf(core.store, got.value)
   }
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */

@@ -218,7 +218,7 @@ export class CompleteStore {
 }
 
 /** A value as somebody else would read it from a store, free to be changed. */
-export function copyOf(store: CompleteStore, value: unknown): unknown {
+export function ownCopyOf(store: CompleteStore, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   return store.unpackPayload(store.packValue(value, undefined)).value
 }
