@@ -50,8 +50,16 @@ export default {
   intentionallyNotExported: [
     'src/staleness.ts:Lock',
     'src/stamp.ts:Stamp',
+    'src/staleness.ts:ProducerTimeout',
     'src/backend/core.ts:Composition',
     // What types are made from that are exported.
+    'src/caches.ts:AliasOf',
+    'src/caches.ts:KnowsAliases',
+    'src/storable.ts:Kept',
+    'src/storable.ts:NotKept',
+    'src/storable.ts:Pairs',
+    'src/storable.ts:Verdict',
+    'adapters/handlebars/view-engine.ts:Done',
     'src/fragment/faults.ts:KEYWORDS',
     'src/pages/reasons.ts:LeftReason',
     'src/pages/reasons.ts:PassReason',

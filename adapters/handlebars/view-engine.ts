@@ -11,12 +11,14 @@ type Done = (error: unknown, html?: string) => void
 /** What `create` of express-handlebars makes. */
 export interface ExpressHandlebarsEngine {
   readonly handlebars: object
+  /** Renders a view, as Express asks for it. */
   renderView(file: string, options: object): Promise<string>
 }
 
 /** What the package `hbs` exports, or its `create` makes. */
 export interface HbsEngine {
   readonly handlebars: typeof Handlebars
+  /** Renders a view, as Express asks for it. */
   __express(file: string, options: object, done: (error: unknown, html?: string) => void): unknown
 }
 
