@@ -26,6 +26,21 @@ export interface Guarded {
 /** Operations that read: a store with copies may answer them from one. */
 const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
 
+/** Operations that do not go by what is stored; the others wait until the store was told what it is owed. */
+const BLIND = new Set([
+  'set',
+  'setMany',
+  'delete',
+  'deleteMany',
+  'unlink',
+  'clear',
+  'invalidate',
+  'invalidateTags',
+  'lock',
+  'unlock',
+  'serverStats',
+])
+
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
   /** @throws It could not be told. */
@@ -84,7 +99,7 @@ export class Guard {
       this.toFailure(operation, error, recoveriesBefore !== this.#recoveries)
     let result: MaybePromise<T>
     try {
-      result = this.#debts.size > 0 && READS.has(operation) ? this.#pay(action) : action()
+      result = this.#debts.size > 0 && !BLIND.has(operation) ? this.#pay(action) : action()
     } catch (error) {
       throw failed(error)
     }

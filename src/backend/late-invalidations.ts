@@ -135,12 +135,12 @@ export class LateInvalidations implements Debt {
     }
   }
 
-  /** @returns Whether all are kept. */
+  /** @returns Whether all are kept; for those that found room nothing is read until they are sent. */
   #keep(unsent: readonly Unsent[]): boolean {
     const { log } = this
-    if (!unsent.every((one) => log.add(one))) return false
+    const isKept = unsent.every((one) => log.add(one))
     if (log.size > 0) this.#owe()
-    return true
+    return isKept
   }
 
   #owe(): void {

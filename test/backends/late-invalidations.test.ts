@@ -9,7 +9,13 @@ import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import { TieredCache } from '../../src/backends/tiered.js'
-import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
+import {
+  CacheKeyNotFoundError,
+  createCaches,
+  FragmentCache,
+  LocMemCache,
+  type Cache,
+} from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { Site } from '../support/express.js'
 import { sharedServer, type TestServer } from '../support/servers.js'
@@ -200,6 +206,27 @@ describe('invalidations that wait for the store', () => {
     expect(await cache.get('k')).toBeUndefined()
     await cache.set('k', 'new', { tags: ['t'] })
     expect(await cache.get('k')).toBe('new')
+  })
+
+  it('keep what is counted, touched or added from going by what is older', async () => {
+    const cache = new AsyncTestCache()
+    await cache.setMany({ count: 41, touched: 'old', added: 'old' }, { tags: ['t'] })
+    cache.failing = true
+    await cache.invalidateTags(['t'], { later: true })
+    cache.failing = false
+    await expect(cache.incr('count')).rejects.toThrow(CacheKeyNotFoundError)
+    expect(await cache.touch('touched', { timeout: 60 })).toBe(false)
+    expect(await cache.add('added', 'new')).toBe(true)
+  })
+
+  it('are sent as far as there was room', async () => {
+    const cache = new AsyncTestCache()
+    await cache.set('k', 'old', { tags: ['t'] })
+    cache.failing = true
+    const many = Array.from({ length: 10_000 }, (_, i) => `more-${i}`)
+    await expect(cache.invalidateTags(['t', ...many], { later: true })).rejects.toThrow()
+    cache.failing = false
+    expect(await cache.get('k')).toBeUndefined()
   })
 
   it('are bounded: what has no room rejects as without later', () => {
