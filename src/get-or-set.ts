@@ -191,16 +191,15 @@ export class GetOrSet {
     let value: unknown
     try {
       value = await runAsyncIn(making.frame, () => produce(wanted, production))
-      production.checkWhole()
+      production.end()
       checkValue(value, wanted.cache.types)
     } catch (error) {
+      production.hasEnded = true
       await making.giveUp(performance.now() - startedMs)
       const left = await leftOf(run)
       if (left === undefined) throw error
       this.#report(wanted, error)
       return toLanded(left, true)
-    } finally {
-      production.hasEnded = true
     }
     const tookMs = performance.now() - startedMs
     const judged = await making.judge(this.#access.deadline(production.timeout))
@@ -212,6 +211,9 @@ export class GetOrSet {
       const isStored = await this.#access.keep(wanted, request, operation)
       // Who asked before it was removed is given what was made for them.
       if (isStored || making.isDiscarded) return made
+    } else if (fitness.reason === 'no-time' && (lead.old ?? lead.refresh) !== undefined) {
+      await this.#access.keep(wanted, making.toRemoval(), 'set')
+      return made
     } else {
       await making.giveUp(tookMs)
       if (made.isApart || fitness.reason !== 'invalidated') return made

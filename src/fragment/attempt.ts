@@ -8,7 +8,7 @@ import { reportRefresh, type FragmentOutcome } from '../observe/channels.js'
 import { ownLimitOf } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { settledWithin } from '../time-limit.js'
-import { ALREADY_EXPIRED, toDeadline } from '../timeout.js'
+import { toDeadline } from '../timeout.js'
 import { faults } from './faults.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
@@ -191,18 +191,16 @@ export class Attempt {
    * @throws CacheTagError: what stands for a hole was altered. Then `fail` must be called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
-    const { timeout, variant, bypass } = this.fragment
+    const { timeout, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
     const deadline = toDeadline(timeout, currentMs())
     return chain(this.#making.judge(deadline), (judged) => {
       this.#give(content, judged)
       if (this.#hasRecovered) return undefined
-      const { storedKey } = variant
       const { fitness } = judged
       if (!fitness.isKept) {
         // A shorter timeout than before must not leave the older text behind.
-        const isOver = fitness.reason === 'no-time'
-        return isOver ? { storedKey, value: content, expiresAtMs: ALREADY_EXPIRED } : undefined
+        return fitness.reason === 'no-time' ? this.#making.toRemoval() : undefined
       }
       this.#bytes = sizeOf(content)
       return this.#making.toStore(content, fitness, this.#bodyMs)

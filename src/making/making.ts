@@ -2,7 +2,7 @@ import type { StoreRequest } from '../backend/entries.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import { ageingBy, patienceOf, standsInUntilMs, type AgeingPolicy } from '../staleness.js'
 import type { SeenVersions } from '../tags.js'
-import type { Deadline } from '../timeout.js'
+import { ALREADY_EXPIRED, type Deadline } from '../timeout.js'
 import { fitnessOf, type Fitness } from './fitness.js'
 import type { Flight } from './flight.js'
 import type { Frame } from './frame.js'
@@ -100,6 +100,13 @@ export class Making<Value> {
     this.makings.refreshes.supersede(storedKey, this.lead.refresh)
     const replacing = this.start?.claim
     return { storedKey, value, ...ageingBy(ageing, freshUntilMs, tookMs), tags, replacing }
+  }
+
+  /** What removes the older entry: it has no time to live, and must not leave that one behind. */
+  toRemoval(): StoreRequest {
+    const { storedKey } = this.order
+    this.makings.refreshes.supersede(storedKey, this.lead.refresh)
+    return { storedKey, value: '', expiresAtMs: ALREADY_EXPIRED, replacing: this.start?.claim }
   }
 
   /** Nothing is stored: gives up its claim. */

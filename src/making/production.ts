@@ -81,8 +81,13 @@ export class Production implements ProducerContext {
     this.#controller?.abort(error)
   }
 
-  /** @throws The error that {@link isLate} was given, if the producer may have stopped because of it. */
-  checkWhole(): void {
+  /**
+   * It has given its value.
+   *
+   * @throws The error that {@link isLate} was given, if the producer may have stopped because of it.
+   */
+  end(): void {
+    this.hasEnded = true
     if (this.#late !== undefined && this.#controller !== undefined) throw this.#late
   }
 }

@@ -268,6 +268,29 @@ describe.each(kinds)('what a producer is given, over %s', (_, create) => {
     )
   })
 
+  it('a function that takes an older value away', async () => {
+    const cache = create()
+    const produce = ({ setTimeout }: ProducerContext) => {
+      setTimeout(0)
+      return 'not found'
+    }
+    await leaveOld(cache, 'k')
+    expect(await cache.getOrSet('k', produce, { staleIfError: 60 })).toBe('not found')
+    const fails = () => Promise.reject(new Error('down'))
+    await expect(cache.getOrSet('k', fails, { staleIfError: 60 })).rejects.toThrow('down')
+  })
+
+  it('a function that takes an older value away in the background', async () => {
+    const cache = create()
+    const stale = { staleWhileRevalidate: 60 }
+    await cache.set('k', 'old', { timeout: 60, ...stale })
+    await cache.expire('k')
+    const ask = () => cache.getOrSet('k', ({ setTimeout }) => (setTimeout(0), 'none'), stale)
+    expect(await ask()).toBe('old')
+    await eventually(ask, (value) => value === 'none')
+    expect(await cache.describe('k')).toBeUndefined()
+  })
+
   it('a function that adds tags by what was found', async () => {
     const cache = create()
     const produce = async ({ addTags }: ProducerContext) => {
