@@ -13,15 +13,12 @@ export async function answeredInTime<T>(promise: Promise<T>, limitMs?: number): 
   return limited(promise, limitMs, (message) => new CacheBackendError(`the cache gave ${message}`))
 }
 
-/** What is read of a cache; `undefined`: it failed, which may be. @throws What else failed. */
-export async function unlessFailed<T>(
-  mayFail: boolean,
-  read: () => MaybePromise<T>,
-): Promise<T | undefined> {
+/** What is read of a cache; `undefined`: it failed. @throws What else failed. */
+export async function unlessFailed<T>(read: () => MaybePromise<T>): Promise<T | undefined> {
   try {
     return await read()
   } catch (error) {
-    if (mayFail && error instanceof CacheBackendError) return undefined
+    if (error instanceof CacheBackendError) return undefined
     throw error
   }
 }
