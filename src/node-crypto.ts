@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module'
-
 type NodeCrypto = typeof import('node:crypto')
 
 let loaded: NodeCrypto | undefined
@@ -9,5 +7,5 @@ let loaded: NodeCrypto | undefined
  * which programs do that never make a digest.
  */
 export function nodeCrypto(): NodeCrypto {
-  return (loaded ??= createRequire(process.execPath)('node:crypto') as NodeCrypto)
+  return (loaded ??= process.getBuiltinModule('node:crypto'))
 }

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import type { Cluster } from 'node:cluster'
 
 /** Whether a process manager runs the application several times over: `node:cluster`, or PM2. */
@@ -13,8 +12,7 @@ export function isOneOfMany(env: NodeJS.ProcessEnv = process.env): boolean {
 /** Loads `node:cluster` only in a process that another one has started. */
 function isClusterWorker(): boolean {
   if (process.send === undefined) return false
-  const load = createRequire(process.execPath)
-  return (load('node:cluster') as Cluster).isWorker
+  return (process.getBuiltinModule('node:cluster') as unknown as Cluster).isWorker
 }
 
 /** What tells where a cache keeps what it holds. */
