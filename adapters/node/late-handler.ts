@@ -1,12 +1,21 @@
 import type { ServerResponse } from 'node:http'
 
+/** What describes a body. @see RFC 9110 §8, RFC 9111 §5.3 */
+const BODY_HEADERS = [
+  'Content-Encoding',
+  'Content-Language',
+  'Content-Length',
+  'Content-Range',
+  'ETag',
+  'Expires',
+  'Last-Modified',
+]
+
 /** Answers in place of a handler that takes too long, where no error handler can. */
 export function answerTimedOut(res: ServerResponse): void {
   if (res.headersSent) return
   res.statusCode = 504
-  for (const name of res.getHeaderNames()) {
-    if (/^(content|etag$|last-modified$|expires$)/.test(name)) res.removeHeader(name)
-  }
+  for (const name of BODY_HEADERS) res.removeHeader(name)
   res.setHeader('Cache-Control', 'no-store')
   res.setHeader('Content-Type', 'text/plain; charset=utf-8')
   res.end('Gateway Timeout')

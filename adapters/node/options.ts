@@ -94,8 +94,8 @@ export interface CommonOptions<Req, A extends string = string> {
   /**
    * Milliseconds that a handler may take until it begins its response. Then an older page is sent, where
    * `staleIfError` allows it, and otherwise the request fails with a `ProducerTimeoutError` (in Express through
-   * `next`, with the status 504; elsewhere with a 504 of its own). What the handler still writes is dropped.
-   * `null`, and the default: without end.
+   * `next`, with the status 504; elsewhere with a 504 of its own). What the handler writes after that answer is dropped.
+   * `null`: without end (the default).
    */
   readonly producerTimeoutMs?: number | null | undefined
   /**

@@ -79,6 +79,20 @@ describe.each(kinds)('a handler that never answers, behind $name', ({ name, open
     expect(pages.runs).toBe(2)
   })
 
+  it('keeps what earlier middleware said of security, and nothing of the body', async () => {
+    const site = await open((_req, res) => {
+      res.setHeader('Content-Security-Policy', "default-src 'self'")
+      res.setHeader('Content-Encoding', 'gzip')
+      res.setHeader('ETag', '"half"')
+    })
+    const { status, headers } = await site.get('/')
+    expect(status).toBe(504)
+    expect(headers['content-security-policy']).toBe("default-src 'self'")
+    if (name.startsWith('a handler')) {
+      expect([headers['content-encoding'], headers['etag']]).toEqual([undefined, undefined])
+    }
+  })
+
   it('is replaced by the older page', async () => {
     const pages = inTurn(page('old'), hang, page('new'))
     const clock = stopClock()
