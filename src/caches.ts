@@ -137,7 +137,7 @@ export class Caches<A extends string = string> {
 }
 
 /** Whatever the number of its aliases, each cache once. */
-function eachOf(caches: Caches): Cache[] {
+export function eachOf(caches: Caches): Cache[] {
   return [...new Set(caches.aliases.map((alias) => caches.get(alias)))]
 }
 

@@ -1,6 +1,6 @@
 import { coreOf, hasCore } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
-import { isCaches, type Caches } from '../../src/caches.js'
+import { eachOf, isCaches, type Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
 
 /**
@@ -10,7 +10,7 @@ import { show } from '../../src/errors.js'
  * @throws TypeError: it is neither a `Caches` nor a cache.
  */
 export function eachCache(caller: string, caches: unknown): readonly Cache[] {
-  if (isCaches(caches)) return [...new Set(caches.aliases.map((alias) => caches.get(alias)))]
+  if (isCaches(caches)) return eachOf(caches)
   if (hasCore(caches)) return [caches as Cache]
   throw new TypeError(
     `${caller}: ${show(caches)} is no caches; give what createCaches returned, or one cache`,

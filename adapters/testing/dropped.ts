@@ -172,9 +172,9 @@ function hear(core: CacheCore): { readonly told: string[]; readonly end: () => v
 function openTo(core: CacheCore): Set<Listener> {
   const heard = new Set<Listener>()
   const invalidate = core.invalidateStoredTags.bind(core)
-  core.invalidateStoredTags = (tags, soft) => {
+  core.invalidateStoredTags = (tags, how) => {
     for (const listener of heard) listener(tags)
-    return invalidate(tags, soft)
+    return invalidate(tags, how)
   }
   listeners.set(core, heard)
   return heard
