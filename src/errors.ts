@@ -83,7 +83,7 @@ export class CacheBackendError extends FragcacheError {
   }
 }
 
-/** A producer, or the body of a fragment, took longer than `producerTimeoutMs`, and there was no old value to serve. */
+/** A producer, or the body of a fragment, took longer than `producerTimeoutMs`. */
 export class ProducerTimeoutError extends FragcacheError {
   readonly key: string
   /** What Express answers with if nothing handles the error. */
