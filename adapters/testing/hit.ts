@@ -1,18 +1,7 @@
 import { AssertionError } from 'node:assert'
-import { splitQuotedList } from '../../src/http/lists.js'
 import { explainReason } from '../../src/pages/explanations.js'
+import { OWN_NAME, readCacheStatus, type Handled } from './cache-status.js'
 import { headerIn, type AnyResponse } from './response.js'
-
-/** What `Cache-Status` says of one cache. @see RFC 9211 §2 */
-interface Handled {
-  /** As in the header. */
-  readonly member: string
-  readonly isHit: boolean
-  readonly parameters: ReadonlyMap<string, string>
-}
-
-/** What this package calls itself in `Cache-Status`. */
-const OWN_NAME = 'fragcache'
 
 /**
  * Fails unless a response came from the cache, and says why it did not.
@@ -67,12 +56,11 @@ type Caller = typeof expectHit
 
 function handledIn(name: string, res: AnyResponse, caller: Caller): Handled {
   const header = headerIn(name, res, 'cache-status')
-  const members = splitQuotedList(header ?? '').members
-  const own = members.filter((member) => nameOf(member) === OWN_NAME).map(toHandled)
+  const { all, own } = readCacheStatus(header)
   // Of several layers of the site one that hit is enough: the handler did not run.
   const told = own.find(({ isHit }) => isHit) ?? own.at(-1)
   if (told !== undefined) return told
-  const others = members.length === 0 ? '' : `, only ${members.map(nameOf).join(', ')}`
+  const others = all.length === 0 ? '' : `, only ${all.map((one) => one.name).join(', ')}`
   throw new AssertionError({
     message: [
       `${name}: the response has no Cache-Status of fragcache${others}: it cannot be told where it came from.`,
@@ -85,22 +73,6 @@ function handledIn(name: string, res: AnyResponse, caller: Caller): Handled {
     operator: name,
     stackStartFn: caller,
   })
-}
-
-function nameOf(member: string): string {
-  const [name = ''] = member.split(';')
-  return name.trim()
-}
-
-function toHandled(member: string): Handled {
-  const [, ...texts] = member.split(';')
-  const parameters = new Map(
-    texts.map((text) => {
-      const [key = '', ...value] = text.split('=')
-      return [key.trim(), value.join('=').trim()]
-    }),
-  )
-  return { member, isHit: parameters.has('hit'), parameters }
 }
 
 function ageOf(parameters: Handled['parameters']): string {

@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert'
 import type { Cache } from '../../src/cache.js'
 import { checkOptions } from '../../src/cache-options.js'
 import { show } from '../../src/errors.js'
-import { splitQuotedList } from '../../src/http/lists.js'
+import { readCacheStatus } from './cache-status.js'
 import { eachCache, type TestedCaches } from './caches.js'
 import { Truth, type Wrong } from './truth.js'
 import { toVisitors, type NamedVisitor, type Visitors } from './visitors.js'
@@ -271,11 +271,8 @@ function quoted({ name }: NamedVisitor): string {
 
 /** Whether a parameter stands in what this package says in `Cache-Status`. */
 function says({ headers }: Visit, parameter: string): boolean {
-  const { members } = splitQuotedList(String(headers['cache-status'] ?? ''))
-  return members.some((member) => {
-    const [name, ...parameters] = member.split(';').map((part) => part.trim())
-    return name === 'fragcache' && parameters.includes(parameter)
-  })
+  const { own } = readCacheStatus(String(headers['cache-status'] ?? ''))
+  return own.some(({ parameters }) => parameters.has(parameter))
 }
 
 const isHit = (visit: Visit) => says(visit, 'hit')
