@@ -1,14 +1,10 @@
 import { once } from 'node:events'
 import type http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
-import pg from 'pg'
 import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/node/index.js'
 import { InvalidationQueue } from '../../src/backend/late-invalidations.js'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
-import { MemcachedCache } from '../../src/backends/memcached.js'
 import { RedisCache } from '../../src/backends/redis.js'
-import { TieredCache } from '../../src/backends/tiered.js'
 import {
   CacheKeyNotFoundError,
   createCaches,
@@ -18,74 +14,24 @@ import {
 } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { Site } from '../support/express.js'
-import { sharedServer, type TestServer } from '../support/servers.js'
-import { startMemcached } from '../support/servers/memcached.js'
-import { startPostgres } from '../support/servers/postgres.js'
-import { startRedis } from '../support/servers/redis.js'
+import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
 
 const WAITING = { timeout: 10_000, interval: 20 }
-
-interface Started {
-  readonly server: TestServer
-  readonly open: (options?: { retryInvalidations: boolean }) => Cache
-  readonly close?: () => Promise<unknown>
-}
-
-const time = { timeLimitMs: 500 }
-
-const servers: Readonly<Record<'redis' | 'memcached' | 'postgres', () => Promise<Started>>> = {
-  redis: async () => {
-    const server = await startRedis()
-    const open: Started['open'] = (own) =>
-      new RedisCache({ location: server.url, options: { ...time, ...own } })
-    return { server, open }
-  },
-  memcached: async () => {
-    const server = await startMemcached()
-    const location = `127.0.0.1:${server.port}`
-    return { server, open: (own) => new MemcachedCache({ location, options: { ...time, ...own } }) }
-  },
-  postgres: async () => {
-    const server = await startPostgres()
-    const database = new pg.Pool({ connectionString: server.url, max: 20 })
-    database.on('error', () => undefined)
-    const open: Started['open'] = (own) =>
-      new DatabaseCache({ location: 'late', database, options: { ...time, ...own } })
-    await createCacheTable(open())
-    return { server, open, close: () => database.end() }
-  },
-}
-
-const has = {
-  redis: (await sharedServer('redis')) !== undefined,
-  memcached: (await sharedServer('memcached')) !== undefined,
-  postgres: (await sharedServer('postgres')) !== undefined,
-}
-
-const compositions: readonly (readonly [string, (remote: Cache) => Cache])[] = [
-  ['alone', (remote) => remote],
-  ['behind a TieredCache', (remote) => new TieredCache({ local: new LocMemCache(), remote })],
-]
 
 beforeEach(() => {
   const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   onTestFinished(() => spy.mockRestore())
 })
 
-describe.each(Object.keys(servers) as (keyof typeof has)[])('an invalidation while %s', (name) => {
-  describe.skipIf(!has[name])('hangs', () => {
-    const started = has[name] ? servers[name]() : undefined
-    afterAll(async () => {
-      const { server, close } = (await started) ?? {}
-      server?.resume()
-      await close?.()
-      await server?.stop()
-    })
+describe.each(freezableServers)('an invalidation while %s', (_name, start) => {
+  describe.skipIf(start === undefined)('hangs', () => {
+    const started = start?.()
+    afterAll(async () => (await started)?.stop())
 
     describe.each(compositions)('%s', (_, compose) => {
       /** Two processes over one server. */
       async function two(options?: { retryInvalidations: boolean }) {
-        const { server, open } = (await started) as Started
+        const { server, open } = (await started) as Freezable
         const cachesOf = (remote: Cache) => createCaches({ default: compose(remote) })
         const [here, there] = [cachesOf(open(options)), cachesOf(open())]
         onTestFinished(async () => {

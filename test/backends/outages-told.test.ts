@@ -1,79 +1,28 @@
-import pg from 'pg'
 import { Registry } from 'prom-client'
 import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import { prometheusMetrics } from '../../adapters/metrics/index.js'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
-import { MemcachedCache } from '../../src/backends/memcached.js'
-import { RedisCache } from '../../src/backends/redis.js'
-import { TieredCache } from '../../src/backends/tiered.js'
-import { createCaches, LocMemCache, logAccess, type Cache } from '../../src/index.js'
+import { createCaches, logAccess } from '../../src/index.js'
 import { Inspected } from '../adapters/inspector-support.js'
+import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
 import { Scrape } from '../support/scrape.js'
-import { sharedServer, type TestServer } from '../support/servers.js'
-import { startMemcached } from '../support/servers/memcached.js'
-import { startPostgres } from '../support/servers/postgres.js'
-import { startRedis } from '../support/servers/redis.js'
 
-const has = {
-  redis: (await sharedServer('redis')) !== undefined,
-  memcached: (await sharedServer('memcached')) !== undefined,
-  postgres: (await sharedServer('postgres')) !== undefined,
-}
-
-const options = { timeLimitMs: 500 }
 const WAITING = { timeout: 10_000, interval: 50 }
-interface Started {
-  readonly server: TestServer
-  readonly open: () => Cache
-  /** Called at the end. */
-  readonly close?: () => Promise<unknown>
-}
-
-const servers: Readonly<Record<keyof typeof has, () => Promise<Started>>> = {
-  redis: async () => {
-    const server = await startRedis()
-    return { server, open: () => new RedisCache({ location: server.url, options }) }
-  },
-  memcached: async () => {
-    const server = await startMemcached()
-    const location = `127.0.0.1:${server.port}`
-    return { server, open: () => new MemcachedCache({ location, options }) }
-  },
-  postgres: async () => {
-    const server = await startPostgres()
-    const database = new pg.Pool({ connectionString: server.url, max: 20 })
-    database.on('error', () => undefined)
-    const open = () => new DatabaseCache({ location: 'told', database, options })
-    await createCacheTable(open())
-    return { server, open, close: () => database.end() }
-  },
-}
-
-const compositions: readonly (readonly [string, (remote: Cache) => Cache])[] = [
-  ['alone', (remote) => remote],
-  ['behind a TieredCache', (remote) => new TieredCache({ local: new LocMemCache(), remote })],
-]
 
 beforeEach(() => {
   const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   onTestFinished(() => spy.mockRestore())
 })
 
-describe.each(Object.keys(servers) as (keyof typeof has)[])('a %s that hangs', (name) => {
-  describe.skipIf(!has[name])('is told of', () => {
-    const started = has[name] ? servers[name]() : undefined
-    afterAll(async () => {
-      const { server, close } = (await started) ?? {}
-      server?.resume()
-      await close?.()
-      await server?.stop()
-    })
+describe.each(freezableServers)('a %s that hangs', (_name, start) => {
+  describe.skipIf(start === undefined)('is told of', () => {
+    const started = start?.()
+    afterAll(async () => (await started)?.stop())
 
     it.each(compositions)(
       '%s: by metrics, inspector, log, stats and pages alike',
       async (_, compose) => {
-        const { server, open } = (await started) as Started
+        const { server, open } = (await started) as Freezable
         const remote = open()
         const caches = createCaches({ default: compose(remote) })
         onTestFinished(() => caches.default.close())

@@ -1,44 +1,29 @@
 import Database from 'better-sqlite3'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { createCacheTable, DatabaseCache } from 'fragcache/database'
-import { FileBasedCache } from 'fragcache/file'
 import { MemcachedCache } from 'fragcache/memcached'
-import { RedisCache } from 'fragcache/redis'
 import { expectHit, expectMiss, useTestClock, type TestClock } from 'fragcache/testing'
 import { TieredCache } from 'fragcache/tiered'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MapCache } from '../../examples/custom-backend/map-cache.js'
 import { Site } from '../support/express.js'
-import { folderOfTest } from '../support/folders.js'
-import { redisOfFile } from '../support/redis.js'
 import { sharedServer } from '../support/servers.js'
 import { openShop } from './shop.js'
+import { isRedisThere, openCaches } from './stores.js'
 
-const { isThere, url } = await redisOfFile()
 const memcached = await sharedServer('memcached')
+const { open, redis, stores: shared } = openCaches('clock')
 
 let clock: TestClock | undefined
-const opened: Cache[] = []
 
 afterEach(async () => {
   vi.useRealTimers()
   await clock?.restore()
-  for (const cache of opened.splice(0)) {
-    await cache.clear()
-    await cache.close()
-  }
 })
 
 const use = (cache: Parameters<typeof useTestClock>[0]) => (clock = useTestClock(cache))
-const open = <C extends Cache>(cache: C): C => {
-  opened.push(cache)
-  return cache
-}
-const redis = () => open(new RedisCache({ location: url, keyPrefix: 'clock' }))
-
 const stores: readonly (readonly [string, boolean, () => Cache | Promise<Cache>])[] = [
-  ['local memory', true, () => open(new LocMemCache())],
-  ['files', true, () => open(new FileBasedCache({ location: folderOfTest() }))],
+  ...shared,
   [
     'a database',
     true,
@@ -49,16 +34,10 @@ const stores: readonly (readonly [string, boolean, () => Cache | Promise<Cache>]
     },
   ],
   ['a store of one’s own', true, () => open(new MapCache({ options: { store: new Map() } }))],
-  ['Redis', isThere, redis],
   [
     'Memcached',
     memcached !== undefined,
     () => open(new MemcachedCache({ location: memcached?.url ?? '', keyPrefix: 'clock' })),
-  ],
-  [
-    'memory in front of Redis',
-    isThere,
-    () => open(new TieredCache({ local: new LocMemCache(), remote: redis() })),
   ],
 ]
 
@@ -230,7 +209,7 @@ describe('the clock of tests', () => {
     await expect(old.advance(1)).rejects.toThrow('this clock was restored')
   })
 
-  it.skipIf(!isThere)('leaves caches that stand on each other as they were', async () => {
+  it.skipIf(!isRedisThere)('leaves caches that stand on each other as they were', async () => {
     const remote = redis()
     const caches = createCaches({
       default: open(new TieredCache({ local: new LocMemCache(), remote })),

@@ -1,35 +1,9 @@
-import { createCaches, DummyCache, LocMemCache, type Cache } from 'fragcache'
-import { FileBasedCache } from 'fragcache/file'
-import { RedisCache } from 'fragcache/redis'
+import { createCaches, DummyCache, LocMemCache } from 'fragcache'
 import { expectDropped } from 'fragcache/testing'
-import { TieredCache } from 'fragcache/tiered'
-import { afterEach, describe, expect, it } from 'vitest'
-import { folderOfTest } from '../support/folders.js'
-import { redisOfFile } from '../support/redis.js'
+import { describe, expect, it } from 'vitest'
+import { isRedisThere, openCaches } from './stores.js'
 
-const { isThere, url } = await redisOfFile()
-const opened: Cache[] = []
-
-afterEach(async () => {
-  for (const cache of opened.splice(0)) await cache.close()
-})
-
-const open = <C extends Cache>(cache: C): C => {
-  opened.push(cache)
-  return cache
-}
-const redis = (alias = 'dropped') => open(new RedisCache({ location: url, keyPrefix: alias }))
-
-const stores: readonly (readonly [string, boolean, () => Cache])[] = [
-  ['local memory', true, () => open(new LocMemCache())],
-  ['files', true, () => open(new FileBasedCache({ location: folderOfTest() }))],
-  ['Redis', isThere, () => redis()],
-  [
-    'memory in front of Redis',
-    isThere,
-    () => open(new TieredCache({ local: new LocMemCache(), remote: redis() })),
-  ],
-]
+const { redis, stores } = openCaches('dropped')
 
 describe.each(stores)('expectDropped over %s', (_name, canRun, newCache) => {
   const test = it.skipIf(!canRun)
@@ -96,7 +70,7 @@ describe('expectDropped', () => {
     )
   })
 
-  it.skipIf(!isThere)('finds an invalidation that nobody awaits', async () => {
+  it.skipIf(!isRedisThere)('finds an invalidation that nobody awaits', async () => {
     const caches = createCaches({ default: redis() })
     const save = () => {
       void caches.invalidateTags(['product:7'])
@@ -106,7 +80,7 @@ describe('expectDropped', () => {
     )
   })
 
-  it.skipIf(!isThere)('sees what another process drops', async () => {
+  it.skipIf(!isRedisThere)('sees what another process drops', async () => {
     const here = redis()
     const there = redis()
     await expectDropped(here, 'product:7', () => there.invalidateTags(['product:7']))

@@ -1,35 +1,13 @@
 import http from 'node:http'
 import { once } from 'node:events'
-import { createCaches, LocMemCache, type Cache } from 'fragcache'
-import { RedisCache } from 'fragcache/redis'
+import { createCaches, LocMemCache } from 'fragcache'
 import { sameForAll } from 'fragcache/testing'
-import { TieredCache } from 'fragcache/tiered'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Site } from '../support/express.js'
-import { redisOfFile } from '../support/redis.js'
 import { openShop, visitors } from './shop.js'
+import { openCaches } from './stores.js'
 
-const { isThere, url } = await redisOfFile()
-const opened: Cache[] = []
-
-afterEach(async () => {
-  for (const cache of opened.splice(0)) await cache.close()
-})
-
-const open = <C extends Cache>(cache: C): C => {
-  opened.push(cache)
-  return cache
-}
-const redis = () => open(new RedisCache({ location: url, keyPrefix: 'shop' }))
-const stores: readonly (readonly [string, boolean, () => Cache])[] = [
-  ['local memory', true, () => open(new LocMemCache())],
-  ['Redis', isThere, redis],
-  [
-    'memory in front of Redis',
-    isThere,
-    () => open(new TieredCache({ local: new LocMemCache(), remote: redis() })),
-  ],
-]
+const { stores } = openCaches('shop')
 const withoutOwn = { anonymous: {}, ann: { cookie: 'sid=ann' }, ben: { cookie: 'sid=ben' } }
 
 describe.each(stores)('sameForAll over %s', (_name, canRun, newCache) => {
