@@ -56,7 +56,7 @@ function findConfig(command: string): string {
   const found = CONFIG_FILES.find((name) => existsSync(resolve(name)))
   if (found !== undefined) return resolve(found)
   throw new UsageError(
-    `${command}: --config FILE is missing, and there is no fragcache.config.js, .mjs, .ts or .mts in this folder`,
+    `${command}: --config FILE is missing, and there is no fragcache.config.js, .mjs, .ts or .mts in this folder; 'npx fragcache init' writes one`,
   )
 }
 
