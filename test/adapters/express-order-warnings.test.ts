@@ -2,6 +2,7 @@ import type { RequestHandler } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { warnOfPageBehind } from '../../adapters/node/warnings.js'
 import { cookieParser, cookieSession, expressVersions, session, Site } from '../support/express.js'
 
 /** Collects what is warned of from now on. */
@@ -147,4 +148,27 @@ describe.each(expressVersions)('what stands in the wrong order, on $version', ({
     }
     expect(warnings).toEqual([])
   })
+
+  it('nothing is said of cachePage behind a handler in production', async () => {
+    const warnings = watchWarnings()
+    const open = (path: string) =>
+      Site.open(express().get(path, (_req, res) => void res.send('page'), newPages().cachePage(60)))
+    const [live, here] = [newRoute(), newRoute()]
+    vi.stubEnv('NODE_ENV', 'production')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    await (await open(live)).get(live)
+    vi.unstubAllEnvs()
+    await (await open(here)).get(here)
+    await vi.waitFor(() => expect(warnings).toHaveLength(1))
+    expect(warnings[0]).toContain(`GET ${here}:`)
+  })
+})
+
+it('no more than 1,000 routes are told of', () => {
+  const warnings = watchWarnings()
+  for (let i = 0; i < 1001; i++) warnOfPageBehind(`GET /generated/${i}`)
+  // Those above were told of before.
+  expect(warnings.length).toBeGreaterThan(900)
+  expect(warnings.length).toBeLessThanOrEqual(1000)
+  expect(warnings.join()).not.toContain('/generated/1000')
 })
