@@ -5,7 +5,8 @@
 //   modules/                 each source by itself, not published: for what measures or alters one of them
 //
 // Entries are bundled since Node takes longer to find and link a hundred small files than to read them. What
-// adapters hand to browsers is copied as it is.
+// the sources read from files beside them becomes a part of the code: applications are bundled too, and their
+// bundles have no such files.
 //
 //   node scripts/build.mjs              build
 //   node scripts/build.mjs --if-stale   build unless dist/ was made from exactly these sources
@@ -16,17 +17,8 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import {
-  copyFile,
-  mkdir,
-  mkdtemp,
-  readFile,
-  readdir,
-  rename,
-  rm,
-  writeFile,
-} from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
@@ -119,6 +111,29 @@ async function pruneTypes(outDir) {
   }
 }
 
+/** Modules that read files, by their paths: what stands in their place in the package. */
+const filledIn = {
+  'src/version.ts': async () => {
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+    return `export const packageVersion = () => ${JSON.stringify(version)}`
+  },
+  'adapters/inspector/assets.ts': async () => {
+    const folder = join(root, 'adapters', 'inspector')
+    const named = (await assetFiles()).map(async (file) => {
+      const name = relative(folder, join(root, file)).replaceAll('\\', '/')
+      return [name, await readFile(join(root, file), 'utf8')]
+    })
+    const assets = JSON.stringify(Object.fromEntries(await Promise.all(named)), undefined, 1)
+    return `const assets = ${assets}\nexport const readAsset = (path) => assets[path]`
+  },
+}
+
+/** Puts the files that the sources read into the code. */
+const fillIn = {
+  name: 'fill-in',
+  load: (id) => filledIn[relative(root, id).replaceAll('\\', '/')]?.(),
+}
+
 async function bundle(outDir) {
   const bundler = await rolldown({
     cwd: root,
@@ -127,6 +142,7 @@ async function bundle(outDir) {
     tsconfig: 'tsconfig.build.json',
     resolve: { extensionAlias: { '.js': ['.ts'] } },
     external: /^[@a-z]/,
+    plugins: [fillIn],
   })
   try {
     await bundler.write({
@@ -145,13 +161,6 @@ async function bundle(outDir) {
     })
   } finally {
     await bundler.close()
-  }
-}
-
-async function copyAssets(outDir) {
-  for (const file of await assetFiles()) {
-    await mkdir(join(outDir, dirname(file)), { recursive: true })
-    await copyFile(join(root, file), join(outDir, file))
   }
 }
 
@@ -190,7 +199,6 @@ export async function build({ force = false } = {}) {
     await compile(fresh)
     await pruneTypes(fresh)
     await bundle(fresh)
-    await copyAssets(fresh)
     await writeFile(join(fresh, stamp), hash)
     await replaceFolder(fresh, dist, join(folder, 'old'))
   } finally {

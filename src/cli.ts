@@ -1,17 +1,14 @@
 #!/usr/bin/env node
 import { realpathSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { unknownCommand } from './cli/arguments.js'
 import { errorLine, UsageError } from './cli/faults.js'
 import { COMMANDS, help } from './cli/program.js'
 import { EXIT_DONE, EXIT_FAILED, EXIT_MISUSED, visible, type CliOutput } from './cli/terminal.js'
 import { didYouMean } from './did-you-mean.js'
+import { packageVersion } from './version.js'
 
 export type { CliOutput } from './cli/terminal.js'
-
-const version = (): string =>
-  (createRequire(import.meta.url)('fragcache/package.json') as { version: string }).version
 
 /**
  * Runs the command line tool.
@@ -44,7 +41,7 @@ async function answer(
   const [about] = words
   if (name === undefined) throw new UsageError('a command is missing')
   if (name === '--version' || name === '-v') {
-    output.out(version())
+    output.out(packageVersion())
   } else if (name === '--help' || name === '-h' || (name === 'help' && (about ?? name) === name)) {
     output.out(help())
   } else if (name === 'help' && about !== undefined) {

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Reads a script or a style sheet, which are published as they are.
+ * Gives a script or a style sheet, read where the sources run as they are. The build puts a module that holds
+ * all of them in the place of this one, so that the package reads no file: in an application's bundle there
+ * would be none.
  *
- * @param path - From this folder. In the built package it is the folder of the entry, which this module is
- *   a part of there.
+ * @param path - From this folder.
  */
 export function readAsset(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8')

@@ -1,8 +1,8 @@
-import { createRequire } from 'node:module'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
 import { leaveUnwatched } from '../../src/unwatched.js'
 import { warn } from '../../src/observe/watch.js'
+import { packageVersion } from '../../src/version.js'
 import { askAccess } from './access.js'
 import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
 import type { ActionResult, Failure } from './api.js'
@@ -230,16 +230,6 @@ class InspectorServer {
     // What is left of a body is not read.
     if (!req.complete) res.setHeader('Connection', 'close')
     sendJson(req, res, status, { error: message } satisfies Failure)
-  }
-}
-
-/** Only shown: where the application is bundled there is no such file. */
-function packageVersion(): string {
-  try {
-    const load = createRequire(import.meta.url)
-    return (load('fragcache/package.json') as { readonly version: string }).version
-  } catch {
-    return ''
   }
 }
 

@@ -1,13 +1,12 @@
 import type { MeterProvider, TracerProvider } from '@opentelemetry/api'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
-import { missingPeer } from '../../src/missing-peer.js'
 import { checkShownKeys, type ShownKeys } from '../../src/shown-key.js'
 import { checkKnown, Watched } from '../../src/observe/watch.js'
 import { MetricsSession } from './opentelemetry-metrics.js'
 import { SpansSession, type SpanKinds } from './opentelemetry-spans.js'
 import { checkMaxNames, MAX_LABELS } from './options.js'
-import { require } from './require.js'
+import { loadPeer } from './peer.js'
 import { join } from './sessions.js'
 
 /** As much of OpenTelemetry's `MeterProvider` as is used here. */
@@ -22,8 +21,29 @@ export interface TracerSource {
   getTracer(name: string): object
 }
 
+/** The parts of `@opentelemetry/api` that are used here. */
+export interface OpenTelemetryApi {
+  /** As there. */
+  readonly metrics: object
+  /** As there. */
+  readonly trace: object
+  /** As there. */
+  readonly context: object
+  /** As there. */
+  readonly SpanKind: object
+  /** As there. */
+  readonly SpanStatusCode: object
+  /** As there. */
+  readonly TraceFlags: object
+}
+
 /** Options of {@link openTelemetry}. */
 export interface OpenTelemetryOptions {
+  /**
+   * The package `@opentelemetry/api` as it was imported: `import * as api from '@opentelemetry/api'`. Default:
+   * it is looked for where the application was started, which a bundle is not.
+   */
+  readonly api?: OpenTelemetryApi | undefined
   /** Default: the one that is set with `metrics.setGlobalMeterProvider`, which must be there by then. */
   readonly meterProvider?: MeterSource | undefined
   /** Default: the one that is set with `trace.setGlobalTracerProvider`, which may come later. */
@@ -52,6 +72,8 @@ export interface OpenTelemetry {
   close(): void
 }
 
+const OPTIONS = ['meterProvider', 'tracerProvider', 'spans', 'keys', 'maxNames', 'api']
+
 const KINDS = ['operations', 'fragments', 'responses'] as const
 
 /**
@@ -70,13 +92,13 @@ const KINDS = ['operations', 'fragments', 'responses'] as const
  */
 export function openTelemetry(caches: Caches, options: OpenTelemetryOptions = {}): OpenTelemetry {
   const caller = 'openTelemetry'
-  checkKnown(caller, options, ['meterProvider', 'tracerProvider', 'spans', 'keys', 'maxNames'])
+  checkKnown(caller, options, OPTIONS)
   const { keys = 'none', maxNames = MAX_LABELS } = options
   const watched = new Watched(caller, caches)
   checkMaxNames(caller, maxNames)
   checkShownKeys(caller, keys)
   const kinds = toKinds(caller, options.spans)
-  const api = load()
+  const api = options.api === undefined ? load() : checkApi(caller, options.api)
   const meters = options.meterProvider ?? api.metrics.getMeterProvider()
   const tracers = options.tracerProvider ?? api.trace.getTracerProvider()
   checkSource(caller, 'meterProvider', meters, 'getMeter')
@@ -109,15 +131,19 @@ export function openTelemetry(caches: Caches, options: OpenTelemetryOptions = {}
 
 /** Only here, so that the subpath loads without it. */
 function load(): typeof import('@opentelemetry/api') {
-  try {
-    return require('@opentelemetry/api') as typeof import('@opentelemetry/api')
-  } catch (error) {
-    const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-    if (code === 'MODULE_NOT_FOUND' && String(message).includes("'@opentelemetry/api'")) {
-      throw missingPeer('fragcache/metrics (openTelemetry)', '@opentelemetry/api')
-    }
-    throw error
-  }
+  const name = '@opentelemetry/api'
+  return loadPeer('openTelemetry', name, 'api') as typeof import('@opentelemetry/api')
+}
+
+const PARTS = ['metrics', 'trace', 'context', 'SpanKind', 'SpanStatusCode', 'TraceFlags'] as const
+
+function checkApi(caller: string, api: OpenTelemetryApi): typeof import('@opentelemetry/api') {
+  const given = Object(api) as Partial<OpenTelemetryApi>
+  if (PARTS.every((part) => given[part] !== undefined))
+    return api as typeof import('@opentelemetry/api')
+  throw new TypeError(
+    `${caller}: api: ${show(api)} is not the package @opentelemetry/api; give what import * as api from '@opentelemetry/api' gives`,
+  )
 }
 
 function toKinds(caller: string, spans: OpenTelemetryOptions['spans'] = true): SpanKinds {

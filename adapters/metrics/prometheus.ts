@@ -1,12 +1,11 @@
 import type { MetricValue } from 'prom-client'
 import type { Caches } from '../../src/caches.js'
 import { show } from '../../src/errors.js'
-import { missingPeer } from '../../src/missing-peer.js'
 import { RESULTS } from '../../src/observe/counts.js'
 import { OUTCOMES } from '../../src/observe/tally.js'
 import { checkKnown, Watched } from '../../src/observe/watch.js'
 import { checkMaxNames, MAX_LABELS, SECONDS } from './options.js'
-import { require } from './require.js'
+import { loadPeer } from './peer.js'
 import { join, type Session } from './sessions.js'
 import { MetricTally } from './tally.js'
 
@@ -75,15 +74,7 @@ export function prometheusMetrics(
 
 /** Only here, so that the subpath loads without it. */
 function load(): typeof import('prom-client') {
-  try {
-    return require('prom-client') as typeof import('prom-client')
-  } catch (error) {
-    const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-    if (code === 'MODULE_NOT_FOUND' && String(message).includes("'prom-client'")) {
-      throw missingPeer('fragcache/metrics (prometheusMetrics)', 'prom-client')
-    }
-    throw error
-  }
+  return loadPeer('prometheusMetrics', 'prom-client', 'register') as typeof import('prom-client')
 }
 
 function checkPrefix(caller: string, prefix: string): void {

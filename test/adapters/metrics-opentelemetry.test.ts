@@ -444,6 +444,7 @@ describe('wrong options', () => {
     [{ meterProvider: {} }, 'meterProvider: an object ([object Object]) has no method getMeter'],
     [{ tracerProvider: {} }, 'tracerProvider: an object ([object Object]) has no method getTracer'],
     [{ keys: 'all' }, 'keys: "all" is unknown; known are "none", "hash", "short" and "full"'],
+    [{ api: {} }, 'api: an object ([object Object]) is not the package @opentelemetry/api'],
     [{ maxNames: 1.5 }, 'maxNames: 1.5 is no whole number of 1 or more'],
   ])('%j are refused', (options, message) => {
     expect(() => openTelemetry(caches, options as OpenTelemetryOptions)).toThrow(message)

@@ -64,7 +64,6 @@ const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== '
 
 const namedOtherwise: Readonly<Record<string, readonly string[]>> = {
   './redis': ['ioredis'],
-  './metrics': ['prom-client', '@opentelemetry/api'],
 }
 
 /** The packages a subpath may import: the one it is named for, unless those have other names. */
@@ -76,6 +75,9 @@ const handedIn = ['better-sqlite3', 'knex', 'libsql', 'mysql2', 'pg']
 
 /** The command line imports these by where they lie: beside the configuration in TypeScript that they run. */
 const foundByPath = ['jiti', 'tsx']
+
+/** These are needed at once, where no `import()` does: they are looked for where the application was started. */
+const foundAtStart = ['@opentelemetry/api', 'prom-client']
 
 describe('what the built subpaths import', () => {
   it('is declared: dependencies, and the peers of a subpath', () => {
@@ -91,7 +93,7 @@ describe('what the built subpaths import', () => {
     const imported = [...subpaths.flatMap(packagesOf), ...packagesOfPrograms()]
     expect(dependencies.filter((name) => !imported.includes(name))).toEqual([])
     expect(peers.filter((name) => !imported.includes(name))).toEqual(
-      [...handedIn, ...foundByPath].sort(),
+      [...handedIn, ...foundByPath, ...foundAtStart].sort(),
     )
   })
 
@@ -143,13 +145,7 @@ describe('the tarball', () => {
       file.replace(/^dist\//, '').replace(/(\.d\.ts|\.js(\.map)?)$/, '.ts')
     const published = present.filter((file) => file.startsWith('dist/'))
     const built = published.filter((file) => !file.startsWith('dist/chunks/'))
-    // What is for browsers is taken over as it is.
-    const isAsset = (file: string) =>
-      /^dist\/adapters\/.*\.(js|css)$/.test(file) &&
-      existsSync(join(projectRoot, file.replace(/^dist\//, '')))
-    expect(
-      built.filter((file) => !existsSync(join(projectRoot, sourceOf(file))) && !isAsset(file)),
-    ).toEqual([])
+    expect(built.filter((file) => !existsSync(join(projectRoot, sourceOf(file))))).toEqual([])
     const chunks = [...subpaths.flatMap(entriesOf), ...programs()]
       .flatMap((entry) => [...reach(entry).files])
       .map((file) => relative(consumer.installed, file).replaceAll('\\', '/'))
@@ -177,14 +173,15 @@ describe('the tarball', () => {
     expect(unused).toEqual([])
   })
 
-  it('holds the scripts and style sheets that its pages are made of', async () => {
+  it('holds the scripts and style sheets of its pages in its own code', async () => {
     const sources = await readdir(join(projectRoot, 'adapters'), { recursive: true })
     const assets = sources.filter((file) => /\.(js|css)$/.test(file))
     expect(assets).toContain(join('inspector', 'page', 'page.css'))
+    const code = readFileSync(join(consumer.installed, 'dist/adapters/inspector/index.js'), 'utf8')
     for (const file of assets) {
-      expect(readFileSync(join(consumer.installed, 'dist', 'adapters', file), 'utf8')).toBe(
-        readFileSync(join(projectRoot, 'adapters', file), 'utf8'),
-      )
+      const text = readFileSync(join(projectRoot, 'adapters', file), 'utf8')
+      expect(code.includes(JSON.stringify(text).slice(1, -1))).toBe(true)
+      expect(existsSync(join(consumer.installed, 'dist', 'adapters', file))).toBe(false)
     }
   })
 })

@@ -104,9 +104,9 @@ describe('the installed package', () => {
   })
 
   it.each([
-    ['prometheusMetrics', 'prom-client'],
-    ['openTelemetry', '@opentelemetry/api'],
-  ])('says what to install when %s finds no %s', async (name, peer) => {
+    ['prometheusMetrics', 'prom-client', 'register'],
+    ['openTelemetry', '@opentelemetry/api', 'api'],
+  ])('says what to install when %s finds no %s', async (name, peer, option) => {
     const code = `
       const { createCaches, LocMemCache } = await import('fragcache')
       const metrics = await import('fragcache/metrics')
@@ -119,7 +119,7 @@ describe('the installed package', () => {
     expect(await consumer.node('module', code)).toEqual({
       code: 0,
       error: '',
-      out: `FRAGCACHE_MISSING_PEER | fragcache/metrics (${name}) needs the package "${peer}": npm install ${peer}`,
+      out: `FRAGCACHE_MISSING_PEER | fragcache/metrics (${name}) needs the package "${peer}": npm install ${peer}; in a bundled application, give the option ${option}`,
     })
   })
 

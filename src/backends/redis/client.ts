@@ -1,4 +1,4 @@
-import { missingPeer } from '../../missing-peer.js'
+import { isMissing, missingPeer } from '../../missing-peer.js'
 
 /**
  * A client of the ioredis package, as this backend sees it: a `Redis`, a `Cluster`, or a `Redis` that
@@ -94,11 +94,6 @@ interface Package {
   readonly Redis: new (options: object) => IoClient
 }
 
-/**
- * Makes a client; loads the package on first use.
- *
- * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: it is not installed.
- */
 /** The client puts a command's arguments into its errors: passwords, or what is cached. */
 export function withoutArguments(error: Error): Error {
   if ('command' in error) {
@@ -108,21 +103,22 @@ export function withoutArguments(error: Error): Error {
   return error
 }
 
+/**
+ * Makes a client; loads the package on first use.
+ *
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: it is not installed.
+ */
 export async function createClient(
   options: object,
-  load: () => Promise<unknown> = () => import('ioredis'),
+  load?: () => Promise<unknown>,
 ): Promise<IoClient> {
   let loaded: Package
   try {
-    loaded = (await load()) as Package
+    // Written out, and in here: bundlers then take it in, and only warn where it is not installed.
+    loaded = (await (load === undefined ? import('ioredis') : load())) as Package
   } catch (error) {
-    if (isMissing(error)) throw missingPeer('fragcache/redis', 'ioredis')
+    if (isMissing(error, 'ioredis')) throw missingPeer('fragcache/redis', 'ioredis')
     throw error
   }
   return new loaded.Redis(options)
-}
-
-function isMissing(error: unknown): boolean {
-  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-  return code === 'ERR_MODULE_NOT_FOUND' && String(message).includes('ioredis')
 }
