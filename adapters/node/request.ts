@@ -72,6 +72,7 @@ export function uriOf(
 /**
  * With the port, which `req.hostname` leaves out.
  *
+ * @returns `undefined`: there is none, or it is not clear which it is.
  * @see Express, `req.host`; RFC 9113 §8.3.1
  */
 function hostOf(
@@ -82,7 +83,11 @@ function hostOf(
 ): string | undefined {
   const forwarded = headerText(headers, 'x-forwarded-host')
   if (forwarded === undefined || forwarded === '' || !host.trusts(req, scope)) {
-    return headerText(headers, 'host') ?? headerText(headers, ':authority')
+    const named = headerText(headers, 'host')
+    const authority = headerText(headers, ':authority')
+    // Handlers read the one or the other, and an attacker may have sent both.
+    const isClear = named === undefined || authority === undefined || named === authority
+    return isClear ? (named ?? authority) : undefined
   }
   return forwarded.split(',', 1)[0]?.trimEnd()
 }

@@ -289,4 +289,33 @@ describe('responseCache of fragcache/node', () => {
     response.resume()
     await once(response, 'end')
   })
+
+  it('answers from no page whose host is said in two ways', async () => {
+    const pages = pagesOver()
+    let runs = 0
+    const server = http2.createServer(
+      pages.handler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
+        res.end(`${++runs} of ${req.authority}, ${req.headers.host}`)
+      }),
+    )
+    server.listen(0)
+    await once(server, 'listening')
+    const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    onTestFinished(() => {
+      client.destroy()
+      server.close()
+    })
+    const ask = async (headers: http2.OutgoingHttpHeaders) => {
+      const stream = client.request({ ':path': '/', ...headers })
+      let text = ''
+      for await (const part of stream) text += String(part)
+      return text
+    }
+    const shop = { ':authority': 'shop.test' }
+    await ask({ ':authority': 'evil.test', host: 'shop.test' })
+    await ask({ ...shop, host: 'evil.test' })
+    expect(await ask(shop)).toBe('3 of shop.test, undefined')
+    expect(await ask({ ...shop, host: 'shop.test' })).toBe('3 of shop.test, undefined')
+    expect(await ask({ ...shop, host: 'evil.test' })).toBe('4 of shop.test, evil.test')
+  })
 })
