@@ -191,11 +191,11 @@ export interface CompiledSource {
 }
 
 export interface Template {
-  readonly constructor: new (
-    source: CompiledSource,
-    env: Engine,
-    path: string | undefined,
-  ) => Template
+  readonly constructor: {
+    new (source: CompiledSource, env: Engine, path: string | undefined): Template
+    readonly prototype: Template
+  }
+  readonly env: Engine
   readonly path: string | undefined
   /** Only of a template that was compiled before. */
   readonly tmplProps?: Readonly<Record<string, BlockFunction>>
@@ -224,7 +224,7 @@ export type Filter = (this: unknown, ...args: unknown[]) => unknown
 export interface Engine {
   readonly opts: { readonly dev: boolean }
   readonly globals: Readonly<Record<string, unknown>>
-  readonly loaders: readonly { readonly async?: boolean }[]
+  loaders: readonly { readonly async?: boolean }[]
   readonly asyncFilters: readonly string[]
   readonly extensions: Readonly<Record<string, Extension>>
   readonly extensionsList: Extension[]

@@ -101,7 +101,38 @@ function renderTop(
   return null
 }
 
-/** Looks after every template that an environment hands out. */
+/** Who looks after the templates of an environment. */
+const keepers = new WeakMap<Engine, Templates>()
+
+const watchedClasses = new WeakSet<object>()
+
+/** Has those adopted too that no environment hands out: of a text, or precompiled. */
+function watchMadeByHand(engine: Engine, keeper: Templates): void {
+  keepers.set(engine, keeper)
+  const { prototype } = templateClassOf(engine)
+  if (watchedClasses.has(prototype)) return
+  watchedClasses.add(prototype)
+  const { render } = prototype
+  prototype.render = function (this: Template, ...args: Parameters<Template['render']>) {
+    const templates = keepers.get(this.env)
+    if (templates === undefined || templates.isAdopted(this)) return render.apply(this, args)
+    return templates.adopt(this, undefined, true).render(...args)
+  }
+}
+
+/** The engine is the application's: of its package only the environment is known. */
+function templateClassOf(engine: Engine): Template['constructor'] {
+  const { loaders } = engine
+  engine.loaders = []
+  try {
+    // Without loaders it finds none, and gives an empty one in its place.
+    return (engine.getTemplate('', false, undefined, true) as Template).constructor
+  } finally {
+    engine.loaders = loaders
+  }
+}
+
+/** Looks after every template of an environment. */
 export class Templates {
   readonly names = new TemplateNames()
   readonly #engine: Engine
@@ -113,8 +144,8 @@ export class Templates {
   constructor(engine: Engine, watch: EngineCache['watch']) {
     this.#engine = engine
     this.#watch = watch
+    watchMadeByHand(engine, this)
     this.#watchGetTemplate()
-    this.#watchRenderString()
     noteEnvironment(engine)
   }
 
@@ -143,14 +174,14 @@ export class Templates {
       if (at < 0) {
         // Wanted compiled, it is compiled before it can be adopted.
         const template = this.#compile(name, () => getTemplate.apply(engine, args))
-        return template && this.#adopt(template, name, isMadeByHand(wanted))
+        return template && this.adopt(template, name, isMadeByHand(wanted))
       }
       const callback = args[at] as TemplateCallback
       const isEager = at > 1 && Boolean(args[1])
       if (isEager) args[1] = false
       const take: TemplateCallback = (error, template) => {
         if (error || template === undefined) return callback(error, template)
-        this.#adopt(template, name, isMadeByHand(wanted))
+        this.adopt(template, name, isMadeByHand(wanted))
         if (isEager) {
           const reason = this.#compileNow(template)
           if (reason !== undefined) return callback(reason)
@@ -177,25 +208,12 @@ export class Templates {
     }
   }
 
-  #watchRenderString(): void {
-    const engine = this.#engine
-    const { renderString } = engine
-    engine.renderString = (source, context, options, callback) => {
-      const done = typeof options === 'function' ? options : callback
-      const settings = typeof options === 'function' ? undefined : options
-      return renderTop(
-        (inner) =>
-          inPage({ variables: context }, () =>
-            this.#compile(settings?.path, () =>
-              renderString.call(engine, source, context, settings, inner),
-            ),
-          ),
-        done,
-      )
-    }
+  isAdopted(template: Template): boolean {
+    return this.#adopted.has(template)
   }
 
-  #adopt(template: Template, name: string | undefined, isByHand: boolean): Template {
+  /** @param isByHand - No loader gives it. */
+  adopt(template: Template, name: string | undefined, isByHand: boolean): Template {
     if (this.#adopted.has(template)) return template
     this.#adopted.add(template)
     const { render, _compile: compile, getExported } = template

@@ -1,8 +1,13 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { registerCache } from 'fragcache/nunjucks'
+import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { oneExpress, Site } from '../support/express.js'
+import { folderOfTest } from '../support/folders.js'
 import { pageEngines } from '../support/page-engines.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
@@ -43,6 +48,9 @@ const templates = {
     macro: '<% const m = () => it.title %><%= m() %>',
   },
 } as const
+
+type Done = (error: Error | null, text?: string | null) => void
+type Render = (variables: object, done: Done) => void
 
 type Name = keyof typeof templates
 
@@ -127,6 +135,61 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
         expect((await none.get('/shows')).headers['cache-status']).toContain('hit')
       })
     })
+  })
+
+  it.each<[string, (env: nunjucks.Environment, source: string) => Render]>([
+    ['a text', (env, source) => (variables, done) => env.renderString(source, variables, done)],
+    [
+      'a text, at once',
+      (env, source) => (variables, done) => done(null, env.renderString(source, variables)),
+    ],
+    [
+      'a template made by hand',
+      (env, source) => (variables, done) =>
+        done(null, new nunjucks.Template(source, env).render(variables)),
+    ],
+    [
+      'one that was compiled in front',
+      (env, source) => {
+        const template = nunjucks.compile(source, env)
+        return (variables, done) => template.render(variables, done)
+      },
+    ],
+  ])('sees what Nunjucks renders of %s', async (_what, renderOf) => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const views = folderOfTest()
+    writeFileSync(join(views, 'page.njk'), '')
+    for (const [source, isKept] of [
+      ['Hello {{ user }}', false],
+      ['Hello {{ title }}', true],
+    ] as const) {
+      const env = new nunjucks.Environment(null)
+      const pages = responseCache(caches, { personal: ['user'], isPersonal: false })
+      const render = renderOf(env, source)
+      registerCache(env, caches)
+      const app = express()
+      app.use(pages.cacheSite())
+      app.get('/', (req, res, next) => {
+        const variables = { user: req.get('X-User'), title: 'all' }
+        render(variables, (error, text) => (error ? next(error) : res.send(text)))
+      })
+      app.engine('njk', (_path, options, done) => {
+        render(options, (error, text) => done(error, text ?? ''))
+      })
+      app.set('views', views)
+      app.get('/rendered', (req, res) => {
+        res.render('page.njk', { user: req.get('X-User'), title: 'all' })
+      })
+      const site = await Site.open(app)
+      for (const path of ['/', '/rendered']) {
+        const ask = (user: string) => site.get(path, { headers: { 'X-User': user } })
+        expect((await ask('ann')).text).toBe(isKept ? 'Hello all' : 'Hello ann')
+        const { text, headers } = await ask('ben')
+        expect(text).toBe(isKept ? 'Hello all' : 'Hello ben')
+        expect(headers['cache-status']).toContain(isKept ? 'hit' : 'undeclared-read')
+      }
+      await caches.default.clear()
+    }
   })
 
   it('refuses what is no list of names', () => {
