@@ -1,5 +1,6 @@
 import { currentMs } from '../../src/current-time.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
+import { readCopied } from '../../src/fragment/personal.js'
 import { parseVary } from '../../src/http/vary.js'
 import {
   judge,
@@ -112,6 +113,7 @@ export class Facts {
    * varies on the visitor's credentials.
    */
   get #isUnfit(): boolean {
+    readCopied(this.frame)
     if (this.frame.isUnfit) return true
     if (!this.frame.tellsOfUser) return false
     const { names } = parseVary(this.around.res.getHeader('Vary'))

@@ -4,6 +4,7 @@ import { CacheTagError, type TagPosition } from '../../src/errors.js'
 import type { Content } from '../../src/fragment/hole-parts.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { takeContent } from '../../src/fragment/holes.js'
+import { readCopied } from '../../src/fragment/personal.js'
 import { isKeptBy, TemplateFrame } from '../../src/fragment/template-frame.js'
 import { currentFrame, isWithin, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'
@@ -167,6 +168,7 @@ export class PageHoles implements RenderWatcher {
     let content: Content
     let filled: MaybePromise<string | undefined>
     try {
+      readCopied(own)
       if (own.isUnfit) this.frame.isUnfit = true
       content = takeContent(own, text)
       // The mark of a hole was changed or dropped.

@@ -13,6 +13,7 @@ import { faults } from './faults.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { showContent, takeContent, type Shown } from './holes.js'
+import { readCopied } from './personal.js'
 import { fragmentMakings, leaveUnfinished, orderOf, type FragmentFlight } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
@@ -188,9 +189,11 @@ export class Attempt {
    * Hands the text to those who wait, without storing it yet.
    *
    * @returns What is to be stored, if anything. In either case `stored` must be called.
-   * @throws CacheTagError: what stands for a hole was altered. Then `fail` must be called.
+   * @throws CacheTagError: what stands for a hole was altered, or a copy tells of the visitor. Then `fail` must be
+   *   called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
+    readCopied(this.frame)
     const { timeout, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
     const deadline = toDeadline(timeout, currentMs())

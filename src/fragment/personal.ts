@@ -1,5 +1,5 @@
 import { show } from '../errors.js'
-import { currentFrame } from '../making/frame.js'
+import { currentFrame, runSyncIn } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import { TemplateFrame, templateFramesAround, type FramedFragment } from './template-frame.js'
 import { warnOfFragment } from './warnings.js'
@@ -24,6 +24,16 @@ const originals = new WeakMap<object, { readonly plain: object; readonly of: Per
 
 /** The names that an included template was given values of its own for, by all that it was given. */
 const copies = new WeakMap<object, readonly string[]>()
+
+/** A value that was read to be copied. */
+interface Copied {
+  readonly key: string
+  readonly name: Name
+  readonly value: unknown
+}
+
+/** What was copied while a body runs, by its frame. */
+const copied = new WeakMap<TemplateFrame, Copied[]>()
 
 /**
  * What differs per visitor in what templates are given, by its names.
@@ -55,14 +65,36 @@ export class PersonalNames {
 
   /**
    * What an included template is given: variables with others, watched if they are. That they were copied does
-   * not count as a read, and what the others have in the place of a visitor's is no visitor's.
+   * not count as a read, also by who made the others of them; and what the others have in the place of a visitor's
+   * is no visitor's.
    */
   merge(variables: object, others: Variables): object {
     const plain = plainOf(variables) as Variables
     const copy = { ...plain, ...plainOf(others) }
+    this.#forgetCopied(others)
     const own = [...this.#names.keys()].filter((name) => copy[name] !== plain[name])
     copies.set(copy, [...(copies.get(plain) ?? []), ...own])
     return plain === variables ? copy : this.watch(copy)
+  }
+
+  #noteCopied(names: Names, key: string | symbol, value: unknown): unknown {
+    const name = typeof key === 'string' ? names.get(key) : undefined
+    const [frame] = templateFramesAround(currentFrame())
+    if (name === undefined || frame === undefined) return value
+    const all = copied.get(frame) ?? []
+    all.push({ key: key as string, name, value })
+    copied.set(frame, all)
+    return value
+  }
+
+  /** What was copied into these is watched again in what is given them. */
+  #forgetCopied(others: Variables): void {
+    for (const frame of templateFramesAround(currentFrame())) {
+      const left = copied
+        .get(frame)
+        ?.filter(({ key, name, value }) => this.#names.get(key) !== name || others[key] !== value)
+      if (left !== undefined) copied.set(frame, left)
+    }
   }
 
   #without(own: readonly string[]): PersonalNames {
@@ -89,6 +121,7 @@ export class PersonalNames {
     if (known !== undefined) return known
     // An object with a class may have private fields, which only it can read.
     const isPlain = hasNoClass(target)
+    const methods = new Methods(target, () => readAll(names, target))
     let copying: Copying | undefined
     const standIn = new Proxy(target, {
       ownKeys: () => {
@@ -106,14 +139,18 @@ export class PersonalNames {
         return found
       },
       get: (_target, key, receiver) => {
-        if (copying?.takes(key) === true) return Reflect.get(target, key, target) as unknown
+        if (copying?.takes(key) === true) {
+          return this.#noteCopied(names, key, Reflect.get(target, key, target))
+        }
         copying = undefined
         const value: unknown = Reflect.get(target, key, isPlain ? receiver : target)
         const name = typeof key === 'string' ? names.get(key) : undefined
-        if (name === undefined) {
-          return isPlain || typeof value !== 'function' ? value : boundTo(target, value)
-        }
-        return this.#read(name, value, target, key)
+        if (name !== undefined) return this.#read(name, value, target, key)
+        if (isPlain) return value
+        if (typeof value === 'function') return methods.get(key, value)
+        // It runs on the object itself, where nothing sees what it reads.
+        if (isComputed(target, key)) readAll(names, target)
+        return value
       },
       has: (_target, key) => {
         const isThere = Reflect.has(target, key)
@@ -144,7 +181,7 @@ export class PersonalNames {
 }
 
 /**
- * A copy that is being made, as by `{ ...variables }`, which reads nothing yet: all keys are asked for, and then of
+ * A copy that is being made, as by `{ ...variables }`, of which it is not known yet what becomes: all keys are asked for, and then of
  * each, in their order, the descriptor and the value.
  *
  * @see ECMA-262, CopyDataProperties
@@ -172,6 +209,71 @@ class Copying {
   }
 }
 
+/**
+ * What was copied and is not watched in what it was copied into counts as read: called once a body has ended.
+ *
+ * @throws CacheTagError: the fragment does not vary on it, and its rules are strict.
+ */
+export function readCopied(frame: TemplateFrame): void {
+  const left = copied.get(frame)
+  if (left === undefined) return
+  copied.delete(frame)
+  runSyncIn(frame, () => {
+    for (const { name, value } of left) readWhole(name, value)
+  })
+}
+
+/** Notes everything that differs per visitor in an object as read. */
+function readAll(names: Names, target: object): void {
+  for (const [key, name] of names) readWhole(name, Reflect.get(target, key, target))
+}
+
+function readWhole({ path, reader, below }: Name, value: unknown): void {
+  if (path !== undefined) reader(path, value)
+  else if (typeof value === 'object' && value !== null) readAll(below, value)
+}
+
+/** The methods of an object with a class, which run on it itself: what they read is not seen, and counts as all. */
+class Methods {
+  readonly #known = new WeakMap<object, object>()
+
+  /** @param called - Called before each of them runs. */
+  constructor(
+    private readonly target: object,
+    private readonly called: () => void,
+  ) {}
+
+  get(key: string | symbol, method: object): unknown {
+    if (key === 'constructor') return method
+    let known = this.#known.get(method)
+    if (known === undefined) {
+      const { target, called } = this
+      known = new Proxy(method as CallableFunction, {
+        apply: (_method, self, args) => {
+          if (plainOf(self) !== target) return Reflect.apply(_method, self, args) as unknown
+          called()
+          return Reflect.apply(_method, target, args) as unknown
+        },
+      })
+      this.#known.set(method, known)
+    }
+    return known
+  }
+}
+
+/** Whether a property is what a getter gives. */
+function isComputed(target: object, key: string | symbol): boolean {
+  for (
+    let at: object | null = target;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
+    const found = Reflect.getOwnPropertyDescriptor(at, key)
+    if (found !== undefined) return found.get !== undefined
+  }
+  return false
+}
+
 /** The variables that a stand-in stands for; any others as they are. */
 export function plainOf<T>(variables: T): T {
   if (typeof variables !== 'object' || variables === null) return variables
@@ -197,13 +299,6 @@ export function isMerged(variables: unknown): boolean {
 function hasNoClass(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   return prototype === null || prototype === Object.prototype
-}
-
-function boundTo(target: object, method: CallableFunction): unknown {
-  return new Proxy(method, {
-    apply: (_method, self, args) =>
-      Reflect.apply(method, plainOf(self) === target ? target : self, args) as unknown,
-  })
 }
 
 /** What is watched while developing unless an application says what differs per visitor in it. */
