@@ -102,7 +102,7 @@ export class Making<Value> {
     return { storedKey, value, ...ageingBy(ageing, freshUntilMs, tookMs), tags, replacing }
   }
 
-  /** What removes the older entry: it has no time to live, and must not leave that one behind. */
+  /** What removes the older entry: the new one is not kept, and must not leave that one behind. */
   toRemoval(): StoreRequest {
     const { storedKey } = this.order
     this.makings.refreshes.supersede(storedKey, this.lead.refresh)
