@@ -188,11 +188,12 @@ export async function replaceFolder(fresh, target, old) {
 /**
  * Makes dist/ unless it is there and made from exactly these sources.
  *
- * @param {{ force?: boolean }} [options]
+ * @param {{ force?: boolean, begins?: () => void }} [options] - `begins` is called unless there is nothing to do.
  */
-export async function build({ force = false } = {}) {
+export async function build({ force = false, begins } = {}) {
   const hash = await hashOfSources()
   if (!force && (await isFresh(hash))) return
+  begins?.()
   const folder = await mkdtemp(join(root, 'dist.'))
   const fresh = join(folder, 'new')
   try {
@@ -208,7 +209,10 @@ export async function build({ force = false } = {}) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
-    await build({ force: !process.argv.includes('--if-stale') })
+    await build({
+      force: !process.argv.includes('--if-stale'),
+      begins: () => console.error('building fragcache, which takes about half a minute'),
+    })
   } catch (error) {
     console.error(error.message)
     process.exitCode = 1
