@@ -211,7 +211,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     await build({
       force: !process.argv.includes('--if-stale'),
-      begins: () => console.error('building fragcache, which takes about half a minute'),
+      begins: () => console.error('building fragcache …'),
     })
   } catch (error) {
     console.error(error.message)
