@@ -16,6 +16,8 @@ export type FragcacheErrorCode =
  *   `error.code` still tells the truth.
  */
 export class FragcacheError extends Error {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'FragcacheError'
   readonly code: FragcacheErrorCode
 
   constructor(code: FragcacheErrorCode, message: string, options?: ErrorOptions) {
@@ -35,6 +37,7 @@ export class FragcacheError extends Error {
  * @see Django, `InvalidCacheBackendError`
  */
 export class InvalidCacheBackendError extends FragcacheError {
+  static override readonly name: string = 'InvalidCacheBackendError'
   constructor(message: string, options?: ErrorOptions) {
     super('FRAGCACHE_INVALID_BACKEND', message, options)
   }
@@ -46,6 +49,7 @@ export class InvalidCacheBackendError extends FragcacheError {
  * @see Django, `InvalidCacheKey`
  */
 export class InvalidCacheKeyError extends FragcacheError {
+  static override readonly name: string = 'InvalidCacheKeyError'
   constructor(message: string, options?: ErrorOptions) {
     super('FRAGCACHE_INVALID_KEY', message, options)
   }
@@ -53,6 +57,7 @@ export class InvalidCacheKeyError extends FragcacheError {
 
 /** `incr`, `decr`, `incrVersion` or `decrVersion` of a key that is not there. */
 export class CacheKeyNotFoundError extends FragcacheError {
+  static override readonly name: string = 'CacheKeyNotFoundError'
   readonly key: string
 
   constructor(key: string, operation: string) {
@@ -71,6 +76,7 @@ export interface CacheBackendErrorOptions extends ErrorOptions {
 
 /** The store behind a cache failed or did not answer in time; `cause` is what it said. */
 export class CacheBackendError extends FragcacheError {
+  static override readonly name: string = 'CacheBackendError'
   readonly backend: string | undefined
   readonly operation: string | undefined
   readonly key: string | undefined
@@ -85,6 +91,7 @@ export class CacheBackendError extends FragcacheError {
 
 /** A producer, or the body of a fragment, took longer than `producerTimeoutMs`. */
 export class ProducerTimeoutError extends FragcacheError {
+  static override readonly name: string = 'ProducerTimeoutError'
   readonly key: string
   /** What Express answers with if nothing handles the error. */
   readonly status = 504
@@ -117,6 +124,7 @@ export interface FragmentPosition extends TagPosition {
 
 /** A cache tag that is written wrongly or was given a value it cannot use. */
 export class CacheTagError extends FragcacheError {
+  static override readonly name: string = 'CacheTagError'
   readonly template: string | undefined
   readonly line: number | undefined
   readonly fragment: string | undefined

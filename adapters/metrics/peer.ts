@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { isMissing, missingPeer } from '../../src/missing-peer.js'
 
@@ -12,6 +11,8 @@ import { isMissing, missingPeer } from '../../src/missing-peer.js'
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: it is not there.
  */
 export function loadPeer(caller: string, name: string, option: string): unknown {
+  // Not imported: the lines that ES modules of esbuild begin with often declare the same name.
+  const { createRequire } = process.getBuiltinModule('node:module')
   const load = createRequire(resolve('index.js'))
   const started = process.argv[1]
   const folders = [...(started === undefined ? [] : [dirname(resolve(started))]), process.cwd()]

@@ -68,6 +68,8 @@ export interface DatabaseSettings extends CacheSettings, FormatSettings {
  * @see Django, "Database caching"
  */
 export class DatabaseCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'DatabaseCache'
   override readonly answersAtOnce: boolean
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */

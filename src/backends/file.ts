@@ -53,6 +53,8 @@ export interface FileBasedSettings extends CacheSettings {
  * @see Django, "Filesystem caching"
  */
 export class FileBasedCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'FileBasedCache'
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {
     super(

@@ -45,6 +45,8 @@ export interface LocMemSettings extends CacheSettings {
  * @see Django, "Local-memory caching"
  */
 export class LocMemCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'LocMemCache'
   override readonly answersAtOnce = true
   override readonly isShared = false
 

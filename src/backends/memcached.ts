@@ -82,6 +82,8 @@ const DEFAULT_POOL_SIZE = 2
  * @see Django, "Memcached"
  */
 export class MemcachedCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'MemcachedCache'
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: MemcachedSettings) {
     super(

@@ -40,6 +40,8 @@ const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: un
  * @see Django, "Redis"
  */
 export class RedisCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'RedisCache'
   readonly #scanner: Scanner
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */

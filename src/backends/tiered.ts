@@ -23,6 +23,8 @@ export type { TieredSettings } from './tiered/settings.js'
  *   A remote cache that fails leaves hits in local memory as they are.
  */
 export class TieredCache extends Cache {
+  /** Written out, since minifiers shorten the names of classes. */
+  static override readonly name: string = 'TieredCache'
   /** @throws InvalidCacheBackendError: a setting is unknown, of the wrong kind or contradicts `remote`. */
   constructor(settings: TieredSettings) {
     const { local, remote: cache, bus, localTimeout } = checkSettings(settings)

@@ -114,8 +114,8 @@ export async function createClient(
 ): Promise<IoClient> {
   let loaded: Package
   try {
-    // Written out, and in here: bundlers then take it in, and only warn where it is not installed.
-    loaded = (await (load === undefined ? import('ioredis') : load())) as Package
+    // Written out, awaited, and in here: bundlers take it in, and only warn where it is not installed.
+    loaded = (load === undefined ? await import('ioredis') : await load()) as Package
   } catch (error) {
     if (isMissing(error, 'ioredis')) throw missingPeer('fragcache/redis', 'ioredis')
     throw error
