@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { neverThrowing } from '../../src/observe/watch.js'
 import type { Batch } from './api.js'
 import type { Happening } from './events.js'
 import { Sampler } from './sampler.js'
@@ -74,7 +75,8 @@ export class Feed {
     res.write(`retry: ${RETRY_MS}\n\n`)
     if (this.#timer === undefined) {
       this.#stop = this.start((happening) => this.#sampler.add(happening, Date.now()))
-      this.#timer = setInterval(() => this.#send(), BATCH_MS).unref()
+      const onTime = neverThrowing('inspector')(() => this.#send())
+      this.#timer = setInterval(onTime, BATCH_MS).unref()
     }
     return true
   }

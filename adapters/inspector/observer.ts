@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import type { Caches } from '../../src/caches.js'
-import { listen, Watched, type ResponseTold } from '../../src/observe/watch.js'
+import { listen, neverThrowing, Watched, type ResponseTold } from '../../src/observe/watch.js'
 import { isOneOfMany } from '../../src/several-processes.js'
 import type {
   AliasRow,
@@ -31,6 +31,7 @@ const MAX_WARNINGS = 100
 const MAX_PLACES = 16
 
 const WHO = 'inspector'
+const guarded = neverThrowing(WHO)
 
 /** Watches the caches for the inspector: all the time what is rare, the rest while somebody looks. */
 export class Observer {
@@ -63,7 +64,7 @@ export class Observer {
           }
         },
       }),
-      onFragcacheWarning((warned) => this.#remember(warned)),
+      onFragcacheWarning(guarded((warned: Warned) => this.#remember(warned))),
     ]
   }
 
@@ -159,11 +160,12 @@ export class Observer {
   #look(): () => void {
     this.#history.pause()
     this.#sample()
-    const timer = setInterval(() => {
+    const onTime = guarded(() => {
       const isIdle = Date.now() - this.#lastUseMs > IDLE_MS && !this.feed.hasClients
       if (isIdle) this.#stopLooking()
       else this.#sample()
-    }, INTERVAL_MS).unref()
+    })
+    const timer = setInterval(onTime, INTERVAL_MS).unref()
     const end = listen(WHO, {
       response: (message) => {
         if (this.#isShown(message)) this.#responses.add(message, Date.now())
@@ -206,9 +208,13 @@ export class Observer {
         if (watched.owns(message.alias, message.backend)) tell({ kind: 'refresh', message })
       },
     })
-    const onAudit = (message: unknown) => tell({ kind: 'audit', message: message as AuditMessage })
+    const onAudit = guarded((message: unknown) =>
+      tell({ kind: 'audit', message: message as AuditMessage }),
+    )
     subscribe(AUDIT_CHANNEL, onAudit)
-    const endWarnings = onFragcacheWarning((message) => tell({ kind: 'warning', message }))
+    const endWarnings = onFragcacheWarning(
+      guarded((message: Warned) => tell({ kind: 'warning', message })),
+    )
     return () => {
       end()
       unsubscribe(AUDIT_CHANNEL, onAudit)

@@ -95,7 +95,7 @@ export class Watched {
  * @returns Ends it.
  */
 export function listen(who: string, listeners: Listeners): () => void {
-  const guarded = guard(who)
+  const guarded = neverThrowing(who)
   const ends = Object.entries(listeners).map(([name, listener]) => {
     const tell = guarded(listener as (message: unknown) => void)
     const onMessage = (message: unknown) => tell(message)
@@ -126,7 +126,7 @@ export function listenToSamples(
   }: { readonly cores?: Iterable<CacheCore>; readonly tallies?: CachesTallies },
   { operation, fragment }: SampleListeners,
 ): () => void {
-  const guarded = guard(who)
+  const guarded = neverThrowing(who)
   const ends: (() => void)[] = []
   if (operation !== undefined) {
     const listener = guarded(operation)
@@ -139,8 +139,11 @@ export function listenToSamples(
   }
 }
 
-/** Listeners that never throw: the first of their errors is reported. */
-function guard(who: string) {
+/**
+ * Listeners that never throw: the first of their errors is reported. One that throws in a timer, or in what tells
+ * it, would end the process.
+ */
+export function neverThrowing(who: string) {
   let isReported = false
   return <Given extends readonly unknown[]>(listener: (...given: Given) => void) =>
     (...given: Given): void => {

@@ -109,12 +109,22 @@ class Hold {
       return
     }
     hooked._storeHeader = (firstLine, headers) => {
-      const pairs = this.#decide(headers)
+      const pairs = this.#tryToDecide(headers)
       return store.call(res, firstLine, pairs === undefined ? headers : pairs.flat(1))
     }
     res.write = (...args: unknown[]) => this.#onWrite(args)
     res.end = (...args: unknown[]) => this.#onEnd(args)
     res.on('close', () => this.#drop())
+  }
+
+  #tryToDecide(given: unknown): HeaderPairs | undefined {
+    try {
+      return this.#decide(given)
+    } catch (error) {
+      this.#state = 'passed'
+      warnOfFault(error)
+      return undefined
+    }
   }
 
   /** @returns The headers to be sent; `undefined`: as they are. */

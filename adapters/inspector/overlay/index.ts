@@ -1,9 +1,9 @@
-import { subscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import { listMembers } from '../../../src/http/lists.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import { explainReason } from '../../../src/pages/explanations.js'
+import { listen, neverThrowing } from '../../../src/observe/watch.js'
 import { isKeptAround } from '../../../src/pages/visit-mark.js'
 import { askAccess } from '../access.js'
 import { TOKEN_HEADER } from '../api.js'
@@ -88,11 +88,14 @@ class Drawing {
         return
       }
       const record = new RequestRecord()
-      if (access === 'allowed') this.#prepare(req, res, record)
+      if (access === 'allowed') this.#tryToPrepare(req, res, record)
       else if (authorize === undefined) warnOfStranger(req)
       recordIn(record, next)
     })
   }
+
+  /** Where it fails the page is served as it is. */
+  readonly #tryToPrepare = neverThrowing('overlay')(this.#prepare.bind(this))
 
   #prepare(req: ExpressRequest, res: ServerResponse, record: RequestRecord): void {
     if (isKeptAround(res)) {
@@ -257,7 +260,7 @@ let isWatchingPages = false
 function watchPages(): void {
   if (isWatchingPages) return
   isWatchingPages = true
-  subscribe('fragcache:response', (message) => currentRecord()?.tell(message as PageTold))
+  listen('overlay', { response: (message) => currentRecord()?.tell(message) })
 }
 
 /** Whether a browser asks for a document, to show it by itself. */

@@ -3,6 +3,7 @@ import { isWithin, type Frame } from '../../../src/making/frame.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import { neverThrowing } from '../../../src/observe/watch.js'
 import { Layouts } from './layouts.js'
 import type { PutOutNow } from './put-out.js'
 
@@ -120,9 +121,12 @@ let isObserving = false
 export function recordIn(record: RequestRecord, run: () => void): void {
   if (!isObserving) {
     isObserving = true
+    const guarded = neverThrowing('overlay')
     observeFragments({
-      shown: (shown) => records.current?.shown(shown),
-      ended: (...told) => records.current?.ended(...told),
+      shown: guarded((shown: ShownFragment) => records.current?.shown(shown)),
+      ended: guarded((...told: Parameters<RequestRecord['ended']>) =>
+        records.current?.ended(...told),
+      ),
     })
   }
   records.run(record, run)
