@@ -94,6 +94,11 @@ const onlyShown: readonly {
     because: 'It is a message that test/testing/hit.test.ts has word for word.',
   },
   {
+    language: 'json',
+    page: 'docs/toolchains.md',
+    because: 'It is for Jest, which test/package/module-systems.test.ts runs with it.',
+  },
+  {
     language: 'python',
     page: 'docs/coming-from-django.md',
     because: 'These are the settings of Django, which no test installs.',
@@ -176,6 +181,7 @@ const isFollowed = ({ page, file, language }: Sample) =>
 
 const manifest = JSON.parse(readFileSync(inProject('package.json'), 'utf8')) as {
   peerDependencies: Record<string, string>
+  devDependencies: Record<string, string>
   scripts: Record<string, string>
 }
 
@@ -215,9 +221,10 @@ const shell: readonly { readonly line: RegExp; readonly check: (rest: string) =>
   { line: /^npm ci$/, check: () => undefined },
   {
     // test/package/install.test.ts installs the tarball.
-    line: /^npm install (.*)/,
+    line: /^npm install (?:--save-dev )?(.*)/,
     check(rest) {
-      const known = ['fragcache', ...Object.keys(manifest.peerDependencies)]
+      const { peerDependencies, devDependencies } = manifest
+      const known = ['fragcache', ...Object.keys({ ...peerDependencies, ...devDependencies })]
       for (const name of rest.split(' ')) expect(known).toContain(name)
     },
   },
