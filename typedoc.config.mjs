@@ -60,6 +60,7 @@ export default {
     'src/storable.ts:Pairs',
     'src/storable.ts:Verdict',
     'adapters/handlebars/view-engine.ts:Done',
+    'adapters/metrics/opentelemetry.ts:OpenTelemetryApi',
     'src/fragment/faults.ts:KEYWORDS',
     'src/pages/reasons.ts:LeftReason',
     'src/pages/reasons.ts:PassReason',
