@@ -193,7 +193,8 @@ export class Attempt {
    *   called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
-    readCopied(this.frame)
+    // What a body read that failed is not in the old text.
+    if (!this.#hasRecovered) readCopied(this.frame)
     const { timeout, bypass } = this.fragment
     const content = bypass ? text : takeContent(this.frame, text)
     const deadline = toDeadline(timeout, currentMs())

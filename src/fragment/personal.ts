@@ -25,7 +25,7 @@ const originals = new WeakMap<object, { readonly plain: object; readonly of: Per
 /** The names that an included template was given values of its own for, by all that it was given. */
 const copies = new WeakMap<object, readonly string[]>()
 
-/** A value that was read to be copied. */
+/** A value that was taken into a copy, of which it is not known yet who reads it. */
 interface Copied {
   readonly key: string
   readonly name: Name

@@ -1,11 +1,11 @@
 import { Eta } from 'eta'
-import { createCaches, LocMemCache } from 'fragcache'
+import { createCaches, LocMemCache, makeTemplateFragmentKey } from 'fragcache'
 import { cachePlugin } from 'fragcache/eta'
 import { registerCache as registerHandlebars } from 'fragcache/handlebars'
 import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
 import Handlebars from 'handlebars'
 import nunjucks from 'nunjucks'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 const newCaches = () => createCaches({ default: new LocMemCache() })
 
@@ -162,5 +162,25 @@ describe('what is copied or computed in a cached body', () => {
 
   it.each(allowed)('is free otherwise: %s', (_name, render, variables, text) => {
     for (let i = 0; i < 2; i++) expect(render(variables)).toBe(text)
+  })
+
+  it('does not count for the old text that stands in for a body that fails', async () => {
+    const cache = new LocMemCache()
+    const env = new nunjucks.Environment(null, { autoescape: false })
+    registerNunjucks(env, createCaches({ default: cache }), { personal: ['user'], strict: true })
+    let isDown = false
+    env.addGlobal('copied', function (this: { ctx: Variables }) {
+      if (!isDown) return 'made'
+      const all = { ...this.ctx }
+      throw new Error(`down for ${Object.keys(all).length}`)
+    })
+    const source = '{% cache 60 box staleIfError=60 %}{{ copied() }}{% endcache %}'
+    const render = () => env.renderString(source, { user })
+    expect(render()).toBe('made')
+    await cache.expire(makeTemplateFragmentKey('box'))
+    isDown = true
+    const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    expect(render()).toBe('made')
+    spy.mockRestore()
   })
 })
