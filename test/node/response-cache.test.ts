@@ -41,6 +41,18 @@ async function outcomes(cache: Cache, inner: Inner) {
   return { site, given }
 }
 
+/** Starts a server of HTTP/2 for a test. */
+async function connectTo(server: http2.Http2Server): Promise<http2.ClientHttp2Session> {
+  server.listen(0)
+  await once(server, 'listening')
+  const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  onTestFinished(() => {
+    client.destroy()
+    server.close()
+  })
+  return client
+}
+
 describe('what a handler behind the cache gives', () => {
   it('is what the inner one gives, where the cache answers at once, and nothing on a hit', async () => {
     const { site, given } = await outcomes(new LocMemCache(), (_req, res) => {
@@ -245,13 +257,7 @@ describe('responseCache of fragcache/node', () => {
         res.end('page')
       }),
     )
-    server.listen(0)
-    await once(server, 'listening')
-    const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-    onTestFinished(() => {
-      client.destroy()
-      server.close()
-    })
+    const client = await connectTo(server)
     for (const range of [undefined, undefined, 'bytes=0-1']) {
       const stream = client.request({ ':path': '/', ...(range !== undefined && { range }) })
       stream.resume()
@@ -298,13 +304,7 @@ describe('responseCache of fragcache/node', () => {
         res.end(`${++runs} of ${req.authority}, ${req.headers.host}`)
       }),
     )
-    server.listen(0)
-    await once(server, 'listening')
-    const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-    onTestFinished(() => {
-      client.destroy()
-      server.close()
-    })
+    const client = await connectTo(server)
     const ask = async (headers: http2.OutgoingHttpHeaders) => {
       const stream = client.request({ ':path': '/', ...headers })
       let text = ''
