@@ -152,6 +152,12 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     this.#keep(shortKey(key), value)
   }
 
+  /** All that is remembered, in no order. */
+  *values(): Generator<V> {
+    yield* this.#older.values()
+    yield* this.#recent.values()
+  }
+
   delete(key: string): void {
     const short = shortKey(key)
     this.#recent.delete(short)

@@ -3,6 +3,7 @@ import { didYouMean } from './did-you-mean.js'
 import type { CacheCore } from './backend/core.js'
 import type { StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
+import type { Subject } from './observe/remembered.js'
 import { show } from './errors.js'
 import type { Version } from './keys.js'
 import { checkValue } from './serializer.js'
@@ -185,5 +186,11 @@ export function toRequest(
   )
   const { expiresAtMs, stamp } = toAgeing(deadlineOf(core, options), grace, undefined)
   // Written out: to copy an object takes longer than to make one.
-  return { storedKey, value, expiresAtMs, stamp, tags: undefined, ifAbsent }
+  const subject = options.tags === undefined ? undefined : valueSubject(key)
+  return { storedKey, value, expiresAtMs, stamp, tags: undefined, ifAbsent, subject }
+}
+
+/** What a value that depends on tags is remembered as. */
+export function valueSubject(key: string): Subject {
+  return { kind: 'value', key, name: key, variant: [] }
 }

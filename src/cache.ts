@@ -156,7 +156,7 @@ export abstract class Cache {
     const request = toRequest(core, key, value, options)
     const tags = tagsOf(options)
     const store = () =>
-      chain(core.entries.store([request]), ([outcome]) => {
+      chain(core.storeEntries([request]), ([outcome]) => {
         checkStored(core, outcome, 'set', key)
       })
     const action = tagged(core, request, tags, store)

@@ -43,6 +43,7 @@ export type {
   OutageMessage,
   RefreshMessage,
 } from './observe/channels.js'
+export type { MissCause, MissCode } from './observe/miss-cause.js'
 export {
   CacheBackendError,
   CacheKeyNotFoundError,

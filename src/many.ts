@@ -50,7 +50,7 @@ export async function setMany(
   if (keys.length === 0) return []
   const store = async () => {
     const versions = await versionsFor(core, tags)
-    const outcomes = await core.entries.store(requests.map((one) => ({ ...one, tags: versions })))
+    const outcomes = await core.storeEntries(requests.map((one) => ({ ...one, tags: versions })))
     for (const { storedKey } of requests) values.detach(storedKey)
     return keys.filter((_, i) => outcomes[i] !== 'stored')
   }

@@ -11,6 +11,7 @@ import {
   tagsOf,
   type GetOrSetOptions,
   type RequestDraft,
+  valueSubject,
 } from './cache-options.js'
 import { CacheBackendError, show } from './errors.js'
 import { GetOrSet, type ValueAccess } from './get-or-set.js'
@@ -208,7 +209,8 @@ function accessOf(core: CacheCore, strict: boolean): ValueAccess {
     },
     deadline: (timeout) => deadlineOf(core, { timeout }),
     keep: async ({ key }, request, operation) => {
-      const store = () => entries.store([request])
+      const subject = request.tags === undefined ? undefined : valueSubject(key)
+      const store = () => core.storeEntries([{ ...request, subject }])
       const [outcome] = await attempt<readonly WriteOutcome[]>([], () =>
         calls.run(operation, [key], store, [], IF_STORED),
       )

@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Handling } from '../../src/http/cache-status.js'
+import type { Forward, Handling } from '../../src/http/cache-status.js'
 import {
   responseChannel,
   type ResponseMessage,
   type ResponseOutcome,
 } from '../../src/pages/channel.js'
+import type { MissCause, MissCode } from '../../src/observe/miss-cause.js'
+import { causeOfPage } from '../../src/pages/page-cause.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { Reason } from '../../src/pages/reasons.js'
 import { isUnwatched } from '../../src/unwatched.js'
@@ -24,6 +26,7 @@ export class Telling {
   /** When the handler began, and how long it took; 0: it was not called. */
   #askedMs = 0
   #handlerMs = 0
+  #cause: MissCause | undefined
 
   constructor(
     private readonly place: Place,
@@ -38,6 +41,11 @@ export class Telling {
 
   handlerBegins(): void {
     this.#askedMs = performance.now()
+    const { settings, store } = this.place
+    const isTold = settings.cacheStatus || responseChannel.hasSubscribers
+    // Before the new page takes the place of the one that is missing.
+    if (this.#subject === undefined || !isTold) return
+    this.#cause = causeOfPage(store.cache, this.#subject.request, this.#subject.lookup)
   }
 
   /** Only the first time counts. */
@@ -47,7 +55,8 @@ export class Telling {
   }
 
   say(handling: Handling): void {
-    if (this.place.settings.cacheStatus) appendCacheStatus(this.res, handling)
+    if (this.place.settings.cacheStatus)
+      appendCacheStatus(this.res, withCause(handling, this.#cause))
   }
 
   /** @param bytes - Of the body that was stored. */
@@ -70,6 +79,7 @@ export class Telling {
       alias: store.alias,
       outcome,
       ...(reason !== undefined && { reason }),
+      ...(this.#cause !== undefined && { cause: this.#cause }),
     }
     responseChannel.publish(message)
   }
@@ -86,3 +96,18 @@ export class Telling {
     }
   }
 }
+
+/** Says why a page that is now stored was not there, unless `fwd` says as much. */
+function withCause(handling: Handling, cause: MissCause | undefined): Handling {
+  if (handling.hit || !handling.stored || handling.detail !== undefined) return handling
+  if (cause === undefined || SAID.get(cause.code)?.includes(handling.forward) === true)
+    return handling
+  return { ...handling, detail: cause.code }
+}
+
+/** What `fwd` says already. */
+const SAID: ReadonlyMap<MissCode, readonly Forward[]> = new Map([
+  ['not-stored', ['uri-miss', 'vary-miss']],
+  ['other-variant', ['vary-miss']],
+  ['expired', ['stale']],
+])

@@ -7,7 +7,8 @@ import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
 import { Counts } from '../observe/counts.js'
-import type { SeenVersions } from '../tags.js'
+import { RememberedEntries } from '../observe/remembered.js'
+import { NO_VERSIONS, type SeenVersions } from '../tags.js'
 import { LIMIT_MS, withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
 import { ValueTypes } from '../value-types.js'
@@ -96,6 +97,8 @@ export class CacheCore {
   /** How instances are stored. */
   readonly types: ValueTypes
   readonly counts = new Counts()
+  /** What was stored and removed through this cache. */
+  readonly remembered = new RememberedEntries()
   readonly keys: StoredKeys
   readonly store: CompleteStore
   readonly entries: Entries
@@ -286,10 +289,23 @@ export class CacheCore {
       this.calls.observed(
         keys.length === 1 ? 'set' : 'setMany',
         keys,
-        () => withinLimit(this.entries.store(requests)),
+        () => withinLimit(this.storeEntries(requests)),
         IF_STORED,
       ),
     )
+  }
+
+  /** As {@link Entries.store}, and remembers what the requests say they are of. */
+  storeEntries(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
+    const stored = this.entries.store(requests)
+    if (requests.every(({ subject }) => subject === undefined)) return stored
+    return chain(stored, (outcomes) => {
+      requests.forEach(({ subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs }, i) => {
+        if (subject === undefined || outcomes[i] !== 'stored') return
+        this.remembered.stored(subject, storedKey, tags, stamp?.freshUntilMs ?? expiresAtMs)
+      })
+      return outcomes
+    })
   }
 
   /** Until when an entry lives: no longer than now if it is gone meanwhile, or the store fails. */
@@ -323,6 +339,7 @@ export class CacheCore {
   /** Makes entries stored with any of these stored tags a miss, or stale. */
   async invalidateStoredTags(tags: readonly string[], how: Invalidating = {}): Promise<void> {
     const { soft = false } = how
+    this.remembered.invalidated(tags)
     // Who asks from now on must not be given what a producer began to make before.
     noteInvalidation(tags, soft)
     const bump = () => this.entries.bumpTags(tags, soft)
@@ -358,6 +375,7 @@ export class CacheCore {
   /** What is being made for a key that is removed meanwhile is older than the removal. */
   removing(storedKey?: string): void {
     this.removals++
+    this.remembered.removed(storedKey)
     for (const listener of this.removalListeners) listener(storedKey)
   }
 }

@@ -1,5 +1,6 @@
 import type { ClockTime } from '../clock.js'
 import type { MaybePromise } from '../maybe-promise.js'
+import type { Lost, Subject } from '../observe/remembered.js'
 import type { Stamp } from '../stamp.js'
 import type { SeenVersions, TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
@@ -34,6 +35,8 @@ export interface Lookup {
   readonly seen: SeenVersions
   /** Whether the clock of invalidations was read together with them. */
   readonly withClock?: boolean
+  /** In the order asked: what lies there, and was no hit. Left out: nothing such is known. */
+  readonly lost?: readonly (Lost | undefined)[] | undefined
 }
 
 /** What is looked up. */
@@ -80,6 +83,8 @@ export interface StoreRequest {
   readonly ifAbsent?: boolean
   /** As in {@link WriteEntry}. */
   readonly replacing?: unknown
+  /** What it is of, where that is to be remembered. */
+  readonly subject?: Subject | undefined
 }
 
 /**

@@ -1,4 +1,5 @@
 import { currentMs } from '../current-time.js'
+import type { Lost } from '../observe/remembered.js'
 import { currentUntil, INVALIDATED, type SeenVersions } from '../tags.js'
 import type { Hit } from './entries.js'
 
@@ -25,4 +26,15 @@ export function judgeAge(hit: Hit, stale: boolean, softMs: number): Hit | undefi
 /** As {@link standingOf}, of an entry that may have neither tags nor stamp. */
 export function judgeEntry(hit: Hit, stale: boolean, current: SeenVersions): Hit | undefined {
   return hit.tags === undefined && hit.stamp === undefined ? hit : standingOf(hit, stale, current)
+}
+
+/** Why what lies there is no hit. */
+export function lostOf({ tags, stamp }: Hit, current: SeenVersions): Lost | undefined {
+  for (const [tag, version] of tags ?? []) {
+    const now = current.get(tag)
+    // A counter that the store has lost says nothing of an invalidation.
+    if (now !== undefined && now !== version) return { tag }
+  }
+  const expiredAtMs = stamp?.freshUntilMs
+  return expiredAtMs !== undefined && expiredAtMs <= currentMs() ? { expiredAtMs } : undefined
 }

@@ -17,7 +17,7 @@ import type {
 } from './entries.js'
 import type { Guard } from './guard.js'
 import { isUnchanged } from './known-entries.js'
-import { standingOf, judgeEntry } from './judge.js'
+import { standingOf, judgeEntry, lostOf } from './judge.js'
 import type { NeededVersions } from './needed-versions.js'
 import { RecalledTags } from './recalled-tags.js'
 import type { WriteOutcome } from './store.js'
@@ -126,12 +126,22 @@ export class StoredEntries implements Entries {
         if (unread.size > before) this.#remember(key, hit.tags)
         return hit
       })
-      const finish = (): Lookup => ({
-        hits: found.map((hit) => hit && judgeEntry(hit, stale, current)),
-        lying: payloads,
-        seen: tags === expected ? current : new Map(expected.map((tag) => [tag, current.get(tag)])),
-        withClock: needed.withClock,
-      })
+      const finish = (): Lookup => {
+        const hits = found.map((hit) => hit && judgeEntry(hit, stale, current))
+        const isLost = found.some((hit, i) => hit !== undefined && hits[i] === undefined)
+        return {
+          hits,
+          lost: isLost
+            ? found.map((hit, i) =>
+                hits[i] === undefined && hit !== undefined ? lostOf(hit, current) : undefined,
+              )
+            : undefined,
+          lying: payloads,
+          seen:
+            tags === expected ? current : new Map(expected.map((tag) => [tag, current.get(tag)])),
+          withClock: needed.withClock,
+        }
+      }
       return unread.size === 0 ? finish() : chain(this.#readVersions([...unread], current), finish)
     })
   }

@@ -5,6 +5,7 @@ import { Making, type Judged, type Lead, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { reportRefresh, type FragmentOutcome } from '../observe/channels.js'
+import type { MissCause } from '../observe/miss-cause.js'
 import { ownLimitOf } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { settledWithin } from '../time-limit.js'
@@ -19,7 +20,7 @@ import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
 import { UNTIMED } from '../backend/calls.js'
 import { currentMs } from '../current-time.js'
-import { publish } from './telling.js'
+import { causeOf, publish } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
 
 /**
@@ -29,6 +30,7 @@ import { outermostOf, TemplateFrame } from './template-frame.js'
 export class Attempt {
   readonly frame: TemplateFrame
   readonly #making: Making<Content>
+  readonly #cause: MissCause | undefined
   #bodyStartedMs = UNTIMED
   #bodyMs = 0
   #hasRecovered = false
@@ -55,6 +57,7 @@ export class Attempt {
     if (bypass) frame.keeps = false
     this.frame = frame
     const order = orderOf(fragment)
+    this.#cause = causeOf(fragment, start, lead.old)
     this.#making = new Making(order, frame, start, fragmentMakings.over(cache), lead)
   }
 
@@ -324,7 +327,7 @@ export class Attempt {
   #end(outcome: FragmentOutcome): void {
     this.#release()
     this.frame.end()
-    publish(this.fragment, outcome, this.startedMs, this.#bodyMs)
+    publish(this.fragment, outcome, this.startedMs, this.#bodyMs, this.#cause)
     observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs)
   }
 }

@@ -8,7 +8,7 @@ import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { canShow, showContent } from './holes.js'
-import type { Fragment } from './spec.js'
+import { subjectOf, type Fragment } from './spec.js'
 
 /** The fragments that are being made over each cache. */
 export const fragmentMakings = new MakingsByCache<Content>()
@@ -24,10 +24,12 @@ export function flightToJoin(
   return fragmentMakings.over(cache).flights.toJoin(variant.storedKey, parent)
 }
 
-export function orderOf({ cache, variant, tags, ageing }: Fragment): Order {
+export function orderOf(fragment: Fragment): Order {
+  const { cache, variant, tags, ageing } = fragment
   const { key, storedKey } = variant
   const { producerTimeoutMs } = cache.settings
-  return { cache, key, storedKey, tags, ageing, producerTimeoutMs }
+  const subject = subjectOf(fragment)
+  return { cache, key, storedKey, tags, ageing, producerTimeoutMs, subject }
 }
 
 const unfinished = new WeakMap<FragmentFlight, Content>()

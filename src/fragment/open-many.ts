@@ -277,7 +277,11 @@ export function seekerOf(
   const { cache, variant, ageing } = fragment
   const make = (look: Look | undefined, lead: Lead<Content>): MaybePromise<Attempt> => {
     const start = look === undefined ? undefined : beginner.begin(placed, look)
-    return chain(start, (begun) => new Attempt(fragment, begun, parent, lead, startedMs, holes))
+    const lost = look?.lookup.lost?.[look.at]
+    return chain(start, (begun) => {
+      const known = begun === undefined || lost === undefined ? begun : { ...begun, lost }
+      return new Attempt(fragment, known, parent, lead, startedMs, holes)
+    })
   }
   const serve = (content: Content, outcome: FragmentOutcome, hit?: Hit) => {
     publish(fragment, outcome, startedMs, 0)

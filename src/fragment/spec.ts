@@ -4,6 +4,7 @@ import { talliesOf, type Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
 import type { Version } from '../keys.js'
 import { toBeta, toGrace, toLock, type AgeingPolicy, type Lock } from '../staleness.js'
+import type { Subject } from '../observe/remembered.js'
 import type { Tally } from '../observe/tally.js'
 import { MAX_GIVEN_TAGS, userTag } from '../tags.js'
 import type { Timeout } from '../timeout.js'
@@ -96,6 +97,12 @@ const cachesBySettings = new WeakMap<FragmentSettings, Caches>()
 /** The caches that a fragment's alias is one of. */
 export function cachesOf({ settings }: Fragment): Caches | undefined {
   return cachesBySettings.get(settings)
+}
+
+/** What a fragment is remembered as. */
+export function subjectOf({ site, variant }: Fragment): Subject {
+  const { fragment: name, template } = site
+  return { kind: 'fragment', key: variant.key, name, variant: variant.texts, template }
 }
 
 /** Turns the values of a tag into a {@link Fragment}, with the same faults for every engine. */

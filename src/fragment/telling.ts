@@ -1,7 +1,11 @@
+import type { CacheCore } from '../backend/core.js'
+import type { Old } from '../making/making.js'
+import type { Start } from '../making/order.js'
 import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe/channels.js'
 import { UNTIMED } from '../backend/calls.js'
+import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { Tally } from '../observe/tally.js'
-import type { Fragment } from './spec.js'
+import { subjectOf, type Fragment } from './spec.js'
 
 export function tellOfFailure(
   { cache, variant }: Fragment,
@@ -27,12 +31,39 @@ export function toldFrom({ tally }: Fragment, startedMs: number): number {
   return startedMs === UNTIMED && isTold(tally) ? performance.now() : startedMs
 }
 
+/**
+ * Why a fragment is made, where anybody is told.
+ *
+ * @param start - `undefined`: nothing was looked up, or nothing can be stored.
+ * @param old - What was found past its time.
+ */
+export function causeOf(
+  fragment: Fragment,
+  start: Start | undefined,
+  old: Old<unknown> | undefined,
+): MissCause | undefined {
+  const { cache, variant, bypass, tally } = fragment
+  if (bypass || !isTold(tally)) return undefined
+  if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
+  const expiredAtMs = old?.hit.staleSinceMs
+  // It is made again ahead of its time.
+  if (old !== undefined && expiredAtMs === undefined) return undefined
+  const lost = start.lost ?? (expiredAtMs === undefined ? undefined : { expiredAtMs })
+  return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, lost)
+}
+
+/** Whether the cache, or one that it stands on, does not answer. */
+function isFailing(cache: CacheCore): boolean {
+  return cache.isFailing || cache.standsOn.some(isFailing)
+}
+
 /** Counts what became of a fragment, and tells of it. */
 export function publish(
   fragment: Fragment,
   outcome: FragmentOutcome,
   startedMs: number,
   bodyMs: number,
+  cause?: MissCause,
 ): void {
   const { tally } = fragment
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
@@ -41,7 +72,8 @@ export function publish(
     if (startedMs === UNTIMED) return
     tally.timed(durationMs)
     tellOfHit(fragment, durationMs)
-  } else if (isTold(tally)) tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs), 1)
+  } else if (isTold(tally))
+    tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs, cause), 1)
 }
 
 /** Tells of a hit that was timed, for those that came since the last one was. */
@@ -61,9 +93,18 @@ function messageOf(
   outcome: FragmentOutcome,
   bodyMs: number,
   durationMs: number,
+  cause?: MissCause,
 ): FragmentMessage {
   const { fragment: name, template } = site
   const { key } = variant
-  const message: FragmentMessage = { name, key, alias, outcome, bodyMs, durationMs }
-  return template === undefined ? message : { ...message, template }
+  return {
+    name,
+    key,
+    alias,
+    outcome,
+    bodyMs,
+    durationMs,
+    ...(template !== undefined && { template }),
+    ...(cause !== undefined && { cause }),
+  }
 }

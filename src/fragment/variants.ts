@@ -1,4 +1,4 @@
-import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
+import { BoundedMemo, bytesOfText, bytesOfTexts } from '../bounded-memo.js'
 import type { CacheCore } from '../backend/core.js'
 import type { Version } from '../keys.js'
 import type { Tally } from '../observe/tally.js'
@@ -9,6 +9,8 @@ import { fragmentKey } from './key.js'
 export interface Variant {
   readonly key: string
   readonly storedKey: string
+  /** The texts of its vary-on values, behind the digest of its template where there is one. */
+  readonly texts: readonly string[]
   /** Given in the tag; `undefined`: the cache's own. */
   readonly version: Version | undefined
   /** The `Fragment` that it last was, of a tag without keywords. */
@@ -18,8 +20,8 @@ export interface Variant {
 /** What a variant takes beside its two keys, with its fragment. */
 const VARIANT_BYTES = 250
 
-const bytesOfVariant = ({ key, storedKey }: Variant): number =>
-  VARIANT_BYTES + bytesOfText(key) + bytesOfText(storedKey)
+const bytesOfVariant = ({ key, storedKey, texts }: Variant): number =>
+  VARIANT_BYTES + bytesOfText(key) + bytesOfText(storedKey) + bytesOfTexts(texts)
 
 /** The variants of one fragment name in one cache: a memo of recent keys, since each costs an MD5. */
 export class VariantTable {
@@ -64,6 +66,6 @@ export class VariantTable {
   #make(texts: readonly string[]): Variant {
     const key = fragmentKey(this.name, texts, this.colliding)
     const { version } = this
-    return { key, storedKey: this.cache.checkedKey(key, version), version, last: undefined }
+    return { key, storedKey: this.cache.checkedKey(key, version), texts, version, last: undefined }
   }
 }

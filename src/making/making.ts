@@ -96,10 +96,11 @@ export class Making<Value> {
     { tags, freshUntilMs }: Extract<Fitness, { isKept: true }>,
     tookMs: number,
   ): StoreRequest {
-    const { storedKey, ageing } = this.order
+    const { storedKey, ageing, subject } = this.order
     this.makings.refreshes.supersede(storedKey, this.lead.refresh)
     const replacing = this.start?.claim
-    return { storedKey, value, ...ageingBy(ageing, freshUntilMs, tookMs), tags, replacing }
+    const age = ageingBy(ageing, freshUntilMs, tookMs)
+    return { storedKey, value, ...age, tags, replacing, subject }
   }
 
   /** What removes the older entry: the new one is not kept, and must not leave that one behind. */

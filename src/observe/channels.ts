@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { textOfError } from '../error-text.js'
+import type { MissCause } from './miss-cause.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -32,6 +33,8 @@ export interface FragmentMessage {
   readonly bodyMs: number
   readonly durationMs: number
   readonly template?: string
+  /** Why it was not served from the cache. Left out: it was, it was not to be, or it cannot be told. */
+  readonly cause?: MissCause
 }
 
 /** A message on the channel `fragcache:outage`: when a store stopped answering, and when it is back. */

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import type { MissCause } from '../observe/miss-cause.js'
 import type { Reason } from './reasons.js'
 
 /**
@@ -19,6 +20,8 @@ export interface ResponseMessage {
   readonly outcome: ResponseOutcome
   /** Why the response was not stored, why the cache was not asked, or why the page is an expired one. */
   readonly reason?: Reason
+  /** Why no page answered it. Left out: one did, none was looked for, or it cannot be told. */
+  readonly cause?: MissCause
 }
 
 export const responseChannel = channel('fragcache:response')

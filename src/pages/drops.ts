@@ -86,6 +86,7 @@ export class Drops {
     const value = encodeGeneration(record)
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
     this.#dropped.note(uri, ++this.counter.moment)
+    coreOf(this.cache).remembered.removedPages(uri)
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
       await this.cache.set(key, value, { timeout })

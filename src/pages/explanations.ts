@@ -1,3 +1,4 @@
+import type { MissCode } from '../observe/miss-cause.js'
 import type { HandlerFailed, Reason } from './reasons.js'
 
 /** Why a response was not answered from the cache, told to people. */
@@ -209,6 +210,42 @@ const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
   ],
 }
 
+/** By the code of the cause that `Cache-Status` says of a page that was missing and is now stored. */
+const CAUSES: Readonly<Record<MissCode, Told>> = {
+  'not-stored': [
+    'The page was not stored since this process began. Now it is.',
+    'Nothing: the next request finds it.',
+  ],
+  expired: [
+    'The page was past its time. Now it is stored again.',
+    'Give it more `seconds`, and invalidate it when what it shows changes.',
+  ],
+  dropped: [
+    'The page had a tag that was invalidated since it was stored. Now it is stored again.',
+    'Nothing, unless it happens often: then give the page narrower tags, or look at what invalidates them.',
+  ],
+  removed: [
+    'The page was removed since it was stored: by its URL, its key, or with the whole cache.',
+    'Nothing, unless it happens often: then look at what removes it.',
+  ],
+  evicted: [
+    'The page should still have been there: the store made room, was restarted, or another process removed it.',
+    'Give the store more memory, or store fewer variants.',
+  ],
+  'other-version': [
+    'The page is stored under another version or key prefix.',
+    'Use the same `version` and `keyPrefix` in all processes.',
+  ],
+  'other-variant': [
+    'The URL has pages, but none for such request headers, language or time zone.',
+    'Let the page vary on fewer headers if there are too many variants.',
+  ],
+  'store-failed': [
+    'The store did not answer, so nothing could be looked up.',
+    'Look at the outages of the cache: the channel `fragcache:outage`, the log, or the inspector.',
+  ],
+}
+
 /** Of responses without a reason, by outcome. */
 const OUTCOMES: Readonly<Record<string, Told>> = {
   miss: [
@@ -220,6 +257,8 @@ const OUTCOMES: Readonly<Record<string, Told>> = {
     'Nothing: that is how a stampede is averted.',
   ],
 }
+
+const ALL: Readonly<Record<string, Told>> = { ...REASONS, ...CAUSES }
 
 const UNKNOWN: Told = [
   'The response was not answered from the cache.',
@@ -238,7 +277,7 @@ function explanation(code: string, [sentence, remedy]: Told): Explanation {
 export function explainReason(outcome: string, reason: string | undefined): Explanation {
   const status = /^view-failed-(\d{3})$/.exec(reason ?? '')?.[1]
   const code = status === undefined ? (reason ?? outcome) : 'view-failed'
-  const table: Readonly<Record<string, Told>> = reason === undefined ? OUTCOMES : REASONS
+  const table: Readonly<Record<string, Told>> = reason === undefined ? OUTCOMES : ALL
   const told = Object.hasOwn(table, code) ? table[code] : undefined
   if (told === undefined) return explanation('unknown', UNKNOWN)
   if (status === undefined) return explanation(code, told)
@@ -250,9 +289,7 @@ export function explainReason(outcome: string, reason: string | undefined): Expl
 
 /** All there are, for the help. */
 export function allReasons(): readonly Explanation[] {
-  return [
-    ...Object.entries(OUTCOMES),
-    ...Object.entries(REASONS),
-    ['unknown', UNKNOWN] as const,
-  ].map(([code, told]) => explanation(code, told))
+  return [...Object.entries(OUTCOMES), ...Object.entries(ALL), ['unknown', UNKNOWN] as const].map(
+    ([code, told]) => explanation(code, told),
+  )
 }

@@ -157,7 +157,7 @@ export class PageReader {
     const { guess } = known
     const guessed = this.candidates(known, request, guess)
     const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen }) => {
+    return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen, lost }) => {
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.list : undefined
@@ -175,6 +175,7 @@ export class PageReader {
           tags: seen,
           moment,
           lying: lyingAt(lying, 0, 2),
+          lost: lost?.slice(2).find((one) => one !== undefined),
         }
       }
       const found = { generation, headerList: headerList ?? [], tags: seen, moment }
@@ -311,11 +312,11 @@ export class PageReader {
     const expected = known.tags.length === 0 ? tags : [...new Set([...tags, ...known.tags])]
     const options = { stale: this.#wantsStale, toMake: true, isCurrent, known: this.#knownHit }
     return chain(cache.tryLookup(keys, storedKeys, expected, options), (answer) => {
-      const { hits: found, lying, seen } = orFail(answer)
+      const { hits: found, lying, seen, lost } = orFail(answer)
       const hits = found.map((hit, i) => hit && this.#hold(storedKeys[i] ?? '', hit, lying[i]))
       const own = hits.find((hit) => hit?.tags !== undefined)?.tags
       if (own !== undefined) this.#known.learnTags(known, own)
-      return { hits, lying, seen: tags.length === 0 ? NO_VERSIONS : seenOf(seen, tags) }
+      return { hits, lying, lost, seen: tags.length === 0 ? NO_VERSIONS : seenOf(seen, tags) }
     })
   }
 }

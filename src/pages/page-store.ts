@@ -43,6 +43,7 @@ import { isExpired } from '../timeout.js'
 import { answeredInTime, orFail, unlessFailed } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
 import type { UnstoredReason } from './reasons.js'
+import { pageSubject } from './page-cause.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
 import {
   AUTHORIZATION,
@@ -308,7 +309,7 @@ export class PageStore {
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
-      toRequests(writes, (key) => cache.checkedKey(key), tags),
+      toRequests(writes, (key) => cache.checkedKey(key), tags, pageSubject(request, key)),
     )
     if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
     if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {

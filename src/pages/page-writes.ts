@@ -1,5 +1,6 @@
 import type { StoreRequest } from '../backend/entries.js'
 import { currentMs } from '../current-time.js'
+import type { Subject } from '../observe/remembered.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { PageLookup } from './page.js'
@@ -58,11 +59,13 @@ export function countVariant(
  *
  * @param writes - The page is the last of them.
  * @param tags - Of the page.
+ * @param subject - What the page is remembered as.
  */
 export function toRequests(
   writes: readonly Write[],
   toStored: (key: string) => string,
   tags: TagVersions,
+  subject: Subject,
 ): StoreRequest[] {
   return writes.map(({ key, value, expiresAtMs, ifAbsent, replacing }, i) => ({
     storedKey: toStored(key),
@@ -70,7 +73,7 @@ export function toRequests(
     expiresAtMs,
     ...(ifAbsent === true && { ifAbsent: true }),
     ...(replacing !== undefined && { replacing }),
-    ...(i === writes.length - 1 && { tags }),
+    ...(i === writes.length - 1 && { tags, subject }),
   }))
 }
 

@@ -1,5 +1,6 @@
 import type { SeenVersions, TagVersions } from '../tags.js'
 import type { Frame } from '../making/frame.js'
+import type { Lost } from '../observe/remembered.js'
 import type { HeaderFields } from '../http/header-values.js'
 import type { StoredHead, StoredResponse } from '../http/stored-response.js'
 import type { Deadline } from '../timeout.js'
@@ -38,6 +39,8 @@ export interface PageLookup {
    * What is stored under its key, readable or not: the new page may replace only that. Left out: it was not read.
    */
   readonly lying?: { readonly payload: unknown } | undefined
+  /** What lies under its key and is no page any more, where that is known. */
+  readonly lost?: Lost | undefined
   /** When it was looked up, as a number in the order of events in this store. */
   readonly moment: number
 }

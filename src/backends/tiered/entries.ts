@@ -64,16 +64,20 @@ export class TieredEntries implements Entries {
       // Nobody asks for versions where everything was found.
       return { hits: found, lying: [], seen: NOT_SEEN }
     }
-    return chain(this.#read(missing, expected, options), ({ hits, lying, seen, withClock }) => {
-      let next = 0
-      const at = found.map((hit) => (hit === undefined ? next++ : -1))
-      return {
-        hits: found.map((hit, i) => hit ?? hits[at[i] as number]),
-        lying: at.map((i) => lying[i]),
-        seen,
-        withClock: withClock === true,
-      }
-    })
+    return chain(
+      this.#read(missing, expected, options),
+      ({ hits, lying, seen, withClock, lost }) => {
+        let next = 0
+        const at = found.map((hit) => (hit === undefined ? next++ : -1))
+        return {
+          hits: found.map((hit, i) => hit ?? hits[at[i] as number]),
+          lying: at.map((i) => lying[i]),
+          seen,
+          withClock: withClock === true,
+          lost: lost && at.map((i) => lost[i]),
+        }
+      },
+    )
   }
 
   /** Reads from the remote cache, and keeps what it finds unless it changes meanwhile. */

@@ -1,0 +1,114 @@
+/**
+ * Why there was nothing to serve. `not-stored`: not since this process began, as far as it remembers. `expired`:
+ * its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated. `removed`: it was deleted,
+ * or its page or the whole cache dropped. `evicted`: it should still be there, so the store made room, was
+ * restarted, or another process removed it. `other-version`: it is stored under another version or prefix.
+ * `other-variant`: of the same fragment or URL another variant is stored. `store-failed`: the store did not answer.
+ */
+export type MissCode =
+  | 'not-stored'
+  | 'expired'
+  | 'dropped'
+  | 'removed'
+  | 'evicted'
+  | 'other-version'
+  | 'other-variant'
+  | 'store-failed'
+
+/** Why a fragment or a page was not served from the cache, as far as this process can tell. */
+export interface MissCause {
+  readonly code: MissCode
+  /** One sentence for people. */
+  readonly text: string
+  /** Milliseconds since it ended: `expired`, `dropped` and `removed`. Left out where it is not known. */
+  readonly agoMs?: number
+  /** The tag that was invalidated, of what was `dropped`. */
+  readonly tag?: string
+  /** The fragment that was invalidated, of what was `dropped`. */
+  readonly fragment?: string
+  /** Where the application removed or invalidated it, as `src/admin.ts:40`; never in production. */
+  readonly from?: string
+}
+
+/** When and from where something was removed or invalidated. */
+export interface Ending {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number
+  readonly from: string | undefined
+}
+
+export const NOT_STORED: MissCause = {
+  code: 'not-stored',
+  text: 'It was not stored since this process began.',
+}
+
+export const STORE_FAILED: MissCause = {
+  code: 'store-failed',
+  text: 'The store did not answer, so nothing could be looked up.',
+}
+
+export const EVICTED: MissCause = {
+  code: 'evicted',
+  text: 'It should still be there: the store made room for others or was restarted, or another process removed it.',
+}
+
+export const OTHER_VERSION: MissCause = {
+  code: 'other-version',
+  text: 'It is stored under another version or key prefix.',
+}
+
+/** @param difference - What differs, as a clause. */
+export function otherVariant(difference: string): MissCause {
+  return { code: 'other-variant', text: `Another variant is stored: ${difference}.` }
+}
+
+/** @param agoMs - `undefined`: it is not known. */
+export function expired(agoMs: number | undefined): MissCause {
+  const text = agoMs === undefined ? 'It expired.' : `It expired ${ago(agoMs)}.`
+  return { code: 'expired', text, ...(agoMs !== undefined && { agoMs }) }
+}
+
+/** @param storedTag - As it is stored: the user's, or that of a fragment. */
+export function dropped(storedTag: string, ending: Ending | undefined, nowMs: number): MissCause {
+  const name = storedTag.slice(2)
+  const isOfUser = storedTag.startsWith('t:')
+  const what = isOfUser ? `the tag ${JSON.stringify(name)}` : `the fragment ${JSON.stringify(name)}`
+  const end = ending === undefined ? ' by another process' : ended(ending, nowMs)
+  return {
+    code: 'dropped',
+    text: `It depends on ${what}, which was invalidated${end}.`,
+    ...(isOfUser ? { tag: name } : { fragment: name }),
+    ...detailsOf(ending, nowMs),
+  }
+}
+
+export function removed(ending: Ending, nowMs: number): MissCause {
+  const text = `It was removed${ended(ending, nowMs)}.`
+  return { code: 'removed', text, ...detailsOf(ending, nowMs) }
+}
+
+function ended({ atMs, from }: Ending, nowMs: number): string {
+  return ` ${ago(nowMs - atMs)}${from === undefined ? '' : `, from ${from}`}`
+}
+
+function detailsOf(ending: Ending | undefined, nowMs: number): Pick<MissCause, 'agoMs' | 'from'> {
+  if (ending === undefined) return {}
+  const { atMs, from } = ending
+  return { agoMs: Math.max(0, nowMs - atMs), ...(from !== undefined && { from }) }
+}
+
+const UNITS = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1000],
+] as const
+
+/** A time for people, as `3 seconds ago`. */
+function ago(ms: number): string {
+  for (const [unit, unitMs] of UNITS) {
+    const count = Math.floor(ms / unitMs)
+    if (count > 0) return `${count} ${unit}${count === 1 ? '' : 's'} ago`
+  }
+  return 'less than a second ago'
+}

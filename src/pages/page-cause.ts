@@ -1,0 +1,27 @@
+import type { CacheCore } from '../backend/core.js'
+import { currentMs } from '../current-time.js'
+import type { MissCause } from '../observe/miss-cause.js'
+import type { Subject } from '../observe/remembered.js'
+import type { PageLookup, PageRequest } from './page.js'
+
+/** What a page is remembered as. What visitors send is not. */
+export function pageSubject({ uri }: Pick<PageRequest, 'uri'>, key: string): Subject {
+  return { kind: 'page', key, name: uri, variant: [] }
+}
+
+/**
+ * Why a request was not answered with a page.
+ *
+ * @returns `undefined`: there is a fresh one.
+ */
+export function causeOfPage(
+  cache: CacheCore,
+  request: PageRequest,
+  { page, key, lost, isKnown }: PageLookup,
+): MissCause | undefined {
+  const freshUntilMs = page === undefined ? undefined : (page.freshUntilMs ?? Infinity)
+  if (freshUntilMs !== undefined && freshUntilMs > currentMs()) return undefined
+  const found = freshUntilMs === undefined ? lost : { expiredAtMs: freshUntilMs }
+  const subject = pageSubject(request, key)
+  return cache.remembered.causeOf(subject, cache.checkedKey(key), found, isKnown)
+}

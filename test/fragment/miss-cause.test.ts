@@ -1,0 +1,231 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { FileBasedCache } from '../../src/backends/file.js'
+import {
+  createCaches,
+  FragmentCache,
+  LocMemCache,
+  type Cache,
+  type FragmentMessage,
+} from '../../src/index.js'
+import { openBetterSqlite3 } from '../support/databases.js'
+import { folderOfTest } from '../support/folders.js'
+import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
+
+const told: FragmentMessage[] = []
+const onMessage = (message: unknown) => void told.push(message as FragmentMessage)
+beforeEach(() => {
+  told.length = 0
+  subscribe('fragcache:fragment', onMessage)
+})
+afterEach(() => unsubscribe('fragcache:fragment', onMessage))
+
+const lastCause = () => told.at(-1)?.cause
+
+function fragmentsOn(cache: Cache) {
+  const caches = createCaches({ default: cache })
+  const fragments = new FragmentCache(caches)
+  const render = (options: { varyOn?: string[]; tags?: string[]; timeout?: number } = {}) =>
+    fragments.render({ name: 'card', timeout: 60, ...options }, () => 'text')
+  return { caches, fragments, render }
+}
+
+/** @param other - Another process' cache over the same store; `undefined`: the store is this process' own. */
+function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): void {
+  it('was never stored', async () => {
+    const { render } = fragmentsOn(open())
+    await render()
+    expect(told.at(-1)).toMatchObject({ outcome: 'miss', cause: { code: 'not-stored' } })
+    await render()
+    expect(told.at(-1)?.outcome).toBe('hit')
+    expect(lastCause()).toBeUndefined()
+  })
+
+  it('has expired', async () => {
+    const { render } = fragmentsOn(open())
+    await render({ timeout: 1 })
+    await sleep(2100)
+    await render({ timeout: 1 })
+    expect(lastCause()).toMatchObject({
+      code: 'expired',
+      agoMs: expect.any(Number) as number,
+      text: 'It expired 1 second ago.',
+    })
+  })
+
+  it('was invalidated by a tag, and from where', async () => {
+    const { caches, render } = fragmentsOn(open())
+    await render({ tags: ['country:FRA', 'country:DEU'] })
+    await caches.invalidateTags(['country:FRA'])
+    await render({ tags: ['country:FRA', 'country:DEU'] })
+    expect(lastCause()).toMatchObject({
+      code: 'dropped',
+      tag: 'country:FRA',
+      from: expect.stringMatching(/^test\/fragment\/miss-cause\.test\.ts:\d+$/) as string,
+      text: expect.stringContaining('the tag "country:FRA", which was invalidated less') as string,
+    })
+  })
+
+  it('was invalidated by its name', async () => {
+    const { fragments, render } = fragmentsOn(open())
+    await render()
+    await fragments.invalidate('card')
+    await render()
+    expect(lastCause()).toMatchObject({ code: 'dropped', fragment: 'card' })
+  })
+
+  it('was removed', async () => {
+    const { caches, fragments, render } = fragmentsOn(open())
+    await render({ varyOn: ['a'] })
+    await fragments.delete('card', ['a'])
+    await render({ varyOn: ['a'] })
+    expect(lastCause()).toMatchObject({
+      code: 'removed',
+      from: expect.stringContaining('miss-cause.test.ts:') as string,
+    })
+    await caches.default.clear()
+    await render({ varyOn: ['a'] })
+    expect(lastCause()?.code).toBe('removed')
+  })
+
+  it('is stored in another variant, and in what they differ', async () => {
+    const { render } = fragmentsOn(open())
+    await render({ varyOn: ['fr', 'small'] })
+    await render({ varyOn: ['en', 'large'] })
+    await render({ varyOn: ['en', 'small'] })
+    expect(lastCause()).toMatchObject({
+      code: 'other-variant',
+      text: expect.stringMatching(
+        /vary-on value [12] is "(en|small)" and was "(fr|large)"/,
+      ) as string,
+    })
+  })
+
+  it('is stored under another version', async () => {
+    const cache = open()
+    const { fragments } = fragmentsOn(cache)
+    const render = (version: number) =>
+      fragments.render({ name: 'card', timeout: 60, version }, () => 'text')
+    await render(1)
+    await render(2)
+    expect(lastCause()?.code).toBe('other-version')
+  })
+
+  it.runIf(openOther)('was removed by another process, or evicted', async () => {
+    const { render } = fragmentsOn(open())
+    const other = fragmentsOn(openOther?.() as Cache)
+    await render({ varyOn: ['a'] })
+    await other.fragments.delete('card', ['a'])
+    await render({ varyOn: ['a'] })
+    expect(lastCause()?.code).toBe('evicted')
+  })
+
+  it.runIf(openOther)('was invalidated by another process', async () => {
+    const { render } = fragmentsOn(open())
+    const other = fragmentsOn(openOther?.() as Cache)
+    await render({ tags: ['country:FRA'] })
+    await other.caches.invalidateTags(['country:FRA'])
+    await expect
+      .poll(async () => {
+        await render({ tags: ['country:FRA'] })
+        return told.find(({ cause }) => cause?.code === 'dropped')?.cause
+      })
+      .toEqual({
+        code: 'dropped',
+        tag: 'country:FRA',
+        text: 'It depends on the tag "country:FRA", which was invalidated by another process.',
+      })
+  })
+}
+
+describe('a miss over local memory', () => {
+  testCauses(() => new LocMemCache(), undefined)
+
+  it('was evicted', async () => {
+    const { render } = fragmentsOn(new LocMemCache({ options: { maxEntries: 10 } }))
+    await render({ varyOn: ['first'] })
+    for (let i = 0; i < 100; i++) await render({ varyOn: [String(i)] })
+    await render({ varyOn: ['first'] })
+    expect(lastCause()?.code).toBe('evicted')
+  })
+
+  it('of a fragment past its time that is made again', async () => {
+    const { fragments } = fragmentsOn(new LocMemCache())
+    const render = () =>
+      fragments.render({ name: 'card', timeout: 1, staleWhileRevalidate: 60 }, () => 'text')
+    await render()
+    await sleep(1100)
+    await render()
+    await expect.poll(() => told.at(-1)?.outcome).toBe('miss')
+    expect(lastCause()?.code).toBe('expired')
+  })
+
+  it('says in production not from where', async () => {
+    const before = process.env['NODE_ENV']
+    process.env['NODE_ENV'] = 'production'
+    try {
+      const { fragments, render } = fragmentsOn(new LocMemCache())
+      await render()
+      await fragments.invalidate('card')
+      await render()
+      expect(lastCause()).toMatchObject({ code: 'dropped', fragment: 'card' })
+      expect(lastCause()).not.toHaveProperty('from')
+    } finally {
+      process.env['NODE_ENV'] = before
+    }
+  })
+})
+
+describe('a miss over files', () => {
+  let location: string
+  const open = () => new FileBasedCache({ location })
+  beforeEach(() => {
+    location = folderOfTest()
+  })
+  testCauses(open, open)
+})
+
+describe('a miss over SQLite', () => {
+  const { database, end } = openBetterSqlite3()
+  let number = 0
+  const open = () => new DatabaseCache({ location: 'causes', database, keyPrefix: String(number) })
+  beforeAll(() => createCacheTable(open()))
+  beforeEach(() => void number++)
+  afterAll(end)
+  testCauses(open, open)
+})
+
+for (const [server, start] of freezableServers) {
+  for (const [composition, compose] of compositions) {
+    describe.runIf(start)(`a miss over ${server} ${composition}`, () => {
+      let frozen: Freezable
+      const opened: Cache[] = []
+      const open = () => {
+        const cache = compose(frozen.open())
+        opened.push(cache)
+        return cache
+      }
+      beforeAll(async () => {
+        frozen = await (start as () => Promise<Freezable>)()
+      })
+      afterEach(async () => {
+        await opened[0]?.clear()
+        for (const cache of opened.splice(0)) await cache.close()
+      })
+      afterAll(() => frozen.stop())
+      testCauses(open, open)
+
+      it('comes from a store that does not answer', async () => {
+        const { render } = fragmentsOn(open())
+        await render()
+        frozen.server.pause()
+        await render({ varyOn: ['other'] })
+        expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+        frozen.server.resume()
+        await sleep(600)
+      })
+    })
+  }
+}

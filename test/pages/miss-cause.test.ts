@@ -1,0 +1,110 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import express from 'express'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { responseCache, type ResponseMessage } from '../../adapters/express/index.js'
+import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
+import { Site } from '../support/express.js'
+import { openCaches } from '../testing/stores.js'
+
+const told: ResponseMessage[] = []
+const onMessage = (message: unknown) => void told.push(message as ResponseMessage)
+beforeEach(() => {
+  told.length = 0
+  subscribe('fragcache:response', onMessage)
+})
+afterEach(() => unsubscribe('fragcache:response', onMessage))
+
+const { stores } = openCaches('page-causes')
+
+async function siteOn(cache: Cache, seconds = 60) {
+  const caches = createCaches({ default: cache })
+  const pages = responseCache(caches)
+  const app = express()
+  app.get('/countries', pages.cachePage(seconds), (_req, res) => {
+    dependOn(['countries'])
+    res.vary('X-Size')
+    res.send('page')
+  })
+  const site = await Site.open(app)
+  /** What became of a request, once it is told. */
+  const get = async (headers: Record<string, string> = {}) => {
+    const before = told.length
+    const { cacheStatus } = await site.get('/countries', { headers })
+    await expect.poll(() => told.length).toBeGreaterThan(before)
+    return { cacheStatus, cause: told.at(-1)?.cause, outcome: told.at(-1)?.outcome }
+  }
+  return { caches, pages, get, url: `${site.origin}/countries` }
+}
+
+for (const [name, isThere, open] of stores) {
+  describe.runIf(isThere)(`a page that is missing over ${name}`, () => {
+    it('was never stored', async () => {
+      const { get } = await siteOn(open())
+      expect(await get()).toMatchObject({
+        outcome: 'miss',
+        cause: { code: 'not-stored' },
+        cacheStatus: 'fragcache; fwd=uri-miss; stored',
+      })
+      expect(await get()).toMatchObject({ outcome: 'hit', cause: undefined })
+    })
+
+    it('has expired', async () => {
+      const { get } = await siteOn(open(), 1)
+      await get()
+      await sleep(1500)
+      const { cause, cacheStatus } = await get()
+      expect(cause?.code).toBe('expired')
+      // The handler is asked by the page's ETag, and confirms it.
+      expect(cacheStatus).toMatch(/^fragcache; fwd=stale; fwd-status=304; stored$/)
+    })
+
+    it('was invalidated by a tag', async () => {
+      const { caches, get } = await siteOn(open())
+      await get()
+      await caches.invalidateTags(['countries'])
+      expect(await get()).toMatchObject({
+        cause: { code: 'dropped', tag: 'countries', from: expect.any(String) as string },
+        cacheStatus: expect.stringMatching(/; stored; detail=dropped$/) as string,
+      })
+    })
+
+    it('was invalidated by its URL', async () => {
+      const { pages, get, url } = await siteOn(open())
+      await get()
+      await pages.invalidate(url)
+      expect(await get()).toMatchObject({
+        cause: {
+          code: 'removed',
+          from: expect.stringContaining('pages/miss-cause.test.ts:') as string,
+        },
+        cacheStatus: expect.stringMatching(/; stored; detail=removed$/) as string,
+      })
+    })
+
+    it('is stored in another variant, of which nothing is told that a visitor sent', async () => {
+      const { get } = await siteOn(open())
+      await get({ 'X-Size': 'secret-small' })
+      const { cause, cacheStatus } = await get({ 'X-Size': 'secret-large' })
+      expect(cause?.code).toBe('other-variant')
+      expect(JSON.stringify(cause)).not.toContain('secret')
+      expect(cacheStatus).toBe('fragcache; fwd=vary-miss; stored')
+    })
+  })
+}
+
+it('a page was evicted', async () => {
+  const { get, caches } = await siteOn(new LocMemCache({ options: { maxEntries: 20 } }))
+  await get()
+  for (let i = 0; i < 200; i++) await caches.default.set(String(i), i)
+  expect(await get()).toMatchObject({
+    cause: { code: 'evicted' },
+    cacheStatus: expect.stringMatching(/; stored; detail=evicted$/) as string,
+  })
+})
+
+it('a request that no page was looked up for has no cause', async () => {
+  const { get } = await siteOn(new LocMemCache())
+  await get()
+  expect((await get({ 'Cache-Control': 'no-store' })).cause).toBeUndefined()
+})
