@@ -6,6 +6,7 @@ import { toInvalidating, type InvalidateOptions } from './cache-options.js'
 import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
+import { toDependents, type Dependents } from './observe/dependents.js'
 import { statsOf, type CachesStats } from './observe/stats.js'
 import { CachesTallies } from './observe/tally.js'
 import { warnOfLocalMemory } from './several-processes.js'
@@ -96,6 +97,16 @@ export class Caches<A extends string = string> {
   }
 
   /**
+   * What {@link invalidateTags} would drop, as far as this process knows: what it stored itself, and remembers.
+   *
+   * @throws TypeError: not a list of texts, or an empty text.
+   */
+  explainTags(tags: readonly string[]): Dependents {
+    const stored = checkTags(tags)
+    return explainStoredTags(this, () => stored)
+  }
+
+  /**
    * Asks the stores what they tell of themselves: entries, bytes, hits and misses of all their clients.
    *
    * @returns By alias, those that tell anything. A store that fails, or does not answer in time, has
@@ -155,6 +166,16 @@ export async function invalidateStoredTags(
 ): Promise<void> {
   await inEach(caches, (cache) => coreOf(cache).invalidateStoredTags(tagsFor(cache), how))
   await invalidateAgain(caches, tagsFor, how)
+}
+
+/** What {@link invalidateStoredTags} would drop. */
+export function explainStoredTags(
+  caches: Caches,
+  tagsFor: (cache: Cache) => readonly string[],
+): Dependents {
+  return toDependents(
+    eachOf(caches).flatMap((cache) => [...coreOf(cache).remembered.dependingOn(tagsFor(cache))]),
+  )
 }
 
 /**

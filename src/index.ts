@@ -43,6 +43,12 @@ export type {
   OutageMessage,
   RefreshMessage,
 } from './observe/channels.js'
+export type {
+  DependentFragment,
+  DependentPages,
+  Dependents,
+  DependentValues,
+} from './observe/dependents.js'
 export type { MissCause, MissCode } from './observe/miss-cause.js'
 export {
   CacheBackendError,

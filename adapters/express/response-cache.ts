@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Application, Request, RequestHandler, Response } from 'express'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
+import type { Dependents } from '../../src/observe/dependents.js'
 import { Visit } from '../node/visit.js'
 import { isFirst } from '../node/front.js'
 import type { InvalidateOptions } from '../node/invalidate-options.js'
@@ -84,6 +85,12 @@ export interface ResponseCache<A extends string = string> {
    * @remarks Reaches every cache and key prefix that middlewares made here store in.
    */
   invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
+  /**
+   * What {@link invalidate} would drop, as far as this process knows: the pages that it stored itself, and remembers.
+   *
+   * @throws TypeError: not an absolute http or https URL.
+   */
+  explain(url: string | URL): Dependents
   /**
    * The key of the page that a request gets, if its URL has pages.
    *
@@ -209,6 +216,7 @@ export function responseCache<A extends string>(
     },
 
     invalidate: async (url, invalidateOptions = {}) => pages.invalidate(url, invalidateOptions),
+    explain: (url) => pages.explain(url),
     getCacheKey: (req) => pages.getCacheKey(req),
     learnCacheKey: (req, res) => pages.learnCacheKey(req, res),
 

@@ -8,6 +8,7 @@ import type { HoledBody } from './page-holes.js'
 import type { NewPage } from '../../src/pages/page.js'
 import { compressCopies } from './precompress.js'
 import type { takeHeaders } from './taken-headers.js'
+import { routeName } from './routes.js'
 import { statusMessageOf } from './protocol.js'
 
 /** A response that will be stored if it ends whole. */
@@ -31,7 +32,7 @@ export interface Pending {
  * @param costMs - Milliseconds it took; left out: it is not rendered again ahead of its time.
  */
 export async function toNewPage(
-  { res, place: { settings }, isOutermost }: Around,
+  { req, res, place: { settings }, isOutermost }: Around,
   pending: Pending,
   frame: Frame,
   {
@@ -84,6 +85,7 @@ export async function toNewPage(
             ),
     vary: [...pending.vary, ...outerVary],
     keptUntilMs: freshUntilMs === null ? null : freshUntilMs + retention.staleSeconds * 1000,
+    route: routeName(req),
     frame,
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
+import type { Dependents } from '../../src/observe/dependents.js'
 import { cameThrough } from './detached.js'
 import { Visit } from './visit.js'
 import type { InvalidateOptions } from './invalidate-options.js'
@@ -80,6 +81,12 @@ export interface ResponseCache<A extends string = string> {
    */
   invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
   /**
+   * What {@link invalidate} would drop, as far as this process knows: the pages that it stored itself, and remembers.
+   *
+   * @throws TypeError: not an absolute http or https URL.
+   */
+  explain(url: string | URL): Dependents
+  /**
    * The key of the page that a request gets, if its URL has pages.
    *
    * @returns `undefined` if no response of the URL is stored or learned of, or if the cache has
@@ -126,6 +133,7 @@ export function responseCache<A extends string>(
       return behind(place, inner as Inner) as ReturnType<ResponseCache['handler']>
     },
     invalidate: async (url, invalidateOptions = {}) => site.invalidate(url, invalidateOptions),
+    explain: (url) => site.explain(url),
     getCacheKey: (req) => site.getCacheKey(req as IncomingMessage),
     learnCacheKey: (req, res) => site.learnCacheKey(req as IncomingMessage, res as ServerResponse),
   }

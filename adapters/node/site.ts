@@ -7,6 +7,7 @@ import { narrowTarget } from '../../src/http/query.js'
 import { parseVary } from '../../src/http/vary.js'
 import { Makings } from '../../src/making/makings.js'
 import { Marks } from '../../src/pages/marks.js'
+import { toDependents, type Dependents } from '../../src/observe/dependents.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { checkInvalidateOptions, type InvalidateOptions } from './invalidate-options.js'
@@ -74,6 +75,15 @@ export class Site {
     if (vary === undefined) return this.#invalidateUri(uri, { later })
     const variant: PageRequest = { method: 'GET', uri, language, timeZone, headers: vary }
     await Promise.all(this.#stores.map((store) => store.invalidateVariant(variant, { later })))
+  }
+
+  explain(url: string | URL): Dependents {
+    const uri = this.#narrowed(toAbsoluteUri(url))
+    return toDependents(
+      [...new Set(this.#stores.map(({ cache }) => cache))].flatMap(({ remembered }) => [
+        ...remembered.pagesOf(uri),
+      ]),
+    )
   }
 
   async getCacheKey(req: IncomingMessage): Promise<string | undefined> {

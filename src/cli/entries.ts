@@ -20,7 +20,7 @@ export interface EntryOptions {
 }
 
 /** A version as it was typed: a whole number is one, anything else a text. */
-function toVersion(command: string, text: string | undefined): Version | undefined {
+export function toVersion(command: string, text: string | undefined): Version | undefined {
   if (text === undefined) return undefined
   if (text === '')
     throw new UsageError(`${command}: --key-version is empty; give a version such as 2`)

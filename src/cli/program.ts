@@ -208,6 +208,25 @@ fragcache get default user:7 --json | jq .value`,
       }),
   }),
   command({
+    name: 'explain',
+    args: ['<ALIAS>', '<KEY>'],
+    usage: 'ALIAS KEY [--key-version VERSION] [--config FILE] [--json]',
+    summary: 'say why an entry is missing',
+    text: `Says whether the cache ALIAS has an entry under KEY, and if not why, as far as the store
+can tell: which of its tags was invalidated, since when it is past its time, or under
+which version it is stored instead. Answers 1 if there is no fresh entry.
+
+${CONFIG}`,
+    examples: `fragcache explain default user:7
+fragcache explain default "$(fragcache key sidebar alice 7)"`,
+    options: { ...KEY_VERSION, ...CACHES },
+    run: ([alias, key], options, output) =>
+      overCaches('explain', options, output, async (session) => {
+        const { explainEntry } = await import('./explain.js')
+        return explainEntry(session, alias, key, options)
+      }),
+  }),
+  command({
     name: 'delete',
     args: ['<ALIAS>', '<KEY>'],
     usage: 'ALIAS KEY [--key-version VERSION] [--dry-run]\n       [--config FILE] [--json]',

@@ -1,10 +1,11 @@
 import { toInvalidating, type InvalidateOptions } from '../cache-options.js'
 import type { Cache } from '../cache.js'
-import { invalidateStoredTags, isCaches, type Caches } from '../caches.js'
+import { explainStoredTags, invalidateStoredTags, isCaches, type Caches } from '../caches.js'
 import { show } from '../errors.js'
 import { currentFrame, runAsyncIn } from '../making/frame.js'
 import { dependOnHit } from '../making/landed.js'
 import type { Old } from '../making/making.js'
+import type { Dependents } from '../observe/dependents.js'
 import { reportRefresh } from '../observe/channels.js'
 import { checkEntryTags, foreignTag, fragmentTag } from '../tags.js'
 import { Attempt } from './attempt.js'
@@ -205,17 +206,29 @@ export class FragmentCache<A extends string = string> {
     name: string,
     place: Pick<FragmentPlace<A>, 'using'> & InvalidateOptions = {},
   ): Promise<void> {
-    checkName(name)
     const { using: _, ...options } = place
-    const how = toInvalidating(options)
+    const tagsFor = this.#tagsOf(name, place)
+    await invalidateStoredTags(this.caches, tagsFor, toInvalidating(options))
+  }
+
+  /**
+   * What {@link invalidate} would drop, as far as this process knows: what it stored itself, and remembers.
+   *
+   * @throws TypeError: the name is no text, or empty.
+   */
+  explain(name: string, place: Pick<FragmentPlace<A>, 'using'> = {}): Dependents {
+    return explainStoredTags(this.caches, this.#tagsOf(name, place))
+  }
+
+  /** The stored tags of a fragment in each cache: what contains it may live in any of them. */
+  #tagsOf(
+    name: string,
+    place: Pick<FragmentPlace<A>, 'using'>,
+  ): (cache: Cache) => readonly string[] {
+    checkName(name)
     const own = this.#cacheOf(place)
     const tag = fragmentTag(name)
-    // What contains it may live in any of the caches.
-    await invalidateStoredTags(
-      this.caches,
-      (cache) => (cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)]),
-      how,
-    )
+    return (cache) => (cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)])
   }
 
   /**

@@ -24,6 +24,8 @@ export interface Subject {
   /** What tells it from others of its name: vary-on values, or the request headers that a page varies on. */
   readonly variant: readonly string[]
   readonly template?: string | undefined
+  /** Of a page. */
+  readonly route?: string | undefined
 }
 
 /** What a look-up found that is of no use any more: who ended it is not known. */

@@ -5,8 +5,12 @@ import type { Subject } from '../observe/remembered.js'
 import type { PageLookup, PageRequest } from './page.js'
 
 /** What a page is remembered as. What visitors send is not. */
-export function pageSubject({ uri }: Pick<PageRequest, 'uri'>, key: string): Subject {
-  return { kind: 'page', key, name: uri, variant: [] }
+export function pageSubject(
+  { uri }: Pick<PageRequest, 'uri'>,
+  key: string,
+  route?: string,
+): Subject {
+  return { kind: 'page', key, name: uri, variant: [], route }
 }
 
 /**

@@ -59,6 +59,8 @@ export interface NewPage {
   readonly vary: readonly string[]
   /** Until then it is kept, fresh or stale. Milliseconds since the epoch; `null`: without end. */
   readonly keptUntilMs: Deadline
+  /** As in statistics, such as `GET /countries/:code`. */
+  readonly route?: string
   /** The frame that collected what the page depends on. */
   readonly frame: Frame
 }

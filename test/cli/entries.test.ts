@@ -74,6 +74,27 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
   const over = (...args: string[]) => run([...args, '--config', config])
   const overJson = (...args: string[]) => runJson([...args, '--config', config])
 
+  it('explain says why an entry is missing, as far as the store can tell', async () => {
+    await cache.set('there', 1)
+    expect((await overJson('explain', 'default', 'there')).json).toMatchObject({ cause: 'found' })
+    await cache.set('tagged', 1, { tags: ['country:de'] })
+    await cache.invalidateTags(['country:de'])
+    const dropped = await over('explain', 'default', 'tagged')
+    expect(dropped).toMatchObject({ code: 1 })
+    expect(dropped.out).toMatch(/"tagged" in default: It depends on the tag "country:de"/)
+    await cache.set('old', 1, { staleIfError: 60 })
+    await cache.expire('old')
+    expect((await over('explain', 'default', 'old')).out).toMatch(
+      /It expired less than a second ago/,
+    )
+    expect((await over('explain', 'default', 'nothing')).out).toMatch(/the store keeps no trace/i)
+    await cache.set('versioned', 1, { version: 2 })
+    const elsewhere = (await over('explain', 'default', 'versioned')).out
+    expect(elsewhere).toMatch(
+      store === 'Memcached' ? /keeps no trace/ : /stored under another version: 2/,
+    )
+  })
+
   it('get prints the value that the application stored, and nothing else', async () => {
     await cache.set('text', 'hello\nworld')
     expect(await over('get', 'default', 'text')).toEqual({

@@ -1,0 +1,84 @@
+import { coreOf } from '../backend/core.js'
+import type { Cache } from '../cache.js'
+import type { Version } from '../keys.js'
+import { dropped, expired } from '../observe/miss-cause.js'
+import { toVersion, type EntryOptions } from './entries.js'
+import { canList, listEntries } from './listing.js'
+import type { Session } from './session.js'
+import { EXIT_DONE, EXIT_FAILED, type ExitCode } from './terminal.js'
+
+interface Finding {
+  /** `found`, or a code of `MissCause`; `absent`: the store keeps no trace. */
+  readonly cause: string
+  readonly text: string
+  /** Under which the key is stored instead. */
+  readonly versions?: readonly Version[]
+}
+
+/** Says why an entry is missing, as far as its store can tell. */
+export async function explainEntry(
+  session: Session,
+  alias: string,
+  key: string,
+  { keyVersion }: Pick<EntryOptions, 'keyVersion'>,
+): Promise<ExitCode> {
+  const cache = await session.reachable(alias)
+  const version = toVersion('explain', keyVersion)
+  const storedKey = cache.makeKey(key, version)
+  const finding =
+    (await session.strictly(() => findingOf(cache, storedKey))) ??
+    (await whereElse(session, alias, cache, key))
+  session.result(
+    { alias, key, storedKey, ...finding },
+    () => `${JSON.stringify(key)} in ${alias}: ${finding.text}`,
+  )
+  return finding.cause === 'found' ? EXIT_DONE : EXIT_FAILED
+}
+
+/** @returns `undefined`: nothing lies there. */
+async function findingOf(cache: Cache, storedKey: string): Promise<Finding | undefined> {
+  const { hits, lost, lying } = await coreOf(cache).entries.lookup([storedKey], [], {
+    isCurrent: true,
+  })
+  if (hits[0] !== undefined) return { cause: 'found', text: 'It is there, and fresh.' }
+  const nowMs = Date.now()
+  const trace = lost?.[0]
+  if (trace !== undefined) {
+    const { code, text } =
+      'tag' in trace ? dropped(trace.tag, undefined, nowMs) : expired(nowMs - trace.expiredAtMs)
+    return { cause: code, text }
+  }
+  if (lying[0] === undefined || lying[0] === null) return undefined
+  return {
+    cause: 'unreadable',
+    text: 'What lies there is no entry that can be read: it is being made just now, or was written by something else.',
+  }
+}
+
+async function whereElse(
+  session: Session,
+  alias: string,
+  cache: Cache,
+  key: string,
+): Promise<Finding> {
+  const versions: Version[] = []
+  if (canList(cache)) {
+    await session.strictly(async () => {
+      for await (const entry of listEntries(session, alias, cache)) {
+        if (entry.key === key) versions.push(entry.version)
+      }
+    })
+  }
+  if (versions.length === 0) {
+    return {
+      cause: 'absent',
+      text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no trace of which; the inspector of the process that stored it does.',
+    }
+  }
+  const shown = versions.map((version) => JSON.stringify(version)).join(', ')
+  return {
+    cause: 'other-version',
+    text: `It is stored under another version: ${shown}. Set \`version\` of the cache, or ask with --key-version.`,
+    versions,
+  }
+}

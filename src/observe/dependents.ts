@@ -1,0 +1,90 @@
+import type { LiveEntry } from './remembered.js'
+
+/** Fragments of one name that would be dropped. */
+export interface DependentFragment {
+  readonly name: string
+  /** The templates that they were rendered in; none where they were rendered from code. */
+  readonly templates: readonly string[]
+  readonly entries: number
+  /** At most five of their keys. */
+  readonly keys: readonly string[]
+}
+
+/** Pages of one route that would be dropped. */
+export interface DependentPages {
+  /** As in statistics: `GET /countries/:code`. */
+  readonly route: string
+  readonly entries: number
+  /** At most five of their URLs. */
+  readonly urls: readonly string[]
+}
+
+/** Values of the low-level API that would be dropped. */
+export interface DependentValues {
+  readonly entries: number
+  /** At most five of their keys. */
+  readonly keys: readonly string[]
+}
+
+/**
+ * What an invalidation would drop: of the entries that this process stored and remembers, those that are, as far as
+ * it knows, still there. The most come first.
+ */
+export interface Dependents {
+  readonly entries: number
+  readonly fragments: readonly DependentFragment[]
+  readonly pages: readonly DependentPages[]
+  readonly values: DependentValues
+}
+
+const MAX_SAMPLES = 5
+
+/** A few of many, and how many they are. */
+class Samples {
+  entries = 0
+  readonly some = new Set<string>()
+  readonly templates = new Set<string>()
+
+  add(sample: string): void {
+    this.entries++
+    if (this.some.size < MAX_SAMPLES) this.some.add(sample)
+  }
+}
+
+export function toDependents(live: Iterable<LiveEntry>): Dependents {
+  const fragments = new Map<string, Samples>()
+  const pages = new Map<string, Samples>()
+  const values = new Samples()
+  let entries = 0
+  for (const { subject } of live) {
+    const { kind, key, name, template, route = '' } = subject
+    entries++
+    if (kind === 'value') values.add(key)
+    else if (kind === 'page') samplesOf(pages, route).add(name)
+    else {
+      const samples = samplesOf(fragments, name)
+      samples.add(key)
+      if (template !== undefined) samples.templates.add(template)
+    }
+  }
+  return {
+    entries,
+    fragments: mostFirst(fragments).map(([name, { entries, some, templates }]) => {
+      return { name, templates: [...templates], entries, keys: [...some] }
+    }),
+    pages: mostFirst(pages).map(([route, { entries, some }]) => {
+      return { route, entries, urls: [...some] }
+    }),
+    values: { entries: values.entries, keys: [...values.some] },
+  }
+}
+
+function samplesOf(all: Map<string, Samples>, name: string): Samples {
+  let samples = all.get(name)
+  if (samples === undefined) all.set(name, (samples = new Samples()))
+  return samples
+}
+
+function mostFirst(all: ReadonlyMap<string, Samples>): (readonly [string, Samples])[] {
+  return [...all].sort(([, a], [, b]) => b.entries - a.entries)
+}

@@ -1,0 +1,90 @@
+import express from 'express'
+import { expect, it } from 'vitest'
+import { responseCache } from '../../adapters/express/index.js'
+import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { Site } from '../support/express.js'
+
+async function shop() {
+  const caches = createCaches({ default: new LocMemCache(), pages: new LocMemCache() })
+  const fragments = new FragmentCache(caches)
+  const pages = responseCache(caches, { alias: 'pages' })
+  const app = express()
+  app.get('/products/:id', pages.cachePage(60), async (req, res) => {
+    const { id } = req.params
+    const options = {
+      name: 'product',
+      varyOn: [id],
+      tags: [`product:${id}`, 'products'],
+      timeout: 60,
+      template: 'product.njk',
+    }
+    res.send(await fragments.render(options, () => `product ${id}`))
+  })
+  const site = await Site.open(app)
+  for (let id = 1; id <= 7; id++) await site.get(`/products/${id}`)
+  await caches.default.set('prices', [1, 2], { tags: ['products'] })
+  await caches.default.getOrSet('stock', () => 7, { tags: ['product:1'] })
+  return { caches, fragments, pages, site }
+}
+
+it('explainTags says what a tag would drop: fragments, pages that contain them, and values', async () => {
+  const { caches, site } = await shop()
+  expect(caches.explainTags(['product:1'])).toEqual({
+    entries: 3,
+    fragments: [
+      {
+        name: 'product',
+        templates: ['product.njk'],
+        entries: 1,
+        keys: [expect.stringContaining('template.cache.product.') as string],
+      },
+    ],
+    pages: [{ route: 'GET /products/:id', entries: 1, urls: [`${site.origin}/products/1`] }],
+    values: { entries: 1, keys: ['stock'] },
+  })
+  const { entries, fragments, pages, values } = caches.explainTags(['products'])
+  expect(entries).toBe(15)
+  expect(fragments[0]).toMatchObject({ name: 'product', entries: 7 })
+  expect(fragments[0]?.keys).toHaveLength(5)
+  expect(pages[0]).toMatchObject({ entries: 7 })
+  expect(pages[0]?.urls).toHaveLength(5)
+  expect(values).toEqual({ entries: 1, keys: ['prices'] })
+})
+
+it('is nothing once it is dropped, and drops nothing itself', async () => {
+  const { caches, fragments, pages, site } = await shop()
+  caches.explainTags(['products'])
+  expect((await site.get('/products/1')).cacheStatus).toContain('hit')
+  await caches.invalidateTags(['product:2'])
+  expect(caches.explainTags(['product:2']).entries).toBe(0)
+  expect(caches.explainTags(['products']).entries).toBe(13)
+  await pages.invalidate(`${site.origin}/products/3`)
+  expect(fragments.explain('product').pages[0]?.entries).toBe(5)
+  await caches.default.clear()
+  expect(caches.explainTags(['products']).fragments).toEqual([])
+})
+
+it('fragments.explain says what contains a fragment, also in other caches', async () => {
+  const { fragments } = await shop()
+  const { fragments: found, pages } = fragments.explain('product')
+  expect(found).toMatchObject([{ name: 'product', entries: 7 }])
+  expect(pages).toMatchObject([{ route: 'GET /products/:id', entries: 7 }])
+  expect(fragments.explain('other').entries).toBe(0)
+})
+
+it('pages.explain says which pages a URL has', async () => {
+  const { pages, site } = await shop()
+  const url = `${site.origin}/products/1`
+  expect(pages.explain(url)).toMatchObject({
+    entries: 1,
+    pages: [{ route: 'GET /products/:id', urls: [url] }],
+  })
+  expect(pages.explain(`${site.origin}/products/99`).entries).toBe(0)
+})
+
+it('refuses what is no tag, name or URL', async () => {
+  const { caches, fragments, pages } = await shop()
+  expect(() => caches.explainTags('products' as never)).toThrow(/give an array of texts/)
+  expect(() => fragments.explain('')).toThrow(TypeError)
+  expect(() => pages.explain('/products/1')).toThrow(/URL/)
+})
