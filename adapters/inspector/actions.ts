@@ -1,9 +1,12 @@
-import { invalidateStoredTags, type Caches } from '../../src/caches.js'
+import type { Cache } from '../../src/cache.js'
+import { explainStoredTags, invalidateStoredTags, type Caches } from '../../src/caches.js'
 import { CacheBackendError, type FragcacheError } from '../../src/errors.js'
 import { checkName } from '../../src/fragment/key.js'
+import type { Dependents } from '../../src/observe/dependents.js'
 import { foreignTag, fragmentTag } from '../../src/tags.js'
 import type { AuditAction } from './audit.js'
 import { RequestFault } from './body.js'
+import { foretell } from './foretell.js'
 import type { PagesOfUrls } from './options.js'
 
 type Body = Readonly<Record<string, unknown>>
@@ -13,8 +16,15 @@ export interface Action {
   readonly alias?: string
   /** What the audit names. */
   readonly target: string
+  /** Nothing is done: it says what would be. */
+  readonly isDryRun?: boolean
   /** @returns What it did, as a sentence. */
   readonly run: () => string | Promise<string>
+}
+
+/** One whose effect can be told before. */
+interface Invalidation extends Action {
+  readonly explain: () => Dependents
 }
 
 /** What actions are done to. */
@@ -50,17 +60,12 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
   },
 
   invalidate(body, targets) {
-    checkNames(body, ['fragment', 'using', 'tag', 'soft', 'url'])
+    checkNames(body, ['fragment', 'using', 'tag', 'soft', 'url', 'dryRun'])
     const given = ['fragment', 'tag', 'url'].filter((name) => body[name] !== undefined)
     if (given.length !== 1) throw fault('Give exactly one of fragment, tag and url.')
-    switch (given[0]) {
-      case 'fragment':
-        return fragmentAction(body, targets)
-      case 'tag':
-        return tagAction(body, targets)
-      default:
-        return urlAction(body, targets)
-    }
+    const action = INVALIDATIONS[given[0] as keyof typeof INVALIDATIONS](body, targets)
+    if (!readFlag(body, 'dryRun')) return action
+    return { ...action, isDryRun: true, run: () => foretell(action.explain()) }
   },
 
   clear(body, { caches }) {
@@ -88,7 +93,9 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
   },
 }
 
-function fragmentAction(body: Body, { caches }: Targets): Action {
+const INVALIDATIONS = { fragment: fragmentAction, tag: tagAction, url: urlAction }
+
+function fragmentAction(body: Body, { caches }: Targets): Invalidation {
   const name = readText(body, 'fragment')
   try {
     checkName(name)
@@ -96,31 +103,30 @@ function fragmentAction(body: Body, { caches }: Targets): Action {
     throw fault((error as Error).message)
   }
   const using = body['using'] === undefined ? undefined : readAlias(caches, body, 'using')
-  const soft = readSoft(body)
+  const soft = readFlag(body, 'soft')
   const tag = fragmentTag(name)
+  const own = using === undefined ? undefined : caches.get(using)
+  // What contains it may live in any of the caches.
+  const tagsFor = (cache: Cache) =>
+    own === undefined || cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)]
   return {
     ...(using !== undefined && { alias: using }),
     target: `fragment ${name}`,
+    explain: () => explainStoredTags(caches, tagsFor),
     run: async () => {
-      const own = using === undefined ? undefined : caches.get(using)
-      await invalidateStoredTags(
-        caches,
-        // What contains it may live in any of the caches.
-        (cache) =>
-          own === undefined || cache === own ? [tag, foreignTag(tag)] : [foreignTag(tag)],
-        { soft },
-      )
+      await invalidateStoredTags(caches, tagsFor, { soft })
       return `Every variant of the fragment ${shown(name)} is ${soft ? 'stale' : 'gone'}.`
     },
   }
 }
 
-function tagAction(body: Body, { caches }: Targets): Action {
+function tagAction(body: Body, { caches }: Targets): Invalidation {
   const tag = readText(body, 'tag')
   refuse(body, 'using', 'A tag is invalidated in every cache: leave using out.')
-  const soft = readSoft(body)
+  const soft = readFlag(body, 'soft')
   return {
     target: `tag ${tag}`,
+    explain: () => caches.explainTags([tag]),
     run: async () => {
       await caches.invalidateTags([tag], { soft })
       return `Everything with the tag ${shown(tag)} is ${soft ? 'stale' : 'gone'}.`
@@ -128,7 +134,7 @@ function tagAction(body: Body, { caches }: Targets): Action {
   }
 }
 
-function urlAction(body: Body, { pages }: Targets): Action {
+function urlAction(body: Body, { pages }: Targets): Invalidation {
   const url = readText(body, 'url')
   refuse(body, 'using', 'A URL is invalidated wherever its pages are: leave using out.')
   refuse(body, 'soft', 'The pages of a URL are dropped: leave soft out.')
@@ -139,6 +145,7 @@ function urlAction(body: Body, { pages }: Targets): Action {
   }
   return {
     target: `url ${url}`,
+    explain: () => pages.explain?.(url) ?? NOT_KNOWN,
     run: async () => {
       await pages.invalidate(url)
       return `Every stored page of ${shown(url)} is gone.`
@@ -184,9 +191,18 @@ export function toVersion(text: string): string | number {
   return Number.isSafeInteger(version) && String(version) === text ? version : text
 }
 
-function readSoft({ soft = false }: Body): boolean {
-  if (typeof soft === 'boolean') return soft
-  throw fault('soft: give true or false.')
+/** Of pages that do not tell. */
+const NOT_KNOWN: Dependents = {
+  entries: 0,
+  fragments: [],
+  pages: [],
+  values: { entries: 0, keys: [] },
+}
+
+function readFlag(body: Body, name: string): boolean {
+  const value = body[name] ?? false
+  if (typeof value === 'boolean') return value
+  throw fault(`${name}: give true or false.`)
 }
 
 function fault(message: string): RequestFault {

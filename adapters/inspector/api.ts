@@ -182,6 +182,8 @@ export interface InvalidateRequest {
   readonly soft?: boolean
   /** Absolute. */
   readonly url?: string
+  /** Says what would be dropped, and drops nothing. */
+  readonly dryRun?: boolean
 }
 
 /** What `api/clear` takes. */

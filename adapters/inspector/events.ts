@@ -5,7 +5,7 @@ import type {
   RefreshMessage,
 } from '../../src/observe/channels.js'
 import type { ResponseTold } from '../../src/observe/watch.js'
-import { explainReason } from '../../src/pages/explanations.js'
+import { explainResponse } from '../../src/pages/explanations.js'
 import type { FeedEvent } from './api.js'
 import type { AuditMessage } from './audit.js'
 import { isRiskCode } from './risk-texts.js'
@@ -79,8 +79,9 @@ function operationDetails(message: OperationMessage): Details {
 }
 
 function fragmentDetails(message: FragmentMessage): Details {
-  const { alias, name, key, outcome, durationMs, bodyMs, template } = message
+  const { alias, name, key, outcome, durationMs, bodyMs, template, cause } = message
   const details: string[] = []
+  if (cause !== undefined) details.push(cause.text.slice(0, -1))
   if (template !== undefined) details.push(`in ${template}`)
   if (bodyMs > 0) details.push(`its body took ${bodyMs.toFixed(bodyMs < 10 ? 1 : 0)} ms`)
   return {
@@ -93,8 +94,9 @@ function fragmentDetails(message: FragmentMessage): Details {
   }
 }
 
-function responseDetails({ alias, method, url, key, outcome, reason }: ResponseTold): Details {
-  const why = outcome === 'hit' ? undefined : explainReason(outcome, reason)
+function responseDetails(message: ResponseTold): Details {
+  const { alias, method, url, key, outcome } = message
+  const why = outcome === 'hit' ? undefined : explainResponse(message)
   return {
     alias,
     title: cutText(`${method} ${url}`),

@@ -182,7 +182,7 @@ class InspectorServer {
       checkOrigin(req, this.#token)
       action = toAction(name, await readJson(req), this.#targets)
       const sentence = await action.run()
-      this.#audit(name, action, req, undefined)
+      if (action.isDryRun !== true) this.#audit(name, action, req, undefined)
       sendJson(req, res, 200, { ok: true, sentence } satisfies ActionResult)
     } catch (error) {
       const fault = toFault(error)

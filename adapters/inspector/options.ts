@@ -1,12 +1,15 @@
 import { didYouMean } from '../../src/did-you-mean.js'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
+import type { Dependents } from '../../src/observe/dependents.js'
 import { MisuseError, show } from '../../src/errors.js'
 
 /** Drops the stored pages of a URL; what `responseCache` returned has it. */
 export interface PagesOfUrls {
   /** As that of `responseCache`. */
   invalidate(url: string): Promise<void>
+  /** As that of `responseCache`. Left out: what would be dropped is not shown. */
+  explain?(url: string): Dependents
 }
 
 declare global {

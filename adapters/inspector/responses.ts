@@ -1,6 +1,6 @@
 import type { ResponseTold } from '../../src/observe/watch.js'
 import type { ResponseRow } from './api.js'
-import { explainReason } from '../../src/pages/explanations.js'
+import { explainResponse } from '../../src/pages/explanations.js'
 import { cutText } from './text.js'
 
 const MAX_RESPONSES = 200
@@ -27,7 +27,7 @@ export class Responses {
       .toSorted((a, b) => b.id - a.id)
       .map(({ id, atMs, told }) => {
         const { method, url, key, alias, outcome, reason } = told
-        const { code, sentence } = explainReason(outcome, reason)
+        const { code, sentence } = explainResponse(told)
         return {
           id,
           atMs,

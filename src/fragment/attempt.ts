@@ -328,7 +328,7 @@ export class Attempt {
     this.#release()
     this.frame.end()
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs, this.#cause)
-    observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs)
+    observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs, this.#cause)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Hit } from '../backend/entries.js'
 import type { Frame } from '../making/frame.js'
+import type { MissCause } from '../observe/miss-cause.js'
 import type { FragmentOutcome } from '../observe/channels.js'
 import type { Fragment } from './spec.js'
 
@@ -22,7 +23,13 @@ export interface ShownFragment {
 export interface FragmentObserver {
   shown(fragment: ShownFragment): void
   /** Before or after `shown`, or without it where the text is put out nowhere. */
-  ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void
+  ended(
+    fragment: Fragment,
+    frame: Frame,
+    outcome: FragmentOutcome,
+    bodyMs: number,
+    cause: MissCause | undefined,
+  ): void
 }
 
 /** Mostly there is no observer: then this is all it costs. */

@@ -5,6 +5,7 @@ import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../
 import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { Tally } from '../observe/tally.js'
+import { observer } from './shown.js'
 import { subjectOf, type Fragment } from './spec.js'
 
 export function tellOfFailure(
@@ -43,7 +44,7 @@ export function causeOf(
   old: Old<unknown> | undefined,
 ): MissCause | undefined {
   const { cache, variant, bypass, tally } = fragment
-  if (bypass || !isTold(tally)) return undefined
+  if (bypass || (observer === undefined && !isTold(tally))) return undefined
   if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
   const expiredAtMs = old?.hit.staleSinceMs
   // It is made again ahead of its time.

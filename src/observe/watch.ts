@@ -10,6 +10,7 @@ import type {
   OutageMessage,
   RefreshMessage,
 } from './channels.js'
+import type { MissCause } from './miss-cause.js'
 import type { Listener } from './listener-list.js'
 import type { CachesTallies } from './tally.js'
 
@@ -21,6 +22,7 @@ export interface ResponseTold {
   readonly alias: string
   readonly outcome: string
   readonly reason?: string
+  readonly cause?: MissCause
 }
 
 /** Who is to be told of the messages of which channel. */

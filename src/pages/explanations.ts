@@ -1,4 +1,4 @@
-import type { MissCode } from '../observe/miss-cause.js'
+import type { MissCause, MissCode } from '../observe/miss-cause.js'
 import type { HandlerFailed, Reason } from './reasons.js'
 
 /** Why a response was not answered from the cache, told to people. */
@@ -285,6 +285,20 @@ export function explainReason(outcome: string, reason: string | undefined): Expl
     `The view failed with ${status}, and an older page stood in for it.`,
     told[1],
   ])
+}
+
+/** Says why a response was not answered from the cache, by all that was told of it. */
+export function explainResponse({
+  outcome,
+  reason,
+  cause,
+}: {
+  readonly outcome: string
+  readonly reason?: string | undefined
+  readonly cause?: MissCause | undefined
+}): Explanation {
+  if (outcome !== 'miss' || cause === undefined) return explainReason(outcome, reason)
+  return { ...explainReason(outcome, cause.code), sentence: cause.text }
 }
 
 /** All there are, for the help. */

@@ -114,6 +114,42 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     expect(await caches.other.get('three')).toBe(3)
   })
 
+  it('says what would be dropped, drops nothing, and is no action of the audit', async () => {
+    const caches = newCaches()
+    const fragments = new FragmentCache<string>(caches)
+    const pages = responseCache(caches, { alias: 'other' })
+    const inspected = await Inspected.open(
+      caches,
+      { pages },
+      (app) =>
+        app.get('/news', pages.cachePage(60), async (_req, res) => {
+          const menu = { name: 'menu', tags: ['news'], template: 'menu.njk' }
+          res.send(await fragments.render(menu, () => 'menu'))
+        }),
+      express,
+    )
+    await inspected.site.get('/news')
+    await caches.default.set('latest', 1, { tags: ['news'] })
+    const told = audits()
+    const foretold = async (body: object) => {
+      const { text } = await inspected.act('invalidate', { ...body, dryRun: true })
+      return (JSON.parse(text) as { sentence: string }).sentence
+    }
+    expect(await foretold({ tag: 'news' })).toBe(
+      'Of what this process has stored it would drop 3 entries: 1 variant of the fragment “menu” (menu.njk), 1 page of GET /news, 1 value (latest).',
+    )
+    expect(await foretold({ fragment: 'menu', using: 'default' })).toMatch(/drop 2 entries/)
+    expect(await foretold({ url: `${inspected.site.origin}/news` })).toMatch(
+      /drop 1 entry: 1 page of GET \/news/,
+    )
+    expect(await foretold({ tag: 'other' })).toBe(
+      'This process has stored nothing that it would drop.',
+    )
+    expect(await caches.default.get('latest')).toBe(1)
+    expect((await inspected.site.get('/news')).cacheStatus).toContain('hit')
+    expect(told).toEqual([])
+  })
+
   it('invalidates a URL, where pages were given', async () => {
     const caches = newCaches()
     const pages = responseCache(caches, { seconds: 60 })
@@ -182,6 +218,7 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     ['invalidate', { fragment: '' }, 'fragment: give a text'],
     ['invalidate', { fragment: 'a', using: 'nope' }, 'using: there is no cache "nope"'],
     ['invalidate', { fragment: 'a', soft: 'yes' }, 'soft: give true or false'],
+    ['invalidate', { fragment: 'a', dryRun: 1 }, 'dryRun: give true or false'],
     ['invalidate', { tag: 'a', using: 'default' }, 'leave using out'],
     ['invalidate', { tag: '\ud800' }, 'is no tag'],
     ['invalidate', { url: 'http://a.test/', soft: true }, 'leave soft out'],

@@ -115,8 +115,8 @@ describe('the help', () => {
         'GET /fine default',
         'miss',
         undefined,
-        'help#miss',
-        'The page was not in the cache. Now it is.',
+        'help#not-stored',
+        'It was not stored since this process began.',
       ],
       [
         'GET /cookie default',

@@ -161,8 +161,18 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await page.keyboard.press('Escape')
         await card(page).waitFor({ state: 'hidden' })
         await chip(page, 'hit: fragment menu').click()
+        // Before it is pressed it says what it would drop.
+        await invalidate.hover()
+        await card(page)
+          .getByText(/it would drop \d+ entr(y|ies): .*of the fragment “menu”/)
+          .waitFor()
         await Promise.all([page.waitForEvent('load'), invalidate.click()])
         await chip(page, 'miss: fragment menu').waitFor()
+        await chip(page, 'miss: fragment menu').click()
+        expect(await card(page).innerText()).toContain(
+          'It depends on the fragment "menu", which was invalidated',
+        )
+        await page.keyboard.press('Escape')
         await chip(page, 'hit: fragment greeting').waitFor()
         expect(await page.locator('fragcache-overlay .bar').innerText()).toContain(
           'Every variant of the fragment "menu" is gone.',

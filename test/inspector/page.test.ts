@@ -430,7 +430,11 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       )
       expect(await page.locator('pre').innerText()).toContain('onerror=')
 
-      await confirm(page, page.getByRole('button', { name: 'Invalidate tag user:7' }), 'Invalidate')
+      const button = page.getByRole('button', { name: 'Invalidate tag user:7' })
+      await button.click()
+      await page.getByRole('dialog').getByText('it would drop 1 entry: 1 value').waitFor()
+      await page.getByRole('button', { name: 'Cancel' }).click()
+      await confirm(page, button, 'Invalidate')
       await notice(page).waitFor()
       await expectTexts(page.locator('.empty-what'), ['There is no live entry under this key.'])
       expect(await site.caches.get('default').get(hostile)).toBe(undefined)

@@ -53,11 +53,12 @@ async function run(req: ExpressRequest, known: KnownCaches, token: PageToken): P
     throw new RequestFault(409, 'The caches of this page are gone: load it again.')
   }
   // What it can do else is not asked for here.
-  const { alias, target, run } = toAction('invalidate', body, {
+  const { alias, target, run, isDryRun } = toAction('invalidate', body, {
     caches,
     pages: undefined,
     reset: () => undefined,
   })
+  if (isDryRun === true) return run()
   const told = {
     action: 'invalidate',
     target,

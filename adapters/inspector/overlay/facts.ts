@@ -26,6 +26,8 @@ export interface FragmentFacts {
   /** Left out: its store was not asked, or did not answer in time. */
   readonly isStored?: boolean
   readonly isStale: boolean
+  /** Why it was not found. */
+  readonly why?: string
   /** Left out: it was made elsewhere, or not at all. */
   readonly bodyMs?: number
   readonly bytes?: number
@@ -88,7 +90,7 @@ export async function toFacts(
   const nowMs = currentMs()
   return placed.map((one, id): FragmentFacts => {
     const { seen, container, place, isSure } = one
-    const { fragment, bodyMs } = seen
+    const { fragment, bodyMs, cause } = seen
     const { site, alias, variant } = fragment
     const source = sourceOf(one)
     const entry = described.get(idOf(one))
@@ -110,6 +112,7 @@ export async function toFacts(
       ...(endMs !== undefined && { remainingMs: endMs === null ? null : endMs - nowMs }),
       ...(described.has(idOf(one)) && { isStored: entry !== undefined }),
       isStale: entry?.isStale === true,
+      ...(cause !== undefined && { why: cause.text }),
       ...(bodyMs !== undefined && { bodyMs }),
       ...(entry?.bytes !== undefined && { bytes: entry.bytes }),
       tags: tagsOf(one, entry),

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import { listMembers } from '../../../src/http/lists.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
-import { explainReason } from '../../../src/pages/explanations.js'
+import { explainResponse } from '../../../src/pages/explanations.js'
 import { listen, neverThrowing } from '../../../src/observe/watch.js'
 import { isKeptAround } from '../../../src/pages/visit-mark.js'
 import { askAccess } from '../access.js'
@@ -194,10 +194,7 @@ function toPageFacts(
   told: PageTold | undefined,
   tookMs: number,
 ): PageFacts {
-  const explained =
-    told === undefined || told.outcome === 'hit'
-      ? undefined
-      : explainReason(told.outcome, told.reason)
+  const explained = told === undefined || told.outcome === 'hit' ? undefined : explainResponse(told)
   return {
     ...told,
     ...(explained && { sentence: explained.sentence, remedy: explained.remedy }),

@@ -1,5 +1,6 @@
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import type { MissCause } from '../../../src/observe/miss-cause.js'
 
 /** A fragment as it was put out, with those in it. */
 export interface PutOut {
@@ -11,6 +12,8 @@ export interface PutOut {
   readonly madeAtMs: number | undefined
   /** How long its body took when it was made, if that was here. */
   readonly bodyMs: number | undefined
+  /** Why it was not found, if it was looked up and rendered now. */
+  readonly cause?: MissCause | undefined
   /** Its tags as they are stored, and those of all that is in it. */
   readonly tags: readonly string[]
 }

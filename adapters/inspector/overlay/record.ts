@@ -3,6 +3,7 @@ import { isWithin, type Frame } from '../../../src/making/frame.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import type { MissCause } from '../../../src/observe/miss-cause.js'
 import { neverThrowing } from '../../../src/observe/watch.js'
 import { Layouts } from './layouts.js'
 import type { PutOutNow } from './put-out.js'
@@ -18,12 +19,14 @@ interface Ended {
   readonly fragment: Fragment
   readonly outcome: FragmentOutcome
   readonly bodyMs: number
+  readonly cause: MissCause | undefined
 }
 
 /** What a request put out of the page's own outcome, on the channel `fragcache:response`. */
 export interface PageTold {
   readonly outcome: string
   readonly reason?: string
+  readonly cause?: MissCause
   readonly key: string
   readonly alias: string
 }
@@ -64,9 +67,15 @@ export class RequestRecord {
     this.#outer.push(note)
   }
 
-  ended(fragment: Fragment, frame: Frame, outcome: FragmentOutcome, bodyMs: number): void {
+  ended(
+    fragment: Fragment,
+    frame: Frame,
+    outcome: FragmentOutcome,
+    bodyMs: number,
+    cause?: MissCause,
+  ): void {
     if (this.#ended.size >= MAX_NOTED) return
-    this.#ended.set(frame, { fragment, outcome, bodyMs })
+    this.#ended.set(frame, { fragment, outcome, bodyMs, cause })
     this.#remember(frame)
   }
 
@@ -105,6 +114,7 @@ export class RequestRecord {
       inner: isMade ? inner.map((note) => this.#toSeen(note)) : (known?.inner ?? []),
       madeAtMs: isMade ? atMs : known?.madeAtMs,
       bodyMs: isMade ? ended?.bodyMs : (known?.bodyMs ?? costOf(hit?.stamp?.costMs)),
+      cause: ended?.cause,
       tags: [...new Set([...fragment.tags, ...((frame?.tags ?? hit?.tags)?.keys() ?? [])])],
     }
   }

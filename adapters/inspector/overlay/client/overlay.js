@@ -1,4 +1,4 @@
-/* global OUTCOMES, SENTENCES, UNPLACED, addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, Text, duration, make, makeButton, memory */
+/* global OUTCOMES, UNPLACED, addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, Text, duration, make, makeButton, memory, rowsOf, sentenceOf, wordOf */
 ;(() => {
   /** @typedef {import('../facts.js').OverlayData} OverlayData */
   /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
@@ -68,41 +68,26 @@
   /** Whether the focus comes back to where a card was opened from. */
   let isClosing = false
 
-  /** @param {FragmentFacts} facts */
-  const wordOf = ({ outcome, cameIn }) => (cameIn === undefined ? outcome : `${outcome}, inside`)
-
-  /** @param {string | undefined} cameIn @param {string} outcome */
-  function sentenceOf(cameIn, outcome) {
-    if (cameIn === undefined) return SENTENCES[outcome] ?? outcome
-    const what = cameIn === 'page' ? 'the page' : `“${cameIn}”`
-    return `Came along in ${what} (${outcome}); it was not looked up itself.`
+  /** @param {object} body */
+  async function post(body) {
+    const response = await fetch(data.action, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', [data.tokenHeader]: data.token },
+      body: JSON.stringify(body),
+    })
+    return response.json()
   }
 
-  /** @param {FragmentFacts} facts @returns {[string, string, boolean?][]} */
-  function rowsOf(facts) {
-    const passedMs = Date.now() - loadedMs
-    const { ageMs, remainingMs, bodyMs, bytes, template, line, tags } = facts
-    /** @type {[string, string, boolean?][]} */
-    const rows = [
-      ['Key', facts.key, true],
-      ['Alias', facts.alias],
-    ]
-    if (template !== undefined) {
-      rows.push(['Template', line === undefined ? template : `${template}, line ${line}`])
+  /** @param {string} text @param {object} body @param {HTMLElement} note @param {HTMLElement} acts */
+  function invalidateButton(text, body, note, acts) {
+    const button = makeButton(text, () => void invalidate(body, note, acts))
+    // What it would drop is said before it is pressed.
+    const foretell = async () => {
+      const answer = await post({ ...body, dryRun: true }).catch(() => undefined)
+      if (answer?.ok === true && !button.disabled) note.textContent = answer.message
     }
-    rows.push(['Age', ageMs === undefined ? 'not known' : duration(ageMs + passedMs)])
-    if (facts.isStored === undefined) rows.push(['Time left', 'not known'])
-    else if (!facts.isStored) rows.push(['Time left', 'not in the cache'])
-    else if (facts.isStale) rows.push(['Time left', 'past its time'])
-    else if (remainingMs === null) rows.push(['Time left', 'never expires'])
-    else if (remainingMs !== undefined) {
-      const leftMs = remainingMs - passedMs
-      rows.push(['Time left', leftMs > 0 ? duration(leftMs) : 'past its time'])
-    }
-    rows.push(['Body', bodyMs === undefined ? 'not run here' : duration(bodyMs)])
-    if (bytes !== undefined) rows.push(['Size', `${bytes} bytes`])
-    rows.push(['Tags', tags.length === 0 ? 'none' : tags.join(', ')])
-    return rows
+    for (const event of ['pointerenter', 'focus']) button.addEventListener(event, foretell)
+    return button
   }
 
   /** @param {object} body @param {HTMLElement} note @param {HTMLElement} acts */
@@ -111,12 +96,7 @@
     for (const button of buttons) button.disabled = true
     let message
     try {
-      const response = await fetch(data.action, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json', [data.tokenHeader]: data.token },
-        body: JSON.stringify(body),
-      })
-      const answer = await response.json()
+      const answer = await post(body)
       if (answer.ok === true) {
         memory.set('message', answer.message)
         if (data.page.method === 'GET') location.reload()
@@ -136,7 +116,7 @@
   function fillCard({ facts }) {
     const word = make('span', `word ${facts.outcome}`, wordOf(facts))
     const list = make('dl')
-    for (const [name, value, isCode] of rowsOf(facts)) {
+    for (const [name, value, isCode] of rowsOf(facts, Date.now() - loadedMs)) {
       list.append(make('dt', '', name), make('dd', isCode === true ? 'mono' : '', value))
     }
     const note = make('p', 'note')
@@ -145,16 +125,13 @@
     if (facts.caches >= 0) {
       const { caches } = facts
       const fragment = { caches, fragment: facts.name, using: facts.alias }
-      acts.append(
-        makeButton(`Invalidate “${facts.name}”`, () => void invalidate(fragment, note, acts)),
-      )
+      acts.append(invalidateButton(`Invalidate “${facts.name}”`, fragment, note, acts))
       for (const tag of facts.tags) {
-        acts.append(
-          makeButton(`Invalidate tag “${tag}”`, () => void invalidate({ caches, tag }, note, acts)),
-        )
+        acts.append(invalidateButton(`Invalidate tag “${tag}”`, { caches, tag }, note, acts))
       }
     }
     const sentence = make('p', 'note', sentenceOf(facts.cameIn, facts.outcome))
+    if (facts.why !== undefined) sentence.append(` ${facts.why}`)
     if (!facts.isSure)
       sentence.append(' The same text stands here more than once; this may be another.')
     card.setAttribute('aria-label', `Fragment ${facts.name}`)

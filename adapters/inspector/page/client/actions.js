@@ -1,6 +1,6 @@
 import { aliasChoices } from './app.js'
 import { checkField, el, field, fill, setChoices, uniqueId } from './dom.js'
-import { ask } from './notices.js'
+import { ask, askToInvalidate } from './notices.js'
 
 /**
  * @import {App, View} from './app.js'
@@ -66,7 +66,10 @@ export function createActions(app) {
    * @param {HTMLInputElement} [input] - Emptied once it is done.
    */
   async function confirmed(title, text, confirm, path, body, input) {
-    if ((await ask({ title, text, confirm })) === undefined) return
+    const question = { title, text, confirm }
+    const isInvalidation = path === 'api/invalidate'
+    const answer = await (isInvalidation ? askToInvalidate(question, body) : ask(question))
+    if (answer === undefined) return
     if ((await app.act(path, body)) && input) input.value = ''
   }
 

@@ -2,7 +2,7 @@ import { aliasChoices } from './app.js'
 import { el, emptyState, field, fill, setChoices, setText } from './dom.js'
 import { bytes, time } from './format.js'
 import { hashOf } from './hash.js'
-import { ask } from './notices.js'
+import { ask, askToInvalidate } from './notices.js'
 import { getJson } from './requests.js'
 
 /**
@@ -214,7 +214,7 @@ export function createEntry(app) {
    */
   async function invalidate(noun, text, body) {
     const title = `Invalidate this ${noun}?`
-    const answer = await ask({ title, text, confirm: 'Invalidate' })
+    const answer = await askToInvalidate({ title, text, confirm: 'Invalidate' }, body)
     if (answer !== undefined) await app.act('api/invalidate', body)
   }
 

@@ -1,4 +1,5 @@
 import { el, fill, uniqueId } from './dom.js'
+import { postJson } from './requests.js'
 
 const notices = el('div', { class: 'notices' })
 const polite = el('div', { role: 'status', 'aria-live': 'polite' })
@@ -110,4 +111,20 @@ export function ask({ title, text, confirm, input }) {
     })
     dialog.showModal()
   })
+}
+
+/**
+ * Asks before something is invalidated, and says what that would drop.
+ *
+ * @param {Question} question
+ * @param {object} body - Of the invalidation.
+ */
+export async function askToInvalidate(question, body) {
+  try {
+    const { sentence } = await postJson('api/invalidate', { ...body, dryRun: true })
+    return await ask({ ...question, text: `${question.text} ${sentence}` })
+  } catch (error) {
+    announceError(error)
+    return undefined
+  }
 }

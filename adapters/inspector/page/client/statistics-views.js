@@ -1,6 +1,6 @@
 import { el } from './dom.js'
 import { bytes, count, duration, percent, short, unknown } from './format.js'
-import { ask } from './notices.js'
+import { ask, askToInvalidate } from './notices.js'
 import { createStatistics } from './statistics.js'
 
 /**
@@ -145,12 +145,13 @@ export function createFragments(app) {
 
   /** @param {FragmentStats} row */
   async function invalidate({ name, alias }) {
-    const answer = await ask({
+    const body = { fragment: name, using: alias }
+    const question = {
       title: 'Invalidate this fragment?',
-      text: `All variants of “${name}” in the cache “${alias}” are made again when they are next asked for.`,
+      text: `All variants of “${name}” in the cache “${alias}” are rendered again when they are next asked for.`,
       confirm: 'Invalidate',
-    })
-    if (answer !== undefined) await app.act('api/invalidate', { fragment: name, using: alias })
+    }
+    if ((await askToInvalidate(question, body)) !== undefined) await app.act('api/invalidate', body)
   }
 }
 
