@@ -31,7 +31,7 @@ const browserGlobals = Object.fromEntries(
 )
 
 export default defineConfig([
-  globalIgnores(['dist/', 'dist.*/', 'coverage/', 'docs/api/']),
+  globalIgnores(['dist/', 'dist.*/', 'coverage/', 'docs/public/', 'docs/.vitepress/cache/', 'docs/.vitepress/dist/']),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {

@@ -30,7 +30,7 @@ export default {
   tsconfig: 'tsconfig.build.json',
   // `npm run typecheck` does.
   skipErrorChecking: true,
-  out: 'docs/api',
+  out: 'docs/public/api',
   readme: 'none',
   disableSources: true,
   excludeInternal: true,
