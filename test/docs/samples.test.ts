@@ -85,7 +85,7 @@ const onlyShown: readonly {
   },
   {
     language: 'text',
-    page: 'docs/express.md',
+    page: 'docs/express-visitors.md',
     because: 'It is an order, which test/adapters/express-order-warnings.test.ts tries out.',
   },
   {
@@ -105,7 +105,7 @@ const onlyShown: readonly {
   },
   {
     language: 'python',
-    page: 'docs/backends/database.md',
+    page: 'docs/backends/database-production.md',
     because: 'These are the settings of Django, which no test installs.',
   },
   {
@@ -140,7 +140,7 @@ const pieces: readonly (Named & { readonly within: (code: string) => string })[]
     within: (code) => `${poolFor('DatabaseCache')}\nexport const cache = ${code}`,
   },
   {
-    page: 'docs/backends/database.md',
+    page: 'docs/backends/database-production.md',
     has: "location: 'my_cache_table'",
     within: (code) => `${poolFor('DatabaseCache')}\nexport const cache = ${code}`,
   },

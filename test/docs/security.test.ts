@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { inProject } from '../support/samples.js'
 
-const page = readFileSync(inProject('docs/security.md'), 'utf8')
+const page = ['visitors', 'keys']
+  .map((name) => readFileSync(inProject(`docs/threats-${name}.md`), 'utf8'))
+  .join('\n')
 const rows = page
   .split('\n')
   .filter((line) => line.startsWith('| ') && !/^\| (?:Threat |-)/.test(line))
