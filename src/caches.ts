@@ -89,7 +89,7 @@ export class Caches<A extends string = string> {
    * @param options.soft - Makes entries stale instead of gone, see `Cache.invalidateTags`.
    * @throws The first failure, after all were tried.
    * @remarks In rounds, at most one per cache, if a store is not in this process: see
-   *   `docs/consistency.md`, "Several caches".
+   *   `docs/consistency-how.md`, "Several caches".
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
     await inEach(this, (cache) => cache.invalidateTags(tags, options))

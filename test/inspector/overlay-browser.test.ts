@@ -14,12 +14,14 @@ import { atlas, DrawnSite, engines, hostile } from './overlay-site.js'
 
 const launch = await ensureChromium()
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const screenshot = new URL('../../docs/images/overlay.png', import.meta.url)
+/** By the scheme of the page. */
+const screenshots = { light: 'overlay.png', dark: 'overlay-dark.png' } as const
 
 /** What the documentation shows. */
 const documented = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Teas</title>
 <style>body{font:17px/1.6 system-ui;margin:24px auto;padding:0 24px;max-width:820px;color:#222}nav a{margin-right:20px}
-.teas{display:grid;grid-template-columns:1fr 1fr 1fr;gap:24px}.teas div{background:#f4f1ea;padding:8px 16px}</style></head><body>
+.teas{display:grid;grid-template-columns:1fr 1fr 1fr;gap:24px}.teas div{background:#f4f1ea;padding:8px 16px}
+@media(prefers-color-scheme:dark){body{background:#1b1b1f;color:#dfdfd6}a{color:#a8b1ff}.teas div{background:#2d2d33}}</style></head><body>
 {% cache 600 "menu" tags=menuTags %}<nav><a href="/">Teas</a>{% cache 900 "cart-link" %}<a href="/cart">Cart</a>{% endcache %}</nav>{% endcache %}
 <h1>Teas of the season</h1><div class="teas">
 {% for tea in ["Darjeeling", "Gyokuro", "Rooibos"] %}{% cache 60 "tea" tea tags=("prices" if loop.last else "teas") %}<div><h2>{{ tea }}</h2><p>A cup of {{ tea }}.</p></div>{% endcache %}{% endfor %}
@@ -193,21 +195,26 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
     })
   })
 
-  it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1')('is shown in the documentation', async () => {
-    const site = await DrawnSite.start('nunjucks', {
-      pages: {},
-      template: () => documented,
-      data: () => ({ menuTags: ['navigation'], hour: 9 }),
-    })
-    const viewport = { width: 960, height: 560 }
-    await onPage(site, { viewport }, async (page) => {
-      await site.caches.invalidateTags(['prices'])
-      await page.reload()
-      await chip(page, 'hit: fragment menu').focus()
-      await card(page).waitFor()
-      await page.screenshot({ path: fileURLToPath(screenshot) })
-    })
-  })
+  it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1').each(Object.entries(screenshots))(
+    'is shown in the documentation, %s',
+    async (colorScheme, file) => {
+      const site = await DrawnSite.start('nunjucks', {
+        pages: {},
+        template: () => documented,
+        data: () => ({ menuTags: ['navigation'], hour: 9 }),
+      })
+      const scheme = colorScheme as keyof typeof screenshots
+      const options = { viewport: { width: 960, height: 560 }, colorScheme: scheme }
+      await onPage(site, options, async (page) => {
+        await site.caches.invalidateTags(['prices'])
+        await page.reload()
+        await chip(page, 'hit: fragment menu').focus()
+        await card(page).waitFor()
+        const path = fileURLToPath(new URL(`../../docs/images/${file}`, import.meta.url))
+        await page.screenshot({ path })
+      })
+    },
+  )
 
   it('follows what happens to the page', async () => {
     await onPage(
