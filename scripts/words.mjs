@@ -1,4 +1,4 @@
-// Holds names, comments and pages to the words of docs/words.md.
+// Holds names, comments, messages and pages to the words of docs/words.md.
 //
 //   node scripts/words.mjs        fails where a word stands that the table has another for, or where one
 //                                 exported name stands for two things
@@ -43,8 +43,17 @@ export function faultsInWords(page, words) {
   return found
 }
 
-/** The comments of a file, each on the lines where it stands. */
-export function commentsIn(file) {
+/** Parts of strings and templates. */
+const TEXTS = new Set([
+  ts.SyntaxKind.StringLiteral,
+  ts.SyntaxKind.NoSubstitutionTemplateLiteral,
+  ts.SyntaxKind.TemplateHead,
+  ts.SyntaxKind.TemplateMiddle,
+  ts.SyntaxKind.TemplateTail,
+])
+
+/** The comments and messages of a file, each on the lines where it stands. */
+export function proseIn(file) {
   const { text } = file
   const lines = text.replaceAll(/[^\n]/g, ' ')
   const kept = [...lines]
@@ -55,6 +64,9 @@ export function commentsIn(file) {
     const children = node.getChildren(file)
     // What stands before a token is found there, and not once more with all that begins with it.
     if (children.length > 0) return children.forEach(visit)
+    // Fewer words are a name, or a part of a protocol. Its quotes are no marks of code.
+    if (TEXTS.has(node.kind) && /\w+ \w+ \w+/.test(node.text))
+      keep({ pos: node.getStart(file) + 1, end: node.getEnd() - 1 })
     ts.getLeadingCommentRanges(text, node.getFullStart())?.forEach(keep)
     ts.getTrailingCommentRanges(text, node.getEnd())?.forEach(keep)
   }
@@ -133,16 +145,14 @@ function check(root) {
     .map((file) => ({ path: tree.name(file), names: exportsOf(file) }))
   const faults = faultsInNames(files, words)
   for (const file of tree.files) {
-    for (const { line, word, better } of faultsInWords(commentsIn(file), words)) {
+    for (const { line, word, better } of faultsInWords(proseIn(file), words)) {
       faults.push(`${tree.name(file)}:${line}: say "${better}", not "${word}" (${PAGE})`)
     }
   }
   const pages = readdirSync(join(root, 'docs'), { recursive: true })
-    .filter(
-      (path) => path.endsWith('.md') && !path.startsWith('api') && join('docs', path) !== PAGE,
-    )
+    .filter((path) => path.endsWith('.md') && join('docs', path) !== PAGE)
     .map((path) => join(root, 'docs', path))
-  for (const path of [join(root, 'README.md'), ...pages]) {
+  for (const path of [join(root, 'README.md'), join(root, 'CHANGELOG.md'), ...pages]) {
     for (const { line, word, better } of faultsInWords(readFileSync(path, 'utf8'), words)) {
       faults.push(`${relative(root, path)}:${line}: say "${better}", not "${word}" (${PAGE})`)
     }

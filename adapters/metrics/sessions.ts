@@ -53,7 +53,7 @@ function checkSame(caller: string, running: Session['settings'], wanted: Session
   for (const [option, value] of Object.entries(wanted)) {
     if (String(running[option]) === String(value)) continue
     throw new TypeError(
-      `${caller}: ${option}: ${show(value)} differs from ${show(running[option])}, with which it was called before; give the same, or another register or provider`,
+      `${caller}: ${option}: ${show(value)} differs from ${show(running[option])}, with which it was called before; give the same, or another \`register\` or \`provider\``,
     )
   }
 }

@@ -405,7 +405,7 @@ function warnOfRead(path: string, value: unknown): void {
       { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
       fragment.site,
       path,
-      `its body reads ${show(path)}, which its vary-on values do not name, so that one visitor's output may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
+      `its body reads ${show(path)}, which its vary-on values do not name, so that what one user sees may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
     )
     return
   }

@@ -66,7 +66,7 @@ const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
     'Nothing if that is meant; otherwise look for the middleware that says it of every page.',
   ],
   private: [
-    'The response says `Cache-Control: private`: it is one visitor’s.',
+    'The response says `Cache-Control: private`: it is per-user.',
     'Nothing if that is meant; otherwise put what is personal in a hole, or load it apart.',
   ],
   'no-cache': [

@@ -81,7 +81,7 @@ describe('expectHit says why there was none', () => {
     expect(messageOf(() => expectHit(answer))).toMatchInlineSnapshot(`
       "expectHit: the response did not come from the cache.
         Cache-Status: fragcache; fwd=uri-miss; detail=private
-        The response says \`Cache-Control: private\`: it is one visitor’s.
+        The response says \`Cache-Control: private\`: it is per-user.
         What to do: Nothing if that is meant; otherwise put what is personal in a hole, or load it apart."
     `)
   })

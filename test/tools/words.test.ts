@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import ts from 'typescript'
-import { commentsIn, faultsInNames, faultsInWords, wordsOf } from '../../scripts/words.mjs'
+import { proseIn, faultsInNames, faultsInWords, wordsOf } from '../../scripts/words.mjs'
 
 const page = `
 | word    | meaning            | not               |
@@ -40,10 +40,7 @@ describe('a page', () => {
 
 describe('a comment', () => {
   const faultsIn = (source: string) =>
-    faultsInWords(
-      commentsIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)),
-      words,
-    )
+    faultsInWords(proseIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)), words)
 
   it.each([
     ['before a statement', 'first()\n/** Its TTL. */\nconst a = 1', 2],
@@ -95,4 +92,23 @@ describe('an exported name', () => {
   ])('may stand for what is alike in the code %s', (_, path, other) => {
     expect(exported([path, 'Template'], [other, 'Template'])).toEqual([])
   })
+})
+
+describe('a message', () => {
+  const faultsIn = (source: string) =>
+    faultsInWords(proseIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)), words)
+
+  it.each([
+    "throw new Error('give it a TTL in seconds')",
+    'throw new Error(`give ${name} a TTL in seconds`)',
+  ])('does not say it: %s', (source) => {
+    expect(faultsIn(source)).toMatchObject([{ line: 1, better: 'timeout' }])
+  })
+
+  it.each(["const name = 'ttl'", "const part = '; ttl='", "say('give the option `ttl` a value')"])(
+    'may have it as a name: %s',
+    (source) => {
+      expect(faultsIn(source)).toEqual([])
+    },
+  )
 })
