@@ -2,7 +2,7 @@ import type ts from 'typescript'
 
 export function wordsOf(page: string): Map<string, string>
 
-export function commentsIn(file: ts.SourceFile): string
+export function proseIn(file: ts.SourceFile): string
 
 export function faultsInWords(
   page: string,

@@ -65,7 +65,7 @@ export function proseIn(file) {
     // What stands before a token is found there, and not once more with all that begins with it.
     if (children.length > 0) return children.forEach(visit)
     // Fewer words are a name, or a part of a protocol. Its quotes are no marks of code.
-    if (TEXTS.has(node.kind) && /\w+ \w+ \w+/.test(node.text))
+    if (TEXTS.has(node.kind) && node.text.trim().split(' ').length > 2)
       keep({ pos: node.getStart(file) + 1, end: node.getEnd() - 1 })
     ts.getLeadingCommentRanges(text, node.getFullStart())?.forEach(keep)
     ts.getTrailingCommentRanges(text, node.getEnd())?.forEach(keep)
