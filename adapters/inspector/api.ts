@@ -88,6 +88,12 @@ export interface Overview {
   readonly routeCount: number
   /** Keys that were looked up, stored or deleted in the last interval of the history, per second. */
   readonly eventsPerSecond: number
+  /** Of all caches, each once. */
+  readonly totals: {
+    readonly hits: number
+    readonly misses: number
+    readonly timeSavedMs: number
+  }
   /** The worst first. */
   readonly risks: readonly Risk[]
 }

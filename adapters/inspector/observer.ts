@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
-import type { Caches } from '../../src/caches.js'
+import { eachOf, type Caches } from '../../src/caches.js'
 import { listen, neverThrowing, Watched, type ResponseTold } from '../../src/observe/watch.js'
 import { isOneOfMany } from '../../src/several-processes.js'
 import type {
@@ -112,6 +112,7 @@ export class Observer {
       fragmentCount: stats.fragments.length,
       routeCount: stats.routes.length,
       eventsPerSecond: this.#history.eventsPerSecond,
+      totals: this.#totals(stats),
       risks: findRisks({
         aliases,
         stats,
@@ -120,6 +121,19 @@ export class Observer {
         isOneOfMany: isOneOfMany(),
       }),
     }
+  }
+
+  /** Of all caches, each once whatever the number of its aliases. */
+  #totals({ aliases }: CachesStats): Overview['totals'] {
+    const totals = { hits: 0, misses: 0, timeSavedMs: 0 }
+    for (const cache of eachOf(this.caches)) {
+      const alias = this.caches.aliases.find((name) => this.caches.get(name) === cache) ?? ''
+      const { hits = 0, misses = 0, timeSavedMs = 0 } = aliases[alias] ?? {}
+      totals.hits += hits
+      totals.misses += misses
+      totals.timeSavedMs += timeSavedMs
+    }
+    return totals
   }
 
   #aliasRow(row: CacheStats, servers: Readonly<Record<string, ServerStats>>): AliasRow {

@@ -323,7 +323,8 @@ describe('the overview', () => {
       await caches[name].get('one')
       await caches[name].get('two')
     }
-    const { aliases, pid, node, version } = await inspected.overview()
+    const { aliases, pid, node, version, totals } = await inspected.overview()
+    expect(totals).toMatchObject({ hits: 3, misses: 5 })
     expect([pid, node]).toEqual([process.pid, process.version])
     expect(version).toMatch(/^\d+\.\d+\.\d+/)
     expect(
@@ -404,4 +405,13 @@ describe('the overview', () => {
     expect(fragmentCount).toBe(10_001)
     expect(risks.map(({ code }) => code)).toContain('names-past-limit')
   }, 60_000)
+})
+
+it('the totals count a cache with two aliases once', async () => {
+  const cache = new LocMemCache()
+  const caches = createCaches({ default: cache, template_fragments: cache })
+  const inspected = await Inspected.open(caches)
+  await cache.getOrSet('one', () => 1)
+  await cache.getOrSet('one', () => 1)
+  expect((await inspected.overview()).totals).toMatchObject({ hits: 1, misses: 1 })
 })

@@ -520,6 +520,9 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
     inView('overview', async (page) => {
       const since = page.locator('.since time')
       const before = await since.getAttribute('datetime')
+      expect(await page.locator('.totals').innerText()).toMatch(
+        /^[\d.]+\s% hit rate over all caches · [\d.]+\s\w+ saved$/,
+      )
       await confirm(page, page.getByRole('button', { name: 'Reset figures' }), 'Cancel')
       expect(await since.getAttribute('datetime')).toBe(before)
       await confirm(page, page.getByRole('button', { name: 'Reset figures' }), 'Reset figures')

@@ -1,6 +1,6 @@
 import { createAliasCard } from './alias-card.js'
 import { el, emptyState, fill, setText } from './dom.js'
-import { count, plural, time } from './format.js'
+import { count, duration, percent, plural, ratio, time } from './format.js'
 import { ask } from './notices.js'
 import { addressOf } from './requests.js'
 
@@ -51,6 +51,7 @@ function riskItem({ severity, subject, sentence, href }) {
 export function createOverview(app) {
   const since = el('p', { class: 'since' })
   const risks = el('section', { class: 'risks', 'aria-label': 'Risky set-ups', hidden: true })
+  const totals = el('p', { class: 'totals' })
   const cards = el('div', { class: 'cards' })
   /** @type {Map<string, ReturnType<typeof createAliasCard>>} */
   const byAlias = new Map()
@@ -63,6 +64,7 @@ export function createOverview(app) {
       since,
       el('button', { type: 'button', onclick: () => void reset() }, 'Reset figures'),
     ),
+    totals,
     risks,
     cards,
   )
@@ -91,6 +93,13 @@ export function createOverview(app) {
           `${count(eventsPerSecond)} ${Math.round(eventsPerSecond) === 1 ? 'event' : 'events'} a second`,
       )
     }
+    const { hits, misses, timeSavedMs } = overview.totals
+    setText(
+      totals,
+      hits + misses === 0
+        ? 'No cache was asked for anything yet.'
+        : `${percent(ratio(hits, misses))} hit rate over all caches · ${duration(timeSavedMs)} saved`,
+    )
     updateRisks(overview.risks)
     for (const row of overview.aliases) {
       let card = byAlias.get(row.alias)
