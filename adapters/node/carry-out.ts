@@ -86,7 +86,7 @@ export function respond(
     const gone = { page: undefined, isPassedOver: false, isSoft: false }
     const decision = decide(gone, errand.asking, currentMs())
     if (decision.kind === 'wait' || decision.kind === 'forward') {
-      goToHandler(errand, { ...lookup, page: undefined }, decision)
+      goToHandler(errand, { ...lookup, page: undefined, lost: 'unusable' }, decision)
     } else if (decision.kind === 'leave') visit.leave(decision.reason, found, next)
   }
   let filled: MaybePromise<Buffer | undefined>

@@ -171,7 +171,7 @@ function carryOut(errand: Errand, found: PageLookup): void {
   const { place } = visit
   // A page with a hole that no engine has any more counts as not found.
   const isThere = found.page === undefined || isFillable(found.page, place.settings.holes)
-  const lookup = isThere ? found : { ...found, page: undefined }
+  const lookup = isThere ? found : ({ ...found, page: undefined, lost: 'unusable' } as const)
   const page = usable(errand, lookup.page)
   const isPassedOver = page === undefined && lookup.page !== undefined
   const decision = decide(

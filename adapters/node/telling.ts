@@ -79,7 +79,7 @@ export class Telling {
       alias: store.alias,
       outcome,
       ...(reason !== undefined && { reason }),
-      ...(this.#cause !== undefined && { cause: this.#cause }),
+      ...(reason === undefined && this.#cause !== undefined && { cause: this.#cause }),
     }
     responseChannel.publish(message)
   }

@@ -43,7 +43,7 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
   if (hits[0] !== undefined) return { cause: 'found', text: 'It is there, and fresh.' }
   const nowMs = Date.now()
   const trace = lost?.[0]
-  if (trace !== undefined) {
+  if (trace !== undefined && trace !== 'unusable') {
     const { code, text } =
       'tag' in trace ? dropped(trace.tag, undefined, nowMs) : expired(nowMs - trace.expiredAtMs)
     return { cause: code, text }

@@ -11,6 +11,7 @@ import type { Makings } from '../making/makings.js'
 import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import type { FragmentOutcome } from '../observe/channels.js'
+import type { Lost } from '../observe/remembered.js'
 import { mayBeStale } from '../staleness.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
@@ -277,7 +278,7 @@ export function seekerOf(
   const { cache, variant, ageing } = fragment
   const make = (look: Look | undefined, lead: Lead<Content>): MaybePromise<Attempt> => {
     const start = look === undefined ? undefined : beginner.begin(placed, look)
-    const lost = look?.lookup.lost?.[look.at]
+    const lost = look && (look.lookup.lost?.[look.at] ?? uselessnessOf(look.lookup.hits[look.at]))
     return chain(start, (begun) => {
       const known = begun === undefined || lost === undefined ? begun : { ...begun, lost }
       return new Attempt(fragment, known, parent, lead, startedMs, holes)
@@ -323,6 +324,13 @@ export function seekerOf(
     },
     make,
   }
+}
+
+/** Why what was found is not shown. */
+function uselessnessOf(hit: Hit | undefined): Lost | undefined {
+  if (hit === undefined) return undefined
+  const { staleSinceMs } = hit
+  return staleSinceMs === undefined ? 'unusable' : { expiredAtMs: staleSinceMs }
 }
 
 /** Looks up what was not found together with others. */

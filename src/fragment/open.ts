@@ -127,7 +127,9 @@ export function openHere(
   const flight = isFirst
     ? takeOff(variant.storedKey, fragment.tags, ageing, makings, parent)
     : undefined
-  const start = hasFailed ? undefined : startAtOnce(placed)
+  const begun = hasFailed ? undefined : startAtOnce(placed)
+  const isUnusable = hit !== undefined && value === undefined
+  const start = begun && isUnusable ? ({ ...begun, lost: 'unusable' } as const) : begun
   return new Attempt(
     fragment,
     start,

@@ -2,7 +2,8 @@
  * Why there was nothing to serve. `not-stored`: not since this process began, as far as it remembers. `expired`:
  * its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated. `removed`: it was deleted,
  * or its page or the whole cache dropped. `evicted`: it should still be there, so the store made room, was
- * restarted, or another process removed it. `other-version`: it is stored under another version or prefix.
+ * restarted, or another process removed it. `unusable`: what is stored has holes that
+ * nothing can fill here. `other-version`: it is stored under another version or prefix.
  * `other-variant`: of the same fragment or URL another variant is stored. `store-failed`: the store did not answer.
  */
 export type MissCode =
@@ -11,6 +12,7 @@ export type MissCode =
   | 'dropped'
   | 'removed'
   | 'evicted'
+  | 'unusable'
   | 'other-version'
   | 'other-variant'
   | 'store-failed'
@@ -50,6 +52,11 @@ export const STORE_FAILED: MissCause = {
 export const EVICTED: MissCause = {
   code: 'evicted',
   text: 'It should still be there: the store made room for others or was restarted, or another process removed it.',
+}
+
+export const UNUSABLE: MissCause = {
+  code: 'unusable',
+  text: 'What is stored has holes that nothing can fill here.',
 }
 
 export const OTHER_VERSION: MissCause = {

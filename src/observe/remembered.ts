@@ -10,6 +10,7 @@ import {
   OTHER_VERSION,
   otherVariant,
   removed,
+  UNUSABLE,
   type Ending,
   type MissCause,
 } from './miss-cause.js'
@@ -29,7 +30,7 @@ export interface Subject {
 }
 
 /** What a look-up found that is of no use any more: who ended it is not known. */
-export type Lost = { readonly tag: string } | { readonly expiredAtMs: number }
+export type Lost = { readonly tag: string } | { readonly expiredAtMs: number } | 'unusable'
 
 /** An entry that this process stored. */
 interface Remembered {
@@ -52,7 +53,7 @@ export interface LiveEntry {
 }
 
 /** What all caches of a process remember takes at most so many bytes. */
-export const REMEMBERED_BYTES = 8 * 1024 * 1024
+export const REMEMBERED_BYTES = 4 * 1024 * 1024
 
 const budget = new MemoBudget(REMEMBERED_BYTES)
 
@@ -69,7 +70,11 @@ const MAX_SHOWN = 40
 export class RememberedEntries {
   readonly #entries = new BoundedMemo<Remembered>(bytesOfRemembered, budget)
   /** The last entries of each fragment and URL. */
-  readonly #groups = new BoundedMemo<readonly Remembered[]>((all) => 16 + 8 * all.length, budget)
+  readonly #groups = new BoundedMemo<readonly Remembered[]>(
+    // They may be forgotten as entries, and are kept by this alone.
+    (all) => all.reduce((sum, one) => sum + bytesOfRemembered(one), 16),
+    budget,
+  )
   /** By stored tag. */
   readonly #invalidated = new BoundedMemo<Ending>(({ from = '' }) => 32 + bytesOfText(from), budget)
   #cleared: Ending | undefined
@@ -127,6 +132,7 @@ export class RememberedEntries {
     const nowMs = currentMs()
     const others = this.#groups.get(groupOf(subject)) ?? []
     const own = this.#entries.get(storedKey) ?? (isSure ? undefined : others.at(-1))
+    if (lost === 'unusable') return UNUSABLE
     if (lost !== undefined) {
       if ('expiredAtMs' in lost) {
         return (own && this.#endOf(own, nowMs)) ?? expired(Math.max(0, nowMs - lost.expiredAtMs))
@@ -225,13 +231,7 @@ function shown(text: string | undefined): string {
 }
 
 function bytesOfRemembered({ subject, storedKey, tags }: Remembered): number {
-  const { key, name, variant } = subject
-  return (
-    300 +
-    bytesOfText(key) +
-    bytesOfText(name) +
-    bytesOfText(storedKey) +
-    bytesOfTexts(variant) +
-    100 * tags.size
-  )
+  const { key, name, variant, route = '' } = subject
+  const texts = [key, name, route, storedKey].reduce((sum, text) => sum + bytesOfText(text), 0)
+  return 300 + texts + bytesOfTexts(variant) + 100 * tags.size
 }

@@ -20,7 +20,7 @@ export interface ResponseMessage {
   readonly outcome: ResponseOutcome
   /** Why the response was not stored, why the cache was not asked, or why the page is an expired one. */
   readonly reason?: Reason
-  /** Why no page answered it. Left out: one did, none was looked for, or it cannot be told. */
+  /** Why there was no page for it, of a `miss`. Left out: it cannot be told. */
   readonly cause?: MissCause
 }
 

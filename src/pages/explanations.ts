@@ -232,6 +232,10 @@ const CAUSES: Readonly<Record<MissCode, Told>> = {
     'The page should still have been there: the store made room, was restarted, or another process removed it.',
     'Give the store more memory, or store fewer variants.',
   ],
+  unusable: [
+    'The page that is stored has a hole that nothing can fill here. Now it is stored again.',
+    'Nothing, unless it stays so: then processes have different templates or engines.',
+  ],
   'other-version': [
     'The page is stored under another version or key prefix.',
     'Use the same `version` and `keyPrefix` in all processes.',

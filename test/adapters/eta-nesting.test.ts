@@ -283,6 +283,7 @@ describe('outcomes', () => {
         bodyMs: expect.any(Number) as number,
         durationMs: expect.any(Number) as number,
         template: '@page',
+        cause: { code: 'not-stored', text: expect.any(String) as string },
       },
     ])
     expect(messages[0]?.bodyMs).toBeGreaterThan(15)

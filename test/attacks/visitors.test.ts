@@ -507,7 +507,9 @@ describe.each(expressVersions)(
         await site.get(path)
         expect((await site.get(path)).cacheStatus).toMatch(/^fragcache; hit/)
         await pages.invalidate(site.origin + path)
-        expect((await site.get(path)).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
+        expect((await site.get(path)).cacheStatus).toBe(
+          'fragcache; fwd=uri-miss; stored; detail=removed',
+        )
       },
     )
   },
