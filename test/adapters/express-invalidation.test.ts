@@ -120,7 +120,10 @@ describe.each(oneExpress)('an invalidation in $version', ({ express }) => {
       ])
       cache.failing = false
       const back = await site.get('/p')
-      expect([back.text, back.cacheStatus]).toEqual(['new', expect.stringMatching(/; stored; detail=removed$/)])
+      expect([back.text, back.cacheStatus]).toEqual([
+        'new',
+        expect.stringMatching(/; stored; detail=removed$/),
+      ])
       const hit = await site.get('/p')
       expect([hit.text, hit.cacheStatus]).toEqual(['new', expect.stringMatching(/; hit/)])
     })
