@@ -31,7 +31,14 @@ const browserGlobals = Object.fromEntries(
 )
 
 export default defineConfig([
-  globalIgnores(['dist/', 'dist.*/', 'coverage/', 'docs/public/', 'docs/.vitepress/cache/', 'docs/.vitepress/dist/']),
+  globalIgnores([
+    'dist/',
+    'dist.*/',
+    'coverage/',
+    'docs/public/',
+    'docs/.vitepress/cache/',
+    'docs/.vitepress/dist/',
+  ]),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
