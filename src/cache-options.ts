@@ -84,6 +84,9 @@ export interface InvalidateOptions {
 
 const NO_TAGS: readonly string[] = []
 
+/** In place of options that are left out: there is nothing to check in them. */
+export const NO_OPTIONS: SetOptions = Object.freeze({})
+
 export const KEY_OPTIONS = ['version']
 export const GET_OPTIONS = ['version', 'default']
 export const TOUCH_OPTIONS = ['version', 'timeout']
@@ -114,6 +117,7 @@ export function checkFlag(name: string, flag: unknown): void {
 
 /** @throws TypeError: it is no object, or has an option that nobody knows. */
 export function checkOptions(options: unknown, known: readonly string[]): void {
+  if (options === NO_OPTIONS) return
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`options: ${show(options)} is no object; write for example { timeout: 60 }`)
   }
@@ -164,9 +168,10 @@ export function deadlineOf(
   return toDeadline(timeout, currentMs())
 }
 
-/** A value that is to be stored, whose tags are not known yet. */
+/** A value that is to be stored with tags whose versions are not known yet. */
 export interface RequestDraft extends StoreRequest {
   tags: TagVersions | undefined
+  readonly tagNames: readonly string[]
 }
 
 /** A value that is to be stored, without its tags. @throws TypeError: key, value or an option is wrong. */
@@ -187,7 +192,8 @@ export function toRequest(
   const { expiresAtMs, stamp } = toAgeing(deadlineOf(core, options), grace, undefined)
   // Written out: to copy an object takes longer than to make one.
   const subject = options.tags === undefined ? undefined : valueSubject(key)
-  return { storedKey, value, expiresAtMs, stamp, tags: undefined, ifAbsent, subject }
+  const tagNames = tagsOf(options)
+  return { storedKey, value, expiresAtMs, stamp, tags: undefined, tagNames, ifAbsent, subject }
 }
 
 /** What a value that depends on tags is remembered as. */

@@ -1,6 +1,5 @@
 import { CacheCore, exposeCore, type Composition } from './backend/core.js'
-import { Changes } from './backend/changes.js'
-import { IF_ADDED, IF_DELETED, IF_FOUND, IF_REMOVED, ONE_SET } from './backend/calls.js'
+import { IF_DELETED, IF_FOUND, IF_REMOVED } from './backend/calls.js'
 import type { Hit } from './backend/entries.js'
 import type { CacheStore } from './backend/store.js'
 import {
@@ -11,7 +10,7 @@ import {
   GET_OPTIONS,
   toInvalidating,
   KEY_OPTIONS,
-  tagsOf,
+  NO_OPTIONS,
   toRequest,
   TOUCH_OPTIONS,
   type GetOptions,
@@ -27,7 +26,7 @@ import type { Version } from './keys.js'
 import { releasesOver } from './making/lease.js'
 import { getMany, setMany } from './many.js'
 import type { ProducerContext } from './making/production.js'
-import { chain, isPromise } from './maybe-promise.js'
+import { isPromise } from './maybe-promise.js'
 import {
   resolveSettings,
   type CacheSettings,
@@ -38,13 +37,15 @@ import type { GivenEntries, Storable, StorableEntries } from './storable.js'
 import { checkTags } from './tags.js'
 import type { TypedCache } from './typed-cache.js'
 import {
+  ADD,
   checkStored,
+  DECR,
   dependOnFound,
+  INCR,
   isOfInterest,
-  isStored,
   lookUpUnguarded,
+  SET,
   Values,
-  tagged,
 } from './values.js'
 
 /**
@@ -76,7 +77,6 @@ export abstract class Cache {
   readonly settings: ResolvedSettings
 
   readonly #core: CacheCore
-  readonly #changes: Changes
   readonly #values: Values
 
   /**
@@ -92,7 +92,6 @@ export abstract class Cache {
     this.settings = resolveSettings(new.target.name, settings, known)
     this.#core = new CacheCore(this, settings.options ?? {}, known.server === true, store)
     exposeCore(this, this.#core)
-    this.#changes = new Changes(this.#core)
     this.#values = new Values(this.#core)
   }
 
@@ -151,16 +150,14 @@ export abstract class Cache {
    * @throws CacheBackendError `FRAGCACHE_VALUE_TOO_LARGE`: the old value is gone.
    * @remarks The tag versions are read before the value is written.
    */
-  async set<V>(key: string, value: V & Storable<V>, options: SetOptions = {}): Promise<void> {
+  async set<V>(
+    key: string,
+    value: V & Storable<V>,
+    options: SetOptions = NO_OPTIONS,
+  ): Promise<void> {
     const core = this.#core
     const request = toRequest(core, key, value, options)
-    const tags = tagsOf(options)
-    const store = () =>
-      chain(core.storeEntries([request]), ([outcome]) => {
-        checkStored(core, outcome, 'set', key)
-      })
-    const action = tagged(core, request, tags, store)
-    const stored = core.calls.run('set', [key], action, undefined, ONE_SET)
+    const stored = core.calls.one(SET, key, request)
     if (isPromise(stored)) await stored
     // Who asks from now on gets this, and not what a look-up found before.
     this.#values.detach(request.storedKey)
@@ -173,13 +170,13 @@ export abstract class Cache {
    *   was absent.
    * @remarks Atomic: of any number of callers, in any number of processes, one is told `true`.
    */
-  async add<V>(key: string, value: V & Storable<V>, options: SetOptions = {}): Promise<boolean> {
+  async add<V>(
+    key: string,
+    value: V & Storable<V>,
+    options: SetOptions = NO_OPTIONS,
+  ): Promise<boolean> {
     const core = this.#core
-    const request = toRequest(core, key, value, options, true)
-    const tags = tagsOf(options)
-    const add = () =>
-      chain(this.#changes.add(request), (outcome) => isStored(core, outcome, 'add', key))
-    return core.calls.run('add', [key], tagged(core, request, tags, add), false, IF_ADDED)
+    return core.calls.one(ADD, key, toRequest(core, key, value, options, true))
   }
 
   /**
@@ -193,7 +190,7 @@ export abstract class Cache {
     checkOptions(options, TOUCH_OPTIONS)
     const storedKey = this.#core.checkedKey(key, options.version)
     const expiresAtMs = deadlineOf(this.#core, options)
-    const touch = () => this.#changes.touch(storedKey, expiresAtMs)
+    const touch = () => this.#core.changes.touch(storedKey, expiresAtMs)
     return this.#core.calls.run('touch', [key], touch, false)
   }
 
@@ -211,7 +208,7 @@ export abstract class Cache {
     const storedKey = core.checkedKey(key, options.version)
     core.removing(storedKey)
     const expire = async () => {
-      const wasFresh = await this.#changes.expire(storedKey)
+      const wasFresh = await this.#core.changes.expire(storedKey)
       await core.store.confirmInvalidation('expire')
       return wasFresh
     }
@@ -224,7 +221,7 @@ export abstract class Cache {
   async delete(key: string, options: KeyOptions = {}): Promise<boolean> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.#core.checkedKey(key, options.version)
-    const remove = () => this.#changes.delete(storedKey)
+    const remove = () => this.#core.changes.delete(storedKey)
     return this.#core.calls.run('delete', [key], remove, false, IF_DELETED)
   }
 
@@ -301,29 +298,29 @@ export abstract class Cache {
    * @throws RangeError: the sum is beyond 2^53 - 1; the entry is unchanged.
    * @remarks Atomic.
    */
-  incr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
-    return this.#count('incr', key, delta, options)
+  incr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
+    return this.#count(INCR, key, delta, options)
   }
 
   /** Subtracts from a whole number; otherwise as {@link incr}. */
-  async decr(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
+  async decr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
     checkDelta(delta)
-    return this.#count('decr', key, -delta, options)
+    return this.#count(DECR, key, -delta, options)
   }
 
   async #count(
-    operation: string,
+    call: typeof INCR,
     key: string,
     delta: number,
     options: KeyOptions,
   ): Promise<number> {
     checkDelta(delta)
     checkOptions(options, KEY_OPTIONS)
-    const storedKey = this.#core.checkedKey(key, options.version)
-    const count = () => this.#changes.count(operation, storedKey, delta)
-    const counted = this.#core.calls.run(operation, [key], count, undefined)
+    const core = this.#core
+    const storedKey = core.checkedKey(key, options.version)
+    const counted = core.calls.one(call, key, { storedKey, delta })
     const sum = isPromise(counted) ? await counted : counted
-    if (sum === undefined) throw new CacheKeyNotFoundError(key, operation)
+    if (sum === undefined) throw new CacheKeyNotFoundError(key, call.operation)
     this.#values.detach(storedKey)
     return sum
   }
@@ -359,7 +356,7 @@ export abstract class Cache {
     const from = core.checkedKey(key, version)
     const to = core.checkedKey(key, target)
     const move = async () => {
-      const outcome = await this.#changes.move(from, to)
+      const outcome = await this.#core.changes.move(from, to)
       if (outcome === undefined) return false
       checkStored(core, outcome, operation, key)
       if (from !== to) this.#values.detach(to)

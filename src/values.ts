@@ -1,4 +1,11 @@
-import { ALL_OF_LOOKUP, IF_STORED, isStoreFailure } from './backend/calls.js'
+import {
+  ALL_OF_LOOKUP,
+  IF_ADDED,
+  IF_WRITTEN,
+  isStoreFailure,
+  ONE_SET,
+  type Call,
+} from './backend/calls.js'
 import { ownCopyOf } from './backend/complete-store.js'
 import type { CacheCore } from './backend/core.js'
 import type { Hit, Lookup } from './backend/entries.js'
@@ -62,20 +69,64 @@ export function versionsFor(core: CacheCore, tags: readonly string[]): MaybeProm
   })
 }
 
-/** What stores a request, with the versions of its tags as they are when it is called. */
-export function tagged<T>(
-  core: CacheCore,
-  request: RequestDraft,
-  tags: readonly string[],
-  store: () => MaybePromise<T>,
-): () => MaybePromise<T> {
-  if (tags.length === 0) return store
-  return () =>
-    chain(versionsFor(core, tags), (versions) => {
+/**
+ * A call that stores a value.
+ *
+ * @param write - Called when the versions of its tags have been read.
+ */
+function storing<T>(
+  call: Omit<Call<CacheCore, RequestDraft, T>, 'act'>,
+  write: (core: CacheCore, request: RequestDraft, key: string) => MaybePromise<T>,
+): Call<CacheCore, RequestDraft, T> {
+  const act = (core: CacheCore, request: RequestDraft, key: string): MaybePromise<T> => {
+    if (request.tagNames.length === 0) return write(core, request, key)
+    return chain(versionsFor(core, request.tagNames), (versions) => {
       request.tags = versions
-      return store()
+      return write(core, request, key)
     })
+  }
+  return { ...call, act }
 }
+
+/** @see Cache.set */
+export const SET = storing<void>(
+  { operation: 'set', fallback: undefined, counting: ONE_SET },
+  (core, request, key) => {
+    const written = core.storeEntry(request)
+    if (!isPromise(written)) return checkStored(core, written, 'set', key)
+    return written.then((outcome) => checkStored(core, outcome, 'set', key))
+  },
+)
+
+/** @see Cache.add */
+export const ADD = storing<boolean>(
+  { operation: 'add', fallback: false, counting: IF_ADDED },
+  (core, request, key) => {
+    const written = core.changes.add(request)
+    if (!isPromise(written)) return isStored(core, written, 'add', key)
+    return written.then((outcome) => isStored(core, outcome, 'add', key))
+  },
+)
+
+/** A call that adds to a number. */
+function counting(operation: string): Call<CacheCore, Addition, number | undefined> {
+  return {
+    operation,
+    act: ({ changes }, { storedKey, delta }) => changes.count(operation, storedKey, delta),
+    fallback: undefined,
+  }
+}
+
+/** What is added to what. */
+export interface Addition {
+  readonly storedKey: string
+  readonly delta: number
+}
+
+/** @see Cache.incr */
+export const INCR = counting('incr')
+/** @see Cache.decr */
+export const DECR = counting('decr')
 
 /** Whether a value was stored. @throws CacheBackendError: it is too large. */
 export function isStored(
@@ -115,7 +166,8 @@ export class Values {
 
   /** Lets what is being made for a key end for those who wait already; whoever comes later begins again. */
   detach(storedKey: string): void {
-    for (const made of [this.#made, this.#strict]) made.detach(storedKey)
+    this.#made.detach(storedKey)
+    this.#strict.detach(storedKey)
   }
 
   /** @see Cache.getOrSet */
@@ -210,9 +262,9 @@ function accessOf(core: CacheCore, strict: boolean): ValueAccess {
     deadline: (timeout) => deadlineOf(core, { timeout }),
     keep: async ({ key }, request, operation) => {
       const subject = request.tags === undefined ? undefined : valueSubject(key)
-      const store = () => core.storeEntries([{ ...request, subject }])
-      const [outcome] = await attempt<readonly WriteOutcome[]>([], () =>
-        calls.run(operation, [key], store, [], IF_STORED),
+      const store = () => core.storeEntry({ ...request, subject })
+      const outcome = await attempt<WriteOutcome>('failed', () =>
+        calls.run(operation, [key], store, 'failed', IF_WRITTEN),
       )
       return isStored(core, outcome, 'getOrSet', key)
     },

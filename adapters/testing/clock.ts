@@ -96,8 +96,14 @@ class WatchedCache {
   #watch(core: CacheCore): void {
     for (const inner of core.standsOn) this.#watch(inner)
     const { store } = core
+    const writeEntry = store.writeEntry.bind(store)
     const writeEntries = store.writeEntries.bind(store)
     const touchEntry = store.touchEntry.bind(store)
+    store.writeEntry = (entry) =>
+      chain(writeEntry(entry), (outcome) => {
+        if (outcome === 'stored') this.#ends.set(entry.key, entry.expiresAtMs)
+        return outcome
+      })
     store.writeEntries = (entries) =>
       chain(writeEntries(entries), (outcomes) => {
         entries.forEach(({ key, expiresAtMs }, i) => {
@@ -110,7 +116,7 @@ class WatchedCache {
         if (isThere) this.#ends.set(key, expiresAtMs)
         return isThere
       })
-    this.#unwatch.push(() => Object.assign(store, { writeEntries, touchEntry }))
+    this.#unwatch.push(() => Object.assign(store, { writeEntry, writeEntries, touchEntry }))
   }
 
   end(): void {

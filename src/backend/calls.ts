@@ -20,12 +20,58 @@ export interface Called {
 /** In place of the moment when something began. */
 export const UNTIMED = -1
 
-/** Runs the calls to one cache: guarded, counted, and told of to who listens. */
-export class Calls {
-  readonly #of: Called
+/**
+ * A kind of call about one key.
+ *
+ * @typeParam Of - What it is asked of.
+ * @typeParam Subject - The rest of what it is about.
+ */
+export interface Call<Of, Subject, T> {
+  readonly operation: string
+  readonly act: (of: Of, subject: Subject, key: string) => MaybePromise<T>
+  /** What `ignoreErrors` answers for a store that fails. */
+  readonly fallback: T
+  readonly counting?: Counting<T>
+}
 
-  constructor(of: Called) {
+/** Runs the calls to one cache: guarded, counted, and told of to who listens. */
+export class Calls<Of extends Called> {
+  readonly #of: Of
+
+  constructor(of: Of) {
     this.#of = of
+  }
+
+  /**
+   * Runs a call about one key of the public interface, as {@link run} does. Where the store answers at once and
+   * there is nothing to be reported, it costs no more than what it does.
+   */
+  one<Subject, T>(call: Call<Of, Subject, T>, key: string, subject: Subject): MaybePromise<T> {
+    const of = this.#of
+    const { operation, act, fallback, counting } = call
+    if (!of.answersAtOnce || !of.guard.isQuiet || of.settings.ignoreErrors || this.isTold) {
+      return this.run(operation, [key], () => act(of, subject, key), fallback, counting)
+    }
+    let result: MaybePromise<T>
+    try {
+      result = act(of, subject, key)
+    } catch (error) {
+      throw this.failedAtOnce(operation, key, error)
+    }
+    if (isPromise(result)) {
+      const answer = result
+      return this.observed(operation, [key], () => answer, counting)
+    }
+    this.#count(counting, result)
+    of.counts.add(operation, NO_LOOKUP)
+    return result
+  }
+
+  #count<T>(counting: Counting<T> | undefined, result: T): void {
+    if (counting === undefined) return
+    const { counts } = this.#of
+    if (counting.sets !== undefined) counts.sets += counting.sets(result)
+    if (counting.deletes !== undefined) counts.deletes += counting.deletes(result)
   }
 
   /**
@@ -74,8 +120,7 @@ export class Calls {
     const succeeded = (result: T) => {
       const durationMs = sinceMs(startedMs)
       if (isTimed) counts.reads.add(durationMs)
-      if (counting?.sets !== undefined) counts.sets += counting.sets(result)
-      if (counting?.deletes !== undefined) counts.deletes += counting.deletes(result)
+      this.#count(counting, result)
       const hits = counting?.hits?.(result) ?? 0
       const misses = counting?.hits === undefined ? 0 : keys.length - hits
       this.#end(operation, keys, { hits, misses, durationMs }, startedMs !== UNTIMED)
@@ -137,14 +182,14 @@ export class Calls {
   }
 
   /** What a look-up failed with that was not guarded; counts it, and tells of it. */
-  failedAtOnce(operation: LookupOperation, key: string, error: unknown): Error {
+  failedAtOnce(operation: string, key: string, error: unknown): Error {
     const failure = this.#of.guard.toFailure(operation, error)
     this.lookupFailed(operation, key, 0, failure)
     return failure
   }
 
   /** Counts a look-up that failed and was not run by {@link observed}, and tells of it. */
-  lookupFailed(operation: LookupOperation, key: string, durationMs: number, error: unknown): void {
+  lookupFailed(operation: string, key: string, durationMs: number, error: unknown): void {
     this.#end(operation, [key], { hits: 0, misses: 0, durationMs, error }, true)
   }
 
@@ -166,6 +211,8 @@ export class Calls {
 
 type Outcome = Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'>
 
+const NO_LOOKUP = { hits: 0, misses: 0 }
+
 const sinceMs = (startedMs: number): number =>
   startedMs === UNTIMED ? 0 : performance.now() - startedMs
 
@@ -175,6 +222,9 @@ export const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {
 }
 export const ONE_SET: Counting<unknown> = { sets: () => 1 }
 export const IF_ADDED: Counting<boolean> = { sets: (added) => (added ? 1 : 0) }
+export const IF_WRITTEN: Counting<WriteOutcome> = {
+  sets: (outcome) => (outcome === 'stored' ? 1 : 0),
+}
 export const IF_STORED: Counting<readonly WriteOutcome[]> = {
   sets: (outcomes) => outcomes.filter((outcome) => outcome === 'stored').length,
 }

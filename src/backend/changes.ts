@@ -1,6 +1,6 @@
 import { currentMs } from '../current-time.js'
 import { MisuseError, show } from '../errors.js'
-import { chain, type MaybePromise } from '../maybe-promise.js'
+import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { addIntegers } from '../serializer.js'
 import { withStamp, type Stamp } from '../stamp.js'
 import { toAgeing } from '../staleness.js'
@@ -39,18 +39,23 @@ export class Changes {
         hit === undefined ? 'stored' : 'refused',
       )
     }
-    return chain(this.#of.entries.store([request]), ([outcome = 'failed']) =>
-      outcome === 'refused' ? this.#addOverInvalidated(request) : outcome,
-    )
+    const added = this.#of.entries.storeOne(request)
+    if (isPromise(added)) return added.then((outcome) => this.#orOverInvalidated(request, outcome))
+    return this.#orOverInvalidated(request, added)
+  }
+
+  #orOverInvalidated(request: StoreRequest, outcome: WriteOutcome): MaybePromise<WriteOutcome> {
+    return outcome === 'refused' ? this.#addOverInvalidated(request) : outcome
   }
 
   /** An entry that its tags made a miss still lies in the store: replace exactly that one. */
   async #addOverInvalidated(request: StoreRequest): Promise<WriteOutcome> {
     const { storedKey } = request
     const [payload] = await this.#of.store.readEntries([storedKey])
-    if (payload === undefined) return this.#store(request)
+    const { entries } = this.#of
+    if (payload === undefined) return entries.storeOne(request)
     if (!(await this.#isInvalidated(storedKey, payload))) return 'refused'
-    return this.#store({ ...request, replacing: payload })
+    return entries.storeOne({ ...request, replacing: payload })
   }
 
   async #isInvalidated(storedKey: string, payload: unknown): Promise<boolean> {
@@ -61,11 +66,6 @@ export class Changes {
       return true
     }
     return (await this.#current(storedKey)) === undefined
-  }
-
-  async #store(request: StoreRequest): Promise<WriteOutcome> {
-    const [outcome = 'failed'] = await this.#of.entries.store([request])
-    return outcome
   }
 
   async #current(storedKey: string): Promise<Hit | undefined> {
@@ -136,9 +136,11 @@ export class Changes {
 
   /** Adds to a whole number. @returns The sum; `undefined`: there is no live entry. */
   count(operation: string, storedKey: string, delta: number): MaybePromise<number | undefined> {
-    return chain(this.#of.store.incrementEntry(storedKey, delta), (sum) =>
-      sum === null ? this.#addToOther(operation, storedKey, delta) : sum,
-    )
+    const counted = this.#of.store.incrementEntry(storedKey, delta)
+    const orOther = (sum: number | null | undefined) =>
+      sum === null ? this.#addToOther(operation, storedKey, delta) : sum
+    if (isPromise(counted)) return counted.then(orOther)
+    return counted === null ? this.#addToOther(operation, storedKey, delta) : counted
   }
 
   /** What is no raw whole number may still be one stored with tags: compare and set. */
@@ -167,7 +169,8 @@ export class Changes {
     if (from === to) return 'stored'
     this.#of.removing(from)
     const { value, tags, stamp } = hit
-    const outcome = await this.#store({ storedKey: to, value, expiresAtMs, tags, stamp })
+    const moved = { storedKey: to, value, expiresAtMs, tags, stamp }
+    const outcome = await this.#of.entries.storeOne(moved)
     if (outcome !== 'stored') return outcome
     await this.#of.store.removeEntries([from])
     this.#of.removing(from)

@@ -114,6 +114,11 @@ export class CompleteStore {
     })
   }
 
+  writeEntry(entry: WriteEntry<unknown>): MaybePromise<WriteOutcome> {
+    if (this.#own.writeEntry !== undefined) return this.#own.writeEntry(entry)
+    return chain(this.#store.writeEntries([entry]), ([outcome = 'failed']) => outcome)
+  }
+
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
     return this.#store.writeEntries(entries)
   }

@@ -13,6 +13,7 @@ import { LIMIT_MS, withinLimit } from '../time-limit.js'
 import type { Deadline } from '../timeout.js'
 import { ValueTypes } from '../value-types.js'
 import { ALL_OF_LOOKUP, Calls, IF_STORED } from './calls.js'
+import { Changes } from './changes.js'
 import { checkPacking, checkStore, CompleteStore } from './complete-store.js'
 import type {
   Beginning,
@@ -103,7 +104,8 @@ export class CacheCore {
   readonly store: CompleteStore
   readonly entries: Entries
   readonly guard: Guard
-  readonly calls: Calls
+  readonly calls: Calls<CacheCore>
+  readonly changes: Changes
   readonly removalListeners: RemovalListener[] = []
   /** How many entries were removed, or all of them, through this cache so far. */
   removals = 0
@@ -139,7 +141,8 @@ export class CacheCore {
     this.standsOn = standsOn
     this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)
     this.entries = entries ?? new StoredEntries(this)
-    this.calls = new Calls(this)
+    this.calls = new Calls<CacheCore>(this)
+    this.changes = new Changes(this)
   }
 
   /** The name the cache has in its `Caches`; empty for a cache in none. */
@@ -295,17 +298,30 @@ export class CacheCore {
     )
   }
 
+  /** As {@link Entries.storeOne}, and remembers what the request says it is of. */
+  storeEntry(request: StoreRequest): MaybePromise<WriteOutcome> {
+    const stored = this.entries.storeOne(request)
+    return request.subject === undefined
+      ? stored
+      : chain(stored, (outcome) => this.#remember(request, outcome))
+  }
+
   /** As {@link Entries.store}, and remembers what the requests say they are of. */
   storeEntries(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
     const stored = this.entries.store(requests)
     if (requests.every(({ subject }) => subject === undefined)) return stored
     return chain(stored, (outcomes) => {
-      requests.forEach(({ subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs }, i) => {
-        if (subject === undefined || outcomes[i] !== 'stored') return
-        this.remembered.stored(subject, storedKey, tags, stamp?.freshUntilMs ?? expiresAtMs)
-      })
+      requests.forEach((request, i) => this.#remember(request, outcomes[i] ?? 'failed'))
       return outcomes
     })
+  }
+
+  #remember(request: StoreRequest, outcome: WriteOutcome): WriteOutcome {
+    const { subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs } = request
+    if (subject !== undefined && outcome === 'stored') {
+      this.remembered.stored(subject, storedKey, tags, stamp?.freshUntilMs ?? expiresAtMs)
+    }
+    return outcome
   }
 
   /** Until when an entry lives: no longer than now if it is gone meanwhile, or the store fails. */
@@ -331,9 +347,8 @@ export class CacheCore {
       ifAbsent,
       replacing: this.store.packValue(replacing, undefined),
     }
-    const write = () => withinLimit(this.store.writeEntries([entry]))
-    const [outcome] = await this.guard.run(operation, write)
-    return outcome === 'stored'
+    const write = () => withinLimit(this.store.writeEntry(entry))
+    return (await this.guard.run(operation, write)) === 'stored'
   }
 
   /** Makes entries stored with any of these stored tags a miss, or stale. */

@@ -145,7 +145,9 @@ export interface Entries {
   giveUp(storedKey: string, claim: Claim, tookMs: number): MaybePromise<void>
   /** Whether what lies under a key is still a claim. */
   isStillClaimed(claim: Claim, lying: unknown): boolean
-  /** Writes entries. */
+  /** Writes an entry. What is past its deadline is removed, and counts as stored. */
+  storeOne(request: StoreRequest): MaybePromise<WriteOutcome>
+  /** Writes entries, in one round trip. */
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]>
 
   /**

@@ -126,6 +126,11 @@ export class Guard {
     return this.#outages.isLasting || this.#debts.size > 0
   }
 
+  /** Whether a call that succeeds has nothing to wait for, to report or to open again. */
+  get isQuiet(): boolean {
+    return this.#circuit === undefined && !this.#isClosed && !this.isFailing
+  }
+
   /** Whether the store is closed, or known to be down: who has time does not ask it, and so does not open it again. */
   get isOutOfReach(): boolean {
     return this.#isClosed || this.#circuit?.isOpen === true

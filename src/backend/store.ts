@@ -98,6 +98,8 @@ export interface ChangeListener {
 
 /** What a store of this package may do besides. */
 export interface OwnStore<Payload> extends CacheStore<Payload> {
+  /** As {@link writeEntries}, of one entry. Default: that. */
+  writeEntry?(entry: WriteEntry<Payload>): MaybePromise<WriteOutcome>
   /** Compresses what is written and inflates what is read, where that is not done by packing. */
   readonly format?: PayloadFormat | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */

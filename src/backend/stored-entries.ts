@@ -23,7 +23,7 @@ import { RecalledTags } from './recalled-tags.js'
 import type { WriteOutcome } from './store.js'
 import type { StoredKeys } from './stored-keys.js'
 import { TagCounters } from './tag-counters.js'
-import { writeRequests } from './write-requests.js'
+import { writeRequest, writeRequests } from './write-requests.js'
 
 /** What entries need of the cache that they are of. */
 export interface EntriesOf {
@@ -191,6 +191,10 @@ export class StoredEntries implements Entries {
 
   isStillClaimed(claim: Claim, lying: unknown): boolean {
     return this.#claims.isStill(claim, lying)
+  }
+
+  storeOne(request: StoreRequest): MaybePromise<WriteOutcome> {
+    return writeRequest(request, this.#of.store, this.#of.counts)
   }
 
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {

@@ -12,7 +12,9 @@ export function writeRequests(
   counts: Counts,
 ): MaybePromise<readonly WriteOutcome[]> {
   const [only] = requests
-  if (only !== undefined && requests.length === 1) return writeOne(only, store, counts)
+  if (only !== undefined && requests.length === 1) {
+    return chain(writeRequest(only, store, counts), (outcome) => [outcome])
+  }
   const kept = requests.filter(isKept)
   const gone = requests.filter((request) => !isKept(request))
   return chain(remove(gone, store), () => {
@@ -30,21 +32,29 @@ export function writeRequests(
   })
 }
 
-const ONE_STORED: readonly WriteOutcome[] = ['stored']
-
 /** The same of a single one, which is what most calls write. */
-function writeOne(
+export function writeRequest(
   request: StoreRequest,
   store: CompleteStore,
   counts: Counts,
-): MaybePromise<readonly WriteOutcome[]> {
-  if (!isKept(request)) return chain(remove([request], store), () => ONE_STORED)
-  const write = (payload: unknown) => store.writeEntries([toEntry(request, payload, store, counts)])
+): MaybePromise<WriteOutcome> {
+  if (!isKept(request)) return chain(remove([request], store), () => 'stored')
   const packed = store.packToWrite(request.value, withStamp(request.tags, request.stamp))
-  return chain(chain(packed, write), (outcomes) => {
-    if (!isOutdated(request, outcomes[0])) return outcomes
-    return chain(remove([request], store), () => outcomes)
-  })
+  const outcome = isPromise(packed)
+    ? packed.then((payload) => store.writeEntry(toEntry(request, payload, store, counts)))
+    : store.writeEntry(toEntry(request, packed, store, counts))
+  if (isPromise(outcome)) return outcome.then((written) => settled(request, written, store))
+  return settled(request, outcome, store)
+}
+
+/** Nothing outdated may be served instead of what is too large. */
+function settled(
+  request: StoreRequest,
+  outcome: WriteOutcome,
+  store: CompleteStore,
+): MaybePromise<WriteOutcome> {
+  if (!isOutdated(request, outcome)) return outcome
+  return chain(remove([request], store), () => outcome)
 }
 
 /** Whether what lay there is older than what was too large to take its place. */

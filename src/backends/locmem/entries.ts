@@ -9,7 +9,7 @@ import type {
 } from '../../backend/entries.js'
 import { judgeAge } from '../../backend/judge.js'
 import type { WriteOutcome } from '../../backend/store.js'
-import { writeRequests } from '../../backend/write-requests.js'
+import { writeRequest, writeRequests } from '../../backend/write-requests.js'
 import type { MaybePromise } from '../../maybe-promise.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../../tags.js'
 import { reportDamage } from '../../observe/channels.js'
@@ -91,6 +91,10 @@ export class MemoryEntries implements Entries {
   isStillClaimed(): boolean {
     // What it was begun with does not lie there.
     return false
+  }
+
+  storeOne(request: StoreRequest): MaybePromise<WriteOutcome> {
+    return writeRequest(request, this.#core.store, this.#core.counts)
   }
 
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
@@ -178,7 +182,7 @@ export class MemoryEntries implements Entries {
     if (tags !== undefined || stamp !== undefined) {
       payload = new Tagged(kept, this.versionsSince(counters, count), tags, stamp)
     }
-    this.#primitives.write({ key, payload, expiresAtMs })
+    this.#primitives.writeEntry({ key, payload, expiresAtMs })
   }
 }
 

@@ -60,10 +60,10 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   }
 
   writeEntries(entries: readonly WriteEntry<MemoryPayload>[]): WriteOutcome[] {
-    return entries.map((entry) => this.write(entry))
+    return entries.map((entry) => this.writeEntry(entry))
   }
 
-  write(entry: WriteEntry<MemoryPayload>): WriteOutcome {
+  writeEntry(entry: WriteEntry<MemoryPayload>): WriteOutcome {
     const { key, payload, expiresAtMs, ifAbsent, replacing } = entry
     const isAllowed =
       (ifAbsent !== true && replacing === undefined) || this.#isAllowed(key, ifAbsent, replacing)

@@ -111,6 +111,10 @@ export class TieredEntries implements Entries {
     })
   }
 
+  storeOne(request: StoreRequest): MaybePromise<WriteOutcome> {
+    return chain(this.store([request]), ([outcome = 'failed']) => outcome)
+  }
+
   store(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
     const keys = requests.map(({ storedKey }) => storedKey)
     return this.#near.change(
