@@ -173,6 +173,11 @@ export class CompleteStore {
     return payload instanceof Uint8Array ? payload.byteLength : undefined
   }
 
+  knownSizeOf(payload: unknown): number | undefined {
+    if (this.#own.knownSizeOf !== undefined) return this.#own.knownSizeOf(payload)
+    return this.sizeOfPayload(payload)
+  }
+
   onKeyFaults(storedKey: string, faults: readonly KeyFault[]): void {
     if (typeof this.#store.onKeyFaults === 'function') this.#store.onKeyFaults(storedKey, faults)
     else warnOfKey(storedKey, faults)

@@ -17,7 +17,7 @@ export interface Hit {
   /** Milliseconds since the epoch; `undefined`: it is fresh. Only told to who asks for stale ones. */
   readonly staleSinceMs?: number | undefined
   /**
-   * Where the value itself is kept in memory: the same object for as long as the entry has this value,
+   * Where the value itself is kept in memory: the same object for as long as there is the entry, whatever its value,
    * and given up with it.
    */
   readonly entry?: object | undefined

@@ -100,6 +100,8 @@ export interface ChangeListener {
 export interface OwnStore<Payload> extends CacheStore<Payload> {
   /** As {@link writeEntries}, of one entry. Default: that. */
   writeEntry?(entry: WriteEntry<Payload>): MaybePromise<WriteOutcome>
+  /** As {@link sizeOfPayload}, as far as nothing has to be counted for it. Default: that. */
+  knownSizeOf?(payload: Payload): number | undefined
   /** Compresses what is written and inflates what is read, where that is not done by packing. */
   readonly format?: PayloadFormat | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */

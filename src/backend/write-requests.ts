@@ -94,7 +94,7 @@ function toEntry(
   store: CompleteStore,
   counts: Counts,
 ): WriteEntry<unknown> {
-  const bytes = store.sizeOfPayload(payload)
+  const bytes = store.knownSizeOf(payload)
   if (bytes !== undefined) counts.bytesWritten = (counts.bytesWritten ?? 0) + bytes
   return replacing === undefined
     ? { key, payload, expiresAtMs, ifAbsent }

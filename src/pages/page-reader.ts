@@ -44,6 +44,8 @@ export const AUTHORIZATION: readonly string[] = ['authorization']
 export const NO_TAG_NAMES: readonly string[] = Object.freeze([])
 
 interface Decoded {
+  /** What the entry held when it was decoded: it may hold another page by now. */
+  readonly text: string
   readonly page: StoredResponse
   readonly bytes: number
 }
@@ -73,7 +75,7 @@ export class PageReader {
   /** Counts the events of pages, so that it is known which of them happened after a handler began. */
   moment = 0
   readonly #known: KnownUris
-  /** By the entry that holds the text, so that a page which is evicted or replaced is forgotten here too. */
+  /** By the entry that holds the text, so that a page which is evicted is forgotten here too. */
   readonly #decoded = new BoundedWeakMemo<object, Decoded>(({ bytes }) => bytes, decodedPages)
   /** By stored key: what is read again and has not changed is neither sent nor decoded again. */
   readonly #held = new BoundedMemo<HeldPage>(
@@ -251,10 +253,10 @@ export class PageReader {
     const { value, entry } = hit
     if (entry instanceof HeldPage) return entry.page
     const decoded = entry && this.#decoded.get(entry)
-    if (decoded !== undefined) return decoded.page
+    if (decoded !== undefined && decoded.text === value) return decoded.page
     const page = decodeStoredResponse(value, this.options.rfc9111)
     if (page === undefined || entry === undefined || typeof value !== 'string') return page
-    this.#decoded.set(entry, { page, bytes: bytesOfPage(page, value) })
+    this.#decoded.set(entry, { text: value, page, bytes: bytesOfPage(page, value) })
     return page
   }
 

@@ -6,12 +6,15 @@ interface Item extends Due {
   expiresAtMs: number | null
 }
 
-const itemOf = (expiresAtMs: number | null): Item => ({ expiresAtMs, deadlineAt: -1 })
+const itemOf = (expiresAtMs: number | null): Item => ({ expiresAtMs, dueMs: null, deadlineAt: -1 })
+
+/** By then everything has expired. */
+const ALL = Number.MAX_SAFE_INTEGER
 
 /** All deadlines, in the order the heap gives them. */
 function drain(heap: DeadlineHeap<Item>): (number | null)[] {
   const deadlines: (number | null)[] = []
-  for (let item = heap.first; item !== undefined; item = heap.first) {
+  for (let item = heap.expired(ALL); item !== undefined; item = heap.expired(ALL)) {
     deadlines.push(item.expiresAtMs)
     heap.remove(item)
   }
@@ -23,7 +26,7 @@ const byNumber = (a: number, b: number) => a - b
 describe('DeadlineHeap', () => {
   it('is empty at first', () => {
     const heap = new DeadlineHeap()
-    expect([heap.size, heap.first]).toEqual([0, undefined])
+    expect([heap.size, heap.expired(ALL)]).toEqual([0, undefined])
   })
 
   it('gives items in the order of their deadlines, whatever the order they came in', () => {
@@ -38,17 +41,18 @@ describe('DeadlineHeap', () => {
     )
   })
 
-  it('knows what is first after any additions, removals and other deadlines', () => {
+  it('knows what has expired first after any additions, removals and other deadlines', () => {
     const step = fc.record({
       what: fc.constantFrom('add', 'add', 'change', 'remove'),
       at: fc.nat(),
       deadline: fc.option(fc.nat(99), { nil: null }),
+      nowMs: fc.nat(120),
     })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
         const heap = new DeadlineHeap<Item>()
         const items: Item[] = []
-        for (const { what, at, deadline } of steps) {
+        for (const { what, at, deadline, nowMs } of steps) {
           const item = items[at % Math.max(1, items.length)]
           if (what === 'add' || item === undefined) {
             const added = itemOf(deadline)
@@ -63,10 +67,23 @@ describe('DeadlineHeap', () => {
           }
           const due = items.flatMap(({ expiresAtMs }) => expiresAtMs ?? []).sort(byNumber)
           expect(heap.size).toBe(due.length)
-          expect(heap.first?.expiresAtMs).toBe(due[0])
+          const first = due.find((one) => one <= nowMs)
+          expect(heap.expired(nowMs)?.expiresAtMs).toBe(first)
         }
       }),
     )
+  })
+
+  it('looks in one call at no more than a part of what was put off', () => {
+    const heap = new DeadlineHeap<Item>()
+    const items = Array.from({ length: 3000 }, () => itemOf(10))
+    for (const item of [...items, itemOf(20)]) heap.put(item)
+    for (const item of items) {
+      item.expiresAtMs = 30
+      heap.put(item)
+    }
+    const found = Array.from({ length: 5 }, () => heap.expired(25)?.expiresAtMs)
+    expect(found).toEqual([undefined, undefined, undefined, 20, 20])
   })
 
   it('keeps the order of tens of thousands', () => {

@@ -1,10 +1,16 @@
+import { isExpired, type Deadline } from '../../timeout.js'
+
 /** What has a deadline. */
 export interface Due {
-  /** Milliseconds since the epoch. */
-  readonly expiresAtMs: number | null
+  readonly expiresAtMs: Deadline
+  /** The heap's own note of a deadline that it had: it does not expire before. */
+  dueMs: Deadline
   /** The heap's own note of where it is; -1: it is in none. */
   deadlineAt: number
 }
+
+/** Items whose place one call corrects at most. */
+const MOST_STEPS = 1000
 
 /** An array that grows by pieces: to copy a long one takes long. */
 const PIECE_BITS = 12
@@ -12,7 +18,8 @@ const PIECE = 1 << PIECE_BITS
 
 /**
  * What has a deadline, ordered by it, so that what has expired is found without looking at the
- * others. Each change costs the logarithm of the size.
+ * others. Each change costs the logarithm of the size, but for a later deadline, which costs nothing: only once the
+ * earlier one has passed is the item put where it belongs.
  */
 export class DeadlineHeap<T extends Due> {
   readonly #pieces: T[][] = []
@@ -22,30 +29,36 @@ export class DeadlineHeap<T extends Due> {
     return this.#size
   }
 
-  /** Of what is in it, what expires first. */
-  get first(): T | undefined {
-    return this.#size === 0 ? undefined : this.#at(0)
+  /**
+   * Of what has expired, what did so first.
+   *
+   * @returns `undefined`: nothing has, or that is not known before this was called again.
+   */
+  expired(nowMs: number): T | undefined {
+    for (let steps = MOST_STEPS; steps > 0 && this.#size > 0; steps--) {
+      const first = this.#at(0)
+      if (!isExpired(first.dueMs, nowMs)) return undefined
+      if (first.dueMs === first.expiresAtMs) return first
+      first.dueMs = first.expiresAtMs
+      this.#sift(first)
+    }
+    return undefined
   }
 
   /** Takes note of an item's deadline, also of another one than it had; `null` is none. */
   put(item: T): void {
-    if (item.expiresAtMs === null) {
+    const { expiresAtMs, dueMs } = item
+    if (expiresAtMs === null) {
       this.remove(item)
       return
     }
+    if (item.deadlineAt >= 0 && expiresAtMs >= (dueMs as number)) return
+    item.dueMs = expiresAtMs
     if (item.deadlineAt < 0) {
       if (this.#size % PIECE === 0) this.#pieces.push([])
       this.#place(item, this.#size++)
     }
     this.#sift(item)
-  }
-
-  /** Puts an item in the place of another, which is in the heap no more. */
-  replace(before: T, item: T): void {
-    const at = before.deadlineAt
-    before.deadlineAt = -1
-    if (at >= 0) this.#place(item, at)
-    this.put(item)
   }
 
   remove(item: T): void {
@@ -71,11 +84,11 @@ export class DeadlineHeap<T extends Due> {
 
   /** Moves an item up or down to where it belongs. */
   #sift(item: T): void {
-    const deadline = item.expiresAtMs as number
+    const deadline = item.dueMs as number
     let at = item.deadlineAt
     while (at > 0) {
       const parent = this.#at((at - 1) >> 1)
-      if ((parent.expiresAtMs as number) <= deadline) break
+      if ((parent.dueMs as number) <= deadline) break
       this.#place(parent, at)
       at = (at - 1) >> 1
     }
@@ -85,12 +98,12 @@ export class DeadlineHeap<T extends Due> {
       let child = this.#at(next)
       if (next + 1 < this.#size) {
         const other = this.#at(next + 1)
-        if ((other.expiresAtMs as number) < (child.expiresAtMs as number)) {
+        if ((other.dueMs as number) < (child.dueMs as number)) {
           child = other
           next++
         }
       }
-      if ((child.expiresAtMs as number) >= deadline) break
+      if ((child.dueMs as number) >= deadline) break
       this.#place(child, at)
       at = next
     }

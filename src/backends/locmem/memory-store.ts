@@ -1,3 +1,4 @@
+import type { WriteEntry } from '../../backend/store.js'
 import { currentMs } from '../../current-time.js'
 import { isExpired, type Deadline } from '../../timeout.js'
 import { newEviction, type Eviction, type EvictionPolicy } from './eviction.js'
@@ -90,14 +91,18 @@ export class MemoryStore {
 
   /** The live entry of a key, which counts as used. What is dead goes. */
   get(owner: OwnedEntries, key: string): MemoryEntry | undefined {
-    const entry = this.#find(owner, key)
-    if (entry === undefined) return undefined
+    const entry = this.find(owner, key)
+    return entry === undefined || !this.isLive(entry) ? undefined : entry
+  }
+
+  /** Whether an entry is live. Then it counts as used, and otherwise goes. */
+  isLive(entry: MemoryEntry): boolean {
     if (isExpired(entry.expiresAtMs, currentMs()) || !this.#isCurrent(entry)) {
       this.#remove(entry)
-      return undefined
+      return false
     }
     this.#eviction.used(entry)
-    return entry
+    return true
   }
 
   #isCurrent({ payload, list }: MemoryEntry): boolean {
@@ -105,8 +110,11 @@ export class MemoryStore {
     return typeof payload !== 'object' || this.invalidations.isCurrent(list.home.owner, payload)
   }
 
-  /** Two key prefixes may come to the same stored key, and then it is the same entry. */
-  #find(owner: OwnedEntries, key: string): MemoryEntry | undefined {
+  /**
+   * The entry of a key, live or dead. Two key prefixes may come to the same stored key, and then it is the same
+   * entry.
+   */
+  find(owner: OwnedEntries, key: string): MemoryEntry | undefined {
     const own = owner.get(key)
     return own !== undefined || owner.size === this.#size ? own : this.#findElsewhere(key)
   }
@@ -122,22 +130,22 @@ export class MemoryStore {
   /**
    * Stores a value, which counts as a use of its key.
    *
+   * @param before - What {@link find} found.
    * @returns `false` if it alone is larger than everything may be.
    */
   set(
     owner: OwnedEntries,
-    key: string,
-    payload: MemoryPayload,
-    expiresAtMs: Deadline,
+    { key, payload, expiresAtMs }: WriteEntry<MemoryPayload>,
+    before: MemoryEntry | undefined,
     limits: MemoryLimits,
   ): boolean {
     const bytes = limits.maxBytes === Infinity ? 0 : sizeOf(key, payload)
     if (bytes > limits.maxBytes) return false
-    const before = this.#find(owner, key)
     if (before !== undefined) {
       const more = bytes === 0 ? 0 : bytes - sizeOf(key, before.payload)
       if (before.list.home === owner && this.#hasRoomFor(more, limits)) {
-        this.#eviction.used(owner.replace(before, payload, expiresAtMs))
+        owner.rewrite(before, payload, expiresAtMs)
+        this.#eviction.used(before)
         return true
       }
       before.list.home.remove(before)
@@ -237,8 +245,8 @@ export class MemoryStore {
     let gone = 0
     for (const owner of this.#homes) {
       for (; gone < count; gone++) {
-        const next = owner.nextToExpire
-        if (next === undefined || !isExpired(next.expiresAtMs, nowMs)) break
+        const next = owner.expired(nowMs)
+        if (next === undefined) break
         this.#remove(next)
       }
     }

@@ -7,6 +7,7 @@ import { sizeOf, type MemoryPayload } from './payload.js'
 export class MemoryEntry {
   older: MemoryEntry | undefined = undefined
   newer: MemoryEntry | undefined = undefined
+  dueMs: Deadline = null
   /** Its place among the deadlines; -1: it has none. */
   deadlineAt = -1
   /** Orders it among the entries of other owners; see {@link EntryList}. */
@@ -82,21 +83,6 @@ export class EntryList {
     this.#size--
   }
 
-  /** Puts an entry in the place of another. */
-  replace(before: MemoryEntry, entry: MemoryEntry): void {
-    const { older, newer } = before
-    entry.older = older
-    entry.newer = newer
-    if (older === undefined) this.oldest = entry
-    else older.newer = entry
-    if (newer === undefined) this.newest = entry
-    else newer.older = entry
-    entry.turn = before.turn
-    entry.uses = before.uses
-    before.older = undefined
-    before.newer = undefined
-  }
-
   /** Nothing is to hold what is dropped as a whole. */
   drop(): void {
     if (this.turns.latest === this) this.turns.latest = undefined
@@ -137,9 +123,9 @@ export class OwnedEntries {
     return this.#bytes
   }
 
-  /** What expires first. */
-  get nextToExpire(): MemoryEntry | undefined {
-    return this.#deadlines.first
+  /** As {@link DeadlineHeap.expired}. */
+  expired(nowMs: number): MemoryEntry | undefined {
+    return this.#deadlines.expired(nowMs)
   }
 
   get(key: string): MemoryEntry | undefined {
@@ -156,19 +142,12 @@ export class OwnedEntries {
     list.append(entry)
   }
 
-  /**
-   * Gives a key another value, by another entry in the place of the one it has.
-   *
-   * @returns The new entry: what was kept for the old value is found by it no more.
-   */
-  replace(before: MemoryEntry, payload: MemoryPayload, expiresAtMs: Deadline): MemoryEntry {
-    const { list, key } = before
-    const entry = new MemoryEntry(list, key, payload, expiresAtMs)
-    this.#byKey.set(key, entry)
-    this.#deadlines.replace(before, entry)
-    if (this.#countsBytes) this.#bytes += sizeOf(key, payload) - sizeOf(key, before.payload)
-    list.replace(before, entry)
-    return entry
+  /** Gives an entry another value and another deadline. */
+  rewrite(entry: MemoryEntry, payload: MemoryPayload, expiresAtMs: Deadline): void {
+    const { key, payload: before } = entry
+    if (this.#countsBytes) this.#bytes += sizeOf(key, payload) - sizeOf(key, before)
+    entry.payload = payload
+    this.expireAt(entry, expiresAtMs)
   }
 
   remove(entry: MemoryEntry): void {

@@ -46,7 +46,12 @@ export function sizeOf(key: string, payload: MemoryPayload): number {
 
 /** Bytes of a value alone. */
 export function sizeOfPayload(payload: MemoryPayload): number {
-  return sizeOfValue(isTagged(payload) ? payload.value : payload)
+  return sizeOfValue(untaggedOf(payload))
+}
+
+/** The value of a payload. */
+export function untaggedOf(payload: MemoryPayload): Untagged {
+  return isTagged(payload) ? payload.value : payload
 }
 
 function sizeOfValue(value: Untagged): number {
@@ -77,7 +82,7 @@ export function toUntagged(value: unknown, format: BinaryFormat): Untagged {
  */
 export function hitOf(payload: MemoryPayload, format: BinaryFormat, entry?: object): Hit {
   const tagged = isTagged(payload)
-  const kept = tagged ? payload.value : payload
+  const kept = untaggedOf(payload)
   const tags = tagged ? (payload.origin ?? payload.tags) : undefined
   return {
     value: isSerialized(kept) ? unpackWith(format.read, kept.bytes).value : kept,

@@ -7,7 +7,14 @@ import type { Deadline } from '../../timeout.js'
 import type { ValueTypes } from '../../value-types.js'
 import type { MemoryLimits, MemoryStore } from './memory-store.js'
 import type { MemoryEntry, OwnedEntries } from './owned-entries.js'
-import { hitOf, sizeOfPayload, toPayload, type MemoryPayload } from './payload.js'
+import {
+  hitOf,
+  isSerialized,
+  sizeOfPayload,
+  toPayload,
+  untaggedOf,
+  type MemoryPayload,
+} from './payload.js'
 
 /** What a making begins with: what lay under its key, and how much had been removed by then. */
 export class MemoryClaim {
@@ -64,22 +71,27 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   }
 
   writeEntry(entry: WriteEntry<MemoryPayload>): WriteOutcome {
-    const { key, payload, expiresAtMs, ifAbsent, replacing } = entry
-    const isAllowed =
-      (ifAbsent !== true && replacing === undefined) || this.#isAllowed(key, ifAbsent, replacing)
-    if (!isAllowed) return 'refused'
-    const isStored = this.memory.set(this.#owner, key, payload, expiresAtMs, this.#limits)
-    return isStored ? 'stored' : 'too_large'
+    const { key, ifAbsent = false, replacing } = entry
+    let before = this.memory.find(this.#owner, key)
+    if (ifAbsent || replacing !== undefined) {
+      if (before !== undefined && !this.memory.isLive(before)) before = undefined
+      if (!this.#isAllowed(key, before?.payload, ifAbsent, replacing)) return 'refused'
+    }
+    return this.memory.set(this.#owner, entry, before, this.#limits) ? 'stored' : 'too_large'
   }
 
-  #isAllowed(key: string, ifAbsent: boolean | undefined, replacing: unknown): boolean {
-    const kept = this.find(key)?.payload
+  #isAllowed(
+    key: string,
+    kept: MemoryPayload | undefined,
+    ifAbsent: boolean,
+    replacing: unknown,
+  ): boolean {
     const { removals } = this.memory
     if (isMemoryClaim(replacing)) {
       const isFree = kept === undefined && !removals.wasRemovedSince(key, replacing.count)
       return isFree || (kept !== undefined && kept === replacing.lying)
     }
-    const isAllowed = kept === undefined ? ifAbsent === true : Object.is(kept, replacing)
+    const isAllowed = kept === undefined ? ifAbsent : Object.is(kept, replacing)
     // Also once it has gone again, what was begun before it was changed must not take its place.
     if (isAllowed && kept !== undefined) removals.note(key)
     return isAllowed
@@ -122,6 +134,11 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
 
   sizeOfPayload(payload: MemoryPayload): number {
     return sizeOfPayload(payload)
+  }
+
+  knownSizeOf(payload: MemoryPayload): number | undefined {
+    const kept = untaggedOf(payload)
+    return isSerialized(kept) ? kept.bytes.byteLength : undefined
   }
 
   readServerStats(): ServerFigures {
