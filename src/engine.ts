@@ -8,7 +8,7 @@ import { renderHole } from './fragment/holes.js'
 import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
-import { personalNames, type PersonalNames } from './fragment/personal.js'
+import { noteNamesOfGiven, personalNames, type PersonalNames } from './fragment/personal.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
@@ -122,10 +122,14 @@ export class EngineCache {
    * `personal`) is noted when it is read, and what the tag's vary-on values do not name is refused, or not stored.
    * To be called where a body runs and not where a fragment is found.
    *
+   * @param varyOnNames - Those of the tag's that name a part of `variables`, and not a variable of the template's
+   *   own that has the same name, such as a loop's. Left out: all of them do.
    * @returns A stand-in for it; the same as is given, where nothing is watched.
    */
-  watch<T>(variables: T): T {
-    return this.#personal === undefined ? variables : this.#personal.watch(variables)
+  watch<T>(variables: T, varyOnNames?: readonly string[]): T {
+    if (this.#personal === undefined) return variables
+    if (varyOnNames !== undefined) noteNamesOfGiven(varyOnNames)
+    return this.#personal.watch(variables)
   }
 
   /** @internal What an included template is given: see {@link PersonalNames.merge}. */

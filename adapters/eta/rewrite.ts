@@ -109,7 +109,7 @@ class Rewriter {
   readonly #template: string | undefined
   readonly #exposed: boolean
   readonly #open: (OpenTag | OpenHole)[] = []
-  /** Reads what is declared where; only in a template with nocache. */
+  /** Reads what is declared where; only where that matters. */
   readonly #reader: ScopeReader | undefined
   /** By where they begin. */
   readonly #holes = new Map<number, Hole>()
@@ -136,7 +136,7 @@ class Rewriter {
     this.#lines = source === undefined ? undefined : new LineFinder(source, config)
     this.#template = template
     this.#exposed = ast.some((node) => typeof node !== 'string' && /\b__eta\b/.test(codeOf(node)))
-    this.#reader = ast.some(isNocache) ? new ScopeReader() : undefined
+    this.#reader = config.useWith || ast.some(isNocache) ? new ScopeReader() : undefined
   }
 
   rewrite(): AstNode[] {
@@ -302,12 +302,17 @@ class Rewriter {
     this.#rewritten[tag.at] = { ...begin, val: beginCode(variable, site, tag.args, this.#config) }
   }
 
-  #siteCode({ args, position, awaits, nests }: OpenTag): string {
+  #siteCode({ args, position, scope, awaits, nests }: OpenTag): string {
     const { fragment = '', line } = position
     const data = `${this.#config.varName}.`
     const varyOnNames = args.varyOn
       .flatMap(({ text }) => namesIn(text))
-      .map((name) => (name.startsWith(data) ? name.slice(data.length) : name))
+      .flatMap((name) => {
+        if (name.startsWith(data)) return [name.slice(data.length)]
+        // Any other is the template's own, unless it reads its data by names alone.
+        const [first = ''] = name.split('.')
+        return this.#config.useWith && scope?.find(first) === undefined ? [name] : []
+      })
     const tag: CompiledTag = {
       fragment,
       line,

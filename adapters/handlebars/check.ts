@@ -157,7 +157,7 @@ class Checker {
     this.#checkKeywords(node, at)
     if (params.length === 2) return
     this.#parsed.names?.add(name)
-    const names = variablesIn(params.slice(2))
+    const names = variablesIn(params.slice(2), blockParams)
     if (names.length > 0) this.#varyOn[placeOf(String(name.value), position.line)] = names
   }
 

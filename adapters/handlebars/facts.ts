@@ -12,7 +12,7 @@ export interface TemplateFacts {
   /** Whether it names any by an expression. */
   readonly namesByExpression: boolean
   readonly holes: Readonly<Record<string, HoleFacts>>
-  /** The variables that the vary-on values of its cache tags name, by {@link placeOf}. */
+  /** The variables that the vary-on values of its cache tags name, as they are written, by {@link placeOf}. */
   readonly varyOn?: Readonly<Record<string, readonly string[]>>
 }
 

@@ -2,7 +2,7 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import { isMerged } from '../../src/fragment/personal.js'
+import { isMerged, ownNamesIn, plainOf } from '../../src/fragment/personal.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
@@ -10,7 +10,7 @@ import type { DataFrame, HelperOptions, Program } from './engine.js'
 import { placeOf } from './facts.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
-import { runBody, takeInputs, templateOf } from './instrument.js'
+import { depthsOf, runBody, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
 import { Template } from './template.js'
@@ -53,6 +53,8 @@ export function makeHelper(
     return renderTag(fragment, new Block(engine, tag, body, context, options.data, holes))
   }
 }
+
+type Data = Readonly<Record<string, unknown>> | undefined
 
 /** The block of a tag that is being rendered. */
 class Block implements TagBody {
@@ -97,9 +99,29 @@ class Block implements TagBody {
       return kept === undefined ? body(context) : body(context, { data: kept })
     const data = kept ?? this.#data
     const root = data === undefined ? this.#page?.context : data.root
+    const names = this.#namesOfGiven(root)
     return runBody(body, context, data, (one) =>
-      one === root || isMerged(one) ? engine.watch(one) : one,
+      one === root || isMerged(one) ? engine.watch(one, names) : one,
     )
+  }
+
+  /** What the vary-on values name of what the page was given, rather than of what a block is of. */
+  #namesOfGiven(root: unknown): readonly string[] {
+    return (this.#tag.varyOnNames ?? []).flatMap((written) => {
+      const [, steps = '', name = ''] = /^(@root\.|(?:\.\.\/)*)(.*)$/.exec(written) ?? []
+      const [first = ''] = name.split('.')
+      const holder = steps.startsWith('@') ? root : this.#holderOf(first, steps.length / 3)
+      const isGiven = plainOf(holder) === plainOf(root)
+      return isGiven || ownNamesIn(holder)?.includes(first) === false ? [name] : []
+    })
+  }
+
+  /** What a name is read from, so many blocks further out. */
+  #holderOf(name: string, depth: number): unknown {
+    const depths = depthsOf(this.#body)
+    if (depth > 0) return depths[depth]
+    if (templateOf(this.#body)?.isCompat !== true) return this.#context
+    return depths.find((one) => (plainOf(one) as Data)?.[name] !== undefined)
   }
 
   keepBody(): () => string {

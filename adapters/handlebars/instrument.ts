@@ -69,6 +69,11 @@ export function templateOf(body: object): Template | undefined {
   return (body as Marked<object>)[TEMPLATE]
 }
 
+/** What the blocks around a body are of, from the inside out; none where its template does not look at them. */
+export function depthsOf(body: object): readonly unknown[] {
+  return (body as Marked<object>)[AROUND]?.depths ?? []
+}
+
 /**
  * Runs a body with what it sees changed.
  *

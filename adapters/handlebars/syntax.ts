@@ -64,13 +64,23 @@ export function sliceLines(lines: readonly string[], { loc }: Node): string | un
   return taken.join('\n')
 }
 
-/** The variables that expressions name, such as `user.id`, from the top of what a template is given. */
-export function variablesIn(expressions: readonly Node[]): string[] {
+/**
+ * The variables that expressions name, and whose: `user.id` of what a block is of, `../user.id` of one around, and
+ * `@root.user.id` of the page. A block's parameters are none.
+ */
+export function variablesIn(
+  expressions: readonly Node[],
+  blockParams: readonly string[],
+): string[] {
   return expressions.flatMap((one): string[] => {
-    const { type, parts = [], data, params = [], hash } = one
-    const inside = variablesIn([...params, ...(hash?.pairs ?? []).map(({ value }) => value)])
-    if (type !== 'PathExpression') return inside
-    const path = data === true && parts[0] === 'root' ? parts.slice(1) : parts
-    return path.length === 0 ? inside : [path.join('.'), ...inside]
+    const { type, parts = [], depth = 0, data, params = [], hash } = one
+    const values = (hash?.pairs ?? []).map(({ value }) => value)
+    const inside = variablesIn([...params, ...values], blockParams)
+    const [first = ''] = parts
+    if (type !== 'PathExpression' || parts.length === 0) return inside
+    const isOwn = depth === 0 && !isScoped(one) && blockParams.includes(first)
+    if (data === true ? first !== 'root' : isOwn) return inside
+    const steps = data === true ? '@' : '../'.repeat(depth)
+    return [steps + parts.join('.'), ...inside]
   })
 }

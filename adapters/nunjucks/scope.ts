@@ -45,6 +45,15 @@ export class Scope {
   }
 }
 
+/** Whether a name means a variable of the context rather than a loop's or a macro's. */
+export function isOfContext(name: string, inner: NunjucksFrame): boolean {
+  for (let at: NunjucksFrame | undefined = inner; at !== undefined; at = at.parent) {
+    // What is set for a whole template is a variable of its context too.
+    if (at.variables[name] !== undefined) return at.topLevel
+  }
+  return true
+}
+
 function frameOf(variables: Variables, runtime: Runtime): NunjucksFrame {
   const frame = new runtime.Frame()
   for (const name in variables) frame.variables[name] = variables[name]

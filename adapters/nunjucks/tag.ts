@@ -13,7 +13,7 @@ import type {
 } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
 import type { Holes } from './holes.js'
-import { Scope } from './scope.js'
+import { isOfContext, Scope } from './scope.js'
 import type { CallerUse } from './read-body.js'
 import type { TemplateNames } from './templates.js'
 
@@ -183,8 +183,16 @@ class TagCall implements TagBody {
   }
 
   #render(scope: Scope): string {
-    const variables = this.#around.cache.watch(scope.variables)
+    const variables = this.#around.cache.watch(scope.variables, this.#namesOfGiven)
     return renderBody(this.#body, this.#context, this.#runtime, scope, variables, this.#tag.site)
+  }
+
+  /** What the vary-on values name of what the page was given, rather than of a loop's or a macro's variables. */
+  get #namesOfGiven(): readonly string[] | undefined {
+    return this.#tag.site.varyOnNames?.filter((name) => {
+      const [first = ''] = name.split('.')
+      return isOfContext(first, this.#frame)
+    })
   }
 
   /** Keeps what the body needs, to render it after its template is done. */

@@ -2,7 +2,7 @@ import { AsyncSlot } from '../async-slot.js'
 import { currentFrame, type Frame } from '../making/frame.js'
 import { faults } from './faults.js'
 import type { TagValues } from './spec.js'
-import { TemplateFrame, templateFramesAround, type FramedFragment } from './template-frame.js'
+import { isOfFragment, templateFramesAround, type FragmentFrame } from './template-frame.js'
 
 /** Tags are never nested so deep in each other's values: more are left over from values that threw. */
 const MAX_DEPTH = 32
@@ -83,26 +83,23 @@ export function noteRead(input: string): void {
   if (last >= 0 && framesAround[last] === frame) (reads[last] ??= new Set()).add(input)
   const own = waiting.current
   if (own !== undefined && own.frame === frame) (own.read ??= new Set()).add(input)
-  noteUndeclared(input, ({ declared }) => declared?.has(input) === true)
+  noteUndeclared(input, ({ fragment }) => fragment.declared?.has(input) === true)
 }
 
 /**
  * Keeps what is being made from being stored, as far as it does not declare what was read for it.
  *
- * @param declares - Whether a fragment's vary-on tells by what was read.
+ * @param declares - Whether the vary-on of a frame's fragment tells by what was read.
  * @throws CacheTagError: a fragment does not, and its rules are strict.
  */
-export function noteUndeclared(
-  input: string,
-  declares: (fragment: FramedFragment) => boolean,
-): void {
+export function noteUndeclared(input: string, declares: (frame: FragmentFrame) => boolean): void {
   let guilty: Error | undefined
   let isUnfit = false
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
-    const fragment = at instanceof TemplateFrame ? at.fragment : undefined
-    if (fragment !== undefined && !declares(fragment)) {
+    if (isOfFragment(at) && !declares(at)) {
+      const { settings, site } = at.fragment
       isUnfit = true
-      if (fragment.settings.strict) guilty ??= faults.undeclaredRead(input, fragment.site)
+      if (settings.strict) guilty ??= faults.undeclaredRead(input, site)
     }
     if (isUnfit) at.isUnfit = true
   }

@@ -1,7 +1,12 @@
 import { show } from '../errors.js'
 import { currentFrame, runSyncIn } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
-import { TemplateFrame, templateFramesAround, type FramedFragment } from './template-frame.js'
+import {
+  isOfFragment,
+  templateFramesAround,
+  type FragmentFrame,
+  type TemplateFrame,
+} from './template-frame.js'
 import { warnOfFragment } from './warnings.js'
 
 /** A name of what templates are given, or of a part of it. */
@@ -34,6 +39,18 @@ interface Copied {
 
 /** What was copied while a body runs, by its frame. */
 const copied = new WeakMap<TemplateFrame, Copied[]>()
+
+/** The names among its vary-on values that are not of the template's own variables, by the frame of a body. */
+const namesOfGiven = new WeakMap<TemplateFrame, readonly string[]>()
+
+/**
+ * Says which variables of what its template was given the vary-on values of the body that runs now name. Where it is
+ * not said, all names among them count.
+ */
+export function noteNamesOfGiven(names: readonly string[]): void {
+  const [frame] = templateFramesAround(currentFrame())
+  if (frame !== undefined) namesOfGiven.set(frame, names)
+}
 
 /**
  * What differs per visitor in what templates are given, by its names.
@@ -293,7 +310,13 @@ export function copyOf<T extends object>(variables: T): T {
 
 /** Whether these are variables that {@link PersonalNames.merge} made. */
 export function isMerged(variables: unknown): boolean {
-  return typeof variables === 'object' && variables !== null && copies.has(plainOf(variables))
+  return ownNamesIn(variables) !== undefined
+}
+
+/** The names that {@link PersonalNames.merge} gave other values; `undefined`: it did not make these. */
+export function ownNamesIn(variables: unknown): readonly string[] | undefined {
+  if (typeof variables !== 'object' || variables === null) return undefined
+  return copies.get(plainOf(variables))
 }
 
 function hasNoClass(value: object): boolean {
@@ -377,7 +400,7 @@ function join(names: Names, others: Names): Names {
 }
 
 function noteRead(path: string, value: unknown): void {
-  noteUndeclared(path, (fragment) => declares(fragment, path))
+  noteUndeclared(path, (frame) => declares(frame, path))
   if (isThere(value)) noteFound()
 }
 
@@ -387,23 +410,22 @@ function isThere(value: unknown): boolean {
 }
 
 /** Whether a tag's vary-on names what is read, a part of it, or what it is a part of. */
-function declares({ declared, site }: FramedFragment, path: string): boolean {
+function declares(frame: FragmentFrame, path: string): boolean {
+  const { declared, site } = frame.fragment
   if (declared?.has(path) === true) return true
-  return (
-    site.varyOnNames?.some(
-      (name) => name === path || name.startsWith(`${path}.`) || path.startsWith(`${name}.`),
-    ) ?? false
+  const names = namesOfGiven.get(frame) ?? site.varyOnNames ?? []
+  return names.some(
+    (name) => name === path || name.startsWith(`${path}.`) || path.startsWith(`${name}.`),
   )
 }
 
 function warnOfRead(path: string, value: unknown): void {
   if (!isThere(value)) return
   for (let at = currentFrame(); at !== undefined; at = at.parent) {
-    const fragment = at instanceof TemplateFrame ? at.fragment : undefined
-    if (fragment === undefined || declares(fragment, path)) continue
+    if (!isOfFragment(at) || declares(at, path)) continue
     warnOfFragment(
       { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
-      fragment.site,
+      at.fragment.site,
       path,
       `its body reads ${show(path)}, which its vary-on values do not name, so that what one user sees may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
     )

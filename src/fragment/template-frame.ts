@@ -68,6 +68,13 @@ export class TemplateFrame extends Frame {
   }
 }
 
+/** The frame of a fragment that is stored. */
+export type FragmentFrame = TemplateFrame & { readonly fragment: FramedFragment }
+
+export function isOfFragment(frame: Frame): frame is FragmentFrame {
+  return frame instanceof TemplateFrame && frame.fragment !== undefined
+}
+
 /** The template frames around, from the inside out. */
 export function* templateFramesAround(frame: Frame | undefined): Generator<TemplateFrame> {
   for (let at = frame; at !== undefined; at = at.parent) if (at instanceof TemplateFrame) yield at
