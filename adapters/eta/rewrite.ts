@@ -7,7 +7,7 @@ import {
   type TagArguments,
 } from '../../src/fragment/arguments.js'
 import { faults } from '../../src/fragment/faults.js'
-import { namesIn } from '../../src/fragment/personal.js'
+import { namesIn } from '../../src/fragment/expression-names.js'
 import { templateSource } from './digest.js'
 import { etaFaults } from './faults.js'
 import { HOLES, type CompiledHole, type CompiledTag, type TemplateSource } from './compiled.js'

@@ -100,6 +100,11 @@ export class Facts {
     return storeRefusal(response, this.watch.visitor, currentMs(), place.settings)
   }
 
+  /** Whether the page is to be kept for all, going by its headers so far. */
+  get isForAll(): boolean {
+    return this.refusal() === undefined && !this.#variesOnVisitor
+  }
+
   get isFilled(): boolean {
     return this.holes?.isFilled === true
   }
@@ -115,9 +120,12 @@ export class Facts {
   get #isUnfit(): boolean {
     readCopied(this.frame)
     if (this.frame.isUnfit) return true
-    if (!this.frame.tellsOfUser) return false
+    return this.frame.tellsOfUser && !this.#variesOnVisitor
+  }
+
+  get #variesOnVisitor(): boolean {
     const { names } = parseVary(this.around.res.getHeader('Vary'))
-    return !names.some((name) => name === 'cookie' || name === 'authorization')
+    return names.some((name) => name === 'cookie' || name === 'authorization')
   }
 
   #holesAtHeaders(first: First | undefined): HolesInside {

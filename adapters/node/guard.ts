@@ -156,11 +156,11 @@ function note({ inputs }: Rule): void {
 }
 
 /** Notes that a per-user value was found; one that is empty, such as no user, tells nothing. */
-function noteValue({ isPerUser }: Rule, value: unknown): void {
+function noteValue({ isPerUser, inputs }: Rule, value: unknown): void {
   // For a method its result counts.
   if (!isPerUser || !value || typeof value === 'function') return
   if (Array.isArray(value) && value.length === 0) return
-  noteFound()
+  noteFound(inputs[0] ?? '')
 }
 
 const targets = new WeakMap<object, object>()

@@ -42,6 +42,11 @@ export interface CommonOptions<Req, A extends string = string> {
    * name. Default: none.
    */
   readonly personal?: readonly string[] | undefined
+  /**
+   * Whether such a read, of a page that is to be kept, throws in its template in place of keeping the page from being
+   * stored: for development and tests. Default `false`.
+   */
+  readonly strict?: boolean | undefined
   /** Response headers that are not stored, since they are set for each request, such as a request's id. */
   readonly excludeHeaders?: readonly string[] | undefined
   /** Whether responses have a `Cache-Status`, which says how they came about. Default `true`. @see RFC 9211 */

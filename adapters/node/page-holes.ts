@@ -66,6 +66,7 @@ class RenderFrame extends TemplateFrame {
       isLeased: page.holdsLease,
       holes,
       watcher: page.watcher,
+      foundFault: page.foundFault,
     })
     this.hold = page.hold
   }

@@ -2,7 +2,8 @@ import { currentMs } from '../../src/current-time.js'
 import type { Forward } from '../../src/http/cache-status.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
-import { ProducerTimeoutError } from '../../src/errors.js'
+import { ProducerTimeoutError, type CacheTagError } from '../../src/errors.js'
+import { faults } from '../../src/fragment/faults.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
@@ -79,11 +80,16 @@ export class PageMaking {
     const isKnownToRead = () => store.cookieReaders.has(request.uri, this.#route)
     this.watch = new VisitorWatch(req, res, request, settings, isPerUser, outerWatch, isKnownToRead)
     this.conditions = new AskedConditions(req)
+    const faultOf = (input: string): CacheTagError | undefined => {
+      const isKept = this.#stage.kind === 'open' && isCurrent() && this.#facts.isForAll
+      return isKept ? faults.readInPage(input) : undefined
+    }
     this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, {
       isLeased,
       isLimited: settings.bubbleTimeout,
       holeFault: holeFault(settings.holes),
       watcher: settings.personal,
+      foundFault: settings.strict ? faultOf : undefined,
     })
     lead?.flight.beginMaking(this.frame, { versions: NO_VERSIONS, claim: lookup.lying })
     this.#depend(lookup.tags)

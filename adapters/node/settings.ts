@@ -83,6 +83,7 @@ export interface Settings extends AsGiven {
   readonly holes: PageHoleOptions | undefined
   /** What differs per visitor in what templates of pages are given. */
   readonly personal: PersonalNames | undefined
+  readonly strict: boolean
   /** How long a handler may take. */
   readonly producerTimeoutMs: ProducerTimeout
   readonly lock: Lock
@@ -162,6 +163,7 @@ const OPTIONS = {
   ),
   bubbleTimeout: isBoolean,
   personal: listOf(must(isPersonalPath, "a name such as 'user' or 'session.cart'"), "['user']", 0),
+  strict: isBoolean,
   lock: must(
     (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
     'true, false or an object such as { wait: 5, lease: 10 }',
@@ -232,6 +234,7 @@ export function resolveOptions(
     holes,
     bubbleTimeout = false,
     personal,
+    strict = false,
     lock = false,
     earlyRefresh,
     producerTimeoutMs,
@@ -268,6 +271,7 @@ export function resolveOptions(
     holes: holes === undefined ? undefined : resolveHoles(holes),
     bubbleTimeout,
     personal: personalNamesOfPages(personal),
+    strict,
     lock: resolveLock(lock, waitSeconds),
     earlyRefresh: naming('responseCache', () => toBeta(earlyRefresh)),
     producerTimeoutMs: naming('responseCache', () => toProducerTimeout(producerTimeoutMs)),

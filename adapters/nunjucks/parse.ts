@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
-import { namesIn } from '../../src/fragment/personal.js'
+import { namesIn } from '../../src/fragment/expression-names.js'
 import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
 import { isEndOfHoles, parseEndOfHoles, parseHole } from './parse-hole.js'

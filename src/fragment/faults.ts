@@ -194,6 +194,11 @@ export const faults = {
       position,
     ),
 
+  readInPage: (input: string): CacheTagError =>
+    new CacheTagError(
+      `the page's template reads ${show(input)} outside of nocache, and the page is to be kept: one user's output would reach others; move that part into nocache, let the page say Vary: Cookie or Cache-Control: private, or leave out the option strict of responseCache and it is not stored`,
+    ),
+
   undeclaredRead: (input: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
       `its body reads ${show(input)}, which is not in its vary-on: one user's output would reach others; add what is read to its vary-on, move that part into nocache, or give the option strict: false and it is not stored`,

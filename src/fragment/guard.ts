@@ -103,16 +103,27 @@ export function noteUndeclared(input: string, declares: (frame: FragmentFrame) =
     }
     if (isUnfit) at.isUnfit = true
   }
-  if (guilty === undefined) return
+  refuse(guilty)
+}
+
+function refuse(fault: Error | undefined): void {
+  if (fault === undefined) return
   // `endVaryOn` is not called for those that the error is thrown through.
   forget()
-  throw guilty
+  throw fault
 }
 
 /**
  * Records that a per-user input that was read has a value, which may show in what is being made. The page
  * around is then per-user, even if the fragment declared the input.
+ *
+ * @throws CacheTagError: the page is to be kept, and its rules are strict.
  */
-export function noteFound(): void {
-  for (const at of templateFramesAround(currentFrame())) at.tellsOfUser = true
+export function noteFound(input: string): void {
+  let guilty: Error | undefined
+  for (const at of templateFramesAround(currentFrame())) {
+    at.tellsOfUser = true
+    guilty ??= at.foundFault?.(input)
+  }
+  refuse(guilty)
 }

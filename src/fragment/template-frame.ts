@@ -29,6 +29,8 @@ export interface Purpose {
   readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
   /** Notes which of its variables a page's template reads. */
   readonly watcher?: VariablesWatcher | undefined
+  /** The error for a per-user input that is found in a page, if it may not be. */
+  readonly foundFault?: ((input: string) => CacheTagError | undefined) | undefined
 }
 
 /** Gives templates a stand-in for their variables. */
@@ -52,6 +54,7 @@ export class TemplateFrame extends Frame {
   readonly storedKey: string | undefined
   readonly holeFault: ((position: TagPosition) => CacheTagError) | undefined
   readonly watcher: VariablesWatcher | undefined
+  readonly foundFault: ((input: string) => CacheTagError | undefined) | undefined
 
   constructor(
     cache: CacheCore,
@@ -65,6 +68,7 @@ export class TemplateFrame extends Frame {
     this.holes = purpose.holes
     this.holeFault = purpose.holeFault
     this.watcher = purpose.watcher
+    this.foundFault = purpose.foundFault
   }
 }
 

@@ -106,6 +106,27 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
         }
       })
 
+      it.each(['/shows', '/includes', '/varies'])(
+        'fails where it is strict and the page is to be kept: %s',
+        async (path) => {
+          const site = await siteOf({ personal: ['user'], strict: true })
+          const headers = { 'X-User': 'ann' }
+          expect(await site.get(path, { headers })).toMatchObject({
+            status: 500,
+            text: expect.stringContaining('reads &quot;user&quot; outside of nocache') as string,
+          })
+          expect((await site.get('/plain', { headers })).status).toBe(200)
+          const varied = await site.get(`${path}?vary`, { headers: { ...headers, Cookie: 'a=1' } })
+          expect([varied.status, varied.text]).toEqual([200, expect.stringContaining('of ann')])
+        },
+      )
+
+      it('does not fail where it is strict and the page is not to be kept', async () => {
+        const site = await siteOf({ personal: ['user'], strict: true, isPersonal: () => true })
+        const { status, text } = await site.get('/shows', { headers: { 'X-User': 'ann' } })
+        expect([status, text]).toEqual([200, 'name of ann'])
+      })
+
       it.each([
         ['/plain', 'titletitle'],
         ['/macro', 'title'],
