@@ -173,7 +173,9 @@ const whole = (sample: Sample) => pieces.find(isNamed(sample))?.within(sample.co
 
 /** Pages whose files and commands a test of their own follows, from the first to the last. */
 const followed: Readonly<Record<string, string>> = {
+  'docs/behind-a-proxy.md': 'test/examples/nginx.test.ts',
   'docs/command-line.md': 'test/docs/command-line.test.ts',
+  'docs/docker.md': 'test/examples/docker.test.ts',
   'docs/getting-started.md': 'test/docs/getting-started.test.ts',
 }
 const isFollowed = ({ page, file, language }: Sample) =>
