@@ -11,7 +11,6 @@ import {
   toInvalidating,
   KEY_OPTIONS,
   NO_OPTIONS,
-  toRequest,
   TOUCH_OPTIONS,
   type GetOptions,
   type GetOrSetOptions,
@@ -36,17 +35,7 @@ import {
 import type { GivenEntries, Storable, StorableEntries } from './storable.js'
 import { checkTags } from './tags.js'
 import type { TypedCache } from './typed-cache.js'
-import {
-  ADD,
-  checkStored,
-  DECR,
-  dependOnFound,
-  INCR,
-  isOfInterest,
-  lookUpUnguarded,
-  SET,
-  Values,
-} from './values.js'
+import { checkStored, dependOnFound, isOfInterest, lookUpUnguarded, Values } from './values.js'
 
 /**
  * A cache: Django's low-level API over one store.
@@ -155,12 +144,8 @@ export abstract class Cache {
     value: V & Storable<V>,
     options: SetOptions = NO_OPTIONS,
   ): Promise<void> {
-    const core = this.#core
-    const request = toRequest(core, key, value, options)
-    const stored = core.calls.one(SET, key, request)
+    const stored = this.#values.set(key, value, options)
     if (isPromise(stored)) await stored
-    // Who asks from now on gets this, and not what a look-up found before.
-    this.#values.detach(request.storedKey)
   }
 
   /**
@@ -175,8 +160,8 @@ export abstract class Cache {
     value: V & Storable<V>,
     options: SetOptions = NO_OPTIONS,
   ): Promise<boolean> {
-    const core = this.#core
-    return core.calls.one(ADD, key, toRequest(core, key, value, options, true))
+    const added = this.#values.add(key, value, options)
+    return isPromise(added) ? await added : added
   }
 
   /**
@@ -298,30 +283,20 @@ export abstract class Cache {
    * @throws RangeError: the sum is beyond 2^53 - 1; the entry is unchanged.
    * @remarks Atomic.
    */
-  incr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
-    return this.#count(INCR, key, delta, options)
+  async incr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
+    checkDelta(delta)
+    const counted = this.#values.count('incr', key, delta, options)
+    const sum = isPromise(counted) ? await counted : counted
+    if (sum === undefined) throw new CacheKeyNotFoundError(key, 'incr')
+    return sum
   }
 
   /** Subtracts from a whole number; otherwise as {@link incr}. */
   async decr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
     checkDelta(delta)
-    return this.#count(DECR, key, -delta, options)
-  }
-
-  async #count(
-    call: typeof INCR,
-    key: string,
-    delta: number,
-    options: KeyOptions,
-  ): Promise<number> {
-    checkDelta(delta)
-    checkOptions(options, KEY_OPTIONS)
-    const core = this.#core
-    const storedKey = core.checkedKey(key, options.version)
-    const counted = core.calls.one(call, key, { storedKey, delta })
+    const counted = this.#values.count('decr', key, -delta, options)
     const sum = isPromise(counted) ? await counted : counted
-    if (sum === undefined) throw new CacheKeyNotFoundError(key, call.operation)
-    this.#values.detach(storedKey)
+    if (sum === undefined) throw new CacheKeyNotFoundError(key, 'decr')
     return sum
   }
 

@@ -15,9 +15,13 @@ import {
   checkOptions,
   deadlineOf,
   GET_OR_SET_OPTIONS,
+  KEY_OPTIONS,
   tagsOf,
+  toRequest,
   type GetOrSetOptions,
+  type KeyOptions,
   type RequestDraft,
+  type SetOptions,
   valueSubject,
 } from './cache-options.js'
 import { CacheBackendError, show } from './errors.js'
@@ -69,65 +73,6 @@ export function versionsFor(core: CacheCore, tags: readonly string[]): MaybeProm
   })
 }
 
-/**
- * A call that stores a value.
- *
- * @param write - Called when the versions of its tags have been read.
- */
-function storing<T>(
-  call: Omit<Call<CacheCore, RequestDraft, T>, 'act'>,
-  write: (core: CacheCore, request: RequestDraft, key: string) => MaybePromise<T>,
-): Call<CacheCore, RequestDraft, T> {
-  const act = (core: CacheCore, request: RequestDraft, key: string): MaybePromise<T> => {
-    if (request.tagNames.length === 0) return write(core, request, key)
-    return chain(versionsFor(core, request.tagNames), (versions) => {
-      request.tags = versions
-      return write(core, request, key)
-    })
-  }
-  return { ...call, act }
-}
-
-/** @see Cache.set */
-export const SET = storing<void>(
-  { operation: 'set', fallback: undefined, counting: ONE_SET },
-  (core, request, key) => {
-    const written = core.storeEntry(request)
-    if (!isPromise(written)) return checkStored(core, written, 'set', key)
-    return written.then((outcome) => checkStored(core, outcome, 'set', key))
-  },
-)
-
-/** @see Cache.add */
-export const ADD = storing<boolean>(
-  { operation: 'add', fallback: false, counting: IF_ADDED },
-  (core, request, key) => {
-    const written = core.changes.add(request)
-    if (!isPromise(written)) return isStored(core, written, 'add', key)
-    return written.then((outcome) => isStored(core, outcome, 'add', key))
-  },
-)
-
-/** A call that adds to a number. */
-function counting(operation: string): Call<CacheCore, Addition, number | undefined> {
-  return {
-    operation,
-    act: ({ changes }, { storedKey, delta }) => changes.count(operation, storedKey, delta),
-    fallback: undefined,
-  }
-}
-
-/** What is added to what. */
-export interface Addition {
-  readonly storedKey: string
-  readonly delta: number
-}
-
-/** @see Cache.incr */
-export const INCR = counting('incr')
-/** @see Cache.decr */
-export const DECR = counting('decr')
-
 /** Whether a value was stored. @throws CacheBackendError: it is too large. */
 export function isStored(
   { backendName: backend }: CacheCore,
@@ -143,9 +88,80 @@ export function isStored(
 }
 
 /** @throws What became of a value that had to be stored, and is not. */
-export function checkStored(...written: Parameters<typeof isStored>): void {
-  if (!isStored(...written)) throw new Error('the entry could not be written')
+export function checkStored(
+  core: CacheCore,
+  outcome: WriteOutcome | undefined,
+  operation: string,
+  key: string,
+): true {
+  if (isStored(core, outcome, operation, key)) return true
+  throw new Error('the entry could not be written')
 }
+
+/**
+ * A call that stores a value, with the versions of its tags as they were before it was written.
+ *
+ * @param write - Called when they have been read.
+ * @param end - Makes what the call gives of what became of the write.
+ */
+function storing<T>(
+  call: Omit<Call<CacheCore, RequestDraft, T>, 'act'>,
+  write: (core: CacheCore, request: RequestDraft) => MaybePromise<WriteOutcome>,
+  end: (core: CacheCore, outcome: WriteOutcome, operation: string, key: string) => T,
+): Call<CacheCore, RequestDraft, T> {
+  const { operation } = call
+  // Each of its own: a function that makes closures makes room for them on every call.
+  const endLater = async (core: CacheCore, written: Promise<WriteOutcome>, key: string) =>
+    end(core, await written, operation, key)
+  const writeLater = async (
+    core: CacheCore,
+    request: RequestDraft,
+    versions: Promise<TagVersions>,
+    key: string,
+  ) => {
+    request.tags = await versions
+    return end(core, await write(core, request), operation, key)
+  }
+  const act = (core: CacheCore, request: RequestDraft, key: string): MaybePromise<T> => {
+    if (request.tagNames.length > 0) {
+      const versions = versionsFor(core, request.tagNames)
+      if (isPromise(versions)) return writeLater(core, request, versions, key)
+      request.tags = versions
+    }
+    const written = write(core, request)
+    return isPromise(written) ? endLater(core, written, key) : end(core, written, operation, key)
+  }
+  return { ...call, act }
+}
+
+const SET = storing<true>(
+  { operation: 'set', fallback: true, counting: ONE_SET },
+  (core, request) => core.storeEntry(request),
+  checkStored,
+)
+
+const ADD = storing<boolean>(
+  { operation: 'add', fallback: false, counting: IF_ADDED },
+  ({ changes }, request) => changes.add(request),
+  isStored,
+)
+
+/** What is added to what. */
+interface Addition {
+  readonly storedKey: string
+  readonly delta: number
+}
+
+/** A call that adds to a number. */
+function adding(operation: string): Call<CacheCore, Addition, number | undefined> {
+  return {
+    operation,
+    act: ({ changes }, { storedKey, delta }) => changes.count(operation, storedKey, delta),
+    fallback: undefined,
+  }
+}
+
+const COUNTS = { incr: adding('incr'), decr: adding('decr') }
 
 /** The values of one cache that are found, or made: what `getOrSet` does. */
 export class Values {
@@ -168,6 +184,55 @@ export class Values {
   detach(storedKey: string): void {
     this.#made.detach(storedKey)
     this.#strict.detach(storedKey)
+  }
+
+  /** @see Cache.set */
+  set(key: string, value: unknown, options: SetOptions): MaybePromise<true | undefined> {
+    const core = this.#core
+    const request = toRequest(core, key, value, options)
+    return this.#changed(core.calls.one(SET, key, request), request.storedKey)
+  }
+
+  /** @see Cache.add */
+  add(key: string, value: unknown, options: SetOptions): MaybePromise<boolean> {
+    const core = this.#core
+    return core.calls.one(ADD, key, toRequest(core, key, value, options, true))
+  }
+
+  /**
+   * @param delta - Checked.
+   * @returns `undefined`: there is no live entry.
+   * @see Cache.incr
+   */
+  count(
+    operation: 'incr' | 'decr',
+    key: string,
+    delta: number,
+    options: KeyOptions,
+  ): MaybePromise<number | undefined> {
+    checkOptions(options, KEY_OPTIONS)
+    const core = this.#core
+    const storedKey = core.checkedKey(key, options.version)
+    const sum = core.calls.one(COUNTS[operation], key, { storedKey, delta })
+    return this.#changed(sum, storedKey)
+  }
+
+  /**
+   * Who asks from now on gets what was written, and not what a look-up found before.
+   *
+   * @param result - `undefined`: nothing was.
+   */
+  #changed<T>(result: MaybePromise<T | undefined>, storedKey: string): MaybePromise<T | undefined> {
+    if (isPromise(result)) return this.#changedLater(result, storedKey)
+    if (result !== undefined) this.detach(storedKey)
+    return result
+  }
+
+  async #changedLater<T>(
+    result: Promise<T | undefined>,
+    storedKey: string,
+  ): Promise<T | undefined> {
+    return this.#changed(await result, storedKey)
   }
 
   /** @see Cache.getOrSet */
