@@ -7,6 +7,7 @@ import Handlebars from 'handlebars'
 import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { personalRows, REFUSED, type Render, type Templates } from '../support/personal-rows.js'
 import { sources } from './nunjucks-driver.js'
 
 const OPTIONS = { personal: ['user'], strict: true }
@@ -18,10 +19,7 @@ const contextOf = (name: string) => ({
   title: 'title',
 })
 
-type Templates = Readonly<Record<string, string>>
-type Render = (templates: Templates, name?: string) => Promise<string>
-
-const REFUSED = { message: expect.stringContaining('reads "user"') as string }
+type RenderNamed = (templates: Templates, name?: string) => Promise<string>
 
 describe.each([
   ['local memory', () => new LocMemCache()],
@@ -29,23 +27,8 @@ describe.each([
 ])('over %s', (_, newCache) => {
   const newCaches = () => createCaches({ default: newCache() })
 
-  /** Each pair: templates that read the visitor in a body, and templates beside them that do not. */
-  function rows(
-    render: Render,
-    refused: readonly [string, Templates][],
-    free: readonly [string, Templates, string][],
-  ) {
-    it.each(refused)('refuses %s', async (_name, templates) => {
-      await expect(render(templates)).rejects.toMatchObject(REFUSED)
-    })
-
-    it.each(free)('allows %s', async (_name, templates, text) => {
-      for (let i = 0; i < 2; i++) expect(await render(templates)).toBe(text)
-    })
-  }
-
   describe('Nunjucks', () => {
-    const render: Render = (templates, name = 'ann') => {
+    const render: RenderNamed = (templates, name = 'ann') => {
       const env = new nunjucks.Environment(sources(templates))
       env.addGlobal('lookedUp', function (this: { lookup: (name: string) => { name: string } }) {
         return this.lookup('user').name
@@ -58,7 +41,7 @@ describe.each([
     const cached = (body: string) => `{% cache 60 f %}${body}{% endcache %}`
     const macro = '{% macro show() %}{{ user.name }}{% endmacro %}'
 
-    rows(
+    personalRows(
       render,
       [
         ['a macro of the template', { main: `${macro}${cached('{{ show() }}')}` }],
@@ -148,7 +131,7 @@ describe.each([
     }
     const cached = (body: string) => `{{#cache 60 "f"}}${body}{{/cache}}`
 
-    rows(
+    personalRows(
       render,
       [
         ['a helper', { main: cached('{{named}}') }],
@@ -248,7 +231,7 @@ describe.each([
     }
     const cached = (body: string) => `<% cache 60 f %>${body}<% endcache %>`
 
-    rows(
+    personalRows(
       render,
       [
         [

@@ -7,13 +7,12 @@ import Handlebars from 'handlebars'
 import nunjucks from 'nunjucks'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { personalRows, REFUSED, type Render } from '../support/personal-rows.js'
 import { sources } from './nunjucks-driver.js'
 
 /* A name among the vary-on values may be another variable's of the same name. */
 
 const OPTIONS = { personal: ['user', 'session.cart'], strict: true }
-
-const REFUSED = { message: expect.stringContaining('reads "user"') as string }
 
 const VISITOR = { id: 1, name: 'Ann' }
 const MEMBER = { id: 2, name: 'Ben' }
@@ -26,28 +25,11 @@ const CONTEXT = {
   anyone: MEMBER,
 }
 
-type Templates = Readonly<Record<string, string>>
-type Render = (templates: Templates) => Promise<string>
-
 describe.each([
   ['local memory', () => new LocMemCache()],
   ['an asynchronous cache', () => new AsyncTestCache()],
 ])('over %s', (_, newCache) => {
   const newCaches = () => createCaches({ default: newCache() })
-
-  function rows(
-    render: Render,
-    refused: readonly [string, Templates][],
-    free: readonly [string, Templates, string][],
-  ) {
-    it.each(refused)('refuses the visitor’s beside %s', async (_name, templates) => {
-      await expect(render(templates)).rejects.toMatchObject(REFUSED)
-    })
-
-    it.each(free)('allows %s', async (_name, templates, text) => {
-      for (let i = 0; i < 2; i++) expect(await render(templates)).toBe(text)
-    })
-  }
 
   describe('Nunjucks', () => {
     const render: Render = (templates) => {
@@ -58,7 +40,7 @@ describe.each([
       return registerNunjucks(env, newCaches(), OPTIONS).renderAsync('main', CONTEXT)
     }
     const row = '{% cache 60 row user.id %}{{ user.name }} for {{ viewer() }}{% endcache %}'
-    rows(
+    personalRows(
       render,
       [
         ['a loop’s', { main: `{% for user in members %}${row}{% endfor %}` }],
@@ -113,7 +95,7 @@ describe.each([
       return renderAsync(handlebars.compile(templates['main'] ?? ''), CONTEXT)
     }
     const row = '{{#cache 60 "row" user.id}}{{user.name}} for {{@root.user.name}}{{/cache}}'
-    rows(
+    personalRows(
       render,
       [
         ['that of what a loop is over', { main: `{{#each orders}}${row}{{/each}}` }],
@@ -186,7 +168,7 @@ describe.each([
       return eta.renderAsync('@main', CONTEXT)
     }
     const row = '<% cache 60 row user.id %><%= user.name %> for <%= it.user.name %><% endcache %>'
-    rows(
+    personalRows(
       render,
       [
         ['a loop’s', { main: `<% for (const user of it.members) { %>${row}<% } %>` }],
