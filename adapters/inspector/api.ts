@@ -1,4 +1,5 @@
 import type { NamedServerFigures, ServerStats } from '../../src/server-stats.js'
+import type { FragmentDetail, RouteDetail, TagDetail, TagRow } from './api-details.js'
 import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/observe/stats.js'
 
 /**
@@ -12,6 +13,10 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
  * | `GET api/routes` | {@link Rows} of {@link RouteStats} |
  * | `GET api/responses` | {@link Rows} of {@link ResponseRow}, the latest first |
  * | `GET api/entry?alias=&key=&version=` | {@link Entry} |
+ * | `GET api/fragment?alias=&name=` | {@link FragmentDetail} |
+ * | `GET api/route?alias=&route=` | {@link RouteDetail} |
+ * | `GET api/tag?tag=` | {@link TagDetail} |
+ * | `GET api/tags` | {@link Rows} of {@link TagRow} |
  * | `GET api/events` | server-sent events; each `batch` is a {@link Batch} |
  * | `POST api/delete` | {@link DeleteRequest} to {@link ActionResult} |
  * | `POST api/invalidate` | {@link InvalidateRequest} to {@link ActionResult} |
@@ -24,7 +29,17 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
 /** The header that carries the page's token with each POST. */
 export const TOKEN_HEADER = 'x-fragcache-token'
 
+/** What describes one thing, by its path. */
+export interface Details {
+  readonly 'api/fragment': FragmentDetail
+  readonly 'api/route': RouteDetail
+  readonly 'api/tag': TagDetail
+  readonly 'api/tags': Rows<TagRow>
+}
+
 export type { CachesStats, CacheStats, FragmentStats, NamedServerFigures, RouteStats, ServerStats }
+
+export type * from './api-details.js'
 
 /** One interval of a cache's history. */
 export interface Point {
@@ -162,8 +177,49 @@ export interface FeedEvent {
   readonly href?: string
 }
 
+/** A fragment of a request, or a call of a cache that is of none. Times in milliseconds. */
+export interface RequestPart {
+  readonly kind: 'fragment' | 'operation'
+  readonly alias: string
+  readonly title: string
+  readonly key: string
+  readonly outcome?: string
+  /** Why it was not found, in a sentence. */
+  readonly why?: string
+  /** Since the request began. */
+  readonly startMs: number
+  /** Until it was found, or its body could begin: looking it up, and waiting for others. */
+  readonly waitMs: number
+  readonly bodyMs: number
+  readonly writeMs: number
+}
+
+/** A request that was answered, and what it asked the caches for. */
+export interface RequestEvent {
+  readonly id: number
+  /** When it began. */
+  readonly atMs: number
+  readonly method: string
+  readonly url: string
+  readonly durationMs: number
+  /** What became of it in the cache of responses; left out if it did not come by one. */
+  readonly outcome?: string
+  /** Why it was not answered from the cache, in a sentence. */
+  readonly why?: string
+  /** Relative to the page. */
+  readonly href?: string
+  /** In the order in which they ended. */
+  readonly parts: readonly RequestPart[]
+  /** How many parts are not in `parts`. */
+  readonly left: number
+}
+
 /** What happened since the batch before: a sample if that was much. */
 export interface Batch {
+  /** Requests that were answered, over HTTP/1. */
+  readonly requests: readonly RequestEvent[]
+  /** How many there were. */
+  readonly requestsSeen: number
   readonly events: readonly FeedEvent[]
   /** How many there were. */
   readonly seen: number

@@ -3,6 +3,7 @@ import { neverThrowing } from '../../src/observe/watch.js'
 import type { Batch } from './api.js'
 import type { Happening } from './events.js'
 import { Sampler } from './sampler.js'
+import type { Trace } from './traces.js'
 
 /** Four batches a second. */
 const BATCH_MS = 250
@@ -44,7 +45,10 @@ export class Feed {
    */
   constructor(
     private readonly maxClients: number,
-    private readonly start: (tell: (happening: Happening) => void) => () => void,
+    private readonly start: (
+      tell: (happening: Happening) => void,
+      tellOfRequest: (trace: Trace) => void,
+    ) => () => void,
     random?: () => number,
   ) {
     this.#sampler = new Sampler(random)
@@ -74,7 +78,10 @@ export class Feed {
     res.on('error', () => this.#leave(client))
     res.write(`retry: ${RETRY_MS}\n\n`)
     if (this.#timer === undefined) {
-      this.#stop = this.start((happening) => this.#sampler.add(happening, Date.now()))
+      this.#stop = this.start(
+        (happening) => this.#sampler.add(happening, Date.now()),
+        (trace) => this.#sampler.addRequest(trace),
+      )
       const onTime = neverThrowing('inspector')(() => this.#send())
       this.#timer = setInterval(onTime, BATCH_MS).unref()
     }
@@ -132,7 +139,7 @@ export class Feed {
     client.missed = 0
     res.write(
       this.#textOf({
-        events: batch.events,
+        ...batch,
         seen: batch.seen + missed,
         dropped: batch.dropped + missed,
       }),
@@ -140,7 +147,7 @@ export class Feed {
   }
 
   #textOf(batch: Batch): string {
-    return `id: ${batch.events.at(-1)?.id ?? 0}\nevent: batch\ndata: ${JSON.stringify(batch)}\n\n`
+    return `id: ${batch.events.at(-1)?.id ?? batch.requests.at(-1)?.id ?? 0}\nevent: batch\ndata: ${JSON.stringify(batch)}\n\n`
   }
 }
 

@@ -4,7 +4,7 @@ import type { Point } from './api.js'
 /** Milliseconds between two points. */
 export const INTERVAL_MS = 5000
 /** Fifteen minutes. */
-const MAX_POINTS = 180
+export const MAX_POINTS = 180
 
 /** What is used of the counts of a cache. */
 export interface Counted {

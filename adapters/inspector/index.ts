@@ -5,11 +5,12 @@ import { warn } from '../../src/observe/watch.js'
 import { packageVersion } from '../../src/version.js'
 import { askAccess } from './access.js'
 import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
-import type { ActionResult, Failure } from './api.js'
+import type { ActionResult, Details, Failure } from './api.js'
 import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
 import { readJson, RequestFault } from './body.js'
 import { describeEntry } from './entry.js'
 import { helpHtml } from './help.js'
+import type { Inventory } from './inventory.js'
 import { Observer } from './observer.js'
 import { checkCaches, resolveOptions, type InspectorOptions, type Settings } from './options.js'
 import { pageHtml } from './page/html.js'
@@ -159,6 +160,7 @@ class InspectorServer {
         (req, res) => sendJson(req, res, 200, { rows: observer.stats().fragments }),
       ],
       ['/api/routes', (req, res) => sendJson(req, res, 200, { rows: observer.stats().routes })],
+      ...describers(observer.inventory),
       ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
       [
         '/api/entry',
@@ -231,6 +233,20 @@ class InspectorServer {
     if (!req.complete) res.setHeader('Connection', 'close')
     sendJson(req, res, status, { error: message } satisfies Failure)
   }
+}
+
+/** What describes one thing by its name. */
+function describers(inventory: Inventory): (readonly [path: string, answer: Answerer])[] {
+  const describe =
+    (of: (query: URLSearchParams) => Details[keyof Details]): Answerer =>
+    (req, res, query) =>
+      sendJson(req, res, 200, of(new URLSearchParams(query)))
+  return [
+    ['/api/fragment', describe((query) => inventory.fragment(query))],
+    ['/api/route', describe((query) => inventory.route(query))],
+    ['/api/tag', describe((query) => inventory.tag(query))],
+    ['/api/tags', describe(() => ({ rows: inventory.tags() }))],
+  ]
 }
 
 /** @throws RequestFault: no page of ours, opened here, has sent it. */

@@ -15,10 +15,13 @@ import type {
 import { AUDIT_CHANNEL, type AuditMessage } from './audit.js'
 import type { Happening } from './events.js'
 import { Feed } from './feed.js'
+import { FollowedSubjects } from './followed.js'
 import { History, INTERVAL_MS } from './history.js'
+import { Inventory } from './inventory.js'
 import { Outages } from './outages.js'
 import { Responses } from './responses.js'
 import { findRisks } from './risks.js'
+import { Tracing, type Trace } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */
@@ -36,7 +39,9 @@ const guarded = neverThrowing(WHO)
 /** Watches the caches for the inspector: all the time what is rare, the rest while somebody looks. */
 export class Observer {
   readonly feed: Feed
+  readonly inventory: Inventory
   readonly #watched: Watched
+  readonly #followed = new FollowedSubjects()
   readonly #history = new History()
   readonly #outages: Outages
   readonly #responses = new Responses()
@@ -55,7 +60,8 @@ export class Observer {
   ) {
     this.#watched = new Watched(WHO, caches)
     this.#outages = new Outages(this.#watched.backends.keys())
-    this.feed = new Feed(maxFeeds, (tell) => this.#tellAll(tell))
+    this.inventory = new Inventory(caches, this.#watched, this.#followed)
+    this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
     this.#ends = [
       listen(WHO, {
         outage: (message) => {
@@ -194,6 +200,7 @@ export class Observer {
   #stopLooking(): void {
     this.#endLooking?.()
     this.#endLooking = undefined
+    this.#followed.clear()
   }
 
   #sample(): void {
@@ -201,10 +208,19 @@ export class Observer {
       this.caches.aliases.map((alias) => [alias, coreOf(this.caches.get(alias)).counts] as const),
       Date.now(),
     )
+    this.#followed.sample(Date.now())
   }
 
-  #tellAll(tell: (happening: Happening) => void): () => void {
+  #tellAll(
+    tellAlone: (happening: Happening) => void,
+    tellOfRequest: (trace: Trace) => void,
+  ): () => void {
     const watched = this.#watched
+    const tracing = new Tracing((url) => !this.#isOwnPath(pathOf(url)), tellOfRequest)
+    const tell = (happening: Happening) => {
+      tracing.add(happening)
+      tellAlone(happening)
+    }
     const end = listen(WHO, {
       operation: (message) => {
         if (watched.owns(message.alias, message.backend)) tell({ kind: 'operation', message })
@@ -230,6 +246,7 @@ export class Observer {
       guarded((message: Warned) => tell({ kind: 'warning', message })),
     )
     return () => {
+      tracing.close()
       end()
       unsubscribe(AUDIT_CHANNEL, onAudit)
       endWarnings()

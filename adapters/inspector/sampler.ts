@@ -1,9 +1,13 @@
 import type { Batch } from './api.js'
 import { toFeedEvent, type Happening } from './events.js'
 import { Reservoir } from './reservoir.js'
+import type { Trace } from './traces.js'
 
 /** Most events of one batch. */
 export const MAX_EVENTS = 50
+
+/** Most requests of one batch. */
+export const MAX_REQUESTS = 10
 
 /** Places that are kept for each kind that comes later, where there are any of it. */
 const KEPT_PLACES = 5
@@ -20,9 +24,11 @@ const TIERS: readonly (readonly Happening['kind'][])[] = [
 export class Sampler {
   readonly #tiers: readonly Reservoir<Happening>[]
   readonly #tierOf = new Map<Happening['kind'], Reservoir<Happening>>()
+  readonly #requests: Reservoir<Trace>
   #id = 0
 
   constructor(random: () => number = Math.random) {
+    this.#requests = new Reservoir<Trace>(MAX_REQUESTS, random)
     this.#tiers = TIERS.map((kinds) => {
       const reservoir = new Reservoir<Happening>(MAX_EVENTS, random)
       for (const kind of kinds) this.#tierOf.set(kind, reservoir)
@@ -34,10 +40,15 @@ export class Sampler {
     this.#tierOf.get(happening.kind)?.add(++this.#id, atMs, happening)
   }
 
+  addRequest(trace: Trace): void {
+    this.#requests.add(++this.#id, trace.atMs, trace)
+  }
+
   /** @returns `undefined` if nothing has happened. */
   take(): Batch | undefined {
     const seen = this.#tiers.reduce((sum, tier) => sum + tier.seen, 0)
-    if (seen === 0) return undefined
+    const requestsSeen = this.#requests.seen
+    if (seen + requestsSeen === 0) return undefined
     let left = MAX_EVENTS
     const taken = this.#tiers.flatMap((tier, i) => {
       const later = this.#tiers.slice(i + 1).filter((one) => one.seen > 0).length
@@ -48,6 +59,10 @@ export class Sampler {
     const events = taken
       .sort((a, b) => a.id - b.id)
       .map(({ id, atMs, what }) => toFeedEvent(id, atMs, what))
-    return { events, seen, dropped: seen - events.length }
+    const requests = this.#requests
+      .take(MAX_REQUESTS)
+      .toSorted((a, b) => a.id - b.id)
+      .map(({ id, what }) => what.toEvent(id))
+    return { events, seen, dropped: seen - events.length, requests, requestsSeen }
   }
 }

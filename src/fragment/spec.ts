@@ -101,8 +101,8 @@ export function cachesOf({ settings }: Fragment): Caches | undefined {
 
 /** What a fragment is remembered as. */
 export function subjectOf({ site, variant }: Fragment): Subject {
-  const { fragment: name, template } = site
-  return { kind: 'fragment', key: variant.key, name, variant: variant.texts, template }
+  const { fragment: name, template, line } = site
+  return { kind: 'fragment', key: variant.key, name, variant: variant.texts, template, line }
 }
 
 /** Turns the values of a tag into a {@link Fragment}, with the same faults for every engine. */

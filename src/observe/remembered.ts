@@ -25,6 +25,8 @@ export interface Subject {
   /** What tells it from others of its name: vary-on values, or the request headers that a page varies on. */
   readonly variant: readonly string[]
   readonly template?: string | undefined
+  /** Where its tag begins in the template, counted from 1. */
+  readonly line?: number | undefined
   /** Of a page. */
   readonly route?: string | undefined
 }
@@ -50,6 +52,8 @@ export interface LiveEntry {
   readonly storedAtMs: number
   /** Milliseconds since the epoch; `Infinity`: never. */
   readonly freshUntilMs: number
+  /** Stored tags: of its fragment, of those inside it, and those that were given. */
+  readonly tags: TagVersions
 }
 
 /** What all caches of a process remember takes at most so many bytes. */
@@ -104,6 +108,11 @@ export class RememberedEntries {
   invalidated(tags: readonly string[]): void {
     const ending = endsNow()
     for (const tag of tags) this.#invalidated.set(tag, ending)
+  }
+
+  /** The last time that a stored tag was invalidated here, as far as it is remembered. */
+  invalidationOf(tag: string): Ending | undefined {
+    return this.#invalidated.get(tag)
   }
 
   /** Notes that an entry, or without a key all of them, is being removed. */
@@ -169,18 +178,19 @@ export class RememberedEntries {
 
   /** The entries that are, as far as this process knows, there, and depend on one of these stored tags. */
   *dependingOn(tags: readonly string[]): Generator<LiveEntry> {
-    for (const entry of this.#live()) if (tags.some((tag) => entry.tags.has(tag))) yield entry
+    for (const entry of this.live()) if (tags.some((tag) => entry.tags.has(tag))) yield entry
   }
 
   /** The pages of a URL that are, as far as this process knows, there. */
   *pagesOf(url: string): Generator<LiveEntry> {
-    for (const entry of this.#live()) {
+    for (const entry of this.live()) {
       const { kind, name } = entry.subject
       if (kind === 'page' && name === url) yield entry
     }
   }
 
-  *#live(): Generator<Remembered> {
+  /** The entries that are, as far as this process knows, there. */
+  *live(): Generator<LiveEntry> {
     const nowMs = currentMs()
     for (const entry of this.#entries.values()) {
       if (this.#endOf(entry, nowMs) === undefined) yield entry

@@ -109,6 +109,16 @@ export function statsOf(caches: ReadonlyMap<string, Counted>, tallies: CachesTal
   return { sinceMs: tallies.sinceMs, aliases, fragments, routes }
 }
 
+/** @internal Of one fragment name alone. */
+export function fragmentStatsOf(tally: Tally): FragmentStats {
+  return toFragmentStats([tally, tally.figures()])
+}
+
+/** @internal Of one route alone. */
+export function routeStatsOf(tally: Tally): RouteStats {
+  return toRouteStats([tally, tally.figures()])
+}
+
 type Told = readonly [tally: Tally, figures: Figures]
 
 function figuresOf(tallies: Iterable<Tally>): Told[] {

@@ -163,6 +163,11 @@ export class Tallies {
     return tally
   }
 
+  /** One that was counted; it makes none. */
+  find(alias: string, name: string): Tally | undefined {
+    return this.#byAlias.get(alias)?.get(name)
+  }
+
   *[Symbol.iterator](): Iterator<Tally> {
     for (const byName of this.#byAlias.values()) yield* byName.values()
   }

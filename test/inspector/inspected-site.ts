@@ -94,6 +94,11 @@ export class InspectedSite {
     })
   }
 
+  /** A fragment that has another one in it. */
+  around(name: string, inner: string, ...varyOn: string[]): Promise<string> {
+    return this.fragments.render({ name, timeout: 600 }, () => this.fragment(inner, ...varyOn))
+  }
+
   async visit(path: string): Promise<string> {
     const answer = await fetch(this.origin + path)
     return answer.text()

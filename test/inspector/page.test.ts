@@ -99,9 +99,15 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
         ['overview', '.alias'],
         ['fragments', '.table-scroller tbody th'],
         ['fragments?q=nothing-has-this-name', '.empty'],
+        ['fragment?alias=default&name=facts', 'table.plain tbody th'],
+        ['fragment?alias=default&name=absent', '.empty'],
         ['routes', '.table-scroller tbody th'],
+        ['route?alias=pages&route=GET+/countries/:code', 'table.plain tbody th'],
+        ['tags', '.table-scroller tbody th'],
+        ['tag?tag=tag-of-facts', 'table.plain tbody th'],
         ['responses', '.response'],
-        ['live', '.empty, .table-scroller tbody th'],
+        ['live', '.empty, .request'],
+        ['live?by=event', '.empty, .table-scroller tbody th'],
         [`entry?alias=default&key=${key}`, '.entry'],
         ['entry?alias=default&key=absent', '.empty'],
         ['actions', '.action'],
@@ -286,6 +292,38 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(site.made['country FRA']).toBe(before + 1)
     }))
 
+  it('tells of a fragment which variants there are, what is in it and where it is', () =>
+    inView('fragments', async (page) => {
+      for (const code of ['FRA', 'PRT']) await site.visit(`/countries/${code}`)
+      await site.around('box', 'facts', 'FRA')
+      await page.getByRole('button', { name: 'Refresh' }).click()
+      await page.getByRole('link', { name: 'facts' }).click()
+      const section = (name: string) => page.getByRole('region', { name, exact: true })
+      await section('Variants').waitFor()
+      expect(await page.getByRole('heading', { level: 2 }).innerText()).toBe('Fragment facts')
+      expect(page.url()).toBe(`${site.inspector}#fragment?alias=default&name=facts`)
+      const variants = await section('Variants').getByRole('table').innerText()
+      expect(variants).toContain('“FRA”')
+      expect(variants).toContain('“PRT”')
+      expect(await section('Is in').innerText()).toMatch(/Fragment box 1 variant/)
+      expect(await section('Is in').innerText()).toMatch(/Pages of GET \/countries\/:code/)
+      expect(await section('Contains').innerText()).toContain('no other fragment')
+
+      // A chart begins once somebody looks, and is drawn without being asked for again.
+      await page
+        .getByRole('img', { name: /^Hit ratio over the last .* (between|no samples)/ })
+        .waitFor()
+
+      await section('Tags').getByRole('link', { name: 'tag-of-facts' }).click()
+      await page.getByRole('heading', { level: 2, name: 'Tag tag-of-facts' }).waitFor()
+      expect(await section('Depends on it').innerText()).toMatch(/Fragment facts 2 variants/)
+      await page.goBack()
+      await section('Is in').getByRole('link', { name: 'box' }).click()
+      await page.getByRole('heading', { level: 2, name: 'Fragment box' }).waitFor()
+      expect(await section('Contains').innerText()).toContain('facts')
+      expect(await page.locator(':focus').innerText()).toBe('Fragment box')
+    }))
+
   it('says of each response why it did not come from the cache', () =>
     inView('responses', async (page) => {
       await site.visit('/about?q=1')
@@ -309,7 +347,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
     }))
 
   it('shows what happens as it happens, pauses, and leaves out what is not chosen', () =>
-    inView('live', async (page) => {
+    inView('live?by=event', async (page) => {
       const events = page.locator('.table-scroller tbody tr:not(.space)')
       const connection = page.locator('.connection')
       await expectTexts(connection, ['Connected'])
@@ -332,7 +370,9 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await events.filter({ hasText: '/basket' }).waitFor({ state: 'detached' })
       const kinds = await events.locator('td:nth-child(2)').allInnerTexts()
       expect(new Set(kinds)).toEqual(new Set(['fragment']))
-      expect(page.url()).toContain('#live?kinds=fragment%2Crefresh%2Coutage%2Cwarning%2Caudit')
+      expect(page.url()).toContain(
+        '#live?by=event&kinds=fragment%2Crefresh%2Coutage%2Cwarning%2Caudit',
+      )
 
       await page.getByRole('button', { name: 'Pause' }).click()
       await site.fragment('while-paused')
@@ -355,7 +395,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
     }))
 
   it('stays usable at 1 000 events a second, and keeps no more than it shows', () =>
-    inView('live', async (page) => {
+    inView('live?by=event', async (page) => {
       await expectTexts(page.locator('.connection'), ['Connected'])
       const cache = site.caches.get('default')
       const timer = setInterval(() => {

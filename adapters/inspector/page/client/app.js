@@ -12,6 +12,7 @@
 /**
  * @typedef {object} View
  * @property {HTMLElement} element
+ * @property {(params: URLSearchParams) => string} [titleOf] - Of a view of one thing: its heading.
  * @property {(params: URLSearchParams) => void} show - It is seen from now on, with these filters.
  * @property {() => void} hide
  * @property {(overview: Overview) => void} [update] - The overview was polled.

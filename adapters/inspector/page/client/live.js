@@ -3,6 +3,7 @@ import { checkField, el, emptyState, field, setText } from './dom.js'
 import { clock, count, duration, exact, unknown } from './format.js'
 import { hashOf, keepInHash } from './hash.js'
 import { addressOf } from './requests.js'
+import { createRequestList } from './live-requests.js'
 import { createTable, showTable } from './table.js'
 
 /**
@@ -120,6 +121,13 @@ export function createLive() {
   const boxes = new Map(
     kinds.map(([kind]) => [kind, el('input', { type: 'checkbox', checked: true })]),
   )
+  const mode = el(
+    'select',
+    {},
+    el('option', { value: 'request' }, 'requests'),
+    el('option', { value: 'event' }, 'each event'),
+  )
+  const byRequest = createRequestList()
   const place = el('div', { class: 'table-place' })
   const table = createTable({
     label: 'Events, the latest first',
@@ -128,6 +136,14 @@ export function createLive() {
     markOf: ({ kind }) => `event-${kind}`,
     keepsPlace: true,
   })
+  const kindBoxes = el(
+    'fieldset',
+    { class: 'kinds' },
+    el('legend', {}, 'Kinds'),
+    ...kinds.map(([kind, label]) =>
+      checkField(label, /** @type {HTMLInputElement} */ (boxes.get(kind))),
+    ),
+  )
   const element = el(
     'div',
     { class: 'live' },
@@ -138,18 +154,12 @@ export function createLive() {
         role: 'search',
         onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
       },
+      field('Show', mode),
       field('Filter by text', filter),
       pause,
       clear,
     ),
-    el(
-      'fieldset',
-      { class: 'kinds' },
-      el('legend', {}, 'Kinds'),
-      ...kinds.map(([kind, label]) =>
-        checkField(label, /** @type {HTMLInputElement} */ (boxes.get(kind))),
-      ),
-    ),
+    kindBoxes,
     el('div', { class: 'live-state' }, connection, counter),
     place,
   )
@@ -165,14 +175,17 @@ export function createLive() {
     pending = []
     seen = 0
     dropped = 0
+    byRequest.clear()
     schedule()
   })
+  mode.addEventListener('change', changeFilter)
   filter.addEventListener('input', changeFilter)
   for (const box of boxes.values()) box.addEventListener('change', changeFilter)
 
   function changeFilter() {
     const chosen = kinds.map(([kind]) => kind).filter((kind) => boxes.get(kind)?.checked)
     keepInHash('live', {
+      by: mode.value === 'request' ? undefined : mode.value,
       q: filter.value,
       kinds:
         chosen.length === kinds.length
@@ -195,6 +208,13 @@ export function createLive() {
   }
 
   function render() {
+    const isByRequest = mode.value === 'request'
+    kindBoxes.hidden = isByRequest
+    if (isByRequest) {
+      setText(counter, byRequest.render(filter.value, isPaused))
+      showTable(place, byRequest.element, undefined)
+      return
+    }
     if (!isPaused && pending.length > 0) {
       kept = [...pending.toReversed(), ...kept].slice(0, limit)
       pending = []
@@ -232,6 +252,7 @@ export function createLive() {
     seen += batch.seen
     dropped += batch.dropped
     pending.push(...batch.events)
+    byRequest.take(batch)
     if (pending.length > limit) pending = pending.slice(-limit)
     schedule()
   }
@@ -271,6 +292,7 @@ export function createLive() {
     element,
     show(params) {
       isShown = true
+      mode.value = params.get('by') === 'event' ? 'event' : 'request'
       filter.value = params.get('q') ?? ''
       const chosen = params.get('kinds')?.split(',')
       for (const [kind, box] of boxes) box.checked = chosen === undefined || chosen.includes(kind)

@@ -1,6 +1,7 @@
 import { createActions } from './actions.js'
 import { el, fill, setText } from './dom.js'
 import { createEntry } from './entry.js'
+import { createFragmentDetail } from './fragment-detail.js'
 import { refreshTimes, setServerTime } from './format.js'
 import { readHash } from './hash.js'
 import { createLive } from './live.js'
@@ -8,7 +9,9 @@ import { announce, announceError, clearNotices, noticeArea } from './notices.js'
 import { createOverview } from './overview.js'
 import { addressOf, getJson, postJson } from './requests.js'
 import { createResponses } from './responses.js'
+import { createRouteDetail } from './route-detail.js'
 import { createFragments, createRoutes } from './statistics-views.js'
+import { createTagDetail, createTags } from './tags.js'
 
 /**
  * @import {Overview} from '../../api.js'
@@ -22,10 +25,22 @@ const views = [
   ['overview', 'Overview', createOverview],
   ['fragments', 'Fragments', createFragments],
   ['routes', 'Routes', createRoutes],
+  ['tags', 'Tags', createTags],
   ['responses', 'Responses', createResponses],
   ['live', 'Live', createLive],
   ['entry', 'Entry', createEntry],
   ['actions', 'Actions', createActions],
+]
+
+/**
+ * Views of one thing, which the list of all leads to.
+ *
+ * @type {readonly (readonly [id: string, list: string, create: (app: App) => View])[]}
+ */
+const details = [
+  ['fragment', 'fragments', createFragmentDetail],
+  ['route', 'routes', createRouteDetail],
+  ['tag', 'tags', createTagDetail],
 ]
 
 /** @type {Map<string, View>} */
@@ -83,23 +98,27 @@ async function poll() {
 /** Shows the view that the address names; after the first one, its heading is focused. */
 function route() {
   const { view: wanted, params } = readHash()
+  const detail = details.find(([name]) => name === wanted)
   const [id, title, create] =
-    views.find(([name]) => name === wanted) ?? /** @type {typeof views[number]} */ (views[0])
-  const isOther = id !== currentId
+    views.find(([name]) => name === (detail?.[1] ?? wanted)) ??
+    /** @type {typeof views[number]} */ (views[0])
+  const viewId = detail?.[0] ?? id
+  let view = made.get(viewId)
+  if (view === undefined) {
+    view = (detail?.[2] ?? create)(app)
+    made.set(viewId, view)
+  }
+  const text = view.titleOf?.(params) ?? title
   const isFirst = currentId === undefined
+  const isOther = viewId !== currentId || heading.textContent !== text
   if (isOther) {
     current()?.hide()
     if (!isFirst) clearNotices()
   }
-  let view = made.get(id)
-  if (view === undefined) {
-    view = create(app)
-    made.set(id, view)
-  }
-  currentId = id
+  currentId = viewId
   if (isOther) {
-    setText(heading, title)
-    document.title = `${title} – cache inspector`
+    setText(heading, text)
+    document.title = `${text} – cache inspector`
     fill(place, view.element)
     for (const link of document.querySelectorAll('nav a')) {
       if (link.getAttribute('href') === `#${id}`) link.setAttribute('aria-current', 'page')

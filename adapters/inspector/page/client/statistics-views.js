@@ -1,5 +1,6 @@
 import { el } from './dom.js'
 import { bytes, count, duration, percent, short, unknown } from './format.js'
+import { hashOf } from './hash.js'
 import { ask, askToInvalidate } from './notices.js'
 import { createStatistics } from './statistics.js'
 
@@ -27,7 +28,7 @@ const others = '(others)'
  *
  * @param {Outcomes} row
  */
-function shareOf({ hits, stale, joined, misses, bypasses, errors = 0 }) {
+export function shareOf({ hits, stale, joined, misses, bypasses, errors = 0 }) {
   const all = hits + stale + joined + misses + bypasses + errors
   return all === 0 ? undefined : (hits + stale) / all
 }
@@ -111,11 +112,30 @@ function nameColumn(id, label, width) {
   return { id, label, width, sortBy: name, show: name, title: name }
 }
 
+/**
+ * A column of names that lead to what is known of each.
+ *
+ * @template {string} Id
+ * @param {Column<Readonly<Record<Id, string>>>} column
+ * @param {Id} id
+ * @param {string} view
+ * @returns {Column<Readonly<Record<Id, string>> & { readonly alias: string }>}
+ */
+function linked(column, id, view) {
+  return {
+    ...column,
+    show: (row) =>
+      row[id] === others
+        ? row[id]
+        : el('a', { href: hashOf(view, { alias: row.alias, [id]: row[id] }) }, row[id]),
+  }
+}
+
 /** @param {App} app */
 export function createFragments(app) {
   /** @type {readonly Column<FragmentStats>[]} */
   const columns = [
-    nameColumn('name', 'Fragment', 11.5),
+    linked(nameColumn('name', 'Fragment', 11.5), 'name', 'fragment'),
     ...shared(
       figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
     ),
@@ -156,7 +176,7 @@ export function createFragments(app) {
 }
 
 /** @param {Readonly<Record<string, number>>} reasons */
-function reasonText(reasons) {
+export function reasonText(reasons) {
   const sortedReasons = Object.entries(reasons).sort(([, a], [, b]) => b - a)
   return sortedReasons.map(([reason, times]) => `${reason} ×${count(times)}`).join(', ') || unknown
 }
@@ -165,7 +185,7 @@ function reasonText(reasons) {
 export function createRoutes(app) {
   /** @type {readonly Column<RouteStats>[]} */
   const columns = [
-    nameColumn('route', 'Route', 10.5),
+    linked(nameColumn('route', 'Route', 10.5), 'route', 'route'),
     ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
     {
       id: 'reasons',

@@ -36,7 +36,7 @@ const margin = 8
 
 /**
  * A table of which only the rows in sight are in the document, whatever their number. All rows are
- * equally high. Headings sort; of the rows' buttons one is reached by Tab, the others by the arrow keys.
+ * equally high. Headings sort; of rows with an action one is reached by Tab, the others by the arrow keys.
  *
  * @template T
  * @param {TableSetup<T>} setup
@@ -75,7 +75,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
   let rows = []
   /** @type {Map<string, { readonly row: T, readonly element: HTMLTableRowElement }>} */
   let drawn = new Map()
-  /** The row whose button Tab reaches, where it is in sight. */
+  /** The row whose controls Tab reaches, where it is in sight. */
   let activeIndex = 0
   let isDue = false
 
@@ -216,9 +216,10 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     for (const { element } of next.values()) {
       if (place !== null && element === place) place = place.nextElementSibling
       else body.insertBefore(element, place)
-      const button = element.querySelector('.row-action button')
       const reached = Math.min(Math.max(activeIndex, firstSeen), lastSeen)
-      button?.setAttribute('tabindex', index === reached ? '0' : '-1')
+      for (const control of action ? element.querySelectorAll('a, button') : []) {
+        control.setAttribute('tabindex', index === reached ? '0' : '-1')
+      }
       index++
     }
     drawn = next
@@ -240,8 +241,11 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     requestAnimationFrame(render)
   }
 
-  /** @param {number} index */
-  function focusRow(index) {
+  /**
+   * @param {number} index
+   * @param {string} control - A selector.
+   */
+  function focusRow(index, control) {
     activeIndex = Math.min(Math.max(index, 0), rows.length - 1)
     const height = rowHeight()
     const top = activeIndex * height
@@ -250,8 +254,8 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     else if (top + height > scroller.scrollTop + seen) scroller.scrollTop = top + height - seen
     render()
     const row = rows[activeIndex]
-    const button = row && drawn.get(keyOf(row))?.element.querySelector('.row-action button')
-    if (button instanceof HTMLElement) button.focus()
+    const target = row && drawn.get(keyOf(row))?.element.querySelector(control)
+    if (target instanceof HTMLElement) target.focus()
   }
 
   body.addEventListener('keydown', (event) => {
@@ -271,7 +275,10 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const target = targets[event.key]
     if (target === undefined) return
     event.preventDefault()
-    focusRow(target)
+    focusRow(
+      target,
+      row.firstElementChild?.contains(document.activeElement) ? 'th a' : '.row-action button',
+    )
   })
   scroller.addEventListener('scroll', schedule, { passive: true })
   new ResizeObserver(schedule).observe(scroller)

@@ -1,0 +1,227 @@
+import { coreOf, type CacheCore } from '../../src/backend/core.js'
+import type { Caches } from '../../src/caches.js'
+import { toDependents } from '../../src/observe/dependents.js'
+import type { LiveEntry } from '../../src/observe/remembered.js'
+import { fragmentStatsOf, routeStatsOf } from '../../src/observe/stats.js'
+import type { Tally } from '../../src/observe/tally.js'
+import type { Watched } from '../../src/observe/watch.js'
+import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
+import type {
+  FragmentDetail,
+  KnownEntry,
+  NamedCount,
+  RouteDetail,
+  TagDetail,
+  TagRow,
+  TemplatePlace,
+} from './api.js'
+import { RequestFault } from './body.js'
+import type { FollowedSubjects } from './followed.js'
+import { cutText } from './text.js'
+
+const MAX_ENTRIES = 200
+/** More names of one kind are not listed. */
+const MAX_NAMES = 500
+/** More tags are not listed. */
+const MAX_TAGS = 5000
+
+/** An entry, and the cache that it lies in. */
+interface Lying extends LiveEntry {
+  readonly core: CacheCore
+}
+
+/** Describes fragments, routes and tags one by one, by what is counted and remembered anyway. */
+export class Inventory {
+  constructor(
+    private readonly caches: Caches,
+    private readonly watched: Watched,
+    private readonly followed: FollowedSubjects,
+  ) {}
+
+  /** @throws RequestFault: the cache or the name is missing. */
+  fragment(query: URLSearchParams): FragmentDetail {
+    const { alias, core } = this.#cacheOf(query)
+    const name = textOf(query, 'name')
+    const own = fragmentTag(name)
+    const mine: Lying[] = []
+    const around: Lying[] = []
+    for (const entry of this.#all()) {
+      const { kind, name: itsName } = entry.subject
+      if (kind === 'fragment' && itsName === name && entry.core === core) mine.push(entry)
+      else if (entry.tags.has(entry.core === core ? own : foreignTag(own))) around.push(entry)
+    }
+    const tally = this.watched.tallies.fragments.find(alias, name)
+    return {
+      name,
+      alias,
+      ...(isUsed(tally) && { stats: fragmentStatsOf(tally) }),
+      history: tally === undefined ? [] : this.followed.historyOf(tally),
+      ...latestOf(mine),
+      places: placesOf(mine),
+      tags: tagsOf(mine),
+      contains: fragmentsIn(mine).filter((one) => one.name !== name),
+      dependents: toDependents(around),
+    }
+  }
+
+  /** @throws RequestFault: the cache or the route is missing. */
+  route(query: URLSearchParams): RouteDetail {
+    const { alias, core } = this.#cacheOf(query)
+    const route = textOf(query, 'route')
+    const mine = [...this.#all()].filter(
+      (entry) => entry.core === core && entry.subject.route === route,
+    )
+    const tally = this.watched.tallies.routes.find(alias, route)
+    return {
+      route,
+      alias,
+      ...(isUsed(tally) && { stats: routeStatsOf(tally) }),
+      history: tally === undefined ? [] : this.followed.historyOf(tally),
+      ...latestOf(mine),
+      tags: tagsOf(mine),
+      contains: fragmentsIn(mine),
+    }
+  }
+
+  /** @throws RequestFault: the tag is missing. */
+  tag(query: URLSearchParams): TagDetail {
+    const tag = textOf(query, 'tag')
+    const stored = userTag(tag)
+    const mine = [...this.#all()].filter(({ tags }) => tags.has(stored))
+    const last = this.#invalidationOf(stored)
+    return {
+      tag,
+      dependents: toDependents(mine),
+      ...latestOf(mine),
+      ...(last !== undefined && {
+        invalidated: { atMs: last.atMs, ...(last.from !== undefined && { from: last.from }) },
+      }),
+    }
+  }
+
+  /** Those of entries that are there, the ones with the most entries first. */
+  tags(): readonly TagRow[] {
+    const rows = new Map<string, { fragment: number; page: number; value: number }>()
+    for (const { subject, tags } of this.#all()) {
+      for (const stored of tags.keys()) {
+        if (!stored.startsWith(OF_USER)) continue
+        let row = rows.get(stored)
+        if (row === undefined) rows.set(stored, (row = { fragment: 0, page: 0, value: 0 }))
+        row[subject.kind]++
+      }
+    }
+    const size = ([, row]: readonly [string, { fragment: number; page: number; value: number }]) =>
+      row.fragment + row.page + row.value
+    return [...rows]
+      .sort((a, b) => size(b) - size(a))
+      .slice(0, MAX_TAGS)
+      .map(([stored, { fragment, page, value }]) => {
+        const last = this.#invalidationOf(stored)
+        return {
+          tag: stored.slice(OF_USER.length),
+          fragments: fragment,
+          pages: page,
+          values: value,
+          ...(last !== undefined && { invalidatedAtMs: last.atMs }),
+        }
+      })
+  }
+
+  *#all(): Generator<Lying> {
+    for (const core of this.watched.cores) {
+      for (const entry of core.remembered.live()) yield { ...entry, core }
+    }
+  }
+
+  #invalidationOf(stored: string): ReturnType<CacheCore['remembered']['invalidationOf']> {
+    return [...this.watched.cores]
+      .flatMap((core) => core.remembered.invalidationOf(stored) ?? [])
+      .sort((a, b) => b.atMs - a.atMs)[0]
+  }
+
+  /** A cache under two aliases is counted under the first. */
+  #cacheOf(query: URLSearchParams): { readonly alias: string; readonly core: CacheCore } {
+    const alias = textOf(query, 'alias')
+    if (!this.caches.has(alias)) {
+      throw new RequestFault(400, `alias: there is no cache ${JSON.stringify(cutText(alias))}.`)
+    }
+    return { alias, core: coreOf(this.caches.get(alias)) }
+  }
+}
+
+const OF_USER = userTag('')
+const OF_FRAGMENTS = [fragmentTag(''), foreignTag(fragmentTag(''))]
+
+function textOf(query: URLSearchParams, name: string): string {
+  const text = query.get(name) ?? ''
+  if (text !== '') return text
+  throw new RequestFault(400, `${name}: give a text of at least one character.`)
+}
+
+function isUsed(tally: Tally | undefined): tally is Tally {
+  return tally !== undefined && Object.values(tally.figures().outcomes).some((count) => count > 0)
+}
+
+function latestOf(entries: readonly Lying[]): Pick<FragmentDetail, 'entryCount' | 'entries'> {
+  const latest = entries.toSorted((a, b) => b.storedAtMs - a.storedAtMs).slice(0, MAX_ENTRIES)
+  return { entryCount: entries.length, entries: latest.map(toKnownEntry) }
+}
+
+function toKnownEntry({ core, subject, tags, storedAtMs, freshUntilMs }: Lying): KnownEntry {
+  const { kind, key, name, route, variant } = subject
+  return {
+    kind,
+    alias: core.alias,
+    key: cutText(key),
+    name: cutText(name),
+    ...(route !== undefined && { route }),
+    varyOn: kind === 'fragment' ? variant.map((text) => cutText(text, 200)) : [],
+    tags: [...tags.keys()]
+      .filter((tag) => tag.startsWith(OF_USER))
+      .map(nameOf)
+      .slice(0, MAX_NAMES),
+    storedAtMs,
+    freshUntilMs: freshUntilMs === Infinity ? null : freshUntilMs,
+  }
+}
+
+/** Every kind of stored tag has a mark of the same length. */
+function nameOf(stored: string): string {
+  return stored.slice(OF_USER.length)
+}
+
+function placesOf(entries: readonly Lying[]): readonly TemplatePlace[] {
+  const places = new Map<string, TemplatePlace>()
+  for (const { subject } of entries) {
+    const { template, line } = subject
+    if (template === undefined) continue
+    const id = `${template}\n${line}`
+    const count = (places.get(id)?.entries ?? 0) + 1
+    places.set(id, { template, ...(line !== undefined && { line }), entries: count })
+  }
+  return [...places.values()].sort((a, b) => b.entries - a.entries).slice(0, MAX_NAMES)
+}
+
+function tagsOf(entries: readonly Lying[]): readonly NamedCount[] {
+  return countNames(entries, (tag) => tag.startsWith(OF_USER))
+}
+
+function fragmentsIn(entries: readonly Lying[]): readonly NamedCount[] {
+  return countNames(entries, (tag) => OF_FRAGMENTS.some((mark) => tag.startsWith(mark)))
+}
+
+function countNames(
+  entries: readonly Lying[],
+  isMeant: (stored: string) => boolean,
+): readonly NamedCount[] {
+  const counts = new Map<string, number>()
+  for (const { tags } of entries) {
+    // A fragment may be there as one of this cache and as one of another.
+    const names = new Set([...tags.keys()].filter(isMeant).map(nameOf))
+    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  return [...counts]
+    .map(([name, count]) => ({ name, entries: count }))
+    .sort((a, b) => b.entries - a.entries)
+    .slice(0, MAX_NAMES)
+}

@@ -1,0 +1,317 @@
+import { createChart } from './chart.js'
+import { el, emptyState, fill, setText, uniqueId } from './dom.js'
+import { figures, roundUp, spanOf } from './figures.js'
+import { count, duration, nowMs, percent, plural, ratio, time } from './format.js'
+import { hashOf } from './hash.js'
+import { getJson } from './requests.js'
+
+/**
+ * @import {Dependents, KnownEntry, NamedCount, SubjectPoint} from '../../api.js'
+ * @import {View} from './app.js'
+ * @import {Child} from './dom.js'
+ */
+
+/**
+ * A view of one thing, which is read again at each poll. What is focused or scrolled to stays so, unless it changed.
+ *
+ * @template T
+ * @param {object} setup
+ * @param {string} setup.path
+ * @param {(params: URLSearchParams) => string} setup.titleOf
+ * @param {(detail: T) => readonly (readonly [title: string, data: unknown, draw: () => Child])[]} setup.sections -
+ *   A section is drawn again when its data are others.
+ * @param {readonly Node[]} setup.above - What the view has above its sections.
+ * @param {(detail: T) => void} setup.update
+ * @returns {View & { readonly params: () => URLSearchParams }}
+ */
+export function createDetail({ path, titleOf, sections, above, update }) {
+  const failure = el('p', { class: 'failure', role: 'alert', hidden: true })
+  const top = el('div', { hidden: true }, ...above)
+  const place = el('div', { class: 'detail-sections' })
+  const element = el('div', { class: 'detail-view' }, failure, top, place)
+  /** @type {Map<string, { readonly stamp: string, readonly element: HTMLElement }>} */
+  let drawn = new Map()
+  let params = new URLSearchParams()
+  let turn = 0
+
+  async function load() {
+    const own = ++turn
+    try {
+      /** @type {T} */
+      const detail = await getJson(path, Object.fromEntries(params))
+      if (own !== turn) return
+      failure.hidden = true
+      top.hidden = false
+      update(detail)
+      draw(detail)
+    } catch (error) {
+      if (own !== turn) return
+      failure.hidden = false
+      setText(failure, error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  /** @param {T} detail */
+  function draw(detail) {
+    const next = new Map()
+    for (const [title, data, make] of sections(detail)) {
+      const stamp = JSON.stringify(data)
+      const before = drawn.get(title)
+      next.set(title, before?.stamp === stamp ? before : { stamp, element: section(title, make()) })
+    }
+    const elements = [...next.values()].map((one) => one.element)
+    if (elements.some((one, index) => place.children[index] !== one)) fill(place, ...elements)
+    drawn = next
+  }
+
+  return {
+    element,
+    titleOf,
+    params: () => params,
+    show(wanted) {
+      if (wanted.toString() !== params.toString()) {
+        params = wanted
+        top.hidden = true
+        fill(place)
+        drawn = new Map()
+      }
+      void load()
+    },
+    hide() {
+      turn++
+    },
+    update: () => void load(),
+    reload: () => void load(),
+  }
+}
+
+/**
+ * @param {string} title
+ * @param {Child} content
+ */
+function section(title, content) {
+  const id = uniqueId('section')
+  return el('section', { class: 'card', 'aria-labelledby': id }, el('h3', { id }, title), content)
+}
+
+/**
+ * Names with the number of entries that they are of, each a link.
+ *
+ * @param {readonly NamedCount[]} names
+ * @param {string} nothing
+ * @param {(name: string) => string} hrefOf
+ */
+export function nameList(names, nothing, hrefOf) {
+  if (names.length === 0) return el('p', { class: 'hint' }, nothing)
+  return el(
+    'ul',
+    { class: 'names' },
+    ...names.map(({ name, entries }) =>
+      el(
+        'li',
+        {},
+        el('a', { href: hrefOf(name) }, name),
+        el('span', { class: 'hint' }, ` ${plural(entries, 'entry', 'entries')}`),
+      ),
+    ),
+  )
+}
+
+/** @param {string} tag */
+export const hrefOfTag = (tag) => hashOf('tag', { tag })
+
+/**
+ * @param {string} alias
+ * @returns {(name: string) => string}
+ */
+export const hrefOfFragment = (alias) => (name) => hashOf('fragment', { alias, name })
+
+/**
+ * What depends on something: fragments, pages by their routes, and values.
+ *
+ * @param {Dependents} dependents
+ * @param {string} nothing
+ * @param {(name: string) => string} aliasOf - The cache of a fragment.
+ */
+export function dependentList({ fragments, pages, values }, nothing, aliasOf) {
+  if (fragments.length + pages.length + values.entries === 0) {
+    return el('p', { class: 'hint' }, nothing)
+  }
+  return el(
+    'ul',
+    { class: 'names' },
+    ...fragments.map(({ name, entries, templates }) =>
+      el(
+        'li',
+        {},
+        'Fragment ',
+        el('a', { href: hrefOfFragment(aliasOf(name))(name) }, name),
+        el('span', { class: 'hint' }, ` ${[plural(entries, 'variant'), ...templates].join(' · ')}`),
+      ),
+    ),
+    ...pages.map(({ route, entries, urls }) =>
+      el(
+        'li',
+        {},
+        'Pages of ',
+        el('code', {}, route),
+        el('span', { class: 'hint' }, ` ${plural(entries, 'page')}: ${urls.join(', ')}`),
+      ),
+    ),
+    values.entries > 0 &&
+      el(
+        'li',
+        {},
+        plural(values.entries, 'value'),
+        el('span', { class: 'hint' }, ` ${values.keys.join(', ')}`),
+      ),
+  )
+}
+
+/**
+ * Entries in a table that scrolls sideways.
+ *
+ * @param {readonly KnownEntry[]} entries - The latest.
+ * @param {number} total
+ * @param {readonly ('name' | 'varyOn' | 'tags')[]} shown - Columns beside the key and the times.
+ */
+export function entryTable(entries, total, shown) {
+  if (entries.length === 0) {
+    return el('p', { class: 'hint' }, 'None that this process stored and remembers is still there.')
+  }
+  /** @type {Readonly<Record<string, readonly [label: string, draw: (entry: KnownEntry) => Child]>>} */
+  const columns = {
+    name: ['Name', ({ kind, name }) => (kind === 'value' ? 'a value' : name)],
+    varyOn: [
+      'Vary-on values',
+      ({ varyOn }) => (varyOn.length === 0 ? 'none' : varyOn.map((one) => `“${one}”`).join(', ')),
+    ],
+    tags: [
+      'Tags',
+      ({ tags }) => (tags.length === 0 ? 'none' : el('span', {}, ...separated(tags.map(tagLink)))),
+    ],
+  }
+  const chosen = shown.map((id) => /** @type {typeof columns[string]} */ (columns[id]))
+  const headings = ['Key', ...chosen.map(([label]) => label), 'Stored', 'Fresh until']
+  const table = el(
+    'table',
+    { class: 'plain' },
+    el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
+    el(
+      'tbody',
+      {},
+      ...entries.map((entry) =>
+        el(
+          'tr',
+          {},
+          el('th', { scope: 'row' }, entryLink(entry)),
+          ...chosen.map(([, draw]) => el('td', {}, draw(entry))),
+          el('td', {}, time(entry.storedAtMs)),
+          el('td', {}, entry.freshUntilMs === null ? 'for ever' : time(entry.freshUntilMs)),
+        ),
+      ),
+    ),
+  )
+  const box = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' }, table)
+  box.setAttribute('aria-label', 'Entries, scrollable')
+  return el(
+    'div',
+    {},
+    total > entries.length &&
+      el('p', { class: 'hint' }, `The latest ${count(entries.length)} of ${count(total)}.`),
+    box,
+  )
+}
+
+/** @param {KnownEntry} entry */
+function entryLink({ alias, key }) {
+  // A key that was shortened leads nowhere.
+  return key.endsWith('…')
+    ? el('code', {}, key)
+    : el('a', { href: hashOf('entry', { alias, key }) }, el('code', {}, key))
+}
+
+/** @param {string} tag */
+function tagLink(tag) {
+  return el('a', { href: hrefOfTag(tag) }, tag)
+}
+
+/** @param {readonly Node[]} nodes */
+function separated(nodes) {
+  return nodes.flatMap((node, index) => (index === 0 ? [node] : [', ', node]))
+}
+
+/**
+ * Hit ratio and time over time of one fragment or route.
+ *
+ * @param {string} noun - What takes time: body, or handler.
+ */
+export function createSubjectCharts(noun) {
+  const list = figures('figures')
+  const begins = 'Nothing yet (history begins when this page is opened first).'
+  const ratioChart = createChart({
+    title: 'Hit ratio',
+    format: (share) => percent(share).replace('.0', ''),
+    nothing: begins,
+  })
+  const timeChart = createChart({ title: `Mean ${noun} time`, format: duration, nothing: begins })
+  const element = el(
+    'section',
+    { class: 'card', 'aria-label': 'Figures' },
+    list.element,
+    el('div', { class: 'charts' }, ratioChart.element, timeChart.element),
+  )
+
+  /**
+   * @param {readonly SubjectPoint[]} history
+   * @param {readonly (readonly [name: string, value: string, hint?: string])[]} rows
+   */
+  function update(history, rows) {
+    list.update(rows)
+    const now = nowMs()
+    const spanMs = spanOf(history, now)
+    const spanText = duration(spanMs)
+    const frame = { fromMs: now - spanMs, untilMs: now, spanText: `${spanText} ago`, bands: [] }
+    const shares = history.map(({ atMs, hits, others }) => ({ atMs, value: ratio(hits, others) }))
+    const known = shares.flatMap(({ value }) => value ?? [])
+    ratioChart.update({
+      ...frame,
+      top: 1,
+      lines: [{ name: 'hit ratio', points: shares }],
+      summary: rangeSummary(`Hit ratio over the last ${spanText}`, known, percent),
+    })
+    const times = history.map(({ atMs, madeMs }) => ({ atMs, value: madeMs }))
+    const taken = times.flatMap(({ value }) => value ?? [])
+    timeChart.update({
+      ...frame,
+      top: roundUp(Math.max(0.001, ...taken)),
+      lines: [{ name: `mean ${noun} time`, points: times }],
+      summary: rangeSummary(`Mean ${noun} time over the last ${spanText}`, taken, duration),
+    })
+  }
+
+  return { element, update }
+}
+
+/**
+ * @param {string} what
+ * @param {readonly number[]} values
+ * @param {(value: number) => string} format
+ */
+export function rangeSummary(what, values, format) {
+  const last = values.at(-1)
+  if (last === undefined) return `${what}: no samples yet.`
+  return `${what}: between ${format(Math.min(...values))} and ${format(Math.max(...values))}, lately ${format(last)}.`
+}
+
+/**
+ * What a view of one thing says where there is none of that name.
+ *
+ * @param {string} what
+ */
+export function nothingKnown(what) {
+  return emptyState(
+    `${what} was not used since the figures began.`,
+    'Open a page of the site that has it: what becomes of it appears here.',
+  )
+}

@@ -1,0 +1,59 @@
+import { el, fill, setText } from './dom.js'
+
+/** A chart shows no less, so that its first minute is no single step. */
+const shortestSpanMs = 60_000
+const longestSpanMs = 15 * 60_000
+
+/**
+ * How long a time the charts show.
+ *
+ * @param {readonly { readonly atMs: number }[]} history
+ * @param {number} now
+ */
+export function spanOf([first], now) {
+  const known = first === undefined ? 0 : now - first.atMs
+  // The oldest point of a full history is a little younger than the whole time.
+  if (known > longestSpanMs - 30_000) return longestSpanMs
+  return Math.max(shortestSpanMs, known)
+}
+
+/**
+ * A list of names and figures that is written again without being made again.
+ *
+ * @param {string} className
+ */
+export function figures(className) {
+  const element = el('dl', { class: className })
+  /** @type {Map<string, HTMLElement>} */
+  const values = new Map()
+  /** @param {readonly (readonly [name: string, value: string, hint?: string])[]} rows */
+  function update(rows) {
+    if ([...values.keys()].join('\n') !== rows.map(([name]) => name).join('\n')) {
+      values.clear()
+      fill(
+        element,
+        ...rows.map(([name, , hint]) => {
+          const value = el('dd')
+          values.set(name, value)
+          return el('div', { title: hint }, el('dt', {}, name), value)
+        }),
+      )
+    }
+    for (const [name, value] of rows) {
+      const place = values.get(name)
+      if (place) setText(place, value)
+    }
+  }
+  return { element, update }
+}
+
+/**
+ * The upper edge of a chart that has to hold a value.
+ *
+ * @param {number} value
+ */
+export function roundUp(value) {
+  const power = 10 ** Math.floor(Math.log10(value))
+  const step = [1, 1.5, 2, 3, 4, 6, 8, 10].find((factor) => factor * power >= value) ?? 10
+  return step * power
+}

@@ -1,0 +1,133 @@
+import {
+  createDetail,
+  createSubjectCharts,
+  dependentList,
+  entryTable,
+  hrefOfFragment,
+  hrefOfTag,
+  nameList,
+  nothingKnown,
+} from './detail.js'
+import { el } from './dom.js'
+import { bytes, count, duration, percent, plural } from './format.js'
+import { askToInvalidate } from './notices.js'
+import { shareOf } from './statistics-views.js'
+
+/**
+ * @import {FragmentDetail, TemplatePlace} from '../../api.js'
+ * @import {App, View} from './app.js'
+ */
+
+/**
+ * All that is known of one fragment.
+ *
+ * @param {App} app
+ * @returns {View}
+ */
+export function createFragmentDetail(app) {
+  const charts = createSubjectCharts('body')
+  const unused = nothingKnown('The fragment')
+  const buttons = el(
+    'div',
+    { class: 'buttons' },
+    el(
+      'button',
+      { type: 'button', class: 'danger', onclick: () => void invalidate() },
+      'Invalidate fragment',
+    ),
+  )
+  const view = createDetail(
+    /** @type {Parameters<typeof createDetail<FragmentDetail>>[0]} */ ({
+      path: 'api/fragment',
+      titleOf: (params) => `Fragment ${params.get('name') ?? ''}`,
+      above: [unused, charts.element, buttons],
+      update({ alias, stats, history }) {
+        unused.hidden = stats !== undefined
+        charts.element.hidden = stats === undefined
+        if (stats === undefined) return
+        charts.update(history, [
+          ['Hit ratio', percent(shareOf(stats)), 'Answered from the cache at once, of all'],
+          ['Hits', count(stats.hits)],
+          ['Misses', count(stats.misses)],
+          ['Stale', count(stats.stale)],
+          ['Joined', count(stats.joined)],
+          ['Bypassed', count(stats.bypasses)],
+          ['Errors', count(stats.errors)],
+          ['Mean body', stats.bodyMs > 0 ? duration(stats.bodyMs) : 'no samples yet'],
+          ['Mean hit', stats.hitMs === undefined ? 'no samples yet' : duration(stats.hitMs)],
+          ['Time saved', duration(stats.timeSavedMs)],
+          ['Variants', count(stats.variants), 'An estimate of all that were stored'],
+          ['Mean size', stats.meanBytes === undefined ? 'no samples yet' : bytes(stats.meanBytes)],
+          ['Cache', alias],
+        ])
+      },
+      sections: (detail) => [
+        ['Templates', detail.places, () => placeList(detail.places)],
+        [
+          'Tags',
+          detail.tags,
+          () => nameList(detail.tags, 'None of its variants has a tag.', hrefOfTag),
+        ],
+        [
+          'Contains',
+          detail.contains,
+          () =>
+            nameList(
+              detail.contains,
+              'There is no other fragment in it.',
+              hrefOfFragment(detail.alias),
+            ),
+        ],
+        [
+          'Is in',
+          detail.dependents,
+          () =>
+            dependentList(
+              detail.dependents,
+              'No stored fragment or page has it in it.',
+              () => detail.alias,
+            ),
+        ],
+        [
+          'Variants',
+          [detail.entryCount, detail.entries],
+          () => entryTable(detail.entries, detail.entryCount, ['varyOn', 'tags']),
+        ],
+      ],
+    }),
+  )
+
+  async function invalidate() {
+    const name = view.params().get('name') ?? ''
+    const alias = view.params().get('alias') ?? ''
+    const body = { fragment: name, using: alias }
+    const question = {
+      title: 'Invalidate this fragment?',
+      text: `All variants of “${name}” in the cache “${alias}” are rendered again when they are next asked for.`,
+      confirm: 'Invalidate',
+    }
+    if ((await askToInvalidate(question, body)) !== undefined) await app.act('api/invalidate', body)
+  }
+
+  return view
+}
+
+/** @param {readonly TemplatePlace[]} places */
+function placeList(places) {
+  if (places.length === 0) {
+    return el('p', { class: 'hint' }, 'It was rendered from code, or nothing of it is stored.')
+  }
+  return el(
+    'ul',
+    { class: 'names' },
+    ...places.map(({ template, line, entries }) =>
+      el(
+        'li',
+        {},
+        el('code', {}, template),
+        line !== undefined && `, line ${line}`,
+        el('span', { class: 'hint' }, ` ${plural(entries, 'variant')}`),
+      ),
+    ),
+  )
+}

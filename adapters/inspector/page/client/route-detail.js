@@ -1,0 +1,93 @@
+import {
+  createDetail,
+  createSubjectCharts,
+  entryTable,
+  hrefOfFragment,
+  hrefOfTag,
+  nameList,
+  nothingKnown,
+} from './detail.js'
+import { el } from './dom.js'
+import { bytes, count, duration, percent } from './format.js'
+import { hashOf } from './hash.js'
+import { reasonText, shareOf } from './statistics-views.js'
+
+/**
+ * @import {RouteDetail} from '../../api.js'
+ * @import {View} from './app.js'
+ */
+
+/**
+ * All that is known of the pages of one route.
+ *
+ * @returns {View}
+ */
+export function createRouteDetail() {
+  const charts = createSubjectCharts('handler')
+  const unused = nothingKnown('The route')
+  return createDetail(
+    /** @type {Parameters<typeof createDetail<RouteDetail>>[0]} */ ({
+      path: 'api/route',
+      titleOf: (params) => `Route ${params.get('route') ?? ''}`,
+      above: [unused, charts.element],
+      update({ alias, stats, history }) {
+        unused.hidden = stats !== undefined
+        charts.element.hidden = stats === undefined
+        if (stats === undefined) return
+        charts.update(history, [
+          ['Hit ratio', percent(shareOf(stats)), 'Answered from the cache at once, of all'],
+          ['Hits', count(stats.hits)],
+          ['Misses', count(stats.misses)],
+          ['Stale', count(stats.stale)],
+          ['Joined', count(stats.joined)],
+          ['Bypassed', count(stats.bypasses)],
+          ['Mean handler', stats.viewMs > 0 ? duration(stats.viewMs) : 'no samples yet'],
+          ['Time saved', duration(stats.timeSavedMs)],
+          ['Variants', count(stats.variants), 'An estimate of all that were stored'],
+          ['Mean size', stats.meanBytes === undefined ? 'no samples yet' : bytes(stats.meanBytes)],
+          ['Cache', alias],
+        ])
+      },
+      sections: ({ route, alias, stats, tags, contains, entries, entryCount }) => [
+        [
+          'Why not cached',
+          stats?.reasons,
+          () =>
+            Object.keys(stats?.reasons ?? {}).length === 0
+              ? el('p', { class: 'hint' }, 'Nothing was refused.')
+              : el(
+                  'p',
+                  {},
+                  reasonText(stats?.reasons ?? {}),
+                  ' · ',
+                  el(
+                    'a',
+                    { href: hashOf('responses', { q: pathPrefixOf(route) }) },
+                    'The latest responses',
+                  ),
+                ),
+        ],
+        [
+          'Fragments',
+          contains,
+          () => nameList(contains, 'No stored page has a fragment in it.', hrefOfFragment(alias)),
+        ],
+        ['Tags', tags, () => nameList(tags, 'No stored page has a tag.', hrefOfTag)],
+        [
+          'Stored pages',
+          [entryCount, entries],
+          () => entryTable(entries, entryCount, ['name', 'tags']),
+        ],
+      ],
+    }),
+  )
+}
+
+/**
+ * The part of a route's path that all of its URLs have.
+ *
+ * @param {string} route
+ */
+function pathPrefixOf(route) {
+  return route.replace(/^[A-Z-]+ /, '').split(/[:*({]/)[0]
+}

@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { channel } from 'node:diagnostics_channel'
+import { describe, expect, it } from 'vitest'
+import { responseCache } from '../../adapters/express/index.js'
+import type { RequestEvent } from '../../adapters/inspector/index.js'
+import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { eventually } from '../support/express.js'
+import { Inspected, type Listener } from './inspector-support.js'
+
+async function open() {
+  const caches = createCaches({ default: new LocMemCache() })
+  const fragments = new FragmentCache(caches)
+  const pages = responseCache(caches, { seconds: 600 })
+  const body = async (ms: number) => {
+    await sleep(ms)
+    return 'text'
+  }
+  const inspected = await Inspected.open(caches, { pages }, (app) => {
+    app.get('/plain', (_req, res) => res.send('no cache'))
+    app.get('/value/:key', async (req, res) => {
+      await caches.default.get(req.params.key)
+      res.send('a value')
+    })
+    app.get('/many', async (_req, res) => {
+      for (let i = 0; i < 250; i++) await caches.default.get(`key-${i}`)
+      res.send('many')
+    })
+    app.use('/countries', pages.cacheSite())
+    app.get('/countries/:code', async (req, res) => {
+      const { code } = req.params
+      const box = fragments.render({ name: 'box', varyOn: [code] }, async () => {
+        await sleep(10)
+        return fragments.render({ name: 'facts', varyOn: [code] }, () => body(20))
+      })
+      const both = [box, fragments.render({ name: 'menu', varyOn: [code] }, () => body(5))]
+      res.send((await Promise.all(both)).join(' '))
+    })
+  })
+  return { inspected, listener: await inspected.listen() }
+}
+
+const requestsOf = (listener: Listener) => listener.batches.flatMap(({ requests }) => requests)
+
+async function request(
+  listener: Listener,
+  matches: (request: RequestEvent) => boolean,
+): Promise<RequestEvent> {
+  let found: RequestEvent | undefined
+  await eventually(() => {
+    found = requestsOf(listener).find(matches)
+    return found !== undefined
+  })
+  return found as RequestEvent
+}
+
+describe('the feed by request', () => {
+  it('has the fragments of each, with their start, wait and body, and no other’s', async () => {
+    const { inspected, listener } = await open()
+    await Promise.all(['FRA', 'PRT'].map((code) => inspected.site.get(`/countries/${code}`)))
+    for (const code of ['FRA', 'PRT']) {
+      const one = await request(listener, ({ url }) => url.endsWith(`/countries/${code}`))
+      expect(one).toMatchObject({ method: 'GET', outcome: 'miss', left: 0 })
+      const fragments = one.parts.filter(({ kind }) => kind === 'fragment')
+      expect(fragments.map(({ title }) => title).sort()).toEqual(['box', 'facts', 'menu'])
+      const box = fragments.find(({ title }) => title === 'box')
+      const facts = fragments.find(({ title }) => title === 'facts')
+      expect(facts?.outcome).toBe('miss')
+      expect(facts?.bodyMs).toBeGreaterThanOrEqual(19)
+      // It is made inside the other's body.
+      expect(facts?.startMs).toBeGreaterThan((box?.startMs ?? 0) + 8)
+      for (const { startMs, waitMs, bodyMs, writeMs } of fragments) {
+        expect(startMs + waitMs + bodyMs + writeMs).toBeLessThanOrEqual(one.durationMs + 1)
+      }
+    }
+    await inspected.site.get('/countries/FRA')
+    const hit = await request(listener, ({ outcome }) => outcome === 'hit')
+    expect(hit.parts.filter(({ kind }) => kind === 'fragment')).toEqual([])
+  })
+
+  it('tells how long it took to write a fragment, and not twice', async () => {
+    const { inspected, listener } = await open()
+    await inspected.site.get('/countries/FRA')
+    const { parts } = await request(listener, ({ url }) => url.endsWith('/FRA'))
+    const fragments = parts.filter(({ kind }) => kind === 'fragment')
+    for (const { writeMs } of fragments) expect(writeMs).toBeGreaterThan(0)
+    const keys = new Set(fragments.map(({ key }) => key))
+    expect(parts.filter(({ kind, key }) => kind === 'operation' && keys.has(key))).toEqual([])
+  })
+
+  it('has calls of a cache that are of no fragment, at most 200 parts, and no requests without', async () => {
+    const { inspected, listener } = await open()
+    await inspected.site.get('/plain')
+    await inspected.site.get('/value/absent')
+    await inspected.site.get('/many')
+    const one = await request(listener, ({ url }) => url === '/value/absent')
+    expect(one.parts).toMatchObject([
+      { kind: 'operation', title: 'get', key: 'absent', outcome: 'miss' },
+    ])
+    expect(one.outcome).toBe(undefined)
+    const many = await request(listener, ({ url }) => url === '/many')
+    expect([many.parts.length, many.left]).toEqual([200, 50])
+    // Nor those of the inspector itself.
+    expect(requestsOf(listener).map(({ url }) => url)).toEqual(['/value/absent', '/many'])
+  })
+
+  it('listens to no request once nobody looks', async () => {
+    const started = channel('http.server.request.start')
+    const { listener } = await open()
+    expect(started.hasSubscribers).toBe(true)
+    listener.close()
+    await eventually(() => !started.hasSubscribers)
+  })
+})
