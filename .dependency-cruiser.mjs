@@ -4,7 +4,7 @@
 const tools = '^(test|bench|examples|scripts|fixtures)/'
 
 const api =
-  '(cache|cache-options|caches|describe|get-or-set|many|storable|typed-cache|values)[.]ts$'
+  '(cache|cache-options|caches|describe|get-or-set|listed|many|storable|typed-cache|values)[.]ts$'
 const entries = '(index|engine|cli)[.]ts$'
 
 /**

@@ -93,6 +93,36 @@ export interface TagDetail extends KnownEntries {
   readonly invalidated?: { readonly atMs: number; readonly from?: string }
 }
 
+/** What forms suggest: at most 1,000 of each. */
+export interface KnownNames {
+  readonly fragments: readonly string[]
+  readonly tags: readonly string[]
+  readonly urls: readonly string[]
+}
+
+/** What `api/entries` answers: what the store itself lists, whoever wrote it. */
+export interface StoredEntries {
+  readonly alias: string
+  /** `false`: the store cannot tell which entries it keeps. */
+  readonly canList: boolean
+  /** At most 200, by key. */
+  readonly rows: readonly StoredEntry[]
+  /** `false`: there may be more, since there were too many or it took too long. */
+  readonly isWhole: boolean
+}
+
+/** An entry as its store has it, without its value. */
+export interface StoredEntry {
+  readonly kind: 'fragment' | 'page' | 'value'
+  readonly key: string
+  readonly version: string
+  readonly tags: readonly string[]
+  /** Milliseconds since the epoch; `null`: never. */
+  readonly expiresAtMs: number | null
+  readonly isStale: boolean
+  readonly bytes?: number
+}
+
 /** A tag in the list of all. */
 export interface TagRow {
   readonly tag: string

@@ -1,5 +1,5 @@
 import type { NamedServerFigures, ServerStats } from '../../src/server-stats.js'
-import type { FragmentDetail, RouteDetail, TagDetail, TagRow } from './api-details.js'
+import type { FragmentDetail, KnownNames, RouteDetail, TagDetail, TagRow } from './api-details.js'
 import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/observe/stats.js'
 
 /**
@@ -13,9 +13,11 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
  * | `GET api/routes` | {@link Rows} of {@link RouteStats} |
  * | `GET api/responses` | {@link Rows} of {@link ResponseRow}, the latest first |
  * | `GET api/entry?alias=&key=&version=` | {@link Entry} |
+ * | `GET api/entries?alias=&prefix=&kind=&tag=` | {@link StoredEntries} |
  * | `GET api/fragment?alias=&name=` | {@link FragmentDetail} |
  * | `GET api/route?alias=&route=` | {@link RouteDetail} |
  * | `GET api/tag?tag=` | {@link TagDetail} |
+ * | `GET api/names` | {@link KnownNames} |
  * | `GET api/tags` | {@link Rows} of {@link TagRow} |
  * | `GET api/events` | server-sent events; each `batch` is a {@link Batch} |
  * | `POST api/delete` | {@link DeleteRequest} to {@link ActionResult} |
@@ -35,6 +37,7 @@ export interface Details {
   readonly 'api/route': RouteDetail
   readonly 'api/tag': TagDetail
   readonly 'api/tags': Rows<TagRow>
+  readonly 'api/names': KnownNames
 }
 
 export type { CachesStats, CacheStats, FragmentStats, NamedServerFigures, RouteStats, ServerStats }
@@ -59,13 +62,19 @@ export interface Outage {
   /** Left out while it lasts. */
   readonly untilMs?: number
   readonly error: string
+  /** It was one of what the cache stands on, and the cache goes on without it, as memory in front of a server does. */
+  readonly isPartial?: true
 }
+
+/** `degraded`: a part of it does not answer. */
+export type Status = 'up' | 'degraded' | 'down'
 
 /** One cache in the overview. */
 export interface AliasRow extends CacheStats {
   /** Whether other processes see the same entries. */
   readonly isShared: boolean
   readonly server?: ServerStats
+  readonly status: Status
   /** The one that lasts. */
   readonly outage?: { readonly sinceMs: number; readonly error: string }
   /** The latest last. */
@@ -99,6 +108,10 @@ export interface Overview {
   /** Whether `POST api/invalidate` takes a URL. */
   readonly canInvalidateUrls: boolean
   readonly aliases: readonly AliasRow[]
+  /** `down`: no cache answers. `degraded`: not all of them do, or not in whole. */
+  readonly status: Status
+  /** Over HTTP/1, in the last interval of the history, without the inspector's own. */
+  readonly requestsPerSecond: number
   readonly fragmentCount: number
   readonly routeCount: number
   /** Keys that were looked up, stored or deleted in the last interval of the history, per second. */
@@ -108,6 +121,8 @@ export interface Overview {
     readonly hits: number
     readonly misses: number
     readonly timeSavedMs: number
+    /** Of the stores that tell what they take and have a limit; left out where there is none. */
+    readonly memory?: { readonly bytes: number; readonly maxBytes: number }
   }
   /** The worst first. */
   readonly risks: readonly Risk[]

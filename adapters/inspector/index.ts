@@ -8,6 +8,7 @@ import { shown, toAction, toFault, type Action, type Targets } from './actions.j
 import type { ActionResult, Details, Failure } from './api.js'
 import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
 import { readJson, RequestFault } from './body.js'
+import { listEntries } from './entries.js'
 import { describeEntry } from './entry.js'
 import { helpHtml } from './help.js'
 import type { Inventory } from './inventory.js'
@@ -168,6 +169,11 @@ class InspectorServer {
           sendJson(req, res, 200, await describeEntry(this.caches, new URLSearchParams(query))),
       ],
       [
+        '/api/entries',
+        async (req, res, query) =>
+          sendJson(req, res, 200, await listEntries(this.caches, new URLSearchParams(query))),
+      ],
+      [
         '/api/events',
         (req, res) => {
           if (observer.feed.connect(req, res)) return
@@ -245,6 +251,7 @@ function describers(inventory: Inventory): (readonly [path: string, answer: Answ
     ['/api/fragment', describe((query) => inventory.fragment(query))],
     ['/api/route', describe((query) => inventory.route(query))],
     ['/api/tag', describe((query) => inventory.tag(query))],
+    ['/api/names', describe(() => inventory.names())],
     ['/api/tags', describe(() => ({ rows: inventory.tags() }))],
   ]
 }

@@ -9,6 +9,7 @@ import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
 import type {
   FragmentDetail,
   KnownEntry,
+  KnownNames,
   NamedCount,
   RouteDetail,
   TagDetail,
@@ -24,6 +25,7 @@ const MAX_ENTRIES = 200
 const MAX_NAMES = 500
 /** More tags are not listed. */
 const MAX_TAGS = 5000
+const MAX_SUGGESTED = 1000
 
 /** An entry, and the cache that it lies in. */
 interface Lying extends LiveEntry {
@@ -125,6 +127,19 @@ export class Inventory {
           ...(last !== undefined && { invalidatedAtMs: last.atMs }),
         }
       })
+  }
+
+  /** What forms suggest. */
+  names(): KnownNames {
+    const fragments = new Set([...this.watched.tallies.fragments].map(({ name }) => name))
+    const urls = new Set<string>()
+    for (const { subject } of this.#all()) if (subject.kind === 'page') urls.add(subject.name)
+    const some = (texts: Iterable<string>) => [...texts].slice(0, MAX_SUGGESTED)
+    return {
+      fragments: some(fragments),
+      tags: some(this.tags().map(({ tag }) => tag)),
+      urls: some(urls),
+    }
   }
 
   *#all(): Generator<Lying> {

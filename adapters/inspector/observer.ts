@@ -19,9 +19,11 @@ import { FollowedSubjects } from './followed.js'
 import { History, INTERVAL_MS } from './history.js'
 import { Inventory } from './inventory.js'
 import { Outages } from './outages.js'
+import { statusOf, statusOfAll } from './status.js'
+import { RequestRate } from './request-rate.js'
 import { Responses } from './responses.js'
 import { findRisks } from './risks.js'
-import { Tracing, type Trace } from './traces.js'
+import { onRequest, Tracing, type Trace } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */
@@ -44,6 +46,7 @@ export class Observer {
   readonly #followed = new FollowedSubjects()
   readonly #history = new History()
   readonly #outages: Outages
+  readonly #requests = new RequestRate()
   readonly #responses = new Responses()
   readonly #warnings = new Map<string, Warned>()
   /** Paths that the inspector is mounted at: its own requests are no subject of it. */
@@ -65,8 +68,9 @@ export class Observer {
     this.#ends = [
       listen(WHO, {
         outage: (message) => {
-          for (const { alias } of this.#watched.affectedBy(message)) {
-            this.#outages.add({ ...message, alias })
+          for (const { alias, backendName } of this.#watched.affectedBy(message)) {
+            const isOwn = alias === message.alias && backendName === message.backend
+            this.#outages.add({ ...message, alias }, !isOwn)
           }
         },
       }),
@@ -115,10 +119,12 @@ export class Observer {
       pid: process.pid,
       node: process.version,
       aliases,
+      status: statusOfAll(aliases),
+      requestsPerSecond: this.#requests.perSecond,
       fragmentCount: stats.fragments.length,
       routeCount: stats.routes.length,
       eventsPerSecond: this.#history.eventsPerSecond,
-      totals: this.#totals(stats),
+      totals: this.#totals(stats, servers),
       risks: findRisks({
         aliases,
         stats,
@@ -130,16 +136,24 @@ export class Observer {
   }
 
   /** Of all caches, each once whatever the number of its aliases. */
-  #totals({ aliases }: CachesStats): Overview['totals'] {
+  #totals(
+    { aliases }: CachesStats,
+    servers: Readonly<Record<string, ServerStats>>,
+  ): Overview['totals'] {
     const totals = { hits: 0, misses: 0, timeSavedMs: 0 }
+    const memory = { bytes: 0, maxBytes: 0 }
     for (const cache of eachOf(this.caches)) {
       const alias = this.caches.aliases.find((name) => this.caches.get(name) === cache) ?? ''
       const { hits = 0, misses = 0, timeSavedMs = 0 } = aliases[alias] ?? {}
       totals.hits += hits
       totals.misses += misses
       totals.timeSavedMs += timeSavedMs
+      const { bytes, maxBytes = 0 } = servers[alias] ?? {}
+      if (bytes === undefined || maxBytes === 0) continue
+      memory.bytes += bytes
+      memory.maxBytes += maxBytes
     }
-    return totals
+    return { ...totals, ...(memory.maxBytes > 0 && { memory }) }
   }
 
   #aliasRow(row: CacheStats, servers: Readonly<Record<string, ServerStats>>): AliasRow {
@@ -153,6 +167,7 @@ export class Observer {
       ...row,
       isShared: isShared(cache, server),
       ...(server !== undefined && { server }),
+      status: statusOf(lasting, server),
       ...(lasting !== undefined && {
         outage: { sinceMs: lasting.sinceMs, error: lasting.error },
       }),
@@ -191,8 +206,12 @@ export class Observer {
         if (this.#isShown(message)) this.#responses.add(message, Date.now())
       },
     })
+    const endRequests = onRequest(WHO, ({ request }) => {
+      if (!this.#isOwnPath(pathOf(request.url ?? ''))) this.#requests.add()
+    })
     return () => {
       clearInterval(timer)
+      endRequests()
       end()
     }
   }
@@ -209,6 +228,7 @@ export class Observer {
       Date.now(),
     )
     this.#followed.sample(Date.now())
+    this.#requests.sample(Date.now())
   }
 
   #tellAll(

@@ -14,7 +14,8 @@ export class Outages {
     for (const alias of aliases) this.#byAlias.set(alias, [])
   }
 
-  add({ alias, error, since, until }: OutageMessage): void {
+  /** @param isPartial - It is one of what the cache stands on. */
+  add({ alias, error, since, until }: OutageMessage, isPartial: boolean): void {
     const outages = this.#byAlias.get(alias)
     if (outages === undefined) return
     const at = outages.findIndex(({ sinceMs }) => sinceMs === since)
@@ -22,6 +23,7 @@ export class Outages {
       sinceMs: since,
       ...(until !== undefined && { untilMs: until }),
       error: errorText(error),
+      ...(isPartial && { isPartial }),
     }
     if (at === -1) outages.push(outage)
     else outages[at] = outage

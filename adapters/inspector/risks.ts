@@ -90,7 +90,7 @@ function aliasRisks({ aliases, isOneOfMany }: RiskFacts): Risk[] {
       risks.push(risk('local-memory-in-cluster', subject, sentence))
     }
     if (row.hits === 0 && row.misses >= MANY_READS && row.backend !== 'DummyCache') {
-      const sentence = `${row.misses} keys were looked up, and none was there.`
+      const sentence = `0 % hit rate in ${row.misses} reads.`
       risks.push(risk('hit-ratio-zero', subject, sentence))
     }
     return risks
@@ -103,7 +103,7 @@ function sharedRisks(one: Made, subject: string): Risk[] {
   const { hits, misses, stale, joined, variants } = one
   const risks: Risk[] = []
   if (hits + stale === 0 && misses >= MANY_READS) {
-    const sentence = `It was made ${misses} times and never found.`
+    const sentence = `0 % hit rate, rendered ${misses} times.`
     risks.push(risk('hit-ratio-zero', subject, sentence))
   }
   if (variants >= MANY_VARIANTS) {
@@ -127,7 +127,7 @@ function fragmentRisks(one: FragmentStats): Risk[] {
     risks.push(risk('slower-cached', subject, sentence))
   }
   if (bypasses >= MANY_BYPASSES && isNeverStored(one)) {
-    const sentence = `It was rendered ${bypasses} times and never stored.`
+    const sentence = `Rendered ${bypasses} times, never stored.`
     risks.push(risk('never-stored', subject, sentence, 'low'))
   }
   return risks
@@ -149,7 +149,7 @@ function routeRisks(one: RouteStats): Risk[] {
   const isMeant = reason === undefined || MEANT.has(reason) || reason === 'undeclared-read'
   if (one.bypasses >= MANY_BYPASSES && isNeverStored(one) && !isMeant) {
     const { sentence } = explainReason('bypass', reason)
-    const why = `None of its ${one.bypasses} answers was stored; for ${count} of them: ${sentence}`
+    const why = `Never stored in ${one.bypasses} requests, ${count} of them because: ${sentence}`
     risks.push({
       ...risk('never-stored', subject, why),
       href: `help#${explainReason('bypass', reason).code}`,

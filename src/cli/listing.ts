@@ -1,9 +1,6 @@
 import { coreOf } from '../backend/core.js'
-import { isOwnKey } from '../backends/own-keys.js'
 import type { Cache } from '../cache.js'
-import type { EntryDescription } from '../describe.js'
-import { readDescription } from '../describe.js'
-import { defaultKeyFunction, type Version } from '../keys.js'
+import { canList, listStored, type ListedEntry } from '../listed.js'
 import { CommandError, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import {
@@ -16,86 +13,20 @@ import {
   type ExitCode,
 } from './terminal.js'
 
-/** What an entry is: a fragment has its name behind it. */
-export type Kind = 'fragment' | 'page' | 'value'
-
-/** An entry in a list. */
-export interface ListedEntry extends Omit<EntryDescription, 'value' | 'alias'> {
-  readonly kind: Kind
-}
-
-/** Whether a store tells which entries it keeps. */
-export function canList(cache: Cache): boolean {
-  return coreOf(cache).store.listKeys !== undefined
-}
-
 /**
- * The live entries that a cache could have written, stale ones too, in no order; without what is kept for tags and
- * locks.
+ * {@link listStored}, of a store that can.
  *
  * @throws CommandError: the store cannot tell them.
  */
-export async function* listEntries(
+export function listEntries(
   session: Session,
   alias: string,
   cache: Cache,
 ): AsyncGenerator<ListedEntry, void, void> {
-  const core = coreOf(cache)
-  const { listKeys } = core.store
-  if (listKeys === undefined) {
-    throw new CommandError(
-      `${session.command}: ${alias} (${core.backendName}) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
-    )
-  }
-  const seen = new Set<string>()
-  for await (const part of listKeys()) {
-    const keys = part.filter((storedKey) => !seen.has(storedKey))
-    for (let i = 0; i < keys.length; i += AT_ONCE) {
-      const some = keys.slice(i, i + AT_ONCE)
-      for (const storedKey of some) seen.add(storedKey)
-      yield* (await Promise.all(some.map((one) => describeStored(cache, one)))).filter(isEntry)
-    }
-  }
-}
-
-/** Entries that are looked at together. */
-const AT_ONCE = 100
-
-const isEntry = (entry: ListedEntry | undefined): entry is ListedEntry => entry !== undefined
-
-async function describeStored(cache: Cache, storedKey: string): Promise<ListedEntry | undefined> {
-  const named = split(cache, storedKey)
-  if (named === undefined ? isOwnKey(storedKey) : named.key.startsWith('fragcache.')) {
-    return undefined
-  }
-  const { key, version } = named ?? { key: storedKey, version: coreOf(cache).settings.version }
-  const found = await readDescription(coreOf(cache), { key, storedKey, version })
-  // What only says by which headers the pages of a URL vary is no page.
-  if (found === undefined || key.startsWith(PAGES_HEADERS)) return undefined
-  const { value: _value, alias: _alias, ...entry } = found
-  return { ...entry, kind: kindOf(key) }
-}
-
-const PAGES_HEADERS = 'views.decorators.cache.cache_header.'
-
-function kindOf(key: string): Kind {
-  if (key.startsWith('template.cache.')) return 'fragment'
-  return key.startsWith('views.decorators.cache.cache_page.') ? 'page' : 'value'
-}
-
-/** The key and version that a stored key was made of, where the key function lets them be seen. */
-function split(
-  cache: Cache,
-  storedKey: string,
-): { readonly key: string; readonly version: Version } | undefined {
-  const { keyFunction, keyPrefix, version: own } = coreOf(cache).settings
-  const before = `${keyPrefix}:`
-  if (keyFunction !== defaultKeyFunction || !storedKey.startsWith(before)) return undefined
-  const usual = `${before}${own}:`
-  if (storedKey.startsWith(usual)) return { key: storedKey.slice(usual.length), version: own }
-  const [, text = '', key = ''] = /^([^:]*):(.+)$/s.exec(storedKey.slice(before.length)) ?? []
-  const version = /^-?\d{1,15}$/.test(text) ? Number(text) : text
-  return key === '' ? undefined : { key, version }
+  if (canList(cache)) return listStored(cache)
+  throw new CommandError(
+    `${session.command}: ${alias} (${coreOf(cache).backendName}) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
+  )
 }
 
 export interface ListOptions {

@@ -9,8 +9,7 @@ import { MAX_EVENTS, Sampler } from '../../adapters/inspector/sampler.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { compression, eventually, oneExpress } from '../support/express.js'
-import { Inspected, Listener } from './inspector-support.js'
-import { coreOf } from '../../src/backend/core.js'
+import { Inspected, Listener, Shaky } from './inspector-support.js'
 
 const CHANNELS = ['operation', 'fragment', 'response', 'refresh', 'audit']
 const hasListeners = () =>
@@ -367,21 +366,6 @@ describe('the feed', () => {
   })
 
   it('tells of an outage and of its end', async () => {
-    class Shaky extends LocMemCache {
-      fails = false
-      constructor() {
-        super()
-        const { entries, store } = coreOf(this)
-        const lookupOne = entries.lookupOne.bind(entries)
-        const readServerStats = store.readServerStats.bind(store)
-        entries.lookupOne = (...asked) => this.#answer(() => lookupOne(...asked))
-        store.readServerStats = () => this.#answer(readServerStats)
-      }
-      #answer<T>(answer: () => T): T {
-        if (this.fails) throw new Error('connection refused')
-        return answer()
-      }
-    }
     const cache = new Shaky()
     const caches = createCaches({ default: cache })
     const inspected = await Inspected.open(caches)

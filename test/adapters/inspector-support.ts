@@ -1,6 +1,7 @@
 import http, { type IncomingMessage } from 'node:http'
 import type { Express } from 'express'
 import { onTestFinished } from 'vitest'
+import { coreOf } from '../../src/backend/core.js'
 import { createCaches, LocMemCache, type Caches } from '../../src/index.js'
 import {
   inspector,
@@ -154,5 +155,22 @@ export class Listener {
 
   close(): void {
     this.response.destroy()
+  }
+}
+
+/** A store that does not answer while it fails. */
+export class Shaky extends LocMemCache {
+  fails = false
+  constructor() {
+    super()
+    const { entries, store } = coreOf(this)
+    const lookupOne = entries.lookupOne.bind(entries)
+    const readServerStats = store.readServerStats.bind(store)
+    entries.lookupOne = (...asked) => this.#answer(() => lookupOne(...asked))
+    store.readServerStats = () => this.#answer(readServerStats)
+  }
+  #answer<T>(answer: () => T): T {
+    if (this.fails) throw new Error('connection refused')
+    return answer()
   }
 }

@@ -108,6 +108,8 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
         ['responses', '.response'],
         ['live', '.empty, .request'],
         ['live?by=event', '.empty, .table-scroller tbody th'],
+        ['entries?alias=shared', 'table.plain tbody th'],
+        ['entries?alias=default', '.empty, table.plain tbody th'],
         [`entry?alias=default&key=${key}`, '.entry'],
         ['entry?alias=default&key=absent', '.empty'],
         ['actions', '.action'],
@@ -481,6 +483,26 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
     })
   })
 
+  it('finds what a store keeps by the beginning of the key', async () => {
+    const shared = site.caches.get('shared')
+    for (const name of ['alpha:1', 'alpha:2', 'beta:1']) {
+      await shared.set(name, hostile, { timeout: 600, tags: ['greek'] })
+    }
+    await inView('entries?alias=shared', async (page) => {
+      const keys = page.locator('table.plain tbody th')
+      await keys.filter({ hasText: 'beta:1' }).waitFor()
+      await page.getByLabel('Key begins with').fill('alpha:')
+      await expectTexts(keys, ['alpha:1', 'alpha:2'])
+      expect(page.url()).toContain('#entries?alias=shared&prefix=alpha%3A')
+      await page.getByLabel('Tag').fill('latin')
+      await expectTexts(page.locator('.empty-what'), ['No entry matches.'])
+      await page.getByLabel('Tag').fill('greek')
+      await page.getByRole('link', { name: 'alpha:2' }).click()
+      await page.locator('.entry').waitFor()
+      expect(await page.locator('.entry').innerText()).toContain('alpha:2')
+    })
+  })
+
   it('deletes an entry after a confirmation', async () => {
     const cache = site.caches.get('default')
     await cache.set('note', 'kept', { timeout: 600, version: 3 })
@@ -561,7 +583,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       const since = page.locator('.since time')
       const before = await since.getAttribute('datetime')
       expect(await page.locator('.totals').innerText()).toMatch(
-        /^[\d.]+\s% hit rate over all caches · [\d.]+\s\w+ saved$/,
+        /^Status\n✓ up\nHit rate\n[\d.]+\s%\nTime saved\n/,
       )
       await confirm(page, page.getByRole('button', { name: 'Reset figures' }), 'Cancel')
       expect(await since.getAttribute('datetime')).toBe(before)
@@ -627,7 +649,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await page.locator('.alias').first().waitFor()
       site.isRefused = true
       try {
-        await page.getByRole('link', { name: 'Entry' }).click()
+        await page.evaluate(`location.hash = 'entry'`)
         await page.getByLabel('Key').fill('note')
         await page.getByRole('button', { name: 'Look up' }).click()
         expect(await page.locator('.entry-result').getByRole('alert').innerText()).toBe('Forbidden')

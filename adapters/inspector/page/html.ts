@@ -49,6 +49,7 @@ const modules = [
   'responses',
   'live-requests',
   'live',
+  'entries',
   'entry',
   'actions',
   'main',

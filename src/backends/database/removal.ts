@@ -1,6 +1,6 @@
 import { currentMs } from '../../current-time.js'
 import type { Limits } from '../limits.js'
-import { isOwnKey } from '../own-keys.js'
+import { isOwnKey } from '../../own-keys.js'
 import { toColumn } from './column-key.js'
 import type { Answer, Parameter, Statement } from './driver.js'
 import type { MaybePromise } from '../../maybe-promise.js'

@@ -1,7 +1,7 @@
 import { currentMs } from '../../current-time.js'
 import { isExpired } from '../../timeout.js'
 import type { Limits } from '../limits.js'
-import { isOwnKey } from '../own-keys.js'
+import { isOwnKey } from '../../own-keys.js'
 import type { EntryCount } from './count.js'
 import { peekEntryFile } from './entry-file.js'
 import type { Folders } from './folders.js'

@@ -1,8 +1,10 @@
 import { aliasChoices } from './app.js'
-import { checkField, el, field, fill, setChoices, uniqueId } from './dom.js'
+import { checkField, el, field, fill, setChoices, suggestions, uniqueId } from './dom.js'
 import { ask, askToInvalidate } from './notices.js'
+import { getJson } from './requests.js'
 
 /**
+ * @import {KnownNames} from '../../api.js'
  * @import {App, View} from './app.js'
  * @import {Child} from './dom.js'
  */
@@ -55,6 +57,7 @@ export function createActions(app) {
   const url = textInput('url')
   const alias = el('select', { required: true })
   const urlButton = submitButton('Invalidate URL')
+  const known = { fragments: suggestions(fragment), tags: suggestions(tag), urls: suggestions(url) }
   const urlNote = el('p', { class: 'hint' })
 
   /**
@@ -77,6 +80,7 @@ export function createActions(app) {
   const element = el(
     'div',
     { class: 'actions' },
+    ...Object.values(known).map((one) => one.element),
     actionForm(
       'Invalidate a fragment',
       'All variants of the fragment with this name are made again when they are next asked for.',
@@ -150,6 +154,16 @@ export function createActions(app) {
     ),
   )
 
+  /** Without suggestions the forms do all the same. */
+  async function suggest() {
+    /** @type {KnownNames | undefined} */
+    const names = await getJson('api/names').catch(() => undefined)
+    if (names === undefined) return
+    known.fragments.set(names.fragments)
+    known.tags.set(names.tags)
+    known.urls.set(names.urls)
+  }
+
   function update() {
     setChoices(alias, aliasChoices(app))
     setChoices(using, [['', 'all'], ...aliasChoices(app)])
@@ -166,6 +180,7 @@ export function createActions(app) {
     element,
     show(params) {
       update()
+      void suggest()
       if (params.has('fragment')) fragment.value = params.get('fragment') ?? ''
       if (params.has('tag')) tag.value = params.get('tag') ?? ''
       if (params.has('url')) url.value = params.get('url') ?? ''

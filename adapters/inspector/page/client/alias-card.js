@@ -25,9 +25,8 @@ function serverRows(server) {
     ['Hit ratio', known(percent, ratioOf(server))],
     ['Hits', known(count, server.hits)],
     ['Misses', known(count, server.misses)],
-    ['Entries', known(count, server.entries)],
-    ['Size', known(bytes, server.bytes)],
-    ['Size limit', known(bytes, server.maxBytes || undefined)],
+    ['Entries', ofLimit(count, server.entries, server.maxEntries)],
+    ['Size', ofLimit(bytes, server.bytes, server.maxBytes)],
     ['Evictions', known(count, server.evictions)],
     [
       'Up for',
@@ -49,6 +48,16 @@ function ratioOf({ hits, misses }) {
  */
 function known(format, value) {
   return value === undefined ? undefined : format(value)
+}
+
+/**
+ * @param {(value: number) => string} format
+ * @param {number | undefined} value
+ * @param {number | undefined} limit - None, or 0: there is none.
+ */
+function ofLimit(format, value, limit) {
+  if (value === undefined) return undefined
+  return limit ? `${format(value)} of ${format(limit)}` : format(value)
 }
 
 /**
@@ -150,6 +159,16 @@ function minuteTable(history) {
   )
 }
 
+/** What stands for a figure of nothing. */
+const none = 'no samples yet'
+
+/** @param {AliasRow} row */
+function degradedText({ outage, server }) {
+  if (outage) return `Degraded since ${relative(outage.sinceMs)}: ${outage.error}`
+  const failed = server?.servers?.find(({ error }) => error !== undefined)
+  return `Degraded: ${failed?.error ?? server?.error ?? 'a part does not answer'}`
+}
+
 /**
  * One cache in the overview; it is written again at each poll, so that what is focused, selected or
  * open stays so.
@@ -213,34 +232,38 @@ export function createAliasCard(alias) {
     setText(sharing, row.isShared ? 'shared by processes' : 'this process only')
     const isUsed =
       row.hits + row.misses + row.sets + row.deletes + row.errors > 0 || row.outages.length > 0
-    element.classList.toggle('is-out', row.outage !== undefined)
+    element.classList.toggle('is-out', row.status === 'down')
     element.classList.toggle('is-unused', !isUsed)
     charts.hidden = !isUsed
     ours.element.hidden = !isUsed
     details.hidden = !isUsed
-    const [mark, text] = row.outage
-      ? ['✕', `Does not answer since ${relative(row.outage.sinceMs)}: ${row.outage.error}`]
-      : isUsed
-        ? ['✓', 'Answers']
-        : ['○', 'Not used yet: open a page of the site that has something in this cache']
+    element.classList.toggle('is-degraded', row.status === 'degraded')
+    const [mark, text] =
+      row.status === 'degraded'
+        ? ['▲', degradedText(row)]
+        : row.outage
+          ? ['✕', `Does not answer since ${relative(row.outage.sinceMs)}: ${row.outage.error}`]
+          : isUsed
+            ? ['✓', 'Answers']
+            : ['○', 'Not used yet: open a page of the site that has something in this cache']
     if (state.dataset.text !== text) {
       state.dataset.text = text
       fill(state, el('span', { 'aria-hidden': 'true' }, `${mark} `), text)
     }
     ours.update([
-      ['Hit ratio', percent(ratio(row.hits, row.misses)), 'Hits of all reads'],
+      ['Hit ratio', known(percent, ratio(row.hits, row.misses)) ?? none, 'Hits of all reads'],
       ['Hits', count(row.hits)],
       ['Misses', count(row.misses)],
       ['Sets', count(row.sets)],
       ['Deletes', count(row.deletes)],
       ['Errors', count(row.errors)],
-      ['Mean read', duration(row.reads.count === 0 ? undefined : row.reads.meanMs)],
+      ['Mean read', row.reads.count === 0 ? none : duration(row.reads.meanMs)],
       [
         'Read p99',
-        duration(row.reads.count === 0 ? undefined : row.reads.p99Ms),
+        row.reads.count === 0 ? none : duration(row.reads.p99Ms),
         'Of 100 reads, 99 took no longer',
       ],
-      ['Written', bytes(row.bytesWritten), 'Payloads whose size is known'],
+      ['Written', known(bytes, row.bytesWritten) ?? none, 'Payloads whose size is known'],
       ['Time saved', duration(row.timeSavedMs), 'What the bodies would have taken'],
     ])
     updateCharts(row, now)

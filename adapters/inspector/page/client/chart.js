@@ -1,4 +1,5 @@
 import { el, fill, setText, svg, uniqueId } from './dom.js'
+import { clock } from './format.js'
 
 /**
  * @typedef {object} Line
@@ -48,6 +49,12 @@ export function createChart({ title, format, nothing }) {
     lines,
   )
   const start = el('span')
+  const tip = el('span', { class: 'chart-tip' })
+  const mark = svg('line', { class: 'chart-mark', x1: 0, x2: 0, y1: 0, y2: height })
+  mark.setAttribute('visibility', 'hidden')
+  image.append(mark)
+  /** @type {ChartData | undefined} */
+  let shown
   const empty = el('p', { class: 'plot-empty', 'aria-hidden': 'true' }, nothing)
   const scale = [el('span'), el('span'), el('span')]
   const legend = el('ul', { class: 'legend', 'aria-hidden': 'true' })
@@ -62,11 +69,49 @@ export function createChart({ title, format, nothing }) {
       image,
       empty,
     ),
-    el('div', { class: 'span', 'aria-hidden': 'true' }, start, el('span', {}, 'now')),
+    el('div', { class: 'span', 'aria-hidden': 'true' }, start, tip, el('span', {}, 'now')),
   )
 
-  /** @param {ChartData} data */
-  function update(data) {
+  /** @param {PointerEvent} event */
+  function point(event) {
+    if (shown === undefined) return
+    const { left, width: seen } = image.getBoundingClientRect()
+    const { fromMs, untilMs, lines: drawn } = shown
+    const atMs = fromMs + ((event.clientX - left) / seen) * (untilMs - fromMs)
+    const near = nearestTo(drawn[0]?.points ?? [], atMs)
+    const values = drawn.flatMap(({ name, points }) => {
+      const value = points.find((one) => one.atMs === near)?.value
+      return value === undefined ? [] : `${name} ${format(value)}`
+    })
+    if (near === undefined || values.length === 0) {
+      leave()
+      return
+    }
+    const x = ((near - fromMs) / (untilMs - fromMs)) * width
+    mark.setAttribute('x1', String(x))
+    mark.setAttribute('x2', String(x))
+    mark.setAttribute('visibility', 'visible')
+    setText(tip, `${clock(near)}: ${values.join(' · ')}`)
+  }
+
+  function leave() {
+    mark.setAttribute('visibility', 'hidden')
+    setText(tip, '')
+  }
+
+  image.addEventListener('pointermove', point)
+  image.addEventListener('pointerleave', leave)
+
+  /** @param {ChartData} given */
+  function update(given) {
+    const data = {
+      ...given,
+      lines: given.lines.map(({ name, points }) => ({
+        name,
+        points: points.filter(({ atMs }) => atMs >= given.fromMs),
+      })),
+    }
+    shown = data
     const { fromMs, untilMs, top, summary } = data
     const x = (/** @type {number} */ ms) =>
       Math.min(width, Math.max(0, ((ms - fromMs) / (untilMs - fromMs)) * width))
@@ -109,6 +154,22 @@ export function createChart({ title, format, nothing }) {
   }
 
   return { element, update }
+}
+
+/**
+ * @param {Line['points']} points
+ * @param {number} atMs
+ */
+function nearestTo(points, atMs) {
+  /** @type {number | undefined} */
+  let nearest
+  for (const one of points) {
+    if (one.value === undefined) continue
+    const distance = Math.abs(one.atMs - atMs)
+    if (distance > longestGapMs) continue
+    if (nearest === undefined || distance < Math.abs(nearest - atMs)) nearest = one.atMs
+  }
+  return nearest
 }
 
 /**

@@ -109,6 +109,21 @@ export function field(label, control, hint) {
 }
 
 /**
+ * Suggests what is known while somebody types.
+ *
+ * @param {HTMLInputElement} input
+ * @returns {{ readonly element: HTMLElement, readonly set: (texts: readonly string[]) => void }}
+ */
+export function suggestions(input) {
+  const element = el('datalist', { id: uniqueId('known') })
+  input.setAttribute('list', element.id)
+  return {
+    element,
+    set: (texts) => fill(element, ...texts.map((value) => el('option', { value }))),
+  }
+}
+
+/**
  * Narrows what is listed below it while somebody types.
  *
  * @param {readonly HTMLElement[]} fields

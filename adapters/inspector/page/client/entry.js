@@ -236,6 +236,7 @@ export function createEntry(app) {
 
   return {
     element,
+    titleOf: () => 'Entry',
     show(params) {
       choices()
       const wanted = params.get('alias')

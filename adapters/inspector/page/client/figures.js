@@ -4,6 +4,14 @@ import { el, fill, setText } from './dom.js'
 const shortestSpanMs = 60_000
 const longestSpanMs = 15 * 60_000
 
+/** What somebody wants the charts to show at most. */
+let chartRangeMs = longestSpanMs
+
+/** @param {number} ms */
+export function setChartRange(ms) {
+  chartRangeMs = ms
+}
+
 /**
  * How long a time the charts show.
  *
@@ -13,8 +21,8 @@ const longestSpanMs = 15 * 60_000
 export function spanOf([first], now) {
   const known = first === undefined ? 0 : now - first.atMs
   // The oldest point of a full history is a little younger than the whole time.
-  if (known > longestSpanMs - 30_000) return longestSpanMs
-  return Math.max(shortestSpanMs, known)
+  const spanMs = known > longestSpanMs - 30_000 ? longestSpanMs : known
+  return Math.max(shortestSpanMs, Math.min(chartRangeMs, spanMs))
 }
 
 /**

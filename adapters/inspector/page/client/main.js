@@ -1,5 +1,6 @@
 import { createActions } from './actions.js'
 import { el, fill, setText } from './dom.js'
+import { createEntries } from './entries.js'
 import { createEntry } from './entry.js'
 import { createFragmentDetail } from './fragment-detail.js'
 import { refreshTimes, setServerTime } from './format.js'
@@ -28,7 +29,7 @@ const views = [
   ['tags', 'Tags', createTags],
   ['responses', 'Responses', createResponses],
   ['live', 'Live', createLive],
-  ['entry', 'Entry', createEntry],
+  ['entries', 'Entries', createEntries],
   ['actions', 'Actions', createActions],
 ]
 
@@ -41,6 +42,7 @@ const details = [
   ['fragment', 'fragments', createFragmentDetail],
   ['route', 'routes', createRouteDetail],
   ['tag', 'tags', createTagDetail],
+  ['entry', 'entries', createEntry],
 ]
 
 /** @type {Map<string, View>} */

@@ -1,6 +1,7 @@
 import { createAliasCard } from './alias-card.js'
-import { el, emptyState, fill, setText } from './dom.js'
-import { count, duration, percent, plural, ratio, time } from './format.js'
+import { el, emptyState, field, fill, setText } from './dom.js'
+import { figures, setChartRange } from './figures.js'
+import { bytes, count, duration, percent, plural, ratio, time } from './format.js'
 import { ask } from './notices.js'
 import { addressOf } from './requests.js'
 
@@ -13,6 +14,13 @@ const severities = {
   high: { mark: '▲', name: 'High risk' },
   medium: { mark: '◆', name: 'Medium risk' },
   low: { mark: '●', name: 'Low risk' },
+}
+
+const statusTexts = { up: '✓ up', degraded: '▲ degraded', down: '✕ down' }
+
+/** @param {number} rate */
+function rateText(rate) {
+  return rate > 0 && rate < 10 ? rate.toFixed(1) : count(rate)
 }
 
 /** @param {Risk} risk */
@@ -51,7 +59,18 @@ function riskItem({ severity, subject, sentence, href }) {
 export function createOverview(app) {
   const since = el('p', { class: 'since' })
   const risks = el('section', { class: 'risks', 'aria-label': 'Risky set-ups', hidden: true })
-  const totals = el('p', { class: 'totals' })
+  const totals = figures('figures totals')
+  const range = el(
+    'select',
+    {},
+    ...[15, 5, 1].map((minutes) =>
+      el('option', { value: minutes * 60_000 }, plural(minutes, 'minute')),
+    ),
+  )
+  range.addEventListener('change', () => {
+    setChartRange(Number(range.value))
+    if (app.overview) update(app.overview)
+  })
   const cards = el('div', { class: 'cards' })
   /** @type {Map<string, ReturnType<typeof createAliasCard>>} */
   const byAlias = new Map()
@@ -62,9 +81,10 @@ export function createOverview(app) {
       'div',
       { class: 'toolbar' },
       since,
+      field('Charts show', range),
       el('button', { type: 'button', onclick: () => void reset() }, 'Reset figures'),
     ),
-    totals,
+    totals.element,
     risks,
     cards,
   )
@@ -93,13 +113,22 @@ export function createOverview(app) {
           `${count(eventsPerSecond)} ${Math.round(eventsPerSecond) === 1 ? 'event' : 'events'} a second`,
       )
     }
-    const { hits, misses, timeSavedMs } = overview.totals
-    setText(
-      totals,
-      hits + misses === 0
-        ? 'No cache was asked for anything yet.'
-        : `${percent(ratio(hits, misses))} hit rate over all caches · ${duration(timeSavedMs)} saved`,
-    )
+    const { hits, misses, timeSavedMs, memory } = overview.totals
+    const share = ratio(hits, misses)
+    totals.update([
+      ['Status', statusTexts[overview.status]],
+      ['Hit rate', share === undefined ? 'no samples yet' : percent(share), 'Over all caches'],
+      ['Time saved', duration(timeSavedMs), 'What bodies and handlers would have taken'],
+      ['Requests a second', rateText(overview.requestsPerSecond)],
+      [
+        'Memory',
+        memory === undefined
+          ? 'no limit known'
+          : `${bytes(memory.bytes)} of ${bytes(memory.maxBytes)}`,
+        'Of the stores that tell what they take and have a limit',
+      ],
+    ])
+    totals.element.dataset.status = overview.status
     updateRisks(overview.risks)
     for (const row of overview.aliases) {
       let card = byAlias.get(row.alias)

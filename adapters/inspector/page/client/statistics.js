@@ -141,7 +141,10 @@ export function createStatistics(app, setup) {
     hide() {
       isShown = false
     },
-    update: choices,
+    update() {
+      choices()
+      void load()
+    },
     reload: () => void load(),
   }
 }

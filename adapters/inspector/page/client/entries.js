@@ -1,0 +1,179 @@
+import { aliasChoices } from './app.js'
+import { el, emptyState, field, fill, filterForm, setChoices, setText } from './dom.js'
+import { bytes, plural, time } from './format.js'
+import { hashOf, keepInHash } from './hash.js'
+import { getJson } from './requests.js'
+
+/**
+ * @import {StoredEntries, StoredEntry} from '../../api.js'
+ * @import {App, View} from './app.js'
+ */
+
+/** So long after the last key somebody has typed. */
+const typingMs = 300
+
+/** @type {readonly (readonly [value: string, label: string])[]} */
+const entryKinds = [
+  ['', 'all'],
+  ['fragment', 'fragments'],
+  ['page', 'pages'],
+  ['value', 'values'],
+]
+
+/**
+ * What a store keeps, by the beginning of the key.
+ *
+ * @param {App} app
+ * @returns {View}
+ */
+export function createEntries(app) {
+  const alias = el('select')
+  const prefix = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false' })
+  const kind = el('select')
+  const tag = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false' })
+  const shown = el('p', { class: 'shown', role: 'status' })
+  const place = el('div')
+  const element = el(
+    'div',
+    {},
+    filterForm(
+      [
+        field('Cache', alias),
+        field('Key begins with', prefix),
+        field('Kind', kind),
+        field('Tag', tag),
+      ],
+      () => void load(),
+    ),
+    el(
+      'p',
+      { class: 'hint' },
+      'What the store itself lists, whoever stored it. ',
+      el('a', { href: '#entry' }, 'Look up one entry by its key'),
+    ),
+    shown,
+    place,
+  )
+  setChoices(kind, entryKinds)
+  let turn = 0
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing
+  /** @type {string | undefined} */
+  let stamp
+
+  for (const control of [alias, kind]) control.addEventListener('change', () => void load())
+  for (const control of [prefix, tag]) {
+    control.addEventListener('input', () => {
+      clearTimeout(typing)
+      typing = setTimeout(() => void load(), typingMs)
+    })
+  }
+
+  function query() {
+    return { alias: alias.value, prefix: prefix.value, kind: kind.value, tag: tag.value }
+  }
+
+  async function load() {
+    const own = ++turn
+    keepInHash('entries', query())
+    try {
+      /** @type {StoredEntries} */
+      const found = await getJson('api/entries', query())
+      if (own !== turn) return
+      const next = JSON.stringify(found)
+      if (stamp !== next) show(found)
+      stamp = next
+    } catch (error) {
+      if (own !== turn) return
+      stamp = undefined
+      const text = error instanceof Error ? error.message : String(error)
+      fill(place, el('p', { class: 'failure', role: 'alert' }, text))
+    }
+  }
+
+  /** @param {StoredEntries} found */
+  function show({ alias: name, canList, rows, isWhole }) {
+    setText(
+      shown,
+      canList
+        ? `${plural(rows.length, 'entry', 'entries')}${isWhole ? '' : ', and perhaps more'}`
+        : '',
+    )
+    if (!canList) {
+      fill(
+        place,
+        emptyState(
+          `The store of “${name}” cannot tell which entries it keeps.`,
+          'Look up one entry by its key, or see the fragments and tags that this process knows.',
+        ),
+      )
+    } else if (rows.length === 0) {
+      fill(place, emptyState('No entry matches.', 'Shorten the beginning of the key.'))
+    } else {
+      fill(place, storedTable(name, rows))
+    }
+  }
+
+  function choices() {
+    setChoices(alias, aliasChoices(app))
+  }
+
+  return {
+    element,
+    show(params) {
+      choices()
+      const wanted = params.get('alias')
+      if (wanted !== null && [...alias.options].some(({ value }) => value === wanted)) {
+        alias.value = wanted
+      }
+      prefix.value = params.get('prefix') ?? ''
+      kind.value = params.get('kind') ?? ''
+      tag.value = params.get('tag') ?? ''
+      void load()
+    },
+    hide() {
+      turn++
+      clearTimeout(typing)
+    },
+    update: choices,
+    reload: () => void load(),
+  }
+}
+
+/**
+ * @param {string} alias
+ * @param {readonly StoredEntry[]} rows
+ */
+function storedTable(alias, rows) {
+  const headings = ['Key', 'Kind', 'Expires', 'Size', 'Tags']
+  const box = el(
+    'div',
+    { class: 'scroll-x', tabindex: 0, role: 'region' },
+    el(
+      'table',
+      { class: 'plain' },
+      el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
+      el(
+        'tbody',
+        {},
+        ...rows.map(({ key, version, kind, expiresAtMs, isStale, bytes: size, tags }) =>
+          el(
+            'tr',
+            {},
+            el(
+              'th',
+              { scope: 'row' },
+              el('a', { href: hashOf('entry', { alias, key, version }) }, el('code', {}, key)),
+            ),
+            el('td', {}, isStale ? `${kind}, stale` : kind),
+            el('td', {}, expiresAtMs === null ? 'never' : time(expiresAtMs)),
+            el('td', { class: 'number' }, bytes(size)),
+            el('td', {}, tags.length === 0 ? 'none' : tags.join(', ')),
+          ),
+        ),
+      ),
+    ),
+  )
+  box.setAttribute('aria-label', 'Entries, scrollable')
+  return box
+}

@@ -1,0 +1,56 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { StoredEntries } from '../../adapters/inspector/index.js'
+import { FileBasedCache } from '../../src/backends/file.js'
+import { createCaches, DummyCache, FragmentCache } from '../../src/index.js'
+import { Inspected } from './inspector-support.js'
+
+async function open() {
+  const location = await mkdtemp(join(tmpdir(), 'inspector-entries-'))
+  onTestFinished(() => rm(location, { recursive: true, force: true }))
+  const caches = createCaches({ default: new FileBasedCache({ location }), none: new DummyCache() })
+  const inspected = await Inspected.open(caches)
+  const list = (query: Readonly<Record<string, string>>) =>
+    inspected.json<StoredEntries>(`/api/entries?${new URLSearchParams(query).toString()}`)
+  return { caches, inspected, list }
+}
+
+describe('the list of entries', () => {
+  it('has those whose key begins with a text, by kind and tag, without values and counters', async () => {
+    const { caches, list } = await open()
+    const cache = caches.default
+    for (const key of ['user:2', 'user:1', 'page:1']) {
+      await cache.set(key, 'secret', { tags: [`tag-of-${key}`] })
+    }
+    await new FragmentCache(caches).render({ name: 'menu' }, () => 'secret')
+    await caches.invalidateTags(['other'])
+    const all = await list({ alias: 'default' })
+    expect(all).toMatchObject({ canList: true, isWhole: true })
+    expect(all.rows.map(({ kind }) => kind)).toEqual(['value', 'fragment', 'value', 'value'])
+    expect(JSON.stringify(all)).not.toContain('secret')
+    const keysOf = async (query: Readonly<Record<string, string>>) =>
+      (await list({ alias: 'default', ...query })).rows.map(({ key }) => key)
+    expect(await keysOf({ prefix: 'user:' })).toEqual(['user:1', 'user:2'])
+    expect(await keysOf({ prefix: 'user:', tag: 'tag-of-user:2' })).toEqual(['user:2'])
+    expect(await keysOf({ kind: 'fragment' })).toEqual([
+      expect.stringMatching(/^template\.cache\.menu\./),
+    ])
+    // To look at them is no use of them.
+    expect(caches.stats().aliases['default']?.hits).toBe(0)
+  })
+
+  it('ends at 200, and says so', async () => {
+    const { caches, list } = await open()
+    for (let i = 0; i < 250; i++) await caches.default.set(`key-${i}`, i)
+    const { rows, isWhole } = await list({ alias: 'default' })
+    expect([rows.length, isWhole]).toEqual([200, false])
+  })
+
+  it('says of a store that cannot tell, and of a cache that is none', async () => {
+    const { inspected, list } = await open()
+    expect(await list({ alias: 'none' })).toMatchObject({ canList: false, rows: [] })
+    expect((await inspected.get('/api/entries?alias=nowhere')).status).toBe(400)
+  })
+})
