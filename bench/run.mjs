@@ -15,6 +15,7 @@ const PARTS = [
   'before',
   'invalidation',
   'watching',
+  'inspector',
   'fragments',
   'parsers',
   'memory',

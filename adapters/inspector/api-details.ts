@@ -101,18 +101,18 @@ export interface KnownNames {
 }
 
 /** What `api/entries` answers: what the store itself lists, whoever wrote it. */
-export interface StoredEntries {
+export interface EntryList {
   readonly alias: string
   /** `false`: the store cannot tell which entries it keeps. */
   readonly canList: boolean
   /** At most 200, by key. */
-  readonly rows: readonly StoredEntry[]
+  readonly rows: readonly EntryRow[]
   /** `false`: there may be more, since there were too many or it took too long. */
   readonly isWhole: boolean
 }
 
 /** An entry as its store has it, without its value. */
-export interface StoredEntry {
+export interface EntryRow {
   readonly kind: 'fragment' | 'page' | 'value'
   readonly key: string
   readonly version: string

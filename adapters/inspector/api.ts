@@ -13,7 +13,7 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
  * | `GET api/routes` | {@link Rows} of {@link RouteStats} |
  * | `GET api/responses` | {@link Rows} of {@link ResponseRow}, the latest first |
  * | `GET api/entry?alias=&key=&version=` | {@link Entry} |
- * | `GET api/entries?alias=&prefix=&kind=&tag=` | {@link StoredEntries} |
+ * | `GET api/entries?alias=&prefix=&kind=&tag=` | {@link EntryList} |
  * | `GET api/fragment?alias=&name=` | {@link FragmentDetail} |
  * | `GET api/route?alias=&route=` | {@link RouteDetail} |
  * | `GET api/tag?tag=` | {@link TagDetail} |

@@ -1,6 +1,6 @@
 import type { Caches } from '../../src/caches.js'
 import { canList, listStored, type ListedEntry } from '../../src/listed.js'
-import type { StoredEntries, StoredEntry } from './api.js'
+import type { EntryList, EntryRow } from './api.js'
 import { RequestFault } from './body.js'
 import { cutText } from './text.js'
 
@@ -15,7 +15,7 @@ const PATIENCE_MS = 3000
  * @throws RequestFault: there is no such cache.
  * @throws CacheBackendError: the store failed.
  */
-export async function listEntries(caches: Caches, query: URLSearchParams): Promise<StoredEntries> {
+export async function listEntries(caches: Caches, query: URLSearchParams): Promise<EntryList> {
   const alias = query.get('alias') ?? ''
   if (!caches.has(alias)) {
     throw new RequestFault(400, `alias: there is no cache ${JSON.stringify(cutText(alias, 200))}.`)
@@ -32,7 +32,7 @@ export async function listEntries(caches: Caches, query: URLSearchParams): Promi
     isLate ||= performance.now() > untilMs
     return !isLate && key.startsWith(prefix)
   }
-  const rows: StoredEntry[] = []
+  const rows: EntryRow[] = []
   let isWhole = true
   for await (const entry of listStored(cache, isMeant)) {
     if ((kind !== '' && entry.kind !== kind) || (tag !== '' && !entry.tags.includes(tag))) continue
@@ -44,15 +44,7 @@ export async function listEntries(caches: Caches, query: URLSearchParams): Promi
   return { alias, canList: true, rows, isWhole: isWhole && !isLate }
 }
 
-function toRow({
-  kind,
-  key,
-  version,
-  tags,
-  expiresAtMs,
-  isStale,
-  bytes,
-}: ListedEntry): StoredEntry {
+function toRow({ kind, key, version, tags, expiresAtMs, isStale, bytes }: ListedEntry): EntryRow {
   return {
     kind,
     key: cutText(key),

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { StoredEntries } from '../../adapters/inspector/index.js'
+import type { EntryList } from '../../adapters/inspector/index.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { createCaches, DummyCache, FragmentCache } from '../../src/index.js'
 import { Inspected } from './inspector-support.js'
@@ -13,7 +13,7 @@ async function open() {
   const caches = createCaches({ default: new FileBasedCache({ location }), none: new DummyCache() })
   const inspected = await Inspected.open(caches)
   const list = (query: Readonly<Record<string, string>>) =>
-    inspected.json<StoredEntries>(`/api/entries?${new URLSearchParams(query).toString()}`)
+    inspected.json<EntryList>(`/api/entries?${new URLSearchParams(query).toString()}`)
   return { caches, inspected, list }
 }
 

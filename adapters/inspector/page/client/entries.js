@@ -5,7 +5,7 @@ import { hashOf, keepInHash } from './hash.js'
 import { getJson } from './requests.js'
 
 /**
- * @import {StoredEntries, StoredEntry} from '../../api.js'
+ * @import {EntryList, EntryRow} from '../../api.js'
  * @import {App, View} from './app.js'
  */
 
@@ -77,7 +77,7 @@ export function createEntries(app) {
     const own = ++turn
     keepInHash('entries', query())
     try {
-      /** @type {StoredEntries} */
+      /** @type {EntryList} */
       const found = await getJson('api/entries', query())
       if (own !== turn) return
       const next = JSON.stringify(found)
@@ -91,7 +91,7 @@ export function createEntries(app) {
     }
   }
 
-  /** @param {StoredEntries} found */
+  /** @param {EntryList} found */
   function show({ alias: name, canList, rows, isWhole }) {
     setText(
       shown,
@@ -142,7 +142,7 @@ export function createEntries(app) {
 
 /**
  * @param {string} alias
- * @param {readonly StoredEntry[]} rows
+ * @param {readonly EntryRow[]} rows
  */
 function storedTable(alias, rows) {
   const headings = ['Key', 'Kind', 'Expires', 'Size', 'Tags']

@@ -207,7 +207,7 @@ function partItem(part, endMs) {
       { class: 'what', title: why },
       kind === 'fragment'
         ? el('a', { href: hashOf('fragment', { alias, name: title }) }, title)
-        : el('span', {}, title, ' ', el('code', {}, key)),
+        : el('span', { title: key }, title, ' ', el('code', {}, key)),
     ),
     el('span', {}, outcome !== undefined && outcomeBadge(outcome)),
     track,

@@ -56,7 +56,7 @@ function figure(id, label, value, format, hint) {
     id,
     label,
     // As wide as its heading with the mark of its order, and a figure of six places.
-    width: Math.max(4.5, label.length * 0.5 + 2),
+    width: Math.max(4.5, label.length * 0.53 + 2.4),
     isNumeric: true,
     sortBy: value,
     show: (row) => format(value(row)),
@@ -93,7 +93,6 @@ function shared(time) {
       short,
       'Answered from the cache, made again behind',
     ),
-    figure('joined', 'Joined', (row) => row.joined, short, 'Waited for what another was making'),
     figure('bypasses', 'Bypassed', (row) => row.bypasses, short, 'Made and not stored'),
   ]
 }
