@@ -93,6 +93,27 @@ export interface TagDetail extends KnownEntries {
   readonly invalidated?: { readonly atMs: number; readonly from?: string }
 }
 
+/** What one process counted in all of its caches. */
+export interface ProcessFigures {
+  /** Since when the figures count, in milliseconds since the epoch. */
+  readonly sinceMs: number
+  readonly hits: number
+  readonly misses: number
+  readonly errors: number
+  readonly timeSavedMs: number
+  /** What the process takes of the machine's memory. */
+  readonly rssBytes: number
+}
+
+/** A process of those that share the cache that the option `processes` names. */
+export interface ProcessRow extends ProcessFigures {
+  readonly id: string
+  readonly pid: number
+  readonly host: string
+  /** Whether it is the one that answers. */
+  readonly isThis: boolean
+}
+
 /** What forms suggest: at most 1,000 of each. */
 export interface KnownNames {
   readonly fragments: readonly string[]

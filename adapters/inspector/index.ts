@@ -13,7 +13,13 @@ import { describeEntry } from './entry.js'
 import { helpHtml } from './help.js'
 import type { Inventory } from './inventory.js'
 import { Observer } from './observer.js'
-import { checkCaches, resolveOptions, type InspectorOptions, type Settings } from './options.js'
+import {
+  checkCaches,
+  checkProcesses,
+  resolveOptions,
+  type InspectorOptions,
+  type Settings,
+} from './options.js'
 import { pageHtml } from './page/html.js'
 import {
   isSameOrigin,
@@ -62,6 +68,7 @@ export interface Inspector {
 export function inspector(caches: Caches, options: InspectorOptions = {}): Inspector {
   const settings = resolveOptions(options)
   checkCaches(caches)
+  checkProcesses(caches, settings.processes)
   const server = new InspectorServer(caches, settings)
   function inspector(req: IncomingMessage, res: ServerResponse): void {
     void server.answer(req, res)
@@ -85,7 +92,7 @@ class InspectorServer {
     private readonly caches: Caches,
     private readonly settings: Settings,
   ) {
-    this.#observer = new Observer(caches, settings.maxFeeds)
+    this.#observer = new Observer(caches, settings.maxFeeds, settings.processes)
     this.#token = new PageToken(settings.secret)
     this.#targets = { caches, pages: settings.pages, reset: () => this.#observer.reset() }
     this.#routes = this.#makeRoutes()
@@ -167,6 +174,10 @@ class InspectorServer {
         '/api/entry',
         async (req, res, query) =>
           sendJson(req, res, 200, await describeEntry(this.caches, new URLSearchParams(query))),
+      ],
+      [
+        '/api/processes',
+        async (req, res) => sendJson(req, res, 200, { rows: await observer.processes() }),
       ],
       [
         '/api/entries',

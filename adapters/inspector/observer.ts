@@ -9,6 +9,8 @@ import type {
   CachesStats,
   CacheStats,
   Overview,
+  ProcessFigures,
+  ProcessRow,
   ResponseRow,
   ServerStats,
 } from './api.js'
@@ -20,6 +22,7 @@ import { History, INTERVAL_MS } from './history.js'
 import { Inventory } from './inventory.js'
 import { Outages } from './outages.js'
 import { statusOf, statusOfAll } from './status.js'
+import { Processes } from './processes.js'
 import { RequestRate } from './request-rate.js'
 import { Responses } from './responses.js'
 import { findRisks } from './risks.js'
@@ -51,6 +54,7 @@ export class Observer {
   readonly #warnings = new Map<string, Warned>()
   /** Paths that the inspector is mounted at: its own requests are no subject of it. */
   readonly #places = new Set<string>()
+  readonly #processes: Processes | undefined
   readonly #ends: (() => void)[]
   #endLooking: (() => void) | undefined
   #lastUseMs = 0
@@ -60,11 +64,16 @@ export class Observer {
   constructor(
     private readonly caches: Caches,
     maxFeeds: number,
+    processes: string | undefined,
   ) {
     this.#watched = new Watched(WHO, caches)
     this.#outages = new Outages(this.#watched.backends.keys())
     this.inventory = new Inventory(caches, this.#watched, this.#followed)
     this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
+    this.#processes =
+      processes === undefined
+        ? undefined
+        : new Processes(coreOf(caches.get(processes)), () => this.#figures())
     this.#ends = [
       listen(WHO, {
         outage: (message) => {
@@ -87,6 +96,7 @@ export class Observer {
 
   close(): void {
     this.feed.close()
+    this.#processes?.close()
     this.#endLooking?.()
     this.#endLooking = undefined
     for (const end of this.#ends) end()
@@ -102,6 +112,19 @@ export class Observer {
     const stats = this.caches.stats()
     const routes = stats.routes.filter(({ route }) => !this.#isOwnPath(pathOf(route)))
     return { ...stats, routes }
+  }
+
+  /** Of all processes that tell; none where that was not asked for. */
+  async processes(): Promise<readonly ProcessRow[]> {
+    return (await this.#processes?.rows()) ?? []
+  }
+
+  #figures(): ProcessFigures {
+    const stats = this.caches.stats()
+    const { hits, misses, timeSavedMs } = this.#totals(stats, {})
+    const errors = Object.values(stats.aliases).reduce((sum, row) => sum + row.errors, 0)
+    const rssBytes = process.memoryUsage.rss()
+    return { sinceMs: stats.sinceMs, hits, misses, errors, timeSavedMs, rssBytes }
   }
 
   responses(): readonly ResponseRow[] {

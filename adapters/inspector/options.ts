@@ -62,6 +62,12 @@ export interface InspectorOptions {
    * by another one than that which made the page. Default: each process has its own.
    */
   readonly secret?: string | undefined
+  /**
+   * The alias of a cache that all processes share: by it each tells the others what it counted, while somebody looks,
+   * so that the overview has the figures of all. Each process then asks that cache every five seconds whether somebody
+   * does. Default: figures are of this process alone.
+   */
+  readonly processes?: string | undefined
   /** Most live feeds at once. Default 20. */
   readonly maxFeeds?: number | undefined
 }
@@ -84,10 +90,11 @@ export interface Settings {
   readonly pages: PagesOfUrls | undefined
   readonly userOf: (req: IncomingMessage) => string | undefined
   readonly secret: string | undefined
+  readonly processes: string | undefined
   readonly maxFeeds: number
 }
 
-const KNOWN = ['authorize', 'pages', 'user', 'secret', 'maxFeeds']
+const KNOWN = ['authorize', 'pages', 'user', 'secret', 'processes', 'maxFeeds']
 const MIN_SECRET = 32
 
 /**
@@ -106,7 +113,7 @@ export function resolveOptions(options: unknown): Settings {
     )
   }
   const given = options as InspectorOptions
-  const { authorize, pages, user, secret, maxFeeds = 20 } = given
+  const { authorize, pages, user, secret, processes, maxFeeds = 20 } = given
   for (const [name, value] of Object.entries({ authorize, user })) {
     if (value === undefined || typeof value === 'function') continue
     throw new MisuseError(`inspector: ${name}: ${show(value)} is no function; give (req) => …`)
@@ -140,6 +147,7 @@ export function resolveOptions(options: unknown): Settings {
     pages,
     userOf: (req) => user?.call(given, req),
     secret,
+    processes,
     maxFeeds,
   }
 }
@@ -152,4 +160,18 @@ export function checkCaches(caches: unknown): asserts caches is Caches {
   }
   if (Array.isArray(aliases) && typeof stats === 'function') return
   throw new MisuseError(`inspector: ${show(caches)} is no Caches; give what createCaches returned`)
+}
+
+/** @throws TypeError: the alias names no cache that several processes share. */
+export function checkProcesses(caches: Caches, alias: unknown): void {
+  if (alias === undefined) return
+  if (typeof alias !== 'string' || !caches.has(alias)) {
+    throw new MisuseError(
+      `inspector: processes: ${show(alias)} is no alias; the caches are ${caches.aliases.join(', ')}`,
+    )
+  }
+  if (caches.get(alias).isShared) return
+  throw new MisuseError(
+    `inspector: processes: ${show(alias)} is a cache of this process alone; give the alias of one that all processes share`,
+  )
 }

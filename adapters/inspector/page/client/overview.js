@@ -3,10 +3,10 @@ import { el, emptyState, field, fill, setText } from './dom.js'
 import { figures, setChartRange } from './figures.js'
 import { bytes, count, duration, percent, plural, ratio, time } from './format.js'
 import { ask } from './notices.js'
-import { addressOf } from './requests.js'
+import { addressOf, getJson } from './requests.js'
 
 /**
- * @import {Overview, Risk} from '../../api.js'
+ * @import {Overview, ProcessRow, Risk, Rows} from '../../api.js'
  * @import {App} from './app.js'
  */
 
@@ -71,6 +71,7 @@ export function createOverview(app) {
     setChartRange(Number(range.value))
     if (app.overview) update(app.overview)
   })
+  const processes = el('section', { class: 'card', 'aria-label': 'Processes', hidden: true })
   const cards = el('div', { class: 'cards' })
   /** @type {Map<string, ReturnType<typeof createAliasCard>>} */
   const byAlias = new Map()
@@ -85,6 +86,7 @@ export function createOverview(app) {
       el('button', { type: 'button', onclick: () => void reset() }, 'Reset figures'),
     ),
     totals.element,
+    processes,
     risks,
     cards,
   )
@@ -98,8 +100,18 @@ export function createOverview(app) {
     if (answer !== undefined) await app.act('api/reset', {})
   }
 
+  /** Where they cannot be told, the overview says the rest all the same. */
+  async function readProcesses() {
+    /** @type {Rows<ProcessRow> | undefined} */
+    const found = await getJson('api/processes').catch(() => undefined)
+    const rows = found?.rows ?? []
+    processes.hidden = rows.length === 0
+    if (rows.length > 0) fill(processes, el('h3', {}, 'All processes'), processTable(rows))
+  }
+
   /** @param {Overview} overview */
   function update(overview) {
+    void readProcesses()
     if (since.dataset.since !== String(overview.sinceMs)) {
       since.dataset.since = String(overview.sinceMs)
       fill(since, 'Counted since ', time(overview.sinceMs), el('span', { class: 'rate' }))
@@ -167,4 +179,58 @@ export function createOverview(app) {
     hide() {},
     update,
   }
+}
+
+/** @param {readonly ProcessRow[]} rows */
+function processTable(rows) {
+  /** @param {'hits' | 'misses' | 'errors' | 'timeSavedMs' | 'rssBytes'} name */
+  const sum = (name) => rows.reduce((total, row) => total + row[name], 0)
+  const all = {
+    hits: sum('hits'),
+    misses: sum('misses'),
+    errors: sum('errors'),
+    timeSavedMs: sum('timeSavedMs'),
+    rssBytes: sum('rssBytes'),
+  }
+  /**
+   * @param {string} name
+   * @param {typeof all} of
+   */
+  const line = (name, of) => {
+    const share = ratio(of.hits, of.misses)
+    const cells = [
+      share === undefined ? 'no samples yet' : percent(share),
+      count(of.hits),
+      count(of.misses),
+      count(of.errors),
+      duration(of.timeSavedMs),
+      bytes(of.rssBytes),
+    ]
+    return el(
+      'tr',
+      {},
+      el('th', { scope: 'row' }, name),
+      ...cells.map((text) => el('td', { class: 'number' }, text)),
+    )
+  }
+  const headings = ['Process', 'Hit rate', 'Hits', 'Misses', 'Errors', 'Time saved', 'Memory']
+  const box = el(
+    'div',
+    { class: 'scroll-x', tabindex: 0, role: 'region' },
+    el(
+      'table',
+      { class: 'plain' },
+      el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
+      el(
+        'tbody',
+        {},
+        ...rows.map((row) =>
+          line(`${row.pid} on ${row.host}${row.isThis ? ' (this one)' : ''}`, row),
+        ),
+        line(`All ${count(rows.length)}`, all),
+      ),
+    ),
+  )
+  box.setAttribute('aria-label', 'Processes, scrollable')
+  return box
 }

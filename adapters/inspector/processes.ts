@@ -1,0 +1,139 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import type { CacheCore } from '../../src/backend/core.js'
+import type { MaybePromise } from '../../src/maybe-promise.js'
+import { neverThrowing } from '../../src/observe/watch.js'
+import type { ProcessFigures, ProcessRow } from './api.js'
+import { cutText } from './text.js'
+
+/** More processes than that are not told of. */
+const MAX_PROCESSES = 64
+const INTERVAL_MS = 5000
+/** What a process has told is gone after that. */
+const TOLD_MS = 20_000
+/** So long after somebody looked, processes tell. */
+const ASKED_MS = 60_000
+/** It is noted again only after that. */
+const ASK_AGAIN_MS = 15_000
+
+/** Places that a process tries for at a time. */
+const MAX_ATTEMPTS = 3
+
+const ASKED = 'fragcache.inspector.asked'
+const keyOfPlace = (place: number): string => `fragcache.inspector.process.${place}`
+
+/**
+ * Tells other processes what this one counted, by a shared cache, and reads what they tell. Each takes a free place
+ * for as long as it tells. What is read and written is counted nowhere; a store that fails is asked again later.
+ */
+export class Processes {
+  readonly #id = randomBytes(9).toString('base64url')
+  readonly #timer: NodeJS.Timeout
+  readonly #keys: readonly string[]
+  readonly #asked: string
+  #place: number | undefined
+  #askedMs = -Infinity
+
+  /** @param figures - Of this process. */
+  constructor(
+    private readonly core: CacheCore,
+    private readonly figures: () => ProcessFigures,
+  ) {
+    this.#asked = core.checkedKey(ASKED)
+    this.#keys = Array.from({ length: MAX_PROCESSES }, (_, place) =>
+      core.checkedKey(keyOfPlace(place)),
+    )
+    const onTime = neverThrowing('inspector')(() => void this.#tellIfAsked())
+    this.#timer = setInterval(onTime, INTERVAL_MS).unref()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** All that tell, this one first. */
+  async rows(): Promise<readonly ProcessRow[]> {
+    await this.#ask()
+    const payloads = await this.#try(() => this.core.store.readEntries(this.#keys))
+    const others = (payloads ?? []).flatMap((payload) => {
+      const row = payload === undefined ? undefined : this.#toRow(payload)
+      return row === undefined || row.id === this.#id ? [] : row
+    })
+    return [this.#own(), ...others.sort((a, b) => a.pid - b.pid)]
+  }
+
+  async #ask(): Promise<void> {
+    if (Date.now() - this.#askedMs < ASK_AGAIN_MS) return
+    this.#askedMs = Date.now()
+    await this.#write(this.#asked, '1', ASKED_MS)
+  }
+
+  async #tellIfAsked(): Promise<void> {
+    const asked = await this.#try(() => this.core.store.readEntries([this.#asked]))
+    if (asked?.[0] === undefined) return
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const place = await this.#placeFor()
+      if (place === undefined) return
+      const isAgain = place === this.#place
+      const told = JSON.stringify(this.#own())
+      const outcome = await this.#write(this.#keys[place] ?? '', told, TOLD_MS, !isAgain)
+      this.#place = outcome === 'stored' ? place : undefined
+      // Another process was faster where it is refused.
+      if (outcome !== 'refused') return
+    }
+  }
+
+  /** The one that this process has, as long as nobody else took it; else one that is free. */
+  async #placeFor(): Promise<number | undefined> {
+    const payloads = await this.#try(() => this.core.store.readEntries(this.#keys))
+    if (payloads === undefined) return undefined
+    const own = this.#place === undefined ? undefined : payloads[this.#place]
+    if (own !== undefined && this.#toRow(own)?.id === this.#id) return this.#place
+    this.#place = undefined
+    // By chance, since all processes look for one at the same time.
+    const free = [...payloads.keys()].filter((place) => payloads[place] === undefined)
+    return free[Math.floor(Math.random() * free.length)]
+  }
+
+  #own(): ProcessRow {
+    return { ...this.figures(), id: this.#id, pid: process.pid, host: hostname(), isThis: true }
+  }
+
+  /** What lies there may be of anybody. */
+  #toRow(payload: unknown): ProcessRow | undefined {
+    try {
+      const { value } = this.core.store.unpackPayload(payload)
+      const told = JSON.parse(String(value)) as Partial<Record<keyof ProcessRow, unknown>>
+      const { id, host } = told
+      if (typeof id !== 'string' || typeof host !== 'string') return undefined
+      const numbers = Object.fromEntries(FIGURES.map((name) => [name, Number(told[name])]))
+      if (Object.values(numbers).some((number) => !Number.isFinite(number))) return undefined
+      return {
+        ...(numbers as Pick<ProcessRow, (typeof FIGURES)[number]>),
+        id: cutText(id, 50),
+        host: cutText(host, 100),
+        isThis: false,
+      }
+    } catch {
+      return undefined
+    }
+  }
+
+  async #write(key: string, text: string, forMs: number, ifAbsent = false): Promise<unknown> {
+    const { store } = this.core
+    const entry = {
+      key,
+      payload: store.packValue(text, undefined),
+      expiresAtMs: Date.now() + forMs,
+      ...(ifAbsent && { ifAbsent }),
+    }
+    const outcomes = await this.#try(() => store.writeEntries([entry]))
+    return outcomes?.[0]
+  }
+
+  #try<T>(action: () => MaybePromise<T>): MaybePromise<T | undefined> {
+    return this.core.tryRead(action)
+  }
+}
+
+const FIGURES = ['pid', 'sinceMs', 'hits', 'misses', 'errors', 'timeSavedMs', 'rssBytes'] as const
