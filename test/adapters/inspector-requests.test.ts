@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { channel } from 'node:diagnostics_channel'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import type { RequestEvent } from '../../adapters/inspector/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
@@ -103,11 +103,19 @@ describe('the feed by request', () => {
     expect(requestsOf(listener).map(({ url }) => url)).toEqual(['/value/absent', '/many'])
   })
 
-  it('listens to no request once nobody looks', async () => {
+  it('listens to no request once nobody has looked for a quarter of an hour', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] })
+    onTestFinished(() => void vi.useRealTimers())
     const started = channel('http.server.request.start')
     const { listener } = await open()
+    const idle = () => vi.advanceTimersByTime(16 * 60_000)
+    idle()
     expect(started.hasSubscribers).toBe(true)
     listener.close()
-    await eventually(() => !started.hasSubscribers)
+    // The site hears of that a moment later.
+    await eventually(() => {
+      idle()
+      return !started.hasSubscribers
+    })
   })
 })
