@@ -8,7 +8,7 @@ import {
   type Locator,
   type Page,
 } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { hostile, InspectedSite } from './inspected-site.js'
 
@@ -245,6 +245,14 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
         expect(downs).toBeLessThan(10)
         await page.keyboard.press('ArrowDown')
       }
+
+      // The view is read again while the keyboard is in it.
+      const figures = () => row(page, 'menu').innerText()
+      const shown = await figures()
+      await site.fragment('menu')
+      await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+      await vi.waitFor(async () => expect(await figures()).not.toBe(shown), 10_000)
+      expect(await focused.getAttribute('aria-label')).toBe('Invalidate menu')
 
       // Nothing is done by the key that opens the question, nor by the one that leaves it.
       await page.keyboard.press('Enter')

@@ -34,6 +34,13 @@ import { el, fill } from './dom.js'
 /** How many rows are drawn beyond what is seen, so that the keyboard finds the next one. */
 const margin = 8
 
+// What of a row can be focused.
+const NAME_CONTROL = 'th a'
+const ACTION_CONTROL = '.row-action button'
+
+/** @param {Element | null} focused */
+const isOfName = (focused) => Boolean(focused?.closest('th'))
+
 /**
  * A table of which only the rows in sight are in the document, whatever their number. All rows are
  * equally high. Headings sort; of rows with an action one is reached by Tab, the others by the arrow keys.
@@ -198,6 +205,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const focusedKey = hadFocus
       ? [...drawn].find(([, { element }]) => element.contains(focused))?.[0]
       : undefined
+    const focusedControl = isOfName(focused) ? NAME_CONTROL : ACTION_CONTROL
     const next = new Map()
     for (let index = first; index < end; index++) {
       const row = /** @type {T} */ (rows[index])
@@ -229,7 +237,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     belowRow.hidden = end === rows.length
     if (hadFocus && !body.contains(document.activeElement)) {
       const again = focusedKey === undefined ? undefined : drawn.get(focusedKey)
-      const target = again?.element.querySelector('button, a')
+      const target = again?.element.querySelector(focusedControl)
       if (target instanceof HTMLElement) target.focus({ preventScroll: true })
       else scroller.focus({ preventScroll: true })
     }
@@ -275,10 +283,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const target = targets[event.key]
     if (target === undefined) return
     event.preventDefault()
-    focusRow(
-      target,
-      row.firstElementChild?.contains(document.activeElement) ? 'th a' : '.row-action button',
-    )
+    focusRow(target, isOfName(document.activeElement) ? NAME_CONTROL : ACTION_CONTROL)
   })
   scroller.addEventListener('scroll', schedule, { passive: true })
   new ResizeObserver(schedule).observe(scroller)
