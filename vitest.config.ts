@@ -54,7 +54,7 @@ const apart = [
   // Of a process that has not rendered anything yet.
   'test/adapters/eta-first-use.test.ts',
   'test/docs/postgres-bus.test.ts',
-  'test/docs/getting-started.test.ts',
+  'test/docs/walks.test.ts',
   'test/docs/samples.test.ts',
 ]
 

@@ -176,7 +176,8 @@ const followed: Readonly<Record<string, string>> = {
   'docs/behind-a-proxy.md': 'test/examples/nginx.test.ts',
   'docs/command-line.md': 'test/docs/command-line.test.ts',
   'docs/docker.md': 'test/examples/docker.test.ts',
-  'docs/getting-started.md': 'test/docs/getting-started.test.ts',
+  'docs/getting-started.md': 'test/docs/walks.test.ts',
+  'docs/tutorial.md': 'test/docs/walks.test.ts',
 }
 const isFollowed = ({ page, file, language }: Sample) =>
   page in followed && (file !== undefined || ['sh', 'text'].includes(language))
