@@ -288,8 +288,8 @@ export class Values {
 
   /** A hit that needs nobody to be waited for, nothing to be reported and nothing to be decided. */
   #hitAtOnce(key: string, storedKey: string, strict: boolean): Hit | undefined {
-    const { answersAtOnce, isFailing, settings } = this.#core
-    if (!answersAtOnce || isFailing || settings.ignoreErrors) return undefined
+    const { answersAtOnce, guard, settings } = this.#core
+    if (!answersAtOnce || guard.isFailing || settings.ignoreErrors) return undefined
     let hit: MaybePromise<Hit | undefined>
     try {
       hit = lookUpUnguarded(this.#core, 'getOrSet', key, storedKey)

@@ -14,7 +14,7 @@ import type { ServerFigures } from '../server-stats.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import type { ValueTypes } from '../value-types.js'
-import type { ChangeListener, OwnStore, CacheStore, WriteEntry, WriteOutcome } from './store.js'
+import type { OwnStore, CacheStore, WriteEntry, WriteOutcome } from './store.js'
 
 const REQUIRED: readonly (keyof CacheStore)[] = [
   'readEntries',
@@ -54,6 +54,8 @@ export class CompleteStore {
   readonly #values: BinaryFormat
   /** As {@link OwnStore.listKeys}. */
   readonly listKeys: OwnStore<unknown>['listKeys']
+  /** As {@link OwnStore.watchChanges}. */
+  readonly watchChanges: OwnStore<unknown>['watchChanges']
 
   /**
    * @param own - The same, if it is one of this package. In a user's, members of those names are nothing.
@@ -64,6 +66,7 @@ export class CompleteStore {
     this.#values = binaryFormat(types)
     this.#own = own ?? {}
     this.listKeys = own?.listKeys?.bind(own)
+    this.watchChanges = own?.watchChanges?.bind(own)
   }
 
   get readsMayLag(): boolean {
@@ -210,16 +213,6 @@ export class CompleteStore {
     return typeof this.#store.isOutage === 'function'
       ? this.#store.isOutage(error)
       : !(error instanceof CacheBackendError)
-  }
-
-  get tellsOfChanges(): boolean {
-    return this.#own.watchChanges !== undefined
-  }
-
-  watchChanges(listener: ChangeListener): () => MaybePromise<void> {
-    if (this.#own.watchChanges !== undefined) return this.#own.watchChanges(listener)
-    listener.down()
-    return () => undefined
   }
 
   confirmInvalidation(operation: string): MaybePromise<void> {

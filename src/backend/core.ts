@@ -163,11 +163,6 @@ export class CacheCore {
     return this.#face.isShared
   }
 
-  /** Whether the last call failed: the next one that succeeds has an end to report. */
-  get isFailing(): boolean {
-    return this.guard.isFailing
-  }
-
   /** What the store's clock of invalidations showed when it was last heard of. */
   get clockTime(): ClockTime | undefined {
     return this.entries.clockTime
@@ -181,11 +176,6 @@ export class CacheCore {
   /** Like {@link makeKey}, and checked for what the store can take. */
   checkedKey(key: string, version?: Version): string {
     return this.keys.checked(key, version)
-  }
-
-  /** As {@link Entries.lookupOne}: neither guarded nor counted. */
-  lookupOne(storedKey: string, toWrite = false, stale = false): MaybePromise<Hit | undefined> {
-    return this.entries.lookupOne(storedKey, toWrite, stale)
   }
 
   /** Asks the store anything, to see whether it answers. */

@@ -33,7 +33,7 @@ export type Opened = Attempt | Found
  */
 export function textAtOnce(fragment: Fragment, parent: Frame | undefined): string | undefined {
   const { cache, variant, tally } = fragment
-  if (cache.isFailing || fragment.bypass) return undefined
+  if (cache.guard.isFailing || fragment.bypass) return undefined
   if (!isPlain(fragment, parent)) return undefined
   const isSampled = tally.sampler.isTimed()
   const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers

@@ -55,7 +55,7 @@ export function causeOf(
 
 /** Whether the cache, or one that it stands on, does not answer. */
 function isFailing(cache: CacheCore): boolean {
-  return cache.isFailing || cache.standsOn.some(isFailing)
+  return cache.guard.isFailing || cache.standsOn.some(isFailing)
 }
 
 /** Counts what became of a fragment, and tells of it. */

@@ -143,7 +143,11 @@ export class PageReader {
   }
 
   get(known: KnownUri, key: string): Hit | undefined {
-    const hit = this.cache.lookupOne(known.storedKey(key, this.#toStored), false, this.#wantsStale)
+    const hit = this.cache.entries.lookupOne(
+      known.storedKey(key, this.#toStored),
+      false,
+      this.#wantsStale,
+    )
     if (isPromise(hit)) throw new TypeError('a cache that answers at once gave a promise')
     return hit
   }

@@ -166,7 +166,7 @@ export class PageStore {
    */
   lookupAtOnce(request: PageRequest): PageLookup | undefined {
     const { cache } = this
-    if (!cache.answersAtOnce || cache.isFailing) return undefined
+    if (!cache.answersAtOnce || cache.guard.isFailing) return undefined
     if (this.#drops.isPending(request.uri)) return undefined
     const startedMs = cache.calls.startLookup()
     let found: PageLookup
@@ -302,7 +302,7 @@ export class PageStore {
       deadline: keptUntilMs,
     })
     if (!fitness.isKept) {
-      const isLost = fitness.reason === 'invalidated' && cache.isFailing
+      const isLost = fitness.reason === 'invalidated' && cache.guard.isFailing
       return { outcome: isLost ? 'cache-failed' : UNFIT[fitness.reason] }
     }
     const { tags } = fitness

@@ -6,7 +6,7 @@ interface Item extends Due {
   expiresAtMs: number | null
 }
 
-const itemOf = (expiresAtMs: number | null): Item => ({ expiresAtMs, dueMs: null, deadlineAt: -1 })
+const itemOf = (expiresAtMs: number | null): Item => ({ expiresAtMs, deadlineAt: -1 })
 
 /** By then everything has expired. */
 const ALL = Number.MAX_SAFE_INTEGER

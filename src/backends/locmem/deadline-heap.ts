@@ -3,8 +3,6 @@ import { isExpired, type Deadline } from '../../timeout.js'
 /** What has a deadline. */
 export interface Due {
   readonly expiresAtMs: Deadline
-  /** The heap's own note of a deadline that it had: it does not expire before. */
-  dueMs: Deadline
   /** The heap's own note of where it is; -1: it is in none. */
   deadlineAt: number
 }
@@ -16,13 +14,19 @@ const MOST_STEPS = 1000
 const PIECE_BITS = 12
 const PIECE = 1 << PIECE_BITS
 
+interface Piece<T> {
+  readonly items: T[]
+  /** Milliseconds, of each item: it does not expire before. */
+  readonly dueMs: Float64Array
+}
+
 /**
  * What has a deadline, ordered by it, so that what has expired is found without looking at the
  * others. Each change costs the logarithm of the size, but for a later deadline, which costs nothing: only once the
  * earlier one has passed is the item put where it belongs.
  */
 export class DeadlineHeap<T extends Due> {
-  readonly #pieces: T[][] = []
+  readonly #pieces: Piece<T>[] = []
   #size = 0
 
   get size(): number {
@@ -36,77 +40,89 @@ export class DeadlineHeap<T extends Due> {
    */
   expired(nowMs: number): T | undefined {
     for (let steps = MOST_STEPS; steps > 0 && this.#size > 0; steps--) {
-      const first = this.#at(0)
-      if (!isExpired(first.dueMs, nowMs)) return undefined
-      if (first.dueMs === first.expiresAtMs) return first
-      first.dueMs = first.expiresAtMs
-      this.#sift(first)
+      const dueMs = this.#dueAt(0)
+      if (!isExpired(dueMs, nowMs)) return undefined
+      const first = this.#itemAt(0)
+      const { expiresAtMs } = first
+      if (dueMs === expiresAtMs) return first
+      this.#sift(first, expiresAtMs as number, 0)
     }
     return undefined
   }
 
   /** Takes note of an item's deadline, also of another one than it had; `null` is none. */
   put(item: T): void {
-    const { expiresAtMs, dueMs } = item
+    const { expiresAtMs, deadlineAt } = item
     if (expiresAtMs === null) {
       this.remove(item)
       return
     }
-    if (item.deadlineAt >= 0 && expiresAtMs >= (dueMs as number)) return
-    item.dueMs = expiresAtMs
-    if (item.deadlineAt < 0) {
-      if (this.#size % PIECE === 0) this.#pieces.push([])
-      this.#place(item, this.#size++)
+    if (deadlineAt >= 0) {
+      if (expiresAtMs < this.#dueAt(deadlineAt)) this.#sift(item, expiresAtMs, deadlineAt)
+      return
     }
-    this.#sift(item)
+    if (this.#size % PIECE === 0) {
+      this.#pieces.push({ items: [], dueMs: new Float64Array(PIECE) })
+    }
+    this.#sift(item, expiresAtMs, this.#size++)
   }
 
   remove(item: T): void {
     const at = item.deadlineAt
     if (at < 0) return
     item.deadlineAt = -1
-    const last = this.#at(--this.#size)
-    this.#pieces.at(-1)?.pop()
-    if (this.#size % PIECE === 0) this.#pieces.pop()
-    if (last === item) return
-    this.#place(last, at)
-    this.#sift(last)
+    const end = --this.#size
+    const last = this.#itemAt(end)
+    const dueMs = this.#dueAt(end)
+    this.#pieces.at(-1)?.items.pop()
+    if (end % PIECE === 0) this.#pieces.pop()
+    if (last !== item) this.#sift(last, dueMs, at)
   }
 
-  #at(index: number): T {
-    return (this.#pieces[index >> PIECE_BITS] as T[])[index & (PIECE - 1)] as T
+  #piece(index: number): Piece<T> {
+    return this.#pieces[index >> PIECE_BITS] as Piece<T>
   }
 
-  #place(item: T, index: number): void {
-    ;(this.#pieces[index >> PIECE_BITS] as T[])[index & (PIECE - 1)] = item
+  #itemAt(index: number): T {
+    return this.#piece(index).items[index & (PIECE - 1)] as T
+  }
+
+  #dueAt(index: number): number {
+    return this.#piece(index).dueMs[index & (PIECE - 1)] as number
+  }
+
+  #place(item: T, dueMs: number, index: number): void {
+    const piece = this.#piece(index)
+    piece.items[index & (PIECE - 1)] = item
+    piece.dueMs[index & (PIECE - 1)] = dueMs
     item.deadlineAt = index
   }
 
-  /** Moves an item up or down to where it belongs. */
-  #sift(item: T): void {
-    const deadline = item.dueMs as number
-    let at = item.deadlineAt
-    while (at > 0) {
-      const parent = this.#at((at - 1) >> 1)
-      if ((parent.dueMs as number) <= deadline) break
-      this.#place(parent, at)
-      at = (at - 1) >> 1
+  #move(from: number, to: number): void {
+    this.#place(this.#itemAt(from), this.#dueAt(from), to)
+  }
+
+  /**
+   * Puts an item where it belongs.
+   *
+   * @param at - Where there is room for it.
+   */
+  #sift(item: T, dueMs: number, at: number): void {
+    let to = at
+    while (to > 0) {
+      const parent = (to - 1) >> 1
+      if (this.#dueAt(parent) <= dueMs) break
+      this.#move(parent, to)
+      to = parent
     }
     for (;;) {
-      let next = 2 * at + 1
-      if (next >= this.#size) break
-      let child = this.#at(next)
-      if (next + 1 < this.#size) {
-        const other = this.#at(next + 1)
-        if ((other.dueMs as number) < (child.dueMs as number)) {
-          child = other
-          next++
-        }
-      }
-      if ((child.dueMs as number) >= deadline) break
-      this.#place(child, at)
-      at = next
+      let child = 2 * to + 1
+      if (child >= this.#size) break
+      if (child + 1 < this.#size && this.#dueAt(child + 1) < this.#dueAt(child)) child++
+      if (this.#dueAt(child) >= dueMs) break
+      this.#move(child, to)
+      to = child
     }
-    this.#place(item, at)
+    this.#place(item, dueMs, to)
   }
 }

@@ -7,7 +7,6 @@ import { sizeOf, type MemoryPayload } from './payload.js'
 export class MemoryEntry {
   older: MemoryEntry | undefined = undefined
   newer: MemoryEntry | undefined = undefined
-  dueMs: Deadline = null
   /** Its place among the deadlines; -1: it has none. */
   deadlineAt = -1
   /** Orders it among the entries of other owners; see {@link EntryList}. */

@@ -66,7 +66,7 @@ export class NearMemory {
     const { local, remote, bus, localTimeout } = settings
     this.#entries = local.entries as MemoryEntries
     this.#entries.takeTypes(remote.types)
-    this.#canBeTold = bus !== undefined || remote.store.tellsOfChanges
+    this.#canBeTold = bus !== undefined || remote.store.watchChanges !== undefined
     this.#isTold = !this.#canBeTold
     const seconds = localTimeout ?? (this.#canBeTold ? undefined : DEFAULT_LOCAL_TIMEOUT)
     this.#localTimeoutMs = seconds === undefined ? undefined : seconds * 1000
@@ -203,7 +203,7 @@ export class NearMemory {
       changed: (keys) => this.#lose(keys),
       changedAll: () => this.#loseAll(),
     }
-    this.#stop = bus?.listen(listener) ?? remote.store.watchChanges(listener)
+    this.#stop = bus?.listen(listener) ?? remote.store.watchChanges?.(listener)
   }
 
   /** Stops listening. The next use begins again. */
