@@ -1,7 +1,7 @@
-// Holds names, comments, messages and pages to the words of docs/words.md.
+// Holds names, comments, messages and pages to the words and phrases of docs/words.md.
 //
-//   node scripts/words.mjs        fails where a word stands that the table has another for, or where one
-//                                 exported name stands for two things
+//   node scripts/words.mjs        fails where a text uses a word or a phrase that the page lists under "not", or
+//                                 where one exported name has two meanings
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ import { Tree } from './house/tree.mjs'
 
 const PAGE = 'docs/words.md'
 
-/** The words of the last column, by what is said in their place. */
+/** The words and phrases of the last column, each with the one to use instead. */
 export function wordsOf(page) {
   const words = new Map()
   for (const line of page.split('\n')) {
@@ -22,25 +22,27 @@ export function wordsOf(page) {
   return words
 }
 
-/** What of a page is prose: code is what others named. */
+/** A page without its code, which uses names that others chose. The marks stay: no phrase goes across them. */
 function prose(page) {
   return page
     .replaceAll(/^```[^]*?^```/gm, (code) => code.replaceAll(/[^\n]/g, ''))
-    .replaceAll(/`[^`\n]*`/g, '')
+    .replaceAll(/`[^`\n]*`/g, '``')
 }
 
-/** The words in a page that it has another word for. */
+/** Between two words of a phrase: a line may end there, in a list, a quotation or a comment too. */
+const GAP = '\\s+(?:(?:\\*|//|>)[ \\t]+)?'
+
+/** The words and phrases in a page that it has others for, each on the line where it begins. */
 export function faultsInWords(page, words) {
+  const text = prose(page)
   const found = []
-  prose(page)
-    .split('\n')
-    .forEach((line, i) => {
-      for (const [word, better] of words) {
-        if (new RegExp(`(?<![\\w-])${word}s?(?![\\w-])`, 'i').test(line))
-          found.push({ line: i + 1, word, better })
-      }
-    })
-  return found
+  for (const [word, better] of words) {
+    const spoken = word.split(' ').join(GAP)
+    for (const { index } of text.matchAll(new RegExp(`(?<![\\w-])${spoken}s?(?![\\w-])`, 'gi'))) {
+      found.push({ line: text.slice(0, index).split('\n').length, word, better })
+    }
+  }
+  return found.sort((one, other) => one.line - other.line)
 }
 
 /** Parts of strings and templates. */

@@ -29,7 +29,26 @@ describe('a page', () => {
     },
   )
 
+  it.each(['a time\nto live', '- a time\n  to live', '> a time\n> to live'])(
+    'does not say it across two lines: %j',
+    (text) => {
+      expect(faultsInWords(`first\n${text}\n`, words)).toMatchObject([
+        { line: 2, better: 'timeout' },
+      ])
+    },
+  )
+
+  it('is told each place', () => {
+    const places = faultsInWords('a TTL, a time\nto live, and a TTL', words)
+    expect(places.map(({ line, word }) => `${line} ${word}`)).toEqual([
+      '1 TTL',
+      '1 time to live',
+      '2 TTL',
+    ])
+  })
+
   it.each([
+    ['with code between its words', 'the time `x` to live'],
     ['code', 'the option `ttl` of others'],
     ['a longer word', 'the battle, the throttle'],
     ['a block of code', '```js\nconst ttl = 1\n```'],
@@ -46,6 +65,8 @@ describe('a comment', () => {
     ['before a statement', 'first()\n/** Its TTL. */\nconst a = 1', 2],
     ['before a member', 'class A {\n  /** Its TTL. */\n  b = 1\n}', 2],
     ['of several lines', '/**\n * One.\n * Its TTL.\n */\nconst a = 1', 3],
+    ['across two lines', '/**\n * Its time\n * to live.\n */\nconst a = 1', 2],
+    ['across two comments', '// Its time\n// to live.\nconst a = 1', 1],
     ['behind code', 'const a = 1 // its TTL\n', 1],
     ['at the end of a block', 'function a() {\n  b()\n  // its TTL\n}', 3],
     ['at the end of the file', 'a()\n// its TTL', 2],
