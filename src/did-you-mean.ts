@@ -1,5 +1,8 @@
-/** What other libraries call a thing, and what it is called here: the first that is known where it was given. */
-const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly string[]])[] = [
+/**
+ * What other libraries call a thing, and what it is called here in one place or another: meant is the first that is
+ * known where it was given.
+ */
+const SYNONYMS: readonly (readonly [names: readonly string[], meant: readonly string[]])[] = [
   [
     [
       'ttl',
@@ -16,7 +19,7 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
     ['timeout', 'seconds'],
   ],
   [
-    ['maxage', 'px', 'ttlms', 'expiration'],
+    ['maxage', 'px', 'ttlms', 'expiration', 'ttlseconds', 'cachetime', 'expireafter'],
     ['timeout', 'seconds'],
   ],
   [
@@ -39,31 +42,33 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
     ],
     ['location'],
   ],
+  [['database', 'dbnumber', 'databasenumber', 'index'], ['db']],
+  [['ssl', 'secure'], ['tls']],
+  [['file', 'configfile', 'conf'], ['config']],
+  [['user'], ['username']],
+  [['pass', 'pwd', 'auth'], ['password']],
   [['prefix', 'namespace', 'keyspace'], ['keyPrefix']],
   [
     ['max', 'maxsize', 'maxentries', 'maxitems', 'maxkeys', 'size', 'capacity', 'limit'],
-    ['maxEntries', 'options.maxEntries'],
+    ['maxEntries'],
   ],
-  [
-    ['maxbytes', 'maxmemory'],
-    ['maxBytes', 'options.maxBytes'],
-  ],
-  [
-    ['compression', 'gzip'],
-    ['compress', 'options.compress'],
-  ],
+  [['maxbytes', 'maxmemory'], ['maxBytes']],
+  [['compression', 'gzip'], ['compress']],
   [['silent', 'failsafe', 'ignoreexceptions'], ['ignoreErrors']],
   [
     ['timelimit', 'timeoutms', 'connecttimeout', 'commandtimeout', 'sockettimeout'],
-    ['timeLimitMs', 'options.timeLimitMs'],
+    ['timeLimitMs'],
   ],
-  [['swr', 'grace', 'stale', 'stalettl'], ['staleWhileRevalidate']],
+  [['swr', 'grace', 'graceperiod', 'stale', 'stalettl'], ['staleWhileRevalidate']],
+  [['hardtimeout', 'softtimeout', 'factorytimeout', 'fetchtimeout'], ['producerTimeoutMs']],
+  [['mutex', 'singleflight', 'dedupe', 'stampede'], ['lock']],
+  [['auth', 'authenticate', 'isadmin', 'isallowed', 'allow', 'access'], ['authorize']],
   [
-    ['key', 'id', 'varies', 'vary', 'varyby', 'varyon'],
-    ['varyOn', 'vary'],
+    ['key', 'id', 'varies', 'vary', 'varyby', 'varyon', 'cachekey', 'appendkey'],
+    ['varyOn', 'vary', 'keyPrefix'],
   ],
   [
-    ['cache', 'alias', 'backend', 'store'],
+    ['backend', 'store', 'storage', 'caches'],
     ['using', 'cache', 'alias'],
   ],
   [['tag', 'cachetags', 'surrogatekeys'], ['tags']],
@@ -72,11 +77,11 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
   [['serialize', 'stringify', 'tojson', 'replacer', 'pack', 'write'], ['encode']],
   [['deserialize', 'parse', 'fromjson', 'reviver', 'revive', 'unpack', 'read'], ['decode']],
   [['identifier', 'class', 'typename'], ['name']],
-  [
-    ['transformers', 'classes', 'customtypes'],
-    ['types', 'options.types'],
-  ],
+  [['transformers', 'classes', 'customtypes'], ['types']],
 ]
+
+/** Names that are known in another place, each with where that is: completes `did you mean "timeout", …?`, if not empty. */
+export type Elsewhere = Readonly<Record<string, string>>
 
 /**
  * Advice for a name that is not known, to be put behind a message.
@@ -84,20 +89,37 @@ const ELSEWHERE: readonly (readonly [names: readonly string[], meant: readonly s
  * @param known - The names that are; those in another object with its name, as in `options.maxEntries`.
  * @returns The empty text where nothing is like it.
  */
-export function didYouMean(name: unknown, known: readonly string[]): string {
-  const meant = typeof name === 'string' ? findMeant(name, known) : undefined
+export function didYouMean(
+  name: unknown,
+  known: readonly string[],
+  elsewhere: Elsewhere = {},
+): string {
+  if (typeof name !== 'string') return ''
+  const others = Object.keys(elsewhere)
+  const wanted = plain(name)
+  const meant =
+    called(wanted, known) ?? called(wanted, others) ?? nearest(wanted, [...known, ...others])
   if (meant === undefined) return ''
   // Others count their times in milliseconds.
   const unit = meant === 'timeout' ? ', in seconds' : ''
-  return `; did you mean ${JSON.stringify(meant)}${unit}?`
+  const where = known.includes(meant) ? '' : elsewhere[meant]
+  return `; did you mean ${JSON.stringify(meant)}${unit}${where ? `, ${where}` : ''}?`
 }
 
-function findMeant(name: string, known: readonly string[]): string | undefined {
-  const wanted = plain(name)
-  const same = known.find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === wanted)
+/** The one of those known that has this name, or is called so in other libraries. */
+function called(wanted: string, known: readonly string[]): string | undefined {
+  const find = (plainName: string) =>
+    known.find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === plainName)
+  const same = find(wanted)
   if (same !== undefined) return same
-  const elsewhere = ELSEWHERE.find(([names]) => names.includes(wanted))
-  return elsewhere?.[1].find((one) => known.includes(one)) ?? nearest(wanted, known)
+  const groups = SYNONYMS.filter(
+    ([others, ours]) => others.includes(wanted) || ours.some((one) => plain(one) === wanted),
+  )
+  for (const one of groups.flatMap(([, ours]) => ours)) {
+    const found = find(plain(one))
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** As it is read: `key_prefix`, `key-prefix` and `keyprefix` are one name. */
@@ -110,6 +132,8 @@ const MAX_LENGTH = 40
 
 function nearest(wanted: string, known: readonly string[]): string | undefined {
   if (wanted.length > MAX_LENGTH) return undefined
+  const [shortened, ...others] = known.filter((one) => begins(wanted, plain(one)))
+  if (shortened !== undefined && others.length === 0) return shortened
   let best: string | undefined
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1
   for (const one of known) {
@@ -117,6 +141,13 @@ function nearest(wanted: string, known: readonly string[]): string | undefined {
     if (distance < least) [best, least] = [one, distance]
   }
   return best
+}
+
+const MIN_BEGIN = 3
+
+/** Whether one is the other cut short, as `dry` and `dryRun`. */
+function begins(a: string, b: string): boolean {
+  return Math.min(a.length, b.length) >= MIN_BEGIN && (a.startsWith(b) || b.startsWith(a))
 }
 
 /** Letters to add, leave out, change, or swap with the next one. @see Damerau (1964), Levenshtein (1966) */

@@ -1,4 +1,4 @@
-import { didYouMean } from './did-you-mean.js'
+import { didYouMean, type Elsewhere } from './did-you-mean.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
 import {
@@ -130,8 +130,8 @@ export function resolveSettings(
   const ofServers = known.server === true ? SERVER_OPTIONS : []
   const names = [...COMMON, ...(known.settings ?? [])]
   const optionNames = [...(known.options ?? []), ...ofServers, 'types']
-  const inOptions = optionNames.map((name) => `options.${name}`)
-  checkNames(backend, 'setting', settings, names, inOptions)
+  const inOptions = optionNames.map((name) => [`options.${name}`, ''])
+  checkNames(backend, 'setting', settings, names, Object.fromEntries(inOptions) as Elsewhere)
   const given = settings as CacheSettings
   const options = given.options ?? {}
   if (typeof options !== 'object') {
@@ -140,7 +140,7 @@ export function resolveSettings(
     )
   }
   if (known.options !== undefined) {
-    checkNames(backend, 'option', options, optionNames)
+    checkNames(backend, 'option', options, optionNames, besideOptions(known.settings))
   }
   const { timeLimitMs: givenLimit, retryInvalidations = false } = options as ServerOptions
   const timeLimitMs =
@@ -190,20 +190,28 @@ function check(backend: string, checks: () => void): void {
   }
 }
 
-/** @param others - Names that are known elsewhere. */
+/**
+ * The settings, for advice about a name among the options.
+ *
+ * @param own - Those that the backend has besides the common ones.
+ */
+export function besideOptions(own: readonly string[] = []): Elsewhere {
+  return Object.fromEntries([...COMMON, ...own].map((name) => [name, 'beside "options"']))
+}
+
 function checkNames(
   backend: string,
   what: string,
   given: object,
   known: readonly string[],
-  others: readonly string[] = [],
+  elsewhere: Elsewhere,
 ): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const remedy =
       known.length === 0 ? `it takes no ${what}s` : `known ${what}s are ${known.join(', ')}`
     throw new InvalidCacheBackendError(
-      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}${didYouMean(name, [...known, ...others])}`,
+      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}${didYouMean(name, known, elsewhere)}`,
     )
   }
 }

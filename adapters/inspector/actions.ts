@@ -1,5 +1,6 @@
 import type { Cache } from '../../src/cache.js'
 import { explainStoredTags, invalidateStoredTags, type Caches } from '../../src/caches.js'
+import { didYouMean } from '../../src/did-you-mean.js'
 import { CacheBackendError, type FragcacheError } from '../../src/errors.js'
 import { checkName } from '../../src/fragment/key.js'
 import type { Dependents } from '../../src/observe/dependents.js'
@@ -161,7 +162,8 @@ function checkNames(body: Body, known: readonly string[]): void {
   for (const name of Object.keys(body)) {
     if (known.includes(name)) continue
     const names = known.length === 0 ? 'there are none' : `known are ${known.join(', ')}`
-    throw fault(`Unknown property ${shown(name)}; ${names}.`)
+    const hint = didYouMean(name, known)
+    throw fault(`Unknown property ${shown(name)}; ${names}${hint === '' ? '.' : hint}`)
   }
 }
 
@@ -175,7 +177,10 @@ function readAlias(caches: Caches, body: Body, name: string): string {
   const alias = readText(body, name)
   if (caches.has(alias)) return alias
   const known = caches.aliases.map(shown).join(', ')
-  throw fault(`${name}: there is no cache ${shown(alias)}; the caches are ${known}.`)
+  const hint = didYouMean(alias, caches.aliases)
+  throw fault(
+    `${name}: there is no cache ${shown(alias)}; the caches are ${known}${hint === '' ? '.' : hint}`,
+  )
 }
 
 function readVersion({ version }: Body): string | number | undefined {

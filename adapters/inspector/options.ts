@@ -167,7 +167,7 @@ export function checkProcesses(caches: Caches, alias: unknown): void {
   if (alias === undefined) return
   if (typeof alias !== 'string' || !caches.has(alias)) {
     throw new MisuseError(
-      `inspector: processes: ${show(alias)} is no alias; the caches are ${caches.aliases.join(', ')}`,
+      `inspector: processes: ${show(alias)} is no alias; the caches are ${caches.aliases.join(', ')}${didYouMean(alias, caches.aliases)}`,
     )
   }
   if (caches.get(alias).isShared) return

@@ -1,4 +1,4 @@
-import { didYouMean } from '../../src/did-you-mean.js'
+import { didYouMean, type Elsewhere } from '../../src/did-you-mean.js'
 import { MisuseError, show } from '../../src/errors.js'
 
 /** What is wrong with the value of an option. */
@@ -45,9 +45,15 @@ export function isFunction(example: string): Check {
 /**
  * Checks the options that a caller was given; one that is `undefined` counts as left out.
  *
+ * @param elsewhere - What stands in another place, for advice.
  * @throws TypeError: an option is unknown or of the wrong kind, or this is no object.
  */
-export function checkEachOption(caller: string, options: unknown, checks: Checks): void {
+export function checkEachOption(
+  caller: string,
+  options: unknown,
+  checks: Checks,
+  elsewhere?: Elsewhere,
+): void {
   if (typeof options !== 'object' || options === null) {
     throw new MisuseError(`${caller}: ${show(options)} are no options; give an object`)
   }
@@ -55,7 +61,7 @@ export function checkEachOption(caller: string, options: unknown, checks: Checks
     if (Object.hasOwn(checks, name)) continue
     const known = Object.keys(checks)
     throw new MisuseError(
-      `${caller}: unknown option ${show(name)}; known options are ${known.join(', ')}${didYouMean(name, known)}`,
+      `${caller}: unknown option ${show(name)}; known options are ${known.join(', ')}${didYouMean(name, known, elsewhere)}`,
     )
   }
   for (const [name, check] of Object.entries(checks)) {

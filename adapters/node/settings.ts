@@ -179,6 +179,16 @@ const PAGE_OPTIONS = {
   earlyRefresh: anything,
 } satisfies Checks & Record<keyof PageOptions<unknown, unknown>, unknown>
 
+/** What a page has of its own. */
+const OF_PAGE = { tags: 'an option of cachePage' }
+
+/** What holds for all pages. */
+const OF_SITE = Object.fromEntries(
+  Object.keys(OPTIONS).map((name) => [name, 'an option of responseCache']),
+)
+
+const FIRST_ARGUMENT = 'the first argument: cachePage(60)'
+
 const HANDLER_OPTIONS: Checks = { seconds: anything, ...PAGE_OPTIONS }
 
 const isHoles = must(
@@ -210,7 +220,7 @@ export function resolveOptions(
 ): Settings {
   checkCaches(caches)
   const own = Object.fromEntries(ownOptions.map((name) => [name, anything]))
-  checkEachOption('responseCache', options, { ...OPTIONS, ...own })
+  checkEachOption('responseCache', options, { ...OPTIONS, ...own }, OF_PAGE)
   const {
     alias = 'default',
     seconds = 600,
@@ -294,7 +304,8 @@ export function resolvePageOptions(
   if (what === 'cachePage' || seconds !== undefined) {
     checkOption(what, 'seconds', seconds, isPageSeconds)
   }
-  checkEachOption(what, options, what === 'handler' ? HANDLER_OPTIONS : PAGE_OPTIONS)
+  if (what === 'handler') checkEachOption(what, options, HANDLER_OPTIONS, OF_SITE)
+  else checkEachOption(what, options, PAGE_OPTIONS, { ...OF_SITE, seconds: FIRST_ARGUMENT })
   const { cache: alias = settings.alias, keyPrefix = settings.keyPrefix, tags = [] } = options
   const { earlyRefresh = settings.earlyRefresh } = options
   caches.get(alias)

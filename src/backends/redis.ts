@@ -4,13 +4,12 @@ import type { KeyOptions } from '../cache-options.js'
 import { currentMs } from '../current-time.js'
 import { checkVersion } from '../keys.js'
 import { LEASE_KEY_PREFIX } from '../making/lease.js'
-import { FORMAT_SETTINGS } from '../payload-format.js'
 import { CLOCK_KEY, TAG_KEY_PREFIX } from '../tags.js'
 import { escapeGlob, surroundings } from './redis/key-space.js'
 import { RedisPrimitives } from './redis/primitives.js'
 import { SERVER_KEY_PREFIX } from './redis/same-server.js'
 import type { Scanner } from './redis/scanner.js'
-import type { RedisSettings } from './redis/settings.js'
+import { OWN_SETTINGS, type RedisSettings } from './redis/settings.js'
 
 export type { CompressSettings, FormatSettings, ValueSerializer } from '../payload-format.js'
 export { RedisBus, type RedisBusSettings } from './redis/bus.js'
@@ -46,10 +45,7 @@ export class RedisCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
   constructor(settings: RedisSettings = {}) {
-    const known = {
-      settings: ['client', 'durableInvalidations', ...FORMAT_SETTINGS],
-      server: true,
-    }
+    const known = { settings: OWN_SETTINGS, server: true }
     let store!: RedisPrimitives
     super(
       settings,

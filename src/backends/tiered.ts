@@ -6,7 +6,12 @@ import { TieredEntries } from './tiered/entries.js'
 import { NearMemory } from './tiered/near-memory.js'
 import { TieredPrimitives } from './tiered/primitives.js'
 import { Remote } from './tiered/remote.js'
-import { checkSettings, commonSettings, type TieredSettings } from './tiered/settings.js'
+import {
+  checkSettings,
+  commonSettings,
+  TIERED_SETTINGS,
+  type TieredSettings,
+} from './tiered/settings.js'
 
 export type { Bus, BusListener } from '../bus.js'
 export type { TieredSettings } from './tiered/settings.js'
@@ -28,7 +33,7 @@ export class TieredCache extends Cache {
   /** @throws InvalidCacheBackendError: a setting is unknown, of the wrong kind or contradicts `remote`. */
   constructor(settings: TieredSettings) {
     const { local, remote: cache, bus, localTimeout } = checkSettings(settings)
-    const known = { settings: ['local', 'remote', 'bus', 'localTimeout'], options: [] }
+    const known = { settings: TIERED_SETTINGS, options: [] }
     super(
       commonSettings(settings, coreOf(cache).settings),
       known,

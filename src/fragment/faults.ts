@@ -14,6 +14,13 @@ export const KEYWORDS = [
   'staleIfError',
 ] as const
 
+/** What is given without a name. */
+const WITHOUT_NAME = {
+  timeout: 'the first argument: 500 sidebar',
+  varyOn: 'the values behind the name: 500 sidebar user.name',
+  name: 'the second argument: 500 sidebar',
+}
+
 /** A keyword that a cache tag knows. */
 export type Keyword = (typeof KEYWORDS)[number]
 
@@ -25,7 +32,7 @@ export function isKeyword(name: string): name is Keyword {
 export function checkKeyword(name: string, position: TagPosition): asserts name is Keyword {
   if (!isKeyword(name)) {
     throw new CacheTagError(
-      `unknown keyword ${show(name)}; the keywords are ${KEYWORDS.join(', ')}${didYouMean(name, KEYWORDS)}`,
+      `unknown keyword ${show(name)}; the keywords are ${KEYWORDS.join(', ')}${didYouMean(name, KEYWORDS, WITHOUT_NAME)}`,
       position,
     )
   }

@@ -1,4 +1,4 @@
-import { didYouMean } from '../did-you-mean.js'
+import { checkKnown } from '../check-known.js'
 import { show } from '../errors.js'
 import type { Version } from '../keys.js'
 import type { LockOptions } from '../staleness.js'
@@ -14,18 +14,30 @@ export interface FragmentCacheOptions extends FragmentRules {
 
 const OPTIONS = ['strict', 'bubbleTimeout', 'compat']
 
+/** Each fragment is given them. */
+const OF_RENDER = Object.fromEntries(
+  Object.entries({
+    timeout: '500',
+    varyOn: '[user.id]',
+    using: "'pages'",
+    tags: "['product:7']",
+    version: '2',
+    staleWhileRevalidate: '60',
+    staleIfError: '60',
+  }).map(([name, example]) => [
+    name,
+    `given to each fragment: render({ name: 'sidebar', ${name}: ${example} }, body)`,
+  ]),
+)
+
 /** @throws TypeError: one is unknown. */
 export function checkCodeOptions(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (OPTIONS.includes(name)) continue
-    const isAlias = ['alias', 'using', 'cache'].includes(name)
-    const remedy = isAlias
-      ? "; to choose the cache of a fragment give it `using`: render({ name: 'sidebar', using: 'pages' }, body)"
-      : didYouMean(name, OPTIONS)
-    throw new TypeError(
-      `FragmentCache: unknown option ${show(name)}; known are ${OPTIONS.join(', ')}${remedy}`,
-    )
-  }
+  checkKnown('FragmentCache', options, OPTIONS, OF_RENDER)
+}
+
+/** @throws TypeError: it is no place of a fragment, or has a name that the method does not know. */
+export function checkPlace(method: string, place: object, ...more: readonly string[]): void {
+  checkKnown(`FragmentCache: ${method}`, place, ['using', ...more])
 }
 
 /**

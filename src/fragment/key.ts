@@ -1,3 +1,4 @@
+import { checkKnown } from '../check-known.js'
 import { show } from '../errors.js'
 import { nodeCrypto } from '../node-crypto.js'
 
@@ -26,6 +27,7 @@ export function makeTemplateFragmentKey(
   options: FragmentKeyOptions = {},
 ): string {
   checkName(name)
+  checkKnown('makeTemplateFragmentKey', options, ['compat'])
   const { compat } = options
   if (compat !== undefined && (compat as string) !== 'django<6.1') {
     throw new TypeError(`compat: ${show(compat)} is unknown; the only value is "django<6.1"`)

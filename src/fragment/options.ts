@@ -1,5 +1,6 @@
 import { didYouMean } from '../did-you-mean.js'
 import { show } from '../errors.js'
+import { KEYWORDS } from './faults.js'
 
 /** How the fragments of one `FragmentCache` are rendered. */
 export interface FragmentSettings {
@@ -51,6 +52,13 @@ export function toSettings({ strict, bubbleTimeout }: FragmentRules): FragmentSe
   }
 }
 
+/** What stands in each tag. */
+const IN_THE_TAG = {
+  timeout: 'the first argument of the tag: 500 sidebar',
+  varyOn: 'the values behind the name in the tag: 500 sidebar user.name',
+  ...Object.fromEntries(KEYWORDS.map((name) => [name, 'a keyword of the tag'])),
+}
+
 const ADAPTER_OPTIONS = ['strict', 'bubbleTimeout', 'digest', 'personal']
 
 /** @throws TypeError: they are no options of an adapter's. */
@@ -61,7 +69,7 @@ export function checkAdapterOptions(options: unknown): asserts options is Adapte
   for (const [name, value] of Object.entries(options)) {
     if (!ADAPTER_OPTIONS.includes(name)) {
       throw new TypeError(
-        `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}${didYouMean(name, ADAPTER_OPTIONS)}`,
+        `options: ${show(name)} is unknown; there are ${ADAPTER_OPTIONS.join(', ')}${didYouMean(name, ADAPTER_OPTIONS, IN_THE_TAG)}`,
       )
     }
     if (name === 'personal') checkPersonal(value)

@@ -21,6 +21,7 @@ import {
   type FragmentOptions,
   type FragmentPlace,
   type FragmentWithBody,
+  checkPlace,
 } from './from-code.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
@@ -173,6 +174,7 @@ export class FragmentCache<A extends string = string> {
     varyOn: readonly unknown[] = [],
     place: FragmentPlace<A> = {},
   ): Promise<boolean> {
+    checkPlace('delete', place, 'version')
     const key = this.makeKey(name, varyOn)
     return this.#cacheOf(place).delete(key, { version: place.version })
   }
@@ -189,6 +191,7 @@ export class FragmentCache<A extends string = string> {
     varyOn: readonly unknown[] = [],
     place: FragmentPlace<A> = {},
   ): Promise<boolean> {
+    checkPlace('expire', place, 'version')
     const key = this.makeKey(name, varyOn)
     return this.#cacheOf(place).expire(key, { version: place.version })
   }
@@ -206,6 +209,7 @@ export class FragmentCache<A extends string = string> {
     name: string,
     place: Pick<FragmentPlace<A>, 'using'> & InvalidateOptions = {},
   ): Promise<void> {
+    checkPlace('invalidate', place, 'soft', 'later')
     const { using: _, ...options } = place
     const tagsFor = this.#tagsOf(name, place)
     await invalidateStoredTags(this.caches, tagsFor, toInvalidating(options))
@@ -217,6 +221,7 @@ export class FragmentCache<A extends string = string> {
    * @throws TypeError: the name is no text, or empty.
    */
   explain(name: string, place: Pick<FragmentPlace<A>, 'using'> = {}): Dependents {
+    checkPlace('explain', place)
     return explainStoredTags(this.caches, this.#tagsOf(name, place))
   }
 

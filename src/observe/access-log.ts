@@ -1,3 +1,4 @@
+import { checkKnown } from '../check-known.js'
 import { didYouMean } from '../did-you-mean.js'
 import type { Caches } from '../caches.js'
 import { show } from '../errors.js'
@@ -11,7 +12,6 @@ import type {
 import { checkShownKeys, shownKey, shownUrl, withShownKeys, type ShownKeys } from '../shown-key.js'
 import { toVisibleJson } from '../visible-json.js'
 import {
-  checkKnown,
   listen,
   listenToSamples,
   warn,

@@ -1,4 +1,3 @@
-import { didYouMean } from '../did-you-mean.js'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import { isCaches, talliesOf, type Caches } from '../caches.js'
@@ -165,21 +164,4 @@ export function warn(who: string, error: unknown): void {
     type: 'CacheWatchWarning',
     code: 'FRAGCACHE_WATCH_FAILED',
   })
-}
-
-/**
- * Refuses options nobody knows.
- *
- * @throws TypeError
- */
-export function checkKnown(caller: string, options: unknown, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${caller}: ${show(options)} is no object of options`)
-  }
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue
-    throw new TypeError(
-      `${caller}: unknown option ${show(name)}; known are ${known.join(', ')}${didYouMean(name, known)}`,
-    )
-  }
 }

@@ -23,7 +23,7 @@ export interface OverlayOptions {
   readonly path?: string | undefined
 }
 
-const POSITIONS: readonly unknown[] = ['bottom-right', 'bottom-left', 'top-right', 'top-left']
+const POSITIONS: readonly string[] = ['bottom-right', 'bottom-left', 'top-right', 'top-left']
 const KNOWN = ['position', 'authorize', 'path']
 
 /** The options with their defaults. */
@@ -54,7 +54,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   const authorize = (given as { readonly authorize?: unknown }).authorize
   if (!POSITIONS.includes(position)) {
     throw new MisuseError(
-      `overlay: position: ${show(position)} is unknown; there are ${POSITIONS.join(', ')}`,
+      `overlay: position: ${show(position)} is unknown; there are ${POSITIONS.join(', ')}${didYouMean(position, POSITIONS)}`,
     )
   }
   if (authorize !== undefined && typeof authorize !== 'function') {

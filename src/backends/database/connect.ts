@@ -36,7 +36,8 @@ export function connect(database: unknown, context: DriverContext): Route {
   ) {
     const unknown = Object.keys(database).find((name) => name !== 'write' && name !== 'read')
     if (unknown !== undefined) {
-      throw refusal(`unknown name ${JSON.stringify(unknown)} beside write and read`)
+      const hint = didYouMean(unknown, ['write', 'read'])
+      throw refusal(`unknown name ${JSON.stringify(unknown)} beside write and read`, hint)
     }
     const { write, read } = database
     const writer = toDriver(write, 'database.write', context)
@@ -104,6 +105,7 @@ function unknownDatabase(database: unknown, name: string): InvalidCacheBackendEr
   )
 }
 
-function refusal(fault: string): InvalidCacheBackendError {
-  return new InvalidCacheBackendError(`DatabaseCache: database: ${fault}; ${REMEDY}`)
+/** @param hint - Advice that ends the message. */
+function refusal(fault: string, hint = ''): InvalidCacheBackendError {
+  return new InvalidCacheBackendError(`DatabaseCache: database: ${fault}; ${REMEDY}${hint}`)
 }

@@ -1,3 +1,4 @@
+import { checkKnown } from '../../check-known.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
 import { COLUMN_LENGTH } from './column-key.js'
 import { Statement, type Dialect, type Driver, type Parameter } from './driver.js'
@@ -43,6 +44,7 @@ export interface CreatedTable {
  * @returns What was done, or with `dryRun` what is to be done, for each table.
  * @throws InvalidCacheBackendError: there is no database cache among them, or a table has that name
  *   that belongs to another program.
+ * @throws TypeError: an option is unknown.
  * @throws What the database said.
  * @remarks Of several caches over one table one counts. The database is the one that is written to.
  *   Tables that exist keep their columns. Processes may do this at the same time.
@@ -50,8 +52,10 @@ export interface CreatedTable {
  */
 export async function createCacheTable(
   caches: unknown,
-  { dryRun = false }: CreateCacheTableOptions = {},
+  options: CreateCacheTableOptions = {},
 ): Promise<CreatedTable[]> {
+  checkKnown('createCacheTable', options, ['dryRun'])
+  const { dryRun = false } = options
   const needed = neededTables(caches)
   if (needed.length === 0) {
     throw new InvalidCacheBackendError(

@@ -1,3 +1,4 @@
+import { didYouMean } from '../../did-you-mean.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
 
 /** Where a server listens and as whom to speak to it, in the words of the client library. */
@@ -15,6 +16,17 @@ export interface Endpoint {
 const EXAMPLE = 'redis://user:password@host:6379/0'
 const TCP_SCHEMES = ['redis:', 'rediss:']
 const SOCKET_SCHEMES = ['unix:', 'redis+unix:', 'redis+socket:']
+
+/** What others take from the parameters of a URL. */
+const NO_PARAMETERS = {
+  timeout: 'a setting',
+  keyPrefix: 'a setting',
+  timeLimitMs: 'in "options"',
+  family: 'in "options"',
+  tls: 'the scheme "rediss:"',
+  username: 'in front of the host',
+  password: 'in front of the host',
+}
 
 /**
  * Reads a location: a URL, several in a list, or several in a text split by `,` or `;`.
@@ -82,7 +94,12 @@ function credentialsOf(url: URL, name: string, shown: string) {
 function readQuery(url: URL, name: string, shown: string): string | undefined {
   for (const parameter of url.searchParams.keys()) {
     if (parameter === 'db') continue
-    throw refusal(name, `${shown} has an unknown parameter ${show(parameter)}; only db is known`)
+    const hint = didYouMean(parameter, ['db'], NO_PARAMETERS)
+    throw refusal(
+      name,
+      `${shown} has an unknown parameter ${show(parameter)}; only db is known`,
+      hint,
+    )
   }
   const given = url.searchParams.getAll('db')
   if (given.length > 1) throw refusal(name, `${shown} names the db more than once`)
@@ -119,9 +136,10 @@ function withoutPassword(text: string): string {
   return text.replace(/^([a-z+]*:\/\/|)[^]*@/i, '$1***@')
 }
 
-function refusal(name: string, fault: string): InvalidCacheBackendError {
+/** @param hint - Advice that ends the message. */
+function refusal(name: string, fault: string, hint = ''): InvalidCacheBackendError {
   return new InvalidCacheBackendError(
-    `RedisCache: ${name}: ${fault}; give a URL such as "${EXAMPLE}", "rediss://host" for TLS or "unix:///run/redis.sock?db=1"`,
+    `RedisCache: ${name}: ${fault}; give a URL such as "${EXAMPLE}", "rediss://host" for TLS or "unix:///run/redis.sock?db=1"${hint}`,
   )
 }
 

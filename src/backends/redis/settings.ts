@@ -1,7 +1,14 @@
+import { didYouMean } from '../../did-you-mean.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
-import type { FormatSettings } from '../../payload-format.js'
-import { SERVER_OPTIONS, type CacheSettings, type ServerOptions } from '../../settings.js'
+import { FORMAT_SETTINGS, type FormatSettings } from '../../payload-format.js'
+import {
+  besideOptions,
+  SERVER_OPTIONS,
+  type CacheSettings,
+  type ServerOptions,
+} from '../../settings.js'
 import type { ValueOptions } from '../../value-types.js'
+import { CLIENT_OPTIONS } from './client-options.js'
 import type { DurableInvalidations } from './durable.js'
 import { isIoClient, type IoClient, type RedisClient } from './client.js'
 import { PortClient } from './port-client.js'
@@ -51,6 +58,9 @@ export type Target =
   | { readonly client: IoClient }
   | { readonly endpoints: readonly Endpoint[]; readonly clientOptions: object }
 
+/** The settings besides those that every backend has. */
+export const OWN_SETTINGS = ['client', 'durableInvalidations', ...FORMAT_SETTINGS]
+
 export const OWN_OPTIONS = [...SERVER_OPTIONS, 'types', 'flushOnClear']
 
 /** Options of the client that mean something else here, and what to do instead. */
@@ -65,6 +75,11 @@ const REFUSED: Readonly<Record<string, string>> = {
   monitor: 'a connection that monitors takes no other commands',
 }
 
+const ELSEWHERE = {
+  ...besideOptions(OWN_SETTINGS),
+  maxEntries: 'which it does not have: set maxmemory and maxmemory-policy of the server',
+}
+
 /**
  * Finds out from the settings where the servers are.
  *
@@ -77,6 +92,7 @@ export function resolveTarget({ location, client, options = {} }: RedisSettings)
   for (const name of Object.keys(clientOptions)) {
     const remedy = REFUSED[name]
     if (remedy !== undefined) throw refusal(`options.${name}: it is not taken here; ${remedy}`)
+    checkClientOption(name)
   }
   if (client !== undefined) return resolveClient(client, location, Object.keys(clientOptions))
   if ('sentinels' in clientOptions) {
@@ -96,6 +112,17 @@ export function resolveTarget({ location, client, options = {} }: RedisSettings)
     throw refusal(`options.${name}: the location says it too; leave it out of one of them`)
   }
   return { endpoints, clientOptions }
+}
+
+/** What is like nothing that is known may be an option of a newer ioredis. */
+function checkClientOption(name: string): void {
+  const known: readonly string[] = [...OWN_OPTIONS, ...CLIENT_OPTIONS]
+  if (known.includes(name)) return
+  const hint = didYouMean(name, known, ELSEWHERE)
+  if (hint === '') return
+  throw refusal(
+    `unknown option ${show(name)}; known are ${OWN_OPTIONS.join(', ')} and those of ioredis${hint}`,
+  )
 }
 
 function resolveClient(client: unknown, location: unknown, optionNames: readonly string[]): Target {

@@ -1,8 +1,9 @@
 import { coreOf, hasCore } from '../../backend/core.js'
 import type { Bus } from '../../bus.js'
 import type { Cache } from '../../cache.js'
+import { didYouMean } from '../../did-you-mean.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
-import type { CacheSettings, ResolvedSettings } from '../../settings.js'
+import { besideOptions, type CacheSettings, type ResolvedSettings } from '../../settings.js'
 import type { LocMemCache } from '../locmem.js'
 
 /** Settings of {@link TieredCache}. Keys are made as `remote` makes them. */
@@ -22,6 +23,9 @@ export interface TieredSettings extends Omit<CacheSettings, 'location' | 'option
    */
   readonly localTimeout?: number | undefined
 }
+
+/** The settings besides those that every backend has. */
+export const TIERED_SETTINGS = ['local', 'remote', 'bus', 'localTimeout']
 
 /** The settings that a tiered cache has in common with others: its own, else those of the remote cache. */
 export function commonSettings(settings: TieredSettings, remote: ResolvedSettings): CacheSettings {
@@ -58,7 +62,7 @@ export function checkSettings(settings: unknown): TieredSettings {
   const [option] = Object.keys((settings as CacheSettings).options ?? {})
   if (option !== undefined) {
     throw new InvalidCacheBackendError(
-      `TieredCache: unknown option ${show(option)}; it has none of its own: give it to remote, or to local`,
+      `TieredCache: unknown option ${show(option)}; it has none of its own: give it to remote, or to local${didYouMean(option, [], besideOptions(TIERED_SETTINGS))}`,
     )
   }
   if (!coreOf(local).types.isEmpty) {

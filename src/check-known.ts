@@ -1,0 +1,26 @@
+import { didYouMean, type Elsewhere } from './did-you-mean.js'
+import { show } from './errors.js'
+
+/**
+ * Refuses options that nobody knows.
+ *
+ * @param caller - What begins the message.
+ * @param elsewhere - What stands in another place, for advice.
+ * @throws TypeError: they are no object, or have a name that is not known.
+ */
+export function checkKnown(
+  caller: string,
+  options: unknown,
+  known: readonly string[],
+  elsewhere?: Elsewhere,
+): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`${caller}: ${show(options)} is no object of options`)
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    throw new TypeError(
+      `${caller}: unknown option ${show(name)}; known are ${known.join(', ')}${didYouMean(name, known, elsewhere)}`,
+    )
+  }
+}
