@@ -8,7 +8,8 @@ import { renderHole } from './fragment/holes.js'
 import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
-import { noteNamesOfGiven, personalNames, type PersonalNames } from './fragment/personal.js'
+import { noteVaryOnNames, noteVaryOnNamesIn, personalNames } from './fragment/personal.js'
+import type { PersonalNames } from './fragment/watched.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
@@ -128,13 +129,14 @@ export class EngineCache {
    */
   watch<T>(variables: T, varyOnNames?: readonly string[]): T {
     if (this.#personal === undefined) return variables
-    if (varyOnNames !== undefined) noteNamesOfGiven(varyOnNames)
+    if (varyOnNames === undefined) noteVaryOnNamesIn(variables)
+    else noteVaryOnNames(varyOnNames.map((name) => ({ name })))
     return this.#personal.watch(variables)
   }
 
   /** @internal What an included template is given: see {@link PersonalNames.merge}. */
-  merge(variables: object, others: Readonly<Record<string, unknown>>): object {
-    return this.#personal?.merge(variables, others) ?? { ...variables, ...others }
+  merge(variables: object, others: Readonly<Record<string, unknown>>, page?: object): object {
+    return this.#personal?.merge(variables, others, page) ?? { ...variables, ...others }
   }
 
   /**

@@ -23,7 +23,7 @@ export function addRuntime(code: string, config: EtaConfig): string {
   const header = config.functionHeader.length
   const body = bodyOf(code)
   if (!code.includes(`${RUNTIME}.`)) {
-    if (INCLUDES.test(body)) return passOn(code, config, body)
+    if (INCLUDES.test(body)) return passOn(giveLayout(code, config), config, body)
     // Otherwise it is left as it is.
     return arePagesWatched() ? watchAlone(code, config) : code
   }
@@ -38,7 +38,7 @@ export function addRuntime(code: string, config: EtaConfig): string {
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
   const inside = watchWith(waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous), config)
   const before = passOn(code.slice(0, layout), config, body)
-  return before + start(asynchronous, config) + inside + code.slice(end)
+  return before + start(asynchronous, config) + inside + giveLayout(code.slice(end), config)
 }
 
 /** A template without tags that may have something to do with others. */
@@ -68,6 +68,11 @@ function passOn(code: string, { functionHeader, varName }: EtaConfig, body: stri
   const page = `${PLUGIN}?.pageOf(${varName},options,${isCopied})`
   const own = `const ${PLUGIN}=${FIND},${OPTIONS}=${page}??options;${seenCode(varName)}`
   return `${code.slice(0, at)}\n;${own};${includes}${code.slice(end)}`
+}
+
+/** Of a layout's data Eta makes a copy of its own, which is made once more where the layout is included. */
+function giveLayout(code: string, { varName }: EtaConfig): string {
+  return code.replace(`{...${varName}, body: __eta.res, `, () => '{body: __eta.res, ')
 }
 
 /** Makes a template that has nothing to do with others see its data as a part of a page. */

@@ -1,6 +1,6 @@
 import type { EngineCache } from '../../src/engine.js'
 import { Trails } from '../../src/fragment/ahead.js'
-import { mergeWatched } from '../../src/fragment/personal.js'
+import { mergeWatched } from '../../src/fragment/watched.js'
 import { templateName } from './position.js'
 import type { CompiledHole } from './compiled.js'
 import type { EtaSite } from './site.js'

@@ -61,11 +61,25 @@ export interface ContainerState {
   protoAccessControl: unknown
 }
 
+/** The code of a part of a template, as Handlebars makes it. */
+export interface Code {
+  (
+    container: unknown,
+    context: unknown,
+    helpers: unknown,
+    partials: unknown,
+    data: DataFrame | undefined,
+    blockParams: readonly unknown[] | undefined,
+    depths: readonly unknown[] | undefined,
+  ): unknown
+  readonly decorator?: unknown
+}
+
 /** One per compiled template, shared by all its renders. */
 export interface Container extends ContainerState {
   readonly nullContext: object
   /** A program's code, with its decorator. */
-  fn: (this: Container, index: number) => object
+  fn: (this: Container, index: number) => Code
   /** A frame so many levels up. */
   data: (value: unknown, depth: number) => unknown
   program: (

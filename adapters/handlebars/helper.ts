@@ -2,7 +2,8 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import { isMerged, ownNamesIn, plainOf } from '../../src/fragment/personal.js'
+import { noteVaryOnNames } from '../../src/fragment/personal.js'
+import { isMerged, plainOf, varyOnNameIn, type VaryOnName } from '../../src/fragment/watched.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
@@ -10,9 +11,10 @@ import type { DataFrame, HelperOptions, Program } from './engine.js'
 import { placeOf } from './facts.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
-import { depthsOf, runBody, takeInputs, templateOf } from './instrument.js'
+import { depthsOf, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
+import { seeing } from './seen.js'
 import { Template } from './template.js'
 
 /** What to do where a tag cannot wait. */
@@ -92,28 +94,26 @@ class Block implements TagBody {
 
   /** @param kept - The data as it was where the tag stands, if the body runs later. */
   #run(kept: DataFrame | undefined): unknown {
-    const body = this.#body
-    const context = this.#context
+    const run = () =>
+      kept === undefined ? this.#body(this.#context) : this.#body(this.#context, { data: kept })
     const engine = this.#engine
-    if (!engine.isWatching)
-      return kept === undefined ? body(context) : body(context, { data: kept })
+    if (!engine.isWatching) return run()
     const data = kept ?? this.#data
     const root = data === undefined ? this.#page?.context : data.root
-    const names = this.#namesOfGiven(root)
-    return runBody(body, context, data, (one) =>
-      one === root || isMerged(one) ? engine.watch(one, names) : one,
-    )
+    noteVaryOnNames(this.#namesOfGiven(root))
+    const plain = plainOf(root)
+    return seeing((one) => (plainOf(one) === plain || isMerged(one) ? engine.watch(one) : one), run)
   }
 
-  /** What the vary-on values name of what the page was given, rather than of what a block is of. */
-  #namesOfGiven(root: unknown): readonly string[] {
-    return (this.#tag.varyOnNames ?? []).flatMap((written) => {
+  /** What the vary-on values name of what templates were given, rather than of what a block is of. */
+  #namesOfGiven(root: unknown): readonly VaryOnName[] {
+    const names = (this.#tag.varyOnNames ?? []).map((written) => {
       const [, steps = '', name = ''] = /^(@root\.|(?:\.\.\/)*)(.*)$/.exec(written) ?? []
       const [first = ''] = name.split('.')
       const holder = steps.startsWith('@') ? root : this.#holderOf(first, steps.length / 3)
-      const isGiven = plainOf(holder) === plainOf(root)
-      return isGiven || ownNamesIn(holder)?.includes(first) === false ? [name] : []
+      return varyOnNameIn(holder, name, root)
     })
+    return names.filter((name) => name !== undefined)
   }
 
   /** What a name is read from, so many blocks further out. */

@@ -4,6 +4,7 @@ import { watchInPage } from '../../src/fragment/personal.js'
 import { currentFrame } from '../../src/making/frame.js'
 import { END, END_VARY_ON } from './vary-on-marks.js'
 import type {
+  Code,
   Container,
   DataFrame,
   Decorate,
@@ -16,7 +17,8 @@ import type {
 import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
 import { currentPage, inPage, type PageOptions } from './pages.js'
-import { copyFrame, scopeOf } from './scope.js'
+import { scopeOf } from './scope.js'
+import { seeing, seeingCode } from './seen.js'
 import { Template } from './template.js'
 
 const TEMPLATE = Symbol('fragcache.template')
@@ -74,30 +76,6 @@ export function depthsOf(body: object): readonly unknown[] {
   return (body as Marked<object>)[AROUND]?.depths ?? []
 }
 
-/**
- * Runs a body with what it sees changed.
- *
- * @param see - Gives what is seen in the place of a context.
- */
-export function runBody(
-  body: Program,
-  context: unknown,
-  data: DataFrame | undefined,
-  see: (context: unknown) => unknown,
-): unknown {
-  const seen = data && copyFrame(data)
-  if (seen !== undefined && 'root' in seen) seen.root = see(seen.root)
-  const options = seen === undefined ? undefined : { data: seen }
-  const around = (body as Marked<Program>)[AROUND]
-  const container = templateOf(body)?.container
-  if (around === undefined || container === undefined || body.program === undefined) {
-    return body(see(context), options)
-  }
-  const { blockParams, depths } = around
-  const again = container.program(body.program, seen, 0, blockParams, depths.map(see))
-  return again(see(context), options)
-}
-
 /** A partial that is being called. */
 interface CalledPartial {
   readonly name: string
@@ -152,7 +130,8 @@ export function callForHole(
   const asked: Wanted = { hole, template: undefined, text: undefined }
   wanted = asked
   try {
-    call()
+    // What stands in a hole may see everything.
+    seeing(undefined, call)
   } finally {
     wanted = outer
   }
@@ -290,8 +269,8 @@ type Hash = Readonly<Record<string, unknown>>
 function instrumentContainer(container: Container, template: Template, merge: Merge): void {
   const { fn, data, program, invokePartial } = container
   // Handlebars looks the same decorator up each time, which costs as much as a warm fragment.
-  const codes: object[] = []
-  container.fn = (index) => (codes[index] ??= fn.call(container, index))
+  const codes: Code[] = []
+  container.fn = (index) => (codes[index] ??= seeingCode(fn.call(container, index)))
   container.data = (value, depth) => {
     if (depth < END_VARY_ON) return data.call(container, value, depth)
     if (depth === END_VARY_ON) return wrapInputs(endVaryOn())

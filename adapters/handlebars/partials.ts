@@ -1,5 +1,5 @@
 import type { EngineCache } from '../../src/engine.js'
-import { isMerged, mergeWatched, plainOf } from '../../src/fragment/personal.js'
+import { mergeWatched } from '../../src/fragment/watched.js'
 import { checkCacheTags } from './check.js'
 import type { Instance } from './engine.js'
 import type { TemplateFacts } from './facts.js'
@@ -49,11 +49,12 @@ export class TemplateRegistry {
     own: Readonly<Record<string, unknown>>,
     root: unknown,
   ): object | undefined {
-    if (typeof context !== 'object' || context === null) return undefined
-    const merged = mergeWatched(context, own)
+    // Handlebars copies the letters of a text too.
+    const variables = Object(context) as object
+    const merged = mergeWatched(variables, own)
     if (merged !== undefined || this.cache?.isWatching !== true) return merged
-    const isOfPage = plainOf(context) === plainOf(root) || isMerged(context)
-    return isOfPage ? this.cache.merge(context, own) : undefined
+    const isKnown = typeof root === 'object' && root !== null
+    return isKnown ? this.cache.merge(variables, own, root) : undefined
   }
 
   /** Notes a template that was made. */

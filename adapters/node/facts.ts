@@ -1,6 +1,6 @@
 import { currentMs } from '../../src/current-time.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
-import { readCopied } from '../../src/fragment/personal.js'
+import { readCopied } from '../../src/fragment/watched-copies.js'
 import { parseVary } from '../../src/http/vary.js'
 import {
   judge,

@@ -102,6 +102,24 @@ function runIn(
 }
 
 /**
+ * Runs a part of a body by itself.
+ *
+ * @throws What went wrong in it, also without being thrown.
+ */
+export function runAsBody<T>(site: TagPosition, action: () => T): T {
+  const outer = running
+  const run: BodyRun = { site }
+  running = run
+  try {
+    const result = action()
+    if (run.noted !== undefined) throw run.noted.error
+    return result
+  } finally {
+    running = outer
+  }
+}
+
+/**
  * Notes an error that a template hands on by callback. Inside a macro the engine hands it past the
  * body to the page, goes on, and gives the body a text with a hole.
  */

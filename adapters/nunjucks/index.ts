@@ -113,7 +113,8 @@ export function registerCache(
   }
   checkTagIsFree(engine)
   const digest = cache.wantsDigest
-  const templates = new Templates(engine, (variables) => cache.watch(variables))
+  const watch = cache.isWatching ? cache.watch.bind(cache) : undefined
+  const templates = new Templates(engine, watch)
   const { names } = templates
   const holes = new Holes(engine, names)
   const renderer = new TagRenderer({

@@ -1,5 +1,5 @@
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
-import { plainOf } from '../../src/fragment/personal.js'
+import { plainOf } from '../../src/fragment/watched.js'
 import type { Context, Runtime } from './engine.js'
 
 /** What the application renders, with all that it includes, extends and imports. */

@@ -1,4 +1,4 @@
-import { copyOf, plainOf } from '../../src/fragment/personal.js'
+import { copyOf, plainOf } from '../../src/fragment/watched.js'
 import type { CompiledBody, Context, NunjucksFrame, Keeper, Runtime } from './engine.js'
 
 type Variables = Readonly<Record<string, unknown>>
@@ -45,11 +45,11 @@ export class Scope {
   }
 }
 
-/** Whether a name means a variable of the context rather than a loop's or a macro's. */
+/** Whether a name means a variable of the page rather than a loop's, a macro's or an included template's. */
 export function isOfContext(name: string, inner: NunjucksFrame): boolean {
   for (let at: NunjucksFrame | undefined = inner; at !== undefined; at = at.parent) {
-    // What is set for a whole template is a variable of its context too.
-    if (at.variables[name] !== undefined) return at.topLevel
+    // What is set for a whole page is a variable of its context too; an included template has one of its own.
+    if (at.variables[name] !== undefined) return at.topLevel && at.parent === undefined
   }
   return true
 }

@@ -1,7 +1,7 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { renderTag } from '../../src/fragment/tag.js'
-import { renderBody } from './body.js'
+import { renderBody, runAsBody } from './body.js'
 import type { Digests } from './digest.js'
 import type {
   BlockFunction,
@@ -205,7 +205,12 @@ class TagCall implements TagBody {
     if (typeof caller !== 'function') return render
     if (callerUse === 'free') return runEarly(render)
     // What a call block puts in is a closure over variables that change.
-    scope.inFrame = { ...scope.inFrame, caller: runEarly(caller as () => unknown) }
+    const { cache } = this.#around
+    const called = runEarly(() => {
+      cache.watch(scope.variables, this.#namesOfGiven)
+      return runAsBody(this.#tag.site, caller as () => unknown)
+    })
+    scope.inFrame = { ...scope.inFrame, caller: called }
     return render
   }
 

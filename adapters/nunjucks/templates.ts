@@ -1,12 +1,20 @@
 import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
-import { plainOf, watchInPage } from '../../src/fragment/personal.js'
+import { watchInPage } from '../../src/fragment/personal.js'
+import { plainOf } from '../../src/fragment/watched.js'
 import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
 import { mayWait, noteEnvironment } from './may-wait.js'
 import { inPage, notePage } from './pages.js'
-import type { BlockFunction, Engine, NunjucksFrame, RenderCallback, Template } from './engine.js'
+import type {
+  BlockFunction,
+  Context,
+  Engine,
+  NunjucksFrame,
+  RenderCallback,
+  Template,
+} from './engine.js'
 
 /** The place of the callback where compiled code asks for a template. */
 const COMPILED_CALLBACK = 4
@@ -136,12 +144,12 @@ function templateClassOf(engine: Engine): Template['constructor'] {
 export class Templates {
   readonly names = new TemplateNames()
   readonly #engine: Engine
-  readonly #watch: EngineCache['watch']
+  readonly #watch: EngineCache['watch'] | undefined
   readonly #adopted = new WeakSet<Template>()
   #compiling: string | undefined
 
-  /** @param watch - Watches the variables that bodies see. */
-  constructor(engine: Engine, watch: EngineCache['watch']) {
+  /** @param watch - Watches the variables that bodies see. `undefined`: nothing is watched. */
+  constructor(engine: Engine, watch: EngineCache['watch'] | undefined) {
     this.#engine = engine
     this.#watch = watch
     watchMadeByHand(engine, this)
@@ -208,6 +216,22 @@ export class Templates {
     }
   }
 
+  /** What is included or imported has a context of its own, and its macros and callers may run in any body. */
+  #watchContext(context: Context): void {
+    if (!isBodyRunning()) context.ctx = watchInPage(context.ctx)
+    if (this.#watch === undefined) return
+    const watch = this.#watch
+    let { ctx } = context
+    Object.defineProperty(context, 'ctx', {
+      configurable: true,
+      enumerable: true,
+      get: () => (isBodyRunning() ? watch(ctx) : ctx),
+      set: (variables: Context['ctx']) => {
+        ctx = variables
+      },
+    })
+  }
+
   isAdopted(template: Template): boolean {
     return this.#adopted.has(template)
   }
@@ -217,7 +241,6 @@ export class Templates {
     if (this.#adopted.has(template)) return template
     this.#adopted.add(template)
     const { render, _compile: compile, getExported } = template
-    let isExported = false
     const known = name ?? template.path
     const named = {
       name: known,
@@ -230,9 +253,7 @@ export class Templates {
       this.names.set(root, named)
       template.rootRenderFunc = (env, context, frame, runtime, callback) => {
         notePage(context)
-        // What is included or imported has a context of its own.
-        const watch = isBodyRunning() || isExported ? this.#watch : watchInPage
-        context.ctx = watch(context.ctx)
+        this.#watchContext(context)
         root(env, context, frame, runtime, (error, text) => {
           if (error) noteFailure(error)
           callback(error, text)
@@ -245,13 +266,7 @@ export class Templates {
       watchRoot()
     }
     template.getExported = (context, ...more) => {
-      // Its macros may be called in a body.
-      isExported = true
-      try {
-        getExported.call(template, plainOf(context), ...more)
-      } finally {
-        isExported = false
-      }
+      getExported.call(template, plainOf(context), ...more)
     }
     template.render = (context, parentFrame, callback) => {
       if (isFrame(parentFrame)) {

@@ -1,0 +1,61 @@
+import type { Frame } from '../making/frame.js'
+
+/** Where names were given values by a template, some of which may be the visitor's. */
+export interface Alias {
+  /** What was being made there, from the inside out. */
+  readonly around: ReadonlySet<Frame>
+}
+
+/** Told that a cached body reads what differs per visitor. @param alias - Where, if not in what its page was given. */
+export type Reader = (path: string, value: unknown, alias: Alias | undefined) => void
+
+/** A name of what templates are given, or of a part of it. */
+export interface Name {
+  /** As it was given: `session.user`. Left out: only what is below it differs per visitor. */
+  readonly path?: string | undefined
+  readonly reader: Reader
+  readonly below: Names
+  /** Left out: it is of what the page was given. */
+  readonly alias?: Alias | undefined
+}
+
+export type Names = ReadonlyMap<string, Name>
+
+export function toNames(paths: readonly string[], reader: Reader): Names {
+  return paths.reduce<Names>((names, path) => {
+    const [first = '', ...rest] = path.split('.').reverse()
+    let one = new Map<string, Name>([[first, { path, reader, below: new Map() }]])
+    for (const part of rest) one = new Map([[part, { reader, below: one }]])
+    return joinNames(names, one)
+  }, new Map())
+}
+
+/** The names of both; of one that both have, the first tells what it is called and who is told. */
+export function joinNames(names: Names, others: Names): Names {
+  const joined = new Map(names)
+  for (const [name, other] of others) {
+    const known = names.get(name)
+    const both = known && {
+      ...(known.path === undefined ? other : known),
+      below: joinNames(known.below, other.below),
+    }
+    joined.set(name, both ?? other)
+  }
+  return joined
+}
+
+/** A name as it is where a template gave it a value that is the visitor's. */
+export function aliased(name: Name, alias: Alias): Name {
+  const below = Array.from(name.below, ([key, one]) => [key, aliased(one, alias)] as const)
+  return { ...name, alias, below: new Map(below) }
+}
+
+/** Notes everything that differs per visitor in an object as read. */
+export function readAll(names: Names, target: object): void {
+  for (const [key, name] of names) readWhole(name, Reflect.get(target, key, target))
+}
+
+export function readWhole({ path, reader, below, alias }: Name, value: unknown): void {
+  if (path !== undefined) reader(path, value, alias)
+  else if (typeof value === 'object' && value !== null) readAll(below, value)
+}

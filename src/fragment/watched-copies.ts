@@ -1,0 +1,89 @@
+import { currentFrame, runSyncIn } from '../making/frame.js'
+import { readWhole, type Name, type Names } from './personal-names.js'
+import { templateFramesAround, type TemplateFrame } from './template-frame.js'
+
+type Variables = Readonly<Record<string, unknown>>
+
+/** A value that was taken into a copy, of which it is not known yet who reads it. */
+interface Copied {
+  readonly key: string
+  readonly name: Name
+  readonly value: unknown
+}
+
+/** What was copied while a body runs, by its frame. */
+const copied = new WeakMap<TemplateFrame, Copied[]>()
+
+/**
+ * A copy that is being made, as by `{ ...variables }`, of which it is not known yet what becomes: all keys are asked for, and then of
+ * each, in their order, the descriptor and the value.
+ *
+ * @see ECMA-262, CopyDataProperties
+ */
+export class Copying {
+  #at = 0
+  #isDescribed = false
+
+  constructor(readonly keys: (string | symbol)[]) {}
+
+  /** @returns `false`: this is something else. */
+  describes(key: string | symbol, isEnumerable: boolean): boolean {
+    if (this.#isDescribed || this.keys[this.#at] !== key) return false
+    if (isEnumerable) this.#isDescribed = true
+    else this.#at++
+    return true
+  }
+
+  /** Whether a value is read for the copy. */
+  takes(key: string | symbol): boolean {
+    if (!this.#isDescribed || this.keys[this.#at] !== key) return false
+    this.#at++
+    this.#isDescribed = false
+    return true
+  }
+}
+
+/** Notes a value that was taken into a copy. */
+export function noteCopied(name: Name | undefined, key: string | symbol, value: unknown): void {
+  const [frame] = templateFramesAround(currentFrame())
+  if (name === undefined || frame === undefined) return
+  const all = copied.get(frame) ?? []
+  all.push({ key: key as string, name, value })
+  copied.set(frame, all)
+}
+
+/**
+ * What was copied into these, as `{ ...it }`, is watched in what is given them, and need not be where it was copied.
+ *
+ * @param names - Of the variables beside which they are given.
+ * @returns The names of what is the same as there.
+ */
+export function forgetCopied(names: Names, others: Variables): ReadonlySet<string> {
+  const same = new Set<string>()
+  for (const frame of templateFramesAround(currentFrame())) {
+    const all = copied.get(frame)
+    if (all === undefined) continue
+    const left = all.filter(({ key, name, value }) => {
+      const own = names.get(key)
+      const isSame = own?.path === name.path && own?.alias === name.alias && others[key] === value
+      if (isSame) same.add(key)
+      return !isSame
+    })
+    copied.set(frame, left)
+  }
+  return same
+}
+
+/**
+ * What was copied and is not watched in what it was copied into counts as read: called once a body has ended.
+ *
+ * @throws CacheTagError: the fragment does not vary on it, and its rules are strict.
+ */
+export function readCopied(frame: TemplateFrame): void {
+  const left = copied.get(frame)
+  if (left === undefined) return
+  copied.delete(frame)
+  runSyncIn(frame, () => {
+    for (const { name, value } of left) readWhole(name, value)
+  })
+}
