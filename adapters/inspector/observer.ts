@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
 import { eachOf, type Caches } from '../../src/caches.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
 import { listen, neverThrowing, Watched, type ResponseTold } from '../../src/observe/watch.js'
 import { isOneOfMany } from '../../src/several-processes.js'
 import type {
@@ -68,6 +69,7 @@ export class Observer {
   ) {
     this.#watched = new Watched(WHO, caches)
     this.#outages = new Outages(this.#watched.backends.keys())
+    for (const outage of this.#watched.outages) this.#outage(outage)
     this.inventory = new Inventory(caches, this.#watched, this.#followed)
     this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
     this.#processes =
@@ -76,15 +78,19 @@ export class Observer {
         : new Processes(coreOf(caches.get(processes)), () => this.#figures())
     this.#ends = [
       listen(WHO, {
-        outage: (message) => {
-          for (const { alias, backendName } of this.#watched.affectedBy(message)) {
-            const isOwn = alias === message.alias && backendName === message.backend
-            this.#outages.add({ ...message, alias }, !isOwn)
-          }
-        },
+        outage: (message) => this.#outage(message),
       }),
       onFragcacheWarning(guarded((warned: Warned) => this.#remember(warned))),
     ]
+  }
+
+  #outage(message: OutageMessage): void {
+    // What the servers told before says nothing of now.
+    this.#serverStats = undefined
+    for (const { alias, backendName } of this.#watched.affectedBy(message)) {
+      const isOwn = alias === message.alias && backendName === message.backend
+      this.#outages.add({ ...message, alias }, !isOwn)
+    }
   }
 
   /** Notes that somebody looks, at a place. */

@@ -16,7 +16,7 @@ import {
   type Outcomes,
   type Tally,
 } from '../../src/observe/tally.js'
-import { listen, listenToSamples, type Watched } from '../../src/observe/watch.js'
+import { listen, listenToSamples, outagesOf, type Watched } from '../../src/observe/watch.js'
 
 /** What stands for all names past the limit. */
 export const OTHER_LABELS = '(others)'
@@ -42,7 +42,7 @@ export class CacheTally {
   readonly operations = new Map<string, OperationTally>()
   readonly keys = { hits: 0, misses: 0 }
   outages = 0
-  /** Outages that last. */
+  /** Outages that last, when it was asked last. */
   lasting = 0
   failedRefreshes = 0
   isWatched = true
@@ -268,7 +268,10 @@ export class MetricTally {
 
   caches(): CacheTally[] {
     this.#takeCaches()
-    return [...this.#caches.values()].flat()
+    const tallies = [...this.#caches.values()].flat()
+    for (const tally of tallies) tally.lasting = 0
+    for (const [core, { tally }] of this.#cacheSources) tally.lasting += outagesOf([core]).length
+    return tallies
   }
 
   fragments(): FragmentTally[] {
@@ -360,10 +363,7 @@ export class MetricTally {
     for (const { alias, backendName } of affected) {
       const cache = this.#cacheOf(alias, backendName)
       if (cache === undefined) continue
-      if (message.until === undefined) {
-        cache.outages++
-        cache.lasting++
-      } else if (cache.lasting > 0) cache.lasting--
+      if (message.until === undefined) cache.outages++
     }
   }
 

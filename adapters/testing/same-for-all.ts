@@ -4,6 +4,7 @@ import { checkOptions } from '../../src/cache-options.js'
 import { show } from '../../src/errors.js'
 import { readCacheStatus } from './cache-status.js'
 import { eachCache, type TestedCaches } from './caches.js'
+import { secretsIn } from './secrets.js'
 import { Truth, type Wrong } from './truth.js'
 import { toVisitors, type NamedVisitor, type Visitors } from './visitors.js'
 import { OpenSite, type TestedSite, type Visit } from './visits.js'
@@ -31,8 +32,8 @@ const MOST_VISITS = 10
  * what is not theirs: from a page that is kept, a fragment, or a value.
  *
  * With empty caches everybody gets what is truly theirs. Then each is the first once, and what the others get
- * after that must be the same. Places that differ from one render to the next by themselves are left out: tokens, times,
- * what is chosen by chance.
+ * after that must be the same. Places that differ from one render to the next by themselves are left out: times,
+ * what is chosen by chance; of CSRF tokens and nonces it fails where two visitors get the same one.
  *
  * @param app - An Express app or a listener of `node:http`, a server, or the URL where one listens.
  * @param paths - One or several, each with its query.
@@ -117,6 +118,7 @@ class Comparison {
     for (const first of all) {
       const round = await this.#goRound(first)
       this.#expectOwn(round)
+      this.#expectOwnSecrets(round)
       for (const warm of round) await this.#judge(warm)
     }
   }
@@ -197,6 +199,27 @@ class Comparison {
         throw this.#complaint(warm, [
           `${quoted(visitor)} never gets ${JSON.stringify(text)} at ${this.#checked.paths.join(', ')}, which is said to be their own`,
           'Either a page is kept for somebody else, or the request does not say who it is: look at `cookie` and `headers`.',
+        ])
+      }
+    }
+  }
+
+  /** A token that differs with every render tells nothing, unless two visitors get the same one. */
+  #expectOwnSecrets(round: readonly Warm[]): void {
+    const owners = new Map<string, NamedVisitor>()
+    for (const warm of round) {
+      const { visitor, path, visit } = warm
+      const truths = this.#truths.get(path)
+      if (truths === undefined) continue
+      for (const secret of secretsIn(visit.text)) {
+        // What is there with empty caches too is made from something else than chance, and is compared anyway.
+        if ([...truths.values()].some((truth) => truth.contains(secret))) continue
+        const owner = owners.get(secret) ?? visitor
+        owners.set(secret, owner)
+        if (owner === visitor) continue
+        throw this.#complaint(warm, [
+          `${quoted(visitor)} gets at ${path} the token that was made for ${quoted(owner)}: ${JSON.stringify(secret)}`,
+          'With empty caches no token is given twice. If it is to be shared, leave it out by `ignore`.',
         ])
       }
     }

@@ -26,17 +26,20 @@ export interface Wrong {
 export class Truth {
   readonly #first: readonly string[]
   readonly #renders: ReadonlySet<string>[] = []
+  readonly #texts: string[] = []
   #volatile: readonly Span[] = []
 
   constructor(text: string) {
     this.#first = tokensOf(text)
     this.#renders.push(new Set(this.#first))
+    this.#texts.push(text)
   }
 
   /** Adds another render. */
   add(text: string): void {
     const tokens = tokensOf(text)
     this.#renders.push(new Set(tokens))
+    this.#texts.push(text)
     const spans = [...this.#volatile, ...differencesBetween(this.#first, tokens)]
     this.#volatile = this.#joined(spans)
   }
@@ -51,6 +54,11 @@ export class Truth {
       else joined[joined.length - 1] = { from: last.from, to: Math.max(last.to, span.to) }
     }
     return joined
+  }
+
+  /** Whether a text stands in one render at least. */
+  contains(part: string): boolean {
+    return this.#texts.some((text) => text.includes(part))
   }
 
   /** Whether a token is in every render. */

@@ -1,7 +1,7 @@
 import { messageOfError } from '../error-text.js'
 import { CacheBackendError, FragcacheError, MisuseError } from '../errors.js'
 import { isPromise, type MaybePromise } from '../maybe-promise.js'
-import { OutageReporter, RefusalReporter } from '../observe/channels.js'
+import { OutageReporter, RefusalReporter, type LastingOutage } from '../observe/channels.js'
 import { IntegerOverflowError } from '../serializer.js'
 import type { Counts } from '../observe/counts.js'
 import { TimeLimit } from '../time-limit.js'
@@ -123,7 +123,12 @@ export class Guard {
 
   /** Whether what it holds must not be taken as it is: the last call failed, or it has to be told something first. */
   get isFailing(): boolean {
-    return this.#outages.isLasting || this.#debts.size > 0
+    return this.outage !== undefined || this.#debts.size > 0
+  }
+
+  /** The outage that lasts. */
+  get outage(): LastingOutage | undefined {
+    return this.#outages.lasting
   }
 
   /** Whether a call that succeeds has nothing to wait for, to report or to open again. */
@@ -206,7 +211,7 @@ export class Guard {
   }
 
   #reportSuccess(): void {
-    if (this.#outages.isLasting) this.#recoveries++
+    if (this.#outages.lasting !== undefined) this.#recoveries++
     this.#outages.succeeded(this.#of.alias, this.#of.backendName)
   }
 }

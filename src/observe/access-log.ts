@@ -197,6 +197,7 @@ class Writer {
       this.#sample <= SHARE_OF_SAMPLES
         ? [listenToSamples('logAccess', this.#caches, calls), listen('logAccess', others)]
         : [listen('logAccess', { ...calls, ...others })]
+    if (events.has('outages')) for (const outage of this.#caches.outages) this.#outage(outage)
     return () => {
       for (const end of ends.splice(0)) end()
     }
@@ -253,19 +254,21 @@ class Writer {
     }))
   }
 
+  /** One line for each cache that it touches, with the backend that fails. */
   #outage(message: OutageMessage): void {
-    if (this.#caches.affectedBy(message).length === 0) return
-    const { alias, backend, error, since, until } = message
+    const { backend, error, since, until } = message
     const outcome = until === undefined ? 'outage' : 'recovery'
-    this.#write(outcome, `cache ${outcome}`, () => ({
-      event: 'outage',
-      alias,
-      backend,
-      outcome,
-      since: new Date(since).toISOString(),
-      ...(until !== undefined && { durationMs: until - since }),
-      error: this.#shownError(error, []),
-    }))
+    for (const { alias } of this.#caches.affectedBy(message)) {
+      this.#write(outcome, `cache ${outcome}`, () => ({
+        event: 'outage',
+        alias,
+        backend,
+        outcome,
+        since: new Date(since).toISOString(),
+        ...(until !== undefined && { durationMs: until - since }),
+        error: this.#shownError(error, []),
+      }))
+    }
   }
 
   #refresh({ alias, backend, key, error }: RefreshMessage): void {

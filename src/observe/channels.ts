@@ -62,9 +62,16 @@ export const fragmentChannel = channel('fragcache:fragment')
 export const outageChannel = channel('fragcache:outage')
 export const refreshChannel = channel('fragcache:refresh')
 
+/** An outage that goes on. */
+export interface LastingOutage {
+  readonly error: unknown
+  /** Milliseconds since the epoch. */
+  readonly since: number
+}
+
 /** Reports the begin and the end of an outage once each, however many calls fail in between. */
 export class OutageReporter {
-  #outage: { readonly error: unknown; readonly since: number } | undefined
+  #outage: LastingOutage | undefined
 
   failed(alias: string, backend: string, error: unknown): void {
     if (this.#outage !== undefined) return
@@ -77,9 +84,9 @@ export class OutageReporter {
     )
   }
 
-  /** Whether an end is still to be reported. */
-  get isLasting(): boolean {
-    return this.#outage !== undefined
+  /** The one whose end is still to be reported. */
+  get lasting(): LastingOutage | undefined {
+    return this.#outage
   }
 
   succeeded(alias: string, backend: string): void {

@@ -33,6 +33,19 @@ export interface Listeners {
   readonly refresh?: (message: RefreshMessage) => void
 }
 
+/** The outages of caches that last, and of what they stand on. */
+export function outagesOf(cores: Iterable<CacheCore>): readonly OutageMessage[] {
+  const all = new Set<CacheCore>()
+  const add = (core: CacheCore) => {
+    all.add(core)
+    core.standsOn.forEach(add)
+  }
+  for (const core of cores) add(core)
+  return [...all].flatMap(({ alias, backendName: backend, guard: { outage } }) =>
+    outage === undefined ? [] : [{ alias, backend, ...outage }],
+  )
+}
+
 /**
  * Which messages are of given caches. A message names its cache by alias, and mostly its backend: two
  * caches of one process that share both cannot be told apart.
@@ -80,6 +93,11 @@ export class Watched {
     const isMeant = (core: CacheCore): boolean =>
       (core.alias === alias && core.backendName === backend) || core.standsOn.some(isMeant)
     return [...this.cores].filter(isMeant)
+  }
+
+  /** The outages that last, as they were told when they began: who begins to watch does not know of them. */
+  get outages(): readonly OutageMessage[] {
+    return outagesOf(this.cores)
   }
 
   /** Whether a message of an operation or a refresh is of these caches. */

@@ -1,76 +1,231 @@
 import { Registry } from 'prom-client'
 import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
-import { prometheusMetrics } from '../../adapters/metrics/index.js'
-import { createCaches, logAccess } from '../../src/index.js'
+import { openTelemetry, prometheusMetrics } from '../../adapters/metrics/index.js'
+import { TieredCache } from '../../src/backends/tiered.js'
+import { createCaches, LocMemCache, logAccess, type Cache, type Caches } from '../../src/index.js'
 import { Inspected } from '../adapters/inspector-support.js'
-import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
+import { configure, ownFolder, runJson } from '../cli/support.js'
+import { freezableServers, type Freezable } from '../support/frozen-servers.js'
+import { metering } from '../support/open-telemetry.js'
 import { Scrape } from '../support/scrape.js'
 
 const WAITING = { timeout: 10_000, interval: 50 }
+
+const folder = ownFolder()
 
 beforeEach(() => {
   const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   onTestFinished(() => spy.mockRestore())
 })
 
+const near = () => new LocMemCache()
+
+/** What a cache over a server may be part of. `default` keeps the pages. */
+const compositions: readonly {
+  readonly name: string
+  readonly compose: (remote: Cache) => Readonly<Record<string, Cache>> & { readonly default: Cache }
+  /** The state of each cache while the server hangs. */
+  readonly states: Readonly<Record<string, 'up' | 'degraded' | 'down'>>
+  /** Of all. */
+  readonly state: 'degraded' | 'down'
+}[] = [
+  {
+    name: 'alone',
+    compose: (remote) => ({ default: remote }),
+    states: { default: 'down' },
+    state: 'down',
+  },
+  {
+    name: 'beside a cache that works',
+    compose: (remote) => ({ default: remote, memory: near() }),
+    states: { default: 'down', memory: 'up' },
+    state: 'degraded',
+  },
+  {
+    name: 'under two aliases',
+    compose: (remote) => ({ default: remote, again: remote }),
+    states: { default: 'down', again: 'down' },
+    state: 'down',
+  },
+  {
+    name: 'behind a TieredCache',
+    compose: (remote) => ({ default: new TieredCache({ local: near(), remote }) }),
+    states: { default: 'degraded' },
+    state: 'degraded',
+  },
+  {
+    name: 'behind a TieredCache, and under an alias of its own',
+    compose: (remote) => ({ default: new TieredCache({ local: near(), remote }), far: remote }),
+    states: { default: 'degraded', far: 'down' },
+    state: 'degraded',
+  },
+  {
+    name: 'behind two TieredCaches',
+    compose: (remote) => ({
+      default: new TieredCache({ local: near(), remote }),
+      other: new TieredCache({ local: near(), remote }),
+    }),
+    states: { default: 'degraded', other: 'degraded' },
+    state: 'degraded',
+  },
+  {
+    name: 'behind a TieredCache behind another',
+    compose: (remote) => ({
+      default: new TieredCache({
+        local: near(),
+        remote: new TieredCache({ local: near(), remote }),
+      }),
+    }),
+    states: { default: 'degraded' },
+    state: 'degraded',
+  },
+]
+
+/** Who is told of outages, and how. */
+async function watch(caches: Caches) {
+  const register = new Registry()
+  const metrics = prometheusMetrics(caches, { register })
+  const { provider, values } = metering()
+  const telemetry = openTelemetry(caches, { meterProvider: provider })
+  const lines: string[] = []
+  const write = (fields: unknown) => void lines.push(String(fields))
+  const logger = { debug: write, info: write, warn: write, error: write }
+  const log = logAccess(caches, { logger, events: ['outages'] })
+  onTestFinished(() => {
+    for (const one of [metrics, telemetry, log]) one.close()
+  })
+  const { site, overview } = await Inspected.open(caches, {}, (app) => {
+    app.get('/page/:id', responseCache(caches).cachePage(60), (req, res) => {
+      res.send(req.params['id'])
+    })
+  })
+  return {
+    lines,
+    site,
+    overview,
+    /** By alias, of both kinds of metrics: whether an outage lasts. */
+    lasting: async () => {
+      const scraped = new Scrape(await register.metrics()).values('fragcache_outage')
+      const active = (await values())['fragcache.outages.active'] ?? {}
+      return {
+        scraped: Object.values(scraped),
+        measured: Object.values(active),
+      }
+    },
+  }
+}
+
+let written = 0
+
+/** What the command line tool finds out about caches of this process. */
+async function check(caches: Caches) {
+  const name = `caches of a test ${written++}`
+  Object.assign(globalThis, { [name]: caches })
+  const config = configure(folder, `export default globalThis[${JSON.stringify(name)}]`)
+  const { code, json } = await runJson(['check', '--config', config])
+  const { aliases } = json as {
+    readonly aliases: readonly {
+      readonly alias: string
+      readonly findings: readonly { readonly level: string; readonly sentence: string }[]
+    }[]
+  }
+  const wrong = aliases.filter(({ findings }) => findings.some(({ level }) => level === 'wrong'))
+  return { code, wrong: wrong.map(({ alias }) => alias) }
+}
+
 describe.each(freezableServers)('a %s that hangs', (_name, start) => {
-  describe.skipIf(start === undefined)('is told of', () => {
+  describe.skipIf(start === undefined)('is told of by everything that watches', () => {
     const started = start?.()
     afterAll(async () => (await started)?.stop())
 
-    it.each(compositions)(
-      '%s: by metrics, inspector, log, stats and pages alike',
-      async (_, compose) => {
-        const { server, open } = (await started) as Freezable
-        const remote = open()
-        const caches = createCaches({ default: compose(remote) })
-        onTestFinished(() => caches.default.close())
-        const register = new Registry()
-        const metrics = prometheusMetrics(caches, { register })
-        onTestFinished(() => metrics.close())
-        const lines: Record<string, unknown>[] = []
-        const write = (fields: object) => void lines.push(fields as Record<string, unknown>)
-        const logger = { debug: write, info: write, warn: write, error: write }
-        const log = logAccess(caches, { logger, events: ['outages'] })
-        onTestFinished(() => log.close())
-        const { site, overview } = await Inspected.open(caches, {}, (app) => {
-          app.get('/page/:id', responseCache(caches).cachePage(60), (req, res) => {
-            res.send(req.params['id'])
-          })
-        })
-        const row = async () => (await overview()).aliases[0]
-        const gauge = async () =>
-          Object.values(new Scrape(await register.metrics()).values('fragcache_outage'))
-        // The first connection may take longer than a call may.
-        await vi.waitFor(async () => {
-          await site.get('/page/1')
-          expect(await gauge()).toEqual([0])
-        }, WAITING)
-        lines.length = 0
+    it.each(compositions)('$name', async ({ compose, states, state }) => {
+      const { server, open } = (await started) as Freezable
+      const remote = open()
+      const caches: Caches = createCaches(compose(remote))
+      onTestFinished(() => caches.close())
+      const { lines, site, overview, lasting } = await watch(caches)
+      const touched = Object.keys(states).filter((alias) => states[alias] !== 'up')
+      const told = async () => {
+        const { aliases, status } = await overview()
+        return [status, Object.fromEntries(aliases.map((one) => [one.alias, one.status]))]
+      }
+      const allUp = ['up', Object.fromEntries(Object.keys(states).map((alias) => [alias, 'up']))]
+      // The first connection may take longer than a call may.
+      await vi.waitFor(async () => {
+        await site.get('/page/1')
+        expect((await lasting()).scraped).not.toContain(1)
+        expect(await told()).toEqual(allUp)
+      }, WAITING)
+      const before = caches.stats().aliases
+      lines.length = 0
+      // Who begins to watch in the middle of it.
+      const later: Awaited<ReturnType<typeof watch>>[] = []
 
-        server.pause()
-        try {
-          const { headers, text } = await site.get('/page/2')
-          expect(text).toBe('2')
-          expect(headers['cache-status']).toContain('detail=cache-failed')
-          expect(await gauge()).toEqual([1])
-          const down = await row()
-          expect(down?.outage?.error).toContain(remote.constructor.name)
-          expect(down?.errors).toBeGreaterThan(0)
-          expect(lines).toHaveLength(1)
-          expect(lines[0]).toMatch(/outage.*default/)
-          expect(lines[0]).toContain(remote.constructor.name)
-        } finally {
-          server.resume()
+      server.pause()
+      try {
+        const { headers, text } = await site.get('/page/2')
+        expect(text).toBe('2')
+        expect(headers['cache-status']).toContain('detail=cache-failed')
+
+        const { scraped, measured } = await lasting()
+        const caught = [...new Set(touched.map((alias) => caches.get(alias)))]
+        const ones = (values: readonly unknown[]) => values.filter((value) => value === 1)
+        expect(ones(scraped)).toHaveLength(caught.length)
+        expect(ones(measured)).toHaveLength(caught.length)
+
+        expect(await told()).toEqual([state, states])
+        for (const { alias, outage } of (await overview()).aliases) {
+          if (touched.includes(alias)) expect(outage?.error).toContain(remote.constructor.name)
+          else expect(outage).toBeUndefined()
         }
-        await vi.waitFor(async () => {
-          await site.get(`/page/${Math.random()}`)
-          expect(await gauge()).toEqual([0])
-        }, WAITING)
-        expect((await row())?.outage).toBeUndefined()
-        expect(lines[1]).toMatch(/recovery.*default/)
-      },
-    )
+        const after = caches.stats().aliases
+        expect(after['default']?.errors).toBeGreaterThan(before['default']?.errors ?? NaN)
+
+        const tellingOfOutage = lines.filter((line) => line.includes('outage'))
+        expect(tellingOfOutage).toHaveLength(caught.length)
+        for (const line of tellingOfOutage) expect(line).toContain(remote.constructor.name)
+        for (const cache of caught) {
+          // Of a cache with two aliases everything tells the first.
+          const alias = caches.aliases.find((one) => caches.get(one) === cache)
+          expect(tellingOfOutage.filter((line) => line.includes(`${alias}`))).toHaveLength(1)
+        }
+
+        const figures = await caches.serverStats()
+        for (const alias of touched) {
+          const told = figures[alias]
+          const errors = [told, ...(told?.servers ?? [])].map((one) => one?.error)
+          expect([alias, errors.some((error) => error !== undefined)]).toEqual([alias, true])
+        }
+
+        expect(await check(caches)).toEqual({ code: 1, wrong: touched })
+
+        const late = await watch(caches)
+        later.push(late)
+        expect(ones((await late.lasting()).scraped)).toHaveLength(caught.length)
+        expect(ones((await late.lasting()).measured)).toHaveLength(caught.length)
+        expect((await late.overview()).status).toBe(state)
+        expect(late.lines).toHaveLength(caught.length)
+      } finally {
+        server.resume()
+      }
+      await vi.waitFor(async () => {
+        await site.get(`/page/${Math.random()}`)
+        const { scraped, measured } = await lasting()
+        expect([...scraped, ...measured]).not.toContain(1)
+        expect(await told()).toEqual(allUp)
+        expect((await check(caches)).wrong).toEqual([])
+        for (const late of later) {
+          expect((await late.lasting()).scraped).not.toContain(1)
+          expect((await late.overview()).status).toBe('up')
+        }
+      }, WAITING)
+      // On a slow machine there may have been another one meanwhile.
+      const over = lines.filter((line) => line.includes('recovery'))
+      expect(over.length).toBeGreaterThanOrEqual(
+        new Set(touched.map((one) => caches.get(one))).size,
+      )
+      expect(lines).toHaveLength(2 * over.length)
+    })
   })
 })

@@ -23,6 +23,19 @@ export const templates = {
     '<form><input name="_csrf" value="{{ token }}"></form><p>made at {{ now }}, {{ chance }}</p><p>{{ user.name }}</p>',
   'sharedTime.njk':
     '{% cache 60 clock %}<p>made at {{ now }}: {{ chance }} {{ token }}</p>{% endcache %}<p>{{ user.name }}</p>',
+  // Tokens, which differ by themselves.
+  'csrfForm.njk':
+    '{% cache 60 form %}<form><input type="hidden" name="_csrf" value="{{ token }}"></form>{% endcache %}',
+  'csrfBefore.njk':
+    '{% cache 60 before %}<form><input value="{{ token }}" name=authenticity_token></form>{% endcache %}',
+  'csrfMeta.njk': '{% cache 60 meta %}<meta name="csrf-token" content="{{ token }}">{% endcache %}',
+  'csrfScript.njk':
+    '{% cache 60 script %}<script>window.shop = {"csrfToken": "{{ token }}"}</script>{% endcache %}',
+  'nonce.njk': '{% cache 60 nonce %}<script nonce="{{ token }}">start()</script>{% endcache %}',
+  'csrfHole.njk':
+    '{% cache 60 body %}<form>{{ slogan }}{% nocache %}<input name="_csrf" value="{{ token }}">{% endnocache %}</form>{% endcache %}',
+  'sharedId.njk':
+    '{% cache 60 id %}<svg id="chart-{{ token }}"><title>{{ slogan }}</title></svg>{% endcache %}',
   'leakingBeside.njk': '{% cache 60 both %}<p>{{ token }} {{ user.name }}</p>{% endcache %}',
 }
 
