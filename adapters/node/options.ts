@@ -44,7 +44,7 @@ export interface CommonOptions<Req, A extends string = string> {
   readonly personal?: readonly string[] | undefined
   /**
    * Whether such a read, of a page that is to be kept, throws in its template in place of keeping the page from being
-   * stored: for development and tests. Default `false`.
+   * stored. Default: with `personal`, unless `NODE_ENV` is `production`; without it, for what `guard(req)` finds, `false`.
    */
   readonly strict?: boolean | undefined
   /** Response headers that are not stored, since they are set for each request, such as a request's id. */

@@ -245,7 +245,7 @@ export function resolveOptions(
     holes,
     bubbleTimeout = false,
     personal,
-    strict = false,
+    strict = isStrictBy(personal),
     lock = false,
     earlyRefresh,
     producerTimeoutMs,
@@ -316,6 +316,12 @@ export function resolvePageOptions(
     tags: typeof tags === 'function' ? tags : checkEntryTags(tags),
     earlyRefresh: naming(what, () => toBeta(earlyRefresh)),
   }
+}
+
+/** As fragments are: who says what differs per visitor is told of each forgotten read while developing. */
+function isStrictBy(personal: readonly string[] | undefined): boolean {
+  const isWatched = personal !== undefined && personal.length > 0
+  return isWatched && process.env['NODE_ENV'] !== 'production'
 }
 
 function checkCaches(caches: unknown): void {

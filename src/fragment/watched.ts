@@ -174,9 +174,12 @@ export class PersonalNames {
     const methods = new Methods(target, () => readAll(names, target))
     const nameOf = (key: string | symbol) => (typeof key === 'string' ? names.get(key) : undefined)
     let copying: Copying | undefined
+    /** Those whose names were listed: each is then asked for whether it is enumerable. */
+    let listed = new Set<string | symbol>()
     return {
       ownKeys: () => {
         copying = new Copying(Reflect.ownKeys(target))
+        listed = new Set(copying.keys)
         return copying.keys
       },
       // Asked for by a loop over the names, and not for a copy.
@@ -187,7 +190,18 @@ export class PersonalNames {
       getOwnPropertyDescriptor: (_target, key) => {
         const found = Reflect.getOwnPropertyDescriptor(target, key)
         if (copying?.describes(key, found?.enumerable === true) === false) copying = undefined
-        return found
+        const name = nameOf(key)
+        const isListed = listed.delete(key)
+        if (name === undefined) return found
+        if (!isListed && name.path !== undefined) {
+          name.reader(name.path, found?.get === undefined ? found?.value : true, name.alias)
+          return found
+        }
+        if (found?.configurable !== true) return found
+        // Whoever takes the value from here reads it.
+        const { enumerable = false } = found
+        const get = () => this.#read(name, Reflect.get(target, key, target), target, key)
+        return { configurable: true, enumerable, get }
       },
       get: (_target, key, receiver) => {
         if (copying?.takes(key) === true) {

@@ -4,7 +4,7 @@ import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { oneExpress, Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
@@ -98,7 +98,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
         ['includes what does', '/includes', 'aname of '],
         ['holds a fragment for each visitor', '/varies', 'name of '],
       ])('keeps no page that %s', async (_what, path, text) => {
-        const site = await siteOf({ personal: ['user'] })
+        const site = await siteOf({ personal: ['user'], strict: false })
         for (const user of ['ann', 'ben', 'ann']) {
           const [shown, status] = await ask(site, path, user)
           expect(shown).toBe(text + user)
@@ -121,6 +121,22 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
         },
       )
 
+      it.each([
+        ['production', undefined, 200],
+        ['test', undefined, 500],
+        ['test', false, 200],
+        ['production', true, 500],
+      ])('is strict as fragments are: in %s with %s', async (env, strict, status) => {
+        vi.stubEnv('NODE_ENV', env)
+        const site = await siteOf({ personal: ['user'], strict })
+        vi.unstubAllEnvs()
+        for (const user of ['ann', 'ben']) {
+          const answer = await site.get('/shows', { headers: { 'X-User': user } })
+          expect(answer.status).toBe(status)
+          if (status === 200) expect(answer.text).toBe(`name of ${user}`)
+        }
+      })
+
       it('does not fail where it is strict and the page is not to be kept', async () => {
         const site = await siteOf({ personal: ['user'], strict: true, isPersonal: () => true })
         const { status, text } = await site.get('/shows', { headers: { 'X-User': 'ann' } })
@@ -137,7 +153,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
       })
 
       it('keeps a page with a hole for its visitor', async () => {
-        const site = await siteOf({ personal: ['user'], holes: {} as never })
+        const site = await siteOf({ personal: ['user'], strict: false, holes: {} as never })
         expect((await ask(site, '/hole', 'ann'))[0]).toBe('name of ann')
         expect(await ask(site, '/hole', 'ben')).toEqual(['name of ben', 'fragcache; hit'])
         for (const user of ['ann', 'ben'])
@@ -185,7 +201,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
       ['Hello {{ title }}', true],
     ] as const) {
       const env = new nunjucks.Environment(null)
-      const pages = responseCache(caches, { personal: ['user'], isPersonal: false })
+      const pages = responseCache(caches, { personal: ['user'], strict: false, isPersonal: false })
       const render = renderOf(env, source)
       registerCache(env, caches)
       const app = express()

@@ -99,6 +99,28 @@ const refused: readonly (readonly [string, (variables: object) => string, object
   ],
   ['a copy by Object.assign', handlebars(['user'], '{{assign}}'), many],
   ['a copy by a global function', nunjucksPage(['user'], '{{ spread() }}'), many],
+  ['whether it is there', eta(['user'], '<%= Object.hasOwn(it, "user") %>'), many],
+  ['whether it is there, by in', eta(['user'], '<%= "user" in it %>'), many],
+  [
+    'its descriptor',
+    eta(['user'], '<%= Object.getOwnPropertyDescriptor(it, "user").value.name %>'),
+    many,
+  ],
+  [
+    'a copy by all descriptors',
+    eta(['user'], '<%= Object.create({}, Object.getOwnPropertyDescriptors(it)).user.name %>'),
+    many,
+  ],
+  [
+    'a part, by the descriptor of the whole',
+    eta(['session.cart'], '<%= Object.getOwnPropertyDescriptor(it, "session").get().cart %>'),
+    cart,
+  ],
+  [
+    'what is asked for once all names were listed',
+    eta(['user'], '<%= Object.keys(it).length %><%= Object.hasOwn(it, "user") %>'),
+    many,
+  ],
   ['a copy', eta(['user'], '<% const all = { ...it } %><%= all.user.name %>'), many],
   [
     'a copy of a part',
@@ -138,6 +160,18 @@ const allowed: readonly (readonly [string, (variables: object) => string, object
     handlebars(['user'], '{{> card isWide=true}}'),
     many,
     '[title]',
+  ],
+  [
+    'a loop over the names alone',
+    eta(['user'], '<% for (const name in it) { %><%= name %>,<% } %>'),
+    many,
+    'user,title,others,',
+  ],
+  [
+    'another part of what has one, in Handlebars',
+    handlebars(['session.cart'], '{{title}}{{session.theme}}'),
+    { session: { cart: 'of Ann', theme: 'dark' }, title: 'title ' },
+    'title dark',
   ],
   ['the names alone', eta(['user'], '<%= Object.keys(it).length %>'), many, '3'],
   [
