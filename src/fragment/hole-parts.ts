@@ -39,6 +39,12 @@ export interface HoleRenderer {
 /** Texts with the holes between them: begins and ends with a text, which may be empty. */
 export type Parts = readonly (string | HoleRef)[]
 
+/** Of a text whose holes are filled. */
+export interface Piece {
+  readonly text: string
+  readonly isHole: boolean
+}
+
 /** What is stored for a fragment. */
 export type Content = string | Parts
 

@@ -2,11 +2,12 @@ import type { TagPosition } from '../errors.js'
 import { currentFrame, runAsyncIn, type Frame } from '../making/frame.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
-import type { Content, HoleRef, HoleRenderer, Parts } from './hole-parts.js'
+import type { Content, HoleRef, HoleRenderer, Parts, Piece } from './hole-parts.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'
 import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
 import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
+import { observer } from './shown.js'
 
 /** How an engine finds the holes of its templates, and renders them. */
 export interface HoleSource<Page extends object, Hole> {
@@ -67,11 +68,6 @@ export interface Shown {
   readonly text: string
   /** Left out: holes of it are rendered further out, or there are none. */
   readonly pieces?: readonly Piece[]
-}
-
-interface Piece {
-  readonly text: string
-  readonly isHole: boolean
 }
 
 /**
@@ -298,5 +294,6 @@ function join(parts: Parts, texts: readonly (string | undefined)[]): Shown | und
     joined += text
     pieces.push({ text, isHole: typeof parts[i] !== 'string' })
   }
+  observer?.filled(pieces)
   return { text: joined, pieces }
 }

@@ -2,6 +2,7 @@ import type { Hit } from '../backend/entries.js'
 import type { Frame } from '../making/frame.js'
 import type { MissCause } from '../observe/miss-cause.js'
 import type { FragmentOutcome } from '../observe/channels.js'
+import type { Piece } from './hole-parts.js'
 import type { Fragment } from './spec.js'
 
 /** A fragment whose text was handed to what is around it. */
@@ -30,6 +31,8 @@ export interface FragmentObserver {
     bodyMs: number,
     cause: MissCause | undefined,
   ): void
+  /** The holes of a fragment or a page were filled. @param pieces - All of its text. */
+  filled(pieces: readonly Piece[]): void
 }
 
 /** Mostly there is no observer: then this is all it costs. */

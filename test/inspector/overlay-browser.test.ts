@@ -23,14 +23,21 @@ const documented = `<!doctype html><html lang="en"><head><meta charset="utf-8"><
 .teas{display:grid;grid-template-columns:1fr 1fr 1fr;gap:24px}.teas div{background:#f4f1ea;padding:8px 16px}
 @media(prefers-color-scheme:dark){body{background:#1b1b1f;color:#dfdfd6}a{color:#a8b1ff}.teas div{background:#2d2d33}}</style></head><body>
 {% cache 600 "menu" tags=menuTags %}<nav><a href="/">Teas</a>{% cache 900 "cart-link" %}<a href="/cart">Cart</a>{% endcache %}</nav>{% endcache %}
-<h1>Teas of the season</h1><div class="teas">
+<main><h1>Teas of the season</h1><div class="teas">
 {% for tea in ["Darjeeling", "Gyokuro", "Rooibos"] %}{% cache 60 "tea" tea tags=("prices" if loop.last else "teas") %}<div><h2>{{ tea }}</h2><p>A cup of {{ tea }}.</p></div>{% endcache %}{% endfor %}
-</div><p>{% cache 60 "clock" if=false %}Open since {{ hour }} o’clock.{% endcache %}</p></body></html>`
+</div><p>{% cache 60 "clock" if=false %}Open since {{ hour }} o’clock.{% endcache %}</p></main></body></html>`
 
 const widths = [375, 1440]
 
-const chip = (page: Page, name: string): Locator =>
-  page.locator('fragcache-overlay').getByRole('button', { name, exact: true })
+/** A label, by the word for what became of its fragments. */
+const chip = (page: Page, name: string, word = ''): Locator =>
+  page
+    .locator('fragcache-overlay .layer')
+    .getByRole('button', { name: new RegExp(`^${name} (· |× \\d+, ).*${word}`) })
+
+const withoutTime = (text: string): string => text.replace(/ · (saved )?[\d.]+ m?s$/, '')
+
+const schemes = ['light', 'dark'] as const
 
 const card = (page: Page): Locator => page.locator('fragcache-overlay .card')
 
@@ -79,6 +86,26 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))`,
     )
 
+  /** Texts of the page that a label lies on. */
+  const covered = (page: Page): Promise<unknown> =>
+    page.evaluate(`(() => {
+      const host = document.querySelector('fragcache-overlay').shadowRoot
+      const labels = [...host.querySelectorAll('.chip')].filter((chip) => chip.checkVisibility({ opacityProperty: true }))
+        .map((chip) => [chip.textContent, chip.getBoundingClientRect()])
+      const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+      const found = []
+      while (texts.nextNode() !== null) {
+        const range = document.createRange()
+        range.selectNode(texts.currentNode)
+        for (const text of texts.currentNode.data.trim() === '' ? [] : range.getClientRects()) {
+          for (const [name, label] of labels) {
+            if (label.left < text.right && label.right > text.left && label.top < text.bottom && label.bottom > text.top) found.push([name, texts.currentNode.data])
+          }
+        }
+      }
+      return found
+    })()`)
+
   const geometry = (page: Page): Promise<unknown> =>
     page.evaluate(`(() => {
       const boxes = [...document.querySelectorAll('body, body *:not(script)')].map((element) => {
@@ -100,7 +127,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       })
       await onPage(await DrawnSite.start(engine), {}, async (page) => {
         await page.getByRole('button', { name: 'Details' }).click()
-        await chip(page, 'miss: fragment menu').focus()
+        await chip(page, 'menu').focus()
         for (const [at, width] of widths.entries()) {
           await page.setViewportSize({ width, height: 700 })
           expect(await geometry(page)).toEqual(plain[at])
@@ -122,16 +149,26 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       const options = { viewport: { width: 1440, height: 800 } }
       await onPage(await DrawnSite.start(engine), options, async (page) => {
         await page.locator('fragcache-overlay .bar').waitFor()
-        expect(new Set(await words(page))).toEqual(new Set(['miss', 'bypass']))
+        expect((await words(page)).map(withoutTime)).toEqual([
+          'menu · miss',
+          'links · miss',
+          'row × 2, 2 misses',
+          'people × 2, 2 misses',
+          'clock · not stored',
+          'news · miss',
+          'greeting · miss',
+          'hole',
+        ])
         await page.reload()
         await page.locator('fragcache-overlay .bar').waitFor()
         // In the order of the page, the outer before the inner.
-        expect((await words(page)).slice(0, 4)).toEqual([
-          'hit',
-          'hit, inside',
-          'hit',
-          'hit, inside',
+        expect((await words(page)).slice(0, 4).map(withoutTime)).toEqual([
+          'menu · hit',
+          'links · part of menu',
+          'row × 2, 2 hits',
+          'people × 2, part of row',
         ])
+        expect((await words(page))[0]).toMatch(/^menu · hit · saved [\d.]+ ms$/)
 
         // Each outline lies around what its fragment has put out.
         const table = (await page.locator('tr').first().boundingBox())!
@@ -143,12 +180,12 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await page.getByText('700 people').first().hover()
         await card(page).waitFor()
         expect(await card(page).getAttribute('aria-label')).toBe('Fragment people')
-        expect(await card(page).innerText()).toContain('Came along in “row” (hit)')
+        expect(await card(page).innerText()).toContain('It came with “row” (hit)')
         await page.mouse.move(1400, 300)
         await card(page).waitFor({ state: 'hidden' })
 
         // The keyboard: one after the other, with the buttons of each behind it.
-        await chip(page, 'hit: fragment menu').focus()
+        await chip(page, 'menu', 'hit').focus()
         await card(page).waitFor()
         const text = await card(page).innerText()
         expect(text).toMatch(/Key\s+template\.cache\.menu\./)
@@ -162,28 +199,22 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         expect(await invalidate.evaluate((element) => element.matches(':focus'))).toBe(true)
         await page.keyboard.press('Escape')
         await card(page).waitFor({ state: 'hidden' })
-        await chip(page, 'hit: fragment menu').click()
+        await chip(page, 'menu', 'hit').click()
         // Before it is pressed it says what it would drop.
         await invalidate.hover()
         await card(page)
           .getByText(/it would drop \d+ entr(y|ies): .*of the fragment “menu”/)
           .waitFor()
         await Promise.all([page.waitForEvent('load'), invalidate.click()])
-        await chip(page, 'miss: fragment menu').waitFor()
-        await chip(page, 'miss: fragment menu').click()
+        await chip(page, 'menu', 'miss').click()
         expect(await card(page).innerText()).toContain(
           'It depends on the fragment "menu", which was invalidated',
         )
         await page.keyboard.press('Escape')
-        await chip(page, 'hit: fragment greeting').waitFor()
+        await chip(page, 'greeting', 'hit').waitFor()
         expect(await page.locator('fragcache-overlay .bar').innerText()).toContain(
           'Every variant of the fragment "menu" is gone.',
         )
-
-        // What has no outline is named.
-        await page.getByRole('button', { name: 'Details' }).click()
-        const list = page.getByRole('list', { name: 'Fragments without an outline' })
-        expect((await list.innerText()).split('\n').length).toBe(4)
 
         // It can be taken off, and stays so.
         await page.getByRole('button', { name: 'Outlines' }).click()
@@ -192,6 +223,119 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await page.locator('fragcache-overlay .bar').waitFor()
         expect(await page.locator('fragcache-overlay .box:visible').count()).toBe(0)
       })
+    })
+  })
+
+  describe.each(widths)('at %d pixels', (width) => {
+    it.each(schemes)('covers no text, in %s', async (colorScheme) => {
+      const options = { viewport: { width, height: 700 }, colorScheme }
+      const site = await DrawnSite.start('nunjucks', {
+        template: () => documented,
+        data: () => ({ menuTags: ['navigation'], hour: 9 }),
+      })
+      await onPage(site, options, async (page) => {
+        await chip(page, 'tea').waitFor()
+        const labels = await page.locator('fragcache-overlay .chip:not(.unseen)').count()
+        expect(labels).toBeGreaterThan(2)
+        expect(await covered(page)).toEqual([])
+        await site.caches.invalidateTags(['prices'])
+        await page.reload()
+        await chip(page, 'tea × 3, 2 hits, 1 miss').waitFor()
+        expect(await covered(page)).toEqual([])
+        expect(await violations(page)).toEqual([])
+      })
+    })
+
+    it.each(schemes)('lists what is on the page, in %s', async (colorScheme) => {
+      const options = { viewport: { width, height: 700 }, colorScheme }
+      await onPage(await DrawnSite.start('nunjucks'), options, async (page) => {
+        await page.reload()
+        const bar = page.locator('fragcache-overlay .bar')
+        await page.getByRole('button', { name: 'Details' }).click()
+        expect(await bar.innerText()).toMatch(/saved [\d.]+ ms/)
+        expect(await bar.innerText()).toMatch(
+          /Saved\s+[\d.]+ ms, the time of \d+ bodies that did not have to run/,
+        )
+        const table = bar.getByRole('table')
+        const names = () => table.locator('tbody th').allInnerTexts()
+        expect(await names()).toHaveLength(13)
+        expect(await violations(page)).toEqual([])
+
+        await table.getByRole('button', { name: 'Name', exact: true }).click()
+        expect(await names()).toEqual((await names()).toSorted((a, b) => a.localeCompare(b)))
+        // Of times the longest come first, and those that are not known last.
+        await table.getByRole('button', { name: 'Body time' }).click()
+        const sorted = table.getByRole('columnheader', { name: 'Body time' })
+        expect(await sorted.getAttribute('aria-sort')).toBe('descending')
+        const times = await table.locator('tbody td:nth-child(4)').allInnerTexts()
+        const numbers = times.map((text) => (text === '–' ? -1 : Number.parseFloat(text)))
+        expect(numbers).toEqual(numbers.toSorted((a, b) => b - a))
+
+        const row = (name: string) => table.getByRole('row').filter({ hasText: name })
+        expect(await row('setting').innerText()).toContain('No outline: it stands in an attribute')
+        expect(await row('clock').innerText()).toContain('not stored')
+        const { width: wide } = (await bar.boundingBox())!
+        expect(wide).toBeLessThanOrEqual(width - 16)
+
+        // From the list to the place on the page.
+        await table.getByRole('button', { name: 'news', exact: true }).click()
+        await card(page).waitFor()
+        expect(await card(page).getAttribute('aria-label')).toBe('Fragment news')
+        expect(await violations(page)).toEqual([])
+      })
+    })
+
+    it.each(schemes)('outlines what is rendered for each visitor, in %s', async (colorScheme) => {
+      const options = { viewport: { width, height: 700 }, colorScheme }
+      const site = await DrawnSite.start('nunjucks', { pages: {}, fillsHoles: true })
+      await onPage(site, options, async (page) => {
+        const hole = page.locator('fragcache-overlay .box.hole')
+        for (const word of ['miss', 'part of the page']) {
+          await chip(page, 'greeting', word).waitFor()
+          const box = (await hole.boundingBox())!
+          const paragraph = (await page.getByText('Hello Ann!').boundingBox())!
+          expect(box.x).toBeGreaterThan(paragraph.x + 20)
+          expect(box.y).toBeGreaterThanOrEqual(paragraph.y - 4)
+          await page.locator('fragcache-overlay').getByRole('button', { name: 'hole' }).focus()
+          expect(await card(page).innerText()).toContain('rendered for each visitor')
+          expect(await violations(page)).toEqual([])
+          await page.reload()
+        }
+      })
+    })
+  })
+
+  it('leads from one of equal neighbours to the next', async () => {
+    await onPage(await DrawnSite.start('nunjucks'), {}, async (page) => {
+      await chip(page, 'row').focus()
+      expect(await card(page).innerText()).toContain('1 of 2')
+      const next = card(page).getByRole('button', { name: 'Next' })
+      await next.click()
+      expect(await card(page).innerText()).toContain('2 of 2')
+      expect(await next.evaluate((element) => element.matches(':focus'))).toBe(true)
+      expect(await page.locator('fragcache-overlay .box.marked').count()).toBe(1)
+      await next.click()
+      expect(await card(page).innerText()).toContain('1 of 2')
+    })
+  })
+
+  it('by touch invalidates only after it has said what that would drop', async () => {
+    const options = { viewport: { width: 375, height: 700 }, hasTouch: true }
+    const site = await DrawnSite.start('nunjucks')
+    await onPage(site, options, async (page) => {
+      await page.getByRole('button', { name: 'Details' }).tap()
+      // The list makes room for what it leads to.
+      await page.getByRole('button', { name: 'menu', exact: true }).tap()
+      await page.locator('fragcache-overlay').getByRole('table').waitFor({ state: 'hidden' })
+      const invalidate = page.getByRole('button', { name: 'Invalidate “menu”', exact: true })
+      await invalidate.tap()
+      await card(page)
+        .getByText(/it would drop/)
+        .waitFor()
+      expect((await site.get()).status).toBe(200)
+      expect(site.caches.stats().fragments.find(({ name }) => name === 'menu')?.misses).toBe(1)
+      await Promise.all([page.waitForEvent('load'), invalidate.tap()])
+      await chip(page, 'menu', 'miss').waitFor()
     })
   })
 
@@ -208,7 +352,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       await onPage(site, options, async (page) => {
         await site.caches.invalidateTags(['prices'])
         await page.reload()
-        await chip(page, 'hit: fragment menu').focus()
+        await chip(page, 'menu', 'hit').focus()
         await card(page).waitFor()
         const path = fileURLToPath(new URL(`../../docs/images/${file}`, import.meta.url))
         await page.screenshot({ path })
@@ -230,7 +374,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await box.waitFor({ state: 'hidden' })
         await page.evaluate(`document.body.style.paddingTop = '2000px'`)
         // What is out of sight is brought there with the focus.
-        await chip(page, 'miss: fragment greeting').focus()
+        await chip(page, 'greeting', 'miss').focus()
         await expect.poll(() => page.evaluate('scrollY')).toBeGreaterThan(500)
         await card(page).waitFor()
       },
@@ -250,8 +394,12 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
     const context = await browser.newContext()
     const page = await context.newPage()
     await page.goto(site.origin)
-    await chip(page, 'miss: fragment menu').focus()
+    await chip(page, 'menu', 'miss').focus()
     const invalidate = page.getByRole('button', { name: 'Invalidate “menu”', exact: true })
+    await invalidate.hover()
+    await card(page)
+      .getByText(/it would drop/)
+      .waitFor()
     await Promise.all([page.waitForEvent('load'), invalidate.click()])
     await page.getByText('Every variant of the fragment "menu" is gone.').waitFor()
     await context.close()

@@ -1,12 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import { readAsset } from '../assets.js'
 import type { OverlayData } from './facts.js'
-import type { Placed } from './locate.js'
+import type { Unplaced } from './locate.js'
+import type { Span } from './scan.js'
 
 const read = (file: string): string => readAsset(`overlay/client/${file}`)
 
 /** Each knows the names of those before it. */
-const FILES = ['texts.js', 'dom.js', 'overlay.js']
+const FILES = [
+  'dom.js',
+  'texts.js',
+  'groups.js',
+  'labels.js',
+  'panel.js',
+  'invalidate.js',
+  'bar.js',
+  'overlay.js',
+]
 
 let script: string | undefined
 let style: string | undefined
@@ -29,22 +39,23 @@ export function newMark(): string {
 /**
  * Puts marks around the fragments of a page, and adds what draws them.
  *
+ * @param places - Of each fragment, then of each hole: by its number.
  * @param end - Where scripts are added.
  * @param nonce - For the script; left out: the page needs none.
  */
 export function draw(
   html: string,
-  placed: readonly Placed[],
+  places: readonly (Span | Unplaced)[],
   data: OverlayData,
   end: number,
   nonce: string | undefined,
 ): string {
   const { mark } = data
   const inserts: (readonly [at: number, order: number, text: string])[] = []
-  placed.forEach(({ place }, id) => {
+  places.forEach((place, id) => {
     if (typeof place === 'string') return
     // At one place what ends comes before what begins: the inner ends first, the outer begins first.
-    inserts.push([place.start, placed.length + id, `<!--${mark} ${id}-->`])
+    inserts.push([place.start, places.length + id, `<!--${mark} ${id}-->`])
     inserts.push([place.end, -id, `<!--/${mark} ${id}-->`])
   })
   const attribute = nonce === undefined ? '' : ` nonce="${nonce}"`

@@ -3,6 +3,7 @@ import type { EntryDescription } from '../../../src/describe.js'
 import { cachesOf } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import type { Placed, Unplaced } from './locate.js'
+import type { PlacedHole } from './locate-holes.js'
 import type { PageTold } from './record.js'
 
 /** What is shown of one fragment. */
@@ -39,6 +40,13 @@ export interface FragmentFacts {
   readonly isSure: boolean
 }
 
+/** What is shown of a hole: what is rendered for each visitor. */
+export interface HoleFacts {
+  readonly id: number
+  /** The fragment around. */
+  readonly around?: number
+}
+
 /** What is shown of the page. */
 export interface PageFacts extends Partial<PageTold> {
   /** A sentence on the reason. */
@@ -65,6 +73,8 @@ export interface OverlayData {
   readonly token: string
   readonly page: PageFacts
   readonly fragments: readonly FragmentFacts[]
+  /** Their numbers go on where those of fragments end. */
+  readonly holes: readonly HoleFacts[]
   /** Fragments whose body threw and that put out nothing. */
   readonly failed: readonly { readonly name: string; readonly alias: string }[]
 }
@@ -121,6 +131,16 @@ export async function toFacts(
       isSure,
     }
   })
+}
+
+export function toHoleFacts(
+  holes: readonly PlacedHole[],
+  placed: readonly Placed[],
+): readonly HoleFacts[] {
+  return holes.map(({ container }, at) => ({
+    id: placed.length + at,
+    ...(container !== undefined && { around: placed.indexOf(container) }),
+  }))
 }
 
 /** Whose outcome it shares: its own, or that of what it came along in. */

@@ -10,8 +10,9 @@ import { TOKEN_HEADER } from '../api.js'
 import { PageToken, type ExpressRequest } from '../security.js'
 import { answerAction, KnownCaches } from './actions.js'
 import { draw, newMark, overlayScript, overlayStyle } from './draw.js'
-import { toFacts, type PageFacts } from './facts.js'
+import { toFacts, toHoleFacts, type PageFacts } from './facts.js'
 import { holdPages, valueOf, type HeaderPairs, type HeldPage, type NotHeld } from './held.js'
+import { locateHoles } from './locate-holes.js'
 import { locate } from './locate.js'
 import { resolveOverlayOptions, type OverlayOptions, type OverlaySettings } from './options.js'
 import { allowing, hashSource, permitOf } from './policy.js'
@@ -145,6 +146,7 @@ class Drawing {
     const told = record.page
     const url = `${req.headers.host ?? ''}${req.originalUrl ?? req.url ?? ''}`
     const placed = locate(html, scan, outerOf(record, url, html))
+    const holes = locateHoles(html, scan, record.filled, placed)
     const isFound = told !== undefined && isHit(told.outcome)
     const outcome = isFound ? (told.outcome as FragmentOutcome) : undefined
     const fragments = await toFacts(placed, outcome, ({ seen }) => {
@@ -160,9 +162,11 @@ class Drawing {
       token: this.#token.text,
       page: toPageFacts(page, req, told, tookMs),
       fragments,
+      holes: toHoleFacts(holes, placed),
       failed: record.failed.map(({ site, alias }) => ({ name: site.fragment, alias })),
     }
-    return draw(html, placed, data, scan.end, permit.nonce)
+    const places = [...placed, ...holes].map(({ place }) => place)
+    return draw(html, places, data, scan.end, permit.nonce)
   }
 }
 

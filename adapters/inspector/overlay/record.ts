@@ -1,5 +1,6 @@
 import { AsyncSlot } from '../../../src/async-slot.js'
 import { isWithin, type Frame } from '../../../src/making/frame.js'
+import type { Piece } from '../../../src/fragment/hole-parts.js'
 import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
@@ -46,6 +47,8 @@ export class RequestRecord {
   #outer: Note[] = []
   readonly #notes = new Map<Frame, Note>()
   readonly #ended = new Map<Frame, Ended>()
+  /** Texts whose holes were filled. */
+  readonly #filled: (readonly Piece[])[] = []
   #count = 0
   page: PageTold | undefined
   /** Called when the page's outcome is known. */
@@ -79,6 +82,10 @@ export class RequestRecord {
     this.#remember(frame)
   }
 
+  holesFilled(pieces: readonly Piece[]): void {
+    if (this.#filled.length < MAX_NOTED) this.#filled.push(pieces)
+  }
+
   /** Once it is known both what was made and that it is stored. */
   #remember(frame: Frame): void {
     const note = this.#notes.get(frame)
@@ -94,6 +101,10 @@ export class RequestRecord {
   /** Those that stand in nothing. */
   get outer(): readonly PutOutNow[] {
     return this.#outer.map((note) => this.#toSeen(note))
+  }
+
+  get filled(): readonly (readonly Piece[])[] {
+    return this.#filled
   }
 
   /** Fragments whose body threw and which put out nothing. */
@@ -137,6 +148,7 @@ export function recordIn(record: RequestRecord, run: () => void): void {
       ended: guarded((...told: Parameters<RequestRecord['ended']>) =>
         records.current?.ended(...told),
       ),
+      filled: guarded((pieces: readonly Piece[]) => records.current?.holesFilled(pieces)),
     })
   }
   records.run(record, run)

@@ -1,6 +1,10 @@
 /* global sessionStorage */
 /* exported duration, make, makeButton, memory */
 
+/** @typedef {import('../facts.js').OverlayData} OverlayData */
+/** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
+/** @typedef {import('../facts.js').HoleFacts} HoleFacts */
+
 /**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} name

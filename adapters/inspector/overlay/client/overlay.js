@@ -1,8 +1,8 @@
-/* global OUTCOMES, UNPLACED, addEventListener, CSSStyleSheet, innerHeight, innerWidth, MutationObserver, NodeFilter, Text, duration, make, makeButton, memory, rowsOf, sentenceOf, wordOf */
+/* global OUTCOMES, SENTENCE_OF_HOLE, addEventListener, CSSStyleSheet, innerHeight, MutationObserver, NodeFilter, Range, Text, groupsOf, innerWidth, labelOf, make, makeBar, makeButton, makeInvalidation, placeLabel, rowsOf, sentenceOf, textsInWindow, wordOf */
 ;(() => {
-  /** @typedef {import('../facts.js').OverlayData} OverlayData */
-  /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
-  /** @typedef {{ facts: FragmentFacts, range: Range, box: HTMLElement, chip: HTMLButtonElement, rect: DOMRect | undefined, inset: number, border: number, chipWidth: number }} Outline */
+  /** @typedef {{ readonly id: number, readonly name: string, readonly around?: number, readonly kind: string, readonly facts?: FragmentFacts, readonly hole?: HoleFacts }} Item */
+  /** @typedef {{ readonly item: Item, readonly group: Group, readonly range: Range, readonly box: HTMLElement, rect: DOMRect | undefined }} Outline */
+  /** @typedef {{ readonly members: Outline[], readonly row: HTMLElement, readonly chip: HTMLButtonElement, width: number }} Group */
 
   const source = document.querySelector('script[data-fragcache-overlay]')
   if (source === null) return
@@ -46,6 +46,10 @@
     return ranges
   }
 
+  /** In pixels; see the style sheet. */
+  const CHIP_HEIGHT = 18
+  const DOT = 14
+
   const host = document.createElement('fragcache-overlay')
   const root = host.attachShadow({ mode: 'open' })
   const sheet = new CSSStyleSheet()
@@ -59,8 +63,10 @@
   card.id = 'card'
   card.setAttribute('role', 'group')
 
-  /** @type {Outline[]} */
+  /** In the order of the page. @type {Outline[]} */
   const outlines = []
+  /** @type {Group[]} */
+  const groups = []
   /** @type {Outline | undefined} */
   let shown
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -68,80 +74,61 @@
   /** Whether the focus comes back to where a card was opened from. */
   let isClosing = false
 
-  /** @param {object} body */
-  async function post(body) {
-    const response = await fetch(data.action, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json', [data.tokenHeader]: data.token },
-      body: JSON.stringify(body),
-    })
-    return response.json()
-  }
-
-  /** @param {string} text @param {object} body @param {HTMLElement} note @param {HTMLElement} acts */
-  function invalidateButton(text, body, note, acts) {
-    const button = makeButton(text, () => void invalidate(body, note, acts))
-    // What it would drop is said before it is pressed.
-    const foretell = async () => {
-      const answer = await post({ ...body, dryRun: true }).catch(() => undefined)
-      if (answer?.ok === true && !button.disabled) note.textContent = answer.message
-    }
-    for (const event of ['pointerenter', 'focus']) button.addEventListener(event, foretell)
-    return button
-  }
-
-  /** @param {object} body @param {HTMLElement} note @param {HTMLElement} acts */
-  async function invalidate(body, note, acts) {
-    const buttons = [...acts.querySelectorAll('button')]
-    for (const button of buttons) button.disabled = true
-    let message
-    try {
-      const answer = await post(body)
-      if (answer.ok === true) {
-        memory.set('message', answer.message)
-        if (data.page.method === 'GET') location.reload()
-        else note.textContent = `${answer.message} Load the page again to see it.`
-        return
-      }
-      message = answer.error
-    } catch {
-      message =
-        "The server was not reached. If the site is up, its content security policy lacks connect-src 'self'."
-    }
-    note.textContent = message
-    for (const button of buttons) button.disabled = false
-  }
-
   /** @param {Outline} outline */
-  function fillCard({ facts }) {
-    const word = make('span', `word ${facts.outcome}`, wordOf(facts))
+  function fillCard({ item, group }) {
+    const { members } = group
+    const parts = item.facts === undefined ? partsOfHole() : partsOfFragment(item.facts)
+    if (members.length > 1) parts.push(stepsFrom(group, shown))
+    card.setAttribute('aria-label', item.hole === undefined ? `Fragment ${item.name}` : 'Hole')
+    card.replaceChildren(...parts)
+  }
+
+  /** @param {FragmentFacts} facts @returns {HTMLElement[]} */
+  function partsOfFragment(facts) {
+    const word = make('span', `word ${facts.outcome}`, wordOf(facts.outcome))
     const list = make('dl')
-    for (const [name, value, isCode] of rowsOf(facts, Date.now() - loadedMs)) {
-      list.append(make('dt', '', name), make('dd', isCode === true ? 'mono' : '', value))
-    }
-    const note = make('p', 'note')
-    note.setAttribute('role', 'status')
-    const acts = make('div', 'acts')
-    if (facts.caches >= 0) {
-      const { caches } = facts
-      const fragment = { caches, fragment: facts.name, using: facts.alias }
-      acts.append(invalidateButton(`Invalidate “${facts.name}”`, fragment, note, acts))
-      for (const tag of facts.tags) {
-        acts.append(invalidateButton(`Invalidate tag “${tag}”`, { caches, tag }, note, acts))
-      }
-    }
-    const sentence = make('p', 'note', sentenceOf(facts.cameIn, facts.outcome))
+    /** @param {string} name @param {string | Node} value @param {boolean} [isCode] */
+    const add = (name, value, isCode = false) =>
+      list.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
+    for (const [name, value, isCode] of rowsOf(facts, Date.now() - loadedMs))
+      add(name, value, isCode)
+    const sentence = make('p', 'note', sentenceOf(facts))
     if (facts.why !== undefined) sentence.append(` ${facts.why}`)
-    if (!facts.isSure)
+    if (!facts.isSure) {
       sentence.append(' The same text stands here more than once; this may be another.')
-    card.setAttribute('aria-label', `Fragment ${facts.name}`)
-    card.replaceChildren(make('p', 'title', word, facts.name), sentence, list, acts, note)
+    }
+    const { acts, note } = makeInvalidation(data, facts)
+    return [make('p', 'title', word, facts.name), sentence, list, acts, note]
+  }
+
+  /** @returns {HTMLElement[]} */
+  function partsOfHole() {
+    const word = make('span', 'word hole', 'hole')
+    return [make('p', 'title', word), make('p', 'note', SENTENCE_OF_HOLE)]
+  }
+
+  /** Leads from one of equal neighbours to the next. @param {Group} group @param {Outline | undefined} from */
+  function stepsFrom({ members }, from) {
+    const at = members.findIndex((one) => one === from)
+    const step = (/** @type {string} */ text, /** @type {number} */ by) => {
+      const button = makeButton(text, () => {
+        const next = members[(at + by + members.length) % members.length]
+        if (next === undefined) return
+        bringIntoView(next)
+        open(next)
+        const again = [...card.querySelectorAll('button')].find((one) => one.textContent === text)
+        again?.focus()
+      })
+      return button
+    }
+    const where = make('span', 'note', `${at + 1} of ${members.length}`)
+    return make('div', 'acts steps', step('Previous', -1), where, step('Next', 1))
   }
 
   function placeCard() {
     if (shown?.rect === undefined) return
     const { rect } = shown
-    const anchor = shown.chip.getBoundingClientRect()
+    const anchor = shown.group.chip.getBoundingClientRect()
     const { offsetWidth: width, offsetHeight: height } = card
     // Where it hides nothing of the fragment, if there is such a place.
     const under = [rect.bottom + 4, anchor.bottom + 4]
@@ -149,7 +136,7 @@
     const fits = (/** @type {number} */ top) => top >= 8 && top + height <= innerHeight - 8
     const top =
       [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at)) ?? 8
-    card.style.left = `${Math.max(Math.min(Math.max(anchor.left, 8), innerWidth - width - 8), 8)}px`
+    card.style.left = `${Math.max(Math.min(Math.max(rect.left, 8), innerWidth - width - 8), 8)}px`
     card.style.top = `${top}px`
   }
 
@@ -161,23 +148,22 @@
     shown = outline
     fillCard(outline)
     outline.box.classList.add('marked')
-    outline.box.append(card)
-    outline.chip.setAttribute('aria-expanded', 'true')
+    outline.group.row.append(card)
+    outline.group.chip.setAttribute('aria-expanded', 'true')
     placeCard()
   }
 
   function close() {
     clearTimeout(pending)
     if (shown === undefined) return
-    const { box, chip } = shown
+    const { box, group } = shown
     const hadFocus = card.contains(root.activeElement)
     shown = undefined
     box.classList.remove('marked')
-    chip.setAttribute('aria-expanded', 'false')
-    card.remove()
-    if (!hadFocus) return
+    group.chip.setAttribute('aria-expanded', 'false')
     isClosing = true
-    chip.focus()
+    if (hadFocus) group.chip.focus()
+    card.remove()
     isClosing = false
   }
 
@@ -197,59 +183,78 @@
     update()
   }
 
-  /** @param {FragmentFacts} facts @param {Range} range */
-  function outline(facts, range) {
-    const box = make('li', `box ${facts.outcome}`)
-    const chip = make('button', 'chip', wordOf(facts))
+  /** @param {readonly Item[]} items @param {ReadonlyMap<number, Range>} ranges */
+  function addGroup(items, ranges) {
+    const facts = items.flatMap((one) => (one.facts === undefined ? [] : [one.facts]))
+    const isOfHoles = facts.length === 0
+    const many = items.length === 1 ? 'hole' : `hole × ${items.length}`
+    const worst = isOfHoles ? 'hole' : worstOf(facts)
+    const row = make('li', worst)
+    const chip = make('button', 'chip', isOfHoles ? many : labelOf(facts))
     chip.type = 'button'
-    chip.setAttribute('aria-label', `${wordOf(facts)}: fragment ${facts.name}`)
     chip.setAttribute('aria-expanded', 'false')
-    box.append(chip)
-    layer.append(box)
-    /** @type {Outline} */
-    const one = { facts, range, box, chip, rect: undefined, inset: 0, border: 0, chipWidth: 0 }
-    chip.addEventListener('focus', () => {
-      if (isClosing) return
+    row.append(chip)
+    layer.append(row)
+    /** @type {Group} */
+    const group = { members: [], row, chip, width: 0 }
+    for (const item of items) {
+      const range = ranges.get(item.id)
+      if (range === undefined) continue
+      const box = make('div', `box ${item.kind}`)
+      chip.before(box)
+      group.members.push({ item, group, range, box, rect: undefined })
+    }
+    const first = () => (shown?.group === group ? shown : group.members[0])
+    const openFirst = () => {
+      const one = first()
+      if (one === undefined) return
       bringIntoView(one)
       open(one)
+    }
+    chip.addEventListener('focus', () => {
+      if (!isClosing) openFirst()
     })
-    chip.addEventListener('click', () => open(one))
-    box.addEventListener('focusout', (event) => {
-      if (event.relatedTarget instanceof Node && box.contains(event.relatedTarget)) return
-      if (shown === one) close()
+    chip.addEventListener('click', openFirst)
+    row.addEventListener('focusout', (event) => {
+      if (event.relatedTarget instanceof Node && row.contains(event.relatedTarget)) return
+      if (shown?.group === group && !isClosing) close()
     })
-    outlines.push(one)
+    groups.push(group)
+    outlines.push(...group.members)
   }
 
-  /** Chips must not lie on each other: those of what is inside often begin at the same corner. */
+  /** @param {readonly FragmentFacts[]} all */
+  function worstOf(all) {
+    return OUTCOMES.find((outcome) => all.some((one) => one.outcome === outcome)) ?? 'hit'
+  }
+
+  /** Labels cover no text of the page, and not each other. */
   function placeChips() {
-    /** @type {{ left: number, top: number, right: number }[]} */
-    const taken = []
-    const seen = outlines.filter(
-      ({ rect }) => rect !== undefined && rect.bottom >= 0 && rect.top <= innerHeight,
-    )
+    const seen = groups.flatMap((group) => {
+      const rect = group.members.find(({ rect }) => rect !== undefined && isInWindow(rect))?.rect
+      group.row.classList.toggle('away', rect === undefined)
+      return rect === undefined ? [] : [{ group, rect }]
+    })
     // Measured once, and before anything is moved: each measure after a move is a layout.
-    for (const one of seen) {
-      one.chipWidth ||= one.chip.offsetWidth
-      one.border ||= one.box.clientLeft
+    for (const { group } of seen) group.width ||= group.chip.offsetWidth
+    /** @type {Area[]} */
+    const taken = seen.length === 0 ? [] : [...textsInWindow(), bar.getBoundingClientRect()]
+    for (const { group, rect } of seen) {
+      const { chip, width } = group
+      const whole = placeLabel(rect, width, CHIP_HEIGHT, taken)
+      const place = whole ?? placeLabel(rect, DOT, DOT, taken)
+      chip.classList.toggle('dot', whole === undefined)
+      // Then the outline, the list and the Tab key lead to it.
+      chip.classList.toggle('unseen', place === undefined)
+      if (place !== undefined) taken.push(place)
+      chip.style.left = `${place?.left ?? Math.max(Math.min(rect.left, innerWidth - width), 0)}px`
+      chip.style.top = `${place?.top ?? Math.max(rect.top - CHIP_HEIGHT, 0)}px`
     }
-    for (const { rect, chip, chipWidth: width, inset, border } of seen) {
-      if (rect === undefined) continue
-      let left = Math.min(Math.max(rect.left, 0), Math.max(innerWidth - width, 0))
-      const top = Math.max(rect.top - 15, 0)
-      for (let at = 0; at < taken.length; at++) {
-        const other = taken[at]
-        if (other === undefined || Math.abs(other.top - top) >= 18) continue
-        if (left >= other.right || left + width <= other.left) continue
-        left = other.right + 2
-        at = -1
-        if (left + width > innerWidth) break
-      }
-      left = Math.min(left, Math.max(innerWidth - width, 0))
-      taken.push({ left, top, right: left + width })
-      chip.style.left = `${left - rect.left - inset - border}px`
-      chip.style.top = `${top - rect.top - inset - border}px`
-    }
+  }
+
+  /** @param {DOMRect} rect */
+  function isInWindow({ bottom, top }) {
+    return bottom >= 0 && top <= innerHeight
   }
 
   function update() {
@@ -263,19 +268,18 @@
       if (!isSeen) return
       const { style } = one.box
       // What has the same edges as what is around it is drawn a little inside.
-      const depth = depthOf(one.facts)
-      const inset = Math.min(depth * 2, rect.width / 6, rect.height / 6)
-      one.inset = inset
+      const inset = Math.min(depthOf(one.item) * 2, rect.width / 6, rect.height / 6)
       style.left = `${rect.left + inset}px`
       style.top = `${rect.top + inset}px`
       style.width = `${rect.width - 2 * inset}px`
       style.height = `${rect.height - 2 * inset}px`
     })
+    for (const { row, members } of groups) row.hidden = members.every(({ box }) => box.hidden)
     placeChips()
     placeCard()
   }
 
-  /** @param {FragmentFacts} facts */
+  /** @param {Item} item */
   function depthOf({ around }) {
     let depth = 0
     for (let at = around; at !== undefined; at = data.fragments[at]?.around) depth++
@@ -298,112 +302,60 @@
     const path = event.composedPath()
     if (path.includes(card)) return clearTimeout(pending)
     // What is in use by the keyboard stays.
-    if (shown !== undefined && shown.box.contains(root.activeElement)) return
-    const own = path.includes(host) ? outlines.find(({ chip }) => path.includes(chip)) : undefined
+    if (shown !== undefined && shown.group.row.contains(root.activeElement)) return
+    const own = groups.find(({ chip }) => path.includes(chip))?.members[0]
     const { clientX: x, clientY: y } = event
     const isAt = (/** @type {DOMRect | undefined} */ rect) =>
       rect !== undefined && x >= rect.left && x < rect.right && y >= rect.top && y < rect.bottom
     const isOnBar = path.includes(bar)
-    const over = own ?? (isOnBar ? undefined : outlines.findLast(({ rect }) => isAt(rect)))
+    // Of several it is the innermost.
+    const at = isOnBar ? [] : outlines.filter(({ rect }) => isAt(rect))
+    const over = own ?? at.toSorted((a, b) => depthOf(a.item) - depthOf(b.item)).at(-1)
     if (over === shown) {
       if (over !== undefined) clearTimeout(pending)
     } else if (over !== undefined) soon(() => open(over), 200)
     else if (shown !== undefined) soon(close, 300)
   }
 
-  /** @param {string} outcome @param {string} text */
-  const wordFor = (outcome, text) => make('span', `word ${outcome}`, text)
-
-  const bar = make('div', `bar ${data.position}`)
-  bar.setAttribute('role', 'group')
-  bar.setAttribute('aria-label', 'Cache of this page')
-
-  function fillBar() {
-    const { page, fragments, failed } = data
-    /** @type {string} */
-    const own = page.outcome ?? 'none'
-    const row = make('div', 'row')
-    row.append(wordFor(own, page.outcome === undefined ? 'page not in a cache' : `page ${own}`))
-    const counts = make('ul', 'counts')
-    for (const outcome of OUTCOMES) {
-      const count =
-        fragments.filter((one) => one.outcome === outcome).length +
-        (outcome === 'error' ? failed.length : 0)
-      if (count > 0) counts.append(make('li', '', wordFor(outcome, `${count} ${outcome}`)))
-    }
-    if (counts.childElementCount > 0) row.append(counts)
-    else row.append(make('span', 'note', 'no fragments'))
-
-    const more = make('div', 'more')
-    more.id = 'more'
-    more.hidden = memory.get('more') !== 'yes'
-    const rows = make('dl')
-    /** @param {string} name @param {string | undefined} value @param {boolean} [isCode] */
-    const add = (name, value, isCode = false) => {
-      if (value !== undefined && value !== '') {
-        rows.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
-      }
-    }
-    add('Page', page.outcome === undefined ? 'no cache of responses had to do with it' : own)
-    add('Why', page.reason)
-    add('Key', page.key, true)
-    add('Alias', page.alias)
-    add('Status', String(page.status))
-    add('Took', duration(page.tookMs))
-    add('Cache-Control', page.cacheControl, true)
-    add('Cache-Status', page.cacheStatus, true)
-    more.append(rows)
-    if (page.sentence !== undefined) more.append(make('p', 'note', page.sentence))
-    if (page.remedy !== undefined) more.append(make('p', 'note', page.remedy))
-    const drawn = new Set(outlines.map(({ facts }) => facts.id))
-    const hidden = fragments.filter(({ id }) => !drawn.has(id))
-    if (hidden.length + failed.length > 0) {
-      const list = make('ul', 'list')
-      list.tabIndex = 0
-      list.setAttribute('aria-label', 'Fragments without an outline')
-      for (const facts of hidden) {
-        const why = UNPLACED[facts.unplaced ?? 'hidden'] ?? ''
-        list.append(make('li', '', wordFor(facts.outcome, wordOf(facts)), ` ${facts.name}: ${why}`))
-      }
-      for (const { name } of failed) {
-        list.append(make('li', '', wordFor('error', 'error'), ` ${name}: its body threw`))
-      }
-      more.append(make('p', '', 'Without an outline:'), list)
-    }
-
-    const details = makeButton('Details', () => {
-      more.hidden = !more.hidden
-      details.setAttribute('aria-expanded', String(!more.hidden))
-      memory.set('more', more.hidden ? 'no' : 'yes')
-    })
-    details.setAttribute('aria-expanded', String(!more.hidden))
-    details.setAttribute('aria-controls', more.id)
-    const toggle = makeButton('Outlines', () => setOutlines(layer.hidden !== false))
-    /** @param {boolean} isOn */
-    const setOutlines = (isOn) => {
-      if (!isOn) close()
-      layer.hidden = !isOn
-      toggle.setAttribute('aria-pressed', String(isOn))
-      memory.set('outlines', isOn ? 'on' : 'off')
-      update()
-    }
-    row.append(toggle, details)
-    const note = make('p', 'note', memory.get('message') ?? '')
-    note.setAttribute('role', 'status')
-    memory.set('message', '')
-    bar.append(row, note, more)
-    setOutlines(memory.get('outlines') !== 'off')
-  }
-
   const ranges = takeMarks()
-  for (const facts of data.fragments) {
-    const range = ranges.get(facts.id)
-    if (range !== undefined) outline(facts, range)
+  /** @type {Item[]} */
+  const items = data.fragments.map((facts) => ({ ...facts, kind: facts.outcome, facts }))
+  for (const hole of data.holes) {
+    items.push({ ...hole, name: '', kind: 'hole', hole })
   }
+  const drawn = items.filter(({ id }) => ranges.has(id)).toSorted(inOrder)
+  for (const group of groupsOf(drawn)) addGroup(group, ranges)
+
+  /** @param {Item} one @param {Item} other */
+  function inOrder(one, other) {
+    const [a, b] = [ranges.get(one.id), ranges.get(other.id)]
+    return a === undefined || b === undefined ? 0 : a.compareBoundaryPoints(Range.START_TO_START, b)
+  }
+
+  /** @param {FragmentFacts} facts */
+  function showOf({ id }) {
+    const one = outlines.find(({ item }) => item.id === id)
+    return (
+      one &&
+      (() => {
+        bringIntoView(one)
+        open(one)
+        one.group.chip.focus()
+      })
+    )
+  }
+
+  /** @param {boolean} isOn */
+  function setOutlines(isOn) {
+    if (!isOn) close()
+    layer.hidden = !isOn
+    schedule()
+  }
+
+  const bar = makeBar(data, { setOutlines, showOf })
   aside.append(layer, bar)
   root.append(aside)
   document.documentElement.append(host)
-  fillBar()
 
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') close()
