@@ -10,7 +10,7 @@ import { pageContext } from './context.mjs'
 import { createEta } from './engines/eta.mjs'
 import { createHandlebars } from './engines/handlebars.mjs'
 import { createNunjucks } from './engines/nunjucks.mjs'
-import { views } from './engines/views.mjs'
+import { views, viewsOf } from './engines/views.mjs'
 import { foot } from './foot.mjs'
 import { createNotes } from './notes.mjs'
 import { createPages } from './pages.mjs'
@@ -61,7 +61,9 @@ export async function createSite(where, { isOutlined = false } = {}) {
   app.disable('etag')
   app.set('views', views)
   app.enable('view cache')
-  if (isOutlined) app.use(overlay())
+  for (const name of isOutlined ? engineNames : []) {
+    app.use(`/${name}`, overlay({ inspector: `/__cache/${name}`, views: viewsOf(name) }))
+  }
   app.use(securityHeaders)
   app.use(express.static(fileURLToPath(new URL('public/', import.meta.url)), { index: false }))
   app.get('/', (req, res) => res.redirect(303, `/${engineNames[0]}/`))

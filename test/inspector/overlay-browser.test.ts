@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { basename, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   chromium,
@@ -302,6 +303,29 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
           await page.reload()
         }
       })
+    })
+  })
+
+  it('leads from a card and from the list to the template and the inspector', async () => {
+    const own = fileURLToPath(import.meta.url)
+    const options = { inspector: '/__cache', views: dirname(own) }
+    const site = await DrawnSite.start('nunjucks', { overlay: options, file: basename(own) })
+    await onPage(site, {}, async (page) => {
+      const hrefs = (inside: Locator) =>
+        inside
+          .getByRole('link')
+          .evaluateAll((links) => links.map((link) => link.getAttribute('href')))
+      const [inEditor, inInspector] = [
+        `vscode://file/${encodeURI(own)}:5`,
+        '/__cache/#fragment?alias=default&name=menu',
+      ]
+      await chip(page, 'menu').focus()
+      expect(await hrefs(card(page))).toEqual([inEditor, inInspector])
+      await page.keyboard.press('Escape')
+      await page.getByRole('button', { name: 'Details' }).click()
+      const row = page.locator('fragcache-overlay').getByRole('row').filter({ hasText: 'menu' })
+      expect(await hrefs(row)).toEqual([inEditor, inInspector])
+      expect(await violations(page)).toEqual([])
     })
   })
 

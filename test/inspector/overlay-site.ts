@@ -127,6 +127,8 @@ export interface SiteOptions {
   /** Whether the holes of pages are filled for each visitor. */
   readonly fillsHoles?: boolean
   readonly template?: (engine: Engine) => string
+  /** The template's name. */
+  readonly file?: string
   /** Before the overlay. */
   readonly before?: readonly express.RequestHandler[]
   /** After it. */
@@ -152,7 +154,7 @@ export class DrawnSite {
     for (const layer of options.before ?? []) app.use(layer)
     if (options.overlay !== 'none') app.use(overlay(options.overlay))
     for (const layer of options.inside ?? []) app.use(layer)
-    const { render, handle } = rendererOf(engine, caches, template(engine))
+    const { render, handle } = rendererOf(engine, caches, template(engine), options.file)
     if (options.pages !== undefined) {
       const context = (req: Request) => dataAt(time.now, req)
       const holes = options.fillsHoles === true ? { engines: [handle], context } : undefined
@@ -221,13 +223,18 @@ interface Renderer {
   readonly handle: HoleEngine
 }
 
-function rendererOf(engine: Engine, caches: Caches, template: string): Renderer {
+function rendererOf(
+  engine: Engine,
+  caches: Caches,
+  template: string,
+  file = 'atlas.njk',
+): Renderer {
   switch (engine) {
     case 'nunjucks': {
-      const loader = { getSource: () => ({ src: template, path: 'atlas.njk', noCache: false }) }
+      const loader = { getSource: () => ({ src: template, path: file, noCache: false }) }
       const env = new nunjucks.Environment([loader], { autoescape: true })
       const handle = registerNunjucks(env, caches)
-      return { handle, render: (data) => handle.renderAsync('atlas.njk', data) }
+      return { handle, render: (data) => handle.renderAsync(file, data) }
     }
     case 'handlebars': {
       const handlebars = Handlebars.create()

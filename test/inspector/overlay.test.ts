@@ -395,6 +395,10 @@ describe('the overlay', () => {
     [{ position: 'middle' }, /position: "middle" is unknown/],
     [{ authorize: true }, /authorize: true is no function/],
     [{ path: 'overlay' }, /path: "overlay" is no path/],
+    [{ editor: 'vscode://file/' }, /editor: "vscode:\/\/file\/" is no address with \{path\}/],
+    [{ editor: 'javascript:open("{path}")' }, /editor: .* is no address/],
+    [{ views: [1] }, /views: .* is no folder/],
+    [{ inspector: 'https://elsewhere.example' }, /inspector: .* is no path/],
     ['top-left', /are no options/],
     [createCaches({ default: new LocMemCache() }), /^overlay: it takes no caches, /],
   ])('refuses the options %j', (options, message) => {

@@ -14,6 +14,7 @@ const FILES = [
   'labels.js',
   'panel.js',
   'invalidate.js',
+  'card.js',
   'bar.js',
   'overlay.js',
 ]

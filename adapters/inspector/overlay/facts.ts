@@ -1,16 +1,23 @@
 import { currentMs } from '../../../src/current-time.js'
 import type { EntryDescription } from '../../../src/describe.js'
-import { cachesOf } from '../../../src/fragment/spec.js'
+import { cachesOf, type Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import type { LinkMaker, Links } from './links.js'
 import type { Placed, Unplaced } from './locate.js'
 import type { PlacedHole } from './locate-holes.js'
 import type { PageTold } from './record.js'
 
-/** What is shown of one fragment. */
-export interface FragmentFacts {
-  readonly id: number
+/** Which fragment it is, and where it comes from. */
+export interface Origin extends Links {
   readonly name: string
   readonly alias: string
+  readonly template?: string
+  readonly line?: number
+}
+
+/** What is shown of one fragment. */
+export interface FragmentFacts extends Origin {
+  readonly id: number
   readonly key: string
   /** Of what came along in something that was found: what became of that. */
   readonly outcome: FragmentOutcome
@@ -18,8 +25,6 @@ export interface FragmentFacts {
   readonly cameIn?: string
   /** The fragment around. */
   readonly around?: number
-  readonly template?: string
-  readonly line?: number
   /** Left out: not known. */
   readonly ageMs?: number
   /** `null`: it never ends. Left out: it is not in the cache, or not known. */
@@ -48,7 +53,9 @@ export interface HoleFacts {
 }
 
 /** What is shown of the page. */
-export interface PageFacts extends Partial<PageTold> {
+export interface PageFacts extends Partial<PageTold>, Links {
+  /** Such as `GET /countries/:code`. */
+  readonly route?: string
   /** A sentence on the reason. */
   readonly sentence?: string
   readonly remedy?: string
@@ -76,7 +83,7 @@ export interface OverlayData {
   /** Their numbers go on where those of fragments end. */
   readonly holes: readonly HoleFacts[]
   /** Fragments whose body threw and that put out nothing. */
-  readonly failed: readonly { readonly name: string; readonly alias: string }[]
+  readonly failed: readonly Origin[]
 }
 
 /** More are not asked for. */
@@ -89,11 +96,13 @@ const MAX_WAIT_MS = 1_000
  *
  * @param page - The page's own outcome, where it was found: then what is in it came along.
  * @param numberOf - A number for the caches that a fragment belongs to.
+ * @param links - Of the page.
  */
 export async function toFacts(
   placed: readonly Placed[],
   page: FragmentOutcome | undefined,
   numberOf: (one: Placed) => number,
+  links: LinkMaker,
 ): Promise<readonly FragmentFacts[]> {
   const ids = new Map(placed.map((one, id) => [one, id]))
   const described = await describeAll(placed)
@@ -101,7 +110,6 @@ export async function toFacts(
   return placed.map((one, id): FragmentFacts => {
     const { seen, container, place, isSure } = one
     const { fragment, bodyMs, cause } = seen
-    const { site, alias, variant } = fragment
     const source = sourceOf(one)
     const entry = described.get(idOf(one))
     const endMs = entry?.freshUntilMs
@@ -109,15 +117,12 @@ export async function toFacts(
     const around = container && ids.get(container)
     return {
       id,
-      name: site.fragment,
-      alias,
-      key: variant.key,
+      ...originOf(fragment, links),
+      key: fragment.variant.key,
       outcome: source.outcome ?? page ?? 'hit',
       ...(source !== one && { cameIn: source.seen.fragment.site.fragment }),
       ...(source.outcome === undefined && { cameIn: 'page' }),
       ...(around !== undefined && { around }),
-      ...(site.template !== undefined && { template: site.template }),
-      ...(site.line !== undefined && { line: site.line }),
       ...(madeAtMs !== undefined && { ageMs: Math.max(nowMs - madeAtMs, 0) }),
       ...(endMs !== undefined && { remainingMs: endMs === null ? null : endMs - nowMs }),
       ...(described.has(idOf(one)) && { isStored: entry !== undefined }),
@@ -131,6 +136,18 @@ export async function toFacts(
       isSure,
     }
   })
+}
+
+/** Which fragment it is, and where it comes from. */
+export function originOf({ site, alias }: Fragment, links: LinkMaker): Origin {
+  const { fragment: name, template, line } = site
+  return {
+    name,
+    alias,
+    ...(template !== undefined && { template }),
+    ...(line !== undefined && { line }),
+    ...links.ofFragment(site, alias),
+  }
 }
 
 export function toHoleFacts(

@@ -10,10 +10,11 @@ import { TOKEN_HEADER } from '../api.js'
 import { PageToken, type ExpressRequest } from '../security.js'
 import { answerAction, KnownCaches } from './actions.js'
 import { draw, newMark, overlayScript, overlayStyle } from './draw.js'
-import { toFacts, toHoleFacts, type PageFacts } from './facts.js'
+import { originOf, toFacts, toHoleFacts, type PageFacts } from './facts.js'
 import { holdPages, valueOf, type HeaderPairs, type HeldPage, type NotHeld } from './held.js'
+import { LinkMaker, routeOf } from './links.js'
 import { locateHoles } from './locate-holes.js'
-import { locate } from './locate.js'
+import { locate, type Placed } from './locate.js'
 import { resolveOverlayOptions, type OverlayOptions, type OverlaySettings } from './options.js'
 import { allowing, hashSource, permitOf } from './policy.js'
 import { currentRecord, layouts, recordIn, RequestRecord, type PageTold } from './record.js'
@@ -145,14 +146,17 @@ class Drawing {
     await pageTold(record, headers)
     const told = record.page
     const url = `${req.headers.host ?? ''}${req.originalUrl ?? req.url ?? ''}`
-    const placed = locate(html, scan, outerOf(record, url, html))
+    const { outer, route } = contentOf(record, url, html, routeOf(req))
+    const placed = locate(html, scan, outer)
     const holes = locateHoles(html, scan, record.filled, placed)
     const isFound = told !== undefined && isHit(told.outcome)
     const outcome = isFound ? (told.outcome as FragmentOutcome) : undefined
-    const fragments = await toFacts(placed, outcome, ({ seen }) => {
+    const numberOf = ({ seen }: Placed) => {
       const caches = cachesOf(seen.fragment)
       return caches === undefined ? -1 : this.#known.numberOf(caches)
-    })
+    }
+    const links = new LinkMaker(this.settings, req)
+    const fragments = await toFacts(placed, outcome, numberOf, links)
     const data = {
       style: overlayStyle(),
       mark: newMark(),
@@ -160,10 +164,14 @@ class Drawing {
       action,
       tokenHeader: TOKEN_HEADER,
       token: this.#token.text,
-      page: toPageFacts(page, req, told, tookMs),
+      page: {
+        ...toPageFacts(page, req, told, tookMs),
+        ...(told !== undefined &&
+          route !== undefined && { route, ...links.ofRoute(route, told.alias) }),
+      },
       fragments,
       holes: toHoleFacts(holes, placed),
-      failed: record.failed.map(({ site, alias }) => ({ name: site.fragment, alias })),
+      failed: record.failed.map((fragment) => originOf(fragment, links)),
     }
     const places = [...placed, ...holes].map(({ place }) => place)
     return draw(html, places, data, scan.end, permit.nonce)
@@ -173,19 +181,25 @@ class Drawing {
 /** In the inspector's own page, which has nothing to draw on. */
 const OF_INSPECTOR = '<meta name="fragcache-token"'
 
-/** The fragments of a page; where the page was found, what was put into it when it was made. */
-function outerOf(record: RequestRecord, url: string, html: string): readonly PutOut[] {
+/** The fragments of a page and its route; where the page was found, those that it had when it was made. */
+function contentOf(
+  record: RequestRecord,
+  url: string,
+  html: string,
+  route: string | undefined,
+): { readonly outer: readonly PutOut[]; readonly route: string | undefined } {
   const { outer, page } = record
-  if (page === undefined) return outer
+  if (page === undefined) return { outer, route }
   if (!isHit(page.outcome)) {
-    layouts.addPage(url, html, outer)
-    return outer
+    layouts.addPage(url, html, outer, route)
+    return { outer, route }
   }
   const idOf = ({ fragment }: PutOut) => `${fragment.alias}\n${fragment.variant.storedKey}`
   // What is rendered for each visitor is told by this request itself.
   const now = new Set(outer.map(idOf))
-  const before = layouts.ofPage(url, html)?.inner ?? []
-  return [...before.filter((seen) => !now.has(idOf(seen))), ...outer]
+  const known = layouts.ofPage(url, html)
+  const before = (known?.inner ?? []).filter((seen) => !now.has(idOf(seen)))
+  return { outer: [...before, ...outer], route: route ?? known?.route }
 }
 
 function isHit(outcome: string): boolean {

@@ -12,6 +12,8 @@ export interface Layout {
   readonly inner: readonly PutOut[]
   readonly madeAtMs: number | undefined
   readonly bodyMs: number | undefined
+  /** Of a page, if it is known. */
+  readonly route?: string | undefined
 }
 
 /** What was put into fragments and pages that this process has made: a bounded memory. */
@@ -31,8 +33,8 @@ export class Layouts {
   }
 
   /** @param url - Where the page is; the latest is found by it where another visitor's differs a little. */
-  addPage(url: string, html: string, inner: readonly PutOut[]): void {
-    const layout = { inner: inner.map(asPart), madeAtMs: undefined, bodyMs: undefined }
+  addPage(url: string, html: string, inner: readonly PutOut[], route: string | undefined): void {
+    const layout = { inner: inner.map(asPart), madeAtMs: undefined, bodyMs: undefined, route }
     this.#known.set(`page ${digestOf(html)}`, layout)
     this.#known.set(`url ${url}`, layout)
   }

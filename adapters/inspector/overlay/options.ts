@@ -21,16 +21,33 @@ export interface OverlayOptions {
   authorize?(req: IncomingMessage): boolean | Promise<boolean>
   /** The path that the overlay's buttons post to. Default: `/__fragcache/overlay`. */
   readonly path?: string | undefined
+  /**
+   * The address by which your editor opens a file, with `{path}` and `{line}` in it; `false`: no links to templates.
+   * Default: `vscode://file/{path}:{line}`.
+   */
+  readonly editor?: string | false | undefined
+  /** The folders of your templates, to find their files by name. Default: the setting `views` of Express. */
+  readonly views?: string | readonly string[] | undefined
+  /** Where the inspector of the same caches is, such as `/__cache`. Default: there are no links to it. */
+  readonly inspector?: string | undefined
 }
 
 const POSITIONS: readonly string[] = ['bottom-right', 'bottom-left', 'top-right', 'top-left']
-const KNOWN = ['position', 'authorize', 'path']
+const KNOWN = ['position', 'authorize', 'path', 'editor', 'views', 'inspector']
+
+const PATH = /^\/[\w.~!$&'()*+,;=:@%/-]*$/
+/** Of an editor; it must not run in the page. */
+const ADDRESS = /^(?!javascript:|data:)[a-z][a-z\d+.-]*:.*\{path\}/i
 
 /** The options with their defaults. */
 export interface OverlaySettings {
   readonly position: OverlayPosition
   readonly authorize: Authorize | undefined
   readonly path: string
+  readonly editor: string | false
+  /** Left out: those of Express. */
+  readonly views: readonly string[] | undefined
+  readonly inspector: string | undefined
 }
 
 /** @throws TypeError: an option is unknown or of the wrong kind. */
@@ -51,6 +68,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   const given = options as OverlayOptions
   const { position = 'bottom-right', path = '/__fragcache/overlay' } = given
+  const { editor = 'vscode://file/{path}:{line}', views, inspector } = given
   const authorize = (given as { readonly authorize?: unknown }).authorize
   if (!POSITIONS.includes(position)) {
     throw new MisuseError(
@@ -62,9 +80,25 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
       `overlay: authorize: ${show(authorize)} is no function; give (req) => …, or leave it out`,
     )
   }
-  if (typeof path !== 'string' || !/^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(path)) {
+  if (typeof path !== 'string' || !PATH.test(path)) {
     throw new MisuseError(
       `overlay: path: ${show(path)} is no path; give one such as "/__fragcache/overlay"`,
+    )
+  }
+  if (editor !== false && (typeof editor !== 'string' || !ADDRESS.test(editor))) {
+    throw new MisuseError(
+      `overlay: editor: ${show(editor)} is no address with {path} in it; give one such as "vscode://file/{path}:{line}", or false`,
+    )
+  }
+  const folders: readonly unknown[] | undefined = views === undefined ? undefined : [views].flat()
+  if (folders?.some((folder) => typeof folder !== 'string')) {
+    throw new MisuseError(
+      `overlay: views: ${show(views)} is no folder; give the path of one, or a list of paths`,
+    )
+  }
+  if (inspector !== undefined && (typeof inspector !== 'string' || !PATH.test(inspector))) {
+    throw new MisuseError(
+      `overlay: inspector: ${show(inspector)} is no path; give that of the inspector, such as "/__cache"`,
     )
   }
   return {
@@ -75,5 +109,8 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
       ask: (req) => (given as Required<OverlayOptions>).authorize(req),
     },
     path,
+    editor,
+    views: folders as readonly string[] | undefined,
+    inspector,
   }
 }

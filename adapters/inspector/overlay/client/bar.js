@@ -1,4 +1,4 @@
-/* global countsOf, duration, innerWidth, make, makeButton, makeTable, memory, savedOf, wordOf */
+/* global countsOf, duration, innerWidth, make, makeButton, makeLinks, makeTable, memory, savedOf, wordOf */
 /* exported makeBar */
 
 /** Pixels. */
@@ -29,13 +29,15 @@ function makeBar(data, { setOutlines, showOf }) {
   if (saved.known > 0) row.append(make('span', 'saved', `saved ${duration(saved.ms)}`))
 
   const rows = make('dl')
-  /** @param {string} name @param {string | undefined} value @param {boolean} [isCode] */
+  /** @param {string} name @param {string | Node | undefined} value @param {boolean} [isCode] */
   const add = (name, value, isCode = false) => {
     if (value === undefined || value === '') return
     rows.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
   }
   add('Page', page.outcome === undefined ? 'no response cache was asked' : wordOf(page.outcome))
   add('Why', page.reason)
+  const { route } = page
+  add('Route', route === undefined ? undefined : make('span', 'origin', route, makeLinks(page)))
   add('Key', page.key, true)
   add('Alias', page.alias)
   add('Status', String(page.status))
@@ -98,8 +100,8 @@ function sentenceOfSaved({ ms, known, unknown }) {
 }
 
 /** A fragment whose body threw and that wrote nothing. @returns {FragmentFacts} */
-function toFacts(/** @type {{ readonly name: string, readonly alias: string }} */ { name, alias }) {
+function toFacts(/** @type {OverlayData['failed'][number]} */ origin) {
   const why = 'Its body threw an error.'
   const nothing = { id: -1, key: '', isStale: false, tags: [], caches: -1, isSure: true }
-  return { ...nothing, name, alias, outcome: 'error', why }
+  return { ...nothing, ...origin, outcome: 'error', why }
 }

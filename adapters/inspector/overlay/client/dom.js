@@ -1,5 +1,5 @@
 /* global sessionStorage */
-/* exported duration, make, makeButton, memory */
+/* exported duration, make, makeButton, makeLinks, memory */
 
 /** @typedef {import('../facts.js').OverlayData} OverlayData */
 /** @typedef {import('../facts.js').FragmentFacts} FragmentFacts */
@@ -25,6 +25,31 @@ function makeButton(text, onClick) {
   button.type = 'button'
   button.addEventListener('click', onClick)
   return button
+}
+
+/**
+ * Leads to a template in the editor, and to what the inspector knows.
+ *
+ * @param {Pick<FragmentFacts, 'template' | 'line' | 'inEditor' | 'inInspector'>} origin
+ */
+function makeLinks({ template, line, inEditor, inInspector }) {
+  const links = make('p', 'links')
+  const place = line === undefined ? (template ?? '') : `${template ?? ''}:${line}`
+  if (inEditor !== undefined) links.append(makeLink(place, inEditor))
+  else if (template !== undefined) links.append(make('span', 'note', place))
+  if (inInspector !== undefined) {
+    const link = makeLink('Inspector', inInspector)
+    link.target = '_blank'
+    links.append(link)
+  }
+  return links
+}
+
+/** @param {string} text @param {string} href */
+function makeLink(text, href) {
+  const link = make('a', '', text)
+  link.href = href
+  return link
 }
 
 /** @param {number} ms */

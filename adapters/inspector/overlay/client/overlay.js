@@ -1,4 +1,4 @@
-/* global OUTCOMES, SENTENCE_OF_HOLE, addEventListener, CSSStyleSheet, innerHeight, MutationObserver, NodeFilter, Range, Text, groupsOf, innerWidth, labelOf, make, makeBar, makeButton, makeInvalidation, placeLabel, rowsOf, sentenceOf, textsInWindow, wordOf */
+/* global OUTCOMES, addEventListener, CSSStyleSheet, innerHeight, MutationObserver, NodeFilter, Range, Text, groupsOf, innerWidth, labelOf, make, makeBar, makeButton, partsOfFragment, partsOfHole, placeLabel, textsInWindow */
 ;(() => {
   /** @typedef {{ readonly id: number, readonly name: string, readonly around?: number, readonly kind: string, readonly facts?: FragmentFacts, readonly hole?: HoleFacts }} Item */
   /** @typedef {{ readonly item: Item, readonly group: Group, readonly range: Range, readonly box: HTMLElement, rect: DOMRect | undefined }} Outline */
@@ -49,6 +49,9 @@
   /** In pixels; see the style sheet. */
   const CHIP_HEIGHT = 18
   const DOT = 14
+  /** Between a text and its outline. */
+  const ROOM_X = 3
+  const ROOM_Y = 1
 
   const host = document.createElement('fragcache-overlay')
   const root = host.attachShadow({ mode: 'open' })
@@ -65,6 +68,8 @@
 
   /** In the order of the page. @type {Outline[]} */
   const outlines = []
+  /** @type {Map<number, Outline>} */
+  const byId = new Map()
   /** @type {Group[]} */
   const groups = []
   /** @type {Outline | undefined} */
@@ -77,41 +82,20 @@
   /** @param {Outline} outline */
   function fillCard({ item, group }) {
     const { members } = group
-    const parts = item.facts === undefined ? partsOfHole() : partsOfFragment(item.facts)
+    const parts =
+      item.facts === undefined
+        ? partsOfHole()
+        : partsOfFragment(data, item.facts, Date.now() - loadedMs)
     if (members.length > 1) parts.push(stepsFrom(group, shown))
     card.setAttribute('aria-label', item.hole === undefined ? `Fragment ${item.name}` : 'Hole')
     card.replaceChildren(...parts)
   }
 
-  /** @param {FragmentFacts} facts @returns {HTMLElement[]} */
-  function partsOfFragment(facts) {
-    const word = make('span', `word ${facts.outcome}`, wordOf(facts.outcome))
-    const list = make('dl')
-    /** @param {string} name @param {string | Node} value @param {boolean} [isCode] */
-    const add = (name, value, isCode = false) =>
-      list.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
-    for (const [name, value, isCode] of rowsOf(facts, Date.now() - loadedMs))
-      add(name, value, isCode)
-    const sentence = make('p', 'note', sentenceOf(facts))
-    if (facts.why !== undefined) sentence.append(` ${facts.why}`)
-    if (!facts.isSure) {
-      sentence.append(' The same text stands here more than once; this may be another.')
-    }
-    const { acts, note } = makeInvalidation(data, facts)
-    return [make('p', 'title', word, facts.name), sentence, list, acts, note]
-  }
-
-  /** @returns {HTMLElement[]} */
-  function partsOfHole() {
-    const word = make('span', 'word hole', 'hole')
-    return [make('p', 'title', word), make('p', 'note', SENTENCE_OF_HOLE)]
-  }
-
   /** Leads from one of equal neighbours to the next. @param {Group} group @param {Outline | undefined} from */
   function stepsFrom({ members }, from) {
     const at = members.findIndex((one) => one === from)
-    const step = (/** @type {string} */ text, /** @type {number} */ by) => {
-      const button = makeButton(text, () => {
+    const step = (/** @type {string} */ text, /** @type {number} */ by) =>
+      makeButton(text, () => {
         const next = members[(at + by + members.length) % members.length]
         if (next === undefined) return
         bringIntoView(next)
@@ -119,8 +103,6 @@
         const again = [...card.querySelectorAll('button')].find((one) => one.textContent === text)
         again?.focus()
       })
-      return button
-    }
     const where = make('span', 'note', `${at + 1} of ${members.length}`)
     return make('div', 'acts steps', step('Previous', -1), where, step('Next', 1))
   }
@@ -220,6 +202,7 @@
       if (shown?.group === group && !isClosing) close()
     })
     groups.push(group)
+    for (const one of group.members) byId.set(one.item.id, one)
     outlines.push(...group.members)
   }
 
@@ -259,24 +242,50 @@
 
   function update() {
     if (layer.hidden) return
-    const found = outlines.map(({ range }) => range.getBoundingClientRect())
-    found.forEach((rect, at) => {
-      const one = /** @type {Outline} */ (outlines[at])
-      const isSeen = rect.width >= 2 && rect.height >= 2
-      one.rect = isSeen ? rect : undefined
-      one.box.hidden = !isSeen
-      if (!isSeen) return
-      const { style } = one.box
-      // What has the same edges as what is around it is drawn a little inside.
-      const inset = Math.min(depthOf(one.item) * 2, rect.width / 6, rect.height / 6)
-      style.left = `${rect.left + inset}px`
-      style.top = `${rect.top + inset}px`
-      style.width = `${rect.width - 2 * inset}px`
-      style.height = `${rect.height - 2 * inset}px`
-    })
+    // All is measured before anything is moved: each measure after a move is a layout.
+    for (const one of outlines) {
+      const rect = one.range.getBoundingClientRect()
+      one.rect = rect.width >= 2 && rect.height >= 2 ? rect : undefined
+    }
+    for (const one of outlines) {
+      const { rect, box } = one
+      box.hidden = rect === undefined
+      if (rect === undefined) continue
+      // Beside the text, not on its letters; but within the window.
+      const inset = 2 * sameAround(one)
+      const left = Math.max(rect.left - ROOM_X + inset, Math.min(rect.left, 0))
+      const top = Math.max(rect.top - ROOM_Y + inset, Math.min(rect.top, 0))
+      const right = Math.min(rect.right + ROOM_X - inset, Math.max(rect.right, innerWidth))
+      const bottom = rect.bottom + ROOM_Y - inset
+      box.style.left = `${left}px`
+      box.style.top = `${top}px`
+      box.style.width = `${Math.max(right - left, 4)}px`
+      box.style.height = `${Math.max(bottom - top, 4)}px`
+    }
     for (const { row, members } of groups) row.hidden = members.every(({ box }) => box.hidden)
     placeChips()
     placeCard()
+  }
+
+  /** How many of those around have the same edges: then it is drawn a little inside. @param {Outline} one */
+  function sameAround({ item, rect }) {
+    let count = 0
+    for (let id = item.around; id !== undefined; id = data.fragments[id]?.around) {
+      const outer = byId.get(id)?.rect
+      if (rect === undefined || outer === undefined || !isSame(rect, outer)) break
+      count++
+    }
+    return count
+  }
+
+  /** @param {DOMRect} one @param {DOMRect} other */
+  function isSame(one, other) {
+    return (
+      Math.abs(one.left - other.left) < 3 &&
+      Math.abs(one.right - other.right) < 3 &&
+      Math.abs(one.top - other.top) < 3 &&
+      Math.abs(one.bottom - other.bottom) < 3
+    )
   }
 
   /** @param {Item} item */
@@ -334,7 +343,7 @@
 
   /** @param {FragmentFacts} facts */
   function showOf({ id }) {
-    const one = outlines.find(({ item }) => item.id === id)
+    const one = byId.get(id)
     return (
       one &&
       (() => {

@@ -1,4 +1,4 @@
-/* global duration, make, makeButton, memory, whyOf, wordOf */
+/* global duration, make, makeButton, makeLinks, memory, whyOf, wordOf */
 /* exported makeTable */
 
 /** @type {readonly { id: string, title: string, of: (facts: FragmentFacts) => string | number | undefined, show?: (facts: FragmentFacts) => string }[]} */
@@ -41,15 +41,21 @@ function makeTable(all, showOf) {
     const row = make('tr', facts.outcome)
     for (const { id, of, show } of COLUMNS) {
       const text = show === undefined ? String(of(facts) ?? '') : show(facts)
-      const go = id === 'name' ? showOf(facts) : undefined
-      const cell = make(id === 'name' ? 'th' : 'td', '')
-      if (id === 'name') cell.setAttribute('scope', 'row')
-      if (go !== undefined) cell.append(makeButton(text, go))
-      else if (id === 'outcome') cell.append(make('span', `word ${facts.outcome}`, text))
-      else cell.append(text)
-      row.append(cell)
+      if (id === 'name') row.append(headOf(facts))
+      else if (id === 'outcome') {
+        row.append(make('td', '', make('span', `word ${facts.outcome}`, text)))
+      } else row.append(make('td', id, text))
     }
     return row
+  }
+
+  /** @param {FragmentFacts} facts */
+  function headOf(facts) {
+    const go = showOf(facts)
+    const name = go === undefined ? facts.name : makeButton(facts.name, go)
+    const cell = make('th', '', name, makeLinks(facts))
+    cell.scope = 'row'
+    return cell
   }
 
   const rows = new Map(all.map((facts) => [facts, rowOf(facts)]))

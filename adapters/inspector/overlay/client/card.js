@@ -1,0 +1,31 @@
+/* global SENTENCE_OF_HOLE, make, makeInvalidation, makeLinks, rowsOf, sentenceOf, wordOf */
+/* exported partsOfFragment, partsOfHole */
+
+/**
+ * What a card says of a fragment.
+ *
+ * @param {OverlayData} data
+ * @param {FragmentFacts} facts
+ * @param {number} passedMs - Since the page was loaded.
+ * @returns {HTMLElement[]}
+ */
+function partsOfFragment(data, facts, passedMs) {
+  const word = make('span', `word ${facts.outcome}`, wordOf(facts.outcome))
+  const list = make('dl')
+  for (const [name, value, isCode] of rowsOf(facts, passedMs)) {
+    list.append(make('dt', '', name), make('dd', isCode ? 'mono' : '', value))
+  }
+  const sentence = make('p', 'note', sentenceOf(facts))
+  if (facts.why !== undefined) sentence.append(` ${facts.why}`)
+  if (!facts.isSure) {
+    sentence.append(' The same text stands here more than once; this may be another.')
+  }
+  const { acts, note } = makeInvalidation(data, facts)
+  return [make('p', 'title', word, facts.name), sentence, list, makeLinks(facts), acts, note]
+}
+
+/** What a card says of a hole. @returns {HTMLElement[]} */
+function partsOfHole() {
+  const word = make('span', 'word hole', 'hole')
+  return [make('p', 'title', word), make('p', 'note', SENTENCE_OF_HOLE)]
+}
