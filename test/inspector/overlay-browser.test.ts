@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, dirname } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   chromium,
@@ -11,6 +12,7 @@ import {
 } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
+import { folderOfTest } from '../support/folders.js'
 import { atlas, DrawnSite, engines, hostile } from './overlay-site.js'
 
 const launch = await ensureChromium()
@@ -366,18 +368,22 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
   it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1').each(Object.entries(screenshots))(
     'is shown in the documentation, %s',
     async (colorScheme, file) => {
+      const views = folderOfTest()
+      await writeFile(join(views, 'teas.njk'), documented)
       const site = await DrawnSite.start('nunjucks', {
+        overlay: { inspector: '/__cache', views, position: 'bottom-left' },
         pages: {},
         template: () => documented,
+        file: 'teas.njk',
         data: () => ({ menuTags: ['navigation'], hour: 9 }),
       })
       const scheme = colorScheme as keyof typeof screenshots
-      const options = { viewport: { width: 960, height: 560 }, colorScheme: scheme }
+      const options = { viewport: { width: 960, height: 720 }, colorScheme: scheme }
       await onPage(site, options, async (page) => {
         await site.caches.invalidateTags(['prices'])
         await page.reload()
-        await chip(page, 'menu', 'hit').focus()
-        await card(page).waitFor()
+        await page.getByRole('heading', { name: 'Rooibos' }).hover()
+        await card(page).getByText('"prices", which was invalidated').waitFor()
         const path = fileURLToPath(new URL(`../../docs/images/${file}`, import.meta.url))
         await page.screenshot({ path })
       })
