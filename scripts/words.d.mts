@@ -2,7 +2,11 @@ import type ts from 'typescript'
 
 export function wordsOf(page: string): Map<string, string>
 
-export function proseIn(file: ts.SourceFile): string
+export function phrasesOf(page: string): Map<string, string>
+
+export function messagesIn(file: ts.SourceFile): string
+
+export function commentsIn(file: ts.SourceFile): string
 
 export function faultsInWords(
   page: string,

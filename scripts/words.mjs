@@ -3,23 +3,36 @@
 //   node scripts/words.mjs        fails where a text uses a word or a phrase that the page lists under "not", or
 //                                 where one exported name has two meanings
 import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { Tree } from './house/tree.mjs'
 
 const PAGE = 'docs/words.md'
 
-/** The words and phrases of the last column, each with the one to use instead. */
-export function wordsOf(page) {
+/** Where the phrases begin. */
+const PHRASES = '\n## Phrases\n'
+
+/** The last column of a page's tables, each word with the one to use instead. */
+function lastColumn(tables) {
   const words = new Map()
-  for (const line of page.split('\n')) {
+  for (const line of tables.split('\n')) {
     const cells = line.split('|').map((cell) => cell.trim())
-    if (cells.length !== 5 || cells[1] === 'word' || /^-+$/.test(cells[1])) continue
+    if (cells.length !== 5 || ['word', 'say'].includes(cells[1]) || /^-+$/.test(cells[1])) continue
     const [, word, , others] = cells
     for (const other of others.split(',')) if (other.trim() !== '') words.set(other.trim(), word)
   }
   return words
+}
+
+/** What no text says: pages, messages, comments and names. */
+export function wordsOf(page) {
+  return lastColumn(page.split(PHRASES)[0])
+}
+
+/** What pages do not say, words included. */
+export function phrasesOf(page) {
+  return lastColumn(page)
 }
 
 /** A page without its code, which uses names that others chose. The marks stay: no phrase goes across them. */
@@ -54,26 +67,38 @@ const TEXTS = new Set([
   ts.SyntaxKind.TemplateTail,
 ])
 
-/** The comments and messages of a file, each on the lines where it stands. */
-export function proseIn(file) {
+/** A file's text where `keeps` wants a part of it, and as many lines as it has. */
+function partsOf(file, keeps) {
   const { text } = file
-  const lines = text.replaceAll(/[^\n]/g, ' ')
-  const kept = [...lines]
+  const kept = [...text.replaceAll(/[^\n]/g, ' ')]
   const keep = ({ pos, end }) => {
     for (let i = pos; i < end; i++) kept[i] = text[i]
   }
   const visit = (node) => {
     const children = node.getChildren(file)
-    // What stands before a token is found there, and not once more with all that begins with it.
+    // What is in front of a token belongs to it, and not also to everything that begins with it.
     if (children.length > 0) return children.forEach(visit)
-    // Fewer words are a name, or a part of a protocol. Its quotes are no marks of code.
-    if (TEXTS.has(node.kind) && node.text.trim().split(' ').length > 2)
-      keep({ pos: node.getStart(file) + 1, end: node.getEnd() - 1 })
-    ts.getLeadingCommentRanges(text, node.getFullStart())?.forEach(keep)
-    ts.getTrailingCommentRanges(text, node.getEnd())?.forEach(keep)
+    keeps(node, keep)
   }
   visit(file)
   return kept.join('')
+}
+
+/** The messages of a file, each on its lines. */
+export function messagesIn(file) {
+  return partsOf(file, (node, keep) => {
+    // Fewer words are a name, or a part of a protocol. Its quotes are no marks of code.
+    if (TEXTS.has(node.kind) && node.text.trim().split(' ').length > 2)
+      keep({ pos: node.getStart(file) + 1, end: node.getEnd() - 1 })
+  })
+}
+
+/** The comments of a file, each on its lines. */
+export function commentsIn(file) {
+  return partsOf(file, (node, keep) => {
+    ts.getLeadingCommentRanges(file.text, node.getFullStart())?.forEach(keep)
+    ts.getTrailingCommentRanges(file.text, node.getEnd())?.forEach(keep)
+  })
 }
 
 /** `CacheItemStore` and `cache_item` as words: `cache item store`. */
@@ -140,25 +165,32 @@ export function faultsInNames(files, words) {
 }
 
 function check(root) {
-  const words = wordsOf(readFileSync(join(root, PAGE), 'utf8'))
+  const page = readFileSync(join(root, PAGE), 'utf8')
+  const [words, phrases] = [wordsOf(page), phrasesOf(page)]
   const tree = new Tree(root)
-  const files = tree.files
-    .filter((file) => /\.ts$/.test(file.fileName))
-    .map((file) => ({ path: tree.name(file), names: exportsOf(file) }))
-  const faults = faultsInNames(files, words)
-  for (const file of tree.files) {
-    for (const { line, word, better } of faultsInWords(proseIn(file), words)) {
-      faults.push(`${tree.name(file)}:${line}: say "${better}", not "${word}" (${PAGE})`)
+  const sources = tree.files.filter((file) => /\.ts$/.test(file.fileName))
+  const faults = faultsInNames(
+    sources.map((file) => ({ path: tree.name(file), names: exportsOf(file) })),
+    words,
+  )
+  const look = (path, text, not) => {
+    for (const { line, word, better } of faultsInWords(text, not)) {
+      faults.push(`${path}:${line}: say "${better}", not "${word}" (${PAGE})`)
     }
+  }
+  for (const file of tree.files) {
+    look(tree.name(file), commentsIn(file), words)
+    look(tree.name(file), messagesIn(file), words)
   }
   const pages = readdirSync(join(root, 'docs'), { recursive: true })
     .filter((path) => path.endsWith('.md') && join('docs', path) !== PAGE)
-    .map((path) => join(root, 'docs', path))
-  for (const path of [join(root, 'README.md'), join(root, 'CHANGELOG.md'), ...pages]) {
-    for (const { line, word, better } of faultsInWords(readFileSync(path, 'utf8'), words)) {
-      faults.push(`${relative(root, path)}:${line}: say "${better}", not "${word}" (${PAGE})`)
-    }
+    .filter((path) => !/^public|node_modules/.test(path))
+    .map((path) => join('docs', path))
+  for (const path of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...pages]) {
+    look(path, readFileSync(join(root, path), 'utf8'), phrases)
   }
+  // Entries of earlier releases stay as they were written.
+  look('CHANGELOG.md', readFileSync(join(root, 'CHANGELOG.md'), 'utf8'), words)
   return faults
 }
 

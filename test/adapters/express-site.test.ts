@@ -509,7 +509,7 @@ describe('fragments in a page', () => {
     expect(await ask()).toBe('run 4: sidebar of run 4')
   })
 
-  it('a page is made again when every variant of a fragment is dropped', async () => {
+  it('a page is rendered again when every variant of a fragment is dropped', async () => {
     const caches = newCaches()
     const fragments = new FragmentCache<string>(caches)
     const pages = responseCache(caches)

@@ -93,7 +93,7 @@ describeAttacks('codings and other caches', [
     succeeds: bobGetsSecret,
   },
   {
-    name: 'the key of a page, told to whoever asks',
+    name: 'the key of a page, told to anybody who asks',
     about: 'RFC 9211: Cache-Status says how an answer came about, and nothing of whom it is for',
     view: (_req, res) => res.vary('Cookie').end('page'),
     succeeds: async ({ site }) => {

@@ -1,12 +1,25 @@
 import { describe, expect, it } from 'vitest'
 import ts from 'typescript'
-import { proseIn, faultsInNames, faultsInWords, wordsOf } from '../../scripts/words.mjs'
+import {
+  commentsIn,
+  faultsInNames,
+  faultsInWords,
+  messagesIn,
+  phrasesOf,
+  wordsOf,
+} from '../../scripts/words.mjs'
 
 const page = `
 | word    | meaning            | not               |
 | ------- | ------------------ | ----------------- |
 | alias   | a cache's name     |                   |
 | timeout | how long, seconds  | TTL, time to live |
+
+## Phrases
+
+| say      | for example | not     |
+| -------- | ----------- | ------- |
+| as usual | as usual    | as ever |
 `
 const words = wordsOf(page)
 
@@ -16,6 +29,12 @@ describe('the table of words', () => {
       ['TTL', 'timeout'],
       ['time to live', 'timeout'],
     ])
+  })
+})
+
+describe('the table of phrases', () => {
+  it('adds what pages do not say', () => {
+    expect([...phrasesOf(page)]).toEqual([...words, ['as ever', 'as usual']])
   })
 })
 
@@ -59,7 +78,10 @@ describe('a page', () => {
 
 describe('a comment', () => {
   const faultsIn = (source: string) =>
-    faultsInWords(proseIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)), words)
+    faultsInWords(
+      commentsIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)),
+      words,
+    )
 
   it.each([
     ['before a statement', 'first()\n/** Its TTL. */\nconst a = 1', 2],
@@ -117,7 +139,10 @@ describe('an exported name', () => {
 
 describe('a message', () => {
   const faultsIn = (source: string) =>
-    faultsInWords(proseIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)), words)
+    faultsInWords(
+      messagesIn(ts.createSourceFile('a.ts', source, ts.ScriptTarget.Latest, true)),
+      words,
+    )
 
   it.each([
     "throw new Error('give it a TTL in seconds')",
