@@ -57,8 +57,8 @@ export interface GetOrSetOptions extends SetOptions {
    * For how many milliseconds it waits for its producer. Then it gives the old value, where `staleIfError` has
    * left one, and otherwise rejects with `ProducerTimeoutError`; the producer goes on, and what it gives is stored.
    * So long it also waits for another caller's producer in this process; then it looks again and, if need be,
-   * runs its own. `null`: without end. Default: the cache's setting, else without end for its own and 30,000 for
-   * another's.
+   * runs its own, or waits for a second one, and for no third: it rejects. `null`: without end. Default: the cache's
+   * setting, else without end for its own and 30,000 for another's.
    */
   readonly producerTimeoutMs?: number | null | undefined
   /** Whether it lives no longer than anything it was made from. Default `false`. */

@@ -33,6 +33,11 @@ export class Caches<A extends string = string> {
         `createCaches: ${show(caches)} is no set of caches; give an object such as { default: new LocMemCache() }`,
       )
     }
+    if (Array.isArray(caches)) {
+      throw new InvalidCacheBackendError(
+        'createCaches: a list gives the caches no names; give { default: …, pages: … }',
+      )
+    }
     if (isCache(caches)) {
       throw new InvalidCacheBackendError(
         `createCaches: ${show(caches)} is a cache without a name; give { default: … }`,

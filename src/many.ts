@@ -11,6 +11,7 @@ import {
   type KeyOptions,
   type SetOptions,
 } from './cache-options.js'
+import { MisuseError, show } from './errors.js'
 import { dependOnFound, isOfInterest, versionsFor, type Values } from './values.js'
 
 /** Reads several values in one round trip. @see Cache.getMany */
@@ -35,6 +36,16 @@ export async function getMany(
   return found
 }
 
+/** As {@link toRequest}; the error of a value says whose it is. */
+function requestOf(core: CacheCore, key: string, value: unknown, options: SetOptions) {
+  try {
+    return toRequest(core, key, value, options)
+  } catch (error) {
+    if (!(error instanceof TypeError) || !error.message.startsWith('value')) throw error
+    throw new MisuseError(`${show(key)}: ${error.message}`, { cause: error.cause })
+  }
+}
+
 /** Stores several values in one round trip. @see Cache.setMany */
 export async function setMany(
   core: CacheCore,
@@ -44,7 +55,7 @@ export async function setMany(
 ): Promise<string[]> {
   checkOptions(options, SET_OPTIONS)
   const pairs = toPairs(entries)
-  const requests = pairs.map(([key, value]) => toRequest(core, key, value, options))
+  const requests = pairs.map(([key, value]) => requestOf(core, key, value, options))
   const tags = tagsOf(options)
   const keys = pairs.map(([key]) => key)
   if (keys.length === 0) return []

@@ -17,11 +17,12 @@ export function missingPeer(subpath: string, packageName: string, otherwise = ''
 
 /**
  * Whether a package could not be loaded since it is not there. The error is that of Node, or of the bundler that
- * did not find it either: webpack takes over the words of Node, and Vite has words of its own.
+ * did not find it either: webpack takes over the words of Node, Vite has words of its own, and ncc leaves a `require`,
+ * which an ES module has not.
  */
 export function isMissing(error: unknown, packageName: string): boolean {
   const message = String((error as { readonly message?: unknown } | null)?.message)
   const [, name] =
     /^(?:Cannot find (?:module|package)|Could not resolve) ['"]([^'"]+)['"]/.exec(message) ?? []
-  return name === packageName
+  return name === packageName || message === 'require is not defined'
 }

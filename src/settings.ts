@@ -42,8 +42,8 @@ export interface CacheSettings {
   /**
    * For how many milliseconds callers wait for a producer, or for the body of a fragment. Then they are served the
    * old value, where `staleIfError` has left one; without one, who runs the producer gets a `ProducerTimeoutError`,
-   * and who waits for another caller's runs their own. `null`: without end. Default:
-   * 30,000 for another caller's, without end for one's own.
+   * and who waits for another caller's runs their own, or, having waited for two, gets the error too. `null`: without
+   * end. Default: 30,000 for another caller's, without end for one's own.
    */
   readonly producerTimeoutMs?: number | null | undefined
   /** Settings of the backend. */

@@ -89,6 +89,12 @@ describe('createCaches', () => {
     },
   )
 
+  it('refuses a list, which gives no names', () => {
+    expect(() => createCaches([new LocMemCache()] as never)).toThrow(
+      'createCaches: a list gives the caches no names; give { default: …, pages: … }',
+    )
+  })
+
   it('refuses a cache alone, and says how to name it', () => {
     expect(() => createCaches(new LocMemCache() as never)).toThrow(InvalidCacheBackendError)
     expect(() => createCaches(new LocMemCache() as never)).toThrow(

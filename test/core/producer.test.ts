@@ -112,6 +112,19 @@ describe.each(kinds)('a producer that never ends, over %s', (_, create) => {
     expect(await cache.getOrSet('later', () => 'made')).toBe('made')
   })
 
+  it('is not run by each who waits in turn, so that nobody waits for all of them', async () => {
+    const cache = create()
+    let runs = 0
+    const ask = () => cache.getOrSet('k', () => ((runs += 1), never()), { producerTimeoutMs: 60 })
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, ask))
+    for (const outcome of outcomes) {
+      expect((outcome as { reason?: unknown }).reason).toBeInstanceOf(ProducerTimeoutError)
+    }
+    // One that all wait for, and those of who waited once and twice.
+    expect(runs).toBeLessThanOrEqual(4)
+    expect(await cache.getOrSet('k', () => 'made')).toBe('made')
+  })
+
   it('is replaced by the old value for all, and reported', async () => {
     const cache = create()
     await leaveOld(cache, 'k')

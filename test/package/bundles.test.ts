@@ -161,16 +161,19 @@ const withWebpack =
     expect(errors.map(({ message }) => message)).toEqual([])
   }
 
-/** To CommonJS: in the ES modules that it makes, a package that is not installed is asked for by `require`. */
-const withNcc: Bundler['bundle'] = async (_entry, folder) => {
-  const ncc = load.resolve('@vercel/ncc/dist/ncc/cli.js')
-  const { code, error } = await run(
-    process.execPath,
-    [ncc, 'build', 'commonjs/app.js', '-o', folder, '--no-cache', '--quiet'],
-    consumer.folder,
-  )
-  expect({ code, error }).toMatchObject({ code: 0 })
-}
+/** It makes of an ES module another, and of CommonJS such. */
+const withNcc =
+  (format: 'esm' | 'cjs'): Bundler['bundle'] =>
+  async (_entry, folder) => {
+    const ncc = load.resolve('@vercel/ncc/dist/ncc/cli.js')
+    const entry = format === 'esm' ? 'app.mjs' : 'commonjs/app.js'
+    const { code, error } = await run(
+      process.execPath,
+      [ncc, 'build', entry, '-o', folder, '--no-cache', '--quiet'],
+      consumer.folder,
+    )
+    expect({ code, error }).toMatchObject({ code: 0 })
+  }
 
 const bundlers: readonly Bundler[] = [
   { name: 'esbuild, ESM', extension: 'mjs', bundle: withEsbuild('esm') },
@@ -181,7 +184,8 @@ const bundlers: readonly Bundler[] = [
   { name: 'Vite, SSR', extension: 'mjs', bundle: withVite },
   { name: 'webpack, ESM', extension: 'mjs', bundle: withWebpack('esm') },
   { name: 'webpack, CommonJS', extension: 'cjs', bundle: withWebpack('cjs') },
-  { name: 'ncc', extension: 'cjs', bundle: withNcc },
+  { name: 'ncc, ESM', extension: 'mjs', bundle: withNcc('esm') },
+  { name: 'ncc, CommonJS', extension: 'cjs', bundle: withNcc('cjs') },
 ]
 
 beforeAll(async () => {
@@ -236,7 +240,9 @@ describe.each(bundlers)('a bundle of an application by $name', ({ name, extensio
     await mkdir(folder)
     await bundle(join(consumer.folder, 'app.mjs'), folder)
     const made = await readdir(folder)
-    const file = made.find((one) => one === `main.${extension}` || one === 'index.js')!
+    const file = made.find((one) =>
+      [`main.${extension}`, `index.${extension}`, 'index.js'].includes(one),
+    )!
     const { child, get, stop, printed } = await runBundle(folder, file)
     try {
       for (const engine of ['nunjucks', 'handlebars', 'eta', 'page']) {
