@@ -119,6 +119,8 @@ export interface KnownNames {
   readonly fragments: readonly string[]
   readonly tags: readonly string[]
   readonly urls: readonly string[]
+  /** Beginnings of keys. */
+  readonly prefixes: readonly string[]
 }
 
 /** What `api/entries` answers: what the store itself lists, whoever wrote it. */

@@ -133,12 +133,18 @@ export class Inventory {
   names(): KnownNames {
     const fragments = new Set([...this.watched.tallies.fragments].map(({ name }) => name))
     const urls = new Set<string>()
-    for (const { subject } of this.#all()) if (subject.kind === 'page') urls.add(subject.name)
+    const prefixes = new Set<string>()
+    for (const { subject } of this.#all()) {
+      if (subject.kind === 'page') urls.add(subject.name)
+      const prefix = prefixOf(subject)
+      if (prefix !== undefined) prefixes.add(prefix)
+    }
     const some = (texts: Iterable<string>) => [...texts].slice(0, MAX_SUGGESTED)
     return {
       fragments: some(fragments),
       tags: some(this.tags().map(({ tag }) => tag)),
       urls: some(urls),
+      prefixes: some(prefixes),
     }
   }
 
@@ -171,6 +177,12 @@ function textOf(query: URLSearchParams, name: string): string {
   const text = query.get(name) ?? ''
   if (text !== '') return text
   throw new RequestFault(400, `${name}: give a text of at least one character.`)
+}
+
+/** The beginning that a key shares with others of its kind: of `product:7` it is `product:`. */
+function prefixOf({ kind, key }: LiveEntry['subject']): string | undefined {
+  const pattern = kind === 'page' ? /^(?:[^.]+\.){3}/ : /^.*[:./]/s
+  return pattern.exec(key)?.[0]
 }
 
 function isUsed(tally: Tally | undefined): tally is Tally {

@@ -90,11 +90,14 @@ describe('what forms suggest', () => {
       app.get('/about', pages.cachePage(60), (_req, res) => res.send('about'))
     })
     await new FragmentCache(caches).render({ name: 'menu', tags: ['nav'] }, () => 'menu')
+    await caches.default.set('greek:alpha', 1, { tags: ['nav'] })
+    await caches.default.set('beta', 1, { tags: ['nav'] })
     await inspected.site.get('/about')
     expect(await inspected.json<KnownNames>('/api/names')).toEqual({
       fragments: ['menu'],
       tags: ['nav'],
       urls: [`${inspected.site.origin}/about`],
+      prefixes: ['template.cache.menu.', 'greek:', 'views.decorators.cache.'],
     })
   })
 })

@@ -1,11 +1,11 @@
 import { aliasChoices } from './app.js'
-import { el, emptyState, field, fill, filterForm, setChoices, setText } from './dom.js'
+import { el, emptyState, field, fill, filterForm, setChoices, setText, suggestions } from './dom.js'
 import { bytes, plural, time } from './format.js'
 import { hashOf, keepInHash } from './hash.js'
 import { getJson } from './requests.js'
 
 /**
- * @import {EntryList, EntryRow} from '../../api.js'
+ * @import {EntryList, EntryRow, KnownNames} from '../../api.js'
  * @import {App, View} from './app.js'
  */
 
@@ -31,6 +31,7 @@ export function createEntries(app) {
   const prefix = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false' })
   const kind = el('select')
   const tag = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false' })
+  const known = { prefixes: suggestions(prefix), tags: suggestions(tag) }
   const shown = el('p', { class: 'shown', role: 'status' })
   const place = el('div')
   const element = el(
@@ -53,6 +54,8 @@ export function createEntries(app) {
     ),
     shown,
     place,
+    known.prefixes.element,
+    known.tags.element,
   )
   setChoices(kind, entryKinds)
   let turn = 0
@@ -67,6 +70,15 @@ export function createEntries(app) {
       clearTimeout(typing)
       typing = setTimeout(() => void load(), typingMs)
     })
+  }
+
+  /** Without suggestions the form does all the same. */
+  async function suggest() {
+    /** @type {KnownNames | undefined} */
+    const names = await getJson('api/names').catch(() => undefined)
+    if (names === undefined) return
+    known.prefixes.set(names.prefixes)
+    known.tags.set(names.tags)
   }
 
   function query() {
@@ -126,6 +138,7 @@ export function createEntries(app) {
       if (wanted !== null && [...alias.options].some(({ value }) => value === wanted)) {
         alias.value = wanted
       }
+      void suggest()
       prefix.value = params.get('prefix') ?? ''
       kind.value = params.get('kind') ?? ''
       tag.value = params.get('tag') ?? ''
