@@ -85,6 +85,8 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
   // What scrolls sideways depends on the width alone, and what can be read on the colours.
   describe.each([
     [375, 'dark'],
+    [375, 'light'],
+    [1440, 'dark'],
     [1440, 'light'],
   ] as const)('at %d pixels in %s', (width, colorScheme) => {
     const options = {
@@ -106,7 +108,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
         ['tags', '.table-scroller tbody th'],
         ['tag?tag=tag-of-facts', 'table.plain tbody th'],
         ['responses', '.response'],
-        ['live', '.empty, .request'],
+        ['live', '.request'],
         ['live?by=event', '.empty, .table-scroller tbody th'],
         ['entries?alias=shared', 'table.plain tbody th'],
         ['entries?alias=default', '.empty, table.plain tbody th'],
@@ -119,9 +121,13 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
         async (page) => {
           for (const [view, sign] of views) {
             await page.evaluate(`location.hash = ${JSON.stringify(view)}`)
+            // A request appears while it is looked at.
+            if (view === 'live') await expectTexts(page.locator('.connection'), ['Connected'])
+            if (view === 'live') await troubled.visit('/countries/FRA')
             await page.locator(sign).first().waitFor()
             for (const summary of await page.locator('summary:visible').all()) await summary.click()
             expect(await judged(page), view).toEqual({ excess: 0, violations: [] })
+            if (width === 375) expect(await unsaid(page), view).toEqual([])
           }
           await page.getByRole('button', { name: 'Clear cache' }).click()
           await page.getByRole('dialog').waitFor()
@@ -702,6 +708,18 @@ const lookedAtAgain = `document.dispatchEvent(new Event('visibilitychange'))`
 /** The first event that is listed. */
 const newest = (page: Page): Promise<string> =>
   page.locator('.table-scroller tbody tr:not(.space)').first().innerText()
+
+/** What scrolls sideways without saying so, as it has to where there are no scroll bars. */
+function unsaid(page: Page): Promise<readonly string[]> {
+  return page.evaluate<readonly string[]>(`[...document.querySelectorAll('main *')].flatMap((element) => {
+    const isScrolled = ['auto', 'scroll'].includes(getComputedStyle(element).overflowX)
+    const isWide = element.checkVisibility() && element.scrollWidth > element.clientWidth + 1
+    if (!isScrolled || !isWide || element.matches('pre')) return []
+    const above = element.matches('.table-scroller') ? element.parentElement : element
+    const says = getComputedStyle(above, '::before').content.includes('Scroll sideways')
+    return says ? [] : [element.tagName + '.' + element.className + ': ' + element.textContent.slice(0, 80)]
+  })`)
+}
 
 interface Judgement {
   readonly excess: number
