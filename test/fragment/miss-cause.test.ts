@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
@@ -30,6 +31,17 @@ function fragmentsOn(cache: Cache) {
   const render = (options: { varyOn?: string[]; tags?: string[]; timeout?: number } = {}) =>
     fragments.render({ name: 'card', timeout: 60, ...options }, () => 'text')
   return { caches, fragments, render }
+}
+
+/** A store that is full goes on without the first. */
+function testEviction(open: (options: { readonly maxEntries: number }) => Cache): void {
+  it('was evicted', async () => {
+    const { render } = fragmentsOn(open({ maxEntries: 10 }))
+    await render({ varyOn: ['first'] })
+    for (let i = 0; i < 100; i++) await render({ varyOn: [String(i)] })
+    await render({ varyOn: ['first'] })
+    expect(lastCause()?.code).toBe('evicted')
+  })
 }
 
 /** @param other - Another process' cache over the same store; `undefined`: the store is this process' own. */
@@ -143,13 +155,7 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
 describe('a miss over local memory', () => {
   testCauses(() => new LocMemCache(), undefined)
 
-  it('was evicted', async () => {
-    const { render } = fragmentsOn(new LocMemCache({ options: { maxEntries: 10 } }))
-    await render({ varyOn: ['first'] })
-    for (let i = 0; i < 100; i++) await render({ varyOn: [String(i)] })
-    await render({ varyOn: ['first'] })
-    expect(lastCause()?.code).toBe('evicted')
-  })
+  testEviction((options) => new LocMemCache({ options }))
 
   it('of a fragment past its time that is made again', async () => {
     const { fragments } = fragmentsOn(new LocMemCache())
@@ -185,16 +191,39 @@ describe('a miss over files', () => {
     location = folderOfTest()
   })
   testCauses(open, open)
+  testEviction((options) => new FileBasedCache({ location, options }))
+
+  it('comes from a folder that is none any more', async () => {
+    const { render } = fragmentsOn(open())
+    await render()
+    await rm(location, { recursive: true })
+    await writeFile(location, '')
+    await render({ varyOn: ['other'] })
+    expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+  })
 })
 
 describe('a miss over SQLite', () => {
   const { database, end } = openBetterSqlite3()
   let number = 0
-  const open = () => new DatabaseCache({ location: 'causes', database, keyPrefix: String(number) })
+  const open = (options = {}) =>
+    new DatabaseCache({ location: 'causes', database, keyPrefix: String(number), options })
   beforeAll(() => createCacheTable(open()))
   beforeEach(() => void number++)
   afterAll(end)
   testCauses(open, open)
+  testEviction(open)
+
+  it('comes from a database that is closed', async () => {
+    const closed = openBetterSqlite3()
+    const cache = new DatabaseCache({ location: 'causes', database: closed.database })
+    await createCacheTable(cache)
+    const { render } = fragmentsOn(cache)
+    await render()
+    await closed.end()
+    await render({ varyOn: ['other'] })
+    expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+  })
 })
 
 for (const [server, start] of freezableServers) {

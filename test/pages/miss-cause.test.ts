@@ -1,10 +1,16 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { responseCache, type ResponseMessage } from '../../adapters/express/index.js'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { FileBasedCache } from '../../src/backends/file.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
+import { openBetterSqlite3 } from '../support/databases.js'
 import { Site } from '../support/express.js'
+import { folderOfTest } from '../support/folders.js'
+import { sharedServer } from '../support/servers.js'
 import { openCaches } from '../testing/stores.js'
 
 const told: ResponseMessage[] = []
@@ -15,7 +21,27 @@ beforeEach(() => {
 })
 afterEach(() => unsubscribe('fragcache:response', onMessage))
 
-const { stores } = openCaches('page-causes')
+const { stores, open: opened } = openCaches('page-causes')
+const memcached = await sharedServer('memcached')
+const { database, end } = openBetterSqlite3()
+let number = 0
+/** Each cache has entries of its own. */
+const settings = () => ({ keyPrefix: `page-causes-${process.pid}-${number++}` })
+const onSqlite = (options = {}) =>
+  opened(new DatabaseCache({ location: 'page_causes', database, options, ...settings() }))
+beforeAll(() => createCacheTable(onSqlite()))
+afterAll(end)
+
+const all: typeof stores = [
+  ...stores,
+  ['SQLite', true, onSqlite],
+  [
+    'Memcached',
+    memcached !== undefined,
+    // Nothing clears it: others use the server.
+    () => new MemcachedCache({ location: memcached?.url ?? '', ...settings() }),
+  ],
+]
 
 async function siteOn(cache: Cache, seconds = 60) {
   const caches = createCaches({ default: cache })
@@ -37,7 +63,7 @@ async function siteOn(cache: Cache, seconds = 60) {
   return { caches, pages, get, url: `${site.origin}/countries` }
 }
 
-for (const [name, isThere, open] of stores) {
+for (const [name, isThere, open] of all) {
   describe.runIf(isThere)(`a page that is missing over ${name}`, () => {
     it('was never stored', async () => {
       const { get } = await siteOn(open())
@@ -93,8 +119,13 @@ for (const [name, isThere, open] of stores) {
   })
 }
 
-it('a page was evicted', async () => {
-  const { get, caches } = await siteOn(new LocMemCache({ options: { maxEntries: 20 } }))
+const limited = { maxEntries: 20 }
+it.each([
+  ['local memory', () => new LocMemCache({ options: limited })],
+  ['files', () => new FileBasedCache({ location: folderOfTest(), options: limited })],
+  ['SQLite', () => onSqlite(limited)],
+] as const)('a page was evicted from %s', async (_name, open) => {
+  const { get, caches } = await siteOn(open())
   await get()
   for (let i = 0; i < 200; i++) await caches.default.set(String(i), i)
   expect(await get()).toMatchObject({
