@@ -15,14 +15,15 @@ import type { EtaBuffer } from './writing.js'
 
 export type { AdapterOptions, EtaPlugin, HoleEngine }
 
-/** The plugin that {@link cachePlugin} makes. */
+/** The plugin that {@link cachePlugin} returns. */
 export interface CachePlugin extends EtaPlugin, HoleEngine {
   readonly name: 'eta'
   /**
-   * Tells the plugin of an engine before that has rendered anything. Without it, pages stored by
-   * another process are made again until the engine has rendered a template with tags here.
+   * Connects the plugin to an engine before that engine has rendered anything. Without this call, pages that
+   * another process stored are rendered again until the engine has rendered a template with cache tags in
+   * this process.
    *
-   * @param eta - What `new Eta` made.
+   * @param eta - The instance that `new Eta` created.
    */
   attach(eta: object): void
 }
@@ -48,7 +49,7 @@ interface TemplatePlugin extends Pick<Runtime, 'given' | 'included' | 'pageOf'> 
 }
 
 /**
- * Makes the plugin that gives Eta templates the cache tag, and in it blocks that are never cached:
+ * Creates the plugin that adds the cache tag to Eta templates, and blocks inside it that are never cached:
  *
  *     <% cache 500 sidebar it.section using="local" %>
  *       … <% nocache %><%= it.user.name %><% endnocache %> …
@@ -56,11 +57,12 @@ interface TemplatePlugin extends Pick<Runtime, 'given' | 'included' | 'pageOf'> 
  *
  * The body stays in place: a hit adds the text, a miss runs the body and stores what it added.
  *
- * @param caches - What `createCaches` returned, or fragments made from it.
- * @returns An entry for Eta's option `plugins`. Engines may share it.
- * @throws TypeError: it is given neither, or an option is not what it should be.
- * @remarks `render` works with caches that answer at once (local memory, dummy), `renderAsync` with
- *   every cache. Faults of a tag are `CacheTagError`s, when the template is compiled where possible.
+ * @param caches - What `createCaches` returned, or a `FragmentCache` made from it.
+ * @returns An entry for Eta's option `plugins`. Several engines may share it.
+ * @throws TypeError: `caches` is neither of these, or an option is invalid.
+ * @remarks `render` works with caches that answer at once (local memory, dummy), `renderAsync` with every
+ *   cache. Faults of a tag are `CacheTagError`s. They are thrown when the template is compiled, where
+ *   possible.
  * @see Django, "Template fragment caching"
  */
 export function cachePlugin(

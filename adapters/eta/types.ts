@@ -1,6 +1,6 @@
 import type { EtaConfig } from 'eta'
 
-/** A plugin of Eta's. */
+/** A plugin for Eta. */
 export type EtaPlugin = EtaConfig['plugins'][number]
 
 /** A piece of a parsed template: text that stands for itself, or a tag. */

@@ -10,23 +10,23 @@ import { missingPeer } from '../../src/missing-peer.js'
 import { ENGINE } from './holes.js'
 import { cachePlugin } from './plugin.js'
 
-/** A view engine with the cache tag, made by {@link cacheEngine}. */
+/** A view engine with the cache tag, returned by {@link cacheEngine}. */
 export interface EtaViews extends HoleEngine {
   (file: string, data: object, done: (error: unknown, html?: string) => void): void
   readonly name: 'eta'
 }
 
 /**
- * Makes a view engine for Express, whose templates have the cache tag over any cache:
+ * Creates a view engine for Express. Its templates have the cache tag and work with any cache:
  *
  *     app.engine('eta', cacheEngine(new Eta({ cache: true }), caches))
  *
- * @param eta - It is given the plugin of {@link cachePlugin}, and the folder of Express' views where it has none of its
- *   own.
- * @param caches - What `createCaches` returned, or fragments made from it.
- * @param options - As for `cachePlugin`.
- * @returns For `app.engine`, and for `engines` of the option `holes` of `responseCache`.
- * @throws TypeError: it is given no Eta, or one with the plugin; or as `cachePlugin`.
+ * @param eta - The Eta instance. It gets the plugin of {@link cachePlugin} and, unless it has its own
+ *   `views`, the folder of Express' views.
+ * @param caches - What `createCaches` returned, or a `FragmentCache` made from it.
+ * @param options - The options of `cachePlugin`.
+ * @returns A view engine for `app.engine`, and for `engines` of the option `holes` of `responseCache`.
+ * @throws TypeError: `eta` is not an Eta instance, or already has the plugin; or as `cachePlugin`.
  */
 export function cacheEngine(
   eta: Eta,

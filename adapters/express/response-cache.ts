@@ -19,14 +19,14 @@ import { listenInFront } from './listener.js'
 /** Options of {@link responseCache}. */
 export interface ResponseCacheOptions<A extends string = string> extends CommonOptions<Request, A> {
   /**
-   * Allows `nocache` blocks in cached pages. Default: such a block is an error there, even outside of cached
-   * fragments.
+   * Allows `nocache` blocks in cached pages. Default: such a block is an error in a cached page, even outside
+   * of cached fragments.
    */
   readonly holes?: PageHoleOptions | undefined
 }
 
 /**
- * What fills the holes that `nocache` blocks leave in a page, on each request.
+ * Fills the holes that `nocache` blocks leave in a page, on each request.
  *
  * @remarks A page with holes is sent with `Cache-Control: private, no-cache` and without validators.
  */
@@ -35,18 +35,18 @@ export type PageHoleOptions = HoleOptions<Request, Response>
 /** Options of `cachePage`. */
 export type CachePageOptions<A extends string = string> = PageOptions<Request, Response, A>
 
-/** Tags of a page, or a function that gives them when the response is ready. */
+/** Tags of a page, or a function that returns them when the response is ready. */
 export type PageTags = TagsOf<Request, Response>
 
 /**
- * Middlewares that answer from a cache, made by {@link responseCache}.
+ * Middlewares that answer from a cache, created by {@link responseCache}.
  *
- * @typeParam A - The aliases that there are.
+ * @typeParam A - The configured aliases.
  */
 export interface ResponseCache<A extends string = string> {
   /**
-   * Caches every page of the site: answers GET and HEAD from the cache; otherwise lets the handler answer, and
-   * stores the response if it may be given to others.
+   * Caches every page of the site. It answers GET and HEAD from the cache. Otherwise the handler answers, and
+   * the response is stored if it may be served to others.
    *
    * @see Django, `CacheMiddleware`; RFC 9111
    */
@@ -54,8 +54,8 @@ export interface ResponseCache<A extends string = string> {
   /**
    * Caches the pages of one handler.
    *
-   * @param seconds - How long a page is stored, whatever the response's `max-age`; later caches are told the
-   *   shorter of the two. `null`: without end. Zero or less: not at all.
+   * @param seconds - How long a page is stored, whatever the response's `max-age`. The response tells later
+   *   caches the shorter of the two. `null`: for ever. Zero or less: not at all.
    * @throws TypeError: `seconds` or an option is of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
    * @remarks Inside `cacheSite` the page is stored once, for these seconds.
@@ -63,39 +63,42 @@ export interface ResponseCache<A extends string = string> {
    */
   cachePage(seconds: number | null, options?: CachePageOptions<A>): Middleware
   /**
-   * The first half of `cacheSite`: stores. Middlewares between it and {@link fetchFromCache} may
+   * The first half of `cacheSite`: it stores responses. Middlewares between it and {@link fetchFromCache} may
    * still set `Vary`, the language or the time zone.
    *
    * @see Django, `UpdateCacheMiddleware`
    */
   updateCache(): Middleware
   /**
-   * The second half of `cacheSite`: answers from the cache. Without the first half it stores nothing
-   * and leaves every other answer as it is; what `cachePage` stores behind it, it answers with.
+   * The second half of `cacheSite`: it answers from the cache. Without the first half it stores nothing and
+   * leaves every other response as it is. It also answers with the pages that a `cachePage` behind it has
+   * stored.
    *
    * @see Django, `FetchFromCacheMiddleware`
    */
   fetchFromCache(): Middleware
   /**
-   * Drops every stored variant of a URL, and responses of handlers that are running.
+   * Drops every stored variant of a URL, and the responses of handlers that are running.
    *
-   * @param url - Absolute, as clients send it: two spellings are two pages. A part after `#` is ignored.
-   * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
+   * @param url - An absolute URL, as clients send it: two spellings are two pages. A part after `#` is
+   *   ignored.
+   * @throws TypeError: `url` is not an absolute http or https URL, or an option is of the wrong kind.
    * @throws CacheBackendError: a cache failed; the pages may still be there.
-   * @remarks Reaches every cache and key prefix that middlewares made here store in.
+   * @remarks It reaches every cache and key prefix that the middlewares of this `ResponseCache` store in.
    */
   invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
   /**
-   * What {@link invalidate} would drop, as far as this process knows: the pages that it stored itself, and remembers.
+   * Returns what {@link invalidate} would drop, as far as this process knows: the pages that this process
+   * stored and remembers.
    *
-   * @throws TypeError: not an absolute http or https URL.
+   * @throws TypeError: `url` is not an absolute http or https URL.
    */
   explain(url: string | URL): Dependents
   /**
-   * The key of the page that a request gets, if its URL has pages.
+   * Returns the key of the page that a request gets, if its URL has pages.
    *
-   * @returns `undefined` if no response of the URL is stored or learned of, or if the cache has
-   *   nothing to do with such a request. For HEAD it is that of GET's page.
+   * @returns `undefined` if no response of the URL is stored or learned, or if the cache does not handle such
+   *   a request. HEAD has the key of GET's page.
    * @throws CacheBackendError: the cache failed.
    * @see Django, `get_cache_key`
    */
@@ -109,19 +112,19 @@ export interface ResponseCache<A extends string = string> {
    */
   learnCacheKey(req: Request, res: Response): Promise<string | undefined>
   /**
-   * Puts the cache in front of an application: hits are answered before Express starts, by the same
-   * rules and keys; everything else is handed on.
+   * Puts the cache in front of an application. Hits are answered before Express starts, by the same rules and
+   * keys. Everything else goes to the application.
    *
-   * @param app - The Express application; its `trust proxy` counts.
-   * @returns For `createServer`.
-   * @remarks Where the application has none of these middlewares, the listener caches the whole site
-   *   as {@link cacheSite} does. Where `cacheSite` is the very first thing the application uses, its
-   *   pages are answered in front. Where it is not, or only handlers have a cache, what comes before
-   *   them (guards, security headers) must not be passed over, and all is handed on.
+   * @param app - The Express application. Its setting `trust proxy` applies.
+   * @returns A listener for `createServer`.
+   * @remarks If the application has none of these middlewares, the listener caches the whole site as
+   *   {@link cacheSite} does. If `cacheSite` is the very first thing the application uses, its pages are
+   *   answered in front. If it is not, or if only handlers have a cache, what comes before them (guards,
+   *   security headers) must not be skipped, so the listener passes everything on.
    *
-   *   Before the application runs, it is not known whether a request is per-user: one with `Cookie` is
+   *   Before the application runs, it is not known whether a request is per-user. A request with `Cookie` is
    *   answered in front only if the page varies on `Cookie` or says `public`, or if `isPersonal` is `false`.
-   *   With `language`, `timeZone` or `honorRequestDirectives` every request is handed on.
+   *   With `language`, `timeZone` or `honorRequestDirectives` every request is passed on.
    */
   listener(app: Application): RequestListener
 }

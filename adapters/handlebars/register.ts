@@ -20,15 +20,15 @@ import { TemplateRegistry } from './partials.js'
 import { cacheTags } from './tags-helper.js'
 import type { Template } from './template.js'
 
-/** What {@link registerCache} gives. */
+/** What {@link registerCache} returns. */
 export interface HandlebarsCache extends HoleEngine {
   readonly name: 'handlebars'
 
   /**
-   * Renders nocache blocks where no cache tag is around them: those of a cached page, and those of a
+   * Renders nocache blocks that have no cache tag around them: those of a cached page, and those of a
    * fragment that is rendered from code.
    *
-   * @param context - What they see, as the template sees it at its top.
+   * @param context - The context that the blocks see, as a template sees it at its top level.
    * @param options - Handlebars' runtime options: helpers and partials that are not registered.
    */
   holes(
@@ -39,15 +39,15 @@ export interface HandlebarsCache extends HoleEngine {
   /**
    * Renders a template over any cache.
    *
-   * @param template - A compiled or precompiled template, its source, or any function that renders
-   *   by this Handlebars instance, synchronously or not, such as a view engine.
-   * @param context - What the template sees.
+   * @param template - A compiled or precompiled template, its source, or any function that renders with this
+   *   Handlebars instance, synchronously or not, such as a view engine.
+   * @param context - The template's context.
    * @param options - Handlebars' runtime options.
    * @returns The text.
-   * @throws CacheTagError: a cache tag is written wrongly or was given a value it cannot use.
+   * @throws CacheTagError: a cache tag has a syntax error or a value that it cannot use.
    * @throws What the template throws.
-   * @remarks Over an asynchronous cache the body of a fragment runs after the rest of its template.
-   *   All fragments of a level are read in one round trip per cache and written in another.
+   * @remarks Over an asynchronous cache the body of a fragment runs after the rest of its template. All
+   *   fragments of a level are read in one round trip per cache and written in another.
    */
   renderAsync<Context>(
     template: string | HandlebarsTemplate<Context>,
@@ -56,7 +56,7 @@ export interface HandlebarsCache extends HoleEngine {
   ): Promise<string>
 }
 
-/** A function that renders. */
+/** A function that renders a template. */
 export type HandlebarsTemplate<Context = unknown> = (
   context: Context,
   options?: Handlebars.RuntimeOptions,
@@ -74,18 +74,19 @@ const OURS = Symbol.for('fragcache.handlebars')
  *     {{#cache 500 "sidebar" user.username using="local"}} ... {{/cache}}
  *     {{#nocache}} ... {{/nocache}}
  *
- * and the helper `cacheTags`, unless there is one: `tags=(cacheTags "product" id)`.
+ * It also registers the helper `cacheTags`, unless there is one: `tags=(cacheTags "product" id)`.
  *
- * @param handlebars - The instance: what `import Handlebars from 'handlebars'` gives, or
- *   `Handlebars.create()`. Others are left alone. Call this before `Handlebars.template`.
+ * @param handlebars - The instance: what `import Handlebars from 'handlebars'` or `Handlebars.create()` gives
+ *   you. Other instances do not change. Call this before `Handlebars.template`.
  * @param caches - Caches, or a `FragmentCache` made from them.
  * @param options - `strict`, `bubbleTimeout` and `digest`.
- * @returns `renderAsync`, which asynchronous caches need. Over a cache that answers at once (local
- *   memory) templates may be rendered as ever.
- * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `handlebars`, as without the engine.
- * @throws TypeError: `handlebars` is no Handlebars instance or has another helper of this name, or
- *   `caches` are none, or an option is not what it should be.
- * @remarks Registered again, the caches and options given last are used.
+ * @returns An object with `renderAsync`, which asynchronous caches need. Over a cache that answers at once
+ *   (local memory) you can render templates as usual.
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: `handlebars` is missing because the engine is not
+ *   installed.
+ * @throws TypeError: `handlebars` is not a Handlebars instance or has another helper of this name; `caches`
+ *   is neither of these; or an option is invalid.
+ * @remarks If you register again, the latest caches and options apply.
  */
 export function registerCache(
   handlebars: typeof Handlebars,

@@ -8,21 +8,21 @@ import { registerCache, type HandlebarsCache, type HandlebarsTemplate } from './
 
 type Done = (error: unknown, html?: string) => void
 
-/** What `create` of express-handlebars makes. */
+/** What `create` of express-handlebars returns. */
 export interface ExpressHandlebarsEngine {
   readonly handlebars: object
-  /** Renders a view, as Express asks for it. */
+  /** Renders a view when Express asks for it. */
   renderView(file: string, options: object): Promise<string>
 }
 
-/** What the package `hbs` exports, or its `create` makes. */
+/** What the package `hbs` exports, or its `create` returns. */
 export interface HbsEngine {
   readonly handlebars: typeof Handlebars
-  /** Renders a view, as Express asks for it. */
+  /** Renders a view when Express asks for it. */
   __express(file: string, options: object, done: (error: unknown, html?: string) => void): unknown
 }
 
-/** A view engine with the cache tag, made by {@link cacheEngine}. */
+/** A view engine with the cache tag, returned by {@link cacheEngine}. */
 export interface HandlebarsViews extends HandlebarsCache {
   (file: string, options: object, done: Done): void
 }
@@ -37,18 +37,19 @@ interface Hooked extends ExpressHandlebarsEngine {
 }
 
 /**
- * Makes a view engine for Express, whose views, layouts and partials have the cache tag over any cache:
+ * Creates a view engine for Express. Its views, layouts and partials have the cache tag and work with any
+ * cache:
  *
  *     app.engine('hbs', cacheEngine(create({ extname: '.hbs' }), caches))    // express-handlebars
  *     app.engine('hbs', cacheEngine(hbs, caches))                            // hbs
  *
- * @param engine - What `create` of express-handlebars made, or hbs. It stays as it is, but for its Handlebars instance,
- *   on which `registerCache` is called.
+ * @param engine - What `create` of express-handlebars returned, or hbs. It does not change, except that
+ *   `registerCache` is called on its Handlebars instance.
  * @param caches - Caches, or a `FragmentCache` made from them.
- * @param options - As for `registerCache`.
- * @returns For `app.engine`, and for `engines` of the option `holes` of `responseCache`; it has all that
- *   `registerCache` gives.
- * @throws TypeError: `engine` is neither, or as `registerCache`.
+ * @param options - The options of `registerCache`.
+ * @returns A view engine for `app.engine`, and for `engines` of the option `holes` of `responseCache`. It
+ *   also has everything that `registerCache` returns.
+ * @throws TypeError: `engine` is neither of these, or as `registerCache`.
  */
 export function cacheEngine(
   engine: ExpressHandlebarsEngine | HbsEngine,

@@ -3,118 +3,118 @@ import type { FragmentStats, RouteStats } from '../../src/observe/stats.js'
 
 export type { Dependents }
 
-/** One interval of what became of a fragment or of the requests of a route. */
+/** One interval in the history of a fragment, or of the requests of a route. */
 export interface SubjectPoint {
-  /** The interval's end, in milliseconds since the epoch. */
+  /** The end of the interval, in milliseconds since the epoch. */
   readonly atMs: number
-  /** Answered from the cache at once, stale ones among them. */
+  /** Answered from the cache at once, including stale answers. */
   readonly hits: number
   /** All others. */
   readonly others: number
-  /** Milliseconds, the mean of the bodies or handlers that ran; left out if none did. */
+  /** Mean time of the bodies or handlers that ran, in milliseconds. Absent if none ran. */
   readonly madeMs?: number
 }
 
-/** Of how many entries something with a name is a part, as a tag. */
+/** How many entries something with a name is part of, such as a tag. */
 export interface NamedCount {
   readonly name: string
   readonly entries: number
 }
 
-/** Where a fragment's tag stands. */
+/** The position of a fragment's tag. */
 export interface TemplatePlace {
   readonly template: string
-  /** Counted from 1. */
+  /** The line, counted from 1. */
   readonly line?: number
   readonly entries: number
 }
 
-/** An entry that this process stored and that is, as far as it knows, still there. */
+/** An entry that this process stored and that, as far as it knows, is still there. */
 export interface KnownEntry {
   readonly kind: 'fragment' | 'page' | 'value'
   readonly alias: string
-  /** Before the cache adds prefix and version. */
+  /** The key before the cache adds prefix and version. */
   readonly key: string
   /** The fragment's name, the page's URL, or the key of a value. */
   readonly name: string
-  /** Of a page. */
+  /** The route of a page. */
   readonly route?: string
-  /** Of a fragment: its vary-on values. What pages vary on is in none, since visitors send it. */
+  /** The vary-on values of a fragment. Empty for pages: what they vary on comes from visitors. */
   readonly varyOn: readonly string[]
   readonly tags: readonly string[]
   /** Milliseconds since the epoch. */
   readonly storedAtMs: number
-  /** Milliseconds since the epoch; `null`: never. */
+  /** When the entry becomes stale, in milliseconds since the epoch; `null`: never. */
   readonly freshUntilMs: number | null
 }
 
-/** Some entries of which there may be more. */
+/** Some entries out of a larger number. */
 interface KnownEntries {
-  /** All there are. */
+  /** The total number of entries. */
   readonly entryCount: number
-  /** At most 200, the latest first. */
+  /** At most 200 entries, the latest first. */
   readonly entries: readonly KnownEntry[]
 }
 
-/** What `api/fragment` answers. What it says of entries is of those that this process stored and remembers. */
+/** The response of `api/fragment`. Its entries are those that this process stored and remembers. */
 export interface FragmentDetail extends KnownEntries {
   readonly name: string
   readonly alias: string
-  /** Left out: it was not used since figures began. */
+  /** Absent if the fragment has not been used since counting began. */
   readonly stats?: FragmentStats
-  /** Begins when somebody asks for it first: one point every five seconds, for fifteen minutes. */
+  /** Starts with the first request for it: one point every five seconds, for fifteen minutes. */
   readonly history: readonly SubjectPoint[]
   readonly places: readonly TemplatePlace[]
   readonly tags: readonly NamedCount[]
-  /** Fragments inside it. */
+  /** The fragments inside it. */
   readonly contains: readonly NamedCount[]
-  /** What it is inside of. */
+  /** What contains it. */
   readonly dependents: Dependents
 }
 
-/** What `api/route` answers. What it says of pages is of those that this process stored and remembers. */
+/** The response of `api/route`. Its pages are those that this process stored and remembers. */
 export interface RouteDetail extends KnownEntries {
   readonly route: string
   readonly alias: string
-  /** Left out: it was not asked for since figures began. */
+  /** Absent if the route has not been requested since counting began. */
   readonly stats?: RouteStats
-  /** Begins when somebody asks for it first: one point every five seconds, for fifteen minutes. */
+  /** Starts with the first request for it: one point every five seconds, for fifteen minutes. */
   readonly history: readonly SubjectPoint[]
   readonly tags: readonly NamedCount[]
-  /** Fragments inside its pages. */
+  /** The fragments inside its pages. */
   readonly contains: readonly NamedCount[]
 }
 
-/** What `api/tag` answers, of the entries that this process stored and remembers. */
+/** The response of `api/tag`, about the entries that this process stored and remembers. */
 export interface TagDetail extends KnownEntries {
   readonly tag: string
   readonly dependents: Dependents
-  /** When this process invalidated it last, and outside production from where. */
+  /** When this process last invalidated it and, outside production, from where in the code. */
   readonly invalidated?: { readonly atMs: number; readonly from?: string }
 }
 
-/** What one process counted in all of its caches. */
+/** What one process counted in all its caches. */
 export interface ProcessFigures {
-  /** Since when the figures count, in milliseconds since the epoch. */
+  /** When counting began, in milliseconds since the epoch. */
   readonly sinceMs: number
   readonly hits: number
   readonly misses: number
   readonly errors: number
   readonly timeSavedMs: number
-  /** What the process takes of the machine's memory. */
+  /** The memory that the process occupies (resident set size). */
   readonly rssBytes: number
 }
 
-/** A process of those that share the cache that the option `processes` names. */
+/** One of the processes that share the cache named by the option `processes`. */
 export interface ProcessRow extends ProcessFigures {
   readonly id: string
   readonly pid: number
   readonly host: string
-  /** Whether it is the one that answers. */
+  /** Whether this is the process that answers. */
   readonly isThis: boolean
 }
 
-/** What forms suggest: at most 1,000 of each. */
+/** The names that forms suggest, at most 1,000 of each kind. */
 export interface KnownNames {
   readonly fragments: readonly string[]
   readonly tags: readonly string[]
@@ -123,24 +123,24 @@ export interface KnownNames {
   readonly prefixes: readonly string[]
 }
 
-/** What `api/entries` answers: what the store itself lists, whoever wrote it. */
+/** The response of `api/entries`: what the store itself lists, whichever process wrote it. */
 export interface EntryList {
   readonly alias: string
-  /** `false`: the store cannot tell which entries it keeps. */
+  /** `false`: the store cannot list its entries. */
   readonly canList: boolean
-  /** At most 200, by key. */
+  /** At most 200 entries, sorted by key. */
   readonly rows: readonly EntryRow[]
-  /** `false`: there may be more, since there were too many or it took too long. */
+  /** `false`: there may be more entries. There were too many, or listing them took too long. */
   readonly isWhole: boolean
 }
 
-/** An entry as its store has it, without its value. */
+/** An entry in its store, without its value. */
 export interface EntryRow {
   readonly kind: 'fragment' | 'page' | 'value'
   readonly key: string
   readonly version: string
   readonly tags: readonly string[]
-  /** Milliseconds since the epoch; `null`: never. */
+  /** When the entry expires, in milliseconds since the epoch; `null`: never. */
   readonly expiresAtMs: number | null
   readonly isStale: boolean
   readonly bytes?: number
@@ -152,6 +152,6 @@ export interface TagRow {
   readonly fragments: number
   readonly pages: number
   readonly values: number
-  /** Milliseconds since the epoch: when this process invalidated it last. */
+  /** When this process last invalidated it, in milliseconds since the epoch. */
   readonly invalidatedAtMs?: number
 }

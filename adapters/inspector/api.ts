@@ -45,9 +45,9 @@ export type { CachesStats, CacheStats, FragmentStats, NamedServerFigures, RouteS
 
 export type * from './api-details.js'
 
-/** One interval of a cache's history. */
+/** One interval in the history of a cache. */
 export interface Point {
-  /** The interval's end, in milliseconds since the epoch. */
+  /** The end of the interval, in milliseconds since the epoch. */
   readonly atMs: number
   readonly hits: number
   readonly misses: number
@@ -56,18 +56,21 @@ export interface Point {
   readonly p99Ms: number
 }
 
-/** A time in which a store did not answer. */
+/** A period in which a store did not answer. */
 export interface Outage {
   /** Milliseconds since the epoch. */
   readonly sinceMs: number
-  /** Left out while it lasts. */
+  /** When it ended, in milliseconds since the epoch. Absent while it lasts. */
   readonly untilMs?: number
   readonly error: string
-  /** It was one of what the cache stands on, and the cache goes on without it, as memory in front of a server does. */
+  /**
+   * Only a part of the cache failed, and the cache keeps working without it, as memory in front of a server
+   * does.
+   */
   readonly isPartial?: true
 }
 
-/** `degraded`: a part of it does not answer. */
+/** `degraded`: a part does not answer. */
 export type Status = 'up' | 'degraded' | 'down'
 
 /** One cache in the overview. */
@@ -76,65 +79,65 @@ export interface AliasRow extends CacheStats {
   readonly isShared: boolean
   readonly server?: ServerStats
   readonly status: Status
-  /** The one that lasts. */
+  /** The current outage. */
   readonly outage?: { readonly sinceMs: number; readonly error: string }
-  /** The latest last. */
+  /** The outages, the latest last. */
   readonly outages: readonly Outage[]
-  /** One point every five seconds of the last fifteen minutes, the latest last. */
+  /** One point every five seconds over the last fifteen minutes, the latest last. */
   readonly history: readonly Point[]
 }
 
-/** A set-up that is likely to harm. */
+/** A configuration that is likely to cause harm. */
 export interface Risk {
-  /** Names a section of `help`. */
+  /** The name of a section of `help`. */
   readonly code: string
   readonly severity: 'high' | 'medium' | 'low'
-  /** The fragment, route or cache it is about. */
+  /** The fragment, route or cache concerned. */
   readonly subject: string
   readonly sentence: string
-  /** Relative to the page, such as `help#hit-ratio-zero`. */
+  /** A link relative to the page, such as `help#hit-ratio-zero`. */
   readonly href: string
 }
 
-/** What `api/overview` answers. */
+/** The response of `api/overview`. */
 export interface Overview {
   readonly nowMs: number
-  /** Since when the figures count. */
+  /** When counting began. */
   readonly sinceMs: number
   readonly pid: number
-  /** Of this package. */
+  /** The version of this package. */
   readonly version: string
-  /** Of Node. */
+  /** The version of Node. */
   readonly node: string
-  /** Whether `POST api/invalidate` takes a URL. */
+  /** Whether `POST api/invalidate` accepts a URL. */
   readonly canInvalidateUrls: boolean
   readonly aliases: readonly AliasRow[]
-  /** `down`: no cache answers. `degraded`: not all of them do, or not in whole. */
+  /** `down`: no cache answers. `degraded`: some do not answer, or only in part. */
   readonly status: Status
-  /** Over HTTP/1, in the last interval of the history, without the inspector's own. */
+  /** HTTP/1 requests in the last interval of the history, without those of the inspector. */
   readonly requestsPerSecond: number
   readonly fragmentCount: number
   readonly routeCount: number
-  /** Keys that were looked up, stored or deleted in the last interval of the history, per second. */
+  /** Keys that were looked up, stored or deleted per second in the last interval of the history. */
   readonly eventsPerSecond: number
-  /** Of all caches, each once. */
+  /** Totals over all caches, each counted once. */
   readonly totals: {
     readonly hits: number
     readonly misses: number
     readonly timeSavedMs: number
-    /** Of the stores that tell what they take and have a limit; left out where there is none. */
+    /** Of the stores that report their size and have a limit. Absent if there is none. */
     readonly memory?: { readonly bytes: number; readonly maxBytes: number }
   }
-  /** The worst first. */
+  /** Risks, the worst first. */
   readonly risks: readonly Risk[]
 }
 
-/** What the tables answer. */
+/** The response of the endpoints that return tables. */
 export interface Rows<T> {
   readonly rows: readonly T[]
 }
 
-/** A response that was not answered from the cache, and why. */
+/** A response that was not served from the cache, and the reason. */
 export interface ResponseRow {
   readonly id: number
   readonly atMs: number
@@ -145,7 +148,7 @@ export interface ResponseRow {
   readonly outcome: string
   readonly reason?: string
   readonly sentence: string
-  /** Relative to the page, such as `help#set-cookie`. */
+  /** A link relative to the page, such as `help#set-cookie`. */
   readonly href: string
   readonly key: string
 }
@@ -158,124 +161,126 @@ export interface Entry {
   readonly version: string
   readonly storedKey: string
   readonly tags: readonly string[]
-  /** The fragments that it is, or holds: to invalidate one of them makes it a miss too. */
+  /** The fragments that it is, or contains. Invalidating one of them makes it a miss too. */
   readonly fragments: readonly string[]
-  /** Milliseconds since the epoch; `null`: never. */
+  /** When the entry expires, in milliseconds since the epoch; `null`: never. */
   readonly expiresAtMs: number | null
-  /** Milliseconds since the epoch; `null`: never. */
+  /** When the entry becomes stale, in milliseconds since the epoch; `null`: never. */
   readonly freshUntilMs: number | null
   readonly isStale: boolean
   readonly bytes?: number
   /** The beginning of the value as text. */
   readonly preview?: string
   readonly previewKind: 'text' | 'json' | 'binary' | 'page'
-  /** Whether the preview ends before the value does. */
+  /** Whether the preview is shorter than the value. */
   readonly isTruncated: boolean
 }
 
-/** What an event of the feed is about. */
+/** The subject of an event in the feed. */
 export type FeedKind =
   'operation' | 'fragment' | 'response' | 'outage' | 'refresh' | 'warning' | 'audit'
 
-/** Something that happened in a cache. */
+/** An event in a cache. */
 export interface FeedEvent {
   readonly id: number
   readonly atMs: number
   readonly kind: FeedKind
-  /** Empty where no cache is meant. */
+  /** Empty if the event is about no cache. */
   readonly alias: string
   readonly title: string
   readonly outcome?: string
   readonly durationMs?: number
   readonly key?: string
   readonly detail?: string
-  /** Relative to the page. */
+  /** A link relative to the page. */
   readonly href?: string
 }
 
-/** A fragment of a request, or a call of a cache that is of none. Times in milliseconds. */
+/** A fragment of a request, or a cache call outside of any fragment. Times are in milliseconds. */
 export interface RequestPart {
   readonly kind: 'fragment' | 'operation'
   readonly alias: string
   readonly title: string
   readonly key: string
   readonly outcome?: string
-  /** Why it was not found, in a sentence. */
+  /** The reason for a miss, in one sentence. */
   readonly why?: string
-  /** Since the request began. */
+  /** Milliseconds after the request began. */
   readonly startMs: number
-  /** Until it was found, or its body could begin: looking it up, and waiting for others. */
+  /**
+   * Milliseconds until it was found or its body could begin: the look-up, and waiting for others.
+   */
   readonly waitMs: number
   readonly bodyMs: number
   readonly writeMs: number
 }
 
-/** A request that was answered, and what it asked the caches for. */
+/** An answered request, and what it looked up in the caches. */
 export interface RequestEvent {
   readonly id: number
-  /** When it began. */
+  /** When the request began. */
   readonly atMs: number
   readonly method: string
   readonly url: string
   readonly durationMs: number
-  /** What became of it in the cache of responses; left out if it did not come by one. */
+  /** Its outcome in the response cache. Absent if it did not pass through one. */
   readonly outcome?: string
-  /** Why it was not answered from the cache, in a sentence. */
+  /** The reason why it was not answered from the cache, in one sentence. */
   readonly why?: string
-  /** Relative to the page. */
+  /** A link relative to the page. */
   readonly href?: string
-  /** In the order in which they ended. */
+  /** The parts, in the order in which they ended. */
   readonly parts: readonly RequestPart[]
-  /** How many parts are not in `parts`. */
+  /** The number of parts that `parts` leaves out. */
   readonly left: number
 }
 
-/** What happened since the batch before: a sample if that was much. */
+/** What happened since the previous batch: a sample if there was a lot. */
 export interface Batch {
-  /** Requests that were answered, over HTTP/1. */
+  /** Requests that were answered over HTTP/1. */
   readonly requests: readonly RequestEvent[]
-  /** How many there were. */
+  /** The total number of requests. */
   readonly requestsSeen: number
   readonly events: readonly FeedEvent[]
-  /** How many there were. */
+  /** The total number of events. */
   readonly seen: number
-  /** How many of them are not in `events`. */
+  /** The number of events that `events` leaves out. */
   readonly dropped: number
 }
 
-/** What `api/delete` takes. */
+/** The body of `POST api/delete`. */
 export interface DeleteRequest {
   readonly alias: string
   readonly key: string
   readonly version?: string | number
 }
 
-/** Exactly one of `fragment`, `tag` and `url`. */
+/** The body of `POST api/invalidate`: exactly one of `fragment`, `tag` and `url`. */
 export interface InvalidateRequest {
   readonly fragment?: string
-  /** The alias of the fragment's cache. Left out: fragments of that name in every cache. */
+  /** The alias of the fragment's cache. Default: fragments of that name in every cache. */
   readonly using?: string
   readonly tag?: string
-  /** Of a fragment or a tag: makes entries stale instead of gone. */
+  /** For a fragment or a tag: makes entries stale instead of gone. */
   readonly soft?: boolean
-  /** Absolute. */
+  /** An absolute URL. */
   readonly url?: string
-  /** Says what would be dropped, and drops nothing. */
+  /** Reports what would be dropped, and drops nothing. */
   readonly dryRun?: boolean
 }
 
-/** What `api/clear` takes. */
+/** The body of `POST api/clear`. */
 export interface ClearRequest {
   readonly alias: string
 }
 
-/** What an action did, in a sentence. */
+/** The result of an action, in one sentence. */
 export interface ActionResult {
   readonly ok: true
   readonly sentence: string
 }
 
-/** Why a request was refused. */
+/** The reason why a request was refused. */
 export interface Failure {
   readonly error: string
 }

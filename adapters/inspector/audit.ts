@@ -1,24 +1,26 @@
 import { channel } from 'node:diagnostics_channel'
 
-/** What somebody did, or tried to do, by the inspector. */
+/** What somebody did, or tried to do, with the inspector. */
 export type AuditAction = 'delete' | 'invalidate' | 'clear' | 'reset'
 
-/** A message on the channel `fragcache:audit`: an action of the inspector, also one that failed. */
+/**
+ * A message on the channel `fragcache:audit`: an action of the inspector, including failed ones.
+ */
 export interface AuditMessage {
   readonly action: AuditAction
-  /** The cache it was for; left out where it was for none or for all. */
+  /** The cache concerned. Absent if it is none, or all. */
   readonly alias?: string
-  /** The key, the fragment, tag or URL; empty for what has none. Never a value. */
+  /** The key, fragment, tag or URL. Empty for an action without one. Never a value. */
   readonly target: string
   /** Milliseconds since the epoch. */
   readonly atMs: number
-  /** Whether it was done. */
+  /** Whether the action succeeded. */
   readonly ok: boolean
-  /** Why not. */
+  /** Why it failed. */
   readonly error?: string
-  /** The client's address, as Express derives it under its `trust proxy`. */
+  /** The client's address, as Express derives it from its setting `trust proxy`. */
   readonly ip?: string
-  /** What the option `user` says. */
+  /** What the option `user` returned. */
   readonly user?: string
 }
 

@@ -4,11 +4,13 @@ import type { Caches } from '../../src/caches.js'
 import type { Dependents } from '../../src/observe/dependents.js'
 import { MisuseError, show } from '../../src/errors.js'
 
-/** Drops the stored pages of a URL; what `responseCache` returned has it. */
+/** Drops the stored pages of a URL. `responseCache` returns such an object. */
 export interface PagesOfUrls {
-  /** As that of `responseCache`. */
+  /** Works like `invalidate` of `responseCache`. */
   invalidate(url: string): Promise<void>
-  /** As that of `responseCache`. Left out: what would be dropped is not shown. */
+  /**
+   * Works like `explain` of `responseCache`. Omitted: the inspector does not show what would be dropped.
+   */
   explain?(url: string): Dependents
 }
 
@@ -21,10 +23,10 @@ declare global {
   }
 }
 
-/** A request, with what the application has declared for those of Express. */
+/** A request, with what the application declared for requests of Express. */
 export type InspectorRequest = IncomingMessage & Express.Request
 
-/** Declared as methods, so that functions fit that take Express' own request. */
+/** Declared as methods, so that functions that take Express' own request are compatible. */
 interface OfRequest {
   authorize(
     req: InspectorRequest,
@@ -34,41 +36,47 @@ interface OfRequest {
   user(req: InspectorRequest): string | undefined
 }
 
-/** Says who may; or a middleware, with three parameters, that lets through who may. */
+/**
+ * Decides who has access; or a middleware, with three parameters, that lets authorized requests through.
+ */
 export type Authorizing = OfRequest['authorize']
 
-/** Says who a request is of. */
+/** Names the user of a request. */
 export type Naming = OfRequest['user']
 
 /** Options of `inspector`. */
 export interface InspectorOptions {
   /**
-   * Who may see the inspector and act by it. Asked for every request, before anything else.
+   * Decides who may see the inspector and use its actions. It is called for every request, before anything
+   * else.
    *
-   * Returns `true`, or a promise of it; everything else, an error too, is a refusal, answered with 403
-   * unless it has answered itself. A function of three parameters is taken for a middleware: it allows
-   * by `next()`, and what it gives says nothing.
+   * It returns `true`, or a promise of `true`, to allow the request. Everything else, including an error, is
+   * a refusal. A refusal is answered with 403, unless the function has already answered. A function of three
+   * parameters is treated as a middleware: it allows the request by calling `next()`, and its return value is
+   * ignored.
    *
-   * Without it only requests from this machine are allowed, made to `localhost` and over no proxy; where
-   * `NODE_ENV` is `production` there is no inspector without it.
+   * Without this option only requests from this machine are allowed, made to `localhost` and over no proxy.
+   * If `NODE_ENV` is `production`, the option is required.
    */
   readonly authorize?: Authorizing | undefined
-  /** What `responseCache` returned: then URLs can be invalidated. Default: they can not. */
+  /**
+   * What `responseCache` returned, to allow invalidating URLs. Default: URLs cannot be invalidated.
+   */
   readonly pages?: PagesOfUrls | undefined
-  /** Who a request is of, for the channel `fragcache:audit`. Default: nobody is named. */
+  /** Names the user of a request, for the channel `fragcache:audit`. Default: no user is named. */
   readonly user?: Naming | undefined
   /**
-   * Processes that share a port need the same one, of at least 32 characters, so that an action is taken
-   * by another one than that which made the page. Default: each process has its own.
+   * A secret of at least 32 characters. Processes that share a port need the same one, so that each accepts
+   * actions from pages that another one rendered. Default: each process has its own.
    */
   readonly secret?: string | undefined
   /**
-   * The alias of a cache that all processes share: by it each tells the others what it counted, while somebody looks,
-   * so that the overview has the figures of all. Each process then asks that cache every five seconds whether somebody
-   * does. Default: figures are of this process alone.
+   * The alias of a cache that all processes share. While somebody watches, each process publishes its figures
+   * there, so that the overview has the figures of all. Each process then asks that cache every five seconds
+   * whether somebody watches. Default: figures of this process alone.
    */
   readonly processes?: string | undefined
-  /** Most live feeds at once. Default 20. */
+  /** Maximum number of live feeds at once. Default 20. */
   readonly maxFeeds?: number | undefined
 }
 

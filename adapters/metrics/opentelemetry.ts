@@ -10,48 +10,50 @@ import { checkMaxNames, MAX_LABELS } from './options.js'
 import { loadPeer } from './peer.js'
 import { join } from './sessions.js'
 
-/** As much of OpenTelemetry's `MeterProvider` as is used here. */
+/** The part of OpenTelemetry's `MeterProvider` that is used here. */
 export interface MeterSource {
-  /** As that of OpenTelemetry. */
+  /** Like `getMeter` of OpenTelemetry. */
   getMeter(name: string): object
 }
 
-/** As much of OpenTelemetry's `TracerProvider` as is used here. */
+/** The part of OpenTelemetry's `TracerProvider` that is used here. */
 export interface TracerSource {
-  /** As that of OpenTelemetry. */
+  /** Like `getTracer` of OpenTelemetry. */
   getTracer(name: string): object
 }
 
 /** The parts of `@opentelemetry/api` that are used here. */
 export interface OpenTelemetryApi {
-  /** As there. */
+  /** Like `metrics` of `@opentelemetry/api`. */
   readonly metrics: object
-  /** As there. */
+  /** Like `trace` of `@opentelemetry/api`. */
   readonly trace: object
-  /** As there. */
+  /** Like `context` of `@opentelemetry/api`. */
   readonly context: object
-  /** As there. */
+  /** Like `SpanKind` of `@opentelemetry/api`. */
   readonly SpanKind: object
-  /** As there. */
+  /** Like `SpanStatusCode` of `@opentelemetry/api`. */
   readonly SpanStatusCode: object
-  /** As there. */
+  /** Like `TraceFlags` of `@opentelemetry/api`. */
   readonly TraceFlags: object
 }
 
 /** Options of {@link openTelemetry}. */
 export interface OpenTelemetryOptions {
   /**
-   * The package `@opentelemetry/api` as it was imported: `import * as api from '@opentelemetry/api'`. Default:
-   * it is looked for where the application was started, which a bundle is not.
+   * The imported package: `import * as api from '@opentelemetry/api'`. Default: it is resolved from where the
+   * application was started, which a bundle cannot do.
    */
   readonly api?: OpenTelemetryApi | undefined
-  /** Default: the one that is set with `metrics.setGlobalMeterProvider`, which must be there by then. */
+  /**
+   * Default: the one set with `metrics.setGlobalMeterProvider`, which must be set before this call.
+   */
   readonly meterProvider?: MeterSource | undefined
-  /** Default: the one that is set with `trace.setGlobalTracerProvider`, which may come later. */
+  /** Default: the one set with `trace.setGlobalTracerProvider`, which may be set later. */
   readonly tracerProvider?: TracerSource | undefined
   /**
-   * Of what spans are made: of all, of nothing, or of what is named here. Responses are told of on the
-   * span around, as long as that has not ended. Default `true`.
+   * What gets spans: everything, nothing, or only the kinds named here. Responses are described on the
+   * surrounding span, unless it has ended. Default `true`.
    */
   readonly spans?:
     | boolean
@@ -61,15 +63,15 @@ export interface OpenTelemetryOptions {
         readonly responses?: boolean | undefined
       }
     | undefined
-  /** How keys are shown on spans, as for `logAccess`; metrics have none. Default `'none'`. */
+  /** How spans show keys, as for `logAccess`. Metrics have no keys. Default `'none'`. */
   readonly keys?: ShownKeys | undefined
-  /** Fragment names that are told apart; all others are `(others)`. Default 200. */
+  /** Maximum number of distinct fragment names; all others are `(others)`. Default 200. */
   readonly maxNames?: number | undefined
 }
 
-/** What {@link openTelemetry} gives. */
+/** What {@link openTelemetry} returns. */
 export interface OpenTelemetry {
-  /** Ends it. More than once is no error. */
+  /** Stops reporting. Calling it more than once is not an error. */
   close(): void
 }
 
@@ -78,17 +80,17 @@ const OPTIONS = ['meterProvider', 'tracerProvider', 'spans', 'keys', 'maxNames',
 const KINDS = ['operations', 'fragments', 'responses'] as const
 
 /**
- * Tells OpenTelemetry what caches do: as metrics, and as spans within the trace that is active.
+ * Reports what caches do to OpenTelemetry: as metrics, and as spans within the active trace.
  *
- * @param caches - What `createCaches` gave. Of two sets of caches in one process the outages and failed
- *   refreshes of those with the same alias and the same backend cannot be told apart.
- * @returns To end it.
+ * @param caches - What `createCaches` returned. If one process has two sets of caches, the outages and failed
+ *   refreshes of those with the same alias and the same backend cannot be distinguished.
+ * @returns An object whose `close` stops reporting.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: @opentelemetry/api is not installed.
- * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
- *   the same `MeterProvider`.
- * @remarks Counters are added up here and asked for when metrics are exported. Of caches that answer at
- *   once the duration of about one operation in 1024 is recorded. Caches begin no traces: without an active
- *   span, or where its trace is not sampled, there are no spans.
+ * @throws TypeError: an option is unknown or invalid, or differs from an earlier call's for the same
+ *   `MeterProvider`.
+ * @remarks Counters are summed up here and read when metrics are exported. For caches that answer at once,
+ *   the duration of about one operation in 1024 is recorded. Caches start no traces: without an active span,
+ *   or if its trace is not sampled, there are no spans.
  * @see OpenTelemetry, semantic conventions: there are none for caches; `error.type` is theirs
  */
 export function openTelemetry(caches: Caches, options: OpenTelemetryOptions = {}): OpenTelemetry {

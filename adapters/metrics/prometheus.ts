@@ -10,13 +10,13 @@ import { loadPeer } from './peer.js'
 import { join, type Session } from './sessions.js'
 import { MetricTally } from './tally.js'
 
-/** As much of prom-client's `Registry` as is used here. */
+/** The part of prom-client's `Registry` that is used here. */
 export interface PrometheusRegister {
-  /** As that of prom-client. */
+  /** Like `registerMetric` of prom-client. */
   registerMetric(metric: never): void
-  /** As that of prom-client. */
+  /** Like `getSingleMetric` of prom-client. */
   getSingleMetric(name: string): unknown
-  /** As that of prom-client. */
+  /** Like `removeSingleMetric` of prom-client. */
   removeSingleMetric(name: string): void
 }
 
@@ -24,19 +24,19 @@ export interface PrometheusRegister {
 export interface PrometheusOptions {
   /** Where the metrics are registered. Default: prom-client's `register`. */
   readonly register?: PrometheusRegister | undefined
-  /** What the names begin with. Default `'fragcache_'`. */
+  /** The prefix of the metrics' names. Default `'fragcache_'`. */
   readonly prefix?: string | undefined
-  /** Fragment names that are told apart; all others are `(others)`. Default 200. */
+  /** Maximum number of distinct fragment names; all others are `(others)`. Default 200. */
   readonly maxNames?: number | undefined
-  /** Upper bounds of the buckets of durations, in seconds. Default: 17 from a microsecond to 2.5 s. */
+  /** Upper bounds of the duration buckets, in seconds. Default: 17 from a microsecond to 2.5 s. */
   readonly buckets?: readonly number[] | undefined
 }
 
-/** What {@link prometheusMetrics} gives. */
+/** What {@link prometheusMetrics} returns. */
 export interface PrometheusMetrics {
   /**
-   * Ends the counting. Once all who asked for it have, the metrics leave the register. More than once is
-   * no error.
+   * Stops counting. Once every caller of `prometheusMetrics` has closed, the metrics are removed from the
+   * register. Calling it more than once is not an error.
    */
   close(): void
 }
@@ -44,16 +44,16 @@ export interface PrometheusMetrics {
 /**
  * Counts what caches do, as metrics of prom-client.
  *
- * @param caches - What `createCaches` gave. Of two sets of caches in one process the outages and failed
- *   refreshes of those with the same alias and the same backend cannot be told apart.
- * @returns To end it.
+ * @param caches - What `createCaches` returned. If one process has two sets of caches, the outages and failed
+ *   refreshes of those with the same alias and the same backend cannot be distinguished.
+ * @returns An object whose `close` stops counting.
  * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: prom-client is not installed.
- * @throws TypeError: an option is unknown or not what it should be, or differs from an earlier call's for
- *   the same register and prefix.
- * @throws Error by prom-client: the register has a metric of such a name that is not ours.
- * @remarks The counts that the caches keep are read when prom-client is scraped, from this call on. Called
- *   again for one register and prefix it counts these caches too, each call once. Labels are aliases, backends,
- *   operations, fragment names, outcomes and reasons; never keys, tags or addresses.
+ * @throws TypeError: an option is unknown or invalid, or differs from an earlier call's for the same register
+ *   and prefix.
+ * @throws Error by prom-client: the register already has a foreign metric of such a name.
+ * @remarks The counts that the caches keep are read when prom-client is scraped, from this call on. A further
+ *   call for the same register and prefix adds its caches; each call is counted once. Labels are aliases,
+ *   backends, operations, fragment names, outcomes and reasons; never keys, tags or addresses.
  */
 export function prometheusMetrics(
   caches: Caches,

@@ -10,16 +10,17 @@ import { applyPreconditions } from './precondition.js'
 import { bytesOf, callbackOf, declareLength } from './sent-body.js'
 
 /**
- * A middleware that adds an `ETag` to responses to GET, and answers a client that already has the response
- * with a 304 without a body, or with a 412 where its `If-Match` does not match.
+ * Creates a middleware that adds an `ETag` to responses to GET. It answers a client that already has the
+ * response with a 304 without a body, or with a 412 if the client's `If-Match` does not match.
  *
- * @returns The `ETag` is the MD5 of the body. It is added to responses that have none, are sent in one piece,
- *   are not empty and do not say `no-store`. One that the handler or Express's `res.send` has set stays.
- *   Responses that are sent in pieces are compared by the `ETag` or `Last-Modified` that they have. Only
- *   those with a 2xx status are compared. The handler runs in any case; {@link condition} saves that.
- * @remarks A 304 keeps all headers that do not describe the body; Django keeps the seven that
- *   RFC 9110 §15.4.5 is about, and cookies. A part (206) gets no `ETag`, since an `ETag` is that of the whole
- *   response. Nothing is held back: bytes are sent when they would be sent without this middleware.
+ * @returns A middleware. Its `ETag` is the MD5 of the body. It adds one to responses that have none, are sent
+ *   in one piece, are not empty and do not say `no-store`. An `ETag` that the handler or Express's `res.send`
+ *   has set stays. Responses that are sent in pieces are compared by the `ETag` or `Last-Modified` that they
+ *   have. Only responses with a 2xx status are compared. The handler always runs; {@link condition} avoids
+ *   that.
+ * @remarks A 304 keeps all headers that do not describe the body; Django keeps the seven that RFC 9110
+ *   §15.4.5 is about, and cookies. A partial response (206) gets no `ETag`, since an `ETag` identifies the
+ *   whole response. Nothing is delayed: bytes are sent when they would be sent without this middleware.
  * @see Django 6.1, `django.middleware.http.ConditionalGetMiddleware`
  * @see RFC 9110 §13.2.2
  */

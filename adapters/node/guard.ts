@@ -6,8 +6,8 @@ import { anything, checkEachOption } from './option-checks.js'
 /** Options of {@link guard}. */
 export interface GuardOptions {
   /**
-   * What else of a request differs per visitor: names of its properties and methods, or names with
-   * the path of each, such as `{ cart: 'session.cart', tenant: 'headers.x-tenant' }`.
+   * Further per-user inputs of a request: names of its properties and methods, or names with the path of
+   * each, such as `{ cart: 'session.cart', tenant: 'headers.x-tenant' }`.
    */
   readonly inputs?: readonly string[] | Readonly<Record<string, string>> | undefined
 }
@@ -43,18 +43,18 @@ const USUAL: readonly (readonly [input: string, path: string])[] = [
 const THERE_FOR_ALL: ReadonlySet<string> = new Set(['session', 'cookies', 'signedCookies'])
 
 /**
- * Gives templates a request whose reads are noted: where a cached body reads a per-user input, such as the
- * user, that its vary-on does not name, the fragment is refused or not stored.
+ * Wraps a request so that reads of per-user inputs, such as the user, are noted. If a cached body reads an
+ * input that its vary-on values do not name, the fragment is refused or not stored.
  *
- * @param req - The request; it is not changed.
- * @returns A stand-in for the request and for the objects below it: after `const { user } = guard(req)` a read
- *   of `user.name` is noted. Reads of texts and numbers taken from it earlier are not.
- * @throws TypeError: `req` is no request, or an option is of the wrong kind.
- * @throws CacheTagError: from a read, where fragments are `strict`.
- * @remarks Noted are `user`, `auth`, `session`, `cookies` (also `signedCookies` and the header) and
- *   `authorization`, and what `inputs` names. Outside cached bodies a read costs a function call. With
- *   the option `holes` of `responseCache` a page is not kept either where one of the first, as a user
- *   there is, was read outside its holes.
+ * @param req - The request. It is not changed.
+ * @returns A stand-in for the request and for the objects below it: after `const { user } = guard(req)` a
+ *   read of `user.name` is noted. Later reads of texts and numbers that you took from it are not.
+ * @throws TypeError: `req` is not a request, or an option is of the wrong kind.
+ * @throws CacheTagError: from a read, if fragments are `strict`.
+ * @remarks It notes reads of `user`, `auth`, `session`, `cookies` (also `signedCookies` and the header),
+ *   `authorization`, and of the names in `inputs`. Outside cached bodies a read costs a function call. With
+ *   the option `holes` of `responseCache`, a page is not stored either if one of the former is read outside
+ *   its holes, for example while there is a user.
  * @example
  * app.use((req, res, next) => { res.locals.req = guard(req); next() })
  */

@@ -18,25 +18,23 @@ import {
 } from '../../src/http/patch-headers.js'
 import type { Middleware } from './middleware.js'
 
-/** A response whose headers are not sent yet: Express's, or that of `node:http`. */
+/** A response whose headers are not sent yet: one of Express or of `node:http`. */
 export interface HeadersOfResponse {
-  /** As that of `node:http`. */
+  /** Like `getHeader` of `node:http`. */
   getHeader(name: string): OutgoingHttpHeader | undefined
-  /** As that of `node:http`. */
+  /** Like `setHeader` of `node:http`. */
   setHeader(name: string, value: string): unknown
-  /** As that of `node:http`. */
+  /** Like `hasHeader` of `node:http`. */
   hasHeader(name: string): boolean
 }
 
 /**
  * Adds directives to a response's `Cache-Control`.
  *
- * @param directives - In camel case; see {@link CacheControlDirectives}. Those that are there stay,
- *   but `public` and `private` take the place of each other, and of two values of `max-age` the
- *   smaller is sent.
- * @throws TypeError: no directive has such a name, it cannot have such a value, or what was given is
- *   no response.
- * @remarks A present `max-age` that cannot be read is taken for 0, where Django throws.
+ * @param directives - In camel case; see {@link CacheControlDirectives}. Present directives stay, but
+ *   `public` and `private` replace each other, and of two values of `max-age` the smaller is sent.
+ * @throws TypeError: a directive is unknown or has an invalid value, or `res` is not a response.
+ * @remarks A present `max-age` that cannot be read counts as 0; Django throws.
  * @see Django 6.1, `django.utils.cache.patch_cache_control`
  */
 export function patchCacheControl(
@@ -49,9 +47,9 @@ export function patchCacheControl(
 }
 
 /**
- * Adds names to a response's `Vary`, each once, whatever its case. `*` takes the place of all.
+ * Adds names to a response's `Vary`, each once, whatever its case. `*` replaces all names.
  *
- * @throws TypeError: something is no name of a header, or what was given is no response.
+ * @throws TypeError: a name is not the name of a header, or `res` is not a response.
  * @see Django 6.1, `django.utils.cache.patch_vary_headers`
  */
 export function patchVaryHeaders(res: HeadersOfResponse, names: readonly string[]): void {
@@ -61,12 +59,12 @@ export function patchVaryHeaders(res: HeadersOfResponse, names: readonly string[
 }
 
 /**
- * Says how long a response may be kept: sets `Expires`, unless it is there, and `max-age`, unless a
- * smaller one is there.
+ * Sets how long a response may be kept: sets `Expires` unless it is present, and `max-age` unless a smaller
+ * one is present.
  *
- * @param seconds - Less than zero counts as zero. Left out or `null`: 600, as Django's
+ * @param seconds - Less than zero counts as zero. Omitted or `null`: 600, as Django's
  *   `CACHE_MIDDLEWARE_SECONDS`.
- * @throws TypeError: `seconds` is no number, or what was given is no response.
+ * @throws TypeError: `seconds` is not a number, or `res` is not a response.
  * @see Django 6.1, `django.utils.cache.patch_response_headers`
  */
 export function patchResponseHeaders(res: HeadersOfResponse, seconds?: number | null): void {
@@ -79,10 +77,10 @@ export function patchResponseHeaders(res: HeadersOfResponse, seconds?: number | 
 }
 
 /**
- * Keeps a response out of every cache, ours and those behind it: `Cache-Control` gets
+ * Keeps a response out of every cache, this one and those behind it: `Cache-Control` gets
  * `max-age=0, no-cache, no-store, must-revalidate, private`, and `Expires` is now, unless it is set.
  *
- * @throws TypeError: what was given is no response.
+ * @throws TypeError: `res` is not a response.
  * @see Django 6.1, `django.utils.cache.add_never_cache_headers`
  */
 export function addNeverCacheHeaders(res: HeadersOfResponse): void {
@@ -92,10 +90,10 @@ export function addNeverCacheHeaders(res: HeadersOfResponse): void {
 }
 
 /**
- * The `max-age` of a response.
+ * Returns the `max-age` of a response.
  *
- * @returns Seconds; `undefined` if it has none or one that is no whole number.
- * @throws TypeError: what was given is no response.
+ * @returns Seconds; `undefined` if there is none, or if it is not a whole number.
+ * @throws TypeError: `res` is not a response.
  * @see Django 6.1, `django.utils.cache.get_max_age`
  */
 export function getMaxAge(res: HeadersOfResponse): number | undefined {
@@ -106,7 +104,7 @@ export function getMaxAge(res: HeadersOfResponse): number | undefined {
 /**
  * Whether a response's `Vary` names a header, in any case. `*` names only itself.
  *
- * @throws TypeError: `name` is no text, or what was given is no response.
+ * @throws TypeError: `name` is not a text, or `res` is not a response.
  * @see Django 6.1, `django.utils.cache.has_vary_header`
  */
 export function hasVaryHeader(res: HeadersOfResponse, name: string): boolean {
@@ -127,15 +125,15 @@ export function checkResponse(caller: string, res: unknown): void {
 }
 
 /**
- * A middleware that adds directives to the `Cache-Control` of responses from the layers inside of it.
+ * Creates a middleware that adds directives to the `Cache-Control` of responses from the layers inside it.
  *
  * @param directives - In camel case; see {@link CacheControlDirectives}.
- * @returns Adds to what the handler has set, just before the headers are sent. A cache around it obeys the
- *   result.
- * @throws TypeError: no directive has such a name, or it cannot have such a value.
- * @remarks To a response with status 400 or more only restricting directives are added, since an error is not
- *   to be kept for as long as a page. In Django an exception passes by the decorator; Express
- *   does not say whether an error handler answers.
+ * @returns A middleware. It adds to what the handler has set, just before the headers are sent. A cache
+ *   around it obeys the result.
+ * @throws TypeError: a directive is unknown or has an invalid value.
+ * @remarks A response with status 400 or more gets only restricting directives, so that an error is not kept
+ *   for as long as a page. In Django an exception bypasses the decorator; Express does not say whether an
+ *   error handler answers.
  * @see Django 6.1, `django.views.decorators.cache.cache_control`
  */
 export function cacheControl(directives: CacheControlDirectives): Middleware {
@@ -177,7 +175,8 @@ function isRestriction({ name, value }: NewDirective): boolean {
 }
 
 /**
- * A middleware that keeps responses from the layers inside of it out of every cache, including one around it.
+ * Creates a middleware that keeps responses from the layers inside it out of every cache, including one
+ * around it.
  *
  * @see Django 6.1, `django.views.decorators.cache.never_cache`
  * @see {@link addNeverCacheHeaders}
@@ -192,10 +191,10 @@ export function neverCache(...given: readonly unknown[]): Middleware {
 }
 
 /**
- * A middleware that adds names to the `Vary` of responses from the layers inside of it. A cache around it
- * keeps a page for each combination of values of these headers.
+ * Creates a middleware that adds names to the `Vary` of responses from the layers inside it. A cache around
+ * it keeps a page for each combination of values of these headers.
  *
- * @throws TypeError: no name was given, or something is no name of a header.
+ * @throws TypeError: there is no name, or one is not the name of a header.
  * @see Django 6.1, `django.views.decorators.vary.vary_on_headers`
  */
 export function varyOnHeaders(...names: readonly string[]): Middleware {
@@ -210,8 +209,8 @@ export function varyOnHeaders(...names: readonly string[]): Middleware {
 }
 
 /**
- * A middleware that adds `Cookie` to the `Vary` of responses from the layers inside of it, so that a cache
- * around it keeps separate pages for each visitor.
+ * Creates a middleware that adds `Cookie` to the `Vary` of responses from the layers inside it, so that a
+ * cache around it keeps separate pages for each visitor.
  *
  * @see Django 6.1, `django.views.decorators.vary.vary_on_cookie`
  */

@@ -3,15 +3,18 @@ import { checkEachOption, checkOption, isBoolean, isText, must } from './option-
 /** Options of `invalidate`. */
 export interface InvalidateOptions {
   /**
-   * Only the variant of requests with these headers; those that are left out are absent. Default:
-   * every variant.
+   * The headers of one variant, to drop that variant alone. Headers that you omit are absent. Default: every
+   * variant.
    */
   readonly vary?: Readonly<Record<string, string>> | undefined
   /** With `vary`: the language that is part of the key. */
   readonly language?: string | undefined
   /** With `vary`: the time zone that is part of the key. */
   readonly timeZone?: string | undefined
-  /** Whether it may be sent later while the cache is down, see `Cache.invalidateTags`. Default `false`. */
+  /**
+   * Whether the invalidation may be sent later if the cache is down, see `Cache.invalidateTags`. Default
+   * `false`.
+   */
   readonly later?: boolean | undefined
 }
 

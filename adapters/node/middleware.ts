@@ -3,8 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 /**
  * A middleware for Express, or for any framework that calls it with these three arguments.
  *
- * @remarks Typed by Node's classes and not as Express' `RequestHandler`, which would make TypeScript forget the
- *   names of the route's parameters in the handler that follows.
+ * @remarks It has the types of Node's classes and not Express' `RequestHandler`. The latter would make
+ *   TypeScript forget the names of the route's parameters in the handler that follows.
  */
 export type Middleware = (
   req: IncomingMessage,

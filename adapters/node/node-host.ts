@@ -4,7 +4,7 @@ import type { Host } from './host.js'
 import { checkOption, must } from './option-checks.js'
 import { warnOfFault } from './warnings.js'
 
-/** From which addresses `X-Forwarded-Host` and `X-Forwarded-Proto` are believed. */
+/** The addresses whose `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted. */
 export type TrustProxy = boolean | ((address: string | undefined) => boolean)
 
 /**

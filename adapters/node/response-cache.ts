@@ -17,7 +17,7 @@ import { Site } from './site.js'
 /** A request of `node:http`, `node:https` or the compatibility API of `node:http2`. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest
 
-/** Its response. */
+/** A response of `node:http`, `node:https` or the compatibility API of `node:http2`. */
 export type NodeResponse = ServerResponse | Http2ServerResponse
 
 /** Options of {@link responseCache}. */
@@ -26,9 +26,9 @@ export interface ResponseCacheOptions<A extends string = string> extends CommonO
   A
 > {
   /**
-   * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, which become part of every key. A
-   * function is given the address of the other end of the connection. Default `false`, since clients may
-   * send these headers too.
+   * Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted; they become part of every key. A function
+   * receives the address of the other end of the connection. Default `false`, since clients may send these
+   * headers too.
    */
   readonly trustProxy?: TrustProxy | undefined
 }
@@ -40,31 +40,31 @@ export interface HandlerOptions<A extends string = string> extends PageOptions<
   A
 > {
   /**
-   * How many seconds the pages of this handler are stored, whatever their `max-age`; later caches are told
-   * the shorter of the two. `null`: without end. Zero or less: not at all. Default: as `seconds` of
-   * `responseCache` says.
+   * How many seconds the pages of this handler are stored, whatever their `max-age`. The response tells later
+   * caches the shorter of the two. `null`: for ever. Zero or less: not at all. Default: `seconds` of
+   * `responseCache`.
    */
   readonly seconds?: number | null | undefined
 }
 
 /**
- * A cache of whole responses, made by {@link responseCache}.
+ * A cache of whole responses, created by {@link responseCache}.
  *
- * @typeParam A - The aliases that there are.
+ * @typeParam A - The configured aliases.
  */
 export interface ResponseCache<A extends string = string> {
   /**
-   * Puts the cache in front of a handler: answers GET and HEAD from it; otherwise lets the handler answer, and
-   * stores the response if it may be given to others.
+   * Puts the cache in front of a handler. GET and HEAD are answered from the cache. Otherwise the handler
+   * answers, and the response is stored if it may be served to others.
    *
    * @param inner - A handler for requests of `node:http`, `node:https` or the compatibility API of
-   *   `node:http2`; it may return a promise.
-   * @returns A handler for `createServer`, for Fastify's `serverFactory`, or to be called by another handler. It
-   *   returns and throws what `inner` does. Where it has to wait for the cache it returns a promise, which
-   *   settles as `inner` ends, or resolves when the response is closed.
-   * @throws TypeError: `inner` is no function, or an option is unknown or of the wrong kind.
+   *   `node:http2`. It may return a promise.
+   * @returns A handler for `createServer`, for Fastify's `serverFactory`, or for another handler to call. It
+   *   returns and throws what `inner` does. If it has to wait for the cache, it returns a promise. The
+   *   promise settles as `inner` does, or resolves when the response is closed.
+   * @throws TypeError: `inner` is not a function, or an option is unknown or of the wrong kind.
    * @throws InvalidCacheBackendError: no cache has the alias.
-   * @remarks Nothing is stored of what is sent after `inner` threw or rejected.
+   * @remarks Nothing that is sent after `inner` threw or rejected is stored.
    * @see RFC 9111; Django, `CacheMiddleware`, `cache_page`
    */
   handler<Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(
@@ -72,25 +72,27 @@ export interface ResponseCache<A extends string = string> {
     options?: HandlerOptions<A>,
   ): (req: Req, res: Res) => unknown
   /**
-   * Drops every stored variant of a URL, and responses of handlers that are running.
+   * Drops every stored variant of a URL, and the responses of handlers that are running.
    *
-   * @param url - Absolute, as clients send it: two spellings are two pages. A part after `#` is ignored.
-   * @throws TypeError: not an absolute http or https URL, or an option is of the wrong kind.
+   * @param url - An absolute URL, as clients send it: two spellings are two pages. A part after `#` is
+   *   ignored.
+   * @throws TypeError: `url` is not an absolute http or https URL, or an option is of the wrong kind.
    * @throws CacheBackendError: a cache failed; the pages may still be there.
-   * @remarks Reaches every cache and key prefix that handlers made here store in.
+   * @remarks It reaches every cache and key prefix that the handlers of this `ResponseCache` store in.
    */
   invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
   /**
-   * What {@link invalidate} would drop, as far as this process knows: the pages that it stored itself, and remembers.
+   * Returns what {@link invalidate} would drop, as far as this process knows: the pages that this process
+   * stored and remembers.
    *
-   * @throws TypeError: not an absolute http or https URL.
+   * @throws TypeError: `url` is not an absolute http or https URL.
    */
   explain(url: string | URL): Dependents
   /**
-   * The key of the page that a request gets, if its URL has pages.
+   * Returns the key of the page that a request gets, if its URL has pages.
    *
-   * @returns `undefined` if no response of the URL is stored or learned of, or if the cache has
-   *   nothing to do with such a request. For HEAD it is that of GET's page.
+   * @returns `undefined` if no response of the URL is stored or learned, or if the cache does not handle such
+   *   a request. HEAD has the key of GET's page.
    * @throws CacheBackendError: the cache failed.
    * @see Django, `get_cache_key`
    */

@@ -29,19 +29,19 @@ import { Templates } from './templates.js'
 
 /** Options of {@link NunjucksCache.renderStringAsync}. */
 export interface RenderStringOptions {
-  /** The template's name in messages, and what relative names start from. */
+  /** The template's name in messages, and the base of relative names. */
   readonly path?: string | undefined
 }
 
 export type { AdapterOptions } from '../../src/fragment/options.js'
 
-/** What {@link registerCache} gives. */
+/** What {@link registerCache} returns. */
 export interface NunjucksCache extends HoleEngine {
   readonly name: 'nunjucks'
 
   /**
-   * What fills the nocache blocks of stored fragments and pages where no cache tag is around: for the
-   * option `holes` of `responseCache`, and of `FragmentCache`'s `render`.
+   * Fills the nocache blocks of stored fragments and pages that have no cache tag around them: for the option
+   * `holes` of `responseCache`, and of `FragmentCache`'s `render`.
    *
    * @param context - The variables that the blocks see.
    */
@@ -50,17 +50,17 @@ export interface NunjucksCache extends HoleEngine {
   /**
    * Renders a template over any cache.
    *
-   * @param template - Its name, or a `Template` of the environment.
-   * @param context - What the template sees.
+   * @param template - The name of a template, or a `Template` of the environment.
+   * @param context - The template's context.
    * @returns The text.
-   * @throws CacheTagError: a cache tag is written wrongly or was given a value it cannot use.
-   * @throws What the template throws, in the engine's words.
-   * @remarks Over an asynchronous cache the body of a fragment runs after the rest of its template.
-   *   All fragments of a level are read in one round trip per cache and written in another.
+   * @throws CacheTagError: a cache tag has a syntax error or a value that it cannot use.
+   * @throws What the template throws, as the engine reports it.
+   * @remarks Over an asynchronous cache the body of a fragment runs after the rest of its template. All
+   *   fragments of a level are read in one round trip per cache and written in another.
    */
   renderAsync(template: string | Template, context?: object): Promise<string>
 
-  /** As {@link renderAsync}, for a template's source. */
+  /** Works like {@link renderAsync}, for a template's source. */
   renderStringAsync(
     source: string,
     context?: object,
@@ -83,18 +83,18 @@ const TAGS = ['cache', 'endcache', 'nocache', 'endnocache']
  *
  *     {% cache 500 sidebar request.user.username|lower using="local" %} ... {% endcache %}
  *
- * What stands between `nocache` and `endnocache` inside is rendered again on every hit.
+ * The content between `nocache` and `endnocache` inside it is rendered again on every hit.
  *
- * @param env - The environment, which is changed: its templates are rendered over any cache wherever
- *   a callback is given, as Express does. Others are left alone.
+ * @param env - The environment. It is changed: its templates are rendered over any cache whenever there is a
+ *   callback, as in Express. Other environments do not change.
  * @param caches - Caches, or a `FragmentCache` made from them.
- * @param options - Left out: those of the `FragmentCache`, if that is given.
- * @returns `renderAsync` and `renderStringAsync`, and `holes`. Over a cache that answers at once (local memory)
- *   templates may be rendered as ever.
- * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: there is no `env`, as without the engine.
- * @throws TypeError: `env` is no environment, has another tag `cache` or `nocache`, or was registered
- *   with other caches or options; `caches` are none; or an option is unknown or neither true nor false.
- *   With the same caches and options, the same functions are returned.
+ * @param options - Default: those of the `FragmentCache`, if you pass one.
+ * @returns `renderAsync`, `renderStringAsync` and `holes`. Over a cache that answers at once (local memory)
+ *   you can render templates as usual. With the same caches and options, the same functions are returned.
+ * @throws FragcacheError `FRAGCACHE_MISSING_PEER`: `env` is missing because the engine is not installed.
+ * @throws TypeError: `env` is not an environment, has another tag `cache` or `nocache`, or was registered
+ *   with other caches or options; `caches` is neither of these; or an option is unknown or neither true nor
+ *   false.
  */
 export function registerCache(
   env: Environment,

@@ -17,7 +17,7 @@ export function eachCache(caller: string, caches: unknown): readonly Cache[] {
   )
 }
 
-/** What tests take: all caches, or one of them. */
+/** What the test helpers accept: all caches, or one of them. */
 export type TestedCaches = Caches | Cache
 
 /** How a cache is called in messages. */

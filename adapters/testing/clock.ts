@@ -5,22 +5,23 @@ import { chain } from '../../src/maybe-promise.js'
 import type { Deadline } from '../../src/timeout.js'
 import { eachCache, type TestedCaches } from './caches.js'
 
-/** Moves the time of all caches of this process. It is had by {@link useTestClock}. */
+/** Moves the time of all caches of this process. {@link useTestClock} returns it. */
 export interface TestClock {
-  /** What time it is for the caches: milliseconds since the epoch. */
+  /** The current time of the caches, in milliseconds since the epoch. */
   readonly nowMs: number
   /**
-   * Lets time pass, for the caches alone: what has ended by then is gone, what is served has its age.
+   * Lets time pass, for the caches alone. Entries that have expired by then are gone, and entries that are
+   * served have aged.
    *
-   * @param seconds - Zero: the stores take over what fake timers have made of `Date.now`.
-   * @throws TypeError: no finite number of at least 0.
+   * @param seconds - Zero: the stores adopt the time that fake timers have set in `Date.now`.
+   * @throws TypeError: `seconds` is not a finite number of at least 0.
    * @throws CacheBackendError: a store failed.
    */
   readonly advance: (seconds: number) => Promise<void>
   /**
-   * Puts the time back, and removes what was stored while it was moved: that would live too long.
+   * Restores the time, and removes what was stored while it was moved, since that would live too long.
    *
-   * @throws CacheBackendError: a store failed; the time is put back all the same.
+   * @throws CacheBackendError: a store failed. The time is restored all the same.
    */
   readonly restore: () => Promise<void>
 }
@@ -31,14 +32,15 @@ const BATCH = 500
 let isInUse = false
 
 /**
- * Takes hold of the time of the caches of this process. It goes on as before, until it is moved.
+ * Takes control of the time of the caches in this process. Time goes on as before until you move it.
  *
- * `Date.now`, timers and dates of the site stay what they are; fake timers may be used besides, and both add up.
+ * `Date.now`, timers and dates of the site do not change. You can use fake timers as well; both add up.
  *
- * @param caches - Those whose entries are to end. Where the store itself ends them, as Redis and Memcached do, the
- *   end of each entry is moved that was stored through these caches since.
- * @throws Error: another one was not restored.
- * @throws TypeError: neither a `Caches` nor a cache.
+ * @param caches - The caches whose entries should expire. If the store itself expires entries, as Redis and
+ *   Memcached do, the clock moves the deadline of each entry that was stored through these caches since this
+ *   call.
+ * @throws Error: another test clock was not restored.
+ * @throws TypeError: `caches` is neither a `Caches` nor a cache.
  */
 export function useTestClock(caches: TestedCaches): TestClock {
   const watched = eachCache('useTestClock', caches).map((cache) => new WatchedCache(coreOf(cache)))

@@ -10,7 +10,9 @@ import { eachCache, nameOfCache, type TestedCaches } from './caches.js'
 
 /** Options of {@link expectDropped}. */
 export interface DroppedOptions {
-  /** Whether it is enough that what has the tag is stale, and may be served once more. Default `false`. */
+  /**
+   * Whether it is enough that entries with the tag are stale, and may be served once more. Default `false`.
+   */
   readonly soft?: boolean | undefined
 }
 
@@ -28,16 +30,17 @@ const PROBE_SECONDS = 3600
 const LATE_READS = 50
 
 /**
- * Runs what changes data, and fails unless every entry with a tag is gone from the caches once that has ended.
+ * Runs an action that changes data, and fails unless every entry with a tag is gone from the caches when the
+ * action has ended.
  *
- * An entry with the tag is stored in each of the caches before, and looked for after: so it holds for every store,
- * whether the tag was invalidated in this process or another, and for `clear` too.
+ * It stores an entry with the tag in each of the caches before the action, and looks for it afterwards. So it
+ * works for every store, for `clear`, and whether this process or another invalidates the tag.
  *
- * @param tags - One tag or several, of which each is to be dropped.
- * @param action - What the site does, such as to save a product.
+ * @param tags - One or several tags. Each must be dropped.
+ * @param action - What the site does, such as saving a product.
  * @returns What `action` returned.
- * @throws AssertionError: what has a tag is still served from a cache, or was dropped only after the promise of
- *   `action` had resolved.
+ * @throws AssertionError: an entry with a tag is still served from a cache, or was dropped only after the
+ *   promise of `action` had resolved.
  * @throws What `action` throws.
  */
 export async function expectDropped<T>(

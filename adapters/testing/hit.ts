@@ -4,12 +4,12 @@ import { OWN_NAME, readCacheStatus, type Handled } from './cache-status.js'
 import { headerIn, type AnyResponse } from './response.js'
 
 /**
- * Fails unless a response came from the cache, and says why it did not.
+ * Fails unless a response came from the cache. The message says why it did not.
  *
- * @param res - Of any client or server, see {@link AnyResponse}.
- * @throws AssertionError: it has no `Cache-Status`, or that says no `hit`. A page that was served past its time is a
- *   hit too.
- * @throws TypeError: it is no response, or the promise of one.
+ * @param res - A response of any client or server, see {@link AnyResponse}.
+ * @throws AssertionError: it has no `Cache-Status`, or that says no `hit`. A page that was served past its
+ *   time is a hit too.
+ * @throws TypeError: `res` is neither a response nor a promise of one.
  * @see RFC 9211, The Cache-Status HTTP Response Header Field
  */
 export function expectHit(res: AnyResponse): void {
@@ -24,11 +24,11 @@ export function expectHit(res: AnyResponse): void {
 }
 
 /**
- * Fails unless the handler answered, and not the cache: whether what it answered is stored or not.
+ * Fails unless the handler answered instead of the cache, whether its response is stored or not.
  *
- * @param res - Of any client or server, see {@link AnyResponse}.
+ * @param res - A response of any client or server, see {@link AnyResponse}.
  * @throws AssertionError: it has no `Cache-Status`, or that says `hit`.
- * @throws TypeError: it is no response, or the promise of one.
+ * @throws TypeError: `res` is neither a response nor a promise of one.
  */
 export function expectMiss(res: AnyResponse): void {
   const handled = handledIn('expectMiss', res, expectMiss)

@@ -1,16 +1,16 @@
 import { show } from '../../src/errors.js'
 
 /**
- * A response, of whatever client or server: of `fetch`, supertest, axios, got, Fastify's and light-my-request's
- * `inject`, Playwright, or `node:http` on either side.
+ * A response of any client or server: of `fetch`, supertest, axios, got, `inject` of Fastify and
+ * light-my-request, Playwright, or `node:http` on either side.
  */
 export type AnyResponse =
   | {
-      /** The header fields by their names, a `Headers` object, or a function that gives them. */
+      /** The header fields by name, a `Headers` object, or a function that returns them. */
       readonly headers: object
     }
   | {
-      /** As that of a `ServerResponse`. */
+      /** Like `getHeader` of a `ServerResponse`. */
       readonly getHeader: (name: string) => unknown
     }
 

@@ -12,11 +12,11 @@ import { OpenSite, type TestedSite, type Visit } from './visits.js'
 /** Options of {@link sameForAll}. */
 export interface SameForAllOptions {
   /**
-   * The caches of the site, which are cleared again and again. Left out: only the texts are looked for that visitors
-   * name as their `own`.
+   * The caches of the site. They are cleared repeatedly. Default: none; then only the texts that visitors
+   * name as their `own` are looked for.
    */
   readonly caches?: TestedCaches | undefined
-  /** What is left out of every page before pages are compared, as what is chosen by chance. */
+  /** Parts to remove from every page before pages are compared, such as random content. */
   readonly ignore?: RegExp | readonly RegExp[] | undefined
 }
 
@@ -28,18 +28,20 @@ const MORE_RENDERS = 3
 const MOST_VISITS = 10
 
 /**
- * Requests pages as several visitors, with empty caches and with what the others left there, and fails if anybody gets
- * what is not theirs: from a page that is kept, a fragment, or a value.
+ * Requests pages as several visitors, both with empty caches and with what the others left there. It fails if
+ * anybody gets what is not theirs: from a stored page, a fragment, or a value.
  *
- * With empty caches everybody gets what is truly theirs. Then each is the first once, and what the others get
- * after that must be the same. Places that differ from one render to the next by themselves are left out: times,
- * what is chosen by chance; of CSRF tokens and nonces it fails where two visitors get the same one.
+ * With empty caches all visitors get what is truly theirs. Then each of them is the first once, and what the
+ * others get after that must be the same. Places that differ between any two renders, such as times and
+ * random content, are left out. CSRF tokens and nonces fail if two visitors get the same one.
  *
- * @param app - An Express app or a listener of `node:http`, a server, or the URL where one listens.
- * @param paths - One or several, each with its query.
- * @param visitors - At least two, by their names or as a list.
- * @throws AssertionError: a visitor gets something else than with empty caches, another's `own` text, or not their own.
- * @throws TypeError: an argument is none of these; or neither `caches` nor `own` is there to tell anything by.
+ * @param app - An Express app or a listener of `node:http`, a server, or the URL of a running one.
+ * @param paths - One or several paths, each with its query.
+ * @param visitors - At least two visitors, by name or as a list.
+ * @throws AssertionError: a visitor gets something else than with empty caches, another visitor's `own` text,
+ *   or not their own.
+ * @throws TypeError: an argument is none of these; or there is neither `caches` nor `own` to detect anything
+ *   with.
  */
 export async function sameForAll(
   app: TestedSite,

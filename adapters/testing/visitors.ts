@@ -1,17 +1,17 @@
 import { checkOptions } from '../../src/cache-options.js'
 import { show } from '../../src/errors.js'
 
-/** Who requests a page: by what the request says. */
+/** A visitor, identified by the content of the requests. */
 export interface TestVisitor {
   /** The `Cookie` header, such as `'sid=…'`. */
   readonly cookie?: string | undefined
-  /** Other request headers. */
+  /** Further request headers. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Texts that this visitor's pages show, and nobody else's, such as a name: one or several. */
+  /** One or several texts that only this visitor's pages show, such as a name. */
   readonly own?: string | readonly string[] | undefined
 }
 
-/** Visitors by their names, for messages; in a list they are counted. */
+/** Visitors by name, for messages. In a list they are numbered. */
 export type Visitors = Readonly<Record<string, TestVisitor>> | readonly TestVisitor[]
 
 /** A visitor whose settings were checked. */

@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net'
 import { show } from '../../src/errors.js'
 import type { FragmentMessage } from '../../src/observe/channels.js'
 
-/** A site: an Express app or another listener of `node:http`, a server, or where one listens already. */
+/**
+ * A site: an Express app or another listener of `node:http`, a server, or the URL of a running one.
+ */
 export type TestedSite =
   | ((req: IncomingMessage, res: ServerResponse) => unknown)
   | http.Server

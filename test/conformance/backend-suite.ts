@@ -40,13 +40,13 @@ const VARIANTS: Readonly<Record<VariantName, Fixture['variant']>> = {
 const ALL_VARIANTS = Object.keys(VARIANTS) as VariantName[]
 
 /**
- * Defines the tests that every backend has to pass: the whole low-level API, as its documentation
- * promises it, once for each way of making keys.
+ * Defines the tests that every backend has to pass: the whole low-level API as documented, once for each way
+ * of making keys.
  *
- * @param name - What the tests are called, usually the class.
- * @param backend - How to make caches over one empty store, and where the backend differs.
- * @param runner - `describe` and `it` of the test runner. Left out: the global ones, as jest has
- *   them, else those of `node:test`.
+ * @param name - The title of the tests, usually the name of the class.
+ * @param backend - How to create caches over one empty store, and where the backend differs.
+ * @param runner - `describe` and `it` of the test runner. Default: the global ones, as jest has them, else
+ *   those of `node:test`.
  * @throws TypeError: a declared difference has no reason.
  * @example
  * import { describe, it } from 'vitest'

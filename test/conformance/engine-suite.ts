@@ -23,13 +23,13 @@ interface Way {
 }
 
 /**
- * Defines the tests that the cache tag of every template engine has to pass, once for each way to render
- * and each store.
+ * Defines the tests that the cache tag of every template engine has to pass, once for each way to render and
+ * each store.
  *
- * @param name - What the tests are called, usually the engine.
- * @param engine - How it is set up, how it spells things, and where it differs.
- * @param runner - `describe` and `it` of the test runner. Left out: the global ones, as jest has
- *   them, else those of `node:test`.
+ * @param name - The title of the tests, usually the name of the engine.
+ * @param engine - How to set it up, how it writes things, and where it differs.
+ * @param runner - `describe` and `it` of the test runner. Default: the global ones, as jest has them, else
+ *   those of `node:test`.
  * @throws TypeError: a declared difference has no reason.
  */
 export function testEngine(

@@ -1,8 +1,8 @@
 /** `describe` and `it` as vitest, jest, mocha and `node:test` have them. */
 export interface TestRunner {
-  /** As that of `node:test`. */
+  /** Like `describe` of `node:test`. */
   readonly describe: (name: string, body: () => void) => void
-  /** As that of `node:test`. */
+  /** Like `it` of `node:test`. */
   readonly it: (name: string, body: () => Promise<void>) => void
 }
 

@@ -4,31 +4,33 @@ import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
 import type { Authorize } from '../options.js'
 
-/** Where the overlay's bar stands. */
+/** The position of the overlay's bar. */
 export type OverlayPosition = 'bottom-right' | 'bottom-left' | 'top-right' | 'top-left'
 
 /** Options of `overlay`. */
 export interface OverlayOptions {
-  /** The corner of the window that the bar stands in. Default: `bottom-right`. */
+  /** The corner of the window that holds the bar. Default: `bottom-right`. */
   readonly position?: OverlayPosition | undefined
   /**
-   * Who sees the overlay and may invalidate by it: whoever it returns `true` for, or a promise of it. An
-   * error is a refusal. All others get the page as it is.
+   * Decides who sees the overlay and may use it to invalidate. It returns `true`, or a promise of `true`, to
+   * allow the request. An error is a refusal. Everybody else gets the page unchanged.
    *
-   * Without it only requests from this machine, made to `localhost` and over no proxy.
+   * Without this option only requests from this machine are allowed, made to `localhost` and over no proxy.
    */
   // A method, so that a function that takes Express' own request fits.
   authorize?(req: IncomingMessage): boolean | Promise<boolean>
   /** The path that the overlay's buttons post to. Default: `/__fragcache/overlay`. */
   readonly path?: string | undefined
   /**
-   * The address by which your editor opens a file, with `{path}` and `{line}` in it; `false`: no links to templates.
-   * Default: `vscode://file/{path}:{line}`.
+   * The URL that opens a file in your editor, containing `{path}` and `{line}`; `false`: no links to
+   * templates. Default: `vscode://file/{path}:{line}`.
    */
   readonly editor?: string | false | undefined
-  /** The folders of your templates, to find their files by name. Default: the setting `views` of Express. */
+  /**
+   * The folders of your templates, to find files by name. Default: the setting `views` of Express.
+   */
   readonly views?: string | readonly string[] | undefined
-  /** Where the inspector of the same caches is, such as `/__cache`. Default: there are no links to it. */
+  /** The path of the inspector for the same caches, such as `/__cache`. Default: no links to it. */
   readonly inspector?: string | undefined
 }
 

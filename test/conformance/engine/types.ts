@@ -1,31 +1,31 @@
 import type { AdapterOptions } from '../../../src/engine.js'
 import type { Cache, Caches, HoleRenderer } from '../../../src/index.js'
 
-/** How an engine spells what the cases are made of. */
+/** How an engine writes the parts of the test templates. */
 export interface EngineSyntax {
-  /** What puts out a variable, such as `user.name`. */
+  /** Template code that outputs a variable, such as `user.name`. */
   readonly show: (path: string) => string
   /** A variable as an argument of the tag. */
   readonly value: (path: string) => string
   /**
    * A cache tag around a body.
    *
-   * @param args - Its arguments as one writes them: `500 "sidebar" user.name using="local"`.
+   * @param args - Its arguments: `500 "sidebar" user.name using="local"`.
    */
   readonly cache: (args: string, body: string) => string
-  /** A loop over a list of the context, with the name of its variable. */
+  /** A loop over a list in the context, with the name of its variable. */
   readonly each: (list: string, item: string, body: string) => string
-  /** What renders another template in the same context. */
+  /** Template code that renders another template in the same context. */
   readonly include: (template: string) => string
   /**
    * A nocache block.
    *
-   * @param names - As one writes them: `id=item.id`, or nothing.
+   * @param names - Its named values, such as `id=item.id`, or nothing.
    */
   readonly nocache?: ((names: string, body: string) => string) | undefined
 }
 
-/** What an engine is set up with. */
+/** The configuration of an engine. */
 export interface EngineSetup {
   readonly caches: Caches
   readonly templates: Readonly<Record<string, string>>
@@ -33,29 +33,31 @@ export interface EngineSetup {
   readonly options: AdapterOptions
 }
 
-/** An engine that is set up. */
+/** A configured engine. */
 export interface EngineInstance {
-  /** Renders a template at once. Left out: the engine cannot. */
+  /** Renders a template at once. Omitted: the engine cannot. */
   readonly render?: ((template: string, context: object) => string) | undefined
-  /** Renders a template over any cache. Left out: the engine cannot. */
+  /** Renders a template over any cache. Omitted: the engine cannot. */
   readonly renderAsync?: ((template: string, context: object) => Promise<string>) | undefined
-  /** Fills nocache blocks where no cache tag is around. */
+  /** Fills nocache blocks that have no cache tag around them. */
   readonly holes?: ((context: object) => HoleRenderer) | undefined
 }
 
-/** Where an engine cannot do what others do. Each is declared with its reason, which is told. */
+/**
+ * What an engine cannot do although others can. Declare each difference with its reason, which is shown.
+ */
 export interface EngineDifferences {
   /** Templates are rendered asynchronously only. */
   readonly noSync?: string | undefined
   /** Templates are rendered over caches that answer at once only. */
   readonly noAsync?: string | undefined
-  /** Each fragment is looked up by itself: a level costs more than one round trip. */
+  /** Each fragment is looked up on its own: a level costs more than one round trip. */
   readonly oneByOne?: string | undefined
   /** The tag takes no commas between its arguments. */
   readonly noCommas?: string | undefined
-  /** The name of a fragment has to stand in quotes. */
+  /** The name of a fragment has to be in quotes. */
   readonly quotedNames?: string | undefined
-  /** A fault in how a tag is written is the engine's own and tells nothing of the tag. */
+  /** The engine reports syntax errors of a tag itself, without information about the tag. */
   readonly ownSyntaxErrors?: string | undefined
   /** Keys have no digest of the template's source. */
   readonly noDigest?: string | undefined
@@ -66,10 +68,10 @@ export interface EngineDifferences {
 /** An engine as the suite sees it. */
 export interface EngineUnderTest {
   readonly syntax: EngineSyntax
-  /** Makes an engine with the tag. Called anew for each setup; it may not share anything. */
+  /** Creates an engine with the tag. Called for each setup; engines must not share anything. */
   readonly create: (setup: EngineSetup) => EngineInstance | Promise<EngineInstance>
   /**
-   * More stores to run over, such as a server's, by name. Each call opens an empty one, which the suite
+   * Further stores to run over, such as a server's, by name. Each call opens an empty one, which the suite
    * closes. Local memory and an asynchronous store are always among them.
    */
   readonly stores?: Readonly<Record<string, () => Cache | Promise<Cache>>> | undefined
