@@ -13,25 +13,25 @@ import { checkTimeout, toDeadline, type Deadline, type Timeout } from './timeout
 
 /** Options of calls that name one or more keys. */
 export interface KeyOptions {
-  /** Default: the cache's version. */
+  /** Version of the keys. Default: the cache's version. */
   readonly version?: Version | undefined
 }
 
 /** Options of `get`. */
 export interface GetOptions<T = unknown> extends KeyOptions {
-  /** What a miss gives. Default `undefined`. */
+  /** The result of a miss. Default `undefined`. */
   readonly default?: T | undefined
 }
 
 /** Options of `touch`. */
 export interface TouchOptions extends KeyOptions {
-  /** Seconds. Omitted: the cache's default. `null`: never expires. Zero or less: not kept. */
+  /** Seconds. Default: the cache's timeout. `null`: never expires. Zero or less: not stored. */
   readonly timeout?: Timeout | undefined
 }
 
 /**
- * Options of calls that store. With `staleWhileRevalidate` or `staleIfError` the entry is kept that
- * much longer than its timeout, for a `getOrSet` with these options; to all other calls it is gone.
+ * Options of calls that store. With `staleWhileRevalidate` or `staleIfError` the entry is kept that much
+ * longer than its timeout, for a `getOrSet` with these options. For all other calls it is gone.
  */
 export interface SetOptions extends TouchOptions, StaleOptions {
   /** `invalidateTags` with any of them makes the entry a miss. */
@@ -41,43 +41,52 @@ export interface SetOptions extends TouchOptions, StaleOptions {
 /** Options of `getOrSet`. */
 export interface GetOrSetOptions extends SetOptions {
   /**
-   * One producer at a time in all processes that share the store; the others wait up to `wait` seconds
-   * (5) and then make it themselves. The lease of one who died ends after `lease` seconds (10). Default:
-   * the cache's setting, else `false`.
+   * Whether only one producer at a time runs in all processes that share the store. The others wait up to
+   * `wait` seconds (5) and then run their own. If a process dies, its lease ends after `lease` seconds (10).
+   * Default: the cache's setting, else `false`.
    */
   readonly lock?: boolean | LockOptions | undefined
   /**
-   * Entries remember what they cost and are made again a little ahead of their time, by chance, so that
-   * they never end under load. `true` is 1; more is earlier. Default: the cache's setting, else `false`.
+   * Whether entries are produced again shortly before they expire, at random and depending on how long they
+   * took to produce, so that they never expire under load. `true` is 1; a larger number is earlier. Default:
+   * the cache's setting, else `false`.
    *
    * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)
    */
   readonly earlyRefresh?: boolean | number | undefined
   /**
-   * For how many milliseconds it waits for its producer. Then it gives the old value, where `staleIfError` has
-   * left one, and otherwise rejects with `ProducerTimeoutError`; the producer goes on, and what it gives is stored.
-   * So long it also waits for another caller's producer in this process; then it looks again and, if need be,
-   * runs its own, or waits for a second one, and for no third: it rejects. `null`: without end. Default: the cache's
-   * setting, else without end for its own and 30,000 for another's.
+   * Milliseconds that the call waits for its producer. After that it returns the old value if `staleIfError`
+   * kept one, and otherwise rejects with `ProducerTimeoutError`. The producer goes on, and its result is
+   * stored.
+   *
+   * The call waits just as long for another caller's producer in this process. After that it looks again and,
+   * if need be, runs its own producer or waits for a second one. It does not wait for a third one: it
+   * rejects.
+   *
+   * `null`: no limit. Default: the cache's setting, else no limit for its own producer and 30,000 for another
+   * caller's.
    */
   readonly producerTimeoutMs?: number | null | undefined
-  /** Whether it lives no longer than anything it was made from. Default `false`. */
+  /** Whether the entry lives no longer than anything it was produced from. Default `false`. */
   readonly bubbleTimeout?: boolean | undefined
   /**
-   * Whether the call rejects where the store fails. Default `false`: the value is made, and not stored. The outage
-   * is reported all the same.
+   * Whether the call rejects if the store fails. Default `false`: the value is produced, and not stored. The
+   * outage is reported in either case.
    */
   readonly strict?: boolean | undefined
 }
 
 /** Options of `invalidateTags`. */
 export interface InvalidateOptions {
-  /** Makes entries stale instead of gone: who allows it is served them once more. Default `false`. */
+  /**
+   * Makes entries stale instead of gone: calls that allow stale entries may get them once more. Default
+   * `false`.
+   */
   readonly soft?: boolean | undefined
   /**
-   * Whether it may be sent later while the store is down: the call then resolves, nothing is read from the store in
-   * this process before it was told, and other processes are given what is invalidated until then. It is lost if the
-   * process ends first. Default `false`: the call rejects.
+   * Whether the invalidation may be sent later if the store is down. The call then resolves, this process
+   * reads nothing from the store before the invalidation was sent, and other processes get the invalidated
+   * entries until then. It is lost if the process ends first. Default `false`: the call rejects.
    */
   readonly later?: boolean | undefined
 }

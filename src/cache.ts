@@ -40,37 +40,37 @@ import { checkStored, dependOnFound, isOfInterest, lookUpUnguarded, Values } fro
 /**
  * A cache: Django's low-level API over one store.
  *
- * Every method but {@link getOrSet} rejects with `CacheBackendError` when the store fails, unless `ignoreErrors`
- * is set: then it answers as for an empty cache. Keys that are empty or no text, timeouts that are neither
- * a finite number nor `null`, and unknown options are a `TypeError`.
+ * Every method but {@link getOrSet} rejects with `CacheBackendError` when the store fails. With
+ * `ignoreErrors` it answers as for an empty cache instead. A `TypeError` reports keys that are empty or not
+ * text, timeouts that are neither a finite number nor `null`, and unknown options.
  *
- * A backend of one's own extends it, and is a {@link CacheStore} or hands one over. It may have any other
- * members: none is taken for a part of the cache.
+ * Your own backend extends this class, and implements {@link CacheStore} or passes one to the constructor. It
+ * may have any other members: none is taken for a part of the cache.
  *
  * @see Django, "The low-level cache API"
  */
 export abstract class Cache {
-  /** The name this cache has in its `Caches`; empty for a cache in none. */
+  /** The name of this cache in its `Caches`; empty if it is in none. */
   readonly alias: string = ''
 
   /** Whether the store answers synchronously, so that templates can be rendered synchronously. */
   readonly answersAtOnce: boolean = false
 
   /**
-   * Whether other processes read and write the same entries. Then what this process knows of its own
-   * changes is not all that happened.
+   * Whether other processes read and write the same entries. If so, there may be changes that this process
+   * does not know of.
    */
   readonly isShared: boolean = true
 
-  /** The settings with their defaults. */
+  /** The settings, including defaults. */
   readonly settings: ResolvedSettings
 
   readonly #core: CacheCore
   readonly #values: Values
 
   /**
-   * @param known - The names of settings and options that the backend takes besides the common ones.
-   * @param store - What keeps the entries. Left out: the cache itself, by methods of its class.
+   * @param known - The names of settings and options that the backend accepts besides the common ones.
+   * @param store - The store of the entries. Default: the cache itself, by methods of its class.
    * @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind, or a method is missing.
    */
   protected constructor(
@@ -85,9 +85,9 @@ export abstract class Cache {
   }
 
   /**
-   * Makes the stored key of a key.
+   * Returns the stored key of a key.
    *
-   * @throws TypeError: the key is no text or empty, or the version is none.
+   * @throws TypeError: the key is not text or is empty, or the version is invalid.
    */
   makeKey(key: string, version?: Version): string {
     return this.#core.makeKey(key, version)
@@ -96,8 +96,8 @@ export abstract class Cache {
   /**
    * Reads a value.
    *
-   * @returns The value, or `default` (else `undefined`) if there is no live entry. What type it has
-   *   is the caller's claim; it is not checked. It is never the object that was stored.
+   * @returns The value, or `default` (else `undefined`) if there is no live entry. The caller declares the
+   *   type; it is not checked. It is never the object that was stored.
    */
   get<T = unknown>(
     key: string,
@@ -132,10 +132,10 @@ export abstract class Cache {
   }
 
   /**
-   * Stores a value, replacing what was there.
+   * Stores a value and replaces the old one.
    *
-   * @throws TypeError: the value is `undefined` or holds a function, a symbol, a promise, or an instance of a class
-   *   that none of `options.types` stores.
+   * @throws TypeError: the value is `undefined` or contains a function, a symbol, a promise, or an instance
+   *   of a class that none of `options.types` stores.
    * @throws CacheBackendError `FRAGCACHE_VALUE_TOO_LARGE`: the old value is gone.
    * @remarks The tag versions are read before the value is written.
    */
@@ -151,9 +151,9 @@ export abstract class Cache {
   /**
    * Stores a value if there is no live entry under the key.
    *
-   * @returns `true` if it was absent and is now stored. With a timeout of zero or less: whether it
-   *   was absent.
-   * @remarks Atomic: of any number of callers, in any number of processes, one is told `true`.
+   * @returns `true` if there was none and the value is now stored. With a timeout of zero or less: whether
+   *   there was none.
+   * @remarks Atomic: of any number of callers, in any number of processes, one gets `true`.
    */
   async add<V>(
     key: string,
@@ -167,9 +167,9 @@ export abstract class Cache {
   /**
    * Gives a live entry a new deadline.
    *
-   * @param options.timeout - Seconds from now. Omitted: the cache's default. Zero or less: the entry
-   *   goes.
-   * @returns `true` if a live entry was found.
+   * @param options.timeout - Seconds from now. Default: the cache's timeout. Zero or less: the entry is
+   *   removed.
+   * @returns `true` if there was a live entry.
    */
   async touch(key: string, options: TouchOptions = {}): Promise<boolean> {
     checkOptions(options, TOUCH_OPTIONS)
@@ -180,12 +180,12 @@ export abstract class Cache {
   }
 
   /**
-   * Makes an entry stale from now on: a `getOrSet` with `staleWhileRevalidate` or `staleIfError` may
-   * still be served it, within these times and no longer than it would have lived; to all other calls it
-   * is gone. What is being made for the key is not kept.
+   * Makes an entry stale from now on. A `getOrSet` with `staleWhileRevalidate` or `staleIfError` may still
+   * return it, within these times and no longer than it would have lived. For all other calls it is gone. The
+   * result of a producer that is running for the key is not stored.
    *
-   * @returns `true` if it was there and fresh.
-   * @see Cache.delete, after which nobody is served it.
+   * @returns `true` if the entry was there and fresh.
+   * @see Cache.delete, after which no call returns it.
    */
   async expire(key: string, options: KeyOptions = {}): Promise<boolean> {
     checkOptions(options, KEY_OPTIONS)
@@ -210,7 +210,7 @@ export abstract class Cache {
     return this.#core.calls.run('delete', [key], remove, false, IF_DELETED)
   }
 
-  /** Whether there is a live entry; `null` is a value like any other. */
+  /** Whether there is a live entry. `null` is a value like any other. */
   async has(key: string, options: KeyOptions = {}): Promise<boolean> {
     checkOptions(options, KEY_OPTIONS)
     const storedKey = this.#core.checkedKey(key, options.version)
@@ -218,7 +218,7 @@ export abstract class Cache {
     return (await this.#core.calls.run('has', [key], lookup, undefined, IF_FOUND)) !== undefined
   }
 
-  /** Reads several values in one round trip. @returns The live ones, in the order asked. */
+  /** Reads several values in one round trip. @returns The live ones, in the order of the keys. */
   async getMany<T = unknown>(
     keys: Iterable<string>,
     options: KeyOptions = {},
@@ -230,8 +230,7 @@ export abstract class Cache {
    * Stores several values in one round trip.
    *
    * @param entries - A record, a `Map`, or pairs.
-   * @returns The keys that could not be stored; their old values are gone where the new ones were
-   *   too large.
+   * @returns The keys that could not be stored. If a new value was too large, the old value is gone.
    */
   async setMany<E extends GivenEntries<unknown>>(
     entries: E & StorableEntries<E>,
@@ -254,17 +253,20 @@ export abstract class Cache {
   }
 
   /**
-   * Reads a value, or makes and stores it.
+   * Reads a value, or produces and stores it.
    *
-   * @param valueOrProducer - The value, or a function that makes it and may decide how it is kept.
-   * @throws What the producer throws, to all who waited for it; then nothing is stored, and the next call tries again.
-   *   With `staleIfError` the old value is served instead, and the error told on `fragcache:refresh`.
-   * @throws ProducerTimeoutError: after `producerTimeoutMs`, and there is no old value.
-   * @throws CacheBackendError: with `strict`, the store failed. Otherwise the value is then made, and not stored.
-   * @remarks One producer at a time per stored key in this process, and with `lock` in all; each caller gets its own
-   *   copy. Tag versions are read before it runs, so an invalidation meanwhile wins; what it reads from caches, and
-   *   `dependOn`, adds its tags to the entry's. With `staleWhileRevalidate` and `earlyRefresh` it may run when
-   *   nobody waits for it any more: it must not use what ends with a request.
+   * @param valueOrProducer - The value, or a function that produces it and may decide how it is stored.
+   * @throws What the producer throws, for all callers that waited for it. Then nothing is stored, and the
+   *   next call tries again. With `staleIfError` the old value is returned instead, and the error is
+   *   published on `fragcache:refresh`.
+   * @throws ProducerTimeoutError: `producerTimeoutMs` has passed, and there is no old value.
+   * @throws CacheBackendError: with `strict`, the store failed. Otherwise the value is then produced, and not
+   *   stored.
+   * @remarks One producer runs at a time per stored key in this process, and with `lock` in all processes.
+   *   Each caller gets its own copy. Tag versions are read before the producer runs, so an invalidation
+   *   meanwhile wins. What the producer reads from caches, and `dependOn`, add their tags to the entry's.
+   *   With `staleWhileRevalidate` and `earlyRefresh` the producer may run when nobody waits for it any more:
+   *   it must not use what ends with a request.
    */
   getOrSet<T = unknown>(
     key: string,
@@ -278,8 +280,8 @@ export abstract class Cache {
    * Adds to a whole number.
    *
    * @returns The new number. The entry keeps its remaining time.
-   * @throws CacheKeyNotFoundError: no live entry.
-   * @throws TypeError: the entry, or `delta`, is no whole number.
+   * @throws CacheKeyNotFoundError: there is no live entry.
+   * @throws TypeError: the entry, or `delta`, is not a whole number.
    * @throws RangeError: the sum is beyond 2^53 - 1; the entry is unchanged.
    * @remarks Atomic.
    */
@@ -291,7 +293,7 @@ export abstract class Cache {
     return sum
   }
 
-  /** Subtracts from a whole number; otherwise as {@link incr}. */
+  /** Subtracts from a whole number. Otherwise works like {@link incr}. */
   async decr(key: string, delta = 1, options: KeyOptions = NO_OPTIONS): Promise<number> {
     checkDelta(delta)
     const counted = this.#values.count('decr', key, -delta, options)
@@ -301,17 +303,17 @@ export abstract class Cache {
   }
 
   /**
-   * Moves an entry to a higher version, keeping its remaining time and tags.
+   * Moves an entry to a higher version. The entry keeps its remaining time and tags.
    *
    * @returns The new version.
-   * @throws CacheKeyNotFoundError: no live entry.
-   * @throws TypeError: the version or `delta` is no whole number.
+   * @throws CacheKeyNotFoundError: there is no live entry.
+   * @throws TypeError: the version or `delta` is not a whole number.
    */
   async incrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
     return this.#move('incrVersion', key, delta, options)
   }
 
-  /** Moves an entry to a lower version; otherwise as {@link incrVersion}. */
+  /** Moves an entry to a lower version. Otherwise works like {@link incrVersion}. */
   async decrVersion(key: string, delta = 1, options: KeyOptions = {}): Promise<number> {
     checkDelta(delta)
     return this.#move('decrVersion', key, -delta, options)
@@ -342,9 +344,9 @@ export abstract class Cache {
   }
 
   /**
-   * Removes everything this cache could have written. Entries with another key prefix survive.
+   * Removes everything this cache could have written. Entries with another key prefix stay.
    *
-   * @see The documentation of each backend for how it tells its own entries from others'.
+   * @see The documentation of each backend for how it distinguishes its own entries from others.
    */
   async clear(): Promise<void> {
     const core = this.#core
@@ -355,24 +357,24 @@ export abstract class Cache {
   }
 
   /**
-   * Makes every entry stored with any of the tags a miss, also one whose producer is running.
+   * Makes every entry stored with any of the tags a miss, including one whose producer is running.
    *
-   * @param options.soft - Makes them stale from now on instead: who asks with `staleWhileRevalidate` or
-   *   `staleIfError` may be served them, within these times and no longer than they would have lived.
-   * @remarks Whatever the number of entries: over a shared store two round trips.
+   * @param options.soft - Makes the entries stale instead: calls with `staleWhileRevalidate` or
+   *   `staleIfError` may get them, within these times and no longer than the entries would have lived.
+   * @remarks It takes two round trips over a shared store, whatever the number of entries.
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
     await this.#core.invalidateStoredTags(checkTags(tags), toInvalidating(options))
   }
 
   /**
-   * Tells what is known of an entry, for who looks at the cache: what it is, what it depends on, how long
-   * it lives. Also of what may only be served stale.
+   * Describes an entry for inspection: what it is, what it depends on, and how long it lives. It also
+   * describes entries that may only be served stale.
    *
-   * @param key - As for `get`; the keys of fragments and pages are keys like any other.
+   * @param key - A key as for `get`. The keys of fragments and pages are keys like any other.
    * @returns `undefined`: there is no such entry, or it was invalidated.
-   * @remarks Neither a hit nor a miss. Of an entry that is written meanwhile it may tell some things as
-   *   they were before and others as they are after.
+   * @remarks It counts as neither a hit nor a miss. If the entry is written meanwhile, some fields may
+   *   describe it before and others after that.
    */
   async describe(key: string, options: KeyOptions = {}): Promise<EntryDescription | undefined> {
     checkOptions(options, KEY_OPTIONS)
@@ -384,7 +386,7 @@ export abstract class Cache {
   }
 
   /**
-   * The same cache, with keys and values of declared types: `cache.typed<{ visits: number }>()`.
+   * Returns the same cache, with declared types of keys and values: `cache.typed<{ visits: number }>()`.
    *
    * @typeParam S - An interface of keys and the types of their values.
    */
@@ -392,7 +394,7 @@ export abstract class Cache {
     return this as unknown as TypedCache<S>
   }
 
-  /** Lets go of connections and timers. A later call opens the cache again. */
+  /** Closes connections and stops timers. A later call opens the cache again. */
   async close(): Promise<void> {
     // A write after it would open the connection again.
     await releasesOver(this.#core)

@@ -1,28 +1,33 @@
 import type { CacheCore } from './backend/core.js'
 import type { Version } from './keys.js'
 
-/** What `Cache.describe` tells of an entry. */
+/** What `Cache.describe` returns for an entry. */
 export interface EntryDescription {
-  /** As the caller passed it. */
+  /** The key as the caller passed it. */
   readonly key: string
-  /** What the backend keeps it under. */
+  /** The key that the backend stores it under. */
   readonly storedKey: string
   readonly version: Version
-  /** The name the cache has in its `Caches`; empty for a cache in none. */
+  /** The name of the cache in its `Caches`; empty if it is in none. */
   readonly alias: string
-  /** A copy. Of a page it is what is kept of the response, head and body together. */
+  /**
+   * A copy of the value. For a page it is what is stored of the response, head and body together.
+   */
   readonly value: unknown
-  /** What `invalidateTags` makes it a miss by, as it was given. */
+  /** The tags that `invalidateTags` makes it a miss by, as the caller passed them. */
   readonly tags: readonly string[]
-  /** The fragments that it is, or that it holds: to invalidate one of them makes it a miss too. */
+  /** The fragments that it is, or contains. Invalidating one of them makes it a miss too. */
   readonly fragments: readonly string[]
-  /** When the store drops it: milliseconds since the epoch; `null`: never. */
+  /** When the store drops it, in milliseconds since the epoch; `null`: never. */
   readonly expiresAtMs: number | null
-  /** Until when it is served to all; after that only to who takes what is stale. `null`: never ends. */
+  /**
+   * Until when all calls get it, in milliseconds since the epoch. After that only calls that accept stale
+   * entries get it. `null`: no end.
+   */
   readonly freshUntilMs: number | null
-  /** Whether it is past that time, or was softly invalidated. */
+  /** Whether that time has passed, or the entry was softly invalidated. */
   readonly isStale: boolean
-  /** Bytes of what is stored for it, without its key; left out where that is not known. */
+  /** The stored size in bytes, without the key. Absent if unknown. */
   readonly bytes?: number
 }
 

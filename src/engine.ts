@@ -34,46 +34,52 @@ export { readArguments, readArgumentsAsync } from './fragment/read-arguments.js'
 export type { TagValues } from './fragment/spec.js'
 export type { AsyncTagBody, RunEarly, TagBody } from './fragment/tag-body.js'
 
-/** What {@link EngineCache} needs to know of an engine. */
+/** What {@link EngineCache} needs to know about an engine. */
 export interface EngineSettings {
-  /** What to call instead where a synchronous render meets an asynchronous cache, for the message. */
+  /** What to call instead if a synchronous render uses an asynchronous cache. Messages show it. */
   readonly remedy: string
-  /** The options that the engine's user gave. Left out: those of the `FragmentCache`, if one is given. */
+  /**
+   * The options that the engine's user passed. Default: those of the `FragmentCache`, if you pass one.
+   */
   readonly options?: AdapterOptions | undefined
-  /** Whether a value is true for the engine, for the keyword `if`. Left out: as in JavaScript. */
+  /**
+   * Whether the engine regards a value as true, for the keyword `if`. Default: as in JavaScript.
+   */
   readonly isTrue?: ((value: unknown) => boolean) | undefined
 }
 
-/** Where a tag stands. */
+/** The position and the static facts of a tag. */
 export interface TagPlace {
   /** The fragment's name. */
   readonly fragment: string
   /** The name of its template, for messages. */
   readonly template?: string | undefined
-  /** Counted from 1. */
+  /** The line, counted from 1. */
   readonly line?: number | undefined
-  /** `false`: it has none, which spares a look for each. Left out: it may have. */
+  /** `false`: the tag has no keywords, so that none are looked for. Omitted: it may have some. */
   readonly hasKeywords?: boolean | undefined
-  /** The variables that its vary-on values name, such as `user.id`; see {@link EngineCache.watch}. */
+  /**
+   * The variables that the tag's vary-on values name, such as `user.id`; see {@link EngineCache.watch}.
+   */
   readonly varyOnNames?: readonly string[] | undefined
 }
 
-/** A cache tag as it stands in a template, made by {@link EngineCache.tag}. */
+/** A cache tag of a template, created by {@link EngineCache.tag}. */
 export interface CacheTag extends TagPlace {
   readonly remedy: string
 }
 
 /**
- * The cache tag of a template engine, over named caches. One is made for each engine and its caches.
+ * The cache tag of a template engine, over named caches. Create one for each engine and its caches.
  *
  * @see docs/engines-of-your-own.md
  */
 export class EngineCache {
   /** Fragments over the same caches, for use from code. */
   readonly fragments: FragmentCache
-  /** The options that the engine's user gave. */
+  /** The options that the engine's user passed. */
   readonly options: AdapterOptions
-  /** Whether a digest of the template's source is to be given with each tag's values. */
+  /** Whether to pass a digest of the template's source with each tag's values. */
   readonly wantsDigest: boolean
   readonly #personal: PersonalNames | undefined
   readonly #remedy: string
@@ -81,7 +87,7 @@ export class EngineCache {
 
   /**
    * @param caches - Caches, or a `FragmentCache` made from them.
-   * @throws TypeError: something is no `Caches`, or an option is not what it should be.
+   * @throws TypeError: `caches` is neither of these, or an option is invalid.
    */
   constructor(caches: Caches | FragmentCache, settings: EngineSettings) {
     const { remedy, options = {}, isTrue } = settings
@@ -98,7 +104,7 @@ export class EngineCache {
     this.#isTrue = isTrue
   }
 
-  /** A tag, to be made once where it is compiled, or where it is met for the first time. */
+  /** Creates a tag. Call it once, when the tag is compiled or first reached. */
   tag({ fragment, template, line, hasKeywords, varyOnNames }: TagPlace): CacheTag {
     // All of one shape, also once it is known where their fragments live: each hit reads them.
     const tag: CacheTag & TagSite = {
@@ -119,13 +125,13 @@ export class EngineCache {
   }
 
   /**
-   * What a tag's body is to see of what its template was given: what differs per visitor (the option
-   * `personal`) is noted when it is read, and what the tag's vary-on values do not name is refused, or not stored.
-   * To be called where a body runs and not where a fragment is found.
+   * Wraps the variables of a template for a tag's body. Reads of what differs per visitor (the option
+   * `personal`) are noted. If the tag's vary-on values do not name what was read, the fragment is refused or
+   * not stored. Call it when a body runs, and not when a fragment is found.
    *
-   * @param varyOnNames - Those of the tag's that name a part of `variables`, and not a variable of the template's
-   *   own that has the same name, such as a loop's. Left out: all of them do.
-   * @returns A stand-in for it; the same as is given, where nothing is watched.
+   * @param varyOnNames - Those names of the tag's vary-on values that refer to `variables`, and not to a
+   *   variable of the template itself with the same name, such as a loop's. Default: all of them do.
+   * @returns A stand-in for the variables, or `variables` itself if nothing is watched.
    */
   watch<T>(variables: T, varyOnNames?: readonly string[]): T {
     if (this.#personal === undefined) return variables
@@ -134,19 +140,19 @@ export class EngineCache {
     return this.#personal.watch(variables)
   }
 
-  /** @internal What an included template is given: see {@link PersonalNames.merge}. */
+  /** @internal Merges what an included template sees: see {@link PersonalNames.merge}. */
   merge(variables: object, others: Readonly<Record<string, unknown>>, page?: object): object {
     return this.#personal?.merge(variables, others, page) ?? { ...variables, ...others }
   }
 
   /**
-   * Renders a tag in place or, inside of {@link renderDeferred} where the cache does not answer at once,
-   * puts it off.
+   * Renders a tag in place. Inside {@link renderDeferred}, it puts the tag off if the cache does not answer
+   * at once.
    *
-   * @returns The text of the fragment, or what stands for it until the template is done.
-   * @throws CacheTagError: a value cannot be used; or it cannot be put off and the cache does not answer
-   *   at once.
-   * @throws What the body throws; then nothing is stored.
+   * @returns The text of the fragment, or a placeholder for it until the template is done.
+   * @throws CacheTagError: a value cannot be used; or the cache does not answer at once and the tag cannot be
+   *   put off.
+   * @throws What the body throws. Then nothing is stored.
    */
   render(tag: CacheTag, values: TagValues, body: TagBody): string {
     return renderTag(this.resolve(tag, values), body)
@@ -156,20 +162,20 @@ export class EngineCache {
    * Renders a tag over any cache, and waits for it: one round trip for a hit, two for a miss.
    *
    * @throws As {@link render}.
-   * @remarks One body at a time per key in this process; concurrent renders get its text or its error.
+   * @remarks One body runs at a time per key in this process. Concurrent renders get its text or its error.
    */
   async renderAsync(tag: CacheTag, values: TagValues, body: AsyncTagBody): Promise<string> {
     return renderTagAsync(this.resolve(tag, values), body)
   }
 
   /**
-   * Renders a template whose tags are put off where a cache does not answer at once: they leave
-   * placeholders, and once the template is done all fragments of a level are read in one round trip per
-   * cache, the missing bodies run, and everything new is stored in one write per cache.
+   * Renders a template whose tags are put off if a cache does not answer at once. The tags leave
+   * placeholders. Once the template is done, all fragments of a level are read in one round trip per cache,
+   * the missing bodies run, and everything new is stored in one write per cache.
    *
-   * @param render - Renders the template; its tags call the method `render`.
+   * @param render - Renders the template. Its tags call the method `render`.
    * @returns The text.
-   * @throws CacheTagError: what a tag put out was changed before its text was there.
+   * @throws CacheTagError: the template changed the output of a tag before its text was there.
    * @throws What the template throws.
    */
   renderDeferred(render: () => string | Promise<string>): Promise<string> {
@@ -177,15 +183,15 @@ export class EngineCache {
   }
 
   /**
-   * @internal The text of a tag that is found at once, before anything is made for its body.
+   * @internal Returns the text of a tag if it is found at once, before anything is created for its body.
    *
-   * @returns `undefined`: it has to be rendered.
+   * @returns `undefined`: the tag has to be rendered.
    */
   find(fragment: Fragment): string | undefined {
     return textAtOnce(fragment, currentFrame())
   }
 
-  /** @internal For an engine that runs the body by code of its own. @throws CacheTagError */
+  /** @internal For an engine that runs the body with its own code. @throws CacheTagError */
   resolve(tag: CacheTag, values: TagValues): Fragment {
     if (tag.hasKeywords === false) return resolveTag(this.fragments, tag, values)
     refuseUndefinedKeywords(tag, values)
@@ -195,26 +201,29 @@ export class EngineCache {
   }
 }
 
-/** Where a nocache block stands. */
+/** The position and identity of a nocache block. */
 export interface NocachePlace {
-  /** The engine's name in what is stored. */
+  /** The engine's name in stored entries. */
   readonly engine: string
-  /** The name by which its template is found again; the empty text: it has none. */
+  /** The name by which its template is found again; the empty text if it has none. */
   readonly template: string
-  /** The block in its template: the same for the same source, another for another. Without a colon. */
+  /**
+   * Identifies the block in its template: the same id for the same source, another id for another. Without a
+   * colon.
+   */
   readonly id: string
-  /** Counted from 1. */
+  /** The line, counted from 1. */
   readonly line?: number | undefined
 }
 
 /**
- * Renders a nocache block. Within something that is kept it leaves what stands for it, which is filled on
- * every hit; elsewhere it is rendered in place.
+ * Renders a nocache block. Within something that is stored, the block leaves a placeholder, which is filled
+ * on every hit. Elsewhere it is rendered in place.
  *
- * @param values - Those that it names, which are kept with the fragment.
- * @param holes - Renders it in the context of the page that is being rendered.
- * @returns A promise only where `holes` renders asynchronously.
- * @throws CacheTagError: a value cannot be kept, or nothing around could render the block on a hit.
+ * @param values - The values that the block names. They are stored with the fragment.
+ * @param holes - Renders the block in the context of the current page.
+ * @returns A promise only if `holes` renders asynchronously.
+ * @throws CacheTagError: a value cannot be stored, or nothing around the block could render it on a hit.
  * @throws What the block throws.
  */
 export function renderNocache(

@@ -1,4 +1,6 @@
-/** Codes of every error this package throws by itself. They are stable: compare codes, not classes. */
+/**
+ * The codes of all errors that this package throws itself. They are stable: compare codes, not classes.
+ */
 export type FragcacheErrorCode =
   | 'FRAGCACHE_INVALID_BACKEND'
   | 'FRAGCACHE_INVALID_KEY'
@@ -10,13 +12,13 @@ export type FragcacheErrorCode =
   | 'FRAGCACHE_MISSING_PEER'
 
 /**
- * The root of the error family.
+ * The base class of all errors of this package.
  *
- * @remarks One process may load two copies of this package, so `instanceof` can fail where
- *   `error.code` still tells the truth.
+ * @remarks One process may load two copies of this package. `instanceof` can then fail, while `error.code` is
+ *   still correct.
  */
 export class FragcacheError extends Error {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'FragcacheError'
   readonly code: FragcacheErrorCode
 
@@ -31,8 +33,8 @@ export class FragcacheError extends Error {
 }
 
 /**
- * A cache that does not exist or is set up wrongly: an unknown alias, an unknown or contradictory
- * setting, something that is no cache.
+ * A cache does not exist or is configured wrongly: an unknown alias, an unknown or contradictory setting, a
+ * value that is not a cache.
  *
  * @see Django, `InvalidCacheBackendError`
  */
@@ -44,7 +46,7 @@ export class InvalidCacheBackendError extends FragcacheError {
 }
 
 /**
- * A key that the backend cannot take. Only Memcached is that strict; the others warn.
+ * A key is invalid for the backend. Only Memcached is that strict; the others warn.
  *
  * @see Django, `InvalidCacheKey`
  */
@@ -55,7 +57,7 @@ export class InvalidCacheKeyError extends FragcacheError {
   }
 }
 
-/** `incr`, `decr`, `incrVersion` or `decrVersion` of a key that is not there. */
+/** `incr`, `decr`, `incrVersion` or `decrVersion` was called for a key that does not exist. */
 export class CacheKeyNotFoundError extends FragcacheError {
   static override readonly name: string = 'CacheKeyNotFoundError'
   readonly key: string
@@ -66,7 +68,7 @@ export class CacheKeyNotFoundError extends FragcacheError {
   }
 }
 
-/** What a {@link CacheBackendError} knows about the call that failed. */
+/** The details of the call that failed with a {@link CacheBackendError}. */
 export interface CacheBackendErrorOptions extends ErrorOptions {
   readonly code?: 'FRAGCACHE_BACKEND_FAILED' | 'FRAGCACHE_VALUE_TOO_LARGE'
   readonly backend?: string
@@ -74,7 +76,7 @@ export interface CacheBackendErrorOptions extends ErrorOptions {
   readonly key?: string
 }
 
-/** The store behind a cache failed or did not answer in time; `cause` is what it said. */
+/** The store behind a cache failed or did not answer in time; `cause` is the store's error. */
 export class CacheBackendError extends FragcacheError {
   static override readonly name: string = 'CacheBackendError'
   readonly backend: string | undefined
@@ -93,12 +95,12 @@ export class CacheBackendError extends FragcacheError {
 export class ProducerTimeoutError extends FragcacheError {
   static override readonly name: string = 'ProducerTimeoutError'
   readonly key: string
-  /** What Express answers with if nothing handles the error. */
+  /** The status that Express answers with if nothing handles the error. */
   readonly status = 504
-  /** Milliseconds. */
+  /** The limit, in milliseconds. */
   readonly limitMs: number
 
-  /** @param what - What took too long, after the function that was called. */
+  /** @param what - What took too long, as it follows the name of the called function. */
   constructor(what: string, key: string, limitMs: number) {
     super(
       'FRAGCACHE_PRODUCER_TIMEOUT',
@@ -109,10 +111,10 @@ export class ProducerTimeoutError extends FragcacheError {
   }
 }
 
-/** Where a cache tag stands. */
+/** The position of a cache tag. */
 export interface TagPosition {
   readonly template?: string | undefined
-  /** Counted from 1. */
+  /** The line, counted from 1. */
   readonly line?: number | undefined
   readonly fragment?: string | undefined
 }
@@ -122,7 +124,7 @@ export interface FragmentPosition extends TagPosition {
   readonly fromCode?: boolean
 }
 
-/** A cache tag that is written wrongly or was given a value it cannot use. */
+/** A cache tag has a syntax error or a value that it cannot use. */
 export class CacheTagError extends FragcacheError {
   static override readonly name: string = 'CacheTagError'
   readonly template: string | undefined

@@ -4,7 +4,7 @@ import { InvalidCacheKeyError, show } from './errors.js'
 export type Version = number | string
 
 /**
- * Makes a stored key out of what the caller passes.
+ * Makes a stored key from the key that the caller passes.
  *
  * @see Django, "Cache key transformation" (`KEY_FUNCTION`)
  */

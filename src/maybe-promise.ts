@@ -1,4 +1,4 @@
-/** What a cache that answers at once gives directly, and any other as a promise. */
+/** Returned directly by a cache that answers at once, and as a promise by any other. */
 export type MaybePromise<T> = T | Promise<T>
 
 /** Also one of another realm, as under jest, or of a client library's own kind. */

@@ -33,18 +33,20 @@ const TAGGED_TEXT = String.fromCharCode(TAGGED)
 /** Most pairs that are read, lest hostile bytes make us ask for any number of counters; one is the stamp. */
 const MAX_PAIRS = MAX_TAGS + 1
 
-/** What a payload says. */
+/** The content of a payload. */
 export interface Unpacked {
   readonly value: unknown
   readonly tags: TagVersions | undefined
-  /** Only of entries that may be served past their time, or are to be made again ahead of it. */
+  /**
+   * Present only for entries that may be served past their time, or produced again before it ends.
+   */
   readonly stamp?: Stamp | undefined
 }
 
 /**
- * Turns a value that `checkValue` let pass into bytes.
+ * Turns a value that `checkValue` accepted into bytes.
  *
- * @param tags - The tag versions to store beside it, if any.
+ * @param tags - The tag versions to store with it, if any.
  */
 export function pack(value: unknown, tags?: TagVersions): Uint8Array {
   return packWith(packValue, value, tags)
@@ -149,7 +151,7 @@ function withKind(kind: number, body: Uint8Array): Buffer {
 /**
  * Reads a payload.
  *
- * @throws Error: the bytes are damaged or not ours. Reading never runs code of theirs.
+ * @throws Error: the bytes are damaged or in another format. Reading never runs code from them.
  */
 export function unpack(payload: Uint8Array): Unpacked {
   return unpackWith(unpackValue, payload)
@@ -265,7 +267,7 @@ function parseInteger(bytes: Buffer): number {
   return value
 }
 
-/** Whether a payload is a raw whole number, and which. */
+/** Returns the number if a payload is a raw whole number, else `undefined`. */
 export function readInteger(payload: Uint8Array): number | undefined {
   if (payload.length > MAX_INTEGER_LENGTH) return undefined
   const text = asBuffer(payload).toString('latin1')

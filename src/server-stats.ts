@@ -1,44 +1,47 @@
 import { messageOfError } from './error-text.js'
 
-/** Figures that a store keeps of itself; what it does not know is left out. */
+/** Figures that a store keeps about itself. Figures that it does not have are absent. */
 export interface ServerFigures {
   /**
-   * Who shares the entries: this process alone, the processes of this machine, or all that reach the
-   * server.
+   * Which processes share the entries: this process alone, the processes of this machine, or all that reach
+   * the server.
    */
   readonly scope?: 'process' | 'machine' | 'shared'
-  /** Everything that is kept there, other programs' entries included; of large stores an estimate. */
+  /** All entries in the store, including those of other programs. For large stores an estimate. */
   readonly entries?: number
   readonly bytes?: number
   readonly maxEntries?: number
   readonly maxBytes?: number
-  /** Largest entry it takes. */
+  /** The largest entry that the store accepts, in bytes. */
   readonly maxEntryBytes?: number
-  /** Since it was started, by all its clients. */
+  /** Hits of all its clients since the store was started. */
   readonly hits?: number
   readonly misses?: number
-  /** Live entries that it dropped to make room, since it was started. */
+  /** Live entries that the store dropped to make room since it was started. */
   readonly evictions?: number
-  /** The server's own word for how it makes room, such as `allkeys-lru`. */
+  /** The server's own name for its way of making room, such as `allkeys-lru`. */
   readonly evictionPolicy?: string
   readonly uptimeSeconds?: number
   readonly version?: string
-  /** How far its clock is ahead of this machine's; negative: behind. As exact as the way there is fast. */
+  /**
+   * How far its clock is ahead of this machine's, in milliseconds; negative: behind. The precision depends on
+   * the speed of the connection.
+   */
   readonly clockAheadMs?: number
   /** The name of the table. */
   readonly table?: string
-  /** Each of them, where there are several. */
+  /** The figures of each server, if there are several. */
   readonly servers?: readonly NamedServerFigures[]
-  /** Why there are no figures, or not those of all. */
+  /** Why there are no figures, or not those of all servers. */
   readonly error?: string
 }
 
-/** Figures of one server of several. */
+/** Figures of one of several servers. */
 export interface NamedServerFigures extends ServerFigures {
   readonly name: string
 }
 
-/** What `caches.serverStats()` tells of one cache. */
+/** What `caches.serverStats()` returns for one cache. */
 export interface ServerStats extends ServerFigures {
   /** The backend's class name. */
   readonly backend: string

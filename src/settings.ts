@@ -12,16 +12,18 @@ import {
 import { checkTimeout, type Timeout } from './timeout.js'
 
 /**
- * What every backend's constructor takes: Django's `CACHES` entry in camel case.
+ * The settings that every backend's constructor accepts: Django's `CACHES` entry in camel case.
  *
  * @see Django, settings, `CACHES`
  */
 export interface CacheSettings {
-  /** Where the entries live; what it means belongs to the backend. */
+  /** Where the entries are stored. Its meaning depends on the backend. */
   readonly location?: string | readonly string[] | undefined
-  /** Default timeout in seconds. `null`: entries never expire. Zero: nothing is kept. Default 300. */
+  /**
+   * Default timeout in seconds. `null`: entries never expire. Zero: nothing is stored. Default 300.
+   */
   readonly timeout?: Timeout | undefined
-  /** Put in front of every key, so that sites can share a store. Default: none. */
+  /** The beginning of every stored key, so that sites can share a store. Default: none. */
   readonly keyPrefix?: string | undefined
   /** Default version of the entries. Default 1. */
   readonly version?: Version | undefined
@@ -30,20 +32,21 @@ export interface CacheSettings {
   /** Turns failures of the store into misses instead of a `CacheBackendError`. Default `false`. */
   readonly ignoreErrors?: boolean | undefined
   /**
-   * Whether what is missing is made by one process at a time while the others wait. Default `false`: by
-   * one caller in each process.
+   * Whether one process at a time produces what is missing, while the others wait. Default `false`: one
+   * caller in each process does.
    */
   readonly lock?: boolean | LockOptions | undefined
   /**
-   * Whether what was costly to make is made again a little ahead of its time, by chance, so that it
-   * never ends under load; a number makes that earlier (above 1) or later. Default `false`.
+   * Whether values that took long to produce are produced again shortly before they expire, at random, so
+   * that they never expire under load. A number makes that earlier (above 1) or later. Default `false`.
    */
   readonly earlyRefresh?: boolean | number | undefined
   /**
-   * For how many milliseconds callers wait for a producer, or for the body of a fragment. Then they are served the
-   * old value, where `staleIfError` has left one; without one, who runs the producer gets a `ProducerTimeoutError`,
-   * and who waits for another caller's runs their own, or, having waited for two, gets the error too. `null`: without
-   * end. Default: 30,000 for another caller's, without end for one's own.
+   * Milliseconds that callers wait for a producer, or for the body of a fragment. After that they get the old
+   * value if `staleIfError` kept one. Without an old value, the caller that runs the producer gets a
+   * `ProducerTimeoutError`. A caller that waits for another caller's producer runs its own or, after it has
+   * waited for two, gets the error too. `null`: no limit. Default: 30,000 for another caller's producer, no
+   * limit for its own.
    */
   readonly producerTimeoutMs?: number | null | undefined
   /** Settings of the backend. */
@@ -52,17 +55,17 @@ export interface CacheSettings {
 
 /** Options of a cache whose store is a server. */
 export interface ServerOptions {
-  /** Milliseconds a call may take; then it fails. Default 1000. */
+  /** Milliseconds a call may take before it fails. Default 1000. */
   readonly timeLimitMs?: number | undefined
   /**
-   * Whether invalidations (tags, fragments, pages) that the server was not there for are sent once it is back, though
-   * their calls reject: until then nothing is read from it in this process. At most 10,000 are kept, as long as the
-   * process lives. Default `false`.
+   * Whether invalidations (tags, fragments, pages) that fail because the server is down are sent once it is
+   * back, although their calls reject. Until then this process reads nothing from the server. At most 10,000
+   * are kept, as long as the process lives. Default `false`.
    */
   readonly retryInvalidations?: boolean | undefined
 }
 
-/** The settings with their defaults. */
+/** The settings, including defaults. */
 export interface ResolvedSettings {
   readonly timeout: Timeout
   readonly keyPrefix: string
@@ -79,13 +82,16 @@ export interface ResolvedSettings {
   readonly retryInvalidations: boolean
 }
 
-/** The names a backend takes besides the common ones. */
+/** The names a backend accepts besides the common ones. */
 export interface KnownSettings {
   readonly settings?: readonly string[]
-  /** The names in `options` besides `types`, which all have. Left out: the backend checks them itself. */
+  /**
+   * The names in `options` besides `types`, which all backends accept. Omitted: the backend checks them
+   * itself.
+   */
   readonly options?: readonly string[]
   /**
-   * The store is a server. Then calls have a time limit (`options.timeLimitMs`, default 1000), and
+   * Whether the store is a server. If so, calls have a time limit (`options.timeLimitMs`, default 1000), and
    * fail at once while the server is down.
    */
   readonly server?: boolean

@@ -2,8 +2,8 @@ import { show } from './errors.js'
 import { nodeCrypto } from './node-crypto.js'
 
 /**
- * How keys are shown where others read them: not at all; as a hash, which tells them apart; the first
- * twenty characters and a hash of the whole; or as they are.
+ * How keys are shown to others. `none`: not at all. `hash`: as a hash, which distinguishes them. `short`: the
+ * first twenty characters and a hash of the whole. `full`: unchanged.
  */
 export type ShownKeys = 'none' | 'hash' | 'short' | 'full'
 

@@ -1,17 +1,17 @@
 import { newTagVersion, type TagVersions } from './tags.js'
 
 /**
- * How old an entry may become, stored beside its tag versions. Only entries that may be served past
- * their time, or that are to be made again ahead of it, have one: all others end at their deadline.
+ * The age limits of an entry, stored with its tag versions. Only entries that may be served past their time,
+ * or produced again before it ends, have one. All others end at their deadline.
  */
 export interface Stamp {
   /** Milliseconds since the epoch; from then on the entry is stale. `Infinity`: never. */
   readonly freshUntilMs: number
-  /** For how many milliseconds after that it is kept. */
+  /** Milliseconds for which it is kept after that. */
   readonly graceMs: number
-  /** How many milliseconds it took to make; 0 if that is not known. */
+  /** Milliseconds it took to produce; 0 if unknown. */
   readonly costMs: number
-  /** It was made stale, whatever a clock that is behind says. */
+  /** It was made stale, whatever a clock that is behind indicates. */
   readonly isExpired?: boolean | undefined
 }
 

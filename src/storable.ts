@@ -1,4 +1,4 @@
-/** What no cache can keep, as far as its type tells. */
+/** What no cache can store, as far as the type shows. */
 type Refused =
   | ((...args: never) => unknown)
   | (abstract new (...args: never) => unknown)
@@ -15,15 +15,15 @@ type NotKept = Readonly<
 >
 
 /**
- * Also where it is one of several types that the value may have. `any` in the place of a name, since the compiler
- * then takes it that a type parameter is kept: nothing is known of it, as of `unknown`.
+ * Refuses also a union that contains a refused type. `any` instead of a name makes the compiler accept a type
+ * parameter: nothing is known about it, as about `unknown`.
  */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Verdict<V> = [Extract<V, Refused>] extends [never] ? keyof Kept : any
 
 /**
- * Beside the type of a value, `V & Storable<V>`, it refuses functions, symbols, `undefined`, and promises that were
- * not awaited. Whatever else cannot be stored is told when it is stored.
+ * Combined with the type of a value, `V & Storable<V>`, it refuses functions, symbols, `undefined`, and
+ * promises that were not awaited. Other values that cannot be stored are refused when they are stored.
  */
 export type Storable<V> = (Kept & NotKept)[0 extends 1 & V ? keyof Kept : Verdict<V>]
 
@@ -32,5 +32,5 @@ type Pairs<V> = Iterable<readonly [string, V]>
 /** Entries for `setMany`: a record, a `Map`, or pairs. */
 export type GivenEntries<V> = Pairs<V> | Readonly<Record<string, V>>
 
-/** {@link Storable} of the values among entries. */
+/** {@link Storable} for the values of entries. */
 export type StorableEntries<E> = Storable<E extends Pairs<infer V> ? V : E[keyof E]>

@@ -1,6 +1,6 @@
 import { show } from './errors.js'
 
-/** Seconds, fractions allowed. `null`: never expires. Zero or less: not kept. */
+/** Seconds, fractions allowed. `null`: never expires. Zero or less: not stored. */
 export type Timeout = number | null
 
 /** A point in time in milliseconds since the epoch; `null`: never. */
@@ -35,7 +35,7 @@ export function toDeadline(timeout: Timeout, nowMs: number): Deadline {
   return Math.min(expiresAtMs, Number.MAX_SAFE_INTEGER)
 }
 
-/** The only comparison of a deadline with a clock: at the deadline itself an entry is gone. */
+/** Compares a deadline with a clock. Nothing else does. An entry is gone at the deadline itself. */
 export function isExpired(expiresAtMs: Deadline, nowMs: number): boolean {
   return expiresAtMs !== null && expiresAtMs <= nowMs
 }

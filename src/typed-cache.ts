@@ -10,22 +10,22 @@ import type { Version } from './keys.js'
 import type { ProducerContext } from './making/production.js'
 import type { ResolvedSettings } from './settings.js'
 
-/** The keys of a schema. One such as `` `user:${number}` `` stands for all of its kind. */
+/** The keys of a schema. A key such as `` `user:${number}` `` stands for all of its kind. */
 export type SchemaKey<S> = keyof S & string
 
-/** Those that hold numbers. */
+/** The keys that hold numbers. */
 export type CounterKey<S> = {
   [K in SchemaKey<S>]: S[K] extends number ? K : never
 }[SchemaKey<S>]
 
-/** What `getMany` of a {@link TypedCache} found. */
+/** What `getMany` of a {@link TypedCache} returns. */
 export interface TypedMap<S, K extends SchemaKey<S>> extends Map<K, S[K]> {
   get<One extends K>(key: One): S[One] | undefined
 }
 
 /**
- * A cache whose keys and values are declared: the same object as the cache that it was asked of. What the store
- * holds is not checked.
+ * A cache with declared keys and values. It is the same object as the cache whose `typed` returned it. The
+ * content of the store is not checked.
  *
  * @typeParam S - An interface of keys and the types of their values.
  */
@@ -34,55 +34,55 @@ export interface TypedCache<S extends object> {
   readonly answersAtOnce: boolean
   readonly isShared: boolean
   readonly settings: ResolvedSettings
-  /** As `makeKey` of `Cache`. */
+  /** Works like `makeKey` of `Cache`. */
   makeKey(key: SchemaKey<S>, version?: Version): string
-  /** As `get` of `Cache`. */
+  /** Works like `get` of `Cache`. */
   get<K extends SchemaKey<S>, D extends S[K] | null | undefined = undefined>(
     key: K,
     options?: KeyOptions & { readonly default?: D },
   ): Promise<S[K] | D>
-  /** As `set` of `Cache`. */
+  /** Works like `set` of `Cache`. */
   set<K extends SchemaKey<S>>(key: K, value: S[K], options?: SetOptions): Promise<void>
-  /** As `add` of `Cache`. */
+  /** Works like `add` of `Cache`. */
   add<K extends SchemaKey<S>>(key: K, value: S[K], options?: SetOptions): Promise<boolean>
-  /** As `touch` of `Cache`. */
+  /** Works like `touch` of `Cache`. */
   touch(key: SchemaKey<S>, options?: TouchOptions): Promise<boolean>
-  /** As `expire` of `Cache`. */
+  /** Works like `expire` of `Cache`. */
   expire(key: SchemaKey<S>, options?: KeyOptions): Promise<boolean>
-  /** As `delete` of `Cache`. */
+  /** Works like `delete` of `Cache`. */
   delete(key: SchemaKey<S>, options?: KeyOptions): Promise<boolean>
-  /** As `has` of `Cache`. */
+  /** Works like `has` of `Cache`. */
   has(key: SchemaKey<S>, options?: KeyOptions): Promise<boolean>
-  /** As `getMany` of `Cache`. */
+  /** Works like `getMany` of `Cache`. */
   getMany<K extends SchemaKey<S>>(keys: Iterable<K>, options?: KeyOptions): Promise<TypedMap<S, K>>
-  /** As `setMany` of `Cache`. */
+  /** Works like `setMany` of `Cache`. */
   setMany(
     entries: Readonly<Partial<S>> | Iterable<SchemaEntry<S>>,
     options?: SetOptions,
   ): Promise<SchemaKey<S>[]>
-  /** As `deleteMany` of `Cache`. */
+  /** Works like `deleteMany` of `Cache`. */
   deleteMany(keys: Iterable<SchemaKey<S>>, options?: KeyOptions): Promise<void>
-  /** As `getOrSet` of `Cache`. */
+  /** Works like `getOrSet` of `Cache`. */
   getOrSet<K extends SchemaKey<S>>(
     key: K,
     valueOrProducer: S[K] | ((context: ProducerContext<S[K]>) => S[K] | Promise<S[K]>),
     options?: GetOrSetOptions,
   ): Promise<S[K]>
-  /** As `incr` of `Cache`. */
+  /** Works like `incr` of `Cache`. */
   incr(key: CounterKey<S>, delta?: number, options?: KeyOptions): Promise<number>
-  /** As `decr` of `Cache`. */
+  /** Works like `decr` of `Cache`. */
   decr(key: CounterKey<S>, delta?: number, options?: KeyOptions): Promise<number>
-  /** As `incrVersion` of `Cache`. */
+  /** Works like `incrVersion` of `Cache`. */
   incrVersion(key: SchemaKey<S>, delta?: number, options?: KeyOptions): Promise<number>
-  /** As `decrVersion` of `Cache`. */
+  /** Works like `decrVersion` of `Cache`. */
   decrVersion(key: SchemaKey<S>, delta?: number, options?: KeyOptions): Promise<number>
-  /** As `describe` of `Cache`. */
+  /** Works like `describe` of `Cache`. */
   describe(key: SchemaKey<S>, options?: KeyOptions): Promise<EntryDescription | undefined>
-  /** As `clear` of `Cache`. */
+  /** Works like `clear` of `Cache`. */
   clear(): Promise<void>
-  /** As `invalidateTags` of `Cache`. */
+  /** Works like `invalidateTags` of `Cache`. */
   invalidateTags(tags: readonly string[], options?: InvalidateOptions): Promise<void>
-  /** As `close` of `Cache`. */
+  /** Works like `close` of `Cache`. */
   close(): Promise<void>
 }
 

@@ -3,42 +3,42 @@ import { textOfError } from './error-text.js'
 import { InvalidCacheBackendError, MisuseError, show } from './errors.js'
 
 /**
- * How instances of a class, or of some other kind, are stored.
+ * How to store the instances of a class, or values of some other kind.
  *
- * @typeParam Instance - What it stores. Whoever wants to have the functions checked writes
- *   `satisfies ValueType<Decimal, string>` behind them.
- * @typeParam Data - What is stored in its place.
+ * @typeParam Instance - What it stores. To have the functions checked, append
+ *   `satisfies ValueType<Decimal, string>` to the object.
+ * @typeParam Data - What is stored instead of an instance.
  */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a list has types of many kinds
 export interface ValueType<Instance = any, Data = any> {
   /**
-   * What its instances are stored under, unlike that of any other type. An entry whose name a process does not know
-   * is a miss there, and so is one that a renamed type left behind.
+   * The name that its instances are stored under. It must differ from the names of all other types. An entry
+   * is a miss in a process that does not know its name. So are the entries that a renamed type left behind.
    */
   readonly name: string
   /**
-   * Whether a value is one of its instances. The first type that says so stores it. It is asked only of what could
-   * not be stored otherwise: neither of plain objects and arrays nor of a `Date`, a `Map` and their kin, nor of a
-   * promise or a proxy.
+   * Whether a value is one of its instances. The first type that returns `true` stores the value. It is
+   * called only for values that could not be stored otherwise: not for plain objects and arrays, a `Date`, a
+   * `Map` and similar objects, promises or proxies.
    */
   readonly is: (value: unknown) => boolean
   /**
-   * Gives data that says all of an instance: what can be stored, instances of types included. It may be called several
-   * times for one `set`, and changes nothing.
+   * Returns data that represents an instance completely: anything that can be stored, including instances of
+   * types. It may be called several times for one `set`, and must not change anything.
    */
   readonly encode: (instance: Instance) => Data
   /**
-   * Makes an instance, one that `is` agrees to, of what `encode` gave. The data comes from the store: whoever can write
-   * there chooses it. What it throws makes the entry a miss, which is reported.
+   * Creates an instance, for which `is` must return `true`, from what `encode` returned. The data comes from
+   * the store: anybody who can write there chooses it. If it throws, the entry is a miss, which is reported.
    */
   readonly decode: (data: Data) => Instance
 }
 
-/** Options of every cache that concern values. */
+/** Options for the values of every cache. */
 export interface ValueOptions {
   /**
-   * How instances of classes are stored: ORM rows, decimals, a `URL`, dates of libraries. Caches that share a store have
-   * the same types. Default: they are refused.
+   * How instances of classes are stored: ORM rows, decimals, a `URL`, dates of libraries. Caches that share a
+   * store have the same types. Default: instances are refused.
    */
   readonly types?: readonly ValueType[] | undefined
 }

@@ -65,7 +65,7 @@ export interface Foundation {
 /** Makes what a cache stands on, for its core. */
 type Build = (core: CacheCore) => Foundation
 
-/** What a cache of this package hands over in place of a store. */
+/** What a cache of this package passes instead of a store. */
 export interface Composition {
   readonly isComposition: true
 }

@@ -22,53 +22,55 @@ export type { Dialect, Parameter } from './database/driver.js'
 /** Options of {@link DatabaseCache}. */
 export interface DatabaseOptions extends ServerOptions, ValueOptions {
   /**
-   * Most entries in the table, of all caches and processes together; it may exceed them by a tenth,
-   * at least 32. Default 300.
+   * Maximum number of entries in the table, of all caches and processes together. It may be exceeded by a
+   * tenth, at least 32. Default 300.
    */
   readonly maxEntries?: number | undefined
   /**
-   * When it is full, one in so many entries goes: expired ones first, then those that would expire
-   * next. 0: all of them. Default 3.
+   * When the table is full, one in this many entries is removed: expired ones first, then those that would
+   * expire next. 0: all of them. Default 3.
    */
   readonly cullFrequency?: number | undefined
-  /** Milliseconds a call may take. It has no effect on SQLite, which answers at once or keeps the process waiting. */
+  /**
+   * Milliseconds a call may take. It has no effect on SQLite, which answers at once or blocks the process.
+   */
   readonly timeLimitMs?: number | undefined
 }
 
 /**
- * A connection of the user's: a pool or client of `pg`, a pool or connection of `mysql2`, a database
- * of `better-sqlite3`, `libsql` or `node:sqlite`, a knex instance, or a function that runs SQL.
+ * Your own connection: a pool or client of `pg`, a pool or connection of `mysql2`, a database of
+ * `better-sqlite3`, `libsql` or `node:sqlite`, a knex instance, or a function that runs SQL.
  */
 export type DatabaseConnection = object | QueryDatabase
 
-/** A primary, and a replica that entries are read from. */
+/** A primary database, and a replica to read entries from. */
 export interface DatabaseRoute {
   readonly write: DatabaseConnection
-  /** Default: as `write`. */
+  /** The replica. Default: `write`. */
   readonly read?: DatabaseConnection | undefined
 }
 
 /** Settings of {@link DatabaseCache}. */
 export interface DatabaseSettings extends CacheSettings, FormatSettings {
-  /** The table: `table` or `schema.table`, of ASCII letters, digits and underscores. */
+  /** The name of the table: `table` or `schema.table`, of ASCII letters, digits and underscores. */
   readonly location: string
-  /** Where the table is. */
+  /** The connection to the database that has the table. */
   readonly database: DatabaseConnection | DatabaseRoute
   readonly options?: DatabaseOptions | undefined
 }
 
 /**
- * A cache in a table of PostgreSQL, MySQL, MariaDB or SQLite, over the user's own connection, which
- * it neither opens nor closes.
+ * A cache in a table of PostgreSQL, MySQL, MariaDB or SQLite, over your own connection. The cache neither
+ * opens nor closes the connection.
  *
- * The table is made by `fragcache createcachetable` or {@link createCacheTable}.
+ * Create the table with `fragcache createcachetable` or {@link createCacheTable}.
  *
- * @remarks Every call is one statement, exact among any number of processes. Over `better-sqlite3`,
- *   `libsql` and `node:sqlite` it answers at once, so that templates can be rendered synchronously.
+ * @remarks Every call is one statement, exact among any number of processes. Over `better-sqlite3`, `libsql`
+ *   and `node:sqlite` the cache answers at once, so that templates can be rendered synchronously.
  * @see Django, "Database caching"
  */
 export class DatabaseCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'DatabaseCache'
   override readonly answersAtOnce: boolean
 

@@ -8,7 +8,7 @@ import type { CacheSettings } from '../settings.js'
  * @see Django, "Dummy caching (for development)"
  */
 export class DummyCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'DummyCache'
   override readonly answersAtOnce = true
   override readonly isShared = false

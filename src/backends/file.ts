@@ -15,45 +15,47 @@ export type { CompressSettings } from '../payload-format.js'
 /** Options of {@link FileBasedCache}. */
 export interface FileBasedOptions extends ValueOptions {
   /**
-   * Most entries in the directory, of all caches and processes together; it may exceed them by a
+   * Maximum number of entries in the directory, of all caches and processes together. It may be exceeded by a
    * tenth, at least 32. Default 300.
    */
   readonly maxEntries?: number | undefined
   /**
-   * When it is full, one in so many entries goes: expired ones first, then at random. 0: all of
-   * them. Default 3.
+   * When the directory is full, one in this many entries is removed: expired ones first, then at random. 0:
+   * all of them. Default 3.
    */
   readonly cullFrequency?: number | undefined
 }
 
 /** Settings of {@link FileBasedCache}. */
 export interface FileBasedSettings extends CacheSettings {
-  /** The directory, made if it is not there. A relative one counts from where the process started. */
+  /**
+   * The directory. It is created if it does not exist. A relative path starts from the process's working
+   * directory at the start.
+   */
   readonly location: string
   readonly options?: FileBasedOptions | undefined
   /**
-   * Which values are compressed. Compressed values are read whatever this says. Default: nothing is
+   * Which values are compressed. Compressed values can be read whatever this option says. Default: nothing is
    * compressed.
    */
   readonly compress?: CompressSettings | undefined
 }
 
 /**
- * A cache in a directory: one file per entry, shared by all processes that name the directory.
+ * A cache in a directory: one file per entry, shared by all processes that use the directory.
  *
- * Never put the location inside a folder that is served, for instance by `express.static`: every
- * entry could be downloaded. Never put it where other users may write, such as directly into
- * `/tmp`: they could choose what is read from the cache.
+ * Never put the location inside a folder that is served, for instance by `express.static`: every entry could
+ * be downloaded. Never put it where other users may write, such as directly into `/tmp`: they could choose
+ * what is read from the cache.
  *
- * @remarks Files have mode 0600 and folders 0700, whatever the umask is. A reader never sees half a
- *   file: an entry is written beside its place and renamed. Everything that changes an entry holds
- *   its lock, so `add` has one winner and no `incr` is lost among any number of processes; a holder
- *   that was killed frees it. Entries are not forced to the disk: what a power failure damages is a
- *   miss.
+ * @remarks Files have mode 0600 and folders 0700, whatever the umask is. A reader never sees half a file: an
+ *   entry is written under another name and renamed. Everything that changes an entry holds its lock, so
+ *   `add` has one winner and no `incr` is lost among any number of processes. If the holder of a lock is
+ *   killed, the lock is released. Entries are not forced to the disk: what a power failure damages is a miss.
  * @see Django, "Filesystem caching"
  */
 export class FileBasedCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'FileBasedCache'
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: FileBasedSettings) {

@@ -11,27 +11,32 @@ import { MemoryPrimitives } from './locmem/primitives.js'
 
 /** Options of {@link LocMemCache}. */
 export interface LocMemOptions extends ValueOptions {
-  /** Most entries it holds, never exceeded. Default 300. */
+  /** Maximum number of entries, never exceeded. Default 300. */
   readonly maxEntries?: number | undefined
   /**
-   * Which live entries go first when it is full and nothing has expired: `'lru'`, those that have not
-   * been used for the longest time; `'s3-fifo'`, those that were not used again while they were new, so
-   * that what is asked for once drives nothing out that is asked for often. Caches of one location have
-   * one policy. Default `'s3-fifo'`, and `'lru'` with `cullFrequency`.
+   * Which live entries are removed first when the cache is full and nothing has expired. `'lru'`: those that
+   * have not been used for the longest time. `'s3-fifo'`: those that were not used again while they were new,
+   * so that keys requested once do not displace keys requested often. Caches of one location have one policy.
+   * Default `'s3-fifo'`; with `cullFrequency`, `'lru'`.
    */
   readonly policy?: EvictionPolicy | undefined
   /**
-   * When it is full and nothing has expired, one in so many entries goes, the least recently used
-   * first, as in Django. 0: all of them. Default: one goes for one that comes.
+   * When the cache is full and nothing has expired, one in this many entries is removed, the least recently
+   * used first, as in Django. 0: all of them. Default: one is removed for each new one.
    */
   readonly cullFrequency?: number | undefined
-  /** Most bytes of keys and values together; what goes first says the policy. Default: no limit. */
+  /**
+   * Maximum size of keys and values together, in bytes. `policy` decides what is removed first. Default: no
+   * limit.
+   */
   readonly maxBytes?: number | undefined
 }
 
 /** Settings of {@link LocMemCache}. */
 export interface LocMemSettings extends CacheSettings {
-  /** A name: caches of one name in a process share their entries. Default: a store of its own. */
+  /**
+   * A name: caches with the same name in a process share their entries. Default: a store of its own.
+   */
   readonly location?: string | undefined
   readonly options?: LocMemOptions | undefined
 }
@@ -40,12 +45,12 @@ export interface LocMemSettings extends CacheSettings {
  * A cache in this process's memory. It answers at once, so that templates over it can be rendered
  * synchronously.
  *
- * @remarks Strings, numbers and other immutable values are kept by reference, anything else as a
- *   serialized copy. Each process has its own; other processes see nothing of it.
+ * @remarks Strings, numbers and other immutable values are stored by reference, anything else as a serialized
+ *   copy. Each process has its own memory; other processes do not see the entries.
  * @see Django, "Local-memory caching"
  */
 export class LocMemCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'LocMemCache'
   override readonly answersAtOnce = true
   override readonly isShared = false

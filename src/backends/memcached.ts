@@ -16,35 +16,33 @@ export type { CompressSettings, FormatSettings, ValueSerializer } from '../paylo
 /** Options of {@link MemcachedCache}. */
 export interface MemcachedOptions extends ServerOptions, ValueOptions {
   /**
-   * Milliseconds a call may take before it fails. A connection without a byte for so long, while
-   * answers are due, is given up. Default 1000.
+   * Milliseconds a call may take before it fails. A connection is given up if no byte arrives for this long
+   * while replies are due. Default 1000.
    */
   readonly timeLimitMs?: number | undefined
   /**
-   * Most connections per server. Each carries any number of calls at a time; another is opened only
-   * while the others are busy. Default 2.
+   * Maximum number of connections per server. Each carries any number of calls at a time; another is opened
+   * only while the others are busy. Default 2.
    */
   readonly poolSize?: number | undefined
   /**
-   * While a server is down, its keys live on the next one of the ring. What it still has when it is
-   * back counts as gone. Not with `flushOnClear`. Default `false`: calls for its keys fail.
+   * While a server is down, its keys move to the next server of the ring. When it is back, what it still has
+   * counts as gone. Cannot be combined with `flushOnClear`. Default `false`: calls for its keys fail.
    */
   readonly failover?: boolean | undefined
   /** The servers' shares of the keys, in the order of the locations. Default: equal. */
   readonly weights?: readonly number[] | undefined
-  /** For SASL (PLAIN), over the binary protocol. Goes with `password`. */
+  /** The user name for SASL (PLAIN), over the binary protocol. Requires `password`. */
   readonly username?: string | undefined
   readonly password?: string | undefined
   /**
-   * `clear` empties the servers altogether, whoever wrote the entries. Reads are a little cheaper,
-   * since there are no generations to compare. Only without `keyPrefix` and `failover`. Default
-   * `false`.
+   * `clear` empties the servers altogether, including entries of other programs. Reads are a little cheaper,
+   * since there are no generations to compare. Only without `keyPrefix` and `failover`. Default `false`.
    */
   readonly flushOnClear?: boolean | undefined
   /**
-   * The commands to speak. `auto`: meta commands where every answer names its command (Memcached
-   * 1.6.18), else the classic ones, and the binary protocol with `username`. A proxy may need
-   * `classic`. Default `auto`.
+   * The commands to use. `auto`: meta commands if every reply names its command (Memcached 1.6.18), else the
+   * classic ones, and the binary protocol with `username`. A proxy may need `classic`. Default `auto`.
    */
   readonly protocol?: 'auto' | 'meta' | 'classic' | 'binary' | undefined
 }
@@ -52,8 +50,8 @@ export interface MemcachedOptions extends ServerOptions, ValueOptions {
 /** Settings of {@link MemcachedCache}. */
 export interface MemcachedSettings extends CacheSettings, FormatSettings {
   /**
-   * `host:port` or `unix:/path`; several, as a list or split by `,` or `;`, are one ring, over which
-   * the keys are spread as libmemcached does it.
+   * `host:port` or `unix:/path`. Several, as a list or separated by `,` or `;`, form one ring, over which the
+   * keys are spread as libmemcached does it.
    */
   readonly location: string | readonly string[]
   readonly options?: MemcachedOptions | undefined
@@ -72,17 +70,17 @@ const OPTIONS = [
 const DEFAULT_POOL_SIZE = 2
 
 /**
- * A cache on one Memcached server or several.
+ * A cache on one or several Memcached servers.
  *
- * @remarks Connections are opened on first use, carry all calls of one turn of the event loop in one
- *   write, and do not keep the process alive. `add`, `incr` and everything else that depends on what
- *   is there is atomic. Deadlines are kept to 4 ms up to 4 seconds, to 0.4 percent up to
- *   17 minutes and to 2 seconds above; no entry outlives its deadline. Machines that share a server
- *   must have their clocks right to the second.
+ * @remarks Connections are opened on first use, send all calls of one turn of the event loop in one write,
+ *   and do not keep the process alive. `add`, `incr` and everything else that depends on what is stored are
+ *   atomic. Deadlines are exact to 4 ms up to 4 seconds, to 0.4 percent up to 17 minutes and to 2 seconds
+ *   above; no entry outlives its deadline. The clocks of machines that share a server must be right to the
+ *   second.
  * @see Django, "Memcached"
  */
 export class MemcachedCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'MemcachedCache'
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or of the wrong kind. */
   constructor(settings: MemcachedSettings) {

@@ -32,14 +32,14 @@ const NO_MORE: IteratorResult<readonly string[], void> = { done: true, value: un
 /**
  * A cache on a Redis server, on a leader with replicas, on a Cluster or behind Sentinels.
  *
- * @remarks One connection per location, opened on first use, over which calls at the same time share
- *   round trips. It does not keep the process alive. Deadlines are kept by the server, to the
- *   millisecond; `add` and `incr` are atomic. Entries are read from a replica where there is one, and
- *   may lag; tags always count at once.
+ * @remarks There is one connection per location, opened on first use. Concurrent calls share its round trips.
+ *   It does not keep the process alive. The server enforces deadlines, to the millisecond; `add` and `incr`
+ *   are atomic. Entries are read from a replica if there is one, and may lag; tags always take effect at
+ *   once.
  * @see Django, "Redis"
  */
 export class RedisCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'RedisCache'
   readonly #scanner: Scanner
 
@@ -56,9 +56,9 @@ export class RedisCache extends Cache {
   }
 
   /**
-   * How much longer an entry lives.
+   * Returns the remaining time of an entry.
    *
-   * @returns Seconds, to the millisecond; `null` if it never expires; `undefined` if it is not there.
+   * @returns Seconds, to the millisecond; `null` if it never expires; `undefined` if there is no live entry.
    */
   async ttl(key: string, options: KeyOptions = {}): Promise<number | null | undefined> {
     const core = coreOf(this)
@@ -77,13 +77,13 @@ export class RedisCache extends Cache {
   }
 
   /**
-   * Goes through the keys of one version, as callers pass them.
+   * Iterates over the keys of one version, as callers pass them.
    *
-   * @param pattern - In the server's own notation: `*`, `?`, `[a-z]`, `\` before what is meant as it
-   *   is. Default: all.
-   * @remarks Not a snapshot: a key may be given twice, and one that is stored meanwhile, or that was
-   *   invalidated by a tag, may or may not be. The server looks at every key it has, in steps between
-   *   which it does other work.
+   * @param pattern - A pattern in the server's notation: `*`, `?`, `[a-z]`, and `\` before a literal
+   *   character. Default: all keys.
+   * @remarks Not a snapshot: a key may appear twice. A key that is stored meanwhile, or that was invalidated
+   *   by a tag, may or may not appear. The server looks at every key it has, in steps between which it does
+   *   other work.
    */
   async *iterateKeys(
     pattern = '*',

@@ -17,18 +17,18 @@ export type { Bus, BusListener } from '../bus.js'
 export type { TieredSettings } from './tiered/settings.js'
 
 /**
- * Local memory in front of a shared cache: a hit costs no round trip, and what one process writes,
- * removes or invalidates leaves the memory of the others.
+ * Local memory in front of a shared cache. A hit costs no round trip, and what one process writes, removes or
+ * invalidates leaves the memory of the others.
  *
- * Reads ask local memory, then the remote cache; what is found there is kept locally for no longer
- * than it lives. Writes go to the remote cache first, and count once it has them: `add`, `incr` and
- * every other condition is decided there.
+ * Reads look in local memory, then in the remote cache. What the remote cache returns is kept locally for no
+ * longer than it lives. Writes go to the remote cache first, and count once the remote cache has them. The
+ * remote cache decides `add`, `incr` and every other condition.
  *
- * @remarks While the connection that tells of changes is lost, nothing is served from local memory.
- *   A remote cache that fails leaves hits in local memory as they are.
+ * @remarks While the connection that reports changes is lost, nothing is served from local memory. If the
+ *   remote cache fails, hits in local memory still work.
  */
 export class TieredCache extends Cache {
-  /** Written out, since minifiers shorten the names of classes. */
+  /** Written out, because minifiers shorten the names of classes. */
   static override readonly name: string = 'TieredCache'
   /** @throws InvalidCacheBackendError: a setting is unknown, of the wrong kind or contradicts `remote`. */
   constructor(settings: TieredSettings) {

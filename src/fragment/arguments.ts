@@ -3,13 +3,13 @@ import { checkKeyword, faults, type Keyword } from './faults.js'
 import { toTimeout } from './spec.js'
 import { warnOfFragment } from './warnings.js'
 
-/** How an engine spells expressions. */
+/** How an engine writes expressions. */
 export interface ArgumentSyntax {
   /** Characters that delimit texts. A backtick may hold `${…}`. */
   readonly quotes: string
-  /** Whether a bar applies a filter and binds what stands on both its sides. */
+  /** Whether a bar applies a filter and joins the expressions on both its sides. */
   readonly filterBar: boolean
-  /** Words that are operators and never an argument by themselves. */
+  /** Words that are operators, and never an argument on their own. */
   readonly operatorWords: readonly string[]
   /** Whether `/* … *\/` is a comment. */
   readonly comments: boolean
@@ -18,11 +18,13 @@ export interface ArgumentSyntax {
 /** The source of one argument. */
 export interface ArgumentSource {
   readonly text: string
-  /** Where it begins in the tag's arguments. */
+  /** The offset in the tag's arguments. */
   readonly offset: number
 }
 
-/** A tag's arguments, cut apart but not evaluated: as sources, or as what an engine compiles them to. */
+/**
+ * A tag's arguments, split but not evaluated: as sources, or as what an engine compiles them to.
+ */
 export interface TagArguments<Argument = ArgumentSource> {
   readonly timeout: Argument
   /** The fragment's name. */
@@ -32,11 +34,11 @@ export interface TagArguments<Argument = ArgumentSource> {
 }
 
 /**
- * Cuts the arguments of a cache tag apart: by white space outside quotes and brackets or, once there
- * is a comma at the top level, by commas.
+ * Splits the arguments of a cache tag: by white space outside quotes and brackets or, if there is a comma at
+ * the top level, by commas.
  *
- * @param source - What stands between the tag's name and its end.
- * @throws CacheTagError: every fault that can be seen without evaluating anything.
+ * @param source - The text between the tag's name and its end.
+ * @throws CacheTagError: every fault that can be found without evaluating anything.
  */
 export function parseTagArguments(
   source: string,
@@ -88,7 +90,7 @@ function warnOfName(name: string, position: TagPosition): void {
   }
 }
 
-/** Compiles what {@link parseTagArguments} cut apart. @throws What `compile` throws. */
+/** Compiles what {@link parseTagArguments} returned. @throws What `compile` throws. */
 export function compileArguments<Argument>(
   { timeout, name, varyOn, keywords }: TagArguments,
   compile: (source: ArgumentSource) => Argument,
@@ -102,10 +104,9 @@ export function compileArguments<Argument>(
 }
 
 /**
- * Cuts the values apart that a nocache tag names, by white space or commas as the arguments of a cache
- * tag.
+ * Splits the values that a nocache tag names, by white space or commas as the arguments of a cache tag.
  *
- * @throws CacheTagError: something is not of the form `name=value`, or a name is given twice.
+ * @throws CacheTagError: a value is not of the form `name=value`, or a name occurs twice.
  */
 export function parseNamedValues(
   source: string,

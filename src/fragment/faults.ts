@@ -21,7 +21,7 @@ const WITHOUT_NAME = {
   name: 'the second argument: 500 sidebar',
 }
 
-/** A keyword that a cache tag knows. */
+/** A keyword of the cache tag. */
 export type Keyword = (typeof KEYWORDS)[number]
 
 export function isKeyword(name: string): name is Keyword {

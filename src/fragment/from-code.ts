@@ -8,7 +8,7 @@ import type { FragmentRules } from './options.js'
 
 /** Options of `FragmentCache`. */
 export interface FragmentCacheOptions extends FragmentRules {
-  /** `'django<6.1'`: keys as Django made them before 6.1, see `makeTemplateFragmentKey`. */
+  /** `'django<6.1'`: makes keys as Django did before 6.1, see `makeTemplateFragmentKey`. */
   readonly compat?: 'django<6.1' | undefined
 }
 
@@ -43,55 +43,57 @@ export function checkPlace(method: string, place: object, ...more: readonly stri
 /**
  * A fragment that is rendered from code.
  *
- * @typeParam A - The aliases that there are.
+ * @typeParam A - The configured aliases.
  */
 export interface FragmentOptions<A extends string = string> {
-  /** Part of the key. */
+  /** The fragment's name, a part of the key. */
   readonly name: string
-  /** Whole seconds, or text that reads as such. `null`: never expires. Left out: the cache's default. */
+  /** Whole seconds, or a text of them. `null`: never expires. Default: the cache's timeout. */
   readonly timeout?: Timeout | string | undefined
-  /** The values that tell this variant from others. */
+  /** The values that distinguish this variant from others. */
   readonly varyOn?: readonly unknown[] | undefined
-  /** The alias of a cache. Left out: `template_fragments` if there is one, else `default`. */
+  /** The alias of a cache. Default: `template_fragments` if there is one, else `default`. */
   readonly using?: A | undefined
   /** `invalidateTags` with any of them makes the fragment, and whatever contains it, a miss. */
   readonly tags?: readonly string[] | undefined
-  /** Version of the entry. Left out: the cache's. */
+  /** Version of the entry. Default: the cache's. */
   readonly version?: Version | undefined
-  /** Given and false: the body runs and nothing is read or stored. */
+  /** If present and false, the body runs and nothing is read or stored. */
   readonly if?: unknown
-  /** Where it is rendered, for messages and the channel `fragcache:fragment`. */
+  /** The template that renders it, for messages and the channel `fragcache:fragment`. */
   readonly template?: string | undefined
   /**
-   * One body at a time in all processes that share the store, as for `getOrSet`. It has no effect in
-   * `renderSync`, which cannot wait. Left out: the cache's setting.
+   * Whether only one body at a time runs in all processes that share the store, as for `getOrSet`. It has no
+   * effect in `renderSync`, which cannot wait. Default: the cache's setting.
    */
   readonly lock?: boolean | LockOptions | undefined
-  /** Whether it is made again a little ahead of its time, as for `getOrSet`. Left out: the cache's setting. */
+  /**
+   * Whether it is rendered again shortly before it expires, as for `getOrSet`. Default: the cache's setting.
+   */
   readonly earlyRefresh?: boolean | number | undefined
   /**
-   * Seconds after the timeout for which the old text is served while one makes the new one: `render` when
-   * nobody waits for it, `renderSync` and tags while that one waits.
+   * Seconds after the timeout for which the old text is served while one caller renders the new one. `render`
+   * does that in the background. `renderSync` and tags make that caller wait.
    */
   readonly staleWhileRevalidate?: number | undefined
   /** Seconds after the timeout for which the old text is served if the body throws. */
   readonly staleIfError?: number | undefined
   /**
-   * Renders the nocache blocks in it for each user; the result of an engine's `holes(context)`. Not needed
-   * inside another fragment, whose own is used.
+   * Renders the nocache blocks in it for each user: the result of an engine's `holes(context)`. Not needed
+   * inside another fragment, whose `holes` apply.
    */
   readonly holes?: HoleRenderer | undefined
-  /** The per-user inputs that `varyOn` was made from, such as `['user']`; see `strict`. */
+  /** The per-user inputs that `varyOn` was built from, such as `['user']`; see `strict`. */
   readonly inputs?: readonly string[] | undefined
 }
 
 /** A fragment of `renderMany`. */
 export interface FragmentWithBody<A extends string = string> extends FragmentOptions<A> {
-  /** Runs where the fragment is not stored. */
+  /** Runs if the fragment is not stored. */
   readonly body: () => string | Promise<string>
 }
 
-/** Where a fragment lives. */
+/** The cache and version of a fragment. */
 export interface FragmentPlace<A extends string = string> {
   readonly using?: A | undefined
   readonly version?: Version | undefined

@@ -20,9 +20,9 @@ function forget(): void {
 }
 
 /**
- * Called before a tag's vary-on values are evaluated, and not for its other arguments: the per-user
- * inputs that are read until {@link endVaryOn} are those the tag varies on. Evaluation must not
- * wait in between; it may render other tags.
+ * Call it before you evaluate a tag's vary-on values, and not for its other arguments. The tag varies on the
+ * per-user inputs that are read until {@link endVaryOn}. Evaluation must not wait in between; it may render
+ * other tags.
  */
 export function beginVaryOn(): void {
   if (depth === MAX_DEPTH) forget()
@@ -30,7 +30,7 @@ export function beginVaryOn(): void {
 }
 
 /**
- * Called after a tag's vary-on values are evaluated.
+ * Call it after you evaluated a tag's vary-on values.
  *
  * @param before - The inputs read by values that were evaluated earlier, if any.
  * @returns All inputs read, if any; for `TagValues.declared`.

@@ -1,14 +1,14 @@
 import type { MaybePromise } from '../maybe-promise.js'
 
-/** Which hole of which template: what is stored in its place. */
+/** Identifies a hole and its template. It is stored instead of the hole's text. */
 export interface HoleRef {
   /** The engine. */
   readonly e: string
-  /** The template's name, as its loader knows it. */
+  /** The template's name, as its loader uses it. */
   readonly t: string
   /**
-   * The hole in the template, the same for the same source and another for another, with the values that
-   * it names.
+   * The id of the hole in its template (the same for the same source, another for another), with its named
+   * values.
    */
   readonly h: string
 }
@@ -16,23 +16,23 @@ export interface HoleRef {
 /** Renders holes in the context of one page. */
 export interface HoleRenderer {
   /**
-   * Whether there still is such a hole. Asked on every hit with holes, and when a hole is met while a
-   * body runs. Never throws.
+   * Whether such a hole still exists. Called on every hit with holes, and when a body that is running reaches
+   * a hole. Never throws.
    */
   has(ref: HoleRef): boolean
   /**
-   * The hole's text.
+   * Renders the hole's text.
    *
-   * @returns `undefined`: it is not there any more. A promise only in asynchronous rendering.
+   * @returns `undefined`: the hole no longer exists. A promise only in asynchronous rendering.
    * @throws What the hole throws.
    */
   render(ref: HoleRef): MaybePromise<string | undefined>
   /**
-   * Called where the tag is put off: gives one that renders later what this one would render now.
-   * Left out: it holds nothing that changes.
+   * Called when the tag is put off. Returns a renderer that later renders what this one would render now.
+   * Omitted: the renderer holds nothing that changes.
    */
   capture?(): HoleRenderer
-  /** The page whose context the holes see. Left out: it is known by that context alone. */
+  /** The page whose context the holes see. Omitted: the context alone identifies it. */
   readonly page?: object | undefined
 }
 

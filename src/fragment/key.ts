@@ -5,20 +5,20 @@ import { nodeCrypto } from '../node-crypto.js'
 /** Options of {@link makeTemplateFragmentKey}. */
 export interface FragmentKeyOptions {
   /**
-   * `'django<6.1'`: the bytes of the Django versions before 6.1, in which values run into each
-   * other (`['a:', 'b']` and `['a', ':b']` share a key). Only for sharing entries with such a site.
+   * `'django<6.1'`: the bytes of Django before 6.1, where adjacent values can be confused (`['a:', 'b']` and
+   * `['a', ':b']` share a key). Use it only to share entries with such a site.
    */
   readonly compat?: 'django<6.1' | undefined
 }
 
 /**
- * Makes the key of a template fragment, so that it can be deleted from code.
+ * Returns the key of a template fragment, so that you can delete it from code.
  *
- * @param name - The fragment's name as the template has it, without quotes.
+ * @param name - The fragment's name as in the template, without quotes.
  * @param varyOn - The values it varies on, in the template's order.
  * @returns `template.cache.NAME.MD5`, Django 6.1's bytes.
- * @throws TypeError: a value has no text that would tell it from others (an object without a
- *   `toString` of its own, a function, a symbol), or holds a lone surrogate.
+ * @throws TypeError: a value has no text that distinguishes it from others (an object without its own
+ *   `toString`, a function, a symbol), or contains a lone surrogate.
  * @see Django, `django.core.cache.utils.make_template_fragment_key`
  */
 export function makeTemplateFragmentKey(

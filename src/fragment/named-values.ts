@@ -3,7 +3,7 @@ import { CacheTagError, show, type TagPosition } from '../errors.js'
 import { packValue, unpackValue } from '../serializer.js'
 import { checkValue } from '../value.js'
 
-/** The values that a nocache block names, by their names. */
+/** The values that a nocache block names, by name. */
 export type NamedValues = Readonly<Record<string, unknown>>
 
 /** What a stored hole says: which one it is, and the values that were named where it was met. */
@@ -80,7 +80,7 @@ export function readNamed(stored: string): NamedHole {
   return { id: stored.slice(0, at), values: values as NamedValues }
 }
 
-/** A context as a block with named values sees it. The context itself is left alone. */
+/** Returns a context with the named values of a block added. The context itself does not change. */
 export function withValues(context: unknown, values: NamedValues): unknown {
   const names = Object.keys(values)
   if (names.length === 0) return context

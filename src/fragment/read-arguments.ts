@@ -6,7 +6,7 @@ import type { TagValues } from './spec.js'
 /**
  * Evaluates a tag's arguments.
  *
- * @param read - Evaluates one of them at once.
+ * @param read - Evaluates one argument at once.
  * @throws What `read` throws.
  */
 export function readArguments<Argument>(
@@ -26,7 +26,10 @@ export function readArguments<Argument>(
   return { ...given, timeout: read(timeout), varyOn: values, declared }
 }
 
-/** As {@link readArguments}, one after the other, where evaluating an argument may wait. */
+/**
+ * Works like {@link readArguments}, one argument after the other, for engines that may have to wait for an
+ * argument.
+ */
 export async function readArgumentsAsync<Argument>(
   { timeout, varyOn, keywords }: TagArguments<Argument>,
   read: (argument: Argument) => unknown,

@@ -46,17 +46,17 @@ const RESOLVER = Symbol.for('fragcache.fragments.resolver.1')
  *
  * A cache that fails never fails a page: the body runs and nothing is stored.
  *
- * @typeParam A - The aliases that there are. Left out: any text.
+ * @typeParam A - The configured aliases. Default: any text.
  * @see Django, "Template fragment caching"
  */
 export class FragmentCache<A extends string = string> {
   readonly caches: Caches<A>
-  /** The options it was made with. */
+  /** The options that were passed to the constructor. */
   readonly options: FragmentCacheOptions
   readonly #compat: 'django<6.1' | undefined
   readonly #resolver: FragmentResolver
 
-  /** @throws TypeError: something is no `Caches`, or an option is not what it should be. */
+  /** @throws TypeError: `caches` is not a `Caches`, or an option is invalid. */
   constructor(caches: Caches<A>, options: FragmentCacheOptions = {}) {
     if (!isCaches(caches)) {
       throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
@@ -75,15 +75,14 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * Gives the fragment's text: from the cache, or from the body, which is then stored.
+   * Returns the fragment's text: from the cache, or from the body, whose text is then stored.
    *
-   * @param body - Makes the text. A hit never runs it.
-   * @throws What the body throws; then nothing is stored.
+   * @param body - Renders the text. A hit never runs it.
+   * @throws What the body throws. Then nothing is stored.
    * @throws CacheTagError: the timeout, the tags or the version cannot be used.
-   * @throws CacheTagError: there is a nocache block in it that nothing can fill; see `holes`.
+   * @throws CacheTagError: it contains a nocache block that nothing can fill; see `holes`.
    * @throws InvalidCacheBackendError: no cache has the alias `using`.
-   * @remarks One body at a time per key in this process; concurrent callers get its text or its
-   *   error.
+   * @remarks One body runs at a time per key in this process. Concurrent callers get its text or its error.
    */
   async render(options: FragmentOptions<A>, body: () => string | Promise<string>): Promise<string> {
     checkBody(body)
@@ -95,9 +94,9 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * Gives the fragment's text without waiting.
+   * Returns the fragment's text without waiting.
    *
-   * @param body - Makes the text at once.
+   * @param body - Renders the text at once.
    * @throws CacheTagError: the cache answers asynchronously; use {@link render}.
    * @throws Otherwise as {@link render}.
    */
@@ -109,9 +108,9 @@ export class FragmentCache<A extends string = string> {
   /**
    * Renders many fragments with one read and one write per cache.
    *
-   * @returns The texts, in the order given.
-   * @throws What the first body to fail throws; the texts of the others are stored all the same.
-   * @remarks The missing bodies run concurrently, two of one key only once.
+   * @returns The texts, in the order of the fragments.
+   * @throws What the first body to fail throws. The texts of the others are stored all the same.
+   * @remarks The missing bodies run concurrently. Bodies of the same key run only once.
    */
   async renderMany(fragments: Iterable<FragmentWithBody<A>>): Promise<string[]> {
     const given = [...fragments]
@@ -166,7 +165,7 @@ export class FragmentCache<A extends string = string> {
    * Removes one variant.
    *
    * @returns `true` if it was there.
-   * @throws TypeError: `varyOn` is no array, or holds what has no text.
+   * @throws TypeError: `varyOn` is not an array, or contains a value without a text.
    * @throws CacheBackendError: the store failed.
    */
   async delete(
@@ -180,10 +179,10 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * Makes one variant stale: those who allow it are served it while it is made again.
+   * Makes one variant stale: calls that accept stale text get it while it is rendered again.
    *
    * @returns `true` if it was there and fresh.
-   * @throws TypeError: `varyOn` is no array, or holds what has no text.
+   * @throws TypeError: `varyOn` is not an array, or contains a value without a text.
    * @throws CacheBackendError: the store failed.
    */
   async expire(
@@ -197,11 +196,11 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * Makes every variant of a fragment a miss, and whatever contains one, also what is being
-   * rendered now.
+   * Makes every variant of a fragment a miss, and whatever contains one, including what is being rendered
+   * now.
    *
    * @param place.soft - Makes them stale instead, see `Cache.invalidateTags`.
-   * @param place.later - While the store is down it is enough that it is told later.
+   * @param place.later - While the store is down, the invalidation may be sent later.
    * @throws CacheBackendError: the store failed.
    * @remarks One write per cache, whatever the number of variants.
    */
@@ -216,9 +215,10 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * What {@link invalidate} would drop, as far as this process knows: what it stored itself, and remembers.
+   * Returns what {@link invalidate} would drop, as far as this process knows: the entries that it stored and
+   * remembers.
    *
-   * @throws TypeError: the name is no text, or empty.
+   * @throws TypeError: the name is not text, or is empty.
    */
   explain(name: string, place: Pick<FragmentPlace<A>, 'using'> = {}): Dependents {
     checkPlace('explain', place)
@@ -237,9 +237,9 @@ export class FragmentCache<A extends string = string> {
   }
 
   /**
-   * The key of a variant, for use with the low-level API.
+   * Returns the key of a variant, for use with the low-level API.
    *
-   * @throws TypeError: `varyOn` is no array, or holds what has no text.
+   * @throws TypeError: `varyOn` is not an array, or contains a value without a text.
    */
   makeKey(name: string, varyOn: readonly unknown[] = []): string {
     checkVaryOn(varyOn)

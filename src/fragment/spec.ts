@@ -13,19 +13,21 @@ import { varyOnText } from './key.js'
 import type { FragmentSettings } from './options.js'
 import { VariantTable, type Variant } from './variants.js'
 
-/** A cache tag as it stands in a template: what is known before anything is rendered. */
+/** A cache tag of a template: what is known before anything is rendered. */
 export interface TagSite extends TagPosition {
   /** The fragment's name. */
   readonly fragment: string
-  /** What to call instead where synchronous rendering meets an asynchronous cache. */
+  /** What to call instead if synchronous rendering uses an asynchronous cache. */
   readonly remedy: string
-  /** Called from code, not from a template: plain errors, and a timeout may be left out. */
+  /**
+   * Whether it is called from code and not from a template. Then errors are plain, and a timeout is optional.
+   */
   readonly fromCode?: boolean
-  /** `false`: it surely has none. */
+  /** `false`: it has no keywords for sure. */
   readonly hasKeywords?: boolean | undefined
   /** The variables that its vary-on values name, such as `user.id`. */
   readonly varyOnNames?: readonly string[] | undefined
-  /** @internal Where the tag's fragments live when it says nothing else. */
+  /** @internal Where the tag's fragments live unless its values say otherwise. */
   home?: Home | undefined
 }
 
@@ -37,15 +39,17 @@ interface Home {
   readonly table: VariantTable
 }
 
-/** The values of a tag's arguments, as the engine gives them. */
+/** The values of a tag's arguments, evaluated by the engine. */
 export interface TagValues {
-  /** Whole seconds, or text that reads as such; `null`: never. `undefined` is a fault: a misspelt variable. */
+  /**
+   * Whole seconds, or a text of them; `null`: never expires. `undefined` is a fault: a misspelt variable.
+   */
   readonly timeout: unknown
   readonly varyOn: readonly unknown[]
   readonly using?: unknown
   readonly tags?: unknown
   readonly version?: unknown
-  /** Left out: cached. Given and falsy: rendered, not cached. */
+  /** Omitted: cached. Present and falsy: rendered, not cached. */
   readonly if?: unknown
   readonly lock?: unknown
   readonly staleWhileRevalidate?: unknown
@@ -72,14 +76,14 @@ export interface Fragment {
   readonly cache: CacheCore
   readonly variant: Variant
   readonly timeout: Timeout
-  /** Stored tags: the name's, and those given. */
+  /** The stored tags: that of the name, and those of the tag. */
   readonly tags: readonly string[]
   /** Whether it is rendered without the cache. */
   readonly bypass: boolean
-  /** The per-user inputs that its vary-on values were made from. */
+  /** The per-user inputs that its vary-on values were built from. */
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: FragmentSettings
-  /** Left out: it is made once per process, and never served stale. */
+  /** Absent if it is produced once per process and never served stale. */
   readonly ageing: AgeingPolicy | undefined
   /** Counts its hits, misses and so on. */
   readonly tally: Tally

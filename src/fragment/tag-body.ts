@@ -5,25 +5,25 @@ import type { Fragment } from './spec.js'
 import { TemplateFrame } from './template-frame.js'
 
 /**
- * Runs at once a part of a body that is put off, because that part cannot run later.
+ * Runs a part of a deferred body at once, because that part cannot run later.
  *
- * @returns What gives its result, or throws its error, each time.
+ * @returns A function that returns the part's result, or throws its error, each time.
  */
 export type RunEarly = <T>(action: () => T) => () => T
 
-/** The body of a cache tag, rendered at once. */
+/** The body of a cache tag, rendered synchronously. */
 export interface TagBody {
   /** Renders the body synchronously. A hit never calls it. */
   renderBody(): string
   /**
-   * Called where the body is put off until its template is done. Returns a function that later renders what
-   * `renderBody` would render now, from copies of the variables that may change. Left out: `renderBody` is
+   * Called when the body is put off until its template is done. Returns a function that later renders what
+   * `renderBody` would render now, from copies of the variables that may change. Omitted: `renderBody` is
    * called later.
    *
-   * @param runEarly - To be called before this returns, for what cannot run later.
+   * @param runEarly - For what cannot run later. Call it before this method returns.
    */
   keepBody?(runEarly: RunEarly): () => string
-  /** Fills the nocache blocks in the body, if nothing around it is stored. */
+  /** Fills the nocache blocks in the body if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
 }
 
@@ -31,7 +31,7 @@ export interface TagBody {
 export interface AsyncTagBody {
   /** Renders the body. A hit never calls it. */
   renderBody(): string | Promise<string>
-  /** Fills the nocache blocks in the body, if nothing around it is stored. */
+  /** Fills the nocache blocks in the body if nothing around it is stored. */
   readonly holes?: HoleRenderer | undefined
 }
 

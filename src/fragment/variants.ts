@@ -5,15 +5,15 @@ import type { Tally } from '../observe/tally.js'
 import { fragmentTag } from '../tags.js'
 import { fragmentKey } from './key.js'
 
-/** One variant of a fragment: its key and what the backend sees of it. */
+/** One variant of a fragment: its key, and what the backend sees of it. */
 export interface Variant {
   readonly key: string
   readonly storedKey: string
-  /** The texts of its vary-on values, behind the digest of its template where there is one. */
+  /** The texts of its vary-on values, after the digest of its template if there is one. */
   readonly texts: readonly string[]
-  /** Given in the tag; `undefined`: the cache's own. */
+  /** The tag's version; `undefined`: the cache's own. */
   readonly version: Version | undefined
-  /** The `Fragment` that it last was, of a tag without keywords. */
+  /** The latest `Fragment` of this variant, for a tag without keywords. */
   last: object | undefined
 }
 

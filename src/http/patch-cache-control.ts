@@ -2,22 +2,22 @@ import { MisuseError, show } from '../errors.js'
 import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
 import { listMembers, splitQuotedList } from './lists.js'
 
-/** What a directive may be given. */
+/** The value of a directive. */
 export type DirectiveValue = boolean | number | string
 
 /**
- * Directives of a response's `Cache-Control`, in camel case: `maxAge` stands for `max-age`. `true`
- * writes the bare directive. What is not listed here is written too (`{ myExtension: 'a' }`).
+ * Directives of a response's `Cache-Control`, in camel case: `maxAge` stands for `max-age`. `true` writes the
+ * bare directive. Directives that are not listed here are written too (`{ myExtension: 'a' }`).
  *
- * @remarks `false` does not leave a directive out: as in Django the name counts as given, and
- *   `name=False` is written. Leave the name out, or give `undefined`.
+ * @remarks `false` does not omit a directive: as in Django, `name=False` is written. To omit a directive,
+ *   omit its name or pass `undefined`.
  */
 export interface CacheControlDirectives {
-  /** Takes the place of `private`. */
+  /** Replaces `private`. */
   readonly public?: boolean | undefined
-  /** Takes the place of `public`. A text names the headers that are private. */
+  /** Replaces `public`. A text names the headers that are private. */
   readonly private?: boolean | string | undefined
-  /** A text names the headers that must not be used again; `true` outweighs it. */
+  /** A text names the headers that must not be reused; `true` takes precedence. */
   readonly noCache?: boolean | string | undefined
   readonly noStore?: boolean | undefined
   readonly noTransform?: boolean | undefined
@@ -25,9 +25,9 @@ export interface CacheControlDirectives {
   readonly proxyRevalidate?: boolean | undefined
   readonly mustUnderstand?: boolean | undefined
   readonly immutable?: boolean | undefined
-  /** Seconds. Of these and those the response has already, the fewer are written. */
+  /** Seconds. The smaller of this value and the response's present one is written. */
   readonly maxAge?: number | undefined
-  /** Seconds, for shared caches. Also `sMaxAge`. */
+  /** Seconds, for shared caches. `sMaxAge` works too. */
   readonly sMaxage?: number | undefined
   readonly sMaxAge?: number | undefined
   /** Seconds. */

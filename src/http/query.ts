@@ -3,24 +3,24 @@ import { didYouMean } from '../did-you-mean.js'
 import { MisuseError, show } from '../errors.js'
 
 /**
- * Which query parameters are part of a page's key. The others are removed before the handler runs, so that it
- * cannot put into a page what is not in the key.
+ * Selects the query parameters that are part of a page's key. The others are removed before the handler runs,
+ * so that it cannot put into a page what is not in the key.
  *
- * @remarks A name ending in `*` means every name that begins so. With both lists a parameter has to
- *   be in `only` and not in `ignore`.
+ * @remarks A name ending in `*` means every name with that beginning. With both lists, a parameter has to be
+ *   in `only` and not in `ignore`.
  */
 export interface QueryRule {
   /** These parameters are removed. */
   readonly ignore?: readonly string[] | undefined
-  /** All others are removed. An empty list: all are. */
+  /** All other parameters are removed. An empty list removes all. */
   readonly only?: readonly string[] | undefined
 }
 
 /**
- * Query parameters that say where a visitor came from, by campaign, click or mail, and that scripts
- * in the browser read: a page is the same without them. For `query: { ignore: TRACKING_PARAMETERS }`.
+ * Query parameters that say where a visitor came from, by campaign, click or mail. Scripts in the browser
+ * read them; a page is the same without them. For `query: { ignore: TRACKING_PARAMETERS }`.
  *
- * @remarks Left out is what also has other uses, such as `ref`, `source`, `si` or `cid`.
+ * @remarks It does not contain names that also have other uses, such as `ref`, `source`, `si` or `cid`.
  * @see Google Analytics, "URL builders: Collect campaign data with custom URLs" (`utm_*`);
  *   github.com/mpchadwick/tracking-query-params-registry; the AdGuard URL Tracking filter
  */

@@ -141,19 +141,19 @@ export function flightsAround(frame: Frame | undefined): InFlight[] {
 }
 
 /**
- * Declares that what is being made depends on data outside the cache: the fragments, pages and values
- * around the calling code are invalidated together with any of the tags. Outside of a body or producer it
+ * Declares that the result being produced depends on data outside the cache. The fragments, pages and values
+ * around the calling code are then invalidated together with any of the tags. Outside a body or producer it
  * does nothing.
  *
  *     await dependOn(['product:7'])
  *     const product = await db.product(7)
  *
- * @param tags - As for `invalidateTags`.
- * @returns Await it before reading the data: then the result is stored, and every later invalidation, in
- *   any process, makes it a miss. It never rejects. Awaited or not, nothing is stored if one of the tags was
+ * @param tags - Tags as for `invalidateTags`.
+ * @returns Await it before you read the data. The result is then stored, and every later invalidation, in any
+ *   process, makes it a miss. It never rejects. Awaited or not, nothing is stored if one of the tags was
  *   invalidated between the start of the body or producer and this call.
- * @throws TypeError: not a list of texts, or an empty text.
- * @remarks Holds across `await`, timers and streams that begin inside the body.
+ * @throws TypeError: `tags` is not a list of texts, or a text is empty.
+ * @remarks It works across `await`, timers and streams that begin inside the body.
  */
 export function dependOn(tags: readonly string[]): PromiseLike<void> {
   const stored = checkTags(tags)

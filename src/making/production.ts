@@ -3,32 +3,34 @@ import { checkTimeout, type Timeout } from '../timeout.js'
 import type { Frame } from './frame.js'
 
 /**
- * What a producer is given: `getOrSet(key, ({ signal, old, setTimeout, addTags }) => …)`.
+ * What a producer receives: `getOrSet(key, ({ signal, old, setTimeout, addTags }) => …)`.
  *
- * @typeParam V - The type of the value, where the cache's keys are typed.
+ * @typeParam V - The type of the value, if the cache's keys are typed.
  */
 export interface ProducerContext<V = unknown> {
   /**
-   * Aborted when `producerTimeoutMs` is over, with the `ProducerTimeoutError` as its reason. What a producer that
-   * has asked for it gives afterwards is not stored, since it may have stopped half-way.
+   * Aborted when `producerTimeoutMs` is over, with the `ProducerTimeoutError` as its reason. Once a producer
+   * has read it, what that producer returns after the abort is not stored, since it may have stopped
+   * half-way.
    */
   readonly signal: AbortSignal
   /**
-   * The value that is past its time and that the new one replaces, a copy of this producer's own; `undefined`:
-   * there is none, or neither `staleWhileRevalidate`, `staleIfError` nor `earlyRefresh` keeps one.
+   * The expired value that the new one replaces, as this producer's own copy. `undefined`: there is none, or
+   * none of `staleWhileRevalidate`, `staleIfError` and `earlyRefresh` keeps one.
    */
   readonly old: V | undefined
   /**
-   * Decides by what was found how long the value is kept, in place of the option `timeout`.
+   * Sets how long the value is kept, depending on what the producer found. It replaces the option `timeout`.
    *
-   * @param seconds - `null`: without end. Zero or less: it is not stored.
-   * @throws TypeError: neither a finite number nor `null`.
+   * @param seconds - `null`: for ever. Zero or less: the value is not stored.
+   * @throws TypeError: `seconds` is neither a finite number nor `null`.
    */
   readonly setTimeout: (seconds: Timeout) => void
   /**
-   * Adds tags that only what was found tells. As `dependOn`: await it before reading what they stand for.
+   * Adds tags that are known only from what the producer found. As with `dependOn`, await it before you read
+   * what the tags stand for.
    *
-   * @throws TypeError: not a list of texts, or an empty text.
+   * @throws TypeError: `tags` is not a list of texts, or a text is empty.
    */
   readonly addTags: (tags: readonly string[]) => PromiseLike<void>
 }

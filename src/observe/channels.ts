@@ -4,12 +4,12 @@ import type { MissCause } from './miss-cause.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
-  /** The name the cache has in its `Caches`; empty for a cache in none. */
+  /** The name of the cache in its `Caches`; empty if it is in none. */
   readonly alias: string
   /** The backend's class name. */
   readonly backend: string
   readonly operation: string
-  /** The keys as the caller passed them. */
+  /** The keys, as the caller passed them. */
   readonly keys: readonly string[]
   readonly hits: number
   readonly misses: number
@@ -18,8 +18,8 @@ export interface OperationMessage {
 }
 
 /**
- * What became of a fragment: found; made and stored; served past its time; taken from another's
- * body; made and not stored; or its body threw.
+ * The outcome of a fragment. `hit`: found. `miss`: rendered and stored. `stale`: served past its time.
+ * `joined`: taken from another caller's body. `bypass`: rendered and not stored. `error`: its body threw.
  */
 export type FragmentOutcome = 'hit' | 'miss' | 'stale' | 'joined' | 'bypass' | 'error'
 
@@ -29,26 +29,32 @@ export interface FragmentMessage {
   readonly key: string
   readonly alias: string
   readonly outcome: FragmentOutcome
-  /** Time the body took; 0 if it did not run. */
+  /** Milliseconds the body took; 0 if it did not run. */
   readonly bodyMs: number
   readonly durationMs: number
   readonly template?: string
-  /** Why it was not served from the cache. Left out: it was, it was not to be, or it cannot be told. */
+  /**
+   * Why it was not served from the cache. Absent if it was served, was not to be served, or the reason is
+   * unknown.
+   */
   readonly cause?: MissCause
 }
 
-/** A message on the channel `fragcache:outage`: when a store stopped answering, and when it is back. */
+/** A message on the channel `fragcache:outage`: a store stopped answering, or is back. */
 export interface OutageMessage {
   readonly alias: string
   readonly backend: string
   readonly error: unknown
-  /** Milliseconds since the epoch. */
+  /** When the outage began, in milliseconds since the epoch. */
   readonly since: number
-  /** Milliseconds since the epoch; left out while the outage lasts. */
+  /** When the outage ended, in milliseconds since the epoch. Absent while it lasts. */
   readonly until?: number
 }
 
-/** A message on the channel `fragcache:refresh`: what was to be made again could not be; the old is served. */
+/**
+ * A message on the channel `fragcache:refresh`: a value could not be produced again, so the old one is
+ * served.
+ */
 export interface RefreshMessage {
   readonly alias: string
   /** The backend's class name. */

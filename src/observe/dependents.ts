@@ -3,7 +3,7 @@ import type { LiveEntry } from './remembered.js'
 /** Fragments of one name that would be dropped. */
 export interface DependentFragment {
   readonly name: string
-  /** The templates that they were rendered in; none where they were rendered from code. */
+  /** The templates that rendered them. Empty if they were rendered from code. */
   readonly templates: readonly string[]
   readonly entries: number
   /** At most five of their keys. */
@@ -12,7 +12,7 @@ export interface DependentFragment {
 
 /** Pages of one route that would be dropped. */
 export interface DependentPages {
-  /** As in statistics: `GET /countries/:code`. */
+  /** The route as in statistics: `GET /countries/:code`. */
   readonly route: string
   readonly entries: number
   /** At most five of their URLs. */
@@ -27,8 +27,8 @@ export interface DependentValues {
 }
 
 /**
- * What an invalidation would drop: of the entries that this process stored and remembers, those that are, as far as
- * it knows, still there. The most come first.
+ * What an invalidation would drop: the entries that this process stored and remembers, and that are, as far
+ * as it knows, still there. The most frequent come first.
  */
 export interface Dependents {
   readonly entries: number

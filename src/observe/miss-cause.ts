@@ -1,10 +1,11 @@
 /**
- * Why there was nothing to serve. `not-stored`: not since this process began, as far as it remembers. `expired`:
- * its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated. `removed`: it was deleted,
- * or its page or the whole cache dropped. `evicted`: it should still be there, so the store made room, was
- * restarted, or another process removed it. `unusable`: what is stored has holes that
- * nothing can fill here. `other-version`: it is stored under another version or prefix.
- * `other-variant`: of the same fragment or URL another variant is stored. `store-failed`: the store did not answer.
+ * The reason for a miss. `not-stored`: it was not stored since this process began, as far as it remembers.
+ * `expired`: its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated.
+ * `removed`: it was deleted, or its page or the whole cache was dropped. `evicted`: it should still be there,
+ * so the store made room, was restarted, or another process removed it. `unusable`: the stored entry has
+ * holes that nothing can fill here. `other-version`: it is stored under another version or prefix.
+ * `other-variant`: another variant of the same fragment or URL is stored. `store-failed`: the store did not
+ * answer.
  */
 export type MissCode =
   | 'not-stored'
@@ -22,13 +23,16 @@ export interface MissCause {
   readonly code: MissCode
   /** One sentence for people. */
   readonly text: string
-  /** Milliseconds since it ended: `expired`, `dropped` and `removed`. Left out where it is not known. */
+  /** Milliseconds since it ended, for `expired`, `dropped` and `removed`. Absent if unknown. */
   readonly agoMs?: number
-  /** The tag that was invalidated, of what was `dropped`. */
+  /** The invalidated tag, for `dropped`. */
   readonly tag?: string
-  /** The fragment that was invalidated, of what was `dropped`. */
+  /** The invalidated fragment, for `dropped`. */
   readonly fragment?: string
-  /** Where the application removed or invalidated it, as `src/admin.ts:40`; never in production. */
+  /**
+   * Where in the code the application removed or invalidated it, such as `src/admin.ts:40`. Never in
+   * production.
+   */
   readonly from?: string
 }
 

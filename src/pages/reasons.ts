@@ -1,21 +1,21 @@
 import type { Restriction } from '../http/cache-control.js'
 
-/** Why the cache has nothing to do with a request, by the request itself. */
+/** Why the cache does not handle a request, judged by the request itself. */
 export type LookupRefusal = 'method' | 'request-body' | 'upgrade' | 'uri-unreadable'
 
-/** The same, or because of the site's own functions. */
+/** Like {@link LookupRefusal}, or a function of the site failed. */
 export type AdmissionRefusal = LookupRefusal | 'language-unreadable' | 'time-zone-unreadable'
 
 /** Why a request was passed on to its handler without the cache. */
 export type PassReason = AdmissionRefusal | 'request-no-store' | 'cache-failed'
 
 /**
- * Why a response is per-user: the site knows the visitor (`personal`), or the request's cookies were read while it
- * was rendered.
+ * Why a response is per-user. `personal`: the site knows the visitor. `cookies-read`: the request's cookies
+ * were read while it was rendered.
  */
 export type PersonalReason = 'personal' | 'cookies-read'
 
-/** Why a response is not stored, by its status and headers. */
+/** Why a response is not stored, judged by its status and headers. */
 export type StoreRefusal =
   | 'status'
   | 'set-cookie'
@@ -36,11 +36,11 @@ export type StoreRefusal =
   | 'head'
   | 'range'
 
-/** What has changed between the look-up and the response, and is part of the key. */
+/** What changed between the look-up and the response, of the parts of the key. */
 export type ChangeReason =
   'trust-changed' | 'method-changed' | 'language-changed' | 'time-zone-changed'
 
-/** Why a response is not stored, by what is in it. */
+/** Why a response is not stored, judged by its content. */
 export type ContentReason = 'undeclared-read' | 'holes' | 'stale-inside' | 'tags-unreadable'
 
 /** Why a body was not recorded completely. */
@@ -61,17 +61,17 @@ export type UnstoredReason =
 export type UnkeptReason =
   StoreRefusal | ChangeReason | ContentReason | RecordingFault | UnstoredReason
 
-/** Why a request that was looked up was neither answered with a page nor has its response stored. */
+/** Why a request was looked up, but not answered with a page, and its response is not stored. */
 export type LeftReason = 'no-update-cache' | 'only-if-cached'
 
 /** The handler failed with this status, and an older page was sent instead. */
 export type HandlerFailed = `view-failed-${number}`
 
-/** Why a response is a stale one. */
+/** Why a response is stale. */
 export type StaleReason = 'max-stale' | 'stale-while-revalidate' | 'view-failed' | HandlerFailed
 
 /**
- * Why a response came about as it did: what `Cache-Status` says as `detail`, and messages on
- * `fragcache:response` as `reason`.
+ * Why a response has its outcome: `Cache-Status` shows it as `detail`, and messages on `fragcache:response`
+ * as `reason`.
  */
 export type Reason = PassReason | UnkeptReason | LeftReason | StaleReason

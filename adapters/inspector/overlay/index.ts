@@ -32,8 +32,8 @@ export type OverlayMiddleware = (
 
 /**
  * Creates a middleware for development that shows on the pages of a site how each of their fragments came
- * about: an outline colored by outcome with a label of name, key, age, remaining time, body time and tags,
- * and a bar with the outcome of the page. A button invalidates a fragment or a tag.
+ * about: an outline by outcome, with a label of name, key, age, remaining time, body time and tags, and a bar
+ * with the outcome of the page. A button invalidates a fragment or a tag.
  *
  * Mount it before everything else: `app.use(overlay())`. What is stored, and what all inner layers see, is
  * the same to the byte as without it. The overlay finds fragments in the finished page by their texts, and

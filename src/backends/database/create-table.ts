@@ -21,7 +21,7 @@ export function declareTable(cache: object, needed: NeededTable): void {
 
 /** Options of {@link createCacheTable}. */
 export interface CreateCacheTableOptions {
-  /** Only tells what is missing. Default `false`. */
+  /** Reports what is missing, and creates nothing. Default `false`. */
   readonly dryRun?: boolean | undefined
 }
 
@@ -29,25 +29,25 @@ export interface CreateCacheTableOptions {
 export interface CreatedTable {
   /** The table's name, as in the cache's location. */
   readonly table: string
-  /** Whether the table was there before; then only its index is made, where that is missing. */
+  /** Whether the table existed before. If so, only a missing index is created. */
   readonly existed: boolean
-  /** Whether the table was made by this call. */
+  /** Whether this call created the table. */
   readonly created: boolean
-  /** The statements that make what is missing. */
+  /** The statements that create what is missing. */
   readonly sql: readonly string[]
 }
 
 /**
- * Makes the tables of database caches, those that are missing.
+ * Creates the missing tables of database caches.
  *
- * @param caches - A cache, several of them, or a `Caches`; caches of other backends are passed over.
- * @returns What was done, or with `dryRun` what is to be done, for each table.
- * @throws InvalidCacheBackendError: there is no database cache among them, or a table has that name
- *   that belongs to another program.
+ * @param caches - A cache, several of them, or a `Caches`. Caches of other backends are ignored.
+ * @returns What was done for each table or, with `dryRun`, what would be done.
+ * @throws InvalidCacheBackendError: there is no database cache among them, or a table of that name belongs to
+ *   another program.
  * @throws TypeError: an option is unknown.
- * @throws What the database said.
- * @remarks Of several caches over one table one counts. The database is the one that is written to.
- *   Tables that exist keep their columns. Processes may do this at the same time.
+ * @throws What the database reports.
+ * @remarks Several caches over one table count once. The tables are created in the database that the caches
+ *   write to. Existing tables keep their columns. Several processes may call this at the same time.
  * @see Django, `createcachetable`
  */
 export async function createCacheTable(

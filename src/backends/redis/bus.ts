@@ -16,7 +16,7 @@ function warnOfRefusal(channel: string, error: Error): void {
 
 /** Settings of {@link RedisBus}. */
 export interface RedisBusSettings extends Pick<RedisSettings, 'location' | 'client' | 'options'> {
-  /** Caches that share entries share a channel. Default `fragcache`. */
+  /** The channel. Caches that share entries share a channel. Default `fragcache`. */
   readonly channel?: string | undefined
 }
 
@@ -37,11 +37,11 @@ interface SubscribingClient extends IoClient {
 }
 
 /**
- * A bus for `TieredCache` over Redis' publish and subscribe: for a Cluster, or for a shared cache that
- * is no Redis. In front of a `RedisCache` on one server none is needed.
+ * A bus for `TieredCache` over Redis' publish and subscribe: for a Cluster, or for a shared cache that does
+ * not use Redis. A `TieredCache` in front of a `RedisCache` on one server does not need it.
  *
- * @remarks A connection to publish and one to listen, opened on first use; over a client that was
- *   given that client publishes, and a copy of it listens.
+ * @remarks It uses a connection to publish and one to listen, opened on first use. If you pass a client, that
+ *   client publishes, and a copy of it listens.
  * @see Redis, "Pub/sub"
  */
 export class RedisBus implements Bus {

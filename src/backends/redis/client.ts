@@ -1,19 +1,19 @@
 import { isMissing, missingPeer } from '../../missing-peer.js'
 
 /**
- * A client of the ioredis package, as this backend sees it: a `Redis`, a `Cluster`, or a `Redis` that
- * asks Sentinels. Written out, so that the types of this package do not need those of ioredis.
+ * A client of the ioredis package, reduced to what this backend uses: a `Redis`, a `Cluster`, or a `Redis`
+ * that asks Sentinels. Written out, so that the types of this package do not need those of ioredis.
  */
 export interface RedisClient {
   readonly status: string
   readonly isCluster: boolean
-  /** As that of ioredis. */
+  /** Like `connect` of ioredis. */
   connect(): Promise<void>
-  /** As that of ioredis. */
+  /** Like `on` of ioredis. */
   on(event: 'error', listener: (error: Error) => void): unknown
-  /** As that of ioredis. */
+  /** Like `off` of ioredis. */
   off(event: 'error', listener: (error: Error) => void): unknown
-  /** As that of ioredis. */
+  /** Like `disconnect` of ioredis. */
   disconnect(reconnect?: boolean): void
 }
 

@@ -5,11 +5,11 @@ import type { Reply } from './client.js'
 import { nodesOf } from './connections.js'
 import { Link, type ClientSource } from './link.js'
 
-/** How far an invalidation must have come before it resolves. */
+/** How far an invalidation must have reached before it resolves. */
 export interface DurableInvalidations {
-  /** So many replicas, in a Cluster of each master, must have it. At least 1. */
+  /** The number of replicas, in a Cluster of each master, that must have it. At least 1. */
   readonly waitReplicas: number
-  /** Milliseconds they may take; less than `options.timeLimitMs`. */
+  /** Milliseconds the replicas may take; less than `options.timeLimitMs`. */
   readonly timeoutMs: number
 }
 

@@ -1,4 +1,4 @@
-/** The commands that a {@link RedisPort} is asked to send. */
+/** The commands that a {@link RedisPort} has to send. */
 export type RedisCommand =
   | 'MGET'
   | 'SET'
@@ -15,47 +15,48 @@ export type RedisCommand =
   | 'TIME'
   | 'WAIT'
 
-/** What a command was answered: texts may come as bytes, and of `MGET` they must. */
+/** The reply to a command. Texts may be bytes; those of `MGET` must be. */
 export type RedisReply = string | number | bigint | Uint8Array | null | readonly RedisReply[]
 
 /**
- * What a `RedisCache` needs of a client: it sends one of a dozen commands to one server. Clients of ioredis,
- * `redis` and `@valkey/valkey-glide` are taken as they are; for any other, write this.
+ * What a `RedisCache` needs from a client: it sends one of a dozen commands to one server. You can pass
+ * clients of ioredis, `redis` and `@valkey/valkey-glide` directly. Implement this interface for any other
+ * client.
  */
 export interface RedisPort {
-  /** Whether a command would be sent now. Left out: always. */
+  /** Whether a command would be sent now. Omitted: always. */
   readonly isReady?: boolean | undefined
   /**
-   * Another object with every new connection, so that a server that was restarted, or replaced, is noticed
-   * at once. Left out: within ten seconds.
+   * A different object for every new connection, so that a restarted or replaced server is noticed at once.
+   * Omitted: it is noticed within ten seconds.
    */
   readonly connection?: object | undefined
-  /** Resolves once commands can be sent, connecting if need be. Rejects if that fails. */
+  /** Connects if necessary, and resolves once commands can be sent. Rejects if that fails. */
   connect?(): Promise<unknown>
   /**
-   * Sends a command. Calls of one turn of the event loop are best sent together.
+   * Sends a command. Preferably send the calls of one turn of the event loop together.
    *
-   * @returns The reply. What the server refuses rejects with an error whose `name` is `ReplyError` and whose
-   *   `message` is the server's; any other failure counts as an outage.
+   * @returns The reply. If the server refuses the command, the promise rejects with an error whose `name` is
+   *   `ReplyError` and whose `message` is the server's. Any other failure counts as an outage.
    */
   send(command: RedisCommand, args: readonly (string | Uint8Array)[]): Promise<unknown>
 }
 
-/** A client of the package `redis` (node-redis), as it is seen here. */
+/** A client of the package `redis` (node-redis), reduced to what is used here. */
 export interface NodeRedisClient {
   readonly isOpen: boolean
   readonly isReady: boolean
-  /** As that of `redis`. */
+  /** Like `connect` of `redis`. */
   connect(): Promise<unknown>
-  /** As that of `redis`. */
+  /** Like `on` of `redis`. */
   on(event: string, listener: (error: Error) => void): unknown
-  /** As that of `redis`. */
+  /** Like `sendCommand` of `redis`. */
   sendCommand(args: readonly (string | Buffer)[], options?: object): Promise<unknown>
 }
 
-/** A `GlideClient` of the package `@valkey/valkey-glide`, as it is seen here. */
+/** A `GlideClient` of the package `@valkey/valkey-glide`, reduced to what is used here. */
 export interface GlideClient {
-  /** As that of `@valkey/valkey-glide`. */
+  /** Like `customCommand` of `@valkey/valkey-glide`. */
   customCommand(args: (string | Buffer)[], options?: object): Promise<unknown>
 }
 

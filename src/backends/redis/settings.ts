@@ -16,14 +16,14 @@ import { isPort, portOf, type GlideClient, type NodeRedisClient, type RedisPort 
 import { parseLocation, type Endpoint } from './location.js'
 
 /**
- * Options of {@link RedisCache}: those below, and any of ioredis' own, which are handed on: `tls`,
+ * Options of {@link RedisCache}: those below, and any of ioredis' own, which are passed on: `tls`,
  * `username`, `password`, `db`, `sentinels`, `family` …
  */
 export interface RedisOptions extends ServerOptions, ValueOptions {
-  /** Milliseconds to connect. Default: half of `timeLimitMs`, at least 500. */
+  /** Milliseconds that connecting may take. Default: half of `timeLimitMs`, at least 500. */
   readonly connectTimeout?: number | undefined
   /**
-   * `clear` empties the whole db (`FLUSHDB`), whoever else keeps something in it. Only without key
+   * `clear` empties the whole db (`FLUSHDB`), including what other programs keep in it. Only without key
    * prefix. Default `false`.
    */
   readonly flushOnClear?: boolean | undefined
@@ -33,21 +33,21 @@ export interface RedisOptions extends ServerOptions, ValueOptions {
 /** Settings of {@link RedisCache}. */
 export interface RedisSettings extends CacheSettings, FormatSettings {
   /**
-   * `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix:///path?db=1` or the path of a
-   * socket. Several, in a list or split by `,` or `;`: the first is the leader, to which writes go;
-   * the others are its replicas, from one of which, by chance, each read comes.
+   * `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix:///path?db=1` or the path of a socket.
+   * Several, in a list or separated by `,` or `;`: the first is the leader, which receives writes; the others
+   * are its replicas. Each read goes to a random replica.
    */
   readonly location?: string | readonly string[] | undefined
   /**
-   * A client in place of a location: of ioredis a `Redis`, a `Cluster`, or a `Redis` that asks Sentinels; of
-   * `redis` (node-redis) what `createClient` gives; of `@valkey/valkey-glide` a `GlideClient`; or a port of
-   * your own. Its settings stay as they are, and it is yours to open and to close.
+   * A client instead of a location. From ioredis: a `Redis`, a `Cluster`, or a `Redis` that asks Sentinels.
+   * From `redis` (node-redis): what `createClient` returns. From `@valkey/valkey-glide`: a `GlideClient`. Or
+   * your own {@link RedisPort}. The cache does not change its settings. You open and close it.
    */
   readonly client?: RedisClient | NodeRedisClient | GlideClient | RedisPort | undefined
   /**
-   * Invalidations (`delete`, `expire`, `clear`, tags, and with them fragments and pages) resolve only
-   * once so many replicas have them (`WAIT`), and reject with `CacheBackendError` otherwise, though the
-   * leader has carried them out. Default: once the leader has.
+   * Invalidations (`delete`, `expire`, `clear`, tags, and with them fragments and pages) resolve only once
+   * this many replicas have them (`WAIT`). Otherwise they reject with `CacheBackendError`, although the
+   * leader has carried them out. Default: they resolve once the leader has them.
    */
   readonly durableInvalidations?: DurableInvalidations | undefined
   readonly options?: RedisOptions | undefined

@@ -6,20 +6,20 @@ import { InvalidCacheBackendError, show } from '../../errors.js'
 import { besideOptions, type CacheSettings, type ResolvedSettings } from '../../settings.js'
 import type { LocMemCache } from '../locmem.js'
 
-/** Settings of {@link TieredCache}. Keys are made as `remote` makes them. */
+/** Settings of {@link TieredCache}. Its keys are made as those of `remote`. */
 export interface TieredSettings extends Omit<CacheSettings, 'location' | 'options'> {
-  /** The memory of this process. Give it a `LocMemCache` that nothing else uses. */
+  /** The memory of this process. Use a `LocMemCache` that nothing else uses. */
   readonly local: LocMemCache
   /** The cache that all processes share. */
   readonly remote: Cache
   /**
-   * How processes tell each other what changed. Default: what the remote cache brings along, as
+   * How processes notify each other of changes. Default: the bus of the remote cache if it has one, as
    * `RedisCache` does; otherwise none.
    */
   readonly bus?: Bus | undefined
   /**
-   * Most seconds an entry is served from local memory. Default: as long as it lives where changes are
-   * told, otherwise 1: so long another process's change may go unseen.
+   * Maximum number of seconds an entry is served from local memory. Default: as long as it lives if there is
+   * a bus; otherwise 1. For this long another process's change may go unnoticed.
    */
   readonly localTimeout?: number | undefined
 }

@@ -15,11 +15,11 @@ export interface QueryDatabase {
   /**
    * Runs a statement.
    *
-   * @param sql - With `$1`, `$2`, … for PostgreSQL, else with `?`.
+   * @param sql - SQL with the placeholders `$1`, `$2`, … for PostgreSQL, else `?`.
    * @param parameters - Text, whole numbers, `Buffer`s and `null`.
-   * @returns The rows of a statement that gives some (`SELECT`, `RETURNING`), by column, with binary
-   *   columns as bytes. Else how many rows were changed; with MySQL the client's own result, which
-   *   has `affectedRows` and `insertId`. `{ rows }` and `{ changes }` will do as well.
+   * @returns For a statement that returns rows (`SELECT`, `RETURNING`): its rows, by column, with binary
+   *   columns as bytes. Otherwise the number of changed rows; with MySQL the client's own result, which has
+   *   `affectedRows` and `insertId`. `{ rows }` and `{ changes }` also work.
    */
   readonly query: (sql: string, parameters: readonly Parameter[]) => unknown
 }
