@@ -4,9 +4,9 @@ import { show } from './errors.js'
 /**
  * Refuses options that nobody knows.
  *
- * @param caller - What begins the message.
- * @param elsewhere - What stands in another place, for advice.
- * @throws TypeError: they are no object, or have a name that is not known.
+ * @param caller - The beginning of the message.
+ * @param elsewhere - Options that belong in another place, for advice.
+ * @throws TypeError: the options are not an object, or have an unknown name.
  */
 export function checkKnown(
   caller: string,

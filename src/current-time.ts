@@ -12,8 +12,8 @@ const scope = globalThis as { [TIME]?: TestTime }
 export const testTime: TestTime = (scope[TIME] ??= { aheadMs: 0 })
 
 /**
- * What time it is for what is kept: milliseconds since the epoch. Ends and ages are told by it alone; by
- * `Date.now` what is compared with the clock of a file system or a server, or told to people.
+ * The current time for what is stored, in milliseconds since the epoch. Deadlines and ages use it alone. What
+ * is compared with the clock of a file system or a server, or shown to people, uses `Date.now`.
  */
 export function currentMs(): number {
   return Date.now() + testTime.aheadMs

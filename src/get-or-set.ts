@@ -88,7 +88,7 @@ export class GetOrSet {
     return findOrMake(wanted, this.#makings, parent, seeker)
   }
 
-  /** Lets what is running end for those who wait already; whoever comes later starts again. */
+  /** Lets what is running end for those who wait already. Later callers start again. */
   detach(storedKey: string): void {
     this.#makings.flights.detach(storedKey)
   }

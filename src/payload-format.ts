@@ -30,38 +30,35 @@ import { toJson } from './structure.js'
 import type { TagVersions } from './tags.js'
 import type { ValueTypes } from './value-types.js'
 
-/** Your own format for values, to share them with other programs. */
+/** A format of one's own for values, for sharing them with other programs. */
 export interface ValueSerializer {
-  /**
-   * Turns a value into text or bytes. Whole numbers are never passed to it: they are stored as decimals.
-   */
+  /** Turns a value into text or bytes. Whole numbers never reach it: they are kept as decimals. */
   readonly serialize: (value: unknown) => string | Uint8Array
-  /** Turns the bytes back into a value. If it throws, the entry is a miss, which is reported. */
+  /** Turns the bytes back. What it throws makes the entry a miss, which is reported. */
   readonly deserialize: (bytes: Uint8Array) => unknown
 }
 
 /** Which values are compressed, and how. */
 export interface CompressSettings {
-  /** Values of at least this many bytes are compressed, if that makes them smaller. */
+  /** Values of at least so many bytes are, where that makes them smaller. */
   readonly threshold: number
   /**
-   * `deflate`: every version of Node reads it, such as Node 20 beside newer ones. `zstd`: smaller and
-   * quicker, written and read by Node 22.15 and later. Default: `zstd` for values of 16 KiB and more if this
-   * Node has it.
+   * `deflate`: every Node reads it, such as Node 20 beside newer ones. `zstd`: smaller and quicker, written and
+   * read by Node 22.15 and later. Default: `zstd` for values of 16 KiB and more where this Node has it.
    */
   readonly method?: 'deflate' | 'zstd' | undefined
 }
 
-/** How a cache on a server writes its values. */
+/** How the values of a cache on a server are written. */
 export interface FormatSettings {
   /**
-   * `binary`: every kind of value, for this package alone. `json`: values that JSON can represent fully are
-   * plain JSON, for other languages to read and write; all others stay binary. Or your own format. Default
-   * `binary`.
+   * `binary`: every kind of value, for this package alone. `json`: what JSON can say in full is plain
+   * JSON, for other languages to read and write; all else stays binary. Or a format of one's own.
+   * Default `binary`.
    */
   readonly serializer?: 'binary' | 'json' | ValueSerializer | undefined
   /**
-   * Which values are compressed. Compressed values can be read whatever this option says. Default: nothing is
+   * Which values are compressed. Compressed values are read whatever this says. Default: nothing is
    * compressed.
    */
   readonly compress?: CompressSettings | undefined

@@ -4,36 +4,33 @@ import { show } from './errors.js'
 import type { Stamp } from './stamp.js'
 import type { Deadline } from './timeout.js'
 
-/** How long an entry may be served past its time. */
+/** For how long an entry may be served past its time. */
 export interface StaleOptions {
   /**
-   * Seconds after the timeout for which the old value is served while one caller produces the new one.
-   * Default: none. If that takes longer than a lease lasts (10 seconds without `lock`), others no longer wait
-   * for it: another caller begins too.
+   * Seconds after the timeout for which the old value is served while one caller makes the new one.
+   * Default: none. Who takes longer for it than a lease lasts (10 seconds without `lock`) is no longer
+   * waited for: another begins too.
    */
   readonly staleWhileRevalidate?: number | undefined
   /**
-   * Seconds after the timeout for which the old value is served if the new one cannot be produced. Default:
-   * none.
+   * Seconds after the timeout for which the old value is served if the new one cannot be made.
+   * Default: none.
    */
   readonly staleIfError?: number | undefined
 }
 
 /** The times of a lease. */
 export interface LockOptions {
-  /**
-   * Seconds that others wait for the process that produces the value. After that they produce it themselves.
-   * Default 5.
-   */
+  /** Seconds others wait for the one who makes it; then they make it themselves. Default 5. */
   readonly wait?: number | undefined
-  /** Seconds after which the lease of a process that died ends. Default 10. */
+  /** Seconds after which the lease of one who died is free again. Default 10. */
   readonly lease?: number | undefined
 }
 
 /** {@link LockOptions} in full; `false`: no lease. */
 export type Lock = { readonly wait: number; readonly lease: number } | false
 
-/** The rules for an entry that is missing in all processes, and for one past its time. */
+/** What becomes of an entry that is missing in all processes, and of one past its time. */
 export interface AgeingPolicy {
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
@@ -41,7 +38,7 @@ export interface AgeingPolicy {
   /** Seconds. */
   readonly staleWhileRevalidate: number
   readonly staleIfError: number
-  /** It was found a moment ago and chosen to be produced again early: chance decides only once. */
+  /** It was found a moment ago and chosen to be made again early: chance is asked once. */
   readonly isDue?: boolean
 }
 
@@ -96,7 +93,7 @@ const DEFAULT_WAIT_MS = 30_000
 /** Longer, and a timer ends at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Milliseconds; `Infinity`: no limit; `undefined`: not set. */
+/** Milliseconds; `Infinity`: without end; `undefined`: not set. */
 export type ProducerTimeout = number | undefined
 
 /** @throws TypeError: no number of milliseconds above 0, and not `null`. */

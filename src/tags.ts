@@ -3,9 +3,9 @@ import { show } from './errors.js'
 import { nodeCrypto } from './node-crypto.js'
 
 /**
- * Tags are version counters, never sets of keys. An entry is stored with the versions its tags had before it
- * was produced. It is live while all of them are still current. A version is never used twice, so an entry
- * whose counter was lost is a miss for ever, and nothing that was invalidated comes back.
+ * Tags are version counters, never sets of keys. An entry is stored with the versions its tags had
+ * before it was made; it is live while all of them are still current. A version is never used
+ * twice, so an entry whose counter was lost is a miss for ever and nothing invalidated comes back.
  */
 export type TagVersions = ReadonlyMap<string, string>
 
@@ -20,8 +20,8 @@ export function fragmentTag(name: string): string {
 }
 
 /**
- * What stands for a tag in an entry of another cache. Fragment names are per cache: a fragment of
- * the same name there is another one.
+ * Represents a tag in an entry of another cache. Fragment names are per cache: a fragment of the same name
+ * there is another one.
  */
 export function foreignTag(tag: string): string {
   return tag.startsWith('f:') ? `x:${tag.slice(2)}` : tag
@@ -141,7 +141,7 @@ export const MAX_SOFT_HISTORY = 8
 /**
  * The version after an invalidation.
  *
- * @param version - The one before. Its time is never gone back behind, whoever was faster.
+ * @param version - The one before. The new time is never before its time, whichever process was faster.
  */
 export function hardened(version: string | undefined, time: ClockTime | undefined): string {
   return newTagVersion(timeAfter(version, time))

@@ -180,7 +180,9 @@ export class Values {
     })
   }
 
-  /** Lets what is being made for a key end for those who wait already; whoever comes later begins again. */
+  /**
+   * Lets what is being produced for a key end for those who wait already. Later callers begin again.
+   */
   detach(storedKey: string): void {
     this.#made.detach(storedKey)
     this.#strict.detach(storedKey)
@@ -297,7 +299,7 @@ export class Values {
       if (strict || !isStoreFailure(error)) throw error
       return undefined
     }
-    // One that is not there is looked up once more, and told of then.
+    // A value that is not there is looked up once more, and reported then.
     return isPromise(hit) ? undefined : hit
   }
 }

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 
 /**
- * The version of this package, read where the sources run as they are. The build puts a constant in the place
- * of this module, so that the package finds it in an application's bundle too.
+ * The version of this package, read if the sources run as they are. The build replaces this module with a
+ * constant, so that the package finds it in an application's bundle too.
  */
 export function packageVersion(): string {
   const load = createRequire(import.meta.url)

@@ -32,5 +32,5 @@ export interface CompiledHole {
   readonly line?: number | undefined
 }
 
-/** What stands before the list of a template's nocache blocks, in a comment at its beginning. */
+/** The text in front of the list of a template's nocache blocks, in a comment at its beginning. */
 export const HOLES = 'fragcache:holes '

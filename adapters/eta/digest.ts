@@ -113,12 +113,12 @@ function find(
     const code = codeIn(source, engine.config.tags)
     return { id, source, code, path, isCurrent: freshness(path, engine, () => look(path)) }
   } catch {
-    // Whoever includes it will be told.
+    // The template that includes it will get the error.
     return undefined
   }
 }
 
-/** What stands in a template's tags. */
+/** The content of a template's tags. */
 function codeIn(source: string, [open, close]: readonly [string, string]): string {
   const pieces = source.split(open).slice(1)
   return pieces.map((piece) => piece.split(close, 1)[0]).join('\n')

@@ -46,7 +46,7 @@ export function checkHole(
 
 const AsyncFunction = (async () => undefined).constructor as new (code: string) => unknown
 
-/** @throws CacheTagError: what stands in a nocache block is no code that can run by itself. */
+/** @throws CacheTagError: the content of a nocache block is not code that can run on its own. */
 export function checkHoleCode(nodes: readonly AstNode[], position: TagPosition): void {
   const code = nodes.map((node) => {
     if (typeof node === 'string') return ';'

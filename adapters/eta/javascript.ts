@@ -24,8 +24,8 @@ const PUNCTUATOR =
   />>>=|\.\.\.|===|!==|\*\*=|<<=|>>=|>>>|&&=|\|\|=|\?\?=|=>|==|!=|<=|>=|&&|\|\||\?\?|\?\.(?!\d)|\+\+|--|[-+*/%&|^]=|<<|>>|\*\*|[^]/y
 
 /**
- * Cuts JavaScript into tokens, without white space and comments. What stands in a template literal's
- * `${…}` stands between the punctuators `${` and `}`.
+ * Splits JavaScript into tokens, without white space and comments. The content of a template literal's `${…}`
+ * is between the punctuators `${` and `}`.
  */
 export function tokenize(source: string): Token[] {
   const tokens: Token[] = []

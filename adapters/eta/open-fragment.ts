@@ -29,7 +29,7 @@ export interface Run {
   readonly writing: Writing
   /** Renders the nocache blocks of the page. */
   readonly holes: HoleRenderer
-  /** Looks a fragment up, or joins whoever is rendering it. */
+  /** Looks a fragment up, or joins the caller that is rendering it. */
   lookUp(fragment: Fragment, parent: Frame | undefined): Promise<Opened>
   /** How much has begun to be stored. */
   readonly storeCount: number

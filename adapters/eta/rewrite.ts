@@ -117,7 +117,7 @@ class Rewriter {
   readonly #late: (() => void)[] = []
   /** Code of the tags that can be told ahead. */
   readonly #told: string[] = []
-  /** What gives the tags that are told. */
+  /** The code that returns the tags known ahead. */
   readonly #sites: string[] = []
   #count = 0
   #holeCount = 0
@@ -253,7 +253,9 @@ class Rewriter {
     return { t: 'e', val, ...(lineNo !== undefined && { lineNo }) }
   }
 
-  /** The rewritten tags and texts from an index to before another, without what stands in nocache blocks. */
+  /**
+   * The rewritten tags and texts from an index to before another, without the content of nocache blocks.
+   */
   #slice(from: number, to: number): AstNode[] {
     const nodes: AstNode[] = []
     for (let at = from; at < to; at++) {
@@ -292,7 +294,7 @@ class Rewriter {
     const variable = `${RUNTIME}${this.#count++}`
     let site = this.#siteCode(tag)
     if (this.#open.length === 0 && isToldAhead(tag.args, this.#config)) {
-      // What is told and what is met is one and the same tag.
+      // The tag known ahead and the tag that is reached are one and the same.
       this.#sites.push(`const ${variable}Site=()=>${site};`)
       site = `${variable}Site()`
       this.#told.push(`[${site},()=>(${plainValuesCode(tag.args)})]`)

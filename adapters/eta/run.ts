@@ -192,12 +192,12 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
   }
 
   /**
-   * A nocache block stands here.
+   * Renders a nocache block at this place.
    *
    * @param strings - Its JSON.
    * @param values - Those that it names.
-   * @returns What is put out for it: where something around is kept what stands for it, otherwise its text.
-   * @throws CacheTagError: a value cannot be kept, or on a hit the block could not be rendered.
+   * @returns The output for it: a mark if something around is stored, otherwise its text.
+   * @throws CacheTagError: a value cannot be stored, or the block could not be rendered on a hit.
    */
   hole(strings: TemplateStringsArray, values: NamedValues): string | WaitingText {
     const { id, line } = this.#runtime.holeAt(strings)
@@ -324,7 +324,7 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     }
   }
 
-  /** @throws CacheTagError: what stands for a nocache block was carried out of its fragment. */
+  /** @throws CacheTagError: the mark of a nocache block was carried out of its fragment. */
   #checkStray(): void {
     if (outermostOf(currentFrame()) !== undefined) return
     const stray = findStray(this.writing.buffer.res, 'hOlE')

@@ -2,7 +2,7 @@ import type { ArgumentSource, TagArguments } from '../../src/fragment/arguments.
 import { RUNTIME } from './runtime-name.js'
 import type { EtaConfig } from './types.js'
 
-/** What stands in the place of a cache tag: its body follows it. */
+/** The code that replaces a cache tag: its body follows it. */
 export function beginCode(
   variable: string,
   site: string,
@@ -20,7 +20,7 @@ export function beginCode(
   )
 }
 
-/** What stands in the place of a tag's end. */
+/** The code that replaces a tag's end. */
 export function endCode(variable: string, { varName }: EtaConfig): string {
   const back = `if(${variable}Seen!==${variable}Data)${varName}=${variable}Data;`
   const caught = `catch(${RUNTIME}Error){if(!${variable}.fail(${RUNTIME}Error))throw ${RUNTIME}Error}`
@@ -33,7 +33,9 @@ export function waitCode(text: string): string {
   return `try{await (${text}.wait())}catch{}${text}.end()`
 }
 
-/** What may be told of a tag before it is met: texts, numbers, and what is read of the template's data. */
+/**
+ * What may be known of a tag before it is reached: texts, numbers, and what is read of the template's data.
+ */
 export function isToldAhead(
   { timeout, varyOn, keywords }: TagArguments,
   { varName }: EtaConfig,
@@ -46,7 +48,7 @@ export function isToldAhead(
   return [timeout, ...varyOn, ...keywords.values()].every(({ text }) => told.test(text))
 }
 
-/** The values of a tag that is told before it is met. */
+/** The values of a tag that is known before it is reached. */
 export function plainValuesCode({ timeout, varyOn, keywords }: TagArguments): string {
   const values = [timeoutCode(timeout), `varyOn:[${varyOn.map(expression).join(',')}]`]
   for (const [keyword, value] of keywords) values.push(`${keyword}:${expression(value)}`)

@@ -16,8 +16,8 @@ const CONTINUES_EXPRESSION = /^(?:in|instanceof)(?![\w$])/
 /**
  * The arguments of a cache tag.
  *
- * @param code - What stands in the tag of the template.
- * @returns `undefined`: it is no cache tag but JavaScript with a variable of that name.
+ * @param code - The content of the tag in the template.
+ * @returns `undefined`: it is not a cache tag but JavaScript with a variable of that name.
  */
 export function argumentsOf(code: string): string | undefined {
   const begin = afterWord(code, 'cache')

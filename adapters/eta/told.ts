@@ -14,9 +14,10 @@ export function aheadOf(page: Page, trails: Trails): Ahead {
 }
 
 /**
- * The fragments that a template is going to ask for, as far as that can be told.
+ * The fragments that a template is going to ask for, as far as that is known ahead.
  *
- * @param toFragment - Throws where something is wrong with a tag, which is told where the tag is met.
+ * @param toFragment - Throws if something is wrong with a tag. The error is reported where the tag is
+ *   reached.
  */
 export function fragmentsTold(
   told: readonly Told[],

@@ -27,12 +27,12 @@ export interface Body extends Waiter {
 }
 
 /**
- * Who writes to the buffer of a template's run. All its tags write to one buffer, so that only one of them may
- * be in the making at any time, save those that stand around it. What else writes meanwhile is found:
+ * Who writes to the buffer of a template's run. All its tags write to one buffer, so only one of them may be
+ * rendered at any time, apart from those around it. Other writes meanwhile are detected:
  *
  * - While a tag waits before its body, nothing may be written.
- * - While a body runs that may wait, nothing may be written that does not come from inside it, which
- *   is told by the asynchronous context.
+ * - While a body runs that may wait, nothing may be written that does not come from inside it. The
+ * asynchronous context shows that.
  */
 export class Writing {
   /** The innermost fragment whose body is running. */
@@ -158,7 +158,7 @@ export class Writing {
     throw this.clash(owner.site)
   }
 
-  /** Texts are mixed up. Nothing more is stored, and whoever noticed throws the error. */
+  /** Texts are mixed up. Nothing more is stored, and the caller that noticed throws the error. */
   clash(site: TagPosition): CacheTagError {
     if (this.#conflict === undefined) {
       this.#conflict = etaFaults.concurrent(site)

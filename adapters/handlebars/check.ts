@@ -12,7 +12,7 @@ import { hasArguments, isName, linesOf, sliceLines, variablesIn, type Node } fro
 /** What is parsed. */
 export interface Parsed {
   readonly tree: Node
-  /** `undefined`: it was given as a tree. */
+  /** `undefined`: the template was passed as a tree. */
   readonly source: string | undefined
   readonly options: ParseOptions
   /** Its name, if it has one. */

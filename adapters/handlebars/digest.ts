@@ -80,7 +80,7 @@ export class Digests {
 
 const MAX_WARNED = 1_000
 
-/** What tells one partial from another: an inline one is made again by each render. */
+/** What distinguishes partials: each render creates an inline one again. */
 function sourceOf(partial: unknown): unknown {
   return isInline(partial) ? (templateOf(partial) ?? partial) : partial
 }

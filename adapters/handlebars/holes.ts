@@ -127,7 +127,7 @@ function toHole(
   return render && { id, render, defaults }
 }
 
-/** The partials of a render that was another visitor's: what is no template may be one's own. */
+/** The partials of another visitor's render: what is not a template may belong to that visitor. */
 function templatesIn(partials: Partials): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(partials ?? {}).filter(

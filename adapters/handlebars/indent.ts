@@ -3,10 +3,10 @@ import { changeHoles } from '../../src/fragment/holes.js'
 import type { Frame } from '../../src/making/frame.js'
 
 /**
- * How a hole's text is indented, by what stands before the indent in its reference.
+ * How a hole's text is indented, depending on the character before the indent in its reference.
  *
- * `+`: each line but the first. `.`: the same, and the hole ends the partial. `=`: each line, since the
- * hole is all there is on the partial's last line.
+ * `+`: each line but the first. `.`: the same, and the hole ends the partial. `=`: each line, since the hole
+ * is all there is on the partial's last line.
  */
 const INDENTS = /[+.=][ \t]*/g
 

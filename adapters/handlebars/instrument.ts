@@ -24,7 +24,7 @@ import { Template } from './template.js'
 const TEMPLATE = Symbol('fragcache.template')
 const AROUND = Symbol('fragcache.around')
 
-/** Marks what stands behind a tag's vary-on values, also for another copy of this package. */
+/** Marks the argument behind a tag's vary-on values, also for another copy of this package. */
 const INPUTS = Symbol.for('fragcache.handlebars.inputs')
 
 interface Inputs {
@@ -130,7 +130,7 @@ export function callForHole(
   const asked: Wanted = { hole, template: undefined, text: undefined }
   wanted = asked
   try {
-    // What stands in a hole may see everything.
+    // The content of a hole may see everything.
     seeing(undefined, call)
   } finally {
     wanted = outer
@@ -148,14 +148,14 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
 }
 
 /**
- * Makes a template whose tags know it, whose state is known to the bodies that run late, and whose
- * partials are indented once their text is there.
+ * Creates a template whose tags know it, whose late bodies know its state, and whose partials are indented
+ * once their text is there.
  *
- * @param facts - Left out: it was precompiled without the tag.
+ * @param facts - Omitted: it was precompiled without the tag.
  * @param make - Handlebars' own way.
- * @param made - Told of each template.
- * @param named - Told of the name it was first called by as a partial.
- * @param merge - Gives what a partial with values of its own is given.
+ * @param made - Called for each template.
+ * @param named - Called with the name that first called it as a partial.
+ * @param merge - Returns what a partial with its own values sees.
  */
 export function instrument(
   spec: TemplateSpec & { readonly main: Main },

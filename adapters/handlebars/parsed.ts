@@ -17,9 +17,8 @@ import type { Node } from './syntax.js'
 /**
  * What was found in templates of one instance when they were parsed.
  *
- * The compiler of trees marks the code of each template with it. A compiler that was put in the place of
- * that one leaves the options, which both the parser and the template are given: there, what was parsed
- * last with them is taken.
+ * The compiler of trees marks the code of each template with it. If another compiler replaced that one, the
+ * options remain, which both the parser and the template receive: what was last parsed with them is used.
  */
 export class ParsedTemplates {
   /** The names of cache tags with vary-on values, whose evaluation begins there. */

@@ -118,15 +118,15 @@ export class TemplateRegistry {
           isTag: (name) => name in this.instance.helpers,
         })
     } catch {
-      // Its faults are told when it is rendered.
+      // Its faults are reported when it is rendered.
     }
     this.#facts.set(source, facts)
     return facts
   }
 
   /**
-   * A partial that is a template of its own, ready to be called. As Handlebars does, it keeps the
-   * compiled template in the place of the source.
+   * A partial that is a template of its own, ready to be called. As Handlebars does, it replaces the source
+   * with the compiled template.
    */
   compiled(
     partials: Record<string, unknown> | undefined,

@@ -1,14 +1,14 @@
 import type { Code, DataFrame } from './engine.js'
 import { copyFrame } from './scope.js'
 
-/** Gives what is seen in the place of a context. */
+/** Returns what is seen instead of a context. */
 export type See = (context: unknown) => unknown
 
 let current: See | undefined
 
 /**
- * Runs a body whose code, and all code that is called from it, also that of blocks around, sees something else in
- * the place of its contexts.
+ * Runs a body whose code sees something else instead of its contexts. So does all code that is called from
+ * it, including that of blocks around.
  *
  * @param see - `undefined`: it sees them as they are.
  */

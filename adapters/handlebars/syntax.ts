@@ -36,7 +36,7 @@ export function isScoped({ original }: Node): boolean {
 /** The plain name that a path is, if it is one. */
 export function simpleName(path: Node): string | undefined {
   const { parts, depth, data, original } = path
-  // A literal in the place of a name is looked up as one.
+  // A literal in a name's position is looked up as one.
   if (parts === undefined) return String(original)
   if (parts.length !== 1 || depth || data === true || isScoped(path)) return undefined
   return parts[0]

@@ -2,5 +2,5 @@
 export const BEGIN_VARY_ON = 2_147_483_647
 export const END_VARY_ON = 2_147_483_646
 
-/** What stands behind a tag's vary-on values where nothing tells what they have read. */
+/** The argument behind a tag's vary-on values if nothing reports what they have read. */
 export const END = '\0fragcache'

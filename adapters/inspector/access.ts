@@ -5,10 +5,10 @@ import { isPromise } from '../../src/maybe-promise.js'
 import type { Authorize } from './options.js'
 import { isLocal, type ExpressRequest } from './security.js'
 
-/** A middleware that takes longer to decide is told of. */
+/** A middleware that takes longer to decide is reported. */
 const PATIENCE_MS = 5000
 
-/** What came of asking who may: it is answered already where whoever was asked did so. */
+/** The result of the access check: `answered` if the option has answered the request itself. */
 export type InspectorAccess = 'allowed' | 'denied' | 'answered'
 
 /**
@@ -29,7 +29,7 @@ export async function askAccess(
     warnOnce(authorize, `threw ${textOfError(error)}, and who asked was refused`)
     isAllowed = false
   }
-  // Whoever has answered, by a redirect to a sign-in for example, has decided.
+  // A function that has answered, by a redirect to a sign-in for example, has decided.
   if (res.headersSent || res.writableEnded || res.destroyed) return 'answered'
   return isAllowed ? 'allowed' : 'denied'
 }
@@ -61,7 +61,7 @@ function nameOf(answer: unknown): string {
   return typeof answer === 'string' ? 'a text' : show(answer)
 }
 
-/** Whoever says by a value says nothing by this. */
+/** A function that decides by its return value ignores this. */
 const ignore = (): void => undefined
 
 function decide(

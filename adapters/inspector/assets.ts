@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Gives a script or a style sheet, read where the sources run as they are. The build puts a module that holds
- * all of them in the place of this one, so that the package reads no file: in an application's bundle there
- * would be none.
+ * Returns a script or a style sheet, read if the sources run as they are. The build replaces this module with
+ * one that contains all of them, so that the package reads no file: in an application's bundle there would be
+ * none.
  *
  * @param path - From this folder.
  */

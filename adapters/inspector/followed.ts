@@ -14,11 +14,11 @@ interface Followed {
 export class FollowedSubjects {
   readonly #followed = new Map<Tally, Followed>()
 
-  /** The latest last. Whoever is asked for is followed from now on. */
+  /** The latest last. A requested subject is followed from now on. */
   historyOf(tally: Tally): readonly SubjectPoint[] {
     const known = this.#followed.get(tally)
     const one = known ?? { points: [], before: tally.total() }
-    // A map keeps its order: whoever was asked for last stands last.
+    // A map keeps its order: the subject that was requested last comes last.
     this.#followed.delete(tally)
     this.#followed.set(tally, one)
     if (this.#followed.size > MAX_FOLLOWED) {

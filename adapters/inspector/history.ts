@@ -59,7 +59,7 @@ export class History {
     this.#atMs = atMs
   }
 
-  /** What happens until the next sample is told by none. */
+  /** No sample reports what happens until the next one. */
   pause(): void {
     this.#atMs = undefined
     this.#eventsPerSecond = 0

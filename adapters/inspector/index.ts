@@ -39,25 +39,24 @@ export {
   type OverlayPosition,
 } from './overlay/index.js'
 
-/** A middleware that answers everything below the path where it is mounted. */
+/** A middleware that answers everything below the path that it is mounted at. */
 export interface Inspector {
   (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Ends the live feeds, and releases timers and listeners. */
+  /** Ends the live feeds, and lets go of timers and listeners. */
   close(): void
 }
 
 /**
- * Creates a page that shows what the caches do. Those who are authorized to see it can also delete and
- * invalidate.
+ * A page that shows what the caches do, and lets whoever may see it delete and invalidate.
  *
  * @param caches - What `createCaches` returned.
- * @throws TypeError: an option is unknown or of the wrong kind, or `NODE_ENV` is `production` and there is no
- *   `authorize`.
- * @remarks Mount it in front of `cacheSite`, so that its own requests are not looked up. It is never cached
- *   in either place. The history and the latest responses begin with the first visit and end fifteen minutes
- *   after the last one. A live feed runs as long as somebody watches it.
+ * @throws TypeError: an option is unknown or of the wrong kind, or `NODE_ENV` is `production` and there is
+ *   no `authorize`.
+ * @remarks Mount it in front of `cacheSite`, so that its own requests are not looked up. It is never
+ *   cached in either place. The history and the latest responses begin with the first visit, and end
+ *   fifteen minutes after the last one; a live feed is listened to as long as somebody looks.
  *
- *   It shows this process alone.
+ *   What it shows is of this process.
  * @example
  * app.use(
  *   '/__cache',

@@ -6,7 +6,7 @@ import { neverThrowing } from '../../src/observe/watch.js'
 import type { ProcessFigures, ProcessRow } from './api.js'
 import { cutText } from './text.js'
 
-/** More processes than that are not told of. */
+/** Maximum number of processes that are listed. */
 const MAX_PROCESSES = 64
 const INTERVAL_MS = 5000
 /** What a process has told is gone after that. */

@@ -8,7 +8,7 @@ export class RequestRate {
     this.#count++
   }
 
-  /** What came since the sample before is what is told from now on. */
+  /** From now on, the figure is what came since the sample before. */
   sample(atMs: number): void {
     const seconds = (atMs - (this.#atMs ?? atMs)) / 1000
     this.#perSecond = seconds > 0 ? this.#count / seconds : 0

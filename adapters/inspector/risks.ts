@@ -10,7 +10,7 @@ const MANY_READS = 100
 const MANY_VARIANTS = 1000
 /** So many answers that were never stored are no accident. */
 const MANY_BYPASSES = 20
-/** So long an outage is told of when it is over. */
+/** Milliseconds for which an outage is reported when it is over. */
 const RECENT_MS = 60_000
 /** More are not listed. */
 const MAX_RISKS = 200
@@ -18,7 +18,7 @@ const MAX_RISKS = 200
 /** Where something counts that has no name of its own. */
 const OTHERS = '(others)'
 
-/** Reasons that are meant by whoever made the view or the request. */
+/** Reasons that the author of the view or the request intended. */
 const MEANT: ReadonlySet<string> = new Set([
   'method',
   'upgrade',

@@ -8,10 +8,10 @@ export function newNonce(): string {
 }
 
 /**
- * Sets the headers that every answer of the inspector has: nobody stores it, frames it, guesses its kind
- * or is told where it was.
+ * Sets the headers that every answer of the inspector has: nobody stores it, frames it, guesses its kind or
+ * learns where it was.
  *
- * @param nonce - Of the `style` and `script` elements; left out where there are none.
+ * @param nonce - For the `style` and `script` elements; omitted if there are none.
  */
 export function setSafeHeaders(res: ServerResponse, nonce?: string): void {
   const own = nonce === undefined ? `'none'` : `'nonce-${nonce}'`

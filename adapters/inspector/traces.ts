@@ -38,7 +38,7 @@ export class Trace {
   readonly #startedMs = performance.now()
   readonly #parts: { readonly message: Part; readonly endMs: number; readonly writeMs: number }[] =
     []
-  /** How long it took to write an entry, by its key, until its fragment is told of. */
+  /** How long it took to write an entry, by its key, until its fragment is reported. */
   readonly #writes = new Map<string, number>()
   #left = 0
   #response: ResponseTold | undefined

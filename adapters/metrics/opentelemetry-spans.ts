@@ -89,7 +89,9 @@ export class SpansSession implements Session {
     })
   }
 
-  /** It has no duration of its own: it is told of on the span of the request, or after that has ended. */
+  /**
+   * It has no duration of its own: it is reported on the span of the request, or after that has ended.
+   */
   #response({ alias, outcome, reason }: ResponseTold): void {
     const parent = this.#parent()
     if (parent === undefined || !this.#owns(alias)) return

@@ -1,6 +1,6 @@
 import { show } from '../../src/errors.js'
 
-/** Fragment names that are told apart, unless a site says otherwise. */
+/** Maximum number of distinct fragment names, unless a site sets another. */
 export const MAX_LABELS = 200
 
 /**

@@ -18,10 +18,10 @@ import {
 } from '../../src/observe/tally.js'
 import { listen, listenToSamples, outagesOf, type Watched } from '../../src/observe/watch.js'
 
-/** What stands for all names past the limit. */
+/** Represents all names past the limit. */
 export const OTHER_LABELS = '(others)'
 
-/** Most reasons that are told apart: those of this package are fewer. */
+/** Maximum number of distinct reasons: those of this package are fewer. */
 const MAX_REASONS = 64
 
 /** One operation of one cache. */
@@ -107,8 +107,8 @@ interface SiteSource {
 }
 
 /**
- * Reads the counts of caches when it is asked for them, and counts them from when they were added. Of calls
- * it is told how long they take.
+ * Reads the counts of caches when they are requested, and counts them from when they were added. It also
+ * records the durations of calls.
  */
 export class MetricTally {
   /** By alias; mostly one, since mostly one cache in a process has an alias. */
@@ -124,7 +124,7 @@ export class MetricTally {
   /**
    * @param who - For the warning if counting fails.
    * @param bounds - Of the buckets of durations, in milliseconds, ascending.
-   * @param maxNames - Most fragment names that are told apart; the same in two caches is two.
+   * @param maxNames - Maximum number of distinct fragment names; the same in two caches is two.
    */
   constructor(
     readonly who: string,

@@ -82,7 +82,7 @@ export function respond(
   const settle = (filled: Buffer | undefined) => {
     if (res.headersSent || isGone(res)) return
     if (filled !== undefined) return visit.answer(found, page, outcome, reason, filled)
-    // A hole cannot be rendered any more: the page is made again.
+    // A hole cannot be rendered any more: the page is rendered again.
     const gone = { page: undefined, isPassedOver: false, isSoft: false }
     const decision = decide(gone, errand.asking, currentMs())
     if (decision.kind === 'wait' || decision.kind === 'forward') {

@@ -130,7 +130,7 @@ export class DiscardingSocket extends Duplex {
   #take(length: number, done: Done): void {
     this.bytesWritten += length
     this.#idle?.refresh()
-    // In a later turn of the event loop, so that a handler that writes without end does not block it.
+    // In a later turn of the event loop, so that a handler that never stops writing does not block it.
     setImmediate(done)
   }
 

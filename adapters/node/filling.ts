@@ -45,7 +45,7 @@ export class Filling {
    */
   fill(page: StoredResponse, { holes }: Settings): MaybePromise<Buffer | undefined> {
     if (holes === undefined || !isFillable(page, holes)) return undefined
-    // HEAD is told nothing of the body.
+    // HEAD gets nothing of the body.
     if (this.req.method === 'HEAD') return EMPTY
     return fillPage(page, this.of(holes))
   }

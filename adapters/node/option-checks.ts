@@ -43,10 +43,10 @@ export function isFunction(example: string): Check {
 }
 
 /**
- * Checks the options that a caller was given; one that is `undefined` counts as left out.
+ * Checks the options of a caller. An option that is `undefined` counts as omitted.
  *
- * @param elsewhere - What stands in another place, for advice.
- * @throws TypeError: an option is unknown or of the wrong kind, or this is no object.
+ * @param elsewhere - Options that belong in another place, for advice.
+ * @throws TypeError: an option is unknown or of the wrong kind, or the options are not an object.
  */
 export function checkEachOption(
   caller: string,

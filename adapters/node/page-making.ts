@@ -270,7 +270,10 @@ export class PageMaking {
     refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
   }
 
-  /** In front of the whole application no layer can be put, which is as whoever put the cache there meant it. */
+  /**
+   * No warning if the cache is in front of the whole application: no layer can precede it there, as its
+   * author intended.
+   */
   #warnOfOrder(): void {
     const { req, isOutermost } = this.around
     const sign = isOutermost ? undefined : this.watch.signBehind

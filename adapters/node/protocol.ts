@@ -20,8 +20,9 @@ export function isGone(res: ServerResponse): boolean {
 }
 
 /**
- * Calls back once the connection is gone, or the response was sent. Where a request was injected, as Fastify's tests
- * do, that is told from within `res.end`: then a moment later, when its end is dealt with.
+ * Calls back once the connection is gone, or the response was sent. If a request was injected, as in
+ * Fastify's tests, that is reported from within `res.end`: then it calls back a moment later, when its end
+ * has been dealt with.
  */
 export function onClosed(res: ServerResponse, listener: () => void): void {
   res.once('close', () => {

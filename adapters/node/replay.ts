@@ -244,7 +244,9 @@ function preparePart(
 
 const EMPTY = Buffer.alloc(0)
 
-/** Seconds for which a page is still fresh; negative since when it is not; `undefined`: without end. */
+/**
+ * Seconds for which a page is still fresh; negative if it is not any more; `undefined`: no limit.
+ */
 export function remainingSeconds(page: StoredResponse, nowMs: number): number | undefined {
   if (page.freshUntilMs === null) return undefined
   const seconds = (page.freshUntilMs - nowMs) / 1000

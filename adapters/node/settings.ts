@@ -318,7 +318,10 @@ export function resolvePageOptions(
   }
 }
 
-/** As fragments are: who says what differs per visitor is told of each forgotten read while developing. */
+/**
+ * As with fragments: a site that names what differs per visitor hears about each forgotten read in
+ * development.
+ */
 function isStrictBy(personal: readonly string[] | undefined): boolean {
   const isWatched = personal !== undefined && personal.length > 0
   return isWatched && process.env['NODE_ENV'] !== 'production'

@@ -3,7 +3,7 @@ import type { Place } from './place.js'
 
 /** For how long a page is stored, and with which tags; middlewares further in may shorten the time. */
 export class Terms {
-  /** `undefined`: no time is given; `null`: without end. */
+  /** `undefined`: no time is given; `null`: no limit. */
   seconds: number | null | undefined
   tags: PageTags
 

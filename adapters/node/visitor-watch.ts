@@ -207,7 +207,7 @@ export class VisitorWatch {
   }
 }
 
-/** Puts an accessor in the place of a property, which otherwise does what the property did. */
+/** Replaces a property with an accessor, which otherwise does what the property did. */
 function watchReads(
   object: object,
   name: string,

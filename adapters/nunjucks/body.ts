@@ -132,7 +132,7 @@ export function isBodyRunning(): boolean {
   return running !== undefined
 }
 
-/** Runs a render of its own, whose errors reach whoever asked for it. */
+/** Runs a separate render, whose errors reach its caller. */
 export function apartFromBodies<T>(render: () => T): T {
   const outer = running
   running = undefined

@@ -10,11 +10,11 @@ type Continuation<R extends unknown[] = unknown[]> = (
 ) => unknown
 
 /**
- * Hands out a continuation whose errors reach whoever renders.
+ * Hands out a continuation whose errors reach the caller of the render.
  *
- * Compiled code catches what is thrown while it is called first. What its continuations throw in a
- * later turn would go to whoever calls back, who is no part of the template: the render would never
- * end, and the process would. Called again with the error, a continuation passes it on.
+ * Compiled code catches what is thrown while it is called first. What its continuations throw in a later turn
+ * would go to the code that calls back, which is not part of the template: the render would never end, and
+ * the process would. Called again with the error, a continuation passes it on.
  *
  * @param start - Begins what calls back.
  */
@@ -31,7 +31,7 @@ export function withContinuation<T, R extends unknown[]>(
       // the template's, which is no continuation.
       return inPage(page, () => goOn(...answer))
     } catch (error) {
-      // Compiled code is still there to catch it. Whoever calls back may be an async function, whose
+      // Compiled code is still there to catch it. The code that calls back may be an async function, whose
       // promise would reject.
       if (!hasReturned) failure ??= { error }
       else (goOn as Continuation)(error instanceof Error ? error : new Error(String(error)))

@@ -126,7 +126,7 @@ function readSource(template: Template, templates: TemplateNames): Source {
   try {
     template.compile()
   } catch {
-    // Whoever renders it is told.
+    // The caller that renders it gets the error.
     return { text: template.tmplStr ?? '', names: [], isOpen: false }
   }
   const { tmplProps, tmplStr, blocks } = template

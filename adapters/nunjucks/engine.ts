@@ -157,7 +157,7 @@ export interface Context {
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
   keep(index: number, value: unknown): void
-  /** In the place of the runtime's: what is looked up there is in the frame or the context. */
+  /** Instead of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }
 

@@ -8,8 +8,8 @@ import type { Holes } from './holes.js'
 const HARMLESS = new Set(['safe', 'string', 'default', 'd', 'escape', 'e'])
 
 /**
- * Makes the filters of an environment refuse a text in which a fragment or a hole is still to come:
- * `length` and its kin would give the length of what stands for it.
+ * Makes the filters of an environment refuse a text in which a fragment or a hole is still to come: `length`
+ * and similar filters would return the length of the placeholder.
  */
 export function watchFilters(engine: Engine, holes: Holes): void {
   const { getFilter } = engine

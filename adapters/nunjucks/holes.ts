@@ -49,7 +49,7 @@ function recordOf(block: BlockFunction): HoleRecord {
 /** The holes of an environment's templates. */
 export class Holes implements HoleSource<Page, Hole> {
   readonly name = ENGINE
-  /** Whether a text may hold what stands for a hole. */
+  /** Whether a text may contain the mark of a hole. */
   areUsed = false
   readonly #engine: Engine
   readonly #names: TemplateNames

@@ -49,8 +49,8 @@ export function isEndOfHoles(tag: Token): boolean {
 }
 
 /**
- * What stands at the end of a template with holes: their blocks. The engine looks for blocks in most of
- * a template, but neither in set blocks nor in switches.
+ * The code at the end of a template with holes: their blocks. The engine looks for blocks in most of a
+ * template, but neither in set blocks nor in switches.
  *
  * @throws CacheTagError: a hole uses a name that is made in its template.
  */
@@ -66,7 +66,7 @@ export function parseEndOfHoles(parser: Parser, nodes: Nodes, lexer: Lexer, tag:
   return end
 }
 
-/** Reads a whole template: a tag knows of what stands around it in no other way. */
+/** Reads a whole template: only so does a tag know what is around it. */
 function readAgain({ tokens, extensions, constructor }: Parser, lexer: Lexer): Node {
   const { tags, trimBlocks, lstripBlocks } = tokens
   const delimiters = {

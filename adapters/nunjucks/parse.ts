@@ -180,8 +180,8 @@ class TagCompiler {
     const areHeld = () => kept.some(({ isHeld }) => isHeld())
     this.#pieces.push(this.#make.code(() => `if (use.holds) return ${areHeld()};\n`))
     const parameters = kept.map(({ parameter }) => parameter)
-    // Neither is to be told of the macro. The frame stays the one of the code around, which macros
-    // of the same template change as well.
+    // Neither may learn of the macro. The frame stays the one of the code around, which macros of the same
+    // template change as well.
     this.#add('var context = use, fragcacheFrame = frame;\nframe = use;\n')
     this.#pieces.push(
       this.#make.make(

@@ -71,7 +71,7 @@ function flatten(inner: NunjucksFrame | undefined): Variables {
     for (const name in variables) {
       if (variables[name] === undefined) continue
       flat ??= Object.create(null) as Record<string, unknown>
-      // What stands further in hides it.
+      // A variable further in hides it.
       if (!(name in flat)) flat[name] = variables[name]
     }
   }

@@ -13,7 +13,7 @@ function fieldsOf(node: Node, nodes: Nodes): readonly string[] {
   return isA(node, nodes.Set) ? [...node.fields, 'body'] : node.fields
 }
 
-/** Puts what `change` gives in the place of each child. */
+/** Replaces each child with what `change` returns. */
 function changeChildren(node: Node, nodes: Nodes, change: (child: Node) => Node): void {
   const fields = node as unknown as Record<string, unknown>
   for (const field of fieldsOf(node, nodes)) {
@@ -49,7 +49,7 @@ export function walk(node: Node, nodes: Nodes, visit: (node: Node) => boolean): 
 /** The name of the macro that holds a tag's body. */
 export const BODY = '_fragcache body'
 
-/** What stands for the `super()` of a tag's body. */
+/** The nodes that represent the `super()` of a tag's body. */
 const superCalls = new WeakSet<Node>()
 
 /** Whether this has none of the variables around it. */

@@ -30,7 +30,7 @@ const ALONE = {
   commentEnd: '\u0003)',
 }
 
-/** What stands in a tag after its name. The parser is moved to the end of the tag. */
+/** The text in a tag after its name. The parser is moved to the end of the tag. */
 function cut(tokens: Tokenizer, position: TagPosition): ArgumentSource {
   const { str, index, tags } = tokens
   let quote = ''

@@ -1,4 +1,4 @@
-/** Where two texts differ, in tokens: what stands there in the one, and in the other. */
+/** Where two texts differ, in tokens: the content of the one there, and of the other. */
 export interface Difference {
   readonly from: number
   readonly to: number

@@ -13,7 +13,7 @@ const ATTRIBUTE = /=\s{0,9}["']([^"'<>\s]+)["']/g
 /** Shorter ones are chosen twice by chance. */
 const MIN_LENGTH = 8
 
-/** What stands in a page as a token: CSRF tokens in forms, `meta` elements and JSON, nonces of scripts. */
+/** The tokens in a page: CSRF tokens in forms, `meta` elements and JSON, nonces of scripts. */
 export function secretsIn(text: string): ReadonlySet<string> {
   const elements = [...text.matchAll(ELEMENT)].map(([element]) => element)
   const values = [

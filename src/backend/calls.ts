@@ -7,7 +7,7 @@ import type { Hit, Lookup } from './entries.js'
 import type { Guard } from './guard.js'
 import type { WriteOutcome } from './store.js'
 
-/** What the calls to a cache are told of as, and what guards them. */
+/** The name under which the calls to a cache are reported, and what guards them. */
 export interface Called {
   readonly alias: string
   readonly backendName: string
@@ -34,7 +34,7 @@ export interface Call<Of, Subject, T> {
   readonly counting?: Counting<T>
 }
 
-/** Runs the calls to one cache: guarded, counted, and told of to who listens. */
+/** Runs the calls to one cache: guarded, counted, and reported to listeners. */
 export class Calls<Of extends Called> {
   readonly #of: Of
 
@@ -140,7 +140,7 @@ export class Calls<Of extends Called> {
     return isPromise(result) ? result.then(succeeded, failed) : succeeded(result)
   }
 
-  /** Whether anybody is told of each call that is no look-up which is answered at once. */
+  /** Whether anybody hears about each call, apart from look-ups that are answered at once. */
   get isTold(): boolean {
     return operationChannel.hasSubscribers || !this.#of.counts.listeners.isEmpty
   }

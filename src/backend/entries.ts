@@ -12,7 +12,9 @@ export interface Hit {
   readonly value: unknown
   /** The versions it was stored with; `undefined` without tags. */
   readonly tags: TagVersions | undefined
-  /** Only of entries that may be served past their time, or are to be made again ahead of it. */
+  /**
+   * Present only for entries that may be served past their time, or produced again before it ends.
+   */
   readonly stamp?: Stamp | undefined
   /** Milliseconds since the epoch; `undefined`: it is fresh. Only told to who asks for stale ones. */
   readonly staleSinceMs?: number | undefined
@@ -47,7 +49,10 @@ export interface LookupOptions {
   readonly toMake?: boolean
   /** No copy will do, neither of a replica nor of local memory. */
   readonly isCurrent?: boolean
-  /** It is copied to where changes of counters are told, not those of the clock: all counters are to be read. */
+  /**
+   * It is copied to where changes of counters are reported, but not those of the clock: all counters are to
+   * be read.
+   */
   readonly toCopy?: boolean
   /** What is had already of the entry under a stored key: it is given again if the entry is still the same. */
   readonly known?: (storedKey: string) => KnownHit | undefined
@@ -59,9 +64,9 @@ export interface KnownHit extends KnownStart {
 }
 
 /**
- * What lies under the key of something that is about to be made: what was found there past its time or
- * invalidated, else a claim. It is written by compare and set in place of that. So whoever removes or
- * replaces the entry meanwhile wins, as does a later one that was made in the meantime.
+ * What is stored under the key of something that is about to be produced: an entry that is past its time or
+ * invalidated, else a claim. The result replaces it by compare and set. So anybody who removes or replaces
+ * the entry meanwhile wins, as does a later one that was produced in the meantime.
  */
 export type Claim = unknown
 

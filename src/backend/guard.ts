@@ -26,7 +26,9 @@ export interface Guarded {
 /** Operations that read: a store with copies may answer them from one. */
 const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
 
-/** Operations that do not go by what is stored; the others wait until the store was told what it is owed. */
+/**
+ * Operations that do not depend on what is stored. The others wait until the store has got what it is owed.
+ */
 const BLIND = new Set([
   'set',
   'setMany',

@@ -10,7 +10,7 @@ import type { Debt, Guard } from './guard.js'
 export interface Invalidating {
   /** Stale instead of gone. */
   readonly soft?: boolean
-  /** While the store is down it is enough that it is told later. */
+  /** While the store is down, the invalidation may be sent later. */
   readonly later?: boolean
 }
 

@@ -12,82 +12,74 @@ export interface WriteEntry<Payload = Uint8Array> {
   readonly key: string
   readonly payload: Payload
   readonly expiresAtMs: Deadline
-  /** Writes only if there is no live entry. */
+  /** Write only if no live entry is there. */
   readonly ifAbsent?: boolean
   /**
-   * Writes only if the live entry is exactly this payload or, together with `ifAbsent`, also if there is none
-   * (compare and set).
+   * Write only if the live entry is exactly this payload, or, together with `ifAbsent`, also if
+   * there is none (compare and set).
    */
   readonly replacing?: Payload
 }
 
 /**
- * The result of a {@link WriteEntry}: stored; refused by its condition; too large for the backend; or lost
- * because a part of the store failed. If the whole store fails, the call rejects instead.
+ * What became of a {@link WriteEntry}: written; refused by its condition; too large for the
+ * backend; or lost with a part of the store (the whole store failing rejects instead).
  */
 export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
 
 /**
- * A store of entries: seven required methods, and optional ones for what it does differently. It works with
- * stored keys, payloads and deadlines, and does not know timeouts, versions, values or tags. Methods may
- * return their results directly or as promises.
+ * What keeps the entries of a cache: seven methods, and of the others what it does differently. It sees
+ * stored keys, payloads and deadlines, and knows no timeouts, versions, values or tags. What answers may do
+ * so directly or by a promise.
  *
- * @typeParam Payload - What is stored for a value: bytes, unless `packValue` and `unpackPayload` are there.
+ * @typeParam Payload - What is kept for a value: bytes, unless `packValue` and `unpackPayload` are there.
  */
 export interface CacheStore<Payload = Uint8Array> {
-  /** Reads the payloads of the live entries, in the order of the keys; `undefined` for a miss. */
+  /** Gives the payloads of the live entries, in the order asked, `undefined` for a miss. */
   readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
   /**
-   * Writes entries, each with its own deadline (always in the future) and condition, and returns the outcome
-   * of each. Conditions are atomic, also against other processes that share the store.
+   * Writes entries, each with its own deadline (always in the future) and condition, and says what
+   * became of each. Conditions are atomic, also against other processes that share the store.
    */
   writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
   /** Removes entries; `true` for each that was live. */
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
-  /**
-   * Gives a live entry a new deadline (always in the future); `false` if there is no live entry. Atomic.
-   */
+  /** Gives a live entry a new deadline (always in the future); `false` if there is none. Atomic. */
   touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
   /**
-   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), and keeps its
+   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), keeping its
    * deadline. Atomic.
    *
-   * @returns The new number; `undefined` if there is no live entry; `null` if it is not a raw whole number.
+   * @returns The new number; `undefined` if there is no live entry; `null` if it is no raw whole
+   *   number.
    */
   incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined>
-  /** Returns the deadline of a live entry; `undefined` if there is none. */
+  /** The deadline of a live entry; `undefined` if there is none. */
   readDeadline(key: string): MaybePromise<Deadline | undefined>
   /** Removes everything this cache could have written. */
   removeAll(): MaybePromise<void>
 
-  /** Returns the deadlines of several entries. Default: one by one. */
+  /** The deadlines of several entries. Default: one by one. */
   readDeadlines?(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
-  /** Closes connections and stops timers. The next call opens them again. Default: nothing. */
+  /** Lets go of connections and timers. The next call opens them again. Default: nothing. */
   disconnect?(): MaybePromise<void>
   /**
-   * Returns what the store reports about itself, for `caches.serverStats()`: a few round trips, whatever its
-   * size. Default: nothing.
+   * What the store tells of itself, for `caches.serverStats()`: a few round trips, whatever it holds.
+   * Default: nothing.
    */
   readServerStats?(): MaybePromise<ServerFigures | undefined>
-  /**
-   * Returns the size of a payload in bytes; `undefined`: unknown. Default: the size of bytes and texts.
-   */
+  /** Bytes that are kept for a payload; `undefined`: not known. Default: of bytes and texts their own. */
   sizeOfPayload?(payload: Payload): number | undefined
-  /** Handles a stored key that is not portable. Default: warns once per kind of fault. */
+  /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
   onKeyFaults?(storedKey: string, faults: readonly KeyFault[]): void
-  /**
-   * Turns a checked value into what is stored. Default: `pack`, with `options.types`; without the default,
-   * that option is refused.
-   */
+  /** Turns a checked value into what is kept. Default: `pack`, with `options.types`, which are refused otherwise. */
   packValue?(value: unknown, tags: TagVersions | undefined): Payload
-  /**
-   * Turns what is stored back into a value. Default: `unpack`. @throws Error: the payload is damaged.
-   */
+  /** Default: `unpack`. @throws Error: the payload is damaged. */
   unpackPayload?(payload: Payload): Unpacked
   /**
-   * Whether a failure means that the store cannot be reached or does not work, as opposed to an error that a
-   * live store answers. Only an outage makes further calls fail at once for a while. Default: every failure
-   * but a `CacheBackendError`.
+   * Whether a failure says that the store cannot be reached or does not work, as opposed to an
+   * answer of a store that is alive. Only the former make calls fail at once for a while. Default: every
+   * failure but a `CacheBackendError`.
    */
   isOutage?(error: unknown): boolean
 }
@@ -100,7 +92,7 @@ export interface ChangeListener {
   down(): void
   /** Entries, or counters of tags, were written or removed. */
   changed(storedKeys: readonly string[]): void
-  /** Anything may have changed. */
+  /** What a keeper of copies hears about entries. */
   changedAll(): void
 }
 

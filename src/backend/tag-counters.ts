@@ -70,7 +70,7 @@ export class TagCounters {
     const value = valueIn(this.#of.store, payload)
     if (typeof value !== 'string') return undefined
     const time = clockTimeOf(value)
-    // Whoever made this version had seen the clock at least there.
+    // The process that made this version had seen the clock at least there.
     if (time !== undefined) this.clock.wasSeenAt(time)
     return value
   }
@@ -195,8 +195,8 @@ export class TagCounters {
   /**
    * The versions of tags that were not invalidated since the clock showed a time.
    *
-   * @returns `undefined`: one was, or may have been. What was not there is begun, so that the next who
-   *   asks is told more.
+   * @returns `undefined`: one was, or may have been. Missing records are begun, so that the next caller gets
+   *   more.
    */
   since(
     tags: readonly string[],

@@ -12,7 +12,7 @@ import {
 
 /** An option of a command. Its name in camel case is the key that it stands under: `dryRun`, `--dry-run`. */
 export interface OptionSpec {
-  /** What stands for its value in the help. Left out: it takes none. */
+  /** The placeholder of its value in the help. Omitted: it takes none. */
   readonly value?: string
   /** One letter. */
   readonly short?: string

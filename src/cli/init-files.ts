@@ -17,7 +17,7 @@ type Typed = (text: string) => string
 
 const HANDLEBARS_TAG = '{{#cache 300 "news" tags="news"}} … {{/cache}}'
 
-/** The engines that are known, what stands on another one first. */
+/** The known engines. Those that build on another one come first. */
 export const ENGINES: readonly Engine[] = [
   {
     name: 'nunjucks',

@@ -11,7 +11,7 @@ export interface RoundTrip {
   readonly findings: readonly Finding[]
 }
 
-/** Short enough that what is left behind by a run that was ended goes by itself. */
+/** Short, so that what an interrupted run leaves behind expires on its own. */
 const TIMEOUT_SECONDS = 60
 
 /** Of all runs the same, since the counter of a tag stays. */

@@ -30,7 +30,7 @@ export class Session {
     return this.output.isTerminal === true
   }
 
-  /** What ends a command that runs until it is told to end. */
+  /** Ends a command that runs until it is interrupted. */
   untilInterrupted(): AbortSignal | undefined {
     return this.output.untilInterrupted?.()
   }
@@ -107,7 +107,7 @@ export class Session {
 /** Home; clear what is there, and what was scrolled away. */
 const CLEAR_SCREEN = '\x1b[H\x1b[2J\x1b[3J'
 
-/** Whether a cache lives in the memory of whoever uses it. */
+/** Whether a cache lives in the memory of the process that uses it. */
 async function isOfProcess(cache: Cache): Promise<boolean> {
   // Memory answers at once. Of servers, figures cost round trips, or a look through a table or a folder.
   if (!cache.answersAtOnce) return false

@@ -10,7 +10,7 @@ export interface CliOutput {
   readonly error: (text: string) => void
   /** Whether a person looks at the result as it comes. Default `false`. */
   readonly isTerminal?: boolean | undefined
-  /** Gives what ends a command that runs until it is told to end. Left out: nothing does. */
+  /** Returns what ends a command that runs until it is interrupted. Omitted: nothing does. */
   readonly untilInterrupted?: (() => AbortSignal) | undefined
 }
 

@@ -136,7 +136,7 @@ class Answers {
       this.#known.delete(storedKey)
       return undefined
     }
-    // It is made once, and whoever comes next looks whether it is there.
+    // It is rendered once, and the next caller looks whether it is there.
     this.#known.delete(storedKey)
     if (!this.#isFresh(known) && !this.#starts.has(storedKey)) return undefined
     const { flights } = fragmentMakings.over(this.#cache)
@@ -258,7 +258,7 @@ export class Ahead {
   }
 
   /**
-   * Looks a fragment up, together with others, or joins whoever is rendering it now.
+   * Looks a fragment up, together with others, or joins the caller that is rendering it now.
    *
    * @param told - What its template is going to ask for.
    */

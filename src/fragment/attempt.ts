@@ -166,10 +166,10 @@ export class Attempt {
   }
 
   /**
-   * Stores the text; synchronously where the cache answers at once.
+   * Stores the text; synchronously if the cache answers at once.
    *
    * @param after - Stores it only after this has settled, which never rejects.
-   * @throws CacheTagError: what stands for a hole was altered; after `fail`.
+   * @throws CacheTagError: the mark of a hole was altered; after `fail`.
    */
   commit(text: string, after?: Promise<unknown>): MaybePromise<void> {
     let completed: MaybePromise<StoreRequest | undefined>
@@ -192,7 +192,7 @@ export class Attempt {
    * Hands the text to those who wait, without storing it yet.
    *
    * @returns What is to be stored, if anything. In either case `stored` must be called.
-   * @throws CacheTagError: what stands for a hole was altered, or a copy tells of the visitor. Then `fail` must be
+   * @throws CacheTagError: the mark of a hole was altered, or a copy reveals the visitor. Then `fail` must be
    *   called.
    */
   complete(text: string): MaybePromise<StoreRequest | undefined> {
@@ -232,11 +232,11 @@ export class Attempt {
   }
 
   /**
-   * The output for the body's text, whether it was completed or the body failed. Its holes are filled, by
-   * `holes`, if nothing around is stored.
+   * The output for the body's text, whether it was completed or the body failed. `holes` fills its holes if
+   * nothing around is stored.
    *
-   * @returns A promise only where the holes are rendered asynchronously.
-   * @throws CacheTagError: what stands for a hole was altered.
+   * @returns A promise only if the holes are rendered asynchronously.
+   * @throws CacheTagError: the mark of a hole was altered.
    * @throws What a hole throws.
    */
   fillHoles(text: string): MaybePromise<string> {
@@ -338,7 +338,7 @@ function inTime(
   { cache, site, variant }: Fragment,
   { refresh }: Lead<Content>,
 ): Promise<string> {
-  // Nobody waits for one that is made again in the background.
+  // Nobody waits for a fragment that is rendered again in the background.
   const limitMs = refresh === undefined ? ownLimitOf(cache.settings.producerTimeoutMs) : Infinity
   return settledWithin(running, limitMs, () => {
     const what = `the body of the fragment ${show(site.fragment)},`

@@ -83,17 +83,17 @@ export class DeferredTexts {
     return this.#all.slice(count).filter((one) => one instanceof DeferredFragment)
   }
 
-  /** @returns What stands for it until the template is done. */
+  /** @returns The placeholder for it until the template is done. */
   add(deferred: DeferredFragment): string {
     this.#placeholders ??= new Placeholders(deferred.fragment.site)
     return this.#placeholders.make(this.#all.push(deferred) - 1)
   }
 
   /**
-   * Changes a text, and if placeholders are in it not before they are filled. What is stored for a
-   * fragment inside stays as it was.
+   * Changes a text; if it contains placeholders, once they are filled. What is stored for a fragment inside
+   * stays as it was.
    *
-   * @returns The changed text, or what stands for it until the template is done.
+   * @returns The changed text, or a placeholder for it until the template is done.
    */
   change(text: string, change: (text: string) => string): string {
     if (this.#placeholders === undefined || !this.isIn(text)) return change(text)

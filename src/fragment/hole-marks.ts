@@ -14,8 +14,8 @@ interface Met {
 }
 
 /**
- * @param start - Where what stands for the hole begins in the text.
- * @param end - Where it ends.
+ * @param start - The beginning of the hole's mark in the text.
+ * @param end - The end of the mark.
  */
 export type ChangeHole = (ref: HoleRef, start: number, end: number) => HoleRef
 
@@ -26,7 +26,7 @@ export interface Taken {
   readonly hasLost: boolean
 }
 
-/** What stands for the holes in all texts inside one outermost frame. */
+/** The marks of the holes in all texts inside one outermost frame. */
 export class HoleMarks {
   readonly #placeholders: Placeholders
   readonly #met: Met[] = []
@@ -47,9 +47,9 @@ export class HoleMarks {
   }
 
   /**
-   * Puts references in the place of marks.
+   * Replaces marks with references.
    *
-   * @param frame - What the text was made in.
+   * @param frame - The frame in which the text was rendered.
    * @throws CacheTagError: a mark was altered on its way into the text.
    */
   take(text: string, frame: Frame): Taken {
@@ -100,7 +100,7 @@ export class HoleMarks {
     for (const met of this.#met) if (isWithin(met.frame, frame)) met.isReplaced = true
   }
 
-  /** The fault of whoever alters a text with a mark. */
+  /** The error for code that alters a text with a mark. */
   alteredIn(text: string): CacheTagError {
     const index = this.#placeholders.indexOfDamaged(text)
     const met = index === undefined ? undefined : this.#met[index]

@@ -9,12 +9,12 @@ import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
 import { observer } from './shown.js'
 
-/** Finds and renders the holes of an engine's templates. */
+/** How an engine finds the holes of its templates, and renders them. */
 export interface HoleSource<Page extends object, Hole> {
   readonly name: string
   /**
-   * @param page - The page that shows the hole.
-   * @returns `undefined`: the hole no longer exists.
+   * @param page - The page that shows it.
+   * @returns `undefined`: it is not there any more.
    */
   find(template: string, id: string, page: Page): Hole | undefined
   /** @throws What the hole throws. */
@@ -23,7 +23,7 @@ export interface HoleSource<Page extends object, Hole> {
 
 /** Renders the holes of one engine in the context of one page. */
 export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
-  /** With `isGiven` the context is not that of a render: holes are not compared by it. */
+  /** Where `isGiven` the context is no render's: holes are not compared by it. */
   constructor(
     private readonly source: HoleSource<Page, Hole>,
     private readonly context: Page,
@@ -59,7 +59,7 @@ export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
 /** An engine whose holes can be rendered in any context. */
 export interface HoleEngine {
   readonly name: string
-  /** Returns what fills holes. @param context - The variables that the holes see. */
+  /** What fills holes. @param context - The variables that they see. */
   holes(context: unknown): HoleRenderer
 }
 
@@ -71,7 +71,7 @@ export interface Shown {
 }
 
 /**
- * What a nocache tag puts out: its body, or where something around it is kept what stands for it.
+ * The output of a nocache tag: its body or, if something around it is stored, a mark.
  *
  * @param inPlace - Renders the body here and now.
  * @param page - The page whose context it sees.
@@ -113,7 +113,7 @@ export function isKept(): boolean {
 /**
  * For what measures or changes a text, as filters do: the text of a hole is not there yet.
  *
- * @throws CacheTagError: the text holds what stands for a hole.
+ * @throws CacheTagError: the text contains the mark of a hole.
  */
 export function refuseHoles(text: string): void {
   const marks = outermostOf(currentFrame())?.marks
@@ -173,10 +173,10 @@ function mark(host: Host, ref: HoleRef, frame: Frame, position: TagPosition): st
 }
 
 /**
- * What is to be stored of a text made in a frame. Where it lacks a hole that was met, the frame becomes
- * unfit to be stored.
+ * The content to store for a text that was rendered in a frame. If the text lacks a hole that was rendered,
+ * the frame becomes unfit to be stored.
  *
- * @throws CacheTagError: what stands for a hole was altered, or is another render's.
+ * @throws CacheTagError: the mark of a hole was altered, or belongs to another render.
  */
 export function takeContent(frame: Frame, text: string): Content {
   const marks = outermostOf(frame)?.marks

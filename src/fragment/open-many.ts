@@ -205,7 +205,9 @@ export interface Openings {
   readonly answered: Promise<void> | undefined
 }
 
-/** Looks a fragment up in any cache, or joins whoever is looking it up or rendering it now. */
+/**
+ * Looks a fragment up in any cache, or joins the caller that is looking it up or rendering it now.
+ */
 export async function open(
   fragment: Fragment,
   parent: Frame | undefined,

@@ -29,7 +29,7 @@ export type Opened = Attempt | Found
 /**
  * The text of a fragment that is found at once, fresh and whole.
  *
- * @returns `undefined`: it has to be looked up in full, where what is wrong is told and counted.
+ * @returns `undefined`: it has to be looked up in full, where faults are reported and counted.
  */
 export function textAtOnce(fragment: Fragment, parent: Frame | undefined): string | undefined {
   const { cache, variant, tally } = fragment

@@ -4,42 +4,40 @@ import { KEYWORDS } from './faults.js'
 
 /** How the fragments of one `FragmentCache` are rendered. */
 export interface FragmentSettings {
-  /**
-   * Whether an undeclared read of a per-user input is an error. Otherwise the fragment is not stored.
-   */
+  /** Whether an undeclared read of a per-user input is an error, or keeps from being stored. */
   readonly strict: boolean
   /** Whether a fragment lives no longer than what is in it. */
   readonly bubbleTimeout: boolean
 }
 
-/** Options of fragments, wherever they are rendered. */
+/** Options that fragments have wherever they are rendered. */
 export interface FragmentRules {
   /**
-   * Whether a fragment throws if it reads a per-user input (see `guard` of `fragcache/express`) that its
-   * vary-on values do not distinguish. Otherwise it is rendered and not stored. Default: `true`, unless
-   * `NODE_ENV` is `production`.
+   * Whether a fragment that reads a per-user input (see `guard` of `fragcache/express`) which its
+   * vary-on does not tell apart throws. Otherwise it is rendered and not stored. Left out: `true`,
+   * unless `NODE_ENV` is `production`.
    */
   readonly strict?: boolean | undefined
   /**
-   * Whether a fragment lives no longer than the fragments and values in it. Pages have their own option for
-   * this. Default: `false`.
+   * Whether a fragment lives no longer than the fragments and values in it. Pages have an option of their
+   * own for it. Left out: `false`.
    */
   readonly bubbleTimeout?: boolean | undefined
 }
 
-/** Options of all engine adapters. */
+/** Options of every engine's adapter. */
 export interface AdapterOptions extends FragmentRules {
   /**
-   * Whether a digest of the template's source, with all that it includes and extends, is part of each key, so
-   * that a changed template never shows old markup. Keys then differ from Django's. Default: `false`.
+   * Whether a digest of the template's source, with all that it includes and extends, is part of each
+   * key, so that a changed template never shows old markup. Keys then differ from Django's. Left out:
+   * `false`.
    */
   readonly digest?: boolean | undefined
   /**
-   * Names of the template variables that differ per visitor: `['user', 'session.cart']`. A fragment that
-   * reads one in its body, also through includes, macros, helpers and getters, must name it in its vary-on
-   * values. Otherwise it throws with `strict`, and is not stored without. Default: unless `NODE_ENV` is
-   * `production`, a read of the usual names (`user`, `session`, `csrfToken`, `cart` …) emits a warning. `[]`:
-   * nothing is watched.
+   * Names of what differs per visitor in what templates are given: `['user', 'session.cart']`. A fragment that
+   * reads one in its body, through includes, macros, helpers and getters too, and whose vary-on values do not
+   * name it, throws where `strict` holds, and is not stored elsewhere. Left out: unless `NODE_ENV` is `production`,
+   * a read of the usual names (`user`, `session`, `csrfToken`, `cart` …) brings a warning. `[]`: nothing is watched.
    */
   readonly personal?: readonly string[] | undefined
 }

@@ -11,7 +11,9 @@ export type Reader = (path: string, value: unknown, alias: Alias | undefined) =>
 
 /** A name of what templates are given, or of a part of it. */
 export interface Name {
-  /** As it was given: `session.user`. Left out: only what is below it differs per visitor. */
+  /**
+   * The path as in the options: `session.user`. Omitted: only what is below it differs per visitor.
+   */
   readonly path?: string | undefined
   readonly reader: Reader
   readonly below: Names
@@ -30,7 +32,9 @@ export function toNames(paths: readonly string[], reader: Reader): Names {
   }, new Map())
 }
 
-/** The names of both; of one that both have, the first tells what it is called and who is told. */
+/**
+ * The names of both. For a name that both have, the first decides how it is shown and who hears about it.
+ */
 export function joinNames(names: Names, others: Names): Names {
   const joined = new Map(names)
   for (const [name, other] of others) {

@@ -11,7 +11,7 @@ const MAX_INDEX_LENGTH = 9
 /** Renders whose placeholders are recognised when they turn up in another render. */
 const MAX_KNOWN = 4_096
 
-/** What stands in a placeholder and tells a fragment's from a hole's. */
+/** The part of a placeholder that distinguishes a fragment's from a hole's. */
 export type PlaceholderKind = 'fRaG' | 'hOlE'
 
 /** The tags of the last renders, by the digits of these. */
@@ -157,7 +157,7 @@ function signOf(kind: PlaceholderKind): string {
 const MIDDLES: Record<PlaceholderKind, string[]> = { fRaG: [], hOlE: [] }
 const MAX_MIDDLES = 1_000
 
-/** What stands in a placeholder between the digits at its ends. */
+/** The part of a placeholder between the digits at its ends. */
 function middleOf(kind: PlaceholderKind, index: number): string {
   const known = MIDDLES[kind][index]
   if (known !== undefined) return known

@@ -82,7 +82,7 @@ export class DeferredSession {
     return runAs(this, action)
   }
 
-  /** Puts a fragment off. @returns What stands for it until the template is done. */
+  /** Puts a fragment off. @returns The placeholder for it until the template is done. */
   defer(deferred: DeferredFragment): string {
     // A template may go on after its render has failed.
     if (this.#hasEnded) deferred.inPlace?.begun?.attempt.abandon()

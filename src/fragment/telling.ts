@@ -17,7 +17,7 @@ export function tellOfFailure(
   cache.calls.lookupFailed('get', variant.key, failedMs, error)
 }
 
-/** Whether anybody is told of each fragment that is no hit which is answered at once. */
+/** Whether anybody hears about each fragment, apart from hits that are answered at once. */
 export function isTold({ listeners }: Tally): boolean {
   return fragmentChannel.hasSubscribers || !listeners.isEmpty
 }
@@ -27,16 +27,18 @@ export function lookupStartedMs({ tally }: Fragment): number {
   return isTold(tally) || tally.sampler.isTimed() ? performance.now() : UNTIMED
 }
 
-/** Of what is no hit each is told: its time counts from now on if it was not taken before. */
+/**
+ * Every fragment that is not a hit is reported: its time counts from now on if it was not taken before.
+ */
 export function toldFrom({ tally }: Fragment, startedMs: number): number {
   return startedMs === UNTIMED && isTold(tally) ? performance.now() : startedMs
 }
 
 /**
- * Why a fragment is made, where anybody is told.
+ * Why a fragment is rendered, if anybody listens.
  *
  * @param start - `undefined`: nothing was looked up, or nothing can be stored.
- * @param old - What was found past its time.
+ * @param old - The entry found past its time.
  */
 export function causeOf(
   fragment: Fragment,
@@ -47,7 +49,7 @@ export function causeOf(
   if (bypass || (observer === undefined && !isTold(tally))) return undefined
   if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
   const expiredAtMs = old?.hit.staleSinceMs
-  // It is made again ahead of its time.
+  // It is rendered again before its time ends.
   if (old !== undefined && expiredAtMs === undefined) return undefined
   const lost = start.lost ?? (expiredAtMs === undefined ? undefined : { expiredAtMs })
   return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, lost)

@@ -198,7 +198,7 @@ export class PersonalNames {
           return found
         }
         if (found?.configurable !== true) return found
-        // Whoever takes the value from here reads it.
+        // Code that takes the value from here reads it.
         const { enumerable = false } = found
         const get = () => this.#read(name, Reflect.get(target, key, target), target, key)
         return { configurable: true, enumerable, get }
@@ -259,9 +259,9 @@ function computedIn(variables: object): readonly string[] {
 }
 
 /**
- * Variables with others. What is computed stays so, for whoever reads it to be known.
+ * Variables joined with others. Getters stay getters, so that their readers are known.
  *
- * @param seen - Gives the variables as they are watched.
+ * @param seen - Returns the variables as they are watched.
  */
 function joined(variables: Variables, others: Variables, seen: () => object): object {
   const computed = computedIn(variables)

@@ -2,7 +2,7 @@
 export type Handling =
   | {
       readonly hit: true
-      /** Negative if it is stale; `undefined`: without end. */
+      /** Negative if it is stale; `undefined`: no limit. */
       readonly ttlSeconds: number | undefined
       /** Why it was used although it is stale; a token. */
       readonly detail?: string | undefined

@@ -46,7 +46,7 @@ function resolve(uri: string, target: string): string | undefined {
   const [reference = ''] = target.split('#')
   const origin = /^https?:\/\/[^/?#]+/.exec(uri)?.[0]
   if (origin === undefined) return undefined
-  // As it will be sent: pages are told apart by their spelling.
+  // As it will be sent: two spellings are two pages.
   if (reference.startsWith('/') && !reference.startsWith('//')) return origin + reference
   if (reference.startsWith(`${origin}/`)) return reference
   try {

@@ -78,7 +78,7 @@ const LISTS = ['ignore', 'only']
  * @remarks A handler sees a parameter under its decoded name, and an extended parser gives `a[b]` to
  *   `a`. So what is ignored goes in every spelling: as listed, percent-encoded (in part, too), and
  *   with brackets. What is kept by `only` is taken narrowly: as listed, or encoded as browsers do,
- *   with or without brackets after it; any other spelling goes. Names are told apart by case.
+ *   with or without brackets after it; any other spelling goes. Names are case-sensitive.
  */
 export function compileQueryRule(rule: QueryRule): (name: string) => boolean {
   if (typeof rule !== 'object' || (rule as unknown) === null || Array.isArray(rule)) {

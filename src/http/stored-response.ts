@@ -29,7 +29,7 @@ export interface StoredHead {
   readonly storedAtMs: number
   /** How old it was when it was stored. */
   readonly ageSeconds: number
-  /** Milliseconds since the epoch; `null`: without end. */
+  /** Milliseconds since the epoch; `null`: no limit. */
   readonly freshUntilMs: number | null
   /** How long after that it may be sent in place of a handler that fails. */
   readonly ifErrorSeconds: number

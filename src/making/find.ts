@@ -48,7 +48,9 @@ export interface Seeker<Look, Value, Out> {
    * @returns `undefined`: it cannot be used here, and this caller has to make its own.
    */
   serveJoined(landed: Landed<Value>): MaybePromise<Out> | undefined
-  /** Serves the entry found and has it made again; until `refresh` ends, all others are served that entry. */
+  /**
+   * Serves the entry found and has it produced again. Until `refresh` ends, all others get that entry.
+   */
   refresh(look: Look, found: FoundEntry<Value>, refresh: Refresh): MaybePromise<Out>
   /**
    * Makes it, and ends the flight, refresh or lease of `lead`.

@@ -12,9 +12,9 @@ export const FAILED = Symbol('failed')
 export type Failed = typeof FAILED
 
 /**
- * One look-up and, after a miss, one making. Whoever asks for the same key meanwhile waits for it.
+ * One look-up and, after a miss, one production. Anybody who asks for the same key meanwhile waits for it.
  *
- * @typeParam Landed - What those who wait get; `undefined` tells them to look for themselves.
+ * @typeParam Landed - What those who wait get; `undefined` makes them look for themselves.
  */
 export class Flight<Landed> extends InFlight {
   /** Whether it can no longer be joined. */

@@ -14,7 +14,7 @@ const MAX_ENDED = 1_000
 export interface Patience {
   /** When it was asked for, by `nextMoment`. */
   readonly askedAt: number
-  /** Milliseconds; `Infinity`: without end. */
+  /** Milliseconds; `Infinity`: no limit. */
   readonly limitMs: number
 }
 

@@ -43,7 +43,9 @@ export class Counts {
   readonly producers = new Mean()
   readonly reads = new Latencies()
   readonly sampler = new TimingSample()
-  /** Told of each call but for look-ups that are answered at once: of those, of the ones that are timed. */
+  /**
+   * They hear about each call; of look-ups that are answered at once, only about those that are timed.
+   */
   readonly listeners = new ListenerList<OperationMessage>()
   /** The keys that were counted when {@link reset} was called. */
   #before = { hits: 0, misses: 0 }
@@ -106,7 +108,7 @@ export class Counts {
     return sampler.takeUntold(get.hit + get.miss + getOrSet.hit + getOrSet.miss)
   }
 
-  /** What is told by statistics begins at zero; what metrics read goes on. */
+  /** The figures of statistics restart at zero; what metrics read goes on. */
   reset(): void {
     this.#before = this.keys()
     this.sets = this.deletes = this.errors = this.valueHits = 0

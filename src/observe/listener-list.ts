@@ -4,7 +4,10 @@
  */
 export type Listener<Message> = (message: Message, count: number) => void
 
-/** Who is told of calls with the time each took, without having all of them timed that are answered at once. */
+/**
+ * Listeners that hear about calls with their durations, although not all calls that are answered at once are
+ * timed.
+ */
 export class ListenerList<Message> {
   #all: readonly Listener<Message>[] = []
 

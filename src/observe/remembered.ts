@@ -226,7 +226,7 @@ function differenceFrom(
     there = subject.variant
   }
   if (nearest === undefined) return undefined
-  // What visitors send is not told to whoever reads logs.
+  // Readers of logs do not get what visitors send.
   if (kind === 'page')
     return 'the request headers that the page varies on, its language or its time zone differ'
   const [at] = nearest

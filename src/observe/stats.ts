@@ -2,13 +2,11 @@ import type { Counts } from './counts.js'
 import { totalOf } from './counters.js'
 import { meanOf, type CachesTallies, type Figures, type Tally } from './tally.js'
 
-/**
- * The duration of reads, from those that were timed: all reads of asynchronous stores, one in 64 of others.
- */
+/** How long reads took, by those that were timed: all of asynchronous stores, one in 64 of the others. */
 export interface ReadTimes {
   readonly count: number
   readonly meanMs: number
-  /** 99 of 100 reads took no longer; at most 19 % above the true value. */
+  /** 99 of 100 took no longer; at most 19 % above the true value. */
   readonly p99Ms: number
 }
 
@@ -17,7 +15,7 @@ export interface CacheStats {
   readonly alias: string
   /** The backend's class name. */
   readonly backend: string
-  /** Keys that were found, including fragments and pages. */
+  /** Keys that were found; fragments and pages that were looked up count too. */
   readonly hits: number
   readonly misses: number
   /** Entries that were stored. */
@@ -26,62 +24,60 @@ export interface CacheStats {
   readonly deletes: number
   /** Calls that failed. */
   readonly errors: number
-  /**
-   * Bytes of the values whose size the cache knows when it stores them. Absent if there were none.
-   */
+  /** Of the values whose size the cache knows when it stores them; left out if there was none. */
   readonly bytesWritten?: number
   readonly reads: ReadTimes
   /**
-   * Milliseconds that callers would have waited for producers, bodies and views without the cache: hits
-   * multiplied by the mean time of what ran in this process.
+   * What callers would have waited for producers, bodies and views, had nothing been found: hits by the
+   * mean time of what ran in this process.
    */
   readonly timeSavedMs: number
 }
 
-/** Counts of outcomes. */
+/** How often what became of something. */
 export interface OutcomeStats {
   /** The alias of its cache. */
   readonly alias: string
   readonly hits: number
   readonly misses: number
-  /** Served past their time. */
+  /** Served past its time. */
   readonly stale: number
-  /** Taken from another caller's body or view that was running. */
+  /** Taken from another's body or view that was running. */
   readonly joined: number
-  /** Produced and not stored, or not looked up. */
+  /** Made and not stored, or not looked for. */
   readonly bypasses: number
   readonly errors: number
   readonly timeSavedMs: number
-  /** The approximate number of different keys that this process stored. */
+  /** About how many different keys this process stored. */
   readonly variants: number
-  /** The mean size of what this process stored. Absent if it stored nothing. */
+  /** The mean size of what this process stored; left out if it stored nothing. */
   readonly meanBytes?: number
 }
 
-/** Outcomes of one fragment name in one cache. */
+/** What became of one fragment name in one cache. */
 export interface FragmentStats extends OutcomeStats {
-  /** The fragment's name; `(others)` for all after the first 10 000 names. */
+  /** `(others)` for all that come after the first 10 000 names. */
   readonly name: string
-  /** The mean time of the bodies that ran, in milliseconds. */
+  /** Milliseconds, the mean of the bodies that ran. */
   readonly bodyMs: number
-  /** The mean time of the hits that were timed, in milliseconds. Absent if none was. */
+  /** Milliseconds, the mean of the hits that were timed; left out if none was. */
   readonly hitMs?: number
 }
 
-/** Outcomes of the requests of one route. */
+/** What became of the requests of one route. */
 export interface RouteStats extends OutcomeStats {
   /**
-   * The route, such as `GET /countries/:code`; `GET (any)` if no route is known, as for a page that a
-   * middleware answers with what another process has stored; `(others)` for all after the first 10 000.
+   * Such as `GET /countries/:code`; `GET (any)` where no route is known, as for a page that a middleware
+   * answers with what another process has stored; `(others)` for all that come after the first 10 000.
    */
   readonly route: string
-  /** The mean time of the views that ran, in milliseconds. */
+  /** Milliseconds, the mean of the views that ran. */
   readonly viewMs: number
-  /** The reasons why responses were not stored or not looked up, with their counts. */
+  /** Why it was not stored, or not looked for, and how often. */
   readonly reasons: Readonly<Record<string, number>>
 }
 
-/** What {@link Caches.stats} returns, for this process. */
+/** What {@link Caches.stats} tells of this process. */
 export interface CachesStats {
   /** When counting began, in milliseconds since the epoch. */
   readonly sinceMs: number

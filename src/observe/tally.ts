@@ -49,7 +49,9 @@ export class Tally {
   constructor(
     readonly alias: string,
     readonly name: string,
-    /** Told of each fragment but for hits that are answered at once: of those, of the ones that are timed. */
+    /**
+     * They hear about each fragment; of hits that are answered at once, only about those that are timed.
+     */
     readonly listeners: ListenerList<FragmentMessage>,
   ) {}
 
@@ -107,7 +109,7 @@ export class Tally {
     return figuresSince(this.total(), this.#before)
   }
 
-  /** What is told by statistics begins at zero; what metrics read goes on. */
+  /** The figures of statistics restart at zero; what metrics read goes on. */
   reset(): void {
     this.#before = this.total()
     this.variants.reset()
@@ -135,7 +137,7 @@ export function figuresSince(now: Figures, before: Figures | undefined): Figures
 /** Under this name counts what is past the limit. */
 export const OTHERS = '(others)'
 
-/** Most names that are told apart. */
+/** Maximum number of distinct names. */
 export const MAX_NAMES = 10_000
 
 /** Longer names count as others: a path that a router is mounted at may have any part of a URL in it. */
@@ -172,7 +174,7 @@ export class Tallies {
     for (const byName of this.#byAlias.values()) yield* byName.values()
   }
 
-  /** Whoever holds a tally goes on counting in it. */
+  /** Holders of a tally keep counting in it. */
   reset(): void {
     for (const tally of this) tally.reset()
   }

@@ -24,7 +24,7 @@ export interface ResponseTold {
   readonly cause?: MissCause
 }
 
-/** Who is to be told of the messages of which channel. */
+/** The listeners of each channel. */
 export interface Listeners {
   readonly operation?: (message: OperationMessage) => void
   readonly fragment?: (message: FragmentMessage) => void
@@ -108,10 +108,10 @@ export class Watched {
 
 /**
  * Listens on the diagnostics channels. A listener that throws is reported once, and harms neither the
- * call that is told of nor the other listeners.
+ * reported call nor the other listeners.
  *
  * @param who - For the warning.
- * @returns Ends it.
+ * @returns A function that ends it.
  */
 export function listen(who: string, listeners: Listeners): () => void {
   const guarded = neverThrowing(who)
@@ -127,15 +127,15 @@ export function listen(who: string, listeners: Listeners): () => void {
   }
 }
 
-/** Who is told of samples: see {@link listenToSamples}. */
+/** The listeners of samples: see {@link listenToSamples}. */
 export interface SampleListeners {
   readonly operation?: Listener<OperationMessage> | undefined
   readonly fragment?: Listener<FragmentMessage> | undefined
 }
 
 /**
- * Listens as {@link listen} does, but of look-ups and hits that are answered at once it is told of those
- * that are timed anyway, with the number for which each stands: they take no longer for it.
+ * Listens as {@link listen} does. Of look-ups and hits that are answered at once, however, it reports only
+ * those that are timed anyway, with the number for which each stands: they take no longer for it.
  */
 export function listenToSamples(
   who: string,

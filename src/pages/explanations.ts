@@ -291,7 +291,9 @@ export function explainReason(outcome: string, reason: string | undefined): Expl
   ])
 }
 
-/** Says why a response was not answered from the cache, by all that was told of it. */
+/**
+ * Explains why a response was not answered from the cache, using all that was reported about it.
+ */
 export function explainResponse({
   outcome,
   reason,

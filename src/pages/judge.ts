@@ -42,7 +42,7 @@ export interface Came {
 export type Judgement = {
   /** The body is per-user, whatever the headers say. */
   readonly isPerUser: boolean
-  /** What later caches are told; `undefined`: what the response says itself. */
+  /** What later caches get; `undefined`: what the response says itself. */
   readonly downstream: Downstream | undefined
 } & (
   | { readonly keeps: true; readonly verdict: Extract<ResponseVerdict, { store: true }> }

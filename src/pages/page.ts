@@ -57,7 +57,7 @@ export interface NewPage {
   readonly encoded?: readonly (readonly [coding: string, body: Buffer])[]
   /** The names in its `Vary`, in lower case. */
   readonly vary: readonly string[]
-  /** Until then it is kept, fresh or stale. Milliseconds since the epoch; `null`: without end. */
+  /** It is kept until then, fresh or stale. Milliseconds since the epoch; `null`: no limit. */
   readonly keptUntilMs: Deadline
   /** As in statistics, such as `GET /countries/:code`. */
   readonly route?: string

@@ -188,7 +188,9 @@ function liftedRestrictions(control: CacheControl, status: number): readonly Res
 
 /** How long a response may be kept, and how large it may be. */
 export interface StoreOptions extends StoreRules {
-  /** The time given for the handler's pages, in place of what the response says. `null`: without end. */
+  /**
+   * The time configured for the handler's pages, instead of what the response says. `null`: no limit.
+   */
   readonly pageSeconds?: number | null | undefined
   /** For responses that name no time. `null`: these are not stored. */
   readonly siteSeconds: number | null
@@ -202,7 +204,7 @@ export interface StoreOptions extends StoreRules {
   readonly endsAtMs?: number | undefined
 }
 
-/** What later caches, the browser's among them, are told. */
+/** What later caches, including the browser's, get. */
 export interface Downstream {
   readonly cacheControl: string
   /** `undefined`: the header stays as it is, or absent. */
@@ -223,7 +225,7 @@ export interface Retention {
 export type ResponseVerdict =
   | {
       readonly store: true
-      /** Seconds from now; `null`: without end. */
+      /** Seconds from now; `null`: no limit. */
       readonly keepSeconds: number | null
       readonly retention: Retention
       /** How old the response already is. */

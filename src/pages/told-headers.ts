@@ -23,7 +23,7 @@ export function unsaid({ headers, said }: StoredResponse): readonly StoredHeader
   return [...others, ...before]
 }
 
-/** The headers with what later caches are told. */
+/** The headers with what later caches get. */
 export function tell(
   headers: readonly StoredHeader[],
   { cacheControl, expires }: Downstream,

@@ -208,7 +208,7 @@ async function describeAll(
     try {
       found.set(id, await cache?.describe(key, version === undefined ? {} : { version }))
     } catch {
-      // The store has told of its fault; the page is drawn without.
+      // The store has reported its fault; the page is drawn without.
     }
   })
   let timer: NodeJS.Timeout | undefined

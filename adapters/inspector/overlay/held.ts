@@ -28,7 +28,7 @@ export type NotHeld = 'too-long' | 'too-slow' | 'charset' | 'coding' | 'node'
 export interface Holder {
   /** Changes the headers that are sent with the page; what the application sees of them stays as it is. */
   headers(pairs: HeaderPairs): HeaderPairs
-  /** What is sent in the place of the page. */
+  /** Returns what is sent instead of the page. */
   draw(page: HeldPage): Promise<string>
   onNotHeld(why: NotHeld): void
 }

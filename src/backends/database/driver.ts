@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { MaybePromise } from '../../maybe-promise.js'
 
-/** The SQL dialects that this package supports. */
+/** The kinds of SQL this package speaks. */
 export type Dialect = 'postgresql' | 'mysql' | 'sqlite'
 
-/** A parameter of a statement. */
+/** What is handed to a statement. */
 export type Parameter = string | number | Buffer | null
 
 /** One row of an answer, by column. */
@@ -39,7 +39,7 @@ export interface Driver {
   close?(): void
 }
 
-/** What a driver is told by the cache it belongs to. */
+/** What a driver knows about the cache it belongs to. */
 export interface DriverContext {
   /** Milliseconds a call may take. */
   readonly limitMs: number

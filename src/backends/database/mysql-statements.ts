@@ -72,7 +72,9 @@ export class MysqlStatements extends Statements {
     return this.#removeMany(keys, 'expires <= ?')
   }
 
-  /** By the primary key: who goes by the index on the deadline locks rows in another order. */
+  /**
+   * By the primary key: a statement that uses the index on the deadline locks rows in another order.
+   */
   #removeMany(keys: number, condition: string): Statement {
     return this.statement(
       `DELETE entry FROM ${this.table} AS entry FORCE INDEX (PRIMARY) WHERE cache_key IN (${list(keys)}) AND ${condition}`,

@@ -4,7 +4,7 @@ import type { Deadline } from '../../timeout.js'
 import { toColumn } from './column-key.js'
 import type { Parameter } from './driver.js'
 
-/** What stands for "never": beyond any deadline, and exact in every driver's numbers. */
+/** Represents "never": beyond any deadline, and exact in every driver's numbers. */
 const NEVER = Number.MAX_SAFE_INTEGER
 
 /** A deadline as it is stored. */

@@ -250,7 +250,10 @@ export class Table {
     })
   }
 
-  /** The keys of this owner's entries, those past their time too. What stands for a key that is too long is none. */
+  /**
+   * The keys of this owner's entries, including those past their time. The hash of a key that is too long is
+   * not a key.
+   */
   async *keys(): AsyncGenerator<readonly string[], void, void> {
     const page = this.#writer.statements.pageOf(KEYS_OF_PAGE, false)
     for (let after: string | undefined = ''; after !== undefined;) {

@@ -91,7 +91,7 @@ export abstract class Writer<Own extends Statements = Statements> {
     )
   }
 
-  /** Writes rows; what is too large is told of the row that it is. */
+  /** Writes rows. A row that is too large is reported as that row. */
   protected writeFitting(
     rows: readonly WriteRow[],
     write: (some: readonly WriteRow[]) => MaybePromise<Written>,

@@ -22,7 +22,7 @@ export const HEADER_BYTES = 36
 /** The largest file: what one read or write of the operating system takes. */
 export const MAX_FILE_BYTES = 2 ** 31 - 2 ** 16
 
-/** What stands before an entry's payload. */
+/** The head of an entry, in front of its payload. */
 export interface EntryHead {
   /** The key prefix of the cache that wrote it, so that `clear` spares its neighbours'. */
   readonly owner: string
@@ -80,7 +80,7 @@ export function decodeEntry(bytes: Buffer): Entry {
   }
 }
 
-/** What is told of an entry by its beginning. */
+/** What the beginning of an entry shows. */
 export interface EntryPeek {
   /** `undefined` if it is not within these bytes. */
   readonly owner: string | undefined
@@ -90,8 +90,8 @@ export interface EntryPeek {
 }
 
 /**
- * Reads what stands before the payload out of a file's beginning, which the checksum cannot vouch for:
- * good enough to choose what goes when room is made.
+ * Reads the head in front of the payload from a file's beginning. The checksum cannot vouch for it: it is
+ * good enough to choose what to remove when room is made.
  *
  * @throws DamagedEntryError: no entry begins like this.
  */

@@ -28,7 +28,7 @@ import { inTurn, mapLimited } from './limit.js'
  *   give back  rename lock-NAME to own-TOKEN
  *   revoke     rename lock-NAME/TOKEN away
  *
- * Whatever a holder does to an entry goes by a path with its token in it. So a holder that was
+ * Whatever a holder does to an entry uses a path with its token in it. So a holder that was
  * taken for dead and was only slow changes nothing any more: its rename fails, and it starts again.
  * That is why a revocation needs no proof of death, and why one that hits the wrong holder (by a
  * late give-back) costs that one a second try and nothing else. A token never comes back once it
@@ -37,7 +37,9 @@ import { inTurn, mapLimited } from './limit.js'
 
 /** A holder that shows no sign of life for so long, while it is watched, is taken for dead. */
 const LEASE_MS = 1000
-/** Time between two looks counts for no more: whoever was held up meanwhile saw nothing of it. */
+/**
+ * The time between two looks counts for no more: a process that was held up meanwhile saw nothing of it.
+ */
 const MAX_UNWATCHED_MS = 100
 /** How long a call waits for one lock before it fails. */
 const MAX_WAIT_MS = 10_000
@@ -248,10 +250,10 @@ export class Locks {
 }
 
 /**
- * How long nothing changed under the eyes of whoever looks again and again.
+ * How long nothing changed while somebody looked repeatedly.
  *
- * @remarks A process that was stopped, or got no processor, has seen nothing of that time: what it
- *   watches was stopped too, or is just about to show the next sign.
+ * @remarks A process that was stopped, or got no processor, has seen nothing of that time: what it watches
+ *   was stopped too, or is just about to show the next sign.
  */
 class Watch {
   #seen: string | undefined

@@ -24,7 +24,7 @@ const WRITERS = 16
 /** How long one call makes room before it leaves the rest to later ones. */
 const MAX_CULLING_MS = 1000
 
-/** What is told of a file at an entry's place that could not be read as one. */
+/** Hears about a file at an entry's place that could not be read as an entry. */
 export type DamageListener = (key: string, error: unknown) => void
 
 /** What {@link FileStore.update} makes of an entry. */
@@ -107,7 +107,7 @@ export class FileStore {
     return isExpired(found.expiresAtMs, currentMs()) ? undefined : found
   }
 
-  /** Whoever finds damage clears it away, unless it was replaced meanwhile or cannot be. */
+  /** A caller that finds damage clears it away, unless it was replaced meanwhile or cannot be. */
   async #removeDamaged(place: Place): Promise<void> {
     try {
       if ((await kindAt(place.folder)) === 'link') {
@@ -229,7 +229,7 @@ export class FileStore {
     try {
       if ((await kindAt(place.folder)) === 'folder') await removeFile(place.file)
     } catch {
-      // The failure itself is what the caller is told.
+      // The caller gets the failure itself.
     }
   }
 

@@ -16,7 +16,7 @@ export interface Usage {
 /** Looks at shards one after the other until enough files were seen: keys are spread over them by chance. */
 export async function measureUsage(folders: Folders): Promise<Usage> {
   const shards = await folders.shards()
-  // Whoever looks at it again and again does not always see the same.
+  // Repeated looks do not always see the same shards.
   const first = Math.floor(Math.random() * shards.length)
   const inTurn = [...shards.slice(first), ...shards.slice(0, first)]
   let [listed, entries, bytes] = [0, 0, 0]

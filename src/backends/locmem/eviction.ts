@@ -4,7 +4,7 @@ import type { EntryList, MemoryEntry, OwnedEntries } from './owned-entries.js'
 /** The names of the policies, the default first. */
 export const POLICIES = ['s3-fifo', 'lru'] as const
 
-/** Which live entries are removed first when a cache is full. */
+/** Which live entries go first when a cache is full. */
 export type EvictionPolicy = (typeof POLICIES)[number]
 
 /** Decides which live entry goes when there is no room for another. */
@@ -104,7 +104,7 @@ class S3Fifo implements Eviction {
 const provenOf = ({ proven }: OwnedEntries): EntryList => proven
 const untriedOf = ({ untried }: OwnedEntries): EntryList => untried
 
-/** What was appended first, whoever has it. */
+/** What was appended first, in either queue. */
 function oldestOf(
   homes: Iterable<OwnedEntries>,
   listOf: (home: OwnedEntries) => EntryList,

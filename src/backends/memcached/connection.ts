@@ -16,7 +16,7 @@ export interface ConnectionSettings {
   readonly handshake: (connection: Connection, ready: () => void) => Protocol
 }
 
-/** Who is told what becomes of a connection. */
+/** Hears about the events of a connection. */
 export interface ConnectionListener {
   ready(connection: Connection): void
   /** @param error - Left out if it ended in order while nothing was asked. */

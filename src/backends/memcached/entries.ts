@@ -201,7 +201,7 @@ export class MemcachedEntries {
   ): Promise<FoundItem | undefined> {
     const now = await this.#items.peek(spot, key, VALUE_AND_TOKEN)
     if (now?.isLive !== true) return undefined
-    // What was written after nothing was there was live, whoever has changed it since.
+    // An entry that was written where there was none was live, even if somebody has changed it since.
     if (!wasThere) return now
     const hasToken = cas !== undefined && cas !== '0'
     const isSame = hasToken
@@ -254,7 +254,7 @@ export function toBytes(payload: Payload): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
 }
 
-/** Whoever needs the answer awaits it and sees the failure. */
+/** A caller that needs the answer awaits it and sees the failure. */
 function ignore(): void {
   return undefined
 }

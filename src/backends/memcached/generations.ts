@@ -5,14 +5,16 @@ import { createHash, randomInt } from 'node:crypto'
  * entry is stamped with the generation of its namespace, and `clear` moves the namespace to the next.
  * The generations of all namespaces of a server are one entry on that server, which is read in the
  * same write to the socket as the entries themselves. One, so that no namespace can lose its
- * generation while another keeps what was written in it: if the record is evicted, all it told of is
+ * generation while another keeps what was written in it: if the record is evicted, all its entries are
  * gone.
  */
 
 /** The key of the record. No default key function can make it of a caller's key. */
 export const GENERATIONS_KEY = 'fragcache:generations'
 
-/** Namespaces that are told apart. With more, all start again: their entries become misses. */
+/**
+ * Maximum number of distinct namespaces. With more, all start again: their entries become misses.
+ */
 const MAX_NAMESPACES = 256
 
 /** Of a generation every stamp has at least the remainder by this: 12 bits. */

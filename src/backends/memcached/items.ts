@@ -139,7 +139,7 @@ export class Items {
   /**
    * Writes in the generation that was seen last.
    *
-   * @param done - Is told `outdated` if there is a newer one, in which what was written is dead.
+   * @param done - Gets `outdated` if there is a newer generation, in which what was written is dead.
    */
   send(
     spot: Spot,
@@ -169,7 +169,7 @@ export class Items {
         if (failure !== undefined || this.flushes || reply === 'too_large') {
           done(failure, reply)
         } else if (seen.record === undefined) {
-          // Lost with all it told of, or never made.
+          // Lost with all its generations, or never written.
           server.lost(record)
           done(undefined, 'outdated')
         } else {

@@ -37,7 +37,7 @@ interface Ticks {
 const MAX_RELATIVE_SECONDS = 30 * 86_400
 const MAX_DATE_SECONDS = 2 ** 31 - 1
 
-/** What the server is told of an entry. */
+/** What the server knows about an entry. */
 export interface ServerStamp {
   readonly flags: number
   /** Seconds, or a date in seconds; 0: never. */
@@ -88,7 +88,7 @@ function toExptime(expiresAtMs: number, leftMs: number, isNear: boolean): number
 }
 
 /**
- * What the server is told of the deadline of another program's entry, in whose flags there is none.
+ * The deadline that the server gets for another program's entry, whose flags contain none.
  *
  * @returns Seconds, or a date in seconds; 0: never.
  */

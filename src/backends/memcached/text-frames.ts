@@ -33,7 +33,7 @@ const MAX_LINE = 4096
 /** The largest value a server can be set up for. */
 const MAX_BODY = 2 ** 30
 
-/** Cuts what a server sends into lines and values. Values are told by their length alone. */
+/** Splits what a server sends into lines and values. Only its length marks a value. */
 export class TextFrames {
   #buffer: Buffer = EMPTY
   #position = 0

@@ -8,7 +8,7 @@ const CHANNEL = '__redis__:invalidate'
 /** Milliseconds between two signs of life: a connection that only listens would not notice its end. */
 const HEARTBEAT_MS = 500
 
-/** A connection that is told of changes, as ioredis makes it. */
+/** A connection that receives changes, as ioredis creates it. */
 interface ListeningClient extends IoClient {
   call(name: string, ...args: readonly Argument[]): Promise<Reply>
   subscribe(channel: string): Promise<unknown>
@@ -61,7 +61,7 @@ export function watchKeys(
     }, HEARTBEAT_MS).unref()
     await client.connect()
   }
-  // Whoever asks the cache something is told what is wrong with the connection.
+  // Callers of the cache hear about problems of the connection.
   const started = start().catch(() => undefined)
   return async () => {
     isStopped = true

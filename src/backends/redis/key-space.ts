@@ -79,7 +79,7 @@ function ownerTest(
       's',
     )
   const numbered = build(`(?:${NUMBER}|${escapeRegExp(String(ownVersion))})`, '.+')
-  // What stands where in another's keys is not known: only what can be nothing else goes.
+  // The parts of another function's keys are not known: only what can be nothing else is removed.
   if (!isDefault) return (storedKey) => numbered.test(storedKey)
   const any = build('.*?', '.+')
   const nested = nestedTest(parts)
@@ -97,7 +97,7 @@ function nestedTest(parts: readonly string[]): RegExp {
   return new RegExp(`^${escapeRegExp(before)}.+${separator}${NUMBER}${escapeRegExp(after)}.`, 's')
 }
 
-/** What stands before and after the key; `undefined` where the key function hides it. */
+/** The text before and after the key; `undefined` if the key function hides it. */
 export function surroundings(
   keyFunction: KeyFunction,
   keyPrefix: string,

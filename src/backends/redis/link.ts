@@ -43,9 +43,9 @@ export interface ClientSource {
 }
 
 /**
- * One connection, over which all that is asked in one turn of the event loop goes together: reads as
- * one MGET, everything else as one pipeline. Nothing is ever left in the client's own queue to be
- * sent when a lost connection is back: who asked was told of a failure by then.
+ * One connection. Everything that is asked in one turn of the event loop goes together: reads as one MGET,
+ * everything else as one pipeline. Nothing is ever left in the client's own queue to be sent when a lost
+ * connection is back: by then the caller has got a failure.
  */
 export class Link {
   readonly #source: ClientSource

@@ -131,7 +131,7 @@ function decode(text: string, name: string, shown: string): string {
   }
 }
 
-/** Also where a URL cannot be read: what stands before the last @ may be a secret. */
+/** Also if a URL cannot be read: the text before the last @ may be a secret. */
 function withoutPassword(text: string): string {
   return text.replace(/^([a-z+]*:\/\/|)[^]*@/i, '$1***@')
 }

@@ -96,7 +96,7 @@ export class BusEnd {
   async tell(keys: readonly string[] | null): Promise<void> {
     if (keys?.length === 0) return
     if (this.#isFailing) {
-      // The number is missing to whoever hears the next message.
+      // Anybody who hears the next message misses the number.
       this.#sent++
       this.#tellLater()
       return
@@ -193,7 +193,9 @@ class Listening {
     this.#isUp = false
   }
 
-  /** A bus that no longer brings back one's own signs of life is lost, whatever it says itself. */
+  /**
+   * A bus that no longer brings back this process's own signs of life is lost, whatever it says itself.
+   */
   checkSilence(): void {
     if (!this.#hearsItself || this.#isSilent) return
     if (performance.now() - this.#heardMs < SILENCE_MS) return

@@ -101,7 +101,7 @@ export class TieredEntries implements Entries {
         storedKeys.forEach((key, i) => {
           const hit = lookup.hits[i]
           const expiresAtMs = deadlines[i]
-          // What is stale is about to be made again.
+          // Stale entries are about to be produced again.
           if (hit === undefined || hit.staleSinceMs !== undefined || expiresAtMs === undefined)
             return
           this.#near.keep(key, hit, expiresAtMs, reading)
@@ -132,7 +132,7 @@ export class TieredEntries implements Entries {
     )
   }
 
-  /** Nobody's copy changes by it, and so nobody is told. */
+  /** It changes no copies, and so nobody hears about it. */
   begin(
     storedKeys: readonly string[],
     lying: readonly unknown[],

@@ -54,7 +54,7 @@ export class NearMemory {
   readonly #readings = new Set<Reading>()
   /** Whether the bus or the remote cache can tell of changes at all. */
   readonly #canBeTold: boolean
-  /** Whether changes are told just now, or nobody ever tells them. */
+  /** Whether changes are being reported, or are never reported by anybody. */
   #isTold: boolean
   #stop: (() => MaybePromise<void>) | undefined
   /** Of changes that failed: to tell of them again. */
@@ -75,7 +75,7 @@ export class NearMemory {
     }
   }
 
-  /** Whether nothing changes here without being told of. */
+  /** Whether nothing changes here without a report. */
   get isUsable(): boolean {
     if (this.#stop === undefined) this.#start()
     return this.#isTold
@@ -150,7 +150,7 @@ export class NearMemory {
     }
     const done = (value: T): Promise<void> | undefined => {
       finish()
-      // Before others are told, since from here on what they change is lost as usual.
+      // Before others hear about it: from here on their changes are lost as usual.
       succeeded?.(value, reading)
       return this.#settings.bus?.tell(keys)
     }

@@ -21,7 +21,7 @@ export class Remote {
     return this.core.guard.run(operation, () => action(this.core))
   }
 
-  /** In messages and at the server it goes by the name that the tiered cache has. */
+  /** In messages and at the server it has the name of the tiered cache. */
   name(): void {
     const alias = this.#alias()
     if (this.#cache.alias !== '' || alias === '') return
