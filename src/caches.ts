@@ -19,14 +19,16 @@ const TALLIES = Symbol.for('fragcache.caches.tallies.1')
 /**
  * Caches by alias. Each is also a property of the object under its alias.
  *
- * @typeParam A - The aliases. Left out, as where they come from a configuration: any text.
+ * @typeParam A - The aliases. Default: any text, for aliases that come from a configuration.
  * @see Django, `django.core.cache.caches`
  */
 export class Caches<A extends string = string> {
   readonly #caches = new Map<string, Cache>()
   readonly #tallies = new CachesTallies()
 
-  /** @throws InvalidCacheBackendError: an alias is taken by a method, or something is no cache. */
+  /**
+   * @throws InvalidCacheBackendError: an alias is the name of a method, or a value is not a cache.
+   */
   constructor(caches: Readonly<Record<A, Cache>>) {
     if (typeof caches !== 'object' || (caches as unknown) === null) {
       throw new InvalidCacheBackendError(
@@ -83,7 +85,7 @@ export class Caches<A extends string = string> {
     return this.#caches.has(alias)
   }
 
-  /** The aliases in the order given. */
+  /** The aliases, in the order in which the caches were passed. */
   get aliases(): A[] {
     return [...this.#caches.keys()] as A[]
   }
@@ -92,8 +94,8 @@ export class Caches<A extends string = string> {
    * Invalidates tags in every cache.
    *
    * @param options.soft - Makes entries stale instead of gone, see `Cache.invalidateTags`.
-   * @throws The first failure, after all were tried.
-   * @remarks In rounds, at most one per cache, if a store is not in this process: see
+   * @throws The first failure, after all caches were tried.
+   * @remarks It works in rounds, at most one per cache, if a store is not in this process: see
    *   `docs/consistency-how.md`, "Several caches".
    */
   async invalidateTags(tags: readonly string[], options: InvalidateOptions = {}): Promise<void> {
@@ -102,9 +104,10 @@ export class Caches<A extends string = string> {
   }
 
   /**
-   * What {@link invalidateTags} would drop, as far as this process knows: what it stored itself, and remembers.
+   * Returns what {@link invalidateTags} would drop, as far as this process knows: the entries that it stored
+   * and remembers.
    *
-   * @throws TypeError: not a list of texts, or an empty text.
+   * @throws TypeError: `tags` is not a list of texts, or a text is empty.
    */
   explainTags(tags: readonly string[]): Dependents {
     const stored = checkTags(tags)
@@ -112,10 +115,10 @@ export class Caches<A extends string = string> {
   }
 
   /**
-   * Asks the stores what they tell of themselves: entries, bytes, hits and misses of all their clients.
+   * Asks the stores for their own figures: entries, bytes, hits and misses of all their clients.
    *
-   * @returns By alias, those that tell anything. A store that fails, or does not answer in time, has
-   *   `error`; it never rejects.
+   * @returns By alias, the figures of all stores that have any. If a store fails, or does not answer in time,
+   *   its figures have `error`. The promise never rejects.
    */
   async serverStats(): Promise<Readonly<Record<string, ServerStats>>> {
     const asked = new Map<Cache, Promise<ServerStats | undefined>>()
@@ -129,24 +132,24 @@ export class Caches<A extends string = string> {
   }
 
   /**
-   * What the caches, the fragments and the pages on them did in this process: hits, misses, what bodies
-   * and reads took, and what was saved. It is always counted, and costs a hit next to nothing.
+   * Returns what the caches, fragments and pages did in this process: hits, misses, the time of bodies and
+   * reads, and the time saved. Counting is always on, and costs a hit next to nothing.
    *
-   * @returns A snapshot. At most 10 000 fragment names and as many routes are told apart; what comes
-   *   after them counts under `(others)`.
+   * @returns A snapshot. It distinguishes at most 10 000 fragment names and as many routes; all others count
+   *   under `(others)`.
    */
   stats(): CachesStats {
     const cores = [...this.#caches].map(([alias, cache]) => [alias, coreOf(cache)] as const)
     return statsOf(new Map(cores), this.#tallies)
   }
 
-  /** Begins to count again: the figures of {@link stats} are zero from now on. */
+  /** Restarts counting: the figures of {@link stats} are zero from now on. */
   resetStats(): void {
     this.#tallies.reset()
     for (const cache of this.#caches.values()) coreOf(cache).counts.reset()
   }
 
-  /** Closes every cache. @throws The first failure, after all were tried. */
+  /** Closes every cache. @throws The first failure, after all caches were tried. */
   async close(): Promise<void> {
     await inEach(this, (cache) => cache.close())
   }
@@ -184,8 +187,8 @@ export function explainStoredTags(
 }
 
 /**
- * What lies in one cache may be made from what lies in another, and that from a third. While one that is
- * slow is told, others may make something from its old entries: the next round reaches that.
+ * What is stored in one cache may be made from what is in another, and that from a third. While a slow one is
+ * being invalidated, others may make something from its old entries: the next round reaches that.
  */
 async function invalidateAgain(
   caches: Caches,
@@ -230,7 +233,7 @@ export function isCaches(value: unknown): value is Caches {
 }
 
 /**
- * Names caches.
+ * Creates named caches.
  *
  * @example
  * const caches = createCaches({ default: new LocMemCache() })
@@ -244,13 +247,13 @@ export function createCaches<const C extends Readonly<Record<string, Cache>>>(
 
 type AliasOf<C> = `${Exclude<keyof C, symbol>}`
 
-/** What {@link createCaches} makes: it knows the aliases, and each cache by its own. */
+/** What {@link createCaches} returns: it knows the aliases, and the type of each cache. */
 export type NamedCaches<C> = (string extends AliasOf<C> ? unknown : KnowsAliases<AliasOf<C>>) &
   Caches<AliasOf<C>> &
   C
 
 interface KnowsAliases<A extends string> {
-  /** Whether a cache has this alias; then it can be given to `get`. */
+  /** Whether a cache has this alias. If so, you can pass the alias to `get`. */
   has(alias: string): alias is A
 }
 

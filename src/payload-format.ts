@@ -30,35 +30,38 @@ import { toJson } from './structure.js'
 import type { TagVersions } from './tags.js'
 import type { ValueTypes } from './value-types.js'
 
-/** A format of one's own for values, for sharing them with other programs. */
+/** Your own format for values, to share them with other programs. */
 export interface ValueSerializer {
-  /** Turns a value into text or bytes. Whole numbers never reach it: they are kept as decimals. */
+  /**
+   * Turns a value into text or bytes. Whole numbers are never passed to it: they are stored as decimals.
+   */
   readonly serialize: (value: unknown) => string | Uint8Array
-  /** Turns the bytes back. What it throws makes the entry a miss, which is reported. */
+  /** Turns the bytes back into a value. If it throws, the entry is a miss, which is reported. */
   readonly deserialize: (bytes: Uint8Array) => unknown
 }
 
 /** Which values are compressed, and how. */
 export interface CompressSettings {
-  /** Values of at least so many bytes are, where that makes them smaller. */
+  /** Values of at least this many bytes are compressed, if that makes them smaller. */
   readonly threshold: number
   /**
-   * `deflate`: every Node reads it, such as Node 20 beside newer ones. `zstd`: smaller and quicker, written and
-   * read by Node 22.15 and later. Default: `zstd` for values of 16 KiB and more where this Node has it.
+   * `deflate`: every version of Node reads it, such as Node 20 beside newer ones. `zstd`: smaller and
+   * quicker, written and read by Node 22.15 and later. Default: `zstd` for values of 16 KiB and more if this
+   * Node has it.
    */
   readonly method?: 'deflate' | 'zstd' | undefined
 }
 
-/** How the values of a cache on a server are written. */
+/** How a cache on a server writes its values. */
 export interface FormatSettings {
   /**
-   * `binary`: every kind of value, for this package alone. `json`: what JSON can say in full is plain
-   * JSON, for other languages to read and write; all else stays binary. Or a format of one's own.
-   * Default `binary`.
+   * `binary`: every kind of value, for this package alone. `json`: values that JSON can represent fully are
+   * plain JSON, for other languages to read and write; all others stay binary. Or your own format. Default
+   * `binary`.
    */
   readonly serializer?: 'binary' | 'json' | ValueSerializer | undefined
   /**
-   * Which values are compressed. Compressed values are read whatever this says. Default: nothing is
+   * Which values are compressed. Compressed values can be read whatever this option says. Default: nothing is
    * compressed.
    */
   readonly compress?: CompressSettings | undefined
@@ -196,7 +199,7 @@ export class PayloadFormat {
     let pending: Promise<void>[] | undefined
     for (let i = from; i < from + count; i++) {
       const payload = payloads[i]
-      // Claims, counters and small values, which are most, are told by their length.
+      // Claims, counters and small values, which are most, are recognized by their length.
       if (!(payload instanceof Uint8Array) || payload.length < LEAST_BYTES) continue
       const large = largeIn(payload)
       if (large === undefined || this.#inflated.has(payload)) continue
@@ -337,7 +340,7 @@ function methodOf(backend: string, compression: CompressSettings | undefined): M
   )
 }
 
-/** @param head - What stands before it. */
+/** @param head - The bytes in front of it. */
 function wrap(method: number, length: number, body: Uint8Array, head?: Uint8Array): Buffer {
   const start = head?.length ?? 0
   const bytes = Buffer.allocUnsafe(start + HEADER_BYTES + body.length)
@@ -380,7 +383,7 @@ function startOf(payload: Uint8Array): number {
   return TAGS_AT + (payload[1] as number) + (payload[2] as number) * 0x100 + high
 }
 
-/** What stands before the tags: the sign, and how long they are. */
+/** The length of what precedes the tags: the sign, and their length. */
 const TAGS_AT = 5
 
 function isCompressed({ method }: Wrapped): boolean {

@@ -4,33 +4,36 @@ import { show } from './errors.js'
 import type { Stamp } from './stamp.js'
 import type { Deadline } from './timeout.js'
 
-/** For how long an entry may be served past its time. */
+/** How long an entry may be served past its time. */
 export interface StaleOptions {
   /**
-   * Seconds after the timeout for which the old value is served while one caller makes the new one.
-   * Default: none. Who takes longer for it than a lease lasts (10 seconds without `lock`) is no longer
-   * waited for: another begins too.
+   * Seconds after the timeout for which the old value is served while one caller produces the new one.
+   * Default: none. If that takes longer than a lease lasts (10 seconds without `lock`), others no longer wait
+   * for it: another caller begins too.
    */
   readonly staleWhileRevalidate?: number | undefined
   /**
-   * Seconds after the timeout for which the old value is served if the new one cannot be made.
-   * Default: none.
+   * Seconds after the timeout for which the old value is served if the new one cannot be produced. Default:
+   * none.
    */
   readonly staleIfError?: number | undefined
 }
 
 /** The times of a lease. */
 export interface LockOptions {
-  /** Seconds others wait for the one who makes it; then they make it themselves. Default 5. */
+  /**
+   * Seconds that others wait for the process that produces the value. After that they produce it themselves.
+   * Default 5.
+   */
   readonly wait?: number | undefined
-  /** Seconds after which the lease of one who died is free again. Default 10. */
+  /** Seconds after which the lease of a process that died ends. Default 10. */
   readonly lease?: number | undefined
 }
 
 /** {@link LockOptions} in full; `false`: no lease. */
 export type Lock = { readonly wait: number; readonly lease: number } | false
 
-/** What becomes of an entry that is missing in all processes, and of one past its time. */
+/** The rules for an entry that is missing in all processes, and for one past its time. */
 export interface AgeingPolicy {
   readonly lock: Lock
   /** Beta of XFetch; 0: never early. */
@@ -38,7 +41,7 @@ export interface AgeingPolicy {
   /** Seconds. */
   readonly staleWhileRevalidate: number
   readonly staleIfError: number
-  /** It was found a moment ago and chosen to be made again early: chance is asked once. */
+  /** It was found a moment ago and chosen to be produced again early: chance decides only once. */
   readonly isDue?: boolean
 }
 
@@ -67,13 +70,16 @@ export function toLock(lock: unknown): Lock {
   return { wait, lease }
 }
 
-/** How long something that is made again in the background is waited for before another may begin: as a lease. */
+/**
+ * How long others wait for something that is produced again in the background before another may begin: as a
+ * lease.
+ */
 export function patienceOf(lock: Lock): number {
   return (lock === false ? DEFAULT_LEASE : lock.lease) * 1000
 }
 
 /**
- * How early hot entries are made again.
+ * How early hot entries are produced again.
  *
  * @returns Beta of XFetch: 1 for `true`, 0 for not at all.
  * @throws TypeError: neither a boolean nor a number of at least 0.
@@ -93,7 +99,7 @@ const DEFAULT_WAIT_MS = 30_000
 /** Longer, and a timer ends at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Milliseconds; `Infinity`: without end; `undefined`: not set. */
+/** Milliseconds; `Infinity`: no limit; `undefined`: not set. */
 export type ProducerTimeout = number | undefined
 
 /** @throws TypeError: no number of milliseconds above 0, and not `null`. */
@@ -152,8 +158,8 @@ export interface Aged {
 }
 
 /**
- * What becomes of an entry that was found: it is served; it is stale and served, since somebody here makes
- * it again; whoever found it makes it again, and others are served it meanwhile; or it is too old.
+ * What to do with an entry that was found. It is served. It is stale and served, since somebody here produces
+ * it again. The caller that found it produces it again, and others get it meanwhile. Or it is too old.
  */
 export type Use = 'fresh' | 'stale' | 'refresh' | 'too-old'
 
@@ -175,7 +181,7 @@ export function useOf(policy: AgeingPolicy | undefined, found: Aged, isRefreshed
 
 /** Until when an entry may stand in for one that cannot be made. Milliseconds since the epoch. */
 export function standsInUntilMs(policy: AgeingPolicy, { staleSinceMs, stamp }: Aged): number {
-  // One that is made again ahead of its time is still good.
+  // An entry that is produced again before its time ends is still good.
   const sinceMs = staleSinceMs ?? stamp?.freshUntilMs ?? Infinity
   return sinceMs + longestGrace(policy) * 1000
 }
@@ -220,7 +226,7 @@ export function ageingBy(
  *
  * @param freshUntilMs - The end of its time.
  * @param graceSeconds - For how long it may be stale.
- * @param costMs - What it took to make, where it is to be made again ahead of its time.
+ * @param costMs - How long it took to produce, if it is to be produced again before its time ends.
  */
 export function toAgeing(
   freshUntilMs: Deadline,
@@ -237,7 +243,7 @@ export function toAgeing(
 }
 
 /**
- * Whether an entry is to be made again ahead of its time, by chance: the nearer its end and the more
+ * Whether an entry is to be produced again before its time ends, at random: the nearer its end and the more
  * it costs, the likelier.
  *
  * @see Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015)

@@ -3,9 +3,9 @@ import { show } from './errors.js'
 import { nodeCrypto } from './node-crypto.js'
 
 /**
- * Tags are version counters, never sets of keys. An entry is stored with the versions its tags had
- * before it was made; it is live while all of them are still current. A version is never used
- * twice, so an entry whose counter was lost is a miss for ever and nothing invalidated comes back.
+ * Tags are version counters, never sets of keys. An entry is stored with the versions its tags had before it
+ * was produced. It is live while all of them are still current. A version is never used twice, so an entry
+ * whose counter was lost is a miss for ever, and nothing that was invalidated comes back.
  */
 export type TagVersions = ReadonlyMap<string, string>
 

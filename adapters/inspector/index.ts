@@ -39,24 +39,25 @@ export {
   type OverlayPosition,
 } from './overlay/index.js'
 
-/** A middleware that answers everything below the path that it is mounted at. */
+/** A middleware that answers everything below the path where it is mounted. */
 export interface Inspector {
   (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Ends the live feeds, and lets go of timers and listeners. */
+  /** Ends the live feeds, and releases timers and listeners. */
   close(): void
 }
 
 /**
- * A page that shows what the caches do, and lets whoever may see it delete and invalidate.
+ * Creates a page that shows what the caches do. Those who are authorized to see it can also delete and
+ * invalidate.
  *
  * @param caches - What `createCaches` returned.
- * @throws TypeError: an option is unknown or of the wrong kind, or `NODE_ENV` is `production` and there is
- *   no `authorize`.
- * @remarks Mount it in front of `cacheSite`, so that its own requests are not looked up. It is never
- *   cached in either place. The history and the latest responses begin with the first visit, and end
- *   fifteen minutes after the last one; a live feed is listened to as long as somebody looks.
+ * @throws TypeError: an option is unknown or of the wrong kind, or `NODE_ENV` is `production` and there is no
+ *   `authorize`.
+ * @remarks Mount it in front of `cacheSite`, so that its own requests are not looked up. It is never cached
+ *   in either place. The history and the latest responses begin with the first visit and end fifteen minutes
+ *   after the last one. A live feed runs as long as somebody watches it.
  *
- *   What it shows is of this process.
+ *   It shows this process alone.
  * @example
  * app.use(
  *   '/__cache',
@@ -111,7 +112,7 @@ class InspectorServer {
       setSafeHeaders(res)
       const access = await askAccess(this.settings.authorize, req, res)
       if (access === 'answered') return
-      // Whoever was asked may have set others.
+      // The access check may have set others.
       setSafeHeaders(res)
       if (access === 'denied') return this.#deny(req, res)
       await this.#route(req, res)
@@ -237,7 +238,7 @@ class InspectorServer {
       const user: unknown = this.settings.userOf(req)
       return typeof user === 'string' ? user : undefined
     } catch {
-      // What was done is told all the same.
+      // What was done is reported all the same.
       return undefined
     }
   }

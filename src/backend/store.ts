@@ -12,87 +12,95 @@ export interface WriteEntry<Payload = Uint8Array> {
   readonly key: string
   readonly payload: Payload
   readonly expiresAtMs: Deadline
-  /** Write only if no live entry is there. */
+  /** Writes only if there is no live entry. */
   readonly ifAbsent?: boolean
   /**
-   * Write only if the live entry is exactly this payload, or, together with `ifAbsent`, also if
-   * there is none (compare and set).
+   * Writes only if the live entry is exactly this payload or, together with `ifAbsent`, also if there is none
+   * (compare and set).
    */
   readonly replacing?: Payload
 }
 
 /**
- * What became of a {@link WriteEntry}: written; refused by its condition; too large for the
- * backend; or lost with a part of the store (the whole store failing rejects instead).
+ * The result of a {@link WriteEntry}: stored; refused by its condition; too large for the backend; or lost
+ * because a part of the store failed. If the whole store fails, the call rejects instead.
  */
 export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
 
 /**
- * What keeps the entries of a cache: seven methods, and of the others what it does differently. It sees
- * stored keys, payloads and deadlines, and knows no timeouts, versions, values or tags. What answers may do
- * so directly or by a promise.
+ * A store of entries: seven required methods, and optional ones for what it does differently. It works with
+ * stored keys, payloads and deadlines, and does not know timeouts, versions, values or tags. Methods may
+ * return their results directly or as promises.
  *
- * @typeParam Payload - What is kept for a value: bytes, unless `packValue` and `unpackPayload` are there.
+ * @typeParam Payload - What is stored for a value: bytes, unless `packValue` and `unpackPayload` are there.
  */
 export interface CacheStore<Payload = Uint8Array> {
-  /** Gives the payloads of the live entries, in the order asked, `undefined` for a miss. */
+  /** Reads the payloads of the live entries, in the order of the keys; `undefined` for a miss. */
   readEntries(keys: readonly string[]): MaybePromise<readonly (Payload | undefined)[]>
   /**
-   * Writes entries, each with its own deadline (always in the future) and condition, and says what
-   * became of each. Conditions are atomic, also against other processes that share the store.
+   * Writes entries, each with its own deadline (always in the future) and condition, and returns the outcome
+   * of each. Conditions are atomic, also against other processes that share the store.
    */
   writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
   /** Removes entries; `true` for each that was live. */
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
-  /** Gives a live entry a new deadline (always in the future); `false` if there is none. Atomic. */
+  /**
+   * Gives a live entry a new deadline (always in the future); `false` if there is no live entry. Atomic.
+   */
   touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean>
   /**
-   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), keeping its
+   * Adds to a live entry that is a raw whole number (see `readInteger`, `addIntegers`), and keeps its
    * deadline. Atomic.
    *
-   * @returns The new number; `undefined` if there is no live entry; `null` if it is no raw whole
-   *   number.
+   * @returns The new number; `undefined` if there is no live entry; `null` if it is not a raw whole number.
    */
   incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined>
-  /** The deadline of a live entry; `undefined` if there is none. */
+  /** Returns the deadline of a live entry; `undefined` if there is none. */
   readDeadline(key: string): MaybePromise<Deadline | undefined>
   /** Removes everything this cache could have written. */
   removeAll(): MaybePromise<void>
 
-  /** The deadlines of several entries. Default: one by one. */
+  /** Returns the deadlines of several entries. Default: one by one. */
   readDeadlines?(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]>
-  /** Lets go of connections and timers. The next call opens them again. Default: nothing. */
+  /** Closes connections and stops timers. The next call opens them again. Default: nothing. */
   disconnect?(): MaybePromise<void>
   /**
-   * What the store tells of itself, for `caches.serverStats()`: a few round trips, whatever it holds.
-   * Default: nothing.
+   * Returns what the store reports about itself, for `caches.serverStats()`: a few round trips, whatever its
+   * size. Default: nothing.
    */
   readServerStats?(): MaybePromise<ServerFigures | undefined>
-  /** Bytes that are kept for a payload; `undefined`: not known. Default: of bytes and texts their own. */
+  /**
+   * Returns the size of a payload in bytes; `undefined`: unknown. Default: the size of bytes and texts.
+   */
   sizeOfPayload?(payload: Payload): number | undefined
-  /** What to do about a stored key that is not portable. Default: warn once per kind of fault. */
+  /** Handles a stored key that is not portable. Default: warns once per kind of fault. */
   onKeyFaults?(storedKey: string, faults: readonly KeyFault[]): void
-  /** Turns a checked value into what is kept. Default: `pack`, with `options.types`, which are refused otherwise. */
+  /**
+   * Turns a checked value into what is stored. Default: `pack`, with `options.types`; without the default,
+   * that option is refused.
+   */
   packValue?(value: unknown, tags: TagVersions | undefined): Payload
-  /** Default: `unpack`. @throws Error: the payload is damaged. */
+  /**
+   * Turns what is stored back into a value. Default: `unpack`. @throws Error: the payload is damaged.
+   */
   unpackPayload?(payload: Payload): Unpacked
   /**
-   * Whether a failure says that the store cannot be reached or does not work, as opposed to an
-   * answer of a store that is alive. Only the former make calls fail at once for a while. Default: every
-   * failure but a `CacheBackendError`.
+   * Whether a failure means that the store cannot be reached or does not work, as opposed to an error that a
+   * live store answers. Only an outage makes further calls fail at once for a while. Default: every failure
+   * but a `CacheBackendError`.
    */
   isOutage?(error: unknown): boolean
 }
 
-/** What is told to somebody who keeps copies of entries. */
+/** What a keeper of copies hears about entries. */
 export interface ChangeListener {
-  /** From now on every change is told. What was kept until now may be outdated. */
+  /** From now on every change is reported. What was kept until now may be outdated. */
   up(): void
   /** From now on changes may go untold. */
   down(): void
   /** Entries, or counters of tags, were written or removed. */
   changed(storedKeys: readonly string[]): void
-  /** What a keeper of copies hears about entries. */
+  /** Anything may have changed. */
   changedAll(): void
 }
 
@@ -130,9 +138,9 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
     use: (payloads: readonly (Payload | null | undefined)[], at: number) => MaybePromise<T>,
   ): MaybePromise<T>
   /**
-   * Tells of every change of an entry, by whomever, where the store does that by itself.
+   * Reports every change of an entry, whoever made it, if the store does that on its own.
    *
-   * @returns Ends it. After it nothing is told.
+   * @returns A function that ends it. Afterwards nothing is reported.
    */
   watchChanges?: ((listener: ChangeListener) => () => MaybePromise<void>) | undefined
   /**

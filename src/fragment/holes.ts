@@ -9,12 +9,12 @@ import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
 import { observer } from './shown.js'
 
-/** How an engine finds the holes of its templates, and renders them. */
+/** Finds and renders the holes of an engine's templates. */
 export interface HoleSource<Page extends object, Hole> {
   readonly name: string
   /**
-   * @param page - The page that shows it.
-   * @returns `undefined`: it is not there any more.
+   * @param page - The page that shows the hole.
+   * @returns `undefined`: the hole no longer exists.
    */
   find(template: string, id: string, page: Page): Hole | undefined
   /** @throws What the hole throws. */
@@ -23,7 +23,7 @@ export interface HoleSource<Page extends object, Hole> {
 
 /** Renders the holes of one engine in the context of one page. */
 export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
-  /** Where `isGiven` the context is no render's: holes are not compared by it. */
+  /** With `isGiven` the context is not that of a render: holes are not compared by it. */
   constructor(
     private readonly source: HoleSource<Page, Hole>,
     private readonly context: Page,
@@ -59,7 +59,7 @@ export class HolesOfPage<Page extends object, Hole> implements HoleRenderer {
 /** An engine whose holes can be rendered in any context. */
 export interface HoleEngine {
   readonly name: string
-  /** What fills holes. @param context - The variables that they see. */
+  /** Returns what fills holes. @param context - The variables that the holes see. */
   holes(context: unknown): HoleRenderer
 }
 

@@ -4,40 +4,42 @@ import { KEYWORDS } from './faults.js'
 
 /** How the fragments of one `FragmentCache` are rendered. */
 export interface FragmentSettings {
-  /** Whether an undeclared read of a per-user input is an error, or keeps from being stored. */
+  /**
+   * Whether an undeclared read of a per-user input is an error. Otherwise the fragment is not stored.
+   */
   readonly strict: boolean
   /** Whether a fragment lives no longer than what is in it. */
   readonly bubbleTimeout: boolean
 }
 
-/** Options that fragments have wherever they are rendered. */
+/** Options of fragments, wherever they are rendered. */
 export interface FragmentRules {
   /**
-   * Whether a fragment that reads a per-user input (see `guard` of `fragcache/express`) which its
-   * vary-on does not tell apart throws. Otherwise it is rendered and not stored. Left out: `true`,
-   * unless `NODE_ENV` is `production`.
+   * Whether a fragment throws if it reads a per-user input (see `guard` of `fragcache/express`) that its
+   * vary-on values do not distinguish. Otherwise it is rendered and not stored. Default: `true`, unless
+   * `NODE_ENV` is `production`.
    */
   readonly strict?: boolean | undefined
   /**
-   * Whether a fragment lives no longer than the fragments and values in it. Pages have an option of their
-   * own for it. Left out: `false`.
+   * Whether a fragment lives no longer than the fragments and values in it. Pages have their own option for
+   * this. Default: `false`.
    */
   readonly bubbleTimeout?: boolean | undefined
 }
 
-/** Options of every engine's adapter. */
+/** Options of all engine adapters. */
 export interface AdapterOptions extends FragmentRules {
   /**
-   * Whether a digest of the template's source, with all that it includes and extends, is part of each
-   * key, so that a changed template never shows old markup. Keys then differ from Django's. Left out:
-   * `false`.
+   * Whether a digest of the template's source, with all that it includes and extends, is part of each key, so
+   * that a changed template never shows old markup. Keys then differ from Django's. Default: `false`.
    */
   readonly digest?: boolean | undefined
   /**
-   * Names of what differs per visitor in what templates are given: `['user', 'session.cart']`. A fragment that
-   * reads one in its body, through includes, macros, helpers and getters too, and whose vary-on values do not
-   * name it, throws where `strict` holds, and is not stored elsewhere. Left out: unless `NODE_ENV` is `production`,
-   * a read of the usual names (`user`, `session`, `csrfToken`, `cart` …) brings a warning. `[]`: nothing is watched.
+   * Names of the template variables that differ per visitor: `['user', 'session.cart']`. A fragment that
+   * reads one in its body, also through includes, macros, helpers and getters, must name it in its vary-on
+   * values. Otherwise it throws with `strict`, and is not stored without. Default: unless `NODE_ENV` is
+   * `production`, a read of the usual names (`user`, `session`, `csrfToken`, `cart` …) emits a warning. `[]`:
+   * nothing is watched.
    */
   readonly personal?: readonly string[] | undefined
 }
@@ -52,7 +54,7 @@ export function toSettings({ strict, bubbleTimeout }: FragmentRules): FragmentSe
   }
 }
 
-/** What stands in each tag. */
+/** Options that belong in each tag. */
 const IN_THE_TAG = {
   timeout: 'the first argument of the tag: 500 sidebar',
   varyOn: 'the values behind the name in the tag: 500 sidebar user.name',

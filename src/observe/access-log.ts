@@ -25,8 +25,8 @@ import {
 export type LogMethod = (...args: never[]) => unknown
 
 /**
- * What {@link logAccess} writes to: `console`, pino, and what has their methods. Other levels are its
- * methods of that name.
+ * The logger that {@link logAccess} writes to: `console`, pino, or any object with their methods. Other
+ * levels are its methods of that name.
  */
 export interface AccessLogger {
   readonly info: LogMethod
@@ -34,13 +34,13 @@ export interface AccessLogger {
   readonly error: LogMethod
 }
 
-/** What is logged. */
+/** The events that can be logged. */
 export type LogEvents = 'operations' | 'fragments' | 'responses' | 'outages' | 'refreshes'
 
 /**
- * What became of it: for operations `hit`, `miss` (at least one key was not there), `ok` (nothing was
- * looked up) and `error`; for fragments and responses their outcome; for outages `outage` and
- * `recovery`; and `refresh` for what could not be made again, so that the old was served.
+ * The outcome of an event. Operations: `hit`, `miss` (at least one key was not there), `ok` (nothing was
+ * looked up) and `error`. Fragments and responses: their own outcome. Outages: `outage` and `recovery`.
+ * `refresh`: a value could not be produced again, so the old one was served.
  */
 export type LogOutcome =
   | 'hit'
@@ -54,41 +54,45 @@ export type LogOutcome =
   | 'recovery'
   | 'refresh'
 
-/** The level of each outcome; `false`: it is not logged. Those left out keep their default. */
+/**
+ * The level of each outcome; `false`: it is not logged. Outcomes that you omit keep their default.
+ */
 export type LogLevels = Readonly<Partial<Record<LogOutcome, string | false>>>
 
 /** Options of {@link logAccess}. */
 export interface AccessLogOptions {
-  /** Default: `console`. */
+  /** The logger. Default: `console`. */
   readonly logger?: AccessLogger | undefined
   /**
-   * The level of what is no failure, or that of each outcome. A level is the name of a method of the
-   * logger. Default `'info'`; and always, unless given one by one, `error` for errors and outages and
-   * `warn` for refreshes that failed.
+   * The level of events that are not failures, or the level of each outcome. A level is the name of a method
+   * of the logger. Default `'info'`. Unless you set them one by one, errors and outages are always `error`,
+   * and failed refreshes are always `warn`.
    */
   readonly level?: string | LogLevels | undefined
   /**
-   * Share of what is no failure that is logged, by chance: 0 to 1. Default 1. Failures always are. Up to
-   * 1/8192, hits that are answered at once are drawn many at a time, which costs them next to nothing.
+   * The share of events other than failures that is logged, at random: 0 to 1. Default 1. Failures are always
+   * logged. Up to 1/8192, hits that are answered at once are drawn many at a time, which costs them next to
+   * nothing.
    */
   readonly sample?: number | undefined
   /**
-   * How keys and addresses are shown: `'none'`; `'hash'`, ten digits which tell them apart; `'short'`,
-   * the first twenty characters and the hash, of an address its path; or `'full'`. Default `'short'`.
+   * How keys and addresses are shown. `'none'`: not at all. `'hash'`: ten digits that distinguish them.
+   * `'short'`: the first twenty characters and the hash; for an address, its path. `'full'`: unchanged.
+   * Default `'short'`.
    */
   readonly keys?: ShownKeys | undefined
-  /** Default: all. */
+  /** The events to log. Default: all. */
   readonly events?: readonly LogEvents[] | undefined
   /**
-   * `'object'`: the logger takes an object and a text, as pino does. `'text'`: it takes one line, as
+   * `'object'`: the logger receives an object and a text, as pino does. `'text'`: it receives one line, as
    * `console` does. Default: `'object'` for a logger that has pino's `bindings`, else `'text'`.
    */
   readonly format?: 'object' | 'text' | undefined
 }
 
-/** What {@link logAccess} gives. */
+/** What {@link logAccess} returns. */
 export interface AccessLog {
-  /** Ends it. More than once is no error. */
+  /** Stops logging. Calling it more than once is not an error. */
   close(): void
 }
 
@@ -124,13 +128,13 @@ const SHARE_OF_SAMPLES = 1 / 8192
 const MAX_KEYS = 10
 
 /**
- * Logs what caches do: what was looked up, rendered and answered, with what outcome, and every failure.
- * Values are never logged.
+ * Logs what caches do: look-ups, renders and responses with their outcomes, and every failure. Values are
+ * never logged.
  *
- * @param caches - What `createCaches` gave. Of two sets of caches in one process those with the same
- *   alias and the same backend cannot be told apart.
- * @throws TypeError: an option is unknown or not what it should be, or the logger has no such level.
- * @remarks A logger that throws is reported once as a warning and harms nothing else.
+ * @param caches - What `createCaches` returned. If one process has two sets of caches, those with the same
+ *   alias and the same backend cannot be distinguished.
+ * @throws TypeError: an option is unknown or invalid, or the logger has no such level.
+ * @remarks If a logger throws, this is reported once as a warning and affects nothing else.
  */
 export function logAccess(caches: Caches, options: AccessLogOptions = {}): AccessLog {
   checkKnown('logAccess', options, OPTIONS)
@@ -322,7 +326,7 @@ class Writer {
 
   #write(outcome: LogOutcome, text: string, fieldsOf: () => Fields): void {
     const level: string | false | undefined = this.#levels[outcome]
-    // A logger that uses the cache itself would log itself without end.
+    // A logger that uses the cache itself would log itself for ever.
     if (typeof level !== 'string' || this.#isWriting) return
     this.#isWriting = true
     try {

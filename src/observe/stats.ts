@@ -2,11 +2,13 @@ import type { Counts } from './counts.js'
 import { totalOf } from './counters.js'
 import { meanOf, type CachesTallies, type Figures, type Tally } from './tally.js'
 
-/** How long reads took, by those that were timed: all of asynchronous stores, one in 64 of the others. */
+/**
+ * The duration of reads, from those that were timed: all reads of asynchronous stores, one in 64 of others.
+ */
 export interface ReadTimes {
   readonly count: number
   readonly meanMs: number
-  /** 99 of 100 took no longer; at most 19 % above the true value. */
+  /** 99 of 100 reads took no longer; at most 19 % above the true value. */
   readonly p99Ms: number
 }
 
@@ -15,7 +17,7 @@ export interface CacheStats {
   readonly alias: string
   /** The backend's class name. */
   readonly backend: string
-  /** Keys that were found; fragments and pages that were looked up count too. */
+  /** Keys that were found, including fragments and pages. */
   readonly hits: number
   readonly misses: number
   /** Entries that were stored. */
@@ -24,60 +26,62 @@ export interface CacheStats {
   readonly deletes: number
   /** Calls that failed. */
   readonly errors: number
-  /** Of the values whose size the cache knows when it stores them; left out if there was none. */
+  /**
+   * Bytes of the values whose size the cache knows when it stores them. Absent if there were none.
+   */
   readonly bytesWritten?: number
   readonly reads: ReadTimes
   /**
-   * What callers would have waited for producers, bodies and views, had nothing been found: hits by the
-   * mean time of what ran in this process.
+   * Milliseconds that callers would have waited for producers, bodies and views without the cache: hits
+   * multiplied by the mean time of what ran in this process.
    */
   readonly timeSavedMs: number
 }
 
-/** How often what became of something. */
+/** Counts of outcomes. */
 export interface OutcomeStats {
   /** The alias of its cache. */
   readonly alias: string
   readonly hits: number
   readonly misses: number
-  /** Served past its time. */
+  /** Served past their time. */
   readonly stale: number
-  /** Taken from another's body or view that was running. */
+  /** Taken from another caller's body or view that was running. */
   readonly joined: number
-  /** Made and not stored, or not looked for. */
+  /** Produced and not stored, or not looked up. */
   readonly bypasses: number
   readonly errors: number
   readonly timeSavedMs: number
-  /** About how many different keys this process stored. */
+  /** The approximate number of different keys that this process stored. */
   readonly variants: number
-  /** The mean size of what this process stored; left out if it stored nothing. */
+  /** The mean size of what this process stored. Absent if it stored nothing. */
   readonly meanBytes?: number
 }
 
-/** What became of one fragment name in one cache. */
+/** Outcomes of one fragment name in one cache. */
 export interface FragmentStats extends OutcomeStats {
-  /** `(others)` for all that come after the first 10 000 names. */
+  /** The fragment's name; `(others)` for all after the first 10 000 names. */
   readonly name: string
-  /** Milliseconds, the mean of the bodies that ran. */
+  /** The mean time of the bodies that ran, in milliseconds. */
   readonly bodyMs: number
-  /** Milliseconds, the mean of the hits that were timed; left out if none was. */
+  /** The mean time of the hits that were timed, in milliseconds. Absent if none was. */
   readonly hitMs?: number
 }
 
-/** What became of the requests of one route. */
+/** Outcomes of the requests of one route. */
 export interface RouteStats extends OutcomeStats {
   /**
-   * Such as `GET /countries/:code`; `GET (any)` where no route is known, as for a page that a middleware
-   * answers with what another process has stored; `(others)` for all that come after the first 10 000.
+   * The route, such as `GET /countries/:code`; `GET (any)` if no route is known, as for a page that a
+   * middleware answers with what another process has stored; `(others)` for all after the first 10 000.
    */
   readonly route: string
-  /** Milliseconds, the mean of the views that ran. */
+  /** The mean time of the views that ran, in milliseconds. */
   readonly viewMs: number
-  /** Why it was not stored, or not looked for, and how often. */
+  /** The reasons why responses were not stored or not looked up, with their counts. */
   readonly reasons: Readonly<Record<string, number>>
 }
 
-/** What {@link Caches.stats} tells of this process. */
+/** What {@link Caches.stats} returns, for this process. */
 export interface CachesStats {
   /** When counting began, in milliseconds since the epoch. */
   readonly sinceMs: number
@@ -86,7 +90,7 @@ export interface CachesStats {
   readonly routes: readonly RouteStats[]
 }
 
-/** A cache as its counts are told. */
+/** A cache with its counts, as statistics show them. */
 interface Counted {
   readonly backendName: string
   readonly counts: Counts

@@ -23,7 +23,7 @@ import { scanHtml, type Scan } from './scan.js'
 
 export type { OverlayOptions, OverlayPosition } from './options.js'
 
-/** A middleware of Express, as far as the overlay needs one. */
+/** An Express middleware, reduced to what the overlay needs. */
 export type OverlayMiddleware = (
   req: IncomingMessage,
   res: ServerResponse,
@@ -31,16 +31,16 @@ export type OverlayMiddleware = (
 ) => void
 
 /**
- * Draws on the pages of a site, in development, what became of each fragment in them: an outline by
- * outcome with a label of its name, key, age, remaining time, body time and tags, and a bar with what
- * became of the page. A button invalidates a fragment or a tag.
+ * Creates a middleware for development that shows on the pages of a site how each of their fragments came
+ * about: an outline by outcome, with a label of name, key, age, remaining time, body time and tags, and a bar
+ * with the outcome of the page. A button invalidates a fragment or a tag.
  *
- * It comes before everything else: `app.use(overlay())`. What is stored, and what everything inside sees,
- * is the same to the byte as without it: fragments are found in the finished page by their texts, and the
- * marks for the browser are put in after everybody else is done with it. Only what a browser asks for as a
- * document is drawn on, as HTML in UTF-8; such an answer says `Cache-Control: no-store` to it.
+ * Mount it before everything else: `app.use(overlay())`. What is stored, and what all inner layers see, is
+ * the same to the byte as without it. The overlay finds fragments in the finished page by their texts, and
+ * adds the marks for the browser after all other layers. It draws only on what a browser requests as a
+ * document, as HTML in UTF-8. Such a response has `Cache-Control: no-store`.
  *
- * @returns Where `NODE_ENV` is `production`, a middleware that does nothing; it warns once.
+ * @returns A middleware. If `NODE_ENV` is `production`, it does nothing and warns once.
  * @throws TypeError: an option is unknown or of the wrong kind.
  */
 export function overlay(options: OverlayOptions = {}): OverlayMiddleware {

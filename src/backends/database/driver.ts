@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { MaybePromise } from '../../maybe-promise.js'
 
-/** The kinds of SQL this package speaks. */
+/** The SQL dialects that this package supports. */
 export type Dialect = 'postgresql' | 'mysql' | 'sqlite'
 
-/** What is handed to a statement. */
+/** A parameter of a statement. */
 export type Parameter = string | number | Buffer | null
 
 /** One row of an answer, by column. */

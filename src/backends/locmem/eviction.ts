@@ -4,7 +4,7 @@ import type { EntryList, MemoryEntry, OwnedEntries } from './owned-entries.js'
 /** The names of the policies, the default first. */
 export const POLICIES = ['s3-fifo', 'lru'] as const
 
-/** Which live entries go first when a cache is full. */
+/** Which live entries are removed first when a cache is full. */
 export type EvictionPolicy = (typeof POLICIES)[number]
 
 /** Decides which live entry goes when there is no room for another. */
