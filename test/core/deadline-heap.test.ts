@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { DeadlineHeap, type Due } from '../../src/backends/locmem/deadline-heap.js'
 import { fc } from '../support/random.js'
 
@@ -94,4 +94,25 @@ describe('DeadlineHeap', () => {
     const left = items.slice(10_000).map(({ expiresAtMs }) => expiresAtMs as number)
     expect(drain(heap)).toEqual(left.sort(byNumber))
   })
+})
+
+it('does not make room anew for each item where its size goes up and down by one', () => {
+  const heap = new DeadlineHeap<{ expiresAtMs: number; deadlineAt: number }>()
+  const itemOf = (expiresAtMs: number) => ({ expiresAtMs, deadlineAt: -1 })
+  for (let i = 0; i < 4096; i++) heap.put(itemOf(i))
+  let count = 0
+  const counted = class extends Float64Array {
+    constructor(length: number) {
+      super(length)
+      count++
+    }
+  }
+  vi.stubGlobal('Float64Array', counted)
+  for (let i = 0; i < 100; i++) {
+    const item = itemOf(i)
+    heap.put(item)
+    heap.remove(item)
+  }
+  vi.unstubAllGlobals()
+  expect([count, heap.size]).toEqual([1, 4096])
 })

@@ -61,7 +61,7 @@ export class DeadlineHeap<T extends Due> {
       if (expiresAtMs < this.#dueAt(deadlineAt)) this.#sift(item, expiresAtMs, deadlineAt)
       return
     }
-    if (this.#size % PIECE === 0) {
+    if (this.#size === this.#pieces.length * PIECE) {
       this.#pieces.push({ items: [], dueMs: new Float64Array(PIECE) })
     }
     this.#sift(item, expiresAtMs, this.#size++)
@@ -74,8 +74,9 @@ export class DeadlineHeap<T extends Due> {
     const end = --this.#size
     const last = this.#itemAt(end)
     const dueMs = this.#dueAt(end)
-    this.#pieces.at(-1)?.items.pop()
-    if (end % PIECE === 0) this.#pieces.pop()
+    this.#piece(end).items.pop()
+    // One that is empty is kept, since the next item may need it again.
+    if (end + PIECE === (this.#pieces.length - 1) * PIECE) this.#pieces.pop()
     if (last !== item) this.#sift(last, dueMs, at)
   }
 
