@@ -22,13 +22,16 @@ export function canList(cache: Cache): boolean {
  * locks. None where the store cannot tell.
  *
  * @param isMeant - By the key, before an entry is read: all of them are passed by, and only some have to be read.
+ * @param isEnough - Whether to leave it at that: asked before each part of the keys.
  */
 export async function* listStored(
   cache: Cache,
   isMeant: (key: string) => boolean = () => true,
+  isEnough: () => boolean = () => false,
 ): AsyncGenerator<ListedEntry, void, void> {
   const seen = new Set<string>()
   for await (const part of coreOf(cache).store.listKeys?.() ?? []) {
+    if (isEnough()) return
     const keys = part.filter(
       (storedKey) => !seen.has(storedKey) && isMeant(split(cache, storedKey)?.key ?? storedKey),
     )

@@ -27,14 +27,12 @@ export async function listEntries(caches: Caches, query: URLSearchParams): Promi
   const tag = query.get('tag') ?? ''
   const untilMs = performance.now() + PATIENCE_MS
   let isLate = false
+  const isEnough = () => (isLate ||= performance.now() > untilMs)
   // Keys are passed by far more often than entries are read: the time is looked at with each.
-  const isMeant = (key: string) => {
-    isLate ||= performance.now() > untilMs
-    return !isLate && key.startsWith(prefix)
-  }
+  const isMeant = (key: string) => !isEnough() && key.startsWith(prefix)
   const rows: EntryRow[] = []
   let isWhole = true
-  for await (const entry of listStored(cache, isMeant)) {
+  for await (const entry of listStored(cache, isMeant, isEnough)) {
     if ((kind !== '' && entry.kind !== kind) || (tag !== '' && !entry.tags.includes(tag))) continue
     if (rows.length < MAX_ROWS) rows.push(toRow(entry))
     else isWhole = false

@@ -79,7 +79,16 @@ function find(template: string, folders: readonly string[]): string | undefined 
     ...folders.map((folder) => join(folder, template)),
   ]
   const files = places.flatMap((place) => [place, ...EXTENSIONS.map((end) => `${place}.${end}`)])
-  return files.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile())
+  return files.find(isFile)
+}
+
+/** What a loader of the application's own calls a template may be no path at all. */
+function isFile(place: string): boolean {
+  try {
+    return statSync(place, { throwIfNoEntry: false })?.isFile() === true
+  } catch {
+    return false
+  }
 }
 
 function fill(editor: string, file: string, line: number): string {
