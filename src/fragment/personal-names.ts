@@ -23,13 +23,22 @@ export interface Name {
 
 export type Names = ReadonlyMap<string, Name>
 
+/** Where Express gives a template `res.locals` once more. */
+const LOCALS = '_locals'
+
 export function toNames(paths: readonly string[], reader: Reader): Names {
-  return paths.reduce<Names>((names, path) => {
+  const names = paths.reduce<Names>((known, path) => {
     const [first = '', ...rest] = path.split('.').reverse()
     let one = new Map<string, Name>([[first, { path, reader, below: new Map() }]])
     for (const part of rest) one = new Map([[part, { reader, below: one }]])
-    return joinNames(names, one)
+    return joinNames(known, one)
   }, new Map())
+  return joinNames(names, new Map([[LOCALS, { reader, below: names }]]))
+}
+
+/** What a vary-on value names, wherever it is read. */
+export function withoutLocals(name: string): string {
+  return name.startsWith(`${LOCALS}.`) ? name.slice(LOCALS.length + 1) : name
 }
 
 /**
@@ -61,5 +70,6 @@ export function readAll(names: Names, target: object): void {
 
 export function readWhole({ path, reader, below, alias }: Name, value: unknown): void {
   if (path !== undefined) reader(path, value, alias)
+  else if (typeof value === 'function') readAll(below, value)
   else if (typeof value === 'object' && value !== null) readAll(below, value)
 }

@@ -1,7 +1,7 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
-import { toNames, type Alias } from './personal-names.js'
+import { toNames, withoutLocals, type Alias } from './personal-names.js'
 import { isOfFragment, templateFramesAround, type FragmentFrame } from './template-frame.js'
 import type { TemplateFrame } from './template-frame.js'
 import { warnOfFragment } from './warnings.js'
@@ -102,7 +102,8 @@ function declares(frame: FragmentFrame, path: string, alias: Alias | undefined):
   return names.some((one) => isOf(one, path) && isFrom(one, frame, alias))
 }
 
-function isOf({ name }: VaryOnName, path: string): boolean {
+function isOf({ name: written }: VaryOnName, path: string): boolean {
+  const name = withoutLocals(written)
   return name === path || name.startsWith(`${path}.`) || path.startsWith(`${name}.`)
 }
 

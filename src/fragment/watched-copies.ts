@@ -9,6 +9,8 @@ interface Copied {
   readonly key: string
   readonly name: Name
   readonly value: unknown
+  /** Where it was copied from. */
+  readonly from: object
 }
 
 /** What was copied while a body runs, by its frame. */
@@ -44,11 +46,16 @@ export class Copying {
 }
 
 /** Notes a value that was taken into a copy. */
-export function noteCopied(name: Name | undefined, key: string | symbol, value: unknown): void {
+export function noteCopied(
+  name: Name | undefined,
+  key: string | symbol,
+  value: unknown,
+  from: object,
+): void {
   const [frame] = templateFramesAround(currentFrame())
   if (name === undefined || frame === undefined) return
   const all = copied.get(frame) ?? []
-  all.push({ key: key as string, name, value })
+  all.push({ key: key as string, name, value, from })
   copied.set(frame, all)
 }
 
@@ -63,15 +70,27 @@ export function forgetCopied(names: Names, others: Variables): ReadonlySet<strin
   for (const frame of templateFramesAround(currentFrame())) {
     const all = copied.get(frame)
     if (all === undefined) continue
-    const left = all.filter(({ key, name, value }) => {
+    // Of several copies it is the latest: what became of those before is not known.
+    for (let at = all.length - 1; at >= 0; at--) {
+      const one = all[at] as Copied
+      const { key, name, value } = one
       const own = names.get(key)
       const isSame = own?.path === name.path && own?.alias === name.alias && others[key] === value
-      if (isSame) same.add(key)
-      return !isSame
-    })
-    copied.set(frame, left)
+      if (!isSame || same.has(key)) continue
+      same.add(key)
+      // What has the value under another name too is read by that.
+      if (!isRenamed(one, others)) all.splice(at, 1)
+    }
   }
   return same
+}
+
+/** Whether an object stands under another name too, where it did not before. */
+function isRenamed({ key, value, from }: Copied, others: Variables): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.keys(others).some(
+    (other) => other !== key && others[other] === value && Reflect.get(from, other) !== value,
+  )
 }
 
 /**

@@ -205,8 +205,17 @@ export class PersonalNames {
       },
       get: (_target, key, receiver) => {
         if (copying?.takes(key) === true) {
-          const value: unknown = Reflect.get(target, key, target)
-          noteCopied(nameOf(key), key, value)
+          const name = nameOf(key)
+          if (name !== undefined || !isComputed(target, key)) {
+            const value: unknown = Reflect.get(target, key, target)
+            noteCopied(name, key, value, target)
+            return value
+          }
+          // Of what is computed the copy has the result alone: what is read for it is read now.
+          const during = copying
+          const value: unknown = Reflect.get(target, key, isPlain ? receiver : target)
+          if (!isPlain) readAll(names, target)
+          copying = during
           return value
         }
         copying = undefined
@@ -218,6 +227,15 @@ export class PersonalNames {
         // It runs on the object itself, where nothing sees what it reads.
         if (isComputed(target, key)) readAll(names, target)
         return value
+      },
+      // What is set is not read, and the descriptor of what was there before is none to go by.
+      set: (_target, key, value, receiver) => {
+        copying = undefined
+        const isOwn = originals.get(receiver as object)?.plain === target
+        if (!isOwn || (isPlain && isAccessor(target, key))) {
+          return Reflect.set(target, key, value, receiver)
+        }
+        return Reflect.set(target, key, value)
       },
       has: (_target, key) => {
         const isThere = Reflect.has(target, key)
@@ -234,6 +252,7 @@ export class PersonalNames {
       reader(path, value, alias)
       return value
     }
+    if (typeof value === 'function') readAll(below, value)
     if (typeof value !== 'object' || value === null) return value
     // What cannot be changed has to be given as it is.
     if (Reflect.getOwnPropertyDescriptor(target, key)?.configurable === false) {
@@ -312,15 +331,25 @@ class Methods {
 
 /** Whether a property is what a getter gives. */
 function isComputed(target: object, key: string | symbol): boolean {
+  return descriptorOf(target, key)?.get !== undefined
+}
+
+/** Whether a property has a getter or a setter. */
+function isAccessor(target: object, key: string | symbol): boolean {
+  const found = descriptorOf(target, key)
+  return found !== undefined && !('value' in found)
+}
+
+function descriptorOf(target: object, key: string | symbol): PropertyDescriptor | undefined {
   for (
     let at: object | null = target;
     at !== null;
     at = Object.getPrototypeOf(at) as object | null
   ) {
     const found = Reflect.getOwnPropertyDescriptor(at, key)
-    if (found !== undefined) return found.get !== undefined
+    if (found !== undefined) return found
   }
-  return false
+  return undefined
 }
 
 /** The variables that a stand-in stands for; any others as they are. */
