@@ -89,9 +89,9 @@ function noteRead(path: string, value: unknown, alias: Alias | undefined): void 
   if (isThere(value)) noteFound(path)
 }
 
-/** An empty value, such as no user, tells nothing. */
+/** No value, such as no user, tells nothing; `0`, `false` and an empty list are values of a visitor. */
 function isThere(value: unknown): boolean {
-  return Array.isArray(value) ? value.length > 0 : Boolean(value)
+  return value !== undefined && value !== null && value !== ''
 }
 
 /** Whether a tag's vary-on names what is read, a part of it, or what it is a part of. */

@@ -19,6 +19,7 @@ const backends: readonly (readonly [string, () => Cache])[] = [
 const templates = {
   nunjucks: {
     shows: '{{ user.name }}',
+    whole: '{{ user }}',
     includes: '{% include "part.njk" %}',
     part: 'a{{ user.name }}',
     varies: '{% cache 60 f user.id %}{{ user.name }}{% endcache %}',
@@ -29,6 +30,7 @@ const templates = {
   },
   handlebars: {
     shows: '{{user.name}}',
+    whole: '{{user}}',
     includes: '{{> part}}',
     part: 'a{{user.name}}',
     varies: '{{#cache 60 "f" user.id}}{{user.name}}{{/cache}}',
@@ -39,6 +41,7 @@ const templates = {
   },
   eta: {
     shows: '<%= it.user?.name %>',
+    whole: '<%= it.user %>',
     includes: '<%~ await includeAsync("part") %>',
     part: 'a<%= it.user.name %>',
     varies: '<% cache 60 f it.user.id %><%= it.user.name %><% endcache %>',
@@ -136,6 +139,31 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
           if (status === 200) expect(answer.text).toBe(`name of ${user}`)
         }
       })
+
+      it.each([0, false, [], 0n])(
+        'keeps no page that shows %s, which is a value too',
+        async (none) => {
+          const app = express()
+          app.set('env', 'test')
+          const caches = createCaches({ default: newCache() })
+          install(app, caches, templates[name as Name])
+          const pages = responseCache(caches, {
+            personal: ['user'],
+            strict: false,
+            isPersonal: false,
+          })
+          app.use(pages.cacheSite())
+          app.get('/', (req, res) =>
+            res.render('whole', { user: req.get('X-User') === 'ann' ? none : 3 }),
+          )
+          const site = await Site.open(app)
+          await ask(site, '/', 'ann')
+          expect(await ask(site, '/', 'ben')).toEqual([
+            '3',
+            expect.stringContaining('detail=undeclared-read'),
+          ])
+        },
+      )
 
       it('does not fail where it is strict and the page is not to be kept', async () => {
         const site = await siteOf({ personal: ['user'], strict: true, isPersonal: () => true })
