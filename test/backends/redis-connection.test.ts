@@ -202,7 +202,8 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
     const trips = async (call: () => Promise<unknown>) => {
       const waits = vi.spyOn(globalThis, 'setImmediate')
       await call()
-      const count = waits.mock.calls.length
+      // Time limits that pass meanwhile, on a busy machine, wait for a turn too.
+      const count = waits.mock.calls.filter(([action]) => action.name === '#run').length
       waits.mockRestore()
       return count
     }

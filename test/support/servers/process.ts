@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { createServer, connect, type AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inPath } from '../executables.js'
 
@@ -33,13 +34,30 @@ export interface TestServer {
 
 const START_LIMIT_MS = 30_000
 
+// Below those that systems give to outgoing connections, which could take one before its server begins.
+const FIRST_PORT = 15_000
+const LAST_PORT = 32_000
+
 /** A port of 127.0.0.1 that nobody listens on. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(FIRST_PORT, LAST_PORT)
+    if (await canListenAt(port)) return port
+  }
+}
+
+async function canListenAt(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  const { port } = server.address() as AddressInfo
+  try {
+    await new Promise<void>((listening, failed) => {
+      server.once('error', failed)
+      server.listen(port, '127.0.0.1', listening)
+    })
+  } catch {
+    return false
+  }
   await new Promise((closed) => server.close(closed))
-  return port
+  return true
 }
 
 /** The same command, ended by the kernel when this process is gone, where the system can do that. */
