@@ -36,9 +36,10 @@ export function addRuntime(code: string, config: EtaConfig): string {
     )
   }
   const asynchronous = code.slice(epilogue, end).includes('await includeAsync')
-  const inside = watchWith(waitAtEnd(guardCalls(code.slice(layout, end)), asynchronous), config)
+  const rendering = giveLayout(code.slice(layout, end), config)
+  const inside = watchWith(waitAtEnd(guardCalls(rendering), asynchronous), config)
   const before = passOn(code.slice(0, layout), config, body)
-  return before + start(asynchronous, config) + inside + giveLayout(code.slice(end), config)
+  return before + start(asynchronous, config) + inside + code.slice(end)
 }
 
 /** A template without tags that may have something to do with others. */

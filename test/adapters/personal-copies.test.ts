@@ -43,6 +43,9 @@ function eta(personal: readonly string[], source: string) {
   })
   engine.loadTemplate('@card', '[<%= it.title %>]')
   engine.loadTemplate('@name', '[<%= it.user.name %>]')
+  engine.loadTemplate('@layout', '[<%= it.title %>: <%~ it.body %>]')
+  engine.loadTemplate('@inside', '<% layout("@layout") %>text')
+  engine.loadTemplate('@tagged', '<% layout("@layout") %><% cache 60 in %>text<% endcache %>')
   return (variables: object) =>
     engine.renderString(`<% cache 60 box %>${source}<% endcache %>`, variables)
 }
@@ -161,6 +164,21 @@ const allowed: readonly (readonly [string, (variables: object) => string, object
     many,
     '[title]',
   ],
+  ...['@inside', '@tagged'].map(
+    (name) =>
+      [
+        `a getter that the layout of ${name} does not read`,
+        eta(['user'], `<%~ include("${name}") %>`),
+        {
+          title: 'title',
+          user,
+          get greeting() {
+            return `Hi ${this.user.name}`
+          },
+        },
+        '[title: text]',
+      ] as const,
+  ),
   [
     'a loop over the names alone',
     eta(['user'], '<% for (const name in it) { %><%= name %>,<% } %>'),
