@@ -70,6 +70,7 @@ export function readAll(names: Names, target: object): void {
 
 export function readWhole({ path, reader, below, alias }: Name, value: unknown): void {
   if (path !== undefined) reader(path, value, alias)
-  else if (typeof value === 'function') readAll(below, value)
-  else if (typeof value === 'object' && value !== null) readAll(below, value)
+  else if (typeof value === 'function' || (typeof value === 'object' && value !== null)) {
+    readAll(below, value)
+  }
 }

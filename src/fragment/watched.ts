@@ -240,7 +240,8 @@ export class PersonalNames {
       has: (_target, key) => {
         const isThere = Reflect.has(target, key)
         const name = nameOf(key)
-        if (name?.path !== undefined) name.reader(name.path, isThere, name.alias)
+        // A name that is not there is nobody's.
+        if (name?.path !== undefined) name.reader(name.path, isThere || undefined, name.alias)
         return isThere
       },
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { registerCache } from 'fragcache/nunjucks'
+import type { Request } from 'express'
 import nunjucks from 'nunjucks'
 import { describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -20,6 +21,7 @@ const templates = {
   nunjucks: {
     shows: '{{ user.name }}',
     whole: '{{ user }}',
+    asks: '{% if user is defined %}{{ user.name }}{% endif %}',
     includes: '{% include "part.njk" %}',
     part: 'a{{ user.name }}',
     varies: '{% cache 60 f user.id %}{{ user.name }}{% endcache %}',
@@ -31,6 +33,7 @@ const templates = {
   handlebars: {
     shows: '{{user.name}}',
     whole: '{{user}}',
+    asks: '{{#if user}}{{user.name}}{{/if}}',
     includes: '{{> part}}',
     part: 'a{{user.name}}',
     varies: '{{#cache 60 "f" user.id}}{{user.name}}{{/cache}}',
@@ -42,6 +45,7 @@ const templates = {
   eta: {
     shows: '<%= it.user?.name %>',
     whole: '<%= it.user %>',
+    asks: '<%= "user" in it ? it.user?.name : "" %>',
     includes: '<%~ await includeAsync("part") %>',
     part: 'a<%= it.user.name %>',
     varies: '<% cache 60 f it.user.id %><%= it.user.name %><% endcache %>',
@@ -140,23 +144,34 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
         }
       })
 
+      async function siteOfPage(
+        view: string,
+        variables: (req: Request) => object,
+        strict: boolean,
+      ) {
+        const app = express()
+        app.set('env', 'test')
+        const caches = createCaches({ default: newCache() })
+        install(app, caches, templates[name as Name])
+        app.use(
+          responseCache(caches, { personal: ['user'], strict, isPersonal: false }).cacheSite(),
+        )
+        app.get('/', (req, res) => res.render(view, variables(req)))
+        return Site.open(app)
+      }
+
+      it('keeps a page that asks whether there is a visitor, where there is none', async () => {
+        const site = await siteOfPage('asks', () => ({}), true)
+        for (const status of [/fwd=uri-miss; stored$/, /; hit$/]) {
+          expect(await ask(site, '/', 'ann')).toEqual(['', expect.stringMatching(status)])
+        }
+      })
+
       it.each([0, false, [], 0n])(
         'keeps no page that shows %s, which is a value too',
         async (none) => {
-          const app = express()
-          app.set('env', 'test')
-          const caches = createCaches({ default: newCache() })
-          install(app, caches, templates[name as Name])
-          const pages = responseCache(caches, {
-            personal: ['user'],
-            strict: false,
-            isPersonal: false,
-          })
-          app.use(pages.cacheSite())
-          app.get('/', (req, res) =>
-            res.render('whole', { user: req.get('X-User') === 'ann' ? none : 3 }),
-          )
-          const site = await Site.open(app)
+          const of = (req: Request) => ({ user: req.get('X-User') === 'ann' ? none : 3 })
+          const site = await siteOfPage('whole', of, false)
           await ask(site, '/', 'ann')
           expect(await ask(site, '/', 'ben')).toEqual([
             '3',
