@@ -86,26 +86,26 @@ async function joinOrLead<Look, Value, Out>(
   parent: Frame | undefined,
   seeker: Seeker<Look, Value, Out>,
 ): Promise<Out> {
+  const ownLimitMs = ownLimitOf(order.producerTimeoutMs)
+  let late = 0
   const patience = {
     askedAt: nextMoment(),
     limitMs: waitLimitOf(order.producerTimeoutMs),
-    instead: () => inPlaceOfNew(order, seeker),
+    instead: () => {
+      late++
+      return inPlaceOfNew(order, seeker)
+    },
   }
   const nextToJoin = () => makings.flights.toJoin(order.storedKey, parent)
-  const ownLimitMs = ownLimitOf(order.producerTimeoutMs)
-  let waits = 0
   let next: Flight<Landed<Value>> | undefined = first
   for (; next !== undefined; next = nextToJoin()) {
     // Those who wait would make it one after the other, and the last would wait for all before them.
-    if (waits === MOST_WAITS) {
+    if (late === MOST_LATE && ownLimitMs < Infinity) {
       throw new ProducerTimeoutError('what other callers make', order.key, ownLimitMs)
     }
     const running: Flight<Landed<Value>> = next
     const look = (made: Landed<Value> | Failed) => recheck(order, running, made, seeker)
-    const startedMs = performance.now()
     const landed = await makings.flights.join(running, parent, patience, look)
-    // What was joined half-way does not count.
-    if (performance.now() - startedMs >= ownLimitMs / 2) waits++
     if (landed === undefined) continue
     // The caller who led allows a staler entry than this one does.
     if (landed.served !== undefined && !mayServe(order.ageing, landed.served)) continue
@@ -115,8 +115,8 @@ async function joinOrLead<Look, Value, Out>(
   return lead(order, makings, parent, seeker)
 }
 
-/** How many others are waited for that each take too long. */
-const MOST_WAITS = 2
+/** How many others are waited for in vain that each take too long. */
+const MOST_LATE = 2
 
 /** What may be served to somebody who has waited too long for the new one. */
 async function inPlaceOfNew<Look, Value>(
