@@ -34,9 +34,11 @@ export interface TestServer {
 
 const START_LIMIT_MS = 30_000
 
-// Below those that systems give to outgoing connections, which could take one before its server begins.
-const FIRST_PORT = 15_000
-const LAST_PORT = 32_000
+// A node of a Redis Cluster listens 10,000 ports further up too. Both stay below the ports that systems
+// give to outgoing connections, which could take one before its server begins, and no server's port is
+// another one's second.
+const FIRST_PORT = 12_000
+const LAST_PORT = 22_000
 
 /** A port of 127.0.0.1 that nobody listens on. */
 export async function freePort(): Promise<number> {
