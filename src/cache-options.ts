@@ -128,7 +128,9 @@ export function checkFlag(name: string, flag: unknown): void {
 export function checkOptions(options: unknown, known: readonly string[]): void {
   if (options === NO_OPTIONS) return
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options: ${show(options)} is no object; write for example { timeout: 60 }`)
+    throw new TypeError(
+      `options: ${show(options)} is not an object; write for example { timeout: 60 }`,
+    )
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
@@ -141,7 +143,7 @@ export function checkOptions(options: unknown, known: readonly string[]): void {
 /** @throws TypeError: it is no whole number. */
 export function checkDelta(delta: unknown): asserts delta is number {
   if (Number.isSafeInteger(delta)) return
-  throw new TypeError(`delta: ${show(delta)} is no whole number`)
+  throw new TypeError(`delta: ${show(delta)} is not a whole number`)
 }
 
 /** @throws TypeError: it is no list. */
@@ -149,7 +151,7 @@ export function checkKeys(keys: unknown): Iterable<string> {
   if (typeof keys === 'object' && keys !== null && Symbol.iterator in keys) {
     return keys as Iterable<string>
   }
-  throw new TypeError(`keys: ${show(keys)} is no list of keys; give an array of texts`)
+  throw new TypeError(`keys: ${show(keys)} is not a list of keys; give an array of strings`)
 }
 
 /** Keys and values in either form that `setMany` takes. @throws TypeError: they are neither. */

@@ -32,7 +32,7 @@ export class Caches<A extends string = string> {
   constructor(caches: Readonly<Record<A, Cache>>) {
     if (typeof caches !== 'object' || (caches as unknown) === null) {
       throw new InvalidCacheBackendError(
-        `createCaches: ${show(caches)} is no set of caches; give an object such as { default: new LocMemCache() }`,
+        `createCaches: ${show(caches)} is not a set of caches; give an object such as { default: new LocMemCache() }`,
       )
     }
     if (Array.isArray(caches)) {
@@ -61,7 +61,7 @@ export class Caches<A extends string = string> {
     }
     if (!isCache(cache)) {
       throw new InvalidCacheBackendError(
-        `createCaches: ${alias}: ${show(cache)} is no cache; give an instance such as ${exampleFor(cache)}`,
+        `createCaches: ${alias}: ${show(cache)} is not a cache; give an instance such as ${exampleFor(cache)}`,
       )
     }
     // A cache under two aliases keeps the first as its name in messages.

@@ -15,7 +15,7 @@ export function checkKnown(
   elsewhere?: Elsewhere,
 ): void {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${caller}: ${show(options)} is no object of options`)
+    throw new TypeError(`${caller}: ${show(options)} is not an object of options`)
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue

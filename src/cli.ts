@@ -14,7 +14,7 @@ export type { CliOutput } from './cli/terminal.js'
  * Runs the command line tool.
  *
  * @param args - The arguments after the program's name.
- * @returns The exit code: 0 done, 1 failed, 2 called wrongly. It never throws.
+ * @returns The exit code: 0 done, 1 failed, 2 wrong usage. It never throws.
  */
 export async function main(args: readonly string[], output: CliOutput): Promise<number> {
   const [name, ...words] = commandFirst(args)

@@ -93,7 +93,7 @@ export class EngineCache {
     const { remedy, options = {}, isTrue } = settings
     if (typeof remedy !== 'string' || remedy === '') {
       throw new TypeError(
-        `remedy: ${show(remedy)} is no advice; give a text such as "render with renderAsync"`,
+        `remedy: ${show(remedy)} is not a string with advice; give one such as "render with renderAsync"`,
       )
     }
     this.fragments = toFragmentCache(caches, options)

@@ -97,7 +97,7 @@ function describeKeyFault(storedKey: string, fault: KeyFault): string {
 export function checkKey(key: unknown): asserts key is string {
   if (typeof key === 'string' && key !== '') return
   throw new TypeError(
-    `key: ${key === '' ? 'the empty text' : show(key)} is no key; give a text of at least one character`,
+    `key: ${key === '' ? 'the empty string' : show(key)} is not a key; give a string of at least one character`,
   )
 }
 
@@ -105,5 +105,5 @@ export function checkKey(key: unknown): asserts key is string {
 export function checkVersion(version: unknown): asserts version is Version {
   if (typeof version === 'string') return
   if (typeof version === 'number' && Number.isFinite(version)) return
-  throw new TypeError(`version: ${show(version)} is no version; give a number (or a text)`)
+  throw new TypeError(`version: ${show(version)} is not a version; give a number (or a string)`)
 }

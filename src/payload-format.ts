@@ -275,7 +275,7 @@ function userFormat(serializer: ValueSerializer): Format {
         return Buffer.from(written.buffer, written.byteOffset, written.byteLength)
       }
       throw new MisuseError(
-        `serializer: serialize gave ${show(written)}; make it give a text or bytes`,
+        `serializer: serialize gave ${show(written)}; make it give a string or bytes`,
       )
     },
     read: (whole, from, wasWrapped) => {

@@ -130,7 +130,7 @@ export function resolveSettings(
 ): ResolvedSettings {
   if (typeof settings !== 'object' || settings === null) {
     throw new InvalidCacheBackendError(
-      `${backend}: ${show(settings)} are no settings; give an object such as { timeout: 300 }`,
+      `${backend}: ${show(settings)} are not settings; give an object such as { timeout: 300 }`,
     )
   }
   const ofServers = known.server === true ? SERVER_OPTIONS : []
@@ -142,7 +142,7 @@ export function resolveSettings(
   const options = given.options ?? {}
   if (typeof options !== 'object') {
     throw new InvalidCacheBackendError(
-      `${backend}: options: ${show(options)} is no object; give an object such as { maxEntries: 1000 }`,
+      `${backend}: options: ${show(options)} is not an object; give an object such as { maxEntries: 1000 }`,
     )
   }
   if (known.options !== undefined) {
@@ -171,7 +171,7 @@ export function resolveSettings(
   if (typeof retryInvalidations !== 'boolean') {
     refuse(backend, 'options.retryInvalidations', retryInvalidations, 'a boolean')
   }
-  if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a text')
+  if (typeof keyPrefix !== 'string') refuse(backend, 'keyPrefix', keyPrefix, 'a string')
   if (typeof keyFunction !== 'function') refuse(backend, 'keyFunction', keyFunction, 'a function')
   if (typeof ignoreErrors !== 'boolean') refuse(backend, 'ignoreErrors', ignoreErrors, 'a boolean')
   return {

@@ -36,7 +36,7 @@ export function warnOfLocalMemory(caches: readonly Kept[]): void {
   isWarned = true
   const names = local.map(({ alias, backend }) => `${backend} ${JSON.stringify(alias)}`)
   process.emitWarning(
-    `createCaches: ${names.join(', ')}: this process is one of several, and each keeps entries of its own in its memory: what one invalidates the others still serve; use a store that all share, or TieredCache over one (if nothing there is ever invalidated: node --disable-warning=FRAGCACHE_LOCAL_MEMORY); said once`,
+    `createCaches: ${names.join(', ')}: this process is one of several, and each keeps entries of its own in its memory: what one invalidates the others still serve; use a store that all share, or TieredCache over one (if nothing there is ever invalidated: node --disable-warning=FRAGCACHE_LOCAL_MEMORY); reported once`,
     { type: 'CacheMemoryWarning', code: 'FRAGCACHE_LOCAL_MEMORY' },
   )
 }

@@ -39,12 +39,14 @@ export function userTag(tag: string): string {
  */
 export function checkTags(tags: unknown): readonly string[] {
   if (typeof tags === 'string' || !isIterable(tags)) {
-    throw new TypeError(`tags: ${show(tags)} is no list of tags; give an array of texts`)
+    throw new TypeError(`tags: ${show(tags)} is not a list of tags; give an array of strings`)
   }
   const stored = new Set<string>()
   for (const tag of tags) {
     if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed()) {
-      throw new TypeError(`tags: ${show(tag)} is no tag; give a text of at least one character`)
+      throw new TypeError(
+        `tags: ${show(tag)} is not a tag; give a string of at least one character`,
+      )
     }
     stored.add(userTag(tag))
   }

@@ -17,7 +17,7 @@ export const ALREADY_EXPIRED = 0
 export function checkTimeout(timeout: unknown, name = 'timeout'): asserts timeout is Timeout {
   if (timeout === null || (typeof timeout === 'number' && Number.isFinite(timeout))) return
   throw new TypeError(
-    `${name}: ${show(timeout)} is no timeout; give seconds as a finite number, null for never, or leave it out for the cache's default`,
+    `${name}: ${show(timeout)} is not a timeout; give seconds as a finite number, null for never, or leave it out for the cache's default`,
   )
 }
 

@@ -59,7 +59,7 @@ export class ValueTypes {
   constructor(backend: string, { types = [] }: { readonly types?: unknown }) {
     if (!Array.isArray(types)) {
       throw new InvalidCacheBackendError(
-        `${backend}: options.types: ${show(types)} is no list; give for example [{ name: "URL", is, encode, decode }]`,
+        `${backend}: options.types: ${show(types)} is not a list; give for example [{ name: "URL", is, encode, decode }]`,
       )
     }
     const known = new Map<string, ValueType>()
@@ -117,7 +117,7 @@ export function unknownType(name: string): Error {
 function checkType(place: string, type: unknown): asserts type is ValueType {
   if (typeof type !== 'object' || type === null) {
     throw new InvalidCacheBackendError(
-      `${place}: ${show(type)} is no type; give { name, is, encode, decode }`,
+      `${place}: ${show(type)} is not a type; give { name, is, encode, decode }`,
     )
   }
   const unknown = Object.keys(type).find((key) => !(KEYS as readonly string[]).includes(key))
@@ -130,7 +130,7 @@ function checkType(place: string, type: unknown): asserts type is ValueType {
   const { name } = given
   if (typeof name !== 'string' || name === '') {
     throw new InvalidCacheBackendError(
-      `${place}.name: ${show(name)} is no name; give a text, such as the name of the class`,
+      `${place}.name: ${show(name)} is not a name; give a string, such as the name of the class`,
     )
   }
   for (const key of ['is', 'encode', 'decode'] as const) {

@@ -71,7 +71,7 @@ describe('fragcache key', () => {
     const { code, out } = await run('key', '--help')
     expect(code).toBe(0)
     expect(out).toContain("fragcache key NAME [VARY...] [--compat 'django<6.1']")
-    expect(out).toContain('written None, True and False')
+    expect(out).toContain('write None, True and False')
   })
 
   it('answers 2 and names the fault when it is called wrongly', async () => {
@@ -107,7 +107,7 @@ describe('fragcache', () => {
     expect(code).toBe(0)
     expect(out).toContain('fragcache key NAME')
     expect(out).toMatch(/^ {2}key .*<NAME>/m)
-    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 called wrongly.')
+    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 wrong usage.')
     expect(await run('-h')).toEqual({ code: 0, out, error: '' })
   })
 
@@ -119,6 +119,6 @@ describe('fragcache', () => {
     })
     const unknown = await run('keys', 'sidebar')
     expect(unknown.code).toBe(2)
-    expect(unknown.error).toContain('"keys" is no command')
+    expect(unknown.error).toContain('"keys" is not a command')
   })
 })

@@ -3,7 +3,7 @@ import { CacheTagError, show, type TagPosition } from '../../src/errors.js'
 /** The faults that only a tag in an Eta template can have. */
 export const etaFaults = {
   expression: (text: string, reason: string, position: TagPosition): CacheTagError =>
-    new CacheTagError(`${show(text)} is no JavaScript expression (${reason})`, position),
+    new CacheTagError(`${show(text)} is not a JavaScript expression (${reason})`, position),
 
   yields: (position: TagPosition): CacheTagError =>
     new CacheTagError(
@@ -52,7 +52,7 @@ export const etaFaults = {
 
   holeCode: (reason: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `what stands in nocache is no JavaScript that can be run by itself on a hit (${reason}); open and close brackets, loops and functions either all inside or all outside, and keep break, continue, return and yield out of it`,
+      `the content of nocache cannot run on its own on a hit (${reason}); open and close brackets, loops and functions either all inside or all outside, and keep break, continue, return and yield out of it`,
       position,
     ),
 

@@ -53,7 +53,7 @@ function viewsIn(data: object): string {
   const views = settings?.views
   if (typeof views === 'string') return views
   throw new TypeError(
-    `cacheEngine: views: ${show(views)} is no folder, and Eta has one; write new Eta({ views: folder })`,
+    `cacheEngine: views: ${show(views)} is not a folder, and Eta has one; write new Eta({ views: folder })`,
   )
 }
 
@@ -62,7 +62,7 @@ function checkEta(eta: unknown): void {
   const { config, configure, renderAsync } = eta as Partial<Eta>
   if (typeof configure !== 'function' || typeof renderAsync !== 'function' || !config) {
     throw new TypeError(
-      `cacheEngine: eta: ${show(eta)} is no Eta; write cacheEngine(new Eta({ cache: true }), caches)`,
+      `cacheEngine: eta: ${show(eta)} is not an Eta; write cacheEngine(new Eta({ cache: true }), caches)`,
     )
   }
   if (config.plugins.some((plugin) => (plugin as Partial<HoleEngine>).name === ENGINE)) {

@@ -248,7 +248,7 @@ function checkApplication(app: unknown): void {
   const { handle, get } = (app ?? {}) as { readonly handle?: unknown; readonly get?: unknown }
   if (typeof app === 'function' && typeof handle === 'function' && typeof get === 'function') return
   throw new MisuseError(
-    `listener: ${show(app)} is no Express application; give what express() made`,
+    `listener: ${show(app)} is not an Express application; give the result of express()`,
   )
 }
 

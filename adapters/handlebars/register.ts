@@ -131,7 +131,7 @@ export function registerCache(
       }
       const textOf = (text: unknown): string => {
         if (typeof text === 'string') return text
-        throw new TypeError(`template: it gave ${show(text)} instead of a text`)
+        throw new TypeError(`template: it gave ${show(text)} instead of a string`)
       }
       return templates.rendersAtOnce(render)
         ? renderDeferredAtOnce(() => chain(render(context as never, options), textOf))
@@ -147,7 +147,7 @@ function checkInstance(handlebars: unknown): Instance {
   const { registerHelper, template, helpers } = (handlebars ?? {}) as Partial<Instance>
   if (typeof registerHelper !== 'function' || typeof template !== 'function' || !helpers) {
     throw new TypeError(
-      `handlebars: ${show(handlebars)} is no Handlebars instance; give what import Handlebars from 'handlebars' gives`,
+      `handlebars: ${show(handlebars)} is not a Handlebars instance; give the default export of the package handlebars`,
     )
   }
   for (const name of ['cache', 'nocache']) {

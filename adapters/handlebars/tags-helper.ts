@@ -34,7 +34,7 @@ function textOfPart(part: unknown, position: TagPosition): string {
   const text = part instanceof String ? part.valueOf() : part
   if (typeof text === 'string' && text !== '') return text
   throw new CacheTagError(
-    `cacheTags: ${show(part)} cannot be part of a tag; give texts and numbers, such as (cacheTags "product" id)`,
+    `cacheTags: ${show(part)} cannot be part of a tag; give strings and numbers, such as (cacheTags "product" id)`,
     position,
   )
 }

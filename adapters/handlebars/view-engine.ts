@@ -100,9 +100,9 @@ function isHbs(engine: unknown): engine is HbsEngine {
 function remedyFor(engine: unknown): string {
   const { registerHelper } = Object(engine) as Partial<typeof Handlebars>
   if (typeof registerHelper === 'function') {
-    return 'is Handlebars itself, which finds no views; give what create of express-handlebars makes, or hbs'
+    return 'is Handlebars itself, which finds no views; give the result of create of express-handlebars, or hbs'
   }
   return typeof engine === 'function'
     ? "does not tell which Handlebars it renders by; write create instead of engine: cacheEngine(create({ extname: '.hbs' }), caches)"
-    : 'is no view engine; give what create of express-handlebars makes, or hbs'
+    : 'is not a view engine; give the result of create of express-handlebars, or hbs'
 }

@@ -44,7 +44,7 @@ function warnOnce(authorize: Authorize, fault: string): void {
   if (known.has(kind)) return
   known.add(kind)
   process.emitWarning(
-    `${authorize.of}: authorize ${fault}; give (req) => true for those who may; said once`,
+    `${authorize.of}: authorize ${fault}; give (req) => true for those who may; reported once`,
     { type: 'CacheInspectorWarning', code: 'FRAGCACHE_INSPECTOR_AUTHORIZE' },
   )
 }
@@ -52,13 +52,14 @@ function warnOnce(authorize: Authorize, fault: string): void {
 /** Only `true` itself allows: what is merely not empty may be a mistake. */
 function isTrue(authorize: Authorize, answer: unknown): boolean {
   if (answer === true) return true
-  if (answer) warnOnce(authorize, `gave ${nameOf(answer)}, not true, and who asked was refused`)
+  if (answer)
+    warnOnce(authorize, `gave ${nameOf(answer)} instead of true, and the request was refused`)
   return false
 }
 
 /** A text or an object may be a secret of the visitor's. */
 function nameOf(answer: unknown): string {
-  return typeof answer === 'string' ? 'a text' : show(answer)
+  return typeof answer === 'string' ? 'a string' : show(answer)
 }
 
 /** A function that decides by its return value ignores this. */

@@ -55,7 +55,7 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
       target: key,
       run: async () => {
         const wasThere = await caches.get(alias).delete(key, { version })
-        return `${shown(key)} ${wasThere ? 'is deleted from' : 'was not in'} ${shown(alias)}.`
+        return `${shown(key)} ${wasThere ? 'was deleted from' : 'was not in'} ${shown(alias)}.`
       },
     }
   },
@@ -137,11 +137,11 @@ function tagAction(body: Body, { caches }: Targets): Invalidation {
 
 function urlAction(body: Body, { pages }: Targets): Invalidation {
   const url = readText(body, 'url')
-  refuse(body, 'using', 'A URL is invalidated wherever its pages are: leave using out.')
+  refuse(body, 'using', 'A URL is invalidated in all caches: leave using out.')
   refuse(body, 'soft', 'The pages of a URL are dropped: leave soft out.')
   if (pages === undefined) {
     throw fault(
-      'URLs cannot be invalidated here: give inspector the option pages, what responseCache returned.',
+      'URLs cannot be invalidated here: give inspector the result of responseCache as the option pages.',
     )
   }
   return {
@@ -170,7 +170,7 @@ function checkNames(body: Body, known: readonly string[]): void {
 function readText(body: Body, name: string): string {
   const value = body[name]
   if (typeof value === 'string' && value !== '') return value
-  throw fault(`${name}: give a text of at least one character.`)
+  throw fault(`${name}: give a string of at least one character.`)
 }
 
 function readAlias(caches: Caches, body: Body, name: string): string {
@@ -187,7 +187,7 @@ function readVersion({ version }: Body): string | number | undefined {
   if (version === undefined) return undefined
   if (typeof version === 'string' && version !== '') return toVersion(version)
   if (typeof version === 'number' && Number.isSafeInteger(version)) return version
-  throw fault('version: give a whole number or a text.')
+  throw fault('version: give a whole number or a string.')
 }
 
 /** What comes as text, as in a query, is the number that it reads as. */

@@ -30,7 +30,7 @@ export async function readJson(req: ExpressRequest): Promise<Readonly<Record<str
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Readonly<Record<string, unknown>>
   }
-  throw new RequestFault(400, 'The body is no JSON object.')
+  throw new RequestFault(400, 'The body is not a JSON object.')
 }
 
 /** An empty object is also what some parsers leave where they did not read anything. */
@@ -76,7 +76,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new RequestFault(400, 'The body is no JSON.')
+    throw new RequestFault(400, 'The body is not JSON.')
   }
 }
 

@@ -16,7 +16,7 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
     throw new RequestFault(400, `alias: there is no cache ${JSON.stringify(alias)}.`)
   }
   const key = query.get('key') ?? ''
-  if (key === '') throw new RequestFault(400, 'key: give a text of at least one character.')
+  if (key === '') throw new RequestFault(400, 'key: give a string of at least one character.')
   const given = query.get('version') ?? ''
   const version = given === '' ? undefined : toVersion(given)
   const cache = caches.get(alias)

@@ -44,7 +44,7 @@ function detailsOf(happening: Happening): Details {
       const { alias, key, error } = happening.message
       return {
         alias,
-        title: 'could not be made again, the old is served',
+        title: 'could not be refreshed, the old value is served',
         outcome: 'stale',
         key: cutText(key),
         detail: errorText(error),

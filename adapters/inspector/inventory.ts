@@ -176,7 +176,7 @@ const OF_FRAGMENTS = [fragmentTag(''), foreignTag(fragmentTag(''))]
 function textOf(query: URLSearchParams, name: string): string {
   const text = query.get(name) ?? ''
   if (text !== '') return text
-  throw new RequestFault(400, `${name}: give a text of at least one character.`)
+  throw new RequestFault(400, `${name}: give a string of at least one character.`)
 }
 
 /** The beginning that a key shares with others of its kind: of `product:7` it is `product:`. */

@@ -112,7 +112,7 @@ const MIN_SECRET = 32
  */
 export function resolveOptions(options: unknown): Settings {
   if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`inspector: ${show(options)} are no options; give an object`)
+    throw new MisuseError(`inspector: ${show(options)} are not options; give an object`)
   }
   for (const name of Object.keys(options)) {
     if (KNOWN.includes(name)) continue
@@ -124,7 +124,7 @@ export function resolveOptions(options: unknown): Settings {
   const { authorize, pages, user, secret, processes, maxFeeds = 20 } = given
   for (const [name, value] of Object.entries({ authorize, user })) {
     if (value === undefined || typeof value === 'function') continue
-    throw new MisuseError(`inspector: ${name}: ${show(value)} is no function; give (req) => …`)
+    throw new MisuseError(`inspector: ${name}: ${show(value)} is not a function; give (req) => …`)
   }
   if (authorize === undefined && process.env['NODE_ENV'] === 'production') {
     throw new MisuseError(
@@ -136,15 +136,15 @@ export function resolveOptions(options: unknown): Settings {
     typeof (pages as Partial<PagesOfUrls> | null)?.invalidate !== 'function'
   ) {
     throw new MisuseError(
-      `inspector: pages: ${show(pages)} cannot invalidate; give what responseCache returned`,
+      `inspector: pages: ${show(pages)} cannot invalidate; give the result of responseCache`,
     )
   }
   if (secret !== undefined && (typeof secret !== 'string' || secret.length < MIN_SECRET)) {
     // What it is must not be told.
-    throw new MisuseError(`inspector: secret: give a text of at least ${MIN_SECRET} characters`)
+    throw new MisuseError(`inspector: secret: give a string of at least ${MIN_SECRET} characters`)
   }
   if (!Number.isSafeInteger(maxFeeds) || maxFeeds < 1) {
-    throw new MisuseError(`inspector: maxFeeds: ${show(maxFeeds)} is no positive whole number`)
+    throw new MisuseError(`inspector: maxFeeds: ${show(maxFeeds)} is not a positive whole number`)
   }
   return {
     authorize: authorize && {
@@ -167,7 +167,9 @@ export function checkCaches(caches: unknown): asserts caches is Caches {
     readonly stats?: unknown
   }
   if (Array.isArray(aliases) && typeof stats === 'function') return
-  throw new MisuseError(`inspector: ${show(caches)} is no Caches; give what createCaches returned`)
+  throw new MisuseError(
+    `inspector: ${show(caches)} is not a set of caches; give the result of createCaches`,
+  )
 }
 
 /** @throws TypeError: the alias names no cache that several processes share. */
@@ -175,7 +177,7 @@ export function checkProcesses(caches: Caches, alias: unknown): void {
   if (alias === undefined) return
   if (typeof alias !== 'string' || !caches.has(alias)) {
     throw new MisuseError(
-      `inspector: processes: ${show(alias)} is no alias; the caches are ${caches.aliases.join(', ')}${didYouMean(alias, caches.aliases)}`,
+      `inspector: processes: ${show(alias)} is not an alias; the caches are ${caches.aliases.join(', ')}${didYouMean(alias, caches.aliases)}`,
     )
   }
   if (caches.get(alias).isShared) return

@@ -13,13 +13,13 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   outage: {
     severity: 'high',
     meaning:
-      'A store does not answer. Pages and fragments are made again on each request until it does.',
+      'A store does not answer. Pages and fragments are rendered again on each request until it does.',
     remedy: 'See that the server runs and can be reached; `fragcache check` tells more.',
   },
   'visitor-in-body': {
     severity: 'high',
     meaning:
-      'A cached body reads something of one visitor, as the session or the user, that it does not vary on. It is not stored, so that nobody sees another’s; it is not cached either.',
+      'A cached body reads something of one visitor, such as the session or the user, that it does not vary on. It is not stored, so that nobody sees another’s; it is not cached either.',
     remedy: 'Name it in vary-on, move it out of the fragment, or put it in a hole.',
   },
   'local-memory-in-cluster': {
@@ -62,7 +62,7 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   FRAGCACHE_UNDEFINED_VARY_ON: {
     severity: 'high',
     meaning:
-      'A vary-on value of a fragment was undefined, and counts as the empty text: that is how two visitors come to share a fragment.',
+      'A vary-on value of a fragment was undefined, and counts as the empty string: that is how two visitors come to share a fragment.',
     remedy: 'Correct the name of the variable, or give it a value for visitors who have none.',
   },
   FRAGCACHE_FRAGMENT_NAME: {
@@ -115,18 +115,18 @@ const RISKS: Readonly<Record<string, RiskText>> = {
     severity: 'high',
     meaning:
       'A mounted application takes X-Forwarded-Host or X-Forwarded-Proto of any client, while the page is keyed without them; such pages are not stored.',
-    remedy: 'Set `trust proxy` on the outermost application alone.',
+    remedy: 'Set `trust proxy` only on the outermost application.',
   },
   FRAGCACHE_INSPECTOR_AUTHORIZE: {
     severity: 'medium',
     meaning:
-      'The option authorize of the inspector threw, or gave something other than true or false, and who asked was refused.',
+      'The option authorize of the inspector threw, or returned something other than true or false, and the request was refused.',
     remedy: 'Give true for those who may, and false for all others.',
   },
   FRAGCACHE_PAGE_TAGS: {
     severity: 'medium',
     meaning:
-      'The function tags of a cachePage threw or gave no list of texts, and the pages of its route are not kept.',
+      'The function tags of a cachePage threw or did not return a list of strings, and the pages of its route are not stored.',
     remedy:
       'Correct the function: it is asked when the answer is ready, with the request and the response.',
   },
@@ -137,13 +137,14 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   },
   FRAGCACHE_REFUSED: {
     severity: 'medium',
-    meaning: 'A server that works refuses something, as a command that its user may not run.',
+    meaning: 'A server that works refuses something, such as a command that its user may not run.',
     remedy: 'Give the user the right, or change what the message names.',
   },
   FRAGCACHE_REFRESH_FAILED: {
     severity: 'medium',
-    meaning: 'Something could not be made again, and the old is served.',
-    remedy: 'Look at the error in the message: visitors do not see it until the old is too old.',
+    meaning: 'Something could not be refreshed, and the old value is served.',
+    remedy:
+      'Look at the error in the message: visitors do not see it until the old value is too old.',
   },
   FRAGCACHE_DAMAGED_ENTRY: {
     severity: 'medium',
@@ -175,7 +176,8 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   },
   FRAGCACHE_WATCH_FAILED: {
     severity: 'low',
-    meaning: 'Something that watches the cache failed, as a logger or a metric. The cache goes on.',
+    meaning:
+      'Something that watches the cache failed, such as a logger or a metric. The cache goes on.',
     remedy: 'Look at the error in the message.',
   },
   FRAGCACHE_OVERLAY: {
@@ -200,7 +202,7 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   },
   FRAGCACHE_KEY_BAD_CHARACTERS: {
     severity: 'low',
-    meaning: 'A key has characters that Memcached does not take, as spaces.',
+    meaning: 'A key has characters that Memcached does not take, such as spaces.',
     remedy: 'Replace them before you move to Memcached.',
   },
   FRAGCACHE_DIGEST_INCOMPLETE: {

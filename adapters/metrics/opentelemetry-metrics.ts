@@ -88,7 +88,7 @@ function observe(meter: Meter, tally: MetricTally): () => void {
   const refreshes = counter(
     'refresh_failures',
     '{refresh}',
-    'How often something could not be made again, so that the old was served.',
+    'How often something could not be refreshed, so that the old entry was served.',
   )
   const lasting = meter.createObservableUpDownCounter('fragcache.outages.active', {
     unit: '{outage}',

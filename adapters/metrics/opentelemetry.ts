@@ -145,7 +145,7 @@ function checkApi(caller: string, api: OpenTelemetryApi): typeof import('@opente
   if (PARTS.every((part) => given[part] !== undefined))
     return api as typeof import('@opentelemetry/api')
   throw new TypeError(
-    `${caller}: api: ${show(api)} is not the package @opentelemetry/api; give what import * as api from '@opentelemetry/api' gives`,
+    `${caller}: api: ${show(api)} is not the package @opentelemetry/api; write import * as api from '@opentelemetry/api'`,
   )
 }
 

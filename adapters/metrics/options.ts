@@ -15,5 +15,5 @@ export const SECONDS: readonly number[] = [
 /** @throws TypeError: no whole number of 1 or more. */
 export function checkMaxNames(caller: string, maxNames: number): number {
   if (Number.isSafeInteger(maxNames) && maxNames > 0) return maxNames
-  throw new TypeError(`${caller}: maxNames: ${show(maxNames)} is no whole number of 1 or more`)
+  throw new TypeError(`${caller}: maxNames: ${show(maxNames)} is not a whole number of 1 or more`)
 }

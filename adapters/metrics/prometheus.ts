@@ -91,7 +91,7 @@ function checkBuckets(caller: string, buckets: readonly number[]): void {
     isList && buckets.every((one, i) => Number.isFinite(one) && one > (buckets[i - 1] ?? 0))
   if (isAscending) return
   const given = isList ? `[${buckets.map(String).join(', ')}]` : show(buckets)
-  throw new TypeError(`${caller}: buckets: ${given} is no ascending list of seconds above 0`)
+  throw new TypeError(`${caller}: buckets: ${given} is not an ascending list of seconds above 0`)
 }
 
 function checkRegister(caller: string, register: PrometheusRegister): PrometheusRegister {
@@ -100,7 +100,7 @@ function checkRegister(caller: string, register: PrometheusRegister): Prometheus
   ) as Partial<PrometheusRegister>
   const methods = [registerMetric, getSingleMetric, removeSingleMetric]
   if (methods.every((one) => typeof one === 'function')) return register
-  throw new TypeError(`${caller}: register: ${show(register)} is no Registry of prom-client`)
+  throw new TypeError(`${caller}: register: ${show(register)} is not a Registry of prom-client`)
 }
 
 type Value = MetricValue<string> & { readonly metricName?: string }
@@ -284,7 +284,7 @@ function metricsOf(tally: MetricTally, buckets: readonly number[]): Metric[] {
     },
     counter(
       'refresh_failures_total',
-      'How often something could not be made again, so that the old was served.',
+      'How often something could not be refreshed, so that the old entry was served.',
       () => tally.caches().map((cache) => ({ labels: CACHE(cache), value: cache.failedRefreshes })),
     ),
   ]

@@ -177,6 +177,6 @@ function checkConditionOptions(options: ConditionOptions): void {
 function checkFunction(caller: string, name: string, value: unknown): void {
   if (typeof value === 'function') return
   throw new MisuseError(
-    `${caller}: ${name}: ${show(value)} is no function; give one such as (req) => req.params.version`,
+    `${caller}: ${name}: ${show(value)} is not a function; give one such as (req) => req.params.version`,
   )
 }

@@ -62,7 +62,7 @@ export function guard<R extends IncomingMessage>(req: R, options: GuardOptions =
   const target = unwrap(req)
   const { headers } = (target ?? {}) as Partial<IncomingMessage>
   if (typeof headers !== 'object') {
-    throw new MisuseError(`guard: ${show(req)} is no request; give the one that the handler got`)
+    throw new MisuseError(`guard: ${show(req)} is not a request; give the one that the handler got`)
   }
   const extra = inputsOf(options)
   return wrap(target, extra.length === 0 ? usualRules : makeRules(extra))
@@ -82,7 +82,7 @@ function inputsOf(options: unknown): readonly (readonly [input: string, path: st
       return [isList ? path : key, path] as const
     }
     const name = isList ? 'inputs' : `inputs: ${key}`
-    throw new MisuseError(`guard: ${name}: ${show(path)} is no path such as 'session.cart'`)
+    throw new MisuseError(`guard: ${name}: ${show(path)} is not a path such as 'session.cart'`)
   })
 }
 

@@ -110,7 +110,7 @@ export function getMaxAge(res: HeadersOfResponse): number | undefined {
 export function hasVaryHeader(res: HeadersOfResponse, name: string): boolean {
   checkResponse('hasVaryHeader', res)
   if (typeof name !== 'string') {
-    throw new MisuseError(`hasVaryHeader: ${show(name)} is no name of a header; give a string`)
+    throw new MisuseError(`hasVaryHeader: ${show(name)} is not a header name; give a string`)
   }
   return varyIncludes(res.getHeader('Vary'), name)
 }
@@ -120,7 +120,7 @@ export function checkResponse(caller: string, res: unknown): void {
   const { getHeader, setHeader, hasHeader } = (res ?? {}) as Partial<HeadersOfResponse>
   if ([getHeader, setHeader, hasHeader].every((method) => typeof method === 'function')) return
   throw new MisuseError(
-    `${caller}: ${show(res)} is no response; give the res of Express or node:http`,
+    `${caller}: ${show(res)} is not a response; give the res of Express or node:http`,
   )
 }
 
@@ -156,7 +156,7 @@ function withNumber({ name, value }: NewDirective): NewDirective {
   if (name.toLowerCase() !== 'max-age' || typeof value !== 'string') return { name, value }
   if (/^\d+$/.test(value)) return { name, value: Number(value) }
   throw new MisuseError(
-    `cacheControl: maxAge: ${show(value)} is no number of seconds; give one such as 3600`,
+    `cacheControl: maxAge: ${show(value)} is not a number of seconds; give one such as 3600`,
   )
 }
 

@@ -34,7 +34,7 @@ export function listOf(member: Check, example: string, least = 0): Check {
 /** For what another function checks. */
 export const anything: Check = () => undefined
 
-export const isText = must((value) => typeof value === 'string', 'a text')
+export const isText = must((value) => typeof value === 'string', 'a string')
 
 export const isBoolean = must((value) => typeof value === 'boolean', 'true or false')
 
@@ -55,7 +55,7 @@ export function checkEachOption(
   elsewhere?: Elsewhere,
 ): void {
   if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`${caller}: ${show(options)} are no options; give an object`)
+    throw new MisuseError(`${caller}: ${show(options)} are not options; give an object`)
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(checks, name)) continue

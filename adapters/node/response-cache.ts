@@ -192,6 +192,6 @@ function watched(made: unknown, res: ServerResponse): unknown {
 function checkHandler(inner: unknown): void {
   if (typeof inner === 'function') return
   throw new MisuseError(
-    `handler: ${show(inner)} is no function; give one such as (req, res) => res.end('Hello')`,
+    `handler: ${show(inner)} is not a function; give one such as (req, res) => res.end('Hello')`,
   )
 }

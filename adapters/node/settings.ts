@@ -199,7 +199,7 @@ const isHoles = must(
 const areEngines = listOf(
   must(
     (engine) => typeof (engine as Partial<HoleEngine> | null)?.holes === 'function',
-    'what registerCache or cachePlugin returned',
+    'the result of registerCache or cachePlugin',
   ),
   '[registerCache(env, caches)]',
   1,
@@ -331,7 +331,7 @@ function checkCaches(caches: unknown): void {
   const { get, aliases } = (caches ?? {}) as Partial<Caches>
   if (typeof get === 'function' && aliases !== undefined) return
   throw new MisuseError(
-    `responseCache: ${show(caches)} are no caches; give what createCaches returned`,
+    `responseCache: ${show(caches)} are not caches; give the result of createCaches`,
   )
 }
 

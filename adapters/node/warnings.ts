@@ -7,7 +7,7 @@ const warned = new Set<string>()
 function warnOnce(code: string, message: string): void {
   if (warned.has(code)) return
   warned.add(code)
-  process.emitWarning(`responseCache: ${message}; said once`, {
+  process.emitWarning(`responseCache: ${message}; reported once`, {
     type: 'ResponseCacheWarning',
     code,
   })
@@ -46,7 +46,7 @@ export function warnOfPageTags(route: string, error: unknown): void {
   warnOfRoute(
     'FRAGCACHE_PAGE_TAGS',
     `${route} ${error instanceof Error ? error.name : typeof error}`,
-    `cachePage: tags of ${route}: ${textOfError(error)}; its pages are not kept, give a function that returns a list of texts; said once`,
+    `cachePage: tags of ${route}: ${textOfError(error)}; its pages are not kept, give a function that returns a list of strings; reported once`,
   )
 }
 
@@ -60,7 +60,7 @@ export function warnOfVisitorBehind(route: string, sign: string): void {
   warnOfRoute(
     'FRAGCACHE_VISITOR_BEHIND_CACHE',
     route,
-    `responseCache: ${route}: a page was not stored, since ${sign} came from a layer behind the cache, which did not know the visitor when it was asked; put sessions and sign-ins in front: app.use(session(…)), then app.use(pages.cacheSite()), or app.get(path, signIn, pages.cachePage(60), handler); said once for each route`,
+    `responseCache: ${route}: a page was not stored, since ${sign} came from a layer behind the cache, which did not know the visitor when it was asked; put sessions and sign-ins in front: app.use(session(…)), then app.use(pages.cacheSite()), or app.get(path, signIn, pages.cachePage(60), handler); reported once for each route`,
   )
 }
 
@@ -69,7 +69,7 @@ export function warnOfPageBehind(route: string): void {
   warnOfRoute(
     'FRAGCACHE_CACHE_BEHIND_HANDLER',
     route,
-    `cachePage: ${route}: it stands behind the handler, which has answered without it, so that nothing is cached; put it in front: app.get(path, pages.cachePage(60), handler); said once for each route`,
+    `cachePage: ${route}: it stands behind the handler, which has answered without it, so that nothing is cached; put it in front: app.get(path, pages.cachePage(60), handler); reported once for each route`,
   )
 }
 

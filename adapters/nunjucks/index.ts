@@ -190,7 +190,7 @@ function checkEnvironment(env: unknown): Engine {
     !Array.isArray(extensionsList)
   ) {
     throw new TypeError(
-      `env: ${show(env)} is no Nunjucks environment; give what nunjucks.configure or new nunjucks.Environment gives`,
+      `env: ${show(env)} is not a Nunjucks environment; give the result of nunjucks.configure or new nunjucks.Environment`,
     )
   }
   return engineOf(env as Environment)

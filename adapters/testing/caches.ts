@@ -13,7 +13,7 @@ export function eachCache(caller: string, caches: unknown): readonly Cache[] {
   if (isCaches(caches)) return eachOf(caches)
   if (hasCore(caches)) return [caches as Cache]
   throw new TypeError(
-    `${caller}: ${show(caches)} is no caches; give what createCaches returned, or one cache`,
+    `${caller}: ${show(caches)} is not a set of caches; give the result of createCaches, or one cache`,
   )
 }
 

@@ -64,7 +64,7 @@ export function useTestClock(caches: TestedCaches): TestClock {
     async advance(seconds) {
       if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds < 0) {
         throw new TypeError(
-          `advance: ${show(seconds)} is no time; give a number of seconds of at least 0, or restore the clock to go back`,
+          `advance: ${show(seconds)} is not a duration; give a number of seconds of at least 0, or restore the clock to go back`,
         )
       }
       if (isOver) throw new Error('advance: this clock was restored; take another by useTestClock')

@@ -55,7 +55,9 @@ export async function expectDropped<T>(
     throw new TypeError('expectDropped: tags: give at least one, such as "product:7"')
   }
   if (typeof action !== 'function') {
-    throw new TypeError(`expectDropped: ${show(action)} is no function; give what changes the data`)
+    throw new TypeError(
+      `expectDropped: ${show(action)} is not a function; give what changes the data`,
+    )
   }
   const all = eachCache('expectDropped', caches)
   const probes = await storeProbes(all, wanted)
@@ -122,7 +124,7 @@ async function complain(left: readonly Left[], told: readonly string[]): Promise
   ]
   if (isStale) {
     lines.push(
-      'It was invalidated with `soft`: who takes what is stale is served it once more.',
+      'It was invalidated with `soft`: callers that allow stale entries get it once more.',
       'What to do: leave `soft` out where the data changes, or give { soft: true } here if that is meant.',
     )
   } else if (isLate) {

@@ -78,7 +78,7 @@ function handledIn(name: string, res: AnyResponse, caller: Caller): Handled {
 function ageOf(parameters: Handled['parameters']): string {
   const ttl = Number(parameters.get('ttl'))
   if (Number.isNaN(ttl)) return ''
-  return ttl < 0 ? `, ${-ttl} s past its time` : `, with ${ttl} s left`
+  return ttl < 0 ? `, ${-ttl} s past its deadline` : `, with ${ttl} s left`
 }
 
 /** By `fwd`, where there is no `detail`. @see RFC 9211 §2.2 */
@@ -92,7 +92,7 @@ const FORWARDED: Readonly<Record<string, readonly [sentence: string, remedy: str
     'send the same values in both requests of the headers that Vary names, or let the page vary on less.',
   ],
   stale: [
-    'The page that was stored is past its time, or was invalidated.',
+    'The stored page has expired, or was invalidated.',
     'give it more `seconds`, or look at what invalidates it.',
   ],
   request: [

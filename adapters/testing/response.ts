@@ -41,7 +41,7 @@ function valueIn(caller: string, res: unknown, name: string): unknown {
     typeof given.headers === 'function' ? Reflect.apply(given.headers, res, []) : given.headers
   if (typeof headers !== 'object' || headers === null) {
     throw new TypeError(
-      `${caller}: ${show(res)} is no response; give what fetch, supertest or inject answered, or a response of node:http`,
+      `${caller}: ${show(res)} is not a response; give the result of fetch, supertest or inject, or a response of node:http`,
     )
   }
   const { get } = headers as { readonly get?: unknown }

@@ -81,7 +81,7 @@ function toPatterns(ignore: unknown): readonly RegExp[] {
   const list: readonly unknown[] = Array.isArray(ignore) ? ignore : [ignore]
   return list.map((one) => {
     if (!(one instanceof RegExp)) {
-      throw new TypeError(`sameForAll: ignore: ${show(one)} is no regular expression`)
+      throw new TypeError(`sameForAll: ignore: ${show(one)} is not a regular expression`)
     }
     return new RegExp(one.source, one.flags.includes('g') ? one.flags : `${one.flags}g`)
   })

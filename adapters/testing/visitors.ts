@@ -52,7 +52,11 @@ function toVisitor(name: string, visitor: unknown): NamedVisitor {
       `sameForAll: visitors: ${JSON.stringify(name)}: ${option}: ${show(value)} ${remedy}`,
     )
   if (cookie !== undefined && typeof cookie !== 'string') {
-    throw faulty('cookie', cookie, "is no text; give it as it is sent, such as 'sid=…; lang=de'")
+    throw faulty(
+      'cookie',
+      cookie,
+      "is not a string; give it as it is sent, such as 'sid=…; lang=de'",
+    )
   }
   if (typeof headers !== 'object' || (headers as unknown) === null) {
     throw faulty('headers', headers, "are none; give for example { 'accept-language': 'de' }")
@@ -60,7 +64,11 @@ function toVisitor(name: string, visitor: unknown): NamedVisitor {
   const texts: readonly unknown[] = Array.isArray(own) ? own : [own]
   for (const text of texts) {
     if (typeof text === 'string' && text !== '') continue
-    throw faulty('own', text, 'is no text; give what only this visitor is shown, such as a name')
+    throw faulty(
+      'own',
+      text,
+      'is not a string; give what only this visitor is shown, such as a name',
+    )
   }
   return {
     name,

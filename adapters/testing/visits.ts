@@ -43,7 +43,7 @@ export class OpenSite {
     const isServer = site instanceof http.Server || site instanceof https.Server
     if (!isServer && typeof site !== 'function') {
       throw new TypeError(
-        `sameForAll: ${show(site)} is no site; give an Express app, a listener or server of node:http, or the URL where one listens`,
+        `sameForAll: ${show(site)} is not a site; give an Express app, a listener or server of node:http, or the URL where one listens`,
       )
     }
     const server = isServer ? site : http.createServer(site as http.RequestListener)
@@ -119,6 +119,6 @@ function toOrigin(site: string | URL): URL {
   const url = URL.canParse(String(site)) ? new URL(site) : undefined
   if (url !== undefined && /^https?:$/.test(url.protocol)) return url
   throw new TypeError(
-    `sameForAll: ${show(String(site))} is no URL of a site; give for example 'http://127.0.0.1:3000'`,
+    `sameForAll: ${show(String(site))} is not the URL of a site; give one such as 'http://127.0.0.1:3000'`,
   )
 }

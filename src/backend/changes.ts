@@ -152,7 +152,7 @@ export class Changes {
     let sum = 0
     const found = await this.#rewrite(operation, storedKey, (hit, expiresAtMs) => {
       if (!Number.isSafeInteger(hit.value)) {
-        throw new MisuseError(`${operation}: the entry ${show(storedKey)} is no whole number`)
+        throw new MisuseError(`${operation}: the entry ${show(storedKey)} is not a whole number`)
       }
       sum = addIntegers(hit.value as number, delta)
       const payload = this.#of.store.packValue(sum, withStamp(hit.tags, hit.stamp))

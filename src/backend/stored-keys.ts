@@ -43,7 +43,7 @@ export class StoredKeys {
     const { keyFunction, keyPrefix, version: usual } = this.#settings
     const storedKey: unknown = keyFunction(key, keyPrefix, version ?? usual)
     if (typeof storedKey === 'string' && storedKey !== '') return storedKey
-    throw new TypeError('keyFunction: it gave no text; make it return the stored key')
+    throw new TypeError('keyFunction: it did not return a string; make it return the stored key')
   }
 
   /** Like {@link make}, and checked for what the store can take. */

@@ -82,6 +82,6 @@ export class FileBasedCache extends Cache {
 function checkLocation(location: unknown): string {
   if (typeof location === 'string' && location !== '' && !location.includes('\0')) return location
   throw new InvalidCacheBackendError(
-    `FileBasedCache: location: ${location === undefined ? 'it is missing' : `${show(location)} is no path`}; name a directory of this application's own, such as "/var/cache/app"`,
+    `FileBasedCache: location: ${location === undefined ? 'it is missing' : `${show(location)} is not a path`}; name a directory of this application's own, such as "/var/cache/app"`,
   )
 }

@@ -64,7 +64,7 @@ export class LocMemCache extends Cache {
         const { location, options = {} } = settings
         if (location !== undefined && typeof location !== 'string') {
           throw new InvalidCacheBackendError(
-            `LocMemCache: location: ${show(location)} is no name; give a text, or leave it out for a store of its own`,
+            `LocMemCache: location: ${show(location)} is not a name; give a string, or leave it out for a store of its own`,
           )
         }
         const { maxEntries, cullFrequency } = resolveLimits('LocMemCache', options)

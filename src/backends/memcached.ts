@@ -153,7 +153,7 @@ function checkCredentials({ username, password }: MemcachedOptions): Credentials
     if (typeof value === 'string' && value !== '' && !value.includes('\0')) continue
     // A password does not belong into a message, not even a wrong one.
     throw fault(
-      `options.${name}: it is ${value === undefined ? 'missing' : 'no text'}; SASL needs options.username and options.password`,
+      `options.${name}: it is ${value === undefined ? 'missing' : 'not a string of at least one character without NUL'}; SASL needs options.username and options.password`,
     )
   }
   return { username: username ?? '', password: password ?? '' }

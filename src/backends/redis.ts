@@ -89,7 +89,7 @@ export class RedisCache extends Cache {
     pattern = '*',
     { version = this.settings.version }: KeyOptions = {},
   ): AsyncGenerator<string, void, void> {
-    if (typeof pattern !== 'string') throw new TypeError('pattern: give a text such as "user:*"')
+    if (typeof pattern !== 'string') throw new TypeError('pattern: give a string such as "user:*"')
     checkVersion(version)
     const { keyFunction, keyPrefix } = this.settings
     const around = surroundings(keyFunction, keyPrefix, version)

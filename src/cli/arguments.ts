@@ -165,10 +165,10 @@ function checkArguments({ name: command, args: named }: Command, given: readonly
 /** A name that is no command, in a message. */
 export function unknownCommand(name: string, commands: readonly Command[]): UsageError {
   const known = [...commands.map((one) => one.name), 'help']
-  return new UsageError(`${JSON.stringify(name)} is no command${didYouMean(name, known)}`)
+  return new UsageError(`${JSON.stringify(name)} is not a command${didYouMean(name, known)}`)
 }
 
-export const EXIT_CODES = `Exit codes: ${EXIT_DONE} done, ${EXIT_FAILED} failed, ${EXIT_MISUSED} called wrongly.`
+export const EXIT_CODES = `Exit codes: ${EXIT_DONE} done, ${EXIT_FAILED} failed, ${EXIT_MISUSED} wrong usage.`
 
 /** Explains a command. */
 function helpOf({ name, usage, text, examples, options }: Command): string {

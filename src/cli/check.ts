@@ -105,8 +105,8 @@ function sameStore(other: string): Finding {
   return {
     level: 'risk',
     code: 'same-store',
-    sentence: `${other} is the same store with the same keys: what is cleared in one is gone in both`,
-    remedy: 'give each a keyPrefix of its own',
+    sentence: `${other} is the same store with the same keys: if you clear one, both are empty`,
+    remedy: 'give each its own keyPrefix',
   }
 }
 
@@ -116,7 +116,8 @@ function ofAll(aliases: readonly string[]): Finding[] {
     {
       level: 'risk',
       code: 'no-default',
-      sentence: 'no cache is called default: fragments and pages that name none have none',
+      sentence:
+        'no cache is called default: fragments and pages that name no cache cannot be stored',
       remedy: 'call one of them default',
     },
   ]

@@ -46,7 +46,7 @@ export async function loadConfig(command: string, file: string | undefined): Pro
   const pages = (isPair ? main['pages'] : undefined) ?? loaded['pages']
   if (pages !== undefined && !isInvalidator(pages)) {
     throw new CommandError(
-      `${command}: ${path} exports something else as "pages"; give what responseCache gave`,
+      `${command}: ${path} exports something else as "pages"; give the result of responseCache`,
     )
   }
   return { path, exported, pages }

@@ -39,8 +39,8 @@ export async function createTables(
     return EXIT_DONE
   }
   for (const { table, existed, sql } of tables) {
-    if (existed) out(visible(dryRun ? `-- ${table} is there` : `${table} is there`))
-    else out(visible(dryRun ? sql.map((one) => `${one};`).join('\n') : `${table} is made`))
+    if (existed) out(visible(dryRun ? `-- ${table} exists` : `${table} exists`))
+    else out(visible(dryRun ? sql.map((one) => `${one};`).join('\n') : `${table} was created`))
   }
   return EXIT_DONE
 }

@@ -44,7 +44,7 @@ export async function getEntry(
     session.say(
       entry === undefined
         ? `get: ${JSON.stringify(key)} is not in ${alias} (stored key ${JSON.stringify(asked.storedKey)})`
-        : `get: ${JSON.stringify(key)} in ${alias} is past its time: it is only served to who takes what is stale`,
+        : `get: ${JSON.stringify(key)} in ${alias} has expired: it is served only to callers that accept stale entries`,
     )
     return EXIT_FAILED
   }
@@ -77,7 +77,7 @@ export async function deleteEntry(
   const storedKey = cache.makeKey(key, version)
   session.result({ alias, key, storedKey, deleted }, () =>
     deleted
-      ? `${JSON.stringify(key)} is deleted from ${alias}`
+      ? `${JSON.stringify(key)} was deleted from ${alias}`
       : `${JSON.stringify(key)} was not in ${alias} (stored key ${JSON.stringify(storedKey)})`,
   )
   return EXIT_DONE
@@ -99,7 +99,7 @@ export async function clearCache(
     return EXIT_DONE
   }
   await session.strictly(() => cache.clear())
-  session.result({ alias, cleared: true }, () => `${alias} is cleared`)
+  session.result({ alias, cleared: true }, () => `${alias} was cleared`)
   return EXIT_DONE
 }
 

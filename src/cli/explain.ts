@@ -52,7 +52,7 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
   if (lying[0] === undefined || lying[0] === null) return undefined
   return {
     cause: 'unreadable',
-    text: 'What lies there is no entry that can be read: it is being made just now, or was written by something else.',
+    text: 'What is stored under this key is not a readable entry: the entry is being produced just now, or another program wrote it.',
   }
 }
 
@@ -73,7 +73,7 @@ async function whereElse(
   if (versions.length === 0) {
     return {
       cause: 'absent',
-      text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no trace of which; the inspector of the process that stored it does.',
+      text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no reason; the inspector of the process that stored it does.',
     }
   }
   const shown = versions.map((version) => JSON.stringify(version)).join(', ')

@@ -62,8 +62,9 @@ export function findingsOf(known: Known): Finding[] {
       {
         level: 'risk',
         code: 'no-figures',
-        sentence: `the server tells nothing of itself: ${stats.error}`,
-        remedy: 'let this user read them (INFO, DBSIZE and TIME on Redis), or look there yourself',
+        sentence: `the server does not report its figures: ${stats.error}`,
+        remedy:
+          'let this user read them (INFO, DBSIZE and TIME on Redis), or check the server yourself',
       },
     ]
   }
@@ -84,8 +85,8 @@ function ofScope({ settings, hasSeveralProcesses }: Known, { scope, backend }: S
       level: hasSeveralProcesses ? 'risk' : 'note',
       code: 'process-memory',
       sentence:
-        'each process of the application has entries of its own: what one of them removes or invalidates stays in the others',
-      remedy: 'with several processes take a RedisCache, or a TieredCache over one',
+        'each process of the application has its own entries: what one of them removes or invalidates stays in the others',
+      remedy: 'with several processes use a RedisCache, or a TieredCache over one',
     })
   }
   if (scope === 'machine') {
@@ -93,7 +94,7 @@ function ofScope({ settings, hasSeveralProcesses }: Known, { scope, backend }: S
       level: 'note',
       code: 'machine-only',
       sentence: 'only the processes of this machine share the entries',
-      remedy: 'with several machines take a RedisCache, a MemcachedCache or a database server',
+      remedy: 'with several machines use a RedisCache, a MemcachedCache or a database server',
     })
   }
   // A table belongs to the application.
@@ -102,7 +103,7 @@ function ofScope({ settings, hasSeveralProcesses }: Known, { scope, backend }: S
       level: 'risk',
       code: 'no-prefix',
       sentence: 'there is no key prefix: another application on this server may use the same keys',
-      remedy: 'set keyPrefix to a name of this application, unless the server is its own',
+      remedy: 'set keyPrefix to the name of this application, unless no other uses the server',
     })
   }
   return found
@@ -160,7 +161,8 @@ function ofMemory({ backend, scope, evictionPolicy, maxBytes, maxEntryBytes }: S
     found.push({
       level: 'risk',
       code: 'no-eviction',
-      sentence: 'it drops nothing to make room (noeviction): once it is full, nothing new is kept',
+      sentence:
+        'it removes nothing to make room (noeviction): when it is full, nothing new is stored',
       remedy: 'let it make room: maxmemory-policy allkeys-lru or allkeys-lfu; Memcached without -M',
     })
   }
@@ -168,8 +170,8 @@ function ofMemory({ backend, scope, evictionPolicy, maxBytes, maxEntryBytes }: S
     found.push({
       level: 'note',
       code: 'volatile-eviction',
-      sentence: `what never expires is never dropped (${evictionPolicy})`,
-      remedy: 'give entries a timeout, or take allkeys-lru',
+      sentence: `entries without a deadline are never removed (${evictionPolicy})`,
+      remedy: 'give entries a timeout, or use allkeys-lru',
     })
   }
   if (maxEntryBytes !== undefined && maxEntryBytes <= USUAL_ENTRY_BYTES) {
@@ -191,7 +193,7 @@ function ofRoom(stats: ServerStats): Finding[] {
     found.push({
       level: 'risk',
       code: 'evicting',
-      sentence: `it has dropped ${showCount(evictions)} live entries to make room${since}`,
+      sentence: `it has removed ${showCount(evictions)} live entries to make room${since}`,
       remedy: 'give it more memory, or entries shorter timeouts',
     })
   } else if (maxBytes !== undefined && bytes >= FULL * maxBytes) {
@@ -207,14 +209,14 @@ function ofRoom(stats: ServerStats): Finding[] {
     found.push({
       level: 'risk',
       code: 'nearly-full',
-      sentence: `it is full: ${showCount(entries)} of ${showCount(maxEntries)} entries; live ones go before their time`,
-      remedy: 'set options.maxEntries to more',
+      sentence: `it is full: ${showCount(entries)} of ${showCount(maxEntries)} entries; live ones are removed before they expire`,
+      remedy: 'raise options.maxEntries',
     })
   } else if (maxEntries === DEFAULT_MAX_ENTRIES) {
     found.push({
       level: 'note',
       code: 'default-limit',
-      sentence: `it keeps at most ${DEFAULT_MAX_ENTRIES} entries, which is the default`,
+      sentence: `it stores at most ${DEFAULT_MAX_ENTRIES} entries, the default`,
       remedy: 'set options.maxEntries to what the application needs',
     })
   }
@@ -228,7 +230,7 @@ function ofClock({ clockAheadMs = 0 }: ServerStats): Finding[] {
     {
       level: 'risk',
       code: 'clock',
-      sentence: `its clock is ${distance} ${clockAheadMs > 0 ? 'ahead of' : 'behind'} this machine's: entries end too early or too late`,
+      sentence: `its clock is ${distance} ${clockAheadMs > 0 ? 'ahead of' : 'behind'} this machine's: entries expire too early or too late`,
       remedy: 'let NTP set the clocks of both machines',
     },
   ]

@@ -27,7 +27,7 @@ function readManifest(): Manifest {
     )
   }
   if (typeof manifest === 'object' && manifest !== null) return manifest
-  throw new CommandError(`init: ${file} is no object`)
+  throw new CommandError(`init: ${file} is not an object`)
 }
 
 /** Writes a configuration and a first use of the caches for what an application has in its package.json. */
@@ -103,16 +103,16 @@ function asText(
     lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
   return [
     ...steps.written.map((name) => `${name} is written`),
-    ...steps.kept.map((name) => `${name} is there already and stays as it is`),
+    ...steps.kept.map((name) => `${name} already exists and was not changed`),
     ...part('Install:', steps.install),
     ...part('Add to the application:', steps.add),
     ...(engine === undefined
       ? [
           '',
-          'No template engine was found in package.json: whole pages are cached, parts of them not.',
+          'No template engine was found in package.json: you can cache whole pages, but no parts of them.',
         ]
       : part('And in a template:', [engine.tag])),
     '',
-    'Then ask for the page twice, and look at the header Cache-Status.',
+    'Then request the page twice, and look at the header Cache-Status.',
   ].join('\n')
 }

@@ -27,23 +27,23 @@ export function checkInvalidation({ fragment, tag, url, using, soft }: Invalidat
   if (given.length !== 1) {
     throw new UsageError(
       given.length === 0
-        ? 'invalidate: say what: --fragment NAME, --tag TAG or --url URL'
-        : `invalidate: one at a time: --${given.map(([name]) => name).join(' and --')} are given`,
+        ? 'invalidate: nothing to invalidate is given; give --fragment NAME, --tag TAG or --url URL'
+        : `invalidate: --${given.map(([name]) => name).join(' and --')} are given; give only one`,
     )
   }
   const [[name, value] = ['', '']] = given
   if (value === '') throw new UsageError(`invalidate: --${name} is empty`)
   if (url !== undefined && using !== undefined) {
     throw new UsageError(
-      'invalidate: --using has no effect with --url: a URL is invalidated wherever it is kept',
+      'invalidate: --using has no effect with --url: a URL is invalidated in all caches',
     )
   }
   if (url !== undefined && soft === true) {
-    throw new UsageError('invalidate: --soft has no effect with --url: pages are made again')
+    throw new UsageError('invalidate: --soft has no effect with --url: pages are rendered again')
   }
   if (url !== undefined && !URL.canParse(url)) {
     throw new UsageError(
-      `invalidate: --url ${JSON.stringify(url)} is no whole URL; give one such as https://example.com/countries/de`,
+      `invalidate: --url ${JSON.stringify(url)} is not an absolute URL; give one such as https://example.com/countries/de`,
     )
   }
 }
@@ -78,7 +78,7 @@ async function invalidateUrl(session: Session, url: string): Promise<void> {
   const away = await session.unreachable(aliases)
   if (aliases.length > 0 && away.length === aliases.length) {
     throw new CommandError(
-      `invalidate: the pages are kept in the memory of the application's own process (${away.join(', ')}), which this command cannot reach; use the inspector there`,
+      `invalidate: the pages are kept in the memory of the application's own process (${away.join(', ')}), which this command cannot reach; use the inspector of the application`,
     )
   }
   sayUnreached(session, away)
@@ -89,7 +89,7 @@ async function invalidateUrl(session: Session, url: string): Promise<void> {
 function pagesOf({ config: { pages, path } }: Session): InvalidatesPages {
   if (pages !== undefined) return pages
   throw new CommandError(
-    `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with what responseCache gave`,
+    `invalidate: --url needs to know the pages: let ${path} export { caches, pages } with the result of responseCache`,
   )
 }
 
@@ -124,7 +124,7 @@ async function invalidateFragment(
   }
   const cache = await session.reachable(alias)
   const away = await session.unreachable(caches.aliases)
-  sayUnreached(session, away, '; what contains the fragment may stay there')
+  sayUnreached(session, away, '; entries that contain the fragment may stay there')
   const what = `fragment ${JSON.stringify(fragment)} in ${alias}`
   if (dryRun) {
     const aliases = caches.aliases.filter((one) => !away.includes(one))
@@ -140,7 +140,7 @@ async function invalidateFragment(
   await inAll(session, () => fragments.invalidate(fragment, { using: alias, soft }))
   session.result({ fragment, using: alias, soft, counters }, () =>
     counters === 0
-      ? `${what}: nothing that is there was stored under that name`
+      ? `${what}: no existing entry was stored under that name`
       : `${what}: every variant is ${became(soft)}`,
   )
 }
@@ -174,8 +174,8 @@ async function invalidateTag(
   }
   session.result({ tag, aliases: reached, soft, counters: known.length }, () =>
     known.length === 0
-      ? `${what} in ${reached.join(', ')}: nothing that is there was stored with it`
-      : `${what} in ${known.join(', ')}: what was stored with it is ${became(soft)}`,
+      ? `${what} in ${reached.join(', ')}: no existing entry was stored with it`
+      : `${what} in ${known.join(', ')}: every entry with it is ${became(soft)}`,
   )
 }
 
@@ -227,7 +227,7 @@ async function inAll(session: Session, action: () => Promise<void>): Promise<voi
   try {
     await session.strictly(action)
   } catch (error) {
-    throw new CommandError(`invalidate: ${errorLine(error)}; every other cache was told`, {
+    throw new CommandError(`invalidate: ${errorLine(error)}; all other caches were invalidated`, {
       cause: error,
     })
   }

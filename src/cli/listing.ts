@@ -25,7 +25,7 @@ export function listEntries(
 ): AsyncGenerator<ListedEntry, void, void> {
   if (canList(cache)) return listStored(cache)
   throw new CommandError(
-    `${session.command}: ${alias} (${coreOf(cache).backendName}) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
+    `${session.command}: ${alias} (${coreOf(cache).backendName}) cannot list its entries; use fragcache get for one key, and fragcache stats for figures`,
   )
 }
 
@@ -41,7 +41,7 @@ function toLimit(limit: string | undefined): number {
   if (limit === undefined) return DEFAULT_LIMIT
   if (!/^\d{1,9}$/.test(limit)) {
     throw new UsageError(
-      `list: --limit ${JSON.stringify(limit)} is no number of entries; 0 lists all`,
+      `list: --limit ${JSON.stringify(limit)} is not a number of entries; 0 lists all`,
     )
   }
   return limit === '0' ? Infinity : Number(limit)
@@ -136,6 +136,6 @@ export async function countEntries(
 
 /** A number of entries in a sentence. */
 export function showEntryCount(count: number | null): string {
-  if (count === null) return 'entries of which the store cannot tell the number'
+  if (count === null) return 'a number of entries that the store cannot count'
   return count === 1 ? '1 entry' : `${count === 0 ? 'no' : showCount(count)} entries`
 }

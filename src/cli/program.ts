@@ -6,8 +6,8 @@ import type { CommonOptions, Session } from './session.js'
 import { EXIT_DONE, toJson, type CliOutput, type ExitCode } from './terminal.js'
 
 const CONFIG = `The configuration is FILE, or fragcache.config.js, .mjs, .ts or .mts in this folder. Its
-default export is what createCaches gave, or { caches, pages } with what responseCache gave.
-TypeScript is run by Node where it can, else by the package jiti or tsx, if it is installed.`
+default export is the result of createCaches, or { caches, pages } with the result of
+responseCache. Node runs TypeScript if it can, otherwise jiti or tsx, if installed.`
 
 const JSON_OPTION = { json: { text: 'print the result as one line of JSON' } } as const
 
@@ -17,7 +17,7 @@ const CACHES = {
   ...JSON_OPTION,
 } as const
 
-const DRY_RUN = { dryRun: { text: 'say what would be dropped, and drop nothing' } } as const
+const DRY_RUN = { dryRun: { text: 'show what would be removed, and remove nothing' } } as const
 
 const KEY_VERSION = {
   keyVersion: { value: 'VERSION', text: "the entry's version; default: the cache's" },
@@ -39,12 +39,12 @@ export const COMMANDS: readonly Command[] = [
     name: 'init',
     args: [],
     usage: '[--json]',
-    summary: 'write a configuration and a first use of it',
-    text: `Looks into the package.json of this folder and writes what an Express application needs
-to begin with: fragcache.config with the caches, and fragcache.setup, which gives the
-cache tag to Nunjucks, Handlebars (express-handlebars or hbs) or Eta. In TypeScript
-where there is a tsconfig.json. A file that is there stays as it is. Says what to add to
-the application.`,
+    summary: 'write a configuration for an Express application',
+    text: `Reads the package.json of this folder and writes two files for an Express application:
+fragcache.config with the caches, and fragcache.setup, which adds the cache tag to
+Nunjucks, Handlebars (express-handlebars or hbs) or Eta. The files are TypeScript if
+there is a tsconfig.json. Existing files are not changed. Prints what to add to the
+application.`,
     examples: 'fragcache init',
     options: JSON_OPTION,
     run: async (_, options, output) => {
@@ -57,10 +57,9 @@ the application.`,
     args: ['<NAME>', '[VARY...]'],
     usage: "NAME [VARY...] [--compat 'django<6.1'] [--json]",
     summary: 'print the cache key of a template fragment',
-    text: `Prints the key under which the fragment NAME is kept for these vary-on values, without
-key prefix and version. Each VARY is text: what is null, true or false in code is here
-written None, True and False, as in the key. A value that begins with a dash comes
-after "--".`,
+    text: `Prints the key of the fragment NAME with these vary-on values, without key prefix and
+version. Each VARY is text: write None, True and False for null, true and false, as in
+the key. Put a value that starts with a dash after "--".`,
     examples: `fragcache key sidebar
 fragcache key sidebar alice 7
 fragcache get default "$(fragcache key sidebar alice 7)"`,
@@ -81,11 +80,11 @@ fragcache get default "$(fragcache key sidebar alice 7)"`,
     name: 'createcachetable',
     args: [],
     usage: '[--config FILE] [--dry-run] [--json]',
-    summary: 'make the missing tables of database caches',
-    text: `Makes the tables that the database caches of this application need, those that are not
-there yet, each on the database that its cache writes to.
+    summary: 'create the missing tables of database caches',
+    text: `Creates the missing tables of the application's database caches, each in the database
+that its cache writes to.
 
-${CONFIG} A list of caches will do as well.`,
+${CONFIG} A list of caches works too.`,
     examples: `fragcache createcachetable --config caches.js
 fragcache createcachetable --dry-run > migration.sql`,
     options: { dryRun: { text: 'print the SQL and change nothing' }, ...CACHES },
@@ -98,10 +97,10 @@ fragcache createcachetable --dry-run > migration.sql`,
     name: 'check',
     args: [],
     usage: '[--config FILE] [--json]',
-    summary: 'use every cache, and say what is wrong and what is risky',
-    text: `Connects to every cache and makes a round trip with a key of its own: set, get, incr, a
-tag, delete. Says what is wrong, with the remedy, and what is risky in the way the
-servers are set up. Answers 1 if something is wrong, 0 if there are only risks.
+    summary: 'try every cache, and report problems and risks',
+    text: `Connects to every cache and makes a round trip: set, get, incr, a tag, delete. Reports
+problems with their remedies, and risks in the setup of the servers. Exits with 1 if
+something is wrong, and with 0 if there are only risks.
 
 ${CONFIG}`,
     examples: `fragcache check
@@ -118,10 +117,10 @@ fragcache check --json | jq '.aliases[] | {alias, findings}'`,
     args: [],
     usage: '[--watch] [--interval SECONDS] [--config FILE] [--json]',
     summary: "show the servers' own figures",
-    text: `Shows what the servers tell of themselves: entries, bytes, hits and misses of all their
-clients since they were started. The hits and misses of the application's own processes
-are in its inspector and its metrics; so is everything about local memory, which lives
-in the application's process. Answers 1 if a server does not answer.
+    text: `Shows the servers' own figures: entries, bytes, hits and misses of all their clients
+since they were started. The hits and misses of the application's processes are in its
+inspector and its metrics, and so is everything about local memory. Exits with 1 if a
+server does not answer.
 
 ${CONFIG}`,
     examples: `fragcache stats
@@ -144,10 +143,9 @@ fragcache stats --watch --json >> stats.jsonl`,
     name: 'list',
     args: ['<ALIAS>'],
     usage: 'ALIAS [--tag TAG] [--limit COUNT] [--config FILE] [--json]',
-    summary: 'show which entries a cache has',
-    text: `Lists the entries of the cache ALIAS: what they are, when they end, what they take and
-their tags. Memcached cannot tell which entries it has. Reads every entry once, which
-takes its time where there are very many.
+    summary: 'list the entries of a cache',
+    text: `Lists the entries of the cache ALIAS with kind, expiry, size and tags. Memcached cannot
+list its entries. Reads every entry once, which may take a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache list default
@@ -155,7 +153,7 @@ fragcache list default --tag country:de
 fragcache list default --limit 0 --json | jq '.entries[].key'`,
     options: {
       tag: { value: 'TAG', text: 'only those with this tag' },
-      limit: { value: 'COUNT', text: 'how many at most; 0: all; default 100' },
+      limit: { value: 'COUNT', text: 'the maximum number; 0: all; default 100' },
       ...CACHES,
     },
     run: ([alias], options, output) =>
@@ -168,10 +166,9 @@ fragcache list default --limit 0 --json | jq '.entries[].key'`,
     name: 'tags',
     args: ['<ALIAS>'],
     usage: 'ALIAS [--config FILE] [--json]',
-    summary: 'show which tags the entries of a cache have',
-    text: `Lists the tags of the entries of the cache ALIAS, and how many entries have each.
-Memcached cannot tell which entries it has. Reads every entry once, which takes its
-time where there are very many.
+    summary: 'list the tags of a cache',
+    text: `Lists the tags of the cache ALIAS, and how many entries have each. Memcached cannot list
+its entries. Reads every entry once, which may take a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache tags default
@@ -188,9 +185,9 @@ fragcache tags default --json | jq -r '.tags[].tag'`,
     args: ['<ALIAS>', '<KEY>'],
     usage: 'ALIAS KEY [--key-version VERSION] [--info]\n       [--config FILE] [--json]',
     summary: 'print the value of an entry',
-    text: `Prints the value that the cache ALIAS has under KEY, the key as the application passes
-it, without prefix and version. What a terminal would obey is shown as \\x1b and the like;
---json tells the value exactly. Answers 1 if there is no entry.
+    text: `Prints the value of the cache ALIAS under KEY, the key that the application uses, without
+prefix and version. Control characters are shown as \\x1b and the like; --json prints
+the exact value. Exits with 1 if there is no entry.
 
 ${CONFIG}`,
     examples: `fragcache get default user:7
@@ -198,7 +195,7 @@ fragcache get default user:7 --info
 fragcache get default user:7 --json | jq .value`,
     options: {
       ...KEY_VERSION,
-      info: { text: 'print what is known of the entry instead: tags, time left, size' },
+      info: { text: 'print facts about the entry instead: tags, time left, size' },
       ...CACHES,
     },
     run: ([alias, key], options, output) =>
@@ -211,10 +208,10 @@ fragcache get default user:7 --json | jq .value`,
     name: 'explain',
     args: ['<ALIAS>', '<KEY>'],
     usage: 'ALIAS KEY [--key-version VERSION] [--config FILE] [--json]',
-    summary: 'say why an entry is missing',
-    text: `Says whether the cache ALIAS has an entry under KEY, and if not why, as far as the store
-can tell: which of its tags was invalidated, since when it is past its time, or under
-which version it is stored instead. Answers 1 if there is no fresh entry.
+    summary: 'tell why an entry is missing',
+    text: `Tells whether the cache ALIAS has an entry under KEY, and if not why, as far as the store
+knows: which tag was invalidated, when it expired, or under which other version it is
+stored. Exits with 1 if there is no fresh entry.
 
 ${CONFIG}`,
     examples: `fragcache explain default user:7
@@ -231,8 +228,8 @@ fragcache explain default "$(fragcache key sidebar alice 7)"`,
     args: ['<ALIAS>', '<KEY>'],
     usage: 'ALIAS KEY [--key-version VERSION] [--dry-run]\n       [--config FILE] [--json]',
     summary: 'remove an entry',
-    text: `Removes the entry that the cache ALIAS has under KEY, and says whether it was there.
-That it was not there is no failure.
+    text: `Removes the entry of the cache ALIAS under KEY, and says whether it existed. A missing
+entry is not a failure.
 
 ${CONFIG}`,
     examples: `fragcache delete default user:7
@@ -248,9 +245,9 @@ fragcache delete default "$(fragcache key sidebar alice 7)"`,
     name: 'clear',
     args: ['<ALIAS>'],
     usage: 'ALIAS [--dry-run] [--config FILE] [--json]',
-    summary: 'remove everything that a cache keeps',
+    summary: 'remove everything that a cache has stored',
     text: `Removes everything that the cache ALIAS could have written. Entries with another key
-prefix survive. It does not ask first.
+prefix stay. It does not ask for confirmation.
 
 ${CONFIG}`,
     examples: `fragcache clear template_fragments --dry-run
@@ -267,12 +264,11 @@ fragcache clear template_fragments`,
     args: [],
     usage:
       '--fragment NAME | --tag TAG | --url URL\n       [--using ALIAS] [--soft] [--dry-run] [--config FILE] [--json]',
-    summary: 'make a fragment, what has a tag, or a page a miss',
-    text: `Makes every variant of a fragment a miss, or every entry that was stored with a tag, or
-every stored variant of a page. With --soft what has a fragment or a tag becomes stale
-instead: who allows that is served it once more while it is made again. It does not ask
-first; --dry-run says what it would do. Says so if nothing has ever been stored with
-the tag, or under the name.
+    summary: 'invalidate a fragment, a tag, or a page',
+    text: `Invalidates every variant of a fragment, every entry with a tag, or every variant of a
+page. With --soft, entries become stale instead: callers that allow it get the old entry
+while a new one is produced. It does not ask for confirmation; --dry-run shows what it
+would do. It also says if nothing was ever stored with the tag or the name.
 
 ${CONFIG} --url needs the pages.`,
     examples: `fragcache invalidate --fragment sidebar
@@ -282,15 +278,15 @@ fragcache invalidate --url https://example.com/countries/de`,
     options: {
       fragment: {
         value: 'NAME',
-        text: 'every variant of this fragment, and whatever contains one',
+        text: 'every variant of this fragment, and everything that contains it',
       },
-      tag: { value: 'TAG', text: 'whatever was stored with this tag, in all caches' },
+      tag: { value: 'TAG', text: 'everything with this tag, in all caches' },
       url: { value: 'URL', text: 'every stored variant of this page' },
       using: {
         value: 'ALIAS',
-        text: "the fragment's cache, or the only one whose entries are meant",
+        text: "the fragment's cache, or the only cache to invalidate",
       },
-      soft: { text: 'make them stale instead of gone' },
+      soft: { text: 'make entries stale instead of removing them' },
       ...DRY_RUN,
       ...CACHES,
     },
@@ -305,7 +301,7 @@ fragcache invalidate --url https://example.com/countries/de`,
 /** Explains the tool and its commands. */
 export function help(): string {
   return helpOfAll(
-    'Looks into the caches of an application, and changes them.',
+    'Inspects and changes the caches of an application.',
     { version: { short: 'v', text: 'print the version of this package' } },
     COMMANDS,
     `First steps:

@@ -55,16 +55,16 @@ async function tryAll(cache: Cache, key: string): Promise<RoundTrip> {
     if (read === undefined) return { ms: undefined, findings: [keepsNothing(cache)] }
     const findings: Finding[] = []
     if (JSON.stringify(read) !== JSON.stringify(value)) {
-      findings.push(wrong('changed', 'what is read is not what was written'))
+      findings.push(wrong('changed', 'the value read is not the value written'))
     }
     await cache.set(key, 1, options)
     if ((await cache.incr(key)) !== 2) findings.push(wrong('count', 'incr does not count'))
     if (!(await invalidatesByTag(cache, key))) {
-      findings.push(wrong('tags', 'an entry is there although its tag was invalidated'))
+      findings.push(wrong('tags', 'an entry survives the invalidation of its tag'))
     }
     await cache.set(key, value, options)
     if (!(await cache.delete(key)) || (await cache.get(key)) !== undefined) {
-      findings.push(wrong('delete', 'an entry that was deleted is there'))
+      findings.push(wrong('delete', 'a deleted entry is still there'))
     }
     return { ms, findings }
   } catch (error) {
@@ -90,7 +90,7 @@ function wrong(code: string, sentence: string): Finding {
     level: 'wrong',
     code,
     sentence,
-    remedy: 'read from the server that is written to, or report a fault of the backend',
+    remedy: 'read from the server that you write to, or report a fault of the backend',
   }
 }
 
@@ -99,16 +99,16 @@ function keepsNothing(cache: Cache): Finding {
     return {
       level: 'risk',
       code: 'keeps-nothing',
-      sentence: 'it keeps nothing (DummyCache)',
-      remedy: 'in production take another backend',
+      sentence: 'it stores nothing (DummyCache)',
+      remedy: 'in production use another backend',
     }
   }
   return {
     level: 'wrong',
     code: 'keeps-nothing',
-    sentence: 'what is written cannot be read',
+    sentence: 'a value that was written cannot be read',
     remedy:
-      'if ignoreErrors is set, leave it out for this check to see the failure; else give the store more room',
+      'if ignoreErrors is set, turn it off to see the failure; otherwise give the store more room',
   }
 }
 
@@ -120,7 +120,7 @@ const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
     'check user and password of the location',
   ],
   [/NOPERM|permission|EACCES|not writable/i, 'no-access', 'give this user the right to use it'],
-  [/DB index/, 'no-db', 'name a db that the server has, or let it have more: databases'],
+  [/DB index/, 'no-db', 'name an existing db, or configure more on the server: databases'],
   [/ENOTFOUND|EAI_AGAIN/, 'unreachable', 'check the name of the host in the location'],
   [
     /ECONNREFUSED|no connection|no answer|no welcome|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,
@@ -128,7 +128,7 @@ const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
     'start the server, or check the location and the network on the way to it',
   ],
   [/install/, 'missing-package', 'install the package'],
-  [/MISCONF|OOM|READONLY/, 'refused', 'look into the configuration and the memory of the server'],
+  [/MISCONF|OOM|READONLY/, 'refused', 'check the configuration and the memory of the server'],
 ]
 
 /** What a failure means, and what to do about it. */
@@ -136,7 +136,7 @@ export function failureOf(message: string): Finding {
   const [, code, remedy] = REMEDIES.find(([pattern]) => pattern.test(message)) ?? [
     undefined,
     'failed',
-    'see what the server and its log say',
+    'check the messages and the log of the server',
   ]
   return { level: 'wrong', code, sentence: message, remedy }
 }

@@ -55,7 +55,7 @@ export class Session {
   cache(alias: string): Cache {
     if (this.caches.has(alias)) return this.caches.get(alias)
     throw new UsageError(
-      `${this.command}: ${JSON.stringify(alias)} is no alias; the caches are ${this.caches.aliases.map(visibleName).join(', ')}${didYouMean(alias, this.caches.aliases)}`,
+      `${this.command}: ${JSON.stringify(alias)} is not an alias; the caches are ${this.caches.aliases.map(visibleName).join(', ')}${didYouMean(alias, this.caches.aliases)}`,
     )
   }
 
@@ -68,7 +68,7 @@ export class Session {
     const cache = this.cache(alias)
     if (await isOfProcess(cache)) {
       throw new CommandError(
-        `${this.command}: ${alias} (${coreOf(cache).backendName}) keeps its entries in the memory of the application's own process, which this command cannot reach; use the inspector there`,
+        `${this.command}: ${alias} (${coreOf(cache).backendName}) keeps its entries in the memory of the application's own process, which this command cannot reach; use the inspector of the application`,
       )
     }
     return cache

@@ -28,7 +28,7 @@ export function toIntervalMs({ interval, watch = false }: StatsOptions): number 
   const seconds = interval.trim() === '' ? NaN : Number(interval)
   if (!(seconds >= 0.1 && seconds <= 86_400)) {
     throw new UsageError(
-      `stats: --interval ${JSON.stringify(interval)} is no number of seconds from 0.1 to 86400`,
+      `stats: --interval ${JSON.stringify(interval)} is not a number of seconds from 0.1 to 86400`,
     )
   }
   if (!watch) throw new UsageError('stats: --interval has no effect without --watch')
@@ -109,7 +109,9 @@ function toText(aliases: Readonly<Record<string, ServerStats>>): string {
     for (const server of servers)
       rows.push([`  ${server.name}`, versionOf(server), ...cellsOf(server)])
     if (scope === 'process') {
-      notes.push(`${alias}: in the memory of the application's own process, not seen from here`)
+      notes.push(
+        `${alias}: in the memory of the application's process, which this command cannot see`,
+      )
     }
     if (error !== undefined) notes.push(`${alias}: ${error}`)
   }

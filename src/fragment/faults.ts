@@ -107,7 +107,7 @@ export const faults = {
 
   name: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `the fragment name is ${show(value)}; give a text of at least one character`,
+      `the fragment name is ${show(value)}; give a string of at least one character`,
       position,
     ),
 
@@ -119,7 +119,7 @@ export const faults = {
 
   tags: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `tags is, or holds, ${show(value)}; give a text or a list of texts of at least one character`,
+      `tags is, or holds, ${show(value)}; give a string or a list of strings of at least one character`,
       position,
     ),
 
@@ -136,7 +136,7 @@ export const faults = {
     new CacheTagError(`${name} is ${show(value)}; give seconds of at least 0`, position),
 
   version: (value: unknown, position: TagPosition): CacheTagError =>
-    new CacheTagError(`version is ${show(value)}; give a number (or a text)`, position),
+    new CacheTagError(`version is ${show(value)}; give a number (or a string)`, position),
 
   varyOn: (reason: string, position: TagPosition, cause: unknown): CacheTagError =>
     new CacheTagError(reason, position, { cause }),

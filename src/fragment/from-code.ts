@@ -119,13 +119,13 @@ export const FROM_CODE = [
 
 export function checkBody(body: unknown): void {
   if (typeof body === 'function') return
-  throw new TypeError(`body: ${show(body)} is no function; give one that makes the text`)
+  throw new TypeError(`body: ${show(body)} is not a function; give one that makes the text`)
 }
 
 /** A text is a list too, of its characters: that would be another variant. */
 export function checkVaryOn(varyOn: unknown): void {
   if (Array.isArray(varyOn)) return
-  throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
+  throw new TypeError(`varyOn: ${show(varyOn)} is not a list of values; give an array`)
 }
 
 export function checkHoles(holes: HoleRenderer | undefined): void {
@@ -133,12 +133,12 @@ export function checkHoles(holes: HoleRenderer | undefined): void {
   const { has, render } = holes as Partial<HoleRenderer>
   if (typeof has === 'function' && typeof render === 'function') return
   throw new TypeError(
-    `holes: ${show(holes)} cannot render holes; give what the engine's holes(context) gives`,
+    `holes: ${show(holes)} cannot render holes; give the result of the engine's holes(context)`,
   )
 }
 
 export function checkInputs(inputs: unknown): void {
   if (inputs === undefined) return
   if (Array.isArray(inputs) && inputs.every((input) => typeof input === 'string')) return
-  throw new TypeError(`inputs: ${show(inputs)} is no list of names; give an array of texts`)
+  throw new TypeError(`inputs: ${show(inputs)} is not a list of names; give an array of strings`)
 }

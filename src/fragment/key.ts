@@ -39,13 +39,13 @@ export function makeTemplateFragmentKey(
 export function checkName(name: unknown): asserts name is string {
   if (typeof name === 'string' && name !== '' && name.isWellFormed()) return
   throw new TypeError(
-    `name: ${name === '' ? 'the empty text' : show(name)} is no fragment name; give a text of at least one character`,
+    `name: ${name === '' ? 'the empty string' : show(name)} is not a fragment name; give a string of at least one character`,
   )
 }
 
 function textsOf(varyOn: unknown): string[] {
   if (typeof varyOn !== 'string' && !isIterable(varyOn)) {
-    throw new TypeError(`varyOn: ${show(varyOn)} is no list of values; give an array`)
+    throw new TypeError(`varyOn: ${show(varyOn)} is not a list of values; give an array`)
   }
   return Array.from(varyOn, varyOnText)
 }

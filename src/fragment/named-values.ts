@@ -21,13 +21,13 @@ const MARK = ':'
 export const holeFaults = {
   ownName: (name: string, example: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `this nocache block uses ${show(name)}, which is made in its template, and a block sees the context that the page was rendered with and the values that it names; name it: ${example}, or make inside the block what is no data, as a macro or a function`,
+      `this nocache block uses ${show(name)}, which is made in its template, and a block sees the context that the page was rendered with and the values that it names; name it: ${example}, or define what is not data, such as a macro or a function, inside the block`,
       position,
     ),
 
   value: (name: string, reason: string, position: TagPosition, cause: unknown): CacheTagError =>
     new CacheTagError(
-      `the value that nocache names ${show(name)} cannot be kept with the fragment (${reason}); name data, such as an id or a text`,
+      `the value that nocache names ${show(name)} cannot be kept with the fragment (${reason}); name data, such as an id or a string`,
       position,
       { cause },
     ),

@@ -66,7 +66,7 @@ const ADAPTER_OPTIONS = ['strict', 'bubbleTimeout', 'digest', 'personal']
 /** @throws TypeError: they are no options of an adapter's. */
 export function checkAdapterOptions(options: unknown): asserts options is AdapterOptions {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options: ${show(options)} is no object; write { digest: true }`)
+    throw new TypeError(`options: ${show(options)} is not an object; write { digest: true }`)
   }
   for (const [name, value] of Object.entries(options)) {
     if (!ADAPTER_OPTIONS.includes(name)) {
@@ -89,12 +89,12 @@ function checkPersonal(personal: unknown): void {
   if (personal === undefined) return
   if (!Array.isArray(personal)) {
     throw new TypeError(
-      `personal: ${show(personal)} is no list of names; write for example ['user', 'session.cart']`,
+      `personal: ${show(personal)} is not a list of names; write for example ['user', 'session.cart']`,
     )
   }
   for (const path of personal as unknown[]) {
     if (isPersonalPath(path)) continue
-    throw new TypeError(`personal: ${show(path)} is no name such as 'user' or 'session.cart'`)
+    throw new TypeError(`personal: ${show(path)} is not a name such as 'user' or 'session.cart'`)
   }
 }
 

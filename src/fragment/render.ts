@@ -59,7 +59,9 @@ export class FragmentCache<A extends string = string> {
   /** @throws TypeError: `caches` is not a `Caches`, or an option is invalid. */
   constructor(caches: Caches<A>, options: FragmentCacheOptions = {}) {
     if (!isCaches(caches)) {
-      throw new TypeError(`caches: ${show(caches)} is none; give what createCaches returned`)
+      throw new TypeError(
+        `caches: ${show(caches)} is not a set of caches; give the result of createCaches`,
+      )
     }
     checkCodeOptions(options)
     const { compat } = options
@@ -253,7 +255,7 @@ export class FragmentCache<A extends string = string> {
 
   #fragment(options: FragmentOptions): Fragment {
     if (typeof options !== 'object' || (options as unknown) === null) {
-      throw new TypeError(`options: ${show(options)} is no object; write { name: 'sidebar' }`)
+      throw new TypeError(`options: ${show(options)} is not an object; write { name: 'sidebar' }`)
     }
     const { name, varyOn = NONE, template } = options
     checkName(name)

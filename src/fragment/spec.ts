@@ -261,7 +261,7 @@ export class FragmentResolver {
     if (this.#warned.has(name) || this.#warned.size >= MAX_WARNED) return
     this.#warned.add(name)
     process.emitWarning(
-      `fragment ${JSON.stringify(site.fragment)}: a vary-on value is undefined and counts as the empty text; that is how two users come to share a fragment`,
+      `fragment ${JSON.stringify(site.fragment)}: a vary-on value is undefined and counts as the empty string; that is how two users come to share a fragment`,
       { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },
     )
   }

@@ -6,6 +6,6 @@ export function toText(value: unknown, { site }: Fragment): string {
   if (typeof value === 'string') return value
   if (value instanceof String) return value.toString()
   throw new TypeError(
-    `the body of the fragment ${JSON.stringify(site.fragment)} gave ${show(value)} instead of a text`,
+    `the body of the fragment ${JSON.stringify(site.fragment)} gave ${show(value)} instead of a string`,
   )
 }

@@ -131,6 +131,6 @@ export function toAbsoluteUri(url: unknown): string {
     if (uri !== undefined) return uri
   }
   throw new MisuseError(
-    `invalidate: ${show(text)} is no absolute URL; give one such as https://example.com/news`,
+    `invalidate: ${show(text)} is not an absolute URL; give one such as https://example.com/news`,
   )
 }

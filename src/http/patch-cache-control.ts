@@ -74,7 +74,7 @@ function lettersOf(name: string): string {
 export function readDirectives(caller: string, directives: unknown): readonly NewDirective[] {
   if (typeof directives !== 'object' || directives === null || Array.isArray(directives)) {
     throw new MisuseError(
-      `${caller}: ${show(directives)} is no set of directives; give an object such as { private: true, maxAge: 3600 }`,
+      `${caller}: ${show(directives)} is not a set of directives; give an object such as { private: true, maxAge: 3600 }`,
     )
   }
   const read: NewDirective[] = []
@@ -89,7 +89,7 @@ function nameOf(caller: string, option: string): string {
   const name = toDirectiveName(option)
   if (!isToken(name)) {
     throw new MisuseError(
-      `${caller}: ${show(option)} is no name of a directive; use letters, digits and hyphens`,
+      `${caller}: ${show(option)} is not a directive name; use letters, digits and hyphens`,
     )
   }
   const meant = KNOWN_BY_LETTERS.get(lettersOf(name))

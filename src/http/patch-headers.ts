@@ -13,14 +13,14 @@ import { readDirectiveInteger } from './patch-cache-control.js'
 export function readHeaderNames(caller: string, names: unknown): readonly string[] {
   if (!Array.isArray(names)) {
     throw new MisuseError(
-      `${caller}: ${show(names)} is no list of header names; give one such as ['Accept', 'Cookie']`,
+      `${caller}: ${show(names)} is not a list of header names; give one such as ['Accept', 'Cookie']`,
     )
   }
   return names.flatMap((name: unknown) => {
     const members = typeof name === 'string' ? name.split(',').map(trimWhitespace) : []
     if (members.length === 0 || !members.every(isToken)) {
       throw new MisuseError(
-        `${caller}: ${show(name)} is no name of a header; give one such as 'Accept-Language'`,
+        `${caller}: ${show(name)} is not a header name; give one such as 'Accept-Language'`,
       )
     }
     return members
@@ -70,7 +70,7 @@ export function readSecondsToKeep(caller: string, seconds: unknown): number {
   if (seconds === undefined || seconds === null) return DEFAULT_SECONDS
   if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
     throw new MisuseError(
-      `${caller}: seconds: ${show(seconds)} is no number of seconds; give one such as 600, or leave it out`,
+      `${caller}: seconds: ${show(seconds)} is not a number of seconds; give one such as 600, or leave it out`,
     )
   }
   return Math.max(0, seconds)

@@ -83,7 +83,7 @@ const LISTS = ['ignore', 'only']
 export function compileQueryRule(rule: QueryRule): (name: string) => boolean {
   if (typeof rule !== 'object' || (rule as unknown) === null || Array.isArray(rule)) {
     throw new MisuseError(
-      `responseCache: query: ${show(rule)} is no rule; give one such as { ignore: ['utm_*'] }`,
+      `responseCache: query: ${show(rule)} is not a rule; give one such as { ignore: ['utm_*'] }`,
     )
   }
   for (const name of Object.keys(rule)) {
@@ -134,7 +134,7 @@ function compileNames(
   const beginnings: string[] = []
   for (const name of names as readonly unknown[]) {
     if (typeof name !== 'string' || name === '') {
-      refuse(list, name, 'the name of a query parameter; give a text that is not empty')
+      refuse(list, name, 'the name of a query parameter; give a string that is not empty')
     }
     if (!name.isWellFormed())
       refuse(list, name, 'the name of a query parameter; it has half a pair')

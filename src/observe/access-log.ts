@@ -172,7 +172,7 @@ class Writer {
     this.#events = checkEvents(events)
     this.#takesObject = takesObject(logger, options.format)
     if (typeof sample !== 'number' || !(sample >= 0 && sample <= 1)) {
-      throw new TypeError(`logAccess: sample: ${show(sample)} is no number from 0 to 1`)
+      throw new TypeError(`logAccess: sample: ${show(sample)} is not a number from 0 to 1`)
     }
     this.#sample = sample
     this.#gap = this.#nextGap()
@@ -277,7 +277,7 @@ class Writer {
 
   #refresh({ alias, backend, key, error }: RefreshMessage): void {
     if (!this.#caches.owns(alias, backend)) return
-    this.#write('refresh', 'cache refresh failed: the old is served', () => ({
+    this.#write('refresh', 'cache refresh failed: the old value is served', () => ({
       event: 'refresh',
       alias,
       backend,
@@ -387,7 +387,9 @@ function checkLogger(
     (typeof logger !== 'object' && typeof logger !== 'function') ||
     (logger as unknown) === null
   ) {
-    throw new TypeError(`logAccess: logger: ${show(logger)} is no logger; give console or pino()`)
+    throw new TypeError(
+      `logAccess: logger: ${show(logger)} is not a logger; give console or pino()`,
+    )
   }
   const methods = logger as unknown as Readonly<Record<string, unknown>>
   for (const [outcome, level] of Object.entries(levels)) {
@@ -402,7 +404,7 @@ function checkLogger(
 function checkEvents(events: readonly LogEvents[]): readonly LogEvents[] {
   if (!(events instanceof Array)) {
     throw new TypeError(
-      `logAccess: events: ${show(events)} is no list; give some of ${EVENTS.join(', ')}`,
+      `logAccess: events: ${show(events)} is not a list; give some of ${EVENTS.join(', ')}`,
     )
   }
   for (const event of events) {

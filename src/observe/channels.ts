@@ -152,7 +152,7 @@ export function reportRefresh(message: RefreshMessage): void {
   }
   if (!refreshWarning.isDue()) return
   process.emitWarning(
-    `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be made again, and the old is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
+    `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be refreshed, and the old value is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },
   )
 }

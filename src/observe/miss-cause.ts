@@ -45,7 +45,7 @@ export interface Ending {
 
 export const NOT_STORED: MissCause = {
   code: 'not-stored',
-  text: 'It was not stored since this process began.',
+  text: 'It was not stored since this process started.',
 }
 
 export const STORE_FAILED: MissCause = {
@@ -55,12 +55,12 @@ export const STORE_FAILED: MissCause = {
 
 export const EVICTED: MissCause = {
   code: 'evicted',
-  text: 'It should still be there: the store made room for others or was restarted, or another process removed it.',
+  text: 'It should still be there. The store made room or was restarted, or another process removed it.',
 }
 
 export const UNUSABLE: MissCause = {
   code: 'unusable',
-  text: 'What is stored has holes that nothing can fill here.',
+  text: 'The stored page or fragment has holes that nothing can fill here.',
 }
 
 export const OTHER_VERSION: MissCause = {

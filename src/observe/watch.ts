@@ -67,7 +67,7 @@ export class Watched {
   constructor(caller: string, caches: Caches) {
     if (!isCaches(caches)) {
       throw new TypeError(
-        `${caller}: caches: ${show(caches)} is none; give what createCaches returned`,
+        `${caller}: caches: ${show(caches)} is not a set of caches; give the result of createCaches`,
       )
     }
     const backends = new Map<string, Map<string, boolean>>()

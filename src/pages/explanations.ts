@@ -17,231 +17,231 @@ type Told = readonly [sentence: string, remedy: string]
 const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
   // The cache was not asked.
   method: [
-    'Only GET and HEAD are looked up; this was another method.',
-    'Nothing: such a request changes something, and drops the page of its own URL. A page that only reads should be a GET.',
+    'The cache answers only GET and HEAD; this was another method.',
+    'Nothing: such a request changes something, and removes the page of its URL. Use GET for a page that only reads.',
   ],
   'request-body': [
-    'The request had a body, and what a body asks for is no part of the key.',
-    'Send what the view needs in the path or the query.',
+    'The request had a body, and a body is not part of the key.',
+    'Send the data that the handler needs in the path or the query.',
   ],
   upgrade: [
-    'The request asked for another protocol, as a WebSocket does.',
-    'Nothing: such a connection is no page.',
+    'The request asked for another protocol, such as WebSocket.',
+    'Nothing: such a connection has no page.',
   ],
   'uri-unreadable': [
-    'The address could not be told safely: the Host header or the request target is odd.',
-    'Look at what proxy stands in front, and at `trust proxy`; requests of browsers do not have this.',
+    'The address is not reliable: the Host header or the request target is invalid.',
+    'Check the proxy in front of the site, and `trust proxy`. Browsers do not send such requests.',
   ],
   'language-unreadable': [
-    'The option `language` gave something that is no name of a language, or threw.',
-    'Let it give a text such as "en" or "pt-BR" for every request, or undefined.',
+    'The option `language` returned something that is not the name of a language, or threw.',
+    'Let it return a string such as "en" or "pt-BR" for every request, or undefined.',
   ],
   'time-zone-unreadable': [
-    'The option `timeZone` gave something that is no name of a time zone, or threw.',
-    'Let it give a text such as "Europe/Vienna" for every request, or undefined.',
+    'The option `timeZone` returned something that is not the name of a time zone, or threw.',
+    'Let it return a string such as "Europe/Vienna" for every request, or undefined.',
   ],
   'request-no-store': [
     'The request said `Cache-Control: no-store`, and `honorRequestDirectives` is on.',
-    'Nothing, unless clients send it by mistake: then leave `honorRequestDirectives` off.',
+    'Nothing. If clients send it by mistake, turn `honorRequestDirectives` off.',
   ],
   'only-if-cached': [
-    'The request wanted a stored page or none, and there was none: it was answered with 504.',
+    'The request wanted only a stored page, and there was none. It was answered with 504.',
     'Nothing: the client asked for that.',
   ],
   'cache-failed': [
-    'The cache failed or took too long, so the view answered and nothing was stored.',
-    'Look at the outages of this cache; `fragcache check` tells what is wrong with it.',
+    'The cache failed or took too long, so the handler answered and nothing was stored.',
+    'Look at the outages of this cache; `fragcache check` shows what is wrong with it.',
   ],
   // The response may not be kept.
   status: [
-    'The response has a status that is not kept.',
-    'Only 200 is kept by default; the option `statuses` of `responseCache` names others.',
+    'The response has a status that is not stored.',
+    'Only 200 is stored by default. Add others with the option `statuses` of `responseCache`.',
   ],
   'set-cookie': [
-    'The response sets a cookie, and a cookie belongs to one visitor.',
-    'Set cookies where they change and not on every page; with express-session: `saveUninitialized: false`, `resave: false`, `rolling: false`.',
+    'The response sets a cookie, which belongs to one visitor.',
+    'Set cookies only when they change, not on every page. With express-session: `saveUninitialized: false`, `resave: false`, `rolling: false`.',
   ],
   'no-store': [
     'The response says `Cache-Control: no-store`.',
-    'Nothing if that is meant; otherwise look for the middleware that says it of every page.',
+    'Nothing if you want this. Otherwise look for the middleware that says it for every page.',
   ],
   private: [
     'The response says `Cache-Control: private`: it is per-user.',
-    'Nothing if that is meant; otherwise put what is personal in a hole, or load it apart.',
+    'Nothing if you want this. Otherwise put per-user content in a hole, or load it separately.',
   ],
   'no-cache': [
-    'The response says `Cache-Control: no-cache`: it must not be used without asking the view.',
-    'Nothing if that is meant; with `rfc9111: true` such a page is kept and validated each time.',
+    'The response says `Cache-Control: no-cache`: it must not be used without asking the handler.',
+    'Nothing if you want this. With `rfc9111: true` such a page is stored, and validated each time.',
   ],
   'vary-any': [
-    'The response says `Vary: *`: no other request can be answered with it.',
-    'Name the headers that it varies on, or nothing.',
+    'The response says `Vary: *`: it cannot answer another request.',
+    'Name the headers that it varies on, or omit `Vary`.',
   ],
   'vary-unreadable': [
-    'The response has a Vary header that names something which is no header.',
-    'Name headers, separated by commas.',
+    'The response has a `Vary` header with something that is not a header name.',
+    'Write header names, separated by commas.',
   ],
   'content-range': [
-    'The response has a Content-Range: it is a part of something.',
-    'Send the whole with 200; parts are cut from the stored page.',
+    'The response has a `Content-Range`: it is only a part.',
+    'Send the whole with 200. The cache cuts parts from the stored page.',
   ],
   trailers: [
-    'The response has trailers, which are not kept.',
-    'Send what they say as headers, or leave such a view out of the cache.',
+    'The response has trailers, which are not stored.',
+    'Send headers instead, or do not cache this handler.',
   ],
   'transfer-encoding': [
     'The response has a Transfer-Encoding other than chunked.',
-    'Leave the framing to Node.',
+    'Let Node set this header.',
   ],
   'event-stream': [
-    'The response is a stream of events, which has no end.',
-    'Nothing: such a view does not belong in a cache.',
+    'The response is an event stream, which never ends.',
+    'Nothing: an event stream cannot be cached.',
   ],
   personal: [
-    'The request is of a visitor who is signed in, or came with a session, and the page does not say that it is for others too.',
-    'Let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it, or put what is personal in holes.',
+    'The visitor is signed in or has a session, and the page does not say that others may see it.',
+    'Let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it, or put per-user content in holes.',
   ],
   'cookies-read': [
-    'The request has cookies, and something behind the cache read them, so that the page may be that visitor’s.',
+    'The request has cookies, and something behind the cache read them. The page may be per-user.',
     'Put sessions, sign-in and cookie parsers in front of the cache; or let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it.',
   ],
   'freshness-unreadable': [
-    'The response says how long it is fresh in a way that cannot be read.',
+    'The freshness time of the response cannot be parsed.',
     'Correct its Cache-Control or Expires header.',
   ],
   'no-freshness': [
-    'Neither the response nor the cache says how long to keep it.',
-    'Give `seconds` to `responseCache` or `cachePage`, or let the view say `Cache-Control: max-age`.',
+    'Neither the response nor the cache gives a freshness time.',
+    'Set `seconds` of `responseCache` or `cachePage`, or let the handler send `Cache-Control: max-age`.',
   ],
   stale: [
-    'The response was past its time already when it was to be stored.',
-    'Let it say a longer `max-age`; look at its Age and Date headers.',
+    'The response had already expired before it could be stored.',
+    'Send a longer `max-age`, and check the headers `Age` and `Date`.',
   ],
   'zero-seconds': [
-    'The page is to be kept for zero seconds.',
-    'Give a positive number of `seconds`; something in the page may also have had no time left.',
+    'The page would be stored for zero seconds.',
+    'Set `seconds` to a positive number. Perhaps something in the page had no time left.',
   ],
   'content-length': [
-    'The body did not have the length that Content-Length says.',
-    'Correct the header, or leave it to Node; a client that left early has this too.',
+    'The body did not have the length in `Content-Length`.',
+    'Correct the header, or let Node set it. This also happens if a client disconnects early.',
   ],
   'too-large': [
     'The body is larger than the option `maxBodyBytes`.',
-    'Raise `maxBodyBytes` if the cache can take it, or leave such a view out.',
+    'Raise `maxBodyBytes` if the cache can hold it, or do not cache this handler.',
   ],
   head: [
-    'It was a HEAD request, which has no body to keep.',
+    'It was a HEAD request, which has no body to store.',
     'Nothing: HEAD is answered from the page that a GET stored.',
   ],
   range: [
-    'The request asked for a part, and what came may be one.',
-    'Nothing: parts are cut from the page once a request for the whole stored it.',
+    'The request asked for a part, and the response may be one.',
+    'Nothing: when a request for the whole page has stored it, the cache cuts parts from it.',
   ],
   // The response, or the request, changed on the way.
   incomplete: [
-    'The response did not come to its end: its source broke off, or the client left.',
-    'Look for errors of the view; of a client that leaves nobody has to learn.',
+    'The response is incomplete: its source broke off, or the client disconnected.',
+    'Look for errors of the handler. If the client disconnected, nothing is wrong.',
   ],
   'method-changed': [
-    'The method changed between the look-up and the answer.',
+    'The method changed between the look-up and the response.',
     'Put `method-override` in front of the cache.',
   ],
   'no-update-cache': [
-    'There was no page, and nothing stores one: `fetchFromCache` has no `updateCache` in front of it.',
-    'Use `cacheSite`, or put `updateCache` in front of `fetchFromCache`; views can have a `cachePage` of their own.',
+    'There was no page, and nothing stores it: `fetchFromCache` has no `updateCache` in front of it.',
+    'Use `cacheSite`, put `updateCache` in front of `fetchFromCache`, or give the handler its own `cachePage`.',
   ],
   'trust-changed': [
-    'A mounted application has a `trust proxy` of its own, so that the page may name a host that any client can choose.',
-    'Set `trust proxy` on the outermost application alone.',
+    'A mounted application has its own `trust proxy`, so that any client could choose the host in the page.',
+    'Set `trust proxy` only on the outermost application.',
   ],
   'language-changed': [
-    'The language changed between the look-up and the answer.',
-    'Decide on the language between `updateCache` and `fetchFromCache`.',
+    'The language changed between the look-up and the response.',
+    'Set the language between `updateCache` and `fetchFromCache`.',
   ],
   'time-zone-changed': [
-    'The time zone changed between the look-up and the answer.',
-    'Decide on the time zone between `updateCache` and `fetchFromCache`.',
+    'The time zone changed between the look-up and the response.',
+    'Set the time zone between `updateCache` and `fetchFromCache`.',
   ],
   'tags-unreadable': [
-    'The function `tags` of `cachePage` threw, or gave something that is no list of texts.',
-    'Let it give a list of texts; the warning FRAGCACHE_RESPONSE_CACHE has the error.',
+    'The function `tags` of `cachePage` threw, or returned something that is not a list of strings.',
+    'Let it return a list of strings. The warning FRAGCACHE_RESPONSE_CACHE has the error.',
   ],
   'undeclared-read': [
-    'Something of one visitor, as the session or the user, was read in a cached body that does not vary on it.',
-    'Name it in the fragment’s vary-on, move it out of the fragment, or put it in a hole.',
+    'A cached body read per-user data, such as the session or the user, and does not vary on it.',
+    'Add it to the fragment’s vary-on values, move it out of the fragment, or put it in a hole.',
   ],
   holes: [
-    'The page has a hole that cannot be filled for another visitor, or its text was changed after it was rendered.',
-    'Put what changes the HTML after the view behind the cache, and let holes set no headers that tell of the visitor in the page.',
+    'The page has a hole that cannot be filled for other visitors, or its text was changed after it was rendered.',
+    'Put code that changes the HTML in front of the cache, and set no per-user headers in holes.',
   ],
   'stale-inside': [
-    'A fragment in the page was served past its time, and the page is not to keep it alive.',
-    'Nothing: once the fragment is made again, the page is stored.',
+    'A fragment in the page was served stale, so the page was not stored.',
+    'Nothing: when the fragment is rendered again, the page is stored.',
   ],
   // It was to be stored, and was not.
   invalidated: [
-    'The page, or something in it, was invalidated while the view was at it, or may have been.',
-    'Nothing: the next one is stored. If it is always so, something invalidates on every request.',
+    'The page, or something in it, was invalidated while the handler ran, or may have been.',
+    'Nothing: the next one is stored. If this happens every time, something invalidates on every request.',
   ],
   'cache-refused': [
-    'The cache would not take the page: it is too large for the store, or the store is full.',
-    'Look at the limits of the store: Memcached’s items, Redis’ `maxmemory` and its policy.',
+    'The cache did not accept the page: it is too large for the store, or the store is full.',
+    'Check the limits of the store: the item size of Memcached, `maxmemory` and the policy of Redis.',
   ],
   overtaken: [
-    'Another answer for this page was stored while this one was being made.',
-    'Nothing: that one is served. If handlers take longer than `waitSeconds`, make them faster or raise it.',
+    'Another response for this page was stored while this handler ran.',
+    'Nothing: that one is served. If handlers take longer than `waitSeconds`, make them faster or raise `waitSeconds`.',
   ],
   busy: [
-    'Too many responses of this URL are on their way into the cache at once.',
-    'Nothing: one of them is stored. Let the page vary on fewer headers if it stays so.',
+    'Too many responses of this URL are being stored at the same time.',
+    'Nothing: one of them is stored. If this happens often, let the page vary on fewer headers.',
   ],
   // It was answered past its time.
   'max-stale': [
-    'The request took a page past its time, and got one.',
+    'The request accepts a stale page, and got one.',
     'Nothing: the client asked for that.',
   ],
   'stale-while-revalidate': [
-    'The page is past its time: it was served once more, while it is made again behind.',
-    'Nothing: that is what `staleWhileRevalidate` is for.',
+    'The page was stale. It was served once more, while it is rendered again in the background.',
+    'Nothing: `staleWhileRevalidate` is on.',
   ],
   'view-failed': [
-    'The view failed, and an older page stood in for it.',
-    'Look at the errors of the view: `staleIfError` hides them from visitors.',
+    'The handler failed, and an older page was served.',
+    'Look at the errors of the handler: `staleIfError` hides them from visitors.',
   ],
 }
 
 /** By the code of the cause that `Cache-Status` says of a page that was missing and is now stored. */
 const CAUSES: Readonly<Record<MissCode, Told>> = {
   'not-stored': [
-    'The page was not stored since this process began. Now it is.',
+    'The page was not stored since this process started. Now it is.',
     'Nothing: the next request finds it.',
   ],
   expired: [
-    'The page was past its time. Now it is stored again.',
-    'Give it more `seconds`, and invalidate it when what it shows changes.',
+    'The page had expired. Now it is stored again.',
+    'Raise `seconds`, and invalidate the page when its data changes.',
   ],
   dropped: [
-    'The page had a tag that was invalidated since it was stored. Now it is stored again.',
-    'Nothing, unless it happens often: then give the page narrower tags, or look at what invalidates them.',
+    'One of the page’s tags was invalidated. Now the page is stored again.',
+    'Nothing. If it happens often, use narrower tags, or look for the code that invalidates them.',
   ],
   removed: [
-    'The page was removed since it was stored: by its URL, its key, or with the whole cache.',
-    'Nothing, unless it happens often: then look at what removes it.',
+    'The page was removed: by its URL, by its key, or with the whole cache.',
+    'Nothing. If it happens often, look for the code that removes it.',
   ],
   evicted: [
-    'The page should still have been there: the store made room, was restarted, or another process removed it.',
+    'The page should still be there. The store made room or was restarted, or another process removed it.',
     'Give the store more memory, or store fewer variants.',
   ],
   unusable: [
-    'The page that is stored has a hole that nothing can fill here. Now it is stored again.',
-    'Nothing, unless it stays so: then processes have different templates or engines.',
+    'The stored page has a hole that nothing can fill here. Now the page is stored again.',
+    'Nothing. If it happens often, your processes have different templates or engines.',
   ],
   'other-version': [
     'The page is stored under another version or key prefix.',
     'Use the same `version` and `keyPrefix` in all processes.',
   ],
   'other-variant': [
-    'The URL has pages, but none for such request headers, language or time zone.',
+    'The URL has pages, but none for these request headers, language or time zone.',
     'Let the page vary on fewer headers if there are too many variants.',
   ],
   'store-failed': [
@@ -254,18 +254,18 @@ const CAUSES: Readonly<Record<MissCode, Told>> = {
 const OUTCOMES: Readonly<Record<string, Told>> = {
   miss: [
     'The page was not in the cache. Now it is.',
-    'Nothing, unless it stays so: then the page lives too short, has too many variants, or is evicted.',
+    'Nothing. If it happens often, the page has a short timeout or too many variants, or it is evicted.',
   ],
   joined: [
-    'The page was being made for another request, and this one got the same.',
-    'Nothing: that is how a stampede is averted.',
+    'Another request was producing the page, and this one got the same.',
+    'Nothing: this prevents a stampede.',
   ],
 }
 
 const ALL: Readonly<Record<string, Told>> = { ...REASONS, ...CAUSES }
 
 const UNKNOWN: Told = [
-  'The response was not answered from the cache.',
+  'The response did not come from the cache.',
   'See the documentation of the Express adapter.',
 ]
 
@@ -286,7 +286,7 @@ export function explainReason(outcome: string, reason: string | undefined): Expl
   if (told === undefined) return explanation('unknown', UNKNOWN)
   if (status === undefined) return explanation(code, told)
   return explanation(code, [
-    `The view failed with ${status}, and an older page stood in for it.`,
+    `The handler failed with ${status}, and an older page was served.`,
     told[1],
   ])
 }

@@ -143,13 +143,13 @@ describe('cacheEngine', () => {
   it('asks for the folder where Express has several', async () => {
     const render = promisify(cacheEngine(new Eta(), caches))
     const rendered = render(join(views, 'greet.eta'), { settings: { views: [views, '/other'] } })
-    await expect(rendered).rejects.toThrow(/is no folder, and Eta has one; write new Eta/)
+    await expect(rendered).rejects.toThrow(/is not a folder, and Eta has one; write new Eta/)
   })
 
   it.each<[unknown, string]>([
     [new Eta({ plugins: [cachePlugin(caches)] }), 'it has the plugin of cachePlugin already'],
     [undefined, 'install eta'],
-    [Eta, 'is no Eta; write cacheEngine(new Eta('],
+    [Eta, 'is not an Eta; write cacheEngine(new Eta('],
   ])('refuses what it cannot make a view engine of: %#', (eta, message) => {
     expect(() => cacheEngine(eta as never, caches)).toThrow(message)
   })

@@ -52,8 +52,11 @@ describe('a cache tag that is written wrongly', () => {
     ['<% cache 5 a it.x | upper %>x<% endcache %>', /put parentheses/],
     ['<% cache 5, a, %>x<% endcache %>', /nothing between two commas/],
     ['<% cache 5 a (it.x %>x<% endcache %>', /bracket \( is not closed/],
-    ['<% cache 5 a it. %>x<% endcache %>', /"it\." is no JavaScript expression/],
-    ['<% cache 5 a (it.x it.y) %>x<% endcache %>', /"\(it\.x it\.y\)" is no JavaScript expression/],
+    ['<% cache 5 a it. %>x<% endcache %>', /"it\." is not a JavaScript expression/],
+    [
+      '<% cache 5 a (it.x it.y) %>x<% endcache %>',
+      /"\(it\.x it\.y\)" is not a JavaScript expression/,
+    ],
     ['<% cache 5 a %>x', /endcache is missing/],
     ['<% cache 5 a %><% cache 5 b %>x<% endcache %>', /fragment "a".*endcache is missing/],
     ['x<% endcache %>', /has no cache tag before it/],
@@ -194,7 +197,7 @@ describe('a value that a tag cannot use', () => {
     expect(message).toContain('line 3, fragment "a"')
   })
 
-  it('warns once of an undefined vary-on value, and takes it for the empty text', () => {
+  it('warns once of an undefined vary-on value, and takes it for the empty string', () => {
     const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
     const eta = etaOver()
     const template = '<% cache 5 undefined-once it.nope %><%= it.x %><% endcache %>'

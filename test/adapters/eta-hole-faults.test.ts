@@ -132,13 +132,13 @@ describe('a nocache block that could not be rendered on a hit is refused when co
     [
       'break',
       `<% for (const x of it.xs) { %><% nocache %><% break %><% endnocache %><% } %>`,
-      /no JavaScript that can be run by itself on a hit \(Illegal break/,
+      /cannot run on its own on a hit \(Illegal break/,
     ],
     ['return', `<% nocache %><% if (it.x) return %><% endnocache %>`, /there is a return/],
     [
       'yield',
       `<% function* g() { %><% nocache %><% yield 1 %><% endnocache %><% } %>`,
-      /no JavaScript that can be run by itself/,
+      /the content of nocache cannot run on its own/,
     ],
     [
       'a bracket that is closed outside',
@@ -162,7 +162,7 @@ describe('a nocache block that could not be rendered on a hit is refused when co
       /"a" is given twice|the keyword "a"/,
     ],
     ['a name without a value', `<% nocache a= %>a<% endnocache %>`, /a/],
-    ['no expression', `<% nocache a=(1+) %>a<% endnocache %>`, /no JavaScript expression/],
+    ['no expression', `<% nocache a=(1+) %>a<% endnocache %>`, /is not a JavaScript expression/],
     ['arguments of the end', `<% nocache %>a<% endnocache x %>`, /leave out "x"/],
     ['no end', `\n<% nocache %>a`, /the endnocache is missing/],
     ['no beginning', `a<% endnocache %>`, /no nocache tag before it/],

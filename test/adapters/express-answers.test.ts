@@ -363,7 +363,7 @@ describe.each(oneExpress)('in $version', ({ express }) => {
       },
     )
 
-    it('a view in the place of a request: cachePage is no decorator', () => {
+    it('a view in the place of a request: cachePage is not a decorator', () => {
       const pages = responseCache(createCaches({ default: new LocMemCache() }))
       const decorate = pages.cachePage(60) as unknown as (view: () => void) => unknown
       expect(() => decorate(() => undefined)).toThrow(TypeError)
@@ -385,7 +385,7 @@ describe.each(oneExpress)('in $version', ({ express }) => {
 
     it('a cache in the place of caches', () => {
       expect(() => responseCache(new LocMemCache() as unknown as Caches)).toThrow(
-        /^responseCache: .* are no caches; give what createCaches returned$/,
+        /^responseCache: .* are not caches; give the result of createCaches$/,
       )
     })
   })

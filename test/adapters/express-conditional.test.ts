@@ -562,7 +562,7 @@ describe.each(expressVersions)('$version', ({ express }) => {
       expect(headers['last-modified']).toBe(new Date(T).toUTCString())
     })
 
-    it.each([[undefined], [null]])('%s is no validator', async (none) => {
+    it.each([[undefined], [null]])('%s is not a validator', async (none) => {
       const { site, runs } = await conditionSite({ etag: () => none, lastModified: () => none })
       const { status, headers } = await site.get('/', { headers: { 'If-None-Match': '""' } })
       expect(status).toBe(200)
@@ -693,11 +693,11 @@ describe.each(expressVersions)('$version', ({ express }) => {
 
 describe('misuse', () => {
   it.each<[unknown, RegExp]>([
-    [undefined, /condition: undefined are no options/],
-    [() => 'a', /condition: a function are no options/],
+    [undefined, /condition: undefined are not options/],
+    [() => 'a', /condition: a function are not options/],
     [{}, /condition: give at least one/],
-    [{ etag: 'a' }, /condition: etag: "a" is no function; give/],
-    [{ lastModified: new Date() }, /condition: lastModified: an object .* is no function/],
+    [{ etag: 'a' }, /condition: etag: "a" is not a function; give/],
+    [{ lastModified: new Date() }, /condition: lastModified: an object .* is not a function/],
     [{ eTag: () => 'a' }, /condition: unknown option "eTag"; known options are etag, lastModified/],
   ])('condition(%o) is refused', (options, message) => {
     const make = () => condition(options as ConditionOptions)
@@ -706,7 +706,7 @@ describe('misuse', () => {
   })
 
   it('etag and lastModified want a function', () => {
-    expect(() => etag('a' as never)).toThrow(/etag: the argument: "a" is no function/)
+    expect(() => etag('a' as never)).toThrow(/etag: the argument: "a" is not a function/)
     expect(() => lastModified({} as never)).toThrow(/lastModified: the argument: an object/)
   })
 

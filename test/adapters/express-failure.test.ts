@@ -86,7 +86,7 @@ describe.each(expressVersions)('a page on $version is served', ({ express }) => 
     expect((await site.get('/p')).text).toBe('run 1')
   })
 
-  it('though the cache refuses the key, and that is said once', async () => {
+  it('though the cache refuses the key, and that is reported once', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     onTestFinished(() => void warn.mockRestore())
     const cache = new BrokenCache()

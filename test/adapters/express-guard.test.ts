@@ -252,11 +252,11 @@ describe.each(oneExpress)('guard(req) in $version', ({ express }) => {
   it('says what is wrong with what it is given', async () => {
     await guarded(async (req) => {
       const give = (options: unknown) => () => guard(req, options as GuardOptions)
-      expect(() => guard(7 as unknown as Request)).toThrow('guard: 7 is no request')
-      expect(give(null)).toThrow('guard: null are no options')
+      expect(() => guard(7 as unknown as Request)).toThrow('guard: 7 is not a request')
+      expect(give(null)).toThrow('guard: null are not options')
       expect(give({ input: [] })).toThrow('unknown option "input"')
       expect(give({ inputs: 'cart' })).toThrow('inputs: "cart" is neither')
-      expect(give({ inputs: [7] })).toThrow("inputs: 7 is no path such as 'session.cart'")
+      expect(give({ inputs: [7] })).toThrow("inputs: 7 is not a path such as 'session.cart'")
       expect(give({ inputs: { cart: 'session..cart' } })).toThrow('inputs: cart: "session..cart"')
     })
   })

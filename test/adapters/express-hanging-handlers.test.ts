@@ -170,7 +170,7 @@ describe.each(kinds)('a handler that never answers, behind $name', ({ name, open
   })
 })
 
-it('refuses what is no limit', () => {
+it('refuses what is not a limit', () => {
   const caches = createCaches({ default: new LocMemCache() })
   expect(() => responseCache(caches, { producerTimeoutMs: 0 })).toThrow(
     /^responseCache: producerTimeoutMs: 0 is not a number of milliseconds above 0/,

@@ -64,13 +64,13 @@ it('every case of a decorator is tried', () => {
   expect(decorators.filter((one) => !tried.has(one))).toEqual([])
 })
 
-it.each(refused)('$id: what is no response is refused', ({ id, input, result }) => {
+it.each(refused)('$id: what is not a response is refused', ({ id, input, result }) => {
   expect(result === null || alsoRefused.has(id)).toBe(true)
   const middlewares = input.decorators_outermost_first.map(toMiddleware)
   for (const res of [{}, 'a response', undefined]) {
     for (const middleware of middlewares) {
       const call = () => void middleware({} as Request, res as Response, () => undefined)
-      expect(call).toThrow(/is no response/)
+      expect(call).toThrow(/is not a response/)
       expect(call).toThrow(TypeError)
     }
   }
@@ -316,7 +316,7 @@ describe('misuse', () => {
     expect(given(neverCache)).toThrow('app.use(neverCache())')
     expect(given(varyOnCookie)).toThrow('app.use(varyOnCookie())')
     expect(given(conditionalGet)).toThrow('app.use(conditionalGet())')
-    expect(given(varyOnHeaders)).toThrow(/varyOnHeaders: an object .* is no name/)
+    expect(given(varyOnHeaders)).toThrow(/varyOnHeaders: an object .* is not a header name/)
     expect(given(cacheControl)).toThrow(/cacheControl: socket: an object/)
   })
 
@@ -325,7 +325,7 @@ describe('misuse', () => {
     expect(() => cacheControl({ max_age: 'soon' })).toThrow(/cacheControl: maxAge: "soon"/)
     expect(() => cacheControl({ maxage: 5 })).toThrow(/write maxAge/)
     expect(() => varyOnHeaders()).toThrow(/no header is named/)
-    expect(() => varyOnHeaders('a\r\nb')).toThrow(/is no name of a header/)
+    expect(() => varyOnHeaders('a\r\nb')).toThrow(/is not a header name/)
   })
 
   it('the middlewares have names', () => {

@@ -272,7 +272,7 @@ describe.each(oneExpress)('what holes give in $version', ({ express }) => {
       expect(outcomes).toEqual(['miss', 'hit'])
     })
 
-    it('is no matter for headers from before it was there, or with the same value', async () => {
+    it('is not a matter for headers from before it was there, or with the same value', async () => {
       const { site, outcomes } = await holedSite({
         view: (_req, res, next) => {
           res.set('X-Before', 'here')
@@ -290,7 +290,7 @@ describe.each(oneExpress)('what holes give in $version', ({ express }) => {
       expect(outcomes).toEqual(['miss', 'hit'])
     })
 
-    it('is no matter for what a layer adds where res.render sends it', async () => {
+    it('is not a matter for what a layer adds where res.render sends it', async () => {
       const { site, outcomes } = await holedSite({
         inside: (_req, res, next) => {
           onHeaders(res, () => {

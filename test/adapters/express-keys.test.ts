@@ -204,12 +204,12 @@ describe.each(oneExpress)('$version', ({ express }) => {
   })
 
   it.each<[unknown, RegExp]>([
-    [null, /invalidate: null are no options/],
+    [null, /invalidate: null are not options/],
     [{ headers: {} }, /invalidate: unknown option "?headers"?; known options are vary/],
     [{ vary: 'de' }, /invalidate: vary: .* is not an object such as/],
     [{ vary: ['de'] }, /invalidate: vary: .* is not an object such as/],
-    [{ vary: { a: 1 } }, /invalidate: vary: a: 1 is not a text/],
-    [{ vary: {}, language: 7 }, /invalidate: language: 7 is not a text/],
+    [{ vary: { a: 1 } }, /invalidate: vary: a: 1 is not a string/],
+    [{ vary: {}, language: 7 }, /invalidate: language: 7 is not a string/],
   ])('invalidate refuses the options %j', async (options, message) => {
     const { pages } = await open((_req, res) => res.end())
     await expect(pages.invalidate('http://a.test/p', options as InvalidateOptions)).rejects.toThrow(

@@ -390,7 +390,7 @@ describe.each(expressVersions)('a listener in front of $version', ({ express }) 
   it.each([undefined, null, {}, () => undefined, 'app'])('refuses %s', (app) => {
     const pages = responseCache(createCaches({ default: new LocMemCache() }))
     expect(() => pages.listener(app as Express)).toThrow(
-      /listener: .* is no Express application; give what express\(\) made/,
+      /listener: .* is not an Express application; give the result of express\(\)/,
     )
   })
 })

@@ -218,7 +218,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
   })
 
   it.each<[string, (env: nunjucks.Environment, source: string) => Render]>([
-    ['a text', (env, source) => (variables, done) => env.renderString(source, variables, done)],
+    ['a string', (env, source) => (variables, done) => env.renderString(source, variables, done)],
     [
       'a text, at once',
       (env, source) => (variables, done) => done(null, env.renderString(source, variables)),
@@ -272,7 +272,7 @@ describe.each(oneExpress)('the option personal of pages of $version', ({ express
     }
   })
 
-  it('refuses what is no list of names', () => {
+  it('refuses what is not a list of names', () => {
     const caches = createCaches({ default: new LocMemCache() })
     for (const personal of ['user', [''], [5]]) {
       expect(() => responseCache(caches, { personal } as never)).toThrow(/^responseCache: personal/)

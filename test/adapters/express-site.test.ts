@@ -579,7 +579,7 @@ describe('invalidate', () => {
   })
 
   it.each([
-    ['a text', (origin: string) => `${origin}/p?q=1`],
+    ['a string', (origin: string) => `${origin}/p?q=1`],
     ['a fragment, which no client sends', (origin: string) => `${origin}/p?q=1#top`],
     ['a URL object', (origin: string) => new URL('/p?q=1', origin)],
     ['a scheme in capitals', (origin: string) => `${origin.replace('http', 'HTTP')}/p?q=1`],
@@ -611,7 +611,7 @@ describe('invalidate', () => {
     async (url) => {
       const pages = responseCache(newCaches())
       await expect(pages.invalidate(url as string)).rejects.toThrow(
-        /^invalidate: .* is no absolute URL; give one such as/,
+        /^invalidate: .* is not an absolute URL; give one such as/,
       )
     },
   )
@@ -744,7 +744,7 @@ describe('what is refused when it is set up', () => {
     [{ seconds: '60' }, 'responseCache: seconds: "60" is not a finite number or null'],
     [{ seconds: NaN }, 'responseCache: seconds: NaN is not'],
     [{ seconds: true }, 'responseCache: seconds: true is not'],
-    [{ keyPrefix: 7 }, 'responseCache: keyPrefix: 7 is not a text'],
+    [{ keyPrefix: 7 }, 'responseCache: keyPrefix: 7 is not a string'],
     [{ language: 'de' }, 'responseCache: language: "de" is not a function such as'],
     [{ timeZone: 'UTC' }, 'responseCache: timeZone: "UTC" is not a function such as'],
     [{ isPersonal: true }, 'responseCache: isPersonal: true is not a function such as'],
@@ -753,7 +753,7 @@ describe('what is refused when it is set up', () => {
     [{ excludeHeaders: 'x' }, 'responseCache: excludeHeaders: "x" is not a list such as'],
     [{ excludeHeaders: ['a b'] }, 'responseCache: excludeHeaders: "a b" is not the name of'],
     [{ cacheStatus: 1 }, 'responseCache: cacheStatus: 1 is not true or false'],
-    [null, 'responseCache: null are no options; give an object'],
+    [null, 'responseCache: null are not options; give an object'],
   ])('responseCache with %j', (options, message) => {
     const make = () =>
       responseCache<string>(newCaches(), options as unknown as ResponseCacheOptions)
@@ -769,8 +769,8 @@ describe('what is refused when it is set up', () => {
       [60, { alias: 'other' }],
       'cachePage: unknown option "alias"; known options are cache, keyPref',
     ],
-    [[60, { keyPrefix: null }], 'cachePage: keyPrefix: null is not a text'],
-    [[60, 'other'], 'cachePage: "other" are no options'],
+    [[60, { keyPrefix: null }], 'cachePage: keyPrefix: null is not a string'],
+    [[60, 'other'], 'cachePage: "other" are not options'],
   ])('cachePage with %j', (args, message) => {
     const pages = responseCache(newCaches())
     const make = () => pages.cachePage(...(args as [number]))
@@ -788,9 +788,9 @@ describe('what is refused when it is set up', () => {
     expect(() => responseCache(createCaches({ other: new LocMemCache() }))).toThrow('"default"')
   })
 
-  it('something that is no set of caches', () => {
+  it('something that is not a set of caches', () => {
     expect(() => responseCache(undefined as never)).toThrow(
-      /^responseCache: undefined are no caches/,
+      /^responseCache: undefined are not caches/,
     )
   })
 })

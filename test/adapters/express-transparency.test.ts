@@ -38,7 +38,7 @@ describe.each(expressVersions)('in $version', (version) => {
   const sent =
     (headers: Record<string, string>): View =>
     (_req, res) =>
-      res.set(headers).send('a text')
+      res.set(headers).send('a string')
 
   /** What Express, or a middleware inside the cache, compares with what the client has. */
   const views: Readonly<Record<string, Setup>> = {

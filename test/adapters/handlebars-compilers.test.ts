@@ -400,7 +400,7 @@ describe('what else compiles', () => {
       expect(rendersOf(templates)).toEqual(expected)
     })
 
-    it('what is no tree is refused with the words of Handlebars', () => {
+    it('what is not a tree is refused with the words of Handlebars', () => {
       const messageOf = (environment: Environment, tree: unknown) => {
         try {
           toTree(environment, tree as Tree, {})
@@ -425,7 +425,7 @@ describe('what else compiles', () => {
   })
 })
 
-it('a name is no tag once its helper is unregistered', () => {
+it('a name is not a tag once its helper is unregistered', () => {
   const environment = withTag()
   environment.unregisterHelper('cache')
   environment.unregisterHelper('nocache')

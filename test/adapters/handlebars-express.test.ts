@@ -224,9 +224,9 @@ describe('cacheEngine', () => {
   it.each<[unknown, string]>([
     [engineOf(), 'does not tell which Handlebars it renders by; write create instead of engine'],
     [Handlebars, 'is Handlebars itself'],
-    [undefined, 'engine: undefined is no view engine; give what create'],
-    ['hbs', 'engine: "hbs" is no view engine'],
-  ])('refuses what is no view engine: %#', (engine, message) => {
+    [undefined, 'engine: undefined is not a view engine; give the result of create'],
+    ['hbs', 'engine: "hbs" is not a view engine'],
+  ])('refuses what is not a view engine: %#', (engine, message) => {
     expect(() => cacheEngine(engine as never, caches)).toThrow(message)
   })
 })

@@ -235,7 +235,7 @@ describe('the indentation of a partial', () => {
     })
   })
 
-  it('is no part of what is stored', async () => {
+  it('is not a part of what is stored', async () => {
     const page = setUp('async')
     page.handlebars.registerPartial('p', '{{#cache 60 "n"}}\nl1\nl2\n{{/cache}}\n')
     await page.render('{{> p}}\n    {{> p}}\n')

@@ -41,7 +41,7 @@ describe('the helper cacheTags', () => {
   ])('refuses %s, naming the value and the line', async (tags) => {
     const { tagsOf } = setUp()
     await expect(tagsOf(tags, { empty: '', row: { id: 7 }, nil: null })).rejects.toThrow(
-      /^cache tag \(line 1\): cacheTags: .* cannot be part of a tag; give texts and numbers/,
+      /^cache tag \(line 1\): cacheTags: .* cannot be part of a tag; give strings and numbers/,
     )
   })
 

@@ -371,7 +371,7 @@ describe('registering', () => {
 
   it.each([{}, 'handlebars', { default: Handlebars }])('refuses %o', (wrong) => {
     expect(() => registerCache(wrong as typeof Handlebars, caches())).toThrow(
-      /handlebars: .* is no Handlebars instance; give what import Handlebars from/,
+      /handlebars: .* is not a Handlebars instance; give the default export of the package handlebars/,
     )
   })
 
@@ -379,7 +379,7 @@ describe('registering', () => {
     expect(() => registerCache(missing as never, caches())).toThrow(/npm install handlebars/)
   })
 
-  it('refuses what are no caches before it changes anything', () => {
+  it('refuses what are not caches before it changes anything', () => {
     const handlebars = Handlebars.create()
     const { parse } = handlebars
     expect(() => registerCache(handlebars, {} as never)).toThrow(/caches: /)
@@ -439,7 +439,7 @@ describe('renderAsync', () => {
   it('rejects a template that gives no text', async () => {
     const { renderAsync } = setUp('async')
     await expect(renderAsync((() => 5) as unknown as () => string)).rejects.toThrow(
-      /template: it gave 5 instead of a text/,
+      /template: it gave 5 instead of a string/,
     )
   })
 })

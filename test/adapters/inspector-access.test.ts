@@ -43,24 +43,24 @@ describe('starting the inspector', () => {
 
   it.each([
     [{ authorise: () => true }, 'unknown option "authorise"; known options are authorize,'],
-    [{ authorize: true }, 'authorize: true is no function'],
+    [{ authorize: true }, 'authorize: true is not a function'],
     [{ pages: {} }, 'pages: an object ([object Object]) cannot invalidate'],
-    [{ user: 'me' }, 'user: "me" is no function'],
-    [{ maxFeeds: 0 }, 'maxFeeds: 0 is no positive whole number'],
-    [null, 'null are no options'],
+    [{ user: 'me' }, 'user: "me" is not a function'],
+    [{ maxFeeds: 0 }, 'maxFeeds: 0 is not a positive whole number'],
+    [null, 'null are not options'],
   ])('refuses %j', (options, message) => {
     expect(() => inspector(newCaches(), options as InspectorOptions)).toThrow(message)
   })
 
   it('tells nothing of a secret that is too short', () => {
     expect(() => inspector(newCaches(), { secret: 'hunter2' })).toThrow(
-      'inspector: secret: give a text of at least 32 characters',
+      'inspector: secret: give a string of at least 32 characters',
     )
   })
 
   it('refuses what is no set of caches', () => {
     expect(() => inspector(new LocMemCache() as never)).toThrow(
-      /is no Caches; give what createCaches returned/,
+      /is not a set of caches; give the result of createCaches/,
     )
   })
 
@@ -135,8 +135,12 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
       },
       'authorize threw RangeError: no session, ',
     ],
-    ['gives what is only truthy', () => 1, 'authorize gave 1, not true, '],
-    ['promises what is only truthy', async () => 'root', 'authorize gave a text, not true, '],
+    ['gives what is only truthy', () => 1, 'authorize gave 1 instead of true, '],
+    [
+      'promises what is only truthy',
+      async () => 'root',
+      'authorize gave a string instead of true, ',
+    ],
   ])('is nobody where authorize %s, and that is said once', async (_, authorize, message) => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     onTestFinished(() => warn.mockRestore())
@@ -412,7 +416,7 @@ describe('in front of it', () => {
     const answer = await inspected.act('delete', { alias: 'default', key: 'one' })
     expect([answer.status, JSON.parse(answer.text)]).toEqual([
       200,
-      { ok: true, sentence: '"one" is deleted from "default".' },
+      { ok: true, sentence: '"one" was deleted from "default".' },
     ])
   })
 })

@@ -32,7 +32,7 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     const answer = await inspected.act('delete', { alias: 'default', key: 'one' })
     expect([answer.status, answer.text]).toEqual([
       200,
-      '{"ok":true,"sentence":"\\"one\\" is deleted from \\"default\\"."}',
+      '{"ok":true,"sentence":"\\"one\\" was deleted from \\"default\\"."}',
     ])
     expect(await caches.default.get('one')).toBeUndefined()
     expect(await caches.default.get('one', { version: 2 })).toBe(2)
@@ -171,7 +171,10 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     })
     expect((await inspected.site.get('/news')).text).toBe('2')
     const wrong = await inspected.act('invalidate', { url: '/news' })
-    expect([wrong.status, wrong.text]).toEqual([400, expect.stringContaining('no absolute URL')])
+    expect([wrong.status, wrong.text]).toEqual([
+      400,
+      expect.stringContaining('is not an absolute URL'),
+    ])
 
     const without = await open()
     expect((await without.overview()).canInvalidateUrls).toBe(false)
@@ -204,10 +207,10 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
   })
 
   it.each([
-    ['delete', {}, 'alias: give a text'],
-    ['delete', { alias: 'default' }, 'key: give a text'],
-    ['delete', { alias: 'default', key: '' }, 'key: give a text'],
-    ['delete', { alias: 'default', key: 1 }, 'key: give a text'],
+    ['delete', {}, 'alias: give a string'],
+    ['delete', { alias: 'default' }, 'key: give a string'],
+    ['delete', { alias: 'default', key: '' }, 'key: give a string'],
+    ['delete', { alias: 'default', key: 1 }, 'key: give a string'],
     ['delete', { alias: 'nope', key: 'a' }, 'there is no cache "nope"; the caches are "default"'],
     ['delete', { alias: '__proto__', key: 'a' }, 'there is no cache "__proto__"'],
     ['delete', { alias: 'default', key: 'a', version: {} }, 'version: give a whole number'],
@@ -218,19 +221,19 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     ['delete', { alias: 'default', key: '\ud800' }, 'lone surrogate'],
     ['invalidate', {}, 'exactly one of fragment, tag and url'],
     ['invalidate', { fragment: 'a', tag: 'b' }, 'exactly one of fragment, tag and url'],
-    ['invalidate', { fragment: '' }, 'fragment: give a text'],
+    ['invalidate', { fragment: '' }, 'fragment: give a string'],
     ['invalidate', { fragment: 'a', using: 'nope' }, 'using: there is no cache "nope"'],
     ['invalidate', { fragment: 'a', soft: 'yes' }, 'soft: give true or false'],
     ['invalidate', { fragment: 'a', dryRun: 1 }, 'dryRun: give true or false'],
     ['invalidate', { tag: 'a', using: 'default' }, 'leave using out'],
-    ['invalidate', { tag: '\ud800' }, 'is no tag'],
+    ['invalidate', { tag: '\ud800' }, 'is not a tag'],
     ['invalidate', { url: 'http://a.test/', soft: true }, 'leave soft out'],
     ['clear', { alias: '*' }, 'there is no cache "*"'],
-    ['clear', {}, 'alias: give a text'],
+    ['clear', {}, 'alias: give a string'],
     ['reset', { all: true }, 'Unknown property "all"; there are none'],
-    ['reset', [], 'no JSON object'],
-    ['reset', 'x', 'no JSON object'],
-    ['reset', null, 'no JSON object'],
+    ['reset', [], 'not a JSON object'],
+    ['reset', 'x', 'not a JSON object'],
+    ['reset', null, 'not a JSON object'],
   ])('%s with %j is a fault of the request', async (name, body, message) => {
     const inspected = await open({ pages: { invalidate: () => Promise.resolve() } })
     const told = audits()
@@ -446,13 +449,13 @@ describe('a body', () => {
   })
 
   it.each(['{', 'alias=default', '{"alias":"default"}}', '\u0000'])(
-    'that is no JSON is refused: %j',
+    'that is not JSON is refused: %j',
     async (body) => {
       const inspected = await Inspected.open()
       const answer = await inspected.post('clear', body)
       expect([answer.status, JSON.parse(answer.text)]).toEqual([
         400,
-        { error: 'The body is no JSON.' },
+        { error: 'The body is not JSON.' },
       ])
     },
   )

@@ -12,7 +12,7 @@ const hole = { e: 'nunjucks', t: 'menu.njk', h: 'h1' }
 
 describe('a preview', () => {
   it.each<[string, unknown, string, string]>([
-    ['a text', 'hello', 'text', 'hello'],
+    ['a string', 'hello', 'text', 'hello'],
     ['a number', 5, 'json', '5'],
     ['nothing', null, 'json', 'null'],
     ['a large number', 12n, 'json', '12n'],
@@ -183,10 +183,10 @@ async function newCache(kind: string): Promise<Cache | undefined> {
 describe('a question for an entry', () => {
   it.each([
     ['', 'alias: there is no cache ""'],
-    ['alias=default', 'key: give a text'],
+    ['alias=default', 'key: give a string'],
     ['alias=nope&key=a', 'alias: there is no cache "nope"'],
     ['alias=__proto__&key=a', 'alias: there is no cache "__proto__"'],
-    ['alias=default&key=', 'key: give a text'],
+    ['alias=default&key=', 'key: give a string'],
   ])('%j is a fault of the request', async (query, message) => {
     const inspected = await Inspected.open()
     const answer = await inspected.get(`/api/entry?${query}`)

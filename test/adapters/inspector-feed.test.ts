@@ -172,7 +172,7 @@ describe.each(oneExpress)('the feed, on $version', ({ express }) => {
     expect(await listener.event(({ kind }) => kind === 'response')).toMatchObject({
       title: `GET ${inspected.site.origin}/`,
       outcome: 'bypass',
-      detail: 'The response sets a cookie, and a cookie belongs to one visitor.',
+      detail: 'The response sets a cookie, which belongs to one visitor.',
       href: 'help#set-cookie',
     })
     expect(await listener.event(({ kind }) => kind === 'audit')).toMatchObject({

@@ -286,7 +286,7 @@ describe('a risk', () => {
       isOneOfMany: false,
     })
     expect(risk?.sentence).toBe(
-      'Never stored in 30 requests, 25 of them because: The response sets a cookie, and a cookie belongs to one visitor.',
+      'Never stored in 30 requests, 25 of them because: The response sets a cookie, which belongs to one visitor.',
     )
     expect(risk?.href).toBe('help#set-cookie')
   })

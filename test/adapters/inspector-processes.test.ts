@@ -68,6 +68,6 @@ describe('figures of several processes', () => {
     expect(await inspected.json('/api/processes')).toEqual({ rows: [] })
     const caches = createCaches({ default: new LocMemCache() })
     expect(() => inspector(caches, { processes: 'default' })).toThrow(/of this process alone/)
-    expect(() => inspector(caches, { processes: 'nowhere' })).toThrow(/is no alias/)
+    expect(() => inspector(caches, { processes: 'nowhere' })).toThrow(/is not an alias/)
   })
 })

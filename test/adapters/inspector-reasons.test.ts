@@ -50,7 +50,7 @@ describe('why a response was not answered from the cache', () => {
 
   it('is told of what the code does not name too', () => {
     expect(explainReason('bypass', 'constructor').code).toBe('unknown')
-    expect(explainReason('bypass', 'something-new').sentence).toMatch(/not answered from the cache/)
+    expect(explainReason('bypass', 'something-new').sentence).toMatch(/did not come from the cache/)
     expect(explainReason('miss', undefined).sentence).toMatch(/Now it is/)
     expect(explainReason('stale', 'view-failed-502').sentence).toContain('502')
   })
@@ -116,14 +116,14 @@ describe('the help', () => {
         'miss',
         undefined,
         'help#not-stored',
-        'It was not stored since this process began.',
+        'It was not stored since this process started.',
       ],
       [
         'GET /cookie default',
         'bypass',
         'set-cookie',
         'help#set-cookie',
-        'The response sets a cookie, and a cookie belongs to one visitor.',
+        'The response sets a cookie, which belongs to one visitor.',
       ],
     ])
     const { text } = await inspected.get('/help')

@@ -452,20 +452,20 @@ describe('wrong options', () => {
 
   it.each([
     [{ registry: register }, 'prometheusMetrics: unknown option "registry"; known are register'],
-    [{ register: {} }, 'register: an object ([object Object]) is no Registry of prom-client'],
-    [{ register: null }, 'register: null is no Registry'],
+    [{ register: {} }, 'register: an object ([object Object]) is not a Registry of prom-client'],
+    [{ register: null }, 'register: null is not a Registry'],
     [{ prefix: '9' }, 'prefix: "9" cannot begin the name of a metric'],
-    [{ maxNames: 0 }, 'maxNames: 0 is no whole number of 1 or more'],
-    [{ buckets: [] }, 'is no ascending list of seconds above 0'],
-    [{ buckets: [0, 1] }, 'buckets: [0, 1] is no ascending list of seconds above 0'],
-    [{ buckets: [2, 1] }, 'buckets: [2, 1] is no ascending list'],
+    [{ maxNames: 0 }, 'maxNames: 0 is not a whole number of 1 or more'],
+    [{ buckets: [] }, 'is not an ascending list of seconds above 0'],
+    [{ buckets: [0, 1] }, 'buckets: [0, 1] is not an ascending list of seconds above 0'],
+    [{ buckets: [2, 1] }, 'buckets: [2, 1] is not an ascending list'],
   ])('%j are refused', (options, message) => {
     expect(() => prometheusMetrics(caches, options as PrometheusOptions)).toThrow(message)
   })
 
-  it('as is what is no set of caches', () => {
+  it('as is what is not a set of caches', () => {
     expect(() => prometheusMetrics(new LocMemCache() as never, { register })).toThrow(
-      'prometheusMetrics: caches: an object ([object Object]) is none; give what createCaches returned',
+      'prometheusMetrics: caches: an object ([object Object]) is not a set of caches; give the result of createCaches',
     )
   })
 

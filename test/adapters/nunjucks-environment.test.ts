@@ -56,10 +56,10 @@ describe('registerCache', () => {
     )
   })
 
-  it('refuses what is no environment, naming what to give', () => {
+  it('refuses what is not an environment, naming what to give', () => {
     for (const wrong of [nunjucks, {}, 'env', 7, () => 1]) {
       expect(() => registerCache(wrong as never, local())).toThrow(
-        /^env: .* is no Nunjucks environment; give what nunjucks\.configure/,
+        /^env: .* is not a Nunjucks environment; give the result of nunjucks\.configure/,
       )
     }
     for (const nothing of [undefined, null]) {
@@ -67,9 +67,9 @@ describe('registerCache', () => {
     }
   })
 
-  it('refuses what are no caches, and leaves the environment alone', () => {
+  it('refuses what are not caches, and leaves the environment alone', () => {
     const env = new nunjucks.Environment(null)
-    expect(() => registerCache(env, {} as never)).toThrow(/^caches: .* is none/)
+    expect(() => registerCache(env, {} as never)).toThrow(/^caches: .* is not a set of caches/)
     expect(() => env.renderString('{% cache 60 n %}x{% endcache %}', {})).toThrow(
       /unknown block tag: cache/,
     )

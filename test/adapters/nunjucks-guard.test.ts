@@ -163,7 +163,7 @@ describe('options', () => {
     )
 
   it.each<[options: unknown, says: RegExp]>([
-    [null, /options: null is no object/],
+    [null, /options: null is not an object/],
     [{ strict: 1 }, /strict: 1 is neither true nor false/],
     [{ digest: 'yes' }, /digest: "yes" is neither true nor false/],
     [{ bubbleTimeout: null }, /bubbleTimeout: null is neither true nor false/],

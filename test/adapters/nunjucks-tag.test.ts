@@ -154,7 +154,7 @@ describe('arguments', () => {
     ])
   })
 
-  it('that are undefined count as the empty text, with one warning', async () => {
+  it('that are undefined count as the empty string, with one warning', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
     expect(await keyOf('9 undefined_once nobody')).toBe(
       makeTemplateFragmentKey('undefined_once', ['']),

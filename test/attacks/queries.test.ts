@@ -46,7 +46,7 @@ describeAttacks(
   'queries that are left out of keys',
   [
     ...places.map(([place, read]): Attack => ({
-      name: `a parameter that is no part of the key and comes into the page through ${place}`,
+      name: `a parameter that is not a part of the key and comes into the page through ${place}`,
       about: 'what the key ignores, the view must not see',
       options: { query: { ignore: ['utm_*'] } },
       view: (req, res) => res.end(JSON.stringify(read(req))),

@@ -7,7 +7,7 @@ import { expressVersions, session, Site } from '../support/express.js'
 describe.each(expressVersions)('sessions around the cache on $version', ({ express }) => {
   afterEach(() => void vi.useRealTimers())
 
-  it('a cookie that a session sends along is no business of later caches', async () => {
+  it('a cookie that a session sends along is not a business of later caches', async () => {
     const app = express()
     const pages = responseCache(createCaches({ default: new LocMemCache() }))
     const options = { secret: 's', resave: false, rolling: true, saveUninitialized: true }

@@ -101,7 +101,7 @@ describe('createCacheTable', () => {
     expect(await cache.get('k')).toBe('v')
   })
 
-  it('takes several caches at once, and what createCaches gave, one table each', async () => {
+  it('takes several caches at once, and the result of createCaches, one table each', async () => {
     const [one, two] = [new Database(':memory:'), new Database(':memory:')]
     const caches = createCaches({
       default: new DatabaseCache({ location: 'a', database: one }),
@@ -247,20 +247,20 @@ describe('fragcache createcachetable', () => {
     const { config, file } = configure('both', `export default { a: cache('a'), b: cache('b') }`)
     expect(await run('--config', config)).toEqual({
       code: 0,
-      out: 'a is made\nb is made',
+      out: 'a was created\nb was created',
       error: '',
     })
     expect(tablesOf(new Database(file))).toEqual(['a', 'b'])
     expect(await run('--config', config)).toEqual({
       code: 0,
-      out: 'a is there\nb is there',
+      out: 'a exists\nb exists',
       error: '',
     })
   })
 
   it('takes an export named caches too', async () => {
     const { config } = configure('named', `export const caches = [cache('a')]`)
-    expect(await run('--config', config)).toMatchObject({ code: 0, out: 'a is made' })
+    expect(await run('--config', config)).toMatchObject({ code: 0, out: 'a was created' })
   })
 
   it('prints the SQL with --dry-run, which can be run as it is', async () => {
@@ -273,7 +273,7 @@ describe('fragcache createcachetable', () => {
     expect(tablesOf(database)).toEqual(['a'])
     expect(await run('--config', config, '--dry-run')).toMatchObject({
       code: 0,
-      out: '-- a is there',
+      out: '-- a exists',
     })
   })
 

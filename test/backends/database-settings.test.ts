@@ -98,15 +98,15 @@ describe('the database', () => {
 
   it.each([
     [undefined, 'it is missing'],
-    [null, 'null is no database'],
-    ['postgres://x', '"postgres://x" is no database'],
-    [{}, 'is no database that is known'],
-    [new Map(), 'is no database that is known'],
-    [{ query }, 'is no database that is known'],
+    [null, 'null is not a known database'],
+    ['postgres://x', '"postgres://x" is not a known database'],
+    [{}, 'is not a known database'],
+    [new Map(), 'is not a known database'],
+    [{ query }, 'is not a known database'],
     [{ dialect: 'oracle', query }, 'database.dialect: "oracle" is not supported'],
     [createKnex({ client: 'mssql' }), 'knex\'s client "mssql" is not supported'],
     [{ read: { dialect: 'mysql', query } }, 'database.write: it is missing'],
-    [{ write: { dialect: 'mysql', query }, read: 5 }, 'database.read: 5 is no database'],
+    [{ write: { dialect: 'mysql', query }, read: 5 }, 'database.read: 5 is not a known database'],
     [{ write: { dialect: 'mysql', query }, replica: {} }, 'unknown name "replica"'],
     [
       { write: { dialect: 'mysql', query }, read: { dialect: 'sqlite', query } },

@@ -347,7 +347,7 @@ describe('a location that is deleted while the cache runs', () => {
     ['invalidateTags', (cache) => cache.invalidateTags(['t']), undefined],
   ]
 
-  it.each(calls)('is no obstacle to %s', async (_, call, answer) => {
+  it.each(calls)('is not an obstacle to %s', async (_, call, answer) => {
     const cache = open()
     await cache.setMany({ a: 1, b: 2 })
     await rm(location, { recursive: true })

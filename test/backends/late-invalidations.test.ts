@@ -220,7 +220,7 @@ describe('invalidations that wait for the store', () => {
     expect(connections).toBe(before)
   })
 
-  it('refuse what is no flag, and an option of servers at a cache that is none', async () => {
+  it('refuse what is not a flag, and an option of servers at a cache that is none', async () => {
     const cache = new LocMemCache()
     await expect(cache.invalidateTags(['t'], { later: 1 as never })).rejects.toThrow(
       'later: 1 is neither true nor false',

@@ -27,7 +27,7 @@ describe('LocMemCache and its location', () => {
 
   it.each([1, null, ['a', 'b'], {}])('refuses the location %j by name', (location) => {
     expect(() => new LocMemCache({ location: location as never })).toThrow(
-      /^LocMemCache: location: .* no name; give a text/,
+      /^LocMemCache: location: .* is not a name; give a string/,
     )
   })
 

@@ -295,10 +295,10 @@ describe('an answer that cannot be one', () => {
     ['without the value that was asked for', ['get'], 'HD O0 f0\r\n'],
     ['without carriage return', ['get'], 'EN O0\n'],
     ['with a value longer than announced', ['get'], 'VA 1 O0 f0\r\nab\r\n'],
-    ['with a length that is no number', ['get'], 'VA x O0 f0\r\n'],
+    ['with a length that is not a number', ['get'], 'VA x O0 f0\r\n'],
     ['with a length beyond every limit', ['get'], 'VA 9999999999 O0 f0\r\n'],
     ['with flags that are no number', ['get'], 'VA 1 O0 fx\r\na\r\n'],
-    ['with a sum that is no number', ['count'], 'VA 3 O0\r\nabc\r\n'],
+    ['with a sum that is not a number', ['count'], 'VA 3 O0\r\nabc\r\n'],
     ['that says we spoke wrongly', ['get'], 'CLIENT_ERROR bad command line format\r\n'],
     ['that says nothing', ['get'], 'ERROR\r\n'],
   ] as const)('%s ends the connection', (_, kinds, bytes) => {

@@ -51,16 +51,16 @@ describe('the location of a MemcachedCache', () => {
   it.each([
     ['missing', undefined, 'it is missing'],
     ['an empty list', [], 'it is missing'],
-    ['empty', '', '"" is no address'],
-    ['a number', 11211, '11211 is no address'],
-    ['without a host', ':11211', '":11211" is no address'],
-    ['of a port that is none', 'a:70000', '"a:70000" is no address'],
-    ['of port 0', 'a:0', '"a:0" is no address'],
+    ['empty', '', '"" is not a server address'],
+    ['a number', 11211, '11211 is not a server address'],
+    ['without a host', ':11211', '":11211" is not a server address'],
+    ['of a port that is none', 'a:70000', '"a:70000" is not a server address'],
+    ['of port 0', 'a:0', '"a:0" is not a server address'],
     ['a path without unix:', '/run/memcached.sock', 'give "host:port" or "unix:/path"'],
-    ['a relative path', 'unix:run/memcached.sock', 'is no address'],
-    ['a URL', 'memcached://a:1', 'is no address'],
+    ['a relative path', 'unix:run/memcached.sock', 'is not a server address'],
+    ['a URL', 'memcached://a:1', 'is not a server address'],
     ['one server twice', 'a:1,b:1,a:1', '"a:1" is named twice'],
-    ['with an empty part', 'a:1,,b:1', '"" is no address'],
+    ['with an empty part', 'a:1,,b:1', '"" is not a server address'],
   ])('is refused if it is %s', (_, location, message) => {
     const make = () => new MemcachedCache({ location: location as string })
     expect(make).toThrow(expect.objectContaining({ code: 'FRAGCACHE_INVALID_BACKEND' }) as Error)
@@ -78,7 +78,11 @@ describe('the options of a MemcachedCache', () => {
     ['weights of 0', { weights: [0] }, 'options.weights'],
     ['a username alone', { username: 'shop' }, 'options.password: it is missing'],
     ['a password alone', { password: 'x' }, 'options.username: it is missing'],
-    ['an empty password', { username: 'shop', password: '' }, 'options.password: it is no text'],
+    [
+      'an empty password',
+      { username: 'shop', password: '' },
+      'options.password: it is not a string',
+    ],
     ['an unknown protocol', { protocol: 'udp' }, 'options.protocol: "udp" is none of'],
     [
       'SASL over text',

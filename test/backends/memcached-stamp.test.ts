@@ -268,7 +268,7 @@ describe('numbers as the server counts them', () => {
     expect(String(fromCounter(Buffer.from('12')))).toBe('12')
   })
 
-  it('beyond 2^53 stay as they are, and what is no number, too', () => {
+  it('beyond 2^53 stay as they are, and what is not a number, too', () => {
     for (const text of ['9007199254740993', '9223372036854775808', '', '-3', '1 2', 'abc ']) {
       expect(String(fromCounter(Buffer.from(text)))).toBe(text)
     }

@@ -145,14 +145,18 @@ describe.skipIf(!isThere)('a bus over a Cluster', () => {
 describe('settings of a bus', () => {
   const wrong: [string, object, RegExp][] = [
     ['no location', {}, /location: it is missing/],
-    ['a text', 'redis://h' as unknown as object, /are no settings; give an object/],
+    ['a string', 'redis://h' as unknown as object, /are not settings; give an object/],
     ['an unknown setting', { location: 'redis://h', chanel: 'x' }, /unknown setting "chanel"/],
     [
       'an option of caches',
       { location: 'redis://h', options: { timeLimitMs: 5 } },
       /options\.timeLimitMs: it belongs to a RedisCache/,
     ],
-    ['an empty channel', { location: 'redis://h', channel: '' }, /channel: "" is no name/],
+    [
+      'an empty channel',
+      { location: 'redis://h', channel: '' },
+      /channel: "" is not a channel name/,
+    ],
   ]
   it.each(wrong)('refuse %s', (_, settings, message) => {
     expect(() => new RedisBus(settings)).toThrow(InvalidCacheBackendError)

@@ -126,7 +126,7 @@ it.each([
   ],
 ])('a client that is %s is refused with what fits', (_, client) => {
   expect(() => new RedisCache({ client } as never)).toThrow(
-    /client: .* is no client that is known; give a Redis or a Cluster of ioredis, what createClient/,
+    /client: .* is not a known client; give a Redis or a Cluster of ioredis, the result of createClient/,
   )
 })
 

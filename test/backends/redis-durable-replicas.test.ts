@@ -94,7 +94,7 @@ describe('the setting durableInvalidations', () => {
   const location = 'redis://127.0.0.1:1'
 
   it.each([
-    [true, /durableInvalidations: true is no object/],
+    [true, /durableInvalidations: true is not an object/],
     [{ waitReplicas: 1 }, /durableInvalidations\.timeoutMs: null/],
     [{ waitReplicas: 0, timeoutMs: 10 }, /durableInvalidations\.waitReplicas: 0/],
     [{ waitReplicas: 1.5, timeoutMs: 10 }, /durableInvalidations\.waitReplicas: 1\.5/],

@@ -24,9 +24,9 @@ interface Deviation {
 const typeError = { raises: 'TypeError' }
 
 const deviations: Readonly<Record<string, Deviation>> = {
-  be066: { why: 'the error for a delta that is no whole number', steps: { 1: typeError } },
-  be068: { why: 'the error for what is no number', steps: { 1: typeError, 4: typeError } },
-  be069: { why: 'the error for what is no number', steps: { 1: typeError, 4: typeError } },
+  be066: { why: 'the error for a delta that is not a whole number', steps: { 1: typeError } },
+  be068: { why: 'the error for what is not a number', steps: { 1: typeError, 4: typeError } },
+  be069: { why: 'the error for what is not a number', steps: { 1: typeError, 4: typeError } },
   be080: { why: '`incrVersion` keeps the time left', steps: { 2: { value: 1000 } } },
   be104: { why: 'timeouts that are no numbers', refused: /timeout: "abc"/ },
   be106: { why: 'deadlines are exact to the millisecond', steps: { 2: { value: 1.5 } } },

@@ -162,7 +162,7 @@ describe.skipIf(!isThere)('a Redis that is killed and comes back from a snapshot
     expect(codes().filter((code) => code === 'FRAGCACHE_NO_REMOVAL')).toHaveLength(1)
   })
 
-  it('is not told from another where INFO is forbidden, which is said once', async () => {
+  it('is not told from another where INFO is forbidden, which is reported once', async () => {
     await control.acl('SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-info')
     const location = server.url.replace('//', '//app:pw@')
     const cache = open({ location, options: { enableReadyCheck: false } })

@@ -287,7 +287,7 @@ describe.skipIf(!isThere)('RedisCache', () => {
       expect(inspect(error, { depth: 10 })).not.toContain('very secret')
     })
 
-    it('because the user may not, that is said, and is no outage', async () => {
+    it('because the user may not, that is said, and is not an outage', async () => {
       await control.call('ACL', 'SETUSER', 'reader', 'on', '>pw', '~*', '+@all', '-@write')
       const cache = open({ location: `redis://reader:pw@127.0.0.1:${server.port}` })
       for (let i = 0; i < 5; i++) {

@@ -527,12 +527,12 @@ describe('settings', () => {
   })
 
   const wrong: [string, unknown, RegExp][] = [
-    ['nothing', undefined, /no settings; give/],
-    ['no local', { remote }, /local: undefined is no local memory/],
-    ['another kind of local', { local: remote, remote }, /local: .* is no local memory/],
-    ['no remote', { local }, /remote: undefined is no shared cache/],
-    ['one cache as both', { local, remote: local }, /remote: .* is no shared cache/],
-    ['a bus that cannot publish', { local, remote, bus: {} }, /bus: .* is no bus/],
+    ['nothing', undefined, /are not settings; give/],
+    ['no local', { remote }, /local: undefined is not a local memory/],
+    ['another kind of local', { local: remote, remote }, /local: .* is not a local memory/],
+    ['no remote', { local }, /remote: undefined is not a shared cache/],
+    ['one cache as both', { local, remote: local }, /remote: .* is not a shared cache/],
+    ['a bus that cannot publish', { local, remote, bus: {} }, /bus: .* is not a bus/],
     ['a localTimeout of 0', { local, remote, localTimeout: 0 }, /localTimeout: 0 is not a number/],
     ['a key prefix', { local, remote, keyPrefix: 'x' }, /keyPrefix and keyFunction are those of/],
     ['a key function', { local, remote, keyFunction: () => 'k' }, /those of remote/],

@@ -102,7 +102,9 @@ describe('fragcache check', () => {
     const before = await check(code)
     expect(before.exit).toBe(1)
     expect(before.codesOf('default')).toEqual(['no-table'])
-    expect((await run(['createcachetable', '--config', before.config])).out).toBe('entries is made')
+    expect((await run(['createcachetable', '--config', before.config])).out).toBe(
+      'entries was created',
+    )
     const after = await check(code)
     expect(after.exit).toBe(0)
     expect(after.codesOf('default')).toEqual(['machine-only', 'default-limit'])

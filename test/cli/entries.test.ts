@@ -87,11 +87,11 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     expect((await over('explain', 'default', 'old')).out).toMatch(
       /It expired less than a second ago/,
     )
-    expect((await over('explain', 'default', 'nothing')).out).toMatch(/the store keeps no trace/i)
+    expect((await over('explain', 'default', 'nothing')).out).toMatch(/the store keeps no reason/i)
     await cache.set('versioned', 1, { version: 2 })
     const elsewhere = (await over('explain', 'default', 'versioned')).out
     expect(elsewhere).toMatch(
-      store === 'Memcached' ? /keeps no trace/ : /stored under another version: 2/,
+      store === 'Memcached' ? /keeps no reason/ : /stored under another version: 2/,
     )
   })
 
@@ -136,7 +136,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     })
   })
 
-  it('get --json tells bytes as base64, and what is no JSON as text', async () => {
+  it('get --json tells bytes as base64, and what is not a JSON as text', async () => {
     await cache.set('bytes', Buffer.from([0, 255]))
     expect((await overJson('get', 'default', 'bytes')).json).toMatchObject({ valueBase64: 'AP8=' })
     await cache.set('map', new Map([['a', 1n]]))
@@ -153,12 +153,12 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     expect((await over('get', 'default', 'k', '--key-version', '3')).code).toBe(1)
   })
 
-  it('get does not show what is past its time', async () => {
+  it('get does not show what is expired', async () => {
     await cache.set('stale', 'old', { timeout: 100, staleIfError: 100 })
     await cache.expire('stale')
     const { code, out, error } = await over('get', 'default', 'stale')
     expect({ code, out }).toEqual({ code: 1, out: '' })
-    expect(error).toContain('past its time')
+    expect(error).toContain('expired')
     expect((await overJson('get', 'default', 'stale')).json).toMatchObject({
       found: false,
       isStale: true,
@@ -205,7 +205,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     await cache.set('k', 1)
     expect(await over('delete', 'default', 'k')).toEqual({
       code: 0,
-      out: '"k" is deleted from default',
+      out: '"k" was deleted from default',
       error: '',
     })
     expect(await cache.has('k')).toBe(false)
@@ -224,7 +224,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     await cache.setMany({ a: 1, b: 2 })
     expect(await over('clear', 'default')).toEqual({
       code: 0,
-      out: 'default is cleared',
+      out: 'default was cleared',
       error: '',
     })
     expect((await cache.getMany(['a', 'b'])).size).toBe(0)
@@ -237,7 +237,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const { code, out, error } = await over('invalidate', '--tag', 'country:de')
     expect({ code, out }).toEqual({
       code: 0,
-      out: 'tag "country:de" in default: what was stored with it is invalidated',
+      out: 'tag "country:de" in default: every entry with it is invalidated',
     })
     expect(error).toMatch(/not reached.*: local$/)
     expect(await cache.has('k')).toBe(false)
@@ -261,7 +261,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     await render('b')
     const { code, json, error } = await overJson('invalidate', '--fragment', 'menu')
     expect(code).toBe(0)
-    expect(error).toMatch(/not reached.*: local; what contains the fragment may stay there$/)
+    expect(error).toMatch(/not reached.*: local; entries that contain the fragment may stay there$/)
     expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false, counters: 1 })
     for (const name of ['a', 'b']) {
       expect(await cache.has(fragments.makeKey('menu', [name]))).toBe(false)
@@ -273,14 +273,14 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const tag = await over('invalidate', '--tag', none, '--using', 'default')
     expect(tag).toEqual({
       code: 0,
-      out: `tag "${none}" in default: nothing that is there was stored with it`,
+      out: `tag "${none}" in default: no existing entry was stored with it`,
       error: '',
     })
     const other = await overJson('invalidate', '--tag', `${none}-2`, '--using', 'default')
     expect(other).toMatchObject({ code: 0, json: { counters: 0 } })
     const fragment = await over('invalidate', '--fragment', none)
     expect(fragment.out).toBe(
-      `fragment "${none}" in default: nothing that is there was stored under that name`,
+      `fragment "${none}" in default: no existing entry was stored under that name`,
     )
   })
 
@@ -311,7 +311,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     })
     const { out } = await over('invalidate', '--tag', 'dry', '--soft', '--dry-run')
     expect(out).toBe(
-      `tag "dry": would be stale: ${lists ? '2 entries' : 'entries of which the store cannot tell the number'} in default`,
+      `tag "dry": would be stale: ${lists ? '2 entries' : 'a number of entries that the store cannot count'} in default`,
     )
     expect([...(await cache.getMany(['k', 'other'])).values()]).toEqual([1, 2])
     expect(await fragments.render(body, () => 'made again')).toBe('made')
@@ -331,7 +331,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
         const { code, out, error } = await over(command, 'default')
         expect({ code, out }).toEqual({ code: 1, out: '' })
         expect(error).toBe(
-          `fragcache: ${command}: default (MemcachedCache) cannot tell which entries it keeps; ask for one by its key with fragcache get, and for figures with fragcache stats`,
+          `fragcache: ${command}: default (MemcachedCache) cannot list its entries; use fragcache get for one key, and fragcache stats for figures`,
         )
       }
       return

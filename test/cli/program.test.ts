@@ -43,7 +43,7 @@ describe('fragcache --help', () => {
     expect({ code, error }).toEqual({ code: 0, error: '' })
     expect(out).toContain(`Usage: fragcache ${command}`)
     expect(out).toMatch(/Examples:\n {2}fragcache /)
-    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 called wrongly.')
+    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 wrong usage.')
     expect(out).toContain('--json')
     for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
     expect((await run(['help', command])).out).toBe(out)
@@ -55,11 +55,11 @@ describe('fragcache, called wrongly', () => {
   const config = configure(folder, 'export default createCaches({ default: new DummyCache() })')
 
   it.each([
-    [['key', ''], 'the empty text is no fragment name'],
+    [['key', ''], 'the empty string is not a fragment name'],
     [['get'], 'get: ALIAS is missing'],
     [['get', 'default', '--config', config], 'get: KEY is missing'],
     [['get', 'default', 'k', 'more', '--config', config], 'get: too many arguments'],
-    [['get', 'nope', 'k', '--config', config], '"nope" is no alias; the caches are default'],
+    [['get', 'nope', 'k', '--config', config], '"nope" is not an alias; the caches are default'],
     [['get', 'default', 'k', '--key-version', '', '--config', config], '--key-version is empty'],
     [['clear', '--config', config], 'clear: ALIAS is missing'],
     [['clear', 'default', '--forse', '--config', config], "unknown option '--forse'"],
@@ -74,18 +74,21 @@ describe('fragcache, called wrongly', () => {
     [['check', '--config', 'none.mjs'], 'check: there is no file /'],
     [
       ['list', 'default', '--limit', 'x', '--config', config],
-      '--limit "x" is no number of entries',
+      '--limit "x" is not a number of entries',
     ],
-    [['list', 'nope', '--config', config], '"nope" is no alias'],
+    [['list', 'nope', '--config', config], '"nope" is not an alias'],
     [['stats', '--interval', '5', '--config', config], 'no effect without --watch'],
-    [['stats', '--watch', '--interval', '0', '--config', config], 'no number of seconds'],
-    [['invalidate', '--config', config], 'say what: --fragment NAME'],
-    [['invalidate', '--tag', 'a', '--url', 'https://a.b/', '--config', config], 'one at a time'],
+    [['stats', '--watch', '--interval', '0', '--config', config], 'is not a number of seconds'],
+    [['invalidate', '--config', config], 'give --fragment NAME'],
+    [
+      ['invalidate', '--tag', 'a', '--url', 'https://a.b/', '--config', config],
+      '--tag and --url are given; give only one',
+    ],
     [['invalidate', '--tag', '', '--config', config], '--tag is empty'],
-    [['invalidate', '--url', '/relative', '--config', config], 'is no whole URL'],
+    [['invalidate', '--url', '/relative', '--config', config], 'is not an absolute URL'],
     [['invalidate', '--url', 'https://a.b/', '--soft', '--config', config], '--soft has no effect'],
     [['invalidate', '--url', 'https://a.b/', '--using', 'x', '--config', config], '--using has no'],
-    [['invalidate', '--tag', 'a', '--using', 'nope', '--config', config], '"nope" is no alias'],
+    [['invalidate', '--tag', 'a', '--using', 'nope', '--config', config], '"nope" is not an alias'],
   ])('%j answers 2 and says why', async (args, message) => {
     const { code, out, error } = await run(args)
     expect({ code, out }).toEqual({ code: 2, out: '' })
@@ -98,7 +101,7 @@ describe('fragcache, called wrongly', () => {
     [['-c', config, 'clear', 'default']],
     [[`--config=${config}`, 'clear', 'default']],
   ])('takes the configuration in front of the command too: %j', async (args) => {
-    expect(await run(args)).toMatchObject({ code: 0, out: 'default is cleared' })
+    expect(await run(args)).toMatchObject({ code: 0, out: 'default was cleared' })
   })
 
   it('takes a value behind an equals sign, and short options in one', async () => {
@@ -117,7 +120,7 @@ describe('fragcache, called wrongly', () => {
   })
 
   it('suggests what may have been meant', async () => {
-    expect((await run(['stat'])).error).toContain('"stat" is no command; did you mean "stats"?')
+    expect((await run(['stat'])).error).toContain('"stat" is not a command; did you mean "stats"?')
     expect((await run(['help', 'stat'])).error).toContain('did you mean "stats"?')
     expect((await run(['--verison'])).error).toContain('did you mean "--version"?')
   })
@@ -225,7 +228,7 @@ describe('fragcache stats', () => {
     const { out } = await run(['stats', '--config', config])
     expect(out.split('\n')[0]).toMatch(/^CACHE +BACKEND +ENTRIES +SIZE +LIMIT +HITS/)
     expect(out).toMatch(/^default +FileBased +1 +2\.\d kB +70 /m)
-    expect(out).toContain("local: in the memory of the application's own process")
+    expect(out).toContain("local: in the memory of the application's process")
     for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
   })
 
@@ -308,7 +311,7 @@ describe('the program', () => {
     expect(await start('clear', 'default').ended).toEqual({
       code: 0,
       signal: null,
-      out: 'default is cleared\n',
+      out: 'default was cleared\n',
       error: '',
     })
     expect(await start('get', 'default', 'none', '--json').ended).toMatchObject({ code: 1 })
@@ -345,7 +348,7 @@ describe('the program', () => {
       out,
     } = await start('clear', 'default', '--config', 'typed.ts').ended
     expect([error, exitCode]).toEqual(['', 0])
-    expect(out).toBe('default is cleared\n')
+    expect(out).toBe('default was cleared\n')
   })
 
   it.each([

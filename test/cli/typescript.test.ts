@@ -36,7 +36,7 @@ function clear(app: string, files: Readonly<Record<string, string>>): Promise<Ou
   return run(process.execPath, [join(bundle.folder, 'src/cli.js'), 'clear', 'default'], app)
 }
 
-const done: Outcome = { code: 0, out: 'default is cleared', error: '' }
+const done: Outcome = { code: 0, out: 'default was cleared', error: '' }
 
 const TYPES = `const alias: string = 'default'
 export default createCaches({ [alias]: new DummyCache() })`

@@ -156,7 +156,7 @@ export function testHoleRule(syntax: HoleSyntax): void {
         .catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'FRAGCACHE_TAG', line: 2, fragment: 'a' })
       expect(String(error)).toContain('the value that nocache names "id" cannot be kept')
-      expect(String(error)).toContain('name data, such as an id or a text')
+      expect(String(error)).toContain('name data, such as an id or a string')
     })
 
     it.each<[what: string, value: unknown, shown: string]>([

@@ -164,7 +164,7 @@ describe('what is logged', () => {
     vi.setSystemTime(Date.now() + 2000)
     await caches.default.getOrSet('a', () => Promise.reject(new Error('no\ndatabase')), options)
     expect(logger.lines).toEqual([
-      'warn cache refresh failed: the old is served alias=default backend=LocMemCache key=a error={"name":"Error","message":"no\\ndatabase"}',
+      'warn cache refresh failed: the old value is served alias=default backend=LocMemCache key=a error={"name":"Error","message":"no\\ndatabase"}',
     ])
   })
 
@@ -404,22 +404,22 @@ describe('wrong options', () => {
 
   it.each([
     [{ loger: console }, 'logAccess: unknown option "loger"; known are logger, level, sample'],
-    [{ logger: 'console' }, 'logger: "console" is no logger; give console or pino()'],
+    [{ logger: 'console' }, 'logger: "console" is not a logger; give console or pino()'],
     [{ logger: {} }, 'level: the logger has no method "info", the level of "hit"'],
     [{ level: 'loud' }, 'level: the logger has no method "loud"'],
     [{ level: { hits: 'info' } }, 'logAccess: level: unknown option "hits"; known are hit'],
     [{ level: { hit: true } }, 'level: hit: true is neither the name of a level nor false'],
-    [{ sample: 2 }, 'sample: 2 is no number from 0 to 1'],
-    [{ sample: NaN }, 'sample: NaN is no number from 0 to 1'],
+    [{ sample: 2 }, 'sample: 2 is not a number from 0 to 1'],
+    [{ sample: NaN }, 'sample: NaN is not a number from 0 to 1'],
     [{ keys: 'some' }, 'keys: "some" is unknown'],
     [{ events: ['hits'] }, 'events: "hits" is unknown; known are operations'],
-    [{ events: 'operations' }, 'events: "operations" is no list'],
+    [{ events: 'operations' }, 'events: "operations" is not a list'],
     [{ format: 'json' }, 'format: "json" is neither "object" nor "text"'],
   ])('%j are refused', (options, message) => {
     expect(() => logAccess(caches, options as AccessLogOptions)).toThrow(message)
   })
 
-  it('as is what is no set of caches', () => {
+  it('as is what is not a set of caches', () => {
     expect(() => logAccess({} as Caches)).toThrow('logAccess: caches: an object')
   })
 })

@@ -81,11 +81,11 @@ describe('createCaches', () => {
   })
 
   it.each([null, undefined, {}, 'redis://localhost', 7, LocMemCache, { get: () => 1 }])(
-    'refuses %s, which is no cache, naming its alias',
+    'refuses %s, which is not a cache, naming its alias',
     (wrong) => {
       const make = () => createCaches({ default: new DummyCache(), wrong: wrong as never })
       expect(make).toThrow(InvalidCacheBackendError)
-      expect(make).toThrow(/createCaches: wrong: .* is no cache; give an instance/)
+      expect(make).toThrow(/createCaches: wrong: .* is not a cache; give an instance/)
     },
   )
 
@@ -102,8 +102,8 @@ describe('createCaches', () => {
     )
   })
 
-  it.each([null, undefined, 'abc', 7])('refuses %s, which is no set of caches', (wrong) => {
-    expect(() => createCaches(wrong as never)).toThrow(/is no set of caches; give an object/)
+  it.each([null, undefined, 'abc', 7])('refuses %s, which is not a set of caches', (wrong) => {
+    expect(() => createCaches(wrong as never)).toThrow(/is not a set of caches; give an object/)
   })
 
   it('does not let an alias be given another cache', () => {

@@ -127,7 +127,7 @@ describe('what others wrote', () => {
   })
 
   it.each<Method>(hasZstd ? [DEFLATE, ZSTD] : [DEFLATE])(
-    'is no bomb: method %i',
+    'is not a bomb: method %i',
     async (method) => {
       const bomb = compressSync(method, Buffer.alloc(20_000_000))
       for (const says of [1000, 100_000, 2 ** 31, 0]) {

@@ -82,9 +82,9 @@ it('pages.explain says which pages a URL has', async () => {
   expect(pages.explain(`${site.origin}/products/99`).entries).toBe(0)
 })
 
-it('refuses what is no tag, name or URL', async () => {
+it('refuses what is not a tag, name or URL', async () => {
   const { caches, fragments, pages } = await shop()
-  expect(() => caches.explainTags('products' as never)).toThrow(/give an array of texts/)
+  expect(() => caches.explainTags('products' as never)).toThrow(/give an array of strings/)
   expect(() => fragments.explain('')).toThrow(TypeError)
   expect(() => pages.explain('/products/1')).toThrow(/URL/)
 })

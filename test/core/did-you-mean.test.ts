@@ -141,7 +141,7 @@ describe('what is asked of a name that nobody knows', () => {
       expect(message).toBe('')
       return
     }
-    expect(message).toMatch(/unknown|is no alias/)
+    expect(message).toMatch(/unknown|is not an alias/)
     const asked = /; did you mean "([^"]*)"(?:, in seconds)?\?$/.exec(message)?.[1]
     expect(asked).toBe(meant)
   })

@@ -189,13 +189,13 @@ const tests: Readonly<Record<string, () => Promise<void> | void>> = {
   'Keys that are no text': () =>
     inBoth(async (cache) => {
       for (const key of [7, true, null, undefined, {}]) {
-        await expect(cache.set(key as never, 1)).rejects.toThrow(/^key: .*no key/)
+        await expect(cache.set(key as never, 1)).rejects.toThrow(/^key: .*is not a key/)
       }
     }),
 
   'The empty key': () =>
     inBoth(async (cache) => {
-      await expect(cache.set('', 1)).rejects.toThrow(/^key: the empty text/)
+      await expect(cache.set('', 1)).rejects.toThrow(/^key: the empty string/)
     }),
 
   'Length of a key': async () => {

@@ -159,7 +159,7 @@ describe('a failed refresh', () => {
     for (let i = 0; i < 3; i++) await cache.getOrSet('k', failing, { staleIfError: 60 })
     expect(warn).toHaveBeenCalledOnce()
     expect(warn.mock.calls[0]).toMatchObject([
-      /"k" could not be made again, and the old is served: Error: boom/,
+      /"k" could not be refreshed, and the old value is served: Error: boom/,
       { code: 'FRAGCACHE_REFRESH_FAILED' },
     ])
   })

@@ -145,7 +145,7 @@ describe('a serializer of the user’s', () => {
       },
       /value: the serializer cannot write it: Error: no/,
     ],
-    ['gives nothing', () => undefined, /serialize gave undefined; make it give a text or bytes/],
+    ['gives nothing', () => undefined, /serialize gave undefined; make it give a string or bytes/],
     ['gives an object', () => ({}), /serialize gave an object/],
   ])('that %s is the caller’s fault', (_, serialize, message) => {
     const faulty = format({

@@ -277,7 +277,7 @@ describe.each(kinds)('what a producer is given, over %s', (_, create) => {
     await ask('ever', null)
     expect((await cache.describe('ever'))?.expiresAtMs).toBeNull()
     await expect(ask('wrong', Number.NaN)).rejects.toThrow(
-      'setTimeout: NaN is no timeout; give seconds as a finite number',
+      'setTimeout: NaN is not a timeout; give seconds as a finite number',
     )
   })
 

@@ -36,15 +36,15 @@ describe('the settings of a cache', () => {
     ['a Python name', { KEY_PREFIX: 'x' }, 'unknown setting "KEY_PREFIX"'],
     ['a misspelled one', { keyprefix: 'x' }, 'unknown setting "keyprefix"'],
     ['an unknown option', { options: { ttl: 1 } }, 'unknown option "ttl"'],
-    ['options that are none', { options: 7 }, 'options: 7 is no object'],
+    ['options that are none', { options: 7 }, 'options: 7 is not an object'],
     ['options that are a list', { options: ['maxEntries'] }, 'unknown option "0"'],
-    ['a timeout as text', { timeout: '60' }, 'timeout: "60" is no timeout'],
-    ['a timeout without end', { timeout: Infinity }, 'timeout: Infinity is no timeout'],
-    ['a timeout that is none', { timeout: NaN }, 'timeout: NaN is no timeout'],
-    ['a version that is none', { version: null }, 'version: null is no version'],
-    ['a version that is no number', { version: NaN }, 'version: NaN is no version'],
-    ['a prefix that is no text', { keyPrefix: 7 }, 'keyPrefix: 7 is not a text'],
-    ['a prefix that is null', { keyPrefix: null }, 'keyPrefix: null is not a text'],
+    ['a timeout as text', { timeout: '60' }, 'timeout: "60" is not a timeout'],
+    ['a timeout without end', { timeout: Infinity }, 'timeout: Infinity is not a timeout'],
+    ['a timeout that is none', { timeout: NaN }, 'timeout: NaN is not a timeout'],
+    ['a version that is none', { version: null }, 'version: null is not a version'],
+    ['a version that is not a number', { version: NaN }, 'version: NaN is not a version'],
+    ['a prefix that is not a string', { keyPrefix: 7 }, 'keyPrefix: 7 is not a string'],
+    ['a prefix that is null', { keyPrefix: null }, 'keyPrefix: null is not a string'],
     ['a key function by name', { keyFunction: 'x' }, 'keyFunction: "x" is not a function'],
     ['a switch that is none', { ignoreErrors: 'no' }, 'ignoreErrors: "no" is not a boolean'],
   ]
@@ -56,7 +56,7 @@ describe('the settings of a cache', () => {
   })
 
   it.each([null, 7, 'redis://x'])('refuse %s, which are none', (settings) => {
-    expect(() => new DummyCache(settings as never)).toThrow(/DummyCache: .* are no settings; give/)
+    expect(() => new DummyCache(settings as never)).toThrow(/DummyCache: .* are not settings; give/)
   })
 
   it('name the class of the user’s own', () => {

@@ -28,7 +28,7 @@ class Decimal {
   readonly #digits: string
 
   constructor(digits: string) {
-    if (!/^-?\d+(\.\d+)?$/.test(digits)) throw new RangeError(`${digits} is no decimal`)
+    if (!/^-?\d+(\.\d+)?$/.test(digits)) throw new RangeError(`${digits} is not a decimal`)
     this.#digits = digits
   }
 
@@ -586,11 +586,11 @@ describe('options.types', () => {
   it.each<[unknown, string]>([
     [
       { Decimal: type },
-      'options.types: an object ([object Object]) is no list; give for example [{',
+      'options.types: an object ([object Object]) is not a list; give for example [{',
     ],
-    [[Decimal], 'options.types[0]: a function is no type; give { name, is, encode, decode }'],
-    [[{ ...type, name: '' }], 'options.types[0].name: "" is no name; give a text'],
-    [[{ ...type, name: Decimal }], 'options.types[0].name: a function is no name'],
+    [[Decimal], 'options.types[0]: a function is not a type; give { name, is, encode, decode }'],
+    [[{ ...type, name: '' }], 'options.types[0].name: "" is not a name; give a string'],
+    [[{ ...type, name: Decimal }], 'options.types[0].name: a function is not a name'],
     [[type, { ...type }], 'options.types[1].name: "Decimal" is the name of another type, too'],
     [[{ ...type, is: undefined }], 'options.types[0].is: it is missing; give a function'],
     [[{ ...type, encode: 'toString' }], 'options.types[0].encode: "toString" is none; give a'],

@@ -240,8 +240,8 @@ describe('guard rails', () => {
     noteRead('user')
     await expect(render(undefined)).rejects.toThrow(/reads "user"/)
     endVaryOn()
-    await expect(render(7 as never)).rejects.toThrow(/^inputs: 7 is no list of names/)
-    await expect(render([7] as never)).rejects.toThrow(/^inputs: .* is no list of names/)
+    await expect(render(7 as never)).rejects.toThrow(/^inputs: 7 is not a list of names/)
+    await expect(render([7] as never)).rejects.toThrow(/^inputs: .* is not a list of names/)
   })
 
   it('take what is read of a visitor between the first and the last vary-on value, and no more', () => {

@@ -42,7 +42,7 @@ describe('a cache in the place of caches', () => {
     ['the plugin of Eta', () => cachePlugin(one)],
   ])('is refused at once by %s', (_, make) => {
     expect(make).toThrow(TypeError)
-    expect(make).toThrow(/^caches: .* is none; give what createCaches returned$/)
+    expect(make).toThrow(/^caches: .* is not a set of caches; give the result of createCaches$/)
   })
 })
 
@@ -96,7 +96,7 @@ describe('what an adapter is given', () => {
   })
 
   it.each<[unknown, RegExp]>([
-    [null, /^options: null is no object; write \{ digest: true \}$/],
+    [null, /^options: null is not an object; write \{ digest: true \}$/],
     [{ digest: 'yes' }, /^digest: "yes" is neither true nor false$/],
     [{ strict: 1 }, /^strict: 1 is neither/],
     [{ bubbleTimeout: null }, /^bubbleTimeout: null is neither/],

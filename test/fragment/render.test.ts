@@ -241,11 +241,11 @@ describe.each(['default', 'far'])('a fragment in the cache "%s"', (using) => {
     expect(outcomes()).toEqual(['n:bypass', 'n:bypass', 'n:miss', 'n:hit'])
   })
 
-  it('refuses what is no text, and stores nothing then', async () => {
+  it('refuses what is not a string, and stores nothing then', async () => {
     const { fragments } = setUp()
     const options = { name: 'n', timeout: 9, using }
     await expect(fragments.render(options, () => undefined as unknown as string)).rejects.toThrow(
-      /gave undefined instead of a text/,
+      /gave undefined instead of a string/,
     )
     expect(await fragments.render(options, () => 'x')).toBe('x')
   })
@@ -434,7 +434,7 @@ describe('which cache', () => {
 
 describe('bad input', () => {
   it.each([
-    [{ name: '' }, TypeError, /empty text/],
+    [{ name: '' }, TypeError, /empty string/],
     [{ name: 'n', timeout: 1.5 }, CacheTagError, /timeout is 1\.5/],
     [{ name: 'n', timeout: 'soon' }, CacheTagError, /timeout is "soon"/],
     [{ name: 'n', timeout: true }, CacheTagError, /timeout is true/],
@@ -477,10 +477,10 @@ describe('bad input', () => {
     const { fragments } = setUp()
     const called = call(fragments, 'fr' as never)
     await expect(called).rejects.toThrow(TypeError)
-    await expect(called).rejects.toThrow('varyOn: "fr" is no list of values; give an array')
+    await expect(called).rejects.toThrow('varyOn: "fr" is not a list of values; give an array')
   })
 
-  it('undefined among the vary-on values is the empty text, and warned of once per name', async () => {
+  it('undefined among the vary-on values is the empty string, and warned of once per name', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     const { fragments } = setUp()
     const of = (value: unknown) =>

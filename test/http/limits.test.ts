@@ -125,7 +125,7 @@ describe('a list of more than 8192 characters or 100 members is not read', () =>
 })
 
 describe('a host', () => {
-  it('of more than 255 characters is no part of a key, as no name in the DNS is longer', () => {
+  it('of more than 255 characters is not a part of a key, as no name in the DNS is longer', () => {
     expect(absoluteUri('http', 'a'.repeat(255), '/')).toBe(`http://${'a'.repeat(255)}/`)
     expect(absoluteUri('http', 'a'.repeat(256), '/')).toBeUndefined()
     expect(absoluteUri('http', `[${':'.repeat(256)}]`, '/')).toBeUndefined()

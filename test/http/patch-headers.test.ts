@@ -120,8 +120,8 @@ const differences: Readonly<Record<string, readonly [result: unknown, reason: st
     { expires: formatHttpDate(T + 600_000), 'cache-control': 'max-age=600' },
     'there is no global setting; seconds left out are 600',
   ],
-  prh012: [TypeError, 'false is no number of seconds'],
-  pvh028: [TypeError, 'an empty text is no name of a header'],
+  prh012: [TypeError, 'false is not a number of seconds'],
+  pvh028: [TypeError, 'an empty string is not a header name'],
 }
 
 const inOtherTests = new Set(['decorator', 'set_response_etag'])
@@ -214,16 +214,16 @@ describe('patchCacheControl', () => {
     [{ private: 'x\r\nSet-Cookie: a=1' }, /private: "x\\r\\nSet-Cookie: a=1"/],
     [{ private: 'x\u0000' }, /private/],
     [{ private: 'x\u2028' }, /private/],
-    [{ 'x\r\ny': true }, /"x\\r\\ny" is no name of a directive/],
-    [{ 'a b': true }, /"a b" is no name/],
-    [{ '': true }, /"" is no name/],
+    [{ 'x\r\ny': true }, /"x\\r\\ny" is not a directive name/],
+    [{ 'a b': true }, /"a b" is not a directive name/],
+    [{ '': true }, /"" is not a directive name/],
     [{ maxage: 5 }, /maxage: there is no directive "maxage"; write maxAge/],
     [{ nostore: true }, /write noStore/],
     [{ smaxage: 5 }, /write sMaxage/],
     [{ Private: true, NoStore: true }, /write noStore/],
-    [null, /null is no set of directives/],
-    ['private', /"private" is no set/],
-    [['private'], /is no set/],
+    [null, /null is not a set of directives/],
+    ['private', /"private" is not a set/],
+    [['private'], /is not a set/],
   ])('refuses %o', (directives, message) => {
     const res = responseWith({ 'Cache-Control': 'public' })
     const patch = () => patchCacheControl(res, directives as CacheControlDirectives)
@@ -273,7 +273,7 @@ describe('every helper', () => {
     'refuses %o in place of a response',
     (res) => {
       const given = res as unknown as ServerResponse
-      const message = /is no response; give the res of Express or node:http/
+      const message = /is not a response; give the res of Express or node:http/
       expect(() => patchCacheControl(given, {})).toThrow(message)
       expect(() => patchVaryHeaders(given, [])).toThrow(message)
       expect(() => patchResponseHeaders(given, 1)).toThrow(message)
@@ -285,6 +285,8 @@ describe('every helper', () => {
 
   it('names a faulty name of hasVaryHeader', () => {
     const res = responseWith({})
-    expect(() => hasVaryHeader(res, 5 as unknown as string)).toThrow(/hasVaryHeader: 5 is no name/)
+    expect(() => hasVaryHeader(res, 5 as unknown as string)).toThrow(
+      /hasVaryHeader: 5 is not a header name/,
+    )
   })
 })

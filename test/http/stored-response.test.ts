@@ -95,7 +95,7 @@ describe('a stored response', () => {
       ],
     ],
     ['one without a name', [[0, 'e', 't']]],
-    ['one whose name is no text', [[0, 'e', 't', null]]],
+    ['one whose name is not a string', [[0, 'e', 't', null]]],
   ])('is a miss with holes that cannot be: %s', (_what, holes) => {
     const bytes = encodeStoredResponse({ ...head, holes } as StoredHead, [Buffer.from('é!?')])
     expect(decodeStoredResponse(bytes)).toBeUndefined()
@@ -300,7 +300,7 @@ describe('the records of a URI', () => {
     '[1,"g",false,"7"]',
     Buffer.from(encodeGeneration(generation)),
     encodeList(list),
-  ])('%j is no generation', (value) => {
+  ])('%j is not a generation', (value) => {
     expect(decodeGeneration(value)).toBeUndefined()
   })
 
@@ -313,7 +313,7 @@ describe('the records of a URI', () => {
     '[1,"g",null,[7]]',
     '[1,"g",null,["a b"]]',
     encodeGeneration(generation),
-  ])('%j is no header list', (value) => {
+  ])('%j is not a header list', (value) => {
     expect(decodeHeaderList(value)).toBeUndefined()
   })
 })

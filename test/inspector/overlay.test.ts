@@ -393,13 +393,13 @@ describe('the overlay', () => {
   it.each([
     [{ positon: 'top-left' }, /unknown option "positon"/],
     [{ position: 'middle' }, /position: "middle" is unknown/],
-    [{ authorize: true }, /authorize: true is no function/],
-    [{ path: 'overlay' }, /path: "overlay" is no path/],
-    [{ editor: 'vscode://file/' }, /editor: "vscode:\/\/file\/" is no address with \{path\}/],
-    [{ editor: 'javascript:open("{path}")' }, /editor: .* is no address/],
-    [{ views: [1] }, /views: .* is no folder/],
-    [{ inspector: 'https://elsewhere.example' }, /inspector: .* is no path/],
-    ['top-left', /are no options/],
+    [{ authorize: true }, /authorize: true is not a function/],
+    [{ path: 'overlay' }, /path: "overlay" is not a path/],
+    [{ editor: 'vscode://file/' }, /editor: "vscode:\/\/file\/" is not an address with \{path\}/],
+    [{ editor: 'javascript:open("{path}")' }, /editor: .* is not an address/],
+    [{ views: [1] }, /views: .* is not a folder/],
+    [{ inspector: 'https://elsewhere.example' }, /inspector: .* is not a path/],
+    ['top-left', /are not options/],
     [createCaches({ default: new LocMemCache() }), /^overlay: it takes no caches, /],
   ])('refuses the options %j', (options, message) => {
     expect(() => overlay(options as never)).toThrow(message)

@@ -170,14 +170,14 @@ describe('responseCache of fragcache/node', () => {
   it.each([
     [{ trustProxy: 'loopback' }, /trustProxy: "loopback" is not true, false or a function/],
     [{ holes: {} }, /unknown option "holes"/],
-    [null, /no options/],
+    [null, /are not options/],
   ])('refuses %j', (options, message) => {
     expect(() => pagesOver(new LocMemCache(), options as never)).toThrow(message)
   })
 
-  it('refuses a handler that is no function', () => {
+  it('refuses a handler that is not a function', () => {
     expect(() => pagesOver().handler('view' as never)).toThrow(
-      /handler: "view" is no function; give one such as/,
+      /handler: "view" is not a function; give one such as/,
     )
   })
 

@@ -187,8 +187,8 @@ describe('fragcache init', () => {
     const { code, out } = await init(app)
     expect(code).toBe(0)
     expect(out.split('\n').slice(0, 2)).toEqual([
-      'fragcache.config.mjs is there already and stays as it is',
-      'fragcache.setup.js is there already and stays as it is',
+      'fragcache.config.mjs already exists and was not changed',
+      'fragcache.setup.js already exists and was not changed',
     ])
     expect(await readFile(join(app, 'fragcache.config.mjs'), 'utf8')).toBe('// mine')
     expect(await readFile(join(app, 'fragcache.setup.js'), 'utf8')).toBe('// mine too')

@@ -138,7 +138,7 @@ export const differences: readonly Difference[] = [
   },
   {
     cases: ['mw144'],
-    here: 'A max-age that is no number does not break the page.',
+    here: 'A max-age that is not a number does not break the page.',
     because: 'Malformed headers never throw; cachePage names its own time.',
     steps: {
       0: {
@@ -254,7 +254,7 @@ export const differences: readonly Difference[] = [
   },
   {
     cases: ['mw179'],
-    here: 'An Expires that is no date counts as stale.',
+    here: 'An Expires that is not a date counts as stale.',
     because: 'RFC 9111 §5.3',
     steps: {
       0: { stored: false, headers: { 'cache-control': undefined } },
@@ -397,7 +397,7 @@ export const differences: readonly Difference[] = [
   {
     cases: ['mw348'],
     here: 'Only what goes out is stored, not the object that says it.',
-    because: 'What hangs on a response is no part of the page.',
+    because: 'What hangs on a response is not a part of the page.',
     steps: {
       0: {
         ...FINE,
@@ -421,7 +421,7 @@ export const differences: readonly Difference[] = [
   },
   {
     cases: ['mw362', 'mw369', 'mw370'],
-    here: 'A time that is no number is refused when the middleware is made.',
+    here: 'A time that is not a number is refused when the middleware is made.',
     because: 'A setting that is wrong shows before the first request.',
     throws: 'TypeError',
   },

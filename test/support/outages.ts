@@ -262,7 +262,7 @@ export function testOutages(name: string, { start, create, release }: OutagesUnd
       expect(await cache.get('k')).toBe(1)
     })
 
-    it('that is slow but within the time limit is no outage', async () => {
+    it('that is slow but within the time limit is not an outage', async () => {
       const cache = await openConnected(true, {}, 20 * LIMIT_MS)
       // Longer than any other call may take here; and a call may take several round trips.
       proxy.delayMs = 1.6 * LIMIT_MS

@@ -228,11 +228,13 @@ describe('the clock of tests', () => {
     expect(await caches.default.get('a')).toBeUndefined()
   })
 
-  it('says what is no time', async () => {
+  it('says what is not a duration', async () => {
     const { advance } = use(new LocMemCache())
     for (const wrong of [-1, NaN, Infinity, '60', undefined]) {
-      await expect(advance(wrong as number)).rejects.toThrow(/is no time; give a number of seconds/)
+      await expect(advance(wrong as number)).rejects.toThrow(
+        /is not a duration; give a number of seconds/,
+      )
     }
-    expect(() => useTestClock({} as never)).toThrow('is no caches')
+    expect(() => useTestClock({} as never)).toThrow('is not a set of caches')
   })
 })

@@ -101,10 +101,12 @@ describe('expectDropped', () => {
   it('says what is wrong with its arguments', async () => {
     const cache = new LocMemCache()
     const nothing = () => undefined
-    await expect(expectDropped({} as never, 'a', nothing)).rejects.toThrow('is no caches; give')
+    await expect(expectDropped({} as never, 'a', nothing)).rejects.toThrow(
+      'is not a set of caches; give',
+    )
     await expect(expectDropped(cache, [], nothing)).rejects.toThrow('give at least one')
-    await expect(expectDropped(cache, '', nothing)).rejects.toThrow('is no tag')
-    await expect(expectDropped(cache, 'a', 'save' as never)).rejects.toThrow('is no function')
+    await expect(expectDropped(cache, '', nothing)).rejects.toThrow('is not a tag')
+    await expect(expectDropped(cache, 'a', 'save' as never)).rejects.toThrow('is not a function')
     await expect(expectDropped(cache, 'a', nothing, { sft: true } as never)).rejects.toThrow(
       'did you mean "soft"',
     )

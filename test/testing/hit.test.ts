@@ -82,7 +82,7 @@ describe('expectHit says why there was none', () => {
       "expectHit: the response did not come from the cache.
         Cache-Status: fragcache; fwd=uri-miss; detail=private
         The response says \`Cache-Control: private\`: it is per-user.
-        What to do: Nothing if that is meant; otherwise put what is personal in a hole, or load it apart."
+        What to do: Nothing if you want this. Otherwise put per-user content in a hole, or load it separately."
     `)
   })
 
@@ -102,11 +102,11 @@ describe('expectHit says why there was none', () => {
   })
 
   it.each([
-    ['fwd=stale; stored', 'past its time'],
-    ['fwd=uri-miss; collapsed', 'being made for another request'],
+    ['fwd=stale; stored', 'expired'],
+    ['fwd=uri-miss; collapsed', 'Another request was producing the page'],
     ['fwd=request', 'asked for an answer that is not stored'],
-    ['fwd=method', 'Only GET and HEAD are looked up'],
-    ['fwd=bypass; detail=never-heard-of', 'was not answered from the cache'],
+    ['fwd=method', 'The cache answers only GET and HEAD'],
+    ['fwd=bypass; detail=never-heard-of', 'did not come from the cache'],
   ])('for %s', (said, expected) => {
     const headers = { 'cache-status': `fragcache; ${said}` }
     expect(messageOf(() => expectHit({ headers }))).toContain(expected)
@@ -123,9 +123,9 @@ describe('expectMiss says what the hit was', () => {
     )
   })
 
-  it('and that it was past its time', () => {
+  it('and that it was stale', () => {
     const headers = new Headers({ 'cache-status': 'fragcache; hit; ttl=-3; detail=max-stale' })
-    expect(messageOf(() => expectMiss({ headers }))).toContain('3 s past its time')
+    expect(messageOf(() => expectMiss({ headers }))).toContain('3 s past its deadline')
     expectHit({ headers })
   })
 
@@ -152,7 +152,9 @@ describe('a response that says nothing', () => {
 
   it('is told from what is none', () => {
     expect(() => expectHit(request(shop.app).get('/public') as never)).toThrow(/await it first/)
-    expect(() => expectHit(undefined as never)).toThrow('undefined is no response; give what fetch')
+    expect(() => expectHit(undefined as never)).toThrow(
+      'undefined is not a response; give the result of fetch',
+    )
     expect(() => expectHit({ headers: 1 } as never)).toThrow(TypeError)
   })
 })

@@ -190,17 +190,17 @@ describe('sameForAll', () => {
   })
 
   it.each<[string, unknown[]]>([
-    ['is no site', [1, '/', visitors]],
-    ['"shop" is no URL of a site', ['shop', '/', visitors]],
+    ['is not a site', [1, '/', visitors]],
+    ['"shop" is not the URL of a site', ['shop', '/', visitors]],
     ["give for example '/products/7'", [() => undefined, 'products', visitors]],
     ['paths: give at least one', [() => undefined, [], visitors]],
     ['are not two', [() => undefined, '/', { ann: {} }]],
     ['there is nothing to tell by', [() => undefined, '/', withoutOwn]],
     ['"ann": unknown option "cookies"', [() => undefined, '/', { a: {}, ann: { cookies: 'a' } }]],
-    ['"ann": cookie: 1 is no text', [() => undefined, '/', { a: {}, ann: { cookie: 1 } }]],
-    ['"ann": own: "" is no text', [() => undefined, '/', { a: {}, ann: { own: '' } }]],
+    ['"ann": cookie: 1 is not a string', [() => undefined, '/', { a: {}, ann: { cookie: 1 } }]],
+    ['"ann": own: "" is not a string', [() => undefined, '/', { a: {}, ann: { own: '' } }]],
     ['did you mean "caches"', [() => undefined, '/', visitors, { cache: 1 }]],
-    ['is no regular expression', [() => undefined, '/', visitors, { ignore: 'x' }]],
+    ['is not a regular expression', [() => undefined, '/', visitors, { ignore: 'x' }]],
   ])('says what is wrong with its arguments: %s', async (message, args) => {
     await expect(sameForAll(...(args as Parameters<typeof sameForAll>))).rejects.toThrow(message)
     await expect(sameForAll(...(args as Parameters<typeof sameForAll>))).rejects.toThrow(TypeError)

@@ -55,7 +55,7 @@ export interface OverlaySettings {
 /** @throws TypeError: an option is unknown or of the wrong kind. */
 export function resolveOverlayOptions(options: unknown): OverlaySettings {
   if (typeof options !== 'object' || options === null) {
-    throw new MisuseError(`overlay: ${show(options)} are no options; give an object, or nothing`)
+    throw new MisuseError(`overlay: ${show(options)} are not options; give an object, or nothing`)
   }
   if (isCaches(options)) {
     throw new MisuseError(
@@ -79,28 +79,28 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new MisuseError(
-      `overlay: authorize: ${show(authorize)} is no function; give (req) => …, or leave it out`,
+      `overlay: authorize: ${show(authorize)} is not a function; give (req) => …, or leave it out`,
     )
   }
   if (typeof path !== 'string' || !PATH.test(path)) {
     throw new MisuseError(
-      `overlay: path: ${show(path)} is no path; give one such as "/__fragcache/overlay"`,
+      `overlay: path: ${show(path)} is not a path; give one such as "/__fragcache/overlay"`,
     )
   }
   if (editor !== false && (typeof editor !== 'string' || !ADDRESS.test(editor))) {
     throw new MisuseError(
-      `overlay: editor: ${show(editor)} is no address with {path} in it; give one such as "vscode://file/{path}:{line}", or false`,
+      `overlay: editor: ${show(editor)} is not an address with {path} in it; give one such as "vscode://file/{path}:{line}", or false`,
     )
   }
   const folders: readonly unknown[] | undefined = views === undefined ? undefined : [views].flat()
   if (folders?.some((folder) => typeof folder !== 'string')) {
     throw new MisuseError(
-      `overlay: views: ${show(views)} is no folder; give the path of one, or a list of paths`,
+      `overlay: views: ${show(views)} is not a folder; give the path of one, or a list of paths`,
     )
   }
   if (inspector !== undefined && (typeof inspector !== 'string' || !PATH.test(inspector))) {
     throw new MisuseError(
-      `overlay: inspector: ${show(inspector)} is no path; give that of the inspector, such as "/__cache"`,
+      `overlay: inspector: ${show(inspector)} is not a path; give that of the inspector, such as "/__cache"`,
     )
   }
   return {

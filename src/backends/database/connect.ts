@@ -101,7 +101,7 @@ function has(value: Record<string, unknown>, method: string): boolean {
 
 function unknownDatabase(database: unknown, name: string): InvalidCacheBackendError {
   return new InvalidCacheBackendError(
-    `DatabaseCache: ${name}: ${database === undefined ? 'it is missing' : `${show(database)} is no database that is known`}; ${REMEDY}`,
+    `DatabaseCache: ${name}: ${database === undefined ? 'it is missing' : `${show(database)} is not a known database`}; ${REMEDY}`,
   )
 }
 

@@ -59,7 +59,7 @@ export async function createCacheTable(
   const needed = neededTables(caches)
   if (needed.length === 0) {
     throw new InvalidCacheBackendError(
-      `createCacheTable: there is no DatabaseCache in ${show(caches)}; give one, a list of them, or what createCaches gave`,
+      `createCacheTable: there is no DatabaseCache in ${show(caches)}; give one, a list of them, or the result of createCaches`,
     )
   }
   const created: CreatedTable[] = []

@@ -105,7 +105,7 @@ async function withFile<T>(
       const code = codeOf(error)
       if (code === 'ENOENT') return undefined
       if (code === 'ELOOP' || code === 'EMLINK') throw new DamagedEntryError('it is a link')
-      if (code === 'ENXIO') throw new DamagedEntryError('it is no regular file')
+      if (code === 'ENXIO') throw new DamagedEntryError('it is not a regular file')
       throw error
     }
     try {
@@ -113,7 +113,7 @@ async function withFile<T>(
     } catch (error) {
       const code = codeOf(error)
       if (code === 'EISDIR') throw new DamagedEntryError('it is a folder')
-      if (code === 'EAGAIN') throw new DamagedEntryError('it is no regular file')
+      if (code === 'EAGAIN') throw new DamagedEntryError('it is not a regular file')
       throw error
     } finally {
       await handle.close()

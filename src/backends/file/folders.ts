@@ -90,7 +90,7 @@ async function isFolderOf(folder: string): Promise<boolean> {
   const kind = await kindAt(folder)
   if (kind === 'folder') return true
   if (kind === 'file' || kind === 'other') {
-    throw new UnusableFolderError(`${folder} is in the way: it is no folder; remove it`)
+    throw new UnusableFolderError(`${folder} is in the way: it is not a folder; remove it`)
   }
   if (kind === 'link') await removeFile(folder)
   return false

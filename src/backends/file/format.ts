@@ -111,7 +111,8 @@ export function peekEntry(bytes: Buffer): EntryPeek {
  */
 export function declaredSize(bytes: Buffer): number {
   if (bytes.length < HEADER_BYTES) throw new DamagedEntryError('it is too short for an entry')
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new DamagedEntryError('it is no entry')
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC))
+    throw new DamagedEntryError('it is not an entry')
   if (bytes.readUInt16BE(8) !== FORMAT_VERSION || bytes.readUInt16BE(10) !== 0) {
     throw new DamagedEntryError('it has another format version')
   }

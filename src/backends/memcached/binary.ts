@@ -209,7 +209,7 @@ function readItem({ extras, value, cas }: Reply): Item {
 }
 
 function readSum({ value }: Reply): bigint {
-  if (value.length !== 8) throw new Error('a sum that is no number of 64 bits')
+  if (value.length !== 8) throw new Error('a sum that is not a number of 64 bits')
   return value.readBigUInt64BE(0)
 }
 

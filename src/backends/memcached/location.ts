@@ -51,7 +51,7 @@ function parseLocation(given: unknown): ServerLocation {
 }
 
 function fault(given: unknown): InvalidCacheBackendError {
-  const what = given === undefined ? 'it is missing' : `${show(given)} is no address of a server`
+  const what = given === undefined ? 'it is missing' : `${show(given)} is not a server address`
   return new InvalidCacheBackendError(
     `MemcachedCache: location: ${what}; give "host:port" or "unix:/path", or several of them as a list or split by "," or ";"`,
   )

@@ -54,7 +54,7 @@ export class RedisBus implements Bus {
   constructor(settings: RedisBusSettings = {}) {
     if (typeof settings !== 'object' || (settings as unknown) === null) {
       throw new InvalidCacheBackendError(
-        `RedisBus: ${show(settings)} are no settings; give an object such as { location: 'redis://127.0.0.1:6379' }`,
+        `RedisBus: ${show(settings)} are not settings; give an object such as { location: 'redis://127.0.0.1:6379' }`,
       )
     }
     const { channel = 'fragcache' } = settings
@@ -66,7 +66,7 @@ export class RedisBus implements Bus {
     }
     if (typeof channel !== 'string' || channel === '') {
       throw new InvalidCacheBackendError(
-        `RedisBus: channel: ${show(channel)} is no name of a channel`,
+        `RedisBus: channel: ${show(channel)} is not a channel name`,
       )
     }
     for (const name of OWN_OPTIONS) {
@@ -76,7 +76,7 @@ export class RedisBus implements Bus {
     const target = resolveTarget(settings)
     if ('client' in target && !isIoClient(settings.client)) {
       throw new InvalidCacheBackendError(
-        `RedisBus: client: ${show(settings.client)} is no client of ioredis, and cannot listen; give a location`,
+        `RedisBus: client: ${show(settings.client)} is not a client of ioredis, and cannot listen; give a location`,
       )
     }
     const sources: SourceSettings = {

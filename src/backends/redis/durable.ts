@@ -23,7 +23,9 @@ export function resolveDurable(
   if (given === undefined) return undefined
   const name = 'durableInvalidations'
   if (typeof given !== 'object' || given === null) {
-    throw refusal(`${name}: ${show(given)} is no object; give { waitReplicas: 1, timeoutMs: 100 }`)
+    throw refusal(
+      `${name}: ${show(given)} is not an object; give { waitReplicas: 1, timeoutMs: 100 }`,
+    )
   }
   const unknown = Object.keys(given).find((one) => !NAMES.includes(one))
   if (unknown !== undefined) {

@@ -47,7 +47,7 @@ export function parseLocation(location: unknown): readonly Endpoint[] {
 }
 
 function parseOne(text: unknown, name: string): Endpoint {
-  if (typeof text !== 'string') throw refusal(name, `${show(text)} is no URL`)
+  if (typeof text !== 'string') throw refusal(name, `${show(text)} is not a URL`)
   if (text === '') throw refusal(name, 'it is empty')
   if (text.startsWith('/')) return { path: text }
   let url: URL
@@ -55,7 +55,7 @@ function parseOne(text: unknown, name: string): Endpoint {
     // Credentials without a host, as of a socket, are no URL to the standard.
     url = new URL(text.replace(/^([a-z+]+:\/\/[^/?#]*@)(?=[/?#]|$)/i, '$1localhost'))
   } catch {
-    throw refusal(name, `${show(withoutPassword(text))} is no URL`)
+    throw refusal(name, `${show(withoutPassword(text))} is not a URL`)
   }
   const shown = show(withoutPassword(text))
   const isSocket = SOCKET_SCHEMES.includes(url.protocol)
@@ -119,7 +119,7 @@ function dbOf(
   }
   const text = query ?? fromPath
   if (text === '') return {}
-  if (!/^\d{1,9}$/.test(text)) throw refusal(name, `${shown}: ${show(text)} is no number of a db`)
+  if (!/^\d{1,9}$/.test(text)) throw refusal(name, `${shown}: ${show(text)} is not a db number`)
   return { db: Number(text) }
 }
 
@@ -127,7 +127,7 @@ function decode(text: string, name: string, shown: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw refusal(name, `${shown} has a % that is no escape; write it as %25`)
+    throw refusal(name, `${shown} has a % that is not an escape; write it as %25`)
   }
 }
 

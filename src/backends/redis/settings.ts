@@ -129,7 +129,7 @@ function resolveClient(client: unknown, location: unknown, optionNames: readonly
   const port = isPort(client) ? client : isIoClient(client) ? undefined : portOf(client)
   if (port === undefined && !isIoClient(client)) {
     throw refusal(
-      `client: ${show(client)} is no client that is known; give a Redis or a Cluster of ioredis, what createClient of redis gives, a GlideClient, or a RedisPort`,
+      `client: ${show(client)} is not a known client; give a Redis or a Cluster of ioredis, the result of createClient of redis, a GlideClient, or a RedisPort`,
     )
   }
   if (location !== undefined) {

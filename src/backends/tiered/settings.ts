@@ -44,19 +44,19 @@ export function commonSettings(settings: TieredSettings, remote: ResolvedSetting
 export function checkSettings(settings: unknown): TieredSettings {
   if (typeof settings !== 'object' || settings === null) {
     throw new InvalidCacheBackendError(
-      `TieredCache: ${show(settings)} are no settings; give { local: new LocMemCache(), remote: new RedisCache(…) }`,
+      `TieredCache: ${show(settings)} are not settings; give { local: new LocMemCache(), remote: new RedisCache(…) }`,
     )
   }
   const given = settings as TieredSettings
   const { local, remote, bus, localTimeout, keyPrefix, keyFunction } = given
   if (!hasCore(local) || !('keepCopy' in coreOf(local).entries)) {
     throw new InvalidCacheBackendError(
-      `TieredCache: local: ${show(local)} is no local memory; give a LocMemCache of its own`,
+      `TieredCache: local: ${show(local)} is not a local memory; give a separate LocMemCache`,
     )
   }
   if (!hasCore(remote) || remote === local) {
     throw new InvalidCacheBackendError(
-      `TieredCache: remote: ${show(remote)} is no shared cache; give for example a RedisCache`,
+      `TieredCache: remote: ${show(remote)} is not a shared cache; give for example a RedisCache`,
     )
   }
   const [option] = Object.keys((settings as CacheSettings).options ?? {})
@@ -72,7 +72,7 @@ export function checkSettings(settings: unknown): TieredSettings {
   }
   if (bus !== undefined && !isBus(bus)) {
     throw new InvalidCacheBackendError(
-      `TieredCache: bus: ${show(bus)} is no bus; give an object with the methods publish and subscribe`,
+      `TieredCache: bus: ${show(bus)} is not a bus; give an object with the methods publish and subscribe`,
     )
   }
   if (

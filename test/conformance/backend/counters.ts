@@ -52,7 +52,7 @@ export function counters(test: Define): void {
     },
   )
 
-  test('what is no whole number is a TypeError and stays as it is', async (t) => {
+  test('what is not a whole number is a TypeError and stays as it is', async (t) => {
     const cache = await t.open()
     const values = ['abc', '12', '', 1.5, NaN, Infinity, null, true, 7n, [1], { n: 1 }, 2 ** 53]
     for (const value of values) {
@@ -66,7 +66,7 @@ export function counters(test: Define): void {
     assert.deepEqual(await cache.get('k'), Buffer.from('12'))
   })
 
-  test('a delta that is no whole number is a TypeError', async (t) => {
+  test('a delta that is not a whole number is a TypeError', async (t) => {
     const cache = await t.open()
     await cache.set('n', 1)
     for (const delta of [1.5, NaN, Infinity, '1', null, true, 1n, {}, 2 ** 53]) {

@@ -68,7 +68,7 @@ export class Fixture {
 /** A call that was made wrongly. */
 export async function assertTypeError(promise: Promise<unknown>, message?: RegExp): Promise<void> {
   await assert.rejects(promise, (error: unknown) => {
-    assert.ok(error instanceof TypeError, `${String(error)} is no TypeError`)
+    assert.ok(error instanceof TypeError, `${String(error)} is not a TypeError`)
     if (message !== undefined) assert.match(error.message, message)
     return true
   })

@@ -78,7 +78,7 @@ export function misuse(test: Define): void {
     }
   })
 
-  test('what is no list of keys is a TypeError', async (t) => {
+  test('what is not a list of keys is a TypeError', async (t) => {
     const cache = await t.open()
     for (const keys of [undefined, null, 'abc', 7, {}, true]) {
       await assertTypeError(cache.getMany(keys as never), /keys/)

@@ -217,7 +217,7 @@ export function tags(test: Define): void {
     await assertMissing(cache, 'k')
   })
 
-  test('what is no list of tags is a TypeError', async (t) => {
+  test('what is not a list of tags is a TypeError', async (t) => {
     const cache = await t.open()
     for (const wrong of ['t', 7, null, {}, [''], [7], ['a', null], ['\ud800']]) {
       const list = wrong as readonly string[]

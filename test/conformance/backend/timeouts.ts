@@ -81,7 +81,7 @@ export function timeouts(test: Define): void {
       await assertMissing(cache, 'k')
     })
 
-    test(`${way}: what is no timeout is a TypeError, and changes nothing`, async (t) => {
+    test(`${way}: what is not a timeout is a TypeError, and changes nothing`, async (t) => {
       const cache = await t.open()
       for (const timeout of BAD_TIMEOUTS) {
         await assertTypeError(store(cache, { timeout: timeout as number }), /timeout/)
@@ -183,7 +183,7 @@ export function timeouts(test: Define): void {
     assert.deepEqual([...(await cache.getMany(['a', 'b', 'c']))], [['c', 3]])
   })
 
-  test.waiting('touch: what is no timeout is a TypeError, and changes nothing', async (t) => {
+  test.waiting('touch: what is not a timeout is a TypeError, and changes nothing', async (t) => {
     const cache = await t.open()
     await cache.set('k', 1, { timeout: t.short })
     for (const timeout of BAD_TIMEOUTS) {

@@ -16,8 +16,7 @@ const WORDS = {
 const SENTENCES = {
   hit: 'It was in the cache.',
   miss: 'It was not in the cache, so it was rendered and stored.',
-  stale:
-    'It is past its time: the old text is shown while it is rendered again, or because that failed.',
+  stale: 'It is stale: the old text is shown while it is rendered again, or because that failed.',
   joined: 'Another request was rendering it, and both show its text.',
   bypass: 'It was rendered and not stored: its tag says so, or its text must not be kept.',
   error: 'Its body threw an error; what it had written until then stands here.',
@@ -124,11 +123,11 @@ function rowsOf(facts, passedMs) {
   ]
   if (facts.isStored === undefined) rows.push(['Time left', 'not known'])
   else if (!facts.isStored) rows.push(['Time left', 'not in the cache'])
-  else if (facts.isStale) rows.push(['Time left', 'past its time'])
+  else if (facts.isStale) rows.push(['Time left', 'expired'])
   else if (remainingMs === null) rows.push(['Time left', 'never expires'])
   else if (remainingMs !== undefined) {
     const leftMs = remainingMs - passedMs
-    rows.push(['Time left', leftMs > 0 ? duration(leftMs) : 'past its time'])
+    rows.push(['Time left', leftMs > 0 ? duration(leftMs) : 'expired'])
   }
   rows.push(['Body', bodyMs === undefined ? 'not known' : duration(bodyMs)])
   if (bytes !== undefined) rows.push(['Size', `${bytes} bytes`])

@@ -76,14 +76,14 @@ export function createActions(app) {
     if ((await app.act(path, body)) && input) input.value = ''
   }
 
-  const soft = 'Soft: shown as it is until it is made again'
+  const soft = 'Soft: shown as it is until it is produced again'
   const element = el(
     'div',
     { class: 'actions' },
     ...Object.values(known).map((one) => one.element),
     actionForm(
       'Invalidate a fragment',
-      'All variants of the fragment with this name are made again when they are next asked for.',
+      'All variants of the fragment with this name are rendered again when they are next asked for.',
       () =>
         confirmed(
           'Invalidate this fragment?',
@@ -140,7 +140,7 @@ export function createActions(app) {
     ),
     actionForm(
       'Clear a cache',
-      'Everything in it goes at once: the site is slower until it is made again.',
+      'Everything in it goes at once: the site is slower until it is produced again.',
       () =>
         confirmed(
           'Clear this cache?',

@@ -111,7 +111,7 @@ export function createEntry(app) {
         [
           'State',
           entry.isStale
-            ? 'Stale: shown as it is while it is made again'
+            ? 'Stale: shown as it is while it is produced again'
             : el(
                 'span',
                 {},
@@ -222,7 +222,7 @@ export function createEntry(app) {
   async function remove(entry) {
     const answer = await ask({
       title: 'Delete this entry?',
-      text: `“${entry.key}” of the cache “${entry.alias}” is made again when it is next asked for.`,
+      text: `“${entry.key}” of the cache “${entry.alias}” is produced again when it is next asked for.`,
       confirm: 'Delete',
     })
     if (answer === undefined) return

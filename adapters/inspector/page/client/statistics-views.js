@@ -91,7 +91,7 @@ function shared(time) {
       'Stale',
       (row) => row.stale,
       short,
-      'Answered from the cache, made again behind',
+      'Answered from the cache, rendered again in the background',
     ),
     figure('bypasses', 'Bypassed', (row) => row.bypasses, short, 'Made and not stored'),
   ]
@@ -226,7 +226,7 @@ export function createRoutes(app) {
       title: 'Invalidate a URL of this route?',
       text: isPattern
         ? `Put values in place of the parameters of ${path}. All variants of the page go.`
-        : 'All variants of the page go; they are made again when they are next asked for.',
+        : 'All variants of the page go; they are rendered again when they are next asked for.',
       confirm: 'Invalidate',
       input: { label: 'URL', type: 'url', value: `${location.origin}${path}` },
     })
