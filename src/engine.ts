@@ -9,7 +9,7 @@ import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { noteVaryOnNames, noteVaryOnNamesIn, personalNames } from './fragment/personal.js'
-import type { PersonalNames } from './fragment/watched.js'
+import { mergePlain, type PersonalNames } from './fragment/watched.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
@@ -142,7 +142,7 @@ export class EngineCache {
 
   /** @internal Merges what an included template sees: see {@link PersonalNames.merge}. */
   merge(variables: object, others: Readonly<Record<string, unknown>>, page?: object): object {
-    return this.#personal?.merge(variables, others, page) ?? { ...variables, ...others }
+    return this.#personal?.merge(variables, others, page) ?? mergePlain(variables, others)
   }
 
   /**

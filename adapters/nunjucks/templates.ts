@@ -114,6 +114,32 @@ const keepers = new WeakMap<Engine, Templates>()
 
 const watchedClasses = new WeakSet<object>()
 
+/** Where a watched context keeps its variables. */
+const VARIABLES = Symbol('variables')
+
+type WatchedContext = Context & { [VARIABLES]: Context['ctx'] }
+
+const watchedContexts = new WeakSet<object>()
+
+/** Has the variables of all contexts of a class watched as long as the body of a tag runs. */
+function watchContexts(prototype: object): void {
+  if (watchedContexts.has(prototype)) return
+  watchedContexts.add(prototype)
+  // Another copy of this package may watch those of its environments.
+  const before = Object.getOwnPropertyDescriptor(prototype, 'ctx')
+  Object.defineProperty(prototype, 'ctx', {
+    configurable: true,
+    get(this: WatchedContext) {
+      const variables = before?.get ? (before.get.call(this) as Context['ctx']) : this[VARIABLES]
+      return isBodyRunning() ? (keepers.get(this.env)?.watched(variables) ?? variables) : variables
+    },
+    set(this: WatchedContext, variables: Context['ctx']) {
+      if (before?.set) before.set.call(this, variables)
+      else this[VARIABLES] = variables
+    },
+  })
+}
+
 /** Has those adopted too that no environment hands out: of a text, or precompiled. */
 function watchMadeByHand(engine: Engine, keeper: Templates): void {
   keepers.set(engine, keeper)
@@ -220,16 +246,17 @@ export class Templates {
   #watchContext(context: Context): void {
     if (!isBodyRunning()) context.ctx = watchInPage(context.ctx)
     if (this.#watch === undefined) return
-    const watch = this.#watch
-    let { ctx } = context
-    Object.defineProperty(context, 'ctx', {
-      configurable: true,
-      enumerable: true,
-      get: () => (isBodyRunning() ? watch(ctx) : ctx),
-      set: (variables: Context['ctx']) => {
-        ctx = variables
-      },
-    })
+    watchContexts(Object.getPrototypeOf(context) as object)
+    if (!Object.hasOwn(context, 'ctx')) return
+    // It was made before its class was watched.
+    const { ctx } = context
+    Reflect.deleteProperty(context, 'ctx')
+    context.ctx = ctx
+  }
+
+  /** Variables as the body of a tag is to see them. */
+  watched(variables: Context['ctx']): Context['ctx'] {
+    return this.#watch === undefined ? variables : this.#watch(variables)
   }
 
   isAdopted(template: Template): boolean {

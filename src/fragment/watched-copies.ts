@@ -63,11 +63,16 @@ export function noteCopied(
  * What was copied into these, as `{ ...it }`, is watched in what is given them, and need not be where it was copied.
  *
  * @param names - Of the variables beside which they are given.
+ * @param around - What is being made, from the inside out.
  * @returns The names of what is the same as there.
  */
-export function forgetCopied(names: Names, others: Variables): ReadonlySet<string> {
+export function forgetCopied(
+  names: Names,
+  others: Variables,
+  around: readonly TemplateFrame[],
+): ReadonlySet<string> {
   const same = new Set<string>()
-  for (const frame of templateFramesAround(currentFrame())) {
+  for (const frame of around) {
     const all = copied.get(frame)
     if (all === undefined) continue
     // Of several copies it is the latest: what became of those before is not known.

@@ -1,6 +1,6 @@
 import { currentFrame } from '../making/frame.js'
 import { aliased, joinNames, readAll, type Alias, type Name, type Names } from './personal-names.js'
-import { templateFramesAround } from './template-frame.js'
+import { templateFramesAround, type TemplateFrame } from './template-frame.js'
 import { Copying, forgetCopied, noteCopied } from './watched-copies.js'
 
 type Variables = Readonly<Record<string, unknown>>
@@ -17,19 +17,74 @@ interface Original {
 const originals = new WeakMap<object, Original>()
 
 /** How variables came about that an included template is given. */
-interface Given {
+interface HowGiven {
   /** What its page was given. */
   readonly page: Variables
   /** What differs per visitor in what they were made of; left out: as in what the page was given. */
   readonly names: Names | undefined
-  /** Where names were given values of their own, at the innermost place. */
-  readonly own: ReadonlyMap<string, Alias>
   /** The others are not the page's. */
   readonly isApart: boolean
 }
 
-/** By what an included template is given. */
-const copies = new WeakMap<object, Given>()
+/** The same, with where names were given values, which most includes are never asked for. */
+class Given implements HowGiven {
+  readonly page: Variables
+  readonly names: Names | undefined
+  readonly isApart: boolean
+  #own: Map<string, Alias> | undefined
+
+  /**
+   * @param keys - Those that were given values here.
+   * @param around - What was being made here, from the inside out.
+   * @param outer - How the variables came about that these were made of.
+   */
+  constructor(
+    { page, names, isApart }: HowGiven,
+    private readonly keys: readonly string[],
+    private readonly around: ReadonlySet<TemplateFrame>,
+    private readonly outer: Given | undefined,
+  ) {
+    this.page = page
+    this.names = names
+    this.isApart = isApart
+  }
+
+  /** Where names were given values of their own, at the innermost place. */
+  get own(): ReadonlyMap<string, Alias> {
+    if (this.#own === undefined) {
+      const { around } = this
+      const alias: Alias = { around }
+      this.#own = new Map(this.outer?.own)
+      for (const key of this.keys) this.#own.set(key, alias)
+    }
+    return this.#own
+  }
+}
+
+/** Nothing is being made. */
+const NOTHING: ReadonlySet<TemplateFrame> = new Set()
+
+/** Returns the object that it is given, for a class whose fields are to be that object's. */
+const Itself = function (variables: object) {
+  return variables
+} as unknown as new (variables: object) => object
+
+/**
+ * What an included template is given, marked with how it came about by a private field of the object itself: for an
+ * entry in a `WeakMap` it takes as long again as for the copy, and the garbage collector has to visit it.
+ */
+class Copy extends Itself {
+  readonly #given: Given
+
+  constructor(variables: object, given: Given) {
+    super(variables)
+    this.#given = given
+  }
+
+  static givenOf(variables: object): Given | undefined {
+    return #given in variables ? variables.#given : undefined
+  }
+}
 
 /** A name among vary-on values. */
 export interface VaryOnName {
@@ -58,7 +113,7 @@ export function varyOnNameIn(holder: unknown, name: string, page: unknown): Vary
 
 function givenOf(variables: unknown): Given | undefined {
   if (typeof variables !== 'object' || variables === null) return undefined
-  return copies.get(plainOf(variables))
+  return Copy.givenOf(plainOf(variables))
 }
 
 /**
@@ -98,30 +153,30 @@ export class PersonalNames {
    * @param page - What the page was given, where that may be something else.
    */
   merge(variables: object, others: Variables, page: object = variables): object {
-    const plain = plainOf(variables) as Variables
-    const outer = copies.get(plain)
-    const names = originals.get(variables)?.names ?? this.#namesIn(plain)
-    const isPart = originals.get(variables)?.isPart === true
+    const known = originals.get(variables)
+    const plain = (known?.plain ?? variables) as Variables
+    const outer = Copy.givenOf(plain)
+    const names = known?.names ?? this.#namesIn(plain)
+    const isPart = known?.isPart === true
     const isSame = plainOf(others) === plain
     // A stand-in is copied as a template would.
     const own: Variables = isSame ? {} : { ...others }
-    const same = forgetCopied(names, own)
-    const alias: Alias = { around: new Set(templateFramesAround(currentFrame())) }
-    const given = new Map(outer?.own)
-    for (const key of Object.keys(own)) if (!same.has(key)) given.set(key, alias)
+    const frames = [...templateFramesAround(currentFrame())]
+    const same = forgetCopied(names, own, frames)
     const copy = joined(plain, own, () => this.#standInFor(plain, names, isPart))
-    copies.set(copy, {
-      page: outer?.page ?? (plainOf(isPart ? plain : page) as Variables),
-      names: outer?.names ?? (isPart ? names : undefined),
-      own: given,
-      isApart: outer?.isApart ?? (!isPart && plainOf(page) !== plain),
-    })
+    const how = outer ?? {
+      page: plainOf(isPart ? plain : page) as Variables,
+      names: isPart ? names : undefined,
+      isApart: !isPart && plainOf(page) !== plain,
+    }
+    const keys = Object.keys(own).filter((key) => !same.has(key))
+    new Copy(copy, new Given(how, keys, frames.length === 0 ? NOTHING : new Set(frames), outer))
     return plain === variables ? copy : this.watch(copy)
   }
 
   /** What differs per visitor in variables. */
   #namesIn(variables: object): Names {
-    const given = copies.get(variables)
+    const given = Copy.givenOf(variables)
     if (given === undefined) return this.#names
     let names = this.#ofGiven.get(given)
     if (names === undefined) {
@@ -285,13 +340,22 @@ function computedIn(variables: object): readonly string[] {
  */
 function joined(variables: Variables, others: Variables, seen: () => object): object {
   const computed = computedIn(variables)
-  if (computed.length === 0) return { ...variables, ...others }
+  if (computed.length === 0) return mergePlain(variables, others)
   const copy: Record<string, unknown> = {}
   for (const key of Object.keys(variables)) {
     if (!computed.includes(key)) copy[key] = variables[key]
     else if (!Object.hasOwn(others, key)) compute(copy, key, () => Reflect.get(seen(), key))
   }
   return Object.assign(copy, others)
+}
+
+/** The same as `{ ...variables, ...others }`, in a seventh of the time that V8 takes for that. */
+export function mergePlain(variables: object, others: object): object {
+  // Here it would be a prototype.
+  if (Object.hasOwn(variables, '__proto__') || Object.hasOwn(others, '__proto__')) {
+    return { ...variables, ...others }
+  }
+  return Object.assign({}, variables, others)
 }
 
 function compute(object: object, key: string, get: () => unknown): void {
