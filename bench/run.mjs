@@ -17,6 +17,7 @@ const PARTS = [
   'watching',
   'inspector',
   'fragments',
+  'includes',
   'parsers',
   'memory',
   'stalls',
