@@ -159,9 +159,10 @@ export class PersonalNames {
     const names = known?.names ?? this.#namesIn(plain)
     const isPart = known?.isPart === true
     const isSame = plainOf(others) === plain
-    // A stand-in is copied as a template would.
-    const own: Variables = isSame ? {} : { ...others }
-    const frames = [...templateFramesAround(currentFrame())]
+    const frame = currentFrame()
+    const frames = frame === undefined ? [] : [...templateFramesAround(frame)]
+    // While something is made these may be a stand-in, which is copied as a template would.
+    const own: Variables = isSame ? {} : frames.length === 0 ? others : { ...others }
     const same = forgetCopied(names, own, frames)
     const copy = joined(plain, own, () => this.#standInFor(plain, names, isPart))
     const how = outer ?? {
@@ -169,7 +170,8 @@ export class PersonalNames {
       names: isPart ? names : undefined,
       isApart: !isPart && plainOf(page) !== plain,
     }
-    const keys = Object.keys(own).filter((key) => !same.has(key))
+    const all = Object.keys(own)
+    const keys = same.size === 0 ? all : all.filter((key) => !same.has(key))
     new Copy(copy, new Given(how, keys, frames.length === 0 ? NOTHING : new Set(frames), outer))
     return plain === variables ? copy : this.watch(copy)
   }
