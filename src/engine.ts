@@ -8,8 +8,9 @@ import { renderHole } from './fragment/holes.js'
 import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
+import { mergePlain } from './fragment/given.js'
 import { noteVaryOnNames, noteVaryOnNamesIn, personalNames } from './fragment/personal.js'
-import { mergePlain, type PersonalNames } from './fragment/watched.js'
+import type { PersonalNames } from './fragment/watched.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
   refuseUndefinedKeywords,
