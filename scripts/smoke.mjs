@@ -124,11 +124,11 @@ const newCaches = () => createCaches({ default: new LocMemCache({}) })
     const isRunByNode = (process.features.typescript ?? false) !== false
     // Outside of this folder, where nothing else runs TypeScript.
     const alone = await clear('typed.mts', "const alias: string = 'default'", app)
-    if (isRunByNode) assert.equal(alone, 'default is cleared')
+    if (isRunByNode) assert.equal(alone, 'default was cleared')
     else assert.match(alone, /needs Node 22\.18 or later, or the package tsx or jiti/)
     const more = "enum Alias { first = 'default' }\nconst alias = Alias.first"
     assert.match(await clear('more.mts', more, app), /the package tsx or jiti/)
-    assert.equal(await clear('more.mts', more, process.cwd()), 'default is cleared')
+    assert.equal(await clear('more.mts', more, process.cwd()), 'default was cleared')
   } finally {
     await rm(app, { recursive: true, force: true })
   }

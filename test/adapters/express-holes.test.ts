@@ -566,7 +566,10 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
       { engines: [], context: () => ({}) },
       /holes\.engines: an object \(\[object Array\]\) is not a list/,
     ],
-    [{ engines: [{}], context: () => ({}) }, /holes\.engines: .* is not the result of registerCache/],
+    [
+      { engines: [{}], context: () => ({}) },
+      /holes\.engines: .* is not the result of registerCache/,
+    ],
     [{ engines: [new TinyEngine({})] }, /holes\.context: undefined is not a function/],
     [{ engines: [new TinyEngine({})], context: () => ({}), more: 1 }, /unknown option "more"/],
   ])('are refused with the option %j', (holes, message) => {

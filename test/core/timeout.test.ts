@@ -27,7 +27,9 @@ describe('checkTimeout', () => {
     Symbol('s'),
   ])('refuses %s, naming the option, the value and the remedy', (timeout) => {
     expect(() => checkTimeout(timeout, 'timeout')).toThrow(TypeError)
-    expect(() => checkTimeout(timeout, 'timeout')).toThrow(/^timeout: .* is not a timeout; give seconds/)
+    expect(() => checkTimeout(timeout, 'timeout')).toThrow(
+      /^timeout: .* is not a timeout; give seconds/,
+    )
   })
 })
 
