@@ -137,7 +137,7 @@ it.runIf(isThere)('leaves nothing behind on a client of redis whose server is aw
   await client.connect()
   ends.unshift(() => client.destroy())
   const cache = new RedisCache({ client, options: { timeLimitMs: 100 } })
-  await cache.set('k', 1)
+  await vi.waitFor(() => cache.set('k', 1))
   const listeners = () => client.listenerCount('ready') + client.listenerCount('error')
   const before = listeners()
   await own.stop()
