@@ -22,6 +22,7 @@ import {
 } from './options.js'
 import { pageHtml } from './page/html.js'
 import {
+  isCrossSite,
   isSameOrigin,
   newNonce,
   PageToken,
@@ -143,6 +144,12 @@ class InspectorServer {
       throw new RequestFault(405, `${shown(method ?? '')} is not answered here.`)
     }
     if (path === '/' && redirectToDirectory(req, res, query)) return
+    if (action === undefined && path.startsWith('/api/') && isCrossSite(req)) {
+      throw new RequestFault(
+        403,
+        'A page of another site sent the request; open the inspector itself.',
+      )
+    }
     this.#observer.use(req.baseUrl ?? '')
     if (action === undefined) await answer?.(req, res, query)
     else await this.#act(action, req, res)

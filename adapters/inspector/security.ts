@@ -81,6 +81,16 @@ export function isSameOrigin(req: ExpressRequest): boolean {
   return host === hostOf(req)?.toLowerCase()
 }
 
+/**
+ * Whether a browser says that a page of another site sent the request.
+ *
+ * @remarks Such a page cannot read the answer, but it could open live feeds until none is left for others.
+ */
+export function isCrossSite({ headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site']
+  return site === 'cross-site' || site === 'same-site'
+}
+
 /** With the port, as Express derives it under its `trust proxy`. */
 function hostOf(req: ExpressRequest): string | undefined {
   const forwarded = req.headers['x-forwarded-host']

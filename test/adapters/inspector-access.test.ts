@@ -351,6 +351,22 @@ describe.each(expressVersions)('what it answers, on $version', ({ express }) => 
     expect((await inspected.get('/', { method: 'OPTIONS' })).status).toBe(405)
   })
 
+  it.each(['cross-site', 'same-site'])('refuses what a page of a %s asks for', async (site) => {
+    const inspected = await Inspected.open()
+    const headers = { 'Sec-Fetch-Site': site }
+    for (const path of ['/api/overview', '/api/events', '/api/entries?alias=default']) {
+      const { status, text } = await inspected.get(path, { headers })
+      expect([path, status]).toEqual([path, 403])
+      expect(text).toContain('A page of another site')
+    }
+    // A link of another site, in a chat for example, leads here.
+    expect((await inspected.get('/', { headers })).status).toBe(200)
+    const own = await inspected.get('/api/overview', {
+      headers: { 'Sec-Fetch-Site': 'same-origin' },
+    })
+    expect(own.status).toBe(200)
+  })
+
   it('has the same head for HEAD', async () => {
     const inspected = await open()
     for (const path of ['/', '/help', '/api/overview', '/api/events']) {
