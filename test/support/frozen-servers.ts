@@ -12,8 +12,11 @@ import { startRedis } from './servers/redis.js'
 /** A server of a test's own, which it may freeze. */
 export interface Freezable {
   readonly server: TestServer
-  /** Opens a cache over it whose calls end soon. */
-  readonly open: (options?: { readonly retryInvalidations: boolean }) => Cache
+  /** Opens a cache over it whose calls end soon, unless another limit is given. */
+  readonly open: (options?: {
+    readonly retryInvalidations?: boolean
+    readonly timeLimitMs?: number
+  }) => Cache
   /** Lets it go on, and stops it. */
   readonly stop: () => Promise<void>
 }
