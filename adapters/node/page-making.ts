@@ -37,7 +37,13 @@ import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
-import { warnOfFault, warnOfNonce, warnOfPageTags, warnOfVisitorBehind } from './warnings.js'
+import {
+  warnOfFault,
+  warnOfNonce,
+  warnOfPageTags,
+  warnOfSetCookie,
+  warnOfVisitorBehind,
+} from './warnings.js'
 
 /**
  * How far a response has come. `open`: its headers can be changed. `sending`: the cache sends them. `expected`:
@@ -267,6 +273,7 @@ export class PageMaking {
   /** The response is not stored. */
   refuse(reason: UnkeptReason): void {
     if (OF_VISITORS.has(reason)) this.#warnOfOrder()
+    if (reason === 'set-cookie') this.#warnOfSetCookie()
     refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
   }
 
@@ -278,6 +285,12 @@ export class PageMaking {
     const { req, isOutermost } = this.around
     const sign = isOutermost ? undefined : this.watch.signBehind
     if (sign !== undefined) warnOfVisitorBehind(routeName(req), sign)
+  }
+
+  #warnOfSetCookie(): void {
+    const { req, res } = this.around
+    const fields = res.getHeader('Set-Cookie') ?? []
+    warnOfSetCookie(routeName(req), [fields].flat().map(String))
   }
 
   #sayForward(reason: UnkeptReason | undefined): void {

@@ -1,5 +1,5 @@
 import { shortKey, type ShortKey } from '../../src/bounded-memo.js'
-import { CacheBackendError } from '../../src/errors.js'
+import { CacheBackendError, show } from '../../src/errors.js'
 import { textOfError } from '../../src/error-text.js'
 
 const warned = new Set<string>()
@@ -62,6 +62,25 @@ export function warnOfVisitorBehind(route: string, sign: string): void {
     route,
     `responseCache: ${route}: a page was not stored, since ${sign} came from a layer behind the cache, which did not know the visitor when it was asked; put sessions and sign-ins in front: app.use(session(…)), then app.use(pages.cacheSite()), or app.get(path, signIn, pages.cachePage(60), handler); reported once for each route`,
   )
+}
+
+/**
+ * A page was not stored since its response sets cookies: once for each cookie, since a layer that sets one
+ * mostly does so on every route. Not in production, where it is how the site is.
+ *
+ * @param route - Such as `GET /countries/:code`.
+ * @param fields - The fields of `Set-Cookie`.
+ */
+export function warnOfSetCookie(route: string, fields: readonly string[]): void {
+  if (process.env['NODE_ENV'] === 'production') return
+  for (const field of fields) {
+    const name = field.split('=', 1)[0] as string
+    warnOfRoute(
+      'FRAGCACHE_SET_COOKIE',
+      name,
+      `responseCache: ${route}: a page was not stored, since its response sets the cookie ${show(name)}; set a cookie only when it changes, with express-session by saveUninitialized: false, resave: false and rolling: false; reported once for each cookie`,
+    )
+  }
 }
 
 /** @param route - Such as `GET /countries/:code`. */

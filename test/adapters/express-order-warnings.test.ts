@@ -56,11 +56,35 @@ describe.each(expressVersions)('what stands in the wrong order, on $version', ({
     const headers = await signedIn(site, `${one}/1`)
     for (const id of [1, 2]) await site.get(`${one}/${id}`, { headers })
     await site.get(`${other}/1`, { headers })
-    expect(
-      warnings.map((text) => /^(\w+): responseCache: (GET \S+):/.exec(text)?.slice(1)),
-    ).toEqual([one, other].map((path) => ['FRAGCACHE_VISITOR_BEHIND_CACHE', `GET ${path}/:id`]))
-    expect(warnings[0]).toContain('req.session')
-    expect(warnings[0]).toContain('app.use(session(…)), then app.use(pages.cacheSite())')
+    // The sign-in was a page too.
+    const ofOrder = warnings.filter((text) => !text.startsWith('FRAGCACHE_SET_COOKIE'))
+    expect(ofOrder.map((text) => /^(\w+): responseCache: (GET \S+):/.exec(text)?.slice(1))).toEqual(
+      [one, other].map((path) => ['FRAGCACHE_VISITOR_BEHIND_CACHE', `GET ${path}/:id`]),
+    )
+    expect(ofOrder[0]).toContain('req.session')
+    expect(ofOrder[0]).toContain('app.use(session(…)), then app.use(pages.cacheSite())')
+  })
+
+  it('a session that is begun on every page is told of, once for each cookie', async () => {
+    const name = `cookie-${++routes}`
+    const begin = (): RequestHandler =>
+      session({ name, secret: 's', resave: false, saveUninitialized: true })
+    const page: RequestHandler = (_req, res) => void res.send('page')
+    const open = () =>
+      Site.open(express().use(begin(), newPages().cacheSite()).get('/a', page).get('/b', page))
+    const site = await open()
+    vi.stubEnv('NODE_ENV', 'production')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const warnings = watchWarnings()
+    await site.get('/a')
+    expect(warnings).toEqual([])
+    vi.stubEnv('NODE_ENV', 'development')
+    for (const path of ['/a', '/b', '/a']) await site.get(path)
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toContain(
+      `FRAGCACHE_SET_COOKIE: responseCache: GET /a: a page was not stored, since its response sets the cookie "${name}"`,
+    )
+    expect(warnings[0]).toContain('saveUninitialized: false')
   })
 
   it('so is a sign-in behind cachePage, from Authorization', async () => {
