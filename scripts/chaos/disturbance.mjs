@@ -19,7 +19,11 @@ const CALM_TIMES = 4
 export async function disturb(variant) {
   const { crew, plan, running, tiered } = variant
   const maxEntries = plan.faults.includes('cull') ? SCARCE : AMPLE
-  const { folder, world, opening } = await newWorld(variant, { part: 'random', maxEntries })
+  const { folder, world, opening } = await newWorld(variant, {
+    part: 'random',
+    maxEntries,
+    timeLimitMs: 1000,
+  })
   const open = (worker) => worker.tell('open', { ...opening, clockOffsetMs: worker.clockOffsetMs })
   await Promise.all(crew.map(open))
   const options = { world, lag: plan.faults.includes('lag'), workers: crew.length }

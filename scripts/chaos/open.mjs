@@ -15,11 +15,12 @@ const LOCAL_TIMEOUT = 0.2
 
 /**
  * @param {object} spec - What the servers of the store said.
- * @param {{ tiered: boolean, prefix: string, maxEntries: number }} how
+ * @param {{ tiered: boolean, prefix: string, maxEntries: number, timeLimitMs: number }} how - The time limit is that
+ *   of servers.
  * @returns The caches, and what closes them.
  */
-export async function openStore(spec, { tiered, prefix, maxEntries }) {
-  const { make, end = () => undefined } = await makerOf(spec, { maxEntries })
+export async function openStore(spec, { tiered, prefix, ...limits }) {
+  const { make, end = () => undefined } = await makerOf(spec, limits)
   const inFront = (remote) => {
     if (!tiered) return remote
     const local = new LocMemCache({ options: { maxEntries: 1000 } })
@@ -42,13 +43,14 @@ export async function openStore(spec, { tiered, prefix, maxEntries }) {
 /** Makes the tables of a store that has some, once for all processes. */
 export async function prepareStore(spec) {
   if (spec.table === undefined) return
-  const { make, end } = await makerOf(spec, { maxEntries: 1 })
+  const { make, end } = await makerOf(spec, { maxEntries: 1, timeLimitMs: 1000 })
   await createCacheTable(make('none'))
   await end()
 }
 
-async function makerOf(spec, { maxEntries }) {
+async function makerOf(spec, { maxEntries, timeLimitMs }) {
   const options = { maxEntries }
+  const limited = { timeLimitMs }
   switch (spec.kind) {
     case 'memory':
       return { make: (location) => new LocMemCache({ location, options }) }
@@ -62,26 +64,27 @@ async function makerOf(spec, { maxEntries }) {
       const database = new Database(spec.file, { timeout: 5000 })
       database.pragma('journal_mode = WAL')
       database.pragma('synchronous = NORMAL')
-      return inTable(spec, database, options, () => database.close())
+      return inTable(spec, database, { ...options, ...limited }, () => database.close())
     }
     case 'postgres': {
       const { default: pg } = await import('pg')
       const pool = new pg.Pool({ connectionString: spec.url, max: 4 })
       // A connection that the server ended while it was idle.
       pool.on('error', () => undefined)
-      return inTable(spec, pool, options, () => pool.end())
+      return inTable(spec, pool, { ...options, ...limited }, () => pool.end())
     }
     case 'mariadb': {
       const { createPool } = await import('mysql2')
       const pool = createPool({ uri: spec.url, connectionLimit: 4 })
-      return inTable(spec, pool, options, () => pool.promise().end())
+      return inTable(spec, pool, { ...options, ...limited }, () => pool.promise().end())
     }
     case 'redis':
       return {
         make: (keyPrefix) => {
           const { locations: location, sentinels } = spec
-          if (sentinels === undefined) return new RedisCache({ location, keyPrefix })
-          return new RedisCache({ options: { sentinels, name: 'main' }, keyPrefix })
+          if (sentinels === undefined)
+            return new RedisCache({ location, keyPrefix, options: limited })
+          return new RedisCache({ options: { ...limited, sentinels, name: 'main' }, keyPrefix })
         },
       }
     case 'redis-cluster': {
@@ -89,17 +92,18 @@ async function makerOf(spec, { maxEntries }) {
       const client = new Cluster(spec.nodes, {
         enableAutoPipelining: true,
         clusterRetryStrategy: () => 50,
-        redisOptions: { maxRetriesPerRequest: 0, socketTimeout: 1000, connectTimeout: 500 },
+        redisOptions: { maxRetriesPerRequest: 0, socketTimeout: timeLimitMs, connectTimeout: 500 },
       })
       client.on('error', () => undefined)
       return {
-        make: (keyPrefix) => new RedisCache({ client, keyPrefix }),
+        make: (keyPrefix) => new RedisCache({ client, keyPrefix, options: limited }),
         end: () => client.disconnect(),
       }
     }
     case 'memcached':
       return {
-        make: (keyPrefix) => new MemcachedCache({ location: spec.location, keyPrefix }),
+        make: (keyPrefix) =>
+          new MemcachedCache({ location: spec.location, keyPrefix, options: limited }),
       }
     default:
       throw new Error(`nobody knows how to open ${spec.kind}`)

@@ -12,13 +12,13 @@ export const SCARCE = 20
  * A new world of caches over the store, the same for all processes that open it.
  *
  * @param {import('./conductor.mjs').Variant} variant
- * @param {{ part: string, maxEntries: number }} how
+ * @param {{ part: string, maxEntries: number, timeLimitMs: number }} how
  */
-export async function newWorld({ running, tiered, folder: parent }, { part, maxEntries }) {
+export async function newWorld({ running, tiered, folder: parent }, { part, ...limits }) {
   const folder = join(parent, part)
   await mkdir(join(folder, 'history'), { recursive: true })
   const name = `${part}-${tiered}`
-  const how = { tiered, prefix: `${part[0]}${Number(tiered)}`, maxEntries }
+  const how = { tiered, prefix: `${part[0]}${Number(tiered)}`, ...limits }
   return { folder, world: name, opening: { world: name, spec: running.spec, how, folder } }
 }
 

@@ -39,6 +39,8 @@ async function toTroupe(variant, index) {
   const { folder, world, opening } = await newWorld(variant, {
     part: 'scenarios',
     maxEntries: AMPLE,
+    // No scenario is about slow servers, and all are played at once.
+    timeLimitMs: 2000,
   })
   await Promise.all(actors.map((actor) => actor.tell('open', opening)))
   const bounds = boundsOf(spec, { tiered, calm: true })

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SCENARIOS } from './scenarios/index.mjs'
 import { tagOf } from './world.mjs'
 
-const LIMIT_MS = 10_000
+const LIMIT_MS = 20_000
 const LOOK_MS = 3
 
 /**

@@ -8,6 +8,7 @@ const ROLES = ['a', 'b', 'c', 'd']
 const MAKING_MS = 150
 
 const TRIES = 20
+const BETWEEN_TRIES_MS = 250
 
 /** When it is not there yet, and when it was invalidated. */
 const TIMES = [1, 2]
@@ -38,7 +39,9 @@ async function askTogether(stage, kind, role) {
     await meet(`after ${time}`)
     if (role !== 'a' || time === TIMES.at(-1)) continue
     // One that failed promises nothing.
-    for (let tries = 0; tries < TRIES && !(await stage.invalidateTag()); tries++);
+    for (let tries = 0; tries < TRIES && !(await stage.invalidateTag()); tries++) {
+      await sleep(BETWEEN_TRIES_MS)
+    }
     await stage.settle()
   }
   const wanted = TIMES.join()
