@@ -85,6 +85,39 @@ export function together(servers: readonly NamedServerFigures[]): ServerFigures 
   return all
 }
 
+/** Of a call's time, so that one server that hangs leaves time for the answers of the others. */
+export const SHARE_OF_LIMIT = 0.8
+
+/**
+ * The figures of a server whose entries its replicas hold too.
+ *
+ * @returns Those of the server itself, and of each. `error` is that of the first replica that did not answer.
+ * @throws What the server itself failed with.
+ */
+export async function besideReplicas(
+  leader: AskedServer,
+  replicas: readonly AskedServer[],
+): Promise<ServerFigures> {
+  const [figures, others] = await Promise.all([
+    leader.ask(),
+    Promise.all(replicas.map(figuresOrError)),
+  ])
+  const failed = others.find(({ error }) => error !== undefined)
+  return {
+    ...figures,
+    servers: [{ name: leader.name, ...figures }, ...others],
+    ...(failed !== undefined && { error: withName(failed.name, failed.error) }),
+  }
+}
+
+async function figuresOrError({ name, ask }: AskedServer): Promise<NamedServerFigures> {
+  try {
+    return { name, ...(await ask()) }
+  } catch (error) {
+    return { name, error: messageOfError(error) }
+  }
+}
+
 /** A server's failure that says which server it was, once. */
 export function withName(name: string, error = ''): string {
   return error.includes(name) ? error : `${name}: ${error}`

@@ -129,14 +129,14 @@ function nameOf(alias: string, backend: string): string {
   return alias === '' ? backend : `${backend} "${alias}"`
 }
 
-/** Says at most once a minute that a server refuses something: that is no outage, and has no end. */
+/** Says at most once a minute that a server refuses something, or one of several does not answer: that is no outage, and has no end that could be told. */
 export class RefusalReporter {
   readonly #warning = new OnceAMinute()
 
   add(alias: string, backend: string, error: unknown): void {
     if (!this.#warning.isDue()) return
     process.emitWarning(
-      `${nameOf(alias, backend)} was refused something: ${textOfError(error)}; reported at most once a minute`,
+      `${nameOf(alias, backend)}: some of its calls fail: ${textOfError(error)}; reported at most once a minute`,
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
     )
   }

@@ -19,6 +19,7 @@ import { newTable, openBetterSqlite3, openMysql, openPostgres } from '../support
 import { canStartRedis } from '../support/redis.js'
 import { freePort, sharedServer } from '../support/servers.js'
 import { startMemcached } from '../support/servers/memcached.js'
+import { startProxy } from '../support/servers/proxy.js'
 import { startCluster } from '../support/servers/redis-groups.js'
 import { startRedis } from '../support/servers/redis.js'
 
@@ -137,6 +138,45 @@ describe('caches.serverStats of SQL servers', () => {
     expect(Math.abs(stats.clockAheadMs ?? NaN)).toBeLessThan(1000)
   })
 })
+
+it.skipIf(postgres === undefined)(
+  'a replica of a database that hangs is named, beside the figures of the primary',
+  async () => {
+    const url = postgres?.url ?? ''
+    const proxy = await startProxy({ port: Number(new URL(url).port) })
+    const near = openPostgres(url)
+    const far = openPostgres(url.replace(/:\d+\//, `:${proxy.port}/`))
+    const location = newTable()
+    const database = { write: near.database, read: far.database }
+    const cache = new DatabaseCache({ location, database, options: { timeLimitMs: 1000 } })
+    await createCacheTable(cache)
+    onTestFinished(async () => {
+      await near.ask(`DROP TABLE ${location}`)
+      await proxy.close()
+      await Promise.all([near.end(), far.end()])
+    })
+    await cache.set('a', 1)
+    const caches = createCaches({ default: cache })
+    const stats = async () => (await caches.serverStats())['default']
+    await vi.waitFor(async () => {
+      expect(await stats()).toMatchObject({
+        entries: 1,
+        servers: [
+          { name: 'primary', entries: 1 },
+          { name: 'replica', entries: 1 },
+        ],
+      })
+    })
+    proxy.silence()
+    const hanging = await stats()
+    expect(hanging).toMatchObject({ entries: 1, servers: [{ name: 'primary', entries: 1 }, {}] })
+    expect(hanging?.error).toBe('replica: no answer within 800 ms')
+    // The primary answers in its place.
+    expect(await cache.get('a')).toBe(1)
+    await proxy.restore()
+    await vi.waitFor(async () => expect(await stats()).not.toHaveProperty('error'))
+  },
+)
 
 describe.skipIf(memcached === undefined)('caches.serverStats of Memcached', () => {
   it('tells what a server counts and how it was set up', async () => {

@@ -238,7 +238,7 @@ describe('errors that are answers of a server that is alive', () => {
     expect(outages).toEqual([])
     expect(warn.mock.calls).toEqual([
       [
-        expect.stringContaining('was refused something') as string,
+        expect.stringContaining('some of its calls fail') as string,
         { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
       ],
     ])

@@ -3,12 +3,14 @@ import { CacheBackendError } from '../../errors.js'
 import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import type { PayloadFormat } from '../../payload-format.js'
 import type { Unpacked } from '../../serializer.js'
-import type { ServerFigures } from '../../server-stats.js'
+import { besideReplicas, SHARE_OF_LIMIT, type ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
+import { TimeLimit } from '../../time-limit.js'
 import type { Deadline } from '../../timeout.js'
 import type { Limits } from '../limits.js'
 import type { Route } from './connect.js'
 import type { NeededTable } from './create-table.js'
+import type { Driver } from './driver.js'
 import { isAnswer, isMissingTable } from './failures.js'
 import { Replica } from './replica.js'
 import { Table } from './table.js'
@@ -35,6 +37,7 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   readonly #table: Table
   readonly format: PayloadFormat
   readonly #maxEntries: number
+  readonly #timeLimitMs: number
   readonly #closing: () => void
   #isOpen = false
 
@@ -44,6 +47,7 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
     this.#route = route
     this.format = format
     this.#maxEntries = limits.maxEntries
+    this.#timeLimitMs = timeLimitMs
     this.#closing = closing
     // A table that was made just now may not have reached the replica.
     const isDown = (error: unknown) => isFault(error) || isMissingTable(error)
@@ -122,9 +126,18 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
 
   readServerStats(): MaybePromise<ServerFigures> {
     this.#open()
-    const { name, driver } = this.needed
+    const { name } = this.needed
+    const { read, write } = this.#route
     const maxEntries = this.#maxEntries
-    return chain(measureTable(driver, name), (figures) => ({ ...figures, maxEntries }))
+    const measure = (driver: Driver) =>
+      chain(measureTable(driver, name), (figures) => ({ ...figures, maxEntries }))
+    if (read === write) return measure(write)
+    const limit = new TimeLimit(this.#timeLimitMs * SHARE_OF_LIMIT)
+    const asked = (name: string, driver: Driver) => ({
+      name,
+      ask: () => limit.race(Promise.resolve(driver).then(measure)),
+    })
+    return besideReplicas(asked('primary', write), [asked('replica', read)])
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): Uint8Array {

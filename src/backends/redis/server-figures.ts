@@ -1,19 +1,17 @@
 import { TimeLimit } from '../../time-limit.js'
 import {
   askEach,
+  besideReplicas,
   clockAhead,
   countOf,
   known,
+  SHARE_OF_LIMIT,
   together,
-  withName,
   type ServerFigures,
 } from '../../server-stats.js'
 import type { Reply } from './client.js'
 import { GivenClient } from './connection.js'
 import { Link } from './link.js'
-
-/** Of a call's time, so that one server that hangs leaves time for the answers of the others. */
-const SHARE_OF_LIMIT = 0.8
 
 /** A link to a server, and what people call it. */
 export interface NamedLink {
@@ -42,23 +40,7 @@ export async function readFigures(
     return together(await askEach(nodes.map(ask)))
   }
   if (replicas.length === 0) return ask(leader).ask()
-  const [figures, others] = await Promise.all([
-    ask(leader).ask(),
-    Promise.all(
-      replicas.map(async (replica) => {
-        const [one] = await askEach([ask(replica)]).catch((error: unknown) => [
-          { name: replica.name, error: error instanceof Error ? error.message : String(error) },
-        ])
-        return one ?? { name: replica.name }
-      }),
-    ),
-  ])
-  const failed = others.find(({ error }) => error !== undefined)
-  return {
-    ...figures,
-    servers: [{ name: leader.name, ...figures }, ...others],
-    ...(failed === undefined ? undefined : { error: withName(failed.name, failed.error) }),
-  }
+  return besideReplicas(ask(leader), replicas.map(ask))
 }
 
 async function readOne(link: Link): Promise<ServerFigures> {
