@@ -44,6 +44,9 @@ const light = [
   'test/backends/{file-format,file-limit,redis-key-space}.test.ts',
 ]
 
+/** The packed tarball in bundlers, module systems and compilers: a check of its own, which takes minutes. */
+const tarball = 'test/package/**/*.test.ts'
+
 /** All others, those of a folder that is not known yet among them. */
 const whole = readdirSync(at('./test'))
   .filter((name) => !lightFolders.includes(name))
@@ -107,7 +110,11 @@ export default defineConfig({
       // Beside those that compute, tests of time limits and of locks would starve without the first call.
       project(0, 'whole', {
         include: [...whole, ...apart],
-        exclude: [...timed, ...light.slice(lightFolders.length)],
+        exclude: [...timed, ...light.slice(lightFolders.length), tarball],
+        setupFiles: ['test/support/low-priority.ts', patience],
+      }),
+      project(0, 'package', {
+        include: [tarball],
         setupFiles: ['test/support/low-priority.ts', patience],
       }),
       project(1, 'light', {
