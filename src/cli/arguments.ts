@@ -32,12 +32,12 @@ export type ArgumentValues<A extends readonly string[]> = A extends readonly [
   `[${string}...]`,
 ]
   ? [...{ [I in keyof Single]: string }, ...string[]]
-  : { [I in keyof A]: string }
+  : { [I in keyof A]: A[I] extends `[${string}]` ? string | undefined : string }
 
 /** A command as it is described. */
 export interface CommandSpec<A extends readonly string[], O extends OptionTable> {
   readonly name: string
-  /** `<NAME>` has to be there; the last one may be `[NAME...]`, any number of them. */
+  /** `<NAME>` has to be there, `[NAME]` need not; the last one may be `[NAME...]`, any number of them. */
   readonly args: A
   /** The arguments and options on the line of usage. */
   readonly usage: string

@@ -141,11 +141,11 @@ fragcache stats --watch --json >> stats.jsonl`,
   }),
   command({
     name: 'list',
-    args: ['<ALIAS>'],
-    usage: 'ALIAS [--tag TAG] [--limit COUNT] [--config FILE] [--json]',
+    args: ['[ALIAS]'],
+    usage: '[ALIAS] [--tag TAG] [--limit COUNT]\n       [--config FILE] [--json]',
     summary: 'list the entries of a cache',
-    text: `Lists the entries of the cache ALIAS with kind, expiry, size and tags. Memcached cannot
-list its entries. Reads every entry once, which may take a while in a large cache.
+    text: `Lists the entries of the cache ALIAS with kind, expiry, size and tags; of the only cache,
+if there is one. Memcached cannot list its entries. Reads every entry once, which may take a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache list default
@@ -159,16 +159,16 @@ fragcache list default --limit 0 --json | jq '.entries[].key'`,
     run: ([alias], options, output) =>
       overCaches('list', options, output, async (session) => {
         const { showEntries } = await import('./listing.js')
-        return showEntries(session, alias, options)
+        return showEntries(session, session.aliasOr(alias), options)
       }),
   }),
   command({
     name: 'tags',
-    args: ['<ALIAS>'],
-    usage: 'ALIAS [--config FILE] [--json]',
+    args: ['[ALIAS]'],
+    usage: '[ALIAS] [--config FILE] [--json]',
     summary: 'list the tags of a cache',
-    text: `Lists the tags of the cache ALIAS, and how many entries have each. Memcached cannot list
-its entries. Reads every entry once, which may take a while in a large cache.
+    text: `Lists the tags of the cache ALIAS, and how many entries have each; of the only cache, if
+there is one. Memcached cannot list its entries. Reads every entry once, which may take a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache tags default
@@ -177,7 +177,7 @@ fragcache tags default --json | jq -r '.tags[].tag'`,
     run: ([alias], options, output) =>
       overCaches('tags', options, output, async (session) => {
         const { showTags } = await import('./listing.js')
-        return showTags(session, alias)
+        return showTags(session, session.aliasOr(alias))
       }),
   }),
   command({

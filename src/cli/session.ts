@@ -60,6 +60,20 @@ export class Session {
   }
 
   /**
+   * The alias that was given, or the only one there is.
+   *
+   * @throws UsageError: none was given, and there are several.
+   */
+  aliasOr(given: string | undefined): string {
+    if (given !== undefined) return given
+    const [only, ...others] = this.caches.aliases
+    if (only !== undefined && others.length === 0) return only
+    throw new UsageError(
+      `${this.command}: ALIAS is missing; the caches are ${this.caches.aliases.map(visibleName).join(', ')}`,
+    )
+  }
+
+  /**
    * A cache whose entries can be reached from here.
    *
    * @throws UsageError: there is no such alias. CommandError: it is in another process's memory.

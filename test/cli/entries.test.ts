@@ -405,7 +405,12 @@ describe('fragcache list', () => {
       `const keyFunction = (key, prefix, version) => \`\${prefix}/\${version}/\${Buffer.from(key).toString('hex')}\`
        export default createCaches({ default: new FileBasedCache({ location: ${JSON.stringify(location)}, keyFunction }) })`,
     )
-    const { json } = await runJson(['list', 'default', '--config', config])
+    // Of the only cache, which need not be named.
+    const { json } = await runJson(['list', '--config', config])
+    expect((await runJson(['tags', '--config', config])).json).toEqual({
+      alias: 'default',
+      tags: [],
+    })
     const storedKey = keyFunction('mine', '', 1)
     expect(json).toMatchObject({ entries: [{ key: storedKey, storedKey, kind: 'value' }] })
   })

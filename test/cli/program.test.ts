@@ -53,6 +53,10 @@ describe('fragcache --help', () => {
 
 describe('fragcache, called wrongly', () => {
   const config = configure(folder, 'export default createCaches({ default: new DummyCache() })')
+  const two = configure(
+    folder,
+    'export default createCaches({ default: new DummyCache(), pages: new DummyCache() })',
+  )
 
   it.each([
     [['key', ''], 'the empty string is not a fragment name'],
@@ -77,6 +81,8 @@ describe('fragcache, called wrongly', () => {
       '--limit "x" is not a number of entries',
     ],
     [['list', 'nope', '--config', config], '"nope" is not an alias'],
+    [['list', '--config', two], 'list: ALIAS is missing; the caches are default, pages'],
+    [['tags', '--config', two], 'tags: ALIAS is missing; the caches are default, pages'],
     [['stats', '--interval', '5', '--config', config], 'no effect without --watch'],
     [['stats', '--watch', '--interval', '0', '--config', config], 'is not a number of seconds'],
     [['invalidate', '--config', config], 'give --fragment NAME'],
