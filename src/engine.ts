@@ -9,7 +9,12 @@ import { textAtOnce } from './fragment/open.js'
 import { nameValues, type NamedValues } from './fragment/named-values.js'
 import type { AdapterOptions } from './fragment/options.js'
 import { mergePlain } from './fragment/given.js'
-import { noteVaryOnNames, noteVaryOnNamesIn, personalNames } from './fragment/personal.js'
+import {
+  notePersonal,
+  noteVaryOnNames,
+  noteVaryOnNamesIn,
+  personalNames,
+} from './fragment/personal.js'
 import type { PersonalNames } from './fragment/watched.js'
 import { resolveTag, toFragmentCache, type FragmentCache } from './fragment/render.js'
 import {
@@ -101,6 +106,7 @@ export class EngineCache {
     this.options = options
     this.wantsDigest = options.digest ?? false
     this.#personal = personalNames(options.personal)
+    notePersonal(this, this.#personal)
     this.#remedy = remedy
     this.#isTrue = isTrue
   }
@@ -136,9 +142,10 @@ export class EngineCache {
    */
   watch<T>(variables: T, varyOnNames?: readonly string[]): T {
     if (this.#personal === undefined) return variables
-    if (varyOnNames === undefined) noteVaryOnNamesIn(variables)
-    else noteVaryOnNames(varyOnNames.map((name) => ({ name })))
-    return this.#personal.watch(variables)
+    const personal = this.#personal
+    if (varyOnNames === undefined) noteVaryOnNamesIn(variables, personal)
+    else noteVaryOnNames(varyOnNames.flatMap((name) => personal.varyOn(variables, name, variables)))
+    return personal.watch(variables)
   }
 
   /** @internal Merges what an included template sees: see {@link PersonalNames.merge}. */

@@ -21,6 +21,8 @@ export interface CompiledTag {
   readonly hasKeywords?: true
   /** The variables of the template's data that the vary-on values name. */
   readonly varyOnNames?: readonly string[]
+  /** Those of the template itself that they name. */
+  readonly ownNames?: readonly string[] | undefined
   /** The template's source and the templates it names, for the digest. */
   readonly source?: TemplateSource | undefined
 }

@@ -39,6 +39,7 @@ export interface Run {
   stores(write: Promise<void>): void
   /** Whether a text has surely no per-user output in it. @throws CacheTagError: it surely has some. */
   mayStore(text: string, site: EtaSite): boolean
+  takes(site: EtaSite, values: Readonly<Record<string, () => unknown>>): void
 }
 
 /** How a running body has its frame: not at all, as code that does not wait, or by its context. */
@@ -103,6 +104,11 @@ export class OpenFragment implements Body {
     this.#opening?.catch(() => undefined)
     this.#wait = wait
     this.waits = wait !== undefined
+  }
+
+  /** See {@link TemplateRun.takes}. */
+  takes(values: Readonly<Record<string, () => unknown>>): void {
+    this.#run.takes(this.#site, values)
   }
 
   get site(): TagPosition {

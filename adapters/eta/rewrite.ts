@@ -77,7 +77,7 @@ interface OpenTag {
   readonly at: number
   readonly args: TagArguments
   readonly position: TagPosition
-  readonly scope: Scope | undefined
+  readonly scope: Scope
   awaits: boolean
   nests: boolean
   /** Whether a generator function begins in the body, which a yield then belongs to. */
@@ -109,8 +109,8 @@ class Rewriter {
   readonly #template: string | undefined
   readonly #exposed: boolean
   readonly #open: (OpenTag | OpenHole)[] = []
-  /** Reads what is declared where; only where that matters. */
-  readonly #reader: ScopeReader | undefined
+  /** Reads what is declared where. */
+  readonly #reader = new ScopeReader()
   /** By where they begin. */
   readonly #holes = new Map<number, Hole>()
   /** Checks to be made once all is read. */
@@ -136,7 +136,6 @@ class Rewriter {
     this.#lines = source === undefined ? undefined : new LineFinder(source, config)
     this.#template = template
     this.#exposed = ast.some((node) => typeof node !== 'string' && /\b__eta\b/.test(codeOf(node)))
-    this.#reader = config.useWith || ast.some(isNocache) ? new ScopeReader() : undefined
   }
 
   rewrite(): AstNode[] {
@@ -184,15 +183,15 @@ class Rewriter {
     const named = { ...position, fragment: args.name }
     for (const { text } of [args.timeout, ...args.varyOn, ...args.keywords.values()]) {
       checkExpression(text, named)
-      this.#reader?.read(text, position.line)
+      this.#reader.read(text, position.line)
     }
     const unknown = { awaits: false, nests: false, holdsGenerator: false }
-    const scope = this.#reader?.enter('tag')
+    const scope = this.#reader.enter('tag')
     this.#open.push({ at, args, position: named, scope, ...unknown })
   }
 
   #beginHole(source: string, at: number, position: TagPosition): void {
-    const reader = this.#reader as ScopeReader
+    const reader = this.#reader
     this.#noteBody(source)
     const values = parseNamedValues(source, DIALECT, position)
     for (const { text } of values.values()) {
@@ -208,7 +207,7 @@ class Rewriter {
     const hole = this.#open.pop()
     if (hole === undefined) throw etaFaults.strayHoleEnd(position)
     if ('args' in hole) throw etaFaults.crossing('endnocache', position)
-    const reader = this.#reader as ScopeReader
+    const reader = this.#reader
     if (!reader.leave(hole.scope)) {
       throw etaFaults.holeCode('a bracket is opened or closed', hole.position)
     }
@@ -266,7 +265,7 @@ class Rewriter {
   }
 
   #body(code: string, { line }: TagPosition): void {
-    this.#reader?.read(code, line)
+    this.#reader.read(code, line)
     this.#noteBody(code)
   }
 
@@ -283,7 +282,7 @@ class Rewriter {
     if (tag === undefined) throw faults.strayEnd(position)
     if (!('args' in tag)) throw etaFaults.crossing('endcache', position)
     if (name !== '' && name !== tag.args.name) throw faults.wrongEnd(name, position)
-    if (tag.scope !== undefined) this.#reader?.leave(tag.scope)
+    this.#reader.leave(tag.scope)
     const around = this.#open.at(-1)
     if (around !== undefined) around.nests = true
     const outer = this.#open.findLast((one) => 'args' in one)
@@ -301,20 +300,33 @@ class Rewriter {
     }
     const begin = this.#ast[tag.at] as TagNode
     this.#rewritten[at] = { ...node, val: endCode(variable, this.#config) }
-    this.#rewritten[tag.at] = { ...begin, val: beginCode(variable, site, tag.args, this.#config) }
+    const taken = this.#takenInto(tag)
+    const val = beginCode(variable, site, tag.args, taken, this.#config)
+    this.#rewritten[tag.at] = { ...begin, val }
+  }
+
+  /** The template's own variables from in front of a tag that its body, or its vary-on values, name. */
+  #takenInto({ args, scope }: OpenTag): ReadonlySet<string> {
+    const names = args.varyOn.flatMap(({ text }) => namesIn(text)).map((name) => name.split('.')[0])
+    for (const use of this.#reader.uses) if (use.scope.isIn(scope)) names.push(use.name)
+    const isTaken = (name = '') => {
+      const declared = scope.parent?.find(name)
+      return declared !== undefined && name !== this.#config.varName
+    }
+    return new Set(names.filter((name): name is string => isTaken(name)))
   }
 
   #siteCode({ args, position, scope, awaits, nests }: OpenTag): string {
     const { fragment = '', line } = position
     const data = `${this.#config.varName}.`
-    const varyOnNames = args.varyOn
-      .flatMap(({ text }) => namesIn(text))
-      .flatMap((name) => {
-        if (name.startsWith(data)) return [name.slice(data.length)]
-        // Any other is the template's own, unless it reads its data by names alone.
-        const [first = ''] = name.split('.')
-        return this.#config.useWith && scope?.find(first) === undefined ? [name] : []
-      })
+    const named = args.varyOn.flatMap(({ text }) => namesIn(text))
+    const isOwn = (name: string) => scope.find(name.split('.')[0] ?? '') !== undefined
+    const varyOnNames = named.flatMap((name) => {
+      if (name.startsWith(data)) return [name.slice(data.length)]
+      // Any other is the template's own, unless it reads its data by names alone.
+      return this.#config.useWith && !isOwn(name) ? [name] : []
+    })
+    const ownNames = named.filter((name) => !name.startsWith(data) && isOwn(name))
     const tag: CompiledTag = {
       fragment,
       line,
@@ -323,6 +335,7 @@ class Rewriter {
       exposed: this.#exposed,
       ...(args.keywords.size > 0 && { hasKeywords: true }),
       ...(varyOnNames.length > 0 && { varyOnNames }),
+      ...(ownNames.length > 0 && { ownNames }),
       ...(this.#source && { source: this.#source }),
     }
     // A template object is one and the same whenever the code runs: what is made once hangs on it.
@@ -385,10 +398,6 @@ function hashOf(
   const settings = [varName, functionHeader, useWith, autoEscape, autoFilter, functions]
   hash.update(JSON.stringify([settings, named, parts]))
   return hash.digest('hex').slice(0, 12)
-}
-
-function isNocache(node: AstNode): boolean {
-  return typeof node !== 'string' && node.t === 'e' && nocacheOf(codeOf(node)) !== undefined
 }
 
 /** A tag of this package's as the block that it makes, and any other as it is. */

@@ -6,6 +6,8 @@ import type { Fragment } from '../../src/fragment/spec.js'
 import { faults } from '../../src/fragment/faults.js'
 import { HolesOfPage, renderHole, type HoleSource } from '../../src/fragment/holes.js'
 import { nameValues } from '../../src/fragment/named-values.js'
+import { addVaryOnNames, personalOf } from '../../src/fragment/personal.js'
+import { framesAroundBody } from '../../src/fragment/watched.js'
 import { outermostOf } from '../../src/fragment/template-frame.js'
 import type { HoleRef, HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { findStray } from '../../src/fragment/placeholder.js'
@@ -40,6 +42,9 @@ export const REMEDY =
 
 /** Shorter texts may stand in another one by chance. */
 const MIN_TEXT = 16
+
+/** A variable that is not of the template's data. */
+const variableOf = (name: string): string => `let ${name}`
 
 /** One run of a template: what its code calls. */
 export class TemplateRun implements HoleSource<Page, FoundHole> {
@@ -106,6 +111,31 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     return data === this.#data ? this.#runtime.cache.watch(data) : data
   }
 
+  /**
+   * The body sees variables of the template, which count as read.
+   *
+   * @param values - Gives each of them; throws for one that is declared further down.
+   */
+  takes({ ownNames = [] }: EtaSite, values: Readonly<Record<string, () => unknown>>): void {
+    const personal = personalOf(this.#runtime.cache)
+    if (personal === undefined) return
+    const at = { given: [this.#data, this.#page.data], around: framesAroundBody() }
+    const taken = Object.entries(values).flatMap(([name, give]) => {
+      try {
+        return [[name, give()] as const]
+      } catch {
+        return []
+      }
+    })
+    for (const [name, value] of taken) {
+      const own = ownNames.map((one) => one.split('.')).filter(([first]) => first === name)
+      addVaryOnNames(
+        own.flatMap(([, ...rest]) => personal.varyOnHeld(value, variableOf(name), rest, at)),
+      )
+    }
+    for (const [name, value] of taken) personal.takeWhole(value, variableOf(name), at)
+  }
+
   #makeSite(strings: TemplateStringsArray): EtaSite {
     const compiled = JSON.parse(strings[0] ?? '') as CompiledTag
     const {
@@ -117,11 +147,12 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
       source,
       hasKeywords = false,
       varyOnNames,
+      ownNames,
     } = compiled
     const place = { fragment, line, hasKeywords, varyOnNames, template: this.#templateName }
     const tag = this.#runtime.cache.tag(place)
     // All of one shape: each hit reads them.
-    const site = { awaits, nests, exposed, source, tag, digest: undefined }
+    const site = { awaits, nests, exposed, source, ownNames, tag, digest: undefined }
     this.#runtime.sites.set(strings, site)
     return site
   }

@@ -2,11 +2,16 @@ import type { ArgumentSource, TagArguments } from '../../src/fragment/arguments.
 import { RUNTIME } from './runtime-name.js'
 import type { EtaConfig } from './types.js'
 
-/** The code that replaces a cache tag: its body follows it. */
+/**
+ * The code that replaces a cache tag: its body follows it.
+ *
+ * @param taken - The template's own variables that the body sees.
+ */
 export function beginCode(
   variable: string,
   site: string,
   args: TagArguments,
+  taken: ReadonlySet<string>,
   { varName }: EtaConfig,
 ): string {
   const seen = `${variable}Seen=${RUNTIME}.watch(${varName})`
@@ -16,8 +21,16 @@ export function beginCode(
     `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
     // A variable of that name that is none of the data's may be a constant.
     `if(${variable}.begin()){const ${variable}Data=${varName},${seen};` +
-    `try{if(${variable}Seen!==${varName})${varName}=${variable}Seen;`
+    `try{if(${variable}Seen!==${varName})${varName}=${variable}Seen;` +
+    takenCode(variable, taken)
   )
+}
+
+/** Each is read by itself: one that is declared further down cannot be yet. */
+function takenCode(variable: string, taken: ReadonlySet<string>): string {
+  if (taken.size === 0) return ''
+  const values = Array.from(taken, (name) => `[${JSON.stringify(name)}]:()=>${name}`)
+  return `${variable}.takes({${values.join(',')}});`
 }
 
 /** The code that replaces a tag's end. */

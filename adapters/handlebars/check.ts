@@ -40,13 +40,15 @@ export function checkCacheTags(parsed: Parsed): TemplateFacts {
 interface Surroundings {
   /** The block parameters, which hide helpers here. */
   readonly params: readonly string[]
+  /** The same by block, from the inside out. */
+  readonly blocks: readonly (readonly string[])[]
   /** How many blocks. */
   readonly level: number
   /** Whether a block has a context of its own. */
   readonly isApart: boolean
 }
 
-const OUTSIDE: Surroundings = { params: [], level: 0, isApart: false }
+const OUTSIDE: Surroundings = { params: [], blocks: [], level: 0, isApart: false }
 
 export type Tag = 'cache' | 'nocache'
 
@@ -81,7 +83,7 @@ class Checker {
   visit(node: Node | null | undefined, around: Surroundings): void {
     if (node === null || node === undefined) return
     const tag = this.#tagOf(node, around.params)
-    if (tag === 'cache') this.#checkCache(node, around.params)
+    if (tag === 'cache') this.#checkCache(node, around)
     this.#note(node)
     for (const param of node.params ?? []) this.visit(param, around)
     for (const { value } of node.hash?.pairs ?? []) this.visit(value, around)
@@ -98,8 +100,8 @@ class Checker {
 
   #visitProgram(program: Node | null | undefined, around: Surroundings): void {
     if (program === null || program === undefined) return
-    const params = [...(program.blockParams ?? []), ...around.params]
-    this.visit(program, { ...around, params, level: around.level + 1 })
+    const blocks = [program.blockParams ?? [], ...around.blocks]
+    this.visit(program, { ...around, params: blocks.flat(), blocks, level: around.level + 1 })
   }
 
   #note(node: Node): void {
@@ -137,7 +139,7 @@ class Checker {
     return { template: this.#parsed.template, line: node.loc?.start.line }
   }
 
-  #checkCache(node: Node, blockParams: readonly string[]): void {
+  #checkCache(node: Node, { params: blockParams, blocks }: Surroundings): void {
     const position = this.#positionOf(node)
     if (node.type !== 'BlockStatement') throw blockFaults.inline(position)
     const params = node.params ?? []
@@ -157,7 +159,7 @@ class Checker {
     this.#checkKeywords(node, at)
     if (params.length === 2) return
     this.#parsed.names?.add(name)
-    const names = variablesIn(params.slice(2), blockParams)
+    const names = variablesIn(params.slice(2), blocks)
     if (names.length > 0) this.#varyOn[placeOf(String(name.value), position.line)] = names
   }
 

@@ -80,6 +80,8 @@ export interface Container extends ContainerState {
   readonly nullContext: object
   /** A program's code, with its decorator. */
   fn: (this: Container, index: number) => Code
+  /** A property that may be read of an object. */
+  lookupProperty: (parent: unknown, name: string) => unknown
   /** A frame so many levels up. */
   data: (value: unknown, depth: number) => unknown
   program: (

@@ -2,8 +2,13 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import { noteVaryOnNames } from '../../src/fragment/personal.js'
-import { isMerged, plainOf, varyOnNameIn, type VaryOnName } from '../../src/fragment/watched.js'
+import { noteVaryOnNames, personalOf } from '../../src/fragment/personal.js'
+import {
+  framesAroundBody,
+  plainOf,
+  type PersonalNames,
+  type VaryOnName,
+} from '../../src/fragment/watched.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'
@@ -11,10 +16,11 @@ import type { DataFrame, HelperOptions, Program } from './engine.js'
 import { placeOf } from './facts.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
-import { depthsOf, takeInputs, templateOf } from './instrument.js'
+import { depthsOf, paramsOf, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
-import { seeing } from './seen.js'
+import { seeing, type Seen } from './seen.js'
+import { placeOfContext } from './syntax.js'
 import { Template } from './template.js'
 
 /** What to do where a tag cannot wait. */
@@ -58,6 +64,28 @@ export function makeHelper(
 
 type Data = Readonly<Record<string, unknown>> | undefined
 
+/** A variable that a vary-on value names, behind what tells whose it is. */
+const WRITTEN = /^(@root\.|@|\|\d+\.\d+\||(?:\.\.\/)*)(.*)$/
+
+/** What the body of a tag sees, which is watched. */
+function seenIn(personal: PersonalNames, root: unknown, data: DataFrame | undefined): Seen {
+  const place = { given: [root, data], around: framesAroundBody() }
+  const known = new Map<string, { readonly one: unknown; readonly seen: unknown }>()
+  return {
+    context: (one) => personal.seen(one, place.given),
+    held(one, variable) {
+      personal.noteSpread(one, root)
+      // Handlebars compares what a block is of with what those around it are of.
+      const before = known.get(variable)
+      if (before?.one === one) return before?.seen
+      const seen = personal.standIn(one, variable, place)
+      known.set(variable, { one, seen })
+      return seen
+    },
+    data: (name, value) => personal.named(name, value),
+  }
+}
+
 /** The block of a tag that is being rendered. */
 class Block implements TagBody {
   readonly #engine: EngineCache
@@ -96,30 +124,34 @@ class Block implements TagBody {
   #run(kept: DataFrame | undefined): unknown {
     const run = () =>
       kept === undefined ? this.#body(this.#context) : this.#body(this.#context, { data: kept })
-    const engine = this.#engine
-    if (!engine.isWatching) return run()
+    const personal = personalOf(this.#engine)
+    if (personal === undefined) return run()
     const data = kept ?? this.#data
     const root = data === undefined ? this.#page?.context : data.root
-    noteVaryOnNames(this.#namesOfGiven(root))
-    const plain = plainOf(root)
-    return seeing((one) => (plainOf(one) === plain || isMerged(one) ? engine.watch(one) : one), run)
+    const seen = seenIn(personal, root, data)
+    const names = this.#tag.varyOnNames ?? []
+    noteVaryOnNames(names.flatMap((name) => this.#named(name, root, seen.held)))
+    return seeing(seen, run)
   }
 
-  /** What the vary-on values name of what templates were given, rather than of what a block is of. */
-  #namesOfGiven(root: unknown): readonly VaryOnName[] {
-    const names = (this.#tag.varyOnNames ?? []).map((written) => {
-      const [, steps = '', name = ''] = /^(@root\.|(?:\.\.\/)*)(.*)$/.exec(written) ?? []
-      const [first = ''] = name.split('.')
-      const holder = steps.startsWith('@') ? root : this.#holderOf(first, steps.length / 3)
-      return varyOnNameIn(holder, name, root)
-    })
-    return names.filter((name) => name !== undefined)
+  /** What a vary-on value names of what templates were given, rather than of what a block is of. */
+  #named(written: string, root: unknown, held: Seen['held']): readonly VaryOnName[] {
+    const [, around = '', name = ''] = WRITTEN.exec(written) ?? []
+    // What differs per visitor is the same by its name in the data.
+    if (around === '@') return [{ name }]
+    const place = around === '' ? placeOfContext(0) : around
+    const holder = around === '@root.' ? root : this.#holderOf(name.split('.')[0] ?? '', around)
+    return personalOf(this.#engine)?.varyOn(held(holder, place), name, root) ?? []
   }
 
-  /** What a name is read from, so many blocks further out. */
-  #holderOf(name: string, depth: number): unknown {
+  /** @param around - What stands in front of the name. */
+  #holderOf(name: string, around: string): unknown {
     const depths = depthsOf(this.#body)
-    if (depth > 0) return depths[depth]
+    if (around.startsWith('|')) {
+      const [level = 0, at = 0] = around.slice(1, -1).split('.').map(Number)
+      return paramsOf(this.#body)[level]?.[at]
+    }
+    if (around !== '') return depths[around.length / '../'.length]
     if (templateOf(this.#body)?.isCompat !== true) return this.#context
     return depths.find((one) => (plainOf(one) as Data)?.[name] !== undefined)
   }

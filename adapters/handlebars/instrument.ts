@@ -55,7 +55,7 @@ export function takeInputs(args: unknown[]): ReadonlySet<string> | undefined {
 /** What a body sees of the blocks around it, where it looks at them. */
 interface Around {
   readonly blockParams: unknown
-  readonly depths: readonly unknown[]
+  readonly depths: unknown
 }
 
 type Marked<T> = T & {
@@ -73,7 +73,16 @@ export function templateOf(body: object): Template | undefined {
 
 /** What the blocks around a body are of, from the inside out; none where its template does not look at them. */
 export function depthsOf(body: object): readonly unknown[] {
-  return (body as Marked<object>)[AROUND]?.depths ?? []
+  return listOf((body as Marked<object>)[AROUND]?.depths)
+}
+
+/** The parameters of the blocks around a body, from the inside out. */
+export function paramsOf(body: object): readonly (readonly unknown[])[] {
+  return listOf((body as Marked<object>)[AROUND]?.blockParams).map(listOf)
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
 }
 
 /** A partial that is being called. */
@@ -208,11 +217,12 @@ function takeContainer(container: Container, template: Template, merge: Merge): 
 }
 
 function instrumentMain(
-  main: Main,
+  code: Main,
   template: Template,
   named: (name: string, template: Template) => void,
   merge: Merge,
 ): Main {
+  const main = seeingCode(code as Code) as Main
   return (container, context, helpers, partials, data, blockParams, depths) => {
     takeContainer(container, template, merge)
     if (called !== undefined) {
@@ -287,7 +297,7 @@ function instrumentContainer(container: Container, template: Template, merge: Me
       depths,
     )
     body[TEMPLATE] = template
-    if (Array.isArray(depths)) body[AROUND] = { blockParams, depths }
+    if (depths !== undefined || blockParams !== undefined) body[AROUND] = { blockParams, depths }
     return body
   }
   container.invokePartial = (partial, given, options) => {

@@ -1,46 +1,101 @@
-import type { Code, DataFrame } from './engine.js'
+import type { Code, Container, DataFrame } from './engine.js'
 import { copyFrame } from './scope.js'
+import { placeOfContext, placeOfParam } from './syntax.js'
 
-/** Returns what is seen instead of a context. */
-export type See = (context: unknown) => unknown
+/** What is seen instead of what a body is of, and of what is around it. */
+export interface Seen {
+  /** Instead of a context. */
+  readonly context: (context: unknown) => unknown
+  /** Instead of what the blocks around the body hold. @param place - Where that is. */
+  readonly held: (value: unknown, place: string) => unknown
+  /** Instead of a value of the data. */
+  readonly data: (name: string, value: unknown) => unknown
+}
 
-let current: See | undefined
+let current: Seen | undefined
+/** The code of the body itself has not begun yet. */
+let isAtBody = false
 
 /**
  * Runs a body whose code sees something else instead of its contexts. So does all code that is called from
  * it, including that of blocks around.
  *
- * @param see - `undefined`: it sees them as they are.
+ * @param seen - `undefined`: it sees them as they are.
  */
-export function seeing<T>(see: See | undefined, run: () => T): T {
-  const outer = current
-  current = see
+export function seeing<T>(seen: Seen | undefined, run: () => T): T {
+  const outer = [current, isAtBody] as const
+  current = seen
+  isAtBody = seen !== undefined
   try {
     return run()
   } finally {
-    current = outer
+    ;[current, isAtBody] = outer
   }
 }
 
 /** Code that sees what {@link seeing} says. */
 export function seeingCode(code: Code): Code {
   const seen: Code = (container, context, helpers, partials, data, blockParams, depths) => {
-    const see = current
-    if (see === undefined) {
+    if (current === undefined) {
       return code(container, context, helpers, partials, data, blockParams, depths)
     }
-    const params = blockParams?.map((one) => (Array.isArray(one) ? one.map(see) : one))
+    const see = current.context
+    // What a block inside is of is read of what the body sees.
+    const held = isAtBody ? current.held : see
+    isAtBody = false
+    // The first are the body's own.
+    const params = blockParams?.map((block, level) =>
+      Array.isArray(block) ? block.map((one, at) => held(one, placeOfParam(level - 1, at))) : block,
+    )
+    const around = depths?.map((one, depth) => held(one, placeOfContext(depth)))
     const own = data && seenData(data, see)
-    return code(container, see(context), helpers, partials, own, params, depths?.map(see))
+    const given = seeingContainer(container as Container, own)
+    return code(given, held(context, placeOfContext(0)), helpers, partials, own, params, around)
   }
   return Object.assign(seen, code)
 }
 
-function seenData(data: DataFrame, see: See): DataFrame {
+function seenData(data: DataFrame, see: Seen['context']): DataFrame {
   if (!('root' in data)) return data
   const root = see(data.root)
   if (root === data.root) return data
   const copy = copyFrame(data)
   copy.root = root
   return copy
+}
+
+/** Containers of which the code of a body looks up what it reads, by those of their templates. */
+const containers = new WeakMap<Container, Container>()
+/** The data of code that runs in a body. */
+const frames = new WeakSet<object>()
+
+/** A container whose lookups in the data are seen. */
+function seeingContainer(container: Container, data: DataFrame | undefined): Container {
+  if (data === undefined) return container
+  frames.add(data)
+  let seeing = containers.get(container)
+  if (seeing === undefined) {
+    seeing = Object.create(container, {
+      lookupProperty: {
+        value: (parent: unknown, name: string) => {
+          const value = container.lookupProperty(parent, name)
+          const isData = current !== undefined && isFrame(parent)
+          return isData ? current?.data(name, value) : value
+        },
+      },
+      data: {
+        value: (given: unknown, depth: number) => {
+          const frame = container.data(given, depth)
+          if (frames.has(given as object) && typeof frame === 'object') frames.add(frame as object)
+          return frame
+        },
+      },
+    }) as Container
+    containers.set(container, seeing)
+  }
+  return seeing
+}
+
+function isFrame(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && frames.has(value)
 }

@@ -65,22 +65,35 @@ export function sliceLines(lines: readonly string[], { loc }: Node): string | un
 }
 
 /**
- * The variables that expressions name, and whose: `user.id` of what a block is of, `../user.id` of one around, and
- * `@root.user.id` of the page. A block's parameters are none.
+ * The variables that expressions name, and whose: `user.id` of what a block is of, `../user.id` of one around,
+ * `@root.user.id` of the page, `@user.id` of the data, and `|1.0|id` of the first parameter of the block around.
+ *
+ * @param blocks - The parameters of the blocks around, from the inside out.
  */
 export function variablesIn(
   expressions: readonly Node[],
-  blockParams: readonly string[],
+  blocks: readonly (readonly string[])[],
 ): string[] {
   return expressions.flatMap((one): string[] => {
     const { type, parts = [], depth = 0, data, params = [], hash } = one
     const values = (hash?.pairs ?? []).map(({ value }) => value)
-    const inside = variablesIn([...params, ...values], blockParams)
-    const [first = ''] = parts
+    const inside = variablesIn([...params, ...values], blocks)
+    const [first = '', ...rest] = parts
     if (type !== 'PathExpression' || parts.length === 0) return inside
-    const isOwn = depth === 0 && !isScoped(one) && blockParams.includes(first)
-    if (data === true ? first !== 'root' : isOwn) return inside
-    const steps = data === true ? '@' : '../'.repeat(depth)
-    return [steps + parts.join('.'), ...inside]
+    if (data === true) return [`@${parts.join('.')}`, ...inside]
+    const isScopedPath = depth > 0 || isScoped(one)
+    const level = isScopedPath ? -1 : blocks.findIndex((block) => block.includes(first))
+    if (level < 0) return ['../'.repeat(depth) + parts.join('.'), ...inside]
+    return [placeOfParam(level, blocks[level]?.indexOf(first) ?? 0) + rest.join('.'), ...inside]
   })
+}
+
+/** What a block's parameter is called that so many blocks further out has. */
+export function placeOfParam(level: number, at: number): string {
+  return `|${level}.${at}|`
+}
+
+/** What stands so many blocks further out is called. */
+export function placeOfContext(depth: number): string {
+  return depth === 0 ? '.' : '../'.repeat(depth)
 }

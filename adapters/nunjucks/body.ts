@@ -36,7 +36,7 @@ export function renderBody(
   return runIn(context, variables, site, (done) => {
     const frame = scope.makeFrame(runtime)
     const macro = body(UNHEARD, runtime, context, frame, (error) => done(error))
-    return macro(...scope.held).toString()
+    return macro(...scope.seeHeld()).toString()
   })
 }
 

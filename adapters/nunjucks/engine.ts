@@ -156,7 +156,7 @@ export interface Context {
 
 /** Takes what a compiled template holds in variables of its own. */
 export interface Keeper {
-  keep(index: number, value: unknown): void
+  keep(index: number, value: unknown, name: string): void
   /** Instead of the runtime's: what is looked up there is in the frame or the context. */
   contextOrFrameLookup(): unknown
 }

@@ -57,7 +57,7 @@ export class NodeFactory {
         return `try { use.keep(${index}, `
       }),
       found,
-      this.code('); } catch (e) {}\n'),
+      this.code(`, ${JSON.stringify(name)}); } catch (e) {}\n`),
     ]
     return { pieces, isHeld: () => isHeld }
   }

@@ -6,7 +6,16 @@ type Variables = Readonly<Record<string, unknown>>
 /** Where no frame around a tag has any, as around most. */
 const NO_VARIABLES: Variables = Object.freeze(Object.create(null) as Variables)
 
-const NONE_HELD: readonly unknown[] = []
+/** A variable that the compiled template holds. */
+interface Held {
+  readonly name: string
+  readonly value: unknown
+}
+
+/** What a body sees of a variable's value. */
+export type See = (value: unknown, name: string) => unknown
+
+const NONE_HELD: readonly (Held | undefined)[] = []
 const UNHELD = Symbol('unheld')
 const HOLDS = { holds: true } as const
 
@@ -20,8 +29,10 @@ const superFrames = new WeakMap<NunjucksFrame, NunjucksFrame>()
 export class Scope {
   /** The context's variables. */
   readonly variables: Record<string, unknown>
+  /** Left out: it sees its variables as they are. */
+  see: See | undefined
   /** The variables of the tag's place that are none of the engine's frame or context. */
-  readonly held: readonly unknown[]
+  readonly #held: readonly (Held | undefined)[]
   /** Those of the frames around the tag. */
   inFrame: Variables
   readonly #isTopLevel: boolean
@@ -30,17 +41,24 @@ export class Scope {
   /** What a tag's place holds now. */
   constructor(context: Context, frame: NunjucksFrame, body: CompiledBody, usesSuper: boolean) {
     this.variables = freeze(context)
-    this.held = body(HOLDS) ? keepHeld(body) : NONE_HELD
+    this.#held = body(HOLDS) ? keepHeld(body) : NONE_HELD
     this.inFrame = flatten(frame)
     this.#isTopLevel = frame.topLevel
     this.#inSuper = usesSuper ? flatten(aroundBlock(frame)) : undefined
   }
 
+  /** What the body sees of the variables that are none of the engine's frame or context. */
+  seeHeld(): unknown[] {
+    const { see } = this
+    return this.#held.map((one) => (one && see ? see(one.value, one.name) : one?.value))
+  }
+
   /** A frame of its own for a body. */
   makeFrame(runtime: Runtime): NunjucksFrame {
-    const frame = frameOf(this.inFrame, runtime)
+    const frame = frameOf(this.inFrame, runtime, this.see)
     frame.topLevel = this.#isTopLevel
-    if (this.#inSuper !== undefined) superFrames.set(frame, frameOf(this.#inSuper, runtime))
+    const { see } = this
+    if (this.#inSuper !== undefined) superFrames.set(frame, frameOf(this.#inSuper, runtime, see))
     return frame
   }
 }
@@ -54,9 +72,17 @@ export function isOfContext(name: string, inner: NunjucksFrame): boolean {
   return true
 }
 
-function frameOf(variables: Variables, runtime: Runtime): NunjucksFrame {
+function frameOf(variables: Variables, runtime: Runtime, see: See | undefined): NunjucksFrame {
   const frame = new runtime.Frame()
   for (const name in variables) frame.variables[name] = variables[name]
+  if (see === undefined) return frame
+  const lookup = frame.lookup.bind(frame)
+  // The frames of loops and of what is included ask this one.
+  frame.lookup = (name) => {
+    const value = lookup(name)
+    // What the body has set by now is its own.
+    return value !== undefined && value === variables[name] ? see(value, name) : value
+  }
   return frame
 }
 
@@ -102,12 +128,12 @@ export function superFrameOf(frame: NunjucksFrame): NunjucksFrame {
 }
 
 /** What the compiled template holds in variables of its own. */
-function keepHeld(body: CompiledBody): unknown[] {
-  const held: unknown[] = []
+function keepHeld(body: CompiledBody): (Held | undefined)[] {
+  const held: (Held | undefined)[] = []
   const keeper: Keeper = {
     contextOrFrameLookup: () => UNHELD,
-    keep(index, value) {
-      held[index] = value === UNHELD ? undefined : value
+    keep(index, value, name) {
+      held[index] = value === UNHELD ? undefined : { name, value }
     },
   }
   body(keeper, keeper)

@@ -1,6 +1,10 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { addVaryOnNames, personalOf } from '../../src/fragment/personal.js'
 import { renderTag } from '../../src/fragment/tag.js'
+import { templateFramesAround, type TemplateFrame } from '../../src/fragment/template-frame.js'
+import type { HeldAt } from '../../src/fragment/personal-names.js'
+import { currentFrame } from '../../src/making/frame.js'
 import { renderBody, runAsBody } from './body.js'
 import type { Digests } from './digest.js'
 import type {
@@ -13,6 +17,7 @@ import type {
 } from './engine.js'
 import { isTagError, located, remember } from './engine-errors.js'
 import type { Holes } from './holes.js'
+import { pageOf } from './pages.js'
 import { isOfContext, Scope } from './scope.js'
 import type { CallerUse } from './read-body.js'
 import type { TemplateNames } from './templates.js'
@@ -51,6 +56,12 @@ const AT = { at: true } as const
 
 /** Most tags that are remembered; templates made up at run time must not fill the memory. */
 const MAX_TAGS = 2_000
+
+/** What bodies see, by what is made of them. */
+const scopes = new WeakMap<TemplateFrame, Scope>()
+
+/** A variable that is not of a context. */
+const variableOf = (name: string): string => `{% ${name}`
 
 const KEYWORDS = [
   'using',
@@ -183,8 +194,30 @@ class TagCall implements TagBody {
   }
 
   #render(scope: Scope): string {
-    const variables = this.#around.cache.watch(scope.variables, this.#namesOfGiven)
+    const { cache } = this.#around
+    const variables = cache.watch(scope.variables, this.#namesOfGiven)
+    this.#watchVariables(scope)
     return renderBody(this.#body, this.#context, this.#runtime, scope, variables, this.#tag.site)
+  }
+
+  /** Watches the variables that are none of the context. */
+  #watchVariables(scope: Scope): void {
+    const personal = personalOf(this.#around.cache)
+    if (personal === undefined) return
+    const given = [pageOf(this.#context).variables]
+    const [own, ...outer] = templateFramesAround(currentFrame())
+    if (own !== undefined) scopes.set(own, scope)
+    const heldAt = (name: string, value: unknown): HeldAt => {
+      const isTakenIn = (frame: TemplateFrame) => scopes.get(frame)?.inFrame[name] !== value
+      return { given, around: new Set(outer.filter(isTakenIn)) }
+    }
+    const named = this.#tag.site.varyOnNames?.flatMap((written) => {
+      const [name = '', ...rest] = written.split('.')
+      const value = scope.inFrame[name]
+      return personal.varyOnHeld(value, variableOf(name), rest, heldAt(name, value))
+    })
+    addVaryOnNames(named ?? [])
+    scope.see = (value, name) => personal.take(value, variableOf(name), heldAt(name, value))
   }
 
   /** What the vary-on values name of what the page was given, rather than of a loop's or a macro's variables. */

@@ -117,13 +117,14 @@ function refuse(fault: Error | undefined): void {
  * Records that a per-user input that was read has a value, which may show in what is being made. The page
  * around is then per-user, even if the fragment declared the input.
  *
+ * @param isSure - Otherwise the page is not kept either, but that is no error.
  * @throws CacheTagError: the page is to be kept, and its rules are strict.
  */
-export function noteFound(input: string): void {
+export function noteFound(input: string, isSure = true): void {
   let guilty: Error | undefined
   for (const at of templateFramesAround(currentFrame())) {
     at.tellsOfUser = true
-    guilty ??= at.foundFault?.(input)
+    if (isSure) guilty ??= at.foundFault?.(input)
   }
   refuse(guilty)
 }

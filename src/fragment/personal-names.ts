@@ -4,6 +4,23 @@ import type { Frame } from '../making/frame.js'
 export interface Alias {
   /** What was being made there, from the inside out. */
   readonly around: ReadonlySet<Frame>
+  /** The template's variable that holds one of them, known for the visitor's by being the same object. */
+  readonly variable?: string | undefined
+  /** That variable is the template's own. */
+  readonly isLocal?: true
+}
+
+/** Where templates hold values that their cached bodies see. */
+export interface HeldAt {
+  /** What the page was given. */
+  readonly given: readonly unknown[]
+  /** What was being made already where the values were taken. */
+  readonly around: ReadonlySet<Frame>
+}
+
+/** Whether what is read by one was named by the other. */
+export function isSameAlias(one: Alias | undefined, other: Alias | undefined): boolean {
+  return one === other || (one?.variable !== undefined && one.variable === other?.variable)
 }
 
 /** Told that a cached body reads what differs per visitor. @param alias - Where, if not in what its page was given. */
@@ -22,6 +39,47 @@ export interface Name {
 }
 
 export type Names = ReadonlyMap<string, Name>
+
+/** The names in an object that is the visitor's as a whole: every one but those that it was given beside. */
+export class WholeNames extends Map<string, Name> {
+  constructor(
+    readonly whole: Name & { readonly path: string },
+    private readonly given?: ReadonlyMap<string, unknown>,
+    own?: Names,
+  ) {
+    super(own)
+  }
+
+  override get(key: string): Name | undefined {
+    return super.get(key) ?? (this.given?.has(key) === true ? undefined : this.whole)
+  }
+}
+
+/** What differs per visitor in an object that a name is of. */
+export function namesWithin(name: Name): Names {
+  const { path } = name
+  return path === undefined ? name.below : new WholeNames({ ...name, path })
+}
+
+/**
+ * The name by which a template is given an object.
+ *
+ * @param given - Where the names are of.
+ * @returns `undefined`: none that differs per visitor, or one whose value is computed.
+ */
+export function nameOfObject(names: Names, object: object, given: unknown): Name | undefined {
+  if (!isObject(given)) return undefined
+  for (const [key, name] of names) {
+    const value: unknown = Reflect.getOwnPropertyDescriptor(given, key)?.value
+    const found = value === object ? name : nameOfObject(name.below, object, value)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+export function isObject(value: unknown): value is object {
+  return typeof value === 'function' || (typeof value === 'object' && value !== null)
+}
 
 /** Where Express gives a template `res.locals` once more. */
 const LOCALS = '_locals'
@@ -65,12 +123,11 @@ export function aliased(name: Name, alias: Alias): Name {
 
 /** Notes everything that differs per visitor in an object as read. */
 export function readAll(names: Names, target: object): void {
+  if (names instanceof WholeNames) readWhole(names.whole, target)
   for (const [key, name] of names) readWhole(name, Reflect.get(target, key, target))
 }
 
 export function readWhole({ path, reader, below, alias }: Name, value: unknown): void {
   if (path !== undefined) reader(path, value, alias)
-  else if (typeof value === 'function' || (typeof value === 'object' && value !== null)) {
-    readAll(below, value)
-  }
+  else if (isObject(value)) readAll(below, value)
 }

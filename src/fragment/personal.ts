@@ -1,11 +1,11 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
-import { toNames, withoutLocals, type Alias } from './personal-names.js'
+import { isSameAlias, toNames, withoutLocals, type Alias } from './personal-names.js'
 import { isOfFragment, templateFramesAround, type FragmentFrame } from './template-frame.js'
 import type { TemplateFrame } from './template-frame.js'
 import { warnOfFragment } from './warnings.js'
-import { isMerged, PersonalNames, varyOnNameIn, type VaryOnName } from './watched.js'
+import { isMerged, PersonalNames, type VaryOnName } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
 const varyOnNames = new WeakMap<TemplateFrame, readonly VaryOnName[]>()
@@ -19,17 +19,35 @@ export function noteVaryOnNames(names: readonly VaryOnName[]): void {
   if (frame !== undefined) varyOnNames.set(frame, names)
 }
 
-/** The same for a body all of whose names are of variables that its template is given by another one. */
-export function noteVaryOnNamesIn(variables: unknown): void {
-  if (!isMerged(variables)) return
+/** The same for a body all of whose names are of its template's variables. */
+export function noteVaryOnNamesIn(variables: unknown, personal: PersonalNames): void {
   const [frame] = templateFramesAround(currentFrame())
   if (frame?.fragment === undefined || varyOnNames.has(frame)) return
   const names = frame.fragment.site.varyOnNames ?? []
-  const known = names.map((name) => varyOnNameIn(variables, name, undefined))
+  const page = isMerged(variables) ? undefined : variables
   varyOnNames.set(
     frame,
-    known.filter((name) => name !== undefined),
+    names.flatMap((name) => personal.varyOn(variables, name, page)),
   )
+}
+
+/** Adds to what they name. */
+export function addVaryOnNames(names: readonly VaryOnName[]): void {
+  const [frame] = templateFramesAround(currentFrame())
+  if (frame === undefined || names.length === 0) return
+  varyOnNames.set(frame, [...(varyOnNames.get(frame) ?? []), ...names])
+}
+
+/** What differs per visitor in what the templates of an engine are given. */
+const personalOfEngines = new WeakMap<object, PersonalNames>()
+
+export function notePersonal(engine: object, names: PersonalNames | undefined): void {
+  if (names !== undefined) personalOfEngines.set(engine, names)
+}
+
+/** @returns `undefined`: nothing is watched. */
+export function personalOf(engine: object): PersonalNames | undefined {
+  return personalOfEngines.get(engine)
 }
 
 /** What is watched while developing unless an application says what differs per visitor in it. */
@@ -86,7 +104,8 @@ export function watchInPage<T>(variables: T): T {
 
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {
   noteUndeclared(path, (frame) => declares(frame, path, alias))
-  if (isThere(value)) noteFound(path)
+  // Of a variable of the template itself it is not sure that it shows the visitor: lists of others have her too.
+  if (isThere(value)) noteFound(path, alias?.isLocal !== true)
 }
 
 /** No value, such as no user, tells nothing; `0`, `false` and an empty list are values of a visitor. */
@@ -98,6 +117,8 @@ function isThere(value: unknown): boolean {
 function declares(frame: FragmentFrame, path: string, alias: Alias | undefined): boolean {
   const { declared, site } = frame.fragment
   if (declared?.has(path) === true) return true
+  // It was taken in that body, from what is not the visitor's by its name.
+  if (alias?.isLocal === true && alias.around.has(frame)) return true
   const names = varyOnNames.get(frame) ?? (site.varyOnNames ?? []).map((name) => ({ name }))
   return names.some((one) => isOf(one, path) && isFrom(one, frame, alias))
 }
@@ -109,7 +130,7 @@ function isOf({ name: written }: VaryOnName, path: string): boolean {
 
 /** Whether a vary-on value is of where something is read. */
 function isFrom(name: VaryOnName, frame: FragmentFrame, alias: Alias | undefined): boolean {
-  if (name.alias === undefined || name.alias === alias) return true
+  if (name.alias === undefined || isSameAlias(name.alias, alias)) return true
   // What was read here to be given to an included template was noted then.
   return alias?.around.has(frame) === true
 }

@@ -1,5 +1,5 @@
 import { currentFrame, runSyncIn } from '../making/frame.js'
-import { readWhole, type Name, type Names } from './personal-names.js'
+import { isSameAlias, readWhole, type Name } from './personal-names.js'
 import { templateFramesAround, type TemplateFrame } from './template-frame.js'
 
 type Variables = Readonly<Record<string, unknown>>
@@ -62,12 +62,12 @@ export function noteCopied(
 /**
  * What was copied into these, as `{ ...it }`, is watched in what is given them, and need not be where it was copied.
  *
- * @param names - Of the variables beside which they are given.
+ * @param nameOf - Gives the names of the variables beside which they are given.
  * @param around - What is being made, from the inside out.
  * @returns The names of what is the same as there.
  */
 export function forgetCopied(
-  names: Names,
+  nameOf: (key: string) => Name | undefined,
   others: Variables,
   around: readonly TemplateFrame[],
 ): ReadonlySet<string> {
@@ -79,9 +79,10 @@ export function forgetCopied(
     for (let at = all.length - 1; at >= 0; at--) {
       const one = all[at] as Copied
       const { key, name, value } = one
-      const own = names.get(key)
-      const isSame = own?.path === name.path && own?.alias === name.alias && others[key] === value
-      if (!isSame || same.has(key)) continue
+      if (same.has(key) || others[key] !== value) continue
+      const own = nameOf(key)
+      const isSame = own?.path === name.path && isSameAlias(own?.alias, name.alias)
+      if (!isSame) continue
       same.add(key)
       // What has the value under another name too is read by that.
       if (!isRenamed(one, others)) all.splice(at, 1)

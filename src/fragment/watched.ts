@@ -1,6 +1,20 @@
 import { currentFrame } from '../making/frame.js'
 import { Copy, Given, joined, type Variables } from './given.js'
-import { aliased, joinNames, readAll, type Alias, type Name, type Names } from './personal-names.js'
+import {
+  aliased,
+  isObject,
+  joinNames,
+  nameOfObject,
+  namesWithin,
+  readAll,
+  readWhole,
+  WholeNames,
+  type Alias,
+  type HeldAt,
+  type Name,
+  type Names,
+} from './personal-names.js'
+import { hasNoClass, isAccessor, isComputed, isFixed, Methods, ownValue } from './properties.js'
 import { templateFramesAround, type TemplateFrame } from './template-frame.js'
 import { Copying, forgetCopied, noteCopied } from './watched-copies.js'
 
@@ -14,6 +28,9 @@ interface Original {
 }
 
 const originals = new WeakMap<object, Original>()
+
+/** The variable of what a template, or a block, is of. */
+const THIS = '.'
 
 /** Nothing is being made. */
 const NOTHING: ReadonlySet<TemplateFrame> = new Set()
@@ -33,7 +50,7 @@ export interface VaryOnName {
  * @param page - What the page was given.
  * @returns `undefined`: nothing that was given to the page, or to a template by another one.
  */
-export function varyOnNameIn(holder: unknown, name: string, page: unknown): VaryOnName | undefined {
+function varyOnNameIn(holder: unknown, name: string, page: unknown): VaryOnName | undefined {
   const plain = plainOf(holder)
   if (plain === plainOf(page)) return { name }
   const given = givenOf(plain)
@@ -41,6 +58,21 @@ export function varyOnNameIn(holder: unknown, name: string, page: unknown): Vary
   const [first = ''] = name.split('.')
   const alias = given.own.get(first)
   return alias === undefined && given.isApart ? undefined : { name, alias }
+}
+
+/** What is read of an object with a name, by its paths as in the options. */
+function pathsOf(name: Name | undefined, rest: readonly string[]): VaryOnName[] {
+  if (name === undefined) return []
+  const { path, alias, below } = name
+  if (path !== undefined) return [{ name: [path, ...rest].filter(Boolean).join('.'), alias }]
+  const [first, ...more] = rest
+  if (first !== undefined) return pathsOf(below.get(first), more)
+  return Array.from(below.values()).flatMap((one) => pathsOf(one, []))
+}
+
+/** What the page was given whose variables these are, or were made of. */
+function pageOf(variables: object): unknown {
+  return Copy.givenOf(variables)?.page ?? variables
 }
 
 function givenOf(variables: unknown): Given | undefined {
@@ -63,6 +95,122 @@ export class PersonalNames {
 
   constructor(names: Names) {
     this.#names = names
+  }
+
+  /**
+   * What a name among vary-on values is of: of what templates were given, or of an object of the visitor's that
+   * has another name.
+   *
+   * @param holder - Where it is read from.
+   * @param page - What the page was given.
+   */
+  varyOn(holder: unknown, name: string, page: unknown): VaryOnName[] {
+    if (!isObject(holder)) return []
+    const plain = plainOf(holder)
+    const names = originals.get(holder)?.names ?? this.#namesIn(plain)
+    const [first = '', ...rest] = name.split('.')
+    const own = names.get(first)
+    if (names instanceof WholeNames && own === names.whole) return pathsOf(own, name.split('.'))
+    if (originals.get(holder)?.isPart === true) return pathsOf(own, rest)
+    const given = varyOnNameIn(holder, name, page)
+    if (given === undefined) return []
+    if (names.has(first)) return [given]
+    return [
+      given,
+      ...pathsOf(this.#held(ownValue(plain, first), first, [pageOf(plain)], plain), rest),
+    ]
+  }
+
+  /**
+   * What a vary-on value names of an object that a variable of a template holds.
+   *
+   * @param rest - What is read of it.
+   */
+  varyOnHeld(value: unknown, variable: string, rest: readonly string[], at: HeldAt): VaryOnName[] {
+    return pathsOf(this.#heldAt(value, variable, at), rest)
+  }
+
+  /**
+   * What a body sees of a value that a variable of its template holds, which counts as read: the visitor's is known
+   * by being the same object as in what the page was given.
+   */
+  take<T>(value: T, variable: string, at: HeldAt): T {
+    const name = this.#heldAt(value, variable, at)
+    return name === undefined ? this.seen(value, at.given) : (this.#read(name, value) as T)
+  }
+
+  /** The same for a value with all that is in it, where what the body sees of it cannot be another. */
+  takeWhole(value: unknown, variable: string, at: HeldAt): void {
+    const name = this.#heldAt(value, variable, at)
+    if (name !== undefined) return readWhole(name, value)
+    const known = originals.get(this.seen(value, at.given) as object)
+    if (known === undefined || originals.has(value as object)) return
+    for (const [key, one] of known.names) {
+      if (Object.hasOwn(known.plain, key)) readWhole(one, Reflect.get(known.plain, key))
+    }
+  }
+
+  /** The same, where it counts as read once something of it is. */
+  standIn<T>(value: T, variable: string, at: HeldAt): T {
+    const name = this.#heldAt(value, variable, at)
+    if (name === undefined) return this.seen(value, at.given)
+    return this.#standInFor(value as object, namesWithin(name), true) as T
+  }
+
+  #heldAt(value: unknown, variable: string, { given, around }: HeldAt): Name | undefined {
+    const name = this.#held(value, variable, given)
+    return name && aliased(name, { around, variable, isLocal: true })
+  }
+
+  /** What a body sees of a value that is read by a name as that of a template's variable, and is none. */
+  named(name: string, value: unknown): unknown {
+    const known = this.#names.get(name)
+    return known === undefined ? value : this.#read(known, value)
+  }
+
+  /** Notes that code which is not a template's has made this of all that a page was given, and of other values. */
+  noteSpread(variables: unknown, page: unknown): void {
+    const given = plainOf(page)
+    if (!isObject(variables) || !isObject(given) || variables === given) return
+    if (originals.has(variables) || isMerged(variables)) return
+    const keys = Object.keys(given)
+    if (keys.length === 0 || !keys.every((key) => Object.hasOwn(variables, key))) return
+    const others = Object.keys(variables).filter(
+      (key) => ownValue(variables, key) !== ownValue(given, key),
+    )
+    const how = { page: given as Variables, names: undefined, isApart: false }
+    new Copy(variables, new Given(how, others, NOTHING, undefined))
+  }
+
+  /** What a page was given, or an included template, as it is watched; anything else as it is. */
+  seen<T>(value: T, pages: readonly unknown[], holder?: object, key?: string | symbol): T {
+    if (!isObject(value) || isFixed(holder, key)) return value
+    const plain = plainOf<unknown>(value)
+    const isGiven = isMerged(value) || pages.some((page) => plainOf(page) === plain)
+    return isGiven ? this.watch(value) : value
+  }
+
+  /**
+   * The name of an object that a variable holds.
+   *
+   * @param variables - Those that it is one of; left out: none that a template was given.
+   * @returns `undefined`: it is not the visitor's, or what is read of it is noted anyway.
+   */
+  #held(
+    value: unknown,
+    variable: string,
+    pages: readonly unknown[],
+    variables?: object,
+  ): Name | undefined {
+    if (!isObject(value) || originals.has(value)) return undefined
+    const given = variables && Copy.givenOf(variables)
+    const own = given?.own.get(variable)
+    if (given?.isApart === true && own === undefined) return undefined
+    for (const page of pages) {
+      const name = nameOfObject(this.#names, value, plainOf(page))
+      if (name !== undefined) return aliased(name, own ?? { around: NOTHING, variable })
+    }
+    return undefined
   }
 
   /** Variables whose reads are noted; what cannot be watched comes back as it is. */
@@ -88,14 +236,17 @@ export class PersonalNames {
     const known = originals.get(variables)
     const plain = (known?.plain ?? variables) as Variables
     const outer = Copy.givenOf(plain)
-    const names = known?.names ?? this.#namesIn(plain)
-    const isPart = known?.isPart === true
+    const isOfPage = known !== undefined || outer !== undefined || plainOf(page) === plain
+    const held = isOfPage ? undefined : this.#held(plain, THIS, [page])
+    const names = known?.names ?? (held === undefined ? this.#namesIn(plain) : namesWithin(held))
+    const isPart = known?.isPart === true || held !== undefined
     const isSame = plainOf(others) === plain
     const frame = currentFrame()
     const frames = frame === undefined ? [] : [...templateFramesAround(frame)]
     // While something is made these may be a stand-in, which is copied as a template would.
     const own: Variables = isSame ? {} : frames.length === 0 ? others : { ...others }
-    const same = forgetCopied(names, own, frames)
+    const nameOf = (key: string) => this.#nameIn(names, plain, key, own[key], isPart)
+    const same = forgetCopied(nameOf, own, frames)
     const copy = joined(plain, own, () => this.#standInFor(plain, names, isPart))
     const how = outer ?? {
       page: plainOf(isPart ? plain : page) as Variables,
@@ -128,7 +279,19 @@ export class PersonalNames {
         if (!isApart) found.set(key, name)
       } else if (page[key] === variables[key]) found.set(key, aliased(name, alias))
     }
-    return found
+    return names instanceof WholeNames ? new WholeNames(names.whole, own, found) : found
+  }
+
+  /** The name of a value among variables, or of a part of one. */
+  #nameIn(
+    names: Names,
+    target: object,
+    key: string | symbol,
+    value: unknown,
+    isPart: boolean,
+  ): Name | undefined {
+    if (typeof key === 'symbol') return undefined
+    return names.get(key) ?? (isPart ? undefined : this.#held(value, key, [pageOf(target)], target))
   }
 
   #joinedWith(other: PersonalNames): PersonalNames {
@@ -150,17 +313,21 @@ export class PersonalNames {
     if (known === undefined) this.#standIns.set(names, (known = new WeakMap()))
     let standIn = known.get(target)
     if (standIn === undefined) {
-      standIn = new Proxy(target, this.#handlerOf(target, names))
+      standIn = new Proxy(target, this.#handlerOf(target, names, isPart))
       known.set(target, standIn)
       originals.set(standIn, { plain: target, of: this, names, isPart })
     }
     return standIn
   }
 
-  #handlerOf(target: object, names: Names): ProxyHandler<object> {
+  #handlerOf(target: object, names: Names, isPart: boolean): ProxyHandler<object> {
     // An object with a class may have private fields, which only it can read.
     const isPlain = hasNoClass(target)
-    const methods = new Methods(target, () => readAll(names, target))
+    const methods = new Methods(
+      target,
+      (self) => plainOf(self) === target,
+      () => readAll(names, target),
+    )
     const nameOf = (key: string | symbol) => (typeof key === 'string' ? names.get(key) : undefined)
     let copying: Copying | undefined
     /** Those whose names were listed: each is then asked for whether it is enumerable. */
@@ -194,10 +361,9 @@ export class PersonalNames {
       },
       get: (_target, key, receiver) => {
         if (copying?.takes(key) === true) {
-          const name = nameOf(key)
-          if (name !== undefined || !isComputed(target, key)) {
+          if (nameOf(key) !== undefined || !isComputed(target, key)) {
             const value: unknown = Reflect.get(target, key, target)
-            noteCopied(name, key, value, target)
+            noteCopied(this.#nameIn(names, target, key, value, isPart), key, value, target)
             return value
           }
           // Of what is computed the copy has the result alone: what is read for it is read now.
@@ -209,10 +375,13 @@ export class PersonalNames {
         }
         copying = undefined
         const value: unknown = Reflect.get(target, key, isPlain ? receiver : target)
-        const name = nameOf(key)
+        const name = this.#nameIn(names, target, key, value, isPart)
+        const isMethod = !isPlain && typeof value === 'function'
+        if (isMethod && (name === undefined || names instanceof WholeNames)) {
+          return methods.get(key, value)
+        }
         if (name !== undefined) return this.#read(name, value, target, key)
-        if (isPlain) return value
-        if (typeof value === 'function') return methods.get(key, value)
+        if (isPlain) return isPart ? value : this.seen(value, [pageOf(target)], target, key)
         // It runs on the object itself, where nothing sees what it reads.
         if (isComputed(target, key)) readAll(names, target)
         return value
@@ -236,7 +405,7 @@ export class PersonalNames {
     }
   }
 
-  #read(name: Name, value: unknown, target: object, key: string | symbol): unknown {
+  #read(name: Name, value: unknown, target?: object, key?: string | symbol): unknown {
     const { path, reader, below, alias } = name
     if (path !== undefined) {
       reader(path, value, alias)
@@ -244,8 +413,7 @@ export class PersonalNames {
     }
     if (typeof value === 'function') readAll(below, value)
     if (typeof value !== 'object' || value === null) return value
-    // What cannot be changed has to be given as it is.
-    if (Reflect.getOwnPropertyDescriptor(target, key)?.configurable === false) {
+    if (isFixed(target, key)) {
       for (const inside of below.values()) this.#read(inside, value, target, key)
       return value
     }
@@ -253,55 +421,10 @@ export class PersonalNames {
   }
 }
 
-/** The methods of an object with a class, which run on it itself: what they read is not seen, and counts as all. */
-class Methods {
-  readonly #known = new WeakMap<object, object>()
-
-  /** @param called - Called before each of them runs. */
-  constructor(
-    private readonly target: object,
-    private readonly called: () => void,
-  ) {}
-
-  get(key: string | symbol, method: object): unknown {
-    if (key === 'constructor') return method
-    let known = this.#known.get(method)
-    if (known === undefined) {
-      const { target, called } = this
-      known = new Proxy(method as CallableFunction, {
-        apply: (_method, self, args) => {
-          if (plainOf(self) !== target) return Reflect.apply(_method, self, args) as unknown
-          called()
-          return Reflect.apply(_method, target, args) as unknown
-        },
-      })
-      this.#known.set(method, known)
-    }
-    return known
-  }
-}
-
-/** Whether a property is what a getter gives. */
-function isComputed(target: object, key: string | symbol): boolean {
-  return descriptorOf(target, key)?.get !== undefined
-}
-
-/** Whether a property has a getter or a setter. */
-function isAccessor(target: object, key: string | symbol): boolean {
-  const found = descriptorOf(target, key)
-  return found !== undefined && !('value' in found)
-}
-
-function descriptorOf(target: object, key: string | symbol): PropertyDescriptor | undefined {
-  for (
-    let at: object | null = target;
-    at !== null;
-    at = Object.getPrototypeOf(at) as object | null
-  ) {
-    const found = Reflect.getOwnPropertyDescriptor(at, key)
-    if (found !== undefined) return found
-  }
-  return undefined
+/** What is being made around the body that begins now. */
+export function framesAroundBody(): ReadonlySet<TemplateFrame> {
+  const [, ...around] = templateFramesAround(currentFrame())
+  return new Set(around)
 }
 
 /** The variables that a stand-in stands for; any others as they are. */
@@ -324,9 +447,4 @@ export function copyOf<T extends object>(variables: T): T {
 /** Whether these are variables that {@link PersonalNames.merge} made. */
 export function isMerged(variables: unknown): boolean {
   return givenOf(variables) !== undefined
-}
-
-function hasNoClass(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as object | null
-  return prototype === null || prototype === Object.prototype
 }
