@@ -178,9 +178,11 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
+/** Of which class an object is. An object's own properties are data, and say nothing. */
 function kindOf(value: object): string {
   try {
-    return ` (${Object.prototype.toString.call(value)})`
+    const { name } = (Object.getPrototypeOf(value) as object).constructor as { name: unknown }
+    return typeof name !== 'string' || name === '' || name === 'Object' ? '' : ` (${name})`
   } catch {
     return ''
   }

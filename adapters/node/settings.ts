@@ -331,7 +331,7 @@ function checkCaches(caches: unknown): void {
   const { get, aliases } = (caches ?? {}) as Partial<Caches>
   if (typeof get === 'function' && aliases !== undefined) return
   throw new MisuseError(
-    `responseCache: ${show(caches)} are not caches; give the result of createCaches`,
+    `responseCache: ${show(caches)} is not a set of caches; give the result of createCaches`,
   )
 }
 

@@ -174,7 +174,7 @@ describe('a value that a tag cannot use', () => {
     ['tags', '5 a tags=7', /tags is, or holds, 7/],
     ['tags', '5 a tags=["a", ""]', /tags is, or holds, ""/],
     ['version', '5 a version={}', /version is an object/],
-    ['a vary-on value', '5 a it', /an object \(\[object Map\]\)/],
+    ['a vary-on value', '5 a it', /an object \(Map\)/],
     ['a vary-on value', '5 a (() => 1)', /a function/],
     ['a vary-on value', '5 a "\\ud800"', /lone surrogate/],
   ])('%s: %s', (_, args, message) => {

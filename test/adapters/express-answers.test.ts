@@ -385,7 +385,7 @@ describe.each(oneExpress)('in $version', ({ express }) => {
 
     it('a cache in the place of caches', () => {
       expect(() => responseCache(new LocMemCache() as unknown as Caches)).toThrow(
-        /^responseCache: .* are not caches; give the result of createCaches$/,
+        /^responseCache: .* is not a set of caches; give the result of createCaches$/,
       )
     })
   })

@@ -790,7 +790,7 @@ describe('what is refused when it is set up', () => {
 
   it('something that is not a set of caches', () => {
     expect(() => responseCache(undefined as never)).toThrow(
-      /^responseCache: undefined are not caches/,
+      /^responseCache: undefined is not a set of caches/,
     )
   })
 })

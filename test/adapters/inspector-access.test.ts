@@ -44,7 +44,7 @@ describe('starting the inspector', () => {
   it.each([
     [{ authorise: () => true }, 'unknown option "authorise"; known options are authorize,'],
     [{ authorize: true }, 'authorize: true is not a function'],
-    [{ pages: {} }, 'pages: an object ([object Object]) cannot invalidate'],
+    [{ pages: {} }, 'pages: an object cannot invalidate'],
     [{ user: 'me' }, 'user: "me" is not a function'],
     [{ maxFeeds: 0 }, 'maxFeeds: 0 is not a positive whole number'],
     [null, 'null are not options'],

@@ -441,10 +441,10 @@ describe('wrong options', () => {
     [{ spans: { operation: true } }, 'openTelemetry: spans: unknown option "operation"'],
     [{ spans: { operations: 1 } }, 'spans: operations: 1 is neither true nor false'],
     [{ spans: 'all' }, 'openTelemetry: spans: "all" is not an object of options'],
-    [{ meterProvider: {} }, 'meterProvider: an object ([object Object]) has no method getMeter'],
-    [{ tracerProvider: {} }, 'tracerProvider: an object ([object Object]) has no method getTracer'],
+    [{ meterProvider: {} }, 'meterProvider: an object has no method getMeter'],
+    [{ tracerProvider: {} }, 'tracerProvider: an object has no method getTracer'],
     [{ keys: 'all' }, 'keys: "all" is unknown; known are "none", "hash", "short" and "full"'],
-    [{ api: {} }, 'api: an object ([object Object]) is not the package @opentelemetry/api'],
+    [{ api: {} }, 'api: an object is not the package @opentelemetry/api'],
     [{ maxNames: 1.5 }, 'maxNames: 1.5 is not a whole number of 1 or more'],
   ])('%j are refused', (options, message) => {
     expect(() => openTelemetry(caches, options as OpenTelemetryOptions)).toThrow(message)

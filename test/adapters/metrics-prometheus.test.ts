@@ -452,7 +452,7 @@ describe('wrong options', () => {
 
   it.each([
     [{ registry: register }, 'prometheusMetrics: unknown option "registry"; known are register'],
-    [{ register: {} }, 'register: an object ([object Object]) is not a Registry of prom-client'],
+    [{ register: {} }, 'register: an object is not a Registry of prom-client'],
     [{ register: null }, 'register: null is not a Registry'],
     [{ prefix: '9' }, 'prefix: "9" cannot begin the name of a metric'],
     [{ maxNames: 0 }, 'maxNames: 0 is not a whole number of 1 or more'],
@@ -465,7 +465,7 @@ describe('wrong options', () => {
 
   it('as is what is not a set of caches', () => {
     expect(() => prometheusMetrics(new LocMemCache() as never, { register })).toThrow(
-      'prometheusMetrics: caches: an object ([object Object]) is not a set of caches; give the result of createCaches',
+      'prometheusMetrics: caches: an object (LocMemCache) is not a set of caches; give the result of createCaches',
     )
   })
 

@@ -6,6 +6,7 @@ import {
   FragcacheError,
   InvalidCacheBackendError,
   InvalidCacheKeyError,
+  LocMemCache,
 } from '../../src/index.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { missingPeer } from '../../src/missing-peer.js'
@@ -76,9 +77,12 @@ describe('show', () => {
     [Symbol('s'), 'Symbol(s)'],
     [() => 1, 'a function'],
     [class Secret {}, 'a function'],
-    [{ password: 'x' }, 'an object ([object Object])'],
-    [[1, 2], 'an object ([object Array])'],
-    [new Date(0), 'an object ([object Date])'],
+    [{ password: 'x' }, 'an object'],
+    [{ constructor: class Secret {} }, 'an object'],
+    [[1, 2], 'an object (Array)'],
+    [new Date(0), 'an object (Date)'],
+    [new LocMemCache(), 'an object (LocMemCache)'],
+    [Promise.resolve(1), 'an object (Promise)'],
   ])('%s as %s', (value, text) => {
     expect(show(value)).toBe(text)
   })

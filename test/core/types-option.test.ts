@@ -404,7 +404,7 @@ describe('what a type does wrong', () => {
     [
       'is is asynchronous',
       { is: (() => Promise.resolve(true)) as never },
-      'value.a[0]: is of the type "Decimal" gave an object ([object Promise]); make it give true or false',
+      'value.a[0]: is of the type "Decimal" gave an object (Promise); make it give true or false',
     ],
     [
       'encode throws',
@@ -584,10 +584,7 @@ describe('a type', () => {
 describe('options.types', () => {
   const type = { ...decimal }
   it.each<[unknown, string]>([
-    [
-      { Decimal: type },
-      'options.types: an object ([object Object]) is not a list; give for example [{',
-    ],
+    [{ Decimal: type }, 'options.types: an object is not a list; give for example [{'],
     [[Decimal], 'options.types[0]: a function is not a type; give { name, is, encode, decode }'],
     [[{ ...type, name: '' }], 'options.types[0].name: "" is not a name; give a string'],
     [[{ ...type, name: Decimal }], 'options.types[0].name: a function is not a name'],

@@ -168,7 +168,7 @@ describe('a rule that is none', () => {
   it.each([
     [null, /query: null is not a rule/],
     ['utm_*', /query: "utm_\*" is not a rule; give one such as/],
-    [['utm_*'], /query: an object \(\[object Array\]\) is not a rule/],
+    [['utm_*'], /query: an object \(Array\) is not a rule/],
     [{ ignored: [] }, /query: unknown list "ignored"; known lists are ignore, only/],
     [{ ignore: 'utm_*' }, /query\.ignore: "utm_\*" is not a list of names such as/],
     [{ only: null }, /query\.only: null is not a list/],
