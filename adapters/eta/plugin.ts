@@ -71,6 +71,8 @@ export function cachePlugin(
 ): CachePlugin {
   const cache = new EngineCache(caches, { remedy: REMEDY, options })
   const runtime = new Runtime(cache)
+  // Only to warn, templates without a tag are left as they are.
+  const isTold = options.personal !== undefined && cache.isWatching
   let source: string | undefined
   const plugin: CachePlugin & TemplatePlugin = {
     name: ENGINE,
@@ -85,13 +87,13 @@ export function cachePlugin(
       return config === undefined ? ast : rewriteTags(ast, parsed, config, cache.wantsDigest)
     },
     processFnString(code, config) {
-      return config === undefined ? code : addRuntime(code, config)
+      return config === undefined ? code : addRuntime(code, config, isTold)
     },
     fragcache(engine, buffer, options, asynchronous, reach, data) {
       runtime.attach(engine)
       return new TemplateRun(runtime, engine, buffer, options, asynchronous, reach, data)
     },
-    seen: watchInPage,
+    seen: (data) => watchInPage(data, cache),
     given: (data, own) => runtime.given(data, own),
     included: (data, options) => runtime.included(data, options),
     pageOf: (data, options, isCopied) => runtime.pageOf(data, options, isCopied),

@@ -17,15 +17,16 @@ const RETURN = '\nreturn __eta.res;'
 /**
  * Puts the run time into the code of a template that has cache tags.
  *
+ * @param isTold - Whether the application has said what differs per visitor in templates.
  * @throws Error: Eta makes its code in a way that this package does not know.
  */
-export function addRuntime(code: string, config: EtaConfig): string {
+export function addRuntime(code: string, config: EtaConfig, isTold: boolean): string {
   const header = config.functionHeader.length
   const body = bodyOf(code)
   if (!code.includes(`${RUNTIME}.`)) {
     if (INCLUDES.test(body)) return passOn(giveLayout(code, config), config, body)
     // Otherwise it is left as it is.
-    return arePagesWatched() ? watchAlone(code, config) : code
+    return isTold || arePagesWatched() ? watchAlone(code, config) : code
   }
   const layout = code.indexOf(LAYOUT, header)
   const epilogue = code.lastIndexOf(EPILOGUE)

@@ -1,6 +1,5 @@
 import { currentSession } from '../../src/fragment/deferred.js'
 import { beginVaryOn, endVaryOn } from '../../src/fragment/guard.js'
-import { watchInPage } from '../../src/fragment/personal.js'
 import { currentFrame } from '../../src/making/frame.js'
 import { END, END_VARY_ON } from './vary-on-marks.js'
 import type {
@@ -165,6 +164,7 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  * @param made - Called for each template.
  * @param named - Called with the name that first called it as a partial.
  * @param merge - Returns what a partial with its own values sees.
+ * @param seen - Returns what a template sees that the application renders.
  */
 export function instrument(
   spec: TemplateSpec & { readonly main: Main },
@@ -173,6 +173,7 @@ export function instrument(
   made: (template: Template) => void,
   named: (name: string, template: Template) => void,
   merge: Merge,
+  seen: (context: unknown) => unknown,
 ): Render {
   const { main, main_d: decorate } = spec
   const template = new Template(spec, facts)
@@ -186,7 +187,7 @@ export function instrument(
   const instrumented: Marked<Render> = (context, options) => {
     if (!beginsPage(options)) return template.run(() => render(context, options))
     return inPage({ context, options: options ?? {}, template }, () =>
-      template.run(() => render(watchInPage(context), options)),
+      template.run(() => render(seen(context), options)),
     )
   }
   instrumented[TEMPLATE] = template

@@ -2,6 +2,7 @@ import type Handlebars from 'handlebars'
 import type { Caches } from '../../src/caches.js'
 import { renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { EngineCache } from '../../src/engine.js'
+import { watchInPage } from '../../src/fragment/personal.js'
 import { show } from '../../src/errors.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
@@ -180,11 +181,12 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
   const made = (one: Template): void => registry.add(one)
   const named = (name: string, one: Template): void => registry.addName(name, one)
   const merge: Merge = (context, own, root) => registry.merge(context, own, root)
+  const seen = (context: unknown) => watchInPage(context, registry.cache)
   instance.template = (spec) => {
     const make = (given: TemplateSpec): Render => template.call(instance, given)
     // What is none is refused by Handlebars.
     if (!isTemplateSpec(spec)) return make(spec)
-    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named, merge))
+    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named, merge, seen))
   }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {

@@ -113,8 +113,7 @@ export function registerCache(
   }
   checkTagIsFree(engine)
   const digest = cache.wantsDigest
-  const watch = cache.isWatching ? cache.watch.bind(cache) : undefined
-  const templates = new Templates(engine, watch)
+  const templates = new Templates(engine, cache)
   const { names } = templates
   const holes = new Holes(engine, names)
   const renderer = new TagRenderer({

@@ -170,14 +170,14 @@ function templateClassOf(engine: Engine): Template['constructor'] {
 export class Templates {
   readonly names = new TemplateNames()
   readonly #engine: Engine
-  readonly #watch: EngineCache['watch'] | undefined
+  readonly #cache: EngineCache
   readonly #adopted = new WeakSet<Template>()
   #compiling: string | undefined
 
-  /** @param watch - Watches the variables that bodies see. `undefined`: nothing is watched. */
-  constructor(engine: Engine, watch: EngineCache['watch'] | undefined) {
+  /** @param cache - Watches the variables that bodies see, if it watches anything. */
+  constructor(engine: Engine, cache: EngineCache) {
     this.#engine = engine
-    this.#watch = watch
+    this.#cache = cache
     watchMadeByHand(engine, this)
     this.#watchGetTemplate()
     noteEnvironment(engine)
@@ -244,8 +244,8 @@ export class Templates {
 
   /** What is included or imported has a context of its own, and its macros and callers may run in any body. */
   #watchContext(context: Context): void {
-    if (!isBodyRunning()) context.ctx = watchInPage(context.ctx)
-    if (this.#watch === undefined) return
+    if (!isBodyRunning()) context.ctx = watchInPage(context.ctx, this.#cache)
+    if (!this.#cache.isWatching) return
     watchContexts(Object.getPrototypeOf(context) as object)
     if (!Object.hasOwn(context, 'ctx')) return
     // It was made before its class was watched.
@@ -256,7 +256,7 @@ export class Templates {
 
   /** Variables as the body of a tag is to see them. */
   watched(variables: Context['ctx']): Context['ctx'] {
-    return this.#watch === undefined ? variables : this.#watch(variables)
+    return this.#cache.watch(variables)
   }
 
   isAdopted(template: Template): boolean {

@@ -206,9 +206,12 @@ export const faults = {
       `the page's template reads ${show(input)} outside of nocache, and the page is to be kept: one user's output would reach others; move that part into nocache, let the page say Vary: Cookie or Cache-Control: private, or leave out the option strict of responseCache and it is not stored`,
     ),
 
-  undeclaredRead: (input: string, position: TagPosition): CacheTagError =>
+  undeclaredRead: (
+    input: string,
+    position: TagPosition & { readonly fromCode?: boolean },
+  ): CacheTagError =>
     new CacheTagError(
-      `its body reads ${show(input)}, which is not in its vary-on: one user's output would reach others; add what is read to its vary-on, move that part into nocache, or give the option strict: false and it is not stored`,
+      `its body reads ${show(input)}, which is not in its vary-on: one user's output would reach others; add what is read to its vary-on${position.fromCode === true ? ' and its name to inputs' : ''}, move that part into nocache, or give the option strict: false and it is not stored`,
       position,
     ),
 }

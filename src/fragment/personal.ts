@@ -81,13 +81,28 @@ export function arePagesWatched(): boolean {
   return watchesPages
 }
 
-/** Variables as a template of a page is to see them, which is not a part of a fragment. */
-export function watchInPage<T>(variables: T): T {
-  if (!watchesPages) return variables
-  for (const { watcher } of templateFramesAround(currentFrame())) {
-    if (watcher !== undefined) return watcher.watch(variables)
+/**
+ * Variables as a template is to see them that the application renders: a page's, or in a fragment from code.
+ *
+ * @param engine - Whose template it is.
+ */
+export function watchInPage<T>(variables: T, engine: object | undefined): T {
+  const frame = currentFrame()
+  if (frame === undefined) return variables
+  let seen = variables
+  let isInFragment = false
+  for (const at of templateFramesAround(frame)) {
+    const { fragment, watcher } = at
+    if (fragment !== undefined && !isInFragment) {
+      isInFragment = true
+      // What the body of a tag renders by itself is given what it reads.
+      if (fragment.site.fromCode === true) {
+        seen = (engine && personalOf(engine))?.watch(seen) ?? seen
+      }
+    }
+    if (watcher !== undefined) return watcher.watch(seen)
   }
-  return variables
+  return seen
 }
 
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {
@@ -131,7 +146,7 @@ function warnOfRead(path: string, value: unknown, alias: Alias | undefined): voi
       { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
       at.fragment.site,
       path,
-      `its body reads ${show(path)}, which its vary-on values do not name, so that what one user sees may reach others; add it to them, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
+      `its body reads ${show(path)}, which its vary-on values do not name, so that what one user sees may reach others; add it to them${at.fragment.site.fromCode === true ? ', and its name to inputs' : ''}, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,
     )
     return
   }

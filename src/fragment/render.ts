@@ -264,6 +264,7 @@ export class FragmentCache<A extends string = string> {
       template,
       remedy: 'use render instead of renderSync',
       fromCode: true,
+      varyOnNames: options.inputs,
     }
     // Without a list of the options and a copy of them: each hit comes here.
     for (const option in options) {

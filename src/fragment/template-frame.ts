@@ -7,7 +7,10 @@ import type { HoleRenderer } from './hole-parts.js'
 
 /** What a frame knows of its fragment. */
 export interface FramedFragment {
-  readonly site: TagPosition & { readonly varyOnNames?: readonly string[] | undefined }
+  readonly site: TagPosition & {
+    readonly varyOnNames?: readonly string[] | undefined
+    readonly fromCode?: boolean
+  }
   /** The per-user inputs that its vary-on values were made from. */
   readonly declared: ReadonlySet<string> | undefined
   readonly settings: { readonly strict: boolean }
