@@ -296,6 +296,32 @@ describe('responseCache of fragcache/node', () => {
     await once(response, 'end')
   })
 
+  it.each<[string, http2.OutgoingHttpHeaders, http2.OutgoingHttpHeaders]>([
+    ['a cookie', { cookie: ['theme=dark', 'user=ann'] }, { cookie: ['theme=dark', 'user=ben'] }],
+    ['Authorization', { authorization: 'ann' }, { authorization: 'ben' }],
+    ['another header', { 'x-user': 'ann' }, { 'x-user': 'ben' }],
+  ])('gives nobody another’s page over HTTP/2, known by %s', async (_name, ...visitors) => {
+    const server = http2.createServer(
+      pagesOver().handler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
+        const { cookie = '', authorization, 'x-user': header } = req.headers
+        const user = /user=(\w+)/.exec(cookie)?.[1] ?? authorization ?? header
+        if (header !== undefined) Object.assign(req, { currentUser: header })
+        res.end(`for ${String(user ?? 'nobody')}`)
+      }),
+    )
+    const client = await connectTo(server)
+    const ask = async (headers: http2.OutgoingHttpHeaders) => {
+      const stream = client.request({ ':path': '/', ...headers })
+      let text = ''
+      for await (const part of stream) text += String(part)
+      return text
+    }
+    for (let i = 0; i < 2; i++) {
+      expect(await Promise.all(visitors.map(ask))).toEqual(['for ann', 'for ben'])
+    }
+    for (let i = 0; i < 2; i++) expect(await ask({})).toBe('for nobody')
+  })
+
   it('answers from no page whose host is said in two ways', async () => {
     const pages = pagesOver()
     let runs = 0
