@@ -157,13 +157,21 @@ export function checkKeys(keys: unknown): Iterable<string> {
 /** Keys and values in either form that `setMany` takes. @throws TypeError: they are neither. */
 export function toPairs(entries: unknown): (readonly [string, unknown])[] {
   if (typeof entries !== 'object' || entries === null) {
-    throw new TypeError(`entries: ${show(entries)} is neither a record nor pairs of key and value`)
+    throw new TypeError(`entries: ${show(entries)} is neither a record nor pairs; ${GIVE_ENTRIES}`)
   }
+  if (!(Symbol.iterator in entries)) return Object.entries(entries)
   // A key given twice counts once, with its last value, as in a record.
-  return Symbol.iterator in entries
-    ? [...new Map(entries as Iterable<readonly [string, unknown]>)]
-    : Object.entries(entries)
+  const pairs = new Map<string, unknown>()
+  for (const pair of entries as Iterable<unknown>) {
+    if (!Array.isArray(pair)) {
+      throw new TypeError(`entries: ${show(pair)} is not a pair; ${GIVE_ENTRIES}`)
+    }
+    pairs.set(pair[0] as string, pair[1])
+  }
+  return [...pairs]
 }
+
+const GIVE_ENTRIES = 'give { key: value }, a Map, or a list of [key, value]'
 
 /** The stored tags of a call. @throws TypeError: they are no list of texts, or too many. */
 export function tagsOf({ tags }: SetOptions): readonly string[] {

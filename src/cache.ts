@@ -241,9 +241,9 @@ export abstract class Cache {
 
   /** Removes several entries in one round trip. */
   async deleteMany(keys: Iterable<string>, options: KeyOptions = {}): Promise<void> {
+    const asked = [...new Set(checkKeys(keys))]
     checkOptions(options, KEY_OPTIONS)
     const core = this.#core
-    const asked = [...new Set(checkKeys(keys))]
     const storedKeys = asked.map((key) => core.checkedKey(key, options.version))
     if (asked.length === 0) return
     for (const storedKey of storedKeys) core.removing(storedKey)

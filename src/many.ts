@@ -20,8 +20,8 @@ export async function getMany(
   keys: Iterable<string>,
   options: KeyOptions,
 ): Promise<Map<string, unknown>> {
-  checkOptions(options, KEY_OPTIONS)
   const asked = [...new Set(checkKeys(keys))]
+  checkOptions(options, KEY_OPTIONS)
   const storedKeys = asked.map((key) => core.keys.checked(key, options.version))
   const found = new Map<string, unknown>()
   if (asked.length === 0) return found
@@ -53,8 +53,8 @@ export async function setMany(
   entries: unknown,
   options: SetOptions,
 ): Promise<string[]> {
-  checkOptions(options, SET_OPTIONS)
   const pairs = toPairs(entries)
+  checkOptions(options, SET_OPTIONS)
   const requests = pairs.map(([key, value]) => requestOf(core, key, value, options))
   const tags = tagsOf(options)
   const keys = pairs.map(([key]) => key)

@@ -248,7 +248,7 @@ function formatOf(backend: string, serializer: unknown, types: ValueTypes | unde
     )
   }
   throw new InvalidCacheBackendError(
-    `${backend}: serializer: ${show(serializer)} is none; give "binary", "json" or { serialize, deserialize }`,
+    `${backend}: serializer: ${show(serializer)} is not a serializer; give "binary", "json" or { serialize, deserialize }`,
   )
 }
 
@@ -336,7 +336,7 @@ function methodOf(backend: string, compression: CompressSettings | undefined): M
   throw new InvalidCacheBackendError(
     method === 'zstd'
       ? `${backend}: compress.method: this Node (${process.version}) has no zstd, which came with 22.15; give "deflate" or leave it out`
-      : `${backend}: compress.method: ${show(method)} is none; give "deflate" or "zstd", or leave it out`,
+      : `${backend}: compress.method: ${show(method)} is not a method; give "deflate" or "zstd", or leave it out`,
   )
 }
 

@@ -56,7 +56,9 @@ export function toLock(lock: unknown): Lock {
   if (lock === undefined || lock === false) return false
   if (lock === true) return { wait: DEFAULT_WAIT, lease: DEFAULT_LEASE }
   if (typeof lock !== 'object' || lock === null || Array.isArray(lock)) {
-    throw new TypeError(`lock: ${show(lock)} is none; give true, false or { wait: 5, lease: 10 }`)
+    throw new TypeError(
+      `lock: ${show(lock)} is not a lock; give true, false or { wait: 5, lease: 10 }`,
+    )
   }
   for (const name of Object.keys(lock)) {
     if (name === 'wait' || name === 'lease') continue
@@ -89,7 +91,7 @@ export function toBeta(earlyRefresh: unknown): number {
   if (earlyRefresh === true) return 1
   if (isSeconds(earlyRefresh)) return earlyRefresh
   throw new TypeError(
-    `earlyRefresh: ${show(earlyRefresh)} is none; give true, or a number of at least 0 by which it gets earlier`,
+    `earlyRefresh: ${show(earlyRefresh)} is not a factor; give true, or a number of at least 0 by which it gets earlier`,
   )
 }
 

@@ -137,7 +137,7 @@ function checkType(place: string, type: unknown): asserts type is ValueType {
     const hook = given[key]
     if (typeof hook === 'function') continue
     throw new InvalidCacheBackendError(
-      `${place}.${key}: ${hook === undefined ? 'it is missing' : `${show(hook)} is none`}; give a function`,
+      `${place}.${key}: ${hook === undefined ? 'it is missing; give a function' : `${show(hook)} is not a function`}`,
     )
   }
 }

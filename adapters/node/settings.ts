@@ -104,7 +104,7 @@ const CODINGS: readonly unknown[] = ['br', 'gzip', 'zstd'] satisfies readonly Co
 
 const isSeconds = must(
   (value) => value === null || Number.isFinite(value),
-  'a finite number or null',
+  'a number of seconds, such as 300, or null for no end',
 )
 const isGrace = must(
   (value) => typeof value === 'boolean' || isDuration(value),
@@ -113,7 +113,7 @@ const isGrace = must(
 
 const isPageSeconds: Check = (value) =>
   typeof value === 'object' && value !== null
-    ? { value, wanted: 'a finite number or null; did you forget to call it: cachePage(60)?' }
+    ? { value, wanted: 'a number of seconds; did you forget to call it: cachePage(60)?' }
     : isSeconds(value)
 
 function isDuration(value: unknown): boolean {

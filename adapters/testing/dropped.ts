@@ -49,9 +49,10 @@ export async function expectDropped<T>(
   action: () => T | Promise<T>,
   options: DroppedOptions = {},
 ): Promise<T> {
+  const all = eachCache('expectDropped', caches)
   checkOptions(options, ['soft'])
-  const wanted = [...new Set(typeof tags === 'string' ? [tags] : tags)]
-  if (checkTags(wanted).length === 0) {
+  const listed = typeof tags === 'string' ? [tags] : tags
+  if (checkTags(listed).length === 0) {
     throw new TypeError('expectDropped: tags: give at least one, such as "product:7"')
   }
   if (typeof action !== 'function') {
@@ -59,8 +60,7 @@ export async function expectDropped<T>(
       `expectDropped: ${show(action)} is not a function; give what changes the data`,
     )
   }
-  const all = eachCache('expectDropped', caches)
-  const probes = await storeProbes(all, wanted)
+  const probes = await storeProbes(all, [...new Set(listed)])
   const heard = all.map((cache) => hear(coreOf(cache)))
   try {
     const result = await action()

@@ -70,7 +70,9 @@ function toPaths(paths: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(paths) ? paths : [paths]
   for (const path of list) {
     if (typeof path === 'string' && path.startsWith('/')) continue
-    throw new TypeError(`sameForAll: path: ${show(path)} is none; give for example '/products/7'`)
+    throw new TypeError(
+      `sameForAll: path: ${show(path)} is not a path; give for example '/products/7'`,
+    )
   }
   if (list.length === 0) throw new TypeError('sameForAll: paths: give at least one')
   return list as string[]

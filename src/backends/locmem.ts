@@ -89,7 +89,7 @@ function resolvePolicy({ policy, cullFrequency }: LocMemOptions): EvictionPolicy
   if (policy !== undefined && !POLICIES.includes(policy)) {
     const known = POLICIES.map((name) => show(name)).join(' or ')
     throw new InvalidCacheBackendError(
-      `LocMemCache: policy: ${show(policy)} is none; give ${known}, or leave it out`,
+      `LocMemCache: policy: ${show(policy)} is not a policy; give ${known}, or leave it out`,
     )
   }
   if (cullFrequency === undefined) return policy

@@ -102,7 +102,7 @@ describe.each(oneExpress)('earlyRefresh of pages, in $version', ({ express }) =>
 
   it('is refused where it is none', () => {
     const caches = createCaches({ default: new LocMemCache() })
-    const message = /earlyRefresh: "soon" is none; give true, or a number/
+    const message = /earlyRefresh: "soon" is not a factor; give true, or a number/
     expect(() => responseCache(caches, { earlyRefresh: 'soon' as never })).toThrow(message)
     expect(() => responseCache(caches).cachePage(60, { earlyRefresh: 'soon' as never })).toThrow(
       message,

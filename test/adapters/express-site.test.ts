@@ -741,7 +741,10 @@ describe.each(expressVersions)('the channel fragcache:response on $version', (ve
 describe('what is refused when it is set up', () => {
   it.each([
     [{ secs: 60 }, 'responseCache: unknown option "secs"; known options are alias, seconds,'],
-    [{ seconds: '60' }, 'responseCache: seconds: "60" is not a finite number or null'],
+    [
+      { seconds: '60' },
+      'responseCache: seconds: "60" is not a number of seconds, such as 300, or null',
+    ],
     [{ seconds: NaN }, 'responseCache: seconds: NaN is not'],
     [{ seconds: true }, 'responseCache: seconds: true is not'],
     [{ keyPrefix: 7 }, 'responseCache: keyPrefix: 7 is not a string'],
@@ -762,7 +765,7 @@ describe('what is refused when it is set up', () => {
   })
 
   it.each([
-    [['60'], 'cachePage: seconds: "60" is not a finite number or null'],
+    [['60'], 'cachePage: seconds: "60" is not a number of seconds, such as 300, or null'],
     [[undefined], 'cachePage: seconds: undefined is not'],
     [[true], 'cachePage: seconds: true is not'],
     [

@@ -174,7 +174,7 @@ describe('LocMemCache and its options', () => {
     [{ cullFrequency: -1 }, 'cullFrequency'],
     [{ cullFrequency: 'x' }, 'cullFrequency'],
     [{ cullFrequency: 0.5 }, 'cullFrequency'],
-    [{ policy: 'lfu' }, 'policy: "lfu" is none; give "s3-fifo" or "lru"'],
+    [{ policy: 'lfu' }, 'policy: "lfu" is not a policy; give "s3-fifo" or "lru"'],
     [{ policy: null }, 'policy'],
     [{ policy: 's3-fifo', cullFrequency: 0 }, 'cullFrequency: .*; leave cullFrequency out'],
     [{ maxBytes: 0 }, 'maxBytes'],

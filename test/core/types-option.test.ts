@@ -590,7 +590,7 @@ describe('options.types', () => {
     [[{ ...type, name: Decimal }], 'options.types[0].name: a function is not a name'],
     [[type, { ...type }], 'options.types[1].name: "Decimal" is the name of another type, too'],
     [[{ ...type, is: undefined }], 'options.types[0].is: it is missing; give a function'],
-    [[{ ...type, encode: 'toString' }], 'options.types[0].encode: "toString" is none; give a'],
+    [[{ ...type, encode: 'toString' }], 'options.types[0].encode: "toString" is not a function'],
     [
       [{ ...type, deserialize: String }],
       'options.types[0]: unknown name "deserialize"; a type has name, is, encode, decode; did you mean "decode"?',

@@ -159,7 +159,10 @@ describe('the options of one handler', () => {
 
   it.each([
     [{ second: 5 }, /handler: unknown option "second"; known options are seconds, /],
-    [{ seconds: 'soon' }, /handler: seconds: "soon" is not a finite number or null/],
+    [
+      { seconds: 'soon' },
+      /handler: seconds: "soon" is not a number of seconds, such as 300, or null/,
+    ],
     [{ cache: 'none' }, /none/],
   ])('are refused where they are wrong: %j', (options, message) => {
     expect(() => pagesOver().handler(() => undefined, options as never)).toThrow(message)

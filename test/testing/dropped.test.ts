@@ -23,6 +23,17 @@ describe.each(stores)('expectDropped over %s', (_name, canRun, newCache) => {
     await expectDropped(cache, 'product:7', () => cache.clear())
   })
 
+  test('refuses swapped arguments by name', async () => {
+    const cache = newCache()
+    const save = () => undefined
+    await expect(expectDropped('product:7' as never, cache as never, save)).rejects.toThrow(
+      'expectDropped: "product:7" is not a set of caches; give the result of createCaches, or one cache',
+    )
+    await expect(expectDropped(cache, save as never, 'product:7' as never)).rejects.toThrow(
+      'tags: a function is not a list of tags',
+    )
+  })
+
   test('fails where nothing is dropped', async () => {
     const caches = createCaches({ default: newCache() })
     await expect(expectDropped(caches, 'product:7', () => undefined)).rejects.toThrow(

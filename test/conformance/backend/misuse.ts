@@ -84,6 +84,9 @@ export function misuse(test: Define): void {
       await assertTypeError(cache.getMany(keys as never), /keys/)
       await assertTypeError(cache.deleteMany(keys as never), /keys/)
     }
+    // As of other libraries, where each argument is a key.
+    await assertTypeError(cache.getMany('a' as never, 'b' as never), /^keys: "a"/)
+    await assertTypeError(cache.deleteMany('a' as never, 'b' as never), /^keys: "a"/)
     for (const keys of [['a', ''], ['a', null], [7]]) {
       await assertTypeError(cache.getMany(keys as never), /key/)
       await assertTypeError(cache.deleteMany(keys as never), /key/)
@@ -92,8 +95,17 @@ export function misuse(test: Define): void {
 
   test('what are no entries is a TypeError', async (t) => {
     const cache = await t.open()
-    for (const entries of [undefined, null, 'abc', 7, true, [7], ['ab']]) {
-      await assertTypeError(cache.setMany(entries as never))
+    for (const entries of [
+      undefined,
+      null,
+      'abc',
+      7,
+      true,
+      [7],
+      ['ab'],
+      [{ key: 'a', value: 1 }],
+    ]) {
+      await assertTypeError(cache.setMany(entries as never), /^entries: /)
     }
   })
 
