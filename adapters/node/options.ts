@@ -33,8 +33,8 @@ export interface CommonOptions<Req, A extends string = string> {
   /**
    * Whether a request is per-user. A per-user request uses the cache, and its response is stored, only if the
    * response says `public` (with a time above zero, if it names one) or varies on `Cookie`. Default: a
-   * request is per-user if `req.user`, `req.auth`, `req.currentUser`, `req.visitor`, `req.account`, `req.cart`
-   * or `req._csrf` is set, if `req.session` holds data or existed before this request, or if a layer behind the cache reads the request's cookies. `false`: no request is.
+   * request is per-user if `req.user` or `req.auth` is set, if `req.session` holds data or existed before
+   * this request, or if a layer behind the cache reads the request's cookies. `false`: no request is.
    */
   readonly isPersonal?: ((req: Req) => boolean) | false | undefined
   /**

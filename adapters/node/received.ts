@@ -1,7 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
-import { hasNoClass } from '../../src/fragment/properties.js'
-import { USUAL_NAMES } from '../../src/fragment/usual-names.js'
 import { ROUTED } from '../../src/http/page-key.js'
 import { isWatched, unnoticed } from './unnoticed.js'
 
@@ -77,19 +75,6 @@ function routedTarget({ baseUrl = '', url = '', originalUrl = url }: Routable): 
   return isCutOff && baseUrl + url.slice(1) === originalUrl ? undefined : routed
 }
 
-/** Properties by which the usual middlewares, or an application itself, make a visitor known. */
-const SIGNS = [
-  'session',
-  'user',
-  'auth',
-  ...USUAL_NAMES.filter((name) => !/^(session|user)$/.test(name)),
-]
-
-/** The property by which a layer has made a visitor known; `undefined`: there is none. */
-export function signOf(req: IncomingMessage): string | undefined {
-  return SIGNS.find((name) => (name === 'session' ? name in req : isSign(req, name)))
-}
-
 /**
  * Whether a request is per-user, as far as the usual middlewares tell.
  *
@@ -98,8 +83,13 @@ export function signOf(req: IncomingMessage): string | undefined {
  *   layer may have taken out what it held in order to show it.
  */
 export function looksPersonal(req: IncomingMessage): boolean {
-  for (const name of SIGNS) if (name !== 'session' && isSign(req, name)) return true
-  const { session, sessionID } = req as { session?: unknown; sessionID?: unknown }
+  const { user, auth, session, sessionID } = req as {
+    user?: unknown
+    auth?: unknown
+    session?: unknown
+    sessionID?: unknown
+  }
+  if (isSet(user) || isSet(auth)) return true
   // express-session; an id that is in the cookie is one that it knew.
   if (typeof sessionID === 'string' && hasCookieWith(req, sessionID)) return true
   if (typeof session !== 'object' || session === null) return false
@@ -108,19 +98,12 @@ export function looksPersonal(req: IncomingMessage): boolean {
   return Object.keys(session).some((name) => name !== 'cookie')
 }
 
-/** Whether a property tells of a visitor. */
-function isSign(req: IncomingMessage, name: string): boolean {
-  const value = (req as unknown as Readonly<Record<string, unknown>>)[name]
-  if (value === undefined || value === null || value === false) return false
-  if (name === 'user' || name === 'auth') return true
-  // A function such as `csrfToken` is there for everybody, and reads cookies when it is called.
-  if (typeof value === 'function' || value === '') return false
-  if (typeof value !== 'object') return true
-  return !(Array.isArray(value) || hasNoClass(value)) || Object.keys(value).length > 0
-}
-
 function hasCookieWith(req: IncomingMessage, text: string): boolean {
   const cookie = receivedFields(req)['cookie']
   if (typeof cookie !== 'string' || text === '') return false
   return cookie.includes(text) || cookie.includes(encodeURIComponent(text))
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false
 }

@@ -3,13 +3,15 @@ import { inspect } from 'node:util'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
-import { signOf } from './received.js'
 import { isPersonal, uriOf } from './request.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
 /** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
+
+/** Properties of a request that the usual middlewares give it for a visitor. */
+const SIGNS = ['session', 'user', 'auth'] as const
 
 /**
  * Finds out whether a response is per-user: by what the request had when the cache was asked, and by whether
@@ -117,7 +119,7 @@ export class VisitorWatch {
     const { req, settings } = this
     const isKnown = isPersonal(req, settings)
     if (!isKnown && !('session' in req)) return undefined
-    const name = signOf(req)
+    const name = SIGNS.find((one) => one in req)
     return name === undefined ? 'what isPersonal looks at' : `req.${name}`
   }
 

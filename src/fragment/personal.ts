@@ -5,7 +5,6 @@ import { isSameAlias, toNames, withoutLocals, type Alias } from './personal-name
 import { isOfFragment, templateFramesAround, type FragmentFrame } from './template-frame.js'
 import type { TemplateFrame } from './template-frame.js'
 import { warnOfFragment } from './warnings.js'
-import { USUAL_NAMES } from './usual-names.js'
 import { isMerged, PersonalNames, type VaryOnName } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
@@ -51,6 +50,19 @@ export function personalOf(engine: object): PersonalNames | undefined {
   return personalOfEngines.get(engine)
 }
 
+/** What is watched while developing unless an application says what differs per visitor in it. */
+const USUAL = [
+  'user',
+  'currentUser',
+  'session',
+  'csrfToken',
+  '_csrf',
+  'flash',
+  'visitor',
+  'account',
+  'cart',
+]
+
 /**
  * What an engine's templates are watched for.
  *
@@ -60,7 +72,7 @@ export function personalOf(engine: object): PersonalNames | undefined {
 export function personalNames(personal: readonly string[] | undefined): PersonalNames | undefined {
   if (personal === undefined) {
     const isWatched = process.env['NODE_ENV'] !== 'production'
-    return isWatched ? new PersonalNames(toNames(USUAL_NAMES, warnOfRead)) : undefined
+    return isWatched ? new PersonalNames(toNames(USUAL, warnOfRead)) : undefined
   }
   return personal.length === 0 ? undefined : new PersonalNames(toNames(personal, noteRead))
 }
