@@ -254,6 +254,12 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await page.keyboard.press('Enter')
       await page.getByRole('dialog', { name: 'Invalidate this fragment?' }).waitFor()
       expect(await focused.innerText()).toBe('Cancel')
+      // The view is read again meanwhile, with other figures.
+      await site.fragment('menu')
+      const read = page.waitForResponse(/api\/fragments$/)
+      await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`)
+      await (await read).finished()
+      await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))')
       await page.keyboard.press('Escape')
       expect(await page.getByRole('dialog').count()).toBe(0)
       expect(await focused.getAttribute('aria-label')).toBe('Invalidate menu')

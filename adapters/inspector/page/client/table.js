@@ -199,6 +199,12 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
 
   function render() {
     isDue = false
+    const question = document.querySelector('dialog[open]')
+    if (question !== null) {
+      // When it closes, the browser gives the focus back to the button that opened it, which must still be there.
+      question.addEventListener('close', schedule, { once: true })
+      return
+    }
     const { height, first, end, firstSeen, lastSeen } = range()
     const focused = document.activeElement
     const hadFocus = focused !== null && body.contains(focused)
