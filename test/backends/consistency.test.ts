@@ -27,6 +27,8 @@ const folder = mkdtempSync(join(tmpdir(), 'fragcache-consistency-'))
 const open: Cache[] = []
 const ended: (() => Promise<unknown>)[] = []
 let stores = 0
+/** Nothing here is about slow servers. */
+const options = { timeLimitMs: 10_000 }
 
 afterAll(async () => {
   for (const cache of open) await cache.close()
@@ -100,7 +102,7 @@ const kinds: readonly (readonly [string, () => Pair | Promise<Pair>])[] = [
           'Redis',
           () => {
             const keyPrefix = newTable()
-            return pairOf(() => new RedisCache({ location: redis.url, keyPrefix }))
+            return pairOf(() => new RedisCache({ location: redis.url, keyPrefix, options }))
           },
         ] as const,
       ]),
@@ -111,7 +113,7 @@ const kinds: readonly (readonly [string, () => Pair | Promise<Pair>])[] = [
           'Memcached',
           () => {
             const keyPrefix = newTable()
-            return pairOf(() => new MemcachedCache({ location: memcached.url, keyPrefix }))
+            return pairOf(() => new MemcachedCache({ location: memcached.url, keyPrefix, options }))
           },
         ] as const,
       ]),

@@ -38,7 +38,11 @@ const openNodeRedis = async () => {
 }
 
 const openGlide = async () => {
-  const client = await GlideClient.createClient({ addresses: [{ host, port: Number(port) }] })
+  const client = await GlideClient.createClient({
+    addresses: [{ host, port: Number(port) }],
+    // Its default of 250 ms is little for large values on a busy machine.
+    requestTimeout: 10_000,
+  })
   ends.unshift(() => client.close())
   return client
 }
