@@ -98,23 +98,12 @@ export async function besideReplicas(
   leader: AskedServer,
   replicas: readonly AskedServer[],
 ): Promise<ServerFigures> {
-  const [figures, others] = await Promise.all([
-    leader.ask(),
-    Promise.all(replicas.map(figuresOrError)),
-  ])
+  const [figures, { figures: others }] = await Promise.all([leader.ask(), settle(replicas)])
   const failed = others.find(({ error }) => error !== undefined)
   return {
     ...figures,
     servers: [{ name: leader.name, ...figures }, ...others],
     ...(failed !== undefined && { error: withName(failed.name, failed.error) }),
-  }
-}
-
-async function figuresOrError({ name, ask }: AskedServer): Promise<NamedServerFigures> {
-  try {
-    return { name, ...(await ask()) }
-  } catch (error) {
-    return { name, error: messageOfError(error) }
   }
 }
 
@@ -156,6 +145,15 @@ export interface AskedServer {
 export async function askEach(
   servers: readonly AskedServer[],
 ): Promise<readonly NamedServerFigures[]> {
+  const { figures, failures } = await settle(servers)
+  if (failures.length > 0 && failures.length === servers.length) throw failures[0]
+  return figures
+}
+
+async function settle(servers: readonly AskedServer[]): Promise<{
+  readonly figures: readonly NamedServerFigures[]
+  readonly failures: readonly unknown[]
+}> {
   const failures: unknown[] = []
   const figures = await Promise.all(
     servers.map(async ({ name, ask }): Promise<NamedServerFigures> => {
@@ -167,8 +165,7 @@ export async function askEach(
       }
     }),
   )
-  if (failures.length > 0 && failures.length === servers.length) throw failures[0]
-  return figures
+  return { figures, failures }
 }
 
 /** How far a server's clock is ahead, when it said `serverMs` between these two moments of ours. */
