@@ -316,7 +316,7 @@ describe('misuse', () => {
     expect(given(neverCache)).toThrow('app.use(neverCache())')
     expect(given(varyOnCookie)).toThrow('app.use(varyOnCookie())')
     expect(given(conditionalGet)).toThrow('app.use(conditionalGet())')
-    expect(given(varyOnHeaders)).toThrow(/varyOnHeaders: an object.* is not a header name/)
+    expect(given(varyOnHeaders)).toThrow('varyOnHeaders: an object is not a header name')
     expect(given(cacheControl)).toThrow(/cacheControl: socket: an object/)
   })
 
