@@ -145,7 +145,8 @@ fragcache stats --watch --json >> stats.jsonl`,
     usage: '[ALIAS] [--tag TAG] [--limit COUNT]\n       [--config FILE] [--json]',
     summary: 'list the entries of a cache',
     text: `Lists the entries of the cache ALIAS with kind, expiry, size and tags; of the only cache,
-if there is one. Memcached cannot list its entries. Reads every entry once, which may take a while in a large cache.
+if there is one. Memcached cannot list its entries. Reads every entry once, which may
+take a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache list default
@@ -168,7 +169,8 @@ fragcache list default --limit 0 --json | jq '.entries[].key'`,
     usage: '[ALIAS] [--config FILE] [--json]',
     summary: 'list the tags of a cache',
     text: `Lists the tags of the cache ALIAS, and how many entries have each; of the only cache, if
-there is one. Memcached cannot list its entries. Reads every entry once, which may take a while in a large cache.
+there is one. Memcached cannot list its entries. Reads every entry once, which may take
+a while in a large cache.
 
 ${CONFIG}`,
     examples: `fragcache tags default
