@@ -412,6 +412,7 @@ describe.skipIf(!isThere)('connections', () => {
     const sockets = new Set<Socket>()
     const fake = createServer((socket) => {
       sockets.add(socket)
+      socket.on('error', () => undefined)
       socket.on('data', (chunk) => {
         writes.push(chunk.toString('latin1'))
         for (const line of chunk.toString('latin1').split('\r\n')) {
@@ -422,7 +423,9 @@ describe.skipIf(!isThere)('connections', () => {
     })
     await new Promise<void>((listening) => fake.listen(0, '127.0.0.1', listening))
     const { port } = fake.address() as AddressInfo
-    const cache = open({ location: `127.0.0.1:${port}`, options: { poolSize: 2 } })
+    // Of calls that all wait for one process, which answers them too.
+    const timeLimitMs = 20_000
+    const cache = open({ location: `127.0.0.1:${port}`, options: { poolSize: 2, timeLimitMs } })
     await cache.get('first')
     writes.length = 0
     const keys = Array.from({ length: 40 }, (_, i) => `k${i}`)

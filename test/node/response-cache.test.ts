@@ -308,7 +308,7 @@ describe('responseCache of fragcache/node', () => {
       pagesOver().handler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
         const { cookie = '', authorization, 'x-user': header } = req.headers
         const user = /user=(\w+)/.exec(cookie)?.[1] ?? authorization ?? header
-        if (header !== undefined) Object.assign(req, { currentUser: header })
+        if (header !== undefined) Object.assign(req, { user: header })
         res.end(`for ${String(user ?? 'nobody')}`)
       }),
     )
