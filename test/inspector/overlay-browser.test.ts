@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,10 +11,10 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { folderOfTest } from '../support/folders.js'
+import { violationsOf } from './accessibility.js'
 import { atlas, DrawnSite, engines, hostile } from './overlay-site.js'
 
 const launch = await ensureChromium()
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** By the scheme of the page. */
 const screenshots = { light: 'overlay.png', dark: 'overlay-dark.png' } as const
 
@@ -66,7 +64,6 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
   ): Promise<void> {
     const context = await browser.newContext(options)
     try {
-      await context.addInitScript(axe)
       const page = await context.newPage()
       page.setDefaultTimeout(10_000)
       const faults: string[] = []
@@ -83,11 +80,6 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       await site.close()
     }
   }
-
-  const violations = (page: Page): Promise<unknown> =>
-    page.evaluate(
-      `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))`,
-    )
 
   /** Texts of the page that a label lies on. */
   const covered = (page: Page): Promise<unknown> =>
@@ -137,7 +129,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
           // What stands out depends on the colours, and what has room on the width.
           const colorScheme = (['light', 'dark'] as const)[at % 2]!
           await page.emulateMedia({ colorScheme })
-          expect(await violations(page), `${width} ${colorScheme}`).toEqual([])
+          expect(await violationsOf(page), `${width} ${colorScheme}`).toEqual([])
           await expect
             .poll(async () => {
               const own = (await card(page).boundingBox())!
@@ -245,7 +237,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await page.reload()
         await chip(page, 'tea × 3, 2 hits, 1 miss').waitFor()
         expect(await covered(page)).toEqual([])
-        expect(await violations(page)).toEqual([])
+        expect(await violationsOf(page)).toEqual([])
       })
     })
 
@@ -262,7 +254,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         const table = bar.getByRole('table')
         const names = () => table.locator('tbody th').allInnerTexts()
         expect(await names()).toHaveLength(13)
-        expect(await violations(page)).toEqual([])
+        expect(await violationsOf(page)).toEqual([])
 
         await table.getByRole('button', { name: 'Name', exact: true }).click()
         expect(await names()).toEqual((await names()).toSorted((a, b) => a.localeCompare(b)))
@@ -284,7 +276,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         await table.getByRole('button', { name: 'news', exact: true }).click()
         await card(page).waitFor()
         expect(await card(page).getAttribute('aria-label')).toBe('Fragment news')
-        expect(await violations(page)).toEqual([])
+        expect(await violationsOf(page)).toEqual([])
       })
     })
 
@@ -301,7 +293,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
           expect(box.y).toBeGreaterThanOrEqual(paragraph.y - 4)
           await page.locator('fragcache-overlay').getByRole('button', { name: 'hole' }).focus()
           expect(await card(page).innerText()).toContain('rendered for each visitor')
-          expect(await violations(page)).toEqual([])
+          expect(await violationsOf(page)).toEqual([])
           await page.reload()
         }
       })
@@ -327,7 +319,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       await page.getByRole('button', { name: 'Details' }).click()
       const row = page.locator('fragcache-overlay').getByRole('row').filter({ hasText: 'menu' })
       expect(await hrefs(row)).toEqual([inEditor, inInspector])
-      expect(await violations(page)).toEqual([])
+      expect(await violationsOf(page)).toEqual([])
     })
   })
 

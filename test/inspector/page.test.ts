@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import {
   chromium,
   type Browser,
@@ -10,10 +8,10 @@ import {
 } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
+import { violationsOf } from './accessibility.js'
 import { hostile, InspectedSite } from './inspected-site.js'
 
 const launch = await ensureChromium()
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 60_000 }, () => {
   let site: InspectedSite
@@ -46,8 +44,6 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
   ): Promise<void> {
     const context = await browser.newContext(options)
     try {
-      // The policy of the page keeps out what is not its own; this is of the browser.
-      await context.addInitScript(axe)
       const page = await context.newPage()
       page.setDefaultTimeout(10_000)
       const faults: string[] = []
@@ -734,9 +730,9 @@ interface Judgement {
 }
 
 /** How far the page scrolls sideways, and what is not accessible in it. */
-function judged(page: Page): Promise<Judgement> {
-  return page.evaluate<Judgement>(`axe.run().then(({ violations }) => ({
-    excess: Math.max(0, document.documentElement.scrollWidth - innerWidth),
-    violations: violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ': ' + html)),
-  }))`)
+async function judged(page: Page): Promise<Judgement> {
+  const excess = await page.evaluate<number>(
+    `Math.max(0, document.documentElement.scrollWidth - innerWidth)`,
+  )
+  return { excess, violations: await violationsOf(page) }
 }
