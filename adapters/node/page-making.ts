@@ -32,7 +32,7 @@ import type { Substitute } from './recorder.js'
 import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
 import type { PageHoleOptions } from './settings.js'
-import { declareLength } from './sent-body.js'
+import { bytesOf, declareLength } from './sent-body.js'
 import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
@@ -236,6 +236,8 @@ export class PageMaking {
     if (this.substitute !== undefined) return
     this.watch.sendHeaders()
     this.#learnOfCookies()
+    const first = this.#first
+    if (first?.isAll === true) this.watch.seeBody(() => bytesOf(first.args) ?? Buffer.alloc(0))
     const nowMs = currentMs()
     // They describe the page with its holes filled, which is not what is stored.
     if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
@@ -384,6 +386,7 @@ export class PageMaking {
     this.around.telling.handlerEnds()
     if (this.#stage.kind !== 'expected') return
     const { pending } = this.#stage
+    this.watch.seeBody(() => Buffer.concat(body))
     // Layers around the cache have changed the headers: a session may have set its cookie.
     this.#learnOfCookies()
     const reason = this.#facts.judgeEnd(pending.verdict, pending.vary)

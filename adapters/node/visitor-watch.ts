@@ -4,6 +4,7 @@ import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { isPersonal, uriOf } from './request.js'
+import { showsCookie } from './shown-cookies.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
@@ -29,6 +30,7 @@ export class VisitorWatch {
   #hasReadCookies: boolean
   /** Every header was read, as by a proxy that copies them. */
   #hasCopiedHeaders: boolean
+  #showsCookie: boolean | undefined
   #hasOtherOrigin = false
   /** While the headers are sent, layers around the cache may read cookies; these reads do not count. */
   #isSendingHeaders = false
@@ -104,7 +106,20 @@ export class VisitorWatch {
     if (this.#wasPersonal || isPersonal(this.req, this.settings)) {
       return { reason: 'personal', hasCookie }
     }
-    return hasCookie && this.#dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
+    const dependsOnCookies = this.#dependsOnCookies || this.#showsCookie === true
+    return hasCookie && dependsOnCookies ? { reason: 'cookies-read', hasCookie } : undefined
+  }
+
+  /**
+   * Looks at the whole body, once: what it shows of a cookie was read in front of the cache where no read was noticed.
+   *
+   * @remarks That concerns this response alone. Whoever sends a cookie that says what is in the page would otherwise
+   *   decide that nobody with cookies shares it.
+   */
+  seeBody(body: () => Buffer): void {
+    const { cookie } = this.request.headers
+    if (cookie !== undefined && this.#isOnWatch)
+      this.#showsCookie ??= showsCookie(body(), String(cookie))
   }
 
   /**

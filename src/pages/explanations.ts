@@ -102,8 +102,8 @@ const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
     'Let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it, or put per-user content in holes.',
   ],
   'cookies-read': [
-    'The request has cookies, and something behind the cache read them. The page may be per-user.',
-    'Put sessions, sign-in and cookie parsers in front of the cache; or let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it.',
+    'The request has cookies, and something behind the cache read them, or the page shows a token that is in one. The page may be per-user.',
+    'Put sessions, sign-in and cookie parsers in front of the cache, and tokens in holes; or let the page vary on Cookie, or say `Cache-Control: public, max-age=…` if everybody may see it.',
   ],
   'freshness-unreadable': [
     'The freshness time of the response cannot be parsed.',

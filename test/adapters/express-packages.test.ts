@@ -223,8 +223,7 @@ describe.each(expressVersions)('on $version', ({ express }) => {
           next()
         },
       ],
-      // In front of the cache it cannot be seen, see docs/express-visitors.md.
-      ...(order === 'behind' ? [['by a layer, for those without', keeps] as const] : []),
+      ['by a layer, for those without', keeps],
     ])('tokens of csrf-csrf, made %s, are their visitor’s', async (_name, makeToken) => {
       const { doubleCsrfProtection } = doubleCsrf({
         getSecret: () => 'secret',

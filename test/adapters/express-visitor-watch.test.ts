@@ -49,6 +49,57 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     expect((await site.get('/p', BEN)).text).toBe('for ben')
   })
 
+  describe('in front of the cache', () => {
+    const TOKEN = '0123456789abcdef'
+    const keepToken: RequestHandler = (req, res, next) => {
+      res.locals['token'] = /token=([^;]+)/.exec(req.headers.cookie ?? '')?.[1]
+      next()
+    }
+    const sendAtOnce = (res: Response, text: string) => void res.send(text)
+    const sendInParts = (res: Response, text: string) => {
+      res.write(text.slice(0, 12))
+      res.end(text.slice(12))
+    }
+    const asking = (cookie: string) => ({ headers: { Cookie: cookie } })
+
+    it.each([
+      ['at once', 'a token', `token=${TOKEN}`, sendAtOnce],
+      ['in parts', 'a token', `token=${TOKEN}`, sendInParts],
+      ['at once', 'a part of one that is encoded', `theme=dark; token=${TOKEN}%7Chash`, sendAtOnce],
+      ['at once', 'a token that is encoded', `token=%30${TOKEN.slice(1)}`, sendAtOnce],
+    ])('is seen where the page shows, %s, %s', async (_how, _what, cookie, send) => {
+      const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
+        const told: unknown = res.locals['token']
+        send(res, `a form with ${decodeURIComponent(String(told)).split('|').join(' and ')}`)
+      })
+      for (let i = 0; i < 2; i++) {
+        const { text, cacheStatus } = await site.get('/p', asking(cookie))
+        expect(text).toContain(TOKEN)
+        // What is sent in parts is judged after the headers.
+        expect(cacheStatus).toMatch(send === sendInParts ? /fwd=/ : /detail=cookies-read$/)
+      }
+    })
+
+    it('decides of the request alone that shows a word of the page in its cookie', async () => {
+      const word = 'international-shipping'
+      const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
+        res.send(`${word} from today`)
+      })
+      const own = await site.get('/p', asking(`a=${word}`))
+      expect(own.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=cookies-read')
+      expect((await site.get('/p', ANN)).cacheStatus).toMatch(/stored$/)
+      expect((await site.get('/p', BEN)).cacheStatus).toMatch(/^fragcache; hit/)
+    })
+
+    it('is looked for in a bounded number of cookies, and more are not shared', async () => {
+      const many = (count: number) =>
+        asking(Array.from({ length: count }, (_, i) => `c${i}=${TOKEN}${i}`).join('; '))
+      const site = await opened(newPages().cacheSite(), (_req, res) => void res.send('page'))
+      expect((await site.get('/p', many(65))).cacheStatus).toMatch(/detail=cookies-read$/)
+      expect((await site.get('/p', many(64))).cacheStatus).toMatch(/stored$/)
+    })
+  })
+
   it.each<[string, ResponseCacheOptions, (res: Response) => unknown]>([
     ['says public', {}, (res) => res.set('Cache-Control', 'public, max-age=60')],
     ['varies on Cookie', {}, (res) => res.vary('Cookie')],
