@@ -45,11 +45,12 @@ export const scenarios = {
       async a({ world, spec, thing }) {
         const proxy = await startProxy(spec.location)
         const { location } = proxy
-        const cache = new MemcachedCache({ location, keyPrefix: thing, options: { poolSize: 1 } })
+        const options = { poolSize: 1, timeLimitMs: 10_000 }
+        const cache = new MemcachedCache({ location, keyPrefix: thing, options })
         const keys = Array.from({ length: KEYS }, (_, i) => `value-${i}-of-${thing}`)
         for (const name of keys) await cache.set(name, { entry: name, numbers: {} })
         proxy.repeat()
-        // What was lost with a connection that was closed for this is a miss.
+        // The connection is closed for this, and the reads that are under way on it fail.
         const look = async (name) => (await cache.get(name)) ?? { entry: name, numbers: {} }
         await Promise.all(
           keys.map((name) => world.read({ name, handles: {}, look: () => look(name) })),
