@@ -160,7 +160,7 @@ class Checker {
     if (params.length === 2) return
     this.#parsed.names?.add(name)
     const names = variablesIn(params.slice(2), blocks)
-    if (names.length > 0) this.#varyOn[placeOf(String(name.value), position.line)] = names
+    if (names.length > 0) this.#varyOn[placeOf(String(name.value), node.loc?.start)] = names
   }
 
   /** @returns What is to stand there: `none` is a word as in the other engines, not a variable. */

@@ -1,5 +1,5 @@
 import type Handlebars from 'handlebars'
-import type { Node } from './syntax.js'
+import type { Node, Place } from './syntax.js'
 
 /**
  * What the adapter uses of Handlebars beyond its published types: compiled programs and the
@@ -36,7 +36,7 @@ export interface HelperOptions {
 export interface SourceLocation {
   /** The compile option `srcName`. */
   readonly source?: string
-  readonly start: { readonly line: number }
+  readonly start: Place
 }
 
 export interface PartialOptions {

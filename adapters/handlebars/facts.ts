@@ -1,3 +1,5 @@
+import type { Place } from './syntax.js'
+
 /**
  * What the adapter found out about a template when it was parsed. It travels with the compiled
  * template, precompiled ones included, and is JSON.
@@ -17,8 +19,8 @@ export interface TemplateFacts {
 }
 
 /** Tells the cache tags of a template apart. */
-export function placeOf(fragment: string, line: number | undefined): string {
-  return `${line ?? ''}:${fragment}`
+export function placeOf(fragment: string, start: Place | undefined): string {
+  return `${start?.line ?? ''}:${start?.column ?? ''}:${fragment}`
 }
 
 /** A nocache block. */
@@ -29,7 +31,7 @@ export interface HoleFacts {
   readonly level: number
 }
 
-export const FACTS_FORM = 1
+export const FACTS_FORM = 2
 
 /** The property of a compiled template that holds its facts. */
 export const FACTS = 'fragcache'

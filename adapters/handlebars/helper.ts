@@ -210,12 +210,13 @@ function tagOf(
   body: Program,
 ): CacheTag {
   const name = args[1] as string
-  const line = options.loc?.start.line
+  const start = options.loc?.start
   const hasKeywords = hasOwnKeys(options.hash)
   const known = template.sites.get(name)
   if (known !== undefined) {
-    for (const site of known) {
-      if (site.line === line && site.hasKeywords === hasKeywords) return site
+    for (const { tag, column } of known) {
+      const isHere = tag.line === start?.line && column === start?.column
+      if (isHere && tag.hasKeywords === hasKeywords) return tag
     }
   }
   const position = positionOf(options, template)
@@ -224,12 +225,12 @@ function tagOf(
     ...position,
     fragment: name,
     hasKeywords,
-    varyOnNames: template.facts?.varyOn?.[placeOf(name, line)],
+    varyOnNames: template.facts?.varyOn?.[placeOf(name, start)],
   })
   if (known === undefined) {
     if (template.sites.size >= MAX_NAMES) template.sites.clear()
-    template.sites.set(name, [tag])
-  } else known.push(tag)
+    template.sites.set(name, [{ tag, column: start?.column }])
+  } else known.push({ tag, column: start?.column })
   return tag
 }
 

@@ -18,7 +18,7 @@ export interface Node {
 }
 
 /** Lines count from 1, columns from 0. */
-interface Place {
+export interface Place {
   readonly line: number
   readonly column: number
 }

@@ -2,6 +2,12 @@ import type { CacheTag } from '../../src/engine.js'
 import type { Container, ContainerState, Render, TemplateSpec } from './engine.js'
 import type { HoleFacts, TemplateFacts } from './facts.js'
 
+/** A tag, and where in its line it stands. */
+interface Site {
+  readonly tag: CacheTag
+  readonly column: number | undefined
+}
+
 /** A compiled template of an instance with the tag. */
 export class Template {
   /** Known once it began for the first time. */
@@ -9,7 +15,7 @@ export class Template {
   /** The name it was first called by as a partial. */
   name: string | undefined
   /** Its tags by fragment name. */
-  readonly sites = new Map<string, CacheTag[]>()
+  readonly sites = new Map<string, Site[]>()
   /** `undefined`: it was precompiled without the tag. */
   readonly facts: TemplateFacts | undefined
   /** Its partials look up names in what is around their caller too. */

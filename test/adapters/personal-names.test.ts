@@ -103,6 +103,12 @@ describe.each([
         ['a value of a partial', { main: '{{> row user=anyone}}', row }],
         ['a block’s parameter', { main: `{{#each members as |user|}}${row}{{/each}}` }],
         [
+          'that of another tag of that name on the same line',
+          {
+            main: `{{#cache 60 "row" items.length}}{{user.name}}{{/cache}}${row}`,
+          },
+        ],
+        [
           'that of what a block further out is of',
           {
             main: '{{#each orders}}{{#each ../items}}{{#cache 60 "row" ../user.id}}{{@root.user.name}}{{/cache}}{{/each}}{{/each}}',
