@@ -18,6 +18,7 @@ import {
   LocMemCache,
   type ValueType,
 } from '../../src/index.js'
+import type { CompressSettings } from '../../src/payload-format.js'
 import { binaryFormat, pack } from '../../src/serializer.js'
 import { ValueTypes } from '../../src/value-types.js'
 import { newTable, openBetterSqlite3, openMysql, openPostgres } from '../support/databases.js'
@@ -237,12 +238,15 @@ const timeLimitMs = 10_000
 /** Two caches over one store, the second with other types if these are given. */
 type Open = (known?: readonly ValueType[]) => Cache
 
-const table = async (open: () => { database: object; end: () => Promise<void> }): Promise<Open> => {
+const table = async (
+  open: () => { database: object; end: () => Promise<void> },
+  compress: CompressSettings | undefined,
+): Promise<Open> => {
   const { database, end } = open()
   ends.push(end)
   const location = newTable()
   const openTable: Open = (known = types) =>
-    new DatabaseCache({ location, database, options: { types: known, timeLimitMs } })
+    new DatabaseCache({ location, database, compress, options: { types: known, timeLimitMs } })
   await createCacheTable(openTable())
   return openTable
 }
@@ -281,9 +285,22 @@ const stores: readonly (readonly [string, () => Promise<Open> | Open, boolean])[
     },
     false,
   ],
-  ['SQLite', () => table(() => openBetterSqlite3()), false],
-  ['PostgreSQL', () => table(() => openPostgres(postgres?.url ?? '')), postgres === undefined],
-  ['MySQL', () => table(() => openMysql(mysql?.url ?? '')), mysql === undefined],
+  ...([undefined, { threshold: 100 }] as const).flatMap((compress) => {
+    const name = (database: string) => `${database}${compress === undefined ? '' : ', compressed'}`
+    return [
+      [name('SQLite'), () => table(() => openBetterSqlite3(), compress), false],
+      [
+        name('PostgreSQL'),
+        () => table(() => openPostgres(postgres?.url ?? ''), compress),
+        postgres === undefined,
+      ],
+      [
+        name('MySQL'),
+        () => table(() => openMysql(mysql?.url ?? ''), compress),
+        mysql === undefined,
+      ],
+    ] as const
+  }),
   ...(['binary', 'json'] as const).flatMap((serializer) => [
     [
       `Redis, ${serializer}`,
