@@ -2,6 +2,7 @@ import { Registry } from 'prom-client'
 import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import { openTelemetry, prometheusMetrics } from '../../adapters/metrics/index.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
 import { TieredCache } from '../../src/backends/tiered.js'
 import { createCaches, LocMemCache, logAccess, type Cache, type Caches } from '../../src/index.js'
 import { Inspected } from '../adapters/inspector-support.js'
@@ -9,6 +10,8 @@ import { configure, ownFolder, runJson } from '../cli/support.js'
 import { freezableServers, type Freezable } from '../support/frozen-servers.js'
 import { metering } from '../support/open-telemetry.js'
 import { Scrape } from '../support/scrape.js'
+import { sharedServer } from '../support/servers.js'
+import { startMemcached } from '../support/servers/memcached.js'
 
 const WAITING = { timeout: 10_000, interval: 50 }
 
@@ -228,4 +231,68 @@ describe.each(freezableServers)('a %s that hangs', (_name, start) => {
       expect(lines).toHaveLength(2 * over.length)
     })
   })
+})
+
+const isThere = (await sharedServer('memcached')) !== undefined
+
+describe.skipIf(!isThere)('one of three Memcached servers that hangs', () => {
+  it.each([
+    ['alone', (remote: Cache) => remote],
+    ['behind a TieredCache', (remote: Cache) => new TieredCache({ local: near(), remote })],
+  ])(
+    'is told of by who asks for the servers, and is no outage of the cache (%s)',
+    async (_, compose) => {
+      const servers = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
+      onTestFinished(async () => {
+        await Promise.all(servers.map((server) => server.stop()))
+      })
+      const location = servers.map(({ port }) => `127.0.0.1:${port}`)
+      const remote = new MemcachedCache({ location, options: { timeLimitMs: 500 } })
+      const caches: Caches = createCaches({ default: compose(remote) })
+      onTestFinished(() => caches.close())
+      const { lines, site, overview, lasting } = await watch(caches)
+      const ask = async (path: string) =>
+        (await site.get(path)).headers['cache-status']?.toString() ?? ''
+      await vi.waitFor(async () => {
+        for (let i = 0; i < 20; i++) expect(await ask(`/page/${i}`)).toContain('hit')
+      }, WAITING)
+      lines.length = 0
+
+      const [frozen] = servers
+      frozen.pause()
+      try {
+        const said: string[] = []
+        for (let i = 20; i < 40; i++) said.push(await ask(`/page/${i}`))
+        // All fail where it has a counter that they share.
+        expect(said).toContainEqual(expect.stringContaining('detail=cache-failed'))
+        for (const one of said) expect(one).toMatch(/detail=cache-failed|stored/)
+
+        // The cache as a whole has no outage: metrics count errors, and a warning names the server.
+        expect(lines).toEqual([])
+        expect((await lasting()).scraped).not.toContain(1)
+        expect(caches.stats().aliases['default']?.errors).toBeGreaterThan(0)
+        const warned = vi.mocked(process.emitWarning).mock.calls.map(([text]) => String(text))
+        expect(warned).toContainEqual(
+          expect.stringMatching(
+            new RegExp(`MemcachedCache.*some of its calls fail: .*127.0.0.1:${frozen.port}`),
+          ),
+        )
+        const figures = (await caches.serverStats())['default']?.servers ?? []
+        const silent = figures.filter(({ error }) => error !== undefined)
+        expect([figures.length, silent.length]).toEqual([3, 1])
+        expect(await check(caches)).toEqual({ code: 1, wrong: ['default'] })
+        const { status, aliases } = await overview()
+        expect([status, ...aliases.map((one) => one.status)]).toEqual(['degraded', 'degraded'])
+      } finally {
+        frozen.resume()
+      }
+      await vi.waitFor(async () => {
+        for (let i = 0; i < 20; i++) expect(await ask(`/page/${i}`)).toContain('hit')
+        const { scraped, measured } = await lasting()
+        expect([...scraped, ...measured]).not.toContain(1)
+        expect((await overview()).status).toBe('up')
+        expect((await check(caches)).wrong).toEqual([])
+      }, WAITING)
+    },
+  )
 })
