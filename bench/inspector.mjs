@@ -26,6 +26,7 @@ const program = fileURLToPath(new URL('./inspector-process.mjs', import.meta.url
 class Site {
   #agent = new Agent({ keepAlive: true, maxSockets: 4 })
   #timers = []
+  #isStopped = false
 
   static async start() {
     const site = new Site()
@@ -62,7 +63,12 @@ class Site {
   }
 
   #every(ms, path) {
-    this.#timers.push(setInterval(() => void this.get(path), ms))
+    const ask = () =>
+      this.get(path).catch((error) => {
+        // What was on its way when the site was stopped has no answer.
+        if (!this.#isStopped) throw error
+      })
+    this.#timers.push(setInterval(() => void ask(), ms))
   }
 
   async cpuMs() {
@@ -71,6 +77,7 @@ class Site {
   }
 
   stop() {
+    this.#isStopped = true
     for (const timer of this.#timers) clearInterval(timer)
     this.feed?.destroy()
     this.#agent.destroy()

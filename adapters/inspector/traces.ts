@@ -1,7 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
-import type { FragmentMessage, OperationMessage } from '../../src/observe/channels.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import type { RequestEvent, RequestPart } from './api.js'
@@ -36,8 +35,7 @@ export function onRequest(who: string, listener: (started: RequestStarted) => vo
 export class Trace {
   readonly atMs = Date.now()
   readonly #startedMs = performance.now()
-  readonly #parts: { readonly message: Part; readonly endMs: number; readonly writeMs: number }[] =
-    []
+  readonly #parts: { readonly what: Part; readonly endMs: number; readonly writeMs: number }[] = []
   /** How long it took to write an entry, by its key, until its fragment is reported. */
   readonly #writes = new Map<string, number>()
   #left = 0
@@ -49,25 +47,23 @@ export class Trace {
     readonly url: string,
   ) {}
 
-  add({ kind, message }: Happening): void {
-    if (kind === 'response') this.#response = message
-    else if (kind === 'fragment') this.#keep({ kind, message })
-    else if (kind === 'operation') {
-      const [key = ''] = message.keys
-      if (message.operation === 'set') this.#writes.set(key, message.durationMs)
-      this.#keep({ kind, message })
+  add(happening: Happening): void {
+    if (happening.kind === 'response') this.#response = happening.message
+    else if (happening.kind === 'fragment') {
+      const { key } = happening.message
+      const writeMs = this.#writes.get(key) ?? 0
+      this.#writes.delete(key)
+      this.#keep(happening, writeMs)
+    } else if (happening.kind === 'operation') {
+      const { operation, keys, durationMs } = happening.message
+      if (operation === 'set') this.#writes.set(keys[0] ?? '', durationMs)
+      this.#keep(happening, 0)
     }
   }
 
-  #keep(part: Part): void {
-    if (this.#parts.length >= MAX_PARTS) {
-      this.#left++
-      return
-    }
-    const { key = '' } = part.kind === 'fragment' ? part.message : {}
-    const writeMs = this.#writes.get(key) ?? 0
-    this.#writes.delete(key)
-    this.#parts.push({ message: part, endMs: performance.now() - this.#startedMs, writeMs })
+  #keep(what: Part, writeMs: number): void {
+    if (this.#parts.length >= MAX_PARTS) this.#left++
+    else this.#parts.push({ what, endMs: performance.now() - this.#startedMs, writeMs })
   }
 
   end(): void {
@@ -83,12 +79,12 @@ export class Trace {
   /** What is shown of it. */
   toEvent(id: number): RequestEvent {
     const fragments = new Set(
-      this.#parts.flatMap(({ message: { kind, message } }) =>
+      this.#parts.flatMap(({ what: { kind, message } }) =>
         kind === 'fragment' ? message.key : [],
       ),
     )
     // What a fragment asked its cache for is a part of its own time.
-    const isOwn = ({ message: { kind, message } }: { readonly message: Part }) =>
+    const isOwn = ({ what: { kind, message } }: { readonly what: Part }) =>
       kind === 'fragment' || message.keys.length !== 1 || !fragments.has(message.keys[0] ?? '')
     const response = this.#response
     return {
@@ -98,17 +94,15 @@ export class Trace {
       url: cutText(response?.url ?? this.url),
       durationMs: this.#durationMs,
       ...(response !== undefined && responseFacts(response)),
-      parts: this.#parts.filter(isOwn).map(({ message, endMs, writeMs }) => {
-        return toPart(message, endMs, writeMs)
-      }),
+      parts: this.#parts
+        .filter(isOwn)
+        .map(({ what, endMs, writeMs }) => toPart(what, endMs, writeMs)),
       left: this.#left,
     }
   }
 }
 
-type Part =
-  | { readonly kind: 'fragment'; readonly message: FragmentMessage }
-  | { readonly kind: 'operation'; readonly message: OperationMessage }
+type Part = Extract<Happening, { readonly kind: 'fragment' | 'operation' }>
 
 function responseFacts(response: ResponseTold): Pick<RequestEvent, 'outcome' | 'why' | 'href'> {
   const { outcome } = response

@@ -25,6 +25,8 @@ const noSums = (): Sums => ({
   savedMs: 0,
 })
 
+const NO_REASONS: ReadonlyMap<string, Outcomes> = new Map()
+
 /** What a tally has counted up to some moment, or between two. */
 export interface Figures {
   readonly outcomes: Readonly<Outcomes>
@@ -100,13 +102,16 @@ export class Tally {
   /** All since the process began. */
   total(): Figures {
     this.#countSaved()
-    const reasons = new Map([...(this.#reasons ?? [])].map(([reason, of]) => [reason, { ...of }]))
+    const reasons = new Map<string, Outcomes>()
+    for (const [reason, outcomes] of this.#reasons ?? []) reasons.set(reason, { ...outcomes })
     return { outcomes: { ...this.outcomes }, sums: { ...this.#sums }, reasons }
   }
 
-  /** All since statistics began. */
+  /** All since statistics began, to be read at once: it goes on counting. */
   figures(): Figures {
-    return figuresSince(this.total(), this.#before)
+    this.#countSaved()
+    const now = { outcomes: this.outcomes, sums: this.#sums, reasons: this.#reasons ?? NO_REASONS }
+    return figuresSince(now, this.#before)
   }
 
   /** The figures of statistics restart at zero; what metrics read goes on. */
