@@ -10,7 +10,6 @@ import type {
   CachesStats,
   CacheStats,
   Overview,
-  ProcessFigures,
   ProcessRow,
   ResponseRow,
   ServerStats,
@@ -27,6 +26,7 @@ import { Processes } from './processes.js'
 import { RequestRate } from './request-rate.js'
 import { Responses } from './responses.js'
 import { findRisks } from './risks.js'
+import { firstAliasOf, totalsOf } from './totals.js'
 import { onRequest, Tracing, type Trace } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
@@ -73,9 +73,7 @@ export class Observer {
     this.inventory = new Inventory(caches, this.#watched, this.#followed)
     this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
     this.#processes =
-      processes === undefined
-        ? undefined
-        : new Processes(coreOf(caches.get(processes)), () => this.#figures())
+      processes === undefined ? undefined : new Processes(coreOf(caches.get(processes)), caches)
     this.#ends = [
       listen(WHO, {
         outage: (message) => this.#outage(message),
@@ -125,14 +123,6 @@ export class Observer {
     return (await this.#processes?.rows()) ?? []
   }
 
-  #figures(): ProcessFigures {
-    const stats = this.caches.stats()
-    const { hits, misses, timeSavedMs } = this.#totals(stats, {})
-    const errors = Object.values(stats.aliases).reduce((sum, row) => sum + row.errors, 0)
-    const rssBytes = process.memoryUsage.rss()
-    return { sinceMs: stats.sinceMs, hits, misses, errors, timeSavedMs, rssBytes }
-  }
-
   responses(): readonly ResponseRow[] {
     return this.#responses.rows()
   }
@@ -164,25 +154,16 @@ export class Observer {
     }
   }
 
-  /** Of all caches, each once whatever the number of its aliases. */
-  #totals(
-    { aliases }: CachesStats,
-    servers: Readonly<Record<string, ServerStats>>,
-  ): Overview['totals'] {
-    const totals = { hits: 0, misses: 0, timeSavedMs: 0 }
+  #totals(stats: CachesStats, servers: Readonly<Record<string, ServerStats>>): Overview['totals'] {
+    const { hits, misses, timeSavedMs } = totalsOf([[this.caches, stats]])
     const memory = { bytes: 0, maxBytes: 0 }
     for (const cache of eachOf(this.caches)) {
-      const alias = this.caches.aliases.find((name) => this.caches.get(name) === cache) ?? ''
-      const { hits = 0, misses = 0, timeSavedMs = 0 } = aliases[alias] ?? {}
-      totals.hits += hits
-      totals.misses += misses
-      totals.timeSavedMs += timeSavedMs
-      const { bytes, maxBytes = 0 } = servers[alias] ?? {}
+      const { bytes, maxBytes = 0 } = servers[firstAliasOf(this.caches, cache)] ?? {}
       if (bytes === undefined || maxBytes === 0) continue
       memory.bytes += bytes
       memory.maxBytes += maxBytes
     }
-    return { ...totals, ...(memory.maxBytes > 0 && { memory }) }
+    return { hits, misses, timeSavedMs, ...(memory.maxBytes > 0 && { memory }) }
   }
 
   #aliasRow(row: CacheStats, servers: Readonly<Record<string, ServerStats>>): AliasRow {

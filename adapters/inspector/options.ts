@@ -73,7 +73,8 @@ export interface InspectorOptions {
   /**
    * The alias of a cache that all processes share. While somebody watches, each process publishes its figures
    * there, so that the overview has the figures of all. Each process then asks that cache every five seconds
-   * whether somebody watches. Default: figures of this process alone.
+   * whether somebody watches. A process with several inspectors counts once, with the caches of all that have
+   * this option. Default: figures of this process alone.
    */
   readonly processes?: string | undefined
   /** Maximum number of live feeds at once. Default 20. */

@@ -1,10 +1,12 @@
 import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import type { CacheCore } from '../../src/backend/core.js'
+import type { Caches } from '../../src/caches.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { neverThrowing } from '../../src/observe/watch.js'
 import type { ProcessFigures, ProcessRow } from './api.js'
 import { cutText } from './text.js'
+import { totalsOf } from './totals.js'
 
 /** Maximum number of processes that are listed. */
 const MAX_PROCESSES = 64
@@ -22,23 +24,38 @@ const MAX_ATTEMPTS = 3
 const ASKED = 'fragcache.inspector.asked'
 const keyOfPlace = (place: number): string => `fragcache.inspector.process.${place}`
 
+/** A process is one, whatever the number of its inspectors and of the copies of this package in it. */
+interface ThisProcess {
+  readonly id: string
+  /** What its inspectors watch. */
+  readonly watched: Map<object, Caches>
+}
+
+const THIS_PROCESS = Symbol.for('fragcache.inspector.process.1')
+
+const scope = globalThis as { [THIS_PROCESS]?: ThisProcess }
+
+const thisProcess: ThisProcess = (scope[THIS_PROCESS] ??= {
+  id: randomBytes(9).toString('base64url'),
+  watched: new Map(),
+})
+
 /**
  * Tells other processes what this one counted, by a shared cache, and reads what they tell. Each takes a free place
  * for as long as it tells. What is read and written is counted nowhere; a store that fails is asked again later.
  */
 export class Processes {
-  readonly #id = randomBytes(9).toString('base64url')
   readonly #timer: NodeJS.Timeout
   readonly #keys: readonly string[]
   readonly #asked: string
-  #place: number | undefined
   #askedMs = -Infinity
 
-  /** @param figures - Of this process. */
+  /** @param caches - Whose figures are among those of this process. */
   constructor(
     private readonly core: CacheCore,
-    private readonly figures: () => ProcessFigures,
+    caches: Caches,
   ) {
+    thisProcess.watched.set(this, caches)
     this.#asked = core.checkedKey(ASKED)
     this.#keys = Array.from({ length: MAX_PROCESSES }, (_, place) =>
       core.checkedKey(keyOfPlace(place)),
@@ -48,6 +65,7 @@ export class Processes {
   }
 
   close(): void {
+    thisProcess.watched.delete(this)
     clearInterval(this.#timer)
   }
 
@@ -55,11 +73,13 @@ export class Processes {
   async rows(): Promise<readonly ProcessRow[]> {
     await this.#ask()
     const payloads = await this.#try(() => this.core.store.readEntries(this.#keys))
-    const others = (payloads ?? []).flatMap((payload) => {
-      const row = payload === undefined ? undefined : this.#toRow(payload)
-      return row === undefined || row.id === this.#id ? [] : row
-    })
-    return [this.#own(), ...others.sort((a, b) => a.pid - b.pid)]
+    const others = new Map<string, ProcessRow>()
+    for (const row of (payloads ?? []).map((payload) => this.#toRow(payload))) {
+      // Two inspectors of a process that begin at once take a place each, and go on with the first.
+      if (row !== undefined && !others.has(row.id)) others.set(row.id, row)
+    }
+    others.delete(thisProcess.id)
+    return [ownRow(), ...[...others.values()].sort((a, b) => a.pid - b.pid)]
   }
 
   async #ask(): Promise<void> {
@@ -73,34 +93,29 @@ export class Processes {
     if (asked?.[0] === undefined) return
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const place = await this.#placeFor()
-      if (place === undefined) return
-      const isAgain = place === this.#place
-      const told = JSON.stringify(this.#own())
-      const outcome = await this.#write(this.#keys[place] ?? '', told, TOLD_MS, !isAgain)
-      this.#place = outcome === 'stored' ? place : undefined
+      if (place === undefined || !thisProcess.watched.has(this)) return
+      const told = JSON.stringify(ownRow())
+      const outcome = await this.#write(place.key, told, TOLD_MS, !place.isOwn)
       // Another process was faster where it is refused.
       if (outcome !== 'refused') return
     }
   }
 
-  /** The one that this process has, as long as nobody else took it; else one that is free. */
-  async #placeFor(): Promise<number | undefined> {
+  /** The one that this process has; else one that is free. */
+  async #placeFor(): Promise<{ readonly key: string; readonly isOwn: boolean } | undefined> {
     const payloads = await this.#try(() => this.core.store.readEntries(this.#keys))
     if (payloads === undefined) return undefined
-    const own = this.#place === undefined ? undefined : payloads[this.#place]
-    if (own !== undefined && this.#toRow(own)?.id === this.#id) return this.#place
-    this.#place = undefined
+    const own = this.#keys.find((_, place) => this.#toRow(payloads[place])?.id === thisProcess.id)
+    if (own !== undefined) return { key: own, isOwn: true }
     // By chance, since all processes look for one at the same time.
-    const free = [...payloads.keys()].filter((place) => payloads[place] === undefined)
-    return free[Math.floor(Math.random() * free.length)]
-  }
-
-  #own(): ProcessRow {
-    return { ...this.figures(), id: this.#id, pid: process.pid, host: hostname(), isThis: true }
+    const free = this.#keys.filter((_, place) => payloads[place] === undefined)
+    const key = free[Math.floor(Math.random() * free.length)]
+    return key === undefined ? undefined : { key, isOwn: false }
   }
 
   /** What lies there may be of anybody. */
   #toRow(payload: unknown): ProcessRow | undefined {
+    if (payload === undefined) return undefined
     try {
       const { value } = this.core.store.unpackPayload(payload)
       const told = JSON.parse(String(value)) as Partial<Record<keyof ProcessRow, unknown>>
@@ -137,3 +152,14 @@ export class Processes {
 }
 
 const FIGURES = ['pid', 'sinceMs', 'hits', 'misses', 'errors', 'timeSavedMs', 'rssBytes'] as const
+
+function ownRow(): ProcessRow {
+  const { id, watched } = thisProcess
+  const sets = [...new Set(watched.values())].map((caches) => [caches, caches.stats()] as const)
+  const figures: ProcessFigures = {
+    ...totalsOf(sets),
+    sinceMs: Math.min(...sets.map(([, { sinceMs }]) => sinceMs)),
+    rssBytes: process.memoryUsage.rss(),
+  }
+  return { ...figures, id, pid: process.pid, host: hostname(), isThis: true }
+}

@@ -22,7 +22,9 @@ export interface Bundle {
  */
 export async function bundleSources(folders: readonly string[] = ['src']): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), 'fragcache-bundle-'))
-  await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+  const itself = { './package.json': './package.json' }
+  const manifest = { name: 'fragcache', version: '0.0.0', type: 'module', exports: itself }
+  await writeFile(join(folder, 'package.json'), JSON.stringify(manifest))
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'dir')
   await mkdir(known, { recursive: true })
   const compiler = await readFile(join(root, 'node_modules/typescript/package.json'), 'utf8')
