@@ -12,6 +12,9 @@ import { freePort, sharedServer } from '../support/servers.js'
 /** A name that would run as a script, were it taken for HTML. */
 export const hostile = `<img src=x onerror="window.isHacked = true">`
 
+/** A name that has no place to wrap at, and is wider than any column. */
+export const long = 'x'.repeat(150)
+
 /** How often something was made. */
 export type Made = Readonly<Record<string, number>>
 
@@ -65,6 +68,9 @@ export class InspectedSite {
       site.#note('about')
       res.send('<h1>About</h1>')
     })
+    app.get(`/about/${long}`, (_req, res) => {
+      res.send('<h1>Long</h1>')
+    })
     app.get('/basket', (_req, res) => {
       res.cookie('basket', '7').send('<h1>Basket</h1>')
     })
@@ -111,7 +117,8 @@ export class InspectedSite {
     await this.visit('/about')
     await this.visit('/basket')
     await this.visit(`/basket?q=${encodeURIComponent(hostile)}`)
-    for (const name of ['menu', 'menu', 'menu', 'news', hostile]) await this.fragment(name)
+    for (const name of ['menu', 'menu', 'menu', 'news', hostile, long]) await this.fragment(name)
+    await this.visit(`/about/${long}`)
     const shared = caches.get('shared')
     await shared.set('greeting', 'Good morning', { timeout: 600 })
     for (let i = 0; i < 20; i++) await shared.get(i % 4 === 0 ? 'absent' : 'greeting')

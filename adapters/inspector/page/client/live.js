@@ -80,7 +80,6 @@ const columns = [
     label: 'Cache',
     width: 7,
     show: ({ alias }) => alias,
-    title: ({ alias }) => alias,
   },
   {
     id: 'took',

@@ -98,7 +98,7 @@ function shared(time) {
 }
 
 /**
- * A column of names, whole on hover.
+ * A column of names.
  *
  * @template {string} Id
  * @param {Id} id
@@ -108,7 +108,7 @@ function shared(time) {
  */
 function nameColumn(id, label, width) {
   const name = (/** @type {Readonly<Record<Id, string>>} */ row) => row[id]
-  return { id, label, width, sortBy: name, show: name, title: name }
+  return { id, label, width, sortBy: name, show: name }
 }
 
 /**
@@ -193,7 +193,6 @@ export function createRoutes(app) {
       width: 6,
       sortBy: (row) => Object.values(row.reasons).reduce((sum, times) => sum + times, 0),
       show: (row) => reasonText(row.reasons),
-      title: (row) => reasonText(row.reasons),
     },
   ]
   return createStatistics(app, {

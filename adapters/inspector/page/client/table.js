@@ -14,7 +14,7 @@ import { el, fill } from './dom.js'
  * @property {boolean} [isNumeric]
  * @property {(row: T) => string | number | undefined} [sortBy] - Without it, the column is not sorted by.
  * @property {(row: T) => Child} show
- * @property {(row: T) => string | undefined} [title] - What does not fit.
+ * @property {(row: T) => string | undefined} [title] - More exactly.
  */
 
 /**
@@ -42,8 +42,9 @@ const ACTION_CONTROL = '.row-action button'
 const isOfName = (focused) => Boolean(focused?.closest('th'))
 
 /**
- * A table of which only the rows in sight are in the document, whatever their number. All rows are
- * equally high. Headings sort; of rows with an action one is reached by Tab, the others by the arrow keys.
+ * A table of which only the rows in sight are in the document, whatever their number. A row that was not drawn yet
+ * is taken to be one line high. Headings sort; of rows with an action one is reached by Tab, the others by the arrow
+ * keys.
  *
  * @template T
  * @param {TableSetup<T>} setup
@@ -85,6 +86,13 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
   /** The row whose controls Tab reaches, where it is in sight. */
   let activeIndex = 0
   let isDue = false
+  /** @type {Map<string, number>} Of rows that were drawn, by their keys. */
+  let heights = new Map()
+  /** Where each row begins, and where the last one ends. */
+  let tops = new Float64Array(1)
+  let drawnWidth = 0
+  /** The rows that are drawn. */
+  let extent = { first: 0, end: 0 }
 
   function columnGroup() {
     let rem = 0
@@ -142,26 +150,95 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     }
   }
 
-  /** How high a row is, as the style sheet has it. */
-  function rowHeight() {
+  /** How high a row of one line is, as the style sheet has it. */
+  function lineHeight() {
     return Number.parseFloat(getComputedStyle(scroller).getPropertyValue('--row-height')) || 40
   }
 
-  function bodyTop() {
-    return table.tHead?.offsetHeight ?? 0
+  function layOut() {
+    const line = lineHeight()
+    const known = new Map()
+    tops = new Float64Array(rows.length + 1)
+    for (const [index, row] of rows.entries()) {
+      const key = keyOf(row)
+      const height = heights.get(key)
+      if (height !== undefined) known.set(key, height)
+      tops[index + 1] = topOf(index) + (height ?? line)
+    }
+    heights = known
+  }
+
+  /** @param {number} index */
+  function topOf(index) {
+    return /** @type {number} */ (tops[Math.min(Math.max(index, 0), rows.length)])
+  }
+
+  /**
+   * The row at a height of the table's body.
+   *
+   * @param {number} y
+   */
+  function indexAt(y) {
+    let low = 0
+    let high = Math.max(rows.length - 1, 0)
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (topOf(middle) <= y) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
+  function seenHeight() {
+    return Math.max(scroller.clientHeight - (table.tHead?.offsetHeight ?? 0), lineHeight())
   }
 
   function range() {
-    const height = rowHeight()
-    const seen = Math.max(scroller.clientHeight - bodyTop(), height)
-    const first = Math.floor(scroller.scrollTop / height)
+    const top = scroller.scrollTop
+    const bottom = top + seenHeight()
+    const firstSeen = indexAt(top)
+    const last = indexAt(bottom)
     return {
-      height,
-      firstSeen: Math.min(first, Math.max(rows.length - 1, 0)),
-      lastSeen: Math.min(first + Math.max(Math.floor(seen / height) - 1, 0), rows.length - 1),
-      first: Math.max(0, Math.min(first, rows.length) - margin),
-      end: Math.min(rows.length, first + Math.ceil(seen / height) + margin),
+      firstSeen,
+      // One that is seen in part may be the only one.
+      lastSeen: topOf(last + 1) > bottom ? Math.max(firstSeen, last - 1) : last,
+      first: Math.max(0, firstSeen - margin),
+      end: Math.min(rows.length, last + 1 + margin),
     }
+  }
+
+  /** What is looked at stays where it is when rows above turn out to be of another height. */
+  function measure() {
+    const width = table.offsetWidth
+    const isOther = width !== drawnWidth
+    if (isOther) heights.clear()
+    drawnWidth = width
+    let isDifferent = isOther
+    const line = lineHeight()
+    for (const [key, { element }] of drawn) {
+      const height = element.offsetHeight
+      if (height === (heights.get(key) ?? line)) continue
+      heights.set(key, height)
+      isDifferent = true
+    }
+    if (!isDifferent) return
+    const index = indexAt(scroller.scrollTop)
+    const before = topOf(index)
+    layOut()
+    space()
+    const moved = topOf(index) - before
+    if (moved !== 0) scroller.scrollTop += moved
+    // More or fewer rows are in sight now.
+    schedule()
+  }
+
+  /** Stands for the rows that are not drawn. */
+  function space() {
+    const { first, end } = extent
+    above.style.height = `${topOf(first)}px`
+    below.style.height = `${topOf(rows.length) - topOf(end)}px`
+    aboveRow.hidden = first === 0
+    belowRow.hidden = end >= rows.length
   }
 
   /** @param {T} row */
@@ -205,7 +282,7 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
       question.addEventListener('close', schedule, { once: true })
       return
     }
-    const { height, first, end, firstSeen, lastSeen } = range()
+    const { first, end, firstSeen, lastSeen } = range()
     const focused = document.activeElement
     const hadFocus = focused !== null && body.contains(focused)
     const focusedKey = hadFocus
@@ -237,16 +314,15 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
       index++
     }
     drawn = next
-    above.style.height = `${first * height}px`
-    below.style.height = `${(rows.length - end) * height}px`
-    aboveRow.hidden = first === 0
-    belowRow.hidden = end === rows.length
+    extent = { first, end }
+    space()
     if (hadFocus && !body.contains(document.activeElement)) {
       const again = focusedKey === undefined ? undefined : drawn.get(focusedKey)
       const target = again?.element.querySelector(focusedControl)
       if (target instanceof HTMLElement) target.focus({ preventScroll: true })
       else scroller.focus({ preventScroll: true })
     }
+    measure()
   }
 
   function schedule() {
@@ -261,11 +337,10 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
    */
   function focusRow(index, control) {
     activeIndex = Math.min(Math.max(index, 0), rows.length - 1)
-    const height = rowHeight()
-    const top = activeIndex * height
-    const seen = scroller.clientHeight - bodyTop()
+    const [top, end] = [topOf(activeIndex), topOf(activeIndex + 1)]
+    const seen = seenHeight()
     if (top < scroller.scrollTop) scroller.scrollTop = top
-    else if (top + height > scroller.scrollTop + seen) scroller.scrollTop = top + height - seen
+    else if (end > scroller.scrollTop + seen) scroller.scrollTop = end - seen
     render()
     const row = rows[activeIndex]
     const target = row && drawn.get(keyOf(row))?.element.querySelector(control)
@@ -276,7 +351,8 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     const row = event.target instanceof Element ? event.target.closest('tr') : null
     if (!row || !action || event.altKey || event.ctrlKey || event.metaKey) return
     const index = Number(row.getAttribute('aria-rowindex')) - 2
-    const page = Math.max(1, Math.floor(scroller.clientHeight / rowHeight()) - 2)
+    const { firstSeen, lastSeen } = range()
+    const page = Math.max(1, lastSeen - firstSeen - 1)
     /** @type {Readonly<Record<string, number>>} */
     const targets = {
       ArrowDown: index + 1,
@@ -299,20 +375,18 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     showSort,
     /** @param {readonly T[]} next */
     setRows(next) {
-      const height = rowHeight()
-      const top = scroller.scrollTop
-      const anchor = keepsPlace && top > 0 ? rows[Math.floor(top / height)] : undefined
-      const anchorIndex = Math.floor(top / height)
+      const anchorIndex = indexAt(scroller.scrollTop)
+      const anchor = keepsPlace && scroller.scrollTop > 0 ? rows[anchorIndex] : undefined
+      const before = topOf(anchorIndex)
       rows = next
       table.setAttribute('aria-rowcount', String(rows.length + 1))
-      if (anchor !== undefined) {
-        const index = rows.indexOf(anchor)
-        if (index >= 0 && index !== anchorIndex) {
-          // The height has to be there before it can be scrolled to.
-          below.style.height = `${rows.length * height}px`
-          belowRow.hidden = false
-          scroller.scrollTop = top + (index - anchorIndex) * height
-        }
+      layOut()
+      const index = anchor === undefined ? -1 : rows.indexOf(anchor)
+      if (index >= 0 && topOf(index) !== before) {
+        // The height has to be there before it can be scrolled to.
+        below.style.height = `${topOf(rows.length)}px`
+        belowRow.hidden = false
+        scroller.scrollTop += topOf(index) - before
       }
       schedule()
     },

@@ -53,7 +53,6 @@ const tagColumns = [
     width: 20,
     sortBy: ({ tag }) => tag,
     show: ({ tag }) => el('a', { href: hrefOfTag(tag) }, tag),
-    title: ({ tag }) => tag,
   },
   {
     id: 'entries',
