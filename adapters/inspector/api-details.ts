@@ -27,6 +27,8 @@ export interface TemplatePlace {
   /** The line, counted from 1. */
   readonly line?: number
   readonly entries: number
+  /** A link that opens the template in the editor. Only with the option `editor`. */
+  readonly inEditor?: string
 }
 
 /** An entry that this process stored and that, as far as it knows, is still there. */

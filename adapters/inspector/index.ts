@@ -8,6 +8,7 @@ import { shown, toAction, toFault, type Action, type Targets } from './actions.j
 import type { ActionResult, Details, Failure } from './api.js'
 import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
 import { readJson, RequestFault } from './body.js'
+import { EditorLinks, type EditorSettings } from './editor.js'
 import { listEntries } from './entries.js'
 import { describeEntry } from './entry.js'
 import { helpHtml } from './help.js'
@@ -176,7 +177,7 @@ class InspectorServer {
         (req, res) => sendJson(req, res, 200, { rows: observer.stats().fragments }),
       ],
       ['/api/routes', (req, res) => sendJson(req, res, 200, { rows: observer.stats().routes })],
-      ...describers(observer.inventory),
+      ...describers(observer.inventory, this.settings),
       ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
       [
         '/api/entry',
@@ -261,13 +262,19 @@ class InspectorServer {
 }
 
 /** What describes one thing by its name. */
-function describers(inventory: Inventory): (readonly [path: string, answer: Answerer])[] {
+function describers(
+  inventory: Inventory,
+  settings: EditorSettings,
+): (readonly [path: string, answer: Answerer])[] {
   const describe =
-    (of: (query: URLSearchParams) => Details[keyof Details]): Answerer =>
+    (of: (query: URLSearchParams, req: ExpressRequest) => Details[keyof Details]): Answerer =>
     (req, res, query) =>
-      sendJson(req, res, 200, of(new URLSearchParams(query)))
+      sendJson(req, res, 200, of(new URLSearchParams(query), req))
   return [
-    ['/api/fragment', describe((query) => inventory.fragment(query))],
+    [
+      '/api/fragment',
+      describe((query, req) => inventory.fragment(query, new EditorLinks(settings, req))),
+    ],
     ['/api/route', describe((query) => inventory.route(query))],
     ['/api/tag', describe((query) => inventory.tag(query))],
     ['/api/names', describe(() => inventory.names())],

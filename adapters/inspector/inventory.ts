@@ -17,6 +17,7 @@ import type {
   TemplatePlace,
 } from './api.js'
 import { RequestFault } from './body.js'
+import type { EditorLinks } from './editor.js'
 import type { FollowedSubjects } from './followed.js'
 import { cutText } from './text.js'
 
@@ -41,7 +42,7 @@ export class Inventory {
   ) {}
 
   /** @throws RequestFault: the cache or the name is missing. */
-  fragment(query: URLSearchParams): FragmentDetail {
+  fragment(query: URLSearchParams, editor: EditorLinks): FragmentDetail {
     const { alias, core } = this.#cacheOf(query)
     const name = textOf(query, 'name')
     const own = fragmentTag(name)
@@ -59,7 +60,7 @@ export class Inventory {
       ...(isUsed(tally) && { stats: fragmentStatsOf(tally) }),
       history: tally === undefined ? [] : this.followed.historyOf(tally),
       ...latestOf(mine),
-      places: placesOf(mine),
+      places: placesOf(mine, editor),
       tags: tagsOf(mine),
       contains: fragmentsIn(mine).filter((one) => one.name !== name),
       dependents: toDependents(around),
@@ -217,7 +218,7 @@ function nameOf(stored: string): string {
   return stored.slice(OF_USER.length)
 }
 
-function placesOf(entries: readonly Lying[]): readonly TemplatePlace[] {
+function placesOf(entries: readonly Lying[], editor: EditorLinks): readonly TemplatePlace[] {
   const places = new Map<string, TemplatePlace>()
   for (const { subject } of entries) {
     const { template, line } = subject
@@ -226,7 +227,11 @@ function placesOf(entries: readonly Lying[]): readonly TemplatePlace[] {
     const count = (places.get(id)?.entries ?? 0) + 1
     places.set(id, { template, ...(line !== undefined && { line }), entries: count })
   }
-  return [...places.values()].sort((a, b) => b.entries - a.entries).slice(0, MAX_NAMES)
+  const most = [...places.values()].sort((a, b) => b.entries - a.entries).slice(0, MAX_NAMES)
+  return most.map((place) => {
+    const inEditor = editor.to(place.template, place.line)
+    return inEditor === undefined ? place : { ...place, inEditor }
+  })
 }
 
 function tagsOf(entries: readonly Lying[]): readonly NamedCount[] {

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
 import type { Dependents } from '../../src/observe/dependents.js'
 import { MisuseError, show } from '../../src/errors.js'
+import { checkEditor, type EditorSettings } from './editor.js'
 
 /** Drops the stored pages of a URL. `responseCache` returns such an object. */
 export interface PagesOfUrls {
@@ -79,6 +80,16 @@ export interface InspectorOptions {
   readonly processes?: string | undefined
   /** Maximum number of live feeds at once. Default 20. */
   readonly maxFeeds?: number | undefined
+  /**
+   * The URL that opens a file in your editor, containing `{path}` and `{line}`, such as
+   * `vscode://file/{path}:{line}`: the page of a fragment then leads to its templates. Default `false`: no links,
+   * since they tell where the files are.
+   */
+  readonly editor?: string | false | undefined
+  /**
+   * The folders of your templates, to find files by name. Default: the setting `views` of Express.
+   */
+  readonly views?: string | readonly string[] | undefined
 }
 
 /** The option `authorize`, and how it is to be asked. */
@@ -94,7 +105,7 @@ export interface Authorize {
 }
 
 /** The options with their defaults. */
-export interface Settings {
+export interface Settings extends EditorSettings {
   readonly authorize: Authorize | undefined
   readonly pages: PagesOfUrls | undefined
   readonly userOf: (req: IncomingMessage) => string | undefined
@@ -103,7 +114,7 @@ export interface Settings {
   readonly maxFeeds: number
 }
 
-const KNOWN = ['authorize', 'pages', 'user', 'secret', 'processes', 'maxFeeds']
+const KNOWN = ['authorize', 'pages', 'user', 'secret', 'processes', 'maxFeeds', 'editor', 'views']
 const MIN_SECRET = 32
 
 /**
@@ -122,7 +133,7 @@ export function resolveOptions(options: unknown): Settings {
     )
   }
   const given = options as InspectorOptions
-  const { authorize, pages, user, secret, processes, maxFeeds = 20 } = given
+  const { authorize, pages, user, secret, processes, maxFeeds = 20, editor = false, views } = given
   for (const [name, value] of Object.entries({ authorize, user })) {
     if (value === undefined || typeof value === 'function') continue
     throw new MisuseError(`inspector: ${name}: ${show(value)} is not a function; give (req) => …`)
@@ -158,6 +169,7 @@ export function resolveOptions(options: unknown): Settings {
     secret,
     processes,
     maxFeeds,
+    ...checkEditor('inspector', { editor, views }),
   }
 }
 

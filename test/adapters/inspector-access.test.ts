@@ -47,6 +47,9 @@ describe('starting the inspector', () => {
     [{ pages: {} }, 'pages: an object cannot invalidate'],
     [{ user: 'me' }, 'user: "me" is not a function'],
     [{ maxFeeds: 0 }, 'maxFeeds: 0 is not a positive whole number'],
+    [{ editor: 'javascript:open("{path}")' }, /editor: .* is not an address with \{path\} in it/],
+    [{ editor: true }, 'inspector: editor: true is not an address'],
+    [{ views: 5 }, 'inspector: views: 5 is not a folder'],
     [null, 'null are not options'],
   ])('refuses %j', (options, message) => {
     expect(() => inspector(newCaches(), options as InspectorOptions)).toThrow(message)

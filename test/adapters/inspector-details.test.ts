@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import nunjucks from 'nunjucks'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import type {
@@ -6,8 +9,13 @@ import type {
   TagDetail,
   TagRow,
 } from '../../adapters/inspector/index.js'
+import { registerCache } from '../../adapters/nunjucks/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { folderOfFile } from '../support/folders.js'
 import { Inspected } from './inspector-support.js'
+
+const templates = folderOfFile()
+writeFileSync(join(templates, 'tea.njk'), `${'\n'.repeat(6)}{% cache 60 tea %}Tea{% endcache %}`)
 
 const query = (values: Readonly<Record<string, string>>) => new URLSearchParams(values).toString()
 
@@ -55,6 +63,21 @@ describe('what the inspector tells of one fragment', () => {
     expect(facts.dependents.fragments).toMatchObject([{ name: 'box', entries: 2 }])
     expect(facts.dependents.pages).toMatchObject([{ route: 'GET /countries/:code', entries: 2 }])
     expect((await of(inspected, 'box')).contains).toEqual([{ name: 'facts', entries: 2 }])
+  })
+
+  it.each([
+    [{ editor: 'zed://file/{path}:{line}' }, `zed://file/${encodeURI(templates)}/tea.njk:7`],
+    [{}, undefined],
+    [{ editor: 'zed://file/{path}:{line}', views: [] }, undefined],
+  ])('has links to its templates in the editor with %j: %s', async (options, inEditor) => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const inspected = await Inspected.open(caches, options, (app) => app.set('views', templates))
+    const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(templates))
+    await registerCache(env, caches).renderAsync('tea.njk', {})
+    const { places } = await of(inspected, 'tea')
+    expect(places).toEqual([
+      { template: 'tea.njk', line: 7, entries: 1, ...(inEditor !== undefined && { inEditor }) },
+    ])
   })
 
   it('has nothing of what was invalidated, nor of another cache', async () => {

@@ -53,7 +53,11 @@ export class InspectedSite {
     const pages = responseCache(caches, { alias: 'pages', seconds: 600 })
     const app = express()
     const server = http.createServer(app)
-    const inspected = inspector(caches, { authorize: () => !site.isRefused, pages })
+    const inspected = inspector(caches, {
+      authorize: () => !site.isRefused,
+      pages,
+      editor: 'vscode://file/{path}:{line}',
+    })
     const site = new InspectedSite(caches, fragments, server, inspected)
 
     app.use('/__cache', inspected)

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import {
   chromium,
   type Browser,
@@ -330,6 +331,20 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await page.getByRole('heading', { level: 2, name: 'Fragment box' }).waitFor()
       expect(await section('Contains').innerText()).toContain('facts')
       expect(await page.locator(':focus').innerText()).toBe('Fragment box')
+    }))
+
+  it('leads from a fragment to its template in the editor', () =>
+    inView('fragments', async (page) => {
+      const template = fileURLToPath(import.meta.url)
+      await site.fragments.render({ name: 'written', template }, () => '<p>Written</p>')
+      await site.fragments.render({ name: 'written', template: 'absent', varyOn: [1] }, () => '')
+      await page.getByRole('button', { name: 'Refresh' }).click()
+      await page.getByRole('link', { name: 'written' }).click()
+      const templates = page.getByRole('region', { name: 'Templates', exact: true })
+      await templates.getByText('absent').waitFor()
+      const links = templates.getByRole('link')
+      await expectTexts(links, [template])
+      expect(await links.getAttribute('href')).toBe(`vscode://file/${encodeURI(template)}:1`)
     }))
 
   it('says of each response why it did not come from the cache', () =>

@@ -2,6 +2,7 @@ import { didYouMean } from '../../../src/did-you-mean.js'
 import type { IncomingMessage } from 'node:http'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
+import { checkEditor, type EditorSettings } from '../editor.js'
 import type { Authorize } from '../options.js'
 
 /** The position of the overlay's bar. */
@@ -38,17 +39,12 @@ const POSITIONS: readonly string[] = ['bottom-right', 'bottom-left', 'top-right'
 const KNOWN = ['position', 'authorize', 'path', 'editor', 'views', 'inspector']
 
 const PATH = /^\/[\w.~!$&'()*+,;=:@%/-]*$/
-/** Of an editor; it must not run in the page. */
-const ADDRESS = /^(?!javascript:|data:)[a-z][a-z\d+.-]*:.*\{path\}/i
 
 /** The options with their defaults. */
-export interface OverlaySettings {
+export interface OverlaySettings extends EditorSettings {
   readonly position: OverlayPosition
   readonly authorize: Authorize | undefined
   readonly path: string
-  readonly editor: string | false
-  /** Left out: those of Express. */
-  readonly views: readonly string[] | undefined
   readonly inspector: string | undefined
 }
 
@@ -87,17 +83,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
       `overlay: path: ${show(path)} is not a path; give one such as "/__fragcache/overlay"`,
     )
   }
-  if (editor !== false && (typeof editor !== 'string' || !ADDRESS.test(editor))) {
-    throw new MisuseError(
-      `overlay: editor: ${show(editor)} is not an address with {path} in it; give one such as "vscode://file/{path}:{line}", or false`,
-    )
-  }
-  const folders: readonly unknown[] | undefined = views === undefined ? undefined : [views].flat()
-  if (folders?.some((folder) => typeof folder !== 'string')) {
-    throw new MisuseError(
-      `overlay: views: ${show(views)} is not a folder; give the path of one, or a list of paths`,
-    )
-  }
+  const inEditor = checkEditor('overlay', { editor, views })
   if (inspector !== undefined && (typeof inspector !== 'string' || !PATH.test(inspector))) {
     throw new MisuseError(
       `overlay: inspector: ${show(inspector)} is not a path; give that of the inspector, such as "/__cache"`,
@@ -111,8 +97,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
       ask: (req) => (given as Required<OverlayOptions>).authorize(req),
     },
     path,
-    editor,
-    views: folders as readonly string[] | undefined,
+    ...inEditor,
     inspector,
   }
 }

@@ -112,6 +112,14 @@ export function createFragmentDetail(app) {
   return view
 }
 
+/**
+ * @param {string} template
+ * @param {number | undefined} line
+ */
+function placeText(template, line) {
+  return [el('code', {}, template), line !== undefined && `, line ${line}`]
+}
+
 /** @param {readonly TemplatePlace[]} places */
 function placeList(places) {
   if (places.length === 0) {
@@ -120,12 +128,13 @@ function placeList(places) {
   return el(
     'ul',
     { class: 'names' },
-    ...places.map(({ template, line, entries }) =>
+    ...places.map(({ template, line, entries, inEditor }) =>
       el(
         'li',
         {},
-        el('code', {}, template),
-        line !== undefined && `, line ${line}`,
+        inEditor === undefined
+          ? el('span', {}, ...placeText(template, line))
+          : el('a', { href: inEditor }, ...placeText(template, line)),
         el('span', { class: 'hint' }, ` ${plural(entries, 'variant')}`),
       ),
     ),
