@@ -276,6 +276,8 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
 
   function render() {
     isDue = false
+    // Out of sight nothing has a height; it is drawn when it comes back.
+    if (scroller.clientHeight === 0) return
     const question = document.querySelector('dialog[open]')
     if (question !== null) {
       // When it closes, the browser gives the focus back to the button that opened it, which must still be there.
