@@ -121,8 +121,8 @@ export class Processes {
       const told = JSON.parse(String(value)) as Partial<Record<keyof ProcessRow, unknown>>
       const { id, host } = told
       if (typeof id !== 'string' || typeof host !== 'string') return undefined
-      const numbers = Object.fromEntries(FIGURES.map((name) => [name, Number(told[name])]))
-      if (Object.values(numbers).some((number) => !Number.isFinite(number))) return undefined
+      const numbers = Object.fromEntries(FIGURES.map((name) => [name, told[name]]))
+      if (!Object.values(numbers).every(isFigure)) return undefined
       return {
         ...(numbers as Pick<ProcessRow, (typeof FIGURES)[number]>),
         id: cutText(id, 50),
@@ -149,6 +149,11 @@ export class Processes {
   #try<T>(action: () => MaybePromise<T>): MaybePromise<T | undefined> {
     return this.core.tryRead(action)
   }
+}
+
+/** One that sums of many stay exact with. */
+function isFigure(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER / MAX_PROCESSES
 }
 
 const FIGURES = ['pid', 'sinceMs', 'hits', 'misses', 'errors', 'timeSavedMs', 'rssBytes'] as const
