@@ -24,9 +24,19 @@ export function watchForRequests(middleware: RequestHandler): void {
   awaited.add(middleware)
 }
 
-/** A request has come to the middleware, which need not be watched any more. */
+/** A request has come to the middleware, which need not be watched any more: it is behind the handler if that has answered. */
 export function noteRequest(middleware: RequestHandler, res: ServerResponse): void {
-  if (!res.headersSent && awaited.has(middleware)) forget(middleware)
+  if (!awaited.has(middleware)) return
+  if (!res.headersSent) forget(middleware)
+  else if (isPage(res.req, res)) {
+    forget(middleware)
+    warnOfPageBehind(routeName(res.req))
+  }
+}
+
+/** Whether a handler has answered; a guard in front answers otherwise. */
+function isPage({ method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
+  return method === 'GET' && statusCode === 200
 }
 
 function forget(middleware: RequestHandler): void {
@@ -40,7 +50,7 @@ function onSent(message: unknown): void {
     readonly response: ServerResponse
   }
   const stack = request.route?.stack
-  if (response.statusCode !== 200 || request.method !== 'GET' || !Array.isArray(stack)) return
+  if (!isPage(request, response) || !Array.isArray(stack)) return
   const last = (stack as readonly ({ readonly handle?: RequestHandler } | undefined)[]).at(-1)
   const handle = last?.handle
   if (handle === undefined || stack.length < 2 || !awaited.has(handle)) return

@@ -142,13 +142,14 @@ describe.each(expressVersions)('what stands in the wrong order, on $version', ({
     expect(warnings).toEqual([])
   })
 
-  it.each<[string, RequestHandler]>([
+  it.each<[string, RequestHandler, ...RequestHandler[]]>([
     ['ends there', (_req, res) => void res.send('page')],
     ['goes on', (_req, res, next) => (res.send('page'), next())],
-  ])('cachePage behind a handler that %s is told of once', async (_name, handler) => {
+    ['goes on to another', (_req, res, next) => (res.send('page'), next()), () => undefined],
+  ])('cachePage behind a handler that %s is told of once', async (_name, handler, ...others) => {
     const warnings = watchWarnings()
     const path = newRoute()
-    const site = await Site.open(express().get(path, handler, newPages().cachePage(60)))
+    const site = await Site.open(express().get(path, handler, newPages().cachePage(60), ...others))
     for (let i = 0; i < 2; i++) await site.get(path)
     await vi.waitFor(() => expect(warnings).toHaveLength(1))
     expect(warnings[0]).toMatch(/^FRAGCACHE_CACHE_BEHIND_HANDLER: cachePage: GET /)
