@@ -41,8 +41,17 @@ export class Facts {
     private readonly holes: PageHoles | undefined,
   ) {}
 
-  /** Judges a response whose headers are about to be sent. */
+  /** Judges a response whose headers are about to be sent; its body is looked at where it is known and would be shared. */
   judgeHeaders(first: First | undefined, nowMs: number): Judgement {
+    const judgement = this.#judgeHeaders(first, nowMs)
+    const isShared = judgement.keeps || judgement.downstream !== undefined
+    // With its holes filled it is not what is stored, and the response is not shared.
+    if (!isShared || first?.isAll !== true || this.isFilled) return judgement
+    const isShown = this.watch.seeBody(() => bytesOf(first.args) ?? Buffer.alloc(0))
+    return isShown ? this.#judgeHeaders(first, nowMs) : judgement
+  }
+
+  #judgeHeaders(first: First | undefined, nowMs: number): Judgement {
     const { res, headers } = this.around
     const { visitor } = this.watch
     // A layer around the cache may still add `Vary: Cookie`. It is checked again in `refusal`.
@@ -84,10 +93,26 @@ export class Facts {
     )
   }
 
-  /** Why a page whose whole body was sent is not stored after all. */
-  judgeEnd(verdict: KeptVerdict, vary: readonly string[]): UnkeptReason | undefined {
-    const inside = this.#inside(this.holes?.isAstray === true ? 'lost' : 'none')
-    return judgeEnd(this.refusal(), this.#lacksVary(verdict, vary), inside)
+  /**
+   * Why a page whose whole body was sent is not stored after all.
+   *
+   * @param kept - The body as it would be stored; `undefined`: its holes are lost.
+   */
+  judgeEnd(
+    verdict: KeptVerdict,
+    vary: readonly string[],
+    kept: readonly Buffer[] | undefined,
+  ): UnkeptReason | undefined {
+    const isLost = kept === undefined || this.holes?.isAstray === true
+    const judged = () =>
+      judgeEnd(
+        this.refusal(),
+        this.#lacksVary(verdict, vary),
+        this.#inside(isLost ? 'lost' : 'none'),
+      )
+    const reason = judged()
+    if (reason !== undefined || kept === undefined) return reason
+    return this.watch.seeBody(() => Buffer.concat(kept)) ? judged() : undefined
   }
 
   /** Why the response may not be stored, with the headers that layers around the cache have set since. */

@@ -32,7 +32,7 @@ import type { Substitute } from './recorder.js'
 import { refuse } from './refusing.js'
 import { routeName } from './routes.js'
 import type { PageHoleOptions } from './settings.js'
-import { bytesOf, declareLength } from './sent-body.js'
+import { declareLength } from './sent-body.js'
 import { StandIn } from './stand-in.js'
 import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
@@ -236,8 +236,6 @@ export class PageMaking {
     if (this.substitute !== undefined) return
     this.watch.sendHeaders()
     this.#learnOfCookies()
-    const first = this.#first
-    if (first?.isAll === true) this.watch.seeBody(() => bytesOf(first.args) ?? Buffer.alloc(0))
     const nowMs = currentMs()
     // They describe the page with its holes filled, which is not what is stored.
     if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
@@ -276,7 +274,7 @@ export class PageMaking {
   refuse(reason: UnkeptReason): void {
     if (OF_VISITORS.has(reason)) this.#warnOfOrder()
     if (reason === 'set-cookie') this.#warnOfSetCookie()
-    refuse(this.around, this.forwarding, reason, this.watch.hasReadCookies)
+    refuse(this.around, this.forwarding, reason, this.watch)
   }
 
   /**
@@ -386,16 +384,13 @@ export class PageMaking {
     this.around.telling.handlerEnds()
     if (this.#stage.kind !== 'expected') return
     const { pending } = this.#stage
-    this.watch.seeBody(() => Buffer.concat(body))
+    const holed = this.#facts.isFilled ? this.#holes?.keep(Buffer.concat(body)) : undefined
+    const kept = this.#facts.isFilled ? holed && [holed.body] : body
     // Layers around the cache have changed the headers: a session may have set its cookie.
     this.#learnOfCookies()
-    const reason = this.#facts.judgeEnd(pending.verdict, pending.vary)
-    if (reason !== undefined) return this.refuse(reason)
-    const holes = this.#holes
-    if (holes?.isFilled !== true) return this.#store(pending, body)
-    const kept = holes.keep(Buffer.concat(body))
-    if (kept === undefined) return this.refuse('holes')
-    this.#store(pending, [kept.body], kept.holes)
+    const reason = this.#facts.judgeEnd(pending.verdict, pending.vary, kept)
+    if (kept === undefined || reason !== undefined) return this.refuse(reason ?? 'holes')
+    this.#store(pending, kept, holed?.holes)
   }
 
   /** The connection is gone. */

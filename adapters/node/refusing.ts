@@ -8,19 +8,20 @@ import type { UnkeptReason } from '../../src/pages/reasons.js'
 import { isLasting, isSuperseding } from '../../src/pages/refusals.js'
 import type { Around } from './around.js'
 import type { Forwarding } from './place.js'
+import type { VisitorWatch } from './visitor-watch.js'
 import { ignoreOutage, warnOfFault } from './warnings.js'
 
 /**
  * Does what follows from a response that is not stored: requests that wait go on by themselves, and an expired
  * page that it puts an end to is dropped.
  *
- * @param hasReadCookies - Its handler has read cookies.
+ * @param watch - What its handler has read, and what it shows.
  */
 export function refuse(
   { place, req, res, telling }: Around,
   { lead, lookup, request, stale, validates }: Forwarding,
   reason: UnkeptReason,
-  hasReadCookies: boolean,
+  { hasReadCookies, isOfRequestAlone }: VisitorWatch,
 ): void {
   telling.report('bypass', reason)
   const { store, marks } = place
@@ -36,7 +37,8 @@ export function refuse(
     store.learn(request, ['cookie'], 0).catch(ignoreOutage)
   }
   if (lead === undefined) return
-  if (reason === 'incomplete' && req.socket.destroyed) return lead.land(undefined)
+  const saysNothing = isOfRequestAlone || (reason === 'incomplete' && req.socket.destroyed)
+  if (saysNothing) return lead.land(undefined)
   if (isLasting(reason) && !isChosenByHeaders(res)) marks.set(key, profile)
   lead.land(UNSHARED)
 }

@@ -1,8 +1,8 @@
-/** So many in a row are in a page by chance in no text, and in each token. */
-const TOKEN = /[\w-]{16,}/g
+/** What a cookie's value is made of; the rest stands between. In Base64 it ends with `=`, which templates escape. */
+const PARTS = /[\w+/-]{12,}/g
 
 /** Who sends more is not looked for: a long header and a long page would take long. */
-const MAX_TOKENS = 64
+const MAX_PARTS = 64
 
 /**
  * Whether a page may show what a cookie of its own request says, such as a token against forged requests, which is
@@ -12,21 +12,28 @@ const MAX_TOKENS = 64
  * @returns `true` also for more cookies than are looked for.
  */
 export function showsCookie(body: Buffer, header: string): boolean {
-  const tokens = new Set(header.match(TOKEN))
-  if (header.includes('%'))
-    for (const token of decoded(header).match(TOKEN) ?? []) tokens.add(token)
-  if (tokens.size > MAX_TOKENS) return true
-  for (const token of tokens) if (body.includes(token)) return true
+  const parts = new Set<string>()
+  for (const cookie of header.split(';')) {
+    const value = cookie.slice(cookie.indexOf('=') + 1)
+    for (const text of value.includes('%') ? [value, decoded(value)] : [value]) {
+      for (const part of text.match(PARTS) ?? []) if (isRandom(part)) parts.add(part)
+    }
+  }
+  if (parts.size > MAX_PARTS) return true
+  for (const part of parts) if (body.includes(part)) return true
   return false
 }
 
-/** As most parsers do, what is not encoded stays as it is. */
-function decoded(header: string): string {
-  return header.replace(/(?:%[\da-f]{2})+/gi, (encoded) => {
-    try {
-      return decodeURIComponent(encoded)
-    } catch {
-      return encoded
-    }
-  })
+/** Words, as pages show them too, have no digits and letters of one case. */
+function isRandom(part: string): boolean {
+  return /\d/.test(part) || (/[a-z]/.test(part) && /[A-Z]/.test(part))
+}
+
+/** As parsers do, which leave a value as it is where any of it cannot be decoded. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
 }

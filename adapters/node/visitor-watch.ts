@@ -111,15 +111,29 @@ export class VisitorWatch {
   }
 
   /**
-   * Looks at the whole body, once: what it shows of a cookie was read in front of the cache where no read was noticed.
+   * Looks at the whole body, once, before it is shared: what it shows of a cookie was read in front of the cache where
+   * no read was noticed.
    *
-   * @remarks That concerns this response alone. Whoever sends a cookie that says what is in the page would otherwise
-   *   decide that nobody with cookies shares it.
+   * @returns Whether it shows any.
    */
-  seeBody(body: () => Buffer): void {
+  seeBody(body: () => Buffer): boolean {
     const { cookie } = this.request.headers
-    if (cookie !== undefined && this.#isOnWatch)
-      this.#showsCookie ??= showsCookie(body(), String(cookie))
+    if (cookie === undefined || !this.#isOnWatch) return false
+    this.#showsCookie ??= this.#looksFor(String(cookie), body())
+    return this.#showsCookie
+  }
+
+  /** What is too large to be stored is not searched, and not shared. */
+  #looksFor(cookie: string, body: Buffer): boolean {
+    return body.length > this.settings.maxBodyBytes || showsCookie(body, cookie)
+  }
+
+  /**
+   * Whether the response is per-user only by what it shows of a cookie. That says nothing of other requests: whoever
+   * sends a cookie that says what is in the page would otherwise decide for all who have cookies.
+   */
+  get isOfRequestAlone(): boolean {
+    return this.#showsCookie === true && !this.#wasPersonal && !this.#dependsOnCookies
   }
 
   /**

@@ -67,6 +67,7 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
       ['in parts', 'a token', `token=${TOKEN}`, sendInParts],
       ['at once', 'a part of one that is encoded', `theme=dark; token=${TOKEN}%7Chash`, sendAtOnce],
       ['at once', 'a token that is encoded', `token=%30${TOKEN.slice(1)}`, sendAtOnce],
+      ['at once', 'one of Base64', `token=${TOKEN}%2B/%3D%3D`, sendAtOnce],
     ])('is seen where the page shows, %s, %s', async (_how, _what, cookie, send) => {
       const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
         const told: unknown = res.locals['token']
@@ -81,7 +82,7 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     })
 
     it('decides of the request alone that shows a word of the page in its cookie', async () => {
-      const word = 'international-shipping'
+      const word = 'shipping-2026'
       const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
         res.send(`${word} from today`)
       })
@@ -89,6 +90,30 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
       expect(own.cacheStatus).toBe('fragcache; fwd=uri-miss; detail=cookies-read')
       expect((await site.get('/p', ANN)).cacheStatus).toMatch(/stored$/)
       expect((await site.get('/p', BEN)).cacheStatus).toMatch(/^fragcache; hit/)
+    })
+
+    it('keeps nobody else from waiting for one page', async () => {
+      let runs = 0
+      const site = await opened(newPages().cacheSite(), (_req, res) => {
+        runs++
+        setTimeout(() => res.send(`${TOKEN} in the page`), 50)
+      })
+      const crafted = site.get('/p', asking(`c=${TOKEN}`))
+      await eventually(() => runs === 1)
+      await Promise.all(Array.from({ length: 20 }, (_, i) => site.get('/p', asking(`u=${i}`))))
+      expect((await crafted).cacheStatus).toMatch(/detail=cookies-read$/)
+      expect(runs).toBe(2)
+    })
+
+    it.each([
+      ['a word', 'theme=high-contrast-dark'],
+      ['the name of a cookie', 'cookie-consent-2026=yes'],
+    ])('is not taken for %s of the page', async (_what, cookie) => {
+      const site = await opened(newPages().cacheSite(), (_req, res) => {
+        res.send('high-contrast-dark, cookie-consent-2026')
+      })
+      expect((await site.get('/p', asking(cookie))).cacheStatus).toMatch(/stored$/)
+      expect((await site.get('/p', ANN)).cacheStatus).toMatch(/^fragcache; hit/)
     })
 
     it('is looked for in a bounded number of cookies, and more are not shared', async () => {
@@ -206,7 +231,15 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     expect((await site.get('/p', { headers: { 'X-User': 'ann' } })).text).toBe('for ann')
   })
 
-  it('for the holes of a page does not make the page a visitor’s', async () => {
+  it.each([
+    ['for the holes of a page', ANN, BEN],
+    [
+      'that holds a token for a hole',
+      { headers: { Cookie: 'user=0123456789abcdef' } },
+      { headers: { Cookie: 'user=fedcba9876543210' } },
+    ],
+  ])('%s does not make the page a visitor’s', async (_what, ann, ben) => {
+    const nameIn = ({ headers }: typeof ANN) => headers.Cookie.replace('user=', '')
     const caches = newCaches()
     const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(folder))
     const engine = registerCache(env, caches)
@@ -218,9 +251,9 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     app.use(pages.cacheSite(), (_req, res) => res.render('page.njk'))
     const site = await Site.open(app)
     const outcomes = watchOutcomes(site.origin)
-    expect((await site.get('/p', ANN)).text).toBe('Hello ann')
+    expect((await site.get('/p', ann)).text).toBe(`Hello ${nameIn(ann)}`)
     await eventually(() => outcomes.length === 1)
-    expect((await site.get('/p', BEN)).text).toBe('Hello ben')
+    expect((await site.get('/p', ben)).text).toBe(`Hello ${nameIn(ben)}`)
     expect(outcomes).toEqual(['miss', 'hit'])
   })
 
