@@ -36,6 +36,17 @@ function firstValue(bytes) {
   return head === undefined ? Buffer.alloc(0) : bytes.subarray(0, head.length + Number(size) + 2)
 }
 
+/** A client closes the connection for this. A read that was lost with it was given nothing of another key. */
+async function look(cache, name) {
+  const own = { entry: name, numbers: {} }
+  try {
+    return (await cache.get(name)) ?? own
+  } catch (error) {
+    if (!error.message.includes('unexpected answer')) throw error
+    return own
+  }
+}
+
 export const scenarios = {
   'duplicated-answer': {
     point: 10,
@@ -50,10 +61,8 @@ export const scenarios = {
         const keys = Array.from({ length: KEYS }, (_, i) => `value-${i}-of-${thing}`)
         for (const name of keys) await cache.set(name, { entry: name, numbers: {} })
         proxy.repeat()
-        // The connection is closed for this, and the reads that are under way on it fail.
-        const look = async (name) => (await cache.get(name)) ?? { entry: name, numbers: {} }
         await Promise.all(
-          keys.map((name) => world.read({ name, handles: {}, look: () => look(name) })),
+          keys.map((name) => world.read({ name, handles: {}, look: () => look(cache, name) })),
         )
         await cache.close()
         proxy.close()
