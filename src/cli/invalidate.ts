@@ -4,7 +4,7 @@ import type { Cache } from '../cache.js'
 import { FragmentCache } from '../fragment/render.js'
 import { md5, toAbsoluteUri } from '../http/page-key.js'
 import { operationChannel, type OperationMessage } from '../observe/channels.js'
-import { fragmentTag, userTag } from '../tags.js'
+import { foreignTag, fragmentTag, userTag } from '../tags.js'
 import type { InvalidatesPages } from './config.js'
 import { CommandError, errorLine, UsageError } from './faults.js'
 import type { ListedEntry } from '../listed.js'
@@ -69,8 +69,10 @@ interface How {
 
 const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
 
-/** What would become stale, or invalidated. */
 const wouldBe = (soft: boolean): string => `would be ${became(soft)}`
+
+/** Most time for counting what is there, before it is invalidated: a large store takes minutes. */
+const COUNTING_LIMIT_MS = 2_000
 
 async function invalidateUrl(session: Session, url: string): Promise<void> {
   const pages = pagesOf(session)
@@ -122,26 +124,28 @@ async function invalidateFragment(
       'invalidate: there is no cache called template_fragments or default; name the one with --using',
     )
   }
-  const cache = await session.reachable(alias)
+  await session.reachable(alias)
   const away = await session.unreachable(caches.aliases)
   sayUnreached(session, away, '; entries that contain the fragment may stay there')
   const what = `fragment ${JSON.stringify(fragment)} in ${alias}`
+  const aliases = caches.aliases.filter((one) => !away.includes(one))
+  const isMeant = (entry: ListedEntry) => entry.fragments.includes(fragment)
   if (dryRun) {
-    const aliases = caches.aliases.filter((one) => !away.includes(one))
-    const entries = await countIn(session, aliases, (entry) => entry.fragments.includes(fragment))
+    const entries = await countIn(session, aliases, isMeant)
     session.result(
       { dryRun, fragment, using: alias, soft, entries },
       () => `${what}, and what contains it: ${wouldBe(soft)}: ${showCounts(entries)}`,
     )
     return
   }
-  const counters = (await hasCounter(cache, fragmentTag(fragment))) ? 1 : 0
+  const tag = fragmentTag(fragment)
+  const tagIn = (one: string) => (one === alias ? tag : foreignTag(tag))
+  const { known, entries } = await countBefore(session, aliases, tagIn, isMeant)
   const fragments = new FragmentCache(caches)
   await inAll(session, () => fragments.invalidate(fragment, { using: alias, soft }))
-  session.result({ fragment, using: alias, soft, counters }, () =>
-    counters === 0
-      ? `${what}: no existing entry was stored under that name`
-      : `${what}: every variant is ${became(soft)}`,
+  session.result(
+    { fragment, using: alias, soft, counters: known.includes(alias) ? 1 : 0, entries },
+    () => `${what}: ${showDone(soft, entries)}`,
   )
 }
 
@@ -155,27 +159,24 @@ async function invalidateTag(
   const reached = using === undefined ? await reachedAliases(session) : [using]
   if (using !== undefined) await session.reachable(using)
   const what = `tag ${JSON.stringify(tag)}`
+  const isMeant = ({ tags }: ListedEntry) => tags.includes(tag)
   if (dryRun) {
-    const entries = await countIn(session, reached, ({ tags }) => tags.includes(tag))
+    const entries = await countIn(session, reached, isMeant)
     session.result(
       { dryRun, tag, aliases: reached, soft, entries },
       () => `${what}: ${wouldBe(soft)}: ${showCounts(entries)}`,
     )
     return
   }
-  const answers = await Promise.all(
-    reached.map((alias) => hasCounter(caches.get(alias), userTag(tag))),
-  )
-  const known = reached.filter((_, i) => answers[i])
+  const { known, entries } = await countBefore(session, reached, () => userTag(tag), isMeant)
   if (using === undefined) {
     await inAll(session, () => caches.invalidateTags([tag], { soft }))
   } else {
     await session.strictly(() => caches.get(using).invalidateTags([tag], { soft }))
   }
-  session.result({ tag, aliases: reached, soft, counters: known.length }, () =>
-    known.length === 0
-      ? `${what} in ${reached.join(', ')}: no existing entry was stored with it`
-      : `${what} in ${known.join(', ')}: every entry with it is ${became(soft)}`,
+  session.result(
+    { tag, aliases: reached, soft, counters: known.length, entries },
+    () => `${what}: ${showDone(soft, entries)}`,
   )
 }
 
@@ -215,6 +216,39 @@ async function countIn(
     aliases.map(async (alias) => [alias, await countEntries(session, alias, isMeant)] as const),
   )
   return Object.fromEntries(counts)
+}
+
+/** What an invalidation will reach. It waits neither for a store that fails nor for one that has much to look through. */
+async function countBefore(
+  session: Session,
+  aliases: readonly string[],
+  tagIn: (alias: string) => string,
+  isMeant: (entry: ListedEntry) => boolean,
+): Promise<{ readonly known: readonly string[]; readonly entries: Counts }> {
+  const known: string[] = []
+  const entries = await Promise.all(
+    aliases.map(async (alias) => {
+      if (!(await hasCounter(session.cache(alias), tagIn(alias)))) return [alias, 0] as const
+      known.push(alias)
+      const counting = countEntries(session, alias, isMeant, COUNTING_LIMIT_MS)
+      return [alias, await counting.catch(() => null)] as const
+    }),
+  )
+  return { known, entries: Object.fromEntries(entries) }
+}
+
+/** What an invalidation did, where these entries were before it. */
+function showDone(soft: boolean, entries: Counts): string {
+  const counts = Object.entries(entries)
+  if (counts.every(([, count]) => count === 0)) {
+    return `no entry in ${counts.map(([alias]) => alias).join(' or ')} has it`
+  }
+  const parts = counts.map(([alias, count]) =>
+    count === null
+      ? `what there was in ${alias} (not counted)`
+      : `${showEntryCount(count)} in ${alias}`,
+  )
+  return `${became(soft)}: ${parts.join(', ')}`
 }
 
 function showCounts(entries: Counts): string {

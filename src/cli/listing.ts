@@ -22,8 +22,9 @@ export function listEntries(
   session: Session,
   alias: string,
   cache: Cache,
+  isEnough?: () => boolean,
 ): AsyncGenerator<ListedEntry, void, void> {
-  if (canList(cache)) return listStored(cache)
+  if (canList(cache)) return listStored(cache, undefined, isEnough)
   throw new CommandError(
     `${session.command}: ${alias} (${coreOf(cache).backendName}) cannot list its entries; use fragcache get for one key, and fragcache stats for figures`,
   )
@@ -119,19 +120,26 @@ export async function showTags(session: Session, alias: string): Promise<ExitCod
   return EXIT_DONE
 }
 
-/** How many entries of a cache there are of a kind; `null` where the store cannot tell. */
+/** How many entries of a cache there are of a kind; `null`: the store cannot tell, or not in that time. */
 export async function countEntries(
   session: Session,
   alias: string,
   isMeant: (entry: ListedEntry) => boolean,
+  withinMs = Infinity,
 ): Promise<number | null> {
   const cache = session.cache(alias)
   if (!canList(cache)) return null
+  const untilMs = performance.now() + withinMs
+  let isLate = false
+  const isEnough = () => (isLate ||= performance.now() > untilMs)
   let count = 0
   await session.strictly(async () => {
-    for await (const entry of listEntries(session, alias, cache)) if (isMeant(entry)) count++
+    for await (const entry of listEntries(session, alias, cache, isEnough)) {
+      if (isEnough()) return
+      if (isMeant(entry)) count++
+    }
   })
-  return count
+  return isLate ? null : count
 }
 
 /** A number of entries in a sentence. */

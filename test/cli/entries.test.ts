@@ -71,6 +71,10 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     cache = await open()
     return () => cache.close()
   })
+  const lists = store !== 'Memcached'
+  /** How many entries there were, as far as the store can tell. */
+  const counted = (count: string) =>
+    lists ? `${count} in default` : 'what there was in default (not counted)'
   const over = (...args: string[]) => run([...args, '--config', config])
   const overJson = (...args: string[]) => runJson([...args, '--config', config])
 
@@ -237,7 +241,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const { code, out, error } = await over('invalidate', '--tag', 'country:de')
     expect({ code, out }).toEqual({
       code: 0,
-      out: 'tag "country:de" in default: every entry with it is invalidated',
+      out: `tag "country:de": invalidated: ${counted('1 entry')}`,
     })
     expect(error).toMatch(/not reached.*: local$/)
     expect(await cache.has('k')).toBe(false)
@@ -249,7 +253,8 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const args = ['invalidate', '--tag', 't', '--using', 'default', '--soft']
     const { json, error } = await overJson(...args)
     expect(error).toBe('')
-    expect(json).toEqual({ tag: 't', aliases: ['default'], soft: true, counters: 1 })
+    const entries = { default: lists ? 1 : null }
+    expect(json).toEqual({ tag: 't', aliases: ['default'], soft: true, counters: 1, entries })
     expect(await cache.describe('k')).toMatchObject({ value: 'old', isStale: true })
   })
 
@@ -262,10 +267,22 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const { code, json, error } = await overJson('invalidate', '--fragment', 'menu')
     expect(code).toBe(0)
     expect(error).toMatch(/not reached.*: local; entries that contain the fragment may stay there$/)
-    expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false, counters: 1 })
+    const entries = { default: lists ? 2 : null }
+    expect(json).toEqual({ fragment: 'menu', using: 'default', soft: false, counters: 1, entries })
     for (const name of ['a', 'b']) {
       expect(await cache.has(fragments.makeKey('menu', [name]))).toBe(false)
     }
+  })
+
+  it('invalidate says so where nothing has the tag any more', async () => {
+    const tag = `twice-${randomUUID()}`
+    await cache.set('a', 1, { tags: [tag] })
+    await cache.set('b', 1, { tags: [tag] })
+    const invalidate = () => over('invalidate', '--tag', tag, '--using', 'default')
+    const done = (out: string) => ({ code: 0, out: `tag "${tag}": ${out}`, error: '' })
+    expect(await invalidate()).toEqual(done(`invalidated: ${counted('2 entries')}`))
+    const none = lists ? 'no entry in default has it' : `invalidated: ${counted('none')}`
+    expect(await invalidate()).toEqual(done(none))
   })
 
   it('invalidate says so where nothing was ever stored with the tag, or under the name', async () => {
@@ -273,15 +290,13 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const tag = await over('invalidate', '--tag', none, '--using', 'default')
     expect(tag).toEqual({
       code: 0,
-      out: `tag "${none}" in default: no existing entry was stored with it`,
+      out: `tag "${none}": no entry in default has it`,
       error: '',
     })
     const other = await overJson('invalidate', '--tag', `${none}-2`, '--using', 'default')
-    expect(other).toMatchObject({ code: 0, json: { counters: 0 } })
+    expect(other).toMatchObject({ code: 0, json: { counters: 0, entries: { default: 0 } } })
     const fragment = await over('invalidate', '--fragment', none)
-    expect(fragment.out).toBe(
-      `fragment "${none}" in default: no existing entry was stored under that name`,
-    )
+    expect(fragment.out).toBe(`fragment "${none}" in default: no entry in default has it`)
   })
 
   it('--dry-run says what would be dropped, and drops nothing', async () => {
@@ -291,7 +306,6 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     await fragments.render(body, () => 'made')
     await cache.set('k', 1, { tags: ['dry'] })
     await cache.set('other', 2)
-    const lists = store !== 'Memcached'
     const dry = async (...args: string[]) => {
       const { code, json } = await overJson(...args, '--dry-run')
       expect({ code, dryRun: (json as { dryRun?: boolean }).dryRun }).toEqual({

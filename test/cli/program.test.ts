@@ -113,7 +113,7 @@ describe('fragcache, called wrongly', () => {
   it('takes a value behind an equals sign, and short options in one', async () => {
     const dashed = await run(['invalidate', '--tag=--soft', `-c${config}`])
     expect(dashed).toMatchObject({ code: 0, error: '' })
-    expect(dashed.out).toContain('tag "--soft" in default')
+    expect(dashed.out).toContain('tag "--soft": no entry in default')
     expect((await run(['stats', '-wi', '0', '-c', config])).error).toContain('--interval "0" is no')
   })
 
