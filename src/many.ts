@@ -12,6 +12,7 @@ import {
   type SetOptions,
 } from './cache-options.js'
 import { MisuseError, show } from './errors.js'
+import { ValueFault } from './value.js'
 import { dependOnFound, isOfInterest, versionsFor, type Values } from './values.js'
 
 /** Reads several values in one round trip. @see Cache.getMany */
@@ -41,7 +42,7 @@ function requestOf(core: CacheCore, key: string, value: unknown, options: SetOpt
   try {
     return toRequest(core, key, value, options)
   } catch (error) {
-    if (!(error instanceof TypeError) || !error.message.startsWith('value')) throw error
+    if (!(error instanceof ValueFault)) throw error
     throw new MisuseError(`${show(key)}: ${error.message}`, { cause: error.cause })
   }
 }

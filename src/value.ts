@@ -2,11 +2,14 @@ import { types } from 'node:util'
 import { MisuseError, show } from './errors.js'
 import { MAX_INSTANCES_DEEP, type ValueTypes } from './value-types.js'
 
+/** What is wrong with a value that was to be stored. */
+export class ValueFault extends MisuseError {}
+
 /**
  * Refuses what would not come back as it went in.
  *
  * @param known - The types of the cache. Left out: it takes none.
- * @throws TypeError: `undefined` itself, or at any depth a function, a symbol, a promise, a proxy or an
+ * @throws ValueFault: `undefined` itself, or at any depth a function, a symbol, a promise, a proxy or an
  *   instance of a class that none of the types stores.
  */
 export function checkValue(value: unknown, known?: ValueTypes): void {
@@ -17,7 +20,7 @@ export function checkValue(value: unknown, known?: ValueTypes): void {
     case 'bigint':
       return
     case 'undefined':
-      throw new TypeError('value: undefined is not a value (it means a miss); store null instead')
+      throw new ValueFault('value: undefined is not a value (it means a miss); store null instead')
     default:
       checkStructure(value, { name: 'value', known, inside: [] })
   }
@@ -114,8 +117,8 @@ function refusal(
   { name }: Subject,
   fault: string,
   cause?: unknown,
-): TypeError {
-  return new MisuseError(`${name}${pathTo(root, part)}: ${fault}`, causedBy(cause))
+): ValueFault {
+  return new ValueFault(`${name}${pathTo(root, part)}: ${fault}`, causedBy(cause))
 }
 
 function causedBy(cause: unknown): ErrorOptions | undefined {

@@ -44,4 +44,16 @@ describe('what cannot be stored is named by its path', () => {
     const set = new LocMemCache().set('k', value)
     await expect(set).rejects.toThrow('value.list[1].bad: an instance of Plain')
   })
+  it('leaves alone what a function of the caller throws', async () => {
+    const thrown = new TypeError('values are locked')
+    const fail = () => {
+      throw thrown
+    }
+    const byKey = new LocMemCache({ keyFunction: fail }).setMany({ k: 1 })
+    await expect(byKey).rejects.toBe(thrown)
+    const byGetter = new LocMemCache().setMany({
+      k: Object.defineProperty({}, 'a', { get: fail, enumerable: true }),
+    })
+    await expect(byGetter).rejects.toBe(thrown)
+  })
 })
