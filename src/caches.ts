@@ -16,13 +16,28 @@ import { withinLimit } from './time-limit.js'
 /** One process may load two copies of this package. */
 const TALLIES = Symbol.for('fragcache.caches.tallies.1')
 
+/** What the language itself reads of an object that is awaited, or written as JSON. */
+const ASKED_OF_ANYTHING: readonly (string | symbol)[] = ['then', 'toJSON']
+
 /**
- * Caches by alias. Each is also a property of the object under its alias.
+ * Caches by alias. Each is also a property of the object under its alias. To read a property whose name is
+ * like an alias, but is none, throws as `get` does.
  *
  * @typeParam A - The aliases. Default: any text, for aliases that come from a configuration.
  * @see Django, `django.core.cache.caches`
  */
 export class Caches<A extends string = string> {
+  static {
+    const above = new Proxy(Object.prototype, {
+      get(target, name, receiver: unknown): unknown {
+        if (isObject(receiver) && #caches in receiver) receiver.#refuseMisspelt(name)
+        return Reflect.get(target, name, receiver)
+      },
+    })
+    // Asked for what is neither an alias nor a member: these cost no more than without it.
+    Object.setPrototypeOf(this.prototype, above)
+  }
+
   readonly #caches = new Map<string, Cache>()
   readonly #tallies = new CachesTallies()
 
@@ -78,6 +93,12 @@ export class Caches<A extends string = string> {
     throw new InvalidCacheBackendError(
       `unknown cache ${show(alias)}; the caches are ${known === '' ? '(none)' : known}${didYouMean(alias, this.aliases)}`,
     )
+  }
+
+  /** Others ask any object for what it may have: only what is like an alias was meant to be one. */
+  #refuseMisspelt(name: string | symbol): void {
+    if (name in Object.prototype || ASKED_OF_ANYTHING.includes(name)) return
+    if (didYouMean(name, this.aliases) !== '') this.get(name as A)
   }
 
   /** Whether a cache has this alias. */
@@ -215,6 +236,10 @@ async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {
   } catch (error) {
     return { backend: core.backendName, error: messageOfError(error) }
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 function isCache(value: unknown): value is Cache {

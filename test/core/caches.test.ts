@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import {
@@ -50,6 +51,37 @@ describe('createCaches', () => {
       'unknown cache "x"; the caches are "default", "local"',
     )
     expect(() => createCaches({}).get('default' as never)).toThrow('the caches are (none)')
+  })
+
+  describe('read by a property that is no alias', () => {
+    const caches = createCaches({
+      default: new DummyCache(),
+      json: new DummyCache(),
+      them: new DummyCache(),
+    })
+    const read = (name: string): unknown => Reflect.get(caches, name)
+
+    it.each(['defualt', 'Default', 'jsn'])('refuses %s, which was meant to be one', (name) => {
+      expect(() => read(name)).toThrow(InvalidCacheBackendError)
+      expect(() => read(name)).toThrow(
+        /^unknown cache ".*"; the caches are "default", "json", "them"; did you mean "\w+"\?$/,
+      )
+    })
+
+    it('has nothing under other names, such as those that libraries ask any object for', () => {
+      const names = ['other', 'length', 'nodeType', '$$typeof', 'asymmetricMatch', 'onModuleInit']
+      expect(names.map(read)).toEqual(names.map(() => undefined))
+      expect('defualt' in caches).toBe(false)
+    })
+
+    it('can be awaited, written as JSON, shown, compared and inherited from', async () => {
+      expect(await Promise.resolve(caches)).toBe(caches)
+      expect(JSON.parse(JSON.stringify({ caches }))).toHaveProperty('caches.them')
+      expect(inspect(caches, { depth: 0, showHidden: true })).toContain('Caches {')
+      expect(caches).not.toEqual({ caches })
+      const heir = Object.create(caches) as typeof caches
+      expect([heir.json === caches.json, Reflect.get(heir, 'jsn')]).toEqual([true, undefined])
+    })
   })
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'get', 'has', 'aliases'])(
