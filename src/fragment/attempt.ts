@@ -22,6 +22,7 @@ import { UNTIMED } from '../backend/calls.js'
 import { currentMs } from '../current-time.js'
 import { causeOf, publish } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
+import { PRINTED_PROMISE, warnOfPromise } from './warnings.js'
 
 /**
  * A fragment that was not found. Its caller runs the body and then calls exactly one of
@@ -210,6 +211,7 @@ export class Attempt {
         return fitness.reason === 'no-time' ? this.#making.toRemoval() : undefined
       }
       this.#bytes = sizeOf(content)
+      if (text.includes(PRINTED_PROMISE)) warnOfPromise(this.fragment.site)
       return this.#making.toStore(content, fitness, this.#bodyMs)
     })
   }

@@ -22,3 +22,19 @@ export function warnOfFragment(
   const where = place.length === 0 ? '' : ` (${place.join(', ')})`
   process.emitWarning(`fragment ${show(fragment)}${where}: ${text}`, kind)
 }
+
+/** What a template puts out for a promise. */
+export const PRINTED_PROMISE = '[object Promise]'
+
+/**
+ * Warns of a text that is kept with {@link PRINTED_PROMISE} in it. The text is the one that the template gives without
+ * the tag too. And it may be what a visitor wrote, whose words must neither fail a page nor keep it from being cached.
+ */
+export function warnOfPromise(site: TagPosition): void {
+  warnOfFragment(
+    { type: 'FragmentPromiseWarning', code: 'FRAGCACHE_PROMISE_PRINTED' },
+    site,
+    '',
+    `its text has ${PRINTED_PROMISE} in it, and is kept: a promise was put out in place of what it gives; await it before the template is rendered (in Eta also in the template, with await); reported once`,
+  )
+}
