@@ -636,6 +636,15 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(await names.first().innerText()).toBe('many-0')
       expect(await rows.count()).toBeLessThan(60)
 
+      // A view that is left stays as it is, and begins at its top when it is looked at again.
+      const view = new URL(page.url()).hash
+      await page.evaluate("location.hash = 'overview'")
+      await page.locator('.alias').first().waitFor()
+      await page.evaluate('new Promise((done) => setTimeout(done, 500))')
+      await page.evaluate(`location.hash = ${JSON.stringify(view)}`)
+      await row(page, 'many-0').waitFor()
+      expect(await page.locator('.table-scroller').evaluate(({ scrollTop }) => scrollTop)).toBe(0)
+
       await page.locator('.table-scroller').evaluate((element) => (element.scrollTop = 1e9))
       await row(page, 'many-9999').waitFor()
       expect(await rows.count()).toBeLessThan(60)
