@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Express, Request, RequestHandler } from 'express'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
-import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
+import { guard, responseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { cookieSession, expressVersions, session, Site } from '../support/express.js'
@@ -111,10 +111,14 @@ const isSignedIn = (req: object) =>
   known(req).user !== undefined || known(req).session?.user !== undefined
 
 const BY_CACHE: ResponseCacheOptions = {}
+const BY_SITE: ResponseCacheOptions = { isPersonal: isSignedIn }
+/** Every page is for all, unless it reads the visitor through `guard`. */
+const FOR_ALL: ResponseCacheOptions = { isPersonal: false }
 
 const rules: readonly (readonly [string, ResponseCacheOptions])[] = [
   ['by the cache’s own judgement', BY_CACHE],
-  ['by the site’s', { isPersonal: isSignedIn }],
+  ['by the site’s', BY_SITE],
+  ['by guard(req) alone', FOR_ALL],
 ]
 
 const LATE = 'a store that answers late'
@@ -133,7 +137,7 @@ const cases = rules.flatMap(([rule, options]) =>
         layer.places
           // The cache of the listener stands in front of the whole application.
           .filter((place) => kind !== 'the listener' || place === 'behind')
-          // The site’s own rule takes the place of looking at cookies.
+          // The site’s own rule takes the place of looking at cookies, and guard does not know the token.
           .filter(() => options === BY_CACHE || layer.name !== 'double-submit tokens')
           .map((place) => ({ rule, options, store, newCache, kind, layer, place })),
       ),
@@ -165,6 +169,7 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
 
       const pages = responseCache<string>(createCaches({ default: newCache() }), options)
       const route = `/layers-${++routes}`
+      let runs = 0
       const app: Express = express()
       const make = layer.make()
       if (place === 'in front') app.use(make)
@@ -178,7 +183,13 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
       })
       app.get(`${route}/:id`, async (req, res) => {
         await delay(1)
-        const { user, session, token } = known(req)
+        if (req.params.id === 'all') {
+          // With Authorization no page is shared that does not say so.
+          if (req.headers.authorization !== undefined)
+            res.set('Cache-Control', 'public, max-age=60')
+          return void res.send(`for all, ${++runs}`)
+        }
+        const { user, session, token } = known(options === FOR_ALL ? guard(req) : req)
         res.send(`for ${token ?? user?.name ?? session?.user ?? 'nobody'}`)
       })
       const site = await Site.open(kind === 'the listener' ? pages.listener(app) : app)
@@ -189,11 +200,14 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
         const cookies = (headers['set-cookie'] ?? []).map((one) => one.split(';')[0])
         headersOf.set(name, layer.header?.(name) ?? { Cookie: cookies.join('; ') })
       }
+      const isUnknownAtFirst =
+        options === FOR_ALL ||
+        (place === 'behind' && (layer.isByOtherHeader === true || options === BY_SITE))
       const check = async (path: string, name: string) => {
         const answer = await site.get(path, { headers: headersOf.get(name) ?? {} })
         const text = answer.text.replace(REST_OF_TOKEN, '')
         if (name === 'nobody') expect(text).toMatch(/^for (nobody|new-\d+)$/)
-        else if (place === 'behind' && (layer.isByOtherHeader === true || options !== BY_CACHE)) {
+        else if (isUnknownAtFirst) {
           // Who cannot be known when the cache is asked may be given the page for nobody.
 
           expect(['for nobody', `for ${name}`]).toContain(text)
@@ -203,7 +217,15 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
         for (const name of names) await check(`${route}/${at}`, name)
         await Promise.all(names.map((name) => check(`${route}/together-${at}`, name)))
       }
-      const isTold = place === 'behind' && layer.isTold && kind !== 'the listener'
+      if (options === FOR_ALL) {
+        const seen = new Set<string>()
+        for (const name of ['ann', 'ben', 'nobody', 'ann']) {
+          seen.add((await site.get(`${route}/all`, { headers: headersOf.get(name) ?? {} })).text)
+        }
+        expect([...seen]).toEqual(['for all, 1'])
+      }
+      const isTold =
+        options !== FOR_ALL && place === 'behind' && layer.isTold && kind !== 'the listener'
       expect(warnings.map((text) => text.includes(`GET ${route}/:id`))).toEqual(
         isTold ? [true] : [],
       )
