@@ -1,5 +1,5 @@
 import type { Invalidating } from './backend/late-invalidations.js'
-import { didYouMean } from './did-you-mean.js'
+import { checkKnown } from './check-known.js'
 import type { CacheCore } from './backend/core.js'
 import type { StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
@@ -126,18 +126,7 @@ export function checkFlag(name: string, flag: unknown): void {
 
 /** @throws TypeError: it is no object, or has an option that nobody knows. */
 export function checkOptions(options: unknown, known: readonly string[]): void {
-  if (options === NO_OPTIONS) return
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(
-      `options: ${show(options)} is not an object; write for example { timeout: 60 }`,
-    )
-  }
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue
-    throw new TypeError(
-      `options: unknown option ${show(name)}; known are ${known.join(', ')}${didYouMean(name, known)}`,
-    )
-  }
+  if (options !== NO_OPTIONS) checkKnown('options', options, known)
 }
 
 /** @throws TypeError: it is no whole number. */

@@ -14,8 +14,10 @@ export function checkKnown(
   known: readonly string[],
   elsewhere?: Elsewhere,
 ): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${caller}: ${show(options)} is not an object of options`)
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new TypeError(
+      `${caller}: ${show(options)} is not an object of options; known are ${known.join(', ')}`,
+    )
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
