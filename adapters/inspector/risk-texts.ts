@@ -65,6 +65,12 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A vary-on value of a fragment was undefined, and counts as the empty string: that is how two visitors come to share a fragment.',
     remedy: 'Correct the name of the variable, or give it a value for visitors who have none.',
   },
+  FRAGCACHE_PROMISE_PRINTED: {
+    severity: 'low',
+    meaning:
+      'The text of a fragment has [object Promise] in it: a template put out a promise in place of what it gives.',
+    remedy: 'Await the promise before the template is rendered; in Eta also in the template.',
+  },
   FRAGCACHE_FRAGMENT_NAME: {
     severity: 'high',
     meaning:
