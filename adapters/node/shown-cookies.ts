@@ -9,9 +9,11 @@ const MAX_PARTS = 64
  * a cookie and in the form.
  *
  * @param header - `Cookie`, as it was sent.
- * @returns `true` also for more cookies than are looked for.
+ * @param maxBytes - A body that is longer is not searched.
+ * @param body - Called if there is anything to look for.
+ * @returns `true` also where there is too much to look for, or to look through.
  */
-export function showsCookie(body: Buffer, header: string): boolean {
+export function showsCookie(header: string, maxBytes: number, body: () => Buffer): boolean {
   const parts = new Set<string>()
   for (const cookie of header.split(';')) {
     const value = cookie.slice(cookie.indexOf('=') + 1)
@@ -19,8 +21,10 @@ export function showsCookie(body: Buffer, header: string): boolean {
       for (const part of text.match(PARTS) ?? []) if (isRandom(part)) parts.add(part)
     }
   }
-  if (parts.size > MAX_PARTS) return true
-  for (const part of parts) if (body.includes(part)) return true
+  if (parts.size === 0) return false
+  const bytes = body()
+  if (parts.size > MAX_PARTS || bytes.length > maxBytes) return true
+  for (const part of parts) if (bytes.includes(part)) return true
   return false
 }
 

@@ -119,13 +119,9 @@ export class VisitorWatch {
   seeBody(body: () => Buffer): boolean {
     const { cookie } = this.request.headers
     if (cookie === undefined || !this.#isOnWatch) return false
-    this.#showsCookie ??= this.#looksFor(String(cookie), body())
+    // What is too large to be stored is not searched, and not shared.
+    this.#showsCookie ??= showsCookie(String(cookie), this.settings.maxBodyBytes, body)
     return this.#showsCookie
-  }
-
-  /** What is too large to be stored is not searched, and not shared. */
-  #looksFor(cookie: string, body: Buffer): boolean {
-    return body.length > this.settings.maxBodyBytes || showsCookie(body, cookie)
   }
 
   /**
