@@ -93,12 +93,10 @@ function project(
       setupFiles: [patience],
       // Of tests that say that they wait for nothing but time.
       maxConcurrency: 16,
-      // More than there are cores: most files wait now and then, many of them most of the time.
-      maxWorkers: availableParallelism() + (group === 0 ? 2 : 1),
+      // More than there are cores, since most files wait now and then. Not more still: with the servers and browsers of the
+      // tests, calls would wait longer than their limit of a second.
+      maxWorkers: availableParallelism() + 1,
       sequence: { groupOrder: group },
-      // A machine that others use too may stop a server for longer than a call waits for it (one second, as users have
-      // it). Such a test runs once more there, and the report says which.
-      retry: process.env['CI'] === 'true' && group === 0 ? 1 : 0,
       ...test,
     },
   }
