@@ -116,6 +116,16 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
       expect((await site.get('/p', ANN)).cacheStatus).toMatch(/^fragcache; hit/)
     })
 
+    it('is not looked for in what is too large, which is then not shared', async () => {
+      const site = await opened(newPages({ maxBodyBytes: 10 }).cacheSite(), (_req, res) => {
+        res.end('too large to be stored')
+      })
+      const control = async (cookie: string) =>
+        (await site.get('/p', asking(cookie))).headers['cache-control']
+      expect(await control('user=ann')).toMatch(/max-age/)
+      expect(await control(`token=${TOKEN}`)).toBeUndefined()
+    })
+
     it('is looked for in a bounded number of cookies, and more are not shared', async () => {
       const many = (count: number) =>
         asking(Array.from({ length: count }, (_, i) => `c${i}=${TOKEN}${i}`).join('; '))
