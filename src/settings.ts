@@ -128,17 +128,8 @@ export function resolveSettings(
   settings: unknown,
   known: KnownSettings,
 ): ResolvedSettings {
-  if (typeof settings !== 'object' || settings === null) {
-    throw new InvalidCacheBackendError(
-      `${backend}: ${show(settings)} are not settings; give an object such as { timeout: 300 }`,
-    )
-  }
-  const ofServers = known.server === true ? SERVER_OPTIONS : []
-  const names = [...COMMON, ...(known.settings ?? [])]
-  const optionNames = [...(known.options ?? []), ...ofServers, 'types']
-  const inOptions = optionNames.map((name) => [`options.${name}`, ''])
-  checkNames(backend, 'setting', settings, names, Object.fromEntries(inOptions) as Elsewhere)
-  const given = settings as CacheSettings
+  const optionNames = optionNamesOf(known)
+  const given = checkSettingNames<CacheSettings>(backend, settings, known)
   const options = given.options ?? {}
   if (typeof options !== 'object') {
     throw new InvalidCacheBackendError(
@@ -186,6 +177,34 @@ export function resolveSettings(
     timeLimitMs,
     retryInvalidations,
   }
+}
+
+/**
+ * Checks the settings' names, and nothing else of them.
+ *
+ * @param example - Settings of the backend, for advice.
+ * @throws InvalidCacheBackendError: no object, or a name is unknown.
+ */
+export function checkSettingNames<S extends object>(
+  backend: string,
+  settings: unknown,
+  known: KnownSettings,
+  example = '{ timeout: 300 }',
+): S {
+  if (typeof settings !== 'object' || settings === null) {
+    throw new InvalidCacheBackendError(
+      `${backend}: ${show(settings)} are not settings; give an object such as ${example}`,
+    )
+  }
+  const names = [...COMMON, ...(known.settings ?? [])]
+  const inOptions = optionNamesOf(known).map((name) => [`options.${name}`, ''])
+  checkNames(backend, 'setting', settings, names, Object.fromEntries(inOptions) as Elsewhere)
+  return settings as S
+}
+
+/** The names of the options that are known here. */
+function optionNamesOf({ options = [], server = false }: KnownSettings): string[] {
+  return [...options, ...(server ? SERVER_OPTIONS : []), 'types']
 }
 
 function check(backend: string, checks: () => void): void {

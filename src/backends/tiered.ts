@@ -9,7 +9,7 @@ import { Remote } from './tiered/remote.js'
 import {
   checkSettings,
   commonSettings,
-  TIERED_SETTINGS,
+  TIERED_KNOWN,
   type TieredSettings,
 } from './tiered/settings.js'
 
@@ -33,10 +33,9 @@ export class TieredCache extends Cache {
   /** @throws InvalidCacheBackendError: a setting is unknown, of the wrong kind or contradicts `remote`. */
   constructor(settings: TieredSettings) {
     const { local, remote: cache, bus, localTimeout } = checkSettings(settings)
-    const known = { settings: TIERED_SETTINGS, options: [] }
     super(
       commonSettings(settings, coreOf(cache).settings),
-      known,
+      TIERED_KNOWN,
       composed((core) => {
         const alias = () => core.alias
         const remote = new Remote(cache, alias)

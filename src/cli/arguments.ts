@@ -148,18 +148,19 @@ function parse({ name: command, options }: Command, words: readonly string[]): P
   return { args, values }
 }
 
-function checkArguments({ name: command, args: named }: Command, given: readonly string[]): void {
-  const required = named.filter((one) => one.startsWith('<'))
-  const missing = required[given.length]
-  if (missing !== undefined) {
-    throw new UsageError(`${command}: ${missing.slice(1, -1)} is missing`)
+function checkArguments(
+  { name: command, args: named, usage }: Command,
+  given: readonly string[],
+): void {
+  const refuse = (what: string): never => {
+    const line = usage.replaceAll(/\s+/g, ' ')
+    throw new UsageError(`${command}: ${what}\nUsage: fragcache ${command} ${line}`)
   }
-  if (!named.some((one) => one.endsWith('...]')) && given.length > named.length) {
-    const expected = named.length === 0 ? 'none' : named.map((one) => one.slice(1, -1)).join(' ')
-    throw new UsageError(
-      `${command}: too many arguments: it takes ${expected}; ${given.length} are given`,
-    )
-  }
+  const missing = named.filter((one) => one.startsWith('<'))[given.length]
+  if (missing !== undefined) refuse(`${missing.slice(1, -1)} is missing`)
+  if (named.some((one) => one.endsWith('...]'))) return
+  const [extra] = given.slice(named.length)
+  if (extra !== undefined) refuse(`${JSON.stringify(extra)} is one argument too many`)
 }
 
 /** A name that is no command, in a message. */

@@ -113,7 +113,7 @@ function keepsNothing(cache: Cache): Finding {
 }
 
 const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
-  [/createcachetable/, 'no-table', 'run fragcache createcachetable'],
+  [/createcachetable/, 'no-table', 'run npx fragcache createcachetable'],
   [
     /NOAUTH|WRONGPASS|refuses options\.username|authentication|password/i,
     'no-access',

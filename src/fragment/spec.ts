@@ -1,4 +1,4 @@
-import { BoundedMemo, bytesOfText, shortKey, type ShortKey } from '../bounded-memo.js'
+import { BoundedMemo, bytesOfText } from '../bounded-memo.js'
 import { coreOf, type CacheCore } from '../backend/core.js'
 import { talliesOf, type Caches } from '../caches.js'
 import type { InvalidCacheBackendError, TagPosition } from '../errors.js'
@@ -12,6 +12,7 @@ import { faults } from './faults.js'
 import { varyOnText } from './key.js'
 import type { FragmentSettings } from './options.js'
 import { VariantTable, type Variant } from './variants.js'
+import { warnOfUndefined } from './warnings.js'
 
 /** A cache tag of a template: what is known before anything is rendered. */
 export interface TagSite extends TagPosition {
@@ -89,9 +90,6 @@ export interface Fragment {
   readonly tally: Tally
 }
 
-/** At most so many fragments are warned about. */
-const MAX_WARNED = 1000
-
 /** Names made up at run time must not fill the memory. */
 const bytesOfTable = ({ name }: VariantTable): number => 1000 + 2 * bytesOfText(name)
 
@@ -116,7 +114,6 @@ export class FragmentResolver {
   readonly #tables = new Map<CacheCore, BoundedMemo<VariantTable>>()
   /** For fragments with a version: in one memo a name could look like another name with its version. */
   readonly #versioned = new Map<CacheCore, BoundedMemo<VariantTable>>()
-  readonly #warned = new Set<ShortKey>()
   readonly #settings: FragmentSettings
 
   constructor(caches: Caches, colliding: boolean, settings: FragmentSettings) {
@@ -237,34 +234,26 @@ export class FragmentResolver {
 
   #variant(table: VariantTable, { varyOn, digest }: CodeValues, site: TagSite): Variant {
     try {
-      if (digest !== undefined) {
-        return table.find([digest, ...varyOn.map((value) => this.#textOf(value, site))])
-      }
+      if (digest !== undefined) return table.find([digest, ...textsOf(varyOn, site)])
       // Most tags have one value, or none: those are spared the list.
-      if (varyOn.length === 1) return table.findOne(this.#textOf(varyOn[0], site))
+      if (varyOn.length === 1) return table.findOne(textOf(varyOn[0], 0, site))
       if (varyOn.length === 0) return table.find(NO_TEXTS)
-      return table.find(varyOn.map((value) => this.#textOf(value, site)))
+      return table.find(textsOf(varyOn, site))
     } catch (error) {
       if (site.fromCode === true) throw error
       throw faults.varyOn((error as Error).message, site, error)
     }
   }
+}
 
-  #textOf(value: unknown, site: TagSite): string {
-    if (typeof value === 'string') return value
-    if (value === undefined) this.#warnOfUndefined(site)
-    return varyOnText(value)
-  }
+function textsOf(varyOn: readonly unknown[], site: TagSite): string[] {
+  return varyOn.map((value, at) => textOf(value, at, site))
+}
 
-  #warnOfUndefined(site: TagSite): void {
-    const name = shortKey(site.fragment)
-    if (this.#warned.has(name) || this.#warned.size >= MAX_WARNED) return
-    this.#warned.add(name)
-    process.emitWarning(
-      `fragment ${JSON.stringify(site.fragment)}: a vary-on value is undefined and counts as the empty string; that is how two users come to share a fragment`,
-      { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },
-    )
-  }
+function textOf(value: unknown, at: number, site: TagSite): string {
+  if (typeof value === 'string') return value
+  if (value === undefined) warnOfUndefined(site, at)
+  return varyOnText(value)
 }
 
 /**

@@ -23,6 +23,16 @@ export function warnOfFragment(
   process.emitWarning(`fragment ${show(fragment)}${where}: ${text}`, kind)
 }
 
+/** Warns of a vary-on value that is undefined, as a misspelt variable is. @param at - Which one, from 0. */
+export function warnOfUndefined(site: TagPosition, at: number): void {
+  warnOfFragment(
+    { type: 'FragmentVaryOnWarning', code: 'FRAGCACHE_UNDEFINED_VARY_ON' },
+    site,
+    String(at),
+    `vary-on value ${at + 1} is undefined and counts as the empty string, so that two users may come to share this fragment; check its spelling, or give a value for visitors who have none, as "anonymous"; reported once`,
+  )
+}
+
 /** What a template puts out for a promise. */
 export const PRINTED_PROMISE = '[object Promise]'
 

@@ -169,11 +169,12 @@ describe.each(kinds)('the tag (%s)', (kind) => {
   it('warns once per name of a vary-on value that is undefined', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
     const page = setUp(kind)
-    const source = '{{#cache 60 "n" usr.name}}x{{/cache}}'
+    const name = `misspelt-${kind}`
+    const source = `\n{{#cache 60 "${name}" 7 usr.name}}x{{/cache}}`
     await page.render(source, {})
     await page.render(source, {})
     expect(warn.mock.calls.map(([message]) => message)).toEqual([
-      expect.stringContaining('fragment "n": a vary-on value is undefined'),
+      expect.stringContaining(`fragment "${name}" (line 2): vary-on value 2 is undefined`),
     ])
   })
 

@@ -161,7 +161,7 @@ describe('arguments', () => {
     )
     const about = warn.mock.calls.filter(([text]) => String(text).includes('undefined_once'))
     expect(about).toHaveLength(1)
-    expect(about[0]?.[0]).toMatch(/vary-on value is undefined/)
+    expect(about[0]?.[0]).toMatch(/line 1\): vary-on value 1 is undefined/)
   })
 
   it('that are undefined and null are different fragments', async () => {

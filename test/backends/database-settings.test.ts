@@ -146,7 +146,7 @@ describe('a table that is missing', () => {
     const failure = {
       code: 'FRAGCACHE_BACKEND_FAILED',
       message: expect.stringMatching(
-        /the table nowhere is not there.*fragcache createcachetable --config FILE/,
+        /the table nowhere is not there.*npx fragcache createcachetable --config FILE/,
       ) as string,
       cause: expect.objectContaining({ message: 'no such table: nowhere' }) as Error,
     }

@@ -537,6 +537,7 @@ describe('settings', () => {
     ['a key prefix', { local, remote, keyPrefix: 'x' }, /keyPrefix and keyFunction are those of/],
     ['a key function', { local, remote, keyFunction: () => 'k' }, /those of remote/],
     ['an unknown setting', { local, remote, locl: 1 }, /unknown setting "locl"/],
+    ['a misspelt one', { locale: local, remote }, /unknown setting "locale".*mean "local"\?/],
     ['an unknown option', { local, remote, options: { a: 1 } }, /unknown option "a"/],
   ]
   it.each(wrong)('refuse %s', (_, settings, message) => {

@@ -265,7 +265,7 @@ describe('fragcache check', () => {
     expect(head).toBe('CACHE    BACKEND        RESULT  ROUND TRIP')
     expect(second).toMatch(/^table {4}DatabaseCache {2}WRONG {2} +-$/)
     expect(out.indexOf('wrong  table:')).toBeLessThan(out.indexOf('note   default'))
-    expect(out).toContain('-> run fragcache createcachetable')
+    expect(out).toContain('-> run npx fragcache createcachetable')
     expect(out.trimEnd().split('\n').at(-1)).toBe('1 wrong, 0 risks, 2 notes')
   })
 })

@@ -96,7 +96,7 @@ function isSqliteAnswer({ code, message }: DriverError): boolean {
 export function explain(error: unknown, table: string): Error {
   if (!isMissingTable(error)) return asError(error)
   return new CacheBackendError(
-    `DatabaseCache: the table ${table} is not there; make it with "fragcache createcachetable --config FILE", or with createCacheTable of "fragcache/database"`,
+    `DatabaseCache: the table ${table} is not there; make it with "npx fragcache createcachetable --config FILE", or with createCacheTable of "fragcache/database"`,
     { cause: error, backend: 'DatabaseCache' },
   )
 }

@@ -3,7 +3,13 @@ import type { Bus } from '../../bus.js'
 import type { Cache } from '../../cache.js'
 import { didYouMean } from '../../did-you-mean.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
-import { besideOptions, type CacheSettings, type ResolvedSettings } from '../../settings.js'
+import {
+  besideOptions,
+  checkSettingNames,
+  type CacheSettings,
+  type KnownSettings,
+  type ResolvedSettings,
+} from '../../settings.js'
 import type { LocMemCache } from '../locmem.js'
 
 /** Settings of {@link TieredCache}. Its keys are made as those of `remote`. */
@@ -25,7 +31,9 @@ export interface TieredSettings extends Omit<CacheSettings, 'location' | 'option
 }
 
 /** The settings besides those that every backend has. */
-export const TIERED_SETTINGS = ['local', 'remote', 'bus', 'localTimeout']
+const TIERED_SETTINGS = ['local', 'remote', 'bus', 'localTimeout']
+
+export const TIERED_KNOWN: KnownSettings = { settings: TIERED_SETTINGS, options: [] }
 
 /** The settings that a tiered cache has in common with others: its own, else those of the remote cache. */
 export function commonSettings(settings: TieredSettings, remote: ResolvedSettings): CacheSettings {
@@ -42,12 +50,8 @@ export function commonSettings(settings: TieredSettings, remote: ResolvedSetting
 
 /** @throws InvalidCacheBackendError: a setting is of the wrong kind, or contradicts the remote cache. */
 export function checkSettings(settings: unknown): TieredSettings {
-  if (typeof settings !== 'object' || settings === null) {
-    throw new InvalidCacheBackendError(
-      `TieredCache: ${show(settings)} are not settings; give { local: new LocMemCache(), remote: new RedisCache(…) }`,
-    )
-  }
-  const given = settings as TieredSettings
+  const example = '{ local: new LocMemCache(), remote: new RedisCache(…) }'
+  const given = checkSettingNames<TieredSettings>('TieredCache', settings, TIERED_KNOWN, example)
   const { local, remote, bus, localTimeout, keyPrefix, keyFunction } = given
   if (!hasCore(local) || !('keepCopy' in coreOf(local).entries)) {
     throw new InvalidCacheBackendError(
@@ -59,7 +63,7 @@ export function checkSettings(settings: unknown): TieredSettings {
       `TieredCache: remote: ${show(remote)} is not a shared cache; give for example a RedisCache`,
     )
   }
-  const [option] = Object.keys((settings as CacheSettings).options ?? {})
+  const [option] = Object.keys((given as CacheSettings).options ?? {})
   if (option !== undefined) {
     throw new InvalidCacheBackendError(
       `TieredCache: unknown option ${show(option)}; it has none of its own: give it to remote, or to local${didYouMean(option, [], besideOptions(TIERED_SETTINGS))}`,
