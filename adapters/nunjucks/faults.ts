@@ -1,4 +1,5 @@
 import { CacheTagError, show, type TagPosition } from '../../src/errors.js'
+import { inItsPlace } from '../../src/fragment/faults.js'
 
 /** Faults that only Nunjucks' syntax allows. */
 export const nunjucksFaults = {
@@ -44,8 +45,8 @@ export const nunjucksFaults = {
   strayHoleEnd: (position: TagPosition): CacheTagError =>
     new CacheTagError('this endnocache has no nocache tag before it', position),
 
-  missingHoleEnd: (position: TagPosition): CacheTagError =>
-    new CacheTagError('the endnocache is missing', position),
+  missingHoleEnd: (position: TagPosition, found?: string): CacheTagError =>
+    new CacheTagError(`the endnocache is missing${inItsPlace(found)}`, position),
 
   endArguments: (text: string, position: TagPosition): CacheTagError =>
     new CacheTagError(

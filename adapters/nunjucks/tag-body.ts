@@ -50,10 +50,10 @@ export function parseBody(
     body = parser.parseUntilBlocks(`end${name}`)
   } catch (error) {
     // The end of what is around the tag.
-    if (/^unknown block tag: (?:end|else|elif|elseif|case$|default$)/.test(messageOf(error))) {
-      throw missingEnd(name, position)
-    }
-    throw error
+    const found = /^unknown block tag: ((?:end|else|elif|elseif|case$|default$)\w*)/.exec(
+      messageOf(error),
+    )?.[1]
+    throw found === undefined ? error : missingEnd(name, position, found)
   }
   open.pop()
   const end = parser.nextToken()
@@ -61,8 +61,9 @@ export function parseBody(
   return { body, end }
 }
 
-function missingEnd(name: TagName, position: TagPosition): Error {
-  return name === 'cache' ? faults.missingEnd(position) : nunjucksFaults.missingHoleEnd(position)
+function missingEnd(name: TagName, position: TagPosition, found?: string): Error {
+  const fault = name === 'cache' ? faults.missingEnd : nunjucksFaults.missingHoleEnd
+  return fault(position, found)
 }
 
 function messageOf(error: unknown): string {

@@ -76,15 +76,21 @@ const COUNTING_LIMIT_MS = 2_000
 
 async function invalidateUrl(session: Session, url: string): Promise<void> {
   const pages = pagesOf(session)
+  const away = await session.unreachable(session.caches.aliases)
+  const reached = session.caches.aliases.filter((alias) => !away.includes(alias))
+  const found = await countIn(session, reached, isPageOf(url), COUNTING_LIMIT_MS)
   const aliases = await aliasesUsed(session, () => pages.invalidate(url))
-  const away = await session.unreachable(aliases)
-  if (aliases.length > 0 && away.length === aliases.length) {
+  const lost = aliases.filter((alias) => away.includes(alias))
+  if (aliases.length > 0 && lost.length === aliases.length) {
     throw new CommandError(
-      `invalidate: the pages are kept in the memory of the application's own process (${away.join(', ')}), which this command cannot reach; use the inspector of the application`,
+      `invalidate: the pages are kept in the memory of the application's own process (${lost.join(', ')}), which this command cannot reach; use the inspector of the application`,
     )
   }
-  sayUnreached(session, away)
-  session.result({ url }, () => `${url}: every stored variant is invalidated`)
+  sayUnreached(session, lost)
+  const entries = Object.fromEntries(
+    Object.entries(found).filter(([alias]) => aliases.includes(alias)),
+  )
+  session.result({ url, entries }, () => `${url}: ${showDone(false, entries)}`)
 }
 
 /** @throws CommandError: the configuration exports none. */
@@ -95,16 +101,16 @@ function pagesOf({ config: { pages, path } }: Session): InvalidatesPages {
   )
 }
 
+/** Tells the variants of a page: part of every page's key is the digest of its URL. */
+function isPageOf(url: string): (entry: ListedEntry) => boolean {
+  const mark = `.${md5(toAbsoluteUri(url))}.`
+  return ({ key, kind }) => kind === 'page' && key.includes(mark)
+}
+
 async function foretellUrl(session: Session, url: string): Promise<void> {
   pagesOf(session)
   const reached = await reachedAliases(session)
-  // Part of every page's key is the digest of its URL.
-  const mark = `.${md5(toAbsoluteUri(url))}.`
-  const entries = await countIn(
-    session,
-    reached,
-    ({ key, kind }) => kind === 'page' && key.includes(mark),
-  )
+  const entries = await countIn(session, reached, isPageOf(url))
   session.result(
     { dryRun: true, url, entries },
     () => `${url}: ${wouldBe(false)}: ${showCounts(entries)}`,
@@ -206,16 +212,23 @@ async function hasCounter(cache: Cache, storedTag: string): Promise<boolean> {
 
 type Counts = Readonly<Record<string, number | null>>
 
-/** How many entries that are meant each cache has, by alias. */
+/**
+ * How many entries that are meant each cache has, by alias.
+ *
+ * @param withinMs - Omitted: it takes what time it takes, and throws where a store fails. Otherwise a cache that fails
+ *   or is not done by then is not counted.
+ */
 async function countIn(
   session: Session,
   aliases: readonly string[],
   isMeant: (entry: ListedEntry) => boolean,
+  withinMs?: number,
 ): Promise<Counts> {
-  const counts = await Promise.all(
-    aliases.map(async (alias) => [alias, await countEntries(session, alias, isMeant)] as const),
-  )
-  return Object.fromEntries(counts)
+  const count = async (alias: string) => {
+    const counting = countEntries(session, alias, isMeant, withinMs)
+    return [alias, await (withinMs === undefined ? counting : counting.catch(() => null))] as const
+  }
+  return Object.fromEntries(await Promise.all(aliases.map(count)))
 }
 
 /** What an invalidation will reach. It waits neither for a store that fails nor for one that has much to look through. */
@@ -225,23 +238,22 @@ async function countBefore(
   tagIn: (alias: string) => string,
   isMeant: (entry: ListedEntry) => boolean,
 ): Promise<{ readonly known: readonly string[]; readonly entries: Counts }> {
-  const known: string[] = []
-  const entries = await Promise.all(
-    aliases.map(async (alias) => {
-      if (!(await hasCounter(session.cache(alias), tagIn(alias)))) return [alias, 0] as const
-      known.push(alias)
-      const counting = countEntries(session, alias, isMeant, COUNTING_LIMIT_MS)
-      return [alias, await counting.catch(() => null)] as const
-    }),
+  const asked = await Promise.all(
+    aliases.map(async (alias) =>
+      (await hasCounter(session.cache(alias), tagIn(alias))) ? alias : [],
+    ),
   )
-  return { known, entries: Object.fromEntries(entries) }
+  const known = asked.flat()
+  const found = await countIn(session, known, isMeant, COUNTING_LIMIT_MS)
+  const none = Object.fromEntries(aliases.map((alias) => [alias, 0]))
+  return { known, entries: { ...none, ...found } }
 }
 
 /** What an invalidation did, where these entries were before it. */
 function showDone(soft: boolean, entries: Counts): string {
   const counts = Object.entries(entries)
   if (counts.every(([, count]) => count === 0)) {
-    return `no entry in ${counts.map(([alias]) => alias).join(' or ')} has it`
+    return `no entry in ${counts.map(([alias]) => alias).join(' or ')} belongs to it`
   }
   const parts = counts.map(([alias, count]) =>
     count === null

@@ -48,6 +48,7 @@ export function parseTagArguments(
   const scan = new Scanner(source, dialect, position)
   const byCommas = scan.hasTopLevelComma()
   const pieces = byCommas ? scan.splitAtCommas() : scan.splitAtSpaces()
+  if (byCommas) for (const { text } of pieces) checkSeparators(text, dialect, position)
   const [timeout, nameSource, ...rest] = pieces
   if (timeout === undefined || nameSource === undefined) throw faults.tooFewArguments(position)
   if (keywordOf(timeout) !== undefined || keywordOf(nameSource) !== undefined) {
@@ -117,6 +118,7 @@ export function parseNamedValues(
   const byCommas = scan.hasTopLevelComma()
   const values = new Map<string, ArgumentSource>()
   for (const piece of byCommas ? scan.splitAtCommas() : scan.splitAtSpaces()) {
+    if (byCommas) checkSeparators(piece.text, dialect, position)
     const named = keywordOf(piece)
     if (named === undefined) throw faults.unnamedValue(piece.text, position)
     const { name, value } = named
@@ -172,6 +174,21 @@ function checkOperators(text: string, dialect: ArgumentSyntax, position: TagPosi
   }
   const bad = ENDS_IN_OPERATOR.exec(text) ?? BEGINS_WITH_OPERATOR.exec(text)
   if (bad !== null) throw faults.bareOperator(text, position)
+}
+
+const CONTINUES = /^[-+*/%<>=&|^?:!~.([`]/
+const IS_CONTINUED = /[-+*/%<>=&|^?:!~.]$/
+
+/** An argument between commas may have spaces in it, but they must not stand where a comma is missing. */
+function checkSeparators(text: string, dialect: ArgumentSyntax, position: TagPosition): void {
+  const parts = new Scanner(text, dialect, position).splitAtSpaces()
+  const isWord = (part: string) => dialect.operatorWords.includes(part)
+  parts.slice(1).forEach(({ text: part }, i) => {
+    const before = (parts[i] as ArgumentSource).text
+    const isOneExpression =
+      CONTINUES.test(part) || IS_CONTINUED.test(before) || isWord(part) || isWord(before)
+    if (!isOneExpression) throw faults.mixedSeparators(text, position)
+  })
 }
 
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }

@@ -38,6 +38,11 @@ export function checkKeyword(name: string, position: TagPosition): asserts name 
   }
 }
 
+/** What stands where the end of a tag is missing, for a message. */
+export function inItsPlace(found: string | undefined): string {
+  return found === undefined ? '' : `; ${show(found)} stands in its place`
+}
+
 export const faults = {
   unknownOption: (name: string, known: readonly string[], position: TagPosition): CacheTagError =>
     new CacheTagError(
@@ -75,6 +80,12 @@ export const faults = {
       position,
     ),
 
+  mixedSeparators: (text: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `a comma is missing in ${show(text)}; separate all arguments by commas, or all by spaces`,
+      position,
+    ),
+
   emptyArgument: (position: TagPosition): CacheTagError =>
     new CacheTagError('there is nothing between two commas, or after the last one', position),
 
@@ -87,8 +98,8 @@ export const faults = {
       position,
     ),
 
-  missingEnd: (position: TagPosition): CacheTagError =>
-    new CacheTagError('the endcache is missing', position),
+  missingEnd: (position: TagPosition, found?: string): CacheTagError =>
+    new CacheTagError(`the endcache is missing${inItsPlace(found)}`, position),
 
   strayEnd: (position: TagPosition): CacheTagError =>
     new CacheTagError('this endcache has no cache tag before it', position),

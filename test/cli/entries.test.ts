@@ -281,7 +281,7 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const invalidate = () => over('invalidate', '--tag', tag, '--using', 'default')
     const done = (out: string) => ({ code: 0, out: `tag "${tag}": ${out}`, error: '' })
     expect(await invalidate()).toEqual(done(`invalidated: ${counted('2 entries')}`))
-    const none = lists ? 'no entry in default has it' : `invalidated: ${counted('none')}`
+    const none = lists ? 'no entry in default belongs to it' : `invalidated: ${counted('none')}`
     expect(await invalidate()).toEqual(done(none))
   })
 
@@ -290,13 +290,13 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const tag = await over('invalidate', '--tag', none, '--using', 'default')
     expect(tag).toEqual({
       code: 0,
-      out: `tag "${none}": no entry in default has it`,
+      out: `tag "${none}": no entry in default belongs to it`,
       error: '',
     })
     const other = await overJson('invalidate', '--tag', `${none}-2`, '--using', 'default')
     expect(other).toMatchObject({ code: 0, json: { counters: 0, entries: { default: 0 } } })
     const fragment = await over('invalidate', '--fragment', none)
-    expect(fragment.out).toBe(`fragment "${none}" in default: no entry in default has it`)
+    expect(fragment.out).toBe(`fragment "${none}" in default: no entry in default belongs to it`)
   })
 
   it('--dry-run says what would be dropped, and drops nothing', async () => {

@@ -54,9 +54,15 @@ describe('fragcache invalidate --url', () => {
     const none = await run(['invalidate', '--url', `${site}/countries/xx`, ...dry])
     expect(none.out).toBe(`${site}/countries/xx: would be invalidated: no entries in default`)
     expect(await visit('/countries/de')).toBe('made 1')
-    expect(await run(['invalidate', '--url', `${site}/countries/de`, '--config', config])).toEqual({
+    const really = ['--config', config]
+    expect(await run(['invalidate', '--url', `${site}/countries/de`, ...really])).toEqual({
       code: 0,
-      out: `${site}/countries/de: every stored variant is invalidated`,
+      out: `${site}/countries/de: invalidated: 1 entry in default`,
+      error: '',
+    })
+    expect(await run(['invalidate', '--url', `${site}/countries/xx`, ...really])).toEqual({
+      code: 0,
+      out: `${site}/countries/xx: no entry in default belongs to it`,
       error: '',
     })
     expect([await visit('/countries/de'), await visit('/countries/fr')]).toEqual([

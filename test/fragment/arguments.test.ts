@@ -67,6 +67,18 @@ describe('arguments separated by commas', () => {
       ['500', 'my side bar', ['a - b'], { using: '"local"' }],
     ],
     ['500, n, f(a, b), using = "x"', ['500', 'n', ['f(a, b)'], { using: '"x"' }]],
+    [
+      '60 * 5, n, a is defined, not b, a ? b : c, f (x), xs [0], o .p, a | join (";"), -a, a -b',
+      [
+        '60 * 5',
+        'n',
+        [
+          ...['a is defined', 'not b', 'a ? b : c', 'f (x)', 'xs [0]', 'o .p'],
+          ...['a | join (";")', '-a', 'a -b'],
+        ],
+        {},
+      ],
+    ],
   ])('%s', (source, expected) => {
     expect(parse(source)).toEqual(expected)
   })
@@ -98,6 +110,10 @@ describe('faults', () => {
     ['9 n lock=', /"lock" has no value/],
     ['9, n, , a', /nothing between two commas/],
     ['9, n,', /nothing between two commas/],
+    ['9, n a', /a comma is missing in "n a"; separate all arguments by commas, or all by spaces/],
+    ['9 n, a', /a comma is missing in "9 n"/],
+    ['9, n, a b.c', /a comma is missing in "a b\.c"/],
+    ['9, n, using="x" tags="y"', /a comma is missing/],
     ['9 n "abc', /text that begins with " is not closed/],
     ['9 n (a', /bracket \( is not closed/],
     ['9 n a)', /not closed/],
