@@ -51,6 +51,15 @@ export class Facts {
     return isShown ? this.#judgeHeaders(first, nowMs) : judgement
   }
 
+  /** Whether a body that is to be shared, and not known before the headers are sent, may show a visitor's cookie. */
+  mayShowCookie(judgement: Judgement, first: First | undefined): boolean {
+    if (first?.isAll === true) return false
+    const isOpen = judgement.keeps
+      ? !judgement.verdict.isPublic
+      : judgement.downstream !== undefined
+    return isOpen && this.watch.mayShowCookie
+  }
+
   #judgeHeaders(first: First | undefined, nowMs: number): Judgement {
     const { res, headers } = this.around
     const { visitor } = this.watch

@@ -257,8 +257,9 @@ export class PageMaking {
     }
     if (judgement.keeps && reason === undefined) this.#expect(judgement.verdict, said, nowMs)
     this.#sayForward(reason)
-    // The page may be shared; this response, with headers of what fills holes, may not.
-    if (!headers.isPerUser && filling.hasHeaders) headers.becomePerUser()
+    // The page may be shared; this response, with headers of what fills holes or a body that nobody knows yet, may not.
+    const isForOne = filling.hasHeaders || this.#facts.mayShowCookie(judgement, this.#first)
+    if (!headers.isPerUser && isForOne) headers.becomePerUser()
     if (!headers.isPerUser) this.#leaveOutBody()
   }
 

@@ -4,16 +4,8 @@ const PARTS = /[\w+/-]{12,}/g
 /** Who sends more is not looked for: a long header and a long page would take long. */
 const MAX_PARTS = 64
 
-/**
- * Whether a page may show what a cookie of its own request says, such as a token against forged requests, which is
- * a cookie and in the form.
- *
- * @param header - `Cookie`, as it was sent.
- * @param maxBytes - A body that is longer is not searched.
- * @param body - Called if there is anything to look for.
- * @returns `true` also where there is too much to look for, or to look through.
- */
-export function showsCookie(header: string, maxBytes: number, body: () => Buffer): boolean {
+/** What a request's cookies say that no word does, such as a token against forged requests. @param header - `Cookie`. */
+export function tokensIn(header: string): ReadonlySet<string> {
   const parts = new Set<string>()
   for (const cookie of header.split(';')) {
     const value = cookie.slice(cookie.indexOf('=') + 1)
@@ -21,10 +13,18 @@ export function showsCookie(header: string, maxBytes: number, body: () => Buffer
       for (const part of text.match(PARTS) ?? []) if (isRandom(part)) parts.add(part)
     }
   }
-  if (parts.size === 0) return false
-  const bytes = body()
-  if (parts.size > MAX_PARTS || bytes.length > maxBytes) return true
-  for (const part of parts) if (bytes.includes(part)) return true
+  return parts
+}
+
+/**
+ * Whether a page may show one of the tokens, which is a cookie and in the form.
+ *
+ * @param page - Without its content coding; `undefined`: it cannot be read.
+ * @returns `true` also where there are too many to look for.
+ */
+export function showsToken(tokens: ReadonlySet<string>, page: Buffer | undefined): boolean {
+  if (page === undefined || tokens.size > MAX_PARTS) return true
+  for (const token of tokens) if (page.includes(token)) return true
   return false
 }
 

@@ -1,15 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
+import { decodeBody } from '../../src/http/decode-body.js'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { isPersonal, uriOf } from './request.js'
-import { showsCookie } from './shown-cookies.js'
+import { showsToken, tokensIn } from './shown-cookies.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
 /** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
+
+/** Charsets whose characters of ASCII are not one byte each. */
+const WIDE_CHARSET = /charset\s*=\s*"?(?:utf-?(?:16|32|7)|ucs|iso-10646)/i
 
 /** Properties of a request that the usual middlewares give it for a visitor. */
 const SIGNS = ['session', 'user', 'auth'] as const
@@ -31,6 +35,7 @@ export class VisitorWatch {
   /** Every header was read, as by a proxy that copies them. */
   #hasCopiedHeaders: boolean
   #showsCookie: boolean | undefined
+  #ownTokens: ReadonlySet<string> | undefined
   #hasOtherOrigin = false
   /** While the headers are sent, layers around the cache may read cookies; these reads do not count. */
   #isSendingHeaders = false
@@ -117,11 +122,30 @@ export class VisitorWatch {
    * @returns Whether it shows any.
    */
   seeBody(body: () => Buffer): boolean {
-    const { cookie } = this.request.headers
-    if (cookie === undefined || !this.#isOnWatch) return false
-    // What is too large to be stored is not searched, and not shared.
-    this.#showsCookie ??= showsCookie(String(cookie), this.settings.maxBodyBytes, body)
+    this.#showsCookie ??= this.#hasTokens && showsToken(this.#tokens, this.#readable(body()))
     return this.#showsCookie
+  }
+
+  /** Whether the body, which is not known yet, may show a cookie. */
+  get mayShowCookie(): boolean {
+    return this.#showsCookie ?? this.#hasTokens
+  }
+
+  get #hasTokens(): boolean {
+    return this.#isOnWatch && this.#tokens.size > 0
+  }
+
+  get #tokens(): ReadonlySet<string> {
+    return (this.#ownTokens ??= tokensIn(String(this.request.headers['cookie'] ?? '')))
+  }
+
+  /** The body as bytes in which texts of ASCII stand as they are; `undefined`: in a form that is not known, or too large. */
+  #readable(body: Buffer): Buffer | undefined {
+    const { maxBodyBytes } = this.settings
+    // What is too large to be stored is not searched, and not shared.
+    if (body.length > maxBodyBytes) return undefined
+    if (WIDE_CHARSET.test(String(this.res.getHeader('Content-Type')))) return undefined
+    return decodeBody(String(this.res.getHeader('Content-Encoding') ?? ''), body, maxBodyBytes)
   }
 
   /**

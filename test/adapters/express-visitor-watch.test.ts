@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { RequestListener } from 'node:http'
+import { once } from 'node:events'
+import { request, type IncomingMessage, type RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { inspect } from 'node:util'
 import v8 from 'node:v8'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache, type ResponseCacheOptions } from 'fragcache/express'
@@ -79,6 +81,58 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
         // What is sent in parts is judged after the headers.
         expect(cacheStatus).toMatch(send === sendInParts ? /fwd=/ : /detail=cookies-read$/)
       }
+    })
+
+    it.each<[string, Record<string, string>, (text: string) => Buffer]>([
+      ['gzip', { 'Content-Encoding': 'gzip' }, (text) => gzipSync(text)],
+      ['Brotli', { 'Content-Encoding': 'BR' }, (text) => brotliCompressSync(text)],
+      ['deflate', { 'Content-Encoding': 'deflate' }, (text) => deflateSync(text)],
+      ['a coding that is not known', { 'Content-Encoding': 'rot13' }, (text) => Buffer.from(text)],
+      ['gzip that is none', { 'Content-Encoding': 'gzip' }, (text) => Buffer.from(text)],
+      [
+        'characters of two bytes',
+        { 'Content-Type': 'text/html; charset=UTF-16LE' },
+        (text) => Buffer.from(text, 'utf16le'),
+      ],
+    ])('is seen in %s, too', async (_what, headers, encode) => {
+      let runs = 0
+      const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
+        runs++
+        res.set(headers).end(encode(`a form with ${String(res.locals['token'])}`))
+      })
+      // The client does not understand all of them.
+      const ask = async (token: string) => {
+        const { port } = new URL(site.origin)
+        const asked = request({ port, path: '/p', headers: { Cookie: `token=${token}` } })
+        asked.end()
+        const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+        answer.resume()
+        return answer.headers['cache-status']
+      }
+      for (const token of [TOKEN, `${TOKEN}1`]) {
+        expect(await ask(token)).toBe('fragcache; fwd=uri-miss; detail=cookies-read')
+      }
+      expect(runs).toBe(2)
+    })
+
+    it('and not in a compressed page that does not show it', async () => {
+      const site = await opened(newPages().cacheSite(), (_req, res) => {
+        res.set('Content-Encoding', 'gzip').end(gzipSync('page'))
+      })
+      expect((await site.get('/p', asking(`token=${TOKEN}`))).cacheStatus).toMatch(/stored$/)
+    })
+
+    it('lets no shared cache have what is sent before it is whole, and keeps the page', async () => {
+      const site = await opened(newPages().cacheSite(), (_req, res) => {
+        sendInParts(res, 'a long page for all')
+      })
+      const first = await site.get('/p', asking(`token=${TOKEN}`))
+      expect(first.headers['cache-control']).toBe('private, no-cache')
+      const hit = await site.get('/p', asking(`token=${TOKEN}1`))
+      expect(hit.cacheStatus).toMatch(/^fragcache; hit/)
+      expect(hit.headers['cache-control']).toMatch(/^max-age=/)
+      const ofAnn = await site.get('/other', ANN)
+      expect(ofAnn.headers['cache-control']).toMatch(/^max-age=/)
     })
 
     it('decides of the request alone that shows a word of the page in its cookie', async () => {

@@ -1,14 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import {
-  brotliCompressSync,
-  brotliDecompressSync,
-  constants,
-  deflateSync,
-  gunzipSync,
-  gzipSync,
-  inflateSync,
-} from 'node:zlib'
+import { brotliCompressSync, constants, deflateSync, gzipSync } from 'node:zlib'
+import { decodeBody } from '../../../src/http/decode-body.js'
 
 /** Names as they were written, and values. */
 export type HeaderPairs = readonly (readonly [name: string, value: string | readonly string[]])[]
@@ -50,23 +43,16 @@ const OF_THE_BYTES: ReadonlySet<string> = new Set([
   'repr-digest',
 ])
 
-interface Coding {
-  readonly decode: (body: Buffer) => Buffer
-  readonly encode: (body: Buffer) => Buffer
-}
+type Encode = (body: Buffer) => Buffer
 
-const limit = { maxOutputLength: MAX_BYTES }
-const gzip: Coding = { decode: (body) => gunzipSync(body, limit), encode: (body) => gzipSync(body) }
-
-const codings: Readonly<Record<string, Coding>> = {
-  identity: { decode: (body) => body, encode: (body) => body },
-  gzip,
-  'x-gzip': gzip,
-  deflate: { decode: (body) => inflateSync(body, limit), encode: (body) => deflateSync(body) },
-  br: {
-    decode: (body) => brotliDecompressSync(body, limit),
-    encode: (body) => brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
-  },
+/** By `Content-Encoding`, for those that are decoded too. */
+const ENCODERS: Readonly<Record<string, Encode>> = {
+  '': (body) => body,
+  identity: (body) => body,
+  gzip: (body) => gzipSync(body),
+  'x-gzip': (body) => gzipSync(body),
+  deflate: (body) => deflateSync(body),
+  br: (body) => brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
 }
 
 type Store = (this: ServerResponse, firstLine: string, headers: unknown) => unknown
@@ -89,7 +75,7 @@ class Hold {
   #parts: Buffer[] = []
   #length = 0
   #headers: HeaderPairs = []
-  #coding: Coding | undefined
+  #coding = ''
   #timer: NodeJS.Timeout | undefined
   readonly #write: (...args: unknown[]) => boolean
   readonly #end: (...args: unknown[]) => ServerResponse
@@ -144,9 +130,8 @@ class Hold {
       this.holder.onNotHeld('charset')
       return undefined
     }
-    const name = valueOf(pairs, 'content-encoding').trim().toLowerCase()
-    this.#coding = codings[name === '' ? 'identity' : name]
-    if (this.#coding === undefined) {
+    this.#coding = valueOf(pairs, 'content-encoding').trim().toLowerCase()
+    if (ENCODERS[this.#coding] === undefined) {
       this.holder.onNotHeld('coding')
       return undefined
     }
@@ -195,10 +180,14 @@ class Hold {
   async #finish(): Promise<Buffer> {
     const sent = Buffer.concat(this.#parts)
     this.#parts = []
-    const coding = this.#coding as Coding
+    const encode = ENCODERS[this.#coding] as Encode
     try {
       const { statusCode: status } = this.res
-      const bytes = coding.decode(sent)
+      const bytes = decodeBody(this.#coding, sent, MAX_BYTES)
+      if (bytes === undefined) {
+        this.holder.onNotHeld('coding')
+        return sent
+      }
       if (!isUtf8(bytes)) {
         // It names no charset, and is in another: as text it would lose what it says.
         this.holder.onNotHeld('charset')
@@ -206,7 +195,7 @@ class Hold {
       }
       const html = bytes.toString('utf8')
       const drawn = await this.holder.draw({ status, headers: this.#headers, html })
-      return coding.encode(Buffer.from(drawn))
+      return encode(Buffer.from(drawn))
     } catch (error) {
       warnOfFault(error)
       return sent
