@@ -13,7 +13,7 @@ import {
   type CacheSettings,
 } from '../../src/index.js'
 import { SteppedClock } from '../support/clock.js'
-import { differenceRows } from '../support/differences.js'
+import { differences } from '../support/differences.js'
 import { folderOfTest } from '../support/folders.js'
 
 const clock = new SteppedClock()
@@ -42,7 +42,7 @@ const filled = async (cache: Cache, count: number) => {
   return keys
 }
 
-/** A test per row of docs/differences-from-django.md, under the row's name. */
+/** A test per section of docs/differences-from-django.md, under its heading. */
 const tests: Readonly<Record<string, () => Promise<void> | void>> = {
   'A miss': () =>
     inBoth(async (cache) => {
@@ -364,13 +364,13 @@ async function codesWarned(action: (cache: Cache) => Promise<void>): Promise<str
 }
 
 describe('docs/differences-from-django.md', () => {
-  it('has a test of its name for each row, and a row for each test', () => {
-    expect(differenceRows().map(({ what }) => what)).toEqual(Object.keys(tests))
+  it('has a test of its name for each section, and a section for each test', () => {
+    expect(differences().map(({ what }) => what)).toEqual(Object.keys(tests))
   })
 
-  it('gives both sides and a reason in each row', () => {
-    for (const row of differenceRows()) {
-      for (const cell of Object.values(row)) expect(cell).toMatch(/\S/)
+  it('gives both sides and a reason in each section', () => {
+    for (const difference of differences()) {
+      for (const said of Object.values(difference)) expect(said).toMatch(/\S/)
     }
   })
 })

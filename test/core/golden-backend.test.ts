@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { DummyCache, LocMemCache, type CacheSettings } from '../../src/index.js'
 import { SteppedClock } from '../support/clock.js'
-import { differenceRows } from '../support/differences.js'
+import { differences } from '../support/differences.js'
 import { folderOfTest } from '../support/folders.js'
 import {
   expectedOutcome,
@@ -16,9 +16,9 @@ import {
 
 type BackendName = 'locmem' | 'file' | 'dummy'
 
-/** Where a case deliberately ends otherwise than in Django: a row of the table says why. */
+/** Where a case deliberately ends otherwise than in Django: the list of differences says why. */
 interface Deviation {
-  readonly row: string
+  readonly what: string
   readonly backends: readonly BackendName[]
   /** The steps that end otherwise. */
   readonly steps?: Readonly<Record<number, Outcome>>
@@ -33,55 +33,55 @@ const typeError = { raises: 'TypeError' }
 const deviations: Readonly<Record<string, readonly Deviation[]>> = {
   be066: [
     {
-      row: '`incr` beyond 2^53',
+      what: '`incr` beyond 2^53',
       backends: STORING,
       steps: { 1: typeError, 2: { value: 1 } },
     },
-    { row: '`incr` beyond 2^53', backends: ['dummy'], steps: { 1: typeError } },
+    { what: '`incr` beyond 2^53', backends: ['dummy'], steps: { 1: typeError } },
   ],
   be069: [
     {
-      row: '`incr` of a boolean',
+      what: '`incr` of a boolean',
       backends: STORING,
       steps: { 1: typeError, 2: { value: true } },
     },
   ],
-  be071: [{ row: '`incr` and the time left', backends: ['file'], steps: { 2: { value: null } } }],
+  be071: [{ what: '`incr` and the time left', backends: ['file'], steps: { 2: { value: null } } }],
   be080: [
-    { row: '`incrVersion` and the time left', backends: STORING, steps: { 2: { value: 1000 } } },
+    { what: '`incrVersion` and the time left', backends: STORING, steps: { 2: { value: 1000 } } },
   ],
-  be104: [{ row: 'Timeouts that are no numbers', backends: ALL, refused: /timeout: "abc"/ }],
+  be104: [{ what: 'Timeouts that are no numbers', backends: ALL, refused: /timeout: "abc"/ }],
   be108: [
     {
-      row: 'Timeouts that are no numbers',
+      what: 'Timeouts that are no numbers',
       backends: STORING,
       steps: { 0: typeError, 1: { value: 'missing' }, 2: typeError },
     },
     {
-      row: 'Timeouts that are no numbers',
+      what: 'Timeouts that are no numbers',
       backends: ['dummy'],
       steps: { 0: typeError, 2: typeError },
     },
   ],
   be117: [
-    { row: '`touch` of an expired file', backends: ['file'], steps: { 2: { value: false } } },
+    { what: '`touch` of an expired file', backends: ['file'], steps: { 2: { value: false } } },
   ],
   be137: [
-    { row: 'Keys that are no text', backends: STORING, steps: everyStep(11) },
+    { what: 'Keys that are no text', backends: STORING, steps: everyStep(11) },
     // Django's own dummy cannot touch such a key either.
-    { row: 'Keys that are no text', backends: ['dummy'], steps: everyStep(11, 4) },
+    { what: 'Keys that are no text', backends: ['dummy'], steps: everyStep(11, 4) },
   ],
   be143: [
     {
-      row: 'Culling less than one entry',
+      what: 'Culling less than one entry',
       backends: STORING,
       // After each of the sets from the eleventh on: never more than ten.
       steps: Object.fromEntries(Array.from({ length: 14 }, (_, i) => [21 + 2 * i, { value: 10 }])),
     },
   ],
-  be146: [{ row: '`maxEntries` of 0', backends: STORING, refused: /maxEntries: 0/ }],
-  be156: [{ row: 'Culling for nothing', backends: STORING, steps: { 11: { value: 10 } } }],
-  be157: [{ row: 'Options as text', backends: STORING, refused: /maxEntries: "10"/ }],
+  be146: [{ what: '`maxEntries` of 0', backends: STORING, refused: /maxEntries: 0/ }],
+  be156: [{ what: 'Culling for nothing', backends: STORING, steps: { 11: { value: 10 } } }],
+  be157: [{ what: 'Options as text', backends: STORING, refused: /maxEntries: "10"/ }],
 }
 
 function everyStep(count: number, except?: number): Record<number, Outcome> {
@@ -138,7 +138,7 @@ describe.each(ALL)('Django’s own results, over its %s cache as over ours', (na
       if (isIncomparable(golden, name, i)) return
       const expected = expectedOutcome(result)
       const ours = deviation?.steps?.[i]
-      // A deviation that is none any more has no place in the table.
+      // A deviation that is none any more has no place in the list.
       if (ours !== undefined) expect(ours).not.toEqual(expected)
       expect(outcomes[i], `step ${i}, ${golden.steps[i]?.op ?? ''}`).toEqual(ours ?? expected)
     })
@@ -155,9 +155,9 @@ describe.each(ALL)('Django’s own results, over its %s cache as over ours', (na
 })
 
 describe('the cases that end otherwise', () => {
-  it('are rows of the table of differences', () => {
-    const rows = differenceRows().map(({ what }) => what)
-    for (const { row } of Object.values(deviations).flat()) expect(rows).toContain(row)
+  it('are in the list of differences', () => {
+    const names = differences().map(({ what }) => what)
+    for (const { what } of Object.values(deviations).flat()) expect(names).toContain(what)
   })
 })
 

@@ -8,7 +8,7 @@ import {
   type Version,
 } from '../../src/index.js'
 import { findKeyFaults } from '../../src/keys.js'
-import { differenceRows } from '../support/differences.js'
+import { differences } from '../support/differences.js'
 import { readGolden } from '../support/golden.js'
 
 interface KeyCase {
@@ -22,7 +22,7 @@ interface KeyCase {
   readonly warnings: readonly string[]
 }
 
-/** What Django writes into the key as text and we refuse: a row of the table says why. */
+/** What Django writes into the key as text and we refuse: the list of differences says why. */
 const refused: Readonly<Record<string, string>> = {
   ck096: 'Versions and prefixes of other kinds',
   ck097: 'Versions and prefixes of other kinds',
@@ -126,7 +126,7 @@ describe('Django’s fragment keys', () => {
       if (own === undefined) {
         expect(makeTemplateFragmentKey(name, asList(varyOn), { compat })).toBe(older)
       } else {
-        // A deviation that is none any more has no place in the table.
+        // A deviation that is none any more has no place in the list.
         expect(expected).not.toBe(key)
       }
     },
@@ -154,12 +154,12 @@ describe('Django’s fragment keys', () => {
 })
 
 describe('the cases that end otherwise', () => {
-  it('are rows of the table of differences', () => {
-    const rows = differenceRows().map(({ what }) => what)
-    for (const row of [...Object.values(refused), ...Object.values(longInBytes)]) {
-      expect(rows).toContain(row)
+  it('are in the list of differences', () => {
+    const names = differences().map(({ what }) => what)
+    for (const what of [...Object.values(refused), ...Object.values(longInBytes)]) {
+      expect(names).toContain(what)
     }
-    expect(rows).toContain('Lists and objects as vary-on values')
-    expect(rows).toContain('Fragment names that are no text')
+    expect(names).toContain('Lists and objects as vary-on values')
+    expect(names).toContain('Fragment names that are no text')
   })
 })

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { registerCache } from '../../adapters/nunjucks/index.js'
 import { createCaches, LocMemCache, type Cache } from '../../src/index.js'
 import { SteppedClock } from '../support/clock.js'
-import { differenceRows } from '../support/differences.js'
+import { differences } from '../support/differences.js'
 import { readGolden } from '../support/golden.js'
 import { coreOf } from '../../src/backend/core.js'
 
@@ -27,7 +27,7 @@ interface TemplateCase {
   }[]
 }
 
-/** Where the tag is deliberately different: a row of the table says why. */
+/** Where the tag is deliberately different: the list of differences says why. */
 const deviations: Readonly<Record<string, string>> = {
   tp022: 'Timeouts of the tag that are no whole seconds',
   tp047: 'Quotes around a fragment’s name',
@@ -110,9 +110,9 @@ describe('Django’s own cache tag, as ours in Nunjucks', () => {
     },
   )
 
-  it('is different in the cases that are rows of the table, and in those of another language', () => {
-    const rows = differenceRows().map(({ what }) => what)
-    for (const row of Object.values(deviations)) expect(rows).toContain(row)
+  it('is different in the cases of the list of differences, and in those of another language', () => {
+    const names = differences().map(({ what }) => what)
+    for (const what of Object.values(deviations)) expect(names).toContain(what)
     const ids = cases.map(({ id }) => id)
     for (const id of [...Object.keys(deviations), ...Object.keys(otherLanguage)]) {
       expect(ids).toContain(id)

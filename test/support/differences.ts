@@ -1,28 +1,24 @@
 import { readFileSync } from 'node:fs'
 import { inProject } from './samples.js'
 
-/** One row of the tables in docs/differences-from-django.md. */
-export interface DifferenceRow {
+/** One section of docs/differences-from-django.md. */
+export interface Difference {
   readonly what: string
   readonly django: string
   readonly here: string
   readonly why: string
 }
 
-export function differenceRows(): readonly DifferenceRow[] {
+export function differences(): readonly Difference[] {
   const page = readFileSync(inProject('docs/differences-from-django.md'), 'utf8')
-  const rows = page.split('\n').filter((line) => line.startsWith('| '))
-  return rows.flatMap((line) => {
-    const [, what = '', django = '', here = '', why = ''] =
-      line.split(' | ').length === 4
-        ? [
-            '',
-            ...line
-              .slice(2, -2)
-              .split(' | ')
-              .map((cell) => cell.trim()),
-          ]
-        : []
-    return what === '' || what === 'What' || /^-+$/.test(what) ? [] : [{ what, django, here, why }]
+  const [, ...sections] = page.split(/^### /m)
+  return sections.map((section) => {
+    const said = (label: string) => section.split(`\n- **${label}**: `)[1]?.split('\n- ')[0] ?? ''
+    return {
+      what: section.slice(0, section.indexOf('\n')),
+      django: said('Django'),
+      here: said('fragcache'),
+      why: said('Why'),
+    }
   })
 }
