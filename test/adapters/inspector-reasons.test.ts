@@ -38,7 +38,7 @@ describe('why a response was not answered from the cache', () => {
   })
 
   it('is one of those that the page on Express lists', () => {
-    const page = readFileSync(join(projectRoot, 'docs/express-reference.md'), 'utf8')
+    const page = readFileSync(join(projectRoot, 'docs/express-reasons.md'), 'utf8')
     const outcomes = ['joined', 'miss', 'unknown']
     const unlisted = [...known]
       .filter((reason) => !outcomes.includes(reason))
