@@ -2,14 +2,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { inProject } from '../support/samples.js'
 
-const pages = ['visitors', 'keys'].map((name) =>
+const pages = ['visitors', 'responses', 'keys'].map((name) =>
   readFileSync(inProject(`docs/threats-${name}.md`), 'utf8'),
 )
 const page = pages.join('\n')
 
 /** Of each threat what it says, and the tests that it names. */
 const threats = pages
-  .flatMap((text) => text.split(/\n(?=- \*\*)/).slice(1))
+  .flatMap((text) => text.split(/\n(?=- \*\*|#)/).filter((part) => part.startsWith('- **')))
   .map((item) => item.replaceAll(/\s+/g, ' ').trim().split(' - Tests: '))
 
 /** A file in `test/attacks`, or another one under `test`. */
