@@ -163,8 +163,8 @@ export interface PageOptions<Req, Res, A extends string = string> {
   readonly keyPrefix?: string | undefined
   /**
    * Tags of the page, in addition to those of the fragments in it. `invalidateTags` with one of them drops
-   * the page. A function is called when the response is ready; an invalidation by another process while the
-   * handler runs is then not noticed.
+   * the page. A function is called when the response is ready. The page is then stored only if none of its tags
+   * was invalidated since the handler began, by any process.
    */
   readonly tags?: TagsOf<Req, Res> | undefined
   /**
