@@ -124,6 +124,7 @@ abstract class Generations {
 export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
   #recent = new Map<ShortKey, V>()
   #older: Map<ShortKey, V> = NONE as Map<ShortKey, V>
+  #hasForgotten = false
 
   /**
    * @param bytesOf - What a value takes, without its key.
@@ -139,6 +140,17 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
   get(key: string): V | undefined {
     // Most of what is asked for is here, and costs no more than in a table of its own.
     return this.#recent.get(key) ?? this.#find(shortKey(key))
+  }
+
+  /** As {@link get}, and what was found is remembered no longer for it. */
+  peek(key: string): V | undefined {
+    const short = shortKey(key)
+    return this.#recent.get(short) ?? this.#older.get(short)
+  }
+
+  /** Whether something was set that is not remembered any more, beside what was deleted. */
+  get hasForgotten(): boolean {
+    return this.#hasForgotten
   }
 
   #find(short: ShortKey): V | undefined {
@@ -175,10 +187,14 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     )
     this.#older.delete(short)
     if (isKept) this.#recent.set(short, value)
-    else this.#recent.delete(short)
+    else {
+      this.#recent.delete(short)
+      this.#hasForgotten = true
+    }
   }
 
   protected override forgetOlder(): void {
+    this.#hasForgotten ||= this.#older.size > 0
     this.#older = this.#recent
     this.#recent = new Map()
   }

@@ -7,6 +7,7 @@ import { messageOfError } from './error-text.js'
 import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
 import { toDependents, type Dependents } from './observe/dependents.js'
+import type { RememberedEntries } from './observe/remembered.js'
 import { statsOf, type CachesStats } from './observe/stats.js'
 import { CachesTallies } from './observe/tally.js'
 import { warnOfLocalMemory } from './several-processes.js'
@@ -197,6 +198,11 @@ export async function invalidateStoredTags(
   await invalidateAgain(caches, tagsFor, how)
 }
 
+/** What the process remembers of each of the caches. */
+export function rememberedOf(caches: Caches): RememberedEntries[] {
+  return eachOf(caches).map((cache) => coreOf(cache).remembered)
+}
+
 /** What {@link invalidateStoredTags} would drop. */
 export function explainStoredTags(
   caches: Caches,
@@ -204,6 +210,7 @@ export function explainStoredTags(
 ): Dependents {
   return toDependents(
     eachOf(caches).flatMap((cache) => [...coreOf(cache).remembered.dependingOn(tagsFor(cache))]),
+    rememberedOf(caches),
   )
 }
 

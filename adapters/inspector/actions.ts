@@ -202,6 +202,7 @@ const NOT_KNOWN: Dependents = {
   fragments: [],
   pages: [],
   values: { entries: 0, keys: [] },
+  isWhole: false,
 }
 
 function readFlag(body: Body, name: string): boolean {

@@ -1,8 +1,13 @@
 import type { Dependents } from '../../src/observe/dependents.js'
 
 /** What an invalidation would drop, as a sentence. */
-export function foretell({ entries, fragments, pages, values }: Dependents): string {
-  if (entries === 0) return 'This process has stored nothing that it would drop.'
+export function foretell({ entries, fragments, pages, values, isWhole }: Dependents): string {
+  const rest = isWhole ? '' : ' It stored more than it remembers, so there may be more.'
+  if (entries === 0) {
+    return isWhole
+      ? 'This process has stored nothing that it would drop.'
+      : `This process remembers nothing that it would drop.${rest}`
+  }
   const parts = [
     ...fragments.map(({ name, templates, entries }) => {
       const where = templates.length === 0 ? '' : ` (${listed(templates)})`
@@ -13,7 +18,7 @@ export function foretell({ entries, fragments, pages, values }: Dependents): str
       ? []
       : [`${counted(values.entries, 'value')} (${listed(values.keys, values.entries)})`]),
   ]
-  return `Of what this process has stored it would drop ${counted(entries, 'entry', 'entries')}: ${listed(parts)}.`
+  return `Of what this process has stored it would drop ${counted(entries, 'entry', 'entries')}: ${listed(parts)}.${rest}`
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caches } from '../../src/caches.js'
 import { leaveUnwatched } from '../../src/unwatched.js'
+import { actingAs } from '../../src/observe/remembered.js'
 import { warn } from '../../src/observe/watch.js'
 import { packageVersion } from '../../src/version.js'
 import { askAccess } from './access.js'
@@ -209,7 +210,9 @@ class InspectorServer {
     try {
       checkOrigin(req, this.#token)
       action = toAction(name, await readJson(req), this.#targets)
-      const sentence = await action.run()
+      const user = this.#userOf(req)
+      const who = user === undefined ? 'the inspector' : `${user}, in the inspector`
+      const sentence = await actingAs(who, action.run)
       if (action.isDryRun !== true) this.#audit(name, action, req, undefined)
       sendJson(req, res, 200, { ok: true, sentence } satisfies ActionResult)
     } catch (error) {

@@ -63,7 +63,7 @@ export class Inventory {
       places: placesOf(mine, editor),
       tags: tagsOf(mine),
       contains: fragmentsIn(mine).filter((one) => one.name !== name),
-      dependents: toDependents(around),
+      dependents: toDependents(around, this.#remembered()),
     }
   }
 
@@ -94,10 +94,14 @@ export class Inventory {
     const last = this.#invalidationOf(stored)
     return {
       tag,
-      dependents: toDependents(mine),
+      dependents: toDependents(mine, this.#remembered()),
       ...latestOf(mine),
       ...(last !== undefined && {
-        invalidated: { atMs: last.atMs, ...(last.from !== undefined && { from: last.from }) },
+        invalidated: {
+          atMs: last.atMs,
+          ...(last.from !== undefined && { from: last.from }),
+          ...(last.by !== undefined && { by: last.by }),
+        },
       }),
     }
   }
@@ -153,6 +157,10 @@ export class Inventory {
     for (const core of this.watched.cores) {
       for (const entry of core.remembered.live()) yield { ...entry, core }
     }
+  }
+
+  #remembered(): CacheCore['remembered'][] {
+    return [...this.watched.cores].map(({ remembered }) => remembered)
   }
 
   #invalidationOf(stored: string): ReturnType<CacheCore['remembered']['invalidationOf']> {

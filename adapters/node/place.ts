@@ -4,6 +4,7 @@ import type { ForHandler } from '../../src/pages/decide.js'
 import type { Marks } from '../../src/pages/marks.js'
 import type { Makings } from '../../src/making/makings.js'
 import type { LandedPage, PageLead } from '../../src/pages/page-lead.js'
+import type { RememberedEntries } from '../../src/observe/remembered.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { PageStore } from '../../src/pages/page-store.js'
 import type { Routes } from './routes.js'
@@ -26,6 +27,8 @@ export interface Place {
   /** The tags of the page itself. */
   readonly tags:
     readonly string[] | ((req: IncomingMessage, res: ServerResponse) => readonly string[])
+  /** What is remembered of each cache of the site. */
+  readonly remembered: () => readonly RememberedEntries[]
   /** Drops the pages of a URI, wherever they are kept. */
   readonly invalidate: (uri: string) => void
 }

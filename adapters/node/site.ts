@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Invalidating } from '../../src/backend/late-invalidations.js'
-import { talliesOf, type Caches } from '../../src/caches.js'
+import { rememberedOf, talliesOf, type Caches } from '../../src/caches.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { toAbsoluteUri } from '../../src/http/page-key.js'
 import { narrowTarget } from '../../src/http/query.js'
@@ -66,7 +66,9 @@ export class Site {
       // The cache has reported its outage.
       this.#invalidateUri(this.#narrowed(uri)).catch(ignoreOutage)
     }
-    return { settings, ...part, routes: this.#routes, pageSeconds, tags, earlyRefresh, invalidate }
+    const remembered = () => rememberedOf(this.caches)
+    const routes = this.#routes
+    return { settings, ...part, routes, pageSeconds, tags, earlyRefresh, remembered, invalidate }
   }
 
   async invalidate(url: string | URL, options: InvalidateOptions): Promise<void> {
@@ -79,10 +81,10 @@ export class Site {
 
   explain(url: string | URL): Dependents {
     const uri = this.#narrowed(toAbsoluteUri(url))
+    const all = [...new Set(this.#stores.map(({ cache }) => cache.remembered))]
     return toDependents(
-      [...new Set(this.#stores.map(({ cache }) => cache))].flatMap(({ remembered }) => [
-        ...remembered.pagesOf(uri),
-      ]),
+      all.flatMap((remembered) => [...remembered.pagesOf(uri)]),
+      all,
     )
   }
 

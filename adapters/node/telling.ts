@@ -5,7 +5,7 @@ import {
   type ResponseMessage,
   type ResponseOutcome,
 } from '../../src/pages/channel.js'
-import type { MissCause, MissCode } from '../../src/observe/miss-cause.js'
+import { STORE_FAILED, type MissCause, type MissCode } from '../../src/observe/miss-cause.js'
 import { causeOfPage } from '../../src/pages/page-cause.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { Reason } from '../../src/pages/reasons.js'
@@ -45,7 +45,8 @@ export class Telling {
     const isTold = settings.cacheStatus || responseChannel.hasSubscribers
     // Before the new page takes the place of the one that is missing.
     if (this.#subject === undefined || !isTold) return
-    this.#cause = causeOfPage(store.cache, this.#subject.request, this.#subject.lookup)
+    const { request, lookup } = this.#subject
+    this.#cause = causeOfPage(store.cache, request, lookup, this.place.remembered())
   }
 
   /** Only the first time counts. */
@@ -72,6 +73,7 @@ export class Telling {
     tally.ran(this.#handlerMs)
     if (outcome === 'miss') tally.stored(key(), bytes)
     if (!responseChannel.hasSubscribers) return
+    const cause = reason === undefined ? this.#cause : this.#causeOf(reason)
     const message: ResponseMessage = {
       method: req.method ?? '',
       url: request.uri,
@@ -79,9 +81,14 @@ export class Telling {
       alias: store.alias,
       outcome,
       ...(reason !== undefined && { reason }),
-      ...(reason === undefined && this.#cause !== undefined && { cause: this.#cause }),
+      ...(cause !== undefined && { cause }),
     }
     responseChannel.publish(message)
+  }
+
+  /** Other reasons say by themselves why the page was not served. */
+  #causeOf(reason: Reason): MissCause | undefined {
+    return reason === 'cache-failed' ? (this.#cause ?? STORE_FAILED) : undefined
   }
 
   /** A request that was not looked up. */

@@ -9,11 +9,13 @@ import type { Session } from './session.js'
 import { EXIT_DONE, EXIT_FAILED, type ExitCode } from './terminal.js'
 
 interface Finding {
-  /** `found`, or a code of `MissCause`; `absent`: the store keeps no trace. */
+  /** `found`, or a code of `MissCause`; `other-cache`: another cache has it; `absent`: the store keeps no trace. */
   readonly cause: string
   readonly text: string
   /** Under which the key is stored instead. */
   readonly versions?: readonly Version[]
+  /** The caches that have it instead. */
+  readonly aliases?: readonly string[]
 }
 
 /** Says why an entry is missing, as far as its store can tell. */
@@ -46,7 +48,7 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
   const trace = lost?.[0]
   if (trace !== undefined && trace !== 'unusable') {
     const { code, text } =
-      'tag' in trace ? dropped(trace.tag, undefined, nowMs) : expired(nowMs - trace.expiredAtMs)
+      'tag' in trace ? dropped(trace.tag, undefined, nowMs, '') : expired(nowMs - trace.expiredAtMs)
     return { cause: code, text }
   }
   if (lying[0] === undefined || lying[0] === null) return undefined
@@ -70,16 +72,37 @@ async function whereElse(
       }
     })
   }
-  if (versions.length === 0) {
+  if (versions.length > 0) {
+    const shown = versions.map((version) => JSON.stringify(version)).join(', ')
     return {
-      cause: 'absent',
-      text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no reason; the inspector of the process that stored it does.',
+      cause: 'other-version',
+      text: `It is stored under another version: ${shown}. Set \`version\` of the cache, or ask with --key-version.`,
+      versions,
     }
   }
-  const shown = versions.map((version) => JSON.stringify(version)).join(', ')
-  return {
-    cause: 'other-version',
-    text: `It is stored under another version: ${shown}. Set \`version\` of the cache, or ask with --key-version.`,
-    versions,
+  const aliases = await otherAliases(session, alias, key)
+  if (aliases.length > 0) {
+    return {
+      cause: 'other-cache',
+      text: `It is stored in another cache: ${aliases.join(', ')}. Caches over one server differ by their \`keyPrefix\`.`,
+      aliases,
+    }
   }
+  return {
+    cause: 'absent',
+    text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no reason; the inspector of the process that stored it does.',
+  }
+}
+
+/** The other caches of the configuration that have the key, as far as they answer. */
+async function otherAliases(session: Session, alias: string, key: string): Promise<string[]> {
+  const { aliases } = session.caches
+  const away = await session.unreachable(aliases)
+  const having: string[] = []
+  for (const one of aliases) {
+    if (one === alias || away.includes(one)) continue
+    const isThere = session.strictly(() => session.cache(one).has(key))
+    if (await isThere.catch(() => false)) having.push(one)
+  }
+  return having
 }

@@ -9,6 +9,7 @@ import type { InvalidatesPages } from './config.js'
 import { CommandError, errorLine, UsageError } from './faults.js'
 import type { ListedEntry } from '../listed.js'
 import { countEntries, showEntryCount } from './listing.js'
+import { Samples, showSample } from './samples.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, type ExitCode } from './terminal.js'
 
@@ -69,8 +70,6 @@ interface How {
 
 const became = (soft: boolean): string => (soft ? 'stale' : 'invalidated')
 
-const wouldBe = (soft: boolean): string => `would be ${became(soft)}`
-
 /** Most time for counting what is there, before it is invalidated: a large store takes minutes. */
 const COUNTING_LIMIT_MS = 2_000
 
@@ -110,11 +109,7 @@ function isPageOf(url: string): (entry: ListedEntry) => boolean {
 async function foretellUrl(session: Session, url: string): Promise<void> {
   pagesOf(session)
   const reached = await reachedAliases(session)
-  const entries = await countIn(session, reached, isPageOf(url))
-  session.result(
-    { dryRun: true, url, entries },
-    () => `${url}: ${wouldBe(false)}: ${showCounts(entries)}`,
-  )
+  await foretell(session, { url }, url, reached, isPageOf(url))
 }
 
 async function invalidateFragment(
@@ -137,12 +132,8 @@ async function invalidateFragment(
   const aliases = caches.aliases.filter((one) => !away.includes(one))
   const isMeant = (entry: ListedEntry) => entry.fragments.includes(fragment)
   if (dryRun) {
-    const entries = await countIn(session, aliases, isMeant)
-    session.result(
-      { dryRun, fragment, using: alias, soft, entries },
-      () => `${what}, and what contains it: ${wouldBe(soft)}: ${showCounts(entries)}`,
-    )
-    return
+    const given = { fragment, using: alias, soft }
+    return foretell(session, given, `${what}, and what contains it`, aliases, isMeant)
   }
   const tag = fragmentTag(fragment)
   const tagIn = (one: string) => (one === alias ? tag : foreignTag(tag))
@@ -167,12 +158,7 @@ async function invalidateTag(
   const what = `tag ${JSON.stringify(tag)}`
   const isMeant = ({ tags }: ListedEntry) => tags.includes(tag)
   if (dryRun) {
-    const entries = await countIn(session, reached, isMeant)
-    session.result(
-      { dryRun, tag, aliases: reached, soft, entries },
-      () => `${what}: ${wouldBe(soft)}: ${showCounts(entries)}`,
-    )
-    return
+    return foretell(session, { tag, aliases: reached, soft }, what, reached, isMeant)
   }
   const { known, entries } = await countBefore(session, reached, () => userTag(tag), isMeant)
   if (using === undefined) {
@@ -213,6 +199,35 @@ async function hasCounter(cache: Cache, storedTag: string): Promise<boolean> {
 type Counts = Readonly<Record<string, number | null>>
 
 /**
+ * Says what an invalidation would do.
+ *
+ * @param given - What is to be invalidated, for JSON.
+ * @param what - The same for people.
+ */
+async function foretell(
+  session: Session,
+  given: { readonly soft?: boolean; readonly [name: string]: unknown },
+  what: string,
+  aliases: readonly string[],
+  isMeant: (entry: ListedEntry) => boolean,
+): Promise<void> {
+  const samples = new Map(aliases.map((alias) => [alias, new Samples()]))
+  const entries = await countIn(session, aliases, (entry, alias) => {
+    const isOne = isMeant(entry)
+    if (isOne) samples.get(alias)?.add(entry)
+    return isOne
+  })
+  const found = [...samples].map(([alias, { all }]) => [alias, all] as const)
+  session.result({ dryRun: true, ...given, entries, found: Object.fromEntries(found) }, () => {
+    const lines = found.flatMap(([alias, all]) =>
+      all.map((one) => `  ${alias}: ${showSample(one)}`),
+    )
+    const counts = `${what}: would be ${became(given.soft === true)}: ${showCounts(entries)}`
+    return [counts, ...lines].join('\n')
+  })
+}
+
+/**
  * How many entries that are meant each cache has, by alias.
  *
  * @param withinMs - Omitted: it takes what time it takes, and throws where a store fails. Otherwise a cache that fails
@@ -221,11 +236,12 @@ type Counts = Readonly<Record<string, number | null>>
 async function countIn(
   session: Session,
   aliases: readonly string[],
-  isMeant: (entry: ListedEntry) => boolean,
+  isMeant: (entry: ListedEntry, alias: string) => boolean,
   withinMs?: number,
 ): Promise<Counts> {
   const count = async (alias: string) => {
-    const counting = countEntries(session, alias, isMeant, withinMs)
+    const isOne = (entry: ListedEntry) => isMeant(entry, alias)
+    const counting = countEntries(session, alias, isOne, withinMs)
     return [alias, await (withinMs === undefined ? counting : counting.catch(() => null))] as const
   }
   return Object.fromEntries(await Promise.all(aliases.map(count)))

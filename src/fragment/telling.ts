@@ -1,4 +1,5 @@
 import type { CacheCore } from '../backend/core.js'
+import { rememberedOf } from '../caches.js'
 import type { Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe/channels.js'
@@ -6,7 +7,7 @@ import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { Tally } from '../observe/tally.js'
 import { observer } from './shown.js'
-import { subjectOf, type Fragment } from './spec.js'
+import { cachesOf, subjectOf, type Fragment } from './spec.js'
 
 export function tellOfFailure(
   { cache, variant }: Fragment,
@@ -52,7 +53,9 @@ export function causeOf(
   // It is rendered again before its time ends.
   if (old !== undefined && expiredAtMs === undefined) return undefined
   const lost = start.lost ?? (expiredAtMs === undefined ? undefined : { expiredAtMs })
-  return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, lost)
+  const caches = cachesOf(fragment)
+  const siblings = caches === undefined ? [] : rememberedOf(caches)
+  return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, lost, true, siblings)
 }
 
 /** Whether the cache, or one that it stands on, does not answer. */

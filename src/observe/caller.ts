@@ -1,8 +1,8 @@
 /** Frames that are looked through: those of the package itself come first. */
 const MAX_FRAMES = 50
 
-/** This file as it stands in the sources and in the built package; in a bundle it is gone. */
-const OWN_FILE = /^(.*[/\\])observe[/\\]caller\.[jt]s$/
+/** Where this package's code lies, below its folder: built, or as its sources. */
+const OWN_FOLDER = /^(.*[/\\])(?:dist|src)[/\\]/
 
 /**
  * Where the application called this package, as `src/admin.ts:40`, relative to the working directory.
@@ -16,19 +16,20 @@ export function callerPosition(): string | undefined {
   const stack = String(new Error().stack)
   Error.stackTraceLimit = limit
   const [own, ...callers] = stack.split('\n').map(toPosition).filter(isPosition)
-  const sources = own && OWN_FILE.exec(own.file)?.[1]
-  if (sources === undefined) return undefined
-  const adapters = sources.replace(/src([/\\])$/, 'adapters$1')
+  const root = own && OWN_FOLDER.exec(own.file)?.[1]
+  if (root === undefined) return undefined
   const caller = callers.find(
-    ({ file }) =>
-      !file.startsWith(sources) &&
-      !file.startsWith(adapters) &&
-      !/[/\\]node_modules[/\\]/.test(file),
+    ({ file }) => !isOwn(file, root) && !/[/\\]node_modules[/\\]/.test(file),
   )
   if (caller === undefined) return undefined
   const directory = `${process.cwd()}/`
   const { file, line } = caller
   return `${file.startsWith(directory) ? file.slice(directory.length) : file}:${line}`
+}
+
+/** Whether a file is one of this package. In a bundle it is in the folder of the application's own. */
+function isOwn(file: string, root: string): boolean {
+  return file.startsWith(root) && /^(?:dist|src|adapters)[/\\]/.test(file.slice(root.length))
 }
 
 interface Position {

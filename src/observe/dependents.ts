@@ -1,4 +1,4 @@
-import type { LiveEntry } from './remembered.js'
+import type { LiveEntry, RememberedEntries } from './remembered.js'
 
 /** Fragments of one name that would be dropped. */
 export interface DependentFragment {
@@ -35,6 +35,8 @@ export interface Dependents {
   readonly fragments: readonly DependentFragment[]
   readonly pages: readonly DependentPages[]
   readonly values: DependentValues
+  /** `false`: the process stored more than it remembers, so that there may be more. */
+  readonly isWhole: boolean
 }
 
 const MAX_SAMPLES = 5
@@ -51,7 +53,14 @@ class Samples {
   }
 }
 
-export function toDependents(live: Iterable<LiveEntry>): Dependents {
+/**
+ * @param live - What would be dropped.
+ * @param all - What is remembered of the caches in question.
+ */
+export function toDependents(
+  live: Iterable<LiveEntry>,
+  all: Iterable<Pick<RememberedEntries, 'isWhole'>>,
+): Dependents {
   const fragments = new Map<string, Samples>()
   const pages = new Map<string, Samples>()
   const values = new Samples()
@@ -76,6 +85,7 @@ export function toDependents(live: Iterable<LiveEntry>): Dependents {
       return { route, entries, urls: [...some] }
     }),
     values: { entries: values.entries, keys: [...values.some] },
+    isWhole: [...all].every((remembered) => remembered.isWhole),
   }
 }
 

@@ -3,8 +3,8 @@
  * `expired`: its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated.
  * `removed`: it was deleted, or its page or the whole cache was dropped. `evicted`: it should still be there,
  * so the store made room, was restarted, or another process removed it. `unusable`: the stored entry has
- * holes that nothing can fill here. `other-version`: it is stored under another version or prefix.
- * `other-variant`: another variant of the same fragment or URL is stored. `store-failed`: the store did not
+ * holes that nothing can fill here. `other-version`: it is stored under another version, or in another cache of
+ * the site, which may be the same store with another key prefix. `other-variant`: another variant of the same fragment or URL is stored. `store-failed`: the store did not
  * answer.
  */
 export type MissCode =
@@ -34,18 +34,29 @@ export interface MissCause {
    * production.
    */
   readonly from?: string
+  /** Who removed or invalidated it by hand, such as `ann, in the inspector`. */
+  readonly by?: string
 }
 
 /** When and from where something was removed or invalidated. */
 export interface Ending {
+  /** In which order things were stored and ended: many are in one millisecond. */
+  readonly order: number
   /** Milliseconds since the epoch. */
   readonly atMs: number
   readonly from: string | undefined
+  readonly by: string | undefined
 }
 
 export const NOT_STORED: MissCause = {
   code: 'not-stored',
   text: 'It was not stored since this process started.',
+}
+
+/** Where some of what was stored is remembered no more. */
+export const NOT_REMEMBERED: MissCause = {
+  code: 'not-stored',
+  text: 'It was not stored, as far as this process remembers.',
 }
 
 export const STORE_FAILED: MissCause = {
@@ -65,7 +76,12 @@ export const UNUSABLE: MissCause = {
 
 export const OTHER_VERSION: MissCause = {
   code: 'other-version',
-  text: 'It is stored under another version or key prefix.',
+  text: 'It is stored under another version.',
+}
+
+export const OTHER_CACHE: MissCause = {
+  code: 'other-version',
+  text: 'It is stored in another cache of the site: under another alias, key prefix or version.',
 }
 
 /** @param difference - What differs, as a clause. */
@@ -79,12 +95,20 @@ export function expired(agoMs: number | undefined): MissCause {
   return { code: 'expired', text, ...(agoMs !== undefined && { agoMs }) }
 }
 
-/** @param storedTag - As it is stored: the user's, or that of a fragment. */
-export function dropped(storedTag: string, ending: Ending | undefined, nowMs: number): MissCause {
+/**
+ * @param storedTag - As it is stored: the user's, or that of a fragment.
+ * @param elsewhere - What is said where the ending is not known.
+ */
+export function dropped(
+  storedTag: string,
+  ending: Ending | undefined,
+  nowMs: number,
+  elsewhere = ' by another process',
+): MissCause {
   const name = storedTag.slice(2)
   const isOfUser = storedTag.startsWith('t:')
   const what = isOfUser ? `the tag ${JSON.stringify(name)}` : `the fragment ${JSON.stringify(name)}`
-  const end = ending === undefined ? ' by another process' : ended(ending, nowMs)
+  const end = ending === undefined ? elsewhere : ended(ending, nowMs)
   return {
     code: 'dropped',
     text: `It depends on ${what}, which was invalidated${end}.`,
@@ -98,14 +122,22 @@ export function removed(ending: Ending, nowMs: number): MissCause {
   return { code: 'removed', text, ...detailsOf(ending, nowMs) }
 }
 
-function ended({ atMs, from }: Ending, nowMs: number): string {
-  return ` ${ago(nowMs - atMs)}${from === undefined ? '' : `, from ${from}`}`
+function ended({ atMs, from, by }: Ending, nowMs: number): string {
+  const where = from === undefined ? '' : `, from ${from}`
+  return ` ${ago(nowMs - atMs)}${by === undefined ? where : `, by ${by}`}`
 }
 
-function detailsOf(ending: Ending | undefined, nowMs: number): Pick<MissCause, 'agoMs' | 'from'> {
+function detailsOf(
+  ending: Ending | undefined,
+  nowMs: number,
+): Pick<MissCause, 'agoMs' | 'from' | 'by'> {
   if (ending === undefined) return {}
-  const { atMs, from } = ending
-  return { agoMs: Math.max(0, nowMs - atMs), ...(from !== undefined && { from }) }
+  const { atMs, from, by } = ending
+  return {
+    agoMs: Math.max(0, nowMs - atMs),
+    ...(from !== undefined && { from }),
+    ...(by !== undefined && { by }),
+  }
 }
 
 const UNITS = [

@@ -1,12 +1,16 @@
+import { AsyncSlot } from '../async-slot.js'
 import { BoundedMemo, bytesOfText, bytesOfTexts, MemoBudget } from '../bounded-memo.js'
 import { currentMs } from '../current-time.js'
+import type { MaybePromise } from '../maybe-promise.js'
 import type { TagVersions } from '../tags.js'
 import { callerPosition } from './caller.js'
 import {
   dropped,
   EVICTED,
   expired,
+  NOT_REMEMBERED,
   NOT_STORED,
+  OTHER_CACHE,
   OTHER_VERSION,
   otherVariant,
   removed,
@@ -38,6 +42,8 @@ export type Lost = { readonly tag: string } | { readonly expiredAtMs: number } |
 interface Remembered {
   readonly subject: Subject
   readonly storedKey: string
+  /** As of {@link Ending}. */
+  readonly order: number
   readonly storedAtMs: number
   /** Milliseconds since the epoch; `Infinity`: never. */
   readonly freshUntilMs: number
@@ -57,15 +63,26 @@ export interface LiveEntry {
 }
 
 /** What all caches of a process remember takes at most so many bytes. */
-export const REMEMBERED_BYTES = 4 * 1024 * 1024
+export const REMEMBERED_BYTES = 16 * 1024 * 1024
 
 const budget = new MemoBudget(REMEMBERED_BYTES)
 
 /** Variants of one fragment or URL among which the nearest is looked for. */
-const MAX_VARIANTS_COMPARED = 8
+const MAX_VARIANTS_COMPARED = 64
 
 /** Longer vary-on values are cut in texts for people. */
 const MAX_SHOWN = 40
+
+/** What was stored and what ended, in the order in which it came. */
+let order = 0
+
+/** Who does by hand what runs inside. */
+const actor = new AsyncSlot<string>()
+
+/** Does something by hand. @param who - As it is told where something is missing for it: `ann, in the inspector`. */
+export function actingAs<R>(who: string, action: () => MaybePromise<R>): MaybePromise<R> {
+  return actor.runUntilSettled(who, action)
+}
 
 /**
  * What this process stored in one cache and what it removed since: it tells why something is missing, and what
@@ -73,14 +90,12 @@ const MAX_SHOWN = 40
  */
 export class RememberedEntries {
   readonly #entries = new BoundedMemo<Remembered>(bytesOfRemembered, budget)
-  /** The last entries of each fragment and URL. */
-  readonly #groups = new BoundedMemo<readonly Remembered[]>(
-    // They may be forgotten as entries, and are kept by this alone.
-    (all) => all.reduce((sum, one) => sum + bytesOfRemembered(one), 16),
-    budget,
-  )
+  /** The stored keys of the last entries of each fragment and URL. */
+  readonly #groups = new BoundedMemo<readonly string[]>(bytesOfTexts, budget)
   /** By stored tag. */
-  readonly #invalidated = new BoundedMemo<Ending>(({ from = '' }) => 32 + bytesOfText(from), budget)
+  readonly #invalidated = new BoundedMemo(bytesOfEnding, budget)
+  /** By URL. */
+  readonly #removedUrls = new BoundedMemo(bytesOfEnding, budget)
   #cleared: Ending | undefined
 
   stored(
@@ -92,6 +107,7 @@ export class RememberedEntries {
     const entry: Remembered = {
       subject,
       storedKey,
+      order: ++order,
       storedAtMs: currentMs(),
       freshUntilMs: freshUntilMs ?? Infinity,
       tags,
@@ -100,8 +116,13 @@ export class RememberedEntries {
     this.#entries.set(storedKey, entry)
     if (subject.kind === 'value') return
     const group = groupOf(subject)
-    const others = this.#groups.get(group)?.filter((one) => one.storedKey !== storedKey) ?? []
-    this.#groups.set(group, [...others, entry].slice(-MAX_VARIANTS_COMPARED))
+    const others = this.#groups.get(group)?.filter((one) => one !== storedKey) ?? []
+    this.#groups.set(group, [...others, storedKey].slice(-MAX_VARIANTS_COMPARED))
+  }
+
+  /** Whether all that was stored in this process is remembered. */
+  get isWhole(): boolean {
+    return !this.#entries.hasForgotten
   }
 
   /** Notes that stored tags are being invalidated. */
@@ -112,18 +133,21 @@ export class RememberedEntries {
 
   /** The last time that a stored tag was invalidated here, as far as it is remembered. */
   invalidationOf(tag: string): Ending | undefined {
-    return this.#invalidated.get(tag)
+    return this.#invalidated.peek(tag)
   }
 
   /** Notes that an entry, or without a key all of them, is being removed. */
   removed(storedKey?: string): void {
     if (storedKey === undefined) this.#cleared = endsNow()
-    else end(this.#entries.get(storedKey))
+    else {
+      const entry = this.#entries.peek(storedKey)
+      if (entry !== undefined) entry.removed ??= endsNow()
+    }
   }
 
   /** Notes that all pages of a URL are being dropped. */
   removedPages(url: string): void {
-    this.#groups.get(groupOf({ kind: 'page', name: url }))?.forEach(end)
+    this.#removedUrls.set(url, endsNow())
   }
 
   /**
@@ -131,46 +155,70 @@ export class RememberedEntries {
    *
    * @param lost - What lies there, where the look-up said so.
    * @param isSure - `false`: under which key it would lie is not known, so that the last of its name counts.
+   * @param siblings - What is remembered of other caches of the site.
    */
   causeOf(
     subject: Pick<Subject, 'kind' | 'name' | 'key' | 'variant'>,
     storedKey: string,
     lost?: Lost,
     isSure = true,
+    siblings: Iterable<RememberedEntries> = [],
   ): MissCause {
     const nowMs = currentMs()
-    const others = this.#groups.get(groupOf(subject)) ?? []
-    const own = this.#entries.get(storedKey) ?? (isSure ? undefined : others.at(-1))
+    const others = this.#lastOf(subject)
+    const own = this.#entries.peek(storedKey) ?? (isSure ? undefined : others.at(-1))
     if (lost === 'unusable') return UNUSABLE
     if (lost !== undefined) {
       if ('expiredAtMs' in lost) {
         return (own && this.#endOf(own, nowMs)) ?? expired(Math.max(0, nowMs - lost.expiredAtMs))
       }
-      const ending = this.#invalidated.get(lost.tag)
-      const isThat = ending !== undefined && (own === undefined || ending.atMs >= own.storedAtMs)
+      const ending = this.#invalidated.peek(lost.tag)
+      const isThat = ending !== undefined && (own === undefined || ending.order > own.order)
       return dropped(lost.tag, isThat ? ending : undefined, nowMs)
     }
     if (own !== undefined) return this.#endOf(own, nowMs) ?? EVICTED
-    if (others.some((one) => one.subject.key === subject.key)) return OTHER_VERSION
     const live = others.filter((one) => this.#endOf(one, nowMs) === undefined)
+    if (live.some((one) => one.subject.key === subject.key)) return OTHER_VERSION
+    for (const sibling of siblings) if (sibling.#has(subject, nowMs)) return OTHER_CACHE
     const difference = differenceFrom(live, subject)
-    return difference === undefined ? NOT_STORED : otherVariant(difference)
+    if (difference !== undefined) return otherVariant(difference)
+    return this.isWhole ? NOT_STORED : NOT_REMEMBERED
+  }
+
+  #lastOf(subject: Pick<Subject, 'kind' | 'name'>): Remembered[] {
+    const keys = this.#groups.peek(groupOf(subject)) ?? []
+    return keys.flatMap((key) => this.#entries.peek(key) ?? [])
+  }
+
+  #has(subject: Pick<Subject, 'kind' | 'name' | 'key'>, nowMs: number): boolean {
+    return this.#lastOf(subject).some(
+      (one) => one.subject.key === subject.key && this.#endOf(one, nowMs) === undefined,
+    )
   }
 
   /** What ended it first; `undefined`: nothing that is known. */
   #endOf(entry: Remembered, nowMs: number): MissCause | undefined {
-    const { storedAtMs, freshUntilMs, tags } = entry
-    let first = freshUntilMs <= nowMs ? freshUntilMs : Infinity
-    let cause = first === Infinity ? undefined : expired(nowMs - first)
-    for (const ending of [entry.removed, this.#cleared]) {
-      if (ending === undefined || ending.atMs < storedAtMs || ending.atMs > first) continue
-      first = ending.atMs
+    const { subject, order, freshUntilMs, tags } = entry
+    let first: Pick<Ending, 'order' | 'atMs'> | undefined
+    let cause: MissCause | undefined
+    if (freshUntilMs <= nowMs) {
+      first = { order: Infinity, atMs: freshUntilMs }
+      cause = expired(nowMs - freshUntilMs)
+    }
+    const isFirst = (ending: Ending | undefined): ending is Ending =>
+      ending !== undefined &&
+      ending.order > order &&
+      (first === undefined || (ending.order < first.order && ending.atMs <= first.atMs))
+    const ofUrl = subject.kind === 'page' ? this.#removedUrls.peek(subject.name) : undefined
+    for (const ending of [entry.removed, this.#cleared, ofUrl]) {
+      if (!isFirst(ending)) continue
+      first = ending
       cause = removed(ending, nowMs)
     }
     for (const tag of tags.keys()) {
-      const ending = this.#invalidated.get(tag)
-      if (ending === undefined || ending.atMs < storedAtMs || ending.atMs > first) continue
-      first = ending.atMs
+      const ending = this.#invalidated.peek(tag)
+      if (!isFirst(ending)) continue
+      first = ending
       cause = dropped(tag, ending, nowMs)
     }
     return cause
@@ -199,11 +247,9 @@ export class RememberedEntries {
 }
 
 function endsNow(): Ending {
-  return { atMs: currentMs(), from: callerPosition() }
-}
-
-function end(entry: Remembered | undefined): void {
-  if (entry !== undefined) entry.removed ??= endsNow()
+  const by = actor.current
+  const from = by === undefined ? callerPosition() : undefined
+  return { order: ++order, atMs: currentMs(), from, by }
 }
 
 function groupOf({ kind, name }: Pick<Subject, 'kind' | 'name'>): string {
@@ -226,22 +272,41 @@ function differenceFrom(
     there = subject.variant
   }
   if (nearest === undefined) return undefined
-  // Readers of logs do not get what visitors send.
-  if (kind === 'page')
-    return 'the request headers that the page varies on, its language or its time zone differ'
+  if (kind === 'page') {
+    // Names alone: readers of logs do not get what visitors send.
+    const headers =
+      variant.length === 0 ? '' : `a header that it varies on (${variant.join(', ')}), `
+    return `${headers}the language, the time zone or the method differs`
+  }
   const [at] = nearest
   if (at === undefined) return 'its tag or its template differs'
   const more = nearest.length > 1 ? `, and ${nearest.length - 1} more` : ''
-  return `vary-on value ${at + 1} is ${shown(variant[at])} and was ${shown(there[at])}${more}`
+  const [is, was] = shownApart(variant[at], there[at])
+  return `vary-on value ${at + 1} is ${is} and was ${was}${more}`
 }
 
-function shown(text: string | undefined): string {
+/** Two texts for people, long ones from shortly before they differ. */
+function shownApart(a: string | undefined, b: string | undefined): [string, string] {
+  let same = 0
+  while (a !== undefined && same < a.length && a[same] === b?.[same]) same++
+  const from = same > MAX_SHOWN / 2 ? same - MAX_SHOWN / 4 : 0
+  return [shown(a, from), shown(b, from)]
+}
+
+function shown(text: string | undefined, from: number): string {
   if (text === undefined) return 'not given'
-  return JSON.stringify(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text)
+  const end = from + MAX_SHOWN
+  const part = text.slice(from, end)
+  return JSON.stringify(`${from > 0 ? '…' : ''}${part}${text.length > end ? '…' : ''}`)
 }
 
-function bytesOfRemembered({ subject, storedKey, tags }: Remembered): number {
+function bytesOfEnding({ from = '', by = '' }: Ending): number {
+  return 48 + bytesOfText(from) + bytesOfText(by)
+}
+
+/** Without its stored key, which it is remembered by. */
+function bytesOfRemembered({ subject, tags }: Remembered): number {
   const { key, name, variant, route = '' } = subject
-  const texts = [key, name, route, storedKey].reduce((sum, text) => sum + bytesOfText(text), 0)
+  const texts = [key, name, route].reduce((sum, text) => sum + bytesOfText(text), 0)
   return 300 + texts + bytesOfTexts(variant) + 100 * tags.size
 }

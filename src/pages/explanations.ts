@@ -237,8 +237,8 @@ const CAUSES: Readonly<Record<MissCode, Told>> = {
     'Nothing. If it happens often, your processes have different templates or engines.',
   ],
   'other-version': [
-    'The page is stored under another version or key prefix.',
-    'Use the same `version` and `keyPrefix` in all processes.',
+    'The page is stored under another version, or in another cache of the site.',
+    'Use the same `alias` wherever this page is cached, and the same `version` and `keyPrefix` in its cache.',
   ],
   'other-variant': [
     'The URL has pages, but none for these request headers, language or time zone.',

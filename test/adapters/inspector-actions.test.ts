@@ -2,7 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { AuditMessage, Failure, InspectorOptions } from '../../adapters/inspector/index.js'
 import { responseCache } from '../../adapters/express/index.js'
-import { CacheBackendError, createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import {
+  CacheBackendError,
+  createCaches,
+  FragmentCache,
+  LocMemCache,
+  type FragmentMessage,
+} from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, oneExpress } from '../support/express.js'
 import { Inspected, tokenIn } from './inspector-support.js'
@@ -271,6 +277,28 @@ describe('an action that fails', () => {
     const answer = await inspected.act('invalidate', { url: 'http://a.test/' })
     expect(answer.status).toBe(500)
     expect(answer.text).not.toContain('password')
+  })
+})
+
+it('is told where something is missing for it, with who did it', async () => {
+  const caches = newCaches()
+  const user = () => 'ann'
+  const inspected = await Inspected.open(caches, { authorize: () => true, user })
+  const causes: unknown[] = []
+  const onMessage = (message: unknown) => void causes.push((message as FragmentMessage).cause)
+  subscribe('fragcache:fragment', onMessage)
+  onTestFinished(() => void unsubscribe('fragcache:fragment', onMessage))
+  const fragments = new FragmentCache<string>(caches)
+  const render = () => fragments.render({ name: 'card', tags: ['a'] }, () => 'text')
+  await render()
+  await inspected.act('invalidate', { tag: 'a' })
+  await render()
+  expect(causes.at(-1)).toEqual({
+    code: 'dropped',
+    text: 'It depends on the tag "a", which was invalidated less than a second ago, by ann, in the inspector.',
+    tag: 'a',
+    agoMs: expect.any(Number) as number,
+    by: 'ann, in the inspector',
   })
 })
 

@@ -6,7 +6,12 @@ import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import Database from 'better-sqlite3'
 import { FileBasedCache } from '../../src/backends/file.js'
-import { createCaches, FragmentCache, type Cache } from '../../src/index.js'
+import {
+  createCaches,
+  FragmentCache,
+  makeTemplateFragmentKey,
+  type Cache,
+} from '../../src/index.js'
 import { inProject } from '../support/samples.js'
 import { freePort, sharedServer } from '../support/servers.js'
 import { configure, ownFolder, run, runJson } from './support.js'
@@ -56,11 +61,12 @@ if (memcached !== undefined) {
   ])
 }
 
-function configOf(expression: string): string {
+function configOf(expression: string, more = ''): string {
   return configure(
     folder,
     `const keyPrefix = ${JSON.stringify(keyPrefix)}
-     export default createCaches({ default: ${expression}, local: new LocMemCache() })`,
+     const open = (keyPrefix) => ${expression}
+     export default createCaches({ default: open(keyPrefix), ${more}local: new LocMemCache() })`,
   )
 }
 
@@ -92,6 +98,10 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
       /It expired less than a second ago/,
     )
     expect((await over('explain', 'default', 'nothing')).out).toMatch(/the store keeps no reason/i)
+    await cache.set('here', 1)
+    const two = configOf(expression, "other: open(keyPrefix + '-other'), ")
+    const astray = await runJson(['explain', 'other', 'here', '--config', two])
+    expect(astray.json).toMatchObject({ cause: 'other-cache', aliases: ['default'] })
     await cache.set('versioned', 1, { version: 2 })
     const elsewhere = (await over('explain', 'default', 'versioned')).out
     expect(elsewhere).toMatch(
@@ -324,8 +334,17 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
       entries: { default: lists ? 1 : null },
     })
     const { out } = await over('invalidate', '--tag', 'dry', '--soft', '--dry-run')
-    expect(out).toBe(
+    const [counts, ...samples] = out.split('\n')
+    expect(counts).toBe(
       `tag "dry": would be stale: ${lists ? '2 entries' : 'a number of entries that the store cannot count'} in default`,
+    )
+    expect(samples.sort()).toEqual(
+      lists
+        ? [
+            `  default: 1 × fragment "menu": ${makeTemplateFragmentKey('menu', ['a'])}`,
+            '  default: 1 × value: k',
+          ]
+        : [],
     )
     expect([...(await cache.getMany(['k', 'other'])).values()]).toEqual([1, 2])
     expect(await fragments.render(body, () => 'made again')).toBe('made')

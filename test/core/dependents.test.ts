@@ -41,6 +41,7 @@ it('explainTags says what a tag would drop: fragments, pages that contain them, 
     ],
     pages: [{ route: 'GET /products/:id', entries: 1, urls: [`${site.origin}/products/1`] }],
     values: { entries: 1, keys: ['stock'] },
+    isWhole: true,
   })
   const { entries, fragments, pages, values } = caches.explainTags(['products'])
   expect(entries).toBe(15)
@@ -62,6 +63,19 @@ it('is nothing once it is dropped, and drops nothing itself', async () => {
   expect(fragments.explain('product').pages[0]?.entries).toBe(5)
   await caches.default.clear()
   expect(caches.explainTags(['products']).fragments).toEqual([])
+})
+
+it('counts what is stored in the very millisecond of an invalidation', async () => {
+  const caches = createCaches({ default: new LocMemCache() })
+  for (let i = 0; i < 50; i++) {
+    await caches.invalidateTags(['a'])
+    await caches.default.set('key', i, { tags: ['a'] })
+    expect(caches.explainTags(['a']).entries).toBe(1)
+    await caches.default.clear()
+    expect(caches.explainTags(['a']).entries).toBe(0)
+    await caches.default.set('key', i, { tags: ['a'] })
+    expect(caches.explainTags(['a']).entries).toBe(1)
+  }
 })
 
 it('fragments.explain says what contains a fragment, also in other caches', async () => {

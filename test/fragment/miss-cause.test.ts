@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
+import { RedisCache } from '../../src/backends/redis.js'
 import {
   createCaches,
   FragmentCache,
@@ -14,6 +16,8 @@ import {
 import { openBetterSqlite3 } from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
+import { startMemcached } from '../support/servers/memcached.js'
+import { startRedis } from '../support/servers/redis.js'
 
 const told: FragmentMessage[] = []
 const onMessage = (message: unknown) => void told.push(message as FragmentMessage)
@@ -33,13 +37,18 @@ function fragmentsOn(cache: Cache) {
   return { caches, fragments, render }
 }
 
-/** A store that is full goes on without the first. */
-function testEviction(open: (options: { readonly maxEntries: number }) => Cache): void {
+/** A store that is full goes on without the first. @param text - Of each fragment. */
+function testEviction(
+  open: (options: { readonly maxEntries: number }) => Cache | Promise<Cache>,
+  text = 'text',
+): void {
   it('was evicted', async () => {
-    const { render } = fragmentsOn(open({ maxEntries: 10 }))
-    await render({ varyOn: ['first'] })
-    for (let i = 0; i < 100; i++) await render({ varyOn: [String(i)] })
-    await render({ varyOn: ['first'] })
+    const { fragments } = fragmentsOn(await open({ maxEntries: 10 }))
+    const render = (id: string) =>
+      fragments.render({ name: 'card', timeout: 60, varyOn: [id] }, () => text)
+    await render('first')
+    for (let i = 0; i < 100; i++) await render(String(i))
+    await render('first')
     expect(lastCause()?.code).toBe('evicted')
   })
 }
@@ -123,6 +132,9 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
     await render(1)
     await render(2)
     expect(lastCause()?.code).toBe('other-version')
+    await fragments.invalidate('card')
+    await render(3)
+    expect(lastCause()).toMatchObject({ code: 'not-stored' })
   })
 
   it.runIf(openOther)('was removed by another process, or evicted', async () => {
@@ -154,6 +166,65 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
 
 describe('a miss over local memory', () => {
   testCauses(() => new LocMemCache(), undefined)
+
+  it('is stored in another cache of the site', async () => {
+    const caches = createCaches({
+      default: new LocMemCache(),
+      old: new LocMemCache({ keyPrefix: 'old' }),
+    })
+    const fragments = new FragmentCache(caches)
+    const render = (using: 'default' | 'old') =>
+      fragments.render({ name: 'card', timeout: 60, using }, () => 'text')
+    await render('old')
+    await render('default')
+    expect(lastCause()).toMatchObject({
+      code: 'other-version',
+      text: 'It is stored in another cache of the site: under another alias, key prefix or version.',
+    })
+  })
+
+  it('is compared with the nearest of many variants', async () => {
+    const { render } = fragmentsOn(new LocMemCache())
+    for (let i = 0; i < 20; i++) await render({ varyOn: [`product ${i}`, 'fr'] })
+    await render({ varyOn: ['product 3', 'en'] })
+    expect(lastCause()?.text).toBe(
+      'Another variant is stored: vary-on value 2 is "en" and was "fr".',
+    )
+  })
+
+  it('shows long values from where they differ', async () => {
+    const { render } = fragmentsOn(new LocMemCache())
+    const path = '/a/long/path'.repeat(10)
+    await render({ varyOn: [`${path}/first`] })
+    await render({ varyOn: [`${path}/second`] })
+    expect(lastCause()?.text).toBe(
+      'Another variant is stored: vary-on value 1 is "…long/path/second" and was "…long/path/first".',
+    )
+  })
+
+  it('does not say that it was never stored where that is not remembered', async () => {
+    const { caches, fragments } = fragmentsOn(new LocMemCache({ options: { maxEntries: 20_000 } }))
+    const render = (name: string) => fragments.render({ name, timeout: 60 }, () => 'text')
+    await render('first')
+    await fragments.invalidate('first')
+    expect(caches.explainTags(['none']).isWhole).toBe(true)
+    for (let i = 0; i < 20_000; i++) await render(`fragment ${i}`)
+    await render('never')
+    expect(lastCause()).toEqual({
+      code: 'not-stored',
+      text: 'It was not stored, as far as this process remembers.',
+    })
+    expect(caches.explainTags(['none']).isWhole).toBe(false)
+  })
+
+  it('remembers 7,000 fragments', async () => {
+    const { caches, fragments } = fragmentsOn(new LocMemCache({ options: { maxEntries: 20_000 } }))
+    for (let i = 0; i < 20_000; i++) {
+      const tags = ['all', `product:${i}`]
+      await fragments.render({ name: `card ${i % 100}`, varyOn: [i], timeout: 60, tags }, () => '')
+    }
+    expect(caches.explainTags(['all']).entries).toBeGreaterThan(7_000)
+  })
 
   testEviction((options) => new LocMemCache({ options }))
 
@@ -225,6 +296,35 @@ describe('a miss over SQLite', () => {
     expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
   })
 })
+
+/** Servers that have room for little, and how they are started. */
+const small = {
+  redis: async () => {
+    const server = await startRedis(['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'])
+    return { server, open: () => new RedisCache({ location: server.url }) }
+  },
+  memcached: async () => {
+    const server = await startMemcached(['-m', '8'])
+    return { server, open: () => new MemcachedCache({ location: server.location }) }
+  },
+}
+
+for (const [server, start] of freezableServers) {
+  if (server === 'postgres') continue
+  describe.runIf(start)(`a miss over ${server} that has no more room`, () => {
+    let own: Awaited<ReturnType<(typeof small)[typeof server]>>
+    let cache: Cache
+    beforeAll(async () => {
+      own = await small[server]()
+      cache = own.open()
+    })
+    afterAll(async () => {
+      await cache.close()
+      await own.server.stop()
+    })
+    testEviction(() => cache, 'text'.repeat(50_000))
+  })
+}
 
 for (const [server, start] of freezableServers) {
   for (const [composition, compose] of compositions) {

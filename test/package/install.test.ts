@@ -67,6 +67,23 @@ describe('the installed package', () => {
     expect(blocks * 4096).toBeLessThanOrEqual(5 * 1024 * 1024)
   })
 
+  it('tells which line of the application invalidated a fragment', async () => {
+    await consumer.write(
+      'app.mjs',
+      `import { subscribe } from 'node:diagnostics_channel'
+       import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
+       const caches = createCaches({ default: new LocMemCache() })
+       const fragments = new FragmentCache(caches)
+       const render = () => fragments.render({ name: 'card', tags: ['a'] }, () => 'text')
+       subscribe('fragcache:fragment', ({ cause }) => console.log(cause.from))
+       await render()
+       await caches.invalidateTags(['a'])
+       await render()`,
+    )
+    const { out, error } = await run(process.execPath, ['app.mjs'], consumer.folder)
+    expect({ out, error }).toEqual({ out: 'undefined\napp.mjs:8', error: '' })
+  })
+
   it('brings no peer along', async () => {
     const code = `
       for (const peer of ${JSON.stringify(peers)}) {

@@ -7,6 +7,7 @@ import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { openBetterSqlite3 } from '../support/databases.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
@@ -112,7 +113,10 @@ for (const [name, isThere, open] of all) {
       const { get } = await siteOn(open())
       await get({ 'X-Size': 'secret-small' })
       const { cause, cacheStatus } = await get({ 'X-Size': 'secret-large' })
-      expect(cause?.code).toBe('other-variant')
+      expect(cause).toEqual({
+        code: 'other-variant',
+        text: 'Another variant is stored: a header that it varies on (x-size), the language, the time zone or the method differs.',
+      })
       expect(JSON.stringify(cause)).not.toContain('secret')
       expect(cacheStatus).toBe('fragcache; fwd=vary-miss; stored')
     })
@@ -132,6 +136,44 @@ it.each([
     cause: { code: 'evicted' },
     cacheStatus: expect.stringMatching(/; stored; detail=evicted$/) as string,
   })
+})
+
+it('every variant of a URL that was invalidated was removed', async () => {
+  const { pages, get, url } = await siteOn(new LocMemCache())
+  for (let i = 0; i < 30; i++) await get({ 'X-Size': String(i) })
+  expect(pages.explain(url).entries).toBe(30)
+  await pages.invalidate(url)
+  expect(pages.explain(url).entries).toBe(0)
+  expect((await get({ 'X-Size': '0' })).cause?.code).toBe('removed')
+})
+
+it('a page is stored in a cache of another version', async () => {
+  const caches = createCaches({
+    default: new LocMemCache(),
+    next: new LocMemCache({ version: 2 }),
+  })
+  const app = express()
+  let alias: 'default' | 'next' = 'default'
+  const before = responseCache(caches).cachePage(60)
+  const after = responseCache(caches, { alias: 'next' }).cachePage(60)
+  app.get(
+    '/',
+    (req, res, next) => (alias === 'default' ? before : after)(req, res, next),
+    (_req, res) => void res.send('page'),
+  )
+  const site = await Site.open(app)
+  await site.get('/')
+  alias = 'next'
+  await site.get('/')
+  await expect.poll(() => told.at(-1)?.cause?.code).toBe('other-version')
+})
+
+it('a page is missing since the store fails', async () => {
+  const cache = new AsyncTestCache()
+  const { get } = await siteOn(cache)
+  await get()
+  cache.failing = true
+  expect(await get()).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
 })
 
 it('a request that no page was looked up for has no cause', async () => {

@@ -56,8 +56,9 @@ const time = { timeLimitMs: 500 }
 
 /** The servers, and how each is started; `undefined`: it is not installed. */
 export const freezableServers = await Promise.all(
-  Object.entries(starts).map(async ([name, start]) => {
-    const isThere = (await sharedServer(name as keyof typeof starts)) !== undefined
+  (Object.keys(starts) as (keyof typeof starts)[]).map(async (name) => {
+    const start = starts[name]
+    const isThere = (await sharedServer(name)) !== undefined
     const startFrozen = async (): Promise<Freezable> => {
       const { server, open, close } = await start(time)
       const stop = async () => {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Caches } from '../../../src/caches.js'
+import { actingAs } from '../../../src/observe/remembered.js'
 import { toAction, toFault } from '../actions.js'
 import { auditChannel, type AuditMessage } from '../audit.js'
 import { readJson, RequestFault } from '../body.js'
@@ -69,7 +70,7 @@ async function run(req: ExpressRequest, known: KnownCaches, token: PageToken): P
     auditChannel.publish({ ...told, ...rest, atMs: Date.now() } satisfies AuditMessage)
   }
   try {
-    const message = await run()
+    const message = await actingAs('the overlay', run)
     publish({ ok: true })
     return message
   } catch (error) {
