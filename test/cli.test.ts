@@ -78,7 +78,9 @@ describe('fragcache key', () => {
     expect(await run('key')).toEqual({
       code: 2,
       out: '',
-      error: 'fragcache: key: NAME is missing\nSee fragcache key --help.',
+      error: `fragcache: key: NAME is missing
+Usage: fragcache key NAME [VARY...] [--compat 'django<6.1'] [--json]
+See fragcache key --help.`,
     })
     const compat = await run('key', 'sidebar', '--compat', 'django<5')
     expect(compat.code).toBe(2)

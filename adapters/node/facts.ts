@@ -14,8 +14,10 @@ import { storeRefusal, type ResponseVerdict, type Visitor } from '../../src/page
 import type { ChangeReason, StoreRefusal, UnkeptReason } from '../../src/pages/reasons.js'
 import type { Around } from './around.js'
 import type { PageFrame, PageHoles } from './page-holes.js'
+import type { Pending } from './new-page.js'
 import { keyPart, requestLineMethod } from './request.js'
 import { bytesOf } from './sent-body.js'
+import { takeHeaders } from './taken-headers.js'
 import type { VisitorWatch } from './visitor-watch.js'
 import { warnOfTrust } from './warnings.js'
 
@@ -41,14 +43,22 @@ export class Facts {
     private readonly holes: PageHoles | undefined,
   ) {}
 
-  /** Judges a response whose headers are about to be sent; its body is looked at where it is known and would be shared. */
+  /** Judges a response whose headers are about to be sent; it is looked at as far as it is known and would be shared. */
   judgeHeaders(first: First | undefined, nowMs: number): Judgement {
     const judgement = this.#judgeHeaders(first, nowMs)
     const isShared = judgement.keeps || judgement.downstream !== undefined
     // With its holes filled it is not what is stored, and the response is not shared.
-    if (!isShared || first?.isAll !== true || this.isFilled) return judgement
-    const isShown = this.watch.seeBody(() => bytesOf(first.args) ?? Buffer.alloc(0))
+    if (!isShared || this.isFilled) return judgement
+    const body = first?.isAll === true ? () => bytesOf(first.args) ?? Buffer.alloc(0) : undefined
+    const isShown = this.watch.seePage(() => this.takeHeaders().headers, body)
     return isShown ? this.#judgeHeaders(first, nowMs) : judgement
+  }
+
+  /** The headers that would be stored with the page. */
+  takeHeaders(): ReturnType<typeof takeHeaders> {
+    const { res, headers, place } = this.around
+    const excluded = headers.excluded(this.isFilled)
+    return takeHeaders(res, headers.outer, excluded, place.settings.rfc9111)
   }
 
   /** Whether a body that is to be shared, and not known before the headers are sent, may show a visitor's cookie. */
@@ -105,11 +115,11 @@ export class Facts {
   /**
    * Why a page whose whole body was sent is not stored after all.
    *
+   * @param headers - As they would be stored.
    * @param kept - The body as it would be stored; `undefined`: its holes are lost.
    */
   judgeEnd(
-    verdict: KeptVerdict,
-    vary: readonly string[],
+    { verdict, vary, headers }: Pick<Pending, 'verdict' | 'vary' | 'headers'>,
     kept: readonly Buffer[] | undefined,
   ): UnkeptReason | undefined {
     const isLost = kept === undefined || this.holes?.isAstray === true
@@ -121,7 +131,8 @@ export class Facts {
       )
     const reason = judged()
     if (reason !== undefined || kept === undefined) return reason
-    return this.watch.seeBody(() => Buffer.concat(kept)) ? judged() : undefined
+    const body = () => Buffer.concat(kept)
+    return this.watch.seePage(() => headers.headers, body) ? judged() : undefined
   }
 
   /** Why the response may not be stored, with the headers that layers around the cache have set since. */

@@ -34,7 +34,6 @@ import { routeName } from './routes.js'
 import type { PageHoleOptions } from './settings.js'
 import { declareLength } from './sent-body.js'
 import { StandIn } from './stand-in.js'
-import { takeHeaders } from './taken-headers.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
 import {
@@ -331,7 +330,7 @@ export class PageMaking {
   }
 
   #expect(verdict: KeptVerdict, said: Pending['said'], atMs: number): void {
-    const { res, place, headers, record } = this.around
+    const { res, place, record } = this.around
     const { settings } = place
     // The Date of the answer, not that of a later hit.
     if (res.sendDate && !res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(atMs))
@@ -346,12 +345,7 @@ export class PageMaking {
       addToVary(res, 'Authorization')
     }
     if (!this.#facts.isFilled && isPrecompressed(res, settings)) addToVary(res, 'Accept-Encoding')
-    const taken = takeHeaders(
-      res,
-      headers.outer,
-      headers.excluded(this.#facts.isFilled),
-      settings.rfc9111,
-    )
+    const taken = this.#facts.takeHeaders()
     const status = res.statusCode
     const statusMessage = statusMessageOf(res)
     const pending = { status, statusMessage, verdict, vary, headers: taken, said, atMs }
@@ -389,7 +383,7 @@ export class PageMaking {
     const kept = this.#facts.isFilled ? holed && [holed.body] : body
     // Layers around the cache have changed the headers: a session may have set its cookie.
     this.#learnOfCookies()
-    const reason = this.#facts.judgeEnd(pending.verdict, pending.vary, kept)
+    const reason = this.#facts.judgeEnd(pending, kept)
     if (kept === undefined || reason !== undefined) return this.refuse(reason ?? 'holes')
     this.#store(pending, kept, holed?.holes)
   }

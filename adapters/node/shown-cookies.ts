@@ -1,36 +1,47 @@
-/** What a cookie's value is made of; the rest stands between. In Base64 it ends with `=`, which templates escape. */
-const PARTS = /[\w+/-]{12,}/g
+/** Shorter texts are words, numbers and dates, which pages show too. */
+const MIN_LENGTH = 12
+
+/** What stands between the parts of a cookie's value, of which a page may show one alone. */
+const BETWEEN = /[^\w+/-]+/
 
 /** Who sends more is not looked for: a long header and a long page would take long. */
-const MAX_PARTS = 64
+const MAX_TOKENS = 64
 
-/** What a request's cookies say that no word does, such as a token against forged requests. @param header - `Cookie`. */
+/**
+ * What a request's cookies say that no word does, such as a token against forged requests.
+ *
+ * @param header - `Cookie`.
+ * @returns Each in its {@link normalForm}: whole values, and their parts.
+ */
 export function tokensIn(header: string): ReadonlySet<string> {
-  const parts = new Set<string>()
+  const tokens = new Set<string>()
   for (const cookie of header.split(';')) {
-    const value = cookie.slice(cookie.indexOf('=') + 1)
-    for (const text of value.includes('%') ? [value, decoded(value)] : [value]) {
-      for (const part of text.match(PARTS) ?? []) if (isRandom(part)) parts.add(part)
+    const value = decoded(cookie.slice(cookie.indexOf('=') + 1).trim())
+    for (const text of [value, ...value.split(BETWEEN)]) {
+      if (text.length < MIN_LENGTH || !isRandom(text)) continue
+      const token = normalForm(Buffer.from(text)).toString('latin1')
+      if (token.length >= MIN_LENGTH) tokens.add(token)
     }
   }
-  return parts
+  return tokens
 }
 
 /**
- * Whether a page may show one of the tokens, which is a cookie and in the form.
+ * Whether a text may show one of the tokens, which is a cookie and in the form.
  *
- * @param page - Without its content coding; `undefined`: it cannot be read.
+ * @param text - A page without its content coding, or a header; `undefined`: it cannot be read.
  * @returns `true` also where there are too many to look for.
  */
-export function showsToken(tokens: ReadonlySet<string>, page: Buffer | undefined): boolean {
-  if (page === undefined || tokens.size > MAX_PARTS) return true
-  for (const token of tokens) if (page.includes(token)) return true
+export function showsToken(tokens: ReadonlySet<string>, text: Buffer | undefined): boolean {
+  if (text === undefined || tokens.size > MAX_TOKENS) return true
+  const normal = normalForm(text)
+  for (const token of tokens) if (normal.includes(token, 0, 'latin1')) return true
   return false
 }
 
-/** Words, as pages show them too, have no digits and letters of one case. */
-function isRandom(part: string): boolean {
-  return /\d/.test(part) || (/[a-z]/.test(part) && /[A-Z]/.test(part))
+/** Words have no digits and letters of one case. */
+function isRandom(text: string): boolean {
+  return /\d/.test(text) || (/[a-z]/.test(text) && /[A-Z]/.test(text))
 }
 
 /** As parsers do, which leave a value as it is where any of it cannot be decoded. */
@@ -40,4 +51,29 @@ function decoded(value: string): string {
   } catch {
     return value
   }
+}
+
+/**
+ * Letters in lower case and digits, all of ASCII. What is escaped is left out as what need not be is (`%2F`, `\u002F`,
+ * `&#x2F;`, `/`), so that a text is the same however it was escaped, and in characters of one byte or two.
+ */
+function normalForm(text: Buffer): Buffer {
+  const normal = Buffer.allocUnsafe(text.length)
+  let length = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text[i] as number
+    if ((code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x7a)) normal[length++] = code
+    else if (code >= 0x41 && code <= 0x5a) normal[length++] = code + 0x20
+    else if (code === 0x25 || code === 0x5c || code === 0x26) i += escapedAfter(text, i)
+  }
+  return normal.subarray(0, length)
+}
+
+const ESCAPED =
+  /^(?:%[\da-f]{2}|\\u[\da-f]{4}|\\x[\da-f]{2}|&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,6});)/i
+
+/** The number of characters of an escape behind its first one; 0: there is none. */
+function escapedAfter(text: Buffer, at: number): number {
+  const found = ESCAPED.exec(text.toString('latin1', at, at + 10))
+  return found === null ? 0 : found[0].length - 1
 }

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import { decodeBody } from '../../src/http/decode-body.js'
+import { headerText } from '../../src/http/header-values.js'
+import { fieldsOf, type StoredHeader } from '../../src/http/stored-response.js'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
@@ -11,9 +13,6 @@ import { isFilling } from './visitor-holes.js'
 
 /** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
-
-/** Charsets whose characters of ASCII are not one byte each. */
-const WIDE_CHARSET = /charset\s*=\s*"?(?:utf-?(?:16|32|7)|ucs|iso-10646)/i
 
 /** Properties of a request that the usual middlewares give it for a visitor. */
 const SIGNS = ['session', 'user', 'auth'] as const
@@ -116,14 +115,26 @@ export class VisitorWatch {
   }
 
   /**
-   * Looks at the whole body, once, before it is shared: what it shows of a cookie was read in front of the cache where
-   * no read was noticed.
+   * Looks at what is to be stored, once, before it is shared: what it shows of a cookie was read in front of the cache
+   * where no read was noticed.
    *
+   * @param body - As it would be stored; `undefined`: it is not known yet.
    * @returns Whether it shows any.
    */
-  seeBody(body: () => Buffer): boolean {
-    this.#showsCookie ??= this.#hasTokens && showsToken(this.#tokens, this.#readable(body()))
-    return this.#showsCookie
+  seePage(headers: () => readonly StoredHeader[], body: (() => Buffer) | undefined): boolean {
+    if (this.#showsCookie === undefined) this.#showsCookie = this.#look(headers, body)
+    return this.#showsCookie === true
+  }
+
+  #look(
+    headers: () => readonly StoredHeader[],
+    body: (() => Buffer) | undefined,
+  ): boolean | undefined {
+    if (!this.#hasTokens) return false
+    const taken = headers()
+    const values = taken.flatMap(([, value]) => value).join('\n')
+    if (showsToken(this.#tokens, Buffer.from(values))) return true
+    return body && showsToken(this.#tokens, this.#readable(taken, body()))
   }
 
   /** Whether the body, which is not known yet, may show a cookie. */
@@ -139,13 +150,16 @@ export class VisitorWatch {
     return (this.#ownTokens ??= tokensIn(String(this.request.headers['cookie'] ?? '')))
   }
 
-  /** The body as bytes in which texts of ASCII stand as they are; `undefined`: in a form that is not known, or too large. */
-  #readable(body: Buffer): Buffer | undefined {
+  /** The body without its content coding; `undefined`: the coding is not known, or it is too large. */
+  #readable(headers: readonly StoredHeader[], body: Buffer): Buffer | undefined {
     const { maxBodyBytes } = this.settings
     // What is too large to be stored is not searched, and not shared.
     if (body.length > maxBodyBytes) return undefined
-    if (WIDE_CHARSET.test(String(this.res.getHeader('Content-Type')))) return undefined
-    return decodeBody(String(this.res.getHeader('Content-Encoding') ?? ''), body, maxBodyBytes)
+    return decodeBody(
+      headerText(fieldsOf({ headers }), 'content-encoding') ?? '',
+      body,
+      maxBodyBytes,
+    )
   }
 
   /**

@@ -309,7 +309,8 @@ export class CacheCore {
   #remember(request: StoreRequest, outcome: WriteOutcome): WriteOutcome {
     const { subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs } = request
     if (subject !== undefined && outcome === 'stored') {
-      this.remembered.stored(subject, storedKey, tags, stamp?.freshUntilMs ?? expiresAtMs)
+      const { freshUntilMs = stamp?.freshUntilMs ?? expiresAtMs } = subject
+      this.remembered.stored(subject, storedKey, tags, freshUntilMs)
     }
     return outcome
   }

@@ -33,6 +33,8 @@ export interface Subject {
   readonly line?: number | undefined
   /** Of a page. */
   readonly route?: string | undefined
+  /** Milliseconds since the epoch, `null`: never; where the store does not know it, as of a page. */
+  readonly freshUntilMs?: number | null | undefined
 }
 
 /** What a look-up found that is of no use any more: who ended it is not known. */
@@ -63,7 +65,7 @@ export interface LiveEntry {
 }
 
 /** What all caches of a process remember takes at most so many bytes. */
-export const REMEMBERED_BYTES = 16 * 1024 * 1024
+export const REMEMBERED_BYTES = 8 * 1024 * 1024
 
 const budget = new MemoBudget(REMEMBERED_BYTES)
 

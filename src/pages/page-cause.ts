@@ -2,15 +2,16 @@ import type { CacheCore } from '../backend/core.js'
 import { currentMs } from '../current-time.js'
 import type { MissCause } from '../observe/miss-cause.js'
 import type { RememberedEntries, Subject } from '../observe/remembered.js'
-import type { PageLookup, PageRequest } from './page.js'
+import type { NewPage, PageLookup, PageRequest } from './page.js'
 
 /** What a page is remembered as. What visitors send is not. */
 export function pageSubject(
   { uri }: Pick<PageRequest, 'uri'>,
   key: string,
-  route?: string,
+  page?: Pick<NewPage, 'route' | 'head'>,
 ): Subject {
-  return { kind: 'page', key, name: uri, variant: [], route }
+  const freshUntilMs = page?.head.freshUntilMs
+  return { kind: 'page', key, name: uri, variant: [], route: page?.route, freshUntilMs }
 }
 
 /**

@@ -313,7 +313,7 @@ export class PageStore {
         writes,
         (key) => cache.checkedKey(key),
         tags,
-        pageSubject(request, key, page.route),
+        pageSubject(request, key, page),
       ),
     )
     if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }

@@ -15,7 +15,7 @@ import nunjucks from 'nunjucks'
 import onHeaders from 'on-headers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { watchOutcomes } from '../support/cached-site.js'
-import { eventually, oneExpress, Site } from '../support/express.js'
+import { compression, eventually, oneExpress, Site } from '../support/express.js'
 
 const ANN = { headers: { Cookie: 'user=ann' } }
 const BEN = { headers: { Cookie: 'user=ben' } }
@@ -113,6 +113,68 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
         expect(await ask(token)).toBe('fragcache; fwd=uri-miss; detail=cookies-read')
       }
       expect(runs).toBe(2)
+    })
+
+    it.each<[string, string, string, (token: string) => string | Buffer]>([
+      ['a link', 'ab/cd+ef', '12345678', encodeURIComponent],
+      [
+        'a script',
+        'ab/cd+ef',
+        '12345678',
+        (token) => JSON.stringify(token).replaceAll('/', '\\u002F'),
+      ],
+      ['HTML', 'ab/cd+ef', '12345678', (token) => token.replaceAll('/', '&#x2F;')],
+      ['capitals', 'abcdef', '12345678', (token) => token.toUpperCase()],
+      ['short parts', 'a1b2c3d4.e5f6', 'a7b8.c9d0e1f2', (token) => token],
+      ['two bytes each', 'abcdef', '12345678', (token) => Buffer.from(token, 'utf16le')],
+    ])('is seen in %s, however it is escaped', async (_what, begin, end, show) => {
+      const token = begin + end
+      const site = await opened(keepToken, newPages().cacheSite(), (_req, res) => {
+        const shown = show(String(res.locals['token']))
+        res.end(Buffer.concat([Buffer.from('for '), Buffer.from(shown)]))
+      })
+      const { cacheStatus } = await site.get('/p', asking(`token=${token}`))
+      expect(cacheStatus).toMatch(/detail=cookies-read$/)
+    })
+
+    it('is seen in a header of the page, and in none that a layer in front sets again', async () => {
+      const site = await opened(
+        keepToken,
+        (_req, res, next) => {
+          res.set('X-Front', String(res.locals['token']))
+          next()
+        },
+        newPages().cacheSite(),
+        (req, res) => {
+          if (req.path === '/own') res.set('X-Csrf-Token', String(res.locals['token']))
+          if (req.path === '/parts')
+            res.append('Link', `</${String(res.locals['token'])}>`).write('a')
+          res.end('page')
+        },
+      )
+      const visit = async (path: string) =>
+        (await site.get(path, asking(`token=${TOKEN}`))).cacheStatus
+      expect(await visit('/own')).toMatch(/detail=cookies-read$/)
+      expect(await visit('/parts')).toMatch(/detail=cookies-read$/)
+      expect(await visit('/front')).toMatch(/stored$/)
+    })
+
+    it('does not keep a page from being stored that a layer in front compresses', async () => {
+      let runs = 0
+      const site = await opened(
+        compression({ threshold: 0 }),
+        newPages().cacheSite(),
+        (_req, res) => {
+          runs++
+          res.type('html')
+          sendInParts(res, 'a long page for all')
+        },
+      )
+      for (const visitor of ['a', 'b', 'c']) {
+        const { text } = await site.get('/p', asking(`token=${TOKEN}${visitor}`))
+        expect(text).toBe('a long page for all')
+      }
+      expect(runs).toBe(1)
     })
 
     it('and not in a compressed page that does not show it', async () => {
