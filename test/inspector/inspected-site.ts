@@ -44,7 +44,12 @@ export class InspectedSite {
       default: new LocMemCache(memory),
       pages: new LocMemCache(memory),
       shared: redis
-        ? new RedisCache({ location: redis.url, keyPrefix: `inspector-${process.pid}-${port}` })
+        ? new RedisCache({
+            location: redis.url,
+            keyPrefix: `inspector-${process.pid}-${port}`,
+            // A busy machine answers late, which is no outage.
+            options: { timeLimitMs: 10_000 },
+          })
         : new LocMemCache({ location: 'shared' }),
       unused: new LocMemCache({ location: 'unused' }),
       ...(hasOutage && { far: new MemcachedCache({ location: `127.0.0.1:${port}` }) }),
