@@ -130,6 +130,11 @@ function plain(name: string): string {
 /** Longer names than this are no misspelt ones. */
 const MAX_LENGTH = 40
 
+/** The one of those known that a name is nearly. */
+export function nearlyNamed(name: string, known: readonly string[]): string | undefined {
+  return nearest(plain(name), known)
+}
+
 function nearest(wanted: string, known: readonly string[]): string | undefined {
   if (wanted.length > MAX_LENGTH) return undefined
   const [shortened, ...others] = known.filter((one) => begins(wanted, plain(one)))

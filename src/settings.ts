@@ -196,7 +196,8 @@ export function checkSettingNames<S extends object>(
       `${backend}: ${show(settings)} are not settings; give an object such as ${example}`,
     )
   }
-  const names = [...COMMON, ...(known.settings ?? [])]
+  // Its own first, which of two equally near ones is meant.
+  const names = [...(known.settings ?? []), ...COMMON]
   const inOptions = optionNamesOf(known).map((name) => [`options.${name}`, ''])
   checkNames(backend, 'setting', settings, names, Object.fromEntries(inOptions) as Elsewhere)
   return settings as S

@@ -123,8 +123,11 @@ function parse({ name: command, options }: Command, words: readonly string[]): P
     const { rawName, value, inlineValue } = token
     const found = named.get(`--${token.name}`)
     if (found === undefined) {
-      const hint = rawName.startsWith('--') ? didYouMean(rawName, [...named.keys()]) : ''
-      throw new UsageError(`${command}: unknown option '${rawName}'${hint}`)
+      const known = [...named.keys()]
+      const hint = rawName.startsWith('--') ? didYouMean(rawName, known) : ''
+      throw new UsageError(
+        `${command}: unknown option '${rawName}'; known are ${known.join(', ')}${hint}`,
+      )
     }
     const { name, one } = found
     if (one.value === undefined) {
@@ -166,7 +169,9 @@ function checkArguments(
 /** A name that is no command, in a message. */
 export function unknownCommand(name: string, commands: readonly Command[]): UsageError {
   const known = [...commands.map((one) => one.name), 'help']
-  return new UsageError(`${JSON.stringify(name)} is not a command${didYouMean(name, known)}`)
+  return new UsageError(
+    `${JSON.stringify(name)} is not a command; the commands are ${known.join(', ')}${didYouMean(name, known)}`,
+  )
 }
 
 export const EXIT_CODES = `Exit codes: ${EXIT_DONE} done, ${EXIT_FAILED} failed, ${EXIT_MISUSED} wrong usage.`

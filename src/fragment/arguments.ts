@@ -74,22 +74,30 @@ export function parseTagArguments(
     keywords.set(keyword.name, keyword.value)
   }
   if (!byCommas) checkOperators(timeout.text, dialect, at)
-  if (name === nameSource.text && varyOn.length === 0) warnOfName(name, at)
+  if (name === nameSource.text) warnOfName(name, varyOn.length === 0, at)
   return { timeout, name, varyOn, keywords }
 }
 
 const NAMES = { type: 'FragmentNameWarning', code: 'FRAGCACHE_FRAGMENT_NAME' }
 
-/** A name without quotes and values behind it may be an argument that stands in the wrong place. */
-function warnOfName(name: string, position: TagPosition): void {
-  if (/^\d+$/.test(name)) {
+/**
+ * A name without quotes may be an argument that stands in the wrong place.
+ *
+ * @param isAlone - No values stand behind it.
+ */
+function warnOfName(name: string, isAlone: boolean, position: TagPosition): void {
+  if (isAlone && /^\d+$/.test(name)) {
     const text = `its name is a number; the timeout stands first: cache ${name} NAME`
     warnOfFragment(NAMES, position, 'number', text)
-  } else if (/^[\w$]+(?:\.[\w$]+)+$/.test(name)) {
+  } else if (IS_EXPRESSION.test(name) || (isAlone && IS_PATH.test(name))) {
     const text = `its name looks like a value, and is taken as it is written, so that all share one fragment; the name stands before the values: cache 60 NAME ${name}. Put it in quotes if it is meant so`
     warnOfFragment(NAMES, position, 'path', text)
   }
 }
+
+/** With values behind it, it may well be a name of two parts. */
+const IS_PATH = /^[\w$]+(?:\.[\w$]+)+$/
+const IS_EXPRESSION = /[|()[\]{}?@`+*=<>"']/
 
 /** Compiles what {@link parseTagArguments} returned. @throws What `compile` throws. */
 export function compileArguments<Argument>(

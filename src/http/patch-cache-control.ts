@@ -1,3 +1,4 @@
+import { nearlyNamed } from '../did-you-mean.js'
 import { MisuseError, show } from '../errors.js'
 import { headerLines, isToken, trimWhitespace, type HeaderValue } from './header-values.js'
 import { listMembers, splitQuotedList } from './lists.js'
@@ -58,12 +59,6 @@ const KNOWN = [
   'stale-while-revalidate',
   'stale-if-error',
 ]
-const KNOWN_BY_LETTERS = new Map(KNOWN.map((name) => [lettersOf(name), name]))
-
-function lettersOf(name: string): string {
-  return name.replaceAll('-', '').toLowerCase()
-}
-
 /**
  * Checks what is to be written, in the order given; Django's spelling (`max_age`) and the header's
  * own (`max-age`) are understood too.
@@ -92,8 +87,9 @@ function nameOf(caller: string, option: string): string {
       `${caller}: ${show(option)} is not a directive name; use letters, digits and hyphens`,
     )
   }
-  const meant = KNOWN_BY_LETTERS.get(lettersOf(name))
-  if (meant !== undefined && meant !== name.toLowerCase()) {
+  // Nobody would obey a misspelt one.
+  const meant = KNOWN.includes(name.toLowerCase()) ? undefined : nearlyNamed(name, KNOWN)
+  if (meant !== undefined) {
     throw new MisuseError(
       `${caller}: ${option}: there is no directive ${show(name)}; write ${toOption(meant)}`,
     )

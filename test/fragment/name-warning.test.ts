@@ -70,3 +70,28 @@ it.each(engines)('others are not in %s', (engine, render) => {
     expect(warningsOf(() => render(args))).toEqual([])
   }
 })
+
+it.each(engines)(
+  'so is a name that no name looks like, with values or without, in %s',
+  (engine, render) => {
+    for (const name of [
+      `${engine}.name|lower`,
+      `${engine}["name"]`,
+      `${engine}?.name`,
+      `f(${engine})`,
+    ]) {
+      expect(warningsOf(() => render(`60 ${name}`))).toEqual([
+        expect.stringContaining('its name looks like a value') as string,
+      ])
+    }
+    expect(warningsOf(() => render(`60 ${engine}.id|upper 7`))).toHaveLength(1)
+    for (const name of [
+      `${engine}-card 7`,
+      `${engine}:card`,
+      `nav/${engine}`,
+      `${engine}.card 7`,
+    ]) {
+      expect(warningsOf(() => render(`60 ${name}`))).toEqual([])
+    }
+  },
+)
