@@ -63,7 +63,8 @@ async function describeStored(cache: Cache, storedKey: string): Promise<ListedEn
 
 const PAGES_HEADERS = 'views.decorators.cache.cache_header.'
 
-function kindOf(key: string): Kind {
+/** By the key that the cache was given. */
+export function kindOf(key: string): Kind {
   if (key.startsWith('template.cache.')) return 'fragment'
   return key.startsWith('views.decorators.cache.cache_page.') ? 'page' : 'value'
 }

@@ -1,4 +1,5 @@
 import type { NamedServerFigures, ServerStats } from '../../src/server-stats.js'
+import type { MissCause } from '../../src/observe/miss-cause.js'
 import type { FragmentDetail, KnownNames, RouteDetail, TagDetail, TagRow } from './api-details.js'
 import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../src/observe/stats.js'
 
@@ -160,6 +161,8 @@ export interface Entry {
   readonly key: string
   readonly version: string
   readonly storedKey: string
+  /** Why there is no entry, as far as the store and this process can tell. */
+  readonly cause?: MissCause
   readonly tags: readonly string[]
   /** The fragments that it is, or contains. Invalidating one of them makes it a miss too. */
   readonly fragments: readonly string[]

@@ -1,4 +1,7 @@
+import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import type { Caches } from '../../src/caches.js'
+import { kindOf } from '../../src/listed.js'
+import type { MissCause } from '../../src/observe/miss-cause.js'
 import { toVersion } from './actions.js'
 import type { Entry } from './api.js'
 import { RequestFault } from './body.js'
@@ -22,12 +25,15 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
   const cache = caches.get(alias)
   const found = await cache.describe(key, { version })
   if (found === undefined) {
+    const storedKey = cache.makeKey(key, version)
+    const cause = await causeOfMissing(coreOf(cache), key, storedKey)
     return {
       found: false,
       alias,
       key,
       version: given,
-      storedKey: cache.makeKey(key, version),
+      storedKey,
+      ...(cause !== undefined && { cause }),
       tags: [],
       fragments: [],
       expiresAtMs: null,
@@ -45,4 +51,23 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
     alias,
     version: String(itsVersion),
   }
+}
+
+/**
+ * Why there is no entry, by what the store still has of it and by what this process remembers.
+ *
+ * @returns `undefined`: neither knows.
+ */
+async function causeOfMissing(
+  core: CacheCore,
+  key: string,
+  storedKey: string,
+): Promise<MissCause | undefined> {
+  const looked = await core.tryRead(() => core.entries.lookup([storedKey], [], { isCurrent: true }))
+  const kind = kindOf(key)
+  const elsewhere = [...core.remembered.live()].find(({ subject }) => subject.key === key)
+  const subject = elsewhere?.subject ?? { kind, name: key, key, variant: [] }
+  const cause = core.remembered.causeOf(subject, storedKey, looked?.lost?.[0])
+  // Values without tags are not remembered.
+  return kind === 'value' && cause.code === 'not-stored' ? undefined : cause
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Failure, ResponseRow } from '../../adapters/inspector/index.js'
 import { MAX_PREVIEW, previewOf } from '../../adapters/inspector/preview.js'
@@ -118,6 +119,32 @@ describe.each(['local memory', 'redis', 'memcached'])('an entry in %s', (kind) =
       previewKind: 'text',
       isTruncated: false,
     })
+  })
+
+  it('says why it is missing, where that is known', async () => {
+    const opened = await open()
+    if (opened === undefined) return
+    const { cache, inspected } = opened
+    const causeOf = async (key: string, version?: string) =>
+      (await inspected.entry('default', key, version)).cause
+    await cache.set('removed', 1, { tags: ['a'] })
+    await cache.delete('removed')
+    expect(await causeOf('removed')).toMatchObject({ code: 'removed' })
+    await cache.set('dropped', 1, { tags: ['country:de'] })
+    await cache.invalidateTags(['country:de'])
+    expect(await causeOf('dropped')).toMatchObject({ code: 'dropped', tag: 'country:de' })
+    await cache.set('short', 1, { timeout: 0.05, tags: ['b'] })
+    await sleep(100)
+    expect(await causeOf('short')).toMatchObject({ code: 'expired' })
+    expect(await causeOf('untagged')).toBe(undefined)
+
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    const key = fragments.makeKey('menu')
+    expect(await causeOf(key)).toMatchObject({ code: 'not-stored' })
+    await fragments.render({ name: 'menu' }, () => 'menu')
+    expect(await causeOf(key, '7')).toMatchObject({ code: 'other-version' })
+    await cache.clear()
+    expect(await causeOf(key)).toMatchObject({ code: 'removed' })
   })
 
   it('of a fragment is its text', async () => {

@@ -94,7 +94,8 @@ export function createEntry(app) {
         result,
         emptyState(
           'There is no live entry under this key.',
-          'It expired, was never stored, or lies under another version or in another cache.',
+          entry.cause?.text ??
+            'Neither the store nor this process knows why: values without tags are not remembered.',
         ),
         list([['Stored key', el('code', {}, entry.storedKey)]]),
       )
