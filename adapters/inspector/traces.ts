@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
+import { kindOf } from '../../src/listed.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import type { RequestEvent, RequestPart } from './api.js'
@@ -9,6 +10,13 @@ import { cutText } from './text.js'
 
 /** More parts of one request are counted, and not kept. */
 const MAX_PARTS = 200
+
+/** So long after its answer was sent, a page that is still being stored is waited for. */
+const TOLD_WITHIN_MS = 5000
+/** Traces that wait for that; of more, the oldest end without it. */
+const MAX_WAITING = 200
+
+const WRITES: ReadonlySet<string> = new Set(['set', 'setMany', 'add', 'touch', 'delete'])
 
 /** Node tells of every request of HTTP/1 here before it is handled. */
 const REQUEST_CHANNEL = 'http.server.request.start'
@@ -39,24 +47,30 @@ export class Trace {
   /** How long it took to write an entry, by its key, until its fragment is reported. */
   readonly #writes = new Map<string, number>()
   #left = 0
+  #hasAskedForPage = false
   #response: ResponseTold | undefined
   #durationMs = 0
 
+  /** @param ended - Called once: it is answered, and what becomes of its page is told. */
   constructor(
     readonly method: string,
     readonly url: string,
+    private ended: ((trace: Trace) => void) | undefined,
   ) {}
 
   add(happening: Happening): void {
-    if (happening.kind === 'response') this.#response = happening.message
-    else if (happening.kind === 'fragment') {
+    if (happening.kind === 'response') {
+      this.#response = happening.message
+      if (this.#durationMs > 0) this.end()
+    } else if (happening.kind === 'fragment') {
       const { key } = happening.message
       const writeMs = this.#writes.get(key) ?? 0
       this.#writes.delete(key)
       this.#keep(happening, writeMs)
     } else if (happening.kind === 'operation') {
       const { operation, keys, durationMs } = happening.message
-      if (operation === 'set') this.#writes.set(keys[0] ?? '', durationMs)
+      this.#hasAskedForPage ||= keys.some((key) => kindOf(key) === 'page')
+      if (WRITES.has(operation)) for (const key of keys) this.#writes.set(key, durationMs)
       this.#keep(happening, 0)
     }
   }
@@ -66,9 +80,21 @@ export class Trace {
     else this.#parts.push({ what, endMs: performance.now() - this.#startedMs, writeMs })
   }
 
-  end(): void {
+  /** Notes that its response has been sent, or that its client has left. */
+  answered(): void {
     this.#durationMs = performance.now() - this.#startedMs
+  }
+
+  /** Whether a response cache was asked and has not said yet what became of it, since the page is being stored. */
+  get isWaiting(): boolean {
+    return this.#hasAskedForPage && this.#response === undefined
+  }
+
+  end(): void {
+    const { ended } = this
+    this.ended = undefined
     this.#writes.clear()
+    ended?.(this)
   }
 
   /** Whether it has asked a cache for anything. */
@@ -83,9 +109,11 @@ export class Trace {
         kind === 'fragment' ? message.key : [],
       ),
     )
-    // What a fragment asked its cache for is a part of its own time.
+    // What fragments asked their cache for is a part of their own time.
     const isOwn = ({ what: { kind, message } }: { readonly what: Part }) =>
-      kind === 'fragment' || message.keys.length !== 1 || !fragments.has(message.keys[0] ?? '')
+      kind === 'fragment' ||
+      message.keys.length === 0 ||
+      !message.keys.every((key) => fragments.has(key))
     const response = this.#response
     return {
       id,
@@ -125,9 +153,9 @@ function toPart({ kind, message }: Part, endMs: number, writeMs: number): Reques
         ? { outcome: 'error' }
         : hits + misses > 0 && { outcome: misses === 0 ? 'hit' : hits === 0 ? 'miss' : 'mixed' }),
       startMs,
-      waitMs: durationMs,
+      waitMs: WRITES.has(operation) ? 0 : durationMs,
       bodyMs: 0,
-      writeMs: 0,
+      writeMs: WRITES.has(operation) ? durationMs : 0,
     }
   }
   const { name, key, outcome, bodyMs, cause } = message
@@ -153,23 +181,36 @@ const traces = new AsyncSlot<Trace>()
 export class Tracing {
   readonly #hold = new ContextHold()
   readonly #end: () => void
+  /** Those that were answered and still wait, the oldest first, each with what ends its waiting. */
+  readonly #waiting = new Map<Trace, NodeJS.Timeout>()
 
   /**
    * @param isMeant - By the path of a request.
-   * @param ended - A request is answered, or its client has left.
+   * @param ended - A request is answered and its page stored, or its client has left.
    */
   constructor(isMeant: (url: string) => boolean, ended: (trace: Trace) => void) {
     traces.track(this.#hold)
     this.#end = onRequest('inspector', ({ request, response }) => {
       const { method = '', url = '' } = request
       if (!isMeant(url)) return
-      const trace = new Trace(method, url)
-      traces.enter(trace)
-      response.once('close', () => {
-        trace.end()
+      const trace = new Trace(method, url, (trace) => {
+        clearTimeout(this.#waiting.get(trace))
+        this.#waiting.delete(trace)
         if (trace.isOfCaches) ended(trace)
       })
+      traces.enter(trace)
+      response.once('close', () => {
+        trace.answered()
+        if (trace.isWaiting) this.#wait(trace)
+        else trace.end()
+      })
     })
+  }
+
+  #wait(trace: Trace): void {
+    const onTime = neverThrowing('inspector')(() => trace.end())
+    this.#waiting.set(trace, setTimeout(onTime, TOLD_WITHIN_MS).unref())
+    if (this.#waiting.size > MAX_WAITING) this.#waiting.keys().next().value?.end()
   }
 
   /** Notes what happens, where a request is being answered. */
@@ -178,6 +219,7 @@ export class Tracing {
   }
 
   close(): void {
+    for (const timer of this.#waiting.values()) clearTimeout(timer)
     this.#end()
     this.#hold.release()
   }

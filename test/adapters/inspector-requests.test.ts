@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import type { RequestEvent } from '../../adapters/inspector/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually } from '../support/express.js'
 import { Inspected, type Listener } from './inspector-support.js'
 
@@ -85,6 +86,26 @@ describe('the feed by request', () => {
     for (const { writeMs } of fragments) expect(writeMs).toBeGreaterThan(0)
     const keys = new Set(fragments.map(({ key }) => key))
     expect(parts.filter(({ kind, key }) => kind === 'operation' && keys.has(key))).toEqual([])
+  })
+
+  it('has what became of a page that a slow store keeps after it was sent', async () => {
+    const slow = new AsyncTestCache()
+    slow.latencyMs = 100
+    const caches = createCaches({ default: slow })
+    const pages = responseCache(caches, { seconds: 600 })
+    const inspected = await Inspected.open(caches, { pages }, (app) => {
+      app.use('/countries', pages.cacheSite())
+      app.get('/countries/:code', (_req, res) => res.send('a country'))
+    })
+    const listener = await inspected.listen()
+    await inspected.site.get('/countries/FRA')
+    const one = await request(listener, ({ url }) => url.endsWith('/FRA'))
+    expect(one).toMatchObject({ outcome: 'miss', why: expect.stringContaining('not stored') })
+    // The page was sent before it was stored.
+    const write = one.parts.findLast(({ title }) => title.startsWith('set'))
+    expect(write?.writeMs).toBeGreaterThanOrEqual(190)
+    expect(write?.waitMs).toBe(0)
+    expect(one.durationMs).toBeLessThan((write?.startMs ?? 0) + 190)
   })
 
   it('has calls of a cache that are of no fragment, at most 200 parts, and no requests without', async () => {
