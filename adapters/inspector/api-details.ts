@@ -21,6 +21,14 @@ export interface NamedCount {
   readonly entries: number
 }
 
+/** Why pages of a route were not cached, and how often. */
+export interface ReasonCount {
+  readonly sentence: string
+  /** A link relative to the page, such as `help#set-cookie`. */
+  readonly href: string
+  readonly times: number
+}
+
 /** The position of a fragment's tag. */
 export interface TemplatePlace {
   readonly template: string
@@ -80,6 +88,8 @@ export interface RouteDetail extends KnownEntries {
   readonly alias: string
   /** Absent if the route has not been requested since counting began. */
   readonly stats?: RouteStats
+  /** Why its pages were not cached, the most frequent first. */
+  readonly reasons: readonly ReasonCount[]
   /** Starts with the first request for it: one point every five seconds, for fifteen minutes. */
   readonly history: readonly SubjectPoint[]
   readonly tags: readonly NamedCount[]

@@ -5,6 +5,7 @@ import type { LiveEntry } from '../../src/observe/remembered.js'
 import { fragmentStatsOf, routeStatsOf } from '../../src/observe/stats.js'
 import type { Tally } from '../../src/observe/tally.js'
 import type { Watched } from '../../src/observe/watch.js'
+import { explainReason } from '../../src/pages/explanations.js'
 import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
 import type {
   FragmentDetail,
@@ -75,10 +76,17 @@ export class Inventory {
       (entry) => entry.core === core && entry.subject.route === route,
     )
     const tally = this.watched.tallies.routes.find(alias, route)
+    const stats = isUsed(tally) ? routeStatsOf(tally) : undefined
     return {
       route,
       alias,
-      ...(isUsed(tally) && { stats: routeStatsOf(tally) }),
+      ...(stats !== undefined && { stats }),
+      reasons: Object.entries(stats?.reasons ?? {})
+        .sort(([, a], [, b]) => b - a)
+        .map(([reason, times]) => {
+          const { code, sentence } = explainReason('bypass', reason)
+          return { sentence, href: `help#${code}`, times }
+        }),
       history: tally === undefined ? [] : this.followed.historyOf(tally),
       ...latestOf(mine),
       tags: tagsOf(mine),

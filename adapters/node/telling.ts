@@ -41,10 +41,9 @@ export class Telling {
 
   handlerBegins(): void {
     this.#askedMs = performance.now()
-    const { settings, store } = this.place
-    const isTold = settings.cacheStatus || responseChannel.hasSubscribers
+    const { store } = this.place
     // Before the new page takes the place of the one that is missing.
-    if (this.#subject === undefined || !isTold) return
+    if (this.#subject === undefined) return
     const { request, lookup } = this.#subject
     this.#cause = causeOfPage(store.cache, request, lookup, this.place.remembered())
   }
@@ -69,11 +68,12 @@ export class Telling {
     const key = () => store.keyOf(request, this.#subject?.lookup.headerList ?? [])
     const tally = routes.of(req, request.uri, store.alias)
     tally.count(outcome, reason)
+    const cause = reason === undefined ? this.#cause : this.#causeOf(reason)
+    tally.missed(cause)
     this.handlerEnds()
     tally.ran(this.#handlerMs)
     if (outcome === 'miss') tally.stored(key(), bytes)
     if (!responseChannel.hasSubscribers) return
-    const cause = reason === undefined ? this.#cause : this.#causeOf(reason)
     const message: ResponseMessage = {
       method: req.method ?? '',
       url: request.uri,

@@ -6,7 +6,6 @@ import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../
 import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { Tally } from '../observe/tally.js'
-import { observer } from './shown.js'
 import { cachesOf, subjectOf, type Fragment } from './spec.js'
 
 export function tellOfFailure(
@@ -36,7 +35,7 @@ export function toldFrom({ tally }: Fragment, startedMs: number): number {
 }
 
 /**
- * Why a fragment is rendered, if anybody listens.
+ * Why a fragment is rendered.
  *
  * @param start - `undefined`: nothing was looked up, or nothing can be stored.
  * @param old - The entry found past its time.
@@ -46,8 +45,8 @@ export function causeOf(
   start: Start | undefined,
   old: Old<unknown> | undefined,
 ): MissCause | undefined {
-  const { cache, variant, bypass, tally } = fragment
-  if (bypass || (observer === undefined && !isTold(tally))) return undefined
+  const { cache, variant, bypass } = fragment
+  if (bypass) return undefined
   if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
   const expiredAtMs = old?.hit.staleSinceMs
   // It is rendered again before its time ends.
@@ -74,6 +73,7 @@ export function publish(
   const { tally } = fragment
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
   tally.count(outcome)
+  tally.missed(cause)
   if (outcome === 'hit') {
     if (startedMs === UNTIMED) return
     tally.timed(durationMs)

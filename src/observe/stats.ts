@@ -52,6 +52,11 @@ export interface OutcomeStats {
   readonly bypasses: number
   readonly errors: number
   readonly timeSavedMs: number
+  /**
+   * Why it was missing, where that is known, with counts: a code of `MissCause`, or for `dropped` the invalidated
+   * tag or fragment, such as `tag:country:de` or `fragment:menu`. Past the first twenty names only the code.
+   */
+  readonly causes: Readonly<Record<string, number>>
   /** The approximate number of different keys that this process stored. */
   readonly variants: number
   /** The mean size of what this process stored. Absent if it stored nothing. */
@@ -151,7 +156,7 @@ function toCacheStats(
   }
 }
 
-function toOutcomeStats([tally, { outcomes, sums }]: Told): OutcomeStats {
+function toOutcomeStats([tally, { outcomes, sums, causes }]: Told): OutcomeStats {
   const { hit, stale, joined } = outcomes
   return {
     alias: tally.alias,
@@ -162,6 +167,7 @@ function toOutcomeStats([tally, { outcomes, sums }]: Told): OutcomeStats {
     bypasses: outcomes.bypass,
     errors: outcomes.error,
     timeSavedMs: (hit + stale + joined) * meanOf(sums.madeMs, sums.made),
+    causes: Object.fromEntries(causes),
     variants: tally.variants.estimate,
     ...(sums.stored > 0 && { meanBytes: sums.storedBytes / sums.stored }),
   }

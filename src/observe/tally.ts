@@ -2,6 +2,7 @@ import type { FragmentMessage } from './channels.js'
 import { since, type Counters } from './counters.js'
 import { Distinct } from './distinct.js'
 import { ListenerList } from './listener-list.js'
+import type { MissCause } from './miss-cause.js'
 import { TimingSample } from './timing-sample.js'
 
 /** What became of a fragment or of a request for a page. */
@@ -26,6 +27,10 @@ const noSums = (): Sums => ({
 })
 
 const NO_REASONS: ReadonlyMap<string, Outcomes> = new Map()
+const NO_CAUSES: ReadonlyMap<string, number> = new Map()
+
+/** More tags and fragments that made something of one name a miss are not told apart. */
+const MAX_CAUSES = 20
 
 /** What a tally has counted up to some moment, or between two. */
 export interface Figures {
@@ -33,6 +38,8 @@ export interface Figures {
   readonly sums: Readonly<Sums>
   /** Why it was not stored, or not looked for: the outcomes that had a reason. */
   readonly reasons: ReadonlyMap<string, Readonly<Outcomes>>
+  /** Why it was missing. */
+  readonly causes: ReadonlyMap<string, number>
 }
 
 /** What became of one fragment's renderings, or of one route's requests, counted in place. */
@@ -41,6 +48,7 @@ export class Tally {
   readonly #sums = noSums()
   /** Most fragments have none. */
   #reasons: Map<string, Outcomes> | undefined
+  #causes: Map<string, number> | undefined
   readonly variants = new Distinct()
   readonly sampler = new TimingSample()
   /** Those whose saved time is in the sums. */
@@ -67,6 +75,15 @@ export class Tally {
       this.#reasons.set(reason, outcomes)
     }
     outcomes[outcome]++
+  }
+
+  /** Counts why it was missing, where that is known. */
+  missed(cause: MissCause | undefined): void {
+    if (cause === undefined) return
+    const causes = (this.#causes ??= new Map())
+    const name = nameOfCause(cause)
+    const counted = causes.has(name) || causes.size < MAX_CAUSES ? name : cause.code
+    causes.set(counted, (causes.get(counted) ?? 0) + 1)
   }
 
   /** @param ms - How long the body or the view ran; 0: it did not. */
@@ -104,13 +121,19 @@ export class Tally {
     this.#countSaved()
     const reasons = new Map<string, Outcomes>()
     for (const [reason, outcomes] of this.#reasons ?? []) reasons.set(reason, { ...outcomes })
-    return { outcomes: { ...this.outcomes }, sums: { ...this.#sums }, reasons }
+    const causes = new Map(this.#causes)
+    return { outcomes: { ...this.outcomes }, sums: { ...this.#sums }, reasons, causes }
   }
 
   /** All since statistics began, to be read at once: it goes on counting. */
   figures(): Figures {
     this.#countSaved()
-    const now = { outcomes: this.outcomes, sums: this.#sums, reasons: this.#reasons ?? NO_REASONS }
+    const now = {
+      outcomes: this.outcomes,
+      sums: this.#sums,
+      reasons: this.#reasons ?? NO_REASONS,
+      causes: this.#causes ?? NO_CAUSES,
+    }
     return figuresSince(now, this.#before)
   }
 
@@ -132,11 +155,22 @@ export function figuresSince(now: Figures, before: Figures | undefined): Figures
   const reasons = [...now.reasons].map(
     ([reason, outcomes]) => [reason, since(outcomes, before.reasons.get(reason))] as const,
   )
+  const causes = [...now.causes].map(
+    ([cause, count]) => [cause, count - (before.causes.get(cause) ?? 0)] as const,
+  )
   return {
     outcomes: since(now.outcomes, before.outcomes),
     sums: since(now.sums, before.sums),
     reasons: new Map(reasons),
+    causes: new Map(causes.filter(([, count]) => count > 0)),
   }
+}
+
+/** Its code, and with it the tag or fragment whose invalidation it was. */
+function nameOfCause({ code, tag, fragment }: MissCause): string {
+  const name =
+    tag !== undefined ? `tag:${tag}` : fragment !== undefined ? `fragment:${fragment}` : code
+  return name.length > MAX_NAME_LENGTH ? code : name
 }
 
 /** Under this name counts what is past the limit. */

@@ -114,6 +114,7 @@ const fragment: FragmentStats = {
   bodyMs: 5,
   hitMs: 0.1,
   timeSavedMs: 2500,
+  causes: {},
   variants: 3,
 }
 const { name: _, bodyMs: _bodyMs, hitMs: _hitMs, ...outcomes } = fragment

@@ -112,6 +112,32 @@ describe('statistics of time', () => {
     expect(caches.stats().aliases.default?.timeSavedMs).toBeCloseTo(90 + 200)
   })
 
+  it('count why a fragment was missing, twenty tags at most by name', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    const tags = Array.from({ length: 25 }, (_, i) => `tag-${i}`)
+    const render = () => fragments.render({ name: 'card', timeout: 60, tags }, () => 'text')
+    const causes = () => caches.stats().fragments[0]?.causes
+    await render()
+    for (let i = 0; i < 2; i++) {
+      vi.advanceTimersByTime(61_000)
+      await render()
+    }
+    await caches.invalidateTags(['tag-3'])
+    await render()
+    await render()
+    expect(causes()).toEqual({ 'not-stored': 1, expired: 2, 'tag:tag-3': 1 })
+    caches.resetStats()
+    expect(causes()).toBe(undefined)
+    for (const tag of tags) {
+      vi.advanceTimersByTime(10)
+      await caches.invalidateTags([tag])
+      await render()
+    }
+    expect(causes()).toMatchObject({ 'tag:tag-3': 1, 'tag:tag-17': 1, dropped: 7 })
+    expect(Object.keys(causes() ?? {})).toHaveLength(19)
+  })
+
   it('time every read of a store that answers asynchronously', async () => {
     const cache = new AsyncTestCache()
     const caches = createCaches({ default: cache })

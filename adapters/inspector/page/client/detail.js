@@ -117,6 +117,65 @@ export function nameList(names, nothing, hrefOf) {
   )
 }
 
+/**
+ * Lines, each with how often it was so; the most frequent first.
+ *
+ * @param {readonly (readonly [line: Child, times: number])[]} lines
+ * @param {string} nothing
+ */
+export function timesList(lines, nothing) {
+  if (lines.length === 0) return el('p', { class: 'hint' }, nothing)
+  return el(
+    'ul',
+    { class: 'names' },
+    ...lines
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([line, times]) =>
+        el('li', {}, line, el('span', { class: 'hint' }, ` ${plural(times, 'time')}`)),
+      ),
+  )
+}
+
+/** @type {Readonly<Record<string, string>>} */
+const causes = {
+  'not-stored': 'Not stored before',
+  expired: 'Expired',
+  dropped: 'Another tag or fragment was invalidated',
+  removed: 'Deleted, or its cache was cleared',
+  evicted: 'Evicted, or removed by another process',
+  unusable: 'Stored with holes that nothing can fill',
+  'other-version': 'Stored under another version or key prefix',
+  'other-variant': 'Only other variants were stored',
+  'store-failed': 'The store did not answer',
+}
+
+/**
+ * Why something was missing, as a section.
+ *
+ * @param {Readonly<Record<string, number>> | undefined} counts
+ * @param {(name: string) => string} hrefOf - Of a fragment.
+ * @returns {readonly [title: string, data: unknown, draw: () => Child]}
+ */
+export function causeSection(counts, hrefOf) {
+  /** @param {string} cause */
+  function line(cause) {
+    const [, kind = '', name = ''] = /^(tag|fragment):(.*)$/s.exec(cause) ?? []
+    if (kind === '') return causes[cause] ?? cause
+    const href = kind === 'tag' ? hrefOfTag(name) : hrefOf(name)
+    const noun = kind === 'tag' ? 'Tag ' : 'Fragment '
+    return el('span', {}, noun, el('a', { href }, name), ' was invalidated')
+  }
+  return [
+    'Why it was missing',
+    counts,
+    () =>
+      timesList(
+        Object.entries(counts ?? {}).map(([cause, times]) => [line(cause), times]),
+        'No miss has a known cause.',
+      ),
+  ]
+}
+
 /** @param {string} tag */
 export const hrefOfTag = (tag) => hashOf('tag', { tag })
 

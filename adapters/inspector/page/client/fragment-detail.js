@@ -1,4 +1,5 @@
 import {
+  causeSection,
   createDetail,
   createSubjectCharts,
   dependentList,
@@ -62,6 +63,7 @@ export function createFragmentDetail(app) {
         ])
       },
       sections: (detail) => [
+        causeSection(detail.stats?.causes, hrefOfFragment(detail.alias)),
         ['Templates', detail.places, () => placeList(detail.places)],
         [
           'Tags',

@@ -11,6 +11,20 @@ import { addressOf } from './requests.js'
 /** How many requests are kept; the oldest go first. */
 const requestLimit = 200
 
+/**
+ * Outcomes in a sentence: of one, and of several.
+ *
+ * @type {Readonly<Record<string, readonly [one: string, many: string]>>}
+ */
+const words = {
+  hit: ['hit', 'hits'],
+  miss: ['miss', 'misses'],
+  stale: ['stale', 'stale'],
+  joined: ['joined', 'joined'],
+  bypass: ['not stored', 'not stored'],
+  error: ['failed', 'failed'],
+}
+
 /** @type {readonly (readonly [name: 'waitMs' | 'bodyMs' | 'writeMs', label: string])[]} */
 const stretches = [
   ['waitMs', 'wait'],
@@ -147,10 +161,12 @@ function partsText(parts, left) {
   /** @type {Map<string, number>} */
   const outcomes = new Map()
   for (const { outcome = '' } of fragments) outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-  const became = [...outcomes].map(([outcome, times]) => `${count(times)} ${outcome}`).join(', ')
+  const became = [...outcomes]
+    .map(([outcome, times]) => plural(times, ...(words[outcome] ?? [outcome, outcome])))
+    .join(', ')
   return [
     ...(fragments.length > 0 ? [`${plural(fragments.length, 'fragment')}: ${became}`] : []),
-    ...(calls > 0 ? [plural(calls, 'call of a cache', 'calls of a cache')] : []),
+    ...(calls > 0 ? [plural(calls, 'cache call')] : []),
     ...(left > 0 ? [`${count(left)} more`] : []),
     ...(parts.length === 0 ? ['the whole page'] : []),
   ].join(' · ')
@@ -204,7 +220,7 @@ function partItem(part, endMs) {
     {},
     el(
       'span',
-      { class: 'what', title: why },
+      { class: 'what' },
       kind === 'fragment'
         ? el('a', { href: hashOf('fragment', { alias, name: title }) }, title)
         : el('span', { title: key }, title, ' ', el('code', {}, key)),
@@ -212,5 +228,6 @@ function partItem(part, endMs) {
     el('span', {}, outcome !== undefined && outcomeBadge(outcome)),
     track,
     el('span', { class: 'times' }, [`at ${duration(startMs)}`, ...times].join(' · ')),
+    why !== undefined && el('span', { class: 'why' }, why),
   )
 }

@@ -1,4 +1,5 @@
 import {
+  causeSection,
   createDetail,
   createSubjectCharts,
   entryTable,
@@ -6,11 +7,13 @@ import {
   hrefOfTag,
   nameList,
   nothingKnown,
+  timesList,
 } from './detail.js'
 import { el } from './dom.js'
 import { bytes, count, duration, percent } from './format.js'
 import { hashOf } from './hash.js'
-import { reasonText, shareOf } from './statistics-views.js'
+import { addressOf } from './requests.js'
+import { shareOf } from './statistics-views.js'
 
 /**
  * @import {RouteDetail} from '../../api.js'
@@ -48,24 +51,32 @@ export function createRouteDetail() {
           ['Cache', alias],
         ])
       },
-      sections: ({ route, alias, stats, tags, contains, entries, entryCount }) => [
+      sections: ({ route, alias, stats, reasons, tags, contains, entries, entryCount }) => [
+        causeSection(stats?.causes, hrefOfFragment(alias)),
         [
           'Why not cached',
-          stats?.reasons,
+          reasons,
           () =>
-            Object.keys(stats?.reasons ?? {}).length === 0
-              ? el('p', { class: 'hint' }, 'Nothing was refused.')
-              : el(
-                  'p',
-                  {},
-                  reasonText(stats?.reasons ?? {}),
-                  ' · ',
-                  el(
-                    'a',
-                    { href: hashOf('responses', { q: pathPrefixOf(route) }) },
-                    'The latest responses',
-                  ),
+            el(
+              'div',
+              {},
+              timesList(
+                reasons.map(({ sentence, href, times }) => [
+                  el('a', { href: addressOf(href) }, sentence),
+                  times,
+                ]),
+                'Nothing was refused.',
+              ),
+              el(
+                'p',
+                {},
+                el(
+                  'a',
+                  { href: hashOf('responses', { q: pathPrefixOf(route) }) },
+                  'The latest responses',
                 ),
+              ),
+            ),
         ],
         [
           'Fragments',
