@@ -124,14 +124,15 @@ describe('statistics of time', () => {
       await render()
     }
     await caches.invalidateTags(['tag-3'])
+    vi.advanceTimersByTime(10)
     await render()
     await render()
     expect(causes()).toEqual({ 'not-stored': 1, expired: 2, 'tag:tag-3': 1 })
     caches.resetStats()
     expect(causes()).toBe(undefined)
     for (const tag of tags) {
-      vi.advanceTimersByTime(10)
       await caches.invalidateTags([tag])
+      vi.advanceTimersByTime(10)
       await render()
     }
     expect(causes()).toMatchObject({ 'tag:tag-3': 1, 'tag:tag-17': 1, dropped: 7 })
