@@ -357,6 +357,31 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
     })
   })
 
+  it.each([
+    [1440, 900],
+    [375, 812],
+  ])('shows all of a card and what its button would drop at %d × %d', async (width, height) => {
+    const site = await DrawnSite.start('nunjucks')
+    await onPage(site, { viewport: { width, height } }, async (page) => {
+      // One of equal neighbours, with buttons that lead to the others.
+      await chip(page, 'row').focus()
+      const invalidate = card(page).getByRole('button', { name: /^Invalidate/ })
+      for (const one of (await invalidate.all()).toReversed()) {
+        await one.hover()
+        const said = one.locator('xpath=following-sibling::*')
+        await expect.poll(() => said.innerText()).toContain('it would drop')
+        const [button, sentence] = [await one.boundingBox(), await said.boundingBox()]
+        expect(Math.round(sentence!.y - button!.y - button!.height)).toBeLessThan(8)
+      }
+      const own = (await card(page).boundingBox())!
+      expect([own.y >= 0, own.y + own.height <= height]).toEqual([true, true])
+      const next = (await card(page).getByRole('button', { name: 'Next' }).boundingBox())!
+      expect(next.y + next.height).toBeLessThanOrEqual(own.y + own.height)
+      expect(await card(page).evaluate((one) => one.scrollHeight - one.clientHeight)).toBe(0)
+      expect(await violationsOf(page)).toEqual([])
+    })
+  })
+
   it.runIf(process.env['UPDATE_SCREENSHOTS'] === '1').each(Object.entries(screenshots))(
     'is shown in the documentation, %s',
     async (colorScheme, file) => {

@@ -7,9 +7,10 @@
  * @param {OverlayData} data
  * @param {FragmentFacts} facts
  * @param {number} passedMs - Since the page was loaded.
+ * @param {() => void} onSaid - Called when what it says may take more room.
  * @returns {HTMLElement[]}
  */
-function partsOfFragment(data, facts, passedMs) {
+function partsOfFragment(data, facts, passedMs, onSaid) {
   const word = make('span', `word ${facts.outcome}`, wordOf(facts.outcome))
   const list = make('dl')
   for (const [name, value, isCode] of rowsOf(facts, passedMs)) {
@@ -20,8 +21,8 @@ function partsOfFragment(data, facts, passedMs) {
   if (!facts.isSure) {
     sentence.append(' The same text stands here more than once; this may be another.')
   }
-  const { acts, note } = makeInvalidation(data, facts)
-  return [make('p', 'title', word, facts.name), sentence, list, makeLinks(facts), acts, note]
+  const targets = makeInvalidation(data, facts, onSaid)
+  return [make('p', 'title', word, facts.name), sentence, list, makeLinks(facts), targets]
 }
 
 /** What a card says of a hole. @returns {HTMLElement[]} */

@@ -5,17 +5,20 @@ const UNREACHED =
   "The server was not reached. If the site is up, its content security policy lacks connect-src 'self'."
 
 /**
- * Buttons that invalidate a fragment and its tags. None does so before it has said what it would drop: when the
- * pointer or the focus comes to it, and on a touch screen by the first touch.
+ * Buttons that invalidate a fragment and its tags. None does so before it has said beside it what it would drop: when
+ * the pointer or the focus comes to it, and on a touch screen by the first touch.
  *
  * @param {OverlayData} data
  * @param {FragmentFacts} facts
+ * @param {() => void} onSaid - Called when what it says may take more room.
  */
-function makeInvalidation(data, { caches, name, alias, tags }) {
-  const note = make('p', 'note')
-  note.setAttribute('role', 'status')
-  const acts = make('div', 'acts')
-  if (caches < 0) return { acts, note }
+function makeInvalidation(data, { caches, name, alias, tags }, onSaid) {
+  const list = make('ul', 'targets')
+  if (caches < 0) return list
+  /** The button that has said last what it would drop. @type {HTMLElement | undefined} */
+  let told
+  /** The one that was asked last. @type {HTMLElement | undefined} */
+  let asked
 
   /** @param {object} body @returns {Promise<{ ok: boolean, text: string }>} */
   async function post(body) {
@@ -34,43 +37,45 @@ function makeInvalidation(data, { caches, name, alias, tags }) {
 
   /** @param {boolean} isDisabled */
   function disable(isDisabled) {
-    for (const button of acts.querySelectorAll('button')) button.disabled = isDisabled
-  }
-
-  /** @param {object} body */
-  async function invalidate(body) {
-    disable(true)
-    const { ok, text } = await post(body)
-    if (ok) memory.set('message', text)
-    if (ok && data.page.method === 'GET') return location.reload()
-    note.textContent = ok ? `${text} Load the page again to see it.` : text
-    disable(false)
+    for (const button of list.querySelectorAll('button')) button.disabled = isDisabled
   }
 
   /** @param {string} text @param {object} target */
   function add(text, target) {
     const body = { caches, ...target }
-    /** What the note says is of this button. */
-    const isTold = () => acts.dataset['told'] === text
-    const foretell = async () => {
-      acts.dataset['asked'] = text
-      const answer = await post({ ...body, dryRun: true })
-      if (acts.dataset['asked'] !== text || button.disabled) return
-      note.textContent = answer.text
-      if (answer.ok) acts.dataset['told'] = text
+    const note = make('p', 'note')
+    note.setAttribute('role', 'status')
+    const say = (/** @type {string} */ sentence) => {
+      note.textContent = sentence
+      onSaid()
     }
-    const button = makeButton(text, () => void (isTold() ? invalidate(body) : foretell()))
+    const foretell = async () => {
+      asked = button
+      const answer = await post({ ...body, dryRun: true })
+      if (asked !== button || button.disabled) return
+      if (answer.ok) told = button
+      say(answer.text)
+    }
+    const invalidate = async () => {
+      disable(true)
+      const { ok, text } = await post(body)
+      if (ok) memory.set('message', text)
+      if (ok && data.page.method === 'GET') return location.reload()
+      say(ok ? `${text} Load the page again to see it.` : text)
+      disable(false)
+    }
+    const button = makeButton(text, () => void (told === button ? invalidate() : foretell()))
     for (const event of ['pointerenter', 'focus']) {
       button.addEventListener(event, (event) => {
         // A touch is a press as well.
         const isTouch = event instanceof PointerEvent && event.pointerType === 'touch'
-        if (!isTouch && !isTold()) void foretell()
+        if (!isTouch && told !== button) void foretell()
       })
     }
-    acts.append(button)
+    list.append(make('li', '', button, note))
   }
 
   add(`Invalidate “${name}”`, { fragment: name, using: alias })
   for (const tag of tags) add(`Invalidate tag “${tag}”`, { tag })
-  return { acts, note }
+  return list
 }

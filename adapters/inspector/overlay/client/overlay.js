@@ -52,6 +52,8 @@
   /** Between a text and its outline. */
   const ROOM_X = 3
   const ROOM_Y = 1
+  /** For what a button of a card says. */
+  const ROOM_TO_SAY = 90
 
   const host = document.createElement('fragcache-overlay')
   const root = host.attachShadow({ mode: 'open' })
@@ -85,7 +87,7 @@
     const parts =
       item.facts === undefined
         ? partsOfHole()
-        : partsOfFragment(data, item.facts, Date.now() - loadedMs)
+        : partsOfFragment(data, item.facts, Date.now() - loadedMs, keepInWindow)
     if (members.length > 1) parts.push(stepsFrom(group, shown))
     card.setAttribute('aria-label', item.hole === undefined ? `Fragment ${item.name}` : 'Hole')
     card.replaceChildren(...parts)
@@ -115,11 +117,19 @@
     // Where it hides nothing of the fragment, if there is such a place.
     const under = [rect.bottom + 4, anchor.bottom + 4]
     const over = [rect.top - 4 - height, anchor.top - 4 - height]
-    const fits = (/** @type {number} */ top) => top >= 8 && top + height <= innerHeight - 8
+    const fits = (/** @type {number} */ top) =>
+      top >= 8 && top + height + ROOM_TO_SAY <= innerHeight - 8
     const top =
-      [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at)) ?? 8
+      [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at)) ??
+      Math.max(8, innerHeight - 8 - height - ROOM_TO_SAY)
     card.style.left = `${Math.max(Math.min(Math.max(rect.left, 8), innerWidth - width - 8), 8)}px`
     card.style.top = `${top}px`
+  }
+
+  /** A card that says more than before stays where it is, as far as there is room. */
+  function keepInWindow() {
+    const { top, bottom } = card.getBoundingClientRect()
+    card.style.top = `${Math.max(8, Math.min(top, top + innerHeight - 8 - bottom))}px`
   }
 
   /** @param {Outline} outline */
