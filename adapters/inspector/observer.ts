@@ -148,7 +148,6 @@ export class Observer {
         aliases,
         stats,
         warnings: [...this.#warnings.values()],
-        nowMs: Date.now(),
         isOneOfMany: isOneOfMany(),
       }),
     }

@@ -10,8 +10,6 @@ const MANY_READS = 100
 const MANY_VARIANTS = 1000
 /** So many answers that were never stored are no accident. */
 const MANY_BYPASSES = 20
-/** Milliseconds for which an outage is reported when it is over. */
-const RECENT_MS = 60_000
 /** More are not listed. */
 const MAX_RISKS = 200
 
@@ -31,13 +29,15 @@ const MEANT: ReadonlySet<string> = new Set([
   'request-no-store',
 ])
 
+/** Warnings of what has a risk of its own for as long as it lasts, and is in the status of its cache. */
+const TOLD_OTHERWISE: ReadonlySet<string> = new Set(['FRAGCACHE_OUTAGE', 'FRAGCACHE_LOCAL_MEMORY'])
+
 /** What risks are looked for in. */
 export interface RiskFacts {
   readonly aliases: readonly Pick<
     AliasRow,
-    'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage' | 'outages'
+    'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage'
   >[]
-  readonly nowMs: number
   readonly stats: Pick<CachesStats, 'fragments' | 'routes'>
   readonly warnings: readonly Warned[]
   /** Whether this process is one of several of the application. */
@@ -50,21 +50,10 @@ export function findRisks(facts: RiskFacts): readonly Risk[] {
     ...aliasRisks(facts),
     ...facts.stats.fragments.flatMap(fragmentRisks),
     ...facts.stats.routes.flatMap(routeRisks),
-    ...facts.warnings.filter((warned) => isCurrent(warned, facts)).map(warningRisk),
+    ...facts.warnings.filter(({ code }) => !TOLD_OTHERWISE.has(code)).map(warningRisk),
   ]
   const rank = { high: 0, medium: 1, low: 2 }
   return risks.sort((a, b) => rank[a.severity] - rank[b.severity]).slice(0, MAX_RISKS)
-}
-
-/** An outage that is over is soon no risk any more. */
-function isCurrent({ code, message, atMs }: Warned, { aliases, nowMs }: RiskFacts): boolean {
-  if (code !== 'FRAGCACHE_OUTAGE' || nowMs - atMs < RECENT_MS) return true
-  const own = aliases.filter(({ alias, backend }) =>
-    message.startsWith(`${backend} "${alias}" fails:`),
-  )
-  return own.some(({ outages }) =>
-    outages.some(({ untilMs }) => untilMs === undefined || nowMs - untilMs < RECENT_MS),
-  )
 }
 
 function risk(
@@ -149,7 +138,8 @@ function routeRisks(one: RouteStats): Risk[] {
   const isMeant = reason === undefined || MEANT.has(reason) || reason === 'undeclared-read'
   if (one.bypasses >= MANY_BYPASSES && isNeverStored(one) && !isMeant) {
     const { sentence } = explainReason('bypass', reason)
-    const why = `Never stored in ${one.bypasses} requests, ${count} of them because: ${sentence}`
+    const share = count === one.bypasses ? '' : `, in ${count} of them for this reason`
+    const why = `Never stored in ${one.bypasses} requests${share}: ${sentence}`
     risks.push({
       ...risk('never-stored', subject, why),
       href: `help#${explainReason('bypass', reason).code}`,

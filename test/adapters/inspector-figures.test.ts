@@ -100,7 +100,6 @@ const alias: RiskFacts['aliases'][number] = {
   misses: 100,
   sets: 100,
   isShared: false,
-  outages: [],
 }
 const fragment: FragmentStats = {
   name: 'menu',
@@ -120,25 +119,6 @@ const fragment: FragmentStats = {
 const { name: _, bodyMs: _bodyMs, hitMs: _hitMs, ...outcomes } = fragment
 const route: RouteStats = { ...outcomes, route: 'GET /news', viewMs: 5, reasons: {} }
 
-const NOW_MS = 10_000_000
-const OUTAGE_WARNED = 'medium FRAGCACHE_OUTAGE: LocMemCache "default" fails'
-
-/** The store failed so long ago, and from then on or until then. */
-function outage(sinceS: number, untilS?: number): Changes {
-  const sinceMs = NOW_MS - sinceS * 1000
-  const until = untilS === undefined ? {} : { untilMs: NOW_MS - untilS * 1000 }
-  return {
-    alias: { outages: [{ sinceMs, ...until, error: 'refused' }] },
-    warnings: [
-      {
-        code: 'FRAGCACHE_OUTAGE',
-        message: `${alias.backend} "default" fails: refused`,
-        atMs: sinceMs,
-      },
-    ],
-  }
-}
-
 interface Changes {
   readonly alias?: Partial<RiskFacts['aliases'][number]>
   readonly fragment?: Partial<FragmentStats>
@@ -150,7 +130,6 @@ interface Changes {
 function risksOf(changes: Changes): string[] {
   return findRisks({
     aliases: [{ ...alias, ...changes.alias }],
-    nowMs: NOW_MS,
     stats: {
       fragments: [{ ...fragment, ...changes.fragment }],
       routes: [{ ...route, ...changes.route }],
@@ -258,10 +237,18 @@ describe('a risk', () => {
       { warnings: [{ code: 'FRAGCACHE_NEW', message: 'something', atMs: 0 }] },
       ['low FRAGCACHE_NEW: something'],
     ],
-    ['an outage that lasts', outage(3600), [OUTAGE_WARNED]],
-    ['an outage that has just ended', outage(3600, 59), [OUTAGE_WARNED]],
-    ['an outage that has just been told of', outage(59, 58), [OUTAGE_WARNED]],
-    ['an outage that is over long since', outage(3600, 61), []],
+    [
+      'what the status of its cache tells, or a risk of its own, by its warning',
+      {
+        alias: { outage: { sinceMs: 1, error: 'refused' } },
+        warnings: ['FRAGCACHE_OUTAGE', 'FRAGCACHE_LOCAL_MEMORY'].map((code) => ({
+          code,
+          message: `${alias.backend} "default" fails: refused`,
+          atMs: 1,
+        })),
+      },
+      ['high outage: cache default'],
+    ],
     [
       'several, the worst first',
       { fragment: { variants: 2000, hitMs: 6 }, isOneOfMany: true },
@@ -278,7 +265,6 @@ describe('a risk', () => {
   it('says of a page that is never stored why, and leads there', () => {
     const [risk] = findRisks({
       aliases: [],
-      nowMs: NOW_MS,
       stats: {
         fragments: [],
         routes: [{ ...route, ...never, bypasses: 30, reasons: { 'set-cookie': 25, status: 5 } }],
@@ -287,7 +273,7 @@ describe('a risk', () => {
       isOneOfMany: false,
     })
     expect(risk?.sentence).toBe(
-      'Never stored in 30 requests, 25 of them because: The response sets a cookie, which belongs to one visitor.',
+      'Never stored in 30 requests, in 25 of them for this reason: The response sets a cookie, which belongs to one visitor.',
     )
     expect(risk?.href).toBe('help#set-cookie')
   })
