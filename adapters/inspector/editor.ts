@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { statSync, type Stats } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { MisuseError, show } from '../../src/errors.js'
 import type { ExpressRequest } from './security.js'
@@ -11,8 +11,11 @@ export interface EditorSettings {
   readonly views: readonly string[] | undefined
 }
 
-/** Of an editor; it must not run in the page. */
-const ADDRESS = /^(?!javascript:|data:)[a-z][a-z\d+.-]*:.*\{path\}/i
+const ADDRESS = /^[a-z][a-z\d+.-]*:.*\{path\}/i
+
+/** Schemes that browsers handle themselves: no editor hears of them, and some run in the page. */
+const OF_BROWSERS =
+  /^(?:about|blob|chrome|data|file|filesystem|ftp|javascript|vbscript|view-source|wss?):/i
 
 /** What a template's name may leave out. */
 const EXTENSIONS = ['njk', 'hbs', 'eta', 'html', 'handlebars']
@@ -25,6 +28,11 @@ export function checkEditor(
   who: string,
   { editor, views }: { readonly editor: unknown; readonly views: unknown },
 ): EditorSettings {
+  if (typeof editor === 'string' && OF_BROWSERS.test(editor)) {
+    throw new MisuseError(
+      `${who}: editor: ${show(editor)} has a scheme that browsers handle themselves, so that no editor opens; give an address such as "vscode://file/{path}:{line}", or false`,
+    )
+  }
   if (editor !== false && (typeof editor !== 'string' || !ADDRESS.test(editor))) {
     throw new MisuseError(
       `${who}: editor: ${show(editor)} is not an address with {path} in it; give one such as "vscode://file/{path}:{line}", or false`,
@@ -34,6 +42,17 @@ export function checkEditor(
   if (folders?.some((folder) => typeof folder !== 'string')) {
     throw new MisuseError(
       `${who}: views: ${show(views)} is not a folder; give the path of one, or a list of paths`,
+    )
+  }
+  if (folders !== undefined && editor === false) {
+    throw new MisuseError(
+      `${who}: views: ${show(views)} is of no use without editor; give editor: "vscode://file/{path}:{line}" or that of your editor, or leave views out`,
+    )
+  }
+  const missing = folders?.find((folder) => !isFolder(folder as string))
+  if (missing !== undefined) {
+    throw new MisuseError(
+      `${who}: views: ${show(missing)} is not a folder that exists; give the path of the folder of your templates`,
     )
   }
   return { editor, views: folders as readonly string[] | undefined }
@@ -80,12 +99,15 @@ function find(template: string, folders: readonly string[]): string | undefined 
   return files.find(isFile)
 }
 
+const isFile = (place: string): boolean => statsOf(place)?.isFile() === true
+const isFolder = (place: string): boolean => statsOf(place)?.isDirectory() === true
+
 /** What a loader of the application's own calls a template may be no path at all. */
-function isFile(place: string): boolean {
+function statsOf(place: string): Stats | undefined {
   try {
-    return statSync(place, { throwIfNoEntry: false })?.isFile() === true
+    return statSync(place, { throwIfNoEntry: false })
   } catch {
-    return false
+    return undefined
   }
 }
 

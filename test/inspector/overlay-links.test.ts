@@ -99,7 +99,7 @@ describe('the overlay leads to the template in the editor', () => {
     const file = encodeURI(join(views, 'tea'))
     expect(eta.first.fragments[0]?.['inEditor']).toBe(`idea://open?file=${file}.eta&line=3`)
     const handlebars = await tellOf({
-      options: { ...options, views: [join(views, 'absent'), views] },
+      options: { ...options, views: [folderOfTest(), views] },
       render(caches) {
         const engine = Handlebars.create()
         const handle = registerHandlebars(engine, caches)

@@ -396,9 +396,14 @@ describe('the overlay', () => {
     [{ authorize: true }, /authorize: true is not a function/],
     [{ path: 'overlay' }, /path: "overlay" is not a path/],
     [{ editor: 'vscode://file/' }, /editor: "vscode:\/\/file\/" is not an address with \{path\}/],
-    [{ editor: 'javascript:open("{path}")' }, /editor: .* is not an address/],
+    ...['javascript:open("{path}")', 'Blob:{path}', 'view-source:{path}', 'about:{path}'].map(
+      (editor) => [{ editor }, /editor: .* has a scheme that browsers handle themselves/] as const,
+    ),
     [{ views: [1] }, /views: .* is not a folder/],
+    [{ views: '/not/there' }, /views: "\/not\/there" is not a folder that exists/],
+    [{ views: '.', editor: false }, /views: "." is of no use without editor/],
     [{ inspector: 'https://elsewhere.example' }, /inspector: .* is not a path/],
+    [{ inspector: '//elsewhere.example' }, /inspector: .* is not a path/],
     ['top-left', /are not options/],
     [createCaches({ default: new LocMemCache() }), /^overlay: it takes no caches, /],
   ])('refuses the options %j', (options, message) => {

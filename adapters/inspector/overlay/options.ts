@@ -38,7 +38,8 @@ export interface OverlayOptions {
 const POSITIONS: readonly string[] = ['bottom-right', 'bottom-left', 'top-right', 'top-left']
 const KNOWN = ['position', 'authorize', 'path', 'editor', 'views', 'inspector']
 
-const PATH = /^\/[\w.~!$&'()*+,;=:@%/-]*$/
+// What begins with two slashes is another host.
+const PATH = /^\/(?!\/)[\w.~!$&'()*+,;=:@%/-]*$/
 
 /** The options with their defaults. */
 export interface OverlaySettings extends EditorSettings {
