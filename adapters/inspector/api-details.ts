@@ -126,6 +126,14 @@ export interface ProcessRow extends ProcessFigures {
   readonly isThis: boolean
 }
 
+/** The response of `api/processes`. */
+export interface ProcessList {
+  /** This process first. None without the option `processes`. */
+  readonly rows: readonly ProcessRow[]
+  /** The alias of the cache that does not answer, so that other processes are not listed. */
+  readonly unreached?: string
+}
+
 /** The names that forms suggest, at most 1,000 of each kind. */
 export interface KnownNames {
   readonly fragments: readonly string[]

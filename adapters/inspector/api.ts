@@ -18,7 +18,7 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
  * | `GET api/fragment?alias=&name=` | {@link FragmentDetail} |
  * | `GET api/route?alias=&route=` | {@link RouteDetail} |
  * | `GET api/tag?tag=` | {@link TagDetail} |
- * | `GET api/processes` | {@link Rows} of {@link ProcessRow}; none without the option `processes` |
+ * | `GET api/processes` | {@link ProcessList}; no rows without the option `processes` |
  * | `GET api/names` | {@link KnownNames} |
  * | `GET api/tags` | {@link Rows} of {@link TagRow} |
  * | `GET api/events` | server-sent events; each `batch` is a {@link Batch} |

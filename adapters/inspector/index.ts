@@ -185,10 +185,7 @@ class InspectorServer {
         async (req, res, query) =>
           sendJson(req, res, 200, await describeEntry(this.caches, new URLSearchParams(query))),
       ],
-      [
-        '/api/processes',
-        async (req, res) => sendJson(req, res, 200, { rows: await observer.processes() }),
-      ],
+      ['/api/processes', async (req, res) => sendJson(req, res, 200, await observer.processes())],
       [
         '/api/entries',
         async (req, res, query) =>

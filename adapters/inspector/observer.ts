@@ -10,7 +10,7 @@ import type {
   CachesStats,
   CacheStats,
   Overview,
-  ProcessRow,
+  ProcessList,
   ResponseRow,
   ServerStats,
 } from './api.js'
@@ -68,6 +68,7 @@ export class Observer {
     processes: string | undefined,
   ) {
     this.#watched = new Watched(WHO, caches)
+    this.#watched.tallies.fragments.countsCauses = true
     this.#outages = new Outages(this.#watched.backends.keys())
     for (const outage of this.#watched.outages) this.#outage(outage)
     this.inventory = new Inventory(caches, this.#watched, this.#followed)
@@ -119,8 +120,8 @@ export class Observer {
   }
 
   /** Of all processes that tell; none where that was not asked for. */
-  async processes(): Promise<readonly ProcessRow[]> {
-    return (await this.#processes?.rows()) ?? []
+  async processes(): Promise<ProcessList> {
+    return (await this.#processes?.list()) ?? { rows: [] }
   }
 
   responses(): readonly ResponseRow[] {

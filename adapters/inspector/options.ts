@@ -75,7 +75,8 @@ export interface InspectorOptions {
    * The alias of a cache that all processes share. While somebody watches, each process publishes its figures
    * there, so that the overview has the figures of all. Each process then asks that cache every five seconds
    * whether somebody watches. A process with several inspectors counts once, with the caches of all that have
-   * this option. Default: figures of this process alone.
+   * this option. Where the caches are all in local memory, add one for this alone, such as a `FileBasedCache` for
+   * the workers of one machine. Default: figures of this process alone.
    */
   readonly processes?: string | undefined
   /** Maximum number of live feeds at once. Default 20. */
@@ -195,6 +196,6 @@ export function checkProcesses(caches: Caches, alias: unknown): void {
   }
   if (caches.get(alias).isShared) return
   throw new MisuseError(
-    `inspector: processes: ${show(alias)} is a cache of this process alone; give the alias of one that all processes share`,
+    `inspector: processes: ${show(alias)} is a cache of this process alone; give the alias of one that all processes share, such as a FileBasedCache for the workers of one machine`,
   )
 }

@@ -4,7 +4,7 @@ import type { CacheCore } from '../../src/backend/core.js'
 import type { Caches } from '../../src/caches.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { neverThrowing } from '../../src/observe/watch.js'
-import type { ProcessFigures, ProcessRow } from './api.js'
+import type { ProcessFigures, ProcessList, ProcessRow } from './api.js'
 import { cutText } from './text.js'
 import { totalsOf } from './totals.js'
 
@@ -70,16 +70,19 @@ export class Processes {
   }
 
   /** All that tell, this one first. */
-  async rows(): Promise<readonly ProcessRow[]> {
+  async list(): Promise<ProcessList> {
+    // Once this is closed it has no figures.
+    const own = ownRow()
     await this.#ask()
     const payloads = await this.#try(() => this.core.store.readEntries(this.#keys))
+    if (payloads === undefined) return { rows: [own], unreached: this.core.alias }
     const others = new Map<string, ProcessRow>()
-    for (const row of (payloads ?? []).map((payload) => this.#toRow(payload))) {
+    for (const row of payloads.map((payload) => this.#toRow(payload))) {
       // Two inspectors of a process that begin at once take a place each, and go on with the first.
       if (row !== undefined && !others.has(row.id)) others.set(row.id, row)
     }
     others.delete(thisProcess.id)
-    return [ownRow(), ...[...others.values()].sort((a, b) => a.pid - b.pid)]
+    return { rows: [own, ...[...others.values()].sort((a, b) => a.pid - b.pid)] }
   }
 
   async #ask(): Promise<void> {

@@ -6,6 +6,7 @@ import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../
 import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { Tally } from '../observe/tally.js'
+import { observer } from './shown.js'
 import { cachesOf, subjectOf, type Fragment } from './spec.js'
 
 export function tellOfFailure(
@@ -35,7 +36,7 @@ export function toldFrom({ tally }: Fragment, startedMs: number): number {
 }
 
 /**
- * Why a fragment is rendered.
+ * Why a fragment is rendered, if anybody listens or counts.
  *
  * @param start - `undefined`: nothing was looked up, or nothing can be stored.
  * @param old - The entry found past its time.
@@ -45,8 +46,9 @@ export function causeOf(
   start: Start | undefined,
   old: Old<unknown> | undefined,
 ): MissCause | undefined {
-  const { cache, variant, bypass } = fragment
-  if (bypass) return undefined
+  const { cache, variant, bypass, tally } = fragment
+  const isWanted = observer !== undefined || tally.countsCauses || isTold(tally)
+  if (bypass || !isWanted) return undefined
   if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
   const expiredAtMs = old?.hit.staleSinceMs
   // It is rendered again before its time ends.

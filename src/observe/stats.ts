@@ -53,7 +53,7 @@ export interface OutcomeStats {
   readonly errors: number
   readonly timeSavedMs: number
   /**
-   * Why it was missing, where that is known, with counts: a code of `MissCause`, or for `dropped` the invalidated
+   * Why it was missing, where that is known, with counts, since there is an inspector of the caches: a code of `MissCause`, or for `dropped` the invalidated
    * tag or fragment, such as `tag:country:de` or `fragment:menu`. Past the first twenty names only the code.
    */
   readonly causes: Readonly<Record<string, number>>

@@ -56,14 +56,21 @@ export class Tally {
   /** What was counted when {@link reset} was called. */
   #before: Figures | undefined
 
+  /** They hear about each fragment; of hits that are answered at once, only about those that are timed. */
+  readonly listeners: ListenerList<FragmentMessage>
+
   constructor(
     readonly alias: string,
     readonly name: string,
-    /**
-     * They hear about each fragment; of hits that are answered at once, only about those that are timed.
-     */
-    readonly listeners: ListenerList<FragmentMessage>,
-  ) {}
+    private readonly tallies: Pick<Tallies, 'listeners' | 'countsCauses'>,
+  ) {
+    this.listeners = tallies.listeners
+  }
+
+  /** Whether it is worth while to find out why it was missing. */
+  get countsCauses(): boolean {
+    return this.tallies.countsCauses
+  }
 
   count(outcome: Outcome, reason?: string): void {
     this.outcomes[outcome]++
@@ -186,6 +193,8 @@ export const MAX_NAME_LENGTH = 256
 export class Tallies {
   readonly #byAlias = new Map<string, Map<string, Tally>>()
   readonly listeners = new ListenerList<FragmentMessage>()
+  /** Whether anybody is going to ask why things were missing: to find out takes longer than to look them up. */
+  countsCauses = false
   #size = 0
 
   of(alias: string, name: string): Tally {
@@ -198,7 +207,7 @@ export class Tallies {
     if (known !== undefined) return known
     const isRefused = this.#size >= MAX_NAMES || name.length > MAX_NAME_LENGTH
     if (isRefused && name !== OTHERS) return this.of(alias, OTHERS)
-    const tally = new Tally(alias, name, this.listeners)
+    const tally = new Tally(alias, name, this)
     byName.set(name, tally)
     this.#size++
     return tally

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { inspector, type ProcessRow } from '../../adapters/inspector/index.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { createCaches, LocMemCache } from '../../src/index.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { folderOfTest } from '../support/folders.js'
 import { startWorker } from '../support/worker.js'
@@ -100,6 +101,30 @@ describe('figures of several processes', () => {
       await one.shared.set(`fragcache.inspector.process.${place}`, told)
     }
     expect(await one.rows()).toMatchObject([{ isThis: true }])
+  })
+
+  it('are those of this one alone while the shared cache does not answer, which is said', async () => {
+    const far = new AsyncTestCache()
+    const caches = createCaches({ default: new LocMemCache(), far })
+    onTestFinished(() => caches.close())
+    const inspected = await Inspected.open(caches, { processes: 'far' })
+    far.failing = true
+    expect(await inspected.json('/api/processes')).toMatchObject({
+      rows: [{ isThis: true }],
+      unreached: 'far',
+    })
+  })
+
+  it('are whole in an answer that is on its way while the inspector is closed', async () => {
+    const far = new AsyncTestCache()
+    const caches = createCaches({ default: new LocMemCache(), far })
+    onTestFinished(() => caches.close())
+    const inspected = await Inspected.open(caches, { processes: 'far' })
+    far.latencyMs = 100
+    const answer = inspected.json<{ rows: ProcessRow[] }>('/api/processes')
+    await sleep(50)
+    inspected.inspector.close()
+    expect((await answer).rows[0]?.sinceMs).toEqual(expect.any(Number))
   })
 
   it('are none without the option, and need a cache that processes share', async () => {

@@ -1,6 +1,7 @@
 import { createCaches, FragmentCache, LocMemCache } from 'fragcache'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { talliesOf } from '../../src/caches.js'
 import { Distinct } from '../../src/observe/distinct.js'
 import { Latencies } from '../../src/observe/latencies.js'
 import { MAX_NAMES, OTHERS } from '../../src/observe/tally.js'
@@ -116,6 +117,8 @@ describe('statistics of time', () => {
     const caches = createCaches({ default: new LocMemCache() })
     const fragments = new FragmentCache(caches)
     const tags = Array.from({ length: 25 }, (_, i) => `tag-${i}`)
+    // As an inspector of them does.
+    talliesOf(caches).fragments.countsCauses = true
     const render = () => fragments.render({ name: 'card', timeout: 60, tags }, () => 'text')
     const causes = () => caches.stats().fragments[0]?.causes
     await render()
