@@ -111,6 +111,13 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'Other users of the machine may write to the cache’s directory, and so choose what is read from it.',
     remedy: 'Use a directory of this user’s own, with mode 0700.',
   },
+  FRAGCACHE_SET_COOKIE: {
+    severity: 'low',
+    meaning:
+      'A page was not stored, since its response sets a cookie, which belongs to one visitor.',
+    remedy:
+      'Set a cookie only when it changes; with express-session: saveUninitialized: false, resave: false, rolling: false.',
+  },
   FRAGCACHE_CSP_NONCE: {
     severity: 'high',
     meaning:

@@ -79,7 +79,7 @@ function aliasRisks({ aliases, isOneOfMany }: RiskFacts): Risk[] {
       risks.push(risk('local-memory-in-cluster', subject, sentence))
     }
     if (row.hits === 0 && row.misses >= MANY_READS && row.backend !== 'DummyCache') {
-      const sentence = `0 % hit rate in ${row.misses} reads.`
+      const sentence = `Hit ratio 0 % in ${row.misses} reads.`
       risks.push(risk('hit-ratio-zero', subject, sentence))
     }
     return risks
@@ -92,7 +92,7 @@ function sharedRisks(one: Made, subject: string): Risk[] {
   const { hits, misses, stale, joined, variants } = one
   const risks: Risk[] = []
   if (hits + stale === 0 && misses >= MANY_READS) {
-    const sentence = `0 % hit rate, rendered ${misses} times.`
+    const sentence = `Hit ratio 0 %, rendered ${misses} times.`
     risks.push(risk('hit-ratio-zero', subject, sentence))
   }
   if (variants >= MANY_VARIANTS) {
@@ -168,5 +168,5 @@ function warningRisk({ code, message }: Warned): Risk {
 }
 
 function ms(value: number): string {
-  return `${value < 1 ? value.toFixed(3) : value.toFixed(1)} ms`
+  return value < 0.1 ? `${Number((value * 1000).toPrecision(2))} µs` : `${value.toFixed(1)} ms`
 }

@@ -34,6 +34,8 @@ export class InspectedSite {
     readonly fragments: FragmentCache,
     private readonly server: http.Server,
     private readonly inspected: ReturnType<typeof inspector>,
+    /** Whether it tells other processes its figures. */
+    readonly hasProcesses: boolean,
   ) {}
 
   static async start({ hasOutage = false } = {}): Promise<InspectedSite> {
@@ -62,8 +64,9 @@ export class InspectedSite {
       authorize: () => !site.isRefused,
       pages,
       editor: 'vscode://file/{path}:{line}',
+      ...(redis && { processes: 'shared' }),
     })
-    const site = new InspectedSite(caches, fragments, server, inspected)
+    const site = new InspectedSite(caches, fragments, server, inspected, redis !== undefined)
 
     app.use('/__cache', inspected)
     app.use(pages.cacheSite())

@@ -106,6 +106,29 @@ describe.skipIf(launch === undefined)('a view of the inspector', { timeout: 60_0
       }
     }))
 
+  it('has one range for the charts of all views', () =>
+    inView('fragment?alias=default&name=facts', async (page) => {
+      const range = page.getByLabel('Charts show')
+      await range.selectOption('1 minute')
+      await page.getByRole('img', { name: /^Hit ratio over the last 1\smin/ }).waitFor()
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await page.locator('.alias').first().waitFor()
+      await expect.poll(() => range.inputValue()).toBe('60000')
+    }))
+
+  it('draws a sample that stands alone as a dot', () =>
+    inView('overview', async (page) => {
+      await withHistory(page, [60, 5, 0])
+      const pages = page.getByRole('region', { name: 'pages', exact: true })
+      const chart = pages.getByRole('img', { name: /^Hit ratio over the last .* between/ })
+      const drawn = await chart
+        .locator('path[d^=M]')
+        .evaluateAll((paths) =>
+          paths.map((path) => path.getAttribute('d')?.match(/[Lh]/g)?.join('')),
+        )
+      expect(drawn).toEqual(['L', 'h'])
+    }))
+
   it.each([375, 1440])(
     'shows an opened request as a waterfall in its time, at %d pixels',
     (width) =>

@@ -88,8 +88,8 @@ export function createActions(app) {
         confirmed(
           'Invalidate this fragment?',
           isFragmentSoft.checked
-            ? `All variants of “${fragment.value}” become stale.`
-            : `All variants of “${fragment.value}” are gone.`,
+            ? `All variants of “${fragment.value}” would become stale.`
+            : `All variants of “${fragment.value}” would be gone.`,
           'Invalidate',
           'api/invalidate',
           {
@@ -111,8 +111,8 @@ export function createActions(app) {
         confirmed(
           'Invalidate this tag?',
           isTagSoft.checked
-            ? `Everything that carries the tag “${tag.value}” becomes stale.`
-            : `Everything that carries the tag “${tag.value}” is gone.`,
+            ? `Everything that carries the tag “${tag.value}” would become stale.`
+            : `Everything that carries the tag “${tag.value}” would be gone.`,
           'Invalidate',
           'api/invalidate',
           { tag: tag.value, ...(isTagSoft.checked && { soft: true }) },
@@ -128,7 +128,7 @@ export function createActions(app) {
       () =>
         confirmed(
           'Invalidate this URL?',
-          `All variants of the page at ${url.value} are gone.`,
+          `All variants of the page at ${url.value} would be gone.`,
           'Invalidate',
           'api/invalidate',
           { url: url.value },

@@ -10,7 +10,8 @@ import {
   percent,
   plural,
   ratio,
-  relative,
+  saved,
+  sinceThen,
   time,
 } from './format.js'
 
@@ -164,7 +165,7 @@ const none = 'no samples yet'
 
 /** @param {AliasRow} row */
 function degradedText({ outage, server }) {
-  if (outage) return `Degraded since ${relative(outage.sinceMs)}: ${outage.error}`
+  if (outage) return `Degraded for ${sinceThen(outage.sinceMs)}: ${outage.error}`
   const failed = server?.servers?.find(({ error }) => error !== undefined)
   return `Degraded: ${failed?.error ?? server?.error ?? 'a part does not answer'}`
 }
@@ -242,7 +243,7 @@ export function createAliasCard(alias) {
       row.status === 'degraded'
         ? ['▲', degradedText(row)]
         : row.outage
-          ? ['✕', `Does not answer since ${relative(row.outage.sinceMs)}: ${row.outage.error}`]
+          ? ['✕', `Has not answered for ${sinceThen(row.outage.sinceMs)}: ${row.outage.error}`]
           : isUsed
             ? ['✓', 'Answers']
             : ['○', 'Not used yet: open a page of the site that has something in this cache']
@@ -263,8 +264,14 @@ export function createAliasCard(alias) {
         row.reads.count === 0 ? none : duration(row.reads.p99Ms),
         'Of 100 reads, 99 took no longer',
       ],
-      ['Written', known(bytes, row.bytesWritten) ?? none, 'Payloads whose size is known'],
-      ['Time saved', duration(row.timeSavedMs), 'What the bodies would have taken'],
+      [
+        'Written',
+        row.sets > 0 && row.bytesWritten === undefined
+          ? 'not measured'
+          : (known(bytes, row.bytesWritten) ?? none),
+        'Payloads whose size is known',
+      ],
+      ['Time saved', saved(row), 'What the bodies would have taken'],
     ])
     updateCharts(row, now)
     updateServers(row.server)

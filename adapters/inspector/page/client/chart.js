@@ -140,9 +140,13 @@ export function createChart({ title, format, nothing }) {
     )
     fill(
       lines,
-      ...data.lines.map(({ points }, index) =>
-        svg('path', { class: `line line-${index + 1}`, d: pathOf(points, x, y) }),
-      ),
+      ...data.lines.flatMap(({ points }, index) => {
+        const { line, dots } = pathsOf(points, x, y)
+        return [
+          svg('path', { class: `line line-${index + 1}`, d: line }),
+          svg('path', { class: `line line-${index + 1} dots`, d: dots }),
+        ]
+      }),
     )
     const names = [
       ...(data.lines.length > 1
@@ -173,20 +177,26 @@ function nearestTo(points, atMs) {
 }
 
 /**
+ * Lines through points that follow each other, and a dot for each that stands alone.
+ *
  * @param {Line['points']} points
  * @param {(ms: number) => number} x
  * @param {(value: number) => number} y
  */
-function pathOf(points, x, y) {
-  let path = ''
-  /** @type {number | undefined} */
-  let lastMs
+function pathsOf(points, x, y) {
+  /** @type {string[][]} */
+  const runs = []
+  let lastMs = -Infinity
   for (const { atMs, value } of points) {
     if (value === undefined) continue
-    const at = `${x(atMs).toFixed(1)} ${y(value).toFixed(1)}`
-    // A line of no length is drawn as a dot.
-    path += lastMs !== undefined && atMs - lastMs <= longestGapMs ? `L${at}` : `M${at}h0`
+    if (atMs - lastMs > longestGapMs) runs.push([])
+    runs.at(-1)?.push(`${x(atMs).toFixed(1)} ${y(value).toFixed(1)}`)
     lastMs = atMs
   }
-  return path
+  const alone = runs.filter(({ length }) => length === 1)
+  return {
+    line: runs.map((run) => (run.length > 1 ? `M${run.join('L')}` : '')).join(''),
+    // A line of no length is drawn as a dot, as wide as it is thick.
+    dots: alone.map(([at]) => `M${at}h0`).join(''),
+  }
 }

@@ -1,6 +1,6 @@
 import { createChart } from './chart.js'
-import { el, emptyState, fill, setText, uniqueId } from './dom.js'
-import { figures, roundUp, spanOf } from './figures.js'
+import { el, emptyState, fill, plainTable, setText, uniqueId } from './dom.js'
+import { chartRange, figures, roundUp, spanOf } from './figures.js'
 import { count, duration, nowMs, percent, plural, ratio, time } from './format.js'
 import { hashOf } from './hash.js'
 import { getJson } from './requests.js'
@@ -100,8 +100,9 @@ function section(title, content) {
  * @param {readonly NamedCount[]} names
  * @param {string} nothing
  * @param {(name: string) => string} hrefOf
+ * @param {string} [noun] - What they are.
  */
-export function nameList(names, nothing, hrefOf) {
+export function nameList(names, nothing, hrefOf, noun = 'variant') {
   if (names.length === 0) return el('p', { class: 'hint' }, nothing)
   return el(
     'ul',
@@ -111,7 +112,7 @@ export function nameList(names, nothing, hrefOf) {
         'li',
         {},
         el('a', { href: hrefOf(name) }, name),
-        el('span', { class: 'hint' }, ` ${plural(entries, 'entry', 'entries')}`),
+        el('span', { class: 'hint' }, ` ${plural(entries, noun)}`),
       ),
     ),
   )
@@ -232,53 +233,44 @@ export function dependentList({ fragments, pages, values }, nothing, aliasOf) {
  *
  * @param {readonly KnownEntry[]} entries - The latest.
  * @param {number} total
- * @param {readonly ('name' | 'varyOn' | 'tags')[]} shown - Columns beside the key and the times.
+ * @param {readonly ('name' | 'url' | 'varyOn')[]} shown - Columns beside the key, the tags and the times.
  */
 export function entryTable(entries, total, shown) {
   if (entries.length === 0) {
     return el('p', { class: 'hint' }, 'None that this process stored and remembers is still there.')
   }
-  /** @type {Readonly<Record<string, readonly [label: string, draw: (entry: KnownEntry) => Child]>>} */
+  /** @type {Readonly<Record<typeof shown[number], readonly [label: string, draw: (entry: KnownEntry) => Child]>>} */
   const columns = {
-    name: ['Name', ({ kind, name }) => (kind === 'value' ? 'a value' : name)],
+    name: ['Name or URL', ({ kind, name }) => (kind === 'value' ? 'a value' : name)],
+    url: ['URL', ({ name }) => name],
     varyOn: [
       'Vary-on values',
       ({ varyOn }) => (varyOn.length === 0 ? 'none' : varyOn.map((one) => `“${one}”`).join(', ')),
     ],
-    tags: [
-      'Tags',
-      ({ tags }) => (tags.length === 0 ? 'none' : el('span', {}, ...separated(tags.map(tagLink)))),
-    ],
   }
-  const chosen = shown.map((id) => /** @type {typeof columns[string]} */ (columns[id]))
-  const headings = ['Key', ...chosen.map(([label]) => label), 'Stored', 'Fresh until']
-  const table = el(
-    'table',
-    { class: 'plain' },
-    el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
-    el(
-      'tbody',
-      {},
-      ...entries.map((entry) =>
-        el(
-          'tr',
-          {},
-          el('th', { scope: 'row' }, entryLink(entry)),
-          ...chosen.map(([, draw]) => el('td', {}, draw(entry))),
-          el('td', {}, time(entry.storedAtMs)),
-          el('td', {}, entry.freshUntilMs === null ? 'for ever' : time(entry.freshUntilMs)),
-        ),
-      ),
-    ),
-  )
-  const box = el('div', { class: 'scroll-x', tabindex: 0, role: 'region' }, table)
-  box.setAttribute('aria-label', 'Entries, scrollable')
+  const chosen = shown.map((id) => columns[id])
   return el(
     'div',
     {},
     total > entries.length &&
       el('p', { class: 'hint' }, `The latest ${count(entries.length)} of ${count(total)}.`),
-    box,
+    plainTable(
+      'Entries',
+      [
+        { label: 'Key' },
+        ...chosen.map(([label]) => ({ label })),
+        { label: 'Tags', isWide: true },
+        { label: 'Stored' },
+        { label: 'Fresh until' },
+      ],
+      entries.map((entry) => [
+        entryLink(entry),
+        ...chosen.map(([, draw]) => draw(entry)),
+        tagLinks(entry.tags),
+        time(entry.storedAtMs),
+        entry.freshUntilMs === null ? 'for ever' : time(entry.freshUntilMs),
+      ]),
+    ),
   )
 }
 
@@ -290,14 +282,17 @@ function entryLink({ alias, key }) {
     : el('a', { href: hashOf('entry', { alias, key }) }, el('code', {}, key))
 }
 
-/** @param {string} tag */
-function tagLink(tag) {
-  return el('a', { href: hrefOfTag(tag) }, tag)
-}
+/** More tags of an entry are counted, and in its own view. */
+const mostTags = 8
 
-/** @param {readonly Node[]} nodes */
-function separated(nodes) {
-  return nodes.flatMap((node, index) => (index === 0 ? [node] : [', ', node]))
+/** @param {readonly string[]} tags */
+export function tagLinks(tags) {
+  if (tags.length === 0) return 'none'
+  const links = tags
+    .slice(0, mostTags)
+    .flatMap((tag, index) => [index > 0 && ', ', el('a', { href: hrefOfTag(tag) }, tag)])
+  const more = tags.length > mostTags && ` and ${count(tags.length - mostTags)} more`
+  return el('span', {}, ...links, more)
 }
 
 /**
@@ -307,6 +302,11 @@ function separated(nodes) {
  */
 export function createSubjectCharts(noun) {
   const list = figures('figures')
+  /** @type {Parameters<typeof update> | undefined} */
+  let latest
+  const range = chartRange(() => {
+    if (latest) update(...latest)
+  })
   const begins = 'Nothing yet (history begins when this page is opened first).'
   const ratioChart = createChart({
     title: 'Hit ratio',
@@ -318,6 +318,7 @@ export function createSubjectCharts(noun) {
     'section',
     { class: 'card', 'aria-label': 'Figures' },
     list.element,
+    el('div', { class: 'toolbar range' }, range.element),
     el('div', { class: 'charts' }, ratioChart.element, timeChart.element),
   )
 
@@ -326,6 +327,8 @@ export function createSubjectCharts(noun) {
    * @param {readonly (readonly [name: string, value: string, hint?: string])[]} rows
    */
   function update(history, rows) {
+    latest = [history, rows]
+    range.update()
     list.update(rows)
     const now = nowMs()
     const spanMs = spanOf(history, now)

@@ -153,6 +153,48 @@ export function checkField(label, box) {
 }
 
 /**
+ * A table of all of its rows, which scrolls sideways. The first cell of a row names it.
+ *
+ * @param {string} label
+ * @param {readonly { readonly label: string, readonly isNumeric?: boolean, readonly isWide?: boolean }[]} columns
+ * @param {readonly (readonly Child[])[]} rows
+ */
+export function plainTable(label, columns, rows) {
+  /** @param {number} index */
+  const classOf = (index) =>
+    columns[index]?.isNumeric === true ? 'number' : columns[index]?.isWide === true && 'wide'
+  const table = el(
+    'table',
+    { class: 'plain' },
+    el(
+      'thead',
+      {},
+      el(
+        'tr',
+        {},
+        ...columns.map((column, index) =>
+          el('th', { scope: 'col', class: classOf(index) }, column.label),
+        ),
+      ),
+    ),
+    el(
+      'tbody',
+      {},
+      ...rows.map(([name, ...cells]) =>
+        el(
+          'tr',
+          {},
+          el('th', { scope: 'row' }, name),
+          ...cells.map((cell, index) => el('td', { class: classOf(index + 1) }, cell)),
+        ),
+      ),
+    ),
+  )
+  const attributes = { tabindex: 0, role: 'region', 'aria-label': `${label}, scrollable` }
+  return el('div', { class: 'scroll-x', ...attributes }, table)
+}
+
+/**
  * A line that says that there is nothing, and what to do next.
  *
  * @param {string} what

@@ -1,5 +1,16 @@
 import { aliasChoices } from './app.js'
-import { el, emptyState, field, fill, filterForm, setChoices, setText, suggestions } from './dom.js'
+import { tagLinks } from './detail.js'
+import {
+  el,
+  emptyState,
+  field,
+  fill,
+  filterForm,
+  plainTable,
+  setChoices,
+  setText,
+  suggestions,
+} from './dom.js'
 import { bytes, plural, time } from './format.js'
 import { hashOf, keepInHash } from './hash.js'
 import { getJson } from './requests.js'
@@ -158,35 +169,21 @@ export function createEntries(app) {
  * @param {readonly EntryRow[]} rows
  */
 function storedTable(alias, rows) {
-  const headings = ['Key', 'Kind', 'Expires', 'Size', 'Tags']
-  const box = el(
-    'div',
-    { class: 'scroll-x', tabindex: 0, role: 'region' },
-    el(
-      'table',
-      { class: 'plain' },
-      el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
-      el(
-        'tbody',
-        {},
-        ...rows.map(({ key, version, kind, expiresAtMs, isStale, bytes: size, tags }) =>
-          el(
-            'tr',
-            {},
-            el(
-              'th',
-              { scope: 'row' },
-              el('a', { href: hashOf('entry', { alias, key, version }) }, el('code', {}, key)),
-            ),
-            el('td', {}, isStale ? `${kind}, stale` : kind),
-            el('td', {}, expiresAtMs === null ? 'never' : time(expiresAtMs)),
-            el('td', { class: 'number' }, bytes(size)),
-            el('td', {}, tags.length === 0 ? 'none' : tags.join(', ')),
-          ),
-        ),
-      ),
-    ),
+  return plainTable(
+    'Entries',
+    [
+      { label: 'Key' },
+      { label: 'Kind' },
+      { label: 'Expires' },
+      { label: 'Size', isNumeric: true },
+      { label: 'Tags', isWide: true },
+    ],
+    rows.map(({ key, version, kind, expiresAtMs, isStale, bytes: size, tags }) => [
+      el('a', { href: hashOf('entry', { alias, key, version }) }, el('code', {}, key)),
+      isStale ? `${kind}, stale` : kind,
+      expiresAtMs === null ? 'never' : time(expiresAtMs),
+      bytes(size),
+      tagLinks(tags),
+    ]),
   )
-  box.setAttribute('aria-label', 'Entries, scrollable')
-  return box
 }

@@ -163,7 +163,7 @@ export function createEntry(app) {
   function tags(entry) {
     if (entry.tags.length === 0) return 'none'
     return names(entry.tags, 'tag', (tag) =>
-      invalidate('tag', `Everything that carries the tag “${tag}” is gone, in all caches.`, {
+      invalidate('tag', `Everything that carries the tag “${tag}” would be gone, in all caches.`, {
         tag,
       }),
     )
@@ -174,7 +174,7 @@ export function createEntry(app) {
     return names(entry.fragments, 'fragment', (fragment) =>
       invalidate(
         'fragment',
-        `All variants of “${fragment}” in the cache “${entry.alias}” are gone, and pages that hold one.`,
+        `All variants of “${fragment}” in the cache “${entry.alias}” would be gone, and pages that hold one.`,
         { fragment, using: entry.alias },
       ),
     )

@@ -1,4 +1,5 @@
-import { el, fill, setText } from './dom.js'
+import { el, field, fill, setText } from './dom.js'
+import { plural } from './format.js'
 
 /** A chart shows no less, so that its first minute is no single step. */
 const shortestSpanMs = 60_000
@@ -7,9 +8,30 @@ const longestSpanMs = 15 * 60_000
 /** What somebody wants the charts to show at most. */
 let chartRangeMs = longestSpanMs
 
-/** @param {number} ms */
-export function setChartRange(ms) {
-  chartRangeMs = ms
+/**
+ * Chooses the range of all charts.
+ *
+ * @param {() => void} changed
+ */
+export function chartRange(changed) {
+  const select = el(
+    'select',
+    {},
+    ...[15, 5, 1].map((minutes) =>
+      el('option', { value: minutes * 60_000 }, plural(minutes, 'minute')),
+    ),
+  )
+  select.addEventListener('change', () => {
+    chartRangeMs = Number(select.value)
+    changed()
+  })
+  return {
+    element: field('Charts show', select),
+    /** It may have been chosen in another view. */
+    update() {
+      select.value = String(chartRangeMs)
+    },
+  }
 }
 
 /**

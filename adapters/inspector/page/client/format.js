@@ -2,6 +2,7 @@ import { el } from './dom.js'
 
 const space = '\u00a0'
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const rough = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 })
 const fine = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const exactTime = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
 const clockTime = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
@@ -42,10 +43,28 @@ export function short(number) {
 /** @param {number | undefined} ms */
 export function duration(ms) {
   if (ms === undefined) return unknown
-  if (ms < 0.001) return ms > 0 ? `<${space}0.001${space}ms` : `0${space}ms`
+  if (ms > 0 && ms < 0.1) return `${rough.format(ms * 1000)}${space}µs`
   if (ms < 1000) return `${fine.format(ms)}${space}ms`
   if (ms < 60_000) return `${fine.format(ms / 1000)}${space}s`
-  return `${two(ms / 1000, [86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's'])}`
+  return elapsed(ms / 1000)
+}
+
+/**
+ * What hits saved; none of it is known as long as nothing was made here.
+ *
+ * @param {{ readonly hits: number, readonly timeSavedMs: number }} of
+ */
+export function saved({ hits, timeSavedMs }) {
+  return hits > 0 && timeSavedMs === 0 ? 'not known' : duration(timeSavedMs)
+}
+
+/**
+ * The number of variants, which is estimated by what was hashed to the same.
+ *
+ * @param {number} number
+ */
+export function estimate(number) {
+  return number < 10 ? count(number) : `about ${short(number)}`
 }
 
 /**
@@ -118,8 +137,17 @@ export function plural(number, one, many = `${one}s`) {
 export function relative(atMs) {
   const seconds = Math.round((nowMs() - atMs) / 1000)
   if (seconds === 0) return 'now'
-  const text = two(Math.abs(seconds), [86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's'])
-  return seconds > 0 ? `${text} ago` : `in ${text}`
+  return seconds > 0 ? `${elapsed(seconds)} ago` : `in ${elapsed(-seconds)}`
+}
+
+/** @param {number} seconds */
+function elapsed(seconds) {
+  return two(seconds, [86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's'])
+}
+
+/** @param {number} atMs */
+export function sinceThen(atMs) {
+  return elapsed(Math.max(1, Math.round((nowMs() - atMs) / 1000)))
 }
 
 /** @param {number} atMs */

@@ -10,7 +10,7 @@ import {
   nothingKnown,
 } from './detail.js'
 import { el } from './dom.js'
-import { bytes, count, duration, percent, plural } from './format.js'
+import { bytes, count, duration, estimate, percent, plural, saved } from './format.js'
 import { askToInvalidate } from './notices.js'
 import { shareOf } from './statistics-views.js'
 
@@ -56,8 +56,8 @@ export function createFragmentDetail(app) {
           ['Errors', count(stats.errors)],
           ['Mean body', stats.bodyMs > 0 ? duration(stats.bodyMs) : 'no samples yet'],
           ['Mean hit', stats.hitMs === undefined ? 'no samples yet' : duration(stats.hitMs)],
-          ['Time saved', duration(stats.timeSavedMs)],
-          ['Variants', count(stats.variants), 'An estimate of all that were stored'],
+          ['Time saved', saved(stats)],
+          ['Variants', estimate(stats.variants), 'Of all that were stored'],
           ['Mean size', stats.meanBytes === undefined ? 'no samples yet' : bytes(stats.meanBytes)],
           ['Cache', alias],
         ])
@@ -93,7 +93,7 @@ export function createFragmentDetail(app) {
         [
           'Variants',
           [detail.entryCount, detail.entries],
-          () => entryTable(detail.entries, detail.entryCount, ['varyOn', 'tags']),
+          () => entryTable(detail.entries, detail.entryCount, ['varyOn']),
         ],
       ],
     }),
@@ -105,7 +105,7 @@ export function createFragmentDetail(app) {
     const body = { fragment: name, using: alias }
     const question = {
       title: 'Invalidate this fragment?',
-      text: `All variants of “${name}” in the cache “${alias}” are rendered again when they are next asked for.`,
+      text: `All variants of “${name}” in the cache “${alias}” would be rendered again when they are next asked for.`,
       confirm: 'Invalidate',
     }
     if ((await askToInvalidate(question, body)) !== undefined) await app.act('api/invalidate', body)

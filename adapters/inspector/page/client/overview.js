@@ -1,12 +1,12 @@
 import { createAliasCard } from './alias-card.js'
-import { el, emptyState, field, fill, setText } from './dom.js'
-import { figures, setChartRange } from './figures.js'
-import { bytes, count, duration, percent, plural, ratio, time } from './format.js'
+import { el, emptyState, fill, plainTable, setText } from './dom.js'
+import { chartRange, figures } from './figures.js'
+import { bytes, count, percent, plural, ratio, saved, time } from './format.js'
 import { ask } from './notices.js'
 import { addressOf, getJson } from './requests.js'
 
 /**
- * @import {Overview, ProcessRow, Risk, Rows} from '../../api.js'
+ * @import {Overview, ProcessList, ProcessRow, Risk} from '../../api.js'
  * @import {App} from './app.js'
  */
 
@@ -60,18 +60,14 @@ export function createOverview(app) {
   const since = el('p', { class: 'since' })
   const risks = el('section', { class: 'risks', 'aria-label': 'Risky set-ups', hidden: true })
   const totals = figures('figures totals')
-  const range = el(
-    'select',
-    {},
-    ...[15, 5, 1].map((minutes) =>
-      el('option', { value: minutes * 60_000 }, plural(minutes, 'minute')),
-    ),
-  )
-  range.addEventListener('change', () => {
-    setChartRange(Number(range.value))
+  const range = chartRange(() => {
     if (app.overview) update(app.overview)
   })
-  const processes = el('section', { class: 'card', 'aria-label': 'Processes', hidden: true })
+  const processes = el('section', {
+    class: 'card processes',
+    'aria-label': 'Processes',
+    hidden: true,
+  })
   const cards = el('div', { class: 'cards' })
   /** @type {Map<string, ReturnType<typeof createAliasCard>>} */
   const byAlias = new Map()
@@ -82,7 +78,7 @@ export function createOverview(app) {
       'div',
       { class: 'toolbar' },
       since,
-      field('Charts show', range),
+      range.element,
       el('button', { type: 'button', onclick: () => void reset() }, 'Reset figures'),
     ),
     totals.element,
@@ -102,16 +98,28 @@ export function createOverview(app) {
 
   /** Where they cannot be told, the overview says the rest all the same. */
   async function readProcesses() {
-    /** @type {Rows<ProcessRow> | undefined} */
+    /** @type {ProcessList | undefined} */
     const found = await getJson('api/processes').catch(() => undefined)
-    const rows = found?.rows ?? []
-    processes.hidden = rows.length === 0
-    if (rows.length > 0) fill(processes, el('h3', {}, 'All processes'), processTable(rows))
+    processes.hidden = found === undefined || found.rows.length === 0
+    if (found === undefined || processes.hidden) return
+    const { rows, unreached } = found
+    fill(
+      processes,
+      el('h3', {}, unreached === undefined ? 'All processes' : 'This process'),
+      unreached !== undefined &&
+        el(
+          'p',
+          {},
+          `The cache “${unreached}” does not answer, so that other processes cannot be reached.`,
+        ),
+      processTable(rows, unreached === undefined),
+    )
   }
 
   /** @param {Overview} overview */
   function update(overview) {
     void readProcesses()
+    range.update()
     if (since.dataset.since !== String(overview.sinceMs)) {
       since.dataset.since = String(overview.sinceMs)
       fill(since, 'Counted since ', time(overview.sinceMs), el('span', { class: 'rate' }))
@@ -125,12 +133,12 @@ export function createOverview(app) {
           `${count(eventsPerSecond)} ${Math.round(eventsPerSecond) === 1 ? 'event' : 'events'} a second`,
       )
     }
-    const { hits, misses, timeSavedMs, memory } = overview.totals
+    const { hits, misses, memory } = overview.totals
     const share = ratio(hits, misses)
     totals.update([
       ['Status', statusTexts[overview.status]],
-      ['Hit rate', share === undefined ? 'no samples yet' : percent(share), 'Over all caches'],
-      ['Time saved', duration(timeSavedMs), 'What bodies and handlers would have taken'],
+      ['Hit ratio', share === undefined ? 'no samples yet' : percent(share), 'Over all caches'],
+      ['Time saved', saved(overview.totals), 'What bodies and handlers would have taken'],
       ['Requests a second', rateText(overview.requestsPerSecond)],
       [
         'Memory',
@@ -181,8 +189,11 @@ export function createOverview(app) {
   }
 }
 
-/** @param {readonly ProcessRow[]} rows */
-function processTable(rows) {
+/**
+ * @param {readonly ProcessRow[]} rows
+ * @param {boolean} isWhole - Whether they are all there are, so that their sum means something.
+ */
+function processTable(rows, isWhole) {
   /** @param {'hits' | 'misses' | 'errors' | 'timeSavedMs' | 'rssBytes'} name */
   const sum = (name) => rows.reduce((total, row) => total + row[name], 0)
   const all = {
@@ -198,39 +209,25 @@ function processTable(rows) {
    */
   const line = (name, of) => {
     const share = ratio(of.hits, of.misses)
-    const cells = [
+    return [
+      name,
       share === undefined ? 'no samples yet' : percent(share),
       count(of.hits),
       count(of.misses),
       count(of.errors),
-      duration(of.timeSavedMs),
+      saved(of),
       bytes(of.rssBytes),
     ]
-    return el(
-      'tr',
-      {},
-      el('th', { scope: 'row' }, name),
-      ...cells.map((text) => el('td', { class: 'number' }, text)),
-    )
   }
-  const headings = ['Process', 'Hit rate', 'Hits', 'Misses', 'Errors', 'Time saved', 'Memory']
-  const box = el(
-    'div',
-    { class: 'scroll-x', tabindex: 0, role: 'region' },
-    el(
-      'table',
-      { class: 'plain' },
-      el('thead', {}, el('tr', {}, ...headings.map((text) => el('th', { scope: 'col' }, text)))),
-      el(
-        'tbody',
-        {},
-        ...rows.map((row) =>
-          line(`${row.pid} on ${row.host}${row.isThis ? ' (this one)' : ''}`, row),
-        ),
-        line(`All ${count(rows.length)}`, all),
+  const names = ['Hit ratio', 'Hits', 'Misses', 'Errors', 'Time saved', 'Memory']
+  return plainTable(
+    'Processes',
+    [{ label: 'Process' }, ...names.map((label) => ({ label, isNumeric: true }))],
+    [
+      ...rows.map((row) =>
+        line(`${row.pid} on ${row.host}${row.isThis ? ' (this one)' : ''}`, row),
       ),
-    ),
+      ...(isWhole ? [line(`All ${count(rows.length)}`, all)] : []),
+    ],
   )
-  box.setAttribute('aria-label', 'Processes, scrollable')
-  return box
 }

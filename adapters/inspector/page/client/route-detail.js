@@ -10,7 +10,7 @@ import {
   timesList,
 } from './detail.js'
 import { el } from './dom.js'
-import { bytes, count, duration, percent } from './format.js'
+import { bytes, count, duration, estimate, percent, saved } from './format.js'
 import { hashOf } from './hash.js'
 import { addressOf } from './requests.js'
 import { shareOf } from './statistics-views.js'
@@ -45,8 +45,8 @@ export function createRouteDetail() {
           ['Joined', count(stats.joined)],
           ['Bypassed', count(stats.bypasses)],
           ['Mean handler', stats.viewMs > 0 ? duration(stats.viewMs) : 'no samples yet'],
-          ['Time saved', duration(stats.timeSavedMs)],
-          ['Variants', count(stats.variants), 'An estimate of all that were stored'],
+          ['Time saved', saved(stats)],
+          ['Variants', estimate(stats.variants), 'Of all that were stored'],
           ['Mean size', stats.meanBytes === undefined ? 'no samples yet' : bytes(stats.meanBytes)],
           ['Cache', alias],
         ])
@@ -81,14 +81,16 @@ export function createRouteDetail() {
         [
           'Fragments',
           contains,
-          () => nameList(contains, 'No stored page has a fragment in it.', hrefOfFragment(alias)),
+          () =>
+            nameList(
+              contains,
+              'No stored page has a fragment in it.',
+              hrefOfFragment(alias),
+              'page',
+            ),
         ],
-        ['Tags', tags, () => nameList(tags, 'No stored page has a tag.', hrefOfTag)],
-        [
-          'Stored pages',
-          [entryCount, entries],
-          () => entryTable(entries, entryCount, ['name', 'tags']),
-        ],
+        ['Tags', tags, () => nameList(tags, 'No stored page has a tag.', hrefOfTag, 'page')],
+        ['Stored pages', [entryCount, entries], () => entryTable(entries, entryCount, ['url'])],
       ],
     }),
   )

@@ -1,5 +1,5 @@
 import { el } from './dom.js'
-import { bytes, count, duration, percent, short, unknown } from './format.js'
+import { bytes, count, duration, estimate, percent, saved, short } from './format.js'
 import { hashOf } from './hash.js'
 import { ask, askToInvalidate } from './notices.js'
 import { createStatistics } from './statistics.js'
@@ -82,8 +82,11 @@ function shared(time) {
       show: (row) => meter(shareOf(row)),
     },
     time,
-    figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration),
-    figure('variants', 'Variants', (row) => row.variants, short, 'An estimate'),
+    { ...figure('timeSaved', 'Time saved', (row) => row.timeSavedMs, duration), show: saved },
+    {
+      ...figure('variants', 'Variants', (row) => row.variants, short),
+      show: (row) => estimate(row.variants),
+    },
     figure('size', 'Mean size', (row) => row.meanBytes, bytes),
     nameColumn('alias', 'Cache', 5.5),
     figure(
@@ -167,17 +170,25 @@ export function createFragments(app) {
     const body = { fragment: name, using: alias }
     const question = {
       title: 'Invalidate this fragment?',
-      text: `All variants of “${name}” in the cache “${alias}” are rendered again when they are next asked for.`,
+      text: `All variants of “${name}” in the cache “${alias}” would be rendered again when they are next asked for.`,
       confirm: 'Invalidate',
     }
     if ((await askToInvalidate(question, body)) !== undefined) await app.act('api/invalidate', body)
   }
 }
 
-/** @param {Readonly<Record<string, number>>} reasons */
-export function reasonText(reasons) {
-  const sortedReasons = Object.entries(reasons).sort(([, a], [, b]) => b - a)
-  return sortedReasons.map(([reason, times]) => `${reason} ×${count(times)}`).join(', ') || unknown
+/**
+ * How many were not stored, which leads to why.
+ *
+ * @param {RouteStats} row
+ */
+function bypassesOf({ alias, route, bypasses }) {
+  if (bypasses === 0 || route === others) return short(bypasses)
+  return el(
+    'a',
+    { href: hashOf('route', { alias, route }), 'aria-label': `${count(bypasses)}: why` },
+    short(bypasses),
+  )
 }
 
 /** @param {App} app */
@@ -185,15 +196,9 @@ export function createRoutes(app) {
   /** @type {readonly Column<RouteStats>[]} */
   const columns = [
     linked(nameColumn('route', 'Route', 10.5), 'route', 'route'),
-    ...shared(figure('view', 'Mean view', (/** @type {RouteStats} */ row) => row.viewMs, duration)),
-    {
-      id: 'reasons',
-      label: 'Reasons',
-      hint: 'Why it was not cached, and how often',
-      width: 6,
-      sortBy: (row) => Object.values(row.reasons).reduce((sum, times) => sum + times, 0),
-      show: (row) => reasonText(row.reasons),
-    },
+    ...shared(
+      figure('view', 'Mean handler', (/** @type {RouteStats} */ row) => row.viewMs, duration),
+    ).map((column) => (column.id === 'bypasses' ? { ...column, show: bypassesOf } : column)),
   ]
   return createStatistics(app, {
     view: 'routes',

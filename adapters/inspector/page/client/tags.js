@@ -20,7 +20,7 @@ async function invalidateTag(app, tag) {
   const body = { tag }
   const question = {
     title: 'Invalidate this tag?',
-    text: `Everything that carries the tag “${tag}” is gone, in all caches.`,
+    text: `Everything that carries the tag “${tag}” would be gone, in all caches.`,
     confirm: 'Invalidate',
   }
   if ((await askToInvalidate(question, body)) !== undefined) await app.act('api/invalidate', body)
@@ -230,7 +230,7 @@ export function createTagDetail(app) {
         [
           'Entries',
           [entryCount, entries],
-          () => entryTable(entries, entryCount, ['name', 'varyOn', 'tags']),
+          () => entryTable(entries, entryCount, ['name', 'varyOn']),
         ],
       ],
     }),
