@@ -29,8 +29,12 @@ const MEANT: ReadonlySet<string> = new Set([
   'request-no-store',
 ])
 
-/** Warnings of what has a risk of its own for as long as it lasts, and is in the status of its cache. */
-const TOLD_OTHERWISE: ReadonlySet<string> = new Set(['FRAGCACHE_OUTAGE', 'FRAGCACHE_LOCAL_MEMORY'])
+/** Warnings of what is a risk of its own for as long as it lasts, as a status, a set-up or the reason of a route. */
+const TOLD_OTHERWISE: ReadonlySet<string> = new Set([
+  'FRAGCACHE_OUTAGE',
+  'FRAGCACHE_LOCAL_MEMORY',
+  'FRAGCACHE_SET_COOKIE',
+])
 
 /** What risks are looked for in. */
 export interface RiskFacts {

@@ -241,11 +241,13 @@ describe('a risk', () => {
       'what the status of its cache tells, or a risk of its own, by its warning',
       {
         alias: { outage: { sinceMs: 1, error: 'refused' } },
-        warnings: ['FRAGCACHE_OUTAGE', 'FRAGCACHE_LOCAL_MEMORY'].map((code) => ({
-          code,
-          message: `${alias.backend} "default" fails: refused`,
-          atMs: 1,
-        })),
+        warnings: ['FRAGCACHE_OUTAGE', 'FRAGCACHE_LOCAL_MEMORY', 'FRAGCACHE_SET_COOKIE'].map(
+          (code) => ({
+            code,
+            message: `${alias.backend} "default" fails: refused`,
+            atMs: 1,
+          }),
+        ),
       },
       ['high outage: cache default'],
     ],

@@ -395,7 +395,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         data: () => ({ menuTags: ['navigation'], hour: 9 }),
       })
       const scheme = colorScheme as keyof typeof screenshots
-      const options = { viewport: { width: 960, height: 720 }, colorScheme: scheme }
+      const options = { viewport: { width: 960, height: 820 }, colorScheme: scheme }
       await onPage(site, options, async (page) => {
         await site.caches.invalidateTags(['prices'])
         await page.reload()

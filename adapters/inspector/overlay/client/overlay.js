@@ -119,11 +119,13 @@
     const over = [rect.top - 4 - height, anchor.top - 4 - height]
     const fits = (/** @type {number} */ top) =>
       top >= 8 && top + height + ROOM_TO_SAY <= innerHeight - 8
-    const top =
-      [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at)) ??
-      Math.max(8, innerHeight - 8 - height - ROOM_TO_SAY)
-    card.style.left = `${Math.max(Math.min(Math.max(rect.left, 8), innerWidth - width - 8), 8)}px`
-    card.style.top = `${top}px`
+    const top = [under[0], over[0], under[1], over[1]].find((at) => at !== undefined && fits(at))
+    const beside = [rect.right + 4, rect.left - 4 - width].find(
+      (at) => at >= 8 && at + width <= innerWidth - 8,
+    )
+    const left = (top === undefined ? beside : undefined) ?? rect.left
+    card.style.left = `${Math.max(Math.min(Math.max(left, 8), innerWidth - width - 8), 8)}px`
+    card.style.top = `${top ?? Math.max(8, innerHeight - 8 - height - ROOM_TO_SAY)}px`
   }
 
   /** A card that says more than before stays where it is, as far as there is room. */
