@@ -381,7 +381,6 @@ describe('the feed', () => {
     expect(during?.outage).toMatchObject({ error: expect.stringContaining('refused') as string })
     expect((await inspected.overview()).risks).toMatchObject([
       { code: 'outage', severity: 'high', subject: 'cache default', href: 'help#outage' },
-      { code: 'FRAGCACHE_OUTAGE' },
     ])
     cache.fails = false
     await caches.default.get('one')
