@@ -1,5 +1,5 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
-import type { Caches } from '../../src/caches.js'
+import { rememberedOf, type Caches } from '../../src/caches.js'
 import { kindOf } from '../../src/listed.js'
 import type { MissCause } from '../../src/observe/miss-cause.js'
 import { toVersion } from './actions.js'
@@ -26,7 +26,7 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
   const found = await cache.describe(key, { version })
   if (found === undefined) {
     const storedKey = cache.makeKey(key, version)
-    const cause = await causeOfMissing(coreOf(cache), key, storedKey)
+    const cause = await causeOfMissing(caches, coreOf(cache), key, storedKey)
     return {
       found: false,
       alias,
@@ -59,6 +59,7 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
  * @returns `undefined`: neither knows.
  */
 async function causeOfMissing(
+  caches: Caches,
   core: CacheCore,
   key: string,
   storedKey: string,
@@ -67,7 +68,8 @@ async function causeOfMissing(
   const kind = kindOf(key)
   const elsewhere = [...core.remembered.live()].find(({ subject }) => subject.key === key)
   const subject = elsewhere?.subject ?? { kind, name: key, key, variant: [] }
-  const cause = core.remembered.causeOf(subject, storedKey, looked?.lost?.[0])
+  const siblings = rememberedOf(caches)
+  const cause = core.remembered.causeOf(subject, storedKey, looked?.lost?.[0], true, siblings)
   // Values without tags are not remembered.
   return kind === 'value' && cause.code === 'not-stored' ? undefined : cause
 }
