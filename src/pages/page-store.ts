@@ -309,12 +309,7 @@ export class PageStore {
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
-      toRequests(
-        writes,
-        (key) => cache.checkedKey(key),
-        tags,
-        pageSubject(request, key, page),
-      ),
+      toRequests(writes, (key) => cache.checkedKey(key), tags, pageSubject(request, key, page)),
     )
     if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
     if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {

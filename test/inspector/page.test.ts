@@ -554,7 +554,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await fragment.getByLabel('Fragment name').fill('news')
       await confirm(page, fragment.getByRole('button'), 'Invalidate')
       await expectTexts(notice(page), [/news/])
-      expect(await fragment.getByLabel('Fragment name').inputValue()).toBe('')
+      await expect.poll(() => fragment.getByLabel('Fragment name').inputValue()).toBe('')
       await site.fragment('news')
       expect(site.made['news']).toBe(before + 1)
 
