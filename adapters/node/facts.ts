@@ -61,13 +61,14 @@ export class Facts {
     return takeHeaders(res, headers.outer, excluded, place.settings.rfc9111)
   }
 
-  /** Whether a body that is to be shared, and not known before the headers are sent, may show a visitor's cookie. */
+  /**
+   * Whether a body that later caches are told to share, and that is not known before the headers are sent, may show a
+   * visitor's cookie.
+   */
   mayShowCookie(judgement: Judgement, first: First | undefined): boolean {
-    if (first?.isAll === true) return false
-    const isOpen = judgement.keeps
-      ? !judgement.verdict.isPublic
-      : judgement.downstream !== undefined
-    return isOpen && this.watch.mayShowCookie
+    if (first?.isAll === true || judgement.downstream === undefined) return false
+    const isPublic = judgement.keeps && judgement.verdict.isPublic
+    return !isPublic && this.watch.mayShowCookie
   }
 
   #judgeHeaders(first: First | undefined, nowMs: number): Judgement {

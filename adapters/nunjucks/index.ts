@@ -1,5 +1,6 @@
 import type { Environment, Template } from 'nunjucks'
 import type { Caches } from '../../src/caches.js'
+import { checkKnown } from '../../src/check-known.js'
 import { beginVaryOn, endVaryOn, EngineCache } from '../../src/engine.js'
 import { show } from '../../src/errors.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
@@ -176,7 +177,10 @@ function makeResult(engine: Engine, holes: Holes): NunjucksCache {
     renderAsync: (template, context) =>
       promise((callback) => engine.render(template, context, callback)),
     renderStringAsync: (source, context, options) =>
-      promise((callback) => engine.renderString(source, context, options, callback)),
+      promise((callback) => {
+        if (options !== undefined) checkKnown('renderStringAsync', options, ['path'])
+        engine.renderString(source, context, options, callback)
+      }),
   })
 }
 

@@ -20,7 +20,7 @@ export type TestedSite =
 export interface Visit {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
-  /** What is compared: status, target of a redirect, and body. */
+  /** What is compared: status, headers of the page's own, and body. */
   readonly text: string
   /** Fragments that came from the cache, where the site runs in this process. */
   readonly fragments: readonly string[]
@@ -81,12 +81,10 @@ export class OpenSite {
     try {
       const { response, body } = await this.#ask(path, headers)
       const { statusCode = 0, headers: answered } = response
-      const { location } = answered
-      const target = location === undefined ? '' : `Location: ${location}\n`
       return {
         status: statusCode,
         headers: answered,
-        text: `HTTP ${statusCode}\n${target}${body}`,
+        text: `HTTP ${statusCode}\n${linesOf(answered)}${body}`,
         fragments: [...fragments],
       }
     } finally {
@@ -113,6 +111,17 @@ export class OpenSite {
     for await (const part of response) parts.push(part as Buffer)
     return { response, body: Buffer.concat(parts).toString() }
   }
+}
+
+/** Headers in which a page says something of its own; others tell of the response, or of a cache. */
+const OF_PAGES =
+  /^(?:content-disposition|content-language|link|location|refresh|x-(?!powered-by$|cache).+)$/
+
+/** The headers that visitors share where they share a page. */
+function linesOf(headers: Visit['headers']): string {
+  const lines = Object.entries(headers).filter(([name]) => OF_PAGES.test(name))
+  const shown = (name: string) => name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())
+  return lines.map(([name, value]) => `${shown(name)}: ${String(value)}\n`).join('')
 }
 
 function toOrigin(site: string | URL): URL {

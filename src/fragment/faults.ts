@@ -82,7 +82,7 @@ export const faults = {
 
   mixedSeparators: (text: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `a comma is missing in ${show(text)}; separate all arguments by commas, or all by spaces`,
+      `a comma is missing in ${show(text)}; separate all arguments by commas, or all by spaces, and put parentheses around an expression with a space in it`,
       position,
     ),
 

@@ -1,3 +1,4 @@
+import { checkKnown } from '../../src/check-known.js'
 import { batches } from './backend/batches.js'
 import { counters } from './backend/counters.js'
 import { describing } from './backend/describing.js'
@@ -13,9 +14,9 @@ import { separation } from './backend/separation.js'
 import { staleness } from './backend/staleness.js'
 import { tags } from './backend/tags.js'
 import { timeouts } from './backend/timeouts.js'
-import type { BackendUnderTest, VariantName } from './backend/types.js'
+import type { BackendDifferences, BackendUnderTest, VariantName } from './backend/types.js'
 import { sizes, values } from './backend/values.js'
-import { findRunner, type TestRunner } from './runner.js'
+import { checkDifferences, findRunner, type TestRunner } from './runner.js'
 
 export type {
   BackendDifferences,
@@ -37,6 +38,13 @@ const VARIANTS: Readonly<Record<VariantName, Fixture['variant']>> = {
   },
 }
 
+const DIFFERENCES: readonly (keyof BackendDifferences)[] = [
+  'keepsNothing',
+  'wholeSecondClock',
+  'portableKeysOnly',
+  'refusesLargeValues',
+]
+
 const ALL_VARIANTS = Object.keys(VARIANTS) as VariantName[]
 
 /**
@@ -47,7 +55,7 @@ const ALL_VARIANTS = Object.keys(VARIANTS) as VariantName[]
  * @param backend - How to create caches over one empty store, and where the backend differs.
  * @param runner - `describe` and `it` of the test runner. Default: the global ones, as jest has them, else
  *   those of `node:test`.
- * @throws TypeError: a declared difference has no reason.
+ * @throws TypeError: a declared difference has no reason, or it or a variant is unknown.
  * @example
  * import { describe, it } from 'vitest'
  * import { testBackend } from 'fragcache/testing'
@@ -69,11 +77,10 @@ export function testBackend(
   backend: BackendUnderTest,
   runner: TestRunner = findRunner(),
 ): void {
-  const { differences = {} } = backend
-  for (const [difference, reason] of Object.entries(differences)) {
-    if (typeof reason === 'string' && reason.trim() !== '') continue
-    throw new TypeError(`testBackend: differences.${difference}: give the reason as text`)
-  }
+  const { differences = {}, variants = [] } = backend
+  checkDifferences('testBackend', differences, DIFFERENCES)
+  for (const variant of variants)
+    checkKnown('testBackend: variants', { [variant]: true }, ALL_VARIANTS)
   runner.describe(name, () => {
     for (const variant of variantsOf(backend)) {
       runner.describe(variant, () => {

@@ -3,8 +3,8 @@ import { cases } from './engine/cases.js'
 import { FarCache } from './engine/far-cache.js'
 import { check, withEngine, type Kind, type OpenStore } from './engine/run.js'
 import { digests, together } from './engine/together.js'
-import type { EngineCase, EngineUnderTest } from './engine/types.js'
-import { findRunner } from './runner.js'
+import type { EngineCase, EngineDifferences, EngineUnderTest } from './engine/types.js'
+import { checkDifferences, findRunner } from './runner.js'
 import type { TestRunner } from './runner.js'
 
 export type {
@@ -14,6 +14,17 @@ export type {
   EngineSyntax,
   EngineUnderTest,
 } from './engine/types.js'
+
+const DIFFERENCES: readonly (keyof EngineDifferences)[] = [
+  'noSync',
+  'noAsync',
+  'oneByOne',
+  'noCommas',
+  'quotedNames',
+  'ownSyntaxErrors',
+  'noDigest',
+  'noHoles',
+]
 
 /** A store, and a call by which templates are rendered over it. */
 interface Way {
@@ -30,7 +41,7 @@ interface Way {
  * @param engine - How to set it up, how it writes things, and where it differs.
  * @param runner - `describe` and `it` of the test runner. Default: the global ones, as jest has them, else
  *   those of `node:test`.
- * @throws TypeError: a declared difference has no reason.
+ * @throws TypeError: a declared difference has no reason, or is unknown.
  */
 export function testEngine(
   name: string,
@@ -38,10 +49,7 @@ export function testEngine(
   runner: TestRunner = findRunner(),
 ): void {
   const { differences = {} } = engine
-  for (const [difference, reason] of Object.entries(differences)) {
-    if (typeof reason === 'string' && reason.trim() !== '') continue
-    throw new TypeError(`testEngine: differences.${difference}: give the reason as text`)
-  }
+  checkDifferences('testEngine', differences, DIFFERENCES)
   const ways = waysOf(engine)
   const { describe, it } = runner
   describe(name, () => {

@@ -1,6 +1,8 @@
 import http from 'node:http'
 import { once } from 'node:events'
+import express from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
+import { responseCache } from 'fragcache/express'
 import { sameForAll } from 'fragcache/testing'
 import { describe, expect, it } from 'vitest'
 import { Site } from '../support/express.js'
@@ -40,6 +42,18 @@ describe.each(stores)('sameForAll over %s', (_name, canRun, newCache) => {
   got:      HTTP 200 <h1>Shop</h1><p>Hello guest!</p>   (as "anonymous" gets it)
   Fragments from the cache: greeting (leaking.njk)
   What to do: a fragment or a value is shared that differs per visitor. Name what it differs by among its vary-on values`,
+    )
+  })
+
+  test('finds a header that is kept for all', async () => {
+    const caches = createCaches({ default: newCache() })
+    const pages = responseCache(caches, { isPersonal: false })
+    const app = express()
+    app.get('/', pages.cachePage(60), (req, res) => {
+      res.set('X-Visitor', String(req.headers.cookie)).send('page')
+    })
+    await expect(sameForAll(app, '/', withoutOwn, { caches })).rejects.toThrow(
+      /"ann" gets another answer at \/ than with empty caches.*X-Visitor: sid=ann.*X-Visitor: /s,
     )
   })
 
