@@ -142,7 +142,7 @@ export class BoundedMemo<V extends NonNullable<unknown>> extends Generations {
     return this.#recent.get(key) ?? this.#find(shortKey(key))
   }
 
-  /** As {@link get}, and what was found is remembered no longer for it. */
+  /** As {@link get}, but it does not count as a use: it is forgotten no later for it. */
   peek(key: string): V | undefined {
     const short = shortKey(key)
     return this.#recent.get(short) ?? this.#older.get(short)

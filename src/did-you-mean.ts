@@ -130,15 +130,19 @@ function plain(name: string): string {
 /** Longer names than this are no misspelt ones. */
 const MAX_LENGTH = 40
 
-/** The one of those known that a name is nearly. */
+/** The one of those known that a name is but for a few letters. */
 export function nearlyNamed(name: string, known: readonly string[]): string | undefined {
-  return nearest(plain(name), known)
+  return name.length > MAX_LENGTH ? undefined : closest(plain(name), known)
 }
 
 function nearest(wanted: string, known: readonly string[]): string | undefined {
   if (wanted.length > MAX_LENGTH) return undefined
   const [shortened, ...others] = known.filter((one) => begins(wanted, plain(one)))
   if (shortened !== undefined && others.length === 0) return shortened
+  return closest(wanted, known)
+}
+
+function closest(wanted: string, known: readonly string[]): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1
   for (const one of known) {

@@ -68,7 +68,9 @@ export class Observer {
     processes: string | undefined,
   ) {
     this.#watched = new Watched(WHO, caches)
-    this.#watched.tallies.fragments.countsCauses = true
+    const { fragments, routes } = this.#watched.tallies
+    fragments.countsCauses = true
+    routes.countsCauses = true
     this.#outages = new Outages(this.#watched.backends.keys())
     for (const outage of this.#watched.outages) this.#outage(outage)
     this.inventory = new Inventory(caches, this.#watched, this.#followed)

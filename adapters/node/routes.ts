@@ -32,6 +32,11 @@ export class Routes {
     this.#tallies = tallies
   }
 
+  /** Whether anybody is going to ask why pages were missing. */
+  get countsCauses(): boolean {
+    return this.#tallies.countsCauses
+  }
+
   /** @param uri - Of the page, however the request was written. */
   of(req: IncomingMessage, uri: string, alias: string): Tally {
     const { method, route, baseUrl } = req as Routed

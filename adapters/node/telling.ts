@@ -41,9 +41,10 @@ export class Telling {
 
   handlerBegins(): void {
     this.#askedMs = performance.now()
-    const { store } = this.place
+    const { settings, store, routes } = this.place
+    const isTold = settings.cacheStatus || responseChannel.hasSubscribers || routes.countsCauses
     // Before the new page takes the place of the one that is missing.
-    if (this.#subject === undefined) return
+    if (this.#subject === undefined || !isTold) return
     const { request, lookup } = this.#subject
     this.#cause = causeOfPage(store.cache, request, lookup, this.place.remembered())
   }

@@ -1,8 +1,9 @@
+import { shortKey, type ShortKey } from '../bounded-memo.js'
 import { show, type TagPosition } from '../errors.js'
 
 /** Most fragments and faults that are warned about: names made up at run time must not fill the memory. */
 const MAX_WARNED = 1_000
-const warned = new Set<string>()
+const warned = new Set<ShortKey>()
 
 /**
  * Warns of a fragment, once for each of its faults.
@@ -15,7 +16,8 @@ export function warnOfFragment(
   subject: string,
   text: string,
 ): void {
-  const id = JSON.stringify([kind.code, fragment, subject])
+  // Some come with every hit.
+  const id = shortKey(`${kind.code} ${subject} ${fragment}`)
   if (warned.has(id) || warned.size >= MAX_WARNED) return
   warned.add(id)
   const place = [template, line === undefined ? undefined : `line ${line}`].filter(Boolean)

@@ -5,19 +5,15 @@ type Decode = (body: Buffer, options: { readonly maxOutputLength: number }) => B
 /** There since Node 22.15 and 23.8, and not in the types. */
 const { zstdDecompressSync } = zlib as unknown as { readonly zstdDecompressSync?: Decode }
 
-const DECODERS: Readonly<Record<string, Decode | undefined>> = {
-  identity: (body) => body,
-  gzip: zlib.gunzipSync,
-  'x-gzip': zlib.gunzipSync,
-  deflate: zlib.inflateSync,
-  br: zlib.brotliDecompressSync,
-  zstd: zstdDecompressSync,
-}
-
-/** Whether this Node can decode bodies with this `Content-Encoding`. */
-export function canDecode(coding: string): boolean {
-  return Object.hasOwn(DECODERS, nameOf(coding)) && DECODERS[nameOf(coding)] !== undefined
-}
+const DECODERS: ReadonlyMap<string, Decode | undefined> = new Map<string, Decode | undefined>([
+  ['', (body) => body],
+  ['identity', (body) => body],
+  ['gzip', zlib.gunzipSync],
+  ['x-gzip', zlib.gunzipSync],
+  ['deflate', zlib.inflateSync],
+  ['br', zlib.brotliDecompressSync],
+  ['zstd', zstdDecompressSync],
+])
 
 /**
  * Decodes a body at once.
@@ -27,15 +23,10 @@ export function canDecode(coding: string): boolean {
  *   `maxBytes`.
  */
 export function decodeBody(coding: string, body: Buffer, maxBytes: number): Buffer | undefined {
-  if (!canDecode(coding)) return undefined
+  const decode = DECODERS.get(coding.trim().toLowerCase())
   try {
-    return DECODERS[nameOf(coding)]?.(body, { maxOutputLength: maxBytes })
+    return decode?.(body, { maxOutputLength: maxBytes })
   } catch {
     return undefined
   }
-}
-
-function nameOf(coding: string): string {
-  const name = coding.trim().toLowerCase()
-  return name === '' ? 'identity' : name
 }

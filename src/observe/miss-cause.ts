@@ -4,8 +4,8 @@
  * `removed`: it was deleted, or its page or the whole cache was dropped. `evicted`: it should still be there,
  * so the store made room, was restarted, or another process removed it. `unusable`: the stored entry has
  * holes that nothing can fill here. `other-version`: it is stored under another version, or in another cache of
- * the site, which may be the same store with another key prefix. `other-variant`: another variant of the same fragment or URL is stored. `store-failed`: the store did not
- * answer.
+ * the site, which may be the same store with another key prefix. `other-variant`: another variant of the same
+ * fragment or URL is stored. `store-failed`: the store did not answer.
  */
 export type MissCode =
   | 'not-stored'

@@ -1,6 +1,7 @@
 import express from 'express'
 import { expect, it } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
+import { inspector } from '../../adapters/inspector/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { Site } from '../support/express.js'
 
@@ -75,6 +76,22 @@ it('counts what is stored in the very millisecond of an invalidation', async () 
     expect(caches.explainTags(['a']).entries).toBe(0)
     await caches.default.set('key', i, { tags: ['a'] })
     expect(caches.explainTags(['a']).entries).toBe(1)
+  }
+})
+
+it('why pages were missing is found out where it is said, or an inspector may ask', async () => {
+  for (const [isInspected, causes] of [
+    [false, {}],
+    [true, { 'not-stored': 1 }],
+  ] as const) {
+    const caches = createCaches({ default: new LocMemCache() })
+    const page = isInspected ? inspector(caches) : undefined
+    const app = express()
+    app.use(responseCache(caches, { cacheStatus: false }).cacheSite())
+    app.get('/', (_req, res) => void res.send('page'))
+    await (await Site.open(app)).get('/')
+    await expect.poll(() => caches.stats().routes[0]?.causes).toEqual(causes)
+    page?.close()
   }
 })
 

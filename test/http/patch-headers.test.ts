@@ -203,6 +203,12 @@ describe('patchCacheControl', () => {
     }
   })
 
+  it('writes extensions, also those that begin as a directive does', () => {
+    expect(patched(undefined, { noStoreRemote: true, myExtension: 'a' })).toBe(
+      'no-store-remote, my-extension=a',
+    )
+  })
+
   it.each([
     [{ maxAge: NaN }, /patchCacheControl: maxAge: NaN .*give/],
     [{ maxAge: Infinity }, /maxAge: Infinity/],
