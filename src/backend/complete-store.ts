@@ -73,6 +73,10 @@ export class CompleteStore {
     return this.#own.readsMayLag === true
   }
 
+  get keepsNothing(): boolean {
+    return this.#own.keepsNothing === true
+  }
+
   get isPartitioned(): boolean {
     return this.#own.isPartitioned === true
   }

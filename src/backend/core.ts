@@ -308,7 +308,7 @@ export class CacheCore {
 
   #remember(request: StoreRequest, outcome: WriteOutcome): WriteOutcome {
     const { subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs } = request
-    if (subject !== undefined && outcome === 'stored') {
+    if (subject !== undefined && outcome === 'stored' && !this.store.keepsNothing) {
       const { freshUntilMs = stamp?.freshUntilMs ?? expiresAtMs } = subject
       this.remembered.stored(subject, storedKey, tags, freshUntilMs)
     }

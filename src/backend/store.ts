@@ -114,6 +114,8 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
   readonly format?: PayloadFormat | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
+  /** Whether it forgets what it is given, so that nothing is missing from it. */
+  readonly keepsNothing?: boolean
   /** Whether keys live on several servers, of which one may be down while the others answer. */
   readonly isPartitioned?: boolean
   /**

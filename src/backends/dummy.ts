@@ -1,4 +1,5 @@
-import type { CacheStore, WriteEntry, WriteOutcome } from '../backend/store.js'
+import { composed } from '../backend/core.js'
+import type { OwnStore, WriteEntry, WriteOutcome } from '../backend/store.js'
 import { Cache } from '../cache.js'
 import type { CacheSettings } from '../settings.js'
 
@@ -15,11 +16,16 @@ export class DummyCache extends Cache {
 
   /** @throws InvalidCacheBackendError: a setting is unknown or of the wrong kind. */
   constructor(settings: CacheSettings = {}) {
-    super(settings, {}, NOTHING)
+    super(
+      settings,
+      {},
+      composed(() => ({ store: NOTHING })),
+    )
   }
 }
 
-const NOTHING: CacheStore<unknown> = {
+const NOTHING: OwnStore<unknown> = {
+  keepsNothing: true,
   readEntries: (keys) => keys.map(() => undefined),
   writeEntries: (entries: readonly WriteEntry<unknown>[]): WriteOutcome[] =>
     entries.map(() => 'stored'),

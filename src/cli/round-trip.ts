@@ -95,7 +95,7 @@ function wrong(code: string, sentence: string): Finding {
 }
 
 function keepsNothing(cache: Cache): Finding {
-  if (coreOf(cache).backendName === 'DummyCache') {
+  if (coreOf(cache).store.keepsNothing) {
     return {
       level: 'risk',
       code: 'keeps-nothing',
