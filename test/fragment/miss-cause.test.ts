@@ -6,18 +6,31 @@ import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { RedisCache } from '../../src/backends/redis.js'
+import { TieredCache } from '../../src/backends/tiered.js'
 import {
   createCaches,
+  DummyCache,
   FragmentCache,
   LocMemCache,
+  makeTemplateFragmentKey,
   type Cache,
   type FragmentMessage,
 } from '../../src/index.js'
-import { openBetterSqlite3 } from '../support/databases.js'
+import {
+  newTable,
+  openBetterSqlite3,
+  openMysql,
+  openPostgres,
+  type OpenDatabase,
+} from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
+import { sharedServer } from '../support/servers.js'
 import { startMemcached } from '../support/servers/memcached.js'
 import { startRedis } from '../support/servers/redis.js'
+
+const postgres = await sharedServer('postgres')
+const mysql = await sharedServer('mysql')
 
 const told: FragmentMessage[] = []
 const onMessage = (message: unknown) => void told.push(message as FragmentMessage)
@@ -109,6 +122,16 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
     await caches.default.clear()
     await render({ varyOn: ['a'] })
     expect(lastCause()?.code).toBe('removed')
+  })
+
+  it('is something that cannot be shown', async () => {
+    const { caches, render } = fragmentsOn(open())
+    await render({ varyOn: ['a'] })
+    await caches.default.set(makeTemplateFragmentKey('card', ['a']), { not: 'a fragment' })
+    await render({ varyOn: ['a'] })
+    expect(told.at(-1)).toMatchObject({ outcome: 'miss', cause: { code: 'unusable' } })
+    await render({ varyOn: ['a'] })
+    expect(told.at(-1)?.outcome).toBe('hit')
   })
 
   it('is stored in another variant, and in what they differ', async () => {
@@ -255,6 +278,12 @@ describe('a miss over local memory', () => {
   })
 })
 
+it('a miss over DummyCache was never stored', async () => {
+  const { render } = fragmentsOn(new DummyCache())
+  for (let i = 0; i < 2; i++) await render()
+  expect(lastCause()?.code).toBe('not-stored')
+})
+
 describe('a miss over files', () => {
   let location: string
   const open = () => new FileBasedCache({ location })
@@ -263,6 +292,13 @@ describe('a miss over files', () => {
   })
   testCauses(open, open)
   testEviction((options) => new FileBasedCache({ location, options }))
+
+  describe('behind memory', () => {
+    testEviction((options) => {
+      const remote = new FileBasedCache({ location, options })
+      return new TieredCache({ local: new LocMemCache({ options }), remote })
+    })
+  })
 
   it('comes from a folder that is none any more', async () => {
     const { render } = fragmentsOn(open())
@@ -274,28 +310,44 @@ describe('a miss over files', () => {
   })
 })
 
-describe('a miss over SQLite', () => {
-  const { database, end } = openBetterSqlite3()
-  let number = 0
-  const open = (options = {}) =>
-    new DatabaseCache({ location: 'causes', database, keyPrefix: String(number), options })
-  beforeAll(() => createCacheTable(open()))
-  beforeEach(() => void number++)
-  afterAll(end)
-  testCauses(open, open)
-  testEviction(open)
+const databases: readonly (readonly [string, (() => OpenDatabase) | undefined])[] = [
+  ['SQLite', () => openBetterSqlite3()],
+  ['PostgreSQL', postgres && (() => openPostgres(postgres.url))],
+  ['MariaDB', mysql && (() => openMysql(mysql.url))],
+]
 
-  it('comes from a database that is closed', async () => {
-    const closed = openBetterSqlite3()
-    const cache = new DatabaseCache({ location: 'causes', database: closed.database })
-    await createCacheTable(cache)
-    const { render } = fragmentsOn(cache)
-    await render()
-    await closed.end()
-    await render({ varyOn: ['other'] })
-    expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+for (const [name, openDatabase] of databases) {
+  describe.runIf(openDatabase)(`a miss over ${name}`, () => {
+    const location = newTable()
+    let number = 0
+    let connection: OpenDatabase
+    const openOver = ({ database }: OpenDatabase, options: { readonly maxEntries?: number } = {}) =>
+      new DatabaseCache({ location, database, keyPrefix: String(number), options })
+    const open = (options = {}) => openOver(connection, options)
+    beforeAll(async () => {
+      connection = (openDatabase as () => OpenDatabase)()
+      await createCacheTable(open())
+    })
+    beforeEach(() => void number++)
+    afterAll(async () => {
+      await connection.ask(`DROP TABLE ${location}`)
+      await connection.end()
+    })
+    testCauses(open, open)
+    testEviction(open)
+
+    it('comes from a database that is closed', async () => {
+      const closed = (openDatabase as () => OpenDatabase)()
+      const cache = openOver(closed)
+      await createCacheTable(cache)
+      const { render } = fragmentsOn(cache)
+      await render()
+      await closed.end()
+      await render({ varyOn: ['other'] })
+      expect(told.at(-1)).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+    })
   })
-})
+}
 
 /** Servers that have room for little, and how they are started. */
 const small = {

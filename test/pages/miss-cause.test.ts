@@ -3,12 +3,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { responseCache, type ResponseMessage } from '../../adapters/express/index.js'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import {
+  createCacheTable,
+  DatabaseCache,
+  type DatabaseConnection,
+} from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { openBetterSqlite3 } from '../support/databases.js'
+import {
+  newTable,
+  openBetterSqlite3,
+  openMysql,
+  openPostgres,
+  type OpenDatabase,
+} from '../support/databases.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
 import { sharedServer } from '../support/servers.js'
@@ -24,18 +34,36 @@ afterEach(() => unsubscribe('fragcache:response', onMessage))
 
 const { stores, open: opened } = openCaches('page-causes')
 const memcached = await sharedServer('memcached')
-const { database, end } = openBetterSqlite3()
+const postgres = await sharedServer('postgres')
+const mysql = await sharedServer('mysql')
 let number = 0
 /** Each cache has entries of its own. */
 const settings = () => ({ keyPrefix: `page-causes-${process.pid}-${number++}` })
-const onSqlite = (options = {}) =>
-  opened(new DatabaseCache({ location: 'page_causes', database, options, ...settings() }))
-beforeAll(() => createCacheTable(onSqlite()))
-afterAll(end)
+
+const connections: readonly (readonly [string, OpenDatabase | undefined])[] = [
+  ['SQLite', openBetterSqlite3()],
+  ['PostgreSQL', postgres && openPostgres(postgres.url)],
+  ['MariaDB', mysql && openMysql(mysql.url)],
+]
+const location = newTable()
+const onDatabase = (database: DatabaseConnection, options = {}) =>
+  opened(new DatabaseCache({ location, database, options, ...settings() }))
+beforeAll(async () => {
+  for (const [, one] of connections) if (one) await createCacheTable(onDatabase(one.database))
+})
+afterAll(async () => {
+  for (const [, one] of connections) {
+    await one?.ask(`DROP TABLE ${location}`)
+    await one?.end()
+  }
+})
 
 const all: typeof stores = [
   ...stores,
-  ['SQLite', true, onSqlite],
+  ...connections.map(
+    ([name, one]) =>
+      [name, one !== undefined, () => onDatabase((one as OpenDatabase).database)] as const,
+  ),
   [
     'Memcached',
     memcached !== undefined,
@@ -124,11 +152,13 @@ for (const [name, isThere, open] of all) {
 }
 
 const limited = { maxEntries: 20 }
-it.each([
+it.each<[string, () => Cache]>([
   ['local memory', () => new LocMemCache({ options: limited })],
   ['files', () => new FileBasedCache({ location: folderOfTest(), options: limited })],
-  ['SQLite', () => onSqlite(limited)],
-] as const)('a page was evicted from %s', async (_name, open) => {
+  ...connections.flatMap(([name, one]): [string, () => Cache][] =>
+    one ? [[name, () => onDatabase(one.database, limited)]] : [],
+  ),
+])('a page was evicted from %s', async (_name, open) => {
   const { get, caches } = await siteOn(open())
   await get()
   for (let i = 0; i < 200; i++) await caches.default.set(String(i), i)

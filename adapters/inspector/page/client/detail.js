@@ -144,7 +144,7 @@ const causes = {
   dropped: 'Another tag or fragment was invalidated',
   removed: 'Deleted, or its cache was cleared',
   evicted: 'Evicted, or removed by another process',
-  unusable: 'Stored with holes that nothing can fill',
+  unusable: 'Stored, but cannot be shown here',
   'other-version': 'Stored under another version or key prefix',
   'other-variant': 'Only other variants were stored',
   'store-failed': 'The store did not answer',
