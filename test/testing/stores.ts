@@ -23,7 +23,9 @@ export function openCaches(name: string) {
     opened.push(cache)
     return cache
   }
-  const redis = (keyPrefix = name) => open(new RedisCache({ location: url, keyPrefix }))
+  // A busy machine answers late, which is no outage.
+  const options = { timeLimitMs: 10_000 }
+  const redis = (keyPrefix = name) => open(new RedisCache({ location: url, keyPrefix, options }))
   /** Each with its name, and whether it can be opened. */
   const stores: readonly (readonly [string, boolean, () => Cache])[] = [
     ['local memory', true, () => open(new LocMemCache())],
