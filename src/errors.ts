@@ -178,6 +178,11 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
+/** The same for where a server may be: the text before the last @ may be a secret, also if it is no URL. */
+export function showAddress(value: unknown): string {
+  return show(typeof value === 'string' ? value.replace(/^([a-z+]*:\/\/|)[^]*@/i, '$1***@') : value)
+}
+
 /** Of which class an object is. An object's own properties are data, and say nothing. */
 function kindOf(value: object): string {
   try {

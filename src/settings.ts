@@ -1,5 +1,5 @@
 import { didYouMean, type Elsewhere } from './did-you-mean.js'
-import { InvalidCacheBackendError, show } from './errors.js'
+import { InvalidCacheBackendError, show, showAddress } from './errors.js'
 import { checkVersion, defaultKeyFunction, type KeyFunction, type Version } from './keys.js'
 import {
   toBeta,
@@ -133,7 +133,7 @@ export function resolveSettings(
   const options = given.options ?? {}
   if (typeof options !== 'object') {
     throw new InvalidCacheBackendError(
-      `${backend}: options: ${show(options)} is not an object; give an object such as { maxEntries: 1000 }`,
+      `${backend}: options: ${showAddress(options)} is not an object; give an object such as { maxEntries: 1000 }`,
     )
   }
   if (known.options !== undefined) {
@@ -189,18 +189,33 @@ export function checkSettingNames<S extends object>(
   backend: string,
   settings: unknown,
   known: KnownSettings,
-  example = '{ timeout: 300 }',
+  example?: string,
 ): S {
-  if (typeof settings !== 'object' || settings === null) {
-    throw new InvalidCacheBackendError(
-      `${backend}: ${show(settings)} are not settings; give an object such as ${example}`,
-    )
-  }
+  checkIsSettings(backend, settings, example)
   // Its own first, which of two equally near ones is meant.
   const names = [...(known.settings ?? []), ...COMMON]
   const inOptions = optionNamesOf(known).map((name) => [`options.${name}`, ''])
   checkNames(backend, 'setting', settings, names, Object.fromEntries(inOptions) as Elsewhere)
   return settings as S
+}
+
+/**
+ * Checks that there are settings at all.
+ *
+ * @param example - Settings of this kind, for advice.
+ * @throws InvalidCacheBackendError: no object.
+ */
+export function checkIsSettings(
+  name: string,
+  settings: unknown,
+  example?: string,
+): asserts settings is object {
+  if (typeof settings === 'object' && settings !== null) return
+  // A text is the location, as a rule.
+  const wanted = example ?? (typeof settings === 'string' ? '{ location: … }' : '{ timeout: 300 }')
+  throw new InvalidCacheBackendError(
+    `${name}: ${showAddress(settings)} is not an object of settings; give one such as ${wanted}`,
+  )
 }
 
 /** The names of the options that are known here. */
@@ -236,8 +251,11 @@ function checkNames(
     if (known.includes(name)) continue
     const remedy =
       known.length === 0 ? `it takes no ${what}s` : `known ${what}s are ${known.join(', ')}`
+    // A cache or a client that was given in place of settings is recognized by its class.
+    const isPlain = show(given) === show({})
+    const of = isPlain ? '' : ` of ${show(given)}`
     throw new InvalidCacheBackendError(
-      `${backend}: unknown ${what} ${JSON.stringify(name)}; ${remedy}${didYouMean(name, known, elsewhere)}`,
+      `${backend}: unknown ${what} ${JSON.stringify(name)}${of}; ${remedy}${didYouMean(name, known, elsewhere)}`,
     )
   }
 }

@@ -93,7 +93,8 @@ export class DatabaseCache extends Cache {
 }
 
 function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitives {
-  const { location, database, options = {} } = settings
+  // Nothing at all has no location either.
+  const { location, database, options = {}, ...others }: Partial<DatabaseSettings> = { ...settings }
   const name = parseTableName(location)
   const limits = resolveLimits('DatabaseCache', options)
   const { keyPrefix, timeLimitMs } = core.settings
@@ -102,7 +103,7 @@ function storeFor(settings: DatabaseSettings, core: CacheCore): DatabasePrimitiv
     explain: (error) => explain(error, location),
   })
   const isAtOnce = route.read.answersAtOnce && route.write.answersAtOnce
-  const format = new PayloadFormat('DatabaseCache', settings, core.types, isAtOnce)
+  const format = new PayloadFormat('DatabaseCache', others, core.types, isAtOnce)
   const closing = () => core.guard.forgetOutage()
   return new DatabasePrimitives({ name, route, keyPrefix, limits, timeLimitMs, format, closing })
 }

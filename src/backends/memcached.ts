@@ -88,8 +88,9 @@ export class MemcachedCache extends Cache {
       settings,
       { settings: FORMAT_SETTINGS, options: OPTIONS, server: true },
       composed((core) => {
-        const format = new PayloadFormat('MemcachedCache', settings, core.types)
-        const { location, options = {} } = settings
+        // Nothing at all has no location either.
+        const { location, options = {}, ...others }: Partial<MemcachedSettings> = { ...settings }
+        const format = new PayloadFormat('MemcachedCache', others, core.types)
         const locations = parseLocations(location)
         const flushOnClear = checkFlag('flushOnClear', options.flushOnClear)
         if (flushOnClear && core.settings.keyPrefix !== '') {

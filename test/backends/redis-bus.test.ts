@@ -145,7 +145,11 @@ describe.skipIf(!isThere)('a bus over a Cluster', () => {
 describe('settings of a bus', () => {
   const wrong: [string, object, RegExp][] = [
     ['no location', {}, /location: it is missing/],
-    ['a string', 'redis://h' as unknown as object, /are not settings; give an object/],
+    [
+      'a string',
+      'redis://u:s@h' as unknown as object,
+      /: "redis:\/\/\*\*\*@h" is not an object of settings/,
+    ],
     ['an unknown setting', { location: 'redis://h', chanel: 'x' }, /unknown setting "chanel"/],
     [
       'an option of caches',

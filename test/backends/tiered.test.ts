@@ -527,7 +527,7 @@ describe('settings', () => {
   })
 
   const wrong: [string, unknown, RegExp][] = [
-    ['nothing', undefined, /are not settings; give/],
+    ['nothing', undefined, /is not an object of settings; give/],
     ['no local', { remote }, /local: undefined is not a local memory/],
     ['another kind of local', { local: remote, remote }, /local: .* is not a local memory/],
     ['no remote', { local }, /remote: undefined is not a shared cache/],

@@ -6,6 +6,10 @@ import {
   LocMemCache,
   type CacheSettings,
 } from '../../src/index.js'
+import { DatabaseCache } from '../../src/backends/database.js'
+import { FileBasedCache } from '../../src/backends/file.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
+import { TieredCache } from '../../src/backends/tiered.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 
 describe('the settings of a cache', () => {
@@ -56,7 +60,34 @@ describe('the settings of a cache', () => {
   })
 
   it.each([null, 7, 'redis://x'])('refuse %s, which are none', (settings) => {
-    expect(() => new DummyCache(settings as never)).toThrow(/DummyCache: .* are not settings; give/)
+    expect(() => new DummyCache(settings as never)).toThrow(
+      /^DummyCache: .* is not an object of settings; give one such as /,
+    )
+  })
+
+  it('are shown without a password', () => {
+    const text = 'redis://user:secret@cache.example:6379' as never
+    const calls = [
+      () => new DummyCache(text),
+      () => new DummyCache({ options: text }),
+      () => new MemcachedCache({ location: text }),
+      () => new DatabaseCache({ location: text, database: {} }),
+      () => new DatabaseCache({ location: 'entries', database: text }),
+    ]
+    for (const call of calls) expect(call).toThrow('"redis://***@cache.example:6379"')
+  })
+
+  it('are named as missing where there are none', () => {
+    for (const Backend of [FileBasedCache, MemcachedCache, DatabaseCache]) {
+      const make = () => Reflect.construct(Backend, []) as unknown
+      expect(make).toThrow(InvalidCacheBackendError)
+      expect(make).toThrow(`${Backend.name}: location: it is missing; `)
+    }
+  })
+
+  it('are told from an object of another kind', () => {
+    const make = () => new TieredCache(new LocMemCache() as never)
+    expect(make).toThrow('TieredCache: unknown setting "alias" of an object (LocMemCache); known')
   })
 
   it('name the class of the user’s own', () => {

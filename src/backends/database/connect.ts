@@ -1,5 +1,5 @@
 import { didYouMean } from '../../did-you-mean.js'
-import { InvalidCacheBackendError, show } from '../../errors.js'
+import { InvalidCacheBackendError, show, showAddress } from '../../errors.js'
 import type { Driver, DriverContext } from './driver.js'
 import { dialectOfKnex, KnexDriver, type Knex } from './drivers/knex.js'
 import {
@@ -101,7 +101,7 @@ function has(value: Record<string, unknown>, method: string): boolean {
 
 function unknownDatabase(database: unknown, name: string): InvalidCacheBackendError {
   return new InvalidCacheBackendError(
-    `DatabaseCache: ${name}: ${database === undefined ? 'it is missing' : `${show(database)} is not a known database`}; ${REMEDY}`,
+    `DatabaseCache: ${name}: ${database === undefined ? 'it is missing' : `${showAddress(database)} is not a known database`}; ${REMEDY}`,
   )
 }
 

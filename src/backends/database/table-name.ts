@@ -1,4 +1,4 @@
-import { InvalidCacheBackendError, show } from '../../errors.js'
+import { InvalidCacheBackendError, showAddress } from '../../errors.js'
 import type { Dialect } from './driver.js'
 
 /** A table's name in its parts, checked. */
@@ -19,7 +19,7 @@ export function parseTableName(location: unknown): TableName {
   const parts = typeof location === 'string' ? location.split('.') : []
   if (parts.length < 1 || parts.length > 2 || !parts.every(isIdentifier)) {
     throw new InvalidCacheBackendError(
-      `DatabaseCache: location: ${location === undefined ? 'it is missing' : `${show(location)} is not a table name`}; give the name of a table, such as "cache_entries" or "schema.cache_entries", of at most ${MAX_LENGTH} ASCII letters, digits and underscores, not beginning with a digit`,
+      `DatabaseCache: location: ${location === undefined ? 'it is missing' : `${showAddress(location)} is not a table name`}; give the name of a table, such as "cache_entries" or "schema.cache_entries", of at most ${MAX_LENGTH} ASCII letters, digits and underscores, not beginning with a digit`,
     )
   }
   const [first = '', second] = parts

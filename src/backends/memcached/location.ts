@@ -1,4 +1,4 @@
-import { InvalidCacheBackendError, show } from '../../errors.js'
+import { InvalidCacheBackendError, show, showAddress } from '../../errors.js'
 
 /** Where a server listens. */
 export interface ServerLocation {
@@ -51,7 +51,8 @@ function parseLocation(given: unknown): ServerLocation {
 }
 
 function fault(given: unknown): InvalidCacheBackendError {
-  const what = given === undefined ? 'it is missing' : `${show(given)} is not a server address`
+  const what =
+    given === undefined ? 'it is missing' : `${showAddress(given)} is not a server address`
   return new InvalidCacheBackendError(
     `MemcachedCache: location: ${what}; give "host:port" or "unix:/path", or several of them as a list or split by "," or ";"`,
   )

@@ -1,6 +1,7 @@
 import { didYouMean } from '../../did-you-mean.js'
 import type { Bus, BusListener } from '../../bus.js'
 import { InvalidCacheBackendError, show } from '../../errors.js'
+import { checkIsSettings } from '../../settings.js'
 import { isRefusal } from './changes.js'
 import { isIoClient, type IoClient } from './client.js'
 import { Link, type ClientSource } from './link.js'
@@ -52,11 +53,7 @@ export class RedisBus implements Bus {
 
   /** @throws InvalidCacheBackendError: a setting is missing, unknown or contradicts another. */
   constructor(settings: RedisBusSettings = {}) {
-    if (typeof settings !== 'object' || (settings as unknown) === null) {
-      throw new InvalidCacheBackendError(
-        `RedisBus: ${show(settings)} are not settings; give an object such as { location: 'redis://127.0.0.1:6379' }`,
-      )
-    }
+    checkIsSettings('RedisBus', settings, "{ location: 'redis://127.0.0.1:6379' }")
     const { channel = 'fragcache' } = settings
     for (const name of Object.keys(settings)) {
       if (KNOWN.includes(name)) continue

@@ -1,5 +1,5 @@
 import { didYouMean } from '../../did-you-mean.js'
-import { InvalidCacheBackendError, show } from '../../errors.js'
+import { InvalidCacheBackendError, show, showAddress } from '../../errors.js'
 
 /** Where a server listens and as whom to speak to it, in the words of the client library. */
 export interface Endpoint {
@@ -55,9 +55,9 @@ function parseOne(text: unknown, name: string): Endpoint {
     // Credentials without a host, as of a socket, are no URL to the standard.
     url = new URL(text.replace(/^([a-z+]+:\/\/[^/?#]*@)(?=[/?#]|$)/i, '$1localhost'))
   } catch {
-    throw refusal(name, `${show(withoutPassword(text))} is not a URL`)
+    throw refusal(name, `${showAddress(text)} is not a URL`)
   }
-  const shown = show(withoutPassword(text))
+  const shown = showAddress(text)
   const isSocket = SOCKET_SCHEMES.includes(url.protocol)
   if (!isSocket && !TCP_SCHEMES.includes(url.protocol)) {
     throw refusal(name, `${shown} has an unknown scheme`)
@@ -129,11 +129,6 @@ function decode(text: string, name: string, shown: string): string {
   } catch {
     throw refusal(name, `${shown} has a % that is not an escape; write it as %25`)
   }
-}
-
-/** Also if a URL cannot be read: the text before the last @ may be a secret. */
-function withoutPassword(text: string): string {
-  return text.replace(/^([a-z+]*:\/\/|)[^]*@/i, '$1***@')
 }
 
 /** @param hint - Advice that ends the message. */
