@@ -70,8 +70,9 @@ export interface Inspector {
  * )
  */
 export function inspector(caches: Caches, options: InspectorOptions = {}): Inspector {
-  const settings = resolveOptions(options)
+  // First, since a middleware that was not called is given a request in their place.
   checkCaches(caches)
+  const settings = resolveOptions(options)
   checkProcesses(caches, settings.processes)
   const server = new InspectorServer(caches, settings)
   function inspector(req: IncomingMessage, res: ServerResponse): void {
@@ -125,11 +126,16 @@ class InspectorServer {
   }
 
   #deny(req: ExpressRequest, res: ServerResponse): void {
-    const error =
-      this.settings.authorize === undefined
-        ? 'Without the option authorize only requests from this machine to localhost are answered.'
-        : 'Forbidden'
-    sendJson(req, res, 403, { error } satisfies Failure)
+    sendJson(req, res, 403, { error: this.#denial() } satisfies Failure)
+  }
+
+  /** In production, who asks may be anybody. */
+  #denial(): string {
+    if (this.settings.authorize === undefined) {
+      return 'Without the option authorize only requests from this machine to localhost are answered.'
+    }
+    if (process.env['NODE_ENV'] === 'production') return 'Forbidden'
+    return 'The option authorize of the inspector refused this request: return true for those who may look. Without the option, requests from this machine to localhost are answered, but not in production.'
   }
 
   async #route(req: ExpressRequest, res: ServerResponse): Promise<void> {

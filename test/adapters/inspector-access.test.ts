@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { IncomingMessage, type ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { inspector, type InspectorOptions } from '../../adapters/inspector/index.js'
 import { responseCache } from '../../adapters/express/index.js'
@@ -39,6 +40,12 @@ describe('starting the inspector', () => {
     )
     const mounted = inspector(newCaches(), { authorize: () => true })
     mounted.close()
+  })
+
+  it('is refused without caches, as of a middleware that is not called', () => {
+    const req = new IncomingMessage(new Socket())
+    const start = () => Reflect.apply(inspector, undefined, [req, {}, () => undefined]) as unknown
+    expect(start).toThrow('inspector: an object (IncomingMessage) is not a set of caches; give')
   })
 
   it.each([
@@ -244,6 +251,18 @@ describe.each(expressVersions)('who may see it, on $version', ({ express }) => {
     expect((await inspected.get('/', { headers: { 'X-User': 'ann' } })).status).toBe(200)
     expect((await inspected.get('/', { headers: { 'X-User': 'bob' } })).status).toBe(403)
   })
+})
+
+it.each([
+  ['development', /^The option authorize of the inspector refused this request: return true/],
+  ['production', /^Forbidden$/],
+])('whom authorize refuses is told in %s no more than is of use there', async (env, message) => {
+  vi.stubEnv('NODE_ENV', env)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const { site } = await Inspected.open(newCaches(), { authorize: () => false })
+  const { status, text } = await site.get('/__cache/')
+  expect(status).toBe(403)
+  expect((JSON.parse(text) as { error: string }).error).toMatch(message)
 })
 
 describe('without authorize', () => {

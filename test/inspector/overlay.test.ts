@@ -1,4 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import type { RequestHandler } from 'express'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { inspector, overlay, type AuditMessage } from 'fragcache/inspector'
@@ -405,6 +407,10 @@ describe('the overlay', () => {
     [{ inspector: 'https://elsewhere.example' }, /inspector: .* is not a path/],
     [{ inspector: '//elsewhere.example' }, /inspector: .* is not a path/],
     ['top-left', /are not options/],
+    [
+      new IncomingMessage(new Socket()),
+      /^overlay: it makes a middleware; call it: app\.use\(overlay/,
+    ],
     [createCaches({ default: new LocMemCache() }), /^overlay: it takes no caches, /],
   ])('refuses the options %j', (options, message) => {
     expect(() => overlay(options as never)).toThrow(message)

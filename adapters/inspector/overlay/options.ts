@@ -1,5 +1,5 @@
 import { didYouMean } from '../../../src/did-you-mean.js'
-import type { IncomingMessage } from 'node:http'
+import { IncomingMessage } from 'node:http'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
 import { checkEditor, type EditorSettings } from '../editor.js'
@@ -53,6 +53,9 @@ export interface OverlaySettings extends EditorSettings {
 export function resolveOverlayOptions(options: unknown): OverlaySettings {
   if (typeof options !== 'object' || options === null) {
     throw new MisuseError(`overlay: ${show(options)} are not options; give an object, or nothing`)
+  }
+  if (options instanceof IncomingMessage) {
+    throw new MisuseError('overlay: it makes a middleware; call it: app.use(overlay())')
   }
   if (isCaches(options)) {
     throw new MisuseError(
