@@ -60,6 +60,18 @@ ${t('// @ts-ignore: its types are in @types/hbs\n')}import hbs from 'hbs'
 ${setUpEngine(t, 'hbs', 'hbs')}`,
   },
   {
+    name: 'handlebars',
+    packages: ['handlebars'],
+    use: 'setUpCache(Handlebars)',
+    tag: HANDLEBARS_TAG,
+    imports: (t) => `import { registerCache } from 'fragcache/handlebars'
+${t("import type Handlebars from 'handlebars'\n")}`,
+    body: (t) => `/** Gives the templates of a Handlebars instance the cache tag. */
+export function setUpCache(handlebars${t(': typeof Handlebars')})${t(': void')} {
+  registerCache(handlebars, caches)
+}`,
+  },
+  {
     name: 'eta',
     packages: ['eta'],
     use: 'setUpCache(app)',

@@ -56,17 +56,35 @@ async function initJson(app: string): Promise<Result> {
   return JSON.parse(out) as Result
 }
 
+/** What an application has already that uses an engine by itself: what it loads, and its lines. */
+const ownSetUps: Readonly<Record<string, Readonly<Record<'loads' | 'lines', readonly string[]>>>> =
+  {
+    nunjucks: { loads: ['nunjucks'], lines: ["app.set('view engine', 'html')"] },
+    handlebars: {
+      loads: ['Handlebars', 'fs'],
+      lines: [
+        "app.engine('hbs', (file, data, done) => {",
+        "  done(null, Handlebars.compile(fs.readFileSync(file, 'utf8'))(data))",
+        '})',
+        "app.set('view engine', 'hbs')",
+      ],
+    },
+  }
+
 /** The application, with what init says to add. */
 function appOf({ engine, add }: Result, { isModule }: { readonly isModule: boolean }): string {
-  const names = ['express', ...(engine === 'nunjucks' ? ['nunjucks'] : [])]
-  const load = (name: string) =>
-    isModule ? `import ${name} from '${name}'` : `const ${name} = require('${name}')`
+  const { loads = [], lines = [] } = ownSetUps[engine ?? ''] ?? {}
+  const names = ['express', ...loads]
+  const load = (name: string) => {
+    const from = name.toLowerCase()
+    return isModule ? `import ${name} from '${from}'` : `const ${name} = require('${from}')`
+  }
   const [loading = '', ...rest] = add
   return [
     ...names.map(load),
     loading,
     'const app = express()',
-    ...(engine === 'nunjucks' ? ["app.set('view engine', 'html')"] : []),
+    ...lines,
     ...rest,
     'let visits = 0',
     "app.get('/parts', (req, res) => res.render('index', { visit: ++visits }))",
@@ -101,6 +119,7 @@ const views: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'views/layouts/main.hbs': '{{{body}}}',
   },
   hbs: { 'views/index.hbs': '{{visit}} TAG' },
+  handlebars: { 'views/index.hbs': '{{visit}} TAG' },
   eta: { 'views/index.eta': '<%= it.visit %> TAG' },
 }
 
@@ -108,6 +127,7 @@ const printed: Readonly<Record<string, string>> = {
   nunjucks: 'visit {{ visit }}',
   'express-handlebars': 'visit {{visit}}',
   hbs: 'visit {{visit}}',
+  handlebars: 'visit {{visit}}',
   eta: 'visit <%= it.visit %>',
 }
 
