@@ -15,6 +15,7 @@ import type { TagPosition } from '../../src/errors.js'
 import type { Fragment } from '../../src/fragment/spec.js'
 import { etaFaults } from './faults.js'
 import type { EtaSite } from './site.js'
+import type { Tells } from './told.js'
 import { WaitingText } from './waiting.js'
 import type { Body, Writing } from './writing.js'
 
@@ -30,7 +31,7 @@ export interface Run {
   /** Renders the nocache blocks of the page. */
   readonly holes: HoleRenderer
   /** Looks a fragment up, or joins the caller that is rendering it. */
-  lookUp(fragment: Fragment, parent: Frame | undefined): Promise<Opened>
+  lookUp(fragment: Fragment, parent: Frame | undefined, tells: Tells): Promise<Opened>
   /** How much has begun to be stored. */
   readonly storeCount: number
   /** When everything is stored that began to be since the count was this; never rejects. */
@@ -132,7 +133,7 @@ export class OpenFragment implements Body {
   }
 
   /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
-  async wait(): Promise<void> {
+  async wait(tells: Tells): Promise<void> {
     // Its body enters its frame behind this.
     if (this.#site.awaits) this.#writing.trackFrames()
     this.#textBefore = this.#writing.buffer.res
@@ -145,15 +146,15 @@ export class OpenFragment implements Body {
         this.#trouble = { kind: 'failed', error }
       }
     } else if (this.#wait === 'lookup') {
-      await this.#lookUp()
+      await this.#lookUp(tells)
     }
     this.#hasWaited = true
   }
 
-  async #lookUp(): Promise<void> {
+  async #lookUp(tells: Tells): Promise<void> {
     const flight = flightToJoin(this.#fragment, this.#parent)
     try {
-      this.#opened = await this.#run.lookUp(this.#fragment, this.#parent)
+      this.#opened = await this.#run.lookUp(this.#fragment, this.#parent, tells)
     } catch (error) {
       this.#trouble = { kind: 'failed', error }
       if (flight === undefined) return

@@ -15,7 +15,7 @@ import { checkHole, checkHoleCode } from './hole-check.js'
 import { tokenize } from './javascript.js'
 import { findTemplate, LineFinder } from './position.js'
 import { ScopeReader, type Scope } from './scopes.js'
-import { RUNTIME } from './runtime-name.js'
+import { RUNTIME, TELLS } from './runtime-name.js'
 import { argumentsOf, DIALECT, endOf, nocacheOf } from './tag.js'
 import {
   beginCode,
@@ -227,8 +227,8 @@ class Rewriter {
   /** The nocache blocks, which are rendered without the rest of the template. */
   #entries(): AstNode[] {
     // In a block of its own, the template's own names are not theirs.
-    const sites = this.#sites.join('')
-    if (this.#holes.size === 0) return [this.#code(undefined, `${sites}{${this.#tellsCode()}`)]
+    const sites = this.#sites.join('') + this.#tellsCode()
+    if (this.#holes.size === 0) return [this.#code(undefined, `${sites}{`)]
     const entries = Array.from(this.#holes, ([from, { to, compiled }]) => [
       this.#code(from, `if(${RUNTIME}.asked===${JSON.stringify(compiled.id)}){`),
       ...this.#slice(from + 1, to),
@@ -237,14 +237,13 @@ class Rewriter {
     return [
       this.#code(undefined, `${sites}if(${RUNTIME}.asked!==undefined){`),
       ...entries.flat(),
-      this.#code(undefined, `return __eta.res}{${this.#tellsCode()}`),
+      this.#code(undefined, 'return __eta.res}{'),
     ]
   }
 
   /** Tells which tags the template is going to meet, as far as that can be told from their arguments alone. */
   #tellsCode(): string {
-    if (this.#told.length === 0) return ''
-    return `${RUNTIME}.tells=()=>[${this.#told.join(',')}];`
+    return `const ${TELLS}=()=>[${this.#told.join(',')}];`
   }
 
   #code(at: number | undefined, val: string): AstNode {

@@ -20,7 +20,7 @@ import { OpenFragment } from './open-fragment.js'
 import type { CompiledTag } from './compiled.js'
 import type { Runtime } from './runtime.js'
 import type { EtaSite } from './site.js'
-import { aheadOf, fragmentsTold, type Told } from './told.js'
+import { aheadOf, fragmentsTold, type Tells } from './told.js'
 import {
   findHole,
   HOLE,
@@ -49,8 +49,6 @@ const variableOf = (name: string): string => `let ${name}`
 /** One run of a template: what its code calls. */
 export class TemplateRun implements HoleSource<Page, FoundHole> {
   readonly name = ENGINE
-  /** Set by the template: its tags whose arguments can be told before they are met. */
-  tells: (() => readonly Told[]) | undefined
   /** Set by the template when it threw. */
   failed: { readonly error: unknown } | undefined
   readonly writing: Writing
@@ -306,10 +304,12 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
   }
 
   /** Looks a fragment up, together with what the page is expected to ask for next. */
-  lookUp(fragment: Fragment, parent: Frame | undefined): Promise<Opened> {
+  lookUp(fragment: Fragment, parent: Frame | undefined, tells: Tells): Promise<Opened> {
     const ahead = aheadOf(this.#page, this.#runtime.trails)
     return ahead.open({ fragment, parent, holes: this.holes }, () =>
-      fragmentsTold(this.tells?.() ?? [], (site, values) => this.#fragmentOf(site, values)),
+      fragmentsTold(this.#asked === undefined ? tells() : [], (site, values) =>
+        this.#fragmentOf(site, values),
+      ),
     )
   }
 

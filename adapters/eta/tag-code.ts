@@ -1,5 +1,5 @@
 import type { ArgumentSource, TagArguments } from '../../src/fragment/arguments.js'
-import { RUNTIME } from './runtime-name.js'
+import { RUNTIME, TELLS } from './runtime-name.js'
 import type { EtaConfig } from './types.js'
 
 /**
@@ -18,7 +18,7 @@ export function beginCode(
   return (
     `{const ${variable}=${RUNTIME}.open(${site},${valuesCode(args)});if(${variable}!==null){` +
     // In a function that is not async, await is no keyword but an unknown variable.
-    `if(${variable}.waits)try{await (${variable}.wait())}catch{}` +
+    `if(${variable}.waits)try{await (${variable}.wait(${TELLS}))}catch{}` +
     // A variable of that name that is none of the data's may be a constant.
     `if(${variable}.begin()){const ${variable}Data=${varName},${seen};` +
     `try{if(${variable}Seen!==${varName})${varName}=${variable}Seen;` +

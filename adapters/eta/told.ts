@@ -8,6 +8,9 @@ import type { Page } from './templates.js'
 /** A tag and what gives the values of its arguments. */
 export type Told = readonly [site: EtaSite, read: () => TagValues]
 
+/** Gives the tags of a template whose arguments can be told before they are met. */
+export type Tells = () => readonly Told[]
+
 /** What the tags of a page ask asynchronous caches for. */
 export function aheadOf(page: Page, trails: Trails): Ahead {
   return (page.ahead ??= new Ahead(trails, page.root))
