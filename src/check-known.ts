@@ -15,8 +15,11 @@ export function checkKnown(
   elsewhere?: Elsewhere,
 ): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    // Django and other libraries take these without a name.
+    const bare = known.find((name) => name === 'timeout' || name === 'default')
+    const hint = bare === undefined ? '' : `; did you mean { ${bare}: … }?`
     throw new TypeError(
-      `${caller}: ${show(options)} is not an object of options; known are ${known.join(', ')}`,
+      `${caller}: ${show(options)} is not an object of options; known are ${known.join(', ')}${hint}`,
     )
   }
   for (const name of Object.keys(options)) {

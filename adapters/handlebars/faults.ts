@@ -17,6 +17,12 @@ export const blockFaults = {
   blockParams: (position: TagPosition): CacheTagError =>
     new CacheTagError('it has no block parameters; take "as |...|" out', position),
 
+  wrongEnd: (name: string, position: TagPosition): CacheTagError =>
+    new CacheTagError(
+      `{{/${name}}} stands where {{/cache}} has to; close {{#cache …}} by {{/cache}}`,
+      position,
+    ),
+
   commas: (position: TagPosition): CacheTagError =>
     new CacheTagError(
       'Handlebars has no commas between arguments; separate them by white space, and put parentheses around a helper with arguments of its own',

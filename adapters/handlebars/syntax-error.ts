@@ -18,7 +18,7 @@ export function explainSyntaxError(
 ): CacheTagError | undefined {
   const [, misnamed, misnamedLine] = /^cache doesn't match (\S+) - (\d+):/.exec(message) ?? []
   if (misnamed !== undefined) {
-    return faults.wrongEnd(misnamed, { template, line: Number(misnamedLine) })
+    return blockFaults.wrongEnd(misnamed, { template, line: Number(misnamedLine) })
   }
   const line = Number(/^Parse error on line (\d+)/.exec(message)?.[1])
   if (Number.isNaN(line)) return undefined

@@ -23,17 +23,17 @@ export interface NamedVisitor {
 
 /** @throws TypeError: they are fewer than two, or one has an option that nobody knows. */
 export function toVisitors(visitors: unknown): readonly NamedVisitor[] {
-  if (typeof visitors !== 'object' || visitors === null) throw notTwo(visitors)
+  if (typeof visitors !== 'object' || visitors === null) throw notTwo()
   const named: [string, unknown][] = Array.isArray(visitors)
     ? visitors.map((visitor, i) => [`visitor ${i + 1}`, visitor])
     : Object.entries(visitors)
-  if (named.length < 2) throw notTwo(visitors)
+  if (named.length < 2) throw notTwo()
   return named.map(([name, visitor]) => toVisitor(name, visitor))
 }
 
-function notTwo(visitors: unknown): TypeError {
+function notTwo(): TypeError {
   return new TypeError(
-    `sameForAll: visitors: ${show(visitors)} are not two; give for example { anonymous: {}, ann: { cookie: 'sid=…' } }`,
+    "sameForAll: visitors: give at least two, for example { anonymous: {}, ann: { cookie: 'sid=…' } }",
   )
 }
 

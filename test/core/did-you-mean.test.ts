@@ -225,6 +225,14 @@ describe('what is asked of a name that nobody knows', () => {
     expect(make).toThrow(/did you mean "timeout", in seconds\?$/)
   })
 
+  it('what Django and other libraries take without a name', async () => {
+    const cache = caches.default
+    await expect(cache.set('k', 1, 60 as never)).rejects.toThrow(/did you mean \{ timeout: … \}\?$/)
+    await expect(cache.getOrSet('k', 1, 60 as never)).rejects.toThrow(/mean \{ timeout: … \}\?$/)
+    await expect(cache.get('k', 'none' as never)).rejects.toThrow(/mean \{ default: … \}\?$/)
+    await expect(cache.delete('k', 2 as never)).rejects.toThrow(/known are version$/)
+  })
+
   it('a keyword of a tag', () => {
     const env = new nunjucks.Environment()
     registerCache(env, caches)

@@ -208,7 +208,7 @@ describe('sameForAll', () => {
     ['"shop" is not the URL of a site', ['shop', '/', visitors]],
     ["give for example '/products/7'", [() => undefined, 'products', visitors]],
     ['paths: give at least one', [() => undefined, [], visitors]],
-    ['are not two', [() => undefined, '/', { ann: {} }]],
+    ['visitors: give at least two', [() => undefined, '/', { ann: {} }]],
     ['there is nothing to tell by', [() => undefined, '/', withoutOwn]],
     ['"ann": unknown option "cookies"', [() => undefined, '/', { a: {}, ann: { cookies: 'a' } }]],
     ['"ann": cookie: 1 is not a string', [() => undefined, '/', { a: {}, ann: { cookie: 1 } }]],
