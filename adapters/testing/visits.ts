@@ -103,10 +103,20 @@ export class OpenSite {
     } as const
     const request = (url.protocol === 'https:' ? https : http).request(url, options)
     request.on('timeout', () => {
-      request.destroy(new Error(`sameForAll: no answer at ${path} within ${LIMIT_MS / 1000} s`))
+      request.destroy(new Error(`it took longer than ${LIMIT_MS / 1000} s`))
     })
     request.end()
-    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    const [response] = await (once(request, 'response') as Promise<[IncomingMessage]>).catch(
+      (cause: unknown) => {
+        const { message, code } = cause as NodeJS.ErrnoException
+        // Where a host has several addresses, the error of all of them has no message.
+        const why = message === '' ? code : message
+        throw new Error(
+          `sameForAll: no answer at ${url.href}: ${why}; start the site first, or look at what it logs`,
+          { cause },
+        )
+      },
+    )
     const parts: Buffer[] = []
     for await (const part of response) parts.push(part as Buffer)
     return { response, body: Buffer.concat(parts).toString() }

@@ -203,6 +203,12 @@ describe('sameForAll', () => {
     await closed
   })
 
+  it('says which page had no answer', async () => {
+    await expect(sameForAll('http://127.0.0.1:1', '/page', visitors)).rejects.toThrow(
+      'sameForAll: no answer at http://127.0.0.1:1/page: connect ECONNREFUSED 127.0.0.1:1; start',
+    )
+  })
+
   it.each<[string, unknown[]]>([
     ['is not a site', [1, '/', visitors]],
     ['"shop" is not the URL of a site', ['shop', '/', visitors]],
