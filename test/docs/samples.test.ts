@@ -363,7 +363,7 @@ describe('shell', () => {
       if (known !== undefined) return known
       const folder = mkdtempSync(inProject('test/.samples-'))
       folders.set(page, folder)
-      for (const name of ['caches.js', 'fragcache.config.mjs']) {
+      for (const name of ['caches.mjs', 'fragcache.config.mjs']) {
         writeFileSync(join(folder, name), configuration)
       }
       for (const { file, code } of blocksOf(page)) {
