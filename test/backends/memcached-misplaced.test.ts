@@ -24,9 +24,13 @@ function endOfAnswer(speech: Speech, sent: Buffer, start: number): number {
   }
   const line = sent.indexOf('\r\n', start)
   if (line === -1) return sent.length
+  // A read of several keys is answered by several values.
+  if (sent.toString('latin1', start, line).startsWith('VALUE')) {
+    const end = sent.indexOf('\r\nEND\r\n', start)
+    return end === -1 ? sent.length : end + '\r\nEND\r\n'.length
+  }
   const words = sent.toString('latin1', start, line).split(' ')
   if (words[0] === 'VA') return line + 2 + Number(words[1]) + 2
-  if (words[0] === 'VALUE') return line + 2 + Number(words[3]) + 2 + 'END\r\n'.length
   return line + 2
 }
 
@@ -44,7 +48,9 @@ const faults: [string, Fault][] = [
 describe.skipIf(!isThere).each<Speech>(['meta', 'classic', 'binary'])(
   'answers to %s commands that',
   (protocol) => {
-    const keys = Array.from({ length: 60 }, (_, i) => `misplaced-${protocol}-${i}`)
+    // So long that no command reads more than eight.
+    const long = 'k'.repeat(200)
+    const keys = Array.from({ length: 60 }, (_, i) => `misplaced-${protocol}-${long}-${i}`)
     let proxy: Proxy
     let cache: MemcachedCache
 
@@ -74,14 +80,16 @@ describe.skipIf(!isThere).each<Speech>(['meta', 'classic', 'binary'])(
           how(answers, 1 + (round % (answers.length - 3)))
           return Buffer.concat(answers)
         }
-        const answers = await Promise.allSettled(keys.map((key) => cache.get(key)))
+        // The server may send fewer answers at once.
+        while (!isDone) {
+          const answers = await Promise.allSettled(keys.map((key) => cache.get(key)))
+          answers.forEach((answer, i) => {
+            if (answer.status === 'rejected') {
+              expect(answer.reason).toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
+            } else if (answer.value !== `of ${keys[i]}`) foreign.push([keys[i], answer.value])
+          })
+        }
         proxy.tamper = undefined
-        expect(isDone).toBe(true)
-        answers.forEach((answer, i) => {
-          if (answer.status === 'rejected') {
-            expect(answer.reason).toMatchObject({ code: 'FRAGCACHE_BACKEND_FAILED' })
-          } else if (answer.value !== `of ${keys[i]}`) foreign.push([keys[i], answer.value])
-        })
         // The connection on which it happened is gone, and with it what was out of step.
         await vi.waitFor(async () => {
           const values = await Promise.all(keys.map((key) => cache.get(key)))

@@ -53,7 +53,7 @@ function receive(
 const meta = () => new TextProtocol(new MetaDialect())
 const classic = () => new TextProtocol(new ClassicDialect())
 
-const item = (value: Buffer, flags: number, cas: string, secondsLeft?: number) => ({
+const item = (value: Buffer, flags: number, cas?: string, secondsLeft?: number) => ({
   value,
   flags,
   cas,
@@ -230,7 +230,7 @@ describe.each([
           const protocol = make()
           const asked = answers.map(({ kind }) => ask(kind))
           const out = { text: () => undefined, bytes: () => undefined }
-          for (const { request } of asked) protocol.encode(request, out as never)
+          for (const { request } of asked) protocol.encode([request], out as never)
           const parts = answers.map(({ bytes }, i) => numbered(protocol, bytes, i))
           const settled = receive(protocol, asked, cut(Buffer.concat(parts), places))
           const isSame = isDeepStrictEqual(
@@ -322,5 +322,79 @@ describe('an answer that cannot be one', () => {
     expect(() => receive(new BinaryProtocol(), [ask('get')], [other])).toThrow('nothing that was')
     const opcode = binary(0x01, 0, none, none)
     expect(() => receive(new BinaryProtocol(), [ask('get')], [opcode])).toThrow('another command')
+  })
+})
+
+describe.each([
+  ['meta commands', meta],
+  ['the classic commands', classic],
+] as const)('reads of several keys among %s', (_, make) => {
+  const plain = { withValue: true, withCas: false, withSecondsLeft: false }
+  const value = (key: string, text: string) => `VALUE ${key} 7 ${text.length}\r\n${text}\r\n`
+  const found = (text: string) => item(Buffer.from(text), 7)
+
+  /** Asks for all of them together. */
+  function askAll(protocol: Protocol, keys: readonly string[]) {
+    let sent = ''
+    const asked = keys.map((key): Asked => {
+      const settled: unknown[] = []
+      const done = (error: Error | undefined, reply: unknown) => {
+        settled.push(error === undefined ? reply : error.message)
+      }
+      return { request: { type: 'get', key, ...plain, done }, settled }
+    })
+    const out = { text: (text: string) => void (sent += text) }
+    protocol.encode(
+      asked.map(({ request }) => request),
+      out as never,
+    )
+    return { asked, sent }
+  }
+
+  it('are one command, whose values find their keys wherever the bytes are cut', () => {
+    const keys = ['a', 'b', 'b', 'c', 'dd', 'd']
+    const answer = `${value('a', 'END')}${value('b', '1')}${value('b', '1')}${value('d', '')}END\r\n`
+    for (const chunks of [[Buffer.from(answer)], cut(Buffer.from(answer))]) {
+      const protocol = make()
+      const { asked, sent } = askAll(protocol, keys)
+      expect(sent).toBe('get a b b c dd d\r\n')
+      expect(receive(protocol, asked, chunks)).toEqual(
+        ['END', '1', '1', undefined, undefined, ''].map((text) =>
+          text === undefined ? undefined : found(text),
+        ),
+      )
+    }
+  })
+
+  it('are several commands where a line would be too long', () => {
+    const keys = Array.from({ length: 25 }, (_, i) => `${'k'.repeat(200)}${i}`)
+    const protocol = make()
+    const { asked, sent } = askAll(protocol, keys)
+    const lines = sent.split('\r\n')
+    expect(lines.slice(0, -1).map((line) => line.split(' ').length - 1)).toEqual([9, 9, 7])
+    const settled = receive(protocol, asked, [Buffer.from('END\r\n'.repeat(3))])
+    expect(settled).toEqual(keys.map(() => undefined))
+  })
+
+  it.each([
+    ['of a key that was not asked for', value('x', '1')],
+    ['of a key that begins like one', value('ab', '1')],
+    ['out of order', value('b', '1') + value('a', '1')],
+    ['once more', value('a', '1') + value('a', '1')],
+    ['without flags', 'VALUE a x 1\r\n1\r\nEND\r\n'],
+    ['without a length', 'VALUE a 1\r\n1\r\nEND\r\n'],
+  ])('end the connection when a value comes %s', (_, answer) => {
+    const protocol = make()
+    const { asked } = askAll(protocol, ['a', 'b'])
+    expect(() => receive(protocol, asked, [Buffer.from(`${answer}END\r\n`)])).toThrow()
+    expect(asked.every(({ settled }) => settled.length === 0)).toBe(true)
+  })
+
+  it('all fail where the server could not answer', () => {
+    const protocol = make()
+    const { asked } = askAll(protocol, ['a', 'b'])
+    const error = 'SERVER_ERROR out of memory'
+    const settled = receive(protocol, asked, [Buffer.from(`${value('a', '1')}${error}\r\n`)])
+    expect(settled).toEqual([error, error])
   })
 })

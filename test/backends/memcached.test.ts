@@ -418,6 +418,7 @@ describe.skipIf(!isThere)('connections', () => {
         for (const line of chunk.toString('latin1').split('\r\n')) {
           if (line === 'version') socket.write('VERSION 1.6.18\r\n')
           else if (line.startsWith('mg')) socket.write(`EN ${line.split(' ')[2]}\r\n`)
+          else if (line.startsWith('get')) socket.write('END\r\n')
         }
       })
     })
@@ -430,12 +431,10 @@ describe.skipIf(!isThere)('connections', () => {
     writes.length = 0
     const keys = Array.from({ length: 40 }, (_, i) => `k${i}`)
     await Promise.all(keys.map((key) => cache.get(key)))
+    const asked = `get ${keys.map((key) => `:1:${key}`).join(' ')}`
     expect(writes.map((lines) => lines.replace(/ O\d+/g, ''))).toEqual([
-      ['mg fragcache:generations f v', ...keys.map((key) => `mg :1:${key} f v`), ''].join('\r\n'),
+      `mg fragcache:generations f v\r\n${asked}\r\n`,
     ])
-    // Each answer can be told by the number of its command.
-    const numbers = [...(writes[0] ?? '').matchAll(/ O(\d+) /g)].map(([, number]) => number)
-    expect(new Set(numbers).size).toBe(keys.length + 1)
     for (let i = 0; i < 10; i++) await Promise.all(keys.map(() => cache.getMany(keys)))
     expect(sockets.size).toBe(2)
     await cache.close()

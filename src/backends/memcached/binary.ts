@@ -52,7 +52,11 @@ export class BinaryProtocol implements Protocol {
   /** Of an answer that goes on. */
   #stats = new Map<string, string>()
 
-  encode(request: Request, out: Outbox): void {
+  encode(requests: readonly Request[], out: Outbox): void {
+    for (const request of requests) this.#encode(request, out)
+  }
+
+  #encode(request: Request, out: Outbox): void {
     switch (request.type) {
       case 'get':
         this.#command(out, GET, request.key)

@@ -136,14 +136,14 @@ export class Connection {
       if (this.#timer === undefined) this.#watch()
     }
     const gathered = this.#sent.push(request)
-    this.#protocol.encode(request, this.#out)
     if (gathered === 1) process.nextTick(this.#flush)
   }
 
   readonly #flush = (): void => {
-    this.#sent.wentOut()
     this.seen = undefined
-    if (this.#state !== 'closed') this.#out.sendTo(this.#socket)
+    if (this.#state === 'closed') return
+    this.#protocol.encode(this.#sent.takeGathered(), this.#out)
+    this.#out.sendTo(this.#socket)
   }
 
   #receive(chunk: Buffer): void {

@@ -108,6 +108,8 @@ export class Items {
       withCas: false,
       withSecondsLeft: false,
       expected: known?.bytes,
+      // Its number tells whether what was sent with it is answered in step.
+      isAlone: true,
       done: (error, item) => {
         if (item === AS_EXPECTED) seen.record = known
         else if (error !== undefined) seen.error = error

@@ -3,8 +3,8 @@ import type { Request } from './request.js'
 
 /** One way to speak to a server, with the state of one connection. */
 export interface Protocol {
-  /** Writes a command. */
-  encode(request: Request, out: Outbox): void
+  /** Writes what goes out together. */
+  encode(requests: readonly Request[], out: Outbox): void
   /**
    * Takes what the server sent, cut anywhere, and settles the requests it answers.
    *

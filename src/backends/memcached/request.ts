@@ -36,6 +36,8 @@ export interface GetRequest {
   readonly withSecondsLeft: boolean
   /** The value it usually has. If it does, the reply may be {@link AS_EXPECTED}. */
   readonly expected?: Buffer | undefined
+  /** It is asked for by a command of its own, whose number the answer repeats where answers do. */
+  readonly isAlone?: boolean
   readonly done: Done<Item | undefined>
 }
 

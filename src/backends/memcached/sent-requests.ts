@@ -28,8 +28,11 @@ export class SentRequests {
     return ++this.#gathered
   }
 
-  wentOut(): void {
+  /** @returns Those that are to go out together, and do so now. */
+  takeGathered(): readonly Request[] {
+    const gathered = this.#all.slice(this.#all.length - this.#gathered)
     this.#gathered = 0
+    return gathered
   }
 
   /** The one that is answered next. What has not even gone out cannot have its answer. */

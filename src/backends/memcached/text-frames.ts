@@ -135,10 +135,17 @@ function bodyLength(frame: TextFrame): number | undefined {
   if (bytes[start] !== LETTER_V || bytes[start + 1] !== LETTER_A) return undefined
   const length =
     bytes[start + 2] === LETTER_L
-      ? Number(/^VALUE [^ ]+ \d+ (\d{1,10})(?: |$)/.exec(frame.line)?.[1])
+      ? readDigits(frame, placeOfLength(frame))
       : readDigits(frame, start + 3)
   if (length <= MAX_BODY) return length
   throw new Error(`damaged line ${JSON.stringify(frame.line.slice(0, 80))}`)
+}
+
+/** Of a `VALUE` line: behind the word, the key and the flags. */
+function placeOfLength({ bytes, start, end }: TextFrame): number {
+  let i = start
+  for (let spaces = 0; spaces < 3 && i < end; i++) if (bytes[i] === SPACE) spaces++
+  return i
 }
 
 /** The number that begins there and ends at a space or with the line; `NaN`: there is none. */
@@ -151,4 +158,8 @@ export function readDigits({ bytes, end }: TextFrame, start: number): number {
     number = number * 10 + digit
   }
   return i > start && i - start <= 10 && (i === end || bytes[i] === SPACE) ? number : NaN
+}
+
+export function unexpected(line: string): Error {
+  return new Error(`unexpected answer ${JSON.stringify(line.slice(0, 80))}`)
 }

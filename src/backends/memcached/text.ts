@@ -1,4 +1,5 @@
 import { MemcachedReplyError } from './faults.js'
+import { MultiGet } from './multi-get.js'
 import type { Outbox } from './outbox.js'
 import type { Protocol } from './protocol.js'
 import {
@@ -13,7 +14,7 @@ import {
   type StoreCommand,
   type TouchRequest,
 } from './request.js'
-import { readDigits, TextFrames, type TextFrame } from './text-frames.js'
+import { readDigits, TextFrames, unexpected, type TextFrame } from './text-frames.js'
 
 /** The words in which the two dialects of the text protocol differ. */
 interface Dialect {
@@ -231,6 +232,8 @@ export class TextProtocol implements Protocol {
   /** The numbers of the next command and of the next answer. */
   #asked = 0
   #answered = 0
+  /** Those without their whole answer. */
+  readonly #multiGets: MultiGet[] = []
   /** Of an answer that goes on. */
   #stats = new Map<string, string>()
 
@@ -238,9 +241,22 @@ export class TextProtocol implements Protocol {
     this.#dialect = dialect
   }
 
-  encode(request: Request, out: Outbox): void {
-    const number = this.#asked
-    this.#asked = (number + 1) % NUMBERS
+  encode(requests: readonly Request[], out: Outbox): void {
+    for (let i = 0; i < requests.length;) {
+      const number = this.#asked
+      const several = MultiGet.of(requests, i, number)
+      if (several === undefined) this.#encode(requests[i] as Request, number, out)
+      else {
+        out.text(several.line)
+        this.#multiGets.push(several)
+      }
+      const count = several?.requests.length ?? 1
+      this.#asked = (number + count) % NUMBERS
+      i += count
+    }
+  }
+
+  #encode(request: Request, number: number, out: Outbox): void {
     switch (request.type) {
       case 'get':
         out.text(this.#dialect.get(request, number))
@@ -288,8 +304,22 @@ export class TextProtocol implements Protocol {
     for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
       const request = next()
       if (request === undefined) throw unexpected(frame.line)
-      this.#settle(request, frame, counted)
+      const several = this.#multiGets[0]
+      if (several?.first === this.#answered) this.#settleSeveral(several, frame, counted)
+      else this.#settle(request, frame, counted)
     }
+  }
+
+  #settleSeveral(several: MultiGet, frame: TextFrame, answered: () => void): void {
+    const isError = !frame.hasBody && isOfServer(frame.line)
+    const error = isError ? replyError(frame.line) : undefined
+    const items = error === undefined ? several.take(frame) : undefined
+    if (error === undefined && items === undefined) return
+    this.#multiGets.shift()
+    several.requests.forEach(({ done }, i) => {
+      answered()
+      done(error, items?.[i])
+    })
   }
 
   #settle(request: Request, frame: TextFrame, answered: () => void): void {
@@ -351,16 +381,16 @@ export class TextProtocol implements Protocol {
 
   /** @returns Whether the line is an error. */
   #settleFailed(request: Request, line: string, answered: () => void): boolean {
-    const isOfServer = line.startsWith('SERVER_ERROR')
-    if (!isOfServer && line !== 'ERROR' && !line.startsWith('CLIENT_ERROR')) return false
-    const error = new MemcachedReplyError(line.slice(0, 200))
+    const isServers = isOfServer(line)
+    if (!isServers && line !== 'ERROR' && !line.startsWith('CLIENT_ERROR')) return false
+    const error = replyError(line)
     if (request.type === 'store' && line.includes('too large')) {
       answered()
       request.done(undefined, 'too_large')
     } else if (request.type === 'count' && line.includes('non-numeric')) {
       answered()
       request.done(undefined, null)
-    } else if (isOfServer || request.type === 'version') {
+    } else if (isServers || request.type === 'version') {
       answered()
       request.done(error, undefined)
     } else {
@@ -388,6 +418,10 @@ function readNumber(text: string, line: string): number {
   return number
 }
 
-function unexpected(line: string): Error {
-  return new Error(`unexpected answer ${JSON.stringify(line.slice(0, 80))}`)
+function isOfServer(line: string): boolean {
+  return line.startsWith('SERVER_ERROR')
+}
+
+function replyError(line: string): MemcachedReplyError {
+  return new MemcachedReplyError(line.slice(0, 200))
 }
