@@ -71,7 +71,7 @@ async function read(script: string): Promise<Told> {
 
 const hits = (lengths: Told['lengths']) => lengths.filter((length) => length !== null)
 
-describe('large compressed entries', { timeout: 60_000 }, () => {
+describe('large compressed entries', { timeout: 180_000 }, () => {
   it.each([
     [
       'one getMany',
