@@ -15,8 +15,9 @@ export function checkKnown(
   elsewhere?: Elsewhere,
 ): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    // Django and other libraries take these without a name.
-    const bare = known.find((name) => name === 'timeout' || name === 'default')
+    // Django and other libraries take a default, and a timeout, without its name.
+    const mayBeTimeout = options === null || typeof options === 'number'
+    const bare = known.find((name) => name === 'default' || (name === 'timeout' && mayBeTimeout))
     const hint = bare === undefined ? '' : `; did you mean { ${bare}: … }?`
     throw new TypeError(
       `${caller}: ${show(options)} is not an object of options; known are ${known.join(', ')}${hint}`,

@@ -230,6 +230,7 @@ describe('what is asked of a name that nobody knows', () => {
     await expect(cache.set('k', 1, 60 as never)).rejects.toThrow(/did you mean \{ timeout: … \}\?$/)
     await expect(cache.getOrSet('k', 1, 60 as never)).rejects.toThrow(/mean \{ timeout: … \}\?$/)
     await expect(cache.get('k', 'none' as never)).rejects.toThrow(/mean \{ default: … \}\?$/)
+    await expect(cache.set('k', 1, ['t'] as never)).rejects.toThrow(/staleIfError$/)
     await expect(cache.delete('k', 2 as never)).rejects.toThrow(/known are version$/)
   })
 
