@@ -16,21 +16,12 @@ import {
   type Cache,
   type FragmentMessage,
 } from '../../src/index.js'
-import {
-  newTable,
-  openBetterSqlite3,
-  openMysql,
-  openPostgres,
-  type OpenDatabase,
-} from '../support/databases.js'
+import { newTable, type OpenDatabase } from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
-import { sharedServer } from '../support/servers.js'
 import { startMemcached } from '../support/servers/memcached.js'
 import { startRedis } from '../support/servers/redis.js'
-
-const postgres = await sharedServer('postgres')
-const mysql = await sharedServer('mysql')
+import { sqlDatabases } from '../support/sql-databases.js'
 
 const told: FragmentMessage[] = []
 const onMessage = (message: unknown) => void told.push(message as FragmentMessage)
@@ -310,13 +301,7 @@ describe('a miss over files', () => {
   })
 })
 
-const databases: readonly (readonly [string, (() => OpenDatabase) | undefined])[] = [
-  ['SQLite', () => openBetterSqlite3()],
-  ['PostgreSQL', postgres && (() => openPostgres(postgres.url))],
-  ['MariaDB', mysql && (() => openMysql(mysql.url))],
-]
-
-for (const [name, openDatabase] of databases) {
+for (const [name, openDatabase] of sqlDatabases) {
   describe.runIf(openDatabase)(`a miss over ${name}`, () => {
     const location = newTable()
     let number = 0

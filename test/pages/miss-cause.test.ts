@@ -12,16 +12,11 @@ import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import {
-  newTable,
-  openBetterSqlite3,
-  openMysql,
-  openPostgres,
-  type OpenDatabase,
-} from '../support/databases.js'
+import { newTable, type OpenDatabase } from '../support/databases.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
 import { sharedServer } from '../support/servers.js'
+import { sqlDatabases } from '../support/sql-databases.js'
 import { openCaches } from '../testing/stores.js'
 
 const told: ResponseMessage[] = []
@@ -34,17 +29,11 @@ afterEach(() => unsubscribe('fragcache:response', onMessage))
 
 const { stores, open: opened } = openCaches('page-causes')
 const memcached = await sharedServer('memcached')
-const postgres = await sharedServer('postgres')
-const mysql = await sharedServer('mysql')
 let number = 0
 /** Each cache has entries of its own. */
 const settings = () => ({ keyPrefix: `page-causes-${process.pid}-${number++}` })
 
-const connections: readonly (readonly [string, OpenDatabase | undefined])[] = [
-  ['SQLite', openBetterSqlite3()],
-  ['PostgreSQL', postgres && openPostgres(postgres.url)],
-  ['MariaDB', mysql && openMysql(mysql.url)],
-]
+const connections = sqlDatabases.map(([name, open]) => [name, open?.()] as const)
 const location = newTable()
 const onDatabase = (database: DatabaseConnection, options = {}) =>
   opened(new DatabaseCache({ location, database, options, ...settings() }))
