@@ -52,6 +52,8 @@ export class CompleteStore {
   readonly #store: CacheStore<unknown>
   readonly #own: Partial<OwnStore<unknown>>
   readonly #values: BinaryFormat
+  /** As {@link OwnStore.keepsNothing}. */
+  readonly keepsNothing: boolean
   /** As {@link OwnStore.listKeys}. */
   readonly listKeys: OwnStore<unknown>['listKeys']
   /** As {@link OwnStore.watchChanges}. */
@@ -65,16 +67,13 @@ export class CompleteStore {
     this.#store = store
     this.#values = binaryFormat(types)
     this.#own = own ?? {}
+    this.keepsNothing = own?.keepsNothing === true
     this.listKeys = own?.listKeys?.bind(own)
     this.watchChanges = own?.watchChanges?.bind(own)
   }
 
   get readsMayLag(): boolean {
     return this.#own.readsMayLag === true
-  }
-
-  get keepsNothing(): boolean {
-    return this.#own.keepsNothing === true
   }
 
   get isPartitioned(): boolean {
