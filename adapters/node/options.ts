@@ -34,7 +34,8 @@ export interface CommonOptions<Req, A extends string = string> {
    * Whether a request is per-user. A per-user request uses the cache, and its response is stored, only if the
    * response says `public` (with a time above zero, if it names one) or varies on `Cookie`. Default: a
    * request is per-user if `req.user` or `req.auth` is set, if `req.session` holds data or existed before
-   * this request, or if a layer behind the cache reads the request's cookies. `false`: no request is.
+   * this request, or if a layer behind the cache reads the request's cookies. `false`: no request is. A page
+   * that shows a token of the request's cookies, or whose user was set behind the cache, is never shared.
    */
   readonly isPersonal?: ((req: Req) => boolean) | false | undefined
   /**

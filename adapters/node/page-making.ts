@@ -75,7 +75,7 @@ export class PageMaking {
     forwarding: Forwarding,
     private readonly isCurrent: () => boolean,
   ) {
-    const { place, req, res, telling, isPerUser, outerWatch, filling } = around
+    const { place, req, telling, filling } = around
     const { store, settings } = place
     const { lookup, lead, isLeased = false } = forwarding
     // A copy: a layer behind the cache may delete headers that the client did send.
@@ -83,7 +83,7 @@ export class PageMaking {
     this.forwarding = { ...forwarding, request }
     telling.about({ request, lookup })
     const isKnownToRead = () => store.cookieReaders.has(request.uri, this.#route)
-    this.watch = new VisitorWatch(req, res, request, settings, isPerUser, outerWatch, isKnownToRead)
+    this.watch = new VisitorWatch(around, request, isKnownToRead)
     this.conditions = new AskedConditions(req)
     const faultOf = (input: string): CacheTagError | undefined => {
       const isKept = this.#stage.kind === 'open' && isCurrent() && this.#facts.isForAll

@@ -83,19 +83,20 @@ function routedTarget({ baseUrl = '', url = '', originalUrl = url }: Routable): 
  *   layer may have taken out what it held in order to show it.
  */
 export function looksPersonal(req: IncomingMessage): boolean {
-  const { user, auth, session, sessionID } = req as {
-    user?: unknown
-    auth?: unknown
-    session?: unknown
-    sessionID?: unknown
-  }
-  if (isSet(user) || isSet(auth)) return true
+  if (hasUser(req)) return true
+  const { session, sessionID } = req as { session?: unknown; sessionID?: unknown }
   // express-session; an id that is in the cookie is one that it knew.
   if (typeof sessionID === 'string' && hasCookieWith(req, sessionID)) return true
   if (typeof session !== 'object' || session === null) return false
   // cookie-session
   if ((session as { readonly isNew?: unknown }).isNew === false) return true
   return Object.keys(session).some((name) => name !== 'cookie')
+}
+
+/** Whether a sign-in has given the request its user. */
+export function hasUser(req: IncomingMessage): boolean {
+  const { user, auth } = req as { user?: unknown; auth?: unknown }
+  return isSet(user) || isSet(auth)
 }
 
 function hasCookieWith(req: IncomingMessage, text: string): boolean {

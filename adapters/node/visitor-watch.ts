@@ -7,6 +7,8 @@ import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { isPersonal, uriOf } from './request.js'
+import type { Around } from './around.js'
+import { hasUser } from './received.js'
 import { showsToken, tokensIn } from './shown-cookies.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
@@ -26,8 +28,13 @@ const SIGNS = ['session', 'user', 'auth'] as const
  *   same ones and behave the same; only reads of them are noticed.
  */
 export class VisitorWatch {
+  private readonly req: IncomingMessage
+  private readonly res: ServerResponse
+  private readonly settings: Settings
   readonly #scope: object | undefined
   readonly #wasPersonal: boolean
+  /** A user was in front of the cache, or nothing can be. */
+  readonly #hadUser: boolean
   /** A session was in front of the cache. */
   readonly #hadSession: boolean
   #hasReadCookies: boolean
@@ -41,21 +48,19 @@ export class VisitorWatch {
 
   /**
    * @param request - As it was looked up.
-   * @param wasPersonal - It was per-user then.
-   * @param outer - That of an outer cache, inside of which this one runs.
    * @param isKnownToRead - Whether the handler has read cookies for other requests.
    */
   constructor(
-    private readonly req: IncomingMessage,
-    private readonly res: ServerResponse,
+    { req, res, place, isPerUser, outerWatch: outer, isOutermost }: Around,
     private readonly request: PageRequest,
-    private readonly settings: Settings,
-    wasPersonal: boolean,
-    outer: VisitorWatch | undefined,
     private readonly isKnownToRead: () => boolean,
   ) {
-    this.#scope = settings.host.scopeOf?.(req)
-    this.#wasPersonal = wasPersonal || (outer !== undefined && outer.#wasPersonal)
+    this.req = req
+    this.res = res
+    this.settings = place.settings
+    this.#scope = place.settings.host.scopeOf?.(req)
+    this.#wasPersonal = isPerUser || (outer !== undefined && outer.#wasPersonal)
+    this.#hadUser = isOutermost || hasUser(req)
     this.#hadSession = 'session' in req
     this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
     this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
@@ -80,13 +85,23 @@ export class VisitorWatch {
     return this.isReader || (this.#isOnWatch && this.#hasCopiedHeaders)
   }
 
-  /**
-   * Whether reads of cookies count: the request was not per-user, the site has no rule of its own, and responses
-   * are not judged by RFC 9111 alone.
-   */
+  /** Whether reads of cookies count: the site has no rule of its own. */
   get #isOnWatch(): boolean {
-    const { hasOwnIsPersonal, isImpersonal, rfc9111 } = this.settings
-    return !this.#wasPersonal && !hasOwnIsPersonal && !isImpersonal && !rfc9111
+    const { hasOwnIsPersonal, isImpersonal } = this.settings
+    return this.#isJudged && !hasOwnIsPersonal && !isImpersonal
+  }
+
+  /** Whether a page is judged by what it shows: the request was not per-user, and RFC 9111 alone is not the rule. */
+  get #isJudged(): boolean {
+    return !this.#wasPersonal && !this.settings.rfc9111
+  }
+
+  /**
+   * A user that a layer behind the cache gave the request. On a hit that layer does not run, so that neither the
+   * site's rule nor a hole can know the user then: whatever the rule says, the page is not for others.
+   */
+  get #hasUserBehind(): boolean {
+    return this.#isJudged && !this.#hadUser && hasUser(this.req)
   }
 
   get #hasCookie(): boolean {
@@ -107,7 +122,7 @@ export class VisitorWatch {
   /** Why the response is per-user; `undefined`: it may be shared. */
   get visitor(): Visitor | undefined {
     const hasCookie = this.#hasCookie
-    if (this.#wasPersonal || isPersonal(this.req, this.settings)) {
+    if (this.#wasPersonal || this.#hasUserBehind || isPersonal(this.req, this.settings)) {
       return { reason: 'personal', hasCookie }
     }
     const dependsOnCookies = this.#dependsOnCookies || this.#showsCookie === true
@@ -143,7 +158,7 @@ export class VisitorWatch {
   }
 
   get #hasTokens(): boolean {
-    return this.#isOnWatch && this.#tokens.size > 0
+    return this.#isJudged && this.#tokens.size > 0
   }
 
   get #tokens(): ReadonlySet<string> {
@@ -180,7 +195,7 @@ export class VisitorWatch {
   get signBehind(): string | undefined {
     if (this.#wasPersonal || this.#hadSession) return undefined
     const { req, settings } = this
-    const isKnown = isPersonal(req, settings)
+    const isKnown = this.#hasUserBehind || isPersonal(req, settings)
     if (!isKnown && !('session' in req)) return undefined
     const name = SIGNS.find((one) => one in req)
     return name === undefined ? 'what isPersonal looks at' : `req.${name}`

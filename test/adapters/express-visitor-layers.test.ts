@@ -50,6 +50,8 @@ interface Layer {
   readonly isTold: boolean
   /** The cache knows such a visitor by what it made of the request alone. */
   readonly isByOtherHeader?: boolean
+  /** It makes a user known, and no session. */
+  readonly givesUser?: boolean
 }
 
 const ANYWHERE = ['in front', 'behind'] as const
@@ -82,6 +84,7 @@ const layers: readonly Layer[] = [
     header: cookie,
     places: ANYWHERE,
     isTold: true,
+    givesUser: true,
   },
   {
     name: 'req.user of a cookie, later',
@@ -89,6 +92,7 @@ const layers: readonly Layer[] = [
     header: cookie,
     places: ANYWHERE,
     isTold: true,
+    givesUser: true,
   },
   {
     name: 'req.user of Authorization',
@@ -96,6 +100,7 @@ const layers: readonly Layer[] = [
     header: (name) => ({ Authorization: `Bearer ${name}` }),
     places: ANYWHERE,
     isTold: true,
+    givesUser: true,
   },
   {
     name: 'req.user of X-Api-Key',
@@ -103,6 +108,7 @@ const layers: readonly Layer[] = [
     header: (name) => ({ 'X-Api-Key': name }),
     places: ANYWHERE,
     isTold: true,
+    givesUser: true,
     isByOtherHeader: true,
   },
 ]
@@ -112,13 +118,13 @@ const isSignedIn = (req: object) =>
 
 const BY_CACHE: ResponseCacheOptions = {}
 const BY_SITE: ResponseCacheOptions = { isPersonal: isSignedIn }
-/** Every page is for all, unless it reads the visitor through `guard`. */
+/** Cookies and sessions do not make a page personal; what it reads through `guard`, shows or is given behind does. */
 const FOR_ALL: ResponseCacheOptions = { isPersonal: false }
 
 const rules: readonly (readonly [string, ResponseCacheOptions])[] = [
   ['by the cache’s own judgement', BY_CACHE],
   ['by the site’s', BY_SITE],
-  ['by guard(req) alone', FOR_ALL],
+  ['by what it shows alone', FOR_ALL],
 ]
 
 const LATE = 'a store that answers late'
@@ -137,8 +143,6 @@ const cases = rules.flatMap(([rule, options]) =>
         layer.places
           // The cache of the listener stands in front of the whole application.
           .filter((place) => kind !== 'the listener' || place === 'behind')
-          // The site’s own rule takes the place of looking at cookies, and guard does not know the token.
-          .filter(() => options === BY_CACHE || layer.name !== 'double-submit tokens')
           .map((place) => ({ rule, options, store, newCache, kind, layer, place })),
       ),
     ),
@@ -171,6 +175,7 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
       const route = `/layers-${++routes}`
       let runs = 0
       const app: Express = express()
+      const isUserBehind = layer.givesUser === true && place === 'behind' && kind !== 'the listener'
       const make = layer.make()
       if (place === 'in front') app.use(make)
       if (kind === 'cacheSite') app.use(pages.cacheSite())
@@ -189,7 +194,8 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
             res.set('Cache-Control', 'public, max-age=60')
           return void res.send(`for all, ${++runs}`)
         }
-        const { user, session, token } = known(options === FOR_ALL ? guard(req) : req)
+        const isGuarded = options === FOR_ALL && !isUserBehind
+        const { user, session, token } = known(isGuarded ? guard(req) : req)
         res.send(`for ${token ?? user?.name ?? session?.user ?? 'nobody'}`)
       })
       const site = await Site.open(kind === 'the listener' ? pages.listener(app) : app)
@@ -222,10 +228,14 @@ describe.each(expressVersions)('who is known, on $version', ({ version, express 
         for (const name of ['ann', 'ben', 'nobody', 'ann']) {
           seen.add((await site.get(`${route}/all`, { headers: headersOf.get(name) ?? {} })).text)
         }
-        expect([...seen]).toEqual(['for all, 1'])
+        // Only one that says that it is public is shared by those whose user is behind.
+        const isShared = !isUserBehind || layer.name === 'req.user of Authorization'
+        expect([...seen]).toEqual(isShared ? ['for all, 1'] : [1, 2, 3].map((n) => `for all, ${n}`))
       }
       const isTold =
-        options !== FOR_ALL && place === 'behind' && layer.isTold && kind !== 'the listener'
+        options === FOR_ALL
+          ? isUserBehind
+          : place === 'behind' && layer.isTold && kind !== 'the listener'
       expect(warnings.map((text) => text.includes(`GET ${route}/:id`))).toEqual(
         isTold ? [true] : [],
       )
