@@ -65,8 +65,7 @@ class RenderFrame extends TemplateFrame {
       isLimited: page.isLimited,
       isLeased: page.holdsLease,
       holes,
-      watcher: page.watcher,
-      foundFault: page.foundFault,
+      page: page.framedPage,
     })
     this.hold = page.hold
   }

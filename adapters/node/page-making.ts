@@ -2,8 +2,7 @@ import { currentMs } from '../../src/current-time.js'
 import type { Forward } from '../../src/http/cache-status.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
-import { ProducerTimeoutError, type CacheTagError } from '../../src/errors.js'
-import { faults } from '../../src/fragment/faults.js'
+import { ProducerTimeoutError } from '../../src/errors.js'
 import { runAsyncIn } from '../../src/making/frame.js'
 import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
@@ -85,16 +84,16 @@ export class PageMaking {
     const isKnownToRead = () => store.cookieReaders.has(request.uri, this.#route)
     this.watch = new VisitorWatch(around, request, isKnownToRead)
     this.conditions = new AskedConditions(req)
-    const faultOf = (input: string): CacheTagError | undefined => {
-      const isKept = this.#stage.kind === 'open' && isCurrent() && this.#facts.isForAll
-      return isKept ? faults.readInPage(input) : undefined
-    }
     this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, {
       isLeased,
       isLimited: settings.bubbleTimeout,
       holeFault: holeFault(settings.holes),
-      watcher: settings.personal,
-      foundFault: settings.strict ? faultOf : undefined,
+      page: {
+        watcher: settings.personal,
+        isStrict: settings.strict,
+        isKept: () => this.#stage.kind === 'open' && isCurrent() && this.#facts.isForAll,
+        route: () => routeName(req),
+      },
     })
     lead?.flight.beginMaking(this.frame, { versions: NO_VERSIONS, claim: lookup.lying })
     this.#depend(lookup.tags)

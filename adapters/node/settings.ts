@@ -4,7 +4,7 @@ import { MisuseError, show } from '../../src/errors.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
 import { isPersonalPath } from '../../src/fragment/options.js'
 import { personalNamesOfPages } from '../../src/fragment/personal.js'
-import type { PersonalNames } from '../../src/fragment/watched.js'
+import type { VariablesWatcher } from '../../src/fragment/template-frame.js'
 import { availableCodings } from '../../src/http/compress-body.js'
 import type { Coding } from '../../src/http/content-coding.js'
 import { isToken } from '../../src/http/header-values.js'
@@ -82,8 +82,8 @@ export interface Settings extends AsGiven {
   readonly keepsParameter: ((name: string) => boolean) | undefined
   readonly precompress: readonly Coding[]
   readonly holes: PageHoleOptions | undefined
-  /** What differs per visitor in what templates of pages are given. */
-  readonly personal: PersonalNames | undefined
+  /** Notes what templates of pages read. Left out: what watches fragments of their engine does. */
+  readonly personal: VariablesWatcher | undefined
   readonly strict: boolean
   /** How long a handler may take. */
   readonly producerTimeoutMs: ProducerTimeout

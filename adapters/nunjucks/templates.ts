@@ -1,12 +1,13 @@
 import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
-import { watchInPage } from '../../src/fragment/personal.js'
+import { noteCopyOf } from '../../src/fragment/computed-names.js'
+import { arePagesWatched, watchInPage } from '../../src/fragment/personal.js'
 import { plainOf } from '../../src/fragment/watched.js'
 import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
 import { located, original } from './engine-errors.js'
 import { mayWait, noteEnvironment } from './may-wait.js'
-import { inPage, notePage } from './pages.js'
+import { inPage, notePage, pageOf } from './pages.js'
 import type {
   BlockFunction,
   Context,
@@ -244,6 +245,9 @@ export class Templates {
 
   /** What is included or imported has a context of its own, and its macros and callers may run in any body. */
   #watchContext(context: Context): void {
+    if (this.#cache.isWatching || arePagesWatched()) {
+      noteCopyOf(plainOf(context.ctx), pageOf(context).variables)
+    }
     if (!isBodyRunning()) context.ctx = watchInPage(context.ctx, this.#cache)
     if (!this.#cache.isWatching) return
     watchContexts(Object.getPrototypeOf(context) as object)

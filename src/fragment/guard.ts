@@ -124,7 +124,8 @@ export function noteFound(input: string, isSure = true): void {
   let guilty: Error | undefined
   for (const at of templateFramesAround(currentFrame())) {
     at.tellsOfUser = true
-    if (isSure) guilty ??= at.foundFault?.(input)
+    const page = at.framedPage
+    if (isSure && page?.isStrict === true && page.isKept()) guilty ??= faults.readInPage(input)
   }
   refuse(guilty)
 }

@@ -2,9 +2,14 @@ import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import { isSameAlias, toNames, withoutLocals, type Alias } from './personal-names.js'
-import { isOfFragment, templateFramesAround, type FragmentFrame } from './template-frame.js'
-import type { TemplateFrame } from './template-frame.js'
-import { warnOfFragment } from './warnings.js'
+import {
+  isOfFragment,
+  templateFramesAround,
+  type FragmentFrame,
+  type TemplateFrame,
+  type VariablesWatcher,
+} from './template-frame.js'
+import { PERSONAL_READ, warnOfFragment, warnOfPageRead } from './warnings.js'
 import { isMerged, PersonalNames, type VaryOnName } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
@@ -77,14 +82,22 @@ export function personalNames(personal: readonly string[] | undefined): Personal
   return personal.length === 0 ? undefined : new PersonalNames(toNames(personal, noteRead))
 }
 
-/** What the templates of a site's pages are watched for. */
+/**
+ * What the templates of a site's pages are watched for.
+ *
+ * @param personal - The option; it was checked.
+ * @returns `undefined`: what the fragments of their engine are watched for.
+ */
 export function personalNamesOfPages(
   personal: readonly string[] | undefined,
-): PersonalNames | undefined {
-  if (personal === undefined || personal.length === 0) return undefined
-  watchesPages = true
-  return personalNames(personal)
+): VariablesWatcher | undefined {
+  if (personal?.length === 0) return NOTHING_WATCHED
+  const names = personalNames(personal)
+  if (names !== undefined) watchesPages = true
+  return personal && names
 }
+
+const NOTHING_WATCHED: VariablesWatcher = { watch: (variables) => variables }
 
 let watchesPages = false
 
@@ -101,18 +114,19 @@ export function arePagesWatched(): boolean {
 export function watchInPage<T>(variables: T, engine: object | undefined): T {
   const frame = currentFrame()
   if (frame === undefined) return variables
+  const ofEngine = engine && personalOf(engine)
   let seen = variables
   let isInFragment = false
   for (const at of templateFramesAround(frame)) {
-    const { fragment, watcher } = at
+    const { fragment, framedPage } = at
     if (fragment !== undefined && !isInFragment) {
       isInFragment = true
       // What the body of a tag renders by itself is given what it reads.
       if (fragment.site.fromCode === true) {
-        seen = (engine && personalOf(engine))?.watch(seen) ?? seen
+        seen = ofEngine?.watch(seen) ?? seen
       }
     }
-    if (watcher !== undefined) return watcher.watch(seen)
+    if (framedPage !== undefined) return (framedPage.watcher ?? ofEngine)?.watch(seen) ?? seen
   }
   return seen
 }
@@ -152,10 +166,13 @@ function isFrom(name: VaryOnName, frame: FragmentFrame, alias: Alias | undefined
 
 function warnOfRead(path: string, value: unknown, alias: Alias | undefined): void {
   if (!isThere(value)) return
-  for (let at = currentFrame(); at !== undefined; at = at.parent) {
+  for (const at of templateFramesAround(currentFrame())) {
+    if (at.framedPage?.isKept() === true && alias?.isLocal !== true) {
+      return warnOfPageRead(at.framedPage.route(), path)
+    }
     if (!isOfFragment(at) || declares(at, path, alias)) continue
     warnOfFragment(
-      { type: 'FragmentPersonalWarning', code: 'FRAGCACHE_PERSONAL_READ' },
+      { type: 'FragmentPersonalWarning', code: PERSONAL_READ },
       at.fragment.site,
       path,
       `its body reads ${show(path)}, which its vary-on values do not name, so that what one user sees may reach others; add it to them${at.fragment.site.fromCode === true ? ', and its name to inputs' : ''}, move that part into nocache, or say with the option personal what differs per visitor (personal: [] for nothing)`,

@@ -30,10 +30,20 @@ export interface Purpose {
   readonly holes?: HoleRenderer | undefined
   /** The error for a hole that nothing can fill. */
   readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
-  /** Notes which of its variables a page's template reads. */
+  /** Left out: it is not a page's. */
+  readonly page?: FramedPage | undefined
+}
+
+/** What a frame knows of its page. */
+export interface FramedPage {
+  /** Notes which of their variables its templates read. Left out: what watches fragments of their engine does. */
   readonly watcher?: VariablesWatcher | undefined
-  /** The error for a per-user input that is found in a page, if it may not be. */
-  readonly foundFault?: ((input: string) => CacheTagError | undefined) | undefined
+  /** Whether a per-user input in it is an error. */
+  readonly isStrict: boolean
+  /** Whether it is going to be kept for all, as far as is known yet. */
+  readonly isKept: () => boolean
+  /** Such as `GET /countries/:code`. */
+  readonly route: () => string
 }
 
 /** Gives templates a stand-in for their variables. */
@@ -56,8 +66,7 @@ export class TemplateFrame extends Frame {
   readonly fragment: FramedFragment | undefined
   readonly storedKey: string | undefined
   readonly holeFault: ((position: TagPosition) => CacheTagError) | undefined
-  readonly watcher: VariablesWatcher | undefined
-  readonly foundFault: ((input: string) => CacheTagError | undefined) | undefined
+  readonly framedPage: FramedPage | undefined
 
   constructor(
     cache: CacheCore,
@@ -70,8 +79,7 @@ export class TemplateFrame extends Frame {
     this.storedKey = purpose.storedKey
     this.holes = purpose.holes
     this.holeFault = purpose.holeFault
-    this.watcher = purpose.watcher
-    this.foundFault = purpose.foundFault
+    this.framedPage = purpose.page
   }
 }
 

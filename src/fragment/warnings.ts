@@ -17,12 +17,33 @@ export function warnOfFragment(
   text: string,
 ): void {
   // Some come with every hit.
-  const id = shortKey(`${kind.code} ${subject} ${fragment}`)
-  if (warned.has(id) || warned.size >= MAX_WARNED) return
-  warned.add(id)
+  if (!isFirst(`${kind.code} ${subject} ${fragment}`)) return
   const place = [template, line === undefined ? undefined : `line ${line}`].filter(Boolean)
   const where = place.length === 0 ? '' : ` (${place.join(', ')})`
   process.emitWarning(`fragment ${show(fragment)}${where}: ${text}`, kind)
+}
+
+function isFirst(fault: string): boolean {
+  const id = shortKey(fault)
+  if (warned.has(id) || warned.size >= MAX_WARNED) return false
+  warned.add(id)
+  return true
+}
+
+/** Of what a cached body, or a page that is kept, reads of its visitor. */
+export const PERSONAL_READ = 'FRAGCACHE_PERSONAL_READ'
+
+/**
+ * Warns of a page that is kept for all and shows what usually differs per visitor.
+ *
+ * @param route - Such as `GET /countries/:code`.
+ */
+export function warnOfPageRead(route: string, name: string): void {
+  if (!isFirst(`${PERSONAL_READ} ${name} ${route}`)) return
+  process.emitWarning(
+    `responseCache: ${route}: the page is going to be kept for all visitors, and a template reads ${show(name)} outside of nocache, so that what one user sees may reach others; move that part into nocache, let the page say Vary: Cookie or Cache-Control: private, or say with the option personal what differs per visitor (personal: [] for nothing); reported once for each route and name`,
+    { type: 'ResponseCacheWarning', code: PERSONAL_READ },
+  )
 }
 
 /** Warns of a vary-on value that is undefined, as a misspelt variable is. @param at - Which one, from 0. */

@@ -1,4 +1,5 @@
 import { currentFrame } from '../making/frame.js'
+import { withComputed } from './computed-names.js'
 import { Copy, Given, joined, type Variables } from './given.js'
 import {
   aliased,
@@ -92,6 +93,7 @@ export class PersonalNames {
   readonly #standIns = new WeakMap<Names, WeakMap<object, object>>()
   readonly #joined = new WeakMap<PersonalNames, PersonalNames>()
   readonly #ofGiven = new WeakMap<Given, Names>()
+  readonly #computed = new WeakMap<object, Names>()
 
   constructor(names: Names) {
     this.#names = names
@@ -261,6 +263,17 @@ export class PersonalNames {
 
   /** What differs per visitor in variables. */
   #namesIn(variables: object): Names {
+    const known = this.#computed.get(variables)
+    if (known !== undefined) return known
+    const given = this.#givenNamesIn(variables)
+    const names = withComputed(given, variables, (from, listening) =>
+      this.#standInFor(from, listening, false),
+    )
+    if (names !== given) this.#computed.set(variables, names)
+    return names
+  }
+
+  #givenNamesIn(variables: object): Names {
     const given = Copy.givenOf(variables)
     if (given === undefined) return this.#names
     let names = this.#ofGiven.get(given)

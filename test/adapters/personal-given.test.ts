@@ -173,6 +173,8 @@ describe.each([
     }
     const cached = (body: string, varyOn = '') => `{% cache 60 f ${varyOn} %}${body}{% endcache %}`
     const show = '{% macro show() %}{{ user.name }}{% endmacro %}'
+    const GREETING = '{{ greeting }}'
+    const included = (part: string) => ({ main: '{% include "p" %}', p: part })
     const box = (varyOn = '') =>
       `{% macro box(user) %}${cached('{{ caller() }}', varyOn)}{% endmacro %}`
     personalRows(
@@ -181,6 +183,22 @@ describe.each([
         [
           'a macro of the page, in what it includes',
           { main: `${show}{% include "p" %}`, p: cached('{{ show() }}') },
+        ],
+        ['what a getter gave, in an include', { main: cached('{% include "p" %}'), p: GREETING }],
+        ['what a getter gave, in a fragment of an include', included(cached(GREETING))],
+        [
+          'what a getter gave, in a block',
+          {
+            main: `{% extends "base" %}{% block b %}${cached(GREETING)}{% endblock %}`,
+            base: '{% block b %}{% endblock %}',
+          },
+        ],
+        [
+          'what a getter gave, in a macro that is imported with the context',
+          {
+            main: '{% import "ui" as ui with context %}{{ ui.m() }}',
+            ui: `{% macro m() %}${cached(GREETING)}{% endmacro %}`,
+          },
         ],
         [
           'a macro that another template’s is given',

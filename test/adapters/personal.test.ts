@@ -96,8 +96,7 @@ describe.each(engines)('the option personal of %s', (_engine, { syntax, create }
       await expect(setUp({ main }, strict)('ann')).rejects.toMatchObject(refused('outer', 'user'))
     })
 
-    // Nunjucks copies all variables before it renders, and with them what their getters give.
-    it.skipIf(_engine === 'Nunjucks')('looks through getters', async () => {
+    it('looks through getters', async () => {
       const render = setUp({ main: cache('60 "f"', show('greeting')) }, strict)
       await expect(render('ann')).rejects.toMatchObject(refused('f', 'user'))
     })

@@ -3,6 +3,7 @@ import { join, relative } from 'node:path'
 import { Eta } from 'eta'
 import type { Express } from 'express'
 import type { Caches } from 'fragcache'
+import type { AdapterOptions } from 'fragcache/engine'
 import { cachePlugin } from 'fragcache/eta'
 import { registerCache as registerHandlebars } from 'fragcache/handlebars'
 import { registerCache as registerNunjucks } from 'fragcache/nunjucks'
@@ -19,6 +20,7 @@ export interface PageEngine {
     app: Express,
     caches: Caches,
     templates: Readonly<Record<string, string>>,
+    options?: AdapterOptions,
   ) => HoleEngine
 }
 
@@ -33,19 +35,19 @@ function writeViews(ending: string, templates: Readonly<Record<string, string>>)
 export const pageEngines: Readonly<Record<'nunjucks' | 'handlebars' | 'eta', PageEngine>> = {
   nunjucks: {
     name: 'nunjucks',
-    install: (app, caches, templates) => {
+    install: (app, caches, templates, options) => {
       const env = nunjucks.configure(writeViews('njk', templates), { express: app })
-      const handle = registerNunjucks(env, caches)
+      const handle = registerNunjucks(env, caches, options)
       app.set('view engine', 'njk')
       return handle
     },
   },
   handlebars: {
     name: 'handlebars',
-    install: (app, caches, templates) => {
+    install: (app, caches, templates, options) => {
       const views = writeViews('hbs', templates)
       const handlebars = Handlebars.create()
-      const handle = registerHandlebars(handlebars, caches)
+      const handle = registerHandlebars(handlebars, caches, options)
       const compiled = new Map(
         Object.entries(templates).map(([name, source]) => {
           handlebars.registerPartial(name, source)
@@ -66,9 +68,9 @@ export const pageEngines: Readonly<Record<'nunjucks' | 'handlebars' | 'eta', Pag
   },
   eta: {
     name: 'eta',
-    install: (app, caches, templates) => {
+    install: (app, caches, templates, options) => {
       const views = writeViews('eta', templates)
-      const plugin = cachePlugin(caches)
+      const plugin = cachePlugin(caches, options)
       const eta = new Eta({ views, cache: true, plugins: [plugin] })
       app.set('views', views)
       app.set('view engine', 'eta')
