@@ -1,8 +1,8 @@
 // Installs the packed tarball with its peers into an empty folder and runs scripts/smoke.mjs there on
-// every supported line of Node. The binaries are the `node-*` packages of the npm registry, which the
-// package `node` installs too; taken by name they need no install script.
+// every supported line of Node, in Deno and in Bun. The binaries are the packages of the npm registry that
+// `node`, `deno` and `bun` install too; taken by name they need no install script.
 //
-//   node scripts/test-matrix.mjs [22 24 ...]     default: every line
+//   node scripts/test-matrix.mjs [22 24 deno ...]     default: all
 import { execFile } from 'node:child_process'
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,16 +12,28 @@ import { root } from './build.mjs'
 import { npm, pack } from './pack.mjs'
 
 const run = promisify(execFile)
-const lines = ['20', '22', '24', '26']
+const { arch, platform } = process
+const all = ['20', '22', '24', '26', 'deno', 'bun']
 
-function binaryPackage() {
-  const { arch, platform } = process
+/** The package of a program for this machine, where its binary lies in there, and what it is told to run a file. */
+function programOf(name) {
+  const ending = platform === 'win32' ? '.exe' : ''
+  if (name === 'bun') {
+    const system = platform === 'win32' ? 'windows' : platform
+    const cpu = arch === 'arm64' ? 'aarch64' : arch
+    return { of: `@oven/bun-${system}-${cpu}@1`, binary: `bin/bun${ending}`, args: [] }
+  }
+  if (name === 'deno') {
+    const abi = { linux: '-glibc', win32: '-msvc' }[platform] ?? ''
+    return { of: `@deno/${platform}-${arch}${abi}@2`, binary: `deno${ending}`, args: ['run', '-A'] }
+  }
   const prefix = platform === 'darwin' && arch === 'arm64' ? 'node-bin' : 'node'
-  return `${prefix}-${platform === 'win32' ? 'win' : platform}-${arch}`
+  const of = `${prefix}-${platform === 'win32' ? 'win' : platform}-${arch}@${name}`
+  return { of, binary: `bin/node${ending}`, args: [] }
 }
 
 const asked = process.argv.slice(2)
-const wanted = asked.length > 0 ? asked : lines
+const wanted = asked.length > 0 ? asked : all
 const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const folder = await mkdtemp(join(tmpdir(), 'fragcache-matrix-'))
 let passed = 0
@@ -32,20 +44,20 @@ try {
   const peers = Object.keys(manifest.peerDependencies)
     .filter((name) => name in manifest.devDependencies)
     .map((name) => `${name}@${manifest.devDependencies[name]}`)
-  const nodes = wanted.map((line) => `node-${line}@npm:${binaryPackage()}@${line}`)
+  const programs = wanted.map((name) => `on-${name}@npm:${programOf(name).of}`)
   await npm(
-    ['install', '--prefer-offline', '--ignore-scripts', tarball, ...peers, ...nodes],
+    ['install', '--prefer-offline', '--ignore-scripts', tarball, ...peers, ...programs],
     folder,
   )
-  for (const line of wanted) {
-    const home = join(folder, 'node_modules', `node-${line}`)
-    const { bin } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'))
+  for (const name of wanted) {
+    const { binary, args } = programOf(name)
+    const program = join(folder, 'node_modules', `on-${name}`, binary)
     try {
-      const { stdout } = await run(join(home, bin.node), ['smoke.mjs'], { cwd: folder })
+      const { stdout } = await run(program, [...args, 'smoke.mjs'], { cwd: folder })
       process.stdout.write(stdout)
       passed += 1
     } catch (error) {
-      console.error(`Node ${line}: ${error.stderr || error.message}`)
+      console.error(`${name}: ${error.stderr || error.message}`)
     }
   }
 } catch (error) {
@@ -53,5 +65,5 @@ try {
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
-console.log(`Node versions: ${passed} passed, ${wanted.length - passed} failed`)
+console.log(`Runtimes: ${passed} passed, ${wanted.length - passed} failed`)
 if (passed !== wanted.length) process.exitCode = 1

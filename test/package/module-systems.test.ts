@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Consumer } from '../support/consumer.js'
 import { projectRoot, readManifest, run } from '../support/project.js'
@@ -55,13 +54,6 @@ test('the site caches', async () => expect(await answers()).toBe('${expected}'))
 
 const installed = (path: string) => join(projectRoot, 'node_modules', path)
 
-/** Where a program lies that is no package of this project. */
-function programAt(name: string): string | undefined {
-  const folders = [installed('.bin'), ...(process.env['PATH'] ?? '').split(delimiter)]
-  const files = folders.flatMap((folder) => [join(folder, name), join(folder, `${name}.exe`)])
-  return files.find((file) => existsSync(file))
-}
-
 /** The first configuration of Jest in docs/toolchains.md that names a transform. */
 async function documentedJest(): Promise<string> {
   const page = await readFile(join(projectRoot, 'docs', 'toolchains.md'), 'utf8')
@@ -96,7 +88,6 @@ beforeAll(async () => {
     'esm/plain.js': site,
     'esm/run.ts': printing('./site.js'),
     'esm/run.js': printing('./plain.js'),
-    'esm/deno.ts': printing('./site.ts'),
     'esm/jest.test.js': checking("import { answers } from './plain.js'"),
     'esm/vitest.test.js': checking(
       "import { expect, test } from 'vitest'\nimport { answers } from './plain.js'",
@@ -148,22 +139,6 @@ describe('a site with a cached fragment and a cached page', () => {
     },
     180_000,
   )
-
-  // Both are large downloads and no packages of this project, so a machine without them is no failure.
-  const deno = programAt('deno')
-  const bun = programAt('bun')
-  it.skipIf(deno === undefined)('works in Deno (if it is missing: npm i -g deno)', async () => {
-    const { out } = await inFolder('esm', ['run', '-A', 'deno.ts'], deno)
-    expect(out).toBe(expected)
-    const { out: byRequire } = await inFolder('cjs', ['run', '-A', 'run.js'], deno)
-    expect(byRequire).toBe(expected)
-  })
-  it.skipIf(bun === undefined)('works in Bun (if it is missing: npm i -g bun)', async () => {
-    for (const folder of ['esm', 'cjs']) {
-      expect((await inFolder(folder, ['run.ts'], bun)).out).toBe(expected)
-      expect((await inFolder(folder, ['run.js'], bun)).out).toBe(expected)
-    }
-  })
 })
 
 /** The oldest TypeScript is one that a tool here brings: two of the project's own would both be its `tsc`. */
