@@ -29,11 +29,12 @@ export type InspectorRequest = IncomingMessage & Express.Request
 
 /** Declared as methods, so that functions that take Express' own request are compatible. */
 interface OfRequest {
+  allows(req: InspectorRequest): boolean | undefined | Promise<boolean | undefined>
   authorize(
     req: InspectorRequest,
     res: ServerResponse,
     next: (error?: unknown) => void,
-  ): boolean | Promise<boolean> | void | Promise<void>
+  ): boolean | void | Promise<boolean | void>
   user(req: InspectorRequest): string | undefined
 }
 
@@ -41,6 +42,9 @@ interface OfRequest {
  * Decides who has access; or a middleware, with three parameters, that lets authorized requests through.
  */
 export type Authorizing = OfRequest['authorize']
+
+/** Decides who has access, and is no middleware. */
+export type Allowing = OfRequest['allows']
 
 /** Names the user of a request. */
 export type Naming = OfRequest['user']

@@ -87,7 +87,7 @@ export const handler = inspector(createCaches({ default: new LocMemCache() }), {
 const signedIn = `
 import express from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
-import { inspector } from 'fragcache/inspector'
+import { inspector, overlay } from 'fragcache/inspector'
 
 declare global {
   namespace Express {
@@ -96,8 +96,12 @@ declare global {
   }
 }
 const caches = createCaches({ default: new LocMemCache() })
-inspector(caches, { authorize: (req) => req.user?.isStaff === true })
+inspector(caches, { authorize: (req) => req.user?.isStaff })
+inspector(caches, { authorize: async (req) => req.user?.isStaff })
 inspector(caches, { authorize: (req: express.Request) => req.user?.isStaff === true })
+overlay({ authorize: (req) => req.user?.isStaff })
+overlay({ authorize: async (req) => req.user?.isStaff })
+overlay({ authorize: (req: express.Request) => req.user?.isStaff === true })
 // @ts-expect-error: nobody has declared it
 inspector(caches, { authorize: (req) => req.account?.isStaff === true })
 `

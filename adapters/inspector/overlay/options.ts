@@ -1,9 +1,9 @@
-import { didYouMean } from '../../../src/did-you-mean.js'
 import { IncomingMessage } from 'node:http'
+import { didYouMean } from '../../../src/did-you-mean.js'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
 import { checkEditor, type EditorSettings } from '../editor.js'
-import type { Authorize } from '../options.js'
+import type { Allowing, Authorize } from '../options.js'
 
 /** The position of the overlay's bar. */
 export type OverlayPosition = 'bottom-right' | 'bottom-left' | 'top-right' | 'top-left'
@@ -18,8 +18,7 @@ export interface OverlayOptions {
    *
    * Without this option only requests from this machine are allowed, made to `localhost` and over no proxy.
    */
-  // A method, so that a function that takes Express' own request fits.
-  authorize?(req: IncomingMessage): boolean | Promise<boolean>
+  readonly authorize?: Allowing | undefined
   /** The path that the overlay's buttons post to. Default: `/__fragcache/overlay`. */
   readonly path?: string | undefined
   /**
@@ -70,8 +69,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   const given = options as OverlayOptions
   const { position = 'bottom-right', path = '/__fragcache/overlay' } = given
-  const { editor = 'vscode://file/{path}:{line}', views, inspector } = given
-  const authorize = (given as { readonly authorize?: unknown }).authorize
+  const { editor = 'vscode://file/{path}:{line}', views, inspector, authorize } = given
   if (!POSITIONS.includes(position)) {
     throw new MisuseError(
       `overlay: position: ${show(position)} is unknown; there are ${POSITIONS.join(', ')}${didYouMean(position, POSITIONS)}`,
@@ -95,11 +93,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   return {
     position,
-    authorize: authorize && {
-      of: 'overlay',
-      isMiddleware: false,
-      ask: (req) => (given as Required<OverlayOptions>).authorize(req),
-    },
+    authorize: authorize && { of: 'overlay', isMiddleware: false, ask: (req) => authorize(req) },
     path,
     ...inEditor,
     inspector,
