@@ -1,3 +1,4 @@
+import mysql from 'mysql2'
 import pg from 'pg'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
@@ -6,6 +7,7 @@ import { TieredCache } from '../../src/backends/tiered.js'
 import { LocMemCache, type Cache } from '../../src/index.js'
 import { sharedServer, type TestServer } from './servers.js'
 import { startMemcached } from './servers/memcached.js'
+import { startMysql } from './servers/mysql.js'
 import { startPostgres } from './servers/postgres.js'
 import { startRedis } from './servers/redis.js'
 
@@ -28,7 +30,7 @@ type Start = (timeLimit: { readonly timeLimitMs: number }) => Promise<
   }
 >
 
-const starts: Readonly<Record<'redis' | 'memcached' | 'postgres', Start>> = {
+const starts: Readonly<Record<'redis' | 'memcached' | 'postgres' | 'mysql', Start>> = {
   redis: async (time) => {
     const server = await startRedis()
     const open: Freezable['open'] = (own) =>
@@ -48,6 +50,14 @@ const starts: Readonly<Record<'redis' | 'memcached' | 'postgres', Start>> = {
       new DatabaseCache({ location: 'frozen', database, options: { ...time, ...own } })
     await createCacheTable(open())
     return { server, open, close: () => database.end() }
+  },
+  mysql: async (time) => {
+    const server = await startMysql()
+    const database = mysql.createPool({ uri: server.url, connectionLimit: 20 })
+    const open: Freezable['open'] = (own) =>
+      new DatabaseCache({ location: 'frozen', database, options: { ...time, ...own } })
+    await createCacheTable(open())
+    return { server, open, close: () => database.promise().end() }
   },
 }
 
