@@ -210,7 +210,9 @@ export function checkIsSettings(
   settings: unknown,
   example?: string,
 ): asserts settings is object {
-  if (typeof settings === 'object' && settings !== null) return
+  // A cache in their place is one of several that belong among them.
+  const isCache = typeof (Object(settings) as { getMany?: unknown }).getMany === 'function'
+  if (typeof settings === 'object' && settings !== null && !isCache) return
   // A text is the location, as a rule.
   const wanted = example ?? (typeof settings === 'string' ? '{ location: … }' : '{ timeout: 300 }')
   throw new InvalidCacheBackendError(

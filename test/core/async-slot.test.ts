@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
@@ -5,25 +6,31 @@ import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
 it('is outside once nobody holds, and starts again', async () => {
   const slot = new AsyncSlot<string>()
   const [first, second] = [new ContextHold(), new ContextHold()]
-  const seen: unknown[] = []
+  let seen: unknown[] = []
+  const looks = new EventEmitter()
   const look = async () => {
     for (let i = 0; i < 3; i++) {
-      await sleep(5)
+      await once(looks, 'look')
       seen.push(slot.current)
     }
   }
   const one = slot.run('one', look, first)
   const two = slot.run('two', look, second)
-  await sleep(7)
+  const seenNow = async () => {
+    seen = []
+    looks.emit('look')
+    await sleep(1)
+    return seen
+  }
+  expect(await seenNow()).toEqual(['one', 'two'])
   first.release()
   first.release()
   expect(slot.run('in', () => slot.current, first)).toBe('in')
   first.release()
-  await sleep(5)
-  expect(seen).toEqual(['one', 'two', 'one', 'two'])
+  expect(await seenNow()).toEqual(['one', 'two'])
   second.release()
+  expect(await seenNow()).toEqual([undefined, undefined])
   await Promise.all([one, two])
-  expect(seen.slice(4)).toEqual([undefined, undefined])
   const again = slot.runUntilSettled('again', async () => {
     await sleep(1)
     return slot.current

@@ -232,6 +232,25 @@ describe('what is asked of a name that nobody knows', () => {
     await expect(cache.get('k', 'none' as never)).rejects.toThrow(/mean \{ default: … \}\?$/)
     await expect(cache.set('k', 1, ['t'] as never)).rejects.toThrow(/staleIfError$/)
     await expect(cache.delete('k', 2 as never)).rejects.toThrow(/known are version$/)
+    await expect(cache.get('k', { fallback: 1 } as never)).rejects.toThrow(/mean "default"\?$/)
+  })
+
+  it('what other libraries call the parts of a cache', () => {
+    const near = new LocMemCache()
+    expect(() => new TieredCache({ l1: near, l2: near } as never)).toThrow(/mean "local"\?$/)
+    expect(() => new TieredCache({ local: near, l2: near } as never)).toThrow(/mean "remote"\?$/)
+    expect(() => new DatabaseCache({ pool: {} } as never)).toThrow(/mean "database"\?$/)
+    const inPlace = () => new TieredCache(near as never)
+    expect(inPlace).toThrow(
+      /LocMemCache\) is not an object of settings; give one such as \{ local: /,
+    )
+  })
+
+  it('a name in place of the timeout of a tag', () => {
+    const env = new nunjucks.Environment()
+    registerCache(env, caches)
+    const render = () => env.renderString('{% cache "sidebar" 500 %}{% endcache %}', {})
+    expect(render).toThrow(/the timeout is "sidebar".*; the timeout stands first.*: 500 sidebar$/)
   })
 
   it('a keyword of a tag', () => {

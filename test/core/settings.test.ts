@@ -87,7 +87,15 @@ describe('the settings of a cache', () => {
 
   it('are told from an object of another kind', () => {
     const make = () => new TieredCache(new LocMemCache() as never)
-    expect(make).toThrow('TieredCache: unknown setting "alias" of an object (LocMemCache); known')
+    expect(make).toThrow(
+      'TieredCache: an object (LocMemCache) is not an object of settings; give one',
+    )
+    class Config {
+      readonly alias = 1
+    }
+    expect(() => new LocMemCache(new Config() as never)).toThrow(
+      'LocMemCache: unknown setting "alias" of an object (Config); known',
+    )
   })
 
   it('name the class of the user’s own', () => {
