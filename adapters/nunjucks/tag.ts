@@ -1,8 +1,10 @@
 import type { CacheTag, EngineCache, RunEarly, TagBody, TagValues } from '../../src/engine.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
+import { noteCopyOf } from '../../src/fragment/computed-names.js'
 import { addVaryOnNames, personalOf } from '../../src/fragment/personal.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import { templateFramesAround, type TemplateFrame } from '../../src/fragment/template-frame.js'
+import { plainOf } from '../../src/fragment/watched.js'
 import type { HeldAt } from '../../src/fragment/personal-names.js'
 import { currentFrame } from '../../src/making/frame.js'
 import { renderBody, runAsBody } from './body.js'
@@ -194,10 +196,16 @@ class TagCall implements TagBody {
   }
 
   #render(scope: Scope): string {
-    const { cache } = this.#around
-    const variables = cache.watch(scope.variables, this.#namesOfGiven)
+    const variables = this.#watchGiven(scope)
     this.#watchVariables(scope)
     return renderBody(this.#body, this.#context, this.#runtime, scope, variables, this.#tag.site)
+  }
+
+  /** Watches those of the context. */
+  #watchGiven({ variables }: Scope): Record<string, unknown> {
+    const { cache } = this.#around
+    if (cache.isWatching) noteCopyOf(plainOf(variables), pageOf(this.#context).variables)
+    return cache.watch(variables, this.#namesOfGiven)
   }
 
   /** Watches the variables that are none of the context. */
@@ -238,9 +246,8 @@ class TagCall implements TagBody {
     if (typeof caller !== 'function') return render
     if (callerUse === 'free') return runEarly(render)
     // What a call block puts in is a closure over variables that change.
-    const { cache } = this.#around
     const called = runEarly(() => {
-      cache.watch(scope.variables, this.#namesOfGiven)
+      this.#watchGiven(scope)
       return runAsBody(this.#tag.site, caller as () => unknown)
     })
     scope.inFrame = { ...scope.inFrame, caller: called }

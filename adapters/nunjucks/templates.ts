@@ -1,7 +1,7 @@
 import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { noteCopyOf } from '../../src/fragment/computed-names.js'
-import { arePagesWatched, watchInPage } from '../../src/fragment/personal.js'
+import { watchInPage } from '../../src/fragment/personal.js'
 import { plainOf } from '../../src/fragment/watched.js'
 import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
@@ -245,11 +245,10 @@ export class Templates {
 
   /** What is included or imported has a context of its own, and its macros and callers may run in any body. */
   #watchContext(context: Context): void {
-    if (this.#cache.isWatching || arePagesWatched()) {
-      noteCopyOf(plainOf(context.ctx), pageOf(context).variables)
-    }
-    if (!isBodyRunning()) context.ctx = watchInPage(context.ctx, this.#cache)
+    const original = (): unknown => pageOf(context).variables
+    if (!isBodyRunning()) context.ctx = watchInPage(context.ctx, this.#cache, original)
     if (!this.#cache.isWatching) return
+    if (isBodyRunning()) noteCopyOf(plainOf(context.ctx), original())
     watchContexts(Object.getPrototypeOf(context) as object)
     if (!Object.hasOwn(context, 'ctx')) return
     // It was made before its class was watched.

@@ -19,10 +19,9 @@ interface Read {
 const origins = new WeakMap<object, object>()
 
 /** Notes that an engine has copied variables before it renders, and with them what their getters gave. */
-export function noteCopyOf(copy: object, variables: unknown): void {
-  if (isObject(variables) && copy !== variables && hasGetters(variables)) {
-    origins.set(copy, variables)
-  }
+export function noteCopyOf(copy: unknown, variables: unknown): void {
+  if (!isObject(copy) || !isObject(variables) || copy === variables) return
+  if (hasGetters(variables)) origins.set(copy, variables)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
+import { noteCopyOf } from './computed-names.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import { isSameAlias, toNames, withoutLocals, type Alias } from './personal-names.js'
 import {
@@ -110,23 +111,31 @@ export function arePagesWatched(): boolean {
  * Variables as a template is to see them that the application renders: a page's, or in a fragment from code.
  *
  * @param engine - Whose template it is.
+ * @param original - What the variables were copied from, if they were.
  */
-export function watchInPage<T>(variables: T, engine: object | undefined): T {
+export function watchInPage<T>(
+  variables: T,
+  engine: object | undefined,
+  original?: () => unknown,
+): T {
   const frame = currentFrame()
   if (frame === undefined) return variables
   const ofEngine = engine && personalOf(engine)
   let seen = variables
+  const watch = (watcher: VariablesWatcher | undefined): T => {
+    if (watcher === undefined) return seen
+    if (original !== undefined) noteCopyOf(variables, original())
+    return watcher.watch(seen)
+  }
   let isInFragment = false
   for (const at of templateFramesAround(frame)) {
     const { fragment, framedPage } = at
     if (fragment !== undefined && !isInFragment) {
       isInFragment = true
       // What the body of a tag renders by itself is given what it reads.
-      if (fragment.site.fromCode === true) {
-        seen = ofEngine?.watch(seen) ?? seen
-      }
+      if (fragment.site.fromCode === true) seen = watch(ofEngine)
     }
-    if (framedPage !== undefined) return (framedPage.watcher ?? ofEngine)?.watch(seen) ?? seen
+    if (framedPage !== undefined) return watch(framedPage.watcher ?? ofEngine)
   }
   return seen
 }

@@ -101,6 +101,37 @@ describe.each(engines)('the option personal of %s', (_engine, { syntax, create }
       await expect(render('ann')).rejects.toMatchObject(refused('f', 'user'))
     })
 
+    it('changes no byte, and reads nothing more where a fragment is found', async () => {
+      const body = show('title') + show('greeting') + include('part')
+      const templates = {
+        main: show('title') + cache(`60 "f" ${value('user.id')}`, body),
+        part: show('title'),
+      }
+      const runs: { texts: unknown[]; reads: string[] }[] = []
+      for (const options of [{ personal: [] }, strict]) {
+        const caches = createCaches({ default: newCache() })
+        const { renderAsync } = await create({ caches, templates, options })
+        const run = { texts: [] as unknown[], reads: [] as string[] }
+        for (let i = 0; i < 2; i++) {
+          run.reads.length = 0
+          const variables = new Proxy(contextOf('ann'), {
+            get: (target, name, receiver) => {
+              run.reads.push(`get ${String(name)}`)
+              return Reflect.get(target, name, receiver) as unknown
+            },
+            ownKeys: (target) => {
+              run.reads.push('keys')
+              return Reflect.ownKeys(target)
+            },
+          })
+          run.texts.push(await renderAsync?.('main', variables))
+        }
+        runs.push(run)
+      }
+      expect(runs[0]?.texts).toEqual(['titletitlehello anntitle', 'titletitlehello anntitle'])
+      expect(runs[1]).toEqual(runs[0])
+    })
+
     it('leaves nocache blocks and what is around fragments alone', async () => {
       const main = `${show('user.name')} ${cache('60 "f"', show('title') + nocache?.('', show('user.name')))}`
       const render = setUp({ main }, strict)
@@ -142,11 +173,20 @@ describe.each(engines)('the option personal of %s', (_engine, { syntax, create }
       await renderAsync?.('main', context)
     }
 
-    it('warns once of a fragment that reads a usual name, with its place and the remedy', async () => {
-      await render(`usual-${_engine}`, show('user.name'))
-      expect(warnings).toHaveLength(1)
-      expect(warnings[0]).toMatch(
-        /^fragment "usual-\w+" \(.*line 1\): its body reads "user".*vary-on.*nocache.*personal: \[\]/,
+    it.each([
+      ['user', 'currentUser', 'session', 'csrfToken', '_csrf'],
+      ['flash', 'visitor', 'account', 'cart'],
+    ])('warns once of each usual name, with its place and the remedy: %s', async (...names) => {
+      for (const name of names) {
+        const context = { [name]: `the ${name}` }
+        await render(`usual-${name}-${_engine}`, show(name) + show(name), {}, context)
+      }
+      // Handlebars compiles a text, of which it knows no name.
+      const place = _engine === 'Handlebars' ? '' : '@?main, '
+      const of = (name: string) =>
+        `^fragment "usual-${name}-\\w+" \\(${place}line 1\\): its body reads "${name}".*vary-on.*nocache.*personal: \\[\\]`
+      expect(warnings).toEqual(
+        names.map((name) => expect.stringMatching(new RegExp(of(name))) as string),
       )
     })
 
