@@ -45,6 +45,7 @@ const WITH_GOALS = [
   'file-set',
   'express',
   'compression',
+  'inspector',
 ]
 
 const { values, positionals } = parseArgs({
