@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedCache, type MemcachedOptions } from '../../src/backends/memcached.js'
-import { inPath, installWithApt } from '../support/executables.js'
+import { inPath, neededProgram } from '../support/executables.js'
 import { freePort, sharedServer, startServer, type TestServer } from '../support/servers.js'
 
 const USERNAME = 'shop@fragcache'
@@ -17,17 +17,9 @@ interface SaslServer extends TestServer {
 /** A memcached with a user, or `undefined` where its parts are missing. */
 async function startSasl(folder: string): Promise<SaslServer | undefined> {
   if ((await sharedServer('memcached')) === undefined) return undefined
-  if (inPath('saslpasswd2', ['/usr/sbin']) === undefined) {
-    await installWithApt('SASL', ['sasl2-bin']).catch(() => undefined)
-  }
-  const saslpasswd = inPath('saslpasswd2', ['/usr/sbin'])
+  const saslpasswd = await neededProgram('saslpasswd2', ['sasl2-bin'])
   const memcached = inPath('memcached')
-  if (saslpasswd === undefined || memcached === undefined) {
-    const missing = 'these tests need saslpasswd2: install it (Debian: apt-get install sasl2-bin)'
-    if (process.env['CI'] === 'true') throw new Error(missing)
-    console.warn(`skipped: ${missing}`)
-    return undefined
-  }
+  if (saslpasswd === undefined || memcached === undefined) return undefined
   const database = join(folder, 'sasldb2')
   await new Promise<void>((resolve, reject) => {
     const [user = '', realm = ''] = USERNAME.split('@')

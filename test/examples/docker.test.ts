@@ -1,9 +1,18 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { inPath } from '../support/executables.js'
+import { neededProgram } from '../support/executables.js'
 import { blocksOf, inProject } from '../support/samples.js'
 import { buildPackage, freePort, startServer, type TestServer } from '../support/servers.js'
 
@@ -15,6 +24,7 @@ interface Compose {
 
 // In the project, so that Express and ioredis are found from it.
 const folder = mkdtempSync(inProject('test/.samples-'))
+const ofVarnish = mkdtempSync(join(tmpdir(), 'fragcache-varnish-'))
 const at = (file: string) => join(folder, file)
 const read = (file: string) => readFileSync(at(file), 'utf8')
 const blocks = blocksOf('docs/docker.md')
@@ -28,7 +38,7 @@ async function start(...given: Parameters<typeof startServer>): Promise<void> {
 
 afterAll(async () => {
   for (const server of servers.reverse()) await server.stop()
-  rmSync(folder, { recursive: true, force: true })
+  for (const one of [folder, ofVarnish]) rmSync(one, { recursive: true, force: true })
 })
 
 describe('compose.yaml', () => {
@@ -72,7 +82,7 @@ describe('the commands of the containers', () => {
 
     const [, cmd = '[]'] = /^CMD (.*)$/m.exec(read('Dockerfile')) ?? []
     const [, ...program] = JSON.parse(cmd) as string[]
-    const varnishd = inPath('varnishd', ['/usr/sbin'])
+    const varnishd = await neededProgram('varnishd', ['varnish'])
     const env = {
       ...process.env,
       NODE_ENV: 'production',
@@ -86,12 +96,22 @@ describe('the commands of the containers', () => {
     vcl = read('default.vcl')
       .replaceAll('"app"', '"127.0.0.1"')
       .replace('.port = "3000"', `.port = "${port}"`)
-    writeFileSync(at('here.vcl'), vcl)
+    // Varnish gives up the rights of who started it.
+    chmodSync(ofVarnish, 0o755)
+    writeFileSync(join(ofVarnish, 'here.vcl'), vcl)
     if (varnishd === undefined) front = application
     else {
       await start({
         command: varnishd,
-        args: ['-F', '-a', `127.0.0.1:${varnishPort}`, '-f', at('here.vcl'), '-n', at('varnish')],
+        args: [
+          '-F',
+          '-a',
+          `127.0.0.1:${varnishPort}`,
+          '-f',
+          join(ofVarnish, 'here.vcl'),
+          '-n',
+          join(ofVarnish, 'varnish'),
+        ],
         listensAt: varnishPort,
       })
     }

@@ -5,13 +5,13 @@ import express from 'express'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
-import { inPath } from '../support/executables.js'
+import { neededProgram } from '../support/executables.js'
 import { blocksOf } from '../support/samples.js'
 import { freePort, startServer } from '../support/servers.js'
 
 const page = 'docs/behind-a-proxy.md'
 const conf = blocksOf(page).find(({ file }) => file === 'shop.conf')?.code ?? ''
-const nginx = inPath('nginx', ['/usr/sbin'])
+const nginx = await neededProgram('nginx', ['nginx-light'])
 
 const folder = mkdtempSync(join(tmpdir(), 'fragcache-nginx-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -45,3 +45,31 @@ export async function installWithApt(what: string, packages: readonly string[]):
   await run('flock', [...locked, ...install], options)
   return true
 }
+
+/** Where Debian puts the programs of servers. */
+const OF_SERVERS = ['/usr/sbin']
+
+/**
+ * The path of a program that tests need, which is installed where that can be done.
+ *
+ * @param packages - Those of Debian that have it.
+ * @returns `undefined`: it is missing, and its tests are to be skipped.
+ * @throws Error: it is missing, and the environment variable `CI` is `true`.
+ */
+export async function neededProgram(
+  name: string,
+  packages: readonly string[],
+): Promise<string | undefined> {
+  const find = () => inPath(name, OF_SERVERS)
+  const known = find()
+  if (known !== undefined) return known
+  await installWithApt(name, packages).catch((error: unknown) => {
+    console.warn(`${name} could not be installed: ${String(error)}`)
+  })
+  const found = find()
+  if (found !== undefined) return found
+  const missing = `these tests need ${name}: install it (Debian: apt-get install ${packages.join(' ')})`
+  if (process.env['CI'] === 'true') throw new Error(missing)
+  console.warn(`skipped: ${missing}`)
+  return undefined
+}
