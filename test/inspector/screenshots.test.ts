@@ -68,7 +68,11 @@ describe.skipIf(launch === undefined)('the pictures of the inspector in docs/ima
       visit: (path: string) => site.visit(path),
     }
     const endMs = Date.now() + visitMs
-    for (let round = 0; Date.now() < endMs; round++) await visitSomething(visited, round)
+    for (let round = 0; Date.now() < endMs; round++) {
+      await visitSomething(visited, round)
+      // From now on it has a history.
+      if (round === 5) await site.visit('/__cache/api/fragment?alias=default&name=facts')
+    }
     await mkdir(folder, { recursive: true })
   }, visitMs + 60_000)
 
@@ -78,13 +82,25 @@ describe.skipIf(launch === undefined)('the pictures of the inspector in docs/ima
   })
 
   it.each([
-    ['overview', 1440, 1000, 'light', '.alias'],
-    ['fragments', 375, 760, 'dark', '.table-scroller tbody th'],
+    ['overview', '', 1440, 1000, 'light', '.alias'],
+    ['fragments', '', 375, 760, 'dark', '.table-scroller tbody th'],
+    ['fragment', '?alias=default&name=facts', 1440, 1000, 'light', 'table.plain tbody th'],
+    ['live', '', 1440, 800, 'light', 'summary'],
   ] as const)(
-    'show %s at %d × %d pixels in %s',
-    async (view, width, height, colorScheme, sign) => {
+    'show %s%s at %d × %d pixels in %s',
+    async (view, query, width, height, colorScheme, sign) => {
       const page = await browser.newPage({ viewport: { width, height }, colorScheme })
-      await page.goto(`${site.inspector}#${view}`)
+      await page.goto(`${site.inspector}#${view}${query}`)
+      if (view === 'live') {
+        // Only what happens while it is open is shown.
+        const requests = page.locator('.request')
+        for (let round = 0; (await requests.count()) < 6; round++) {
+          const code = round % 2 === 0 ? `new-${round}` : countries[round % 8]
+          await site.visit(round % 4 === 3 ? '/basket' : `/countries/${code}`)
+          await sleep(400)
+        }
+        await requests.last().locator(sign).click()
+      }
       await page.locator(sign).first().waitFor()
       const picture = await page.screenshot({ path: `${folder}inspector-${view}.png` })
       expect(picture.length).toBeGreaterThan(10_000)
