@@ -39,6 +39,16 @@ export interface TemplatePlace {
   readonly inEditor?: string
 }
 
+/** A route whose requests showed a fragment. */
+export interface FragmentRoute {
+  /** As in statistics: `GET /countries/:code`; `GET (any)` where no router has found one. */
+  readonly route: string
+  /** How often the fragment was shown there, from the cache or rendered. */
+  readonly times: number
+  /** At most five of the paths that were requested. */
+  readonly paths: readonly string[]
+}
+
 /** An entry that this process stored and that, as far as it knows, is still there. */
 export interface KnownEntry {
   readonly kind: 'fragment' | 'page' | 'value'
@@ -80,6 +90,11 @@ export interface FragmentDetail extends KnownEntries {
   readonly contains: readonly NamedCount[]
   /** What contains it. */
   readonly dependents: Dependents
+  /**
+   * On which routes it was shown, the most frequent first: in the requests over HTTP/1 that came since the
+   * inspector was opened, whether their pages are stored or not.
+   */
+  readonly routes: readonly FragmentRoute[]
 }
 
 /** The response of `api/route`. Its pages are those that this process stored and remembers. */

@@ -20,6 +20,7 @@ import type {
 import { RequestFault } from './body.js'
 import type { EditorLinks } from './editor.js'
 import type { FollowedSubjects } from './followed.js'
+import type { FragmentRoutes } from './fragment-routes.js'
 import { cutText } from './text.js'
 
 const MAX_ENTRIES = 200
@@ -40,6 +41,7 @@ export class Inventory {
     private readonly caches: Caches,
     private readonly watched: Watched,
     private readonly followed: FollowedSubjects,
+    private readonly fragmentRoutes: FragmentRoutes,
   ) {}
 
   /** @throws RequestFault: the cache or the name is missing. */
@@ -65,6 +67,7 @@ export class Inventory {
       tags: tagsOf(mine),
       contains: fragmentsIn(mine).filter((one) => one.name !== name),
       dependents: toDependents(around, this.#remembered()),
+      routes: this.fragmentRoutes.of(alias, name),
     }
   }
 

@@ -18,6 +18,7 @@ import { AUDIT_CHANNEL, type AuditMessage } from './audit.js'
 import type { Happening } from './events.js'
 import { Feed } from './feed.js'
 import { FollowedSubjects } from './followed.js'
+import { FragmentRoutes } from './fragment-routes.js'
 import { History, INTERVAL_MS } from './history.js'
 import { Inventory } from './inventory.js'
 import { Outages } from './outages.js'
@@ -48,6 +49,7 @@ export class Observer {
   readonly inventory: Inventory
   readonly #watched: Watched
   readonly #followed = new FollowedSubjects()
+  readonly #fragmentRoutes = new FragmentRoutes()
   readonly #history = new History()
   readonly #outages: Outages
   readonly #requests = new RequestRate()
@@ -73,7 +75,7 @@ export class Observer {
     routes.countsCauses = true
     this.#outages = new Outages(this.#watched.backends.keys())
     for (const outage of this.#watched.outages) this.#outage(outage)
-    this.inventory = new Inventory(caches, this.#watched, this.#followed)
+    this.inventory = new Inventory(caches, this.#watched, this.#followed, this.#fragmentRoutes)
     this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
     this.#processes =
       processes === undefined ? undefined : new Processes(coreOf(caches.get(processes)), caches)
@@ -112,6 +114,7 @@ export class Observer {
   /** Begins all figures again. */
   reset(): void {
     this.caches.resetStats()
+    this.#fragmentRoutes.clear()
     this.#responses.clear()
   }
 
@@ -217,13 +220,21 @@ export class Observer {
       response: (message) => {
         if (this.#isShown(message)) this.#responses.add(message, Date.now())
       },
+      fragment: ({ alias, name }) => {
+        if (this.#watched.aliases.has(alias)) this.#fragmentRoutes.add(alias, name)
+      },
     })
+    this.#fragmentRoutes.track()
     const endRequests = onRequest(WHO, ({ request }) => {
-      if (!this.#isOwnPath(pathOf(request.url ?? ''))) this.#requests.add()
+      const path = pathOf(request.url ?? '')
+      if (this.#isOwnPath(path)) return
+      this.#requests.add()
+      this.#fragmentRoutes.enter(request, path)
     })
     return () => {
       clearInterval(timer)
       endRequests()
+      this.#fragmentRoutes.end()
       end()
     }
   }

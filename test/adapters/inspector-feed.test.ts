@@ -146,8 +146,8 @@ describe.each(oneExpress)('the feed, on $version', ({ express }) => {
     })
     expect(JSON.stringify(listener.batches)).not.toContain('secret-value')
     listener.close()
-    // The latest responses are listened to as long as somebody looks now and then.
-    await eventually(() => hasListeners().join() === 'response')
+    // The latest responses and the routes of fragments are noted as long as somebody looks now and then.
+    await eventually(() => hasListeners().join() === 'fragment,response')
     inspected.inspector.close()
     expect(hasListeners()).toEqual([])
   })

@@ -323,6 +323,9 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(variants).toContain('“PRT”')
       expect(await section('Is in').innerText()).toMatch(/Fragment box 1 variant/)
       expect(await section('Is in').innerText()).toMatch(/Pages of GET \/countries\/:code/)
+      expect(await section('Routes').innerText()).toMatch(
+        /GET \/countries\/:code \d+ times?: .*\/countries\/FRA/,
+      )
       expect(await section('Contains').innerText()).toContain('no other fragment')
       expect(await section('Why it was missing').innerText()).toContain('Not stored before 1 time')
 
@@ -338,6 +341,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await section('Is in').getByRole('link', { name: 'box' }).click()
       await page.getByRole('heading', { level: 2, name: 'Fragment box' }).waitFor()
       expect(await section('Contains').innerText()).toContain('facts')
+      expect(await section('Routes').innerText()).toContain('No request has shown it')
       expect(await page.locator(':focus').innerText()).toBe('Fragment box')
     }))
 

@@ -15,7 +15,7 @@ import { askToInvalidate } from './notices.js'
 import { shareOf } from './statistics-views.js'
 
 /**
- * @import {FragmentDetail, TemplatePlace} from '../../api.js'
+ * @import {FragmentDetail, FragmentRoute, TemplatePlace} from '../../api.js'
  * @import {App, View} from './app.js'
  */
 
@@ -90,6 +90,7 @@ export function createFragmentDetail(app) {
               () => detail.alias,
             ),
         ],
+        ['Routes', detail.routes, () => routeList(detail.routes)],
         [
           'Variants',
           [detail.entryCount, detail.entries],
@@ -112,6 +113,25 @@ export function createFragmentDetail(app) {
   }
 
   return view
+}
+
+/** @param {readonly FragmentRoute[]} routes */
+function routeList(routes) {
+  if (routes.length === 0) {
+    return el('p', { class: 'hint' }, 'No request has shown it since the inspector was opened.')
+  }
+  return el(
+    'ul',
+    { class: 'names' },
+    ...routes.map(({ route, times, paths }) =>
+      el(
+        'li',
+        {},
+        el('code', {}, route),
+        el('span', { class: 'hint' }, ` ${plural(times, 'time')}: ${paths.join(', ')}`),
+      ),
+    ),
+  )
 }
 
 /**
