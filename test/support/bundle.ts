@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +28,7 @@ export interface Bundle {
 
 /**
  * Turns `src`, or more, into JavaScript in a temporary folder, file by file and without checking types, so
- * that a child process can import it without a build.
+ * that a child process can import it without a build. Scripts and style sheets of pages are copied.
  */
 export async function bundleSources(folders: readonly string[] = ['src']): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), 'fragcache-bundle-'))
@@ -30,11 +40,13 @@ export async function bundleSources(folders: readonly string[] = ['src']): Promi
   const compiler = await readFile(join(root, 'node_modules/typescript/package.json'), 'utf8')
   for (const source of folders) {
     for (const path of await readdir(join(root, source), { recursive: true })) {
-      if (!path.endsWith('.ts')) continue
-      const text = await readFile(join(root, source, path), 'utf8')
+      if (!/\.(ts|js|css)$/.test(path)) continue
       const target = join(folder, source, path.replace(/\.ts$/, '.js'))
       await mkdir(dirname(target), { recursive: true })
-      await writeFile(target, await transpile(text, compiler))
+      if (path.endsWith('.ts')) {
+        const text = await readFile(join(root, source, path), 'utf8')
+        await writeFile(target, await transpile(text, compiler))
+      } else await copyFile(join(root, source, path), target)
     }
   }
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
