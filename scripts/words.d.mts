@@ -13,6 +13,8 @@ export function faultsInWords(
   words: ReadonlyMap<string, string>,
 ): { readonly line: number; readonly word: string; readonly better: string }[]
 
+export function faultsIn(root: string): string[]
+
 export function faultsInNames(
   files: readonly { readonly path: string; readonly names: readonly string[] }[],
   words: ReadonlyMap<string, string>,

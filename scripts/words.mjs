@@ -1,4 +1,4 @@
-// Holds names, comments, messages and pages to the words and phrases of docs/words.md.
+// Holds pages, messages, comments and names to the words and phrases of docs/words.md.
 //
 //   node scripts/words.mjs        fails where a text uses a word or a phrase that the page lists under "not", or
 //                                 where one exported name has two meanings
@@ -25,12 +25,12 @@ function lastColumn(tables) {
   return words
 }
 
-/** What no text says: pages, messages, comments and names. */
+/** What names and entries of the changelog do not say. */
 export function wordsOf(page) {
   return lastColumn(page.split(PHRASES)[0])
 }
 
-/** What pages do not say, words included. */
+/** What pages, messages and comments do not say, words included. */
 export function phrasesOf(page) {
   return lastColumn(page)
 }
@@ -164,7 +164,8 @@ export function faultsInNames(files, words) {
   return faults
 }
 
-function check(root) {
+/** All faults of the project in a folder. */
+export function faultsIn(root) {
   const page = readFileSync(join(root, PAGE), 'utf8')
   const [words, phrases] = [wordsOf(page), phrasesOf(page)]
   const tree = new Tree(root)
@@ -179,8 +180,8 @@ function check(root) {
     }
   }
   for (const file of tree.files) {
-    look(tree.name(file), commentsIn(file), words)
-    look(tree.name(file), messagesIn(file), words)
+    look(tree.name(file), commentsIn(file), phrases)
+    look(tree.name(file), messagesIn(file), phrases)
   }
   const pages = readdirSync(join(root, 'docs'), { recursive: true })
     .filter((path) => path.endsWith('.md') && join('docs', path) !== PAGE)
@@ -195,7 +196,7 @@ function check(root) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const faults = check(fileURLToPath(new URL('..', import.meta.url)))
+  const faults = faultsIn(fileURLToPath(new URL('..', import.meta.url)))
   for (const fault of faults) process.stderr.write(`${fault}\n`)
   if (faults.length > 0) process.exitCode = 1
 }

@@ -1,6 +1,6 @@
 /**
  * What other libraries call a thing, and what it is called here in one place or another: meant is the first that is
- * known where it was given.
+ * known in the place in question.
  */
 const SYNONYMS: readonly (readonly [names: readonly string[], meant: readonly string[]])[] = [
   [

@@ -110,7 +110,7 @@ export function toProducerTimeout(ms: unknown): ProducerTimeout {
   if (ms === null) return Infinity
   if (typeof ms === 'number' && ms > 0 && ms <= MAX_TIMER_MS) return ms
   throw new TypeError(
-    `producerTimeoutMs: ${show(ms)} is not a number of milliseconds above 0 and at most ${MAX_TIMER_MS}; give for example 30_000, or null to wait without end`,
+    `producerTimeoutMs: ${show(ms)} is not a number of milliseconds above 0 and at most ${MAX_TIMER_MS}; give for example 30_000, or null to wait without a limit`,
   )
 }
 

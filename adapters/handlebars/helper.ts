@@ -144,7 +144,7 @@ class Block implements TagBody {
     return personalOf(this.#engine)?.varyOn(held(holder, place), name, root) ?? []
   }
 
-  /** @param around - What stands in front of the name. */
+  /** @param around - What is in front of the name. */
   #holderOf(name: string, around: string): unknown {
     const depths = depthsOf(this.#body)
     if (around.startsWith('|')) {

@@ -93,7 +93,7 @@ export function placeOfParam(level: number, at: number): string {
   return `|${level}.${at}|`
 }
 
-/** What stands so many blocks further out is called. */
+/** How the context of so many blocks further out is called. */
 export function placeOfContext(depth: number): string {
   return depth === 0 ? '.' : '../'.repeat(depth)
 }

@@ -88,7 +88,7 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   FRAGCACHE_VISITOR_BEHIND_CACHE: {
     severity: 'medium',
     meaning:
-      'A session or a sign-in stands behind the cache, which does not know the visitor when it is asked. Nobody gets another’s page: what was made for a visitor is not stored, and whoever has a cookie is given no stored page.',
+      'A session or a sign-in stands behind the cache, which does not know the visitor when it is asked. Nobody gets another’s page: what was made for a visitor is not stored, and a visitor with a cookie gets no stored page.',
     remedy:
       'Put sessions and sign-ins in front of the cache: app.use(session(…)), then app.use(pages.cacheSite()).',
   },

@@ -51,7 +51,7 @@ export class Trace {
   #response: ResponseTold | undefined
   #durationMs = 0
 
-  /** @param ended - Called once: it is answered, and what becomes of its page is told. */
+  /** @param ended - Called once: it is answered, and what becomes of its page is known. */
   constructor(
     readonly method: string,
     readonly url: string,

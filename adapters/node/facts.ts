@@ -62,7 +62,7 @@ export class Facts {
   }
 
   /**
-   * Whether a body that later caches are told to share, and that is not known before the headers are sent, may show a
+   * Whether a body that later caches may share, and that is not known before the headers are sent, may show a
    * visitor's cookie.
    */
   mayShowCookie(judgement: Judgement, first: First | undefined): boolean {

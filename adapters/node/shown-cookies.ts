@@ -1,7 +1,7 @@
 /** Shorter texts are words, numbers and dates, which pages show too. */
 const MIN_LENGTH = 12
 
-/** What stands between the parts of a cookie's value, of which a page may show one alone. */
+/** What is between the parts of a cookie's value, of which a page may show one alone. */
 const BETWEEN = /[^\w+/-]+/
 
 /** Who sends more is not looked for: a long header and a long page would take long. */

@@ -178,8 +178,8 @@ export class VisitorWatch {
   }
 
   /**
-   * Whether the response is per-user only by what it shows of a cookie. That says nothing of other requests: whoever
-   * sends a cookie that says what is in the page would otherwise decide for all who have cookies.
+   * Whether the response is per-user only by what it shows of a cookie. That says nothing of other requests: anybody
+   * who sends a cookie that says what is in the page would otherwise decide for all who have cookies.
    */
   get isOfRequestAlone(): boolean {
     return this.#showsCookie === true && !this.#wasPersonal && !this.#dependsOnCookies

@@ -140,7 +140,7 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
     use: (payloads: readonly (Payload | null | undefined)[], at: number) => MaybePromise<T>,
   ): MaybePromise<T>
   /**
-   * Reports every change of an entry, whoever made it, if the store does that on its own.
+   * Reports every change of an entry, by any process, if the store does that on its own.
    *
    * @returns A function that ends it. Afterwards nothing is reported.
    */

@@ -38,9 +38,9 @@ export function checkKeyword(name: string, position: TagPosition): asserts name 
   }
 }
 
-/** What stands where the end of a tag is missing, for a message. */
+/** What is found where the end of a tag is missing, for a message. */
 export function inItsPlace(found: string | undefined): string {
-  return found === undefined ? '' : `; ${show(found)} stands in its place`
+  return found === undefined ? '' : `; ${show(found)} is in its place`
 }
 
 export const faults = {

@@ -40,7 +40,7 @@ export interface Name {
 
 export type Names = ReadonlyMap<string, Name>
 
-/** The names in an object that is the visitor's as a whole: every one but those that it was given beside. */
+/** The names in an object that is the visitor's as a whole: every one but those that are given beside it. */
 export class WholeNames extends Map<string, Name> {
   constructor(
     readonly whole: Name & { readonly path: string },

@@ -399,7 +399,7 @@ export class PersonalNames {
         if (isComputed(target, key)) readAll(names, target)
         return value
       },
-      // What is set is not read, and the descriptor of what was there before is none to go by.
+      // What is set is not read, and the descriptor of what was there before says nothing of it.
       set: (_target, key, value, receiver) => {
         copying = undefined
         const isOwn = originals.get(receiver as object)?.plain === target

@@ -81,7 +81,7 @@ let order = 0
 /** Who does by hand what runs inside. */
 const actor = new AsyncSlot<string>()
 
-/** Does something by hand. @param who - As it is told where something is missing for it: `ann, in the inspector`. */
+/** Does something by hand. @param who - As causes of misses name it: `ann, in the inspector`. */
 export function actingAs<R>(who: string, action: () => MaybePromise<R>): MaybePromise<R> {
   return actor.runUntilSettled(who, action)
 }

@@ -1,13 +1,17 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import ts from 'typescript'
 import {
   commentsIn,
+  faultsIn,
   faultsInNames,
   faultsInWords,
   messagesIn,
   phrasesOf,
   wordsOf,
 } from '../../scripts/words.mjs'
+import { folderOfTest } from '../support/folders.js'
 
 const page = `
 | word    | meaning            | not               |
@@ -33,7 +37,7 @@ describe('the table of words', () => {
 })
 
 describe('the table of phrases', () => {
-  it('adds what pages do not say', () => {
+  it('adds what pages, messages and comments do not say', () => {
     expect([...phrasesOf(page)]).toEqual([...words, ['as ever', 'as usual']])
   })
 })
@@ -157,4 +161,30 @@ describe('a message', () => {
       expect(faultsIn(source)).toEqual([])
     },
   )
+})
+
+describe('a project', () => {
+  it('has its pages, messages and comments judged by the phrases too, entries of the changelog and names not', () => {
+    const root = folderOfTest()
+    for (const [path, text] of Object.entries({
+      'docs/words.md': page,
+      'docs/page.md': 'It works as ever.',
+      'README.md': 'As usual.',
+      'CONTRIBUTING.md': 'As usual.',
+      'SECURITY.md': 'As usual.',
+      'CHANGELOG.md': 'It works as ever.\nIts TTL is short.',
+      'src/a.ts': "/** Runs as ever. */\nexport const asEver = 'it runs as ever here'\n",
+      'adapters/page/client/b.js': "say('This one runs as ever.')\n",
+    })) {
+      mkdirSync(dirname(join(root, path)), { recursive: true })
+      writeFileSync(join(root, path), text)
+    }
+    expect(faultsIn(root).sort()).toEqual([
+      'CHANGELOG.md:2: say "timeout", not "TTL" (docs/words.md)',
+      'adapters/page/client/b.js:1: say "as usual", not "as ever" (docs/words.md)',
+      'docs/page.md:1: say "as usual", not "as ever" (docs/words.md)',
+      'src/a.ts:1: say "as usual", not "as ever" (docs/words.md)',
+      'src/a.ts:2: say "as usual", not "as ever" (docs/words.md)',
+    ])
+  })
 })

@@ -160,7 +160,7 @@ function minuteTable(history) {
   )
 }
 
-/** What stands for a figure of nothing. */
+/** In place of a figure of nothing. */
 const none = 'no samples yet'
 
 /** @param {AliasRow} row */

@@ -60,7 +60,7 @@ export function createEntries(app) {
     el(
       'p',
       { class: 'hint' },
-      'What the store itself lists, whoever stored it. ',
+      'What the store itself lists, from all processes. ',
       el('a', { href: '#entry' }, 'Look up one entry by its key'),
     ),
     shown,

@@ -48,7 +48,7 @@ export function spanOf([first], now) {
 }
 
 /**
- * A list of names and figures that is written again without being made again.
+ * A list of names and figures whose texts change while its elements stay.
  *
  * @param {string} className
  */

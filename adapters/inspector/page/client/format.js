@@ -7,7 +7,7 @@ const fine = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const exactTime = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
 const clockTime = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
 
-/** What stands where nothing is known. */
+/** In place of what is not known. */
 export const unknown = '–'
 
 /** How far this machine's clock is behind the server's, in milliseconds. */

@@ -10,7 +10,7 @@ import { createStatistics } from './statistics.js'
  * @import {Column} from './table.js'
  */
 
-/** Where everything beyond the names that are told apart is counted. */
+/** The name under which all beyond the most names is counted. */
 const others = '(others)'
 
 /**
