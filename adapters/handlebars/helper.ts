@@ -3,12 +3,8 @@ import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import { noteVaryOnNames, personalOf } from '../../src/fragment/personal.js'
-import {
-  framesAroundBody,
-  plainOf,
-  type PersonalNames,
-  type VaryOnName,
-} from '../../src/fragment/watched.js'
+import type { VaryOnName } from '../../src/fragment/personal-names.js'
+import { framesAroundBody, plainOf, type PersonalNames } from '../../src/fragment/watched.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { Digests } from './digest.js'

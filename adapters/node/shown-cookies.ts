@@ -1,3 +1,7 @@
+import { decodeBody } from '../../src/http/decode-body.js'
+import { headerText } from '../../src/http/header-values.js'
+import { fieldsOf, type StoredHeader } from '../../src/http/stored-response.js'
+
 /** Shorter texts are words, numbers and dates, which pages show too. */
 const MIN_LENGTH = 12
 
@@ -37,6 +41,52 @@ export function showsToken(tokens: ReadonlySet<string>, text: Buffer | undefined
   const normal = normalForm(text)
   for (const token of tokens) if (normal.includes(token, 0, 'latin1')) return true
   return false
+}
+
+/** The cookies of a request, which its page may show. */
+export class ShownCookies {
+  #tokens: ReadonlySet<string> | undefined
+
+  /**
+   * @param header - `Cookie`, if there was one.
+   * @param maxBodyBytes - What is larger is not searched: it is not stored.
+   */
+  constructor(
+    private readonly header: string | undefined,
+    private readonly maxBodyBytes: number,
+  ) {}
+
+  /** Whether there is anything to be looked for. */
+  get haveTokens(): boolean {
+    return this.#all.size > 0
+  }
+
+  /**
+   * Whether a response shows any of them.
+   *
+   * @param body - As it would be stored; left out: it is not known yet.
+   * @returns `undefined`: the headers show none, and the body is not known.
+   */
+  areShown(
+    headers: readonly StoredHeader[],
+    body: (() => Buffer) | undefined,
+  ): boolean | undefined {
+    const values = headers.flatMap(([, value]) => value).join('\n')
+    if (showsToken(this.#all, Buffer.from(values))) return true
+    return body && showsToken(this.#all, this.#readable(headers, body()))
+  }
+
+  get #all(): ReadonlySet<string> {
+    return (this.#tokens ??= tokensIn(this.header ?? ''))
+  }
+
+  /** The body without its content coding; `undefined`: the coding is not known, or it is too large. */
+  #readable(headers: readonly StoredHeader[], body: Buffer): Buffer | undefined {
+    const { maxBodyBytes } = this
+    if (body.length > maxBodyBytes) return undefined
+    const coding = headerText(fieldsOf({ headers }), 'content-encoding') ?? ''
+    return decodeBody(coding, body, maxBodyBytes)
+  }
 }
 
 /** Words have no digits and letters of one case. */

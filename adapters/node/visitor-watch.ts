@@ -1,23 +1,31 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
-import { decodeBody } from '../../src/http/decode-body.js'
 import { headerText } from '../../src/http/header-values.js'
-import { fieldsOf, type StoredHeader } from '../../src/http/stored-response.js'
+import type { StoredHeader } from '../../src/http/stored-response.js'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { isPersonal, uriOf } from './request.js'
-import type { Around } from './around.js'
-import { hasUser } from './received.js'
-import { showsToken, tokensIn } from './shown-cookies.js'
+import { SignInBehind } from './sign-in-behind.js'
+import { ShownCookies } from './shown-cookies.js'
 import { isUnnoticed, watchObject } from './unnoticed.js'
 import { isFilling } from './visitor-holes.js'
 
 /** Properties of a request that hold its cookies, parsed or not. */
 const COOKIES = ['cookies', 'signedCookies', 'rawHeaders', 'headersDistinct'] as const
 
-/** Properties of a request that the usual middlewares give it for a visitor. */
-const SIGNS = ['session', 'user', 'auth'] as const
+/** The request of a page, and what is known of it already. */
+interface Arrival {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly place: { readonly settings: Settings }
+  /** It was per-user when the cache was asked. */
+  readonly isPerUser: boolean
+  /** That of an outer cache, inside of which this one runs. */
+  readonly outerWatch: VisitorWatch | undefined
+  /** Nothing can be in front of the cache. */
+  readonly isOutermost: boolean
+}
 
 /**
  * Finds out whether a response is per-user: by what the request had when the cache was asked, and by whether
@@ -33,15 +41,12 @@ export class VisitorWatch {
   private readonly settings: Settings
   readonly #scope: object | undefined
   readonly #wasPersonal: boolean
-  /** A user was in front of the cache, or nothing can be. */
-  readonly #hadUser: boolean
-  /** A session was in front of the cache. */
-  readonly #hadSession: boolean
+  readonly #behind: SignInBehind
+  readonly #cookies: ShownCookies
   #hasReadCookies: boolean
   /** Every header was read, as by a proxy that copies them. */
   #hasCopiedHeaders: boolean
   #showsCookie: boolean | undefined
-  #ownTokens: ReadonlySet<string> | undefined
   #hasOtherOrigin = false
   /** While the headers are sent, layers around the cache may read cookies; these reads do not count. */
   #isSendingHeaders = false
@@ -51,7 +56,7 @@ export class VisitorWatch {
    * @param isKnownToRead - Whether the handler has read cookies for other requests.
    */
   constructor(
-    { req, res, place, isPerUser, outerWatch: outer, isOutermost }: Around,
+    { req, res, place, isPerUser, outerWatch: outer, isOutermost }: Arrival,
     private readonly request: PageRequest,
     private readonly isKnownToRead: () => boolean,
   ) {
@@ -60,8 +65,11 @@ export class VisitorWatch {
     this.settings = place.settings
     this.#scope = place.settings.host.scopeOf?.(req)
     this.#wasPersonal = isPerUser || (outer !== undefined && outer.#wasPersonal)
-    this.#hadUser = isOutermost || hasUser(req)
-    this.#hadSession = 'session' in req
+    this.#cookies = new ShownCookies(
+      headerText(request.headers, 'cookie'),
+      place.settings.maxBodyBytes,
+    )
+    this.#behind = new SignInBehind(req, isOutermost)
     this.#hasReadCookies = outer !== undefined && outer.#hasReadCookies
     this.#hasCopiedHeaders = outer !== undefined && outer.#hasCopiedHeaders
   }
@@ -96,14 +104,6 @@ export class VisitorWatch {
     return !this.#wasPersonal && !this.settings.rfc9111
   }
 
-  /**
-   * A user that a layer behind the cache gave the request. On a hit that layer does not run, so that neither the
-   * site's rule nor a hole can know the user then: whatever the rule says, the page is not for others.
-   */
-  get #hasUserBehind(): boolean {
-    return this.#isJudged && !this.#hadUser && hasUser(this.req)
-  }
-
   get #hasCookie(): boolean {
     return this.request.headers['cookie'] !== undefined
   }
@@ -122,7 +122,7 @@ export class VisitorWatch {
   /** Why the response is per-user; `undefined`: it may be shared. */
   get visitor(): Visitor | undefined {
     const hasCookie = this.#hasCookie
-    if (this.#wasPersonal || this.#hasUserBehind || isPersonal(this.req, this.settings)) {
+    if (this.#wasPersonal || this.#isKnownNow) {
       return { reason: 'personal', hasCookie }
     }
     const dependsOnCookies = this.#dependsOnCookies || this.#showsCookie === true
@@ -137,19 +137,10 @@ export class VisitorWatch {
    * @returns Whether it shows any.
    */
   seePage(headers: () => readonly StoredHeader[], body: (() => Buffer) | undefined): boolean {
-    if (this.#showsCookie === undefined) this.#showsCookie = this.#look(headers, body)
+    if (this.#showsCookie === undefined && this.#hasTokens) {
+      this.#showsCookie = this.#cookies.areShown(headers(), body)
+    }
     return this.#showsCookie === true
-  }
-
-  #look(
-    headers: () => readonly StoredHeader[],
-    body: (() => Buffer) | undefined,
-  ): boolean | undefined {
-    if (!this.#hasTokens) return false
-    const taken = headers()
-    const values = taken.flatMap(([, value]) => value).join('\n')
-    if (showsToken(this.#tokens, Buffer.from(values))) return true
-    return body && showsToken(this.#tokens, this.#readable(taken, body()))
   }
 
   /** Whether the body, which is not known yet, may show a cookie. */
@@ -158,23 +149,7 @@ export class VisitorWatch {
   }
 
   get #hasTokens(): boolean {
-    return this.#isJudged && this.#tokens.size > 0
-  }
-
-  get #tokens(): ReadonlySet<string> {
-    return (this.#ownTokens ??= tokensIn(String(this.request.headers['cookie'] ?? '')))
-  }
-
-  /** The body without its content coding; `undefined`: the coding is not known, or it is too large. */
-  #readable(headers: readonly StoredHeader[], body: Buffer): Buffer | undefined {
-    const { maxBodyBytes } = this.settings
-    // What is too large to be stored is not searched, and not shared.
-    if (body.length > maxBodyBytes) return undefined
-    return decodeBody(
-      headerText(fieldsOf({ headers }), 'content-encoding') ?? '',
-      body,
-      maxBodyBytes,
-    )
+    return this.#isJudged && this.#cookies.haveTokens
   }
 
   /**
@@ -185,20 +160,16 @@ export class VisitorWatch {
     return this.#showsCookie === true && !this.#wasPersonal && !this.#dependsOnCookies
   }
 
-  /**
-   * What the visitor is known by that a layer behind the cache gave the request, such as `req.session`;
-   * `undefined` if there is nothing, or if it is no matter of order.
-   *
-   * @remarks Where a session is in front, a handler may sign its visitor in behind. Cookies alone say nothing: what
-   *   makes something of them that the cache does not know belongs behind it.
-   */
+  /** Whether the visitor is known by now, whatever was known when the cache was asked. */
+  get #isKnownNow(): boolean {
+    // Neither the site's rule nor a hole knows on a hit who was made known behind: it is not for others in any case.
+    const isBehind = this.#isJudged && this.#behind.hasUser
+    return isBehind || isPersonal(this.req, this.settings)
+  }
+
+  /** As {@link SignInBehind.sign}. */
   get signBehind(): string | undefined {
-    if (this.#wasPersonal || this.#hadSession) return undefined
-    const { req, settings } = this
-    const isKnown = this.#hasUserBehind || isPersonal(req, settings)
-    if (!isKnown && !('session' in req)) return undefined
-    const name = SIGNS.find((one) => one in req)
-    return name === undefined ? 'what isPersonal looks at' : `req.${name}`
+    return this.#wasPersonal ? undefined : this.#behind.sign(this.#isKnownNow)
   }
 
   /** Whether the page was rendered under another `trust proxy` than it was keyed under, and its origin differs. */

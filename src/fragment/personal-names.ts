@@ -121,6 +121,24 @@ export function aliased(name: Name, alias: Alias): Name {
   return { ...name, alias, below: new Map(below) }
 }
 
+/** A name among vary-on values. */
+export interface VaryOnName {
+  /** Such as `user.id`. */
+  readonly name: string
+  /** Left out: it is of what the page was given. */
+  readonly alias?: Alias | undefined
+}
+
+/** What is read of an object with a name, by its paths as in the options. */
+export function pathsOf(name: Name | undefined, rest: readonly string[]): VaryOnName[] {
+  if (name === undefined) return []
+  const { path, alias, below } = name
+  if (path !== undefined) return [{ name: [path, ...rest].filter(Boolean).join('.'), alias }]
+  const [first, ...more] = rest
+  if (first !== undefined) return pathsOf(below.get(first), more)
+  return Array.from(below.values()).flatMap((one) => pathsOf(one, []))
+}
+
 /** Notes everything that differs per visitor in an object as read. */
 export function readAll(names: Names, target: object): void {
   if (names instanceof WholeNames) readWhole(names.whole, target)

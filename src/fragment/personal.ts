@@ -2,7 +2,13 @@ import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
 import { noteCopyOf } from './computed-names.js'
 import { noteFound, noteUndeclared } from './guard.js'
-import { isSameAlias, toNames, withoutLocals, type Alias } from './personal-names.js'
+import {
+  isSameAlias,
+  toNames,
+  withoutLocals,
+  type Alias,
+  type VaryOnName,
+} from './personal-names.js'
 import {
   isOfFragment,
   templateFramesAround,
@@ -11,7 +17,7 @@ import {
   type VariablesWatcher,
 } from './template-frame.js'
 import { PERSONAL_READ, warnOfFragment, warnOfPageRead } from './warnings.js'
-import { isMerged, PersonalNames, type VaryOnName } from './watched.js'
+import { isMerged, PersonalNames } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
 const varyOnNames = new WeakMap<TemplateFrame, readonly VaryOnName[]>()

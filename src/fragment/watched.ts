@@ -7,13 +7,14 @@ import {
   joinNames,
   nameOfObject,
   namesWithin,
+  pathsOf,
   readAll,
   readWhole,
   WholeNames,
-  type Alias,
   type HeldAt,
   type Name,
   type Names,
+  type VaryOnName,
 } from './personal-names.js'
 import { hasNoClass, isAccessor, isComputed, isFixed, Methods, ownValue } from './properties.js'
 import { templateFramesAround, type TemplateFrame } from './template-frame.js'
@@ -36,14 +37,6 @@ const THIS = '.'
 /** Nothing is being made. */
 const NOTHING: ReadonlySet<TemplateFrame> = new Set()
 
-/** A name among vary-on values. */
-export interface VaryOnName {
-  /** Such as `user.id`. */
-  readonly name: string
-  /** Left out: it is of what the page was given. */
-  readonly alias?: Alias | undefined
-}
-
 /**
  * What a name among vary-on values is of.
  *
@@ -59,16 +52,6 @@ function varyOnNameIn(holder: unknown, name: string, page: unknown): VaryOnName 
   const [first = ''] = name.split('.')
   const alias = given.own.get(first)
   return alias === undefined && given.isApart ? undefined : { name, alias }
-}
-
-/** What is read of an object with a name, by its paths as in the options. */
-function pathsOf(name: Name | undefined, rest: readonly string[]): VaryOnName[] {
-  if (name === undefined) return []
-  const { path, alias, below } = name
-  if (path !== undefined) return [{ name: [path, ...rest].filter(Boolean).join('.'), alias }]
-  const [first, ...more] = rest
-  if (first !== undefined) return pathsOf(below.get(first), more)
-  return Array.from(below.values()).flatMap((one) => pathsOf(one, []))
 }
 
 /** What the page was given whose variables these are, or were made of. */
