@@ -106,7 +106,7 @@ export class EngineCache {
     this.options = options
     this.wantsDigest = options.digest ?? false
     this.#personal = personalNames(options.personal)
-    notePersonal(this, this.#personal)
+    notePersonal(this, this.#personal, options.personal)
     this.#remedy = remedy
     this.#isTrue = isTrue
   }

@@ -42,7 +42,8 @@ export interface CommonOptions<Req, A extends string = string> {
    * Names of the template variables that differ per visitor: `['user', 'session.cart']`. If a template reads
    * one of them outside of its nocache blocks and finds a value, the page is not stored unless it says
    * `Vary: Cookie` or `Vary: Authorization`. This applies to engines whose tags are registered. Their option
-   * of the same name applies to fragments, and by default to pages. `[]`: nothing differs.
+   * of the same name applies to fragments. Default: none; in development a page that is kept and shows one of
+   * the engine's names, or of the usual ones, is warned of. `[]`: nothing differs.
    */
   readonly personal?: readonly string[] | undefined
   /**

@@ -51,6 +51,9 @@ type Stage =
   | { readonly kind: 'open' | 'sending' | 'refused' | 'storing' }
   | { readonly kind: 'expected'; readonly pending: Pending }
 
+/** Stages in which the response may still be stored. */
+const MAY_KEEP: ReadonlySet<Stage['kind']> = new Set(['open', 'expected'])
+
 /** Reasons that a session or a sign-in behind the cache leads to. */
 const OF_VISITORS: ReadonlySet<UnkeptReason> = new Set(['personal', 'cookies-read'])
 
@@ -90,8 +93,8 @@ export class PageMaking {
       holeFault: holeFault(settings.holes),
       page: {
         watcher: settings.personal,
-        isStrict: settings.strict,
-        isKept: () => this.#stage.kind === 'open' && isCurrent() && this.#facts.isForAll,
+        isStrict: () => settings.strict && this.#stage.kind === 'open',
+        isKept: () => MAY_KEEP.has(this.#stage.kind) && isCurrent() && this.#facts.isForAll,
         route: () => routeName(req),
       },
     })

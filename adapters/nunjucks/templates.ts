@@ -1,7 +1,7 @@
 import type { EngineCache } from '../../src/engine.js'
 import { renderDeferred, renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { noteCopyOf } from '../../src/fragment/computed-names.js'
-import { watchInPage } from '../../src/fragment/personal.js'
+import { takeForCopy, watchInPage } from '../../src/fragment/personal.js'
 import { plainOf } from '../../src/fragment/watched.js'
 import { apartFromBodies, isBodyRunning, noteFailure } from './body.js'
 import { withContinuation } from './continuations.js'
@@ -308,7 +308,8 @@ export class Templates {
         callback?.(error)
         return null
       }
-      const [given, done] = readRenderArguments(context, parentFrame, callback)
+      const [all, done] = readRenderArguments(context, parentFrame, callback)
+      const given = takeForCopy(all, this.#cache)
       return renderTop(
         (inner) => inPage({ variables: given }, () => render.call(template, given, inner ?? null)),
         done,

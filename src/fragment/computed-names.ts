@@ -1,100 +1,102 @@
-import {
-  isObject,
-  LOCALS,
-  WholeNames,
-  type Alias,
-  type Name,
-  type Names,
-} from './personal-names.js'
-import { ownValue } from './properties.js'
+import { isObject, WholeNames, type Alias, type Name, type Names } from './personal-names.js'
+import { hasNoClass, ownValue } from './properties.js'
 
-/** One read of what differs per visitor. */
-interface Read {
-  readonly name: Name
+/** What a getter read of the visitor. */
+export interface Read {
+  /** As in the options, such as `session.cart`. */
   readonly path: string
   readonly value: unknown
 }
 
-/** What variables were copied from whose getters ran for the copy, by the copy. */
-const origins = new WeakMap<object, object>()
+/** What getters read whose results stand in variables, by the names of the variables. */
+type Computed = ReadonlyMap<string, readonly Read[]>
 
-/** Notes that an engine has copied variables before it renders, and with them what their getters gave. */
-export function noteCopyOf(copy: unknown, variables: unknown): void {
-  if (!isObject(copy) || !isObject(variables) || copy === variables) return
-  if (hasGetters(variables)) origins.set(copy, variables)
+const computedIn = new WeakMap<object, Computed>()
+
+/** What is read now, while a getter runs for a copy. */
+let reads: Read[] | undefined
+
+/** Notes a read for the copy that is made now. @returns Whether there is one. */
+export function noteForCopy(path: string, value: unknown): boolean {
+  reads?.push({ path, value })
+  return reads !== undefined
 }
 
 /**
- * The names in variables, with those whose values a getter gave that read the visitor's.
+ * Variables with what their getters give, for an engine that copies them before it renders: a read of what a getter
+ * gave counts as one of what the getter has read.
  *
- * @remarks Express copies `res.locals` for each render, Nunjucks all variables, and either runs the getters for it. What
- *   they read is found out by running them once more, on a stand-in; what they give then is left.
- *
- * @param names - What differs per visitor in the variables.
- * @param standInFor - Variables whose reads are noted by names.
+ * @param seen - The variables with their reads watched.
+ * @param plainOf - What a watched object stands for.
  */
-export function withComputed(
-  names: Names,
+export function takeGetters(
   variables: object,
-  standInFor: (variables: object, names: Names) => object,
-): Names {
-  if (names instanceof WholeNames) return names
-  const sources = [origins.get(variables), ownValue(variables, LOCALS)].filter(isObject)
-  if (!sources.some(hasGetters)) return names
-  const all = new Map(names)
-  for (const from of sources) {
-    for (const key of gettersOf(from)) {
-      // What is still computed is seen where it is read.
-      if (all.has(key) || ownValue(variables, key) === undefined) continue
-      const reads = readsOf(names, from, key, standInFor)
-      if (reads.length > 0) all.set(key, nameOf(reads))
+  seen: object,
+  plainOf: (value: unknown) => unknown,
+): object {
+  const taken: Record<string, unknown> = {}
+  const computed = new Map<string, readonly Read[]>()
+  for (const name of Object.keys(variables)) {
+    if (!isGetter(variables, name)) {
+      taken[name] = Reflect.get(variables, name)
+      continue
     }
+    const outer = reads
+    const own: Read[] = (reads = [])
+    try {
+      taken[name] = plainOf(Reflect.get(variables, name, seen))
+    } finally {
+      reads = outer
+    }
+    if (own.length > 0) computed.set(name, own)
+  }
+  computedIn.set(taken, computed)
+  return taken
+}
+
+/** Whether variables have getters that can be run on something else than the variables. */
+export function hasGetters(variables: object): boolean {
+  return hasNoClass(variables) && Object.keys(variables).some((name) => isGetter(variables, name))
+}
+
+function isGetter(variables: object, name: string): boolean {
+  return Reflect.getOwnPropertyDescriptor(variables, name)?.get !== undefined
+}
+
+/** Notes that an engine has copied what {@link takeGetters} gave. */
+export function noteCopyOf(copy: unknown, taken: unknown): void {
+  if (!isObject(copy) || !isObject(taken)) return
+  const computed = computedIn.get(taken)
+  if (computed !== undefined) computedIn.set(copy, computed)
+}
+
+/** The names in variables, with those whose values getters made of the visitor's. */
+export function withComputed(names: Names, variables: object): Names {
+  const computed = computedIn.get(variables)
+  if (computed === undefined || names instanceof WholeNames) return names
+  const all = new Map(names)
+  for (const [key, read] of computed) {
+    const known = read.flatMap(({ path, value }) => {
+      const name = nameAt(names, path)
+      return name === undefined ? [] : [{ name, path, value }]
+    })
+    const [first] = known
+    // What a template has set there since is its own.
+    if (first === undefined || names.has(key) || ownValue(variables, key) === undefined) continue
+    const reader = (_path: string, _value: unknown, alias: Alias | undefined): void => {
+      for (const { name, path, value } of known) name.reader(path, value, alias)
+    }
+    all.set(key, { path: first.path, reader, below: new Map() })
   }
   return all
 }
 
-function hasGetters(variables: object): boolean {
-  return gettersOf(variables).length > 0
-}
-
-function gettersOf(variables: object): string[] {
-  return Object.keys(variables).filter(
-    (key) => Reflect.getOwnPropertyDescriptor(variables, key)?.get !== undefined,
-  )
-}
-
-function readsOf(
-  names: Names,
-  from: object,
-  key: string,
-  standInFor: (variables: object, names: Names) => object,
-): readonly Read[] {
-  const reads: Read[] = []
-  const standIn = standInFor(
-    from,
-    listening(names, (read) => reads.push(read)),
-  )
-  try {
-    Reflect.get(from, key, standIn)
-  } catch {
-    // It gave something when it was copied; what it has read until now counts.
+function nameAt(names: Names, path: string): Name | undefined {
+  let at: Name | undefined
+  let within: Names | undefined = names
+  for (const part of path.split('.')) {
+    at = within?.get(part)
+    within = at?.below
   }
-  return reads
-}
-
-function listening(names: Names, onRead: (read: Read) => void): Names {
-  return new Map(
-    Array.from(names, ([key, name]) => {
-      const reader = (path: string, value: unknown): void => onRead({ name, path, value })
-      return [key, { ...name, reader, below: listening(name.below, onRead) }]
-    }),
-  )
-}
-
-/** The name of a value that was made of the visitor's: a read of it is one of all that. */
-function nameOf(reads: readonly Read[]): Name {
-  const reader = (_path: string, _value: unknown, alias: Alias | undefined): void => {
-    for (const { name, path, value } of reads) name.reader(path, value, alias)
-  }
-  return { path: (reads[0] as Read).path, reader, below: new Map() }
+  return at?.path === path ? at : undefined
 }

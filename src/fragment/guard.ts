@@ -125,7 +125,7 @@ export function noteFound(input: string, isSure = true): void {
   for (const at of templateFramesAround(currentFrame())) {
     at.tellsOfUser = true
     const page = at.framedPage
-    if (isSure && page?.isStrict === true && page.isKept()) guilty ??= faults.readInPage(input)
+    if (isSure && page?.isStrict() === true && page.isKept()) guilty ??= faults.readInPage(input)
   }
   refuse(guilty)
 }

@@ -82,7 +82,7 @@ export function isObject(value: unknown): value is object {
 }
 
 /** Where Express gives a template `res.locals` once more. */
-export const LOCALS = '_locals'
+const LOCALS = '_locals'
 
 export function toNames(paths: readonly string[], reader: Reader): Names {
   const names = paths.reduce<Names>((known, path) => {
@@ -99,20 +99,28 @@ export function withoutLocals(name: string): string {
   return name.startsWith(`${LOCALS}.`) ? name.slice(LOCALS.length + 1) : name
 }
 
-/**
- * The names of both. For a name that both have, the first decides how it is shown and who hears about it.
- */
+/** The names of both. For a name that both have, the first decides how it is shown, and both hear about it. */
 export function joinNames(names: Names, others: Names): Names {
   const joined = new Map(names)
   for (const [name, other] of others) {
     const known = names.get(name)
     const both = known && {
       ...(known.path === undefined ? other : known),
+      reader: bothReaders(known, other),
       below: joinNames(known.below, other.below),
     }
     joined.set(name, both ?? other)
   }
   return joined
+}
+
+function bothReaders(one: Name, other: Name): Reader {
+  if (one.path === undefined) return other.reader
+  if (other.path === undefined || one.reader === other.reader) return one.reader
+  return (...read) => {
+    one.reader(...read)
+    other.reader(...read)
+  }
 }
 
 /** A name as it is where a template gave it a value that is the visitor's. */

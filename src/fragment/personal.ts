@@ -1,8 +1,9 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
-import { noteCopyOf } from './computed-names.js'
+import { hasGetters, noteCopyOf, noteForCopy, takeGetters } from './computed-names.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import {
+  isObject,
   isSameAlias,
   toNames,
   withoutLocals,
@@ -17,7 +18,7 @@ import {
   type VariablesWatcher,
 } from './template-frame.js'
 import { PERSONAL_READ, warnOfFragment, warnOfPageRead } from './warnings.js'
-import { isMerged, PersonalNames } from './watched.js'
+import { isMerged, PersonalNames, plainOf } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
 const varyOnNames = new WeakMap<TemplateFrame, readonly VaryOnName[]>()
@@ -53,8 +54,22 @@ export function addVaryOnNames(names: readonly VaryOnName[]): void {
 /** What differs per visitor in what the templates of an engine are given. */
 const personalOfEngines = new WeakMap<object, PersonalNames>()
 
-export function notePersonal(engine: object, names: PersonalNames | undefined): void {
-  if (names !== undefined) personalOfEngines.set(engine, names)
+/** The same for pages of sites that do not say what differs in theirs: it is only warned of. */
+const shownOfEngines = new WeakMap<object, PersonalNames>()
+
+/** @param personal - The engine's option. */
+export function notePersonal(
+  engine: object,
+  names: PersonalNames | undefined,
+  personal: readonly string[] = USUAL,
+): void {
+  if (names === undefined) return
+  personalOfEngines.set(engine, names)
+  if (isDeveloping()) shownOfEngines.set(engine, new PersonalNames(toNames(personal, warnOfShown)))
+}
+
+function isDeveloping(): boolean {
+  return process.env['NODE_ENV'] !== 'production'
 }
 
 /** @returns `undefined`: nothing is watched. */
@@ -83,8 +98,7 @@ const USUAL = [
  */
 export function personalNames(personal: readonly string[] | undefined): PersonalNames | undefined {
   if (personal === undefined) {
-    const isWatched = process.env['NODE_ENV'] !== 'production'
-    return isWatched ? new PersonalNames(toNames(USUAL, warnOfRead)) : undefined
+    return isDeveloping() ? new PersonalNames(toNames(USUAL, warnOfRead)) : undefined
   }
   return personal.length === 0 ? undefined : new PersonalNames(toNames(personal, noteRead))
 }
@@ -93,7 +107,7 @@ export function personalNames(personal: readonly string[] | undefined): Personal
  * What the templates of a site's pages are watched for.
  *
  * @param personal - The option; it was checked.
- * @returns `undefined`: what the fragments of their engine are watched for.
+ * @returns `undefined`: what the fragments of their engine are watched for, which is only warned of.
  */
 export function personalNamesOfPages(
   personal: readonly string[] | undefined,
@@ -126,7 +140,6 @@ export function watchInPage<T>(
 ): T {
   const frame = currentFrame()
   if (frame === undefined) return variables
-  const ofEngine = engine && personalOf(engine)
   let seen = variables
   const watch = (watcher: VariablesWatcher | undefined): T => {
     if (watcher === undefined) return seen
@@ -139,14 +152,28 @@ export function watchInPage<T>(
     if (fragment !== undefined && !isInFragment) {
       isInFragment = true
       // What the body of a tag renders by itself is given what it reads.
-      if (fragment.site.fromCode === true) seen = watch(ofEngine)
+      if (fragment.site.fromCode === true) seen = watch(engine && personalOf(engine))
     }
-    if (framedPage !== undefined) return watch(framedPage.watcher ?? ofEngine)
+    if (framedPage !== undefined) {
+      return watch(framedPage.watcher ?? (engine && shownOfEngines.get(engine)))
+    }
   }
   return seen
 }
 
+/**
+ * Variables for an engine that copies them before it renders, with what their getters give: see {@link takeGetters}.
+ *
+ * @param engine - Whose template they are for.
+ */
+export function takeForCopy(variables: unknown, engine: object): unknown {
+  if (!isObject(variables) || !hasGetters(variables)) return variables
+  const seen = watchInPage(personalOf(engine)?.watch(variables) ?? variables, engine)
+  return seen === variables ? variables : takeGetters(variables, seen, plainOf)
+}
+
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {
+  if (noteForCopy(path, value)) return
   noteUndeclared(path, (frame) => declares(frame, path, alias))
   // Of a variable of the template itself it is not sure that it shows the visitor: lists of others have her too.
   if (isThere(value)) noteFound(path, alias?.isLocal !== true)
@@ -179,12 +206,29 @@ function isFrom(name: VaryOnName, frame: FragmentFrame, alias: Alias | undefined
   return alias?.around.has(frame) === true
 }
 
+/** Tells of what a page shows. */
+function warnOfShown(path: string, value: unknown, alias: Alias | undefined): void {
+  if (noteForCopy(path, value) || isEmpty(value) || alias?.isLocal === true) return
+  for (const { framedPage } of templateFramesAround(currentFrame())) {
+    if (framedPage?.isKept() === true) return warnOfPageRead(framedPage.route(), path)
+  }
+}
+
+/** Whether a value is what everybody has who has none of their own, such as no user, an empty cart, a new session. */
+function isEmpty(value: unknown, depth = 2): boolean {
+  if (typeof value !== 'object' || value === null) return !value
+  // What is found out by a getter is not asked for.
+  const isNone = (key: string): boolean => {
+    const found = Reflect.getOwnPropertyDescriptor(value, key)
+    return found?.get === undefined && isEmpty(found?.value, depth - 1)
+  }
+  // express-session has one there for every visitor.
+  return depth > 0 && Object.keys(value).every((key) => key === 'cookie' || isNone(key))
+}
+
 function warnOfRead(path: string, value: unknown, alias: Alias | undefined): void {
-  if (!isThere(value)) return
+  if (noteForCopy(path, value) || !isThere(value)) return
   for (const at of templateFramesAround(currentFrame())) {
-    if (at.framedPage?.isKept() === true && alias?.isLocal !== true) {
-      return warnOfPageRead(at.framedPage.route(), path)
-    }
     if (!isOfFragment(at) || declares(at, path, alias)) continue
     warnOfFragment(
       { type: 'FragmentPersonalWarning', code: PERSONAL_READ },

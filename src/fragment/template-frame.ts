@@ -38,8 +38,8 @@ export interface Purpose {
 export interface FramedPage {
   /** Notes which of their variables its templates read. Left out: what watches fragments of their engine does. */
   readonly watcher?: VariablesWatcher | undefined
-  /** Whether a per-user input in it is an error. */
-  readonly isStrict: boolean
+  /** Whether a per-user input in it is an error, and can still be one. */
+  readonly isStrict: () => boolean
   /** Whether it is going to be kept for all, as far as is known yet. */
   readonly isKept: () => boolean
   /** Such as `GET /countries/:code`. */

@@ -249,9 +249,7 @@ export class PersonalNames {
     const known = this.#computed.get(variables)
     if (known !== undefined) return known
     const given = this.#givenNamesIn(variables)
-    const names = withComputed(given, variables, (from, listening) =>
-      this.#standInFor(from, listening, false),
-    )
+    const names = withComputed(given, variables)
     if (names !== given) this.#computed.set(variables, names)
     return names
   }
