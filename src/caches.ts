@@ -41,6 +41,7 @@ export class Caches<A extends string = string> {
 
   readonly #caches = new Map<string, Cache>()
   readonly #tallies = new CachesTallies()
+  readonly #self = new WeakRef<Caches>(this)
 
   /**
    * @throws InvalidCacheBackendError: an alias is the name of a method, or a value is not a cache.
@@ -67,6 +68,8 @@ export class Caches<A extends string = string> {
     })
     warnOfLocalMemory(kept)
     Object.defineProperty(this, TALLIES, { value: this.#tallies })
+    open.add(this.#self)
+    forgotten.register(this, this.#self)
   }
 
   #add(alias: string, cache: unknown): void {
@@ -173,8 +176,17 @@ export class Caches<A extends string = string> {
 
   /** Closes every cache. @throws The first failure, after all caches were tried. */
   async close(): Promise<void> {
+    open.delete(this.#self)
     await inEach(this, (cache) => cache.close())
   }
+}
+
+const open = new Set<WeakRef<Caches>>()
+const forgotten = new FinalizationRegistry<WeakRef<Caches>>((self) => open.delete(self))
+
+/** Those of this process that are in use and were not closed. */
+export function cachesInUse(): Caches[] {
+  return [...open].flatMap((self) => self.deref() ?? [])
 }
 
 /** Whatever the number of its aliases, each cache once. */

@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import type { Cache } from '../../src/cache.js'
+import { eachOf, cachesInUse } from '../../src/caches.js'
 import { checkOptions } from '../../src/cache-options.js'
 import { show } from '../../src/errors.js'
 import { readCacheStatus } from './cache-status.js'
@@ -12,8 +13,8 @@ import { OpenSite, type TestedSite, type Visit } from './visits.js'
 /** Options of {@link sameForAll}. */
 export interface SameForAllOptions {
   /**
-   * The caches of the site. They are cleared repeatedly. Default: none; then only the texts that visitors
-   * name as their `own` are looked for.
+   * The caches of the site. They are cleared repeatedly. Default: none if a visitor has an `own` text, and then
+   * only these texts are looked for; otherwise all that `createCaches` made in this process and nobody closed.
    */
   readonly caches?: TestedCaches | undefined
   /** Parts to remove from every page before pages are compared, such as random content. */
@@ -41,7 +42,7 @@ const MOST_VISITS = 10
  * @throws AssertionError: a visitor gets something else than with empty caches, another visitor's `own` text,
  *   or not their own.
  * @throws TypeError: an argument is none of these; or there is neither `caches` nor `own` to detect anything
- *   with.
+ *   with, and this process has no caches.
  */
 export async function sameForAll(
   app: TestedSite,
@@ -51,12 +52,7 @@ export async function sameForAll(
 ): Promise<void> {
   checkOptions(options, ['caches', 'ignore'])
   const all = toVisitors(visitors)
-  const caches = options.caches === undefined ? undefined : eachCache('sameForAll', options.caches)
-  if (caches === undefined && all.every(({ own }) => own.length === 0)) {
-    throw new TypeError(
-      "sameForAll: there is nothing to tell by what belongs to whom; give { caches }, so that they can be cleared, or texts that only one visitor is shown: ann: { cookie: '…', own: 'Ann' }",
-    )
-  }
+  const caches = cachesOf(options, all)
   const checked = { paths: toPaths(paths), all, caches, ignore: toPatterns(options.ignore) }
   const site = await OpenSite.open(app)
   try {
@@ -64,6 +60,19 @@ export async function sameForAll(
   } finally {
     await site.close()
   }
+}
+
+function cachesOf(
+  { caches }: SameForAllOptions,
+  visitors: readonly NamedVisitor[],
+): readonly Cache[] | undefined {
+  if (caches !== undefined) return eachCache('sameForAll', caches)
+  if (visitors.some(({ own }) => own.length > 0)) return undefined
+  const open = [...new Set(cachesInUse().flatMap(eachOf))]
+  if (open.length > 0) return open
+  throw new TypeError(
+    "sameForAll: there is nothing to tell by what belongs to whom; give { caches }, so that they can be cleared, or texts that only one visitor is shown: ann: { cookie: '…', own: 'Ann' }",
+  )
 }
 
 function toPaths(paths: unknown): readonly string[] {

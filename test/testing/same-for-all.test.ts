@@ -5,6 +5,7 @@ import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import { sameForAll } from 'fragcache/testing'
 import { describe, expect, it } from 'vitest'
+import { cachesInUse } from '../../src/caches.js'
 import { Site } from '../support/express.js'
 import { openShop, visitors } from './shop.js'
 import { openCaches } from './stores.js'
@@ -43,6 +44,19 @@ describe.each(stores)('sameForAll over %s', (_name, canRun, newCache) => {
   Fragments from the cache: greeting (leaking.njk)
   What to do: a fragment or a value is shared that differs per visitor. Name what it differs by among its vary-on values`,
     )
+  })
+
+  test('clears what was made in this process where it is told of no caches', async () => {
+    await Promise.all(cachesInUse().map((caches) => caches.close()))
+    await expect(sameForAll(() => undefined, '/', withoutOwn)).rejects.toThrow(
+      'there is nothing to tell by',
+    )
+    const { app, caches } = openShop(newCache())
+    await sameForAll(app, '/hole', withoutOwn)
+    await expect(sameForAll(app, '/leaking', withoutOwn)).rejects.toThrow(
+      '"ann" gets another answer',
+    )
+    await caches.close()
   })
 
   test('finds a header that is kept for all', async () => {
@@ -215,7 +229,6 @@ describe('sameForAll', () => {
     ["give for example '/products/7'", [() => undefined, 'products', visitors]],
     ['paths: give at least one', [() => undefined, [], visitors]],
     ['visitors: give at least two', [() => undefined, '/', { ann: {} }]],
-    ['there is nothing to tell by', [() => undefined, '/', withoutOwn]],
     ['"ann": unknown option "cookies"', [() => undefined, '/', { a: {}, ann: { cookies: 'a' } }]],
     ['"ann": cookie: 1 is not a string', [() => undefined, '/', { a: {}, ann: { cookie: 1 } }]],
     ['"ann": own: "" is not a string', [() => undefined, '/', { a: {}, ann: { own: '' } }]],
