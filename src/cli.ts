@@ -65,7 +65,7 @@ function after(command: string | undefined, message: string): string {
   return before + (isNamed ? message.slice(before.length) : message)
 }
 
-/** The option of nearly every command may stand before it too. */
+/** The option of nearly every command may come before it too. */
 function commandFirst(args: readonly string[]): string[] {
   const isApart = args[0] === '--config' || args[0] === '-c'
   if (!isApart && args[0]?.startsWith('--config=') !== true) return [...args]

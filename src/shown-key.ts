@@ -41,7 +41,7 @@ export function shownUrl(url: string, way: ShownKeys): string | undefined {
   return path === '' ? '/' : path
 }
 
-/** A text in which these keys may stand, for example an error's: they are shown in the same way. */
+/** A text in which these keys may be, for example an error's: they are shown in the same way. */
 export function withShownKeys(text: string, keys: readonly string[], way: ShownKeys): string {
   if (way === 'full') return text
   let safe = text

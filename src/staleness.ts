@@ -181,7 +181,7 @@ export function useOf(policy: AgeingPolicy | undefined, found: Aged, isRefreshed
   return isRefreshed ? 'stale' : 'refresh'
 }
 
-/** Until when an entry may stand in for one that cannot be made. Milliseconds since the epoch. */
+/** Until when an entry may be served instead of one that cannot be made. Milliseconds since the epoch. */
 export function standsInUntilMs(policy: AgeingPolicy, { staleSinceMs, stamp }: Aged): number {
   // An entry that is produced again before its time ends is still good.
   const sinceMs = staleSinceMs ?? stamp?.freshUntilMs ?? Infinity

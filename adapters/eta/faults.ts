@@ -19,7 +19,7 @@ export const etaFaults = {
 
   inFunction: (alias: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `the cache ${show(alias)} answers asynchronously and the tag stands in a function that is not async, such as a callback of forEach or capture; use for...of, an async function that is awaited, includeAsync or captureAsync, or a cache that answers at once (local memory)`,
+      `the cache ${show(alias)} answers asynchronously and the tag is in a function that is not async, such as a callback of forEach or capture; use for...of, an async function that is awaited, includeAsync or captureAsync, or a cache that answers at once (local memory)`,
       position,
     ),
 
@@ -46,7 +46,7 @@ export const etaFaults = {
 
   crossing: (end: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `this ${end} stands inside the other tag; end the tags in the reverse order of their beginnings`,
+      `this ${end} is inside the other tag; end the tags in the reverse order of their beginnings`,
       position,
     ),
 

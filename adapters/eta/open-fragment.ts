@@ -25,7 +25,7 @@ import type { Body, Writing } from './writing.js'
  */
 export type Wait = 'lookup' | 'turn'
 
-/** The run of a template that a fragment stands in. */
+/** The run of a template that a fragment is in. */
 export interface Run {
   readonly writing: Writing
   /** Renders the nocache blocks of the page. */
@@ -52,7 +52,7 @@ const NOT_ENTERED: Entry = { kind: 'none' }
 
 /** How a look-up or a body came to a bad end, and what there is all the same. */
 type Trouble =
-  /** What was stored before stands in for a body that threw. */
+  /** What was stored before is shown instead of a body that threw. */
   | { readonly kind: 'recovered'; readonly text: string }
   /** @param unfinished - What the body that threw had put out by then, if it was another's. */
   | { readonly kind: 'failed'; readonly error: unknown; readonly unfinished?: string | undefined }
@@ -132,7 +132,7 @@ export class OpenFragment implements Body {
     return isWithin(currentFrame(), this.frame)
   }
 
-  /** Never rejects. Where the tag stands in a function that is not async, it is not called. */
+  /** Never rejects. Where the tag is in a function that is not async, it is not called. */
   async wait(tells: Tells): Promise<void> {
     // Its body enters its frame behind this.
     if (this.#site.awaits) this.#writing.trackFrames()
@@ -207,7 +207,7 @@ export class OpenFragment implements Body {
     return false
   }
 
-  /** The body threw. @returns Whether what was stored before stands in for it. */
+  /** The body threw. @returns Whether what was stored before is shown instead. */
   fail(error: unknown): boolean {
     const text = this.#attempt.recover(error)
     this.#trouble = text === undefined ? { kind: 'failed', error } : { kind: 'recovered', text }

@@ -94,7 +94,7 @@ interface OpenHole {
   nests: boolean
 }
 
-/** A nocache block, read: it stands between two tags of the template. */
+/** A nocache block, read: it is between two tags of the template. */
 interface Hole {
   readonly to: number
   readonly compiled: CompiledHole

@@ -40,7 +40,7 @@ import { Writing, type EtaBuffer } from './writing.js'
 export const REMEDY =
   'call renderAsync or renderStringAsync instead of render or renderString, and includeAsync instead of include'
 
-/** Shorter texts may stand in another one by chance. */
+/** Shorter texts may be in another one by chance. */
 const MIN_TEXT = 16
 
 /** A variable that is not of the template's data. */
@@ -99,7 +99,7 @@ export class TemplateRun implements HoleSource<Page, FoundHole> {
     return this.#asked?.id
   }
 
-  /** The tag whose JSON stands here. */
+  /** The tag whose JSON is here. */
   site(strings: TemplateStringsArray): EtaSite {
     return this.#runtime.sites.get(strings) ?? this.#makeSite(strings)
   }

@@ -72,7 +72,7 @@ export class Runtime {
     )
   }
 
-  /** The nocache block whose JSON stands here. */
+  /** The nocache block whose JSON is here. */
   holeAt(strings: TemplateStringsArray): CompiledHole {
     const known = this.#holes.get(strings)
     if (known !== undefined) return known

@@ -1,7 +1,7 @@
 import { tokenize, type Token } from './javascript.js'
 
 /**
- * A stretch of a template in which names may be declared: whatever stands in brackets, and the bodies
+ * A stretch of a template in which names may be declared: whatever is in brackets, and the bodies
  * of cache and nocache tags.
  */
 export class Scope {
@@ -43,7 +43,7 @@ export interface NameUse {
 /** A bracket that is not closed yet. */
 interface Open {
   readonly scope: Scope
-  /** Where it stands; `undefined` after the tag of the template that it stands in. */
+  /** Where it is; `undefined` after the tag of the template that it is in. */
   place: { readonly tokens: readonly Token[]; readonly at: number } | undefined
   /** The kind of declaration that goes on in it. */
   declares: 'let' | 'var' | undefined

@@ -41,7 +41,7 @@ export function endCode(variable: string, { varName }: EtaConfig): string {
   return `;${variable}.done=true}${caught}finally{${back}${variable}.end();${fill}}}}}`
 }
 
-/** Waits, if that can be done where it stands: elsewhere, await is no keyword but an unknown variable. */
+/** Waits, if that can be done where it is: elsewhere, await is no keyword but an unknown variable. */
 export function waitCode(text: string): string {
   return `try{await (${text}.wait())}catch{}${text}.end()`
 }

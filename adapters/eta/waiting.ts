@@ -5,7 +5,7 @@ import type { Waiter, Writing } from './writing.js'
 type Result = { readonly text: string } | { readonly error: unknown }
 
 /**
- * A text that comes later and is added to the template's where its code stands. That code awaits
+ * A text that comes later and is added to the template's where its code is. That code awaits
  * {@link wait}, and calls {@link end} after it.
  */
 export class WaitingText implements Waiter {
@@ -26,7 +26,7 @@ export class WaitingText implements Waiter {
     text.catch(() => undefined)
   }
 
-  /** Never rejects. Where the code stands in a function that is not async, it is not called. */
+  /** Never rejects. Where the code is in a function that is not async, it is not called. */
   async wait(): Promise<void> {
     this.#before = this.#writing.buffer.res
     this.#writing.suspend(this)

@@ -11,7 +11,7 @@ export interface EtaBuffer {
 /** What waits before its text is added. */
 export interface Waiter {
   readonly site: TagPosition
-  /** `false`: a nocache block that is rendered where it stands. In no fragment, it writes like any code. */
+  /** `false`: a nocache block that is rendered where it is. In no fragment, it writes like any code. */
   readonly isFragment: boolean
 }
 

@@ -163,7 +163,7 @@ class Checker {
     if (names.length > 0) this.#varyOn[placeOf(String(name.value), node.loc?.start)] = names
   }
 
-  /** @returns What is to stand there: `none` is a word as in the other engines, not a variable. */
+  /** @returns What is to be there: `none` is a word as in the other engines, not a variable. */
   #checkTimeout(timeout: Node, blockParams: readonly string[], position: TagPosition): Node {
     switch (timeout.type) {
       case 'NumberLiteral':

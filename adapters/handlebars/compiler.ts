@@ -4,7 +4,7 @@ import type { ParsedTemplates } from './parsed.js'
 import type { Node } from './syntax.js'
 import { BEGIN_VARY_ON, END, END_VARY_ON } from './vary-on-marks.js'
 
-/** The node that stands behind a tag's vary-on values. */
+/** The node that is behind a tag's vary-on values. */
 const END_NODE: Node = { type: 'StringLiteral', value: END, original: END }
 
 /**

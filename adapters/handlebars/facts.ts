@@ -27,7 +27,7 @@ export function placeOf(fragment: string, start: Place | undefined): string {
 export interface HoleFacts {
   /** The number of its program in the compiled template; -1: not known. */
   readonly program: number
-  /** How many blocks stand around it. */
+  /** How many blocks are around it. */
   readonly level: number
 }
 
@@ -100,7 +100,7 @@ export function withoutMark(code: string): string {
   return code.replace(MARKS, '""')
 }
 
-/** A value as JavaScript that may stand in a script element too. */
+/** A value as JavaScript that may be in a script element too. */
 export function toLiteral(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, escapeUnit)
 }

@@ -19,7 +19,7 @@ export const blockFaults = {
 
   wrongEnd: (name: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `{{/${name}}} stands where {{/cache}} has to; close {{#cache …}} by {{/cache}}`,
+      `{{/${name}}} is where {{/cache}} has to be; close {{#cache …}} by {{/cache}}`,
       position,
     ),
 

@@ -116,7 +116,7 @@ class Block implements TagBody {
     return toText(this.#run(undefined))
   }
 
-  /** @param kept - The data as it was where the tag stands, if the body runs later. */
+  /** @param kept - The data as it was where the tag is, if the body runs later. */
   #run(kept: DataFrame | undefined): unknown {
     const run = () =>
       kept === undefined ? this.#body(this.#context) : this.#body(this.#context, { data: kept })
@@ -197,7 +197,7 @@ function isTrue(context: unknown, value: unknown): boolean {
   return Boolean(result) && !(Array.isArray(result) && result.length === 0)
 }
 
-/** The tag as it stands in its template; it is checked when it is met for the first time. */
+/** The tag as it is written in its template; it is checked when it is met for the first time. */
 function tagOf(
   engine: EngineCache,
   template: Template,

@@ -18,7 +18,7 @@ export interface OwnName {
   readonly named: string
 }
 
-/** Where a node stands inside the block. */
+/** Where a node is inside the block. */
 interface Spot {
   /** The block's own blocks around that have a context of their own. */
   readonly contexts: number

@@ -69,7 +69,7 @@ function findFault(pieces: readonly string[], position: TagPosition): CacheTagEr
     }
     keywords++
     if (given !== piece) continue
-    // The value may stand after white space.
+    // The value may be after white space.
     const next = pieces[++i]
     if (next === undefined || /^\w+=/.test(next))
       return faults.keywordWithoutValue(keyword, position)

@@ -2,7 +2,7 @@ import type { CacheTag } from '../../src/engine.js'
 import type { Container, ContainerState, Render, TemplateSpec } from './engine.js'
 import type { HoleFacts, TemplateFacts } from './facts.js'
 
-/** A tag, and where in its line it stands. */
+/** A tag, and where in its line it is. */
 interface Site {
   readonly tag: CacheTag
   readonly column: number | undefined

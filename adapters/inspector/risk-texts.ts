@@ -88,14 +88,14 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   FRAGCACHE_VISITOR_BEHIND_CACHE: {
     severity: 'medium',
     meaning:
-      'A session or a sign-in stands behind the cache, which does not know the visitor when it is asked. Nobody gets another’s page: what was made for a visitor is not stored, and a visitor with a cookie gets no stored page.',
+      'A session or a sign-in is behind the cache, which does not know the visitor when it is asked. Nobody gets another’s page: what was made for a visitor is not stored, and a visitor with a cookie gets no stored page.',
     remedy:
       'Put sessions and sign-ins in front of the cache: app.use(session(…)), then app.use(pages.cacheSite()).',
   },
   FRAGCACHE_CACHE_BEHIND_HANDLER: {
     severity: 'medium',
     meaning:
-      'A cachePage stands behind the handler of its route, which answers without it: nothing is cached.',
+      'A cachePage is behind the handler of its route, which answers without it: nothing is cached.',
     remedy: 'Put it in front: app.get(path, pages.cachePage(60), handler).',
   },
   FRAGCACHE_LOCAL_MEMORY: {

@@ -42,7 +42,7 @@ export class AnswerHeaders {
     if (!this.hasLastWord) this.markPerUser()
   }
 
-  /** Marks the response as per-user at once: its holes were rendered where they stand. */
+  /** Marks the response as per-user at once: its holes were rendered where they are. */
   showHoles(): void {
     this.#isPerUser = true
     markPerUser(this.res)

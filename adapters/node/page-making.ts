@@ -124,7 +124,7 @@ export class PageMaking {
     runAsyncIn(this.frame, next)
   }
 
-  /** Lets the request fail once its handler has taken too long; an older page may then stand in. */
+  /** Lets the request fail once its handler has taken too long; an older page may then be served instead. */
   #limitTime(next: (error: Error) => void): void {
     const { place, req, res } = this.around
     const limitMs = ownLimitOf(place.settings.producerTimeoutMs)

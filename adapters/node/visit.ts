@@ -253,7 +253,7 @@ export class Visit implements Substitute {
     runAsyncIn(frame, next)
   }
 
-  /** Marks a page as per-user whose holes were rendered where they stand. */
+  /** Marks a page as per-user whose holes were rendered where they are. */
   #tellOfShownHoles(frame: PageFrame | undefined): void {
     if (frame?.hasShownHoles !== true) return
     if (this.#headers === undefined) markPerUser(this.res)

@@ -88,7 +88,7 @@ export function warnOfPageBehind(route: string): void {
   warnOfRoute(
     'FRAGCACHE_CACHE_BEHIND_HANDLER',
     route,
-    `cachePage: ${route}: it stands behind the handler, which has answered without it, so that nothing is cached; put it in front: app.get(path, pages.cachePage(60), handler); reported once for each route`,
+    `cachePage: ${route}: it is behind the handler, which has answered without it, so that nothing is cached; put it in front: app.get(path, pages.cachePage(60), handler); reported once for each route`,
   )
 }
 

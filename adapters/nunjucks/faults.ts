@@ -5,7 +5,7 @@ import { inItsPlace } from '../../src/fragment/faults.js'
 export const nunjucksFaults = {
   crossedEnd: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'this endcache stands inside another tag that was opened after the cache tag; close that one first',
+      'this endcache is inside another tag that was opened after the cache tag; close that one first',
       position,
     ),
 
@@ -20,7 +20,7 @@ export const nunjucksFaults = {
 
   asynchronousTag: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'an asynchronous tag of another extension stands in its body; put that tag around the cache tag',
+      'an asynchronous tag of another extension is in its body; put that tag around the cache tag',
       position,
     ),
 
@@ -32,13 +32,13 @@ export const nunjucksFaults = {
 
   extendsInside: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'an extends tag stands in its body, and would be lost on a hit; put it at the top of the template',
+      'an extends tag is in its body, and would be lost on a hit; put it at the top of the template',
       position,
     ),
 
   crossedTag: (end: string, open: string, openLine: number, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `this ${end} stands inside the ${open} tag of line ${openLine}; close that one first`,
+      `this ${end} is inside the ${open} tag of line ${openLine}; close that one first`,
       position,
     ),
 
@@ -56,7 +56,7 @@ export const nunjucksFaults = {
 
   blockInHole: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'a block stands in this nocache block, and on a hit it is not known which template fills it; put the nocache tag inside the block',
+      'a block is in this nocache block, and on a hit it is not known which template fills it; put the nocache tag inside the block',
       position,
     ),
 

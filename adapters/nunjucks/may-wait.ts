@@ -21,7 +21,7 @@ export function noteEnvironment(engine: Engine): void {
 
 /**
  * Whether the code of a template may go on after something has answered: in any environment of this process,
- * since a template of one may stand in another's.
+ * since a template of one may be in another's.
  */
 export function mayWait(): boolean {
   oneMayWait ||= known.some(({ engine, getTemplate }) => {

@@ -12,7 +12,7 @@ export interface NameVisitor {
   /**
    * Another node is met.
    *
-   * @param walk - Goes through a part that stands elsewhere in the tree, as if it stood here.
+   * @param walk - Goes through a part that is elsewhere in the tree, as if it were here.
    */
   meets?(node: Node, made: ReadonlySet<string>, walk: (part: Node, made: Set<string>) => void): void
   /** Something is included or imported that sees all variables here. */

@@ -221,11 +221,11 @@ class TagCompiler {
   }
 
   /**
-   * `super()` as something that is rendered where it stands. The engine renders it at the beginning
+   * `super()` as something that is rendered where it is. The engine renders it at the beginning
    * of the block, on every hit too.
    *
    * @param place - A node of this tag. When the engine gathers the blocks of the template it asks it
-   *   for those inside, by which the tag learns in which block it stands.
+   *   for those inside, by which the tag learns in which block it is.
    */
   #superOf(place: Node): Node {
     let name: string | undefined

@@ -27,7 +27,7 @@ function changeChildren(node: Node, nodes: Nodes, change: (child: Node) => Node)
   }
 }
 
-/** The children of a node, in the order in which they stand. */
+/** The children of a node, in the order in which they are. */
 export function partsOf(node: Node, nodes: Nodes): Node[] {
   const parts: Node[] = []
   changeChildren(node, nodes, (child) => {

@@ -18,7 +18,7 @@ const DIALECT: ArgumentSyntax = {
 }
 
 /**
- * Delimiters that no argument holds, so that an argument is read alone as it stands: in its own
+ * Delimiters that no argument holds, so that an argument is read alone as it is written: in its own
  * template the engine takes the `}}` of a dict for the end of an output.
  */
 const ALONE = {

@@ -64,7 +64,7 @@ function handledIn(name: string, res: AnyResponse, caller: Caller): Handled {
   throw new AssertionError({
     message: [
       `${name}: the response has no Cache-Status of fragcache${others}: it cannot be told where it came from.`,
-      '  Either the option `cacheStatus` of `responseCache` is false; or no cache stood in front of what answered:',
+      '  Either the option `cacheStatus` of `responseCache` is false; or no cache was in front of what answered:',
       '  put `app.use(pages.cacheSite())`, or `pages.cachePage(seconds)`, in front of the route and of everything that',
       '  may answer before it, as a redirect or an error.',
     ].join('\n'),

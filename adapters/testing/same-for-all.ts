@@ -305,7 +305,7 @@ function quoted({ name }: NamedVisitor): string {
   return JSON.stringify(name)
 }
 
-/** Whether a parameter stands in what this package says in `Cache-Status`. */
+/** Whether a parameter is in what this package says in `Cache-Status`. */
 function says({ headers }: Visit, parameter: string): boolean {
   const { own } = readCacheStatus(String(headers['cache-status'] ?? ''))
   return own.some(({ parameters }) => parameters.has(parameter))

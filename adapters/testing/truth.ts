@@ -56,7 +56,7 @@ export class Truth {
     return joined
   }
 
-  /** Whether a text stands in one render at least. */
+  /** Whether a text is in one render at least. */
   contains(part: string): boolean {
     return this.#texts.some((text) => text.includes(part))
   }

@@ -10,7 +10,7 @@ import {
   type ExitCode,
 } from './terminal.js'
 
-/** An option of a command. Its name in camel case is the key that it stands under: `dryRun`, `--dry-run`. */
+/** An option of a command. Its name in camel case is the key that it is under: `dryRun`, `--dry-run`. */
 export interface OptionSpec {
   /** The placeholder of its value in the help. Omitted: it takes none. */
   readonly value?: string
@@ -26,7 +26,7 @@ export type OptionValues<O extends OptionTable> = {
   readonly [N in keyof O]?: (O[N] extends { readonly value: string } ? string : boolean) | undefined
 }
 
-/** Names of arguments as they stand in the help, such as `['<NAME>', '[VARY...]']`, to what is given for them. */
+/** Names of arguments as they are in the help, such as `['<NAME>', '[VARY...]']`, to what is given for them. */
 export type ArgumentValues<A extends readonly string[]> = A extends readonly [
   ...infer Single,
   `[${string}...]`,

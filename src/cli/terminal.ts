@@ -45,7 +45,7 @@ export function visibleName(text: string): string {
 /** A column of a table. */
 export interface Column {
   readonly title: string
-  /** Numbers stand below one another by their last digit. Default `false`. */
+  /** Numbers are aligned below one another by their last digit. Default `false`. */
   readonly isNumber?: boolean
 }
 

@@ -81,16 +81,16 @@ export function parseTagArguments(
 const NAMES = { type: 'FragmentNameWarning', code: 'FRAGCACHE_FRAGMENT_NAME' }
 
 /**
- * A name without quotes may be an argument that stands in the wrong place.
+ * A name without quotes may be an argument that is in the wrong place.
  *
- * @param isAlone - No values stand behind it.
+ * @param isAlone - No values are behind it.
  */
 function warnOfName(name: string, isAlone: boolean, position: TagPosition): void {
   if (isAlone && /^\d+$/.test(name)) {
-    const text = `its name is a number; the timeout stands first: cache ${name} NAME`
+    const text = `its name is a number; the timeout comes first: cache ${name} NAME`
     warnOfFragment(NAMES, position, 'number', text)
   } else if (IS_EXPRESSION.test(name) || (isAlone && IS_PATH.test(name))) {
-    const text = `its name looks like a value, and is taken as it is written, so that all share one fragment; the name stands before the values: cache 60 NAME ${name}. Put it in quotes if it is meant so`
+    const text = `its name looks like a value, and is taken as it is written, so that all share one fragment; the name comes before the values: cache 60 NAME ${name}. Put it in quotes if it is meant so`
     warnOfFragment(NAMES, position, 'path', text)
   }
 }
@@ -187,7 +187,7 @@ function checkOperators(text: string, dialect: ArgumentSyntax, position: TagPosi
 const CONTINUES = /^[-+*/%<>=&|^?:!~.([`]/
 const IS_CONTINUED = /[-+*/%<>=&|^?:!~.]$/
 
-/** An argument between commas may have spaces in it, but they must not stand where a comma is missing. */
+/** An argument between commas may have spaces in it, but they must not be where a comma is missing. */
 function checkSeparators(text: string, dialect: ArgumentSyntax, position: TagPosition): void {
   const parts = new Scanner(text, dialect, position).splitAtSpaces()
   const isWord = (part: string) => dialect.operatorWords.includes(part)
@@ -255,7 +255,7 @@ class Scanner {
     return this.#dialect.filterBar && (this.#isBar(end - 1) || this.#isBar(next))
   }
 
-  /** Whether a single bar stands there; two are an operator. */
+  /** Whether a single bar is there; two are an operator. */
   #isBar(at: number): boolean {
     const source = this.#source
     return source[at] === '|' && source[at - 1] !== '|' && source[at + 1] !== '|'

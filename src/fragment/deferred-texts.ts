@@ -141,7 +141,7 @@ export class DeferredTexts {
   /** @throws CacheTagError: the text holds a placeholder of another render. */
   checkStray(text: string): string {
     const stray = findStray(text)
-    // Its own placeholder may stand in a body that runs in place.
+    // Its own placeholder may be in a body that runs in place.
     if (stray === undefined || this.isIn(text)) return text
     throw faults.stray(stray)
   }

@@ -107,7 +107,7 @@ export function renderInSession(
   const opened = openHere(fragment, parent, true, new SessionGiver(session, body))
   if (typeof opened === 'string') return opened
   if (isPromise(opened)) {
-    // What is still to come may stand anywhere in it.
+    // What is still to come may be anywhere in it.
     const found = opened.then((late) => (typeof late === 'string' ? whole(late) : late))
     return putOff(keepBody(fragment, body), { opened: found })
   }
@@ -119,7 +119,7 @@ export function renderInSession(
     opened.frame.holes = capturedBy(session, body.holes)
     return putOff(hasRun, { begun: { attempt: opened, text } })
   }
-  // What was put off inside and does not stand in the text was measured, or dropped.
+  // What was put off inside and is not in the text was measured, or dropped.
   if (session.deferred.count > before) opened.frame.isUnfit = true
   void opened.commit(text)
   const shown = opened.showHoles(text)

@@ -70,13 +70,13 @@ export const faults = {
 
   valueAfterKeyword: (text: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `the value ${show(text)} stands after a keyword; put vary-on values before the keywords`,
+      `the value ${show(text)} comes after a keyword; put vary-on values before the keywords`,
       position,
     ),
 
   bareOperator: (operator: string, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `the operator ${show(operator)} stands between arguments; put parentheses around the whole expression, or separate all arguments by commas`,
+      `the operator ${show(operator)} is between arguments; put parentheses around the whole expression, or separate all arguments by commas`,
       position,
     ),
 

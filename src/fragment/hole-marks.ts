@@ -9,7 +9,7 @@ interface Met {
   readonly ref: HoleRef
   readonly frame: Frame
   readonly position: TagPosition
-  /** Something else stands in its place. */
+  /** Something else is in its place. */
   isReplaced?: boolean
 }
 

@@ -63,7 +63,7 @@ export interface HoleEngine {
   holes(context: unknown): HoleRenderer
 }
 
-/** A text in the place where its fragment stands. */
+/** A text in the place where its fragment is. */
 export interface Shown {
   readonly text: string
   /** Left out: holes of it are rendered further out, or there are none. */

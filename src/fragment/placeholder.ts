@@ -128,7 +128,7 @@ export class Placeholders {
   }
 }
 
-/** @returns `NaN`: none stands there. */
+/** @returns `NaN`: none is there. */
 function indexIn(text: string, at: number): number {
   let index = NaN
   for (let i = at; i < at + MAX_INDEX_LENGTH; i++) {

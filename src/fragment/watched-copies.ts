@@ -91,7 +91,7 @@ export function forgetCopied(
   return same
 }
 
-/** Whether an object stands under another name too, where it did not before. */
+/** Whether an object has another name too, where it did not before. */
 function isRenamed({ key, value, from }: Copied, others: Variables): boolean {
   if (typeof value !== 'object' || value === null) return false
   return Object.keys(others).some(

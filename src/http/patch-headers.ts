@@ -58,7 +58,7 @@ export function maxAgeOf(value: HeaderValue | undefined): number | undefined {
   return last === undefined ? undefined : readDirectiveInteger(last.value ?? true)
 }
 
-/** Django's `CACHE_MIDDLEWARE_SECONDS`, in whose place these stand where seconds are left out. */
+/** Django's `CACHE_MIDDLEWARE_SECONDS`, in whose place these are where seconds are left out. */
 const DEFAULT_SECONDS = 600
 
 /**

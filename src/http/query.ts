@@ -141,7 +141,7 @@ function compileNames(
     const isBeginning = name.endsWith('*')
     const text = isBeginning ? name.slice(0, -1) : name
     if (text.includes('*')) {
-      refuse(list, name, 'the name of a query parameter; a * can only stand at the end')
+      refuse(list, name, 'the name of a query parameter; a * can only be at the end')
     }
     for (const form of formsOf(text)) {
       if (isBeginning) beginnings.push(form)

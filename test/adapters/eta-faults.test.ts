@@ -45,7 +45,7 @@ describe('a cache tag that is written wrongly', () => {
     ['<% cache 5 a nope=1 %>x<% endcache %>', /unknown keyword "nope"/],
     ['<% cache 5 a using="x" using="y" %>x<% endcache %>', /"using" is given twice/],
     ['<% cache 5 a using= "x" %>x<% endcache %>', /"using" has no value/],
-    ['<% cache 5 a using="x" it.u %>x<% endcache %>', /stands after a keyword/],
+    ['<% cache 5 a using="x" it.u %>x<% endcache %>', /comes after a keyword/],
     ['<% cache 5 a it.x + 1 %>x<% endcache %>', /put parentheses/],
     ['<% cache 5 a it.x ? 1 : 2 %>x<% endcache %>', /put parentheses/],
     ['<% cache 5 a await it.f() %>x<% endcache %>', /put parentheses/],

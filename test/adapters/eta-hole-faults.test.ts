@@ -169,12 +169,12 @@ describe('a nocache block that could not be rendered on a hit is refused when co
     [
       'a fragment that ends inside',
       `<% cache 9 f %><% nocache %><% endcache %><% endnocache %>`,
-      /this endcache stands inside the other tag/,
+      /this endcache is inside the other tag/,
     ],
     [
       'a fragment that begins inside',
       `<% nocache %><% cache 9 f %><% endnocache %><% endcache %>`,
-      /this endnocache stands inside the other tag/,
+      /this endnocache is inside the other tag/,
     ],
   ]
 

@@ -233,7 +233,7 @@ describe.each(kinds)('errors of the tag (%s)', (kind) => {
     ['{{^cache 60 "n"}}x{{/cache}}', /no \{\{else\}\}/],
     ['{{#cache 60 "n" as |x|}}x{{/cache}}', /no block parameters.*as \|/],
     ['{{#cache 60, "n"}}x{{/cache}}', /fragment "n"\): Handlebars has no commas between arguments/],
-    ['{{#cache 60 "n" using="local" user}}x{{/cache}}', /value "user" stands after a keyword/],
+    ['{{#cache 60 "n" using="local" user}}x{{/cache}}', /value "user" comes after a keyword/],
     ['{{#cache 60 "n" using=}}x{{/cache}}', /keyword "using" has no value/],
     ['{{#cache 60 "n" using= tags="a"}}x{{/cache}}', /keyword "using" has no value/],
   ]

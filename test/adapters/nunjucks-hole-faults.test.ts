@@ -57,15 +57,12 @@ describe('a nocache tag that is written wrongly is told when its template is com
     ['{% if a %}{% nocache %}x{% endif %}', /the endnocache is missing/],
     ['{% nocache', /the tag is not closed/],
     ['x' + END, /this endnocache has no nocache tag before it/],
-    ['{% nocache %}{% if a %}' + END + '{% endif %}', /stands inside/],
+    ['{% nocache %}{% if a %}' + END + '{% endif %}', /is inside/],
     [
       '{% cache 9 n %}{% nocache %}x{% endcache %}',
-      /this endcache stands inside the nocache tag of line 3/,
+      /this endcache is inside the nocache tag of line 3/,
     ],
-    [
-      '{% nocache %}{% cache 9 n %}x' + END,
-      /this endnocache stands inside the cache tag of line 3/,
-    ],
+    ['{% nocache %}{% cache 9 n %}x' + END, /this endnocache is inside the cache tag of line 3/],
     ['{% nocache %}{% block b %}{% endblock %}' + END, /put the nocache tag inside the block/],
     [
       '{% block b %}{% nocache %}{{ super() }}' + END + '{% endblock %}',
@@ -77,7 +74,7 @@ describe('a nocache tag that is written wrongly is told when its template is com
         '{% endblock %}',
       /super\(\) is called in this/,
     ],
-    ['{% nocache %}{% extends "base" %}' + END, /an extends tag stands in its body/],
+    ['{% nocache %}{% extends "base" %}' + END, /an extends tag is in its body/],
     ['{% nocache %}{{ a | late }}' + END, /the filter "late" in its body is asynchronous/],
   ])('%s', async (tag, says) => {
     const error = await fault({ main: `one\n\n${tag}` })

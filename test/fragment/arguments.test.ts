@@ -105,7 +105,7 @@ describe('faults', () => {
     ['9 n using = "x"', /"=".*parentheses/],
     ['9 n using=', /"using" has no value/],
     ['9 n using="a" using="b"', /"using" is given twice/],
-    ['9 n using="a" u', /"u" stands after a keyword/],
+    ['9 n using="a" u', /"u" comes after a keyword/],
     ['9 n colour="a"', /unknown keyword "colour".*using, tags, version, if/],
     ['9 n lock=', /"lock" has no value/],
     ['9, n, , a', /nothing between two commas/],

@@ -52,7 +52,7 @@ it.each(engines)(
     const number = String(engine.length + 600)
     expect(warningsOf(() => render(`greet ${number}`))).toEqual([
       expect.stringContaining(
-        `its name is a number; the timeout stands first: cache ${number} NAME`,
+        `its name is a number; the timeout comes first: cache ${number} NAME`,
       ),
     ])
   },

@@ -174,7 +174,7 @@ describe('a rule that is none', () => {
     [{ only: null }, /query\.only: null is not a list/],
     [{ ignore: [''] }, /query\.ignore: "" is not the name of a query parameter/],
     [{ only: ['page', 3] }, /query\.only: 3 is not the name/],
-    [{ ignore: ['*_id'] }, /query\.ignore: "\*_id" is not .* a \* can only stand at the end/],
+    [{ ignore: ['*_id'] }, /query\.ignore: "\*_id" is not .* a \* can only be at the end/],
     [{ only: ['a**'] }, /query\.only: "a\*\*" is not/],
     [{ ignore: ['\ud800'] }, /query\.ignore: .* is not/],
   ])('%j is refused', (rule, message) => {

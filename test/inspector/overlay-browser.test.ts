@@ -267,7 +267,7 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         expect(numbers).toEqual(numbers.toSorted((a, b) => b - a))
 
         const row = (name: string) => table.getByRole('row').filter({ hasText: name })
-        expect(await row('setting').innerText()).toContain('No outline: it stands in an attribute')
+        expect(await row('setting').innerText()).toContain('No outline: it is in an attribute')
         expect(await row('clock').innerText()).toContain('not stored')
         const { width: wide } = (await bar.boundingBox())!
         expect(wide).toBeLessThanOrEqual(width - 16)

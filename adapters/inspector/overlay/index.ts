@@ -112,7 +112,7 @@ class Drawing {
     delete req.headers['if-modified-since']
     const startedMs = performance.now()
     const hash = hashSource(overlayScript())
-    // Where the overlay stands; a router further in has another one when the page is done.
+    // Where the overlay is; a router further in has another one when the page is done.
     const action = `${req.baseUrl ?? ''}${this.settings.path}`
     holdPages(req, res, {
       headers: (pairs) => changeHeaders(pairs, hash),

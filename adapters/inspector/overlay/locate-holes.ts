@@ -2,7 +2,7 @@ import type { Piece } from '../../../src/fragment/hole-parts.js'
 import type { Placed } from './locate.js'
 import { isOpen, type Scan, type Span } from './scan.js'
 
-/** A hole, and where it stands in the page's text. */
+/** A hole, and where it is in the page's text. */
 export interface PlacedHole {
   readonly place: Span
   /** The innermost fragment around it. */

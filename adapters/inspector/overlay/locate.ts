@@ -5,18 +5,18 @@ import { isOpen, type Scan, type Span } from './scan.js'
 
 /**
  * Why a fragment has no outline: it put out nothing that could be seen; its text is not on the page as it
- * was put out; or it stands where the page has no room for marks, as in an attribute or a script.
+ * was put out; or it is where the page has no room for marks, as in an attribute or a script.
  */
 export type Unplaced = 'empty' | 'changed' | 'closed'
 
-/** A fragment, and where it stands in the page's text. */
+/** A fragment, and where it is in the page's text. */
 export interface Placed {
   readonly seen: PutOut
   /** Left out: it came along in something that was found. */
   readonly outcome: FragmentOutcome | undefined
   readonly container: Placed | undefined
   readonly place: Span | Unplaced
-  /** Whether the text stands nowhere else where it could be, too. */
+  /** Whether the text is nowhere else where it could be, too. */
   readonly isSure: boolean
 }
 
@@ -27,10 +27,10 @@ export const MAX_PLACED = 2_000
 const MAX_PLACES = 500
 
 /**
- * Finds fragments in a page by what they put out. Nothing has to stand in their texts for that: what is
+ * Finds fragments in a page by what they put out. Nothing has to be in their texts for that: what is
  * rendered, stored and compared on the way is the same to the byte, with the overlay and without it.
  *
- * @param outer - Those that stand in no other, in the order in which they were put out.
+ * @param outer - Those that are in no other, in the order in which they were put out.
  * @returns In the order of the page, the outer before the inner; those without a place come last.
  */
 export function locate(
@@ -108,7 +108,7 @@ class Finder {
     })
   }
 
-  /** Where a text stands more often than it was put out, or less often: the order decides. */
+  /** Where a text is found more often than it was put out, or less often: the order decides. */
   #choose({ members, places }: Group, found: (Span | undefined)[], doubtful: Set<number>): void {
     const others = found.filter((place) => place !== undefined)
     // What is inside of another fragment is most likely its own; and hardly any is a part of a word.
@@ -189,9 +189,9 @@ function isTagName(text: string, start: number): boolean {
 
 interface Squeezed {
   readonly text: string
-  /** Where each of its characters stood. */
+  /** Where each of its characters was. */
   readonly offsets: Uint32Array
-  /** How many characters stood before another. */
+  /** How many characters were before another. */
   at(offset: number): number
 }
 

@@ -43,7 +43,7 @@ export const MAX_NOTED = 10_000
 
 /** What one request puts out. */
 export class RequestRecord {
-  /** Those that stand in nothing, so far. */
+  /** Those that are in nothing, so far. */
   #outer: Note[] = []
   readonly #notes = new Map<Frame, Note>()
   readonly #ended = new Map<Frame, Ended>()
@@ -98,7 +98,7 @@ export class RequestRecord {
     this.onPage?.()
   }
 
-  /** Those that stand in nothing. */
+  /** Those that are in nothing. */
   get outer(): readonly PutOutNow[] {
     return this.#outer.map((note) => this.#toSeen(note))
   }

@@ -37,7 +37,7 @@ export function quote(dialect: Dialect, name: string): string {
   return dialect === 'mysql' ? `\`${name}\`` : `"${name}"`
 }
 
-/** The table as it stands in statements. */
+/** The table as statements name it. */
 export function quoteTable(dialect: Dialect, { schema, table }: TableName): string {
   const name = quote(dialect, table)
   return schema === undefined ? name : `${quote(dialect, schema)}.${name}`

@@ -15,7 +15,7 @@ export class MemoryEntry {
   uses = 0
 
   constructor(
-    /** Where it stands. */
+    /** Where it is. */
     public list: EntryList,
     readonly key: string,
     public payload: MemoryPayload,

@@ -66,7 +66,7 @@ export class SameServer extends Gate {
     return (this.#recordKey ??= this.#settings.storedKey(SERVER_KEY_PREFIX))
   }
 
-  /** Where stands who removes what was stored before. */
+  /** Where it is said who removes what was stored before. */
   get #removerKey(): string {
     return this.#settings.storedKey(`${SERVER_KEY_PREFIX}.remover`)
   }

@@ -19,7 +19,7 @@ function partsOfFragment(data, facts, passedMs, onSaid) {
   const sentence = make('p', 'note', sentenceOf(facts))
   if (facts.why !== undefined) sentence.append(` ${facts.why}`)
   if (!facts.isSure) {
-    sentence.append(' The same text stands here more than once; this may be another.')
+    sentence.append(' The same text is on this page more than once; this may be another.')
   }
   const targets = makeInvalidation(data, facts, onSaid)
   return [make('p', 'title', word, facts.name), sentence, list, makeLinks(facts), targets]

@@ -19,14 +19,14 @@ const SENTENCES = {
   stale: 'It is stale: the old text is shown while it is rendered again, or because that failed.',
   joined: 'Another request was rendering it, and both show its text.',
   bypass: 'It was rendered and not stored: its tag says so, or its text must not be kept.',
-  error: 'Its body threw an error; what it had written until then stands here.',
+  error: 'Its body threw an error; what it had written until then is here.',
 }
 const SENTENCE_OF_HOLE = 'It is rendered for each visitor and never stored.'
 /** @type {Readonly<Record<string, string>>} */
 const UNPLACED = {
   empty: 'it has no text',
   changed: 'its text is not on the page, or was changed after it was rendered',
-  closed: 'it stands in an attribute, a script, a title or the like',
+  closed: 'it is in an attribute, a script, a title or the like',
   hidden: 'it takes no room in the window',
 }
 

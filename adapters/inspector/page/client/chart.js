@@ -29,7 +29,7 @@ const longestGapMs = 11_000
  * it shows.
  *
  * @param {{ title: string, format: (value: number) => string, nothing: string }} setup - `nothing`
- *   stands in a chart without a point.
+ *   is in a chart without a point.
  */
 export function createChart({ title, format, nothing }) {
   const titleId = uniqueId('chart')
