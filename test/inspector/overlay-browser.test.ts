@@ -266,6 +266,33 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
         const numbers = times.map((text) => (text === '–' ? -1 : Number.parseFloat(text)))
         expect(numbers).toEqual(numbers.toSorted((a, b) => b - a))
 
+        // What was rendered has an age; only what is kept has a size too.
+        const cells = (name: string) =>
+          table
+            .locator('tbody tr')
+            .filter({ has: page.getByText(name, { exact: true }) })
+            .locator('td:nth-child(n + 5)')
+            .allInnerTexts()
+        expect(await cells('menu')).toEqual([
+          expect.stringMatching(/^[\d.]+\s(ms|s)$/),
+          expect.stringMatching(/^[1-9]\d* B$/),
+          `menu, ${hostile}`,
+        ])
+        expect((await cells('clock')).slice(1)).toEqual(['–', ''])
+        for (const [name, position] of [
+          ['Age', 5],
+          ['Size', 6],
+        ] as const) {
+          await table.getByRole('button', { name, exact: true }).click()
+          const texts = await table.locator(`tbody td:nth-child(${position})`).allInnerTexts()
+          const known = texts.filter((text) => text !== '–').map(toNumber)
+          expect(known.length, name).toBeGreaterThan(5)
+          expect(known, name).toEqual(known.toSorted((a, b) => b - a))
+          expect(texts.slice(known.length), name).toEqual(texts.filter((text) => text === '–'))
+        }
+        await table.getByRole('button', { name: 'Tags', exact: true }).click()
+        expect((await names())[0]).toMatch(/^menu\s/)
+
         const row = (name: string) => table.getByRole('row').filter({ hasText: name })
         expect(await row('setting').innerText()).toContain('No outline: it is in an attribute')
         expect(await row('clock').innerText()).toContain('not stored')
@@ -453,3 +480,8 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
     await site.close()
   })
 })
+
+/** A figure of the panel in its smallest unit. */
+function toNumber(text: string): number {
+  return Number.parseFloat(text) * (/\s(s|kB)$/.test(text) ? 1000 : 1)
+}

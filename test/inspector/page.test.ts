@@ -626,6 +626,52 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(site.caches.stats().fragments).toEqual([])
     }))
 
+  it('reads its view again every five seconds, but not while its window is hidden', () =>
+    inView('fragments', async (page) => {
+      await site.fragment('before')
+      await page.clock.install()
+      await page.reload()
+      await row(page, 'before').waitFor()
+      let asked = 0
+      page.on('request', (request) => (asked += Number(/api\/overview$/.test(request.url()))))
+
+      await page.evaluate(
+        `Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })`,
+      )
+      await site.fragment('in the meantime')
+      await page.clock.runFor(20_000)
+      expect(asked).toBe(0)
+      expect(await row(page, 'in the meantime').count()).toBe(0)
+
+      await page.evaluate('delete document.visibilityState')
+      await page.clock.runFor(50_000)
+      await row(page, 'in the meantime').waitFor()
+      expect(asked).toBeGreaterThanOrEqual(10)
+      // The clock goes on by itself, too.
+      expect(asked).toBeLessThanOrEqual(13)
+    }))
+
+  it('says where there are no samples yet', async () => {
+    const fresh = await InspectedSite.start()
+    onTestFinished(() => fresh.close())
+    const work = async (page: Page) => {
+      const figures = async (of: Locator) => (await of.innerText()).split('\n')
+      const totals = await figures(page.locator('.totals'))
+      expect(totals[totals.indexOf('Hit ratio') + 1]).toBe('no samples yet')
+
+      await fresh.fragment('first')
+      await page.evaluate(`location.hash = 'fragment?alias=default&name=first'`)
+      const region = page.getByRole('region', { name: 'Figures', exact: true })
+      await region.waitFor()
+      const shown = await figures(region.locator('.figures').first())
+      // Its body ran, and nobody was served from the cache.
+      expect(shown[shown.indexOf('Mean hit') + 1]).toBe('no samples yet')
+      expect(shown[shown.indexOf('Mean body') + 1]).toMatch(/\d/)
+      await region.getByRole('img', { name: /^Hit ratio .*: no samples yet/ }).waitFor()
+    }
+    await inView('overview', work, undefined, fresh)
+  })
+
   it('tells what to do next where nothing was counted', () =>
     inView('fragments', async (page) => {
       site.caches.resetStats()
