@@ -8,7 +8,7 @@ export interface Read {
   readonly value: unknown
 }
 
-/** What getters read whose results stand in variables, by the names of the variables. */
+/** What getters read whose results are in variables, by the names of the variables. */
 type Computed = ReadonlyMap<string, readonly Read[]>
 
 const computedIn = new WeakMap<object, Computed>()
