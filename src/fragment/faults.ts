@@ -112,7 +112,7 @@ export const faults = {
 
   timeout: (value: unknown, position: FragmentPosition): CacheTagError =>
     new CacheTagError(
-      `the timeout is ${show(value)}; give whole seconds, or ${position.fromCode === true ? 'null' : 'none'} for never${/^\d+$/.test(position.fragment ?? '') ? `; the timeout stands first, then the name: ${position.fragment} sidebar` : ''}`,
+      `the timeout is ${show(value)}; give whole seconds, or ${position.fromCode === true ? 'null' : 'none'} for never${/^\d+$/.test(position.fragment ?? '') ? `; the timeout comes first, then the name: ${position.fragment} sidebar` : ''}`,
       position,
     ),
 

@@ -250,7 +250,7 @@ describe('what is asked of a name that nobody knows', () => {
     const env = new nunjucks.Environment()
     registerCache(env, caches)
     const render = () => env.renderString('{% cache "sidebar" 500 %}{% endcache %}', {})
-    expect(render).toThrow(/the timeout is "sidebar".*; the timeout stands first.*: 500 sidebar$/)
+    expect(render).toThrow(/the timeout is "sidebar".*; the timeout comes first.*: 500 sidebar$/)
   })
 
   it('a keyword of a tag', () => {
