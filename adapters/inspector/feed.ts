@@ -3,7 +3,7 @@ import { neverThrowing } from '../../src/observe/watch.js'
 import type { Batch } from './api.js'
 import type { Happening } from './events.js'
 import { Sampler } from './sampler.js'
-import type { Trace } from './traces.js'
+import type { TraceTaker } from './traces.js'
 
 /** Four batches a second. */
 const BATCH_MS = 250
@@ -47,7 +47,7 @@ export class Feed {
     private readonly maxClients: number,
     private readonly start: (
       tell: (happening: Happening) => void,
-      tellOfRequest: (trace: Trace) => void,
+      traces: TraceTaker,
     ) => () => void,
     random?: () => number,
   ) {
@@ -80,7 +80,7 @@ export class Feed {
     if (this.#timer === undefined) {
       this.#stop = this.start(
         (happening) => this.#sampler.add(happening, Date.now()),
-        (trace) => this.#sampler.addRequest(trace),
+        this.#sampler,
       )
       const onTime = neverThrowing('inspector')(() => this.#send())
       this.#timer = setInterval(onTime, BATCH_MS).unref()

@@ -28,7 +28,7 @@ import { RequestRate } from './request-rate.js'
 import { Responses } from './responses.js'
 import { findRisks } from './risks.js'
 import { firstAliasOf, totalsOf } from './totals.js'
-import { onRequest, Tracing, type Trace } from './traces.js'
+import { onRequest, Tracing, type TraceTaker } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */
@@ -76,7 +76,7 @@ export class Observer {
     this.#outages = new Outages(this.#watched.backends.keys())
     for (const outage of this.#watched.outages) this.#outage(outage)
     this.inventory = new Inventory(caches, this.#watched, this.#followed, this.#fragmentRoutes)
-    this.feed = new Feed(maxFeeds, (tell, tellOfRequest) => this.#tellAll(tell, tellOfRequest))
+    this.feed = new Feed(maxFeeds, (tell, traces) => this.#tellAll(tell, traces))
     this.#processes =
       processes === undefined ? undefined : new Processes(coreOf(caches.get(processes)), caches)
     this.#ends = [
@@ -254,12 +254,9 @@ export class Observer {
     this.#requests.sample(Date.now())
   }
 
-  #tellAll(
-    tellAlone: (happening: Happening) => void,
-    tellOfRequest: (trace: Trace) => void,
-  ): () => void {
+  #tellAll(tellAlone: (happening: Happening) => void, traces: TraceTaker): () => void {
     const watched = this.#watched
-    const tracing = new Tracing((url) => !this.#isOwnPath(pathOf(url)), tellOfRequest)
+    const tracing = new Tracing((url) => !this.#isOwnPath(pathOf(url)), traces)
     const tell = (happening: Happening) => {
       tracing.add(happening)
       tellAlone(happening)

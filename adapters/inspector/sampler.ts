@@ -1,13 +1,16 @@
 import type { Batch } from './api.js'
 import { toFeedEvent, type Happening } from './events.js'
 import { Reservoir } from './reservoir.js'
-import type { Trace } from './traces.js'
+import type { Trace, TraceTaker } from './traces.js'
 
 /** Most events of one batch. */
 export const MAX_EVENTS = 50
 
 /** Most requests of one batch. */
 export const MAX_REQUESTS = 10
+
+/** More requests of one batch are traced only if fewer were in those before. */
+const NEW_TRACES = 2
 
 /** Places that are kept for each kind that comes later, where there are any of it. */
 const KEPT_PLACES = 5
@@ -21,10 +24,12 @@ const TIERS: readonly (readonly Happening['kind'][])[] = [
 ]
 
 /** Collects what happens until it is sent: a sample of bounded size, the rare before the many. */
-export class Sampler {
+export class Sampler implements TraceTaker {
   readonly #tiers: readonly Reservoir<Happening>[]
   readonly #tierOf = new Map<Happening['kind'], Reservoir<Happening>>()
   readonly #requests: Reservoir<Trace>
+  #requestsSeen = 0
+  #tracesLeft = MAX_REQUESTS
   #id = 0
 
   constructor(random: () => number = Math.random) {
@@ -40,14 +45,25 @@ export class Sampler {
     this.#tierOf.get(happening.kind)?.add(++this.#id, atMs, happening)
   }
 
-  addRequest(trace: Trace): void {
-    this.#requests.add(++this.#id, trace.atMs, trace)
+  beginsTrace(): boolean {
+    if (this.#tracesLeft === 0) return false
+    this.#tracesLeft--
+    return true
+  }
+
+  endTrace(trace: Trace): void {
+    if (trace.isOfCaches) this.#requestsSeen++
+    if (!trace.isWhole) return
+    if (trace.isOfCaches) this.#requests.add(++this.#id, trace.atMs, trace)
+    else this.#tracesLeft++
   }
 
   /** @returns `undefined` if nothing has happened. */
   take(): Batch | undefined {
     const seen = this.#tiers.reduce((sum, tier) => sum + tier.seen, 0)
-    const requestsSeen = this.#requests.seen
+    this.#tracesLeft = Math.min(MAX_REQUESTS, this.#tracesLeft + NEW_TRACES)
+    const requestsSeen = this.#requestsSeen
+    this.#requestsSeen = 0
     if (seen + requestsSeen === 0) return undefined
     let left = MAX_EVENTS
     const taken = this.#tiers.flatMap((tier, i) => {

@@ -39,6 +39,14 @@ export function onRequest(who: string, listener: (started: RequestStarted) => vo
   return () => unsubscribe(REQUEST_CHANNEL, onMessage)
 }
 
+/** Chooses the requests that are traced, and takes them. */
+export interface TraceTaker {
+  /** Whether the parts of a request that begins now are kept. */
+  beginsTrace(): boolean
+  /** A request is answered and its page stored, or its client has left. */
+  endTrace(trace: Trace): void
+}
+
 /** What one request had to do with the caches. */
 export class Trace {
   readonly atMs = Date.now()
@@ -47,18 +55,29 @@ export class Trace {
   /** How long it took to write an entry, by its key, until its fragment is reported. */
   readonly #writes = new Map<string, number>()
   #left = 0
+  #isOfCaches = false
   #hasAskedForPage = false
   #response: ResponseTold | undefined
   #durationMs = 0
 
-  /** @param ended - Called once: it is answered, and what becomes of its page is known. */
+  /**
+   * @param isWhole - Whether its parts are kept.
+   * @param ended - Called once: it is answered, and what becomes of its page is known.
+   */
   constructor(
     readonly method: string,
     readonly url: string,
+    readonly isWhole: boolean,
     private ended: ((trace: Trace) => void) | undefined,
   ) {}
 
   add(happening: Happening): void {
+    const { kind } = happening
+    this.#isOfCaches ||= kind === 'response' || kind === 'fragment' || kind === 'operation'
+    if (this.isWhole) this.#note(happening)
+  }
+
+  #note(happening: Happening): void {
     if (happening.kind === 'response') {
       this.#response = happening.message
       if (this.#durationMs > 0) this.end()
@@ -99,7 +118,7 @@ export class Trace {
 
   /** Whether it has asked a cache for anything. */
   get isOfCaches(): boolean {
-    return this.#response !== undefined || this.#parts.length > 0
+    return this.#isOfCaches
   }
 
   /** What is shown of it. */
@@ -184,19 +203,16 @@ export class Tracing {
   /** Those that were answered and still wait, the oldest first, each with what ends its waiting. */
   readonly #waiting = new Map<Trace, NodeJS.Timeout>()
 
-  /**
-   * @param isMeant - By the path of a request.
-   * @param ended - A request is answered and its page stored, or its client has left.
-   */
-  constructor(isMeant: (url: string) => boolean, ended: (trace: Trace) => void) {
+  /** @param isMeant - By the path of a request. */
+  constructor(isMeant: (url: string) => boolean, taker: TraceTaker) {
     traces.track(this.#hold)
     this.#end = onRequest('inspector', ({ request, response }) => {
       const { method = '', url = '' } = request
       if (!isMeant(url)) return
-      const trace = new Trace(method, url, (trace) => {
+      const trace = new Trace(method, url, taker.beginsTrace(), (trace) => {
         clearTimeout(this.#waiting.get(trace))
         this.#waiting.delete(trace)
-        if (trace.isOfCaches) ended(trace)
+        taker.endTrace(trace)
       })
       traces.enter(trace)
       response.once('close', () => {

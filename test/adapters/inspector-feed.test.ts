@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { AuditMessage, Batch, FeedEvent } from '../../adapters/inspector/index.js'
 import type { Happening } from '../../adapters/inspector/events.js'
 import { MAX_EVENTS, Sampler } from '../../adapters/inspector/sampler.js'
+import { Trace } from '../../adapters/inspector/traces.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
 import { compression, eventually, oneExpress } from '../support/express.js'
@@ -101,6 +102,26 @@ describe('a batch', () => {
     const batch = take(sampler)
     expect(kinds(batch)).toEqual({ audit: 3, response: 1, fragment: 41, operation: 5 })
     expect([batch.seen, batch.dropped]).toEqual([2004, 1954])
+  })
+
+  it('has ten requests after quiet times and two of many, and counts all that asked a cache', () => {
+    const sampler = new Sampler()
+    const answer = (path: string, isOfCaches = true) => {
+      const trace = new Trace('GET', path, sampler.beginsTrace(), (one) => sampler.endTrace(one))
+      if (isOfCaches) trace.add(fragment('f'))
+      trace.answered()
+      trace.end()
+    }
+    const batches = [1, 2, 3].map(() => {
+      for (let i = 0; i < 30; i++) {
+        answer(`/style-${i}.css`, false)
+        answer(`/page-${i}`)
+      }
+      return take(sampler)
+    })
+    expect(batches.map(({ requests }) => requests.length)).toEqual([10, 2, 2])
+    expect(batches.map(({ requestsSeen }) => requestsSeen)).toEqual([30, 30, 30])
+    expect(batches[0]?.requests[9]).toMatchObject({ url: '/page-9', parts: [{ title: 'f' }] })
   })
 
   it('is not filled by what is rare alone', () => {

@@ -39,6 +39,7 @@ export function createRequestList() {
   /** @type {RequestEvent[]} In the order they came. */
   let pending = []
   let seen = 0
+  let leftOut = 0
   const list = el('ol', { class: 'requests' })
   const nothing = el('div')
   const element = el('div', {}, list, nothing)
@@ -50,6 +51,7 @@ export function createRequestList() {
     /** @param {Batch} batch */
     take({ requests, requestsSeen }) {
       seen += requestsSeen
+      leftOut += requestsSeen - requests.length
       pending.push(...requests)
       if (pending.length > requestLimit) pending = pending.slice(-requestLimit)
     },
@@ -57,6 +59,7 @@ export function createRequestList() {
       kept = []
       pending = []
       seen = 0
+      leftOut = 0
     },
     /**
      * @param {string} filter
@@ -89,6 +92,7 @@ export function createRequestList() {
       return [
         `${count(shown.length)} shown`,
         `${count(seen)} seen`,
+        ...(leftOut > 0 ? [`${count(leftOut)} left out by sampling`] : []),
         ...(isPaused ? [`paused, ${count(pending.length)} waiting`] : []),
       ].join(' · ')
     },
