@@ -1,5 +1,5 @@
 import { didYouMean } from './did-you-mean.js'
-import { coreOf, hasCore } from './backend/core.js'
+import { coreOf, type CacheCore, hasCore } from './backend/core.js'
 import type { Cache } from './cache.js'
 import type { Invalidating } from './backend/late-invalidations.js'
 import { toInvalidating, type InvalidateOptions } from './cache-options.js'
@@ -8,7 +8,7 @@ import { InvalidCacheBackendError, show } from './errors.js'
 import type { ServerStats } from './server-stats.js'
 import { toDependents, type Dependents } from './observe/dependents.js'
 import type { RememberedEntries } from './observe/remembered.js'
-import { statsOf, type CachesStats } from './observe/stats.js'
+import { statsOf, visitStats, type CachesStats, type StatsVisitor } from './observe/stats.js'
 import { CachesTallies } from './observe/tally.js'
 import { warnOfLocalMemory } from './several-processes.js'
 import { checkTags } from './tags.js'
@@ -164,8 +164,7 @@ export class Caches<A extends string = string> {
    *   under `(others)`.
    */
   stats(): CachesStats {
-    const cores = [...this.#caches].map(([alias, cache]) => [alias, coreOf(cache)] as const)
-    return statsOf(new Map(cores), this.#tallies)
+    return statsOf(coresOf(this), this.#tallies)
   }
 
   /** Restarts counting: the figures of {@link stats} are zero from now on. */
@@ -246,6 +245,18 @@ async function invalidateAgain(
 /** What is counted of the fragments and the pages in caches. */
 export function talliesOf(caches: Caches): CachesTallies {
   return (caches as unknown as { readonly [TALLIES]: CachesTallies })[TALLIES]
+}
+
+function coresOf(caches: Caches): ReadonlyMap<string, CacheCore> {
+  return new Map(caches.aliases.map((alias) => [alias, coreOf(caches.get(alias))] as const))
+}
+
+/** What {@link Caches.stats} returns, with each row of fragments and routes given to a visitor instead. */
+export function visitStatsOf(
+  caches: Caches,
+  visitor: StatsVisitor = {},
+): Pick<CachesStats, 'sinceMs' | 'aliases'> {
+  return visitStats(coresOf(caches), talliesOf(caches), visitor)
 }
 
 async function serverStatsOf(cache: Cache): Promise<ServerStats | undefined> {

@@ -10,8 +10,8 @@ import type { CachesStats, CacheStats, FragmentStats, RouteStats } from '../../s
  * | Request | Answer |
  * |---|---|
  * | `GET api/overview` | {@link Overview} |
- * | `GET api/fragments` | {@link Rows} of {@link FragmentStats} |
- * | `GET api/routes` | {@link Rows} of {@link RouteStats} |
+ * | `GET api/fragments?limit=&sort=&order=&q=&alias=` | {@link Table} of {@link FragmentStats} |
+ * | `GET api/routes?limit=&sort=&order=&q=&alias=` | {@link Table} of {@link RouteStats} |
  * | `GET api/responses` | {@link Rows} of {@link ResponseRow}, the latest first |
  * | `GET api/entry?alias=&key=&version=` | {@link Entry} |
  * | `GET api/entries?alias=&prefix=&kind=&tag=` | {@link EntryList} |
@@ -136,6 +136,18 @@ export interface Overview {
 /** The response of the endpoints that return tables. */
 export interface Rows<T> {
   readonly rows: readonly T[]
+}
+
+/**
+ * The response of `api/fragments` and `api/routes`: all rows, or the first ones of those whose name contains `q` and
+ * whose cache is `alias`. They are sorted by a figure of the row or its `ratio`, the greatest first unless `order` is
+ * `up`.
+ */
+export interface Table<T> extends Rows<T> {
+  /** The number of all rows. */
+  readonly total: number
+  /** The number of rows that match. */
+  readonly matching: number
 }
 
 /** A response that was not served from the cache, and the reason. */

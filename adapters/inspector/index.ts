@@ -6,7 +6,7 @@ import { warn } from '../../src/observe/watch.js'
 import { packageVersion } from '../../src/version.js'
 import { askAccess } from './access.js'
 import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
-import type { ActionResult, Details, Failure } from './api.js'
+import type { ActionResult, Details, Failure, FragmentStats, RouteStats } from './api.js'
 import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
 import { readJson, RequestFault } from './body.js'
 import { EditorLinks, type EditorSettings } from './editor.js'
@@ -23,6 +23,7 @@ import {
   type Settings,
 } from './options.js'
 import { pageHtml } from './page/html.js'
+import { tableOf } from './tables.js'
 import {
   isCrossSite,
   isSameOrigin,
@@ -181,9 +182,28 @@ class InspectorServer {
       ],
       [
         '/api/fragments',
-        (req, res) => sendJson(req, res, 200, { rows: observer.stats().fragments }),
+        (req, res, query) => {
+          const each = (visit: (row: FragmentStats) => void) => observer.eachFragment(visit)
+          sendJson(
+            req,
+            res,
+            200,
+            tableOf(each, ({ name }) => name, new URLSearchParams(query)),
+          )
+        },
       ],
-      ['/api/routes', (req, res) => sendJson(req, res, 200, { rows: observer.stats().routes })],
+      [
+        '/api/routes',
+        (req, res, query) => {
+          const each = (visit: (row: RouteStats) => void) => observer.eachRoute(visit)
+          sendJson(
+            req,
+            res,
+            200,
+            tableOf(each, ({ route }) => route, new URLSearchParams(query)),
+          )
+        },
+      ],
       ...describers(observer.inventory, this.settings),
       ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
       [

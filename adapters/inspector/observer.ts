@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { coreOf } from '../../src/backend/core.js'
 import type { Cache } from '../../src/cache.js'
-import { eachOf, type Caches } from '../../src/caches.js'
+import { eachOf, visitStatsOf, type Caches } from '../../src/caches.js'
 import type { OutageMessage } from '../../src/observe/channels.js'
 import { listen, neverThrowing, Watched, type ResponseTold } from '../../src/observe/watch.js'
 import { isOneOfMany } from '../../src/several-processes.js'
@@ -9,9 +9,12 @@ import type {
   AliasRow,
   CachesStats,
   CacheStats,
+  FragmentStats,
   Overview,
   ProcessList,
   ResponseRow,
+  Risk,
+  RouteStats,
   ServerStats,
 } from './api.js'
 import { AUDIT_CHANNEL, type AuditMessage } from './audit.js'
@@ -26,7 +29,7 @@ import { statusOf, statusOfAll } from './status.js'
 import { Processes } from './processes.js'
 import { RequestRate } from './request-rate.js'
 import { Responses } from './responses.js'
-import { findRisks } from './risks.js'
+import { findRisks, fragmentRisks, routeRisks } from './risks.js'
 import { firstAliasOf, totalsOf } from './totals.js'
 import { onRequest, Tracing, type TraceTaker } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
@@ -118,10 +121,20 @@ export class Observer {
     this.#responses.clear()
   }
 
-  stats(): CachesStats {
-    const stats = this.caches.stats()
-    const routes = stats.routes.filter(({ route }) => !this.#isOwnPath(pathOf(route)))
-    return { ...stats, routes }
+  /** Visits what was counted of each fragment. */
+  eachFragment(visit: (row: FragmentStats) => void): void {
+    visitStatsOf(this.caches, { fragment: visit })
+  }
+
+  /** As {@link eachFragment}. */
+  eachRoute(visit: (row: RouteStats) => void): void {
+    visitStatsOf(this.caches, { route: this.#withoutOwn(visit) })
+  }
+
+  #withoutOwn(visit: (row: RouteStats) => void): (row: RouteStats) => void {
+    return (row) => {
+      if (!this.#isOwnPath(pathOf(row.route))) visit(row)
+    }
   }
 
   /** Of all processes that tell; none where that was not asked for. */
@@ -135,32 +148,47 @@ export class Observer {
 
   async overview(facts: Pick<Overview, 'version' | 'canInvalidateUrls'>): Promise<Overview> {
     const servers = await this.#askServers()
-    const stats = this.stats()
-    const aliases = Object.values(stats.aliases).map((row) => this.#aliasRow(row, servers))
+    let fragmentCount = 0
+    let routeCount = 0
+    const found: Risk[] = []
+    const summary = visitStatsOf(this.caches, {
+      fragment: (row) => {
+        fragmentCount++
+        found.push(...fragmentRisks(row))
+      },
+      route: this.#withoutOwn((row) => {
+        routeCount++
+        found.push(...routeRisks(row))
+      }),
+    })
+    const aliases = Object.values(summary.aliases).map((row) => this.#aliasRow(row, servers))
     return {
       ...facts,
       nowMs: Date.now(),
-      sinceMs: stats.sinceMs,
+      sinceMs: summary.sinceMs,
       pid: process.pid,
       node: process.version,
       aliases,
       status: statusOfAll(aliases),
       requestsPerSecond: this.#requests.perSecond,
-      fragmentCount: stats.fragments.length,
-      routeCount: stats.routes.length,
+      fragmentCount,
+      routeCount,
       eventsPerSecond: this.#history.eventsPerSecond,
-      totals: this.#totals(stats, servers),
+      totals: this.#totals(summary, servers),
       risks: findRisks({
         aliases,
-        stats,
+        found,
         warnings: [...this.#warnings.values()],
         isOneOfMany: isOneOfMany(),
       }),
     }
   }
 
-  #totals(stats: CachesStats, servers: Readonly<Record<string, ServerStats>>): Overview['totals'] {
-    const { hits, misses, timeSavedMs } = totalsOf([[this.caches, stats]])
+  #totals(
+    summary: Pick<CachesStats, 'aliases'>,
+    servers: Readonly<Record<string, ServerStats>>,
+  ): Overview['totals'] {
+    const { hits, misses, timeSavedMs } = totalsOf([[this.caches, summary]])
     const memory = { bytes: 0, maxBytes: 0 }
     for (const cache of eachOf(this.caches)) {
       const { bytes, maxBytes = 0 } = servers[firstAliasOf(this.caches, cache)] ?? {}

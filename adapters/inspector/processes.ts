@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import type { CacheCore } from '../../src/backend/core.js'
-import type { Caches } from '../../src/caches.js'
+import { visitStatsOf, type Caches } from '../../src/caches.js'
 import type { MaybePromise } from '../../src/maybe-promise.js'
 import { neverThrowing } from '../../src/observe/watch.js'
 import type { ProcessFigures, ProcessList, ProcessRow } from './api.js'
@@ -163,7 +163,9 @@ const FIGURES = ['pid', 'sinceMs', 'hits', 'misses', 'errors', 'timeSavedMs', 'r
 
 function ownRow(): ProcessRow {
   const { id, watched } = thisProcess
-  const sets = [...new Set(watched.values())].map((caches) => [caches, caches.stats()] as const)
+  const sets = [...new Set(watched.values())].map(
+    (caches) => [caches, visitStatsOf(caches)] as const,
+  )
   const figures: ProcessFigures = {
     ...totalsOf(sets),
     sinceMs: Math.min(...sets.map(([, { sinceMs }]) => sinceMs)),

@@ -1,6 +1,6 @@
 import { explainReason } from '../../src/pages/explanations.js'
 import { isLocalMemory } from '../../src/several-processes.js'
-import type { AliasRow, CachesStats, FragmentStats, Risk, RouteStats } from './api.js'
+import type { AliasRow, FragmentStats, Risk, RouteStats } from './api.js'
 import { isRiskCode, riskText } from './risk-texts.js'
 import { cutText } from './text.js'
 import type { Warned } from './warnings.js'
@@ -42,18 +42,18 @@ export interface RiskFacts {
     AliasRow,
     'alias' | 'backend' | 'hits' | 'misses' | 'sets' | 'isShared' | 'outage'
   >[]
-  readonly stats: Pick<CachesStats, 'fragments' | 'routes'>
+  /** What {@link fragmentRisks} and {@link routeRisks} have found. */
+  readonly found: readonly Risk[]
   readonly warnings: readonly Warned[]
   /** Whether this process is one of several of the application. */
   readonly isOneOfMany: boolean
 }
 
-/** Looks for set-ups that are likely to harm, the worst first. */
+/** Lists set-ups that are likely to harm, the worst first. */
 export function findRisks(facts: RiskFacts): readonly Risk[] {
   const risks = [
     ...aliasRisks(facts),
-    ...facts.stats.fragments.flatMap(fragmentRisks),
-    ...facts.stats.routes.flatMap(routeRisks),
+    ...facts.found,
     ...facts.warnings.filter(({ code }) => !TOLD_OTHERWISE.has(code)).map(warningRisk),
   ]
   const rank = { high: 0, medium: 1, low: 2 }
@@ -107,7 +107,7 @@ function sharedRisks(one: Made, subject: string): Risk[] {
   return risks
 }
 
-function fragmentRisks(one: FragmentStats): Risk[] {
+export function fragmentRisks(one: FragmentStats): readonly Risk[] {
   const subject = `fragment ${one.name}`
   if (one.name === OTHERS) {
     const sentence = 'There are more than 10 000 fragment names; the others are counted together.'
@@ -126,7 +126,7 @@ function fragmentRisks(one: FragmentStats): Risk[] {
   return risks
 }
 
-function routeRisks(one: RouteStats): Risk[] {
+export function routeRisks(one: RouteStats): readonly Risk[] {
   const subject = one.route
   if (subject === OTHERS) {
     const sentence = 'There are more than 10 000 routes; the others are counted together.'

@@ -4,7 +4,7 @@ import type { CachesStats, ProcessFigures } from './api.js'
 
 /** Sums over all caches of the sets, each once whatever the number of its aliases and of its sets. */
 export function totalsOf(
-  sets: Iterable<readonly [caches: Caches, stats: CachesStats]>,
+  sets: Iterable<readonly [caches: Caches, stats: Pick<CachesStats, 'aliases'>]>,
 ): Pick<ProcessFigures, 'hits' | 'misses' | 'errors' | 'timeSavedMs'> {
   const totals = { hits: 0, misses: 0, errors: 0, timeSavedMs: 0 }
   const counted = new Set<Cache>()

@@ -219,7 +219,7 @@ export class Tallies {
   }
 
   *[Symbol.iterator](): Iterator<Tally> {
-    for (const byName of this.#byAlias.values()) yield* byName.values()
+    for (const byName of this.#byAlias.values()) for (const tally of byName.values()) yield tally
   }
 
   /** Holders of a tally keep counting in it. */

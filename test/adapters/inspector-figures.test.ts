@@ -1,7 +1,12 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { FragmentStats, RouteStats } from '../../adapters/inspector/index.js'
+import type { FragmentStats, RouteStats, Table } from '../../adapters/inspector/index.js'
 import { History } from '../../adapters/inspector/history.js'
-import { findRisks, type RiskFacts } from '../../adapters/inspector/risks.js'
+import {
+  findRisks,
+  fragmentRisks,
+  routeRisks,
+  type RiskFacts,
+} from '../../adapters/inspector/risks.js'
 import { isOneOfMany } from '../../src/several-processes.js'
 import { responseCache } from '../../adapters/express/index.js'
 import { RedisCache } from '../../src/backends/redis.js'
@@ -130,10 +135,10 @@ interface Changes {
 function risksOf(changes: Changes): string[] {
   return findRisks({
     aliases: [{ ...alias, ...changes.alias }],
-    stats: {
-      fragments: [{ ...fragment, ...changes.fragment }],
-      routes: [{ ...route, ...changes.route }],
-    },
+    found: [
+      ...fragmentRisks({ ...fragment, ...changes.fragment }),
+      ...routeRisks({ ...route, ...changes.route }),
+    ],
     warnings: changes.warnings ?? [],
     isOneOfMany: changes.isOneOfMany ?? false,
   }).map(({ code, severity, subject }) => `${severity} ${code}: ${subject}`)
@@ -265,15 +270,8 @@ describe('a risk', () => {
   })
 
   it('says of a page that is never stored why, and leads there', () => {
-    const [risk] = findRisks({
-      aliases: [],
-      stats: {
-        fragments: [],
-        routes: [{ ...route, ...never, bypasses: 30, reasons: { 'set-cookie': 25, status: 5 } }],
-      },
-      warnings: [],
-      isOneOfMany: false,
-    })
+    const reasons = { 'set-cookie': 25, status: 5 }
+    const [risk] = routeRisks({ ...route, ...never, bypasses: 30, reasons })
     expect(risk?.sentence).toBe(
       'Never stored in 30 requests, in 25 of them for this reason: The response sets a cookie, which belongs to one visitor.',
     )
@@ -378,6 +376,33 @@ describe('the overview', () => {
       400,
       'application/json; charset=utf-8',
     ])
+  })
+
+  it('lists as many rows as were asked for, in their order, of those that match', async () => {
+    const caches = createCaches({ default: new LocMemCache(), other: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    const use = async (name: string, times: number, using: 'default' | 'other' = 'default') => {
+      for (let i = 0; i < times; i++) await fragments.render({ name, using }, () => 'x')
+    }
+    for (let i = 0; i < 30; i++) await use(`row-${i}`, 1 + (i % 10))
+    await use('Row-other', 20, 'other')
+    const inspected = await Inspected.open(caches)
+    const table = (query: string) => inspected.json<Table<FragmentStats>>(`/api/fragments?${query}`)
+    const namesOf = async (query: string) => (await table(query)).rows.map(({ name }) => name)
+    expect(await table('')).toMatchObject({ total: 31, matching: 31 })
+    expect(await namesOf('')).toHaveLength(31)
+
+    const most = await table('limit=3&sort=hits&alias=default')
+    expect([most.total, most.matching]).toEqual([31, 30])
+    // Equal ones stay in the order in which they were first used.
+    expect(most.rows.map(({ name }) => name)).toEqual(['row-9', 'row-19', 'row-29'])
+    expect(await namesOf('limit=2&sort=hits&order=up')).toEqual(['row-0', 'row-10'])
+    expect(await namesOf('limit=2&sort=ratio')).toEqual(['Row-other', 'row-9'])
+    expect(await namesOf('limit=3&sort=name&order=up')).toEqual(['row-0', 'row-1', 'row-2'])
+    expect(await namesOf('limit=9&q=OTHER')).toEqual(['Row-other'])
+    for (const limit of ['0', '-1', '1.5', 'all']) {
+      expect((await inspected.get(`/api/fragments?limit=${limit}`)).status).toBe(400)
+    }
   })
 
   it('is listed with 10 000 fragments, and in bounded memory with more', async () => {

@@ -258,7 +258,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(await focused.innerText()).toBe('Cancel')
       // The view is read again meanwhile, with other figures.
       await site.fragment('menu')
-      const read = page.waitForResponse(/api\/fragments$/)
+      const read = page.waitForResponse(/api\/fragments\?/)
       await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`)
       await (await read).finished()
       await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))')
@@ -703,7 +703,20 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       await row(page, 'many-0').waitFor()
       expect(await page.locator('.table-scroller').evaluate(({ scrollTop }) => scrollTop)).toBe(0)
 
+      // Of rows that are out of sight only those are read again that come to the top.
+      await page.getByRole('button', { name: 'Hits' }).click()
+      for (let i = 0; i < 3; i++) await busy.fragment('many-4321')
+      const polled = page.waitForResponse(/api\/fragments\?limit=100&sort=hits&order=down&/)
+      await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+      expect(await (await polled).json()).toMatchObject({ total: 10_001, matching: 10_000 })
+      await expect.poll(() => names.first().innerText()).toBe('many-4321')
+      expect(await page.getByRole('table').getAttribute('aria-rowcount')).toBe('10001')
+
+      await page.getByRole('button', { name: 'Fragment' }).click()
+      await row(page, 'many-0').waitFor()
+      const whole = page.waitForResponse(/api\/fragments$/)
       await page.locator('.table-scroller').evaluate((element) => (element.scrollTop = 1e9))
+      await whole
       await row(page, 'many-9999').waitFor()
       expect(await rows.count()).toBeLessThan(60)
       expect(await row(page, 'many-9999').getAttribute('aria-rowindex')).toBe('10001')

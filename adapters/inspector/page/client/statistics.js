@@ -7,13 +7,28 @@ import { getJson } from './requests.js'
 import { createTable, showTable, sorted } from './table.js'
 
 /**
- * @import {Rows} from '../../api.js'
+ * @import {Table} from '../../api.js'
  * @import {App, View} from './app.js'
  * @import {Column, Sort, TableSetup} from './table.js'
  */
 
+/** As many rows are read again at each poll while those below are out of sight: to tell of all costs the site more. */
+const polledRows = 100
+
 /**
- * A view of rows that are read at once, sorted and filtered here.
+ * What a column is sorted by, where that has another name.
+ *
+ * @type {Readonly<Record<string, string>>}
+ */
+const figureOf = {
+  body: 'bodyMs',
+  view: 'viewMs',
+  timeSaved: 'timeSavedMs',
+  size: 'meanBytes',
+}
+
+/**
+ * A view of rows that are read at once, sorted and filtered here. At polls only the first ones are read.
  *
  * @template {{ readonly alias: string }} T
  * @param {App} app
@@ -33,6 +48,12 @@ export function createStatistics(app, setup) {
   const { view, path, noun, textOf, columns } = setup
   /** @type {readonly T[] | undefined} */
   let all
+  /**
+   * The first ones as they were polled, which need not be the first ones of all as those were read earlier.
+   *
+   * @type {readonly T[]}
+   */
+  let polled = []
   /** @type {Sort} */
   let sort = { column: 'timeSaved', isDescending: true }
 
@@ -43,11 +64,13 @@ export function createStatistics(app, setup) {
   const table = createTable({
     label: setup.noun === 'route' ? 'Routes' : 'Fragments',
     columns,
-    keyOf: (row) => `${row.alias}\0${textOf(row)}`,
+    keyOf,
     ...(setup.action && { action: setup.action }),
     onSort(next) {
       sort = next
+      polled = []
       refresh()
+      void poll()
     },
   })
   const element = el(
@@ -66,19 +89,59 @@ export function createStatistics(app, setup) {
     requestAnimationFrame(() => {
       isDue = false
       table.element.scrollTop = 0
+      polled = []
       refresh()
+      void poll()
     })
   }
+  table.element.addEventListener('scroll', () => {
+    if (polled.length === 0 || table.rowsDown() <= polledRows) return
+    polled = []
+    void load()
+  })
   filter.addEventListener('input', later)
   alias.addEventListener('change', later)
   /** @type {number | undefined} */
   let readAtMs
 
+  /** @param {T} row */
+  function keyOf(row) {
+    return `${row.alias}\0${textOf(row)}`
+  }
+
   async function load() {
     try {
-      /** @type {Rows<T>} */
+      /** @type {Table<T>} */
       const { rows } = await getJson(path)
       all = rows
+      polled = []
+      readAtMs = Date.now()
+      refresh()
+    } catch (error) {
+      announceError(error)
+    }
+  }
+
+  /** Reads what is in sight. */
+  async function poll() {
+    if (all === undefined || table.rowsDown() > polledRows) return load()
+    const query = {
+      limit: String(polledRows),
+      sort: figureOf[sort.column] ?? sort.column,
+      order: sort.isDescending ? 'down' : 'up',
+      q: filter.value,
+      alias: alias.value,
+    }
+    const now = () => [sort.column, sort.isDescending, filter.value, alias.value].join('\0')
+    const asked = now()
+    try {
+      /** @type {Table<T>} */
+      const { rows, total } = await getJson(path, query)
+      if (now() !== asked) return
+      if (total !== all.length) return load()
+      const byKey = new Map(rows.map((row) => [keyOf(row), row]))
+      all = all.map((row) => byKey.get(keyOf(row)) ?? row)
+      polled = rows
       readAtMs = Date.now()
       refresh()
     } catch (error) {
@@ -107,7 +170,9 @@ export function createStatistics(app, setup) {
         (text === '' || textOf(row).toLowerCase().includes(text)),
     )
     const column = columns.find(({ id }) => id === sort.column)
-    table.setRows(column ? sorted(matching, column, sort.isDescending) : matching)
+    const keys = new Set(polled.map(keyOf))
+    const others = matching.filter((row) => !keys.has(keyOf(row)))
+    table.setRows([...polled, ...(column ? sorted(others, column, sort.isDescending) : others)])
     const total = plural(all.length, noun)
     const as = readAtMs === undefined ? '' : `, as of ${clock(readAtMs)}`
     setText(
@@ -135,6 +200,7 @@ export function createStatistics(app, setup) {
       const id = params.get('sort') ?? 'timeSaved'
       const column = columns.some((one) => one.id === id) ? id : 'timeSaved'
       sort = { column, isDescending: params.get('order') !== 'up' }
+      polled = []
       refresh()
       void load()
     },
@@ -143,7 +209,7 @@ export function createStatistics(app, setup) {
     },
     update() {
       choices()
-      void load()
+      void poll()
     },
     reload: () => void load(),
   }

@@ -401,6 +401,8 @@ export function createTable({ label, columns, keyOf, markOf, action, onSort, kee
     scrollToTop() {
       scroller.scrollTop = 0
     },
+    /** The number of rows down to the last one that is drawn where it is scrolled to now. */
+    rowsDown: () => range().end,
   }
 }
 
