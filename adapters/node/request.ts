@@ -6,7 +6,7 @@ import type { AdmissionRefusal } from '../../src/pages/reasons.js'
 import type { Host } from './host.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
-import { receivedFields } from './received.js'
+import { hasUser, receivedFields } from './received.js'
 import { unnoticed } from './unnoticed.js'
 import { hasUntoldBody } from './protocol.js'
 
@@ -121,8 +121,18 @@ export function keyPart(
 
 /** Whether a request is per-user; it is if the site's function throws. */
 export function isPersonal(req: IncomingMessage, settings: Settings): boolean {
+  return isOrThrows(() => settings.isPersonal(req))
+}
+
+/** Whether a sign-in has given the request a user; it has if its getter throws. */
+export function isSignedIn(req: IncomingMessage): boolean {
+  return isOrThrows(() => hasUser(req))
+}
+
+/** In doubt a request is a visitor's. */
+function isOrThrows(ask: () => boolean): boolean {
   try {
-    return unnoticed(() => settings.isPersonal(req))
+    return unnoticed(ask)
   } catch {
     return true
   }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { hasUser } from './received.js'
+import { isSignedIn } from './request.js'
 
 /** Properties of a request that the usual middlewares give it for a visitor. */
 const SIGNS = ['session', 'user', 'auth'] as const
@@ -14,13 +14,13 @@ export class SignInBehind {
     private readonly req: IncomingMessage,
     isOutermost: boolean,
   ) {
-    this.#hadUser = isOutermost || hasUser(req)
+    this.#hadUser = isOutermost || isSignedIn(req)
     this.#hadSession = 'session' in req
   }
 
   /** Whether a layer behind gave the request a user. On a hit that layer does not run. */
   get hasUser(): boolean {
-    return !this.#hadUser && hasUser(this.req)
+    return !this.#hadUser && isSignedIn(this.req)
   }
 
   /**

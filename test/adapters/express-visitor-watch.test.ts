@@ -267,6 +267,27 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     expect((await site.get('/p', ANN)).text).toBe(first.text)
   })
 
+  it.each(['in front', 'behind'])('fails no page where req.user throws %s', async (place) => {
+    const app = express()
+    const give: RequestHandler = (req, _res, next) => {
+      Object.defineProperty(req, 'user', {
+        get: () => {
+          throw new Error(`no session for ${userOf(req)}`)
+        },
+      })
+      next()
+    }
+    if (place === 'in front') app.use(give)
+    app.use(newPages({ isPersonal: false }).cacheSite())
+    if (place === 'behind') app.use(give)
+    app.get('/p', (_req, res) => void res.send('page'))
+    const site = await Site.open(app)
+    const { status, text, cacheStatus } = await site.get('/p', ANN)
+    expect([status, text]).toEqual([200, 'page'])
+    // Who is made known behind, and how, is not known: the page is not for others.
+    expect(cacheStatus).toMatch(place === 'behind' ? /detail=personal$/ : /stored$/)
+  })
+
   it.each(['cachePage', 'cacheSite'])(
     'is remembered of its route, for pages that are made without (%s)',
     async (kind) => {
