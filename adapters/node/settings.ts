@@ -82,7 +82,7 @@ export interface Settings extends AsGiven {
   readonly keepsParameter: ((name: string) => boolean) | undefined
   readonly precompress: readonly Coding[]
   readonly holes: PageHoleOptions | undefined
-  /** Notes what templates of pages read. Left out: what watches fragments of their engine does. */
+  /** Notes what templates of pages read. Left out: while developing, what their engine says does. */
   readonly personal: VariablesWatcher | undefined
   readonly strict: boolean
   /** How long a handler may take. */

@@ -1,5 +1,5 @@
 import { isObject, WholeNames, type Alias, type Name, type Names } from './personal-names.js'
-import { hasNoClass, ownValue } from './properties.js'
+import { hasOwnGetter, ownValue } from './properties.js'
 
 /** What a getter read of the visitor. */
 export interface Read {
@@ -23,44 +23,36 @@ export function noteForCopy(path: string, value: unknown): boolean {
 }
 
 /**
- * Variables with what their getters give, for an engine that copies them before it renders: a read of what a getter
- * gave counts as one of what the getter has read.
+ * A copy of variables with what their getters give, for an engine that copies them before it renders: a read of what a
+ * getter gave counts as one of what the getter has read. The variables themselves are read as that engine reads them.
  *
- * @param seen - The variables with their reads watched.
- * @param plainOf - What a watched object stands for.
+ * @param seenOf - Returns the variables with their reads watched.
+ * @param plainOf - Returns what a watched object is seen instead of.
  */
 export function takeGetters(
   variables: object,
-  seen: object,
+  seenOf: () => object,
   plainOf: (value: unknown) => unknown,
 ): object {
-  const taken: Record<string, unknown> = {}
-  const computed = new Map<string, readonly Read[]>()
+  // Without a prototype, which a variable named __proto__ would replace.
+  const taken = Object.create(null) as Record<string, unknown>
+  let computed: Map<string, readonly Read[]> | undefined
   for (const name of Object.keys(variables)) {
-    if (!isGetter(variables, name)) {
+    if (!hasOwnGetter(variables, name)) {
       taken[name] = Reflect.get(variables, name)
       continue
     }
     const outer = reads
     const own: Read[] = (reads = [])
     try {
-      taken[name] = plainOf(Reflect.get(variables, name, seen))
+      taken[name] = plainOf(Reflect.get(variables, name, seenOf()))
     } finally {
       reads = outer
     }
-    if (own.length > 0) computed.set(name, own)
+    if (own.length > 0) (computed ??= new Map()).set(name, own)
   }
-  computedIn.set(taken, computed)
+  if (computed !== undefined) computedIn.set(taken, computed)
   return taken
-}
-
-/** Whether variables have getters that can be run on something else than the variables. */
-export function hasGetters(variables: object): boolean {
-  return hasNoClass(variables) && Object.keys(variables).some((name) => isGetter(variables, name))
-}
-
-function isGetter(variables: object, name: string): boolean {
-  return Reflect.getOwnPropertyDescriptor(variables, name)?.get !== undefined
 }
 
 /** Notes that an engine has copied what {@link takeGetters} gave. */

@@ -1,4 +1,5 @@
 import type { Alias, Names } from './personal-names.js'
+import { hasOwnGetter } from './properties.js'
 import type { TemplateFrame } from './template-frame.js'
 
 export type Variables = Readonly<Record<string, unknown>>
@@ -76,9 +77,7 @@ const computedKeys = new WeakMap<object, readonly string[]>()
 function computedIn(variables: object): readonly string[] {
   let keys = computedKeys.get(variables)
   if (keys === undefined) {
-    const isComputedHere = (key: string) =>
-      Reflect.getOwnPropertyDescriptor(variables, key)?.get !== undefined
-    keys = Object.keys(variables).filter(isComputedHere)
+    keys = Object.keys(variables).filter((key) => hasOwnGetter(variables, key))
     computedKeys.set(variables, keys)
   }
   return keys

@@ -1,6 +1,6 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
-import { hasGetters, noteCopyOf, noteForCopy, takeGetters } from './computed-names.js'
+import { noteCopyOf, noteForCopy, takeGetters } from './computed-names.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import {
   isObject,
@@ -10,6 +10,7 @@ import {
   type Alias,
   type VaryOnName,
 } from './personal-names.js'
+import { hasNoClass } from './properties.js'
 import {
   isOfFragment,
   templateFramesAround,
@@ -107,15 +108,14 @@ export function personalNames(personal: readonly string[] | undefined): Personal
  * What the templates of a site's pages are watched for.
  *
  * @param personal - The option; it was checked.
- * @returns `undefined`: what the fragments of their engine are watched for, which is only warned of.
+ * @returns `undefined`: while developing, what the fragments of their engine are watched for, which is only warned of.
  */
 export function personalNamesOfPages(
   personal: readonly string[] | undefined,
 ): VariablesWatcher | undefined {
   if (personal?.length === 0) return NOTHING_WATCHED
-  const names = personalNames(personal)
-  if (names !== undefined) watchesPages = true
-  return personal && names
+  if (personal !== undefined || isDeveloping()) watchesPages = true
+  return personal && personalNames(personal)
 }
 
 const NOTHING_WATCHED: VariablesWatcher = { watch: (variables) => variables }
@@ -167,9 +167,12 @@ export function watchInPage<T>(
  * @param engine - Whose template they are for.
  */
 export function takeForCopy(variables: unknown, engine: object): unknown {
-  if (!isObject(variables) || !hasGetters(variables)) return variables
-  const seen = watchInPage(personalOf(engine)?.watch(variables) ?? variables, engine)
-  return seen === variables ? variables : takeGetters(variables, seen, plainOf)
+  const personal = personalOf(engine)
+  if (personal === undefined && !watchesPages) return variables
+  // Getters of a class may read private fields, which only their object has.
+  if (!isObject(variables) || !hasNoClass(variables)) return variables
+  const seenOf = () => watchInPage(personal?.watch(variables) ?? variables, engine)
+  return takeGetters(variables, seenOf, plainOf)
 }
 
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {

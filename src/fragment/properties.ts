@@ -36,6 +36,11 @@ export function isFixed(holder: object | undefined, key: string | symbol | undef
   return Reflect.getOwnPropertyDescriptor(holder, key)?.configurable === false
 }
 
+/** Whether an object has a getter of its own for a name. */
+export function hasOwnGetter(object: object, key: string): boolean {
+  return Reflect.getOwnPropertyDescriptor(object, key)?.get !== undefined
+}
+
 /** Whether a property is what a getter gives. */
 export function isComputed(target: object, key: string | symbol): boolean {
   return descriptorOf(target, key)?.get !== undefined

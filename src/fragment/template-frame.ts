@@ -36,7 +36,7 @@ export interface Purpose {
 
 /** What a frame knows of its page. */
 export interface FramedPage {
-  /** Notes which of their variables its templates read. Left out: what watches fragments of their engine does. */
+  /** Notes which of their variables its templates read. Left out: while developing, what their engine says does. */
   readonly watcher?: VariablesWatcher | undefined
   /** Whether a per-user input in it is an error, and can still be one. */
   readonly isStrict: () => boolean
