@@ -6,7 +6,7 @@ import { warn } from '../../src/observe/watch.js'
 import { packageVersion } from '../../src/version.js'
 import { askAccess } from './access.js'
 import { shown, toAction, toFault, type Action, type Targets } from './actions.js'
-import type { ActionResult, Details, Failure, FragmentStats, RouteStats } from './api.js'
+import type { ActionResult, Details, Failure, FragmentStats, RouteStats, Table } from './api.js'
 import { auditChannel, type AuditAction, type AuditMessage } from './audit.js'
 import { readJson, RequestFault } from './body.js'
 import { EditorLinks, type EditorSettings } from './editor.js'
@@ -182,27 +182,23 @@ class InspectorServer {
       ],
       [
         '/api/fragments',
-        (req, res, query) => {
-          const each = (visit: (row: FragmentStats) => void) => observer.eachFragment(visit)
-          sendJson(
-            req,
-            res,
-            200,
-            tableOf(each, ({ name }) => name, new URLSearchParams(query)),
-          )
-        },
+        answering<Table<FragmentStats>>((query) =>
+          tableOf(
+            (visit) => observer.eachFragment(visit),
+            ({ name }) => name,
+            query,
+          ),
+        ),
       ],
       [
         '/api/routes',
-        (req, res, query) => {
-          const each = (visit: (row: RouteStats) => void) => observer.eachRoute(visit)
-          sendJson(
-            req,
-            res,
-            200,
-            tableOf(each, ({ route }) => route, new URLSearchParams(query)),
-          )
-        },
+        answering<Table<RouteStats>>((query) =>
+          tableOf(
+            (visit) => observer.eachRoute(visit),
+            ({ route }) => route,
+            query,
+          ),
+        ),
       ],
       ...describers(observer.inventory, this.settings),
       ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
@@ -287,15 +283,17 @@ class InspectorServer {
   }
 }
 
+/** Answers with what is made of a query. */
+function answering<T>(of: (query: URLSearchParams, req: ExpressRequest) => T): Answerer {
+  return (req, res, query) => sendJson(req, res, 200, of(new URLSearchParams(query), req))
+}
+
 /** What describes one thing by its name. */
 function describers(
   inventory: Inventory,
   settings: EditorSettings,
 ): (readonly [path: string, answer: Answerer])[] {
-  const describe =
-    (of: (query: URLSearchParams, req: ExpressRequest) => Details[keyof Details]): Answerer =>
-    (req, res, query) =>
-      sendJson(req, res, 200, of(new URLSearchParams(query), req))
+  const describe = answering<Details[keyof Details]>
   return [
     [
       '/api/fragment',
