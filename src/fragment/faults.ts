@@ -43,6 +43,13 @@ export function inItsPlace(found: string | undefined): string {
   return found === undefined ? '' : `; ${show(found)} is in its place`
 }
 
+/** Advice for a name that is a number, as where the timeout comes after it. */
+function ifSwapped({ fragment = '' }: TagPosition): string {
+  return /^\d+$/.test(fragment)
+    ? `; the timeout comes first, then the name: ${fragment} sidebar`
+    : ''
+}
+
 export const faults = {
   unknownOption: (name: string, known: readonly string[], position: TagPosition): CacheTagError =>
     new CacheTagError(
@@ -112,7 +119,7 @@ export const faults = {
 
   timeout: (value: unknown, position: FragmentPosition): CacheTagError =>
     new CacheTagError(
-      `the timeout is ${show(value)}; give whole seconds, or ${position.fromCode === true ? 'null' : 'none'} for never${/^\d+$/.test(position.fragment ?? '') ? `; the timeout comes first, then the name: ${position.fragment} sidebar` : ''}`,
+      `the timeout is ${show(value)}; give whole seconds, or ${position.fromCode === true ? 'null' : 'none'} for never${ifSwapped(position)}`,
       position,
     ),
 
