@@ -1,6 +1,7 @@
 import type { Application, Request, Response } from 'express'
 import type { Host } from '../node/host.js'
 import { watchErrorHandlers } from './error-handlers.js'
+import { watchGetters } from './getters.js'
 import { narrowRequest } from './narrow.js'
 import { parentOf } from './parent.js'
 import { watchRender } from './render.js'
@@ -21,5 +22,6 @@ export const expressHost: Host = {
     return app
   },
   watchErrors: (req, onError) => watchErrorHandlers(req as Request, onError),
+  watchGetters: (req) => watchGetters((req as Request).app),
   watchRender: (req, res, watcher) => watchRender(req as Request, res as Response, watcher),
 }

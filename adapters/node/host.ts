@@ -16,6 +16,8 @@ export interface Host {
   readonly listenerOf?: (req: IncomingMessage) => RequestListener | undefined
   /** Reports each error that is passed to an error handler: a page that was begun is then incomplete. */
   readonly watchErrors?: (req: IncomingMessage, onError: (res: ServerResponse) => void) => void
+  /** Lets what getters of the variables read be known to the templates of a request's application. */
+  readonly watchGetters?: (req: IncomingMessage) => void
   /** Lets a watcher see what templates render for a response. */
   readonly watchRender?: (req: IncomingMessage, res: ServerResponse, watcher: RenderWatcher) => void
 }

@@ -111,10 +111,9 @@ export class PageMaking {
     // The handler renders the whole page, for others too; this client is sent a 304 afterwards.
     const isForAll = lead !== undefined && asksForChange(req.headers)
     if (validates || isForAll) this.conditions.replace(validates ? stale : undefined)
-    if (this.#holes !== undefined) {
-      const { host } = this.around.place.settings
-      host.watchRender?.(req, this.around.res, this.#holes)
-    }
+    const { host } = this.around.place.settings
+    host.watchGetters?.(req)
+    if (this.#holes !== undefined) host.watchRender?.(req, this.around.res, this.#holes)
     this.watch.begin()
     telling.handlerBegins()
     onClosed(this.around.res, () => {

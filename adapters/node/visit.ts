@@ -236,6 +236,7 @@ export class Visit implements Substitute {
    */
   letThrough({ settings, store }: Place, next: () => void): void {
     const state = this.#state
+    settings.host.watchGetters?.(this.req)
     if (state.kind !== 'passed' || settings.holes === undefined || state.shown !== undefined) {
       next()
       return

@@ -309,7 +309,7 @@ export class Templates {
         return null
       }
       const [all, done] = readRenderArguments(context, parentFrame, callback)
-      const given = takeForCopy(all, this.#cache)
+      const given = takeForCopy(all)
       return renderTop(
         (inner) => inPage({ variables: given }, () => render.call(template, given, inner ?? null)),
         done,

@@ -1,4 +1,11 @@
-import { isObject, WholeNames, type Alias, type Name, type Names } from './personal-names.js'
+import {
+  isObject,
+  LOCALS,
+  WholeNames,
+  type Alias,
+  type Name,
+  type Names,
+} from './personal-names.js'
 import { hasOwnGetter, ownValue } from './properties.js'
 
 /** What a getter read of the visitor. */
@@ -8,10 +15,13 @@ export interface Read {
   readonly value: unknown
 }
 
-/** What getters read whose results are in variables, by the names of the variables. */
-type Computed = ReadonlyMap<string, readonly Read[]>
+/** What a getter gave to a copy of variables. */
+interface Computed {
+  readonly value: unknown
+  readonly reads: readonly Read[]
+}
 
-const computedIn = new WeakMap<object, Computed>()
+const computedIn = new WeakMap<object, ReadonlyMap<string, Computed>>()
 
 /** What is read now, while a getter runs for a copy. */
 let reads: Read[] | undefined
@@ -23,21 +33,24 @@ export function noteForCopy(path: string, value: unknown): boolean {
 }
 
 /**
- * A copy of variables with what their getters give, for an engine that copies them before it renders: a read of what a
- * getter gave counts as one of what the getter has read. The variables themselves are read as that engine reads them.
+ * A copy of variables with what their getters give, for code that copies them before a template sees them: a read of
+ * what a getter gave counts as one of what the getter has read. Each getter runs once, as in that code's own copy.
  *
- * @param seenOf - Returns the variables with their reads watched.
+ * @param seen - The variables with their reads watched.
  * @param plainOf - Returns what a watched object is seen instead of.
+ * @returns The variables themselves if none of them is what a getter gives.
  */
-export function takeGetters(
-  variables: object,
-  seenOf: () => object,
+export function takeGetters<T extends object>(
+  variables: T,
+  seen: object,
   plainOf: (value: unknown) => unknown,
-): object {
+): T {
+  const names = Object.keys(variables)
+  if (!names.some((name) => hasOwnGetter(variables, name))) return variables
   // Without a prototype, which a variable named __proto__ would replace.
   const taken = Object.create(null) as Record<string, unknown>
-  let computed: Map<string, readonly Read[]> | undefined
-  for (const name of Object.keys(variables)) {
+  const computed = new Map<string, Computed>()
+  for (const name of names) {
     if (!hasOwnGetter(variables, name)) {
       taken[name] = Reflect.get(variables, name)
       continue
@@ -45,36 +58,48 @@ export function takeGetters(
     const outer = reads
     const own: Read[] = (reads = [])
     try {
-      taken[name] = plainOf(Reflect.get(variables, name, seenOf()))
+      taken[name] = plainOf(Reflect.get(variables, name, seen))
     } finally {
       reads = outer
     }
-    if (own.length > 0) (computed ??= new Map()).set(name, own)
+    if (own.length > 0) computed.set(name, { value: taken[name], reads: own })
   }
-  if (computed !== undefined) computedIn.set(taken, computed)
-  return taken
+  if (computed.size > 0) computedIn.set(taken, computed)
+  return taken as T
 }
 
-/** Notes that an engine has copied what {@link takeGetters} gave. */
-export function noteCopyOf(copy: unknown, taken: unknown): void {
-  if (!isObject(copy) || !isObject(taken)) return
-  const computed = computedIn.get(taken)
-  if (computed !== undefined) computedIn.set(copy, computed)
+/** Notes that variables have been copied into others. */
+export function noteCopyOf(copy: unknown, ...sources: readonly unknown[]): void {
+  if (!isObject(copy)) return
+  for (const one of sources) {
+    const computed = isObject(one) ? computedIn.get(one) : undefined
+    if (computed === undefined) continue
+    computedIn.set(copy, new Map([...(computedIn.get(copy) ?? []), ...computed]))
+  }
 }
+
+/** Express gives templates `res.locals` itself too, which every copy of the variables has. */
+function computedOf(variables: object): ReadonlyMap<string, Computed> {
+  const locals = ownValue(variables, LOCALS)
+  return (
+    computedIn.get(variables) ?? (isObject(locals) ? computedIn.get(locals) : undefined) ?? NONE
+  )
+}
+
+const NONE: ReadonlyMap<string, Computed> = new Map()
 
 /** The names in variables, with those whose values getters made of the visitor's. */
 export function withComputed(names: Names, variables: object): Names {
-  const computed = computedIn.get(variables)
-  if (computed === undefined || names instanceof WholeNames) return names
+  const computed = computedOf(variables)
+  if (computed.size === 0 || names instanceof WholeNames) return names
   const all = new Map(names)
-  for (const [key, read] of computed) {
-    const known = read.flatMap(({ path, value }) => {
-      const name = nameAt(names, path)
-      return name === undefined ? [] : [{ name, path, value }]
-    })
+  for (const [key, { value: given, reads }] of computed) {
+    const known = reads.flatMap(({ path, value }) =>
+      namesAt(names, path.split('.')).map((name) => ({ name, path: name.path, value })),
+    )
     const [first] = known
-    // What a template has set there since is its own.
-    if (first === undefined || names.has(key) || ownValue(variables, key) === undefined) continue
+    // What has been set there since is another value.
+    if (first === undefined || names.has(key) || ownValue(variables, key) !== given) continue
     const reader = (_path: string, _value: unknown, alias: Alias | undefined): void => {
       for (const { name, path, value } of known) name.reader(path, value, alias)
     }
@@ -83,12 +108,20 @@ export function withComputed(names: Names, variables: object): Names {
   return all
 }
 
-function nameAt(names: Names, path: string): Name | undefined {
-  let at: Name | undefined
-  let within: Names | undefined = names
-  for (const part of path.split('.')) {
-    at = within?.get(part)
-    within = at?.below
-  }
-  return at?.path === path ? at : undefined
+/** The names of what was read, or of parts of it: which of them were read is not known. */
+function namesAt(names: Names, [first = '', ...rest]: readonly string[]): NameWithPath[] {
+  const found = names.get(first)
+  if (found === undefined) return []
+  if (hasPath(found)) return [found]
+  return rest.length > 0 ? namesAt(found.below, rest) : withPaths(found.below)
+}
+
+type NameWithPath = Name & { readonly path: string }
+
+function hasPath(name: Name): name is NameWithPath {
+  return name.path !== undefined
+}
+
+function withPaths(names: Names): NameWithPath[] {
+  return [...names.values()].flatMap((one) => (hasPath(one) ? [one] : withPaths(one.below)))
 }

@@ -82,7 +82,7 @@ export function isObject(value: unknown): value is object {
 }
 
 /** Where Express gives a template `res.locals` once more. */
-const LOCALS = '_locals'
+export const LOCALS = '_locals'
 
 export function toNames(paths: readonly string[], reader: Reader): Names {
   const names = paths.reduce<Names>((known, path) => {

@@ -8,6 +8,7 @@ import {
   toNames,
   withoutLocals,
   type Alias,
+  type Reader,
   type VaryOnName,
 } from './personal-names.js'
 import { hasNoClass } from './properties.js'
@@ -66,7 +67,19 @@ export function notePersonal(
 ): void {
   if (names === undefined) return
   personalOfEngines.set(engine, names)
-  if (isDeveloping()) shownOfEngines.set(engine, new PersonalNames(toNames(personal, warnOfShown)))
+  if (isDeveloping()) shownOfEngines.set(engine, namesFor(personal, warnOfShown))
+}
+
+/** All that anything in this process is watched for, for getters that run before it is known for what. */
+let anyNames: PersonalNames | undefined
+const anyPaths = new Set<string>()
+
+function namesFor(paths: readonly string[], reader: Reader): PersonalNames {
+  if (paths.some((path) => !anyPaths.has(path))) {
+    for (const path of paths) anyPaths.add(path)
+    anyNames = new PersonalNames(toNames([...anyPaths], noteForCopy))
+  }
+  return new PersonalNames(toNames(paths, reader))
 }
 
 function isDeveloping(): boolean {
@@ -99,9 +112,9 @@ const USUAL = [
  */
 export function personalNames(personal: readonly string[] | undefined): PersonalNames | undefined {
   if (personal === undefined) {
-    return isDeveloping() ? new PersonalNames(toNames(USUAL, warnOfRead)) : undefined
+    return isDeveloping() ? namesFor(USUAL, warnOfRead) : undefined
   }
-  return personal.length === 0 ? undefined : new PersonalNames(toNames(personal, noteRead))
+  return personal.length === 0 ? undefined : namesFor(personal, noteRead)
 }
 
 /**
@@ -162,17 +175,13 @@ export function watchInPage<T>(
 }
 
 /**
- * Variables for an engine that copies them before it renders, with what their getters give: see {@link takeGetters}.
- *
- * @param engine - Whose template they are for.
+ * Variables for code that copies them before a template sees them, with what their getters give: see
+ * {@link takeGetters}.
  */
-export function takeForCopy(variables: unknown, engine: object): unknown {
-  const personal = personalOf(engine)
-  if (personal === undefined && !watchesPages) return variables
+export function takeForCopy<T>(variables: T): T {
   // Getters of a class may read private fields, which only their object has.
-  if (!isObject(variables) || !hasNoClass(variables)) return variables
-  const seenOf = () => watchInPage(personal?.watch(variables) ?? variables, engine)
-  return takeGetters(variables, seenOf, plainOf)
+  if (anyNames === undefined || !isObject(variables) || !hasNoClass(variables)) return variables
+  return takeGetters(variables, anyNames.watch(variables), plainOf)
 }
 
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {
