@@ -2,7 +2,7 @@ import { currentSession } from '../../src/fragment/deferred.js'
 import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine.js'
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
-import { noteVaryOnNames, personalOf } from '../../src/fragment/personal.js'
+import { noteVaryOnNames, personalOf, watchNamedInPage } from '../../src/fragment/personal.js'
 import type { VaryOnName } from '../../src/fragment/personal-names.js'
 import { framesAroundBody, plainOf, type PersonalNames } from '../../src/fragment/watched.js'
 import { renderTag } from '../../src/fragment/tag.js'
@@ -15,7 +15,7 @@ import { partialsOf, type Holes } from './holes.js'
 import { depthsOf, paramsOf, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
-import { seeing, type Seen } from './seen.js'
+import { seeing, seeingData, type Seen } from './seen.js'
 import { placeOfContext } from './syntax.js'
 import { Template } from './template.js'
 
@@ -63,8 +63,16 @@ type Data = Readonly<Record<string, unknown>> | undefined
 /** A variable that a vary-on value names, behind what tells whose it is. */
 const WRITTEN = /^(@root\.|@|\|\d+\.\d+\||(?:\.\.\/)*)(.*)$/
 
+/** In front of what is the page's by its name. */
+const OF_PAGE = /^@(root\.)?/
+
 /** What the body of a tag sees, which is watched. */
-function seenIn(personal: PersonalNames, root: unknown, data: DataFrame | undefined): Seen {
+function seenIn(
+  personal: PersonalNames,
+  root: unknown,
+  data: DataFrame | undefined,
+  named: Seen['data'] | undefined,
+): Seen {
   const place = { given: [root, data], around: framesAroundBody() }
   const known = new Map<string, { readonly one: unknown; readonly seen: unknown }>()
   return {
@@ -78,7 +86,10 @@ function seenIn(personal: PersonalNames, root: unknown, data: DataFrame | undefi
       known.set(variable, { one, seen })
       return seen
     },
-    data: (name, value) => personal.named(name, value),
+    data: (name, value) => {
+      const seen = personal.named(name, value)
+      return named === undefined ? seen : named(name, seen)
+    },
   }
 }
 
@@ -121,11 +132,16 @@ class Block implements TagBody {
     const run = () =>
       kept === undefined ? this.#body(this.#context) : this.#body(this.#context, { data: kept })
     const personal = personalOf(this.#engine)
-    if (personal === undefined) return run()
+    const named = watchNamedInPage(this.#engine)
+    const names = this.#tag.varyOnNames ?? []
+    if (personal === undefined) {
+      if (named === undefined) return run()
+      noteVaryOnNames(names.map((name) => ({ name: name.replace(OF_PAGE, '') })))
+      return seeingData(named, run)
+    }
     const data = kept ?? this.#data
     const root = data === undefined ? this.#page?.context : data.root
-    const seen = seenIn(personal, root, data)
-    const names = this.#tag.varyOnNames ?? []
+    const seen = seenIn(personal, root, data, named)
     noteVaryOnNames(names.flatMap((name) => this.#named(name, root, seen.held)))
     return seeing(seen, run)
   }

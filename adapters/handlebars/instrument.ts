@@ -17,7 +17,7 @@ import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
 import { currentPage, inPage, type PageOptions } from './pages.js'
 import { scopeOf } from './scope.js'
-import { seeing, seeingCode } from './seen.js'
+import { seeing, seeingCode, seeingData, type Seen } from './seen.js'
 import { Template } from './template.js'
 
 const TEMPLATE = Symbol('fragcache.template')
@@ -164,7 +164,7 @@ export function nameOfCompiled(srcName: string | undefined): string | undefined 
  * @param made - Called for each template.
  * @param named - Called with the name that first called it as a partial.
  * @param merge - Returns what a partial with its own values sees.
- * @param seen - Returns what a template sees that the application renders.
+ * @param watch - Returns what a template sees that the application renders.
  */
 export function instrument(
   spec: TemplateSpec & { readonly main: Main },
@@ -173,7 +173,7 @@ export function instrument(
   made: (template: Template) => void,
   named: (name: string, template: Template) => void,
   merge: Merge,
-  seen: (context: unknown) => unknown,
+  watch: WatchPage,
 ): Render {
   const { main, main_d: decorate } = spec
   const template = new Template(spec, facts)
@@ -186,14 +186,21 @@ export function instrument(
   })
   const instrumented: Marked<Render> = (context, options) => {
     if (!beginsPage(options)) return template.run(() => render(context, options))
-    return inPage({ context, options: options ?? {}, template }, () =>
-      template.run(() => render(seen(context), options)),
-    )
+    return inPage({ context, options: options ?? {}, template }, () => {
+      const seen = watch(context)
+      return template.run(() => seeingData(seen.data, () => render(seen.context, options)))
+    })
   }
   instrumented[TEMPLATE] = template
   template.render = instrumented
   made(template)
   return Object.assign(instrumented, render)
+}
+
+/** What a template sees that an application renders. */
+export type WatchPage = (context: unknown) => {
+  readonly context: unknown
+  readonly data: Seen['data'] | undefined
 }
 
 /** Whether a template is called by the application, rather than by another one or for a hole. */

@@ -2,7 +2,7 @@ import type Handlebars from 'handlebars'
 import type { Caches } from '../../src/caches.js'
 import { renderDeferredAtOnce } from '../../src/fragment/deferred.js'
 import { EngineCache } from '../../src/engine.js'
-import { watchInPage } from '../../src/fragment/personal.js'
+import { watchInPage, watchNamedInPage } from '../../src/fragment/personal.js'
 import { show } from '../../src/errors.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import type { HoleEngine } from '../../src/fragment/holes.js'
@@ -15,7 +15,7 @@ import { Digests } from './digest.js'
 import type { Instance, Main, Render, TemplateSpec } from './engine.js'
 import { makeHelper, positionOf, REMEDY } from './helper.js'
 import { ENGINE, Holes, makeHoleHelper } from './holes.js'
-import { instrument, type Merge } from './instrument.js'
+import { instrument, type Merge, type WatchPage } from './instrument.js'
 import { ParsedTemplates } from './parsed.js'
 import { TemplateRegistry } from './partials.js'
 import { cacheTags } from './tags-helper.js'
@@ -181,12 +181,17 @@ function instrumentInstance(instance: Instance): TemplateRegistry {
   const made = (one: Template): void => registry.add(one)
   const named = (name: string, one: Template): void => registry.addName(name, one)
   const merge: Merge = (context, own, root) => registry.merge(context, own, root)
-  const seen = (context: unknown) => watchInPage(context, registry.cache)
+  const watch: WatchPage = (context) => ({
+    context: watchInPage(context, registry.cache),
+    data: watchNamedInPage(registry.cache),
+  })
   instance.template = (spec) => {
     const make = (given: TemplateSpec): Render => template.call(instance, given)
     // What is none is refused by Handlebars.
     if (!isTemplateSpec(spec)) return make(spec)
-    return registry.addRender(instrument(spec, found.factsOf(spec), make, made, named, merge, seen))
+    return registry.addRender(
+      instrument(spec, found.factsOf(spec), make, made, named, merge, watch),
+    )
   }
   if (compile !== undefined) {
     instance.compile = (input, ...options) => {

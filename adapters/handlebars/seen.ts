@@ -33,6 +33,13 @@ export function seeing<T>(seen: Seen | undefined, run: () => T): T {
   }
 }
 
+/** The same where only the data are seen instead, unless something is seen already. */
+export function seeingData<T>(data: Seen['data'] | undefined, run: () => T): T {
+  if (data === undefined || current !== undefined) return run()
+  const same = (value: unknown): unknown => value
+  return seeing({ context: same, held: same, data }, run)
+}
+
 /** Code that sees what {@link seeing} says. */
 export function seeingCode(code: Code): Code {
   const seen: Code = (container, context, helpers, partials, data, blockParams, depths) => {

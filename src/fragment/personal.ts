@@ -131,7 +131,10 @@ export function personalNamesOfPages(
   return personal && personalNames(personal)
 }
 
-const NOTHING_WATCHED: VariablesWatcher = { watch: (variables) => variables }
+const NOTHING_WATCHED: VariablesWatcher = {
+  watch: (variables) => variables,
+  named: (_name, value) => value,
+}
 
 let watchesPages = false
 
@@ -151,27 +154,45 @@ export function watchInPage<T>(
   engine: object | undefined,
   original?: () => unknown,
 ): T {
-  const frame = currentFrame()
-  if (frame === undefined) return variables
+  if (currentFrame() === undefined) return variables
   let seen = variables
-  const watch = (watcher: VariablesWatcher | undefined): T => {
-    if (watcher === undefined) return seen
+  for (const watcher of watchersInPage(engine)) {
     if (original !== undefined) noteCopyOf(variables, original())
-    return watcher.watch(seen)
+    seen = watcher.watch(seen)
   }
+  return seen
+}
+
+/**
+ * The same for values that an engine has beside the variables, by their names there.
+ *
+ * @returns `undefined`: they are not watched.
+ */
+export function watchNamedInPage(
+  engine: object | undefined,
+): ((name: string, value: unknown) => unknown) | undefined {
+  if (currentFrame() === undefined) return undefined
+  const watchers = [...watchersInPage(engine)]
+  if (watchers.length === 0) return undefined
+  return (name, value) => watchers.reduce((seen, watcher) => watcher.named(name, seen), value)
+}
+
+/** What watches the templates that an application renders now. */
+function* watchersInPage(engine: object | undefined): Generator<VariablesWatcher> {
   let isInFragment = false
-  for (const at of templateFramesAround(frame)) {
-    const { fragment, framedPage } = at
+  for (const { fragment, framedPage } of templateFramesAround(currentFrame())) {
     if (fragment !== undefined && !isInFragment) {
       isInFragment = true
       // What the body of a tag renders by itself is given what it reads.
-      if (fragment.site.fromCode === true) seen = watch(engine && personalOf(engine))
+      const own = fragment.site.fromCode === true ? engine && personalOf(engine) : undefined
+      if (own !== undefined) yield own
     }
     if (framedPage !== undefined) {
-      return watch(framedPage.watcher ?? (engine && shownOfEngines.get(engine)))
+      const own = framedPage.watcher ?? (engine && shownOfEngines.get(engine))
+      if (own !== undefined) yield own
+      return
     }
   }
-  return seen
 }
 
 /**

@@ -49,6 +49,8 @@ export interface FramedPage {
 /** Gives templates a stand-in for their variables. */
 export interface VariablesWatcher {
   watch<T>(variables: T): T
+  /** The same for a value that an engine has beside the variables, by its name there. */
+  named(name: string, value: unknown): unknown
 }
 
 /** The frame of a fragment or page, or of what is rendered before it is known of which. */
