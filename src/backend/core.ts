@@ -345,10 +345,13 @@ export class CacheCore {
   /** Makes entries stored with any of these stored tags a miss, or stale. */
   async invalidateStoredTags(tags: readonly string[], how: Invalidating = {}): Promise<void> {
     const { soft = false } = how
-    this.remembered.invalidated(tags)
+    const ending = this.remembered.invalidated(tags)
     // Who asks from now on must not be given what a producer began to make before.
     noteInvalidation(tags, soft)
-    const bump = () => this.entries.bumpTags(tags, soft)
+    const bump = () =>
+      chain(this.entries.bumpTags(tags, soft), () => {
+        ending.clockTime = this.clockTime
+      })
     await this.late.orLater(unsentTags(tags, soft), how, () =>
       this.calls.observed('invalidateTags', [], bump),
     )

@@ -33,7 +33,7 @@ export function lostOf({ tags, stamp }: Hit, current: SeenVersions): Lost | unde
   for (const [tag, version] of tags ?? []) {
     const now = current.get(tag)
     // A counter that the store has lost says nothing of an invalidation.
-    if (now !== undefined && now !== version) return { tag }
+    if (now !== undefined && now !== version) return { tag, version }
   }
   const expiredAtMs = stamp?.freshUntilMs
   return expiredAtMs !== undefined && expiredAtMs <= currentMs() ? { expiredAtMs } : undefined

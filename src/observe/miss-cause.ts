@@ -1,3 +1,5 @@
+import type { ClockTime } from '../clock.js'
+
 /**
  * The reason for a miss. `not-stored`: it was not stored since this process began, as far as it remembers.
  * `expired`: its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated.
@@ -46,6 +48,8 @@ export interface Ending {
   readonly atMs: number
   readonly from: string | undefined
   readonly by: string | undefined
+  /** Of a tag: what the store's clock of invalidations shows since. Left out: it is not known yet. */
+  clockTime?: ClockTime | undefined
 }
 
 export const NOT_STORED: MissCause = {

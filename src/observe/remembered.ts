@@ -1,8 +1,9 @@
 import { AsyncSlot } from '../async-slot.js'
 import { BoundedMemo, bytesOfText, bytesOfTexts, MemoBudget } from '../bounded-memo.js'
+import { isSameLife } from '../clock.js'
 import { currentMs } from '../current-time.js'
 import type { MaybePromise } from '../maybe-promise.js'
-import type { TagVersions } from '../tags.js'
+import { clockTimeOf, type TagVersions } from '../tags.js'
 import { callerPosition } from './caller.js'
 import {
   dropped,
@@ -38,7 +39,8 @@ export interface Subject {
 }
 
 /** What a look-up found that is of no use any more: who ended it is not known. */
-export type Lost = { readonly tag: string } | { readonly expiredAtMs: number } | 'unusable'
+export type Lost =
+  { readonly tag: string; readonly version: string } | { readonly expiredAtMs: number } | 'unusable'
 
 /** An entry that this process stored. */
 interface Remembered {
@@ -128,9 +130,10 @@ export class RememberedEntries {
   }
 
   /** Notes that stored tags are being invalidated. */
-  invalidated(tags: readonly string[]): void {
+  invalidated(tags: readonly string[]): Ending {
     const ending = endsNow()
     for (const tag of tags) this.#invalidated.set(tag, ending)
+    return ending
   }
 
   /** The last time that a stored tag was invalidated here, as far as it is remembered. */
@@ -175,8 +178,7 @@ export class RememberedEntries {
         return (own && this.#endOf(own, nowMs)) ?? expired(Math.max(0, nowMs - lost.expiredAtMs))
       }
       const ending = this.#invalidated.peek(lost.tag)
-      const isThat = ending !== undefined && (own === undefined || ending.order > own.order)
-      return dropped(lost.tag, isThat ? ending : undefined, nowMs)
+      return dropped(lost.tag, ending && endedBy(ending, lost, own) ? ending : undefined, nowMs)
     }
     if (own !== undefined) return this.#endOf(own, nowMs) ?? EVICTED
     const live = others.filter((one) => this.#endOf(one, nowMs) === undefined)
@@ -246,6 +248,23 @@ export class RememberedEntries {
       if (this.#endOf(entry, nowMs) === undefined) yield entry
     }
   }
+}
+
+/** Whether an invalidation by this process ended what lies there, which another process may have stored since. */
+function endedBy(
+  { order, clockTime }: Ending,
+  { tag, version }: { readonly tag: string; readonly version: string },
+  own: Remembered | undefined,
+): boolean {
+  if (own?.tags.get(tag) === version) return order > own.order
+  const storedAt = clockTimeOf(version)
+  // The clock goes on once more after an invalidation is carried out.
+  return (
+    storedAt !== undefined &&
+    clockTime !== undefined &&
+    isSameLife(storedAt, clockTime) &&
+    storedAt < clockTime - 1
+  )
 }
 
 function endsNow(): Ending {

@@ -160,6 +160,33 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
     expect(lastCause()?.code).toBe('evicted')
   })
 
+  it.runIf(openOther)('was invalidated here, and stored by another process before', async () => {
+    const { caches, render } = fragmentsOn(open())
+    const other = fragmentsOn(openOther?.() as Cache)
+    await other.render({ tags: ['country:FRA'] })
+    await caches.invalidateTags(['country:FRA'])
+    await render({ tags: ['country:FRA'] })
+    expect(lastCause()).toMatchObject({
+      code: 'dropped',
+      from: expect.stringContaining('miss-cause.test.ts:') as string,
+    })
+  })
+
+  it.runIf(openOther)('was invalidated by another process after one here', async () => {
+    const { caches, render } = fragmentsOn(open())
+    const other = fragmentsOn(openOther?.() as Cache)
+    await other.render({ tags: ['country:FRA'] })
+    await caches.invalidateTags(['country:FRA'])
+    await other.render({ tags: ['country:FRA'] })
+    await other.caches.invalidateTags(['country:FRA'])
+    await expect
+      .poll(async () => {
+        await render({ tags: ['country:FRA'] })
+        return told.findLast(({ cause }) => cause?.code === 'dropped')?.cause?.text
+      })
+      .toMatch(/invalidated by another process\.$/)
+  })
+
   it.runIf(openOther)('was invalidated by another process', async () => {
     const { render } = fragmentsOn(open())
     const other = fragmentsOn(openOther?.() as Cache)
