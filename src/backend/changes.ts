@@ -1,6 +1,7 @@
 import { currentMs } from '../current-time.js'
 import { MisuseError, show } from '../errors.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import type { RememberedEntries } from '../observe/remembered.js'
 import { addIntegers } from '../serializer.js'
 import { withStamp, type Stamp } from '../stamp.js'
 import { toAgeing } from '../staleness.js'
@@ -19,6 +20,7 @@ const UNSTAMPED: Stamp = { freshUntilMs: Infinity, graceMs: 0, costMs: 0 }
 export interface Changed {
   readonly store: CompleteStore
   readonly entries: Entries
+  readonly remembered: Pick<RememberedEntries, 'touched'>
   /** Called before and after an entry is removed. */
   removing(storedKey: string): void
 }
@@ -75,6 +77,12 @@ export class Changes {
   /** Gives a live entry a new deadline. @returns Whether there was one. */
   async touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
     if (expiresAtMs !== null && expiresAtMs <= 0) return this.delete(storedKey)
+    const wasTouched = await this.#touch(storedKey, expiresAtMs)
+    if (wasTouched) this.#of.remembered.touched(storedKey, expiresAtMs)
+    return wasTouched
+  }
+
+  async #touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
     // Both at once: an invalidated entry that lives on by this stays a miss.
     const [hit, touched] = await Promise.all([
       this.#of.entries.lookupOne(storedKey, true, true),

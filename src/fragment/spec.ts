@@ -234,7 +234,7 @@ export class FragmentResolver {
 
   #variant(table: VariantTable, { varyOn, digest }: CodeValues, site: TagSite): Variant {
     try {
-      if (digest !== undefined) return table.find([digest, ...textsOf(varyOn, site)])
+      if (digest !== undefined) return table.find(textsOf(varyOn, site), digest)
       // Most tags have one value, or none: those are spared the list.
       if (varyOn.length === 1) return table.findOne(textOf(varyOn[0], 0, site))
       if (varyOn.length === 0) return table.find(NO_TEXTS)

@@ -9,7 +9,7 @@ import { fragmentKey } from './key.js'
 export interface Variant {
   readonly key: string
   readonly storedKey: string
-  /** The texts of its vary-on values, after the digest of its template if there is one. */
+  /** The texts of its vary-on values. */
   readonly texts: readonly string[]
   /** The tag's version; `undefined`: the cache's own. */
   readonly version: Version | undefined
@@ -47,24 +47,35 @@ export class VariantTable {
     return this.#bySingle.get(text) ?? this.#remember(this.#bySingle, text, [text])
   }
 
-  /** @throws TypeError: a text holds a lone surrogate. */
-  find(texts: readonly string[]): Variant {
-    if (texts.length === 1) return this.findOne(texts[0] as string)
-    if (texts.length === 0) return (this.#plain ??= this.#make(texts))
-    let joined = ''
+  /**
+   * @param digest - Of its template, where that is a part of the key.
+   * @throws TypeError: a text holds a lone surrogate.
+   */
+  find(texts: readonly string[], digest?: string): Variant {
+    if (digest === undefined) {
+      if (texts.length === 1) return this.findOne(texts[0] as string)
+      if (texts.length === 0) return (this.#plain ??= this.#make(texts))
+    }
+    let joined = digest === undefined ? '' : `d${digest},`
     for (const text of texts) joined += `${text.length}:${text},`
     this.#byNetstring ??= new BoundedMemo(bytesOfVariant)
-    return this.#byNetstring.get(joined) ?? this.#remember(this.#byNetstring, joined, texts)
+    return this.#byNetstring.get(joined) ?? this.#remember(this.#byNetstring, joined, texts, digest)
   }
 
-  #remember(known: BoundedMemo<Variant>, text: string, texts: readonly string[]): Variant {
-    const variant = this.#make(texts)
+  #remember(
+    known: BoundedMemo<Variant>,
+    text: string,
+    texts: readonly string[],
+    digest?: string,
+  ): Variant {
+    const variant = this.#make(texts, digest)
     known.set(text, variant)
     return variant
   }
 
-  #make(texts: readonly string[]): Variant {
-    const key = fragmentKey(this.name, texts, this.colliding)
+  #make(texts: readonly string[], digest?: string): Variant {
+    const parts = digest === undefined ? texts : [digest, ...texts]
+    const key = fragmentKey(this.name, parts, this.colliding)
     const { version } = this
     return { key, storedKey: this.cache.checkedKey(key, version), texts, version, last: undefined }
   }

@@ -50,7 +50,7 @@ interface Remembered {
   readonly order: number
   readonly storedAtMs: number
   /** Milliseconds since the epoch; `Infinity`: never. */
-  readonly freshUntilMs: number
+  freshUntilMs: number
   readonly tags: TagVersions
   removed: Ending | undefined
 }
@@ -122,6 +122,12 @@ export class RememberedEntries {
     const group = groupOf(subject)
     const others = this.#groups.get(group)?.filter((one) => one !== storedKey) ?? []
     this.#groups.set(group, [...others, storedKey].slice(-MAX_VARIANTS_COMPARED))
+  }
+
+  /** Notes that an entry has another timeout. */
+  touched(storedKey: string, freshUntilMs: number | null): void {
+    const entry = this.#entries.peek(storedKey)
+    if (entry !== undefined) entry.freshUntilMs = freshUntilMs ?? Infinity
   }
 
   /** Whether all that was stored in this process is remembered. */

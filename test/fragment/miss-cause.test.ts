@@ -16,12 +16,14 @@ import {
   type Cache,
   type FragmentMessage,
 } from '../../src/index.js'
+import { resolveTag } from '../../src/fragment/render.js'
 import { newTable, type OpenDatabase } from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
 import { startMemcached } from '../support/servers/memcached.js'
 import { startRedis } from '../support/servers/redis.js'
 import { sqlDatabases } from '../support/sql-databases.js'
+import { renderTagSync } from './render-tag.js'
 
 const told: FragmentMessage[] = []
 const onMessage = (message: unknown) => void told.push(message as FragmentMessage)
@@ -78,6 +80,15 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
       agoMs: expect.any(Number) as number,
       text: 'It expired 1 second ago.',
     })
+  })
+
+  it('has expired after touch gave it less time', async () => {
+    const { caches, render } = fragmentsOn(open())
+    await render()
+    await caches.default.touch(makeTemplateFragmentKey('card'), { timeout: 1 })
+    await sleep(2100)
+    await render()
+    expect(lastCause()).toMatchObject({ code: 'expired', text: 'It expired 1 second ago.' })
   })
 
   it('was invalidated by a tag, and from where', async () => {
@@ -231,6 +242,21 @@ describe('a miss over local memory', () => {
     expect(lastCause()?.text).toBe(
       'Another variant is stored: vary-on value 2 is "en" and was "fr".',
     )
+  })
+
+  it.each([
+    ['one', 'en', 'vary-on value 1 is "en" and was "fr"'],
+    ['two', 'fr', 'its tag or its template differs'],
+  ])('tells the digest of a template from the values: %s', (digest, language, difference) => {
+    const { fragments } = fragmentsOn(new LocMemCache())
+    const site = { fragment: 'card', remedy: '' }
+    const render = (value: string, of: string) => {
+      const values = { timeout: 60, varyOn: [value], digest: of }
+      renderTagSync(resolveTag(fragments, site, values), () => 'text')
+    }
+    render('fr', 'one')
+    render(language, digest)
+    expect(lastCause()?.text).toBe(`Another variant is stored: ${difference}.`)
   })
 
   it('shows long values from where they differ', async () => {
