@@ -116,8 +116,8 @@ export interface RouteDetail extends KnownEntries {
 export interface TagDetail extends KnownEntries {
   readonly tag: string
   readonly dependents: Dependents
-  /** When this process last invalidated it and, outside production, from where in the code. */
-  readonly invalidated?: { readonly atMs: number; readonly from?: string }
+  /** When this process last invalidated it, who did it by hand, and, outside production, from where in the code. */
+  readonly invalidated?: { readonly atMs: number; readonly from?: string; readonly by?: string }
 }
 
 /** What one process counted in all its caches. */

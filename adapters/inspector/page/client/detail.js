@@ -141,8 +141,8 @@ export function timesList(lines, nothing) {
 const causes = {
   'not-stored': 'Not stored before',
   expired: 'Expired',
-  dropped: 'Another tag or fragment was invalidated',
-  removed: 'Deleted, or its cache was cleared',
+  dropped: 'Dropped with another tag or fragment',
+  removed: 'Removed, or its cache was cleared',
   evicted: 'Evicted, or removed by another process',
   unusable: 'Stored, but cannot be shown here',
   'other-version': 'Stored under another version or key prefix',
@@ -163,8 +163,8 @@ export function causeSection(counts, hrefOf) {
     const [, kind = '', name = ''] = /^(tag|fragment):(.*)$/s.exec(cause) ?? []
     if (kind === '') return causes[cause] ?? cause
     const href = kind === 'tag' ? hrefOfTag(name) : hrefOf(name)
-    const noun = kind === 'tag' ? 'Tag ' : 'Fragment '
-    return el('span', {}, noun, el('a', { href }, name), ' was invalidated')
+    const dropped = kind === 'tag' ? 'Dropped with the tag ' : 'Dropped with the fragment '
+    return el('span', {}, dropped, el('a', { href }, name))
   }
   return [
     'Why it was missing',

@@ -122,7 +122,7 @@ export function createOverview(app) {
     range.update()
     if (since.dataset.since !== String(overview.sinceMs)) {
       since.dataset.since = String(overview.sinceMs)
-      fill(since, 'Counted since ', time(overview.sinceMs), el('span', { class: 'rate' }))
+      fill(since, 'Counting began ', time(overview.sinceMs), el('span', { class: 'rate' }))
     }
     const rate = since.querySelector('.rate')
     if (rate) {

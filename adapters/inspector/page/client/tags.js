@@ -209,6 +209,7 @@ export function createTagDetail(app) {
             : [
                 'Last invalidated by this process ',
                 time(invalidated.atMs),
+                invalidated.by === undefined ? '' : `, by ${invalidated.by}`,
                 invalidated.from === undefined ? '.' : `, from ${invalidated.from}.`,
               ]),
         )
