@@ -90,9 +90,10 @@ export function isIoClient(client: unknown): client is IoClient {
   )
 }
 
-interface Package {
-  readonly Redis: new (options: object) => IoClient
-}
+type Client = new (options: object) => IoClient
+
+/** The names of a CommonJS module, or in some bundles (ncc) only what it exports as a whole. */
+type Package = { readonly Redis: Client } | { readonly Redis?: undefined; readonly default: Client }
 
 /** The client puts a command's arguments into its errors: passwords, or what is cached. */
 export function withoutArguments(error: Error): Error {
@@ -120,5 +121,6 @@ export async function createClient(
     if (isMissing(error, 'ioredis')) throw missingPeer('fragcache/redis', 'ioredis')
     throw error
   }
-  return new loaded.Redis(options)
+  const Client = loaded.Redis ?? loaded.default
+  return new Client(options)
 }
