@@ -346,9 +346,16 @@ export abstract class Cache {
   /**
    * Removes everything this cache could have written. Entries with another key prefix stay.
    *
+   * @throws TypeError: it is given something, as if it removed that alone. Nothing is removed.
    * @see The documentation of each backend for how it distinguishes its own entries from others.
    */
-  async clear(): Promise<void> {
+  async clear(): Promise<void>
+  async clear(...given: readonly unknown[]): Promise<void> {
+    if (given[0] !== undefined) {
+      throw new TypeError(
+        `clear: ${show(given[0])} was given, and clear removes everything; remove one entry by delete(key), several by deleteMany(keys), and what depends on a tag by invalidateTags(tags)`,
+      )
+    }
     const core = this.#core
     core.removing()
     await core.calls.run('clear', [], () => core.store.removeAll(), undefined)

@@ -314,3 +314,18 @@ describe('invalidation of what lies in several caches', () => {
     await caches.close()
   })
 })
+
+describe('clear', () => {
+  it.each([['a key'], [{ prefix: 'a' }]])('removes nothing where it is given %j', async (given) => {
+    const cache = new LocMemCache()
+    await cache.set('a', 1)
+    const clear = (value: unknown) =>
+      Reflect.apply(cache.clear.bind(cache), undefined, [value]) as Promise<void>
+    await expect(clear(given)).rejects.toThrow(
+      /^clear: .* was given, and clear removes everything; remove one entry by delete\(key\)/,
+    )
+    expect(await cache.get('a')).toBe(1)
+    await clear(undefined)
+    expect(await cache.has('a')).toBe(false)
+  })
+})

@@ -4,6 +4,7 @@ import type { RedisOptions as Ioredis6 } from 'ioredis'
 import type { RedisOptions as Ioredis5 } from 'ioredis5'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { MemcachedCache } from '../../src/backends/memcached.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import type { CLIENT_OPTIONS } from '../../src/backends/redis/client-options.js'
 import { TieredCache } from '../../src/backends/tiered.js'
@@ -37,6 +38,8 @@ describe('what is asked of a name that nobody knows', () => {
     ['a setting', () => new LocMemCache({ timout: 5 } as never), 'timeout'],
     ['a setting of another library', () => new LocMemCache({ ttl: 5 } as never), 'timeout'],
     ['an address', () => new RedisCache({ url: 'redis://x' } as never), 'location'],
+    ['addresses', () => new MemcachedCache({ hosts: ['a:1'] } as never), 'location'],
+    ['caches over each other', () => new TieredCache({ stores: [] } as never), 'local'],
     ['a prefix', () => new LocMemCache({ prefix: 'a' } as never), 'keyPrefix'],
     ['another spelling', () => new LocMemCache({ key_prefix: 'a' } as never), 'keyPrefix'],
     [
