@@ -55,9 +55,9 @@ export class InvalidationQueue implements InvalidationLog {
     const id = idOf(one)
     const before = this.#unsent.get(id)
     if (before === undefined && this.#unsent.size >= MAX_UNSENT) return false
-    // What is to be gone does not become only stale.
+    // What is to be gone does not become only stale. The one before may be on its way, and ends what was made until then.
     const isSofter = one.kind === 'tag' && one.soft && before?.kind === 'tag' && !before.soft
-    if (!isSofter) this.#unsent.set(id, one)
+    this.#unsent.set(id, isSofter ? { ...before } : one)
     return true
   }
 

@@ -187,6 +187,17 @@ describe('invalidations that wait for the store', () => {
     expect(queue.size).toBe(1)
   })
 
+  it('are sent again where one came while the one before was on its way', () => {
+    const queue = new InvalidationQueue()
+    queue.add({ kind: 'tag', tag: 't', soft: false })
+    const sent = queue.next(1)
+    queue.add({ kind: 'tag', tag: 't', soft: true })
+    queue.remove(sent)
+    expect(queue.next(1)).toEqual([{ kind: 'tag', tag: 't', soft: false }])
+    queue.remove(queue.next(1))
+    expect(queue.size).toBe(0)
+  })
+
   it('reject once there is no room', async () => {
     const cache = new AsyncTestCache()
     cache.failing = true
