@@ -74,7 +74,7 @@ export function parseTagArguments(
     keywords.set(keyword.name, keyword.value)
   }
   if (!byCommas) checkOperators(timeout.text, dialect, at)
-  if (name === nameSource.text) warnOfName(name, varyOn.length === 0, at)
+  if (name === nameSource.text) warnOfName(name, timeout.text, varyOn.length === 0, at)
   return { timeout, name, varyOn, keywords }
 }
 
@@ -85,9 +85,11 @@ const NAMES = { type: 'FragmentNameWarning', code: 'FRAGCACHE_FRAGMENT_NAME' }
  *
  * @param isAlone - No values are behind it.
  */
-function warnOfName(name: string, isAlone: boolean, position: TagPosition): void {
+function warnOfName(name: string, timeout: string, isAlone: boolean, position: TagPosition): void {
   if (isAlone && /^\d+$/.test(name)) {
-    const text = `its name is a number; the timeout comes first: cache ${name} NAME`
+    const text = /^\d+$/.test(timeout)
+      ? `its name is a number, and all share one fragment; the name comes before the values: cache ${timeout} NAME ${name}`
+      : `its name is a number; the timeout comes first: cache ${name} NAME`
     warnOfFragment(NAMES, position, 'number', text)
   } else if (IS_EXPRESSION.test(name) || (isAlone && IS_PATH.test(name))) {
     const text = `its name looks like a value, and is taken as it is written, so that all share one fragment; the name comes before the values: cache 60 NAME ${name}. Put it in quotes if it is meant so`

@@ -55,6 +55,12 @@ it.each(engines)(
         `its name is a number; the timeout comes first: cache ${number} NAME`,
       ),
     ])
+    const value = String(engine.length + 700)
+    expect(warningsOf(() => render(`60 ${value}`))).toEqual([
+      expect.stringMatching(
+        new RegExp(`its name is a number, and all share.*: cache 60 NAME ${value}$`),
+      ),
+    ])
   },
 )
 
