@@ -461,7 +461,7 @@ describe.each(kinds)('precompiled templates (%s)', (kind) => {
   })
 
   it('work where another program made them, and by the runtime alone', async () => {
-    const spec = Handlebars.precompile(source)
+    const spec = Handlebars.create().precompile(source)
     const page = setUp(kind)
     expect(await page.render(page.handlebars.template(load(spec)), context)).toBe(expected)
     const runtime = (require('handlebars/runtime') as typeof Handlebars).create()
@@ -477,7 +477,9 @@ describe.each(kinds)('precompiled templates (%s)', (kind) => {
   it('that another program made are checked when they are rendered', async () => {
     const page = setUp(kind)
     const render = (wrong: string, options?: PrecompileOptions) =>
-      page.render(page.handlebars.template(load(Handlebars.precompile(wrong, options))), { n: 'n' })
+      page.render(page.handlebars.template(load(Handlebars.create().precompile(wrong, options))), {
+        n: 'n',
+      })
     for (const [wrong, message] of [
       ['\n{{cache 60 "n"}}', /line 2\): it is a block helper/],
       ['{{#cache 60}}{{/cache}}', /timeout and a fragment name/],
@@ -499,7 +501,7 @@ describe.each(kinds)('precompiled templates (%s)', (kind) => {
   it('do not fill the memory with names made up at run time', async () => {
     const page = setUp(kind)
     const made = '{{#cache 60 name}}{{name}}{{/cache}}'
-    const template = page.handlebars.template(load(Handlebars.precompile(made)))
+    const template = page.handlebars.template(load(Handlebars.create().precompile(made)))
     for (let i = 0; i < 1_100; i++) {
       expect(await page.render(template, { name: `n${i}` })).toBe(`n${i}`)
     }
