@@ -2,9 +2,9 @@ import type { Application, Response } from 'express'
 import { noteCopyOf } from '../../src/fragment/computed-names.js'
 import { takeForCopy } from '../../src/fragment/personal.js'
 
-type Render = (this: object, view: string, options: object, done: unknown) => void
+type Render = (this: object, view: string, options: object, done: unknown) => unknown
 
-type ResponseRender = (this: Response, ...given: unknown[]) => void
+type ResponseRender = (this: Response, ...given: unknown[]) => unknown
 
 const watched = new WeakSet<Application>()
 
@@ -23,7 +23,7 @@ export function watchGetters(app: Application): void {
   // The responses of applications that are mounted in this one inherit it.
   response.render = function (...given) {
     watchGetters(this.req.app)
-    render.apply(this, given)
+    return render.apply(this, given)
   }
 }
 
@@ -40,7 +40,7 @@ function watchRenderings(app: Application): void {
     const _locals = Object.assign(Object.create(null) as object, own)
     noteCopyOf(_locals, shared, own, data)
     const seeing = Object.create(app, { locals: { value: shared } }) as Application
-    render.call(seeing, view, { ...data, _locals }, done)
+    return render.call(seeing, view, { ...data, _locals }, done)
   }
   Object.assign(app, { render: watching })
 }

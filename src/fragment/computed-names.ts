@@ -36,13 +36,13 @@ export function noteForCopy(path: string, value: unknown): boolean {
  * A copy of variables with what their getters give, for code that copies them before a template sees them: a read of
  * what a getter gave counts as one of what the getter has read. Each getter runs once, as in that code's own copy.
  *
- * @param seen - The variables with their reads watched.
+ * @param seenOf - Returns the variables with their reads watched.
  * @param plainOf - Returns what a watched object is seen instead of.
  * @returns The variables themselves if none of them is what a getter gives.
  */
 export function takeGetters<T extends object>(
   variables: T,
-  seen: object,
+  seenOf: () => object,
   plainOf: (value: unknown) => unknown,
 ): T {
   const names = Object.keys(variables)
@@ -58,7 +58,7 @@ export function takeGetters<T extends object>(
     const outer = reads
     const own: Read[] = (reads = [])
     try {
-      taken[name] = plainOf(Reflect.get(variables, name, seen))
+      taken[name] = plainOf(Reflect.get(variables, name, seenOf()))
     } finally {
       reads = outer
     }

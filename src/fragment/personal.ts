@@ -202,7 +202,8 @@ function* watchersInPage(engine: object | undefined): Generator<VariablesWatcher
 export function takeForCopy<T>(variables: T): T {
   // Getters of a class may read private fields, which only their object has.
   if (anyNames === undefined || !isObject(variables) || !hasNoClass(variables)) return variables
-  return takeGetters(variables, anyNames.watch(variables), plainOf)
+  const names = anyNames
+  return takeGetters(variables, () => names.watch(variables), plainOf)
 }
 
 function noteRead(path: string, value: unknown, alias: Alias | undefined): void {

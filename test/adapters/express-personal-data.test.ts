@@ -20,7 +20,6 @@ const views = {
   partial: '{{> part label=1}}',
   part: '{{@user.name}}',
   fragment: '{{#cache 60 "f" @user.name}}{{@user.name}}{{/cache}}',
-  code: '{{#with user}}{{@root.user.name}}{{/with}}',
 }
 
 let sites = 0
@@ -31,7 +30,6 @@ describe.each(oneExpress)('the data of Handlebars in pages of $version', ({ expr
     readonly engineOptions?: AdapterOptions
     readonly personal?: readonly string[]
     readonly strict?: boolean
-    readonly withHoles?: true
   }
 
   async function open({ cache = new LocMemCache(), engineOptions, personal, ...more }: Given) {
@@ -41,11 +39,8 @@ describe.each(oneExpress)('the data of Handlebars in pages of $version', ({ expr
     const handlebars = Handlebars.create()
     const handle = registerCache(handlebars, caches, engineOptions)
     for (const [name, source] of Object.entries(views)) handlebars.registerPartial(name, source)
-    const hole = '{{#nocache}}{{@user.name}}{{/nocache}}'
     const templates = new Map(
-      Object.entries({ ...views, hole }).map(
-        ([name, source]) => [name, handlebars.compile(source)] as const,
-      ),
+      Object.entries(views).map(([name, source]) => [name, handlebars.compile(source)] as const),
     )
     const dataOf = (req: { get(name: string): string | undefined }) => ({
       user: { name: String(req.get('X-User')) },
@@ -54,9 +49,6 @@ describe.each(oneExpress)('the data of Handlebars in pages of $version', ({ expr
       isPersonal: false,
       personal,
       strict: more.strict ?? false,
-      ...(more.withHoles && {
-        holes: { engines: [handle], context: () => ({}) },
-      }),
     })
     app.use(pages.cacheSite())
     const route = `/data-${++sites}`
